@@ -1,0 +1,11 @@
+//! Azure Service Bus as a pure state machine.
+//!
+//! Folders are layers and arrows point one way: `wire ← engine ← servicebus ← client ← driver`; `storage` and
+//! `time` stand below all of them.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "alloc"))]
+extern crate alloc;
+
+pub mod time;

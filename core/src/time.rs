@@ -1,0 +1,181 @@
+//! The two clocks of the state machine. Both are arguments; nothing in this crate reads a clock.
+
+use core::fmt;
+use core::ops::{Add, AddAssign, Sub};
+pub use core::time::Duration;
+
+/// A point on a monotonic clock: microseconds since a start of the caller's choosing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The start of the clock.
+    pub const ZERO: Self = Self(0);
+    /// A point that is never reached.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The point `micros` microseconds after the start.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// The point `millis` milliseconds after the start.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000))
+    }
+
+    /// Microseconds since the start.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to `self`; zero when `earlier` is later.
+    pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    /// Saturates: a point past the end of the clock is [`Instant::MAX`].
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, rhs: Duration) {
+        *self = *self + rhs;
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Self;
+
+    /// Saturates at the start of the clock.
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// A point in UTC: milliseconds since the Unix epoch, as AMQP's `timestamp` (AMQP 1.0 §1.6.17).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const UNIX_EPOCH: Self = Self(0);
+    /// .NET's `DateTime.MinValue` (0001-01-01), which Service Bus sends for "not set" (wire-protocol.md §4.7).
+    pub const DOTNET_MIN: Self = Self(-62_135_596_800_000);
+    /// .NET's `DateTime.MaxValue` as AMQP encodes it (wire-protocol.md §5, `get-message-sessions`).
+    pub const DOTNET_MAX: Self = Self(253_402_300_800_000);
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Whole seconds since the Unix epoch.
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(1_000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+
+    /// .NET ticks: 100 ns since 0001-01-01 (wire-protocol.md §4.6).
+    pub const fn as_dotnet_ticks(self) -> i64 {
+        self.0.saturating_mul(10_000).saturating_add(621_355_968_000_000_000)
+    }
+
+    /// The inverse of [`Timestamp::as_dotnet_ticks`]; fractions of a millisecond are cut.
+    pub const fn from_dotnet_ticks(ticks: i64) -> Self {
+        Self(ticks.saturating_sub(621_355_968_000_000_000).div_euclid(10_000))
+    }
+
+    /// The time from `earlier` to `self`; zero when `earlier` is later.
+    pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
+        let millis = self.0.saturating_sub(earlier.0);
+        if millis <= 0 { Duration::ZERO } else { Duration::from_millis(millis as u64) }
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(rhs.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(rhs.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// ISO 8601 in UTC with milliseconds: `2026-11-23T08:00:00.000Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.0.div_euclid(86_400_000);
+        let millis = self.0.rem_euclid(86_400_000);
+        let (year, month, day) = civil_from_days(days);
+        let (secs, ms) = (millis / 1_000, millis % 1_000);
+        let (hour, minute, second) = (secs / 3_600, secs / 60 % 60, secs % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+}
+
+/// Proleptic Gregorian date of a day number (0 = 1970-01-01), counting years from March so that the leap day is last.
+const fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days.saturating_add(719_468);
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn timestamps_print_as_iso_8601() {
+        assert_eq!(Timestamp::UNIX_EPOCH.to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_millis(951_782_400_123).to_string(), "2000-02-29T00:00:00.123Z");
+        assert_eq!(Timestamp::DOTNET_MIN.to_string(), "0001-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::DOTNET_MAX.to_string(), "10000-01-01T00:00:00.000Z");
+        let _ = Timestamp::from_millis(i64::MIN).to_string();
+    }
+
+    #[test]
+    fn ticks_go_both_ways() {
+        assert_eq!(Timestamp::DOTNET_MIN.as_dotnet_ticks(), 0);
+        let now = Timestamp::from_millis(1_795_413_488_250);
+        assert_eq!(Timestamp::from_dotnet_ticks(now.as_dotnet_ticks()), now);
+    }
+
+    #[test]
+    fn instants_saturate() {
+        assert_eq!(Instant::MAX + Duration::from_secs(1), Instant::MAX);
+        assert_eq!(Instant::ZERO - Duration::from_secs(1), Instant::ZERO);
+        assert_eq!(Instant::ZERO.saturating_duration_since(Instant::MAX), Duration::ZERO);
+    }
+}
