@@ -1,0 +1,372 @@
+//! Termini, outcomes and message sections that are lists (AMQP 1.0 §3).
+
+use super::composite::put_descriptor;
+use super::performative::{ErrorCondition, choice};
+use super::{Decode, DecodeError, Encode, Fields, Full, Map, Multiple, Reader, Sink, Symbol, Uuid, Value};
+use crate::time::Timestamp;
+use crate::wire::transaction::{Declared, TransactionalState};
+
+composite! {
+    /// Transport headers of a message (AMQP 1.0 §3.2.1).
+    Header = 0x70 "amqp:header:list" {
+        /// Whether the message survives a broker's restart.
+        durable: bool [optional],
+        /// Relative priority, 4 when absent.
+        priority: u8 [optional],
+        /// Time to live in milliseconds.
+        ttl: u32 [optional],
+        /// Whether nobody has acquired the message before.
+        first_acquirer: bool [optional],
+        /// Earlier deliveries that failed.
+        delivery_count: u32 [optional],
+    }
+
+    /// Immutable properties of a message (AMQP 1.0 §3.2.4).
+    Properties<'a> = 0x73 "amqp:properties:list" {
+        /// Identifies the message.
+        message_id: MessageId<'a> [optional],
+        /// Who made the message.
+        user_id: &'a [u8] [optional],
+        /// Where the message is meant to go.
+        to: &'a str [optional],
+        /// What the message is about.
+        subject: &'a str [optional],
+        /// Where to send replies.
+        reply_to: &'a str [optional],
+        /// The message this one answers.
+        correlation_id: MessageId<'a> [optional],
+        /// MIME type of the body.
+        content_type: Symbol<'a> [optional],
+        /// MIME encoding of the body.
+        content_encoding: Symbol<'a> [optional],
+        /// When the message expires.
+        absolute_expiry_time: Timestamp [optional],
+        /// When the message was made.
+        creation_time: Timestamp [optional],
+        /// The group: Service Bus's session id.
+        group_id: &'a str [optional],
+        /// Position in the group.
+        group_sequence: u32 [optional],
+        /// The group that replies belong to.
+        reply_to_group_id: &'a str [optional],
+    }
+
+    /// Where messages of a link come from (AMQP 1.0 §3.5.3).
+    Source<'a> = 0x28 "amqp:source:list" {
+        /// The node's address.
+        address: Value<'a> [optional],
+        /// What survives of the terminus.
+        durable: TerminusDurability [default "none" = TerminusDurability::None],
+        /// When the terminus expires.
+        expiry_policy: Symbol<'a> [default "session-end" = Symbol::new("session-end")],
+        /// Seconds until it expires.
+        timeout: u32 [default "0" = 0],
+        /// Whether the node is to be created.
+        dynamic: bool [default "false" = false],
+        /// Properties of a dynamic node.
+        dynamic_node_properties: Map<'a> [optional],
+        /// How messages are distributed.
+        distribution_mode: Symbol<'a> [optional],
+        /// Filters; Service Bus keeps the session here.
+        filter: Map<'a> [optional],
+        /// The outcome of deliveries that end without one.
+        default_outcome: Value<'a> [optional],
+        /// Outcomes that can be chosen.
+        outcomes: Multiple<'a> [optional],
+        /// Extensions.
+        capabilities: Multiple<'a> [optional],
+    }
+
+    /// Where messages of a link go (AMQP 1.0 §3.5.4).
+    Target<'a> = 0x29 "amqp:target:list" {
+        /// The node's address.
+        address: Value<'a> [optional],
+        /// What survives of the terminus.
+        durable: TerminusDurability [default "none" = TerminusDurability::None],
+        /// When the terminus expires.
+        expiry_policy: Symbol<'a> [default "session-end" = Symbol::new("session-end")],
+        /// Seconds until it expires.
+        timeout: u32 [default "0" = 0],
+        /// Whether the node is to be created.
+        dynamic: bool [default "false" = false],
+        /// Properties of a dynamic node.
+        dynamic_node_properties: Map<'a> [optional],
+        /// Extensions.
+        capabilities: Multiple<'a> [optional],
+    }
+
+    /// How far a delivery was received (AMQP 1.0 §3.4.1).
+    Received = 0x23 "amqp:received:list" {
+        /// The section.
+        section_number: u32 [mandatory],
+        /// The byte in it.
+        section_offset: u64 [mandatory],
+    }
+
+    /// The message was processed (AMQP 1.0 §3.4.2).
+    Accepted = 0x24 "amqp:accepted:list" {}
+
+    /// The message is refused (AMQP 1.0 §3.4.3).
+    Rejected<'a> = 0x25 "amqp:rejected:list" {
+        /// Why.
+        error: ErrorCondition<'a> [optional],
+    }
+
+    /// The message was not processed (AMQP 1.0 §3.4.4).
+    Released = 0x26 "amqp:released:list" {}
+
+    /// The message was not processed and is to be changed (AMQP 1.0 §3.4.5).
+    Modified<'a> = 0x27 "amqp:modified:list" {
+        /// Whether the delivery counts as failed.
+        delivery_failed: bool [optional],
+        /// Whether the message is not to come here again; Service Bus reads it as "defer".
+        undeliverable_here: bool [optional],
+        /// Annotations to merge; Service Bus merges them into the application properties.
+        message_annotations: Map<'a> [optional],
+    }
+
+    /// A dynamic node goes when its link closes (AMQP 1.0 §3.5.10).
+    DeleteOnClose = 0x2b "amqp:delete-on-close:list" {}
+
+    /// A dynamic node goes when it has no links (AMQP 1.0 §3.5.11).
+    DeleteOnNoLinks = 0x2c "amqp:delete-on-no-links:list" {}
+
+    /// A dynamic node goes when it has no messages (AMQP 1.0 §3.5.12).
+    DeleteOnNoMessages = 0x2d "amqp:delete-on-no-messages:list" {}
+
+    /// A dynamic node goes when it has neither links nor messages (AMQP 1.0 §3.5.13).
+    DeleteOnNoLinksOrMessages = 0x2e "amqp:delete-on-no-links-or-messages:list" {}
+}
+
+choice! {
+    /// What survives of a terminus (AMQP 1.0 §3.5.5).
+    TerminusDurability: u32, "terminus-durability" {
+        /// Nothing.
+        None = 0,
+        /// The configuration.
+        Configuration = 1,
+        /// The configuration and the unsettled state.
+        UnsettledState = 2,
+    }
+}
+
+impl<'a> Source<'a> {
+    /// A source with this address and every other field at its default.
+    pub const fn new(address: Option<&'a str>) -> Self {
+        Self {
+            address: match address {
+                Some(address) => Some(Value::String(address)),
+                None => None,
+            },
+            durable: TerminusDurability::None,
+            expiry_policy: Symbol::new("session-end"),
+            timeout: 0,
+            dynamic: false,
+            dynamic_node_properties: None,
+            distribution_mode: None,
+            filter: None,
+            default_outcome: None,
+            outcomes: None,
+            capabilities: None,
+        }
+    }
+}
+
+impl<'a> Target<'a> {
+    /// A target with this address and every other field at its default.
+    pub const fn new(address: Option<&'a str>) -> Self {
+        Self {
+            address: match address {
+                Some(address) => Some(Value::String(address)),
+                None => None,
+            },
+            durable: TerminusDurability::None,
+            expiry_policy: Symbol::new("session-end"),
+            timeout: 0,
+            dynamic: false,
+            dynamic_node_properties: None,
+            capabilities: None,
+        }
+    }
+}
+
+impl Header {
+    /// A header without any field.
+    pub const EMPTY: Self =
+        Self { durable: None, priority: None, ttl: None, first_acquirer: None, delivery_count: None };
+}
+
+impl Properties<'_> {
+    /// Properties without any field.
+    pub const EMPTY: Self = Self {
+        message_id: None,
+        user_id: None,
+        to: None,
+        subject: None,
+        reply_to: None,
+        correlation_id: None,
+        content_type: None,
+        content_encoding: None,
+        absolute_expiry_time: None,
+        creation_time: None,
+        group_id: None,
+        group_sequence: None,
+        reply_to_group_id: None,
+    };
+}
+
+/// A message or correlation id in one of its four types (AMQP 1.0 §3.2.11–§3.2.14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageId<'a> {
+    /// A number.
+    Ulong(u64),
+    /// A UUID.
+    Uuid(Uuid),
+    /// Bytes.
+    Binary(&'a [u8]),
+    /// Text: the only form Service Bus users see.
+    String(&'a str),
+}
+
+impl Encode for MessageId<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        match self {
+            Self::Ulong(v) => v.encode(sink),
+            Self::Uuid(v) => v.encode(sink),
+            Self::Binary(v) => v.encode(sink),
+            Self::String(v) => v.encode(sink),
+        }
+    }
+}
+
+impl<'a> Decode<'a> for MessageId<'a> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let found = reader.peek()?;
+        Ok(match reader.value()? {
+            Value::Ulong(v) => Self::Ulong(v),
+            Value::Uuid(v) => Self::Uuid(v),
+            Value::Binary(v) => Self::Binary(v),
+            Value::String(v) => Self::String(v),
+            _ => return Err(DecodeError::UnexpectedType { expected: "message-id", found }),
+        })
+    }
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome<'a> {
+    /// `accepted`
+    Accepted,
+    /// `rejected`
+    Rejected(Rejected<'a>),
+    /// `released`
+    Released,
+    /// `modified`
+    Modified(Modified<'a>),
+}
+
+/// The state of a delivery: an outcome, or something on the way to one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum DeliveryState<'a> {
+    /// How much has been received.
+    Received(Received),
+    /// How it ended.
+    Outcome(Outcome<'a>),
+    /// A transaction was declared.
+    Declared(Declared<'a>),
+    /// A state under a transaction.
+    Transactional(TransactionalState<'a>),
+}
+
+impl DeliveryState<'_> {
+    /// `accepted`
+    pub const ACCEPTED: Self = Self::Outcome(Outcome::Accepted);
+    /// `released`
+    pub const RELEASED: Self = Self::Outcome(Outcome::Released);
+}
+
+impl Encode for Outcome<'_> {
+    #[inline]
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        match self {
+            Self::Accepted => sink.put(&[0x00, 0x53, 0x24, 0x45]),
+            Self::Rejected(v) => v.encode(sink),
+            Self::Released => sink.put(&[0x00, 0x53, 0x26, 0x45]),
+            Self::Modified(v) => v.encode(sink),
+        }
+    }
+}
+
+impl Encode for DeliveryState<'_> {
+    #[inline]
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        match self {
+            Self::Received(v) => v.encode(sink),
+            Self::Outcome(v) => v.encode(sink),
+            Self::Declared(v) => v.encode(sink),
+            Self::Transactional(v) => v.encode(sink),
+        }
+    }
+}
+
+impl<'a> Decode<'a> for DeliveryState<'a> {
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let code = match reader.rest() {
+            [0x00, 0x53, code, ..] => {
+                let code = u64::from(*code);
+                reader.take(3)?;
+                code
+            }
+            _ => state_code(reader)?,
+        };
+        let fields = Fields::list(reader)?;
+        Ok(match code {
+            0x23 => Self::Received(Received::from_fields(fields)?),
+            0x24 => Self::Outcome(Outcome::Accepted),
+            0x25 => Self::Outcome(Outcome::Rejected(Rejected::from_fields(fields)?)),
+            0x26 => Self::Outcome(Outcome::Released),
+            0x27 => Self::Outcome(Outcome::Modified(Modified::from_fields(fields)?)),
+            0x33 => Self::Declared(Declared::from_fields(fields)?),
+            0x34 => Self::Transactional(TransactionalState::from_fields(fields)?),
+            found => return Err(DecodeError::UnexpectedDescriptor { expected: "delivery-state", found }),
+        })
+    }
+}
+
+/// Takes the descriptor of a delivery state that is not in the usual short form.
+#[cold]
+fn state_code(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+    match reader.byte()? {
+        0 => {}
+        found => return Err(DecodeError::UnexpectedType { expected: "delivery-state", found }),
+    }
+    if !matches!(reader.peek()?, 0xa3 | 0xb3) {
+        return reader.read();
+    }
+    let symbol: Symbol<'_> = reader.read()?;
+    Ok(match symbol.as_str() {
+        "amqp:received:list" => 0x23,
+        "amqp:accepted:list" => 0x24,
+        "amqp:rejected:list" => 0x25,
+        "amqp:released:list" => 0x26,
+        "amqp:modified:list" => 0x27,
+        "amqp:declared:list" => 0x33,
+        "amqp:transactional-state:list" => 0x34,
+        _ => 0,
+    })
+}
+
+impl<'a> Decode<'a> for Outcome<'a> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        match reader.read()? {
+            DeliveryState::Outcome(outcome) => Ok(outcome),
+            _ => Err(DecodeError::InvalidField("outcome")),
+        }
+    }
+}
+
+/// Writes the descriptor of a message section; its value follows.
+pub fn put_section<W: Sink>(sink: &mut W, code: u8) -> Result<(), Full> {
+    put_descriptor(sink, u64::from(code))
+}

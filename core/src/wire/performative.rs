@@ -1,0 +1,387 @@
+//! The performatives (AMQP 1.0 §2.7) and what they are made of.
+
+use super::messaging::{DeliveryState, Source, Target};
+use super::transaction::Coordinator;
+use super::{Composite, Decode, DecodeError, Encode, Fields, Full, Map, Multiple, Reader, Sink, Symbol};
+
+composite! {
+    /// Negotiates connection parameters (AMQP 1.0 §2.7.1).
+    Open<'a> = 0x10 "amqp:open:list" {
+        /// The id of the source container.
+        container_id: &'a str [mandatory],
+        /// The name of the target host.
+        hostname: &'a str [optional],
+        /// The largest frame the sender of this can accept, in bytes.
+        max_frame_size: u32 [default "4294967295" = u32::MAX],
+        /// The highest channel number that may be used.
+        channel_max: u16 [default "65535" = u16::MAX],
+        /// Milliseconds of silence after which the sender of this closes the connection.
+        idle_time_out: u32 [optional],
+        /// Locales for outgoing text.
+        outgoing_locales: Multiple<'a> [optional],
+        /// Locales for incoming text.
+        incoming_locales: Multiple<'a> [optional],
+        /// Extensions the sender supports.
+        offered_capabilities: Multiple<'a> [optional],
+        /// Extensions the sender may use if the receiver supports them.
+        desired_capabilities: Multiple<'a> [optional],
+        /// Connection properties.
+        properties: Map<'a> [optional],
+    }
+
+    /// Begins a session on a channel (AMQP 1.0 §2.7.2).
+    Begin<'a> = 0x11 "amqp:begin:list" {
+        /// The channel of the peer's begin that this one answers.
+        remote_channel: u16 [optional],
+        /// The transfer-id of the first transfer frame.
+        next_outgoing_id: u32 [mandatory],
+        /// Transfer frames that can be received.
+        incoming_window: u32 [mandatory],
+        /// Transfer frames that can be sent.
+        outgoing_window: u32 [mandatory],
+        /// The highest handle that may be used.
+        handle_max: u32 [default "4294967295" = u32::MAX],
+        /// Extensions the sender supports.
+        offered_capabilities: Multiple<'a> [optional],
+        /// Extensions the sender may use if the receiver supports them.
+        desired_capabilities: Multiple<'a> [optional],
+        /// Session properties.
+        properties: Map<'a> [optional],
+    }
+
+    /// Attaches a link to a session (AMQP 1.0 §2.7.3).
+    Attach<'a> = 0x12 "amqp:attach:list" {
+        /// The name of the link.
+        name: &'a str [mandatory],
+        /// The handle for the link while attached.
+        handle: u32 [mandatory],
+        /// The role of the link endpoint that sends this.
+        role: Role [mandatory],
+        /// Settlement policy of the sender.
+        snd_settle_mode: SenderSettleMode [default "mixed" = SenderSettleMode::Mixed],
+        /// Settlement policy of the receiver.
+        rcv_settle_mode: ReceiverSettleMode [default "first" = ReceiverSettleMode::First],
+        /// Where messages come from; null in a refusal.
+        source: Source<'a> [optional],
+        /// Where messages go; null in a refusal.
+        target: TargetArchetype<'a> [optional],
+        /// Unsettled delivery state; never used by Service Bus.
+        unsettled: Map<'a> [optional],
+        /// Whether `unsettled` is cut short.
+        incomplete_unsettled: bool [default "false" = false],
+        /// The sender's delivery-count at the start; mandatory from senders.
+        initial_delivery_count: u32 [optional],
+        /// The largest message in bytes; zero or null for no limit.
+        max_message_size: u64 [optional],
+        /// Extensions the sender supports.
+        offered_capabilities: Multiple<'a> [optional],
+        /// Extensions the sender may use if the receiver supports them.
+        desired_capabilities: Multiple<'a> [optional],
+        /// Link properties.
+        properties: Map<'a> [optional],
+    }
+
+    /// Updates link or session flow state (AMQP 1.0 §2.7.4).
+    Flow<'a> = 0x13 "amqp:flow:list" {
+        /// The next transfer-id expected; null only before the peer's begin was seen.
+        next_incoming_id: u32 [optional],
+        /// Transfer frames that can be received.
+        incoming_window: u32 [mandatory],
+        /// The transfer-id of the next transfer frame.
+        next_outgoing_id: u32 [mandatory],
+        /// Transfer frames that can be sent.
+        outgoing_window: u32 [mandatory],
+        /// The link; null for session state alone.
+        handle: u32 [optional],
+        /// The sender's delivery-count.
+        delivery_count: u32 [optional],
+        /// Messages that may be sent beyond `delivery_count`.
+        link_credit: u32 [optional],
+        /// Messages that wait for credit at the sender.
+        available: u32 [optional],
+        /// Whether unused credit is to be consumed at once.
+        drain: bool [default "false" = false],
+        /// Whether the peer is to answer with its own state.
+        echo: bool [default "false" = false],
+        /// Link state properties.
+        properties: Map<'a> [optional],
+    }
+
+    /// Transfers a message or a part of one (AMQP 1.0 §2.7.5). The payload follows it in the frame.
+    Transfer<'a> = 0x14 "amqp:transfer:list" {
+        /// The link.
+        handle: u32 [mandatory],
+        /// Identifies the delivery in the session; mandatory on the first frame.
+        delivery_id: u32 [optional],
+        /// Identifies the delivery on the link, up to 32 bytes; mandatory on the first frame.
+        delivery_tag: &'a [u8] [optional],
+        /// The message format.
+        message_format: u32 [optional],
+        /// Whether the sender has settled.
+        settled: bool [optional],
+        /// Whether more frames follow.
+        more: bool [default "false" = false],
+        /// Settlement policy for this delivery alone.
+        rcv_settle_mode: ReceiverSettleMode [optional],
+        /// The delivery's state at the sender.
+        state: DeliveryState<'a> [optional],
+        /// Whether a delivery is resumed.
+        resume: bool [default "false" = false],
+        /// Whether the delivery is given up.
+        aborted: bool [default "false" = false],
+        /// Whether an answer may wait for more.
+        batchable: bool [default "false" = false],
+    }
+
+    /// Informs of the state of a range of deliveries (AMQP 1.0 §2.7.6).
+    Disposition<'a> = 0x15 "amqp:disposition:list" {
+        /// The role of the endpoint that sends this.
+        role: Role [mandatory],
+        /// The first delivery-id.
+        first: u32 [mandatory],
+        /// The last delivery-id; `first` when null.
+        last: u32 [optional],
+        /// Whether the deliveries are settled.
+        settled: bool [default "false" = false],
+        /// The state of all of them.
+        state: DeliveryState<'a> [optional],
+        /// Whether an answer may wait for more.
+        batchable: bool [default "false" = false],
+    }
+
+    /// Detaches a link from its session (AMQP 1.0 §2.7.7).
+    Detach<'a> = 0x16 "amqp:detach:list" {
+        /// The link.
+        handle: u32 [mandatory],
+        /// Whether the link is closed, not only detached.
+        closed: bool [default "false" = false],
+        /// Why.
+        error: ErrorCondition<'a> [optional],
+    }
+
+    /// Ends a session (AMQP 1.0 §2.7.8).
+    End<'a> = 0x17 "amqp:end:list" {
+        /// Why.
+        error: ErrorCondition<'a> [optional],
+    }
+
+    /// Closes a connection (AMQP 1.0 §2.7.9).
+    Close<'a> = 0x18 "amqp:close:list" {
+        /// Why.
+        error: ErrorCondition<'a> [optional],
+    }
+
+    /// Details of an error (AMQP 1.0 §2.8.14). All three fields are always written: the Python SDK hangs on a shorter
+    /// list (wire-protocol.md §0 fact 13).
+    ErrorCondition<'a> = 0x1d "amqp:error:list" {
+        /// What happened, as a symbol.
+        condition: Symbol<'a> [mandatory],
+        /// Text for people.
+        description: &'a str [optional],
+        /// Details.
+        info: Map<'a> [optional],
+    }
+}
+
+impl<'a> ErrorCondition<'a> {
+    /// A condition without details.
+    pub const fn new(condition: &'a str) -> Self {
+        Self { condition: Symbol::new(condition), description: None, info: None }
+    }
+
+    /// The same with text for people.
+    pub const fn with_description(self, description: &'a str) -> Self {
+        Self { description: Some(description), ..self }
+    }
+}
+
+/// Restricted types with named choices (AMQP 1.0 §2.8.1–§2.8.3).
+macro_rules! choice {
+    ($( $(#[$meta:meta])* $name:ident: $base:ty, $field:literal { $( $(#[$choice_meta:meta])* $choice:ident = $value:literal, )* } )*) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $( $(#[$choice_meta])* $choice, )* }
+
+        impl Encode for $name {
+            #[inline]
+            fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+                let value: $base = match self { $( Self::$choice => $value, )* };
+                value.encode(sink)
+            }
+        }
+
+        impl<'a> Decode<'a> for $name {
+            #[inline]
+            fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+                let value: $base = reader.read()?;
+                $( if value == $value { return Ok(Self::$choice); } )*
+                Err(DecodeError::InvalidField($field))
+            }
+        }
+    )* };
+}
+pub(super) use choice;
+
+choice! {
+    /// A link endpoint's role (AMQP 1.0 §2.8.1).
+    Role: bool, "role" {
+        /// Sends messages.
+        Sender = false,
+        /// Receives messages.
+        Receiver = true,
+    }
+
+    /// When a sender settles (AMQP 1.0 §2.8.2).
+    SenderSettleMode: u8, "snd-settle-mode" {
+        /// Every delivery is sent unsettled.
+        Unsettled = 0,
+        /// Every delivery is sent settled.
+        Settled = 1,
+        /// The sender decides for each delivery.
+        Mixed = 2,
+    }
+
+    /// When a receiver settles (AMQP 1.0 §2.8.3).
+    ReceiverSettleMode: u8, "rcv-settle-mode" {
+        /// Spontaneously, with its outcome.
+        First = 0,
+        /// After the sender has settled.
+        Second = 1,
+    }
+}
+
+impl Role {
+    /// The role of the other end.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Sender => Self::Receiver,
+            Self::Receiver => Self::Sender,
+        }
+    }
+}
+
+/// What can stand in an attach's target: a node, or a transaction coordinator (AMQP 1.0 §4.5.1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TargetArchetype<'a> {
+    /// An ordinary target.
+    Target(Target<'a>),
+    /// The transaction coordinator.
+    Coordinator(Coordinator<'a>),
+}
+
+impl Encode for TargetArchetype<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        match self {
+            Self::Target(target) => target.encode(sink),
+            Self::Coordinator(coordinator) => coordinator.encode(sink),
+        }
+    }
+}
+
+impl<'a> Decode<'a> for TargetArchetype<'a> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let mut ahead = *reader;
+        let definition = &Coordinator::DEFINITION;
+        if super::composite::descriptor(&mut ahead, definition.name, definition.code)? == definition.code {
+            return reader.read().map(Self::Coordinator);
+        }
+        reader.read().map(Self::Target)
+    }
+}
+
+/// Any performative.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Performative<'a> {
+    /// `open`
+    Open(Open<'a>),
+    /// `begin`
+    Begin(Begin<'a>),
+    /// `attach`
+    Attach(Attach<'a>),
+    /// `flow`
+    Flow(Flow<'a>),
+    /// `transfer`
+    Transfer(Transfer<'a>),
+    /// `disposition`
+    Disposition(Disposition<'a>),
+    /// `detach`
+    Detach(Detach<'a>),
+    /// `end`
+    End(End<'a>),
+    /// `close`
+    Close(Close<'a>),
+}
+
+impl<'a> Performative<'a> {
+    /// Takes a performative from a frame's body; the reader is left at the payload.
+    #[inline]
+    pub fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let code = match reader.rest() {
+            // The form that every known peer sends.
+            [0x00, 0x53, code, ..] => {
+                let code = u64::from(*code);
+                reader.take(3)?;
+                code
+            }
+            _ => Self::descriptor(reader)?,
+        };
+        let fields = Fields::list(reader)?;
+        Ok(match code {
+            0x10 => Self::Open(Open::from_fields(fields)?),
+            0x11 => Self::Begin(Begin::from_fields(fields)?),
+            0x12 => Self::Attach(Attach::from_fields(fields)?),
+            0x13 => Self::Flow(Flow::from_fields(fields)?),
+            0x14 => Self::Transfer(Transfer::from_fields(fields)?),
+            0x15 => Self::Disposition(Disposition::from_fields(fields)?),
+            0x16 => Self::Detach(Detach::from_fields(fields)?),
+            0x17 => Self::End(End::from_fields(fields)?),
+            0x18 => Self::Close(Close::from_fields(fields)?),
+            found => return Err(DecodeError::UnexpectedDescriptor { expected: "performative", found }),
+        })
+    }
+
+    /// Takes a descriptor in any other form.
+    #[cold]
+    fn descriptor(reader: &mut Reader<'a>) -> Result<u64, DecodeError> {
+        match reader.byte()? {
+            0 => {}
+            found => return Err(DecodeError::UnexpectedType { expected: "performative", found }),
+        }
+        if !matches!(reader.peek()?, 0xa3 | 0xb3) {
+            return reader.read();
+        }
+        let symbol: Symbol<'_> = reader.read()?;
+        [
+            Open::DEFINITION,
+            Begin::DEFINITION,
+            Attach::DEFINITION,
+            Flow::DEFINITION,
+            Transfer::DEFINITION,
+            Disposition::DEFINITION,
+            Detach::DEFINITION,
+            End::DEFINITION,
+            Close::DEFINITION,
+        ]
+        .into_iter()
+        .find(|definition| definition.name == symbol.as_str())
+        .map(|definition| definition.code)
+        .ok_or(DecodeError::UnexpectedDescriptor { expected: "performative", found: 0 })
+    }
+}
+
+impl Encode for Performative<'_> {
+    #[inline]
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        match self {
+            Self::Open(v) => v.encode(sink),
+            Self::Begin(v) => v.encode(sink),
+            Self::Attach(v) => v.encode(sink),
+            Self::Flow(v) => v.encode(sink),
+            Self::Transfer(v) => v.encode(sink),
+            Self::Disposition(v) => v.encode(sink),
+            Self::Detach(v) => v.encode(sink),
+            Self::End(v) => v.encode(sink),
+            Self::Close(v) => v.encode(sink),
+        }
+    }
+}
