@@ -8,5 +8,7 @@
 #[cfg(any(test, feature = "alloc"))]
 extern crate alloc;
 
+pub mod engine;
+pub mod storage;
 pub mod time;
 pub mod wire;

@@ -1,0 +1,115 @@
+//! A delivery: its payload on the way in or out, and its settlement (AMQP 1.0 §2.6.12).
+
+use super::error::OutcomeKind;
+use crate::storage::Storage;
+use core::fmt;
+
+/// Up to 32 bytes that identify a delivery on its link (AMQP 1.0 §2.8.7).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tag {
+    bytes: [u8; 32],
+    len: u8,
+}
+
+impl Tag {
+    /// No bytes.
+    pub const EMPTY: Self = Self { bytes: [0; 32], len: 0 };
+
+    /// A tag of these bytes; `None` when there are more than 32.
+    pub fn new(tag: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 32];
+        bytes.get_mut(..tag.len())?.copy_from_slice(tag);
+        Some(Self { bytes, len: tag.len() as u8 })
+    }
+
+    /// The tag's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tag({:02x?})", self.as_bytes())
+    }
+}
+
+/// Where a delivery's payload is.
+pub(super) enum Stage<S: Storage> {
+    /// Waits to be sent, `sent` bytes of it gone.
+    Outgoing { payload: S::Payload, sent: usize },
+    /// Its frames are coming in.
+    Assembling(S::Assembly),
+    /// Waits for the application.
+    Ready(S::Payload),
+    /// Sent, or taken by the application: only settlement is left.
+    Bare,
+}
+
+impl<S: Storage> fmt::Debug for Stage<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Outgoing { .. } => "Outgoing",
+            Self::Assembling(_) => "Assembling",
+            Self::Ready(_) => "Ready",
+            Self::Bare => "Bare",
+        })
+    }
+}
+
+/// A state that needs no bytes beyond its name, so that ranges of it can be told in one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Simple {
+    Accepted,
+    Released,
+}
+
+/// What has changed on a delivery since its last event.
+pub(super) mod flag {
+    pub(in crate::engine) const UPDATED: u8 = 1;
+    pub(in crate::engine) const SETTLED: u8 = 1 << 1;
+}
+
+#[derive(Debug)]
+pub(super) struct Delivery<S: Storage> {
+    pub(super) link: u32,
+    /// The delivery-id; of an outgoing delivery only once its first frame is written.
+    pub(super) id: Option<u32>,
+    pub(super) tag: Tag,
+    pub(super) format: u32,
+    pub(super) stage: Stage<S>,
+    /// The next one in its link's chain.
+    pub(super) next: u32,
+    /// Sent or received as settled.
+    pub(super) presettled: bool,
+    pub(super) transaction: Option<Tag>,
+    /// What our next disposition says, when one is due.
+    pub(super) due: Option<(Simple, bool)>,
+    pub(super) in_dispositions: bool,
+    /// Settled by us; the place is freed when the disposition is written.
+    pub(super) settled: bool,
+    pub(super) outcome: Option<OutcomeKind>,
+    pub(super) flags: u8,
+    pub(super) in_events: bool,
+}
+
+impl<S: Storage> Delivery<S> {
+    pub(super) fn new(link: u32, tag: Tag, format: u32, stage: Stage<S>) -> Self {
+        Self {
+            link,
+            id: None,
+            tag,
+            format,
+            stage,
+            next: super::link::NONE,
+            presettled: false,
+            transaction: None,
+            due: None,
+            in_dispositions: false,
+            settled: false,
+            outcome: None,
+            flags: 0,
+            in_events: false,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What can go wrong in the engine, told apart by whose fault it is.
+
+use crate::wire::messaging::Outcome;
+use crate::wire::sasl::SaslCode;
+use crate::wire::{DecodeError, frame::FrameError};
+use core::fmt;
+
+/// AMQP's error conditions (AMQP 1.0 §2.8.15–§2.8.18).
+pub mod condition {
+    /// An internal error.
+    pub const INTERNAL_ERROR: &str = "amqp:internal-error";
+    /// Something that is not there.
+    pub const NOT_FOUND: &str = "amqp:not-found";
+    /// Not permitted.
+    pub const UNAUTHORIZED_ACCESS: &str = "amqp:unauthorized-access";
+    /// Data that cannot be decoded.
+    pub const DECODE_ERROR: &str = "amqp:decode-error";
+    /// A limit of the peer's own resources.
+    pub const RESOURCE_LIMIT_EXCEEDED: &str = "amqp:resource-limit-exceeded";
+    /// Not allowed in this state of things.
+    pub const NOT_ALLOWED: &str = "amqp:not-allowed";
+    /// A field with a value that is not allowed.
+    pub const INVALID_FIELD: &str = "amqp:invalid-field";
+    /// Not supported.
+    pub const NOT_IMPLEMENTED: &str = "amqp:not-implemented";
+    /// A frame that does not fit the state of the endpoint.
+    pub const ILLEGAL_STATE: &str = "amqp:illegal-state";
+    /// A connection closed by force.
+    pub const CONNECTION_FORCED: &str = "amqp:connection:forced";
+    /// Bytes that are no frame.
+    pub const FRAMING_ERROR: &str = "amqp:connection:framing-error";
+    /// More transfers than the incoming window allows.
+    pub const WINDOW_VIOLATION: &str = "amqp:session:window-violation";
+    /// A handle that is not attached.
+    pub const UNATTACHED_HANDLE: &str = "amqp:session:unattached-handle";
+    /// A handle that is attached already.
+    pub const HANDLE_IN_USE: &str = "amqp:session:handle-in-use";
+    /// A link detached by force.
+    pub const DETACH_FORCED: &str = "amqp:link:detach-forced";
+    /// More deliveries than there was credit for.
+    pub const TRANSFER_LIMIT_EXCEEDED: &str = "amqp:link:transfer-limit-exceeded";
+    /// A message larger than the link allows.
+    pub const MESSAGE_SIZE_EXCEEDED: &str = "amqp:link:message-size-exceeded";
+}
+
+/// The tables and numbers that can run out; each names the knob to turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Capacity {
+    /// `sessions` of the storage, or the peer's channel-max.
+    Sessions,
+    /// `links` of the storage, or the peer's handle-max.
+    Links,
+    /// `deliveries` of the storage.
+    Deliveries,
+    /// `outbox` of the limits, or `transmit` of fixed storage.
+    Outbox,
+    /// `message` of fixed storage.
+    Message,
+}
+
+/// Why a verb could not be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The connection is closing or closed.
+    Closed,
+    /// The session, link or delivery is gone; the id is stale.
+    Detached,
+    /// A table is full.
+    NoCapacity(Capacity),
+    /// The verb does not fit the link's role or state.
+    IllegalState,
+    /// The message exceeds what the peer accepts, in bytes.
+    MessageTooLarge {
+        /// The encoded size.
+        size: u64,
+        /// The peer's max-message-size.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the connection is closed"),
+            Self::Detached => f.write_str("the link or session is gone"),
+            Self::NoCapacity(capacity) => write!(f, "no capacity left for {capacity:?}"),
+            Self::IllegalState => f.write_str("not possible in this state"),
+            Self::MessageTooLarge { size, limit } => {
+                write!(f, "message of {size} bytes exceeds the link's limit of {limit} bytes")
+            }
+        }
+    }
+}
+
+impl core::error::Error for EngineError {}
+
+/// Why a connection is over. Nothing that arrives afterwards is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// The peer answered with something that is not AMQP 1.0; these are its first bytes. `HTTP` and a TLS record
+    /// (`16 03 …`) are the usual ones.
+    NotAmqp([u8; 8]),
+    /// The peer speaks another protocol layer than was asked for.
+    UnexpectedProtocol,
+    /// The server offers no mechanism that was asked for.
+    NoMechanism,
+    /// The server refused the credentials.
+    Sasl(SaslCode),
+    /// Bytes that are no frame.
+    Frame(FrameError),
+    /// A frame whose content cannot be decoded.
+    Decode(DecodeError),
+    /// A frame that does not fit the connection's state; the AMQP condition.
+    Violation(&'static str),
+    /// The peer was silent for too long.
+    IdleTimeout,
+    /// The peer sent `close`.
+    ClosedByPeer,
+    /// The transport ended.
+    Disconnected,
+}
+
+impl ConnectionError {
+    /// The AMQP error condition that tells the peer.
+    pub const fn condition(&self) -> &'static str {
+        match self {
+            Self::NotAmqp(_) | Self::UnexpectedProtocol | Self::Frame(_) => condition::FRAMING_ERROR,
+            Self::NoMechanism | Self::Sasl(_) => condition::UNAUTHORIZED_ACCESS,
+            Self::Decode(_) => condition::DECODE_ERROR,
+            Self::Violation(condition) => condition,
+            Self::IdleTimeout => condition::RESOURCE_LIMIT_EXCEEDED,
+            Self::ClosedByPeer | Self::Disconnected => condition::CONNECTION_FORCED,
+        }
+    }
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAmqp([b'H', b'T', b'T', b'P', ..]) => f.write_str("the peer speaks HTTP, not AMQP"),
+            Self::NotAmqp([0x15 | 0x16, 3, ..]) => f.write_str("the peer speaks TLS on a plain connection"),
+            Self::NotAmqp(bytes) => write!(f, "the peer does not speak AMQP 1.0; it sent {bytes:02x?}"),
+            Self::UnexpectedProtocol => f.write_str("the peer speaks another layer of AMQP than was asked for"),
+            Self::NoMechanism => f.write_str("the server offers none of the SASL mechanisms that can be used"),
+            Self::Sasl(code) => write!(f, "the server refused the credentials ({code:?})"),
+            Self::Frame(error) => error.fmt(f),
+            Self::Decode(error) => error.fmt(f),
+            Self::Violation(condition) => write!(f, "the peer broke the protocol ({condition})"),
+            Self::IdleTimeout => f.write_str("the peer was silent for too long"),
+            Self::ClosedByPeer => f.write_str("the peer closed the connection"),
+            Self::Disconnected => f.write_str("the transport ended"),
+        }
+    }
+}
+
+impl core::error::Error for ConnectionError {}
+
+impl From<DecodeError> for ConnectionError {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl From<FrameError> for ConnectionError {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+/// The kind of an outcome, without its details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcomeKind {
+    /// `accepted`
+    Accepted,
+    /// `rejected`
+    Rejected,
+    /// `released`
+    Released,
+    /// `modified`
+    Modified,
+}
+
+impl From<&Outcome<'_>> for OutcomeKind {
+    fn from(outcome: &Outcome<'_>) -> Self {
+        match outcome {
+            Outcome::Accepted => Self::Accepted,
+            Outcome::Rejected(_) => Self::Rejected,
+            Outcome::Released => Self::Released,
+            Outcome::Modified(_) => Self::Modified,
+        }
+    }
+}

@@ -1,0 +1,678 @@
+//! What comes in: protocol headers, the SASL layer, and each performative applied whole before the next is read.
+
+use super::delivery::{self, Delivery, Stage, Tag};
+use super::link::{self, Link, NONE};
+use super::session::{self, Session};
+use super::verbs::refusal;
+use super::{
+    Connection, ConnectionError, ConnectionRole, DeliveryId, Handler, Instant, LinkId, OutcomeKind, Phase, SessionId,
+    Space, Subject, condition, index_key, name_hash,
+};
+use crate::storage::{Assembly, Index, Rx, Storage, Table};
+use crate::time::Duration;
+use crate::wire::frame::{Frame, Kind, Protocol};
+use crate::wire::messaging::DeliveryState;
+use crate::wire::performative::{
+    Attach, Begin, Close, Detach, Disposition, ErrorCondition, Flow, Open, Performative, Role, Transfer,
+};
+use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
+use crate::wire::{Multiple, Reader, Symbol};
+
+/// What a server offers, in the service's order (service-evidence.md §1).
+const MECHANISMS: [Symbol<'static>; 4] =
+    [Symbol::new("MSSBCBS"), Symbol::new("PLAIN"), Symbol::new("ANONYMOUS"), Symbol::new("EXTERNAL")];
+
+/// Where the payload of a transfer frame goes.
+enum Place {
+    /// Into the delivery at this place; the flag says whether it is complete with it.
+    Delivery(u32, bool),
+    /// Nowhere: the link does not want it any more.
+    Nowhere,
+}
+
+/// A frame that ends the session it came on, with an AMQP condition.
+struct SessionViolation(&'static str);
+
+impl<S: Storage> Connection<S> {
+    /// Applies every whole frame in `rx`; what is left there is the start of a frame that is still coming.
+    ///
+    /// # Errors
+    /// The reason why the connection is over, now or since earlier. The peer is told by what
+    /// [`Connection::poll_transmit`] writes next; nothing more is read.
+    pub fn handle_input(
+        &mut self,
+        now: Instant,
+        rx: &mut S::Rx,
+        handler: &mut impl Handler,
+    ) -> Result<(), ConnectionError> {
+        if !rx.filled().is_empty() {
+            self.last_received = now;
+        }
+        loop {
+            if let Some(error) = self.failed {
+                rx.clear();
+                return Err(error);
+            }
+            let step = match self.phase {
+                Phase::Amqp => self.frame(rx, handler),
+                Phase::AwaitMechanisms | Phase::AwaitInit | Phase::AwaitSaslOutcome => self.sasl(rx, handler),
+                Phase::AwaitFirstHeader | Phase::AwaitSaslHeader | Phase::AwaitHeader => self.header(rx),
+            };
+            match step {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    fn header(&mut self, rx: &mut S::Rx) -> Result<bool, ConnectionError> {
+        let Some(&header) = rx.filled().first_chunk::<8>() else {
+            // A wrong first byte is wrong however few there are.
+            return match rx.filled() {
+                bytes if b"AMQP".starts_with(bytes.get(..bytes.len().min(4)).unwrap_or_default()) => Ok(false),
+                bytes => {
+                    let mut shown = [0; 8];
+                    for (to, from) in shown.iter_mut().zip(bytes) {
+                        *to = *from;
+                    }
+                    Err(ConnectionError::NotAmqp(shown))
+                }
+            };
+        };
+        let protocol = Protocol::parse(header);
+        if protocol.is_none() {
+            if self.role == ConnectionRole::Server {
+                // The answer to an unknown header is the one we would have liked (AMQP 1.0 §2.2).
+                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Sasl.header());
+            }
+            return Err(ConnectionError::NotAmqp(header));
+        }
+        rx.consume(8);
+        self.phase = match (self.phase, protocol) {
+            (Phase::AwaitFirstHeader, Some(Protocol::Sasl)) => {
+                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Sasl.header());
+                self.push_sasl(&SaslFrame::Mechanisms(SaslMechanisms {
+                    sasl_server_mechanisms: Multiple::new(&MECHANISMS),
+                }));
+                Phase::AwaitInit
+            }
+            (Phase::AwaitFirstHeader, Some(Protocol::Amqp)) => {
+                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Amqp.header());
+                Phase::Amqp
+            }
+            (Phase::AwaitHeader, Some(Protocol::Amqp)) => {
+                if self.role == ConnectionRole::Server {
+                    let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Amqp.header());
+                }
+                Phase::Amqp
+            }
+            (Phase::AwaitSaslHeader, Some(Protocol::Sasl)) => Phase::AwaitMechanisms,
+            _ => return Err(ConnectionError::UnexpectedProtocol),
+        };
+        Ok(true)
+    }
+
+    fn sasl(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
+        // SASL frames are never larger than 512 bytes (AMQP 1.0 §5.3.1); tokens inside PLAIN can be, so be generous.
+        let limit = self.config.max_frame_size.min(rx.capacity() as u32);
+        let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
+        if frame.kind != Kind::Sasl {
+            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+        }
+        let size = frame.size;
+        let body: SaslFrame<'_> = Reader::new(frame.body).read()?;
+        match (self.phase, body) {
+            (Phase::AwaitMechanisms, SaslFrame::Mechanisms(mechanisms)) => {
+                let wanted = self.mechanism;
+                if !mechanisms.sasl_server_mechanisms.iter().any(|name| name_hash(name.as_str()) == wanted) {
+                    return Err(ConnectionError::NoMechanism);
+                }
+                self.released += self.init_len;
+                self.phase = Phase::AwaitSaslOutcome;
+            }
+            (Phase::AwaitInit, SaslFrame::Init(init)) => {
+                let offered = MECHANISMS.contains(&init.mechanism);
+                let code = if offered { handler.authenticate(&init) } else { SaslCode::Auth };
+                let welcome = (code == SaslCode::Ok).then_some(&b"Welcome!"[..]);
+                self.push_sasl(&SaslFrame::Outcome(SaslOutcome { code, additional_data: welcome }));
+                if code != SaslCode::Ok {
+                    return Err(ConnectionError::Sasl(code));
+                }
+                self.phase = Phase::AwaitHeader;
+            }
+            (Phase::AwaitSaslOutcome, SaslFrame::Outcome(outcome)) => {
+                if outcome.code != SaslCode::Ok {
+                    return Err(ConnectionError::Sasl(outcome.code));
+                }
+                self.released = usize::MAX;
+                self.phase = Phase::AwaitHeader;
+            }
+            _ => return Err(ConnectionError::Violation(condition::ILLEGAL_STATE)),
+        }
+        rx.consume(size);
+        Ok(true)
+    }
+
+    fn frame(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
+        let limit = self.config.max_frame_size.min(rx.capacity() as u32);
+        let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
+        if frame.kind != Kind::Amqp {
+            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+        }
+        let size = frame.size;
+        if frame.body.is_empty() {
+            rx.consume(size);
+            return Ok(true);
+        }
+        if self.close_received {
+            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+        }
+        let mut reader = Reader::new(frame.body);
+        let performative = Performative::decode(&mut reader)?;
+        if !self.open_received && !matches!(performative, Performative::Open(_)) {
+            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+        }
+        if let Performative::Transfer(transfer) = &performative {
+            let len = reader.rest().len();
+            let place = match self.session_at(frame.channel) {
+                None => self.unknown_channel()?,
+                Some(session) => match self.on_transfer(session, transfer, len, handler) {
+                    Ok(place) => place,
+                    Err(SessionViolation(condition)) => {
+                        self.end_session(session, Some(&ErrorCondition::new(condition)));
+                        Place::Nowhere
+                    }
+                },
+            };
+            self.store(place, size - len, size, rx);
+            return Ok(true);
+        }
+        self.apply(frame.channel, &performative, handler)?;
+        rx.consume(size);
+        Ok(true)
+    }
+
+    /// A frame on a channel without a session: late frames of a session we have ended are dropped.
+    fn unknown_channel(&self) -> Result<Place, ConnectionError> {
+        if self.close_sent { Ok(Place::Nowhere) } else { Err(ConnectionError::Violation(condition::ILLEGAL_STATE)) }
+    }
+
+    /// Puts the payload of a transfer frame where it belongs.
+    fn store(&mut self, place: Place, offset: usize, size: usize, rx: &mut S::Rx) {
+        let Place::Delivery(place, complete) = place else {
+            rx.consume(size);
+            return;
+        };
+        let Some(delivery) = self.deliveries.get_mut(place) else {
+            rx.consume(size);
+            return;
+        };
+        let Stage::Assembling(assembly) = &mut delivery.stage else {
+            rx.consume(size);
+            return;
+        };
+        if rx.take(offset, size, assembly).is_err() {
+            // Fixed storage: the message is larger than the place for one.
+            let link = delivery.link;
+            self.drop_assembly(link, place);
+            self.detach_link(link, true, Some(&ErrorCondition::new(condition::MESSAGE_SIZE_EXCEEDED)));
+            return;
+        }
+        if complete {
+            if let Stage::Assembling(assembly) = core::mem::replace(&mut delivery.stage, Stage::Bare) {
+                delivery.stage = Stage::Ready(assembly.finish());
+            }
+            let link = delivery.link;
+            if let Some(found) = self.links.get_mut(link) {
+                found.assembling = NONE;
+            }
+            self.append(link, place);
+            self.flag_link(link, link::flag::READABLE);
+        }
+    }
+
+    fn drop_assembly(&mut self, link: u32, place: u32) {
+        if let Some(found) = self.links.get_mut(link) {
+            found.assembling = NONE;
+        }
+        self.free_delivery(place);
+    }
+
+    fn session_at(&self, channel: u16) -> Option<u32> {
+        self.index.get(index_key(Space::Channel, 0, u32::from(channel)))
+    }
+
+    fn apply(
+        &mut self,
+        channel: u16,
+        performative: &Performative<'_>,
+        handler: &mut impl Handler,
+    ) -> Result<(), ConnectionError> {
+        match performative {
+            Performative::Open(open) => {
+                handler.performative(Subject::Connection, performative);
+                return self.on_open(open);
+            }
+            Performative::Close(Close { .. }) => {
+                handler.performative(Subject::Connection, performative);
+                self.close_received = true;
+                if !self.close_sent {
+                    self.close_sent = true;
+                    let _ = self.push_frame(Kind::Amqp, 0, &Close { error: None });
+                }
+                self.failed = Some(ConnectionError::ClosedByPeer);
+                self.closed_due = true;
+                return Ok(());
+            }
+            Performative::Begin(begin) => {
+                let session = self.on_begin(channel, begin)?;
+                handler.performative(Subject::Session(session), performative);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let Some(place) = self.session_at(channel) else { return self.unknown_channel().map(|_| ()) };
+        let Some(id) = self.sessions.key(place).map(SessionId) else { return Ok(()) };
+        let live = self.sessions.get(place).is_some_and(|session| !session.end_sent);
+        let result = match performative {
+            Performative::End(_) => {
+                handler.performative(Subject::Session(id), performative);
+                self.on_end(place);
+                Ok(())
+            }
+            // We have ended the session; the peer did not know yet.
+            _ if !live => Ok(()),
+            Performative::Attach(attach) => self.on_attach(place, attach).map(|link| {
+                if let Some(link) = link {
+                    handler.performative(Subject::Link(link), performative);
+                }
+            }),
+            Performative::Flow(flow) => {
+                let link = self.on_flow(place, flow);
+                if let Ok(link) = link {
+                    handler.performative(link.map_or(Subject::Session(id), Subject::Link), performative);
+                }
+                link.map(|_| ())
+            }
+            Performative::Disposition(disposition) => {
+                self.on_disposition(place, disposition, handler);
+                Ok(())
+            }
+            Performative::Detach(detach) => {
+                if let Some(link) = self.link_at(place, detach.handle) {
+                    if let Some(link) = self.links.key(link).map(LinkId) {
+                        handler.performative(Subject::Link(link), performative);
+                    }
+                    self.on_detach(link, detach);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(SessionViolation(condition)) = result {
+            self.end_session(place, Some(&ErrorCondition::new(condition)));
+        }
+        Ok(())
+    }
+
+    fn on_open(&mut self, open: &Open<'_>) -> Result<(), ConnectionError> {
+        if self.open_received {
+            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+        }
+        self.open_received = true;
+        self.peer_max_frame_size = open.max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE);
+        self.peer_channel_max = open.channel_max;
+        self.peer_idle = open.idle_time_out.filter(|&idle| idle > 0).map(|idle| Duration::from_millis(u64::from(idle)));
+        self.opened_due = true;
+        Ok(())
+    }
+
+    fn on_begin(&mut self, channel: u16, begin: &Begin<'_>) -> Result<SessionId, ConnectionError> {
+        let key = index_key(Space::Channel, 0, u32::from(channel));
+        if self.index.get(key).is_some() {
+            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+        }
+        let place = match begin.remote_channel {
+            Some(ours) => (0..self.sessions.end())
+                .find(|&place| {
+                    self.sessions.get(place).is_some_and(|session| session.channel == ours && !session.begin_received)
+                })
+                .ok_or(ConnectionError::Violation(condition::ILLEGAL_STATE))?,
+            None => {
+                if channel > self.config.channel_max {
+                    return Err(ConnectionError::Violation(condition::FRAMING_ERROR));
+                }
+                let mut session = Session::new(channel, self.config.incoming_window, self.config.handle_max);
+                // The service mirrors the client's window (service-evidence.md §1).
+                session.outgoing_window = begin.incoming_window;
+                self.sessions
+                    .insert(session)
+                    .map_err(|_| ConnectionError::Violation(condition::RESOURCE_LIMIT_EXCEEDED))?
+                    .index
+            }
+        };
+        self.index.insert(key, place).map_err(|_| ConnectionError::Violation(condition::RESOURCE_LIMIT_EXCEEDED))?;
+        let id = self.sessions.key(place).map(SessionId);
+        let (Some(id), Some(session)) = (id, self.sessions.get_mut(place)) else {
+            return Err(ConnectionError::Violation(condition::INTERNAL_ERROR));
+        };
+        session.begin_received = true;
+        session.peer_channel = Some(channel);
+        session.next_incoming_id = begin.next_outgoing_id;
+        session.peer_incoming_window = begin.incoming_window;
+        session.peer_handle_max = begin.handle_max;
+        self.flag_session(place, session::flag::BEGUN);
+        self.wake_links_of(place);
+        Ok(id)
+    }
+
+    fn on_end(&mut self, place: u32) {
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        session.end_received = true;
+        if session.end_sent {
+            self.detach_links_of(place);
+            self.finish_session(place);
+        } else {
+            self.flush_dispositions();
+            self.end_session(place, None);
+        }
+    }
+
+    fn link_at(&self, session: u32, handle: u32) -> Option<u32> {
+        self.index.get(index_key(Space::Handle, session, handle))
+    }
+
+    fn on_attach(&mut self, session: u32, attach: &Attach<'_>) -> Result<Option<LinkId>, SessionViolation> {
+        if attach.handle > self.config.handle_max {
+            return Err(SessionViolation(condition::NOT_ALLOWED));
+        }
+        let key = index_key(Space::Handle, session, attach.handle);
+        if self.index.get(key).is_some() {
+            return Err(SessionViolation(condition::HANDLE_IN_USE));
+        }
+        let role = attach.role.other();
+        let name = name_hash(attach.name);
+        let ours = (0..self.links.end()).find(|&place| {
+            self.links.get(place).is_some_and(|link| {
+                link.session == session && link.role == role && link.name == name && !link.attach_received
+            })
+        });
+        let place = match ours {
+            Some(place) => place,
+            None => {
+                let mut link = Link::new(session, role, name);
+                // Handles are numbered by each end for itself, so the peer's number serves for both directions.
+                link.output_handle = attach.handle;
+                match self.links.insert(link) {
+                    Ok(key) => key.index,
+                    Err(_) => {
+                        self.refuse_for_space(session, attach);
+                        return Ok(None);
+                    }
+                }
+            }
+        };
+        if self.index.insert(key, place).is_err() {
+            if ours.is_none() {
+                self.links.remove(place);
+            }
+            return Err(SessionViolation(condition::RESOURCE_LIMIT_EXCEEDED));
+        }
+        let Some(link) = self.links.get_mut(place) else { return Ok(None) };
+        link.attach_received = true;
+        link.input_handle = Some(attach.handle);
+        link.peer_max_message_size = attach.max_message_size.unwrap_or(0);
+        if ours.is_none() {
+            link.sender_settle_mode = attach.snd_settle_mode;
+            link.receiver_settle_mode = attach.rcv_settle_mode;
+        }
+        if role == Role::Receiver {
+            // Some senders leave the count out although it is mandatory (invariants.md §2): zero is what they mean.
+            let count = attach.initial_delivery_count.unwrap_or(0);
+            let promised = link.promised();
+            link.delivery_count = count;
+            link.ceiling = count.wrapping_add(promised);
+        }
+        self.flag_link(place, link::flag::ATTACHED);
+        self.flag_work(place);
+        Ok(self.links.key(place).map(LinkId))
+    }
+
+    /// No place for another link: refuse it without taking one.
+    fn refuse_for_space(&mut self, session: u32, attach: &Attach<'_>) {
+        let Some(id) = self.sessions.key(session).map(SessionId) else { return };
+        if self.accept_session(id).is_err() {
+            return;
+        }
+        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        let refused = refusal(attach.name, attach.handle, attach.role.other());
+        let error = ErrorCondition::new(condition::RESOURCE_LIMIT_EXCEEDED);
+        let detach = Detach { handle: attach.handle, closed: true, error: Some(error) };
+        if self.push_frame(Kind::Amqp, channel, &refused).is_ok() {
+            let _ = self.push_frame(Kind::Amqp, channel, &detach);
+        }
+    }
+
+    fn on_detach(&mut self, place: u32, detach: &Detach<'_>) {
+        let Some(link) = self.links.get_mut(place) else { return };
+        link.detach_received = true;
+        if link.assembling != NONE {
+            let assembling = link.assembling;
+            self.drop_assembly(place, assembling);
+        }
+        let Some(link) = self.links.get(place) else { return };
+        if link.detach_sent {
+            self.close_link(place);
+        } else {
+            self.flush_dispositions();
+            self.detach_link(place, detach.closed, None);
+        }
+    }
+
+    fn on_flow(&mut self, place: u32, flow: &Flow<'_>) -> Result<Option<LinkId>, SessionViolation> {
+        let Some(session) = self.sessions.get_mut(place) else { return Ok(None) };
+        let opened = session.on_flow(flow.next_incoming_id, flow.incoming_window);
+        if opened {
+            self.wake_links_of(place);
+        }
+        let Some(handle) = flow.handle else {
+            if flow.echo {
+                self.flag_session_flow(place);
+            }
+            return Ok(None);
+        };
+        let Some(at) = self.link_at(place, handle) else {
+            return Err(SessionViolation(condition::UNATTACHED_HANDLE));
+        };
+        let Some(link) = self.links.get_mut(at) else { return Ok(None) };
+        if link.detach_sent || link.detach_received {
+            return Ok(None);
+        }
+        let credit = flow.link_credit.unwrap_or(0);
+        let mut flags = 0;
+        match link.role {
+            Role::Sender => {
+                if link.on_receiver_flow(flow.delivery_count, credit, flow.drain) {
+                    flags |= link::flag::CREDIT;
+                }
+                if flow.drain {
+                    flags |= link::flag::DRAIN;
+                }
+            }
+            Role::Receiver => {
+                if link.on_sender_flow(flow.delivery_count, credit, flow.available) {
+                    flags |= link::flag::DRAINED;
+                }
+            }
+        }
+        link.echo_due |= flow.echo;
+        let work = link.echo_due || (link.role == Role::Sender && link.waiting.len > 0);
+        if flags != 0 {
+            self.flag_link(at, flags);
+        }
+        if work {
+            self.flag_work(at);
+        }
+        Ok(self.links.key(at).map(LinkId))
+    }
+
+    /// Every sending link of a session may go on.
+    fn wake_links_of(&mut self, session: u32) {
+        for place in 0..self.links.end() {
+            if self.links.get(place).is_some_and(|link| link.session == session && link.waiting.len > 0) {
+                self.flag_work(place);
+            }
+        }
+    }
+
+    fn on_transfer(
+        &mut self,
+        session: u32,
+        transfer: &Transfer<'_>,
+        len: usize,
+        handler: &mut impl Handler,
+    ) -> Result<Place, SessionViolation> {
+        let Some(found) = self.sessions.get_mut(session) else { return Ok(Place::Nowhere) };
+        if found.end_sent {
+            return Ok(Place::Nowhere);
+        }
+        match found.on_transfer() {
+            None => return Err(SessionViolation(condition::WINDOW_VIOLATION)),
+            Some(true) => self.flag_session_flow(session),
+            Some(false) => {}
+        }
+        let Some(place) = self.link_at(session, transfer.handle) else {
+            return Err(SessionViolation(condition::UNATTACHED_HANDLE));
+        };
+        let Some(id) = self.links.key(place).map(LinkId) else { return Ok(Place::Nowhere) };
+        let Some(link) = self.links.get_mut(place) else { return Ok(Place::Nowhere) };
+        if link.role != Role::Receiver {
+            return Err(SessionViolation(condition::NOT_ALLOWED));
+        }
+        if link.detach_sent || link.detach_received {
+            return Ok(Place::Nowhere);
+        }
+        let limit = link.max_message_size;
+        let assembling = link.assembling;
+        if assembling != NONE {
+            let Some(delivery) = self.deliveries.get_mut(assembling) else { return Ok(Place::Nowhere) };
+            if transfer.delivery_id.is_some() && transfer.delivery_id != delivery.id && !delivery.presettled {
+                return Err(SessionViolation(condition::ILLEGAL_STATE));
+            }
+            if transfer.aborted {
+                self.drop_assembly(place, assembling);
+                return Ok(Place::Nowhere);
+            }
+            let so_far = match &delivery.stage {
+                Stage::Assembling(assembly) => assembly.len(),
+                _ => 0,
+            };
+            if transfer.settled == Some(true) && !delivery.presettled {
+                delivery.presettled = true;
+            }
+            if limit != 0 && (so_far + len) as u64 > limit {
+                self.drop_assembly(place, assembling);
+                self.too_large(place);
+                return Ok(Place::Nowhere);
+            }
+            return Ok(Place::Delivery(assembling, !transfer.more));
+        }
+        if link.promised() == 0 {
+            self.detach_link(place, true, Some(&ErrorCondition::new(condition::TRANSFER_LIMIT_EXCEEDED)));
+            return Ok(Place::Nowhere);
+        }
+        let Some(number) = transfer.delivery_id else { return Err(SessionViolation(condition::INVALID_FIELD)) };
+        let Some(tag) = Tag::new(transfer.delivery_tag.unwrap_or_default()) else {
+            return Err(SessionViolation(condition::INVALID_FIELD));
+        };
+        link.delivery_count = link.delivery_count.wrapping_add(1);
+        link.credit = link.credit.saturating_sub(1);
+        if transfer.aborted {
+            return Ok(Place::Nowhere);
+        }
+        if limit != 0 && len as u64 > limit {
+            self.too_large(place);
+            return Ok(Place::Nowhere);
+        }
+        let mut delivery =
+            Delivery::new(place, tag, transfer.message_format.unwrap_or(0), Stage::Assembling(S::Assembly::default()));
+        delivery.id = Some(number);
+        delivery.presettled = transfer.settled == Some(true);
+        let presettled = delivery.presettled;
+        let Ok(key) = self.deliveries.insert(delivery) else {
+            self.detach_link(place, true, Some(&ErrorCondition::new(condition::RESOURCE_LIMIT_EXCEEDED)));
+            return Ok(Place::Nowhere);
+        };
+        if !presettled {
+            let _ = self.index.insert(index_key(Space::Incoming, session, number), key.index);
+        }
+        if let Some(link) = self.links.get_mut(place) {
+            link.assembling = key.index;
+        }
+        if transfer.state.is_some() {
+            handler.state(DeliveryId(key), id, false, transfer.state.as_ref());
+        }
+        Ok(Place::Delivery(key.index, !transfer.more))
+    }
+
+    fn too_large(&mut self, place: u32) {
+        self.detach_link(place, true, Some(&ErrorCondition::new(condition::MESSAGE_SIZE_EXCEEDED)));
+    }
+
+    fn on_disposition(&mut self, session: u32, disposition: &Disposition<'_>, handler: &mut impl Handler) {
+        let first = disposition.first;
+        let last = disposition.last.unwrap_or(first);
+        // A peer in the role of receiver speaks of what we sent.
+        let space = if disposition.role == Role::Receiver { Space::Outgoing } else { Space::Incoming };
+        let span = last.wrapping_sub(first);
+        if span as usize > self.deliveries.len() {
+            // More numbers than deliveries: walk the deliveries instead, or a hostile range would cost 2^32 steps.
+            for place in 0..self.deliveries.end() {
+                let hit = self.deliveries.get(place).is_some_and(|delivery| {
+                    delivery.id.is_some_and(|id| id.wrapping_sub(first) <= span)
+                        && self
+                            .links
+                            .get(delivery.link)
+                            .is_some_and(|link| link.session == session && link.role == disposition.role.other())
+                });
+                if hit {
+                    self.on_state(place, disposition, handler);
+                }
+            }
+            return;
+        }
+        for step in 0..=span {
+            if let Some(place) = self.index.get(index_key(space, session, first.wrapping_add(step))) {
+                self.on_state(place, disposition, handler);
+            }
+        }
+    }
+
+    fn on_state(&mut self, place: u32, disposition: &Disposition<'_>, handler: &mut impl Handler) {
+        let Some(key) = self.deliveries.key(place) else { return };
+        let Some(delivery) = self.deliveries.get_mut(place) else { return };
+        if delivery.flags & delivery::flag::SETTLED != 0 {
+            return;
+        }
+        let Some(link) = self.links.key(delivery.link).map(LinkId) else { return };
+        if let Some(state) = &disposition.state {
+            let outcome = match state {
+                DeliveryState::Outcome(outcome) => Some(OutcomeKind::from(outcome)),
+                DeliveryState::Transactional(state) => state.outcome.as_ref().map(OutcomeKind::from),
+                DeliveryState::Declared(_) => Some(OutcomeKind::Accepted),
+                DeliveryState::Received(_) => None,
+            };
+            delivery.outcome = outcome.or(delivery.outcome);
+        }
+        handler.state(DeliveryId(key), link, disposition.settled, disposition.state.as_ref());
+        if disposition.settled {
+            delivery.due = None;
+            // The numbers are free for the next delivery from here on.
+            self.unindex_delivery(place);
+            self.flag_delivery(place, delivery::flag::SETTLED);
+        } else {
+            self.flag_delivery(place, delivery::flag::UPDATED);
+        }
+    }
+}

@@ -1,0 +1,592 @@
+//! The AMQP 1.0 state machine: one connection, client or server, without I/O, clock or Service Bus words.
+//!
+//! Four kinds of method, told apart by name: `handle_*` takes what happened, plain verbs are what the application
+//! wants, `poll_*` is what the driver must do, the rest are getters. Every method may be called at any time and in any
+//! order; there is nothing to drain first.
+//!
+//! ```text
+//! loop {
+//!     read into rx, then   connection.handle_input(now, &mut rx, &mut handler)
+//!     while let Some(e) =  connection.poll_event()            { act on it with verbs }
+//!     while                connection.poll_transmit(now, &mut tx) { write tx }
+//!     sleep until          connection.poll_timeout(), then    connection.handle_timeout(now)
+//! }
+//! ```
+
+mod delivery;
+pub mod error;
+mod event;
+mod input;
+mod link;
+mod session;
+#[cfg(all(test, feature = "alloc"))]
+mod tests;
+mod transmit;
+mod verbs;
+
+use crate::storage::{Index, Key, Limits, Outbox, Queue, Storage, Table};
+use crate::time::{Duration, Instant};
+use crate::wire::frame::{Kind, Protocol};
+use crate::wire::performative::{Close, ErrorCondition, Open, Role};
+use crate::wire::sasl::{SaslFrame, SaslInit};
+use crate::wire::{Encode, Full, Sink, frame};
+
+use delivery::{Delivery, Stage};
+use link::Link;
+use session::Session;
+
+pub use delivery::Tag;
+pub use error::{Capacity, ConnectionError, EngineError, OutcomeKind, condition};
+pub use event::{Event, Handler, Subject};
+pub use verbs::{Incoming, LinkStatus, SendOptions};
+
+/// Names a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(Key);
+
+/// Names a link. A stale id reads as detached, never as somebody else's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkId(Key);
+
+/// Names a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DeliveryId(Key);
+
+impl SessionId {
+    /// The session's place in its table, below the limit on sessions; places are used again.
+    pub const fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
+impl LinkId {
+    /// The link's place in its table, below the limit on links; places are used again.
+    pub const fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
+impl DeliveryId {
+    /// The delivery's place in its table, below the limit on deliveries; places are used again.
+    pub const fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
+/// What this end of the connection is ready to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// The largest frame that is accepted, in bytes; at most what the receive buffer holds.
+    pub max_frame_size: u32,
+    /// The highest channel that the peer may use.
+    pub channel_max: u16,
+    /// The highest handle that the peer may use in a session.
+    pub handle_max: u32,
+    /// The silence that is announced to the peer; the connection is given up after twice as long.
+    pub idle_time_out: Option<Duration>,
+    /// Transfer frames a session accepts before its window is renewed.
+    pub incoming_window: u32,
+    /// Bounds of the tables.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    /// 64 KiB frames, 4 999 channels, 255 handles, 60 s, 5 000 frames.
+    fn default() -> Self {
+        Self {
+            max_frame_size: 65_536,
+            channel_max: 4_999,
+            handle_max: 255,
+            idle_time_out: Some(Duration::from_secs(60)),
+            incoming_window: 5_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Why [`Connection::poll_timeout`] names its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimerReason {
+    /// A heartbeat is due (AMQP 1.0 §2.4.5).
+    Heartbeat,
+    /// The peer has been silent for too long.
+    IdleTimeout,
+}
+
+/// How far the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Server: the first header, of either layer.
+    AwaitFirstHeader,
+    /// Client: the server's SASL header.
+    AwaitSaslHeader,
+    /// Client: the mechanisms.
+    AwaitMechanisms,
+    /// Server: the client's choice.
+    AwaitInit,
+    /// Client: the result.
+    AwaitSaslOutcome,
+    /// The peer's AMQP header.
+    AwaitHeader,
+    /// Frames.
+    Amqp,
+}
+
+/// The index's key spaces.
+#[derive(Clone, Copy)]
+enum Space {
+    Channel = 0,
+    Handle = 1,
+    Outgoing = 2,
+    Incoming = 3,
+}
+
+fn index_key(space: Space, session: u32, number: u32) -> u64 {
+    (space as u64) << 62 | u64::from(session) << 32 | u64::from(number)
+}
+
+/// The event queue's kinds of entry.
+const SESSION_EVENT: u32 = 0 << 30;
+const LINK_EVENT: u32 = 1 << 30;
+const DELIVERY_EVENT: u32 = 2 << 30;
+const EVENT_KIND: u32 = 3 << 30;
+
+/// One AMQP 1.0 connection.
+pub struct Connection<S: Storage> {
+    role: ConnectionRole,
+    config: Config,
+    phase: Phase,
+    failed: Option<ConnectionError>,
+    open_sent: bool,
+    open_received: bool,
+    close_sent: bool,
+    close_received: bool,
+    /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.
+    released: usize,
+    /// The encoded sasl-init at the front of a client's outbox.
+    init_len: usize,
+    mechanism: u64,
+    peer_max_frame_size: u32,
+    peer_channel_max: u16,
+    peer_idle: Option<Duration>,
+    last_sent: Instant,
+    last_received: Instant,
+    opened_due: bool,
+    closed_due: bool,
+    sessions: S::Sessions<Session>,
+    links: S::Links<Link>,
+    deliveries: S::Deliveries<Delivery<S>>,
+    index: S::Index,
+    /// Links with a flow or a transfer to send.
+    work: S::Queue,
+    /// Deliveries with a disposition to send.
+    dispositions: S::Queue,
+    events: S::Queue,
+    outbox: S::Outbox,
+    /// Sessions with a flow due.
+    session_flows: usize,
+    /// Links with a detach due that found no room.
+    detaches_due: usize,
+}
+
+impl<S: Storage> core::fmt::Debug for Connection<S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .field("failed", &self.failed)
+            .field("sessions", &self.sessions.len())
+            .field("links", &self.links.len())
+            .field("deliveries", &self.deliveries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which end of the connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ConnectionRole {
+    Client,
+    Server,
+}
+
+impl<S: Storage> Connection<S> {
+    fn new(role: ConnectionRole, phase: Phase, config: Config, now: Instant) -> Self {
+        let limits = config.limits;
+        let slots = limits.sessions.saturating_add(limits.links).saturating_add(limits.deliveries);
+        Self {
+            role,
+            config,
+            phase,
+            failed: None,
+            open_sent: false,
+            open_received: false,
+            close_sent: false,
+            close_received: false,
+            released: usize::MAX,
+            init_len: 0,
+            mechanism: 0,
+            peer_max_frame_size: frame::MIN_MAX_FRAME_SIZE,
+            peer_channel_max: u16::MAX,
+            peer_idle: None,
+            last_sent: now,
+            last_received: now,
+            opened_due: false,
+            closed_due: false,
+            sessions: Table::bounded(limits.sessions),
+            links: Table::bounded(limits.links),
+            deliveries: Table::bounded(limits.deliveries),
+            index: Index::bounded(slots),
+            work: Queue::bounded(slots),
+            dispositions: Queue::bounded(slots),
+            events: Queue::bounded(slots),
+            outbox: Outbox::bounded(limits.outbox),
+            session_flows: 0,
+            detaches_due: 0,
+        }
+    }
+
+    /// The client's end. Everything up to `open` is queued at once; sessions and links may be begun right away and
+    /// follow in the same write (AMQP 1.0 §2.4.1 allows it). Without `sasl` there is no SASL layer.
+    ///
+    /// # Errors
+    /// [`EngineError::NoCapacity`] when the outbox cannot hold the two frames.
+    pub fn client(
+        config: Config,
+        now: Instant,
+        sasl: Option<&SaslInit<'_>>,
+        open: &Open<'_>,
+    ) -> Result<Self, EngineError> {
+        let phase = if sasl.is_some() { Phase::AwaitSaslHeader } else { Phase::AwaitHeader };
+        let mut connection = Self::new(ConnectionRole::Client, phase, config, now);
+        let full = |_: Full| EngineError::NoCapacity(Capacity::Outbox);
+        if let Some(init) = sasl {
+            connection.outbox.put(&Protocol::Sasl.header()).map_err(full)?;
+            connection.released = connection.outbox.position();
+            connection.push_frame(Kind::Sasl, 0, init).map_err(full)?;
+            connection.init_len = connection.outbox.position() - connection.released;
+            connection.mechanism = name_hash(init.mechanism.as_str());
+        }
+        connection.outbox.put(&Protocol::Amqp.header()).map_err(full)?;
+        connection.open(open)?;
+        Ok(connection)
+    }
+
+    /// The server's end. It answers the protocol headers and the SASL layer by itself, asking
+    /// [`Handler::authenticate`]; the peer's `open` is an event.
+    pub fn server(config: Config, now: Instant) -> Self {
+        Self::new(ConnectionRole::Server, Phase::AwaitFirstHeader, config, now)
+    }
+
+    /// Sends `open`, with the limits of this end's configuration and the rest from `open`: a client's is sent by
+    /// [`Connection::client`], a server calls this once after [`Event::Opened`].
+    ///
+    /// # Errors
+    /// [`EngineError::IllegalState`] when it was sent before, [`EngineError::NoCapacity`] for the outbox.
+    pub fn open(&mut self, open: &Open<'_>) -> Result<(), EngineError> {
+        if self.open_sent {
+            return Err(EngineError::IllegalState);
+        }
+        let mut max_frame_size = self.config.max_frame_size.max(frame::MIN_MAX_FRAME_SIZE);
+        if self.role == ConnectionRole::Server {
+            // The service never answers with more than it was offered (service-evidence.md §1).
+            max_frame_size = max_frame_size.min(open.max_frame_size);
+        }
+        let idle_time_out = self.config.idle_time_out.and_then(|idle| u32::try_from(idle.as_millis()).ok());
+        let open = Open { max_frame_size, channel_max: self.config.channel_max, idle_time_out, ..*open };
+        self.push_frame(Kind::Amqp, 0, &open).map_err(|_| EngineError::NoCapacity(Capacity::Outbox))?;
+        self.open_sent = true;
+        Ok(())
+    }
+
+    /// Closes the connection; what is queued before is still sent. [`Event::Closed`] follows when the peer has
+    /// answered.
+    pub fn close(&mut self, error: Option<&ErrorCondition<'_>>) {
+        if self.close_sent || self.failed.is_some() {
+            return;
+        }
+        self.flush_dispositions();
+        self.close_sent = true;
+        let close = Close { error: error.copied() };
+        if self.push_frame(Kind::Amqp, 0, &close).is_err() {
+            // No room for the text: the close itself must go out.
+            let _ = self.push_frame(Kind::Amqp, 0, &Close { error: None });
+        }
+    }
+
+    /// Why the connection is over, if it is.
+    pub fn failure(&self) -> Option<ConnectionError> {
+        self.failed
+    }
+
+    /// Whether `open` has been seen from both ends and nothing has ended since.
+    pub fn is_open(&self) -> bool {
+        self.open_sent && self.open_received && !self.close_sent && !self.close_received && self.failed.is_none()
+    }
+
+    /// Whether `close` has been sent and answered, or the connection has failed.
+    pub fn is_closed(&self) -> bool {
+        self.failed.is_some() || (self.close_sent && self.close_received)
+    }
+
+    /// The largest frame the peer accepts, in bytes.
+    pub fn peer_max_frame_size(&self) -> u32 {
+        self.peer_max_frame_size
+    }
+
+    /// Entries in the tables of sessions, links and deliveries.
+    pub fn table_sizes(&self) -> (usize, usize, usize) {
+        (self.sessions.len(), self.links.len(), self.deliveries.len())
+    }
+
+    /// The transport is gone: nothing more will come or go.
+    pub fn handle_disconnect(&mut self) {
+        if self.failed.is_none() {
+            let clean = self.close_sent && self.close_received;
+            self.failed = Some(if clean { ConnectionError::ClosedByPeer } else { ConnectionError::Disconnected });
+            self.closed_due = true;
+        }
+    }
+
+    /// Carries out what [`Connection::poll_timeout`] announced; at any other time it does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.failed.is_none()
+            && let Some(idle) = self.config.idle_time_out
+            && now >= self.last_received + idle * 2
+        {
+            self.fail(ConnectionError::IdleTimeout);
+        }
+    }
+
+    /// The next point in time at which [`Connection::handle_timeout`] and then [`Connection::poll_transmit`] must be
+    /// called, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let idle = self.config.idle_time_out.map(|idle| (self.last_received + idle * 2, TimerReason::IdleTimeout));
+        let heartbeat = self.peer_idle.map(|idle| (self.last_sent + idle / 2, TimerReason::Heartbeat));
+        match (idle, heartbeat) {
+            (Some(idle), Some(heartbeat)) => Some(if heartbeat.0 <= idle.0 { heartbeat } else { idle }),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// The next thing to look at.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if core::mem::take(&mut self.opened_due) {
+            return Some(Event::Opened);
+        }
+        while let Some(entry) = self.events.pop() {
+            let place = entry & !EVENT_KIND;
+            let event = match entry & EVENT_KIND {
+                SESSION_EVENT => self.session_event(place),
+                LINK_EVENT => self.link_event(place),
+                _ => self.delivery_event(place),
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+        if core::mem::take(&mut self.closed_due) {
+            return Some(Event::Closed(self.failed.unwrap_or(ConnectionError::ClosedByPeer)));
+        }
+        None
+    }
+
+    fn session_event(&mut self, place: u32) -> Option<Event> {
+        let id = SessionId(self.sessions.key(place)?);
+        let session = self.sessions.get_mut(place)?;
+        if session.flags & session::flag::BEGUN != 0 {
+            session.flags &= !session::flag::BEGUN;
+            if session.flags == 0 {
+                session.in_events = false;
+            } else {
+                let _ = self.events.push(SESSION_EVENT | place);
+            }
+            return Some(Event::SessionBegun(id));
+        }
+        session.in_events = false;
+        if session.flags & session::flag::ENDED != 0 {
+            if session.flow_due {
+                self.session_flows -= 1;
+            }
+            self.sessions.remove(place);
+            return Some(Event::SessionEnded(id));
+        }
+        None
+    }
+
+    fn link_event(&mut self, place: u32) -> Option<Event> {
+        use link::flag;
+        let id = LinkId(self.links.key(place)?);
+        let link = self.links.get_mut(place)?;
+        let order = [
+            (flag::ATTACHED, Event::LinkAttached(id)),
+            (flag::CREDIT, Event::Credit(id)),
+            (flag::READABLE, Event::Readable(id)),
+            (flag::DRAIN, Event::DrainRequested(id)),
+            (flag::DRAINED, Event::Drained(id)),
+            (flag::DETACHED, Event::LinkDetached(id)),
+        ];
+        let event = order.into_iter().find(|(flag, _)| link.flags & flag != 0);
+        if let Some((flag, _)) = event {
+            link.flags &= !flag;
+        }
+        if link.flags == 0 {
+            link.in_events = false;
+        } else {
+            let _ = self.events.push(LINK_EVENT | place);
+        }
+        event.map(|(_, event)| event)
+    }
+
+    fn delivery_event(&mut self, place: u32) -> Option<Event> {
+        use delivery::flag;
+        let id = DeliveryId(self.deliveries.key(place)?);
+        let delivery = self.deliveries.get_mut(place)?;
+        delivery.in_events = false;
+        let flags = core::mem::take(&mut delivery.flags);
+        let (outcome, link) = (delivery.outcome, delivery.link);
+        let link = LinkId(self.links.key(link)?);
+        if delivery.settled {
+            // Settled by us meanwhile: nothing is left to tell.
+            if !delivery.in_dispositions {
+                self.free_delivery(place);
+            }
+            return None;
+        }
+        if flags & flag::SETTLED != 0 {
+            if matches!(delivery.stage, Stage::Bare) {
+                self.free_delivery(place);
+            } else {
+                // Settled before it was wholly sent, or before it was taken: it goes when that has happened.
+                delivery.presettled = true;
+            }
+            return Some(Event::Settled { delivery: id, link, outcome });
+        }
+        if flags & flag::UPDATED != 0 {
+            return Some(Event::Updated { delivery: id, link, outcome });
+        }
+        None
+    }
+
+    fn flag_session(&mut self, place: u32, flag: u8) {
+        if let Some(session) = self.sessions.get_mut(place) {
+            session.flags |= flag;
+            if !session.in_events {
+                session.in_events = true;
+                let _ = self.events.push(SESSION_EVENT | place);
+            }
+        }
+    }
+
+    fn flag_link(&mut self, place: u32, flag: u8) {
+        if let Some(link) = self.links.get_mut(place) {
+            link.flags |= flag;
+            if !link.in_events {
+                link.in_events = true;
+                let _ = self.events.push(LINK_EVENT | place);
+            }
+        }
+    }
+
+    fn flag_delivery(&mut self, place: u32, flag: u8) {
+        if let Some(delivery) = self.deliveries.get_mut(place) {
+            delivery.flags |= flag;
+            if !delivery.in_events {
+                delivery.in_events = true;
+                let _ = self.events.push(DELIVERY_EVENT | place);
+            }
+        }
+    }
+
+    /// Queues a link for [`Connection::poll_transmit`].
+    fn flag_work(&mut self, place: u32) {
+        if let Some(link) = self.links.get_mut(place)
+            && !link.in_work
+        {
+            link.in_work = true;
+            let _ = self.work.push(place);
+        }
+    }
+
+    fn flag_session_flow(&mut self, place: u32) {
+        if let Some(session) = self.sessions.get_mut(place)
+            && !session.flow_due
+        {
+            session.flow_due = true;
+            self.session_flows += 1;
+        }
+    }
+
+    /// Frees a delivery's place, or leaves that to the queue that still holds it.
+    fn free_delivery(&mut self, place: u32) {
+        let Some(delivery) = self.deliveries.get_mut(place) else { return };
+        if delivery.in_events || delivery.in_dispositions {
+            delivery.settled = true;
+            delivery.due = None;
+            delivery.stage = Stage::Bare;
+            return;
+        }
+        self.unindex_delivery(place);
+        self.deliveries.remove(place);
+    }
+
+    fn unindex_delivery(&mut self, place: u32) {
+        if let Some(delivery) = self.deliveries.get(place)
+            && let Some(id) = delivery.id
+            && let Some(link) = self.links.get(delivery.link)
+        {
+            let space = if link.role == Role::Sender { Space::Outgoing } else { Space::Incoming };
+            let key = index_key(space, link.session, id);
+            // Another delivery may have taken the number over on a session begun later in the same place.
+            if self.index.get(key) == Some(place) {
+                self.index.remove(key);
+            }
+        }
+    }
+
+    /// Appends a frame to the outbox, or nothing.
+    fn push_frame(&mut self, kind: Kind, channel: u16, body: &impl Encode) -> Result<(), Full> {
+        let start = self.outbox.position();
+        let result = (|| {
+            self.outbox.put(&[0; frame::HEADER_LEN])?;
+            body.encode(&mut self.outbox)?;
+            let size = self.outbox.position() - start;
+            let header = frame::header(u32::try_from(size).map_err(|_| Full)?, kind, channel);
+            if let Some(place) = self.outbox.written().and_then(|all| all.get_mut(start..start + header.len())) {
+                place.copy_from_slice(&header);
+            }
+            Ok(())
+        })();
+        if result.is_err() {
+            self.outbox.truncate(start);
+        }
+        result
+    }
+
+    /// The peer broke the protocol, or went away: tell it, and read nothing more.
+    fn fail(&mut self, error: ConnectionError) {
+        if self.failed.is_some() {
+            return;
+        }
+        if self.open_sent && !self.close_sent && !matches!(error, ConnectionError::ClosedByPeer) {
+            self.close_sent = true;
+            let _ = self.push_frame(Kind::Amqp, 0, &Close { error: Some(ErrorCondition::new(error.condition())) });
+        }
+        self.failed = Some(error);
+        self.closed_due = true;
+    }
+
+    /// Sends a SASL frame.
+    fn push_sasl(&mut self, body: &SaslFrame<'_>) {
+        // An outbox that has just been made always has room for these.
+        let _ = self.push_frame(Kind::Sasl, 0, body);
+    }
+}
+
+/// FNV-1a: link names are compared by it.
+fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,84 @@
+//! A session endpoint: channels, transfer ids and windows (AMQP 1.0 §2.5).
+
+/// What has changed on a session since its last event.
+pub(super) mod flag {
+    pub(in crate::engine) const BEGUN: u8 = 1;
+    pub(in crate::engine) const ENDED: u8 = 1 << 1;
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) channel: u16,
+    pub(super) peer_channel: Option<u16>,
+    pub(super) begin_sent: bool,
+    pub(super) begin_received: bool,
+    pub(super) end_sent: bool,
+    pub(super) end_received: bool,
+    /// The transfer-id of the next frame we send.
+    pub(super) next_outgoing_id: u32,
+    /// The delivery-id of the next delivery we send: contiguous, since some peers drop what jumps
+    /// (wire-protocol.md §0 fact 7).
+    pub(super) next_delivery_id: u32,
+    /// The transfer-id of the next frame we expect.
+    pub(super) next_incoming_id: u32,
+    /// Frames the peer may still send before it needs another flow.
+    pub(super) incoming_left: u32,
+    /// The window that flows renew.
+    pub(super) incoming_window: u32,
+    /// Frames the peer is ready to take.
+    pub(super) peer_incoming_window: u32,
+    pub(super) outgoing_window: u32,
+    pub(super) handle_max: u32,
+    pub(super) peer_handle_max: u32,
+    pub(super) flow_due: bool,
+    pub(super) flags: u8,
+    pub(super) in_events: bool,
+}
+
+impl Session {
+    pub(super) fn new(channel: u16, incoming_window: u32, handle_max: u32) -> Self {
+        Self {
+            channel,
+            peer_channel: None,
+            begin_sent: false,
+            begin_received: false,
+            end_sent: false,
+            end_received: false,
+            next_outgoing_id: 1,
+            next_delivery_id: 0,
+            next_incoming_id: 0,
+            incoming_left: incoming_window,
+            incoming_window,
+            peer_incoming_window: 0,
+            outgoing_window: u32::MAX,
+            handle_max,
+            peer_handle_max: u32::MAX,
+            flow_due: false,
+            flags: 0,
+            in_events: false,
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        !self.end_sent && !self.end_received
+    }
+
+    /// Applies the session part of a flow (AMQP 1.0 §2.5.6). Returns whether frames may be sent that could not before.
+    pub(super) fn on_flow(&mut self, next_incoming_id: Option<u32>, incoming_window: u32) -> bool {
+        let before = self.peer_incoming_window;
+        // A peer that has not seen our begin leaves its next-incoming-id out: our first id, one, then counts.
+        let limit = next_incoming_id.unwrap_or(1).wrapping_add(incoming_window);
+        let window = limit.wrapping_sub(self.next_outgoing_id);
+        self.peer_incoming_window = if (window as i32) < 0 && incoming_window < (1 << 31) { 0 } else { window };
+        before == 0 && self.peer_incoming_window > 0
+    }
+
+    /// Counts an incoming transfer frame: `None` when it exceeds the window, else whether the window is to be renewed.
+    /// It is renewed at half, whether or not any link has a flow to send (peers.md: a window that is never
+    /// re-advertised without link flow).
+    pub(super) fn on_transfer(&mut self) -> Option<bool> {
+        self.next_incoming_id = self.next_incoming_id.wrapping_add(1);
+        self.incoming_left = self.incoming_left.checked_sub(1)?;
+        Some(self.incoming_left <= self.incoming_window / 2)
+    }
+}

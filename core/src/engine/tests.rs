@@ -1,0 +1,248 @@
+//! Two engines back to back, in virtual time.
+
+use super::*;
+use crate::fixed_storage;
+use crate::storage::{Heap, PayloadBuilder, Rx, Tx};
+use crate::wire::messaging::{DeliveryState, Source, Target};
+use crate::wire::performative::{Attach, ReceiverSettleMode, SenderSettleMode, TargetArchetype};
+use crate::wire::{Multiple, Symbol};
+use alloc::vec::Vec;
+
+fixed_storage! {
+    /// Tables of one or two.
+    type Tiny { sessions: 1, links: 2, deliveries: 2, receive: 1024, transmit: 1024, message: 4096 }
+}
+
+fn open(name: &str) -> Open<'_> {
+    Open {
+        container_id: name,
+        hostname: None,
+        max_frame_size: u32::MAX,
+        channel_max: 0,
+        idle_time_out: None,
+        outgoing_locales: None,
+        incoming_locales: None,
+        offered_capabilities: None,
+        desired_capabilities: None,
+        properties: None,
+    }
+}
+
+fn attach(name: &str, role: Role) -> Attach<'_> {
+    Attach {
+        name,
+        handle: 0,
+        role,
+        snd_settle_mode: SenderSettleMode::Unsettled,
+        rcv_settle_mode: ReceiverSettleMode::Second,
+        source: Some(Source::new(Some("queue"))),
+        target: Some(TargetArchetype::Target(Target::new(Some("queue")))),
+        unsettled: None,
+        incomplete_unsettled: false,
+        initial_delivery_count: (role == Role::Sender).then_some(0),
+        max_message_size: None,
+        offered_capabilities: None,
+        desired_capabilities: None,
+        properties: None,
+    }
+}
+
+/// A client and a server joined by two pipes that deliver `chunk` bytes at a time.
+struct Pair<S: Storage> {
+    now: Instant,
+    client: Connection<S>,
+    server: Connection<S>,
+    client_events: Vec<Event>,
+    server_events: Vec<Event>,
+    chunk: usize,
+    frames: (S::Tx, S::Rx, S::Tx, S::Rx),
+}
+
+impl<S: Storage> Pair<S> {
+    fn new(chunk: usize) -> Self {
+        let config = Config { max_frame_size: 1024, incoming_window: 4, ..Config::default() };
+        let init = SaslInit { mechanism: Symbol::new("ANONYMOUS"), initial_response: None, hostname: None };
+        let client = Connection::client(config, Instant::ZERO, Some(&init), &open("client")).unwrap();
+        let server = Connection::server(config, Instant::ZERO);
+        let frames = (S::tx(1024), S::rx(1024), S::tx(1024), S::rx(1024));
+        Self { now: Instant::ZERO, client, server, client_events: Vec::new(), server_events: Vec::new(), chunk, frames }
+    }
+
+    fn pump(
+        from: &mut Connection<S>,
+        tx: &mut S::Tx,
+        to: &mut Connection<S>,
+        rx: &mut S::Rx,
+        chunk: usize,
+        now: Instant,
+    ) -> bool {
+        let mut moved = false;
+        while from.poll_transmit(now, tx) || !tx.filled().is_empty() {
+            moved = true;
+            let spare = rx.spare();
+            let count = tx.filled().len().min(chunk).min(spare.len());
+            spare[..count].copy_from_slice(&tx.filled()[..count]);
+            rx.commit(count);
+            tx.consume(count);
+            let _ = to.handle_input(now, rx, &mut ());
+        }
+        moved
+    }
+
+    /// Moves bytes and answers what servers answer until nothing happens any more.
+    fn settle_down(&mut self) {
+        loop {
+            let (a, b, c, d) = &mut self.frames;
+            let mut moved = Self::pump(&mut self.client, a, &mut self.server, b, self.chunk, self.now);
+            moved |= Self::pump(&mut self.server, c, &mut self.client, d, self.chunk, self.now);
+            while let Some(event) = self.client.poll_event() {
+                self.client_events.push(event);
+            }
+            while let Some(event) = self.server.poll_event() {
+                match event {
+                    Event::Opened => self.server.open(&open("server")).unwrap(),
+                    Event::SessionBegun(session) => self.server.accept_session(session).unwrap(),
+                    Event::LinkAttached(link) => {
+                        let role = self.server.link(link).unwrap().role;
+                        self.server.accept_link(link, &attach("link", role)).unwrap();
+                    }
+                    _ => {}
+                }
+                self.server_events.push(event);
+                moved = true;
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn linked(chunk: usize, role: Role) -> (Self, LinkId, LinkId) {
+        let mut pair = Self::new(chunk);
+        let session = pair.client.begin().unwrap();
+        let link = pair.client.attach(session, &attach("link", role)).unwrap();
+        pair.settle_down();
+        let theirs = pair
+            .server_events
+            .iter()
+            .find_map(|event| if let Event::LinkAttached(link) = event { Some(*link) } else { None })
+            .unwrap();
+        (pair, link, theirs)
+    }
+}
+
+const OPTIONS: SendOptions = SendOptions { tag: Tag::EMPTY, format: 0, settled: false, transaction: None };
+
+fn message_goes_round<S: Storage>(chunk: usize, size: usize) {
+    let (mut pair, ours, theirs) = Pair::<S>::linked(chunk, Role::Sender);
+    let bytes: Vec<u8> = (0..size).map(|i| i as u8).collect();
+    let payload = S::Payload::copy_from(&bytes).unwrap();
+    let delivery = pair.client.send(ours, payload, &OPTIONS).unwrap();
+    pair.settle_down();
+    assert_eq!(pair.server.grant(theirs, 1), Ok(1));
+    pair.settle_down();
+    let incoming = pair.server.receive(theirs).unwrap();
+    assert_eq!(incoming.payload.as_ref(), &bytes[..]);
+    // Two-phase: the sender's side settles after the receiver proposed the outcome.
+    pair.server.settle(incoming.delivery, &DeliveryState::ACCEPTED, false).unwrap();
+    pair.settle_down();
+    assert!(pair.client_events.contains(&Event::Updated {
+        delivery,
+        link: ours,
+        outcome: Some(OutcomeKind::Accepted)
+    }));
+    pair.client.settle(delivery, &DeliveryState::ACCEPTED, true).unwrap();
+    pair.settle_down();
+    assert!(pair.server_events.contains(&Event::Settled {
+        delivery: incoming.delivery,
+        link: theirs,
+        outcome: Some(OutcomeKind::Accepted)
+    }));
+    assert_eq!(pair.client.table_sizes(), (1, 1, 0));
+    assert_eq!(pair.server.table_sizes(), (1, 1, 0));
+    pair.client.detach(ours, true, None).unwrap();
+    pair.settle_down();
+    pair.client.forget(ours);
+    pair.server.forget(theirs);
+    pair.client.close(None);
+    pair.settle_down();
+    assert_eq!(pair.client_events.last(), Some(&Event::Closed(ConnectionError::ClosedByPeer)));
+    assert_eq!(pair.client.table_sizes().1, 0);
+}
+
+#[test]
+fn a_message_goes_round_on_both_storages_however_the_bytes_are_cut() {
+    for chunk in [1, 7, 100, 10_000] {
+        message_goes_round::<Heap>(chunk, 10);
+        message_goes_round::<Heap>(chunk, 4_000);
+        message_goes_round::<Tiny>(chunk, 10);
+        message_goes_round::<Tiny>(chunk, 4_000);
+    }
+    message_goes_round::<Heap>(10_000, 1_000_000);
+}
+
+fn many_deliveries<S: Storage>() {
+    let (mut pair, ours, theirs) = Pair::<S>::linked(10_000, Role::Sender);
+    for round in 0..100u8 {
+        let payload = S::Payload::copy_from(&[round]).unwrap();
+        let delivery = pair.client.send(ours, payload, &OPTIONS).unwrap();
+        pair.server.grant(theirs, 1).unwrap();
+        pair.settle_down();
+        let incoming = pair.server.receive(theirs).unwrap();
+        assert_eq!(incoming.payload.as_ref(), &[round]);
+        pair.server.settle(incoming.delivery, &DeliveryState::RELEASED, true).unwrap();
+        pair.settle_down();
+        assert_eq!(
+            pair.client_events.pop(),
+            Some(Event::Settled { delivery, link: ours, outcome: Some(OutcomeKind::Released) })
+        );
+    }
+    assert_eq!(pair.client.table_sizes(), (1, 1, 0));
+}
+
+#[test]
+fn windows_are_renewed_and_places_are_used_again() {
+    many_deliveries::<Heap>();
+    many_deliveries::<Tiny>();
+}
+
+#[test]
+fn settled_neighbours_travel_in_one_frame() {
+    let (mut pair, ours, theirs) = Pair::<Heap>::linked(100_000, Role::Sender);
+    pair.server.grant(theirs, 100).unwrap();
+    pair.settle_down();
+    for _ in 0..100 {
+        pair.client.send(ours, Default::default(), &OPTIONS).unwrap();
+    }
+    pair.settle_down();
+    let mut tx = Heap::tx(4096);
+    while let Some(incoming) = pair.server.receive(theirs) {
+        pair.server.settle(incoming.delivery, &DeliveryState::ACCEPTED, true).unwrap();
+    }
+    assert!(pair.server.poll_transmit(pair.now, &mut tx));
+    assert!(tx.filled().len() < 64, "{} bytes", tx.filled().len());
+}
+
+#[test]
+fn a_drain_gives_the_credit_back() {
+    let (mut pair, ours, theirs) = Pair::<Heap>::linked(100_000, Role::Receiver);
+    pair.client.grant(ours, 10).unwrap();
+    pair.settle_down();
+    assert_eq!(pair.server.link(theirs).unwrap().credit, 10);
+    pair.client.drain(ours).unwrap();
+    pair.server.send(theirs, Default::default(), &OPTIONS).unwrap();
+    pair.settle_down();
+    assert!(pair.server_events.contains(&Event::DrainRequested(theirs)));
+    pair.server.drained(theirs).unwrap();
+    pair.settle_down();
+    assert!(pair.client_events.contains(&Event::Drained(ours)));
+    assert_eq!(pair.client.link(ours).unwrap().credit, 0);
+    assert_eq!(pair.server.link(theirs).unwrap().credit, 0);
+    assert!(pair.client.receive(ours).is_some());
+}
+
+#[test]
+fn mechanisms_are_an_array_of_symbols() {
+    let listed = [Symbol::new("PLAIN"), Symbol::new("ANONYMOUS")];
+    assert_eq!(Multiple::new(&listed).iter().count(), 2);
+}

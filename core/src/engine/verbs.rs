@@ -1,0 +1,697 @@
+//! What the application wants: sessions, links, messages and settlement.
+
+use super::delivery::{Delivery, Simple, Stage, Tag};
+use super::link::{Chain, Link, NONE};
+use super::session::Session;
+use super::{
+    Capacity, Connection, ConnectionRole, DeliveryId, EngineError, LinkId, SessionId, Space, index_key, link, name_hash,
+};
+use crate::storage::{Assembly as _, Index, Storage, Table};
+use crate::wire::frame::Kind;
+use crate::wire::messaging::{DeliveryState, Outcome};
+use crate::wire::performative::{Attach, Begin, Detach, Disposition, End, ErrorCondition, Role};
+
+/// How a message is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct SendOptions {
+    /// Identifies the delivery on its link.
+    pub tag: Tag,
+    /// The message format: zero, or Service Bus's batch format.
+    pub format: u32,
+    /// Whether no outcome is wanted.
+    pub settled: bool,
+    /// The transaction the message belongs to.
+    pub transaction: Option<Tag>,
+}
+
+/// A message taken with [`Connection::receive`].
+#[derive(Debug)]
+pub struct Incoming<P> {
+    /// The delivery; stale at once when `settled`.
+    pub delivery: DeliveryId,
+    /// Its tag.
+    pub tag: Tag,
+    /// The message format.
+    pub format: u32,
+    /// Whether the sender wants no outcome.
+    pub settled: bool,
+    /// The encoded message.
+    pub payload: P,
+}
+
+/// A link at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// Our role.
+    pub role: Role,
+    /// Both attaches were seen and no detach.
+    pub attached: bool,
+    /// Credit: what we may send, or what the peer may still send us.
+    pub credit: u32,
+    /// Messages that wait to be sent, or to be taken.
+    pub waiting: u32,
+    /// A drain is under way.
+    pub draining: bool,
+    /// Messages that the sender says it has.
+    pub available: u32,
+    /// The largest message the peer accepts, in bytes; zero for no limit.
+    pub peer_max_message_size: u64,
+}
+
+const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
+
+impl<S: Storage> Connection<S> {
+    fn alive(&self) -> Result<(), EngineError> {
+        if self.failed.is_some() || self.close_sent || self.close_received { Err(EngineError::Closed) } else { Ok(()) }
+    }
+
+    /// Begins a session. Links may be attached at once.
+    ///
+    /// # Errors
+    /// [`EngineError::NoCapacity`] when the table, the peer's channel-max or the outbox is exhausted.
+    pub fn begin(&mut self) -> Result<SessionId, EngineError> {
+        self.alive()?;
+        let full = EngineError::NoCapacity(Capacity::Sessions);
+        let session = Session::new(0, self.config.incoming_window, self.config.handle_max);
+        let key = self.sessions.insert(session).map_err(|_| full)?;
+        let id = SessionId(key);
+        let channel = u16::try_from(key.index).ok().filter(|&channel| channel <= self.peer_channel_max);
+        let Some(channel) = channel else {
+            self.sessions.remove(key.index);
+            return Err(full);
+        };
+        if let Some(session) = self.sessions.get_mut(key.index) {
+            session.channel = channel;
+        }
+        if let Err(error) = self.send_begin(key.index, None) {
+            self.sessions.remove(key.index);
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    /// Answers a session of the peer's making; attaching or accepting a link on it does so too.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`], [`EngineError::NoCapacity`] for the outbox.
+    pub fn accept_session(&mut self, session: SessionId) -> Result<(), EngineError> {
+        self.alive()?;
+        let place = session.0.index;
+        let found = self.sessions.find(session.0).ok_or(EngineError::Detached)?;
+        if found.begin_sent {
+            return Ok(());
+        }
+        self.send_begin(place, found.peer_channel)
+    }
+
+    fn send_begin(&mut self, place: u32, remote_channel: Option<u16>) -> Result<(), EngineError> {
+        if !self.open_sent {
+            return Err(EngineError::IllegalState);
+        }
+        let session = self.sessions.get(place).ok_or(EngineError::Detached)?;
+        let begin = Begin {
+            remote_channel,
+            next_outgoing_id: session.next_outgoing_id,
+            incoming_window: session.incoming_window,
+            outgoing_window: session.outgoing_window,
+            handle_max: session.handle_max,
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties: None,
+        };
+        let channel = session.channel;
+        self.push_frame(Kind::Amqp, channel, &begin).map_err(|_| OUTBOX_FULL)?;
+        if let Some(session) = self.sessions.get_mut(place) {
+            session.begin_sent = true;
+        }
+        Ok(())
+    }
+
+    /// Ends a session and every link on it.
+    pub fn end(&mut self, session: SessionId, error: Option<&ErrorCondition<'_>>) {
+        if self.sessions.find(session.0).is_some() {
+            self.flush_dispositions();
+            self.end_session(session.0.index, error);
+        }
+    }
+
+    pub(super) fn end_session(&mut self, place: u32, error: Option<&ErrorCondition<'_>>) {
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        if session.end_sent {
+            return;
+        }
+        session.end_sent = true;
+        let channel = session.channel;
+        if self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_err() {
+            let _ = self.push_frame(Kind::Amqp, channel, &End { error: None });
+        }
+        self.detach_links_of(place);
+        self.finish_session(place);
+    }
+
+    /// Every link of an ended session is over without a detach of its own (AMQP 1.0 §2.5.6).
+    pub(super) fn detach_links_of(&mut self, session: u32) {
+        for place in 0..self.links.end() {
+            let Some(found) = self.links.get_mut(place).filter(|link| link.session == session) else { continue };
+            if found.detach_sent && found.detach_received {
+                continue;
+            }
+            found.detach_sent = true;
+            found.detach_received = true;
+            self.close_link(place);
+        }
+    }
+
+    pub(super) fn finish_session(&mut self, place: u32) {
+        let Some(session) = self.sessions.get(place) else { return };
+        if session.end_sent && session.end_received {
+            if let Some(channel) = session.peer_channel {
+                self.index.remove(index_key(Space::Channel, 0, u32::from(channel)));
+            }
+            self.flag_session(place, super::session::flag::ENDED);
+        }
+    }
+
+    /// A free handle of a session.
+    fn free_handle(&self, session: u32) -> Result<u32, EngineError> {
+        let limit = self.sessions.get(session).ok_or(EngineError::Detached)?.peer_handle_max;
+        let used = |handle: u32| {
+            (0..self.links.end()).filter_map(|place| self.links.get(place)).any(|link| {
+                link.session == session && link.output_handle == handle && !(link.detach_sent && link.detach_received)
+            })
+        };
+        (0..=limit.min(self.links.end())).find(|&handle| !used(handle)).ok_or(EngineError::NoCapacity(Capacity::Links))
+    }
+
+    /// Attaches a link. Of `attach`, the handle is chosen here and the rest is sent as it is; the name must be unique
+    /// among the links of both roles. Credit may be granted and messages may be sent at once.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`] for a stale session, [`EngineError::NoCapacity`] for links and outbox.
+    pub fn attach(&mut self, session: SessionId, attach: &Attach<'_>) -> Result<LinkId, EngineError> {
+        self.alive()?;
+        let found = self.sessions.find(session.0).ok_or(EngineError::Detached)?;
+        if !found.is_live() {
+            return Err(EngineError::Detached);
+        }
+        self.accept_session(session)?;
+        let handle = self.free_handle(session.0.index)?;
+        let mut link = Link::new(session.0.index, attach.role, name_hash(attach.name));
+        link.output_handle = handle;
+        link.attach_sent = true;
+        link.sender_settle_mode = attach.snd_settle_mode;
+        link.receiver_settle_mode = attach.rcv_settle_mode;
+        link.max_message_size = attach.max_message_size.unwrap_or(0);
+        link.delivery_count = attach.initial_delivery_count.unwrap_or(0);
+        link.ceiling = link.delivery_count;
+        let key = self.links.insert(link).map_err(|_| EngineError::NoCapacity(Capacity::Links))?;
+        let channel = self.sessions.get(session.0.index).map_or(0, |session| session.channel);
+        if self.push_frame(Kind::Amqp, channel, &Attach { handle, ..*attach }).is_err() {
+            self.links.remove(key.index);
+            return Err(OUTBOX_FULL);
+        }
+        Ok(LinkId(key))
+    }
+
+    /// Answers a link of the peer's making; the role and the handle are set here.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`], [`EngineError::NoCapacity`] for the outbox, [`EngineError::IllegalState`] for a link
+    /// that was answered before.
+    pub fn accept_link(&mut self, link: LinkId, attach: &Attach<'_>) -> Result<(), EngineError> {
+        self.alive()?;
+        let found = self.links.find(link.0).ok_or(EngineError::Detached)?;
+        if found.attach_sent {
+            return Err(EngineError::IllegalState);
+        }
+        if !found.is_live() {
+            return Err(EngineError::Detached);
+        }
+        let (session, role, handle) = (found.session, found.role, found.output_handle);
+        let id = SessionId(self.sessions.key(session).ok_or(EngineError::Detached)?);
+        self.accept_session(id)?;
+        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        let initial_delivery_count = (role == Role::Sender).then_some(attach.initial_delivery_count.unwrap_or(0));
+        let attach = Attach { handle, role, initial_delivery_count, ..*attach };
+        self.push_frame(Kind::Amqp, channel, &attach).map_err(|_| OUTBOX_FULL)?;
+        if let Some(found) = self.links.get_mut(link.0.index) {
+            found.attach_sent = true;
+            found.sender_settle_mode = attach.snd_settle_mode;
+            found.receiver_settle_mode = attach.rcv_settle_mode;
+            found.max_message_size = attach.max_message_size.unwrap_or(0);
+        }
+        self.flag_work(link.0.index);
+        Ok(())
+    }
+
+    /// Refuses a link of the peer's making: an attach without source and target, and a detach with the error
+    /// (AMQP 1.0 §2.6.3).
+    ///
+    /// # Errors
+    /// As [`Connection::accept_link`].
+    pub fn refuse_link(&mut self, link: LinkId, name: &str, error: &ErrorCondition<'_>) -> Result<(), EngineError> {
+        let found = self.links.find(link.0).ok_or(EngineError::Detached)?;
+        let attach = refusal(name, found.output_handle, found.role);
+        self.accept_link(link, &attach)?;
+        self.detach(link, true, Some(error))
+    }
+
+    /// Detaches a link. Messages that were not sent are dropped; [`super::Event::LinkDetached`] follows when the peer
+    /// has answered.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`] when the id is stale; detaching twice is fine.
+    pub fn detach(
+        &mut self,
+        link: LinkId,
+        closed: bool,
+        error: Option<&ErrorCondition<'_>>,
+    ) -> Result<(), EngineError> {
+        let found = self.links.find(link.0).ok_or(EngineError::Detached)?;
+        if found.detach_sent {
+            return Ok(());
+        }
+        self.flush_dispositions();
+        self.detach_link(link.0.index, closed, error);
+        Ok(())
+    }
+
+    pub(super) fn detach_link(&mut self, place: u32, closed: bool, error: Option<&ErrorCondition<'_>>) {
+        let Some(found) = self.links.get_mut(place) else { return };
+        found.detach_sent = true;
+        let (handle, session) = (found.output_handle, found.session);
+        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        let detach = Detach { handle, closed, error: error.copied() };
+        let bare = Detach { handle, closed, error: None };
+        if self.push_frame(Kind::Amqp, channel, &detach).is_err()
+            && self.push_frame(Kind::Amqp, channel, &bare).is_err()
+            && let Some(found) = self.links.get_mut(place)
+        {
+            found.detach_due = Some("");
+            self.detaches_due += 1;
+        }
+        self.drop_outgoing(place);
+        if self.links.get(place).is_some_and(|found| found.detach_received) {
+            self.close_link(place);
+        }
+    }
+
+    /// Both ends have detached.
+    pub(super) fn close_link(&mut self, place: u32) {
+        let Some(found) = self.links.get_mut(place) else { return };
+        let (session, handle) = (found.session, found.input_handle.take());
+        found.credit = 0;
+        if let Some(handle) = handle {
+            self.index.remove(index_key(Space::Handle, session, handle));
+        }
+        self.drop_outgoing(place);
+        // The numbers of its deliveries mean nothing any more, and the session's place may get a new tenant.
+        for delivery in 0..self.deliveries.end() {
+            if self.deliveries.get(delivery).is_some_and(|delivery| delivery.link == place) {
+                self.unindex_delivery(delivery);
+                if let Some(delivery) = self.deliveries.get_mut(delivery) {
+                    delivery.id = None;
+                }
+            }
+        }
+        self.flag_link(place, link::flag::DETACHED);
+    }
+
+    /// Forgets a detached link: its id, what was not taken from it, and every delivery on it.
+    pub fn forget(&mut self, link: LinkId) {
+        let place = link.0.index;
+        let Some(found) = self.links.find(link.0) else { return };
+        if !(found.detach_sent && found.detach_received) {
+            return;
+        }
+        for delivery in 0..self.deliveries.end() {
+            if self.deliveries.get(delivery).is_some_and(|delivery| delivery.link == place) {
+                if let Some(delivery) = self.deliveries.get_mut(delivery) {
+                    delivery.flags = 0;
+                }
+                self.free_delivery(delivery);
+            }
+        }
+        let Some(found) = self.links.get_mut(place) else { return };
+        if found.in_work || found.in_events || self.has_deliveries(place) {
+            // A queue still names the place; whoever pops it there finds nothing to do and frees it.
+            if let Some(found) = self.links.get_mut(place) {
+                found.flags = 0;
+                found.detach_due = None;
+            }
+            self.forgotten(place);
+            return;
+        }
+        self.links.remove(place);
+    }
+
+    fn has_deliveries(&self, link: u32) -> bool {
+        (0..self.deliveries.end()).any(|place| self.deliveries.get(place).is_some_and(|found| found.link == link))
+    }
+
+    /// Clears the queues of entries that belong to a forgotten link, then frees it.
+    fn forgotten(&mut self, place: u32) {
+        use crate::storage::Queue as _;
+        for _ in 0..self.work.len() {
+            if let Some(entry) = self.work.pop()
+                && entry != place
+            {
+                let _ = self.work.push(entry);
+            }
+        }
+        for _ in 0..self.events.len() {
+            let Some(entry) = self.events.pop() else { break };
+            let at = entry & !super::EVENT_KIND;
+            let ours = match entry & super::EVENT_KIND {
+                super::LINK_EVENT => at == place,
+                super::DELIVERY_EVENT => self.deliveries.get(at).is_none_or(|found| found.link == place),
+                _ => false,
+            };
+            if !ours {
+                let _ = self.events.push(entry);
+            }
+        }
+        for _ in 0..self.dispositions.len() {
+            let Some(entry) = self.dispositions.pop() else { break };
+            if self.deliveries.get(entry).is_some_and(|found| found.link != place) {
+                let _ = self.dispositions.push(entry);
+            }
+        }
+        for delivery in 0..self.deliveries.end() {
+            if let Some(found) = self.deliveries.get_mut(delivery).filter(|found| found.link == place) {
+                found.in_events = false;
+                found.in_dispositions = false;
+                self.free_delivery(delivery);
+            }
+        }
+        self.links.remove(place);
+    }
+
+    /// Drops the messages of a link that wait to be sent.
+    fn drop_outgoing(&mut self, place: u32) {
+        let Some(found) = self.links.get_mut(place).filter(|found| found.role == Role::Sender) else { return };
+        let mut next = core::mem::replace(&mut found.waiting, Chain::EMPTY).head;
+        while let Some(delivery) = self.deliveries.get_mut(next) {
+            delivery.stage = Stage::Bare;
+            next = delivery.next;
+        }
+    }
+
+    /// Sends a message as soon as there is credit. [`super::Event::Settled`] reports the outcome.
+    ///
+    /// # Errors
+    /// The payload comes back with [`EngineError::Detached`], [`EngineError::IllegalState`] for a receiving link,
+    /// [`EngineError::NoCapacity`] when the table of deliveries is full, and [`EngineError::MessageTooLarge`].
+    pub fn send(
+        &mut self,
+        link: LinkId,
+        payload: S::Payload,
+        options: &SendOptions,
+    ) -> Result<DeliveryId, (EngineError, S::Payload)> {
+        if let Err(error) = self.alive() {
+            return Err((error, payload));
+        }
+        let place = link.0.index;
+        let Some(found) = self.links.find(link.0).filter(|found| found.is_live()) else {
+            return Err((EngineError::Detached, payload));
+        };
+        if found.role != Role::Sender {
+            return Err((EngineError::IllegalState, payload));
+        }
+        let (size, limit) = (payload.as_ref().len() as u64, found.peer_max_message_size);
+        if limit != 0 && size > limit {
+            return Err((EngineError::MessageTooLarge { size, limit }, payload));
+        }
+        if self.deliveries.len() + self.reserved() >= self.deliveries.capacity() {
+            return Err((EngineError::NoCapacity(Capacity::Deliveries), payload));
+        }
+        let stage = Stage::Outgoing { payload, sent: 0 };
+        let mut delivery = Delivery::new(place, options.tag, options.format, stage);
+        delivery.presettled = options.settled;
+        delivery.transaction = options.transaction;
+        let key = match self.deliveries.insert(delivery) {
+            Ok(key) => key,
+            Err(delivery) => {
+                let payload = match delivery.stage {
+                    Stage::Outgoing { payload, .. } => payload,
+                    _ => S::Payload::default(),
+                };
+                return Err((EngineError::NoCapacity(Capacity::Deliveries), payload));
+            }
+        };
+        self.append(place, key.index);
+        self.flag_work(place);
+        Ok(DeliveryId(key))
+    }
+
+    /// Takes back a message that has not begun to be sent. Returns whether it could be taken back.
+    pub fn cancel(&mut self, delivery: DeliveryId) -> bool {
+        let place = delivery.0.index;
+        let Some(found) = self.deliveries.find(delivery.0) else { return false };
+        if !matches!(found.stage, Stage::Outgoing { sent: 0, .. }) || found.id.is_some() {
+            return false;
+        }
+        let (link, next) = (found.link, found.next);
+        let Some(chain) = self.links.get(link).map(|link| link.waiting) else { return false };
+        let mut before = NONE;
+        let mut at = chain.head;
+        while at != place {
+            let Some(found) = self.deliveries.get(at) else { return false };
+            before = at;
+            at = found.next;
+        }
+        if let Some(found) = self.deliveries.get_mut(before) {
+            found.next = next;
+        }
+        if let Some(link) = self.links.get_mut(link) {
+            link.waiting.head = if chain.head == place { next } else { chain.head };
+            link.waiting.tail = if chain.tail == place { before } else { chain.tail };
+            link.waiting.len -= 1;
+        }
+        self.free_delivery(place);
+        true
+    }
+
+    /// Appends a delivery to its link's chain.
+    pub(super) fn append(&mut self, link: u32, delivery: u32) {
+        let Some(found) = self.links.get_mut(link) else { return };
+        let tail = found.waiting.tail;
+        found.waiting.tail = delivery;
+        found.waiting.len += 1;
+        if tail == NONE {
+            found.waiting.head = delivery;
+        } else if let Some(before) = self.deliveries.get_mut(tail) {
+            before.next = delivery;
+        }
+    }
+
+    /// Takes the first delivery from its link's chain.
+    pub(super) fn unchain(&mut self, link: u32) -> Option<u32> {
+        let found = self.links.get_mut(link)?;
+        let head = found.waiting.head;
+        let next = self.deliveries.get(head)?.next;
+        found.waiting.head = next;
+        found.waiting.len -= 1;
+        if next == NONE {
+            found.waiting.tail = NONE;
+        }
+        if let Some(delivery) = self.deliveries.get_mut(head) {
+            delivery.next = NONE;
+        }
+        Some(head)
+    }
+
+    /// Deliveries that receiving links were promised and that have not come yet.
+    fn reserved(&self) -> usize {
+        // Growing storage has room by configuration; only tight tables need the sum.
+        if self.deliveries.capacity() > 1_024 {
+            return 0;
+        }
+        (0..self.links.end()).filter_map(|place| self.links.get(place)).map(|link| link.promised() as usize).sum()
+    }
+
+    /// Sets the credit of a receiving link to `credit` messages from now on, as far as the table of deliveries has
+    /// room for them; returns what was granted. Lowering it does not take back what the peer has been promised: use
+    /// [`Connection::drain`].
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`], [`EngineError::IllegalState`] for a sending link.
+    pub fn grant(&mut self, link: LinkId, credit: u32) -> Result<u32, EngineError> {
+        let found = self.links.find(link.0).filter(|found| found.is_live()).ok_or(EngineError::Detached)?;
+        if found.role != Role::Receiver {
+            return Err(EngineError::IllegalState);
+        }
+        let own = found.promised() as usize;
+        let free = self.deliveries.capacity().saturating_sub(self.deliveries.len());
+        let free = free.saturating_sub(self.reserved().saturating_sub(own));
+        let credit = credit.min(u32::try_from(free).unwrap_or(u32::MAX));
+        let found = self.links.get_mut(link.0.index).ok_or(EngineError::Detached)?;
+        if found.credit != credit || found.drain {
+            found.drain = false;
+            found.set_credit(credit);
+            self.flag_work(link.0.index);
+        }
+        Ok(credit)
+    }
+
+    /// Asks the sender to send what it has and to give up the rest of the credit; [`super::Event::Drained`] follows.
+    ///
+    /// # Errors
+    /// As [`Connection::grant`].
+    pub fn drain(&mut self, link: LinkId) -> Result<(), EngineError> {
+        let found = self.links.find_mut(link.0).filter(|found| found.is_live()).ok_or(EngineError::Detached)?;
+        if found.role != Role::Receiver {
+            return Err(EngineError::IllegalState);
+        }
+        // What was promised and then lowered must come back as well.
+        found.credit = found.promised();
+        if found.credit == 0 {
+            self.flag_link(link.0.index, link::flag::DRAINED);
+            return Ok(());
+        }
+        found.drain = true;
+        found.flow_due = true;
+        self.flag_work(link.0.index);
+        Ok(())
+    }
+
+    /// Answers [`super::Event::DrainRequested`]: once what waits is sent, the rest of the credit is given up.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`].
+    pub fn drained(&mut self, link: LinkId) -> Result<(), EngineError> {
+        let found = self.links.find_mut(link.0).filter(|found| found.is_live()).ok_or(EngineError::Detached)?;
+        found.drained = true;
+        self.flag_work(link.0.index);
+        Ok(())
+    }
+
+    /// Tells the receiver of a sending link how many messages wait for credit.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`].
+    pub fn announce(&mut self, link: LinkId, available: u32) -> Result<(), EngineError> {
+        let found = self.links.find_mut(link.0).filter(|found| found.is_live()).ok_or(EngineError::Detached)?;
+        found.available = available;
+        found.flow_due = true;
+        self.flag_work(link.0.index);
+        Ok(())
+    }
+
+    /// Takes the next whole message of a receiving link, also after its detach.
+    pub fn receive(&mut self, link: LinkId) -> Option<Incoming<S::Payload>> {
+        let found = self.links.find(link.0)?;
+        if found.role != Role::Receiver {
+            return None;
+        }
+        let place = self.unchain(link.0.index)?;
+        let key = self.deliveries.key(place)?;
+        let delivery = self.deliveries.get_mut(place)?;
+        let payload = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
+            Stage::Ready(payload) => payload,
+            Stage::Assembling(assembly) => assembly.finish(),
+            Stage::Outgoing { .. } | Stage::Bare => S::Payload::default(),
+        };
+        let incoming = Incoming {
+            delivery: DeliveryId(key),
+            tag: delivery.tag,
+            format: delivery.format,
+            settled: delivery.presettled,
+            payload,
+        };
+        if delivery.presettled {
+            self.free_delivery(place);
+        }
+        Some(incoming)
+    }
+
+    /// Tells the peer the state of a delivery. With `settled` that is the end of it; without, the peer's
+    /// [`super::Event::Settled`] is. Plain outcomes of neighbouring deliveries travel in one frame.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`] when the delivery or its link is gone, [`EngineError::IllegalState`] when it was
+    /// settled before, [`EngineError::NoCapacity`] when a state with details finds no room in the outbox.
+    pub fn settle(
+        &mut self,
+        delivery: DeliveryId,
+        state: &DeliveryState<'_>,
+        settled: bool,
+    ) -> Result<(), EngineError> {
+        self.alive()?;
+        let place = delivery.0.index;
+        let found = self.deliveries.find(delivery.0).ok_or(EngineError::Detached)?;
+        if found.settled || found.presettled || found.due.is_some() {
+            return Err(EngineError::IllegalState);
+        }
+        let link = self.links.get(found.link).filter(|link| link.is_live()).ok_or(EngineError::Detached)?;
+        let Some(id) = found.id else { return Err(EngineError::IllegalState) };
+        let simple = match state {
+            DeliveryState::Outcome(Outcome::Accepted) => Some(Simple::Accepted),
+            DeliveryState::Outcome(Outcome::Released) => Some(Simple::Released),
+            _ => None,
+        };
+        if let Some(simple) = simple {
+            let found = self.deliveries.get_mut(place).ok_or(EngineError::Detached)?;
+            found.due = Some((simple, settled));
+            found.settled = settled;
+            if !found.in_dispositions {
+                found.in_dispositions = true;
+                let _ = crate::storage::Queue::push(&mut self.dispositions, place);
+            }
+            return Ok(());
+        }
+        let (role, session) = (link.role, link.session);
+        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        let disposition = Disposition { role, first: id, last: None, settled, state: Some(*state), batchable: false };
+        self.push_frame(Kind::Amqp, channel, &disposition).map_err(|_| OUTBOX_FULL)?;
+        if settled {
+            self.free_delivery(place);
+        }
+        Ok(())
+    }
+
+    /// A link at a glance; `None` when the id is stale.
+    pub fn link(&self, link: LinkId) -> Option<LinkStatus> {
+        let found = self.links.find(link.0)?;
+        Some(LinkStatus {
+            role: found.role,
+            attached: found.is_attached(),
+            credit: found.credit,
+            waiting: found.waiting.len,
+            draining: found.drain,
+            available: found.available,
+            peer_max_message_size: found.peer_max_message_size,
+        })
+    }
+
+    /// The session a link is on; `None` when the id is stale.
+    pub fn session_of(&self, link: LinkId) -> Option<SessionId> {
+        let found = self.links.find(link.0)?;
+        self.sessions.key(found.session).map(SessionId)
+    }
+
+    /// Whether this is a server's end.
+    pub fn is_server(&self) -> bool {
+        self.role == ConnectionRole::Server
+    }
+}
+
+/// The attach that refuses a link: null termini and nothing else (service-evidence.md §1).
+pub(super) fn refusal(name: &str, handle: u32, role: Role) -> Attach<'_> {
+    Attach {
+        name,
+        handle,
+        role,
+        snd_settle_mode: crate::wire::performative::SenderSettleMode::Mixed,
+        rcv_settle_mode: crate::wire::performative::ReceiverSettleMode::First,
+        source: None,
+        target: None,
+        unsettled: None,
+        incomplete_unsettled: false,
+        initial_delivery_count: None,
+        max_message_size: None,
+        offered_capabilities: None,
+        desired_capabilities: None,
+        properties: None,
+    }
+}

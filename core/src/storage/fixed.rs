@@ -1,0 +1,353 @@
+//! Storage without an allocator: every size is in the type.
+
+use super::{Assembly, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Storage, Table, Tx};
+use crate::wire::{Encode, Full, Sink};
+use core::fmt;
+
+/// Storage with compile-time sizes. Name one with [`fixed_storage!`](crate::fixed_storage) instead of writing the
+/// parameters: `SLOTS` is the sum of `SESSIONS`, `LINKS` and `DELIVERIES`.
+pub struct Fixed<
+    const SESSIONS: usize,
+    const LINKS: usize,
+    const DELIVERIES: usize,
+    const SLOTS: usize,
+    const RECEIVE: usize,
+    const TRANSMIT: usize,
+    const MESSAGE: usize,
+>;
+
+impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: usize, const T: usize, const M: usize>
+    fmt::Debug for Fixed<S, L, D, N, R, T, M>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fixed")
+    }
+}
+
+/// Names a [`Fixed`] storage by its sizes.
+///
+/// ```
+/// servicebus_core::fixed_storage! {
+///     /// One queue out, one in, messages of up to 1 KiB.
+///     pub type Board { sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+/// }
+/// ```
+///
+/// `receive` is the largest frame that is accepted and at least 512 (AMQP 1.0 §2.7.1); `transmit` is the largest
+/// frame that is sent; `message` bounds one encoded message in either direction.
+#[macro_export]
+macro_rules! fixed_storage {
+    ($(#[$meta:meta])* $vis:vis type $name:ident {
+        sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
+        receive: $receive:expr, transmit: $transmit:expr, message: $message:expr $(,)?
+    }) => {
+        $(#[$meta])*
+        $vis type $name = $crate::storage::Fixed<
+            { $sessions }, { $links }, { $deliveries }, { ($sessions) + ($links) + ($deliveries) },
+            { $receive }, { $transmit }, { $message },
+        >;
+        const _: () = {
+            assert!($receive >= 512 && $transmit >= 512, "frames of 512 bytes must fit (AMQP 1.0 §2.7.1)");
+            assert!($sessions >= 1 && $links >= 1 && $deliveries >= 1, "every table needs a place");
+        };
+    };
+}
+
+impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: usize, const T: usize, const M: usize>
+    Storage for Fixed<S, L, D, N, R, T, M>
+{
+    type Payload = heapless::Vec<u8, M>;
+    type Assembly = heapless::Vec<u8, M>;
+    type Rx = FixedBuffer<R>;
+    type Tx = FixedBuffer<T>;
+    type Sessions<V> = FixedTable<V, S>;
+    type Links<V> = FixedTable<V, L>;
+    type Deliveries<V> = FixedTable<V, D>;
+    type Index = heapless::LinearMap<u64, u32, N>;
+    type Queue = heapless::Deque<u32, N>;
+    type Outbox = FixedBuffer<T>;
+
+    fn rx(_max_frame_size: usize) -> Self::Rx {
+        FixedBuffer::new()
+    }
+
+    fn tx(_max_frame_size: usize) -> Self::Tx {
+        FixedBuffer::new()
+    }
+}
+
+impl<const M: usize> PayloadBuilder for heapless::Vec<u8, M> {
+    fn encode(value: &impl Encode) -> Result<Self, Full> {
+        let mut payload = Self::new();
+        value.encode(&mut payload)?;
+        Ok(payload)
+    }
+
+    fn copy_from(bytes: &[u8]) -> Result<Self, Full> {
+        Self::from_slice(bytes).map_err(|_| Full)
+    }
+}
+
+impl<const M: usize> Assembly for heapless::Vec<u8, M> {
+    type Payload = Self;
+
+    fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    fn finish(self) -> Self {
+        self
+    }
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// A table of `N` places.
+#[derive(Debug)]
+pub struct FixedTable<T, const N: usize> {
+    places: heapless::Vec<Place<T>, N>,
+    len: usize,
+}
+
+impl<T, const N: usize> Table<T> for FixedTable<T, N> {
+    fn bounded(_limit: usize) -> Self {
+        Self { places: heapless::Vec::new(), len: 0 }
+    }
+
+    fn insert(&mut self, value: T) -> Result<Key, T> {
+        let index = match self.places.iter().position(|place| place.value.is_none()) {
+            Some(index) => index,
+            None => {
+                if self.places.push(Place { generation: 0, value: None }).is_err() {
+                    return Err(value);
+                }
+                self.places.len() - 1
+            }
+        };
+        let Some(place) = self.places.get_mut(index) else { return Err(value) };
+        place.generation = place.generation.wrapping_add(1);
+        place.value = Some(value);
+        self.len += 1;
+        Ok(Key { index: index as u32, generation: place.generation })
+    }
+
+    fn remove(&mut self, index: u32) -> Option<T> {
+        let value = self.places.get_mut(index as usize)?.value.take()?;
+        self.len -= 1;
+        Some(value)
+    }
+
+    fn get(&self, index: u32) -> Option<&T> {
+        self.places.get(index as usize)?.value.as_ref()
+    }
+
+    fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.places.get_mut(index as usize)?.value.as_mut()
+    }
+
+    fn key(&self, index: u32) -> Option<Key> {
+        let place = self.places.get(index as usize)?;
+        place.value.as_ref()?;
+        Some(Key { index, generation: place.generation })
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn capacity(&self) -> usize {
+        N
+    }
+
+    fn end(&self) -> u32 {
+        self.places.len() as u32
+    }
+}
+
+impl<const N: usize> Index for heapless::LinearMap<u64, u32, N> {
+    fn bounded(_limit: usize) -> Self {
+        Self::new()
+    }
+
+    fn insert(&mut self, key: u64, index: u32) -> Result<(), Full> {
+        heapless::LinearMap::insert(self, key, index).map(|_| ()).map_err(|_| Full)
+    }
+
+    fn get(&self, key: u64) -> Option<u32> {
+        heapless::LinearMap::get(self, &key).copied()
+    }
+
+    fn remove(&mut self, key: u64) -> Option<u32> {
+        heapless::LinearMap::remove(self, &key)
+    }
+}
+
+impl<const N: usize> Queue for heapless::Deque<u32, N> {
+    fn bounded(_limit: usize) -> Self {
+        Self::new()
+    }
+
+    fn push(&mut self, value: u32) -> Result<(), Full> {
+        self.push_back(value).map_err(|_| Full)
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        self.pop_front()
+    }
+
+    fn front(&self) -> Option<u32> {
+        heapless::Deque::front(self).copied()
+    }
+
+    fn peek(&self, at: usize) -> Option<u32> {
+        self.iter().nth(at).copied()
+    }
+
+    fn len(&self) -> usize {
+        heapless::Deque::len(self)
+    }
+}
+
+/// `N` bytes, filled at the end and emptied at the front.
+pub struct FixedBuffer<const N: usize> {
+    bytes: [u8; N],
+    start: usize,
+    end: usize,
+}
+
+impl<const N: usize> FixedBuffer<N> {
+    /// An empty buffer.
+    pub const fn new() -> Self {
+        Self { bytes: [0; N], start: 0, end: 0 }
+    }
+
+    fn compact(&mut self) {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+}
+
+impl<const N: usize> Default for FixedBuffer<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> fmt::Debug for FixedBuffer<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FixedBuffer({} of {N} bytes)", self.end - self.start)
+    }
+}
+
+impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N> {
+    fn spare(&mut self) -> &mut [u8] {
+        self.compact();
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    fn commit(&mut self, count: usize) {
+        self.end = (self.end + count).min(N);
+    }
+
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.drop_front(count);
+    }
+
+    fn take(&mut self, offset: usize, size: usize, assembly: &mut heapless::Vec<u8, M>) -> Result<(), Full> {
+        let bytes = self.bytes.get(self.start + offset..(self.start + size).min(self.end)).unwrap_or_default();
+        let taken = assembly.extend_from_slice(bytes).map_err(|_| Full);
+        self.drop_front(size);
+        taken
+    }
+
+    fn capacity(&self) -> usize {
+        N
+    }
+
+    fn clear(&mut self) {
+        self.drop_front(N);
+    }
+}
+
+impl<const N: usize> Tx for FixedBuffer<N> {
+    fn spare(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    fn commit(&mut self, count: usize) {
+        self.end = (self.end + count).min(N);
+    }
+
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.drop_front(count);
+    }
+
+    fn capacity(&self) -> usize {
+        N
+    }
+
+    fn clear(&mut self) {
+        self.drop_front(N);
+    }
+}
+
+impl<const N: usize> Sink for FixedBuffer<N> {
+    fn position(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        if self.bytes.len() - self.end < bytes.len() {
+            self.compact();
+        }
+        let end = self.end + bytes.len();
+        self.bytes.get_mut(self.end..end).ok_or(Full)?.copy_from_slice(bytes);
+        self.end = end;
+        Ok(())
+    }
+
+    fn written(&mut self) -> Option<&mut [u8]> {
+        self.bytes.get_mut(self.start..self.end)
+    }
+
+    fn truncate(&mut self, position: usize) {
+        self.end = self.end.min(self.start + position);
+    }
+}
+
+impl<const N: usize> Outbox for FixedBuffer<N> {
+    fn bounded(_limit: usize) -> Self {
+        Self::new()
+    }
+
+    fn pending(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.drop_front(count);
+    }
+}

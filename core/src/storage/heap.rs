@@ -1,0 +1,411 @@
+//! Storage that grows: messages are slices of the read buffer.
+
+use super::{Assembly, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Storage, Table, Tx};
+use crate::wire::{Counter, Encode, Full, Sink};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
+use core::fmt;
+use core::hash::{BuildHasherDefault, Hasher};
+
+/// Storage on the heap, bounded by [`Limits`](super::Limits).
+#[derive(Debug)]
+pub struct Heap;
+
+/// Room kept free for the next read, so that reads do not shrink to crumbs at the end of a buffer.
+const MIN_SPARE: usize = 8 * 1024;
+
+impl Storage for Heap {
+    type Payload = Bytes;
+    type Assembly = HeapAssembly;
+    type Rx = HeapRx;
+    type Tx = HeapTx;
+    type Sessions<T> = HeapTable<T>;
+    type Links<T> = HeapTable<T>;
+    type Deliveries<T> = HeapTable<T>;
+    type Index = HeapIndex;
+    type Queue = VecDeque<u32>;
+    type Outbox = HeapOutbox;
+
+    fn rx(max_frame_size: usize) -> Self::Rx {
+        HeapRx::new(max_frame_size)
+    }
+
+    fn tx(max_frame_size: usize) -> Self::Tx {
+        HeapTx { bytes: alloc::vec![0; max_frame_size], start: 0, end: 0 }
+    }
+}
+
+impl PayloadBuilder for Bytes {
+    fn encode(value: &impl Encode) -> Result<Self, Full> {
+        let mut payload = BytesMut::with_capacity(Counter::measure(value));
+        value.encode(&mut payload)?;
+        Ok(payload.freeze())
+    }
+
+    fn copy_from(bytes: &[u8]) -> Result<Self, Full> {
+        Ok(Self::copy_from_slice(bytes))
+    }
+}
+
+/// The frames of a delivery: one is kept as a slice, several are copied together.
+#[derive(Debug, Default)]
+pub enum HeapAssembly {
+    /// Nothing yet.
+    #[default]
+    Empty,
+    /// A slice of the read buffer.
+    One(Bytes),
+    /// Several frames.
+    Many(BytesMut),
+}
+
+impl Assembly for HeapAssembly {
+    type Payload = Bytes;
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::One(bytes) => bytes.len(),
+            Self::Many(bytes) => bytes.len(),
+        }
+    }
+
+    fn finish(self) -> Bytes {
+        match self {
+            Self::Empty => Bytes::new(),
+            Self::One(bytes) => bytes,
+            Self::Many(bytes) => bytes.freeze(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    generation: u32,
+    value: Result<T, u32>,
+}
+
+/// A growing table whose free places are chained.
+#[derive(Debug)]
+pub struct HeapTable<T> {
+    places: Vec<Place<T>>,
+    free: u32,
+    len: usize,
+    limit: usize,
+}
+
+/// The end of the chain of free places.
+const NONE: u32 = u32::MAX;
+
+impl<T> Table<T> for HeapTable<T> {
+    fn bounded(limit: usize) -> Self {
+        Self { places: Vec::new(), free: NONE, len: 0, limit: limit.min(NONE as usize) }
+    }
+
+    fn insert(&mut self, value: T) -> Result<Key, T> {
+        if self.len >= self.limit {
+            return Err(value);
+        }
+        self.len += 1;
+        if let Some(place) = self.places.get_mut(self.free as usize) {
+            let index = self.free;
+            if let Err(next) = place.value {
+                self.free = next;
+            }
+            place.generation = place.generation.wrapping_add(1);
+            place.value = Ok(value);
+            return Ok(Key { index, generation: place.generation });
+        }
+        let index = self.places.len() as u32;
+        self.places.push(Place { generation: 1, value: Ok(value) });
+        Ok(Key { index, generation: 1 })
+    }
+
+    fn remove(&mut self, index: u32) -> Option<T> {
+        let place = self.places.get_mut(index as usize)?;
+        if place.value.is_err() {
+            return None;
+        }
+        let value = core::mem::replace(&mut place.value, Err(self.free)).ok()?;
+        self.free = index;
+        self.len -= 1;
+        Some(value)
+    }
+
+    #[inline]
+    fn get(&self, index: u32) -> Option<&T> {
+        self.places.get(index as usize)?.value.as_ref().ok()
+    }
+
+    #[inline]
+    fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.places.get_mut(index as usize)?.value.as_mut().ok()
+    }
+
+    #[inline]
+    fn key(&self, index: u32) -> Option<Key> {
+        let place = self.places.get(index as usize)?;
+        place.value.is_ok().then_some(Key { index, generation: place.generation })
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn capacity(&self) -> usize {
+        self.limit
+    }
+
+    fn end(&self) -> u32 {
+        self.places.len() as u32
+    }
+}
+
+/// Keys are small structured numbers made here, so one multiplication spreads them well enough.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte) ^ self.0);
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, value: u64) {
+        let mixed = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
+/// A hash map from numbers to places.
+#[derive(Debug)]
+#[allow(private_interfaces, reason = "the hasher is a detail")]
+pub struct HeapIndex(hashbrown::HashMap<u64, u32, BuildHasherDefault<KeyHasher>>);
+
+impl Index for HeapIndex {
+    fn bounded(_limit: usize) -> Self {
+        Self(hashbrown::HashMap::default())
+    }
+
+    fn insert(&mut self, key: u64, index: u32) -> Result<(), Full> {
+        self.0.insert(key, index);
+        Ok(())
+    }
+
+    #[inline]
+    fn get(&self, key: u64) -> Option<u32> {
+        self.0.get(&key).copied()
+    }
+
+    #[inline]
+    fn remove(&mut self, key: u64) -> Option<u32> {
+        self.0.remove(&key)
+    }
+}
+
+impl Queue for VecDeque<u32> {
+    fn bounded(_limit: usize) -> Self {
+        Self::new()
+    }
+
+    fn push(&mut self, value: u32) -> Result<(), Full> {
+        self.push_back(value);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        self.pop_front()
+    }
+
+    fn front(&self) -> Option<u32> {
+        VecDeque::front(self).copied()
+    }
+
+    fn peek(&self, at: usize) -> Option<u32> {
+        self.get(at).copied()
+    }
+
+    fn len(&self) -> usize {
+        VecDeque::len(self)
+    }
+}
+
+/// Control frames that wait to be sent.
+#[derive(Debug)]
+pub struct HeapOutbox {
+    bytes: Vec<u8>,
+    start: usize,
+    limit: usize,
+}
+
+impl Sink for HeapOutbox {
+    fn position(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        if self.position() + bytes.len() > self.limit {
+            return Err(Full);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn written(&mut self) -> Option<&mut [u8]> {
+        self.bytes.get_mut(self.start..)
+    }
+
+    fn truncate(&mut self, position: usize) {
+        self.bytes.truncate(self.start + position);
+    }
+}
+
+impl Outbox for HeapOutbox {
+    fn bounded(limit: usize) -> Self {
+        Self { bytes: Vec::new(), start: 0, limit }
+    }
+
+    fn pending(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.bytes.len());
+        if self.start == self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+        }
+    }
+}
+
+/// The receive buffer. All of `bytes` is initialised; the first `filled` of them were read.
+pub struct HeapRx {
+    bytes: BytesMut,
+    filled: usize,
+    capacity: usize,
+}
+
+impl HeapRx {
+    fn new(max_frame_size: usize) -> Self {
+        let capacity = max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE as usize) + MIN_SPARE;
+        Self { bytes: BytesMut::zeroed(capacity), filled: 0, capacity }
+    }
+}
+
+impl fmt::Debug for HeapRx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeapRx({} bytes)", self.filled)
+    }
+}
+
+impl Rx<HeapAssembly> for HeapRx {
+    fn spare(&mut self) -> &mut [u8] {
+        if self.bytes.len() - self.filled < MIN_SPARE {
+            // The old buffer comes back when no message holds on to it, else a new one takes its place.
+            if self.bytes.try_reclaim(self.capacity - self.bytes.len().min(self.capacity)) {
+                self.bytes.resize(self.capacity.max(self.bytes.len()), 0);
+            } else {
+                let mut fresh = BytesMut::zeroed(self.capacity);
+                if let (Some(to), Some(from)) = (fresh.get_mut(..self.filled), self.bytes.get(..self.filled)) {
+                    to.copy_from_slice(from);
+                }
+                self.bytes = fresh;
+            }
+        }
+        self.bytes.get_mut(self.filled..).unwrap_or_default()
+    }
+
+    fn commit(&mut self, count: usize) {
+        self.filled = (self.filled + count).min(self.bytes.len());
+    }
+
+    #[inline]
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(..self.filled).unwrap_or_default()
+    }
+
+    fn consume(&mut self, count: usize) {
+        let count = count.min(self.filled);
+        bytes::Buf::advance(&mut self.bytes, count);
+        self.filled -= count;
+    }
+
+    fn take(&mut self, offset: usize, size: usize, assembly: &mut HeapAssembly) -> Result<(), Full> {
+        let size = size.min(self.filled);
+        self.filled -= size;
+        let mut frame = self.bytes.split_to(size);
+        bytes::Buf::advance(&mut frame, offset.min(size));
+        *assembly = match core::mem::take(assembly) {
+            HeapAssembly::Empty => HeapAssembly::One(frame.freeze()),
+            HeapAssembly::One(first) => {
+                let mut many = BytesMut::with_capacity((first.len() + frame.len()) * 2);
+                many.extend_from_slice(&first);
+                many.extend_from_slice(&frame);
+                HeapAssembly::Many(many)
+            }
+            HeapAssembly::Many(mut many) => {
+                many.extend_from_slice(&frame);
+                HeapAssembly::Many(many)
+            }
+        };
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity - MIN_SPARE
+    }
+
+    fn clear(&mut self) {
+        self.consume(self.filled);
+    }
+}
+
+/// The transmit buffer.
+pub struct HeapTx {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl fmt::Debug for HeapTx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeapTx({} bytes)", self.end - self.start)
+    }
+}
+
+impl Tx for HeapTx {
+    fn spare(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    fn commit(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn clear(&mut self) {
+        self.consume(self.end);
+    }
+}

@@ -1,0 +1,209 @@
+//! Where bytes and tables live.
+//!
+//! One type parameter, [`Storage`], decides for the whole state machine. `Heap` grows up to the limits it is given and
+//! slices messages out of the read buffer without a copy; [`Fixed`] needs no allocator at all, its sizes written once
+//! by [`fixed_storage!`](crate::fixed_storage). Both are types, not features: one build holds both, and one test run
+//! tests both.
+
+mod fixed;
+#[cfg(feature = "alloc")]
+mod heap;
+
+use crate::wire::{Full, Sink};
+use core::fmt::Debug;
+
+pub use fixed::{Fixed, FixedBuffer, FixedTable};
+#[cfg(feature = "alloc")]
+pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapRx, HeapTable, HeapTx};
+
+/// What a table is asked to hold at most. `Fixed` tables are bounded by their type and take the smaller of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions of a connection.
+    pub sessions: usize,
+    /// Links of a connection, over all sessions.
+    pub links: usize,
+    /// Deliveries that wait, are under way or unsettled, over all links and in both directions.
+    pub deliveries: usize,
+    /// Bytes of control frames that wait to be sent.
+    pub outbox: usize,
+}
+
+impl Default for Limits {
+    /// What a server-side client needs: 1 000 sessions, 4 000 links, 100 000 deliveries, 1 MiB of control frames.
+    fn default() -> Self {
+        Self { sessions: 1_000, links: 4_000, deliveries: 100_000, outbox: 1 << 20 }
+    }
+}
+
+/// The containers of one connection.
+pub trait Storage: Sized + 'static {
+    /// A whole encoded message.
+    type Payload: AsRef<[u8]> + Clone + Debug + Default + PayloadBuilder;
+    /// A message whose frames are still coming in.
+    type Assembly: Assembly<Payload = Self::Payload>;
+    /// The receive buffer, owned by the driver.
+    type Rx: Rx<Self::Assembly>;
+    /// The transmit buffer, owned by the driver.
+    type Tx: Tx;
+    /// A table with a place for every session.
+    type Sessions<T>: Table<T>;
+    /// A table with a place for every link.
+    type Links<T>: Table<T>;
+    /// A table with a place for every delivery.
+    type Deliveries<T>: Table<T>;
+    /// Finds sessions by channel, links by handle and deliveries by id.
+    type Index: Index;
+    /// A ring with a place for every session, link and delivery.
+    type Queue: Queue;
+    /// Encoded control frames that wait to be sent.
+    type Outbox: Outbox;
+
+    /// A receive buffer for frames of up to `max_frame_size` bytes.
+    fn rx(max_frame_size: usize) -> Self::Rx;
+    /// A transmit buffer for frames of up to `max_frame_size` bytes.
+    fn tx(max_frame_size: usize) -> Self::Tx;
+}
+
+/// Makes a payload from what is encoded.
+pub trait PayloadBuilder: Sized {
+    /// Encodes `value`, whose encoded size the implementation may measure first.
+    fn encode(value: &impl crate::wire::Encode) -> Result<Self, Full>;
+    /// Copies `bytes`.
+    fn copy_from(bytes: &[u8]) -> Result<Self, Full>;
+}
+
+/// Names an entry of a [`Table`]. The generation tells it from later entries in the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The place.
+    pub index: u32,
+    /// How often the place has been filled.
+    pub generation: u32,
+}
+
+/// A slab: entries keep their place until they are removed.
+pub trait Table<T> {
+    /// An empty table for up to `limit` entries.
+    fn bounded(limit: usize) -> Self;
+    /// Adds an entry, or gives it back when the table is full.
+    fn insert(&mut self, value: T) -> Result<Key, T>;
+    /// Takes an entry out.
+    fn remove(&mut self, index: u32) -> Option<T>;
+    /// The entry at a place.
+    fn get(&self, index: u32) -> Option<&T>;
+    /// The entry at a place.
+    fn get_mut(&mut self, index: u32) -> Option<&mut T>;
+    /// The full key of the entry at a place.
+    fn key(&self, index: u32) -> Option<Key>;
+    /// How many entries there are.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// How many entries there can be.
+    fn capacity(&self) -> usize;
+    /// One past the highest place ever used, to walk all entries.
+    fn end(&self) -> u32;
+
+    /// The entry with this key; `None` when it is gone, whoever took its place.
+    fn find(&self, key: Key) -> Option<&T> {
+        if self.key(key.index) == Some(key) { self.get(key.index) } else { None }
+    }
+
+    /// The entry with this key; `None` when it is gone, whoever took its place.
+    fn find_mut(&mut self, key: Key) -> Option<&mut T> {
+        if self.key(key.index) == Some(key) { self.get_mut(key.index) } else { None }
+    }
+}
+
+/// A map from numbers to places in a table.
+pub trait Index {
+    /// An empty index for up to `limit` entries.
+    fn bounded(limit: usize) -> Self;
+    /// Adds or replaces an entry.
+    fn insert(&mut self, key: u64, index: u32) -> Result<(), Full>;
+    /// Finds an entry.
+    fn get(&self, key: u64) -> Option<u32>;
+    /// Takes an entry out.
+    fn remove(&mut self, key: u64) -> Option<u32>;
+}
+
+/// A ring of numbers. Its users push a number at most once for each entry of their tables, so it cannot overflow.
+pub trait Queue {
+    /// An empty ring for up to `limit` numbers.
+    fn bounded(limit: usize) -> Self;
+    /// Appends a number.
+    fn push(&mut self, value: u32) -> Result<(), Full>;
+    /// Takes the oldest number.
+    fn pop(&mut self) -> Option<u32>;
+    /// The oldest number.
+    fn front(&self) -> Option<u32>;
+    /// The number that is `at` places behind the oldest.
+    fn peek(&self, at: usize) -> Option<u32>;
+    /// How many numbers wait.
+    fn len(&self) -> usize;
+    /// Whether none waits.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Encoded bytes that wait to be sent: appended as a [`Sink`], taken from the front.
+pub trait Outbox: Sink {
+    /// An empty outbox for up to `limit` bytes.
+    fn bounded(limit: usize) -> Self;
+    /// What waits.
+    fn pending(&self) -> &[u8];
+    /// Takes `count` bytes from the front.
+    fn consume(&mut self, count: usize);
+}
+
+/// Collects the frames of a delivery.
+pub trait Assembly: Default {
+    /// What comes of it.
+    type Payload;
+    /// Bytes so far.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The finished message.
+    fn finish(self) -> Self::Payload;
+}
+
+/// The receive buffer: filled by the driver, emptied by the engine.
+pub trait Rx<A> {
+    /// Room to read into; never empty while the buffer holds no whole frame.
+    fn spare(&mut self) -> &mut [u8];
+    /// Notes that `count` bytes were read into [`Rx::spare`].
+    fn commit(&mut self, count: usize);
+    /// The bytes that wait.
+    fn filled(&self) -> &[u8];
+    /// Drops `count` bytes from the front.
+    fn consume(&mut self, count: usize);
+    /// Takes `size` bytes from the front and adds those behind `offset` to `assembly`.
+    fn take(&mut self, offset: usize, size: usize, assembly: &mut A) -> Result<(), Full>;
+    /// The largest frame that fits.
+    fn capacity(&self) -> usize;
+    /// Drops everything.
+    fn clear(&mut self);
+}
+
+/// The transmit buffer: filled by the engine, emptied by the driver.
+pub trait Tx {
+    /// Room to write into, contiguous.
+    fn spare(&mut self) -> &mut [u8];
+    /// Notes that `count` bytes were written into [`Tx::spare`].
+    fn commit(&mut self, count: usize);
+    /// The bytes that wait to be sent.
+    fn filled(&self) -> &[u8];
+    /// Drops `count` bytes from the front.
+    fn consume(&mut self, count: usize);
+    /// The largest frame that fits into an empty buffer.
+    fn capacity(&self) -> usize;
+    /// Drops everything.
+    fn clear(&mut self);
+}
