@@ -83,6 +83,8 @@ pub(super) struct Delivery<S: Storage> {
     /// Sent or received as settled.
     pub(super) presettled: bool,
     pub(super) transaction: Option<Tag>,
+    /// The application's number for it.
+    pub(super) user: Option<u32>,
     /// What our next disposition says, when one is due.
     pub(super) due: Option<(Simple, bool)>,
     pub(super) in_dispositions: bool,
@@ -104,6 +106,7 @@ impl<S: Storage> Delivery<S> {
             next: super::link::NONE,
             presettled: false,
             transaction: None,
+            user: None,
             due: None,
             in_dispositions: false,
             settled: false,

@@ -80,6 +80,12 @@ pub trait Handler {
     fn state(&mut self, delivery: DeliveryId, link: LinkId, settled: bool, state: Option<&DeliveryState<'_>>) {
         let _ = (delivery, link, settled, state);
     }
+
+    /// The same, for a delivery that the application has put a number on with
+    /// [`set_user`](super::Connection::set_user) or [`SendOptions::user`](super::SendOptions::user).
+    fn outcome(&mut self, user: u32, settled: bool, state: Option<&DeliveryState<'_>>) {
+        let _ = (user, settled, state);
+    }
 }
 
 /// Sees nothing.

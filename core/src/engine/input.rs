@@ -666,6 +666,9 @@ impl<S: Storage> Connection<S> {
             delivery.outcome = outcome.or(delivery.outcome);
         }
         handler.state(DeliveryId(key), link, disposition.settled, disposition.state.as_ref());
+        if let Some(user) = delivery.user {
+            handler.outcome(user, disposition.settled, disposition.state.as_ref());
+        }
         if disposition.settled {
             delivery.due = None;
             // The numbers are free for the next delivery from here on.

@@ -22,6 +22,15 @@ pub struct SendOptions {
     pub settled: bool,
     /// The transaction the message belongs to.
     pub transaction: Option<Tag>,
+    /// A number of the application's, given back with [`super::Handler::outcome`].
+    pub user: Option<u32>,
+}
+
+impl Default for SendOptions {
+    /// An empty tag, format zero, unsettled, no transaction, no number.
+    fn default() -> Self {
+        Self { tag: Tag::EMPTY, format: 0, settled: false, transaction: None, user: None }
+    }
 }
 
 /// A message taken with [`Connection::receive`].
@@ -429,6 +438,7 @@ impl<S: Storage> Connection<S> {
         let mut delivery = Delivery::new(place, options.tag, options.format, stage);
         delivery.presettled = options.settled;
         delivery.transaction = options.transaction;
+        delivery.user = options.user;
         let key = match self.deliveries.insert(delivery) {
             Ok(key) => key,
             Err(delivery) => {
@@ -648,6 +658,13 @@ impl<S: Storage> Connection<S> {
             self.free_delivery(place);
         }
         Ok(())
+    }
+
+    /// Puts a number of the application's on a delivery, given back with [`super::Handler::outcome`].
+    pub fn set_user(&mut self, delivery: DeliveryId, user: Option<u32>) {
+        if let Some(found) = self.deliveries.find_mut(delivery.0) {
+            found.user = user;
+        }
     }
 
     /// A link at a glance; `None` when the id is stale.

@@ -1,6 +1,6 @@
 //! Storage without an allocator: every size is in the type.
 
-use super::{Assembly, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Storage, Table, Tx};
+use super::{Assembly, Encoder, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Storage, Table, Text, Tx};
 use crate::wire::{Encode, Full, Sink};
 use core::fmt;
 
@@ -57,6 +57,10 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     Storage for Fixed<S, L, D, N, R, T, M>
 {
     type Payload = heapless::Vec<u8, M>;
+    type Encoder = heapless::Vec<u8, M>;
+    type Text = heapless::String<TEXT>;
+    type Literal = &'static str;
+    type Requests<V> = FixedTable<V, REQUESTS>;
     type Assembly = heapless::Vec<u8, M>;
     type Rx = FixedBuffer<R>;
     type Tx = FixedBuffer<T>;
@@ -73,6 +77,31 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
 
     fn tx(_max_frame_size: usize) -> Self::Tx {
         FixedBuffer::new()
+    }
+}
+
+/// Session ids have up to 128 characters; descriptions are cut there.
+const TEXT: usize = 128;
+/// Requests under way at once: a token's renewal and one of the application's.
+const REQUESTS: usize = 2;
+
+impl<const M: usize> Encoder for heapless::Vec<u8, M> {
+    type Payload = Self;
+
+    fn finish(self) -> Self {
+        self
+    }
+}
+
+impl<const N: usize> Text for heapless::String<N> {
+    fn cut(text: &str) -> Self {
+        let mut kept = Self::new();
+        for character in text.chars() {
+            if kept.push(character).is_err() {
+                break;
+            }
+        }
+        kept
     }
 }
 

@@ -1,8 +1,9 @@
 //! Storage that grows: messages are slices of the read buffer.
 
-use super::{Assembly, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Storage, Table, Tx};
+use super::{Assembly, Encoder, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Storage, Table, Text, Tx};
 use crate::wire::{Counter, Encode, Full, Sink};
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use core::fmt;
@@ -17,6 +18,10 @@ const MIN_SPARE: usize = 8 * 1024;
 
 impl Storage for Heap {
     type Payload = Bytes;
+    type Encoder = BytesMut;
+    type Text = String;
+    type Literal = String;
+    type Requests<T> = HeapTable<T>;
     type Assembly = HeapAssembly;
     type Rx = HeapRx;
     type Tx = HeapTx;
@@ -33,6 +38,20 @@ impl Storage for Heap {
 
     fn tx(max_frame_size: usize) -> Self::Tx {
         HeapTx { bytes: alloc::vec![0; max_frame_size], start: 0, end: 0 }
+    }
+}
+
+impl Encoder for BytesMut {
+    type Payload = Bytes;
+
+    fn finish(self) -> Bytes {
+        self.freeze()
+    }
+}
+
+impl Text for String {
+    fn cut(text: &str) -> Self {
+        Self::from(text)
     }
 }
 

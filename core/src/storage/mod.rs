@@ -40,6 +40,14 @@ impl Default for Limits {
 pub trait Storage: Sized + 'static {
     /// A whole encoded message.
     type Payload: AsRef<[u8]> + Clone + Debug + Default + PayloadBuilder;
+    /// A payload that is being encoded.
+    type Encoder: Encoder<Payload = Self::Payload>;
+    /// A short text of the peer's, such as an error's description; cut where it does not fit.
+    type Text: Text;
+    /// A text of the application's: owned on the heap, `&'static str` in fixed storage.
+    type Literal: AsRef<str> + Clone + Debug;
+    /// A table with a place for every request that waits for its response.
+    type Requests<T>: Table<T>;
     /// A message whose frames are still coming in.
     type Assembly: Assembly<Payload = Self::Payload>;
     /// The receive buffer, owned by the driver.
@@ -63,6 +71,20 @@ pub trait Storage: Sized + 'static {
     fn rx(max_frame_size: usize) -> Self::Rx;
     /// A transmit buffer for frames of up to `max_frame_size` bytes.
     fn tx(max_frame_size: usize) -> Self::Tx;
+}
+
+/// A sink that becomes a payload.
+pub trait Encoder: Sink + Default {
+    /// What comes of it.
+    type Payload;
+    /// The encoded bytes.
+    fn finish(self) -> Self::Payload;
+}
+
+/// A text that is cut where it does not fit.
+pub trait Text: AsRef<str> + Clone + Debug + Default + PartialEq {
+    /// As much of `text` as fits.
+    fn cut(text: &str) -> Self;
 }
 
 /// Makes a payload from what is encoded.
