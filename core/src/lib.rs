@@ -9,6 +9,8 @@
 extern crate alloc;
 
 pub mod engine;
+pub mod random;
+pub mod servicebus;
 pub mod storage;
 pub mod time;
 pub mod wire;

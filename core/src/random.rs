@@ -1,0 +1,38 @@
+//! A small seeded generator for names and jitter. Randomness, like time, is an input: the seed comes from outside.
+
+/// SplitMix64: a counter through a mixing function. Not for secrets.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// A generator that always gives the same numbers for the same seed.
+    pub const fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`, or zero when `bound` is.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next().checked_rem(bound).unwrap_or(0)
+    }
+
+    /// The bytes of a version 4 UUID (RFC 9562 §5.4).
+    pub fn uuid(&mut self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let (high, low) = (self.next().to_be_bytes(), self.next().to_be_bytes());
+        for (to, from) in bytes.iter_mut().zip(high.into_iter().chain(low)) {
+            *to = from;
+        }
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        bytes
+    }
+}

@@ -1,0 +1,212 @@
+//! Connection strings (wire-protocol.md §9, §10).
+
+use core::fmt;
+
+/// What a connection string says about who connects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionCredential<'a> {
+    /// A key to sign tokens with.
+    SharedAccessKey {
+        /// The key's name.
+        name: &'a str,
+        /// The key, as printed.
+        key: &'a str,
+    },
+    /// A token that is ready.
+    SharedAccessSignature(&'a str),
+}
+
+impl fmt::Debug for ConnectionCredential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SharedAccessKey { name, .. } => write!(f, "SharedAccessKey {{ name: {name:?}, .. }}"),
+            Self::SharedAccessSignature(_) => f.write_str("SharedAccessSignature(..)"),
+        }
+    }
+}
+
+/// A connection string taken apart. Keys are read in any case; those that are not known are passed over, as the
+/// official SDKs do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionString<'a> {
+    /// The namespace's host name.
+    pub host: &'a str,
+    /// The port, when the endpoint names one.
+    pub port: Option<u16>,
+    /// Who connects.
+    pub credential: ConnectionCredential<'a>,
+    /// The entity that the string is for.
+    pub entity_path: Option<&'a str>,
+    /// Whether the endpoint is an emulator: plain TCP.
+    pub use_development_emulator: bool,
+}
+
+/// What is wrong with a connection string; the key is named in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionStringError<'a> {
+    /// A part that is not `key=value`.
+    NotAPair(&'a str),
+    /// The key is there twice.
+    Duplicate(&'static str),
+    /// The key is not there, or has no value.
+    Missing(&'static str),
+    /// The key's value is not valid.
+    Invalid(&'static str),
+    /// The two keys exclude each other.
+    Contradiction(&'static str, &'static str),
+}
+
+impl fmt::Display for ConnectionStringError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // The part may be a piece of a key: its text stays out.
+            Self::NotAPair(_) => f.write_str("a part of the connection string is not of the form key=value"),
+            Self::Duplicate(key) => write!(f, "{key} is in the connection string twice"),
+            Self::Missing(key) => write!(f, "{key} is missing from the connection string"),
+            Self::Invalid(key) => write!(f, "{key} has a value that is not valid"),
+            Self::Contradiction(one, other) => write!(f, "{one} and {other} exclude each other"),
+        }
+    }
+}
+
+impl core::error::Error for ConnectionStringError<'_> {}
+
+const KEYS: [&str; 6] = [
+    "Endpoint",
+    "SharedAccessKeyName",
+    "SharedAccessKey",
+    "SharedAccessSignature",
+    "EntityPath",
+    "UseDevelopmentEmulator",
+];
+
+impl<'a> ConnectionString<'a> {
+    /// Takes a connection string apart.
+    ///
+    /// # Errors
+    /// [`ConnectionStringError`], which names the key.
+    pub fn parse(text: &'a str) -> Result<Self, ConnectionStringError<'a>> {
+        let mut values: [Option<&'a str>; KEYS.len()] = [None; KEYS.len()];
+        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+            // Keys and signatures contain `=` themselves: only the first one separates.
+            let (key, value) = part.split_once('=').ok_or(ConnectionStringError::NotAPair(part))?;
+            let known = KEYS.iter().zip(&mut values).find(|(known, _)| known.eq_ignore_ascii_case(key.trim()));
+            if let Some((known, slot)) = known {
+                if slot.is_some() {
+                    return Err(ConnectionStringError::Duplicate(known));
+                }
+                *slot = Some(value.trim());
+            }
+        }
+        let [endpoint, name, key, signature, entity_path, emulator] =
+            values.map(|value| value.filter(|value| !value.is_empty()));
+        let (host, port) = parse_endpoint(endpoint.ok_or(ConnectionStringError::Missing("Endpoint"))?)
+            .ok_or(ConnectionStringError::Invalid("Endpoint"))?;
+        let credential = match (name, key, signature) {
+            (_, Some(_), Some(_)) => {
+                return Err(ConnectionStringError::Contradiction("SharedAccessKey", "SharedAccessSignature"));
+            }
+            (Some(name), Some(key), None) => ConnectionCredential::SharedAccessKey { name, key },
+            (None, Some(_), None) => return Err(ConnectionStringError::Missing("SharedAccessKeyName")),
+            (None, None, Some(signature)) => ConnectionCredential::SharedAccessSignature(signature),
+            (Some(_), None, Some(_)) => {
+                return Err(ConnectionStringError::Contradiction("SharedAccessKeyName", "SharedAccessSignature"));
+            }
+            (_, None, None) => return Err(ConnectionStringError::Missing("SharedAccessKey")),
+        };
+        let use_development_emulator = match emulator {
+            None => false,
+            Some(value) if value.eq_ignore_ascii_case("true") => true,
+            Some(value) if value.eq_ignore_ascii_case("false") => false,
+            Some(_) => return Err(ConnectionStringError::Invalid("UseDevelopmentEmulator")),
+        };
+        Ok(Self { host, port, credential, entity_path, use_development_emulator })
+    }
+
+    /// Whether the connection is to be encrypted: always, but for an emulator.
+    pub fn use_tls(&self) -> bool {
+        !self.use_development_emulator
+    }
+
+    /// The AMQP port: the endpoint's, or 5671 with TLS and 5672 without. A port in the endpoint counts for an emulator
+    /// only, since the portal prints none and some tools add 443.
+    pub fn amqp_port(&self) -> u16 {
+        match (self.use_development_emulator, self.port) {
+            (true, port) => port.unwrap_or(5_672),
+            (false, Some(443) | None) => 5_671,
+            (false, Some(port)) => port,
+        }
+    }
+}
+
+fn parse_endpoint(endpoint: &str) -> Option<(&str, Option<u16>)> {
+    let rest = match endpoint.split_once("://") {
+        Some((scheme, rest)) => {
+            let known = ["sb", "amqp", "amqps", "http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
+            known.then_some(rest)?
+        }
+        None => endpoint,
+    };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) => (host, port.strip_prefix(':')),
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    let port = match port.filter(|port| !port.is_empty()) {
+        Some(port) => Some(port.parse().ok()?),
+        None => None,
+    };
+    (!host.is_empty() && !host.contains(char::is_whitespace)).then_some((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn the_usual_forms_are_read() {
+        let text = "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=Root;SharedAccessKey=a=b==;EntityPath=q";
+        let parsed = ConnectionString::parse(text).unwrap();
+        assert_eq!(parsed.host, "ns.servicebus.windows.net");
+        assert_eq!(parsed.credential, ConnectionCredential::SharedAccessKey { name: "Root", key: "a=b==" });
+        assert_eq!((parsed.entity_path, parsed.amqp_port(), parsed.use_tls()), (Some("q"), 5_671, true));
+        assert!(!format!("{parsed:?}").contains("a=b"));
+
+        let text = " endpoint = sb://localhost:5673 ;sharedaccesskeyname=R; SHAREDACCESSKEY=k;UseDevelopmentEmulator=True; ";
+        let parsed = ConnectionString::parse(text).unwrap();
+        assert_eq!((parsed.host, parsed.amqp_port(), parsed.use_tls()), ("localhost", 5_673, false));
+
+        let parsed = ConnectionString::parse("Endpoint=sb://[::1]:7;SharedAccessSignature=SharedAccessSignature sr=x");
+        assert_eq!(parsed.unwrap().host, "::1");
+    }
+
+    #[test]
+    fn a_bad_one_names_the_key() {
+        use ConnectionStringError::*;
+        for (text, error) in [
+            ("", Missing("Endpoint")),
+            ("Endpoint=", Missing("Endpoint")),
+            ("Endpoint=sb://h:x;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
+            ("Endpoint=ftp://h;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
+            ("Endpoint=sb://h", Missing("SharedAccessKey")),
+            ("Endpoint=sb://h;SharedAccessKey=k", Missing("SharedAccessKeyName")),
+            ("Endpoint=sb://h;SharedAccessKeyName=n", Missing("SharedAccessKey")),
+            ("Endpoint=sb://h;Endpoint=sb://h", Duplicate("Endpoint")),
+            (
+                "Endpoint=sb://h;SharedAccessKeyName=n;SharedAccessKey=k;SharedAccessSignature=s",
+                Contradiction("SharedAccessKey", "SharedAccessSignature"),
+            ),
+            ("Endpoint=sb://h;SharedAccessSignature=s;UseDevelopmentEmulator=1", Invalid("UseDevelopmentEmulator")),
+            ("secret", NotAPair("secret")),
+        ] {
+            assert_eq!(ConnectionString::parse(text), Err(error), "{text}");
+            assert!(!format!("{error}").contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The token of a locked message (wire-protocol.md §4.2).
+
+use crate::wire::Uuid;
+use core::fmt;
+
+/// Names the lock on a message. On a link it is the delivery-tag in .NET's byte order, in `$management` a UUID in
+/// network order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LockToken(Uuid);
+
+/// .NET writes the first three fields of a GUID in little-endian order.
+const fn swap([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [u8; 16]) -> [u8; 16] {
+    [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p]
+}
+
+impl LockToken {
+    /// The token of a delivery-tag; `None` when it is not 16 bytes long.
+    pub fn from_delivery_tag(tag: &[u8]) -> Option<Self> {
+        Some(Self(Uuid(swap(tag.try_into().ok()?))))
+    }
+
+    /// The delivery-tag.
+    pub const fn to_delivery_tag(self) -> [u8; 16] {
+        swap(self.0.0)
+    }
+
+    /// The token of a UUID.
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// The UUID.
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for LockToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, byte) in self.0.0.iter().enumerate() {
+            if matches!(place, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn a_delivery_tag_is_a_guid_in_dotnet_order() {
+        let tag = [
+            0xcd, 0x17, 0x4d, 0x6b, 0xb6, 0xe5, 0x89, 0x4f, 0x90, 0xed, 0x23, 0x0a, 0xac, 0x5a, 0x6a, 0xeb,
+        ];
+        let token = LockToken::from_delivery_tag(&tag).unwrap();
+        assert_eq!(token.to_string(), "6b4d17cd-e5b6-4f89-90ed-230aac5a6aeb");
+        assert_eq!(token.to_delivery_tag(), tag);
+        assert_eq!(LockToken::from_delivery_tag(&tag[1..]), None);
+    }
+}

@@ -1,0 +1,499 @@
+//! A message to be sent, as Service Bus knows it, and its batch envelope (wire-protocol.md §3.1, §3.3).
+
+use crate::storage::{Encoder, Storage};
+use crate::time::{Duration, Timestamp};
+use crate::wire::message::section;
+use crate::wire::messaging::{Header, MessageId, Properties, put_section};
+use crate::wire::{Compound, Counter, Encode, Full, List, Sink, Symbol, Value};
+use core::fmt;
+
+/// The message format of a batch (wire-protocol.md §3.3).
+pub const BATCH_FORMAT: u32 = 0x8001_3700;
+
+/// `x-opt-partition-key`
+pub const PARTITION_KEY: &str = "x-opt-partition-key";
+/// `x-opt-via-partition-key`
+pub const VIA_PARTITION_KEY: &str = "x-opt-via-partition-key";
+/// `x-opt-scheduled-enqueue-time`
+pub const SCHEDULED_ENQUEUE_TIME: &str = "x-opt-scheduled-enqueue-time";
+/// `x-opt-enqueued-time`
+pub const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
+/// `x-opt-sequence-number`
+pub const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
+/// `x-opt-enqueue-sequence-number`
+pub const ENQUEUED_SEQUENCE_NUMBER: &str = "x-opt-enqueue-sequence-number";
+/// `x-opt-locked-until`
+pub const LOCKED_UNTIL: &str = "x-opt-locked-until";
+/// `x-opt-deadletter-source`
+pub const DEAD_LETTER_SOURCE: &str = "x-opt-deadletter-source";
+/// `x-opt-message-state`
+pub const MESSAGE_STATE: &str = "x-opt-message-state";
+/// `DeadLetterReason`
+pub const DEAD_LETTER_REASON: &str = "DeadLetterReason";
+/// `DeadLetterErrorDescription`
+pub const DEAD_LETTER_ERROR_DESCRIPTION: &str = "DeadLetterErrorDescription";
+
+/// Session ids, message ids and partition keys have this many characters at most (wire-protocol.md §3.1).
+pub const MAX_ID_LEN: usize = 128;
+
+/// What a message carries.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Body<'a> {
+    /// No body section at all.
+    Empty,
+    /// One data section: what every SDK sends by default.
+    Data(&'a [u8]),
+    /// Several data sections.
+    DataSections(&'a [&'a [u8]]),
+    /// Sequence sections.
+    Sequence(&'a [List<'a>]),
+    /// One AMQP value.
+    Value(Value<'a>),
+}
+
+/// A message to be sent. It borrows everything, so that it can be made without an allocator and is encoded without a
+/// copy; fields that are `None` are not sent.
+///
+/// ```
+/// use servicebus_core::servicebus::Message;
+/// use servicebus_core::wire::Value;
+///
+/// let properties = [("celsius", Value::Double(21.5))];
+/// let message = Message::new("reading").with_subject("temperature").with_application_properties(&properties);
+/// assert_eq!(message.subject, Some("temperature"));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The body.
+    pub body: Body<'a>,
+    /// Identifies the message; duplicate detection goes by it. At most 128 characters.
+    pub message_id: Option<&'a str>,
+    /// The session; entities that require sessions refuse messages without. At most 128 characters.
+    pub session_id: Option<&'a str>,
+    /// Chooses the partition; equals `session_id` where both are set.
+    pub partition_key: Option<&'a str>,
+    /// Chooses the partition of the entity that a transaction goes through.
+    pub transaction_partition_key: Option<&'a str>,
+    /// The message this one answers.
+    pub correlation_id: Option<&'a str>,
+    /// What the message is about.
+    pub subject: Option<&'a str>,
+    /// Where the message is meant to go.
+    pub to: Option<&'a str>,
+    /// Where to send replies.
+    pub reply_to: Option<&'a str>,
+    /// The session that replies belong to.
+    pub reply_to_session_id: Option<&'a str>,
+    /// MIME type of the body.
+    pub content_type: Option<&'a str>,
+    /// MIME encoding of the body.
+    pub content_encoding: Option<&'a str>,
+    /// How long the message lives; the service cuts it to the entity's own limit. Sent in milliseconds.
+    pub time_to_live: Option<Duration>,
+    /// When the message becomes available.
+    pub scheduled_enqueue_time: Option<Timestamp>,
+    /// The application's own properties.
+    pub application_properties: &'a [(&'a str, Value<'a>)],
+    /// Message annotations beside those that have a field of their own.
+    pub annotations: &'a [(&'a str, Value<'a>)],
+    /// Delivery annotations.
+    pub delivery_annotations: &'a [(&'a str, Value<'a>)],
+    /// The footer.
+    pub footer: &'a [(&'a str, Value<'a>)],
+    /// Who made the message.
+    pub user_id: Option<&'a [u8]>,
+    /// Position in a group.
+    pub group_sequence: Option<u32>,
+    /// When the message was made.
+    pub creation_time: Option<Timestamp>,
+    /// When the message expires: for times to live beyond the 49 days that `time_to_live` can tell.
+    pub absolute_expiry_time: Option<Timestamp>,
+    /// AMQP's priority; stored and handed on, without effect on the order.
+    pub priority: Option<u8>,
+    /// AMQP's durable flag; stored and handed on.
+    pub durable: Option<bool>,
+    /// AMQP's first-acquirer flag; stored and handed on.
+    pub first_acquirer: Option<bool>,
+}
+
+impl Default for Message<'_> {
+    fn default() -> Self {
+        Self {
+            body: Body::Empty,
+            message_id: None,
+            session_id: None,
+            partition_key: None,
+            transaction_partition_key: None,
+            correlation_id: None,
+            subject: None,
+            to: None,
+            reply_to: None,
+            reply_to_session_id: None,
+            content_type: None,
+            content_encoding: None,
+            time_to_live: None,
+            scheduled_enqueue_time: None,
+            application_properties: &[],
+            annotations: &[],
+            delivery_annotations: &[],
+            footer: &[],
+            user_id: None,
+            group_sequence: None,
+            creation_time: None,
+            absolute_expiry_time: None,
+            priority: None,
+            durable: None,
+            first_acquirer: None,
+        }
+    }
+}
+
+macro_rules! setters {
+    ($( $(#[$meta:meta])* $name:ident, $field:ident: $type:ty; )*) => { $(
+        $(#[$meta])*
+        #[must_use]
+        pub fn $name(mut self, $field: $type) -> Self {
+            self.$field = Some($field);
+            self
+        }
+    )* };
+}
+
+impl<'a> Message<'a> {
+    /// A message with one data section.
+    pub fn new(body: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self { body: Body::Data(body.as_ref()), ..Self::default() }
+    }
+
+    /// A message with a body of another kind.
+    pub fn with_body(body: Body<'a>) -> Self {
+        Self { body, ..Self::default() }
+    }
+
+    setters! {
+        /// Sets [`Message::message_id`].
+        with_message_id, message_id: &'a str;
+        /// Sets [`Message::session_id`].
+        with_session_id, session_id: &'a str;
+        /// Sets [`Message::partition_key`].
+        with_partition_key, partition_key: &'a str;
+        /// Sets [`Message::correlation_id`].
+        with_correlation_id, correlation_id: &'a str;
+        /// Sets [`Message::subject`].
+        with_subject, subject: &'a str;
+        /// Sets [`Message::to`].
+        with_to, to: &'a str;
+        /// Sets [`Message::reply_to`].
+        with_reply_to, reply_to: &'a str;
+        /// Sets [`Message::reply_to_session_id`].
+        with_reply_to_session_id, reply_to_session_id: &'a str;
+        /// Sets [`Message::content_type`].
+        with_content_type, content_type: &'a str;
+        /// Sets [`Message::time_to_live`].
+        with_time_to_live, time_to_live: Duration;
+        /// Sets [`Message::scheduled_enqueue_time`].
+        with_scheduled_enqueue_time, scheduled_enqueue_time: Timestamp;
+    }
+
+    /// Sets [`Message::application_properties`].
+    #[must_use]
+    pub fn with_application_properties(mut self, properties: &'a [(&'a str, Value<'a>)]) -> Self {
+        self.application_properties = properties;
+        self
+    }
+
+    /// Checks what the service would refuse, before it travels (wire-protocol.md §3.1).
+    ///
+    /// # Errors
+    /// The field that is wrong.
+    pub fn validate(&self) -> Result<(), InvalidMessage> {
+        let ids = [
+            (self.message_id, "message_id"),
+            (self.session_id, "session_id"),
+            (self.partition_key, "partition_key"),
+            (self.reply_to_session_id, "reply_to_session_id"),
+        ];
+        for (id, name) in ids {
+            if id.is_some_and(|id| id.chars().count() > MAX_ID_LEN) {
+                return Err(InvalidMessage::TooLong(name));
+            }
+        }
+        match (self.session_id, self.partition_key) {
+            (Some(session), Some(partition)) if session != partition => Err(InvalidMessage::PartitionKeyMismatch),
+            _ => Ok(()),
+        }
+    }
+
+    fn header(&self) -> Header {
+        let ttl = self.time_to_live.map(|ttl| u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX));
+        Header {
+            durable: self.durable,
+            priority: self.priority,
+            ttl,
+            first_acquirer: self.first_acquirer,
+            delivery_count: None,
+        }
+    }
+
+    fn properties(&self) -> Properties<'a> {
+        Properties {
+            message_id: self.message_id.map(MessageId::String),
+            user_id: self.user_id,
+            to: self.to,
+            subject: self.subject,
+            reply_to: self.reply_to,
+            correlation_id: self.correlation_id.map(MessageId::String),
+            content_type: self.content_type.map(Symbol::new),
+            content_encoding: self.content_encoding.map(Symbol::new),
+            absolute_expiry_time: self.absolute_expiry_time,
+            creation_time: self.creation_time,
+            group_id: self.session_id,
+            group_sequence: self.group_sequence,
+            reply_to_group_id: self.reply_to_session_id,
+        }
+    }
+
+    fn encode_annotations<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let own = [
+            (PARTITION_KEY, self.partition_key.map(Value::String)),
+            (VIA_PARTITION_KEY, self.transaction_partition_key.map(Value::String)),
+            (SCHEDULED_ENQUEUE_TIME, self.scheduled_enqueue_time.map(Value::Timestamp)),
+        ];
+        let own = own.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        encode_annotations(sink, section::MESSAGE_ANNOTATIONS, own.chain(self.annotations.iter().copied()))
+    }
+}
+
+fn encode_annotations<'v, W: Sink>(
+    sink: &mut W,
+    code: u8,
+    entries: impl Iterator<Item = (&'v str, Value<'v>)>,
+) -> Result<(), Full> {
+    let start = sink.position();
+    put_section(sink, code)?;
+    let mark = sink.begin()?;
+    let mut count = 0u32;
+    for (key, value) in entries {
+        Symbol::new(key).encode(sink)?;
+        value.encode(sink)?;
+        count += 2;
+    }
+    if count == 0 {
+        sink.truncate(start);
+        return Ok(());
+    }
+    sink.end(mark, Compound::Map, count)
+}
+
+impl Encode for Message<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let header = self.header();
+        if header != Header::EMPTY {
+            header.encode(sink)?;
+        }
+        encode_annotations(sink, section::DELIVERY_ANNOTATIONS, self.delivery_annotations.iter().copied())?;
+        self.encode_annotations(sink)?;
+        let properties = self.properties();
+        if properties != Properties::EMPTY {
+            properties.encode(sink)?;
+        }
+        if !self.application_properties.is_empty() {
+            put_section(sink, section::APPLICATION_PROPERTIES)?;
+            let mark = sink.begin()?;
+            for (key, value) in self.application_properties {
+                key.encode(sink)?;
+                value.encode(sink)?;
+            }
+            let count = u32::try_from(self.application_properties.len()).map_err(|_| Full)?;
+            sink.end(mark, Compound::Map, count.saturating_mul(2))?;
+        }
+        match self.body {
+            Body::Empty => {}
+            Body::Data(data) => encode_data(sink, data)?,
+            Body::DataSections(sections) => {
+                for data in sections {
+                    encode_data(sink, data)?;
+                }
+            }
+            Body::Sequence(lists) => {
+                for list in lists {
+                    put_section(sink, section::AMQP_SEQUENCE)?;
+                    list.encode(sink)?;
+                }
+            }
+            Body::Value(value) => {
+                put_section(sink, section::AMQP_VALUE)?;
+                value.encode(sink)?;
+            }
+        }
+        encode_annotations(sink, section::FOOTER, self.footer.iter().copied())
+    }
+}
+
+fn encode_data<W: Sink>(sink: &mut W, data: &[u8]) -> Result<(), Full> {
+    put_section(sink, section::DATA)?;
+    data.encode(sink)
+}
+
+/// A message that the service would refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidMessage {
+    /// The named field has more than 128 characters.
+    TooLong(&'static str),
+    /// Session id and partition key are both set and differ.
+    PartitionKeyMismatch,
+}
+
+impl fmt::Display for InvalidMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(field) => write!(f, "{field} has more than {MAX_ID_LEN} characters"),
+            Self::PartitionKeyMismatch => f.write_str("partition_key must equal session_id where both are set"),
+        }
+    }
+}
+
+impl core::error::Error for InvalidMessage {}
+
+/// Why a message was not added to a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// The batch has no room for it; it fits into an empty one.
+    Full,
+    /// No batch on this link can hold it: its size with the envelope, and the limit, in bytes.
+    TooLarge {
+        /// The batch's size with this message alone.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The message is not valid.
+    Invalid(InvalidMessage),
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the batch is full"),
+            Self::TooLarge { size, limit } => {
+                write!(f, "a batch of this message alone takes {size} bytes; the limit is {limit}")
+            }
+            Self::Invalid(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for BatchError {}
+
+/// More messages than this are refused by the service (pinned-behaviour.md SND21).
+pub const MAX_BATCH_COUNT: usize = 4_500;
+
+/// Messages that travel, and are stored, together. Its size is exact: it is the encoded batch itself.
+pub struct MessageBatch<S: Storage> {
+    encoded: S::Encoder,
+    count: usize,
+    limit: usize,
+}
+
+impl<S: Storage> fmt::Debug for MessageBatch<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageBatch({} messages, {} of {} bytes)", self.count, self.size_in_bytes(), self.limit)
+    }
+}
+
+impl<S: Storage> MessageBatch<S> {
+    /// An empty batch of up to `limit` encoded bytes.
+    pub fn with_limit(limit: usize) -> Self {
+        Self { encoded: S::Encoder::default(), count: 0, limit }
+    }
+
+    /// Adds a message. The first one lends its message id, session id and partition key to the envelope, as the
+    /// official SDKs do (wire-protocol.md §3.3).
+    ///
+    /// # Errors
+    /// [`BatchError`]; the batch is unchanged then.
+    pub fn try_add(&mut self, message: &Message<'_>) -> Result<(), BatchError> {
+        message.validate().map_err(BatchError::Invalid)?;
+        let start = self.encoded.position();
+        let size = Counter::measure(message);
+        let result = self.append(message, size);
+        let end = self.encoded.position();
+        if result.is_ok() && end <= self.limit && self.count < MAX_BATCH_COUNT {
+            self.count += 1;
+            return Ok(());
+        }
+        self.encoded.truncate(start);
+        let alone = {
+            let envelope = Counter::measure(&Envelope(message));
+            envelope + section_size(size)
+        };
+        if self.count == 0 || alone > self.limit {
+            return Err(BatchError::TooLarge { size: alone, limit: self.limit });
+        }
+        Err(BatchError::Full)
+    }
+
+    fn append(&mut self, message: &Message<'_>, size: usize) -> Result<(), Full> {
+        if self.count == 0 {
+            Envelope(message).encode(&mut self.encoded)?;
+        }
+        put_section(&mut self.encoded, section::DATA)?;
+        match u8::try_from(size) {
+            Ok(size) => self.encoded.put(&[0xa0, size])?,
+            Err(_) => {
+                self.encoded.put(&[0xb0])?;
+                self.encoded.put(&u32::try_from(size).map_err(|_| Full)?.to_be_bytes())?;
+            }
+        }
+        message.encode(&mut self.encoded)
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The encoded size so far.
+    pub fn size_in_bytes(&self) -> usize {
+        self.encoded.position()
+    }
+
+    /// The largest encoded size.
+    pub fn max_size_in_bytes(&self) -> usize {
+        self.limit
+    }
+
+    /// The encoded batch.
+    pub(crate) fn finish(self) -> S::Payload {
+        self.encoded.finish()
+    }
+}
+
+/// A data section around `size` bytes.
+fn section_size(size: usize) -> usize {
+    size + if size < 256 { 5 } else { 8 }
+}
+
+/// What a batch carries besides its messages.
+struct Envelope<'m, 'a>(&'m Message<'a>);
+
+impl Encode for Envelope<'_, '_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let Self(first) = self;
+        let envelope = Message {
+            body: Body::Empty,
+            message_id: first.message_id,
+            session_id: first.session_id,
+            partition_key: first.partition_key,
+            ..Message::default()
+        };
+        envelope.encode(sink)
+    }
+}

@@ -1,0 +1,18 @@
+//! What Azure adds to AMQP: names and addresses, credentials and tokens, messages, and the namespace as one machine.
+
+pub mod address;
+pub mod connection_string;
+pub mod lock_token;
+pub mod message;
+pub mod reason;
+pub mod received;
+pub mod retry;
+pub mod sas;
+
+pub use address::{Address, SubQueue};
+pub use connection_string::{ConnectionCredential, ConnectionString, ConnectionStringError};
+pub use lock_token::LockToken;
+pub use message::{BatchError, Body, InvalidMessage, Message, MessageBatch};
+pub use reason::Reason;
+pub use received::{MessageState, ReceivedMessage};
+pub use retry::{RetryMode, RetryPolicy};

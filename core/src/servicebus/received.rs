@@ -1,0 +1,276 @@
+//! A received message: its bytes as they came, read on demand (wire-protocol.md §4.7).
+
+use super::lock_token::LockToken;
+use super::message::{
+    Body as SendBody, DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON, DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER,
+    ENQUEUED_TIME, LOCKED_UNTIL, MESSAGE_STATE, Message, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
+};
+use crate::engine::DeliveryId;
+use crate::storage::Storage;
+use crate::time::{Duration, Timestamp};
+use crate::wire::message::{Body, Layout, MessageView};
+use crate::wire::messaging::MessageId;
+use crate::wire::{DecodeError, Value};
+use core::fmt;
+
+/// What has become of a stored message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MessageState {
+    /// Available, or locked by a receiver.
+    Active,
+    /// Set aside; only its sequence number brings it back.
+    Deferred,
+    /// Waits for its time.
+    Scheduled,
+}
+
+/// How a message is settled: on its link while that lives, else through `$management`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The delivery, on the connection of this epoch.
+    pub(crate) delivery: Option<DeliveryId>,
+    /// Counts the connections of a client, so that a delivery of an earlier one is never mistaken for a live one.
+    pub(crate) epoch: u32,
+}
+
+/// A message that was received or peeked. Every part is decoded when it is asked for; a part that cannot be decoded
+/// reads as absent, and the message can still be settled.
+pub struct ReceivedMessage<S: Storage> {
+    pub(crate) payload: S::Payload,
+    layout: Layout,
+    pub(crate) lock_token: Option<LockToken>,
+    pub(crate) locked_until: Option<Timestamp>,
+    pub(crate) origin: Origin,
+}
+
+impl<S: Storage> fmt::Debug for ReceivedMessage<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the body.
+        f.debug_struct("ReceivedMessage")
+            .field("message_id", &self.message_id())
+            .field("sequence_number", &self.sequence_number())
+            .field("lock_token", &self.lock_token)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Storage> ReceivedMessage<S> {
+    pub(crate) fn new(payload: S::Payload, lock_token: Option<LockToken>, origin: Origin) -> Self {
+        // A message that cannot be parsed is handed out all the same: it must be possible to dead-letter it.
+        let layout = Layout::of(payload.as_ref()).unwrap_or_default();
+        let mut message = Self { payload, layout, lock_token, locked_until: None, origin };
+        message.locked_until = message.annotation(LOCKED_UNTIL).and_then(|value| value.as_timestamp());
+        message
+    }
+
+    /// A message read from the bytes of an encoded AMQP message; it cannot be settled.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn from_bytes(payload: S::Payload) -> Result<Self, DecodeError> {
+        Layout::of(payload.as_ref())?;
+        Ok(Self::new(payload, None, Origin { delivery: None, epoch: 0 }))
+    }
+
+    /// The message's sections as they came.
+    pub fn view(&self) -> MessageView<'_> {
+        MessageView::with_layout(self.payload.as_ref(), self.layout)
+    }
+
+    /// The encoded message.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.payload.as_ref()
+    }
+
+    /// The body's first data section: what almost every message is. Empty for other bodies.
+    pub fn data(&self) -> &[u8] {
+        match self.view().body() {
+            Ok(Body::Data(sections)) => sections.data().next().and_then(Result::ok).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+
+    /// The body as text, when it is one data section or string of UTF-8.
+    pub fn text(&self) -> Option<&str> {
+        match self.view().body().ok()? {
+            Body::Data(sections) => core::str::from_utf8(sections.data().next()?.ok()?).ok(),
+            Body::Value(value) => value.as_str(),
+            Body::Empty | Body::Sequence(_) => None,
+        }
+    }
+
+    /// The body, whatever its kind.
+    ///
+    /// # Errors
+    /// A body that cannot be decoded.
+    pub fn body(&self) -> Result<Body<'_>, DecodeError> {
+        self.view().body()
+    }
+
+    fn annotation(&self, key: &str) -> Option<Value<'_>> {
+        self.view().message_annotations().ok()?.get(key)
+    }
+
+    /// The message id, when it is text.
+    pub fn message_id(&self) -> Option<&str> {
+        match self.view().properties().ok()?.message_id? {
+            MessageId::String(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The correlation id, when it is text.
+    pub fn correlation_id(&self) -> Option<&str> {
+        match self.view().properties().ok()?.correlation_id? {
+            MessageId::String(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The session id.
+    pub fn session_id(&self) -> Option<&str> {
+        self.view().properties().ok()?.group_id
+    }
+
+    /// The session that replies belong to.
+    pub fn reply_to_session_id(&self) -> Option<&str> {
+        self.view().properties().ok()?.reply_to_group_id
+    }
+
+    /// What the message is about.
+    pub fn subject(&self) -> Option<&str> {
+        self.view().properties().ok()?.subject
+    }
+
+    /// Where the message is meant to go.
+    pub fn to(&self) -> Option<&str> {
+        self.view().properties().ok()?.to
+    }
+
+    /// Where to send replies.
+    pub fn reply_to(&self) -> Option<&str> {
+        self.view().properties().ok()?.reply_to
+    }
+
+    /// MIME type of the body.
+    pub fn content_type(&self) -> Option<&str> {
+        self.view().properties().ok()?.content_type.map(crate::wire::Symbol::as_str)
+    }
+
+    /// Earlier deliveries that failed: 0 at the first delivery.
+    pub fn delivery_count(&self) -> u32 {
+        self.view().header().ok().and_then(|header| header.delivery_count).unwrap_or(0)
+    }
+
+    /// How long the message lives, from [`ReceivedMessage::enqueued_time`] on.
+    pub fn time_to_live(&self) -> Option<Duration> {
+        self.view().header().ok()?.ttl.map(|ttl| Duration::from_millis(u64::from(ttl)))
+    }
+
+    /// When the message expires.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let absolute = self.view().properties().ok().and_then(|properties| properties.absolute_expiry_time);
+        absolute.or_else(|| Some(self.enqueued_time()? + self.time_to_live()?))
+    }
+
+    /// When the message was enqueued.
+    pub fn enqueued_time(&self) -> Option<Timestamp> {
+        self.annotation(ENQUEUED_TIME)?.as_timestamp()
+    }
+
+    /// The number that the entity gave the message: unique in the entity and its handle when it is deferred.
+    pub fn sequence_number(&self) -> Option<i64> {
+        self.annotation(SEQUENCE_NUMBER)?.as_i64()
+    }
+
+    /// The number the message had in the entity it was first sent to.
+    pub fn enqueued_sequence_number(&self) -> Option<i64> {
+        self.annotation(ENQUEUED_SEQUENCE_NUMBER)?.as_i64()
+    }
+
+    /// When the lock ends, as told at delivery or by the last renewal; `None` without a lock.
+    pub fn locked_until(&self) -> Option<Timestamp> {
+        if self.lock_token.is_some() { self.locked_until } else { None }
+    }
+
+    /// The lock, when the message was received in peek-lock mode.
+    pub fn lock_token(&self) -> Option<LockToken> {
+        self.lock_token
+    }
+
+    /// The partition key.
+    pub fn partition_key(&self) -> Option<&str> {
+        self.annotation(PARTITION_KEY)?.as_str()
+    }
+
+    /// When the message was to be enqueued.
+    pub fn scheduled_enqueue_time(&self) -> Option<Timestamp> {
+        self.annotation(SCHEDULED_ENQUEUE_TIME)?.as_timestamp()
+    }
+
+    /// The entity whose dead-letter queue the message came from.
+    pub fn dead_letter_source(&self) -> Option<&str> {
+        self.annotation(DEAD_LETTER_SOURCE)?.as_str()
+    }
+
+    /// Why the message was dead-lettered.
+    pub fn dead_letter_reason(&self) -> Option<&str> {
+        self.application_property(DEAD_LETTER_REASON)?.as_str()
+    }
+
+    /// Details of why the message was dead-lettered.
+    pub fn dead_letter_error_description(&self) -> Option<&str> {
+        self.application_property(DEAD_LETTER_ERROR_DESCRIPTION)?.as_str()
+    }
+
+    /// What has become of the message.
+    pub fn state(&self) -> MessageState {
+        match self.annotation(MESSAGE_STATE).and_then(|value| value.as_i64()) {
+            Some(1) => MessageState::Deferred,
+            Some(2) => MessageState::Scheduled,
+            _ => MessageState::Active,
+        }
+    }
+
+    /// One of the application's own properties.
+    pub fn application_property(&self, key: &str) -> Option<Value<'_>> {
+        self.view().application_properties().ok()?.get(key)
+    }
+
+    /// The application's own properties, in order.
+    pub fn application_properties(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+        let properties = self.view().application_properties().unwrap_or(crate::wire::Map::EMPTY);
+        properties.iter().map_while(Result::ok).filter_map(|(key, value)| Some((key.as_str()?, value)))
+    }
+
+    /// A message with the same content, to be sent on: what belongs to the sender is kept, what belongs to the service
+    /// is left out. Application properties are collected into `properties`; those that do not fit are left out.
+    pub fn to_message<'a>(&'a self, properties: &'a mut [(&'a str, Value<'a>)]) -> Message<'a> {
+        let mut count = 0;
+        for (slot, property) in properties.iter_mut().zip(self.application_properties()) {
+            *slot = property;
+            count += 1;
+        }
+        let kept: &'a [(&'a str, Value<'a>)] = properties;
+        Message {
+            body: match self.view().body() {
+                Ok(Body::Value(value)) => SendBody::Value(value),
+                Ok(Body::Data(_)) => SendBody::Data(self.data()),
+                _ => SendBody::Empty,
+            },
+            message_id: self.message_id(),
+            session_id: self.session_id(),
+            partition_key: self.partition_key(),
+            correlation_id: self.correlation_id(),
+            subject: self.subject(),
+            to: self.to(),
+            reply_to: self.reply_to(),
+            reply_to_session_id: self.reply_to_session_id(),
+            content_type: self.content_type(),
+            time_to_live: self.time_to_live(),
+            application_properties: kept.get(..count).unwrap_or_default(),
+            ..Message::default()
+        }
+    }
+}

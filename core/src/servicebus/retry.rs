@@ -1,0 +1,95 @@
+//! How often and how long after a failure to try again (wire-protocol.md §6.3).
+
+use super::reason::Reason;
+use crate::random::Random;
+use crate::time::Duration;
+
+/// How the waits grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryMode {
+    /// Doubled each time.
+    Exponential,
+    /// The same each time.
+    Fixed,
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts after the first.
+    pub max_retries: u32,
+    /// The first wait.
+    pub delay: Duration,
+    /// The longest wait.
+    pub max_delay: Duration,
+    /// How the waits grow.
+    pub mode: RetryMode,
+    /// How long one attempt may take.
+    pub try_timeout: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// Three retries, exponential from 0.8 s up to 60 s, 60 s for each attempt.
+    fn default() -> Self {
+        Self {
+            max_retries: 3,
+            delay: Duration::from_millis(800),
+            max_delay: Duration::from_secs(60),
+            mode: RetryMode::Exponential,
+            try_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A throttled namespace asks for patience (service-evidence.md §5: "wait 2 seconds"; SDKs wait 4 s and more).
+const BUSY_DELAY: Duration = Duration::from_secs(4);
+
+impl RetryPolicy {
+    /// No second attempt.
+    pub const fn none() -> Self {
+        Self {
+            max_retries: 0,
+            delay: Duration::ZERO,
+            max_delay: Duration::ZERO,
+            mode: RetryMode::Fixed,
+            try_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// The wait after attempt number `attempt` (the first is 0) failed, or `None` when it was the last. Waits vary by
+    /// up to a fifth, so that clients that failed together do not come back together.
+    pub fn delay(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Option<Duration> {
+        (attempt < self.max_retries).then(|| self.backoff(attempt, reason, random))
+    }
+
+    /// The wait after attempt number `attempt` when attempts have no end.
+    pub fn backoff(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Duration {
+        let base = match self.mode {
+            RetryMode::Fixed => self.delay,
+            RetryMode::Exponential => self.delay.saturating_mul(1 << attempt.min(20)),
+        };
+        let capped = base.min(self.max_delay);
+        let jittered = capped / 1_000 * (800 + random.below(401) as u32);
+        let least = if reason == Some(Reason::ServerBusy) { BUSY_DELAY.min(self.max_delay) } else { Duration::ZERO };
+        jittered.max(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_cap_and_end() {
+        let policy = RetryPolicy::default();
+        let mut random = Random::seeded(1);
+        for (attempt, base) in [(0, 800), (1, 1_600), (2, 3_200)] {
+            let delay = policy.delay(attempt, None, &mut random).unwrap().as_millis();
+            assert!((base * 8 / 10..=base * 12 / 10).contains(&delay), "{attempt}: {delay}");
+        }
+        assert_eq!(policy.delay(3, None, &mut random), None);
+        assert!(policy.backoff(60, None, &mut random) <= Duration::from_secs(72));
+        assert!(policy.delay(0, Some(Reason::ServerBusy), &mut random).unwrap() >= BUSY_DELAY);
+        assert_eq!(RetryPolicy::none().delay(0, None, &mut random), None);
+    }
+}
