@@ -94,6 +94,10 @@ impl<const M: usize> Encoder for heapless::Vec<u8, M> {
     fn finish(self) -> Self {
         self
     }
+
+    fn resume(payload: Self) -> Self {
+        payload
+    }
 }
 
 impl<const N: usize> Text for heapless::String<N> {

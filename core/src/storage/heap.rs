@@ -50,6 +50,10 @@ impl Encoder for BytesMut {
     fn finish(self) -> Bytes {
         self.freeze()
     }
+
+    fn resume(payload: Bytes) -> Self {
+        payload.into()
+    }
 }
 
 impl Text for String {

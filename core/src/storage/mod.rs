@@ -83,6 +83,8 @@ pub trait Encoder: Sink + Default {
     type Payload;
     /// The encoded bytes.
     fn finish(self) -> Self::Payload;
+    /// Goes on behind what was encoded.
+    fn resume(payload: Self::Payload) -> Self;
 }
 
 /// A text that is cut where it does not fit.

@@ -305,6 +305,13 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    /// A session's lock was renewed.
+    pub fn set_session_lock(&mut self, id: EndpointId, until: crate::time::Timestamp) {
+        if let Some(endpoint) = self.endpoints.find_mut(id.0) {
+            endpoint.locked_until = Some(until);
+        }
+    }
+
     /// What an endpoint sends to or receives from.
     pub fn entity_of(&self, id: EndpointId) -> Option<&Entity<S>> {
         self.endpoints.find(id.0).map(|endpoint| &endpoint.entity)

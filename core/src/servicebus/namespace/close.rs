@@ -97,9 +97,8 @@ impl<S: Storage> Namespace<S> {
             self.notice(at);
         }
         self.due = true;
-        if self.closing {
-            self.notice_all();
-        }
+        // Whoever waits for its end is told.
+        self.notice_all();
     }
 
     /// Closes: receivers drain and release, links are detached, then the connection is closed.

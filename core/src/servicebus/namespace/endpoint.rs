@@ -36,6 +36,28 @@ pub struct Entity<S: Storage> {
 }
 
 impl<S: Storage> Entity<S> {
+    /// A queue or topic.
+    pub fn queue(name: impl Into<S::Literal>) -> Self {
+        Self { name: name.into(), subscription: None, sub_queue: None }
+    }
+
+    /// A subscription of a topic.
+    pub fn subscription(topic: impl Into<S::Literal>, subscription: impl Into<S::Literal>) -> Self {
+        Self { name: topic.into(), subscription: Some(subscription.into()), sub_queue: None }
+    }
+
+    /// Its dead-letter queue.
+    #[must_use]
+    pub fn dead_letter(self) -> Self {
+        Self { sub_queue: Some(SubQueue::DeadLetter), ..self }
+    }
+
+    /// Its transfer dead-letter queue.
+    #[must_use]
+    pub fn transfer_dead_letter(self) -> Self {
+        Self { sub_queue: Some(SubQueue::TransferDeadLetter), ..self }
+    }
+
     /// The address on the wire.
     pub fn address(&self) -> Address<'_> {
         Address::new(self.name.as_ref(), self.subscription.as_ref().map(AsRef::as_ref), self.sub_queue)

@@ -16,6 +16,8 @@ pub enum Cause {
     Connection(ConnectionError),
     /// The service could not be reached; the description is the transport's.
     Unreachable,
+    /// The credential gave no token; the description is its own.
+    Credential,
     /// The link went away before the outcome was known.
     LinkLost,
     /// The engine could not take the call: a table is full, or the message is too large.
@@ -70,7 +72,7 @@ impl<S: Storage> Failure<S> {
                 error,
                 ConnectionError::NotAmqp(_) | ConnectionError::NoMechanism | ConnectionError::Sasl(_)
             ),
-            Cause::LinkLost | Cause::Timeout | Cause::Unreachable => true,
+            Cause::LinkLost | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
             Cause::Engine(EngineError::NoCapacity(_)) => true,
             Cause::Engine(_) | Cause::Closed | Cause::Argument(_) => false,
         }
@@ -103,6 +105,7 @@ impl<S: Storage> fmt::Display for Failure<S> {
             Cause::Service(reason) => write!(f, "the service refused: {reason}")?,
             Cause::Connection(error) => write!(f, "connection: {error}")?,
             Cause::Unreachable => f.write_str("the service cannot be reached")?,
+            Cause::Credential => f.write_str("the credential gave no token")?,
             Cause::LinkLost => f.write_str("the link was lost before the outcome was known")?,
             Cause::Engine(error) => error.fmt(f)?,
             Cause::Timeout => f.write_str("it took too long")?,

@@ -153,6 +153,8 @@ pub struct Namespace<S: Storage> {
     starved: bool,
     /// A receiver without a pending call has unused credit.
     give_back: bool,
+    /// A deadline came to be before those that were told.
+    moved: bool,
 }
 
 impl<S: Storage> fmt::Debug for Namespace<S> {
@@ -209,6 +211,7 @@ impl<S: Storage> Namespace<S> {
             due: false,
             starved: false,
             give_back: false,
+            moved: false,
             settings,
         }
     }
@@ -327,6 +330,7 @@ impl<S: Storage> Namespace<S> {
 
     /// Deadlines have passed. Without any it does nothing.
     pub fn handle_timeout(&mut self, clock: Clock) {
+        self.moved = false;
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
         }
@@ -354,6 +358,7 @@ impl<S: Storage> Namespace<S> {
 
     /// Writes what is to be sent; true when there may be more.
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
+        self.moved = false;
         self.give_back(clock);
         if self.starved {
             self.sweep_held(clock.utc);
@@ -362,6 +367,35 @@ impl<S: Storage> Namespace<S> {
             self.advance(clock);
         }
         self.connection.as_mut().is_some_and(|connection| connection.poll_transmit(clock.now, tx))
+    }
+
+    /// Whether the driver has something to do now.
+    pub fn is_busy(&self) -> bool {
+        self.due
+            || self.give_back
+            || self.moved
+            || !self.notices.is_empty()
+            || self.connection.as_ref().is_some_and(|connection| connection.has_output() || connection.is_closed())
+    }
+
+    /// The driver is gone: every call that waits ends.
+    pub fn stop(&mut self) {
+        self.closing = true;
+        self.connection = None;
+        for place in 0..self.endpoints.end() {
+            self.drop_endpoint(place);
+        }
+        for place in 0..self.requests.end() {
+            self.requests.remove(place);
+        }
+        for place in 0..self.operations.end() {
+            if let Some(operation) = self.operations.get_mut(place)
+                && !matches!(operation.state, State::Done(_))
+            {
+                operation.state = State::Done(Err(Failure::new(Cause::Closed)));
+            }
+        }
+        self.notice_all();
     }
 
     /// The next point in time at which [`Namespace::handle_timeout`] is due.

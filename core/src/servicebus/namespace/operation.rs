@@ -108,7 +108,11 @@ impl<S: Storage> Namespace<S> {
 
     pub(super) fn note_deadline(&mut self, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
-            self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+            let sooner = self.earliest.is_none_or(|earliest| deadline < earliest);
+            if sooner {
+                self.earliest = Some(deadline);
+                self.moved = true;
+            }
         }
     }
 

@@ -314,6 +314,11 @@ impl<S: Storage> Namespace<S> {
         taken
     }
 
+    /// Whether a receiver takes messages instead of locking them.
+    pub fn deletes(&self, endpoint: EndpointId) -> bool {
+        self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.mode() == ReceiveMode::ReceiveAndDelete)
+    }
+
     /// Makes room where messages were received and never settled: long after their locks have ended they are forgotten.
     pub(super) fn sweep_held(&mut self, utc: Timestamp) {
         for index in 0..self.held.end() {

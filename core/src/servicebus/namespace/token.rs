@@ -230,6 +230,11 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    /// Whether an access token is wanted from the credential.
+    pub fn wants_access_token(&self) -> bool {
+        self.access_token_wanted
+    }
+
     /// Whether an access token is wanted from the credential; asks once.
     pub fn poll_access_token(&mut self) -> bool {
         let wanted = core::mem::take(&mut self.access_token_wanted);
