@@ -52,6 +52,13 @@ pub struct AccessToken<P> {
     pub expires_at: Timestamp,
 }
 
+impl<P> AccessToken<P> {
+    /// A token and its end.
+    pub fn new(token: impl Into<P>, expires_at: Timestamp) -> Self {
+        Self { token: token.into(), expires_at }
+    }
+}
+
 impl<P> fmt::Debug for AccessToken<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessToken").field("expires_at", &self.expires_at).finish_non_exhaustive()

@@ -2,10 +2,8 @@
 
 use super::{State, StorageOf};
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::namespace::{
-    Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, SizeLimits,
-};
 use crate::servicebus::management::{Request, Response};
+use crate::servicebus::namespace::{Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, SizeLimits};
 use crate::storage::{Slots, Storage};
 use crate::time::Instant;
 use core::future::Future;

@@ -1,7 +1,7 @@
 //! Receiving from a queue or subscription, and settling what was received.
 
-use super::call::{Endpoint, wait_to_retry};
 use super::StorageOf;
+use super::call::{Endpoint, wait_to_retry};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::Request;
 use crate::servicebus::namespace::{
@@ -119,11 +119,7 @@ impl<R: Runtime> Receiver<R> {
         self.settle_locked(message.locked(), disposition).await
     }
 
-    async fn settle_locked(
-        &self,
-        message: Locked,
-        disposition: Disposition<'_>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
+    async fn settle_locked(&self, message: Locked, disposition: Disposition<'_>) -> Result<(), Failure<StorageOf<R>>> {
         let entity = &self.endpoint.entity;
         let mut attempt = 0;
         loop {

@@ -1,7 +1,7 @@
 //! Sending to a queue or topic.
 
-use super::call::{self, Endpoint, wait_to_retry};
 use super::StorageOf;
+use super::call::{self, Endpoint, wait_to_retry};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::Request;
 use crate::servicebus::message::BATCH_FORMAT;
@@ -122,10 +122,7 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`]; the batch comes back.
-    pub async fn send_batch(
-        &self,
-        batch: MessageBatch<StorageOf<R>>,
-    ) -> Result<(), BatchSendError<StorageOf<R>>> {
+    pub async fn send_batch(&self, batch: MessageBatch<StorageOf<R>>) -> Result<(), BatchSendError<StorageOf<R>>> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -194,11 +191,8 @@ impl<R: Runtime> Sender<R> {
             // The service wants an id for each; one request carries one message here, so that nothing has to be
             // collected where there is no allocator.
             let id = self.endpoint.shared.with(|state| text_id(state.namespace.random().uuid()));
-            let message = Message {
-                message_id: message.message_id.or(Some(&id)),
-                scheduled_enqueue_time: Some(at),
-                ..*message
-            };
+            let message =
+                Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
             let request = Request::Schedule { messages: core::slice::from_ref(&message) };
             self.endpoint.request(request).await?.sequence_numbers().for_each(&mut numbers);
         }

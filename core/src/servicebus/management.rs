@@ -334,7 +334,8 @@ impl<P: AsRef<[u8]> + PayloadBuilder> Response<P> {
 
     /// The value of a key that must be there.
     fn need<S: Storage>(&self, key: &str) -> Result<Value<'_>, Failure<S>> {
-        self.get(key).ok_or_else(|| Failure::described(Cause::Service(Reason::DecodeError), "a response lacks its value"))
+        self.get(key)
+            .ok_or_else(|| Failure::described(Cause::Service(Reason::DecodeError), "a response lacks its value"))
     }
 
     /// The items of an array or list; no item where there is none.
@@ -400,7 +401,10 @@ impl<P: AsRef<[u8]> + PayloadBuilder> Response<P> {
 
     /// How many messages were deleted.
     pub fn message_count(&self) -> u32 {
-        self.get("message-count").and_then(|value| value.as_i64()).and_then(|count| u32::try_from(count).ok()).unwrap_or(0)
+        self.get("message-count")
+            .and_then(|value| value.as_i64())
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(0)
     }
 }
 

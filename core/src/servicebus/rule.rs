@@ -164,10 +164,7 @@ impl<'a> RuleFilter<'a> {
 }
 
 /// A map with these entries, absent values left out.
-fn put_map<'v, W: Sink>(
-    sink: &mut W,
-    entries: impl Iterator<Item = (&'v str, Option<Value<'v>>)>,
-) -> Result<(), Full> {
+fn put_map<'v, W: Sink>(sink: &mut W, entries: impl Iterator<Item = (&'v str, Option<Value<'v>>)>) -> Result<(), Full> {
     super::management::put_entries(sink, entries.filter_map(|(key, value)| Some((key, value?))))
 }
 

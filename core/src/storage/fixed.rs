@@ -1,6 +1,8 @@
 //! Storage without an allocator: every size is in the type.
 
-use super::{Assembly, Encoder, Index, Key, NoSpare, Outbox, PayloadBuilder, Queue, Rx, Slots, Storage, Table, Text, Tx};
+use super::{
+    Assembly, Encoder, Index, Key, NoSpare, Outbox, PayloadBuilder, Queue, Rx, Slots, Storage, Table, Text, Tx,
+};
 use crate::wire::{Encode, Full, Sink};
 use core::fmt;
 

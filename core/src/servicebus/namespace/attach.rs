@@ -104,7 +104,11 @@ impl<S: Storage> Namespace<S> {
     }
 
     pub(super) fn attach_plain_sender(&mut self, name: &str, address: &str) -> Result<LinkId, EngineError> {
-        attach_link(&mut self.connection, &mut self.sessions, &attach(name, Role::Sender, source(name), target(address)))
+        attach_link(
+            &mut self.connection,
+            &mut self.sessions,
+            &attach(name, Role::Sender, source(name), target(address)),
+        )
     }
 
     pub(super) fn attach_plain_receiver(
@@ -113,7 +117,11 @@ impl<S: Storage> Namespace<S> {
         address: &str,
         reply_to: &str,
     ) -> Result<LinkId, EngineError> {
-        attach_link(&mut self.connection, &mut self.sessions, &attach(name, Role::Receiver, source(address), target(reply_to)))
+        attach_link(
+            &mut self.connection,
+            &mut self.sessions,
+            &attach(name, Role::Receiver, source(address), target(reply_to)),
+        )
     }
 
     fn advance_endpoints(&mut self, clock: Clock) {
@@ -248,10 +256,7 @@ impl<S: Storage> Namespace<S> {
     /// A held session's link is gone, and its lock with it (wire-protocol.md §4.6): said once, never mended silently.
     pub(super) fn session_lost(&mut self, place: u32, failure: &Failure<S>) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        let lost = Failure {
-            cause: Cause::Service(Reason::SessionLockLost),
-            description: failure.text(),
-        };
+        let lost = Failure { cause: Cause::Service(Reason::SessionLockLost), description: failure.text() };
         endpoint.over = true;
         endpoint.error = Some(lost.clone());
         self.fail_sent(place, &lost);

@@ -79,7 +79,8 @@ impl<S: Storage> Namespace<S> {
 
     pub(super) fn drop_endpoint(&mut self, place: u32) {
         let Some(endpoint) = self.endpoints.remove(place) else { return };
-        if let (Some(link), false, Some(connection)) = (endpoint.remains, endpoint.remains_retired, &mut self.connection)
+        if let (Some(link), false, Some(connection)) =
+            (endpoint.remains, endpoint.remains_retired, &mut self.connection)
         {
             connection.forget(link);
         }

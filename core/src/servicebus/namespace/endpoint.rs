@@ -249,6 +249,9 @@ impl<S: Storage> Endpoint<S> {
 
 impl<S: Storage> fmt::Debug for Endpoint<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("kind", &self.kind).field("attachment", &self.attachment).finish_non_exhaustive()
+        f.debug_struct("Endpoint")
+            .field("kind", &self.kind)
+            .field("attachment", &self.attachment)
+            .finish_non_exhaustive()
     }
 }

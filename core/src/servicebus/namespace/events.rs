@@ -228,9 +228,8 @@ impl<S: Storage> Namespace<S> {
             self.notice_all();
             self.due = true;
         }
-        self.due |= (0..self.endpoints.end())
-            .filter_map(|place| self.endpoints.get(place))
-            .any(|endpoint| endpoint.closing);
+        self.due |=
+            (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place)).any(|endpoint| endpoint.closing);
     }
 
     fn link_attached(&mut self, link: LinkId, clock: Clock) {

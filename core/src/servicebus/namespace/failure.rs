@@ -68,10 +68,9 @@ impl<S: Storage> Failure<S> {
     pub fn is_transient(&self) -> bool {
         match self.cause {
             Cause::Service(reason) => reason.is_transient(),
-            Cause::Connection(error) => !matches!(
-                error,
-                ConnectionError::NotAmqp(_) | ConnectionError::NoMechanism | ConnectionError::Sasl(_)
-            ),
+            Cause::Connection(error) => {
+                !matches!(error, ConnectionError::NotAmqp(_) | ConnectionError::NoMechanism | ConnectionError::Sasl(_))
+            }
             Cause::LinkLost | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
             Cause::Engine(EngineError::NoCapacity(_)) => true,
             Cause::Engine(_) | Cause::Closed | Cause::Argument(_) => false,

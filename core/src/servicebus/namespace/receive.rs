@@ -247,13 +247,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    fn take_messages(
-        &mut self,
-        place: u32,
-        clock: Clock,
-        max: u32,
-        take: &mut impl FnMut(ReceivedMessage<S>),
-    ) -> u32 {
+    fn take_messages(&mut self, place: u32, clock: Clock, max: u32, take: &mut impl FnMut(ReceivedMessage<S>)) -> u32 {
         let Some(endpoint) = self.endpoints.get(place) else { return 0 };
         let in_session = endpoint.is_session();
         let live = endpoint.attachment.link();

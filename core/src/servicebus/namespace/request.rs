@@ -77,10 +77,7 @@ pub(super) fn request_id(key: Key) -> heapless::String<17> {
 
 pub(super) fn parse_request_id(text: &str) -> Option<Key> {
     let (index, generation) = text.split_once('-')?;
-    Some(Key {
-        index: u32::from_str_radix(index, 16).ok()?,
-        generation: u32::from_str_radix(generation, 16).ok()?,
-    })
+    Some(Key { index: u32::from_str_radix(index, 16).ok()?, generation: u32::from_str_radix(generation, 16).ok()? })
 }
 
 /// A request as it is sent.
@@ -290,8 +287,7 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         let request = self.requests.remove(key.index);
-        if let (Some(delivery), Some(connection)) =
-            (request.and_then(|request| request.delivery), &mut self.connection)
+        if let (Some(delivery), Some(connection)) = (request.and_then(|request| request.delivery), &mut self.connection)
         {
             connection.set_user(delivery, None);
             connection.cancel(delivery);

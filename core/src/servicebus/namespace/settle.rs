@@ -164,10 +164,9 @@ impl<S: Storage> Namespace<S> {
         let details = Map::of_encoded(count, encoded.written().map_or(&[][..], |bytes| bytes));
         let outcome = disposition.state(details);
         let state = match &transaction {
-            Some(id) => DeliveryState::Transactional(TransactionalState {
-                txn_id: id.as_bytes(),
-                outcome: Some(outcome),
-            }),
+            Some(id) => {
+                DeliveryState::Transactional(TransactionalState { txn_id: id.as_bytes(), outcome: Some(outcome) })
+            }
             None => DeliveryState::Outcome(outcome),
         };
         match connection.settle(delivery, &state, false) {

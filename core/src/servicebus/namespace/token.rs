@@ -178,13 +178,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The service has answered a put-token.
-    pub(super) fn token_answered(
-        &mut self,
-        key: Key,
-        expiry: Timestamp,
-        clock: Clock,
-        result: Result<(), Failure<S>>,
-    ) {
+    pub(super) fn token_answered(&mut self, key: Key, expiry: Timestamp, clock: Clock, result: Result<(), Failure<S>>) {
         let Some(token) = self.tokens.find_mut(key) else { return };
         token.request = None;
         match result {
@@ -194,9 +188,9 @@ impl<S: Storage> Namespace<S> {
                 token.attempts = 0;
                 // A signature that was given ready-made cannot be renewed.
                 let renewable = self.settings.external_tokens
-                    || self.parsed().is_ok_and(|parsed| {
-                        matches!(parsed.credential, ConnectionCredential::SharedAccessKey { .. })
-                    });
+                    || self
+                        .parsed()
+                        .is_ok_and(|parsed| matches!(parsed.credential, ConnectionCredential::SharedAccessKey { .. }));
                 if let Some(token) = self.tokens.find_mut(key) {
                     token.refresh_at = renewable.then(|| renewal(clock.now, clock.utc, expiry));
                 }
@@ -213,8 +207,7 @@ impl<S: Storage> Namespace<S> {
         token.refresh_at = Some(clock.now + backoff(token.attempts));
         token.attempts = token.attempts.saturating_add(1);
         // While the old token still counts, only the next attempt matters.
-        let hopeless = !token.valid
-            && (!failure.is_transient() || token.attempts > self.settings.retry.max_retries);
+        let hopeless = !token.valid && (!failure.is_transient() || token.attempts > self.settings.retry.max_retries);
         for at in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(at).filter(|endpoint| endpoint.token == place) else {
                 continue;
