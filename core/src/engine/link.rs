@@ -45,6 +45,8 @@ pub(super) struct Link {
     /// Our detach is due and found no room in the outbox.
     pub(super) detach_due: Option<&'static str>,
     pub(super) delivery_count: u32,
+    /// Where the count began: what a receiver means that has not seen it yet.
+    pub(super) initial_delivery_count: u32,
     /// Deliveries that may still be sent (sender) or may still come (receiver).
     pub(super) credit: u32,
     /// The highest delivery-count that was ever promised to the peer: lowering the credit does not take back what is
@@ -86,6 +88,7 @@ impl Link {
             detach_received: false,
             detach_due: None,
             delivery_count: 0,
+            initial_delivery_count: 0,
             credit: 0,
             ceiling: 0,
             drain: false,
@@ -133,10 +136,9 @@ impl Link {
 
     /// Applies the flow of a receiver to our sending link (AMQP 1.0 §2.6.7). Returns whether the credit rose.
     pub(super) fn on_receiver_flow(&mut self, delivery_count: Option<u32>, credit: u32, drain: bool) -> bool {
-        // A receiver that has not seen our attach leaves its delivery-count out: our initial one, zero, then counts.
-        let limit = delivery_count.unwrap_or(0).wrapping_add(credit);
-        let left = limit.wrapping_sub(self.delivery_count);
-        let left = if (left as i32) < 0 { 0 } else { left };
+        // A receiver that has not seen our attach leaves its delivery-count out: our initial one then counts.
+        let seen = delivery_count.unwrap_or(self.initial_delivery_count);
+        let left = super::remaining(credit, self.delivery_count, seen);
         let rose = left > self.credit;
         self.credit = left;
         self.drain = drain;

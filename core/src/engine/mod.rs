@@ -146,6 +146,17 @@ fn index_key(space: Space, session: u32, number: u32) -> u64 {
     (space as u64) << 62 | u64::from(session) << 32 | u64::from(number)
 }
 
+/// What is left of `allowed` when the count stands at `count` and the peer has seen it at `seen` (RFC 1982: both are
+/// serial numbers, so the difference tells which is ahead). All of 32 bits may be allowed at once.
+fn remaining(allowed: u32, count: u32, seen: u32) -> u32 {
+    let under_way = count.wrapping_sub(seen);
+    if (under_way as i32) >= 0 {
+        allowed.saturating_sub(under_way)
+    } else {
+        allowed.saturating_add(under_way.wrapping_neg())
+    }
+}
+
 /// The event queue's kinds of entry.
 const SESSION_EVENT: u32 = 0 << 30;
 const LINK_EVENT: u32 = 1 << 30;

@@ -212,6 +212,7 @@ impl<S: Storage> Connection<S> {
         link.receiver_settle_mode = attach.rcv_settle_mode;
         link.max_message_size = attach.max_message_size.unwrap_or(0);
         link.delivery_count = attach.initial_delivery_count.unwrap_or(0);
+        link.initial_delivery_count = link.delivery_count;
         link.ceiling = link.delivery_count;
         let key = self.links.insert(link).map_err(|_| EngineError::NoCapacity(Capacity::Links))?;
         let channel = self.sessions.get(session.0.index).map_or(0, |session| session.channel);
@@ -248,6 +249,11 @@ impl<S: Storage> Connection<S> {
             found.sender_settle_mode = attach.snd_settle_mode;
             found.receiver_settle_mode = attach.rcv_settle_mode;
             found.max_message_size = attach.max_message_size.unwrap_or(0);
+            if let Some(count) = attach.initial_delivery_count {
+                // Credit that came before this is counted from here as well.
+                found.delivery_count = count;
+                found.initial_delivery_count = count;
+            }
         }
         self.flag_work(link.0.index);
         Ok(())
