@@ -1,5 +1,6 @@
 //! A link endpoint: attachment, credit and the deliveries that wait on it (AMQP 1.0 §2.6).
 
+use super::Farewell;
 use crate::wire::performative::{ReceiverSettleMode, Role, SenderSettleMode};
 
 /// The end of a chain of deliveries.
@@ -42,8 +43,8 @@ pub(super) struct Link {
     pub(super) attach_received: bool,
     pub(super) detach_sent: bool,
     pub(super) detach_received: bool,
-    /// Our detach is due and found no room in the outbox.
-    pub(super) detach_due: Option<&'static str>,
+    /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
+    pub(super) detach_owed: Option<(Farewell, bool)>,
     pub(super) delivery_count: u32,
     /// Where the count began: what a receiver means that has not seen it yet.
     pub(super) initial_delivery_count: u32,
@@ -86,7 +87,7 @@ impl Link {
             attach_received: false,
             detach_sent: false,
             detach_received: false,
-            detach_due: None,
+            detach_owed: None,
             delivery_count: 0,
             initial_delivery_count: 0,
             credit: 0,
@@ -108,6 +109,11 @@ impl Link {
 
     pub(super) fn is_attached(&self) -> bool {
         self.attach_sent && self.attach_received && !self.detach_sent && !self.detach_received
+    }
+
+    /// Whether the link is over for both ends, and its handles free.
+    pub(super) fn is_over(&self) -> bool {
+        self.detach_sent && self.detach_received && self.detach_owed.is_none()
     }
 
     /// Whether frames on this link still mean anything to us.

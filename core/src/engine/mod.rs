@@ -114,6 +114,16 @@ pub enum TimerReason {
     IdleTimeout,
 }
 
+/// What the last frame of an endpoint (close, end, detach) will say when it can go out: an AMQP condition, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Farewell(Option<&'static str>);
+
+impl Farewell {
+    fn error(self) -> Option<ErrorCondition<'static>> {
+        self.0.map(ErrorCondition::new)
+    }
+}
+
 /// How far the connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -173,6 +183,8 @@ pub struct Connection<S: Storage> {
     open_received: bool,
     close_sent: bool,
     close_received: bool,
+    /// Our close is due, behind what the outbox holds; nothing follows it.
+    close_owed: Option<Farewell>,
     /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.
     released: usize,
     /// The encoded sasl-init at the front of a client's outbox.
@@ -197,8 +209,8 @@ pub struct Connection<S: Storage> {
     outbox: S::Outbox,
     /// Sessions with a flow due.
     session_flows: usize,
-    /// Links with a detach due that found no room.
-    detaches_due: usize,
+    /// Sessions and links whose last frame is due.
+    farewells: usize,
 }
 
 impl<S: Storage> core::fmt::Debug for Connection<S> {
@@ -234,6 +246,7 @@ impl<S: Storage> Connection<S> {
             open_received: false,
             close_sent: false,
             close_received: false,
+            close_owed: None,
             released: usize::MAX,
             init_len: 0,
             mechanism: 0,
@@ -253,7 +266,7 @@ impl<S: Storage> Connection<S> {
             events: Queue::bounded(slots),
             outbox: Outbox::bounded(limits.outbox),
             session_flows: 0,
-            detaches_due: 0,
+            farewells: 0,
         }
     }
 
@@ -319,9 +332,9 @@ impl<S: Storage> Connection<S> {
         self.flush_dispositions();
         self.close_sent = true;
         let close = Close { error: error.copied() };
-        if self.push_frame(Kind::Amqp, 0, &close).is_err() {
-            // No room for the text: the close itself must go out.
-            let _ = self.push_frame(Kind::Amqp, 0, &Close { error: None });
+        // Nothing goes out before our open, and without room for the text the close itself still must.
+        if !self.open_sent || self.push_frame(Kind::Amqp, 0, &close).is_err() {
+            self.close_owed = Some(Farewell(None));
         }
     }
 
@@ -376,7 +389,10 @@ impl<S: Storage> Connection<S> {
             return None;
         }
         let idle = self.config.idle_time_out.map(|idle| (self.last_received + idle * 2, TimerReason::IdleTimeout));
-        let heartbeat = self.peer_idle.map(|idle| (self.last_sent + idle / 2, TimerReason::Heartbeat));
+        let heartbeat = self
+            .peer_idle
+            .filter(|_| self.open_sent && !self.close_sent)
+            .map(|idle| (self.last_sent + idle / 2, TimerReason::Heartbeat));
         match (idle, heartbeat) {
             (Some(idle), Some(heartbeat)) => Some(if heartbeat.0 <= idle.0 { heartbeat } else { idle }),
             (one, other) => one.or(other),
@@ -582,9 +598,9 @@ impl<S: Storage> Connection<S> {
         if self.failed.is_some() {
             return;
         }
-        if self.open_sent && !self.close_sent && !matches!(error, ConnectionError::ClosedByPeer) {
+        if !self.close_sent {
             self.close_sent = true;
-            let _ = self.push_frame(Kind::Amqp, 0, &Close { error: Some(ErrorCondition::new(error.condition())) });
+            self.close_owed = Some(Farewell(Some(error.condition())));
         }
         self.failed = Some(error);
         self.closed_due = true;

@@ -1,5 +1,7 @@
 //! A session endpoint: channels, transfer ids and windows (AMQP 1.0 §2.5).
 
+use super::Farewell;
+
 /// What has changed on a session since its last event.
 pub(super) mod flag {
     pub(in crate::engine) const BEGUN: u8 = 1;
@@ -17,6 +19,8 @@ pub(super) struct Session {
     pub(super) begin_received: bool,
     pub(super) end_sent: bool,
     pub(super) end_received: bool,
+    /// Our end is due: the session was not begun from here yet, or the outbox was full.
+    pub(super) end_owed: Option<Farewell>,
     /// The transfer-id of the next frame we send.
     pub(super) next_outgoing_id: u32,
     /// The delivery-id of the next delivery we send: contiguous, since some peers drop what jumps
@@ -47,6 +51,7 @@ impl Session {
             begin_received: false,
             end_sent: false,
             end_received: false,
+            end_owed: None,
             next_outgoing_id: FIRST_OUTGOING_ID,
             next_delivery_id: 0,
             next_incoming_id: 0,
@@ -60,6 +65,11 @@ impl Session {
             flags: 0,
             in_events: false,
         }
+    }
+
+    /// Whether the session is over for both ends, and its channel free.
+    pub(super) fn is_over(&self) -> bool {
+        self.end_sent && self.end_received && self.end_owed.is_none()
     }
 
     pub(super) fn is_live(&self) -> bool {
