@@ -236,6 +236,14 @@ impl<S: Storage> Connection<S> {
             }
             self.append(link, place);
             self.flag_link(link, link::flag::READABLE);
+            self.check_drain(link);
+        }
+    }
+
+    /// Reports a drain that the last message has ended.
+    fn check_drain(&mut self, link: u32) {
+        if self.links.get_mut(link).is_some_and(Link::end_drain) {
+            self.flag_link(link, link::flag::DRAINED);
         }
     }
 
@@ -302,10 +310,7 @@ impl<S: Storage> Connection<S> {
                 }
                 link.map(|_| ())
             }
-            Performative::Disposition(disposition) => {
-                self.on_disposition(place, disposition, handler);
-                Ok(())
-            }
+            Performative::Disposition(disposition) => self.on_disposition(place, disposition, handler),
             Performative::Detach(detach) => {
                 if let Some(link) = self.link_at(place, detach.handle) {
                     if let Some(link) = self.links.key(link).map(LinkId) {
@@ -486,6 +491,7 @@ impl<S: Storage> Connection<S> {
         let Some(link) = self.links.get_mut(place) else { return };
         link.detach_received = true;
         let (session, handle, assembling) = (link.session, link.input_handle.take(), link.assembling);
+        self.break_promises(place);
         // The peer may use its number again at once.
         if let Some(handle) = handle {
             self.index.remove(index_key(Space::Handle, session, handle));
@@ -533,7 +539,10 @@ impl<S: Storage> Connection<S> {
                 }
             }
             Role::Receiver => {
-                if link.on_sender_flow(flow.delivery_count, credit, flow.available) {
+                let before = link.promised();
+                link.on_sender_flow(flow.delivery_count, flow.available);
+                self.promised -= (before - link.promised()) as usize;
+                if link.end_drain() {
                     flags |= link::flag::DRAINED;
                 }
             }
@@ -585,7 +594,10 @@ impl<S: Storage> Connection<S> {
         if link.detach_sent || link.detach_received {
             return Ok(Place::Nowhere);
         }
-        let limit = link.max_message_size;
+        let limit = match link.max_message_size {
+            0 => self.config.limits.message as u64,
+            limit => limit,
+        };
         let assembling = link.assembling;
         if assembling != NONE {
             let Some(delivery) = self.deliveries.get_mut(assembling) else { return Ok(Place::Nowhere) };
@@ -594,6 +606,7 @@ impl<S: Storage> Connection<S> {
             }
             if transfer.aborted {
                 self.drop_assembly(place, assembling);
+                self.check_drain(place);
                 return Ok(Place::Nowhere);
             }
             let so_far = match &delivery.stage {
@@ -603,7 +616,7 @@ impl<S: Storage> Connection<S> {
             if transfer.settled == Some(true) && !delivery.presettled {
                 delivery.presettled = true;
             }
-            if limit != 0 && (so_far + len) as u64 > limit {
+            if (so_far + len) as u64 > limit {
                 self.drop_assembly(place, assembling);
                 self.too_large(place);
                 return Ok(Place::Nowhere);
@@ -620,10 +633,12 @@ impl<S: Storage> Connection<S> {
         };
         link.delivery_count = link.delivery_count.wrapping_add(1);
         link.credit = link.credit.saturating_sub(1);
+        self.promised -= 1;
         if transfer.aborted {
+            self.check_drain(place);
             return Ok(Place::Nowhere);
         }
-        if limit != 0 && len as u64 > limit {
+        if len as u64 > limit {
             self.too_large(place);
             return Ok(Place::Nowhere);
         }
@@ -652,33 +667,39 @@ impl<S: Storage> Connection<S> {
         self.errant(place, condition::MESSAGE_SIZE_EXCEEDED);
     }
 
-    fn on_disposition(&mut self, session: u32, disposition: &Disposition<'_>, handler: &mut impl Handler) {
+    fn on_disposition(
+        &mut self,
+        session: u32,
+        disposition: &Disposition<'_>,
+        handler: &mut impl Handler,
+    ) -> Result<(), SessionViolation> {
         let first = disposition.first;
         let last = disposition.last.unwrap_or(first);
         // A peer in the role of receiver speaks of what we sent.
         let space = if disposition.role == Role::Receiver { Space::Outgoing } else { Space::Incoming };
         let span = last.wrapping_sub(first);
+        if (span as i32) < 0 {
+            // Serial numbers (RFC 1982): the last lies before the first.
+            return Err(SessionViolation(condition::INVALID_FIELD));
+        }
         if span as usize > self.deliveries.len() {
             // More numbers than deliveries: walk the deliveries instead, or a hostile range would cost 2^32 steps.
             for place in 0..self.deliveries.end() {
-                let hit = self.deliveries.get(place).is_some_and(|delivery| {
-                    delivery.id.is_some_and(|id| id.wrapping_sub(first) <= span)
-                        && self
-                            .links
-                            .get(delivery.link)
-                            .is_some_and(|link| link.session == session && link.role == disposition.role.other())
-                });
-                if hit {
+                let id = self.deliveries.get(place).and_then(|delivery| delivery.id);
+                if let Some(id) = id.filter(|id| id.wrapping_sub(first) <= span)
+                    && self.index.get(index_key(space, session, id)) == Some(place)
+                {
                     self.on_state(place, disposition, handler);
                 }
             }
-            return;
+            return Ok(());
         }
         for step in 0..=span {
             if let Some(place) = self.index.get(index_key(space, session, first.wrapping_add(step))) {
                 self.on_state(place, disposition, handler);
             }
         }
+        Ok(())
     }
 
     fn on_state(&mut self, place: u32, disposition: &Disposition<'_>, handler: &mut impl Handler) {

@@ -151,8 +151,8 @@ impl Link {
         rose
     }
 
-    /// Applies the flow of a sender to our receiving link. Returns whether a drain has ended.
-    pub(super) fn on_sender_flow(&mut self, delivery_count: Option<u32>, credit: u32, available: Option<u32>) -> bool {
+    /// Applies the flow of a sender to our receiving link.
+    pub(super) fn on_sender_flow(&mut self, delivery_count: Option<u32>, available: Option<u32>) {
         if let Some(count) = delivery_count {
             let advanced = count.wrapping_sub(self.delivery_count);
             // A sender moves its count ahead only to use up credit, and never beyond what it was promised.
@@ -162,12 +162,17 @@ impl Link {
             }
         }
         self.available = available.unwrap_or(self.available);
-        if self.drain && (self.credit == 0 || (credit == 0 && delivery_count.is_some())) {
+    }
+
+    /// Ends a drain once the sender has used up all of its credit, by messages, by its flow or by both: a sender that
+    /// has used it up by messages may not send a flow. Returns whether the drain has ended. A flow that crossed the
+    /// request on its way says nothing of it, so only the count decides.
+    pub(super) fn end_drain(&mut self) -> bool {
+        let ended = self.drain && self.promised() == 0 && self.assembling == NONE;
+        if ended {
             self.drain = false;
             self.credit = 0;
-            self.ceiling = self.delivery_count;
-            return true;
         }
-        false
+        ended
     }
 }

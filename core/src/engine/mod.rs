@@ -76,11 +76,11 @@ impl DeliveryId {
 /// What this end of the connection is ready to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// The largest frame that is accepted, in bytes; at most what the receive buffer holds.
+    /// The largest frame that is accepted, in bytes; lowered to what the receive buffer of the storage holds.
     pub max_frame_size: u32,
-    /// The highest channel that the peer may use.
+    /// The highest channel that the peer may use; lowered to what the table of sessions holds.
     pub channel_max: u16,
-    /// The highest handle that the peer may use in a session.
+    /// The highest handle that the peer may use in a session; lowered to what the table of links holds.
     pub handle_max: u32,
     /// The silence that is announced to the peer; the connection is given up after twice as long.
     pub idle_time_out: Option<Duration>,
@@ -209,6 +209,8 @@ pub struct Connection<S: Storage> {
     outbox: S::Outbox,
     /// Sessions with a flow due.
     session_flows: usize,
+    /// Deliveries that the receiving links were promised and that have not come yet.
+    promised: usize,
     /// Sessions and links whose last frame is due.
     farewells: usize,
 }
@@ -234,8 +236,15 @@ enum ConnectionRole {
 }
 
 impl<S: Storage> Connection<S> {
-    fn new(role: ConnectionRole, phase: Phase, config: Config, now: Instant) -> Self {
+    fn new(role: ConnectionRole, phase: Phase, mut config: Config, now: Instant) -> Self {
         let limits = config.limits;
+        let sessions: S::Sessions<Session> = Table::bounded(limits.sessions);
+        let links: S::Links<Link> = Table::bounded(limits.links);
+        // What is promised to the peer must fit: a peer that keeps its word cannot overflow a table or a buffer.
+        let highest = |capacity: usize| u32::try_from(capacity.saturating_sub(1)).unwrap_or(u32::MAX);
+        config.channel_max = config.channel_max.min(highest(sessions.capacity()).try_into().unwrap_or(u16::MAX));
+        config.handle_max = config.handle_max.min(highest(links.capacity()));
+        config.max_frame_size = config.max_frame_size.min(S::MAX_FRAME_SIZE).max(frame::MIN_MAX_FRAME_SIZE);
         let slots = limits.sessions.saturating_add(limits.links).saturating_add(limits.deliveries);
         Self {
             role,
@@ -257,8 +266,8 @@ impl<S: Storage> Connection<S> {
             last_received: now,
             opened_due: false,
             closed_due: false,
-            sessions: Table::bounded(limits.sessions),
-            links: Table::bounded(limits.links),
+            sessions,
+            links,
             deliveries: Table::bounded(limits.deliveries),
             index: Index::bounded(slots),
             work: Queue::bounded(slots),
@@ -266,6 +275,7 @@ impl<S: Storage> Connection<S> {
             events: Queue::bounded(slots),
             outbox: Outbox::bounded(limits.outbox),
             session_flows: 0,
+            promised: 0,
             farewells: 0,
         }
     }
@@ -311,7 +321,7 @@ impl<S: Storage> Connection<S> {
         if self.open_sent {
             return Err(EngineError::IllegalState);
         }
-        let mut max_frame_size = self.config.max_frame_size.max(frame::MIN_MAX_FRAME_SIZE);
+        let mut max_frame_size = self.config.max_frame_size;
         if self.role == ConnectionRole::Server {
             // The service never answers with more than it was offered (service-evidence.md §1).
             max_frame_size = max_frame_size.min(open.max_frame_size);

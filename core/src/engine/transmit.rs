@@ -259,7 +259,12 @@ impl<S: Storage> Connection<S> {
         let Some(session) = self.sessions.get_mut(link.session).filter(|session| session.is_live()) else {
             return Turn::Idle;
         };
-        if link.role == Role::Sender && link.drained && link.waiting.len == 0 {
+        // Without credit the drain is over as well, however much waits; what has begun to go out is finished first.
+        let begun = || self.deliveries.get(link.waiting.head).is_some_and(|delivery| delivery.id.is_some());
+        if link.role == Role::Sender
+            && link.drained
+            && (link.waiting.len == 0 || (link.drain && link.credit == 0 && !begun()))
+        {
             link.drained = false;
             if link.drain {
                 link.delivery_count = link.delivery_count.wrapping_add(link.credit);

@@ -186,6 +186,8 @@ impl<S: Storage> Connection<S> {
             if found.is_over() {
                 continue;
             }
+            self.promised -= found.promised() as usize;
+            found.ceiling = found.delivery_count;
             found.detach_sent = true;
             found.detach_received = true;
             if found.detach_owed.take().is_some() {
@@ -335,6 +337,7 @@ impl<S: Storage> Connection<S> {
         error: Option<&ErrorCondition<'_>>,
         farewell: Farewell,
     ) {
+        self.break_promises(place);
         let Some(found) = self.links.get_mut(place) else { return };
         found.detach_sent = true;
         let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
@@ -477,7 +480,7 @@ impl<S: Storage> Connection<S> {
         if limit != 0 && size > limit {
             return Err((EngineError::MessageTooLarge { size, limit }, payload));
         }
-        if self.deliveries.len() + self.reserved() >= self.deliveries.capacity() {
+        if self.deliveries.len() + self.promised >= self.deliveries.capacity() {
             return Err((EngineError::NoCapacity(Capacity::Deliveries), payload));
         }
         let stage = Stage::Outgoing { payload, sent: 0 };
@@ -557,13 +560,12 @@ impl<S: Storage> Connection<S> {
         Some(head)
     }
 
-    /// Deliveries that receiving links were promised and that have not come yet.
-    fn reserved(&self) -> usize {
-        // Growing storage has room by configuration; only tight tables need the sum.
-        if self.deliveries.capacity() > 1_024 {
-            return 0;
+    /// Nothing more comes on a receiving link: what it was promised goes back.
+    pub(super) fn break_promises(&mut self, place: u32) {
+        if let Some(link) = self.links.get_mut(place) {
+            self.promised -= link.promised() as usize;
+            link.ceiling = link.delivery_count;
         }
-        (0..self.links.end()).filter_map(|place| self.links.get(place)).map(|link| link.promised() as usize).sum()
     }
 
     /// Sets the credit of a receiving link to `credit` messages from now on, as far as the table of deliveries has
@@ -579,12 +581,13 @@ impl<S: Storage> Connection<S> {
         }
         let own = found.promised() as usize;
         let free = self.deliveries.capacity().saturating_sub(self.deliveries.len());
-        let free = free.saturating_sub(self.reserved().saturating_sub(own));
+        let free = free.saturating_sub(self.promised.saturating_sub(own));
         let credit = credit.min(u32::try_from(free).unwrap_or(u32::MAX));
         let found = self.links.get_mut(link.0.index).ok_or(EngineError::Detached)?;
         if found.credit != credit || found.drain {
             found.drain = false;
             found.set_credit(credit);
+            self.promised = self.promised - own + found.promised() as usize;
             self.flag_work(link.0.index);
         }
         Ok(credit)
@@ -601,7 +604,7 @@ impl<S: Storage> Connection<S> {
         }
         // What was promised and then lowered must come back as well.
         found.credit = found.promised();
-        if found.credit == 0 {
+        if found.credit == 0 && found.assembling == NONE {
             self.flag_link(link.0.index, link::flag::DRAINED);
             return Ok(());
         }
@@ -666,7 +669,7 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::Detached`] when the delivery or its link is gone, [`EngineError::IllegalState`] when it was
-    /// settled before, [`EngineError::NoCapacity`] when a state with details finds no room in the outbox.
+    /// settled before, or is not wholly sent or taken yet, [`EngineError::NoCapacity`] when a state with details finds no room in the outbox.
     pub fn settle(
         &mut self,
         delivery: DeliveryId,
@@ -676,7 +679,8 @@ impl<S: Storage> Connection<S> {
         self.alive()?;
         let place = delivery.0.index;
         let found = self.deliveries.find(delivery.0).ok_or(EngineError::Detached)?;
-        if found.settled || found.presettled || found.due.is_some() {
+        let gone = matches!(found.stage, Stage::Bare);
+        if found.settled || found.presettled || found.due.is_some() || !gone {
             return Err(EngineError::IllegalState);
         }
         let link = self.links.get(found.link).filter(|link| link.is_live()).ok_or(EngineError::Detached)?;

@@ -71,6 +71,8 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     type Queue = heapless::Deque<u32, N>;
     type Outbox = FixedBuffer<T>;
 
+    const MAX_FRAME_SIZE: u32 = R as u32;
+
     fn rx(_max_frame_size: usize) -> Self::Rx {
         FixedBuffer::new()
     }
