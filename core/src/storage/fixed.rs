@@ -76,6 +76,8 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     type Slots<V> = heapless::Vec<Option<V>, D>;
     type Spare<V> = NoSpare;
 
+    const MAX_FRAME_SIZE: u32 = R as u32;
+
     fn rx(_max_frame_size: usize) -> Self::Rx {
         FixedBuffer::new()
     }

@@ -35,6 +35,8 @@ impl Storage for Heap {
     type Slots<T> = Vec<Option<T>>;
     type Spare<T> = Option<Box<T>>;
 
+    const MAX_FRAME_SIZE: u32 = u32::MAX;
+
     fn rx(max_frame_size: usize) -> Self::Rx {
         HeapRx::new(max_frame_size)
     }
@@ -346,8 +348,9 @@ impl Outbox for HeapOutbox {
 
     fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.bytes.len());
-        if self.start == self.bytes.len() {
-            self.bytes.clear();
+        // What was sent makes room once it is the larger part, or a peer that reads slowly would let the vector grow.
+        if self.start * 2 >= self.bytes.len() {
+            self.bytes.drain(..self.start);
             self.start = 0;
         }
     }

@@ -16,7 +16,7 @@ pub use fixed::{Fixed, FixedBuffer, FixedTable};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapRx, HeapTable, HeapTx};
 
-/// What a table is asked to hold at most. `Fixed` tables are bounded by their type and take the smaller of both.
+/// What a table is asked to hold at most. `Fixed` tables are bounded by their type alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions of a connection.
@@ -27,12 +27,15 @@ pub struct Limits {
     pub deliveries: usize,
     /// Bytes of control frames that wait to be sent.
     pub outbox: usize,
+    /// Bytes of one message that comes in on a link without a max-message-size of its own.
+    pub message: usize,
 }
 
 impl Default for Limits {
-    /// What a server-side client needs: 1 000 sessions, 4 000 links, 100 000 deliveries, 1 MiB of control frames.
+    /// What a server-side client needs: 5 000 sessions, 5 000 links, 100 000 deliveries, 1 MiB of control frames,
+    /// messages of up to 128 MiB.
     fn default() -> Self {
-        Self { sessions: 1_000, links: 4_000, deliveries: 100_000, outbox: 1 << 20 }
+        Self { sessions: 5_000, links: 5_000, deliveries: 100_000, outbox: 1 << 20, message: 128 << 20 }
     }
 }
 
@@ -70,6 +73,9 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Spare<T>: Spare<T>;
     /// Something beside each entry of a table of deliveries, by its place.
     type Slots<T>: Slots<T>;
+
+    /// The largest frame that the receive buffer can hold, whatever is asked for.
+    const MAX_FRAME_SIZE: u32;
 
     /// A receive buffer for frames of up to `max_frame_size` bytes.
     fn rx(max_frame_size: usize) -> Self::Rx;
