@@ -8,6 +8,8 @@
 #[cfg(any(test, feature = "alloc"))]
 extern crate alloc;
 
+#[cfg(feature = "administration")]
+pub mod client;
 pub mod engine;
 pub mod random;
 pub mod servicebus;

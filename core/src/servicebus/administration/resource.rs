@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn paths_go_both_ways() {
-        let (topic, subscription) = || -> (String, String) { ("a/b".into(), "s".into()) }();
+        let (topic, subscription) = (String::from("a/b"), String::from("s"));
         for (path, resource) in [
             ("/$namespaceinfo", Resource::Namespace),
             ("/$Resources/queues", Resource::Queues),

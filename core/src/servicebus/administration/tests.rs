@@ -713,7 +713,7 @@ fn the_services_refusals_are_told_apart() {
         assert_eq!((error.detail.as_str(), error.tracking_id.as_deref()), (detail, Some("6b4d17cd_G2")));
         let transient = matches!(kind, Kind::Throttled | Kind::Timeout | Kind::Internal) || sub_code == Some(40_901);
         assert_eq!(error.is_transient(), transient, "{detail}");
-        assert_eq!(read_deleted(&response).is_err(), true);
+        assert!(read_deleted(&response).is_err());
     }
 }
 
