@@ -3,6 +3,7 @@
 //! - [`Filter`]: always, never, an [`SqlFilter`] or a [`CorrelationFilter`].
 //! - [`SqlAction`]: what a rule changes on its copy of a message.
 //! - [`Rule`]: a name, a filter and perhaps an action; [`select`] says which copies of a message a set of rules makes.
+//! - [`RuleDescription`] and [`Rule::from_description`]: rules as `$management` writes and reads them.
 //!
 //! Texts are parsed once, under the bounds of a [`Dialect`]; what comes of it is evaluated against anything that
 //! implements [`MessageProperties`], without I/O and without a clock. `newid()` takes its randomness from the caller.
@@ -13,6 +14,7 @@
 
 mod correlation;
 mod decimal;
+mod description;
 mod error;
 mod evaluation;
 mod expression;
@@ -28,6 +30,7 @@ mod value;
 
 pub use correlation::CorrelationFilter;
 pub use decimal::Decimal;
+pub use description::{DescriptionError, RuleDescription};
 pub use error::{EvaluationError, ParseError, ParseErrorKind};
 pub use property::{MessageProperties, MessagePropertiesMut, SystemProperty, UserProperties};
 pub use rule::{Filter, Rule, Selection, select};
