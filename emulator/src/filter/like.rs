@@ -35,7 +35,7 @@ pub(super) fn like(text: &str, pattern: &str, escape: Option<char>) -> bool {
             continue;
         }
         let Some((from, after)) = retry else { return false };
-        // A `%` at the end takes all that is left.
+        // A `%` at the end takes all that is left; this only saves the walk there.
         if after.is_empty() {
             return true;
         }
