@@ -216,7 +216,7 @@ impl<S: Storage> Connection<S> {
             // Fixed storage: the message is larger than the place for one.
             let link = delivery.link;
             self.drop_assembly(link, place);
-            self.detach_link(link, true, Some(&ErrorCondition::new(condition::MESSAGE_SIZE_EXCEEDED)));
+            self.fault_link(link, condition::MESSAGE_SIZE_EXCEEDED);
             return;
         }
         if complete {
@@ -579,7 +579,7 @@ impl<S: Storage> Connection<S> {
             return Ok(Place::Delivery(assembling, !transfer.more));
         }
         if link.promised() == 0 {
-            self.detach_link(place, true, Some(&ErrorCondition::new(condition::TRANSFER_LIMIT_EXCEEDED)));
+            self.fault_link(place, condition::TRANSFER_LIMIT_EXCEEDED);
             return Ok(Place::Nowhere);
         }
         let Some(number) = transfer.delivery_id else { return Err(SessionViolation(condition::INVALID_FIELD)) };
@@ -601,7 +601,7 @@ impl<S: Storage> Connection<S> {
         delivery.presettled = transfer.settled == Some(true);
         let presettled = delivery.presettled;
         let Ok(key) = self.deliveries.insert(delivery) else {
-            self.detach_link(place, true, Some(&ErrorCondition::new(condition::RESOURCE_LIMIT_EXCEEDED)));
+            self.fault_link(place, condition::RESOURCE_LIMIT_EXCEEDED);
             return Ok(Place::Nowhere);
         };
         if !presettled {
@@ -617,7 +617,7 @@ impl<S: Storage> Connection<S> {
     }
 
     fn too_large(&mut self, place: u32) {
-        self.detach_link(place, true, Some(&ErrorCondition::new(condition::MESSAGE_SIZE_EXCEEDED)));
+        self.fault_link(place, condition::MESSAGE_SIZE_EXCEEDED);
     }
 
     fn on_disposition(&mut self, session: u32, disposition: &Disposition<'_>, handler: &mut impl Handler) {

@@ -43,7 +43,9 @@ pub(super) struct Link {
     pub(super) detach_sent: bool,
     pub(super) detach_received: bool,
     /// Our detach is due and found no room in the outbox.
-    pub(super) detach_due: Option<&'static str>,
+    pub(super) detach_due: bool,
+    /// What the peer did wrong, when that is why we detached.
+    pub(super) fault: Option<&'static str>,
     pub(super) delivery_count: u32,
     /// Deliveries that may still be sent (sender) or may still come (receiver).
     pub(super) credit: u32,
@@ -84,7 +86,8 @@ impl Link {
             attach_received: false,
             detach_sent: false,
             detach_received: false,
-            detach_due: None,
+            detach_due: false,
+            fault: None,
             delivery_count: 0,
             credit: 0,
             ceiling: 0,

@@ -122,12 +122,12 @@ impl<S: Storage> Connection<S> {
 
     fn transmit_detaches(&mut self, tx: &mut S::Tx) -> bool {
         for place in 0..self.links.end() {
-            let Some(link) = self.links.get_mut(place).filter(|link| link.detach_due.is_some()) else { continue };
+            let Some(link) = self.links.get_mut(place).filter(|link| link.detach_due) else { continue };
             let channel = self.sessions.get(link.session).map_or(0, |session| session.channel);
             if !write_frame(tx, channel, &Detach { handle: link.output_handle, closed: true, error: None }) {
                 return false;
             }
-            link.detach_due = None;
+            link.detach_due = false;
             self.detaches_due -= 1;
         }
         true

@@ -65,6 +65,8 @@ pub struct LinkStatus {
     pub available: u32,
     /// The largest message the peer accepts, in bytes; zero for no limit.
     pub peer_max_message_size: u64,
+    /// The condition with which this end detached the link because of what the peer sent.
+    pub fault: Option<&'static str>,
 }
 
 const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
@@ -285,6 +287,14 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
+    /// Detaches a link because of what the peer sent on it.
+    pub(super) fn fault_link(&mut self, place: u32, condition: &'static str) {
+        if let Some(found) = self.links.get_mut(place) {
+            found.fault = Some(condition);
+        }
+        self.detach_link(place, true, Some(&ErrorCondition::new(condition)));
+    }
+
     pub(super) fn detach_link(&mut self, place: u32, closed: bool, error: Option<&ErrorCondition<'_>>) {
         let Some(found) = self.links.get_mut(place) else { return };
         found.detach_sent = true;
@@ -296,7 +306,7 @@ impl<S: Storage> Connection<S> {
             && self.push_frame(Kind::Amqp, channel, &bare).is_err()
             && let Some(found) = self.links.get_mut(place)
         {
-            found.detach_due = Some("");
+            found.detach_due = true;
             self.detaches_due += 1;
         }
         self.drop_outgoing(place);
@@ -346,7 +356,7 @@ impl<S: Storage> Connection<S> {
             // A queue still names the place; whoever pops it there finds nothing to do and frees it.
             if let Some(found) = self.links.get_mut(place) {
                 found.flags = 0;
-                found.detach_due = None;
+                found.detach_due = false;
             }
             self.forgotten(place);
             return;
@@ -678,6 +688,7 @@ impl<S: Storage> Connection<S> {
             draining: found.drain,
             available: found.available,
             peer_max_message_size: found.peer_max_message_size,
+            fault: found.fault,
         })
     }
 

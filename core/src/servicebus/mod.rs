@@ -5,10 +5,13 @@ pub mod address;
 pub mod administration;
 pub mod connection_string;
 pub mod lock_token;
+pub mod management;
 pub mod message;
+pub mod namespace;
 pub mod reason;
 pub mod received;
 pub mod retry;
+pub mod rule;
 pub mod sas;
 
 pub use address::{Address, SubQueue};
@@ -18,3 +21,4 @@ pub use message::{BatchError, Body, InvalidMessage, Message, MessageBatch};
 pub use reason::Reason;
 pub use received::{MessageState, ReceivedMessage};
 pub use retry::{RetryMode, RetryPolicy};
+pub use rule::{CorrelationFilter, RuleDescription, RuleFilter};
