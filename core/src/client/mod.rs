@@ -3,6 +3,8 @@
 //! A [`Client`] is a cheap handle; senders and receivers are made from it and outlive connections. Each adapter crate
 //! exports aliases of these types for its runtime.
 
+#[cfg(feature = "administration")]
+pub mod administration;
 mod call;
 mod messages;
 mod receiver;

@@ -413,13 +413,14 @@ impl<S: Storage> Connection<S> {
     pub fn has_output(&self) -> bool {
         let held = self.role == ConnectionRole::Client && self.released == 0;
         (!self.outbox.pending().is_empty() && !held)
+            || self.close_owed.is_some()
             || (!self.close_sent
                 && self.failed.is_none()
                 && self.open_sent
                 && (!self.dispositions.is_empty()
                     || !self.work.is_empty()
                     || self.session_flows > 0
-                    || self.detaches_due > 0))
+                    || self.farewells > 0))
     }
 
     /// The next thing to look at.

@@ -1,6 +1,8 @@
 //! What Azure adds to AMQP: names and addresses, credentials and tokens, messages, and the namespace as one machine.
 
 pub mod address;
+#[cfg(feature = "administration")]
+pub mod administration;
 pub mod connection_string;
 pub mod lock_token;
 pub mod management;

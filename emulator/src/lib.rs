@@ -1,0 +1,3 @@
+//! An Azure Service Bus broker for tests and development.
+
+pub mod filter;
