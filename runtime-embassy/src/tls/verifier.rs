@@ -62,6 +62,11 @@ impl Algorithms {
         ],
     };
 
+    /// Whether RSA is among them.
+    pub(super) fn has_rsa(&self) -> bool {
+        self.handshake.iter().any(|(number, _)| number >> 8 == 0x08)
+    }
+
     fn of_handshake(&self, scheme: SignatureScheme) -> Option<Algorithm> {
         self.handshake.iter().find(|(number, _)| *number == scheme.as_u16()).map(|(_, algorithm)| *algorithm)
     }
