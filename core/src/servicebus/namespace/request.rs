@@ -72,7 +72,7 @@ pub(super) struct Request<S: Storage> {
 
 /// Marks the engine's number of a delivery as that of a request.
 pub(super) const REQUEST: u32 = 1 << 31;
-/// Responses that a node may send ahead.
+/// Responses that a node may send ahead, where that many requests can be under way.
 const RESPONSE_CREDIT: u32 = 100;
 
 /// Names a request in its message-id: place and generation, so that a late response finds nobody else.
@@ -433,8 +433,9 @@ impl<S: Storage> Namespace<S> {
         };
         let _ = self.owners.insert(sender.index() as u64, NODE_SENDER | place);
         let _ = self.owners.insert(receiver.index() as u64, NODE_RECEIVER | place);
+        let credit = self.response_credit();
         if let Some(connection) = &mut self.connection {
-            connection.grant(receiver, RESPONSE_CREDIT)?;
+            connection.grant(receiver, credit)?;
         }
         if let Some(node) = self.nodes.get_mut(place) {
             node.sender = Attachment::Pending(sender);
@@ -487,11 +488,17 @@ impl<S: Storage> Namespace<S> {
                 self.end_request(key.index, clock, Ok(incoming.payload));
             }
         }
+        let credit = self.response_credit();
         if let Some(connection) = &mut self.connection
-            && connection.link(link).is_some_and(|status| status.credit < RESPONSE_CREDIT / 2)
+            && connection.link(link).is_some_and(|status| status.credit <= credit / 2)
         {
-            let _ = connection.grant(link, RESPONSE_CREDIT);
+            let _ = connection.grant(link, credit);
         }
+    }
+
+    /// Credit keeps places free in the engine's table of deliveries: no more of it than there can be requests.
+    fn response_credit(&self) -> u32 {
+        u32::try_from(self.requests.capacity()).map_or(RESPONSE_CREDIT, |requests| requests.min(RESPONSE_CREDIT))
     }
 
     /// Requests whose deadline has passed will not be waited for.
