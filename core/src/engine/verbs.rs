@@ -488,6 +488,7 @@ impl<S: Storage> Connection<S> {
         let stage = Stage::Outgoing { payload, sent: 0 };
         let mut delivery = Delivery::new(place, options.tag, options.format, stage);
         delivery.presettled = options.settled;
+        delivery.unsent = true;
         delivery.transaction = options.transaction;
         delivery.user = options.user;
         let key = match self.deliveries.insert(delivery) {
@@ -503,6 +504,12 @@ impl<S: Storage> Connection<S> {
         self.append(place, key.index);
         self.flag_work(place);
         Ok(DeliveryId(key))
+    }
+
+    /// Whether nothing of a message that was given to [`Connection::send`] has been written yet. It stays so for a
+    /// message whose link ended first, until the link is forgotten.
+    pub fn is_unsent(&self, delivery: DeliveryId) -> bool {
+        self.deliveries.find(delivery.0).is_some_and(|found| found.unsent)
     }
 
     /// Takes back a message that has not begun to be sent. Returns whether it could be taken back.
