@@ -4,4 +4,5 @@
 pub mod conformance;
 pub mod engine;
 pub mod shared;
+pub mod simulation;
 pub mod tree;

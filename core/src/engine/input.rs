@@ -195,6 +195,9 @@ impl<S: Storage> Connection<S> {
 
     /// The peer broke the protocol on a link: it closes.
     fn errant(&mut self, link: u32, condition: &'static str) {
+        if let Some(found) = self.links.get_mut(link) {
+            found.fault = Some(condition);
+        }
         self.detach_link(link, true, Some(&ErrorCondition::new(condition)), Farewell(Some(condition)));
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Link {
     pub(super) detach_received: bool,
     /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
     pub(super) detach_owed: Option<(Farewell, bool)>,
+    /// What the peer did wrong, when that is why we detached.
+    pub(super) fault: Option<&'static str>,
     pub(super) delivery_count: u32,
     /// Where the count began: what a receiver means that has not seen it yet.
     pub(super) initial_delivery_count: u32,
@@ -88,6 +90,7 @@ impl Link {
             detach_sent: false,
             detach_received: false,
             detach_owed: None,
+            fault: None,
             delivery_count: 0,
             initial_delivery_count: 0,
             credit: 0,

@@ -409,6 +409,20 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    /// Whether [`Connection::poll_transmit`] would find something to write.
+    pub fn has_output(&self) -> bool {
+        let held = self.role == ConnectionRole::Client && self.released == 0;
+        (!self.outbox.pending().is_empty() && !held)
+            || self.close_owed.is_some()
+            || (!self.close_sent
+                && self.failed.is_none()
+                && self.open_sent
+                && (!self.dispositions.is_empty()
+                    || !self.work.is_empty()
+                    || self.session_flows > 0
+                    || self.farewells > 0))
+    }
+
     /// The next thing to look at.
     pub fn poll_event(&mut self) -> Option<Event> {
         if core::mem::take(&mut self.opened_due) {

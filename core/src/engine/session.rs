@@ -60,7 +60,8 @@ impl Session {
             peer_incoming_window: 0,
             outgoing_window: u32::MAX,
             handle_max,
-            peer_handle_max: u32::MAX,
+            // The service's limit, until the peer's begin tells its own.
+            peer_handle_max: 255,
             flow_due: false,
             flags: 0,
             in_events: false,

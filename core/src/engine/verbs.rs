@@ -66,6 +66,8 @@ pub struct LinkStatus {
     pub available: u32,
     /// The largest message the peer accepts, in bytes; zero for no limit.
     pub peer_max_message_size: u64,
+    /// The condition with which this end detached the link because of what the peer sent.
+    pub fault: Option<&'static str>,
 }
 
 const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
@@ -487,6 +489,7 @@ impl<S: Storage> Connection<S> {
         let stage = Stage::Outgoing { payload, sent: 0 };
         let mut delivery = Delivery::new(place, options.tag, options.format, stage);
         delivery.presettled = options.settled;
+        delivery.unsent = true;
         delivery.transaction = options.transaction;
         delivery.user = options.user;
         let key = match self.deliveries.insert(delivery) {
@@ -502,6 +505,12 @@ impl<S: Storage> Connection<S> {
         self.append(place, key.index);
         self.flag_work(place);
         Ok(DeliveryId(key))
+    }
+
+    /// Whether nothing of a message that was given to [`Connection::send`] has been written yet. It stays so for a
+    /// message whose link ended first, until the link is forgotten.
+    pub fn is_unsent(&self, delivery: DeliveryId) -> bool {
+        self.deliveries.find(delivery.0).is_some_and(|found| found.unsent)
     }
 
     /// Takes back a message that has not begun to be sent. Returns whether it could be taken back.
@@ -729,6 +738,7 @@ impl<S: Storage> Connection<S> {
             draining: found.drain,
             available: found.available,
             peer_max_message_size: found.peer_max_message_size,
+            fault: found.fault,
         })
     }
 
