@@ -155,7 +155,7 @@ impl Namespace {
         if self.is_duplicate(entity, &message, utc) {
             return Ok(0);
         }
-        if message.lacks_properties() {
+        if message.lacks_id() {
             let id = self.new_message_id();
             message.set_made_id(id);
         }

@@ -56,7 +56,8 @@ pub struct Message {
     pub state: MessageState,
     /// How often it has been forwarded.
     pub hops: u8,
-    /// A message id for a message that came without any properties (pinned-behaviour.md SND37).
+    /// A message id for a message that came without one (pinned-behaviour.md SND37): the JavaScript SDK cannot settle
+    /// a message that has none.
     made_id: Option<Arc<str>>,
     /// The rule whose action made this copy.
     pub rule_name: Option<Arc<str>>,
@@ -209,8 +210,8 @@ impl Message {
     }
 
     /// Whether a message id has to be made for it.
-    pub fn lacks_properties(&self) -> bool {
-        !self.view().has_properties() && self.made_id.is_none()
+    pub fn lacks_id(&self) -> bool {
+        self.properties().message_id.is_none() && self.made_id.is_none()
     }
 
     /// Gives it a message id.
