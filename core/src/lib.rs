@@ -7,9 +7,14 @@
 
 #[cfg(any(test, feature = "alloc"))]
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
+pub mod client;
+pub mod driver;
 pub mod engine;
 pub mod random;
+pub mod runtime;
 pub mod servicebus;
 pub mod storage;
 pub mod time;

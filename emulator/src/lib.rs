@@ -10,6 +10,7 @@ pub mod config;
 pub mod duration;
 #[cfg(feature = "server")]
 mod emulator;
+pub mod filter;
 #[cfg(feature = "server")]
 pub mod server;
 

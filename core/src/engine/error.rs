@@ -23,14 +23,26 @@ pub mod condition {
     pub const INVALID_FIELD: &str = "amqp:invalid-field";
     /// Not supported.
     pub const NOT_IMPLEMENTED: &str = "amqp:not-implemented";
+    /// Something that another holds exclusively.
+    pub const RESOURCE_LOCKED: &str = "amqp:resource-locked";
+    /// A condition that a request was tied to does not hold.
+    pub const PRECONDITION_FAILED: &str = "amqp:precondition-failed";
+    /// Something that was deleted while it was in use.
+    pub const RESOURCE_DELETED: &str = "amqp:resource-deleted";
     /// A frame that does not fit the state of the endpoint.
     pub const ILLEGAL_STATE: &str = "amqp:illegal-state";
+    /// Something that does not fit into the peer's frames.
+    pub const FRAME_SIZE_TOO_SMALL: &str = "amqp:frame-size-too-small";
     /// A connection closed by force.
     pub const CONNECTION_FORCED: &str = "amqp:connection:forced";
     /// Bytes that are no frame.
     pub const FRAMING_ERROR: &str = "amqp:connection:framing-error";
+    /// The container is to be found elsewhere.
+    pub const CONNECTION_REDIRECT: &str = "amqp:connection:redirect";
     /// More transfers than the incoming window allows.
     pub const WINDOW_VIOLATION: &str = "amqp:session:window-violation";
+    /// A link that breaks the protocol again and again.
+    pub const ERRANT_LINK: &str = "amqp:session:errant-link";
     /// A handle that is not attached.
     pub const UNATTACHED_HANDLE: &str = "amqp:session:unattached-handle";
     /// A handle that is attached already.
@@ -41,6 +53,10 @@ pub mod condition {
     pub const TRANSFER_LIMIT_EXCEEDED: &str = "amqp:link:transfer-limit-exceeded";
     /// A message larger than the link allows.
     pub const MESSAGE_SIZE_EXCEEDED: &str = "amqp:link:message-size-exceeded";
+    /// The node is to be found elsewhere.
+    pub const LINK_REDIRECT: &str = "amqp:link:redirect";
+    /// A link that another connection has taken over.
+    pub const STOLEN: &str = "amqp:link:stolen";
 }
 
 /// The tables and numbers that can run out; each names the knob to turn.

@@ -5,15 +5,15 @@ use super::link::{self, Link, NONE};
 use super::session::{self, Session};
 use super::verbs::refusal;
 use super::{
-    Connection, ConnectionError, ConnectionRole, DeliveryId, Handler, Instant, LinkId, OutcomeKind, Phase, SessionId,
-    Space, Subject, condition, index_key, name_hash,
+    Connection, ConnectionError, ConnectionRole, DeliveryId, Farewell, Handler, Instant, LinkId, OutcomeKind, Phase,
+    SessionId, Space, Subject, condition, index_key, name_hash,
 };
 use crate::storage::{Assembly, Index, Rx, Storage, Table};
 use crate::time::Duration;
 use crate::wire::frame::{Frame, Kind, Protocol};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{
-    Attach, Begin, Close, Detach, Disposition, ErrorCondition, Flow, Open, Performative, Role, Transfer,
+    Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Performative, Role, Transfer,
 };
 use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
 use crate::wire::{Multiple, Reader, Symbol};
@@ -165,22 +165,24 @@ impl<S: Storage> Connection<S> {
             rx.consume(size);
             return Ok(true);
         }
-        if self.close_received {
-            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
-        }
         let mut reader = Reader::new(frame.body);
         let performative = Performative::decode(&mut reader)?;
         if !self.open_received && !matches!(performative, Performative::Open(_)) {
             return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
         }
+        if self.close_sent && !matches!(performative, Performative::Close(_)) {
+            // Nothing may follow our close, so nothing is answered (AMQP 1.0 §2.4.6).
+            rx.consume(size);
+            return Ok(true);
+        }
         if let Performative::Transfer(transfer) = &performative {
             let len = reader.rest().len();
             let place = match self.session_at(frame.channel) {
-                None => self.unknown_channel()?,
+                None => return Err(ConnectionError::Violation(condition::ILLEGAL_STATE)),
                 Some(session) => match self.on_transfer(session, transfer, len, handler) {
                     Ok(place) => place,
                     Err(SessionViolation(condition)) => {
-                        self.end_session(session, Some(&ErrorCondition::new(condition)));
+                        self.violated(session, condition);
                         Place::Nowhere
                     }
                 },
@@ -193,9 +195,17 @@ impl<S: Storage> Connection<S> {
         Ok(true)
     }
 
-    /// A frame on a channel without a session: late frames of a session we have ended are dropped.
-    fn unknown_channel(&self) -> Result<Place, ConnectionError> {
-        if self.close_sent { Ok(Place::Nowhere) } else { Err(ConnectionError::Violation(condition::ILLEGAL_STATE)) }
+    /// The peer broke the protocol on a session: it ends.
+    fn violated(&mut self, session: u32, condition: &'static str) {
+        self.end_session(session, Some(&ErrorCondition::new(condition)), Farewell(Some(condition)));
+    }
+
+    /// The peer broke the protocol on a link: it closes.
+    fn errant(&mut self, link: u32, condition: &'static str) {
+        if let Some(found) = self.links.get_mut(link) {
+            found.fault = Some(condition);
+        }
+        self.detach_link(link, true, Some(&ErrorCondition::new(condition)), Farewell(Some(condition)));
     }
 
     /// Puts the payload of a transfer frame where it belongs.
@@ -216,7 +226,7 @@ impl<S: Storage> Connection<S> {
             // Fixed storage: the message is larger than the place for one.
             let link = delivery.link;
             self.drop_assembly(link, place);
-            self.detach_link(link, true, Some(&ErrorCondition::new(condition::MESSAGE_SIZE_EXCEEDED)));
+            self.errant(link, condition::MESSAGE_SIZE_EXCEEDED);
             return;
         }
         if complete {
@@ -229,6 +239,14 @@ impl<S: Storage> Connection<S> {
             }
             self.append(link, place);
             self.flag_link(link, link::flag::READABLE);
+            self.check_drain(link);
+        }
+    }
+
+    /// Reports a drain that the last message has ended.
+    fn check_drain(&mut self, link: u32) {
+        if self.links.get_mut(link).is_some_and(Link::end_drain) {
+            self.flag_link(link, link::flag::DRAINED);
         }
     }
 
@@ -254,12 +272,12 @@ impl<S: Storage> Connection<S> {
                 handler.performative(Subject::Connection, performative);
                 return self.on_open(open);
             }
-            Performative::Close(Close { .. }) => {
+            Performative::Close(_) => {
                 handler.performative(Subject::Connection, performative);
                 self.close_received = true;
                 if !self.close_sent {
                     self.close_sent = true;
-                    let _ = self.push_frame(Kind::Amqp, 0, &Close { error: None });
+                    self.close_owed = Some(Farewell(None));
                 }
                 self.failed = Some(ConnectionError::ClosedByPeer);
                 self.closed_due = true;
@@ -272,7 +290,7 @@ impl<S: Storage> Connection<S> {
             }
             _ => {}
         }
-        let Some(place) = self.session_at(channel) else { return self.unknown_channel().map(|_| ()) };
+        let place = self.session_at(channel).ok_or(ConnectionError::Violation(condition::ILLEGAL_STATE))?;
         let Some(id) = self.sessions.key(place).map(SessionId) else { return Ok(()) };
         let live = self.sessions.get(place).is_some_and(|session| !session.end_sent);
         let result = match performative {
@@ -295,10 +313,7 @@ impl<S: Storage> Connection<S> {
                 }
                 link.map(|_| ())
             }
-            Performative::Disposition(disposition) => {
-                self.on_disposition(place, disposition, handler);
-                Ok(())
-            }
+            Performative::Disposition(disposition) => self.on_disposition(place, disposition, handler),
             Performative::Detach(detach) => {
                 if let Some(link) = self.link_at(place, detach.handle) {
                     if let Some(link) = self.links.key(link).map(LinkId) {
@@ -310,10 +325,17 @@ impl<S: Storage> Connection<S> {
             }
             _ => Ok(()),
         };
-        if let Err(SessionViolation(condition)) = result {
-            self.end_session(place, Some(&ErrorCondition::new(condition)));
+        match result {
+            Err(SessionViolation(condition)) if condition == condition::FRAMING_ERROR => {
+                // A handle beyond handle-max is the connection's affair (AMQP 1.0 §2.7.2).
+                Err(ConnectionError::Violation(condition))
+            }
+            Err(SessionViolation(condition)) => {
+                self.violated(place, condition);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
-        Ok(())
     }
 
     fn on_open(&mut self, open: &Open<'_>) -> Result<(), ConnectionError> {
@@ -343,7 +365,10 @@ impl<S: Storage> Connection<S> {
                 if channel > self.config.channel_max {
                     return Err(ConnectionError::Violation(condition::FRAMING_ERROR));
                 }
-                let mut session = Session::new(channel, self.config.incoming_window, self.config.handle_max);
+                // The peer's number serves for our direction too, unless a session of our making has it.
+                let ours = self.free_channel(u32::from(channel), NONE);
+                let ours = ours.ok_or(ConnectionError::Violation(condition::RESOURCE_LIMIT_EXCEEDED))?;
+                let mut session = Session::new(ours, self.config.incoming_window, self.config.handle_max);
                 // The service mirrors the client's window (service-evidence.md §1).
                 session.outgoing_window = begin.incoming_window;
                 self.sessions
@@ -370,12 +395,16 @@ impl<S: Storage> Connection<S> {
     fn on_end(&mut self, place: u32) {
         let Some(session) = self.sessions.get_mut(place) else { return };
         session.end_received = true;
+        // The peer may use its number again at once.
+        if let Some(channel) = session.peer_channel.take() {
+            self.index.remove(index_key(Space::Channel, 0, u32::from(channel)));
+        }
+        let Some(session) = self.sessions.get(place) else { return };
         if session.end_sent {
-            self.detach_links_of(place);
             self.finish_session(place);
         } else {
             self.flush_dispositions();
-            self.end_session(place, None);
+            self.end_session(place, None, Farewell(None));
         }
     }
 
@@ -385,7 +414,7 @@ impl<S: Storage> Connection<S> {
 
     fn on_attach(&mut self, session: u32, attach: &Attach<'_>) -> Result<Option<LinkId>, SessionViolation> {
         if attach.handle > self.config.handle_max {
-            return Err(SessionViolation(condition::NOT_ALLOWED));
+            return Err(SessionViolation(condition::FRAMING_ERROR));
         }
         let key = index_key(Space::Handle, session, attach.handle);
         if self.index.get(key).is_some() {
@@ -395,20 +424,24 @@ impl<S: Storage> Connection<S> {
         let name = name_hash(attach.name);
         let ours = (0..self.links.end()).find(|&place| {
             self.links.get(place).is_some_and(|link| {
-                link.session == session && link.role == role && link.name == name && !link.attach_received
+                link.session == session
+                    && link.role == role
+                    && link.name == name
+                    && !link.attach_received
+                    && !link.detach_received
             })
         });
         let place = match ours {
             Some(place) => place,
             None => {
                 let mut link = Link::new(session, role, name);
-                // Handles are numbered by each end for itself, so the peer's number serves for both directions.
-                link.output_handle = attach.handle;
+                // Each end numbers for itself: the peer's number serves for our direction too, unless it is taken.
+                let handle = self.free_handle(session, attach.handle);
+                link.output_handle = handle.map_err(|_| SessionViolation(condition::RESOURCE_LIMIT_EXCEEDED))?;
                 match self.links.insert(link) {
                     Ok(key) => key.index,
-                    Err(_) => {
-                        self.refuse_for_space(session, attach);
-                        return Ok(None);
+                    Err(link) => {
+                        return self.refuse_for_space(session, attach, link.output_handle).map(|()| None);
                     }
                 }
             }
@@ -440,25 +473,33 @@ impl<S: Storage> Connection<S> {
     }
 
     /// No place for another link: refuse it without taking one.
-    fn refuse_for_space(&mut self, session: u32, attach: &Attach<'_>) {
-        let Some(id) = self.sessions.key(session).map(SessionId) else { return };
-        if self.accept_session(id).is_err() {
-            return;
-        }
-        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
-        let refused = refusal(attach.name, attach.handle, attach.role.other());
+    fn refuse_for_space(&mut self, session: u32, attach: &Attach<'_>, handle: u32) -> Result<(), SessionViolation> {
         let error = ErrorCondition::new(condition::RESOURCE_LIMIT_EXCEEDED);
-        let detach = Detach { handle: attach.handle, closed: true, error: Some(error) };
-        if self.push_frame(Kind::Amqp, channel, &refused).is_ok() {
-            let _ = self.push_frame(Kind::Amqp, channel, &detach);
+        let id = self.sessions.key(session).map(SessionId);
+        let begun = id.is_some_and(|id| self.accept_session(id).is_ok());
+        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        let refused = refusal(attach.name, handle, attach.role.other());
+        let detach = Detach { handle, closed: true, error: Some(error) };
+        if begun
+            && self.push_frame(Kind::Amqp, channel, &refused).is_ok()
+            && self.push_frame(Kind::Amqp, channel, &detach).is_ok()
+        {
+            return Ok(());
         }
+        // Not even room to say so on the link.
+        Err(SessionViolation(condition::RESOURCE_LIMIT_EXCEEDED))
     }
 
     fn on_detach(&mut self, place: u32, detach: &Detach<'_>) {
         let Some(link) = self.links.get_mut(place) else { return };
         link.detach_received = true;
-        if link.assembling != NONE {
-            let assembling = link.assembling;
+        let (session, handle, assembling) = (link.session, link.input_handle.take(), link.assembling);
+        self.break_promises(place);
+        // The peer may use its number again at once.
+        if let Some(handle) = handle {
+            self.index.remove(index_key(Space::Handle, session, handle));
+        }
+        if assembling != NONE {
             self.drop_assembly(place, assembling);
         }
         let Some(link) = self.links.get(place) else { return };
@@ -466,7 +507,7 @@ impl<S: Storage> Connection<S> {
             self.close_link(place);
         } else {
             self.flush_dispositions();
-            self.detach_link(place, detach.closed, None);
+            self.detach_link(place, detach.closed, None, Farewell(None));
         }
     }
 
@@ -501,7 +542,10 @@ impl<S: Storage> Connection<S> {
                 }
             }
             Role::Receiver => {
-                if link.on_sender_flow(flow.delivery_count, credit, flow.available) {
+                let before = link.promised();
+                link.on_sender_flow(flow.delivery_count, flow.available);
+                self.promised -= (before - link.promised()) as usize;
+                if link.end_drain() {
                     flags |= link::flag::DRAINED;
                 }
             }
@@ -553,7 +597,10 @@ impl<S: Storage> Connection<S> {
         if link.detach_sent || link.detach_received {
             return Ok(Place::Nowhere);
         }
-        let limit = link.max_message_size;
+        let limit = match link.max_message_size {
+            0 => self.config.limits.message as u64,
+            limit => limit,
+        };
         let assembling = link.assembling;
         if assembling != NONE {
             let Some(delivery) = self.deliveries.get_mut(assembling) else { return Ok(Place::Nowhere) };
@@ -562,6 +609,7 @@ impl<S: Storage> Connection<S> {
             }
             if transfer.aborted {
                 self.drop_assembly(place, assembling);
+                self.check_drain(place);
                 return Ok(Place::Nowhere);
             }
             let so_far = match &delivery.stage {
@@ -571,7 +619,7 @@ impl<S: Storage> Connection<S> {
             if transfer.settled == Some(true) && !delivery.presettled {
                 delivery.presettled = true;
             }
-            if limit != 0 && (so_far + len) as u64 > limit {
+            if (so_far + len) as u64 > limit {
                 self.drop_assembly(place, assembling);
                 self.too_large(place);
                 return Ok(Place::Nowhere);
@@ -579,7 +627,7 @@ impl<S: Storage> Connection<S> {
             return Ok(Place::Delivery(assembling, !transfer.more));
         }
         if link.promised() == 0 {
-            self.detach_link(place, true, Some(&ErrorCondition::new(condition::TRANSFER_LIMIT_EXCEEDED)));
+            self.errant(place, condition::TRANSFER_LIMIT_EXCEEDED);
             return Ok(Place::Nowhere);
         }
         let Some(number) = transfer.delivery_id else { return Err(SessionViolation(condition::INVALID_FIELD)) };
@@ -588,10 +636,12 @@ impl<S: Storage> Connection<S> {
         };
         link.delivery_count = link.delivery_count.wrapping_add(1);
         link.credit = link.credit.saturating_sub(1);
+        self.promised -= 1;
         if transfer.aborted {
+            self.check_drain(place);
             return Ok(Place::Nowhere);
         }
-        if limit != 0 && len as u64 > limit {
+        if len as u64 > limit {
             self.too_large(place);
             return Ok(Place::Nowhere);
         }
@@ -601,7 +651,7 @@ impl<S: Storage> Connection<S> {
         delivery.presettled = transfer.settled == Some(true);
         let presettled = delivery.presettled;
         let Ok(key) = self.deliveries.insert(delivery) else {
-            self.detach_link(place, true, Some(&ErrorCondition::new(condition::RESOURCE_LIMIT_EXCEEDED)));
+            self.errant(place, condition::RESOURCE_LIMIT_EXCEEDED);
             return Ok(Place::Nowhere);
         };
         if !presettled {
@@ -617,36 +667,42 @@ impl<S: Storage> Connection<S> {
     }
 
     fn too_large(&mut self, place: u32) {
-        self.detach_link(place, true, Some(&ErrorCondition::new(condition::MESSAGE_SIZE_EXCEEDED)));
+        self.errant(place, condition::MESSAGE_SIZE_EXCEEDED);
     }
 
-    fn on_disposition(&mut self, session: u32, disposition: &Disposition<'_>, handler: &mut impl Handler) {
+    fn on_disposition(
+        &mut self,
+        session: u32,
+        disposition: &Disposition<'_>,
+        handler: &mut impl Handler,
+    ) -> Result<(), SessionViolation> {
         let first = disposition.first;
         let last = disposition.last.unwrap_or(first);
         // A peer in the role of receiver speaks of what we sent.
         let space = if disposition.role == Role::Receiver { Space::Outgoing } else { Space::Incoming };
         let span = last.wrapping_sub(first);
+        if (span as i32) < 0 {
+            // Serial numbers (RFC 1982): the last lies before the first.
+            return Err(SessionViolation(condition::INVALID_FIELD));
+        }
         if span as usize > self.deliveries.len() {
             // More numbers than deliveries: walk the deliveries instead, or a hostile range would cost 2^32 steps.
             for place in 0..self.deliveries.end() {
-                let hit = self.deliveries.get(place).is_some_and(|delivery| {
-                    delivery.id.is_some_and(|id| id.wrapping_sub(first) <= span)
-                        && self
-                            .links
-                            .get(delivery.link)
-                            .is_some_and(|link| link.session == session && link.role == disposition.role.other())
-                });
-                if hit {
+                let id = self.deliveries.get(place).and_then(|delivery| delivery.id);
+                if let Some(id) = id.filter(|id| id.wrapping_sub(first) <= span)
+                    && self.index.get(index_key(space, session, id)) == Some(place)
+                {
                     self.on_state(place, disposition, handler);
                 }
             }
-            return;
+            return Ok(());
         }
         for step in 0..=span {
             if let Some(place) = self.index.get(index_key(space, session, first.wrapping_add(step))) {
                 self.on_state(place, disposition, handler);
             }
         }
+        Ok(())
     }
 
     fn on_state(&mut self, place: u32, disposition: &Disposition<'_>, handler: &mut impl Handler) {

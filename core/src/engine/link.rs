@@ -1,5 +1,6 @@
 //! A link endpoint: attachment, credit and the deliveries that wait on it (AMQP 1.0 §2.6).
 
+use super::Farewell;
 use crate::wire::performative::{ReceiverSettleMode, Role, SenderSettleMode};
 
 /// The end of a chain of deliveries.
@@ -42,9 +43,13 @@ pub(super) struct Link {
     pub(super) attach_received: bool,
     pub(super) detach_sent: bool,
     pub(super) detach_received: bool,
-    /// Our detach is due and found no room in the outbox.
-    pub(super) detach_due: Option<&'static str>,
+    /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
+    pub(super) detach_owed: Option<(Farewell, bool)>,
+    /// What the peer did wrong, when that is why we detached.
+    pub(super) fault: Option<&'static str>,
     pub(super) delivery_count: u32,
+    /// Where the count began: what a receiver means that has not seen it yet.
+    pub(super) initial_delivery_count: u32,
     /// Deliveries that may still be sent (sender) or may still come (receiver).
     pub(super) credit: u32,
     /// The highest delivery-count that was ever promised to the peer: lowering the credit does not take back what is
@@ -84,8 +89,10 @@ impl Link {
             attach_received: false,
             detach_sent: false,
             detach_received: false,
-            detach_due: None,
+            detach_owed: None,
+            fault: None,
             delivery_count: 0,
+            initial_delivery_count: 0,
             credit: 0,
             ceiling: 0,
             drain: false,
@@ -105,6 +112,11 @@ impl Link {
 
     pub(super) fn is_attached(&self) -> bool {
         self.attach_sent && self.attach_received && !self.detach_sent && !self.detach_received
+    }
+
+    /// Whether the link is over for both ends, and its handles free.
+    pub(super) fn is_over(&self) -> bool {
+        self.detach_sent && self.detach_received && self.detach_owed.is_none()
     }
 
     /// Whether frames on this link still mean anything to us.
@@ -133,18 +145,17 @@ impl Link {
 
     /// Applies the flow of a receiver to our sending link (AMQP 1.0 §2.6.7). Returns whether the credit rose.
     pub(super) fn on_receiver_flow(&mut self, delivery_count: Option<u32>, credit: u32, drain: bool) -> bool {
-        // A receiver that has not seen our attach leaves its delivery-count out: our initial one, zero, then counts.
-        let limit = delivery_count.unwrap_or(0).wrapping_add(credit);
-        let left = limit.wrapping_sub(self.delivery_count);
-        let left = if (left as i32) < 0 { 0 } else { left };
+        // A receiver that has not seen our attach leaves its delivery-count out: our initial one then counts.
+        let seen = delivery_count.unwrap_or(self.initial_delivery_count);
+        let left = super::remaining(credit, self.delivery_count, seen);
         let rose = left > self.credit;
         self.credit = left;
         self.drain = drain;
         rose
     }
 
-    /// Applies the flow of a sender to our receiving link. Returns whether a drain has ended.
-    pub(super) fn on_sender_flow(&mut self, delivery_count: Option<u32>, credit: u32, available: Option<u32>) -> bool {
+    /// Applies the flow of a sender to our receiving link.
+    pub(super) fn on_sender_flow(&mut self, delivery_count: Option<u32>, available: Option<u32>) {
         if let Some(count) = delivery_count {
             let advanced = count.wrapping_sub(self.delivery_count);
             // A sender moves its count ahead only to use up credit, and never beyond what it was promised.
@@ -154,12 +165,17 @@ impl Link {
             }
         }
         self.available = available.unwrap_or(self.available);
-        if self.drain && (self.credit == 0 || (credit == 0 && delivery_count.is_some())) {
+    }
+
+    /// Ends a drain once the sender has used up all of its credit, by messages, by its flow or by both: a sender that
+    /// has used it up by messages may not send a flow. Returns whether the drain has ended. A flow that crossed the
+    /// request on its way says nothing of it, so only the count decides.
+    pub(super) fn end_drain(&mut self) -> bool {
+        let ended = self.drain && self.promised() == 0 && self.assembling == NONE;
+        if ended {
             self.drain = false;
             self.credit = 0;
-            self.ceiling = self.delivery_count;
-            return true;
         }
-        false
+        ended
     }
 }

@@ -76,11 +76,11 @@ impl DeliveryId {
 /// What this end of the connection is ready to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// The largest frame that is accepted, in bytes; at most what the receive buffer holds.
+    /// The largest frame that is accepted, in bytes; lowered to what the receive buffer of the storage holds.
     pub max_frame_size: u32,
-    /// The highest channel that the peer may use.
+    /// The highest channel that the peer may use; lowered to what the table of sessions holds.
     pub channel_max: u16,
-    /// The highest handle that the peer may use in a session.
+    /// The highest handle that the peer may use in a session; lowered to what the table of links holds.
     pub handle_max: u32,
     /// The silence that is announced to the peer; the connection is given up after twice as long.
     pub idle_time_out: Option<Duration>,
@@ -112,6 +112,16 @@ pub enum TimerReason {
     Heartbeat,
     /// The peer has been silent for too long.
     IdleTimeout,
+}
+
+/// What the last frame of an endpoint (close, end, detach) will say when it can go out: an AMQP condition, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Farewell(Option<&'static str>);
+
+impl Farewell {
+    fn error(self) -> Option<ErrorCondition<'static>> {
+        self.0.map(ErrorCondition::new)
+    }
 }
 
 /// How far the connection is.
@@ -146,6 +156,17 @@ fn index_key(space: Space, session: u32, number: u32) -> u64 {
     (space as u64) << 62 | u64::from(session) << 32 | u64::from(number)
 }
 
+/// What is left of `allowed` when the count stands at `count` and the peer has seen it at `seen` (RFC 1982: both are
+/// serial numbers, so the difference tells which is ahead). All of 32 bits may be allowed at once.
+fn remaining(allowed: u32, count: u32, seen: u32) -> u32 {
+    let under_way = count.wrapping_sub(seen);
+    if (under_way as i32) >= 0 {
+        allowed.saturating_sub(under_way)
+    } else {
+        allowed.saturating_add(under_way.wrapping_neg())
+    }
+}
+
 /// The event queue's kinds of entry.
 const SESSION_EVENT: u32 = 0 << 30;
 const LINK_EVENT: u32 = 1 << 30;
@@ -162,6 +183,8 @@ pub struct Connection<S: Storage> {
     open_received: bool,
     close_sent: bool,
     close_received: bool,
+    /// Our close is due, behind what the outbox holds; nothing follows it.
+    close_owed: Option<Farewell>,
     /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.
     released: usize,
     /// The encoded sasl-init at the front of a client's outbox.
@@ -186,8 +209,10 @@ pub struct Connection<S: Storage> {
     outbox: S::Outbox,
     /// Sessions with a flow due.
     session_flows: usize,
-    /// Links with a detach due that found no room.
-    detaches_due: usize,
+    /// Deliveries that the receiving links were promised and that have not come yet.
+    promised: usize,
+    /// Sessions and links whose last frame is due.
+    farewells: usize,
 }
 
 impl<S: Storage> core::fmt::Debug for Connection<S> {
@@ -211,8 +236,15 @@ enum ConnectionRole {
 }
 
 impl<S: Storage> Connection<S> {
-    fn new(role: ConnectionRole, phase: Phase, config: Config, now: Instant) -> Self {
+    fn new(role: ConnectionRole, phase: Phase, mut config: Config, now: Instant) -> Self {
         let limits = config.limits;
+        let sessions: S::Sessions<Session> = Table::bounded(limits.sessions);
+        let links: S::Links<Link> = Table::bounded(limits.links);
+        // What is promised to the peer must fit: a peer that keeps its word cannot overflow a table or a buffer.
+        let highest = |capacity: usize| u32::try_from(capacity.saturating_sub(1)).unwrap_or(u32::MAX);
+        config.channel_max = config.channel_max.min(highest(sessions.capacity()).try_into().unwrap_or(u16::MAX));
+        config.handle_max = config.handle_max.min(highest(links.capacity()));
+        config.max_frame_size = config.max_frame_size.min(S::MAX_FRAME_SIZE).max(frame::MIN_MAX_FRAME_SIZE);
         let slots = limits.sessions.saturating_add(limits.links).saturating_add(limits.deliveries);
         Self {
             role,
@@ -223,6 +255,7 @@ impl<S: Storage> Connection<S> {
             open_received: false,
             close_sent: false,
             close_received: false,
+            close_owed: None,
             released: usize::MAX,
             init_len: 0,
             mechanism: 0,
@@ -233,8 +266,8 @@ impl<S: Storage> Connection<S> {
             last_received: now,
             opened_due: false,
             closed_due: false,
-            sessions: Table::bounded(limits.sessions),
-            links: Table::bounded(limits.links),
+            sessions,
+            links,
             deliveries: Table::bounded(limits.deliveries),
             index: Index::bounded(slots),
             work: Queue::bounded(slots),
@@ -242,7 +275,8 @@ impl<S: Storage> Connection<S> {
             events: Queue::bounded(slots),
             outbox: Outbox::bounded(limits.outbox),
             session_flows: 0,
-            detaches_due: 0,
+            promised: 0,
+            farewells: 0,
         }
     }
 
@@ -287,7 +321,7 @@ impl<S: Storage> Connection<S> {
         if self.open_sent {
             return Err(EngineError::IllegalState);
         }
-        let mut max_frame_size = self.config.max_frame_size.max(frame::MIN_MAX_FRAME_SIZE);
+        let mut max_frame_size = self.config.max_frame_size;
         if self.role == ConnectionRole::Server {
             // The service never answers with more than it was offered (service-evidence.md §1).
             max_frame_size = max_frame_size.min(open.max_frame_size);
@@ -308,9 +342,9 @@ impl<S: Storage> Connection<S> {
         self.flush_dispositions();
         self.close_sent = true;
         let close = Close { error: error.copied() };
-        if self.push_frame(Kind::Amqp, 0, &close).is_err() {
-            // No room for the text: the close itself must go out.
-            let _ = self.push_frame(Kind::Amqp, 0, &Close { error: None });
+        // Nothing goes out before our open, and without room for the text the close itself still must.
+        if !self.open_sent || self.push_frame(Kind::Amqp, 0, &close).is_err() {
+            self.close_owed = Some(Farewell(None));
         }
     }
 
@@ -365,11 +399,28 @@ impl<S: Storage> Connection<S> {
             return None;
         }
         let idle = self.config.idle_time_out.map(|idle| (self.last_received + idle * 2, TimerReason::IdleTimeout));
-        let heartbeat = self.peer_idle.map(|idle| (self.last_sent + idle / 2, TimerReason::Heartbeat));
+        let heartbeat = self
+            .peer_idle
+            .filter(|_| self.open_sent && !self.close_sent)
+            .map(|idle| (self.last_sent + idle / 2, TimerReason::Heartbeat));
         match (idle, heartbeat) {
             (Some(idle), Some(heartbeat)) => Some(if heartbeat.0 <= idle.0 { heartbeat } else { idle }),
             (one, other) => one.or(other),
         }
+    }
+
+    /// Whether [`Connection::poll_transmit`] would find something to write.
+    pub fn has_output(&self) -> bool {
+        let held = self.role == ConnectionRole::Client && self.released == 0;
+        (!self.outbox.pending().is_empty() && !held)
+            || self.close_owed.is_some()
+            || (!self.close_sent
+                && self.failed.is_none()
+                && self.open_sent
+                && (!self.dispositions.is_empty()
+                    || !self.work.is_empty()
+                    || self.session_flows > 0
+                    || self.farewells > 0))
     }
 
     /// The next thing to look at.
@@ -571,9 +622,9 @@ impl<S: Storage> Connection<S> {
         if self.failed.is_some() {
             return;
         }
-        if self.open_sent && !self.close_sent && !matches!(error, ConnectionError::ClosedByPeer) {
+        if !self.close_sent {
             self.close_sent = true;
-            let _ = self.push_frame(Kind::Amqp, 0, &Close { error: Some(ErrorCondition::new(error.condition())) });
+            self.close_owed = Some(Farewell(Some(error.condition())));
         }
         self.failed = Some(error);
         self.closed_due = true;

@@ -1,10 +1,15 @@
 //! A session endpoint: channels, transfer ids and windows (AMQP 1.0 §2.5).
 
+use super::Farewell;
+
 /// What has changed on a session since its last event.
 pub(super) mod flag {
     pub(in crate::engine) const BEGUN: u8 = 1;
     pub(in crate::engine) const ENDED: u8 = 1 << 1;
 }
+
+/// The transfer-id of the first frame we send on a session.
+const FIRST_OUTGOING_ID: u32 = 1;
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -14,6 +19,8 @@ pub(super) struct Session {
     pub(super) begin_received: bool,
     pub(super) end_sent: bool,
     pub(super) end_received: bool,
+    /// Our end is due: the session was not begun from here yet, or the outbox was full.
+    pub(super) end_owed: Option<Farewell>,
     /// The transfer-id of the next frame we send.
     pub(super) next_outgoing_id: u32,
     /// The delivery-id of the next delivery we send: contiguous, since some peers drop what jumps
@@ -44,7 +51,8 @@ impl Session {
             begin_received: false,
             end_sent: false,
             end_received: false,
-            next_outgoing_id: 1,
+            end_owed: None,
+            next_outgoing_id: FIRST_OUTGOING_ID,
             next_delivery_id: 0,
             next_incoming_id: 0,
             incoming_left: incoming_window,
@@ -52,11 +60,17 @@ impl Session {
             peer_incoming_window: 0,
             outgoing_window: u32::MAX,
             handle_max,
-            peer_handle_max: u32::MAX,
+            // The service's limit, until the peer's begin tells its own.
+            peer_handle_max: 255,
             flow_due: false,
             flags: 0,
             in_events: false,
         }
+    }
+
+    /// Whether the session is over for both ends, and its channel free.
+    pub(super) fn is_over(&self) -> bool {
+        self.end_sent && self.end_received && self.end_owed.is_none()
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -66,10 +80,9 @@ impl Session {
     /// Applies the session part of a flow (AMQP 1.0 §2.5.6). Returns whether frames may be sent that could not before.
     pub(super) fn on_flow(&mut self, next_incoming_id: Option<u32>, incoming_window: u32) -> bool {
         let before = self.peer_incoming_window;
-        // A peer that has not seen our begin leaves its next-incoming-id out: our first id, one, then counts.
-        let limit = next_incoming_id.unwrap_or(1).wrapping_add(incoming_window);
-        let window = limit.wrapping_sub(self.next_outgoing_id);
-        self.peer_incoming_window = if (window as i32) < 0 && incoming_window < (1 << 31) { 0 } else { window };
+        // A peer that has not seen our begin leaves its next-incoming-id out: our first id then counts.
+        let seen = next_incoming_id.unwrap_or(FIRST_OUTGOING_ID);
+        self.peer_incoming_window = super::remaining(incoming_window, self.next_outgoing_id, seen);
         before == 0 && self.peer_incoming_window > 0
     }
 

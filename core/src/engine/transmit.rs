@@ -5,7 +5,7 @@ use super::{Connection, ConnectionRole, Instant, Phase, Space, index_key};
 use crate::storage::{Index, Outbox, Queue, Storage, Table, Tx};
 use crate::wire::frame::{self, Kind};
 use crate::wire::messaging::DeliveryState;
-use crate::wire::performative::{Detach, Disposition, Flow, Role, Transfer};
+use crate::wire::performative::{Close, Detach, Disposition, End, Flow, Role, Transfer};
 use crate::wire::transaction::TransactionalState;
 use crate::wire::{Buffer, Encode, Sink};
 
@@ -48,6 +48,8 @@ impl<S: Storage> Connection<S> {
         if tx.filled().len() == before
             && idle
             && self.phase == Phase::Amqp
+            && self.open_sent
+            && !self.close_sent
             && self.failed.is_none()
             && let Some(place) = tx.spare().first_chunk_mut::<{ frame::HEADER_LEN }>()
         {
@@ -62,14 +64,23 @@ impl<S: Storage> Connection<S> {
     }
 
     fn transmit(&mut self, tx: &mut S::Tx) {
-        if !self.transmit_outbox(tx) || self.close_sent || self.failed.is_some() {
+        if !self.transmit_outbox(tx) {
+            return;
+        }
+        if self.close_sent || self.failed.is_some() {
+            if self.open_sent
+                && let Some(farewell) = self.close_owed
+                && write_frame(tx, 0, &Close { error: farewell.error() })
+            {
+                self.close_owed = None;
+            }
             return;
         }
         let client_waits = self.role == ConnectionRole::Client && self.released != usize::MAX;
         if client_waits || !self.open_sent {
             return;
         }
-        if self.detaches_due > 0 && !self.transmit_detaches(tx) {
+        if self.farewells > 0 && !self.transmit_farewells(tx) {
             return;
         }
         if self.session_flows > 0 && !self.transmit_session_flows(tx) {
@@ -120,15 +131,32 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    fn transmit_detaches(&mut self, tx: &mut S::Tx) -> bool {
+    /// Writes the detaches and ends that are due. Those of endpoints that are not answered yet go on waiting: a detach
+    /// without an attach, or an end without a begin, would be another violation.
+    fn transmit_farewells(&mut self, tx: &mut S::Tx) -> bool {
         for place in 0..self.links.end() {
-            let Some(link) = self.links.get_mut(place).filter(|link| link.detach_due.is_some()) else { continue };
+            let Some(link) = self.links.get_mut(place).filter(|link| link.attach_sent) else { continue };
+            let Some((farewell, closed)) = link.detach_owed else { continue };
             let channel = self.sessions.get(link.session).map_or(0, |session| session.channel);
-            if !write_frame(tx, channel, &Detach { handle: link.output_handle, closed: true, error: None }) {
+            let detach = Detach { handle: link.output_handle, closed, error: farewell.error() };
+            if !write_frame(tx, channel, &detach) {
                 return false;
             }
-            link.detach_due = None;
-            self.detaches_due -= 1;
+            link.detach_owed = None;
+            self.farewells -= 1;
+            if link.detach_received {
+                self.close_link(place);
+            }
+        }
+        for place in 0..self.sessions.end() {
+            let Some(session) = self.sessions.get_mut(place).filter(|session| session.begin_sent) else { continue };
+            let Some(farewell) = session.end_owed else { continue };
+            if !write_frame(tx, session.channel, &End { error: farewell.error() }) {
+                return false;
+            }
+            session.end_owed = None;
+            self.farewells -= 1;
+            self.finish_session(place);
         }
         true
     }
@@ -231,7 +259,12 @@ impl<S: Storage> Connection<S> {
         let Some(session) = self.sessions.get_mut(link.session).filter(|session| session.is_live()) else {
             return Turn::Idle;
         };
-        if link.role == Role::Sender && link.drained && link.waiting.len == 0 {
+        // Without credit the drain is over as well, however much waits; what has begun to go out is finished first.
+        let begun = || self.deliveries.get(link.waiting.head).is_some_and(|delivery| delivery.id.is_some());
+        if link.role == Role::Sender
+            && link.drained
+            && (link.waiting.len == 0 || (link.drain && link.credit == 0 && !begun()))
+        {
             link.drained = false;
             if link.drain {
                 link.delivery_count = link.delivery_count.wrapping_add(link.credit);

@@ -4,7 +4,8 @@ use super::delivery::{Delivery, Simple, Stage, Tag};
 use super::link::{Chain, Link, NONE};
 use super::session::Session;
 use super::{
-    Capacity, Connection, ConnectionRole, DeliveryId, EngineError, LinkId, SessionId, Space, index_key, link, name_hash,
+    Capacity, Connection, ConnectionRole, DeliveryId, EngineError, Farewell, LinkId, SessionId, Space, index_key, link,
+    name_hash,
 };
 use crate::storage::{Assembly as _, Index, Storage, Table};
 use crate::wire::frame::Kind;
@@ -65,6 +66,8 @@ pub struct LinkStatus {
     pub available: u32,
     /// The largest message the peer accepts, in bytes; zero for no limit.
     pub peer_max_message_size: u64,
+    /// The condition with which this end detached the link because of what the peer sent.
+    pub fault: Option<&'static str>,
 }
 
 const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
@@ -84,8 +87,7 @@ impl<S: Storage> Connection<S> {
         let session = Session::new(0, self.config.incoming_window, self.config.handle_max);
         let key = self.sessions.insert(session).map_err(|_| full)?;
         let id = SessionId(key);
-        let channel = u16::try_from(key.index).ok().filter(|&channel| channel <= self.peer_channel_max);
-        let Some(channel) = channel else {
+        let Some(channel) = self.free_channel(key.index, key.index) else {
             self.sessions.remove(key.index);
             return Err(full);
         };
@@ -97,6 +99,23 @@ impl<S: Storage> Connection<S> {
             return Err(error);
         }
         Ok(id)
+    }
+
+    /// A channel that no other session than the one at `place` sends on: `wanted`, or the lowest.
+    pub(super) fn free_channel(&self, wanted: u32, place: u32) -> Option<u16> {
+        let limit = u32::from(self.peer_channel_max);
+        let free = |channel: u32| {
+            !(0..self.sessions.end()).filter(|&other| other != place).any(|other| {
+                self.sessions
+                    .get(other)
+                    .is_some_and(|session| u32::from(session.channel) == channel && !session.is_over())
+            })
+        };
+        let lowest = || (0..=limit.min(self.sessions.end())).find(|&channel| free(channel));
+        Some(wanted)
+            .filter(|&wanted| wanted <= limit && free(wanted))
+            .or_else(lowest)
+            .and_then(|it| u16::try_from(it).ok())
     }
 
     /// Answers a session of the peer's making; attaching or accepting a link on it does so too.
@@ -140,19 +159,23 @@ impl<S: Storage> Connection<S> {
     pub fn end(&mut self, session: SessionId, error: Option<&ErrorCondition<'_>>) {
         if self.sessions.find(session.0).is_some() {
             self.flush_dispositions();
-            self.end_session(session.0.index, error);
+            self.end_session(session.0.index, error, Farewell(None));
         }
     }
 
-    pub(super) fn end_session(&mut self, place: u32, error: Option<&ErrorCondition<'_>>) {
+    /// Ends a session now, or with `farewell` when a begin must go out first or the outbox is full.
+    pub(super) fn end_session(&mut self, place: u32, error: Option<&ErrorCondition<'_>>, farewell: Farewell) {
         let Some(session) = self.sessions.get_mut(place) else { return };
         if session.end_sent {
             return;
         }
         session.end_sent = true;
-        let channel = session.channel;
-        if self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_err() {
-            let _ = self.push_frame(Kind::Amqp, channel, &End { error: None });
+        let (channel, begun) = (session.channel, session.begin_sent);
+        if !begun || self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_err() {
+            if let Some(session) = self.sessions.get_mut(place) {
+                session.end_owed = Some(farewell);
+                self.farewells += 1;
+            }
         }
         self.detach_links_of(place);
         self.finish_session(place);
@@ -162,34 +185,46 @@ impl<S: Storage> Connection<S> {
     pub(super) fn detach_links_of(&mut self, session: u32) {
         for place in 0..self.links.end() {
             let Some(found) = self.links.get_mut(place).filter(|link| link.session == session) else { continue };
-            if found.detach_sent && found.detach_received {
+            if found.is_over() {
                 continue;
             }
+            self.promised -= found.promised() as usize;
+            found.ceiling = found.delivery_count;
             found.detach_sent = true;
             found.detach_received = true;
+            if found.detach_owed.take().is_some() {
+                self.farewells -= 1;
+            }
             self.close_link(place);
         }
     }
 
     pub(super) fn finish_session(&mut self, place: u32) {
         let Some(session) = self.sessions.get(place) else { return };
-        if session.end_sent && session.end_received {
-            if let Some(channel) = session.peer_channel {
-                self.index.remove(index_key(Space::Channel, 0, u32::from(channel)));
-            }
+        if session.is_over() {
             self.flag_session(place, super::session::flag::ENDED);
         }
     }
 
-    /// A free handle of a session.
-    fn free_handle(&self, session: u32) -> Result<u32, EngineError> {
+    /// A handle that no link of the session sends on: `wanted`, or the lowest.
+    pub(super) fn free_handle(&self, session: u32, wanted: u32) -> Result<u32, EngineError> {
         let limit = self.sessions.get(session).ok_or(EngineError::Detached)?.peer_handle_max;
-        let used = |handle: u32| {
-            (0..self.links.end()).filter_map(|place| self.links.get(place)).any(|link| {
-                link.session == session && link.output_handle == handle && !(link.detach_sent && link.detach_received)
-            })
+        // The handles in use among the 64 from `base` on, as bits.
+        let used = |base: u32| {
+            (0..self.links.end())
+                .filter_map(|place| self.links.get(place))
+                .filter(|link| link.session == session && !link.is_over())
+                .filter_map(|link| link.output_handle.checked_sub(base).filter(|&bit| bit < u64::BITS))
+                .fold(0u64, |used, bit| used | 1 << bit)
         };
-        (0..=limit.min(self.links.end())).find(|&handle| !used(handle)).ok_or(EngineError::NoCapacity(Capacity::Links))
+        if wanted <= limit && used(wanted) & 1 == 0 {
+            return Ok(wanted);
+        }
+        (0..=self.links.end() / u64::BITS)
+            .map(|block| block * u64::BITS)
+            .find_map(|base| Some(base + (!used(base)).trailing_zeros()).filter(|&handle| handle < base + u64::BITS))
+            .filter(|&handle| handle <= limit)
+            .ok_or(EngineError::NoCapacity(Capacity::Links))
     }
 
     /// Attaches a link. Of `attach`, the handle is chosen here and the rest is sent as it is; the name must be unique
@@ -204,7 +239,7 @@ impl<S: Storage> Connection<S> {
             return Err(EngineError::Detached);
         }
         self.accept_session(session)?;
-        let handle = self.free_handle(session.0.index)?;
+        let handle = self.free_handle(session.0.index, 0)?;
         let mut link = Link::new(session.0.index, attach.role, name_hash(attach.name));
         link.output_handle = handle;
         link.attach_sent = true;
@@ -212,6 +247,7 @@ impl<S: Storage> Connection<S> {
         link.receiver_settle_mode = attach.rcv_settle_mode;
         link.max_message_size = attach.max_message_size.unwrap_or(0);
         link.delivery_count = attach.initial_delivery_count.unwrap_or(0);
+        link.initial_delivery_count = link.delivery_count;
         link.ceiling = link.delivery_count;
         let key = self.links.insert(link).map_err(|_| EngineError::NoCapacity(Capacity::Links))?;
         let channel = self.sessions.get(session.0.index).map_or(0, |session| session.channel);
@@ -233,7 +269,8 @@ impl<S: Storage> Connection<S> {
         if found.attach_sent {
             return Err(EngineError::IllegalState);
         }
-        if !found.is_live() {
+        // A link that is to be detached, by the peer or for what the peer did, is answered first all the same.
+        if found.is_over() {
             return Err(EngineError::Detached);
         }
         let (session, role, handle) = (found.session, found.role, found.output_handle);
@@ -248,6 +285,11 @@ impl<S: Storage> Connection<S> {
             found.sender_settle_mode = attach.snd_settle_mode;
             found.receiver_settle_mode = attach.rcv_settle_mode;
             found.max_message_size = attach.max_message_size.unwrap_or(0);
+            if let Some(count) = attach.initial_delivery_count {
+                // Credit that came before this is counted from here as well.
+                found.delivery_count = count;
+                found.initial_delivery_count = count;
+            }
         }
         self.flag_work(link.0.index);
         Ok(())
@@ -269,7 +311,8 @@ impl<S: Storage> Connection<S> {
     /// has answered.
     ///
     /// # Errors
-    /// [`EngineError::Detached`] when the id is stale; detaching twice is fine.
+    /// [`EngineError::Detached`] when the id is stale, [`EngineError::IllegalState`] for a link of the peer's making that
+    /// was not answered: that is refused instead. Detaching twice is fine.
     pub fn detach(
         &mut self,
         link: LinkId,
@@ -280,24 +323,33 @@ impl<S: Storage> Connection<S> {
         if found.detach_sent {
             return Ok(());
         }
+        if !found.attach_sent {
+            return Err(EngineError::IllegalState);
+        }
         self.flush_dispositions();
-        self.detach_link(link.0.index, closed, error);
+        self.detach_link(link.0.index, closed, error, Farewell(None));
         Ok(())
     }
 
-    pub(super) fn detach_link(&mut self, place: u32, closed: bool, error: Option<&ErrorCondition<'_>>) {
+    /// Detaches a link now, or with `farewell` when an attach must go out first or the outbox is full.
+    pub(super) fn detach_link(
+        &mut self,
+        place: u32,
+        closed: bool,
+        error: Option<&ErrorCondition<'_>>,
+        farewell: Farewell,
+    ) {
+        self.break_promises(place);
         let Some(found) = self.links.get_mut(place) else { return };
         found.detach_sent = true;
-        let (handle, session) = (found.output_handle, found.session);
+        let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let detach = Detach { handle, closed, error: error.copied() };
-        let bare = Detach { handle, closed, error: None };
-        if self.push_frame(Kind::Amqp, channel, &detach).is_err()
-            && self.push_frame(Kind::Amqp, channel, &bare).is_err()
-            && let Some(found) = self.links.get_mut(place)
-        {
-            found.detach_due = Some("");
-            self.detaches_due += 1;
+        if !attached || self.push_frame(Kind::Amqp, channel, &detach).is_err() {
+            if let Some(found) = self.links.get_mut(place) {
+                found.detach_owed = Some((farewell, closed));
+                self.farewells += 1;
+            }
         }
         self.drop_outgoing(place);
         if self.links.get(place).is_some_and(|found| found.detach_received) {
@@ -305,9 +357,9 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// Both ends have detached.
+    /// Both ends have detached, unless our detach is still to be sent.
     pub(super) fn close_link(&mut self, place: u32) {
-        let Some(found) = self.links.get_mut(place) else { return };
+        let Some(found) = self.links.get_mut(place).filter(|found| found.is_over()) else { return };
         let (session, handle) = (found.session, found.input_handle.take());
         found.credit = 0;
         if let Some(handle) = handle {
@@ -330,7 +382,7 @@ impl<S: Storage> Connection<S> {
     pub fn forget(&mut self, link: LinkId) {
         let place = link.0.index;
         let Some(found) = self.links.find(link.0) else { return };
-        if !(found.detach_sent && found.detach_received) {
+        if !found.is_over() {
             return;
         }
         for delivery in 0..self.deliveries.end() {
@@ -346,7 +398,6 @@ impl<S: Storage> Connection<S> {
             // A queue still names the place; whoever pops it there finds nothing to do and frees it.
             if let Some(found) = self.links.get_mut(place) {
                 found.flags = 0;
-                found.detach_due = None;
             }
             self.forgotten(place);
             return;
@@ -431,7 +482,7 @@ impl<S: Storage> Connection<S> {
         if limit != 0 && size > limit {
             return Err((EngineError::MessageTooLarge { size, limit }, payload));
         }
-        if self.deliveries.len() + self.reserved() >= self.deliveries.capacity() {
+        if self.deliveries.len() + self.promised >= self.deliveries.capacity() {
             return Err((EngineError::NoCapacity(Capacity::Deliveries), payload));
         }
         let stage = Stage::Outgoing { payload, sent: 0 };
@@ -518,13 +569,12 @@ impl<S: Storage> Connection<S> {
         Some(head)
     }
 
-    /// Deliveries that receiving links were promised and that have not come yet.
-    fn reserved(&self) -> usize {
-        // Growing storage has room by configuration; only tight tables need the sum.
-        if self.deliveries.capacity() > 1_024 {
-            return 0;
+    /// Nothing more comes on a receiving link: what it was promised goes back.
+    pub(super) fn break_promises(&mut self, place: u32) {
+        if let Some(link) = self.links.get_mut(place) {
+            self.promised -= link.promised() as usize;
+            link.ceiling = link.delivery_count;
         }
-        (0..self.links.end()).filter_map(|place| self.links.get(place)).map(|link| link.promised() as usize).sum()
     }
 
     /// Sets the credit of a receiving link to `credit` messages from now on, as far as the table of deliveries has
@@ -540,12 +590,13 @@ impl<S: Storage> Connection<S> {
         }
         let own = found.promised() as usize;
         let free = self.deliveries.capacity().saturating_sub(self.deliveries.len());
-        let free = free.saturating_sub(self.reserved().saturating_sub(own));
+        let free = free.saturating_sub(self.promised.saturating_sub(own));
         let credit = credit.min(u32::try_from(free).unwrap_or(u32::MAX));
         let found = self.links.get_mut(link.0.index).ok_or(EngineError::Detached)?;
         if found.credit != credit || found.drain {
             found.drain = false;
             found.set_credit(credit);
+            self.promised = self.promised - own + found.promised() as usize;
             self.flag_work(link.0.index);
         }
         Ok(credit)
@@ -562,7 +613,7 @@ impl<S: Storage> Connection<S> {
         }
         // What was promised and then lowered must come back as well.
         found.credit = found.promised();
-        if found.credit == 0 {
+        if found.credit == 0 && found.assembling == NONE {
             self.flag_link(link.0.index, link::flag::DRAINED);
             return Ok(());
         }
@@ -627,7 +678,7 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::Detached`] when the delivery or its link is gone, [`EngineError::IllegalState`] when it was
-    /// settled before, [`EngineError::NoCapacity`] when a state with details finds no room in the outbox.
+    /// settled before, or is not wholly sent or taken yet, [`EngineError::NoCapacity`] when a state with details finds no room in the outbox.
     pub fn settle(
         &mut self,
         delivery: DeliveryId,
@@ -637,7 +688,8 @@ impl<S: Storage> Connection<S> {
         self.alive()?;
         let place = delivery.0.index;
         let found = self.deliveries.find(delivery.0).ok_or(EngineError::Detached)?;
-        if found.settled || found.presettled || found.due.is_some() {
+        let gone = matches!(found.stage, Stage::Bare);
+        if found.settled || found.presettled || found.due.is_some() || !gone {
             return Err(EngineError::IllegalState);
         }
         let link = self.links.get(found.link).filter(|link| link.is_live()).ok_or(EngineError::Detached)?;
@@ -685,6 +737,7 @@ impl<S: Storage> Connection<S> {
             draining: found.drain,
             available: found.available,
             peer_max_message_size: found.peer_max_message_size,
+            fault: found.fault,
         })
     }
 

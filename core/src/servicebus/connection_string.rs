@@ -171,14 +171,16 @@ mod tests {
 
     #[test]
     fn the_usual_forms_are_read() {
-        let text = "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=Root;SharedAccessKey=a=b==;EntityPath=q";
+        let text =
+            "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=Root;SharedAccessKey=a=b==;EntityPath=q";
         let parsed = ConnectionString::parse(text).unwrap();
         assert_eq!(parsed.host, "ns.servicebus.windows.net");
         assert_eq!(parsed.credential, ConnectionCredential::SharedAccessKey { name: "Root", key: "a=b==" });
         assert_eq!((parsed.entity_path, parsed.amqp_port(), parsed.use_tls()), (Some("q"), 5_671, true));
         assert!(!format!("{parsed:?}").contains("a=b"));
 
-        let text = " endpoint = sb://localhost:5673 ;sharedaccesskeyname=R; SHAREDACCESSKEY=k;UseDevelopmentEmulator=True; ";
+        let text =
+            " endpoint = sb://localhost:5673 ;sharedaccesskeyname=R; SHAREDACCESSKEY=k;UseDevelopmentEmulator=True; ";
         let parsed = ConnectionString::parse(text).unwrap();
         assert_eq!((parsed.host, parsed.amqp_port(), parsed.use_tls()), ("localhost", 5_673, false));
 

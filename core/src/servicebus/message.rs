@@ -470,9 +470,27 @@ impl<S: Storage> MessageBatch<S> {
         self.limit
     }
 
-    /// The encoded batch.
-    pub(crate) fn finish(self) -> S::Payload {
-        self.encoded.finish()
+    /// The batch as it is sent.
+    pub(crate) fn seal(self) -> SealedBatch<S> {
+        SealedBatch { payload: self.encoded.finish(), count: self.count, limit: self.limit }
+    }
+}
+
+/// A batch that is being sent.
+pub(crate) struct SealedBatch<S: Storage> {
+    payload: S::Payload,
+    count: usize,
+    limit: usize,
+}
+
+impl<S: Storage> SealedBatch<S> {
+    pub(crate) fn payload(&self) -> &S::Payload {
+        &self.payload
+    }
+
+    /// The batch, to be added to or sent again.
+    pub(crate) fn unseal(self) -> MessageBatch<S> {
+        MessageBatch { encoded: S::Encoder::resume(self.payload), count: self.count, limit: self.limit }
     }
 }
 

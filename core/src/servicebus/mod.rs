@@ -1,12 +1,17 @@
 //! What Azure adds to AMQP: names and addresses, credentials and tokens, messages, and the namespace as one machine.
 
 pub mod address;
+#[cfg(feature = "administration")]
+pub mod administration;
 pub mod connection_string;
 pub mod lock_token;
+pub mod management;
 pub mod message;
+pub mod namespace;
 pub mod reason;
 pub mod received;
 pub mod retry;
+pub mod rule;
 pub mod sas;
 
 pub use address::{Address, SubQueue};
@@ -16,3 +21,4 @@ pub use message::{BatchError, Body, InvalidMessage, Message, MessageBatch};
 pub use reason::Reason;
 pub use received::{MessageState, ReceivedMessage};
 pub use retry::{RetryMode, RetryPolicy};
+pub use rule::{CorrelationFilter, RuleDescription, RuleFilter};

@@ -32,6 +32,13 @@ pub(crate) struct Origin {
     pub(crate) delivery: Option<DeliveryId>,
     /// Counts the connections of a client, so that a delivery of an earlier one is never mistaken for a live one.
     pub(crate) epoch: u32,
+    /// The session's lock protects the message, not one of its own.
+    pub(crate) in_session: bool,
+}
+
+impl Origin {
+    /// A message that is on no link.
+    pub(crate) const NONE: Self = Self { delivery: None, epoch: 0, in_session: false };
 }
 
 /// A message that was received or peeked. Every part is decoded when it is asked for; a part that cannot be decoded
@@ -70,7 +77,7 @@ impl<S: Storage> ReceivedMessage<S> {
     /// What is wrong with the bytes.
     pub fn from_bytes(payload: S::Payload) -> Result<Self, DecodeError> {
         Layout::of(payload.as_ref())?;
-        Ok(Self::new(payload, None, Origin { delivery: None, epoch: 0 }))
+        Ok(Self::new(payload, None, Origin::NONE))
     }
 
     /// The message's sections as they came.

@@ -81,7 +81,11 @@ pub struct SharedAccessSignature<'a> {
 
 impl fmt::Debug for SharedAccessSignature<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SharedAccessSignature {{ sr: {:?}, se: {:?}, skn: {:?} }}", self.audience, self.expiry, self.key_name)
+        write!(
+            f,
+            "SharedAccessSignature {{ sr: {:?}, se: {:?}, skn: {:?} }}",
+            self.audience, self.expiry, self.key_name
+        )
     }
 }
 
@@ -118,7 +122,10 @@ impl<'a> SharedAccessSignature<'a> {
         let scheme = token.get(..SCHEME.len()).filter(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
         let fields = scheme.and_then(|_| token.get(SCHEME.len()..)).ok_or(SasError::Malformed)?;
         let field = |name: &str| {
-            fields.split('&').find_map(|field| field.trim().split_once('=').filter(|(key, _)| *key == name)).map(|(_, value)| value)
+            fields
+                .split('&')
+                .find_map(|field| field.trim().split_once('=').filter(|(key, _)| *key == name))
+                .map(|(_, value)| value)
         };
         Ok(Self {
             audience: field("sr").ok_or(SasError::Malformed)?,
@@ -173,10 +180,7 @@ impl<'a> SharedAccessSignature<'a> {
             .map_err(|_| SasError::InvalidSignature)?;
         let mut signer = signer(key).ok_or(SasError::InvalidSignature)?;
         let _ = write!(signer, "{}\n{}", self.audience, self.expiry);
-        signer
-            .0
-            .verify_slice(signature.get(..length).unwrap_or_default())
-            .map_err(|_| SasError::InvalidSignature)?;
+        signer.0.verify_slice(signature.get(..length).unwrap_or_default()).map_err(|_| SasError::InvalidSignature)?;
         if self.expiry() <= now { Err(SasError::Expired) } else { Ok(()) }
     }
 }

@@ -1,11 +1,14 @@
 //! Storage without an allocator: every size is in the type.
 
-use super::{Assembly, Encoder, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Storage, Table, Text, Tx};
+use super::{
+    Assembly, Encoder, Index, Key, NoSpare, Outbox, PayloadBuilder, Queue, Rx, Slots, Storage, Table, Text, Tx,
+};
 use crate::wire::{Encode, Full, Sink};
 use core::fmt;
 
 /// Storage with compile-time sizes. Name one with [`fixed_storage!`](crate::fixed_storage) instead of writing the
 /// parameters: `SLOTS` is the sum of `SESSIONS`, `LINKS` and `DELIVERIES`.
+#[derive(Clone, Copy)]
 pub struct Fixed<
     const SESSIONS: usize,
     const LINKS: usize,
@@ -70,6 +73,10 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     type Index = heapless::LinearMap<u64, u32, N>;
     type Queue = heapless::Deque<u32, N>;
     type Outbox = FixedBuffer<T>;
+    type Slots<V> = heapless::Vec<Option<V>, D>;
+    type Spare<V> = NoSpare;
+
+    const MAX_FRAME_SIZE: u32 = R as u32;
 
     fn rx(_max_frame_size: usize) -> Self::Rx {
         FixedBuffer::new()
@@ -90,6 +97,10 @@ impl<const M: usize> Encoder for heapless::Vec<u8, M> {
 
     fn finish(self) -> Self {
         self
+    }
+
+    fn resume(payload: Self) -> Self {
+        payload
     }
 }
 
@@ -114,6 +125,10 @@ impl<const M: usize> PayloadBuilder for heapless::Vec<u8, M> {
 
     fn copy_from(bytes: &[u8]) -> Result<Self, Full> {
         Self::from_slice(bytes).map_err(|_| Full)
+    }
+
+    fn part(&self, part: &[u8]) -> Result<Self, Full> {
+        Self::copy_from(part)
     }
 }
 
@@ -194,6 +209,32 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
 
     fn end(&self) -> u32 {
         self.places.len() as u32
+    }
+}
+
+impl<T, const N: usize> Slots<T> for heapless::Vec<Option<T>, N> {
+    fn put(&mut self, index: usize, value: T) -> Option<T> {
+        while self.as_slice().len() <= index {
+            if self.push(None).is_err() {
+                return Some(value);
+            }
+        }
+        match self.as_mut_slice().get_mut(index) {
+            Some(slot) => slot.replace(value),
+            None => Some(value),
+        }
+    }
+
+    fn take(&mut self, index: usize) -> Option<T> {
+        self.as_mut_slice().get_mut(index)?.take()
+    }
+
+    fn get(&self, index: usize) -> Option<&T> {
+        self.as_slice().get(index)?.as_ref()
+    }
+
+    fn end(&self) -> usize {
+        self.as_slice().len()
     }
 }
 

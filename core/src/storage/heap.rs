@@ -1,7 +1,8 @@
 //! Storage that grows: messages are slices of the read buffer.
 
-use super::{Assembly, Encoder, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Storage, Table, Text, Tx};
+use super::{Assembly, Encoder, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Slots, Spare, Storage, Table, Text, Tx};
 use crate::wire::{Counter, Encode, Full, Sink};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,7 +11,7 @@ use core::fmt;
 use core::hash::{BuildHasherDefault, Hasher};
 
 /// Storage on the heap, bounded by [`Limits`](super::Limits).
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Heap;
 
 /// Room kept free for the next read, so that reads do not shrink to crumbs at the end of a buffer.
@@ -31,6 +32,10 @@ impl Storage for Heap {
     type Index = HeapIndex;
     type Queue = VecDeque<u32>;
     type Outbox = HeapOutbox;
+    type Slots<T> = Vec<Option<T>>;
+    type Spare<T> = Option<Box<T>>;
+
+    const MAX_FRAME_SIZE: u32 = u32::MAX;
 
     fn rx(max_frame_size: usize) -> Self::Rx {
         HeapRx::new(max_frame_size)
@@ -46,6 +51,10 @@ impl Encoder for BytesMut {
 
     fn finish(self) -> Bytes {
         self.freeze()
+    }
+
+    fn resume(payload: Bytes) -> Self {
+        payload.into()
     }
 }
 
@@ -64,6 +73,10 @@ impl PayloadBuilder for Bytes {
 
     fn copy_from(bytes: &[u8]) -> Result<Self, Full> {
         Ok(Self::copy_from_slice(bytes))
+    }
+
+    fn part(&self, part: &[u8]) -> Result<Self, Full> {
+        Ok(self.slice_ref(part))
     }
 }
 
@@ -229,6 +242,44 @@ impl Index for HeapIndex {
     }
 }
 
+impl<T> Spare<T> for Option<Box<T>> {
+    fn keep(&mut self, value: T) {
+        *self = Some(Box::new(value));
+    }
+
+    fn kept(&self) -> Option<&T> {
+        self.as_deref()
+    }
+
+    fn kept_mut(&mut self) -> Option<&mut T> {
+        self.as_deref_mut()
+    }
+}
+
+impl<T> Slots<T> for Vec<Option<T>> {
+    fn put(&mut self, index: usize, value: T) -> Option<T> {
+        if self.len() <= index {
+            self.resize_with(index + 1, || None);
+        }
+        match self.get_mut(index) {
+            Some(slot) => slot.replace(value),
+            None => Some(value),
+        }
+    }
+
+    fn take(&mut self, index: usize) -> Option<T> {
+        self.get_mut(index)?.take()
+    }
+
+    fn get(&self, index: usize) -> Option<&T> {
+        self.as_slice().get(index)?.as_ref()
+    }
+
+    fn end(&self) -> usize {
+        self.len()
+    }
+}
+
 impl Queue for VecDeque<u32> {
     fn bounded(_limit: usize) -> Self {
         Self::new()
@@ -297,8 +348,9 @@ impl Outbox for HeapOutbox {
 
     fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.bytes.len());
-        if self.start == self.bytes.len() {
-            self.bytes.clear();
+        // What was sent makes room once it is the larger part, or a peer that reads slowly would let the vector grow.
+        if self.start * 2 >= self.bytes.len() {
+            self.bytes.drain(..self.start);
             self.start = 0;
         }
     }

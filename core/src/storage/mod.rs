@@ -16,7 +16,7 @@ pub use fixed::{Fixed, FixedBuffer, FixedTable};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapRx, HeapTable, HeapTx};
 
-/// What a table is asked to hold at most. `Fixed` tables are bounded by their type and take the smaller of both.
+/// What a table is asked to hold at most. `Fixed` tables are bounded by their type alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions of a connection.
@@ -27,17 +27,20 @@ pub struct Limits {
     pub deliveries: usize,
     /// Bytes of control frames that wait to be sent.
     pub outbox: usize,
+    /// Bytes of one message that comes in on a link without a max-message-size of its own.
+    pub message: usize,
 }
 
 impl Default for Limits {
-    /// What a server-side client needs: 1 000 sessions, 4 000 links, 100 000 deliveries, 1 MiB of control frames.
+    /// What a server-side client needs: 5 000 sessions, 5 000 links, 100 000 deliveries, 1 MiB of control frames,
+    /// messages of up to 128 MiB.
     fn default() -> Self {
-        Self { sessions: 1_000, links: 4_000, deliveries: 100_000, outbox: 1 << 20 }
+        Self { sessions: 5_000, links: 5_000, deliveries: 100_000, outbox: 1 << 20, message: 128 << 20 }
     }
 }
 
 /// The containers of one connection.
-pub trait Storage: Sized + 'static {
+pub trait Storage: Clone + Debug + Sized + 'static {
     /// A whole encoded message.
     type Payload: AsRef<[u8]> + Clone + Debug + Default + PayloadBuilder;
     /// A payload that is being encoded.
@@ -66,6 +69,13 @@ pub trait Storage: Sized + 'static {
     type Queue: Queue;
     /// Encoded control frames that wait to be sent.
     type Outbox: Outbox;
+    /// A second place for something large, where there is one.
+    type Spare<T>: Spare<T>;
+    /// Something beside each entry of a table of deliveries, by its place.
+    type Slots<T>: Slots<T>;
+
+    /// The largest frame that the receive buffer can hold, whatever is asked for.
+    const MAX_FRAME_SIZE: u32;
 
     /// A receive buffer for frames of up to `max_frame_size` bytes.
     fn rx(max_frame_size: usize) -> Self::Rx;
@@ -79,6 +89,8 @@ pub trait Encoder: Sink + Default {
     type Payload;
     /// The encoded bytes.
     fn finish(self) -> Self::Payload;
+    /// Goes on behind what was encoded.
+    fn resume(payload: Self::Payload) -> Self;
 }
 
 /// A text that is cut where it does not fit.
@@ -93,6 +105,8 @@ pub trait PayloadBuilder: Sized {
     fn encode(value: &impl crate::wire::Encode) -> Result<Self, Full>;
     /// Copies `bytes`.
     fn copy_from(bytes: &[u8]) -> Result<Self, Full>;
+    /// A payload of its own of `part`, which is a part of this one; shared where the storage can.
+    fn part(&self, part: &[u8]) -> Result<Self, Full>;
 }
 
 /// Names an entry of a [`Table`]. The generation tells it from later entries in the same place.
@@ -138,6 +152,44 @@ pub trait Table<T> {
     fn find_mut(&mut self, key: Key) -> Option<&mut T> {
         if self.key(key.index) == Some(key) { self.get_mut(key.index) } else { None }
     }
+}
+
+/// A place that holds something large, or nothing; fixed storage has none.
+pub trait Spare<T>: Default {
+    /// Keeps a value, or drops it where there is no place.
+    fn keep(&mut self, value: T);
+    /// What is kept.
+    fn kept(&self) -> Option<&T>;
+    /// What is kept.
+    fn kept_mut(&mut self) -> Option<&mut T>;
+}
+
+/// No place at all.
+#[derive(Debug, Default)]
+pub struct NoSpare;
+
+impl<T> Spare<T> for NoSpare {
+    fn keep(&mut self, _value: T) {}
+
+    fn kept(&self) -> Option<&T> {
+        None
+    }
+
+    fn kept_mut(&mut self) -> Option<&mut T> {
+        None
+    }
+}
+
+/// Values kept by the places of a table.
+pub trait Slots<T>: Default {
+    /// Puts a value at a place and gives back what was there; out of bounds the value itself comes back.
+    fn put(&mut self, index: usize, value: T) -> Option<T>;
+    /// Takes the value from a place.
+    fn take(&mut self, index: usize) -> Option<T>;
+    /// The value at a place.
+    fn get(&self, index: usize) -> Option<&T>;
+    /// One past the highest place ever used.
+    fn end(&self) -> usize;
 }
 
 /// A map from numbers to places in a table.

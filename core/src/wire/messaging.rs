@@ -58,7 +58,7 @@ composite! {
         /// What survives of the terminus.
         durable: TerminusDurability [default "none" = TerminusDurability::None],
         /// When the terminus expires.
-        expiry_policy: Symbol<'a> [default "session-end" = Symbol::new("session-end")],
+        expiry_policy: Symbol<'a> [default "session-end" = Symbol::new(expiry_policy::SESSION_END)],
         /// Seconds until it expires.
         timeout: u32 [default "0" = 0],
         /// Whether the node is to be created.
@@ -84,7 +84,7 @@ composite! {
         /// What survives of the terminus.
         durable: TerminusDurability [default "none" = TerminusDurability::None],
         /// When the terminus expires.
-        expiry_policy: Symbol<'a> [default "session-end" = Symbol::new("session-end")],
+        expiry_policy: Symbol<'a> [default "session-end" = Symbol::new(expiry_policy::SESSION_END)],
         /// Seconds until it expires.
         timeout: u32 [default "0" = 0],
         /// Whether the node is to be created.
@@ -150,6 +150,26 @@ choice! {
     }
 }
 
+/// When a terminus expires (AMQP 1.0 §3.5.6).
+pub mod expiry_policy {
+    /// With its link.
+    pub const LINK_DETACH: &str = "link-detach";
+    /// With its session.
+    pub const SESSION_END: &str = "session-end";
+    /// With its connection.
+    pub const CONNECTION_CLOSE: &str = "connection-close";
+    /// Never.
+    pub const NEVER: &str = "never";
+}
+
+/// What happens to messages that are sent to a link (AMQP 1.0 §3.5.7).
+pub mod distribution_mode {
+    /// They are no longer there for other links.
+    pub const MOVE: &str = "move";
+    /// They stay there for other links.
+    pub const COPY: &str = "copy";
+}
+
 impl<'a> Source<'a> {
     /// A source with this address and every other field at its default.
     pub const fn new(address: Option<&'a str>) -> Self {
@@ -159,7 +179,7 @@ impl<'a> Source<'a> {
                 None => None,
             },
             durable: TerminusDurability::None,
-            expiry_policy: Symbol::new("session-end"),
+            expiry_policy: Symbol::new(expiry_policy::SESSION_END),
             timeout: 0,
             dynamic: false,
             dynamic_node_properties: None,
@@ -181,7 +201,7 @@ impl<'a> Target<'a> {
                 None => None,
             },
             durable: TerminusDurability::None,
-            expiry_policy: Symbol::new("session-end"),
+            expiry_policy: Symbol::new(expiry_policy::SESSION_END),
             timeout: 0,
             dynamic: false,
             dynamic_node_properties: None,

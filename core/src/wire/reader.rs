@@ -265,8 +265,17 @@ impl<'a> Reader<'a> {
                     constructor: Some(array.constructor),
                 }),
                 Value::Described(described) => {
-                    // The descriptor is checked as one more level, the value as the level below it.
-                    Reader::new(described.descriptor).value()?;
+                    // The descriptor is checked as one more level when it has parts, the value as the level below it.
+                    let descriptor = Reader::new(described.descriptor);
+                    let parts = matches!(
+                        { descriptor }.value()?,
+                        Value::List(_) | Value::Map(_) | Value::Array(_) | Value::Described(_)
+                    );
+                    if parts {
+                        *stack.get_mut(depth).ok_or(DecodeError::TooDeep)? =
+                            Level { items: descriptor, left: 1, constructor: None };
+                        depth += 1;
+                    }
                     Some(Level {
                         items: Reader::new(described.payload),
                         left: 1,

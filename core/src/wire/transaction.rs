@@ -38,3 +38,27 @@ composite! {
         outcome: Outcome<'a> [optional],
     }
 }
+
+/// What a coordinator can do (AMQP 1.0 §4.5.7).
+pub mod capability {
+    /// Transactions within one container.
+    pub const LOCAL_TRANSACTIONS: &str = "amqp:local-transactions";
+    /// Transactions over several containers.
+    pub const DISTRIBUTED_TRANSACTIONS: &str = "amqp:distributed-transactions";
+    /// Local transactions that can become distributed ones.
+    pub const PROMOTABLE_TRANSACTIONS: &str = "amqp:promotable-transactions";
+    /// Several transactions on one session at a time.
+    pub const MULTI_TXNS_PER_SSN: &str = "amqp:multi-txns-per-ssn";
+    /// One transaction over several sessions.
+    pub const MULTI_SSNS_PER_TXN: &str = "amqp:multi-ssns-per-txn";
+}
+
+/// Why a transaction failed (AMQP 1.0 §4.5.8).
+pub mod condition {
+    /// The transaction is not known.
+    pub const UNKNOWN_ID: &str = "amqp:transaction:unknown-id";
+    /// The transaction was rolled back.
+    pub const ROLLBACK: &str = "amqp:transaction:rollback";
+    /// The transaction took too long.
+    pub const TIMEOUT: &str = "amqp:transaction:timeout";
+}

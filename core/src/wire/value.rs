@@ -210,6 +210,11 @@ impl<'a> Map<'a> {
     /// The map without entries.
     pub const EMPTY: Self = Self { count: 0, items: &[] };
 
+    /// The map of `entries` keys and values that lie encoded in `items`.
+    pub const fn of_encoded(entries: u32, items: &'a [u8]) -> Self {
+        Self { count: entries.saturating_mul(2), items }
+    }
+
     /// How many entries the map claims.
     pub const fn len(&self) -> usize {
         self.count as usize / 2

@@ -59,8 +59,6 @@ pub struct Message {
     /// A message id for a message that came without one (pinned-behaviour.md SND37): the JavaScript SDK cannot settle
     /// a message that has none.
     made_id: Option<Arc<str>>,
-    /// The rule whose action made this copy.
-    pub rule_name: Option<Arc<str>>,
 }
 
 /// How a message is handed out.
@@ -164,7 +162,6 @@ impl Message {
             state: MessageState::Active,
             hops: 0,
             made_id: None,
-            rule_name: None,
         })
     }
 
@@ -312,24 +309,7 @@ impl Message {
         self.write_delivery_annotations(&view, handout, out)?;
         self.write_message_annotations(&view, handout, out)?;
         self.write_properties(&view, out)?;
-        match &self.rule_name {
-            None => {
-                let map = map_value(view.application_properties());
-                put_map_section(out, section::APPLICATION_PROPERTIES, map)?;
-            }
-            Some(rule) => {
-                put_section(out, section::APPLICATION_PROPERTIES)?;
-                let mark = out.begin()?;
-                let mut count = 0;
-                for (key, value) in self.application_properties().iter().map_while(Result::ok) {
-                    if key.as_str() != Some("RuleName") {
-                        put_entry(out, &mut count, key, value)?;
-                    }
-                }
-                put_entry(out, &mut count, Value::String("RuleName"), Value::String(rule))?;
-                out.end(mark, Compound::Map, count)?;
-            }
-        }
+        put_map_section(out, section::APPLICATION_PROPERTIES, map_value(view.application_properties()))?;
         if !handout.omit_body {
             out.put(view.body_bytes())?;
         }

@@ -1,0 +1,83 @@
+//! Why an administration operation failed.
+
+use super::AccessTokenError;
+use crate::servicebus::administration::{InvalidRequest, ResponseError, ServiceError, ServiceErrorKind};
+use core::fmt;
+
+/// Why an operation failed; `E` is the error of the HTTP client.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AdministrationError<E> {
+    /// The request cannot be sent: a name or a text is not valid. Nothing was sent.
+    Request(InvalidRequest),
+    /// There was no token to send.
+    Token(AccessTokenError),
+    /// The service refused.
+    Service(ServiceError),
+    /// The service's answer could not be read. A change may have been made.
+    Response(ResponseError),
+    /// There was no answer. A change may have been made.
+    Transport(E),
+    /// There was no answer in time. A change may have been made.
+    Timeout,
+}
+
+impl<E> AdministrationError<E> {
+    /// What kind of refusal it is, when the service refused.
+    pub fn kind(&self) -> Option<ServiceErrorKind> {
+        match self {
+            Self::Service(error) => Some(error.kind),
+            _ => None,
+        }
+    }
+
+    /// Whether the entity is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.kind() == Some(ServiceErrorKind::NotFound)
+    }
+
+    /// Whether the entity is there already.
+    pub fn is_already_exists(&self) -> bool {
+        self.kind() == Some(ServiceErrorKind::AlreadyExists)
+    }
+
+    /// Whether trying again can help. The client has tried as often as its retry policy says.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Service(error) => error.is_transient(),
+            Self::Transport(_) | Self::Timeout => true,
+            Self::Request(_) | Self::Token(_) | Self::Response(_) => false,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for AdministrationError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(error) => error.fmt(f),
+            Self::Token(error) => error.fmt(f),
+            Self::Service(error) => error.fmt(f),
+            Self::Response(error) => error.fmt(f),
+            Self::Transport(error) => error.fmt(f),
+            Self::Timeout => f.write_str("the service did not answer in time"),
+        }
+    }
+}
+
+/// Transparent: it says what the error inside says.
+impl<E: core::error::Error> core::error::Error for AdministrationError<E> {}
+
+impl<E> From<InvalidRequest> for AdministrationError<E> {
+    fn from(error: InvalidRequest) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl<E> From<ResponseError> for AdministrationError<E> {
+    fn from(error: ResponseError) -> Self {
+        match error {
+            ResponseError::Service(error) => Self::Service(error),
+            error => Self::Response(error),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! [`AdministrationClient`]: makes, reads, changes and deletes entities at run time (sdk-features.md §7).
+//!
+//! The client is written once; how HTTP requests are made, and what time it is, comes from outside: [`HttpClient`] and
+//! [`Timer`]. An adapter crate provides both.
+
+mod client;
+mod credential;
+mod error;
+mod pages;
+#[cfg(test)]
+mod tests;
+
+use crate::servicebus::administration::{Endpoint, Request, Response};
+use crate::time::{Duration, Timestamp};
+
+pub use client::{AdministrationClient, AdministrationOptions};
+pub use credential::{AccessTokenError, AccessTokens, Credential};
+pub use error::AdministrationError;
+pub use pages::Pages;
+
+/// Makes HTTP requests.
+pub trait HttpClient {
+    /// Why there was no response.
+    type Error: core::error::Error;
+
+    /// Sends one request to the endpoint, encrypted when [`Endpoint::use_tls`] says so, and reads the response, whatever
+    /// its status. Redirects are not followed. A body larger than
+    /// [`MAX_RESPONSE_BODY`](crate::servicebus::administration::MAX_RESPONSE_BODY) is an error.
+    ///
+    /// A future that is dropped ends the request.
+    fn send(&self, endpoint: &Endpoint, request: Request) -> impl Future<Output = Result<Response, Self::Error>>;
+}
+
+/// Tells the time and waits.
+pub trait Timer {
+    /// The time of day, for tokens.
+    fn utc(&self) -> Timestamp;
+
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
+}

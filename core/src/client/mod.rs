@@ -1,0 +1,233 @@
+//! The API people use: async, and written once for every runtime.
+//!
+//! A [`Client`] is a cheap handle; senders and receivers are made from it and outlive connections. Each adapter crate
+//! exports aliases of these types for its runtime.
+
+#[cfg(feature = "administration")]
+pub mod administration;
+mod call;
+mod messages;
+mod receiver;
+mod rule_manager;
+mod sender;
+mod session;
+mod state;
+mod transaction;
+
+use crate::runtime::{Runtime, Shared};
+use crate::servicebus::namespace::{Entity, Failure, Kind, Namespace, ReceiveMode, SessionChoice, Settings};
+use crate::servicebus::{Reason, SubQueue};
+use crate::storage::{Storage, Text};
+use crate::time::Duration;
+use core::fmt;
+
+pub use messages::Messages;
+pub use receiver::{DeadLetterOptions, Receiver};
+pub use rule_manager::RuleManager;
+pub use sender::{BatchSendError, Sender};
+pub use session::SessionReceiver;
+pub use state::{Signal, State};
+pub use transaction::{Transaction, TransactionController};
+
+/// The storage of a runtime.
+pub(crate) type StorageOf<R> = <R as Runtime>::Storage;
+/// A text of the application's in the storage of a runtime.
+pub(crate) type LiteralOf<R> = <StorageOf<R> as Storage>::Literal;
+
+/// How a receiver behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiverOptions {
+    /// Locks messages, or takes them at once.
+    pub mode: ReceiveMode,
+    /// Messages that are kept ready beyond those that a call asks for; their locks run meanwhile. Zero fetches only
+    /// what is asked for.
+    pub prefetch: u32,
+    /// The sub-queue to receive from instead of the entity itself.
+    pub sub_queue: Option<SubQueue>,
+}
+
+/// A connection to a namespace, made when it is needed and made again when it is lost. Clones are handles to the same
+/// connection; when the last handle, sender and receiver is dropped, it is closed.
+pub struct Client<R: Runtime> {
+    shared: R::Shared,
+}
+
+impl<R: Runtime> Clone for Client<R> {
+    fn clone(&self) -> Self {
+        Self { shared: call::handle::<R>(&self.shared) }
+    }
+}
+
+impl<R: Runtime> Drop for Client<R> {
+    fn drop(&mut self) {
+        call::drop_handle::<R>(&self.shared);
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Client<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl<R: Runtime> Client<R> {
+    /// A client over shared state; whoever makes it runs [`driver::run`](crate::driver::run) over the same state.
+    pub fn new(shared: &R::Shared) -> Self {
+        Self { shared: call::handle::<R>(shared) }
+    }
+
+    /// The state of a client before it is shared.
+    pub fn state(runtime: R, settings: Settings<StorageOf<R>>) -> State<R> {
+        State::new(runtime, Namespace::new(settings))
+    }
+
+    fn add(
+        &self,
+        kind: Kind<StorageOf<R>>,
+        entity: Entity<StorageOf<R>>,
+        accept_timeout: Option<u32>,
+    ) -> Result<call::Endpoint<R>, Failure<StorageOf<R>>> {
+        call::Endpoint::new(&self.shared, kind, entity, accept_timeout)
+    }
+
+    /// A sender to a queue or topic. It attaches in the background; the first send waits for it.
+    ///
+    /// # Errors
+    /// [`Cause::Closed`](crate::servicebus::namespace::Cause::Closed), or a full table of links.
+    pub fn sender(&self, entity: impl Into<LiteralOf<R>>) -> Result<Sender<R>, Failure<StorageOf<R>>> {
+        Ok(Sender::new(self.add(Kind::Sender, Entity::queue(entity), None)?))
+    }
+
+    /// A receiver of a queue, in peek-lock mode and without prefetch.
+    ///
+    /// # Errors
+    /// As [`Client::sender`].
+    pub fn receiver(&self, queue: impl Into<LiteralOf<R>>) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
+        self.receiver_with(Entity::queue(queue), ReceiverOptions::default())
+    }
+
+    /// A receiver of a subscription, in peek-lock mode and without prefetch.
+    ///
+    /// # Errors
+    /// As [`Client::sender`].
+    pub fn subscription_receiver(
+        &self,
+        topic: impl Into<LiteralOf<R>>,
+        subscription: impl Into<LiteralOf<R>>,
+    ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
+        self.receiver_with(Entity::subscription(topic, subscription), ReceiverOptions::default())
+    }
+
+    /// A receiver of a queue or subscription with options.
+    ///
+    /// # Errors
+    /// As [`Client::sender`].
+    pub fn receiver_with(
+        &self,
+        mut entity: Entity<StorageOf<R>>,
+        options: ReceiverOptions,
+    ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
+        entity.sub_queue = options.sub_queue.or(entity.sub_queue);
+        let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: None };
+        Ok(Receiver::new(self.add(kind, entity, None)?))
+    }
+
+    /// Locks the session `session_id` of a queue or subscription and returns a receiver of its messages.
+    ///
+    /// Cancel safety: a dropped future leaves no lock behind.
+    ///
+    /// # Errors
+    /// [`Reason::SessionCannotBeLocked`] while another receiver holds it, after the retries of the policy.
+    pub async fn accept_session(
+        &self,
+        entity: Entity<StorageOf<R>>,
+        session_id: &str,
+        options: ReceiverOptions,
+    ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
+        let mut attempt = 0;
+        loop {
+            let session = SessionChoice::Named(<StorageOf<R> as Storage>::Text::cut(session_id));
+            let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: Some(session) };
+            let endpoint = self.add(kind, entity.clone(), None)?;
+            match endpoint.attached(None).await {
+                Ok(_) => return Ok(SessionReceiver::new(Receiver::new(endpoint))),
+                Err(failure) => {
+                    drop(endpoint);
+                    if !call::wait_to_retry::<R>(&self.shared, &mut attempt, &failure).await {
+                        return Err(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Locks any session that has messages and that nobody holds, waiting up to `max_wait` for one; `None` when there
+    /// is none by then.
+    ///
+    /// Cancel safety: a dropped future leaves no lock behind.
+    ///
+    /// # Errors
+    /// Whatever the service says but a time-out.
+    pub async fn accept_next_session(
+        &self,
+        entity: Entity<StorageOf<R>>,
+        max_wait: Duration,
+        options: ReceiverOptions,
+    ) -> Result<Option<SessionReceiver<R>>, Failure<StorageOf<R>>> {
+        let deadline = call::clock::<R>(&self.shared).now + max_wait;
+        let mut attempt = 0;
+        loop {
+            let left = deadline.saturating_duration_since(call::clock::<R>(&self.shared).now);
+            let kind = Kind::Receiver {
+                mode: options.mode,
+                prefetch: options.prefetch,
+                session: Some(SessionChoice::NextAvailable),
+            };
+            let timeout = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
+            let endpoint = self.add(kind, entity.clone(), Some(timeout))?;
+            // The service answers at its own deadline; ours is only for a service that does not answer.
+            let result = endpoint.attached(Some(deadline + Duration::from_secs(1))).await;
+            let failure = match result {
+                Ok(_) => return Ok(Some(SessionReceiver::new(Receiver::new(endpoint)))),
+                Err(failure) => failure,
+            };
+            drop(endpoint);
+            let waited = failure.reason() == Some(Reason::Timeout)
+                || failure.cause == crate::servicebus::namespace::Cause::Timeout;
+            if waited || call::clock::<R>(&self.shared).now >= deadline {
+                return if waited { Ok(None) } else { Err(failure) };
+            }
+            if !call::wait_to_retry::<R>(&self.shared, &mut attempt, &failure).await {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// The rules of a subscription.
+    ///
+    /// # Errors
+    /// As [`Client::sender`].
+    pub fn rule_manager(
+        &self,
+        topic: impl Into<LiteralOf<R>>,
+        subscription: impl Into<LiteralOf<R>>,
+    ) -> RuleManager<R> {
+        RuleManager::new(self.clone(), Entity::subscription(topic, subscription))
+    }
+
+    /// Closes everything: receivers give back what they have not handed out, messages under way are waited for, links
+    /// are detached, and the connection is closed. Ends when the driver has; calls that are pending elsewhere fail
+    /// with [`Cause::Closed`](crate::servicebus::namespace::Cause::Closed).
+    ///
+    /// Cancel safety: once polled, closing goes on when the future is dropped.
+    pub async fn close(self) {
+        let driver = self.shared.with(|state| {
+            state.namespace.close();
+            state.wake_driver()
+        });
+        if let Some(waker) = driver {
+            waker.wake();
+        }
+        core::future::poll_fn(|cx| self.shared.with(|state| state.poll_stopped(cx.waker()))).await;
+    }
+}

@@ -1,0 +1,396 @@
+//! Receiving from a queue or subscription, and settling what was received.
+
+use super::StorageOf;
+use super::call::{Endpoint, wait_to_retry};
+use crate::runtime::{Runtime, Shared};
+use crate::servicebus::management::Request;
+use crate::servicebus::namespace::{
+    Cause, Clock, Disposition, Entity, Failure, Locked, Namespace, OperationId, Properties,
+};
+use crate::servicebus::received::Origin;
+use crate::servicebus::{LockToken, Reason, ReceivedMessage};
+use crate::storage::Storage;
+use crate::time::{Duration, Timestamp};
+use core::fmt;
+
+/// Receives messages. All methods take `&self`: messages may be settled while others are received. Dropped, it is
+/// closed in the background and what it has not handed out is given back.
+///
+/// A lost link or connection is mended behind the scenes; a receive goes on as if nothing had happened.
+pub struct Receiver<R: Runtime> {
+    pub(super) endpoint: Endpoint<R>,
+}
+
+impl<R: Runtime> fmt::Debug for Receiver<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("entity", &self.endpoint.entity).finish()
+    }
+}
+
+/// Why a message is dead-lettered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeadLetterOptions<'a> {
+    /// Kept as the application property `DeadLetterReason`.
+    pub reason: Option<&'a str>,
+    /// Kept as the application property `DeadLetterErrorDescription`.
+    pub description: Option<&'a str>,
+    /// Application properties to change.
+    pub properties: Properties<'a>,
+}
+
+impl<S: Storage> ReceivedMessage<S> {
+    pub(super) fn locked(&self) -> Locked {
+        Locked { origin: self.origin, token: self.lock_token, locked_until: self.locked_until }
+    }
+}
+
+impl<R: Runtime> Receiver<R> {
+    pub(super) fn new(endpoint: Endpoint<R>) -> Self {
+        Self { endpoint }
+    }
+
+    /// What is received from.
+    pub fn entity(&self) -> &Entity<StorageOf<R>> {
+        &self.endpoint.entity
+    }
+
+    /// Waits up to `max_wait` for messages and hands up to `max` of them to `take`. It returns as soon as there are
+    /// some: all that the service has at once, not only the first. Returns how many there were.
+    ///
+    /// Cancel safety: a dropped future has taken no message.
+    ///
+    /// # Errors
+    /// Why there is no link, after the retries of the policy.
+    pub async fn receive_each(
+        &self,
+        max: u32,
+        max_wait: Option<Duration>,
+        mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
+    ) -> Result<u32, Failure<StorageOf<R>>> {
+        if max == 0 {
+            return Ok(0);
+        }
+        let id = self.endpoint.id;
+        let deadline = max_wait.map(|wait| super::call::clock::<R>(&self.endpoint.shared).now + wait);
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, clock: Clock, operation: OperationId| {
+            namespace.poll_receive(clock, operation, id, max, &mut take)
+        };
+        self.endpoint.call(deadline, poll)?.await
+    }
+
+    /// Waits up to `max_wait` for a message; `None` when there is none by then.
+    ///
+    /// Cancel safety: a dropped future has taken no message.
+    ///
+    /// # Errors
+    /// Why there is no link, after the retries of the policy.
+    pub async fn receive(
+        &self,
+        max_wait: Duration,
+    ) -> Result<Option<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
+        let mut message = None;
+        self.receive_each(1, Some(max_wait), |found| message = Some(found)).await?;
+        Ok(message)
+    }
+
+    /// Waits for a message, however long that takes.
+    ///
+    /// Cancel safety: a dropped future has taken no message.
+    ///
+    /// # Errors
+    /// Why there is no link, after the retries of the policy; calling again tries again.
+    pub async fn next(&self) -> Result<ReceivedMessage<StorageOf<R>>, Failure<StorageOf<R>>> {
+        loop {
+            let mut message = None;
+            self.receive_each(1, None, |found| message = Some(found)).await?;
+            if let Some(message) = message {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Settles a message and waits for the confirmation. A settlement that was lost on its way is tried again until
+    /// the message's lock has ended.
+    async fn settle(
+        &self,
+        message: &ReceivedMessage<StorageOf<R>>,
+        disposition: Disposition<'_>,
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        self.settle_locked(message.locked(), disposition).await
+    }
+
+    async fn settle_locked(&self, message: Locked, disposition: Disposition<'_>) -> Result<(), Failure<StorageOf<R>>> {
+        let entity = &self.endpoint.entity;
+        let mut attempt = 0;
+        loop {
+            let poll = |namespace: &mut Namespace<StorageOf<R>>, clock: Clock, operation: OperationId| {
+                namespace.poll_settle(clock, operation, entity, message, &disposition, None)
+            };
+            match self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await {
+                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Completes a message: it is done and leaves the entity.
+    ///
+    /// Cancel safety: a dropped future may still have completed the message.
+    ///
+    /// # Errors
+    /// [`Reason::MessageLockLost`] when the lock has ended, without asking the service when that is known here.
+    pub async fn complete(&self, message: &ReceivedMessage<StorageOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
+        self.settle(message, Disposition::Complete).await
+    }
+
+    /// Abandons a message: it is available again at once, its delivery count raised by one.
+    ///
+    /// Cancel safety: a dropped future may still have abandoned the message.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn abandon(&self, message: &ReceivedMessage<StorageOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
+        self.abandon_with(message, &[]).await
+    }
+
+    /// Abandons a message and changes some of its application properties.
+    ///
+    /// Cancel safety: a dropped future may still have abandoned the message.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn abandon_with(
+        &self,
+        message: &ReceivedMessage<StorageOf<R>>,
+        properties: Properties<'_>,
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        self.settle(message, Disposition::Abandon { properties }).await
+    }
+
+    /// Defers a message: it is set aside, and only its sequence number brings it back.
+    ///
+    /// Cancel safety: a dropped future may still have deferred the message.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn defer(&self, message: &ReceivedMessage<StorageOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
+        self.defer_with(message, &[]).await
+    }
+
+    /// Defers a message and changes some of its application properties.
+    ///
+    /// Cancel safety: a dropped future may still have deferred the message.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn defer_with(
+        &self,
+        message: &ReceivedMessage<StorageOf<R>>,
+        properties: Properties<'_>,
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        self.settle(message, Disposition::Defer { properties }).await
+    }
+
+    /// Dead-letters a message: it moves to the entity's dead-letter queue.
+    ///
+    /// Cancel safety: a dropped future may still have dead-lettered the message.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn dead_letter(
+        &self,
+        message: &ReceivedMessage<StorageOf<R>>,
+        options: DeadLetterOptions<'_>,
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        let DeadLetterOptions { reason, description, properties } = options;
+        self.settle(message, Disposition::DeadLetter { reason, description, properties }).await
+    }
+
+    /// Settles a message by its lock token alone, as after a restart.
+    ///
+    /// Cancel safety: a dropped future may still have settled the message.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn settle_by_token(
+        &self,
+        token: LockToken,
+        disposition: Disposition<'_>,
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        let message = Locked { origin: Origin::NONE, token: Some(token), locked_until: None };
+        self.settle_locked(message, disposition).await
+    }
+
+    /// Renews the lock on a message and returns its new end.
+    ///
+    /// Cancel safety: a dropped future may still have renewed the lock.
+    ///
+    /// # Errors
+    /// [`Reason::MessageLockLost`] when the lock has ended.
+    pub async fn renew_lock(
+        &self,
+        message: &mut ReceivedMessage<StorageOf<R>>,
+    ) -> Result<Timestamp, Failure<StorageOf<R>>> {
+        let token = message.lock_token.ok_or_else(|| Failure::new(Cause::Argument("a message without a lock")))?;
+        let until = self.renew_lock_of(token).await?;
+        message.locked_until = Some(until);
+        Ok(until)
+    }
+
+    /// Renews the lock with this token and returns its new end.
+    ///
+    /// Cancel safety: a dropped future may still have renewed the lock.
+    ///
+    /// # Errors
+    /// [`Reason::MessageLockLost`] when the lock has ended.
+    pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Failure<StorageOf<R>>> {
+        let response = self.endpoint.request(Request::RenewLock { lock_tokens: &[token] }).await?;
+        response.expirations().next().ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
+    }
+
+    fn session_id(&self) -> Option<<StorageOf<R> as Storage>::Text> {
+        use crate::storage::Text;
+        let id = self.endpoint.id;
+        self.endpoint.shared.with(|state| {
+            state.namespace.session_of(id).map(|(session, _)| <StorageOf<R> as Storage>::Text::cut(session))
+        })
+    }
+
+    /// Looks at messages without locking them: up to `max` from sequence number `from` on, in their order. Returns how
+    /// many there were; the service gives at most 250 at a time.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// # Errors
+    /// What the service says, after the retries of the policy.
+    pub async fn peek_each(
+        &self,
+        from: i64,
+        max: u32,
+        mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
+    ) -> Result<u32, Failure<StorageOf<R>>> {
+        let session = self.session_id();
+        let session_id = session.as_ref().map(AsRef::as_ref);
+        let response = self.endpoint.request(Request::Peek { from, count: max, session_id }).await?;
+        let mut count = 0;
+        for (payload, _) in response.messages() {
+            take(ReceivedMessage::new(payload, None, Origin::NONE));
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Receives deferred messages by their sequence numbers: all of them, or none.
+    ///
+    /// Cancel safety: a dropped future may have locked the messages; in receive-and-delete mode they may be lost.
+    ///
+    /// # Errors
+    /// [`Reason::MessageNotFound`] when one of them is not deferred, or is locked.
+    pub async fn receive_deferred_each(
+        &self,
+        sequence_numbers: &[i64],
+        mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        if sequence_numbers.is_empty() {
+            return Ok(());
+        }
+        let session = self.session_id();
+        let session_id = session.as_ref().map(AsRef::as_ref);
+        let delete = self.endpoint.shared.with(|state| state.namespace.deletes(self.endpoint.id));
+        let request = Request::ReceiveDeferred { sequence_numbers, delete, session_id };
+        let response = self.endpoint.request(request).await?;
+        for (payload, token) in response.messages() {
+            take(ReceivedMessage::new(payload, token.filter(|_| !delete), Origin::NONE));
+        }
+        Ok(())
+    }
+
+    /// Deletes up to `max` messages that were enqueued before `before`, without receiving them; locked ones are passed
+    /// over. Returns how many were deleted. Not tried again by itself: what a lost answer deleted is not known.
+    ///
+    /// Cancel safety: a dropped future may still have deleted messages.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Failure<StorageOf<R>>> {
+        let session = self.session_id();
+        let session_id = session.as_ref().map(AsRef::as_ref);
+        let response = self.endpoint.request(Request::DeleteMessages { count: max, before, session_id }).await?;
+        Ok(response.message_count())
+    }
+
+    /// Deletes every message that was enqueued before `before`, in steps of up to 500. Returns how many there were.
+    ///
+    /// Cancel safety: a dropped future has deleted some of the messages.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub async fn purge(&self, before: Timestamp) -> Result<u64, Failure<StorageOf<R>>> {
+        let mut total = 0;
+        loop {
+            match self.delete_messages(500, before).await? {
+                0 => return Ok(total),
+                count => total += u64::from(count),
+            }
+        }
+    }
+
+    /// Gives back what was not handed out, then detaches the link; afterwards the service holds no lock of it but
+    /// those on messages that were handed out.
+    ///
+    /// Cancel safety: once polled, closing goes on when the future is dropped.
+    pub async fn close(self) {
+        self.endpoint.close().await;
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<R: Runtime> Receiver<R> {
+    /// Waits up to `max_wait` for messages and returns up to `max` of them: all that the service has at once, not only
+    /// the first. Empty when there is none by then.
+    ///
+    /// Cancel safety: a dropped future has taken no message.
+    ///
+    /// # Errors
+    /// Why there is no link, after the retries of the policy.
+    pub async fn receive_messages(
+        &self,
+        max: u32,
+        max_wait: Duration,
+    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
+        let mut messages = alloc::vec::Vec::new();
+        self.receive_each(max, Some(max_wait), |message| messages.push(message)).await?;
+        Ok(messages)
+    }
+
+    /// Looks at up to `max` messages from sequence number `from` on, without locking them.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// # Errors
+    /// As [`Receiver::peek_each`].
+    pub async fn peek(
+        &self,
+        from: i64,
+        max: u32,
+    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
+        let mut messages = alloc::vec::Vec::new();
+        self.peek_each(from, max, |message| messages.push(message)).await?;
+        Ok(messages)
+    }
+
+    /// Receives deferred messages by their sequence numbers: all of them, or none.
+    ///
+    /// Cancel safety: a dropped future may have locked the messages; in receive-and-delete mode they may be lost.
+    ///
+    /// # Errors
+    /// As [`Receiver::receive_deferred_each`].
+    pub async fn receive_deferred(
+        &self,
+        sequence_numbers: &[i64],
+    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
+        let mut messages = alloc::vec::Vec::new();
+        self.receive_deferred_each(sequence_numbers, |message| messages.push(message)).await?;
+        Ok(messages)
+    }
+}

@@ -1,0 +1,282 @@
+//! Sending to a queue or topic.
+
+use super::StorageOf;
+use super::call::{self, Endpoint, wait_to_retry};
+use crate::runtime::{Runtime, Shared};
+use crate::servicebus::management::Request;
+use crate::servicebus::message::BATCH_FORMAT;
+use crate::servicebus::namespace::{Cause, Clock, Failure, Namespace, OperationId, SizeLimits};
+use crate::servicebus::{BatchError, Message, MessageBatch, Reason};
+use crate::storage::{PayloadBuilder, Storage};
+use crate::time::Timestamp;
+use core::fmt;
+
+type PayloadOf<R> = <StorageOf<R> as Storage>::Payload;
+
+/// Sends messages to a queue or topic. All methods take `&self`: many sends may be under way at once, and share one
+/// link. Dropped, it is closed in the background.
+pub struct Sender<R: Runtime> {
+    pub(super) endpoint: Endpoint<R>,
+}
+
+impl<R: Runtime> fmt::Debug for Sender<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("entity", &self.endpoint.entity).finish()
+    }
+}
+
+/// A batch that could not be sent, and why.
+pub struct BatchSendError<S: Storage> {
+    /// Why.
+    pub failure: Failure<S>,
+    /// The batch, to be sent again.
+    pub batch: MessageBatch<S>,
+}
+
+impl<S: Storage> fmt::Debug for BatchSendError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchSendError").field("failure", &self.failure).finish_non_exhaustive()
+    }
+}
+
+impl<S: Storage> fmt::Display for BatchSendError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl<S: Storage> core::error::Error for BatchSendError<S> {}
+
+impl<S: Storage> From<BatchSendError<S>> for Failure<S> {
+    fn from(error: BatchSendError<S>) -> Self {
+        error.failure
+    }
+}
+
+impl<R: Runtime> Sender<R> {
+    pub(super) fn new(endpoint: Endpoint<R>) -> Self {
+        Self { endpoint }
+    }
+
+    /// One attempt to send an encoded message.
+    async fn try_send(&self, payload: PayloadOf<R>, format: u32) -> Result<(), Failure<StorageOf<R>>> {
+        let id = self.endpoint.id;
+        let mut payload = Some(payload);
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: Clock, operation: OperationId| {
+            namespace.poll_send(operation, id, &mut payload, format, None)
+        };
+        self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await
+    }
+
+    /// Sends one message and waits until the service has stored it.
+    ///
+    /// A send whose outcome was lost with the connection is tried again, so the message can arrive twice: give it a
+    /// message id and let the entity detect duplicates where that matters.
+    ///
+    /// Cancel safety: a dropped future may still have sent the message.
+    ///
+    /// # Errors
+    /// A message that is not valid or too large, and what the service says, after the retries of the policy.
+    pub async fn send(&self, message: &Message<'_>) -> Result<(), Failure<StorageOf<R>>> {
+        message.validate().map_err(|error| invalid(&error))?;
+        let mut attempt = 0;
+        loop {
+            let payload = PayloadOf::<R>::encode(message).map_err(|_| too_large())?;
+            match self.try_send(payload, 0).await {
+                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits for the link and tells what it allows.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// # Errors
+    /// Why there is no link, after the retries of the policy.
+    pub async fn size_limits(&self) -> Result<SizeLimits, Failure<StorageOf<R>>> {
+        let mut attempt = 0;
+        loop {
+            match self.endpoint.attached(None).await {
+                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// An empty batch of the size that the link allows.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// # Errors
+    /// As [`Sender::size_limits`].
+    pub async fn create_batch(&self) -> Result<MessageBatch<StorageOf<R>>, Failure<StorageOf<R>>> {
+        let limits = self.size_limits().await?;
+        Ok(MessageBatch::with_limit(usize::try_from(limits.batch).unwrap_or(usize::MAX)))
+    }
+
+    /// Sends a batch: all of it is stored, or nothing. An empty one is not sent at all.
+    ///
+    /// Cancel safety: a dropped future may still have sent the batch.
+    ///
+    /// # Errors
+    /// As [`Sender::send`]; the batch comes back.
+    pub async fn send_batch(&self, batch: MessageBatch<StorageOf<R>>) -> Result<(), BatchSendError<StorageOf<R>>> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let sealed = batch.seal();
+        let mut attempt = 0;
+        loop {
+            match self.try_send(sealed.payload().clone(), BATCH_FORMAT).await {
+                Ok(()) => return Ok(()),
+                Err(failure) => {
+                    if !wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await {
+                        return Err(BatchSendError { failure, batch: sealed.unseal() });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends messages together, as one batch: all are stored, or none.
+    ///
+    /// Cancel safety: a dropped future may still have sent the messages.
+    ///
+    /// # Errors
+    /// [`Reason::MessageSizeExceeded`] when they do not fit into one batch; nothing is sent then. Else as
+    /// [`Sender::send`].
+    pub async fn send_all(&self, messages: &[Message<'_>]) -> Result<(), Failure<StorageOf<R>>> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let mut batch = self.create_batch().await?;
+        for message in messages {
+            batch.try_add(message).map_err(|error| match error {
+                BatchError::Full | BatchError::TooLarge { .. } => too_large(),
+                BatchError::Invalid(error) => invalid(&error),
+            })?;
+        }
+        self.send_batch(batch).await.map_err(Failure::from)
+    }
+
+    /// Stores a message that becomes available at `at`, and returns the sequence number that cancels it.
+    ///
+    /// Cancel safety: a dropped future may still have scheduled the message.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub async fn schedule(&self, message: &Message<'_>, at: Timestamp) -> Result<i64, Failure<StorageOf<R>>> {
+        let mut number = None;
+        self.schedule_each(core::slice::from_ref(message), at, |found| number = Some(found)).await?;
+        number.ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
+    }
+
+    /// Stores messages that become available at `at`, and hands their sequence numbers to `numbers` in their order.
+    /// Messages without an id get one.
+    ///
+    /// Cancel safety: a dropped future may still have scheduled the messages.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub async fn schedule_each(
+        &self,
+        messages: &[Message<'_>],
+        at: Timestamp,
+        mut numbers: impl FnMut(i64),
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        for message in messages {
+            message.validate().map_err(|error| invalid(&error))?;
+            // The service wants an id for each; one request carries one message here, so that nothing has to be
+            // collected where there is no allocator.
+            let id = self.endpoint.shared.with(|state| text_id(state.namespace.random().uuid()));
+            let message =
+                Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
+            let request = Request::Schedule { messages: core::slice::from_ref(&message) };
+            self.endpoint.request(request).await?.sequence_numbers().for_each(&mut numbers);
+        }
+        Ok(())
+    }
+
+    /// Takes back scheduled messages.
+    ///
+    /// Cancel safety: a dropped future may still have cancelled them.
+    ///
+    /// # Errors
+    /// [`Reason::MessageNotFound`] for a number that is not there any more.
+    pub async fn cancel_scheduled(&self, sequence_numbers: &[i64]) -> Result<(), Failure<StorageOf<R>>> {
+        if sequence_numbers.is_empty() {
+            return Ok(());
+        }
+        self.endpoint.request(Request::CancelScheduled { sequence_numbers }).await.map(|_| ())
+    }
+
+    /// Waits for what is under way, then detaches the link.
+    ///
+    /// Cancel safety: once polled, closing goes on when the future is dropped.
+    pub async fn close(self) {
+        self.endpoint.close().await;
+    }
+}
+
+pub(super) fn too_large<S: Storage>() -> Failure<S> {
+    Failure::described(Cause::Service(Reason::MessageSizeExceeded), "more than the link or the storage allows")
+}
+
+pub(super) fn invalid<S: Storage>(error: &crate::servicebus::InvalidMessage) -> Failure<S> {
+    use crate::servicebus::InvalidMessage;
+    Failure::new(Cause::Argument(match error {
+        InvalidMessage::TooLong(field) => field,
+        _ => "partition_key beside another session_id",
+    }))
+}
+
+/// A UUID as text.
+pub(super) fn text_id(uuid: [u8; 16]) -> heapless::String<36> {
+    let token = crate::servicebus::LockToken::from_uuid(crate::wire::Uuid(uuid));
+    let mut text = heapless::String::new();
+    // 32 digits and four hyphens fit.
+    let _ = fmt::write(&mut text, format_args!("{token}"));
+    text
+}
+
+#[cfg(feature = "alloc")]
+impl<R: Runtime> Sender<R> {
+    /// Stores messages that become available at `at`, and returns the sequence numbers that cancel them.
+    ///
+    /// Cancel safety: a dropped future may still have scheduled the messages.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub async fn schedule_all(
+        &self,
+        messages: &[Message<'_>],
+        at: Timestamp,
+    ) -> Result<alloc::vec::Vec<i64>, Failure<StorageOf<R>>> {
+        use alloc::string::ToString;
+        let mut ids = alloc::vec::Vec::with_capacity(messages.len());
+        for message in messages {
+            message.validate().map_err(|error| invalid(&error))?;
+            let id = self.endpoint.shared.with(|state| text_id(state.namespace.random().uuid()));
+            ids.push(message.message_id.map_or_else(|| id.to_string(), ToString::to_string));
+        }
+        let messages: alloc::vec::Vec<Message<'_>> = messages
+            .iter()
+            .zip(&ids)
+            .map(|(message, id)| Message { message_id: Some(id), scheduled_enqueue_time: Some(at), ..*message })
+            .collect();
+        if messages.is_empty() {
+            return Ok(alloc::vec::Vec::new());
+        }
+        let response = self.endpoint.request(Request::Schedule { messages: &messages }).await?;
+        Ok(response.sequence_numbers().collect())
+    }
+}
+
+impl<R: Runtime> Sender<R> {
+    /// The clocks of the runtime, for times of messages.
+    pub fn clock(&self) -> Clock {
+        call::clock::<R>(&self.endpoint.shared)
+    }
+}

@@ -1,0 +1,92 @@
+//! Receiving from one session.
+
+use super::{Receiver, StorageOf};
+use crate::runtime::{Runtime, Shared};
+use crate::servicebus::management::Request;
+use crate::servicebus::namespace::Failure;
+use crate::storage::{Storage, Text};
+use crate::time::Timestamp;
+use core::ops::Deref;
+
+/// Receives the messages of one session, in their order and alone. It derefs to [`Receiver`].
+///
+/// The session's lock goes with its link: when that is lost, every call fails with
+/// [`Reason::SessionLockLost`](crate::servicebus::Reason::SessionLockLost), and the session has to be accepted again.
+#[derive(Debug)]
+pub struct SessionReceiver<R: Runtime> {
+    receiver: Receiver<R>,
+    id: <StorageOf<R> as Storage>::Text,
+}
+
+impl<R: Runtime> Deref for SessionReceiver<R> {
+    type Target = Receiver<R>;
+
+    fn deref(&self) -> &Receiver<R> {
+        &self.receiver
+    }
+}
+
+impl<R: Runtime> SessionReceiver<R> {
+    pub(super) fn new(receiver: Receiver<R>) -> Self {
+        let endpoint = &receiver.endpoint;
+        let id = endpoint.shared.with(|state| {
+            let id = state.namespace.session_of(endpoint.id).map_or("", |(id, _)| id);
+            <StorageOf<R> as Storage>::Text::cut(id)
+        });
+        Self { receiver, id }
+    }
+
+    /// The session's id.
+    pub fn session_id(&self) -> &str {
+        self.id.as_ref()
+    }
+
+    /// When the session's lock ends, as told when it was accepted or last renewed.
+    pub fn locked_until(&self) -> Option<Timestamp> {
+        let endpoint = &self.receiver.endpoint;
+        endpoint.shared.with(|state| state.namespace.session_of(endpoint.id).and_then(|(_, until)| until))
+    }
+
+    /// Renews the session's lock and returns its new end.
+    ///
+    /// Cancel safety: a dropped future may still have renewed the lock.
+    ///
+    /// # Errors
+    /// [`Reason::SessionLockLost`](crate::servicebus::Reason::SessionLockLost) when it has ended.
+    pub async fn renew_session_lock(&self) -> Result<Timestamp, Failure<StorageOf<R>>> {
+        let endpoint = &self.receiver.endpoint;
+        let request = Request::RenewSessionLock { session_id: self.id.as_ref() };
+        let until = endpoint.request(request).await?.expiration()?;
+        endpoint.shared.with(|state| state.namespace.set_session_lock(endpoint.id, until));
+        Ok(until)
+    }
+
+    /// What the session remembers; `None` when nothing was set.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// # Errors
+    /// What the service says, after the retries of the policy.
+    pub async fn state(&self) -> Result<Option<<StorageOf<R> as Storage>::Payload>, Failure<StorageOf<R>>> {
+        let request = Request::GetSessionState { session_id: self.id.as_ref() };
+        Ok(self.receiver.endpoint.request(request).await?.session_state())
+    }
+
+    /// Sets what the session remembers; `None` clears it.
+    ///
+    /// Cancel safety: a dropped future may still have set the state.
+    ///
+    /// # Errors
+    /// What the service says, after the retries of the policy.
+    pub async fn set_state(&self, state: Option<&[u8]>) -> Result<(), Failure<StorageOf<R>>> {
+        let request = Request::SetSessionState { session_id: self.id.as_ref(), state };
+        self.receiver.endpoint.request(request).await.map(|_| ())
+    }
+
+    /// Gives back what was not handed out and lets go of the session.
+    ///
+    /// Cancel safety: once polled, closing goes on when the future is dropped.
+    pub async fn close(self) {
+        self.receiver.close().await;
+    }
+}

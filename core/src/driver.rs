@@ -1,0 +1,338 @@
+//! The only file that awaits I/O: it carries bytes between a transport and the state that the client shares.
+//!
+//! Two loops run side by side on the halves of a transport. One reads and hands what came to the machine; the other
+//! writes what the machine has to say and otherwise sleeps until its next deadline or until it is woken. Neither I/O
+//! future is ever dropped half-way while the transport is in use, so transports need not be cancel-safe.
+
+use crate::client::{Signal, State};
+use crate::runtime::{Runtime, Shared};
+use crate::servicebus::namespace::{Cause, Failure, Target, Want};
+use crate::storage::{Rx, Storage, Text, Tx};
+use crate::time::{Instant, Timestamp};
+use core::fmt::{self, Display};
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::{Poll, Waker};
+use embedded_io_async::{Read, Write};
+
+/// Opens transports.
+pub trait Dial {
+    /// What is opened.
+    type Transport<'a>: Transport
+    where
+        Self: 'a;
+    /// Why it could not be opened; its text reaches the application.
+    type Error: Display;
+
+    /// Opens a transport to `target`, encrypted where `target` says so. The future is dropped when it takes too long.
+    fn dial<'a>(&'a mut self, target: Target<'_>) -> impl Future<Output = Result<Self::Transport<'a>, Self::Error>>;
+}
+
+/// A stream of bytes in both directions.
+pub trait Transport {
+    /// The half that reads.
+    type Reader<'a>: Read
+    where
+        Self: 'a;
+    /// The half that writes.
+    type Writer<'a>: Write
+    where
+        Self: 'a;
+
+    /// Both halves, to be used side by side.
+    fn split(&mut self) -> (Self::Reader<'_>, Self::Writer<'_>);
+}
+
+/// A token from outside, such as Entra ID's.
+#[derive(Clone)]
+pub struct AccessToken<P> {
+    /// The token's text.
+    pub token: P,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+impl<P> AccessToken<P> {
+    /// A token and its end.
+    pub fn new(token: impl Into<P>, expires_at: Timestamp) -> Self {
+        Self { token: token.into(), expires_at }
+    }
+}
+
+impl<P> fmt::Debug for AccessToken<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+/// Where access tokens come from. Its tokens are used when the client was made with
+/// [`Settings::external_tokens`](crate::servicebus::namespace::Settings::external_tokens).
+pub trait TokenCredential<P> {
+    /// Why there is none; its text reaches the application.
+    type Error: Display;
+
+    /// A token for Service Bus (scope `https://servicebus.azure.net/.default`). Called again before a token ends, and
+    /// after a failure with a back-off. The future is dropped when the connection is lost.
+    fn token(&mut self) -> impl Future<Output = Result<AccessToken<P>, Self::Error>>;
+}
+
+/// No credential: tokens are made from the connection string.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoCredential;
+
+impl<P> TokenCredential<P> for NoCredential {
+    type Error = &'static str;
+
+    fn token(&mut self) -> impl Future<Output = Result<AccessToken<P>, Self::Error>> {
+        core::future::ready(Err("the client has no credential"))
+    }
+}
+
+/// Ends when the first of both does.
+async fn race<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(output),
+        Poll::Pending => other.as_mut().poll(cx),
+    })
+    .await
+}
+
+/// Waits until the chosen signal is given.
+async fn signalled<R: Runtime>(shared: &R::Shared, choose: fn(&mut State<R>) -> &mut Signal) {
+    poll_fn(|cx| shared.with(|state| choose(state).poll(cx.waker()))).await;
+}
+
+/// Waits until the driver is woken, or until `at`.
+async fn woken_or<R: Runtime>(shared: &R::Shared, runtime: &R, at: Option<Instant>) {
+    let woken = signalled::<R>(shared, |state| &mut state.driver);
+    match at {
+        Some(at) => race(woken, runtime.sleep_until(at)).await,
+        None => woken.await,
+    }
+}
+
+/// Wakes the tasks that have news, outside of the lock.
+fn wake_tasks<R: Runtime>(shared: &R::Shared) {
+    let mut wakers = heapless::Vec::<Waker, 32>::new();
+    loop {
+        let more = shared.with(|state| state.take_wakers(&mut wakers));
+        while let Some(waker) = wakers.pop() {
+            waker.wake();
+        }
+        if !more {
+            return;
+        }
+    }
+}
+
+fn failure<S: Storage>(cause: Cause, error: &impl Display) -> Failure<S> {
+    let mut text = heapless::String::<160>::new();
+    // What does not fit is cut.
+    let _ = fmt::write(&mut text, format_args!("{error}"));
+    Failure { cause, description: S::Text::cut(&text) }
+}
+
+/// Carries bytes until the client is closed or its last handle is dropped. Connects when somebody needs a connection
+/// and again when it is lost.
+///
+/// Dropping the future drops the transport: pending calls of the client then wait until their deadlines.
+pub async fn run<R, D, C>(shared: R::Shared, runtime: R, mut dialer: D, mut credential: C)
+where
+    R: Runtime,
+    D: Dial,
+    C: TokenCredential<<R::Storage as Storage>::Payload>,
+{
+    let frame_size = shared.with(|state| state.namespace.settings().max_frame_size) as usize;
+    let mut rx = <R::Storage as Storage>::rx(frame_size);
+    let mut tx = <R::Storage as Storage>::tx(frame_size);
+    loop {
+        wake_tasks::<R>(&shared);
+        let clock = runtime.clock();
+        let (want, deadline) = shared.with(|state| {
+            state.namespace.handle_timeout(clock);
+            (state.namespace.poll_want(), state.namespace.poll_timeout())
+        });
+        wake_tasks::<R>(&shared);
+        match want {
+            Want::Stop => break,
+            Want::Nothing => woken_or(&shared, &runtime, deadline).await,
+            Want::DialAt(at) if at > clock.now => {
+                let at = deadline.map_or(at, |deadline| deadline.min(at));
+                woken_or(&shared, &runtime, Some(at)).await;
+            }
+            Want::DialAt(_) | Want::Dial => {
+                rx.clear();
+                tx.clear();
+                let result = connect(&shared, &runtime, &mut dialer, &mut credential, &mut rx, &mut tx).await;
+                let clock = runtime.clock();
+                shared.with(|state| state.namespace.handle_disconnected(clock, result));
+            }
+        }
+    }
+    shared.with(State::stop);
+    wake_tasks::<R>(&shared);
+}
+
+/// One connection, from dialling to its end; returns why it ended.
+async fn connect<R, D, C>(
+    shared: &R::Shared,
+    runtime: &R,
+    dialer: &mut D,
+    credential: &mut C,
+    rx: &mut <R::Storage as Storage>::Rx,
+    tx: &mut <R::Storage as Storage>::Tx,
+) -> Failure<R::Storage>
+where
+    R: Runtime,
+    D: Dial,
+    C: TokenCredential<<R::Storage as Storage>::Payload>,
+{
+    let mut host = heapless::String::<256>::new();
+    let target = shared.with(|state| {
+        let target = state.namespace.target()?;
+        host.push_str(target.host).map_err(|_| Failure::new(Cause::Argument("the host name")))?;
+        Ok((target.port, target.tls, state.namespace.settings().retry.try_timeout))
+    });
+    let (port, tls, patience) = match target {
+        Ok(target) => target,
+        Err(failure) => return failure,
+    };
+    let started = runtime.clock().now;
+    let dialled = {
+        let dial = dialer.dial(Target { host: &host, port, tls });
+        let dial = async { dial.await.map_err(|error| failure(Cause::Unreachable, &error)) };
+        let give_up = async {
+            serve_deadlines(shared, runtime, started + patience).await;
+            Err(Failure::new(Cause::Timeout))
+        };
+        race(dial, give_up).await
+    };
+    let mut transport = match dialled {
+        Ok(transport) => transport,
+        Err(failure) => return failure,
+    };
+    let clock = runtime.clock();
+    if let Err(failure) = shared.with(|state| state.namespace.handle_connected(clock)) {
+        return failure;
+    }
+    let (mut reader, mut writer) = transport.split();
+    let ended = race(
+        race(read::<R>(shared, runtime, &mut reader, rx), write(shared, runtime, &mut writer, tx)),
+        fetch_tokens::<R, C>(shared, runtime, credential),
+    );
+    ended.await
+}
+
+/// While a transport is being opened: deadlines of calls go on, and a client that is closed does not wait for it.
+async fn serve_deadlines<R: Runtime>(shared: &R::Shared, runtime: &R, until: Instant) {
+    loop {
+        let clock = runtime.clock();
+        let (closing, deadline) = shared.with(|state| {
+            state.namespace.handle_timeout(clock);
+            (state.namespace.is_closing(), state.namespace.poll_timeout())
+        });
+        wake_tasks::<R>(shared);
+        if closing || clock.now >= until {
+            return;
+        }
+        let at = deadline.map_or(until, |deadline| deadline.min(until));
+        woken_or(shared, runtime, Some(at)).await;
+    }
+}
+
+async fn read<R: Runtime>(
+    shared: &R::Shared,
+    runtime: &R,
+    reader: &mut impl Read,
+    rx: &mut <R::Storage as Storage>::Rx,
+) -> Failure<R::Storage> {
+    loop {
+        let count = match reader.read(rx.spare()).await {
+            Ok(0) => return Failure::new(Cause::Connection(crate::engine::ConnectionError::Disconnected)),
+            Ok(count) => count,
+            Err(error) => return failure(Cause::Unreachable, &DebugText(&error)),
+        };
+        rx.commit(count);
+        let clock = runtime.clock();
+        let driver = shared.with(|state| {
+            state.namespace.handle_input(clock, rx);
+            state.wake_driver()
+        });
+        if let Some(waker) = driver {
+            waker.wake();
+        }
+        wake_tasks::<R>(shared);
+    }
+}
+
+/// Errors of transports are only known to be printable for developers.
+struct DebugText<'a, T>(&'a T);
+
+impl<T: fmt::Debug> Display for DebugText<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+async fn write<R: Runtime>(
+    shared: &R::Shared,
+    runtime: &R,
+    writer: &mut impl Write,
+    tx: &mut <R::Storage as Storage>::Tx,
+) -> Failure<R::Storage> {
+    let mut deadline = None;
+    loop {
+        let clock = runtime.clock();
+        let over = shared.with(|state| {
+            if deadline.is_none_or(|deadline| deadline <= clock.now) {
+                state.namespace.handle_timeout(clock);
+            }
+            state.namespace.poll_transmit(clock, tx);
+            deadline = state.namespace.poll_timeout();
+            state.namespace.is_disconnected()
+        });
+        wake_tasks::<R>(shared);
+        if !tx.filled().is_empty() {
+            // One write for all frames of a wake-up; more may have come up while it lasted.
+            if let Err(error) = writer.write_all(tx.filled()).await {
+                return failure(Cause::Unreachable, &DebugText(&error));
+            }
+            tx.clear();
+            if let Err(error) = writer.flush().await {
+                return failure(Cause::Unreachable, &DebugText(&error));
+            }
+            continue;
+        }
+        if over {
+            return Failure::new(Cause::Connection(crate::engine::ConnectionError::ClosedByPeer));
+        }
+        woken_or(shared, runtime, deadline).await;
+    }
+}
+
+/// Asks the credential whenever the machine wants a token.
+async fn fetch_tokens<R, C>(shared: &R::Shared, runtime: &R, credential: &mut C) -> Failure<R::Storage>
+where
+    R: Runtime,
+    C: TokenCredential<<R::Storage as Storage>::Payload>,
+{
+    loop {
+        signalled::<R>(shared, |state| &mut state.credential).await;
+        if !shared.with(|state| state.namespace.poll_access_token()) {
+            continue;
+        }
+        let token = match credential.token().await {
+            Ok(token) => Ok((token.token, token.expires_at)),
+            Err(error) => Err(failure(Cause::Credential, &error)),
+        };
+        let clock = runtime.clock();
+        let driver = shared.with(|state| {
+            state.namespace.handle_access_token(clock, token);
+            state.wake_driver()
+        });
+        if let Some(waker) = driver {
+            waker.wake();
+        }
+    }
+}

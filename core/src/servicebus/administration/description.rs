@@ -1,0 +1,258 @@
+//! What queues, topics and subscriptions have in common on the wire: a list of elements in a fixed order, of which
+//! some are settings and some tell the entity's state.
+
+use super::element::{ElementValue, InvalidElement, Reading, Scalar};
+use super::iso8601::{TimestampForm, write_timestamp};
+use super::status::MessageCountDetails;
+use super::xml::{self, Node, SCHEMA_INSTANCE, SERVICE_BUS, Writer};
+use crate::time::Timestamp;
+use alloc::vec::Vec;
+
+/// The settings of one kind of entity: what a client may send. A setting that is `None` is not written.
+#[allow(private_bounds, reason = "nobody else describes entities")]
+pub trait EntityOptions: Sealed + Default + Clone {}
+
+/// The elements behind [`EntityOptions`].
+pub(super) trait Sealed: Sized {
+    /// The description's element.
+    const ELEMENT: &'static str;
+    /// The order in which a client sends elements.
+    const REQUEST_ORDER: &'static [&'static str];
+    /// The order in which the service answers.
+    const RESPONSE_ORDER: &'static [&'static str];
+    /// How the service writes points in time.
+    const TIMESTAMPS: TimestampForm;
+
+    /// Takes the element's value over when it is one of these settings, and then gives its name.
+    fn read_setting(&mut self, node: Node<'_, '_>, reading: Reading) -> Result<Option<&'static str>, InvalidElement>;
+    /// Writes the setting of this name when it has a value; `false` when there is no setting of this name.
+    fn write_setting(&self, name: &str, writer: &mut Writer) -> bool;
+}
+
+/// What the service says about an entity beyond its settings. What it did not say is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntityState {
+    /// Bytes that the entity's messages take.
+    pub size_in_bytes: Option<u64>,
+    /// Messages in the entity.
+    pub message_count: Option<u64>,
+    /// When the entity was created.
+    pub created_at: Option<Timestamp>,
+    /// When the entity was last changed.
+    pub updated_at: Option<Timestamp>,
+    /// When the entity was last used; [`Timestamp::DOTNET_MIN`] for never.
+    pub accessed_at: Option<Timestamp>,
+    /// The messages by what can be done with them.
+    pub count_details: Option<MessageCountDetails>,
+    /// A topic's subscriptions.
+    pub subscription_count: Option<u32>,
+    /// The SQL filters below a topic (since API version 2024-05).
+    pub sql_filter_count: Option<u32>,
+    /// The correlation filters below a topic (since API version 2024-05).
+    pub correlation_filter_count: Option<u32>,
+}
+
+impl EntityState {
+    fn read_state(&mut self, node: Node<'_, '_>, reading: Reading) -> Result<Option<&'static str>, InvalidElement> {
+        Ok(Some(match node.tag_name().name() {
+            "SizeInBytes" => put(&mut self.size_in_bytes, node, reading, "SizeInBytes")?,
+            "MessageCount" => put(&mut self.message_count, node, reading, "MessageCount")?,
+            "CreatedAt" => put(&mut self.created_at, node, reading, "CreatedAt")?,
+            "UpdatedAt" => put(&mut self.updated_at, node, reading, "UpdatedAt")?,
+            "AccessedAt" => put(&mut self.accessed_at, node, reading, "AccessedAt")?,
+            "CountDetails" => put(&mut self.count_details, node, reading, "CountDetails")?,
+            "SubscriptionCount" => put(&mut self.subscription_count, node, reading, "SubscriptionCount")?,
+            "SqlFilterCount" => put(&mut self.sql_filter_count, node, reading, "SqlFilterCount")?,
+            "CorrelationFilterCount" => {
+                put(&mut self.correlation_filter_count, node, reading, "CorrelationFilterCount")?
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn write_state(&self, name: &str, form: TimestampForm, writer: &mut Writer) {
+        fn number<T: Scalar>(value: &Option<T>, name: &str, writer: &mut Writer) {
+            if let Some(value) = value {
+                value.write(name, writer);
+            }
+        }
+        let time = |value: Option<Timestamp>, writer: &mut Writer| {
+            if let Some(value) = value {
+                writer.element(name, &[], &write_timestamp(value, form));
+            }
+        };
+        match name {
+            "SizeInBytes" => number(&self.size_in_bytes, name, writer),
+            "MessageCount" => number(&self.message_count, name, writer),
+            "CreatedAt" => time(self.created_at, writer),
+            "UpdatedAt" => time(self.updated_at, writer),
+            "AccessedAt" => time(self.accessed_at, writer),
+            "CountDetails" => {
+                if let Some(counts) = &self.count_details {
+                    counts.write(name, writer);
+                }
+            }
+            "SubscriptionCount" => number(&self.subscription_count, name, writer),
+            "SqlFilterCount" => number(&self.sql_filter_count, name, writer),
+            "CorrelationFilterCount" => number(&self.correlation_filter_count, name, writer),
+            _ => {}
+        }
+    }
+}
+
+/// Reads a value into its place unless the element says that it has none.
+pub(super) fn put<T: ElementValue>(
+    slot: &mut Option<T>,
+    node: Node<'_, '_>,
+    reading: Reading,
+    name: &'static str,
+) -> Result<&'static str, InvalidElement> {
+    *slot = if xml::is_nil(node) { None } else { Some(T::read(node, reading)?) };
+    Ok(name)
+}
+
+/// A queue, topic or subscription as one side tells it to the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description<O> {
+    /// The settings.
+    pub options: O,
+    /// The rest.
+    pub state: EntityState,
+    /// The elements that were read, in their order. The service answers an update with just these
+    /// (pinned-behaviour.md ADM10).
+    pub elements: Vec<&'static str>,
+}
+
+#[allow(private_bounds, reason = "see EntityOptions")]
+impl<O: EntityOptions> Description<O> {
+    /// A description of these settings.
+    pub fn new(options: O, state: EntityState) -> Self {
+        Self { options, state, elements: Vec::new() }
+    }
+
+    /// Reads the description's element; elements that are not known are passed over.
+    pub(super) fn read(node: Node<'_, '_>, reading: Reading) -> Result<Self, InvalidElement> {
+        let mut description = Self::default();
+        for child in xml::elements(node).filter(|child| child.tag_name().namespace() == Some(SERVICE_BUS)) {
+            let name = match description.options.read_setting(child, reading)? {
+                None => description.state.read_state(child, reading)?,
+                name => name,
+            };
+            description.elements.extend(name);
+        }
+        Ok(description)
+    }
+
+    pub(super) fn write(&self, order: &[&str], writer: &mut Writer) {
+        writer.start(O::ELEMENT, &[("xmlns", SERVICE_BUS), ("xmlns:i", SCHEMA_INSTANCE)]);
+        for name in order {
+            if !self.options.write_setting(name, writer) {
+                self.state.write_state(name, O::TIMESTAMPS, writer);
+            }
+        }
+        writer.end(O::ELEMENT);
+    }
+}
+
+/// Writes the two forms of one kind of entity's settings: the options, where each may be left out, and the
+/// properties, where each has a value.
+macro_rules! entity {
+    (
+        $(#[$options_meta:meta])* options $Options:ident;
+        $(#[$properties_meta:meta])* properties $Properties:ident { $( $(#[$identity_meta:meta])* $identity:ident, )+ }
+        element $element:literal;
+        timestamps $timestamps:ident;
+        request $request:expr;
+        response $response:expr;
+        settings { $( $(#[$meta:meta])* $field:ident: $Type:ty = $name:literal, default $default:expr; )* }
+        optional { $( $(#[$optional_meta:meta])* $optional:ident: $Optional:ty = $optional_name:literal; )* }
+        $( creation { $( $(#[$creation_meta:meta])* $creation:ident: $Creation:ty = $creation_name:literal; )* } )?
+    ) => {
+        $(#[$options_meta])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        #[non_exhaustive]
+        pub struct $Options {
+            $( $(#[$meta])* pub $field: Option<$Type>, )*
+            $( $(#[$optional_meta])* pub $optional: Option<$Optional>, )*
+            $($( $(#[$creation_meta])* pub $creation: Option<$Creation>, )*)?
+        }
+
+        impl $Options {
+            /// The service's defaults.
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            $( $(#[$meta])* #[must_use] pub fn $field(mut self, value: $Type) -> Self { self.$field = Some(value); self } )*
+            $( $(#[$optional_meta])* #[must_use] pub fn $optional(mut self, value: impl Into<$Optional>) -> Self { self.$optional = Some(value.into()); self } )*
+            $($( $(#[$creation_meta])* #[must_use] pub fn $creation(mut self, value: $Creation) -> Self { self.$creation = Some(value); self } )*)?
+        }
+
+        impl $crate::servicebus::administration::description::EntityOptions for $Options {}
+
+        impl $crate::servicebus::administration::description::Sealed for $Options {
+            const ELEMENT: &'static str = $element;
+            const REQUEST_ORDER: &'static [&'static str] = $request;
+            const RESPONSE_ORDER: &'static [&'static str] = $response;
+            const TIMESTAMPS: $crate::servicebus::administration::iso8601::TimestampForm =
+                $crate::servicebus::administration::iso8601::TimestampForm::$timestamps;
+
+            fn read_setting(
+                &mut self,
+                node: $crate::servicebus::administration::xml::Node<'_, '_>,
+                reading: $crate::servicebus::administration::element::Reading,
+            ) -> Result<Option<&'static str>, $crate::servicebus::administration::element::InvalidElement> {
+                use $crate::servicebus::administration::description::put;
+                Ok(Some(match node.tag_name().name() {
+                    $( $name => put(&mut self.$field, node, reading, $name)?, )*
+                    $( $optional_name => put(&mut self.$optional, node, reading, $optional_name)?, )*
+                    $($( $creation_name => put(&mut self.$creation, node, reading, $creation_name)?, )*)?
+                    _ => return Ok(None),
+                }))
+            }
+
+            fn write_setting(&self, name: &str, writer: &mut $crate::servicebus::administration::xml::Writer) -> bool {
+                use $crate::servicebus::administration::element::ElementValue;
+                match name {
+                    $( $name => if let Some(value) = &self.$field { value.write(name, writer) }, )*
+                    $( $optional_name => if let Some(value) = &self.$optional { value.write(name, writer) }, )*
+                    $($( $creation_name => if let Some(value) = &self.$creation { value.write(name, writer) }, )*)?
+                    _ => return false,
+                }
+                true
+            }
+        }
+
+        $(#[$properties_meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub struct $Properties {
+            $( $(#[$identity_meta])* pub $identity: alloc::string::String, )+
+            $( $(#[$meta])* pub $field: $Type, )*
+            $( $(#[$optional_meta])* pub $optional: Option<$Optional>, )*
+        }
+
+        impl $Properties {
+            /// The properties of an entity with these settings; what is not set has the default.
+            pub fn new($( $identity: impl Into<alloc::string::String>, )+ options: $Options) -> Self {
+                Self {
+                    $( $identity: $identity.into(), )+
+                    $( $field: options.$field.unwrap_or_else(|| $default), )*
+                    $( $optional: options.$optional, )*
+                }
+            }
+        }
+
+        impl From<&$Properties> for $Options {
+            fn from(properties: &$Properties) -> Self {
+                Self {
+                    $( $field: Some(properties.$field.clone()), )*
+                    $( $optional: properties.$optional.clone(), )*
+                    $($( $creation: None, )*)?
+                }
+            }
+        }
+    };
+}
+
+pub(super) use entity;

@@ -1,0 +1,208 @@
+//! What the service means by an error status (service-evidence.md §13.1, §13.5, pinned-behaviour.md §15).
+
+use super::element::InvalidElement;
+use super::request::Response;
+use super::xml::{self, XmlError};
+use crate::time::Duration;
+use alloc::string::{String, ToString};
+use core::fmt;
+
+/// What a request was for: the same status means different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Reading an entity or a list.
+    Get,
+    /// Creating an entity.
+    Create,
+    /// Changing an entity.
+    Update,
+    /// Deleting an entity.
+    Delete,
+}
+
+/// What kind of refusal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ServiceErrorKind {
+    /// There is no such entity.
+    NotFound,
+    /// There is such an entity already.
+    AlreadyExists,
+    /// The token is not valid or does not grant the right.
+    Unauthorized,
+    /// The entity's state does not allow it, such as another change that is under way.
+    Conflict,
+    /// The request is not allowed, such as more entities than the namespace may have.
+    QuotaExceeded,
+    /// The entity is not of the version that was asked for.
+    PreconditionFailed,
+    /// A value is not valid; the detail says which.
+    BadRequest,
+    /// There were too many requests.
+    Throttled,
+    /// The service did not finish in time.
+    Timeout,
+    /// The service failed.
+    Internal,
+    /// Something else: see the status.
+    Other,
+}
+
+/// A refusal by the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceError {
+    /// What kind it is.
+    pub kind: ServiceErrorKind,
+    /// The HTTP status.
+    pub status: u16,
+    /// The service's finer code, such as 40900.
+    pub sub_code: Option<u32>,
+    /// What the service says about it, without its tracking identifiers.
+    pub detail: String,
+    /// The identifier that Microsoft's support asks for.
+    pub tracking_id: Option<String>,
+    /// How long the service asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// The longest detail that is kept.
+const MAX_DETAIL: usize = 4_096;
+
+impl ServiceError {
+    /// Reads a response that is no success. A body that is not the service's own is taken as text.
+    pub fn read(response: &Response, operation: Operation) -> Self {
+        let full = detail(&response.body);
+        let (text, tracking) = match full.split_once("TrackingId:") {
+            Some((text, rest)) => (text, rest.split([',', ' ']).next().filter(|id| !id.is_empty())),
+            None => (full.as_str(), None),
+        };
+        let sub_code = text.split_once("SubCode=").and_then(|(_, rest)| {
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            rest.get(..end)?.parse().ok()
+        });
+        Self {
+            kind: kind(response.status, sub_code, operation),
+            status: response.status,
+            sub_code,
+            detail: text.trim().into(),
+            tracking_id: tracking.map(ToString::to_string),
+            retry_after: response
+                .headers
+                .get("Retry-After")
+                .and_then(|text| text.trim().parse().ok())
+                .map(Duration::from_secs),
+        }
+    }
+
+    /// An entity that is not there, which the service tells by a list without entries (pinned-behaviour.md ADM35).
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self {
+            kind: ServiceErrorKind::NotFound,
+            status: 404,
+            sub_code: None,
+            detail: detail.into(),
+            tracking_id: None,
+            retry_after: None,
+        }
+    }
+
+    /// Whether trying again can help.
+    pub fn is_transient(&self) -> bool {
+        match self.kind {
+            ServiceErrorKind::Throttled | ServiceErrorKind::Timeout | ServiceErrorKind::Internal => true,
+            // Another change of the same entity is under way.
+            ServiceErrorKind::Conflict => self.sub_code == Some(40_901),
+            _ => false,
+        }
+    }
+}
+
+fn kind(status: u16, sub_code: Option<u32>, operation: Operation) -> ServiceErrorKind {
+    match (status, operation) {
+        (400, _) => ServiceErrorKind::BadRequest,
+        (401, _) => ServiceErrorKind::Unauthorized,
+        (403, _) if sub_code == Some(40_301) => ServiceErrorKind::BadRequest,
+        (403, _) => ServiceErrorKind::QuotaExceeded,
+        (404 | 410, _) => ServiceErrorKind::NotFound,
+        (408 | 504, _) => ServiceErrorKind::Timeout,
+        (409, Operation::Create) if sub_code != Some(40_901) => ServiceErrorKind::AlreadyExists,
+        (409, _) => ServiceErrorKind::Conflict,
+        (412, _) => ServiceErrorKind::PreconditionFailed,
+        (429 | 503, _) => ServiceErrorKind::Throttled,
+        (500 | 502, _) => ServiceErrorKind::Internal,
+        _ => ServiceErrorKind::Other,
+    }
+}
+
+/// The text of `<Error><Code/><Detail/></Error>`, or the body's beginning.
+fn detail(body: &[u8]) -> String {
+    if let Ok(document) = xml::parse(body, 64 << 10) {
+        let root = document.root_element();
+        let detail = xml::elements(root).find(|child| child.tag_name().name() == "Detail");
+        if let (true, Some(detail)) = (root.tag_name().name() == "Error", detail) {
+            return cut(&xml::text(detail)).into();
+        }
+    }
+    let start = body.get(..body.len().min(MAX_DETAIL)).unwrap_or_default();
+    String::from_utf8_lossy(start).trim().into()
+}
+
+fn cut(text: &str) -> &str {
+    let end = (0..=text.len().min(MAX_DETAIL)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ({}): {}", self.kind, self.status, self.detail)
+    }
+}
+
+impl core::error::Error for ServiceError {}
+
+/// Why a response has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// The service refused.
+    Service(ServiceError),
+    /// The body is no document.
+    Xml(XmlError),
+    /// An element's value is not valid.
+    Element(InvalidElement),
+    /// The document is not what was asked for.
+    Unexpected,
+}
+
+impl fmt::Display for ResponseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(error) => error.fmt(f),
+            Self::Xml(error) => error.fmt(f),
+            Self::Element(error) => error.fmt(f),
+            Self::Unexpected => f.write_str("the service's answer is not what was asked for"),
+        }
+    }
+}
+
+/// Transparent: it says what the error inside says.
+impl core::error::Error for ResponseError {}
+
+impl From<ServiceError> for ResponseError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<XmlError> for ResponseError {
+    fn from(error: XmlError) -> Self {
+        Self::Xml(error)
+    }
+}
+
+impl From<InvalidElement> for ResponseError {
+    fn from(error: InvalidElement) -> Self {
+        Self::Element(error)
+    }
+}

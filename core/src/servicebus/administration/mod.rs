@@ -1,0 +1,53 @@
+//! Entities at run time: the management API's requests and responses, without I/O (wire-protocol.md §7,
+//! service-evidence.md §13, pinned-behaviour.md §15).
+//!
+//! A client builds a [`Request`] with a [`RequestBuilder`] and reads the [`Response`] with [`read_one`], [`read_page`]
+//! and [`read_deleted`]. A service reads bodies with [`service::read_body`] and writes entries, feeds and errors.
+//!
+//! Documents are read by namespace, never by prefix; elements that are not known are passed over. What the service
+//! may send is bounded by [`MAX_RESPONSE_BODY`], what a client may send by [`service::MAX_REQUEST_BODY`]; nesting is
+//! bounded, and entities are not expanded.
+
+mod authorization;
+mod description;
+mod element;
+mod error;
+mod iso8601;
+mod namespace;
+mod queue;
+mod request;
+mod resource;
+mod response;
+mod rule;
+mod rule_value;
+pub mod service;
+mod status;
+mod subscription;
+mod topic;
+mod xml;
+
+#[cfg(test)]
+mod tests;
+
+pub use authorization::{AccessRights, AuthorizationRule};
+pub use description::{Description, EntityOptions, EntityState};
+pub use element::{InvalidElement, Reading};
+pub use error::{Operation, ResponseError, ServiceError, ServiceErrorKind};
+pub use iso8601::{MAX_TIME_SPAN, TimeSpan};
+pub use namespace::{MessagingSku, NamespaceProperties, NamespaceType};
+pub use queue::{CreateQueueOptions, QueueProperties, QueueRuntimeProperties};
+pub use request::{
+    ApiVersion, DLQ_SUPPLEMENTARY_AUTHORIZATION, EMULATOR_PORT, Endpoint, Headers, InvalidRequest, MAX_RESPONSE_BODY,
+    Method, Request, RequestBuilder, Response, SUPPLEMENTARY_AUTHORIZATION, UnsignedRequest, shared_access_token,
+};
+pub use resource::{InvalidName, MAX_ENTITY_NAME, MAX_SUBSCRIPTION_NAME, Resource};
+pub use response::{FromEntry, Page, read_deleted, read_one, read_page};
+pub use rule::{
+    CorrelationRuleFilter, CreateRuleOptions, DEFAULT_RULE_NAME, RuleFilter, RuleForm, RuleProperties, SqlRuleAction,
+    SqlRuleFilter,
+};
+pub use rule_value::RuleValue;
+pub use status::{EntityAvailabilityStatus, EntityStatus, MessageCountDetails};
+pub use subscription::{CreateSubscriptionOptions, SubscriptionProperties, SubscriptionRuntimeProperties};
+pub use topic::{CreateTopicOptions, TopicProperties, TopicRuntimeProperties};
+pub use xml::XmlError;

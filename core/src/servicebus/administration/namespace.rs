@@ -1,0 +1,114 @@
+//! The namespace itself (pinned-behaviour.md ADM64).
+
+use super::element::{ElementValue, InvalidElement, Reading, names};
+use super::xml::{self, Node, SCHEMA_INSTANCE, SERVICE_BUS, Writer};
+use crate::time::Timestamp;
+use alloc::string::String;
+
+names! {
+    /// A namespace's tier.
+    pub enum MessagingSku {
+        /// Queues only.
+        Basic = "Basic",
+        /// Shared resources.
+        Standard = "Standard",
+        /// Resources of its own, by messaging unit.
+        Premium = "Premium",
+        /// A tier that is not known.
+        Unknown = "Unknown",
+    }
+    unknown Some(Self::Unknown)
+}
+
+names! {
+    /// What a namespace is for.
+    pub enum NamespaceType {
+        /// Queues and topics.
+        Messaging = "Messaging",
+        /// Notification hubs.
+        NotificationHub = "NotificationHub",
+        /// Several of these.
+        Mixed = "Mixed",
+        /// Event hubs.
+        EventHub = "EventHub",
+        /// Relays.
+        Relay = "Relay",
+        /// Something that is not known.
+        Unknown = "Unknown",
+    }
+    unknown Some(Self::Unknown)
+}
+
+/// What the service tells about a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamespaceProperties {
+    /// The name of the pair of namespaces that this one is half of.
+    pub alias: Option<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Its tier.
+    pub messaging_sku: MessagingSku,
+    /// Its messaging units: on the Premium tier only.
+    pub messaging_units: Option<u32>,
+    /// When it was last changed.
+    pub modified_at: Timestamp,
+    /// Its name, without the domain.
+    pub name: String,
+    /// What it is for.
+    pub namespace_type: NamespaceType,
+}
+
+impl NamespaceProperties {
+    /// A namespace of this name and tier.
+    pub fn new(name: impl Into<String>, messaging_sku: MessagingSku, created_at: Timestamp) -> Self {
+        Self {
+            alias: None,
+            created_at,
+            messaging_sku,
+            messaging_units: None,
+            modified_at: created_at,
+            name: name.into(),
+            namespace_type: NamespaceType::Messaging,
+        }
+    }
+
+    pub(super) const ELEMENT: &'static str = "NamespaceInfo";
+
+    pub(super) fn read(node: Node<'_, '_>, reading: Reading) -> Result<Self, InvalidElement> {
+        let mut namespace = Self::new(String::new(), MessagingSku::Unknown, Timestamp::DOTNET_MIN);
+        namespace.namespace_type = NamespaceType::Unknown;
+        for child in xml::elements(node).filter(|child| child.tag_name().namespace() == Some(SERVICE_BUS)) {
+            if xml::is_nil(child) {
+                continue;
+            }
+            match child.tag_name().name() {
+                "Alias" => namespace.alias = Some(String::read(child, reading)?).filter(|alias| !alias.is_empty()),
+                "CreatedTime" => namespace.created_at = Timestamp::read(child, reading)?,
+                "MessagingSKU" => namespace.messaging_sku = MessagingSku::read(child, reading)?,
+                "MessagingUnits" => namespace.messaging_units = Some(u32::read(child, reading)?),
+                "ModifiedTime" => namespace.modified_at = Timestamp::read(child, reading)?,
+                "Name" => namespace.name = String::read(child, reading)?,
+                "NamespaceType" => namespace.namespace_type = NamespaceType::read(child, reading)?,
+                _ => {}
+            }
+        }
+        Ok(namespace)
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.start(Self::ELEMENT, &[("xmlns", SERVICE_BUS), ("xmlns:i", SCHEMA_INSTANCE)]);
+        if let Some(alias) = &self.alias {
+            alias.write("Alias", writer);
+        }
+        self.created_at.write("CreatedTime", writer);
+        self.messaging_sku.write("MessagingSKU", writer);
+        if let Some(units) = &self.messaging_units {
+            units.write("MessagingUnits", writer);
+        }
+        self.modified_at.write("ModifiedTime", writer);
+        self.name.write("Name", writer);
+        self.namespace_type.write("NamespaceType", writer);
+        writer.end(Self::ELEMENT);
+    }
+}

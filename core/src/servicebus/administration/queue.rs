@@ -1,0 +1,130 @@
+//! Queues (sdk-features.md §7, pinned-behaviour.md ADM14, ADM20).
+
+use super::authorization::AuthorizationRule;
+use super::description::{EntityState, entity};
+use super::iso8601::MAX_TIME_SPAN;
+use super::status::{EntityAvailabilityStatus, EntityStatus, MessageCountDetails};
+use crate::time::{Duration, Timestamp};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+entity! {
+    /// How a queue is to be created. What is `None` gets the service's default.
+    ///
+    /// ```
+    /// use servicebus_core::servicebus::administration::CreateQueueOptions;
+    /// use core::time::Duration;
+    ///
+    /// let options = CreateQueueOptions::new().lock_duration(Duration::from_secs(30)).requires_session(true);
+    /// assert_eq!(options.requires_session, Some(true));
+    /// ```
+    options CreateQueueOptions;
+    /// A queue's settings.
+    properties QueueProperties {
+        /// The queue's name: its path in the namespace.
+        name,
+    }
+    element "QueueDescription";
+    timestamps Trimmed;
+    request &[
+        "LockDuration", "MaxSizeInMegabytes", "RequiresDuplicateDetection", "RequiresSession",
+        "DefaultMessageTimeToLive", "DeadLetteringOnMessageExpiration", "DuplicateDetectionHistoryTimeWindow",
+        "MaxDeliveryCount", "EnableBatchedOperations", "IsAnonymousAccessible", "AuthorizationRules", "Status",
+        "SupportOrdering", "AutoDeleteOnIdle", "EnablePartitioning", "EntityAvailabilityStatus", "EnableExpress",
+        "ForwardTo", "UserMetadata", "ForwardDeadLetteredMessagesTo", "MaxMessageSizeInKilobytes",
+    ];
+    response &[
+        "LockDuration", "MaxSizeInMegabytes", "RequiresDuplicateDetection", "RequiresSession",
+        "DefaultMessageTimeToLive", "DeadLetteringOnMessageExpiration", "DuplicateDetectionHistoryTimeWindow",
+        "MaxDeliveryCount", "EnableBatchedOperations", "SizeInBytes", "MessageCount", "IsAnonymousAccessible",
+        "AuthorizationRules", "Status", "ForwardTo", "CreatedAt", "UpdatedAt", "AccessedAt", "UserMetadata",
+        "SupportOrdering", "CountDetails", "AutoDeleteOnIdle", "EnablePartitioning", "EntityAvailabilityStatus",
+        "ForwardDeadLetteredMessagesTo", "EnableExpress", "MaxMessageSizeInKilobytes",
+    ];
+    settings {
+        /// How long a receiver holds a message before others can have it: 5 s to 5 min, 1 min by default.
+        lock_duration: Duration = "LockDuration", default Duration::from_secs(60);
+        /// The queue's size in MB: 1024 (the default), 2048, 3072, 4096 or 5120. A partitioned queue is reported with
+        /// 16 times as much.
+        max_size_in_megabytes: u64 = "MaxSizeInMegabytes", default 1_024;
+        /// Whether messages with an identifier seen before are dropped; cannot be changed. Off by default.
+        requires_duplicate_detection: bool = "RequiresDuplicateDetection", default false;
+        /// Whether messages belong to sessions; cannot be changed. Off by default.
+        requires_session: bool = "RequiresSession", default false;
+        /// How long messages live that do not say so themselves, or say more; at least 1 s. [`MAX_TIME_SPAN`], for
+        /// ever, by default.
+        default_message_time_to_live: Duration = "DefaultMessageTimeToLive", default MAX_TIME_SPAN;
+        /// Whether expired messages are dead-lettered instead of dropped. Off by default.
+        dead_lettering_on_message_expiration: bool = "DeadLetteringOnMessageExpiration", default false;
+        /// How long identifiers are remembered: 20 s to 7 days, 10 min by default.
+        duplicate_detection_history_time_window: Duration = "DuplicateDetectionHistoryTimeWindow", default Duration::from_secs(600);
+        /// How often a message is tried before it is dead-lettered: 1 to 2000, 10 by default.
+        max_delivery_count: u32 = "MaxDeliveryCount", default 10;
+        /// Whether the service may gather operations for its store. On by default.
+        enable_batched_operations: bool = "EnableBatchedOperations", default true;
+        /// Whether the queue can be used without credentials. Off by default.
+        is_anonymous_accessible: bool = "IsAnonymousAccessible", default false;
+        /// Keys for this queue only: none by default. An update replaces all of them.
+        authorization_rules: Vec<AuthorizationRule> = "AuthorizationRules", default Vec::new();
+        /// What the queue may be used for: [`EntityStatus::Active`] by default.
+        status: EntityStatus = "Status", default EntityStatus::Active;
+        /// Whether messages keep their order. On by default.
+        support_ordering: bool = "SupportOrdering", default true;
+        /// How long without use until the queue is deleted: at least 5 min; [`MAX_TIME_SPAN`], never, by default.
+        auto_delete_on_idle: Duration = "AutoDeleteOnIdle", default MAX_TIME_SPAN;
+        /// Whether the queue is kept by several brokers; cannot be changed. Off by default.
+        enable_partitioning: bool = "EnablePartitioning", default false;
+        /// Whether the queue can be reached. The service sets it to unknown when an update leaves it out
+        /// (pinned-behaviour.md ADM18), so it is sent along.
+        availability_status: EntityAvailabilityStatus = "EntityAvailabilityStatus", default EntityAvailabilityStatus::Available;
+        /// Whether messages are held in memory for a while before they are stored. Off by default.
+        enable_express: bool = "EnableExpress", default false;
+    }
+    optional {
+        /// The queue or topic that messages are moved to as they come in: a name, or an address in this namespace.
+        /// The service answers with `sb://<host>/<name>`.
+        forward_to: String = "ForwardTo";
+        /// Text of the user's own, up to 1024 characters.
+        user_metadata: String = "UserMetadata";
+        /// The queue or topic that dead-lettered messages are moved to: a name, or an address in this namespace.
+        forward_dead_lettered_messages_to: String = "ForwardDeadLetteredMessagesTo";
+        /// The largest message in KB, 1024 to 102400, which only the Premium tier can change. Since API version
+        /// 2021-05.
+        max_message_size_in_kilobytes: u64 = "MaxMessageSizeInKilobytes";
+    }
+}
+
+/// What a queue holds and when it was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueRuntimeProperties {
+    /// The queue's name.
+    pub name: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its settings were last changed.
+    pub updated_at: Timestamp,
+    /// When it was last used; [`Timestamp::DOTNET_MIN`] for never.
+    pub accessed_at: Timestamp,
+    /// Bytes that its messages take.
+    pub size_in_bytes: u64,
+    /// All messages, those in its sub-queues included.
+    pub total_message_count: u64,
+    /// The messages by what can be done with them.
+    pub message_count_details: MessageCountDetails,
+}
+
+impl QueueRuntimeProperties {
+    pub(super) fn new(name: String, state: &EntityState) -> Self {
+        let counts = state.count_details.unwrap_or_default();
+        Self {
+            name,
+            created_at: state.created_at.unwrap_or(Timestamp::DOTNET_MIN),
+            updated_at: state.updated_at.unwrap_or(Timestamp::DOTNET_MIN),
+            accessed_at: state.accessed_at.unwrap_or(Timestamp::DOTNET_MIN),
+            size_in_bytes: state.size_in_bytes.unwrap_or_default(),
+            total_message_count: state.message_count.unwrap_or_else(|| counts.total()),
+            message_count_details: counts,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Subscriptions of topics (sdk-features.md §7, pinned-behaviour.md ADM16, ADM22).
+
+use super::description::{EntityState, entity};
+use super::iso8601::MAX_TIME_SPAN;
+use super::rule::RuleProperties;
+use super::status::{EntityAvailabilityStatus, EntityStatus, MessageCountDetails};
+use crate::time::{Duration, Timestamp};
+use alloc::string::String;
+
+entity! {
+    /// How a subscription is to be created. What is `None` gets the service's default.
+    options CreateSubscriptionOptions;
+    /// A subscription's settings.
+    properties SubscriptionProperties {
+        /// The topic's name.
+        topic_name,
+        /// The subscription's name: up to 50 characters.
+        name,
+    }
+    element "SubscriptionDescription";
+    timestamps SevenDigits;
+    request &[
+        "LockDuration", "RequiresSession", "DefaultMessageTimeToLive", "DeadLetteringOnMessageExpiration",
+        "DeadLetteringOnFilterEvaluationExceptions", "MaxDeliveryCount", "EnableBatchedOperations", "Status",
+        "ForwardTo", "ForwardDeadLetteredMessagesTo", "AutoDeleteOnIdle", "EntityAvailabilityStatus", "UserMetadata",
+        "DefaultRuleDescription",
+    ];
+    response &[
+        "LockDuration", "RequiresSession", "DefaultMessageTimeToLive", "DeadLetteringOnMessageExpiration",
+        "DeadLetteringOnFilterEvaluationExceptions", "MessageCount", "MaxDeliveryCount", "EnableBatchedOperations",
+        "Status", "ForwardTo", "CreatedAt", "UpdatedAt", "AccessedAt", "CountDetails",
+        "ForwardDeadLetteredMessagesTo", "AutoDeleteOnIdle", "EntityAvailabilityStatus", "UserMetadata",
+        "IsClientAffine",
+    ];
+    settings {
+        /// How long a receiver holds a message before others can have it: 5 s to 5 min, 1 min by default.
+        lock_duration: Duration = "LockDuration", default Duration::from_secs(60);
+        /// Whether messages belong to sessions; cannot be changed. Off by default.
+        requires_session: bool = "RequiresSession", default false;
+        /// How long messages live that do not say so themselves, or say more; at least 1 s. [`MAX_TIME_SPAN`], for
+        /// ever, by default.
+        default_message_time_to_live: Duration = "DefaultMessageTimeToLive", default MAX_TIME_SPAN;
+        /// Whether expired messages are dead-lettered instead of dropped. Off by default.
+        dead_lettering_on_message_expiration: bool = "DeadLetteringOnMessageExpiration", default false;
+        /// Whether messages are dead-lettered on which a filter fails. On by default.
+        dead_lettering_on_filter_evaluation_exceptions: bool = "DeadLetteringOnFilterEvaluationExceptions", default true;
+        /// How often a message is tried before it is dead-lettered: 1 to 2000, 10 by default.
+        max_delivery_count: u32 = "MaxDeliveryCount", default 10;
+        /// Whether the service may gather operations for its store. On by default.
+        enable_batched_operations: bool = "EnableBatchedOperations", default true;
+        /// What the subscription may be used for: [`EntityStatus::Active`] by default.
+        status: EntityStatus = "Status", default EntityStatus::Active;
+        /// How long without use until the subscription is deleted: at least 5 min; [`MAX_TIME_SPAN`], never, by
+        /// default.
+        auto_delete_on_idle: Duration = "AutoDeleteOnIdle", default MAX_TIME_SPAN;
+        /// Whether the subscription can be reached. It is sent along with updates for the reason that is named at
+        /// [`QueueProperties::availability_status`](super::QueueProperties::availability_status).
+        availability_status: EntityAvailabilityStatus = "EntityAvailabilityStatus", default EntityAvailabilityStatus::Available;
+        /// Whether the subscription belongs to one client. Off by default; the service tells it since API version
+        /// 2021-05.
+        is_client_affine: bool = "IsClientAffine", default false;
+    }
+    optional {
+        /// The queue or topic that messages are moved to as they come in: a name, or an address in this namespace.
+        /// The service answers with `sb://<host>/<name>`.
+        forward_to: String = "ForwardTo";
+        /// The queue or topic that dead-lettered messages are moved to: a name, or an address in this namespace.
+        forward_dead_lettered_messages_to: String = "ForwardDeadLetteredMessagesTo";
+        /// Text of the user's own, up to 1024 characters.
+        user_metadata: String = "UserMetadata";
+    }
+    creation {
+        /// The rule that the subscription starts with instead of the one that takes every message. Without a name it
+        /// is called `$Default`. The service never tells it (pinned-behaviour.md RUL43, RUL44).
+        default_rule: RuleProperties = "DefaultRuleDescription";
+    }
+}
+
+/// What a subscription holds and when it was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscriptionRuntimeProperties {
+    /// The topic's name.
+    pub topic_name: String,
+    /// The subscription's name.
+    pub name: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its settings were last changed.
+    pub updated_at: Timestamp,
+    /// When it was last used; [`Timestamp::DOTNET_MIN`] for never.
+    pub accessed_at: Timestamp,
+    /// All messages, those in its sub-queues included.
+    pub total_message_count: u64,
+    /// The messages by what can be done with them. Scheduled ones count on the topic.
+    pub message_count_details: MessageCountDetails,
+}
+
+impl SubscriptionRuntimeProperties {
+    pub(super) fn new(topic_name: String, name: String, state: &EntityState) -> Self {
+        let counts = state.count_details.unwrap_or_default();
+        Self {
+            topic_name,
+            name,
+            created_at: state.created_at.unwrap_or(Timestamp::DOTNET_MIN),
+            updated_at: state.updated_at.unwrap_or(Timestamp::DOTNET_MIN),
+            accessed_at: state.accessed_at.unwrap_or(Timestamp::DOTNET_MIN),
+            total_message_count: state.message_count.unwrap_or_else(|| counts.total()),
+            message_count_details: counts,
+        }
+    }
+}

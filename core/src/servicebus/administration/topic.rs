@@ -1,0 +1,118 @@
+//! Topics (sdk-features.md §7, pinned-behaviour.md ADM15, ADM21).
+
+use super::authorization::AuthorizationRule;
+use super::description::{EntityState, entity};
+use super::iso8601::MAX_TIME_SPAN;
+use super::status::{EntityAvailabilityStatus, EntityStatus};
+use crate::time::{Duration, Timestamp};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+entity! {
+    /// How a topic is to be created. What is `None` gets the service's default.
+    options CreateTopicOptions;
+    /// A topic's settings.
+    properties TopicProperties {
+        /// The topic's name: its path in the namespace.
+        name,
+    }
+    element "TopicDescription";
+    timestamps Trimmed;
+    request &[
+        "DefaultMessageTimeToLive", "MaxSizeInMegabytes", "RequiresDuplicateDetection",
+        "DuplicateDetectionHistoryTimeWindow", "EnableBatchedOperations", "FilteringMessagesBeforePublishing",
+        "IsAnonymousAccessible", "AuthorizationRules", "Status", "SupportOrdering", "AutoDeleteOnIdle",
+        "EnablePartitioning", "EntityAvailabilityStatus", "EnableSubscriptionPartitioning", "EnableExpress",
+        "UserMetadata", "MaxMessageSizeInKilobytes",
+    ];
+    response &[
+        "DefaultMessageTimeToLive", "MaxSizeInMegabytes", "RequiresDuplicateDetection",
+        "DuplicateDetectionHistoryTimeWindow", "EnableBatchedOperations", "SizeInBytes",
+        "FilteringMessagesBeforePublishing", "IsAnonymousAccessible", "AuthorizationRules", "Status", "CreatedAt",
+        "UpdatedAt", "AccessedAt", "UserMetadata", "SupportOrdering", "CountDetails", "SubscriptionCount",
+        "SqlFilterCount", "CorrelationFilterCount", "AutoDeleteOnIdle", "EnablePartitioning",
+        "EntityAvailabilityStatus", "EnableSubscriptionPartitioning", "EnableExpress", "MaxMessageSizeInKilobytes",
+    ];
+    settings {
+        /// How long messages live that do not say so themselves, or say more; at least 1 s. [`MAX_TIME_SPAN`], for
+        /// ever, by default.
+        default_message_time_to_live: Duration = "DefaultMessageTimeToLive", default MAX_TIME_SPAN;
+        /// The topic's size in MB: 1024 (the default), 2048, 3072, 4096 or 5120. A partitioned topic is reported with
+        /// 16 times as much.
+        max_size_in_megabytes: u64 = "MaxSizeInMegabytes", default 1_024;
+        /// Whether messages with an identifier seen before are dropped; cannot be changed. Off by default.
+        requires_duplicate_detection: bool = "RequiresDuplicateDetection", default false;
+        /// How long identifiers are remembered: 20 s to 7 days, 10 min by default.
+        duplicate_detection_history_time_window: Duration = "DuplicateDetectionHistoryTimeWindow", default Duration::from_secs(600);
+        /// Whether the service may gather operations for its store. On by default.
+        enable_batched_operations: bool = "EnableBatchedOperations", default true;
+        /// Whether a message that no subscription takes is refused to its sender. Off by default.
+        filtering_messages_before_publishing: bool = "FilteringMessagesBeforePublishing", default false;
+        /// Whether the topic can be used without credentials. Off by default.
+        is_anonymous_accessible: bool = "IsAnonymousAccessible", default false;
+        /// Keys for this topic only: none by default. An update replaces all of them.
+        authorization_rules: Vec<AuthorizationRule> = "AuthorizationRules", default Vec::new();
+        /// What the topic may be used for: [`EntityStatus::Active`] by default.
+        status: EntityStatus = "Status", default EntityStatus::Active;
+        /// Whether messages keep their order. On by default.
+        support_ordering: bool = "SupportOrdering", default true;
+        /// How long without use until the topic is deleted: at least 5 min; [`MAX_TIME_SPAN`], never, by default.
+        auto_delete_on_idle: Duration = "AutoDeleteOnIdle", default MAX_TIME_SPAN;
+        /// Whether the topic is kept by several brokers; cannot be changed. Off by default.
+        enable_partitioning: bool = "EnablePartitioning", default false;
+        /// Whether the topic can be reached. It is sent along with updates for the reason that is named at
+        /// [`QueueProperties::availability_status`](super::QueueProperties::availability_status).
+        availability_status: EntityAvailabilityStatus = "EntityAvailabilityStatus", default EntityAvailabilityStatus::Available;
+        /// Whether subscriptions are kept by several brokers. Off by default.
+        enable_subscription_partitioning: bool = "EnableSubscriptionPartitioning", default false;
+        /// Whether messages are held in memory for a while before they are stored. Off by default.
+        enable_express: bool = "EnableExpress", default false;
+    }
+    optional {
+        /// Text of the user's own, up to 1024 characters.
+        user_metadata: String = "UserMetadata";
+        /// The largest message in KB, 1024 to 102400, which only the Premium tier can change. Since API version
+        /// 2021-05.
+        max_message_size_in_kilobytes: u64 = "MaxMessageSizeInKilobytes";
+    }
+}
+
+/// What a topic holds and when it was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicRuntimeProperties {
+    /// The topic's name.
+    pub name: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its settings were last changed.
+    pub updated_at: Timestamp,
+    /// When it was last used; [`Timestamp::DOTNET_MIN`] for never.
+    pub accessed_at: Timestamp,
+    /// Bytes that its messages take.
+    pub size_in_bytes: u64,
+    /// Messages that are not due yet: they count here, not on the subscriptions.
+    pub scheduled_message_count: u64,
+    /// The subscriptions.
+    pub subscription_count: u32,
+    /// The SQL filters of all subscriptions; `None` before API version 2024-05.
+    pub sql_filter_count: Option<u32>,
+    /// The correlation filters of all subscriptions; `None` before API version 2024-05.
+    pub correlation_filter_count: Option<u32>,
+}
+
+impl TopicRuntimeProperties {
+    pub(super) fn new(name: String, state: &EntityState) -> Self {
+        Self {
+            name,
+            created_at: state.created_at.unwrap_or(Timestamp::DOTNET_MIN),
+            updated_at: state.updated_at.unwrap_or(Timestamp::DOTNET_MIN),
+            accessed_at: state.accessed_at.unwrap_or(Timestamp::DOTNET_MIN),
+            size_in_bytes: state.size_in_bytes.unwrap_or_default(),
+            scheduled_message_count: state.count_details.unwrap_or_default().scheduled,
+            subscription_count: state.subscription_count.unwrap_or_default(),
+            sql_filter_count: state.sql_filter_count,
+            correlation_filter_count: state.correlation_filter_count,
+        }
+    }
+}

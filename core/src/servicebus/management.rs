@@ -1,0 +1,421 @@
+//! The operations of `<entity>/$management`: what is asked and what comes back (wire-protocol.md §5).
+
+use super::lock_token::LockToken;
+use super::message::Message;
+use super::namespace::{Cause, Disposition, Failure};
+use super::reason::Reason;
+use super::rule::RuleDescription;
+use crate::storage::{PayloadBuilder, Storage};
+use crate::time::Timestamp;
+use crate::wire::message::{Body, MessageView};
+use crate::wire::{Array, Compound, Counter, Encode, Full, Sink, Value};
+
+/// `get-message-sessions` without a time: sessions that have messages or a state.
+const ANY_SESSION: Timestamp = Timestamp::DOTNET_MAX;
+
+/// What is asked of an entity.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Request<'a> {
+    /// Messages from a sequence number on, without locking them.
+    Peek {
+        /// The lowest sequence number.
+        from: i64,
+        /// How many at most.
+        count: u32,
+        /// Of this session only.
+        session_id: Option<&'a str>,
+    },
+    /// Messages for later. Each has a message id and its time.
+    Schedule {
+        /// The messages.
+        messages: &'a [Message<'a>],
+    },
+    /// Scheduled messages are taken back.
+    CancelScheduled {
+        /// Their sequence numbers.
+        sequence_numbers: &'a [i64],
+    },
+    /// Deferred messages.
+    ReceiveDeferred {
+        /// Their sequence numbers.
+        sequence_numbers: &'a [i64],
+        /// Delete instead of lock.
+        delete: bool,
+        /// The session they belong to.
+        session_id: Option<&'a str>,
+    },
+    /// Settlement by lock token.
+    UpdateDisposition {
+        /// What becomes of them.
+        disposition: Disposition<'a>,
+        /// The locks.
+        lock_tokens: &'a [LockToken],
+        /// The session they belong to.
+        session_id: Option<&'a str>,
+    },
+    /// More time for locked messages.
+    RenewLock {
+        /// The locks.
+        lock_tokens: &'a [LockToken],
+    },
+    /// More time for a session.
+    RenewSessionLock {
+        /// The session.
+        session_id: &'a str,
+    },
+    /// What a session remembers.
+    GetSessionState {
+        /// The session.
+        session_id: &'a str,
+    },
+    /// What a session is to remember; `None` clears it.
+    SetSessionState {
+        /// The session.
+        session_id: &'a str,
+        /// The state.
+        state: Option<&'a [u8]>,
+    },
+    /// Ids of sessions.
+    ListSessions {
+        /// Only those whose state was set since.
+        updated_after: Option<Timestamp>,
+        /// How many to pass over.
+        skip: u32,
+        /// How many at most.
+        top: u32,
+    },
+    /// A rule for a subscription.
+    AddRule {
+        /// The rule.
+        rule: RuleDescription<'a>,
+    },
+    /// A rule goes.
+    RemoveRule {
+        /// Its name.
+        name: &'a str,
+    },
+    /// The rules of a subscription.
+    ListRules {
+        /// How many to pass over.
+        skip: u32,
+        /// How many at most.
+        top: u32,
+    },
+    /// Messages are deleted without being received.
+    DeleteMessages {
+        /// How many at most.
+        count: u32,
+        /// Only those enqueued before.
+        before: Timestamp,
+        /// Of this session only.
+        session_id: Option<&'a str>,
+    },
+}
+
+impl Request<'_> {
+    /// The name of the operation.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Peek { .. } => "com.microsoft:peek-message",
+            Self::Schedule { .. } => "com.microsoft:schedule-message",
+            Self::CancelScheduled { .. } => "com.microsoft:cancel-scheduled-message",
+            Self::ReceiveDeferred { .. } => "com.microsoft:receive-by-sequence-number",
+            Self::UpdateDisposition { .. } => "com.microsoft:update-disposition",
+            Self::RenewLock { .. } => "com.microsoft:renew-lock",
+            Self::RenewSessionLock { .. } => "com.microsoft:renew-session-lock",
+            Self::GetSessionState { .. } => "com.microsoft:get-session-state",
+            Self::SetSessionState { .. } => "com.microsoft:set-session-state",
+            Self::ListSessions { .. } => "com.microsoft:get-message-sessions",
+            Self::AddRule { .. } => "com.microsoft:add-rule",
+            Self::RemoveRule { .. } => "com.microsoft:remove-rule",
+            Self::ListRules { .. } => "com.microsoft:enumerate-rules",
+            Self::DeleteMessages { .. } => "com.microsoft:batch-delete-messages",
+        }
+    }
+
+    /// Whether asking twice does what asking once does.
+    pub const fn is_idempotent(&self) -> bool {
+        !matches!(self, Self::Schedule { .. } | Self::AddRule { .. } | Self::DeleteMessages { .. })
+    }
+}
+
+/// Writes the entries of a map.
+struct MapWriter<'s, W: Sink> {
+    sink: &'s mut W,
+    mark: usize,
+    count: u32,
+}
+
+impl<'s, W: Sink> MapWriter<'s, W> {
+    fn begin(sink: &'s mut W) -> Result<Self, Full> {
+        let mark = sink.begin()?;
+        Ok(Self { sink, mark, count: 0 })
+    }
+
+    fn put(&mut self, key: &str, value: &impl Encode) -> Result<(), Full> {
+        key.encode(self.sink)?;
+        value.encode(self.sink)?;
+        self.count += 2;
+        Ok(())
+    }
+
+    fn put_if(&mut self, key: &str, value: Option<impl Encode>) -> Result<(), Full> {
+        match value {
+            Some(value) => self.put(key, &value),
+            None => Ok(()),
+        }
+    }
+
+    fn end(self) -> Result<(), Full> {
+        self.sink.end(self.mark, Compound::Map, self.count)
+    }
+}
+
+/// An array of `long`; peers insist on genuine arrays.
+struct Longs<'a>(&'a [i64]);
+
+impl Encode for Longs<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let mark = sink.begin()?;
+        sink.put(&[0x81])?;
+        for number in self.0 {
+            sink.put(&number.to_be_bytes())?;
+        }
+        sink.end(mark, Compound::Array, u32::try_from(self.0.len()).map_err(|_| Full)?)
+    }
+}
+
+/// An array of `uuid`.
+struct Tokens<'a>(&'a [LockToken]);
+
+impl Encode for Tokens<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let mark = sink.begin()?;
+        sink.put(&[0x98])?;
+        for token in self.0 {
+            sink.put(&token.uuid().0)?;
+        }
+        sink.end(mark, Compound::Array, u32::try_from(self.0.len()).map_err(|_| Full)?)
+    }
+}
+
+/// A map of application properties.
+struct PropertyMap<'a>(&'a [(&'a str, Value<'a>)]);
+
+impl Encode for PropertyMap<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let mut map = MapWriter::begin(sink)?;
+        for (key, value) in self.0 {
+            map.put(key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// An encoded message as a binary.
+struct Embedded<'a>(&'a Message<'a>);
+
+impl Encode for Embedded<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let size = u32::try_from(Counter::measure(self.0)).map_err(|_| Full)?;
+        match u8::try_from(size) {
+            Ok(size) => sink.put(&[0xa0, size])?,
+            Err(_) => {
+                sink.put(&[0xb0])?;
+                sink.put(&size.to_be_bytes())?;
+            }
+        }
+        self.0.encode(sink)
+    }
+}
+
+/// The list of messages to schedule.
+struct ScheduleList<'a>(&'a [Message<'a>]);
+
+impl Encode for ScheduleList<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let mark = sink.begin()?;
+        for message in self.0 {
+            let mut map = MapWriter::begin(sink)?;
+            map.put("message-id", &message.message_id.unwrap_or_default())?;
+            map.put_if("session-id", message.session_id)?;
+            map.put_if("partition-key", message.partition_key)?;
+            map.put_if("via-partition-key", message.transaction_partition_key)?;
+            map.put("message", &Embedded(message))?;
+            map.end()?;
+        }
+        sink.end(mark, Compound::List, u32::try_from(self.0.len()).map_err(|_| Full)?)
+    }
+}
+
+impl Encode for Request<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let mut map = MapWriter::begin(sink)?;
+        let int = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+        match *self {
+            Self::Peek { from, count, session_id } => {
+                map.put("from-sequence-number", &from)?;
+                map.put("message-count", &int(count))?;
+                map.put_if("session-id", session_id)?;
+            }
+            Self::Schedule { messages } => map.put("messages", &ScheduleList(messages))?,
+            Self::CancelScheduled { sequence_numbers } => map.put("sequence-numbers", &Longs(sequence_numbers))?,
+            Self::ReceiveDeferred { sequence_numbers, delete, session_id } => {
+                map.put("sequence-numbers", &Longs(sequence_numbers))?;
+                map.put("receiver-settle-mode", &u32::from(!delete))?;
+                map.put_if("session-id", session_id)?;
+            }
+            Self::UpdateDisposition { disposition, lock_tokens, session_id } => {
+                let (status, properties) = match disposition {
+                    Disposition::Complete => ("completed", &[][..]),
+                    Disposition::Abandon { properties } => ("abandoned", properties),
+                    Disposition::Defer { properties } => ("defered", properties),
+                    Disposition::DeadLetter { properties, .. } => ("suspended", properties),
+                };
+                map.put("disposition-status", &status)?;
+                map.put("lock-tokens", &Tokens(lock_tokens))?;
+                if let Disposition::DeadLetter { reason, description, .. } = disposition {
+                    map.put_if("deadletter-reason", reason)?;
+                    map.put_if("deadletter-description", description)?;
+                }
+                map.put_if("properties-to-modify", (!properties.is_empty()).then_some(PropertyMap(properties)))?;
+                map.put_if("session-id", session_id)?;
+            }
+            Self::RenewLock { lock_tokens } => map.put("lock-tokens", &Tokens(lock_tokens))?,
+            Self::RenewSessionLock { session_id } | Self::GetSessionState { session_id } => {
+                map.put("session-id", &session_id)?;
+            }
+            Self::SetSessionState { session_id, state } => {
+                map.put("session-id", &session_id)?;
+                map.put("session-state", &state)?;
+            }
+            Self::ListSessions { updated_after, skip, top } => {
+                map.put("last-updated-time", &updated_after.unwrap_or(ANY_SESSION))?;
+                map.put("skip", &int(skip))?;
+                map.put("top", &int(top))?;
+            }
+            Self::AddRule { rule } => {
+                map.put("rule-name", &rule.name)?;
+                map.put("rule-description", &rule)?;
+            }
+            Self::RemoveRule { name } => map.put("rule-name", &name)?,
+            Self::ListRules { skip, top } => {
+                map.put("top", &int(top))?;
+                map.put("skip", &int(skip))?;
+            }
+            Self::DeleteMessages { count, before, session_id } => {
+                map.put("message-count", &int(count))?;
+                map.put("enqueued-time-utc", &before)?;
+                map.put_if("session-id", session_id)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// The response to a [`Request`] that was carried out.
+#[derive(Clone, Debug)]
+pub struct Response<P>(P);
+
+impl<P: AsRef<[u8]> + PayloadBuilder> Response<P> {
+    /// A response whose status has been checked.
+    pub(crate) const fn new(payload: P) -> Self {
+        Self(payload)
+    }
+
+    fn get(&self, key: &str) -> Option<Value<'_>> {
+        let view = MessageView::parse(self.0.as_ref()).ok()?;
+        match view.body().ok()? {
+            Body::Value(Value::Map(map)) => map.get(key),
+            _ => None,
+        }
+    }
+
+    /// The value of a key that must be there.
+    fn need<S: Storage>(&self, key: &str) -> Result<Value<'_>, Failure<S>> {
+        self.get(key)
+            .ok_or_else(|| Failure::described(Cause::Service(Reason::DecodeError), "a response lacks its value"))
+    }
+
+    /// The items of an array or list; no item where there is none.
+    fn items(&self, key: &str) -> impl Iterator<Item = Value<'_>> {
+        let (array, list) = match self.get(key) {
+            Some(Value::Array(array)) => (Some(array), None),
+            Some(Value::List(list)) => (None, Some(list)),
+            _ => (None, None),
+        };
+        let array = array.into_iter().flat_map(|array: Array<'_>| array.iter().map_while(Result::ok));
+        array.chain(list.into_iter().flat_map(|list| list.iter().map_while(Result::ok)))
+    }
+
+    /// The numbers that scheduled messages got, in their order.
+    pub fn sequence_numbers(&self) -> impl Iterator<Item = i64> {
+        self.items("sequence-numbers").filter_map(|value| value.as_i64())
+    }
+
+    /// The new ends of renewed locks, in their order.
+    pub fn expirations(&self) -> impl Iterator<Item = Timestamp> {
+        self.items("expirations").filter_map(|value| value.as_timestamp())
+    }
+
+    /// The new end of a renewed session's lock.
+    ///
+    /// # Errors
+    /// A response without it.
+    pub fn expiration<S: Storage>(&self) -> Result<Timestamp, Failure<S>> {
+        let value = self.need("expiration")?;
+        value.as_timestamp().ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
+    }
+
+    /// Peeked or deferred messages with their locks, where they have one.
+    pub fn messages(&self) -> impl Iterator<Item = (P, Option<LockToken>)> {
+        self.items("messages").filter_map(|value| {
+            let Value::Map(map) = value else { return None };
+            let token = match map.get("lock-token") {
+                Some(Value::Uuid(uuid)) => Some(LockToken::from_uuid(uuid)),
+                _ => None,
+            };
+            let message = map.get("message")?.as_bytes()?;
+            Some((self.0.part(message).ok()?, token))
+        })
+    }
+
+    /// What a session remembers.
+    pub fn session_state(&self) -> Option<P> {
+        self.0.part(self.get("session-state")?.as_bytes()?).ok()
+    }
+
+    /// Ids of sessions.
+    pub fn session_ids(&self) -> impl Iterator<Item = &str> {
+        self.items("sessions-ids").filter_map(|value| value.as_str())
+    }
+
+    /// The rules of a subscription.
+    pub fn rules(&self) -> impl Iterator<Item = RuleDescription<'_>> {
+        self.items("rules").filter_map(|value| {
+            let Value::Map(map) = value else { return None };
+            RuleDescription::from_value(map.get("rule-description")?)
+        })
+    }
+
+    /// How many messages were deleted.
+    pub fn message_count(&self) -> u32 {
+        self.get("message-count")
+            .and_then(|value| value.as_i64())
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(0)
+    }
+}
+
+/// Entries of an AMQP map, for whoever needs them as they are.
+pub(crate) fn put_entries<'v, W: Sink>(
+    sink: &mut W,
+    entries: impl Iterator<Item = (&'v str, Value<'v>)>,
+) -> Result<(), Full> {
+    let mut map = MapWriter::begin(sink)?;
+    for (key, value) in entries {
+        map.put(key, &value)?;
+    }
+    map.end()
+}

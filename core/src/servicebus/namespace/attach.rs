@@ -1,0 +1,330 @@
+//! Links: attached when they are needed and may be, and again when they were lost (wire-protocol.md §1.5, §6.4).
+
+use super::endpoint::{Attachment, EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
+use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace};
+use crate::engine::{Connection, LinkId, SessionId};
+use crate::servicebus::Reason;
+use crate::storage::{Index, Storage, Table};
+use crate::time::Duration;
+use crate::wire::messaging::{Source, Target, TerminusDurability};
+use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
+use crate::wire::transaction::Coordinator;
+use crate::wire::{Multiple, Symbol, Value, encode_map};
+
+/// The filter that asks for a session (wire-protocol.md §4.6).
+pub(super) const SESSION_FILTER: &str = "com.microsoft:session-filter";
+/// How long the service may take to find a session.
+const TIMEOUT: &str = "com.microsoft:timeout";
+/// How a receiver names itself.
+const RECEIVER_NAME: &str = "com.microsoft:receiver-name";
+
+/// A link that lived for less than this is counted as a failed attempt, so that a link that is detached as soon as it
+/// is attached does not come back in a tight loop.
+const LASTING: Duration = Duration::from_secs(1);
+
+fn source(address: &str) -> Source<'_> {
+    Source {
+        address: Some(Value::String(address)),
+        durable: TerminusDurability::None,
+        expiry_policy: Symbol::new("session-end"),
+        timeout: 0,
+        dynamic: false,
+        dynamic_node_properties: None,
+        distribution_mode: None,
+        filter: None,
+        default_outcome: None,
+        outcomes: None,
+        capabilities: None,
+    }
+}
+
+fn target(address: &str) -> TargetArchetype<'_> {
+    TargetArchetype::Target(Target {
+        address: Some(Value::String(address)),
+        durable: TerminusDurability::None,
+        expiry_policy: Symbol::new("session-end"),
+        timeout: 0,
+        dynamic: false,
+        dynamic_node_properties: None,
+        capabilities: None,
+    })
+}
+
+fn attach<'a>(name: &'a str, role: Role, source: Source<'a>, target: TargetArchetype<'a>) -> Attach<'a> {
+    Attach {
+        name,
+        handle: 0,
+        role,
+        snd_settle_mode: SenderSettleMode::Unsettled,
+        rcv_settle_mode: ReceiverSettleMode::First,
+        source: Some(source),
+        target: Some(target),
+        unsettled: None,
+        incomplete_unsettled: false,
+        initial_delivery_count: (role == Role::Sender).then_some(0),
+        max_message_size: None,
+        offered_capabilities: None::<Multiple<'_>>,
+        desired_capabilities: None,
+        properties: None,
+    }
+}
+
+/// Attaches on the newest session that has a free handle, or on a new one: the service allows 255 links each.
+fn attach_link<S: Storage>(
+    connection: &mut Option<Connection<S>>,
+    sessions: &mut S::Sessions<SessionId>,
+    attach: &Attach<'_>,
+) -> Result<LinkId, EngineError> {
+    let connection = connection.as_mut().ok_or(EngineError::Closed)?;
+    let mut full = None;
+    for place in (0..sessions.end()).rev() {
+        let Some(&session) = sessions.get(place) else { continue };
+        match connection.attach(session, attach) {
+            Err(error @ (EngineError::NoCapacity(Capacity::Links) | EngineError::Detached)) => full = Some(error),
+            other => return other,
+        }
+    }
+    let session = connection.begin().map_err(|error| full.unwrap_or(error))?;
+    if sessions.insert(session).is_err() {
+        connection.end(session, None);
+        return Err(full.unwrap_or(EngineError::NoCapacity(Capacity::Sessions)));
+    }
+    connection.attach(session, attach)
+}
+
+impl<S: Storage> Namespace<S> {
+    /// Does whatever can be done now: puts tokens, attaches links, sends requests, grants credit, closes.
+    pub(super) fn advance(&mut self, clock: Clock) {
+        if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {
+            return;
+        }
+        self.advance_tokens(clock);
+        self.advance_requests(clock);
+        self.advance_endpoints(clock);
+        self.advance_close(clock);
+    }
+
+    pub(super) fn attach_plain_sender(&mut self, name: &str, address: &str) -> Result<LinkId, EngineError> {
+        attach_link(
+            &mut self.connection,
+            &mut self.sessions,
+            &attach(name, Role::Sender, source(name), target(address)),
+        )
+    }
+
+    pub(super) fn attach_plain_receiver(
+        &mut self,
+        name: &str,
+        address: &str,
+        reply_to: &str,
+    ) -> Result<LinkId, EngineError> {
+        attach_link(
+            &mut self.connection,
+            &mut self.sessions,
+            &attach(name, Role::Receiver, source(address), target(reply_to)),
+        )
+    }
+
+    fn advance_endpoints(&mut self, clock: Clock) {
+        for place in 0..self.endpoints.end() {
+            let Some(endpoint) = self.endpoints.get(place) else { continue };
+            if endpoint.may_attach(clock.now) && self.token_is_valid(endpoint.token) {
+                if let Err(error) = self.attach_endpoint(place) {
+                    let failure = Failure::new(Cause::Engine(error));
+                    self.give_up(place, &failure);
+                }
+            } else if endpoint.closing {
+                self.wind_down(place, clock);
+            } else {
+                self.top_up(place);
+            }
+        }
+    }
+
+    fn attach_endpoint(&mut self, place: u32) -> Result<(), EngineError> {
+        let number = self.next_number();
+        let name: Name = Self::name(self.container, number);
+        let endpoint = self.endpoints.get(place).ok_or(EngineError::Detached)?;
+        let path = endpoint.entity.path(false).ok_or(EngineError::IllegalState)?;
+        let mut filter_buffer = [0; 600];
+        let mut properties_buffer = [0; 200];
+        let link = match &endpoint.kind {
+            Kind::Sender => self.attach_plain_sender(&name, &path)?,
+            Kind::Coordinator => {
+                let coordinator = TargetArchetype::Coordinator(Coordinator { capabilities: None });
+                let attach = attach(&name, Role::Sender, source(&name), coordinator);
+                attach_link(&mut self.connection, &mut self.sessions, &attach)?
+            }
+            Kind::Receiver { mode, session, .. } => {
+                let mut source = source(&path);
+                let too_long = |_| EngineError::IllegalState;
+                let mut properties: heapless::Vec<(Value<'_>, Value<'_>), 2> = heapless::Vec::new();
+                let entry = |key, value| (Value::Symbol(Symbol::new(key)), value);
+                let _ = properties.push(entry(RECEIVER_NAME, Value::String(&name)));
+                if let Some(session) = session {
+                    let wanted = match session {
+                        SessionChoice::Named(id) => Value::String(id.as_ref()),
+                        SessionChoice::NextAvailable => Value::Null,
+                    };
+                    let entries = [entry(SESSION_FILTER, wanted)];
+                    source.filter = Some(encode_map(&entries, &mut filter_buffer).map_err(too_long)?);
+                    if let (SessionChoice::NextAvailable, Some(timeout)) = (session, endpoint.accept_timeout) {
+                        let _ = properties.push(entry(TIMEOUT, Value::Uint(timeout)));
+                    }
+                }
+                let (snd_settle_mode, rcv_settle_mode) = match mode {
+                    ReceiveMode::PeekLock => (SenderSettleMode::Unsettled, ReceiverSettleMode::Second),
+                    ReceiveMode::ReceiveAndDelete => (SenderSettleMode::Settled, ReceiverSettleMode::First),
+                };
+                let attach = Attach {
+                    snd_settle_mode,
+                    rcv_settle_mode,
+                    properties: Some(encode_map(&properties, &mut properties_buffer).map_err(too_long)?),
+                    ..attach(&name, Role::Receiver, source, target(&name))
+                };
+                attach_link(&mut self.connection, &mut self.sessions, &attach)?
+            }
+        };
+        let _ = self.owners.insert(link.index() as u64, place);
+        if let Some(endpoint) = self.endpoints.get_mut(place) {
+            endpoint.attachment = Attachment::Pending(link);
+            endpoint.name = number;
+            endpoint.refused = false;
+        }
+        // Credit travels with the attach: the first message needs no round trip of its own.
+        self.top_up(place);
+        Ok(())
+    }
+
+    /// Both attaches were seen.
+    pub(super) fn endpoint_attached(&mut self, place: u32, link: LinkId, clock: Clock) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        if endpoint.refused || endpoint.attachment.link() != Some(link) {
+            return;
+        }
+        endpoint.attachment = Attachment::Up(link);
+        endpoint.up_since = clock.now;
+        endpoint.error = None;
+        endpoint.session_granted = endpoint.is_session();
+        self.last_error = None;
+        self.notice_endpoint(place);
+        self.due = true;
+    }
+
+    /// An endpoint's link is gone.
+    pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, fault: Option<&'static str>) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        let was_up = matches!(endpoint.attachment, Attachment::Up(_));
+        let lasted = was_up && endpoint.up_since + LASTING <= clock.now;
+        endpoint.detached();
+        if endpoint.closing {
+            self.drop_endpoint(place);
+            return;
+        }
+        let failure = match fault {
+            // The message has no room in fixed storage: coming back for it would not help.
+            Some(crate::engine::condition::MESSAGE_SIZE_EXCEEDED) => {
+                Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)))
+            }
+            _ => endpoint.error.take().unwrap_or_else(|| Failure::new(Cause::LinkLost)),
+        };
+        endpoint.error = Some(failure.clone());
+        self.fail_sent(place, &failure);
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        if endpoint.is_session() {
+            if was_up {
+                self.session_lost(place, &failure);
+            } else {
+                // Which session to ask for next is the application's decision.
+                self.give_up(place, &failure);
+            }
+            return;
+        }
+        endpoint.attempts = if lasted { 0 } else { endpoint.attempts.saturating_add(1) };
+        let attempts = endpoint.attempts;
+        if !failure.is_transient() || attempts > self.settings.retry.max_retries {
+            self.give_up(place, &failure);
+            return;
+        }
+        let wait = match attempts {
+            0 => Duration::ZERO,
+            n => self.settings.retry.backoff(n - 1, failure.reason(), &mut self.random),
+        };
+        let wanted = self.has_operations(place);
+        if let Some(endpoint) = self.endpoints.get_mut(place) {
+            endpoint.retry_at = (!wait.is_zero()).then(|| clock.now + wait);
+            // Nobody waits: the next call attaches again.
+            endpoint.parked = !wanted && endpoint.prefetch() == 0;
+        }
+        self.due = true;
+    }
+
+    /// A held session's link is gone, and its lock with it (wire-protocol.md §4.6): said once, never mended silently.
+    pub(super) fn session_lost(&mut self, place: u32, failure: &Failure<S>) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        let lost = Failure { cause: Cause::Service(Reason::SessionLockLost), description: failure.text() };
+        endpoint.over = true;
+        endpoint.error = Some(lost.clone());
+        self.fail_sent(place, &lost);
+        self.fail_waiting(place, &lost);
+        self.notice_endpoint(place);
+    }
+
+    /// Waiting does not help: those who wait are told, and the next call tries again.
+    pub(super) fn give_up(&mut self, place: u32, failure: &Failure<S>) {
+        if let Some(endpoint) = self.endpoints.get_mut(place) {
+            endpoint.parked = true;
+            endpoint.error = Some(failure.clone());
+        }
+        self.fail_waiting(place, failure);
+    }
+
+    /// Adds a sender or receiver; it attaches as soon as there is a connection.
+    ///
+    /// # Errors
+    /// [`Cause::Closed`], or [`Capacity::Links`] when there are too many.
+    pub fn add_endpoint(
+        &mut self,
+        kind: Kind<S>,
+        entity: Entity<S>,
+        accept_timeout: Option<u32>,
+    ) -> Result<EndpointId, Failure<S>> {
+        if self.closing {
+            return Err(Failure::new(Cause::Closed));
+        }
+        let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
+        let token = self.use_token(&entity).ok_or_else(full)?;
+        let endpoint = super::endpoint::Endpoint::new(kind, entity, token, accept_timeout);
+        self.due = true;
+        match self.endpoints.insert(endpoint) {
+            Ok(key) => Ok(EndpointId(key)),
+            Err(_) => {
+                self.release_token(token);
+                Err(full())
+            }
+        }
+    }
+
+    /// The session that a session receiver holds, and until when.
+    pub fn session_of(&self, id: EndpointId) -> Option<(&str, Option<crate::time::Timestamp>)> {
+        let endpoint = self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?;
+        match &endpoint.kind {
+            Kind::Receiver { session: Some(SessionChoice::Named(id)), .. } => {
+                Some((id.as_ref(), endpoint.locked_until))
+            }
+            _ => None,
+        }
+    }
+
+    /// A session's lock was renewed.
+    pub fn set_session_lock(&mut self, id: EndpointId, until: crate::time::Timestamp) {
+        if let Some(endpoint) = self.endpoints.find_mut(id.0) {
+            endpoint.locked_until = Some(until);
+        }
+    }
+
+    /// What an endpoint sends to or receives from.
+    pub fn entity_of(&self, id: EndpointId) -> Option<&Entity<S>> {
+        self.endpoints.find(id.0).map(|endpoint| &endpoint.entity)
+    }
+}

@@ -1,0 +1,141 @@
+//! Closing: nothing stays locked at the service for something that is closed (invariants.md §1 row 4).
+
+use super::endpoint::{Attachment, EndpointId, Kind, ReceiveMode};
+use super::operation::State;
+use super::{Cause, Clock, Failure, Namespace};
+use crate::storage::{Storage, Table};
+use crate::time::Duration;
+
+/// How long the peer may take to answer a drain or a detach before the rest goes on without it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+impl<S: Storage> Namespace<S> {
+    /// Closes a sender or receiver. Messages under way are waited for, what a receiver has not handed out is released,
+    /// and then the link is detached.
+    pub fn close_endpoint(&mut self, id: EndpointId) {
+        let place = id.0.index;
+        let Some(endpoint) = self.endpoints.find_mut(id.0) else { return };
+        if endpoint.closing {
+            return;
+        }
+        endpoint.closing = true;
+        endpoint.drain_deadline = None;
+        let down = endpoint.attachment == Attachment::Down;
+        self.fail_waiting(place, &Failure::new(Cause::Closed));
+        if down {
+            self.drop_endpoint(place);
+        }
+        self.due = true;
+    }
+
+    /// Whether an endpoint is gone, link and all.
+    pub fn is_gone(&self, id: EndpointId) -> bool {
+        self.endpoints.find(id.0).is_none()
+    }
+
+    /// Brings a closing endpoint one step further.
+    pub(super) fn wind_down(&mut self, place: u32, clock: Clock) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        let Some(link) = endpoint.attachment.link() else {
+            self.drop_endpoint(place);
+            return;
+        };
+        let attached = matches!(endpoint.attachment, Attachment::Up(_));
+        let deadline = *endpoint.drain_deadline.get_or_insert(clock.now + PATIENCE);
+        let late = deadline <= clock.now;
+        let is_receiver = matches!(endpoint.kind, Kind::Receiver { .. });
+        let releases = is_receiver && endpoint.mode() == ReceiveMode::PeekLock;
+        let Some(connection) = &mut self.connection else { return };
+        let Some(status) = connection.link(link) else { return };
+        if is_receiver {
+            // Draining counts the credit down to nothing; asking again while it lasts changes nothing.
+            if attached && !late && (status.credit > 0 || status.draining) {
+                if !status.draining {
+                    let _ = connection.drain(link);
+                }
+                return;
+            }
+        } else {
+            let under_way = (0..self.operations.end())
+                .filter_map(|at| self.operations.get(at))
+                .any(|found| found.endpoint == Some(place) && matches!(found.state, State::Sent(_)));
+            if attached && !late && (status.waiting > 0 || under_way) {
+                return;
+            }
+        }
+        if releases {
+            self.release_waiting(place);
+        }
+        if let Some(connection) = &mut self.connection {
+            let _ = connection.detach(link, true, None);
+        }
+        if late && let Some(endpoint) = self.endpoints.get_mut(place) {
+            // The peer does not answer: it is dropped with the connection, or when the answer comes after all.
+            endpoint.drain_deadline = None;
+            endpoint.detached();
+            self.drop_endpoint(place);
+        }
+    }
+
+    pub(super) fn drop_endpoint(&mut self, place: u32) {
+        let Some(endpoint) = self.endpoints.remove(place) else { return };
+        if let (Some(link), false, Some(connection)) =
+            (endpoint.remains, endpoint.remains_retired, &mut self.connection)
+        {
+            connection.forget(link);
+        }
+        self.release_token(endpoint.token);
+        let closed = Failure::new(Cause::Closed);
+        for at in 0..self.operations.end() {
+            let Some(operation) = self.operations.get_mut(at).filter(|found| found.endpoint == Some(place)) else {
+                continue;
+            };
+            // The place may get a new tenant: nothing of the old one may point at it.
+            operation.endpoint = None;
+            if !matches!(operation.state, State::Done(_) | State::Requested(_)) {
+                operation.state = State::Done(Err(closed.clone()));
+            }
+            self.notice(at);
+        }
+        self.due = true;
+        // Whoever waits for its end is told.
+        self.notice_all();
+    }
+
+    /// Closes: receivers drain and release, links are detached, then the connection is closed.
+    pub fn close(&mut self) {
+        self.closing = true;
+        for place in 0..self.endpoints.end() {
+            if let Some(key) = self.endpoints.key(place) {
+                self.close_endpoint(EndpointId(key));
+            }
+        }
+        self.due = true;
+        self.notice_all();
+    }
+
+    /// Whether [`Namespace::close`] has been called.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Closes the connection once no endpoint is left.
+    pub(super) fn advance_close(&mut self, clock: Clock) {
+        if !self.closing {
+            return;
+        }
+        if self.close_sent {
+            if self.close_deadline.is_some_and(|deadline| deadline <= clock.now)
+                && let Some(connection) = &mut self.connection
+            {
+                self.close_deadline = None;
+                connection.handle_disconnect();
+            }
+        } else if self.endpoints.is_empty() {
+            let Some(connection) = &mut self.connection else { return };
+            connection.close(None);
+            self.close_sent = true;
+            self.close_deadline = Some(clock.now + PATIENCE);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! A sender or receiver as the application holds it: it outlives the links that serve it.
+
+use super::Failure;
+use crate::engine::LinkId;
+use crate::servicebus::address::{Address, SubQueue};
+use crate::storage::{Key, Storage};
+use crate::time::{Instant, Timestamp};
+use core::fmt;
+
+/// Names a sender or receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointId(pub(super) Key);
+
+/// Whether a receiver locks messages or takes them at once (wire-protocol.md §4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReceiveMode {
+    /// Messages are locked until they are settled.
+    #[default]
+    PeekLock,
+    /// Messages are gone from the entity when they are sent: lost if the receiver dies.
+    ReceiveAndDelete,
+}
+
+/// Room for the longest address: 260 characters of an entity, 50 of a subscription, sub-queue and node.
+pub(super) type Path = heapless::String<400>;
+
+/// A queue, a topic or a subscription, by name.
+#[derive(Clone, Debug)]
+pub struct Entity<S: Storage> {
+    /// The queue or topic.
+    pub name: S::Literal,
+    /// The subscription of the topic.
+    pub subscription: Option<S::Literal>,
+    /// The sub-queue.
+    pub sub_queue: Option<SubQueue>,
+}
+
+impl<S: Storage> Entity<S> {
+    /// A queue or topic.
+    pub fn queue(name: impl Into<S::Literal>) -> Self {
+        Self { name: name.into(), subscription: None, sub_queue: None }
+    }
+
+    /// A subscription of a topic.
+    pub fn subscription(topic: impl Into<S::Literal>, subscription: impl Into<S::Literal>) -> Self {
+        Self { name: topic.into(), subscription: Some(subscription.into()), sub_queue: None }
+    }
+
+    /// Its dead-letter queue.
+    #[must_use]
+    pub fn dead_letter(self) -> Self {
+        Self { sub_queue: Some(SubQueue::DeadLetter), ..self }
+    }
+
+    /// Its transfer dead-letter queue.
+    #[must_use]
+    pub fn transfer_dead_letter(self) -> Self {
+        Self { sub_queue: Some(SubQueue::TransferDeadLetter), ..self }
+    }
+
+    /// The address on the wire.
+    pub fn address(&self) -> Address<'_> {
+        Address::new(self.name.as_ref(), self.subscription.as_ref().map(AsRef::as_ref), self.sub_queue)
+    }
+
+    /// The address as text, of the entity or of its `$management`; `None` when it is too long to be one.
+    pub(super) fn path(&self, management: bool) -> Option<Path> {
+        let address = self.address();
+        let address = if management { address.management() } else { address };
+        let mut path = Path::new();
+        fmt::write(&mut path, format_args!("{address}")).ok()?;
+        Some(path)
+    }
+
+    /// Whether both have the same token: sub-queues share their entity's.
+    pub(super) fn shares_token(&self, other: &Self) -> bool {
+        let subscription = |entity: &Self| entity.subscription.as_ref().map(|name| name.as_ref().len());
+        self.name.as_ref().eq_ignore_ascii_case(other.name.as_ref())
+            && subscription(self) == subscription(other)
+            && self.subscription.as_ref().map(AsRef::as_ref) == other.subscription.as_ref().map(AsRef::as_ref)
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.shares_token(other) && self.sub_queue == other.sub_queue
+    }
+}
+
+/// Which session a receiver is to take.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionChoice<S: Storage> {
+    /// The one with this id.
+    Named(S::Text),
+    /// Any that has messages and is not locked.
+    NextAvailable,
+}
+
+/// What an endpoint does.
+#[derive(Clone, Debug)]
+pub enum Kind<S: Storage> {
+    /// Sends messages.
+    Sender,
+    /// Begins and ends transactions.
+    Coordinator,
+    /// Receives messages.
+    Receiver {
+        /// Locks or deletes.
+        mode: ReceiveMode,
+        /// Messages kept ready.
+        prefetch: u32,
+        /// The session to take.
+        session: Option<SessionChoice<S>>,
+    },
+}
+
+/// How far a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attachment {
+    /// None.
+    Down,
+    /// Attach is sent.
+    Pending(LinkId),
+    /// Both attaches were seen.
+    Up(LinkId),
+}
+
+impl Attachment {
+    pub(super) fn link(self) -> Option<LinkId> {
+        match self {
+            Self::Down => None,
+            Self::Pending(link) | Self::Up(link) => Some(link),
+        }
+    }
+}
+
+/// A sender or receiver.
+pub(super) struct Endpoint<S: Storage> {
+    pub(super) kind: Kind<S>,
+    pub(super) entity: Entity<S>,
+    pub(super) token: u32,
+    pub(super) attachment: Attachment,
+    /// The number in its link's name.
+    pub(super) name: u32,
+    /// Since when both attaches were seen.
+    pub(super) up_since: Instant,
+    /// Failed attempts to attach since the last link that lasted.
+    pub(super) attempts: u32,
+    pub(super) retry_at: Option<Instant>,
+    /// Nobody needs the link, or it failed for a reason that waiting does not mend: the next call tries again.
+    pub(super) parked: bool,
+    /// What the peer said last; for good when `over`.
+    pub(super) error: Option<Failure<S>>,
+    /// It never comes back.
+    pub(super) over: bool,
+    /// The peer's attach had no terminus: a detach with the reason follows.
+    pub(super) refused: bool,
+    /// A link that is gone and still holds messages that were settled when they came.
+    pub(super) remains: Option<LinkId>,
+    /// That link was on an earlier connection.
+    pub(super) remains_retired: bool,
+    /// The limits of the link: of one message and, where the service tells, of a batch.
+    pub(super) max_message_size: u64,
+    pub(super) max_batch_size: Option<u64>,
+    /// The session that was asked for is held.
+    pub(super) session_granted: bool,
+    pub(super) locked_until: Option<Timestamp>,
+    /// Messages that the pending receives want.
+    pub(super) demand: u32,
+    /// Pending receives, and one of them.
+    pub(super) receives: u32,
+    pub(super) receiver: Option<u32>,
+    /// A drain has ended: what came of it is taken before new credit is granted.
+    pub(super) harvest: bool,
+    /// A drain is under way, until this time at the latest.
+    pub(super) drain_deadline: Option<Instant>,
+    /// How long the service may take to find a session, in milliseconds.
+    pub(super) accept_timeout: Option<u32>,
+    /// The application has dropped it: it goes when its link has.
+    pub(super) closing: bool,
+    pub(super) next_tag: u32,
+}
+
+impl<S: Storage> Endpoint<S> {
+    pub(super) fn new(kind: Kind<S>, entity: Entity<S>, token: u32, accept_timeout: Option<u32>) -> Self {
+        Self {
+            kind,
+            entity,
+            token,
+            attachment: Attachment::Down,
+            name: 0,
+            up_since: Instant::ZERO,
+            attempts: 0,
+            retry_at: None,
+            parked: false,
+            error: None,
+            over: false,
+            refused: false,
+            remains: None,
+            remains_retired: false,
+            max_message_size: 0,
+            max_batch_size: None,
+            session_granted: false,
+            locked_until: None,
+            demand: 0,
+            receives: 0,
+            receiver: None,
+            harvest: false,
+            drain_deadline: None,
+            accept_timeout,
+            closing: false,
+            next_tag: 0,
+        }
+    }
+
+    /// Whether a link is wanted and may be asked for at `now`.
+    pub(super) fn may_attach(&self, now: Instant) -> bool {
+        self.attachment == Attachment::Down
+            && !self.closing
+            && !self.parked
+            && !self.over
+            // What is left of the last link comes first: there is one place for such remains.
+            && self.remains.is_none()
+            && self.retry_at.is_none_or(|at| at <= now)
+    }
+
+    /// The link is gone.
+    pub(super) fn detached(&mut self) {
+        self.attachment = Attachment::Down;
+        self.refused = false;
+        self.harvest = false;
+        self.drain_deadline = None;
+    }
+
+    pub(super) fn is_session(&self) -> bool {
+        matches!(self.kind, Kind::Receiver { session: Some(_), .. })
+    }
+
+    pub(super) fn mode(&self) -> ReceiveMode {
+        match self.kind {
+            Kind::Receiver { mode, .. } => mode,
+            Kind::Sender | Kind::Coordinator => ReceiveMode::PeekLock,
+        }
+    }
+
+    pub(super) fn prefetch(&self) -> u32 {
+        match self.kind {
+            Kind::Receiver { prefetch, .. } => prefetch,
+            Kind::Sender | Kind::Coordinator => 0,
+        }
+    }
+}
+
+impl<S: Storage> fmt::Debug for Endpoint<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("kind", &self.kind)
+            .field("attachment", &self.attachment)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,302 @@
+//! What the engine tells: frames while they are applied, events afterwards.
+
+use super::endpoint::{Attachment, Endpoint, Kind, SessionChoice};
+use super::operation::{Operation, Outcome, State};
+use super::request::{Node, REQUEST, Request};
+use super::{Cause, Clock, Failure, NODE_RECEIVER, NODE_SENDER, Namespace, OWNER};
+use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag};
+use crate::servicebus::Reason;
+use crate::storage::{Index, Queue, Slots, Storage, Table, Text};
+use crate::time::Timestamp;
+use crate::wire::messaging::{self, DeliveryState, Rejected};
+use crate::wire::performative::{Attach, ErrorCondition, Performative, Role};
+use crate::wire::{Map, Value};
+
+/// Until when a session is locked, in .NET ticks (wire-protocol.md §4.6).
+const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
+/// The limit of a batch, where the service tells it (wire-protocol.md §3.3).
+const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
+
+/// Sees frames while their bytes are there.
+struct Watch<'n, S: Storage> {
+    owners: &'n S::Index,
+    endpoints: &'n mut S::Links<Endpoint<S>>,
+    nodes: &'n mut S::Links<Node<S>>,
+    requests: &'n mut S::Requests<Request<S>>,
+    operations: &'n mut S::Deliveries<Operation<S>>,
+    notices: &'n mut S::Queue,
+    last_error: &'n mut Option<Failure<S>>,
+}
+
+impl<S: Storage> Watch<'_, S> {
+    fn attached(&mut self, link: LinkId, attach: &Attach<'_>) {
+        let Some(owner) = self.owners.get(link.index() as u64) else { return };
+        if owner & OWNER != 0 {
+            return;
+        }
+        let Some(endpoint) = self.endpoints.get_mut(owner) else { return };
+        // A refusal has null termini, and a detach with the reason follows (AMQP 1.0 §2.6.3).
+        endpoint.refused = match attach.role {
+            Role::Sender => attach.source.is_none(),
+            Role::Receiver => attach.target.is_none(),
+        };
+        endpoint.max_message_size = attach.max_message_size.unwrap_or(0);
+        let properties = attach.properties.unwrap_or(Map::EMPTY);
+        endpoint.max_batch_size = properties
+            .get(MAX_BATCH_SIZE)
+            .and_then(|value| value.as_i64())
+            .and_then(|size| u64::try_from(size).ok())
+            .filter(|&size| size > 0);
+        let Kind::Receiver { session: Some(session), .. } = &mut endpoint.kind else { return };
+        endpoint.locked_until =
+            properties.get(LOCKED_UNTIL).and_then(|value| value.as_i64()).map(Timestamp::from_dotnet_ticks);
+        let filter = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
+        let granted = match filter.get(super::attach::SESSION_FILTER) {
+            Some(Value::Described(described)) => described.value().ok(),
+            other => other,
+        };
+        if let Some(id) = granted.and_then(|id| id.as_str()) {
+            *session = SessionChoice::Named(S::Text::cut(id));
+        }
+    }
+
+    fn link_error(&mut self, link: LinkId, error: &ErrorCondition<'_>) {
+        let Some(owner) = self.owners.get(link.index() as u64) else { return };
+        let place = owner & !OWNER;
+        if owner & OWNER == 0 {
+            if let Some(endpoint) = self.endpoints.get_mut(place) {
+                endpoint.error = Some(Failure::of(error));
+            }
+        } else if let Some(node) = self.nodes.get_mut(place) {
+            node.error = Some(Failure::of(error));
+        }
+    }
+
+    fn done(&mut self, place: u32, result: Result<Outcome<S>, Failure<S>>) {
+        let Some(operation) = self.operations.get_mut(place) else { return };
+        if !matches!(operation.state, State::Sent(_)) {
+            return;
+        }
+        operation.state = State::Done(result);
+        if !operation.noticed {
+            operation.noticed = true;
+            let _ = self.notices.push(place);
+        }
+    }
+}
+
+/// What the peer's state of a delivery means; `None` while it is no outcome.
+fn result_of<S: Storage>(state: Option<&DeliveryState<'_>>, settled: bool) -> Option<Result<Outcome<S>, Failure<S>>> {
+    let outcome = match state {
+        Some(DeliveryState::Outcome(outcome)) => Some(outcome),
+        Some(DeliveryState::Transactional(state)) => state.outcome.as_ref(),
+        Some(DeliveryState::Declared(declared)) => {
+            let id = Tag::new(declared.txn_id).ok_or_else(|| Failure::new(Cause::Service(Reason::InvalidField)));
+            return Some(id.map(Outcome::Declared));
+        }
+        Some(DeliveryState::Received(_)) | None => None,
+    };
+    match outcome {
+        Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })) => Some(Err(Failure::of(error))),
+        Some(outcome) => Some(Ok(Outcome::Delivery(OutcomeKind::from(outcome)))),
+        // Settled without a word: whether it was taken is not known.
+        None => settled.then(|| Err(Failure::new(Cause::LinkLost))),
+    }
+}
+
+impl<S: Storage> Handler for Watch<'_, S> {
+    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
+        match (subject, performative) {
+            (Subject::Link(link), Performative::Attach(attach)) => self.attached(link, attach),
+            (Subject::Link(link), Performative::Detach(detach)) => {
+                if let Some(error) = &detach.error {
+                    self.link_error(link, error);
+                }
+            }
+            (Subject::Session(_), Performative::End(end)) => {
+                if let Some(error) = &end.error {
+                    *self.last_error = Some(Failure::of(error));
+                }
+            }
+            (Subject::Connection, Performative::Close(close)) => {
+                if let Some(error) = &close.error {
+                    *self.last_error = Some(Failure::of(error));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn outcome(&mut self, user: u32, settled: bool, state: Option<&DeliveryState<'_>>) {
+        if user & REQUEST != 0 {
+            // An accepted request gets its response; a refused one gets none.
+            let refused = match state {
+                Some(DeliveryState::Outcome(messaging::Outcome::Rejected(Rejected { error }))) => {
+                    Some(error.as_ref().map_or_else(|| Failure::new(Cause::LinkLost), Failure::of))
+                }
+                Some(DeliveryState::Outcome(messaging::Outcome::Released | messaging::Outcome::Modified(_))) => {
+                    Some(Failure::new(Cause::LinkLost))
+                }
+                _ => None,
+            };
+            let place = user & !REQUEST;
+            if let Some(failure) = refused
+                && let Some(request) = self.requests.get_mut(place)
+            {
+                // Whoever waits is told when the request expires, which is now.
+                request.deadline = crate::time::Instant::ZERO;
+                if let Some(node) = self.nodes.get_mut(request.node) {
+                    node.error = Some(failure);
+                }
+            }
+            return;
+        }
+        if let Some(result) = result_of(state, settled) {
+            self.done(user, result);
+        }
+    }
+}
+
+impl<S: Storage> Namespace<S> {
+    pub(super) fn input(&mut self, clock: Clock, rx: &mut S::Rx) {
+        let Some(connection) = &mut self.connection else { return };
+        let mut watch = Watch {
+            owners: &self.owners,
+            endpoints: &mut self.endpoints,
+            nodes: &mut self.nodes,
+            requests: &mut self.requests,
+            operations: &mut self.operations,
+            notices: &mut self.notices,
+            last_error: &mut self.last_error,
+        };
+        if let Err(error) = connection.handle_input(clock.now, rx, &mut watch) {
+            self.remember(error);
+        }
+    }
+
+    pub(super) fn process_events(&mut self, clock: Clock) {
+        while let Some(event) = self.connection.as_mut().and_then(|connection| connection.poll_event()) {
+            match event {
+                Event::Opened => {
+                    self.opened_at = Some(clock.now);
+                    self.due = true;
+                }
+                Event::LinkAttached(link) => self.link_attached(link, clock),
+                Event::LinkDetached(link) => self.link_detached(link, clock),
+                Event::Readable(link) => match self.owners.get(link.index() as u64) {
+                    Some(owner) if owner & OWNER == NODE_RECEIVER => self.take_responses(owner & !OWNER, clock),
+                    Some(owner) if owner & OWNER == 0 => self.endpoint_readable(owner),
+                    _ => {}
+                },
+                Event::Drained(link) => {
+                    if let Some(owner) = self.owners.get(link.index() as u64)
+                        && owner & OWNER == 0
+                    {
+                        self.endpoint_drained(owner);
+                    }
+                }
+                Event::Updated { delivery, link, outcome } => {
+                    // A receiver that waits for our half of the settlement.
+                    if outcome.is_some()
+                        && let Some(connection) = &mut self.connection
+                        && connection.link(link).is_some_and(|status| status.role == Role::Sender)
+                    {
+                        let _ = connection.settle(delivery, &DeliveryState::ACCEPTED, true);
+                    }
+                    self.due |= self.closing;
+                }
+                Event::Settled { delivery, .. } => {
+                    self.held.take(delivery.index());
+                    self.settled();
+                }
+                Event::SessionEnded(session) => {
+                    for place in 0..self.sessions.end() {
+                        if self.sessions.get(place) == Some(&session) {
+                            self.sessions.remove(place);
+                        }
+                    }
+                }
+                Event::Closed(error) => self.remember(error),
+                _ => {}
+            }
+        }
+    }
+
+    /// A place in the engine's table is free again: those who wait for one go on.
+    fn settled(&mut self) {
+        if core::mem::take(&mut self.starved) {
+            self.notice_all();
+            self.due = true;
+        }
+        self.due |=
+            (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place)).any(|endpoint| endpoint.closing);
+    }
+
+    fn link_attached(&mut self, link: LinkId, clock: Clock) {
+        let Some(owner) = self.owners.get(link.index() as u64) else { return };
+        let place = owner & !OWNER;
+        match owner & OWNER {
+            0 => self.endpoint_attached(place, link, clock),
+            kind => {
+                let Some(node) = self.nodes.get_mut(place) else { return };
+                let slot = if kind == NODE_SENDER { &mut node.sender } else { &mut node.receiver };
+                if slot.link() == Some(link) {
+                    *slot = Attachment::Up(link);
+                }
+                if node.is_up() {
+                    node.attempts = 0;
+                    node.retry_at = None;
+                }
+                self.due = true;
+            }
+        }
+    }
+
+    fn link_detached(&mut self, link: LinkId, clock: Clock) {
+        let Some(owner) = self.owners.remove(link.index() as u64) else {
+            if let Some(connection) = &mut self.connection {
+                connection.forget(link);
+            }
+            return;
+        };
+        let place = owner & !OWNER;
+        let status = self.connection.as_ref().and_then(|connection| connection.link(link));
+        let fault = status.and_then(|status| status.fault);
+        if owner & OWNER == 0 {
+            let current = self.endpoints.get(place).is_some_and(|found| found.attachment.link() == Some(link));
+            // Messages that were settled when they came are the application's, whatever becomes of the link.
+            let keeps = current
+                && status.is_some_and(|status| status.waiting > 0)
+                && self.endpoints.get(place).is_some_and(|found| {
+                    found.mode() == super::endpoint::ReceiveMode::ReceiveAndDelete && !found.closing
+                });
+            if keeps && let Some(endpoint) = self.endpoints.get_mut(place) {
+                endpoint.remains = Some(link);
+                endpoint.remains_retired = false;
+            } else if let Some(connection) = &mut self.connection {
+                connection.forget(link);
+            }
+            if current {
+                self.endpoint_detached(place, clock, fault);
+            }
+            return;
+        }
+        let current = self
+            .nodes
+            .get(place)
+            .is_some_and(|node| node.sender.link() == Some(link) || node.receiver.link() == Some(link));
+        if let Some(connection) = &mut self.connection {
+            connection.forget(link);
+        }
+        if current {
+            self.node_detached(place, clock);
+        }
+    }
+
+    /// Why the last connection ended, for those who time out waiting for the next.
+    pub(super) fn remember(&mut self, error: crate::engine::ConnectionError) {
+        if self.last_error.is_none() {
+            self.last_error = Some(Failure::new(Cause::Connection(error)));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Why something did not work.
+
+use crate::engine::{ConnectionError, EngineError};
+use crate::servicebus::reason::Reason;
+use crate::storage::{Storage, Text};
+use crate::wire::performative::ErrorCondition;
+use core::fmt;
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The service said so.
+    Service(Reason),
+    /// There is no connection, or it broke before the outcome was known.
+    Connection(ConnectionError),
+    /// The service could not be reached; the description is the transport's.
+    Unreachable,
+    /// The credential gave no token; the description is its own.
+    Credential,
+    /// The link went away before the outcome was known.
+    LinkLost,
+    /// The engine could not take the call: a table is full, or the message is too large.
+    Engine(EngineError),
+    /// It took longer than it was allowed to.
+    Timeout,
+    /// The client, sender or receiver is closed.
+    Closed,
+    /// A name or text does not fit.
+    Argument(&'static str),
+}
+
+/// Why something did not work, with the service's own words where there are any.
+pub struct Failure<S: Storage> {
+    /// Whose fault it is.
+    pub cause: Cause,
+    /// The service's description, with its tracking id; empty when there is none.
+    pub description: S::Text,
+}
+
+impl<S: Storage> Failure<S> {
+    pub(crate) fn new(cause: Cause) -> Self {
+        Self { cause, description: S::Text::default() }
+    }
+
+    pub(crate) fn described(cause: Cause, description: &str) -> Self {
+        Self { cause, description: S::Text::cut(description) }
+    }
+
+    /// What the peer said in a detach, an end, a close or an outcome.
+    pub(crate) fn of(error: &ErrorCondition<'_>) -> Self {
+        let reason = Reason::from_condition(error.condition.as_str());
+        Self::described(Cause::Service(reason), error.description.unwrap_or(error.condition.as_str()))
+    }
+
+    /// The description, or the cause in words where there is none.
+    pub(crate) fn text(&self) -> S::Text {
+        if !self.description.as_ref().is_empty() {
+            return self.description.clone();
+        }
+        let mut text = heapless::String::<96>::new();
+        // What does not fit is cut.
+        let _ = core::fmt::write(&mut text, format_args!("{self}"));
+        S::Text::cut(&text)
+    }
+
+    /// Whether trying again can help.
+    pub fn is_transient(&self) -> bool {
+        match self.cause {
+            Cause::Service(reason) => reason.is_transient(),
+            Cause::Connection(error) => {
+                !matches!(error, ConnectionError::NotAmqp(_) | ConnectionError::NoMechanism | ConnectionError::Sasl(_))
+            }
+            Cause::LinkLost | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
+            Cause::Engine(EngineError::NoCapacity(_)) => true,
+            Cause::Engine(_) | Cause::Closed | Cause::Argument(_) => false,
+        }
+    }
+
+    /// The service's reason, when it gave one.
+    pub fn reason(&self) -> Option<Reason> {
+        match self.cause {
+            Cause::Service(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+impl<S: Storage> Clone for Failure<S> {
+    fn clone(&self) -> Self {
+        Self { cause: self.cause, description: self.description.clone() }
+    }
+}
+
+impl<S: Storage> fmt::Debug for Failure<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({:?}, {:?})", self.cause, self.description)
+    }
+}
+
+impl<S: Storage> fmt::Display for Failure<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            Cause::Service(reason) => write!(f, "the service refused: {reason}")?,
+            Cause::Connection(error) => write!(f, "connection: {error}")?,
+            Cause::Unreachable => f.write_str("the service cannot be reached")?,
+            Cause::Credential => f.write_str("the credential gave no token")?,
+            Cause::LinkLost => f.write_str("the link was lost before the outcome was known")?,
+            Cause::Engine(error) => error.fmt(f)?,
+            Cause::Timeout => f.write_str("it took too long")?,
+            Cause::Closed => f.write_str("it is closed")?,
+            Cause::Argument(what) => write!(f, "{what} is not valid")?,
+        }
+        if self.description.as_ref().is_empty() { Ok(()) } else { write!(f, ": {}", self.description.as_ref()) }
+    }
+}
+
+impl<S: Storage> core::error::Error for Failure<S> {}

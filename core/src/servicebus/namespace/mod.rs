@@ -1,0 +1,528 @@
+//! A namespace seen from a client: its connection, its tokens, and the senders and receivers that outlive its links.
+//!
+//! Pure like the engine below it: bytes and time go in, bytes, deadlines and notices come out. Nothing waits here; a
+//! pending call is a slot that [`Namespace::poll_notice`] names when there is news for it.
+
+mod attach;
+mod close;
+mod control;
+mod endpoint;
+mod events;
+mod failure;
+mod operation;
+mod receive;
+mod request;
+mod send;
+mod settle;
+mod token;
+
+use crate::engine::{self, Capacity, Connection, EngineError};
+use crate::random::Random;
+use crate::servicebus::connection_string::ConnectionString;
+use crate::servicebus::retry::RetryPolicy;
+use crate::storage::{Index, Limits, Queue, Spare, Storage, Table};
+use crate::time::{Duration, Instant, Timestamp};
+use crate::wire::performative::Open;
+use crate::wire::sasl::SaslInit;
+use crate::wire::{Symbol, Value, encode_map};
+use core::fmt;
+
+use endpoint::{Attachment, Endpoint};
+use operation::{Operation, State};
+use receive::Held;
+use request::{Node, Request};
+use token::Token;
+
+pub use control::Control;
+pub use endpoint::{EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
+pub use failure::{Cause, Failure};
+pub use operation::{OperationId, Outcome};
+pub use send::SizeLimits;
+pub use settle::{Disposition, Locked, Properties};
+
+/// The two clocks at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// The monotonic clock.
+    pub now: Instant,
+    /// UTC; tokens, locks and expiry are told in it.
+    pub utc: Timestamp,
+}
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct Settings<S: Storage> {
+    /// The connection string; it is read again whenever a part of it is needed.
+    pub connection_string: S::Literal,
+    /// When to try again.
+    pub retry: RetryPolicy,
+    /// The largest frame that is accepted, in bytes.
+    pub max_frame_size: u32,
+    /// The silence that is announced to the service.
+    pub idle_time_out: Duration,
+    /// Bounds of the tables.
+    pub limits: Limits,
+    /// Where names and jitter come from: give every client its own.
+    pub seed: u64,
+    /// Tokens come from a credential of the application's (Entra ID) instead of the connection string.
+    pub external_tokens: bool,
+}
+
+impl<S: Storage> Settings<S> {
+    /// The defaults of the official SDKs for this connection string.
+    pub fn new(connection_string: S::Literal, seed: u64) -> Self {
+        Self {
+            connection_string,
+            retry: RetryPolicy::default(),
+            max_frame_size: 65_536,
+            idle_time_out: Duration::from_secs(60),
+            limits: Limits::default(),
+            seed,
+            external_tokens: false,
+        }
+    }
+}
+
+/// A connection that lived for less than this is counted as a failed attempt, so that one that is closed as soon as it
+/// is open does not come back in a tight loop.
+const LASTING: Duration = Duration::from_secs(1);
+
+/// Where a connection leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The host's name or address, without brackets.
+    pub host: &'a str,
+    /// The port.
+    pub port: u16,
+    /// Whether the connection is to be encrypted.
+    pub tls: bool,
+}
+
+/// What the driver is to do about the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Open one now.
+    Dial,
+    /// Open one at this time.
+    DialAt(Instant),
+    /// Nobody needs one.
+    Nothing,
+    /// The client is closed: stop.
+    Stop,
+}
+
+/// A namespace seen from a client.
+pub struct Namespace<S: Storage> {
+    settings: Settings<S>,
+    random: Random,
+    connection: Option<Connection<S>>,
+    /// Counts connections.
+    epoch: u32,
+    /// Failed attempts to connect since the last success.
+    attempts: u32,
+    dial_at: Option<Instant>,
+    /// When the service answered the connection's open.
+    opened_at: Option<Instant>,
+    /// An earlier connection that still holds messages.
+    retired: S::Spare<Connection<S>>,
+    /// Why the last connection ended.
+    last_error: Option<Failure<S>>,
+    container: u32,
+    names: u32,
+    closing: bool,
+    close_sent: bool,
+    close_deadline: Option<Instant>,
+    /// The token of an external credential, and its end.
+    access_token: Option<(S::Payload, Timestamp)>,
+    access_token_wanted: bool,
+    access_token_pending: bool,
+    sessions: S::Sessions<engine::SessionId>,
+    endpoints: S::Links<Endpoint<S>>,
+    nodes: S::Links<Node<S>>,
+    tokens: S::Links<Token<S>>,
+    requests: S::Requests<Request<S>>,
+    operations: S::Deliveries<Operation<S>>,
+    notices: S::Queue,
+    /// Whose an engine's link is, by its place.
+    owners: S::Index,
+    /// Messages in the application's hands, by the places of their deliveries.
+    held: S::Slots<Held>,
+    /// The earliest deadline of an operation, or something before it.
+    earliest: Option<Instant>,
+    /// Something may have to be attached, put or sent.
+    due: bool,
+    /// Somebody waits for a place in the engine's table of deliveries.
+    starved: bool,
+    /// A receiver without a pending call has unused credit.
+    give_back: bool,
+    /// A deadline came to be before those that were told.
+    moved: bool,
+}
+
+impl<S: Storage> fmt::Debug for Namespace<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace")
+            .field("connection", &self.connection)
+            .field("endpoints", &self.endpoints.len())
+            .field("operations", &self.operations.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Owners of links, as they are kept in the index.
+const NODE_SENDER: u32 = 1 << 30;
+const NODE_RECEIVER: u32 = 2 << 30;
+const OWNER: u32 = 3 << 30;
+
+/// A link's or container's name.
+type Name = heapless::String<32>;
+
+impl<S: Storage> Namespace<S> {
+    /// A namespace without a connection.
+    pub fn new(settings: Settings<S>) -> Self {
+        let limits = settings.limits;
+        let mut random = Random::seeded(settings.seed);
+        let container = random.next() as u32;
+        Self {
+            random,
+            connection: None,
+            epoch: 0,
+            attempts: 0,
+            dial_at: None,
+            opened_at: None,
+            retired: S::Spare::default(),
+            last_error: None,
+            container,
+            names: 0,
+            closing: false,
+            close_sent: false,
+            close_deadline: None,
+            access_token: None,
+            access_token_wanted: false,
+            access_token_pending: false,
+            sessions: Table::bounded(limits.sessions),
+            endpoints: Table::bounded(limits.links),
+            nodes: Table::bounded(limits.links),
+            tokens: Table::bounded(limits.links),
+            requests: Table::bounded(limits.deliveries),
+            operations: Table::bounded(limits.deliveries),
+            notices: Queue::bounded(limits.deliveries),
+            owners: Index::bounded(limits.links),
+            held: S::Slots::default(),
+            earliest: None,
+            due: false,
+            starved: false,
+            give_back: false,
+            moved: false,
+            settings,
+        }
+    }
+
+    /// How the client behaves.
+    pub fn settings(&self) -> &Settings<S> {
+        &self.settings
+    }
+
+    /// The generator that jitter comes from.
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    fn name(container: u32, number: u32) -> Name {
+        let mut name = Name::new();
+        let _ = fmt::write(&mut name, format_args!("sb-{container:08x}-{number:x}"));
+        name
+    }
+
+    fn next_number(&mut self) -> u32 {
+        self.names = self.names.wrapping_add(1);
+        self.names
+    }
+
+    /// What the driver is to do about the transport while it has none.
+    pub fn poll_want(&self) -> Want {
+        if self.closing {
+            return Want::Stop;
+        }
+        // Parked endpoints alone are no reason to connect again.
+        let waiting = (0..self.endpoints.end())
+            .filter_map(|place| self.endpoints.get(place))
+            .any(|endpoint| !endpoint.parked && !endpoint.over);
+        let calls = (0..self.operations.end()).filter_map(|place| self.operations.get(place));
+        if !waiting && !calls.into_iter().any(|operation| matches!(operation.state, State::Requested(_))) {
+            return Want::Nothing;
+        }
+        match self.dial_at {
+            Some(at) => Want::DialAt(at),
+            None => Want::Dial,
+        }
+    }
+
+    /// The host and port to dial, and whether the connection is to be encrypted.
+    ///
+    /// # Errors
+    /// A connection string that is not valid.
+    pub fn target(&self) -> Result<Target<'_>, Failure<S>> {
+        let parsed = self.parsed()?;
+        Ok(Target { host: parsed.host, port: parsed.amqp_port(), tls: parsed.use_tls() })
+    }
+
+    fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
+        ConnectionString::parse(self.settings.connection_string.as_ref())
+            .map_err(|_| Failure::new(Cause::Argument("the connection string")))
+    }
+
+    /// A transport is there.
+    ///
+    /// # Errors
+    /// When the outbox cannot hold the first frames.
+    pub fn handle_connected(&mut self, clock: Clock) -> Result<(), Failure<S>> {
+        let settings = &self.settings;
+        let config = engine::Config {
+            max_frame_size: settings.max_frame_size,
+            idle_time_out: Some(settings.idle_time_out),
+            limits: settings.limits,
+            ..engine::Config::default()
+        };
+        let container = Self::name(self.container, self.epoch);
+        let mut buffer = [0; 256];
+        let entry = |key, value| (Value::Symbol(Symbol::new(key)), Value::String(value));
+        let entries = [
+            entry("product", "servicebus-rs"),
+            entry("version", env!("CARGO_PKG_VERSION")),
+            entry("user-agent", concat!("servicebus-rs/", env!("CARGO_PKG_VERSION"))),
+        ];
+        let properties = encode_map(&entries, &mut buffer).ok();
+        let host = self.target()?.host;
+        let mechanism = Symbol::new("ANONYMOUS");
+        let init = SaslInit { mechanism, initial_response: Some(&[]), hostname: Some(host) };
+        let open = Open {
+            container_id: &container,
+            hostname: Some(host),
+            max_frame_size: settings.max_frame_size,
+            channel_max: 0,
+            idle_time_out: None,
+            outgoing_locales: None,
+            incoming_locales: None,
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties,
+        };
+        let connection = Connection::client(config, clock.now, Some(&init), &open)
+            .map_err(|error| Failure::new(Cause::Engine(error)))?;
+        self.connection = Some(connection);
+        self.opened_at = None;
+        self.epoch = self.epoch.wrapping_add(1);
+        self.sessions = Table::bounded(self.settings.limits.sessions);
+        self.dial_at = None;
+        self.due = true;
+        Ok(())
+    }
+
+    /// Whether the connection is over and the transport can be dropped.
+    pub fn is_disconnected(&self) -> bool {
+        self.connection.as_ref().is_none_or(Connection::is_closed)
+    }
+
+    /// Bytes arrived.
+    pub fn handle_input(&mut self, clock: Clock, rx: &mut S::Rx) {
+        self.input(clock, rx);
+        self.process_events(clock);
+    }
+
+    /// Deadlines have passed. Without any it does nothing.
+    pub fn handle_timeout(&mut self, clock: Clock) {
+        self.moved = false;
+        if let Some(connection) = &mut self.connection {
+            connection.handle_timeout(clock.now);
+        }
+        self.expire_operations(clock.now);
+        self.expire_requests(clock);
+        self.expire_drains(clock);
+        let passed = |at: &mut Option<Instant>| {
+            if at.is_some_and(|at| at <= clock.now) {
+                *at = None;
+            }
+        };
+        for place in 0..self.endpoints.end() {
+            if let Some(endpoint) = self.endpoints.get_mut(place) {
+                passed(&mut endpoint.retry_at);
+            }
+        }
+        for place in 0..self.nodes.end() {
+            if let Some(node) = self.nodes.get_mut(place) {
+                passed(&mut node.retry_at);
+            }
+        }
+        self.due = true;
+        self.process_events(clock);
+    }
+
+    /// Writes what is to be sent; true when there may be more.
+    pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
+        self.moved = false;
+        self.give_back(clock);
+        if self.starved {
+            self.sweep_held(clock.utc);
+        }
+        if core::mem::take(&mut self.due) {
+            self.advance(clock);
+        }
+        self.connection.as_mut().is_some_and(|connection| connection.poll_transmit(clock.now, tx))
+    }
+
+    /// Whether the driver has something to do now.
+    pub fn is_busy(&self) -> bool {
+        self.due
+            || self.give_back
+            || self.moved
+            || !self.notices.is_empty()
+            || self.connection.as_ref().is_some_and(|connection| connection.has_output() || connection.is_closed())
+    }
+
+    /// The driver is gone: every call that waits ends.
+    pub fn stop(&mut self) {
+        self.closing = true;
+        self.connection = None;
+        for place in 0..self.endpoints.end() {
+            self.drop_endpoint(place);
+        }
+        for place in 0..self.requests.end() {
+            self.requests.remove(place);
+        }
+        for place in 0..self.operations.end() {
+            if let Some(operation) = self.operations.get_mut(place)
+                && !matches!(operation.state, State::Done(_))
+            {
+                operation.state = State::Done(Err(Failure::new(Cause::Closed)));
+            }
+        }
+        self.notice_all();
+    }
+
+    /// The next point in time at which [`Namespace::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let mut earliest = self.earliest;
+        let mut sooner = |at: Option<Instant>| {
+            earliest = match (earliest, at) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        };
+        for place in 0..self.requests.end() {
+            sooner(self.requests.get(place).map(|request| request.deadline));
+        }
+        let Some(connection) = &self.connection else { return earliest };
+        sooner(connection.poll_timeout().map(|(at, _)| at));
+        sooner(self.close_deadline);
+        for place in 0..self.endpoints.end() {
+            if let Some(endpoint) = self.endpoints.get(place) {
+                sooner(endpoint.retry_at);
+                sooner(endpoint.drain_deadline);
+            }
+        }
+        for place in 0..self.nodes.end() {
+            sooner(self.nodes.get(place).and_then(|node| node.retry_at));
+        }
+        for place in 0..self.tokens.end() {
+            sooner(self.tokens.get(place).and_then(|token| token.refresh_at));
+        }
+        earliest
+    }
+
+    /// The transport could not be opened, or it is gone.
+    pub fn handle_disconnected(&mut self, clock: Clock, failure: Failure<S>) {
+        let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
+        // What the peer said about it tells more than that it is gone.
+        let failure = self.last_error.take().unwrap_or(failure);
+        self.retire();
+        self.attempts = if lasted { 0 } else { self.attempts.saturating_add(1) };
+        let wait = match self.attempts {
+            0 => Duration::ZERO,
+            n => self.settings.retry.backoff(n - 1, failure.reason(), &mut self.random),
+        };
+        self.dial_at = (!wait.is_zero()).then(|| clock.now + wait);
+        let gave_up = self.attempts > self.settings.retry.max_retries || !failure.is_transient();
+        for place in 0..self.endpoints.end() {
+            let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
+            let was_up = matches!(endpoint.attachment, Attachment::Up(_));
+            endpoint.detached();
+            endpoint.retry_at = None;
+            if endpoint.closing {
+                self.drop_endpoint(place);
+                continue;
+            }
+            let (in_session, idle) = (endpoint.is_session(), endpoint.prefetch() == 0);
+            self.fail_sent(place, &failure);
+            if in_session && was_up {
+                self.session_lost(place, &failure);
+            } else if gave_up {
+                self.give_up(place, &failure);
+            } else if idle
+                && was_up
+                && !self.has_operations(place)
+                && let Some(endpoint) = self.endpoints.get_mut(place)
+            {
+                // Nobody waits: the next call connects again.
+                endpoint.parked = true;
+            }
+        }
+        for place in 0..self.nodes.end() {
+            if let Some(node) = self.nodes.get_mut(place) {
+                node.sender = Attachment::Down;
+                node.receiver = Attachment::Down;
+                node.retry_at = None;
+            }
+        }
+        for place in 0..self.requests.end() {
+            let Some(request) = self.requests.get(place) else { continue };
+            // Those that never left wait for the next connection, unless there is to be none.
+            let waits = request.payload.is_some() && !gave_up && matches!(request.owner, request::Owner::Operation(_));
+            if !waits {
+                self.end_request(place, clock, Err(failure.clone()));
+            }
+        }
+        for place in 0..self.tokens.end() {
+            if let Some(token) = self.tokens.get_mut(place) {
+                token.valid = false;
+                token.request = None;
+                token.refresh_at = None;
+                token.attempts = 0;
+            }
+        }
+        if !gave_up {
+            // For those who time out waiting for the next connection.
+            self.last_error = Some(failure);
+        }
+        self.close_deadline = None;
+        self.due = true;
+        if self.closing {
+            self.notice_all();
+        }
+    }
+
+    /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet.
+    fn retire(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        self.owners = Index::bounded(self.settings.limits.links);
+        self.held = S::Slots::default();
+        let mut keeps = false;
+        for place in 0..self.endpoints.end() {
+            let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
+            if endpoint.mode() != ReceiveMode::ReceiveAndDelete || endpoint.closing {
+                continue;
+            }
+            let waits = |link| connection.link(link).is_some_and(|status| status.waiting > 0);
+            if endpoint.remains_retired {
+                continue;
+            }
+            let link = endpoint.remains.or(endpoint.attachment.link()).filter(|&link| waits(link));
+            endpoint.remains = link;
+            endpoint.remains_retired = link.is_some();
+            keeps |= link.is_some();
+        }
+        if keeps {
+            self.retired.keep(connection);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What the application waits for: one slot for each pending call.
+
+use super::endpoint::EndpointId;
+use super::{Capacity, Cause, EngineError, Failure, Namespace};
+use crate::engine::{DeliveryId, OutcomeKind, Tag};
+use crate::storage::{Key, Queue, Storage, Table};
+use crate::time::Instant;
+use core::task::Poll;
+
+/// Names a pending call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperationId(pub(super) Key);
+
+impl OperationId {
+    /// The slot, below the limit on deliveries; slots are used again.
+    pub const fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
+/// How a pending call stands.
+#[derive(Debug)]
+pub(super) enum State<S: Storage> {
+    /// Nothing has been handed to the engine.
+    Idle,
+    /// The engine has a delivery of it: a message or a settlement.
+    Sent(DeliveryId),
+    /// A request waits for its response.
+    Requested(Key),
+    /// A receive is registered with its endpoint, for this many messages.
+    Receiving(u32),
+    /// It has ended.
+    Done(Result<Outcome<S>, Failure<S>>),
+}
+
+/// How a call ended well.
+#[derive(Debug)]
+pub enum Outcome<S: Storage> {
+    /// The peer's outcome for a delivery.
+    Delivery(OutcomeKind),
+    /// A transaction was declared; its id.
+    Declared(Tag),
+    /// The response to a request: an encoded message.
+    Response(S::Payload),
+}
+
+/// A pending call.
+#[derive(Debug)]
+pub(super) struct Operation<S: Storage> {
+    /// The endpoint it belongs to; `None` for those of the client itself.
+    pub(super) endpoint: Option<u32>,
+    pub(super) state: State<S>,
+    pub(super) deadline: Option<Instant>,
+    /// The deadline has passed.
+    pub(super) expired: bool,
+    /// Waits in the queue of notices.
+    pub(super) noticed: bool,
+    /// Given up while it waited in that queue.
+    pub(super) dropped: bool,
+}
+
+impl<S: Storage> Namespace<S> {
+    /// A slot for a call that has to wait. An endpoint that had given up tries again.
+    ///
+    /// # Errors
+    /// [`Cause::Closed`], what ended the endpoint for good, or [`Capacity::Deliveries`] when there are too many.
+    pub fn start(
+        &mut self,
+        endpoint: Option<EndpointId>,
+        deadline: Option<Instant>,
+    ) -> Result<OperationId, Failure<S>> {
+        if self.closing {
+            return Err(Failure::new(Cause::Closed));
+        }
+        if let Some(id) = endpoint {
+            let found = self.endpoints.find_mut(id.0).filter(|endpoint| !endpoint.closing);
+            let endpoint = found.ok_or(Failure::new(Cause::Closed))?;
+            if endpoint.over {
+                return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
+            }
+            let parked = core::mem::take(&mut endpoint.parked);
+            let token = endpoint.token;
+            if parked {
+                endpoint.attempts = 0;
+                endpoint.retry_at = None;
+                endpoint.error = None;
+                self.retry_token(token);
+                self.attempts = 0;
+                self.dial_at = None;
+                self.due = true;
+            }
+        }
+        let operation = Operation {
+            endpoint: endpoint.map(|id| id.0.index),
+            state: State::Idle,
+            deadline,
+            expired: false,
+            noticed: false,
+            dropped: false,
+        };
+        let key = self
+            .operations
+            .insert(operation)
+            .map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))))?;
+        self.note_deadline(deadline);
+        Ok(OperationId(key))
+    }
+
+    pub(super) fn note_deadline(&mut self, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
+            let sooner = self.earliest.is_none_or(|earliest| deadline < earliest);
+            if sooner {
+                self.earliest = Some(deadline);
+                self.moved = true;
+            }
+        }
+    }
+
+    /// The call has ended, or nobody waits for it any more. A message that was handed over may still be sent; a
+    /// receive takes nothing with it.
+    pub fn finish(&mut self, operation: OperationId) {
+        let place = operation.0.index;
+        let Some(found) = self.operations.find_mut(operation.0) else { return };
+        let state = core::mem::replace(&mut found.state, State::Idle);
+        let endpoint = found.endpoint;
+        match state {
+            State::Sent(delivery) => {
+                if let Some(connection) = &mut self.connection {
+                    connection.set_user(delivery, None);
+                }
+            }
+            State::Requested(key) => self.drop_request(key),
+            State::Receiving(count) => self.end_receive(endpoint, place, count),
+            State::Idle | State::Done(_) => {}
+        }
+        let Some(found) = self.operations.get_mut(place) else { return };
+        if found.noticed {
+            found.dropped = true;
+        } else {
+            self.operations.remove(place);
+        }
+    }
+
+    pub(super) fn notice(&mut self, place: u32) {
+        if let Some(operation) = self.operations.get_mut(place)
+            && !operation.noticed
+        {
+            operation.noticed = true;
+            let _ = self.notices.push(place);
+        }
+    }
+
+    /// Every call on an endpoint has news.
+    pub(super) fn notice_endpoint(&mut self, endpoint: u32) {
+        for place in 0..self.operations.end() {
+            if self.operations.get(place).is_some_and(|operation| operation.endpoint == Some(endpoint)) {
+                self.notice(place);
+            }
+        }
+    }
+
+    pub(super) fn notice_all(&mut self) {
+        for place in 0..self.operations.end() {
+            self.notice(place);
+        }
+    }
+
+    /// Every call on an endpoint that waits for its link ends with `failure`.
+    pub(super) fn fail_waiting(&mut self, endpoint: u32, failure: &Failure<S>) {
+        for place in 0..self.operations.end() {
+            let Some(operation) = self.operations.get_mut(place) else { continue };
+            if operation.endpoint != Some(endpoint) {
+                continue;
+            }
+            match operation.state {
+                State::Idle => operation.state = State::Done(Err(failure.clone())),
+                State::Receiving(count) => {
+                    operation.state = State::Done(Err(failure.clone()));
+                    self.end_receive(Some(endpoint), place, count);
+                }
+                _ => continue,
+            }
+            self.notice(place);
+        }
+    }
+
+    /// Every call on an endpoint whose delivery was on the link that is gone ends with `failure`.
+    pub(super) fn fail_sent(&mut self, endpoint: u32, failure: &Failure<S>) {
+        for place in 0..self.operations.end() {
+            let Some(operation) = self.operations.get_mut(place) else { continue };
+            if operation.endpoint == Some(endpoint) && matches!(operation.state, State::Sent(_)) {
+                operation.state = State::Done(Err(failure.clone()));
+                self.notice(place);
+            }
+        }
+    }
+
+    /// Whether a call on an endpoint is pending.
+    pub(super) fn has_operations(&self, endpoint: u32) -> bool {
+        (0..self.operations.end())
+            .filter_map(|place| self.operations.get(place))
+            .any(|operation| operation.endpoint == Some(endpoint) && !operation.dropped)
+    }
+
+    pub(super) fn expire_operations(&mut self, now: Instant) {
+        if self.earliest.is_none_or(|earliest| earliest > now) {
+            return;
+        }
+        let mut earliest: Option<Instant> = None;
+        for place in 0..self.operations.end() {
+            let Some(operation) = self.operations.get_mut(place) else { continue };
+            match operation.deadline {
+                Some(deadline) if deadline <= now => {
+                    if !operation.expired {
+                        operation.expired = true;
+                        self.notice(place);
+                    }
+                }
+                Some(deadline) => earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline))),
+                None => {}
+            }
+        }
+        self.earliest = earliest;
+    }
+
+    /// The slot of an operation that has news.
+    pub fn poll_notice(&mut self) -> Option<usize> {
+        while let Some(place) = self.notices.pop() {
+            let Some(operation) = self.operations.get_mut(place) else { continue };
+            operation.noticed = false;
+            if operation.dropped {
+                self.operations.remove(place);
+                continue;
+            }
+            return Some(place as usize);
+        }
+        None
+    }
+
+    /// Waits for the operation's deadline and nothing else.
+    pub fn poll_sleep(&mut self, operation: OperationId) -> Poll<()> {
+        match self.operations.find(operation.0) {
+            Some(found) if !found.expired && !self.closing => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// The result of an operation that has ended; [`Cause::Timeout`] once its deadline has passed.
+    pub(super) fn poll_done(&mut self, operation: OperationId) -> Poll<Result<Outcome<S>, Failure<S>>> {
+        let Some(found) = self.operations.find_mut(operation.0) else {
+            return Poll::Ready(Err(Failure::new(Cause::Closed)));
+        };
+        if matches!(found.state, State::Done(_)) {
+            return match core::mem::replace(&mut found.state, State::Idle) {
+                State::Done(result) => Poll::Ready(result),
+                _ => Poll::Pending,
+            };
+        }
+        if found.expired {
+            let endpoint = found.endpoint;
+            return Poll::Ready(Err(self.timeout(endpoint)));
+        }
+        Poll::Pending
+    }
+
+    /// A timeout, with what was known to be wrong meanwhile.
+    pub(super) fn timeout(&self, endpoint: Option<u32>) -> Failure<S> {
+        let known = endpoint.and_then(|place| self.endpoints.get(place)).and_then(|endpoint| endpoint.error.as_ref());
+        let known = known.or(self.last_error.as_ref());
+        Failure { cause: Cause::Timeout, description: known.map(|known| known.text()).unwrap_or_default() }
+    }
+}

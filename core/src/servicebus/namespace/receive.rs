@@ -1,0 +1,328 @@
+//! Receiving: credit, drains, and the messages that wait for the application (invariants.md §1 rows 4–10).
+
+use super::endpoint::{Attachment, EndpointId, Kind, ReceiveMode};
+use super::operation::{OperationId, State};
+use super::{Cause, Clock, Failure, Namespace};
+use crate::engine::DeliveryId;
+use crate::servicebus::lock_token::LockToken;
+use crate::servicebus::received::{Origin, ReceivedMessage};
+use crate::storage::{Slots, Spare, Storage, Table};
+use crate::time::{Duration, Timestamp};
+use crate::wire::messaging::DeliveryState;
+use core::task::Poll;
+
+/// A message in the application's hands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    delivery: DeliveryId,
+    /// When its lock ends.
+    locked_until: Timestamp,
+}
+
+/// How long after the end of its lock a message that was never settled is forgotten.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// What a receiver has and expects.
+struct Stock {
+    /// Messages that can be taken.
+    ready: u32,
+    /// Messages that may still come.
+    expected: u32,
+    draining: bool,
+}
+
+impl<S: Storage> Namespace<S> {
+    fn stock(&self, place: u32) -> Stock {
+        let endpoint = self.endpoints.get(place);
+        let live = endpoint.and_then(|endpoint| self.connection.as_ref()?.link(endpoint.attachment.link()?));
+        let remains = endpoint.and_then(|endpoint| {
+            let retired = if endpoint.remains_retired { self.retired.kept() } else { self.connection.as_ref() };
+            retired?.link(endpoint.remains?)
+        });
+        Stock {
+            ready: live.map_or(0, |status| status.waiting) + remains.map_or(0, |status| status.waiting),
+            expected: live.map_or(0, |status| status.credit),
+            draining: endpoint.is_some_and(|endpoint| endpoint.drain_deadline.is_some()),
+        }
+    }
+
+    /// Grants the credit that a receiver's prefetch or its pending calls ask for. Credit is never lowered: what was
+    /// promised is taken back by a drain.
+    pub(super) fn top_up(&mut self, place: u32) {
+        let Some(endpoint) = self.endpoints.get(place) else { return };
+        if !matches!(endpoint.kind, Kind::Receiver { .. })
+            || endpoint.closing
+            || endpoint.harvest
+            || endpoint.drain_deadline.is_some()
+        {
+            return;
+        }
+        let (prefetch, demand) = (endpoint.prefetch(), endpoint.demand);
+        let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
+        let Some(status) = connection.link(link) else { return };
+        let wanted = if prefetch > 0 { prefetch } else { demand }.saturating_sub(status.waiting);
+        // A window is renewed at half, so that a flow serves many messages.
+        if wanted <= status.credit || (prefetch > 0 && status.credit > prefetch / 2) {
+            return;
+        }
+        if connection.grant(link, wanted).is_ok_and(|granted| granted < wanted) {
+            self.starved = true;
+        }
+    }
+
+    /// Waits for messages and takes up to `max` of them; none when the operation's deadline passes first. Messages are
+    /// taken by the call that returns them: one that is given up before has taken none.
+    pub fn poll_receive(
+        &mut self,
+        clock: Clock,
+        operation: OperationId,
+        endpoint: EndpointId,
+        max: u32,
+        take: &mut impl FnMut(ReceivedMessage<S>),
+    ) -> Poll<Result<u32, Failure<S>>> {
+        let closed = || Poll::Ready(Err(Failure::new(Cause::Closed)));
+        let place = endpoint.0.index;
+        let Some(found) = self.operations.find_mut(operation.0) else { return closed() };
+        let expired = found.expired;
+        match &mut found.state {
+            State::Idle => {
+                found.state = State::Receiving(max);
+                let Some(endpoint) = self.endpoints.find_mut(endpoint.0) else { return closed() };
+                endpoint.demand = endpoint.demand.saturating_add(max);
+                endpoint.receives += 1;
+                endpoint.receiver.get_or_insert(operation.0.index);
+                self.due |= endpoint.attachment == Attachment::Down;
+                self.top_up(place);
+            }
+            State::Done(_) => {
+                return match core::mem::replace(&mut found.state, State::Idle) {
+                    State::Done(Err(failure)) => Poll::Ready(Err(failure)),
+                    _ => closed(),
+                };
+            }
+            _ => {}
+        }
+        let Some(found) = self.endpoints.find(endpoint.0) else { return closed() };
+        let prefetches = found.prefetch() > 0;
+        let stock = self.stock(place);
+        let settled_down = prefetches || (stock.expected == 0 && !stock.draining);
+        if stock.ready >= max || (stock.ready > 0 && settled_down) {
+            let taken = self.take_messages(place, clock, max, take);
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
+            }
+            // All of them had lost their locks.
+            if let Some(found) = self.endpoints.get_mut(place) {
+                found.harvest = false;
+            }
+            self.top_up(place);
+        } else if (stock.ready > 0 || expired) && !settled_down {
+            // All that the service has now, and the rest of the credit back: then nothing is locked without an owner.
+            if !stock.draining {
+                self.start_drain(place, clock);
+            }
+            return Poll::Pending;
+        }
+        if expired {
+            let found = self.endpoints.get(place);
+            let down = found.is_some_and(|found| !matches!(found.attachment, Attachment::Up(_)));
+            let wrong = self.last_error.is_some() || found.is_some_and(|found| found.error.is_some());
+            return Poll::Ready(if down && wrong { Err(self.timeout(Some(place))) } else { Ok(0) });
+        }
+        Poll::Pending
+    }
+
+    /// A receive is over: what it asked for and nobody else wants is given back.
+    pub(super) fn end_receive(&mut self, endpoint: Option<u32>, operation: u32, count: u32) {
+        let Some(place) = endpoint else { return };
+        let Some(found) = self.endpoints.get_mut(place) else { return };
+        found.demand = found.demand.saturating_sub(count);
+        found.receives = found.receives.saturating_sub(1);
+        found.harvest = false;
+        if found.receiver == Some(operation) {
+            found.receiver = None;
+        }
+        if found.receives > 0 {
+            self.top_up(place);
+            return;
+        }
+        if found.prefetch() == 0 && !found.closing {
+            let stock = self.stock(place);
+            if stock.expected > 0 && !stock.draining {
+                self.give_back = true;
+            } else if stock.ready > 0 && !stock.draining {
+                self.release_waiting(place);
+            }
+        }
+        self.due = true;
+    }
+
+    /// Receivers without a pending call give unused credit back.
+    pub(super) fn give_back(&mut self, clock: Clock) {
+        if !core::mem::take(&mut self.give_back) {
+            return;
+        }
+        for place in 0..self.endpoints.end() {
+            let idle = self.endpoints.get(place).is_some_and(|endpoint| {
+                endpoint.receives == 0
+                    && endpoint.prefetch() == 0
+                    && !endpoint.closing
+                    && endpoint.drain_deadline.is_none()
+                    && matches!(endpoint.kind, Kind::Receiver { .. })
+            });
+            if idle && self.stock(place).expected > 0 {
+                self.start_drain(place, clock);
+            }
+        }
+    }
+
+    fn start_drain(&mut self, place: u32, clock: Clock) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
+        if connection.drain(link).is_ok() {
+            endpoint.drain_deadline = Some(clock.now + super::close::PATIENCE);
+        }
+    }
+
+    /// The service has sent what it had and given the rest of the credit back.
+    pub(super) fn endpoint_drained(&mut self, place: u32) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        self.due = true;
+        if endpoint.closing {
+            return;
+        }
+        endpoint.drain_deadline = None;
+        if endpoint.receives > 0 {
+            endpoint.harvest = true;
+            self.notice_endpoint(place);
+        } else if endpoint.prefetch() == 0 {
+            self.release_waiting(place);
+        }
+    }
+
+    /// A drain that the peer does not answer is not waited for for ever.
+    pub(super) fn expire_drains(&mut self, clock: Clock) {
+        for place in 0..self.endpoints.end() {
+            let late = self.endpoints.get(place).is_some_and(|endpoint| {
+                !endpoint.closing && endpoint.drain_deadline.is_some_and(|deadline| deadline <= clock.now)
+            });
+            if !late {
+                continue;
+            }
+            let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
+            // A link that does not answer is replaced; its credit goes with it.
+            if let (Some(link), Some(connection)) = (link, &mut self.connection) {
+                let _ = connection.detach(link, true, None);
+            }
+            self.release_waiting(place);
+            self.endpoint_detached(place, clock, None);
+        }
+    }
+
+    /// A whole message has come.
+    pub(super) fn endpoint_readable(&mut self, place: u32) {
+        let Some(endpoint) = self.endpoints.get(place) else { return };
+        match (endpoint.receives, endpoint.receiver) {
+            (1, Some(operation)) => self.notice(operation),
+            (0, _) => {
+                if endpoint.prefetch() == 0 && endpoint.drain_deadline.is_none() && !endpoint.closing {
+                    self.release_waiting(place);
+                }
+            }
+            _ => self.notice_endpoint(place),
+        }
+    }
+
+    /// Gives back what waits on a receiver that locks messages; what was settled when it came is kept.
+    pub(super) fn release_waiting(&mut self, place: u32) {
+        let Some(endpoint) = self.endpoints.get(place) else { return };
+        if endpoint.mode() == ReceiveMode::ReceiveAndDelete {
+            return;
+        }
+        let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
+        while let Some(incoming) = connection.receive(link) {
+            if !incoming.settled {
+                let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
+            }
+        }
+    }
+
+    fn take_messages(&mut self, place: u32, clock: Clock, max: u32, take: &mut impl FnMut(ReceivedMessage<S>)) -> u32 {
+        let Some(endpoint) = self.endpoints.get(place) else { return 0 };
+        let in_session = endpoint.is_session();
+        let live = endpoint.attachment.link();
+        let mut taken = self.take_remains(place, max, take);
+        while taken < max {
+            let (Some(link), Some(connection)) = (live, &mut self.connection) else { break };
+            let Some(incoming) = connection.receive(link) else { break };
+            if incoming.settled {
+                take(ReceivedMessage::new(incoming.payload, None, Origin::NONE));
+                taken += 1;
+                continue;
+            }
+            let token = LockToken::from_delivery_tag(incoming.tag.as_bytes());
+            let origin = Origin { delivery: Some(incoming.delivery), epoch: self.epoch, in_session };
+            let message = ReceivedMessage::new(incoming.payload, token, origin);
+            let locked_until = message.locked_until.filter(|_| !in_session).unwrap_or(Timestamp::DOTNET_MAX);
+            if locked_until <= clock.utc {
+                // Never hand out what is somebody else's already (invariants.md §1 row 10).
+                let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
+                continue;
+            }
+            let _ = self.held.put(incoming.delivery.index(), Held { delivery: incoming.delivery, locked_until });
+            take(message);
+            taken += 1;
+        }
+        self.top_up(place);
+        taken
+    }
+
+    /// Takes what a link that is gone has left.
+    fn take_remains(&mut self, place: u32, max: u32, take: &mut impl FnMut(ReceivedMessage<S>)) -> u32 {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return 0 };
+        let Some(link) = endpoint.remains else { return 0 };
+        let holder = if endpoint.remains_retired { self.retired.kept_mut() } else { self.connection.as_mut() };
+        let mut taken = 0;
+        if let Some(connection) = holder {
+            while taken < max
+                && let Some(incoming) = connection.receive(link)
+            {
+                take(ReceivedMessage::new(incoming.payload, None, Origin::NONE));
+                taken += 1;
+            }
+            if connection.link(link).is_some_and(|status| status.waiting > 0) {
+                return taken;
+            }
+            connection.forget(link);
+        }
+        endpoint.remains = None;
+        self.due = true;
+        if core::mem::take(&mut endpoint.remains_retired) {
+            let needed = (0..self.endpoints.end())
+                .filter_map(|place| self.endpoints.get(place))
+                .any(|endpoint| endpoint.remains_retired);
+            if !needed {
+                self.retired = S::Spare::default();
+            }
+        }
+        taken
+    }
+
+    /// Whether a receiver takes messages instead of locking them.
+    pub fn deletes(&self, endpoint: EndpointId) -> bool {
+        self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.mode() == ReceiveMode::ReceiveAndDelete)
+    }
+
+    /// Makes room where messages were received and never settled: long after their locks have ended they are forgotten.
+    pub(super) fn sweep_held(&mut self, utc: Timestamp) {
+        for index in 0..self.held.end() {
+            let Some(&held) = self.held.get(index) else { continue };
+            if held.locked_until + GRACE <= utc {
+                self.held.take(index);
+                if let Some(connection) = &mut self.connection {
+                    let _ = connection.settle(held.delivery, &DeliveryState::RELEASED, true);
+                }
+            }
+        }
+    }
+}

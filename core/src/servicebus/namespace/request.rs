@@ -1,0 +1,476 @@
+//! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
+
+use super::endpoint::{Attachment, Entity};
+use super::operation::{OperationId, Outcome, State};
+use super::{Capacity, Cause, Clock, EngineError, Failure, NODE_RECEIVER, NODE_SENDER, Name, Namespace};
+use crate::engine::{DeliveryId, SendOptions, Tag};
+use crate::servicebus::Reason;
+use crate::servicebus::management::{self, Response};
+use crate::storage::{Encoder, Index, Key, Storage, Table};
+use crate::time::{Instant, Timestamp};
+use crate::wire::message::{MessageView, section};
+use crate::wire::messaging::{MessageId, Properties, put_section};
+use crate::wire::{Compound, Encode, Full, Sink, Value};
+use core::task::Poll;
+
+/// The two links to a node.
+#[derive(Debug)]
+pub(super) struct Node<S: Storage> {
+    /// Whose `$management` it is; `None` for `$cbs`.
+    pub(super) entity: Option<Entity<S>>,
+    /// The token that must be there first; none for `$cbs`.
+    pub(super) token: Option<u32>,
+    pub(super) sender: Attachment,
+    pub(super) receiver: Attachment,
+    /// The number in its links' names and in the address that responses go to.
+    pub(super) name: u32,
+    /// Failed attempts to attach since the last success.
+    pub(super) attempts: u32,
+    pub(super) retry_at: Option<Instant>,
+    /// What the peer's last detach said.
+    pub(super) error: Option<Failure<S>>,
+    pub(super) next_tag: u32,
+}
+
+impl<S: Storage> Node<S> {
+    pub(super) fn is_up(&self) -> bool {
+        matches!((self.sender, self.receiver), (Attachment::Up(_), Attachment::Up(_)))
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        matches!((self.sender, self.receiver), (Attachment::Down, Attachment::Down))
+    }
+}
+
+/// Who waits for a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Operation(Key),
+    /// A token, and when the token that is put ends.
+    Token(Key, Timestamp),
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct Request<S: Storage> {
+    pub(super) node: u32,
+    pub(super) owner: Owner,
+    /// The encoded request until it is sent.
+    pub(super) payload: Option<S::Payload>,
+    pub(super) delivery: Option<DeliveryId>,
+    pub(super) deadline: Instant,
+    pub(super) transaction: Option<Tag>,
+}
+
+/// Marks the engine's number of a delivery as that of a request.
+pub(super) const REQUEST: u32 = 1 << 31;
+/// Responses that a node may send ahead.
+const RESPONSE_CREDIT: u32 = 100;
+
+/// Names a request in its message-id: place and generation, so that a late response finds nobody else.
+pub(super) fn request_id(key: Key) -> heapless::String<17> {
+    let mut text = heapless::String::new();
+    // Eight digits, a hyphen, eight digits: it fits.
+    let _ = core::fmt::write(&mut text, format_args!("{:08x}-{:08x}", key.index, key.generation));
+    text
+}
+
+pub(super) fn parse_request_id(text: &str) -> Option<Key> {
+    let (index, generation) = text.split_once('-')?;
+    Some(Key { index: u32::from_str_radix(index, 16).ok()?, generation: u32::from_str_radix(generation, 16).ok()? })
+}
+
+/// A request as it is sent.
+pub(super) struct RequestMessage<'a, B> {
+    pub(super) id: &'a str,
+    pub(super) to: &'a str,
+    pub(super) reply_to: &'a str,
+    pub(super) operation: &'a str,
+    pub(super) properties: &'a [(&'a str, Value<'a>)],
+    pub(super) body: B,
+}
+
+impl<B: Encode> Encode for RequestMessage<'_, B> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        Properties {
+            message_id: Some(MessageId::String(self.id)),
+            to: Some(self.to),
+            reply_to: Some(self.reply_to),
+            ..Properties::EMPTY
+        }
+        .encode(sink)?;
+        put_section(sink, section::APPLICATION_PROPERTIES)?;
+        let mark = sink.begin()?;
+        "operation".encode(sink)?;
+        self.operation.encode(sink)?;
+        let mut count = 2u32;
+        for (key, value) in self.properties {
+            key.encode(sink)?;
+            value.encode(sink)?;
+            count += 2;
+        }
+        sink.end(mark, Compound::Map, count)?;
+        put_section(sink, section::AMQP_VALUE)?;
+        self.body.encode(sink)
+    }
+}
+
+/// The status of a response, and the failure that it tells. `$cbs` and `$management` spell the keys in different ways
+/// (wire-protocol.md §0 fact 12).
+pub(super) fn check_response<S: Storage>(payload: &[u8]) -> Result<(), Failure<S>> {
+    let malformed = || Failure::new(Cause::Service(Reason::DecodeError));
+    let view = MessageView::parse(payload).map_err(|_| malformed())?;
+    let properties = view.application_properties().map_err(|_| malformed())?;
+    let get = |one: &str, other: &str| properties.get(one).or_else(|| properties.get(other));
+    let status = get("statusCode", "status-code").and_then(|value| value.as_i64()).ok_or_else(malformed)?;
+    if (200..300).contains(&status) {
+        return Ok(());
+    }
+    let condition = get("errorCondition", "error-condition").and_then(|value| value.as_str());
+    let reason = Reason::from_status(u16::try_from(status).unwrap_or(500), condition);
+    let description = get("statusDescription", "status-description").and_then(|value| value.as_str());
+    Err(Failure::described(Cause::Service(reason), description.or(condition).unwrap_or_default()))
+}
+
+impl<S: Storage> Namespace<S> {
+    /// The node of an entity, or `$cbs`; made when there is none.
+    pub(super) fn use_node(&mut self, entity: Option<&Entity<S>>) -> Result<u32, Failure<S>> {
+        let same = |node: &Node<S>| match (&node.entity, entity) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is_same(other),
+            _ => false,
+        };
+        if let Some(place) = (0..self.nodes.end()).find(|&place| self.nodes.get(place).is_some_and(same)) {
+            return Ok(place);
+        }
+        let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
+        let token = match entity {
+            Some(entity) => Some(self.use_token(entity).ok_or_else(full)?),
+            None => None,
+        };
+        let node = Node {
+            entity: entity.cloned(),
+            token,
+            sender: Attachment::Down,
+            receiver: Attachment::Down,
+            name: self.next_number(),
+            attempts: 0,
+            retry_at: None,
+            error: None,
+            next_tag: 0,
+        };
+        match self.nodes.insert(node) {
+            Ok(key) => Ok(key.index),
+            Err(_) => {
+                if let Some(token) = token {
+                    self.release_token(token);
+                }
+                Err(full())
+            }
+        }
+    }
+
+    fn node_name(&self, node: u32) -> Name {
+        Self::name(self.container, self.nodes.get(node).map_or(0, |node| node.name))
+    }
+
+    /// Encodes a request and queues it for its node.
+    pub(super) fn queue_request(
+        &mut self,
+        node: u32,
+        owner: Owner,
+        operation: &str,
+        properties: &[(&str, Value<'_>)],
+        body: &impl Encode,
+        deadline: Instant,
+    ) -> Result<Key, Failure<S>> {
+        let no_room = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
+        let request = Request { node, owner, payload: None, delivery: None, deadline, transaction: None };
+        let key = self.requests.insert(request).map_err(|_| no_room(Capacity::Deliveries))?;
+        let reply_to = self.node_name(node);
+        let address = match self.nodes.get(node).and_then(|node| node.entity.as_ref()) {
+            Some(entity) => entity.path(true),
+            None => super::endpoint::Path::try_from("$cbs").ok(),
+        };
+        let message = RequestMessage {
+            id: &request_id(key),
+            to: address.as_deref().unwrap_or_default(),
+            reply_to: &reply_to,
+            operation,
+            properties,
+            body,
+        };
+        let mut encoder = S::Encoder::default();
+        if message.encode(&mut encoder).is_err() {
+            self.requests.remove(key.index);
+            return Err(no_room(Capacity::Message));
+        }
+        if let Some(request) = self.requests.get_mut(key.index) {
+            request.payload = Some(encoder.finish());
+        }
+        self.due = true;
+        Ok(key)
+    }
+
+    /// Sends a request to an entity's `$management` and waits for the response. The operation is encoded by the first
+    /// call; `link` is named as the associated one (wire-protocol.md §5).
+    pub fn poll_request(
+        &mut self,
+        clock: Clock,
+        operation: OperationId,
+        entity: &Entity<S>,
+        request: &management::Request<'_>,
+        transaction: Option<Tag>,
+    ) -> Poll<Result<Response<S::Payload>, Failure<S>>> {
+        if let Poll::Ready(result) = self.poll_done(operation) {
+            return Poll::Ready(match result {
+                Ok(Outcome::Response(payload)) => Ok(Response::new(payload)),
+                Ok(_) => Err(Failure::new(Cause::LinkLost)),
+                Err(failure) => Err(failure),
+            });
+        }
+        let Some(found) = self.operations.find(operation.0) else {
+            return Poll::Ready(Err(Failure::new(Cause::Closed)));
+        };
+        if !matches!(found.state, State::Idle) {
+            return Poll::Pending;
+        }
+        let (deadline, endpoint) = (found.deadline, found.endpoint);
+        let deadline = deadline.unwrap_or(clock.now + self.settings.retry.try_timeout);
+        let node = match self.use_node(Some(entity)) {
+            Ok(node) => node,
+            Err(failure) => return Poll::Ready(Err(failure)),
+        };
+        // A node that waits after a failure tries again for a new call.
+        if let Some(found) = self.nodes.get_mut(node).filter(|found| found.error.is_some() && found.is_down()) {
+            found.error = None;
+            found.retry_at = None;
+            found.attempts = 0;
+            let token = found.token;
+            if let Some(token) = token {
+                self.retry_token(token);
+            }
+        }
+        let left = deadline.saturating_duration_since(clock.now).as_millis();
+        let endpoint = endpoint.and_then(|place| self.endpoints.get(place));
+        let link_name = endpoint
+            .filter(|found| found.attachment.link().is_some())
+            .map(|found| Self::name(self.container, found.name));
+        let timeout = ("com.microsoft:server-timeout", Value::Uint(u32::try_from(left).unwrap_or(u32::MAX)));
+        let kind = ("type", Value::String("entity-mgmt"));
+        let with_link;
+        let without_link = [kind, timeout];
+        let properties: &[(&str, Value<'_>)] = match &link_name {
+            Some(name) => {
+                with_link = [kind, timeout, ("associated-link-name", Value::String(name))];
+                &with_link
+            }
+            None => &without_link,
+        };
+        match self.queue_request(node, Owner::Operation(operation.0), request.name(), properties, request, deadline) {
+            Ok(key) => {
+                if let Some(request) = self.requests.get_mut(key.index) {
+                    request.transaction = transaction;
+                }
+                if let Some(found) = self.operations.find_mut(operation.0) {
+                    found.state = State::Requested(key);
+                }
+                Poll::Pending
+            }
+            Err(failure) => Poll::Ready(Err(failure)),
+        }
+    }
+
+    /// Nobody waits for the response any more.
+    pub(super) fn drop_request(&mut self, key: Key) {
+        if self.requests.key(key.index) != Some(key) {
+            return;
+        }
+        let request = self.requests.remove(key.index);
+        if let (Some(delivery), Some(connection)) = (request.and_then(|request| request.delivery), &mut self.connection)
+        {
+            connection.set_user(delivery, None);
+            connection.cancel(delivery);
+        }
+    }
+
+    /// A request has its response, or will get none.
+    pub(super) fn end_request(&mut self, place: u32, clock: Clock, result: Result<S::Payload, Failure<S>>) {
+        let Some(request) = self.requests.remove(place) else { return };
+        if result.is_err()
+            && let (Some(delivery), Some(connection)) = (request.delivery, &mut self.connection)
+        {
+            connection.set_user(delivery, None);
+        }
+        let result = result.and_then(|payload| check_response(payload.as_ref()).map(|()| payload));
+        match request.owner {
+            Owner::Operation(key) => {
+                if let Some(operation) = self.operations.find_mut(key) {
+                    operation.state = State::Done(result.map(Outcome::Response));
+                    self.notice(key.index);
+                }
+            }
+            Owner::Token(key, expiry) => self.token_answered(key, expiry, clock, result.map(|_| ())),
+        }
+    }
+
+    /// Requests on the nodes that need a token fail when it cannot be had.
+    pub(super) fn fail_node_requests(&mut self, token: u32, clock: Clock, failure: &Failure<S>) {
+        for place in 0..self.nodes.end() {
+            if self.nodes.get(place).is_some_and(|node| node.token == Some(token)) {
+                if let Some(node) = self.nodes.get_mut(place) {
+                    node.error = Some(failure.clone());
+                }
+                self.fail_requests(place, clock, failure, false);
+            }
+        }
+    }
+
+    /// Ends the requests of a node: all of them, or those that were sent.
+    pub(super) fn fail_requests(&mut self, node: u32, clock: Clock, failure: &Failure<S>, only_sent: bool) {
+        for place in 0..self.requests.end() {
+            let hit = self
+                .requests
+                .get(place)
+                .is_some_and(|request| request.node == node && !(only_sent && request.payload.is_some()));
+            if hit {
+                self.end_request(place, clock, Err(failure.clone()));
+            }
+        }
+    }
+
+    /// Attaches nodes that have something to ask, and sends what waits for those that are up.
+    pub(super) fn advance_requests(&mut self, clock: Clock) {
+        for place in 0..self.requests.end() {
+            let Some(request) = self.requests.get_mut(place) else { continue };
+            let node = request.node;
+            if request.payload.is_none() {
+                continue;
+            }
+            let Some(found) = self.nodes.get_mut(node) else { continue };
+            if found.is_down() {
+                let ready = found.retry_at.is_none_or(|at| at <= clock.now);
+                let token = found.token;
+                if ready
+                    && token.is_none_or(|token| self.token_is_valid(token))
+                    && let Err(error) = self.attach_node(node)
+                {
+                    self.fail_requests(node, clock, &Failure::new(Cause::Engine(error)), false);
+                }
+                continue;
+            }
+            let Attachment::Up(link) = found.sender else { continue };
+            if !found.is_up() {
+                continue;
+            }
+            let (Some(connection), Some(payload)) = (&mut self.connection, request.payload.take()) else { continue };
+            found.next_tag = found.next_tag.wrapping_add(1);
+            let options = SendOptions {
+                tag: Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY),
+                user: Some(REQUEST | place),
+                transaction: request.transaction,
+                ..SendOptions::default()
+            };
+            match connection.send(link, payload, &options) {
+                Ok(delivery) => request.delivery = Some(delivery),
+                Err((EngineError::NoCapacity(_), payload)) => request.payload = Some(payload),
+                Err((error, _)) => self.end_request(place, clock, Err(Failure::new(Cause::Engine(error)))),
+            }
+        }
+    }
+
+    fn attach_node(&mut self, place: u32) -> Result<(), EngineError> {
+        let name = self.node_name(place);
+        let address = match self.nodes.get(place).and_then(|node| node.entity.as_ref()) {
+            Some(entity) => entity.path(true).ok_or(EngineError::IllegalState)?,
+            None => super::endpoint::Path::try_from("$cbs").map_err(|_| EngineError::IllegalState)?,
+        };
+        // Both links have names of their own: peers differ in whether roles share one name space.
+        let mut receiver_name = name.clone();
+        let _ = receiver_name.push('r');
+        let sender = self.attach_plain_sender(&name, &address)?;
+        let receiver = match self.attach_plain_receiver(&receiver_name, &address, &name) {
+            Ok(receiver) => receiver,
+            Err(error) => {
+                if let Some(connection) = &mut self.connection {
+                    let _ = connection.detach(sender, true, None);
+                }
+                return Err(error);
+            }
+        };
+        let _ = self.owners.insert(sender.index() as u64, NODE_SENDER | place);
+        let _ = self.owners.insert(receiver.index() as u64, NODE_RECEIVER | place);
+        if let Some(connection) = &mut self.connection {
+            connection.grant(receiver, RESPONSE_CREDIT)?;
+        }
+        if let Some(node) = self.nodes.get_mut(place) {
+            node.sender = Attachment::Pending(sender);
+            node.receiver = Attachment::Pending(receiver);
+            node.error = None;
+        }
+        Ok(())
+    }
+
+    /// One of a node's links is gone: so is the other.
+    pub(super) fn node_detached(&mut self, place: u32, clock: Clock) {
+        let Some(node) = self.nodes.get_mut(place) else { return };
+        let was_up = node.is_up();
+        for link in [node.sender.link(), node.receiver.link()].into_iter().flatten() {
+            if let Some(connection) = &mut self.connection {
+                let _ = connection.detach(link, true, None);
+            }
+        }
+        node.sender = Attachment::Down;
+        node.receiver = Attachment::Down;
+        let failure = node.error.clone().unwrap_or_else(|| Failure::new(Cause::LinkLost));
+        node.attempts = if was_up { 0 } else { node.attempts.saturating_add(1) };
+        let (attempts, retry) = (node.attempts, self.settings.retry);
+        if attempts > 0 {
+            let wait = retry.backoff(attempts - 1, failure.reason(), &mut self.random);
+            node.retry_at = Some(clock.now + wait);
+        }
+        let hopeless = !failure.is_transient() || attempts > retry.max_retries;
+        self.fail_requests(place, clock, &failure, !hopeless);
+        self.due = true;
+    }
+
+    /// Takes the responses that wait on a node's link.
+    pub(super) fn take_responses(&mut self, place: u32, clock: Clock) {
+        let Some(link) = self.nodes.get(place).and_then(|node| node.receiver.link()) else { return };
+        loop {
+            let Some(connection) = &mut self.connection else { return };
+            let Some(incoming) = connection.receive(link) else { break };
+            if !incoming.settled {
+                let accepted = crate::wire::messaging::DeliveryState::ACCEPTED;
+                let _ = connection.settle(incoming.delivery, &accepted, true);
+            }
+            let correlation = MessageView::parse(incoming.payload.as_ref())
+                .and_then(|view| view.properties())
+                .ok()
+                .and_then(|properties| properties.correlation_id);
+            let Some(MessageId::String(id)) = correlation else { continue };
+            let Some(key) = parse_request_id(id) else { continue };
+            if self.requests.key(key.index) == Some(key) {
+                self.end_request(key.index, clock, Ok(incoming.payload));
+            }
+        }
+        if let Some(connection) = &mut self.connection
+            && connection.link(link).is_some_and(|status| status.credit < RESPONSE_CREDIT / 2)
+        {
+            let _ = connection.grant(link, RESPONSE_CREDIT);
+        }
+    }
+
+    /// Requests whose deadline has passed will not be waited for.
+    pub(super) fn expire_requests(&mut self, clock: Clock) {
+        for place in 0..self.requests.end() {
+            let Some(request) = self.requests.get(place).filter(|request| request.deadline <= clock.now) else {
+                continue;
+            };
+            let node = self.nodes.get(request.node);
+            let known = node.and_then(|node| node.error.as_ref()).or(self.last_error.as_ref());
+            let description = known.map(|known| known.text()).unwrap_or_default();
+            self.end_request(place, clock, Err(Failure { cause: Cause::Timeout, description }));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Sending: a message is handed to the engine once its link is there, and its outcome is waited for.
+
+use super::endpoint::{Attachment, EndpointId};
+use super::operation::{OperationId, Outcome, State};
+use super::{Capacity, Cause, EngineError, Failure, Namespace};
+use crate::engine::{OutcomeKind, SendOptions, Tag};
+use crate::servicebus::Reason;
+use crate::storage::{Storage, Table};
+use core::task::Poll;
+
+/// What a sender may send at once, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeLimits {
+    /// One message.
+    pub message: u64,
+    /// One batch.
+    pub batch: u64,
+}
+
+/// The limits that senders assume when the link tells none (wire-protocol.md §3.3).
+const DEFAULT_SIZE: u64 = 1 << 20;
+/// The limit of a batch where a message may have less than a mebibyte.
+const STANDARD_SIZE: u64 = 1 << 18;
+
+impl<S: Storage> Namespace<S> {
+    /// Waits until an endpoint's link is there.
+    pub fn poll_attached(
+        &mut self,
+        operation: OperationId,
+        endpoint: EndpointId,
+    ) -> Poll<Result<SizeLimits, Failure<S>>> {
+        if let Poll::Ready(result) = self.poll_done(operation) {
+            return Poll::Ready(Err(result.err().unwrap_or_else(|| Failure::new(Cause::Closed))));
+        }
+        let Some(found) = self.endpoints.find(endpoint.0) else {
+            return Poll::Ready(Err(Failure::new(Cause::Closed)));
+        };
+        if !matches!(found.attachment, Attachment::Up(_)) {
+            return Poll::Pending;
+        }
+        let message = if found.max_message_size == 0 { DEFAULT_SIZE } else { found.max_message_size };
+        let known = if message >= DEFAULT_SIZE { DEFAULT_SIZE } else { STANDARD_SIZE };
+        Poll::Ready(Ok(SizeLimits { message, batch: found.max_batch_size.unwrap_or(known).min(message) }))
+    }
+
+    /// Sends `payload` once the link is there and waits for the outcome. The payload is taken when the engine has it.
+    pub fn poll_send(
+        &mut self,
+        operation: OperationId,
+        endpoint: EndpointId,
+        payload: &mut Option<S::Payload>,
+        format: u32,
+        transaction: Option<Tag>,
+    ) -> Poll<Result<(), Failure<S>>> {
+        if payload.is_none() {
+            return self.poll_done(operation).map(|result| match result? {
+                Outcome::Delivery(OutcomeKind::Accepted) => Ok(()),
+                Outcome::Delivery(OutcomeKind::Rejected) => Err(Failure::new(Cause::Service(Reason::Other))),
+                // Released or modified: the service has not taken it.
+                _ => Err(Failure::new(Cause::LinkLost)),
+            });
+        }
+        match self.poll_attached(operation, endpoint) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+            Poll::Ready(Ok(_)) => {}
+        }
+        let (Some(connection), Some(found)) = (&mut self.connection, self.endpoints.find_mut(endpoint.0)) else {
+            return Poll::Pending;
+        };
+        let (Attachment::Up(link), Some(bytes)) = (found.attachment, payload.take()) else { return Poll::Pending };
+        found.next_tag = found.next_tag.wrapping_add(1);
+        let options = SendOptions {
+            tag: Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY),
+            format,
+            user: Some(operation.0.index),
+            transaction,
+            ..SendOptions::default()
+        };
+        match connection.send(link, bytes, &options) {
+            Ok(delivery) => {
+                if let Some(found) = self.operations.find_mut(operation.0) {
+                    found.state = State::Sent(delivery);
+                }
+                Poll::Pending
+            }
+            Err((EngineError::NoCapacity(Capacity::Deliveries), bytes)) => {
+                // The table is full of messages under way: the next settlement makes room.
+                *payload = Some(bytes);
+                self.starved = true;
+                Poll::Pending
+            }
+            Err((error, bytes)) => {
+                *payload = Some(bytes);
+                let cause = match error {
+                    EngineError::Detached | EngineError::Closed => Cause::LinkLost,
+                    EngineError::MessageTooLarge { .. } => Cause::Service(Reason::MessageSizeExceeded),
+                    other => Cause::Engine(other),
+                };
+                let mut text = heapless::String::<120>::new();
+                // The text fits.
+                let _ = core::fmt::write(&mut text, format_args!("{error}"));
+                Poll::Ready(Err(Failure::described(cause, &text)))
+            }
+        }
+    }
+
+    /// The coordinator's answer: the id of a transaction that was declared, or none.
+    pub(super) fn poll_declared(&mut self, operation: OperationId) -> Poll<Result<Option<Tag>, Failure<S>>> {
+        self.poll_done(operation).map(|result| match result? {
+            Outcome::Declared(id) => Ok(Some(id)),
+            Outcome::Delivery(OutcomeKind::Accepted) => Ok(None),
+            _ => Err(Failure::new(Cause::LinkLost)),
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! Settlement: on the message's link while that lives, else through `$management` (invariants.md §1 row 25).
+
+use super::endpoint::{EndpointId, Entity};
+use super::operation::{OperationId, Outcome, State};
+use super::{Cause, Clock, EngineError, Failure, Namespace};
+use crate::engine::Tag;
+use crate::servicebus::Reason;
+use crate::servicebus::lock_token::LockToken;
+use crate::servicebus::management::Request;
+use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
+use crate::servicebus::received::Origin;
+use crate::storage::{Storage, Table};
+use crate::time::Timestamp;
+use crate::wire::messaging::{self, DeliveryState, Modified, Rejected};
+use crate::wire::performative::ErrorCondition;
+use crate::wire::transaction::TransactionalState;
+use crate::wire::{Encode, Map, Sink, Symbol, Value};
+use core::task::Poll;
+
+/// Application properties and their new values.
+pub type Properties<'a> = &'a [(&'a str, Value<'a>)];
+
+/// What becomes of a locked message (wire-protocol.md §4.3).
+#[derive(Clone, Copy, Debug)]
+pub enum Disposition<'a> {
+    /// It is done and goes.
+    Complete,
+    /// It is available again at once, with its delivery count raised.
+    Abandon {
+        /// Application properties to change.
+        properties: Properties<'a>,
+    },
+    /// It is set aside; only its sequence number brings it back.
+    Defer {
+        /// Application properties to change.
+        properties: Properties<'a>,
+    },
+    /// It moves to the dead-letter queue.
+    DeadLetter {
+        /// Why.
+        reason: Option<&'a str>,
+        /// Details.
+        description: Option<&'a str>,
+        /// Application properties to change.
+        properties: Properties<'a>,
+    },
+}
+
+/// A locked message, as far as its settlement goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Locked {
+    pub(crate) origin: Origin,
+    pub(crate) token: Option<LockToken>,
+    pub(crate) locked_until: Option<Timestamp>,
+}
+
+/// Entries of a map, encoded for a state.
+fn encode_entries<'v, W: Sink>(
+    entries: impl Iterator<Item = (&'v str, Value<'v>)>,
+    sink: &mut W,
+) -> Result<u32, crate::wire::Full> {
+    let mut count = 0;
+    for (key, value) in entries {
+        Symbol::new(key).encode(sink)?;
+        value.encode(sink)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+impl<'a> Disposition<'a> {
+    fn entries(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+        let (reason, description, properties) = match *self {
+            Self::Complete => (None, None, &[][..]),
+            Self::Abandon { properties } | Self::Defer { properties } => (None, None, properties),
+            Self::DeadLetter { reason, description, properties } => (reason, description, properties),
+        };
+        let reason = reason.map(|text| (DEAD_LETTER_REASON, Value::String(text)));
+        let description = description.map(|text| (DEAD_LETTER_ERROR_DESCRIPTION, Value::String(text)));
+        reason.into_iter().chain(description).chain(properties.iter().copied())
+    }
+
+    /// The state that tells it; `details` are its entries.
+    fn state<'s>(&self, details: Map<'s>) -> messaging::Outcome<'s> {
+        let modified = |undeliverable_here| {
+            messaging::Outcome::Modified(Modified {
+                delivery_failed: Some(true),
+                undeliverable_here: Some(undeliverable_here),
+                message_annotations: (!details.is_empty()).then_some(details),
+            })
+        };
+        match self {
+            Self::Complete => messaging::Outcome::Accepted,
+            Self::Abandon { .. } => modified(false),
+            Self::Defer { .. } => modified(true),
+            Self::DeadLetter { .. } => messaging::Outcome::Rejected(Rejected {
+                error: Some(ErrorCondition {
+                    condition: Symbol::new("com.microsoft:dead-letter"),
+                    description: None,
+                    info: Some(details),
+                }),
+            }),
+        }
+    }
+}
+
+impl<S: Storage> Namespace<S> {
+    /// Settles a message and waits for the service's confirmation. `endpoint` is the receiver, `entity` what it
+    /// receives from.
+    pub fn poll_settle(
+        &mut self,
+        clock: Clock,
+        operation: OperationId,
+        entity: &Entity<S>,
+        message: Locked,
+        disposition: &Disposition<'_>,
+        transaction: Option<Tag>,
+    ) -> Poll<Result<(), Failure<S>>> {
+        let Some(found) = self.operations.find(operation.0) else {
+            return Poll::Ready(Err(Failure::new(Cause::Closed)));
+        };
+        if !matches!(found.state, State::Idle) || found.expired {
+            return self.poll_done(operation).map(|result| match result? {
+                Outcome::Delivery(_) | Outcome::Response(_) => Ok(()),
+                Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
+            });
+        }
+        let Some(token) = message.token else {
+            return Poll::Ready(Err(Failure::new(Cause::Argument("a message without a lock"))));
+        };
+        let in_session = message.origin.in_session;
+        if !in_session && message.locked_until.is_some_and(|until| until <= clock.utc) {
+            let lost = Cause::Service(Reason::MessageLockLost);
+            return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
+        }
+        match self.settle_on_link(operation, message.origin, disposition, transaction) {
+            Ok(true) => return Poll::Pending,
+            Ok(false) => {}
+            Err(failure) => return Poll::Ready(Err(failure)),
+        }
+        if in_session {
+            let lost = Cause::Service(Reason::SessionLockLost);
+            return Poll::Ready(Err(Failure::described(lost, "the link that held the session is gone")));
+        }
+        let request = Request::UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id: None };
+        self.poll_request(clock, operation, entity, &request, transaction).map_ok(|_| ())
+    }
+
+    /// True when the settlement is on its way, false when the link is not there any more.
+    fn settle_on_link(
+        &mut self,
+        operation: OperationId,
+        origin: Origin,
+        disposition: &Disposition<'_>,
+        transaction: Option<Tag>,
+    ) -> Result<bool, Failure<S>> {
+        let (Some(delivery), Some(connection)) = (origin.delivery, &mut self.connection) else { return Ok(false) };
+        if origin.epoch != self.epoch {
+            return Ok(false);
+        }
+        let mut encoded = S::Encoder::default();
+        let count = encode_entries(disposition.entries(), &mut encoded)
+            .map_err(|_| Failure::new(Cause::Argument("the size of the properties")))?;
+        let details = Map::of_encoded(count, encoded.written().map_or(&[][..], |bytes| bytes));
+        let outcome = disposition.state(details);
+        let state = match &transaction {
+            Some(id) => {
+                DeliveryState::Transactional(TransactionalState { txn_id: id.as_bytes(), outcome: Some(outcome) })
+            }
+            None => DeliveryState::Outcome(outcome),
+        };
+        match connection.settle(delivery, &state, false) {
+            Ok(()) => {
+                connection.set_user(delivery, Some(operation.0.index));
+                if let Some(found) = self.operations.find_mut(operation.0) {
+                    found.state = State::Sent(delivery);
+                }
+                Ok(true)
+            }
+            Err(EngineError::Detached | EngineError::Closed) => Ok(false),
+            Err(EngineError::IllegalState) => {
+                Err(Failure::new(Cause::Argument("a message that is being settled already")))
+            }
+            Err(error) => Err(Failure::new(Cause::Engine(error))),
+        }
+    }
+
+    /// Whether an endpoint holds a session.
+    pub fn is_session(&self, endpoint: EndpointId) -> bool {
+        self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.is_session())
+    }
+}

@@ -1,0 +1,223 @@
+//! Rules of subscriptions as they travel over AMQP (wire-protocol.md §5, rule descriptors).
+
+use crate::time::Timestamp;
+use crate::wire::{Compound, Described, Encode, Full, List, Map, Sink, Value};
+
+/// Descriptor codes; filters and rules have different vendor prefixes (wire-protocol.md §0 fact 11).
+mod code {
+    pub(super) const SQL_FILTER: u64 = 0x0000_0013_7000_0006;
+    pub(super) const TRUE_FILTER: u64 = 0x0000_0013_7000_0007;
+    pub(super) const FALSE_FILTER: u64 = 0x0000_0013_7000_0008;
+    pub(super) const CORRELATION_FILTER: u64 = 0x0000_0013_7000_0009;
+    pub(super) const SQL_ACTION: u64 = 0x0000_0137_0000_0006;
+}
+
+/// Which messages a rule takes by comparing their properties; `None` fields are not compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CorrelationFilter<'a> {
+    /// The correlation id.
+    pub correlation_id: Option<&'a str>,
+    /// The message id.
+    pub message_id: Option<&'a str>,
+    /// Where the message is meant to go.
+    pub to: Option<&'a str>,
+    /// Where replies go.
+    pub reply_to: Option<&'a str>,
+    /// The subject.
+    pub subject: Option<&'a str>,
+    /// The session.
+    pub session_id: Option<&'a str>,
+    /// The session of replies.
+    pub reply_to_session_id: Option<&'a str>,
+    /// The MIME type.
+    pub content_type: Option<&'a str>,
+    /// Application properties.
+    pub properties: Properties<'a>,
+}
+
+/// Application properties of a filter: written from a slice, read as they came.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Properties<'a> {
+    /// Written by the application.
+    Listed(&'a [(&'a str, Value<'a>)]),
+    /// Read from the wire.
+    Encoded(Map<'a>),
+}
+
+impl Default for Properties<'_> {
+    fn default() -> Self {
+        Self::Listed(&[])
+    }
+}
+
+impl<'a> Properties<'a> {
+    /// The properties in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
+        let (listed, map) = match *self {
+            Self::Listed(listed) => (listed, Map::EMPTY),
+            Self::Encoded(map) => (&[][..], map),
+        };
+        let encoded = map.iter().map_while(Result::ok).filter_map(|(key, value)| Some((key.as_str()?, value)));
+        listed.iter().copied().chain(encoded)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+/// Which messages a rule takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RuleFilter<'a> {
+    /// Every message.
+    True,
+    /// No message.
+    False,
+    /// Those for which a SQL expression is true.
+    Sql(&'a str),
+    /// Those with equal properties.
+    Correlation(CorrelationFilter<'a>),
+}
+
+/// A rule of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RuleDescription<'a> {
+    /// Its name, at most 50 characters.
+    pub name: &'a str,
+    /// Which messages it takes.
+    pub filter: RuleFilter<'a>,
+    /// A SQL action that changes them.
+    pub action: Option<&'a str>,
+    /// When it was made; only told by the service.
+    pub created_at: Option<Timestamp>,
+}
+
+impl<'a> RuleDescription<'a> {
+    /// A rule without an action.
+    pub const fn new(name: &'a str, filter: RuleFilter<'a>) -> Self {
+        Self { name, filter, action: None, created_at: None }
+    }
+
+    /// Sets the SQL action.
+    #[must_use]
+    pub const fn with_action(mut self, action: &'a str) -> Self {
+        self.action = Some(action);
+        self
+    }
+
+    /// Reads the described list that the service sends.
+    pub(crate) fn from_value(value: Value<'a>) -> Option<Self> {
+        let Value::Described(described) = value else { return None };
+        let fields = list(described)?;
+        let mut fields = fields.iter().map_while(Result::ok);
+        let filter = RuleFilter::from_value(fields.next()?)?;
+        let action = match fields.next() {
+            Some(Value::Described(described)) if described.code() == Some(code::SQL_ACTION) => {
+                list(described)?.iter().next()?.ok()?.as_str()
+            }
+            _ => None,
+        };
+        let name = fields.next().and_then(|value| value.as_str()).unwrap_or_default();
+        let created_at = fields.next().and_then(|value| value.as_timestamp());
+        Some(Self { name, filter, action, created_at })
+    }
+}
+
+fn list(described: Described<'_>) -> Option<List<'_>> {
+    match described.value() {
+        Ok(Value::List(list)) => Some(list),
+        _ => None,
+    }
+}
+
+impl<'a> RuleFilter<'a> {
+    fn from_value(value: Value<'a>) -> Option<Self> {
+        let Value::Described(described) = value else { return None };
+        let fields = list(described)?;
+        let mut fields = fields.iter().map_while(Result::ok);
+        Some(match described.code()? {
+            code::SQL_FILTER => Self::Sql(fields.next()?.as_str()?),
+            code::TRUE_FILTER => Self::True,
+            code::FALSE_FILTER => Self::False,
+            code::CORRELATION_FILTER => {
+                let mut text = || fields.next().and_then(|value| value.as_str());
+                Self::Correlation(CorrelationFilter {
+                    correlation_id: text(),
+                    message_id: text(),
+                    to: text(),
+                    reply_to: text(),
+                    subject: text(),
+                    session_id: text(),
+                    reply_to_session_id: text(),
+                    content_type: text(),
+                    properties: match fields.next() {
+                        Some(Value::Map(map)) => Properties::Encoded(map),
+                        _ => Properties::default(),
+                    },
+                })
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// A map with these entries, absent values left out.
+fn put_map<'v, W: Sink>(sink: &mut W, entries: impl Iterator<Item = (&'v str, Option<Value<'v>>)>) -> Result<(), Full> {
+    super::management::put_entries(sink, entries.filter_map(|(key, value)| Some((key, value?))))
+}
+
+impl Encode for RuleFilter<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let sql = |expression| [("expression", Some(Value::String(expression)))].into_iter();
+        match *self {
+            // The service knows these two only as SQL on this path.
+            Self::True => put_map(sink, sql("1=1")),
+            Self::False => put_map(sink, sql("1=0")),
+            Self::Sql(expression) => put_map(sink, sql(expression)),
+            Self::Correlation(filter) => {
+                let mark = sink.begin()?;
+                let mut count = 0;
+                let texts = [
+                    ("correlation-id", filter.correlation_id),
+                    ("message-id", filter.message_id),
+                    ("to", filter.to),
+                    ("reply-to", filter.reply_to),
+                    ("label", filter.subject),
+                    ("session-id", filter.session_id),
+                    ("reply-to-session-id", filter.reply_to_session_id),
+                    ("content-type", filter.content_type),
+                ];
+                for (key, text) in texts.into_iter().filter_map(|(key, text)| Some((key, text?))) {
+                    key.encode(sink)?;
+                    text.encode(sink)?;
+                    count += 2;
+                }
+                "properties".encode(sink)?;
+                super::management::put_entries(sink, filter.properties.iter())?;
+                sink.end(mark, Compound::Map, count + 2)
+            }
+        }
+    }
+}
+
+/// The map that `add-rule` takes.
+impl Encode for RuleDescription<'_> {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        let mark = sink.begin()?;
+        match self.filter {
+            RuleFilter::Correlation(_) => "correlation-filter",
+            _ => "sql-filter",
+        }
+        .encode(sink)?;
+        self.filter.encode(sink)?;
+        let mut count = 2;
+        if let Some(action) = self.action {
+            "sql-rule-action".encode(sink)?;
+            put_map(sink, [("expression", Some(Value::String(action)))].into_iter())?;
+            count += 2;
+        }
+        sink.end(mark, Compound::Map, count)
+    }
+}

@@ -1,0 +1,151 @@
+//! Filters and actions in Service Bus's SQL.
+
+use super::error::{EvaluationError, ParseError};
+use super::evaluation::Environment;
+use super::expression::{Predicate, Statement};
+use super::parser;
+use super::property::{MessageProperties, MessagePropertiesMut};
+use super::value::Value;
+use core::fmt;
+use servicebus_core::random::Random;
+
+/// Bounds on texts, and what the service's documents leave open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// Characters in a filter's or an action's text.
+    pub characters: usize,
+    /// Statements in an action.
+    pub statements: usize,
+    /// Levels of nesting in an expression; chains of `AND` and of `OR` are one level, chains of arithmetic are as deep
+    /// as they are long. Stack space is in proportion to it.
+    pub depth: usize,
+    /// What a system property is worth that the message lacks.
+    pub absent_system_property: AbsentSystemProperty,
+}
+
+/// What a system property is worth in an expression when the message lacks it. `IS NULL` and `EXISTS` always find out
+/// without an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AbsentSystemProperty {
+    /// An [`EvaluationError`] (wire-protocol.md §7.3).
+    #[default]
+    Error,
+    /// Unknown, like an application property that the message lacks.
+    Unknown,
+}
+
+impl Default for Dialect {
+    /// The service's limits (wire-protocol.md §7.3 and §9), and 64 levels.
+    fn default() -> Self {
+        Self { characters: 1024, statements: 32, depth: 64, absent_system_property: AbsentSystemProperty::default() }
+    }
+}
+
+/// A condition on messages. Its text is parsed once; evaluation allocates only where the text computes new strings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SqlFilter {
+    text: String,
+    parameters: Vec<(String, Value<'static>)>,
+    predicate: Predicate,
+    absent: AbsentSystemProperty,
+}
+
+impl SqlFilter {
+    /// Parses `text`. Parameters are found by name, with or without `@` and in any case.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and where.
+    pub fn parse(
+        text: impl Into<String>,
+        parameters: Vec<(String, Value<'static>)>,
+        dialect: &Dialect,
+    ) -> Result<Self, ParseError> {
+        let text = text.into();
+        let predicate = parser::predicate(&text, &parameters, dialect)?;
+        Ok(Self { text, parameters, predicate, absent: dialect.absent_system_property })
+    }
+
+    /// The text as it was given (pinned-behaviour.md RUL6).
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The parameters as they were given.
+    pub fn parameters(&self) -> &[(String, Value<'static>)] {
+        &self.parameters
+    }
+
+    /// Whether the condition is true for the message; `random` makes the values of `newid()`.
+    ///
+    /// # Errors
+    /// A condition that cannot be evaluated for this message.
+    pub fn matches<M: MessageProperties>(&self, message: &M, random: &mut Random) -> Result<bool, EvaluationError> {
+        let mut environment = Environment { message, random, absent: self.absent };
+        Ok(self.predicate.evaluate(&mut environment)? == Some(true))
+    }
+}
+
+/// The condition in its canonical form, which parses to the same condition.
+impl fmt::Display for SqlFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.predicate.fmt(f)
+    }
+}
+
+/// What a rule changes on its copy of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SqlAction {
+    text: String,
+    parameters: Vec<(String, Value<'static>)>,
+    statements: Vec<Statement>,
+    absent: AbsentSystemProperty,
+}
+
+impl SqlAction {
+    /// Parses `text`. Parameters are found by name, with or without `@` and in any case.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and where.
+    pub fn parse(
+        text: impl Into<String>,
+        parameters: Vec<(String, Value<'static>)>,
+        dialect: &Dialect,
+    ) -> Result<Self, ParseError> {
+        let text = text.into();
+        let statements = parser::statements(&text, &parameters, dialect)?;
+        Ok(Self { text, parameters, statements, absent: dialect.absent_system_property })
+    }
+
+    /// The text as it was given (pinned-behaviour.md RUL6).
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The parameters as they were given.
+    pub fn parameters(&self) -> &[(String, Value<'static>)] {
+        &self.parameters
+    }
+
+    /// Carries out the statements in order; each sees what those before it changed. A statement whose value is unknown
+    /// changes nothing. `SET` keeps the numeric type of the property it changes where that type holds the new value, and
+    /// of a system property it sets to `NULL` it makes an absent one.
+    ///
+    /// # Errors
+    /// A statement that cannot be carried out on this message. Those before it have been: the copy is to be dropped.
+    pub fn apply<M: MessagePropertiesMut>(&self, message: &mut M, random: &mut Random) -> Result<(), EvaluationError> {
+        self.statements.iter().try_for_each(|statement| statement.apply(message, random, self.absent))
+    }
+}
+
+/// The statements in their canonical form, which parses to the same statements.
+impl fmt::Display for SqlAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, statement) in self.statements.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{statement}")?;
+        }
+        Ok(())
+    }
+}

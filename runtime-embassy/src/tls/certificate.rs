@@ -1,0 +1,97 @@
+//! What webpki reads over in a certificate: keyUsage, the anchor's constraints, the key as it is encoded.
+
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef};
+use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+
+const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
+const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
+
+/// The keyUsage extension (RFC 5280 §4.2.1.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct KeyUsage {
+    /// The key may sign a handshake.
+    pub(super) digital_signature: bool,
+    /// The key may sign certificates.
+    pub(super) certificate_sign: bool,
+}
+
+/// The basicConstraints extension (RFC 5280 §4.2.1.9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct BasicConstraints {
+    pub(super) authority: bool,
+    pub(super) path_length: Option<u8>,
+}
+
+/// A certificate's parts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Certificate<'a> {
+    /// The SubjectPublicKeyInfo with its tag and length.
+    pub(super) key: &'a [u8],
+    /// `None` when the extension is absent.
+    pub(super) key_usage: Option<KeyUsage>,
+    /// `None` when the extension is absent.
+    pub(super) basic_constraints: Option<BasicConstraints>,
+}
+
+impl<'a> Certificate<'a> {
+    /// Reads the certificate's DER.
+    pub(super) fn parse(der: &'a [u8]) -> der::Result<Self> {
+        AnyRef::from_der(der)?.sequence(|certificate| {
+            let body: AnyRef<'a> = certificate.decode()?;
+            // The signature's algorithm and the signature.
+            certificate.tlv_bytes()?;
+            certificate.tlv_bytes()?;
+            body.sequence(Self::parse_body)
+        })
+    }
+
+    fn parse_body(body: &mut SliceReader<'a>) -> der::Result<Self> {
+        if body.peek_tag()? == context(TagNumber::N0) {
+            body.tlv_bytes()?;
+        }
+        // Serial number, algorithm, issuer, validity, subject.
+        for _ in 0..5 {
+            body.tlv_bytes()?;
+        }
+        let mut parsed = Self { key: body.tlv_bytes()?, key_usage: None, basic_constraints: None };
+        while !body.is_finished() {
+            let field: AnyRef<'a> = body.decode()?;
+            if field.tag() == context(TagNumber::N3) {
+                AnyRef::from_der(field.value())?.sequence(|extensions| {
+                    while !extensions.is_finished() {
+                        let extension: AnyRef<'a> = extensions.decode()?;
+                        extension.sequence(|extension| parsed.parse_extension(extension))?;
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn parse_extension(&mut self, extension: &mut SliceReader<'a>) -> der::Result<()> {
+        let id: ObjectIdentifier = extension.decode()?;
+        if extension.peek_tag()? == Tag::Boolean {
+            extension.tlv_bytes()?;
+        }
+        let value = extension.decode::<OctetStringRef<'a>>()?.as_bytes();
+        if id == KEY_USAGE {
+            let bits = BitStringRef::from_der(value)?;
+            let first = bits.raw_bytes().first().copied().unwrap_or_default();
+            self.key_usage =
+                Some(KeyUsage { digital_signature: first & 0x80 != 0, certificate_sign: first & 0x04 != 0 });
+        } else if id == BASIC_CONSTRAINTS {
+            self.basic_constraints = Some(AnyRef::from_der(value)?.sequence(|fields| {
+                let authority =
+                    if !fields.is_finished() && fields.peek_tag()? == Tag::Boolean { fields.decode()? } else { false };
+                let path_length = if fields.is_finished() { None } else { Some(fields.decode()?) };
+                Ok(BasicConstraints { authority, path_length })
+            })?);
+        }
+        Ok(())
+    }
+}
+
+const fn context(number: TagNumber) -> Tag {
+    Tag::ContextSpecific { constructed: true, number }
+}

@@ -1,0 +1,100 @@
+//! The handshake: embedded-tls with the verifier in it, and the last word on whether the server is proven.
+
+use super::{Algorithms, Refusal, Root, Verifier};
+use core::fmt;
+use embedded_io_async::{Read, Write};
+use embedded_tls::{Aes128GcmSha256, CryptoProvider, CryptoRngCore, TlsConfig, TlsConnection, TlsContext, TlsError};
+use servicebus_core::time::Timestamp;
+
+/// Whom to connect to, and whom to trust.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer<'a> {
+    /// The server's DNS name (up to 253 bytes) or IP address.
+    pub host: &'a str,
+    /// The authorities that its chain may end at.
+    pub roots: &'a [Root<'a>],
+    /// The signatures that are understood.
+    pub algorithms: Algorithms,
+    /// The time, for the certificates' validity.
+    pub now: Timestamp,
+}
+
+/// The memory of one TLS connection.
+#[derive(Debug)]
+pub struct Records<'a> {
+    /// For a record from the server; 16 640 bytes hold the largest there is, and the server chooses.
+    pub read: &'a mut [u8],
+    /// For a record to the server, the handshake's first among them: 1 024 bytes are enough, 4 096 save overhead.
+    pub write: &'a mut [u8],
+}
+
+/// Opens a TLS 1.3 connection over `socket`, and returns it only when the server is proven to be `peer`.
+///
+/// `random` has to be a cryptographic generator with a fresh seed.
+///
+/// Errors: see [`HandshakeError`].
+pub async fn handshake<'a, S, G>(
+    socket: S,
+    records: Records<'a>,
+    peer: Peer<'_>,
+    random: G,
+) -> Result<TlsConnection<'a, S, Aes128GcmSha256>, HandshakeError>
+where
+    S: Read + Write + 'a,
+    G: CryptoRngCore,
+{
+    let config = TlsConfig::new().with_server_name(peer.host);
+    let config = if peer.algorithms.has_rsa() { config.enable_rsa_signatures() } else { config };
+    let verifier = Verifier::new(peer.roots, peer.host, peer.now, peer.algorithms);
+    let mut provider = Provider { verifier, random };
+    let mut connection = TlsConnection::new(socket, records.read, records.write);
+    let opened = connection.open(TlsContext::new(&config, &mut provider)).await;
+    if let Some(refusal) = provider.verifier.refusal() {
+        return Err(HandshakeError::Refused(refusal));
+    }
+    opened.map_err(HandshakeError::Tls)?;
+    // embedded-tls is content without a certificate and without a signature.
+    if !provider.verifier.is_proven() {
+        return Err(HandshakeError::Refused(Refusal::Missing));
+    }
+    Ok(connection)
+}
+
+struct Provider<'a, G> {
+    verifier: Verifier<'a>,
+    random: G,
+}
+
+impl<G: CryptoRngCore> CryptoProvider for Provider<'_, G> {
+    type CipherSuite = Aes128GcmSha256;
+    type Signature = [u8; 0];
+
+    fn rng(&mut self) -> impl CryptoRngCore {
+        &mut self.random
+    }
+
+    fn verifier(&mut self) -> Result<&mut impl embedded_tls::TlsVerifier<Aes128GcmSha256>, TlsError> {
+        Ok(&mut self.verifier)
+    }
+}
+
+/// Why there is no TLS connection.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The server is not proven to be the one that was meant.
+    Refused(Refusal),
+    /// The handshake failed otherwise.
+    Tls(TlsError),
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Tls(error) => write!(f, "TLS handshake: {error:?}"),
+        }
+    }
+}
+
+impl core::error::Error for HandshakeError {}
