@@ -95,7 +95,8 @@ impl Shared {
     /// Tells the entity whether the holder of a session waits with credit: that keeps the session locked.
     pub(crate) fn note_waiting(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
         let Some(status) = peer.engine.link(id) else { return };
-        let waiting = status.credit > status.waiting;
+        // A drain takes the credit back as soon as its answer is written.
+        let waiting = status.credit > status.waiting && !status.draining;
         if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose)
             && let Some(session) = &receiver.session
             && receiver.waiting != waiting
