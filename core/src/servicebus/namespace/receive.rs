@@ -281,7 +281,10 @@ impl<S: Storage> Namespace<S> {
             take(message);
             taken += 1;
         }
-        self.top_up(place);
+        // A call that is answered asks for nothing more.
+        if self.endpoints.get(place).is_some_and(|endpoint| endpoint.prefetch() > 0) {
+            self.top_up(place);
+        }
         taken
     }
 
