@@ -22,6 +22,8 @@
 //! The types are those of [`servicebus_core::client`] for this runtime; everything else is in [`servicebus_core`].
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "administration")]
+pub mod administration;
 mod dial;
 mod tls;
 
