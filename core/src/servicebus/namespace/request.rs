@@ -1,7 +1,7 @@
 //! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
 
 use super::endpoint::{Attachment, Entity};
-use super::operation::{OperationId, Outcome, State};
+use super::operation::{OperationId, State};
 use super::{Capacity, Cause, Clock, EngineError, Failure, NODE_RECEIVER, NODE_SENDER, Name, Namespace};
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
