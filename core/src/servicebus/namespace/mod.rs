@@ -471,8 +471,7 @@ impl<S: Storage> Namespace<S> {
         }
         for place in 0..self.nodes.end() {
             if let Some(node) = self.nodes.get_mut(place) {
-                node.sender = Attachment::Down;
-                node.receiver = Attachment::Down;
+                node.down();
                 node.retry_at = None;
             }
         }

@@ -30,11 +30,20 @@ pub(super) struct Node<S: Storage> {
     /// What the peer's last detach said.
     pub(super) error: Option<Failure<S>>,
     pub(super) next_tag: u32,
+    /// Requests that were sent and have no response yet.
+    pub(super) under_way: u32,
 }
 
 impl<S: Storage> Node<S> {
     pub(super) fn is_up(&self) -> bool {
         matches!((self.sender, self.receiver), (Attachment::Up(_), Attachment::Up(_)))
+    }
+
+    /// The links are gone, and with them every response that was to come.
+    pub(super) fn down(&mut self) {
+        self.sender = Attachment::Down;
+        self.receiver = Attachment::Down;
+        self.under_way = 0;
     }
 
     pub(super) fn is_down(&self) -> bool {
@@ -72,8 +81,10 @@ pub(super) struct Request<S: Storage> {
 
 /// Marks the engine's number of a delivery as that of a request.
 pub(super) const REQUEST: u32 = 1 << 31;
-/// Responses that a node may send ahead, where that many requests can be under way.
+/// Responses that a node may send ahead, where the table of deliveries is large.
 const RESPONSE_CREDIT: u32 = 100;
+/// A table of deliveries with this many free places is large.
+const LARGE: usize = 10_000;
 
 /// Names a request in its message-id: place and generation, so that a late response finds nobody else.
 pub(super) fn request_id(key: Key) -> heapless::String<17> {
@@ -166,6 +177,7 @@ impl<S: Storage> Namespace<S> {
             retry_at: None,
             error: None,
             next_tag: 0,
+            under_way: 0,
         };
         match self.nodes.insert(node) {
             Ok(key) => Ok(key.index),
@@ -391,11 +403,18 @@ impl<S: Storage> Namespace<S> {
                 }
                 continue;
             }
-            let Attachment::Up(link) = found.sender else { continue };
-            if !found.is_up() {
-                continue;
-            }
+            let (Attachment::Up(link), Attachment::Up(receiver)) = (found.sender, found.receiver) else { continue };
             let Some(connection) = &mut self.connection else { continue };
+            // A place for the response comes first: small tables have few.
+            let Some(status) = connection.link(receiver) else { continue };
+            if status.credit <= found.under_way {
+                let ahead = if connection.free_deliveries() >= LARGE { RESPONSE_CREDIT } else { 1 };
+                let granted = connection.grant(receiver, found.under_way + ahead);
+                if granted.is_ok_and(|granted| granted <= found.under_way) || connection.free_deliveries() == 0 {
+                    self.starved = true;
+                    continue;
+                }
+            }
             let Stage::Queued(payload) = core::mem::replace(&mut request.stage, Stage::Sent) else { continue };
             found.next_tag = found.next_tag.wrapping_add(1);
             let options = SendOptions {
@@ -405,7 +424,10 @@ impl<S: Storage> Namespace<S> {
                 ..SendOptions::default()
             };
             match connection.send(link, payload, &options) {
-                Ok(delivery) => request.delivery = Some(delivery),
+                Ok(delivery) => {
+                    request.delivery = Some(delivery);
+                    found.under_way += 1;
+                }
                 Err((EngineError::NoCapacity(_), payload)) => request.stage = Stage::Queued(payload),
                 Err((error, _)) => self.end_request(place, clock, Err(Failure::new(Cause::Engine(error)))),
             }
@@ -433,10 +455,6 @@ impl<S: Storage> Namespace<S> {
         };
         let _ = self.owners.insert(sender.index() as u64, NODE_SENDER | place);
         let _ = self.owners.insert(receiver.index() as u64, NODE_RECEIVER | place);
-        let credit = self.response_credit();
-        if let Some(connection) = &mut self.connection {
-            connection.grant(receiver, credit)?;
-        }
         if let Some(node) = self.nodes.get_mut(place) {
             node.sender = Attachment::Pending(sender);
             node.receiver = Attachment::Pending(receiver);
@@ -454,8 +472,7 @@ impl<S: Storage> Namespace<S> {
                 let _ = connection.detach(link, true, None);
             }
         }
-        node.sender = Attachment::Down;
-        node.receiver = Attachment::Down;
+        node.down();
         let failure = node.error.clone().unwrap_or_else(|| Failure::new(Cause::LinkLost));
         node.attempts = if was_up { 0 } else { node.attempts.saturating_add(1) };
         let (attempts, retry) = (node.attempts, self.settings.retry);
@@ -474,6 +491,9 @@ impl<S: Storage> Namespace<S> {
         loop {
             let Some(connection) = &mut self.connection else { return };
             let Some(incoming) = connection.receive(link) else { break };
+            if let Some(node) = self.nodes.get_mut(place) {
+                node.under_way = node.under_way.saturating_sub(1);
+            }
             if !incoming.settled {
                 let accepted = crate::wire::messaging::DeliveryState::ACCEPTED;
                 let _ = connection.settle(incoming.delivery, &accepted, true);
@@ -488,17 +508,6 @@ impl<S: Storage> Namespace<S> {
                 self.end_request(key.index, clock, Ok(incoming.payload));
             }
         }
-        let credit = self.response_credit();
-        if let Some(connection) = &mut self.connection
-            && connection.link(link).is_some_and(|status| status.credit <= credit / 2)
-        {
-            let _ = connection.grant(link, credit);
-        }
-    }
-
-    /// Credit keeps places free in the engine's table of deliveries: no more of it than there can be requests.
-    fn response_credit(&self) -> u32 {
-        u32::try_from(self.requests.capacity()).map_or(RESPONSE_CREDIT, |requests| requests.min(RESPONSE_CREDIT))
     }
 
     /// Requests whose deadline has passed will not be waited for.
