@@ -20,6 +20,10 @@ const MAX_WAITING: u32 = 64;
 impl Shared {
     /// Sends one message to a receiver; false when there is none or it cannot take one.
     pub(crate) fn offer(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) -> bool {
+        if !peer.engine.is_open() {
+            // On its way out: a message offered here would come back at once, and be offered again.
+            return false;
+        }
         let Some(status) = peer.engine.link(id) else { return false };
         if status.credit <= status.waiting {
             return false;
