@@ -187,7 +187,17 @@ async fn telemetry(
         }
         Ok::<_, Box<dyn Error>>(())
     };
-    let (board, trouble) = tokio::join!(watch_board(board, |_| false), timeout(PATIENCE, trouble));
+    // Where it stands, for whoever reads the log of a run that hangs.
+    let tell = async {
+        loop {
+            sleep(Duration::from_secs(10)).await;
+            println!("emulator: {:?}", emulator.statistics());
+        }
+    };
+    let (board, trouble) = tokio::select! {
+        ended = async { tokio::join!(watch_board(board, |_| false), timeout(PATIENCE, trouble)) } => ended,
+        () = tell => return Err("it never ends".into()),
+    };
     let (status, lines) = board?;
     checks.check(&format!("{name}: the connection was closed three times"), matches!(trouble, Ok(Ok(()))));
     checks.check(&format!("{name}: the board ends by itself, with status 0"), status == Some(0));
@@ -197,7 +207,8 @@ async fn telemetry(
     );
     let found = drain_readings(&client).await?;
     let all = (0..READINGS).all(|number| found.contains_key(&format!("r-{number}")));
-    checks.check(&format!("{name}: every reading is there ({} are)", found.len()), all && found.len() as u64 == READINGS);
+    checks
+        .check(&format!("{name}: every reading is there ({} are)", found.len()), all && found.len() as u64 == READINGS);
     checks.check(&format!("{name}: none is there twice"), found.values().all(|count| *count == 1));
     let left = client.receiver("commands")?.receive(Duration::from_secs(1)).await?;
     checks.check(&format!("{name}: every command is completed"), left.is_none());
