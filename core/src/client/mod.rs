@@ -12,6 +12,7 @@ mod rule_manager;
 mod sender;
 mod session;
 mod state;
+mod transaction;
 
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::namespace::{Entity, Failure, Kind, Namespace, ReceiveMode, SessionChoice, Settings};
@@ -26,6 +27,7 @@ pub use rule_manager::RuleManager;
 pub use sender::{BatchSendError, Sender};
 pub use session::SessionReceiver;
 pub use state::{Signal, State};
+pub use transaction::{Transaction, TransactionController};
 
 /// The storage of a runtime.
 pub(crate) type StorageOf<R> = <R as Runtime>::Storage;

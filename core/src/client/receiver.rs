@@ -39,7 +39,7 @@ pub struct DeadLetterOptions<'a> {
 }
 
 impl<S: Storage> ReceivedMessage<S> {
-    fn locked(&self) -> Locked {
+    pub(super) fn locked(&self) -> Locked {
         Locked { origin: self.origin, token: self.lock_token, locked_until: self.locked_until }
     }
 }

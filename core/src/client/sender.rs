@@ -16,7 +16,7 @@ type PayloadOf<R> = <StorageOf<R> as Storage>::Payload;
 /// Sends messages to a queue or topic. All methods take `&self`: many sends may be under way at once, and share one
 /// link. Dropped, it is closed in the background.
 pub struct Sender<R: Runtime> {
-    endpoint: Endpoint<R>,
+    pub(super) endpoint: Endpoint<R>,
 }
 
 impl<R: Runtime> fmt::Debug for Sender<R> {
@@ -220,11 +220,11 @@ impl<R: Runtime> Sender<R> {
     }
 }
 
-fn too_large<S: Storage>() -> Failure<S> {
+pub(super) fn too_large<S: Storage>() -> Failure<S> {
     Failure::described(Cause::Service(Reason::MessageSizeExceeded), "more than the link or the storage allows")
 }
 
-fn invalid<S: Storage>(error: &crate::servicebus::InvalidMessage) -> Failure<S> {
+pub(super) fn invalid<S: Storage>(error: &crate::servicebus::InvalidMessage) -> Failure<S> {
     use crate::servicebus::InvalidMessage;
     Failure::new(Cause::Argument(match error {
         InvalidMessage::TooLong(field) => field,
@@ -233,7 +233,7 @@ fn invalid<S: Storage>(error: &crate::servicebus::InvalidMessage) -> Failure<S> 
 }
 
 /// A UUID as text.
-fn text_id(uuid: [u8; 16]) -> heapless::String<36> {
+pub(super) fn text_id(uuid: [u8; 16]) -> heapless::String<36> {
     let token = crate::servicebus::LockToken::from_uuid(crate::wire::Uuid(uuid));
     let mut text = heapless::String::new();
     // 32 digits and four hyphens fit.

@@ -8,6 +8,7 @@ use crate::storage::{Index, Storage, Table};
 use crate::time::Duration;
 use crate::wire::messaging::{Source, Target, TerminusDurability};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
+use crate::wire::transaction::Coordinator;
 use crate::wire::{Multiple, Symbol, Value, encode_map};
 
 /// The filter that asks for a session (wire-protocol.md §4.6).
@@ -149,6 +150,11 @@ impl<S: Storage> Namespace<S> {
         let mut properties_buffer = [0; 200];
         let link = match &endpoint.kind {
             Kind::Sender => self.attach_plain_sender(&name, &path)?,
+            Kind::Coordinator => {
+                let coordinator = TargetArchetype::Coordinator(Coordinator { capabilities: None });
+                let attach = attach(&name, Role::Sender, source(&name), coordinator);
+                attach_link(&mut self.connection, &mut self.sessions, &attach)?
+            }
             Kind::Receiver { mode, session, .. } => {
                 let mut source = source(&path);
                 let too_long = |_| EngineError::IllegalState;

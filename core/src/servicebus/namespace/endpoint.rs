@@ -99,6 +99,8 @@ pub enum SessionChoice<S: Storage> {
 pub enum Kind<S: Storage> {
     /// Sends messages.
     Sender,
+    /// Begins and ends transactions.
+    Coordinator,
     /// Receives messages.
     Receiver {
         /// Locks or deletes.
@@ -235,14 +237,14 @@ impl<S: Storage> Endpoint<S> {
     pub(super) fn mode(&self) -> ReceiveMode {
         match self.kind {
             Kind::Receiver { mode, .. } => mode,
-            Kind::Sender => ReceiveMode::PeekLock,
+            Kind::Sender | Kind::Coordinator => ReceiveMode::PeekLock,
         }
     }
 
     pub(super) fn prefetch(&self) -> u32 {
         match self.kind {
             Kind::Receiver { prefetch, .. } => prefetch,
-            Kind::Sender => 0,
+            Kind::Sender | Kind::Coordinator => 0,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod attach;
 mod close;
+mod control;
 mod endpoint;
 mod events;
 mod failure;
@@ -32,6 +33,7 @@ use receive::Held;
 use request::{Node, Request};
 use token::Token;
 
+pub use control::Control;
 pub use endpoint::{EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
 pub use failure::{Cause, Failure};
 pub use operation::{OperationId, Outcome};

@@ -105,9 +105,8 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// Waits until a message that was handed over on its way is confirmed, or for a link, whichever the operation is
-    /// about, and gives it up at the deadline.
-    pub fn poll_declared(&mut self, operation: OperationId) -> Poll<Result<Option<Tag>, Failure<S>>> {
+    /// The coordinator's answer: the id of a transaction that was declared, or none.
+    pub(super) fn poll_declared(&mut self, operation: OperationId) -> Poll<Result<Option<Tag>, Failure<S>>> {
         self.poll_done(operation).map(|result| match result? {
             Outcome::Declared(id) => Ok(Some(id)),
             Outcome::Delivery(OutcomeKind::Accepted) => Ok(None),

@@ -1,0 +1,244 @@
+//! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4, wire-protocol.md §3.6).
+
+use super::call::Endpoint;
+use super::{Client, LiteralOf, Receiver, Sender, StorageOf};
+use crate::engine::Tag;
+use crate::runtime::{Runtime, Shared};
+use crate::servicebus::management::Request;
+use crate::servicebus::message::BATCH_FORMAT;
+use crate::servicebus::namespace::{Cause, Clock, Control, Disposition, Entity, Failure, Kind, Namespace, OperationId};
+use crate::servicebus::{Message, MessageBatch, Reason, ReceivedMessage};
+use crate::storage::{PayloadBuilder, Storage};
+use crate::time::Timestamp;
+use core::fmt;
+
+/// Begins transactions. It has a link of its own to the service's coordinator.
+///
+/// Everything that a transaction touches goes through the entity of the first link of the connection. To span several
+/// entities, make the controller before any sender or receiver of the same client.
+pub struct TransactionController<R: Runtime> {
+    endpoint: Endpoint<R>,
+}
+
+impl<R: Runtime> fmt::Debug for TransactionController<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransactionController").field("entity", &self.endpoint.entity).finish()
+    }
+}
+
+impl<R: Runtime> Client<R> {
+    /// A controller of transactions, authorized by a right on `entity`.
+    ///
+    /// # Errors
+    /// As [`Client::sender`].
+    pub fn transactions(
+        &self,
+        entity: impl Into<LiteralOf<R>>,
+    ) -> Result<TransactionController<R>, Failure<StorageOf<R>>> {
+        Ok(TransactionController { endpoint: self.add(Kind::Coordinator, Entity::queue(entity), None)? })
+    }
+}
+
+impl<R: Runtime> TransactionController<R> {
+    async fn control(&self, control: Control) -> Result<Option<Tag>, Failure<StorageOf<R>>> {
+        let id = self.endpoint.id;
+        let mut payload = Some(
+            <StorageOf<R> as Storage>::Payload::encode(&control)
+                .map_err(|_| Failure::new(Cause::Argument("the size of fixed storage")))?,
+        );
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: Clock, operation: OperationId| {
+            namespace.poll_control(operation, id, &mut payload)
+        };
+        self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await
+    }
+
+    /// Begins a transaction. The service rolls it back by itself after two minutes.
+    ///
+    /// Cancel safety: a transaction that was begun by a dropped future ends by itself.
+    ///
+    /// # Errors
+    /// What the service says, after the retries of the policy.
+    pub async fn begin(&self) -> Result<Transaction<'_, R>, Failure<StorageOf<R>>> {
+        let mut attempt = 0;
+        loop {
+            match self.control(Control::Declare).await {
+                Ok(Some(id)) => return Ok(Transaction { controller: self, id, open: true }),
+                Ok(None) => return Err(Failure::new(Cause::Service(Reason::DecodeError))),
+                Err(failure) => {
+                    if !super::call::wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await {
+                        return Err(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Detaches the controller's link; open transactions are rolled back.
+    ///
+    /// Cancel safety: once polled, closing goes on when the future is dropped.
+    pub async fn close(self) {
+        self.endpoint.close().await;
+    }
+}
+
+/// A transaction. Dropped, it is rolled back. When the connection is lost, the service rolls it back and everything
+/// done under it from then on fails; nothing is tried again, since what was done before is gone.
+pub struct Transaction<'c, R: Runtime> {
+    controller: &'c TransactionController<R>,
+    id: Tag,
+    open: bool,
+}
+
+impl<R: Runtime> fmt::Debug for Transaction<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").field("id", &self.id).finish()
+    }
+}
+
+impl<R: Runtime> Drop for Transaction<'_, R> {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        let (endpoint, control) = (&self.controller.endpoint, Control::Discharge { id: self.id, fail: true });
+        let driver = endpoint.shared.with(|state| {
+            state.namespace.send_control(endpoint.id, &control);
+            state.wake_driver()
+        });
+        if let Some(waker) = driver {
+            waker.wake();
+        }
+    }
+}
+
+impl<R: Runtime> Transaction<'_, R> {
+    async fn send_payload(
+        &self,
+        sender: &Sender<R>,
+        payload: <StorageOf<R> as Storage>::Payload,
+        format: u32,
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        let (endpoint, transaction) = (&sender.endpoint, self.id);
+        let mut payload = Some(payload);
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: Clock, operation: OperationId| {
+            namespace.poll_send(operation, endpoint.id, &mut payload, format, Some(transaction))
+        };
+        endpoint.call(Some(endpoint.try_deadline()), poll)?.await
+    }
+
+    /// Sends a message under the transaction: it is stored when that commits.
+    ///
+    /// Cancel safety: a dropped future may still have sent the message.
+    ///
+    /// # Errors
+    /// As [`Sender::send`], at the first attempt.
+    pub async fn send(&self, sender: &Sender<R>, message: &Message<'_>) -> Result<(), Failure<StorageOf<R>>> {
+        message.validate().map_err(|error| super::sender::invalid(&error))?;
+        let payload = <StorageOf<R> as Storage>::Payload::encode(message).map_err(|_| super::sender::too_large())?;
+        self.send_payload(sender, payload, 0).await
+    }
+
+    /// Sends a batch under the transaction.
+    ///
+    /// Cancel safety: a dropped future may still have sent the batch.
+    ///
+    /// # Errors
+    /// As [`Sender::send`], at the first attempt.
+    pub async fn send_batch(
+        &self,
+        sender: &Sender<R>,
+        batch: MessageBatch<StorageOf<R>>,
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let sealed = batch.seal();
+        self.send_payload(sender, sealed.payload().clone(), BATCH_FORMAT).await
+    }
+
+    /// Schedules a message under the transaction, and returns the sequence number that it gets.
+    ///
+    /// Cancel safety: a dropped future may still have scheduled the message.
+    ///
+    /// # Errors
+    /// As [`Sender::schedule`], at the first attempt.
+    pub async fn schedule(
+        &self,
+        sender: &Sender<R>,
+        message: &Message<'_>,
+        at: Timestamp,
+    ) -> Result<i64, Failure<StorageOf<R>>> {
+        message.validate().map_err(|error| super::sender::invalid(&error))?;
+        let endpoint = &sender.endpoint;
+        let id = endpoint.shared.with(|state| super::sender::text_id(state.namespace.random().uuid()));
+        let message =
+            Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
+        let request = Request::Schedule { messages: core::slice::from_ref(&message) };
+        let (entity, transaction) = (&endpoint.entity, Some(self.id));
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, clock: Clock, operation: OperationId| {
+            namespace.poll_request(clock, operation, entity, &request, transaction)
+        };
+        let response = endpoint.call(Some(endpoint.try_deadline()), poll)?.await?;
+        response.sequence_numbers().next().ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
+    }
+
+    /// Settles a message under the transaction: it is settled when that commits, and keeps its lock otherwise.
+    ///
+    /// Cancel safety: a dropped future may still have settled the message.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`], at the first attempt.
+    pub async fn settle(
+        &self,
+        receiver: &Receiver<R>,
+        message: &ReceivedMessage<StorageOf<R>>,
+        disposition: Disposition<'_>,
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        let (endpoint, transaction) = (&receiver.endpoint, Some(self.id));
+        let locked = message.locked();
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, clock: Clock, operation: OperationId| {
+            namespace.poll_settle(clock, operation, &endpoint.entity, locked, &disposition, transaction)
+        };
+        endpoint.call(Some(endpoint.try_deadline()), poll)?.await
+    }
+
+    /// Completes a message under the transaction.
+    ///
+    /// Cancel safety: a dropped future may still have completed the message.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`], at the first attempt.
+    pub async fn complete(
+        &self,
+        receiver: &Receiver<R>,
+        message: &ReceivedMessage<StorageOf<R>>,
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        self.settle(receiver, message, Disposition::Complete).await
+    }
+
+    async fn discharge(mut self, fail: bool) -> Result<(), Failure<StorageOf<R>>> {
+        let result = self.controller.control(Control::Discharge { id: self.id, fail }).await;
+        self.open = false;
+        result.map(|_| ())
+    }
+
+    /// Makes everything that was done under the transaction count, at once.
+    ///
+    /// Cancel safety: a dropped future may have committed, or rolls back.
+    ///
+    /// # Errors
+    /// What the service says; whether a transaction committed is not known when the answer was lost.
+    pub async fn commit(self) -> Result<(), Failure<StorageOf<R>>> {
+        self.discharge(false).await
+    }
+
+    /// Makes nothing of what was done under the transaction count.
+    ///
+    /// Cancel safety: a dropped future rolls back all the same.
+    ///
+    /// # Errors
+    /// What the service says; it rolls back by itself in the end.
+    pub async fn roll_back(self) -> Result<(), Failure<StorageOf<R>>> {
+        self.discharge(true).await
+    }
+}

@@ -1,0 +1,61 @@
+//! The coordinator's link: transactions begin and end by messages on it (AMQP 1.0 §4.3, §4.4).
+
+use super::endpoint::{Attachment, EndpointId};
+use super::operation::OperationId;
+use super::{Failure, Namespace};
+use crate::engine::{SendOptions, Tag};
+use crate::storage::{PayloadBuilder, Storage, Table};
+use crate::wire::message::section;
+use crate::wire::messaging::put_section;
+use crate::wire::transaction::{Declare, Discharge};
+use crate::wire::{Encode, Full, Sink};
+use core::task::Poll;
+
+/// What the coordinator is told.
+#[derive(Clone, Copy, Debug)]
+pub enum Control {
+    /// A transaction begins.
+    Declare,
+    /// A transaction ends.
+    Discharge {
+        /// The transaction.
+        id: Tag,
+        /// Whether it is rolled back.
+        fail: bool,
+    },
+}
+
+impl Encode for Control {
+    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+        put_section(sink, section::AMQP_VALUE)?;
+        match self {
+            Self::Declare => Declare { global_id: None }.encode(sink),
+            Self::Discharge { id, fail } => Discharge { txn_id: id.as_bytes(), fail: Some(*fail) }.encode(sink),
+        }
+    }
+}
+
+impl<S: Storage> Namespace<S> {
+    /// Tells the coordinator, and waits for its answer: the id of a transaction that was declared.
+    pub fn poll_control(
+        &mut self,
+        operation: OperationId,
+        endpoint: EndpointId,
+        payload: &mut Option<S::Payload>,
+    ) -> Poll<Result<Option<Tag>, Failure<S>>> {
+        if payload.is_some() {
+            return self.poll_send(operation, endpoint, payload, 0, None).map_ok(|()| None);
+        }
+        self.poll_declared(operation)
+    }
+
+    /// Tells the coordinator without waiting for an answer, if its link is there.
+    pub fn send_control(&mut self, endpoint: EndpointId, control: &Control) {
+        let Some(found) = self.endpoints.find_mut(endpoint.0) else { return };
+        let (Attachment::Up(link), Some(connection)) = (found.attachment, &mut self.connection) else { return };
+        let Ok(payload) = S::Payload::encode(control) else { return };
+        found.next_tag = found.next_tag.wrapping_add(1);
+        let tag = Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY);
+        let _ = connection.send(link, payload, &SendOptions { tag, ..SendOptions::default() });
+    }
+}

@@ -1,0 +1,40 @@
+//! What the examples share: a namespace to run against.
+
+use servicebus_emulator::{Emulator, EmulatorBuilder};
+use std::env;
+use std::error::Error;
+
+/// What an example ends with when something goes wrong.
+pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// A namespace: the one that the environment names, or an emulator in this process.
+#[derive(Debug)]
+pub struct Namespace {
+    /// How to connect.
+    pub connection_string: String,
+    /// Where it is, for people.
+    pub place: String,
+    /// Goes, and takes everything with it, when this is dropped.
+    _emulator: Option<Emulator>,
+}
+
+impl Namespace {
+    /// The namespace of `SERVICEBUS_CONNECTION_STRING`, or an emulator with what `build` adds.
+    ///
+    /// # Errors
+    /// An emulator that cannot be started.
+    pub async fn open(build: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Result<Self> {
+        if let Ok(connection_string) = env::var("SERVICEBUS_CONNECTION_STRING") {
+            let place = "the namespace of SERVICEBUS_CONNECTION_STRING".into();
+            return Ok(Self { connection_string, place, _emulator: None });
+        }
+        let emulator = build(Emulator::builder()).start().await?;
+        let connection_string = emulator.connection_string();
+        Ok(Self { connection_string, place: "an emulator in this process".into(), _emulator: Some(emulator) })
+    }
+}
+
+/// The queue of `SERVICEBUS_QUEUE_NAME`, or `default`.
+pub fn queue_name(default: &str) -> String {
+    env::var("SERVICEBUS_QUEUE_NAME").unwrap_or_else(|_| default.into())
+}

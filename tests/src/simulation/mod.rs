@@ -1,0 +1,238 @@
+//! Clients and an emulator in one thread and in virtual time: days pass in milliseconds, and every run with the same
+//! seed is the same.
+//!
+//! ```text
+//! let world = World::new(config, seed);
+//! world.run(async {
+//!     let client = world.client::<Heap>();
+//!     …
+//!     world.sleep(Duration::from_secs(3600)).await;
+//! });
+//! ```
+
+mod executor;
+mod network;
+
+use servicebus_core::client::{Client, State};
+use servicebus_core::driver::{self, NoCredential};
+use servicebus_core::runtime::Runtime;
+use servicebus_core::servicebus::namespace::{Clock, Settings};
+use servicebus_core::storage::Storage;
+use servicebus_core::time::{Duration, Instant, Timestamp};
+use servicebus_emulator::broker::{self, Broker, BrokerConfig};
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use executor::Executor;
+use network::Network;
+
+pub use network::SimulatedDialer;
+
+/// The connection string of the simulated namespace.
+pub const CONNECTION_STRING: &str = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\
+    SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true";
+
+/// When a simulation begins: 2026-01-01T00:00:00Z.
+const BEGIN: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+struct Inner {
+    clock: Cell<Clock>,
+    broker: RefCell<Broker>,
+    network: RefCell<Network>,
+    executor: Executor,
+    seeds: Cell<u64>,
+}
+
+/// A namespace, its clients, the network between them, and their time. Clones are handles to the same world.
+#[derive(Clone)]
+pub struct World(Rc<Inner>);
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "World({:?})", self.0.clock.get())
+    }
+}
+
+/// The runtime of a simulated client.
+pub struct Simulated<S>(World, PhantomData<fn() -> S>);
+
+impl<S> Clone for Simulated<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone(), PhantomData)
+    }
+}
+
+impl<S> fmt::Debug for Simulated<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<S: Storage> Runtime for Simulated<S> {
+    type Storage = S;
+    type Shared = Rc<RefCell<State<Self>>>;
+
+    fn clock(&self) -> Clock {
+        self.0.clock()
+    }
+
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {
+        self.0.0.executor.sleep_until(self.0.clone(), at)
+    }
+}
+
+impl World {
+    /// A world with an emulator. All randomness comes from the seed.
+    pub fn new(config: BrokerConfig, seed: u64) -> Self {
+        Self(Rc::new(Inner {
+            clock: Cell::new(Clock { now: Instant::from_millis(1_000), utc: BEGIN }),
+            broker: RefCell::new(Broker::new(config, seed)),
+            network: RefCell::new(Network::default()),
+            executor: Executor::default(),
+            seeds: Cell::new(seed),
+        }))
+    }
+
+    /// The time.
+    pub fn clock(&self) -> Clock {
+        self.0.clock.get()
+    }
+
+    fn broker_clock(&self) -> broker::Clock {
+        let Clock { now, utc } = self.clock();
+        broker::Clock { now, utc }
+    }
+
+    /// Does something to the emulator.
+    pub fn broker<T>(&self, act: impl FnOnce(&mut Broker, broker::Clock) -> T) -> T {
+        act(&mut self.0.broker.borrow_mut(), self.broker_clock())
+    }
+
+    /// Settings for a client with a seed of its own.
+    pub fn settings<S: Storage>(&self) -> Settings<S>
+    where
+        S::Literal: From<&'static str>,
+    {
+        let seed = self.0.seeds.get().wrapping_add(1);
+        self.0.seeds.set(seed);
+        Settings::new(CONNECTION_STRING.into(), seed)
+    }
+
+    /// A client with the default settings; its driver runs in this world.
+    pub fn client<S: Storage>(&self) -> Client<Simulated<S>>
+    where
+        S::Literal: From<&'static str>,
+    {
+        self.client_with(self.settings())
+    }
+
+    /// A client whose driver runs in this world.
+    pub fn client_with<S: Storage>(&self, settings: Settings<S>) -> Client<Simulated<S>> {
+        let runtime = Simulated(self.clone(), PhantomData);
+        let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
+        let client = Client::new(&shared);
+        self.spawn(driver::run(shared, runtime, SimulatedDialer::new(self.clone()), NoCredential));
+        client
+    }
+
+    /// Runs a future beside the others.
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        self.0.executor.spawn(future);
+    }
+
+    /// Waits.
+    pub async fn sleep(&self, duration: Duration) {
+        let at = self.clock().now + duration;
+        self.0.executor.sleep_until(self.clone(), at).await;
+    }
+
+    /// Lets everything that can happen at this moment happen.
+    pub async fn settle(&self) {
+        self.sleep(Duration::from_millis(1)).await;
+    }
+
+    /// How long bytes travel, one way.
+    pub fn set_latency(&self, latency: Duration) {
+        self.0.network.borrow_mut().latency = latency;
+    }
+
+    /// Cuts every connection.
+    pub fn cut(&self) {
+        self.0.network.borrow_mut().cut_all();
+    }
+
+    /// Whether new connections can be opened.
+    pub fn set_reachable(&self, reachable: bool) {
+        self.0.network.borrow_mut().reachable = reachable;
+    }
+
+    /// While set, nothing arrives any more in either direction, without anybody being told.
+    pub fn set_black_hole(&self, on: bool) {
+        self.0.network.borrow_mut().black_hole = on;
+    }
+
+    /// Connections that were opened so far.
+    pub fn connections_opened(&self) -> u64 {
+        self.0.network.borrow().opened
+    }
+
+    /// Runs a future and everything else in this world until it ends.
+    ///
+    /// # Panics
+    /// When nothing will ever happen any more and the future has not ended.
+    pub fn run<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
+        let result = Rc::new(RefCell::new(None));
+        let slot = Rc::clone(&result);
+        self.spawn(async move {
+            let output = future.await;
+            *slot.borrow_mut() = Some(output);
+        });
+        loop {
+            if let Some(output) = result.borrow_mut().take() {
+                return output;
+            }
+            if !self.step() {
+                panic!("nothing will ever happen any more: a future waits for ever");
+            }
+        }
+    }
+
+    /// Lets something happen; false when nothing ever will.
+    fn step(&self) -> bool {
+        if self.0.executor.run_woken() || self.exchange() {
+            return true;
+        }
+        let next = [
+            self.0.executor.next_timer(),
+            self.0.network.borrow().next_arrival(),
+            self.0.broker.borrow().poll_timeout(),
+        ];
+        let Some(next) = next.into_iter().flatten().min() else { return false };
+        let clock = self.clock();
+        // A deadline that has passed already counts as now, but time goes on all the same.
+        let elapsed = next.saturating_duration_since(clock.now);
+        self.advance(elapsed.max(Duration::from_micros(1)));
+        true
+    }
+
+    fn advance(&self, elapsed: Duration) {
+        let clock = self.clock();
+        let now = clock.now + elapsed;
+        // UTC is told in whole milliseconds since the beginning.
+        let utc = BEGIN + now.saturating_duration_since(Instant::from_millis(1_000));
+        self.0.clock.set(Clock { now, utc });
+        self.0.executor.fire_timers(now);
+        let clock = self.broker_clock();
+        self.0.broker.borrow_mut().handle_timeout(clock);
+    }
+
+    /// Carries bytes that are due; true when something moved.
+    fn exchange(&self) -> bool {
+        let clock = self.broker_clock();
+        let mut broker = self.0.broker.borrow_mut();
+        let mut network = self.0.network.borrow_mut();
+        network.exchange(&mut broker, clock)
+    }
+}

@@ -1,0 +1,256 @@
+//! The network of a simulation: connections that take time, break, and fall silent.
+
+use super::World;
+use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use servicebus_core::driver::{Dial, Transport};
+use servicebus_core::servicebus::namespace::Target;
+use servicebus_core::storage::{HeapRx, HeapTx, Rx as _, Tx as _};
+use servicebus_core::time::{Duration, Instant};
+use servicebus_emulator::broker::{Broker, Clock, ConnectionId};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+/// Bytes under way.
+struct Flight {
+    arrives: Instant,
+    bytes: Vec<u8>,
+}
+
+struct Wire {
+    id: ConnectionId,
+    rx: HeapRx,
+    tx: HeapTx,
+    to_broker: VecDeque<Flight>,
+    to_client: VecDeque<Flight>,
+    readable: VecDeque<u8>,
+    reader: Option<Waker>,
+    /// The client has dropped its end.
+    dropped: bool,
+    /// Nothing more comes from the emulator.
+    ended: bool,
+    broken: bool,
+}
+
+/// All connections.
+pub(super) struct Network {
+    wires: Vec<Option<Wire>>,
+    pub(super) latency: Duration,
+    pub(super) reachable: bool,
+    pub(super) black_hole: bool,
+    pub(super) opened: u64,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { wires: Vec::new(), latency: Duration::from_millis(1), reachable: true, black_hole: false, opened: 0 }
+    }
+}
+
+impl Network {
+    pub(super) fn cut_all(&mut self) {
+        for wire in self.wires.iter_mut().flatten() {
+            wire.broken = true;
+            if let Some(waker) = wire.reader.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    pub(super) fn next_arrival(&self) -> Option<Instant> {
+        if self.black_hole {
+            return None;
+        }
+        let fronts = self.wires.iter().flatten().flat_map(|wire| [wire.to_broker.front(), wire.to_client.front()]);
+        fronts.flatten().map(|flight| flight.arrives).min()
+    }
+
+    /// Carries what has arrived; true when something moved.
+    pub(super) fn exchange(&mut self, broker: &mut Broker, clock: Clock) -> bool {
+        let mut moved = false;
+        for slot in &mut self.wires {
+            let Some(wire) = slot else { continue };
+            if wire.dropped || wire.broken {
+                broker.disconnect(wire.id, clock);
+                if wire.dropped {
+                    *slot = None;
+                    moved = true;
+                }
+                continue;
+            }
+            if self.black_hole {
+                wire.to_broker.clear();
+                wire.to_client.clear();
+                continue;
+            }
+            while wire.to_broker.front().is_some_and(|flight| flight.arrives <= clock.now) {
+                let Some(flight) = wire.to_broker.pop_front() else { break };
+                moved = true;
+                let mut rest = flight.bytes.as_slice();
+                while !rest.is_empty() {
+                    let spare = wire.rx.spare();
+                    let count = rest.len().min(spare.len());
+                    let (now, later) = rest.split_at(count);
+                    spare[..count].copy_from_slice(now);
+                    wire.rx.commit(count);
+                    rest = later;
+                    let _ = broker.handle_input(wire.id, clock, &mut wire.rx);
+                }
+            }
+            while wire.to_client.front().is_some_and(|flight| flight.arrives <= clock.now) {
+                let Some(flight) = wire.to_client.pop_front() else { break };
+                moved = true;
+                wire.readable.extend(flight.bytes);
+                if let Some(waker) = wire.reader.take() {
+                    waker.wake();
+                }
+            }
+        }
+        while let Some(id) = broker.poll_ready() {
+            let Some(wire) = self.wires.iter_mut().flatten().find(|wire| wire.id == id) else { continue };
+            while broker.poll_transmit(id, clock, &mut wire.tx) {
+                moved = true;
+                let bytes = wire.tx.filled().to_vec();
+                wire.tx.clear();
+                if !self.black_hole {
+                    wire.to_client.push_back(Flight { arrives: clock.now + self.latency, bytes });
+                }
+            }
+            if broker.is_closed(id) && !wire.ended {
+                wire.ended = true;
+                moved = true;
+                if let Some(waker) = wire.reader.take() {
+                    waker.wake();
+                }
+            }
+        }
+        moved
+    }
+}
+
+/// Opens connections to the emulator of a world.
+#[derive(Clone, Debug)]
+pub struct SimulatedDialer(World);
+
+impl SimulatedDialer {
+    pub(super) fn new(world: World) -> Self {
+        Self(world)
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct SimulatedTransport {
+    world: World,
+    place: usize,
+}
+
+impl Drop for SimulatedTransport {
+    fn drop(&mut self) {
+        let mut network = self.world.0.network.borrow_mut();
+        if let Some(Some(wire)) = network.wires.get_mut(self.place) {
+            wire.dropped = true;
+        }
+    }
+}
+
+impl Dial for SimulatedDialer {
+    type Transport<'a> = SimulatedTransport;
+    type Error = &'static str;
+
+    async fn dial(&mut self, _target: Target<'_>) -> Result<SimulatedTransport, &'static str> {
+        let latency = self.0.0.network.borrow().latency;
+        self.0.sleep(latency * 2).await;
+        if self.0.0.network.borrow().black_hole {
+            // Nobody answers, not even to say no.
+            std::future::pending::<()>().await;
+        }
+        if !self.0.0.network.borrow().reachable {
+            return Err("connection refused");
+        }
+        let id = self.0.broker(|broker, clock| broker.connect(clock)).ok_or("too many connections")?;
+        let mut network = self.0.0.network.borrow_mut();
+        network.opened += 1;
+        let wire = Wire {
+            id,
+            rx: Broker::rx(),
+            tx: Broker::tx(),
+            to_broker: VecDeque::new(),
+            to_client: VecDeque::new(),
+            readable: VecDeque::new(),
+            reader: None,
+            dropped: false,
+            ended: false,
+            broken: false,
+        };
+        let place = network.wires.iter().position(Option::is_none).unwrap_or(network.wires.len());
+        if place == network.wires.len() {
+            network.wires.push(None);
+        }
+        network.wires[place] = Some(wire);
+        Ok(SimulatedTransport { world: self.0.clone(), place })
+    }
+}
+
+/// One half of a connection.
+#[derive(Debug)]
+pub struct Half<'a>(&'a SimulatedTransport);
+
+impl Transport for SimulatedTransport {
+    type Reader<'a> = Half<'a>;
+    type Writer<'a> = Half<'a>;
+
+    fn split(&mut self) -> (Half<'_>, Half<'_>) {
+        (Half(self), Half(self))
+    }
+}
+
+impl ErrorType for Half<'_> {
+    type Error = ErrorKind;
+}
+
+impl Read for Half<'_> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
+        poll_fn(|cx| {
+            let mut network = self.0.world.0.network.borrow_mut();
+            let Some(Some(wire)) = network.wires.get_mut(self.0.place) else { return Poll::Ready(Ok(0)) };
+            if wire.broken {
+                return Poll::Ready(Err(ErrorKind::ConnectionReset));
+            }
+            let count = wire.readable.len().min(buffer.len());
+            if count == 0 {
+                if wire.ended && wire.to_client.is_empty() {
+                    return Poll::Ready(Ok(0));
+                }
+                wire.reader = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            for (to, from) in buffer.iter_mut().zip(wire.readable.drain(..count)) {
+                *to = from;
+            }
+            Poll::Ready(Ok(count))
+        })
+        .await
+    }
+}
+
+impl Write for Half<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        let arrives = self.0.world.clock().now;
+        let mut network = self.0.world.0.network.borrow_mut();
+        let arrives = arrives + network.latency;
+        let black_hole = network.black_hole;
+        let Some(Some(wire)) = network.wires.get_mut(self.0.place) else { return Err(ErrorKind::NotConnected) };
+        if wire.broken {
+            return Err(ErrorKind::ConnectionReset);
+        }
+        if !black_hole {
+            wire.to_broker.push_back(Flight { arrives, bytes: bytes.to_vec() });
+        }
+        Ok(bytes.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
