@@ -82,6 +82,8 @@ pub(super) struct Delivery<S: Storage> {
     pub(super) next: u32,
     /// Sent or received as settled.
     pub(super) presettled: bool,
+    /// Given to us to be sent, and no byte of it is written.
+    pub(super) unsent: bool,
     pub(super) transaction: Option<Tag>,
     /// The application's number for it.
     pub(super) user: Option<u32>,
@@ -105,6 +107,7 @@ impl<S: Storage> Delivery<S> {
             stage,
             next: super::link::NONE,
             presettled: false,
+            unsent: false,
             transaction: None,
             user: None,
             due: None,

@@ -370,6 +370,7 @@ impl<S: Storage> Connection<S> {
         if first {
             session.next_delivery_id = id.wrapping_add(1);
             delivery.id = Some(id);
+            delivery.unsent = false;
             link.delivery_count = link.delivery_count.wrapping_add(1);
             link.credit = link.credit.saturating_sub(1);
             if !delivery.presettled {

@@ -1,0 +1,331 @@
+//! What can be set on entities, with the service's defaults (pinned-behaviour.md ADM20–ADM22) and bounds.
+
+use super::error::EntityError;
+use servicebus_core::time::Duration;
+
+/// Whether an entity takes and gives messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EntityStatus {
+    /// Both.
+    #[default]
+    Active,
+    /// Neither.
+    Disabled,
+    /// Only gives.
+    SendDisabled,
+    /// Only takes.
+    ReceiveDisabled,
+}
+
+impl EntityStatus {
+    /// Whether messages can be sent.
+    pub const fn can_send(self) -> bool {
+        matches!(self, Self::Active | Self::ReceiveDisabled)
+    }
+
+    /// Whether messages can be received.
+    pub const fn can_receive(self) -> bool {
+        matches!(self, Self::Active | Self::SendDisabled)
+    }
+}
+
+/// What a key may do. Manage includes the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Send messages.
+    pub send: bool,
+    /// Receive messages.
+    pub listen: bool,
+    /// Create, change and delete entities.
+    pub manage: bool,
+}
+
+impl Rights {
+    /// Everything.
+    pub const ALL: Self = Self { send: true, listen: true, manage: true };
+    /// Sending alone.
+    pub const SEND: Self = Self { send: true, listen: false, manage: false };
+    /// Receiving alone.
+    pub const LISTEN: Self = Self { send: false, listen: true, manage: false };
+}
+
+/// A named pair of keys and what they may do.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthorizationRule {
+    /// The name.
+    pub key_name: String,
+    /// A key, as printed.
+    pub primary_key: String,
+    /// Another key, as printed; may be empty.
+    pub secondary_key: String,
+    /// What both may do.
+    pub rights: Rights,
+}
+
+impl core::fmt::Debug for AuthorizationRule {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        // Never the keys.
+        f.debug_struct("AuthorizationRule")
+            .field("key_name", &self.key_name)
+            .field("rights", &self.rights)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A queue's settings. A duration that is `None` is without limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueDescription {
+    /// How long a message or session stays locked: 5 s to 5 min.
+    pub lock_duration: Duration,
+    /// What the queue may hold.
+    pub max_size_in_megabytes: u64,
+    /// Whether repeated message ids are dropped.
+    pub requires_duplicate_detection: bool,
+    /// Whether messages are received by session.
+    pub requires_session: bool,
+    /// How long messages live at most.
+    pub default_message_time_to_live: Option<Duration>,
+    /// Whether expired messages go to the dead-letter queue.
+    pub dead_lettering_on_message_expiration: bool,
+    /// How long message ids are remembered.
+    pub duplicate_detection_history_time_window: Duration,
+    /// Failed deliveries after which a message is dead-lettered.
+    pub max_delivery_count: u32,
+    /// Kept and shown.
+    pub enable_batched_operations: bool,
+    /// Whether it takes and gives messages.
+    pub status: EntityStatus,
+    /// The queue or topic that every message moves on to.
+    pub forward_to: Option<String>,
+    /// The queue or topic that dead-lettered messages move on to.
+    pub forward_dead_lettered_messages_to: Option<String>,
+    /// Idle time after which the queue is deleted.
+    pub auto_delete_on_idle: Option<Duration>,
+    /// Kept and shown; there is one partition.
+    pub enable_partitioning: bool,
+    /// Kept and shown.
+    pub enable_express: bool,
+    /// Kept and shown.
+    pub support_ordering: bool,
+    /// Kept and shown.
+    pub user_metadata: Option<String>,
+    /// The largest message.
+    pub max_message_size_in_kilobytes: u64,
+    /// Keys of the queue's own.
+    pub authorization_rules: Vec<AuthorizationRule>,
+}
+
+impl Default for QueueDescription {
+    fn default() -> Self {
+        Self {
+            lock_duration: Duration::from_secs(60),
+            max_size_in_megabytes: 1_024,
+            requires_duplicate_detection: false,
+            requires_session: false,
+            default_message_time_to_live: None,
+            dead_lettering_on_message_expiration: false,
+            duplicate_detection_history_time_window: Duration::from_secs(600),
+            max_delivery_count: 10,
+            enable_batched_operations: true,
+            status: EntityStatus::Active,
+            forward_to: None,
+            forward_dead_lettered_messages_to: None,
+            auto_delete_on_idle: None,
+            enable_partitioning: false,
+            enable_express: false,
+            support_ordering: true,
+            user_metadata: None,
+            max_message_size_in_kilobytes: 256,
+            authorization_rules: Vec::new(),
+        }
+    }
+}
+
+/// A topic's settings. A duration that is `None` is without limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicDescription {
+    /// How long messages live at most.
+    pub default_message_time_to_live: Option<Duration>,
+    /// What the topic may hold.
+    pub max_size_in_megabytes: u64,
+    /// Whether repeated message ids are dropped.
+    pub requires_duplicate_detection: bool,
+    /// How long message ids are remembered.
+    pub duplicate_detection_history_time_window: Duration,
+    /// Kept and shown.
+    pub enable_batched_operations: bool,
+    /// Whether it takes messages.
+    pub status: EntityStatus,
+    /// Idle time after which the topic is deleted.
+    pub auto_delete_on_idle: Option<Duration>,
+    /// Kept and shown; there is one partition.
+    pub enable_partitioning: bool,
+    /// Kept and shown.
+    pub enable_express: bool,
+    /// Kept and shown.
+    pub support_ordering: bool,
+    /// Kept and shown.
+    pub user_metadata: Option<String>,
+    /// The largest message.
+    pub max_message_size_in_kilobytes: u64,
+    /// Keys of the topic's own.
+    pub authorization_rules: Vec<AuthorizationRule>,
+}
+
+impl Default for TopicDescription {
+    fn default() -> Self {
+        Self {
+            default_message_time_to_live: None,
+            max_size_in_megabytes: 1_024,
+            requires_duplicate_detection: false,
+            duplicate_detection_history_time_window: Duration::from_secs(600),
+            enable_batched_operations: true,
+            status: EntityStatus::Active,
+            auto_delete_on_idle: None,
+            enable_partitioning: false,
+            enable_express: false,
+            support_ordering: true,
+            user_metadata: None,
+            max_message_size_in_kilobytes: 256,
+            authorization_rules: Vec::new(),
+        }
+    }
+}
+
+/// A subscription's settings. A duration that is `None` is without limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubscriptionDescription {
+    /// How long a message or session stays locked: 5 s to 5 min.
+    pub lock_duration: Duration,
+    /// Whether messages are received by session.
+    pub requires_session: bool,
+    /// How long messages live at most.
+    pub default_message_time_to_live: Option<Duration>,
+    /// Whether expired messages go to the dead-letter queue.
+    pub dead_lettering_on_message_expiration: bool,
+    /// Whether messages whose filter fails go to the dead-letter queue.
+    pub dead_lettering_on_filter_evaluation_exceptions: bool,
+    /// Failed deliveries after which a message is dead-lettered.
+    pub max_delivery_count: u32,
+    /// Kept and shown.
+    pub enable_batched_operations: bool,
+    /// Whether it gives messages.
+    pub status: EntityStatus,
+    /// The queue or topic that every message moves on to.
+    pub forward_to: Option<String>,
+    /// The queue or topic that dead-lettered messages move on to.
+    pub forward_dead_lettered_messages_to: Option<String>,
+    /// Idle time after which the subscription is deleted.
+    pub auto_delete_on_idle: Option<Duration>,
+    /// Kept and shown.
+    pub user_metadata: Option<String>,
+}
+
+impl Default for SubscriptionDescription {
+    fn default() -> Self {
+        Self {
+            lock_duration: Duration::from_secs(60),
+            requires_session: false,
+            default_message_time_to_live: None,
+            dead_lettering_on_message_expiration: false,
+            dead_lettering_on_filter_evaluation_exceptions: true,
+            max_delivery_count: 10,
+            enable_batched_operations: true,
+            status: EntityStatus::Active,
+            forward_to: None,
+            forward_dead_lettered_messages_to: None,
+            auto_delete_on_idle: None,
+            user_metadata: None,
+        }
+    }
+}
+
+fn check_lock(lock_duration: Duration) -> Result<(), EntityError> {
+    if lock_duration > Duration::from_secs(300) {
+        let text = "The supplied lock time exceeds the allowed maximum of '5' minutes.";
+        return Err(EntityError::InvalidSetting("LockDuration", text.into()));
+    }
+    if lock_duration.is_zero() {
+        return Err(EntityError::InvalidSetting("LockDuration", "it must be longer than zero.".into()));
+    }
+    Ok(())
+}
+
+fn check_deliveries(max_delivery_count: u32) -> Result<(), EntityError> {
+    if max_delivery_count == 0 {
+        return Err(EntityError::InvalidSetting("MaxDeliveryCount", "it must be at least 1.".into()));
+    }
+    Ok(())
+}
+
+fn check_idle(idle: Option<Duration>) -> Result<(), EntityError> {
+    if idle.is_some_and(|idle| idle < Duration::from_secs(300)) {
+        return Err(EntityError::InvalidSetting("AutoDeleteOnIdle", "it must be at least 5 minutes.".into()));
+    }
+    Ok(())
+}
+
+fn check_size(kilobytes: u64) -> Result<(), EntityError> {
+    if !(1..=102_400).contains(&kilobytes) {
+        let text = "it must be between 1 and 102400.";
+        return Err(EntityError::InvalidSetting("MaxMessageSizeInKilobytes", text.into()));
+    }
+    Ok(())
+}
+
+fn check_window(window: Duration) -> Result<(), EntityError> {
+    if !(Duration::from_secs(5)..=Duration::from_secs(7 * 86_400)).contains(&window) {
+        let text = "it must be between 20 seconds and 7 days.";
+        return Err(EntityError::InvalidSetting("DuplicateDetectionHistoryTimeWindow", text.into()));
+    }
+    Ok(())
+}
+
+fn check_forwarding(requires_session: bool, forward_to: Option<&String>) -> Result<(), EntityError> {
+    // pinned-behaviour.md FWD11
+    if requires_session && forward_to.is_some() {
+        let text = "an entity that requires sessions cannot forward its messages.";
+        return Err(EntityError::InvalidSetting("ForwardTo", text.into()));
+    }
+    Ok(())
+}
+
+impl QueueDescription {
+    /// Checks what does not depend on other entities.
+    ///
+    /// # Errors
+    /// [`EntityError::InvalidSetting`], which names the setting.
+    pub fn validate(&self) -> Result<(), EntityError> {
+        check_lock(self.lock_duration)?;
+        check_deliveries(self.max_delivery_count)?;
+        check_idle(self.auto_delete_on_idle)?;
+        check_size(self.max_message_size_in_kilobytes)?;
+        check_window(self.duplicate_detection_history_time_window)?;
+        check_forwarding(self.requires_session, self.forward_to.as_ref())
+    }
+}
+
+impl TopicDescription {
+    /// Checks what does not depend on other entities.
+    ///
+    /// # Errors
+    /// [`EntityError::InvalidSetting`], which names the setting.
+    pub fn validate(&self) -> Result<(), EntityError> {
+        check_idle(self.auto_delete_on_idle)?;
+        check_size(self.max_message_size_in_kilobytes)?;
+        check_window(self.duplicate_detection_history_time_window)
+    }
+}
+
+impl SubscriptionDescription {
+    /// Checks what does not depend on other entities.
+    ///
+    /// # Errors
+    /// [`EntityError::InvalidSetting`], which names the setting.
+    pub fn validate(&self) -> Result<(), EntityError> {
+        check_lock(self.lock_duration)?;
+        check_deliveries(self.max_delivery_count)?;
+        check_idle(self.auto_delete_on_idle)?;
+        check_forwarding(self.requires_session, self.forward_to.as_ref())
+    }
+}

@@ -1,0 +1,29 @@
+//! The message ids that an entity has seen within its window.
+
+use servicebus_core::time::{Duration, Timestamp};
+use std::collections::{HashMap, VecDeque};
+
+/// Ids with the time at which they came.
+#[derive(Debug, Default)]
+pub(super) struct Duplicates {
+    seen: HashMap<String, Timestamp>,
+    order: VecDeque<(Timestamp, String)>,
+}
+
+impl Duplicates {
+    /// Notes an id; whether it was there within the window.
+    pub(super) fn is_repeated(&mut self, id: &str, window: Duration, utc: Timestamp) -> bool {
+        while let Some((at, id)) = self.order.front()
+            && *at + window <= utc
+        {
+            self.seen.remove(id);
+            self.order.pop_front();
+        }
+        if self.seen.contains_key(id) {
+            return true;
+        }
+        self.seen.insert(id.to_owned(), utc);
+        self.order.push_back((utc, id.to_owned()));
+        false
+    }
+}

@@ -1,0 +1,127 @@
+//! What an entity refuses, and why.
+
+use core::fmt;
+
+/// Why an operation on an entity was refused. The protocol turns it into a condition and the service's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntityError {
+    /// No queue, topic or subscription has this path.
+    NotFound(String),
+    /// There is one already.
+    AlreadyExists(String),
+    /// A subscription has no such rule.
+    RuleNotFound(String),
+    /// A name with characters that are not allowed, too long, or empty.
+    InvalidName(String),
+    /// A setting outside of what the service allows: its name and why.
+    InvalidSetting(&'static str, String),
+    /// A setting that cannot be changed on an existing entity.
+    Unchangeable(&'static str),
+    /// The entity does not take messages, or does not give them.
+    Disabled(String),
+    /// The bytes are no message.
+    Malformed,
+    /// A system annotation that is null.
+    NullAnnotation(&'static str),
+    /// An application property of a type that the service does not keep.
+    UnsupportedProperty,
+    /// An id of more than 128 characters.
+    IdTooLong(&'static str),
+    /// Session id and partition key differ.
+    PartitionKeyMismatch,
+    /// A message without a session id for an entity that requires sessions.
+    SessionIdMissing,
+    /// The entity holds as much as it may.
+    QuotaExceeded {
+        /// `Queue` or `Topic`.
+        kind: &'static str,
+        /// The entity.
+        name: String,
+        /// Bytes in it.
+        size: u64,
+        /// Bytes it may hold.
+        limit: u64,
+    },
+    /// A plain receiver on an entity that requires sessions.
+    SessionRequired,
+    /// A session receiver on an entity without sessions.
+    SessionNotSupported,
+    /// Another receiver holds the session.
+    SessionCannotBeLocked(String),
+    /// The lock is gone.
+    MessageLockLost,
+    /// The session's lock is gone.
+    SessionLockLost,
+    /// No such message, or it cannot be had that way.
+    MessageNotFound(String),
+    /// A dead-lettered message cannot be dead-lettered again.
+    AlreadyDeadLettered,
+    /// A filter or an action that cannot be read.
+    InvalidFilter(String),
+    /// More than an operation may ask for.
+    OutOfRange(String),
+    /// The operation does not go with the entity.
+    NotAllowed(String),
+}
+
+impl fmt::Display for EntityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(path) => write!(f, "The messaging entity '{path}' could not be found."),
+            Self::AlreadyExists(path) => write!(f, "The messaging entity '{path}' already exists."),
+            Self::RuleNotFound(path) => write!(f, "The messaging entity '{path}' could not be found."),
+            Self::InvalidName(name) => write!(
+                f,
+                "'{name}' contains character(s) that is not allowed by Service Bus. Entity segments can contain only \
+                 letters, numbers, periods(.), hyphens(-), and underscores(_)."
+            ),
+            Self::InvalidSetting(name, why) => write!(f, "The value of '{name}' is not valid: {why}"),
+            Self::Unchangeable(what) => write!(f, "The value for the {what} cannot be changed."),
+            Self::Disabled(path) => {
+                write!(f, "Messaging entity '{path}' is currently disabled for this operation.")
+            }
+            Self::Malformed => f.write_str("The message could not be decoded."),
+            Self::NullAnnotation(key) => write!(f, "The message annotation '{key}' must not be null."),
+            Self::UnsupportedProperty => {
+                f.write_str("Serialization operation failed due to unsupported type of an application property.")
+            }
+            Self::IdTooLong(name) => write!(f, "The value of '{name}' exceeds the limit of 128 characters."),
+            Self::PartitionKeyMismatch => f.write_str("PartitionKey and SessionId of a message must be equal."),
+            Self::SessionIdMissing => f.write_str(
+                "The SessionId was not set on a message, and it cannot be sent to the entity. Entities that have \
+                 session support enabled can only receive messages that have the SessionId set to a valid value.",
+            ),
+            Self::QuotaExceeded { kind, name, size, limit } => write!(
+                f,
+                "The maximum entity size has been reached or exceeded for {kind}: '{name}'. Size of entity in \
+                 bytes:{size}, Max entity size in bytes:{limit}."
+            ),
+            Self::SessionRequired => f.write_str(
+                "It is not possible for an entity that requires sessions to create a non-sessionful message receiver.",
+            ),
+            Self::SessionNotSupported => f.write_str(
+                "A sessionful message receiver cannot be created on an entity that does not require sessions. Ensure \
+                 RequiresSession is set to true when creating a Queue or Subscription to enable sessionful behavior.",
+            ),
+            Self::SessionCannotBeLocked(id) => {
+                write!(f, "The requested session '{id}' cannot be accepted. It may be locked by another receiver.")
+            }
+            Self::MessageLockLost => f.write_str(
+                "The lock supplied is invalid. Either the lock expired, or the message has already been removed from \
+                 the queue. For more information please see https://aka.ms/ServiceBusExceptions .",
+            ),
+            Self::SessionLockLost => {
+                f.write_str("The session lock has expired on the MessageSession. Accept a new MessageSession.")
+            }
+            Self::MessageNotFound(text) | Self::OutOfRange(text) | Self::NotAllowed(text) => f.write_str(text),
+            Self::AlreadyDeadLettered => f.write_str(
+                "The service was unable to process the request; please retry the operation. A message in a dead-letter \
+                 queue cannot be dead-lettered.",
+            ),
+            Self::InvalidFilter(why) => write!(f, "The filter or action could not be read: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for EntityError {}

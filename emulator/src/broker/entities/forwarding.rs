@@ -1,0 +1,642 @@
+//! The ways of a message: into an entity, on to another, into a subscription's copies, and to the dead.
+
+use super::error::EntityError;
+use super::message::{Changes, Handout, Message, MessageState};
+use super::name;
+use super::namespace::{Namespace, StoreId, target_key};
+use super::queue::Stores;
+use super::rule::Copied;
+use super::store::{DeadReason, Effect, Ending, Owner, Taken};
+use bytes::Bytes;
+use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
+use servicebus_core::servicebus::{Address, LockToken};
+use servicebus_core::time::{Duration, Timestamp};
+use servicebus_core::wire::Value;
+use std::sync::Arc;
+
+/// A message moves on this often at most (wire-protocol.md §8).
+const MAX_HOPS: u8 = 4;
+
+/// Where messages can be sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendTarget {
+    /// The key of the queue or topic.
+    pub entity: String,
+    /// The largest message in bytes.
+    pub max_message_size: u64,
+}
+
+/// What a queue and a subscription have in common.
+struct Inbox {
+    stores: Stores,
+    forward_to: Option<String>,
+    forward_dead_letters_to: Option<String>,
+    requires_session: bool,
+    time_to_live: Option<Duration>,
+}
+
+impl Namespace {
+    /// Whether there is a queue or topic of this name.
+    pub fn exists(&self, entity: &str) -> bool {
+        let key = name::key(entity);
+        self.queues.contains_key(&key) || self.topics.contains_key(&key)
+    }
+
+    /// Finds out where a sender with this address sends to.
+    ///
+    /// # Errors
+    /// [`EntityError::NotFound`], [`EntityError::NotAllowed`] for subscriptions and sub-queues,
+    /// [`EntityError::Disabled`].
+    pub fn sender(&self, address: &Address<'_>) -> Result<SendTarget, EntityError> {
+        let key = name::key(address.entity);
+        let (description_size, status, name) = if let Some(queue) = self.queues.get(&key) {
+            (queue.description.max_message_size_in_kilobytes, queue.description.status, &queue.name)
+        } else if let Some(topic) = self.topics.get(&key) {
+            (topic.description.max_message_size_in_kilobytes, topic.description.status, &topic.name)
+        } else {
+            return Err(EntityError::NotFound(address.to_string()));
+        };
+        if address.subscription.is_some() {
+            return Err(EntityError::NotAllowed("Cannot create a message sender for a subscription".into()));
+        }
+        if address.sub_queue.is_some() {
+            return Err(EntityError::NotAllowed("Cannot create a message sender for a sub-queue".into()));
+        }
+        if !status.can_send() {
+            return Err(EntityError::Disabled(name.clone()));
+        }
+        Ok(SendTarget { entity: key, max_message_size: description_size * 1_024 })
+    }
+
+    /// Finds the store that a receiver with this address receives from.
+    ///
+    /// # Errors
+    /// [`EntityError::NotFound`], [`EntityError::NotAllowed`] for a topic and for an entity that forwards,
+    /// [`EntityError::Disabled`].
+    pub fn receiver(&self, address: &Address<'_>) -> Result<StoreId, EntityError> {
+        let stores = self.stores_of(address)?;
+        let key = name::key(address.entity);
+        let (status, forwards) = match (self.queues.get(&key), address.subscription) {
+            (Some(queue), _) => (queue.description.status, queue.description.forward_to.is_some()),
+            (None, Some(subscription)) => {
+                let found = self.subscription(address.entity, subscription);
+                found.map_or((Default::default(), false), |found| {
+                    (found.description.status, found.description.forward_to.is_some())
+                })
+            }
+            (None, None) => Default::default(),
+        };
+        if !status.can_receive() {
+            return Err(EntityError::Disabled(address.to_string()));
+        }
+        if forwards && address.sub_queue.is_none() {
+            return Err(EntityError::NotAllowed(
+                "Cannot create a message receiver on an entity with auto-forwarding enabled.".into(),
+            ));
+        }
+        Ok(stores.get(address.sub_queue))
+    }
+
+    /// The stores of a queue or subscription.
+    ///
+    /// # Errors
+    /// [`EntityError::NotFound`], [`EntityError::NotAllowed`] for a topic.
+    pub fn stores_of(&self, address: &Address<'_>) -> Result<Stores, EntityError> {
+        let key = name::key(address.entity);
+        match address.subscription {
+            None => match self.queues.get(&key) {
+                Some(queue) => Ok(queue.stores),
+                None if self.topics.contains_key(&key) => Err(EntityError::NotAllowed(
+                    "Messages of a topic can be received through its subscriptions only.".into(),
+                )),
+                None => Err(EntityError::NotFound(address.to_string())),
+            },
+            Some(subscription) => self
+                .subscription(address.entity, subscription)
+                .map(|found| found.stores)
+                .ok_or_else(|| EntityError::NotFound(address.to_string())),
+        }
+    }
+
+    /// Checks whether an entity takes a message.
+    ///
+    /// # Errors
+    /// What the service would refuse it with.
+    pub fn check_send(&self, entity: &str, message: &Message) -> Result<(), EntityError> {
+        if let Some(queue) = self.queues.get(entity) {
+            if !queue.description.status.can_send() {
+                return Err(EntityError::Disabled(queue.name.clone()));
+            }
+            if queue.description.requires_session && message.session_id.is_none() {
+                return Err(EntityError::SessionIdMissing);
+            }
+            let limit = queue.description.max_size_in_megabytes << 20;
+            let size = self.counts(&queue.stores).size_in_bytes;
+            if size + message.size() as u64 > limit {
+                return Err(EntityError::QuotaExceeded { kind: "Queue", name: queue.name.clone(), size, limit });
+            }
+            return Ok(());
+        }
+        match self.topics.get(entity) {
+            Some(topic) if !topic.description.status.can_send() => Err(EntityError::Disabled(topic.name.clone())),
+            Some(_) => Ok(()),
+            None => Err(EntityError::NotFound(entity.to_owned())),
+        }
+    }
+
+    /// Takes a message in, now or for its time; returns its number, zero for one that repeats another and is dropped
+    /// (pinned-behaviour.md §12).
+    ///
+    /// # Errors
+    /// As [`Namespace::check_send`].
+    pub fn send(&mut self, entity: &str, mut message: Message, utc: Timestamp) -> Result<i64, EntityError> {
+        self.check_send(entity, &message)?;
+        self.accessed(entity, None, utc);
+        if self.is_duplicate(entity, &message, utc) {
+            return Ok(0);
+        }
+        if message.lacks_properties() {
+            let id = self.new_message_id();
+            message.set_made_id(id);
+        }
+        if message.scheduled_enqueue_time.is_some_and(|at| at > utc) {
+            return self.schedule(entity, message, utc);
+        }
+        self.enqueue(entity, message, utc)
+    }
+
+    fn is_duplicate(&mut self, entity: &str, message: &Message, utc: Timestamp) -> bool {
+        let (detects, window) = if let Some(queue) = self.queues.get(entity) {
+            let description = &queue.description;
+            (description.requires_duplicate_detection, description.duplicate_detection_history_time_window)
+        } else if let Some(topic) = self.topics.get(entity) {
+            let description = &topic.description;
+            (description.requires_duplicate_detection, description.duplicate_detection_history_time_window)
+        } else {
+            return false;
+        };
+        if !detects {
+            return false;
+        }
+        let Some(id) = message.message_id() else { return false };
+        let duplicates = match self.queues.get_mut(entity) {
+            Some(queue) => &mut queue.duplicates,
+            None => match self.topics.get_mut(entity) {
+                Some(topic) => &mut topic.duplicates,
+                None => return false,
+            },
+        };
+        duplicates.is_repeated(&id, window, utc)
+    }
+
+    /// Where an entity keeps messages that wait for their time.
+    pub fn schedule_store(&self, entity: &str) -> Result<StoreId, EntityError> {
+        if let Some(queue) = self.queues.get(entity) {
+            return Ok(queue.stores.main);
+        }
+        let topic = self.topics.get(entity).ok_or_else(|| EntityError::NotFound(entity.to_owned()))?;
+        Ok(topic.scheduled)
+    }
+
+    /// The next sequence number of an entity, for a message that is scheduled under a transaction.
+    ///
+    /// # Errors
+    /// [`EntityError::NotFound`].
+    pub fn reserve_number(&mut self, entity: &str) -> Result<i64, EntityError> {
+        let id = self.schedule_store(entity)?;
+        let store = self.store_mut(id).ok_or_else(|| EntityError::NotFound(entity.to_owned()))?;
+        Ok(store.reserve_number())
+    }
+
+    fn schedule(&mut self, entity: &str, message: Message, utc: Timestamp) -> Result<i64, EntityError> {
+        let id = self.schedule_store(entity)?;
+        let Some(store) = self.store_mut(id) else { return Err(EntityError::NotFound(entity.to_owned())) };
+        let number = store.schedule(message, utc);
+        self.touched(id);
+        Ok(number)
+    }
+
+    /// Checks that all of these wait for their time.
+    ///
+    /// # Errors
+    /// [`EntityError::MessageNotFound`] (pinned-behaviour.md SCH9).
+    pub fn check_scheduled(&self, entity: &str, numbers: &[i64]) -> Result<(), EntityError> {
+        let id = self.schedule_store(entity)?;
+        let missing = numbers.iter().find(|number| !self.store(id).is_some_and(|store| store.is_scheduled(**number)));
+        match missing {
+            None => Ok(()),
+            Some(number) => Err(EntityError::MessageNotFound(format!(
+                "The message with sequence number {number} could not be found."
+            ))),
+        }
+    }
+
+    /// Takes scheduled messages back: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`Namespace::check_scheduled`].
+    pub fn cancel_scheduled(&mut self, entity: &str, numbers: &[i64]) -> Result<(), EntityError> {
+        self.check_scheduled(entity, numbers)?;
+        let id = self.schedule_store(entity)?;
+        if let Some(store) = self.store_mut(id) {
+            for number in numbers {
+                store.cancel(*number);
+            }
+        }
+        self.touched(id);
+        Ok(())
+    }
+
+    /// Puts a message into a queue, or into the subscriptions of a topic.
+    fn enqueue(&mut self, entity: &str, mut message: Message, utc: Timestamp) -> Result<i64, EntityError> {
+        if self.topics.contains_key(entity) {
+            self.fan_out(entity, message, utc);
+            return Ok(0);
+        }
+        if !self.queues.contains_key(entity) {
+            return Err(EntityError::NotFound(entity.to_owned()));
+        }
+        message.state = MessageState::Active;
+        Ok(self.deposit(entity, None, message, utc))
+    }
+
+    fn inbox(&self, entity: &str, subscription: Option<&str>) -> Option<Inbox> {
+        match subscription {
+            None => {
+                let queue = self.queues.get(entity)?;
+                let description = &queue.description;
+                Some(Inbox {
+                    stores: queue.stores,
+                    forward_to: description.forward_to.clone(),
+                    forward_dead_letters_to: description.forward_dead_lettered_messages_to.clone(),
+                    requires_session: description.requires_session,
+                    time_to_live: description.default_message_time_to_live,
+                })
+            }
+            Some(name) => {
+                let subscription = self.topics.get(entity)?.subscriptions.get(name)?;
+                let description = &subscription.description;
+                Some(Inbox {
+                    stores: subscription.stores,
+                    forward_to: description.forward_to.clone(),
+                    forward_dead_letters_to: description.forward_dead_lettered_messages_to.clone(),
+                    requires_session: description.requires_session,
+                    time_to_live: description.default_message_time_to_live,
+                })
+            }
+        }
+    }
+
+    /// Puts a message into a queue or subscription, or passes it on where that forwards.
+    fn deposit(&mut self, entity: &str, subscription: Option<&str>, mut message: Message, utc: Timestamp) -> i64 {
+        let Some(inbox) = self.inbox(entity, subscription) else { return 0 };
+        if let Some(limit) = inbox.time_to_live {
+            message.time_to_live = Some(message.time_to_live.map_or(limit, |own| own.min(limit)));
+        }
+        if inbox.requires_session && message.session_id.is_none() {
+            message.enqueued_time = utc;
+            let owner = self.store(inbox.stores.main).map(|store| store.owner.clone());
+            if let Some(owner) = owner {
+                // The description is the live service's, the reason that of its documentation.
+                self.bury(&owner, message, "Session ID is null.", "Session id is null", utc);
+            }
+            return 0;
+        }
+        let Some(store) = self.store_mut(inbox.stores.main) else { return 0 };
+        match inbox.forward_to {
+            None => {
+                let number = store.push(message, utc);
+                self.touched(inbox.stores.main);
+                number
+            }
+            Some(target) => {
+                message.sequence_number = store.reserve_number();
+                message.enqueued_time = utc;
+                let number = message.sequence_number;
+                self.forward(inbox.stores, &target, message, utc);
+                number
+            }
+        }
+    }
+
+    /// Moves what an entity holds on, after it has been told to forward.
+    pub(super) fn forward_waiting(&mut self, id: StoreId, utc: Timestamp) {
+        let Some(owner) = self.store(id).map(|store| store.owner.clone()) else { return };
+        let Some(inbox) = self.inbox(&owner.entity, owner.subscription.as_deref()) else { return };
+        let Some(target) = inbox.forward_to else { return };
+        while let Some(taken) = self.store_mut(id).and_then(|store| store.take(None)) {
+            self.forward(inbox.stores, &target, taken.message, utc);
+        }
+        self.touched(id);
+    }
+
+    /// Sends a message on; what the target refuses goes to the source's dead-letter queue of transfers.
+    fn forward(&mut self, source: Stores, target: &str, mut message: Message, utc: Timestamp) {
+        let original = message.clone();
+        message.enqueued_sequence_number = message.enqueued_sequence_number.or(Some(message.sequence_number));
+        message.sequence_number = 0;
+        message.hops += 1;
+        let key = target_key(target);
+        let (reason, description) = if message.hops > MAX_HOPS {
+            let text = "The maximum number of allowed hops when forwarding between entities was exceeded.";
+            ("MaxTransferHopCountExceeded".to_owned(), text.to_owned())
+        } else {
+            match self.check_send(&key, &message) {
+                Ok(()) => {
+                    self.accessed(&key, None, utc);
+                    if !self.is_duplicate(&key, &message, utc) {
+                        let _ = self.enqueue(&key, message, utc);
+                    }
+                    return;
+                }
+                Err(EntityError::SessionIdMissing) => {
+                    // It stays with the source (pinned-behaviour.md FWD10).
+                    let owner = self.store(source.main).map(|store| store.owner.clone());
+                    if let Some(owner) = owner {
+                        self.bury(&owner, original, "Session ID is null.", "Session id is null", utc);
+                    }
+                    return;
+                }
+                Err(error) => ("TransferFailed".to_owned(), error.to_string()),
+            }
+        };
+        let mut dead = original;
+        dead.set_application_properties(&[
+            (DEAD_LETTER_REASON, Value::String(&reason)),
+            (DEAD_LETTER_ERROR_DESCRIPTION, Value::String(&description)),
+        ]);
+        if let Some(store) = self.store_mut(source.transfer) {
+            store.bury(dead);
+        }
+        self.touched(source.transfer);
+    }
+
+    /// Gives every subscription its copies.
+    fn fan_out(&mut self, topic: &str, message: Message, utc: Timestamp) {
+        let Some(found) = self.topics.get(topic) else { return };
+        let limit = found.description.default_message_time_to_live;
+        let mut base = message;
+        base.state = MessageState::Active;
+        base.enqueued_time = utc;
+        if let Some(limit) = limit {
+            base.time_to_live = Some(base.time_to_live.map_or(limit, |own| own.min(limit)));
+        }
+        let mut copies: Vec<(String, Result<Message, String>)> = Vec::new();
+        for (key, subscription) in &found.subscriptions {
+            let mut plain = false;
+            for rule in subscription.rules.values() {
+                match rule.apply(&base) {
+                    // However many rules match without an action, they make one copy (service-evidence.md §11).
+                    Ok(Some(Copied::Plain)) => plain = true,
+                    Ok(Some(Copied::Own(copy))) => copies.push((key.clone(), Ok(*copy))),
+                    Ok(None) => {}
+                    Err(why) if subscription.description.dead_lettering_on_filter_evaluation_exceptions => {
+                        copies.push((key.clone(), Err(why)));
+                    }
+                    Err(_) => {}
+                }
+            }
+            if plain {
+                copies.push((key.clone(), Ok(base.clone())));
+            }
+        }
+        for (subscription, copy) in copies {
+            let number = match self.inbox(topic, Some(&subscription)) {
+                Some(inbox) => self.store_mut(inbox.stores.main).map(super::store::Store::reserve_number),
+                None => continue,
+            };
+            match copy {
+                Ok(mut copy) => {
+                    copy.sequence_number = number.unwrap_or_default();
+                    self.deposit(topic, Some(&subscription), copy, utc);
+                }
+                Err(why) => {
+                    let mut dead = base.clone();
+                    dead.sequence_number = number.unwrap_or_default();
+                    let owner =
+                        Owner { entity: topic.to_owned(), subscription: Some(subscription), path: Arc::from(topic) };
+                    self.bury(&owner, dead, "FilterEvaluationException", &why, utc);
+                }
+            }
+        }
+    }
+
+    /// Carries out what a store handed over.
+    pub(super) fn process(&mut self, id: StoreId, effects: Vec<Effect>, utc: Timestamp) {
+        if effects.is_empty() {
+            return;
+        }
+        let Some(owner) = self.store(id).map(|store| store.owner.clone()) else { return };
+        for effect in effects {
+            match effect {
+                Effect::Activate(message) => {
+                    let _ = self.enqueue(&owner.entity, message, utc);
+                }
+                Effect::DeadLetter(message, DeadReason::Explicit) => self.bury_as_is(&owner, message, utc),
+                Effect::DeadLetter(message, DeadReason::MaxDeliveryCount(count)) => {
+                    let text = format!("Message could not be consumed after {count} delivery attempts.");
+                    self.bury(&owner, message, "MaxDeliveryCountExceeded", &text, utc);
+                }
+                Effect::DeadLetter(message, DeadReason::Expired) => {
+                    let text = "The message expired and was dead lettered.";
+                    self.bury(&owner, message, "TTLExpiredException", text, utc);
+                }
+            }
+        }
+    }
+
+    fn bury(&mut self, owner: &Owner, mut message: Message, reason: &str, description: &str, utc: Timestamp) {
+        message.set_application_properties(&[
+            (DEAD_LETTER_REASON, Value::String(reason)),
+            (DEAD_LETTER_ERROR_DESCRIPTION, Value::String(description)),
+        ]);
+        self.bury_as_is(owner, message, utc);
+    }
+
+    fn bury_as_is(&mut self, owner: &Owner, message: Message, utc: Timestamp) {
+        let Some(inbox) = self.inbox(&owner.entity, owner.subscription.as_deref()) else { return };
+        if let Some(target) = &inbox.forward_dead_letters_to {
+            let mut message = message;
+            message.dead_letter_source = Some(Arc::clone(&owner.path));
+            message.delivery_count = 0;
+            self.forward(inbox.stores, target, message, utc);
+            return;
+        }
+        if let Some(store) = self.store_mut(inbox.stores.dead_letter) {
+            store.bury(message);
+        }
+        self.touched(inbox.stores.dead_letter);
+    }
+
+    // Receiving and settling.
+
+    /// Locks the next message and encodes it.
+    pub fn receive(&mut self, id: StoreId, session: Option<&str>, utc: Timestamp) -> Option<(Bytes, LockToken, i64)> {
+        let token = self.new_token();
+        let store = self.store_mut(id)?;
+        let received = store.receive(session, token, utc).map(|(message, until)| {
+            (message.hand_out(Handout { lock: Some((token, until)), omit_body: false }), token, message.sequence_number)
+        });
+        self.touched(id);
+        received
+    }
+
+    /// Takes the next message for good and encodes it.
+    pub fn take(&mut self, id: StoreId, session: Option<&str>) -> Option<(Bytes, Taken)> {
+        let taken = self.store_mut(id)?.take(session)?;
+        self.touched(id);
+        Some((taken.message.hand_out(Handout { lock: None, omit_body: false }), taken))
+    }
+
+    /// Puts a message back that was taken and not sent.
+    pub fn put_back(&mut self, id: StoreId, taken: Taken) {
+        if let Some(store) = self.store_mut(id) {
+            store.put_back(taken);
+        }
+        self.touched(id);
+    }
+
+    /// Ends the lock of a message in one of these stores: a lock in a sub-queue may be ended through the entity
+    /// (pinned-behaviour.md SET29).
+    ///
+    /// # Errors
+    /// As [`super::store::Store::settle`].
+    pub fn settle(
+        &mut self,
+        stores: &[StoreId],
+        token: LockToken,
+        ending: Ending,
+        changes: &Changes<'_>,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let id = self.find_lock(stores, token)?;
+        let Some(store) = self.store_mut(id) else { return Err(EntityError::MessageLockLost) };
+        let effect = store.settle(token, ending, changes, utc)?;
+        self.touched(id);
+        self.process(id, effect.into_iter().collect(), utc);
+        Ok(())
+    }
+
+    /// The store in which this lock is held.
+    ///
+    /// # Errors
+    /// The first store's error when it is held in none.
+    pub fn find_lock(&self, stores: &[StoreId], token: LockToken) -> Result<StoreId, EntityError> {
+        let mut first = None;
+        for id in stores {
+            match self.store(*id).map_or(Err(EntityError::MessageLockLost), |store| store.locked(token)) {
+                Ok(_) => return Ok(*id),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        Err(first.unwrap_or(EntityError::MessageLockLost))
+    }
+
+    /// Extends the lock of a message in one of these stores.
+    ///
+    /// # Errors
+    /// As [`Namespace::find_lock`].
+    pub fn renew(&mut self, stores: &[StoreId], token: LockToken, utc: Timestamp) -> Result<Timestamp, EntityError> {
+        let id = self.find_lock(stores, token)?;
+        let Some(store) = self.store_mut(id) else { return Err(EntityError::MessageLockLost) };
+        let until = store.renew(token, utc);
+        self.touched(id);
+        until
+    }
+
+    /// Locks or takes deferred messages, all or none of them; in the order of the numbers.
+    ///
+    /// # Errors
+    /// [`EntityError::MessageNotFound`].
+    pub fn receive_deferred(
+        &mut self,
+        id: StoreId,
+        numbers: &[i64],
+        session: Option<&str>,
+        lock: bool,
+        utc: Timestamp,
+    ) -> Result<Vec<(Option<LockToken>, Bytes)>, EntityError> {
+        let mut effects = Vec::new();
+        let Some(store) = self.store_mut(id) else { return Err(EntityError::MessageNotFound(String::new())) };
+        let checked = store.check_deferred(numbers, session, utc, &mut effects);
+        self.touched(id);
+        self.process(id, effects, utc);
+        checked?;
+        let mut messages = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let token = self.new_token();
+            let Some(store) = self.store_mut(id) else { break };
+            if lock {
+                if let Some((message, until)) = store.lock_deferred(*number, token, utc) {
+                    let handout = Handout { lock: Some((token, until)), omit_body: false };
+                    messages.push((Some(token), message.hand_out(handout)));
+                }
+            } else if let Some(message) = store.take_deferred(*number) {
+                messages.push((None, message.hand_out(Handout { lock: None, omit_body: false })));
+            }
+        }
+        self.touched(id);
+        Ok(messages)
+    }
+
+    /// Deletes messages in bulk; how many were deleted.
+    pub fn delete_batch(&mut self, id: StoreId, count: usize, cutoff: Timestamp, session: Option<&str>) -> usize {
+        let deleted = self.store_mut(id).map_or(0, |store| store.delete_batch(count, cutoff, session));
+        self.touched(id);
+        deleted
+    }
+
+    // Sessions.
+
+    /// Locks a session, see [`super::store::Store::accept_session`].
+    ///
+    /// # Errors
+    /// [`EntityError::SessionCannotBeLocked`].
+    pub fn accept_session(
+        &mut self,
+        id: StoreId,
+        session: Option<&str>,
+        holder: u64,
+        utc: Timestamp,
+    ) -> Result<Option<(Arc<str>, Timestamp)>, EntityError> {
+        let Some(store) = self.store_mut(id) else { return Err(EntityError::NotFound(String::new())) };
+        let accepted = store.accept_session(session, holder, utc);
+        self.touched(id);
+        accepted
+    }
+
+    /// Lets a session go.
+    pub fn release_session(&mut self, id: StoreId, session: &str, holder: u64, utc: Timestamp) {
+        let Some(store) = self.store_mut(id) else { return };
+        let effects = store.release_session(session, holder, utc);
+        self.touched(id);
+        self.process(id, effects, utc);
+    }
+
+    /// Notes whether the holder of a session waits with credit.
+    pub fn set_session_waiting(&mut self, id: StoreId, session: &str, waiting: bool, utc: Timestamp) {
+        let Some(store) = self.store_mut(id) else { return };
+        let effects = store.set_session_waiting(session, waiting, utc);
+        self.touched(id);
+        self.process(id, effects, utc);
+    }
+
+    /// Extends the lock of a session.
+    ///
+    /// # Errors
+    /// [`EntityError::SessionLockLost`].
+    pub fn renew_session(&mut self, id: StoreId, session: &str, utc: Timestamp) -> Result<Timestamp, EntityError> {
+        let Some(store) = self.store_mut(id) else { return Err(EntityError::SessionLockLost) };
+        let until = store.renew_session(session, utc);
+        self.touched(id);
+        until
+    }
+
+    /// Sets the state of a session, or clears it.
+    pub fn set_session_state(&mut self, id: StoreId, session: &str, state: Option<Bytes>, utc: Timestamp) {
+        if let Some(store) = self.store_mut(id) {
+            store.set_session_state(session, state, utc);
+        }
+        self.touched(id);
+    }
+}

@@ -1,0 +1,453 @@
+//! A stored message: the bytes it came in, and what the service knows about it.
+//!
+//! The bytes are kept as they are. Header, annotations and the service's own properties are written around them when
+//! the message is handed out, so a body is copied once per delivery and never looked into.
+
+use bytes::{Bytes, BytesMut};
+use servicebus_core::servicebus::LockToken;
+use servicebus_core::servicebus::message::{
+    DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER, ENQUEUED_TIME, LOCKED_UNTIL, MESSAGE_STATE, PARTITION_KEY,
+    SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
+};
+use servicebus_core::time::{Duration, Timestamp};
+use servicebus_core::wire::message::{Body, MessageView, section};
+use servicebus_core::wire::messaging::{Header, MessageId, Properties, put_section};
+use servicebus_core::wire::{Compound, Encode, Full, Map, Reader, Sink, Symbol, Value};
+use std::sync::Arc;
+
+use super::error::EntityError;
+
+/// Longest session id, message id and partition key, in characters (wire-protocol.md §8).
+const MAX_ID_LEN: usize = 128;
+
+/// What has become of a message; the number is that of `x-opt-message-state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageState {
+    /// Available, or locked by a receiver.
+    Active = 0,
+    /// Set aside: only its sequence number brings it back.
+    Deferred = 1,
+    /// Waits for its time.
+    Scheduled = 2,
+}
+
+/// A message on its way through the namespace, or stored in an entity.
+#[derive(Clone, Debug)]
+pub struct Message {
+    bytes: Bytes,
+    layout: servicebus_core::wire::message::Layout,
+    /// Its number in the entity.
+    pub sequence_number: i64,
+    /// Its number in the entity it was sent to, once it has been forwarded.
+    pub enqueued_sequence_number: Option<i64>,
+    /// When the entity took it.
+    pub enqueued_time: Timestamp,
+    /// When it was asked to become available.
+    pub scheduled_enqueue_time: Option<Timestamp>,
+    /// Its session.
+    pub session_id: Option<Arc<str>>,
+    /// Earlier deliveries that came to nothing.
+    pub delivery_count: u32,
+    /// How long it lives: the sender's wish, cut to the entity's limit.
+    pub time_to_live: Option<Duration>,
+    /// The entity whose dead-letter queue it was forwarded from.
+    pub dead_letter_source: Option<Arc<str>>,
+    /// What has become of it.
+    pub state: MessageState,
+    /// How often it has been forwarded.
+    pub hops: u8,
+    /// A message id for a message that came without any properties (pinned-behaviour.md SND37).
+    made_id: Option<Arc<str>>,
+    /// The rule whose action made this copy.
+    pub rule_name: Option<Arc<str>>,
+}
+
+/// How a message is handed out.
+#[derive(Clone, Copy, Debug)]
+pub struct Handout {
+    /// The lock it is handed out with.
+    pub lock: Option<(LockToken, Timestamp)>,
+    /// Whether the body is left out.
+    pub omit_body: bool,
+}
+
+/// Annotations that belong to the service: what a sender writes there is not handed on.
+const OWNED: [&str; 7] = [
+    ENQUEUED_TIME,
+    SEQUENCE_NUMBER,
+    LOCKED_UNTIL,
+    MESSAGE_STATE,
+    ENQUEUED_SEQUENCE_NUMBER,
+    DEAD_LETTER_SOURCE,
+    SCHEDULED_ENQUEUE_TIME,
+];
+
+/// A property map with some entries replaced or added.
+pub type Changes<'a> = [(&'a str, Value<'a>)];
+
+fn checked(map: Map<'_>) -> Result<(), EntityError> {
+    for entry in map.iter() {
+        entry.map_err(|_| EntityError::Malformed)?;
+    }
+    Ok(())
+}
+
+impl Message {
+    /// Takes an encoded message in.
+    ///
+    /// # Errors
+    /// [`EntityError::Malformed`] for bytes that are no message, and what the service refuses in one: system
+    /// annotations set to null (pinned-behaviour.md SND45), ids that are too long, property values of compound types
+    /// (SND27).
+    pub fn accept(bytes: Bytes) -> Result<Self, EntityError> {
+        let view = MessageView::parse(&bytes).map_err(|_| EntityError::Malformed)?;
+        let header = view.header().map_err(|_| EntityError::Malformed)?;
+        let properties = view.properties().map_err(|_| EntityError::Malformed)?;
+        let annotations = view.message_annotations().map_err(|_| EntityError::Malformed)?;
+        checked(annotations)?;
+        checked(view.delivery_annotations().map_err(|_| EntityError::Malformed)?)?;
+        checked(view.footer().map_err(|_| EntityError::Malformed)?)?;
+        let application = view.application_properties().map_err(|_| EntityError::Malformed)?;
+        for entry in application.iter() {
+            let (key, value) = entry.map_err(|_| EntityError::Malformed)?;
+            if key.as_str().is_none() {
+                return Err(EntityError::Malformed);
+            }
+            if matches!(value, Value::List(_) | Value::Map(_) | Value::Array(_)) {
+                return Err(EntityError::UnsupportedProperty);
+            }
+        }
+        for key in [SCHEDULED_ENQUEUE_TIME, MESSAGE_STATE, ENQUEUED_SEQUENCE_NUMBER] {
+            if annotations.get(key).is_some_and(|value| value.is_null()) {
+                return Err(EntityError::NullAnnotation(key));
+            }
+        }
+        let session_id = properties.group_id;
+        let partition_key = annotations.get(PARTITION_KEY).and_then(|value| value.as_str());
+        let message_id = match properties.message_id {
+            Some(MessageId::String(id)) => Some(id),
+            _ => None,
+        };
+        for (name, id) in [("SessionId", session_id), ("PartitionKey", partition_key), ("MessageId", message_id)] {
+            if id.is_some_and(|id| id.chars().count() > MAX_ID_LEN) {
+                return Err(EntityError::IdTooLong(name));
+            }
+        }
+        if let (Some(session), Some(partition)) = (session_id, partition_key)
+            && session != partition
+        {
+            return Err(EntityError::PartitionKeyMismatch);
+        }
+        let scheduled_enqueue_time = annotations
+            .get(SCHEDULED_ENQUEUE_TIME)
+            .and_then(|value| value.as_timestamp().or_else(|| value.as_i64().map(Timestamp::from_millis)));
+        let time_to_live = header.ttl.map(|ttl| Duration::from_millis(u64::from(ttl)));
+        // A ttl field ends at 49 days; for longer lives only the expiry time tells (service-evidence.md §10).
+        let time_to_live = match (time_to_live, properties.creation_time, properties.absolute_expiry_time) {
+            (Some(ttl), Some(from), Some(until)) => Some(ttl.max(until.saturating_duration_since(from))),
+            (ttl, _, _) => ttl,
+        };
+        let session_id = session_id.map(Arc::from);
+        let layout = view.layout();
+        Ok(Self {
+            bytes,
+            layout,
+            sequence_number: 0,
+            enqueued_sequence_number: None,
+            enqueued_time: Timestamp::UNIX_EPOCH,
+            scheduled_enqueue_time,
+            session_id,
+            delivery_count: 0,
+            time_to_live,
+            dead_letter_source: None,
+            state: MessageState::Active,
+            hops: 0,
+            made_id: None,
+            rule_name: None,
+        })
+    }
+
+    /// Takes the messages of a batch in: one in each data section (wire-protocol.md §3.3).
+    ///
+    /// # Errors
+    /// As [`Message::accept`]; one bad message refuses the batch.
+    pub fn accept_batch(bytes: &Bytes) -> Result<Vec<Self>, EntityError> {
+        let view = MessageView::parse(bytes).map_err(|_| EntityError::Malformed)?;
+        match view.body().map_err(|_| EntityError::Malformed)? {
+            Body::Data(sections) => sections
+                .data()
+                .map(|data| Self::accept(bytes.slice_ref(data.map_err(|_| EntityError::Malformed)?)))
+                .collect(),
+            Body::Empty => Ok(Vec::new()),
+            _ => Err(EntityError::Malformed),
+        }
+    }
+
+    /// The message as it was sent.
+    pub fn view(&self) -> MessageView<'_> {
+        MessageView::with_layout(&self.bytes, self.layout)
+    }
+
+    /// Its properties section.
+    pub fn properties(&self) -> Properties<'_> {
+        self.view().properties().unwrap_or(Properties::EMPTY)
+    }
+
+    /// The application's own properties.
+    pub fn application_properties(&self) -> Map<'_> {
+        self.view().application_properties().unwrap_or(Map::EMPTY)
+    }
+
+    /// Its message id as text, for duplicate detection.
+    pub fn message_id(&self) -> Option<String> {
+        Some(match self.properties().message_id? {
+            MessageId::String(id) => id.to_owned(),
+            MessageId::Ulong(id) => id.to_string(),
+            MessageId::Uuid(id) => LockToken::from_uuid(id).to_string(),
+            MessageId::Binary(id) => id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
+
+    /// Whether a message id has to be made for it.
+    pub fn lacks_properties(&self) -> bool {
+        !self.view().has_properties() && self.made_id.is_none()
+    }
+
+    /// Gives it a message id.
+    pub fn set_made_id(&mut self, id: Arc<str>) {
+        self.made_id = Some(id);
+    }
+
+    /// What it takes in the entity, in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// When its life ends: never while it waits for its time.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let ttl = self.time_to_live.filter(|_| self.state != MessageState::Scheduled)?;
+        let at = self.enqueued_time + ttl;
+        (at < Timestamp::DOTNET_MAX).then_some(at)
+    }
+
+    /// Replaces the message's bytes, for instance after a rule's action.
+    ///
+    /// # Errors
+    /// As [`Message::accept`].
+    pub fn replace_bytes(&mut self, bytes: Bytes) -> Result<(), EntityError> {
+        let fresh = Self::accept(bytes)?;
+        self.bytes = fresh.bytes;
+        self.layout = fresh.layout;
+        self.session_id = fresh.session_id;
+        Ok(())
+    }
+
+    /// Sets application properties, keeping the order and the spelling of keys that are there. A key that occurs twice
+    /// in `changes` has its last value.
+    pub fn set_application_properties(&mut self, changes: &Changes<'_>) {
+        if changes.is_empty() {
+            return;
+        }
+        let view = self.view();
+        let mut out = BytesMut::with_capacity(self.bytes.len() + 64 * changes.len());
+        let written = (|| {
+            let fields = [
+                (section::HEADER, view.header().map_or(Value::Null, |_| Value::Null)),
+                (section::DELIVERY_ANNOTATIONS, map_value(view.delivery_annotations())),
+                (section::MESSAGE_ANNOTATIONS, map_value(view.message_annotations())),
+            ];
+            if let Ok(header) = view.header()
+                && header != Header::EMPTY
+            {
+                header.encode(&mut out)?;
+            }
+            for (code, value) in fields {
+                put_map_section(&mut out, code, value)?;
+            }
+            if view.has_properties() {
+                self.properties().encode(&mut out)?;
+            }
+            put_section(&mut out, section::APPLICATION_PROPERTIES)?;
+            let mark = out.begin()?;
+            let mut count = 0;
+            for (key, value) in self.application_properties().iter().map_while(Result::ok) {
+                let Some(key) = key.as_str() else { continue };
+                let value =
+                    changes.iter().rev().find(|(changed, _)| *changed == key).map_or(value, |(_, value)| *value);
+                put_entry(&mut out, &mut count, Value::String(key), value)?;
+            }
+            for (at, (key, value)) in changes.iter().enumerate() {
+                let later = changes.iter().skip(at + 1).any(|(other, _)| other == key);
+                if !later && self.application_properties().get(key).is_none() {
+                    put_entry(&mut out, &mut count, Value::String(key), *value)?;
+                }
+            }
+            out.end(mark, Compound::Map, count)?;
+            out.put(view.body_bytes())?;
+            put_map_section(&mut out, section::FOOTER, map_value(view.footer()))
+        })();
+        if written.is_ok()
+            && let Ok(layout) = servicebus_core::wire::message::Layout::of(&out)
+        {
+            self.bytes = out.freeze();
+            self.layout = layout;
+        }
+    }
+
+    /// Encodes the message for a receiver.
+    pub fn hand_out(&self, handout: Handout) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.bytes.len() + 256);
+        // Growing memory is never full.
+        let _ = self.write(handout, &mut out);
+        out.freeze()
+    }
+
+    fn write(&self, handout: Handout, out: &mut BytesMut) -> Result<(), Full> {
+        let view = self.view();
+        let ttl = self.time_to_live.map(|ttl| u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX));
+        let header = view.header().unwrap_or(Header::EMPTY);
+        // The count is written even when it is zero (invariants.md §2).
+        Header { ttl, delivery_count: Some(self.delivery_count), ..header }.encode(out)?;
+        self.write_delivery_annotations(&view, handout, out)?;
+        self.write_message_annotations(&view, handout, out)?;
+        self.write_properties(&view, out)?;
+        match &self.rule_name {
+            None => {
+                let map = map_value(view.application_properties());
+                put_map_section(out, section::APPLICATION_PROPERTIES, map)?;
+            }
+            Some(rule) => {
+                put_section(out, section::APPLICATION_PROPERTIES)?;
+                let mark = out.begin()?;
+                let mut count = 0;
+                for (key, value) in self.application_properties().iter().map_while(Result::ok) {
+                    if key.as_str() != Some("RuleName") {
+                        put_entry(out, &mut count, key, value)?;
+                    }
+                }
+                put_entry(out, &mut count, Value::String("RuleName"), Value::String(rule))?;
+                out.end(mark, Compound::Map, count)?;
+            }
+        }
+        if !handout.omit_body {
+            out.put(view.body_bytes())?;
+        }
+        put_map_section(out, section::FOOTER, map_value(view.footer()))
+    }
+
+    fn write_delivery_annotations(
+        &self,
+        view: &MessageView<'_>,
+        handout: Handout,
+        out: &mut BytesMut,
+    ) -> Result<(), Full> {
+        const LOCK_TOKEN: &str = "x-opt-lock-token";
+        let own = view.delivery_annotations().unwrap_or(Map::EMPTY);
+        if own.is_empty() && handout.lock.is_none() && !handout.omit_body {
+            return Ok(());
+        }
+        put_section(out, section::DELIVERY_ANNOTATIONS)?;
+        let mark = out.begin()?;
+        let mut count = 0;
+        if let Some((token, _)) = handout.lock {
+            put_entry(out, &mut count, Value::Symbol(Symbol::new(LOCK_TOKEN)), Value::Uuid(token.uuid()))?;
+        }
+        if handout.omit_body {
+            let size = u32::try_from(view.body_bytes().len()).unwrap_or(u32::MAX);
+            put_entry(out, &mut count, Value::Symbol(Symbol::new("omitted-message-body-size")), Value::Uint(size))?;
+        }
+        // The service hands a sender's delivery annotations on (pinned-behaviour.md SND35).
+        for (key, value) in own.iter().map_while(Result::ok) {
+            if key.as_str() != Some(LOCK_TOKEN) {
+                put_entry(out, &mut count, key, value)?;
+            }
+        }
+        out.end(mark, Compound::Map, count)
+    }
+
+    fn write_message_annotations(
+        &self,
+        view: &MessageView<'_>,
+        handout: Handout,
+        out: &mut BytesMut,
+    ) -> Result<(), Full> {
+        let own = view.message_annotations().unwrap_or(Map::EMPTY);
+        put_section(out, section::MESSAGE_ANNOTATIONS)?;
+        let mark = out.begin()?;
+        let mut count = 0;
+        let mut put =
+            |key: &'static str, value: Value<'_>| put_entry(out, &mut count, Value::Symbol(Symbol::new(key)), value);
+        put(ENQUEUED_TIME, Value::Timestamp(self.enqueued_time))?;
+        put(SEQUENCE_NUMBER, Value::Long(self.sequence_number))?;
+        if let Some((_, until)) = handout.lock {
+            put(LOCKED_UNTIL, Value::Timestamp(until))?;
+        }
+        // An active message has no state annotation (pinned-behaviour.md SND36).
+        if self.state != MessageState::Active {
+            put(MESSAGE_STATE, Value::Int(self.state as i32))?;
+        }
+        if let Some(time) = self.scheduled_enqueue_time {
+            put(SCHEDULED_ENQUEUE_TIME, Value::Timestamp(time))?;
+        }
+        if let Some(number) = self.enqueued_sequence_number {
+            put(ENQUEUED_SEQUENCE_NUMBER, Value::Long(number))?;
+        }
+        match &self.dead_letter_source {
+            Some(source) => put(DEAD_LETTER_SOURCE, Value::String(source))?,
+            // A null one is handed on as null (pinned-behaviour.md SND43).
+            None if own.get(DEAD_LETTER_SOURCE).is_some_and(|value| value.is_null()) => {
+                put(DEAD_LETTER_SOURCE, Value::Null)?;
+            }
+            None => {}
+        }
+        for (key, value) in own.iter().map_while(Result::ok) {
+            if !key.as_str().is_some_and(|key| OWNED.contains(&key)) {
+                put_entry(out, &mut count, key, value)?;
+            }
+        }
+        out.end(mark, Compound::Map, count)
+    }
+
+    fn write_properties(&self, view: &MessageView<'_>, out: &mut BytesMut) -> Result<(), Full> {
+        let mut properties = self.properties();
+        if let Some(id) = &self.made_id
+            && properties.message_id.is_none()
+        {
+            properties.message_id = Some(MessageId::String(id));
+        }
+        if let Some(ttl) = self.time_to_live {
+            // The service writes both times where there is a time to live (service-evidence.md §10).
+            let created = properties.creation_time.unwrap_or(self.enqueued_time);
+            properties.creation_time = Some(created);
+            let until = created + ttl;
+            properties.absolute_expiry_time = Some(until.min(Timestamp::from_millis(253_402_243_199_000)));
+        }
+        if view.has_properties() || properties != Properties::EMPTY { properties.encode(out) } else { Ok(()) }
+    }
+}
+
+fn map_value<'a, E>(map: Result<Map<'a>, E>) -> Value<'a> {
+    map.ok().filter(|map| !map.is_empty()).map_or(Value::Null, Value::Map)
+}
+
+/// Writes a section that is a map, or nothing for null.
+fn put_map_section(out: &mut BytesMut, code: u8, map: Value<'_>) -> Result<(), Full> {
+    if map.is_null() {
+        return Ok(());
+    }
+    put_section(out, code)?;
+    map.encode(out)
+}
+
+/// Writes one entry of a map and counts both its items.
+pub(crate) fn put_entry(out: &mut BytesMut, count: &mut u32, key: Value<'_>, value: Value<'_>) -> Result<(), Full> {
+    key.encode(out)?;
+    value.encode(out)?;
+    *count += 2;
+    Ok(())
+}
+
+/// Checks that a client's encoded value is one through and through, since its parts are read later.
+pub fn validate(bytes: &[u8]) -> bool {
+    Reader::new(bytes).validate().is_ok()
+}

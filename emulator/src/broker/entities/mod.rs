@@ -1,0 +1,23 @@
+//! The entities of a namespace: messages, queues, topics, subscriptions, locks, sessions, rules and schedules, as pure
+//! functions of time. Nothing here knows of AMQP's performatives or of connections.
+
+pub mod description;
+mod duplicates;
+pub mod error;
+mod forwarding;
+pub mod message;
+pub mod name;
+pub mod namespace;
+pub mod queue;
+pub mod rule;
+mod session;
+pub mod store;
+pub mod topic;
+
+pub use description::{
+    AuthorizationRule, EntityStatus, QueueDescription, Rights, SubscriptionDescription, TopicDescription,
+};
+pub use error::EntityError;
+pub use message::{Message, MessageState};
+pub use namespace::{Namespace, Signal, StoreId};
+pub use rule::{FilterDescription, RuleDescription};

@@ -1,0 +1,675 @@
+//! A namespace: its queues and topics by name, made and changed at run time, and the stores they keep messages in.
+
+use super::description::{QueueDescription, SubscriptionDescription, TopicDescription};
+use super::duplicates::Duplicates;
+use super::error::EntityError;
+use super::name;
+use super::queue::{self, Queue, Stores, Times};
+use super::rule::{DEFAULT_RULE, Rule, RuleDescription};
+use super::store::{Owner, Store, StoreSettings, StoreSignal};
+use super::topic::{self, Subscription, Topic};
+use servicebus_core::random::Random;
+use servicebus_core::servicebus::{LockToken, SubQueue};
+use servicebus_core::storage::{HeapTable, Key, Table};
+use servicebus_core::time::Timestamp;
+use servicebus_core::wire::Uuid;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Names a store. A stale id reads as gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StoreId(Key);
+
+/// What those who are attached should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Something in a store.
+    Store(StoreId, StoreSignal),
+    /// The settings of an entity were changed; its key, or `topic/subscriptions/name`.
+    Updated(String),
+    /// An entity is gone; its key, or `topic/subscriptions/name`.
+    Deleted(String),
+}
+
+/// How many messages an entity holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeCounts {
+    /// Messages in the entity itself that do not wait for their time.
+    pub active: u64,
+    /// Messages in its dead-letter queue.
+    pub dead_letter: u64,
+    /// Messages that wait for their time.
+    pub scheduled: u64,
+    /// Messages that wait to be forwarded: always zero, since forwarding happens at once.
+    pub transfer: u64,
+    /// Messages in its dead-letter queue of failed transfers.
+    pub transfer_dead_letter: u64,
+    /// Bytes of all of them.
+    pub size_in_bytes: u64,
+}
+
+impl RuntimeCounts {
+    /// All messages.
+    pub fn total(&self) -> u64 {
+        self.active + self.dead_letter + self.scheduled + self.transfer + self.transfer_dead_letter
+    }
+}
+
+/// Most entities a namespace holds (wire-protocol.md §8).
+const MAX_ENTITIES: usize = 10_000;
+/// Most subscriptions of a topic.
+const MAX_SUBSCRIPTIONS: usize = 2_000;
+/// Most rules of a subscription.
+const MAX_RULES: usize = 100_000;
+
+/// The entities of a namespace.
+#[derive(Debug)]
+pub struct Namespace {
+    pub(super) stores: HeapTable<Store>,
+    /// The next timer of each store that has one.
+    deadlines: BTreeSet<(Timestamp, u32)>,
+    recorded: Vec<Option<Timestamp>>,
+    pub(super) queues: BTreeMap<String, Queue>,
+    pub(super) topics: BTreeMap<String, Topic>,
+    /// When to look whether an entity has been idle for too long.
+    idle: BTreeSet<(Timestamp, String)>,
+    pub(super) signals: Vec<Signal>,
+    random: Random,
+}
+
+impl Namespace {
+    /// An empty namespace; the seed makes lock tokens.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            stores: HeapTable::bounded(usize::MAX),
+            deadlines: BTreeSet::new(),
+            recorded: Vec::new(),
+            queues: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            idle: BTreeSet::new(),
+            signals: Vec::new(),
+            random: Random::seeded(seed),
+        }
+    }
+
+    /// A new lock token.
+    pub(crate) fn new_token(&mut self) -> LockToken {
+        LockToken::from_uuid(Uuid(self.random.uuid()))
+    }
+
+    /// A made-up message id.
+    pub(super) fn new_message_id(&mut self) -> Arc<str> {
+        let bytes = self.random.uuid();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    }
+
+    /// Takes what has happened since the last call.
+    pub fn take_signals(&mut self) -> Vec<Signal> {
+        core::mem::take(&mut self.signals)
+    }
+
+    /// Whether something has happened since [`Namespace::take_signals`].
+    pub fn has_signals(&self) -> bool {
+        !self.signals.is_empty()
+    }
+
+    /// A store.
+    pub fn store(&self, id: StoreId) -> Option<&Store> {
+        self.stores.find(id.0)
+    }
+
+    pub(super) fn store_mut(&mut self, id: StoreId) -> Option<&mut Store> {
+        self.stores.find_mut(id.0)
+    }
+
+    /// Brings deadlines and signals up to date after a change to a store.
+    pub(super) fn touched(&mut self, id: StoreId) {
+        let index = id.0.index;
+        let Some(store) = self.stores.find_mut(id.0) else { return };
+        let deadline = store.next_deadline();
+        let signals = store.take_signals();
+        if let Some(slot) = self.recorded.get_mut(index as usize)
+            && *slot != deadline
+        {
+            if let Some(old) = slot.take() {
+                self.deadlines.remove(&(old, index));
+            }
+            *slot = deadline;
+            if let Some(new) = deadline {
+                self.deadlines.insert((new, index));
+            }
+        }
+        for signal in signals {
+            let signal = Signal::Store(id, signal);
+            if !self.signals.contains(&signal) {
+                self.signals.push(signal);
+            }
+        }
+    }
+
+    /// When [`Namespace::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let store = self.deadlines.first().map(|(at, _)| *at);
+        let idle = self.idle.first().map(|(at, _)| *at);
+        match (store, idle) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Carries out what is due: lock ends, expiries, schedules, idle entities.
+    pub fn handle_timeout(&mut self, utc: Timestamp) {
+        while let Some(&(at, index)) = self.deadlines.first()
+            && at <= utc
+        {
+            let Some(id) = self.stores.key(index).map(StoreId) else {
+                self.deadlines.pop_first();
+                continue;
+            };
+            let effects = self.store_mut(id).map(|store| store.handle_timers(utc)).unwrap_or_default();
+            self.touched(id);
+            self.process(id, effects, utc);
+        }
+        while self.idle.first().is_some_and(|(at, _)| *at <= utc) {
+            let Some((_, key)) = self.idle.pop_first() else { break };
+            self.check_idle(key, utc);
+        }
+    }
+
+    fn check_idle(&mut self, key: String, utc: Timestamp) {
+        let (entity, subscription) = match key.split_once("/subscriptions/") {
+            Some((topic, subscription)) => (topic, Some(subscription)),
+            None => (key.as_str(), None),
+        };
+        let Some((idle, times)) = self.idle_setting(entity, subscription) else { return };
+        let due = times.accessed.max(times.updated) + idle;
+        if due > utc {
+            self.idle.insert((due, key));
+            return;
+        }
+        let _ = match subscription {
+            Some(name) => self.delete_subscription(entity, name),
+            None => self.delete(entity),
+        };
+    }
+
+    fn idle_setting(&self, entity: &str, subscription: Option<&str>) -> Option<(core::time::Duration, Times)> {
+        if let Some(queue) = self.queues.get(entity) {
+            return Some((queue.description.auto_delete_on_idle?, queue.times));
+        }
+        let topic = self.topics.get(entity)?;
+        match subscription {
+            None => Some((topic.description.auto_delete_on_idle?, topic.times)),
+            Some(name) => {
+                let subscription = topic.subscriptions.get(name)?;
+                Some((subscription.description.auto_delete_on_idle?, subscription.times))
+            }
+        }
+    }
+
+    fn watch_idle(&mut self, key: String, idle: Option<core::time::Duration>, utc: Timestamp) {
+        self.idle.retain(|(_, watched)| *watched != key);
+        if let Some(idle) = idle {
+            self.idle.insert((utc + idle, key));
+        }
+    }
+
+    /// Notes that an entity was used.
+    pub fn accessed(&mut self, entity: &str, subscription: Option<&str>, utc: Timestamp) {
+        if let Some(queue) = self.queues.get_mut(entity) {
+            queue.times.accessed = utc;
+        } else if let Some(topic) = self.topics.get_mut(entity) {
+            topic.times.accessed = utc;
+            if let Some(subscription) = subscription.and_then(|name| topic.subscriptions.get_mut(name)) {
+                subscription.times.accessed = utc;
+            }
+        }
+    }
+
+    fn new_store(&mut self, owner: Owner, settings: StoreSettings) -> Result<StoreId, EntityError> {
+        let full = |_| EntityError::OutOfRange("The namespace holds too many entities.".into());
+        let key = self.stores.insert(Store::new(owner, settings)).map_err(full)?;
+        let slots = self.recorded.len().max(key.index as usize + 1);
+        self.recorded.resize(slots, None);
+        Ok(StoreId(key))
+    }
+
+    fn new_stores(
+        &mut self,
+        entity: &str,
+        subscription: Option<&str>,
+        path: &str,
+        settings: impl Fn(Option<SubQueue>) -> StoreSettings,
+    ) -> Result<Stores, EntityError> {
+        let mut store = |sub_queue: Option<SubQueue>| {
+            let path = match sub_queue {
+                None => Arc::from(path),
+                Some(sub_queue) => Arc::from(format!("{path}/{}", sub_queue.suffix())),
+            };
+            let owner = Owner { entity: entity.to_owned(), subscription: subscription.map(str::to_owned), path };
+            self.new_store(owner, settings(sub_queue))
+        };
+        Ok(Stores {
+            main: store(None)?,
+            dead_letter: store(Some(SubQueue::DeadLetter))?,
+            transfer: store(Some(SubQueue::TransferDeadLetter))?,
+        })
+    }
+
+    fn drop_store(&mut self, id: StoreId) {
+        if let Some(store) = self.store_mut(id) {
+            store.clear();
+        }
+        self.touched(id);
+        if self.stores.find(id.0).is_some() {
+            self.stores.remove(id.0.index);
+        }
+    }
+
+    fn check_new(&self, path: &str) -> Result<String, EntityError> {
+        name::check_path(path)?;
+        let key = name::key(path);
+        if self.queues.contains_key(&key) || self.topics.contains_key(&key) {
+            return Err(EntityError::AlreadyExists(path.to_owned()));
+        }
+        if self.queues.len() + self.topics.len() >= MAX_ENTITIES {
+            return Err(EntityError::OutOfRange("The namespace holds too many entities.".into()));
+        }
+        Ok(key)
+    }
+
+    /// A forwarding target must exist before its source (pinned-behaviour.md ADM76), and must not be the source.
+    fn check_target(&self, own: &str, setting: &'static str, target: Option<&String>) -> Result<(), EntityError> {
+        let Some(target) = target else { return Ok(()) };
+        let key = target_key(target);
+        if key == own {
+            return Err(EntityError::InvalidSetting(setting, "an entity cannot forward to itself.".into()));
+        }
+        if self.queues.contains_key(&key) || self.topics.contains_key(&key) {
+            Ok(())
+        } else {
+            let text = format!("the autoforwarding destination entity does not exist: '{target}'.");
+            Err(EntityError::InvalidSetting(setting, text))
+        }
+    }
+
+    /// Makes a queue.
+    ///
+    /// # Errors
+    /// [`EntityError`] for a bad or taken name and for settings that are not valid.
+    pub fn create_queue(
+        &mut self,
+        path: &str,
+        description: QueueDescription,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let key = self.check_new(path)?;
+        description.validate()?;
+        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
+        self.check_target(
+            &key,
+            "ForwardDeadLetteredMessagesTo",
+            description.forward_dead_lettered_messages_to.as_ref(),
+        )?;
+        let stores = self.new_stores(&key, None, path, |sub_queue| queue::settings(&description, sub_queue))?;
+        self.watch_idle(key.clone(), description.auto_delete_on_idle, utc);
+        let queue = Queue {
+            name: path.to_owned(),
+            description,
+            times: Times::new(utc),
+            stores,
+            duplicates: Duplicates::default(),
+        };
+        self.queues.insert(key, queue);
+        Ok(())
+    }
+
+    /// Changes a queue's settings; links to it are detached, as the service does.
+    ///
+    /// # Errors
+    /// [`EntityError`] for what is not there, not valid, or cannot be changed.
+    pub fn update_queue(
+        &mut self,
+        path: &str,
+        description: QueueDescription,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let key = name::key(path);
+        let queue = self.queues.get(&key).ok_or_else(|| EntityError::NotFound(path.to_owned()))?;
+        let old = &queue.description;
+        if old.requires_session != description.requires_session {
+            return Err(EntityError::Unchangeable("RequiresSession property of an existing Queue"));
+        }
+        if old.requires_duplicate_detection != description.requires_duplicate_detection {
+            return Err(EntityError::Unchangeable("'requiresDuplicateDetection' property of an existing Queue"));
+        }
+        if old.enable_partitioning != description.enable_partitioning {
+            return Err(EntityError::Unchangeable("partitioning of an existing Queue"));
+        }
+        description.validate()?;
+        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
+        self.check_target(
+            &key,
+            "ForwardDeadLetteredMessagesTo",
+            description.forward_dead_lettered_messages_to.as_ref(),
+        )?;
+        self.watch_idle(key.clone(), description.auto_delete_on_idle, utc);
+        let Some(queue) = self.queues.get_mut(&key) else { return Err(EntityError::NotFound(path.to_owned())) };
+        let stores = queue.stores;
+        queue.description = description.clone();
+        queue.times.updated = utc;
+        let kinds = [None, Some(SubQueue::DeadLetter), Some(SubQueue::TransferDeadLetter)];
+        for (id, sub_queue) in stores.all().into_iter().zip(kinds) {
+            if let Some(store) = self.store_mut(id) {
+                store.set_settings(queue::settings(&description, sub_queue));
+            }
+        }
+        self.signals.push(Signal::Updated(key));
+        self.forward_waiting(stores.main, utc);
+        Ok(())
+    }
+
+    /// Makes a topic.
+    ///
+    /// # Errors
+    /// As [`Namespace::create_queue`].
+    pub fn create_topic(
+        &mut self,
+        path: &str,
+        description: TopicDescription,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let key = self.check_new(path)?;
+        description.validate()?;
+        let owner = Owner { entity: key.clone(), subscription: None, path: Arc::from(path) };
+        let settings = queue::settings(&QueueDescription::default(), None);
+        let scheduled = self.new_store(owner, settings)?;
+        self.watch_idle(key.clone(), description.auto_delete_on_idle, utc);
+        let topic = Topic {
+            name: path.to_owned(),
+            description,
+            times: Times::new(utc),
+            scheduled,
+            subscriptions: BTreeMap::new(),
+            duplicates: Duplicates::default(),
+        };
+        self.topics.insert(key, topic);
+        Ok(())
+    }
+
+    /// Changes a topic's settings; links to it are detached.
+    ///
+    /// # Errors
+    /// As [`Namespace::update_queue`].
+    pub fn update_topic(
+        &mut self,
+        path: &str,
+        description: TopicDescription,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let key = name::key(path);
+        description.validate()?;
+        let idle = description.auto_delete_on_idle;
+        let topic = self.topics.get_mut(&key).ok_or_else(|| EntityError::NotFound(path.to_owned()))?;
+        if topic.description.requires_duplicate_detection != description.requires_duplicate_detection {
+            return Err(EntityError::Unchangeable("'requiresDuplicateDetection' property of an existing Topic"));
+        }
+        if topic.description.enable_partitioning != description.enable_partitioning {
+            return Err(EntityError::Unchangeable("partitioning of an existing Topic"));
+        }
+        topic.description = description;
+        topic.times.updated = utc;
+        self.watch_idle(key.clone(), idle, utc);
+        self.signals.push(Signal::Updated(key));
+        Ok(())
+    }
+
+    /// Makes a subscription with one rule: the given one, or the one that takes everything.
+    ///
+    /// # Errors
+    /// As [`Namespace::create_queue`], and [`EntityError::InvalidFilter`].
+    pub fn create_subscription(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+        description: SubscriptionDescription,
+        rule: Option<RuleDescription>,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let key = name::key(topic);
+        let found = self.topics.get(&key).ok_or_else(|| EntityError::NotFound(topic.to_owned()))?;
+        name::check_name(subscription)?;
+        description.validate()?;
+        let own = name::key(subscription);
+        let path = format!("{}/Subscriptions/{subscription}", found.name);
+        if found.subscriptions.contains_key(&own) {
+            return Err(EntityError::AlreadyExists(path));
+        }
+        if found.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            return Err(EntityError::OutOfRange("The topic has too many subscriptions.".into()));
+        }
+        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
+        self.check_target("", "ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        let mut rule = rule.unwrap_or_else(RuleDescription::default_rule);
+        if rule.name.is_empty() {
+            rule.name = DEFAULT_RULE.into();
+        }
+        name::check_rule(&rule.name)?;
+        let rule = Rule::new(rule, utc)?;
+        let stores = self.new_stores(&key, Some(&own), &path, |sub_queue| topic::settings(&description, sub_queue))?;
+        self.watch_idle(format!("{key}/subscriptions/{own}"), description.auto_delete_on_idle, utc);
+        let mut times = Times::new(utc);
+        // A fresh subscription counts as used, and so does its topic (pinned-behaviour.md ADM57, ADM58).
+        times.accessed = utc;
+        let subscription = Subscription {
+            name: subscription.to_owned(),
+            description,
+            times,
+            stores,
+            rules: BTreeMap::from([(name::key(&rule.name), rule)]),
+        };
+        if let Some(found) = self.topics.get_mut(&key) {
+            found.times.accessed = utc;
+            found.subscriptions.insert(own, subscription);
+        }
+        Ok(())
+    }
+
+    /// Changes a subscription's settings; links to it are detached.
+    ///
+    /// # Errors
+    /// As [`Namespace::update_queue`].
+    pub fn update_subscription(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+        description: SubscriptionDescription,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let (key, own) = (name::key(topic), name::key(subscription));
+        description.validate()?;
+        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
+        self.check_target("", "ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        let found = self.subscription_mut(topic, subscription)?;
+        if found.description.requires_session != description.requires_session {
+            return Err(EntityError::Unchangeable("RequiresSession property of an existing Subscription"));
+        }
+        found.description = description.clone();
+        found.times.updated = utc;
+        let stores = found.stores;
+        let kinds = [None, Some(SubQueue::DeadLetter), Some(SubQueue::TransferDeadLetter)];
+        for (id, sub_queue) in stores.all().into_iter().zip(kinds) {
+            if let Some(store) = self.store_mut(id) {
+                store.set_settings(topic::settings(&description, sub_queue));
+            }
+        }
+        let path = format!("{key}/subscriptions/{own}");
+        self.watch_idle(path.clone(), description.auto_delete_on_idle, utc);
+        self.signals.push(Signal::Updated(path));
+        self.forward_waiting(stores.main, utc);
+        Ok(())
+    }
+
+    /// Deletes a queue, or a topic with its subscriptions, and every message in it.
+    ///
+    /// # Errors
+    /// [`EntityError::NotFound`].
+    pub fn delete(&mut self, path: &str) -> Result<(), EntityError> {
+        let key = name::key(path);
+        if let Some(queue) = self.queues.remove(&key) {
+            for id in queue.stores.all() {
+                self.drop_store(id);
+            }
+        } else if let Some(topic) = self.topics.remove(&key) {
+            self.drop_store(topic.scheduled);
+            for subscription in topic.subscriptions.into_values() {
+                for id in subscription.stores.all() {
+                    self.drop_store(id);
+                }
+            }
+        } else {
+            return Err(EntityError::NotFound(path.to_owned()));
+        }
+        self.idle.retain(|(_, watched)| *watched != key);
+        self.signals.push(Signal::Deleted(key));
+        Ok(())
+    }
+
+    /// Deletes a subscription and every message in it.
+    ///
+    /// # Errors
+    /// [`EntityError::NotFound`].
+    pub fn delete_subscription(&mut self, topic: &str, subscription: &str) -> Result<(), EntityError> {
+        let missing = || EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}"));
+        let (key, own) = (name::key(topic), name::key(subscription));
+        let found = self.topics.get_mut(&key).ok_or_else(missing)?;
+        let removed = found.subscriptions.remove(&own).ok_or_else(missing)?;
+        for id in removed.stores.all() {
+            self.drop_store(id);
+        }
+        self.signals.push(Signal::Deleted(format!("{key}/subscriptions/{own}")));
+        Ok(())
+    }
+
+    /// A queue.
+    pub fn queue(&self, path: &str) -> Option<&Queue> {
+        self.queues.get(&name::key(path))
+    }
+
+    /// A topic.
+    pub fn topic(&self, path: &str) -> Option<&Topic> {
+        self.topics.get(&name::key(path))
+    }
+
+    /// A subscription.
+    pub fn subscription(&self, topic: &str, subscription: &str) -> Option<&Subscription> {
+        self.topic(topic)?.subscriptions.get(&name::key(subscription))
+    }
+
+    pub(super) fn subscription_mut(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+    ) -> Result<&mut Subscription, EntityError> {
+        let missing = || EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}"));
+        let found = self.topics.get_mut(&name::key(topic)).ok_or_else(missing)?;
+        found.subscriptions.get_mut(&name::key(subscription)).ok_or_else(missing)
+    }
+
+    /// All queues by name.
+    pub fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.queues.values()
+    }
+
+    /// All topics by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.values()
+    }
+
+    /// How many messages a queue or subscription holds.
+    pub fn counts(&self, stores: &Stores) -> RuntimeCounts {
+        let count = |id: StoreId| {
+            self.store(id)
+                .map_or((0, 0, 0), |store| (store.active_count() as u64, store.scheduled_count() as u64, store.size()))
+        };
+        let (main, dead, transfer) = (count(stores.main), count(stores.dead_letter), count(stores.transfer));
+        RuntimeCounts {
+            active: main.0,
+            dead_letter: dead.0,
+            scheduled: main.1,
+            transfer: 0,
+            transfer_dead_letter: transfer.0,
+            size_in_bytes: main.2 + dead.2 + transfer.2,
+        }
+    }
+
+    /// How many messages wait in a topic for their time.
+    pub fn topic_counts(&self, topic: &Topic) -> RuntimeCounts {
+        let store = self.store(topic.scheduled);
+        RuntimeCounts {
+            scheduled: store.map_or(0, |store| store.scheduled_count() as u64),
+            size_in_bytes: store.map_or(0, Store::size),
+            ..RuntimeCounts::default()
+        }
+    }
+
+    // Rules.
+
+    /// Adds a rule.
+    ///
+    /// # Errors
+    /// [`EntityError`] for a bad or taken name, and [`EntityError::InvalidFilter`].
+    pub fn create_rule(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+        rule: RuleDescription,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        name::check_rule(&rule.name)?;
+        let key = name::key(&rule.name);
+        let found = self.subscription_mut(topic, subscription)?;
+        if found.rules.contains_key(&key) {
+            return Err(EntityError::AlreadyExists(format!("{topic}|{subscription}|{}", rule.name)));
+        }
+        if found.rules.len() >= MAX_RULES {
+            return Err(EntityError::OutOfRange("The subscription has too many rules.".into()));
+        }
+        found.rules.insert(key, Rule::new(rule, utc)?);
+        Ok(())
+    }
+
+    /// Changes a rule; it counts as made anew (pinned-behaviour.md ADM34).
+    ///
+    /// # Errors
+    /// [`EntityError::RuleNotFound`], [`EntityError::InvalidFilter`].
+    pub fn update_rule(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+        rule: RuleDescription,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let key = name::key(&rule.name);
+        let found = self.subscription_mut(topic, subscription)?;
+        let missing = || EntityError::RuleNotFound(format!("{topic}|{subscription}|{}", rule.name));
+        let slot = found.rules.get_mut(&key).ok_or_else(missing)?;
+        *slot = Rule::new(rule, utc)?;
+        Ok(())
+    }
+
+    /// Removes a rule.
+    ///
+    /// # Errors
+    /// [`EntityError::RuleNotFound`].
+    pub fn delete_rule(&mut self, topic: &str, subscription: &str, rule: &str) -> Result<(), EntityError> {
+        let found = self.subscription_mut(topic, subscription)?;
+        let missing = || EntityError::RuleNotFound(format!("{topic}|{subscription}|{rule}"));
+        found.rules.remove(&name::key(rule)).map(|_| ()).ok_or_else(missing)
+    }
+}
+
+/// The key of a forwarding target, which may be written as an absolute address.
+pub(super) fn target_key(target: &str) -> String {
+    name::key(servicebus_core::servicebus::Address::parse(target).entity)
+}

@@ -1,0 +1,79 @@
+//! A queue: settings, and the stores of it and of its sub-queues.
+
+use super::description::QueueDescription;
+use super::duplicates::Duplicates;
+use super::namespace::StoreId;
+use super::store::StoreSettings;
+use servicebus_core::servicebus::SubQueue;
+use servicebus_core::time::Timestamp;
+
+/// The stores of a queue or a subscription.
+#[derive(Clone, Copy, Debug)]
+pub struct Stores {
+    /// Its messages.
+    pub main: StoreId,
+    /// Its dead-letter queue.
+    pub dead_letter: StoreId,
+    /// The dead-letter queue of failed transfers.
+    pub transfer: StoreId,
+}
+
+impl Stores {
+    /// The store of a sub-queue, or the main one.
+    pub fn get(&self, sub_queue: Option<SubQueue>) -> StoreId {
+        match sub_queue {
+            None => self.main,
+            Some(SubQueue::DeadLetter) => self.dead_letter,
+            Some(SubQueue::TransferDeadLetter) => self.transfer,
+        }
+    }
+
+    /// All three.
+    pub fn all(&self) -> [StoreId; 3] {
+        [self.main, self.dead_letter, self.transfer]
+    }
+}
+
+/// When an entity was made, changed and used.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// When it was made.
+    pub created: Timestamp,
+    /// When its settings were last changed.
+    pub updated: Timestamp,
+    /// When it was last used; [`Timestamp::DOTNET_MIN`] for never.
+    pub accessed: Timestamp,
+}
+
+impl Times {
+    /// Made now.
+    pub fn new(utc: Timestamp) -> Self {
+        Self { created: utc, updated: utc, accessed: Timestamp::DOTNET_MIN }
+    }
+}
+
+/// A queue.
+#[derive(Debug)]
+pub struct Queue {
+    /// The name as it was written.
+    pub name: String,
+    /// The settings.
+    pub description: QueueDescription,
+    /// When it was made, changed and used.
+    pub times: Times,
+    /// Its messages.
+    pub stores: Stores,
+    pub(super) duplicates: Duplicates,
+}
+
+/// What a queue's description means for its stores.
+pub(super) fn settings(description: &QueueDescription, sub_queue: Option<SubQueue>) -> StoreSettings {
+    StoreSettings {
+        lock_duration: description.lock_duration,
+        max_delivery_count: description.max_delivery_count,
+        // Sub-queues never have sessions (wire-protocol.md §4.5).
+        requires_session: description.requires_session && sub_queue.is_none(),
+        dead_letter_on_expiry: description.dead_lettering_on_message_expiration,
+        sub_queue,
+    }
+}

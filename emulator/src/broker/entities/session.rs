@@ -1,0 +1,159 @@
+//! Sessions of a store: an exclusive lock by id, order inside, and a state that outlives messages.
+
+use super::error::EntityError;
+use super::store::{Effect, Ending, Store};
+use bytes::Bytes;
+use servicebus_core::time::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Who holds a session, and until when.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLock {
+    /// The receiver.
+    pub holder: u64,
+    /// The end of the lock.
+    pub until: Timestamp,
+    /// Whether the receiver has credit and waits: that keeps the lock (service-evidence.md §12).
+    pub waiting: bool,
+}
+
+/// A session: it exists while it has messages, a state or a holder.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    pub(super) state: Option<Bytes>,
+    pub(super) state_updated: Option<Timestamp>,
+    pub(super) available: BTreeSet<(u64, i64)>,
+    /// Messages that its holder has locked.
+    pub(super) locked: BTreeSet<i64>,
+    /// Messages of any state.
+    pub(super) messages: usize,
+    pub(super) lock: Option<SessionLock>,
+    /// Its place in the index of sessions that can be accepted.
+    pub(super) rank: Option<u64>,
+}
+
+impl Session {
+    pub(super) fn is_vacant(&self) -> bool {
+        self.lock.is_none() && self.messages == 0 && self.state.is_none() && self.available.is_empty()
+    }
+}
+
+impl Store {
+    /// Locks a session: the named one, which need not exist, or the one whose first message has waited longest.
+    /// `None` when the next one is asked for and there is none.
+    ///
+    /// # Errors
+    /// [`EntityError::SessionCannotBeLocked`].
+    pub fn accept_session(
+        &mut self,
+        id: Option<&str>,
+        holder: u64,
+        utc: Timestamp,
+    ) -> Result<Option<(Arc<str>, Timestamp)>, EntityError> {
+        let id = match id {
+            Some(id) => Arc::from(id),
+            None => match self.first_ready() {
+                Some(id) => id,
+                None => return Ok(None),
+            },
+        };
+        let until = utc + self.settings().lock_duration;
+        let session = self.sessions_mut().entry(Arc::clone(&id)).or_default();
+        if session.lock.is_some() {
+            return Err(EntityError::SessionCannotBeLocked(id.as_ref().to_owned()));
+        }
+        session.lock = Some(SessionLock { holder, until, waiting: false });
+        self.set_session_timer(&id, None, Some(until));
+        self.refresh_session(&id);
+        Ok(Some((id, until)))
+    }
+
+    /// The lock of a session.
+    pub fn session_lock(&self, id: &str) -> Option<SessionLock> {
+        self.sessions().get(id)?.lock
+    }
+
+    /// Extends the lock of a session.
+    ///
+    /// # Errors
+    /// [`EntityError::SessionLockLost`] when nobody holds it.
+    pub fn renew_session(&mut self, id: &str, utc: Timestamp) -> Result<Timestamp, EntityError> {
+        let until = utc + self.settings().lock_duration;
+        let Some((id, _)) = self.sessions().get_key_value(id) else { return Err(EntityError::SessionLockLost) };
+        let id = Arc::clone(id);
+        let session = self.sessions_mut().get_mut(&id).ok_or(EntityError::SessionLockLost)?;
+        let lock = session.lock.as_mut().ok_or(EntityError::SessionLockLost)?;
+        let before = core::mem::replace(&mut lock.until, until);
+        self.set_session_timer(&id, Some(before), Some(until));
+        Ok(until)
+    }
+
+    /// Notes whether the holder waits with credit.
+    pub fn set_session_waiting(&mut self, id: &str, waiting: bool, utc: Timestamp) -> Vec<Effect> {
+        let Some((id, _)) = self.sessions().get_key_value(id) else { return Vec::new() };
+        let id = Arc::clone(id);
+        let Some(lock) = self.sessions_mut().get_mut(&id).and_then(|session| session.lock.as_mut()) else {
+            return Vec::new();
+        };
+        lock.waiting = waiting;
+        let until = lock.until;
+        if !waiting && until <= utc { self.session_timer(&id, utc) } else { Vec::new() }
+    }
+
+    /// The lock of a session may have run out.
+    pub(super) fn session_timer(&mut self, id: &Arc<str>, utc: Timestamp) -> Vec<Effect> {
+        let Some(session) = self.sessions_mut().get_mut(id) else { return Vec::new() };
+        match session.lock {
+            Some(lock) if !lock.waiting && lock.until <= utc => {
+                session.lock = None;
+                self.set_session_timer(id, Some(lock.until), None);
+                self.signal_session_lost(lock.holder);
+                // The lock's end is a failed delivery of what it guarded (pinned-behaviour.md SET3).
+                self.unlock_session(id, Ending::Expire, utc)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The holder lets a session go: it can be accepted at once, and nothing counts as a failed delivery.
+    pub fn release_session(&mut self, id: &str, holder: u64, utc: Timestamp) -> Vec<Effect> {
+        let Some((id, _)) = self.sessions().get_key_value(id) else { return Vec::new() };
+        let id = Arc::clone(id);
+        let Some(session) = self.sessions_mut().get_mut(&id) else { return Vec::new() };
+        match session.lock {
+            Some(lock) if lock.holder == holder => {
+                session.lock = None;
+                self.set_session_timer(&id, Some(lock.until), None);
+                self.unlock_session(&id, Ending::Release, utc)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The state of a session; `None` when it was never set or was cleared.
+    pub fn session_state(&self, id: &str) -> Option<Bytes> {
+        self.sessions().get(id)?.state.clone()
+    }
+
+    /// Sets the state of a session, or clears it.
+    pub fn set_session_state(&mut self, id: &str, state: Option<Bytes>, utc: Timestamp) {
+        let id: Arc<str> = Arc::from(id);
+        let session = self.sessions_mut().entry(Arc::clone(&id)).or_default();
+        session.state_updated = state.is_some().then_some(utc);
+        session.state = state;
+        self.refresh_session(&id);
+    }
+
+    /// Ids of sessions, in order: those with messages or a state, or with a cutoff those whose state was set after it
+    /// (pinned-behaviour.md SES47, SES50).
+    pub fn list_sessions(&self, updated_after: Option<Timestamp>) -> impl Iterator<Item = &Arc<str>> {
+        self.sessions()
+            .iter()
+            .filter(move |(_, session)| match updated_after {
+                None => session.messages > 0 || session.state.is_some(),
+                Some(cutoff) => session.state_updated.is_some_and(|at| at > cutoff),
+            })
+            .map(|(id, _)| id)
+    }
+}

@@ -1,0 +1,703 @@
+//! The messages of a queue, a subscription or a sub-queue, keyed by sequence number.
+//!
+//! Indexes beside the messages make every operation logarithmic: what can be received (by arrival), locks by token, and
+//! one ordered set of timers for lock ends, expiries and schedules. What concerns others (a message that goes to the
+//! dead-letter queue, a receiver to wake) is handed back as [`Effect`]s and [`StoreSignal`]s.
+
+use super::error::EntityError;
+use super::message::{Changes, Message, MessageState};
+use super::session::Session;
+use servicebus_core::servicebus::{LockToken, SubQueue};
+use servicebus_core::time::{Duration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Settings of the entity that its store acts on.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// How long a message or session stays locked.
+    pub lock_duration: Duration,
+    /// Failed deliveries after which a message is dead-lettered.
+    pub max_delivery_count: u32,
+    /// Whether messages are received by session.
+    pub requires_session: bool,
+    /// Whether expired messages are dead-lettered.
+    pub dead_letter_on_expiry: bool,
+    /// Which sub-queue it is, if one.
+    pub sub_queue: Option<SubQueue>,
+}
+
+/// Whose store it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Key of the queue or topic.
+    pub entity: String,
+    /// Key of the subscription.
+    pub subscription: Option<String>,
+    /// The path as it is shown, with subscription and sub-queue.
+    pub path: Arc<str>,
+}
+
+/// How a lock ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The message is done.
+    Complete,
+    /// It comes again at once.
+    Abandon,
+    /// It is set aside.
+    Defer,
+    /// It goes to the dead-letter queue.
+    DeadLetter,
+    /// It was never looked at: no failed delivery.
+    Release,
+    /// The lock ran out.
+    Expire,
+}
+
+/// Why a message leaves for the dead-letter queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadReason {
+    /// A receiver said so; its reason is among the message's properties.
+    Explicit,
+    /// Too many failed deliveries; how many.
+    MaxDeliveryCount(u32),
+    /// Its time to live ended.
+    Expired,
+}
+
+/// What a store hands over to the namespace.
+#[derive(Debug)]
+pub enum Effect {
+    /// A message for the dead-letter queue.
+    DeadLetter(Message, DeadReason),
+    /// A scheduled message whose time has come.
+    Activate(Message),
+}
+
+/// What a store tells those who wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreSignal {
+    /// There is something to receive.
+    Messages,
+    /// There is something to receive in the session that this receiver holds.
+    Session(u64),
+    /// A session can be accepted.
+    SessionReady,
+    /// The lock of the session that this receiver held has run out.
+    SessionLost(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lock {
+    token: LockToken,
+    until: Timestamp,
+}
+
+#[derive(Debug)]
+struct Entry {
+    message: Message,
+    /// Order of arrival: receivers get messages by it, abandoned ones keep it.
+    position: u64,
+    lock: Option<Lock>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Schedule(i64),
+    Lock(i64),
+    Session(Arc<str>),
+    Expiry(i64),
+}
+
+/// A message taken for good, with its place in case it has to come back.
+#[derive(Debug)]
+pub struct Taken {
+    /// The message.
+    pub message: Message,
+    position: u64,
+}
+
+/// The messages of one queue.
+#[derive(Debug)]
+pub struct Store {
+    /// Whose it is.
+    pub owner: Owner,
+    settings: StoreSettings,
+    next_sequence: i64,
+    next_position: u64,
+    entries: BTreeMap<i64, Entry>,
+    available: BTreeSet<(u64, i64)>,
+    sessions: BTreeMap<Arc<str>, Session>,
+    ready: BTreeSet<(u64, Arc<str>)>,
+    locks: HashMap<LockToken, i64>,
+    timers: BTreeSet<(Timestamp, Timer)>,
+    signals: Vec<StoreSignal>,
+    scheduled: usize,
+    bytes: u64,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new(owner: Owner, settings: StoreSettings) -> Self {
+        Self {
+            owner,
+            settings,
+            next_sequence: 1,
+            next_position: 0,
+            entries: BTreeMap::new(),
+            available: BTreeSet::new(),
+            sessions: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            locks: HashMap::new(),
+            timers: BTreeSet::new(),
+            signals: Vec::new(),
+            scheduled: 0,
+            bytes: 0,
+        }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &StoreSettings {
+        &self.settings
+    }
+
+    /// Changes the settings; locks that are held keep their end.
+    pub fn set_settings(&mut self, settings: StoreSettings) {
+        self.settings = settings;
+    }
+
+    /// Messages that are not scheduled: available, locked and deferred ones.
+    pub fn active_count(&self) -> usize {
+        self.entries.len() - self.scheduled
+    }
+
+    /// Messages that wait for their time.
+    pub fn scheduled_count(&self) -> usize {
+        self.scheduled
+    }
+
+    /// Messages that can be received now, over all sessions.
+    pub fn available_count(&self) -> usize {
+        if self.settings.requires_session {
+            self.sessions.values().map(|session| session.available.len()).sum()
+        } else {
+            self.available.len()
+        }
+    }
+
+    /// Locks that are held on messages.
+    pub fn lock_count(&self) -> usize {
+        self.locks.len()
+    }
+
+    /// Bytes of all messages.
+    pub fn size(&self) -> u64 {
+        self.bytes
+    }
+
+    /// When [`Store::handle_timers`] has something to do.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Takes what those who wait should know.
+    pub fn take_signals(&mut self) -> Vec<StoreSignal> {
+        core::mem::take(&mut self.signals)
+    }
+
+    fn signal(&mut self, signal: StoreSignal) {
+        if !self.signals.contains(&signal) {
+            self.signals.push(signal);
+        }
+    }
+
+    /// Reserves the next sequence number.
+    pub fn reserve_number(&mut self) -> i64 {
+        let number = self.next_sequence;
+        self.next_sequence += 1;
+        number
+    }
+
+    fn insert(&mut self, message: Message, position: u64) {
+        let number = message.sequence_number;
+        self.bytes += message.size() as u64;
+        if message.state == MessageState::Scheduled {
+            self.scheduled += 1;
+            if let Some(at) = message.scheduled_enqueue_time {
+                self.timers.insert((at, Timer::Schedule(number)));
+            }
+        }
+        if self.settings.sub_queue.is_none()
+            && message.state == MessageState::Active
+            && let Some(at) = message.expires_at()
+        {
+            self.timers.insert((at, Timer::Expiry(number)));
+        }
+        let available = message.state == MessageState::Active;
+        if let Some(id) = self.session_key(&message) {
+            self.sessions.entry(id).or_default().messages += 1;
+        }
+        self.entries.insert(number, Entry { message, position, lock: None });
+        if available {
+            self.make_available(number);
+        }
+    }
+
+    /// The session a message is received by; `None` in entities without sessions and in sub-queues.
+    fn session_key(&self, message: &Message) -> Option<Arc<str>> {
+        if self.settings.requires_session { message.session_id.clone() } else { None }
+    }
+
+    fn next_position(&mut self) -> u64 {
+        self.next_position += 1;
+        self.next_position
+    }
+
+    /// Enqueues a message now, under the number it has been given or else the next one; returns the number.
+    pub fn push(&mut self, mut message: Message, utc: Timestamp) -> i64 {
+        if message.sequence_number == 0 {
+            message.sequence_number = self.reserve_number();
+        }
+        let number = message.sequence_number;
+        message.enqueued_time = utc;
+        message.state = MessageState::Active;
+        let position = self.next_position();
+        self.insert(message, position);
+        number
+    }
+
+    /// Keeps a message until its time; a number that it has been given stays.
+    pub fn schedule(&mut self, mut message: Message, utc: Timestamp) -> i64 {
+        if message.sequence_number == 0 {
+            message.sequence_number = self.reserve_number();
+        }
+        let number = message.sequence_number;
+        message.enqueued_time = utc;
+        message.state = MessageState::Scheduled;
+        let position = self.next_position();
+        self.insert(message, position);
+        number
+    }
+
+    /// Whether this number is a message that waits for its time.
+    pub fn is_scheduled(&self, number: i64) -> bool {
+        self.entries.get(&number).is_some_and(|entry| entry.message.state == MessageState::Scheduled)
+    }
+
+    /// Takes a scheduled message back.
+    pub fn cancel(&mut self, number: i64) -> Option<Message> {
+        if self.is_scheduled(number) { self.remove(number) } else { None }
+    }
+
+    /// Takes in a dead message under the number it had (service-evidence.md §8), behind those that came before.
+    pub fn bury(&mut self, mut message: Message) {
+        message.state = MessageState::Active;
+        if message.sequence_number <= 0 || self.entries.contains_key(&message.sequence_number) {
+            message.sequence_number = self.reserve_number();
+        }
+        self.next_sequence = self.next_sequence.max(message.sequence_number + 1);
+        let position = self.next_position();
+        self.insert(message, position);
+    }
+
+    /// Puts a message back that was taken and not sent after all.
+    pub fn put_back(&mut self, taken: Taken) {
+        if !self.entries.contains_key(&taken.message.sequence_number) {
+            self.insert(taken.message, taken.position);
+        }
+    }
+
+    fn make_available(&mut self, number: i64) {
+        let Some(entry) = self.entries.get(&number) else { return };
+        let position = entry.position;
+        match self.session_key(&entry.message) {
+            None => {
+                self.available.insert((position, number));
+                self.signal(StoreSignal::Messages);
+            }
+            Some(id) => {
+                let session = self.sessions.entry(id.clone()).or_default();
+                session.available.insert((position, number));
+                match session.lock {
+                    Some(lock) => self.signal(StoreSignal::Session(lock.holder)),
+                    None => self.refresh_session(&id),
+                }
+            }
+        }
+    }
+
+    /// Brings the index of sessions that can be accepted up to date, and forgets a session that holds nothing.
+    pub(super) fn refresh_session(&mut self, id: &Arc<str>) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let rank = if session.lock.is_none() { session.available.first().map(|(position, _)| *position) } else { None };
+        if session.rank != rank {
+            if let Some(old) = session.rank {
+                self.ready.remove(&(old, id.clone()));
+            }
+            session.rank = rank;
+            if let Some(new) = rank {
+                self.ready.insert((new, id.clone()));
+                self.signal(StoreSignal::SessionReady);
+            }
+        }
+        if self.sessions.get(id).is_some_and(Session::is_vacant) {
+            self.sessions.remove(id);
+        }
+    }
+
+    fn remove(&mut self, number: i64) -> Option<Message> {
+        let entry = self.entries.remove(&number)?;
+        let message = entry.message;
+        self.bytes -= message.size() as u64;
+        if message.state == MessageState::Scheduled {
+            self.scheduled -= 1;
+            if let Some(at) = message.scheduled_enqueue_time {
+                self.timers.remove(&(at, Timer::Schedule(number)));
+            }
+        }
+        if let Some(at) = message.expires_at() {
+            self.timers.remove(&(at, Timer::Expiry(number)));
+        }
+        if let Some(lock) = entry.lock {
+            self.locks.remove(&lock.token);
+            self.timers.remove(&(lock.until, Timer::Lock(number)));
+        }
+        self.available.remove(&(entry.position, number));
+        if let Some(id) = self.session_key(&message) {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.available.remove(&(entry.position, number));
+                session.locked.remove(&number);
+                session.messages = session.messages.saturating_sub(1);
+            }
+            self.refresh_session(&id);
+        }
+        Some(message)
+    }
+
+    /// The first message that can be received, of this session where the entity has sessions.
+    fn first(&self, session: Option<&str>) -> Option<i64> {
+        let set = match session {
+            None => &self.available,
+            Some(id) => &self.sessions.get(id)?.available,
+        };
+        set.first().map(|(_, number)| *number)
+    }
+
+    /// Whether there is something to receive.
+    pub fn has_available(&self, session: Option<&str>) -> bool {
+        self.first(session).is_some()
+    }
+
+    /// Locks the next message and shows it, with the end of its lock.
+    pub fn receive(
+        &mut self,
+        session: Option<&str>,
+        token: LockToken,
+        utc: Timestamp,
+    ) -> Option<(&Message, Timestamp)> {
+        let number = self.first(session)?;
+        let until = self.lock_entry(number, token, utc)?;
+        self.entries.get(&number).map(|entry| (&entry.message, until))
+    }
+
+    fn lock_entry(&mut self, number: i64, token: LockToken, utc: Timestamp) -> Option<Timestamp> {
+        let id = self.entries.get(&number).and_then(|entry| self.session_key(&entry.message));
+        let session_end = id.as_ref().and_then(|id| self.sessions.get(id)?.lock).map(|lock| lock.until);
+        let entry = self.entries.get_mut(&number)?;
+        let until = session_end.unwrap_or(utc + self.settings.lock_duration);
+        entry.lock = Some(Lock { token, until });
+        let position = entry.position;
+        self.locks.insert(token, number);
+        match &id {
+            // The session's lock guards the message.
+            Some(id) => {
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.available.remove(&(position, number));
+                    session.locked.insert(number);
+                }
+                self.refresh_session(id);
+            }
+            None => {
+                self.available.remove(&(position, number));
+                self.timers.insert((until, Timer::Lock(number)));
+            }
+        }
+        Some(until)
+    }
+
+    /// Takes the next message for good.
+    pub fn take(&mut self, session: Option<&str>) -> Option<Taken> {
+        let number = self.first(session)?;
+        let position = self.entries.get(&number)?.position;
+        Some(Taken { message: self.remove(number)?, position })
+    }
+
+    /// The number of the message under this lock.
+    ///
+    /// # Errors
+    /// [`EntityError::MessageLockLost`], or [`EntityError::SessionLockLost`] where sessions guard messages.
+    pub fn locked(&self, token: LockToken) -> Result<i64, EntityError> {
+        let lost =
+            if self.settings.requires_session { EntityError::SessionLockLost } else { EntityError::MessageLockLost };
+        self.locks.get(&token).copied().ok_or(lost)
+    }
+
+    /// Ends the lock of a message.
+    ///
+    /// # Errors
+    /// As [`Store::locked`]; [`EntityError::AlreadyDeadLettered`] in a dead-letter queue.
+    pub fn settle(
+        &mut self,
+        token: LockToken,
+        ending: Ending,
+        changes: &Changes<'_>,
+        utc: Timestamp,
+    ) -> Result<Option<Effect>, EntityError> {
+        let number = self.locked(token)?;
+        if ending == Ending::DeadLetter && self.settings.sub_queue.is_some() {
+            return Err(EntityError::AlreadyDeadLettered);
+        }
+        if !changes.is_empty()
+            && ending != Ending::Complete
+            && let Some(entry) = self.entries.get_mut(&number)
+        {
+            let before = entry.message.size() as u64;
+            entry.message.set_application_properties(changes);
+            self.bytes = self.bytes + entry.message.size() as u64 - before;
+        }
+        Ok(self.unlock(number, ending, utc))
+    }
+
+    fn unlock(&mut self, number: i64, ending: Ending, utc: Timestamp) -> Option<Effect> {
+        match ending {
+            Ending::Complete => {
+                self.remove(number);
+                return None;
+            }
+            Ending::DeadLetter => {
+                return self.remove(number).map(|message| Effect::DeadLetter(message, DeadReason::Explicit));
+            }
+            _ => {}
+        }
+        let in_sub_queue = self.settings.sub_queue.is_some();
+        let max = self.settings.max_delivery_count;
+        let entry = self.entries.get_mut(&number)?;
+        if let Some(lock) = entry.lock.take() {
+            self.locks.remove(&lock.token);
+            self.timers.remove(&(lock.until, Timer::Lock(number)));
+        }
+        // A lock that ends without success is a failed delivery, deferring included; not so in a dead-letter queue
+        // (service-evidence.md §9, pinned-behaviour.md SET4, SET10).
+        if ending != Ending::Release && !in_sub_queue {
+            entry.message.delivery_count += 1;
+        }
+        let exhausted = !in_sub_queue && ending != Ending::Release && entry.message.delivery_count >= max;
+        if ending == Ending::Defer {
+            entry.message.state = MessageState::Deferred;
+        }
+        let expired = !in_sub_queue
+            && entry.message.state == MessageState::Active
+            && entry.message.expires_at().is_some_and(|at| at <= utc);
+        let active = entry.message.state == MessageState::Active;
+        if let Some(id) = self.entries.get(&number).and_then(|entry| self.session_key(&entry.message))
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            session.locked.remove(&number);
+        }
+        if exhausted {
+            return self.remove(number).map(|message| Effect::DeadLetter(message, DeadReason::MaxDeliveryCount(max)));
+        }
+        if expired {
+            return self.expire(number);
+        }
+        if active {
+            self.make_available(number);
+        }
+        None
+    }
+
+    fn expire(&mut self, number: i64) -> Option<Effect> {
+        let message = self.remove(number)?;
+        self.settings.dead_letter_on_expiry.then_some(Effect::DeadLetter(message, DeadReason::Expired))
+    }
+
+    /// Extends the lock of a message; of a session's message the lock of the session is meant, and told.
+    ///
+    /// # Errors
+    /// As [`Store::locked`].
+    pub fn renew(&mut self, token: LockToken, utc: Timestamp) -> Result<Timestamp, EntityError> {
+        let number = self.locked(token)?;
+        let until = utc + self.settings.lock_duration;
+        let entry = self.entries.get_mut(&number).ok_or(EntityError::MessageLockLost)?;
+        let lock = entry.lock.as_mut().ok_or(EntityError::MessageLockLost)?;
+        let before = core::mem::replace(&mut lock.until, until);
+        if self.timers.remove(&(before, Timer::Lock(number))) {
+            self.timers.insert((until, Timer::Lock(number)));
+        }
+        Ok(until)
+    }
+
+    /// The messages from a number on, in order; of one session where asked for.
+    pub fn peek<'a>(&'a self, from: i64, session: Option<&'a str>) -> impl Iterator<Item = Peeked<'a>> {
+        self.entries
+            .range(from..)
+            .map(|(_, entry)| Peeked { message: &entry.message, locked_until: entry.lock.map(|lock| lock.until) })
+            .filter(move |peeked| session.is_none_or(|id| peeked.message.session_id.as_deref() == Some(id)))
+    }
+
+    /// Checks that all of these are deferred, unlocked, alive and, where a session is named, of it; expired ones go the
+    /// way of expired messages (service-evidence.md §10).
+    ///
+    /// # Errors
+    /// [`EntityError::MessageNotFound`]: the whole request fails with one of them.
+    pub fn check_deferred(
+        &mut self,
+        numbers: &[i64],
+        session: Option<&str>,
+        utc: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), EntityError> {
+        let mut missing = false;
+        for &number in numbers {
+            let Some(entry) = self.entries.get(&number) else {
+                missing = true;
+                continue;
+            };
+            if entry.message.state != MessageState::Deferred
+                || entry.lock.is_some()
+                || session.is_some_and(|id| entry.message.session_id.as_deref() != Some(id))
+            {
+                missing = true;
+            } else if self.settings.sub_queue.is_none() && entry.message.expires_at().is_some_and(|at| at <= utc) {
+                missing = true;
+                effects.extend(self.expire(number));
+            }
+        }
+        let mut sorted = numbers.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if missing || sorted.len() != numbers.len() {
+            return Err(EntityError::MessageNotFound(
+                "Failed to lock one or more specified messages. Either the message is already locked or does not \
+                 exist."
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Locks a deferred message that [`Store::check_deferred`] has let through.
+    pub fn lock_deferred(&mut self, number: i64, token: LockToken, utc: Timestamp) -> Option<(&Message, Timestamp)> {
+        let until = self.lock_entry(number, token, utc)?;
+        self.entries.get(&number).map(|entry| (&entry.message, until))
+    }
+
+    /// Takes a deferred message for good.
+    pub fn take_deferred(&mut self, number: i64) -> Option<Message> {
+        self.remove(number)
+    }
+
+    /// Deletes up to `count` messages that are neither locked nor deferred nor scheduled and were enqueued before
+    /// `cutoff`, the oldest first.
+    pub fn delete_batch(&mut self, count: usize, cutoff: Timestamp, session: Option<&str>) -> usize {
+        let set = match session {
+            None if self.settings.requires_session => {
+                let all = self.sessions.values().filter(|session| session.lock.is_none());
+                let mut numbers: Vec<_> = all.flat_map(|session| session.available.iter().copied()).collect();
+                numbers.sort_unstable();
+                numbers
+            }
+            None => self.available.iter().copied().take(count.saturating_mul(2)).collect(),
+            Some(id) => self.sessions.get(id).map(|it| it.available.iter().copied().collect()).unwrap_or_default(),
+        };
+        let old = |number: &i64| self.entries.get(number).is_some_and(|entry| entry.message.enqueued_time < cutoff);
+        let doomed: Vec<i64> = set.into_iter().map(|(_, number)| number).filter(old).take(count).collect();
+        for number in &doomed {
+            self.remove(*number);
+        }
+        doomed.len()
+    }
+
+    /// Deletes everything, when the entity goes.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.available.clear();
+        self.sessions.clear();
+        self.ready.clear();
+        self.locks.clear();
+        self.timers.clear();
+        self.scheduled = 0;
+        self.bytes = 0;
+    }
+
+    /// Carries out what is due.
+    pub fn handle_timers(&mut self, utc: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        while self.timers.first().is_some_and(|(at, _)| *at <= utc) {
+            let Some((_, timer)) = self.timers.pop_first() else { break };
+            match timer {
+                Timer::Lock(number) => effects.extend(self.unlock(number, Ending::Expire, utc)),
+                Timer::Session(id) => effects.extend(self.session_timer(&id, utc)),
+                Timer::Expiry(number) => {
+                    let free = |entry: &Entry| entry.lock.is_none() && entry.message.state == MessageState::Active;
+                    if self.entries.get(&number).is_some_and(free) {
+                        effects.extend(self.expire(number));
+                    }
+                }
+                Timer::Schedule(number) => effects.extend(self.remove(number).map(|mut message| {
+                    // Activation enqueues anew, with a new number (service-evidence.md §8).
+                    message.sequence_number = 0;
+                    message.state = MessageState::Active;
+                    Effect::Activate(message)
+                })),
+            }
+        }
+        effects
+    }
+
+    // Sessions.
+
+    pub(super) fn sessions(&self) -> &BTreeMap<Arc<str>, Session> {
+        &self.sessions
+    }
+
+    pub(super) fn sessions_mut(&mut self) -> &mut BTreeMap<Arc<str>, Session> {
+        &mut self.sessions
+    }
+
+    pub(super) fn first_ready(&self) -> Option<Arc<str>> {
+        self.ready.first().map(|(_, id)| id.clone())
+    }
+
+    pub(super) fn set_session_timer(&mut self, id: &Arc<str>, before: Option<Timestamp>, after: Option<Timestamp>) {
+        if let Some(before) = before {
+            self.timers.remove(&(before, Timer::Session(id.clone())));
+        }
+        if let Some(after) = after {
+            self.timers.insert((after, Timer::Session(id.clone())));
+        }
+    }
+
+    pub(super) fn signal_session_lost(&mut self, holder: u64) {
+        self.signal(StoreSignal::SessionLost(holder));
+    }
+
+    /// Gives back the messages that were locked under a session.
+    pub(super) fn unlock_session(&mut self, id: &Arc<str>, ending: Ending, utc: Timestamp) -> Vec<Effect> {
+        let locked: Vec<i64> =
+            self.sessions.get(id).map(|session| session.locked.iter().copied().collect()).unwrap_or_default();
+        let effects = locked.into_iter().filter_map(|number| self.unlock(number, ending, utc)).collect();
+        self.refresh_session(id);
+        effects
+    }
+}
+
+/// A message seen without a lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Peeked<'a> {
+    /// The message.
+    pub message: &'a Message,
+    /// The end of a lock that somebody holds on it.
+    pub locked_until: Option<Timestamp>,
+}

@@ -1,0 +1,52 @@
+//! A topic and its subscriptions.
+
+use super::description::{SubscriptionDescription, TopicDescription};
+use super::duplicates::Duplicates;
+use super::namespace::StoreId;
+use super::queue::{Stores, Times};
+use super::rule::Rule;
+use super::store::StoreSettings;
+use servicebus_core::servicebus::SubQueue;
+use std::collections::BTreeMap;
+
+/// A topic.
+#[derive(Debug)]
+pub struct Topic {
+    /// The name as it was written.
+    pub name: String,
+    /// The settings.
+    pub description: TopicDescription,
+    /// When it was made, changed and used.
+    pub times: Times,
+    /// Messages that wait for their time; they reach the subscriptions when it has come.
+    pub scheduled: StoreId,
+    /// By key.
+    pub subscriptions: BTreeMap<String, Subscription>,
+    pub(super) duplicates: Duplicates,
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    /// The name as it was written.
+    pub name: String,
+    /// The settings.
+    pub description: SubscriptionDescription,
+    /// When it was made, changed and used.
+    pub times: Times,
+    /// Its messages.
+    pub stores: Stores,
+    /// By key: that is the order in which they are listed (pinned-behaviour.md RUL4).
+    pub rules: BTreeMap<String, Rule>,
+}
+
+/// What a subscription's description means for its stores.
+pub(super) fn settings(description: &SubscriptionDescription, sub_queue: Option<SubQueue>) -> StoreSettings {
+    StoreSettings {
+        lock_duration: description.lock_duration,
+        max_delivery_count: description.max_delivery_count,
+        requires_session: description.requires_session && sub_queue.is_none(),
+        dead_letter_on_expiry: description.dead_lettering_on_message_expiration,
+        sub_queue,
+    }
+}

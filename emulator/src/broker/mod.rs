@@ -1,0 +1,360 @@
+//! The broker: a namespace served to any number of connections, without I/O, clock or threads.
+//!
+//! ```text
+//! let id = broker.connect(clock)
+//! read into rx, then        broker.handle_input(id, clock, &mut rx)
+//! while                     broker.poll_transmit(id, clock, &mut tx)  { write tx }
+//! while let Some(other) =   broker.poll_ready()                       { do the same for `other` }
+//! sleep until               broker.poll_timeout(), then broker.handle_timeout(clock)
+//! ```
+//!
+//! What one connection sends makes another's receiver get something: [`Broker::poll_ready`] names those.
+
+mod clock;
+pub mod entities;
+mod faults;
+mod protocol;
+mod shared;
+mod signals;
+mod statistics;
+mod timers;
+
+use entities::{AuthorizationRule, Namespace, Rights};
+use protocol::peer::{Node, Peer, Purpose, Recorder};
+use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
+use servicebus_core::storage::{Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
+use servicebus_core::time::{Duration, Instant, Timestamp};
+use servicebus_core::wire::performative::Open;
+use shared::Shared;
+use std::collections::{BTreeSet, VecDeque};
+
+pub use clock::Clock;
+pub use statistics::Statistics;
+
+/// The largest frame in bytes, either way (service-evidence.md §1).
+pub const MAX_FRAME_SIZE: usize = 65_536;
+
+/// Names a connection. A stale id reads as gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(Key);
+
+impl ConnectionId {
+    /// The connection's place among those that are open; places are used again.
+    pub fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
+/// How a broker behaves.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// The namespace's name.
+    pub name: String,
+    /// Keys for the whole namespace.
+    pub keys: Vec<AuthorizationRule>,
+    /// Whether JSON web tokens are taken by their form, since nobody can sign for an emulator.
+    pub accept_jwt: bool,
+    /// Connections at most.
+    pub max_connections: usize,
+    /// The silence after which a connection is given up, announced to clients.
+    pub idle_time_out: Duration,
+}
+
+impl Default for BrokerConfig {
+    /// The namespace, key name and key of Microsoft's emulator, web tokens taken, 10 000 connections, 120 s.
+    fn default() -> Self {
+        Self {
+            name: "sbemulatorns".into(),
+            keys: vec![AuthorizationRule {
+                key_name: "RootManageSharedAccessKey".into(),
+                primary_key: "SAS_KEY_VALUE".into(),
+                secondary_key: String::new(),
+                rights: Rights::ALL,
+            }],
+            accept_jwt: true,
+            max_connections: 10_000,
+            idle_time_out: Duration::from_secs(120),
+        }
+    }
+}
+
+/// A namespace and its connections.
+#[derive(Debug)]
+pub struct Broker {
+    shared: Shared,
+    peers: HeapTable<Peer>,
+    ready: VecDeque<ConnectionId>,
+    timers: BTreeSet<(Instant, u32)>,
+    clock: Clock,
+    idle_time_out: Duration,
+}
+
+impl Broker {
+    /// A broker without entities. All randomness comes from the seed.
+    pub fn new(config: BrokerConfig, seed: u64) -> Self {
+        Self {
+            shared: Shared::new(&config.name, config.keys, config.accept_jwt, seed),
+            peers: HeapTable::bounded(config.max_connections),
+            ready: VecDeque::new(),
+            timers: BTreeSet::new(),
+            clock: Clock { now: Instant::ZERO, utc: Timestamp::UNIX_EPOCH },
+            idle_time_out: config.idle_time_out,
+        }
+    }
+
+    /// A receive buffer for a connection.
+    pub fn rx() -> HeapRx {
+        Heap::rx(MAX_FRAME_SIZE)
+    }
+
+    /// A transmit buffer for a connection.
+    pub fn tx() -> HeapTx {
+        Heap::tx(4 * MAX_FRAME_SIZE)
+    }
+
+    /// The entities.
+    pub fn namespace(&self) -> &Namespace {
+        &self.shared.namespace
+    }
+
+    /// Changes entities or messages; what follows from it for connections happens before this returns.
+    pub fn with_namespace<T>(&mut self, clock: Clock, change: impl FnOnce(&mut Namespace) -> T) -> T {
+        self.advance(clock);
+        let result = change(&mut self.shared.namespace);
+        self.run_signals(clock);
+        result
+    }
+
+    /// What was counted.
+    pub fn statistics(&self) -> Statistics {
+        Statistics { connections_open: self.peers.len() as u64, ..self.shared.statistics }
+    }
+
+    /// Transactions that are open.
+    pub fn open_transactions(&self) -> usize {
+        self.shared.transactions.len()
+    }
+
+    /// A new connection; `None` when there are too many.
+    pub fn connect(&mut self, clock: Clock) -> Option<ConnectionId> {
+        self.advance(clock);
+        let config = Config {
+            max_frame_size: MAX_FRAME_SIZE as u32,
+            idle_time_out: Some(self.idle_time_out),
+            limits: Limits { outbox: 4 << 20, ..Limits::default() },
+            ..Config::default()
+        };
+        let engine = Connection::server(config, clock.now);
+        let placeholder = ConnectionId(Key { index: 0, generation: 0 });
+        let key = self.peers.insert(Peer::new(placeholder, engine, clock.now)).ok()?;
+        let id = ConnectionId(key);
+        if let Some(peer) = self.peers.find_mut(key) {
+            peer.id = id;
+        }
+        self.shared.statistics.connections_accepted += 1;
+        self.set_timer(id, clock);
+        Some(id)
+    }
+
+    /// Applies what a client sent.
+    ///
+    /// # Errors
+    /// Why the connection is over. What it still has to say is sent by [`Broker::poll_transmit`].
+    pub fn handle_input(&mut self, id: ConnectionId, clock: Clock, rx: &mut HeapRx) -> Result<(), ConnectionError> {
+        self.advance(clock);
+        let Self { shared, peers, .. } = self;
+        let Some(peer) = peers.find_mut(id.0) else {
+            rx.clear();
+            return Err(ConnectionError::Disconnected);
+        };
+        let mut recorder = Recorder::new(&shared.keys);
+        let result = peer.engine.handle_input(clock.now, rx, &mut recorder);
+        let Recorder { plain, host, mut attaches, states, flows, .. } = recorder;
+        peer.access.plain = plain.or(peer.access.plain);
+        if let Some(host) = host {
+            peer.host = host;
+        }
+        let retime = !attaches.is_empty() || peer.timer.is_none();
+        for (delivery, link, settled, state) in states {
+            shared.on_state(peer, delivery, link, settled, state, clock);
+        }
+        self.run_events(id, &mut attaches, clock);
+        let Self { shared, peers, .. } = self;
+        if let Some(peer) = peers.find_mut(id.0) {
+            for link in flows {
+                if let Some(found) = peer.link_mut(link) {
+                    found.active = clock.now;
+                }
+                shared.note_waiting(peer, link, clock);
+            }
+        }
+        self.run_signals(clock);
+        if retime {
+            self.set_timer(id, clock);
+        }
+        self.mark_ready(id);
+        result
+    }
+
+    fn run_events(
+        &mut self,
+        id: ConnectionId,
+        attaches: &mut Vec<(servicebus_core::engine::LinkId, Vec<u8>)>,
+        clock: Clock,
+    ) {
+        loop {
+            let Self { shared, peers, .. } = self;
+            let Some(peer) = peers.find_mut(id.0) else { return };
+            let Some(event) = peer.engine.poll_event() else { return };
+            match event {
+                Event::Opened => {
+                    let container = format!("{}_G0", shared.tracker.hex());
+                    let open = Open {
+                        container_id: &container,
+                        hostname: None,
+                        max_frame_size: peer.engine.peer_max_frame_size(),
+                        channel_max: 0,
+                        idle_time_out: None,
+                        outgoing_locales: None,
+                        incoming_locales: None,
+                        offered_capabilities: None,
+                        desired_capabilities: None,
+                        properties: None,
+                    };
+                    let _ = peer.engine.open(&open);
+                }
+                Event::SessionBegun(session) => {
+                    let _ = peer.engine.accept_session(session);
+                }
+                Event::LinkAttached(link) => {
+                    if let Some(at) = attaches.iter().position(|(of, _)| *of == link) {
+                        let (_, bytes) = attaches.swap_remove(at);
+                        shared.statistics.links_attached += 1;
+                        shared.on_attach(peer, link, bytes, clock);
+                    }
+                }
+                Event::Readable(link) => match peer.link(link).map(|link| &link.purpose) {
+                    Some(Purpose::Sender { .. }) => shared.on_messages(peer, link, clock),
+                    Some(Purpose::Requests(node)) => {
+                        let retime = *node == Node::Cbs;
+                        shared.on_requests(peer, link, clock);
+                        if retime {
+                            self.set_timer(id, clock);
+                        }
+                    }
+                    Some(Purpose::Coordinator) => shared.on_control(peer, link, clock),
+                    _ => while peer.engine.receive(link).is_some() {},
+                },
+                Event::Credit(link) => self.serve_link(id, link, clock),
+                Event::DrainRequested(link) => {
+                    self.serve_link(id, link, clock);
+                    if let Some(peer) = self.peers.find_mut(id.0) {
+                        let _ = peer.engine.drained(link);
+                    }
+                }
+                Event::LinkDetached(link) => {
+                    shared.on_detached(peer, link, clock);
+                    self.set_timer(id, clock);
+                }
+                Event::Closed(_) => {
+                    peer.closed = true;
+                    self.drop_links(id, clock);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Everything a connection held is given up.
+    fn drop_links(&mut self, id: ConnectionId, clock: Clock) {
+        let Self { shared, peers, .. } = self;
+        let Some(peer) = peers.find_mut(id.0) else { return };
+        let links: Vec<_> = peer.links.iter().flatten().map(|link| link.id).collect();
+        for link in links {
+            shared.on_detached(peer, link, clock);
+        }
+        shared.transactions.roll_back_connection(id);
+    }
+
+    /// Writes what a connection has to say into `tx`; true when there is something: send it and call again.
+    pub fn poll_transmit(&mut self, id: ConnectionId, clock: Clock, tx: &mut HeapTx) -> bool {
+        let mut wrote = false;
+        loop {
+            let Some(peer) = self.peers.find_mut(id.0) else { return wrote };
+            peer.ready = false;
+            let more = peer.engine.poll_transmit(clock.now, tx);
+            wrote |= more;
+            Shared::sweep_sent(peer);
+            if !core::mem::take(&mut peer.throttled) {
+                return wrote;
+            }
+            // There is room for receivers that were held back.
+            let receivers: Vec<_> = peer
+                .links
+                .iter()
+                .flatten()
+                .filter(|link| matches!(link.purpose, Purpose::Receiver(_)))
+                .map(|link| link.id)
+                .collect();
+            for link in receivers {
+                self.serve_link(id, link, clock);
+            }
+            self.run_signals(clock);
+            if !more {
+                return wrote;
+            }
+        }
+    }
+
+    /// A connection that may have something to send since the last call.
+    pub fn poll_ready(&mut self) -> Option<ConnectionId> {
+        loop {
+            let id = self.ready.pop_front()?;
+            if let Some(peer) = self.peers.find_mut(id.0)
+                && core::mem::take(&mut peer.ready)
+            {
+                return Some(id);
+            }
+        }
+    }
+
+    fn mark_ready(&mut self, id: ConnectionId) {
+        if let Some(peer) = self.peers.find_mut(id.0)
+            && !peer.ready
+        {
+            peer.ready = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Whether a connection is over: send what [`Broker::poll_transmit`] still has, then drop it.
+    pub fn is_closed(&self, id: ConnectionId) -> bool {
+        self.peers.find(id.0).is_none_or(|peer| peer.closed || peer.engine.is_closed())
+    }
+
+    /// The transport of a connection is gone.
+    pub fn disconnect(&mut self, id: ConnectionId, clock: Clock) {
+        self.advance(clock);
+        if let Some(peer) = self.peers.find_mut(id.0) {
+            peer.engine.handle_disconnect();
+            if let Some(timer) = peer.timer.take() {
+                self.timers.remove(&(timer, id.0.index));
+            }
+        }
+        self.drop_links(id, clock);
+        if self.peers.find(id.0).is_some() {
+            self.peers.remove(id.0.index);
+        }
+        self.run_signals(clock);
+    }
+
+    /// The connections that are open.
+    pub fn connections(&self) -> Vec<ConnectionId> {
+        (0..self.peers.end()).filter_map(|index| self.peers.key(index).map(ConnectionId)).collect()
+    }
+
+    /// The next `operations` sends and management requests are answered with server-busy.
+    pub fn throttle(&mut self, operations: u64) {
+        self.shared.faults.set_busy(operations);
+    }
+}

@@ -1,0 +1,398 @@
+//! Links as they come: what they are for, whether they are allowed, and how they are answered.
+
+use super::access::address_path;
+use super::fault::{Fault, Refusal};
+use super::peer::{Link, Node, Peer, Purpose, Receiver};
+use crate::broker::Clock;
+use crate::broker::entities::{EntityError, StoreId};
+use crate::broker::shared::Shared;
+use servicebus_core::engine::LinkId;
+use servicebus_core::servicebus::{Address, Reason};
+use servicebus_core::time::{Duration, Timestamp};
+use servicebus_core::wire::performative::{Attach, ErrorCondition, Role, SenderSettleMode, TargetArchetype};
+use servicebus_core::wire::{Described, Map, Reader, Symbol, Value, encode_map};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The filter that asks for a session.
+const SESSION_FILTER: &str = "com.microsoft:session-filter";
+/// How long to wait for a session, in milliseconds.
+const TIMEOUT: &str = "com.microsoft:timeout";
+/// The end of a session's lock, in .NET ticks.
+const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
+/// How long the service waits for a session when it is not told.
+const SESSION_WAIT: Duration = Duration::from_secs(65);
+
+/// Credit of the nodes and of senders (service-evidence.md §2).
+pub(crate) const CBS_CREDIT: u32 = 100;
+pub(crate) const CREDIT: u32 = 1_000;
+/// The largest request to `$cbs`. The service promises no limit; this one keeps memory bounded.
+const CBS_LIMIT: u64 = 1 << 20;
+/// The largest request to `$management`: a list of the largest messages.
+const MANAGEMENT_LIMIT: u64 = 256 << 20;
+
+/// The session that an attach asks for.
+enum Wanted<'a> {
+    /// None.
+    Plain,
+    /// The next one.
+    Next,
+    /// This one.
+    Named(&'a str),
+}
+
+fn wanted<'a>(attach: &Attach<'a>) -> Wanted<'a> {
+    let Some(filter) = attach.source.and_then(|source| source.filter?.get(SESSION_FILTER)) else {
+        return Wanted::Plain;
+    };
+    // Go describes the value, the others do not (wire-protocol.md §0 fact 9).
+    let value = match filter {
+        Value::Described(described) => described.value().unwrap_or(Value::Null),
+        value => value,
+    };
+    match value {
+        Value::String(id) => Wanted::Named(id),
+        _ => Wanted::Next,
+    }
+}
+
+fn address_of<'a>(value: Option<Value<'a>>) -> Option<&'a str> {
+    value.and_then(|value| value.as_str())
+}
+
+impl Shared {
+    /// Answers an attach.
+    pub(crate) fn on_attach(&mut self, peer: &mut Peer, id: LinkId, bytes: Vec<u8>, clock: Clock) {
+        let Ok(attach) = Reader::new(&bytes).read::<Attach<'_>>() else { return };
+        let Some(session) = peer.engine.session_of(id) else { return };
+        let source = address_of(attach.source.and_then(|source| source.address));
+        let target = match attach.target {
+            Some(TargetArchetype::Target(target)) => address_of(target.address),
+            _ => None,
+        };
+        let (address, own) = match attach.role {
+            Role::Sender => (target, source),
+            Role::Receiver => (source, target),
+        };
+        let mut link = Link {
+            id,
+            session,
+            name: attach.name.to_owned(),
+            own_address: own.map(str::to_owned),
+            path: String::new(),
+            purpose: Purpose::Coordinator,
+            active: clock.now,
+            tags: 0,
+            closing: false,
+        };
+        if let (Role::Sender, Some(TargetArchetype::Coordinator(_))) = (attach.role, attach.target) {
+            if self.accept(peer, &attach, id, CBS_LIMIT, None) {
+                peer.add_link(link);
+                let _ = peer.engine.grant(id, CBS_CREDIT);
+            }
+            return;
+        }
+        let Some(address) = address else {
+            let refusal = Refusal::new(Reason::InvalidField, "The attach names no address.");
+            return self.refuse(peer, id, attach.name, "", refusal, clock);
+        };
+        let parsed = Address::parse(address);
+        let node = if parsed.entity.eq_ignore_ascii_case("$cbs") {
+            Some(Node::Cbs)
+        } else if parsed.entity.eq_ignore_ascii_case("$management") {
+            Some(Node::Management(String::new()))
+        } else {
+            parsed.management.then(|| Node::Management(address_path(address)))
+        };
+        if let Some(node) = node {
+            return self.attach_node(peer, link, &attach, node, &parsed, clock);
+        }
+        link.path = address_path(address);
+        let rights = peer.access.rights(&link.path, clock.utc);
+        let (allowed, claim) = match attach.role {
+            Role::Sender => (rights.send, "Send"),
+            Role::Receiver => (rights.listen, "Listen"),
+        };
+        if !allowed {
+            let resource = format!("sb://{}/{parsed}", peer.host);
+            let refusal = Refusal::new(Reason::Unauthorized, missing_claim(claim, &resource));
+            return self.refuse(peer, id, attach.name, &link.path, refusal, clock);
+        }
+        let path = link.path.clone();
+        let result = match attach.role {
+            Role::Sender => self.attach_sender(peer, link, &attach, &parsed, clock),
+            Role::Receiver => self.attach_receiver(peer, link, &bytes, &parsed, clock),
+        };
+        if let Err(error) = result {
+            let refusal = self.located(peer, error, &parsed);
+            self.refuse(peer, id, attach.name, &path, refusal, clock);
+        }
+    }
+
+    /// A missing entity is told as the service writes it: by its full address.
+    fn located(&self, peer: &Peer, error: EntityError, address: &Address<'_>) -> Refusal {
+        match error {
+            EntityError::NotFound(_) => {
+                let text = match address.subscription {
+                    Some(subscription) if self.namespace.exists(address.entity) => format!(
+                        "The messaging entity '{}:topic:{}|{subscription}' could not be found.",
+                        self.tracker.namespace(),
+                        address.entity.to_ascii_lowercase()
+                    ),
+                    _ => format!("The messaging entity 'sb://{}/{address}' could not be found.", peer.host),
+                };
+                Refusal::new(Reason::EntityNotFound, text)
+            }
+            error => error.into(),
+        }
+    }
+
+    fn attach_node(
+        &mut self,
+        peer: &mut Peer,
+        mut link: Link,
+        attach: &Attach<'_>,
+        node: Node,
+        parsed: &Address<'_>,
+        clock: Clock,
+    ) {
+        if let Node::Management(path) = &node
+            && !path.is_empty()
+        {
+            let rights = peer.access.rights(path, clock.utc);
+            if !rights.send && !rights.listen && !rights.manage {
+                let resource = format!("sb://{}/{parsed}", peer.host);
+                let refusal = Refusal::new(Reason::Unauthorized, missing_claim("Listen", &resource));
+                return self.refuse(peer, link.id, attach.name, path, refusal, clock);
+            }
+            let known = match parsed.subscription {
+                Some(subscription) => self.namespace.subscription(parsed.entity, subscription).is_some(),
+                None => self.namespace.exists(parsed.entity),
+            };
+            if !known {
+                let refusal = self.located(peer, EntityError::NotFound(parsed.to_string()), parsed);
+                return self.refuse(peer, link.id, attach.name, path, refusal, clock);
+            }
+            link.path.clone_from(path);
+        }
+        let (limit, credit) = match node {
+            Node::Cbs => (CBS_LIMIT, CBS_CREDIT),
+            Node::Management(_) => (MANAGEMENT_LIMIT, CREDIT),
+        };
+        if !self.accept(peer, attach, link.id, limit, None) {
+            return;
+        }
+        let id = link.id;
+        link.purpose = match attach.role {
+            Role::Sender => Purpose::Requests(node),
+            Role::Receiver => Purpose::Responses(node),
+        };
+        peer.add_link(link);
+        if attach.role == Role::Sender {
+            let _ = peer.engine.grant(id, credit);
+        }
+    }
+
+    fn attach_sender(
+        &mut self,
+        peer: &mut Peer,
+        mut link: Link,
+        attach: &Attach<'_>,
+        address: &Address<'_>,
+        clock: Clock,
+    ) -> Result<(), EntityError> {
+        let target = match self.namespace.sender(address) {
+            Ok(target) => target,
+            Err(error) => return Err(error),
+        };
+        let wish = attach.max_message_size.filter(|size| *size > 0).unwrap_or(u64::MAX);
+        if self.accept(peer, attach, link.id, target.max_message_size.min(wish), None) {
+            let id = link.id;
+            self.namespace.accessed(&target.entity, None, clock.utc);
+            link.purpose = Purpose::Sender { entity: target.entity };
+            peer.add_link(link);
+            let _ = peer.engine.grant(id, CREDIT);
+        }
+        Ok(())
+    }
+
+    fn attach_receiver(
+        &mut self,
+        peer: &mut Peer,
+        mut link: Link,
+        bytes: &[u8],
+        address: &Address<'_>,
+        clock: Clock,
+    ) -> Result<(), EntityError> {
+        let Ok(attach) = Reader::new(bytes).read::<Attach<'_>>() else { return Ok(()) };
+        let store = match self.namespace.receiver(address) {
+            Ok(store) => store,
+            Err(error) => return Err(error),
+        };
+        let requires = self.namespace.store(store).is_some_and(|store| store.settings().requires_session);
+        let wanted = wanted(&attach);
+        match (&wanted, requires) {
+            (Wanted::Plain, true) => return Err(EntityError::SessionRequired),
+            (Wanted::Next | Wanted::Named(_), false) => return Err(EntityError::SessionNotSupported),
+            _ => {}
+        }
+        let consumer = self.new_consumer(peer.id, link.id);
+        let entity = crate::broker::entities::name::key(address.entity);
+        let subscription = address.subscription.map(crate::broker::entities::name::key);
+        self.namespace.accessed(&entity, subscription.as_deref(), clock.utc);
+        let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
+        match wanted {
+            Wanted::Plain => {
+                if self.accept(peer, &attach, link.id, attach.max_message_size.unwrap_or(0), None) {
+                    let id = link.id;
+                    link.purpose = Purpose::Receiver(new_receiver(store, consumer, settled, None));
+                    peer.add_link(link);
+                    self.watch(store, consumer);
+                    self.after_credit(peer, id, clock);
+                }
+                Ok(())
+            }
+            Wanted::Named(session) => match self.namespace.accept_session(store, Some(session), consumer, clock.utc) {
+                Ok(Some((session, until))) => {
+                    self.start_session(peer, link, bytes, store, consumer, session, until, clock);
+                    Ok(())
+                }
+                Ok(None) => Ok(()),
+                Err(error) => {
+                    self.forget_consumer(store, consumer);
+                    Err(error)
+                }
+            },
+            Wanted::Next => {
+                let allotted = attach
+                    .properties
+                    .and_then(|properties| properties.get(TIMEOUT)?.as_i64())
+                    .and_then(|millis| u64::try_from(millis).ok())
+                    .map_or(SESSION_WAIT, Duration::from_millis);
+                // Those who have waited longer come first.
+                let queue_is_empty = self.acceptors.get(&store).is_none_or(VecDeque::is_empty);
+                let accepted = if queue_is_empty {
+                    self.namespace.accept_session(store, None, consumer, clock.utc)
+                } else {
+                    Ok(None)
+                };
+                if let Ok(Some((session, until))) = accepted {
+                    self.start_session(peer, link, bytes, store, consumer, session, until, clock);
+                    return Ok(());
+                }
+                let deadline = clock.now + allotted;
+                link.purpose = Purpose::Accepting { store, consumer, deadline, allotted, attach: bytes.to_vec() };
+                peer.add_link(link);
+                self.acceptors.entry(store).or_default().push_back(consumer);
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers the attach of a receiver whose session is locked for it.
+    pub(crate) fn start_session(
+        &mut self,
+        peer: &mut Peer,
+        mut link: Link,
+        bytes: &[u8],
+        store: StoreId,
+        consumer: u64,
+        session: Arc<str>,
+        until: Timestamp,
+        clock: Clock,
+    ) {
+        let Ok(attach) = Reader::new(bytes).read::<Attach<'_>>() else { return };
+        let id = link.id;
+        let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
+        let limit = attach.max_message_size.unwrap_or(0);
+        if self.accept(peer, &attach, id, limit, Some((&session, until))) {
+            link.purpose = Purpose::Receiver(new_receiver(store, consumer, settled, Some(session)));
+            link.active = clock.now;
+            peer.add_link(link);
+            self.after_credit(peer, id, clock);
+        } else {
+            self.namespace.release_session(store, &session, consumer, clock.utc);
+            self.forget_consumer(store, consumer);
+        }
+    }
+
+    /// Sends the attach: the client's own termini come back as they are (wire-protocol.md §0 fact 4).
+    fn accept(
+        &mut self,
+        peer: &mut Peer,
+        attach: &Attach<'_>,
+        id: LinkId,
+        max_message_size: u64,
+        session: Option<(&str, Timestamp)>,
+    ) -> bool {
+        let mut filter_bytes = vec![0; session.map_or(0, |(name, _)| name.len() + 128)];
+        let mut property_bytes = [0; 64];
+        let mut source = attach.source;
+        let mut properties = None;
+        if let Some((name, until)) = session {
+            let echoed = granted_filter(attach, name, &mut filter_bytes);
+            if let (Some(source), Some(filter)) = (source.as_mut(), echoed) {
+                source.filter = Some(filter);
+            }
+            let entry = (Value::Symbol(Symbol::new(LOCKED_UNTIL)), Value::Long(until.as_dotnet_ticks()));
+            properties = encode_map(&[entry], &mut property_bytes).ok();
+        }
+        let answer = Attach {
+            source: Some(source.unwrap_or(servicebus_core::wire::messaging::Source::new(None))),
+            target: Some(
+                attach.target.unwrap_or(TargetArchetype::Target(servicebus_core::wire::messaging::Target::new(None))),
+            ),
+            unsettled: None,
+            incomplete_unsettled: false,
+            initial_delivery_count: (attach.role == Role::Receiver).then_some(0),
+            max_message_size: (max_message_size > 0).then_some(max_message_size),
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties,
+            ..*attach
+        };
+        peer.engine.accept_link(id, &answer).is_ok()
+    }
+
+    /// Refuses a link with an error.
+    pub(crate) fn refuse(
+        &mut self,
+        peer: &mut Peer,
+        id: LinkId,
+        name: &str,
+        path: &str,
+        refusal: Refusal,
+        clock: Clock,
+    ) {
+        let fault = self.fault(refusal, path, clock);
+        let _ = peer.engine.refuse_link(id, name, &condition_of(&fault));
+    }
+}
+
+/// The error of a fault.
+pub(crate) fn condition_of(fault: &Fault) -> ErrorCondition<'_> {
+    ErrorCondition::new(fault.condition).with_description(&fault.description)
+}
+
+pub(crate) fn missing_claim(claim: &str, resource: &str) -> String {
+    format!("Unauthorized access. '{claim}' claim(s) are required to perform this operation. Resource: '{resource}'.")
+}
+
+fn new_receiver(store: StoreId, consumer: u64, settled: bool, session: Option<Arc<str>>) -> Receiver {
+    Receiver { store, consumer, settled, session, pending: VecDeque::new(), waiting: false, lost: false }
+}
+
+/// The session filter with the granted id, described or not as the client wrote it.
+fn granted_filter<'a>(attach: &Attach<'_>, session: &str, buffer: &'a mut [u8]) -> Option<Map<'a>> {
+    let key = Value::Symbol(Symbol::new(SESSION_FILTER));
+    let asked = attach.source?.filter?.get(SESSION_FILTER);
+    if matches!(asked, Some(Value::Described(_))) {
+        // 0x00, the descriptor as ulong, and the id.
+        let mut bytes = vec![0x00, 0x80];
+        bytes.extend_from_slice(&0x0000_0013_7000_000c_u64.to_be_bytes());
+        let _ = servicebus_core::wire::Encode::encode(&Value::String(session), &mut bytes);
+        let described = Reader::new(&bytes).read::<Described<'_>>().ok()?;
+        return encode_map(&[(key, Value::Described(described))], buffer).ok();
+    }
+    encode_map(&[(key, Value::String(session))], buffer).ok()
+}

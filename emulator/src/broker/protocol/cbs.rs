@@ -1,0 +1,165 @@
+//! Tokens: the `$cbs` node (wire-protocol.md §2, service-evidence.md §6).
+
+use super::access::{TokenError, audience_path, check_token};
+use super::attach::CBS_CREDIT;
+use super::peer::{Node, Peer, Purpose};
+use super::response::{self, Request};
+use crate::broker::Clock;
+use crate::broker::entities::Rights;
+use crate::broker::shared::Shared;
+use bytes::Bytes;
+use servicebus_core::engine::{LinkId, SendOptions, Tag};
+use servicebus_core::servicebus::Address;
+use servicebus_core::time::Timestamp;
+use servicebus_core::wire::{Encode, Symbol, Value};
+
+/// What a put-token comes to.
+struct Answer {
+    status: i32,
+    description: String,
+    condition: Option<&'static str>,
+}
+
+impl Shared {
+    /// Answers what waits on a request link of a node.
+    pub(crate) fn on_requests(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
+        while let Some(incoming) = peer.engine.receive(id) {
+            let Some(link) = peer.link_mut(id) else { continue };
+            link.active = clock.now;
+            let Purpose::Requests(node) = &link.purpose else { continue };
+            let (node, session) = (node.clone(), link.session);
+            let state = peer.incoming.remove(&incoming.delivery);
+            if !incoming.settled {
+                // The request is taken; whether it succeeds is in the response.
+                let _ = peer.engine.settle(
+                    incoming.delivery,
+                    &servicebus_core::wire::messaging::DeliveryState::ACCEPTED,
+                    true,
+                );
+            }
+            let Some(request) = Request::parse(&incoming.payload) else { continue };
+            let response = match &node {
+                Node::Cbs => self.put_token(peer, &request, clock),
+                Node::Management(path) => self.manage(peer, path, &request, state.as_ref(), clock),
+            };
+            if let Some(reply) = peer.response_link(&node, session, request.reply_to) {
+                respond(peer, reply, response, clock);
+            }
+        }
+        let credit = if matches!(peer.link(id).map(|link| &link.purpose), Some(Purpose::Requests(Node::Cbs))) {
+            CBS_CREDIT
+        } else {
+            super::attach::CREDIT
+        };
+        if peer.engine.link(id).is_some_and(|status| status.credit < credit / 2) {
+            let _ = peer.engine.grant(id, credit);
+        }
+    }
+
+    fn put_token(&mut self, peer: &mut Peer, request: &Request<'_>, clock: Clock) -> Bytes {
+        self.statistics.tokens_put += 1;
+        let answer = self.judge_token(peer, request, clock);
+        let mut properties = vec![
+            ("status-code", Value::Int(answer.status)),
+            ("status-description", Value::String(&answer.description)),
+        ];
+        if let Some(condition) = answer.condition {
+            properties.push(("error-condition", Value::Symbol(Symbol::new(condition))));
+        }
+        response::encode(request.message_id, &properties, |out| Value::Null.encode(out))
+    }
+
+    fn judge_token(&mut self, peer: &mut Peer, request: &Request<'_>, clock: Clock) -> Answer {
+        let refused =
+            |status, description: String, condition| Answer { status, description, condition: Some(condition) };
+        if request.operation != "put-token" {
+            let text = format!("The operation '{}' is not known.", request.operation);
+            return refused(501, text, "amqp:not-implemented");
+        }
+        let Some(audience) = request.properties.get("name").and_then(|name| name.as_str()) else {
+            return refused(400, "The request names no audience.".into(), "com.microsoft:argument-error");
+        };
+        let token = match request.body {
+            Value::String(token) => token,
+            Value::Binary(bytes) => core::str::from_utf8(bytes).unwrap_or_default(),
+            _ => "",
+        };
+        let address = Address::parse(audience);
+        let keys = self.signing_keys(address.entity);
+        match check_token(token, audience, &keys, self.accept_jwt, clock.utc) {
+            Ok((rights, expires)) => {
+                // The top-level entity must be there; what lies below it is looked up at attach
+                // (service-evidence.md §6).
+                if !address.entity.is_empty()
+                    && !address.entity.starts_with('$')
+                    && !self.namespace.exists(address.entity)
+                {
+                    let text =
+                        format!("The messaging entity 'sb://{}/{}' could not be found.", peer.host, address.entity);
+                    return refused(404, self.tracked(text, clock), "amqp:not-found");
+                }
+                peer.access.put(audience, rights, expires);
+                Answer { status: 202, description: "Accepted".into(), condition: None }
+            }
+            Err(error) => {
+                self.statistics.tokens_refused += 1;
+                let text = match error {
+                    TokenError::Expired(at) => format!("ExpiredToken: The token is expired. Expiration time: {at}."),
+                    TokenError::WrongAudience => {
+                        format!("InvalidAudience: The token is not for '{}'.", audience_path(audience))
+                    }
+                    TokenError::Malformed => "MalformedToken: The token could not be read.".to_owned(),
+                    TokenError::InvalidSignature => "InvalidSignature: The token has an invalid signature.".to_owned(),
+                };
+                refused(401, self.tracked(text, clock), "com.microsoft:auth-failed")
+            }
+        }
+    }
+
+    /// Links whose token has ended are detached (service-evidence.md §5).
+    pub(crate) fn expire_tokens(&mut self, peer: &mut Peer, clock: Clock) {
+        if peer.access.plain.is_some() {
+            return;
+        }
+        let stale: Vec<(LinkId, &'static str, String)> = peer
+            .links
+            .iter()
+            .flatten()
+            .filter(|link| !link.closing)
+            .filter_map(|link| {
+                let rights: Rights = peer.access.rights(&link.path, clock.utc);
+                let claim = match link.purpose {
+                    Purpose::Sender { .. } => (!rights.send).then_some("Send")?,
+                    Purpose::Receiver(_) | Purpose::Accepting { .. } => (!rights.listen).then_some("Listen")?,
+                    _ => return None,
+                };
+                Some((link.id, claim, link.path.clone()))
+            })
+            .collect();
+        for (id, claim, path) in stale {
+            let name = peer.link(id).map(|link| link.name.clone()).unwrap_or_default();
+            let resource = format!("sb://{}/{path}", peer.host);
+            let text = format!(
+                "The link '{name}' is force detached. Code: RenewToken. Details: {}.",
+                super::attach::missing_claim(claim, &resource)
+            );
+            let refusal = super::fault::Refusal::new(servicebus_core::servicebus::Reason::DetachForced, text);
+            self.detach(peer, id, refusal, clock);
+        }
+    }
+
+    /// When tokens of a connection end next.
+    pub(crate) fn next_token_expiry(peer: &Peer, utc: Timestamp) -> Option<Timestamp> {
+        peer.access.next_expiry(utc)
+    }
+}
+
+/// Sends a response, settled: there is nothing to confirm, and some clients never settle what they get here.
+fn respond(peer: &mut Peer, id: LinkId, response: Bytes, clock: Clock) {
+    let Some(link) = peer.link_mut(id) else { return };
+    link.active = clock.now;
+    link.tags = link.tags.wrapping_add(1);
+    // A counter in little-endian order, as the service numbers them (service-evidence.md §3).
+    let tag = Tag::new(&link.tags.to_le_bytes()).unwrap_or(Tag::EMPTY);
+    let _ = peer.engine.send(id, response, &SendOptions { tag, settled: true, ..SendOptions::default() });
+}

@@ -1,0 +1,113 @@
+//! What the service answers when something is wrong: condition, text, and the tracking block behind it
+//! (service-evidence.md §4, §5).
+
+use crate::broker::entities::EntityError;
+use core::fmt::Write;
+use servicebus_core::random::Random;
+use servicebus_core::servicebus::Reason;
+use servicebus_core::time::Timestamp;
+
+/// A refusal, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The AMQP condition.
+    pub condition: &'static str,
+    /// The status of `$management` and `$cbs`.
+    pub status: u16,
+    /// Text with tracking block.
+    pub description: String,
+}
+
+/// A refusal that has no tracking block yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The condition.
+    pub reason: Reason,
+    /// The text.
+    pub text: String,
+}
+
+impl Refusal {
+    /// A refusal for this reason.
+    pub(crate) fn new(reason: Reason, text: impl Into<String>) -> Self {
+        Self { reason, text: text.into() }
+    }
+}
+
+impl From<EntityError> for Refusal {
+    fn from(error: EntityError) -> Self {
+        let reason = match &error {
+            EntityError::NotFound(_) | EntityError::RuleNotFound(_) => Reason::EntityNotFound,
+            EntityError::AlreadyExists(_) => Reason::EntityAlreadyExists,
+            EntityError::Disabled(_) => Reason::EntityDisabled,
+            EntityError::Malformed => Reason::DecodeError,
+            EntityError::QuotaExceeded { .. } => Reason::QuotaExceeded,
+            EntityError::SessionCannotBeLocked(_) => Reason::SessionCannotBeLocked,
+            EntityError::MessageLockLost => Reason::MessageLockLost,
+            EntityError::SessionLockLost => Reason::SessionLockLost,
+            EntityError::MessageNotFound(_) => Reason::MessageNotFound,
+            EntityError::AlreadyDeadLettered => Reason::InternalError,
+            EntityError::OutOfRange(_) => Reason::ArgumentOutOfRange,
+            EntityError::InvalidName(_)
+            | EntityError::InvalidSetting(..)
+            | EntityError::InvalidFilter(_)
+            | EntityError::IdTooLong(_)
+            | EntityError::NullAnnotation(_) => Reason::ArgumentError,
+            _ => Reason::NotAllowed,
+        };
+        Self { reason, text: error.to_string() }
+    }
+}
+
+/// Makes tracking blocks.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    random: Random,
+    namespace: String,
+}
+
+impl Tracker {
+    /// A tracker of this namespace.
+    pub(crate) fn new(namespace: String, seed: u64) -> Self {
+        Self { random: Random::seeded(seed), namespace }
+    }
+
+    /// The namespace's name.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// 32 hexadecimal digits.
+    pub(crate) fn hex(&mut self) -> String {
+        let mut text = String::with_capacity(32);
+        for byte in self.random.uuid() {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// A UUID as text.
+    pub(crate) fn guid(&mut self) -> String {
+        let uuid = servicebus_core::wire::Uuid(self.random.uuid());
+        servicebus_core::servicebus::LockToken::from_uuid(uuid).to_string()
+    }
+
+    /// Adds the tracking block of an entity, or of the gateway.
+    pub(crate) fn fault(&mut self, refusal: Refusal, entity: Option<&str>, utc: Timestamp) -> Fault {
+        let Refusal { reason, mut text } = refusal;
+        if matches!(reason, Reason::MessageLockLost | Reason::SessionLockLost | Reason::InternalError) {
+            let guid = self.guid();
+            let _ = write!(text, " Reference:{guid},");
+        }
+        let id = self.hex();
+        let stamp = utc.to_string();
+        let seconds = stamp.get(..19).unwrap_or(&stamp);
+        let _ = match entity {
+            Some(entity) => {
+                write!(text, " TrackingId:{id}_G0_B0, SystemTracker:{}:{entity}, Timestamp:{seconds}", self.namespace)
+            }
+            None => write!(text, " TrackingId:{id}_G0, SystemTracker:gateway0, Timestamp:{seconds}"),
+        };
+        Fault { condition: reason.condition(), status: reason.status_code(), description: text }
+    }
+}

@@ -1,0 +1,392 @@
+//! The `$management` nodes: what they know, and what it takes to be allowed it (wire-protocol.md §5).
+
+use super::fault::Refusal;
+use super::peer::Peer;
+use super::response::{self, Request};
+use super::settlement::{Settlement, State};
+use super::transaction::Operation;
+use crate::broker::Clock;
+use crate::broker::entities::message::Handout;
+use crate::broker::entities::queue::Stores;
+use crate::broker::entities::{EntityError, Message, StoreId};
+use crate::broker::shared::Shared;
+use bytes::{Bytes, BytesMut};
+use servicebus_core::servicebus::{Address, LockToken, Reason};
+use servicebus_core::time::Timestamp;
+use servicebus_core::wire::messaging::DeliveryState;
+use servicebus_core::wire::{Compound, Encode, Map, Sink, Symbol, Value};
+
+/// Messages of one peek at most (service-evidence.md §7).
+const MAX_PEEK: usize = 250;
+/// Bytes of one peek at most, so that one response cannot hold the whole entity.
+const MAX_PEEK_BYTES: usize = 64 << 20;
+/// Deferred messages that one request deletes at most.
+const MAX_DEFERRED_DELETE: usize = 250;
+/// Messages that one request deletes at most.
+const MAX_BATCH_DELETE: i64 = 4_000;
+
+/// What an operation comes to.
+pub(super) enum Reply {
+    /// Done, with a body.
+    Body(BytesMut),
+    /// Done, without.
+    Done,
+    /// Nothing there.
+    Nothing,
+}
+
+/// A request with what it is about.
+pub(super) struct Call<'a> {
+    pub(super) request: &'a Request<'a>,
+    pub(super) address: Address<'a>,
+    pub(super) txn: Option<Vec<u8>>,
+    pub(super) clock: Clock,
+}
+
+pub(super) fn argument(text: impl Into<String>) -> Refusal {
+    Refusal::new(Reason::ArgumentError, text)
+}
+
+/// Writes the body of a response.
+pub(super) fn body(write: impl FnOnce(&mut BytesMut) -> Result<(), servicebus_core::wire::Full>) -> Reply {
+    let mut out = BytesMut::new();
+    let _ = write(&mut out);
+    Reply::Body(out)
+}
+
+impl Shared {
+    /// Answers a request to a `$management` node.
+    pub(super) fn manage(
+        &mut self,
+        peer: &mut Peer,
+        path: &str,
+        request: &Request<'_>,
+        state: Option<&State>,
+        clock: Clock,
+    ) -> Bytes {
+        self.statistics.management_requests += 1;
+        let txn = match state.and_then(State::state) {
+            Some(DeliveryState::Transactional(state)) => Some(state.txn_id.to_vec()),
+            _ => None,
+        };
+        let call = Call { request, address: Address::parse(path), txn, clock };
+        let result = if self.is_throttled() { Err(self.busy()) } else { self.operate(peer, path, &call) };
+        let (status, description, condition, body) = match result {
+            Ok(Reply::Body(body)) => (200, "OK".to_owned(), None, Some(body)),
+            Ok(Reply::Done) => (200, "OK".to_owned(), None, None),
+            Ok(Reply::Nothing) => (204, "No content".to_owned(), None, None),
+            Err(refusal) => {
+                let fault = self.fault(refusal, path, clock);
+                (fault.status, fault.description, Some(fault.condition), None)
+            }
+        };
+        let mut properties =
+            vec![("statusCode", Value::Int(i32::from(status))), ("statusDescription", Value::String(&description))];
+        if let Some(condition) = condition {
+            properties.push(("errorCondition", Value::Symbol(Symbol::new(condition))));
+        }
+        let tracking = request.properties.get("com.microsoft:tracking-id").filter(|id| id.as_str().is_some());
+        if let Some(id) = tracking {
+            properties.push(("com.microsoft:tracking-id", id));
+        }
+        response::encode(request.message_id, &properties, |out| match body {
+            Some(body) => out.put(&body),
+            None => Map::EMPTY.encode(out),
+        })
+    }
+
+    fn operate(&mut self, peer: &mut Peer, path: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let operation = call.request.operation;
+        if operation == "com.servicebus-emulator:statistics" {
+            return Ok(self.statistics_body());
+        }
+        if path.is_empty() {
+            return Err(unknown_operation(operation));
+        }
+        let name = operation.strip_prefix("com.microsoft:").unwrap_or(operation);
+        let rights = peer.access.rights(path, call.clock.utc);
+        let sends = matches!(name, "schedule-message" | "cancel-scheduled-message");
+        let (allowed, claim) = if sends { (rights.send, "Send") } else { (rights.listen, "Listen") };
+        if !allowed {
+            let resource = format!("sb://{}/{}", peer.host, call.address);
+            return Err(Refusal::new(Reason::Unauthorized, super::attach::missing_claim(claim, &resource)));
+        }
+        let entity = crate::broker::entities::name::key(call.address.entity);
+        let subscription = call.address.subscription.map(crate::broker::entities::name::key);
+        self.namespace.accessed(&entity, subscription.as_deref(), call.clock.utc);
+        match name {
+            "peek-message" => self.peek(peer, call),
+            "schedule-message" => self.schedule_messages(peer, &entity, call),
+            "cancel-scheduled-message" => self.cancel_messages(peer, &entity, call),
+            "receive-by-sequence-number" => self.receive_deferred(peer, call),
+            "update-disposition" => self.update_disposition(peer, call),
+            "renew-lock" => self.renew_locks(call),
+            "batch-delete-messages" => self.delete_messages(call),
+            "renew-session-lock" | "get-session-state" | "set-session-state" | "get-message-sessions" => {
+                self.manage_sessions(peer, name, call)
+            }
+            "add-rule" | "remove-rule" | "enumerate-rules" => self.manage_rules(name, call),
+            _ => Err(unknown_operation(operation)),
+        }
+    }
+
+    /// The stores that a request may speak of: the one addressed first.
+    pub(super) fn stores(&self, call: &Call<'_>) -> Result<(StoreId, Stores), Refusal> {
+        let stores = self.namespace.stores_of(&call.address)?;
+        Ok((stores.get(call.address.sub_queue), stores))
+    }
+
+    /// Operations on messages of a session need the session's lock.
+    pub(super) fn check_session(&self, peer: &Peer, store: StoreId, session: &str) -> Result<(), Refusal> {
+        let requires = self.namespace.store(store).is_some_and(|store| store.settings().requires_session);
+        let lock = self.namespace.store(store).and_then(|store| store.session_lock(session));
+        if !requires {
+            return Err(EntityError::SessionNotSupported.into());
+        }
+        let held = lock.is_some_and(|lock| self.holder_is(lock.holder, peer.id));
+        if held { Ok(()) } else { Err(EntityError::SessionLockLost.into()) }
+    }
+
+    fn peek(&mut self, peer: &Peer, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let (id, _) = match self.stores(call) {
+            Ok(stores) => stores,
+            // A topic: its scheduled messages.
+            Err(refusal) => match self.namespace.schedule_store(&call.address.entity.to_ascii_lowercase()) {
+                Ok(store) if call.address.subscription.is_none() => {
+                    return Ok(self.peek_store(store, None, call));
+                }
+                _ => return Err(refusal),
+            },
+        };
+        let session = call.request.text("session-id");
+        let requires = self.namespace.store(id).is_some_and(|store| store.settings().requires_session);
+        if requires && session.is_none() {
+            return Err(EntityError::SessionRequired.into());
+        }
+        let _ = peer;
+        Ok(self.peek_store(id, session.filter(|_| requires), call))
+    }
+
+    fn peek_store(&self, id: StoreId, session: Option<&str>, call: &Call<'_>) -> Reply {
+        let from = call.request.number("from-sequence-number").unwrap_or(0);
+        let count = call.request.number("message-count").unwrap_or(1);
+        let count = usize::try_from(count).unwrap_or(0).min(MAX_PEEK);
+        let omit_body = call.request.entry("omit-message-body") == Some(Value::Boolean(true));
+        let Some(store) = self.namespace.store(id) else { return Reply::Nothing };
+        let mut total = 0;
+        let mut messages = Vec::new();
+        for peeked in store.peek(from, session).take(count) {
+            let bytes = peeked.message.hand_out(Handout { lock: None, omit_body });
+            total += bytes.len();
+            messages.push((None, bytes));
+            if total > MAX_PEEK_BYTES {
+                break;
+            }
+        }
+        if messages.is_empty() { Reply::Nothing } else { messages_body(&messages) }
+    }
+
+    fn schedule_messages(&mut self, peer: &Peer, entity: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
+        if !self.namespace.exists(entity) {
+            return Err(EntityError::NotFound(call.address.to_string()).into());
+        }
+        let items = call.request.items("messages").ok_or_else(|| argument("The request holds no messages."))?;
+        let mut messages = Vec::with_capacity(items.len());
+        for item in items {
+            let Value::Map(item) = item else { return Err(argument("A message of the request is no map.")) };
+            let bytes = item.get("message").and_then(|value| value.as_bytes());
+            let bytes = bytes.ok_or_else(|| argument("A message of the request has no bytes."))?;
+            let message = Message::accept(Bytes::copy_from_slice(bytes))?;
+            self.namespace.check_send(entity, &message)?;
+            messages.push(message);
+        }
+        let mut numbers = Vec::with_capacity(messages.len());
+        for mut message in messages {
+            let number = self.namespace.reserve_number(entity)?;
+            message.sequence_number = number;
+            numbers.push(number);
+            match &call.txn {
+                Some(txn) => {
+                    let operation = Operation::Send { entity: entity.to_owned(), message: Box::new(message) };
+                    self.enlist(peer, txn, operation)?;
+                }
+                None => {
+                    self.namespace.send(entity, message, call.clock.utc)?;
+                }
+            }
+            self.statistics.messages_sent += 1;
+        }
+        Ok(body(|out| response::put_single(out, "sequence-numbers", |out| response::put_longs(out, &numbers))))
+    }
+
+    fn cancel_messages(&mut self, peer: &Peer, entity: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let numbers = numbers(call.request)?;
+        match &call.txn {
+            Some(txn) => {
+                self.namespace.check_scheduled(entity, &numbers)?;
+                self.enlist(peer, txn, Operation::Cancel { entity: entity.to_owned(), numbers })?;
+            }
+            None => self.namespace.cancel_scheduled(entity, &numbers)?,
+        }
+        Ok(Reply::Done)
+    }
+
+    fn receive_deferred(&mut self, peer: &Peer, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let (id, _) = self.stores(call)?;
+        let numbers = numbers(call.request)?;
+        let lock = call.request.number("receiver-settle-mode").unwrap_or(1) != 0;
+        if !lock && numbers.len() > MAX_DEFERRED_DELETE {
+            return Err(Refusal::new(
+                Reason::ArgumentOutOfRange,
+                "ReceiveAndDelete only can process 250 deferred messages",
+            ));
+        }
+        let session = call.request.text("session-id");
+        let requires = self.namespace.store(id).is_some_and(|store| store.settings().requires_session);
+        if requires {
+            let Some(session) = session else { return Err(EntityError::SessionRequired.into()) };
+            self.check_session(peer, id, session)?;
+        }
+        let session = session.filter(|_| requires);
+        let messages = self.namespace.receive_deferred(id, &numbers, session, lock, call.clock.utc)?;
+        self.statistics.messages_delivered += messages.len() as u64;
+        Ok(messages_body(&messages))
+    }
+
+    fn update_disposition(&mut self, peer: &Peer, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let request = call.request;
+        let (first, stores) = self.stores(call)?;
+        let properties = match request.entry("properties-to-modify") {
+            Some(Value::Map(map)) => Some(map),
+            _ => None,
+        };
+        let status = request.text("disposition-status").unwrap_or_default();
+        let settlement = Settlement::of_status(
+            status,
+            request.text("deadletter-reason"),
+            request.text("deadletter-description"),
+            properties,
+        )
+        .ok_or_else(|| argument(format!("The disposition status '{status}' is not known.")))?;
+        let tokens = tokens(request)?;
+        let mut order = vec![first];
+        order.extend(stores.all().into_iter().filter(|id| *id != first));
+        // All locks are looked at before any of them ends.
+        for token in &tokens {
+            self.namespace.find_lock(&order, *token)?;
+        }
+        for token in tokens {
+            match &call.txn {
+                Some(txn) => {
+                    let operation = Operation::Settle { stores: order.clone(), token, settlement: settlement.clone() };
+                    self.enlist(peer, txn, operation)?;
+                }
+                None => {
+                    self.settle(&order, token, &settlement, call.clock)?;
+                    self.statistics.settled_by_management += 1;
+                }
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    fn renew_locks(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let (first, stores) = self.stores(call)?;
+        let mut order = vec![first];
+        order.extend(stores.all().into_iter().filter(|id| *id != first));
+        let tokens = tokens(call.request)?;
+        let mut expirations = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            // Whatever guards the message, a token that is unknown is a lost message lock here.
+            let renewed = self.namespace.renew(&order, token, call.clock.utc);
+            expirations.push(renewed.map_err(|_| EntityError::MessageLockLost)?);
+        }
+        self.statistics.locks_renewed += expirations.len() as u64;
+        Ok(body(|out| response::put_single(out, "expirations", |out| response::put_timestamps(out, &expirations))))
+    }
+
+    fn delete_messages(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let (id, _) = self.stores(call)?;
+        let count = call.request.number("message-count").unwrap_or(0);
+        if !(1..=MAX_BATCH_DELETE).contains(&count) {
+            let text = "The number of messages to delete must be between 1 and 4000.";
+            return Err(Refusal::new(Reason::ArgumentOutOfRange, text));
+        }
+        let cutoff = call.request.entry("enqueued-time-utc").and_then(|value| value.as_timestamp());
+        let cutoff = cutoff.unwrap_or(call.clock.utc + core::time::Duration::from_millis(1));
+        let session = call.request.text("session-id");
+        let deleted = self.namespace.delete_batch(id, usize::try_from(count).unwrap_or(0), cutoff, session);
+        if deleted == 0 {
+            return Ok(Reply::Nothing);
+        }
+        let deleted = i32::try_from(deleted).unwrap_or(i32::MAX);
+        Ok(body(|out| response::put_single(out, "message-count", |out| deleted.encode(out))))
+    }
+}
+
+fn unknown_operation(operation: &str) -> Refusal {
+    Refusal::new(Reason::NotImplemented, format!("The operation '{operation}' is not supported."))
+}
+
+fn numbers(request: &Request<'_>) -> Result<Vec<i64>, Refusal> {
+    let items = request.items("sequence-numbers").ok_or_else(|| argument("The request has no sequence numbers."))?;
+    items
+        .iter()
+        .map(Value::as_i64)
+        .collect::<Option<_>>()
+        .ok_or_else(|| argument("A sequence number is not an integer."))
+}
+
+fn tokens(request: &Request<'_>) -> Result<Vec<LockToken>, Refusal> {
+    let items = request.items("lock-tokens").ok_or_else(|| argument("The request has no lock tokens."))?;
+    items
+        .iter()
+        .map(|item| match item {
+            Value::Uuid(uuid) => Some(LockToken::from_uuid(*uuid)),
+            _ => None,
+        })
+        .collect::<Option<_>>()
+        .ok_or_else(|| argument("A lock token is not a UUID."))
+}
+
+/// A body that lists messages, with their tokens where they are locked.
+fn messages_body(messages: &[(Option<LockToken>, Bytes)]) -> Reply {
+    body(|out| {
+        response::put_single(out, "messages", |out| {
+            let list = out.begin()?;
+            for (token, bytes) in messages {
+                let map = out.begin()?;
+                let mut count = 2;
+                "message".encode(out)?;
+                Value::Binary(bytes).encode(out)?;
+                if let Some(token) = token {
+                    count += 2;
+                    "lock-token".encode(out)?;
+                    Value::Uuid(token.uuid()).encode(out)?;
+                }
+                out.end(map, Compound::Map, count)?;
+            }
+            out.end(list, Compound::List, u32::try_from(messages.len()).unwrap_or(0))
+        })
+    })
+}
+
+/// Whether a cutoff means "every session with messages or a state" (wire-protocol.md §5).
+pub(super) fn is_sentinel(time: Timestamp) -> bool {
+    time >= Timestamp::from_millis(253_402_300_799_000)
+}
+
+impl Shared {
+    /// The counters, as a map of longs.
+    fn statistics_body(&self) -> Reply {
+        let entries = self.statistics.entries();
+        body(|out| {
+            let mark = out.begin()?;
+            for (name, value) in entries {
+                name.encode(out)?;
+                Value::Long(i64::try_from(value).unwrap_or(i64::MAX)).encode(out)?;
+            }
+            out.end(mark, Compound::Map, u32::try_from(entries.len() * 2).unwrap_or(0))
+        })
+    }
+}

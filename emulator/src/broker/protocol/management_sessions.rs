@@ -1,0 +1,82 @@
+//! `$management` for sessions.
+
+use super::fault::Refusal;
+use super::management::{Call, Reply, argument, body, is_sentinel};
+use super::peer::Peer;
+use super::response;
+use crate::broker::entities::EntityError;
+use crate::broker::shared::Shared;
+use bytes::Bytes;
+use servicebus_core::wire::{Compound, Encode, Sink, Value};
+use std::sync::Arc;
+
+/// The largest state of a session in bytes: that of a message.
+const MAX_STATE: usize = 262_144;
+/// Sessions of one page at most.
+const MAX_PAGE: usize = 1_000;
+
+impl Shared {
+    pub(super) fn manage_sessions(&mut self, peer: &Peer, name: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let (id, _) = self.stores(call)?;
+        let utc = call.clock.utc;
+        if name == "get-message-sessions" {
+            return self.list_sessions(call);
+        }
+        let session = call.request.text("session-id").ok_or_else(|| argument("The request names no session."))?;
+        match name {
+            "renew-session-lock" => {
+                self.check_session(peer, id, session)?;
+                let until = self.namespace.renew_session(id, session, utc)?;
+                self.statistics.locks_renewed += 1;
+                Ok(body(|out| response::put_single(out, "expiration", |out| until.encode(out))))
+            }
+            "get-session-state" => {
+                let store = self.namespace.store(id);
+                if !store.is_some_and(|store| store.settings().requires_session) {
+                    return Err(EntityError::SessionNotSupported.into());
+                }
+                // A browsed session's state can be read without its lock (pinned-behaviour.md SES22); one whose
+                // lock was lost cannot.
+                let associated = call.request.properties.get("associated-link-name").is_some();
+                if associated {
+                    self.check_session(peer, id, session)?;
+                }
+                let state = store.and_then(|store| store.session_state(session));
+                let value = state.as_deref().map_or(Value::Null, Value::Binary);
+                Ok(body(|out| response::put_single(out, "session-state", |out| value.encode(out))))
+            }
+            _ => {
+                self.check_session(peer, id, session)?;
+                let state = call.request.entry("session-state").and_then(|value| value.as_bytes());
+                if state.is_some_and(|state| state.len() > MAX_STATE) {
+                    let text = "The state of a session must not exceed 262144 bytes.";
+                    return Err(Refusal::new(servicebus_core::servicebus::Reason::MessageSizeExceeded, text));
+                }
+                self.namespace.set_session_state(id, session, state.map(Bytes::copy_from_slice), utc);
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn list_sessions(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let (id, _) = self.stores(call)?;
+        let after = call.request.entry("last-updated-time").and_then(|value| value.as_timestamp());
+        let after = after.filter(|time| !is_sentinel(*time));
+        let skip = usize::try_from(call.request.number("skip").unwrap_or(0)).unwrap_or(0);
+        let top = usize::try_from(call.request.number("top").unwrap_or(100)).unwrap_or(0).min(MAX_PAGE);
+        let Some(store) = self.namespace.store(id) else { return Ok(Reply::Nothing) };
+        let ids: Vec<Arc<str>> = store.list_sessions(after).skip(skip).take(top).cloned().collect();
+        if ids.is_empty() {
+            return Ok(Reply::Nothing);
+        }
+        let next = i32::try_from(skip + ids.len()).unwrap_or(i32::MAX);
+        Ok(body(|out| {
+            let mark = out.begin()?;
+            "skip".encode(out)?;
+            next.encode(out)?;
+            "sessions-ids".encode(out)?;
+            response::put_strings(out, ids.iter().map(AsRef::as_ref))?;
+            out.end(mark, Compound::Map, 4)
+        }))
+    }
+}

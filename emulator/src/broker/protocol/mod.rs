@@ -1,0 +1,15 @@
+//! The namespace as clients see it over AMQP: connections, `$cbs`, entity links, `$management`, the coordinator.
+
+pub(crate) mod access;
+pub(crate) mod attach;
+mod cbs;
+pub(crate) mod fault;
+mod management;
+mod management_rules;
+mod management_sessions;
+pub(crate) mod peer;
+mod receiving;
+mod response;
+mod sending;
+pub(crate) mod settlement;
+pub(crate) mod transaction;

@@ -1,0 +1,262 @@
+//! Messages out of entities, as far as credit goes, and what clients make of them.
+
+use super::attach::condition_of;
+use super::fault::Refusal;
+use super::peer::{Outgoing, Peer, Purpose};
+use super::settlement::{Settlement, State};
+use super::transaction::Operation;
+use crate::broker::Clock;
+use crate::broker::entities::EntityError;
+use crate::broker::shared::Shared;
+use servicebus_core::engine::{DeliveryId, LinkId, SendOptions, Tag};
+use servicebus_core::servicebus::Reason;
+use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
+use servicebus_core::wire::transaction::TransactionalState;
+
+/// Messages of a link that wait in the engine at most. A slow reader keeps the rest in the entity, where others can
+/// have it.
+const MAX_WAITING: u32 = 64;
+
+impl Shared {
+    /// Sends one message to a receiver; false when there is none or it cannot take one.
+    pub(crate) fn offer(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) -> bool {
+        let Some(status) = peer.engine.link(id) else { return false };
+        if status.credit <= status.waiting {
+            return false;
+        }
+        if status.waiting >= MAX_WAITING {
+            peer.throttled = true;
+            return false;
+        }
+        let Some(link) = peer.link_mut(id) else { return false };
+        if link.closing {
+            return false;
+        }
+        let Purpose::Receiver(receiver) = &mut link.purpose else { return false };
+        if receiver.lost {
+            return false;
+        }
+        let (store, session) = (receiver.store, receiver.session.clone());
+        let sent = if receiver.settled {
+            let Some((payload, taken)) = self.namespace.take(store, session.as_deref()) else { return false };
+            let token = self.namespace.new_token();
+            let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
+            let options = SendOptions { tag, settled: true, ..SendOptions::default() };
+            match peer.engine.send(id, payload, &options) {
+                Ok(delivery) => {
+                    if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose) {
+                        receiver.pending.push_back((delivery, taken));
+                    }
+                    true
+                }
+                Err(_) => {
+                    self.namespace.put_back(store, taken);
+                    false
+                }
+            }
+        } else {
+            let Some((payload, token, _)) = self.namespace.receive(store, session.as_deref(), clock.utc) else {
+                return false;
+            };
+            let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
+            match peer.engine.send(id, payload, &SendOptions { tag, ..SendOptions::default() }) {
+                Ok(delivery) => {
+                    peer.note_outgoing(Outgoing { id: delivery, link: id, store, token });
+                    true
+                }
+                Err(_) => {
+                    let release = Settlement::plain(crate::broker::entities::store::Ending::Release);
+                    let _ = self.namespace.settle(&[store], token, release.ending, &[], clock.utc);
+                    false
+                }
+            }
+        };
+        if sent {
+            self.statistics.messages_delivered += 1;
+            if let Some(link) = peer.link_mut(id) {
+                link.active = clock.now;
+            }
+        }
+        sent
+    }
+
+    /// Forgets messages taken for good once they are on the wire.
+    pub(crate) fn sweep_sent(peer: &mut Peer) {
+        let Peer { engine, links, .. } = peer;
+        for link in links.iter_mut().flatten() {
+            if let Purpose::Receiver(receiver) = &mut link.purpose {
+                while receiver.pending.front().is_some_and(|(delivery, _)| !engine.is_unsent(*delivery)) {
+                    receiver.pending.pop_front();
+                }
+            }
+        }
+    }
+
+    /// Tells the entity whether the holder of a session waits with credit: that keeps the session locked.
+    pub(crate) fn note_waiting(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
+        let Some(status) = peer.engine.link(id) else { return };
+        let waiting = status.credit > status.waiting;
+        if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose)
+            && let Some(session) = &receiver.session
+            && receiver.waiting != waiting
+        {
+            receiver.waiting = waiting;
+            let (store, session) = (receiver.store, session.clone());
+            self.namespace.set_session_waiting(store, &session, waiting, clock.utc);
+        }
+    }
+
+    /// A client reported the state of a delivery.
+    pub(crate) fn on_state(
+        &mut self,
+        peer: &mut Peer,
+        delivery: DeliveryId,
+        id: LinkId,
+        settled: bool,
+        state: State,
+        clock: Clock,
+    ) {
+        match peer.link(id).map(|link| &link.purpose) {
+            Some(Purpose::Sender { .. } | Purpose::Requests(_)) | None => {
+                // A message that comes with a state: kept until the message is taken.
+                if !settled && state != State::None {
+                    peer.incoming.insert(delivery, state);
+                }
+                return;
+            }
+            _ => {}
+        }
+        let path = match peer.link_mut(id) {
+            Some(link) => {
+                link.active = clock.now;
+                link.path.clone()
+            }
+            None => return,
+        };
+        let (outcome, txn) = match state.state() {
+            Some(DeliveryState::Outcome(outcome)) => (outcome, None),
+            Some(DeliveryState::Transactional(TransactionalState { txn_id, outcome: Some(outcome) })) => {
+                (outcome, Some(txn_id.to_vec()))
+            }
+            // On the way, or settled without an outcome: the lock decides what becomes of the message.
+            _ => {
+                if settled {
+                    peer.take_outgoing(delivery);
+                }
+                return;
+            }
+        };
+        let Some(outgoing) = peer.take_outgoing(delivery) else { return };
+        let settlement = Settlement::of(&outcome);
+        let result = match &txn {
+            None => {
+                self.statistics.settled_on_links += 1;
+                self.settle(&[outgoing.store], outgoing.token, &settlement, clock)
+            }
+            Some(txn) => {
+                let operation = Operation::Settle {
+                    stores: vec![outgoing.store],
+                    token: outgoing.token,
+                    settlement: settlement.clone(),
+                };
+                self.enlist(peer, txn, operation)
+            }
+        };
+        if settled {
+            return;
+        }
+        let fault = result.err().map(|refusal| self.fault(refusal, &path, clock));
+        let echo = match &fault {
+            None => settlement.echo(),
+            Some(fault) => Outcome::Rejected(Rejected { error: Some(condition_of(fault)) }),
+        };
+        let answer = match &txn {
+            Some(txn) if fault.is_none() => {
+                DeliveryState::Transactional(TransactionalState { txn_id: txn, outcome: Some(echo) })
+            }
+            _ => DeliveryState::Outcome(echo),
+        };
+        let _ = peer.engine.settle(delivery, &answer, true);
+    }
+
+    /// Ends a lock as a client asked for.
+    pub(crate) fn settle(
+        &mut self,
+        stores: &[crate::broker::entities::StoreId],
+        token: servicebus_core::servicebus::LockToken,
+        settlement: &Settlement,
+        clock: Clock,
+    ) -> Result<(), Refusal> {
+        let changes = settlement.decoded();
+        self.namespace.settle(stores, token, settlement.ending, &changes, clock.utc)?;
+        Ok(())
+    }
+
+    /// Adds an operation to a transaction.
+    pub(crate) fn enlist(&mut self, peer: &Peer, txn: &[u8], operation: Operation) -> Result<(), Refusal> {
+        if let Operation::Settle { stores, token, .. } = &operation {
+            self.namespace.find_lock(stores, *token)?;
+        }
+        match self.transactions.get_mut(txn, peer.id) {
+            Some(transaction) => transaction.add(operation),
+            None => Err(Refusal::new(Reason::TransactionUnknown, "The transaction is not known on this connection.")),
+        }
+    }
+
+    /// A link is over: what was not sent goes back, sessions are let go; message locks stay
+    /// (pinned-behaviour.md SET40).
+    pub(crate) fn on_detached(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
+        let Some(link) = peer.take_link(id) else { return };
+        match link.purpose {
+            Purpose::Receiver(mut receiver) => {
+                while let Some((delivery, taken)) = receiver.pending.pop_back() {
+                    if peer.engine.is_unsent(delivery) {
+                        self.namespace.put_back(receiver.store, taken);
+                        self.statistics.messages_delivered -= 1;
+                    }
+                }
+                for slot in &mut peer.outgoing {
+                    if let Some(outgoing) = slot.filter(|outgoing| outgoing.link == id) {
+                        *slot = None;
+                        if peer.engine.is_unsent(outgoing.id) {
+                            let release = crate::broker::entities::store::Ending::Release;
+                            let _ = self.namespace.settle(&[outgoing.store], outgoing.token, release, &[], clock.utc);
+                        }
+                    }
+                }
+                if let Some(session) = &receiver.session {
+                    self.namespace.release_session(receiver.store, session, receiver.consumer, clock.utc);
+                }
+                self.forget_consumer(receiver.store, receiver.consumer);
+            }
+            Purpose::Accepting { store, consumer, .. } => self.forget_consumer(store, consumer),
+            Purpose::Coordinator => self.transactions.roll_back_link(peer.id, id),
+            Purpose::Sender { .. } | Purpose::Requests(_) | Purpose::Responses(_) => {}
+        }
+        peer.engine.forget(id);
+        if !peer.has_entity_links() {
+            peer.linkless = clock.now;
+        }
+    }
+
+    /// The state of a lost session is told to its holder, once.
+    pub(crate) fn lose_session(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
+        let Some(link) = peer.link_mut(id) else { return };
+        if let Purpose::Receiver(receiver) = &mut link.purpose {
+            receiver.lost = true;
+        }
+        self.detach(peer, id, EntityError::SessionLockLost.into(), clock);
+    }
+
+    /// Detaches a link with an error.
+    pub(crate) fn detach(&mut self, peer: &mut Peer, id: LinkId, refusal: Refusal, clock: Clock) {
+        let Some(link) = peer.link_mut(id) else { return };
+        if link.closing {
+            return;
+        }
+        link.closing = true;
+        let path = link.path.clone();
+        let fault = self.fault(refusal, &path, clock);
+        let _ = peer.engine.detach(id, true, Some(&condition_of(&fault)));
+    }
+}

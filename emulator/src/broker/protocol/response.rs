@@ -1,0 +1,142 @@
+//! Requests to a node and the responses to them (wire-protocol.md §2.2, §5).
+
+use crate::broker::entities::message::put_entry;
+use bytes::{Bytes, BytesMut};
+use servicebus_core::wire::message::{Body, MessageView, section};
+use servicebus_core::wire::messaging::{MessageId, Properties, put_section};
+use servicebus_core::wire::{Compound, Encode, Full, Map, Sink, Value};
+
+/// A request as it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    /// What the response is to be correlated with.
+    pub message_id: Option<MessageId<'a>>,
+    /// Which link the client expects the response on.
+    pub reply_to: Option<&'a str>,
+    /// What is asked for.
+    pub operation: &'a str,
+    /// The application properties.
+    pub properties: Map<'a>,
+    /// The body, when it is a value.
+    pub body: Value<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a request; `None` for bytes that are none.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let view = MessageView::parse(bytes).ok()?;
+        let properties = view.properties().ok()?;
+        let application = view.application_properties().ok()?;
+        let body = match view.body() {
+            Ok(Body::Value(value)) => value,
+            _ => Value::Null,
+        };
+        Some(Self {
+            message_id: properties.message_id.or(properties.correlation_id),
+            reply_to: properties.reply_to,
+            operation: application.get("operation").and_then(|value| value.as_str()).unwrap_or_default(),
+            properties: application,
+            body,
+        })
+    }
+
+    /// An entry of a body that is a map.
+    pub(super) fn entry(&self, key: &str) -> Option<Value<'a>> {
+        match self.body {
+            Value::Map(map) => map.get(key).filter(|value| !value.is_null()),
+            _ => None,
+        }
+    }
+
+    /// A text in the body.
+    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
+        self.entry(key)?.as_str()
+    }
+
+    /// A number in the body, of whatever integer type (wire-protocol.md §0 fact 10).
+    pub(super) fn number(&self, key: &str) -> Option<i64> {
+        self.entry(key)?.as_i64()
+    }
+
+    /// The items of an array or list in the body.
+    pub(super) fn items(&self, key: &str) -> Option<Vec<Value<'a>>> {
+        items(self.entry(key)?)
+    }
+}
+
+/// The items of an array or a list.
+pub(super) fn items(value: Value<'_>) -> Option<Vec<Value<'_>>> {
+    match value {
+        Value::Array(array) => array.iter().collect::<Result<_, _>>().ok(),
+        Value::List(list) => list.iter().collect::<Result<_, _>>().ok(),
+        _ => None,
+    }
+}
+
+/// Encodes a response: properties first, no header, as the service does (service-evidence.md §3).
+pub(super) fn encode(
+    correlation_id: Option<MessageId<'_>>,
+    properties: &[(&str, Value<'_>)],
+    body: impl FnOnce(&mut BytesMut) -> Result<(), Full>,
+) -> Bytes {
+    let mut out = BytesMut::with_capacity(256);
+    let _ = (|| {
+        Properties { correlation_id, ..Properties::EMPTY }.encode(&mut out)?;
+        put_section(&mut out, section::APPLICATION_PROPERTIES)?;
+        let mark = out.begin()?;
+        let mut count = 0;
+        for (key, value) in properties {
+            put_entry(&mut out, &mut count, Value::String(key), *value)?;
+        }
+        out.end(mark, Compound::Map, count)?;
+        put_section(&mut out, section::AMQP_VALUE)?;
+        body(&mut out)
+    })();
+    out.freeze()
+}
+
+/// Writes an array of longs: a real array, since some clients read nothing else (wire-protocol.md §5).
+pub(super) fn put_longs(out: &mut BytesMut, numbers: &[i64]) -> Result<(), Full> {
+    put_array(out, 0x81, numbers.iter().map(|number| number.to_be_bytes()))
+}
+
+/// Writes an array of timestamps.
+pub(super) fn put_timestamps(out: &mut BytesMut, times: &[servicebus_core::time::Timestamp]) -> Result<(), Full> {
+    put_array(out, 0x83, times.iter().map(|time| time.as_millis().to_be_bytes()))
+}
+
+fn put_array(out: &mut BytesMut, code: u8, items: impl Iterator<Item = [u8; 8]>) -> Result<(), Full> {
+    let mark = out.begin()?;
+    out.put(&[code])?;
+    let mut count = 0;
+    for item in items {
+        out.put(&item)?;
+        count += 1;
+    }
+    out.end(mark, Compound::Array, count)
+}
+
+/// Writes an array of strings.
+pub(super) fn put_strings<'a>(out: &mut BytesMut, texts: impl Iterator<Item = &'a str>) -> Result<(), Full> {
+    let mark = out.begin()?;
+    out.put(&[0xb1])?;
+    let mut count = 0;
+    for text in texts {
+        out.put(&u32::try_from(text.len()).map_err(|_| Full)?.to_be_bytes())?;
+        out.put(text.as_bytes())?;
+        count += 1;
+    }
+    out.end(mark, Compound::Array, count)
+}
+
+/// Writes a map of one entry whose value is written by `value`.
+pub(super) fn put_single(
+    out: &mut BytesMut,
+    key: &str,
+    value: impl FnOnce(&mut BytesMut) -> Result<(), Full>,
+) -> Result<(), Full> {
+    let mark = out.begin()?;
+    key.encode(out)?;
+    value(out)?;
+    out.end(mark, Compound::Map, 2)
+}

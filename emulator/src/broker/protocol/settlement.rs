@@ -1,0 +1,147 @@
+//! How a client ends a delivery: its outcome, or `update-disposition` (wire-protocol.md §4.3, §5).
+
+use crate::broker::entities::store::Ending;
+use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
+use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
+use servicebus_core::wire::{Encode, Map, Reader, Value};
+
+/// What becomes of a message, in a form that can wait for a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settlement {
+    /// How the lock ends.
+    pub ending: Ending,
+    /// Application properties to set, with encoded values.
+    pub changes: Vec<(String, Vec<u8>)>,
+}
+
+fn owned(value: Value<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = value.encode(&mut bytes);
+    bytes
+}
+
+fn changes_of(map: Map<'_>) -> Vec<(String, Vec<u8>)> {
+    map.iter().map_while(Result::ok).filter_map(|(key, value)| Some((key.as_str()?.to_owned(), owned(value)))).collect()
+}
+
+impl Settlement {
+    /// Without changes.
+    pub(crate) const fn plain(ending: Ending) -> Self {
+        Self { ending, changes: Vec::new() }
+    }
+
+    /// What an outcome means.
+    pub(crate) fn of(outcome: &Outcome<'_>) -> Self {
+        match outcome {
+            Outcome::Accepted => Self::plain(Ending::Complete),
+            Outcome::Released => Self::plain(Ending::Release),
+            Outcome::Modified(Modified { undeliverable_here, message_annotations, .. }) => {
+                // Undeliverable-here tells deferring from abandoning; clients do not agree on delivery-failed.
+                let ending = if *undeliverable_here == Some(true) { Ending::Defer } else { Ending::Abandon };
+                Self { ending, changes: message_annotations.map(changes_of).unwrap_or_default() }
+            }
+            Outcome::Rejected(Rejected { error }) => {
+                let mut changes = Vec::new();
+                if let Some(error) = error {
+                    // Keys are symbols or strings; a reason that is null is none.
+                    let info = error.info.map(changes_of).unwrap_or_default();
+                    changes.extend(info.into_iter().filter(|(_, value)| value.as_slice() != [0x40]));
+                    let has = |changes: &[(String, Vec<u8>)], key: &str| changes.iter().any(|(found, _)| found == key);
+                    if error.condition.as_str() != "com.microsoft:dead-letter" && !has(&changes, DEAD_LETTER_REASON) {
+                        let reason = Value::String(error.condition.as_str());
+                        changes.push((DEAD_LETTER_REASON.into(), owned(reason)));
+                    }
+                    if let Some(text) = error.description
+                        && !has(&changes, DEAD_LETTER_ERROR_DESCRIPTION)
+                    {
+                        changes.push((DEAD_LETTER_ERROR_DESCRIPTION.into(), owned(Value::String(text))));
+                    }
+                }
+                Self { ending: Ending::DeadLetter, changes }
+            }
+        }
+    }
+
+    /// What `update-disposition` means; `None` for a status that is not known.
+    pub(crate) fn of_status(
+        status: &str,
+        reason: Option<&str>,
+        description: Option<&str>,
+        properties: Option<Map<'_>>,
+    ) -> Option<Self> {
+        let ending = match status {
+            "completed" => Ending::Complete,
+            "abandoned" => Ending::Abandon,
+            "suspended" => Ending::DeadLetter,
+            // That spelling.
+            "defered" => Ending::Defer,
+            "released" | "unlocked" => Ending::Release,
+            _ => return None,
+        };
+        let mut changes = properties.map(changes_of).unwrap_or_default();
+        if ending == Ending::DeadLetter {
+            for (key, text) in [(DEAD_LETTER_REASON, reason), (DEAD_LETTER_ERROR_DESCRIPTION, description)] {
+                // The Python SDK sends an empty text for none.
+                if let Some(text) = text.filter(|text| !text.is_empty()) {
+                    changes.push((key.into(), owned(Value::String(text))));
+                }
+            }
+        }
+        Some(Self { ending, changes })
+    }
+
+    /// The changes with their values decoded.
+    pub(crate) fn decoded(&self) -> Vec<(&str, Value<'_>)> {
+        self.changes.iter().filter_map(|(key, value)| Some((key.as_str(), Reader::new(value).value().ok()?))).collect()
+    }
+
+    /// The outcome that confirms it: of the same kind, and a rejected one without an error
+    /// (wire-protocol.md §0 fact 8).
+    pub(crate) fn echo(&self) -> Outcome<'static> {
+        match self.ending {
+            Ending::Complete => Outcome::Accepted,
+            Ending::Release | Ending::Expire => Outcome::Released,
+            Ending::DeadLetter => Outcome::Rejected(Rejected { error: None }),
+            Ending::Abandon | Ending::Defer => Outcome::Modified(Modified {
+                delivery_failed: Some(true),
+                undeliverable_here: Some(self.ending == Ending::Defer),
+                message_annotations: None,
+            }),
+        }
+    }
+}
+
+/// A delivery state kept beyond the frame it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// `accepted`, the usual one.
+    Accepted,
+    /// Any other, encoded.
+    Encoded(Vec<u8>),
+    /// None at all.
+    None,
+}
+
+impl State {
+    /// Keeps a state.
+    pub(crate) fn keep(state: Option<&DeliveryState<'_>>) -> Self {
+        match state {
+            None => Self::None,
+            Some(DeliveryState::Outcome(Outcome::Accepted)) => Self::Accepted,
+            Some(state) => {
+                let mut bytes = Vec::new();
+                let _ = state.encode(&mut bytes);
+                Self::Encoded(bytes)
+            }
+        }
+    }
+
+    /// The state again.
+    pub(crate) fn state(&self) -> Option<DeliveryState<'_>> {
+        match self {
+            Self::Accepted => Some(DeliveryState::ACCEPTED),
+            Self::Encoded(bytes) => Reader::new(bytes).read().ok(),
+            Self::None => None,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What the connections of a namespace share.
+
+use super::entities::{AuthorizationRule, Namespace, StoreId};
+use super::faults::Faults;
+use super::protocol::access::SigningKey;
+use super::protocol::fault::{Fault, Refusal, Tracker};
+use super::protocol::transaction::Transactions;
+use super::statistics::Statistics;
+use super::{Clock, ConnectionId};
+use servicebus_core::engine::LinkId;
+use servicebus_core::random::Random;
+use servicebus_core::servicebus::{Address, Reason};
+use std::collections::{HashMap, VecDeque};
+
+/// Entities, those who wait for them, and what is counted.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) namespace: Namespace,
+    pub(crate) tracker: Tracker,
+    pub(crate) random: Random,
+    pub(crate) statistics: Statistics,
+    pub(crate) faults: Faults,
+    pub(crate) transactions: Transactions,
+    pub(crate) keys: Vec<AuthorizationRule>,
+    pub(crate) accept_jwt: bool,
+    next_consumer: u64,
+    /// Where each receiver is.
+    pub(crate) consumers: HashMap<u64, (ConnectionId, LinkId)>,
+    /// Receivers of a store, the one to be served next in front.
+    pub(crate) watchers: HashMap<StoreId, VecDeque<u64>>,
+    /// Receivers that wait for a session, in order.
+    pub(crate) acceptors: HashMap<StoreId, VecDeque<u64>>,
+}
+
+impl Shared {
+    pub(crate) fn new(name: &str, keys: Vec<AuthorizationRule>, accept_jwt: bool, seed: u64) -> Self {
+        let mut random = Random::seeded(seed);
+        Self {
+            namespace: Namespace::new(random.next()),
+            tracker: Tracker::new(name.to_owned(), random.next()),
+            random,
+            statistics: Statistics::default(),
+            faults: Faults::default(),
+            transactions: Transactions::default(),
+            keys,
+            accept_jwt,
+            next_consumer: 0,
+            consumers: HashMap::new(),
+            watchers: HashMap::new(),
+            acceptors: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn new_consumer(&mut self, connection: ConnectionId, link: LinkId) -> u64 {
+        self.next_consumer += 1;
+        self.consumers.insert(self.next_consumer, (connection, link));
+        self.next_consumer
+    }
+
+    pub(crate) fn watch(&mut self, store: StoreId, consumer: u64) {
+        self.watchers.entry(store).or_default().push_back(consumer);
+    }
+
+    pub(crate) fn forget_consumer(&mut self, store: StoreId, consumer: u64) {
+        self.consumers.remove(&consumer);
+        for map in [&mut self.watchers, &mut self.acceptors] {
+            if let Some(waiting) = map.get_mut(&store) {
+                waiting.retain(|other| *other != consumer);
+                if waiting.is_empty() {
+                    map.remove(&store);
+                }
+            }
+        }
+    }
+
+    /// Whether a receiver is on this connection.
+    pub(crate) fn holder_is(&self, consumer: u64, connection: ConnectionId) -> bool {
+        self.consumers.get(&consumer).is_some_and(|(of, _)| *of == connection)
+    }
+
+    /// The keys that can sign tokens for an entity: the namespace's and its own.
+    pub(crate) fn signing_keys(&self, entity: &str) -> Vec<SigningKey> {
+        let mut keys: Vec<SigningKey> =
+            self.keys.iter().map(|rule| SigningKey { rule: rule.clone(), scope: String::new() }).collect();
+        let own = match (self.namespace.queue(entity), self.namespace.topic(entity)) {
+            (Some(queue), _) => &queue.description.authorization_rules[..],
+            (None, Some(topic)) => &topic.description.authorization_rules[..],
+            (None, None) => &[],
+        };
+        let scope = super::entities::name::key(entity);
+        keys.extend(own.iter().map(|rule| SigningKey { rule: rule.clone(), scope: scope.clone() }));
+        keys
+    }
+
+    /// A refusal with the tracking block of the entity on this path, or of the gateway for none.
+    pub(crate) fn fault(&mut self, refusal: Refusal, path: &str, clock: Clock) -> Fault {
+        let address = Address::parse(path);
+        let tracker = if path.is_empty() || refusal.reason == Reason::Unauthorized {
+            None
+        } else if self.namespace.topic(address.entity).is_some() {
+            Some(match address.subscription {
+                Some(subscription) => format!("Topic:{}|{subscription}", address.entity),
+                None => format!("Topic:{}", address.entity),
+            })
+        } else {
+            Some(format!("Queue:{}", address.entity))
+        };
+        self.tracker.fault(refusal, tracker.as_deref(), clock.utc)
+    }
+
+    /// A text with the gateway's tracking block.
+    pub(crate) fn tracked(&mut self, text: String, clock: Clock) -> String {
+        self.tracker.fault(Refusal::new(Reason::Other, text), None, clock.utc).description
+    }
+
+    /// Whether this operation is to be throttled; counts down what was asked for.
+    pub(crate) fn is_throttled(&mut self) -> bool {
+        self.faults.take_busy()
+    }
+
+    /// The answer to an operation that is throttled (service-evidence.md §5).
+    pub(crate) fn busy(&self) -> Refusal {
+        Refusal::new(
+            Reason::ServerBusy,
+            format!(
+                "The request was terminated because the namespace {} is being throttled. Error code : 50009. Please \
+                 wait 2 seconds and try again. To know more visit https://aka.ms/sbResourceMgrExceptions",
+                self.tracker.namespace()
+            ),
+        )
+    }
+}

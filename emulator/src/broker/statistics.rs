@@ -1,0 +1,49 @@
+//! What a namespace counts, so that tests can tell a healthy client from one that reconnects for every message
+//! (wire-protocol.md §0 fact 8).
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Connections accepted.
+    pub connections_accepted: u64,
+    /// Connections that are open.
+    pub connections_open: u64,
+    /// Links attached.
+    pub links_attached: u64,
+    /// Tokens that clients put.
+    pub tokens_put: u64,
+    /// Tokens that were refused.
+    pub tokens_refused: u64,
+    /// Messages taken in.
+    pub messages_sent: u64,
+    /// Messages handed out.
+    pub messages_delivered: u64,
+    /// Messages settled by disposition.
+    pub settled_on_links: u64,
+    /// Messages settled by `update-disposition`.
+    pub settled_by_management: u64,
+    /// Requests to `$management` nodes.
+    pub management_requests: u64,
+    /// Locks renewed.
+    pub locks_renewed: u64,
+}
+
+impl Statistics {
+    /// Names and values, in order.
+    pub fn entries(&self) -> [(&'static str, u64); 11] {
+        [
+            ("connections-accepted", self.connections_accepted),
+            ("connections-open", self.connections_open),
+            ("links-attached", self.links_attached),
+            ("tokens-put", self.tokens_put),
+            ("tokens-refused", self.tokens_refused),
+            ("messages-sent", self.messages_sent),
+            ("messages-delivered", self.messages_delivered),
+            ("settled-on-links", self.settled_on_links),
+            ("settled-by-management", self.settled_by_management),
+            ("management-requests", self.management_requests),
+            ("locks-renewed", self.locks_renewed),
+        ]
+    }
+}

@@ -1,0 +1,196 @@
+//! Deadlines: of the entities, and of each connection and its links (wire-protocol.md §6.4).
+
+use super::protocol::attach::condition_of;
+use super::protocol::fault::Refusal;
+use super::protocol::peer::{Peer, Purpose};
+use super::shared::Shared;
+use super::{Broker, Clock, ConnectionId};
+use servicebus_core::servicebus::Reason;
+use servicebus_core::storage::Table;
+use servicebus_core::time::{Duration, Instant};
+
+/// A connection must show a token within this time.
+const TOKEN_WAIT: Duration = Duration::from_secs(20);
+/// A link without traffic is detached after this time.
+const LINK_IDLE: Duration = Duration::from_secs(600);
+/// A connection whose links are all gone is closed after this time, and
+const LINKLESS: Duration = Duration::from_secs(300);
+/// one that never had any after this.
+const NEVER_LINKED: Duration = Duration::from_secs(60);
+
+fn linkless_limit(peer: &Peer) -> Duration {
+    if peer.had_links { LINKLESS } else { NEVER_LINKED }
+}
+
+fn deadline(peer: &Peer, clock: Clock) -> Option<Instant> {
+    let mut first = peer.engine.poll_timeout().map(|(at, _)| at);
+    let mut consider = |at: Instant| first = Some(first.map_or(at, |first| first.min(at)));
+    if peer.closed || peer.engine.is_closed() {
+        return None;
+    }
+    if !peer.access.is_authorized() {
+        consider(peer.connected + TOKEN_WAIT);
+    }
+    if !peer.has_entity_links() {
+        consider(peer.linkless + linkless_limit(peer));
+    }
+    for link in peer.links.iter().flatten().filter(|link| !link.closing) {
+        match link.purpose {
+            Purpose::Accepting { deadline, .. } => consider(deadline),
+            Purpose::Sender { .. } | Purpose::Receiver(_) => consider(link.active + LINK_IDLE),
+            _ => {}
+        }
+    }
+    if let Some(at) = Shared::next_token_expiry(peer, clock.utc) {
+        consider(clock.instant_of(at));
+    }
+    first
+}
+
+impl Broker {
+    /// Sets the timer of a connection anew.
+    pub(super) fn set_timer(&mut self, id: ConnectionId, clock: Clock) {
+        let Some(peer) = self.peers.find_mut(id.0) else { return };
+        let next = deadline(peer, clock);
+        let index = id.0.index;
+        if peer.timer != next {
+            if let Some(old) = peer.timer {
+                self.timers.remove(&(old, index));
+            }
+            peer.timer = next;
+            if let Some(next) = next {
+                self.timers.insert((next, index));
+            }
+        }
+    }
+
+    /// The entities' time moves on.
+    pub(super) fn advance(&mut self, clock: Clock) {
+        self.clock = clock;
+        if self.shared.namespace.poll_timeout().is_some_and(|at| at <= clock.utc) {
+            self.shared.namespace.handle_timeout(clock.utc);
+            self.run_signals(clock);
+        }
+    }
+
+    /// When [`Broker::handle_timeout`] is to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let entities = self.shared.namespace.poll_timeout().map(|at| self.clock.instant_of(at));
+        let connections = self.timers.first().map(|(at, _)| *at);
+        match (entities, connections) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Carries out what is due; then ask [`Broker::poll_ready`].
+    pub fn handle_timeout(&mut self, clock: Clock) {
+        self.advance(clock);
+        // A connection is looked at once per call: what it finds not yet due is set again behind this moment.
+        let mut due = Vec::new();
+        while self.timers.first().is_some_and(|(at, _)| *at <= clock.now) {
+            let Some((_, index)) = self.timers.pop_first() else { break };
+            let Some(id) = self.peers.key(index).map(ConnectionId) else { continue };
+            if let Some(peer) = self.peers.find_mut(id.0) {
+                peer.timer = None;
+            }
+            due.push(id);
+        }
+        for id in due {
+            self.connection_timeout(id, clock);
+            self.run_events(id, &mut Vec::new(), clock);
+            self.run_signals(clock);
+            self.mark_ready(id);
+            self.set_timer(id, clock);
+            // A heartbeat stays due until it is written: look again a little later.
+            if let Some(peer) = self.peers.find_mut(id.0)
+                && let Some(timer) = peer.timer
+                && timer <= clock.now
+            {
+                let later = clock.now + Duration::from_millis(100);
+                self.timers.remove(&(timer, id.0.index));
+                peer.timer = Some(later);
+                self.timers.insert((later, id.0.index));
+            }
+        }
+    }
+
+    fn connection_timeout(&mut self, id: ConnectionId, clock: Clock) {
+        let Self { shared, peers, .. } = self;
+        let Some(peer) = peers.find_mut(id.0) else { return };
+        peer.engine.handle_timeout(clock.now);
+        if !peer.access.is_authorized() && clock.now >= peer.connected + TOKEN_WAIT {
+            let text = "The connection was not authorized within 20000 milliseconds and is closed.";
+            return force_close(shared, peer, text.to_owned(), clock);
+        }
+        let limit = linkless_limit(peer);
+        if !peer.has_entity_links() && clock.now >= peer.linkless + limit {
+            let text = format!(
+                "The connection was inactive for more than the allowed {} milliseconds and is closed by container \
+                 'LinkTracker'.",
+                limit.as_millis()
+            );
+            return force_close(shared, peer, text, clock);
+        }
+        let links: Vec<_> = peer.links.iter().flatten().filter(|link| !link.closing).map(|link| link.id).collect();
+        for link in links {
+            let Some(found) = peer.link(link) else { continue };
+            match &found.purpose {
+                Purpose::Accepting { deadline, allotted, store, consumer, .. } if clock.now >= *deadline => {
+                    let (store, consumer) = (*store, *consumer);
+                    let text = format!(
+                        "The operation did not complete within the allotted timeout of {}. The time allotted to this \
+                         operation may have been a portion of a longer timeout.",
+                        time_span(*allotted)
+                    );
+                    shared.forget_consumer(store, consumer);
+                    if let Some(found) = peer.take_link(link) {
+                        let refusal = Refusal::new(Reason::Timeout, text);
+                        shared.refuse(peer, link, &found.name, &found.path, refusal, clock);
+                    }
+                }
+                Purpose::Sender { .. } | Purpose::Receiver(_) if clock.now >= found.active + LINK_IDLE => {
+                    let (code, who) = match found.purpose {
+                        Purpose::Sender { .. } => ("publisher", "AmqpMessagePublisher"),
+                        _ => ("consumer", "AmqpMessageConsumer"),
+                    };
+                    let text = format!(
+                        "The link '{}' is force detached. Code: {code}(link{}). Details: {who}.IdleTimerExpired: Idle \
+                         timeout: 00:10:00.",
+                        found.name,
+                        link.index()
+                    );
+                    shared.detach(peer, link, Refusal::new(Reason::DetachForced, text), clock);
+                }
+                _ => {}
+            }
+        }
+        shared.expire_tokens(peer, clock);
+    }
+
+    /// Closes a connection by force.
+    pub fn close_connection(&mut self, id: ConnectionId, clock: Clock) {
+        let Self { shared, peers, .. } = self;
+        if let Some(peer) = peers.find_mut(id.0) {
+            force_close(shared, peer, "The connection was closed on request.".to_owned(), clock);
+        }
+        self.mark_ready(id);
+    }
+}
+
+fn force_close(shared: &mut Shared, peer: &mut Peer, text: String, clock: Clock) {
+    let fault = shared.fault(Refusal::new(Reason::ConnectionForced, text), "", clock);
+    peer.engine.close(Some(&condition_of(&fault)));
+}
+
+/// A duration as .NET writes it.
+fn time_span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let ticks = duration.subsec_nanos() / 100;
+    let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    if ticks == 0 {
+        format!("{hours:02}:{minutes:02}:{rest:02}")
+    } else {
+        format!("{hours:02}:{minutes:02}:{rest:02}.{ticks:07}")
+    }
+}

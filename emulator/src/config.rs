@@ -1,0 +1,342 @@
+//! The configuration file of Microsoft's emulator (wire-protocol.md §9): JSON with comments, without its caps on how
+//! many and how long. A key that is not known is an error that names its place.
+
+use crate::blueprint::{Blueprint, SubscriptionBlueprint, TopicBlueprint};
+use crate::broker::entities::{FilterDescription, QueueDescription, RuleDescription};
+use crate::broker::entities::{SubscriptionDescription, TopicDescription};
+use crate::duration;
+use core::fmt;
+use core::time::Duration;
+use jsonc_parser::{JsonArray, JsonObject, JsonValue};
+
+/// What is wrong with a configuration, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The place, such as `UserConfig.Namespaces[0].Queues[1].Name`; empty for the whole file.
+    pub place: String,
+    /// What is wrong there.
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.place.is_empty() { f.write_str(&self.problem) } else { write!(f, "{}: {}", self.place, self.problem) }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+fn wrong<T>(place: &str, problem: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError { place: place.to_owned(), problem: problem.into() })
+}
+
+/// An object whose keys are taken one by one, so that what is left over is not known.
+struct Section<'a> {
+    place: String,
+    entries: Vec<(String, JsonValue<'a>)>,
+}
+
+impl<'a> Section<'a> {
+    fn new(place: String, value: JsonValue<'a>) -> Result<Self, ConfigError> {
+        let JsonValue::Object(object) = value else { return wrong(&place, "must be an object") };
+        let object: JsonObject<'a> = object;
+        Ok(Self { place, entries: object.into_iter().map(|(key, value)| (key.into_owned(), value)).collect() })
+    }
+
+    fn at(&self, key: &str) -> String {
+        if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
+    }
+
+    /// Takes a key; one that is null counts as absent.
+    fn take(&mut self, key: &str) -> Option<JsonValue<'a>> {
+        let at = self.entries.iter().position(|(found, _)| found.eq_ignore_ascii_case(key))?;
+        Some(self.entries.remove(at).1).filter(|value| !matches!(value, JsonValue::Null))
+    }
+
+    fn section(&mut self, key: &str) -> Result<Option<Self>, ConfigError> {
+        let place = self.at(key);
+        self.take(key).map(|value| Section::new(place, value)).transpose()
+    }
+
+    fn list(&mut self, key: &str) -> Result<Vec<Self>, ConfigError> {
+        let place = self.at(key);
+        match self.take(key) {
+            None => Ok(Vec::new()),
+            Some(JsonValue::Array(items)) => {
+                let items: JsonArray<'a> = items;
+                items
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, item)| Section::new(format!("{place}[{index}]"), item))
+                    .collect()
+            }
+            Some(_) => wrong(&place, "must be an array"),
+        }
+    }
+
+    fn text(&mut self, key: &str) -> Result<Option<String>, ConfigError> {
+        let place = self.at(key);
+        match self.take(key) {
+            None => Ok(None),
+            Some(JsonValue::String(text)) => Ok(Some(text.into_owned())),
+            Some(_) => wrong(&place, "must be a string"),
+        }
+    }
+
+    fn required(&mut self, key: &str) -> Result<String, ConfigError> {
+        match self.text(key)? {
+            Some(text) => Ok(text),
+            None => wrong(&self.place, format!("{key} is missing")),
+        }
+    }
+
+    fn flag(&mut self, key: &str) -> Result<Option<bool>, ConfigError> {
+        let place = self.at(key);
+        match self.take(key) {
+            None => Ok(None),
+            Some(JsonValue::Boolean(flag)) => Ok(Some(flag)),
+            Some(_) => wrong(&place, "must be true or false"),
+        }
+    }
+
+    fn number<T: core::str::FromStr>(&mut self, key: &str) -> Result<Option<T>, ConfigError> {
+        let place = self.at(key);
+        match self.take(key) {
+            None => Ok(None),
+            Some(JsonValue::Number(number)) => match number.parse() {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => wrong(&place, format!("{number} is not a number that can stand here")),
+            },
+            Some(_) => wrong(&place, "must be a number"),
+        }
+    }
+
+    fn duration(&mut self, key: &str) -> Result<Option<Duration>, ConfigError> {
+        let place = self.at(key);
+        match self.text(key)? {
+            None => Ok(None),
+            Some(text) => match duration::parse(&text) {
+                Some(duration) => Ok(Some(duration)),
+                None => wrong(&place, format!("'{text}' is not an ISO 8601 duration such as PT1M")),
+            },
+        }
+    }
+
+    /// Every key must have been taken.
+    fn finish(self) -> Result<(), ConfigError> {
+        match self.entries.first() {
+            None => Ok(()),
+            Some((key, _)) => wrong(&self.at(key), "this key is not known"),
+        }
+    }
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// [`ConfigError`], which names the place.
+pub fn parse(text: &str) -> Result<Blueprint, ConfigError> {
+    let value = jsonc_parser::parse_to_value(text, &Default::default())
+        .map_err(|error| ConfigError { place: String::new(), problem: error.to_string() })?;
+    let Some(value) = value else { return wrong("", "the configuration is empty") };
+    let mut file = Section::new(String::new(), value)?;
+    let Some(mut user) = file.section("UserConfig")? else { return wrong("", "UserConfig is missing") };
+    file.finish()?;
+    if let Some(mut logging) = user.section("Logging")? {
+        // Where Microsoft's emulator writes its log; this one writes to the console.
+        logging.text("Type")?;
+        logging.finish()?;
+    }
+    let namespaces = user.list("Namespaces")?;
+    user.finish()?;
+    let mut namespaces = namespaces.into_iter();
+    let Some(mut namespace) = namespaces.next() else {
+        return wrong("UserConfig.Namespaces", "must hold one namespace");
+    };
+    if let Some(second) = namespaces.next() {
+        return wrong(&second.place, "only one namespace can be served");
+    }
+    let mut blueprint = Blueprint { name: namespace.text("Name")?, ..Blueprint::default() };
+    for queue in namespace.list("Queues")? {
+        blueprint.queues.push(queue_of(queue)?);
+    }
+    for topic in namespace.list("Topics")? {
+        blueprint.topics.push(topic_of(topic)?);
+    }
+    namespace.finish()?;
+    Ok(blueprint)
+}
+
+/// Its defaults where they differ from the service's.
+const MAX_DELIVERY_COUNT: u32 = 3;
+const TIME_TO_LIVE: Duration = Duration::from_secs(3_600);
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(20);
+
+fn queue_of(mut section: Section<'_>) -> Result<(String, QueueDescription), ConfigError> {
+    let name = section.required("Name")?;
+    let mut description = QueueDescription {
+        max_delivery_count: MAX_DELIVERY_COUNT,
+        default_message_time_to_live: Some(TIME_TO_LIVE),
+        duplicate_detection_history_time_window: DUPLICATE_WINDOW,
+        ..QueueDescription::default()
+    };
+    if let Some(mut properties) = section.section("Properties")? {
+        let it = &mut properties;
+        let d = &mut description;
+        it.flag("DeadLetteringOnMessageExpiration")?
+            .into_iter()
+            .for_each(|value| d.dead_lettering_on_message_expiration = value);
+        d.default_message_time_to_live = it.duration("DefaultMessageTimeToLive")?.or(d.default_message_time_to_live);
+        d.duplicate_detection_history_time_window =
+            it.duration("DuplicateDetectionHistoryTimeWindow")?.unwrap_or(d.duplicate_detection_history_time_window);
+        d.forward_to = it.text("ForwardTo")?.filter(|text| !text.is_empty());
+        d.forward_dead_lettered_messages_to = it.text("ForwardDeadLetteredMessagesTo")?.filter(|text| !text.is_empty());
+        d.lock_duration = it.duration("LockDuration")?.unwrap_or(d.lock_duration);
+        d.max_delivery_count = it.number("MaxDeliveryCount")?.unwrap_or(d.max_delivery_count);
+        d.requires_duplicate_detection =
+            it.flag("RequiresDuplicateDetection")?.unwrap_or(d.requires_duplicate_detection);
+        d.requires_session = it.flag("RequiresSession")?.unwrap_or(d.requires_session);
+        // Beyond what Microsoft's emulator knows.
+        d.max_message_size_in_kilobytes =
+            it.number("MaxMessageSizeInKilobytes")?.unwrap_or(d.max_message_size_in_kilobytes);
+        d.max_size_in_megabytes = it.number("MaxSizeInMegabytes")?.unwrap_or(d.max_size_in_megabytes);
+        d.auto_delete_on_idle = it.duration("AutoDeleteOnIdle")?;
+        properties.finish()?;
+    }
+    let place = section.place.clone();
+    section.finish()?;
+    description.validate().or_else(|error| wrong(&place, error.to_string()))?;
+    Ok((name, description))
+}
+
+fn topic_of(mut section: Section<'_>) -> Result<TopicBlueprint, ConfigError> {
+    let name = section.required("Name")?;
+    let mut description = TopicDescription {
+        default_message_time_to_live: Some(TIME_TO_LIVE),
+        duplicate_detection_history_time_window: DUPLICATE_WINDOW,
+        ..TopicDescription::default()
+    };
+    if let Some(mut it) = section.section("Properties")? {
+        let d = &mut description;
+        d.default_message_time_to_live = it.duration("DefaultMessageTimeToLive")?.or(d.default_message_time_to_live);
+        d.duplicate_detection_history_time_window =
+            it.duration("DuplicateDetectionHistoryTimeWindow")?.unwrap_or(d.duplicate_detection_history_time_window);
+        d.requires_duplicate_detection =
+            it.flag("RequiresDuplicateDetection")?.unwrap_or(d.requires_duplicate_detection);
+        d.max_message_size_in_kilobytes =
+            it.number("MaxMessageSizeInKilobytes")?.unwrap_or(d.max_message_size_in_kilobytes);
+        d.max_size_in_megabytes = it.number("MaxSizeInMegabytes")?.unwrap_or(d.max_size_in_megabytes);
+        d.auto_delete_on_idle = it.duration("AutoDeleteOnIdle")?;
+        it.finish()?;
+    }
+    let mut subscriptions = Vec::new();
+    for subscription in section.list("Subscriptions")? {
+        subscriptions.push(subscription_of(subscription)?);
+    }
+    let place = section.place.clone();
+    section.finish()?;
+    description.validate().or_else(|error| wrong(&place, error.to_string()))?;
+    Ok(TopicBlueprint { name, description, subscriptions })
+}
+
+fn subscription_of(mut section: Section<'_>) -> Result<SubscriptionBlueprint, ConfigError> {
+    let name = section.required("Name")?;
+    let mut description = SubscriptionDescription {
+        max_delivery_count: MAX_DELIVERY_COUNT,
+        default_message_time_to_live: Some(TIME_TO_LIVE),
+        ..SubscriptionDescription::default()
+    };
+    if let Some(mut it) = section.section("Properties")? {
+        let d = &mut description;
+        d.dead_lettering_on_message_expiration =
+            it.flag("DeadLetteringOnMessageExpiration")?.unwrap_or(d.dead_lettering_on_message_expiration);
+        d.dead_lettering_on_filter_evaluation_exceptions = it
+            .flag("DeadLetteringOnFilterEvaluationExceptions")?
+            .unwrap_or(d.dead_lettering_on_filter_evaluation_exceptions);
+        d.default_message_time_to_live = it.duration("DefaultMessageTimeToLive")?.or(d.default_message_time_to_live);
+        d.forward_to = it.text("ForwardTo")?.filter(|text| !text.is_empty());
+        d.forward_dead_lettered_messages_to = it.text("ForwardDeadLetteredMessagesTo")?.filter(|text| !text.is_empty());
+        d.lock_duration = it.duration("LockDuration")?.unwrap_or(d.lock_duration);
+        d.max_delivery_count = it.number("MaxDeliveryCount")?.unwrap_or(d.max_delivery_count);
+        d.requires_session = it.flag("RequiresSession")?.unwrap_or(d.requires_session);
+        d.auto_delete_on_idle = it.duration("AutoDeleteOnIdle")?;
+        it.finish()?;
+    }
+    let mut rules = Vec::new();
+    for rule in section.list("Rules")? {
+        rules.push(rule_of(rule)?);
+    }
+    let place = section.place.clone();
+    section.finish()?;
+    description.validate().or_else(|error| wrong(&place, error.to_string()))?;
+    Ok(SubscriptionBlueprint { name, description, rules })
+}
+
+fn rule_of(mut section: Section<'_>) -> Result<RuleDescription, ConfigError> {
+    let name = section.required("Name")?;
+    let Some(mut it) = section.section("Properties")? else {
+        return wrong(&section.place, "Properties is missing");
+    };
+    let kind = it.required("FilterType")?;
+    let action = match it.section("Action")? {
+        None => None,
+        Some(mut action) => {
+            let text = action.required("SqlExpression")?;
+            action.finish()?;
+            Some(text)
+        }
+    };
+    let sql = it.section("SqlFilter")?;
+    let filter = match (kind.to_ascii_lowercase().as_str(), sql) {
+        ("sql", Some(mut sql)) => {
+            let text = sql.required("SqlExpression")?;
+            sql.finish()?;
+            FilterDescription::Sql(text)
+        }
+        ("sql", None) => return wrong(&it.place, "SqlFilter is missing"),
+        _ => return wrong(&it.at("FilterType"), format!("'{kind}' is not a kind of filter that is known")),
+    };
+    it.finish()?;
+    section.finish()?;
+    Ok(RuleDescription { name, filter, action })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"{
+        // entities
+        "UserConfig": { "Namespaces": [ { "Name": "ns",
+            "Queues": [ { "Name": "q", "Properties": { "LockDuration": "PT5S", "RequiresSession": false } } ],
+            "Topics": [ { "Name": "t", "Subscriptions": [ { "Name": "s", "Rules": [
+                { "Name": "r", "Properties": { "FilterType": "Sql", "SqlFilter": { "SqlExpression": "1=0" } } } ] } ] } ]
+        } ], "Logging": { "Type": "File" } }
+    }"#;
+
+    #[test]
+    fn a_configuration_of_the_official_emulator_is_read_with_its_defaults() {
+        let blueprint = parse(FILE).unwrap();
+        let (name, queue) = &blueprint.queues[0];
+        assert_eq!((name.as_str(), queue.lock_duration, queue.max_delivery_count), ("q", Duration::from_secs(5), 3));
+        assert_eq!(queue.default_message_time_to_live, Some(Duration::from_secs(3_600)));
+        let rule = &blueprint.topics[0].subscriptions[0].rules[0];
+        assert_eq!((rule.name.as_str(), &rule.filter), ("r", &FilterDescription::Sql("1=0".into())));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        for (from, to, message) in [
+            ("\"LockDuration\"", "\"LockTime\"", "UserConfig.Namespaces[0].Queues[0].Properties.LockTime: this key"),
+            ("PT5S", "five", "UserConfig.Namespaces[0].Queues[0].Properties.LockDuration: 'five'"),
+            ("PT5S", "PT6M", "UserConfig.Namespaces[0].Queues[0]: The value of 'LockDuration'"),
+            ("\"Name\": \"t\",", "", "UserConfig.Namespaces[0].Topics[0]: Name is missing"),
+            ("\"UserConfig\"", "\"Config\"", "UserConfig is missing"),
+        ] {
+            let error = parse(&FILE.replace(from, to)).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+        assert!(parse("{").is_err());
+        assert!(parse("").is_err());
+    }
+}

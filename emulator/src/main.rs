@@ -1,0 +1,104 @@
+//! Serves an emulated Service Bus namespace.
+
+use core::error::Error;
+use servicebus_emulator::server::Identity;
+use servicebus_emulator::{Emulator, config};
+use std::io::Write;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: servicebus-emulator [OPTIONS]
+
+  --config FILE        entities, as a configuration file of Microsoft's emulator
+  --amqp-port PORT     plain AMQP (5672; 0 picks one)
+  --tls-port PORT      AMQP over TLS as well (0 picks one)
+  --certificate FILE   certificate chain for TLS in PEM; one is made when it is not given
+  --key FILE           its key in PEM
+  --host ADDRESS       where to listen (127.0.0.1)
+  --help               this text
+";
+
+struct Options {
+    config: Option<String>,
+    amqp_port: u16,
+    tls_port: Option<u16>,
+    certificate: Option<String>,
+    key: Option<String>,
+    host: Option<String>,
+}
+
+fn options() -> Result<Option<Options>, Box<dyn Error>> {
+    use lexopt::prelude::*;
+    let mut options =
+        Options { config: None, amqp_port: 5672, tls_port: None, certificate: None, key: None, host: None };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("config") => options.config = Some(parser.value()?.string()?),
+            Long("amqp-port") => options.amqp_port = parser.value()?.parse()?,
+            Long("tls-port") => options.tls_port = Some(parser.value()?.parse()?),
+            Long("certificate") => options.certificate = Some(parser.value()?.string()?),
+            Long("key") => options.key = Some(parser.value()?.string()?),
+            Long("host") => options.host = Some(parser.value()?.string()?),
+            Long("help") | Short('h') => return Ok(None),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Some(options))
+}
+
+fn read(path: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    std::fs::read(path).map_err(|error| format!("{path}: {error}").into())
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let mut builder = Emulator::builder().amqp_port(options.amqp_port);
+    if let Some(host) = &options.host {
+        builder = builder.host(host);
+    }
+    if let Some(path) = &options.config {
+        let text = String::from_utf8(read(path)?).map_err(|_| format!("{path}: not UTF-8"))?;
+        builder = builder.blueprint(config::parse(&text).map_err(|error| format!("{path}: {error}"))?);
+    }
+    if let Some(port) = options.tls_port {
+        let identity = match (&options.certificate, &options.key) {
+            (Some(certificate), Some(key)) => Some(Identity::from_pem(&read(certificate)?, &read(key)?)?),
+            (None, None) => None,
+            _ => return Err("--certificate and --key go together".into()),
+        };
+        builder = builder.tls(port, identity);
+    }
+    let emulator = builder.start().await?;
+    let mut ready = format!("ready amqp={}", emulator.amqp_address());
+    if let Some(address) = emulator.tls_address() {
+        ready.push_str(&format!(" tls={address}"));
+    }
+    let mut out = std::io::stdout();
+    writeln!(out, "{ready}\n{}", emulator.connection_string())?;
+    out.flush()?;
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let result = match options() {
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Some(options)) => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(Into::into)
+            .and_then(|runtime| runtime.block_on(run(options))),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("servicebus-emulator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

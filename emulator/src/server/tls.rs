@@ -1,0 +1,92 @@
+//! TLS with a given certificate or one made on the spot.
+
+use super::{Host, connection};
+use core::fmt;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+/// A certificate chain and its key.
+#[derive(Clone)]
+pub struct Identity {
+    acceptor: TlsAcceptor,
+    certificate_pem: Option<String>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+/// Why a certificate or key cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityError(String);
+
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the certificate or its key cannot be used: {}", self.0)
+    }
+}
+
+impl core::error::Error for IdentityError {}
+
+fn error(error: impl fmt::Display) -> IdentityError {
+    IdentityError(error.to_string())
+}
+
+impl Identity {
+    /// A certificate chain and a key, both in PEM.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
+        let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>().map_err(error)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(error)?;
+        Self::new(chain, key, None)
+    }
+
+    /// A certificate made now for these host names, signed by itself. Clients have to be told to trust
+    /// [`Identity::certificate_pem`].
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub fn self_signed(names: Vec<String>) -> Result<Self, IdentityError> {
+        let made = rcgen::generate_simple_self_signed(names).map_err(error)?;
+        let pem = made.cert.pem();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(error)?;
+        Self::new(vec![made.cert.der().clone()], key, Some(pem))
+    }
+
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        pem: Option<String>,
+    ) -> Result<Self, IdentityError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(error)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(error)?;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificate_pem: pem })
+    }
+
+    /// The certificate, when it was made here.
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.certificate_pem.as_deref()
+    }
+}
+
+/// A handshake that takes longer is given up.
+const HANDSHAKE: core::time::Duration = core::time::Duration::from_secs(10);
+
+pub(super) async fn serve(host: Arc<Host>, socket: TcpStream, identity: Identity) {
+    if let Ok(Ok(socket)) = tokio::time::timeout(HANDSHAKE, identity.acceptor.accept(socket)).await {
+        connection::serve(host, socket).await;
+    }
+}
