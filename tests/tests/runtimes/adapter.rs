@@ -1,9 +1,12 @@
 //! The runtimes under test.
 
 use servicebus_core::client::Client;
+use servicebus_core::driver::AccessToken;
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::RetryPolicy;
 use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::time::Timestamp;
+use std::future::ready;
 
 /// How a client is to connect.
 pub(crate) struct Connection {
@@ -31,6 +34,9 @@ pub(crate) trait Adapter: 'static {
 
     /// A client on the runtime.
     fn connect(connection: Connection) -> Client<Self::Runtime>;
+
+    /// A client whose credential gives this token, or none.
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime>;
 }
 
 /// The options of an adapter crate, whose names are the same in each.
@@ -50,6 +56,12 @@ macro_rules! options {
     }};
 }
 
+/// A token that lasts, or the reason why there is none.
+fn access(token: Option<&str>) -> Result<AccessToken<<Heap as Storage>::Payload>, &'static str> {
+    let token = token.ok_or("nobody is signed in")?;
+    Ok(AccessToken::new(token.as_bytes().to_vec(), Timestamp::from_secs(4_000_000_000)))
+}
+
 /// tokio with threads.
 pub(crate) struct TokioThreads;
 
@@ -64,6 +76,10 @@ impl Adapter for TokioThreads {
 
     fn connect(connection: Connection) -> Client<Self::Runtime> {
         options!(servicebus_tokio, connection).connect()
+    }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        options!(servicebus_tokio, connection).connect_with_credential(move || ready(access(token.as_deref())))
     }
 }
 
@@ -81,6 +97,10 @@ impl Adapter for TokioCurrentThread {
 
     fn connect(connection: Connection) -> Client<Self::Runtime> {
         options!(servicebus_tokio, connection).connect()
+    }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        options!(servicebus_tokio, connection).connect_with_credential(move || ready(access(token.as_deref())))
     }
 }
 
@@ -101,6 +121,13 @@ impl Adapter for Smol {
         smol::spawn(driver).detach();
         client
     }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        let options = options!(servicebus_async_std, connection);
+        let (client, driver) = options.into_parts_with_credential(move || ready(access(token.as_deref())));
+        smol::spawn(driver).detach();
+        client
+    }
 }
 
 /// async-std.
@@ -116,5 +143,9 @@ impl Adapter for AsyncStd {
 
     fn connect(connection: Connection) -> Client<Self::Runtime> {
         options!(servicebus_async_std, connection).connect()
+    }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        options!(servicebus_async_std, connection).connect_with_credential(move || ready(access(token.as_deref())))
     }
 }

@@ -74,8 +74,8 @@ impl<A: Adapter> Bench<A> {
         let proxy = server.block_on(Proxy::start(emulator.amqp_address())).expect("the proxy starts");
         let bench = Self { emulator, proxy, adapter: PhantomData };
         A::block_on(async {
-            let outcome = select(pin!(test(&bench)), pin!(bench.sleep(PATIENCE))).await;
-            assert!(matches!(outcome, Either::Left(_)), "the test hangs: {:?}", bench.emulator.statistics());
+            let in_time = matches!(select(pin!(test(&bench)), pin!(bench.sleep(PATIENCE))).await, Either::Left(_));
+            assert!(in_time, "the test hangs: {:?}", bench.emulator.statistics());
         });
         drop(bench);
         server.shutdown_background();

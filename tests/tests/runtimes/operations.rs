@@ -1,9 +1,7 @@
 //! Every operation of the client.
 
 use crate::adapter::{Adapter, Connection};
-use crate::bench::{
-    Bench, Counts, MOMENT, QUEUE, SESSIONS, SOON, SUBSCRIPTION, TOPIC, active, failed_for,
-};
+use crate::bench::{Bench, Counts, MOMENT, QUEUE, SESSIONS, SOON, SUBSCRIPTION, TOPIC, active, failed_for};
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
@@ -12,7 +10,7 @@ use servicebus_core::servicebus::{
     Body, CorrelationFilter, Message, Reason, RetryPolicy, RuleDescription, RuleFilter, SubQueue,
 };
 use servicebus_core::time::Duration;
-use servicebus_core::wire::Value;
+use servicebus_core::wire::{Value, message as wire};
 
 pub(crate) fn a_message_goes_round<A: Adapter>() {
     Bench::<A>::run(async |bench| {
@@ -70,7 +68,7 @@ pub(crate) fn bodies_of_every_kind<A: Adapter>() {
         receiver.complete(&message).await.unwrap();
         sender.send(&Message::with_body(Body::Value(Value::Long(1 << 40)))).await.unwrap();
         let message = receiver.next().await.unwrap();
-        assert!(matches!(message.body(), Ok(Body::Value(Value::Long(n))) if n == 1 << 40));
+        assert!(matches!(message.body(), Ok(wire::Body::Value(Value::Long(n))) if n == 1 << 40));
         receiver.complete(&message).await.unwrap();
         client.close().await;
     });
@@ -142,10 +140,10 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
         let numbers = [message.sequence_number().unwrap(), other.sequence_number().unwrap()];
         assert!(receiver.receive(MOMENT).await.unwrap().is_none());
         let deferred = receiver.receive_deferred(&numbers).await.unwrap();
-        assert_eq!(deferred.iter().map(|message| message.text()).collect::<Vec<_>>(), [
-            Some("deferred"),
-            Some("deferred too")
-        ]);
+        assert_eq!(
+            deferred.iter().map(|message| message.text()).collect::<Vec<_>>(),
+            [Some("deferred"), Some("deferred too")]
+        );
         assert_eq!(deferred[1].application_property("note"), Some(note[0].1));
         for message in &deferred {
             receiver.complete(message).await.unwrap();
@@ -155,8 +153,7 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
 
         sender.send(&Message::new("dead")).await.unwrap();
         let message = receiver.next().await.unwrap();
-        let options =
-            DeadLetterOptions { reason: Some("reason"), description: Some("description"), properties: &note };
+        let options = DeadLetterOptions { reason: Some("reason"), description: Some("description"), properties: &note };
         receiver.dead_letter(&message, options).await.unwrap();
         assert_eq!(bench.counts(QUEUE), Counts { dead_letter: 1, ..Counts::default() });
         let options = ReceiverOptions { sub_queue: Some(SubQueue::DeadLetter), ..ReceiverOptions::default() };
