@@ -28,6 +28,8 @@ pub(crate) const MOMENT: Duration = Duration::from_millis(30);
 
 /// A queue.
 pub(crate) const QUEUE: &str = "queue";
+/// A queue whose locks end soon: what was on its way to a connection that is lost is locked until then.
+pub(crate) const BRIEF: &str = "brief";
 /// A queue that requires sessions.
 pub(crate) const SESSIONS: &str = "sessions";
 /// A topic.
@@ -54,7 +56,6 @@ pub(crate) struct Bench<A> {
 }
 
 pub(crate) type ClientOf<A> = Client<<A as Adapter>::Runtime>;
-pub(crate) type FailureOf<A> = Failure<<A as Adapter>::Storage>;
 
 impl<A: Adapter> Bench<A> {
     /// Runs a test.
@@ -66,6 +67,10 @@ impl<A: Adapter> Bench<A> {
             .expect("the emulator has threads");
         let builder = Emulator::builder()
             .queue(QUEUE)
+            .queue_with(
+                BRIEF,
+                QueueDescription { lock_duration: Duration::from_millis(400), ..QueueDescription::default() },
+            )
             .queue_with(SESSIONS, QueueDescription { requires_session: true, ..QueueDescription::default() })
             .topic(TOPIC)
             .subscription_with(SUBSCRIPTION, SubscriptionDescription::default(), Vec::new())

@@ -427,7 +427,7 @@ pub(crate) fn refusals_say_why<A: Adapter>() {
         let wrong = bench.connection_string().replace("SharedAccessKey=", "SharedAccessKey=wrong");
         let client = bench.client_with(Connection::new(wrong, RetryPolicy::none()));
         let refused = client.sender(QUEUE).unwrap().send(&Message::new("lost")).await;
-        assert!(failed_for(&refused, Cause::Service(Reason::Unauthorized)), "{refused:?}");
+        assert!(failed_for(&refused, Cause::Service(Reason::AuthFailed)), "{refused:?}");
         client.close().await;
         assert_eq!(bench.counts(QUEUE), active(0));
     });
