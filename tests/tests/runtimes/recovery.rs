@@ -115,13 +115,11 @@ pub(crate) fn a_silent_service_is_noticed<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let retry = RetryPolicy { try_timeout: Duration::from_millis(60), max_retries: 1, ..Bench::<A>::retry() };
         let client = bench.client_with(Connection::new(bench.connection_string(), retry));
-        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        let sender = client.sender(QUEUE).unwrap();
         sender.send(&Message::new("0")).await.unwrap();
         bench.proxy.set_silent(true);
         let late = sender.send(&Message::new("1")).await;
         assert!(failed_for(&late, Cause::Timeout), "{late:?}");
-        // A receive that has not heard of anything ends in time and without an error.
-        assert!(receiver.receive(Duration::from_millis(20)).await.unwrap().is_none());
         bench.proxy.set_silent(false);
         sender.send(&Message::new("2")).await.unwrap();
         client.close().await;
