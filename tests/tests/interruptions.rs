@@ -81,6 +81,7 @@ on_both_storages! {
     a_receive_ends_in_time_when_the_service_falls_silent
     a_receive_ends_when_its_last_wait_loses_the_connection
     a_settlement_that_was_given_up_can_be_made_again
+    a_service_that_does_not_answer_delays_a_close_by_seconds
     accepting_a_session_leaves_no_lock
     receiving_loses_nothing
     sending_sends_once_or_not_at_all
@@ -123,6 +124,24 @@ mod tests {
             let result = within(&inner, SECOND * 30, receiver.receive(SECOND)).await.expect("it hangs");
             assert!(result.unwrap().is_none());
             assert!(inner.clock().now <= started + SECOND * 3);
+        });
+    }
+
+    pub(super) fn a_service_that_does_not_answer_delays_a_close_by_seconds<S: Storage<Literal: From<&'static str>>>() {
+        let world = world();
+        let inner = world.clone();
+        world.run(async move {
+            // Silent from the beginning, and later.
+            for silent_after in [Duration::ZERO, LATENCY, LATENCY * 5, SECOND] {
+                inner.set_black_hole(false);
+                let client = inner.client::<S>();
+                let _receiver = client.receiver("q").unwrap();
+                inner.sleep(silent_after).await;
+                inner.set_black_hole(true);
+                let started = inner.clock().now;
+                within(&inner, SECOND * 30, client.close()).await.expect("it hangs");
+                assert!(inner.clock().now <= started + SECOND * 11, "silent after {silent_after:?}");
+            }
         });
     }
 

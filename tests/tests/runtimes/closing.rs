@@ -132,15 +132,6 @@ pub(crate) fn closing_does_not_wait_for_a_service_that_is_away<A: Adapter>() {
         let _sender = client.sender(QUEUE).unwrap();
         bench.sleep(Duration::from_millis(5)).await;
         client.close().await;
-        // While it is dialling.
-        bench.proxy.set_reachable(true);
-        bench.proxy.set_silent(true);
-        let client = bench.client();
-        let receiver = client.receiver(QUEUE).unwrap();
-        let _ = receiver.receive(MOMENT).await;
-        let at = std::time::Instant::now();
-        client.close().await;
-        assert!(at.elapsed() < std::time::Duration::from_secs(6), "{:?}", at.elapsed());
         // A client that never did anything.
         bench.client().close().await;
     });
