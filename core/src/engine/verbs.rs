@@ -25,12 +25,15 @@ pub struct SendOptions {
     pub transaction: Option<Tag>,
     /// A number of the application's, given back with [`super::Handler::outcome`].
     pub user: Option<u32>,
+    /// Sends the message even when it is larger than the receiver said it takes: some receivers announce less than
+    /// they want.
+    pub oversize: bool,
 }
 
 impl Default for SendOptions {
-    /// An empty tag, format zero, unsettled, no transaction, no number.
+    /// An empty tag, format zero, unsettled, no transaction, no number, within the receiver's limit.
     fn default() -> Self {
-        Self { tag: Tag::EMPTY, format: 0, settled: false, transaction: None, user: None }
+        Self { tag: Tag::EMPTY, format: 0, settled: false, transaction: None, user: None, oversize: false }
     }
 }
 
@@ -478,7 +481,7 @@ impl<S: Storage> Connection<S> {
             return Err((EngineError::IllegalState, payload));
         }
         let (size, limit) = (payload.as_ref().len() as u64, found.peer_max_message_size);
-        if limit != 0 && size > limit {
+        if limit != 0 && size > limit && !options.oversize {
             return Err((EngineError::MessageTooLarge { size, limit }, payload));
         }
         if self.deliveries.len() + self.promised >= self.deliveries.capacity() {
