@@ -28,7 +28,7 @@ use std::rc::Rc;
 use executor::Executor;
 use network::Network;
 
-pub use network::SimulatedDialer;
+pub use network::{Server, SimulatedDialer, Traffic};
 
 /// The connection string of the simulated namespace.
 pub const CONNECTION_STRING: &str = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\
@@ -130,11 +130,19 @@ impl World {
 
     /// A client whose driver runs in this world.
     pub fn client_with<S: Storage>(&self, settings: Settings<S>) -> Client<Simulated<S>> {
+        self.client_and_state(settings).0
+    }
+
+    /// A client whose driver runs in this world, and the state that both share, to be looked at.
+    pub fn client_and_state<S: Storage>(
+        &self,
+        settings: Settings<S>,
+    ) -> (Client<Simulated<S>>, Rc<RefCell<State<Simulated<S>>>>) {
         let runtime = Simulated(self.clone(), PhantomData);
         let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
         let client = Client::new(&shared);
-        self.spawn(driver::run(shared, runtime, SimulatedDialer::new(self.clone()), NoCredential));
-        client
+        self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), NoCredential));
+        (client, shared)
     }
 
     /// Runs a future beside the others.
@@ -173,6 +181,21 @@ impl World {
         self.0.network.borrow_mut().black_hole = on;
     }
 
+    /// Who answers the connections that are opened from now on.
+    pub fn set_server(&self, server: Server) {
+        self.0.network.borrow_mut().server = server;
+    }
+
+    /// The bytes that were sent so far, in both directions.
+    pub fn traffic(&self) -> Traffic {
+        self.0.network.borrow().traffic
+    }
+
+    /// Hands every flight of bytes from the emulator to `tamper` before it leaves.
+    pub fn set_tamper(&self, tamper: impl FnMut(&mut Vec<u8>) + 'static) {
+        self.0.network.borrow_mut().tamper = Some(Box::new(tamper));
+    }
+
     /// Connections that were opened so far.
     pub fn connections_opened(&self) -> u64 {
         self.0.network.borrow().opened
@@ -193,9 +216,7 @@ impl World {
             if let Some(output) = result.borrow_mut().take() {
                 return output;
             }
-            if !self.step() {
-                panic!("nothing will ever happen any more: a future waits for ever");
-            }
+            assert!(self.step(), "nothing will ever happen any more: a future waits for ever");
         }
     }
 
