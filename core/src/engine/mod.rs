@@ -368,6 +368,11 @@ impl<S: Storage> Connection<S> {
         self.peer_max_frame_size
     }
 
+    /// Places in the table of deliveries that are neither taken nor promised to a peer.
+    pub fn free_deliveries(&self) -> usize {
+        self.deliveries.capacity().saturating_sub(self.deliveries.len()).saturating_sub(self.promised)
+    }
+
     /// Entries in the tables of sessions, links and deliveries.
     pub fn table_sizes(&self) -> (usize, usize, usize) {
         (self.sessions.len(), self.links.len(), self.deliveries.len())

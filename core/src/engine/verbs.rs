@@ -155,9 +155,9 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    /// Ends a session and every link on it.
+    /// Ends a session and every link on it. Nothing follows the connection's close, so then it does nothing.
     pub fn end(&mut self, session: SessionId, error: Option<&ErrorCondition<'_>>) {
-        if self.sessions.find(session.0).is_some() {
+        if self.alive().is_ok() && self.sessions.find(session.0).is_some() {
             self.flush_dispositions();
             self.end_session(session.0.index, error, Farewell(None));
         }
@@ -311,8 +311,8 @@ impl<S: Storage> Connection<S> {
     /// has answered.
     ///
     /// # Errors
-    /// [`EngineError::Detached`] when the id is stale, [`EngineError::IllegalState`] for a link of the peer's making that
-    /// was not answered: that is refused instead. Detaching twice is fine.
+    /// [`EngineError::Closed`], [`EngineError::Detached`] when the id is stale, [`EngineError::IllegalState`] for a link
+    /// of the peer's making that was not answered: that is refused instead. Detaching twice is fine.
     pub fn detach(
         &mut self,
         link: LinkId,
@@ -323,6 +323,7 @@ impl<S: Storage> Connection<S> {
         if found.detach_sent {
             return Ok(());
         }
+        self.alive()?;
         if !found.attach_sent {
             return Err(EngineError::IllegalState);
         }
@@ -765,7 +766,7 @@ pub(super) fn refusal(name: &str, handle: u32, role: Role) -> Attach<'_> {
         target: None,
         unsettled: None,
         incomplete_unsettled: false,
-        initial_delivery_count: None,
+        initial_delivery_count: (role == Role::Sender).then_some(0),
         max_message_size: None,
         offered_capabilities: None,
         desired_capabilities: None,

@@ -203,6 +203,7 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         endpoint.attachment = Attachment::Up(link);
+        endpoint.was_up = true;
         endpoint.up_since = clock.now;
         endpoint.error = None;
         endpoint.session_granted = endpoint.is_session();

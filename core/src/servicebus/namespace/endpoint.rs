@@ -140,6 +140,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) attachment: Attachment,
     /// The number in its link's name.
     pub(super) name: u32,
+    /// It has been attached before.
+    pub(super) was_up: bool,
     /// Since when both attaches were seen.
     pub(super) up_since: Instant,
     /// Failed attempts to attach since the last link that lasted.
@@ -187,6 +189,7 @@ impl<S: Storage> Endpoint<S> {
             token,
             attachment: Attachment::Down,
             name: 0,
+            was_up: false,
             up_since: Instant::ZERO,
             attempts: 0,
             retry_at: None,

@@ -412,7 +412,9 @@ impl<S: Storage> Namespace<S> {
             };
         };
         for place in 0..self.requests.end() {
-            sooner(self.requests.get(place).map(|request| request.deadline));
+            let waiting =
+                self.requests.get(place).filter(|request| !matches!(request.stage, request::Stage::Answered(_)));
+            sooner(waiting.map(|request| request.deadline));
         }
         let Some(connection) = &self.connection else { return earliest };
         sooner(connection.poll_timeout().map(|(at, _)| at));
@@ -471,15 +473,15 @@ impl<S: Storage> Namespace<S> {
         }
         for place in 0..self.nodes.end() {
             if let Some(node) = self.nodes.get_mut(place) {
-                node.sender = Attachment::Down;
-                node.receiver = Attachment::Down;
+                node.down();
                 node.retry_at = None;
             }
         }
         for place in 0..self.requests.end() {
             let Some(request) = self.requests.get(place) else { continue };
             // Those that never left wait for the next connection, unless there is to be none.
-            let waits = request.payload.is_some() && !gave_up && matches!(request.owner, request::Owner::Operation(_));
+            let queued = matches!(request.stage, request::Stage::Queued(_));
+            let waits = queued && !gave_up && matches!(request.owner, request::Owner::Operation(_));
             if !waits {
                 self.end_request(place, clock, Err(failure.clone()));
             }

@@ -19,6 +19,9 @@ pub(super) struct Held {
     locked_until: Timestamp,
 }
 
+/// Places in the table of deliveries that receivers leave free.
+const RESERVE: usize = 3;
+
 /// How long after the end of its lock a message that was never settled is forgotten.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -61,6 +64,9 @@ impl<S: Storage> Namespace<S> {
         let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
         let Some(status) = connection.link(link) else { return };
         let wanted = if prefetch > 0 { prefetch } else { demand }.saturating_sub(status.waiting);
+        // Requests, their responses and a message to send need places as well, or nothing would ever be settled.
+        let spare = u32::try_from(connection.free_deliveries().saturating_sub(RESERVE)).unwrap_or(u32::MAX);
+        let wanted = wanted.min(status.credit.saturating_add(spare));
         // A window is renewed at half, so that a flow serves many messages.
         if wanted <= status.credit || (prefetch > 0 && status.credit > prefetch / 2) {
             return;
@@ -126,7 +132,9 @@ impl<S: Storage> Namespace<S> {
         if expired {
             let found = self.endpoints.get(place);
             let down = found.is_some_and(|found| !matches!(found.attachment, Attachment::Up(_)));
-            let wrong = self.last_error.is_some() || found.is_some_and(|found| found.error.is_some());
+            // A link that was there before comes back by itself; one that never was is worth a word.
+            let wrong =
+                found.is_some_and(|found| !found.was_up && (found.error.is_some() || self.last_error.is_some()));
             return Poll::Ready(if down && wrong { Err(self.timeout(Some(place))) } else { Ok(0) });
         }
         Poll::Pending

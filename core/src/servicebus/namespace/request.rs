@@ -1,7 +1,7 @@
 //! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
 
 use super::endpoint::{Attachment, Entity};
-use super::operation::{OperationId, Outcome, State};
+use super::operation::{OperationId, State};
 use super::{Capacity, Cause, Clock, EngineError, Failure, NODE_RECEIVER, NODE_SENDER, Name, Namespace};
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
@@ -30,11 +30,20 @@ pub(super) struct Node<S: Storage> {
     /// What the peer's last detach said.
     pub(super) error: Option<Failure<S>>,
     pub(super) next_tag: u32,
+    /// Requests that were sent and have no response yet.
+    pub(super) under_way: u32,
 }
 
 impl<S: Storage> Node<S> {
     pub(super) fn is_up(&self) -> bool {
         matches!((self.sender, self.receiver), (Attachment::Up(_), Attachment::Up(_)))
+    }
+
+    /// The links are gone, and with them every response that was to come.
+    pub(super) fn down(&mut self) {
+        self.sender = Attachment::Down;
+        self.receiver = Attachment::Down;
+        self.under_way = 0;
     }
 
     pub(super) fn is_down(&self) -> bool {
@@ -50,13 +59,21 @@ pub(super) enum Owner {
     Token(Key, Timestamp),
 }
 
+/// How far a request is. The response waits here until it is taken: there are few requests and many operations.
+#[derive(Debug)]
+pub(super) enum Stage<S: Storage> {
+    /// Encoded, not sent yet.
+    Queued(S::Payload),
+    Sent,
+    Answered(S::Payload),
+}
+
 /// A request under way.
 #[derive(Debug)]
 pub(super) struct Request<S: Storage> {
     pub(super) node: u32,
     pub(super) owner: Owner,
-    /// The encoded request until it is sent.
-    pub(super) payload: Option<S::Payload>,
+    pub(super) stage: Stage<S>,
     pub(super) delivery: Option<DeliveryId>,
     pub(super) deadline: Instant,
     pub(super) transaction: Option<Tag>,
@@ -64,8 +81,10 @@ pub(super) struct Request<S: Storage> {
 
 /// Marks the engine's number of a delivery as that of a request.
 pub(super) const REQUEST: u32 = 1 << 31;
-/// Responses that a node may send ahead.
+/// Responses that a node may send ahead, where the table of deliveries is large.
 const RESPONSE_CREDIT: u32 = 100;
+/// A table of deliveries with this many free places is large.
+const LARGE: usize = 10_000;
 
 /// Names a request in its message-id: place and generation, so that a late response finds nobody else.
 pub(super) fn request_id(key: Key) -> heapless::String<17> {
@@ -158,6 +177,7 @@ impl<S: Storage> Namespace<S> {
             retry_at: None,
             error: None,
             next_tag: 0,
+            under_way: 0,
         };
         match self.nodes.insert(node) {
             Ok(key) => Ok(key.index),
@@ -185,7 +205,7 @@ impl<S: Storage> Namespace<S> {
         deadline: Instant,
     ) -> Result<Key, Failure<S>> {
         let no_room = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
-        let request = Request { node, owner, payload: None, delivery: None, deadline, transaction: None };
+        let request = Request { node, owner, stage: Stage::Sent, delivery: None, deadline, transaction: None };
         let key = self.requests.insert(request).map_err(|_| no_room(Capacity::Deliveries))?;
         let reply_to = self.node_name(node);
         let address = match self.nodes.get(node).and_then(|node| node.entity.as_ref()) {
@@ -206,7 +226,7 @@ impl<S: Storage> Namespace<S> {
             return Err(no_room(Capacity::Message));
         }
         if let Some(request) = self.requests.get_mut(key.index) {
-            request.payload = Some(encoder.finish());
+            request.stage = Stage::Queued(encoder.finish());
         }
         self.due = true;
         Ok(key)
@@ -222,12 +242,11 @@ impl<S: Storage> Namespace<S> {
         request: &management::Request<'_>,
         transaction: Option<Tag>,
     ) -> Poll<Result<Response<S::Payload>, Failure<S>>> {
+        if let Some(payload) = self.take_response(operation) {
+            return Poll::Ready(Ok(Response::new(payload)));
+        }
         if let Poll::Ready(result) = self.poll_done(operation) {
-            return Poll::Ready(match result {
-                Ok(Outcome::Response(payload)) => Ok(Response::new(payload)),
-                Ok(_) => Err(Failure::new(Cause::LinkLost)),
-                Err(failure) => Err(failure),
-            });
+            return Poll::Ready(Err(result.map_or_else(|failure| failure, |_| Failure::new(Cause::LinkLost))));
         }
         let Some(found) = self.operations.find(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
@@ -281,6 +300,20 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    /// The response to an operation's request, once it is there.
+    pub(super) fn take_response(&mut self, operation: OperationId) -> Option<S::Payload> {
+        let found = self.operations.find_mut(operation.0)?;
+        let State::Requested(key) = found.state else { return None };
+        if !matches!(self.requests.find(key)?.stage, Stage::Answered(_)) {
+            return None;
+        }
+        found.state = State::Idle;
+        match self.requests.remove(key.index)?.stage {
+            Stage::Answered(payload) => Some(payload),
+            _ => None,
+        }
+    }
+
     /// Nobody waits for the response any more.
     pub(super) fn drop_request(&mut self, key: Key) {
         if self.requests.key(key.index) != Some(key) {
@@ -296,21 +329,33 @@ impl<S: Storage> Namespace<S> {
 
     /// A request has its response, or will get none.
     pub(super) fn end_request(&mut self, place: u32, clock: Clock, result: Result<S::Payload, Failure<S>>) {
-        let Some(request) = self.requests.remove(place) else { return };
+        let Some(request) = self.requests.get_mut(place) else { return };
+        if matches!(request.stage, Stage::Answered(_)) {
+            // It has its response, and waits for the application.
+            return;
+        }
         if result.is_err()
             && let (Some(delivery), Some(connection)) = (request.delivery, &mut self.connection)
         {
             connection.set_user(delivery, None);
         }
         let result = result.and_then(|payload| check_response(payload.as_ref()).map(|()| payload));
-        match request.owner {
-            Owner::Operation(key) => {
+        match (request.owner, result) {
+            (Owner::Operation(key), Ok(payload)) => {
+                request.stage = Stage::Answered(payload);
+                self.notice(key.index);
+            }
+            (Owner::Operation(key), Err(failure)) => {
+                self.requests.remove(place);
                 if let Some(operation) = self.operations.find_mut(key) {
-                    operation.state = State::Done(result.map(Outcome::Response));
+                    operation.state = State::Done(Err(failure));
                     self.notice(key.index);
                 }
             }
-            Owner::Token(key, expiry) => self.token_answered(key, expiry, clock, result.map(|_| ())),
+            (Owner::Token(key, expiry), result) => {
+                self.requests.remove(place);
+                self.token_answered(key, expiry, clock, result.map(|_| ()));
+            }
         }
     }
 
@@ -329,10 +374,9 @@ impl<S: Storage> Namespace<S> {
     /// Ends the requests of a node: all of them, or those that were sent.
     pub(super) fn fail_requests(&mut self, node: u32, clock: Clock, failure: &Failure<S>, only_sent: bool) {
         for place in 0..self.requests.end() {
-            let hit = self
-                .requests
-                .get(place)
-                .is_some_and(|request| request.node == node && !(only_sent && request.payload.is_some()));
+            let hit = self.requests.get(place).is_some_and(|request| {
+                request.node == node && !(only_sent && matches!(request.stage, Stage::Queued(_)))
+            });
             if hit {
                 self.end_request(place, clock, Err(failure.clone()));
             }
@@ -344,7 +388,7 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.requests.end() {
             let Some(request) = self.requests.get_mut(place) else { continue };
             let node = request.node;
-            if request.payload.is_none() {
+            if !matches!(request.stage, Stage::Queued(_)) {
                 continue;
             }
             let Some(found) = self.nodes.get_mut(node) else { continue };
@@ -359,11 +403,19 @@ impl<S: Storage> Namespace<S> {
                 }
                 continue;
             }
-            let Attachment::Up(link) = found.sender else { continue };
-            if !found.is_up() {
-                continue;
+            let (Attachment::Up(link), Attachment::Up(receiver)) = (found.sender, found.receiver) else { continue };
+            let Some(connection) = &mut self.connection else { continue };
+            // A place for the response comes first: small tables have few.
+            let Some(status) = connection.link(receiver) else { continue };
+            if status.credit <= found.under_way {
+                let ahead = if connection.free_deliveries() >= LARGE { RESPONSE_CREDIT } else { 1 };
+                let granted = connection.grant(receiver, found.under_way + ahead);
+                if granted.is_ok_and(|granted| granted <= found.under_way) || connection.free_deliveries() == 0 {
+                    self.starved = true;
+                    continue;
+                }
             }
-            let (Some(connection), Some(payload)) = (&mut self.connection, request.payload.take()) else { continue };
+            let Stage::Queued(payload) = core::mem::replace(&mut request.stage, Stage::Sent) else { continue };
             found.next_tag = found.next_tag.wrapping_add(1);
             let options = SendOptions {
                 tag: Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY),
@@ -372,8 +424,11 @@ impl<S: Storage> Namespace<S> {
                 ..SendOptions::default()
             };
             match connection.send(link, payload, &options) {
-                Ok(delivery) => request.delivery = Some(delivery),
-                Err((EngineError::NoCapacity(_), payload)) => request.payload = Some(payload),
+                Ok(delivery) => {
+                    request.delivery = Some(delivery);
+                    found.under_way += 1;
+                }
+                Err((EngineError::NoCapacity(_), payload)) => request.stage = Stage::Queued(payload),
                 Err((error, _)) => self.end_request(place, clock, Err(Failure::new(Cause::Engine(error)))),
             }
         }
@@ -400,9 +455,6 @@ impl<S: Storage> Namespace<S> {
         };
         let _ = self.owners.insert(sender.index() as u64, NODE_SENDER | place);
         let _ = self.owners.insert(receiver.index() as u64, NODE_RECEIVER | place);
-        if let Some(connection) = &mut self.connection {
-            connection.grant(receiver, RESPONSE_CREDIT)?;
-        }
         if let Some(node) = self.nodes.get_mut(place) {
             node.sender = Attachment::Pending(sender);
             node.receiver = Attachment::Pending(receiver);
@@ -420,8 +472,7 @@ impl<S: Storage> Namespace<S> {
                 let _ = connection.detach(link, true, None);
             }
         }
-        node.sender = Attachment::Down;
-        node.receiver = Attachment::Down;
+        node.down();
         let failure = node.error.clone().unwrap_or_else(|| Failure::new(Cause::LinkLost));
         node.attempts = if was_up { 0 } else { node.attempts.saturating_add(1) };
         let (attempts, retry) = (node.attempts, self.settings.retry);
@@ -440,6 +491,9 @@ impl<S: Storage> Namespace<S> {
         loop {
             let Some(connection) = &mut self.connection else { return };
             let Some(incoming) = connection.receive(link) else { break };
+            if let Some(node) = self.nodes.get_mut(place) {
+                node.under_way = node.under_way.saturating_sub(1);
+            }
             if !incoming.settled {
                 let accepted = crate::wire::messaging::DeliveryState::ACCEPTED;
                 let _ = connection.settle(incoming.delivery, &accepted, true);
@@ -453,11 +507,6 @@ impl<S: Storage> Namespace<S> {
             if self.requests.key(key.index) == Some(key) {
                 self.end_request(key.index, clock, Ok(incoming.payload));
             }
-        }
-        if let Some(connection) = &mut self.connection
-            && connection.link(link).is_some_and(|status| status.credit < RESPONSE_CREDIT / 2)
-        {
-            let _ = connection.grant(link, RESPONSE_CREDIT);
         }
     }
 

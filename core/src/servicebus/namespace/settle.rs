@@ -120,8 +120,11 @@ impl<S: Storage> Namespace<S> {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
         if !matches!(found.state, State::Idle) || found.expired {
+            if self.take_response(operation).is_some() {
+                return Poll::Ready(Ok(()));
+            }
             return self.poll_done(operation).map(|result| match result? {
-                Outcome::Delivery(_) | Outcome::Response(_) => Ok(()),
+                Outcome::Delivery(_) => Ok(()),
                 Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
             });
         }
