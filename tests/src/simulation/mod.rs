@@ -37,6 +37,9 @@ pub const CONNECTION_STRING: &str = "Endpoint=sb://localhost;SharedAccessKeyName
 /// When a simulation begins: 2026-01-01T00:00:00Z.
 const BEGIN: Timestamp = Timestamp::from_secs(1_767_225_600);
 
+/// Longer than any scene lasts.
+const MONTH: Duration = Duration::from_secs(31 * 24 * 3_600);
+
 struct Inner {
     clock: Cell<Clock>,
     broker: RefCell<Broker>,
@@ -176,7 +179,8 @@ impl World {
         self.0.network.borrow_mut().reachable = reachable;
     }
 
-    /// While set, nothing arrives any more in either direction, without anybody being told.
+    /// While set, nothing arrives any more in either direction, without anybody being told. What was under way arrives
+    /// when it ends, unless one side has given the connection up.
     pub fn set_black_hole(&self, on: bool) {
         self.0.network.borrow_mut().black_hole = on;
     }
@@ -204,7 +208,8 @@ impl World {
     /// Runs a future and everything else in this world until it ends.
     ///
     /// # Panics
-    /// When nothing will ever happen any more and the future has not ended.
+    /// When the future will not end: nothing will ever happen any more, a month has passed, or the same moment goes on
+    /// and on.
     pub fn run<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
         let result = Rc::new(RefCell::new(None));
         let slot = Rc::clone(&result);
@@ -212,11 +217,20 @@ impl World {
             let output = future.await;
             *slot.borrow_mut() = Some(output);
         });
+        let (mut moment, mut steps) = (self.clock().now, 0u32);
+        let end = moment + MONTH;
         loop {
             if let Some(output) = result.borrow_mut().take() {
                 return output;
             }
             assert!(self.step(), "nothing will ever happen any more: a future waits for ever");
+            let now = self.clock().now;
+            assert!(now < end, "a month has passed: a future waits for ever");
+            steps += 1;
+            if now >= moment + Duration::from_secs(1) {
+                (moment, steps) = (now, 0);
+            }
+            assert!(steps < 10_000_000, "the same moment goes on and on: somebody spins");
         }
     }
 

@@ -99,6 +99,8 @@ impl Network {
     pub(super) fn cut_all(&mut self) {
         for wire in self.wires.iter_mut().flatten() {
             wire.broken = true;
+            wire.to_broker.clear();
+            wire.to_client.clear();
             if let Some(waker) = wire.reader.take() {
                 waker.wake();
             }
@@ -116,7 +118,9 @@ impl Network {
     /// Carries what has arrived; true when something moved.
     pub(super) fn exchange(&mut self, broker: &mut Broker, clock: Clock) -> bool {
         let mut moved = false;
-        for slot in &mut self.wires {
+        // What is under way in a black hole comes out at its end, as after TCP's retransmissions.
+        let wires = if self.black_hole { &mut [][..] } else { &mut self.wires[..] };
+        for slot in wires {
             let Some(wire) = slot else { continue };
             if wire.dropped || wire.broken {
                 if let Some(id) = wire.id.take() {
@@ -127,11 +131,6 @@ impl Network {
                     *slot = None;
                     moved = true;
                 }
-                continue;
-            }
-            if self.black_hole {
-                wire.to_broker.clear();
-                wire.to_client.clear();
                 continue;
             }
             while wire.to_broker.front().is_some_and(|flight| flight.arrives <= clock.now) {
@@ -170,9 +169,7 @@ impl Network {
                     tamper(&mut bytes);
                 }
                 self.traffic.note(clock.now, true, &bytes);
-                if !self.black_hole {
-                    wire.to_client.push_back(Flight { arrives: clock.now + self.latency, bytes });
-                }
+                wire.to_client.push_back(Flight { arrives: clock.now + self.latency, bytes });
             }
             if broker.is_closed(id) && !wire.ended {
                 wire.ended = true;
@@ -234,7 +231,9 @@ impl Dial for SimulatedDialer {
             Server::SaysAndCloses(words) => (Some(words.clone()), true),
         };
         let id = match server {
-            Server::Emulator => Some(self.0.broker(|broker, clock| broker.connect(clock)).ok_or("too many connections")?),
+            Server::Emulator => {
+                Some(self.0.broker(|broker, clock| broker.connect(clock)).ok_or("too many connections")?)
+            }
             _ => None,
         };
         let arrives = self.0.clock().now + latency;
@@ -309,14 +308,11 @@ impl Write for Half<'_> {
         let mut network = self.0.world.0.network.borrow_mut();
         let arrives = now + network.latency;
         network.traffic.note(now, false, bytes);
-        let black_hole = network.black_hole;
         let Some(Some(wire)) = network.wires.get_mut(self.0.place) else { return Err(ErrorKind::NotConnected) };
         if wire.broken {
             return Err(ErrorKind::ConnectionReset);
         }
-        if !black_hole {
-            wire.to_broker.push_back(Flight { arrives, bytes: bytes.to_vec() });
-        }
+        wire.to_broker.push_back(Flight { arrives, bytes: bytes.to_vec() });
         Ok(bytes.len())
     }
 
