@@ -675,6 +675,14 @@ impl<S: Storage> Connection<S> {
         Some(incoming)
     }
 
+    /// The next message that [`Connection::receive`] would take.
+    pub fn peek(&self, link: LinkId) -> Option<&[u8]> {
+        match &self.deliveries.get(self.links.find(link.0)?.waiting.head)?.stage {
+            Stage::Ready(payload) => Some(payload.as_ref()),
+            _ => None,
+        }
+    }
+
     /// Tells the peer the state of a delivery. With `settled` that is the end of it; without, the peer's
     /// [`super::Event::Settled`] is. Plain outcomes of neighbouring deliveries travel in one frame. A state that was not
     /// final and has not left yet is replaced.
