@@ -24,6 +24,8 @@
 
 #[cfg(feature = "administration")]
 pub mod administration;
+#[cfg(feature = "azure-identity")]
+mod azure;
 mod dial;
 mod tls;
 
