@@ -11,7 +11,7 @@ use crate::storage::{Rx, Storage, Text, Tx};
 use crate::time::{Instant, Timestamp};
 use core::fmt::{self, Display};
 use core::future::{Future, poll_fn};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::task::{Poll, Waker};
 use embedded_io_async::{Read, Write};
 
@@ -88,14 +88,16 @@ impl<P> TokenCredential<P> for NoCredential {
     }
 }
 
-/// Ends when the first of both does.
-async fn race<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    poll_fn(|cx| match one.as_mut().poll(cx) {
+/// Ends when the first of both does. Both are pinned by the caller: an async function would keep each of them twice,
+/// as its argument and in the place that it is pinned at.
+fn race<T>(
+    mut one: Pin<&mut impl Future<Output = T>>,
+    mut other: Pin<&mut impl Future<Output = T>>,
+) -> impl Future<Output = T> {
+    poll_fn(move |cx| match one.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(output),
         Poll::Pending => other.as_mut().poll(cx),
     })
-    .await
 }
 
 /// Waits until the chosen signal is given.
@@ -107,7 +109,7 @@ async fn signalled<R: Runtime>(shared: &R::Shared, choose: fn(&mut State<R>) -> 
 async fn woken_or<R: Runtime>(shared: &R::Shared, runtime: &R, at: Option<Instant>) {
     let woken = signalled::<R>(shared, |state| &mut state.driver);
     match at {
-        Some(at) => race(woken, runtime.sleep_until(at)).await,
+        Some(at) => race(pin!(woken), pin!(runtime.sleep_until(at))).await,
         None => woken.await,
     }
 }
@@ -206,7 +208,7 @@ where
             serve_deadlines(shared, runtime, started + patience).await;
             Err(Failure::new(Cause::Timeout))
         };
-        race(dial, give_up).await
+        race(pin!(dial), pin!(give_up)).await
     };
     let mut transport = match dialled {
         Ok(transport) => transport,
@@ -217,11 +219,10 @@ where
         return failure;
     }
     let (mut reader, mut writer) = transport.split();
-    let ended = race(
-        race(read::<R>(shared, runtime, &mut reader, rx), write(shared, runtime, &mut writer, tx)),
-        fetch_tokens::<R, C>(shared, runtime, credential),
-    );
-    ended.await
+    let read = pin!(read::<R>(shared, runtime, &mut reader, rx));
+    let write = pin!(write(shared, runtime, &mut writer, tx));
+    let carry = pin!(race(read, write));
+    race(carry, pin!(fetch_tokens::<R, C>(shared, runtime, credential))).await
 }
 
 /// While a transport is being opened: deadlines of calls go on, and a client that is closed does not wait for it.

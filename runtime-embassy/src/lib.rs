@@ -1,9 +1,35 @@
-//! Azure Service Bus for microcontrollers.
+//! Azure Service Bus for microcontrollers: the client of `servicebus-core` over embassy, without an allocator.
+//!
+//! [`new`] gives a [`Client`] and a [`Runner`]; a task of the application's runs the runner over a dialer. Everything
+//! lives in [`Resources`], whose size is known when the firmware is linked.
+//!
+//! The guide from nothing to readings in a queue is this package's `README.md`.
 #![no_std]
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
 extern crate std;
 
+mod clock;
+mod connect;
+mod runner;
+#[cfg(feature = "net")]
+mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+
+pub use clock::{FixedUtc, Utc};
+pub use connect::{Connect, Duplex, Plain, PlainError, Stream, StreamError};
+pub use runner::{Embassy, Handle, Resources, Runner, State, new};
+pub use servicebus_core;
+#[cfg(feature = "net")]
+pub use tcp::{Tcp, TcpError, TcpStream};
+
+/// A client over storage `S`; see [`servicebus_core::client::Client`].
+pub type Client<S> = servicebus_core::client::Client<Embassy<S>>;
+/// A sender; see [`servicebus_core::client::Sender`].
+pub type Sender<S> = servicebus_core::client::Sender<Embassy<S>>;
+/// A receiver; see [`servicebus_core::client::Receiver`].
+pub type Receiver<S> = servicebus_core::client::Receiver<Embassy<S>>;
+/// A receiver of one session; see [`servicebus_core::client::SessionReceiver`].
+pub type SessionReceiver<S> = servicebus_core::client::SessionReceiver<Embassy<S>>;

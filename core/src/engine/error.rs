@@ -116,8 +116,8 @@ impl core::error::Error for EngineError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// The peer answered with something that is not AMQP 1.0; these are its first bytes. `HTTP` and a TLS record
-    /// (`16 03 …`) are the usual ones.
+    /// The peer answered with something that is not AMQP 1.0: its first four bytes, or its header of another AMQP.
+    /// `HTTP` and a TLS record (`16 03 …`) are the usual ones.
     NotAmqp([u8; 8]),
     /// The peer speaks another protocol layer than was asked for.
     UnexpectedProtocol,
@@ -158,7 +158,10 @@ impl fmt::Display for ConnectionError {
         match self {
             Self::NotAmqp([b'H', b'T', b'T', b'P', ..]) => f.write_str("the peer speaks HTTP, not AMQP"),
             Self::NotAmqp([0x15 | 0x16, 3, ..]) => f.write_str("the peer speaks TLS on a plain connection"),
-            Self::NotAmqp(bytes) => write!(f, "the peer does not speak AMQP 1.0; it sent {bytes:02x?}"),
+            Self::NotAmqp([a, b, c, d, 0, 0, 0, 0]) => {
+                write!(f, "the peer does not speak AMQP; it sent {:02x?}", [a, b, c, d])
+            }
+            Self::NotAmqp(header) => write!(f, "the peer speaks another AMQP; its header is {header:02x?}"),
             Self::UnexpectedProtocol => f.write_str("the peer speaks another layer of AMQP than was asked for"),
             Self::NoMechanism => f.write_str("the server offers none of the SASL mechanisms that can be used"),
             Self::Sasl(code) => write!(f, "the server refused the credentials ({code:?})"),

@@ -67,18 +67,11 @@ impl<S: Storage> Connection<S> {
     }
 
     fn header(&mut self, rx: &mut S::Rx) -> Result<bool, ConnectionError> {
-        let Some(&header) = rx.filled().first_chunk::<8>() else {
-            // A wrong first byte is wrong however few there are.
-            return match rx.filled() {
-                bytes if b"AMQP".starts_with(bytes.get(..bytes.len().min(4)).unwrap_or_default()) => Ok(false),
-                bytes => {
-                    let mut shown = [0; 8];
-                    for (to, from) in shown.iter_mut().zip(bytes) {
-                        *to = *from;
-                    }
-                    Err(ConnectionError::NotAmqp(shown))
-                }
-            };
+        // Four bytes tell, and a TLS alert has only seven: the rest is not waited for, nor shown when it is there.
+        let header = match rx.filled() {
+            [b'A', b'M', b'Q', b'P', a, b, c, d, ..] => [b'A', b'M', b'Q', b'P', *a, *b, *c, *d],
+            [] | [_] | [_, _] | [_, _, _] | [b'A', b'M', b'Q', b'P', ..] => return Ok(false),
+            [a, b, c, d, ..] => [*a, *b, *c, *d, 0, 0, 0, 0],
         };
         let protocol = Protocol::parse(header);
         if protocol.is_none() {

@@ -155,9 +155,9 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    /// Ends a session and every link on it.
+    /// Ends a session and every link on it. Nothing follows the connection's close, so then it does nothing.
     pub fn end(&mut self, session: SessionId, error: Option<&ErrorCondition<'_>>) {
-        if self.sessions.find(session.0).is_some() {
+        if self.alive().is_ok() && self.sessions.find(session.0).is_some() {
             self.flush_dispositions();
             self.end_session(session.0.index, error, Farewell(None));
         }
@@ -171,11 +171,10 @@ impl<S: Storage> Connection<S> {
         }
         session.end_sent = true;
         let (channel, begun) = (session.channel, session.begin_sent);
-        if !begun || self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_err() {
-            if let Some(session) = self.sessions.get_mut(place) {
-                session.end_owed = Some(farewell);
-                self.farewells += 1;
-            }
+        let said = begun && self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_ok();
+        if !said && let Some(session) = self.sessions.get_mut(place) {
+            session.end_owed = Some(farewell);
+            self.farewells += 1;
         }
         self.detach_links_of(place);
         self.finish_session(place);
@@ -311,8 +310,8 @@ impl<S: Storage> Connection<S> {
     /// has answered.
     ///
     /// # Errors
-    /// [`EngineError::Detached`] when the id is stale, [`EngineError::IllegalState`] for a link of the peer's making that
-    /// was not answered: that is refused instead. Detaching twice is fine.
+    /// [`EngineError::Closed`], [`EngineError::Detached`] when the id is stale, [`EngineError::IllegalState`] for a link
+    /// of the peer's making that was not answered: that is refused instead. Detaching twice is fine.
     pub fn detach(
         &mut self,
         link: LinkId,
@@ -323,6 +322,7 @@ impl<S: Storage> Connection<S> {
         if found.detach_sent {
             return Ok(());
         }
+        self.alive()?;
         if !found.attach_sent {
             return Err(EngineError::IllegalState);
         }
@@ -345,11 +345,10 @@ impl<S: Storage> Connection<S> {
         let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let detach = Detach { handle, closed, error: error.copied() };
-        if !attached || self.push_frame(Kind::Amqp, channel, &detach).is_err() {
-            if let Some(found) = self.links.get_mut(place) {
-                found.detach_owed = Some((farewell, closed));
-                self.farewells += 1;
-            }
+        let said = attached && self.push_frame(Kind::Amqp, channel, &detach).is_ok();
+        if !said && let Some(found) = self.links.get_mut(place) {
+            found.detach_owed = Some((farewell, closed));
+            self.farewells += 1;
         }
         self.drop_outgoing(place);
         if self.links.get(place).is_some_and(|found| found.detach_received) {
@@ -765,7 +764,7 @@ pub(super) fn refusal(name: &str, handle: u32, role: Role) -> Attach<'_> {
         target: None,
         unsettled: None,
         incomplete_unsettled: false,
-        initial_delivery_count: None,
+        initial_delivery_count: (role == Role::Sender).then_some(0),
         max_message_size: None,
         offered_capabilities: None,
         desired_capabilities: None,

@@ -4,12 +4,14 @@
 //! a certificate. [`handshake`] closes both gaps; [`Verifier`] is its part for those who drive embedded-tls themselves.
 
 mod certificate;
+mod dialer;
 mod ecdsa;
 mod handshake;
 mod root;
 mod rsa;
 mod verifier;
 
+pub use dialer::{Encrypted, Tls, TlsDialError};
 pub use embedded_tls::{CryptoRng, CryptoRngCore, TlsError};
 pub use handshake::{HandshakeError, Peer, Records, handshake};
 pub use root::{Root, RootError};

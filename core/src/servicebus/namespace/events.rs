@@ -72,7 +72,7 @@ impl<S: Storage> Watch<'_, S> {
         }
     }
 
-    fn done(&mut self, place: u32, result: Result<Outcome<S>, Failure<S>>) {
+    fn done(&mut self, place: u32, result: Result<Outcome, Failure<S>>) {
         let Some(operation) = self.operations.get_mut(place) else { return };
         if !matches!(operation.state, State::Sent(_)) {
             return;
@@ -86,7 +86,7 @@ impl<S: Storage> Watch<'_, S> {
 }
 
 /// What the peer's state of a delivery means; `None` while it is no outcome.
-fn result_of<S: Storage>(state: Option<&DeliveryState<'_>>, settled: bool) -> Option<Result<Outcome<S>, Failure<S>>> {
+fn result_of<S: Storage>(state: Option<&DeliveryState<'_>>, settled: bool) -> Option<Result<Outcome, Failure<S>>> {
     let outcome = match state {
         Some(DeliveryState::Outcome(outcome)) => Some(outcome),
         Some(DeliveryState::Transactional(state)) => state.outcome.as_ref(),
@@ -206,7 +206,9 @@ impl<S: Storage> Namespace<S> {
                     self.due |= self.closing;
                 }
                 Event::Settled { delivery, .. } => {
-                    self.held.take(delivery.index());
+                    if let Some(renewal) = self.held.take(delivery.index()).and_then(|held| held.renewal) {
+                        self.message_settled(renewal);
+                    }
                     self.settled();
                 }
                 Event::SessionEnded(session) => {

@@ -30,18 +30,16 @@ pub(super) enum State<S: Storage> {
     /// A receive is registered with its endpoint, for this many messages.
     Receiving(u32),
     /// It has ended.
-    Done(Result<Outcome<S>, Failure<S>>),
+    Done(Result<Outcome, Failure<S>>),
 }
 
 /// How a call ended well.
-#[derive(Debug)]
-pub enum Outcome<S: Storage> {
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome {
     /// The peer's outcome for a delivery.
     Delivery(OutcomeKind),
     /// A transaction was declared; its id.
     Declared(Tag),
-    /// The response to a request: an encoded message.
-    Response(S::Payload),
 }
 
 /// A pending call.
@@ -246,7 +244,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The result of an operation that has ended; [`Cause::Timeout`] once its deadline has passed.
-    pub(super) fn poll_done(&mut self, operation: OperationId) -> Poll<Result<Outcome<S>, Failure<S>>> {
+    pub(super) fn poll_done(&mut self, operation: OperationId) -> Poll<Result<Outcome, Failure<S>>> {
         let Some(found) = self.operations.find_mut(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };

@@ -1,7 +1,7 @@
 //! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
 
 use super::endpoint::{Attachment, Entity};
-use super::operation::{OperationId, Outcome, State};
+use super::operation::{OperationId, State};
 use super::{Capacity, Cause, Clock, EngineError, Failure, NODE_RECEIVER, NODE_SENDER, Name, Namespace};
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
@@ -55,8 +55,19 @@ impl<S: Storage> Node<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Operation(Key),
+    /// The renewal of a lock.
+    Renewal(Key),
     /// A token, and when the token that is put ends.
     Token(Key, Timestamp),
+}
+
+/// How far a request is. The response waits here until it is taken: there are few requests and many operations.
+#[derive(Debug)]
+pub(super) enum Stage<S: Storage> {
+    /// Encoded, not sent yet.
+    Queued(S::Payload),
+    Sent,
+    Answered(S::Payload),
 }
 
 /// A request under way.
@@ -64,8 +75,7 @@ pub(super) enum Owner {
 pub(super) struct Request<S: Storage> {
     pub(super) node: u32,
     pub(super) owner: Owner,
-    /// The encoded request until it is sent.
-    pub(super) payload: Option<S::Payload>,
+    pub(super) stage: Stage<S>,
     pub(super) delivery: Option<DeliveryId>,
     pub(super) deadline: Instant,
     pub(super) transaction: Option<Tag>,
@@ -197,7 +207,7 @@ impl<S: Storage> Namespace<S> {
         deadline: Instant,
     ) -> Result<Key, Failure<S>> {
         let no_room = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
-        let request = Request { node, owner, payload: None, delivery: None, deadline, transaction: None };
+        let request = Request { node, owner, stage: Stage::Sent, delivery: None, deadline, transaction: None };
         let key = self.requests.insert(request).map_err(|_| no_room(Capacity::Deliveries))?;
         let reply_to = self.node_name(node);
         let address = match self.nodes.get(node).and_then(|node| node.entity.as_ref()) {
@@ -218,14 +228,14 @@ impl<S: Storage> Namespace<S> {
             return Err(no_room(Capacity::Message));
         }
         if let Some(request) = self.requests.get_mut(key.index) {
-            request.payload = Some(encoder.finish());
+            request.stage = Stage::Queued(encoder.finish());
         }
         self.due = true;
         Ok(key)
     }
 
     /// Sends a request to an entity's `$management` and waits for the response. The operation is encoded by the first
-    /// call; `link` is named as the associated one (wire-protocol.md §5).
+    /// call.
     pub fn poll_request(
         &mut self,
         clock: Clock,
@@ -234,12 +244,11 @@ impl<S: Storage> Namespace<S> {
         request: &management::Request<'_>,
         transaction: Option<Tag>,
     ) -> Poll<Result<Response<S::Payload>, Failure<S>>> {
+        if let Some(payload) = self.take_response(operation) {
+            return Poll::Ready(Ok(Response::new(payload)));
+        }
         if let Poll::Ready(result) = self.poll_done(operation) {
-            return Poll::Ready(match result {
-                Ok(Outcome::Response(payload)) => Ok(Response::new(payload)),
-                Ok(_) => Err(Failure::new(Cause::LinkLost)),
-                Err(failure) => Err(failure),
-            });
+            return Poll::Ready(Err(result.map_or_else(|failure| failure, |_| Failure::new(Cause::LinkLost))));
         }
         let Some(found) = self.operations.find(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
@@ -253,6 +262,31 @@ impl<S: Storage> Namespace<S> {
             Ok(node) => node,
             Err(failure) => return Poll::Ready(Err(failure)),
         };
+        match self.ask(clock, node, Owner::Operation(operation.0), endpoint, request, deadline) {
+            Ok(key) => {
+                if let Some(request) = self.requests.get_mut(key.index) {
+                    request.transaction = transaction;
+                }
+                if let Some(found) = self.operations.find_mut(operation.0) {
+                    found.state = State::Requested(key);
+                }
+                Poll::Pending
+            }
+            Err(failure) => Poll::Ready(Err(failure)),
+        }
+    }
+
+    /// Queues a request to an entity's `$management`; the link of `endpoint` is named as the associated one
+    /// (wire-protocol.md §5).
+    pub(super) fn ask(
+        &mut self,
+        clock: Clock,
+        node: u32,
+        owner: Owner,
+        endpoint: Option<u32>,
+        request: &management::Request<'_>,
+        deadline: Instant,
+    ) -> Result<Key, Failure<S>> {
         // A node that waits after a failure tries again for a new call.
         if let Some(found) = self.nodes.get_mut(node).filter(|found| found.error.is_some() && found.is_down()) {
             found.error = None;
@@ -279,17 +313,20 @@ impl<S: Storage> Namespace<S> {
             }
             None => &without_link,
         };
-        match self.queue_request(node, Owner::Operation(operation.0), request.name(), properties, request, deadline) {
-            Ok(key) => {
-                if let Some(request) = self.requests.get_mut(key.index) {
-                    request.transaction = transaction;
-                }
-                if let Some(found) = self.operations.find_mut(operation.0) {
-                    found.state = State::Requested(key);
-                }
-                Poll::Pending
-            }
-            Err(failure) => Poll::Ready(Err(failure)),
+        self.queue_request(node, owner, request.name(), properties, request, deadline)
+    }
+
+    /// The response to an operation's request, once it is there.
+    pub(super) fn take_response(&mut self, operation: OperationId) -> Option<S::Payload> {
+        let found = self.operations.find_mut(operation.0)?;
+        let State::Requested(key) = found.state else { return None };
+        if !matches!(self.requests.find(key)?.stage, Stage::Answered(_)) {
+            return None;
+        }
+        found.state = State::Idle;
+        match self.requests.remove(key.index)?.stage {
+            Stage::Answered(payload) => Some(payload),
+            _ => None,
         }
     }
 
@@ -308,21 +345,37 @@ impl<S: Storage> Namespace<S> {
 
     /// A request has its response, or will get none.
     pub(super) fn end_request(&mut self, place: u32, clock: Clock, result: Result<S::Payload, Failure<S>>) {
-        let Some(request) = self.requests.remove(place) else { return };
+        let Some(request) = self.requests.get_mut(place) else { return };
+        if matches!(request.stage, Stage::Answered(_)) {
+            // It has its response, and waits for the application.
+            return;
+        }
         if result.is_err()
             && let (Some(delivery), Some(connection)) = (request.delivery, &mut self.connection)
         {
             connection.set_user(delivery, None);
         }
         let result = result.and_then(|payload| check_response(payload.as_ref()).map(|()| payload));
-        match request.owner {
-            Owner::Operation(key) => {
+        match (request.owner, result) {
+            (Owner::Operation(key), Ok(payload)) => {
+                request.stage = Stage::Answered(payload);
+                self.notice(key.index);
+            }
+            (Owner::Operation(key), Err(failure)) => {
+                self.requests.remove(place);
                 if let Some(operation) = self.operations.find_mut(key) {
-                    operation.state = State::Done(result.map(Outcome::Response));
+                    operation.state = State::Done(Err(failure));
                     self.notice(key.index);
                 }
             }
-            Owner::Token(key, expiry) => self.token_answered(key, expiry, clock, result.map(|_| ())),
+            (Owner::Renewal(key), result) => {
+                self.requests.remove(place);
+                self.renewal_answered(key, clock, result);
+            }
+            (Owner::Token(key, expiry), result) => {
+                self.requests.remove(place);
+                self.token_answered(key, expiry, clock, result.map(|_| ()));
+            }
         }
     }
 
@@ -341,10 +394,9 @@ impl<S: Storage> Namespace<S> {
     /// Ends the requests of a node: all of them, or those that were sent.
     pub(super) fn fail_requests(&mut self, node: u32, clock: Clock, failure: &Failure<S>, only_sent: bool) {
         for place in 0..self.requests.end() {
-            let hit = self
-                .requests
-                .get(place)
-                .is_some_and(|request| request.node == node && !(only_sent && request.payload.is_some()));
+            let hit = self.requests.get(place).is_some_and(|request| {
+                request.node == node && !(only_sent && matches!(request.stage, Stage::Queued(_)))
+            });
             if hit {
                 self.end_request(place, clock, Err(failure.clone()));
             }
@@ -356,7 +408,7 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.requests.end() {
             let Some(request) = self.requests.get_mut(place) else { continue };
             let node = request.node;
-            if request.payload.is_none() {
+            if !matches!(request.stage, Stage::Queued(_)) {
                 continue;
             }
             let Some(found) = self.nodes.get_mut(node) else { continue };
@@ -383,7 +435,7 @@ impl<S: Storage> Namespace<S> {
                     continue;
                 }
             }
-            let Some(payload) = request.payload.take() else { continue };
+            let Stage::Queued(payload) = core::mem::replace(&mut request.stage, Stage::Sent) else { continue };
             found.next_tag = found.next_tag.wrapping_add(1);
             let options = SendOptions {
                 tag: Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY),
@@ -396,7 +448,7 @@ impl<S: Storage> Namespace<S> {
                     request.delivery = Some(delivery);
                     found.under_way += 1;
                 }
-                Err((EngineError::NoCapacity(_), payload)) => request.payload = Some(payload),
+                Err((EngineError::NoCapacity(_), payload)) => request.stage = Stage::Queued(payload),
                 Err((error, _)) => self.end_request(place, clock, Err(Failure::new(Cause::Engine(error)))),
             }
         }

@@ -8,6 +8,7 @@ use critical_section::Mutex;
 use embassy_time_driver::Driver;
 use embassy_time_queue_utils::Queue;
 use semihosting::experimental::time::SystemTime;
+use servicebus_core::time::Timestamp;
 
 /// SysTick's input.
 const CORE_HZ: u32 = 25_000_000;
@@ -64,7 +65,12 @@ fn SysTick() {
     });
 }
 
-/// The host's clock: seconds since the Unix epoch.
-pub fn unix_seconds() -> Option<u64> {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok().map(|duration| duration.as_secs())
+/// The host's clock.
+///
+/// # Panics
+///
+/// When the host does not tell.
+pub fn utc() -> Timestamp {
+    let Ok(since) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) else { panic!("the host has no clock") };
+    Timestamp::from_millis(since.as_millis() as i64)
 }

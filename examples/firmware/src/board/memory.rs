@@ -55,9 +55,5 @@ pub fn usage() -> Usage {
         word = unsafe { word.add(1) };
     }
     let initial = (&raw const __edata) as usize - (&raw const __sdata) as usize;
-    Usage {
-        flash: (&raw const __sidata) as usize + initial,
-        statics: bottom - 0x2000_0000,
-        stack: top - word as usize,
-    }
+    Usage { flash: (&raw const __sidata) as usize + initial, statics: bottom - 0x2000_0000, stack: top - word as usize }
 }

@@ -9,7 +9,7 @@ use cortex_m_rt::exception;
 use embassy_net::{Config, Ipv4Cidr, StaticConfigV4};
 use semihosting::experimental::{env, random};
 
-pub use clock::unix_seconds;
+pub use clock::utc;
 pub use lan9118::{Lan9118, RxToken, TxToken};
 pub use memory::{Usage, paint_stack, usage};
 pub use semihosting::{println, process::exit};

@@ -1,0 +1,41 @@
+//! Telemetry over plain TCP: for the emulator.
+#![no_std]
+#![no_main]
+
+use embassy_executor::Spawner;
+use embassy_net::StackResources;
+use servicebus_core::servicebus::namespace::Settings;
+use servicebus_core::time::Timestamp;
+use servicebus_embassy::{Plain, Resources, Runner, Tcp};
+use servicebus_firmware::board::{self, Board as Hardware};
+use servicebus_firmware::telemetry::{self, Board};
+use static_cell::StaticCell;
+
+#[embassy_executor::task]
+async fn carry(runner: Runner<Board>, dialer: Plain<Tcp<'static>>) {
+    runner.run(dialer).await;
+}
+
+#[embassy_executor::main]
+async fn main(spawner: Spawner) {
+    static STACK: StaticCell<StackResources<3>> = StaticCell::new();
+    static RECEIVE: StaticCell<[u8; 4096]> = StaticCell::new();
+    static TRANSMIT: StaticCell<[u8; 4096]> = StaticCell::new();
+    static RESOURCES: StaticCell<Resources<Board>> = StaticCell::new();
+    static CONNECTION_STRING: StaticCell<heapless::String<192>> = StaticCell::new();
+    static UTC: fn() -> Timestamp = board::utc;
+
+    let hardware = Hardware::take();
+    let port = board::port_argument();
+    let (stack, network) =
+        embassy_net::new(hardware.ethernet, board::network(), STACK.init(StackResources::new()), hardware.seed);
+    telemetry::spawn_network(spawner, network);
+    stack.wait_config_up().await;
+
+    let connection_string: &'static str = CONNECTION_STRING.init(telemetry::connection_string("10.0.2.2", port, true));
+    let settings = Settings::new(connection_string, hardware.seed);
+    let (client, runner) = servicebus_embassy::new(RESOURCES.init(Resources::new()), settings, &UTC);
+    let tcp = Tcp::new(stack, RECEIVE.init([0; 4096]), TRANSMIT.init([0; 4096]));
+    spawner.spawn(carry(runner, Plain::new(tcp)).expect("the runner's task is spawned once"));
+    telemetry::run(client).await;
+}

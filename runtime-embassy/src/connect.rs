@@ -1,0 +1,194 @@
+//! The hook for transports: whatever yields a stream of bytes can carry Service Bus, with TLS or without.
+
+use core::fmt;
+use core::future::Future;
+use embedded_io_async::{ErrorType, Read, Write};
+use servicebus_core::driver::{Dial, Transport};
+use servicebus_core::servicebus::namespace::Target;
+
+/// Opens streams of bytes: embassy-net's TCP ([`Tcp`](crate::Tcp)), a cellular modem, ESP-IDF's sockets, a UART tunnel.
+///
+/// A transport whose halves are two objects needs no more than two `RefCell`s:
+///
+/// ```
+/// # use core::cell::RefCell;
+/// # use embedded_io_async::{Read, Write};
+/// # use servicebus_embassy::{Connect, Stream};
+/// struct Uart<R, W> {
+///     receive: RefCell<R>,
+///     transmit: RefCell<W>,
+/// }
+///
+/// impl<R: Read, W: Write<Error = R::Error>> Connect for Uart<R, W> {
+///     type Stream<'a> = Stream<'a, R, W> where Self: 'a;
+///     type Error = core::convert::Infallible;
+///
+///     async fn connect<'a>(&'a mut self, _host: &str, _port: u16) -> Result<Self::Stream<'a>, Self::Error> {
+///         // Tell the other end of the tunnel here whom to connect to.
+///         Ok(Stream::new(&self.receive, &self.transmit))
+///     }
+/// }
+/// ```
+pub trait Connect {
+    /// A handle to the stream; reads and writes of clones go on side by side.
+    type Stream<'a>: Read + Write + Clone
+    where
+        Self: 'a;
+    /// Why there is no stream; its text reaches the application.
+    type Error: fmt::Display;
+
+    /// Connects to `port` of `host`, a DNS name or an IP address. What an earlier stream was is over. The future is
+    /// dropped when it takes too long.
+    fn connect<'a>(&'a mut self, host: &str, port: u16) -> impl Future<Output = Result<Self::Stream<'a>, Self::Error>>;
+}
+
+/// Dials without TLS: for an emulator, or for a transport that encrypts by itself.
+#[derive(Debug)]
+pub struct Plain<C> {
+    connect: C,
+    encrypts: bool,
+}
+
+impl<C: Connect> Plain<C> {
+    /// Refuses targets that need TLS.
+    pub const fn new(connect: C) -> Self {
+        Self { connect, encrypts: false }
+    }
+
+    /// For a transport that encrypts and verifies the server by itself, such as a modem's TLS socket.
+    pub const fn over_encrypted(connect: C) -> Self {
+        Self { connect, encrypts: true }
+    }
+}
+
+impl<C: Connect> Dial for Plain<C> {
+    type Transport<'a>
+        = Duplex<C::Stream<'a>>
+    where
+        Self: 'a;
+    type Error = PlainError<C::Error>;
+
+    async fn dial<'a>(&'a mut self, target: Target<'_>) -> Result<Self::Transport<'a>, Self::Error> {
+        if target.tls && !self.encrypts {
+            return Err(PlainError::NeedsTls);
+        }
+        self.connect.connect(target.host, target.port).await.map(Duplex).map_err(PlainError::Connect)
+    }
+}
+
+/// Why [`Plain`] did not connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlainError<E> {
+    /// The connection string wants TLS: dial with `tls::Tls`, or set `UseDevelopmentEmulator=true`.
+    NeedsTls,
+    /// There is no stream.
+    Connect(E),
+}
+
+impl<E: fmt::Display> fmt::Display for PlainError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NeedsTls => f.write_str("the connection string wants TLS"),
+            Self::Connect(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Display + fmt::Debug> core::error::Error for PlainError<E> {}
+
+/// A stream whose clones are its halves.
+#[derive(Debug)]
+pub struct Duplex<S>(S);
+
+impl<S: Read + Write + Clone> Transport for Duplex<S> {
+    type Reader<'a>
+        = S
+    where
+        Self: 'a;
+    type Writer<'a>
+        = S
+    where
+        Self: 'a;
+
+    fn split(&mut self) -> (S, S) {
+        (self.0.clone(), self.0.clone())
+    }
+}
+
+/// Two halves as one stream that can be cloned.
+pub struct Stream<'a, R, W> {
+    reader: &'a core::cell::RefCell<R>,
+    writer: &'a core::cell::RefCell<W>,
+}
+
+impl<'a, R, W> Stream<'a, R, W> {
+    /// A stream of these halves.
+    pub const fn new(reader: &'a core::cell::RefCell<R>, writer: &'a core::cell::RefCell<W>) -> Self {
+        Self { reader, writer }
+    }
+}
+
+impl<R, W> Clone for Stream<'_, R, W> {
+    fn clone(&self) -> Self {
+        Self { reader: self.reader, writer: self.writer }
+    }
+}
+
+impl<R, W> fmt::Debug for Stream<'_, R, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream")
+    }
+}
+
+/// An error of one of the halves, or two reads or two writes at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamError<E> {
+    /// Another read, or another write, is under way.
+    Busy,
+    /// The half's own.
+    Io(E),
+}
+
+impl<E: fmt::Debug> fmt::Display for StreamError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl<E: fmt::Debug> core::error::Error for StreamError<E> {}
+
+impl<E: embedded_io_async::Error> embedded_io_async::Error for StreamError<E> {
+    fn kind(&self) -> embedded_io_async::ErrorKind {
+        match self {
+            Self::Busy => embedded_io_async::ErrorKind::Other,
+            Self::Io(error) => error.kind(),
+        }
+    }
+}
+
+impl<R: ErrorType, W> ErrorType for Stream<'_, R, W> {
+    type Error = StreamError<R::Error>;
+}
+
+#[expect(clippy::await_holding_refcell_ref, reason = "the borrow is what keeps a second read out")]
+impl<R: Read, W> Read for Stream<'_, R, W> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        let mut reader = self.reader.try_borrow_mut().map_err(|_| StreamError::Busy)?;
+        reader.read(buffer).await.map_err(StreamError::Io)
+    }
+}
+
+#[expect(clippy::await_holding_refcell_ref, reason = "the borrow is what keeps a second write out")]
+impl<R: ErrorType, W: Write<Error = R::Error>> Write for Stream<'_, R, W> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        let mut writer = self.writer.try_borrow_mut().map_err(|_| StreamError::Busy)?;
+        writer.write(bytes).await.map_err(StreamError::Io)
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        let mut writer = self.writer.try_borrow_mut().map_err(|_| StreamError::Busy)?;
+        writer.flush().await.map_err(StreamError::Io)
+    }
+}

@@ -1,0 +1,136 @@
+//! A client, the task that carries its bytes, and the memory of both.
+
+use crate::Client;
+use crate::clock::{self, Utc};
+use core::cell::RefCell;
+use core::fmt;
+use core::future::Future;
+use embassy_sync::blocking_mutex::{Mutex, raw::NoopRawMutex};
+use servicebus_core::client;
+use servicebus_core::driver::{self, Dial, NoCredential, TokenCredential};
+use servicebus_core::runtime::{Runtime, Shared};
+use servicebus_core::servicebus::namespace::{Clock, Settings};
+use servicebus_core::storage::Storage;
+use servicebus_core::time::Instant;
+
+/// What client and runner share.
+pub type State<S> = client::State<Embassy<S>>;
+
+/// The memory of one client: `static RESOURCES: StaticCell<Resources<Board>>`. Its size is that of the storage `S`
+/// with the client's own tables; the two frame buffers are in the [`Runner`]'s future.
+pub struct Resources<S: Storage> {
+    state: Option<Cell<S>>,
+}
+
+type Cell<S> = Mutex<NoopRawMutex, RefCell<State<S>>>;
+
+impl<S: Storage> Resources<S> {
+    /// Memory that is not in use yet.
+    pub const fn new() -> Self {
+        Self { state: None }
+    }
+}
+
+impl<S: Storage> Default for Resources<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Storage> fmt::Debug for Resources<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resources")
+    }
+}
+
+/// A client for the namespace of `settings`, and the runner that connects it.
+///
+/// Both stay on one executor; every task there can have a clone of the client.
+pub fn new<S: Storage>(
+    resources: &'static mut Resources<S>,
+    settings: Settings<S>,
+    utc: &'static dyn Utc,
+) -> (Client<S>, Runner<S>) {
+    let runtime = Embassy { utc, storage: core::marker::PhantomData };
+    let state = client::Client::state(runtime.clone(), settings);
+    let shared = Handle(resources.state.insert(Mutex::new(RefCell::new(state))));
+    (client::Client::new(&shared), Runner { shared, runtime })
+}
+
+/// Connects the client and carries its bytes.
+#[must_use = "without its runner a client does nothing"]
+pub struct Runner<S: Storage> {
+    shared: Handle<S>,
+    runtime: Embassy<S>,
+}
+
+impl<S: Storage> fmt::Debug for Runner<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Runner")
+    }
+}
+
+impl<S: Storage> Runner<S> {
+    /// Runs until the client is closed or its last handle is dropped: connects when something is to be sent or
+    /// received, and again, with the back-off of the settings' retry policy, when the connection is lost.
+    pub async fn run<D: Dial>(self, dialer: D) {
+        self.run_with_credential(dialer, NoCredential).await;
+    }
+
+    /// As [`Runner::run`], with access tokens from `credential`.
+    pub async fn run_with_credential<D: Dial, C: TokenCredential<S::Payload>>(self, dialer: D, credential: C) {
+        driver::run::<Embassy<S>, D, C>(self.shared, self.runtime, dialer, credential).await;
+    }
+}
+
+/// The runtime: embassy-time's clock and timers, and UTC from the board.
+pub struct Embassy<S> {
+    utc: &'static dyn Utc,
+    storage: core::marker::PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for Embassy<S> {
+    fn clone(&self) -> Self {
+        Self { utc: self.utc, storage: core::marker::PhantomData }
+    }
+}
+
+impl<S> fmt::Debug for Embassy<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Embassy")
+    }
+}
+
+impl<S: Storage> Runtime for Embassy<S> {
+    type Storage = S;
+    type Shared = Handle<S>;
+
+    fn clock(&self) -> Clock {
+        Clock { now: clock::now(), utc: self.utc.now() }
+    }
+
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {
+        clock::sleep_until(at)
+    }
+}
+
+/// The state's place in the [`Resources`].
+pub struct Handle<S: Storage>(&'static Cell<S>);
+
+impl<S: Storage> Clone for Handle<S> {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl<S: Storage> fmt::Debug for Handle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+impl<S: Storage> Shared<State<S>> for Handle<S> {
+    fn with<O>(&self, f: impl FnOnce(&mut State<S>) -> O) -> O {
+        self.0.lock(|state| f(&mut state.borrow_mut()))
+    }
+}

@@ -1,0 +1,120 @@
+//! Folders are layers and arrows point one way: `wire ← engine ← servicebus ← client ← driver`, `storage` and `time`
+//! below all of them. The three below the client do no I/O, read no clock and know no executor.
+
+use std::path::{Path, PathBuf};
+
+/// What each layer of the core may name: itself and what lies below it.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("time", &[]),
+    ("random", &[]),
+    ("wire", &["time"]),
+    // Storage holds encoded values, so it knows how they are appended, and nothing else of the wire.
+    ("storage", &["wire"]),
+    ("engine", &["wire", "storage", "time", "random"]),
+    ("servicebus", &["engine", "wire", "storage", "time", "random"]),
+];
+
+/// Layers in which nothing waits, asks for the time, or spawns.
+const PURE: [&str; 6] = ["time", "random", "wire", "storage", "engine", "servicebus"];
+
+fn sources(layer: &str) -> Vec<(PathBuf, String)> {
+    fn collect(path: &Path, found: &mut Vec<PathBuf>) {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path).expect("the folder can be read") {
+                collect(&entry.expect("the folder can be read").path(), found);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path.to_owned());
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+    let mut found = Vec::new();
+    for path in [root.join(layer), root.join(layer).with_extension("rs")] {
+        if path.exists() {
+            collect(&path, &mut found);
+        }
+    }
+    assert!(!found.is_empty(), "the layer {layer} is gone");
+    // Unit tests may do as they like.
+    found.retain(|path| {
+        path.file_name().is_none_or(|name| name != "tests.rs") && !path.iter().any(|part| part == "tests")
+    });
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("the file can be read");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+        (path, code.join("\n"))
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// The identifiers of some code, in order.
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|letter: char| !letter.is_alphanumeric() && letter != '_').filter(|word| !word.is_empty())
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src/lib.rs");
+    let text = std::fs::read_to_string(root).expect("the file can be read");
+    let modules: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub mod ").or(line.trim().strip_prefix("mod ")))
+        .map(|rest| rest.trim_end_matches(';'))
+        .collect();
+    for (layer, below) in LAYERS {
+        for (path, code) in sources(layer) {
+            for module in &modules {
+                if module == layer || below.contains(module) {
+                    continue;
+                }
+                for way in ["crate::", "super::super::"] {
+                    let arrow = format!("{way}{module}");
+                    let named = code.match_indices(&arrow).any(|(at, _)| {
+                        !code[at + arrow.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_')
+                    });
+                    assert!(!named, "{} names {arrow}, which is not below {layer}", path.display());
+                }
+            }
+            assert!(!code.contains("use crate::{"), "{}: one module to a use, so that arrows show", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_below_the_client_waits_or_asks_for_the_time() {
+    for layer in PURE {
+        for (path, code) in sources(layer) {
+            for word in words(&code) {
+                let banned = [
+                    "async",
+                    "await",
+                    "Waker",
+                    "Future",
+                    "embedded_io",
+                    "embedded_io_async",
+                    "tokio",
+                    "spawn",
+                    "std",
+                    "SystemTime",
+                    "thread",
+                ];
+                assert!(!banned.contains(&word), "{} says {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_wire_knows_no_storage() {
+    for (path, code) in sources("wire") {
+        assert!(!words(&code).any(|word| word == "Storage"), "{} has a storage parameter", path.display());
+    }
+}
+
+#[test]
+fn the_core_has_no_unsafe_code_and_no_standard_library() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src/lib.rs");
+    let text = std::fs::read_to_string(root).expect("the file can be read");
+    assert!(text.contains("#![no_std]") && text.contains("#![forbid(unsafe_code)]"));
+}
