@@ -1,8 +1,7 @@
 //! The entities that a namespace starts with.
 
-use crate::broker::entities::{
-    EntityError, Namespace, QueueDescription, RuleDescription, SubscriptionDescription, TopicDescription,
-};
+use crate::broker::entities::{EntityError, Namespace, QueueDescription, SubscriptionDescription, TopicDescription};
+use crate::filter::Rule;
 use core::fmt;
 use servicebus_core::time::Timestamp;
 
@@ -14,7 +13,7 @@ pub struct SubscriptionBlueprint {
     /// Its settings.
     pub description: SubscriptionDescription,
     /// Its rules; without any it takes everything.
-    pub rules: Vec<RuleDescription>,
+    pub rules: Vec<Rule>,
 }
 
 /// A topic to be made.

@@ -1,10 +1,9 @@
 //! An emulator in this process: a broker, its sockets on loopback, and a handle that stops it when dropped.
 
 use crate::blueprint::{Blueprint, BlueprintError, SubscriptionBlueprint, TopicBlueprint};
-use crate::broker::entities::{
-    AuthorizationRule, QueueDescription, RuleDescription, SubscriptionDescription, TopicDescription,
-};
+use crate::broker::entities::{AuthorizationRule, QueueDescription, SubscriptionDescription, TopicDescription};
 use crate::broker::{Broker, BrokerConfig, Clock, Statistics};
+use crate::filter::Rule;
 use crate::server::{ClockSource, Host, Identity, IdentityError, bind};
 use core::fmt;
 use core::net::SocketAddr;
@@ -96,12 +95,7 @@ impl EmulatorBuilder {
 
     /// Adds a subscription with these rules to the topic that was added last; without any rule it takes everything.
     #[must_use]
-    pub fn subscription_with(
-        mut self,
-        name: &str,
-        description: SubscriptionDescription,
-        rules: Vec<RuleDescription>,
-    ) -> Self {
+    pub fn subscription_with(mut self, name: &str, description: SubscriptionDescription, rules: Vec<Rule>) -> Self {
         if let Some(topic) = self.blueprint.topics.last_mut() {
             topic.subscriptions.push(SubscriptionBlueprint { name: name.to_owned(), description, rules });
         }

@@ -79,9 +79,14 @@ impl Runtime for Tokio {
     type Shared = Arc<Mutex<servicebus_core::client::State<Self>>>;
 
     fn clock(&self) -> Clock {
-        let now = Instant::from_micros(u64::try_from(START.elapsed().as_micros()).unwrap_or(u64::MAX));
         let utc = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Clock { now, utc: Timestamp::from_millis(i64::try_from(utc.as_millis()).unwrap_or(i64::MAX)) }
+        let utc = Timestamp::from_millis(i64::try_from(utc.as_millis()).unwrap_or(i64::MAX));
+        Clock { now: self.now(), utc }
+    }
+
+    fn now(&self) -> Instant {
+        let elapsed = START.elapsed();
+        Instant::from_micros(elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros()))
     }
 
     async fn sleep_until(&self, at: Instant) {

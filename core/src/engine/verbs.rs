@@ -171,11 +171,10 @@ impl<S: Storage> Connection<S> {
         }
         session.end_sent = true;
         let (channel, begun) = (session.channel, session.begin_sent);
-        if !begun || self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_err() {
-            if let Some(session) = self.sessions.get_mut(place) {
-                session.end_owed = Some(farewell);
-                self.farewells += 1;
-            }
+        let said = begun && self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_ok();
+        if !said && let Some(session) = self.sessions.get_mut(place) {
+            session.end_owed = Some(farewell);
+            self.farewells += 1;
         }
         self.detach_links_of(place);
         self.finish_session(place);
@@ -346,11 +345,10 @@ impl<S: Storage> Connection<S> {
         let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let detach = Detach { handle, closed, error: error.copied() };
-        if !attached || self.push_frame(Kind::Amqp, channel, &detach).is_err() {
-            if let Some(found) = self.links.get_mut(place) {
-                found.detach_owed = Some((farewell, closed));
-                self.farewells += 1;
-            }
+        let said = attached && self.push_frame(Kind::Amqp, channel, &detach).is_ok();
+        if !said && let Some(found) = self.links.get_mut(place) {
+            found.detach_owed = Some((farewell, closed));
+            self.farewells += 1;
         }
         self.drop_outgoing(place);
         if self.links.get(place).is_some_and(|found| found.detach_received) {

@@ -167,6 +167,7 @@ impl Broker {
             rx.clear();
             return Err(ConnectionError::Disconnected);
         };
+        peer.throttled |= core::mem::take(&mut peer.stalled);
         let mut recorder = Recorder::new(&shared.keys);
         let result = peer.engine.handle_input(clock.now, rx, &mut recorder);
         let Recorder { plain, host, mut attaches, states, flows, .. } = recorder;

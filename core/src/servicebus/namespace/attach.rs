@@ -268,6 +268,9 @@ impl<S: Storage> Namespace<S> {
         endpoint.error = Some(lost.clone());
         self.fail_sent(place, &lost);
         self.fail_waiting(place, &lost);
+        if let Some(key) = self.endpoints.key(place) {
+            self.session_renewals_end(EndpointId(key), Some(&lost));
+        }
         self.notice_endpoint(place);
     }
 

@@ -21,6 +21,9 @@ impl<S: Storage> Namespace<S> {
         endpoint.closing = true;
         endpoint.drain_deadline = None;
         let down = endpoint.attachment == Attachment::Down;
+        if endpoint.is_session() {
+            self.session_renewals_end(id, None);
+        }
         self.fail_waiting(place, &Failure::new(Cause::Closed));
         if down {
             self.drop_endpoint(place);
@@ -105,6 +108,7 @@ impl<S: Storage> Namespace<S> {
     /// Closes: receivers drain and release, links are detached, then the connection is closed.
     pub fn close(&mut self) {
         self.closing = true;
+        self.release_renewals();
         for place in 0..self.endpoints.end() {
             if let Some(key) = self.endpoints.key(place) {
                 self.close_endpoint(EndpointId(key));

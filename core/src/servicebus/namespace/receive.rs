@@ -16,7 +16,9 @@ use core::task::Poll;
 pub(super) struct Held {
     delivery: DeliveryId,
     /// When its lock ends.
-    locked_until: Timestamp,
+    pub(super) locked_until: Timestamp,
+    /// Who renews it, by its place.
+    pub(super) renewal: Option<u32>,
 }
 
 /// Places in the table of deliveries that receivers leave free.
@@ -277,11 +279,15 @@ impl<S: Storage> Namespace<S> {
                 let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
                 continue;
             }
-            let _ = self.held.put(incoming.delivery.index(), Held { delivery: incoming.delivery, locked_until });
+            let held = Held { delivery: incoming.delivery, locked_until, renewal: None };
+            let _ = self.held.put(incoming.delivery.index(), held);
             take(message);
             taken += 1;
         }
-        self.top_up(place);
+        // A call that is answered asks for nothing more.
+        if self.endpoints.get(place).is_some_and(|endpoint| endpoint.prefetch() > 0) {
+            self.top_up(place);
+        }
         taken
     }
 
@@ -314,6 +320,18 @@ impl<S: Storage> Namespace<S> {
             }
         }
         taken
+    }
+
+    /// A message in the application's hands, while its link lives.
+    pub(super) fn held_of(&self, origin: Origin) -> Option<&Held> {
+        let delivery = origin.delivery.filter(|_| origin.epoch == self.epoch)?;
+        self.held.get(delivery.index()).filter(|held| held.delivery == delivery)
+    }
+
+    pub(super) fn set_held(&mut self, origin: Origin, change: impl FnOnce(&mut Held)) {
+        let Some(&(mut held)) = self.held_of(origin) else { return };
+        change(&mut held);
+        let _ = self.held.put(held.delivery.index(), held);
     }
 
     /// Whether a receiver takes messages instead of locking them.

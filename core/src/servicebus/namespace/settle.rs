@@ -105,9 +105,24 @@ impl<'a> Disposition<'a> {
 }
 
 impl<S: Storage> Namespace<S> {
-    /// Settles a message and waits for the service's confirmation. `endpoint` is the receiver, `entity` what it
-    /// receives from.
+    /// Settles a message and waits for the service's confirmation. `entity` is what it was received from.
     pub fn poll_settle(
+        &mut self,
+        clock: Clock,
+        operation: OperationId,
+        entity: &Entity<S>,
+        message: Locked,
+        disposition: &Disposition<'_>,
+        transaction: Option<Tag>,
+    ) -> Poll<Result<(), Failure<S>>> {
+        let result = self.poll_disposition(clock, operation, entity, message, disposition, transaction);
+        if let (Poll::Ready(result), None) = (&result, transaction) {
+            self.settlement_ended(&message, result);
+        }
+        result
+    }
+
+    fn poll_disposition(
         &mut self,
         clock: Clock,
         operation: OperationId,
@@ -132,9 +147,12 @@ impl<S: Storage> Namespace<S> {
             return Poll::Ready(Err(Failure::new(Cause::Argument("a message without a lock"))));
         };
         let in_session = message.origin.in_session;
-        if !in_session && message.locked_until.is_some_and(|until| until <= clock.utc) {
+        if !in_session && self.lock_end(&message).is_some_and(|until| until <= clock.utc) {
             let lost = Cause::Service(Reason::MessageLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
+        }
+        if transaction.is_none() {
+            self.settling(&message);
         }
         match self.settle_on_link(operation, message.origin, disposition, transaction) {
             Ok(true) => return Poll::Pending,
