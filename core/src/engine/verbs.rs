@@ -673,7 +673,8 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Tells the peer the state of a delivery. With `settled` that is the end of it; without, the peer's
-    /// [`super::Event::Settled`] is. Plain outcomes of neighbouring deliveries travel in one frame.
+    /// [`super::Event::Settled`] is. Plain outcomes of neighbouring deliveries travel in one frame. A state that was not
+    /// final and has not left yet is replaced.
     ///
     /// # Errors
     /// [`EngineError::Detached`] when the delivery or its link is gone, [`EngineError::IllegalState`] when it was
@@ -688,7 +689,7 @@ impl<S: Storage> Connection<S> {
         let place = delivery.0.index;
         let found = self.deliveries.find(delivery.0).ok_or(EngineError::Detached)?;
         let gone = matches!(found.stage, Stage::Bare);
-        if found.settled || found.presettled || found.due.is_some() || !gone {
+        if found.settled || found.presettled || !gone {
             return Err(EngineError::IllegalState);
         }
         let link = self.links.get(found.link).filter(|link| link.is_live()).ok_or(EngineError::Detached)?;
@@ -712,6 +713,9 @@ impl<S: Storage> Connection<S> {
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let disposition = Disposition { role, first: id, last: None, settled, state: Some(*state), batchable: false };
         self.push_frame(Kind::Amqp, channel, &disposition).map_err(|_| OUTBOX_FULL)?;
+        if let Some(found) = self.deliveries.get_mut(place) {
+            found.due = None;
+        }
         if settled {
             self.free_delivery(place);
         }
@@ -723,6 +727,11 @@ impl<S: Storage> Connection<S> {
         if let Some(found) = self.deliveries.find_mut(delivery.0) {
             found.user = user;
         }
+    }
+
+    /// The number of the application's on a delivery.
+    pub fn user(&self, delivery: DeliveryId) -> Option<u32> {
+        self.deliveries.find(delivery.0)?.user
     }
 
     /// A link at a glance; `None` when the id is stale.

@@ -257,6 +257,8 @@ impl<S: Storage> Namespace<S> {
             // Nobody waits: the next call attaches again.
             endpoint.parked = !wanted && endpoint.prefetch() == 0;
         }
+        // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
+        self.notice_endpoint(place);
         self.due = true;
     }
 

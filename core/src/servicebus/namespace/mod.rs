@@ -484,6 +484,8 @@ impl<S: Storage> Namespace<S> {
                 // Nobody waits: the next call connects again.
                 endpoint.parked = true;
             }
+            // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
+            self.notice_endpoint(place);
         }
         for place in 0..self.nodes.end() {
             if let Some(node) = self.nodes.get_mut(place) {

@@ -112,6 +112,8 @@ impl<S: Storage> Namespace<S> {
         }
         let Some(found) = self.endpoints.find(endpoint.0) else { return closed() };
         let prefetches = found.prefetch() > 0;
+        // What a link that is not up yet brings is given back when it comes.
+        let up = matches!(found.attachment, Attachment::Up(_));
         let stock = self.stock(place);
         let settled_down = prefetches || (stock.expected == 0 && !stock.draining);
         if stock.ready >= max || (stock.ready > 0 && settled_down) {
@@ -124,7 +126,7 @@ impl<S: Storage> Namespace<S> {
                 found.harvest = false;
             }
             self.top_up(place);
-        } else if (stock.ready > 0 || expired) && !settled_down {
+        } else if (stock.ready > 0 || (expired && up)) && !settled_down {
             // All that the service has now, and the rest of the credit back: then nothing is locked without an owner.
             if !stock.draining {
                 self.start_drain(place, clock);
