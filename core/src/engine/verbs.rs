@@ -25,12 +25,15 @@ pub struct SendOptions {
     pub transaction: Option<Tag>,
     /// A number of the application's, given back with [`super::Handler::outcome`].
     pub user: Option<u32>,
+    /// Sends the message even when it is larger than the receiver said it takes: some receivers announce less than
+    /// they want.
+    pub oversize: bool,
 }
 
 impl Default for SendOptions {
-    /// An empty tag, format zero, unsettled, no transaction, no number.
+    /// An empty tag, format zero, unsettled, no transaction, no number, within the receiver's limit.
     fn default() -> Self {
-        Self { tag: Tag::EMPTY, format: 0, settled: false, transaction: None, user: None }
+        Self { tag: Tag::EMPTY, format: 0, settled: false, transaction: None, user: None, oversize: false }
     }
 }
 
@@ -478,7 +481,7 @@ impl<S: Storage> Connection<S> {
             return Err((EngineError::IllegalState, payload));
         }
         let (size, limit) = (payload.as_ref().len() as u64, found.peer_max_message_size);
-        if limit != 0 && size > limit {
+        if limit != 0 && size > limit && !options.oversize {
             return Err((EngineError::MessageTooLarge { size, limit }, payload));
         }
         if self.deliveries.len() + self.promised >= self.deliveries.capacity() {
@@ -670,6 +673,14 @@ impl<S: Storage> Connection<S> {
             self.free_delivery(place);
         }
         Some(incoming)
+    }
+
+    /// The next message that [`Connection::receive`] would take.
+    pub fn peek(&self, link: LinkId) -> Option<&[u8]> {
+        match &self.deliveries.get(self.links.find(link.0)?.waiting.head)?.stage {
+            Stage::Ready(payload) => Some(payload.as_ref()),
+            _ => None,
+        }
     }
 
     /// Tells the peer the state of a delivery. With `settled` that is the end of it; without, the peer's
