@@ -161,7 +161,8 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    pub(super) fn notice_all(&mut self) {
+    /// Every call has news.
+    pub(crate) fn notice_all(&mut self) {
         for place in 0..self.operations.end() {
             self.notice(place);
         }
