@@ -174,11 +174,10 @@ impl<S: Storage> Connection<S> {
         }
         session.end_sent = true;
         let (channel, begun) = (session.channel, session.begin_sent);
-        if !begun || self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_err() {
-            if let Some(session) = self.sessions.get_mut(place) {
-                session.end_owed = Some(farewell);
-                self.farewells += 1;
-            }
+        let said = begun && self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_ok();
+        if !said && let Some(session) = self.sessions.get_mut(place) {
+            session.end_owed = Some(farewell);
+            self.farewells += 1;
         }
         self.detach_links_of(place);
         self.finish_session(place);
@@ -349,11 +348,10 @@ impl<S: Storage> Connection<S> {
         let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let detach = Detach { handle, closed, error: error.copied() };
-        if !attached || self.push_frame(Kind::Amqp, channel, &detach).is_err() {
-            if let Some(found) = self.links.get_mut(place) {
-                found.detach_owed = Some((farewell, closed));
-                self.farewells += 1;
-            }
+        let said = attached && self.push_frame(Kind::Amqp, channel, &detach).is_ok();
+        if !said && let Some(found) = self.links.get_mut(place) {
+            found.detach_owed = Some((farewell, closed));
+            self.farewells += 1;
         }
         self.drop_outgoing(place);
         if self.links.get(place).is_some_and(|found| found.detach_received) {
@@ -677,8 +675,17 @@ impl<S: Storage> Connection<S> {
         Some(incoming)
     }
 
+    /// The next message that [`Connection::receive`] would take.
+    pub fn peek(&self, link: LinkId) -> Option<&[u8]> {
+        match &self.deliveries.get(self.links.find(link.0)?.waiting.head)?.stage {
+            Stage::Ready(payload) => Some(payload.as_ref()),
+            _ => None,
+        }
+    }
+
     /// Tells the peer the state of a delivery. With `settled` that is the end of it; without, the peer's
-    /// [`super::Event::Settled`] is. Plain outcomes of neighbouring deliveries travel in one frame.
+    /// [`super::Event::Settled`] is. Plain outcomes of neighbouring deliveries travel in one frame. A state that was not
+    /// final and has not left yet is replaced.
     ///
     /// # Errors
     /// [`EngineError::Detached`] when the delivery or its link is gone, [`EngineError::IllegalState`] when it was
@@ -693,7 +700,7 @@ impl<S: Storage> Connection<S> {
         let place = delivery.0.index;
         let found = self.deliveries.find(delivery.0).ok_or(EngineError::Detached)?;
         let gone = matches!(found.stage, Stage::Bare);
-        if found.settled || found.presettled || found.due.is_some() || !gone {
+        if found.settled || found.presettled || !gone {
             return Err(EngineError::IllegalState);
         }
         let link = self.links.get(found.link).filter(|link| link.is_live()).ok_or(EngineError::Detached)?;
@@ -717,6 +724,9 @@ impl<S: Storage> Connection<S> {
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let disposition = Disposition { role, first: id, last: None, settled, state: Some(*state), batchable: false };
         self.push_frame(Kind::Amqp, channel, &disposition).map_err(|_| OUTBOX_FULL)?;
+        if let Some(found) = self.deliveries.get_mut(place) {
+            found.due = None;
+        }
         if settled {
             self.free_delivery(place);
         }
@@ -728,6 +738,11 @@ impl<S: Storage> Connection<S> {
         if let Some(found) = self.deliveries.find_mut(delivery.0) {
             found.user = user;
         }
+    }
+
+    /// The number of the application's on a delivery.
+    pub fn user(&self, delivery: DeliveryId) -> Option<u32> {
+        self.deliveries.find(delivery.0)?.user
     }
 
     /// A link at a glance; `None` when the id is stale.

@@ -20,6 +20,10 @@ const MAX_WAITING: u32 = 64;
 impl Shared {
     /// Sends one message to a receiver; false when there is none or it cannot take one.
     pub(crate) fn offer(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) -> bool {
+        if peer.stalled || !peer.engine.is_open() {
+            // On its way out, or full: a message offered here would come back at once, and be offered again.
+            return false;
+        }
         let Some(status) = peer.engine.link(id) else { return false };
         if status.credit <= status.waiting {
             return false;
@@ -50,6 +54,7 @@ impl Shared {
                     true
                 }
                 Err(_) => {
+                    peer.stalled = true;
                     self.namespace.put_back(store, taken);
                     false
                 }
@@ -67,6 +72,7 @@ impl Shared {
                     true
                 }
                 Err(_) => {
+                    peer.stalled = true;
                     let release = Settlement::plain(crate::broker::entities::store::Ending::Release);
                     let _ = self.namespace.settle(&[store], token, release.ending, &[], clock.utc);
                     false
@@ -97,7 +103,8 @@ impl Shared {
     /// Tells the entity whether the holder of a session waits with credit: that keeps the session locked.
     pub(crate) fn note_waiting(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
         let Some(status) = peer.engine.link(id) else { return };
-        let waiting = status.credit > status.waiting;
+        // A drain takes the credit back as soon as its answer is written.
+        let waiting = status.credit > status.waiting && !status.draining;
         if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose)
             && let Some(session) = &receiver.session
             && receiver.waiting != waiting
