@@ -22,6 +22,7 @@ mod timers;
 use entities::{AuthorizationRule, Namespace, Rights};
 use protocol::peer::{Node, Peer, Purpose, Recorder};
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
+use servicebus_core::servicebus::Reason;
 use servicebus_core::storage::{Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::performative::Open;
@@ -355,6 +356,16 @@ impl Broker {
 
     /// The next `operations` sends and management requests are answered with server-busy.
     pub fn throttle(&mut self, operations: u64) {
-        self.shared.faults.set_busy(operations);
+        self.refuse(operations, Reason::ServerBusy);
+    }
+
+    /// The next `operations` sends and management requests are refused for this reason.
+    pub fn refuse(&mut self, operations: u64, reason: Reason) {
+        self.shared.faults.refuse_operations(operations, reason);
+    }
+
+    /// The next `count` tokens are refused for this reason.
+    pub fn refuse_tokens(&mut self, count: u64, reason: Reason) {
+        self.shared.faults.refuse_tokens(count, reason);
     }
 }
