@@ -22,10 +22,12 @@
 //! The types are those of [`servicebus_core::client`] for this runtime; everything else is in [`servicebus_core`].
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "administration")]
+pub mod administration;
 mod dial;
 mod tls;
 
-use servicebus_core::driver::{self, NoCredential, TokenCredential};
+use servicebus_core::driver::{self, NoCredential, TokenFn};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::namespace::{Clock, Settings};
 use servicebus_core::servicebus::{ConnectionString, RetryPolicy};
@@ -79,9 +81,14 @@ impl Runtime for Tokio {
     type Shared = Arc<Mutex<servicebus_core::client::State<Self>>>;
 
     fn clock(&self) -> Clock {
-        let now = Instant::from_micros(u64::try_from(START.elapsed().as_micros()).unwrap_or(u64::MAX));
         let utc = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Clock { now, utc: Timestamp::from_millis(i64::try_from(utc.as_millis()).unwrap_or(i64::MAX)) }
+        let utc = Timestamp::from_millis(i64::try_from(utc.as_millis()).unwrap_or(i64::MAX));
+        Clock { now: self.now(), utc }
+    }
+
+    fn now(&self) -> Instant {
+        let elapsed = START.elapsed();
+        Instant::from_micros(elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros()))
     }
 
     async fn sleep_until(&self, at: Instant) {
@@ -164,7 +171,7 @@ impl Options {
     {
         self.settings.external_tokens = true;
         let (client, shared, dialer) = self.prepare();
-        tokio::spawn(driver::run(shared, Tokio, dialer, Provider(credential)));
+        tokio::spawn(driver::run(shared, Tokio, dialer, TokenFn(credential)));
         client
     }
 
@@ -172,23 +179,6 @@ impl Options {
         let dialer = Dialer::new(self.tls, self.endpoint);
         let shared = Arc::new(Mutex::new(Client::state(Tokio, self.settings)));
         (Client::new(&shared), shared, dialer)
-    }
-}
-
-/// A function as a credential.
-struct Provider<F>(F);
-
-#[expect(refining_impl_trait, reason = "whether the future can be sent must be known to spawn the driver")]
-impl<F, T, E> TokenCredential<<Heap as Storage>::Payload> for Provider<F>
-where
-    F: FnMut() -> T,
-    T: Future<Output = Result<AccessToken, E>>,
-    E: Display,
-{
-    type Error = E;
-
-    fn token(&mut self) -> T {
-        (self.0)()
     }
 }
 

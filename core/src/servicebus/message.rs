@@ -259,6 +259,9 @@ impl<'a> Message<'a> {
             (VIA_PARTITION_KEY, self.transaction_partition_key.map(Value::String)),
             (SCHEDULED_ENQUEUE_TIME, self.scheduled_enqueue_time.map(Value::Timestamp)),
         ];
+        if self.annotations.is_empty() && own.iter().all(|(_, value)| value.is_none()) {
+            return Ok(());
+        }
         let own = own.into_iter().filter_map(|(key, value)| Some((key, value?)));
         encode_annotations(sink, section::MESSAGE_ANNOTATIONS, own.chain(self.annotations.iter().copied()))
     }
@@ -291,7 +294,10 @@ impl Encode for Message<'_> {
         if header != Header::EMPTY {
             header.encode(sink)?;
         }
-        encode_annotations(sink, section::DELIVERY_ANNOTATIONS, self.delivery_annotations.iter().copied())?;
+        if !self.delivery_annotations.is_empty() {
+            let entries = self.delivery_annotations.iter().copied();
+            encode_annotations(sink, section::DELIVERY_ANNOTATIONS, entries)?;
+        }
         self.encode_annotations(sink)?;
         let properties = self.properties();
         if properties != Properties::EMPTY {
@@ -325,6 +331,9 @@ impl Encode for Message<'_> {
                 put_section(sink, section::AMQP_VALUE)?;
                 value.encode(sink)?;
             }
+        }
+        if self.footer.is_empty() {
+            return Ok(());
         }
         encode_annotations(sink, section::FOOTER, self.footer.iter().copied())
     }

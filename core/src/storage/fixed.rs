@@ -1,7 +1,7 @@
 //! Storage without an allocator: every size is in the type.
 
 use super::{
-    Assembly, Encoder, Index, Key, NoSpare, Outbox, PayloadBuilder, Queue, Rx, Slots, Storage, Table, Text, Tx,
+    Arena, Assembly, Encoder, Index, Key, NoSpare, Outbox, PayloadBuilder, Queue, Rx, Slots, Storage, Table, Text, Tx,
 };
 use crate::wire::{Encode, Full, Sink};
 use core::fmt;
@@ -75,6 +75,7 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     type Outbox = FixedBuffer<T>;
     type Slots<V> = heapless::Vec<Option<V>, D>;
     type Spare<V> = NoSpare;
+    type Arena = FixedArena<M>;
 
     const MAX_FRAME_SIZE: u32 = R as u32;
 
@@ -141,6 +142,18 @@ impl<const M: usize> Assembly for heapless::Vec<u8, M> {
 
     fn finish(self) -> Self {
         self
+    }
+}
+
+/// Encodes each message in a place of its own.
+#[derive(Debug, Default)]
+pub struct FixedArena<const M: usize>;
+
+impl<const M: usize> Arena for FixedArena<M> {
+    type Payload = heapless::Vec<u8, M>;
+
+    fn encode(&mut self, value: &impl Encode) -> Result<Self::Payload, Full> {
+        PayloadBuilder::encode(value)
     }
 }
 

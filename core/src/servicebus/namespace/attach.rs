@@ -259,6 +259,8 @@ impl<S: Storage> Namespace<S> {
             // run out, until the messages are dead-lettered (invariants.md §1 row 11).
             endpoint.parked = !wanted;
         }
+        // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
+        self.notice_endpoint(place);
         self.due = true;
     }
 
@@ -270,6 +272,9 @@ impl<S: Storage> Namespace<S> {
         endpoint.error = Some(lost.clone());
         self.fail_sent(place, &lost);
         self.fail_waiting(place, &lost);
+        if let Some(key) = self.endpoints.key(place) {
+            self.session_renewals_end(EndpointId(key), Some(&lost));
+        }
         self.notice_endpoint(place);
     }
 

@@ -206,7 +206,9 @@ impl<S: Storage> Namespace<S> {
                     self.due |= self.closing;
                 }
                 Event::Settled { delivery, .. } => {
-                    self.held.take(delivery.index());
+                    if let Some(renewal) = self.held.take(delivery.index()).and_then(|held| held.renewal) {
+                        self.message_settled(renewal);
+                    }
                     self.settled();
                 }
                 Event::SessionEnded(session) => {

@@ -12,6 +12,7 @@ mod failure;
 mod occupancy;
 mod operation;
 mod receive;
+mod renewal;
 mod request;
 mod send;
 mod settle;
@@ -31,6 +32,7 @@ use core::fmt;
 use endpoint::{Attachment, Endpoint};
 use operation::{Operation, State};
 use receive::Held;
+use renewal::Renewal;
 use request::{Node, Request};
 use token::Token;
 
@@ -39,6 +41,7 @@ pub use endpoint::{EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
 pub use failure::{Cause, Failure};
 pub use occupancy::Occupancy;
 pub use operation::{OperationId, Outcome};
+pub use renewal::{RenewalEnd, RenewalId};
 pub use send::SizeLimits;
 pub use settle::{Disposition, Locked, Properties};
 
@@ -144,6 +147,10 @@ pub struct Namespace<S: Storage> {
     tokens: S::Links<Token<S>>,
     requests: S::Requests<Request<S>>,
     operations: S::Deliveries<Operation<S>>,
+    /// Locks that are renewed.
+    renewals: S::Requests<Renewal<S>>,
+    /// When the next of them is due, or something before it.
+    renewal_at: Option<Instant>,
     notices: S::Queue,
     /// Whose an engine's link is, by its place.
     owners: S::Index,
@@ -208,6 +215,8 @@ impl<S: Storage> Namespace<S> {
             tokens: Table::bounded(limits.links),
             requests: Table::bounded(limits.deliveries),
             operations: Table::bounded(limits.deliveries),
+            renewals: Table::bounded(limits.deliveries),
+            renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
             owners: Index::bounded(limits.links),
             held: S::Slots::default(),
@@ -250,8 +259,12 @@ impl<S: Storage> Namespace<S> {
         let waiting = (0..self.endpoints.end())
             .filter_map(|place| self.endpoints.get(place))
             .any(|endpoint| !endpoint.parked && !endpoint.over);
-        let calls = (0..self.operations.end()).filter_map(|place| self.operations.get(place));
-        if !waiting && !calls.into_iter().any(|operation| matches!(operation.state, State::Requested(_))) {
+        let mut calls = (0..self.operations.end()).filter_map(|place| self.operations.get(place));
+        let mut renewals = (0..self.renewals.end()).filter_map(|place| self.renewals.get(place));
+        if !waiting
+            && !calls.any(|operation| matches!(operation.state, State::Requested(_)))
+            && !renewals.any(Renewal::has_request)
+        {
             return Want::Nothing;
         }
         match self.dial_at {
@@ -338,6 +351,7 @@ impl<S: Storage> Namespace<S> {
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
         }
+        self.advance_renewals(clock);
         self.expire_operations(clock.now);
         self.expire_requests(clock);
         self.expire_drains(clock);
@@ -388,6 +402,7 @@ impl<S: Storage> Namespace<S> {
     pub fn stop(&mut self) {
         self.closing = true;
         self.connection = None;
+        self.release_renewals();
         for place in 0..self.endpoints.end() {
             self.drop_endpoint(place);
         }
@@ -418,6 +433,7 @@ impl<S: Storage> Namespace<S> {
                 self.requests.get(place).filter(|request| !matches!(request.stage, request::Stage::Answered(_)));
             sooner(waiting.map(|request| request.deadline));
         }
+        sooner(self.renewal_at);
         let Some(connection) = &self.connection else { return earliest };
         sooner(connection.poll_timeout().map(|(at, _)| at));
         sooner(self.close_deadline);
@@ -473,6 +489,8 @@ impl<S: Storage> Namespace<S> {
                 // Nobody waits: the next call connects again.
                 endpoint.parked = true;
             }
+            // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
+            self.notice_endpoint(place);
         }
         for place in 0..self.nodes.end() {
             if let Some(node) = self.nodes.get_mut(place) {

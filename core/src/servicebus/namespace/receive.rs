@@ -18,7 +18,9 @@ use core::task::Poll;
 pub(super) struct Held {
     delivery: DeliveryId,
     /// When its lock ends.
-    locked_until: Timestamp,
+    pub(super) locked_until: Timestamp,
+    /// Who renews it, by its place.
+    pub(super) renewal: Option<u32>,
 }
 
 /// Places in the table of deliveries that receivers leave free.
@@ -126,6 +128,8 @@ impl<S: Storage> Namespace<S> {
         }
         let Some(found) = self.endpoints.find(endpoint.0) else { return closed() };
         let prefetches = found.prefetch() > 0;
+        // What a link that is not up yet brings is given back when it comes.
+        let up = matches!(found.attachment, Attachment::Up(_));
         let stock = self.stock(place);
         let settled_down = prefetches || (stock.expected == 0 && !stock.draining);
         if stock.ready >= max || (stock.ready > 0 && settled_down) {
@@ -138,7 +142,7 @@ impl<S: Storage> Namespace<S> {
                 found.harvest = false;
             }
             self.top_up(place);
-        } else if (stock.ready > 0 || expired) && !settled_down {
+        } else if (stock.ready > 0 || (expired && up)) && !settled_down {
             // All that the service has now, and the rest of the credit back: then nothing is locked without an owner.
             if !stock.draining {
                 self.start_drain(place, clock);
@@ -371,11 +375,12 @@ impl<S: Storage> Namespace<S> {
                 let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
                 continue;
             }
-            let _ = self.held.put(incoming.delivery.index(), Held { delivery: incoming.delivery, locked_until });
+            let held = Held { delivery: incoming.delivery, locked_until, renewal: None };
+            let _ = self.held.put(incoming.delivery.index(), held);
             take(message);
             taken += 1;
         }
-        // Without prefetch the call that takes them has got what its credit was for.
+        // A call that is answered asks for nothing more.
         if self.endpoints.get(place).is_some_and(|endpoint| endpoint.prefetch() > 0) {
             self.top_up(place);
         }
@@ -411,6 +416,18 @@ impl<S: Storage> Namespace<S> {
             }
         }
         taken
+    }
+
+    /// A message in the application's hands, while its link lives.
+    pub(super) fn held_of(&self, origin: Origin) -> Option<&Held> {
+        let delivery = origin.delivery.filter(|_| origin.epoch == self.epoch)?;
+        self.held.get(delivery.index()).filter(|held| held.delivery == delivery)
+    }
+
+    pub(super) fn set_held(&mut self, origin: Origin, change: impl FnOnce(&mut Held)) {
+        let Some(&(mut held)) = self.held_of(origin) else { return };
+        change(&mut held);
+        let _ = self.held.put(held.delivery.index(), held);
     }
 
     /// Whether a receiver takes messages instead of locking them.

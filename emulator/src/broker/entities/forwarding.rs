@@ -5,7 +5,7 @@ use super::message::{Changes, Handout, Message, MessageState};
 use super::name;
 use super::namespace::{Namespace, StoreId, target_key};
 use super::queue::Stores;
-use super::rule::Copied;
+use super::rule;
 use super::store::{DeadReason, Effect, Ending, Owner, Taken};
 use bytes::Bytes;
 use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
@@ -155,7 +155,7 @@ impl Namespace {
         if self.is_duplicate(entity, &message, utc) {
             return Ok(0);
         }
-        if message.lacks_properties() {
+        if message.lacks_id() {
             let id = self.new_message_id();
             message.set_made_id(id);
         }
@@ -383,21 +383,12 @@ impl Namespace {
         }
         let mut copies: Vec<(String, Result<Message, String>)> = Vec::new();
         for (key, subscription) in &found.subscriptions {
-            let mut plain = false;
-            for rule in subscription.rules.values() {
-                match rule.apply(&base) {
-                    // However many rules match without an action, they make one copy (service-evidence.md §11).
-                    Ok(Some(Copied::Plain)) => plain = true,
-                    Ok(Some(Copied::Own(copy))) => copies.push((key.clone(), Ok(*copy))),
-                    Ok(None) => {}
-                    Err(why) if subscription.description.dead_lettering_on_filter_evaluation_exceptions => {
-                        copies.push((key.clone(), Err(why)));
-                    }
-                    Err(_) => {}
-                }
-            }
-            if plain {
-                copies.push((key.clone(), Ok(base.clone())));
+            let made = rule::copies(subscription.rules.values(), &base, &mut self.random);
+            copies.extend(made.messages.into_iter().map(|copy| (key.clone(), Ok(copy))));
+            if subscription.description.dead_lettering_on_filter_evaluation_exceptions
+                && let Some(error) = made.errors.first()
+            {
+                copies.push((key.clone(), Err(error.to_string())));
             }
         }
         for (subscription, copy) in copies {

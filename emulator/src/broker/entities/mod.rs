@@ -8,6 +8,7 @@ mod forwarding;
 pub mod message;
 pub mod name;
 pub mod namespace;
+mod properties;
 pub mod queue;
 pub mod rule;
 mod session;
@@ -20,4 +21,4 @@ pub use description::{
 pub use error::EntityError;
 pub use message::{Message, MessageState};
 pub use namespace::{Namespace, Signal, StoreId};
-pub use rule::{FilterDescription, RuleDescription};
+pub use rule::StoredRule;

@@ -5,9 +5,10 @@ use super::duplicates::Duplicates;
 use super::error::EntityError;
 use super::name;
 use super::queue::{self, Queue, Stores, Times};
-use super::rule::{DEFAULT_RULE, Rule, RuleDescription};
+use super::rule::{self, StoredRule};
 use super::store::{Owner, Store, StoreSettings, StoreSignal};
 use super::topic::{self, Subscription, Topic};
+use crate::filter::Rule;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{LockToken, SubQueue};
 use servicebus_core::storage::{HeapTable, Key, Table};
@@ -74,7 +75,7 @@ pub struct Namespace {
     /// When to look whether an entity has been idle for too long.
     idle: BTreeSet<(Timestamp, String)>,
     pub(super) signals: Vec<Signal>,
-    random: Random,
+    pub(super) random: Random,
 }
 
 impl Namespace {
@@ -427,13 +428,13 @@ impl Namespace {
     /// Makes a subscription with one rule: the given one, or the one that takes everything.
     ///
     /// # Errors
-    /// As [`Namespace::create_queue`], and [`EntityError::InvalidFilter`].
+    /// As [`Namespace::create_queue`].
     pub fn create_subscription(
         &mut self,
         topic: &str,
         subscription: &str,
         description: SubscriptionDescription,
-        rule: Option<RuleDescription>,
+        rule: Option<Rule>,
         utc: Timestamp,
     ) -> Result<(), EntityError> {
         let key = name::key(topic);
@@ -450,12 +451,11 @@ impl Namespace {
         }
         self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
         self.check_target("", "ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
-        let mut rule = rule.unwrap_or_else(RuleDescription::default_rule);
+        let mut rule = rule.unwrap_or_else(Rule::default_rule);
         if rule.name.is_empty() {
-            rule.name = DEFAULT_RULE.into();
+            rule.name = Rule::DEFAULT_NAME.into();
         }
-        name::check_rule(&rule.name)?;
-        let rule = Rule::new(rule, utc)?;
+        rule::check(&rule)?;
         let stores = self.new_stores(&key, Some(&own), &path, |sub_queue| topic::settings(&description, sub_queue))?;
         self.watch_idle(format!("{key}/subscriptions/{own}"), description.auto_delete_on_idle, utc);
         let mut times = Times::new(utc);
@@ -466,7 +466,7 @@ impl Namespace {
             description,
             times,
             stores,
-            rules: BTreeMap::from([(name::key(&rule.name), rule)]),
+            rules: BTreeMap::from([(name::key(&rule.name), StoredRule { rule, created_at: utc })]),
         };
         if let Some(found) = self.topics.get_mut(&key) {
             found.times.accessed = utc;
@@ -551,6 +551,30 @@ impl Namespace {
         Ok(())
     }
 
+    /// Removes every message from every entity.
+    pub fn purge(&mut self) {
+        let queues = self.queues.values().flat_map(|queue| queue.stores.all());
+        let topics = self.topics.values().flat_map(|topic| {
+            let below = topic.subscriptions.values().flat_map(|subscription| subscription.stores.all());
+            below.chain([topic.scheduled])
+        });
+        let stores: Vec<StoreId> = queues.chain(topics).collect();
+        for id in stores {
+            if let Some(store) = self.store_mut(id) {
+                store.clear();
+            }
+            self.touched(id);
+        }
+    }
+
+    /// Deletes every entity.
+    pub fn clear(&mut self) {
+        let paths: Vec<String> = self.queues.keys().chain(self.topics.keys()).cloned().collect();
+        for path in paths {
+            let _ = self.delete(&path);
+        }
+    }
+
     /// A queue.
     pub fn queue(&self, path: &str) -> Option<&Queue> {
         self.queues.get(&name::key(path))
@@ -618,15 +642,15 @@ impl Namespace {
     /// Adds a rule.
     ///
     /// # Errors
-    /// [`EntityError`] for a bad or taken name, and [`EntityError::InvalidFilter`].
+    /// [`EntityError`] for a bad or taken name.
     pub fn create_rule(
         &mut self,
         topic: &str,
         subscription: &str,
-        rule: RuleDescription,
+        rule: Rule,
         utc: Timestamp,
     ) -> Result<(), EntityError> {
-        name::check_rule(&rule.name)?;
+        rule::check(&rule)?;
         let key = name::key(&rule.name);
         let found = self.subscription_mut(topic, subscription)?;
         if found.rules.contains_key(&key) {
@@ -635,26 +659,26 @@ impl Namespace {
         if found.rules.len() >= MAX_RULES {
             return Err(EntityError::OutOfRange("The subscription has too many rules.".into()));
         }
-        found.rules.insert(key, Rule::new(rule, utc)?);
+        found.rules.insert(key, StoredRule { rule, created_at: utc });
         Ok(())
     }
 
     /// Changes a rule; it counts as made anew (pinned-behaviour.md ADM34).
     ///
     /// # Errors
-    /// [`EntityError::RuleNotFound`], [`EntityError::InvalidFilter`].
+    /// [`EntityError::RuleNotFound`].
     pub fn update_rule(
         &mut self,
         topic: &str,
         subscription: &str,
-        rule: RuleDescription,
+        rule: Rule,
         utc: Timestamp,
     ) -> Result<(), EntityError> {
         let key = name::key(&rule.name);
         let found = self.subscription_mut(topic, subscription)?;
         let missing = || EntityError::RuleNotFound(format!("{topic}|{subscription}|{}", rule.name));
         let slot = found.rules.get_mut(&key).ok_or_else(missing)?;
-        *slot = Rule::new(rule, utc)?;
+        *slot = StoredRule { rule, created_at: utc };
         Ok(())
     }
 

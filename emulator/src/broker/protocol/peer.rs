@@ -115,6 +115,8 @@ pub(crate) struct Peer {
     pub(crate) incoming: HashMap<DeliveryId, State>,
     /// It is in the list of connections that have something to send.
     pub(crate) ready: bool,
+    /// The engine took no message: nothing is offered until the client has said something.
+    pub(crate) stalled: bool,
     /// Some receiver was held back because much waits to be written.
     pub(crate) throttled: bool,
     pub(crate) connected: Instant,
@@ -137,6 +139,7 @@ impl Peer {
             outgoing: Vec::new(),
             incoming: HashMap::new(),
             ready: false,
+            stalled: false,
             throttled: false,
             connected: now,
             linkless: now,
