@@ -140,7 +140,7 @@ impl Broker {
     /// `DELETE /$emulator/entities` removes every entity, as tests want it in between.
     pub fn manage(&mut self, clock: Clock, scheme: &str, request: &Request) -> Response {
         self.advance(clock);
-        let throttled = request.path_and_query != "/health" && self.shared.is_throttled();
+        let throttled = request.path_and_query != "/health" && self.shared.injected().is_some();
         let authority = Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled };
         let response = self.management.handle(&mut self.shared.namespace, authority, scheme, request, clock.utc);
         self.run_signals(clock);

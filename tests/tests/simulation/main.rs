@@ -5,4 +5,6 @@ mod failures;
 mod retries;
 mod rows_01_to_12;
 mod rows_13_to_25;
+mod scripts;
 mod stage;
+mod stress;
