@@ -24,7 +24,7 @@ pub(super) struct Held {
 }
 
 /// Places in the table of deliveries that receivers leave free.
-const RESERVE: usize = 3;
+pub(super) const RESERVE: usize = 3;
 
 /// How long after the end of its lock a message that was never settled is forgotten.
 const GRACE: Duration = Duration::from_secs(60);
