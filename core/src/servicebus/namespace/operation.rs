@@ -225,8 +225,8 @@ impl<S: Storage> Namespace<S> {
             let Some(operation) = self.operations.get_mut(place) else { continue };
             match operation.deadline {
                 Some(deadline) if deadline <= now => {
-                    if !operation.expired {
-                        operation.expired = true;
+                    let told = core::mem::replace(&mut operation.expired, true);
+                    if !told {
                         self.notice(place);
                     }
                 }
