@@ -208,6 +208,7 @@ impl<R: Runtime> Endpoint<R> {
     }
 
     /// Encodes a message outside of the lock and starts the call that sends it; `None` when there is no room for it.
+    #[expect(clippy::type_complexity, reason = "an alias would name it once")]
     pub(super) fn encode_and_start(
         &self,
         message: &Message<'_>,
