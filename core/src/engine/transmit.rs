@@ -312,14 +312,16 @@ impl<S: Storage> Connection<S> {
         let head = link.waiting.head;
         let Some(delivery) = self.deliveries.get_mut(head) else { return Turn::Idle };
         let first = delivery.id.is_none();
-        if session.peer_incoming_window == 0 && session.begin_received && !session.asked {
-            session.asked = true;
-            session.echo_due = true;
-            let session = link.session;
-            self.flag_session_flow(session);
+        if (first && link.credit == 0) || !link.attach_received {
             return Turn::Idle;
         }
-        if session.peer_incoming_window == 0 || (first && link.credit == 0) || !link.attach_received {
+        if session.peer_incoming_window == 0 {
+            if session.begin_received && !session.asked {
+                session.asked = true;
+                session.echo_due = true;
+                let session = link.session;
+                self.flag_session_flow(session);
+            }
             return Turn::Idle;
         }
         let id = delivery.id.unwrap_or(session.next_delivery_id);
