@@ -6,6 +6,7 @@
 #[cfg(feature = "administration")]
 pub mod administration;
 mod call;
+mod lock_renewer;
 mod messages;
 mod receiver;
 mod rule_manager;
@@ -21,6 +22,7 @@ use crate::storage::{Storage, Text};
 use crate::time::Duration;
 use core::fmt;
 
+pub use lock_renewer::{AutoLockRenewer, LockRenewal};
 pub use messages::Messages;
 pub use receiver::{DeadLetterOptions, Receiver};
 pub use rule_manager::RuleManager;

@@ -231,6 +231,15 @@ impl<R: Runtime> Receiver<R> {
     ) -> Result<Timestamp, Failure<StorageOf<R>>> {
         let token = message.lock_token.ok_or_else(|| Failure::new(Cause::Argument("a message without a lock")))?;
         let until = self.renew_lock_of(token).await?;
+        let locked = message.locked();
+        let driver = self.endpoint.shared.with(|state| {
+            let clock = state.runtime.clock();
+            state.namespace.set_message_lock(clock, &locked, until);
+            state.wake_driver()
+        });
+        if let Some(waker) = driver {
+            waker.wake();
+        }
         message.locked_until = Some(until);
         Ok(until)
     }

@@ -185,14 +185,14 @@ impl<S: Storage> Namespace<S> {
                 Event::LinkDetached(link) => self.link_detached(link, clock),
                 Event::Readable(link) => match self.owners.get(link.index() as u64) {
                     Some(owner) if owner & OWNER == NODE_RECEIVER => self.take_responses(owner & !OWNER, clock),
-                    Some(owner) if owner & OWNER == 0 => self.endpoint_readable(owner),
+                    Some(owner) if owner & OWNER == 0 => self.endpoint_readable(owner, clock),
                     _ => {}
                 },
                 Event::Drained(link) => {
                     if let Some(owner) = self.owners.get(link.index() as u64)
                         && owner & OWNER == 0
                     {
-                        self.endpoint_drained(owner);
+                        self.endpoint_drained(owner, clock);
                     }
                 }
                 Event::Updated { delivery, link, outcome } => {
@@ -206,7 +206,9 @@ impl<S: Storage> Namespace<S> {
                     self.due |= self.closing;
                 }
                 Event::Settled { delivery, .. } => {
-                    self.held.take(delivery.index());
+                    if let Some(renewal) = self.held.take(delivery.index()).and_then(|held| held.renewal) {
+                        self.message_settled(renewal);
+                    }
                     self.settled();
                 }
                 Event::SessionEnded(session) => {

@@ -9,8 +9,10 @@ mod control;
 mod endpoint;
 mod events;
 mod failure;
+mod occupancy;
 mod operation;
 mod receive;
+mod renewal;
 mod request;
 mod send;
 mod settle;
@@ -30,13 +32,16 @@ use core::fmt;
 use endpoint::{Attachment, Endpoint};
 use operation::{Operation, State};
 use receive::Held;
+use renewal::Renewal;
 use request::{Node, Request};
 use token::Token;
 
 pub use control::Control;
 pub use endpoint::{EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
 pub use failure::{Cause, Failure};
+pub use occupancy::Occupancy;
 pub use operation::{OperationId, Outcome};
+pub use renewal::{RenewalEnd, RenewalId};
 pub use send::SizeLimits;
 pub use settle::{Disposition, Locked, Properties};
 
@@ -142,6 +147,10 @@ pub struct Namespace<S: Storage> {
     tokens: S::Links<Token<S>>,
     requests: S::Requests<Request<S>>,
     operations: S::Deliveries<Operation<S>>,
+    /// Locks that are renewed.
+    renewals: S::Requests<Renewal<S>>,
+    /// When the next of them is due, or something before it.
+    renewal_at: Option<Instant>,
     notices: S::Queue,
     /// Whose an engine's link is, by its place.
     owners: S::Index,
@@ -206,6 +215,8 @@ impl<S: Storage> Namespace<S> {
             tokens: Table::bounded(limits.links),
             requests: Table::bounded(limits.deliveries),
             operations: Table::bounded(limits.deliveries),
+            renewals: Table::bounded(limits.deliveries),
+            renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
             owners: Index::bounded(limits.links),
             held: S::Slots::default(),
@@ -248,8 +259,12 @@ impl<S: Storage> Namespace<S> {
         let waiting = (0..self.endpoints.end())
             .filter_map(|place| self.endpoints.get(place))
             .any(|endpoint| !endpoint.parked && !endpoint.over);
-        let calls = (0..self.operations.end()).filter_map(|place| self.operations.get(place));
-        if !waiting && !calls.into_iter().any(|operation| matches!(operation.state, State::Requested(_))) {
+        let mut calls = (0..self.operations.end()).filter_map(|place| self.operations.get(place));
+        let mut renewals = (0..self.renewals.end()).filter_map(|place| self.renewals.get(place));
+        if !waiting
+            && !calls.any(|operation| matches!(operation.state, State::Requested(_)))
+            && !renewals.any(Renewal::has_request)
+        {
             return Want::Nothing;
         }
         match self.dial_at {
@@ -268,8 +283,13 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
-        ConnectionString::parse(self.settings.connection_string.as_ref())
-            .map_err(|_| Failure::new(Cause::Argument("the connection string")))
+        let text = self.settings.connection_string.as_ref();
+        let parsed = if self.settings.external_tokens {
+            ConnectionString::parse_endpoint(text)
+        } else {
+            ConnectionString::parse(text)
+        };
+        parsed.map_err(|_| Failure::new(Cause::Argument("the connection string")))
     }
 
     /// A transport is there.
@@ -336,9 +356,12 @@ impl<S: Storage> Namespace<S> {
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
         }
+        self.advance_renewals(clock);
         self.expire_operations(clock.now);
         self.expire_requests(clock);
         self.expire_drains(clock);
+        self.probe_links(clock);
+        self.pause_idle(clock);
         let passed = |at: &mut Option<Instant>| {
             if at.is_some_and(|at| at <= clock.now) {
                 *at = None;
@@ -384,6 +407,7 @@ impl<S: Storage> Namespace<S> {
     pub fn stop(&mut self) {
         self.closing = true;
         self.connection = None;
+        self.release_renewals();
         for place in 0..self.endpoints.end() {
             self.drop_endpoint(place);
         }
@@ -414,6 +438,7 @@ impl<S: Storage> Namespace<S> {
                 self.requests.get(place).filter(|request| !matches!(request.stage, request::Stage::Answered(_)));
             sooner(waiting.map(|request| request.deadline));
         }
+        sooner(self.renewal_at);
         let Some(connection) = &self.connection else { return earliest };
         sooner(connection.poll_timeout().map(|(at, _)| at));
         sooner(self.close_deadline);
@@ -421,7 +446,9 @@ impl<S: Storage> Namespace<S> {
             if let Some(endpoint) = self.endpoints.get(place) {
                 sooner(endpoint.retry_at);
                 sooner(endpoint.drain_deadline);
+                sooner(endpoint.release_at);
             }
+            sooner(self.probe_at(place));
         }
         for place in 0..self.nodes.end() {
             sooner(self.nodes.get(place).and_then(|node| node.retry_at));
@@ -454,20 +481,21 @@ impl<S: Storage> Namespace<S> {
                 self.drop_endpoint(place);
                 continue;
             }
-            let (in_session, idle) = (endpoint.is_session(), endpoint.prefetch() == 0);
+            let in_session = endpoint.is_session();
             self.fail_sent(place, &failure);
             if in_session && was_up {
                 self.session_lost(place, &failure);
             } else if gave_up {
                 self.give_up(place, &failure);
-            } else if idle
-                && was_up
+            } else if was_up
                 && !self.has_operations(place)
                 && let Some(endpoint) = self.endpoints.get_mut(place)
             {
                 // Nobody waits: the next call connects again.
                 endpoint.parked = true;
             }
+            // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
+            self.notice_endpoint(place);
         }
         for place in 0..self.nodes.end() {
             if let Some(node) = self.nodes.get_mut(place) {

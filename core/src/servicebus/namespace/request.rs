@@ -55,6 +55,8 @@ impl<S: Storage> Node<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Operation(Key),
+    /// The renewal of a lock.
+    Renewal(Key),
     /// A token, and when the token that is put ends.
     Token(Key, Timestamp),
 }
@@ -233,7 +235,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Sends a request to an entity's `$management` and waits for the response. The operation is encoded by the first
-    /// call; `link` is named as the associated one (wire-protocol.md §5).
+    /// call.
     pub fn poll_request(
         &mut self,
         clock: Clock,
@@ -260,6 +262,31 @@ impl<S: Storage> Namespace<S> {
             Ok(node) => node,
             Err(failure) => return Poll::Ready(Err(failure)),
         };
+        match self.ask(clock, node, Owner::Operation(operation.0), endpoint, request, deadline) {
+            Ok(key) => {
+                if let Some(request) = self.requests.get_mut(key.index) {
+                    request.transaction = transaction;
+                }
+                if let Some(found) = self.operations.find_mut(operation.0) {
+                    found.state = State::Requested(key);
+                }
+                Poll::Pending
+            }
+            Err(failure) => Poll::Ready(Err(failure)),
+        }
+    }
+
+    /// Queues a request to an entity's `$management`; the link of `endpoint` is named as the associated one
+    /// (wire-protocol.md §5).
+    pub(super) fn ask(
+        &mut self,
+        clock: Clock,
+        node: u32,
+        owner: Owner,
+        endpoint: Option<u32>,
+        request: &management::Request<'_>,
+        deadline: Instant,
+    ) -> Result<Key, Failure<S>> {
         // A node that waits after a failure tries again for a new call.
         if let Some(found) = self.nodes.get_mut(node).filter(|found| found.error.is_some() && found.is_down()) {
             found.error = None;
@@ -286,18 +313,7 @@ impl<S: Storage> Namespace<S> {
             }
             None => &without_link,
         };
-        match self.queue_request(node, Owner::Operation(operation.0), request.name(), properties, request, deadline) {
-            Ok(key) => {
-                if let Some(request) = self.requests.get_mut(key.index) {
-                    request.transaction = transaction;
-                }
-                if let Some(found) = self.operations.find_mut(operation.0) {
-                    found.state = State::Requested(key);
-                }
-                Poll::Pending
-            }
-            Err(failure) => Poll::Ready(Err(failure)),
-        }
+        self.queue_request(node, owner, request.name(), properties, request, deadline)
     }
 
     /// The response to an operation's request, once it is there.
@@ -351,6 +367,10 @@ impl<S: Storage> Namespace<S> {
                     operation.state = State::Done(Err(failure));
                     self.notice(key.index);
                 }
+            }
+            (Owner::Renewal(key), result) => {
+                self.requests.remove(place);
+                self.renewal_answered(key, clock, result);
             }
             (Owner::Token(key, expiry), result) => {
                 self.requests.remove(place);

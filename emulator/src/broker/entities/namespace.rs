@@ -449,6 +449,30 @@ impl Namespace {
         Ok(())
     }
 
+    /// Removes every message from every entity.
+    pub fn purge(&mut self) {
+        let queues = self.queues.values().flat_map(|queue| queue.stores.all());
+        let topics = self.topics.values().flat_map(|topic| {
+            let below = topic.subscriptions.values().flat_map(|subscription| subscription.stores.all());
+            below.chain([topic.scheduled])
+        });
+        let stores: Vec<StoreId> = queues.chain(topics).collect();
+        for id in stores {
+            if let Some(store) = self.store_mut(id) {
+                store.clear();
+            }
+            self.touched(id);
+        }
+    }
+
+    /// Deletes every entity.
+    pub fn clear(&mut self) {
+        let paths: Vec<String> = self.queues.keys().chain(self.topics.keys()).cloned().collect();
+        for path in paths {
+            let _ = self.delete(&path);
+        }
+    }
+
     /// A queue.
     pub fn queue(&self, path: &str) -> Option<&Queue> {
         self.queues.get(&name::key(path))

@@ -1,0 +1,205 @@
+//! Locks that are kept while the application is busy.
+
+use super::call::Call;
+use super::{Receiver, SessionReceiver, StorageOf};
+use crate::runtime::{Runtime, Shared};
+use crate::servicebus::namespace::{Clock, Failure, Locked, Namespace, OperationId, RenewalEnd, RenewalId};
+use crate::servicebus::received::Origin;
+use crate::servicebus::{LockToken, ReceivedMessage};
+use crate::time::{Duration, Timestamp};
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::marker::PhantomData;
+use core::pin::pin;
+use core::task::Poll;
+
+/// Renews locks: when no more than a third of a lock is left, and at most 10 s, again and again until the message is
+/// settled or the session closed. What fails is tried again while the lock lasts; that it is lost is said once.
+///
+/// The driver renews, not a task of its own: code of the application that blocks its task does not stop renewals as
+/// long as the driver runs on another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AutoLockRenewer {
+    /// No lock is renewed for longer than this after its registration; it then ends by itself.
+    pub max_duration: Duration,
+}
+
+impl Default for AutoLockRenewer {
+    /// Five minutes, as the official SDKs.
+    fn default() -> Self {
+        Self::new(Duration::from_secs(300))
+    }
+}
+
+impl AutoLockRenewer {
+    /// Renews locks for up to `max_duration` each.
+    pub const fn new(max_duration: Duration) -> Self {
+        Self { max_duration }
+    }
+
+    fn register<'m, R: Runtime>(
+        shared: &R::Shared,
+        add: impl FnOnce(&mut Namespace<StorageOf<R>>, Clock) -> Result<RenewalId, Failure<StorageOf<R>>>,
+    ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
+        let (id, driver) = shared.with(|state| {
+            let clock = state.runtime.clock();
+            (add(&mut state.namespace, clock), state.wake_driver())
+        });
+        if let Some(waker) = driver {
+            waker.wake();
+        }
+        Ok(LockRenewal { shared: shared.clone(), id: id?, subject: PhantomData })
+    }
+
+    /// Renews the lock on a message from now on, until it is settled or what is returned is dropped.
+    ///
+    /// # Errors
+    /// A message without a lock of its own (received and deleted, or of a session), one whose lock has ended, or too
+    /// many registrations: in fixed storage there is room for as many as for requests.
+    pub fn message<'m, R: Runtime>(
+        &self,
+        receiver: &Receiver<R>,
+        message: &'m ReceivedMessage<StorageOf<R>>,
+    ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
+        self.locked(receiver, message.locked())
+    }
+
+    /// Renews the lock with this token, which ends at `locked_until`, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// As [`AutoLockRenewer::message`].
+    pub fn token<R: Runtime>(
+        &self,
+        receiver: &Receiver<R>,
+        token: LockToken,
+        locked_until: Timestamp,
+    ) -> Result<LockRenewal<'static, R>, Failure<StorageOf<R>>> {
+        let locked = Locked { origin: Origin::NONE, token: Some(token), locked_until: Some(locked_until) };
+        self.locked(receiver, locked)
+    }
+
+    pub(super) fn locked<'m, R: Runtime>(
+        &self,
+        receiver: &Receiver<R>,
+        locked: Locked,
+    ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
+        let (endpoint, max) = (&receiver.endpoint, self.max_duration);
+        Self::register(&endpoint.shared, |namespace, clock| {
+            namespace.renew_message(clock, &endpoint.entity, locked, max)
+        })
+    }
+
+    /// Renews a session's lock from now on, until its receiver is closed or what is returned is dropped.
+    ///
+    /// # Errors
+    /// A session that is lost already, or too many registrations.
+    pub fn session<'m, R: Runtime>(
+        &self,
+        session: &'m SessionReceiver<R>,
+    ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
+        let (endpoint, max) = (&session.endpoint, self.max_duration);
+        Self::register(&endpoint.shared, |namespace, clock| namespace.renew_session(clock, endpoint.id, max))
+    }
+}
+
+/// The renewal of one lock. It ends when it is dropped, and with the message it borrows; a lock that was renewed lasts
+/// until its end all the same.
+pub struct LockRenewal<'m, R: Runtime> {
+    shared: R::Shared,
+    id: RenewalId,
+    subject: PhantomData<&'m ()>,
+}
+
+impl<R: Runtime> fmt::Debug for LockRenewal<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockRenewal").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Drop for LockRenewal<'_, R> {
+    fn drop(&mut self) {
+        let driver = self.shared.with(|state| {
+            let clock = state.runtime.clock();
+            state.namespace.forget_renewal(clock, self.id);
+            state.wake_driver()
+        });
+        if let Some(waker) = driver {
+            waker.wake();
+        }
+    }
+}
+
+impl<R: Runtime> LockRenewal<'_, R> {
+    /// Whether the lock is still renewed.
+    pub fn is_active(&self) -> bool {
+        self.shared.with(|state| state.namespace.is_renewing(self.id))
+    }
+
+    /// When the lock ends, as last told.
+    pub fn locked_until(&self) -> Option<Timestamp> {
+        self.shared.with(|state| state.namespace.renewed_until(self.id))
+    }
+
+    /// Why the lock is lost; `None` while it is not.
+    pub fn failure(&self) -> Option<Failure<StorageOf<R>>> {
+        self.shared.with(|state| state.namespace.renewal_failure(self.id).cloned())
+    }
+
+    /// Waits until the lock is not renewed any more, and tells why.
+    ///
+    /// Cancel safety: nothing is lost.
+    pub async fn ended(&mut self) -> RenewalEnd<StorageOf<R>> {
+        let id = self.id;
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: &R, operation: OperationId| {
+            namespace.poll_renewal(operation, id)
+        };
+        match Call::<R, _>::start(&self.shared, None, None, poll) {
+            Ok(call) => call.await,
+            // The client is closed, or has no room for a call that waits: what is known now is all there is.
+            Err(failure) => match self.failure() {
+                Some(lost) => RenewalEnd::Lost(lost),
+                None if self.is_active() => RenewalEnd::Lost(failure),
+                None => RenewalEnd::Released,
+            },
+        }
+    }
+
+    /// Runs `work` and calls `on_lost` when the lock is lost meanwhile; `work` goes on all the same.
+    ///
+    /// Cancel safety: that of `work`.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>, on_lost: impl FnOnce(Failure<StorageOf<R>>)) -> T {
+        let mut work = pin!(work);
+        let mut ended = pin!(self.ended());
+        let mut on_lost = Some(on_lost);
+        let mut over = false;
+        poll_fn(|cx| {
+            // Work that is done settles the message, and that is no loss.
+            if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                return Poll::Ready(output);
+            }
+            if !over && let Poll::Ready(end) = ended.as_mut().poll(cx) {
+                over = true;
+                if let (RenewalEnd::Lost(failure), Some(on_lost)) = (end, on_lost.take()) {
+                    on_lost(failure);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl<R: Runtime> Receiver<R> {
+    /// Why the lock on a message could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
+    pub fn lock_renewal_failure(&self, message: &ReceivedMessage<StorageOf<R>>) -> Option<Failure<StorageOf<R>>> {
+        let locked = message.locked();
+        self.endpoint.shared.with(|state| state.namespace.message_renewal_failure(&locked).cloned())
+    }
+}
+
+impl<R: Runtime> SessionReceiver<R> {
+    /// Why the session's lock could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
+    pub fn session_renewal_failure(&self) -> Option<Failure<StorageOf<R>>> {
+        self.endpoint.shared.with(|state| state.namespace.session_renewal_failure(self.endpoint.id).cloned())
+    }
+}

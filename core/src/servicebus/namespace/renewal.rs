@@ -1,0 +1,561 @@
+//! Locks that are kept alive: entries of a table with a deadline each, not tasks. They go on while the application's
+//! code is busy, on any runtime, without an allocator and in virtual time (invariants.md §1 rows 13–15).
+
+use super::endpoint::EndpointId;
+use super::operation::OperationId;
+use super::request::Owner;
+use super::settle::Locked;
+use super::{Capacity, Cause, Clock, EngineError, Entity, Failure, Kind, Namespace, SessionChoice};
+use crate::servicebus::Reason;
+use crate::servicebus::lock_token::LockToken;
+use crate::servicebus::management::{Request, Response};
+use crate::servicebus::received::Origin;
+use crate::storage::{Key, Storage, Table};
+use crate::time::{Duration, Instant, Timestamp};
+use core::fmt;
+use core::task::Poll;
+
+/// Names a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RenewalId(Key);
+
+/// How the renewal of a lock ended.
+pub enum RenewalEnd<S: Storage> {
+    /// The message was settled, or the session, the receiver or the client was closed.
+    Released,
+    /// The longest time for which the lock was to be renewed has passed; the lock ends by itself.
+    Elapsed,
+    /// The lock is lost.
+    Lost(Failure<S>),
+}
+
+impl<S: Storage> fmt::Debug for RenewalEnd<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Released => f.write_str("Released"),
+            Self::Elapsed => f.write_str("Elapsed"),
+            Self::Lost(failure) => f.debug_tuple("Lost").field(failure).finish(),
+        }
+    }
+}
+
+/// Whose lock it is.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    Message { token: LockToken, origin: Origin },
+    Session(EndpointId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Active,
+    Released,
+    Elapsed,
+    Lost,
+}
+
+/// A registration.
+pub(super) struct Renewal<S: Storage> {
+    subject: Subject,
+    /// Where renewals are asked for; nodes are never removed.
+    node: u32,
+    locked_until: Timestamp,
+    /// How long a lock lasts, as far as is known.
+    length: Duration,
+    /// From when on the lock is not renewed any more.
+    until: Instant,
+    /// When there is something to do.
+    next: Option<Instant>,
+    /// Failed attempts since the last success.
+    attempts: u32,
+    request: Option<Key>,
+    state: State,
+    /// Why the last attempt failed; why the lock is lost.
+    failure: Option<Failure<S>>,
+    /// The message is being settled: that its lock is gone is no news.
+    settling: bool,
+    renewed: bool,
+    /// Who waits for the end.
+    waiter: Option<u32>,
+    /// The handle is gone, and only the end of the lock is remembered.
+    forgotten: bool,
+}
+
+/// A lock is renewed when no more than a third of it is left, and no more than this.
+const MARGIN: Duration = Duration::from_secs(10);
+/// The shortest wait between two attempts.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// What is assumed of a session whose peer does not tell when the lock ends: it is renewed at once, and then it is known.
+const UNKNOWN: Duration = Duration::from_secs(30);
+
+/// How long from now on a lock that has `left` of its `length` is left alone.
+fn rest(left: Duration, length: Duration) -> Duration {
+    left.saturating_sub((length / 3).min(MARGIN))
+}
+
+/// Whether the service says that there is nothing to renew.
+fn is_gone(reason: Reason) -> bool {
+    use Reason::{EntityNotFound, MessageLockLost, MessageNotFound, SessionLockLost};
+    matches!(reason, MessageLockLost | SessionLockLost | MessageNotFound | EntityNotFound)
+}
+
+/// Whether the lock is gone for good: everything else is tried again while it lasts.
+fn is_final<S: Storage>(failure: &Failure<S>) -> bool {
+    match failure.cause {
+        Cause::Service(reason) => is_gone(reason),
+        Cause::Closed | Cause::Argument(_) => true,
+        _ => false,
+    }
+}
+
+impl<S: Storage> Renewal<S> {
+    fn is_active(&self) -> bool {
+        self.state == State::Active
+    }
+
+    pub(super) fn has_request(&self) -> bool {
+        self.request.is_some()
+    }
+
+    fn lost(&self) -> Reason {
+        match self.subject {
+            Subject::Message { .. } => Reason::MessageLockLost,
+            Subject::Session(_) => Reason::SessionLockLost,
+        }
+    }
+}
+
+impl<S: Storage> Namespace<S> {
+    /// Renews the lock on a message until it is settled or the registration is given up, for `max` at the longest.
+    ///
+    /// # Errors
+    /// A message without a lock of its own, a lock that has ended, or a full table ([`Capacity::Deliveries`]).
+    pub fn renew_message(
+        &mut self,
+        clock: Clock,
+        entity: &Entity<S>,
+        message: Locked,
+        max: Duration,
+    ) -> Result<RenewalId, Failure<S>> {
+        let (Some(token), false) = (message.token, message.origin.in_session) else {
+            return Err(Failure::new(Cause::Argument("a message without a lock of its own")));
+        };
+        let locked_until = self.lock_end(&message).unwrap_or(clock.utc + UNKNOWN);
+        if locked_until <= clock.utc {
+            return Err(Failure::new(Cause::Service(Reason::MessageLockLost)));
+        }
+        let node = self.use_node(Some(entity))?;
+        let subject = Subject::Message { token, origin: message.origin };
+        let known = message.locked_until.is_some();
+        let id = self.add_renewal(clock, subject, node, locked_until, max, known)?;
+        self.set_held(message.origin, |held| held.renewal = Some(id.0.index));
+        Ok(id)
+    }
+
+    /// Renews a session's lock until its receiver is closed or the registration is given up, for `max` at the longest.
+    ///
+    /// # Errors
+    /// A receiver that holds no session, or a full table ([`Capacity::Deliveries`]).
+    pub fn renew_session(&mut self, clock: Clock, session: EndpointId, max: Duration) -> Result<RenewalId, Failure<S>> {
+        let found = self.endpoints.find(session.0).filter(|found| !found.closing);
+        let found = found.ok_or_else(|| Failure::new(Cause::Closed))?;
+        if found.over || !found.session_granted {
+            let lost = Failure::new(Cause::Service(Reason::SessionLockLost));
+            return Err(found.error.clone().unwrap_or(lost));
+        }
+        let (entity, known) = (found.entity.clone(), found.locked_until);
+        let node = self.use_node(Some(&entity))?;
+        let locked_until = known.unwrap_or(clock.utc + UNKNOWN);
+        self.add_renewal(clock, Subject::Session(session), node, locked_until, max, known.is_some())
+    }
+
+    fn add_renewal(
+        &mut self,
+        clock: Clock,
+        subject: Subject,
+        node: u32,
+        locked_until: Timestamp,
+        max: Duration,
+        known: bool,
+    ) -> Result<RenewalId, Failure<S>> {
+        if self.closing {
+            return Err(Failure::new(Cause::Closed));
+        }
+        let length = locked_until.saturating_duration_since(clock.utc);
+        let until = clock.now + max;
+        let first = if known { clock.now + rest(length, length) } else { clock.now };
+        let renewal = Renewal {
+            subject,
+            node,
+            locked_until,
+            length,
+            until,
+            next: None,
+            attempts: 0,
+            request: None,
+            state: State::Active,
+            failure: None,
+            settling: false,
+            renewed: false,
+            waiter: None,
+            forgotten: false,
+        };
+        let renewal = match self.renewals.insert(renewal) {
+            Ok(key) => {
+                self.set_renewal_time(key.index, first.min(until));
+                return Ok(RenewalId(key));
+            }
+            Err(renewal) => renewal,
+        };
+        // One of which only the end of the lock is remembered makes room.
+        let forgotten = |place: &u32| self.renewals.get(*place).is_some_and(|renewal| renewal.forgotten);
+        if let Some(place) = (0..self.renewals.end()).find(forgotten) {
+            self.remove_renewal(place);
+        }
+        match self.renewals.insert(renewal) {
+            Ok(key) => {
+                self.set_renewal_time(key.index, first.min(until));
+                Ok(RenewalId(key))
+            }
+            Err(_) => Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)))),
+        }
+    }
+
+    fn set_renewal_time(&mut self, place: u32, at: Instant) {
+        if let Some(renewal) = self.renewals.get_mut(place) {
+            renewal.next = Some(at);
+        }
+        if self.renewal_at.is_none_or(|earliest| at < earliest) {
+            self.renewal_at = Some(at);
+            self.moved = true;
+        }
+    }
+
+    /// Renews what is due.
+    pub(super) fn advance_renewals(&mut self, clock: Clock) {
+        if self.renewal_at.is_none_or(|at| at > clock.now) {
+            return;
+        }
+        for place in 0..self.renewals.end() {
+            let due = self.renewals.get_mut(place).filter(|renewal| renewal.next.is_some_and(|at| at <= clock.now));
+            if let Some(renewal) = due {
+                renewal.next = None;
+                self.renew(place, clock);
+            }
+        }
+        let times = (0..self.renewals.end()).filter_map(|place| self.renewals.get(place)?.next);
+        self.renewal_at = times.min();
+    }
+
+    fn renew(&mut self, place: u32, clock: Clock) {
+        let Some(renewal) = self.renewals.get(place) else { return };
+        if renewal.forgotten {
+            self.remove_renewal(place);
+            return;
+        }
+        if !renewal.is_active() {
+            return;
+        }
+        let left = renewal.locked_until.saturating_duration_since(clock.utc);
+        if left.is_zero() {
+            self.lock_ran_out(place);
+            return;
+        }
+        if renewal.until <= clock.now {
+            self.end_renewal(place, State::Elapsed, None);
+            return;
+        }
+        // An answer that is lost on its way must leave time for another attempt.
+        let patience = (left / 2).max(Duration::from_secs(1)).min(self.settings.retry.try_timeout);
+        let deadline = clock.now + patience;
+        let (node, subject) = (renewal.node, renewal.subject);
+        if self.connection.is_none() {
+            // The lock does not wait for the back-off of connecting.
+            self.dial_at = None;
+            self.moved = true;
+        }
+        let Some(owner) = self.renewals.key(place).map(Owner::Renewal) else { return };
+        let result = match subject {
+            Subject::Message { token, .. } => {
+                self.ask(clock, node, owner, None, &Request::RenewLock { lock_tokens: &[token] }, deadline)
+            }
+            Subject::Session(id) => {
+                let found = self.endpoints.find(id.0).filter(|found| !found.closing);
+                let Some(Kind::Receiver { session: Some(SessionChoice::Named(name)), .. }) =
+                    found.map(|found| &found.kind)
+                else {
+                    self.end_renewal(place, State::Released, None);
+                    return;
+                };
+                let name = name.clone();
+                let request = Request::RenewSessionLock { session_id: name.as_ref() };
+                self.ask(clock, node, owner, Some(id.0.index), &request, deadline)
+            }
+        };
+        match result {
+            Ok(request) => {
+                if let Some(renewal) = self.renewals.get_mut(place) {
+                    renewal.request = Some(request);
+                }
+            }
+            Err(failure) => self.renewal_failed(place, clock, failure),
+        }
+    }
+
+    /// The service has answered, or an attempt has failed.
+    pub(super) fn renewal_answered(&mut self, key: Key, clock: Clock, result: Result<S::Payload, Failure<S>>) {
+        let Some(renewal) = self.renewals.find_mut(key) else { return };
+        renewal.request = None;
+        if !renewal.is_active() {
+            return;
+        }
+        let subject = renewal.subject;
+        let response = match result {
+            Ok(payload) => Response::new(payload),
+            Err(failure) => return self.renewal_failed(key.index, clock, failure),
+        };
+        let until = match subject {
+            Subject::Message { .. } => response.expirations().next(),
+            Subject::Session(_) => response.expiration::<S>().ok(),
+        };
+        let Some(until) = until else {
+            let failure = Failure::described(Cause::Service(Reason::DecodeError), "a renewal without a time");
+            return self.renewal_failed(key.index, clock, failure);
+        };
+        match subject {
+            Subject::Message { origin, .. } => self.set_held(origin, |held| held.locked_until = until),
+            Subject::Session(id) => {
+                if let Some(endpoint) = self.endpoints.find_mut(id.0) {
+                    endpoint.locked_until = Some(until);
+                }
+            }
+        }
+        self.lock_renewed(key.index, clock, until);
+    }
+
+    /// A lock has a new end: the next renewal is due later.
+    fn lock_renewed(&mut self, place: u32, clock: Clock, until: Timestamp) {
+        let Some(renewal) = self.renewals.get_mut(place) else { return };
+        renewal.locked_until = until;
+        renewal.length = until.saturating_duration_since(clock.utc);
+        renewal.attempts = 0;
+        renewal.failure = None;
+        renewal.renewed = true;
+        let next = clock.now + rest(renewal.length, renewal.length).max(SHORTEST);
+        let next = next.min(renewal.until);
+        if renewal.is_active() && renewal.request.is_none() {
+            self.set_renewal_time(place, next);
+        }
+    }
+
+    fn renewal_failed(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
+        let Some(renewal) = self.renewals.get_mut(place) else { return };
+        if is_final(&failure) {
+            // Settling goes its own way: it tells whether it was in time.
+            let state = if renewal.settling { State::Released } else { State::Lost };
+            self.end_renewal(place, state, Some(failure));
+            return;
+        }
+        let left = renewal.locked_until.saturating_duration_since(clock.utc);
+        let (attempts, reason) = (renewal.attempts, failure.reason());
+        renewal.attempts = attempts.saturating_add(1);
+        renewal.failure = Some(failure);
+        if left.is_zero() {
+            self.lock_ran_out(place);
+            return;
+        }
+        let wait = self.settings.retry.backoff(attempts, reason, &mut self.random);
+        // The lock's end comes first, however patient the policy is.
+        let wait = wait.min(left / 3).max(SHORTEST).min(left);
+        self.set_renewal_time(place, clock.now + wait);
+    }
+
+    /// No attempt was in time.
+    fn lock_ran_out(&mut self, place: u32) {
+        let Some(renewal) = self.renewals.get_mut(place) else { return };
+        let state = if renewal.settling { State::Released } else { State::Lost };
+        let text = renewal.failure.as_ref().map(Failure::text).unwrap_or_default();
+        let failure = Failure { cause: Cause::Service(renewal.lost()), description: text };
+        self.end_renewal(place, state, Some(failure));
+    }
+
+    fn end_renewal(&mut self, place: u32, state: State, failure: Option<Failure<S>>) {
+        let Some(renewal) = self.renewals.get_mut(place).filter(|renewal| renewal.is_active()) else { return };
+        renewal.state = state;
+        renewal.next = None;
+        renewal.failure = failure;
+        let (request, waiter) = (renewal.request.take(), renewal.waiter.take());
+        if let Some(request) = request {
+            self.drop_request(request);
+        }
+        if let Some(waiter) = waiter {
+            self.notice(waiter);
+        }
+    }
+
+    fn remove_renewal(&mut self, place: u32) {
+        let Some(renewal) = self.renewals.remove(place) else { return };
+        if let Some(request) = renewal.request {
+            self.drop_request(request);
+        }
+        if let Subject::Message { origin, .. } = renewal.subject {
+            self.set_held(origin, |held| {
+                if held.renewal == Some(place) {
+                    held.renewal = None;
+                }
+            });
+        }
+    }
+
+    /// Nobody is interested in a registration any more. The end of a lock that was renewed is remembered while it
+    /// lasts, so that the message can still be settled.
+    pub fn forget_renewal(&mut self, clock: Clock, id: RenewalId) {
+        let Some(renewal) = self.renewals.find(id.0) else { return };
+        let place = id.0.index;
+        let message = matches!(renewal.subject, Subject::Message { .. });
+        let remembers = message && renewal.renewed && matches!(renewal.state, State::Active | State::Elapsed);
+        if !remembers {
+            self.remove_renewal(place);
+            return;
+        }
+        let left = renewal.locked_until.saturating_duration_since(clock.utc);
+        self.end_renewal(place, State::Released, None);
+        if let Some(renewal) = self.renewals.get_mut(place) {
+            renewal.forgotten = true;
+        }
+        self.set_renewal_time(place, clock.now + left);
+    }
+
+    /// Waits for the end of a registration.
+    pub fn poll_renewal(&mut self, operation: OperationId, id: RenewalId) -> Poll<RenewalEnd<S>> {
+        let Some(renewal) = self.renewals.find_mut(id.0) else { return Poll::Ready(RenewalEnd::Released) };
+        if renewal.is_active() {
+            renewal.waiter = Some(operation.index() as u32);
+            return Poll::Pending;
+        }
+        Poll::Ready(match (renewal.state, &renewal.failure) {
+            (State::Elapsed, _) => RenewalEnd::Elapsed,
+            (State::Lost, Some(failure)) => RenewalEnd::Lost(failure.clone()),
+            _ => RenewalEnd::Released,
+        })
+    }
+
+    /// Whether a registration still renews.
+    pub fn is_renewing(&self, id: RenewalId) -> bool {
+        self.renewals.find(id.0).is_some_and(Renewal::is_active)
+    }
+
+    /// When the lock of a registration ends, as far as is known.
+    pub fn renewed_until(&self, id: RenewalId) -> Option<Timestamp> {
+        self.renewals.find(id.0).map(|renewal| renewal.locked_until)
+    }
+
+    /// Why the lock of a registration is lost; `None` while it is not.
+    pub fn renewal_failure(&self, id: RenewalId) -> Option<&Failure<S>> {
+        self.renewals.find(id.0).filter(|renewal| renewal.state == State::Lost)?.failure.as_ref()
+    }
+
+    /// Why the lock of a message that is registered is lost.
+    pub fn message_renewal_failure(&self, message: &Locked) -> Option<&Failure<S>> {
+        self.renewal_failure(self.renewal_of(message)?)
+    }
+
+    /// Why the lock of a session that is registered is lost.
+    pub fn session_renewal_failure(&self, session: EndpointId) -> Option<&Failure<S>> {
+        let renewals = (0..self.renewals.end()).filter_map(|place| self.renewals.get(place));
+        let mut lost = renewals.filter(|renewal| {
+            renewal.state == State::Lost && matches!(renewal.subject, Subject::Session(id) if id == session)
+        });
+        lost.next()?.failure.as_ref()
+    }
+
+    /// The registration of a message.
+    fn renewal_of(&self, message: &Locked) -> Option<RenewalId> {
+        if self.renewals.is_empty() {
+            return None;
+        }
+        let wanted = message.token?;
+        let is_it = |place: u32| {
+            let found = self.renewals.get(place)?;
+            matches!(found.subject, Subject::Message { token, .. } if token == wanted)
+                .then(|| self.renewals.key(place).map(RenewalId))?
+        };
+        // Its delivery knows the place, while the link lives.
+        let beside = self.held_of(message.origin).and_then(|held| held.renewal);
+        beside.and_then(is_it).or_else(|| (0..self.renewals.end()).find_map(is_it))
+    }
+
+    /// When the lock on a message ends: as it was told, or as it was renewed since.
+    pub(super) fn lock_end(&self, message: &Locked) -> Option<Timestamp> {
+        let mut end = message.locked_until;
+        if let Some(held) = self.held_of(message.origin).filter(|held| held.locked_until < Timestamp::DOTNET_MAX) {
+            end = end.max(Some(held.locked_until));
+        }
+        end.max(self.renewal_of(message).and_then(|id| self.renewed_until(id)))
+    }
+
+    /// The lock on a message was renewed by the application.
+    pub fn set_message_lock(&mut self, clock: Clock, message: &Locked, until: Timestamp) {
+        self.set_held(message.origin, |held| held.locked_until = until);
+        if let Some(RenewalId(key)) = self.renewal_of(message) {
+            self.lock_renewed(key.index, clock, until);
+        }
+    }
+
+    /// A message is about to be settled.
+    pub(super) fn settling(&mut self, message: &Locked) {
+        if let Some(RenewalId(key)) = self.renewal_of(message)
+            && let Some(renewal) = self.renewals.get_mut(key.index)
+        {
+            renewal.settling = true;
+        }
+    }
+
+    /// A settlement has ended.
+    pub(super) fn settlement_ended(&mut self, message: &Locked, result: &Result<(), Failure<S>>) {
+        let Some(RenewalId(key)) = self.renewal_of(message) else { return };
+        let place = key.index;
+        match result {
+            Ok(()) => self.message_settled(place),
+            Err(failure) if failure.reason().is_some_and(is_gone) => {
+                self.end_renewal(place, State::Lost, Some(failure.clone()));
+            }
+            Err(_) => {
+                if let Some(renewal) = self.renewals.get_mut(place) {
+                    renewal.settling = false;
+                }
+            }
+        }
+    }
+
+    /// A message is settled: its lock is of no interest any more.
+    pub(super) fn message_settled(&mut self, place: u32) {
+        let Some(renewal) = self.renewals.get(place).filter(|renewal| renewal.settling) else { return };
+        if renewal.forgotten {
+            self.remove_renewal(place);
+        } else {
+            self.end_renewal(place, State::Released, None);
+        }
+    }
+
+    /// A session is lost, or its receiver is closed.
+    pub(super) fn session_renewals_end(&mut self, session: EndpointId, lost: Option<&Failure<S>>) {
+        for place in 0..self.renewals.end() {
+            let hit = self
+                .renewals
+                .get(place)
+                .is_some_and(|renewal| matches!(renewal.subject, Subject::Session(id) if id == session));
+            if hit {
+                let state = if lost.is_some() { State::Lost } else { State::Released };
+                self.end_renewal(place, state, lost.cloned());
+            }
+        }
+    }
+
+    /// The client closes.
+    pub(super) fn release_renewals(&mut self) {
+        for place in 0..self.renewals.end() {
+            self.end_renewal(place, State::Released, None);
+        }
+    }
+}
