@@ -229,3 +229,73 @@ proptest! {
         }
     }
 }
+
+/// A connection by hand, with one session and a sender on handle 0; what the broker answers is collected.
+fn raw_sender(world: &mut World) -> ConnectionId {
+    let id = world.broker.connect(world.clock).unwrap();
+    let mut bytes = b"AMQP\x03\x01\x00\x00".to_vec();
+    let init = servicebus_core::wire::sasl::SaslInit {
+        mechanism: servicebus_core::wire::Symbol::new("PLAIN"),
+        initial_response: Some(b"\0RootManageSharedAccessKey\0SAS_KEY_VALUE"),
+        hostname: None,
+    };
+    let mut encoded = Vec::new();
+    init.encode(&mut encoded).unwrap();
+    bytes.extend_from_slice(&header(encoded.len() as u32 + 8, Kind::Sasl, 0));
+    bytes.extend_from_slice(&encoded);
+    bytes.extend_from_slice(b"AMQP\x00\x01\x00\x00");
+    frame(&mut bytes, 0, &OPEN, &[]);
+    any_frame(0, 2, 5_000, false, &[], &mut bytes);
+    any_frame(1, 6, 0, false, &[], &mut bytes);
+    assert!(feed(world, id, &bytes));
+    id
+}
+
+/// Sends a message of so many bytes in parts, whatever the link allows, and returns what the broker says.
+fn send_parts(world: &mut World, id: ConnectionId, size: usize) -> Vec<u8> {
+    let mut payload = vec![0x00, 0x53, 0x75, 0xb0];
+    payload.extend_from_slice(&(size as u32).to_be_bytes());
+    payload.resize(payload.len() + size, 7);
+    let (mut rx, mut tx, mut said) = (Broker::rx(), Broker::tx(), Vec::new());
+    let count = payload.chunks(60_000).len();
+    for (at, part) in payload.chunks(60_000).enumerate() {
+        let transfer = Transfer {
+            handle: 0,
+            delivery_id: Some(0),
+            delivery_tag: Some(&[1]),
+            message_format: Some(0),
+            settled: Some(false),
+            more: at + 1 < count,
+            rcv_settle_mode: None,
+            state: None,
+            resume: false,
+            aborted: false,
+            batchable: false,
+        };
+        let mut bytes = Vec::new();
+        frame(&mut bytes, 0, &transfer, part);
+        rx.spare()[..bytes.len()].copy_from_slice(&bytes);
+        rx.commit(bytes.len());
+        world.broker.handle_input(id, world.clock, &mut rx).unwrap();
+        while world.broker.poll_transmit(id, world.clock, &mut tx) {
+            said.extend_from_slice(tx.filled());
+            tx.clear();
+        }
+    }
+    said
+}
+
+#[test]
+fn a_message_above_the_limit_is_refused_by_itself_and_one_far_above_ends_the_link_snd13_snd14() {
+    let mut world = World::with_queue(QueueDescription::default());
+    let id = raw_sender(&mut world);
+    let said = send_parts(&mut world, id, 300_000);
+    let has = |said: &[u8], text: &[u8]| said.windows(text.len()).any(|window| window == text);
+    assert!(has(&said, b"amqp:link:message-size-exceeded"));
+    assert!(has(&said, b"The received message (delivery-id:0, size:300008 bytes) exceeds the limit (262144 bytes)"));
+    assert!(has(&said, &[0x00, 0x53, 0x15]) && !has(&said, &[0x00, 0x53, 0x16]));
+    let id = raw_sender(&mut world);
+    let said = send_parts(&mut world, id, 3_000_000);
+    assert!(has(&said, b"amqp:link:message-size-exceeded") && has(&said, &[0x00, 0x53, 0x16]));
+    assert!(world.peek(0, "queue", 0, 1).is_empty());
+}
