@@ -71,8 +71,8 @@ impl Shared {
         txn: Option<&[u8]>,
         clock: Clock,
     ) -> Result<(), Refusal> {
-        if self.is_throttled() {
-            return Err(self.busy());
+        if let Some(refusal) = self.injected() {
+            return Err(refusal);
         }
         let messages = if incoming.format == BATCH_FORMAT {
             Message::accept_batch(&incoming.payload)?
