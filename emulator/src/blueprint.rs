@@ -1,6 +1,8 @@
 //! The entities that a namespace starts with.
 
-use crate::broker::entities::{EntityError, Namespace, QueueDescription, SubscriptionDescription, TopicDescription};
+use crate::broker::entities::{
+    AuthorizationRule, EntityError, Namespace, QueueDescription, SubscriptionDescription, TopicDescription,
+};
 use crate::filter::Rule;
 use core::fmt;
 use servicebus_core::time::Timestamp;
@@ -32,6 +34,8 @@ pub struct TopicBlueprint {
 pub struct Blueprint {
     /// The namespace's name.
     pub name: Option<String>,
+    /// Keys for the whole namespace, beside the one that every namespace has.
+    pub keys: Vec<AuthorizationRule>,
     /// Queues with their settings.
     pub queues: Vec<(String, QueueDescription)>,
     /// Topics.

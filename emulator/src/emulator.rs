@@ -112,6 +112,7 @@ impl EmulatorBuilder {
         if let Some(name) = blueprint.name {
             self.config.name = name;
         }
+        self.config.keys.extend(blueprint.keys);
         self.blueprint.queues.extend(blueprint.queues);
         self.blueprint.topics.extend(blueprint.topics);
         self

@@ -27,7 +27,7 @@ pub mod administration;
 mod dial;
 mod tls;
 
-use servicebus_core::driver::{self, NoCredential, TokenCredential};
+use servicebus_core::driver::{self, NoCredential, TokenFn};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::namespace::{Clock, Settings};
 use servicebus_core::servicebus::{ConnectionString, RetryPolicy};
@@ -171,7 +171,7 @@ impl Options {
     {
         self.settings.external_tokens = true;
         let (client, shared, dialer) = self.prepare();
-        tokio::spawn(driver::run(shared, Tokio, dialer, Provider(credential)));
+        tokio::spawn(driver::run(shared, Tokio, dialer, TokenFn(credential)));
         client
     }
 
@@ -179,23 +179,6 @@ impl Options {
         let dialer = Dialer::new(self.tls, self.endpoint);
         let shared = Arc::new(Mutex::new(Client::state(Tokio, self.settings)));
         (Client::new(&shared), shared, dialer)
-    }
-}
-
-/// A function as a credential.
-struct Provider<F>(F);
-
-#[expect(refining_impl_trait, reason = "whether the future can be sent must be known to spawn the driver")]
-impl<F, T, E> TokenCredential<<Heap as Storage>::Payload> for Provider<F>
-where
-    F: FnMut() -> T,
-    T: Future<Output = Result<AccessToken, E>>,
-    E: Display,
-{
-    type Error = E;
-
-    fn token(&mut self) -> T {
-        (self.0)()
     }
 }
 

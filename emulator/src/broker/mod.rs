@@ -270,7 +270,7 @@ impl Broker {
                 Event::Credit(link) => self.serve_link(id, link, clock),
                 Event::DrainRequested(link) => {
                     self.serve_link(id, link, clock);
-                    if let Some(peer) = self.peers.find_mut(id.0) {
+                    if let Some(peer) = self.peers.find_mut(id.0).filter(|peer| peer.link(link).is_some()) {
                         let _ = peer.engine.drained(link);
                     }
                 }

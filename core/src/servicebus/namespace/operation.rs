@@ -76,6 +76,10 @@ impl<S: Storage> Namespace<S> {
             if endpoint.over {
                 return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
             }
+            endpoint.release_at = None;
+            if core::mem::take(&mut endpoint.paused) {
+                self.due = true;
+            }
             let parked = core::mem::take(&mut endpoint.parked);
             let token = endpoint.token;
             if parked {
