@@ -169,6 +169,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) locked_until: Option<Timestamp>,
     /// Messages that the pending receives want.
     pub(super) demand: u32,
+    /// Nothing is kept ready, whatever the prefetch.
+    pub(super) paused: bool,
     /// Pending receives, and one of them.
     pub(super) receives: u32,
     pub(super) receiver: Option<u32>,
@@ -211,6 +213,7 @@ impl<S: Storage> Endpoint<S> {
             session_granted: false,
             locked_until: None,
             demand: 0,
+            paused: false,
             receives: 0,
             receiver: None,
             harvest: false,
@@ -256,7 +259,8 @@ impl<S: Storage> Endpoint<S> {
 
     pub(super) fn prefetch(&self) -> u32 {
         match self.kind {
-            Kind::Receiver { prefetch, .. } => prefetch,
+            Kind::Receiver { prefetch, .. } if !self.paused => prefetch,
+            Kind::Receiver { .. } => 0,
             Kind::Sender | Kind::Coordinator => 0,
         }
     }

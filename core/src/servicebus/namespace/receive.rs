@@ -24,7 +24,7 @@ pub(super) struct Held {
 }
 
 /// Places in the table of deliveries that receivers leave free.
-const RESERVE: usize = 3;
+pub(super) const RESERVE: usize = 3;
 
 /// How long after the end of its lock a message that was never settled is forgotten.
 const GRACE: Duration = Duration::from_secs(60);
@@ -164,6 +164,18 @@ impl<S: Storage> Namespace<S> {
             self.top_up(place);
         }
         Poll::Pending
+    }
+
+    /// Pauses a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
+    /// has come is released (invariants.md §1 row 11). What was settled when it came is kept.
+    pub fn set_paused(&mut self, endpoint: EndpointId, paused: bool) {
+        let Some(found) = self.endpoints.find_mut(endpoint.0).filter(|found| !found.closing) else { return };
+        found.paused = paused;
+        self.due = true;
+        if paused && self.endpoints.find(endpoint.0).is_some_and(|found| found.receives == 0) {
+            self.give_back = true;
+            self.release_waiting(endpoint.0.index);
+        }
     }
 
     /// A receive is over: what it asked for and nobody else wants is given back.
