@@ -78,7 +78,7 @@ impl<S: Storage> Namespace<S> {
                 return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
             }
             endpoint.release_at = None;
-            if core::mem::take(&mut endpoint.paused) {
+            if core::mem::take(&mut endpoint.idled) {
                 self.due = true;
             }
             let parked = core::mem::take(&mut endpoint.parked);
