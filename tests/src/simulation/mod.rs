@@ -236,7 +236,9 @@ impl World {
 
     /// Lets something happen; false when nothing ever will.
     fn step(&self) -> bool {
-        if self.0.executor.run_woken() || self.exchange() {
+        // Tasks and the network take turns, so that a task can act between two arrivals of one instant.
+        let ran = self.0.executor.run_woken();
+        if self.exchange() || ran {
             return true;
         }
         let next = [

@@ -136,10 +136,15 @@ impl Network {
                 }
                 continue;
             }
+            // What has arrived by now is read at once.
+            let mut arrived = Vec::new();
             while wire.to_broker.front().is_some_and(|flight| flight.arrives <= clock.now) {
                 let Some(flight) = wire.to_broker.pop_front() else { break };
-                moved = true;
-                let mut rest = flight.bytes.as_slice();
+                arrived.extend(flight.bytes);
+            }
+            {
+                moved |= !arrived.is_empty();
+                let mut rest = arrived.as_slice();
                 while !rest.is_empty() {
                     let spare = wire.rx.spare();
                     let count = rest.len().min(spare.len());
