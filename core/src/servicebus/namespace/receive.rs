@@ -154,6 +154,16 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    /// How many messages wait on a receiver that deletes what it receives, one at least while more may come; `None` when
+    /// there is none, or the receiver locks messages.
+    pub fn leftover(&self, endpoint: EndpointId) -> Option<u32> {
+        if !self.deletes(endpoint) {
+            return None;
+        }
+        let Stock { ready, expected, draining } = self.stock(endpoint.0.index);
+        (ready > 0 || expected > 0 || draining).then(|| ready.max(1))
+    }
+
     /// A receive is over: what it asked for and nobody else wants is given back.
     pub(super) fn end_receive(&mut self, endpoint: Option<u32>, operation: u32, count: u32) {
         let Some(place) = endpoint else { return };
