@@ -88,6 +88,24 @@ impl<P> TokenCredential<P> for NoCredential {
     }
 }
 
+/// A function as a credential.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenFn<F>(pub F);
+
+#[expect(refining_impl_trait, reason = "whether the future can be sent must be known to spawn the driver")]
+impl<P, F, T, E> TokenCredential<P> for TokenFn<F>
+where
+    F: FnMut() -> T,
+    T: Future<Output = Result<AccessToken<P>, E>>,
+    E: Display,
+{
+    type Error = E;
+
+    fn token(&mut self) -> T {
+        (self.0)()
+    }
+}
+
 /// Ends when the first of both does. Both are pinned by the caller: an async function would keep each of them twice,
 /// as its argument and in the place that it is pinned at.
 fn race<T>(

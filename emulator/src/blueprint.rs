@@ -1,8 +1,9 @@
 //! The entities that a namespace starts with.
 
 use crate::broker::entities::{
-    EntityError, Namespace, QueueDescription, RuleDescription, SubscriptionDescription, TopicDescription,
+    AuthorizationRule, EntityError, Namespace, QueueDescription, SubscriptionDescription, TopicDescription,
 };
+use crate::filter::Rule;
 use core::fmt;
 use servicebus_core::time::Timestamp;
 
@@ -14,7 +15,7 @@ pub struct SubscriptionBlueprint {
     /// Its settings.
     pub description: SubscriptionDescription,
     /// Its rules; without any it takes everything.
-    pub rules: Vec<RuleDescription>,
+    pub rules: Vec<Rule>,
 }
 
 /// A topic to be made.
@@ -33,6 +34,8 @@ pub struct TopicBlueprint {
 pub struct Blueprint {
     /// The namespace's name.
     pub name: Option<String>,
+    /// Keys for the whole namespace, beside the one that every namespace has.
+    pub keys: Vec<AuthorizationRule>,
     /// Queues with their settings.
     pub queues: Vec<(String, QueueDescription)>,
     /// Topics.

@@ -2,9 +2,9 @@
 //! many and how long. A key that is not known is an error that names its place.
 
 use crate::blueprint::{Blueprint, SubscriptionBlueprint, TopicBlueprint};
-use crate::broker::entities::{FilterDescription, QueueDescription, RuleDescription};
-use crate::broker::entities::{SubscriptionDescription, TopicDescription};
+use crate::broker::entities::{AuthorizationRule, QueueDescription, Rights, SubscriptionDescription, TopicDescription};
 use crate::duration;
+use crate::filter::{CorrelationFilter, Dialect, Filter, Rule, SqlAction, SqlFilter, Value};
 use core::fmt;
 use core::time::Duration;
 use jsonc_parser::{JsonArray, JsonObject, JsonValue};
@@ -156,7 +156,8 @@ pub fn parse(text: &str) -> Result<Blueprint, ConfigError> {
     if let Some(second) = namespaces.next() {
         return wrong(&second.place, "only one namespace can be served");
     }
-    let mut blueprint = Blueprint { name: namespace.text("Name")?, ..Blueprint::default() };
+    let mut blueprint =
+        Blueprint { name: namespace.text("Name")?, keys: keys_of(&mut namespace)?, ..Blueprint::default() };
     for queue in namespace.list("Queues")? {
         blueprint.queues.push(queue_of(queue)?);
     }
@@ -165,6 +166,28 @@ pub fn parse(text: &str) -> Result<Blueprint, ConfigError> {
     }
     namespace.finish()?;
     Ok(blueprint)
+}
+
+/// Keys of the namespace, a queue or a topic: beyond what Microsoft's emulator knows.
+fn keys_of(section: &mut Section<'_>) -> Result<Vec<AuthorizationRule>, ConfigError> {
+    let mut rules = Vec::new();
+    for mut rule in section.list("AuthorizationRules")? {
+        let (key_name, primary_key) = (rule.required("KeyName")?, rule.required("PrimaryKey")?);
+        let secondary_key = rule.text("SecondaryKey")?.unwrap_or_default();
+        let names = rule.required("Rights")?;
+        let mut rights = Rights::default();
+        for name in names.split(',') {
+            match name.trim().to_ascii_lowercase().as_str() {
+                "send" => rights.send = true,
+                "listen" => rights.listen = true,
+                "manage" => rights.manage = true,
+                _ => return wrong(&rule.at("Rights"), format!("'{name}' is not Send, Listen or Manage")),
+            }
+        }
+        rule.finish()?;
+        rules.push(AuthorizationRule { key_name, primary_key, secondary_key, rights });
+    }
+    Ok(rules)
 }
 
 /// Its defaults where they differ from the service's.
@@ -201,6 +224,7 @@ fn queue_of(mut section: Section<'_>) -> Result<(String, QueueDescription), Conf
             it.number("MaxMessageSizeInKilobytes")?.unwrap_or(d.max_message_size_in_kilobytes);
         d.max_size_in_megabytes = it.number("MaxSizeInMegabytes")?.unwrap_or(d.max_size_in_megabytes);
         d.auto_delete_on_idle = it.duration("AutoDeleteOnIdle")?;
+        d.authorization_rules = keys_of(it)?;
         properties.finish()?;
     }
     let place = section.place.clone();
@@ -227,6 +251,7 @@ fn topic_of(mut section: Section<'_>) -> Result<TopicBlueprint, ConfigError> {
             it.number("MaxMessageSizeInKilobytes")?.unwrap_or(d.max_message_size_in_kilobytes);
         d.max_size_in_megabytes = it.number("MaxSizeInMegabytes")?.unwrap_or(d.max_size_in_megabytes);
         d.auto_delete_on_idle = it.duration("AutoDeleteOnIdle")?;
+        d.authorization_rules = keys_of(&mut it)?;
         it.finish()?;
     }
     let mut subscriptions = Vec::new();
@@ -272,7 +297,8 @@ fn subscription_of(mut section: Section<'_>) -> Result<SubscriptionBlueprint, Co
     Ok(SubscriptionBlueprint { name, description, rules })
 }
 
-fn rule_of(mut section: Section<'_>) -> Result<RuleDescription, ConfigError> {
+fn rule_of(mut section: Section<'_>) -> Result<Rule, ConfigError> {
+    let dialect = Dialect::default();
     let name = section.required("Name")?;
     let Some(mut it) = section.section("Properties")? else {
         return wrong(&section.place, "Properties is missing");
@@ -281,24 +307,64 @@ fn rule_of(mut section: Section<'_>) -> Result<RuleDescription, ConfigError> {
     let action = match it.section("Action")? {
         None => None,
         Some(mut action) => {
-            let text = action.required("SqlExpression")?;
+            let place = action.at("SqlExpression");
+            let text = action.text("SqlExpression")?.filter(|text| !text.is_empty());
             action.finish()?;
-            Some(text)
+            let parsed = text.map(|text| SqlAction::parse(text, Vec::new(), &dialect)).transpose();
+            parsed.or_else(|error| wrong(&place, error.to_string()))?
         }
     };
-    let sql = it.section("SqlFilter")?;
-    let filter = match (kind.to_ascii_lowercase().as_str(), sql) {
-        ("sql", Some(mut sql)) => {
+    let (sql, correlation) = (it.section("SqlFilter")?, it.section("CorrelationFilter")?);
+    let filter = match (kind.to_ascii_lowercase().as_str(), sql, correlation) {
+        ("sql", Some(mut sql), _) => {
+            let place = sql.at("SqlExpression");
             let text = sql.required("SqlExpression")?;
             sql.finish()?;
-            FilterDescription::Sql(text)
+            let parsed = SqlFilter::parse(text, Vec::new(), &dialect);
+            Filter::Sql(parsed.or_else(|error| wrong(&place, error.to_string()))?)
         }
-        ("sql", None) => return wrong(&it.place, "SqlFilter is missing"),
-        _ => return wrong(&it.at("FilterType"), format!("'{kind}' is not a kind of filter that is known")),
+        ("sql", None, _) => return wrong(&it.place, "SqlFilter is missing"),
+        ("correlation", _, Some(correlation)) => Filter::Correlation(correlation_of(correlation)?),
+        ("correlation", _, None) => return wrong(&it.place, "CorrelationFilter is missing"),
+        _ => return wrong(&it.at("FilterType"), format!("'{kind}' is neither Sql nor Correlation")),
     };
     it.finish()?;
     section.finish()?;
-    Ok(RuleDescription { name, filter, action })
+    Ok(Rule { name, filter, action })
+}
+
+fn correlation_of(mut section: Section<'_>) -> Result<CorrelationFilter, ConfigError> {
+    let mut properties = Vec::new();
+    if let Some(section) = section.section("Properties")? {
+        for (name, value) in section.entries {
+            let place = format!("{}.{name}", section.place);
+            let value = match value {
+                JsonValue::String(text) => Value::from(text.into_owned()),
+                JsonValue::Boolean(flag) => flag.into(),
+                JsonValue::Null => Value::Null,
+                JsonValue::Number(number) => match (number.parse::<i64>(), number.parse::<f64>()) {
+                    (Ok(number), _) => number.into(),
+                    (_, Ok(number)) => number.into(),
+                    _ => return wrong(&place, format!("{number} is not a number")),
+                },
+                _ => return wrong(&place, "must be a string, a number, true, false or null"),
+            };
+            properties.push((name, value));
+        }
+    }
+    let filter = CorrelationFilter {
+        correlation_id: section.text("CorrelationId")?,
+        message_id: section.text("MessageId")?,
+        to: section.text("To")?,
+        reply_to: section.text("ReplyTo")?,
+        label: section.text("Label")?.or(section.text("Subject")?),
+        session_id: section.text("SessionId")?,
+        reply_to_session_id: section.text("ReplyToSessionId")?,
+        content_type: section.text("ContentType")?,
+        properties,
+    };
+    section.finish()?;
+    Ok(filter)
 }
 
 #[cfg(test)]
@@ -308,6 +374,7 @@ mod tests {
     const FILE: &str = r#"{
         // entities
         "UserConfig": { "Namespaces": [ { "Name": "ns",
+            "AuthorizationRules": [ { "KeyName": "k", "PrimaryKey": "p", "Rights": "Send, Listen" } ],
             "Queues": [ { "Name": "q", "Properties": { "LockDuration": "PT5S", "RequiresSession": false } } ],
             "Topics": [ { "Name": "t", "Subscriptions": [ { "Name": "s", "Rules": [
                 { "Name": "r", "Properties": { "FilterType": "Sql", "SqlFilter": { "SqlExpression": "1=0" } } } ] } ] } ]
@@ -320,8 +387,11 @@ mod tests {
         let (name, queue) = &blueprint.queues[0];
         assert_eq!((name.as_str(), queue.lock_duration, queue.max_delivery_count), ("q", Duration::from_secs(5), 3));
         assert_eq!(queue.default_message_time_to_live, Some(Duration::from_secs(3_600)));
+        let key = &blueprint.keys[0];
+        assert_eq!((key.key_name.as_str(), key.primary_key.as_str()), ("k", "p"));
+        assert_eq!(key.rights, Rights { send: true, listen: true, manage: false });
         let rule = &blueprint.topics[0].subscriptions[0].rules[0];
-        assert_eq!((rule.name.as_str(), &rule.filter), ("r", &FilterDescription::Sql("1=0".into())));
+        assert_eq!((rule.name.as_str(), matches!(rule.filter, Filter::Sql(_))), ("r", true));
     }
 
     #[test]
@@ -331,6 +401,7 @@ mod tests {
             ("PT5S", "five", "UserConfig.Namespaces[0].Queues[0].Properties.LockDuration: 'five'"),
             ("PT5S", "PT6M", "UserConfig.Namespaces[0].Queues[0]: The value of 'LockDuration'"),
             ("\"Name\": \"t\",", "", "UserConfig.Namespaces[0].Topics[0]: Name is missing"),
+            ("Listen", "Look", "UserConfig.Namespaces[0].AuthorizationRules[0].Rights: ' Look' is not"),
             ("\"UserConfig\"", "\"Config\"", "UserConfig is missing"),
         ] {
             let error = parse(&FILE.replace(from, to)).unwrap_err().to_string();

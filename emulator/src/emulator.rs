@@ -2,10 +2,11 @@
 
 use crate::blueprint::{Blueprint, BlueprintError, SubscriptionBlueprint, TopicBlueprint};
 use crate::broker::entities::{
-    AuthorizationRule, QueueDescription, RuleDescription, SubscriptionDescription, TopicDescription,
+    AuthorizationRule, Namespace, QueueDescription, SubscriptionDescription, TopicDescription,
 };
 use crate::broker::{Broker, BrokerConfig, Clock, Statistics};
-use crate::server::{ClockSource, Host, Identity, IdentityError, bind};
+use crate::filter::Rule;
+use crate::server::{ClockSource, Host, Identity, IdentityError, Service, bind};
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -44,6 +45,7 @@ pub struct EmulatorBuilder {
     blueprint: Blueprint,
     host: String,
     amqp_port: u16,
+    admin_port: u16,
     tls: Option<(u16, Option<Identity>)>,
     clock: Option<ClockSource>,
     seed: Option<u64>,
@@ -56,6 +58,7 @@ impl EmulatorBuilder {
             blueprint: Blueprint::default(),
             host: "127.0.0.1".into(),
             amqp_port: 0,
+            admin_port: 0,
             tls: None,
             clock: None,
             seed: None,
@@ -96,12 +99,7 @@ impl EmulatorBuilder {
 
     /// Adds a subscription with these rules to the topic that was added last; without any rule it takes everything.
     #[must_use]
-    pub fn subscription_with(
-        mut self,
-        name: &str,
-        description: SubscriptionDescription,
-        rules: Vec<RuleDescription>,
-    ) -> Self {
+    pub fn subscription_with(mut self, name: &str, description: SubscriptionDescription, rules: Vec<Rule>) -> Self {
         if let Some(topic) = self.blueprint.topics.last_mut() {
             topic.subscriptions.push(SubscriptionBlueprint { name: name.to_owned(), description, rules });
         }
@@ -114,6 +112,7 @@ impl EmulatorBuilder {
         if let Some(name) = blueprint.name {
             self.config.name = name;
         }
+        self.config.keys.extend(blueprint.keys);
         self.blueprint.queues.extend(blueprint.queues);
         self.blueprint.topics.extend(blueprint.topics);
         self
@@ -140,7 +139,15 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Also listens for AMQP over TLS, with this identity or one made on the spot; port zero picks one.
+    /// The port for the management API; zero, the default, picks one.
+    #[must_use]
+    pub fn admin_port(mut self, port: u16) -> Self {
+        self.admin_port = port;
+        self
+    }
+
+    /// Also listens for AMQP over TLS, with this identity or one made on the spot; port zero picks one. The management
+    /// API then speaks HTTPS too, on its one port.
     #[must_use]
     pub fn tls(mut self, port: u16, identity: Option<Identity>) -> Self {
         self.tls = Some((port, identity));
@@ -185,7 +192,9 @@ impl EmulatorBuilder {
         let broker = self.broker(source.now())?;
         let host = Host::new(broker, source);
         let (listener, amqp) = bind(&self.host, self.amqp_port).await.map_err(StartError::Bind)?;
+        let (management, admin) = bind(&self.host, self.admin_port).await.map_err(StartError::Bind)?;
         let mut tls = None;
+        let mut trusted = None;
         if let Some((port, identity)) = self.tls {
             let identity = match identity {
                 Some(identity) => identity,
@@ -196,12 +205,14 @@ impl EmulatorBuilder {
             };
             let (listener, address) = bind(&self.host, port).await.map_err(StartError::Bind)?;
             tls = Some((address, identity.certificate_pem().map(str::to_owned)));
-            tokio::spawn(Arc::clone(&host).run_listener(listener, Some(identity)));
+            trusted = Some(identity.clone());
+            tokio::spawn(Arc::clone(&host).run_listener(listener, Service::Amqp(Some(identity))));
         }
-        tokio::spawn(Arc::clone(&host).run_listener(listener, None));
+        tokio::spawn(Arc::clone(&host).run_listener(listener, Service::Amqp(None)));
+        tokio::spawn(Arc::clone(&host).run_listener(management, Service::Management(trusted)));
         tokio::spawn(Arc::clone(&host).run_timer());
         let key = self.config.keys.first().cloned();
-        Ok(Emulator { host, amqp, tls, key })
+        Ok(Emulator { host, amqp, admin, tls, key })
     }
 }
 
@@ -210,6 +221,7 @@ impl EmulatorBuilder {
 pub struct Emulator {
     host: Arc<Host>,
     amqp: SocketAddr,
+    admin: SocketAddr,
     tls: Option<(SocketAddr, Option<String>)>,
     key: Option<AuthorizationRule>,
 }
@@ -249,16 +261,40 @@ impl Emulator {
         self.tls.as_ref()?.1.as_deref()
     }
 
+    /// Where the management API is served.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// A connection string for plain AMQP, as every SDK takes it.
     pub fn connection_string(&self) -> String {
-        let host = if self.amqp.ip().is_loopback() || self.amqp.ip().is_unspecified() {
-            format!("localhost:{}", self.amqp.port())
+        self.connection_string_to(self.amqp)
+    }
+
+    /// A connection string for the management API, as administration clients take it.
+    pub fn admin_connection_string(&self) -> String {
+        self.connection_string_to(self.admin)
+    }
+
+    fn connection_string_to(&self, address: SocketAddr) -> String {
+        let host = if address.ip().is_loopback() || address.ip().is_unspecified() {
+            format!("localhost:{}", address.port())
         } else {
-            self.amqp.to_string()
+            address.to_string()
         };
         let (name, key) =
             self.key.as_ref().map_or(("", ""), |rule| (rule.key_name.as_str(), rule.primary_key.as_str()));
         format!("Endpoint=sb://{host};SharedAccessKeyName={name};SharedAccessKey={key};UseDevelopmentEmulator=true;")
+    }
+
+    /// Removes every message from every entity.
+    pub fn purge(&self) {
+        self.with_broker(|broker, clock| broker.with_namespace(clock, Namespace::purge));
+    }
+
+    /// Deletes every entity.
+    pub fn clear(&self) {
+        self.with_broker(|broker, clock| broker.with_namespace(clock, Namespace::clear));
     }
 
     /// What was counted.

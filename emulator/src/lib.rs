@@ -11,6 +11,7 @@ pub mod duration;
 #[cfg(feature = "server")]
 mod emulator;
 pub mod filter;
+mod management;
 #[cfg(feature = "server")]
 pub mod server;
 

@@ -11,7 +11,8 @@ Usage: servicebus-emulator [OPTIONS]
 
   --config FILE        entities, as a configuration file of Microsoft's emulator
   --amqp-port PORT     plain AMQP (5672; 0 picks one)
-  --tls-port PORT      AMQP over TLS as well (0 picks one)
+  --admin-port PORT    the management API (5300; 0 picks one)
+  --tls-port PORT      AMQP over TLS as well (0 picks one); the management API then takes HTTPS too
   --certificate FILE   certificate chain for TLS in PEM; one is made when it is not given
   --key FILE           its key in PEM
   --host ADDRESS       where to listen (127.0.0.1)
@@ -21,6 +22,7 @@ Usage: servicebus-emulator [OPTIONS]
 struct Options {
     config: Option<String>,
     amqp_port: u16,
+    admin_port: u16,
     tls_port: Option<u16>,
     certificate: Option<String>,
     key: Option<String>,
@@ -29,13 +31,21 @@ struct Options {
 
 fn options() -> Result<Option<Options>, Box<dyn Error>> {
     use lexopt::prelude::*;
-    let mut options =
-        Options { config: None, amqp_port: 5672, tls_port: None, certificate: None, key: None, host: None };
+    let mut options = Options {
+        config: None,
+        amqp_port: 5672,
+        admin_port: 5300,
+        tls_port: None,
+        certificate: None,
+        key: None,
+        host: None,
+    };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("config") => options.config = Some(parser.value()?.string()?),
             Long("amqp-port") => options.amqp_port = parser.value()?.parse()?,
+            Long("admin-port") => options.admin_port = parser.value()?.parse()?,
             Long("tls-port") => options.tls_port = Some(parser.value()?.parse()?),
             Long("certificate") => options.certificate = Some(parser.value()?.string()?),
             Long("key") => options.key = Some(parser.value()?.string()?),
@@ -52,7 +62,7 @@ fn read(path: &str) -> Result<Vec<u8>, Box<dyn Error>> {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let mut builder = Emulator::builder().amqp_port(options.amqp_port);
+    let mut builder = Emulator::builder().amqp_port(options.amqp_port).admin_port(options.admin_port);
     if let Some(host) = &options.host {
         builder = builder.host(host);
     }
@@ -73,6 +83,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     if let Some(address) = emulator.tls_address() {
         ready.push_str(&format!(" tls={address}"));
     }
+    ready.push_str(&format!(" admin={}", emulator.admin_address()));
     let mut out = std::io::stdout();
     writeln!(out, "{ready}\n{}", emulator.connection_string())?;
     out.flush()?;

@@ -22,13 +22,17 @@
 //! The types are those of [`servicebus_core::client`] for this runtime; everything else is in [`servicebus_core`].
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "administration")]
+pub mod administration;
+#[cfg(feature = "azure-identity")]
+mod azure;
 mod dial;
 mod tls;
 
-use servicebus_core::driver::{self, NoCredential, TokenCredential};
+use servicebus_core::driver::{self, NoCredential, TokenFn};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::namespace::{Clock, Settings};
-use servicebus_core::servicebus::{ConnectionString, RetryPolicy};
+use servicebus_core::servicebus::{ConnectionString, ConnectionStringError, RetryPolicy};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::{Instant, Timestamp};
 use std::collections::hash_map::RandomState;
@@ -93,9 +97,14 @@ impl Runtime for Tokio {
     type Shared = Arc<Mutex<servicebus_core::client::State<Self>>>;
 
     fn clock(&self) -> Clock {
-        let now = Instant::from_micros(u64::try_from(START.elapsed().as_micros()).unwrap_or(u64::MAX));
         let utc = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Clock { now, utc: Timestamp::from_millis(i64::try_from(utc.as_millis()).unwrap_or(i64::MAX)) }
+        let utc = Timestamp::from_millis(i64::try_from(utc.as_millis()).unwrap_or(i64::MAX));
+        Clock { now: self.now(), utc }
+    }
+
+    fn now(&self) -> Instant {
+        let elapsed = START.elapsed();
+        Instant::from_micros(elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros()))
     }
 
     async fn sleep_until(&self, at: Instant) {
@@ -120,12 +129,21 @@ impl Options {
     /// A connection string that is not valid; the text names the key.
     pub fn new(connection_string: impl Into<String>) -> Result<Self, Error> {
         let connection_string = connection_string.into();
-        if let Err(error) = ConnectionString::parse(&connection_string) {
-            return Err(Error { cause: Cause::Argument("the connection string"), description: error.to_string() });
+        if let Err(error) = ConnectionString::parse_endpoint(&connection_string) {
+            return Err(invalid(&error));
         }
         // A hasher's keys are random for every one that is made.
         let seed = RandomState::new().build_hasher().finish();
         Ok(Self { settings: Settings::new(connection_string, seed), tls: Tls::default(), endpoint: None })
+    }
+
+    /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
+    /// credential.
+    ///
+    /// # Errors
+    /// A host name that is not valid.
+    pub fn for_namespace(host: &str) -> Result<Self, Error> {
+        Self::new(format!("Endpoint=sb://{host}/"))
     }
 
     /// Sets when to try again.
@@ -178,7 +196,7 @@ impl Options {
     {
         self.settings.external_tokens = true;
         let (client, shared, dialer) = self.prepare();
-        tokio::spawn(driver::run(shared, Tokio, dialer, Provider(credential)));
+        tokio::spawn(driver::run(shared, Tokio, dialer, TokenFn(credential)));
         client
     }
 
@@ -186,23 +204,6 @@ impl Options {
         let dialer = Dialer::new(self.tls, self.endpoint);
         let shared = Arc::new(Mutex::new(Client::state(Tokio, self.settings)));
         (Client::new(&shared), shared, dialer)
-    }
-}
-
-/// A function as a credential.
-struct Provider<F>(F);
-
-#[expect(refining_impl_trait, reason = "whether the future can be sent must be known to spawn the driver")]
-impl<F, T, E> TokenCredential<<Heap as Storage>::Payload> for Provider<F>
-where
-    F: FnMut() -> T,
-    T: Future<Output = Result<AccessToken, E>>,
-    E: Display,
-{
-    type Error = E;
-
-    fn token(&mut self) -> T {
-        (self.0)()
     }
 }
 
@@ -230,5 +231,13 @@ const _: () = {
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
+    let connection_string = connection_string.into();
+    if let Err(error) = ConnectionString::parse(&connection_string) {
+        return Err(invalid(&error));
+    }
     Ok(Options::new(connection_string)?.connect())
+}
+
+fn invalid(error: &ConnectionStringError<'_>) -> Error {
+    Error { cause: Cause::Argument("the connection string"), description: error.to_string().into() }
 }

@@ -5,4 +5,5 @@ pub mod conformance;
 pub mod engine;
 pub mod shared;
 pub mod simulation;
+pub mod socket;
 pub mod tree;

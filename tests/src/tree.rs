@@ -174,7 +174,17 @@ impl Tree {
             }
             Value::Array(array) => {
                 let items: Vec<Self> = array.iter().map(|item| Self::of(&item?)).collect::<Result<_, _>>()?;
-                return Ok(Self::Array(items.first().map_or("null", Self::type_name).into(), items));
+                let kind = match items.first() {
+                    Some(item) => item.type_name(),
+                    None => {
+                        // Short form, size, count, and the constructor.
+                        let mut bytes = Vec::new();
+                        value.encode(&mut bytes).expect("a vector is never full");
+                        let code = bytes.get(3).copied().unwrap_or(0x40);
+                        KINDS.iter().find(|(_, widest)| *widest == code).map_or("null", |(kind, _)| kind)
+                    }
+                };
+                return Ok(Self::Array(kind.into(), items));
             }
             Value::Described(described) => {
                 return Ok(Self::Described(Box::new((
@@ -293,35 +303,37 @@ fn hex(text: &str) -> Vec<u8> {
     text.as_bytes().chunks(2).map(digit).collect()
 }
 
-/// The format code of an array's items: the widest of each type, which holds all of its values.
+/// The format code of an array's items by their type: the widest of each, which holds all of its values.
+const KINDS: &[(&str, u8)] = &[
+    ("null", 0x40),
+    ("boolean", 0x56),
+    ("ubyte", 0x50),
+    ("ushort", 0x60),
+    ("uint", 0x70),
+    ("ulong", 0x80),
+    ("byte", 0x51),
+    ("short", 0x61),
+    ("int", 0x71),
+    ("long", 0x81),
+    ("float", 0x72),
+    ("double", 0x82),
+    ("decimal32", 0x74),
+    ("decimal64", 0x84),
+    ("decimal128", 0x94),
+    ("char", 0x73),
+    ("timestamp", 0x83),
+    ("uuid", 0x98),
+    ("binary", 0xb0),
+    ("string", 0xb1),
+    ("symbol", 0xb3),
+    ("list", 0xd0),
+    ("map", 0xd1),
+    ("array", 0xf0),
+];
+
 fn code_of(kind: &str) -> u8 {
-    match kind {
-        "null" => 0x40,
-        "boolean" => 0x56,
-        "ubyte" => 0x50,
-        "ushort" => 0x60,
-        "uint" => 0x70,
-        "ulong" => 0x80,
-        "byte" => 0x51,
-        "short" => 0x61,
-        "int" => 0x71,
-        "long" => 0x81,
-        "float" => 0x72,
-        "double" => 0x82,
-        "decimal32" => 0x74,
-        "decimal64" => 0x84,
-        "decimal128" => 0x94,
-        "char" => 0x73,
-        "timestamp" => 0x83,
-        "uuid" => 0x98,
-        "binary" => 0xb0,
-        "string" => 0xb1,
-        "symbol" => 0xb3,
-        "list" => 0xd0,
-        "map" => 0xd1,
-        "array" => 0xf0,
-        other => panic!("no array of {other} here"),
-    }
+    let found = KINDS.iter().find(|(name, _)| *name == kind);
+    found.unwrap_or_else(|| panic!("no array of {kind} here")).1
 }
 
 /// Appends an item of an array in its widest form, without its constructor.

@@ -2,9 +2,10 @@
 
 use super::{State, StorageOf};
 use crate::runtime::{Runtime, Shared};
+use crate::servicebus::Message;
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::namespace::{Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, SizeLimits};
-use crate::storage::{Slots, Storage};
+use crate::storage::{Arena, Slots, Storage};
 use crate::time::Instant;
 use core::future::Future;
 use core::pin::Pin;
@@ -70,12 +71,11 @@ impl<R: Runtime> Drop for Pending<'_, R> {
 pub(super) fn poll_pending<R: Runtime, T>(
     pending: &mut Pending<'_, R>,
     cx: &mut Context<'_>,
-    mut poll: impl FnMut(&mut Namespace<StorageOf<R>>, Clock, OperationId) -> Poll<T>,
+    mut poll: impl FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T>,
 ) -> Poll<T> {
     let Some(operation) = pending.operation else { return Poll::Pending };
     let (result, driver) = pending.shared.with(|state| {
-        let clock = state.runtime.clock();
-        let result = poll(&mut state.namespace, clock, operation);
+        let result = poll(&mut state.namespace, &state.runtime, operation);
         if result.is_pending() {
             let known = state.wakers.get(operation.index()).is_some_and(|known| known.will_wake(cx.waker()));
             if !known {
@@ -107,6 +107,14 @@ pub(super) struct Call<'c, R: Runtime, F> {
 }
 
 impl<'c, R: Runtime, F> Call<'c, R, F> {
+    /// A call that was started.
+    pub(super) fn of<T>(pending: Pending<'c, R>, poll: F) -> Self
+    where
+        F: FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T>,
+    {
+        Self { pending, poll }
+    }
+
     /// As [`Pending::start`]; `poll` is called until it is ready.
     pub(super) fn start<T>(
         shared: &'c R::Shared,
@@ -115,7 +123,7 @@ impl<'c, R: Runtime, F> Call<'c, R, F> {
         poll: F,
     ) -> Result<Self, Failure<StorageOf<R>>>
     where
-        F: FnMut(&mut Namespace<StorageOf<R>>, Clock, OperationId) -> Poll<T>,
+        F: FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T>,
     {
         Ok(Self { pending: Pending::start(shared, endpoint, deadline)?, poll })
     }
@@ -123,7 +131,7 @@ impl<'c, R: Runtime, F> Call<'c, R, F> {
 
 impl<R: Runtime, F, T> Future for Call<'_, R, F>
 where
-    F: FnMut(&mut Namespace<StorageOf<R>>, Clock, OperationId) -> Poll<T> + Unpin,
+    F: FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T> + Unpin,
 {
     type Output = T;
 
@@ -199,14 +207,33 @@ impl<R: Runtime> Endpoint<R> {
         }
     }
 
+    /// Encodes a message outside of the lock and starts the call that sends it; `None` when there is no room for it.
+    pub(super) fn encode_and_start(
+        &self,
+        message: &Message<'_>,
+    ) -> Option<Result<(Pending<'_, R>, <StorageOf<R> as Storage>::Payload), Failure<StorageOf<R>>>> {
+        // Whoever comes meanwhile finds no arena and makes one of its own.
+        let mut arena = self.shared.with(|state| core::mem::take(&mut state.arena));
+        let payload = arena.encode(message);
+        let started = self.shared.with(|state| {
+            state.arena = arena;
+            let deadline = state.runtime.now() + state.namespace.settings().retry.try_timeout;
+            state.namespace.start(Some(self.id), Some(deadline))
+        });
+        let pending = started.map(|operation| Pending { shared: &self.shared, operation: Some(operation) });
+        // A call that was started for nothing is given up here.
+        let payload = payload.ok()?;
+        Some(pending.map(|pending| (pending, payload)))
+    }
+
     /// The end of an attempt that starts now.
     pub(super) fn try_deadline(&self) -> Instant {
-        self.shared.with(|state| state.runtime.clock().now + state.namespace.settings().retry.try_timeout)
+        self.shared.with(|state| state.runtime.now() + state.namespace.settings().retry.try_timeout)
     }
 
     pub(super) fn call<T, F>(&self, deadline: Option<Instant>, poll: F) -> Result<Call<'_, R, F>, Failure<StorageOf<R>>>
     where
-        F: FnMut(&mut Namespace<StorageOf<R>>, Clock, OperationId) -> Poll<T>,
+        F: FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T>,
     {
         Call::start(&self.shared, Some(self.id), deadline, poll)
     }
@@ -226,8 +253,8 @@ impl<R: Runtime> Endpoint<R> {
         let mut attempt = 0;
         loop {
             let entity = &self.entity;
-            let poll = |namespace: &mut Namespace<StorageOf<R>>, clock, operation| {
-                namespace.poll_request(clock, operation, entity, &request, None)
+            let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation| {
+                namespace.poll_request(runtime.clock(), operation, entity, &request, None)
             };
             let failure = match self.call(Some(self.try_deadline()), poll)?.await {
                 Ok(response) => return Ok(response),
@@ -243,7 +270,7 @@ impl<R: Runtime> Endpoint<R> {
     pub(super) async fn close(self) {
         self.begin_close();
         let id = self.id;
-        let gone = |namespace: &mut Namespace<StorageOf<R>>, _, _| {
+        let gone = |namespace: &mut Namespace<StorageOf<R>>, _: &R, _| {
             if namespace.is_gone(id) { Poll::Ready(()) } else { Poll::Pending }
         };
         if let Ok(call) = Call::<R, _>::start(&self.shared, None, None, gone) {

@@ -150,7 +150,7 @@ impl<R: Runtime> LockRenewal<'_, R> {
     /// Cancel safety: nothing is lost.
     pub async fn ended(&mut self) -> RenewalEnd<StorageOf<R>> {
         let id = self.id;
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: Clock, operation: OperationId| {
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: &R, operation: OperationId| {
             namespace.poll_renewal(operation, id)
         };
         match Call::<R, _>::start(&self.shared, None, None, poll) {

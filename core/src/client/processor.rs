@@ -5,7 +5,7 @@ use super::receiver::DeadLetterOptions;
 use super::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions, SessionReceiver, StorageOf};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::namespace::{
-    Cause, Clock, Entity, Failure, Namespace, OperationId, Properties, ReceiveMode, RenewalEnd,
+    Cause, Entity, Failure, Namespace, OperationId, Properties, ReceiveMode, RenewalEnd,
 };
 use crate::servicebus::{Reason, ReceivedMessage};
 use crate::storage::Storage;
@@ -243,7 +243,7 @@ impl<R: Runtime> ProcessorControl<R> {
     /// The client is closed.
     pub(super) async fn changed(&self, known: Mode) -> Result<(), Failure<StorageOf<R>>> {
         let closed = || Err(Failure::new(Cause::Closed));
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: Clock, _: OperationId| {
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: &R, _: OperationId| {
             if namespace.is_closing() {
                 return Poll::Ready(closed());
             }
@@ -264,7 +264,7 @@ impl<R: Runtime> ProcessorControl<R> {
             state.runtime.clock().now + retry.backoff(attempt, failure.reason(), state.namespace.random())
         });
         let mode = self.mode();
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: Clock, operation: OperationId| {
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: &R, operation: OperationId| {
             if self.mode() == mode { namespace.poll_sleep(operation) } else { Poll::Ready(()) }
         };
         if let Ok(call) = Call::<R, _>::start(&self.shared, None, Some(until), poll) {
@@ -462,12 +462,12 @@ where
                     })
                     .await;
                 }
-                Step::Changed(Ok(()) | Err(_)) => receiver.set_paused(self.control.mode() == Mode::Paused),
+                Step::Changed(Ok(()) | Err(_)) => receiver.suspend(self.control.mode() == Mode::Paused),
                 Step::Lost(failure) => break PumpEnd::Over(failure),
             }
         };
         // Nothing more is prefetched while the last handlers run.
-        receiver.set_paused(true);
+        receiver.suspend(true);
         finish(&mut running).await;
         // What was deleted when it was sent is in nobody else's hands: it is handled as well.
         while let Some(count) = receiver.leftover() {
@@ -511,10 +511,10 @@ impl<R: Runtime> Receiver<R> {
     }
 
     /// Gives back what was prefetched and prefetches nothing more, or goes on.
-    pub(super) fn set_paused(&self, paused: bool) {
+    pub(super) fn suspend(&self, suspended: bool) {
         let Endpoint { shared, id, .. } = &self.endpoint;
         let driver = shared.with(|state| {
-            state.namespace.set_paused(*id, paused);
+            state.namespace.suspend(*id, suspended);
             state.wake_driver()
         });
         if let Some(waker) = driver {

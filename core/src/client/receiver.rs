@@ -4,9 +4,7 @@ use super::StorageOf;
 use super::call::{Endpoint, wait_to_retry};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::Request;
-use crate::servicebus::namespace::{
-    Cause, Clock, Disposition, Entity, Failure, Locked, Namespace, OperationId, Properties,
-};
+use crate::servicebus::namespace::{Cause, Disposition, Entity, Failure, Locked, Namespace, OperationId, Properties};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;
@@ -72,8 +70,8 @@ impl<R: Runtime> Receiver<R> {
         }
         let id = self.endpoint.id;
         let deadline = max_wait.map(|wait| super::call::clock::<R>(&self.endpoint.shared).now + wait);
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, clock: Clock, operation: OperationId| {
-            namespace.poll_receive(clock, operation, id, max, &mut take)
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
+            namespace.poll_receive(runtime.clock(), operation, id, max, &mut take)
         };
         self.endpoint.call(deadline, poll)?.await
     }
@@ -123,8 +121,8 @@ impl<R: Runtime> Receiver<R> {
         let entity = &self.endpoint.entity;
         let mut attempt = 0;
         loop {
-            let poll = |namespace: &mut Namespace<StorageOf<R>>, clock: Clock, operation: OperationId| {
-                namespace.poll_settle(clock, operation, entity, message, &disposition, None)
+            let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
+                namespace.poll_settle(runtime.clock(), operation, entity, message, &disposition, None)
             };
             match self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await {
                 Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}

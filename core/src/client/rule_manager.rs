@@ -5,7 +5,7 @@ use super::{Client, StorageOf};
 use crate::runtime::Runtime;
 use crate::servicebus::RuleDescription;
 use crate::servicebus::management::{Request, Response};
-use crate::servicebus::namespace::{Clock, Entity, Failure, Namespace, OperationId};
+use crate::servicebus::namespace::{Entity, Failure, Namespace, OperationId};
 use crate::storage::Storage;
 use core::fmt;
 
@@ -90,8 +90,8 @@ impl<R: Runtime> Client<R> {
         let mut attempt = 0;
         loop {
             let deadline = self.try_deadline();
-            let poll = |namespace: &mut Namespace<StorageOf<R>>, clock: Clock, operation: OperationId| {
-                namespace.poll_request(clock, operation, entity, &request, None)
+            let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
+                namespace.poll_request(runtime.clock(), operation, entity, &request, None)
             };
             let failure = match Call::<R, _>::start(&self.shared, None, Some(deadline), poll)?.await {
                 Ok(response) => return Ok(response),
@@ -106,7 +106,7 @@ impl<R: Runtime> Client<R> {
     /// The end of an attempt that starts now.
     pub(super) fn try_deadline(&self) -> crate::time::Instant {
         use crate::runtime::Shared;
-        self.shared.with(|state| state.runtime.clock().now + state.namespace.settings().retry.try_timeout)
+        self.shared.with(|state| state.runtime.now() + state.namespace.settings().retry.try_timeout)
     }
 
     /// Hands the ids of the sessions of a queue or subscription to `take`: those that have messages or a state, or

@@ -1,13 +1,14 @@
 //! Sending to a queue or topic.
 
 use super::StorageOf;
-use super::call::{self, Endpoint, wait_to_retry};
+use super::call::{self, Call, Endpoint, Pending, wait_to_retry};
+use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::Request;
 use crate::servicebus::message::BATCH_FORMAT;
 use crate::servicebus::namespace::{Cause, Clock, Failure, Namespace, OperationId, SizeLimits};
 use crate::servicebus::{BatchError, Message, MessageBatch, Reason};
-use crate::storage::{PayloadBuilder, Storage};
+use crate::storage::Storage;
 use crate::time::Timestamp;
 use core::fmt;
 
@@ -58,14 +59,31 @@ impl<R: Runtime> Sender<R> {
         Self { endpoint }
     }
 
-    /// One attempt to send an encoded message.
-    async fn try_send(&self, payload: PayloadOf<R>, format: u32) -> Result<(), Failure<StorageOf<R>>> {
+    /// Sends an encoded message once, as the call that was started for it.
+    pub(super) async fn send_started(
+        &self,
+        pending: Pending<'_, R>,
+        payload: PayloadOf<R>,
+        format: u32,
+        transaction: Option<Tag>,
+    ) -> Result<(), Failure<StorageOf<R>>> {
         let id = self.endpoint.id;
         let mut payload = Some(payload);
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: Clock, operation: OperationId| {
-            namespace.poll_send(operation, id, &mut payload, format, None)
-        };
-        self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await
+        Call::of(pending, |namespace: &mut Namespace<StorageOf<R>>, _: &R, operation: OperationId| {
+            namespace.poll_send(operation, id, &mut payload, format, transaction)
+        })
+        .await
+    }
+
+    /// Sends an encoded batch once.
+    pub(super) async fn try_send(
+        &self,
+        payload: PayloadOf<R>,
+        transaction: Option<Tag>,
+    ) -> Result<(), Failure<StorageOf<R>>> {
+        let deadline = self.endpoint.try_deadline();
+        let pending = Pending::start(&self.endpoint.shared, Some(self.endpoint.id), Some(deadline))?;
+        self.send_started(pending, payload, BATCH_FORMAT, transaction).await
     }
 
     /// Sends one message and waits until the service has stored it.
@@ -81,8 +99,8 @@ impl<R: Runtime> Sender<R> {
         message.validate().map_err(|error| invalid(&error))?;
         let mut attempt = 0;
         loop {
-            let payload = PayloadOf::<R>::encode(message).map_err(|_| too_large())?;
-            match self.try_send(payload, 0).await {
+            let (pending, payload) = self.endpoint.encode_and_start(message).ok_or_else(too_large)??;
+            match self.send_started(pending, payload, 0, None).await {
                 Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
                 result => return result,
             }
@@ -129,7 +147,7 @@ impl<R: Runtime> Sender<R> {
         let sealed = batch.seal();
         let mut attempt = 0;
         loop {
-            match self.try_send(sealed.payload().clone(), BATCH_FORMAT).await {
+            match self.try_send(sealed.payload().clone(), None).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => {
                     if !wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await {

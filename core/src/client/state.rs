@@ -38,6 +38,8 @@ pub struct State<R: Runtime> {
     pub(crate) namespace: Namespace<R::Storage>,
     /// Wakers of pending calls, by the places of their operations.
     pub(crate) wakers: <R::Storage as Storage>::Slots<Waker>,
+    /// What messages are encoded into.
+    pub(crate) arena: <R::Storage as Storage>::Arena,
     pub(crate) driver: Signal,
     pub(crate) credential: Signal,
     closed: Signal,
@@ -57,6 +59,7 @@ impl<R: Runtime> State<R> {
             runtime,
             namespace,
             wakers: Default::default(),
+            arena: Default::default(),
             driver: Signal::default(),
             credential: Signal::default(),
             closed: Signal::default(),

@@ -5,8 +5,7 @@ use super::{Client, LiteralOf, Receiver, Sender, StorageOf};
 use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::Request;
-use crate::servicebus::message::BATCH_FORMAT;
-use crate::servicebus::namespace::{Cause, Clock, Control, Disposition, Entity, Failure, Kind, Namespace, OperationId};
+use crate::servicebus::namespace::{Cause, Control, Disposition, Entity, Failure, Kind, Namespace, OperationId};
 use crate::servicebus::{Message, MessageBatch, Reason, ReceivedMessage};
 use crate::storage::{PayloadBuilder, Storage};
 use crate::time::Timestamp;
@@ -46,7 +45,7 @@ impl<R: Runtime> TransactionController<R> {
             <StorageOf<R> as Storage>::Payload::encode(&control)
                 .map_err(|_| Failure::new(Cause::Argument("the size of fixed storage")))?,
         );
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: Clock, operation: OperationId| {
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: &R, operation: OperationId| {
             namespace.poll_control(operation, id, &mut payload)
         };
         self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await
@@ -112,20 +111,6 @@ impl<R: Runtime> Drop for Transaction<'_, R> {
 }
 
 impl<R: Runtime> Transaction<'_, R> {
-    async fn send_payload(
-        &self,
-        sender: &Sender<R>,
-        payload: <StorageOf<R> as Storage>::Payload,
-        format: u32,
-    ) -> Result<(), Failure<StorageOf<R>>> {
-        let (endpoint, transaction) = (&sender.endpoint, self.id);
-        let mut payload = Some(payload);
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: Clock, operation: OperationId| {
-            namespace.poll_send(operation, endpoint.id, &mut payload, format, Some(transaction))
-        };
-        endpoint.call(Some(endpoint.try_deadline()), poll)?.await
-    }
-
     /// Sends a message under the transaction: it is stored when that commits.
     ///
     /// Cancel safety: a dropped future may still have sent the message.
@@ -134,8 +119,8 @@ impl<R: Runtime> Transaction<'_, R> {
     /// As [`Sender::send`], at the first attempt.
     pub async fn send(&self, sender: &Sender<R>, message: &Message<'_>) -> Result<(), Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::sender::invalid(&error))?;
-        let payload = <StorageOf<R> as Storage>::Payload::encode(message).map_err(|_| super::sender::too_large())?;
-        self.send_payload(sender, payload, 0).await
+        let (pending, payload) = sender.endpoint.encode_and_start(message).ok_or_else(super::sender::too_large)??;
+        sender.send_started(pending, payload, 0, Some(self.id)).await
     }
 
     /// Sends a batch under the transaction.
@@ -153,7 +138,7 @@ impl<R: Runtime> Transaction<'_, R> {
             return Ok(());
         }
         let sealed = batch.seal();
-        self.send_payload(sender, sealed.payload().clone(), BATCH_FORMAT).await
+        sender.try_send(sealed.payload().clone(), Some(self.id)).await
     }
 
     /// Schedules a message under the transaction, and returns the sequence number that it gets.
@@ -175,8 +160,8 @@ impl<R: Runtime> Transaction<'_, R> {
             Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
         let request = Request::Schedule { messages: core::slice::from_ref(&message) };
         let (entity, transaction) = (&endpoint.entity, Some(self.id));
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, clock: Clock, operation: OperationId| {
-            namespace.poll_request(clock, operation, entity, &request, transaction)
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
+            namespace.poll_request(runtime.clock(), operation, entity, &request, transaction)
         };
         let response = endpoint.call(Some(endpoint.try_deadline()), poll)?.await?;
         response.sequence_numbers().next().ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
@@ -196,8 +181,8 @@ impl<R: Runtime> Transaction<'_, R> {
     ) -> Result<(), Failure<StorageOf<R>>> {
         let (endpoint, transaction) = (&receiver.endpoint, Some(self.id));
         let locked = message.locked();
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, clock: Clock, operation: OperationId| {
-            namespace.poll_settle(clock, operation, &endpoint.entity, locked, &disposition, transaction)
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
+            namespace.poll_settle(runtime.clock(), operation, &endpoint.entity, locked, &disposition, transaction)
         };
         endpoint.call(Some(endpoint.try_deadline()), poll)?.await
     }

@@ -391,7 +391,7 @@ impl<S: Storage> Connection<S> {
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.failed.is_none()
             && let Some(idle) = self.config.idle_time_out
-            && now >= self.last_received + idle * 2
+            && now >= self.last_received + idle.saturating_mul(2)
         {
             self.fail(ConnectionError::IdleTimeout);
         }
@@ -403,7 +403,10 @@ impl<S: Storage> Connection<S> {
         if self.failed.is_some() {
             return None;
         }
-        let idle = self.config.idle_time_out.map(|idle| (self.last_received + idle * 2, TimerReason::IdleTimeout));
+        let idle = self
+            .config
+            .idle_time_out
+            .map(|idle| (self.last_received + idle.saturating_mul(2), TimerReason::IdleTimeout));
         let heartbeat = self
             .peer_idle
             .filter(|_| self.open_sent && !self.close_sent)
@@ -608,7 +611,7 @@ impl<S: Storage> Connection<S> {
         let start = self.outbox.position();
         let result = (|| {
             self.outbox.put(&[0; frame::HEADER_LEN])?;
-            body.encode(&mut self.outbox)?;
+            crate::wire::encode(body, &mut self.outbox)?;
             let size = self.outbox.position() - start;
             let header = frame::header(u32::try_from(size).map_err(|_| Full)?, kind, channel);
             if let Some(place) = self.outbox.written().and_then(|all| all.get_mut(start..start + header.len())) {

@@ -25,12 +25,15 @@ pub struct SendOptions {
     pub transaction: Option<Tag>,
     /// A number of the application's, given back with [`super::Handler::outcome`].
     pub user: Option<u32>,
+    /// Sends the message even when it is larger than the receiver said it takes: some receivers announce less than
+    /// they want.
+    pub oversize: bool,
 }
 
 impl Default for SendOptions {
-    /// An empty tag, format zero, unsettled, no transaction, no number.
+    /// An empty tag, format zero, unsettled, no transaction, no number, within the receiver's limit.
     fn default() -> Self {
-        Self { tag: Tag::EMPTY, format: 0, settled: false, transaction: None, user: None }
+        Self { tag: Tag::EMPTY, format: 0, settled: false, transaction: None, user: None, oversize: false }
     }
 }
 
@@ -171,11 +174,10 @@ impl<S: Storage> Connection<S> {
         }
         session.end_sent = true;
         let (channel, begun) = (session.channel, session.begin_sent);
-        if !begun || self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_err() {
-            if let Some(session) = self.sessions.get_mut(place) {
-                session.end_owed = Some(farewell);
-                self.farewells += 1;
-            }
+        let said = begun && self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_ok();
+        if !said && let Some(session) = self.sessions.get_mut(place) {
+            session.end_owed = Some(farewell);
+            self.farewells += 1;
         }
         self.detach_links_of(place);
         self.finish_session(place);
@@ -346,11 +348,10 @@ impl<S: Storage> Connection<S> {
         let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let detach = Detach { handle, closed, error: error.copied() };
-        if !attached || self.push_frame(Kind::Amqp, channel, &detach).is_err() {
-            if let Some(found) = self.links.get_mut(place) {
-                found.detach_owed = Some((farewell, closed));
-                self.farewells += 1;
-            }
+        let said = attached && self.push_frame(Kind::Amqp, channel, &detach).is_ok();
+        if !said && let Some(found) = self.links.get_mut(place) {
+            found.detach_owed = Some((farewell, closed));
+            self.farewells += 1;
         }
         self.drop_outgoing(place);
         if self.links.get(place).is_some_and(|found| found.detach_received) {
@@ -480,7 +481,7 @@ impl<S: Storage> Connection<S> {
             return Err((EngineError::IllegalState, payload));
         }
         let (size, limit) = (payload.as_ref().len() as u64, found.peer_max_message_size);
-        if limit != 0 && size > limit {
+        if limit != 0 && size > limit && !options.oversize {
             return Err((EngineError::MessageTooLarge { size, limit }, payload));
         }
         if self.deliveries.len() + self.promised >= self.deliveries.capacity() {
@@ -674,8 +675,17 @@ impl<S: Storage> Connection<S> {
         Some(incoming)
     }
 
+    /// The next message that [`Connection::receive`] would take.
+    pub fn peek(&self, link: LinkId) -> Option<&[u8]> {
+        match &self.deliveries.get(self.links.find(link.0)?.waiting.head)?.stage {
+            Stage::Ready(payload) => Some(payload.as_ref()),
+            _ => None,
+        }
+    }
+
     /// Tells the peer the state of a delivery. With `settled` that is the end of it; without, the peer's
-    /// [`super::Event::Settled`] is. Plain outcomes of neighbouring deliveries travel in one frame.
+    /// [`super::Event::Settled`] is. Plain outcomes of neighbouring deliveries travel in one frame. A state that was not
+    /// final and has not left yet is replaced.
     ///
     /// # Errors
     /// [`EngineError::Detached`] when the delivery or its link is gone, [`EngineError::IllegalState`] when it was
@@ -690,7 +700,7 @@ impl<S: Storage> Connection<S> {
         let place = delivery.0.index;
         let found = self.deliveries.find(delivery.0).ok_or(EngineError::Detached)?;
         let gone = matches!(found.stage, Stage::Bare);
-        if found.settled || found.presettled || found.due.is_some() || !gone {
+        if found.settled || found.presettled || !gone {
             return Err(EngineError::IllegalState);
         }
         let link = self.links.get(found.link).filter(|link| link.is_live()).ok_or(EngineError::Detached)?;
@@ -714,6 +724,9 @@ impl<S: Storage> Connection<S> {
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let disposition = Disposition { role, first: id, last: None, settled, state: Some(*state), batchable: false };
         self.push_frame(Kind::Amqp, channel, &disposition).map_err(|_| OUTBOX_FULL)?;
+        if let Some(found) = self.deliveries.get_mut(place) {
+            found.due = None;
+        }
         if settled {
             self.free_delivery(place);
         }
@@ -725,6 +738,11 @@ impl<S: Storage> Connection<S> {
         if let Some(found) = self.deliveries.find_mut(delivery.0) {
             found.user = user;
         }
+    }
+
+    /// The number of the application's on a delivery.
+    pub fn user(&self, delivery: DeliveryId) -> Option<u32> {
+        self.deliveries.find(delivery.0)?.user
     }
 
     /// A link at a glance; `None` when the id is stale.

@@ -259,6 +259,9 @@ impl<'a> Message<'a> {
             (VIA_PARTITION_KEY, self.transaction_partition_key.map(Value::String)),
             (SCHEDULED_ENQUEUE_TIME, self.scheduled_enqueue_time.map(Value::Timestamp)),
         ];
+        if self.annotations.is_empty() && own.iter().all(|(_, value)| value.is_none()) {
+            return Ok(());
+        }
         let own = own.into_iter().filter_map(|(key, value)| Some((key, value?)));
         encode_annotations(sink, section::MESSAGE_ANNOTATIONS, own.chain(self.annotations.iter().copied()))
     }
@@ -291,7 +294,10 @@ impl Encode for Message<'_> {
         if header != Header::EMPTY {
             header.encode(sink)?;
         }
-        encode_annotations(sink, section::DELIVERY_ANNOTATIONS, self.delivery_annotations.iter().copied())?;
+        if !self.delivery_annotations.is_empty() {
+            let entries = self.delivery_annotations.iter().copied();
+            encode_annotations(sink, section::DELIVERY_ANNOTATIONS, entries)?;
+        }
         self.encode_annotations(sink)?;
         let properties = self.properties();
         if properties != Properties::EMPTY {
@@ -325,6 +331,9 @@ impl Encode for Message<'_> {
                 put_section(sink, section::AMQP_VALUE)?;
                 value.encode(sink)?;
             }
+        }
+        if self.footer.is_empty() {
+            return Ok(());
         }
         encode_annotations(sink, section::FOOTER, self.footer.iter().copied())
     }
@@ -437,7 +446,7 @@ impl<S: Storage> MessageBatch<S> {
 
     fn append(&mut self, message: &Message<'_>, size: usize) -> Result<(), Full> {
         if self.count == 0 {
-            Envelope(message).encode(&mut self.encoded)?;
+            crate::wire::encode(&Envelope(message), &mut self.encoded)?;
         }
         put_section(&mut self.encoded, section::DATA)?;
         match u8::try_from(size) {
@@ -447,7 +456,7 @@ impl<S: Storage> MessageBatch<S> {
                 self.encoded.put(&u32::try_from(size).map_err(|_| Full)?.to_be_bytes())?;
             }
         }
-        message.encode(&mut self.encoded)
+        crate::wire::encode(message, &mut self.encoded)
     }
 
     /// How many messages there are.

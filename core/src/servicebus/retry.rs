@@ -69,7 +69,7 @@ impl RetryPolicy {
             RetryMode::Exponential => self.delay.saturating_mul(1 << attempt.min(20)),
         };
         let capped = base.min(self.max_delay);
-        let jittered = capped / 1_000 * (800 + random.below(401) as u32);
+        let jittered = (capped / 1_000).saturating_mul(800 + random.below(401) as u32);
         let least = if reason == Some(Reason::ServerBusy) { BUSY_DELAY.min(self.max_delay) } else { Duration::ZERO };
         jittered.max(least)
     }

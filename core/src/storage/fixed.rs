@@ -1,7 +1,7 @@
 //! Storage without an allocator: every size is in the type.
 
 use super::{
-    Assembly, Encoder, Index, Key, NoSpare, Outbox, PayloadBuilder, Queue, Rx, Slots, Storage, Table, Text, Tx,
+    Arena, Assembly, Encoder, Index, Key, NoSpare, Outbox, PayloadBuilder, Queue, Rx, Slots, Storage, Table, Text, Tx,
 };
 use crate::wire::{Encode, Full, Sink};
 use core::fmt;
@@ -75,6 +75,7 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     type Outbox = FixedBuffer<T>;
     type Slots<V> = heapless::Vec<Option<V>, D>;
     type Spare<V> = NoSpare;
+    type Arena = FixedArena<M>;
 
     const MAX_FRAME_SIZE: u32 = R as u32;
 
@@ -119,7 +120,7 @@ impl<const N: usize> Text for heapless::String<N> {
 impl<const M: usize> PayloadBuilder for heapless::Vec<u8, M> {
     fn encode(value: &impl Encode) -> Result<Self, Full> {
         let mut payload = Self::new();
-        value.encode(&mut payload)?;
+        crate::wire::encode(value, &mut payload)?;
         Ok(payload)
     }
 
@@ -144,6 +145,18 @@ impl<const M: usize> Assembly for heapless::Vec<u8, M> {
     }
 }
 
+/// Encodes each message in a place of its own.
+#[derive(Debug, Default)]
+pub struct FixedArena<const M: usize>;
+
+impl<const M: usize> Arena for FixedArena<M> {
+    type Payload = heapless::Vec<u8, M>;
+
+    fn encode(&mut self, value: &impl Encode) -> Result<Self::Payload, Full> {
+        PayloadBuilder::encode(value)
+    }
+}
+
 #[derive(Debug)]
 struct Place<T> {
     generation: u32,
@@ -162,6 +175,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         Self { places: heapless::Vec::new(), len: 0 }
     }
 
+    #[inline(never)]
     fn insert(&mut self, value: T) -> Result<Key, T> {
         let index = match self.places.iter().position(|place| place.value.is_none()) {
             Some(index) => index,
@@ -185,10 +199,12 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         Some(value)
     }
 
+    #[inline(never)]
     fn get(&self, index: u32) -> Option<&T> {
         self.places.get(index as usize)?.value.as_ref()
     }
 
+    #[inline(never)]
     fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.places.get_mut(index as usize)?.value.as_mut()
     }

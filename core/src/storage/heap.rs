@@ -1,6 +1,8 @@
 //! Storage that grows: messages are slices of the read buffer.
 
-use super::{Assembly, Encoder, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Slots, Spare, Storage, Table, Text, Tx};
+use super::{
+    Arena, Assembly, Encoder, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Slots, Spare, Storage, Table, Text, Tx,
+};
 use crate::wire::{Counter, Encode, Full, Sink};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -32,6 +34,7 @@ impl Storage for Heap {
     type Index = HeapIndex;
     type Queue = VecDeque<u32>;
     type Outbox = HeapOutbox;
+    type Arena = BytesMut;
     type Slots<T> = Vec<Option<T>>;
     type Spare<T> = Option<Box<T>>;
 
@@ -61,6 +64,18 @@ impl Encoder for BytesMut {
 impl Text for String {
     fn cut(text: &str) -> Self {
         Self::from(text)
+    }
+}
+
+impl Arena for BytesMut {
+    type Payload = Bytes;
+
+    fn encode(&mut self, value: &impl Encode) -> Result<Bytes, Full> {
+        // What is left of the chunk may be too small, but is not likely to be: it is worth a try without measuring.
+        make_room(self, ROOM);
+        let encoded = value.encode(self);
+        let payload = self.split().freeze();
+        encoded.map(|()| payload)
     }
 }
 
@@ -356,85 +371,102 @@ impl Outbox for HeapOutbox {
     }
 }
 
-/// The receive buffer. All of `bytes` is initialised; the first `filled` of them were read.
+/// Room that a chunk has left for a message before that is encoded.
+const ROOM: usize = 4 * 1024;
+/// Messages are packed into chunks of this size, many to one allocation.
+const CHUNK: usize = 64 * 1024;
+
+/// Room for `len` more bytes at the end of `chunk`: its own memory again when no message holds on to it any more, else
+/// a new chunk.
+fn make_room(chunk: &mut BytesMut, len: usize) {
+    if chunk.capacity() - chunk.len() < len && !chunk.try_reclaim(CHUNK.max(len)) {
+        let mut fresh = BytesMut::with_capacity(CHUNK.max(len));
+        fresh.extend_from_slice(chunk);
+        *chunk = fresh;
+    }
+}
+
+/// The receive buffer, filled and emptied over and over. Messages are copied out of it into chunks: a copy costs what
+/// clearing a new buffer for each read would cost, and a message that is kept for long pins its chunk only.
 pub struct HeapRx {
-    bytes: BytesMut,
-    filled: usize,
-    capacity: usize,
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    chunk: BytesMut,
 }
 
 impl HeapRx {
     fn new(max_frame_size: usize) -> Self {
-        let capacity = max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE as usize) + MIN_SPARE;
-        Self { bytes: BytesMut::zeroed(capacity), filled: 0, capacity }
+        let capacity = max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE as usize);
+        Self { bytes: alloc::vec![0; capacity + MIN_SPARE], start: 0, end: 0, chunk: BytesMut::new() }
     }
 }
 
 impl fmt::Debug for HeapRx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HeapRx({} bytes)", self.filled)
+        write!(f, "HeapRx({} bytes)", self.end - self.start)
     }
 }
 
 impl Rx<HeapAssembly> for HeapRx {
     fn spare(&mut self) -> &mut [u8] {
-        if self.bytes.len() - self.filled < MIN_SPARE {
-            // The old buffer comes back when no message holds on to it, else a new one takes its place.
-            if self.bytes.try_reclaim(self.capacity - self.bytes.len().min(self.capacity)) {
-                self.bytes.resize(self.capacity.max(self.bytes.len()), 0);
-            } else {
-                let mut fresh = BytesMut::zeroed(self.capacity);
-                if let (Some(to), Some(from)) = (fresh.get_mut(..self.filled), self.bytes.get(..self.filled)) {
-                    to.copy_from_slice(from);
-                }
-                self.bytes = fresh;
-            }
+        if self.bytes.len() - self.end < MIN_SPARE && self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
         }
-        self.bytes.get_mut(self.filled..).unwrap_or_default()
+        self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
     fn commit(&mut self, count: usize) {
-        self.filled = (self.filled + count).min(self.bytes.len());
+        self.end = (self.end + count).min(self.bytes.len());
     }
 
     #[inline]
     fn filled(&self) -> &[u8] {
-        self.bytes.get(..self.filled).unwrap_or_default()
+        self.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
+    #[inline]
     fn consume(&mut self, count: usize) {
-        let count = count.min(self.filled);
-        bytes::Buf::advance(&mut self.bytes, count);
-        self.filled -= count;
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
     }
 
     fn take(&mut self, offset: usize, size: usize, assembly: &mut HeapAssembly) -> Result<(), Full> {
-        let size = size.min(self.filled);
-        self.filled -= size;
-        let mut frame = self.bytes.split_to(size);
-        bytes::Buf::advance(&mut frame, offset.min(size));
+        let end = (self.start + size).min(self.end);
+        let frame = self.bytes.get(self.start + offset..end).unwrap_or_default();
         *assembly = match core::mem::take(assembly) {
-            HeapAssembly::Empty => HeapAssembly::One(frame.freeze()),
+            HeapAssembly::Empty => {
+                make_room(&mut self.chunk, frame.len());
+                self.chunk.extend_from_slice(frame);
+                HeapAssembly::One(self.chunk.split().freeze())
+            }
             HeapAssembly::One(first) => {
                 let mut many = BytesMut::with_capacity((first.len() + frame.len()) * 2);
                 many.extend_from_slice(&first);
-                many.extend_from_slice(&frame);
+                many.extend_from_slice(frame);
                 HeapAssembly::Many(many)
             }
             HeapAssembly::Many(mut many) => {
-                many.extend_from_slice(&frame);
+                many.extend_from_slice(frame);
                 HeapAssembly::Many(many)
             }
         };
+        self.consume(size);
         Ok(())
     }
 
     fn capacity(&self) -> usize {
-        self.capacity - MIN_SPARE
+        self.bytes.len() - MIN_SPARE
     }
 
     fn clear(&mut self) {
-        self.consume(self.filled);
+        self.start = 0;
+        self.end = 0;
     }
 }
 

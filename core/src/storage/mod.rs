@@ -12,7 +12,7 @@ mod heap;
 use crate::wire::{Full, Sink};
 use core::fmt::Debug;
 
-pub use fixed::{Fixed, FixedBuffer, FixedTable};
+pub use fixed::{Fixed, FixedArena, FixedBuffer, FixedTable};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapRx, HeapTable, HeapTx};
 
@@ -69,6 +69,8 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Queue: Queue;
     /// Encoded control frames that wait to be sent.
     type Outbox: Outbox;
+    /// Where messages are encoded.
+    type Arena: Arena<Payload = Self::Payload>;
     /// A second place for something large, where there is one.
     type Spare<T>: Spare<T>;
     /// Something beside each entry of a table of deliveries, by its place.
@@ -152,6 +154,17 @@ pub trait Table<T> {
     fn find_mut(&mut self, key: Key) -> Option<&mut T> {
         if self.key(key.index) == Some(key) { self.get_mut(key.index) } else { None }
     }
+}
+
+/// Memory that messages are encoded into, many to one allocation where there is an allocator.
+pub trait Arena: Default {
+    /// What comes of it.
+    type Payload;
+    /// Encodes `value`.
+    ///
+    /// # Errors
+    /// A value that has no room.
+    fn encode(&mut self, value: &impl crate::wire::Encode) -> Result<Self::Payload, Full>;
 }
 
 /// A place that holds something large, or nothing; fixed storage has none.

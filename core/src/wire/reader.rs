@@ -218,9 +218,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips one value without looking inside it.
+    #[inline]
     pub fn skip(&mut self) -> Result<(), DecodeError> {
+        let code = self.byte()?;
+        if code != 0 { self.payload_bytes(code).map(|_| ()) } else { self.skip_described() }
+    }
+
+    /// Skips the rest of a described value.
+    #[cold]
+    fn skip_described(&mut self) -> Result<(), DecodeError> {
         // A described value is a descriptor and a value, either of which may be described again.
-        let mut pending = 1usize;
+        let mut pending = 2usize;
         while pending > 0 {
             pending -= 1;
             match self.byte()? {

@@ -237,7 +237,23 @@ impl<'a> Map<'a> {
 
     /// The value whose key is this text, as a string or as a symbol; malformed entries end the search.
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
-        self.iter().map_while(Result::ok).find(|(found, _)| found.as_str() == Some(key)).map(|(_, value)| value)
+        let mut items = Reader::new(self.items);
+        for _ in 0..self.count / 2 {
+            let found = match items.rest() {
+                // The short forms of symbol and string are compared as they are, without a look at what is not wanted.
+                [0xa1 | 0xa3, len, rest @ ..] => {
+                    let found = rest.get(..usize::from(*len))? == key.as_bytes();
+                    items.take(2 + usize::from(*len)).ok()?;
+                    found
+                }
+                _ => items.value().ok()?.as_str() == Some(key),
+            };
+            if found {
+                return items.value().ok();
+            }
+            items.skip().ok()?;
+        }
+        None
     }
 }
 

@@ -13,15 +13,19 @@
 mod clock;
 pub mod entities;
 mod faults;
-mod protocol;
+pub(crate) mod protocol;
 mod shared;
 mod signals;
 mod statistics;
 mod timers;
 
+use crate::management::{Authority, Management};
 use entities::{AuthorizationRule, Namespace, Rights};
 use protocol::peer::{Node, Peer, Purpose, Recorder};
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
+use servicebus_core::random::Random;
+use servicebus_core::servicebus::Reason;
+use servicebus_core::servicebus::administration::{Request, Response};
 use servicebus_core::storage::{Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::performative::Open;
@@ -33,6 +37,9 @@ pub use statistics::Statistics;
 
 /// The largest frame in bytes, either way (service-evidence.md §1).
 pub const MAX_FRAME_SIZE: usize = 65_536;
+
+/// Sets the randomness of the management endpoint apart from that of the connections.
+const MANAGEMENT_SEED: u64 = 0x6d61_6e61_6765;
 
 /// Names a connection. A stale id reads as gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +94,7 @@ pub struct Broker {
     timers: BTreeSet<(Instant, u32)>,
     clock: Clock,
     idle_time_out: Duration,
+    management: Management,
 }
 
 impl Broker {
@@ -99,6 +107,7 @@ impl Broker {
             timers: BTreeSet::new(),
             clock: Clock { now: Instant::ZERO, utc: Timestamp::UNIX_EPOCH },
             idle_time_out: config.idle_time_out,
+            management: Management::new(&config.name, Random::seeded(seed ^ MANAGEMENT_SEED).next()),
         }
     }
 
@@ -123,6 +132,19 @@ impl Broker {
         let result = change(&mut self.shared.namespace);
         self.run_signals(clock);
         result
+    }
+
+    /// Answers a request of the management API; what follows from it for connections happens before this returns.
+    /// `scheme` is the one that the client used, `http` or `https`. The emulator has three requests of its own:
+    /// `GET /health` needs no authorization; `DELETE /$emulator/messages` empties every entity, and
+    /// `DELETE /$emulator/entities` removes every entity, as tests want it in between.
+    pub fn manage(&mut self, clock: Clock, scheme: &str, request: &Request) -> Response {
+        self.advance(clock);
+        let throttled = request.path_and_query != "/health" && self.shared.injected().is_some();
+        let authority = Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled };
+        let response = self.management.handle(&mut self.shared.namespace, authority, scheme, request, clock.utc);
+        self.run_signals(clock);
+        response
     }
 
     /// What was counted.
@@ -167,6 +189,7 @@ impl Broker {
             rx.clear();
             return Err(ConnectionError::Disconnected);
         };
+        peer.throttled |= core::mem::take(&mut peer.stalled);
         let mut recorder = Recorder::new(&shared.keys);
         let result = peer.engine.handle_input(clock.now, rx, &mut recorder);
         let Recorder { plain, host, mut attaches, states, flows, .. } = recorder;
@@ -248,7 +271,7 @@ impl Broker {
                 Event::Credit(link) => self.serve_link(id, link, clock),
                 Event::DrainRequested(link) => {
                     self.serve_link(id, link, clock);
-                    if let Some(peer) = self.peers.find_mut(id.0) {
+                    if let Some(peer) = self.peers.find_mut(id.0).filter(|peer| peer.link(link).is_some()) {
                         let _ = peer.engine.drained(link);
                     }
                 }
@@ -355,6 +378,16 @@ impl Broker {
 
     /// The next `operations` sends and management requests are answered with server-busy.
     pub fn throttle(&mut self, operations: u64) {
-        self.shared.faults.set_busy(operations);
+        self.refuse(operations, Reason::ServerBusy);
+    }
+
+    /// The next `operations` sends and management requests are refused for this reason.
+    pub fn refuse(&mut self, operations: u64, reason: Reason) {
+        self.shared.faults.refuse_operations(operations, reason);
+    }
+
+    /// The next `count` tokens are refused for this reason.
+    pub fn refuse_tokens(&mut self, count: u64, reason: Reason) {
+        self.shared.faults.refuse_tokens(count, reason);
     }
 }

@@ -154,6 +154,27 @@ impl Broker {
         }
     }
 
+    /// Forgets the receivers of an entity without a word to anybody: their links look well and get nothing any more.
+    pub fn forget_links(&mut self, path: &str, clock: Clock) {
+        self.advance(clock);
+        let path = path.trim_matches('/').to_ascii_lowercase();
+        for id in self.connections() {
+            let Self { shared, peers, .. } = self;
+            let Some(peer) = peers.find_mut(id.0) else { continue };
+            let concerned: Vec<LinkId> = peer
+                .links
+                .iter()
+                .flatten()
+                .filter(|link| matches!(link.purpose, Purpose::Receiver(_)) && covers(&path, &link.path))
+                .map(|link| link.id)
+                .collect();
+            for link in concerned {
+                shared.on_detached(peer, link, clock);
+            }
+        }
+        self.run_signals(clock);
+    }
+
     /// Detaches every link of an entity, as the service does when it moves it; its path as it is addressed.
     pub fn force_detach(&mut self, path: &str, clock: Clock) {
         self.advance(clock);

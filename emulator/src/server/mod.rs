@@ -2,6 +2,7 @@
 
 mod clock;
 mod connection;
+mod management;
 mod tls;
 
 use crate::broker::{Broker, ConnectionId};
@@ -14,6 +15,14 @@ use tokio::sync::{Notify, watch};
 
 pub use clock::ClockSource;
 pub use tls::{Identity, IdentityError};
+
+/// What is served on a listener.
+pub(crate) enum Service {
+    /// AMQP, with TLS where there is an identity.
+    Amqp(Option<Identity>),
+    /// The management API over HTTP, and over HTTPS on the same port where there is an identity.
+    Management(Option<Identity>),
+}
 
 /// What tasks share.
 pub(crate) struct Host {
@@ -113,7 +122,7 @@ impl Host {
     }
 
     /// Accepts connections until the host is stopped.
-    pub(crate) async fn run_listener(self: Arc<Self>, listener: TcpListener, identity: Option<Identity>) {
+    pub(crate) async fn run_listener(self: Arc<Self>, listener: TcpListener, service: Service) {
         let mut stopped = self.stop.subscribe();
         loop {
             let accepted = tokio::select! {
@@ -127,9 +136,10 @@ impl Host {
             };
             let _ = socket.set_nodelay(true);
             let host = Arc::clone(&self);
-            match &identity {
-                None => drop(tokio::spawn(connection::serve(host, socket))),
-                Some(identity) => drop(tokio::spawn(tls::serve(host, socket, identity.clone()))),
+            match &service {
+                Service::Amqp(None) => drop(tokio::spawn(connection::serve(host, socket))),
+                Service::Amqp(Some(identity)) => drop(tokio::spawn(tls::serve(host, socket, identity.clone()))),
+                Service::Management(identity) => drop(tokio::spawn(management::serve(host, socket, identity.clone()))),
             }
         }
     }

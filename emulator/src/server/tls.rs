@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// A certificate chain and its key.
 #[derive(Clone)]
@@ -85,8 +86,15 @@ impl Identity {
 /// A handshake that takes longer is given up.
 const HANDSHAKE: core::time::Duration = core::time::Duration::from_secs(10);
 
+impl Identity {
+    /// The encrypted socket; `None` when there is no handshake, or not in time.
+    pub(super) async fn accept(&self, socket: TcpStream) -> Option<TlsStream<TcpStream>> {
+        tokio::time::timeout(HANDSHAKE, self.acceptor.accept(socket)).await.ok()?.ok()
+    }
+}
+
 pub(super) async fn serve(host: Arc<Host>, socket: TcpStream, identity: Identity) {
-    if let Ok(Ok(socket)) = tokio::time::timeout(HANDSHAKE, identity.acceptor.accept(socket)).await {
+    if let Some(socket) = identity.accept(socket).await {
         connection::serve(host, socket).await;
     }
 }

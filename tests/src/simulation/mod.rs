@@ -28,7 +28,7 @@ use std::rc::Rc;
 use executor::Executor;
 use network::Network;
 
-pub use network::SimulatedDialer;
+pub use network::{Server, SimulatedDialer, Traffic};
 
 /// The connection string of the simulated namespace.
 pub const CONNECTION_STRING: &str = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\
@@ -36,6 +36,9 @@ pub const CONNECTION_STRING: &str = "Endpoint=sb://localhost;SharedAccessKeyName
 
 /// When a simulation begins: 2026-01-01T00:00:00Z.
 const BEGIN: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+/// Longer than any scene lasts.
+const MONTH: Duration = Duration::from_secs(31 * 24 * 3_600);
 
 struct Inner {
     clock: Cell<Clock>,
@@ -130,11 +133,19 @@ impl World {
 
     /// A client whose driver runs in this world.
     pub fn client_with<S: Storage>(&self, settings: Settings<S>) -> Client<Simulated<S>> {
+        self.client_and_state(settings).0
+    }
+
+    /// A client whose driver runs in this world, and the state that both share, to be looked at.
+    pub fn client_and_state<S: Storage>(
+        &self,
+        settings: Settings<S>,
+    ) -> (Client<Simulated<S>>, Rc<RefCell<State<Simulated<S>>>>) {
         let runtime = Simulated(self.clone(), PhantomData);
         let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
         let client = Client::new(&shared);
-        self.spawn(driver::run(shared, runtime, SimulatedDialer::new(self.clone()), NoCredential));
-        client
+        self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), NoCredential));
+        (client, shared)
     }
 
     /// Runs a future beside the others.
@@ -168,9 +179,25 @@ impl World {
         self.0.network.borrow_mut().reachable = reachable;
     }
 
-    /// While set, nothing arrives any more in either direction, without anybody being told.
+    /// While set, nothing arrives any more in either direction, without anybody being told. What was under way arrives
+    /// when it ends, unless one side has given the connection up.
     pub fn set_black_hole(&self, on: bool) {
         self.0.network.borrow_mut().black_hole = on;
+    }
+
+    /// Who answers the connections that are opened from now on.
+    pub fn set_server(&self, server: Server) {
+        self.0.network.borrow_mut().server = server;
+    }
+
+    /// The bytes that were sent so far, in both directions.
+    pub fn traffic(&self) -> Traffic {
+        self.0.network.borrow().traffic
+    }
+
+    /// Hands every flight of bytes from the emulator to `tamper` before it leaves.
+    pub fn set_tamper(&self, tamper: impl FnMut(&mut Vec<u8>) + 'static) {
+        self.0.network.borrow_mut().tamper = Some(Box::new(tamper));
     }
 
     /// Connections that were opened so far.
@@ -181,7 +208,8 @@ impl World {
     /// Runs a future and everything else in this world until it ends.
     ///
     /// # Panics
-    /// When nothing will ever happen any more and the future has not ended.
+    /// When the future will not end: nothing will ever happen any more, a month has passed, or the same moment goes on
+    /// and on.
     pub fn run<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
         let result = Rc::new(RefCell::new(None));
         let slot = Rc::clone(&result);
@@ -189,13 +217,20 @@ impl World {
             let output = future.await;
             *slot.borrow_mut() = Some(output);
         });
+        let (mut moment, mut steps) = (self.clock().now, 0u32);
+        let end = moment + MONTH;
         loop {
             if let Some(output) = result.borrow_mut().take() {
                 return output;
             }
-            if !self.step() {
-                panic!("nothing will ever happen any more: a future waits for ever");
+            assert!(self.step(), "nothing will ever happen any more: a future waits for ever");
+            let now = self.clock().now;
+            assert!(now < end, "a month has passed: a future waits for ever");
+            steps += 1;
+            if now >= moment + Duration::from_secs(1) {
+                (moment, steps) = (now, 0);
             }
+            assert!(steps < 10_000_000, "the same moment goes on and on: somebody spins");
         }
     }
 

@@ -11,6 +11,41 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
+/// Who answers a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Server {
+    /// The emulator.
+    #[default]
+    Emulator,
+    /// Somebody who takes everything and says nothing.
+    Silent,
+    /// Somebody who closes at once.
+    Closes,
+    /// Somebody who says this, whatever is said to them, and nothing else.
+    Says(Vec<u8>),
+    /// Somebody who says this and closes.
+    SaysAndCloses(Vec<u8>),
+}
+
+/// What was sent so far. Two runs that sent the same bytes at the same times have the same hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes in both directions.
+    pub bytes: u64,
+    /// FNV-1a over times, directions and bytes.
+    pub hash: u64,
+}
+
+impl Traffic {
+    fn note(&mut self, at: Instant, to_client: bool, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        let stamp = at.saturating_duration_since(Instant::ZERO).as_micros().to_be_bytes();
+        for byte in stamp.iter().chain(&[u8::from(to_client)]).chain(bytes) {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
 /// Bytes under way.
 struct Flight {
     arrives: Instant,
@@ -18,7 +53,8 @@ struct Flight {
 }
 
 struct Wire {
-    id: ConnectionId,
+    /// The emulator's connection; none where somebody else answers.
+    id: Option<ConnectionId>,
     rx: HeapRx,
     tx: HeapTx,
     to_broker: VecDeque<Flight>,
@@ -39,11 +75,23 @@ pub(super) struct Network {
     pub(super) reachable: bool,
     pub(super) black_hole: bool,
     pub(super) opened: u64,
+    pub(super) server: Server,
+    pub(super) traffic: Traffic,
+    pub(super) tamper: Option<Box<dyn FnMut(&mut Vec<u8>)>>,
 }
 
 impl Default for Network {
     fn default() -> Self {
-        Self { wires: Vec::new(), latency: Duration::from_millis(1), reachable: true, black_hole: false, opened: 0 }
+        Self {
+            wires: Vec::new(),
+            latency: Duration::from_millis(1),
+            reachable: true,
+            black_hole: false,
+            opened: 0,
+            server: Server::Emulator,
+            traffic: Traffic { bytes: 0, hash: 0xcbf2_9ce4_8422_2325 },
+            tamper: None,
+        }
     }
 }
 
@@ -51,6 +99,8 @@ impl Network {
     pub(super) fn cut_all(&mut self) {
         for wire in self.wires.iter_mut().flatten() {
             wire.broken = true;
+            wire.to_broker.clear();
+            wire.to_client.clear();
             if let Some(waker) = wire.reader.take() {
                 waker.wake();
             }
@@ -68,19 +118,19 @@ impl Network {
     /// Carries what has arrived; true when something moved.
     pub(super) fn exchange(&mut self, broker: &mut Broker, clock: Clock) -> bool {
         let mut moved = false;
-        for slot in &mut self.wires {
+        // What is under way in a black hole comes out at its end, as after TCP's retransmissions.
+        let wires = if self.black_hole { &mut [][..] } else { &mut self.wires[..] };
+        for slot in wires {
             let Some(wire) = slot else { continue };
             if wire.dropped || wire.broken {
-                broker.disconnect(wire.id, clock);
+                if let Some(id) = wire.id.take() {
+                    broker.disconnect(id, clock);
+                    moved = true;
+                }
                 if wire.dropped {
                     *slot = None;
                     moved = true;
                 }
-                continue;
-            }
-            if self.black_hole {
-                wire.to_broker.clear();
-                wire.to_client.clear();
                 continue;
             }
             while wire.to_broker.front().is_some_and(|flight| flight.arrives <= clock.now) {
@@ -94,7 +144,10 @@ impl Network {
                     spare[..count].copy_from_slice(now);
                     wire.rx.commit(count);
                     rest = later;
-                    let _ = broker.handle_input(wire.id, clock, &mut wire.rx);
+                    match wire.id {
+                        Some(id) => _ = broker.handle_input(id, clock, &mut wire.rx),
+                        None => wire.rx.clear(),
+                    }
                 }
             }
             while wire.to_client.front().is_some_and(|flight| flight.arrives <= clock.now) {
@@ -107,14 +160,16 @@ impl Network {
             }
         }
         while let Some(id) = broker.poll_ready() {
-            let Some(wire) = self.wires.iter_mut().flatten().find(|wire| wire.id == id) else { continue };
+            let Some(wire) = self.wires.iter_mut().flatten().find(|wire| wire.id == Some(id)) else { continue };
             while broker.poll_transmit(id, clock, &mut wire.tx) {
                 moved = true;
-                let bytes = wire.tx.filled().to_vec();
+                let mut bytes = wire.tx.filled().to_vec();
                 wire.tx.clear();
-                if !self.black_hole {
-                    wire.to_client.push_back(Flight { arrives: clock.now + self.latency, bytes });
+                if let Some(tamper) = &mut self.tamper {
+                    tamper(&mut bytes);
                 }
+                self.traffic.note(clock.now, true, &bytes);
+                wire.to_client.push_back(Flight { arrives: clock.now + self.latency, bytes });
             }
             if broker.is_closed(id) && !wire.ended {
                 wire.ended = true;
@@ -168,7 +223,20 @@ impl Dial for SimulatedDialer {
         if !self.0.0.network.borrow().reachable {
             return Err("connection refused");
         }
-        let id = self.0.broker(|broker, clock| broker.connect(clock)).ok_or("too many connections")?;
+        let server = self.0.0.network.borrow().server.clone();
+        let (words, ended) = match &server {
+            Server::Emulator | Server::Silent => (None, false),
+            Server::Closes => (None, true),
+            Server::Says(words) => (Some(words.clone()), false),
+            Server::SaysAndCloses(words) => (Some(words.clone()), true),
+        };
+        let id = match server {
+            Server::Emulator => {
+                Some(self.0.broker(|broker, clock| broker.connect(clock)).ok_or("too many connections")?)
+            }
+            _ => None,
+        };
+        let arrives = self.0.clock().now + latency;
         let mut network = self.0.0.network.borrow_mut();
         network.opened += 1;
         let wire = Wire {
@@ -176,11 +244,11 @@ impl Dial for SimulatedDialer {
             rx: Broker::rx(),
             tx: Broker::tx(),
             to_broker: VecDeque::new(),
-            to_client: VecDeque::new(),
+            to_client: words.into_iter().map(|bytes| Flight { arrives, bytes }).collect(),
             readable: VecDeque::new(),
             reader: None,
             dropped: false,
-            ended: false,
+            ended,
             broken: false,
         };
         let place = network.wires.iter().position(Option::is_none).unwrap_or(network.wires.len());
@@ -236,17 +304,15 @@ impl Read for Half<'_> {
 
 impl Write for Half<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
-        let arrives = self.0.world.clock().now;
+        let now = self.0.world.clock().now;
         let mut network = self.0.world.0.network.borrow_mut();
-        let arrives = arrives + network.latency;
-        let black_hole = network.black_hole;
+        let arrives = now + network.latency;
+        network.traffic.note(now, false, bytes);
         let Some(Some(wire)) = network.wires.get_mut(self.0.place) else { return Err(ErrorKind::NotConnected) };
         if wire.broken {
             return Err(ErrorKind::ConnectionReset);
         }
-        if !black_hole {
-            wire.to_broker.push_back(Flight { arrives, bytes: bytes.to_vec() });
-        }
+        wire.to_broker.push_back(Flight { arrives, bytes: bytes.to_vec() });
         Ok(bytes.len())
     }
 

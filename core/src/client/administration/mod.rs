@@ -10,6 +10,7 @@ mod pages;
 #[cfg(test)]
 mod tests;
 
+use crate::runtime::Runtime;
 use crate::servicebus::administration::{Endpoint, Request, Response};
 use crate::time::{Duration, Timestamp};
 
@@ -31,11 +32,21 @@ pub trait HttpClient {
     fn send(&self, endpoint: &Endpoint, request: Request) -> impl Future<Output = Result<Response, Self::Error>>;
 }
 
-/// Tells the time and waits.
+/// Tells the time and waits. Every [`Runtime`] does.
 pub trait Timer {
     /// The time of day, for tokens.
     fn utc(&self) -> Timestamp;
 
     /// Waits.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
+}
+
+impl<R: Runtime> Timer for R {
+    fn utc(&self) -> Timestamp {
+        self.clock().utc
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
+        self.sleep_until(self.clock().now + duration)
+    }
 }

@@ -205,6 +205,7 @@ impl<S: Storage> Namespace<S> {
         endpoint.attachment = Attachment::Up(link);
         endpoint.was_up = true;
         endpoint.up_since = clock.now;
+        endpoint.heard = clock.now;
         endpoint.error = None;
         endpoint.session_granted = endpoint.is_session();
         self.last_error = None;
@@ -254,9 +255,12 @@ impl<S: Storage> Namespace<S> {
         let wanted = self.has_operations(place);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.retry_at = (!wait.is_zero()).then(|| clock.now + wait);
-            // Nobody waits: the next call attaches again.
-            endpoint.parked = !wanted && endpoint.prefetch() == 0;
+            // Nobody waits: the next call attaches again. A paused receiver would only let the locks of what it fetches
+            // run out, until the messages are dead-lettered (invariants.md §1 row 11).
+            endpoint.parked = !wanted;
         }
+        // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
+        self.notice_endpoint(place);
         self.due = true;
     }
 
@@ -296,6 +300,7 @@ impl<S: Storage> Namespace<S> {
         if self.closing {
             return Err(Failure::new(Cause::Closed));
         }
+        self.check_tables()?;
         let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
         let token = self.use_token(&entity).ok_or_else(full)?;
         let endpoint = super::endpoint::Endpoint::new(kind, entity, token, accept_timeout);

@@ -47,12 +47,15 @@ impl<S: Storage> Namespace<S> {
         let deadline = *endpoint.drain_deadline.get_or_insert(clock.now + PATIENCE);
         let late = deadline <= clock.now;
         let is_receiver = matches!(endpoint.kind, Kind::Receiver { .. });
+        let in_session = endpoint.is_session();
         let releases = is_receiver && endpoint.mode() == ReceiveMode::PeekLock;
         let Some(connection) = &mut self.connection else { return };
         let Some(status) = connection.link(link) else { return };
         if is_receiver {
-            // Draining counts the credit down to nothing; asking again while it lasts changes nothing.
-            if attached && !late && (status.credit > 0 || status.draining) {
+            // Draining counts the credit down to nothing; asking again while it lasts changes nothing. Credit may have
+            // travelled with the attach, and messages come for it as soon as that is answered. A session's messages
+            // are free again with the session, and its attach may be answered late.
+            if (attached || !in_session) && !late && (status.credit > 0 || status.draining) {
                 if !status.draining {
                     let _ = connection.drain(link);
                 }

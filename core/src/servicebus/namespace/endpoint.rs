@@ -144,6 +144,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) was_up: bool,
     /// Since when both attaches were seen.
     pub(super) up_since: Instant,
+    /// When something came on it last.
+    pub(super) heard: Instant,
     /// Failed attempts to attach since the last link that lasted.
     pub(super) attempts: u32,
     pub(super) retry_at: Option<Instant>,
@@ -167,8 +169,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) locked_until: Option<Timestamp>,
     /// Messages that the pending receives want.
     pub(super) demand: u32,
-    /// Nothing is kept ready, whatever the prefetch.
-    pub(super) paused: bool,
+    /// The application wants nothing kept ready for now, whatever the prefetch.
+    pub(super) suspended: bool,
     /// Pending receives, and one of them.
     pub(super) receives: u32,
     pub(super) receiver: Option<u32>,
@@ -176,6 +178,10 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) harvest: bool,
     /// A drain is under way, until this time at the latest.
     pub(super) drain_deadline: Option<Instant>,
+    /// When messages that wait for a call are given back, since their locks are about to end.
+    pub(super) release_at: Option<Instant>,
+    /// They were given back: nothing is fetched ahead until the next call.
+    pub(super) paused: bool,
     /// How long the service may take to find a session, in milliseconds.
     pub(super) accept_timeout: Option<u32>,
     /// The application has dropped it: it goes when its link has.
@@ -193,6 +199,7 @@ impl<S: Storage> Endpoint<S> {
             name: 0,
             was_up: false,
             up_since: Instant::ZERO,
+            heard: Instant::ZERO,
             attempts: 0,
             retry_at: None,
             parked: false,
@@ -206,11 +213,13 @@ impl<S: Storage> Endpoint<S> {
             session_granted: false,
             locked_until: None,
             demand: 0,
-            paused: false,
+            suspended: false,
             receives: 0,
             receiver: None,
             harvest: false,
             drain_deadline: None,
+            release_at: None,
+            paused: false,
             accept_timeout,
             closing: false,
             next_tag: 0,
@@ -234,6 +243,7 @@ impl<S: Storage> Endpoint<S> {
         self.refused = false;
         self.harvest = false;
         self.drain_deadline = None;
+        self.release_at = None;
     }
 
     pub(super) fn is_session(&self) -> bool {
@@ -249,7 +259,7 @@ impl<S: Storage> Endpoint<S> {
 
     pub(super) fn prefetch(&self) -> u32 {
         match self.kind {
-            Kind::Receiver { prefetch, .. } if !self.paused => prefetch,
+            Kind::Receiver { prefetch, .. } if !self.suspended => prefetch,
             Kind::Receiver { .. } => 0,
             Kind::Sender | Kind::Coordinator => 0,
         }

@@ -185,14 +185,14 @@ impl<S: Storage> Namespace<S> {
                 Event::LinkDetached(link) => self.link_detached(link, clock),
                 Event::Readable(link) => match self.owners.get(link.index() as u64) {
                     Some(owner) if owner & OWNER == NODE_RECEIVER => self.take_responses(owner & !OWNER, clock),
-                    Some(owner) if owner & OWNER == 0 => self.endpoint_readable(owner),
+                    Some(owner) if owner & OWNER == 0 => self.endpoint_readable(owner, clock),
                     _ => {}
                 },
                 Event::Drained(link) => {
                     if let Some(owner) = self.owners.get(link.index() as u64)
                         && owner & OWNER == 0
                     {
-                        self.endpoint_drained(owner);
+                        self.endpoint_drained(owner, clock);
                     }
                 }
                 Event::Updated { delivery, link, outcome } => {

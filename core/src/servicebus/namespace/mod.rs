@@ -9,6 +9,7 @@ mod control;
 mod endpoint;
 mod events;
 mod failure;
+mod occupancy;
 mod operation;
 mod receive;
 mod renewal;
@@ -38,6 +39,7 @@ use token::Token;
 pub use control::Control;
 pub use endpoint::{EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
 pub use failure::{Cause, Failure};
+pub use occupancy::Occupancy;
 pub use operation::{OperationId, Outcome};
 pub use renewal::{RenewalEnd, RenewalId};
 pub use send::SizeLimits;
@@ -281,8 +283,13 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
-        ConnectionString::parse(self.settings.connection_string.as_ref())
-            .map_err(|_| Failure::new(Cause::Argument("the connection string")))
+        let text = self.settings.connection_string.as_ref();
+        let parsed = if self.settings.external_tokens {
+            ConnectionString::parse_endpoint(text)
+        } else {
+            ConnectionString::parse(text)
+        };
+        parsed.map_err(|_| Failure::new(Cause::Argument("the connection string")))
     }
 
     /// A transport is there.
@@ -353,6 +360,8 @@ impl<S: Storage> Namespace<S> {
         self.expire_operations(clock.now);
         self.expire_requests(clock);
         self.expire_drains(clock);
+        self.probe_links(clock);
+        self.pause_idle(clock);
         let passed = |at: &mut Option<Instant>| {
             if at.is_some_and(|at| at <= clock.now) {
                 *at = None;
@@ -437,7 +446,9 @@ impl<S: Storage> Namespace<S> {
             if let Some(endpoint) = self.endpoints.get(place) {
                 sooner(endpoint.retry_at);
                 sooner(endpoint.drain_deadline);
+                sooner(endpoint.release_at);
             }
+            sooner(self.probe_at(place));
         }
         for place in 0..self.nodes.end() {
             sooner(self.nodes.get(place).and_then(|node| node.retry_at));
@@ -470,20 +481,21 @@ impl<S: Storage> Namespace<S> {
                 self.drop_endpoint(place);
                 continue;
             }
-            let (in_session, idle) = (endpoint.is_session(), endpoint.prefetch() == 0);
+            let in_session = endpoint.is_session();
             self.fail_sent(place, &failure);
             if in_session && was_up {
                 self.session_lost(place, &failure);
             } else if gave_up {
                 self.give_up(place, &failure);
-            } else if idle
-                && was_up
+            } else if was_up
                 && !self.has_operations(place)
                 && let Some(endpoint) = self.endpoints.get_mut(place)
             {
                 // Nobody waits: the next call connects again.
                 endpoint.parked = true;
             }
+            // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
+            self.notice_endpoint(place);
         }
         for place in 0..self.nodes.end() {
             if let Some(node) = self.nodes.get_mut(place) {

@@ -70,11 +70,16 @@ impl<S: Storage> Namespace<S> {
         if self.closing {
             return Err(Failure::new(Cause::Closed));
         }
+        self.check_tables()?;
         if let Some(id) = endpoint {
             let found = self.endpoints.find_mut(id.0).filter(|endpoint| !endpoint.closing);
             let endpoint = found.ok_or(Failure::new(Cause::Closed))?;
             if endpoint.over {
                 return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
+            }
+            endpoint.release_at = None;
+            if core::mem::take(&mut endpoint.paused) {
+                self.due = true;
             }
             let parked = core::mem::take(&mut endpoint.parked);
             let token = endpoint.token;
@@ -102,6 +107,16 @@ impl<S: Storage> Namespace<S> {
             .map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))))?;
         self.note_deadline(deadline);
         Ok(OperationId(key))
+    }
+
+    /// A table of deliveries that has no place for a request, its response, a message out and one in would make calls
+    /// wait for ever: that is told instead.
+    pub(super) fn check_tables(&self) -> Result<(), Failure<S>> {
+        if self.operations.capacity() > super::receive::RESERVE {
+            Ok(())
+        } else {
+            Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))))
+        }
     }
 
     pub(super) fn note_deadline(&mut self, deadline: Option<Instant>) {

@@ -5,9 +5,11 @@ use super::operation::{OperationId, State};
 use super::{Cause, Clock, Failure, Namespace};
 use crate::engine::DeliveryId;
 use crate::servicebus::lock_token::LockToken;
+use crate::servicebus::message::LOCKED_UNTIL;
 use crate::servicebus::received::{Origin, ReceivedMessage};
 use crate::storage::{Slots, Spare, Storage, Table};
-use crate::time::{Duration, Timestamp};
+use crate::time::{Duration, Instant, Timestamp};
+use crate::wire::message::MessageView;
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
 
@@ -22,10 +24,21 @@ pub(super) struct Held {
 }
 
 /// Places in the table of deliveries that receivers leave free.
-const RESERVE: usize = 3;
+pub(super) const RESERVE: usize = 3;
 
 /// How long after the end of its lock a message that was never settled is forgotten.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// How long a receiver with credit believes in a link on which nothing comes.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// How long before the end of its lock a message that waits is given back.
+const HANDOVER: Duration = Duration::from_secs(2);
+
+/// The end of the lock on an encoded message.
+fn locked_until(message: &[u8]) -> Option<Timestamp> {
+    MessageView::parse(message).ok()?.message_annotations().ok()?.get(LOCKED_UNTIL)?.as_timestamp()
+}
 
 /// What a receiver has and expects.
 struct Stock {
@@ -58,6 +71,7 @@ impl<S: Storage> Namespace<S> {
         if !matches!(endpoint.kind, Kind::Receiver { .. })
             || endpoint.closing
             || endpoint.harvest
+            || endpoint.paused
             || endpoint.drain_deadline.is_some()
         {
             return;
@@ -68,7 +82,9 @@ impl<S: Storage> Namespace<S> {
         let wanted = if prefetch > 0 { prefetch } else { demand }.saturating_sub(status.waiting);
         // Requests, their responses and a message to send need places as well, or nothing would ever be settled.
         let spare = u32::try_from(connection.free_deliveries().saturating_sub(RESERVE)).unwrap_or(u32::MAX);
-        let wanted = wanted.min(status.credit.saturating_add(spare));
+        let possible = status.credit.saturating_add(spare);
+        self.starved |= possible < wanted;
+        let wanted = wanted.min(possible);
         // A window is renewed at half, so that a flow serves many messages.
         if wanted <= status.credit || (prefetch > 0 && status.credit > prefetch / 2) {
             return;
@@ -112,6 +128,8 @@ impl<S: Storage> Namespace<S> {
         }
         let Some(found) = self.endpoints.find(endpoint.0) else { return closed() };
         let prefetches = found.prefetch() > 0;
+        // What a link that is not up yet brings is given back when it comes.
+        let up = matches!(found.attachment, Attachment::Up(_));
         let stock = self.stock(place);
         let settled_down = prefetches || (stock.expected == 0 && !stock.draining);
         if stock.ready >= max || (stock.ready > 0 && settled_down) {
@@ -124,7 +142,7 @@ impl<S: Storage> Namespace<S> {
                 found.harvest = false;
             }
             self.top_up(place);
-        } else if (stock.ready > 0 || expired) && !settled_down {
+        } else if (stock.ready > 0 || (expired && up)) && !settled_down {
             // All that the service has now, and the rest of the credit back: then nothing is locked without an owner.
             if !stock.draining {
                 self.start_drain(place, clock);
@@ -139,16 +157,22 @@ impl<S: Storage> Namespace<S> {
                 found.is_some_and(|found| !found.was_up && (found.error.is_some() || self.last_error.is_some()));
             return Poll::Ready(if down && wrong { Err(self.timeout(Some(place))) } else { Ok(0) });
         }
+        // A drain that only proved the link alive, or that another call wanted.
+        if let Some(found) = self.endpoints.get_mut(place)
+            && core::mem::take(&mut found.harvest)
+        {
+            self.top_up(place);
+        }
         Poll::Pending
     }
 
-    /// Pauses a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
+    /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
     /// has come is released (invariants.md §1 row 11). What was settled when it came is kept.
-    pub fn set_paused(&mut self, endpoint: EndpointId, paused: bool) {
+    pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
         let Some(found) = self.endpoints.find_mut(endpoint.0).filter(|found| !found.closing) else { return };
-        found.paused = paused;
+        found.suspended = suspended;
         self.due = true;
-        if paused && self.endpoints.find(endpoint.0).is_some_and(|found| found.receives == 0) {
+        if suspended && self.endpoints.find(endpoint.0).is_some_and(|found| found.receives == 0) {
             self.give_back = true;
             self.release_waiting(endpoint.0.index);
         }
@@ -178,7 +202,9 @@ impl<S: Storage> Namespace<S> {
             self.top_up(place);
             return;
         }
-        if found.prefetch() == 0 && !found.closing {
+        if found.prefetch() > 0 {
+            self.give_back = true;
+        } else if !found.closing {
             let stock = self.stock(place);
             if stock.expected > 0 && !stock.draining {
                 self.give_back = true;
@@ -195,6 +221,7 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         for place in 0..self.endpoints.end() {
+            self.note_locks(place, clock);
             let idle = self.endpoints.get(place).is_some_and(|endpoint| {
                 endpoint.receives == 0
                     && endpoint.prefetch() == 0
@@ -217,8 +244,9 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The service has sent what it had and given the rest of the credit back.
-    pub(super) fn endpoint_drained(&mut self, place: u32) {
+    pub(super) fn endpoint_drained(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        endpoint.heard = clock.now;
         self.due = true;
         if endpoint.closing {
             return;
@@ -227,8 +255,51 @@ impl<S: Storage> Namespace<S> {
         if endpoint.receives > 0 {
             endpoint.harvest = true;
             self.notice_endpoint(place);
-        } else if endpoint.prefetch() == 0 {
+        } else if endpoint.prefetch() == 0 || endpoint.paused {
             self.release_waiting(place);
+        }
+    }
+
+    /// Notes when the messages that wait on a receiver without a pending call have to be given back.
+    fn note_locks(&mut self, place: u32, clock: Clock) {
+        let waits = self.endpoints.get(place).is_some_and(|endpoint| {
+            endpoint.receives == 0
+                && endpoint.prefetch() > 0
+                && endpoint.release_at.is_none()
+                && endpoint.mode() == ReceiveMode::PeekLock
+                && !endpoint.is_session()
+                && !endpoint.closing
+        });
+        if !waits {
+            return;
+        }
+        let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
+        let front = link.and_then(|link| self.connection.as_ref()?.peek(link));
+        let Some(until) = front.and_then(locked_until) else { return };
+        let left = until.saturating_duration_since(clock.utc);
+        if let Some(endpoint) = self.endpoints.get_mut(place) {
+            endpoint.release_at = Some(clock.now + (left - (left / 4).min(HANDOVER)));
+            self.moved = true;
+        }
+    }
+
+    /// Whoever pauses lets no lock run out: that would count as a failed delivery, and in the end dead-letter the
+    /// messages (invariants.md §1 row 11).
+    pub(super) fn pause_idle(&mut self, clock: Clock) {
+        for place in 0..self.endpoints.end() {
+            let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
+            if endpoint.release_at.is_none_or(|at| at > clock.now) {
+                continue;
+            }
+            endpoint.release_at = None;
+            if endpoint.receives > 0 || endpoint.closing {
+                continue;
+            }
+            endpoint.paused = true;
+            self.release_waiting(place);
+            if self.stock(place).expected > 0 {
+                self.start_drain(place, clock);
+            }
         }
     }
 
@@ -251,14 +322,39 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    /// When a receiver that has heard nothing on its link asks whether that is still alive.
+    pub(super) fn probe_at(&self, place: u32) -> Option<Instant> {
+        let endpoint = self.endpoints.get(place)?;
+        let waits = matches!((endpoint.attachment, &endpoint.kind), (Attachment::Up(_), Kind::Receiver { .. }))
+            && !endpoint.closing
+            && endpoint.drain_deadline.is_none();
+        (waits && self.stock(place).expected > 0).then(|| endpoint.heard + SILENCE)
+    }
+
+    /// A link can be gone without a word while the connection is well (invariants.md §1 row 1): the answer to a drain
+    /// proves that it is not, and a link that gives none is replaced.
+    pub(super) fn probe_links(&mut self, clock: Clock) {
+        for place in 0..self.endpoints.end() {
+            if self.probe_at(place).is_some_and(|at| at <= clock.now) {
+                self.start_drain(place, clock);
+            }
+        }
+    }
+
     /// A whole message has come.
-    pub(super) fn endpoint_readable(&mut self, place: u32) {
-        let Some(endpoint) = self.endpoints.get(place) else { return };
+    pub(super) fn endpoint_readable(&mut self, place: u32, clock: Clock) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        endpoint.heard = clock.now;
         match (endpoint.receives, endpoint.receiver) {
             (1, Some(operation)) => self.notice(operation),
             (0, _) => {
-                if endpoint.prefetch() == 0 && endpoint.drain_deadline.is_none() && !endpoint.closing {
+                if endpoint.closing || endpoint.drain_deadline.is_some() {
+                    return;
+                }
+                if endpoint.prefetch() == 0 || endpoint.paused {
                     self.release_waiting(place);
+                } else {
+                    self.note_locks(place, clock);
                 }
             }
             _ => self.notice_endpoint(place),

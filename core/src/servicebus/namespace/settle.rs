@@ -3,7 +3,7 @@
 use super::endpoint::{EndpointId, Entity};
 use super::operation::{OperationId, Outcome, State};
 use super::{Cause, Clock, EngineError, Failure, Namespace};
-use crate::engine::Tag;
+use crate::engine::{OutcomeKind, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::Request;
@@ -80,6 +80,15 @@ impl<'a> Disposition<'a> {
         reason.into_iter().chain(description).chain(properties.iter().copied())
     }
 
+    /// How the service confirms it.
+    const fn outcome(&self) -> OutcomeKind {
+        match self {
+            Self::Complete => OutcomeKind::Accepted,
+            Self::Abandon { .. } | Self::Defer { .. } => OutcomeKind::Modified,
+            Self::DeadLetter { .. } => OutcomeKind::Rejected,
+        }
+    }
+
     /// The state that tells it; `details` are its entries.
     fn state<'s>(&self, details: Map<'s>) -> messaging::Outcome<'s> {
         let modified = |undeliverable_here| {
@@ -139,6 +148,12 @@ impl<S: Storage> Namespace<S> {
                 return Poll::Ready(Ok(()));
             }
             return self.poll_done(operation).map(|result| match result? {
+                // Only another settlement of the same message, whose call was given up, has another outcome
+                // (wire-protocol.md §0 fact 8).
+                Outcome::Delivery(kind) if transaction.is_none() && kind != disposition.outcome() => {
+                    let lost = Cause::Service(Reason::MessageLockLost);
+                    Err(Failure::described(lost, "the message was settled in another way before"))
+                }
                 Outcome::Delivery(_) => Ok(()),
                 Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
             });
@@ -178,6 +193,14 @@ impl<S: Storage> Namespace<S> {
         let (Some(delivery), Some(connection)) = (origin.delivery, &mut self.connection) else { return Ok(false) };
         if origin.epoch != self.epoch {
             return Ok(false);
+        }
+        // A settlement that somebody waits for is not disturbed; one whose call was given up is said again.
+        let awaited = connection
+            .user(delivery)
+            .and_then(|place| self.operations.get(place))
+            .is_some_and(|owner| matches!(owner.state, State::Sent(sent) if sent == delivery));
+        if awaited {
+            return Err(Failure::new(Cause::Argument("a message that is being settled already")));
         }
         let mut encoded = S::Encoder::default();
         let count = encode_entries(disposition.entries(), &mut encoded)

@@ -26,7 +26,7 @@ pub(super) fn backoff(attempts: u32) -> Duration {
 pub(super) fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp) -> Instant {
     let life = expiry.saturating_duration_since(utc);
     let early = (life / 4).min(Duration::from_secs(7 * 60));
-    now + (life - early)
+    now + life.saturating_sub(early)
 }
 
 /// A token for one entity, shared by everything that uses it.
@@ -164,6 +164,9 @@ impl<S: Storage> Namespace<S> {
                         .map_or(Timestamp::DOTNET_MAX, |signature| signature.expiry());
                     text.push_str(signature).map_err(|_| Failure::new(Cause::Argument("SharedAccessSignature")))?;
                     (SAS_TOKEN, text.as_str(), expiry)
+                }
+                ConnectionCredential::None => {
+                    return Err(Failure::new(Cause::Argument("the connection string")));
                 }
             }
         };

@@ -56,10 +56,9 @@ pub struct Message {
     pub state: MessageState,
     /// How often it has been forwarded.
     pub hops: u8,
-    /// A message id for a message that came without any properties (pinned-behaviour.md SND37).
+    /// A message id for a message that came without one (pinned-behaviour.md SND37): the JavaScript SDK cannot settle
+    /// a message that has none.
     made_id: Option<Arc<str>>,
-    /// The rule whose action made this copy.
-    pub rule_name: Option<Arc<str>>,
 }
 
 /// How a message is handed out.
@@ -163,7 +162,6 @@ impl Message {
             state: MessageState::Active,
             hops: 0,
             made_id: None,
-            rule_name: None,
         })
     }
 
@@ -209,8 +207,8 @@ impl Message {
     }
 
     /// Whether a message id has to be made for it.
-    pub fn lacks_properties(&self) -> bool {
-        !self.view().has_properties() && self.made_id.is_none()
+    pub fn lacks_id(&self) -> bool {
+        self.properties().message_id.is_none() && self.made_id.is_none()
     }
 
     /// Gives it a message id.
@@ -311,24 +309,7 @@ impl Message {
         self.write_delivery_annotations(&view, handout, out)?;
         self.write_message_annotations(&view, handout, out)?;
         self.write_properties(&view, out)?;
-        match &self.rule_name {
-            None => {
-                let map = map_value(view.application_properties());
-                put_map_section(out, section::APPLICATION_PROPERTIES, map)?;
-            }
-            Some(rule) => {
-                put_section(out, section::APPLICATION_PROPERTIES)?;
-                let mark = out.begin()?;
-                let mut count = 0;
-                for (key, value) in self.application_properties().iter().map_while(Result::ok) {
-                    if key.as_str() != Some("RuleName") {
-                        put_entry(out, &mut count, key, value)?;
-                    }
-                }
-                put_entry(out, &mut count, Value::String("RuleName"), Value::String(rule))?;
-                out.end(mark, Compound::Map, count)?;
-            }
-        }
+        put_map_section(out, section::APPLICATION_PROPERTIES, map_value(view.application_properties()))?;
         if !handout.omit_body {
             out.put(view.body_bytes())?;
         }

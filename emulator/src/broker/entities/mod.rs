@@ -1,6 +1,7 @@
 //! The entities of a namespace: messages, queues, topics, subscriptions, locks, sessions, rules and schedules, as pure
 //! functions of time. Nothing here knows of AMQP's performatives or of connections.
 
+mod delivery;
 pub mod description;
 mod duplicates;
 pub mod error;
@@ -8,10 +9,13 @@ mod forwarding;
 pub mod message;
 pub mod name;
 pub mod namespace;
+mod properties;
 pub mod queue;
 pub mod rule;
 mod session;
+pub mod settings;
 pub mod store;
+mod subscription;
 pub mod topic;
 
 pub use description::{
@@ -20,4 +24,4 @@ pub use description::{
 pub use error::EntityError;
 pub use message::{Message, MessageState};
 pub use namespace::{Namespace, Signal, StoreId};
-pub use rule::{FilterDescription, RuleDescription};
+pub use rule::StoredRule;

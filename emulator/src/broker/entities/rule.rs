@@ -1,90 +1,66 @@
-//! Rules of a subscription: which messages it takes, and what it changes on them.
+//! Rules of a subscription as they are kept: in order of their names, with the time at which they were made.
 
 use super::error::EntityError;
 use super::message::Message;
+use super::properties::PropertyEditor;
+use crate::filter::{EvaluationError, Filter, Rule, Selection, select};
+use servicebus_core::random::Random;
 use servicebus_core::time::Timestamp;
-use std::sync::Arc;
 
-/// The rule that a new subscription has.
-pub const DEFAULT_RULE: &str = "$Default";
-
-/// A filter as it is described and listed.
+/// A rule and its age.
 #[derive(Clone, Debug, PartialEq)]
-pub enum FilterDescription {
-    /// Every message.
-    True,
-    /// No message.
-    False,
-    /// A condition in the SQL dialect.
-    Sql(String),
-}
-
-/// A rule as it is described and listed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RuleDescription {
-    /// The name, unique in the subscription.
-    pub name: String,
-    /// Which messages.
-    pub filter: FilterDescription,
-    /// What changes on the copy.
-    pub action: Option<String>,
-}
-
-impl RuleDescription {
-    /// The rule that a new subscription has.
-    pub fn default_rule() -> Self {
-        Self { name: DEFAULT_RULE.into(), filter: FilterDescription::True, action: None }
-    }
-}
-
-/// A rule in a subscription.
-#[derive(Debug)]
-pub struct Rule {
-    /// The name as it is shown.
-    pub name: Arc<str>,
-    /// Its description.
-    pub description: RuleDescription,
+pub struct StoredRule {
+    /// The rule.
+    pub rule: Rule,
     /// When it was made or last changed.
     pub created_at: Timestamp,
-    matches: bool,
 }
 
-impl Rule {
-    /// Reads a rule.
-    ///
-    /// # Errors
-    /// [`EntityError::InvalidFilter`].
-    pub fn new(description: RuleDescription, utc: Timestamp) -> Result<Self, EntityError> {
-        let matches = match &description.filter {
-            FilterDescription::True => true,
-            FilterDescription::False => false,
-            FilterDescription::Sql(text) => match text.split_whitespace().collect::<String>().as_str() {
-                "1=1" => true,
-                "1=0" => false,
-                _ => return Err(EntityError::InvalidFilter(format!("'{text}' is no condition that is known here"))),
-            },
-        };
-        if let Some(action) = &description.action {
-            return Err(EntityError::InvalidFilter(format!("'{action}' is no action that is known here")));
+/// What the rules of a subscription make of a message.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    /// The copies for the subscription.
+    pub(super) messages: Vec<Message>,
+    /// Filters and actions that could not be evaluated.
+    pub(super) errors: Vec<EvaluationError>,
+}
+
+/// Evaluates rules in their order (service-evidence.md §11).
+pub(super) fn copies<'r>(
+    rules: impl Iterator<Item = &'r StoredRule>,
+    message: &Message,
+    random: &mut Random,
+) -> Copies {
+    let mut rules = rules.map(|stored| &stored.rule).peekable();
+    // The usual subscription has one rule that takes everything.
+    if let Some(Rule { filter: Filter::True, action: None, .. }) = rules.peek() {
+        let first = rules.next();
+        if rules.peek().is_none() {
+            return Copies { messages: vec![message.clone()], errors: Vec::new() };
         }
-        Ok(Self { name: Arc::from(description.name.as_str()), description, created_at: utc, matches })
+        return evaluate(first.into_iter().chain(rules), message, random);
     }
-
-    /// The copy that the rule makes of a message: `None` when it does not match.
-    ///
-    /// # Errors
-    /// A filter or action that cannot be evaluated, as text.
-    pub fn apply(&self, message: &Message) -> Result<Option<Copied>, String> {
-        let _ = message;
-        Ok(self.matches.then_some(Copied::Plain))
-    }
+    evaluate(rules, message, random)
 }
 
-/// What a matching rule makes.
-#[derive(Debug)]
-pub enum Copied {
-    /// Its part in the one plain copy.
-    Plain,
-    /// A copy of its own.
-    Own(Box<Message>),
+fn evaluate<'r>(rules: impl Iterator<Item = &'r Rule>, message: &Message, random: &mut Random) -> Copies {
+    let mut copies = Copies::default();
+    let Selection { unchanged, annotated, errors } = select(rules, &PropertyEditor::new(message), random);
+    copies.errors.extend(errors.into_iter().map(|(_, error)| error));
+    if unchanged {
+        copies.messages.push(message.clone());
+    }
+    for rule in annotated {
+        let mut editor = PropertyEditor::new(message);
+        match rule.annotate(&mut editor, random) {
+            Ok(()) => copies.messages.push(editor.finish()),
+            Err(error) => copies.errors.push(error),
+        }
+    }
+    copies
+}
+
+/// Checks what a rule must have beyond its texts.
+pub(super) fn check(rule: &Rule) -> Result<(), EntityError> {
+    super::name::check_rule(&rule.name)
 }

@@ -4,7 +4,7 @@ use super::description::{SubscriptionDescription, TopicDescription};
 use super::duplicates::Duplicates;
 use super::namespace::StoreId;
 use super::queue::{Stores, Times};
-use super::rule::Rule;
+use super::rule::StoredRule;
 use super::store::StoreSettings;
 use servicebus_core::servicebus::SubQueue;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub struct Subscription {
     /// Its messages.
     pub stores: Stores,
     /// By key: that is the order in which they are listed (pinned-behaviour.md RUL4).
-    pub rules: BTreeMap<String, Rule>,
+    pub rules: BTreeMap<String, StoredRule>,
 }
 
 /// What a subscription's description means for its stores.

@@ -159,7 +159,7 @@ impl Shared {
         if let Node::Management(path) = &node
             && !path.is_empty()
         {
-            let rights = peer.access.rights(path, clock.utc);
+            let rights = peer.access.management_rights(path, clock.utc);
             if !rights.send && !rights.listen && !rights.manage {
                 let resource = format!("sb://{}/{parsed}", peer.host);
                 let refusal = Refusal::new(Reason::Unauthorized, missing_claim("Listen", &resource));
@@ -201,10 +201,7 @@ impl Shared {
         address: &Address<'_>,
         clock: Clock,
     ) -> Result<(), EntityError> {
-        let target = match self.namespace.sender(address) {
-            Ok(target) => target,
-            Err(error) => return Err(error),
-        };
+        let target = self.namespace.sender(address)?;
         let wish = attach.max_message_size.filter(|size| *size > 0).unwrap_or(u64::MAX);
         if self.accept(peer, attach, link.id, target.max_message_size.min(wish), None) {
             let id = link.id;
@@ -225,10 +222,7 @@ impl Shared {
         clock: Clock,
     ) -> Result<(), EntityError> {
         let Ok(attach) = Reader::new(bytes).read::<Attach<'_>>() else { return Ok(()) };
-        let store = match self.namespace.receiver(address) {
-            Ok(store) => store,
-            Err(error) => return Err(error),
-        };
+        let store = self.namespace.receiver(address)?;
         let requires = self.namespace.store(store).is_some_and(|store| store.settings().requires_session);
         let wanted = wanted(&attach);
         match (&wanted, requires) {

@@ -20,6 +20,10 @@ const MAX_WAITING: u32 = 64;
 impl Shared {
     /// Sends one message to a receiver; false when there is none or it cannot take one.
     pub(crate) fn offer(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) -> bool {
+        if peer.stalled || !peer.engine.is_open() {
+            // On its way out, or full: a message offered here would come back at once, and be offered again.
+            return false;
+        }
         let Some(status) = peer.engine.link(id) else { return false };
         if status.credit <= status.waiting {
             return false;
@@ -41,7 +45,7 @@ impl Shared {
             let Some((payload, taken)) = self.namespace.take(store, session.as_deref()) else { return false };
             let token = self.namespace.new_token();
             let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
-            let options = SendOptions { tag, settled: true, ..SendOptions::default() };
+            let options = SendOptions { tag, settled: true, oversize: true, ..SendOptions::default() };
             match peer.engine.send(id, payload, &options) {
                 Ok(delivery) => {
                     if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose) {
@@ -50,6 +54,7 @@ impl Shared {
                     true
                 }
                 Err(_) => {
+                    peer.stalled = true;
                     self.namespace.put_back(store, taken);
                     false
                 }
@@ -59,12 +64,15 @@ impl Shared {
                 return false;
             };
             let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
-            match peer.engine.send(id, payload, &SendOptions { tag, ..SendOptions::default() }) {
+            // The SDK for Python announces 1 MiB on every receiver, and takes more.
+            let options = SendOptions { tag, oversize: true, ..SendOptions::default() };
+            match peer.engine.send(id, payload, &options) {
                 Ok(delivery) => {
                     peer.note_outgoing(Outgoing { id: delivery, link: id, store, token });
                     true
                 }
                 Err(_) => {
+                    peer.stalled = true;
                     let release = Settlement::plain(crate::broker::entities::store::Ending::Release);
                     let _ = self.namespace.settle(&[store], token, release.ending, &[], clock.utc);
                     false
@@ -95,7 +103,8 @@ impl Shared {
     /// Tells the entity whether the holder of a session waits with credit: that keeps the session locked.
     pub(crate) fn note_waiting(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
         let Some(status) = peer.engine.link(id) else { return };
-        let waiting = status.credit > status.waiting;
+        // A drain takes the credit back as soon as its answer is written.
+        let waiting = status.credit > status.waiting && !status.draining;
         if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose)
             && let Some(session) = &receiver.session
             && receiver.waiting != waiting
@@ -120,7 +129,7 @@ impl Shared {
             Some(Purpose::Sender { .. } | Purpose::Requests(_)) | None => {
                 // A message that comes with a state: kept until the message is taken.
                 if !settled && state != State::None {
-                    peer.incoming.insert(delivery, state);
+                    peer.note_incoming(delivery, state);
                 }
                 return;
             }
@@ -252,6 +261,14 @@ impl Shared {
     pub(crate) fn detach(&mut self, peer: &mut Peer, id: LinkId, refusal: Refusal, clock: Clock) {
         let Some(link) = peer.link_mut(id) else { return };
         if link.closing {
+            return;
+        }
+        if let Purpose::Accepting { store, consumer, .. } = link.purpose {
+            // Not answered yet: it is refused instead.
+            self.forget_consumer(store, consumer);
+            if let Some(link) = peer.take_link(id) {
+                self.refuse(peer, id, &link.name, &link.path, refusal, clock);
+            }
             return;
         }
         link.closing = true;

@@ -4,10 +4,13 @@ mod clock;
 mod lan9118;
 mod memory;
 
+use core::ffi::CStr;
 use core::net::Ipv4Addr;
 use cortex_m_rt::exception;
 use embassy_net::{Config, Ipv4Cidr, StaticConfigV4};
 use semihosting::experimental::{env, random};
+use semihosting::fs::File;
+use semihosting::io::Read;
 
 pub use clock::utc;
 pub use lan9118::{Lan9118, RxToken, TxToken};
@@ -71,6 +74,30 @@ pub fn port_argument() -> u16 {
     let port = env::args::<256>().ok().and_then(|args| args.skip(1).find_map(|arg| arg.ok()?.parse().ok()));
     let Some(port) = port else { panic!("the port is missing on the command line") };
     port
+}
+
+/// Reads the file on the host that the last argument names.
+///
+/// # Panics
+///
+/// When there is none, or it does not fit into `buffer`.
+pub fn read_file_argument(buffer: &mut [u8]) -> &[u8] {
+    let Ok(args) = env::args::<256>() else { panic!("no command line") };
+    let Some(Ok(path)) = args.last() else { panic!("the file is missing on the command line") };
+    let mut name = [0; 256];
+    let Some(place) = name.get_mut(..path.len()) else { panic!("{path} is too long a name") };
+    place.copy_from_slice(path.as_bytes());
+    let path = CStr::from_bytes_until_nul(&name).ok().and_then(|path| File::open(path).ok());
+    let Some(mut file) = path else { panic!("the file cannot be opened") };
+    let mut length = 0;
+    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => return buffer.get(..length).unwrap_or_default(),
+            Ok(count) => length += count,
+            Err(error) => panic!("the file cannot be read: {error:?}"),
+        }
+    }
+    panic!("the file has more than {length} bytes");
 }
 
 /// Fills `bytes` from the host's random source.

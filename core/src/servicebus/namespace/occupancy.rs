@@ -1,0 +1,46 @@
+//! How full the tables are.
+
+use super::Namespace;
+use crate::storage::{Slots, Storage, Table};
+
+/// Entries of each table of a client, to see that nothing stays behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Senders and receivers.
+    pub endpoints: usize,
+    /// `$cbs` and the `$management` nodes that were asked so far.
+    pub nodes: usize,
+    /// Entities whose tokens are kept.
+    pub tokens: usize,
+    /// Requests that wait for their responses.
+    pub requests: usize,
+    /// Pending calls.
+    pub operations: usize,
+    /// Messages in the application's hands.
+    pub held: usize,
+    /// Sessions of the connection.
+    pub sessions: usize,
+    /// Links of the connection.
+    pub links: usize,
+    /// Deliveries of the connection, in both directions.
+    pub deliveries: usize,
+}
+
+impl<S: Storage> Namespace<S> {
+    /// How full the tables are.
+    pub fn occupancy(&self) -> Occupancy {
+        let (sessions, links, deliveries) =
+            self.connection.as_ref().map_or((0, 0, 0), |connection| connection.table_sizes());
+        Occupancy {
+            endpoints: self.endpoints.len(),
+            nodes: self.nodes.len(),
+            tokens: self.tokens.len(),
+            requests: self.requests.len(),
+            operations: self.operations.len(),
+            held: (0..self.held.end()).filter(|&index| self.held.get(index).is_some()).count(),
+            sessions,
+            links,
+            deliveries,
+        }
+    }
+}

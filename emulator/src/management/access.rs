@@ -1,0 +1,88 @@
+//! Who may use the endpoint (pinned-behaviour.md ADM47 to ADM52): a shared access signature by a key with the right to
+//! manage, or a bearer token.
+
+use super::refusal::{Refusal, Speaker};
+use crate::broker::entities::{AuthorizationRule, Namespace, Rights, name};
+use crate::broker::protocol::access::{SigningKey, TokenError, check_token};
+use servicebus_core::servicebus::administration::{Method, Request, Resource};
+use servicebus_core::time::Timestamp;
+
+/// Keys that can sign for an entity: the namespace's and the entity's own.
+fn signing_keys(namespace: &Namespace, keys: &[AuthorizationRule], entity: &str) -> Vec<SigningKey> {
+    let own = match (namespace.queue(entity), namespace.topic(entity)) {
+        (Some(queue), _) => queue.description.authorization_rules.as_slice(),
+        (None, Some(topic)) => topic.description.authorization_rules.as_slice(),
+        (None, None) => &[],
+    };
+    let scope = name::key(entity);
+    let scoped = own.iter().map(|rule| SigningKey { rule: rule.clone(), scope: scope.clone() });
+    keys.iter().map(|rule| SigningKey { rule: rule.clone(), scope: String::new() }).chain(scoped).collect()
+}
+
+/// What the request's token grants.
+pub(super) fn rights(
+    namespace: &Namespace,
+    keys: &[AuthorizationRule],
+    accept_jwt: bool,
+    resource: &Resource,
+    request: &Request,
+    utc: Timestamp,
+) -> Result<Rights, Refusal> {
+    let below = matches!(resource, Resource::Subscription { .. } | Resource::Rule { .. });
+    // A subscription's broker answers an unknown key without a text (ADM47).
+    let refuse = |text: String| Refusal::new(401, if below { String::new() } else { text });
+    let Some(token) = request.headers.get("Authorization") else {
+        return Err(Refusal::new(401, "MissingToken: The authorization header was not found."));
+    };
+    // Some clients sign for the namespace, others for the very address that they request.
+    let path = request.path_and_query.split('?').next().unwrap_or_default();
+    let entity = match resource {
+        Resource::Entity(name) => name,
+        below => below.topic(),
+    };
+    let (token, jwt) = match token.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => (token.trim(), accept_jwt),
+        _ => (token, false),
+    };
+    let keys = signing_keys(namespace, keys, entity);
+    match check_token(token, path, &keys, jwt, utc) {
+        Ok((rights, _)) => Ok(rights),
+        Err(TokenError::Expired(_)) => Err(refuse("ExpiredToken: The token is expired.".into())),
+        Err(TokenError::WrongAudience) => {
+            Err(refuse("InvalidAudience: The authorization header contains a token for another resource.".into()))
+        }
+        Err(TokenError::InvalidSignature) => {
+            Err(refuse("InvalidSignature: The token has an invalid signature.".into()))
+        }
+        Err(TokenError::Malformed) => Err(refuse("MalformedToken: The token could not be read.".into())),
+    }
+}
+
+/// The refusal for a key without the right to manage.
+pub(super) fn missing_right(resource: &Resource, method: Method, namespace: &str) -> Refusal {
+    let (one, all) = match resource {
+        Resource::Subscription { .. } | Resource::Subscriptions { .. } => ("Subscription", "Subscriptions"),
+        Resource::Rule { .. } | Resource::Rules { .. } => ("Rule", "Rules"),
+        _ => {
+            let text = match method {
+                Method::Get => "Manage,EntityRead claims required for this operation.",
+                Method::Put => "Authorization failed for specified action: Manage,EntityWrite.",
+                Method::Delete => "Authorization failed for specified action: Manage,EntityDelete.",
+            };
+            return Refusal::new(401, text);
+        }
+    };
+    let list = matches!(resource, Resource::Subscriptions { .. } | Resource::Rules { .. });
+    let operation = match method {
+        Method::Get if list => format!("Enumerate{all}"),
+        Method::Get => format!("Get{one}"),
+        Method::Put => format!("CreateOrUpdate{one}"),
+        Method::Delete => format!("Delete{one}"),
+    };
+    let text = format!(
+        "SubCode=40100: Unauthorized : Unauthorized access for '{operation}' operation on endpoint \
+         'sb://{namespace}{resource}'. {}",
+        super::refusal::MORE
+    );
+    Refusal { speaker: Speaker::Broker, ..Refusal::new(401, text) }
+}

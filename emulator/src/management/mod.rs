@@ -1,0 +1,514 @@
+//! The management endpoint: entities at run time over HTTP, as the service does it (wire-protocol.md §7,
+//! service-evidence.md §13, pinned-behaviour.md §15).
+//!
+//! [`Broker::manage`](crate::broker::Broker::manage) is a pure function from a request to a response; the server carries
+//! both over HTTP.
+//!
+//! Besides the service's own paths there are three of the emulator's:
+//! - `GET /health`, for everyone: whether the emulator is up (wire-protocol.md §9).
+//! - `DELETE /$emulator/messages`: empties every entity. Tests call it in between.
+//! - `DELETE /$emulator/entities`: deletes every entity.
+
+mod access;
+mod entry;
+mod query;
+mod refusal;
+mod rule;
+mod settings;
+mod shown;
+#[cfg(test)]
+mod tests;
+
+use crate::broker::entities::{AuthorizationRule, Namespace, name};
+use entry::Writer;
+use query::Query;
+use refusal::{Refusal, Speaker};
+use servicebus_core::random::Random;
+use servicebus_core::servicebus::LockToken;
+use servicebus_core::servicebus::administration::service::{
+    SentDescription, read_body, write_error, write_not_found_feed,
+};
+use servicebus_core::servicebus::administration::{
+    CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions, Description, Headers, MessagingSku, Method,
+    NamespaceProperties, Request, Resource, Response, RuleProperties,
+};
+use servicebus_core::time::Timestamp;
+use servicebus_core::wire::Uuid;
+use settings::Stage;
+use shown::{Kept, Shown};
+
+const ENTRY: &str = "application/atom+xml;type=entry;charset=utf-8";
+const FEED: &str = "application/atom+xml;type=feed;charset=utf-8";
+const ERROR: &str = "application/xml; charset=utf-8";
+
+/// Who may manage the namespace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Authority<'a> {
+    /// The namespace's keys; entities may have keys of their own.
+    pub(crate) keys: &'a [AuthorizationRule],
+    /// Whether bearer tokens are accepted. Nobody signs for an emulator: only their form and their end count.
+    pub(crate) accept_jwt: bool,
+    /// Whether the namespace is throttled: the answer is to try again later.
+    pub(crate) throttled: bool,
+}
+
+/// The management endpoint of one namespace.
+#[derive(Debug)]
+pub(crate) struct Management {
+    properties: NamespaceProperties,
+    kept: Kept,
+    random: Random,
+    answers: u64,
+}
+
+impl Management {
+    /// An endpoint of the namespace of this name. The seed makes tracking identifiers and keys.
+    pub(crate) fn new(namespace: &str, seed: u64) -> Self {
+        Self {
+            properties: NamespaceProperties::new(namespace, MessagingSku::Standard, Timestamp::DOTNET_MIN),
+            kept: Kept::default(),
+            random: Random::seeded(seed),
+            answers: 0,
+        }
+    }
+
+    /// Answers a request. `scheme` is that of the connection; the authority is taken from the request's `Host`.
+    pub(crate) fn handle(
+        &mut self,
+        namespace: &mut Namespace,
+        authority: Authority<'_>,
+        scheme: &str,
+        request: &Request,
+        utc: Timestamp,
+    ) -> Response {
+        self.answers = self.answers.wrapping_add(1);
+        if self.properties.created_at == Timestamp::DOTNET_MIN {
+            // The namespace is as old as its oldest entity; without any it begins now.
+            let queues = namespace.queues().map(|queue| queue.times.created);
+            let created = queues.chain(namespace.topics().map(|topic| topic.times.created)).min().unwrap_or(utc);
+            self.properties.created_at = created;
+            self.properties.modified_at = created;
+        }
+        let query = Query::parse(&request.path_and_query);
+        if query.path == "/health" && request.method == Method::Get {
+            let body = r#"{"status":"healthy","message":"Service is healthy."}"#;
+            return answer(200, "application/json; charset=utf-8", body.into());
+        }
+        let host = request.headers.get("Host").unwrap_or("localhost").to_ascii_lowercase();
+        let resource = Resource::parse(query.path);
+        let tag = resource.as_ref().and_then(|resource| tag(namespace, resource));
+        let call = Call { namespace, authority, scheme, host: &host, query: &query, request, utc };
+        let mut response = match self.answer(call, resource.as_ref()) {
+            Ok(response) => response,
+            Err(refusal) => self.refuse(refusal, &host, query.path, utc),
+        };
+        // A queue or topic that was just made has none (pinned-behaviour.md ADM6).
+        if let Some(tag) = tag {
+            response.headers.push("ETag", format!("\"{tag}\""));
+        }
+        let lists = matches!(resource, Some(Resource::Namespace | Resource::Queues | Resource::Topics));
+        if !lists {
+            response.headers.push("Strict-Transport-Security", "max-age=31536000");
+        }
+        response.headers.push("Server", "Microsoft-HTTPAPI/2.0");
+        response
+    }
+
+    fn guid(&mut self) -> String {
+        LockToken::from_uuid(Uuid(self.random.uuid())).to_string()
+    }
+
+    fn refuse(&mut self, refusal: Refusal, host: &str, path: &str, utc: Timestamp) -> Response {
+        if refusal.text.is_empty() {
+            return answer(refusal.status, ERROR, String::new());
+        }
+        let (unit, system) = match refusal.speaker {
+            Speaker::Gateway => ("G", format!("{host}:{}", path.trim_start_matches('/'))),
+            Speaker::Broker => ("B", "NoSystemTracker".into()),
+            Speaker::Entity(path) => ("B", path),
+        };
+        let stamp = utc.to_string();
+        let seconds = stamp.get(..19).unwrap_or(&stamp);
+        let detail = format!(
+            "{} TrackingId:{}_{unit}{}, SystemTracker:{system}, Timestamp:{seconds}",
+            refusal.text,
+            self.guid(),
+            self.answers % 16
+        );
+        answer(refusal.status, ERROR, write_error(refusal.status, &detail))
+    }
+
+    fn answer(&mut self, call: Call<'_>, resource: Option<&Resource>) -> Result<Response, Refusal> {
+        let own = call.query.path.strip_prefix("/$emulator/").filter(|_| call.request.method == Method::Delete);
+        let resource = match (own, resource) {
+            (Some(_), _) => &Resource::Namespace,
+            (None, Some(resource)) => resource,
+            (None, None) => return Err(Refusal::nothing_here()),
+        };
+        let Call { namespace, authority, request, utc, .. } = &call;
+        if authority.throttled && own.is_none() {
+            return Err(Refusal::busy(&self.properties.name));
+        }
+        let rights = access::rights(namespace, authority.keys, authority.accept_jwt, resource, request, *utc)?;
+        if !rights.manage {
+            // Not found wins over a missing right for queues and topics (pinned-behaviour.md ADM52).
+            let hidden = matches!(resource, Resource::Entity(name) if !exists(namespace, name));
+            if !(hidden && request.method == Method::Get) {
+                return Err(access::missing_right(resource, request.method, &self.properties.name));
+            }
+        }
+        match (own, call.request.method) {
+            (Some("messages"), _) => call.namespace.purge(),
+            (Some("entities"), _) => call.namespace.clear(),
+            (Some(_), _) => return Err(Refusal::nothing_here()),
+            (None, Method::Get) => return self.get(&call, resource),
+            (None, Method::Put) => return self.put(call, resource),
+            (None, Method::Delete) => return self.delete(call, resource),
+        }
+        Ok(answer(200, ENTRY, String::new()))
+    }
+
+    fn get(&mut self, call: &Call<'_>, resource: &Resource) -> Result<Response, Refusal> {
+        let writer = Writer::new(call, &self.properties, &self.kept);
+        let body = match resource {
+            Resource::Namespace => Some(writer.namespace()),
+            Resource::Queues | Resource::Topics | Resource::Subscriptions { .. } | Resource::Rules { .. } => {
+                return Ok(answer(200, FEED, writer.feed(resource)?));
+            }
+            Resource::Entity(name) => writer.entity(name),
+            Resource::Subscription { topic, name } => writer.subscription(topic, name),
+            Resource::Rule { topic, subscription, name } => match writer.rule(topic, subscription, name) {
+                Some(body) => Some(body),
+                None => return Err(Refusal::missing_below(&self.path(topic, subscription, name))),
+            },
+            _ => return Err(Refusal::nothing_here()),
+        };
+        Ok(match body {
+            Some(body) => answer(200, ENTRY, body),
+            None => {
+                let guid = self.guid();
+                answer(200, FEED, write_not_found_feed(&guid, self.answers, call.utc))
+            }
+        })
+    }
+
+    /// A subscription or rule as errors name it.
+    fn path(&self, topic: &str, subscription: &str, rule: &str) -> String {
+        let rule = if rule.is_empty() { String::new() } else { format!("|{rule}") };
+        format!("{}:Topic:{topic}|{subscription}{rule}", self.properties.name)
+    }
+
+    fn delete(&mut self, call: Call<'_>, resource: &Resource) -> Result<Response, Refusal> {
+        let done = match resource {
+            Resource::Entity(name) => call.namespace.delete(name).is_ok(),
+            Resource::Subscription { topic, name } => call.namespace.delete_subscription(topic, name).is_ok(),
+            Resource::Rule { topic, subscription, name } => {
+                call.namespace.delete_rule(topic, subscription, name).is_ok()
+            }
+            _ => false,
+        };
+        if done { Ok(answer(200, ENTRY, String::new())) } else { Err(Refusal::nothing_here()) }
+    }
+
+    fn put(&mut self, call: Call<'_>, resource: &Resource) -> Result<Response, Refusal> {
+        let update = match call.request.headers.get("If-Match") {
+            None => false,
+            Some("*") => true,
+            Some(sent) => {
+                let current = tag(call.namespace, resource).map(|tag| tag.to_string());
+                if current.as_deref() != Some(sent.trim_matches('"')) {
+                    return Err(Refusal::new(412, format!("SubCode=41200. Precondition Failed. {} .", refusal::MORE)));
+                }
+                true
+            }
+        };
+        let sent = read_body(&call.request.body)?;
+        match (resource, sent) {
+            (Resource::Entity(name), SentDescription::Queue(sent)) => self.put_queue(call, name, sent, update),
+            (Resource::Entity(name), SentDescription::Topic(sent)) => self.put_topic(call, name, sent, update),
+            (Resource::Subscription { topic, name }, SentDescription::Subscription(sent)) => {
+                self.put_subscription(call, topic, name, sent, update)
+            }
+            (Resource::Rule { topic, subscription, name }, SentDescription::Rule(sent)) => {
+                let mut rule = sent;
+                rule.name.clone_from(name);
+                self.put_rule(call, topic, subscription, rule, update)
+            }
+            _ => Err(Refusal::bad_request(format!(
+                "SubCode=40000. Bad Request: the description is not that of what the address names. {}",
+                refusal::MORE
+            ))),
+        }
+    }
+
+    fn put_queue(
+        &mut self,
+        call: Call<'_>,
+        path: &str,
+        mut sent: Description<CreateQueueOptions>,
+        update: bool,
+    ) -> Result<Response, Refusal> {
+        let request = settings::Request {
+            namespace: &self.properties.name,
+            host: bare_host(call.host),
+            topic: "",
+            utc: call.utc,
+        };
+        settings::complete_keys(
+            sent.options.authorization_rules.as_deref_mut().unwrap_or_default(),
+            &request,
+            &mut self.random,
+        )?;
+        let mut shown = Shown::of_queue(&sent.options, update);
+        let created = if update {
+            let queue = call.namespace.queue(path).ok_or_else(Refusal::nothing_to_update)?;
+            let created = queue.times.created;
+            if sent.options.authorization_rules.is_none() {
+                shown.keep_keys(&self.kept.get(path, "", created));
+            }
+            let description = settings::queue(&sent.options, Stage::Update(&queue.description), &request)?;
+            check_targets(
+                call.namespace,
+                path,
+                &description.forward_to,
+                &description.forward_dead_lettered_messages_to,
+            )?;
+            call.namespace.update_queue(path, description, call.utc)?;
+            created
+        } else {
+            check_new(call.namespace, path)?;
+            let description = settings::queue(&sent.options, Stage::Create, &request)?;
+            check_targets(
+                call.namespace,
+                path,
+                &description.forward_to,
+                &description.forward_dead_lettered_messages_to,
+            )?;
+            call.namespace.create_queue(path, description, call.utc)?;
+            call.utc
+        };
+        self.kept.put(path, "", created, shown);
+        self.kept.prune(call.namespace);
+        let writer = Writer::new(&call, &self.properties, &self.kept);
+        Ok(if update {
+            answer(200, ENTRY, writer.echo_queue(path, sent))
+        } else {
+            answer(201, ENTRY, writer.created_queue(path))
+        })
+    }
+
+    fn put_topic(
+        &mut self,
+        call: Call<'_>,
+        path: &str,
+        mut sent: Description<CreateTopicOptions>,
+        update: bool,
+    ) -> Result<Response, Refusal> {
+        let request = settings::Request {
+            namespace: &self.properties.name,
+            host: bare_host(call.host),
+            topic: "",
+            utc: call.utc,
+        };
+        settings::complete_keys(
+            sent.options.authorization_rules.as_deref_mut().unwrap_or_default(),
+            &request,
+            &mut self.random,
+        )?;
+        let mut shown = Shown::of_topic(&sent.options, update);
+        let created = if update {
+            let topic = call.namespace.topic(path).ok_or_else(Refusal::nothing_to_update)?;
+            let created = topic.times.created;
+            if sent.options.authorization_rules.is_none() {
+                shown.keep_keys(&self.kept.get(path, "", created));
+            }
+            let description = settings::topic(&sent.options, Stage::Update(&topic.description), &request)?;
+            call.namespace.update_topic(path, description, call.utc)?;
+            created
+        } else {
+            check_new(call.namespace, path)?;
+            let description = settings::topic(&sent.options, Stage::Create, &request)?;
+            call.namespace.create_topic(path, description, call.utc)?;
+            call.utc
+        };
+        self.kept.put(path, "", created, shown);
+        self.kept.prune(call.namespace);
+        let writer = Writer::new(&call, &self.properties, &self.kept);
+        Ok(if update {
+            answer(200, ENTRY, writer.echo_topic(path, sent))
+        } else {
+            answer(201, ENTRY, writer.created_topic(path))
+        })
+    }
+
+    fn put_subscription(
+        &mut self,
+        call: Call<'_>,
+        topic: &str,
+        name: &str,
+        sent: Description<CreateSubscriptionOptions>,
+        update: bool,
+    ) -> Result<Response, Refusal> {
+        let shown = Shown::of_subscription(&sent.options, update);
+        let found = call.namespace.topic(topic);
+        let Some(found) = found else {
+            return Err(if update {
+                Refusal::missing_below(&self.path(topic, name, ""))
+            } else {
+                Refusal::missing_topic()
+            });
+        };
+        let request = settings::Request {
+            namespace: &self.properties.name,
+            host: bare_host(call.host),
+            topic: &found.name,
+            utc: call.utc,
+        };
+        let own = format!("{topic}/subscriptions/{name}");
+        let created = if update {
+            let missing = || Refusal::missing_below(&self.path(topic, name, ""));
+            let subscription = call.namespace.subscription(topic, name).ok_or_else(missing)?;
+            let created = subscription.times.created;
+            let description =
+                settings::subscription(&sent.options, Stage::Update(&subscription.description), &request)?;
+            check_targets(
+                call.namespace,
+                &own,
+                &description.forward_to,
+                &description.forward_dead_lettered_messages_to,
+            )?;
+            call.namespace.update_subscription(topic, name, description, call.utc)?;
+            created
+        } else {
+            if call.namespace.subscription(topic, name).is_some() {
+                return Err(Refusal::exists_below(&self.path(topic, name, "")));
+            }
+            name::check_name(name).map_err(|_| bad_name(name))?;
+            let description = settings::subscription(&sent.options, Stage::Create, &request)?;
+            check_targets(
+                call.namespace,
+                &own,
+                &description.forward_to,
+                &description.forward_dead_lettered_messages_to,
+            )?;
+            let rule = sent.options.default_rule.as_ref().map(rule::to_rule).transpose()?;
+            call.namespace.create_subscription(topic, name, description, rule, call.utc)?;
+            call.utc
+        };
+        self.kept.put(topic, name, created, shown);
+        self.kept.prune(call.namespace);
+        let writer = Writer::new(&call, &self.properties, &self.kept);
+        Ok(if update {
+            answer(200, ENTRY, writer.echo_subscription(topic, name, sent))
+        } else {
+            answer(201, ENTRY, writer.created_subscription(topic, name))
+        })
+    }
+
+    fn put_rule(
+        &mut self,
+        call: Call<'_>,
+        topic: &str,
+        subscription: &str,
+        sent: RuleProperties,
+        update: bool,
+    ) -> Result<Response, Refusal> {
+        let path = self.path(topic, subscription, &sent.name);
+        let found = call.namespace.subscription(topic, subscription);
+        let found = found.ok_or_else(|| Refusal::missing_below(&self.path(topic, subscription, "")))?;
+        match (update, found.rules.contains_key(&name::key(&sent.name))) {
+            (true, false) => return Err(Refusal::missing_below(&path)),
+            (false, true) => return Err(Refusal::exists_below(&path)),
+            (false, false) => name::check_rule(&sent.name).map_err(|_| bad_name(&sent.name))?,
+            (true, true) => {}
+        }
+        let rule = rule::to_rule(&sent)?;
+        if update {
+            call.namespace.update_rule(topic, subscription, rule, call.utc)?;
+        } else {
+            call.namespace.create_rule(topic, subscription, rule, call.utc)?;
+        }
+        let writer = Writer::new(&call, &self.properties, &self.kept);
+        let body = writer.sent_rule(topic, subscription, &sent, update);
+        Ok(answer(if update { 200 } else { 201 }, ENTRY, body))
+    }
+}
+
+/// A request with what it is about.
+struct Call<'a> {
+    namespace: &'a mut Namespace,
+    authority: Authority<'a>,
+    scheme: &'a str,
+    host: &'a str,
+    query: &'a Query<'a>,
+    request: &'a Request,
+    utc: Timestamp,
+}
+
+fn answer(status: u16, content_type: &str, body: String) -> Response {
+    let mut headers = Headers::new();
+    if !body.is_empty() {
+        headers.push("Content-Type", content_type);
+    }
+    Response { status, headers, body: body.into_bytes() }
+}
+
+/// The host without its port.
+fn bare_host(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((bare, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
+        _ => host,
+    }
+}
+
+fn exists(namespace: &Namespace, path: &str) -> bool {
+    namespace.queue(path).is_some() || namespace.topic(path).is_some()
+}
+
+/// The tag of the queue or topic that the resource is, or is below.
+fn tag(namespace: &Namespace, resource: &Resource) -> Option<i64> {
+    let entity = match resource {
+        Resource::Entity(name) => name.as_str(),
+        Resource::Subscription { topic, .. } | Resource::Rule { topic, .. } => topic,
+        _ => return None,
+    };
+    let queue = namespace.queue(entity).map(|queue| queue.times);
+    let times = queue.or_else(|| namespace.topic(entity).map(|topic| topic.times))?;
+    Some(times.updated.as_dotnet_ticks())
+}
+
+fn bad_name(name: &str) -> Refusal {
+    Refusal::setting(
+        &format!(
+            "'{name}' contains character(s) that is not allowed by Service Bus. Entity segments can contain only letters, \
+             numbers, periods(.), hyphens(-), and underscores(_)."
+        ),
+        None,
+    )
+}
+
+fn check_new(namespace: &Namespace, path: &str) -> Result<(), Refusal> {
+    if exists(namespace, path) {
+        return Err(Refusal::exists());
+    }
+    name::check_path(path).map_err(|_| bad_name(path))
+}
+
+/// Targets of forwarding must be there before their source (pinned-behaviour.md ADM76).
+fn check_targets(
+    namespace: &Namespace,
+    own: &str,
+    forward_to: &Option<String>,
+    forward_dead_lettered_messages_to: &Option<String>,
+) -> Result<(), Refusal> {
+    for target in [forward_to, forward_dead_lettered_messages_to].into_iter().flatten() {
+        let entity = servicebus_core::servicebus::Address::parse(target).entity;
+        if name::key(entity) == name::key(own) {
+            return Err(Refusal::setting("An entity cannot forward to itself.", None));
+        }
+        if !exists(namespace, entity) {
+            return Err(settings::missing_target(target));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Settings that no message ever meets: kept to be told again.
+
+use super::settings;
+use crate::broker::entities::{self, Namespace, name};
+use servicebus_core::servicebus::administration::{
+    AuthorizationRule, CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions, EntityAvailabilityStatus,
+};
+use servicebus_core::time::Timestamp;
+use std::collections::BTreeMap;
+
+/// What is kept for one entity.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// When the entity was made: what was kept for an earlier one of the same name does not count.
+    created: Timestamp,
+    is_anonymous_accessible: bool,
+    filtering_messages_before_publishing: bool,
+    enable_subscription_partitioning: bool,
+    is_client_affine: bool,
+    /// An update left the availability out (pinned-behaviour.md ADM18).
+    is_availability_unknown: bool,
+    /// The keys with what belongs to them but counts for nothing: times, and the order of rights (ADM31).
+    authorization_rules: Vec<AuthorizationRule>,
+}
+
+impl Shown {
+    fn availability(&self) -> EntityAvailabilityStatus {
+        if self.is_availability_unknown {
+            EntityAvailabilityStatus::Unknown
+        } else {
+            EntityAvailabilityStatus::Available
+        }
+    }
+
+    pub(super) fn of_queue(options: &CreateQueueOptions, update: bool) -> Self {
+        Self {
+            is_anonymous_accessible: options.is_anonymous_accessible.unwrap_or(false),
+            is_availability_unknown: update && options.availability_status.is_none(),
+            authorization_rules: options.authorization_rules.clone().unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of_topic(options: &CreateTopicOptions, update: bool) -> Self {
+        Self {
+            is_anonymous_accessible: options.is_anonymous_accessible.unwrap_or(false),
+            filtering_messages_before_publishing: options.filtering_messages_before_publishing.unwrap_or(false),
+            enable_subscription_partitioning: options.enable_subscription_partitioning.unwrap_or(false),
+            is_availability_unknown: update && options.availability_status.is_none(),
+            authorization_rules: options.authorization_rules.clone().unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of_subscription(options: &CreateSubscriptionOptions, update: bool) -> Self {
+        Self {
+            is_client_affine: options.is_client_affine.unwrap_or(false),
+            is_availability_unknown: update && options.availability_status.is_none(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes the keys of before, which an update left out.
+    pub(super) fn keep_keys(&mut self, before: &Self) {
+        self.authorization_rules.clone_from(&before.authorization_rules);
+    }
+
+    /// The keys as they were sent, as far as the entity still has them.
+    fn keys(&self, rules: &[entities::AuthorizationRule]) -> Vec<AuthorizationRule> {
+        let same = self.authorization_rules.len() == rules.len()
+            && self.authorization_rules.iter().zip(rules).all(|(shown, rule)| shown.key_name == rule.key_name);
+        if same { self.authorization_rules.clone() } else { settings::told_keys(rules) }
+    }
+
+    pub(super) fn tell_queue(&self, options: &mut CreateQueueOptions, rules: &[entities::AuthorizationRule]) {
+        options.is_anonymous_accessible = Some(self.is_anonymous_accessible);
+        options.availability_status = Some(self.availability());
+        options.authorization_rules = Some(self.keys(rules));
+    }
+
+    pub(super) fn tell_topic(&self, options: &mut CreateTopicOptions, rules: &[entities::AuthorizationRule]) {
+        options.is_anonymous_accessible = Some(self.is_anonymous_accessible);
+        options.filtering_messages_before_publishing = Some(self.filtering_messages_before_publishing);
+        options.enable_subscription_partitioning = Some(self.enable_subscription_partitioning);
+        options.availability_status = Some(self.availability());
+        options.authorization_rules = Some(self.keys(rules));
+    }
+
+    pub(super) fn tell_subscription(&self, options: &mut CreateSubscriptionOptions) {
+        options.is_client_affine = Some(self.is_client_affine);
+        options.availability_status = Some(self.availability());
+    }
+}
+
+/// What is kept, by the entity's path.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept(BTreeMap<String, Shown>);
+
+impl Kept {
+    fn key(entity: &str, subscription: &str) -> String {
+        if subscription.is_empty() {
+            name::key(entity)
+        } else {
+            format!("{}/subscriptions/{}", name::key(entity), name::key(subscription))
+        }
+    }
+
+    /// What is kept for the entity that was made at that time.
+    pub(super) fn get(&self, entity: &str, subscription: &str, created: Timestamp) -> Shown {
+        let found = self.0.get(&Self::key(entity, subscription)).filter(|shown| shown.created == created);
+        found.cloned().unwrap_or_default()
+    }
+
+    pub(super) fn put(&mut self, entity: &str, subscription: &str, created: Timestamp, shown: Shown) {
+        self.0.insert(Self::key(entity, subscription), Shown { created, ..shown });
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets entities that have gone, once there are more than the namespace can need.
+    pub(super) fn prune(&mut self, namespace: &Namespace) {
+        let subscriptions: usize = namespace.topics().map(|topic| topic.subscriptions.len()).sum();
+        let living = namespace.queues().count() + namespace.topics().count() + subscriptions;
+        if self.0.len() > living * 2 + 64 {
+            self.0.retain(|key, _| match key.split_once("/subscriptions/") {
+                Some((topic, subscription)) => namespace.subscription(topic, subscription).is_some(),
+                None => namespace.queue(key).is_some() || namespace.topic(key).is_some(),
+            });
+        }
+    }
+}

@@ -1,0 +1,809 @@
+//! A small AMQP client on the engine in the client's role, and a world of such clients around one broker, in virtual
+//! time and without sockets.
+
+use bytes::{Bytes, BytesMut};
+use servicebus_core::engine::{
+    Config, Connection, DeliveryId, Event, Handler, LinkId, SendOptions, SessionId, Subject, Tag,
+};
+use servicebus_core::servicebus::message::BATCH_FORMAT;
+use servicebus_core::servicebus::{LockToken, Message, sas};
+use servicebus_core::storage::{Heap, HeapRx, HeapTx, Rx as _, Tx as _};
+use servicebus_core::time::{Duration, Instant, Timestamp};
+use servicebus_core::wire::message::{Body, MessageView, section};
+use servicebus_core::wire::messaging::{
+    DeliveryState, MessageId, Modified, Outcome, Properties, Rejected, Source, Target, put_section,
+};
+use servicebus_core::wire::performative::{
+    Attach, ErrorCondition, Open, Performative, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype,
+};
+use servicebus_core::wire::sasl::SaslInit;
+use servicebus_core::wire::{Compound, Encode, Map, Reader, Sink, Symbol, Uuid, Value, encode_map};
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
+use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId};
+use std::collections::HashMap;
+
+pub(crate) const KEY_NAME: &str = "RootManageSharedAccessKey";
+pub(crate) const KEY: &str = "SAS_KEY_VALUE";
+/// When the world begins.
+pub(crate) const START: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+/// A condition and its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub condition: String,
+    pub text: String,
+}
+
+/// What ended a delivery, kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ended {
+    Accepted,
+    Released,
+    Modified { undeliverable_here: bool },
+    Rejected(Option<Failure>),
+    Declared(Vec<u8>),
+    Transactional(Box<Ended>),
+    Nothing,
+}
+
+fn failure(error: &ErrorCondition<'_>) -> Failure {
+    Failure { condition: error.condition.as_str().to_owned(), text: error.description.unwrap_or_default().to_owned() }
+}
+
+fn ended(state: Option<&DeliveryState<'_>>) -> Ended {
+    let outcome = |outcome: &Outcome<'_>| match outcome {
+        Outcome::Accepted => Ended::Accepted,
+        Outcome::Released => Ended::Released,
+        Outcome::Modified(modified) => {
+            Ended::Modified { undeliverable_here: modified.undeliverable_here == Some(true) }
+        }
+        Outcome::Rejected(rejected) => Ended::Rejected(rejected.error.as_ref().map(failure)),
+    };
+    match state {
+        Some(DeliveryState::Outcome(found)) => outcome(found),
+        Some(DeliveryState::Declared(declared)) => Ended::Declared(declared.txn_id.to_vec()),
+        Some(DeliveryState::Transactional(state)) => {
+            Ended::Transactional(Box::new(state.outcome.as_ref().map_or(Ended::Nothing, outcome)))
+        }
+        _ => Ended::Nothing,
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    states: Vec<(DeliveryId, bool, Ended)>,
+    detaches: HashMap<LinkId, Option<Failure>>,
+    attaches: HashMap<LinkId, Vec<u8>>,
+    closed: Option<Failure>,
+}
+
+impl Handler for Seen {
+    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
+        match (subject, performative) {
+            (Subject::Link(link), Performative::Detach(detach)) => {
+                self.detaches.insert(link, detach.error.as_ref().map(failure));
+            }
+            (Subject::Link(link), Performative::Attach(attach)) => {
+                let mut bytes = Vec::new();
+                attach.encode(&mut bytes).unwrap();
+                self.attaches.insert(link, bytes);
+            }
+            (Subject::Connection, Performative::Close(close)) => {
+                self.closed = close.error.as_ref().map(failure);
+            }
+            _ => {}
+        }
+    }
+
+    fn state(&mut self, delivery: DeliveryId, _: LinkId, settled: bool, state: Option<&DeliveryState<'_>>) {
+        self.states.push((delivery, settled, ended(state)));
+    }
+}
+
+/// A message as it was received.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub delivery: Option<DeliveryId>,
+    pub token: LockToken,
+    pub settled: bool,
+    pub bytes: Bytes,
+}
+
+impl Received {
+    pub(crate) fn view(&self) -> MessageView<'_> {
+        MessageView::parse(&self.bytes).unwrap()
+    }
+
+    /// The first data section as text.
+    pub(crate) fn body(&self) -> String {
+        match self.view().body().unwrap() {
+            Body::Data(sections) => String::from_utf8(sections.data().next().unwrap().unwrap().to_vec()).unwrap(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.view().header().unwrap().delivery_count.unwrap()
+    }
+
+    pub(crate) fn annotation(&self, key: &str) -> Option<Value<'_>> {
+        self.view().message_annotations().unwrap().get(key)
+    }
+
+    pub(crate) fn number(&self) -> i64 {
+        self.annotation("x-opt-sequence-number").unwrap().as_i64().unwrap()
+    }
+
+    pub(crate) fn state(&self) -> i64 {
+        self.annotation("x-opt-message-state").and_then(|value| value.as_i64()).unwrap_or(0)
+    }
+
+    pub(crate) fn locked_until(&self) -> Timestamp {
+        self.annotation("x-opt-locked-until").unwrap().as_timestamp().unwrap()
+    }
+
+    pub(crate) fn enqueued(&self) -> Timestamp {
+        self.annotation("x-opt-enqueued-time").unwrap().as_timestamp().unwrap()
+    }
+
+    pub(crate) fn property(&self, key: &str) -> Option<Value<'_>> {
+        self.view().application_properties().unwrap().get(key)
+    }
+
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.property("DeadLetterReason")?.as_str()
+    }
+}
+
+/// A response of a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    bytes: Bytes,
+}
+
+impl Response {
+    fn property(&self, key: &str) -> Option<Value<'_>> {
+        MessageView::parse(&self.bytes).unwrap().application_properties().unwrap().get(key)
+    }
+
+    pub(crate) fn status(&self) -> i64 {
+        self.property("statusCode").or(self.property("status-code")).unwrap().as_i64().unwrap()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        self.property("statusDescription").or(self.property("status-description")).unwrap().as_str().unwrap()
+    }
+
+    pub(crate) fn condition(&self) -> Option<&str> {
+        self.property("errorCondition").or(self.property("error-condition"))?.as_str()
+    }
+
+    pub(crate) fn body(&self) -> Map<'_> {
+        match MessageView::parse(&self.bytes).unwrap().body().unwrap() {
+            Body::Value(Value::Map(map)) => map,
+            _ => Map::EMPTY,
+        }
+    }
+
+    pub(crate) fn numbers(&self) -> Vec<i64> {
+        match self.body().get("sequence-numbers") {
+            Some(Value::Array(array)) => array.iter().map(|item| item.unwrap().as_i64().unwrap()).collect(),
+            other => panic!("{other:?} is no array"),
+        }
+    }
+
+    /// The messages of a peek or a receive by number.
+    pub(crate) fn messages(&self) -> Vec<Received> {
+        let Some(Value::List(list)) = self.body().get("messages") else { return Vec::new() };
+        list.iter()
+            .map(|item| {
+                let Value::Map(item) = item.unwrap() else { panic!("no map") };
+                let bytes = Bytes::copy_from_slice(item.get("message").unwrap().as_bytes().unwrap());
+                let token = match item.get("lock-token") {
+                    Some(Value::Uuid(uuid)) => uuid,
+                    _ => Uuid::default(),
+                };
+                Received { delivery: None, token: LockToken::from_uuid(token), settled: false, bytes }
+            })
+            .collect()
+    }
+}
+
+pub(crate) struct Client {
+    pub id: ConnectionId,
+    pub engine: Connection<Heap>,
+    pub session: SessionId,
+    seen: Seen,
+    events: Vec<Event>,
+    tx: HeapTx,
+    rx: HeapRx,
+    broker_tx: HeapTx,
+    broker_rx: HeapRx,
+    nodes: HashMap<String, (LinkId, LinkId)>,
+    names: u32,
+}
+
+/// One broker and its clients.
+pub(crate) struct World {
+    pub broker: Broker,
+    pub clock: Clock,
+    pub clients: Vec<Client>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let clock = Clock { now: Instant::ZERO, utc: START };
+        Self { broker: Broker::new(BrokerConfig::default(), 7), clock, clients: Vec::new() }
+    }
+
+    /// A world with one queue and one client.
+    pub(crate) fn with_queue(description: QueueDescription) -> Self {
+        let mut world = Self::new();
+        world.queue("queue", description);
+        world.connect();
+        world
+    }
+
+    pub(crate) fn queue(&mut self, name: &str, description: QueueDescription) {
+        let clock = self.clock;
+        self.broker.with_namespace(clock, |namespace| namespace.create_queue(name, description, clock.utc)).unwrap();
+        self.settle_down();
+    }
+
+    pub(crate) fn topic(&mut self, name: &str, subscriptions: &[(&str, SubscriptionDescription)]) {
+        let clock = self.clock;
+        self.broker.with_namespace(clock, |namespace| {
+            namespace.create_topic(name, TopicDescription::default(), clock.utc).unwrap();
+            for (subscription, description) in subscriptions {
+                namespace.create_subscription(name, subscription, description.clone(), None, clock.utc).unwrap();
+            }
+        });
+    }
+
+    /// A connection with a session and no token.
+    pub(crate) fn connect_bare(&mut self) -> usize {
+        let id = self.broker.connect(self.clock).unwrap();
+        let init = SaslInit { mechanism: Symbol::new("ANONYMOUS"), initial_response: None, hostname: None };
+        self.open_client(id, &init)
+    }
+
+    pub(crate) fn open_client(&mut self, id: ConnectionId, init: &SaslInit<'_>) -> usize {
+        let config = Config { idle_time_out: None, ..Config::default() };
+        let open = Open {
+            container_id: "client",
+            hostname: Some("localhost"),
+            max_frame_size: u32::MAX,
+            channel_max: 0,
+            idle_time_out: None,
+            outgoing_locales: None,
+            incoming_locales: None,
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties: None,
+        };
+        let mut engine = Connection::client(config, self.clock.now, Some(init), &open).unwrap();
+        let session = engine.begin().unwrap();
+        self.clients.push(Client {
+            id,
+            engine,
+            session,
+            seen: Seen::default(),
+            events: Vec::new(),
+            tx: Broker::tx(),
+            rx: Broker::rx(),
+            broker_tx: Broker::tx(),
+            broker_rx: Broker::rx(),
+            nodes: HashMap::new(),
+            names: 0,
+        });
+        self.settle_down();
+        self.clients.len() - 1
+    }
+
+    /// A connection with a token for the whole namespace.
+    pub(crate) fn connect(&mut self) -> usize {
+        let client = self.connect_bare();
+        let response = self.put_token(client, "sb://localhost/", KEY_NAME, KEY, Duration::from_secs(30 * 86_400));
+        assert_eq!(response.status(), 202, "{}", response.text());
+        client
+    }
+
+    pub(crate) fn put_token(
+        &mut self,
+        client: usize,
+        audience: &str,
+        name: &str,
+        key: &str,
+        life: Duration,
+    ) -> Response {
+        let mut token = String::new();
+        sas::sign(audience, name, key, self.clock.utc + life, &mut token).unwrap();
+        self.put_text(client, audience, &token)
+    }
+
+    pub(crate) fn put_text(&mut self, client: usize, audience: &str, token: &str) -> Response {
+        let properties = [("operation", Value::from("put-token")), ("type", "jwt".into()), ("name", audience.into())];
+        self.ask(client, "$cbs", &properties, |out| token.encode(out).unwrap(), None)
+    }
+
+    /// Moves bytes until nothing happens any more.
+    pub(crate) fn settle_down(&mut self) {
+        loop {
+            let mut moved = false;
+            for client in &mut self.clients {
+                while client.engine.poll_transmit(self.clock.now, &mut client.tx) || !client.tx.filled().is_empty() {
+                    moved = true;
+                    let spare = client.broker_rx.spare();
+                    let count = client.tx.filled().len().min(spare.len());
+                    spare[..count].copy_from_slice(&client.tx.filled()[..count]);
+                    client.broker_rx.commit(count);
+                    client.tx.consume(count);
+                    let _ = self.broker.handle_input(client.id, self.clock, &mut client.broker_rx);
+                }
+                while self.broker.poll_transmit(client.id, self.clock, &mut client.broker_tx)
+                    || !client.broker_tx.filled().is_empty()
+                {
+                    moved = true;
+                    let spare = client.rx.spare();
+                    let count = client.broker_tx.filled().len().min(spare.len());
+                    spare[..count].copy_from_slice(&client.broker_tx.filled()[..count]);
+                    client.rx.commit(count);
+                    client.broker_tx.consume(count);
+                    let _ = client.engine.handle_input(self.clock.now, &mut client.rx, &mut client.seen);
+                }
+                while let Some(event) = client.engine.poll_event() {
+                    client.events.push(event);
+                    moved = true;
+                }
+            }
+            while self.broker.poll_ready().is_some() {}
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Lets time pass, stopping at every deadline on the way.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.settle_down();
+        let end = self.clock.after(by);
+        while let Some(at) = self.next_deadline().filter(|at| *at <= end.now) {
+            let step = at.saturating_duration_since(self.clock.now).max(Duration::from_millis(1));
+            self.clock = self.clock.after(step.min(end.now.saturating_duration_since(self.clock.now)));
+            self.broker.handle_timeout(self.clock);
+            self.settle_down();
+            if self.clock.now >= end.now {
+                break;
+            }
+        }
+        self.clock = end;
+        self.broker.handle_timeout(self.clock);
+        self.settle_down();
+    }
+
+    /// The next time at which the broker has something to do, or a client's heartbeat is due.
+    fn next_deadline(&self) -> Option<Instant> {
+        let clients = self.clients.iter().filter_map(|client| client.engine.poll_timeout());
+        clients.map(|(at, _)| at).chain(self.broker.poll_timeout()).min()
+    }
+
+    fn attach(&mut self, client: usize, attach: &Attach<'_>) -> Result<LinkId, Failure> {
+        let found = &mut self.clients[client];
+        let link = found.engine.attach(found.session, attach).unwrap();
+        self.settle_down();
+        self.attached(client, link)
+    }
+
+    /// Whether an attach has been answered, and how.
+    pub(crate) fn attached(&mut self, client: usize, link: LinkId) -> Result<LinkId, Failure> {
+        let found = &self.clients[client];
+        match found.seen.detaches.get(&link) {
+            Some(error) => Err(error.clone().unwrap_or(Failure { condition: String::new(), text: String::new() })),
+            None if found.engine.link(link).is_some_and(|status| status.attached) => Ok(link),
+            None => Err(Failure { condition: "pending".into(), text: String::new() }),
+        }
+    }
+
+    fn name(&mut self, client: usize) -> String {
+        self.clients[client].names += 1;
+        format!("link-{}-{}", client, self.clients[client].names)
+    }
+
+    pub(crate) fn sender(&mut self, client: usize, address: &str) -> Result<LinkId, Failure> {
+        let name = self.name(client);
+        self.attach(client, &attach_of(&name, Role::Sender, address, false, None, None))
+    }
+
+    pub(crate) fn receiver(&mut self, client: usize, address: &str) -> Result<LinkId, Failure> {
+        let name = self.name(client);
+        self.attach(client, &attach_of(&name, Role::Receiver, address, false, None, None))
+    }
+
+    /// A receiver that deletes what it gets.
+    pub(crate) fn deleting_receiver(&mut self, client: usize, address: &str) -> Result<LinkId, Failure> {
+        let name = self.name(client);
+        self.attach(client, &attach_of(&name, Role::Receiver, address, true, None, None))
+    }
+
+    /// A receiver of a session: the named one, or the next that comes within `wait` milliseconds.
+    pub(crate) fn session_receiver(
+        &mut self,
+        client: usize,
+        address: &str,
+        session: Option<&str>,
+        wait: Option<u32>,
+    ) -> Result<LinkId, Failure> {
+        let link = self.begin_session_receiver(client, address, session, wait);
+        self.settle_down();
+        self.attached(client, link)
+    }
+
+    pub(crate) fn begin_session_receiver(
+        &mut self,
+        client: usize,
+        address: &str,
+        session: Option<&str>,
+        wait: Option<u32>,
+    ) -> LinkId {
+        let (mut filter, mut properties) = ([0; 256], [0; 64]);
+        let key = Value::Symbol(Symbol::new("com.microsoft:session-filter"));
+        let filter = encode_map(&[(key, session.map_or(Value::Null, Value::String))], &mut filter).unwrap();
+        let timeout = wait.map(|wait| {
+            let key = Value::Symbol(Symbol::new("com.microsoft:timeout"));
+            encode_map(&[(key, Value::Uint(wait))], &mut properties).unwrap()
+        });
+        let name = self.name(client);
+        let attach = attach_of(&name, Role::Receiver, address, false, Some(filter), timeout);
+        let found = &mut self.clients[client];
+        found.engine.attach(found.session, &attach).unwrap()
+    }
+
+    /// The attach that answered ours.
+    pub(crate) fn with_attach<T>(&self, client: usize, link: LinkId, look: impl FnOnce(&Attach<'_>) -> T) -> T {
+        look(&Reader::new(&self.clients[client].seen.attaches[&link]).read::<Attach<'_>>().unwrap())
+    }
+
+    /// The session that an attach was answered with.
+    pub(crate) fn granted(&self, client: usize, link: LinkId) -> String {
+        self.with_attach(client, link, |attach| {
+            let filter = attach.source.unwrap().filter.unwrap();
+            filter.get("com.microsoft:session-filter").unwrap().as_str().unwrap().to_owned()
+        })
+    }
+
+    pub(crate) fn detach(&mut self, client: usize, link: LinkId) {
+        self.clients[client].engine.detach(link, true, None).unwrap();
+        self.settle_down();
+    }
+
+    /// Why a link was detached, or `None` when it is attached.
+    pub(crate) fn detached(&self, client: usize, link: LinkId) -> Option<Failure> {
+        self.clients[client].seen.detaches.get(&link).cloned().flatten()
+    }
+
+    pub(crate) fn closed(&self, client: usize) -> Option<Failure> {
+        self.clients[client].seen.closed.clone()
+    }
+
+    pub(crate) fn send_bytes(
+        &mut self,
+        client: usize,
+        link: LinkId,
+        payload: Bytes,
+        format: u32,
+        txn: Option<&[u8]>,
+    ) -> Ended {
+        let transaction = txn.map(|txn| Tag::new(txn).unwrap());
+        let options = SendOptions { tag: Tag::new(&[1]).unwrap(), format, transaction, ..SendOptions::default() };
+        let delivery = self.clients[client].engine.send(link, payload, &options).unwrap();
+        self.settle_down();
+        self.ended(client, delivery)
+    }
+
+    fn ended(&mut self, client: usize, delivery: DeliveryId) -> Ended {
+        let states = &mut self.clients[client].seen.states;
+        match states.iter().position(|(of, settled, _)| *of == delivery && *settled) {
+            Some(at) => states.remove(at).2,
+            None => Ended::Nothing,
+        }
+    }
+
+    pub(crate) fn send(&mut self, client: usize, link: LinkId, message: &Message<'_>) -> Ended {
+        self.send_bytes(client, link, encoded(message), 0, None)
+    }
+
+    /// Sends texts, each a message of its own.
+    pub(crate) fn send_texts(&mut self, client: usize, link: LinkId, texts: &[&str]) {
+        for text in texts {
+            assert_eq!(self.send(client, link, &Message::new(*text)), Ended::Accepted);
+        }
+    }
+
+    pub(crate) fn send_batch(&mut self, client: usize, link: LinkId, messages: &[Message<'_>]) -> Ended {
+        let mut out = BytesMut::new();
+        for message in messages {
+            put_section(&mut out, section::DATA).unwrap();
+            encoded(message)[..].encode(&mut out).unwrap();
+        }
+        self.send_bytes(client, link, out.freeze(), BATCH_FORMAT, None)
+    }
+
+    /// Grants credit for so many messages and takes what comes.
+    pub(crate) fn receive(&mut self, client: usize, link: LinkId, count: u32) -> Vec<Received> {
+        self.clients[client].engine.grant(link, count).unwrap();
+        self.settle_down();
+        self.taken(client, link)
+    }
+
+    /// Takes what has come on a link.
+    pub(crate) fn taken(&mut self, client: usize, link: LinkId) -> Vec<Received> {
+        let engine = &mut self.clients[client].engine;
+        let mut messages = Vec::new();
+        while let Some(incoming) = engine.receive(link) {
+            let token = LockToken::from_delivery_tag(incoming.tag.as_bytes()).unwrap();
+            messages.push(Received {
+                delivery: Some(incoming.delivery),
+                token,
+                settled: incoming.settled,
+                bytes: incoming.payload,
+            });
+        }
+        messages
+    }
+
+    /// Grants, takes, and gives the rest of the credit back.
+    pub(crate) fn receive_now(&mut self, client: usize, link: LinkId, count: u32) -> Vec<Received> {
+        let mut messages = self.receive(client, link, count);
+        self.clients[client].engine.drain(link).unwrap();
+        self.settle_down();
+        messages.extend(self.taken(client, link));
+        messages
+    }
+
+    pub(crate) fn settle(&mut self, client: usize, message: &Received, state: &DeliveryState<'_>) -> Ended {
+        let delivery = message.delivery.unwrap();
+        self.clients[client].engine.settle(delivery, state, false).unwrap();
+        self.settle_down();
+        let answer = self.ended(client, delivery);
+        if answer != Ended::Nothing {
+            let _ = self.clients[client].engine.settle(delivery, state, true);
+        }
+        answer
+    }
+
+    pub(crate) fn complete(&mut self, client: usize, message: &Received) -> Ended {
+        self.settle(client, message, &DeliveryState::ACCEPTED)
+    }
+
+    pub(crate) fn abandon(&mut self, client: usize, message: &Received) -> Ended {
+        self.settle(client, message, &modified(false, None))
+    }
+
+    pub(crate) fn defer(&mut self, client: usize, message: &Received) -> Ended {
+        self.settle(client, message, &modified(true, None))
+    }
+
+    pub(crate) fn dead_letter(&mut self, client: usize, message: &Received, reason: &str, description: &str) -> Ended {
+        let mut info = [0; 512];
+        let info = encode_map(
+            &[
+                (Value::Symbol(Symbol::new("DeadLetterReason")), reason.into()),
+                (Value::Symbol(Symbol::new("DeadLetterErrorDescription")), description.into()),
+            ],
+            &mut info,
+        )
+        .unwrap();
+        let error = ErrorCondition { info: Some(info), ..ErrorCondition::new("com.microsoft:dead-letter") };
+        self.settle(client, message, &DeliveryState::Outcome(Outcome::Rejected(Rejected { error: Some(error) })))
+    }
+
+    /// Receives one message and completes it, or reports that there is none.
+    pub(crate) fn consume(&mut self, client: usize, link: LinkId) -> Option<Received> {
+        let message = self.receive_now(client, link, 1).pop()?;
+        assert_eq!(self.complete(client, &message), Ended::Accepted);
+        Some(message)
+    }
+
+    /// The pair of links to a node.
+    fn node(&mut self, client: usize, address: &str) -> (LinkId, LinkId) {
+        if let Some(pair) = self.clients[client].nodes.get(address) {
+            return *pair;
+        }
+        let (one, other) = (self.name(client), self.name(client));
+        let request = self.attach(client, &attach_of(&one, Role::Sender, address, false, None, None)).unwrap();
+        let response = self.attach(client, &attach_of(&other, Role::Receiver, address, false, None, None)).unwrap();
+        self.clients[client].engine.grant(response, 1_000).unwrap();
+        self.clients[client].nodes.insert(address.to_owned(), (request, response));
+        (request, response)
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        client: usize,
+        address: &str,
+        properties: &[(&str, Value<'_>)],
+        body: impl FnOnce(&mut BytesMut),
+        txn: Option<&[u8]>,
+    ) -> Response {
+        let (request, response) = self.node(client, address);
+        let mut out = BytesMut::new();
+        let id = Properties { message_id: Some(MessageId::String("1")), ..Properties::EMPTY };
+        id.encode(&mut out).unwrap();
+        put_section(&mut out, section::APPLICATION_PROPERTIES).unwrap();
+        let mark = out.begin().unwrap();
+        for (key, value) in properties {
+            key.encode(&mut out).unwrap();
+            value.encode(&mut out).unwrap();
+        }
+        out.end(mark, Compound::Map, properties.len() as u32 * 2).unwrap();
+        put_section(&mut out, section::AMQP_VALUE).unwrap();
+        body(&mut out);
+        self.send_bytes(client, request, out.freeze(), 0, txn);
+        let bytes = self.taken_response(client, response).expect("a response");
+        Response { bytes }
+    }
+
+    fn taken_response(&mut self, client: usize, link: LinkId) -> Option<Bytes> {
+        Some(self.clients[client].engine.receive(link)?.payload)
+    }
+
+    /// A `$management` request of an entity.
+    pub(crate) fn manage(
+        &mut self,
+        client: usize,
+        entity: &str,
+        operation: &str,
+        entries: &[(&str, Value<'_>)],
+    ) -> Response {
+        self.manage_in(client, entity, operation, entries, None)
+    }
+
+    pub(crate) fn manage_in(
+        &mut self,
+        client: usize,
+        entity: &str,
+        operation: &str,
+        entries: &[(&str, Value<'_>)],
+        txn: Option<&[u8]>,
+    ) -> Response {
+        let operation = format!("com.microsoft:{operation}");
+        let address = format!("{entity}/$management");
+        self.ask(
+            client,
+            &address,
+            &[("operation", Value::String(&operation))],
+            |out| {
+                let mark = out.begin().unwrap();
+                for (key, value) in entries {
+                    key.encode(out).unwrap();
+                    value.encode(out).unwrap();
+                }
+                out.end(mark, Compound::Map, entries.len() as u32 * 2).unwrap();
+            },
+            txn,
+        )
+    }
+
+    pub(crate) fn peek(&mut self, client: usize, entity: &str, from: i64, count: i32) -> Vec<Received> {
+        let entries = [("from-sequence-number", Value::Long(from)), ("message-count", Value::Int(count))];
+        self.manage(client, entity, "peek-message", &entries).messages()
+    }
+
+    pub(crate) fn receive_deferred(&mut self, client: usize, entity: &str, numbers: &[i64], lock: bool) -> Response {
+        let encoded = longs(numbers);
+        let entries = [
+            ("sequence-numbers", Reader::new(&encoded).value().unwrap()),
+            ("receiver-settle-mode", Value::Uint(u32::from(lock))),
+        ];
+        self.manage(client, entity, "receive-by-sequence-number", &entries)
+    }
+
+    pub(crate) fn update(&mut self, client: usize, entity: &str, token: LockToken, status: &str) -> Response {
+        let encoded = uuids(&[token]);
+        let entries =
+            [("disposition-status", Value::String(status)), ("lock-tokens", Reader::new(&encoded).value().unwrap())];
+        self.manage(client, entity, "update-disposition", &entries)
+    }
+
+    pub(crate) fn renew(&mut self, client: usize, entity: &str, tokens: &[LockToken]) -> Response {
+        let encoded = uuids(tokens);
+        let entries = [("lock-tokens", Reader::new(&encoded).value().unwrap())];
+        self.manage(client, entity, "renew-lock", &entries)
+    }
+
+    pub(crate) fn schedule(&mut self, client: usize, entity: &str, messages: &[Message<'_>]) -> Response {
+        self.schedule_in(client, entity, messages, None)
+    }
+
+    pub(crate) fn schedule_in(
+        &mut self,
+        client: usize,
+        entity: &str,
+        messages: &[Message<'_>],
+        txn: Option<&[u8]>,
+    ) -> Response {
+        let mut list = BytesMut::new();
+        let mark = list.begin().unwrap();
+        for message in messages {
+            let map = list.begin().unwrap();
+            "message".encode(&mut list).unwrap();
+            Value::Binary(&encoded(message)).encode(&mut list).unwrap();
+            list.end(map, Compound::Map, 2).unwrap();
+        }
+        list.end(mark, Compound::List, messages.len() as u32).unwrap();
+        let entries = [("messages", Reader::new(&list).value().unwrap())];
+        self.manage_in(client, entity, "schedule-message", &entries, txn)
+    }
+
+    pub(crate) fn cancel(&mut self, client: usize, entity: &str, numbers: &[i64]) -> Response {
+        let encoded = longs(numbers);
+        let entries = [("sequence-numbers", Reader::new(&encoded).value().unwrap())];
+        self.manage(client, entity, "cancel-scheduled-message", &entries)
+    }
+}
+
+pub(crate) fn modified(defer: bool, annotations: Option<Map<'_>>) -> DeliveryState<'_> {
+    DeliveryState::Outcome(Outcome::Modified(Modified {
+        delivery_failed: Some(true),
+        undeliverable_here: Some(defer),
+        message_annotations: annotations,
+    }))
+}
+
+pub(crate) fn encoded(message: &Message<'_>) -> Bytes {
+    let mut out = BytesMut::new();
+    message.encode(&mut out).unwrap();
+    out.freeze()
+}
+
+pub(crate) fn longs(numbers: &[i64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mark = out.begin().unwrap();
+    out.put(&[0x81]).unwrap();
+    for number in numbers {
+        out.put(&number.to_be_bytes()).unwrap();
+    }
+    out.end(mark, Compound::Array, numbers.len() as u32).unwrap();
+    out
+}
+
+pub(crate) fn uuids(tokens: &[LockToken]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mark = out.begin().unwrap();
+    out.put(&[0x98]).unwrap();
+    for token in tokens {
+        out.put(&token.uuid().0).unwrap();
+    }
+    out.end(mark, Compound::Array, tokens.len() as u32).unwrap();
+    out
+}
+
+fn attach_of<'a>(
+    name: &'a str,
+    role: Role,
+    address: &'a str,
+    settled: bool,
+    filter: Option<Map<'a>>,
+    properties: Option<Map<'a>>,
+) -> Attach<'a> {
+    let (source, target) = match role {
+        Role::Sender => (name, address),
+        Role::Receiver => (address, name),
+    };
+    Attach {
+        name,
+        handle: 0,
+        role,
+        snd_settle_mode: if settled { SenderSettleMode::Settled } else { SenderSettleMode::Unsettled },
+        rcv_settle_mode: if settled { ReceiverSettleMode::First } else { ReceiverSettleMode::Second },
+        source: Some(Source { filter, ..Source::new(Some(source)) }),
+        target: Some(TargetArchetype::Target(Target::new(Some(target)))),
+        unsettled: None,
+        incomplete_unsettled: false,
+        initial_delivery_count: (role == Role::Sender).then_some(0),
+        max_message_size: None,
+        offered_capabilities: None,
+        desired_capabilities: None,
+        properties,
+    }
+}

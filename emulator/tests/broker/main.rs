@@ -1,0 +1,15 @@
+//! The broker in virtual time: test names say the behaviour, and cite the row of pinned-behaviour.md.
+
+mod authorization;
+mod client;
+mod deferral;
+mod expiry;
+mod faults;
+mod forwarding;
+mod hostile;
+mod rules;
+mod scheduling;
+mod sending;
+mod sessions;
+mod settlement;
+mod transactions;

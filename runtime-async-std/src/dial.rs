@@ -1,0 +1,154 @@
+//! Opening TCP and TLS connections.
+
+use crate::tls::{Tls, TlsError};
+use async_io::Async;
+use embedded_io_async::{ErrorType, Read, Write};
+use futures_lite::io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures_rustls::TlsConnector;
+use futures_rustls::client::TlsStream;
+use rustls::pki_types::ServerName;
+use servicebus_core::driver::Dial;
+use servicebus_core::servicebus::namespace::Target;
+use std::fmt;
+use std::net::{TcpStream, ToSocketAddrs};
+
+/// Opens connections: TCP without delay, and TLS over it.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    tls: Tls,
+    endpoint: Option<(String, u16)>,
+}
+
+impl Dialer {
+    /// A dialer that trusts what `tls` says, and leads to `endpoint` instead of the target where there is one.
+    pub fn new(tls: Tls, endpoint: Option<(String, u16)>) -> Self {
+        Self { tls, endpoint }
+    }
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The name could not be resolved, or nobody answers there.
+    Connect(io::Error),
+    /// The certificates that are to be trusted cannot be used.
+    Tls(TlsError),
+    /// The host's name cannot be in a certificate.
+    ServerName,
+    /// The handshake failed, usually because the certificate is not trusted.
+    Handshake(io::Error),
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "connecting: {error}"),
+            Self::Tls(error) => error.fmt(f),
+            Self::ServerName => f.write_str("the host's name cannot be in a certificate"),
+            Self::Handshake(error) => write!(f, "TLS: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DialError {}
+
+/// An open connection.
+#[derive(Debug)]
+pub enum Transport {
+    /// Plain TCP, to an emulator.
+    Plain(Async<TcpStream>),
+    /// TLS.
+    Tls(Box<TlsStream<Async<TcpStream>>>),
+}
+
+/// Connects to the first address of a host that answers.
+async fn connect(host: String, port: u16) -> io::Result<Async<TcpStream>> {
+    // Names are resolved by the operating system, which only knows how to block.
+    let addresses = blocking::unblock(move || (host, port).to_socket_addrs()).await?;
+    let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for address in addresses {
+        result = Async::<TcpStream>::connect(address).await;
+        if result.is_ok() {
+            break;
+        }
+    }
+    let stream = result?;
+    stream.get_ref().set_nodelay(true)?;
+    Ok(stream)
+}
+
+impl Dial for Dialer {
+    type Transport<'a> = Transport;
+    type Error = DialError;
+
+    async fn dial(&mut self, target: Target<'_>) -> Result<Transport, DialError> {
+        let (host, port) = self.endpoint.clone().unwrap_or_else(|| (target.host.to_owned(), target.port));
+        let stream = connect(host, port).await.map_err(DialError::Connect)?;
+        if !target.tls {
+            return Ok(Transport::Plain(stream));
+        }
+        let name = ServerName::try_from(target.host.to_owned()).map_err(|_| DialError::ServerName)?;
+        let config = self.tls.config().map_err(DialError::Tls)?;
+        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(DialError::Handshake)?;
+        Ok(Transport::Tls(Box::new(stream)))
+    }
+}
+
+/// One half of a connection.
+#[derive(Debug)]
+pub enum Half<'a, T> {
+    /// Of plain TCP, which both halves can use at once.
+    Plain(&'a Async<TcpStream>),
+    /// Of TLS.
+    Tls(T),
+}
+
+/// The half that reads.
+type Reader<'a> = Half<'a, io::ReadHalf<&'a mut TlsStream<Async<TcpStream>>>>;
+/// The half that writes.
+type Writer<'a> = Half<'a, io::WriteHalf<&'a mut TlsStream<Async<TcpStream>>>>;
+
+impl servicebus_core::driver::Transport for Transport {
+    type Reader<'a> = Reader<'a>;
+    type Writer<'a> = Writer<'a>;
+
+    fn split(&mut self) -> (Reader<'_>, Writer<'_>) {
+        match self {
+            Self::Plain(stream) => (Half::Plain(stream), Half::Plain(stream)),
+            Self::Tls(stream) => {
+                let (reader, writer) = io::split(&mut **stream);
+                (Half::Tls(reader), Half::Tls(writer))
+            }
+        }
+    }
+}
+
+impl<T> ErrorType for Half<'_, T> {
+    type Error = io::Error;
+}
+
+impl<T: AsyncRead + Unpin> Read for Half<'_, T> {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer).await,
+            Self::Tls(half) => half.read(buffer).await,
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Write for Half<'_, T> {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes).await,
+            Self::Tls(half) => half.write(bytes).await,
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush().await,
+            Self::Tls(half) => half.flush().await,
+        }
+    }
+}

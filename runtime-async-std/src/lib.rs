@@ -1,0 +1,229 @@
+//! Azure Service Bus on smol and async-std.
+//!
+//! ```no_run
+//! use servicebus_async_std::{Message, connect};
+//! use std::time::Duration;
+//!
+//! # async fn example() -> Result<(), servicebus_async_std::Error> {
+//! let client = connect("Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…")?;
+//! let sender = client.sender("orders")?;
+//! sender.send(&Message::new("hello")).await?;
+//!
+//! let receiver = client.receiver("orders")?;
+//! for message in receiver.receive_messages(10, Duration::from_secs(5)).await? {
+//!     println!("{}", message.text().unwrap_or_default());
+//!     receiver.complete(&message).await?;
+//! }
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The types are those of [`servicebus_core::client`] for this runtime; everything else is in [`servicebus_core`].
+//!
+//! Sockets and timers are async-io's, which both runtimes stand on, so one type serves both; they differ in who runs
+//! the driver. With feature `smol` (default) that is smol's executor, with feature `async-std` it is async-std's. An
+//! executor of one's own, such as a `LocalExecutor`, runs what [`Options::into_parts`] returns; then neither feature
+//! is needed.
+#![forbid(unsafe_code)]
+
+mod dial;
+mod tls;
+
+use async_io::Timer;
+use servicebus_core::driver::{self, NoCredential, TokenFn};
+use servicebus_core::runtime::Runtime;
+use servicebus_core::servicebus::namespace::{Clock, Settings};
+use servicebus_core::servicebus::{ConnectionString, RetryPolicy};
+use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::time::{Instant, Timestamp};
+use std::collections::hash_map::RandomState;
+use std::fmt::Display;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, SystemTime};
+
+pub use dial::{DialError, Dialer, Transport};
+pub use servicebus_core;
+pub use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
+pub use servicebus_core::servicebus::namespace::{Cause, Disposition, ReceiveMode};
+pub use servicebus_core::servicebus::{Body, Message, Reason, SubQueue};
+pub use servicebus_core::wire::Value;
+pub use tls::{Tls, TlsError};
+
+/// A connection to a namespace; see [`servicebus_core::client::Client`].
+pub type Client = servicebus_core::client::Client<AsyncIo>;
+/// Sends messages; see [`servicebus_core::client::Sender`].
+pub type Sender = servicebus_core::client::Sender<AsyncIo>;
+/// Receives messages; see [`servicebus_core::client::Receiver`].
+pub type Receiver = servicebus_core::client::Receiver<AsyncIo>;
+/// Receives the messages of a session; see [`servicebus_core::client::SessionReceiver`].
+pub type SessionReceiver = servicebus_core::client::SessionReceiver<AsyncIo>;
+/// The rules of a subscription; see [`servicebus_core::client::RuleManager`].
+pub type RuleManager = servicebus_core::client::RuleManager<AsyncIo>;
+/// A message that was received; see [`servicebus_core::servicebus::ReceivedMessage`].
+pub type ReceivedMessage = servicebus_core::servicebus::ReceivedMessage<Heap>;
+/// Messages that travel together; see [`servicebus_core::servicebus::MessageBatch`].
+pub type MessageBatch = servicebus_core::servicebus::MessageBatch<Heap>;
+/// A queue, topic or subscription; see [`servicebus_core::servicebus::namespace::Entity`].
+pub type Entity = servicebus_core::servicebus::namespace::Entity<Heap>;
+/// Why something did not work; see [`servicebus_core::servicebus::namespace::Failure`].
+pub type Error = servicebus_core::servicebus::namespace::Failure<Heap>;
+
+/// A token from outside; see [`servicebus_core::driver::AccessToken`].
+pub type AccessToken = driver::AccessToken<<Heap as Storage>::Payload>;
+
+/// What async-io provides, beneath smol and async-std.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncIo;
+
+/// The start of the monotonic clock.
+static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+
+impl Runtime for AsyncIo {
+    type Storage = Heap;
+    type Shared = Arc<Mutex<servicebus_core::client::State<Self>>>;
+
+    fn clock(&self) -> Clock {
+        let now = Instant::from_micros(u64::try_from(START.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let utc = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Clock { now, utc: Timestamp::from_millis(i64::try_from(utc.as_millis()).unwrap_or(i64::MAX)) }
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        // Later than the clock can tell is never.
+        let at = START.checked_add(Duration::from_micros(at.as_micros()));
+        at.map_or_else(Timer::never, Timer::at).await;
+    }
+}
+
+/// How a client is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    settings: Settings<Heap>,
+    tls: Tls,
+    endpoint: Option<(String, u16)>,
+}
+
+impl Options {
+    /// The defaults of the official SDKs for a connection string.
+    ///
+    /// # Errors
+    /// A connection string that is not valid; the text names the key.
+    pub fn new(connection_string: impl Into<String>) -> Result<Self, Error> {
+        let connection_string = connection_string.into();
+        if let Err(error) = ConnectionString::parse(&connection_string) {
+            return Err(Error { cause: Cause::Argument("the connection string"), description: error.to_string() });
+        }
+        // A hasher's keys are random for every one that is made.
+        let seed = RandomState::new().build_hasher().finish();
+        Ok(Self { settings: Settings::new(connection_string, seed), tls: Tls::default(), endpoint: None })
+    }
+
+    /// Sets when to try again.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.settings.retry = retry;
+        self
+    }
+
+    /// Sets which certificates are trusted.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Connects to another host and port than the connection string says, such as a proxy; certificates, tokens and
+    /// AMQP still go by the namespace's own name.
+    #[must_use]
+    pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.endpoint = Some((host.into(), port));
+        self
+    }
+
+    /// The finer settings.
+    pub fn settings_mut(&mut self) -> &mut Settings<Heap> {
+        &mut self.settings
+    }
+
+    /// Makes the client. Its driver runs on the executor and connects when it is needed.
+    #[cfg(any(feature = "async-std", feature = "smol"))]
+    pub fn connect(self) -> Client {
+        let (client, driver) = self.into_parts();
+        spawn(driver);
+        client
+    }
+
+    /// Makes a client whose tokens come from `credential` instead of the connection string, such as Entra ID's; of the
+    /// connection string only the endpoint counts. `credential` is called again before a token ends.
+    #[cfg(any(feature = "async-std", feature = "smol"))]
+    pub fn connect_with_credential<F, T, E>(self, credential: F) -> Client
+    where
+        F: FnMut() -> T + Send + 'static,
+        T: Future<Output = Result<AccessToken, E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        let (client, driver) = self.into_parts_with_credential(credential);
+        spawn(driver);
+        client
+    }
+
+    /// The client, and its driver for an executor of one's own: nothing happens unless it is polled.
+    pub fn into_parts(self) -> (Client, impl Future<Output = ()> + Send + use<>) {
+        let (client, shared, dialer) = self.prepare();
+        (client, driver::run(shared, AsyncIo, dialer, NoCredential))
+    }
+
+    /// As [`Options::into_parts`], with tokens as for a client that is
+    /// [made with a credential](Options::connect_with_credential).
+    pub fn into_parts_with_credential<F, T, E>(
+        mut self,
+        credential: F,
+    ) -> (Client, impl Future<Output = ()> + Send + use<F, T, E>)
+    where
+        F: FnMut() -> T + Send + 'static,
+        T: Future<Output = Result<AccessToken, E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        self.settings.external_tokens = true;
+        let (client, shared, dialer) = self.prepare();
+        (client, driver::run(shared, AsyncIo, dialer, TokenFn(credential)))
+    }
+
+    fn prepare(self) -> (Client, <AsyncIo as Runtime>::Shared, Dialer) {
+        let dialer = Dialer::new(self.tls, self.endpoint);
+        let shared = Arc::new(Mutex::new(Client::state(AsyncIo, self.settings)));
+        (Client::new(&shared), shared, dialer)
+    }
+}
+
+/// Runs a driver in the background.
+#[cfg(any(feature = "async-std", feature = "smol"))]
+fn spawn(driver: impl Future<Output = ()> + Send + 'static) {
+    #[cfg(feature = "async-std")]
+    async_std::task::spawn(driver);
+    #[cfg(not(feature = "async-std"))]
+    smol::spawn(driver).detach();
+}
+
+const _: () = {
+    const fn crosses_threads<T: Send + Sync>() {}
+    crosses_threads::<Client>();
+    crosses_threads::<Sender>();
+    crosses_threads::<Receiver>();
+    crosses_threads::<SessionReceiver>();
+    crosses_threads::<RuleManager>();
+    crosses_threads::<ReceivedMessage>();
+    crosses_threads::<MessageBatch>();
+    crosses_threads::<Error>();
+};
+
+/// Connects to a namespace by its connection string, as [`Options`] with its defaults.
+///
+/// # Errors
+/// A connection string that is not valid; the text names the key.
+#[cfg(any(feature = "async-std", feature = "smol"))]
+pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
+    Ok(Options::new(connection_string)?.connect())
+}

@@ -1,0 +1,151 @@
+//! The runtimes under test.
+
+use servicebus_core::client::Client;
+use servicebus_core::driver::AccessToken;
+use servicebus_core::runtime::Runtime;
+use servicebus_core::servicebus::RetryPolicy;
+use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::time::Timestamp;
+use std::future::ready;
+
+/// How a client is to connect.
+pub(crate) struct Connection {
+    pub(crate) connection_string: String,
+    pub(crate) retry: RetryPolicy,
+    /// The authority that is trusted, in PEM.
+    pub(crate) authority: Option<String>,
+    /// Where to connect to instead of where the connection string says.
+    pub(crate) endpoint: Option<(String, u16)>,
+}
+
+impl Connection {
+    pub(crate) fn new(connection_string: impl Into<String>, retry: RetryPolicy) -> Self {
+        Self { connection_string: connection_string.into(), retry, authority: None, endpoint: None }
+    }
+}
+
+/// A runtime under test.
+pub(crate) trait Adapter: 'static {
+    type Storage: Storage<Literal: From<&'static str>>;
+    type Runtime: Runtime<Storage = Self::Storage> + Default;
+
+    /// Runs a test on the runtime.
+    fn block_on(test: impl Future<Output = ()>);
+
+    /// A client on the runtime.
+    fn connect(connection: Connection) -> Client<Self::Runtime>;
+
+    /// A client whose credential gives this token, or none.
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime>;
+}
+
+/// The options of an adapter crate, whose names are the same in each.
+macro_rules! options {
+    ($adapter:ident, $connection:expr) => {{
+        let connection = $connection;
+        let mut options = $adapter::Options::new(connection.connection_string)
+            .expect("the connection string is valid")
+            .with_retry(connection.retry);
+        if let Some(authority) = connection.authority {
+            options = options.with_tls($adapter::Tls::authorities_from_pem(authority.as_bytes()).expect("it is PEM"));
+        }
+        if let Some((host, port)) = connection.endpoint {
+            options = options.with_endpoint(host, port);
+        }
+        options
+    }};
+}
+
+/// A token that lasts, or the reason why there is none.
+fn access(token: Option<&str>) -> Result<AccessToken<<Heap as Storage>::Payload>, &'static str> {
+    let token = token.ok_or("nobody is signed in")?;
+    Ok(AccessToken::new(token.as_bytes().to_vec(), Timestamp::from_secs(4_000_000_000)))
+}
+
+/// tokio with threads.
+pub(crate) struct TokioThreads;
+
+impl Adapter for TokioThreads {
+    type Storage = Heap;
+    type Runtime = servicebus_tokio::Tokio;
+
+    fn block_on(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.expect("tokio starts").block_on(test);
+    }
+
+    fn connect(connection: Connection) -> Client<Self::Runtime> {
+        options!(servicebus_tokio, connection).connect()
+    }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        options!(servicebus_tokio, connection).connect_with_credential(move || ready(access(token.as_deref())))
+    }
+}
+
+/// tokio in one thread.
+pub(crate) struct TokioCurrentThread;
+
+impl Adapter for TokioCurrentThread {
+    type Storage = Heap;
+    type Runtime = servicebus_tokio::Tokio;
+
+    fn block_on(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("tokio starts").block_on(test);
+    }
+
+    fn connect(connection: Connection) -> Client<Self::Runtime> {
+        options!(servicebus_tokio, connection).connect()
+    }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        options!(servicebus_tokio, connection).connect_with_credential(move || ready(access(token.as_deref())))
+    }
+}
+
+/// smol.
+pub(crate) struct Smol;
+
+impl Adapter for Smol {
+    type Storage = Heap;
+    type Runtime = servicebus_async_std::AsyncIo;
+
+    fn block_on(test: impl Future<Output = ()>) {
+        smol::block_on(test);
+    }
+
+    fn connect(connection: Connection) -> Client<Self::Runtime> {
+        // The tests are built with both executors, of which `connect` takes the other.
+        let (client, driver) = options!(servicebus_async_std, connection).into_parts();
+        smol::spawn(driver).detach();
+        client
+    }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        let options = options!(servicebus_async_std, connection);
+        let (client, driver) = options.into_parts_with_credential(move || ready(access(token.as_deref())));
+        smol::spawn(driver).detach();
+        client
+    }
+}
+
+/// async-std.
+pub(crate) struct AsyncStd;
+
+impl Adapter for AsyncStd {
+    type Storage = Heap;
+    type Runtime = servicebus_async_std::AsyncIo;
+
+    fn block_on(test: impl Future<Output = ()>) {
+        async_std::task::block_on(test);
+    }
+
+    fn connect(connection: Connection) -> Client<Self::Runtime> {
+        options!(servicebus_async_std, connection).connect()
+    }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        options!(servicebus_async_std, connection).connect_with_credential(move || ready(access(token.as_deref())))
+    }
+}

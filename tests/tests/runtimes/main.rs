@@ -1,0 +1,86 @@
+//! One suite, run on every runtime: the client over real sockets against the emulator.
+
+mod adapter;
+mod bench;
+mod cancellation;
+mod closing;
+mod operations;
+mod proxy;
+mod recovery;
+
+/// The suite on each of the adapters.
+macro_rules! suite {
+    ($adapters:tt: $($module:ident { $($test:ident)* })*) => {
+        $( $( suite!(@ $module $test $adapters); )* )*
+    };
+    (@ $module:ident $test:ident { $($adapter:ident)* }) => {
+        #[allow(non_snake_case)]
+        mod $test {
+            $(
+                #[test]
+                fn $adapter() {
+                    crate::$module::$test::<crate::adapter::$adapter>();
+                }
+            )*
+        }
+    };
+}
+
+suite! {
+    { TokioThreads TokioCurrentThread Smol AsyncStd }:
+    operations {
+        a_message_goes_round
+        a_message_is_settled_once
+        bodies_of_every_kind
+        locks_are_renewed_and_settled_by_token
+        many_calls_at_once
+        messages_are_peeked_and_deleted
+        messages_are_scheduled_and_cancelled
+        messages_as_a_stream
+        messages_settle_in_every_way
+        messages_travel_together
+        over_tls
+        prefetched_messages_are_kept_ready
+        receive_modes_of_an_entity
+        received_and_deleted
+        refusals_say_why
+        rules_choose_messages
+        sessions
+        transactions
+    }
+    recovery {
+        a_busy_service_is_asked_again
+        a_cut_loses_nothing_under_load
+        a_lost_session_says_so
+        a_receive_goes_on_over_a_cut
+        a_send_goes_on_over_a_cut
+        a_service_that_is_away_fails_calls_and_comes_back
+        a_service_that_moves_an_entity_or_closes
+        a_silent_service_is_noticed
+        settling_survives_a_cut
+        tokens_come_from_a_credential
+    }
+    closing {
+        a_closed_client_fails_what_is_pending
+        a_closed_receiver_gives_back_what_it_had
+        a_closed_sender_has_sent
+        a_dropped_client_closes
+        closing_does_not_wait_for_a_service_that_is_away
+        what_is_dropped_is_closed
+    }
+    cancellation {
+        of_accept_next_session
+        of_accept_session
+        of_closing_a_client
+        of_closing_a_receiver
+        of_complete
+        of_receive
+        of_receive_deferred
+        of_requests
+        of_send
+        of_send_batch
+        of_send_while_the_service_is_busy
+        of_stream
+        of_transactions
+    }
+}

@@ -1,0 +1,489 @@
+//! Every operation of the client.
+
+use crate::adapter::{Adapter, Connection};
+use crate::bench::{Bench, Counts, MOMENT, QUEUE, SESSIONS, SOON, SUBSCRIPTION, TOPIC, active, failed_for};
+use futures_util::StreamExt as _;
+use futures_util::future::{join, join_all};
+use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
+use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, ReceiveMode};
+use servicebus_core::servicebus::{
+    Body, CorrelationFilter, Message, Reason, RetryPolicy, RuleDescription, RuleFilter, SubQueue,
+};
+use servicebus_core::time::Duration;
+use servicebus_core::wire::{Value, message as wire};
+
+pub(crate) fn a_message_goes_round<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let sender = client.sender(QUEUE).unwrap();
+        let properties = [("number", Value::Int(-7)), ("text", Value::String("ü"))];
+        let message = Message::new("hello")
+            .with_message_id("id")
+            .with_correlation_id("correlation")
+            .with_subject("subject")
+            .with_to("to")
+            .with_reply_to("reply")
+            .with_reply_to_session_id("reply-session")
+            .with_partition_key("partition")
+            .with_content_type("text/plain")
+            .with_time_to_live(Duration::from_secs(600))
+            .with_application_properties(&properties);
+        sender.send(&message).await.unwrap();
+        let receiver = client.receiver(QUEUE).unwrap();
+        let received = receiver.receive(SOON).await.unwrap().expect("a message");
+        assert_eq!(received.text(), Some("hello"));
+        assert_eq!(received.message_id(), Some("id"));
+        assert_eq!(received.correlation_id(), Some("correlation"));
+        assert_eq!(received.subject(), Some("subject"));
+        assert_eq!(received.to(), Some("to"));
+        assert_eq!(received.reply_to(), Some("reply"));
+        assert_eq!(received.reply_to_session_id(), Some("reply-session"));
+        assert_eq!(received.partition_key(), Some("partition"));
+        assert_eq!(received.content_type(), Some("text/plain"));
+        assert_eq!(received.time_to_live(), Some(Duration::from_secs(600)));
+        assert_eq!(received.application_property("number"), Some(Value::Int(-7)));
+        assert_eq!(received.application_property("text"), Some(Value::String("ü")));
+        assert_eq!(received.delivery_count(), 0);
+        assert!(received.lock_token().is_some() && received.locked_until().is_some());
+        assert_eq!(bench.counts(QUEUE), Counts { active: 1, locks: 1, ..Counts::default() });
+        receiver.complete(&received).await.unwrap();
+        bench.until_counts(QUEUE, active(0)).await;
+        assert!(receiver.receive(MOMENT).await.unwrap().is_none());
+        client.close().await;
+    });
+}
+
+pub(crate) fn bodies_of_every_kind<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        let large = vec![0x5a; 200_000];
+        sender.send(&Message::new(&large)).await.unwrap();
+        let message = receiver.next().await.unwrap();
+        assert_eq!(message.data(), large);
+        receiver.complete(&message).await.unwrap();
+        sender.send(&Message::new("")).await.unwrap();
+        let message = receiver.next().await.unwrap();
+        assert!(message.data().is_empty());
+        receiver.complete(&message).await.unwrap();
+        sender.send(&Message::with_body(Body::Value(Value::Long(1 << 40)))).await.unwrap();
+        let message = receiver.next().await.unwrap();
+        assert!(matches!(message.body(), Ok(wire::Body::Value(Value::Long(n))) if n == 1 << 40));
+        receiver.complete(&message).await.unwrap();
+        client.close().await;
+    });
+}
+
+pub(crate) fn messages_travel_together<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let sender = client.sender(QUEUE).unwrap();
+        assert_eq!(sender.size_limits().await.unwrap().message, 256 * 1024);
+        sender.send_all(&[Message::new("0"), Message::new("1")]).await.unwrap();
+        let mut batch = sender.create_batch().await.unwrap();
+        for body in ["2", "3", "4"] {
+            batch.try_add(&Message::new(body)).unwrap();
+        }
+        sender.send_batch(batch).await.unwrap();
+        sender.send_all(&[]).await.unwrap();
+        assert_eq!(bench.drain(QUEUE, 5).await, ["0", "1", "2", "3", "4"]);
+        client.close().await;
+    });
+}
+
+pub(crate) fn many_calls_at_once<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        let texts: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+        let send = join_all(texts.iter().map(|text| async { sender.send(&Message::new(text)).await.unwrap() }));
+        let receive = join_all((0..4).map(|_| async {
+            let mut got = Vec::new();
+            for _ in 0..50 {
+                let message = receiver.next().await.unwrap();
+                receiver.complete(&message).await.unwrap();
+                got.push(message.text().unwrap().parse::<u32>().unwrap());
+            }
+            got
+        }));
+        let (_, got) = join(send, receive).await;
+        let mut got: Vec<u32> = got.into_iter().flatten().collect();
+        got.sort_unstable();
+        assert_eq!(got, (0..200).collect::<Vec<u32>>());
+        bench.until_counts(QUEUE, active(0)).await;
+        assert_eq!(bench.emulator.statistics().connections_accepted, 1);
+        client.close().await;
+    });
+}
+
+pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        let note = [("note", Value::String("changed"))];
+
+        sender.send(&Message::new("abandoned")).await.unwrap();
+        let message = receiver.next().await.unwrap();
+        receiver.abandon(&message).await.unwrap();
+        let message = receiver.next().await.unwrap();
+        assert_eq!(message.delivery_count(), 1);
+        receiver.abandon_with(&message, &note).await.unwrap();
+        let message = receiver.next().await.unwrap();
+        assert_eq!((message.delivery_count(), message.application_property("note")), (2, Some(note[0].1)));
+        receiver.complete(&message).await.unwrap();
+
+        sender.send_all(&[Message::new("deferred"), Message::new("deferred too")]).await.unwrap();
+        let message = receiver.next().await.unwrap();
+        receiver.defer(&message).await.unwrap();
+        let other = receiver.next().await.unwrap();
+        receiver.defer_with(&other, &note).await.unwrap();
+        let numbers = [message.sequence_number().unwrap(), other.sequence_number().unwrap()];
+        assert!(receiver.receive(MOMENT).await.unwrap().is_none());
+        let deferred = receiver.receive_deferred(&numbers).await.unwrap();
+        assert_eq!(
+            deferred.iter().map(|message| message.text()).collect::<Vec<_>>(),
+            [Some("deferred"), Some("deferred too")]
+        );
+        assert_eq!(deferred[1].application_property("note"), Some(note[0].1));
+        for message in &deferred {
+            receiver.complete(message).await.unwrap();
+        }
+        let again = receiver.receive_deferred(&numbers).await;
+        assert!(failed_for(&again, Cause::Service(Reason::MessageNotFound)), "{again:?}");
+
+        sender.send(&Message::new("dead")).await.unwrap();
+        let message = receiver.next().await.unwrap();
+        let options = DeadLetterOptions { reason: Some("reason"), description: Some("description"), properties: &note };
+        receiver.dead_letter(&message, options).await.unwrap();
+        assert_eq!(bench.counts(QUEUE), Counts { dead_letter: 1, ..Counts::default() });
+        let options = ReceiverOptions { sub_queue: Some(SubQueue::DeadLetter), ..ReceiverOptions::default() };
+        let dead = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
+        let message = dead.receive(SOON).await.unwrap().expect("a dead letter");
+        assert_eq!(message.dead_letter_reason(), Some("reason"));
+        assert_eq!(message.dead_letter_error_description(), Some("description"));
+        assert_eq!(message.application_property("note"), Some(note[0].1));
+        dead.complete(&message).await.unwrap();
+
+        bench.until_counts(QUEUE, active(0)).await;
+        client.close().await;
+    });
+}
+
+pub(crate) fn a_message_is_settled_once<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        sender.send(&Message::new("once")).await.unwrap();
+        let message = receiver.next().await.unwrap();
+        receiver.complete(&message).await.unwrap();
+        let again = receiver.complete(&message).await;
+        assert!(failed_for(&again, Cause::Service(Reason::MessageLockLost)), "{again:?}");
+        client.close().await;
+    });
+}
+
+pub(crate) fn locks_are_renewed_and_settled_by_token<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        sender.send_all(&[Message::new("a"), Message::new("b")]).await.unwrap();
+        let mut message = receiver.next().await.unwrap();
+        let before = message.locked_until().unwrap();
+        bench.sleep(Duration::from_millis(5)).await;
+        let until = receiver.renew_lock(&mut message).await.unwrap();
+        assert!(until > before && message.locked_until() == Some(until));
+        receiver.renew_lock_of(message.lock_token().unwrap()).await.unwrap();
+        // Another client, which never saw the message.
+        let other = bench.client();
+        let other_receiver = other.receiver(QUEUE).unwrap();
+        other_receiver.settle_by_token(message.lock_token().unwrap(), Disposition::Complete).await.unwrap();
+        let lost = receiver.renew_lock(&mut message).await;
+        assert!(failed_for(&lost, Cause::Service(Reason::MessageLockLost)), "{lost:?}");
+        client.close().await;
+        other.close().await;
+        assert_eq!(bench.drain(QUEUE, 1).await, ["b"]);
+    });
+}
+
+pub(crate) fn received_and_deleted<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let sender = client.sender(QUEUE).unwrap();
+        let texts: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+        sender.send_all(&texts.iter().map(|text| Message::new(text)).collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(bench.drain(QUEUE, 20).await, texts);
+        bench.until_counts(QUEUE, active(0)).await;
+        client.close().await;
+    });
+}
+
+pub(crate) fn messages_as_a_stream<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        sender.send_all(&[Message::new("0"), Message::new("1"), Message::new("2")]).await.unwrap();
+        let mut messages = receiver.messages();
+        for expected in ["0", "1", "2"] {
+            let message = messages.next().await.expect("it never ends").unwrap();
+            assert_eq!(message.text(), Some(expected));
+            receiver.complete(&message).await.unwrap();
+        }
+        drop(messages);
+        bench.until_counts(QUEUE, active(0)).await;
+        client.close().await;
+    });
+}
+
+pub(crate) fn prefetched_messages_are_kept_ready<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let sender = client.sender(QUEUE).unwrap();
+        for _ in 0..10 {
+            sender.send(&Message::new("early")).await.unwrap();
+        }
+        let options = ReceiverOptions { prefetch: 6, ..ReceiverOptions::default() };
+        let receiver = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
+        bench.until_counts(QUEUE, Counts { active: 10, locks: 6, ..Counts::default() }).await;
+        for _ in 0..10 {
+            let message = receiver.receive(SOON).await.unwrap().expect("a message");
+            receiver.complete(&message).await.unwrap();
+        }
+        bench.until_counts(QUEUE, active(0)).await;
+        client.close().await;
+    });
+}
+
+pub(crate) fn messages_are_scheduled_and_cancelled<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        let now = sender.clock().utc;
+        let number = sender.schedule(&Message::new("later"), now + Duration::from_secs(3_600)).await.unwrap();
+        let messages = [Message::new("b"), Message::new("c").with_message_id("own")];
+        let numbers = sender.schedule_all(&messages, now + Duration::from_secs(3_600)).await.unwrap();
+        assert_eq!(numbers.len(), 2);
+        assert_eq!(bench.counts(QUEUE), Counts { scheduled: 3, ..Counts::default() });
+        sender.cancel_scheduled(&[number, numbers[0], numbers[1]]).await.unwrap();
+        assert_eq!(bench.counts(QUEUE), active(0));
+        let gone = sender.cancel_scheduled(&[number]).await;
+        assert!(failed_for(&gone, Cause::Service(Reason::MessageNotFound)), "{gone:?}");
+        sender.schedule(&Message::new("soon"), sender.clock().utc + Duration::from_millis(40)).await.unwrap();
+        let message = receiver.receive(SOON).await.unwrap().expect("its time has come");
+        assert_eq!(message.text(), Some("soon"));
+        receiver.complete(&message).await.unwrap();
+        client.close().await;
+    });
+}
+
+pub(crate) fn messages_are_peeked_and_deleted<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        for text in ["a", "b", "c"] {
+            sender.send(&Message::new(text)).await.unwrap();
+        }
+        let peeked = receiver.peek(0, 10).await.unwrap();
+        assert_eq!(peeked.iter().map(|message| message.text().unwrap()).collect::<String>(), "abc");
+        let second = peeked[1].sequence_number().unwrap();
+        let peeked = receiver.peek(second, 1).await.unwrap();
+        assert_eq!(peeked[0].text(), Some("b"));
+        assert!(receiver.peek(second + 100, 1).await.unwrap().is_empty());
+        bench.until_counts(QUEUE, active(3)).await;
+        let later = sender.clock().utc + Duration::from_secs(60);
+        assert_eq!(receiver.delete_messages(2, later).await.unwrap(), 2);
+        assert_eq!(receiver.purge(later).await.unwrap(), 1);
+        bench.until_counts(QUEUE, active(0)).await;
+        client.close().await;
+    });
+}
+
+pub(crate) fn sessions<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let sender = client.sender(SESSIONS).unwrap();
+        for (session, text) in [("one", "1a"), ("two", "2a"), ("one", "1b")] {
+            sender.send(&Message::new(text).with_session_id(session)).await.unwrap();
+        }
+        let entity = || Entity::queue(SESSIONS);
+        let one = client.accept_session(entity(), "one", ReceiverOptions::default()).await.unwrap();
+        assert_eq!(one.session_id(), "one");
+        let before = one.locked_until().expect("a lock");
+        bench.sleep(Duration::from_millis(5)).await;
+        assert!(one.renew_session_lock().await.unwrap() > before);
+        for text in ["1a", "1b"] {
+            let message = one.receive(SOON).await.unwrap().expect("a message");
+            assert_eq!((message.text(), message.session_id()), (Some(text), Some("one")));
+            one.complete(&message).await.unwrap();
+        }
+        assert!(one.state().await.unwrap().is_none());
+        one.set_state(Some(b"half-way")).await.unwrap();
+        assert_eq!(one.state().await.unwrap().unwrap().as_ref(), b"half-way");
+
+        let next = client.accept_next_session(entity(), SOON, ReceiverOptions::default()).await.unwrap();
+        let next = next.expect("a session");
+        assert_eq!(next.session_id(), "two");
+        assert_eq!(next.peek(0, 10).await.unwrap().len(), 1);
+        let none = client.accept_next_session(entity(), MOMENT, ReceiverOptions::default()).await.unwrap();
+        assert!(none.is_none());
+        let mut names = Vec::new();
+        client.list_sessions_each(entity(), None, |name| names.push(name.to_owned())).await.unwrap();
+        names.sort();
+        assert_eq!(names, ["one", "two"]);
+
+        let hasty = bench.client_with(Connection::new(bench.connection_string(), RetryPolicy::none()));
+        let held = hasty.accept_session(entity(), "one", ReceiverOptions::default()).await;
+        assert!(failed_for(&held, Cause::Service(Reason::SessionCannotBeLocked)), "{held:?}");
+        one.close().await;
+        let again = hasty.accept_session(entity(), "one", ReceiverOptions::default()).await.unwrap();
+        again.set_state(None).await.unwrap();
+        assert!(again.state().await.unwrap().is_none());
+        drop(next);
+        client.close().await;
+        hasty.close().await;
+    });
+}
+
+pub(crate) fn rules_choose_messages<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let rules = client.rule_manager(TOPIC, SUBSCRIPTION);
+        rules.remove("$Default").await.unwrap();
+        let red = CorrelationFilter { subject: Some("red"), ..CorrelationFilter::default() };
+        rules.add(&RuleDescription::new("red", RuleFilter::Correlation(red))).await.unwrap();
+        let large = RuleDescription::new("large", RuleFilter::Sql("size > 10")).with_action("SET seen = TRUE");
+        rules.add(&large).await.unwrap();
+        let twice = rules.add(&large).await;
+        assert!(failed_for(&twice, Cause::Service(Reason::EntityAlreadyExists)), "{twice:?}");
+        let mut names = Vec::new();
+        rules.list_each(|rule| names.push(rule.name.to_owned())).await.unwrap();
+        names.sort();
+        assert_eq!(names, ["large", "red"]);
+
+        let sender = client.sender(TOPIC).unwrap();
+        sender.send(&Message::new("red one").with_subject("red")).await.unwrap();
+        sender.send(&Message::new("blue one").with_subject("blue")).await.unwrap();
+        let size = [("size", Value::Int(11))];
+        sender.send(&Message::new("large one").with_application_properties(&size)).await.unwrap();
+        let receiver = client.subscription_receiver(TOPIC, SUBSCRIPTION).unwrap();
+        let first = receiver.receive(SOON).await.unwrap().expect("a message");
+        let second = receiver.receive(SOON).await.unwrap().expect("a message");
+        assert_eq!((first.text(), second.text()), (Some("red one"), Some("large one")));
+        assert_eq!(second.application_property("seen"), Some(Value::Boolean(true)));
+        receiver.complete(&first).await.unwrap();
+        receiver.complete(&second).await.unwrap();
+        bench.until_counts(SUBSCRIPTION, active(0)).await;
+        client.close().await;
+    });
+}
+
+pub(crate) fn transactions<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let controller = client.transactions(QUEUE).unwrap();
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        sender.send(&Message::new("in")).await.unwrap();
+        let message = receiver.next().await.unwrap();
+
+        let transaction = controller.begin().await.unwrap();
+        transaction.send(&sender, &Message::new("never")).await.unwrap();
+        transaction.complete(&receiver, &message).await.unwrap();
+        transaction.roll_back().await.unwrap();
+        assert_eq!(bench.counts(QUEUE).active, 1);
+
+        let transaction = controller.begin().await.unwrap();
+        transaction.send(&sender, &Message::new("never either")).await.unwrap();
+        drop(transaction);
+        bench.until("rolled back", || bench.emulator.with_broker(|broker, _| broker.open_transactions()) == 0).await;
+        assert_eq!(bench.counts(QUEUE).active, 1);
+
+        let transaction = controller.begin().await.unwrap();
+        transaction.send(&sender, &Message::new("out")).await.unwrap();
+        transaction.complete(&receiver, &message).await.unwrap();
+        assert_eq!(bench.counts(QUEUE).active, 1);
+        transaction.commit().await.unwrap();
+        controller.close().await;
+        client.close().await;
+        assert_eq!(bench.drain(QUEUE, 1).await, ["out"]);
+    });
+}
+
+pub(crate) fn refusals_say_why<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client_with(Connection::new(bench.connection_string(), RetryPolicy::none()));
+        let absent = client.sender("absent").unwrap().send(&Message::new("lost")).await;
+        assert!(failed_for(&absent, Cause::Service(Reason::EntityNotFound)), "{absent:?}");
+        let absent = client.receiver("absent").unwrap().receive(SOON).await;
+        assert!(failed_for(&absent, Cause::Service(Reason::EntityNotFound)), "{absent:?}");
+        let large = vec![0; 300_000];
+        let large = client.sender(QUEUE).unwrap().send(&Message::new(&large)).await;
+        assert!(failed_for(&large, Cause::Service(Reason::MessageSizeExceeded)), "{large:?}");
+        let no_session = client.sender(SESSIONS).unwrap().send(&Message::new("without a session")).await;
+        assert!(no_session.is_err());
+        let id = "x".repeat(200);
+        let invalid = client.sender(QUEUE).unwrap().send(&Message::new("").with_message_id(&id)).await;
+        assert!(failed_for(&invalid, Cause::Argument("message_id")), "{invalid:?}");
+        client.close().await;
+
+        let wrong = bench.connection_string().replace("SharedAccessKey=", "SharedAccessKey=wrong");
+        let client = bench.client_with(Connection::new(wrong, RetryPolicy::none()));
+        let refused = client.sender(QUEUE).unwrap().send(&Message::new("lost")).await;
+        assert!(failed_for(&refused, Cause::Service(Reason::AuthFailed)), "{refused:?}");
+        client.close().await;
+        assert_eq!(bench.counts(QUEUE), active(0));
+    });
+}
+
+pub(crate) fn over_tls<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let direct = bench.emulator.connection_string();
+        let secure = direct.replace(&format!("localhost:{}", bench.emulator.amqp_address().port()), "localhost");
+        let secure = secure.replace(";UseDevelopmentEmulator=true", "");
+        let port = bench.emulator.tls_address().expect("it serves TLS").port();
+        let connection = |authority: Option<String>| Connection {
+            authority,
+            endpoint: Some(("127.0.0.1".into(), port)),
+            ..Connection::new(secure.clone(), RetryPolicy::none())
+        };
+        let client = bench.client_with(connection(bench.emulator.certificate_pem().map(str::to_owned)));
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        let large = vec![7; 100_000];
+        let (sent, received) = join(
+            async {
+                for _ in 0..10 {
+                    sender.send(&Message::new(&large)).await.unwrap();
+                }
+            },
+            async {
+                for _ in 0..10 {
+                    let message = receiver.next().await.unwrap();
+                    assert_eq!(message.data(), large);
+                    receiver.complete(&message).await.unwrap();
+                }
+            },
+        )
+        .await;
+        let ((), ()) = (sent, received);
+        client.close().await;
+        bench.until("closed", || bench.emulator.statistics().connections_open == 0).await;
+
+        // A certificate of an authority that nobody trusts.
+        let client = bench.client_with(connection(None));
+        let refused = client.sender(QUEUE).unwrap().send(&Message::new("lost")).await;
+        assert!(failed_for(&refused, Cause::Unreachable), "{refused:?}");
+        client.close().await;
+    });
+}
+
+pub(crate) fn receive_modes_of_an_entity<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let sender = client.sender(TOPIC).unwrap();
+        sender.send(&Message::new("to the subscription")).await.unwrap();
+        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() };
+        let receiver = client.receiver_with(Entity::subscription(TOPIC, SUBSCRIPTION), options).unwrap();
+        let message = receiver.receive(SOON).await.unwrap().expect("a message");
+        assert_eq!((message.text(), message.lock_token()), (Some("to the subscription"), None));
+        assert_eq!(bench.counts(SUBSCRIPTION), active(0));
+        client.close().await;
+    });
+}
