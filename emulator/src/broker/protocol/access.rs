@@ -37,8 +37,10 @@ pub(crate) enum TokenError {
     WrongAudience,
 }
 
-/// The path of an audience in lower case, without scheme and authority.
+/// The path of an audience in lower case, without scheme, authority and query: the JavaScript SDK signs requests of the
+/// management API for their whole address.
 pub(crate) fn audience_path(audience: &str) -> String {
+    let audience = audience.split('?').next().unwrap_or_default();
     let path = match audience.split_once("://") {
         Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
         None => audience,

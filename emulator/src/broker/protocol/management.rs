@@ -70,7 +70,10 @@ impl Shared {
             _ => None,
         };
         let call = Call { request, address: Address::parse(path), txn, clock };
-        let result = if self.is_throttled() { Err(self.busy()) } else { self.operate(peer, path, &call) };
+        let result = match self.injected() {
+            Some(refusal) => Err(refusal),
+            None => self.operate(peer, path, &call),
+        };
         let (status, description, condition, body) = match result {
             Ok(Reply::Body(body)) => (200, "OK".to_owned(), None, Some(body)),
             Ok(Reply::Done) => (200, "OK".to_owned(), None, None),
