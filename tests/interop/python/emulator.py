@@ -42,11 +42,11 @@ class Emulator:
                 text=True,
             )
             ready = self.process.stdout.readline()
-            match = re.match(r"ready amqp=\S+:(\d+)", ready)
+            match = re.match(r"ready amqp=\S+:(\d+) .*admin=\S+:(\d+)", ready)
             if not match:
                 self.stop()
                 raise RuntimeError(f"the emulator did not start: {ready!r}")
-        self.port = int(match[1])
+        self.port, self.admin_port = int(match[1]), int(match[2])
         self.host = f"localhost:{self.port}"
         self.connection_string = self.process.stdout.readline().strip()
 
