@@ -154,7 +154,10 @@ fn rules_come_and_go_rul2_rul10_rul11_rul12_rul37_rul38_rul39_ses49() {
         let rules = client.rule_manager("t", "u");
         let mut default = false;
         // The filter that takes everything is told as SQL.
-        rules.list_each(|rule| default = rule.name == "$Default" && rule.filter == RuleFilter::Sql("1=1")).await.unwrap();
+        rules
+            .list_each(|rule| default = rule.name == "$Default" && rule.filter == RuleFilter::Sql("1=1"))
+            .await
+            .unwrap();
         assert!(default || rules.list_each(|rule| assert_eq!(rule.filter, RuleFilter::True)).await.is_ok());
         rules.remove("$Default").await.unwrap();
         rules.add(&RuleDescription::new("$Default", RuleFilter::False)).await.unwrap();
