@@ -15,7 +15,7 @@ const MIN_FRAGMENT: usize = 256;
 /// Writes a frame; false when there is no room for it.
 fn write_frame(tx: &mut impl Tx, channel: u16, body: &impl Encode) -> bool {
     let mut buffer = Buffer::new(tx.spare());
-    if buffer.put(&[0; frame::HEADER_LEN]).is_err() || body.encode(&mut buffer).is_err() {
+    if buffer.put(&[0; frame::HEADER_LEN]).is_err() || crate::wire::encode(body, &mut buffer).is_err() {
         return false;
     }
     let written = buffer.into_written();
@@ -337,7 +337,7 @@ impl<S: Storage> Connection<S> {
                 batchable: false,
             };
             buffer.put(&[0; frame::HEADER_LEN])?;
-            transfer.encode(buffer)
+            crate::wire::encode(&transfer, buffer)
         };
         if head_of(false, &mut buffer).is_err() {
             return Turn::Full;

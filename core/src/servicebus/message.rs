@@ -446,7 +446,7 @@ impl<S: Storage> MessageBatch<S> {
 
     fn append(&mut self, message: &Message<'_>, size: usize) -> Result<(), Full> {
         if self.count == 0 {
-            Envelope(message).encode(&mut self.encoded)?;
+            crate::wire::encode(&Envelope(message), &mut self.encoded)?;
         }
         put_section(&mut self.encoded, section::DATA)?;
         match u8::try_from(size) {
@@ -456,7 +456,7 @@ impl<S: Storage> MessageBatch<S> {
                 self.encoded.put(&u32::try_from(size).map_err(|_| Full)?.to_be_bytes())?;
             }
         }
-        message.encode(&mut self.encoded)
+        crate::wire::encode(message, &mut self.encoded)
     }
 
     /// How many messages there are.

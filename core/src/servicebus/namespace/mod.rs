@@ -283,8 +283,13 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
-        ConnectionString::parse(self.settings.connection_string.as_ref())
-            .map_err(|_| Failure::new(Cause::Argument("the connection string")))
+        let text = self.settings.connection_string.as_ref();
+        let parsed = if self.settings.external_tokens {
+            ConnectionString::parse_endpoint(text)
+        } else {
+            ConnectionString::parse(text)
+        };
+        parsed.map_err(|_| Failure::new(Cause::Argument("the connection string")))
     }
 
     /// A transport is there.

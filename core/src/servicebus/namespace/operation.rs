@@ -78,7 +78,7 @@ impl<S: Storage> Namespace<S> {
                 return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
             }
             endpoint.release_at = None;
-            if core::mem::take(&mut endpoint.paused) {
+            if core::mem::take(&mut endpoint.idled) {
                 self.due = true;
             }
             let parked = core::mem::take(&mut endpoint.parked);
@@ -172,7 +172,8 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    pub(super) fn notice_all(&mut self) {
+    /// Every call has news.
+    pub(crate) fn notice_all(&mut self) {
         for place in 0..self.operations.end() {
             self.notice(place);
         }

@@ -166,6 +166,18 @@ impl<S: Storage> Namespace<S> {
         Poll::Pending
     }
 
+    /// Pauses a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
+    /// has come is released (invariants.md §1 row 11). What was settled when it came is kept.
+    pub fn set_paused(&mut self, endpoint: EndpointId, paused: bool) {
+        let Some(found) = self.endpoints.find_mut(endpoint.0).filter(|found| !found.closing) else { return };
+        found.paused = paused;
+        self.due = true;
+        if paused && self.endpoints.find(endpoint.0).is_some_and(|found| found.receives == 0) {
+            self.give_back = true;
+            self.release_waiting(endpoint.0.index);
+        }
+    }
+
     /// A receive is over: what it asked for and nobody else wants is given back.
     pub(super) fn end_receive(&mut self, endpoint: Option<u32>, operation: u32, count: u32) {
         let Some(place) = endpoint else { return };
@@ -233,7 +245,7 @@ impl<S: Storage> Namespace<S> {
         if endpoint.receives > 0 {
             endpoint.harvest = true;
             self.notice_endpoint(place);
-        } else if endpoint.prefetch() == 0 || endpoint.paused {
+        } else if endpoint.prefetch() == 0 {
             self.release_waiting(place);
         }
     }
@@ -273,7 +285,7 @@ impl<S: Storage> Namespace<S> {
             if endpoint.receives > 0 || endpoint.closing {
                 continue;
             }
-            endpoint.paused = true;
+            endpoint.idled = true;
             self.release_waiting(place);
             if self.stock(place).expected > 0 {
                 self.start_drain(place, clock);
@@ -329,7 +341,7 @@ impl<S: Storage> Namespace<S> {
                 if endpoint.closing || endpoint.drain_deadline.is_some() {
                     return;
                 }
-                if endpoint.prefetch() == 0 || endpoint.paused {
+                if endpoint.prefetch() == 0 {
                     self.release_waiting(place);
                 } else {
                     self.note_locks(place, clock);

@@ -223,7 +223,7 @@ impl<S: Storage> Namespace<S> {
             body,
         };
         let mut encoder = S::Encoder::default();
-        if message.encode(&mut encoder).is_err() {
+        if crate::wire::encode(&message, &mut encoder).is_err() {
             self.requests.remove(key.index);
             return Err(no_room(Capacity::Message));
         }

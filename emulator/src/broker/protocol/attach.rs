@@ -159,7 +159,7 @@ impl Shared {
         if let Node::Management(path) = &node
             && !path.is_empty()
         {
-            let rights = peer.access.rights(path, clock.utc);
+            let rights = peer.access.management_rights(path, clock.utc);
             if !rights.send && !rights.listen && !rights.manage {
                 let resource = format!("sb://{}/{parsed}", peer.host);
                 let refusal = Refusal::new(Reason::Unauthorized, missing_claim("Listen", &resource));

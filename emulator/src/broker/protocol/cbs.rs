@@ -28,7 +28,7 @@ impl Shared {
             link.active = clock.now;
             let Purpose::Requests(node) = &link.purpose else { continue };
             let (node, session) = (node.clone(), link.session);
-            let state = peer.incoming.remove(&incoming.delivery);
+            let state = peer.take_incoming(incoming.delivery);
             if !incoming.settled {
                 // The request is taken; whether it succeeds is in the response.
                 let _ = peer.engine.settle(

@@ -107,7 +107,7 @@ impl Shared {
             return Err(unknown_operation(operation));
         }
         let name = operation.strip_prefix("com.microsoft:").unwrap_or(operation);
-        let rights = peer.access.rights(path, call.clock.utc);
+        let rights = peer.access.management_rights(path, call.clock.utc);
         let sends = matches!(name, "schedule-message" | "cancel-scheduled-message");
         let (allowed, claim) = if sends { (rights.send, "Send") } else { (rights.listen, "Listen") };
         if !allowed {

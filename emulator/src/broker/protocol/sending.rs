@@ -23,7 +23,7 @@ impl Shared {
             link.active = clock.now;
             let Purpose::Sender { entity } = &link.purpose else { continue };
             let (entity, path) = (entity.clone(), link.path.clone());
-            let state = peer.incoming.remove(&incoming.delivery);
+            let state = peer.take_incoming(incoming.delivery);
             let txn = match state.as_ref().and_then(State::state) {
                 Some(DeliveryState::Transactional(state)) => Some(state.txn_id.to_vec()),
                 _ => None,
