@@ -209,7 +209,7 @@ mod tests {
             ("", Missing("Endpoint")),
             ("Endpoint=", Missing("Endpoint")),
             ("Endpoint=sb://h:x;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
-            ("Endpoint=ftp://h;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
+            ("Endpoint=sb://;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
             ("Endpoint=sb://h", Missing("SharedAccessKey")),
             ("Endpoint=sb://h;SharedAccessKey=k", Missing("SharedAccessKeyName")),
             ("Endpoint=sb://h;SharedAccessKeyName=n", Missing("SharedAccessKey")),
