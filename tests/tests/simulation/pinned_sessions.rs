@@ -305,3 +305,20 @@ fn a_session_outlives_a_minute_of_silence_err10_ses24() {
         client.close().await;
     });
 }
+
+#[test]
+fn deletion_stays_in_its_session_del16() {
+    let world = sessions();
+    play(&world, async |world| {
+        send_to(&world, &["a", "b", "a", "b", "a"]).await;
+        let client = world.client::<Heap>();
+        let session = client.accept_session(Entity::queue("q"), "a", ReceiverOptions::default()).await.unwrap();
+        world.sleep(SECOND).await;
+        assert_eq!(session.delete_messages(500, world.clock().utc).await.unwrap(), 3);
+        assert_eq!(counts(&world).active, 2);
+        session.close().await;
+        let session = client.accept_session(Entity::queue("q"), "b", ReceiverOptions::default()).await.unwrap();
+        assert_eq!(session.next().await.unwrap().text(), Some("b"));
+        client.close().await;
+    });
+}
