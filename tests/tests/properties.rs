@@ -286,7 +286,7 @@ fn random_channel(channel: u16) -> u16 {
 }
 
 fn random_bool(handle: u32) -> bool {
-    handle % 2 == 0
+    handle.is_multiple_of(2)
 }
 
 /// Something an application might want, right or wrong, on whatever ids it has heard of.
@@ -810,11 +810,11 @@ fn both_ends_begin_and_attach<S: Storage>() {
     let from_server = pair.server.connection.begin().unwrap();
     pair.run();
     // The client answers sessions by attaching on them.
-    let theirs = pair.client.events.iter().filter_map(|event| match event {
+    let mut theirs = pair.client.events.iter().filter_map(|event| match event {
         Event::SessionBegun(session) if *session != from_client => Some(*session),
         _ => None,
     });
-    let theirs = theirs.last().expect("the server's session");
+    let theirs = theirs.next_back().expect("the server's session");
     pair.client.connection.accept_session(theirs).unwrap();
     let config = Config::default();
     assert!(config.handle_max > 3);

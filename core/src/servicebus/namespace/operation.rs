@@ -226,8 +226,8 @@ impl<S: Storage> Namespace<S> {
             #[expect(clippy::collapsible_match, reason = "what has expired says nothing of the earliest deadline")]
             match operation.deadline {
                 Some(deadline) if deadline <= now => {
-                    if !operation.expired {
-                        operation.expired = true;
+                    let told = core::mem::replace(&mut operation.expired, true);
+                    if !told {
                         self.notice(place);
                     }
                 }
