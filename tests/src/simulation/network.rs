@@ -77,8 +77,11 @@ pub(super) struct Network {
     pub(super) opened: u64,
     pub(super) server: Server,
     pub(super) traffic: Traffic,
-    pub(super) tamper: Option<Box<dyn FnMut(&mut Vec<u8>)>>,
+    pub(super) tamper: Option<Tamper>,
 }
+
+/// Changes bytes on their way.
+pub(super) type Tamper = Box<dyn FnMut(&mut Vec<u8>)>;
 
 impl Default for Network {
     fn default() -> Self {
@@ -133,10 +136,15 @@ impl Network {
                 }
                 continue;
             }
+            // What has arrived by now is read at once.
+            let mut arrived = Vec::new();
             while wire.to_broker.front().is_some_and(|flight| flight.arrives <= clock.now) {
                 let Some(flight) = wire.to_broker.pop_front() else { break };
-                moved = true;
-                let mut rest = flight.bytes.as_slice();
+                arrived.extend(flight.bytes);
+            }
+            {
+                moved |= !arrived.is_empty();
+                let mut rest = arrived.as_slice();
                 while !rest.is_empty() {
                     let spare = wire.rx.spare();
                     let count = rest.len().min(spare.len());
@@ -232,7 +240,7 @@ impl Dial for SimulatedDialer {
         };
         let id = match server {
             Server::Emulator => {
-                Some(self.0.broker(|broker, clock| broker.connect(clock)).ok_or("too many connections")?)
+                Some(self.0.broker(servicebus_emulator::broker::Broker::connect).ok_or("too many connections")?)
             }
             _ => None,
         };
