@@ -24,13 +24,15 @@
 
 #[cfg(feature = "administration")]
 pub mod administration;
+#[cfg(feature = "azure-identity")]
+mod azure;
 mod dial;
 mod tls;
 
 use servicebus_core::driver::{self, NoCredential, TokenFn};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::namespace::{Clock, Settings};
-use servicebus_core::servicebus::{ConnectionString, RetryPolicy};
+use servicebus_core::servicebus::{ConnectionString, ConnectionStringError, RetryPolicy};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::{Instant, Timestamp};
 use std::collections::hash_map::RandomState;
@@ -41,7 +43,9 @@ use std::time::{Duration, SystemTime};
 
 pub use dial::{DialError, Dialer, Transport};
 pub use servicebus_core;
-pub use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
+pub use servicebus_core::client::{
+    AutoLockRenewer, DeadLetterOptions, ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
+};
 pub use servicebus_core::servicebus::namespace::{Cause, Disposition, ReceiveMode};
 pub use servicebus_core::servicebus::{Body, Message, Reason, SubQueue};
 pub use servicebus_core::wire::Value;
@@ -55,6 +59,18 @@ pub type Sender = servicebus_core::client::Sender<Tokio>;
 pub type Receiver = servicebus_core::client::Receiver<Tokio>;
 /// Receives the messages of a session; see [`servicebus_core::client::SessionReceiver`].
 pub type SessionReceiver = servicebus_core::client::SessionReceiver<Tokio>;
+/// The renewal of a lock; see [`servicebus_core::client::LockRenewal`].
+pub type LockRenewal<'m> = servicebus_core::client::LockRenewal<'m, Tokio>;
+/// A message pump; see [`servicebus_core::client::Processor`].
+pub type Processor = servicebus_core::client::Processor<Tokio>;
+/// A message pump over sessions; see [`servicebus_core::client::SessionProcessor`].
+pub type SessionProcessor = servicebus_core::client::SessionProcessor<Tokio>;
+/// Pauses, resumes and stops a message pump; see [`servicebus_core::client::ProcessorControl`].
+pub type ProcessorControl = servicebus_core::client::ProcessorControl<Tokio>;
+/// A message in a handler's hands; see [`servicebus_core::client::ProcessorMessage`].
+pub type ProcessorMessage<'p> = servicebus_core::client::ProcessorMessage<'p, Tokio>;
+/// What went wrong in a message pump; see [`servicebus_core::client::ProcessorError`].
+pub type ProcessorError<E> = servicebus_core::client::ProcessorError<Heap, E>;
 /// The rules of a subscription; see [`servicebus_core::client::RuleManager`].
 pub type RuleManager = servicebus_core::client::RuleManager<Tokio>;
 /// A message that was received; see [`servicebus_core::servicebus::ReceivedMessage`].
@@ -113,12 +129,21 @@ impl Options {
     /// A connection string that is not valid; the text names the key.
     pub fn new(connection_string: impl Into<String>) -> Result<Self, Error> {
         let connection_string = connection_string.into();
-        if let Err(error) = ConnectionString::parse(&connection_string) {
-            return Err(Error { cause: Cause::Argument("the connection string"), description: error.to_string() });
+        if let Err(error) = ConnectionString::parse_endpoint(&connection_string) {
+            return Err(invalid(&error));
         }
         // A hasher's keys are random for every one that is made.
         let seed = RandomState::new().build_hasher().finish();
         Ok(Self { settings: Settings::new(connection_string, seed), tls: Tls::default(), endpoint: None })
+    }
+
+    /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
+    /// credential.
+    ///
+    /// # Errors
+    /// A host name that is not valid.
+    pub fn for_namespace(host: &str) -> Result<Self, Error> {
+        Self::new(format!("Endpoint=sb://{host}/"))
     }
 
     /// Sets when to try again.
@@ -188,6 +213,10 @@ const _: () = {
     crosses_threads::<Sender>();
     crosses_threads::<Receiver>();
     crosses_threads::<SessionReceiver>();
+    crosses_threads::<LockRenewal<'static>>();
+    crosses_threads::<Processor>();
+    crosses_threads::<SessionProcessor>();
+    crosses_threads::<ProcessorControl>();
     crosses_threads::<RuleManager>();
     crosses_threads::<ReceivedMessage>();
     crosses_threads::<MessageBatch>();
@@ -202,5 +231,13 @@ const _: () = {
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
+    let connection_string = connection_string.into();
+    if let Err(error) = ConnectionString::parse(&connection_string) {
+        return Err(invalid(&error));
+    }
     Ok(Options::new(connection_string)?.connect())
+}
+
+fn invalid(error: &ConnectionStringError<'_>) -> Error {
+    Error { cause: Cause::Argument("the connection string"), description: error.to_string() }
 }

@@ -611,7 +611,7 @@ impl<S: Storage> Connection<S> {
         let start = self.outbox.position();
         let result = (|| {
             self.outbox.put(&[0; frame::HEADER_LEN])?;
-            body.encode(&mut self.outbox)?;
+            crate::wire::encode(body, &mut self.outbox)?;
             let size = self.outbox.position() - start;
             let header = frame::header(u32::try_from(size).map_err(|_| Full)?, kind, channel);
             if let Some(place) = self.outbox.written().and_then(|all| all.get_mut(start..start + header.len())) {

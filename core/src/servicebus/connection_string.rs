@@ -14,6 +14,8 @@ pub enum ConnectionCredential<'a> {
     },
     /// A token that is ready.
     SharedAccessSignature(&'a str),
+    /// None: tokens come from elsewhere.
+    None,
 }
 
 impl fmt::Debug for ConnectionCredential<'_> {
@@ -21,6 +23,7 @@ impl fmt::Debug for ConnectionCredential<'_> {
         match self {
             Self::SharedAccessKey { name, .. } => write!(f, "SharedAccessKey {{ name: {name:?}, .. }}"),
             Self::SharedAccessSignature(_) => f.write_str("SharedAccessSignature(..)"),
+            Self::None => f.write_str("None"),
         }
     }
 }
@@ -87,6 +90,18 @@ impl<'a> ConnectionString<'a> {
     /// # Errors
     /// [`ConnectionStringError`], which names the key.
     pub fn parse(text: &'a str) -> Result<Self, ConnectionStringError<'a>> {
+        let parsed = Self::parse_endpoint(text)?;
+        match parsed.credential {
+            ConnectionCredential::None => Err(ConnectionStringError::Missing("SharedAccessKey")),
+            _ => Ok(parsed),
+        }
+    }
+
+    /// The same for one that need not have a credential, because tokens come from elsewhere.
+    ///
+    /// # Errors
+    /// [`ConnectionStringError`], which names the key.
+    pub fn parse_endpoint(text: &'a str) -> Result<Self, ConnectionStringError<'a>> {
         let mut values: [Option<&'a str>; KEYS.len()] = [None; KEYS.len()];
         for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
             // Keys and signatures contain `=` themselves: only the first one separates.
@@ -113,7 +128,8 @@ impl<'a> ConnectionString<'a> {
             (Some(_), None, Some(_)) => {
                 return Err(ConnectionStringError::Contradiction("SharedAccessKeyName", "SharedAccessSignature"));
             }
-            (_, None, None) => return Err(ConnectionStringError::Missing("SharedAccessKey")),
+            (Some(_), None, None) => return Err(ConnectionStringError::Missing("SharedAccessKey")),
+            (None, None, None) => ConnectionCredential::None,
         };
         let use_development_emulator = match emulator {
             None => false,
@@ -142,10 +158,8 @@ impl<'a> ConnectionString<'a> {
 
 fn parse_endpoint(endpoint: &str) -> Option<(&str, Option<u16>)> {
     let rest = match endpoint.split_once("://") {
-        Some((scheme, rest)) => {
-            let known = ["sb", "amqp", "amqps", "http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
-            known.then_some(rest)?
-        }
+        // Whatever the scheme says: only the host counts (pinned-behaviour.md ERR14).
+        Some((_, rest)) => rest,
         None => endpoint,
     };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
@@ -195,7 +209,7 @@ mod tests {
             ("", Missing("Endpoint")),
             ("Endpoint=", Missing("Endpoint")),
             ("Endpoint=sb://h:x;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
-            ("Endpoint=ftp://h;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
+            ("Endpoint=sb://;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
             ("Endpoint=sb://h", Missing("SharedAccessKey")),
             ("Endpoint=sb://h;SharedAccessKey=k", Missing("SharedAccessKeyName")),
             ("Endpoint=sb://h;SharedAccessKeyName=n", Missing("SharedAccessKey")),

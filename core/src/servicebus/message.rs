@@ -49,6 +49,8 @@ pub enum Body<'a> {
     Sequence(&'a [List<'a>]),
     /// One AMQP value.
     Value(Value<'a>),
+    /// The body of a received message, section by section as it came.
+    Encoded(&'a [u8]),
 }
 
 /// A message to be sent. It borrows everything, so that it can be made without an allocator and is encoded without a
@@ -331,6 +333,7 @@ impl Encode for Message<'_> {
                 put_section(sink, section::AMQP_VALUE)?;
                 value.encode(sink)?;
             }
+            Body::Encoded(sections) => sink.put(sections)?,
         }
         if self.footer.is_empty() {
             return Ok(());
@@ -446,7 +449,7 @@ impl<S: Storage> MessageBatch<S> {
 
     fn append(&mut self, message: &Message<'_>, size: usize) -> Result<(), Full> {
         if self.count == 0 {
-            Envelope(message).encode(&mut self.encoded)?;
+            crate::wire::encode(&Envelope(message), &mut self.encoded)?;
         }
         put_section(&mut self.encoded, section::DATA)?;
         match u8::try_from(size) {
@@ -456,7 +459,7 @@ impl<S: Storage> MessageBatch<S> {
                 self.encoded.put(&u32::try_from(size).map_err(|_| Full)?.to_be_bytes())?;
             }
         }
-        message.encode(&mut self.encoded)
+        crate::wire::encode(message, &mut self.encoded)
     }
 
     /// How many messages there are.

@@ -120,7 +120,7 @@ impl<const N: usize> Text for heapless::String<N> {
 impl<const M: usize> PayloadBuilder for heapless::Vec<u8, M> {
     fn encode(value: &impl Encode) -> Result<Self, Full> {
         let mut payload = Self::new();
-        value.encode(&mut payload)?;
+        crate::wire::encode(value, &mut payload)?;
         Ok(payload)
     }
 
@@ -175,6 +175,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         Self { places: heapless::Vec::new(), len: 0 }
     }
 
+    #[inline(never)]
     fn insert(&mut self, value: T) -> Result<Key, T> {
         let index = match self.places.iter().position(|place| place.value.is_none()) {
             Some(index) => index,
@@ -198,10 +199,12 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         Some(value)
     }
 
+    #[inline(never)]
     fn get(&self, index: u32) -> Option<&T> {
         self.places.get(index as usize)?.value.as_ref()
     }
 
+    #[inline(never)]
     fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.places.get_mut(index as usize)?.value.as_mut()
     }

@@ -10,6 +10,18 @@ pub trait Encode {
     fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full>;
 }
 
+/// Encodes `value`. With an allocator each kind of sink has code of its own, inlined; without one all sinks share one
+/// copy of it and pay an indirect call for each piece: that halves the encoders' size.
+pub fn encode<T: Encode + ?Sized, W: Sink>(value: &T, sink: &mut W) -> Result<(), Full> {
+    #[cfg(feature = "alloc")]
+    return value.encode(sink);
+    #[cfg(not(feature = "alloc"))]
+    {
+        let mut sink: &mut dyn Sink = sink;
+        value.encode(&mut sink)
+    }
+}
+
 /// A value that can be read from encoded bytes that live for `'a`.
 pub trait Decode<'a>: Sized {
     /// Takes one value from `reader`.
@@ -17,7 +29,8 @@ pub trait Decode<'a>: Sized {
 }
 
 impl<T: Encode> Encode for Option<T> {
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
         match self {
             Some(value) => value.encode(sink),
@@ -33,7 +46,8 @@ impl<T: Encode + ?Sized> Encode for &T {
 }
 
 impl Encode for bool {
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
         sink.put(&[if *self { 0x41 } else { 0x42 }])
     }
@@ -52,7 +66,8 @@ impl Encode for i8 {
 }
 
 impl Encode for u32 {
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
         match u8::try_from(*self) {
             Ok(0) => sink.put(&[0x43]),
@@ -93,7 +108,8 @@ impl Encode for i64 {
     }
 }
 
-#[inline]
+#[cfg_attr(feature = "alloc", inline)]
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn fixed<W: Sink, const N: usize>(sink: &mut W, code: u8, bytes: [u8; N]) -> Result<(), Full> {
     sink.put(&[code])?;
     sink.put(&bytes)
@@ -120,7 +136,8 @@ encode_fixed! {
     Uuid => 0x98, |v| v.0;
 }
 
-#[inline]
+#[cfg_attr(feature = "alloc", inline)]
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn variable<W: Sink>(sink: &mut W, small: u8, bytes: &[u8]) -> Result<(), Full> {
     match u8::try_from(bytes.len()) {
         Ok(len) => sink.put(&[small, len])?,

@@ -130,7 +130,8 @@ pub(super) fn descriptor(reader: &mut Reader<'_>, name: &'static str, code: u64)
 
 /// Writes `0x00` and a numeric descriptor. Codes below 256 are always `smallulong`: some peers read performatives at
 /// fixed offsets (wire-protocol.md §0 fact 1).
-#[inline]
+#[cfg_attr(feature = "alloc", inline)]
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn put_descriptor<W: Sink>(sink: &mut W, code: u64) -> Result<(), Full> {
     match u8::try_from(code) {
         Ok(small) => sink.put(&[0x00, 0x53, small]),

@@ -18,7 +18,7 @@ mod sink;
 pub mod transaction;
 mod value;
 
-pub use codec::{Decode, Encode, Multiple};
+pub use codec::{Decode, Encode, Multiple, encode};
 pub use composite::{Composite, Definition, Field, Fields, Presence};
 pub use error::DecodeError;
 pub use reader::{MAX_DEPTH, Reader};

@@ -283,8 +283,13 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
-        ConnectionString::parse(self.settings.connection_string.as_ref())
-            .map_err(|_| Failure::new(Cause::Argument("the connection string")))
+        let text = self.settings.connection_string.as_ref();
+        let parsed = if self.settings.external_tokens {
+            ConnectionString::parse_endpoint(text)
+        } else {
+            ConnectionString::parse(text)
+        };
+        parsed.map_err(|_| Failure::new(Cause::Argument("the connection string")))
     }
 
     /// A transport is there.
@@ -386,7 +391,10 @@ impl<S: Storage> Namespace<S> {
         if core::mem::take(&mut self.due) {
             self.advance(clock);
         }
-        self.connection.as_mut().is_some_and(|connection| connection.poll_transmit(clock.now, tx))
+        let wrote = self.connection.as_mut().is_some_and(|connection| connection.poll_transmit(clock.now, tx));
+        // A link may be over by a detach that only now found room.
+        self.process_events(clock);
+        wrote
     }
 
     /// Whether the driver has something to do now.

@@ -165,6 +165,9 @@ impl<S: Storage> Namespace<S> {
                     text.push_str(signature).map_err(|_| Failure::new(Cause::Argument("SharedAccessSignature")))?;
                     (SAS_TOKEN, text.as_str(), expiry)
                 }
+                ConnectionCredential::None => {
+                    return Err(Failure::new(Cause::Argument("the connection string")));
+                }
             }
         };
         let properties = [

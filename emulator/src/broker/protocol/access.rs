@@ -69,6 +69,12 @@ impl Access {
         granted.fold(self.plain.unwrap_or_default(), |sum, token| unite(sum, token.rights))
     }
 
+    /// The rights on the `$management` node of a path: some clients put a token for the node alone
+    /// (wire-protocol.md §2.2).
+    pub(crate) fn management_rights(&self, path: &str, utc: Timestamp) -> Rights {
+        self.rights(&format!("{path}/$management"), utc)
+    }
+
     /// Whether the connection has shown any token or key.
     pub(crate) fn is_authorized(&self) -> bool {
         self.plain.is_some() || !self.tokens.is_empty()

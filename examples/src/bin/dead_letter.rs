@@ -1,0 +1,43 @@
+//! Messages that nobody can work on end in the dead-letter queue, with the reason; from there they can be repaired.
+
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_examples::{Namespace, Result, queue_name};
+use servicebus_tokio::{DeadLetterOptions, Entity, Message, ReceiverOptions, Value, connect};
+use std::time::Duration;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let queue = queue_name("invoices");
+    let patient = QueueDescription { max_delivery_count: 2, ..QueueDescription::default() };
+    let namespace = Namespace::open(|emulator| emulator.queue_with(&queue, patient)).await?;
+    let client = connect(namespace.connection_string.as_str())?;
+    let (sender, receiver) = (client.sender(&*queue)?, client.receiver(&*queue)?);
+
+    sender.send_all(&[Message::new("no amount"), Message::new("unlucky")]).await?;
+    while let Some(message) = receiver.receive(Duration::from_millis(500)).await? {
+        if message.text() == Some("no amount") {
+            let options = DeadLetterOptions {
+                reason: Some("Invalid"),
+                description: Some("an invoice has an amount"),
+                properties: &[("checked-by", Value::String("example"))],
+            };
+            receiver.dead_letter(&message, options).await?;
+        } else {
+            // Given back too often, the service moves it by itself.
+            receiver.abandon(&message).await?;
+        }
+    }
+
+    let dead = client.receiver_with(Entity::queue(&*queue).dead_letter(), ReceiverOptions::default())?;
+    for message in dead.receive_messages(10, Duration::from_secs(5)).await? {
+        println!(
+            "{}: {}: {}",
+            message.text().unwrap_or("?"),
+            message.dead_letter_reason().unwrap_or("?"),
+            message.dead_letter_error_description().unwrap_or("?"),
+        );
+        dead.complete(&message).await?;
+    }
+    client.close().await;
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! Sessions: messages of one order stay together and in their order, whoever receives them.
+
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_examples::{Namespace, Result, queue_name};
+use servicebus_tokio::{Entity, Message, ReceiverOptions, connect};
+use std::time::Duration;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let queue = queue_name("orders");
+    let sessions = QueueDescription { requires_session: true, ..QueueDescription::default() };
+    let namespace = Namespace::open(|emulator| emulator.queue_with(&queue, sessions)).await?;
+    let client = connect(namespace.connection_string.as_str())?;
+
+    let sender = client.sender(&*queue)?;
+    for (order, step) in [("order-1", "created"), ("order-2", "created"), ("order-1", "paid"), ("order-1", "shipped")] {
+        sender.send(&Message::new(step).with_session_id(order)).await?;
+    }
+
+    // Whichever order nobody else is working on, until there is none left.
+    let (entity, wait) = (Entity::queue(&*queue), Duration::from_secs(1));
+    while let Some(session) = client.accept_next_session(entity.clone(), wait, ReceiverOptions::default()).await? {
+        print!("{}:", session.session_id());
+        let mut steps = 0;
+        for message in session.receive_messages(10, wait).await? {
+            print!(" {}", message.text().unwrap_or("?"));
+            session.complete(&message).await?;
+            steps += 1;
+        }
+        // What the session remembers outlives its messages.
+        session.set_state(Some(format!("step {steps} done").as_bytes())).await?;
+        let state = session.state().await?.unwrap_or_default();
+        println!(" ({})", String::from_utf8_lossy(&state));
+        session.close().await;
+    }
+    client.close().await;
+    Ok(())
+}

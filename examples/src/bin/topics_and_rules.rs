@@ -1,0 +1,44 @@
+//! Topics: every subscription gets the messages that its rules choose.
+
+use servicebus_examples::{Namespace, Result};
+use servicebus_tokio::servicebus_core::servicebus::{CorrelationFilter, RuleDescription, RuleFilter};
+use servicebus_tokio::{Message, Value, connect};
+use std::time::Duration;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let namespace = Namespace::open(|emulator| {
+        emulator.topic("prices").subscription("all").subscription("dear").subscription("tea")
+    })
+    .await?;
+    let client = connect(namespace.connection_string.as_str())?;
+
+    // A new subscription takes everything by its rule $Default; another choice begins with its removal.
+    let dear = client.rule_manager("prices", "dear");
+    dear.remove("$Default").await?;
+    dear.add(&RuleDescription::new("dear", RuleFilter::Sql("euros > 5")).with_action("SET dear = TRUE")).await?;
+    let tea = client.rule_manager("prices", "tea");
+    tea.remove("$Default").await?;
+    let about_tea = CorrelationFilter { subject: Some("tea"), ..CorrelationFilter::default() };
+    tea.add(&RuleDescription::new("tea", RuleFilter::Correlation(about_tea))).await?;
+
+    let sender = client.sender("prices")?;
+    for (subject, euros) in [("tea", 3), ("coffee", 6), ("tea", 12)] {
+        let properties = [("euros", Value::Int(euros))];
+        sender.send(&Message::new("").with_subject(subject).with_application_properties(&properties)).await?;
+    }
+
+    for subscription in ["all", "dear", "tea"] {
+        print!("{subscription}:");
+        let receiver = client.subscription_receiver("prices", subscription)?;
+        for message in receiver.receive_messages(10, Duration::from_secs(1)).await? {
+            let euros = message.application_property("euros").and_then(|value| value.as_i64()).unwrap_or(0);
+            let dear = message.application_property("dear").is_some();
+            print!(" {} {euros} €{}", message.subject().unwrap_or("?"), if dear { " (dear)" } else { "" });
+            receiver.complete(&message).await?;
+        }
+        println!();
+    }
+    client.close().await;
+    Ok(())
+}
