@@ -27,6 +27,8 @@
 //! is needed.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "administration")]
+pub mod administration;
 mod dial;
 mod tls;
 
