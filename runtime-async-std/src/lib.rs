@@ -22,9 +22,9 @@
 //! The types are those of [`servicebus_core::client`] for this runtime; everything else is in [`servicebus_core`].
 //!
 //! Sockets and timers are async-io's, which both runtimes stand on, so one type serves both; they differ in who runs
-//! the driver. With feature `smol` (default) that is smol's executor, with feature `async-std` it is async-std's. An
-//! executor of one's own, such as a `LocalExecutor`, runs what [`Options::into_parts`] returns; then neither feature
-//! is needed.
+//! the driver. With feature `smol` (default) that is smol's executor, with feature `async-std` it is async-std's; where
+//! both are on, whoever connects from a task of async-std's gets that. An executor of one's own, such as a
+//! `LocalExecutor`, runs what [`Options::into_parts`] returns; then neither feature is needed.
 #![forbid(unsafe_code)]
 
 mod dial;
@@ -198,12 +198,16 @@ impl Options {
     }
 }
 
-/// Runs a driver in the background.
+/// Runs a driver in the background: on async-std's executor when it is called from there, else on smol's.
 #[cfg(any(feature = "async-std", feature = "smol"))]
 fn spawn(driver: impl Future<Output = ()> + Send + 'static) {
+    #[cfg(all(feature = "async-std", feature = "smol"))]
+    if async_std::task::try_current().is_none() {
+        return smol::spawn(driver).detach();
+    }
     #[cfg(feature = "async-std")]
     async_std::task::spawn(driver);
-    #[cfg(not(feature = "async-std"))]
+    #[cfg(all(feature = "smol", not(feature = "async-std")))]
     smol::spawn(driver).detach();
 }
 
