@@ -77,8 +77,11 @@ pub(super) struct Network {
     pub(super) opened: u64,
     pub(super) server: Server,
     pub(super) traffic: Traffic,
-    pub(super) tamper: Option<Box<dyn FnMut(&mut Vec<u8>)>>,
+    pub(super) tamper: Option<Tamper>,
 }
+
+/// Changes bytes on their way.
+pub(super) type Tamper = Box<dyn FnMut(&mut Vec<u8>)>;
 
 impl Default for Network {
     fn default() -> Self {
@@ -237,7 +240,7 @@ impl Dial for SimulatedDialer {
         };
         let id = match server {
             Server::Emulator => {
-                Some(self.0.broker(|broker, clock| broker.connect(clock)).ok_or("too many connections")?)
+                Some(self.0.broker(servicebus_emulator::broker::Broker::connect).ok_or("too many connections")?)
             }
             _ => None,
         };
