@@ -32,16 +32,21 @@ pub enum Server {
 pub struct Traffic {
     /// Bytes in both directions.
     pub bytes: u64,
-    /// FNV-1a over times, directions and bytes.
+    /// Over times, directions and bytes.
     pub hash: u64,
 }
 
 impl Traffic {
     fn note(&mut self, at: Instant, to_client: bool, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
-        let stamp = at.saturating_duration_since(Instant::ZERO).as_micros().to_be_bytes();
-        for byte in stamp.iter().chain(&[u8::from(to_client)]).chain(bytes) {
-            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let stamp = at.saturating_duration_since(Instant::ZERO).as_micros() as u64;
+        let mut mix = |word: u64| self.hash = (self.hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        mix(stamp);
+        mix(u64::from(to_client) << 32 | bytes.len() as u64);
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            mix(u64::from_le_bytes(word));
         }
     }
 }
@@ -301,10 +306,8 @@ impl Read for Half<'_> {
                 wire.reader = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            for (to, from) in buffer.iter_mut().zip(wire.readable.drain(..count)) {
-                *to = from;
-            }
-            Poll::Ready(Ok(count))
+            // Reading from a queue of bytes cannot fail.
+            Poll::Ready(std::io::Read::read(&mut wire.readable, &mut buffer[..count]).map_err(|_| ErrorKind::Other))
         })
         .await
     }
