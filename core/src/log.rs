@@ -59,3 +59,30 @@ impl<T: core::fmt::Display> core::fmt::Display for Maybe<T> {
         }
     }
 }
+
+/// What is done to one message: events inside of it carry the message's trace context.
+#[cfg(feature = "alloc")]
+pub(crate) struct Span {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+#[cfg(feature = "alloc")]
+impl Span {
+    /// A handler has the message with this trace context.
+    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "only spans of `tracing` tell it"))]
+    pub(crate) fn handling(traceparent: Option<&str>) -> Self {
+        Self {
+            #[cfg(feature = "tracing")]
+            span: tracing::info_span!(target: "servicebus", "process", traceparent = %Maybe(traceparent)),
+        }
+    }
+
+    /// Does something inside of it.
+    pub(crate) fn within<T>(&self, act: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "tracing")]
+        return self.span.in_scope(act);
+        #[cfg(not(feature = "tracing"))]
+        act()
+    }
+}
