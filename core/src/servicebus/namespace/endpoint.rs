@@ -181,7 +181,7 @@ pub(super) struct Endpoint<S: Storage> {
     /// When messages that wait for a call are given back, since their locks are about to end.
     pub(super) release_at: Option<Instant>,
     /// They were given back: nothing is fetched ahead until the next call.
-    pub(super) paused: bool,
+    pub(super) idled: bool,
     /// How long the service may take to find a session, in milliseconds.
     pub(super) accept_timeout: Option<u32>,
     /// The application has dropped it: it goes when its link has.
@@ -219,7 +219,7 @@ impl<S: Storage> Endpoint<S> {
             harvest: false,
             drain_deadline: None,
             release_at: None,
-            paused: false,
+            idled: false,
             accept_timeout,
             closing: false,
             next_tag: 0,
@@ -259,7 +259,7 @@ impl<S: Storage> Endpoint<S> {
 
     pub(super) fn prefetch(&self) -> u32 {
         match self.kind {
-            Kind::Receiver { prefetch, .. } if !self.suspended => prefetch,
+            Kind::Receiver { prefetch, .. } if !self.suspended && !self.idled => prefetch,
             Kind::Receiver { .. } => 0,
             Kind::Sender | Kind::Coordinator => 0,
         }

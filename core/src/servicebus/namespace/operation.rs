@@ -78,7 +78,7 @@ impl<S: Storage> Namespace<S> {
                 return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
             }
             endpoint.release_at = None;
-            if core::mem::take(&mut endpoint.paused) {
+            if core::mem::take(&mut endpoint.idled) {
                 self.due = true;
             }
             let parked = core::mem::take(&mut endpoint.parked);
@@ -223,10 +223,11 @@ impl<S: Storage> Namespace<S> {
         let mut earliest: Option<Instant> = None;
         for place in 0..self.operations.end() {
             let Some(operation) = self.operations.get_mut(place) else { continue };
+            #[expect(clippy::collapsible_match, reason = "what has expired says nothing of the earliest deadline")]
             match operation.deadline {
                 Some(deadline) if deadline <= now => {
-                    if !operation.expired {
-                        operation.expired = true;
+                    let told = core::mem::replace(&mut operation.expired, true);
+                    if !told {
                         self.notice(place);
                     }
                 }

@@ -72,7 +72,7 @@ impl<S: Storage> Namespace<S> {
         if !matches!(endpoint.kind, Kind::Receiver { .. })
             || endpoint.closing
             || endpoint.harvest
-            || endpoint.paused
+            || endpoint.idled
             || endpoint.drain_deadline.is_some()
         {
             return;
@@ -256,7 +256,7 @@ impl<S: Storage> Namespace<S> {
         if endpoint.receives > 0 {
             endpoint.harvest = true;
             self.notice_endpoint(place);
-        } else if endpoint.prefetch() == 0 || endpoint.paused {
+        } else if endpoint.prefetch() == 0 {
             self.release_waiting(place);
         }
     }
@@ -296,7 +296,7 @@ impl<S: Storage> Namespace<S> {
             if endpoint.receives > 0 || endpoint.closing {
                 continue;
             }
-            endpoint.paused = true;
+            endpoint.idled = true;
             self.release_waiting(place);
             if self.stock(place).expected > 0 {
                 self.start_drain(place, clock);
@@ -352,7 +352,7 @@ impl<S: Storage> Namespace<S> {
                 if endpoint.closing || endpoint.drain_deadline.is_some() {
                     return;
                 }
-                if endpoint.prefetch() == 0 || endpoint.paused {
+                if endpoint.prefetch() == 0 {
                     self.release_waiting(place);
                 } else {
                     self.note_locks(place, clock);
