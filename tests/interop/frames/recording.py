@@ -96,6 +96,7 @@ def text(value):
     kind, contents = value
     if kind in ("string", "symbol"):
         contents = re.sub(r"localhost:\d+", "HOST", contents)
+        contents = re.sub(r"\b(queue|session)-\d+", r"\1", contents)
         contents = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID", contents)
         contents = re.sub(r"\b[0-9a-f]{32}\b", "UUID", contents)
     elif kind == "list":
@@ -145,6 +146,13 @@ class Reduction:
         """Notes each entry of a map as a field of its own, keys with their types."""
         for key, item in value[1]:
             short = key[1]
+            if short == "messages":
+                for message in item[1]:
+                    self.entries(what, f"{prefix}.{short}", message)
+                    encoded = bytes.fromhex(dict((key[1], value[1]) for key, value in message[1])["message"])
+                    scheduled = "scheduled" if b"x-opt-scheduled-enqueue-time" in encoded else "at once"
+                    self.table[what].setdefault(f"{prefix}.{short} are sent", set()).add(scheduled)
+                continue
             name = f"{prefix}.{key[0]}:{short}" if key[0] != "string" else f"{prefix}.{short}"
             shown = f"{item[0]} …" if short in OPAQUE and item[0] != "array" else text(item)
             if short in OPAQUE and item[0] == "array":
