@@ -462,19 +462,35 @@ where
                     })
                     .await;
                 }
-                Step::Changed(Ok(()) | Err(_)) => receiver.set_paused(self.control.mode() == Mode::Paused),
+                Step::Changed(Ok(()) | Err(_)) => receiver.suspend(self.control.mode() == Mode::Paused),
                 Step::Lost(failure) => break PumpEnd::Over(failure),
             }
         };
-        // The link may go now, handlers settle all the same; but nothing more is prefetched meanwhile.
-        receiver.set_paused(true);
-        poll_fn(|cx| {
-            while let Poll::Ready(Some(())) = Pin::new(&mut running).poll_next(cx) {}
-            if running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        // Nothing more is prefetched while the last handlers run.
+        receiver.suspend(true);
+        finish(&mut running).await;
+        // What was deleted when it was sent is in nobody else's hands: it is handled as well.
+        while let Some(count) = receiver.leftover() {
+            let count = count.min(u32::try_from(limit).unwrap_or(u32::MAX));
+            let mut messages = Vec::new();
+            let result = receiver.receive_each(count, Some(Duration::ZERO), |message| messages.push(message)).await;
+            running.extend(messages.into_iter().map(|message| self.handle(receiver, session, message)));
+            finish(&mut running).await;
+            if result.is_err() {
+                break;
+            }
+        }
         end
     }
+}
+
+/// Waits for all of them.
+async fn finish(running: &mut FuturesUnordered<impl Future<Output = ()>>) {
+    poll_fn(|cx| {
+        while let Poll::Ready(Some(())) = Pin::new(&mut *running).poll_next(cx) {}
+        if running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// What a pump waits for.
@@ -487,11 +503,18 @@ enum Step<S: Storage> {
 }
 
 impl<R: Runtime> Receiver<R> {
+    /// How many messages wait that were settled when they came, one at least while more may come; `None` when there is
+    /// none, or the receiver locks messages.
+    fn leftover(&self) -> Option<u32> {
+        let Endpoint { shared, id, .. } = &self.endpoint;
+        shared.with(|state| state.namespace.leftover(*id))
+    }
+
     /// Gives back what was prefetched and prefetches nothing more, or goes on.
-    pub(super) fn set_paused(&self, paused: bool) {
+    pub(super) fn suspend(&self, suspended: bool) {
         let Endpoint { shared, id, .. } = &self.endpoint;
         let driver = shared.with(|state| {
-            state.namespace.set_paused(*id, paused);
+            state.namespace.suspend(*id, suspended);
             state.wake_driver()
         });
         if let Some(waker) = driver {

@@ -680,6 +680,8 @@ impl<S: Storage> Connection<S> {
              allowed on the link."
         );
         let error = ErrorCondition::new(condition::MESSAGE_SIZE_EXCEEDED).with_description(&text);
+        // A receiver of an entity's messages must not: the service would dead-letter what another can hold.
+        let unsettled = unsettled.filter(|_| self.is_server());
         let session = self.links.get(place).and_then(|link| self.sessions.get(link.session));
         if let (Some(first), Some(session)) = (unsettled, session) {
             let state = Some(DeliveryState::Outcome(Outcome::Rejected(Rejected { error: Some(error) })));

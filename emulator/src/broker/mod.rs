@@ -308,9 +308,14 @@ impl Broker {
             let more = peer.engine.poll_transmit(clock.now, tx);
             wrote |= more;
             Shared::sweep_sent(peer);
-            if !core::mem::take(&mut peer.throttled) {
+            let throttled = core::mem::take(&mut peer.throttled);
+            // A link whose detach came before its attach was answered is over once both answers are sent.
+            self.run_events(id, &mut Vec::new(), clock);
+            self.run_signals(clock);
+            if !throttled {
                 return wrote;
             }
+            let Some(peer) = self.peers.find_mut(id.0) else { return wrote };
             // There is room for receivers that were held back.
             let receivers: Vec<_> = peer
                 .links

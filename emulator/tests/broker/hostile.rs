@@ -81,10 +81,14 @@ fn any_frame(kind: u8, a: u32, b: u32, flag: bool, payload: &[u8], out: &mut Vec
                 name: ["a", "b", "c"][a as usize % 3],
                 handle: b % 6,
                 role,
-                snd_settle_mode: if a % 5 == 0 { SenderSettleMode::Settled } else { SenderSettleMode::Unsettled },
+                snd_settle_mode: if a.is_multiple_of(5) {
+                    SenderSettleMode::Settled
+                } else {
+                    SenderSettleMode::Unsettled
+                },
                 rcv_settle_mode: ReceiverSettleMode::Second,
-                source: (a % 7 != 0).then(|| Source::new(Some(address))),
-                target: (a % 11 != 0).then(|| TargetArchetype::Target(Target::new(Some(address)))),
+                source: (!a.is_multiple_of(7)).then(|| Source::new(Some(address))),
+                target: (!a.is_multiple_of(11)).then(|| TargetArchetype::Target(Target::new(Some(address)))),
                 unsettled: None,
                 incomplete_unsettled: false,
                 initial_delivery_count: Some(a),
@@ -103,7 +107,7 @@ fn any_frame(kind: u8, a: u32, b: u32, flag: bool, payload: &[u8], out: &mut Vec
                 incoming_window: b,
                 next_outgoing_id: a,
                 outgoing_window: b,
-                handle: (a % 3 != 0).then_some(b % 6),
+                handle: (!a.is_multiple_of(3)).then_some(b % 6),
                 delivery_count: Some(a),
                 link_credit: Some(b),
                 available: None,
@@ -120,13 +124,13 @@ fn any_frame(kind: u8, a: u32, b: u32, flag: bool, payload: &[u8], out: &mut Vec
                 handle: b % 6,
                 delivery_id: Some(a % 16),
                 delivery_tag: Some(&[1]),
-                message_format: Some(if a % 2 == 0 { 0 } else { 0x8001_3700 }),
+                message_format: Some(if a.is_multiple_of(2) { 0 } else { 0x8001_3700 }),
                 settled: Some(flag),
-                more: a % 4 == 0,
+                more: a.is_multiple_of(4),
                 rcv_settle_mode: None,
-                state: (a % 3 == 0).then_some(DeliveryState::ACCEPTED),
+                state: a.is_multiple_of(3).then_some(DeliveryState::ACCEPTED),
                 resume: false,
-                aborted: a % 9 == 0,
+                aborted: a.is_multiple_of(9),
                 batchable: false,
             },
             payload,
@@ -224,4 +228,74 @@ proptest! {
             prop_assert!((200..=599).contains(&response.status()));
         }
     }
+}
+
+/// A connection by hand, with one session and a sender on handle 0; what the broker answers is collected.
+fn raw_sender(world: &mut World) -> ConnectionId {
+    let id = world.broker.connect(world.clock).unwrap();
+    let mut bytes = b"AMQP\x03\x01\x00\x00".to_vec();
+    let init = servicebus_core::wire::sasl::SaslInit {
+        mechanism: servicebus_core::wire::Symbol::new("PLAIN"),
+        initial_response: Some(b"\0RootManageSharedAccessKey\0SAS_KEY_VALUE"),
+        hostname: None,
+    };
+    let mut encoded = Vec::new();
+    init.encode(&mut encoded).unwrap();
+    bytes.extend_from_slice(&header(encoded.len() as u32 + 8, Kind::Sasl, 0));
+    bytes.extend_from_slice(&encoded);
+    bytes.extend_from_slice(b"AMQP\x00\x01\x00\x00");
+    frame(&mut bytes, 0, &OPEN, &[]);
+    any_frame(0, 2, 5_000, false, &[], &mut bytes);
+    any_frame(1, 6, 0, false, &[], &mut bytes);
+    assert!(feed(world, id, &bytes));
+    id
+}
+
+/// Sends a message of so many bytes in parts, whatever the link allows, and returns what the broker says.
+fn send_parts(world: &mut World, id: ConnectionId, size: usize) -> Vec<u8> {
+    let mut payload = vec![0x00, 0x53, 0x75, 0xb0];
+    payload.extend_from_slice(&(size as u32).to_be_bytes());
+    payload.resize(payload.len() + size, 7);
+    let (mut rx, mut tx, mut said) = (Broker::rx(), Broker::tx(), Vec::new());
+    let count = payload.chunks(60_000).len();
+    for (at, part) in payload.chunks(60_000).enumerate() {
+        let transfer = Transfer {
+            handle: 0,
+            delivery_id: Some(0),
+            delivery_tag: Some(&[1]),
+            message_format: Some(0),
+            settled: Some(false),
+            more: at + 1 < count,
+            rcv_settle_mode: None,
+            state: None,
+            resume: false,
+            aborted: false,
+            batchable: false,
+        };
+        let mut bytes = Vec::new();
+        frame(&mut bytes, 0, &transfer, part);
+        rx.spare()[..bytes.len()].copy_from_slice(&bytes);
+        rx.commit(bytes.len());
+        world.broker.handle_input(id, world.clock, &mut rx).unwrap();
+        while world.broker.poll_transmit(id, world.clock, &mut tx) {
+            said.extend_from_slice(tx.filled());
+            tx.clear();
+        }
+    }
+    said
+}
+
+#[test]
+fn a_message_above_the_limit_is_refused_by_itself_and_one_far_above_ends_the_link_snd13_snd14() {
+    let mut world = World::with_queue(QueueDescription::default());
+    let id = raw_sender(&mut world);
+    let said = send_parts(&mut world, id, 300_000);
+    let has = |said: &[u8], text: &[u8]| said.windows(text.len()).any(|window| window == text);
+    assert!(has(&said, b"amqp:link:message-size-exceeded"));
+    assert!(has(&said, b"The received message (delivery-id:0, size:300008 bytes) exceeds the limit (262144 bytes)"));
+    assert!(has(&said, &[0x00, 0x53, 0x15]) && !has(&said, &[0x00, 0x53, 0x16]));
+    let id = raw_sender(&mut world);
+    let said = send_parts(&mut world, id, 3_000_000);
+    assert!(has(&said, b"amqp:link:message-size-exceeded") && has(&said, &[0x00, 0x53, 0x16]));
+    assert!(world.peek(0, "queue", 0, 1).is_empty());
 }

@@ -2,6 +2,8 @@
 
 mod cancellation;
 mod failures;
+mod pinned_messages;
+mod pinned_sessions;
 mod retries;
 mod rows_01_to_12;
 mod rows_13_to_25;

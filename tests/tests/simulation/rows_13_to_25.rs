@@ -22,6 +22,7 @@ on_both_storages! {
     row_18_the_service_is_told_how_long_to_look_for_a_session => accept_timeout;
     row_19_every_pending_call_ends_when_its_link_or_connection_does => no_orphans;
     row_22_tables_are_empty_after_many_openings => no_leaks;
+    row_22_management_links_go_with_the_last_user_of_an_entity => many_entities;
     row_25_a_message_is_settled_elsewhere_or_after_a_reconnect => settled_elsewhere;
     row_26_lock_tokens_are_guids_in_dotnet_order => lock_tokens;
     row_28_an_answer_in_http_is_told_as_such => http_answer;
@@ -241,6 +242,30 @@ fn no_leaks<S: Names>() {
         assert_eq!(before.deliveries, 0);
         keep.close().await;
         assert_eq!(occupancy().endpoints, 0);
+        client.close().await;
+    });
+}
+
+fn many_entities<S: Names>() {
+    // Each has a $management node of its own: those that are not used any more make room for others.
+    let names = ["q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9"];
+    let world = world(QueueDescription::default());
+    for name in names {
+        crate::stage::add_queue(&world, name, QueueDescription::default());
+    }
+    play(&world, async move |world| {
+        let (client, state) = world.client_and_state::<S>(world.settings());
+        for _ in 0..3 {
+            for name in names {
+                let sender = client.sender(name).unwrap();
+                let number = sender.schedule(&Message::new("x"), world.clock().utc + HOUR).await.unwrap();
+                sender.cancel_scheduled(&[number]).await.unwrap();
+                sender.close().await;
+            }
+        }
+        world.sleep(SECOND).await;
+        let occupancy = state.borrow_mut().namespace().occupancy();
+        assert_eq!((occupancy.endpoints, occupancy.nodes, occupancy.tokens), (0, 1, 0), "$cbs is left: {occupancy:?}");
         client.close().await;
     });
 }

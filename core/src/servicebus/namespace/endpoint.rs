@@ -169,8 +169,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) locked_until: Option<Timestamp>,
     /// Messages that the pending receives want.
     pub(super) demand: u32,
-    /// Nothing is kept ready, whatever the prefetch.
-    pub(super) paused: bool,
+    /// The application wants nothing kept ready for now, whatever the prefetch.
+    pub(super) suspended: bool,
     /// Pending receives, and one of them.
     pub(super) receives: u32,
     pub(super) receiver: Option<u32>,
@@ -213,7 +213,7 @@ impl<S: Storage> Endpoint<S> {
             session_granted: false,
             locked_until: None,
             demand: 0,
-            paused: false,
+            suspended: false,
             receives: 0,
             receiver: None,
             harvest: false,
@@ -259,7 +259,7 @@ impl<S: Storage> Endpoint<S> {
 
     pub(super) fn prefetch(&self) -> u32 {
         match self.kind {
-            Kind::Receiver { prefetch, .. } if !self.paused && !self.idled => prefetch,
+            Kind::Receiver { prefetch, .. } if !self.suspended && !self.idled => prefetch,
             Kind::Receiver { .. } => 0,
             Kind::Sender | Kind::Coordinator => 0,
         }

@@ -71,7 +71,7 @@ impl<S: Storage> Namespace<S> {
         if !matches!(endpoint.kind, Kind::Receiver { .. })
             || endpoint.closing
             || endpoint.harvest
-            || endpoint.paused
+            || endpoint.idled
             || endpoint.drain_deadline.is_some()
         {
             return;
@@ -166,16 +166,26 @@ impl<S: Storage> Namespace<S> {
         Poll::Pending
     }
 
-    /// Pauses a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
+    /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
     /// has come is released (invariants.md §1 row 11). What was settled when it came is kept.
-    pub fn set_paused(&mut self, endpoint: EndpointId, paused: bool) {
+    pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
         let Some(found) = self.endpoints.find_mut(endpoint.0).filter(|found| !found.closing) else { return };
-        found.paused = paused;
+        found.suspended = suspended;
         self.due = true;
-        if paused && self.endpoints.find(endpoint.0).is_some_and(|found| found.receives == 0) {
+        if suspended && self.endpoints.find(endpoint.0).is_some_and(|found| found.receives == 0) {
             self.give_back = true;
             self.release_waiting(endpoint.0.index);
         }
+    }
+
+    /// How many messages wait on a receiver that deletes what it receives, one at least while more may come; `None` when
+    /// there is none, or the receiver locks messages.
+    pub fn leftover(&self, endpoint: EndpointId) -> Option<u32> {
+        if !self.deletes(endpoint) {
+            return None;
+        }
+        let Stock { ready, expected, draining } = self.stock(endpoint.0.index);
+        (ready > 0 || expected > 0 || draining).then(|| ready.max(1))
     }
 
     /// A receive is over: what it asked for and nobody else wants is given back.

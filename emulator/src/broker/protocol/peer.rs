@@ -27,6 +27,8 @@ pub(crate) enum Purpose {
     Sender {
         /// The key of the queue or topic.
         entity: String,
+        /// The largest message in bytes.
+        limit: u64,
     },
     /// Messages out of an entity.
     Receiver(Receiver),
