@@ -12,6 +12,8 @@ pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 pub struct Namespace {
     /// How to connect.
     pub connection_string: String,
+    /// How to connect for administration.
+    pub admin_connection_string: String,
     /// Where it is, for people.
     pub place: String,
     /// Goes, and takes everything with it, when this is dropped.
@@ -26,11 +28,15 @@ impl Namespace {
     pub async fn open(build: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Result<Self> {
         if let Ok(connection_string) = env::var("SERVICEBUS_CONNECTION_STRING") {
             let place = "the namespace of SERVICEBUS_CONNECTION_STRING".into();
-            return Ok(Self { connection_string, place, _emulator: None });
+            // A namespace of the cloud is managed at the same address.
+            let admin_connection_string = connection_string.clone();
+            return Ok(Self { connection_string, admin_connection_string, place, _emulator: None });
         }
         let emulator = build(Emulator::builder()).start().await?;
         let connection_string = emulator.connection_string();
-        Ok(Self { connection_string, place: "an emulator in this process".into(), _emulator: Some(emulator) })
+        let admin_connection_string = emulator.admin_connection_string();
+        let place = "an emulator in this process".into();
+        Ok(Self { connection_string, admin_connection_string, place, _emulator: Some(emulator) })
     }
 }
 

@@ -43,7 +43,9 @@ use std::time::{Duration, SystemTime};
 
 pub use dial::{DialError, Dialer, Transport};
 pub use servicebus_core;
-pub use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
+pub use servicebus_core::client::{
+    AutoLockRenewer, DeadLetterOptions, ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
+};
 pub use servicebus_core::servicebus::namespace::{Cause, Disposition, ReceiveMode};
 pub use servicebus_core::servicebus::{Body, Message, Reason, SubQueue};
 pub use servicebus_core::wire::Value;
@@ -57,6 +59,18 @@ pub type Sender = servicebus_core::client::Sender<Tokio>;
 pub type Receiver = servicebus_core::client::Receiver<Tokio>;
 /// Receives the messages of a session; see [`servicebus_core::client::SessionReceiver`].
 pub type SessionReceiver = servicebus_core::client::SessionReceiver<Tokio>;
+/// The renewal of a lock; see [`servicebus_core::client::LockRenewal`].
+pub type LockRenewal<'m> = servicebus_core::client::LockRenewal<'m, Tokio>;
+/// A message pump; see [`servicebus_core::client::Processor`].
+pub type Processor = servicebus_core::client::Processor<Tokio>;
+/// A message pump over sessions; see [`servicebus_core::client::SessionProcessor`].
+pub type SessionProcessor = servicebus_core::client::SessionProcessor<Tokio>;
+/// Pauses, resumes and stops a message pump; see [`servicebus_core::client::ProcessorControl`].
+pub type ProcessorControl = servicebus_core::client::ProcessorControl<Tokio>;
+/// A message in a handler's hands; see [`servicebus_core::client::ProcessorMessage`].
+pub type ProcessorMessage<'p> = servicebus_core::client::ProcessorMessage<'p, Tokio>;
+/// What went wrong in a message pump; see [`servicebus_core::client::ProcessorError`].
+pub type ProcessorError<E> = servicebus_core::client::ProcessorError<Heap, E>;
 /// The rules of a subscription; see [`servicebus_core::client::RuleManager`].
 pub type RuleManager = servicebus_core::client::RuleManager<Tokio>;
 /// A message that was received; see [`servicebus_core::servicebus::ReceivedMessage`].
@@ -199,6 +213,10 @@ const _: () = {
     crosses_threads::<Sender>();
     crosses_threads::<Receiver>();
     crosses_threads::<SessionReceiver>();
+    crosses_threads::<LockRenewal<'static>>();
+    crosses_threads::<Processor>();
+    crosses_threads::<SessionProcessor>();
+    crosses_threads::<ProcessorControl>();
     crosses_threads::<RuleManager>();
     crosses_threads::<ReceivedMessage>();
     crosses_threads::<MessageBatch>();
@@ -221,5 +239,5 @@ pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
 }
 
 fn invalid(error: &ConnectionStringError<'_>) -> Error {
-    Error { cause: Cause::Argument("the connection string"), description: error.to_string().into() }
+    Error { cause: Cause::Argument("the connection string"), description: error.to_string() }
 }

@@ -22,7 +22,6 @@ pub enum Tls {
     Config(Arc<ClientConfig>),
 }
 
-#[expect(clippy::derivable_impls, reason = "the default depends on the features")]
 impl Default for Tls {
     /// The operating system's, else the bundled ones, else none.
     fn default() -> Self {

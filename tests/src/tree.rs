@@ -1,6 +1,6 @@
 //! AMQP values that own their bytes, to build what the tests send and to compare what comes back.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::{Compound, DecodeError, Encode, Full, Sink, Symbol, Uuid, Value};
 use std::path::Path;
@@ -224,7 +224,10 @@ impl Tree {
     }
 
     fn of_json(kind: &str, json: &Json) -> Self {
-        let number = || json.as_i64().map(i128::from).or_else(|| json.as_u64().map(i128::from));
+        let number = || {
+            let text = || json.as_str().and_then(|text| text.parse().ok());
+            json.as_i64().map(i128::from).or_else(|| json.as_u64().map(i128::from)).or_else(text)
+        };
         let bits = || {
             json.as_u64().unwrap_or_else(|| {
                 let text = json.as_str().expect("a number or its bits in hexadecimal");
@@ -251,6 +254,9 @@ impl Tree {
             "timestamp" => integer!(Timestamp),
             "float" => Plain::Float(bits() as u32),
             "double" => Plain::Double(bits()),
+            "decimal32" => Plain::Decimal32(hex(&text()).try_into().expect("4 bytes")),
+            "decimal64" => Plain::Decimal64(hex(&text()).try_into().expect("8 bytes")),
+            "decimal128" => Plain::Decimal128(hex(&text()).try_into().expect("16 bytes")),
             "char" => Plain::Char(char::from_u32(bits() as u32).expect("a scalar value")),
             "uuid" => Plain::Uuid(hex(&text().replace('-', "")).try_into().expect("16 bytes")),
             "binary" => Plain::Binary(hex(&text())),
@@ -273,8 +279,55 @@ impl Tree {
         })
     }
 
-    fn of_pair(pair: &Json) -> Self {
+    /// A value from its type's name and its contents, as in the file `qit-values.json`: floating point numbers as
+    /// their bits, bytes in hexadecimal, 64-bit numbers as text where JSON's reader loses digits.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn of_pair(pair: &Json) -> Self {
         Self::of_json(pair[0].as_str().expect("a type"), &pair[1])
+    }
+
+    /// The value's type and contents, as [`Tree::of_pair`] reads them.
+    pub fn to_pair(&self) -> Json {
+        json!([self.type_name(), self.contents()])
+    }
+
+    fn contents(&self) -> Json {
+        let plain = match self {
+            Self::Plain(plain) => plain,
+            Self::List(items) => return items.iter().map(Self::to_pair).collect(),
+            Self::Map(entries) => {
+                return entries.iter().map(|(key, value)| json!([key.to_pair(), value.to_pair()])).collect();
+            }
+            Self::Array(kind, items) => {
+                let items: Json = items.iter().map(Self::contents).collect();
+                return json!({ "element_type": kind, "elements": items });
+            }
+            Self::Described(pair) => return json!({ "descriptor": pair.0.to_pair(), "value": pair.1.to_pair() }),
+        };
+        match plain {
+            Plain::Null => Json::Null,
+            Plain::Boolean(v) => json!(v),
+            Plain::Ubyte(v) => json!(v),
+            Plain::Ushort(v) => json!(v),
+            Plain::Uint(v) => json!(v),
+            Plain::Byte(v) => json!(v),
+            Plain::Short(v) => json!(v),
+            Plain::Int(v) => json!(v),
+            Plain::Ulong(v) => json!(v.to_string()),
+            Plain::Long(v) => json!(v.to_string()),
+            Plain::Float(v) => json!(format!("{v:#x}")),
+            Plain::Double(v) => json!(format!("{v:#x}")),
+            Plain::Decimal32(v) => json!(to_hex(v)),
+            Plain::Decimal64(v) => json!(to_hex(v)),
+            Plain::Decimal128(v) => json!(to_hex(v)),
+            Plain::Char(v) => json!(u32::from(*v)),
+            Plain::Timestamp(v) => json!(v),
+            Plain::Uuid(v) => json!(to_hex(v)),
+            Plain::Binary(v) => json!(to_hex(v)),
+            Plain::String(v) | Plain::Symbol(v) => json!(v),
+        }
     }
 
     /// Every value of the file `qit-values.json`.
@@ -296,6 +349,10 @@ impl Tree {
 
 fn same_items(one: &[Tree], two: &[Tree]) -> bool {
     one.len() == two.len() && one.iter().zip(two).all(|(a, b)| a.same(b))
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn hex(text: &str) -> Vec<u8> {

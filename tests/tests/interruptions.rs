@@ -9,7 +9,9 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::simulation::World;
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 
 servicebus_core::fixed_storage! {
     /// Room for two of everything.
@@ -43,20 +45,53 @@ fn counts(world: &World, queue: &str) -> (usize, usize) {
     })
 }
 
-/// The future's output, or nothing when it has not ended after `time`: then it is dropped.
-async fn within<T>(world: &World, time: Duration, future: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(future), pin!(world.sleep(time))).await {
+/// When a call is given up.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    after: Duration,
+    /// How often everybody else has their turn at that instant before.
+    turns: u32,
+}
+
+/// The future's output, or nothing when it has not ended by `moment`: then it is dropped.
+async fn until<T>(world: &World, moment: Moment, future: impl Future<Output = T>) -> Option<T> {
+    let given_up = async {
+        world.sleep(moment.after).await;
+        for _ in 0..moment.turns {
+            yield_now().await;
+        }
+    };
+    match select(pin!(future), pin!(given_up)).await {
         Either::Left((output, _)) => Some(output),
         Either::Right(_) => None,
     }
 }
 
-/// Gives a call up at every moment from its start to its end: `attempt` says whether it ended.
-async fn at_each_moment(mut attempt: impl AsyncFnMut(Duration) -> bool) {
-    let mut time = Duration::from_micros(500);
-    while !attempt(time).await {
-        time += LATENCY / 2;
-        assert!(time < SECOND, "the call never ends");
+async fn within<T>(world: &World, after: Duration, future: impl Future<Output = T>) -> Option<T> {
+    until(world, Moment { after, turns: 0 }, future).await
+}
+
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if core::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Gives a call up at every moment from its start to its end, before, between and after the things that happen at one
+/// instant: `attempt` says whether it ended.
+async fn at_each_moment(mut attempt: impl AsyncFnMut(Moment) -> bool) {
+    for turns in 0..3 {
+        let mut after = Duration::ZERO;
+        while !attempt(Moment { after, turns }).await {
+            after += LATENCY / 2;
+            assert!(after < SECOND, "the call never ends");
+        }
     }
 }
 
@@ -182,13 +217,13 @@ mod tests {
             let client = inner.client::<S>();
             let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
             for (cut, abandon) in [(false, false), (false, true), (true, false)] {
-                at_each_moment(async |time| {
+                at_each_moment(async |moment| {
                     sender.send(&Message::new("settled")).await.unwrap();
                     let message = receiver.receive(SECOND).await.unwrap().expect("a message");
                     if cut {
                         inner.cut();
                     }
-                    if let Some(result) = within(&inner, time, receiver.complete(&message)).await {
+                    if let Some(result) = until(&inner, moment, receiver.complete(&message)).await {
                         result.unwrap();
                         return true;
                     }
@@ -197,14 +232,14 @@ mod tests {
                     let gone = counts(&inner, "q") == (0, 0);
                     if abandon && again.is_ok() {
                         // What it says is so: the message is there again.
-                        assert!(!gone, "given up after {time:?}");
+                        assert!(!gone, "given up at {moment:?}");
                         let message = receiver.receive(SECOND).await.unwrap().expect("a message");
                         assert_eq!(message.delivery_count(), 1);
                         receiver.complete(&message).await.unwrap();
                         return false;
                     }
                     let lost = again.as_ref().is_err_and(|failure| failure.reason() == Some(Reason::MessageLockLost));
-                    assert!(gone && (again.is_ok() || lost), "given up after {time:?}: {again:?}");
+                    assert!(gone && (again.is_ok() || lost), "given up at {moment:?}: {again:?}");
                     false
                 })
                 .await;
@@ -240,10 +275,10 @@ mod tests {
         let world = world();
         let inner = world.clone();
         world.run(async move {
-            at_each_moment(async |time| {
+            at_each_moment(async |moment| {
                 let client = inner.client::<S>();
                 let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
-                let sent = within(&inner, time, sender.send(&Message::new("a"))).await;
+                let sent = until(&inner, moment, sender.send(&Message::new("a"))).await;
                 sender.send(&Message::new("b")).await.unwrap();
                 let mut texts = String::new();
                 while !texts.ends_with('b') {
@@ -251,7 +286,7 @@ mod tests {
                     texts.push_str(message.text().unwrap());
                     receiver.complete(&message).await.unwrap();
                 }
-                assert!(texts == "ab" || (sent.is_none() && texts == "b"), "given up after {time:?}: {texts}");
+                assert!(texts == "ab" || (sent.is_none() && texts == "b"), "given up at {moment:?}: {texts}");
                 client.close().await;
                 assert_eq!(counts(&inner, "q"), (0, 0));
                 sent.is_some()
@@ -265,7 +300,7 @@ mod tests {
         let inner = world.clone();
         world.run(async move {
             for prefetch in [0, 2] {
-                at_each_moment(async |time| {
+                at_each_moment(async |moment| {
                     let client = inner.client::<S>();
                     let sender = client.sender("q").unwrap();
                     for text in ["a", "b", "c"] {
@@ -275,7 +310,7 @@ mod tests {
                     let options = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
                     let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
                     let mut texts = String::new();
-                    let received = within(&inner, time, receiver.receive(SECOND)).await;
+                    let received = until(&inner, moment, receiver.receive(SECOND)).await;
                     let ended = received.is_some();
                     if let Some(result) = received {
                         let message = result.unwrap().expect("a message");
@@ -284,7 +319,7 @@ mod tests {
                     } else if prefetch == 0 {
                         // What nobody waits for is given back, uncounted.
                         inner.sleep(SECOND).await;
-                        assert_eq!(counts(&inner, "q"), (3, 0), "given up after {time:?}");
+                        assert_eq!(counts(&inner, "q"), (3, 0), "given up at {moment:?}");
                     }
                     while texts.len() < 3 {
                         let message = receiver.receive(SECOND).await.unwrap().expect("a message");
@@ -311,10 +346,10 @@ mod tests {
             sender.send(&Message::new("kept").with_session_id("one")).await.unwrap();
             let options = ReceiverOptions { prefetch: 2, ..ReceiverOptions::default() };
             for next in [false, true] {
-                at_each_moment(async |time| {
+                at_each_moment(async |moment| {
                     let client = inner.client::<S>();
                     let entity = Entity::queue("s");
-                    let accepted = within(&inner, time, async {
+                    let accepted = until(&inner, moment, async {
                         if next {
                             client.accept_next_session(entity, SECOND, options).await.unwrap().expect("a session")
                         } else {
@@ -326,12 +361,12 @@ mod tests {
                     drop(accepted);
                     inner.sleep(LATENCY * 4).await;
                     let session = other.accept_session(Entity::queue("s"), "one", options).await;
-                    let session = session.unwrap_or_else(|failure| panic!("given up after {time:?}: {failure}"));
+                    let session = session.unwrap_or_else(|failure| panic!("given up at {moment:?}: {failure}"));
                     let message = session.receive(SECOND).await.unwrap().expect("a message");
                     session.abandon(&message).await.unwrap();
                     session.close().await;
                     client.close().await;
-                    assert_eq!(counts(&inner, "s"), (1, 0), "given up after {time:?}");
+                    assert_eq!(counts(&inner, "s"), (1, 0), "given up at {moment:?}");
                     ended
                 })
                 .await;

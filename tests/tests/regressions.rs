@@ -70,7 +70,7 @@ fn an_outcome_before_the_last_frame_ends_the_delivery_once<S: Storage>() {
     let (mut side, link) = Side::<S>::linked(Role::Sender, 0);
     side.feed(&frame(0, &Flow { next_incoming_id: Some(1), incoming_window: 2, ..flow(0, 0, 5) }, &[]));
     let delivery = send(&mut side, link, &[1; 2_000]).expect("a place");
-    assert_eq!(side.transmit().names(), ["transfer", "transfer"]);
+    assert_eq!(side.transmit().names(), ["transfer", "transfer", "flow"]);
     side.feed(&settles(Role::Receiver, 0, None));
     side.feed(&settles(Role::Receiver, 0, None));
     side.poll();

@@ -11,6 +11,12 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+/// An encoded message in the storage of a runtime.
+pub(super) type PayloadOf<R> = <StorageOf<R> as Storage>::Payload;
+
+/// A call that was started, and the encoded message that it is to send.
+pub(super) type Started<'c, R> = (Pending<'c, R>, PayloadOf<R>);
+
 /// Another handle to the state.
 pub(super) fn handle<R: Runtime>(shared: &R::Shared) -> R::Shared {
     shared.with(|state| state.handles += 1);
@@ -207,11 +213,8 @@ impl<R: Runtime> Endpoint<R> {
         }
     }
 
-    /// Encodes a message outside of the lock and starts the call that sends it; `None` when there is no room for it.
-    pub(super) fn encode_and_start(
-        &self,
-        message: &Message<'_>,
-    ) -> Option<Result<(Pending<'_, R>, <StorageOf<R> as Storage>::Payload), Failure<StorageOf<R>>>> {
+    /// Encodes a message outside of the lock and starts the call that sends it.
+    pub(super) fn encode_and_start(&self, message: &Message<'_>) -> Result<Started<'_, R>, Failure<StorageOf<R>>> {
         // Whoever comes meanwhile finds no arena and makes one of its own.
         let mut arena = self.shared.with(|state| core::mem::take(&mut state.arena));
         let payload = arena.encode(message);
@@ -220,10 +223,9 @@ impl<R: Runtime> Endpoint<R> {
             let deadline = state.runtime.now() + state.namespace.settings().retry.try_timeout;
             state.namespace.start(Some(self.id), Some(deadline))
         });
-        let pending = started.map(|operation| Pending { shared: &self.shared, operation: Some(operation) });
+        let pending = Pending { shared: &self.shared, operation: Some(started?) };
         // A call that was started for nothing is given up here.
-        let payload = payload.ok()?;
-        Some(pending.map(|pending| (pending, payload)))
+        Ok((pending, payload.map_err(|_| super::sender::too_large())?))
     }
 
     /// The end of an attempt that starts now.

@@ -8,10 +8,14 @@ pub mod administration;
 mod call;
 mod lock_renewer;
 mod messages;
+#[cfg(feature = "alloc")]
+mod processor;
 mod receiver;
 mod rule_manager;
 mod sender;
 mod session;
+#[cfg(feature = "alloc")]
+mod session_processor;
 mod state;
 mod transaction;
 
@@ -24,10 +28,14 @@ use core::fmt;
 
 pub use lock_renewer::{AutoLockRenewer, LockRenewal};
 pub use messages::Messages;
+#[cfg(feature = "alloc")]
+pub use processor::{Processor, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions};
 pub use receiver::{DeadLetterOptions, Receiver};
 pub use rule_manager::RuleManager;
 pub use sender::{BatchSendError, Sender};
 pub use session::SessionReceiver;
+#[cfg(feature = "alloc")]
+pub use session_processor::{SessionProcessor, SessionProcessorOptions};
 pub use state::{Signal, State};
 pub use transaction::{Transaction, TransactionController};
 

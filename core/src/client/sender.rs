@@ -1,7 +1,7 @@
 //! Sending to a queue or topic.
 
 use super::StorageOf;
-use super::call::{self, Call, Endpoint, Pending, wait_to_retry};
+use super::call::{self, Call, Endpoint, PayloadOf, Pending, wait_to_retry};
 use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::Request;
@@ -11,8 +11,6 @@ use crate::servicebus::{BatchError, Message, MessageBatch, Reason};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use core::fmt;
-
-type PayloadOf<R> = <StorageOf<R> as Storage>::Payload;
 
 /// Sends messages to a queue or topic. All methods take `&self`: many sends may be under way at once, and share one
 /// link. Dropped, it is closed in the background.
@@ -99,7 +97,7 @@ impl<R: Runtime> Sender<R> {
         message.validate().map_err(|error| invalid(&error))?;
         let mut attempt = 0;
         loop {
-            let (pending, payload) = self.endpoint.encode_and_start(message).ok_or_else(too_large)??;
+            let (pending, payload) = self.endpoint.encode_and_start(message)?;
             match self.send_started(pending, payload, 0, None).await {
                 Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
                 result => return result,

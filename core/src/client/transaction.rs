@@ -119,7 +119,7 @@ impl<R: Runtime> Transaction<'_, R> {
     /// As [`Sender::send`], at the first attempt.
     pub async fn send(&self, sender: &Sender<R>, message: &Message<'_>) -> Result<(), Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::sender::invalid(&error))?;
-        let (pending, payload) = sender.endpoint.encode_and_start(message).ok_or_else(super::sender::too_large)??;
+        let (pending, payload) = sender.endpoint.encode_and_start(message)?;
         sender.send_started(pending, payload, 0, Some(self.id)).await
     }
 

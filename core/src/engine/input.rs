@@ -11,12 +11,13 @@ use super::{
 use crate::storage::{Assembly, Index, Rx, Storage, Table};
 use crate::time::Duration;
 use crate::wire::frame::{Frame, Kind, Protocol};
-use crate::wire::messaging::DeliveryState;
+use crate::wire::messaging::{DeliveryState, Outcome, Rejected};
 use crate::wire::performative::{
     Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Performative, Role, Transfer,
 };
 use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
 use crate::wire::{Multiple, Reader, Symbol};
+use core::fmt::Write as _;
 
 /// What a server offers, in the service's order (service-evidence.md §1).
 const MECHANISMS: [Symbol<'static>; 4] =
@@ -195,10 +196,14 @@ impl<S: Storage> Connection<S> {
 
     /// The peer broke the protocol on a link: it closes.
     fn errant(&mut self, link: u32, condition: &'static str) {
+        self.errant_with(link, &ErrorCondition::new(condition), condition);
+    }
+
+    fn errant_with(&mut self, link: u32, error: &ErrorCondition<'_>, condition: &'static str) {
         if let Some(found) = self.links.get_mut(link) {
             found.fault = Some(condition);
         }
-        self.detach_link(link, true, Some(&ErrorCondition::new(condition)), Farewell(Some(condition)));
+        self.detach_link(link, true, Some(error), Farewell(Some(condition)));
     }
 
     /// Puts the payload of a transfer frame where it belongs.
@@ -218,8 +223,10 @@ impl<S: Storage> Connection<S> {
         if rx.take(offset, size, assembly).is_err() {
             // Fixed storage: the message is larger than the place for one.
             let link = delivery.link;
+            let id = delivery.id.filter(|_| !delivery.presettled);
+            let so_far = assembly.len() as u64;
             self.drop_assembly(link, place);
-            self.errant(link, condition::MESSAGE_SIZE_EXCEEDED);
+            self.too_large(link, id, so_far + size as u64, so_far);
             return;
         }
         if complete {
@@ -613,8 +620,9 @@ impl<S: Storage> Connection<S> {
                 delivery.presettled = true;
             }
             if (so_far + len) as u64 > limit {
+                let id = delivery.id.filter(|_| !delivery.presettled);
                 self.drop_assembly(place, assembling);
-                self.too_large(place);
+                self.too_large(place, id, (so_far + len) as u64, limit);
                 return Ok(Place::Nowhere);
             }
             return Ok(Place::Delivery(assembling, !transfer.more));
@@ -635,7 +643,8 @@ impl<S: Storage> Connection<S> {
             return Ok(Place::Nowhere);
         }
         if len as u64 > limit {
-            self.too_large(place);
+            let id = Some(number).filter(|_| transfer.settled != Some(true));
+            self.too_large(place, id, len as u64, limit);
             return Ok(Place::Nowhere);
         }
         let mut delivery =
@@ -659,8 +668,30 @@ impl<S: Storage> Connection<S> {
         Ok(Place::Delivery(key.index, !transfer.more))
     }
 
-    fn too_large(&mut self, place: u32) {
-        self.errant(place, condition::MESSAGE_SIZE_EXCEEDED);
+    /// A message is larger than its link takes: the message is rejected, then the link closes. The service does both,
+    /// and clients tell their users only one of them.
+    fn too_large(&mut self, place: u32, unsettled: Option<u32>, size: u64, limit: u64) {
+        let mut text = heapless::String::<160>::new();
+        let id = unsettled.unwrap_or_default();
+        // As the service words it (service-evidence.md §5); three numbers fit.
+        let _ = write!(
+            text,
+            "The received message (delivery-id:{id}, size:{size} bytes) exceeds the limit ({limit} bytes) currently \
+             allowed on the link."
+        );
+        let error = ErrorCondition::new(condition::MESSAGE_SIZE_EXCEEDED).with_description(&text);
+        // A receiver of an entity's messages must not: the service would dead-letter what another can hold.
+        let unsettled = unsettled.filter(|_| self.is_server());
+        let session = self.links.get(place).and_then(|link| self.sessions.get(link.session));
+        if let (Some(first), Some(session)) = (unsettled, session) {
+            let state = Some(DeliveryState::Outcome(Outcome::Rejected(Rejected { error: Some(error) })));
+            let channel = session.channel;
+            let disposition =
+                Disposition { role: Role::Receiver, first, last: None, settled: true, state, batchable: false };
+            // With no room for it the link's end says it alone.
+            let _ = self.push_frame(Kind::Amqp, channel, &disposition);
+        }
+        self.errant_with(place, &error, condition::MESSAGE_SIZE_EXCEEDED);
     }
 
     fn on_disposition(

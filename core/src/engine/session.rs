@@ -38,6 +38,10 @@ pub(super) struct Session {
     pub(super) handle_max: u32,
     pub(super) peer_handle_max: u32,
     pub(super) flow_due: bool,
+    /// The flow that is due asks the peer for its window: some renew it only when they have something else to say.
+    pub(super) echo_due: bool,
+    /// The peer has been asked since its window was last open.
+    pub(super) asked: bool,
     pub(super) flags: u8,
     pub(super) in_events: bool,
 }
@@ -63,6 +67,8 @@ impl Session {
             // The service's limit, until the peer's begin tells its own.
             peer_handle_max: 255,
             flow_due: false,
+            echo_due: false,
+            asked: false,
             flags: 0,
             in_events: false,
         }
@@ -83,6 +89,7 @@ impl Session {
         // A peer that has not seen our begin leaves its next-incoming-id out: our first id then counts.
         let seen = next_incoming_id.unwrap_or(FIRST_OUTGOING_ID);
         self.peer_incoming_window = super::remaining(incoming_window, self.next_outgoing_id, seen);
+        self.asked &= self.peer_incoming_window == 0;
         before == 0 && self.peer_incoming_window > 0
     }
 

@@ -224,6 +224,39 @@ fn settled_neighbours_travel_in_one_frame() {
     assert!(tx.filled().len() < 64, "{} bytes", tx.filled().len());
 }
 
+/// Outcomes for a range of deliveries of ours whose numbers pass the largest.
+fn ranges_pass_the_wrap<S: Storage>() {
+    let (mut pair, ours, theirs) = Pair::<S>::linked(10_000, Role::Sender);
+    let session = pair.client.links.get(ours.0.index).unwrap().session;
+    for id in [u32::MAX - 1, (1 << 31) - 1] {
+        pair.client.sessions.get_mut(session).unwrap().next_delivery_id = id;
+        pair.client.sessions.get_mut(session).unwrap().next_outgoing_id = id;
+        let server_session = pair.server.links.get(theirs.0.index).unwrap().session;
+        pair.server.sessions.get_mut(server_session).unwrap().next_incoming_id = id;
+        // The window of the peer as seen from the new numbers.
+        pair.client.sessions.get_mut(session).unwrap().peer_incoming_window = 2;
+        pair.client_events.clear();
+        assert_eq!(pair.server.grant(theirs, 2), Ok(2));
+        let deliveries = [(); 2].map(|()| pair.client.send(ours, Default::default(), &OPTIONS).unwrap());
+        pair.settle_down();
+        while let Some(incoming) = pair.server.receive(theirs) {
+            pair.server.settle(incoming.delivery, &DeliveryState::ACCEPTED, true).unwrap();
+        }
+        pair.settle_down();
+        let settled = |delivery| Event::Settled { delivery, link: ours, outcome: Some(OutcomeKind::Accepted) };
+        pair.client_events.retain(|event| matches!(event, Event::Settled { .. }));
+        assert_eq!(pair.client_events, deliveries.map(settled));
+        assert_eq!(pair.client.table_sizes(), (1, 1, 0));
+        assert_eq!(pair.client.sessions.get(session).unwrap().next_delivery_id, id.wrapping_add(2));
+    }
+}
+
+#[test]
+fn outcomes_of_sent_messages_travel_in_ranges_over_the_wrap() {
+    ranges_pass_the_wrap::<Heap>();
+    ranges_pass_the_wrap::<Tiny>();
+}
+
 #[test]
 fn a_drain_gives_the_credit_back() {
     let (mut pair, ours, theirs) = Pair::<Heap>::linked(100_000, Role::Receiver);

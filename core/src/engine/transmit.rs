@@ -105,6 +105,10 @@ impl<S: Storage> Connection<S> {
                 }
             }
         }
+        if self.session_flows > 0 {
+            // A window was used up just now.
+            self.transmit_session_flows(tx);
+        }
     }
 
     /// Moves what may be sent of the outbox; true when nothing of it is left.
@@ -165,12 +169,13 @@ impl<S: Storage> Connection<S> {
         for place in 0..self.sessions.end() {
             let Some(session) = self.sessions.get_mut(place).filter(|session| session.flow_due) else { continue };
             if session.is_live() && session.begin_sent {
-                let flow = session.flow();
+                let flow = Flow { echo: session.echo_due, ..session.flow() };
                 if !write_frame(tx, session.channel, &flow) {
                     return false;
                 }
                 session.incoming_left = session.incoming_window;
             }
+            session.echo_due = false;
             session.flow_due = false;
             self.session_flows -= 1;
         }
@@ -286,7 +291,8 @@ impl<S: Storage> Connection<S> {
                 return Turn::Full;
             }
             session.incoming_left = session.incoming_window;
-            if core::mem::take(&mut session.flow_due) {
+            if session.flow_due && !session.echo_due {
+                session.flow_due = false;
                 self.session_flows -= 1;
             }
             if link.role == Role::Sender && link.credit == 0 {
@@ -306,7 +312,16 @@ impl<S: Storage> Connection<S> {
         let head = link.waiting.head;
         let Some(delivery) = self.deliveries.get_mut(head) else { return Turn::Idle };
         let first = delivery.id.is_none();
-        if session.peer_incoming_window == 0 || (first && link.credit == 0) || !link.attach_received {
+        if (first && link.credit == 0) || !link.attach_received {
+            return Turn::Idle;
+        }
+        if session.peer_incoming_window == 0 {
+            if session.begin_received && !session.asked {
+                session.asked = true;
+                session.echo_due = true;
+                let session = link.session;
+                self.flag_session_flow(session);
+            }
             return Turn::Idle;
         }
         let id = delivery.id.unwrap_or(session.next_delivery_id);

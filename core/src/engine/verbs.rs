@@ -297,6 +297,16 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
+    /// Takes messages of up to `bytes` on a receiving link, whatever its attach said; zero for no limit. A server that
+    /// would rather refuse a message for its size than the link takes a little more than it promised.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`].
+    pub fn set_max_message_size(&mut self, link: LinkId, bytes: u64) -> Result<(), EngineError> {
+        self.links.find_mut(link.0).ok_or(EngineError::Detached)?.max_message_size = bytes;
+        Ok(())
+    }
+
     /// Refuses a link of the peer's making: an attach without source and target, and a detach with the error
     /// (AMQP 1.0 §2.6.3).
     ///

@@ -158,10 +158,8 @@ impl<'a> ConnectionString<'a> {
 
 fn parse_endpoint(endpoint: &str) -> Option<(&str, Option<u16>)> {
     let rest = match endpoint.split_once("://") {
-        Some((scheme, rest)) => {
-            let known = ["sb", "amqp", "amqps", "http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
-            known.then_some(rest)?
-        }
+        // Whatever the scheme says: only the host counts (pinned-behaviour.md ERR14).
+        Some((_, rest)) => rest,
         None => endpoint,
     };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
@@ -211,7 +209,7 @@ mod tests {
             ("", Missing("Endpoint")),
             ("Endpoint=", Missing("Endpoint")),
             ("Endpoint=sb://h:x;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
-            ("Endpoint=ftp://h;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
+            ("Endpoint=sb://;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
             ("Endpoint=sb://h", Missing("SharedAccessKey")),
             ("Endpoint=sb://h;SharedAccessKey=k", Missing("SharedAccessKeyName")),
             ("Endpoint=sb://h;SharedAccessKeyName=n", Missing("SharedAccessKey")),

@@ -49,6 +49,8 @@ pub enum Body<'a> {
     Sequence(&'a [List<'a>]),
     /// One AMQP value.
     Value(Value<'a>),
+    /// The body of a received message, section by section as it came.
+    Encoded(&'a [u8]),
 }
 
 /// A message to be sent. It borrows everything, so that it can be made without an allocator and is encoded without a
@@ -331,6 +333,7 @@ impl Encode for Message<'_> {
                 put_section(sink, section::AMQP_VALUE)?;
                 value.encode(sink)?;
             }
+            Body::Encoded(sections) => sink.put(sections)?,
         }
         if self.footer.is_empty() {
             return Ok(());

@@ -263,8 +263,9 @@ impl<S: Storage> ReceivedMessage<S> {
         Message {
             body: match self.view().body() {
                 Ok(Body::Value(value)) => SendBody::Value(value),
-                Ok(Body::Data(_)) => SendBody::Data(self.data()),
-                _ => SendBody::Empty,
+                Ok(Body::Data(sections)) if sections.data().count() == 1 => SendBody::Data(self.data()),
+                Ok(Body::Data(_) | Body::Sequence(_)) => SendBody::Encoded(self.view().body_bytes()),
+                Ok(Body::Empty) | Err(_) => SendBody::Empty,
             },
             message_id: self.message_id(),
             session_id: self.session_id(),

@@ -1,20 +1,48 @@
 //! Faults on request, for tests of how clients take them.
 
+use servicebus_core::servicebus::Reason;
+
 /// What is to go wrong next.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    busy: u64,
+    operations: Countdown,
+    tokens: Countdown,
+}
+
+/// Refusals that are left, and their reason.
+#[derive(Debug, Default)]
+struct Countdown {
+    left: u64,
+    reason: Option<Reason>,
+}
+
+impl Countdown {
+    fn set(&mut self, count: u64, reason: Reason) {
+        *self = Self { left: count, reason: Some(reason) };
+    }
+
+    fn take(&mut self) -> Option<Reason> {
+        self.left = self.left.checked_sub(1)?;
+        self.reason
+    }
 }
 
 impl Faults {
-    /// The next `operations` sends and management requests are answered with server-busy.
-    pub(crate) fn set_busy(&mut self, operations: u64) {
-        self.busy = operations;
+    /// The next `count` sends and management requests are refused.
+    pub(crate) fn refuse_operations(&mut self, count: u64, reason: Reason) {
+        self.operations.set(count, reason);
     }
 
-    pub(crate) fn take_busy(&mut self) -> bool {
-        let busy = self.busy > 0;
-        self.busy = self.busy.saturating_sub(1);
-        busy
+    /// The next `count` tokens are refused.
+    pub(crate) fn refuse_tokens(&mut self, count: u64, reason: Reason) {
+        self.tokens.set(count, reason);
+    }
+
+    pub(crate) fn take_operation(&mut self) -> Option<Reason> {
+        self.operations.take()
+    }
+
+    pub(crate) fn take_token(&mut self) -> Option<Reason> {
+        self.tokens.take()
     }
 }

@@ -24,6 +24,7 @@ use entities::{AuthorizationRule, Namespace, Rights};
 use protocol::peer::{Node, Peer, Purpose, Recorder};
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
 use servicebus_core::random::Random;
+use servicebus_core::servicebus::Reason;
 use servicebus_core::servicebus::administration::{Request, Response};
 use servicebus_core::storage::{Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
 use servicebus_core::time::{Duration, Instant, Timestamp};
@@ -139,7 +140,7 @@ impl Broker {
     /// `DELETE /$emulator/entities` removes every entity, as tests want it in between.
     pub fn manage(&mut self, clock: Clock, scheme: &str, request: &Request) -> Response {
         self.advance(clock);
-        let throttled = request.path_and_query != "/health" && self.shared.is_throttled();
+        let throttled = request.path_and_query != "/health" && self.shared.injected().is_some();
         let authority = Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled };
         let response = self.management.handle(&mut self.shared.namespace, authority, scheme, request, clock.utc);
         self.run_signals(clock);
@@ -307,9 +308,14 @@ impl Broker {
             let more = peer.engine.poll_transmit(clock.now, tx);
             wrote |= more;
             Shared::sweep_sent(peer);
-            if !core::mem::take(&mut peer.throttled) {
+            let throttled = core::mem::take(&mut peer.throttled);
+            // A link whose detach came before its attach was answered is over once both answers are sent.
+            self.run_events(id, &mut Vec::new(), clock);
+            self.run_signals(clock);
+            if !throttled {
                 return wrote;
             }
+            let Some(peer) = self.peers.find_mut(id.0) else { return wrote };
             // There is room for receivers that were held back.
             let receivers: Vec<_> = peer
                 .links
@@ -377,6 +383,16 @@ impl Broker {
 
     /// The next `operations` sends and management requests are answered with server-busy.
     pub fn throttle(&mut self, operations: u64) {
-        self.shared.faults.set_busy(operations);
+        self.refuse(operations, Reason::ServerBusy);
+    }
+
+    /// The next `operations` sends and management requests are refused for this reason.
+    pub fn refuse(&mut self, operations: u64, reason: Reason) {
+        self.shared.faults.refuse_operations(operations, reason);
+    }
+
+    /// The next `count` tokens are refused for this reason.
+    pub fn refuse_tokens(&mut self, count: u64, reason: Reason) {
+        self.shared.faults.refuse_tokens(count, reason);
     }
 }

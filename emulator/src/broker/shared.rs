@@ -113,20 +113,22 @@ impl Shared {
         self.tracker.fault(Refusal::new(Reason::Other, text), None, clock.utc).description
     }
 
-    /// Whether this operation is to be throttled; counts down what was asked for.
-    pub(crate) fn is_throttled(&mut self) -> bool {
-        self.faults.take_busy()
+    /// The refusal that was asked for next, if any.
+    pub(crate) fn injected(&mut self) -> Option<Refusal> {
+        let reason = self.faults.take_operation()?;
+        Some(self.injected_refusal(reason))
     }
 
-    /// The answer to an operation that is throttled (service-evidence.md §5).
-    pub(crate) fn busy(&self) -> Refusal {
-        Refusal::new(
-            Reason::ServerBusy,
-            format!(
+    /// A refusal on request; that of an operation that is throttled in the service's words (service-evidence.md §5).
+    pub(crate) fn injected_refusal(&self, reason: Reason) -> Refusal {
+        let text = match reason {
+            Reason::ServerBusy => format!(
                 "The request was terminated because the namespace {} is being throttled. Error code : 50009. Please \
                  wait 2 seconds and try again. To know more visit https://aka.ms/sbResourceMgrExceptions",
                 self.tracker.namespace()
             ),
-        )
+            other => format!("The operation was refused on request: {}.", other.condition()),
+        };
+        Refusal::new(reason, text)
     }
 }

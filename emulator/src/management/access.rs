@@ -34,17 +34,18 @@ pub(super) fn rights(
     let Some(token) = request.headers.get("Authorization") else {
         return Err(Refusal::new(401, "MissingToken: The authorization header was not found."));
     };
-    let (entity, path) = match resource {
-        Resource::Namespace | Resource::Queues | Resource::Topics => ("", String::new()),
-        Resource::Entity(name) => (name.as_str(), name.clone()),
-        below => (below.topic(), below.to_string()),
+    // Some clients sign for the namespace, others for the very address that they request.
+    let path = request.path_and_query.split('?').next().unwrap_or_default();
+    let entity = match resource {
+        Resource::Entity(name) => name,
+        below => below.topic(),
     };
     let (token, jwt) = match token.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => (token.trim(), accept_jwt),
         _ => (token, false),
     };
     let keys = signing_keys(namespace, keys, entity);
-    match check_token(token, &path, &keys, jwt, utc) {
+    match check_token(token, path, &keys, jwt, utc) {
         Ok((rights, _)) => Ok(rights),
         Err(TokenError::Expired(_)) => Err(refuse("ExpiredToken: The token is expired.".into())),
         Err(TokenError::WrongAudience) => {

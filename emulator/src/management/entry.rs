@@ -270,6 +270,8 @@ impl<'a> Writer<'a> {
             Resource::Subscriptions { .. } => ("Subscriptions", false),
             _ => ("Rules", false),
         };
+        // The JavaScript SDK takes names out of these addresses, and knows their fixed parts with capitals only.
+        let root = |topic: &str| Resource::Entity(topic.to_owned());
         let entry =
             |name: &str, path: String, link: String, created: Timestamp, updated: Timestamp, content: Content| Entry {
                 id: format!("{}://{}{path}?api-version={version}", self.scheme, self.host),
@@ -311,13 +313,12 @@ impl<'a> Writer<'a> {
                 let topic = self.entities.topic(topic).ok_or_else(missing)?;
                 let page = topic.subscriptions.values().skip(skip).take(top + 1);
                 page.map(|subscription| {
-                    let resource =
-                        Resource::Subscription { topic: topic.name.clone(), name: subscription.name.clone() };
+                    let path = format!("{}/Subscriptions/{}", root(&topic.name), subscription.name);
                     let content =
                         Content::Subscription(self.subscription_description(topic, subscription, Moment::Read));
                     let times = subscription.times;
                     let link = format!("subscriptions/{}", subscription.name);
-                    entry(&subscription.name, resource.to_string(), link, times.created, times.updated, content)
+                    entry(&subscription.name, path, link, times.created, times.updated, content)
                 })
                 .collect()
             }
@@ -332,9 +333,8 @@ impl<'a> Writer<'a> {
                 let page = found.rules.values().skip(skip).take(top + 1);
                 page.map(|found: &StoredRule| {
                     let name = found.rule.name.clone();
-                    let (topic, subscription) = (topic.to_owned(), subscription.to_owned());
                     let link = format!("rules/{name}");
-                    let path = Resource::Rule { topic, subscription, name: name.clone() }.to_string();
+                    let path = format!("{}/Subscriptions/{subscription}/Rules/{name}", root(topic));
                     let content = Content::Rule(rule::from_rule(&found.rule, found.created_at), RuleForm::Stored);
                     entry(&name, path, link, found.created_at, found.created_at, content)
                 })

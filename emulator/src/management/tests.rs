@@ -659,6 +659,14 @@ fn adm47_adm70_who_may_manage() {
         assert_eq!((response.status, response.body.len()), (401, 0));
         assert_eq!(error(&response), ServiceErrorKind::Unauthorized);
     }
+    // The JavaScript SDK signs for the address of the request.
+    let own = "http://localhost:5300/q?enrich=false&api-version=2024-05";
+    site.token = Some(shared_access_token(own, "root", "root-1", site.utc));
+    assert_eq!(site.get(&entity("q")).status, 200);
+    assert!(refusal(&site.get(&entity("t"))).1.starts_with("InvalidAudience"));
+    let list = "http://localhost:5300/$resources/queues?$skip=0&$top=1&api-version=2024-05";
+    site.token = Some(shared_access_token(list, "root", "root-1", site.utc));
+    assert_eq!(site.run(site.requests.list(&Resource::Queues, 0, 1)).status, 200);
     site.sign_with("root", "root-1");
     site.pass(3_600);
     assert_eq!(site.get(&entity("q")).status, 401);
@@ -797,6 +805,7 @@ fn adm61_to_adm63_lists_in_pages_by_name() {
     }
     let first = site.run(site.requests.list(&rules, 0, 3));
     assert!(text(&first).contains("<title type=\"text\">Rules</title>") && text(&first).contains("href=\"rules/b?"));
+    assert!(text(&first).contains("<id>http://localhost:5300/t/Subscriptions/s/Rules/b?"));
     let page: Page<RuleProperties> = read_page(&first, &rules).unwrap();
     assert_eq!(
         page.entries.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(),

@@ -6,6 +6,7 @@ mod deferral;
 mod expiry;
 mod faults;
 mod forwarding;
+mod hostile;
 mod rules;
 mod scheduling;
 mod sending;

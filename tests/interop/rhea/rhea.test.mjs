@@ -341,7 +341,8 @@ async function broker(t, { plain, max_frame_size }) {
     container.on('sender_open', ({ sender }) => {
         const { address } = sender.source;
         if (address === 'refuse') return sender.close({ condition: 'amqp:not-found', description: 'there is no such node' });
-        Object.assign(sender.local.attach, { source: sender.source, target: sender.target, rcv_settle_mode: sender.rcv_settle_mode });
+        sender.set_source({ address });
+        sender.local.attach.rcv_settle_mode = sender.rcv_settle_mode;
         readers.set(address, [...(readers.get(address) ?? []), sender]);
         serve(address);
     });
@@ -360,7 +361,8 @@ async function broker(t, { plain, max_frame_size }) {
     container.on('receiver_open', ({ receiver }) => {
         const { address } = receiver.target;
         if (address === 'refuse') return receiver.close({ condition: 'amqp:not-found', description: 'there is no such node' });
-        Object.assign(receiver.local.attach, { source: receiver.source, target: receiver.target, rcv_settle_mode: receiver.rcv_settle_mode });
+        receiver.set_target({ address });
+        receiver.local.attach.rcv_settle_mode = receiver.rcv_settle_mode;
         receiver.add_credit(1000);
     });
     container.on('message', ({ message, delivery, receiver }) => {
@@ -370,8 +372,11 @@ async function broker(t, { plain, max_frame_size }) {
         else if (address === 'release') delivery.release();
         else if (address === 'modify') delivery.modified({ delivery_failed: true, undeliverable_here: true });
         else {
-            // A value is taken apart and put together again.
-            const again = message.body && message.body.typecode ? message.raw : encodedValue(bodyOf(message.raw));
+            // A value is taken apart and put together again, where rhea can: it cannot write an array of lists or
+            // arrays, and of the descriptors of a described value in a section it keeps one.
+            const value = bodyOf(message.raw);
+            const nested = message.raw[3] === 0 || (value.type.name.startsWith('Array') && [0xc0, 0xd0, 0xe0, 0xf0].includes(value.array_constructor.typecode));
+            const again = nested || (message.body && message.body.typecode) ? message.raw : encodedValue(value);
             queues.set(address, [...(queues.get(address) ?? []), again]);
             if (!delivery.remote_settled) delivery.accept();
         }

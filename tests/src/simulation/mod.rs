@@ -86,6 +86,9 @@ impl<S: Storage> Runtime for Simulated<S> {
     }
 }
 
+/// What a simulated client and its driver share.
+pub type SharedState<S> = Rc<RefCell<State<Simulated<S>>>>;
+
 impl World {
     /// A world with an emulator. All randomness comes from the seed.
     pub fn new(config: BrokerConfig, seed: u64) -> Self {
@@ -137,10 +140,7 @@ impl World {
     }
 
     /// A client whose driver runs in this world, and the state that both share, to be looked at.
-    pub fn client_and_state<S: Storage>(
-        &self,
-        settings: Settings<S>,
-    ) -> (Client<Simulated<S>>, Rc<RefCell<State<Simulated<S>>>>) {
+    pub fn client_and_state<S: Storage>(&self, settings: Settings<S>) -> (Client<Simulated<S>>, SharedState<S>) {
         let runtime = Simulated(self.clone(), PhantomData);
         let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
         let client = Client::new(&shared);
@@ -236,7 +236,9 @@ impl World {
 
     /// Lets something happen; false when nothing ever will.
     fn step(&self) -> bool {
-        if self.0.executor.run_woken() || self.exchange() {
+        // Tasks and the network take turns, so that a task can act between two arrivals of one instant.
+        let ran = self.0.executor.run_woken();
+        if self.exchange() || ran {
             return true;
         }
         let next = [

@@ -32,16 +32,21 @@ pub enum Server {
 pub struct Traffic {
     /// Bytes in both directions.
     pub bytes: u64,
-    /// FNV-1a over times, directions and bytes.
+    /// Over times, directions and bytes.
     pub hash: u64,
 }
 
 impl Traffic {
     fn note(&mut self, at: Instant, to_client: bool, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
-        let stamp = at.saturating_duration_since(Instant::ZERO).as_micros().to_be_bytes();
-        for byte in stamp.iter().chain(&[u8::from(to_client)]).chain(bytes) {
-            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let stamp = at.saturating_duration_since(Instant::ZERO).as_micros() as u64;
+        let mut mix = |word: u64| self.hash = (self.hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        mix(stamp);
+        mix(u64::from(to_client) << 32 | bytes.len() as u64);
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            mix(u64::from_le_bytes(word));
         }
     }
 }
@@ -77,8 +82,11 @@ pub(super) struct Network {
     pub(super) opened: u64,
     pub(super) server: Server,
     pub(super) traffic: Traffic,
-    pub(super) tamper: Option<Box<dyn FnMut(&mut Vec<u8>)>>,
+    pub(super) tamper: Option<Tamper>,
 }
+
+/// Changes bytes on their way.
+pub(super) type Tamper = Box<dyn FnMut(&mut Vec<u8>)>;
 
 impl Default for Network {
     fn default() -> Self {
@@ -133,10 +141,15 @@ impl Network {
                 }
                 continue;
             }
+            // What has arrived by now is read at once.
+            let mut arrived = Vec::new();
             while wire.to_broker.front().is_some_and(|flight| flight.arrives <= clock.now) {
                 let Some(flight) = wire.to_broker.pop_front() else { break };
-                moved = true;
-                let mut rest = flight.bytes.as_slice();
+                arrived.extend(flight.bytes);
+            }
+            {
+                moved |= !arrived.is_empty();
+                let mut rest = arrived.as_slice();
                 while !rest.is_empty() {
                     let spare = wire.rx.spare();
                     let count = rest.len().min(spare.len());
@@ -232,7 +245,7 @@ impl Dial for SimulatedDialer {
         };
         let id = match server {
             Server::Emulator => {
-                Some(self.0.broker(|broker, clock| broker.connect(clock)).ok_or("too many connections")?)
+                Some(self.0.broker(servicebus_emulator::broker::Broker::connect).ok_or("too many connections")?)
             }
             _ => None,
         };
@@ -293,10 +306,8 @@ impl Read for Half<'_> {
                 wire.reader = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            for (to, from) in buffer.iter_mut().zip(wire.readable.drain(..count)) {
-                *to = from;
-            }
-            Poll::Ready(Ok(count))
+            // Reading from a queue of bytes cannot fail.
+            Poll::Ready(std::io::Read::read(&mut wire.readable, &mut buffer[..count]).map_err(|_| ErrorKind::Other))
         })
         .await
     }

@@ -134,7 +134,8 @@ impl<A: Adapter> Bench<A> {
             None => &namespace.subscription(TOPIC, entity).expect("an entity of the bench").stores,
         };
         let counts = namespace.counts(stores);
-        let locks = namespace.store(stores.main).map_or(0, |store| store.lock_count());
+        let locks =
+            namespace.store(stores.main).map_or(0, servicebus_emulator::broker::entities::store::Store::lock_count);
         Counts { active: counts.active, dead_letter: counts.dead_letter, scheduled: counts.scheduled, locks }
     }
 

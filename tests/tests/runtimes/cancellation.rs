@@ -297,7 +297,8 @@ pub(crate) fn of_requests<A: Adapter>() {
             let client = bench.client();
             let receiver = client.receiver(QUEUE).unwrap();
             let peeked = receiver.peek(0, 10).await.unwrap();
-            let numbers: Vec<i64> = peeked.iter().filter_map(|message| message.sequence_number()).collect();
+            let numbers: Vec<i64> =
+                peeked.iter().filter_map(servicebus_core::servicebus::ReceivedMessage::sequence_number).collect();
             client.sender(QUEUE).unwrap().cancel_scheduled(&numbers).await.unwrap();
             bench.until_counts(QUEUE, active(0)).await;
             client.close().await;

@@ -73,7 +73,7 @@ pub(crate) fn a_closed_sender_has_sent<A: Adapter>() {
         {
             // Handed over, and nobody waits for the outcome.
             let texts: Vec<String> = (0..20).map(|number| number.to_string()).collect();
-            let messages: Vec<Message<'_>> = texts.iter().map(|text| Message::new(text)).collect();
+            let messages: Vec<Message<'_>> = texts.iter().map(Message::new).collect();
             let sends = join_all(messages.iter().map(|message| sender.send(message)));
             let _ = futures_util::poll!(Box::pin(sends));
         }

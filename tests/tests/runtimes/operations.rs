@@ -210,7 +210,7 @@ pub(crate) fn received_and_deleted<A: Adapter>() {
         let client = bench.client();
         let sender = client.sender(QUEUE).unwrap();
         let texts: Vec<String> = (0..20).map(|n| n.to_string()).collect();
-        sender.send_all(&texts.iter().map(|text| Message::new(text)).collect::<Vec<_>>()).await.unwrap();
+        sender.send_all(&texts.iter().map(Message::new).collect::<Vec<_>>()).await.unwrap();
         assert_eq!(bench.drain(QUEUE, 20).await, texts);
         bench.until_counts(QUEUE, active(0)).await;
         client.close().await;

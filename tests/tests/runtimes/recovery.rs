@@ -59,6 +59,7 @@ pub(crate) fn settling_survives_a_cut<A: Adapter>() {
         let first = receiver.next().await.unwrap();
         let second = receiver.next().await.unwrap();
         bench.proxy.cut();
+        bench.until("the connection is gone", || bench.emulator.statistics().connections_open == 0).await;
         // Both have outlived their link: their tokens settle them.
         receiver.complete(&first).await.unwrap();
         receiver.abandon(&second).await.unwrap();

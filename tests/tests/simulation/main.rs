@@ -1,4 +1,12 @@
 //! The client against the emulator, in virtual time: what broke for others, long runs, failures, and what is left behind.
 
+mod cancellation;
+mod failures;
+mod pinned_messages;
+mod pinned_sessions;
+mod retries;
 mod rows_01_to_12;
+mod rows_13_to_25;
+mod scripts;
 mod stage;
+mod stress;

@@ -300,6 +300,7 @@ impl<S: Storage> Namespace<S> {
         if self.closing {
             return Err(Failure::new(Cause::Closed));
         }
+        self.check_tables()?;
         let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
         let token = self.use_token(&entity).ok_or_else(full)?;
         let endpoint = super::endpoint::Endpoint::new(kind, entity, token, accept_timeout);

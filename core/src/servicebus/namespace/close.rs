@@ -91,6 +91,7 @@ impl<S: Storage> Namespace<S> {
             connection.forget(link);
         }
         self.release_token(endpoint.token);
+        self.drop_idle_nodes();
         let closed = Failure::new(Cause::Closed);
         for at in 0..self.operations.end() {
             let Some(operation) = self.operations.get_mut(at).filter(|found| found.endpoint == Some(place)) else {

@@ -169,6 +169,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) locked_until: Option<Timestamp>,
     /// Messages that the pending receives want.
     pub(super) demand: u32,
+    /// The application wants nothing kept ready for now, whatever the prefetch.
+    pub(super) suspended: bool,
     /// Pending receives, and one of them.
     pub(super) receives: u32,
     pub(super) receiver: Option<u32>,
@@ -179,7 +181,7 @@ pub(super) struct Endpoint<S: Storage> {
     /// When messages that wait for a call are given back, since their locks are about to end.
     pub(super) release_at: Option<Instant>,
     /// They were given back: nothing is fetched ahead until the next call.
-    pub(super) paused: bool,
+    pub(super) idled: bool,
     /// How long the service may take to find a session, in milliseconds.
     pub(super) accept_timeout: Option<u32>,
     /// The application has dropped it: it goes when its link has.
@@ -211,12 +213,13 @@ impl<S: Storage> Endpoint<S> {
             session_granted: false,
             locked_until: None,
             demand: 0,
+            suspended: false,
             receives: 0,
             receiver: None,
             harvest: false,
             drain_deadline: None,
             release_at: None,
-            paused: false,
+            idled: false,
             accept_timeout,
             closing: false,
             next_tag: 0,
@@ -256,7 +259,8 @@ impl<S: Storage> Endpoint<S> {
 
     pub(super) fn prefetch(&self) -> u32 {
         match self.kind {
-            Kind::Receiver { prefetch, .. } => prefetch,
+            Kind::Receiver { prefetch, .. } if !self.suspended && !self.idled => prefetch,
+            Kind::Receiver { .. } => 0,
             Kind::Sender | Kind::Coordinator => 0,
         }
     }

@@ -1,6 +1,6 @@
 //! Why something did not work.
 
-use crate::engine::{ConnectionError, EngineError};
+use crate::engine::{Capacity, ConnectionError, EngineError};
 use crate::servicebus::reason::Reason;
 use crate::storage::{Storage, Text};
 use crate::wire::performative::ErrorCondition;
@@ -72,7 +72,8 @@ impl<S: Storage> Failure<S> {
                 !matches!(error, ConnectionError::NotAmqp(_) | ConnectionError::NoMechanism | ConnectionError::Sasl(_))
             }
             Cause::LinkLost | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
-            Cause::Engine(EngineError::NoCapacity(_)) => true,
+            // Tables get room again; a message does not get smaller.
+            Cause::Engine(EngineError::NoCapacity(capacity)) => capacity != Capacity::Message,
             Cause::Engine(_) | Cause::Closed | Cause::Argument(_) => false,
         }
     }

@@ -391,7 +391,10 @@ impl<S: Storage> Namespace<S> {
         if core::mem::take(&mut self.due) {
             self.advance(clock);
         }
-        self.connection.as_mut().is_some_and(|connection| connection.poll_transmit(clock.now, tx))
+        let wrote = self.connection.as_mut().is_some_and(|connection| connection.poll_transmit(clock.now, tx));
+        // A link may be over by a detach that only now found room.
+        self.process_events(clock);
+        wrote
     }
 
     /// Whether the driver has something to do now.

@@ -70,6 +70,7 @@ impl<S: Storage> Namespace<S> {
         if self.closing {
             return Err(Failure::new(Cause::Closed));
         }
+        self.check_tables()?;
         if let Some(id) = endpoint {
             let found = self.endpoints.find_mut(id.0).filter(|endpoint| !endpoint.closing);
             let endpoint = found.ok_or(Failure::new(Cause::Closed))?;
@@ -77,7 +78,7 @@ impl<S: Storage> Namespace<S> {
                 return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
             }
             endpoint.release_at = None;
-            if core::mem::take(&mut endpoint.paused) {
+            if core::mem::take(&mut endpoint.idled) {
                 self.due = true;
             }
             let parked = core::mem::take(&mut endpoint.parked);
@@ -106,6 +107,16 @@ impl<S: Storage> Namespace<S> {
             .map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))))?;
         self.note_deadline(deadline);
         Ok(OperationId(key))
+    }
+
+    /// A table of deliveries that has no place for a request, its response, a message out and one in would make calls
+    /// wait for ever: that is told instead.
+    pub(super) fn check_tables(&self) -> Result<(), Failure<S>> {
+        if self.operations.capacity() > super::receive::RESERVE {
+            Ok(())
+        } else {
+            Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))))
+        }
     }
 
     pub(super) fn note_deadline(&mut self, deadline: Option<Instant>) {
@@ -161,7 +172,8 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    pub(super) fn notice_all(&mut self) {
+    /// Every call has news.
+    pub(crate) fn notice_all(&mut self) {
         for place in 0..self.operations.end() {
             self.notice(place);
         }
@@ -211,10 +223,11 @@ impl<S: Storage> Namespace<S> {
         let mut earliest: Option<Instant> = None;
         for place in 0..self.operations.end() {
             let Some(operation) = self.operations.get_mut(place) else { continue };
+            #[expect(clippy::collapsible_match, reason = "what has expired says nothing of the earliest deadline")]
             match operation.deadline {
                 Some(deadline) if deadline <= now => {
-                    if !operation.expired {
-                        operation.expired = true;
+                    let told = core::mem::replace(&mut operation.expired, true);
+                    if !told {
                         self.notice(place);
                     }
                 }

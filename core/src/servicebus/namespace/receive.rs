@@ -24,7 +24,7 @@ pub(super) struct Held {
 }
 
 /// Places in the table of deliveries that receivers leave free.
-const RESERVE: usize = 3;
+pub(super) const RESERVE: usize = 3;
 
 /// How long after the end of its lock a message that was never settled is forgotten.
 const GRACE: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ impl<S: Storage> Namespace<S> {
         if !matches!(endpoint.kind, Kind::Receiver { .. })
             || endpoint.closing
             || endpoint.harvest
-            || endpoint.paused
+            || endpoint.idled
             || endpoint.drain_deadline.is_some()
         {
             return;
@@ -166,6 +166,28 @@ impl<S: Storage> Namespace<S> {
         Poll::Pending
     }
 
+    /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
+    /// has come is released (invariants.md §1 row 11). What was settled when it came is kept.
+    pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
+        let Some(found) = self.endpoints.find_mut(endpoint.0).filter(|found| !found.closing) else { return };
+        found.suspended = suspended;
+        self.due = true;
+        if suspended && self.endpoints.find(endpoint.0).is_some_and(|found| found.receives == 0) {
+            self.give_back = true;
+            self.release_waiting(endpoint.0.index);
+        }
+    }
+
+    /// How many messages wait on a receiver that deletes what it receives, one at least while more may come; `None` when
+    /// there is none, or the receiver locks messages.
+    pub fn leftover(&self, endpoint: EndpointId) -> Option<u32> {
+        if !self.deletes(endpoint) {
+            return None;
+        }
+        let Stock { ready, expected, draining } = self.stock(endpoint.0.index);
+        (ready > 0 || expected > 0 || draining).then(|| ready.max(1))
+    }
+
     /// A receive is over: what it asked for and nobody else wants is given back.
     pub(super) fn end_receive(&mut self, endpoint: Option<u32>, operation: u32, count: u32) {
         let Some(place) = endpoint else { return };
@@ -233,7 +255,7 @@ impl<S: Storage> Namespace<S> {
         if endpoint.receives > 0 {
             endpoint.harvest = true;
             self.notice_endpoint(place);
-        } else if endpoint.prefetch() == 0 || endpoint.paused {
+        } else if endpoint.prefetch() == 0 {
             self.release_waiting(place);
         }
     }
@@ -273,7 +295,7 @@ impl<S: Storage> Namespace<S> {
             if endpoint.receives > 0 || endpoint.closing {
                 continue;
             }
-            endpoint.paused = true;
+            endpoint.idled = true;
             self.release_waiting(place);
             if self.stock(place).expected > 0 {
                 self.start_drain(place, clock);
@@ -329,7 +351,7 @@ impl<S: Storage> Namespace<S> {
                 if endpoint.closing || endpoint.drain_deadline.is_some() {
                     return;
                 }
-                if endpoint.prefetch() == 0 || endpoint.paused {
+                if endpoint.prefetch() == 0 {
                     self.release_waiting(place);
                 } else {
                     self.note_locks(place, clock);

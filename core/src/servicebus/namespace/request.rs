@@ -192,6 +192,29 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    /// An entity's `$management` goes with its last sender or receiver, unless it still owes a response: a client that
+    /// sees many entities in its life keeps links only to those that it uses.
+    pub(super) fn drop_idle_nodes(&mut self) {
+        for place in 0..self.nodes.end() {
+            let Some(node) = self.nodes.get(place) else { continue };
+            let Some(entity) = &node.entity else { continue };
+            let mut endpoints = (0..self.endpoints.end()).filter_map(|at| self.endpoints.get(at));
+            let mut requests = (0..self.requests.end()).filter_map(|at| self.requests.get(at));
+            if endpoints.any(|endpoint| endpoint.entity.is_same(entity)) || requests.any(|found| found.node == place) {
+                continue;
+            }
+            let Some(node) = self.nodes.remove(place) else { continue };
+            for link in [node.sender.link(), node.receiver.link()].into_iter().flatten() {
+                if let Some(connection) = &mut self.connection {
+                    let _ = connection.detach(link, true, None);
+                }
+            }
+            if let Some(token) = node.token {
+                self.release_token(token);
+            }
+        }
+    }
+
     fn node_name(&self, node: u32) -> Name {
         Self::name(self.container, self.nodes.get(node).map_or(0, |node| node.name))
     }

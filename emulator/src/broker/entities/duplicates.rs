@@ -3,6 +3,9 @@
 use servicebus_core::time::{Duration, Timestamp};
 use std::collections::{HashMap, VecDeque};
 
+/// Ids that are remembered at most; then the oldest is forgotten before its time.
+const MAX_IDS: usize = 1_000_000;
+
 /// Ids with the time at which they came.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
@@ -14,7 +17,7 @@ impl Duplicates {
     /// Notes an id; whether it was there within the window.
     pub(super) fn is_repeated(&mut self, id: &str, window: Duration, utc: Timestamp) -> bool {
         while let Some((at, id)) = self.order.front()
-            && *at + window <= utc
+            && (*at + window <= utc || self.order.len() >= MAX_IDS)
         {
             self.seen.remove(id);
             self.order.pop_front();

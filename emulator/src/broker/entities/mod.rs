@@ -1,6 +1,7 @@
 //! The entities of a namespace: messages, queues, topics, subscriptions, locks, sessions, rules and schedules, as pure
 //! functions of time. Nothing here knows of AMQP's performatives or of connections.
 
+mod delivery;
 pub mod description;
 mod duplicates;
 pub mod error;
@@ -12,7 +13,9 @@ mod properties;
 pub mod queue;
 pub mod rule;
 mod session;
+pub mod settings;
 pub mod store;
+mod subscription;
 pub mod topic;
 
 pub use description::{

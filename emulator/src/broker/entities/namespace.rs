@@ -1,14 +1,12 @@
 //! A namespace: its queues and topics by name, made and changed at run time, and the stores they keep messages in.
 
-use super::description::{QueueDescription, SubscriptionDescription, TopicDescription};
+use super::description::{QueueDescription, TopicDescription};
 use super::duplicates::Duplicates;
 use super::error::EntityError;
 use super::name;
 use super::queue::{self, Queue, Stores, Times};
-use super::rule::{self, StoredRule};
 use super::store::{Owner, Store, StoreSettings, StoreSignal};
-use super::topic::{self, Subscription, Topic};
-use crate::filter::Rule;
+use super::topic::Topic;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{LockToken, SubQueue};
 use servicebus_core::storage::{HeapTable, Key, Table};
@@ -58,10 +56,6 @@ impl RuntimeCounts {
 
 /// Most entities a namespace holds (wire-protocol.md §8).
 const MAX_ENTITIES: usize = 10_000;
-/// Most subscriptions of a topic.
-const MAX_SUBSCRIPTIONS: usize = 2_000;
-/// Most rules of a subscription.
-const MAX_RULES: usize = 100_000;
 
 /// The entities of a namespace.
 #[derive(Debug)]
@@ -208,7 +202,7 @@ impl Namespace {
         }
     }
 
-    fn watch_idle(&mut self, key: String, idle: Option<core::time::Duration>, utc: Timestamp) {
+    pub(super) fn watch_idle(&mut self, key: String, idle: Option<core::time::Duration>, utc: Timestamp) {
         self.idle.retain(|(_, watched)| *watched != key);
         if let Some(idle) = idle {
             self.idle.insert((utc + idle, key));
@@ -235,7 +229,7 @@ impl Namespace {
         Ok(StoreId(key))
     }
 
-    fn new_stores(
+    pub(super) fn new_stores(
         &mut self,
         entity: &str,
         subscription: Option<&str>,
@@ -257,7 +251,7 @@ impl Namespace {
         })
     }
 
-    fn drop_store(&mut self, id: StoreId) {
+    pub(super) fn drop_store(&mut self, id: StoreId) {
         if let Some(store) = self.store_mut(id) {
             store.clear();
         }
@@ -280,7 +274,12 @@ impl Namespace {
     }
 
     /// A forwarding target must exist before its source (pinned-behaviour.md ADM76), and must not be the source.
-    fn check_target(&self, own: &str, setting: &'static str, target: Option<&String>) -> Result<(), EntityError> {
+    pub(super) fn check_target(
+        &self,
+        own: &str,
+        setting: &'static str,
+        target: Option<&String>,
+    ) -> Result<(), EntityError> {
         let Some(target) = target else { return Ok(()) };
         let key = target_key(target);
         if key == own {
@@ -425,91 +424,6 @@ impl Namespace {
         Ok(())
     }
 
-    /// Makes a subscription with one rule: the given one, or the one that takes everything.
-    ///
-    /// # Errors
-    /// As [`Namespace::create_queue`].
-    pub fn create_subscription(
-        &mut self,
-        topic: &str,
-        subscription: &str,
-        description: SubscriptionDescription,
-        rule: Option<Rule>,
-        utc: Timestamp,
-    ) -> Result<(), EntityError> {
-        let key = name::key(topic);
-        let found = self.topics.get(&key).ok_or_else(|| EntityError::NotFound(topic.to_owned()))?;
-        name::check_name(subscription)?;
-        description.validate()?;
-        let own = name::key(subscription);
-        let path = format!("{}/Subscriptions/{subscription}", found.name);
-        if found.subscriptions.contains_key(&own) {
-            return Err(EntityError::AlreadyExists(path));
-        }
-        if found.subscriptions.len() >= MAX_SUBSCRIPTIONS {
-            return Err(EntityError::OutOfRange("The topic has too many subscriptions.".into()));
-        }
-        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
-        self.check_target("", "ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
-        let mut rule = rule.unwrap_or_else(Rule::default_rule);
-        if rule.name.is_empty() {
-            rule.name = Rule::DEFAULT_NAME.into();
-        }
-        rule::check(&rule)?;
-        let stores = self.new_stores(&key, Some(&own), &path, |sub_queue| topic::settings(&description, sub_queue))?;
-        self.watch_idle(format!("{key}/subscriptions/{own}"), description.auto_delete_on_idle, utc);
-        let mut times = Times::new(utc);
-        // A fresh subscription counts as used, and so does its topic (pinned-behaviour.md ADM57, ADM58).
-        times.accessed = utc;
-        let subscription = Subscription {
-            name: subscription.to_owned(),
-            description,
-            times,
-            stores,
-            rules: BTreeMap::from([(name::key(&rule.name), StoredRule { rule, created_at: utc })]),
-        };
-        if let Some(found) = self.topics.get_mut(&key) {
-            found.times.accessed = utc;
-            found.subscriptions.insert(own, subscription);
-        }
-        Ok(())
-    }
-
-    /// Changes a subscription's settings; links to it are detached.
-    ///
-    /// # Errors
-    /// As [`Namespace::update_queue`].
-    pub fn update_subscription(
-        &mut self,
-        topic: &str,
-        subscription: &str,
-        description: SubscriptionDescription,
-        utc: Timestamp,
-    ) -> Result<(), EntityError> {
-        let (key, own) = (name::key(topic), name::key(subscription));
-        description.validate()?;
-        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
-        self.check_target("", "ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
-        let found = self.subscription_mut(topic, subscription)?;
-        if found.description.requires_session != description.requires_session {
-            return Err(EntityError::Unchangeable("RequiresSession property of an existing Subscription"));
-        }
-        found.description = description.clone();
-        found.times.updated = utc;
-        let stores = found.stores;
-        let kinds = [None, Some(SubQueue::DeadLetter), Some(SubQueue::TransferDeadLetter)];
-        for (id, sub_queue) in stores.all().into_iter().zip(kinds) {
-            if let Some(store) = self.store_mut(id) {
-                store.set_settings(topic::settings(&description, sub_queue));
-            }
-        }
-        let path = format!("{key}/subscriptions/{own}");
-        self.watch_idle(path.clone(), description.auto_delete_on_idle, utc);
-        self.signals.push(Signal::Updated(path));
-        self.forward_waiting(stores.main, utc);
-        Ok(())
-    }
-
     /// Deletes a queue, or a topic with its subscriptions, and every message in it.
     ///
     /// # Errors
@@ -532,22 +446,6 @@ impl Namespace {
         }
         self.idle.retain(|(_, watched)| *watched != key);
         self.signals.push(Signal::Deleted(key));
-        Ok(())
-    }
-
-    /// Deletes a subscription and every message in it.
-    ///
-    /// # Errors
-    /// [`EntityError::NotFound`].
-    pub fn delete_subscription(&mut self, topic: &str, subscription: &str) -> Result<(), EntityError> {
-        let missing = || EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}"));
-        let (key, own) = (name::key(topic), name::key(subscription));
-        let found = self.topics.get_mut(&key).ok_or_else(missing)?;
-        let removed = found.subscriptions.remove(&own).ok_or_else(missing)?;
-        for id in removed.stores.all() {
-            self.drop_store(id);
-        }
-        self.signals.push(Signal::Deleted(format!("{key}/subscriptions/{own}")));
         Ok(())
     }
 
@@ -585,21 +483,6 @@ impl Namespace {
         self.topics.get(&name::key(path))
     }
 
-    /// A subscription.
-    pub fn subscription(&self, topic: &str, subscription: &str) -> Option<&Subscription> {
-        self.topic(topic)?.subscriptions.get(&name::key(subscription))
-    }
-
-    pub(super) fn subscription_mut(
-        &mut self,
-        topic: &str,
-        subscription: &str,
-    ) -> Result<&mut Subscription, EntityError> {
-        let missing = || EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}"));
-        let found = self.topics.get_mut(&name::key(topic)).ok_or_else(missing)?;
-        found.subscriptions.get_mut(&name::key(subscription)).ok_or_else(missing)
-    }
-
     /// All queues by name.
     pub fn queues(&self) -> impl Iterator<Item = &Queue> {
         self.queues.values()
@@ -635,61 +518,6 @@ impl Namespace {
             size_in_bytes: store.map_or(0, Store::size),
             ..RuntimeCounts::default()
         }
-    }
-
-    // Rules.
-
-    /// Adds a rule.
-    ///
-    /// # Errors
-    /// [`EntityError`] for a bad or taken name.
-    pub fn create_rule(
-        &mut self,
-        topic: &str,
-        subscription: &str,
-        rule: Rule,
-        utc: Timestamp,
-    ) -> Result<(), EntityError> {
-        rule::check(&rule)?;
-        let key = name::key(&rule.name);
-        let found = self.subscription_mut(topic, subscription)?;
-        if found.rules.contains_key(&key) {
-            return Err(EntityError::AlreadyExists(format!("{topic}|{subscription}|{}", rule.name)));
-        }
-        if found.rules.len() >= MAX_RULES {
-            return Err(EntityError::OutOfRange("The subscription has too many rules.".into()));
-        }
-        found.rules.insert(key, StoredRule { rule, created_at: utc });
-        Ok(())
-    }
-
-    /// Changes a rule; it counts as made anew (pinned-behaviour.md ADM34).
-    ///
-    /// # Errors
-    /// [`EntityError::RuleNotFound`].
-    pub fn update_rule(
-        &mut self,
-        topic: &str,
-        subscription: &str,
-        rule: Rule,
-        utc: Timestamp,
-    ) -> Result<(), EntityError> {
-        let key = name::key(&rule.name);
-        let found = self.subscription_mut(topic, subscription)?;
-        let missing = || EntityError::RuleNotFound(format!("{topic}|{subscription}|{}", rule.name));
-        let slot = found.rules.get_mut(&key).ok_or_else(missing)?;
-        *slot = StoredRule { rule, created_at: utc };
-        Ok(())
-    }
-
-    /// Removes a rule.
-    ///
-    /// # Errors
-    /// [`EntityError::RuleNotFound`].
-    pub fn delete_rule(&mut self, topic: &str, subscription: &str, rule: &str) -> Result<(), EntityError> {
-        let found = self.subscription_mut(topic, subscription)?;
-        let missing = || EntityError::RuleNotFound(format!("{topic}|{subscription}|{rule}"));
-        found.rules.remove(&name::key(rule)).map(|_| ()).ok_or_else(missing)
     }
 }
 

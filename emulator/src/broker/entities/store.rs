@@ -7,86 +7,14 @@
 use super::error::EntityError;
 use super::message::{Changes, Message, MessageState};
 use super::session::Session;
-use servicebus_core::servicebus::{LockToken, SubQueue};
-use servicebus_core::time::{Duration, Timestamp};
+pub use super::settings::{DeadReason, Effect, Ending, Owner, StoreSettings, StoreSignal};
+use servicebus_core::servicebus::LockToken;
+use servicebus_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Settings of the entity that its store acts on.
-#[derive(Clone, Debug)]
-pub struct StoreSettings {
-    /// How long a message or session stays locked.
-    pub lock_duration: Duration,
-    /// Failed deliveries after which a message is dead-lettered.
-    pub max_delivery_count: u32,
-    /// Whether messages are received by session.
-    pub requires_session: bool,
-    /// Whether expired messages are dead-lettered.
-    pub dead_letter_on_expiry: bool,
-    /// Which sub-queue it is, if one.
-    pub sub_queue: Option<SubQueue>,
-}
-
-/// Whose store it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// Key of the queue or topic.
-    pub entity: String,
-    /// Key of the subscription.
-    pub subscription: Option<String>,
-    /// The path as it is shown, with subscription and sub-queue.
-    pub path: Arc<str>,
-}
-
-/// How a lock ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The message is done.
-    Complete,
-    /// It comes again at once.
-    Abandon,
-    /// It is set aside.
-    Defer,
-    /// It goes to the dead-letter queue.
-    DeadLetter,
-    /// It was never looked at: no failed delivery.
-    Release,
-    /// The lock ran out.
-    Expire,
-}
-
-/// Why a message leaves for the dead-letter queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeadReason {
-    /// A receiver said so; its reason is among the message's properties.
-    Explicit,
-    /// Too many failed deliveries; how many.
-    MaxDeliveryCount(u32),
-    /// Its time to live ended.
-    Expired,
-}
-
-/// What a store hands over to the namespace.
-#[derive(Debug)]
-pub enum Effect {
-    /// A message for the dead-letter queue.
-    DeadLetter(Message, DeadReason),
-    /// A scheduled message whose time has come.
-    Activate(Message),
-}
-
-/// What a store tells those who wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreSignal {
-    /// There is something to receive.
-    Messages,
-    /// There is something to receive in the session that this receiver holds.
-    Session(u64),
-    /// A session can be accepted.
-    SessionReady,
-    /// The lock of the session that this receiver held has run out.
-    SessionLost(u64),
-}
+/// Bytes of the states of all sessions at most.
+const MAX_STATES: usize = 1 << 30;
 
 #[derive(Clone, Copy, Debug)]
 struct Lock {
@@ -135,6 +63,8 @@ pub struct Store {
     signals: Vec<StoreSignal>,
     scheduled: usize,
     bytes: u64,
+    /// Bytes of the states of all sessions.
+    states: usize,
 }
 
 impl Store {
@@ -154,6 +84,7 @@ impl Store {
             signals: Vec::new(),
             scheduled: 0,
             bytes: 0,
+            states: 0,
         }
     }
 
@@ -629,6 +560,7 @@ impl Store {
         self.timers.clear();
         self.scheduled = 0;
         self.bytes = 0;
+        self.states = 0;
     }
 
     /// Carries out what is due.
@@ -664,6 +596,16 @@ impl Store {
 
     pub(super) fn sessions_mut(&mut self) -> &mut BTreeMap<Arc<str>, Session> {
         &mut self.sessions
+    }
+
+    /// Accounts for the state of a session that is replaced.
+    pub(super) fn count_states(&mut self, before: usize, after: usize) -> Result<(), EntityError> {
+        let states = self.states.saturating_sub(before) + after;
+        if states > MAX_STATES {
+            return Err(EntityError::OutOfRange("The states of the entity's sessions take too much.".into()));
+        }
+        self.states = states;
+        Ok(())
     }
 
     pub(super) fn first_ready(&self) -> Option<Arc<str>> {

@@ -37,8 +37,10 @@ pub(crate) enum TokenError {
     WrongAudience,
 }
 
-/// The path of an audience in lower case, without scheme and authority.
+/// The path of an audience in lower case, without scheme, authority and query: the JavaScript SDK signs requests of the
+/// management API for their whole address.
 pub(crate) fn audience_path(audience: &str) -> String {
+    let audience = audience.split('?').next().unwrap_or_default();
     let path = match audience.split_once("://") {
         Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
         None => audience,
@@ -65,6 +67,12 @@ impl Access {
         let path = path.to_ascii_lowercase();
         let granted = self.tokens.iter().filter(|token| token.expires > utc && covers(&token.path, &path));
         granted.fold(self.plain.unwrap_or_default(), |sum, token| unite(sum, token.rights))
+    }
+
+    /// The rights on the `$management` node of a path: some clients put a token for the node alone
+    /// (wire-protocol.md §2.2).
+    pub(crate) fn management_rights(&self, path: &str, utc: Timestamp) -> Rights {
+        self.rights(&format!("{path}/$management"), utc)
     }
 
     /// Whether the connection has shown any token or key.

@@ -28,6 +28,8 @@ pub(crate) const CBS_CREDIT: u32 = 100;
 pub(crate) const CREDIT: u32 = 1_000;
 /// The largest request to `$cbs`. The service promises no limit; this one keeps memory bounded.
 const CBS_LIMIT: u64 = 1 << 20;
+/// Bytes beyond twice the limit that a message may have to be refused by itself.
+const SIZE_SLACK: u64 = 1 << 20;
 /// The largest request to `$management`: a list of the largest messages.
 const MANAGEMENT_LIMIT: u64 = 256 << 20;
 
@@ -159,7 +161,7 @@ impl Shared {
         if let Node::Management(path) = &node
             && !path.is_empty()
         {
-            let rights = peer.access.rights(path, clock.utc);
+            let rights = peer.access.management_rights(path, clock.utc);
             if !rights.send && !rights.listen && !rights.manage {
                 let resource = format!("sb://{}/{parsed}", peer.host);
                 let refusal = Refusal::new(Reason::Unauthorized, missing_claim("Listen", &resource));
@@ -206,7 +208,11 @@ impl Shared {
         if self.accept(peer, attach, link.id, target.max_message_size.min(wish), None) {
             let id = link.id;
             self.namespace.accessed(&target.entity, None, clock.utc);
-            link.purpose = Purpose::Sender { entity: target.entity };
+            // What is a little too large is refused as a message, since the Python SDK cannot tell why its link went;
+            // what is far too large ends the link.
+            let limit = target.max_message_size.min(wish);
+            let _ = peer.engine.set_max_message_size(id, limit.saturating_mul(2).saturating_add(SIZE_SLACK));
+            link.purpose = Purpose::Sender { entity: target.entity, limit };
             peer.add_link(link);
             let _ = peer.engine.grant(id, CREDIT);
         }

@@ -28,7 +28,7 @@ impl Shared {
             link.active = clock.now;
             let Purpose::Requests(node) = &link.purpose else { continue };
             let (node, session) = (node.clone(), link.session);
-            let state = peer.incoming.remove(&incoming.delivery);
+            let state = peer.take_incoming(incoming.delivery);
             if !incoming.settled {
                 // The request is taken; whether it succeeds is in the response.
                 let _ = peer.engine.settle(
@@ -84,6 +84,12 @@ impl Shared {
             Value::Binary(bytes) => core::str::from_utf8(bytes).unwrap_or_default(),
             _ => "",
         };
+        if let Some(reason) = self.faults.take_token() {
+            let refusal = self.injected_refusal(reason);
+            self.statistics.tokens_refused += 1;
+            let text = self.tracked(refusal.text, clock);
+            return refused(i32::from(reason.status_code()), text, reason.condition());
+        }
         let address = Address::parse(audience);
         let keys = self.signing_keys(address.entity);
         match check_token(token, audience, &keys, self.accept_jwt, clock.utc) {

@@ -70,7 +70,10 @@ impl Shared {
             _ => None,
         };
         let call = Call { request, address: Address::parse(path), txn, clock };
-        let result = if self.is_throttled() { Err(self.busy()) } else { self.operate(peer, path, &call) };
+        let result = match self.injected() {
+            Some(refusal) => Err(refusal),
+            None => self.operate(peer, path, &call),
+        };
         let (status, description, condition, body) = match result {
             Ok(Reply::Body(body)) => (200, "OK".to_owned(), None, Some(body)),
             Ok(Reply::Done) => (200, "OK".to_owned(), None, None),
@@ -104,7 +107,7 @@ impl Shared {
             return Err(unknown_operation(operation));
         }
         let name = operation.strip_prefix("com.microsoft:").unwrap_or(operation);
-        let rights = peer.access.rights(path, call.clock.utc);
+        let rights = peer.access.management_rights(path, call.clock.utc);
         let sends = matches!(name, "schedule-message" | "cancel-scheduled-message");
         let (allowed, claim) = if sends { (rights.send, "Send") } else { (rights.listen, "Listen") };
         if !allowed {

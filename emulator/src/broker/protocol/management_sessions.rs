@@ -52,7 +52,7 @@ impl Shared {
                     let text = "The state of a session must not exceed 262144 bytes.";
                     return Err(Refusal::new(servicebus_core::servicebus::Reason::MessageSizeExceeded, text));
                 }
-                self.namespace.set_session_state(id, session, state.map(Bytes::copy_from_slice), utc);
+                self.namespace.set_session_state(id, session, state.map(Bytes::copy_from_slice), utc)?;
                 Ok(Reply::Done)
             }
         }

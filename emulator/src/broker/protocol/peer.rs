@@ -13,7 +13,7 @@ use servicebus_core::wire::Encode;
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::Performative;
 use servicebus_core::wire::sasl::{SaslCode, SaslInit};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What a link is for.
@@ -27,6 +27,8 @@ pub(crate) enum Purpose {
     Sender {
         /// The key of the queue or topic.
         entity: String,
+        /// The largest message in bytes.
+        limit: u64,
     },
     /// Messages out of an entity.
     Receiver(Receiver),
@@ -111,8 +113,8 @@ pub(crate) struct Peer {
     pub(crate) host: String,
     pub(crate) links: Vec<Option<Link>>,
     pub(crate) outgoing: Vec<Option<Outgoing>>,
-    /// Transactions that incoming messages belong to.
-    pub(crate) incoming: HashMap<DeliveryId, State>,
+    /// States that incoming messages came with, by the place of the delivery.
+    incoming: Vec<Option<(DeliveryId, State)>>,
     /// It is in the list of connections that have something to send.
     pub(crate) ready: bool,
     /// The engine took no message: nothing is offered until the client has said something.
@@ -137,7 +139,7 @@ impl Peer {
             host: String::new(),
             links: Vec::new(),
             outgoing: Vec::new(),
-            incoming: HashMap::new(),
+            incoming: Vec::new(),
             ready: false,
             stalled: false,
             throttled: false,
@@ -186,6 +188,23 @@ impl Peer {
     pub(crate) fn take_outgoing(&mut self, id: DeliveryId) -> Option<Outgoing> {
         let slot = self.outgoing.get_mut(id.index())?;
         if slot.is_some_and(|outgoing| outgoing.id == id) { slot.take() } else { None }
+    }
+
+    /// Keeps the state that a message came with.
+    pub(crate) fn note_incoming(&mut self, id: DeliveryId, state: State) {
+        let index = id.index();
+        if self.incoming.len() <= index {
+            self.incoming.resize_with(index + 1, || None);
+        }
+        if let Some(slot) = self.incoming.get_mut(index) {
+            *slot = Some((id, state));
+        }
+    }
+
+    /// The state that a message came with.
+    pub(crate) fn take_incoming(&mut self, id: DeliveryId) -> Option<State> {
+        let slot = self.incoming.get_mut(id.index())?;
+        slot.take().filter(|(of, _)| *of == id).map(|(_, state)| state)
     }
 
     /// Whether there is a link to an entity or to a `$management` node.

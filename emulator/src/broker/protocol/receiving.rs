@@ -129,7 +129,7 @@ impl Shared {
             Some(Purpose::Sender { .. } | Purpose::Requests(_)) | None => {
                 // A message that comes with a state: kept until the message is taken.
                 if !settled && state != State::None {
-                    peer.incoming.insert(delivery, state);
+                    peer.note_incoming(delivery, state);
                 }
                 return;
             }
@@ -261,6 +261,14 @@ impl Shared {
     pub(crate) fn detach(&mut self, peer: &mut Peer, id: LinkId, refusal: Refusal, clock: Clock) {
         let Some(link) = peer.link_mut(id) else { return };
         if link.closing {
+            return;
+        }
+        if let Purpose::Accepting { store, consumer, .. } = link.purpose {
+            // Not answered yet: it is refused instead.
+            self.forget_consumer(store, consumer);
+            if let Some(link) = peer.take_link(id) {
+                self.refuse(peer, id, &link.name, &link.path, refusal, clock);
+            }
             return;
         }
         link.closing = true;

@@ -21,14 +21,25 @@ impl Shared {
         while let Some(incoming) = peer.engine.receive(id) {
             let Some(link) = peer.link_mut(id) else { continue };
             link.active = clock.now;
-            let Purpose::Sender { entity } = &link.purpose else { continue };
-            let (entity, path) = (entity.clone(), link.path.clone());
-            let state = peer.incoming.remove(&incoming.delivery);
+            let Purpose::Sender { entity, limit } = &link.purpose else { continue };
+            let (entity, limit, path) = (entity.clone(), *limit, link.path.clone());
+            let state = peer.take_incoming(incoming.delivery);
             let txn = match state.as_ref().and_then(State::state) {
                 Some(DeliveryState::Transactional(state)) => Some(state.txn_id.to_vec()),
                 _ => None,
             };
-            let result = self.take_in(peer, &entity, &incoming, txn.as_deref(), clock);
+            let size = incoming.payload.len() as u64;
+            let result = if size > limit {
+                Err(Refusal::new(
+                    Reason::MessageSizeExceeded,
+                    format!(
+                        "The received message (delivery-id:0, size:{size} bytes) exceeds the limit ({limit} bytes) \
+                         currently allowed on the link."
+                    ),
+                ))
+            } else {
+                self.take_in(peer, &entity, &incoming, txn.as_deref(), clock)
+            };
             if incoming.settled {
                 continue;
             }
@@ -60,8 +71,8 @@ impl Shared {
         txn: Option<&[u8]>,
         clock: Clock,
     ) -> Result<(), Refusal> {
-        if self.is_throttled() {
-            return Err(self.busy());
+        if let Some(refusal) = self.injected() {
+            return Err(refusal);
         }
         let messages = if incoming.format == BATCH_FORMAT {
             Message::accept_batch(&incoming.payload)?

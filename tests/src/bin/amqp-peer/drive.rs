@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &Arguments, port: &str, name: &str) -> Result<Strin
     let response = arguments.plain.as_ref().map(|(user, password)| format!("\0{user}\0{password}"));
     let init = SaslInit {
         mechanism: Symbol::new(if response.is_some() { "PLAIN" } else { "ANONYMOUS" }),
-        initial_response: response.as_ref().map(|response| response.as_bytes()),
+        initial_response: response.as_ref().map(std::string::String::as_bytes),
         hostname: Some("localhost"),
     };
     let open = Open { hostname: Some("localhost"), ..open("engine") };

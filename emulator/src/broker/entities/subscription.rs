@@ -1,0 +1,189 @@
+//! Subscriptions of a topic and their rules, made and changed at run time.
+
+use super::description::SubscriptionDescription;
+use super::error::EntityError;
+use super::name;
+use super::namespace::{Namespace, Signal};
+use super::queue::Times;
+use super::rule::{self, StoredRule};
+use super::topic::{self, Subscription};
+use crate::filter::Rule;
+use servicebus_core::servicebus::SubQueue;
+use servicebus_core::time::Timestamp;
+use std::collections::BTreeMap;
+
+/// Most subscriptions of a topic.
+const MAX_SUBSCRIPTIONS: usize = 2_000;
+/// Most rules of a subscription.
+const MAX_RULES: usize = 100_000;
+
+impl Namespace {
+    /// Makes a subscription with one rule: the given one, or the one that takes everything.
+    ///
+    /// # Errors
+    /// As [`Namespace::create_queue`].
+    pub fn create_subscription(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+        description: SubscriptionDescription,
+        rule: Option<Rule>,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let key = name::key(topic);
+        let found = self.topics.get(&key).ok_or_else(|| EntityError::NotFound(topic.to_owned()))?;
+        name::check_name(subscription)?;
+        description.validate()?;
+        let own = name::key(subscription);
+        let path = format!("{}/Subscriptions/{subscription}", found.name);
+        if found.subscriptions.contains_key(&own) {
+            return Err(EntityError::AlreadyExists(path));
+        }
+        if found.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            return Err(EntityError::OutOfRange("The topic has too many subscriptions.".into()));
+        }
+        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
+        self.check_target("", "ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        let mut rule = rule.unwrap_or_else(Rule::default_rule);
+        if rule.name.is_empty() {
+            rule.name = Rule::DEFAULT_NAME.into();
+        }
+        rule::check(&rule)?;
+        let stores = self.new_stores(&key, Some(&own), &path, |sub_queue| topic::settings(&description, sub_queue))?;
+        self.watch_idle(format!("{key}/subscriptions/{own}"), description.auto_delete_on_idle, utc);
+        let mut times = Times::new(utc);
+        // A fresh subscription counts as used, and so does its topic (pinned-behaviour.md ADM57, ADM58).
+        times.accessed = utc;
+        let subscription = Subscription {
+            name: subscription.to_owned(),
+            description,
+            times,
+            stores,
+            rules: BTreeMap::from([(name::key(&rule.name), StoredRule { rule, created_at: utc })]),
+        };
+        if let Some(found) = self.topics.get_mut(&key) {
+            found.times.accessed = utc;
+            found.subscriptions.insert(own, subscription);
+        }
+        Ok(())
+    }
+
+    /// Changes a subscription's settings; links to it are detached.
+    ///
+    /// # Errors
+    /// As [`Namespace::update_queue`].
+    pub fn update_subscription(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+        description: SubscriptionDescription,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let (key, own) = (name::key(topic), name::key(subscription));
+        description.validate()?;
+        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
+        self.check_target("", "ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        let found = self.subscription_mut(topic, subscription)?;
+        if found.description.requires_session != description.requires_session {
+            return Err(EntityError::Unchangeable("RequiresSession property of an existing Subscription"));
+        }
+        found.description = description.clone();
+        found.times.updated = utc;
+        let stores = found.stores;
+        let kinds = [None, Some(SubQueue::DeadLetter), Some(SubQueue::TransferDeadLetter)];
+        for (id, sub_queue) in stores.all().into_iter().zip(kinds) {
+            if let Some(store) = self.store_mut(id) {
+                store.set_settings(topic::settings(&description, sub_queue));
+            }
+        }
+        let path = format!("{key}/subscriptions/{own}");
+        self.watch_idle(path.clone(), description.auto_delete_on_idle, utc);
+        self.signals.push(Signal::Updated(path));
+        self.forward_waiting(stores.main, utc);
+        Ok(())
+    }
+
+    /// Deletes a subscription and every message in it.
+    ///
+    /// # Errors
+    /// [`EntityError::NotFound`].
+    pub fn delete_subscription(&mut self, topic: &str, subscription: &str) -> Result<(), EntityError> {
+        let missing = || EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}"));
+        let (key, own) = (name::key(topic), name::key(subscription));
+        let found = self.topics.get_mut(&key).ok_or_else(missing)?;
+        let removed = found.subscriptions.remove(&own).ok_or_else(missing)?;
+        for id in removed.stores.all() {
+            self.drop_store(id);
+        }
+        self.signals.push(Signal::Deleted(format!("{key}/subscriptions/{own}")));
+        Ok(())
+    }
+
+    /// A subscription.
+    pub fn subscription(&self, topic: &str, subscription: &str) -> Option<&Subscription> {
+        self.topic(topic)?.subscriptions.get(&name::key(subscription))
+    }
+
+    pub(super) fn subscription_mut(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+    ) -> Result<&mut Subscription, EntityError> {
+        let missing = || EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}"));
+        let found = self.topics.get_mut(&name::key(topic)).ok_or_else(missing)?;
+        found.subscriptions.get_mut(&name::key(subscription)).ok_or_else(missing)
+    }
+
+    /// Adds a rule.
+    ///
+    /// # Errors
+    /// [`EntityError`] for a bad or taken name.
+    pub fn create_rule(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+        rule: Rule,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        rule::check(&rule)?;
+        let key = name::key(&rule.name);
+        let found = self.subscription_mut(topic, subscription)?;
+        if found.rules.contains_key(&key) {
+            return Err(EntityError::AlreadyExists(format!("{topic}|{subscription}|{}", rule.name)));
+        }
+        if found.rules.len() >= MAX_RULES {
+            return Err(EntityError::OutOfRange("The subscription has too many rules.".into()));
+        }
+        found.rules.insert(key, StoredRule { rule, created_at: utc });
+        Ok(())
+    }
+
+    /// Changes a rule; it counts as made anew (pinned-behaviour.md ADM34).
+    ///
+    /// # Errors
+    /// [`EntityError::RuleNotFound`].
+    pub fn update_rule(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+        rule: Rule,
+        utc: Timestamp,
+    ) -> Result<(), EntityError> {
+        let key = name::key(&rule.name);
+        let found = self.subscription_mut(topic, subscription)?;
+        let missing = || EntityError::RuleNotFound(format!("{topic}|{subscription}|{}", rule.name));
+        let slot = found.rules.get_mut(&key).ok_or_else(missing)?;
+        *slot = StoredRule { rule, created_at: utc };
+        Ok(())
+    }
+
+    /// Removes a rule.
+    ///
+    /// # Errors
+    /// [`EntityError::RuleNotFound`].
+    pub fn delete_rule(&mut self, topic: &str, subscription: &str, rule: &str) -> Result<(), EntityError> {
+        let found = self.subscription_mut(topic, subscription)?;
+        let missing = || EntityError::RuleNotFound(format!("{topic}|{subscription}|{rule}"));
+        found.rules.remove(&name::key(rule)).map(|_| ()).ok_or_else(missing)
+    }
+}

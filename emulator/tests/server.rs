@@ -1,0 +1,145 @@
+//! The server and the in-process handle, over real sockets on loopback.
+#![cfg(feature = "server")]
+
+use core::time::Duration;
+use servicebus_core::time::Timestamp;
+use servicebus_emulator::Emulator;
+use servicebus_emulator::broker::entities::QueueDescription;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const SASL: &[u8] = b"AMQP\x03\x01\x00\x00";
+
+/// Says the SASL header and returns what the server answers.
+async fn greet(socket: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Vec<u8> {
+    socket.write_all(SASL).await.unwrap();
+    let mut answer = vec![0; 8 + 63];
+    tokio::time::timeout(Duration::from_secs(10), socket.read_exact(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn the_greeting_is_the_services_own() {
+    let emulator = Emulator::builder().queue("orders").start().await.unwrap();
+    let mut socket = TcpStream::connect(emulator.amqp_address()).await.unwrap();
+    let answer = greet(&mut socket).await;
+    assert_eq!(&answer[..8], SASL);
+    // service-evidence.md §1: an array of sym32 in this order.
+    let mechanisms = b"\x00\x00\x00\x3f\x02\x01\x00\x00\x00\x53\x40\xc0\x32\x01\xe0\x2f\x04\xb3\x00\x00\x00\x07MSSBCBS\
+        \x00\x00\x00\x05PLAIN\x00\x00\x00\x09ANONYMOUS\x00\x00\x00\x08EXTERNAL";
+    assert_eq!(&answer[8..], mechanisms);
+    assert_eq!(emulator.statistics().connections_accepted, 1);
+    let text = emulator.connection_string();
+    let parsed = servicebus_core::servicebus::ConnectionString::parse(&text).unwrap();
+    assert_eq!(parsed.amqp_port(), emulator.amqp_address().port());
+    assert!(parsed.use_development_emulator);
+}
+
+#[tokio::test]
+async fn emulators_stand_side_by_side_and_stop_when_dropped() {
+    let mut emulators = Vec::new();
+    for _ in 0..10 {
+        emulators.push(Emulator::builder().queue("q").start().await.unwrap());
+    }
+    let address = emulators[0].amqp_address();
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    greet(&mut socket).await;
+    emulators.remove(0);
+    // The connection ends, and nobody listens any more.
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut rest)).await.unwrap().unwrap();
+    for _ in 0..1_000 {
+        if TcpStream::connect(address).await.is_err() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("still listening");
+}
+
+#[tokio::test]
+async fn tls_is_served_with_a_certificate_made_on_the_spot() {
+    let emulator = Emulator::builder().queue("q").tls(0, None).start().await.unwrap();
+    let pem = emulator.certificate_pem().unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    use rustls::pki_types::pem::PemObject;
+    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let socket = TcpStream::connect(emulator.tls_address().unwrap()).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let mut socket = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+    assert_eq!(&greet(&mut socket).await[..8], SASL);
+    // Plain bytes on the TLS port get nowhere.
+    let mut plain = TcpStream::connect(emulator.tls_address().unwrap()).await.unwrap();
+    plain.write_all(SASL).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(10), plain.read_to_end(&mut rest)).await.unwrap();
+    assert!(!rest.starts_with(b"AMQP"));
+}
+
+#[tokio::test]
+async fn a_virtual_clock_moves_only_by_hand() {
+    let start = Timestamp::from_secs(1_795_000_000);
+    let emulator = Emulator::builder().queue("q").virtual_clock(start).start().await.unwrap();
+    let mut socket = TcpStream::connect(emulator.amqp_address()).await.unwrap();
+    greet(&mut socket).await;
+    assert_eq!(emulator.clock().utc, start);
+    // No token within twenty seconds of this clock: the connection is dropped.
+    emulator.advance(Duration::from_secs(21));
+    assert_eq!(emulator.clock().utc, start + Duration::from_secs(21));
+}
+
+#[tokio::test]
+async fn entities_come_and_go_while_it_runs() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.with_broker(|broker, clock| {
+        broker
+            .with_namespace(clock, |namespace| namespace.create_queue("late", QueueDescription::default(), clock.utc))
+            .unwrap();
+        assert_eq!(broker.namespace().queues().count(), 1);
+    });
+}
+
+fn binary() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_servicebus-emulator"))
+}
+
+#[test]
+fn the_binary_says_when_it_is_ready_and_where() {
+    let started = Instant::now();
+    let mut child = binary().args(["--amqp-port", "0", "--tls-port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = lines.next().unwrap().unwrap();
+    let waited = started.elapsed();
+    let text = lines.next().unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let parts: Vec<&str> = ready.split(' ').collect();
+    assert_eq!(parts[0], "ready");
+    let port = parts[1].strip_prefix("amqp=127.0.0.1:").unwrap();
+    assert!(parts[2].starts_with("tls=127.0.0.1:"));
+    assert!(text.contains(&format!("Endpoint=sb://localhost:{port};")), "{text}");
+    println!("ready after {waited:?}");
+}
+
+#[test]
+fn the_binary_names_what_is_wrong_with_its_configuration() {
+    let path = std::env::temp_dir().join(format!("servicebus-emulator-{}.json", std::process::id()));
+    std::fs::write(&path, "{ \"UserConfig\": { \"Namespaces\": [ { \"Queue\": [] } ] } }").unwrap();
+    let output = binary().args(["--amqp-port", "0", "--config"]).arg(&path).output().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(!output.status.success());
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("UserConfig.Namespaces[0].Queue: this key is not known"), "{error}");
+    let output = binary().arg("--port").output().unwrap();
+    assert!(!output.status.success());
+}

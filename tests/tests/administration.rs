@@ -1,0 +1,210 @@
+//! The administration client over HTTP and HTTPS, against the emulator in this process.
+
+use core::time::Duration;
+use servicebus_core::client::administration::{AdministrationError, AdministrationOptions, HttpClient};
+use servicebus_core::servicebus::RetryPolicy;
+use servicebus_core::servicebus::administration::{
+    ApiVersion, CorrelationRuleFilter, CreateQueueOptions, CreateRuleOptions, CreateSubscriptionOptions,
+    CreateTopicOptions, Endpoint, EntityStatus, Headers, MAX_RESPONSE_BODY, Method, Request, RuleFilter,
+    ServiceErrorKind, SqlRuleAction, SqlRuleFilter,
+};
+use servicebus_emulator::Emulator;
+use servicebus_tokio::administration::{self, AdministrationClient, Http, HttpError};
+use servicebus_tokio::{Message, Tls, connect};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+async fn start() -> (Emulator, AdministrationClient) {
+    let emulator = Emulator::start().await.unwrap();
+    let client = administration::connect(&emulator.admin_connection_string()).unwrap();
+    (emulator, client)
+}
+
+#[tokio::test]
+async fn every_entity_is_made_read_changed_listed_and_deleted() {
+    let (_emulator, client) = start().await;
+    let options = CreateQueueOptions::new().lock_duration(Duration::from_secs(30)).user_metadata("<&>");
+    let mut queue = client.create_queue("a/queue", options).await.unwrap();
+    assert_eq!((queue.name.as_str(), queue.user_metadata.as_deref()), ("a/queue", Some("<&>")));
+    queue.max_delivery_count = 3;
+    client.update_queue(&queue).await.unwrap();
+    assert_eq!(client.get_queue("a/queue").await.unwrap(), queue);
+    assert_eq!(client.list_queues().all().await.unwrap(), [queue]);
+
+    let mut topic = client.create_topic("topic", CreateTopicOptions::new()).await.unwrap();
+    topic.enable_batched_operations = false;
+    client.update_topic(&topic).await.unwrap();
+    assert_eq!(client.list_topics().all().await.unwrap(), [topic]);
+
+    let options = CreateSubscriptionOptions::new().forward_dead_lettered_messages_to("a/queue");
+    let mut subscription = client.create_subscription("topic", "sub", options).await.unwrap();
+    assert_eq!(subscription.forward_dead_lettered_messages_to.as_deref(), Some("sb://localhost/a/queue"));
+    subscription.status = EntityStatus::ReceiveDisabled;
+    client.update_subscription(&subscription).await.unwrap();
+    assert_eq!(client.get_subscription("topic", "sub").await.unwrap(), subscription);
+    assert_eq!(client.list_subscriptions("topic").all().await.unwrap(), [subscription]);
+
+    let filter = SqlRuleFilter::new("price > @least").parameter("@least", 10);
+    let options = CreateRuleOptions::new().filter(filter).action(SqlRuleAction::new("SET dear = TRUE"));
+    let mut rule = client.create_rule("topic", "sub", "dear", options).await.unwrap();
+    assert_eq!(client.get_rule("topic", "sub", "dear").await.unwrap(), rule);
+    rule.filter = CorrelationRuleFilter::new().subject("dear").property("n", 1.5).into();
+    client.update_rule("topic", "sub", &rule).await.unwrap();
+    let rules = client.list_rules("topic", "sub").all().await.unwrap();
+    assert_eq!(rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["$Default", "dear"]);
+    assert!(matches!(&rules[..], [first, second] if first.filter == RuleFilter::True && second.filter == rule.filter));
+
+    let runtime = client.get_topic_runtime_properties("topic").await.unwrap();
+    assert_eq!((runtime.subscription_count, runtime.sql_filter_count), (1, Some(1)));
+    assert_eq!(runtime.correlation_filter_count, Some(1));
+    assert_eq!(client.get_namespace_properties().await.unwrap().name, "sbemulatorns");
+
+    client.delete_rule("topic", "sub", "dear").await.unwrap();
+    client.delete_subscription("topic", "sub").await.unwrap();
+    client.delete_topic("topic").await.unwrap();
+    client.delete_queue("a/queue").await.unwrap();
+    assert!(!client.queue_exists("a/queue").await.unwrap());
+    assert_eq!(client.list_topics().all().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn refusals_say_what_is_wrong() {
+    let (emulator, client) = start().await;
+    client.create_queue("queue", CreateQueueOptions::new()).await.unwrap();
+    let error = client.create_queue("queue", CreateQueueOptions::new()).await.unwrap_err();
+    assert!(error.is_already_exists());
+    let AdministrationError::Service(refusal) = error else { panic!("{error}") };
+    assert_eq!((refusal.status, refusal.sub_code), (409, Some(40_900)));
+    assert!(refusal.tracking_id.is_some());
+    assert!(client.get_queue("none").await.unwrap_err().is_not_found());
+    assert!(client.delete_topic("none").await.unwrap_err().is_not_found());
+    assert!(client.get_topic("queue").await.unwrap_err().is_not_found());
+    let long = CreateQueueOptions::new().lock_duration(Duration::from_secs(301));
+    let error = client.create_queue("long", long).await.unwrap_err();
+    assert_eq!(error.kind(), Some(ServiceErrorKind::BadRequest));
+    assert!(error.to_string().contains("maximum of '5' minutes"), "{error}");
+
+    let wrong = emulator.admin_connection_string().replace("SAS_KEY_VALUE", "wrong");
+    let other = administration::connect(&wrong).unwrap();
+    assert_eq!(other.get_queue("queue").await.unwrap_err().kind(), Some(ServiceErrorKind::Unauthorized));
+    assert!(administration::connect("Endpoint=sb://h").is_err());
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let (_emulator, client) = start().await;
+    for number in 0..120 {
+        client.create_queue(&format!("q{number:03}"), CreateQueueOptions::new()).await.unwrap();
+    }
+    let mut pages = client.list_queues_runtime_properties().page_size(50);
+    let mut sizes = Vec::new();
+    while let Some(page) = pages.next_page().await.unwrap() {
+        sizes.push(page.len());
+    }
+    assert_eq!(sizes, [50, 50, 20]);
+    assert_eq!(client.list_queues().all().await.unwrap().len(), 120);
+}
+
+#[tokio::test]
+async fn counts_are_those_of_messages_that_were_sent() {
+    let (emulator, admin) = start().await;
+    admin.create_topic("topic", CreateTopicOptions::new()).await.unwrap();
+    admin.create_subscription("topic", "sub", CreateSubscriptionOptions::new()).await.unwrap();
+    let client = connect(emulator.connection_string()).unwrap();
+    let sender = client.sender("topic").unwrap();
+    sender.send_all(&[Message::new("one"), Message::new("two")]).await.unwrap();
+    let runtime = admin.get_subscription_runtime_properties("topic", "sub").await.unwrap();
+    assert_eq!((runtime.message_count_details.active, runtime.total_message_count), (2, 2));
+    emulator.purge();
+    let runtime = admin.get_subscription_runtime_properties("topic", "sub").await.unwrap();
+    assert_eq!(runtime.total_message_count, 0);
+    emulator.clear();
+    assert!(!admin.topic_exists("topic").await.unwrap());
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_waiting_receiver_learns_that_its_queue_is_gone_and_goes_on_after_a_change() {
+    let (emulator, admin) = start().await;
+    let mut queue = admin.create_queue("queue", CreateQueueOptions::new()).await.unwrap();
+    let client = connect(emulator.connection_string()).unwrap();
+    let (sender, receiver) = (client.sender("queue").unwrap(), client.receiver("queue").unwrap());
+    sender.send(&Message::new("one")).await.unwrap();
+    let message = receiver.receive(WAIT).await.unwrap().unwrap();
+    receiver.complete(&message).await.unwrap();
+
+    queue.max_delivery_count = 2;
+    admin.update_queue(&queue).await.unwrap();
+    sender.send(&Message::new("two")).await.unwrap();
+    let message = receiver.receive(WAIT).await.unwrap().unwrap();
+    assert_eq!(message.text(), Some("two"));
+    receiver.complete(&message).await.unwrap();
+
+    let (received, deleted) = tokio::join!(receiver.receive(WAIT), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        admin.delete_queue("queue").await
+    });
+    deleted.unwrap();
+    assert!(received.is_err(), "{received:?}");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn https_is_spoken_on_the_same_port() {
+    let emulator = Emulator::builder().tls(0, None).queue("queue").start().await.unwrap();
+    let text = emulator.admin_connection_string().replace("UseDevelopmentEmulator=true;", "");
+    let trusted = Tls::authorities_from_pem(emulator.certificate_pem().unwrap().as_bytes()).unwrap();
+    let options = || AdministrationOptions::default().retry(RetryPolicy::none()).api_version(ApiVersion::V2021_05);
+    let client = administration::connect_with(&text, options(), Http::new(trusted, None)).unwrap();
+    assert!(client.queue_exists("queue").await.unwrap());
+    // Requests that follow use the connection again.
+    assert_eq!(client.list_queues().all().await.unwrap().len(), 1);
+
+    let distrustful = Http::new(Tls::Authorities(Vec::new()), None);
+    let client = administration::connect_with(&text, options(), distrustful).unwrap();
+    let error = client.queue_exists("queue").await.unwrap_err();
+    assert!(matches!(error, AdministrationError::Transport(HttpError::Dial(_))), "{error}");
+}
+
+fn get() -> Request {
+    Request { method: Method::Get, path_and_query: "/q".into(), headers: Headers::new(), body: Vec::new() }
+}
+
+/// Answers every request on every connection with the same bytes, then closes.
+async fn serve(answer: Vec<u8>) -> Endpoint {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut buffer = [0; 4096];
+            let _ = socket.read(&mut buffer).await;
+            let _ = socket.write_all(&answer).await;
+        }
+    });
+    let text =
+        format!("Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true");
+    Endpoint::from_connection_string(&servicebus_core::servicebus::ConnectionString::parse(&text).unwrap())
+}
+
+#[tokio::test]
+async fn connections_that_end_are_replaced() {
+    let endpoint = serve(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()).await;
+    let http = Http::default();
+    for _ in 0..5 {
+        assert_eq!(http.send(&endpoint, get()).await.unwrap().status, 204);
+    }
+}
+
+#[tokio::test]
+async fn answers_are_bounded() {
+    let mut answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
+    answer.resize(answer.len() + MAX_RESPONSE_BODY + 1, b'x');
+    let endpoint = serve(answer).await;
+    let error = Http::default().send(&endpoint, get()).await.unwrap_err();
+    assert!(matches!(error, HttpError::Body(_)), "{error}");
+    let endpoint = serve(b"AMQP\x03\x01\x00\x00".to_vec()).await;
+    let error = Http::default().send(&endpoint, get()).await.unwrap_err();
+    assert!(matches!(error, HttpError::Http(_)), "{error}");
+}
