@@ -84,7 +84,7 @@ impl Connect for Memory {
     type Stream<'a> = Wire;
     type Error = Refused;
 
-    async fn connect<'a>(&'a mut self, host: &str, port: u16) -> Result<Wire, Refused> {
+    async fn connect(&mut self, host: &str, port: u16) -> Result<Wire, Refused> {
         assert_eq!((host, port), ("localhost", 5672));
         let server = &mut *self.0.borrow_mut();
         if !server.reachable {
