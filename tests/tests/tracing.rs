@@ -10,7 +10,7 @@ use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::simulation::{Simulated, World};
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -57,6 +57,7 @@ impl Subscriber for Lines {
 }
 
 fn told() -> Vec<String> {
+    let _alone = alone();
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), || {
         let world = World::new(BrokerConfig::default(), 5);
@@ -85,8 +86,13 @@ fn told() -> Vec<String> {
             client.close().await;
         });
     });
-    let told = lines.0.lock().unwrap().clone();
-    told
+    lines.0.lock().unwrap().clone()
+}
+
+/// One test at a time: whether a place in the code is listened to is remembered for the whole process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[test]
@@ -125,6 +131,7 @@ fn no_secret_and_no_body_is_told() {
 
 #[test]
 fn a_trace_context_that_the_application_sets_itself_is_sent_once() {
+    let _alone = alone();
     let world = World::new(BrokerConfig::default(), 6);
     world.broker(|broker, clock| {
         let queue = QueueDescription::default();
