@@ -10,6 +10,9 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[macro_use]
+mod log;
+
 pub mod client;
 pub mod driver;
 pub mod engine;

@@ -540,6 +540,8 @@ fn windows_hold_at_any_number<S: Storage>() {
     let mut seen = 3u32;
     // A flow that is older than what we have sent opens nothing.
     side.feed(&frame(0, &Flow { next_incoming_id: Some(2), incoming_window: 2, ..flow(0, 1, 5) }, &[]));
+    // Nor does one that takes back what is under way.
+    side.feed(&frame(0, &Flow { next_incoming_id: Some(1), incoming_window: 1, ..flow(0, 1, 5) }, &[]));
     assert!(side.transmit().0.is_empty());
     for window in [1, 0, 2, 1] {
         let before = seen;

@@ -252,6 +252,9 @@ fn credit_may_come_before_the_answer<S: Storage>() {
     send(&mut side, link, b"two").unwrap();
     assert_eq!(side.transmit().names(), ["begin", "attach", "transfer", "transfer"]);
     assert_eq!(side.connection.link(link).unwrap().credit, 0);
+    // The peer takes credit back that has been used: none is left, and none is owed.
+    side.feed(&frame(0, &flow(0, count, 1), &[]));
+    assert_eq!(side.connection.link(link).unwrap().credit, 0);
     // The peer has seen one of the two, and allows three from there.
     side.feed(&frame(0, &flow(0, count.wrapping_add(1), 3), &[]));
     assert_eq!(side.connection.link(link).unwrap().credit, 2);

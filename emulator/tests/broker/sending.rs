@@ -218,6 +218,18 @@ fn large_messages_go_through_where_the_entity_allows_them() {
 }
 
 #[test]
+fn a_message_whose_header_is_too_large_is_dead_lettered_dlq16() {
+    let (mut world, sender, _) = world();
+    let text = "x".repeat(70_000);
+    let properties = [("long", Value::from(text.as_str()))];
+    let message = Message::new("a").with_application_properties(&properties);
+    assert_eq!(world.send(0, sender, &message), Ended::Accepted);
+    assert!(world.peek(0, "queue", 0, 1).is_empty());
+    let dead = world.peek(0, "queue/$DeadLetterQueue", 0, 1);
+    assert_eq!(dead[0].reason(), Some("HeaderSizeExceeded"));
+}
+
+#[test]
 fn a_partition_key_must_be_the_session_id() {
     let (mut world, sender, _) = world();
     let message = Message::new("a").with_session_id("s").with_partition_key("p");

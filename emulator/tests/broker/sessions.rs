@@ -359,3 +359,15 @@ fn order_starts_again_where_the_lock_was_lost_ses38() {
     }
     assert_eq!(seen.concat(), "01234556789");
 }
+
+#[test]
+fn a_waiter_that_detaches_leaves_the_session_to_others_ses7() {
+    let (mut world, sender) = world();
+    let gone = world.begin_session_receiver(0, "queue", None, None);
+    world.settle_down();
+    let _ = world.clients[0].engine.detach(gone, true, None);
+    world.settle_down();
+    send(&mut world, sender, "s", &["x"]);
+    let link = world.session_receiver(0, "queue", None, Some(100)).unwrap();
+    assert_eq!(world.granted(0, link), "s");
+}

@@ -155,6 +155,21 @@ fn a_complete_that_is_rolled_back_leaves_the_lock_valid_txn7_txn8_txn18() {
 }
 
 #[test]
+fn a_lock_ends_once_in_a_transaction_set33() {
+    let (mut world, sender, receiver, control) = world();
+    world.send_texts(0, sender, &["a"]);
+    let message = world.receive_now(0, receiver, 1).remove(0);
+    let tokens = uuids(&[message.token]);
+    let entries =
+        [("disposition-status", Value::from("completed")), ("lock-tokens", Reader::new(&tokens).value().unwrap())];
+    let txn = begin(&mut world, 0, control);
+    assert_eq!(world.manage_in(0, "queue", "update-disposition", &entries, Some(&txn)).status(), 200);
+    assert_eq!(world.manage_in(0, "queue", "update-disposition", &entries, Some(&txn)).status(), 410);
+    end(&mut world, 0, control, &txn, true);
+    assert_eq!(world.manage_in(0, "queue", "update-disposition", &entries, None).status(), 200);
+}
+
+#[test]
 fn a_lock_that_ran_out_rolls_the_whole_transaction_back() {
     let (mut world, sender, receiver, control) = world();
     world.send_texts(0, sender, &["a"]);

@@ -223,7 +223,6 @@ impl<S: Storage> Namespace<S> {
         let mut earliest: Option<Instant> = None;
         for place in 0..self.operations.end() {
             let Some(operation) = self.operations.get_mut(place) else { continue };
-            #[expect(clippy::collapsible_match, reason = "what has expired says nothing of the earliest deadline")]
             match operation.deadline {
                 Some(deadline) if deadline <= now => {
                     let told = core::mem::replace(&mut operation.expired, true);

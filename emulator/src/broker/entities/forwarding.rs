@@ -25,6 +25,9 @@ pub struct SendTarget {
     pub max_message_size: u64,
 }
 
+/// What everything but the body of a message may take, in bytes (wire-protocol.md §8).
+const MAX_HEADER: usize = 64 << 10;
+
 /// What a queue and a subscription have in common.
 struct Inbox {
     stores: Stores,
@@ -300,13 +303,23 @@ impl Namespace {
         if let Some(limit) = inbox.time_to_live {
             message.time_to_live = Some(message.time_to_live.map_or(limit, |own| own.min(limit)));
         }
-        if inbox.requires_session && message.session_id.is_none() {
-            message.enqueued_time = utc;
-            let owner = self.store(inbox.stores.main).map(|store| store.owner.clone());
-            if let Some(owner) = owner {
-                // The description is the live service's, the reason that of its documentation.
-                self.bury(&owner, message, "Session ID is null.", "Session id is null", utc);
+        // What is dead on arrival; of a missing session id the description is the live service's, the reason that of
+        // its documentation.
+        let dead = if inbox.requires_session && message.session_id.is_none() {
+            Some(("Session ID is null.", "Session id is null"))
+        } else if message.header_size() > MAX_HEADER {
+            Some(("HeaderSizeExceeded", "The size quota for this stream has been exceeded."))
+        } else {
+            None
+        };
+        if let Some((reason, description)) = dead {
+            let Some(store) = self.store_mut(inbox.stores.main) else { return 0 };
+            let owner = store.owner.clone();
+            if message.sequence_number == 0 {
+                message.sequence_number = store.reserve_number();
             }
+            message.enqueued_time = utc;
+            self.bury(&owner, message, reason, description, utc);
             return 0;
         }
         let Some(store) = self.store_mut(inbox.stores.main) else { return 0 };

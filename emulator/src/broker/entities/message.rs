@@ -221,6 +221,11 @@ impl Message {
         self.bytes.len()
     }
 
+    /// What everything but the body takes, in bytes.
+    pub fn header_size(&self) -> usize {
+        self.bytes.len().saturating_sub(self.view().body_bytes().len())
+    }
+
     /// When its life ends: never while it waits for its time.
     pub fn expires_at(&self) -> Option<Timestamp> {
         let ttl = self.time_to_live.filter(|_| self.state != MessageState::Scheduled)?;

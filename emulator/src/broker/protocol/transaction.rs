@@ -4,7 +4,7 @@ use super::attach::{CBS_CREDIT, condition_of};
 use super::fault::Refusal;
 use super::peer::Peer;
 use super::settlement::Settlement;
-use crate::broker::entities::{Message, StoreId};
+use crate::broker::entities::{EntityError, Message, StoreId};
 use crate::broker::shared::Shared;
 use crate::broker::{Clock, ConnectionId};
 use servicebus_core::engine::LinkId;
@@ -48,6 +48,13 @@ impl Transaction {
     pub(crate) fn add(&mut self, operation: Operation) -> Result<(), Refusal> {
         if self.operations.len() >= MAX_OPERATIONS {
             return Err(Refusal::new(Reason::QuotaExceeded, "The transaction has too many operations."));
+        }
+        if let Operation::Settle { token, .. } = &operation {
+            let ended = |other: &Operation| matches!(other, Operation::Settle { token: of, .. } if of == token);
+            if self.operations.iter().any(ended) {
+                // Within the transaction the lock is gone already (pinned-behaviour.md SET33).
+                return Err(EntityError::MessageLockLost.into());
+            }
         }
         self.operations.push(operation);
         Ok(())
