@@ -82,6 +82,8 @@ pub(super) struct Delivery<S: Storage> {
     pub(super) next: u32,
     /// Sent or received as settled.
     pub(super) presettled: bool,
+    /// Sent as one whose outcome may wait for others.
+    pub(super) batchable: bool,
     /// Given to us to be sent, and no byte of it is written.
     pub(super) unsent: bool,
     pub(super) transaction: Option<Tag>,
@@ -107,6 +109,7 @@ impl<S: Storage> Delivery<S> {
             stage,
             next: super::link::NONE,
             presettled: false,
+            batchable: false,
             unsent: false,
             transaction: None,
             user: None,
