@@ -13,6 +13,9 @@ use servicebus_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// The end of a lock that never ends: what the service shows of messages in the sub-queues of an entity with sessions
+/// (service-evidence.md §10).
+const NEVER: Timestamp = Timestamp::from_secs(253_402_300_800);
 /// Bytes of the states of all sessions at most.
 const MAX_STATES: usize = 1 << 30;
 
@@ -28,6 +31,8 @@ struct Entry {
     /// Order of arrival: receivers get messages by it, abandoned ones keep it.
     position: u64,
     lock: Option<Lock>,
+    /// The end of its lock, or of the last one it had: what a peek shows (service-evidence.md §10).
+    locked_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,7 +174,8 @@ impl Store {
         if let Some(id) = self.session_key(&message) {
             self.sessions.entry(id).or_default().messages += 1;
         }
-        self.entries.insert(number, Entry { message, position, lock: None });
+        let locked_until = self.settings.of_sessions.then_some(NEVER);
+        self.entries.insert(number, Entry { message, position, lock: None, locked_until });
         if available {
             self.make_available(number);
         }
@@ -338,6 +344,7 @@ impl Store {
         let entry = self.entries.get_mut(&number)?;
         let until = session_end.unwrap_or(utc + self.settings.lock_duration);
         entry.lock = Some(Lock { token, until });
+        entry.locked_until = Some(until);
         let position = entry.position;
         self.locks.insert(token, number);
         match &id {
@@ -463,6 +470,7 @@ impl Store {
         let entry = self.entries.get_mut(&number).ok_or(EntityError::MessageLockLost)?;
         let lock = entry.lock.as_mut().ok_or(EntityError::MessageLockLost)?;
         let before = core::mem::replace(&mut lock.until, until);
+        entry.locked_until = Some(until);
         if self.timers.remove(&(before, Timer::Lock(number))) {
             self.timers.insert((until, Timer::Lock(number)));
         }
@@ -473,7 +481,7 @@ impl Store {
     pub fn peek<'a>(&'a self, from: i64, session: Option<&'a str>) -> impl Iterator<Item = Peeked<'a>> {
         self.entries
             .range(from..)
-            .map(|(_, entry)| Peeked { message: &entry.message, locked_until: entry.lock.map(|lock| lock.until) })
+            .map(|(_, entry)| Peeked { message: &entry.message, locked_until: entry.locked_until })
             .filter(move |peeked| session.is_none_or(|id| peeked.message.session_id.as_deref() == Some(id)))
     }
 
@@ -640,6 +648,6 @@ impl Store {
 pub struct Peeked<'a> {
     /// The message.
     pub message: &'a Message,
-    /// The end of a lock that somebody holds on it.
+    /// The end of the lock that somebody holds on it, or held last.
     pub locked_until: Option<Timestamp>,
 }
