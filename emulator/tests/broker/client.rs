@@ -74,6 +74,8 @@ struct Seen {
     states: Vec<(DeliveryId, bool, Ended)>,
     detaches: HashMap<LinkId, Option<Failure>>,
     attaches: HashMap<LinkId, Vec<u8>>,
+    /// Credit and available of every flow, none for a session's.
+    flows: HashMap<LinkId, Vec<(Option<u32>, Option<u32>)>>,
     closed: Option<Failure>,
 }
 
@@ -87,6 +89,9 @@ impl Handler for Seen {
                 let mut bytes = Vec::new();
                 attach.encode(&mut bytes).unwrap();
                 self.attaches.insert(link, bytes);
+            }
+            (Subject::Link(link), Performative::Flow(flow)) => {
+                self.flows.entry(link).or_default().push((flow.link_credit, flow.available));
             }
             (Subject::Connection, Performative::Close(close)) => {
                 self.closed = close.error.as_ref().map(failure);
@@ -409,6 +414,21 @@ impl World {
         format!("link-{}-{}", client, self.clients[client].names)
     }
 
+    /// A link of a client that says what kind of entity it expects.
+    pub(crate) fn typed_link(
+        &mut self,
+        client: usize,
+        role: Role,
+        address: &str,
+        kind: Value<'_>,
+    ) -> Result<LinkId, Failure> {
+        let mut properties = [0; 64];
+        let entry = (Value::Symbol(Symbol::new("com.microsoft:entity-type")), kind);
+        let properties = encode_map(&[entry], &mut properties).unwrap();
+        let name = self.name(client);
+        self.attach(client, &attach_of(&name, role, address, false, None, Some(properties)))
+    }
+
     pub(crate) fn sender(&mut self, client: usize, address: &str) -> Result<LinkId, Failure> {
         let name = self.name(client);
         self.attach(client, &attach_of(&name, Role::Sender, address, false, None, None))
@@ -479,6 +499,11 @@ impl World {
     /// Why a link was detached, or `None` when it is attached.
     pub(crate) fn detached(&self, client: usize, link: LinkId) -> Option<Failure> {
         self.clients[client].seen.detaches.get(&link).cloned().flatten()
+    }
+
+    /// Credit and available of the flows that have come for a link.
+    pub(crate) fn flows(&self, client: usize, link: LinkId) -> &[(Option<u32>, Option<u32>)] {
+        self.clients[client].seen.flows.get(&link).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn closed(&self, client: usize) -> Option<Failure> {

@@ -16,6 +16,10 @@ use std::sync::Arc;
 
 /// The filter that asks for a session.
 const SESSION_FILTER: &str = "com.microsoft:session-filter";
+/// The kind of entity that the client expects, as an integer.
+const ENTITY_TYPE: &str = "com.microsoft:entity-type";
+/// The kinds in the order of their numbers, which are those of the SDKs for .NET and Java.
+const ENTITY_KINDS: [&str; 3] = ["queue", "topic", "subscription"];
 /// How long to wait for a session, in milliseconds.
 const TIMEOUT: &str = "com.microsoft:timeout";
 /// The end of a session's lock, in .NET ticks.
@@ -121,6 +125,9 @@ impl Shared {
             return self.refuse(peer, id, attach.name, &link.path, refusal, clock);
         }
         let path = link.path.clone();
+        if let Err(error) = self.check_entity_type(&attach, &parsed) {
+            return self.refuse(peer, id, attach.name, &path, error.into(), clock);
+        }
         let result = match attach.role {
             Role::Sender => self.attach_sender(peer, link, &attach, &parsed, clock),
             Role::Receiver => self.attach_receiver(peer, link, &bytes, &parsed, clock),
@@ -129,6 +136,25 @@ impl Shared {
             let refusal = self.located(peer, error, &parsed);
             self.refuse(peer, id, attach.name, &path, refusal, clock);
         }
+    }
+
+    /// Refuses a client that takes the entity for one of another kind (pinned-behaviour.md SND10). A missing entity is
+    /// left to what comes next, and so is a kind that is none of those that have messages.
+    fn check_entity_type(&self, attach: &Attach<'_>, address: &Address<'_>) -> Result<(), EntityError> {
+        let expected = attach.properties.and_then(|properties| properties.get(ENTITY_TYPE)?.as_i64());
+        let Some(expected) = expected.and_then(|kind| ENTITY_KINDS.get(usize::try_from(kind).ok()?)) else {
+            return Ok(());
+        };
+        let found = match address.subscription {
+            Some(_) => "subscription",
+            None if self.namespace.queue(address.entity).is_some() => "queue",
+            None if self.namespace.topic(address.entity).is_some() => "topic",
+            None => return Ok(()),
+        };
+        if found == *expected {
+            return Ok(());
+        }
+        Err(EntityError::NotAllowed(format!("The messaging entity '{address}' is a {found}, not a {expected}.")))
     }
 
     /// A missing entity is told as the service writes it: by its full address.
