@@ -5,10 +5,11 @@ use bytes::{Bytes, BytesMut};
 use servicebus_core::servicebus::Message;
 use servicebus_core::servicebus::message::Body as SendBody;
 use servicebus_core::time::{Duration, Timestamp};
+use servicebus_core::wire::frame::Frame;
 use servicebus_core::wire::message::Body;
 use servicebus_core::wire::messaging::MessageId;
-use servicebus_core::wire::performative::Role;
-use servicebus_core::wire::{Encode, Symbol, Uuid, Value, encode_list};
+use servicebus_core::wire::performative::{Performative, Role};
+use servicebus_core::wire::{Encode, Reader, Symbol, Uuid, Value, encode_list};
 use servicebus_emulator::broker::entities::{EntityStatus, QueueDescription};
 
 fn world() -> (World, servicebus_core::engine::LinkId, servicebus_core::engine::LinkId) {
@@ -358,6 +359,35 @@ fn a_sender_is_told_that_nothing_is_available() {
         world.send_texts(0, sender, &["a"]);
     }
     assert_eq!(world.flows(0, sender), [(Some(1_000), Some(0)), (Some(1_000), Some(0))]);
+}
+
+#[test]
+fn messages_are_batchable_and_responses_are_not() {
+    // service-evidence.md §3.
+    let (mut world, sender, receiver) = world();
+    let mut transfers = |act: &mut dyn FnMut(&mut World)| {
+        world.clients[0].written = Some(Vec::new());
+        act(&mut world);
+        let bytes = world.clients[0].written.take().unwrap();
+        let mut rest = &bytes[..];
+        let mut found = Vec::new();
+        while let Some(frame) = Frame::parse(rest, u32::MAX).unwrap() {
+            if let Ok(Performative::Transfer(transfer)) = Performative::decode(&mut Reader::new(frame.body)) {
+                found.push(transfer.batchable);
+            }
+            rest = &rest[frame.size..];
+        }
+        found
+    };
+    let messages = transfers(&mut |world| {
+        world.send_texts(0, sender, &["a", "b"]);
+        assert_eq!(world.receive(0, receiver, 2).len(), 2);
+    });
+    assert_eq!(messages, [true, true]);
+    let responses = transfers(&mut |world| {
+        world.put_token(0, "sb://localhost/", KEY_NAME, KEY, Duration::from_secs(60));
+    });
+    assert_eq!(responses, [false]);
 }
 
 #[test]

@@ -145,6 +145,30 @@ impl Namespace {
         accepted
     }
 
+    /// Lets others take a locked session over; by which token, see [`super::store::Store::share_session`].
+    pub fn share_session(&mut self, id: StoreId, session: &str) -> Option<LockToken> {
+        let token = self.new_token();
+        self.store_mut(id)?.share_session(session, token)
+    }
+
+    /// Gives a session to another holder, see [`super::store::Store::take_over_session`].
+    ///
+    /// # Errors
+    /// [`EntityError::SessionLockLost`].
+    pub fn take_over_session(
+        &mut self,
+        id: StoreId,
+        session: Option<&str>,
+        token: LockToken,
+        holder: u64,
+        utc: Timestamp,
+    ) -> Result<(Arc<str>, Timestamp), EntityError> {
+        let Some(store) = self.store_mut(id) else { return Err(EntityError::SessionLockLost) };
+        let taken = store.take_over_session(session, token, holder, utc);
+        self.touched(id);
+        taken
+    }
+
     /// Lets a session go.
     pub fn release_session(&mut self, id: StoreId, session: &str, holder: u64, utc: Timestamp) {
         let Some(store) = self.store_mut(id) else { return };

@@ -109,6 +109,7 @@ impl Shared {
         if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose)
             && let Some(session) = &receiver.session
             && receiver.waiting != waiting
+            && !receiver.lost
         {
             receiver.waiting = waiting;
             let (store, session) = (receiver.store, session.clone());
