@@ -69,13 +69,15 @@ fn ended(state: Option<&DeliveryState<'_>>) -> Ended {
     }
 }
 
+/// Credit and available of a link's flow.
+pub(crate) type Granted = (Option<u32>, Option<u32>);
+
 #[derive(Default)]
 struct Seen {
     states: Vec<(DeliveryId, bool, Ended)>,
     detaches: HashMap<LinkId, Option<Failure>>,
     attaches: HashMap<LinkId, Vec<u8>>,
-    /// Credit and available of every flow, none for a session's.
-    flows: HashMap<LinkId, Vec<(Option<u32>, Option<u32>)>>,
+    flows: HashMap<LinkId, Vec<Granted>>,
     closed: Option<Failure>,
 }
 
@@ -545,8 +547,8 @@ impl World {
         self.clients[client].seen.detaches.get(&link).cloned().flatten()
     }
 
-    /// Credit and available of the flows that have come for a link.
-    pub(crate) fn flows(&self, client: usize, link: LinkId) -> &[(Option<u32>, Option<u32>)] {
+    /// The flows that have come for a link.
+    pub(crate) fn flows(&self, client: usize, link: LinkId) -> &[Granted] {
         self.clients[client].seen.flows.get(&link).map_or(&[], Vec::as_slice)
     }
 
