@@ -1,7 +1,52 @@
-//! Azure Service Bus as a pure state machine.
+//! Azure Service Bus as a pure state machine, and the client that is written over it once for every runtime.
 //!
-//! Folders are layers and arrows point one way: `wire ← engine ← servicebus ← client ← driver`; `storage` and
-//! `time` stand below all of them.
+//! Most programs want an adapter: `servicebus-tokio`, `servicebus-async-std` (smol too) or `servicebus-embassy`. They
+//! export the types of [`client`] for their runtime. This crate is for those who bring a runtime or a transport of their
+//! own ([`runtime`] tells how), who simulate, or who want to know how it works.
+//!
+//! # Layers
+//!
+//! Folders are layers and arrows point one way: `wire ← engine ← servicebus ← client ← driver`; `storage` and `time`
+//! stand below all of them.
+//!
+//! | layer | what it knows |
+//! |---|---|
+//! | [`wire`] | bytes and values: AMQP 1.0's types, frames, performatives, messages. No state, no allocation. |
+//! | [`engine`] | one AMQP connection, client or server: sessions, links, credit, deliveries, settlement. |
+//! | [`servicebus`] | what Azure adds: tokens, addresses, messages, locks, `$management`; [`servicebus::namespace`] is a whole client without I/O. |
+//! | [`client`] | the API people use: async, without a runtime. |
+//! | [`driver`] | the only file that awaits I/O. |
+//!
+//! Nothing below `client` waits, reads a clock or allocates in the fixed profile. Time, randomness and bytes come in as
+//! arguments; the same inputs give the same bytes.
+//!
+//! # The run loop
+//!
+//! What [`driver::run`] does with a transport, by hand:
+//!
+//! ```text
+//! namespace.handle_connected(clock)
+//! loop {
+//!     read into rx, then   namespace.handle_input(clock, &mut rx)
+//!     while                namespace.poll_transmit(clock, &mut tx)   { write tx }
+//!     while let Some(op) = namespace.poll_notice()                   { poll the call of this slot again }
+//!     sleep until          namespace.poll_timeout(), then            namespace.handle_timeout(clock)
+//! }
+//! ```
+//!
+//! # Two memory profiles
+//!
+//! [`storage::Heap`] grows up to the limits it is given; [`storage::Fixed`], named by [`fixed_storage!`], needs no
+//! allocator. Both are types, so one build can hold both.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `alloc` (default) | [`storage::Heap`], methods that return collections, the processors |
+//! | `std` | implementations for types of the standard library; nothing here does I/O |
+//! | `administration` | the management API: descriptions, requests, the administration client |
+//! | `tracing`, `defmt` | events of connections, links, messages, settlement and retries |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -9,6 +54,9 @@
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
+
+#[macro_use]
+mod log;
 
 pub mod client;
 pub mod driver;

@@ -1,4 +1,55 @@
 //! What a runtime must provide: two clocks, a way to sleep, and a cell that client and driver share.
+//!
+//! # A runtime or a transport of one's own
+//!
+//! The adapter crates are thin, and whatever they do can be done elsewhere. Four pieces make a client:
+//!
+//! 1. A type with [`Runtime`]: it tells the time and waits for it. Its `Shared` is `Arc<Mutex<_>>` where the driver runs
+//!    on another thread, and `Rc<RefCell<_>>` where everything stays on one.
+//! 2. A type with [`Dial`](crate::driver::Dial): it opens a [`Transport`](crate::driver::Transport), any stream of bytes
+//!    whose halves have embedded-io-async's `Read` and `Write`. Where `Target::tls` is set the stream has to be
+//!    encrypted, and to `Target::host` and nobody else. Reads and writes that the driver has begun are polled to their
+//!    end as long as the connection lasts, so they need not survive being dropped.
+//! 3. The state that both share: [`Client::state`](crate::client::Client::state) in a `Shared`, and
+//!    [`Client::new`](crate::client::Client::new) over it.
+//! 4. [`driver::run`](crate::driver::run) over the same state: a future that somebody polls until the client is closed.
+//!
+//! ```
+//! use servicebus_core::client::{Client, State};
+//! use servicebus_core::runtime::Runtime;
+//! use servicebus_core::servicebus::namespace::{Clock, Settings};
+//! use servicebus_core::storage::Heap;
+//! use servicebus_core::time::{Instant, Timestamp};
+//! use std::cell::RefCell;
+//! use std::rc::Rc;
+//!
+//! /// A runtime whose time stands still.
+//! #[derive(Clone, Debug)]
+//! struct Still;
+//!
+//! impl Runtime for Still {
+//!     type Storage = Heap;
+//!     type Shared = Rc<RefCell<State<Self>>>;
+//!
+//!     fn clock(&self) -> Clock {
+//!         Clock { now: Instant::ZERO, utc: Timestamp::UNIX_EPOCH }
+//!     }
+//!
+//!     async fn sleep_until(&self, at: Instant) {
+//!         if at > Instant::ZERO {
+//!             core::future::pending().await
+//!         }
+//!     }
+//! }
+//!
+//! let settings = Settings::new("Endpoint=sb://localhost;UseDevelopmentEmulator=true".to_owned(), 1);
+//! let shared = Rc::new(RefCell::new(Client::state(Still, settings)));
+//! let client = Client::<Still>::new(&shared);
+//! let sender = client.sender("orders").expect("there is room for one");
+//! ```
+//!
+//! The example `own_runtime_and_transport` is the whole of it: an executor in one thread and sockets of the Unix
+//! family, in two hundred lines.
 
 use crate::client::State;
 use crate::servicebus::namespace::Clock;

@@ -22,11 +22,13 @@
 //! The types are those of [`servicebus_core::client`] for this runtime; everything else is in [`servicebus_core`].
 //!
 //! Sockets and timers are async-io's, which both runtimes stand on, so one type serves both; they differ in who runs
-//! the driver. With feature `smol` (default) that is smol's executor, with feature `async-std` it is async-std's. An
-//! executor of one's own, such as a `LocalExecutor`, runs what [`Options::into_parts`] returns; then neither feature
-//! is needed.
+//! the driver. With feature `smol` (default) that is smol's executor, with feature `async-std` it is async-std's; where
+//! both are on, whoever connects from a task of async-std's gets that. An executor of one's own, such as a
+//! `LocalExecutor`, runs what [`Options::into_parts`] returns; then neither feature is needed.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "administration")]
+pub mod administration;
 mod dial;
 mod tls;
 
@@ -34,8 +36,8 @@ use async_io::Timer;
 use servicebus_core::driver::{self, NoCredential, TokenFn};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::namespace::{Clock, Settings};
-use servicebus_core::servicebus::{ConnectionString, RetryPolicy};
-use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::servicebus::{ConnectionString, ConnectionStringError, RetryPolicy};
+use servicebus_core::storage::Heap;
 use servicebus_core::time::{Instant, Timestamp};
 use std::collections::hash_map::RandomState;
 use std::fmt::Display;
@@ -45,33 +47,9 @@ use std::time::{Duration, SystemTime};
 
 pub use dial::{DialError, Dialer, Transport};
 pub use servicebus_core;
-pub use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
-pub use servicebus_core::servicebus::namespace::{Cause, Disposition, ReceiveMode};
-pub use servicebus_core::servicebus::{Body, Message, Reason, SubQueue};
-pub use servicebus_core::wire::Value;
 pub use tls::{Tls, TlsError};
 
-/// A connection to a namespace; see [`servicebus_core::client::Client`].
-pub type Client = servicebus_core::client::Client<AsyncIo>;
-/// Sends messages; see [`servicebus_core::client::Sender`].
-pub type Sender = servicebus_core::client::Sender<AsyncIo>;
-/// Receives messages; see [`servicebus_core::client::Receiver`].
-pub type Receiver = servicebus_core::client::Receiver<AsyncIo>;
-/// Receives the messages of a session; see [`servicebus_core::client::SessionReceiver`].
-pub type SessionReceiver = servicebus_core::client::SessionReceiver<AsyncIo>;
-/// The rules of a subscription; see [`servicebus_core::client::RuleManager`].
-pub type RuleManager = servicebus_core::client::RuleManager<AsyncIo>;
-/// A message that was received; see [`servicebus_core::servicebus::ReceivedMessage`].
-pub type ReceivedMessage = servicebus_core::servicebus::ReceivedMessage<Heap>;
-/// Messages that travel together; see [`servicebus_core::servicebus::MessageBatch`].
-pub type MessageBatch = servicebus_core::servicebus::MessageBatch<Heap>;
-/// A queue, topic or subscription; see [`servicebus_core::servicebus::namespace::Entity`].
-pub type Entity = servicebus_core::servicebus::namespace::Entity<Heap>;
-/// Why something did not work; see [`servicebus_core::servicebus::namespace::Failure`].
-pub type Error = servicebus_core::servicebus::namespace::Failure<Heap>;
-
-/// A token from outside; see [`servicebus_core::driver::AccessToken`].
-pub type AccessToken = driver::AccessToken<<Heap as Storage>::Payload>;
+servicebus_core::client_names!(AsyncIo);
 
 /// What async-io provides, beneath smol and async-std.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,9 +63,14 @@ impl Runtime for AsyncIo {
     type Shared = Arc<Mutex<servicebus_core::client::State<Self>>>;
 
     fn clock(&self) -> Clock {
-        let now = Instant::from_micros(u64::try_from(START.elapsed().as_micros()).unwrap_or(u64::MAX));
         let utc = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Clock { now, utc: Timestamp::from_millis(i64::try_from(utc.as_millis()).unwrap_or(i64::MAX)) }
+        let utc = Timestamp::from_millis(i64::try_from(utc.as_millis()).unwrap_or(i64::MAX));
+        Clock { now: self.now(), utc }
+    }
+
+    fn now(&self) -> Instant {
+        let elapsed = START.elapsed();
+        Instant::from_micros(elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros()))
     }
 
     async fn sleep_until(&self, at: Instant) {
@@ -112,12 +95,21 @@ impl Options {
     /// A connection string that is not valid; the text names the key.
     pub fn new(connection_string: impl Into<String>) -> Result<Self, Error> {
         let connection_string = connection_string.into();
-        if let Err(error) = ConnectionString::parse(&connection_string) {
-            return Err(Error { cause: Cause::Argument("the connection string"), description: error.to_string() });
+        if let Err(error) = ConnectionString::parse_endpoint(&connection_string) {
+            return Err(invalid(&error));
         }
         // A hasher's keys are random for every one that is made.
         let seed = RandomState::new().build_hasher().finish();
         Ok(Self { settings: Settings::new(connection_string, seed), tls: Tls::default(), endpoint: None })
+    }
+
+    /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
+    /// credential.
+    ///
+    /// # Errors
+    /// A host name that is not valid.
+    pub fn for_namespace(host: &str) -> Result<Self, Error> {
+        Self::new(format!("Endpoint=sb://{host}/"))
     }
 
     /// Sets when to try again.
@@ -198,26 +190,18 @@ impl Options {
     }
 }
 
-/// Runs a driver in the background.
+/// Runs a driver in the background: on async-std's executor when it is called from there, else on smol's.
 #[cfg(any(feature = "async-std", feature = "smol"))]
 fn spawn(driver: impl Future<Output = ()> + Send + 'static) {
+    #[cfg(all(feature = "async-std", feature = "smol"))]
+    if async_std::task::try_current().is_none() {
+        return smol::spawn(driver).detach();
+    }
     #[cfg(feature = "async-std")]
     async_std::task::spawn(driver);
-    #[cfg(not(feature = "async-std"))]
+    #[cfg(all(feature = "smol", not(feature = "async-std")))]
     smol::spawn(driver).detach();
 }
-
-const _: () = {
-    const fn crosses_threads<T: Send + Sync>() {}
-    crosses_threads::<Client>();
-    crosses_threads::<Sender>();
-    crosses_threads::<Receiver>();
-    crosses_threads::<SessionReceiver>();
-    crosses_threads::<RuleManager>();
-    crosses_threads::<ReceivedMessage>();
-    crosses_threads::<MessageBatch>();
-    crosses_threads::<Error>();
-};
 
 /// Connects to a namespace by its connection string, as [`Options`] with its defaults.
 ///
@@ -225,5 +209,13 @@ const _: () = {
 /// A connection string that is not valid; the text names the key.
 #[cfg(any(feature = "async-std", feature = "smol"))]
 pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
+    let connection_string = connection_string.into();
+    if let Err(error) = ConnectionString::parse(&connection_string) {
+        return Err(invalid(&error));
+    }
     Ok(Options::new(connection_string)?.connect())
+}
+
+fn invalid(error: &ConnectionStringError<'_>) -> Error {
+    Error { cause: Cause::Argument("the connection string"), description: error.to_string() }
 }

@@ -9,6 +9,8 @@
 
 #[cfg(test)]
 extern crate std;
+#[cfg(test)]
+use critical_section as _;
 
 mod clock;
 mod connect;

@@ -5,7 +5,6 @@ use crate::clock::{self, Utc};
 use core::cell::RefCell;
 use core::fmt;
 use core::future::Future;
-use embassy_sync::blocking_mutex::{Mutex, raw::NoopRawMutex};
 use servicebus_core::client;
 use servicebus_core::driver::{self, Dial, NoCredential, TokenCredential};
 use servicebus_core::runtime::{Runtime, Shared};
@@ -19,10 +18,8 @@ pub type State<S> = client::State<Embassy<S>>;
 /// The memory of one client: `static RESOURCES: StaticCell<Resources<Board>>`. Its size is that of the storage `S`
 /// with the client's own tables; the two frame buffers are in the [`Runner`]'s future.
 pub struct Resources<S: Storage> {
-    state: Option<Cell<S>>,
+    state: Option<RefCell<State<S>>>,
 }
-
-type Cell<S> = Mutex<NoopRawMutex, RefCell<State<S>>>;
 
 impl<S: Storage> Resources<S> {
     /// Memory that is not in use yet.
@@ -46,14 +43,16 @@ impl<S: Storage> fmt::Debug for Resources<S> {
 /// A client for the namespace of `settings`, and the runner that connects it.
 ///
 /// Both stay on one executor; every task there can have a clone of the client.
+// Not inlined: the state is built on the stack once, and that frame is not to be part of the caller's for good.
+#[inline(never)]
 pub fn new<S: Storage>(
     resources: &'static mut Resources<S>,
     settings: Settings<S>,
-    utc: &'static dyn Utc,
+    utc: &'static (dyn Utc + Sync),
 ) -> (Client<S>, Runner<S>) {
     let runtime = Embassy { utc, storage: core::marker::PhantomData };
-    let state = client::Client::state(runtime.clone(), settings);
-    let shared = Handle(resources.state.insert(Mutex::new(RefCell::new(state))));
+    let state = || RefCell::new(client::Client::state(runtime.clone(), settings));
+    let shared = Handle(resources.state.get_or_insert_with(state));
     (client::Client::new(&shared), Runner { shared, runtime })
 }
 
@@ -85,7 +84,7 @@ impl<S: Storage> Runner<S> {
 
 /// The runtime: embassy-time's clock and timers, and UTC from the board.
 pub struct Embassy<S> {
-    utc: &'static dyn Utc,
+    utc: &'static (dyn Utc + Sync),
     storage: core::marker::PhantomData<fn() -> S>,
 }
 
@@ -115,7 +114,7 @@ impl<S: Storage> Runtime for Embassy<S> {
 }
 
 /// The state's place in the [`Resources`].
-pub struct Handle<S: Storage>(&'static Cell<S>);
+pub struct Handle<S: Storage>(&'static RefCell<State<S>>);
 
 impl<S: Storage> Clone for Handle<S> {
     fn clone(&self) -> Self {
@@ -131,6 +130,6 @@ impl<S: Storage> fmt::Debug for Handle<S> {
 
 impl<S: Storage> Shared<State<S>> for Handle<S> {
     fn with<O>(&self, f: impl FnOnce(&mut State<S>) -> O) -> O {
-        self.0.lock(|state| f(&mut state.borrow_mut()))
+        f(&mut self.0.borrow_mut())
     }
 }

@@ -33,7 +33,7 @@ use servicebus_core::driver::{self, NoCredential, TokenFn};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::namespace::{Clock, Settings};
 use servicebus_core::servicebus::{ConnectionString, ConnectionStringError, RetryPolicy};
-use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::storage::Heap;
 use servicebus_core::time::{Instant, Timestamp};
 use std::collections::hash_map::RandomState;
 use std::fmt::Display;
@@ -43,47 +43,9 @@ use std::time::{Duration, SystemTime};
 
 pub use dial::{DialError, Dialer, Transport};
 pub use servicebus_core;
-pub use servicebus_core::client::{
-    AutoLockRenewer, DeadLetterOptions, ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
-};
-pub use servicebus_core::servicebus::namespace::{Cause, Disposition, ReceiveMode};
-pub use servicebus_core::servicebus::{Body, Message, Reason, SubQueue};
-pub use servicebus_core::wire::Value;
 pub use tls::{Tls, TlsError};
 
-/// A connection to a namespace; see [`servicebus_core::client::Client`].
-pub type Client = servicebus_core::client::Client<Tokio>;
-/// Sends messages; see [`servicebus_core::client::Sender`].
-pub type Sender = servicebus_core::client::Sender<Tokio>;
-/// Receives messages; see [`servicebus_core::client::Receiver`].
-pub type Receiver = servicebus_core::client::Receiver<Tokio>;
-/// Receives the messages of a session; see [`servicebus_core::client::SessionReceiver`].
-pub type SessionReceiver = servicebus_core::client::SessionReceiver<Tokio>;
-/// The renewal of a lock; see [`servicebus_core::client::LockRenewal`].
-pub type LockRenewal<'m> = servicebus_core::client::LockRenewal<'m, Tokio>;
-/// A message pump; see [`servicebus_core::client::Processor`].
-pub type Processor = servicebus_core::client::Processor<Tokio>;
-/// A message pump over sessions; see [`servicebus_core::client::SessionProcessor`].
-pub type SessionProcessor = servicebus_core::client::SessionProcessor<Tokio>;
-/// Pauses, resumes and stops a message pump; see [`servicebus_core::client::ProcessorControl`].
-pub type ProcessorControl = servicebus_core::client::ProcessorControl<Tokio>;
-/// A message in a handler's hands; see [`servicebus_core::client::ProcessorMessage`].
-pub type ProcessorMessage<'p> = servicebus_core::client::ProcessorMessage<'p, Tokio>;
-/// What went wrong in a message pump; see [`servicebus_core::client::ProcessorError`].
-pub type ProcessorError<E> = servicebus_core::client::ProcessorError<Heap, E>;
-/// The rules of a subscription; see [`servicebus_core::client::RuleManager`].
-pub type RuleManager = servicebus_core::client::RuleManager<Tokio>;
-/// A message that was received; see [`servicebus_core::servicebus::ReceivedMessage`].
-pub type ReceivedMessage = servicebus_core::servicebus::ReceivedMessage<Heap>;
-/// Messages that travel together; see [`servicebus_core::servicebus::MessageBatch`].
-pub type MessageBatch = servicebus_core::servicebus::MessageBatch<Heap>;
-/// A queue, topic or subscription; see [`servicebus_core::servicebus::namespace::Entity`].
-pub type Entity = servicebus_core::servicebus::namespace::Entity<Heap>;
-/// Why something did not work; see [`servicebus_core::servicebus::namespace::Failure`].
-pub type Error = servicebus_core::servicebus::namespace::Failure<Heap>;
-
-/// A token from outside; see [`servicebus_core::driver::AccessToken`].
-pub type AccessToken = driver::AccessToken<<Heap as Storage>::Payload>;
+servicebus_core::client_names!(Tokio);
 
 /// What tokio provides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -206,22 +168,6 @@ impl Options {
         (Client::new(&shared), shared, dialer)
     }
 }
-
-const _: () = {
-    const fn crosses_threads<T: Send + Sync>() {}
-    crosses_threads::<Client>();
-    crosses_threads::<Sender>();
-    crosses_threads::<Receiver>();
-    crosses_threads::<SessionReceiver>();
-    crosses_threads::<LockRenewal<'static>>();
-    crosses_threads::<Processor>();
-    crosses_threads::<SessionProcessor>();
-    crosses_threads::<ProcessorControl>();
-    crosses_threads::<RuleManager>();
-    crosses_threads::<ReceivedMessage>();
-    crosses_threads::<MessageBatch>();
-    crosses_threads::<Error>();
-};
 
 /// Connects to a namespace by its connection string, as [`Options`] with its defaults.
 ///

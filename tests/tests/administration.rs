@@ -168,6 +168,35 @@ async fn https_is_spoken_on_the_same_port() {
     assert!(matches!(error, AdministrationError::Transport(HttpError::Dial(_))), "{error}");
 }
 
+/// The emulator runs on tokio, the client on async-io, which smol and async-std stand on.
+#[test]
+fn smol_speaks_http_and_https() {
+    use servicebus_async_std::administration as smol_administration;
+
+    let tokio = tokio::runtime::Runtime::new().unwrap();
+    let emulator = tokio.block_on(Emulator::builder().tls(0, None).start()).unwrap();
+    let plain = emulator.admin_connection_string();
+    let secure = plain.replace("UseDevelopmentEmulator=true;", "");
+    let pem = emulator.certificate_pem().unwrap().as_bytes();
+    let trusted = servicebus_async_std::Tls::authorities_from_pem(pem).unwrap();
+    smol::block_on(async {
+        let client = smol_administration::connect(&plain).unwrap();
+        for number in 0..120 {
+            client.create_queue(&format!("q{number:03}"), CreateQueueOptions::new()).await.unwrap();
+        }
+        let http = smol_administration::Http::new(trusted, None);
+        let client = smol_administration::connect_with(&secure, AdministrationOptions::default(), http).unwrap();
+        assert_eq!(client.list_queues().all().await.unwrap().len(), 120);
+        client.delete_queue("q000").await.unwrap();
+        assert!(client.get_queue("q000").await.unwrap_err().is_not_found());
+        let endpoint = tokio.block_on(serve(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()));
+        let http = smol_administration::Http::default();
+        for _ in 0..5 {
+            assert_eq!(http.send(&endpoint, get()).await.unwrap().status, 204);
+        }
+    });
+}
+
 fn get() -> Request {
     Request { method: Method::Get, path_and_query: "/q".into(), headers: Headers::new(), body: Vec::new() }
 }

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("random", &[]),
+    ("log", &[]),
     ("wire", &["time"]),
     // Storage holds encoded values, so it knows how they are appended, and nothing else of the wire.
     ("storage", &["wire"]),
-    ("engine", &["wire", "storage", "time", "random"]),
-    ("servicebus", &["engine", "wire", "storage", "time", "random"]),
+    ("engine", &["wire", "storage", "time", "random", "log"]),
+    ("servicebus", &["engine", "wire", "storage", "time", "random", "log"]),
 ];
 
 /// Layers in which nothing waits, asks for the time, or spawns.

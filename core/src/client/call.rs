@@ -162,6 +162,7 @@ pub(super) async fn wait_to_retry<R: Runtime>(
     });
     let Some(delay) = delay else { return false };
     *attempt += 1;
+    log!(debug, "trying again", attempt = *attempt, delay_ms = delay.as_millis(), failure = failure);
     let until = clock::<R>(shared).now + delay;
     match Call::<R, _>::start(shared, None, Some(until), |namespace, _, operation| namespace.poll_sleep(operation)) {
         Ok(call) => {

@@ -8,6 +8,7 @@ pub mod administration;
 mod call;
 mod lock_renewer;
 mod messages;
+mod names;
 #[cfg(feature = "alloc")]
 mod processor;
 mod receiver;

@@ -3,6 +3,7 @@
 use super::call::{Call, Endpoint, clock};
 use super::receiver::DeadLetterOptions;
 use super::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions, SessionReceiver, StorageOf};
+use crate::log::Span;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::namespace::{
     Cause, Entity, Failure, Namespace, OperationId, Properties, ReceiveMode, RenewalEnd,
@@ -345,7 +346,8 @@ where
         let context = ProcessorMessage { receiver, session, message: &message, settled: AtomicBool::new(false) };
         let result = {
             let mut work = pin!((self.handler)(&context));
-            let work = poll_fn(|cx| poll_handler(work.as_mut(), cx));
+            let span = Span::handling(message.traceparent());
+            let work = poll_fn(|cx| span.within(|| poll_handler(work.as_mut(), cx)));
             match &mut renewal {
                 Some(renewal) => renewal.during(work, |failure| self.report(ProcessorError::LockLost(failure))).await,
                 None => work.await,

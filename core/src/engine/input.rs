@@ -161,6 +161,7 @@ impl<S: Storage> Connection<S> {
         }
         let mut reader = Reader::new(frame.body);
         let performative = Performative::decode(&mut reader)?;
+        log_frame!("receives", frame.channel, performative);
         if !self.open_received && !matches!(performative, Performative::Open(_)) {
             return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
         }

@@ -607,7 +607,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Appends a frame to the outbox, or nothing.
-    fn push_frame(&mut self, kind: Kind, channel: u16, body: &impl Encode) -> Result<(), Full> {
+    fn push_frame(&mut self, kind: Kind, channel: u16, body: &(impl Encode + core::fmt::Debug)) -> Result<(), Full> {
         let start = self.outbox.position();
         let result = (|| {
             self.outbox.put(&[0; frame::HEADER_LEN])?;
@@ -621,6 +621,8 @@ impl<S: Storage> Connection<S> {
         })();
         if result.is_err() {
             self.outbox.truncate(start);
+        } else if kind == Kind::Amqp {
+            log_frame!("sends", channel, body);
         }
         result
     }

@@ -8,12 +8,13 @@ use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{Close, Detach, Disposition, End, Flow, Role, Transfer};
 use crate::wire::transaction::TransactionalState;
 use crate::wire::{Buffer, Encode, Sink};
+use core::fmt;
 
 /// A fragment of a message smaller than this is not worth a frame of its own while the buffer can be flushed.
 const MIN_FRAGMENT: usize = 256;
 
 /// Writes a frame; false when there is no room for it.
-fn write_frame(tx: &mut impl Tx, channel: u16, body: &impl Encode) -> bool {
+fn write_frame(tx: &mut impl Tx, channel: u16, body: &(impl Encode + fmt::Debug)) -> bool {
     let mut buffer = Buffer::new(tx.spare());
     if buffer.put(&[0; frame::HEADER_LEN]).is_err() || crate::wire::encode(body, &mut buffer).is_err() {
         return false;
@@ -25,6 +26,7 @@ fn write_frame(tx: &mut impl Tx, channel: u16, body: &impl Encode) -> bool {
         *place = header;
     }
     tx.commit(size);
+    log_frame!("sends", channel, body);
     true
 }
 
@@ -381,6 +383,7 @@ impl<S: Storage> Connection<S> {
             *place = frame::header(size as u32, Kind::Amqp, session.channel);
         }
         tx.commit(size);
+        log!(trace, "sends a transfer", handle = link.output_handle, delivery = id, bytes = count, more = more);
 
         session.next_outgoing_id = session.next_outgoing_id.wrapping_add(1);
         session.peer_incoming_window -= 1;

@@ -33,6 +33,11 @@ pub const DEAD_LETTER_REASON: &str = "DeadLetterReason";
 /// `DeadLetterErrorDescription`
 pub const DEAD_LETTER_ERROR_DESCRIPTION: &str = "DeadLetterErrorDescription";
 
+/// `traceparent`: the W3C trace context, as an application property (sdk-features.md §9)
+pub const TRACEPARENT: &str = "traceparent";
+/// `tracestate`
+pub const TRACESTATE: &str = "tracestate";
+
 /// Session ids, message ids and partition keys have this many characters at most (wire-protocol.md §3.1).
 pub const MAX_ID_LEN: usize = 128;
 
@@ -96,6 +101,10 @@ pub struct Message<'a> {
     pub scheduled_enqueue_time: Option<Timestamp>,
     /// The application's own properties.
     pub application_properties: &'a [(&'a str, Value<'a>)],
+    /// The W3C trace context that the message belongs to, sent as the application property `traceparent`.
+    pub traceparent: Option<&'a str>,
+    /// The vendors' part of the trace context, sent as `tracestate`.
+    pub tracestate: Option<&'a str>,
     /// Message annotations beside those that have a field of their own.
     pub annotations: &'a [(&'a str, Value<'a>)],
     /// Delivery annotations.
@@ -136,6 +145,8 @@ impl Default for Message<'_> {
             time_to_live: None,
             scheduled_enqueue_time: None,
             application_properties: &[],
+            traceparent: None,
+            tracestate: None,
             annotations: &[],
             delivery_annotations: &[],
             footer: &[],
@@ -191,6 +202,10 @@ impl<'a> Message<'a> {
         with_reply_to_session_id, reply_to_session_id: &'a str;
         /// Sets [`Message::content_type`].
         with_content_type, content_type: &'a str;
+        /// Sets [`Message::traceparent`].
+        with_traceparent, traceparent: &'a str;
+        /// Sets [`Message::tracestate`].
+        with_tracestate, tracestate: &'a str;
         /// Sets [`Message::time_to_live`].
         with_time_to_live, time_to_live: Duration;
         /// Sets [`Message::scheduled_enqueue_time`].
@@ -224,6 +239,15 @@ impl<'a> Message<'a> {
             (Some(session), Some(partition)) if session != partition => Err(InvalidMessage::PartitionKeyMismatch),
             _ => Ok(()),
         }
+    }
+
+    /// The properties of the trace context, but for those that the application has set itself.
+    fn trace_context(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+        let own = self.application_properties;
+        [(TRACEPARENT, self.traceparent), (TRACESTATE, self.tracestate)]
+            .into_iter()
+            .filter_map(|(key, text)| Some((key, Value::String(text?))))
+            .filter(move |(key, _)| !own.iter().any(|(set, _)| set == key))
     }
 
     fn header(&self) -> Header {
@@ -305,15 +329,16 @@ impl Encode for Message<'_> {
         if properties != Properties::EMPTY {
             properties.encode(sink)?;
         }
-        if !self.application_properties.is_empty() {
+        if !self.application_properties.is_empty() || self.traceparent.is_some() || self.tracestate.is_some() {
             put_section(sink, section::APPLICATION_PROPERTIES)?;
             let mark = sink.begin()?;
-            for (key, value) in self.application_properties {
+            let mut count = 0u32;
+            for (key, value) in self.application_properties.iter().copied().chain(self.trace_context()) {
                 key.encode(sink)?;
                 value.encode(sink)?;
+                count = count.saturating_add(2);
             }
-            let count = u32::try_from(self.application_properties.len()).map_err(|_| Full)?;
-            sink.end(mark, Compound::Map, count.saturating_mul(2))?;
+            sink.end(mark, Compound::Map, count)?;
         }
         match self.body {
             Body::Empty => {}

@@ -4,6 +4,7 @@ use super::lock_token::LockToken;
 use super::message::{
     Body as SendBody, DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON, DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER,
     ENQUEUED_TIME, LOCKED_UNTIL, MESSAGE_STATE, Message, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
+    TRACEPARENT, TRACESTATE,
 };
 use crate::engine::DeliveryId;
 use crate::storage::Storage;
@@ -238,6 +239,20 @@ impl<S: Storage> ReceivedMessage<S> {
             Some(2) => MessageState::Scheduled,
             _ => MessageState::Active,
         }
+    }
+
+    /// The W3C trace context of the sender: `traceparent`, or what older senders call `Diagnostic-Id`.
+    pub fn traceparent(&self) -> Option<&str> {
+        let property = |key| match self.application_property(key)? {
+            Value::String(text) => Some(text),
+            _ => None,
+        };
+        property(TRACEPARENT).or_else(|| property("Diagnostic-Id"))
+    }
+
+    /// The vendors' part of the sender's W3C trace context.
+    pub fn tracestate(&self) -> Option<&str> {
+        self.application_property(TRACESTATE)?.as_str()
     }
 
     /// One of the application's own properties.

@@ -1,7 +1,7 @@
 //! A look at what is in a queue, without taking or locking anything.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{Message, connect};
+use servicebus_tokio::{Message, ReceivedMessage, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -22,7 +22,7 @@ async fn main() -> Result<()> {
     let mut from = 1;
     loop {
         let page = receiver.peek(from, 2).await?;
-        let Some(last) = page.last().and_then(|message| message.sequence_number()) else { break };
+        let Some(last) = page.last().and_then(ReceivedMessage::sequence_number) else { break };
         for message in &page {
             let number = message.sequence_number().unwrap_or(0);
             println!("{number}: {} ({:?})", message.text().unwrap_or("?"), message.state());

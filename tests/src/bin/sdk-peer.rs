@@ -4,6 +4,7 @@
 //! ```text
 //! sdk-peer CONNECTION_STRING send QUEUE             sends what is described
 //! sdk-peer CONNECTION_STRING receive QUEUE COUNT    describes what it receives, and completes it
+//! sdk-peer CONNECTION_STRING operate QUEUE SESSIONS every operation once, for a look at the frames
 //! ```
 //!
 //! A description holds the fields of `Message` by name, those of sections as `[type, contents]`
@@ -16,7 +17,9 @@ use servicebus_core::wire::message::Body as ReceivedBody;
 use servicebus_core::wire::messaging::MessageId;
 use servicebus_core::wire::{Decode as _, List, Reader, Value};
 use servicebus_tests::tree::Tree;
-use servicebus_tokio::{Body, Client, Message, ReceivedMessage, connect};
+use servicebus_tokio::{
+    Body, Client, DeadLetterOptions, Entity, Message, ReceiveMode, ReceivedMessage, Receiver, ReceiverOptions, connect,
+};
 use std::error::Error;
 use std::io::{BufRead as _, Write as _};
 use std::time::Duration;
@@ -196,11 +199,72 @@ async fn receive(client: &Client, queue: &str, count: usize) -> Result<()> {
     Ok(())
 }
 
+async fn one(receiver: &Receiver) -> Result<ReceivedMessage> {
+    Ok(receiver.receive(Duration::from_secs(10)).await?.ok_or("a message is missing")?)
+}
+
+/// The operations of the frame comparison, in the order of the official SDKs' scripts.
+async fn operate(client: &Client, queue: &str, sessions: &str) -> Result<()> {
+    let properties = [("text", Value::String("value")), ("flag", Value::Boolean(true))];
+    let sender = client.sender(queue)?;
+    let full = Message::new("one")
+        .with_message_id("one")
+        .with_subject("subject")
+        .with_content_type("text/plain")
+        .with_correlation_id("correlation")
+        .with_time_to_live(Duration::from_secs(60))
+        .with_application_properties(&properties);
+    sender.send(&full).await?;
+    let (two, three) = (Message::new("two").with_message_id("two"), Message::new("three").with_message_id("three"));
+    sender.send_all(&[two, three]).await?;
+    let hours = Timestamp::from_millis(253_402_300_000_000);
+    let number = sender.schedule(&Message::new("later").with_message_id("later"), hours).await?;
+    sender.cancel_scheduled(&[number]).await?;
+
+    let receiver = client.receiver(queue)?;
+    receiver.peek(1, 2).await?;
+    let first = one(&receiver).await?;
+    receiver.complete(&first).await?;
+    let second = one(&receiver).await?;
+    receiver.abandon(&second).await?;
+    let mut second = one(&receiver).await?;
+    receiver.renew_lock(&mut second).await?;
+    let options = DeadLetterOptions { reason: Some("why"), description: Some("because"), ..Default::default() };
+    receiver.dead_letter(&second, options).await?;
+    let third = one(&receiver).await?;
+    receiver.defer(&third).await?;
+    let number = third.sequence_number().ok_or("no number")?;
+    for message in receiver.receive_deferred(&[number]).await? {
+        receiver.complete(&message).await?;
+    }
+    receiver.close().await;
+
+    let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..Default::default() };
+    let dead = client.receiver_with(Entity::queue(queue).dead_letter(), options)?;
+    one(&dead).await?;
+    dead.close().await;
+    sender.close().await;
+
+    let sender = client.sender(sessions)?;
+    sender.send(&Message::new("one").with_message_id("one").with_session_id("a")).await?;
+    sender.close().await;
+    let session = client.accept_session(Entity::queue(sessions), "a", ReceiverOptions::default()).await?;
+    session.set_state(Some(b"state")).await?;
+    session.state().await?;
+    session.renew_session_lock().await?;
+    let message = session.receive(Duration::from_secs(10)).await?.ok_or("a message is missing")?;
+    session.complete(&message).await?;
+    session.close().await;
+    let none =
+        client.accept_next_session(Entity::queue(sessions), Duration::from_secs(2), ReceiverOptions::default()).await?;
+    if none.is_some() { Err("a session without messages".into()) } else { Ok(()) }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let client = connect(*words.first().ok_or("sdk-peer CONNECTION_STRING send|receive QUEUE [COUNT]")?)?;
+    let client = connect(*words.first().ok_or("sdk-peer CONNECTION_STRING send|receive|operate QUEUE …")?)?;
     match words[1..] {
         ["send", queue] => {
             for line in std::io::stdin().lock().lines() {
@@ -208,7 +272,8 @@ async fn main() -> Result<()> {
             }
         }
         ["receive", queue, count] => receive(&client, queue, count.parse()?).await?,
-        _ => return Err("sdk-peer CONNECTION_STRING send|receive QUEUE [COUNT]".into()),
+        ["operate", queue, sessions] => operate(&client, queue, sessions).await?,
+        _ => return Err("sdk-peer CONNECTION_STRING send|receive|operate QUEUE [COUNT|SESSIONS]".into()),
     }
     client.close().await;
     Ok(())

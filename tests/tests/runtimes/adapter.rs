@@ -116,16 +116,40 @@ impl Adapter for Smol {
     }
 
     fn connect(connection: Connection) -> Client<Self::Runtime> {
-        // The tests are built with both executors, of which `connect` takes the other.
+        options!(servicebus_async_std, connection).connect()
+    }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        options!(servicebus_async_std, connection).connect_with_credential(move || ready(access(token.as_deref())))
+    }
+}
+
+/// An executor of one's own, on a thread of its own, over async-io.
+pub(crate) struct AnyExecutor;
+
+/// Runs a driver on a thread of its own.
+fn drive(driver: impl Future<Output = ()> + Send + 'static) {
+    std::thread::spawn(move || smol::future::block_on(driver));
+}
+
+impl Adapter for AnyExecutor {
+    type Storage = Heap;
+    type Runtime = servicebus_async_std::AsyncIo;
+
+    fn block_on(test: impl Future<Output = ()>) {
+        smol::future::block_on(test);
+    }
+
+    fn connect(connection: Connection) -> Client<Self::Runtime> {
         let (client, driver) = options!(servicebus_async_std, connection).into_parts();
-        smol::spawn(driver).detach();
+        drive(driver);
         client
     }
 
     fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
         let options = options!(servicebus_async_std, connection);
         let (client, driver) = options.into_parts_with_credential(move || ready(access(token.as_deref())));
-        smol::spawn(driver).detach();
+        drive(driver);
         client
     }
 }

@@ -3,7 +3,7 @@
 use crate::stage::{HOUR, MINUTE, SECOND, add_queue, counts, locks, pair, play, send_numbers, world};
 use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
 use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, ReceiveMode};
-use servicebus_core::servicebus::{BatchError, Body, Message, MessageState, Reason};
+use servicebus_core::servicebus::{BatchError, Body, Message, MessageState, Reason, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{Uuid, Value, encode_list};
@@ -188,7 +188,7 @@ fn peeking_sees_what_is_there_pek7_pek9_pek12_pek14_pek15_set12_set17_set18_dlq1
                 .unwrap();
         }
         let peeked = receiver.peek(0, 20).await.unwrap();
-        let numbers: Vec<_> = peeked.iter().filter_map(|message| message.sequence_number()).collect();
+        let numbers: Vec<_> = peeked.iter().filter_map(ReceivedMessage::sequence_number).collect();
         assert_eq!(numbers, (1..=10).collect::<Vec<_>>(), "in their first order, one after the other");
         assert_eq!(peeked[0].lock_token(), None);
         let failure = receiver.complete(&peeked[0]).await.unwrap_err();

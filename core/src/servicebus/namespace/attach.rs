@@ -208,6 +208,7 @@ impl<S: Storage> Namespace<S> {
         endpoint.heard = clock.now;
         endpoint.error = None;
         endpoint.session_granted = endpoint.is_session();
+        log!(debug, "link attached", entity = endpoint.entity.address());
         self.last_error = None;
         self.notice_endpoint(place);
         self.due = true;
@@ -230,6 +231,7 @@ impl<S: Storage> Namespace<S> {
             }
             _ => endpoint.error.take().unwrap_or_else(|| Failure::new(Cause::LinkLost)),
         };
+        log!(debug, "link detached", entity = endpoint.entity.address(), failure = failure);
         endpoint.error = Some(failure.clone());
         self.fail_sent(place, &failure);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
@@ -268,6 +270,7 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn session_lost(&mut self, place: u32, failure: &Failure<S>) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let lost = Failure { cause: Cause::Service(Reason::SessionLockLost), description: failure.text() };
+        log!(warn, "session lost", entity = endpoint.entity.address(), failure = lost);
         endpoint.over = true;
         endpoint.error = Some(lost.clone());
         self.fail_sent(place, &lost);

@@ -178,6 +178,7 @@ impl<S: Storage> Namespace<S> {
         while let Some(event) = self.connection.as_mut().and_then(|connection| connection.poll_event()) {
             match event {
                 Event::Opened => {
+                    log!(info, "connected", connection = self.epoch);
                     self.opened_at = Some(clock.now);
                     self.due = true;
                 }

@@ -467,6 +467,7 @@ impl<S: Storage> Namespace<S> {
         let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
         // What the peer said about it tells more than that it is gone.
         let failure = self.last_error.take().unwrap_or(failure);
+        log!(info, "disconnected", connection = self.epoch, failure = failure);
         self.retire();
         self.attempts = if lasted { 0 } else { self.attempts.saturating_add(1) };
         let wait = match self.attempts {

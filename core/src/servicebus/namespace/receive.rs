@@ -4,6 +4,7 @@ use super::endpoint::{Attachment, EndpointId, Kind, ReceiveMode};
 use super::operation::{OperationId, State};
 use super::{Cause, Clock, Failure, Namespace};
 use crate::engine::DeliveryId;
+use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::message::LOCKED_UNTIL;
 use crate::servicebus::received::{Origin, ReceivedMessage};
@@ -397,6 +398,8 @@ impl<S: Storage> Namespace<S> {
                 let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
                 continue;
             }
+            let lock = Maybe(message.lock_token);
+            log!(debug, "received", lock = lock, traceparent = Maybe(message.traceparent()));
             let held = Held { delivery: incoming.delivery, locked_until, renewal: None };
             let _ = self.held.put(incoming.delivery.index(), held);
             take(message);

@@ -336,6 +336,7 @@ impl<S: Storage> Namespace<S> {
     /// A lock has a new end: the next renewal is due later.
     fn lock_renewed(&mut self, place: u32, clock: Clock, until: Timestamp) {
         let Some(renewal) = self.renewals.get_mut(place) else { return };
+        log!(debug, "a lock was renewed", locked_until = until);
         renewal.locked_until = until;
         renewal.length = until.saturating_duration_since(clock.utc);
         renewal.attempts = 0;
@@ -358,6 +359,7 @@ impl<S: Storage> Namespace<S> {
         }
         let left = renewal.locked_until.saturating_duration_since(clock.utc);
         let (attempts, reason) = (renewal.attempts, failure.reason());
+        log!(warn, "a lock was not renewed", attempt = attempts, left_ms = left.as_millis(), failure = failure);
         renewal.attempts = attempts.saturating_add(1);
         renewal.failure = Some(failure);
         if left.is_zero() {
@@ -381,6 +383,9 @@ impl<S: Storage> Namespace<S> {
 
     fn end_renewal(&mut self, place: u32, state: State, failure: Option<Failure<S>>) {
         let Some(renewal) = self.renewals.get_mut(place).filter(|renewal| renewal.is_active()) else { return };
+        if let (State::Lost, Some(failure)) = (state, &failure) {
+            log!(warn, "a lock is lost", locked_until = renewal.locked_until, failure = failure);
+        }
         renewal.state = state;
         renewal.next = None;
         renewal.failure = failure;

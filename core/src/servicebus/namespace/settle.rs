@@ -4,6 +4,7 @@ use super::endpoint::{EndpointId, Entity};
 use super::operation::{OperationId, Outcome, State};
 use super::{Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{OutcomeKind, Tag};
+use crate::log::Maybe;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::Request;
@@ -69,6 +70,16 @@ fn encode_entries<'v, W: Sink>(
 }
 
 impl<'a> Disposition<'a> {
+    /// What becomes of the message, in a word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Abandon { .. } => "abandon",
+            Self::Defer { .. } => "defer",
+            Self::DeadLetter { .. } => "dead-letter",
+        }
+    }
+
     fn entries(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         let (reason, description, properties) = match *self {
             Self::Complete => (None, None, &[][..]),
@@ -125,6 +136,17 @@ impl<S: Storage> Namespace<S> {
         transaction: Option<Tag>,
     ) -> Poll<Result<(), Failure<S>>> {
         let result = self.poll_disposition(clock, operation, entity, message, disposition, transaction);
+        match &result {
+            Poll::Ready(Ok(())) => {
+                let lock = Maybe(message.token);
+                log!(debug, "settled", entity = entity.address(), lock = lock, how = disposition.name());
+            }
+            Poll::Ready(Err(failure)) => {
+                let lock = Maybe(message.token);
+                log!(debug, "not settled", entity = entity.address(), lock = lock, failure = failure);
+            }
+            Poll::Pending => {}
+        }
         if let (Poll::Ready(result), None) = (&result, transaction) {
             self.settlement_ended(&message, result);
         }

@@ -9,7 +9,7 @@ use servicebus_core::time::Timestamp;
 use servicebus_embassy::{Plain, Resources, Runner, Tcp};
 use servicebus_firmware::board::{self, Board as Hardware};
 use servicebus_firmware::telemetry::{self, Board};
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 #[embassy_executor::task]
 async fn carry(runner: Runner<Board>, dialer: Plain<Tcp<'static>>) {
@@ -21,7 +21,7 @@ async fn main(spawner: Spawner) {
     static STACK: StaticCell<StackResources<3>> = StaticCell::new();
     static RECEIVE: StaticCell<[u8; 4096]> = StaticCell::new();
     static TRANSMIT: StaticCell<[u8; 4096]> = StaticCell::new();
-    static RESOURCES: StaticCell<Resources<Board>> = StaticCell::new();
+    static RESOURCES: ConstStaticCell<Resources<Board>> = ConstStaticCell::new(Resources::new());
     static CONNECTION_STRING: StaticCell<heapless::String<192>> = StaticCell::new();
     static UTC: fn() -> Timestamp = board::utc;
 
@@ -34,7 +34,7 @@ async fn main(spawner: Spawner) {
 
     let connection_string: &'static str = CONNECTION_STRING.init(telemetry::connection_string("10.0.2.2", port, true));
     let settings = Settings::new(connection_string, hardware.seed);
-    let (client, runner) = servicebus_embassy::new(RESOURCES.init(Resources::new()), settings, &UTC);
+    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, &UTC);
     let tcp = Tcp::new(stack, RECEIVE.init([0; 4096]), TRANSMIT.init([0; 4096]));
     spawner.spawn(carry(runner, Plain::new(tcp)).expect("the runner's task is spawned once"));
     telemetry::run(client).await;

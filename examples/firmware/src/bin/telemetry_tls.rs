@@ -12,7 +12,7 @@ use servicebus_embassy::tls::{CertificateDer, Records, Root, Tls};
 use servicebus_embassy::{Resources, Runner, Tcp};
 use servicebus_firmware::board::{self, Board as Hardware};
 use servicebus_firmware::telemetry::{self, Board};
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 /// The name in the server's certificate; the board reaches it at the host's address.
 const HOST: &str = "readings.servicebus.example";
@@ -29,7 +29,7 @@ async fn main(spawner: Spawner) {
     static TRANSMIT: StaticCell<[u8; 4096]> = StaticCell::new();
     static READ_RECORD: StaticCell<[u8; 16_640]> = StaticCell::new();
     static WRITE_RECORD: StaticCell<[u8; 4096]> = StaticCell::new();
-    static RESOURCES: StaticCell<Resources<Board>> = StaticCell::new();
+    static RESOURCES: ConstStaticCell<Resources<Board>> = ConstStaticCell::new(Resources::new());
     static CONNECTION_STRING: StaticCell<heapless::String<192>> = StaticCell::new();
     static CERTIFICATE: StaticCell<[u8; 2048]> = StaticCell::new();
     static ROOT_DER: StaticCell<CertificateDer<'static>> = StaticCell::new();
@@ -51,7 +51,7 @@ async fn main(spawner: Spawner) {
 
     let connection_string: &'static str = CONNECTION_STRING.init(telemetry::connection_string(HOST, port, false));
     let settings = Settings::new(connection_string, hardware.seed);
-    let (client, runner) = servicebus_embassy::new(RESOURCES.init(Resources::new()), settings, &UTC);
+    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, &UTC);
     let tcp = Tcp::new(stack, RECEIVE.init([0; 4096]), TRANSMIT.init([0; 4096])).with_address(board::HOST);
     let records = Records { read: READ_RECORD.init([0; 16_640]), write: WRITE_RECORD.init([0; 4096]) };
     let tls = Tls::new(tcp, ChaCha20Rng::from_seed(seed), ROOTS.init([root]), &UTC, records);

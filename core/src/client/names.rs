@@ -1,0 +1,81 @@
+//! The names under which an adapter crate exports the client for its runtime.
+
+/// Names everything of the client for one runtime on the heap, and asserts that it may cross threads. Each adapter
+/// crate has these names, so that moving a program from one runtime to another is a change of `use` lines.
+#[cfg(feature = "alloc")]
+#[macro_export]
+macro_rules! client_names {
+    ($runtime:ty) => {
+        pub use $crate::client::{
+            AutoLockRenewer, DeadLetterOptions, ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
+        };
+        pub use $crate::servicebus::namespace::{Cause, Disposition, ReceiveMode};
+        pub use $crate::servicebus::{Body, Message, Reason, SubQueue};
+        pub use $crate::wire::Value;
+
+        /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).
+        pub type Client = $crate::client::Client<$runtime>;
+        /// Sends messages; see [`servicebus_core::client::Sender`]($crate::client::Sender).
+        pub type Sender = $crate::client::Sender<$runtime>;
+        /// Receives messages; see [`servicebus_core::client::Receiver`]($crate::client::Receiver).
+        pub type Receiver = $crate::client::Receiver<$runtime>;
+        /// Receives the messages of a session; see
+        /// [`servicebus_core::client::SessionReceiver`]($crate::client::SessionReceiver).
+        pub type SessionReceiver = $crate::client::SessionReceiver<$runtime>;
+        /// The renewal of a lock; see [`servicebus_core::client::LockRenewal`]($crate::client::LockRenewal).
+        pub type LockRenewal<'m> = $crate::client::LockRenewal<'m, $runtime>;
+        /// A message pump; see [`servicebus_core::client::Processor`]($crate::client::Processor).
+        pub type Processor = $crate::client::Processor<$runtime>;
+        /// A message pump over sessions; see
+        /// [`servicebus_core::client::SessionProcessor`]($crate::client::SessionProcessor).
+        pub type SessionProcessor = $crate::client::SessionProcessor<$runtime>;
+        /// Pauses, resumes and stops a message pump; see
+        /// [`servicebus_core::client::ProcessorControl`]($crate::client::ProcessorControl).
+        pub type ProcessorControl = $crate::client::ProcessorControl<$runtime>;
+        /// A message in a handler's hands; see
+        /// [`servicebus_core::client::ProcessorMessage`]($crate::client::ProcessorMessage).
+        pub type ProcessorMessage<'p> = $crate::client::ProcessorMessage<'p, $runtime>;
+        /// What went wrong in a message pump; see
+        /// [`servicebus_core::client::ProcessorError`]($crate::client::ProcessorError).
+        pub type ProcessorError<E> = $crate::client::ProcessorError<$crate::storage::Heap, E>;
+        /// The rules of a subscription; see [`servicebus_core::client::RuleManager`]($crate::client::RuleManager).
+        pub type RuleManager = $crate::client::RuleManager<$runtime>;
+        /// Begins transactions; see
+        /// [`servicebus_core::client::TransactionController`]($crate::client::TransactionController).
+        pub type TransactionController = $crate::client::TransactionController<$runtime>;
+        /// A transaction; see [`servicebus_core::client::Transaction`]($crate::client::Transaction).
+        pub type Transaction<'c> = $crate::client::Transaction<'c, $runtime>;
+        /// A message that was received; see
+        /// [`servicebus_core::servicebus::ReceivedMessage`]($crate::servicebus::ReceivedMessage).
+        pub type ReceivedMessage = $crate::servicebus::ReceivedMessage<$crate::storage::Heap>;
+        /// Messages that travel together; see
+        /// [`servicebus_core::servicebus::MessageBatch`]($crate::servicebus::MessageBatch).
+        pub type MessageBatch = $crate::servicebus::MessageBatch<$crate::storage::Heap>;
+        /// A queue, topic or subscription; see
+        /// [`servicebus_core::servicebus::namespace::Entity`]($crate::servicebus::namespace::Entity).
+        pub type Entity = $crate::servicebus::namespace::Entity<$crate::storage::Heap>;
+        /// Why something did not work; see
+        /// [`servicebus_core::servicebus::namespace::Failure`]($crate::servicebus::namespace::Failure).
+        pub type Error = $crate::servicebus::namespace::Failure<$crate::storage::Heap>;
+        /// A token from outside; see [`servicebus_core::driver::AccessToken`]($crate::driver::AccessToken).
+        pub type AccessToken =
+            $crate::driver::AccessToken<<$crate::storage::Heap as $crate::storage::Storage>::Payload>;
+
+        const _: () = {
+            const fn crosses_threads<T: Send + Sync>() {}
+            crosses_threads::<Client>();
+            crosses_threads::<Sender>();
+            crosses_threads::<Receiver>();
+            crosses_threads::<SessionReceiver>();
+            crosses_threads::<LockRenewal<'static>>();
+            crosses_threads::<Processor>();
+            crosses_threads::<SessionProcessor>();
+            crosses_threads::<ProcessorControl>();
+            crosses_threads::<RuleManager>();
+            crosses_threads::<TransactionController>();
+            crosses_threads::<ReceivedMessage>();
+            crosses_threads::<MessageBatch>();
+            crosses_threads::<Error>();
+        };
+    };
+}
