@@ -36,8 +36,8 @@ impl fmt::Debug for Tag {
 
 /// Where a delivery's payload is.
 pub(super) enum Stage<S: Storage> {
-    /// Waits to be sent, `sent` bytes of it gone.
-    Outgoing { payload: S::Payload, sent: usize },
+    /// Waits to be sent, `sent` bytes of it gone; `batchable` when its outcome may wait for others.
+    Outgoing { payload: S::Payload, sent: usize, batchable: bool },
     /// Its frames are coming in.
     Assembling(S::Assembly),
     /// Waits for the application.
@@ -82,8 +82,6 @@ pub(super) struct Delivery<S: Storage> {
     pub(super) next: u32,
     /// Sent or received as settled.
     pub(super) presettled: bool,
-    /// Sent as one whose outcome may wait for others.
-    pub(super) batchable: bool,
     /// Given to us to be sent, and no byte of it is written.
     pub(super) unsent: bool,
     pub(super) transaction: Option<Tag>,
@@ -109,7 +107,6 @@ impl<S: Storage> Delivery<S> {
             stage,
             next: super::link::NONE,
             presettled: false,
-            batchable: false,
             unsent: false,
             transaction: None,
             user: None,

@@ -330,7 +330,8 @@ impl<S: Storage> Connection<S> {
             return Turn::Idle;
         }
         let id = delivery.id.unwrap_or(session.next_delivery_id);
-        let Stage::Outgoing { payload, sent } = &mut delivery.stage else { return Turn::Idle };
+        let Stage::Outgoing { payload, sent, batchable } = &mut delivery.stage else { return Turn::Idle };
+        let batchable = first && *batchable;
         let rest = payload.as_ref().get(*sent..).unwrap_or_default();
 
         let empty = tx.filled().is_empty();
@@ -354,7 +355,7 @@ impl<S: Storage> Connection<S> {
                 }),
                 resume: false,
                 aborted: false,
-                batchable: first && delivery.batchable,
+                batchable,
             };
             buffer.put(&[0; frame::HEADER_LEN])?;
             crate::wire::encode(&transfer, buffer)

@@ -507,10 +507,9 @@ impl<S: Storage> Connection<S> {
         if self.deliveries.len() + self.promised >= self.deliveries.capacity() {
             return Err((EngineError::NoCapacity(Capacity::Deliveries), payload));
         }
-        let stage = Stage::Outgoing { payload, sent: 0 };
+        let stage = Stage::Outgoing { payload, sent: 0, batchable: options.batchable };
         let mut delivery = Delivery::new(place, options.tag, options.format, stage);
         delivery.presettled = options.settled;
-        delivery.batchable = options.batchable;
         delivery.unsent = true;
         delivery.transaction = options.transaction;
         delivery.user = options.user;
