@@ -28,12 +28,22 @@ pub struct SendOptions {
     /// Sends the message even when it is larger than the receiver said it takes: some receivers announce less than
     /// they want.
     pub oversize: bool,
+    /// Tells the receiver that its outcome may wait for others, to travel with them (AMQP 1.0 §2.7.5).
+    pub batchable: bool,
 }
 
 impl Default for SendOptions {
-    /// An empty tag, format zero, unsettled, no transaction, no number, within the receiver's limit.
+    /// An empty tag, format zero, unsettled, no transaction, no number, within the receiver's limit, not batchable.
     fn default() -> Self {
-        Self { tag: Tag::EMPTY, format: 0, settled: false, transaction: None, user: None, oversize: false }
+        Self {
+            tag: Tag::EMPTY,
+            format: 0,
+            settled: false,
+            transaction: None,
+            user: None,
+            oversize: false,
+            batchable: false,
+        }
     }
 }
 
@@ -497,7 +507,7 @@ impl<S: Storage> Connection<S> {
         if self.deliveries.len() + self.promised >= self.deliveries.capacity() {
             return Err((EngineError::NoCapacity(Capacity::Deliveries), payload));
         }
-        let stage = Stage::Outgoing { payload, sent: 0 };
+        let stage = Stage::Outgoing { payload, sent: 0, batchable: options.batchable };
         let mut delivery = Delivery::new(place, options.tag, options.format, stage);
         delivery.presettled = options.settled;
         delivery.unsent = true;
