@@ -279,7 +279,7 @@ impl<S: Storage> Namespace<S> {
         let Some(until) = front.and_then(locked_until) else { return };
         let left = until.saturating_duration_since(clock.utc);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.release_at = Some(clock.now + (left - (left / 4).min(HANDOVER)));
+            endpoint.release_at = Some(clock.now + left.saturating_sub((left / 4).min(HANDOVER)));
             self.moved = true;
         }
     }
