@@ -224,7 +224,7 @@ fn endless(bytes: &[u8]) -> Option<Vec<u8>> {
         if let Ok(Performative::Transfer(transfer)) = Performative::decode(&mut Reader::new(frame.body)) {
             let before = &bytes[..bytes.len() - rest.len()];
             let channel = &rest[6..8];
-            let mut frame = |fields: &[u8], count: u8| {
+            let frame = |fields: &[u8], count: u8| {
                 let size = u32::try_from(14 + fields.len()).unwrap();
                 let list = [0, 0x53, 0x14, 0xc0, u8::try_from(fields.len() + 1).unwrap(), count];
                 [&size.to_be_bytes()[..], &[2, 0], channel, &list, fields].concat()
