@@ -24,6 +24,7 @@ pub use clock::{FixedUtc, Utc};
 pub use connect::{Connect, Duplex, Plain, PlainError, Stream, StreamError};
 pub use runner::{Embassy, Handle, Resources, Runner, State, new};
 pub use servicebus_core;
+pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions, ReceiverOptions};
 #[cfg(feature = "net")]
 pub use tcp::{Tcp, TcpError, TcpStream};
 
@@ -35,3 +36,11 @@ pub type Sender<S> = servicebus_core::client::Sender<Embassy<S>>;
 pub type Receiver<S> = servicebus_core::client::Receiver<Embassy<S>>;
 /// A receiver of one session; see [`servicebus_core::client::SessionReceiver`].
 pub type SessionReceiver<S> = servicebus_core::client::SessionReceiver<Embassy<S>>;
+/// The renewal of a lock; see [`servicebus_core::client::LockRenewal`].
+pub type LockRenewal<'m, S> = servicebus_core::client::LockRenewal<'m, Embassy<S>>;
+/// The rules of a subscription; see [`servicebus_core::client::RuleManager`].
+pub type RuleManager<S> = servicebus_core::client::RuleManager<Embassy<S>>;
+/// Begins transactions; see [`servicebus_core::client::TransactionController`].
+pub type TransactionController<S> = servicebus_core::client::TransactionController<Embassy<S>>;
+/// A transaction; see [`servicebus_core::client::Transaction`].
+pub type Transaction<'c, S> = servicebus_core::client::Transaction<'c, Embassy<S>>;

@@ -66,6 +66,7 @@ on_both_storages! {
     a_short_outage_costs_no_lock, SECOND * 60 => short_outage;
     a_lost_lock_is_told_once_with_its_cause, SECOND * 30 => lost_once;
     a_lock_that_somebody_else_ended_is_told_at_once, SECOND * 30 => ended_elsewhere;
+    a_lock_is_renewed_after_its_receiver_is_closed, SECOND * 30 => receiver_closed;
     settling_ends_the_renewal, SECOND * 30 => settling;
     a_registration_that_is_dropped_renews_no_more, SECOND * 30 => dropped;
     the_longest_duration_is_kept, SECOND * 30 => longest_duration;
@@ -85,6 +86,21 @@ async fn kept_for_75_minutes<S: Storage<Literal: From<&'static str>>>(world: Wor
     receiver.complete(&message).await.unwrap();
     assert_eq!(world.broker(|broker, _| broker.statistics().messages_delivered), 1);
     drop(renewal);
+    client.close().await;
+}
+
+async fn receiver_closed<S: Storage<Literal: From<&'static str>>>(world: World) {
+    let (client, receiver, message) = received::<S>(&world).await;
+    let renewal = ALWAYS.message(&receiver, &message).unwrap();
+    receiver.close().await;
+    // What others do meanwhile does not take its place.
+    let other = client.receiver("q").unwrap();
+    other.close().await;
+    world.sleep(MINUTE * 10).await;
+    assert!(renewal.is_active(), "{:?}", renewal.failure());
+    assert!(renewals(&world) > 20, "{}", renewals(&world));
+    drop(renewal);
+    client.receiver("q").unwrap().complete(&message).await.unwrap();
     client.close().await;
 }
 

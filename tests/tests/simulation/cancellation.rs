@@ -1,13 +1,17 @@
 //! Every async method dropped after each of its polls: nothing hangs, nothing is left behind, nothing stays locked.
 
 use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, locks, play, send_numbers, world};
-use servicebus_core::client::{Client, Receiver, ReceiverOptions, Sender};
+use servicebus_core::client::{
+    AutoLockRenewer, Client, ProcessorControl, ProcessorMessage, ProcessorOptions, Receiver, ReceiverOptions, Sender,
+    SessionProcessorOptions,
+};
 use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{Message, ReceivedMessage, RuleDescription, RuleFilter};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::simulation::{Simulated, World};
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -48,6 +52,15 @@ impl<S: Names> Stage<S> {
     async fn message(&self) -> ReceivedMessage<S> {
         self.receiver.next().await.expect("a message")
     }
+}
+
+/// Stops a pump after so many seconds, whatever becomes of its future.
+fn stop_after<S: Names>(world: &World, control: ProcessorControl<Simulated<S>>, seconds: u64) {
+    let time = world.clone();
+    world.spawn(async move {
+        time.sleep(SECOND * u32::try_from(seconds).expect("a few")).await;
+        control.stop();
+    });
 }
 
 /// Plays a scene once for each number of polls, until the call ends before it is dropped.
@@ -92,6 +105,9 @@ fn at_every_poll<S: Names, F: Future<Output = ()> + 'static>(
             let occupancy = state.borrow_mut().namespace().occupancy();
             assert_eq!((occupancy.operations, occupancy.requests), (0, 0), "{what} at {polls}: {occupancy:?}");
             assert_eq!(occupancy.endpoints, 0, "{what} at {polls}: {occupancy:?}");
+            // A lock that nobody holds any more is not renewed either.
+            world.sleep(MINUTE).await;
+            assert_eq!(locks(&world), 0, "{what} at {polls}");
             let began = world.clock().now;
             client.close().await;
             assert!(world.clock().now.saturating_duration_since(began) < SECOND * 2, "{what} at {polls}");
@@ -255,6 +271,84 @@ scenes! {
             rules.remove("r").await.unwrap();
         })
         .await;
+    }
+    renewal: |stage| {
+        let message = stage.message().await;
+        let mut renewal = AutoLockRenewer::new(SECOND * 90).message(&stage.receiver, &message).unwrap();
+        stage.drop_at(renewal.ended()).await;
+    }
+    work_during_a_renewal: |stage| {
+        stage.drop_at(async {
+            let message = stage.message().await;
+            let mut renewal = AutoLockRenewer::default().message(&stage.receiver, &message).unwrap();
+            // The lock is renewed several times, and the connection has to come back in between.
+            let work = async {
+                for _ in 0..3 {
+                    stage.world.sleep(SECOND * 50).await;
+                    stage.world.cut();
+                }
+            };
+            renewal.during(work, |failure| panic!("{failure}")).await;
+            stage.receiver.complete(&message).await.unwrap();
+        })
+        .await;
+    }
+    renewal_of_a_session: |stage| {
+        let options = ReceiverOptions::default();
+        let session = stage.client.accept_session(Entity::queue("s"), "one", options).await.unwrap();
+        stage.drop_at(async {
+            let mut renewal = AutoLockRenewer::new(SECOND * 90).session(&session).unwrap();
+            let _ = renewal.ended().await;
+            drop(renewal);
+            session.close().await;
+        })
+        .await;
+    }
+    processor: |stage| {
+        let options = ProcessorOptions { max_concurrent_calls: 2, ..ProcessorOptions::default() };
+        let processor = stage.client.processor(Entity::queue("q"), options);
+        let control = processor.control();
+        stop_after(&stage.world, processor.control(), 9);
+        let handler = async |message: &ProcessorMessage<'_, Simulated<S>>| {
+            stage.world.sleep(SECOND).await;
+            match message.delivery_count() {
+                0 => Err("again"),
+                1 => message.defer(&[]).await.map_err(|_| "not deferred"),
+                _ => Ok(()),
+            }
+        };
+        let pause = async {
+            stage.world.sleep(SECOND * 2).await;
+            control.pause();
+            stage.world.sleep(SECOND * 2).await;
+            control.resume();
+        };
+        let run = processor.run(handler, |_| ());
+        let both = async {
+            let (mut run, mut pause) = (pin!(run), pin!(pause));
+            let mut paused = false;
+            poll_fn(|cx| {
+                paused = paused || pause.as_mut().poll(cx).is_ready();
+                run.as_mut().poll(cx)
+            })
+            .await
+            .unwrap();
+        };
+        stage.drop_at(both).await;
+    }
+    session_processor: |stage| {
+        let options = SessionProcessorOptions {
+            max_concurrent_sessions: 2,
+            session_idle_timeout: SECOND * 3,
+            ..SessionProcessorOptions::default()
+        };
+        let processor = stage.client.session_processor(Entity::queue("s"), options);
+        stop_after(&stage.world, processor.control(), 9);
+        let handler = async |message: &ProcessorMessage<'_, Simulated<S>>| {
+            stage.world.sleep(SECOND).await;
+            if message.delivery_count() == 0 { Err("again") } else { Ok(()) }
+        };
+        stage.drop_at(async { processor.run(handler, |_| ()).await.unwrap() }).await;
     }
     close_client: |stage| {
         let Stage { client, sender, receiver, polls, ended, world } = stage;

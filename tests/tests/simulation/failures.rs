@@ -1,12 +1,15 @@
 //! Bad input and failures: each is a typed error that says what is wrong, within its deadline.
 
-use crate::stage::{MINUTE, Names, SECOND, counts, on_both_storages, pair, play, send_numbers, world};
+use crate::stage::{MINUTE, Names, SECOND, counts, number, on_both_storages, pair, play, send_numbers, world};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::engine::{Capacity, EngineError};
 use servicebus_core::servicebus::namespace::{Cause, Entity, Settings};
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
+use servicebus_core::wire::Reader;
+use servicebus_core::wire::frame::Frame;
+use servicebus_core::wire::performative::Performative;
 use servicebus_emulator::broker::entities::{AuthorizationRule, QueueDescription, Rights};
 use servicebus_tests::simulation::Server;
 
@@ -42,6 +45,7 @@ on_both_storages! {
     a_server_that_closes_at_once_is_given_up_in_time => closes;
     an_unreachable_server_is_given_up_in_time => unreachable;
     a_peer_that_sends_more_than_was_granted_costs_no_message => breaks_credit;
+    a_peer_that_breaks_the_window_of_a_session_costs_no_message => breaks_window;
 }
 
 const WRONG_KEY: &str = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\
@@ -208,6 +212,58 @@ fn breaks_credit<S: Names>() {
             }
         }
         assert_eq!((seen, counts(&world).total()), (5, 0));
+        client.close().await;
+    });
+}
+
+/// Makes the first transfer among these frames one that goes on and on: more frames than the window has room for, none
+/// of which ends the delivery.
+fn endless(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = bytes;
+    while let Ok(Some(frame)) = Frame::parse(rest, u32::MAX) {
+        if let Ok(Performative::Transfer(transfer)) = Performative::decode(&mut Reader::new(frame.body)) {
+            let before = &bytes[..bytes.len() - rest.len()];
+            let channel = &rest[6..8];
+            let frame = |fields: &[u8], count: u8| {
+                let size = u32::try_from(14 + fields.len()).unwrap();
+                let list = [0, 0x53, 0x14, 0xc0, u8::try_from(fields.len() + 1).unwrap(), count];
+                [&size.to_be_bytes()[..], &[2, 0], channel, &list, fields].concat()
+            };
+            let handle = [&[0x70][..], &transfer.handle.to_be_bytes()].concat();
+            let id = [&[0x70][..], &transfer.delivery_id?.to_be_bytes()].concat();
+            let tag = transfer.delivery_tag?;
+            let tag = [&[0xa0, u8::try_from(tag.len()).unwrap()][..], tag].concat();
+            // No format, not settled, more to come.
+            let first = frame(&[&handle[..], &id, &tag, &[0x43, 0x42, 0x41]].concat(), 6);
+            let next = frame(&[&handle[..], &[0x40, 0x40, 0x40, 0x40, 0x41]].concat(), 6);
+            return Some([before, &first, &next.repeat(20_000)].concat());
+        }
+        rest = &rest[frame.size..];
+    }
+    None
+}
+
+fn breaks_window<S: Names>() {
+    let world = world(QueueDescription::default());
+    play(&world, async |world| {
+        let client = world.client::<S>();
+        let (sender, receiver) = pair(&client);
+        send_numbers(&sender, 0..3).await;
+        receiver.complete(&receiver.next().await.unwrap()).await.unwrap();
+        let mut broken = false;
+        world.set_tamper(move |bytes| {
+            if let Some(more) = endless(bytes).filter(|_| !core::mem::replace(&mut broken, true)) {
+                *bytes = more;
+            }
+        });
+        // The delivery never ends; with the end of the session the others come, and it when its lock has ended.
+        for (wait, expected) in [(SECOND * 10, 2), (SECOND * 90, 1)] {
+            let message = receiver.receive(wait).await.unwrap().expect("a message");
+            assert_eq!(number(message.data()), expected);
+            receiver.complete(&message).await.unwrap();
+        }
+        assert_eq!(counts(&world).total(), 0);
+        assert_eq!(world.connections_opened(), 1, "only the session is at fault");
         client.close().await;
     });
 }

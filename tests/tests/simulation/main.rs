@@ -1,5 +1,6 @@
 //! The client against the emulator, in virtual time: what broke for others, long runs, failures, and what is left behind.
 
+mod blocking;
 mod cancellation;
 mod failures;
 mod pinned_messages;

@@ -23,6 +23,7 @@ on_both_storages! {
     row_19_every_pending_call_ends_when_its_link_or_connection_does => no_orphans;
     row_22_tables_are_empty_after_many_openings => no_leaks;
     row_22_management_links_go_with_the_last_user_of_an_entity => many_entities;
+    row_22_the_links_of_a_rule_manager_go_after_a_quiet_minute => quiet_rules;
     row_25_a_message_is_settled_elsewhere_or_after_a_reconnect => settled_elsewhere;
     row_26_lock_tokens_are_guids_in_dotnet_order => lock_tokens;
     row_28_an_answer_in_http_is_told_as_such => http_answer;
@@ -266,6 +267,37 @@ fn many_entities<S: Names>() {
         world.sleep(SECOND).await;
         let occupancy = state.borrow_mut().namespace().occupancy();
         assert_eq!((occupancy.endpoints, occupancy.nodes, occupancy.tokens), (0, 1, 0), "$cbs is left: {occupancy:?}");
+        client.close().await;
+    });
+}
+
+fn quiet_rules<S: Names>() {
+    // It has no sender or receiver that its $management could go with.
+    let topics = ["t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9"];
+    let world = world(QueueDescription::default());
+    world.broker(|broker, clock| {
+        broker.with_namespace(clock, |namespace| {
+            for topic in topics {
+                namespace.create_topic(topic, Default::default(), clock.utc).unwrap();
+                namespace.create_subscription(topic, "s", Default::default(), None, clock.utc).unwrap();
+            }
+        });
+    });
+    play(&world, async move |world| {
+        let (client, state) = world.client_and_state::<S>(world.settings());
+        let nodes = || state.borrow_mut().namespace().occupancy().nodes;
+        for topic in topics {
+            let rules = client.rule_manager(topic, "s");
+            for _ in 0..3 {
+                assert_eq!(rules.list_each(|_| ()).await.unwrap(), 1);
+                world.sleep(SECOND * 40).await;
+                assert_eq!(nodes(), 2, "$cbs and this one, whose links are kept between the calls");
+            }
+            world.sleep(SECOND * 25).await;
+            let occupancy = state.borrow_mut().namespace().occupancy();
+            assert_eq!((occupancy.nodes, occupancy.tokens, occupancy.links), (1, 0, 2), "$cbs is left: {occupancy:?}");
+        }
+        assert_eq!(world.connections_opened(), 1);
         client.close().await;
     });
 }

@@ -359,6 +359,7 @@ impl<S: Storage> Namespace<S> {
         self.advance_renewals(clock);
         self.expire_operations(clock.now);
         self.expire_requests(clock);
+        self.expire_nodes(clock);
         self.expire_drains(clock);
         self.probe_links(clock);
         self.pause_idle(clock);
@@ -454,7 +455,10 @@ impl<S: Storage> Namespace<S> {
             sooner(self.probe_at(place));
         }
         for place in 0..self.nodes.end() {
-            sooner(self.nodes.get(place).and_then(|node| node.retry_at));
+            if let Some(node) = self.nodes.get(place) {
+                sooner(node.retry_at);
+                sooner(node.idle_at);
+            }
         }
         for place in 0..self.tokens.end() {
             sooner(self.tokens.get(place).and_then(|token| token.refresh_at));

@@ -57,7 +57,7 @@ enum State {
 /// A registration.
 pub(super) struct Renewal<S: Storage> {
     subject: Subject,
-    /// Where renewals are asked for; nodes are never removed.
+    /// Where renewals are asked for: it stays while the renewal is active.
     node: u32,
     locked_until: Timestamp,
     /// How long a lock lasts, as far as is known.
@@ -181,6 +181,7 @@ impl<S: Storage> Namespace<S> {
         if self.closing {
             return Err(Failure::new(Cause::Closed));
         }
+        self.node_used(node, clock);
         let length = locked_until.saturating_duration_since(clock.utc);
         let until = clock.now + max;
         let first = if known { clock.now + rest(length, length) } else { clock.now };
@@ -229,6 +230,12 @@ impl<S: Storage> Namespace<S> {
             self.renewal_at = Some(at);
             self.moved = true;
         }
+    }
+
+    /// Whether locks are renewed through a node.
+    pub(super) fn node_renews(&self, node: u32) -> bool {
+        let mut renewals = (0..self.renewals.end()).filter_map(|place| self.renewals.get(place));
+        renewals.any(|renewal| renewal.node == node && renewal.is_active())
     }
 
     /// Renews what is due.

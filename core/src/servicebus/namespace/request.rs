@@ -7,7 +7,7 @@ use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
 use crate::storage::{Encoder, Index, Key, Storage, Table};
-use crate::time::{Instant, Timestamp};
+use crate::time::{Duration, Instant, Timestamp};
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{MessageId, Properties, put_section};
 use crate::wire::{Compound, Encode, Full, Sink, Value};
@@ -32,6 +32,8 @@ pub(super) struct Node<S: Storage> {
     pub(super) next_tag: u32,
     /// Requests that were sent and have no response yet.
     pub(super) under_way: u32,
+    /// When it is looked whether anybody needs it; none while a sender or receiver does and nothing is asked.
+    pub(super) idle_at: Option<Instant>,
 }
 
 impl<S: Storage> Node<S> {
@@ -85,6 +87,8 @@ pub(super) struct Request<S: Storage> {
 pub(super) const REQUEST: u32 = 1 << 31;
 /// Responses that a node may send ahead, where the table of deliveries is large.
 const RESPONSE_CREDIT: u32 = 100;
+/// An entity's `$management` that nothing else keeps stays for this long after the last request.
+const QUIET: Duration = Duration::from_secs(60);
 /// A table of deliveries with this many free places is large.
 const LARGE: usize = 10_000;
 
@@ -180,6 +184,7 @@ impl<S: Storage> Namespace<S> {
             error: None,
             next_tag: 0,
             under_way: 0,
+            idle_at: None,
         };
         match self.nodes.insert(node) {
             Ok(key) => Ok(key.index),
@@ -192,26 +197,66 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// An entity's `$management` goes with its last sender or receiver, unless it still owes a response: a client that
-    /// sees many entities in its life keeps links only to those that it uses.
+    /// An entity's `$management` goes with its last sender or receiver, unless it still owes a response or renews a
+    /// lock: a client that sees many entities in its life keeps links only to those that it uses.
     pub(super) fn drop_idle_nodes(&mut self) {
         for place in 0..self.nodes.end() {
-            let Some(node) = self.nodes.get(place) else { continue };
-            let Some(entity) = &node.entity else { continue };
-            let mut endpoints = (0..self.endpoints.end()).filter_map(|at| self.endpoints.get(at));
-            let mut requests = (0..self.requests.end()).filter_map(|at| self.requests.get(at));
-            if endpoints.any(|endpoint| endpoint.entity.is_same(entity)) || requests.any(|found| found.node == place) {
+            if !self.node_is_asked(place) && !self.node_has_endpoint(place) {
+                self.drop_node(place);
+            }
+        }
+    }
+
+    /// The same after a quiet minute where there never was a sender or receiver, as for rules.
+    pub(super) fn expire_nodes(&mut self, clock: Clock) {
+        for place in 0..self.nodes.end() {
+            let idle_at = self.nodes.get(place).and_then(|node| node.idle_at);
+            if idle_at.is_none_or(|at| at > clock.now) {
                 continue;
             }
-            let Some(node) = self.nodes.remove(place) else { continue };
-            for link in [node.sender.link(), node.receiver.link()].into_iter().flatten() {
-                if let Some(connection) = &mut self.connection {
-                    let _ = connection.detach(link, true, None);
-                }
+            if self.node_is_asked(place) {
+                self.node_used(place, clock);
+            } else if !self.node_has_endpoint(place) {
+                self.drop_node(place);
+            } else if let Some(node) = self.nodes.get_mut(place) {
+                // It goes with the endpoint.
+                node.idle_at = None;
             }
-            if let Some(token) = node.token {
-                self.release_token(token);
+        }
+    }
+
+    /// Somebody asks a node, or will.
+    pub(super) fn node_used(&mut self, place: u32, clock: Clock) {
+        if let Some(node) = self.nodes.get_mut(place) {
+            node.idle_at = Some(clock.now + QUIET);
+        }
+    }
+
+    /// Whether a node owes a response or renews a lock.
+    fn node_is_asked(&self, place: u32) -> bool {
+        let mut requests = (0..self.requests.end()).filter_map(|at| self.requests.get(at));
+        requests.any(|found| found.node == place) || self.node_renews(place)
+    }
+
+    fn node_has_endpoint(&self, place: u32) -> bool {
+        let Some(entity) = self.nodes.get(place).and_then(|node| node.entity.as_ref()) else { return false };
+        let mut endpoints = (0..self.endpoints.end()).filter_map(|at| self.endpoints.get(at));
+        endpoints.any(|endpoint| endpoint.entity.is_same(entity))
+    }
+
+    /// Lets go of an entity's `$management`; `$cbs` stays.
+    fn drop_node(&mut self, place: u32) {
+        if self.nodes.get(place).is_none_or(|node| node.entity.is_none()) {
+            return;
+        }
+        let Some(node) = self.nodes.remove(place) else { return };
+        for link in [node.sender.link(), node.receiver.link()].into_iter().flatten() {
+            if let Some(connection) = &mut self.connection {
+                let _ = connection.detach(link, true, None);
             }
+        }
+        if let Some(token) = node.token {
+            self.release_token(token);
         }
     }
 
@@ -310,6 +355,7 @@ impl<S: Storage> Namespace<S> {
         request: &management::Request<'_>,
         deadline: Instant,
     ) -> Result<Key, Failure<S>> {
+        self.node_used(node, clock);
         // A node that waits after a failure tries again for a new call.
         if let Some(found) = self.nodes.get_mut(node).filter(|found| found.error.is_some() && found.is_down()) {
             found.error = None;
