@@ -1,6 +1,8 @@
-//! Opening TCP and TLS connections.
+//! Opening TCP and TLS connections, and WebSockets over them.
 
 use crate::tls::{Tls, TlsError};
+#[cfg(feature = "websockets")]
+use crate::websocket::{self, WebSocket};
 use embedded_io_async::{ErrorType, Read, Write};
 use rustls::pki_types::ServerName;
 use servicebus_core::driver::Dial;
@@ -18,56 +20,30 @@ use tokio_rustls::client::TlsStream;
 pub struct Dialer {
     tls: Tls,
     endpoint: Option<(String, u16)>,
+    #[cfg(feature = "websockets")]
+    websockets: bool,
 }
 
 impl Dialer {
     /// A dialer that trusts what `tls` says, and leads to `endpoint` instead of the target where there is one.
     pub fn new(tls: Tls, endpoint: Option<(String, u16)>) -> Self {
-        Self { tls, endpoint }
-    }
-}
-
-/// Why a connection could not be opened.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum DialError {
-    /// The name could not be resolved, or nobody answers there.
-    Connect(io::Error),
-    /// The certificates that are to be trusted cannot be used.
-    Tls(TlsError),
-    /// The host's name cannot be in a certificate.
-    ServerName,
-    /// The handshake failed, usually because the certificate is not trusted.
-    Handshake(io::Error),
-}
-
-impl fmt::Display for DialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connect(error) => write!(f, "connecting: {error}"),
-            Self::Tls(error) => error.fmt(f),
-            Self::ServerName => f.write_str("the host's name cannot be in a certificate"),
-            Self::Handshake(error) => write!(f, "TLS: {error}"),
+        Self {
+            tls,
+            endpoint,
+            #[cfg(feature = "websockets")]
+            websockets: false,
         }
     }
-}
 
-impl std::error::Error for DialError {}
+    /// Whether connections are made over WebSockets.
+    #[cfg(feature = "websockets")]
+    #[must_use]
+    pub fn with_websockets(mut self, websockets: bool) -> Self {
+        self.websockets = websockets;
+        self
+    }
 
-/// An open connection.
-#[derive(Debug)]
-pub enum Transport {
-    /// Plain TCP, to an emulator.
-    Plain(TcpStream),
-    /// TLS.
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Dial for Dialer {
-    type Transport<'a> = Transport;
-    type Error = DialError;
-
-    async fn dial(&mut self, target: Target<'_>) -> Result<Transport, DialError> {
+    async fn open(&self, target: Target<'_>) -> Result<Transport, DialError> {
         let address = match &self.endpoint {
             Some((host, port)) => (host.as_str(), *port),
             None => (target.host, target.port),
@@ -84,6 +60,96 @@ impl Dial for Dialer {
     }
 }
 
+/// Why a connection could not be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The name could not be resolved, or nobody answers there.
+    Connect(io::Error),
+    /// The certificates that are to be trusted cannot be used.
+    Tls(TlsError),
+    /// The host's name cannot be in a certificate.
+    ServerName,
+    /// The handshake failed, usually because the certificate is not trusted.
+    Handshake(io::Error),
+    /// Whoever answered HTTP did not open a WebSocket, such as a proxy on the way.
+    #[cfg(feature = "websockets")]
+    Refused {
+        /// The status of the answer.
+        status: u16,
+        /// What HTTP calls it; empty where it has no name.
+        reason: &'static str,
+    },
+    /// What was answered was no WebSocket, or the connection was lost before it was one.
+    #[cfg(feature = "websockets")]
+    WebSocket(io::Error),
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "connecting: {error}"),
+            Self::Tls(error) => error.fmt(f),
+            Self::ServerName => f.write_str("the host's name cannot be in a certificate"),
+            Self::Handshake(error) => write!(f, "TLS: {error}"),
+            #[cfg(feature = "websockets")]
+            Self::Refused { status, reason } => {
+                write!(f, "no WebSocket was opened: the answer was HTTP {status} {reason}")
+            }
+            #[cfg(feature = "websockets")]
+            Self::WebSocket(error) => write!(f, "WebSocket: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DialError {}
+
+/// An open connection.
+#[derive(Debug)]
+pub enum Transport {
+    /// Plain TCP, to an emulator.
+    Plain(TcpStream),
+    /// TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A WebSocket over either.
+    #[cfg(feature = "websockets")]
+    WebSocket(Box<WebSocket>),
+}
+
+/// What HTTP runs over.
+#[cfg(any(feature = "administration", feature = "websockets"))]
+pub(crate) trait Socket: tokio::io::AsyncRead + tokio::io::AsyncWrite + fmt::Debug + Send + Unpin {}
+
+#[cfg(any(feature = "administration", feature = "websockets"))]
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
+
+#[cfg(any(feature = "administration", feature = "websockets"))]
+impl Transport {
+    pub(crate) fn into_socket(self) -> Box<dyn Socket> {
+        match self {
+            Self::Plain(stream) => Box::new(stream),
+            Self::Tls(stream) => stream,
+            #[cfg(feature = "websockets")]
+            Self::WebSocket(stream) => stream,
+        }
+    }
+}
+
+impl Dial for Dialer {
+    type Transport<'a> = Transport;
+    type Error = DialError;
+
+    async fn dial(&mut self, target: Target<'_>) -> Result<Transport, DialError> {
+        #[cfg(feature = "websockets")]
+        if self.websockets {
+            let target = websocket::target(target);
+            let socket = self.open(target).await?.into_socket();
+            return Ok(Transport::WebSocket(Box::new(WebSocket::open(socket, target).await?)));
+        }
+        self.open(target).await
+    }
+}
+
 /// The half that reads.
 #[derive(Debug)]
 pub enum Reader<'a> {
@@ -91,6 +157,9 @@ pub enum Reader<'a> {
     Plain(tcp::ReadHalf<'a>),
     /// Of TLS.
     Tls(tokio::io::ReadHalf<&'a mut TlsStream<TcpStream>>),
+    /// Of a WebSocket.
+    #[cfg(feature = "websockets")]
+    WebSocket(tokio::io::ReadHalf<&'a mut WebSocket>),
 }
 
 /// The half that writes.
@@ -100,6 +169,9 @@ pub enum Writer<'a> {
     Plain(tcp::WriteHalf<'a>),
     /// Of TLS.
     Tls(tokio::io::WriteHalf<&'a mut TlsStream<TcpStream>>),
+    /// Of a WebSocket.
+    #[cfg(feature = "websockets")]
+    WebSocket(tokio::io::WriteHalf<&'a mut WebSocket>),
 }
 
 impl servicebus_core::driver::Transport for Transport {
@@ -116,6 +188,11 @@ impl servicebus_core::driver::Transport for Transport {
                 let (reader, writer) = tokio::io::split(&mut **stream);
                 (Reader::Tls(reader), Writer::Tls(writer))
             }
+            #[cfg(feature = "websockets")]
+            Self::WebSocket(stream) => {
+                let (reader, writer) = tokio::io::split(&mut **stream);
+                (Reader::WebSocket(reader), Writer::WebSocket(writer))
+            }
         }
     }
 }
@@ -129,6 +206,8 @@ impl Read for Reader<'_> {
         match self {
             Self::Plain(half) => half.read(buffer).await,
             Self::Tls(half) => half.read(buffer).await,
+            #[cfg(feature = "websockets")]
+            Self::WebSocket(half) => half.read(buffer).await,
         }
     }
 }
@@ -142,6 +221,8 @@ impl Write for Writer<'_> {
         match self {
             Self::Plain(half) => half.write(bytes).await,
             Self::Tls(half) => half.write(bytes).await,
+            #[cfg(feature = "websockets")]
+            Self::WebSocket(half) => half.write(bytes).await,
         }
     }
 
@@ -149,6 +230,8 @@ impl Write for Writer<'_> {
         match self {
             Self::Plain(half) => half.flush().await,
             Self::Tls(half) => half.flush().await,
+            #[cfg(feature = "websockets")]
+            Self::WebSocket(half) => half.flush().await,
         }
     }
 }

@@ -28,6 +28,8 @@ pub mod administration;
 mod azure;
 mod dial;
 mod tls;
+#[cfg(feature = "websockets")]
+mod websocket;
 
 use servicebus_core::driver::{self, NoCredential, TokenFn};
 use servicebus_core::runtime::Runtime;
@@ -44,6 +46,8 @@ use std::time::{Duration, SystemTime};
 pub use dial::{DialError, Dialer, Transport};
 pub use servicebus_core;
 pub use tls::{Tls, TlsError};
+#[cfg(feature = "websockets")]
+pub use websocket::WebSocket;
 
 servicebus_core::client_names!(Tokio);
 
@@ -82,6 +86,8 @@ pub struct Options {
     settings: Settings<Heap>,
     tls: Tls,
     endpoint: Option<(String, u16)>,
+    #[cfg(feature = "websockets")]
+    websockets: bool,
 }
 
 impl Options {
@@ -96,7 +102,13 @@ impl Options {
         }
         // A hasher's keys are random for every one that is made.
         let seed = RandomState::new().build_hasher().finish();
-        Ok(Self { settings: Settings::new(connection_string, seed), tls: Tls::default(), endpoint: None })
+        Ok(Self {
+            settings: Settings::new(connection_string, seed),
+            tls: Tls::default(),
+            endpoint: None,
+            #[cfg(feature = "websockets")]
+            websockets: false,
+        })
     }
 
     /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
@@ -127,6 +139,15 @@ impl Options {
     #[must_use]
     pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
         self.endpoint = Some((host.into(), port));
+        self
+    }
+
+    /// Connects over WebSockets, for networks that only let HTTPS out: to port 443, or to an emulator's own port without
+    /// TLS.
+    #[cfg(feature = "websockets")]
+    #[must_use]
+    pub fn with_websockets(mut self) -> Self {
+        self.websockets = true;
         self
     }
 
@@ -164,6 +185,8 @@ impl Options {
 
     fn prepare(self) -> (Client, <Tokio as Runtime>::Shared, Dialer) {
         let dialer = Dialer::new(self.tls, self.endpoint);
+        #[cfg(feature = "websockets")]
+        let dialer = dialer.with_websockets(self.websockets);
         let shared = Arc::new(Mutex::new(Client::state(Tokio, self.settings)));
         (Client::new(&shared), shared, dialer)
     }
