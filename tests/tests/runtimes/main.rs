@@ -27,7 +27,7 @@ macro_rules! suite {
 }
 
 suite! {
-    { TokioThreads TokioCurrentThread Smol AsyncStd AnyExecutor }:
+    { TokioThreads TokioCurrentThread TokioWebSockets Smol AsyncStd AnyExecutor }:
     operations {
         a_message_goes_round
         a_message_is_settled_once
