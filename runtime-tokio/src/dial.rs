@@ -2,26 +2,25 @@
 
 use crate::tls::{Tls, TlsError};
 #[cfg(feature = "websockets")]
-use crate::websocket::{self, WebSocket};
+use crate::websocket::WebSocketError;
 use embedded_io_async::{ErrorType, Read, Write};
 use rustls::pki_types::ServerName;
 use servicebus_core::driver::Dial;
 use servicebus_core::servicebus::namespace::Target;
 use std::fmt;
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 /// Opens connections: TCP without delay, and TLS over it.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    tls: Tls,
-    endpoint: Option<(String, u16)>,
+    pub(crate) tls: Tls,
+    pub(crate) endpoint: Option<(String, u16)>,
     #[cfg(feature = "websockets")]
-    websockets: bool,
+    pub(crate) websockets: bool,
 }
 
 impl Dialer {
@@ -35,19 +34,9 @@ impl Dialer {
         }
     }
 
-    /// Whether connections are made over WebSockets.
-    #[cfg(feature = "websockets")]
-    #[must_use]
-    pub fn with_websockets(mut self, websockets: bool) -> Self {
-        self.websockets = websockets;
-        self
-    }
-
-    async fn open(&self, target: Target<'_>) -> Result<Transport, DialError> {
-        let address = match &self.endpoint {
-            Some((host, port)) => (host.as_str(), *port),
-            None => (target.host, target.port),
-        };
+    pub(crate) async fn open(&self, target: Target<'_>) -> Result<Transport, DialError> {
+        let endpoint = self.endpoint.as_ref().map(|(host, port)| (host.as_str(), *port));
+        let address = endpoint.unwrap_or((target.host, target.port));
         let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
         stream.set_nodelay(true).map_err(DialError::Connect)?;
         if !target.tls {
@@ -56,7 +45,7 @@ impl Dialer {
         let name = ServerName::try_from(target.host.to_owned()).map_err(|_| DialError::ServerName)?;
         let config = self.tls.config().map_err(DialError::Tls)?;
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(DialError::Handshake)?;
-        Ok(Transport::Tls(Box::new(stream)))
+        Ok(Transport::Over(Box::new(stream)))
     }
 }
 
@@ -72,17 +61,9 @@ pub enum DialError {
     ServerName,
     /// The handshake failed, usually because the certificate is not trusted.
     Handshake(io::Error),
-    /// Whoever answered HTTP did not open a WebSocket, such as a proxy on the way.
+    /// No WebSocket was opened.
     #[cfg(feature = "websockets")]
-    Refused {
-        /// The status of the answer.
-        status: u16,
-        /// What HTTP calls it; empty where it has no name.
-        reason: &'static str,
-    },
-    /// What was answered was no WebSocket, or the connection was lost before it was one.
-    #[cfg(feature = "websockets")]
-    WebSocket(io::Error),
+    WebSocket(WebSocketError),
 }
 
 impl fmt::Display for DialError {
@@ -93,44 +74,33 @@ impl fmt::Display for DialError {
             Self::ServerName => f.write_str("the host's name cannot be in a certificate"),
             Self::Handshake(error) => write!(f, "TLS: {error}"),
             #[cfg(feature = "websockets")]
-            Self::Refused { status, reason } => {
-                write!(f, "no WebSocket was opened: the answer was HTTP {status} {reason}")
-            }
-            #[cfg(feature = "websockets")]
-            Self::WebSocket(error) => write!(f, "WebSocket: {error}"),
+            Self::WebSocket(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for DialError {}
 
+/// What carries bytes both ways.
+pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
+
 /// An open connection.
 #[derive(Debug)]
 pub enum Transport {
     /// Plain TCP, to an emulator.
     Plain(TcpStream),
-    /// TLS.
-    Tls(Box<TlsStream<TcpStream>>),
-    /// A WebSocket over either.
-    #[cfg(feature = "websockets")]
-    WebSocket(Box<WebSocket>),
+    /// What TCP carries: TLS, or a WebSocket.
+    Over(Box<dyn Socket>),
 }
 
-/// What HTTP runs over.
-#[cfg(any(feature = "administration", feature = "websockets"))]
-pub(crate) trait Socket: tokio::io::AsyncRead + tokio::io::AsyncWrite + fmt::Debug + Send + Unpin {}
-
-#[cfg(any(feature = "administration", feature = "websockets"))]
-impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
-
-#[cfg(any(feature = "administration", feature = "websockets"))]
 impl Transport {
-    pub(crate) fn into_socket(self) -> Box<dyn Socket> {
+    /// What carries the connection's bytes, of whatever kind it is.
+    pub fn into_socket(self) -> Box<dyn Socket> {
         match self {
             Self::Plain(stream) => Box::new(stream),
-            Self::Tls(stream) => stream,
-            #[cfg(feature = "websockets")]
-            Self::WebSocket(stream) => stream,
+            Self::Over(stream) => stream,
         }
     }
 }
@@ -142,37 +112,23 @@ impl Dial for Dialer {
     async fn dial(&mut self, target: Target<'_>) -> Result<Transport, DialError> {
         #[cfg(feature = "websockets")]
         if self.websockets {
-            let target = websocket::target(target);
-            let socket = self.open(target).await?.into_socket();
-            return Ok(Transport::WebSocket(Box::new(WebSocket::open(socket, target).await?)));
+            return self.open_websocket(target).await;
         }
         self.open(target).await
     }
 }
 
-/// The half that reads.
+/// A half of a connection: of plain TCP, or of what TCP carries.
 #[derive(Debug)]
-pub enum Reader<'a> {
+pub enum Half<P, O> {
     /// Of plain TCP.
-    Plain(tcp::ReadHalf<'a>),
-    /// Of TLS.
-    Tls(tokio::io::ReadHalf<&'a mut TlsStream<TcpStream>>),
-    /// Of a WebSocket.
-    #[cfg(feature = "websockets")]
-    WebSocket(tokio::io::ReadHalf<&'a mut WebSocket>),
+    Plain(P),
+    /// Of what TCP carries.
+    Over(O),
 }
 
-/// The half that writes.
-#[derive(Debug)]
-pub enum Writer<'a> {
-    /// Of plain TCP.
-    Plain(tcp::WriteHalf<'a>),
-    /// Of TLS.
-    Tls(tokio::io::WriteHalf<&'a mut TlsStream<TcpStream>>),
-    /// Of a WebSocket.
-    #[cfg(feature = "websockets")]
-    WebSocket(tokio::io::WriteHalf<&'a mut WebSocket>),
-}
+type Reader<'a> = Half<tcp::ReadHalf<'a>, tokio::io::ReadHalf<&'a mut Box<dyn Socket>>>;
+type Writer<'a> = Half<tcp::WriteHalf<'a>, tokio::io::WriteHalf<&'a mut Box<dyn Socket>>>;
 
 impl servicebus_core::driver::Transport for Transport {
     type Reader<'a> = Reader<'a>;
@@ -182,56 +138,41 @@ impl servicebus_core::driver::Transport for Transport {
         match self {
             Self::Plain(stream) => {
                 let (reader, writer) = stream.split();
-                (Reader::Plain(reader), Writer::Plain(writer))
+                (Half::Plain(reader), Half::Plain(writer))
             }
-            Self::Tls(stream) => {
-                let (reader, writer) = tokio::io::split(&mut **stream);
-                (Reader::Tls(reader), Writer::Tls(writer))
-            }
-            #[cfg(feature = "websockets")]
-            Self::WebSocket(stream) => {
-                let (reader, writer) = tokio::io::split(&mut **stream);
-                (Reader::WebSocket(reader), Writer::WebSocket(writer))
+            Self::Over(stream) => {
+                let (reader, writer) = tokio::io::split(stream);
+                (Half::Over(reader), Half::Over(writer))
             }
         }
     }
 }
 
-impl ErrorType for Reader<'_> {
+impl<P, O> ErrorType for Half<P, O> {
     type Error = io::Error;
 }
 
-impl Read for Reader<'_> {
+impl<P: AsyncRead + Unpin, O: AsyncRead + Unpin> Read for Half<P, O> {
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(half) => half.read(buffer).await,
-            Self::Tls(half) => half.read(buffer).await,
-            #[cfg(feature = "websockets")]
-            Self::WebSocket(half) => half.read(buffer).await,
+            Self::Over(half) => half.read(buffer).await,
         }
     }
 }
 
-impl ErrorType for Writer<'_> {
-    type Error = io::Error;
-}
-
-impl Write for Writer<'_> {
+impl<P: AsyncWrite + Unpin, O: AsyncWrite + Unpin> Write for Half<P, O> {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(half) => half.write(bytes).await,
-            Self::Tls(half) => half.write(bytes).await,
-            #[cfg(feature = "websockets")]
-            Self::WebSocket(half) => half.write(bytes).await,
+            Self::Over(half) => half.write(bytes).await,
         }
     }
 
     async fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(half) => half.flush().await,
-            Self::Tls(half) => half.flush().await,
-            #[cfg(feature = "websockets")]
-            Self::WebSocket(half) => half.flush().await,
+            Self::Over(half) => half.flush().await,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! AMQP over WebSockets: the bytes of a connection as binary messages, cut anywhere (wire-protocol.md §1.1).
 
-use crate::dial::{DialError, Socket};
+use crate::Options;
+use crate::dial::{DialError, Dialer, Socket, Transport};
 use bytes::{Buf, Bytes};
 use futures_util::{SinkExt, StreamExt};
 use servicebus_core::servicebus::namespace::Target;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -25,30 +27,73 @@ const CHUNK: usize = 64 << 10;
 /// Bytes that are read at a time.
 const READ_BUFFER: usize = 16 << 10;
 
+impl Options {
+    /// Connects over WebSockets, for networks that only let HTTPS out: to port 443, or to an emulator's own port without
+    /// TLS.
+    #[must_use]
+    pub fn with_websockets(mut self) -> Self {
+        self.dialer.websockets = true;
+        self
+    }
+}
+
+/// Why no WebSocket was opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WebSocketError {
+    /// Another answer of HTTP, such as that of a proxy on the way.
+    Refused {
+        /// The status of the answer.
+        status: u16,
+        /// What HTTP calls it; empty where it has no name.
+        reason: &'static str,
+    },
+    /// The answer was not HTTP's, or the connection was lost before there was one.
+    Handshake(io::Error),
+}
+
+impl fmt::Display for WebSocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { status, reason } => {
+                write!(f, "no WebSocket was opened: the answer was HTTP {status} {reason}")
+            }
+            Self::Handshake(error) => write!(f, "WebSocket: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for WebSocketError {}
+
 /// The bytes that a WebSocket carries. It says goodbye when it is dropped.
 #[derive(Debug)]
-pub struct WebSocket {
+struct WebSocket {
     socket: WebSocketStream<Box<dyn Socket>>,
     /// What is left of the last message.
     rest: Bytes,
 }
 
-/// Where the WebSocket of a target is.
-pub(crate) fn target(target: Target<'_>) -> Target<'_> {
-    Target { port: if target.tls { PORT } else { target.port }, ..target }
+impl Dialer {
+    /// Opens a connection, and a WebSocket over it.
+    pub(crate) async fn open_websocket(&self, target: Target<'_>) -> Result<Transport, DialError> {
+        let target = Target { port: if target.tls { PORT } else { target.port }, ..target };
+        let socket = self.open(target).await?.into_socket();
+        let stream = WebSocket::open(socket, target).await.map_err(DialError::WebSocket)?;
+        Ok(Transport::Over(Box::new(stream)))
+    }
 }
 
-fn uri(target: Target<'_>) -> Result<Uri, DialError> {
+fn uri(target: Target<'_>) -> Result<Uri, WebSocketError> {
     let scheme = if target.tls { "wss" } else { "ws" };
     let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.to_owned() };
     let port = if target.port == PORT { String::new() } else { format!(":{}", target.port) };
     let uri = format!("{scheme}://{host}{port}{PATH}");
-    uri.parse().map_err(|error| DialError::WebSocket(io::Error::new(io::ErrorKind::InvalidInput, error)))
+    uri.parse().map_err(|error| WebSocketError::Handshake(io::Error::new(io::ErrorKind::InvalidInput, error)))
 }
 
 impl WebSocket {
     /// Asks for the upgrade.
-    pub(crate) async fn open(socket: Box<dyn Socket>, target: Target<'_>) -> Result<Self, DialError> {
+    async fn open(socket: Box<dyn Socket>, target: Target<'_>) -> Result<Self, WebSocketError> {
         let request = ClientRequestBuilder::new(uri(target)?).with_sub_protocol(SUBPROTOCOL);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -61,9 +106,9 @@ impl WebSocket {
             Err(Error::Http(response)) => {
                 let status = response.status();
                 let reason = status.canonical_reason().unwrap_or_default();
-                Err(DialError::Refused { status: status.as_u16(), reason })
+                Err(WebSocketError::Refused { status: status.as_u16(), reason })
             }
-            Err(error) => Err(DialError::WebSocket(into_io(error))),
+            Err(error) => Err(WebSocketError::Handshake(into_io(error))),
         }
     }
 }
