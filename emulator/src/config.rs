@@ -395,6 +395,15 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_readme_is_read() {
+        let readme = include_str!("../README.md");
+        let example = readme.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let blueprint = parse(example).unwrap();
+        assert!(blueprint.queues[0].1.requires_session);
+        assert_eq!(blueprint.topics[0].subscriptions[0].rules.len(), 1);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_place() {
         for (from, to, message) in [
             ("\"LockDuration\"", "\"LockTime\"", "UserConfig.Namespaces[0].Queues[0].Properties.LockTime: this key"),

@@ -30,3 +30,8 @@ pub mod server;
 
 #[cfg(feature = "server")]
 pub use emulator::{Emulator, EmulatorBuilder, StartError};
+
+/// Keeps the examples of the README true.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -114,12 +114,36 @@ fn binary() -> Command {
 }
 
 #[test]
+fn the_binary_is_ready_in_under_50_milliseconds() {
+    // With a port of every kind and a certificate made on the spot. The best of some starts counts: the others measure
+    // what else the machine has to do.
+    let start = || {
+        let started = Instant::now();
+        let mut child = binary()
+            .args(["--amqp-port", "0", "--tls-port", "0", "--admin-port", "0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let ready = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+        let waited = started.elapsed();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(ready.starts_with("ready "), "{ready}");
+        waited
+    };
+    let best = (0..10).map(|_| start()).min().unwrap();
+    assert!(best < Duration::from_millis(50), "ready after {best:?}");
+}
+
+#[test]
 fn the_binary_says_when_it_is_ready_and_where() {
-    let started = Instant::now();
-    let mut child = binary().args(["--amqp-port", "0", "--tls-port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = binary()
+        .args(["--amqp-port", "0", "--tls-port", "0", "--admin-port", "0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let ready = lines.next().unwrap().unwrap();
-    let waited = started.elapsed();
     let text = lines.next().unwrap().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
@@ -128,7 +152,6 @@ fn the_binary_says_when_it_is_ready_and_where() {
     let port = parts[1].strip_prefix("amqp=127.0.0.1:").unwrap();
     assert!(parts[2].starts_with("tls=127.0.0.1:"));
     assert!(text.contains(&format!("Endpoint=sb://localhost:{port};")), "{text}");
-    println!("ready after {waited:?}");
 }
 
 #[test]

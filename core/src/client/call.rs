@@ -1,6 +1,6 @@
 //! A pending call as a future, and what all calls share.
 
-use super::{State, StorageOf};
+use super::{LiteralOf, State, StorageOf};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Message;
 use crate::servicebus::management::{Request, Response};
@@ -193,9 +193,10 @@ impl<R: Runtime> Endpoint<R> {
         kind: Kind<StorageOf<R>>,
         entity: Entity<StorageOf<R>>,
         accept_timeout: Option<u32>,
+        identifier: Option<LiteralOf<R>>,
     ) -> Result<Self, Failure<StorageOf<R>>> {
         let (id, driver) = shared.with(|state| {
-            let id = state.namespace.add_endpoint(kind, entity.clone(), accept_timeout);
+            let id = state.namespace.add_endpoint(kind, entity.clone(), accept_timeout, identifier);
             (id, state.wake_driver())
         });
         if let Some(waker) = driver {

@@ -98,7 +98,7 @@ impl<R: Runtime> Client<R> {
         entity: Entity<StorageOf<R>>,
         accept_timeout: Option<u32>,
     ) -> Result<call::Endpoint<R>, Failure<StorageOf<R>>> {
-        call::Endpoint::new(&self.shared, kind, entity, accept_timeout)
+        call::Endpoint::new(&self.shared, kind, entity, accept_timeout, None)
     }
 
     /// A sender to a queue or topic. It attaches in the background; the first send waits for it.
@@ -107,6 +107,19 @@ impl<R: Runtime> Client<R> {
     /// [`Cause::Closed`](crate::servicebus::namespace::Cause::Closed), or a full table of links.
     pub fn sender(&self, entity: impl Into<LiteralOf<R>>) -> Result<Sender<R>, Failure<StorageOf<R>>> {
         Ok(Sender::new(self.add(Kind::Sender, Entity::queue(entity), None)?))
+    }
+
+    /// A sender that the service knows by this identifier, in its logs and messages.
+    ///
+    /// # Errors
+    /// As [`Client::sender`], and an identifier of more than 128 characters.
+    pub fn sender_named(
+        &self,
+        entity: impl Into<LiteralOf<R>>,
+        identifier: impl Into<LiteralOf<R>>,
+    ) -> Result<Sender<R>, Failure<StorageOf<R>>> {
+        let (entity, identifier) = (Entity::queue(entity), Some(identifier.into()));
+        Ok(Sender::new(call::Endpoint::new(&self.shared, Kind::Sender, entity, None, identifier)?))
     }
 
     /// A receiver of a queue, in peek-lock mode and without prefetch.
@@ -141,6 +154,21 @@ impl<R: Runtime> Client<R> {
         entity.sub_queue = options.sub_queue.or(entity.sub_queue);
         let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: None };
         Ok(Receiver::new(self.add(kind, entity, None)?))
+    }
+
+    /// A receiver of a queue or subscription that the service knows by this identifier, in its logs and messages.
+    ///
+    /// # Errors
+    /// As [`Client::sender`], and an identifier of more than 128 characters.
+    pub fn receiver_named(
+        &self,
+        mut entity: Entity<StorageOf<R>>,
+        options: ReceiverOptions,
+        identifier: impl Into<LiteralOf<R>>,
+    ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
+        entity.sub_queue = options.sub_queue.or(entity.sub_queue);
+        let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: None };
+        Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, None, Some(identifier.into()))?))
     }
 
     /// Locks the session `session_id` of a queue or subscription and returns a receiver of its messages.

@@ -36,8 +36,8 @@ impl fmt::Debug for Tag {
 
 /// Where a delivery's payload is.
 pub(super) enum Stage<S: Storage> {
-    /// Waits to be sent, `sent` bytes of it gone.
-    Outgoing { payload: S::Payload, sent: usize },
+    /// Waits to be sent, `sent` bytes of it gone; `batchable` when its outcome may wait for others.
+    Outgoing { payload: S::Payload, sent: usize, batchable: bool },
     /// Its frames are coming in.
     Assembling(S::Assembly),
     /// Waits for the application.

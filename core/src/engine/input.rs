@@ -5,23 +5,18 @@ use super::link::{self, Link, NONE};
 use super::session::{self, Session};
 use super::verbs::refusal;
 use super::{
-    Connection, ConnectionError, ConnectionRole, DeliveryId, Farewell, Handler, Instant, LinkId, OutcomeKind, Phase,
-    SessionId, Space, Subject, condition, index_key, name_hash,
+    Connection, ConnectionError, DeliveryId, Farewell, Handler, Instant, LinkId, OutcomeKind, Phase, SessionId, Space,
+    Subject, condition, index_key, name_hash,
 };
 use crate::storage::{Assembly, Index, Rx, Storage, Table};
 use crate::time::Duration;
-use crate::wire::frame::{Frame, Kind, Protocol};
+use crate::wire::Reader;
+use crate::wire::frame::{Frame, Kind};
 use crate::wire::messaging::{DeliveryState, Outcome, Rejected};
 use crate::wire::performative::{
     Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Performative, Role, Transfer,
 };
-use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
-use crate::wire::{Multiple, Reader, Symbol};
 use core::fmt::Write as _;
-
-/// What a server offers, in the service's order (service-evidence.md §1).
-const MECHANISMS: [Symbol<'static>; 4] =
-    [Symbol::new("MSSBCBS"), Symbol::new("PLAIN"), Symbol::new("ANONYMOUS"), Symbol::new("EXTERNAL")];
 
 /// Where the payload of a transfer frame goes.
 enum Place {
@@ -65,87 +60,6 @@ impl<S: Storage> Connection<S> {
                 Err(error) => self.fail(error),
             }
         }
-    }
-
-    fn header(&mut self, rx: &mut S::Rx) -> Result<bool, ConnectionError> {
-        // Four bytes tell, and a TLS alert has only seven: the rest is not waited for, nor shown when it is there.
-        let header = match rx.filled() {
-            [b'A', b'M', b'Q', b'P', a, b, c, d, ..] => [b'A', b'M', b'Q', b'P', *a, *b, *c, *d],
-            [] | [_] | [_, _] | [_, _, _] | [b'A', b'M', b'Q', b'P', ..] => return Ok(false),
-            [a, b, c, d, ..] => [*a, *b, *c, *d, 0, 0, 0, 0],
-        };
-        let protocol = Protocol::parse(header);
-        if protocol.is_none() {
-            if self.role == ConnectionRole::Server {
-                // The answer to an unknown header is the one we would have liked (AMQP 1.0 §2.2).
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Sasl.header());
-            }
-            return Err(ConnectionError::NotAmqp(header));
-        }
-        rx.consume(8);
-        self.phase = match (self.phase, protocol) {
-            (Phase::AwaitFirstHeader, Some(Protocol::Sasl)) => {
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Sasl.header());
-                self.push_sasl(&SaslFrame::Mechanisms(SaslMechanisms {
-                    sasl_server_mechanisms: Multiple::new(&MECHANISMS),
-                }));
-                Phase::AwaitInit
-            }
-            (Phase::AwaitFirstHeader, Some(Protocol::Amqp)) => {
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Amqp.header());
-                Phase::Amqp
-            }
-            (Phase::AwaitHeader, Some(Protocol::Amqp)) => {
-                if self.role == ConnectionRole::Server {
-                    let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Amqp.header());
-                }
-                Phase::Amqp
-            }
-            (Phase::AwaitSaslHeader, Some(Protocol::Sasl)) => Phase::AwaitMechanisms,
-            _ => return Err(ConnectionError::UnexpectedProtocol),
-        };
-        Ok(true)
-    }
-
-    fn sasl(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
-        // SASL frames are never larger than 512 bytes (AMQP 1.0 §5.3.1); tokens inside PLAIN can be, so be generous.
-        let limit = self.config.max_frame_size.min(rx.capacity() as u32);
-        let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
-        if frame.kind != Kind::Sasl {
-            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
-        }
-        let size = frame.size;
-        let body: SaslFrame<'_> = Reader::new(frame.body).read()?;
-        match (self.phase, body) {
-            (Phase::AwaitMechanisms, SaslFrame::Mechanisms(mechanisms)) => {
-                let wanted = self.mechanism;
-                if !mechanisms.sasl_server_mechanisms.iter().any(|name| name_hash(name.as_str()) == wanted) {
-                    return Err(ConnectionError::NoMechanism);
-                }
-                self.released += self.init_len;
-                self.phase = Phase::AwaitSaslOutcome;
-            }
-            (Phase::AwaitInit, SaslFrame::Init(init)) => {
-                let offered = MECHANISMS.contains(&init.mechanism);
-                let code = if offered { handler.authenticate(&init) } else { SaslCode::Auth };
-                let welcome = (code == SaslCode::Ok).then_some(&b"Welcome!"[..]);
-                self.push_sasl(&SaslFrame::Outcome(SaslOutcome { code, additional_data: welcome }));
-                if code != SaslCode::Ok {
-                    return Err(ConnectionError::Sasl(code));
-                }
-                self.phase = Phase::AwaitHeader;
-            }
-            (Phase::AwaitSaslOutcome, SaslFrame::Outcome(outcome)) => {
-                if outcome.code != SaslCode::Ok {
-                    return Err(ConnectionError::Sasl(outcome.code));
-                }
-                self.released = usize::MAX;
-                self.phase = Phase::AwaitHeader;
-            }
-            _ => return Err(ConnectionError::Violation(condition::ILLEGAL_STATE)),
-        }
-        rx.consume(size);
-        Ok(true)
     }
 
     fn frame(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {

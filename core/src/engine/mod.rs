@@ -16,8 +16,10 @@
 mod delivery;
 pub mod error;
 mod event;
+mod exchange;
 mod input;
 mod link;
+mod negotiation;
 mod session;
 #[cfg(all(test, feature = "alloc"))]
 mod tests;
@@ -38,7 +40,8 @@ use session::Session;
 pub use delivery::Tag;
 pub use error::{Capacity, ConnectionError, EngineError, OutcomeKind, condition};
 pub use event::{Event, Handler, Subject};
-pub use verbs::{Incoming, LinkStatus, SendOptions};
+pub use exchange::{Incoming, SendOptions};
+pub use verbs::LinkStatus;
 
 /// Names a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

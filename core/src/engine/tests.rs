@@ -131,8 +131,15 @@ impl<S: Storage> Pair<S> {
     }
 }
 
-const OPTIONS: SendOptions =
-    SendOptions { tag: Tag::EMPTY, format: 0, settled: false, transaction: None, user: None, oversize: false };
+const OPTIONS: SendOptions = SendOptions {
+    tag: Tag::EMPTY,
+    format: 0,
+    settled: false,
+    transaction: None,
+    user: None,
+    oversize: false,
+    batchable: false,
+};
 
 fn message_goes_round<S: Storage>(chunk: usize, size: usize) {
     let (mut pair, ours, theirs) = Pair::<S>::linked(chunk, Role::Sender);

@@ -259,6 +259,7 @@ impl<S: Storage> Connection<S> {
     }
 
     fn link_turn(&mut self, place: u32, tx: &mut S::Tx) -> Turn {
+        let server = self.is_server();
         let Some(link) = self.links.get_mut(place) else { return Turn::Idle };
         if !link.attach_sent || !link.is_live() {
             return Turn::Idle;
@@ -285,7 +286,9 @@ impl<S: Storage> Connection<S> {
                 // Unknown to a receiver until the sender's attach has come.
                 delivery_count: (link.role == Role::Sender || link.attach_received).then_some(link.delivery_count),
                 link_credit: Some(link.credit),
-                available: (link.role == Role::Sender).then_some(link.available),
+                // A receiver may repeat what the sender last told (AMQP 1.0 §2.7.4); the service does so from the
+                // start (service-evidence.md §2), and a client saves the byte.
+                available: (link.role == Role::Sender || server).then_some(link.available),
                 drain: link.drain,
                 ..session.flow()
             };
@@ -327,7 +330,8 @@ impl<S: Storage> Connection<S> {
             return Turn::Idle;
         }
         let id = delivery.id.unwrap_or(session.next_delivery_id);
-        let Stage::Outgoing { payload, sent } = &mut delivery.stage else { return Turn::Idle };
+        let Stage::Outgoing { payload, sent, batchable } = &mut delivery.stage else { return Turn::Idle };
+        let batchable = first && *batchable;
         let rest = payload.as_ref().get(*sent..).unwrap_or_default();
 
         let empty = tx.filled().is_empty();
@@ -351,7 +355,7 @@ impl<S: Storage> Connection<S> {
                 }),
                 resume: false,
                 aborted: false,
-                batchable: false,
+                batchable,
             };
             buffer.put(&[0; frame::HEADER_LEN])?;
             crate::wire::encode(&transfer, buffer)

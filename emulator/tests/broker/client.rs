@@ -69,11 +69,15 @@ fn ended(state: Option<&DeliveryState<'_>>) -> Ended {
     }
 }
 
+/// Credit and available of a link's flow.
+pub(crate) type Granted = (Option<u32>, Option<u32>);
+
 #[derive(Default)]
 struct Seen {
     states: Vec<(DeliveryId, bool, Ended)>,
     detaches: HashMap<LinkId, Option<Failure>>,
     attaches: HashMap<LinkId, Vec<u8>>,
+    flows: HashMap<LinkId, Vec<Granted>>,
     closed: Option<Failure>,
 }
 
@@ -87,6 +91,9 @@ impl Handler for Seen {
                 let mut bytes = Vec::new();
                 attach.encode(&mut bytes).unwrap();
                 self.attaches.insert(link, bytes);
+            }
+            (Subject::Link(link), Performative::Flow(flow)) => {
+                self.flows.entry(link).or_default().push((flow.link_credit, flow.available));
             }
             (Subject::Connection, Performative::Close(close)) => {
                 self.closed = close.error.as_ref().map(failure);
@@ -221,6 +228,8 @@ pub(crate) struct Client {
     broker_rx: HeapRx,
     nodes: HashMap<String, (LinkId, LinkId)>,
     names: u32,
+    /// What the broker has written, while somebody wants to know.
+    pub written: Option<Vec<u8>>,
 }
 
 /// One broker and its clients.
@@ -295,6 +304,7 @@ impl World {
             broker_rx: Broker::rx(),
             nodes: HashMap::new(),
             names: 0,
+            written: None,
         });
         self.settle_down();
         self.clients.len() - 1
@@ -348,6 +358,9 @@ impl World {
                     let count = client.broker_tx.filled().len().min(spare.len());
                     spare[..count].copy_from_slice(&client.broker_tx.filled()[..count]);
                     client.rx.commit(count);
+                    if let Some(written) = &mut client.written {
+                        written.extend_from_slice(&client.broker_tx.filled()[..count]);
+                    }
                     client.broker_tx.consume(count);
                     let _ = client.engine.handle_input(self.clock.now, &mut client.rx, &mut client.seen);
                 }
@@ -409,6 +422,21 @@ impl World {
         format!("link-{}-{}", client, self.clients[client].names)
     }
 
+    /// A link of a client that says what kind of entity it expects.
+    pub(crate) fn typed_link(
+        &mut self,
+        client: usize,
+        role: Role,
+        address: &str,
+        kind: Value<'_>,
+    ) -> Result<LinkId, Failure> {
+        let mut properties = [0; 64];
+        let entry = (Value::Symbol(Symbol::new("com.microsoft:entity-type")), kind);
+        let properties = encode_map(&[entry], &mut properties).unwrap();
+        let name = self.name(client);
+        self.attach(client, &attach_of(&name, role, address, false, None, Some(properties)))
+    }
+
     pub(crate) fn sender(&mut self, client: usize, address: &str) -> Result<LinkId, Failure> {
         let name = self.name(client);
         self.attach(client, &attach_of(&name, Role::Sender, address, false, None, None))
@@ -436,6 +464,44 @@ impl World {
         let link = self.begin_session_receiver(client, address, session, wait);
         self.settle_down();
         self.attached(client, link)
+    }
+
+    /// A receiver of a session that others may take over: a new one, or the one under a token.
+    pub(crate) fn shared_session_receiver(
+        &mut self,
+        client: usize,
+        address: &str,
+        session: Option<&str>,
+        token: Option<LockToken>,
+    ) -> Result<LinkId, Failure> {
+        let mut filter = vec![0x00, 0x80];
+        filter.extend_from_slice(&0x0000_0013_7000_000e_u64.to_be_bytes());
+        let list = filter.begin().unwrap();
+        session.map_or(Value::Null, Value::String).encode(&mut filter).unwrap();
+        token.map_or(Value::Null, |token| Value::Uuid(token.uuid())).encode(&mut filter).unwrap();
+        filter.end(list, Compound::List, 2).unwrap();
+        let value = Reader::new(&filter).value().unwrap();
+        let key = Value::Symbol(Symbol::new("com.microsoft:non-exclusive-session-filter:list"));
+        let mut buffer = [0; 512];
+        let filter = encode_map(&[(key, value)], &mut buffer).unwrap();
+        let name = self.name(client);
+        self.attach(client, &attach_of(&name, Role::Receiver, address, false, Some(filter), None))
+    }
+
+    /// The session and the token that an attach was answered with.
+    pub(crate) fn granted_shared(&self, client: usize, link: LinkId) -> (String, LockToken) {
+        self.with_attach(client, link, |attach| {
+            let filter = attach.source.unwrap().filter.unwrap();
+            let Some(Value::Described(described)) = filter.get("com.microsoft:non-exclusive-session-filter:list")
+            else {
+                panic!("no echo")
+            };
+            assert_eq!(described.code(), Some(0x0000_0013_7000_000e));
+            let Ok(Value::List(list)) = described.value() else { panic!("no list") };
+            let fields: Vec<_> = list.iter().map(Result::unwrap).collect();
+            let [Value::String(session), Value::Uuid(token)] = fields[..] else { panic!("{fields:?}") };
+            (session.to_owned(), LockToken::from_uuid(token))
+        })
     }
 
     pub(crate) fn begin_session_receiver(
@@ -479,6 +545,11 @@ impl World {
     /// Why a link was detached, or `None` when it is attached.
     pub(crate) fn detached(&self, client: usize, link: LinkId) -> Option<Failure> {
         self.clients[client].seen.detaches.get(&link).cloned().flatten()
+    }
+
+    /// The flows that have come for a link.
+    pub(crate) fn flows(&self, client: usize, link: LinkId) -> &[Granted] {
+        self.clients[client].seen.flows.get(&link).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn closed(&self, client: usize) -> Option<Failure> {

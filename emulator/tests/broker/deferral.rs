@@ -231,3 +231,39 @@ fn unknown_operations_and_bad_requests_are_told() {
         );
     }
 }
+
+#[test]
+fn a_peek_shows_the_end_of_the_last_lock() {
+    // service-evidence.md §10: of a lock that is held, and of one that is over.
+    let (mut world, sender, receiver) = world();
+    world.send_texts(0, sender, &["a", "b"]);
+    let until =
+        |message: &Received| message.annotation("x-opt-locked-until").map(|value| value.as_timestamp().unwrap());
+    let first = world.receive(0, receiver, 1).remove(0);
+    let end = first.locked_until();
+    let peeked = world.peek(0, "queue", 1, 2);
+    assert_eq!(peeked.iter().map(until).collect::<Vec<_>>(), [Some(end), None]);
+    world.defer(0, &first);
+    world.advance(Duration::from_secs(300));
+    assert_eq!(until(&world.peek(0, "queue", 1, 1)[0]), Some(end));
+    let again = fetch(&mut world, 1);
+    assert!(again.locked_until() > end);
+    world.advance(Duration::from_secs(10));
+    world.renew(0, "queue", &[again.token]);
+    assert_eq!(until(&world.peek(0, "queue", 1, 1)[0]), Some(again.locked_until() + Duration::from_secs(10)));
+}
+
+#[test]
+fn a_peek_in_the_dead_letter_queue_of_an_entity_with_sessions_shows_a_lock_without_end() {
+    // service-evidence.md §10: 10000-01-01.
+    let mut world = World::new();
+    world.queue("queue", QueueDescription { requires_session: true, ..QueueDescription::default() });
+    let c = world.connect();
+    let sender = world.sender(c, "queue").unwrap();
+    world.send(c, sender, &Message::new("a").with_session_id("s"));
+    let receiver = world.session_receiver(c, "queue", Some("s"), None).unwrap();
+    let message = world.receive(c, receiver, 1).remove(0);
+    world.dead_letter(c, &message, "r", "d");
+    let peeked = world.peek(c, "queue/$DeadLetterQueue", 1, 1).remove(0);
+    assert_eq!(peeked.locked_until().as_millis(), 253_402_300_800_000);
+}

@@ -5,9 +5,11 @@ use bytes::{Bytes, BytesMut};
 use servicebus_core::servicebus::Message;
 use servicebus_core::servicebus::message::Body as SendBody;
 use servicebus_core::time::{Duration, Timestamp};
+use servicebus_core::wire::frame::Frame;
 use servicebus_core::wire::message::Body;
 use servicebus_core::wire::messaging::MessageId;
-use servicebus_core::wire::{Encode, Symbol, Uuid, Value, encode_list};
+use servicebus_core::wire::performative::{Performative, Role};
+use servicebus_core::wire::{Encode, Reader, Symbol, Uuid, Value, encode_list};
 use servicebus_emulator::broker::entities::{EntityStatus, QueueDescription};
 
 fn world() -> (World, servicebus_core::engine::LinkId, servicebus_core::engine::LinkId) {
@@ -346,4 +348,99 @@ fn ids_of_every_type_are_kept() {
         let got = world.receive(0, receiver, 1).remove(0);
         assert_eq!(got.view().properties().unwrap(), properties);
     }
+}
+
+#[test]
+fn a_sender_is_told_that_nothing_is_available() {
+    // service-evidence.md §2: the service writes the field from the first flow on.
+    let (mut world, sender, _) = world();
+    assert_eq!(world.flows(0, sender), [(Some(1_000), Some(0))]);
+    for _ in 0..501 {
+        world.send_texts(0, sender, &["a"]);
+    }
+    assert_eq!(world.flows(0, sender), [(Some(1_000), Some(0)), (Some(1_000), Some(0))]);
+}
+
+#[test]
+fn messages_are_batchable_and_responses_are_not() {
+    // service-evidence.md §3.
+    let (mut world, sender, receiver) = world();
+    let mut transfers = |act: &mut dyn FnMut(&mut World)| {
+        world.clients[0].written = Some(Vec::new());
+        act(&mut world);
+        let bytes = world.clients[0].written.take().unwrap();
+        let mut rest = &bytes[..];
+        let mut found = Vec::new();
+        while let Some(frame) = Frame::parse(rest, u32::MAX).unwrap() {
+            if let Ok(Performative::Transfer(transfer)) = Performative::decode(&mut Reader::new(frame.body)) {
+                found.push(transfer.batchable);
+            }
+            rest = &rest[frame.size..];
+        }
+        found
+    };
+    let messages = transfers(&mut |world| {
+        world.send_texts(0, sender, &["a", "b"]);
+        assert_eq!(world.receive(0, receiver, 2).len(), 2);
+    });
+    assert_eq!(messages, [true, true]);
+    let responses = transfers(&mut |world| {
+        world.put_token(0, "sb://localhost/", KEY_NAME, KEY, Duration::from_secs(60));
+    });
+    assert_eq!(responses, [false]);
+}
+
+#[test]
+fn a_batch_of_more_than_4500_messages_is_refused_whole_snd21() {
+    let (mut world, sender, receiver) = world();
+    let mut messages = vec![Message::new("a"); 4_501];
+    let failure = rejected(world.send_batch(0, sender, &messages));
+    assert_eq!(failure.condition, "amqp:internal-error");
+    assert!(failure.text.starts_with("The service was unable to process the request; please retry the operation."));
+    assert!(world.receive_now(0, receiver, 1).is_empty());
+    messages.pop();
+    assert_eq!(world.send_batch(0, sender, &messages), Ended::Accepted);
+    assert_eq!(world.receive_now(0, receiver, 5_000).len(), 4_500);
+}
+
+#[test]
+fn a_link_to_an_entity_of_another_kind_is_refused_snd10() {
+    let mut world = World::new();
+    world.queue("queue", QueueDescription::default());
+    world.topic("topic", &[("sub", Default::default())]);
+    let c = world.connect();
+    let (queue, topic, subscription) = (Value::Int(0), Value::Int(1), Value::Int(2));
+    let path = "topic/Subscriptions/sub";
+    let refused = [
+        (Role::Sender, "queue", topic),
+        (Role::Sender, "topic", queue),
+        (Role::Receiver, "topic", queue),
+        (Role::Sender, path, queue),
+        (Role::Receiver, path, queue),
+        (Role::Receiver, path, topic),
+        (Role::Receiver, "queue", subscription),
+    ];
+    for (role, address, kind) in refused {
+        let failure = world.typed_link(c, role, address, kind).unwrap_err();
+        assert_eq!(failure.condition, "amqp:not-allowed", "{role:?} {address} {kind:?}");
+    }
+    let granted = [
+        (Role::Sender, "queue", queue),
+        (Role::Receiver, "queue", queue),
+        (Role::Receiver, "queue/$DeadLetterQueue", queue),
+        (Role::Sender, "topic", topic),
+        (Role::Receiver, path, subscription),
+        // What is no kind of entity with messages says nothing.
+        (Role::Sender, "queue", Value::Int(10)),
+        (Role::Sender, "queue", Value::from("entity-mgmt")),
+    ];
+    for (role, address, kind) in granted {
+        assert!(world.typed_link(c, role, address, kind).is_ok(), "{role:?} {address} {kind:?}");
+    }
+    // service-evidence.md §5.
+    let failure = world.sender(c, path).unwrap_err();
+    assert_eq!(failure.condition, "amqp:not-allowed");
+    assert!(failure.text.starts_with("Cannot create a message sender for a subscription"), "{}", failure.text);
+    // A missing entity is missing, whatever was expected.
+    assert_eq!(world.typed_link(c, Role::Sender, "nothing", topic).unwrap_err().condition, "amqp:not-found");
 }

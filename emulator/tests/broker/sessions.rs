@@ -3,7 +3,7 @@
 use super::client::*;
 use servicebus_core::servicebus::Message;
 use servicebus_core::time::{Duration, Timestamp};
-use servicebus_core::wire::Value;
+use servicebus_core::wire::{Uuid, Value};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 
 fn world() -> (World, servicebus_core::engine::LinkId) {
@@ -370,4 +370,55 @@ fn a_waiter_that_detaches_leaves_the_session_to_others_ses7() {
     send(&mut world, sender, "s", &["x"]);
     let link = world.session_receiver(0, "queue", None, Some(100)).unwrap();
     assert_eq!(world.granted(0, link), "s");
+}
+
+#[test]
+fn a_session_that_is_not_exclusive_is_taken_over_by_its_token_ses42_ses43_ses45_ses46() {
+    let (mut world, sender) = world();
+    let other = world.connect();
+    send(&mut world, sender, "mine", &["1", "2"]);
+    let first = world.shared_session_receiver(0, "queue", Some("mine"), None).unwrap();
+    let (session, token) = world.granted_shared(0, first);
+    assert_eq!(session, "mine");
+    let received = world.receive(0, first, 1).remove(0);
+    // Without the token it is held as any other is.
+    for wanted in [None, Some(servicebus_core::servicebus::LockToken::from_uuid(Uuid([9; 16])))] {
+        let failure = world.shared_session_receiver(other, "queue", Some("mine"), wanted).unwrap_err();
+        let condition = if wanted.is_none() { "session-cannot-be-locked" } else { "session-lock-lost" };
+        assert_eq!(failure.condition, format!("com.microsoft:{condition}"));
+    }
+    world.advance(Duration::from_secs(40));
+    let second = world.shared_session_receiver(other, "queue", Some("mine"), Some(token)).unwrap();
+    assert_eq!(world.granted_shared(other, second), ("mine".to_owned(), token));
+    // The lock has one holder: the former one is told that it has lost it.
+    assert_eq!(world.detached(0, first).unwrap().condition, "com.microsoft:session-lock-lost");
+    world.advance(Duration::from_secs(40));
+    assert!(world.detached(other, second).is_none(), "the lock was not extended");
+    // What the former one received stays locked, and the new one settles it.
+    assert_eq!(bodies(&world.receive_now(other, second, 10)), ["2"]);
+    assert_eq!(world.update(other, "queue", received.token, "completed").status(), 200);
+    let state = [("session-id", Value::from("mine"))];
+    assert_eq!(world.manage(other, "queue", "get-session-state", &state).status(), 200);
+    world.detach(other, second);
+    let after = world.session_receiver(0, "queue", Some("mine"), None).unwrap();
+    assert_eq!(bodies(&world.receive_now(0, after, 10)), ["2"]);
+}
+
+#[test]
+fn a_session_that_is_not_exclusive_may_be_any_ses46() {
+    let (mut world, sender) = world();
+    send(&mut world, sender, "a", &["1"]);
+    let first = world.shared_session_receiver(0, "queue", None, None).unwrap();
+    let (session, token) = world.granted_shared(0, first);
+    assert_eq!(session, "a");
+    // The token alone names the session.
+    let second = world.shared_session_receiver(0, "queue", None, Some(token)).unwrap();
+    assert_eq!(world.granted_shared(0, second), ("a".to_owned(), token));
+    assert_eq!(bodies(&world.receive(0, second, 1)), ["1"]);
+    // A lock that is over is not taken over, and an exclusive one has no token.
+    world.detach(0, second);
+    let failure = world.shared_session_receiver(0, "queue", None, Some(token)).unwrap_err();
+    assert_eq!(failure.condition, "com.microsoft:session-lock-lost");
+    let failure = world.shared_session_receiver(0, "plain", Some("a"), None).unwrap_err();
+    assert_eq!(failure.condition, "amqp:not-allowed");
 }

@@ -4,9 +4,11 @@ use servicebus_core::client::Client;
 use servicebus_core::driver::AccessToken;
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::RetryPolicy;
-use servicebus_core::storage::{Heap, Storage};
-use servicebus_core::time::Timestamp;
+use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
+use servicebus_core::time::{Duration, Instant, Timestamp};
 use std::future::ready;
+
+pub(crate) use crate::embassy::EmbassyFixed;
 
 /// How a client is to connect.
 pub(crate) struct Connection {
@@ -27,7 +29,16 @@ impl Connection {
 /// A runtime under test.
 pub(crate) trait Adapter: 'static {
     type Storage: Storage<Literal: From<&'static str>>;
-    type Runtime: Runtime<Storage = Self::Storage> + Default;
+    type Runtime: Runtime<Storage = Self::Storage>;
+
+    /// How many messages its storage can have under way at once, or more; a multiple of four.
+    const AT_ONCE: u32 = 200;
+
+    /// The runtime's clock.
+    fn now() -> Instant;
+
+    /// Waits on the runtime's timer.
+    fn sleep(duration: Duration) -> impl Future<Output = ()>;
 
     /// Runs a test on the runtime.
     fn block_on(test: impl Future<Output = ()>);
@@ -56,10 +67,24 @@ macro_rules! options {
     }};
 }
 
+/// The clock of a runtime that needs nothing but its type.
+macro_rules! clock {
+    () => {
+        fn now() -> Instant {
+            Self::Runtime::default().now()
+        }
+
+        async fn sleep(duration: Duration) {
+            Self::Runtime::default().sleep_until(Self::now() + duration).await;
+        }
+    };
+}
+
 /// A token that lasts, or the reason why there is none.
-fn access(token: Option<&str>) -> Result<AccessToken<<Heap as Storage>::Payload>, &'static str> {
+pub(crate) fn access<S: Storage>(token: Option<&str>) -> Result<AccessToken<S::Payload>, &'static str> {
     let token = token.ok_or("nobody is signed in")?;
-    Ok(AccessToken::new(token.as_bytes().to_vec(), Timestamp::from_secs(4_000_000_000)))
+    let token = S::Payload::copy_from(token.as_bytes()).map_err(|_| "the token is too long")?;
+    Ok(AccessToken::new(token, Timestamp::from_secs(4_000_000_000)))
 }
 
 /// tokio with threads.
@@ -68,6 +93,8 @@ pub(crate) struct TokioThreads;
 impl Adapter for TokioThreads {
     type Storage = Heap;
     type Runtime = servicebus_tokio::Tokio;
+
+    clock!();
 
     fn block_on(test: impl Future<Output = ()>) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -79,7 +106,7 @@ impl Adapter for TokioThreads {
     }
 
     fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
-        options!(servicebus_tokio, connection).connect_with_credential(move || ready(access(token.as_deref())))
+        options!(servicebus_tokio, connection).connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
     }
 }
 
@@ -89,6 +116,8 @@ pub(crate) struct TokioCurrentThread;
 impl Adapter for TokioCurrentThread {
     type Storage = Heap;
     type Runtime = servicebus_tokio::Tokio;
+
+    clock!();
 
     fn block_on(test: impl Future<Output = ()>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -100,7 +129,7 @@ impl Adapter for TokioCurrentThread {
     }
 
     fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
-        options!(servicebus_tokio, connection).connect_with_credential(move || ready(access(token.as_deref())))
+        options!(servicebus_tokio, connection).connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
     }
 }
 
@@ -110,6 +139,8 @@ pub(crate) struct TokioWebSockets;
 impl Adapter for TokioWebSockets {
     type Storage = Heap;
     type Runtime = servicebus_tokio::Tokio;
+
+    clock!();
 
     fn block_on(test: impl Future<Output = ()>) {
         TokioThreads::block_on(test);
@@ -121,7 +152,7 @@ impl Adapter for TokioWebSockets {
 
     fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
         let options = options!(servicebus_tokio, connection).with_websockets();
-        options.connect_with_credential(move || ready(access(token.as_deref())))
+        options.connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
     }
 }
 
@@ -132,6 +163,8 @@ impl Adapter for Smol {
     type Storage = Heap;
     type Runtime = servicebus_async_std::AsyncIo;
 
+    clock!();
+
     fn block_on(test: impl Future<Output = ()>) {
         smol::block_on(test);
     }
@@ -141,7 +174,8 @@ impl Adapter for Smol {
     }
 
     fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
-        options!(servicebus_async_std, connection).connect_with_credential(move || ready(access(token.as_deref())))
+        options!(servicebus_async_std, connection)
+            .connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
     }
 }
 
@@ -157,6 +191,8 @@ impl Adapter for AnyExecutor {
     type Storage = Heap;
     type Runtime = servicebus_async_std::AsyncIo;
 
+    clock!();
+
     fn block_on(test: impl Future<Output = ()>) {
         smol::future::block_on(test);
     }
@@ -169,7 +205,7 @@ impl Adapter for AnyExecutor {
 
     fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
         let options = options!(servicebus_async_std, connection);
-        let (client, driver) = options.into_parts_with_credential(move || ready(access(token.as_deref())));
+        let (client, driver) = options.into_parts_with_credential(move || ready(access::<Heap>(token.as_deref())));
         drive(driver);
         client
     }
@@ -182,6 +218,8 @@ impl Adapter for AsyncStd {
     type Storage = Heap;
     type Runtime = servicebus_async_std::AsyncIo;
 
+    clock!();
+
     fn block_on(test: impl Future<Output = ()>) {
         async_std::task::block_on(test);
     }
@@ -191,6 +229,7 @@ impl Adapter for AsyncStd {
     }
 
     fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
-        options!(servicebus_async_std, connection).connect_with_credential(move || ready(access(token.as_deref())))
+        options!(servicebus_async_std, connection)
+            .connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
     }
 }

@@ -4,7 +4,6 @@ use crate::adapter::{Adapter, Connection};
 use crate::proxy::Proxy;
 use futures_util::future::{Either, select};
 use servicebus_core::client::{Client, ReceiverOptions};
-use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::namespace::{Cause, Entity, Failure, ReceiveMode};
 use servicebus_core::servicebus::{RetryMode, RetryPolicy};
 use servicebus_core::storage::Storage;
@@ -113,16 +112,14 @@ impl<A: Adapter> Bench<A> {
     }
 
     pub(crate) async fn sleep(&self, duration: Duration) {
-        let runtime = A::Runtime::default();
-        runtime.sleep_until(runtime.clock().now + duration).await;
+        A::sleep(duration).await;
     }
 
     /// Waits until something is so.
     pub(crate) async fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let runtime = A::Runtime::default();
-        let deadline = runtime.clock().now + SOON;
+        let deadline = A::now() + SOON;
         while !is_so() {
-            assert!(runtime.clock().now < deadline, "not in time: {what}; {:?}", self.emulator.statistics());
+            assert!(A::now() < deadline, "not in time: {what}; {:?}", self.emulator.statistics());
             self.sleep(Duration::from_micros(500)).await;
         }
     }
@@ -146,14 +143,13 @@ impl<A: Adapter> Bench<A> {
 
     /// Waits until an entity holds this.
     pub(crate) async fn until_counts(&self, entity: &str, wanted: Counts) {
-        let runtime = A::Runtime::default();
-        let deadline = runtime.clock().now + SOON;
+        let deadline = A::now() + SOON;
         loop {
             let counts = self.counts(entity);
             if counts == wanted {
                 return;
             }
-            assert!(runtime.clock().now < deadline, "{entity} holds {counts:?} instead of {wanted:?}");
+            assert!(A::now() < deadline, "{entity} holds {counts:?} instead of {wanted:?}");
             self.sleep(Duration::from_micros(500)).await;
         }
     }

@@ -4,6 +4,7 @@ mod adapter;
 mod bench;
 mod cancellation;
 mod closing;
+mod embassy;
 mod operations;
 mod proxy;
 mod recovery;
@@ -27,7 +28,7 @@ macro_rules! suite {
 }
 
 suite! {
-    { TokioThreads TokioCurrentThread TokioWebSockets Smol AsyncStd AnyExecutor }:
+    { TokioThreads TokioCurrentThread TokioWebSockets Smol AsyncStd AnyExecutor EmbassyFixed }:
     operations {
         a_message_goes_round
         a_message_is_settled_once
@@ -39,7 +40,6 @@ suite! {
         messages_as_a_stream
         messages_settle_in_every_way
         messages_travel_together
-        over_tls
         prefetched_messages_are_kept_ready
         receive_modes_of_an_entity
         received_and_deleted
@@ -82,5 +82,15 @@ suite! {
         of_send_while_the_service_is_busy
         of_stream
         of_transactions
+    }
+}
+
+// Not on EmbassyFixed: a large message is larger than a board's storage, and so are those that go over TLS here; the
+// TLS of boards has tests of its own (runtime-embassy/tests/tls.rs).
+suite! {
+    { TokioThreads TokioCurrentThread Smol AsyncStd AnyExecutor }:
+    operations {
+        a_large_message
+        over_tls
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn a_message_goes_round<A: Adapter>() {
     });
 }
 
-pub(crate) fn bodies_of_every_kind<A: Adapter>() {
+pub(crate) fn a_large_message<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
@@ -61,6 +61,19 @@ pub(crate) fn bodies_of_every_kind<A: Adapter>() {
         sender.send(&Message::new(&large)).await.unwrap();
         let message = receiver.next().await.unwrap();
         assert_eq!(message.data(), large);
+        receiver.complete(&message).await.unwrap();
+        client.close().await;
+    });
+}
+
+pub(crate) fn bodies_of_every_kind<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
+        let data = vec![0x5a; 1_000];
+        sender.send(&Message::new(&data)).await.unwrap();
+        let message = receiver.next().await.unwrap();
+        assert_eq!(message.data(), data);
         receiver.complete(&message).await.unwrap();
         sender.send(&Message::new("")).await.unwrap();
         let message = receiver.next().await.unwrap();
@@ -95,11 +108,11 @@ pub(crate) fn many_calls_at_once<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
-        let texts: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+        let texts: Vec<String> = (0..A::AT_ONCE).map(|n| n.to_string()).collect();
         let send = join_all(texts.iter().map(|text| async { sender.send(&Message::new(text)).await.unwrap() }));
         let receive = join_all((0..4).map(|_| async {
             let mut got = Vec::new();
-            for _ in 0..50 {
+            for _ in 0..A::AT_ONCE / 4 {
                 let message = receiver.next().await.unwrap();
                 receiver.complete(&message).await.unwrap();
                 got.push(message.text().unwrap().parse::<u32>().unwrap());
@@ -109,7 +122,7 @@ pub(crate) fn many_calls_at_once<A: Adapter>() {
         let (_, got) = join(send, receive).await;
         let mut got: Vec<u32> = got.into_iter().flatten().collect();
         got.sort_unstable();
-        assert_eq!(got, (0..200).collect::<Vec<u32>>());
+        assert_eq!(got, (0..A::AT_ONCE).collect::<Vec<u32>>());
         bench.until_counts(QUEUE, active(0)).await;
         assert_eq!(bench.emulator.statistics().connections_accepted, 1);
         client.close().await;

@@ -147,9 +147,13 @@ impl<S: Storage> Namespace<S> {
         let endpoint = self.endpoints.get(place).ok_or(EngineError::Detached)?;
         let path = endpoint.entity.path(false).ok_or(EngineError::IllegalState)?;
         let mut filter_buffer = [0; 600];
-        let mut properties_buffer = [0; 200];
+        let mut properties_buffer = [0; 300];
+        let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
         let link = match &endpoint.kind {
-            Kind::Sender => self.attach_plain_sender(&name, &path)?,
+            Kind::Sender => {
+                let attach = attach(&name, Role::Sender, source(identifier), target(&path));
+                attach_link(&mut self.connection, &mut self.sessions, &attach)?
+            }
             Kind::Coordinator => {
                 let coordinator = TargetArchetype::Coordinator(Coordinator { capabilities: None });
                 let attach = attach(&name, Role::Sender, source(&name), coordinator);
@@ -160,7 +164,7 @@ impl<S: Storage> Namespace<S> {
                 let too_long = |_| EngineError::IllegalState;
                 let mut properties: heapless::Vec<(Value<'_>, Value<'_>), 2> = heapless::Vec::new();
                 let entry = |key, value| (Value::Symbol(Symbol::new(key)), value);
-                let _ = properties.push(entry(RECEIVER_NAME, Value::String(&name)));
+                let _ = properties.push(entry(RECEIVER_NAME, Value::String(identifier)));
                 if let Some(session) = session {
                     let wanted = match session {
                         SessionChoice::Named(id) => Value::String(id.as_ref()),
@@ -180,7 +184,7 @@ impl<S: Storage> Namespace<S> {
                     snd_settle_mode,
                     rcv_settle_mode,
                     properties: Some(encode_map(&properties, &mut properties_buffer).map_err(too_long)?),
-                    ..attach(&name, Role::Receiver, source, target(&name))
+                    ..attach(&name, Role::Receiver, source, target(identifier))
                 };
                 attach_link(&mut self.connection, &mut self.sessions, &attach)?
             }
@@ -293,20 +297,27 @@ impl<S: Storage> Namespace<S> {
     /// Adds a sender or receiver; it attaches as soon as there is a connection.
     ///
     /// # Errors
-    /// [`Cause::Closed`], or [`Capacity::Links`] when there are too many.
+    /// [`Cause::Closed`], [`Capacity::Links`] when there are too many, or an identifier of more than 128 characters.
     pub fn add_endpoint(
         &mut self,
         kind: Kind<S>,
         entity: Entity<S>,
         accept_timeout: Option<u32>,
+        identifier: Option<S::Literal>,
     ) -> Result<EndpointId, Failure<S>> {
         if self.closing {
             return Err(Failure::new(Cause::Closed));
         }
         self.check_tables()?;
+        let too_long = identifier
+            .as_ref()
+            .is_some_and(|identifier| identifier.as_ref().chars().count() > crate::servicebus::message::MAX_ID_LEN);
+        if too_long {
+            return Err(Failure::new(Cause::Argument("an identifier of more than 128 characters")));
+        }
         let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
         let token = self.use_token(&entity).ok_or_else(full)?;
-        let endpoint = super::endpoint::Endpoint::new(kind, entity, token, accept_timeout);
+        let endpoint = super::endpoint::Endpoint::new(kind, entity, token, accept_timeout, identifier);
         self.due = true;
         match self.endpoints.insert(endpoint) {
             Ok(key) => Ok(EndpointId(key)),

@@ -184,13 +184,21 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) idled: bool,
     /// How long the service may take to find a session, in milliseconds.
     pub(super) accept_timeout: Option<u32>,
+    /// How the application names it to the service.
+    pub(super) identifier: Option<S::Literal>,
     /// The application has dropped it: it goes when its link has.
     pub(super) closing: bool,
     pub(super) next_tag: u32,
 }
 
 impl<S: Storage> Endpoint<S> {
-    pub(super) fn new(kind: Kind<S>, entity: Entity<S>, token: u32, accept_timeout: Option<u32>) -> Self {
+    pub(super) fn new(
+        kind: Kind<S>,
+        entity: Entity<S>,
+        token: u32,
+        accept_timeout: Option<u32>,
+        identifier: Option<S::Literal>,
+    ) -> Self {
         Self {
             kind,
             entity,
@@ -221,6 +229,7 @@ impl<S: Storage> Endpoint<S> {
             release_at: None,
             idled: false,
             accept_timeout,
+            identifier,
             closing: false,
             next_tag: 0,
         }

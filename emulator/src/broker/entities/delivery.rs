@@ -14,9 +14,9 @@ impl Namespace {
     pub fn receive(&mut self, id: StoreId, session: Option<&str>, utc: Timestamp) -> Option<(Bytes, LockToken, i64)> {
         let token = self.new_token();
         let store = self.store_mut(id)?;
-        let received = store.receive(session, token, utc).map(|(message, until)| {
-            (message.hand_out(Handout { lock: Some((token, until)), omit_body: false }), token, message.sequence_number)
-        });
+        let received = store
+            .receive(session, token, utc)
+            .map(|(message, until)| (message.hand_out(Handout::locked(token, until)), token, message.sequence_number));
         self.touched(id);
         received
     }
@@ -25,7 +25,7 @@ impl Namespace {
     pub fn take(&mut self, id: StoreId, session: Option<&str>) -> Option<(Bytes, Taken)> {
         let taken = self.store_mut(id)?.take(session)?;
         self.touched(id);
-        Some((taken.message.hand_out(Handout { lock: None, omit_body: false }), taken))
+        Some((taken.message.hand_out(Handout::TAKEN), taken))
     }
 
     /// Puts a message back that was taken and not sent.
@@ -108,11 +108,11 @@ impl Namespace {
             let Some(store) = self.store_mut(id) else { break };
             if lock {
                 if let Some((message, until)) = store.lock_deferred(*number, token, utc) {
-                    let handout = Handout { lock: Some((token, until)), omit_body: false };
+                    let handout = Handout::locked(token, until);
                     messages.push((Some(token), message.hand_out(handout)));
                 }
             } else if let Some(message) = store.take_deferred(*number) {
-                messages.push((None, message.hand_out(Handout { lock: None, omit_body: false })));
+                messages.push((None, message.hand_out(Handout::TAKEN)));
             }
         }
         self.touched(id);
@@ -143,6 +143,30 @@ impl Namespace {
         let accepted = store.accept_session(session, holder, utc);
         self.touched(id);
         accepted
+    }
+
+    /// Lets others take a locked session over; by which token, see [`super::store::Store::share_session`].
+    pub fn share_session(&mut self, id: StoreId, session: &str) -> Option<LockToken> {
+        let token = self.new_token();
+        self.store_mut(id)?.share_session(session, token)
+    }
+
+    /// Gives a session to another holder, see [`super::store::Store::take_over_session`].
+    ///
+    /// # Errors
+    /// [`EntityError::SessionLockLost`].
+    pub fn take_over_session(
+        &mut self,
+        id: StoreId,
+        session: Option<&str>,
+        token: LockToken,
+        holder: u64,
+        utc: Timestamp,
+    ) -> Result<(Arc<str>, Timestamp), EntityError> {
+        let Some(store) = self.store_mut(id) else { return Err(EntityError::SessionLockLost) };
+        let taken = store.take_over_session(session, token, holder, utc);
+        self.touched(id);
+        taken
     }
 
     /// Lets a session go.

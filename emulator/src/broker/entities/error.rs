@@ -22,6 +22,8 @@ pub enum EntityError {
     Disabled(String),
     /// The bytes are no message.
     Malformed,
+    /// A batch of more messages than the service takes at once.
+    BatchTooLong,
     /// A system annotation that is null.
     NullAnnotation(&'static str),
     /// An application property of a type that the service does not keep.
@@ -82,6 +84,12 @@ impl fmt::Display for EntityError {
                 write!(f, "Messaging entity '{path}' is currently disabled for this operation.")
             }
             Self::Malformed => f.write_str("The message could not be decoded."),
+            // The service says no more than this: Azure/azure-service-bus#397, Azure/azure-sdk-for-net#19125.
+            Self::BatchTooLong => f.write_str(
+                "The service was unable to process the request; please retry the operation. For more information on \
+                 exception types and proper exception handling, please refer to \
+                 http://go.microsoft.com/fwlink/?LinkId=761101",
+            ),
             Self::NullAnnotation(key) => write!(f, "The message annotation '{key}' must not be null."),
             Self::UnsupportedProperty => {
                 f.write_str("Serialization operation failed due to unsupported type of an application property.")

@@ -61,13 +61,28 @@ pub struct Message {
     made_id: Option<Arc<str>>,
 }
 
+/// Messages of one batch at most (pinned-behaviour.md SND21).
+const MAX_BATCH: usize = 4_500;
+
 /// How a message is handed out.
 #[derive(Clone, Copy, Debug)]
 pub struct Handout {
     /// The lock it is handed out with.
     pub lock: Option<(LockToken, Timestamp)>,
+    /// The end of a lock that is told to somebody who does not hold it.
+    pub locked_until: Option<Timestamp>,
     /// Whether the body is left out.
     pub omit_body: bool,
+}
+
+impl Handout {
+    /// Whole, and for good.
+    pub const TAKEN: Self = Self { lock: None, locked_until: None, omit_body: false };
+
+    /// Whole, under this lock.
+    pub fn locked(token: LockToken, until: Timestamp) -> Self {
+        Self { lock: Some((token, until)), ..Self::TAKEN }
+    }
 }
 
 /// Annotations that belong to the service: what a sender writes there is not handed on.
@@ -168,14 +183,18 @@ impl Message {
     /// Takes the messages of a batch in: one in each data section (wire-protocol.md §3.3).
     ///
     /// # Errors
-    /// As [`Message::accept`]; one bad message refuses the batch.
+    /// As [`Message::accept`]; one bad message refuses the batch. [`EntityError::BatchTooLong`] for more than 4500.
     pub fn accept_batch(bytes: &Bytes) -> Result<Vec<Self>, EntityError> {
         let view = MessageView::parse(bytes).map_err(|_| EntityError::Malformed)?;
         match view.body().map_err(|_| EntityError::Malformed)? {
-            Body::Data(sections) => sections
-                .data()
-                .map(|data| Self::accept(bytes.slice_ref(data.map_err(|_| EntityError::Malformed)?)))
-                .collect(),
+            Body::Data(sections) => {
+                if sections.data().take(MAX_BATCH + 1).count() > MAX_BATCH {
+                    return Err(EntityError::BatchTooLong);
+                }
+                let message =
+                    |data: Result<&[u8], _>| Self::accept(bytes.slice_ref(data.map_err(|_| EntityError::Malformed)?));
+                sections.data().map(message).collect()
+            }
             Body::Empty => Ok(Vec::new()),
             _ => Err(EntityError::Malformed),
         }
@@ -365,7 +384,7 @@ impl Message {
             |key: &'static str, value: Value<'_>| put_entry(out, &mut count, Value::Symbol(Symbol::new(key)), value);
         put(ENQUEUED_TIME, Value::Timestamp(self.enqueued_time))?;
         put(SEQUENCE_NUMBER, Value::Long(self.sequence_number))?;
-        if let Some((_, until)) = handout.lock {
+        if let Some(until) = handout.lock.map(|(_, until)| until).or(handout.locked_until) {
             put(LOCKED_UNTIL, Value::Timestamp(until))?;
         }
         // An active message has no state annotation (pinned-behaviour.md SND36).

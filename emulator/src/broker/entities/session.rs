@@ -1,8 +1,9 @@
-//! Sessions of a store: an exclusive lock by id, order inside, and a state that outlives messages.
+//! Sessions of a store: a lock by id, exclusive unless its holder shares it, order inside, and a state that outlives messages.
 
 use super::error::EntityError;
 use super::store::{Effect, Ending, Store};
 use bytes::Bytes;
+use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub struct SessionLock {
     pub holder: u64,
     /// The end of the lock.
     pub until: Timestamp,
+    /// With what another receiver can take the session over; none while the lock is exclusive.
+    pub token: Option<LockToken>,
     /// Whether the receiver has credit and waits: that keeps the lock (service-evidence.md §12).
     pub waiting: bool,
 }
@@ -63,10 +66,44 @@ impl Store {
         if session.lock.is_some() {
             return Err(EntityError::SessionCannotBeLocked(id.as_ref().to_owned()));
         }
-        session.lock = Some(SessionLock { holder, until, waiting: false });
+        session.lock = Some(SessionLock { holder, until, token: None, waiting: false });
         self.set_session_timer(&id, None, Some(until));
         self.refresh_session(&id);
         Ok(Some((id, until)))
+    }
+
+    /// Lets others take a locked session over by a token: the one it has, or else this one. `None` when nobody holds
+    /// the session.
+    pub fn share_session(&mut self, id: &str, token: LockToken) -> Option<LockToken> {
+        let lock = self.sessions_mut().get_mut(id)?.lock.as_mut()?;
+        Some(*lock.token.get_or_insert(token))
+    }
+
+    /// Gives a locked session to another holder: the one under this token, of this id where it is named. What the
+    /// former holder has received stays locked, for the new one to settle (pinned-behaviour.md SES43, SES45).
+    ///
+    /// # Errors
+    /// [`EntityError::SessionLockLost`] when no lock goes by this token (any more).
+    pub fn take_over_session(
+        &mut self,
+        id: Option<&str>,
+        token: LockToken,
+        holder: u64,
+        utc: Timestamp,
+    ) -> Result<(Arc<str>, Timestamp), EntityError> {
+        let goes = |session: &Session| session.lock.is_some_and(|lock| lock.token == Some(token));
+        let found = match id {
+            Some(id) => self.sessions().get_key_value(id).filter(|(_, session)| goes(session)),
+            None => self.sessions().iter().find(|(_, session)| goes(session)),
+        };
+        let id = found.map(|(id, _)| Arc::clone(id)).ok_or(EntityError::SessionLockLost)?;
+        let until = utc + self.settings().lock_duration;
+        let lock = self.sessions_mut().get_mut(&id).and_then(|session| session.lock.as_mut());
+        let lock = lock.ok_or(EntityError::SessionLockLost)?;
+        let before = core::mem::replace(lock, SessionLock { holder, until, token: Some(token), waiting: false });
+        self.set_session_timer(&id, Some(before.until), Some(until));
+        self.signal_session_lost(before.holder);
+        Ok((id, until))
     }
 
     /// The lock of a session.

@@ -14,6 +14,8 @@ pub struct StoreSettings {
     pub max_delivery_count: u32,
     /// Whether messages are received by session.
     pub requires_session: bool,
+    /// Whether this is a sub-queue of an entity whose messages are received by session.
+    pub of_sessions: bool,
     /// Whether expired messages are dead-lettered.
     pub dead_letter_on_expiry: bool,
     /// Which sub-queue it is, if one.

@@ -46,6 +46,7 @@ pub(super) fn settings(description: &SubscriptionDescription, sub_queue: Option<
         lock_duration: description.lock_duration,
         max_delivery_count: description.max_delivery_count,
         requires_session: description.requires_session && sub_queue.is_none(),
+        of_sessions: description.requires_session && sub_queue.is_some(),
         dead_letter_on_expiry: description.dead_lettering_on_message_expiration,
         sub_queue,
     }

@@ -7,15 +7,23 @@ use crate::broker::Clock;
 use crate::broker::entities::{EntityError, StoreId};
 use crate::broker::shared::Shared;
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::{Address, Reason};
+use servicebus_core::servicebus::{Address, LockToken, Reason};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::performative::{Attach, ErrorCondition, Role, SenderSettleMode, TargetArchetype};
-use servicebus_core::wire::{Described, Map, Reader, Symbol, Value, encode_map};
+use servicebus_core::wire::{Compound, Described, Encode, Map, Reader, Sink, Symbol, Value, encode_map};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The filter that asks for a session.
 const SESSION_FILTER: &str = "com.microsoft:session-filter";
+/// The filter that asks for a session which another receiver may take over (wire-protocol.md §5).
+const SHARED_FILTER: &str = "com.microsoft:non-exclusive-session-filter:list";
+/// The descriptor of that filter's list.
+const SHARED_DESCRIPTOR: u64 = 0x0000_0013_7000_000e;
+/// The kind of entity that the client expects, as an integer.
+const ENTITY_TYPE: &str = "com.microsoft:entity-type";
+/// The kinds in the order of their numbers, which are those of the SDKs for .NET and Java.
+const ENTITY_KINDS: [&str; 3] = ["queue", "topic", "subscription"];
 /// How long to wait for a session, in milliseconds.
 const TIMEOUT: &str = "com.microsoft:timeout";
 /// The end of a session's lock, in .NET ticks.
@@ -41,12 +49,24 @@ enum Wanted<'a> {
     Next,
     /// This one.
     Named(&'a str),
+    /// The one under this token, whoever holds it; it may be named besides.
+    Shared(Option<&'a str>, LockToken),
 }
 
 fn wanted<'a>(attach: &Attach<'a>) -> Wanted<'a> {
-    let Some(filter) = attach.source.and_then(|source| source.filter?.get(SESSION_FILTER)) else {
-        return Wanted::Plain;
-    };
+    let Some(filters) = attach.source.and_then(|source| source.filter) else { return Wanted::Plain };
+    if let Some(Value::Described(filter)) = filters.get(SHARED_FILTER)
+        && let Ok(Value::List(fields)) = filter.value()
+    {
+        let mut fields = fields.iter().map_while(Result::ok);
+        let id = fields.next().and_then(|id| id.as_str());
+        return match (id, fields.next()) {
+            (id, Some(Value::Uuid(token))) => Wanted::Shared(id, LockToken::from_uuid(token)),
+            (Some(id), _) => Wanted::Named(id),
+            (None, _) => Wanted::Next,
+        };
+    }
+    let Some(filter) = filters.get(SESSION_FILTER) else { return Wanted::Plain };
     // Go describes the value, the others do not (wire-protocol.md §0 fact 9).
     let value = match filter {
         Value::Described(described) => described.value().unwrap_or(Value::Null),
@@ -121,6 +141,9 @@ impl Shared {
             return self.refuse(peer, id, attach.name, &link.path, refusal, clock);
         }
         let path = link.path.clone();
+        if let Err(error) = self.check_entity_type(&attach, &parsed) {
+            return self.refuse(peer, id, attach.name, &path, error.into(), clock);
+        }
         let result = match attach.role {
             Role::Sender => self.attach_sender(peer, link, &attach, &parsed, clock),
             Role::Receiver => self.attach_receiver(peer, link, &bytes, &parsed, clock),
@@ -129,6 +152,25 @@ impl Shared {
             let refusal = self.located(peer, error, &parsed);
             self.refuse(peer, id, attach.name, &path, refusal, clock);
         }
+    }
+
+    /// Refuses a client that takes the entity for one of another kind (pinned-behaviour.md SND10). A missing entity is
+    /// left to what comes next, and so is a kind that is none of those that have messages.
+    fn check_entity_type(&self, attach: &Attach<'_>, address: &Address<'_>) -> Result<(), EntityError> {
+        let expected = attach.properties.and_then(|properties| properties.get(ENTITY_TYPE)?.as_i64());
+        let Some(expected) = expected.and_then(|kind| ENTITY_KINDS.get(usize::try_from(kind).ok()?)) else {
+            return Ok(());
+        };
+        let found = match address.subscription {
+            Some(_) => "subscription",
+            None if self.namespace.queue(address.entity).is_some() => "queue",
+            None if self.namespace.topic(address.entity).is_some() => "topic",
+            None => return Ok(()),
+        };
+        if found == *expected {
+            return Ok(());
+        }
+        Err(EntityError::NotAllowed(format!("The messaging entity '{address}' is a {found}, not a {expected}.")))
     }
 
     /// A missing entity is told as the service writes it: by its full address.
@@ -233,7 +275,9 @@ impl Shared {
         let wanted = wanted(&attach);
         match (&wanted, requires) {
             (Wanted::Plain, true) => return Err(EntityError::SessionRequired),
-            (Wanted::Next | Wanted::Named(_), false) => return Err(EntityError::SessionNotSupported),
+            (Wanted::Next | Wanted::Named(_) | Wanted::Shared(..), false) => {
+                return Err(EntityError::SessionNotSupported);
+            }
             _ => {}
         }
         let consumer = self.new_consumer(peer.id, link.id);
@@ -263,6 +307,18 @@ impl Shared {
                     Err(error)
                 }
             },
+            Wanted::Shared(session, token) => {
+                match self.namespace.take_over_session(store, session, token, consumer, clock.utc) {
+                    Ok((session, until)) => {
+                        self.start_session(peer, link, bytes, store, consumer, session, until, clock);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        self.forget_consumer(store, consumer);
+                        Err(error)
+                    }
+                }
+            }
             Wanted::Next => {
                 let allotted = attach
                     .properties
@@ -305,7 +361,9 @@ impl Shared {
         let id = link.id;
         let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
         let limit = attach.max_message_size.unwrap_or(0);
-        if self.accept(peer, &attach, id, limit, Some((&session, until))) {
+        let shared = attach.source.and_then(|source| source.filter?.get(SHARED_FILTER)).is_some();
+        let token = if shared { self.namespace.share_session(store, &session) } else { None };
+        if self.accept(peer, &attach, id, limit, Some((&session, until, token))) {
             link.purpose = Purpose::Receiver(new_receiver(store, consumer, settled, Some(session)));
             link.active = clock.now;
             peer.add_link(link);
@@ -323,14 +381,17 @@ impl Shared {
         attach: &Attach<'_>,
         id: LinkId,
         max_message_size: u64,
-        session: Option<(&str, Timestamp)>,
+        session: Option<(&str, Timestamp, Option<LockToken>)>,
     ) -> bool {
-        let mut filter_bytes = vec![0; session.map_or(0, |(name, _)| name.len() + 128)];
+        let mut filter_bytes = vec![0; session.map_or(0, |(name, ..)| name.len() + 128)];
         let mut property_bytes = [0; 64];
         let mut source = attach.source;
         let mut properties = None;
-        if let Some((name, until)) = session {
-            let echoed = granted_filter(attach, name, &mut filter_bytes);
+        if let Some((name, until, token)) = session {
+            let echoed = match token {
+                Some(token) => shared_filter(name, token, &mut filter_bytes),
+                None => granted_filter(attach, name, &mut filter_bytes),
+            };
             if let (Some(source), Some(filter)) = (source.as_mut(), echoed) {
                 source.filter = Some(filter);
             }
@@ -390,9 +451,21 @@ fn granted_filter<'a>(attach: &Attach<'_>, session: &str, buffer: &'a mut [u8]) 
         // 0x00, the descriptor as ulong, and the id.
         let mut bytes = vec![0x00, 0x80];
         bytes.extend_from_slice(&0x0000_0013_7000_000c_u64.to_be_bytes());
-        let _ = servicebus_core::wire::Encode::encode(&Value::String(session), &mut bytes);
+        let _ = Value::String(session).encode(&mut bytes);
         let described = Reader::new(&bytes).read::<Described<'_>>().ok()?;
         return encode_map(&[(key, Value::Described(described))], buffer).ok();
     }
     encode_map(&[(key, Value::String(session))], buffer).ok()
+}
+
+/// The filter of a session that can be taken over: id and token, both filled (pinned-behaviour.md SES46).
+fn shared_filter<'a>(session: &str, token: LockToken, buffer: &'a mut [u8]) -> Option<Map<'a>> {
+    let mut bytes = vec![0x00, 0x80];
+    bytes.extend_from_slice(&SHARED_DESCRIPTOR.to_be_bytes());
+    let list = bytes.begin().ok()?;
+    session.encode(&mut bytes).ok()?;
+    Value::Uuid(token.uuid()).encode(&mut bytes).ok()?;
+    bytes.end(list, Compound::List, 2).ok()?;
+    let described = Reader::new(&bytes).read::<Described<'_>>().ok()?;
+    encode_map(&[(Value::Symbol(Symbol::new(SHARED_FILTER)), Value::Described(described))], buffer).ok()
 }

@@ -46,7 +46,7 @@ impl From<EntityError> for Refusal {
             EntityError::MessageLockLost => Reason::MessageLockLost,
             EntityError::SessionLockLost => Reason::SessionLockLost,
             EntityError::MessageNotFound(_) => Reason::MessageNotFound,
-            EntityError::AlreadyDeadLettered => Reason::InternalError,
+            EntityError::AlreadyDeadLettered | EntityError::BatchTooLong => Reason::InternalError,
             EntityError::OutOfRange(_) => Reason::ArgumentOutOfRange,
             EntityError::InvalidName(_)
             | EntityError::InvalidSetting(..)

@@ -179,7 +179,8 @@ impl Shared {
         let mut total = 0;
         let mut messages = Vec::new();
         for peeked in store.peek(from, session).take(count) {
-            let bytes = peeked.message.hand_out(Handout { lock: None, omit_body });
+            let bytes =
+                peeked.message.hand_out(Handout { locked_until: peeked.locked_until, omit_body, ..Handout::TAKEN });
             total += bytes.len();
             messages.push((None, bytes));
             if total > MAX_PEEK_BYTES {

@@ -45,7 +45,7 @@ impl Shared {
             let Some((payload, taken)) = self.namespace.take(store, session.as_deref()) else { return false };
             let token = self.namespace.new_token();
             let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
-            let options = SendOptions { tag, settled: true, oversize: true, ..SendOptions::default() };
+            let options = SendOptions { tag, settled: true, oversize: true, batchable: true, ..SendOptions::default() };
             match peer.engine.send(id, payload, &options) {
                 Ok(delivery) => {
                     if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose) {
@@ -64,8 +64,9 @@ impl Shared {
                 return false;
             };
             let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
-            // The SDK for Python announces 1 MiB on every receiver, and takes more.
-            let options = SendOptions { tag, oversize: true, ..SendOptions::default() };
+            // The SDK for Python announces 1 MiB on every receiver, and takes more. Batchable as service-evidence.md §3
+            // saw it.
+            let options = SendOptions { tag, oversize: true, batchable: true, ..SendOptions::default() };
             match peer.engine.send(id, payload, &options) {
                 Ok(delivery) => {
                     peer.note_outgoing(Outgoing { id: delivery, link: id, store, token });
@@ -108,6 +109,7 @@ impl Shared {
         if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose)
             && let Some(session) = &receiver.session
             && receiver.waiting != waiting
+            && !receiver.lost
         {
             receiver.waiting = waiting;
             let (store, session) = (receiver.store, session.clone());

@@ -4,23 +4,23 @@
 //! one ordered set of timers for lock ends, expiries and schedules. What concerns others (a message that goes to the
 //! dead-letter queue, a receiver to wake) is handed back as [`Effect`]s and [`StoreSignal`]s.
 
+mod lock;
+
 use super::error::EntityError;
-use super::message::{Changes, Message, MessageState};
+use super::message::{Message, MessageState};
 use super::session::Session;
 pub use super::settings::{DeadReason, Effect, Ending, Owner, StoreSettings, StoreSignal};
+use lock::Lock;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// The end of a lock that never ends: what the service shows of messages in the sub-queues of an entity with sessions
+/// (service-evidence.md §10).
+const NEVER: Timestamp = Timestamp::from_secs(253_402_300_800);
 /// Bytes of the states of all sessions at most.
 const MAX_STATES: usize = 1 << 30;
-
-#[derive(Clone, Copy, Debug)]
-struct Lock {
-    token: LockToken,
-    until: Timestamp,
-}
 
 #[derive(Debug)]
 struct Entry {
@@ -28,6 +28,8 @@ struct Entry {
     /// Order of arrival: receivers get messages by it, abandoned ones keep it.
     position: u64,
     lock: Option<Lock>,
+    /// The end of its lock, or of the last one it had: what a peek shows (service-evidence.md §10).
+    locked_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,7 +171,8 @@ impl Store {
         if let Some(id) = self.session_key(&message) {
             self.sessions.entry(id).or_default().messages += 1;
         }
-        self.entries.insert(number, Entry { message, position, lock: None });
+        let locked_until = self.settings.of_sessions.then_some(NEVER);
+        self.entries.insert(number, Entry { message, position, lock: None, locked_until });
         if available {
             self.make_available(number);
         }
@@ -332,31 +335,6 @@ impl Store {
         self.entries.get(&number).map(|entry| (&entry.message, until))
     }
 
-    fn lock_entry(&mut self, number: i64, token: LockToken, utc: Timestamp) -> Option<Timestamp> {
-        let id = self.entries.get(&number).and_then(|entry| self.session_key(&entry.message));
-        let session_end = id.as_ref().and_then(|id| self.sessions.get(id)?.lock).map(|lock| lock.until);
-        let entry = self.entries.get_mut(&number)?;
-        let until = session_end.unwrap_or(utc + self.settings.lock_duration);
-        entry.lock = Some(Lock { token, until });
-        let position = entry.position;
-        self.locks.insert(token, number);
-        match &id {
-            // The session's lock guards the message.
-            Some(id) => {
-                if let Some(session) = self.sessions.get_mut(id) {
-                    session.available.remove(&(position, number));
-                    session.locked.insert(number);
-                }
-                self.refresh_session(id);
-            }
-            None => {
-                self.available.remove(&(position, number));
-                self.timers.insert((until, Timer::Lock(number)));
-            }
-        }
-        Some(until)
-    }
-
     /// Takes the next message for good.
     pub fn take(&mut self, session: Option<&str>) -> Option<Taken> {
         let number = self.first(session)?;
@@ -364,116 +342,16 @@ impl Store {
         Some(Taken { message: self.remove(number)?, position })
     }
 
-    /// The number of the message under this lock.
-    ///
-    /// # Errors
-    /// [`EntityError::MessageLockLost`], or [`EntityError::SessionLockLost`] where sessions guard messages.
-    pub fn locked(&self, token: LockToken) -> Result<i64, EntityError> {
-        let lost =
-            if self.settings.requires_session { EntityError::SessionLockLost } else { EntityError::MessageLockLost };
-        self.locks.get(&token).copied().ok_or(lost)
-    }
-
-    /// Ends the lock of a message.
-    ///
-    /// # Errors
-    /// As [`Store::locked`]; [`EntityError::AlreadyDeadLettered`] in a dead-letter queue.
-    pub fn settle(
-        &mut self,
-        token: LockToken,
-        ending: Ending,
-        changes: &Changes<'_>,
-        utc: Timestamp,
-    ) -> Result<Option<Effect>, EntityError> {
-        let number = self.locked(token)?;
-        if ending == Ending::DeadLetter && self.settings.sub_queue.is_some() {
-            return Err(EntityError::AlreadyDeadLettered);
-        }
-        if !changes.is_empty()
-            && ending != Ending::Complete
-            && let Some(entry) = self.entries.get_mut(&number)
-        {
-            let before = entry.message.size() as u64;
-            entry.message.set_application_properties(changes);
-            self.bytes = self.bytes + entry.message.size() as u64 - before;
-        }
-        Ok(self.unlock(number, ending, utc))
-    }
-
-    fn unlock(&mut self, number: i64, ending: Ending, utc: Timestamp) -> Option<Effect> {
-        match ending {
-            Ending::Complete => {
-                self.remove(number);
-                return None;
-            }
-            Ending::DeadLetter => {
-                return self.remove(number).map(|message| Effect::DeadLetter(message, DeadReason::Explicit));
-            }
-            _ => {}
-        }
-        let in_sub_queue = self.settings.sub_queue.is_some();
-        let max = self.settings.max_delivery_count;
-        let entry = self.entries.get_mut(&number)?;
-        if let Some(lock) = entry.lock.take() {
-            self.locks.remove(&lock.token);
-            self.timers.remove(&(lock.until, Timer::Lock(number)));
-        }
-        // A lock that ends without success is a failed delivery, deferring included; not so in a dead-letter queue
-        // (service-evidence.md §9, pinned-behaviour.md SET4, SET10).
-        if ending != Ending::Release && !in_sub_queue {
-            entry.message.delivery_count += 1;
-        }
-        let exhausted = !in_sub_queue && ending != Ending::Release && entry.message.delivery_count >= max;
-        if ending == Ending::Defer {
-            entry.message.state = MessageState::Deferred;
-        }
-        let expired = !in_sub_queue
-            && entry.message.state == MessageState::Active
-            && entry.message.expires_at().is_some_and(|at| at <= utc);
-        let active = entry.message.state == MessageState::Active;
-        if let Some(id) = self.entries.get(&number).and_then(|entry| self.session_key(&entry.message))
-            && let Some(session) = self.sessions.get_mut(&id)
-        {
-            session.locked.remove(&number);
-        }
-        if exhausted {
-            return self.remove(number).map(|message| Effect::DeadLetter(message, DeadReason::MaxDeliveryCount(max)));
-        }
-        if expired {
-            return self.expire(number);
-        }
-        if active {
-            self.make_available(number);
-        }
-        None
-    }
-
     fn expire(&mut self, number: i64) -> Option<Effect> {
         let message = self.remove(number)?;
         self.settings.dead_letter_on_expiry.then_some(Effect::DeadLetter(message, DeadReason::Expired))
-    }
-
-    /// Extends the lock of a message; of a session's message the lock of the session is meant, and told.
-    ///
-    /// # Errors
-    /// As [`Store::locked`].
-    pub fn renew(&mut self, token: LockToken, utc: Timestamp) -> Result<Timestamp, EntityError> {
-        let number = self.locked(token)?;
-        let until = utc + self.settings.lock_duration;
-        let entry = self.entries.get_mut(&number).ok_or(EntityError::MessageLockLost)?;
-        let lock = entry.lock.as_mut().ok_or(EntityError::MessageLockLost)?;
-        let before = core::mem::replace(&mut lock.until, until);
-        if self.timers.remove(&(before, Timer::Lock(number))) {
-            self.timers.insert((until, Timer::Lock(number)));
-        }
-        Ok(until)
     }
 
     /// The messages from a number on, in order; of one session where asked for.
     pub fn peek<'a>(&'a self, from: i64, session: Option<&'a str>) -> impl Iterator<Item = Peeked<'a>> {
         self.entries
             .range(from..)
-            .map(|(_, entry)| Peeked { message: &entry.message, locked_until: entry.lock.map(|lock| lock.until) })
+            .map(|(_, entry)| Peeked { message: &entry.message, locked_until: entry.locked_until })
             .filter(move |peeked| session.is_none_or(|id| peeked.message.session_id.as_deref() == Some(id)))
     }
 
@@ -624,15 +502,6 @@ impl Store {
     pub(super) fn signal_session_lost(&mut self, holder: u64) {
         self.signal(StoreSignal::SessionLost(holder));
     }
-
-    /// Gives back the messages that were locked under a session.
-    pub(super) fn unlock_session(&mut self, id: &Arc<str>, ending: Ending, utc: Timestamp) -> Vec<Effect> {
-        let locked: Vec<i64> =
-            self.sessions.get(id).map(|session| session.locked.iter().copied().collect()).unwrap_or_default();
-        let effects = locked.into_iter().filter_map(|number| self.unlock(number, ending, utc)).collect();
-        self.refresh_session(id);
-        effects
-    }
 }
 
 /// A message seen without a lock.
@@ -640,6 +509,6 @@ impl Store {
 pub struct Peeked<'a> {
     /// The message.
     pub message: &'a Message,
-    /// The end of a lock that somebody holds on it.
+    /// The end of the lock that somebody holds on it, or held last.
     pub locked_until: Option<Timestamp>,
 }

@@ -1,0 +1,160 @@
+//! Locks of messages: taken, extended, and ended one way or another.
+
+use super::{DeadReason, Effect, Ending, Store, Timer};
+use crate::broker::entities::error::EntityError;
+use crate::broker::entities::message::{Changes, MessageState};
+use servicebus_core::servicebus::LockToken;
+use servicebus_core::time::Timestamp;
+use std::sync::Arc;
+
+/// Who may settle a message, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lock {
+    pub(super) token: LockToken,
+    pub(super) until: Timestamp,
+}
+
+impl Store {
+    /// Locks a message under this token; the end of the lock.
+    pub(super) fn lock_entry(&mut self, number: i64, token: LockToken, utc: Timestamp) -> Option<Timestamp> {
+        let id = self.entries.get(&number).and_then(|entry| self.session_key(&entry.message));
+        let session_end = id.as_ref().and_then(|id| self.sessions.get(id)?.lock).map(|lock| lock.until);
+        let entry = self.entries.get_mut(&number)?;
+        let until = session_end.unwrap_or(utc + self.settings.lock_duration);
+        entry.lock = Some(Lock { token, until });
+        entry.locked_until = Some(until);
+        let position = entry.position;
+        self.locks.insert(token, number);
+        match &id {
+            // The session's lock guards the message.
+            Some(id) => {
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.available.remove(&(position, number));
+                    session.locked.insert(number);
+                }
+                self.refresh_session(id);
+            }
+            None => {
+                self.available.remove(&(position, number));
+                self.timers.insert((until, Timer::Lock(number)));
+            }
+        }
+        Some(until)
+    }
+
+    /// The number of the message under this lock.
+    ///
+    /// # Errors
+    /// [`EntityError::MessageLockLost`], or [`EntityError::SessionLockLost`] where sessions guard messages.
+    pub fn locked(&self, token: LockToken) -> Result<i64, EntityError> {
+        let lost =
+            if self.settings.requires_session { EntityError::SessionLockLost } else { EntityError::MessageLockLost };
+        self.locks.get(&token).copied().ok_or(lost)
+    }
+
+    /// Ends the lock of a message.
+    ///
+    /// # Errors
+    /// As [`Store::locked`]; [`EntityError::AlreadyDeadLettered`] in a dead-letter queue.
+    pub fn settle(
+        &mut self,
+        token: LockToken,
+        ending: Ending,
+        changes: &Changes<'_>,
+        utc: Timestamp,
+    ) -> Result<Option<Effect>, EntityError> {
+        let number = self.locked(token)?;
+        if ending == Ending::DeadLetter && self.settings.sub_queue.is_some() {
+            return Err(EntityError::AlreadyDeadLettered);
+        }
+        if !changes.is_empty()
+            && ending != Ending::Complete
+            && let Some(entry) = self.entries.get_mut(&number)
+        {
+            let before = entry.message.size() as u64;
+            entry.message.set_application_properties(changes);
+            self.bytes = self.bytes + entry.message.size() as u64 - before;
+        }
+        Ok(self.unlock(number, ending, utc))
+    }
+
+    /// Ends the lock of a message, or what the lock of its session guarded.
+    pub(super) fn unlock(&mut self, number: i64, ending: Ending, utc: Timestamp) -> Option<Effect> {
+        match ending {
+            Ending::Complete => {
+                self.remove(number);
+                return None;
+            }
+            Ending::DeadLetter => {
+                return self.remove(number).map(|message| Effect::DeadLetter(message, DeadReason::Explicit));
+            }
+            _ => {}
+        }
+        let in_sub_queue = self.settings.sub_queue.is_some();
+        let max = self.settings.max_delivery_count;
+        let entry = self.entries.get_mut(&number)?;
+        if let Some(lock) = entry.lock.take() {
+            self.locks.remove(&lock.token);
+            self.timers.remove(&(lock.until, Timer::Lock(number)));
+        }
+        // A lock that ends without success is a failed delivery, deferring included; not so in a dead-letter queue
+        // (service-evidence.md §9, pinned-behaviour.md SET4, SET10).
+        if ending != Ending::Release && !in_sub_queue {
+            entry.message.delivery_count += 1;
+        }
+        let exhausted = !in_sub_queue && ending != Ending::Release && entry.message.delivery_count >= max;
+        if ending == Ending::Defer {
+            entry.message.state = MessageState::Deferred;
+        }
+        let expired = !in_sub_queue
+            && entry.message.state == MessageState::Active
+            && entry.message.expires_at().is_some_and(|at| at <= utc);
+        let active = entry.message.state == MessageState::Active;
+        if let Some(id) = self.entries.get(&number).and_then(|entry| self.session_key(&entry.message))
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            session.locked.remove(&number);
+        }
+        if exhausted {
+            return self.remove(number).map(|message| Effect::DeadLetter(message, DeadReason::MaxDeliveryCount(max)));
+        }
+        if expired {
+            return self.expire(number);
+        }
+        if active {
+            self.make_available(number);
+        }
+        None
+    }
+
+    /// Extends the lock of a message; of a session's message the lock of the session is meant, and told.
+    ///
+    /// # Errors
+    /// As [`Store::locked`].
+    pub fn renew(&mut self, token: LockToken, utc: Timestamp) -> Result<Timestamp, EntityError> {
+        let number = self.locked(token)?;
+        let until = utc + self.settings.lock_duration;
+        let entry = self.entries.get_mut(&number).ok_or(EntityError::MessageLockLost)?;
+        let lock = entry.lock.as_mut().ok_or(EntityError::MessageLockLost)?;
+        let before = core::mem::replace(&mut lock.until, until);
+        entry.locked_until = Some(until);
+        if self.timers.remove(&(before, Timer::Lock(number))) {
+            self.timers.insert((until, Timer::Lock(number)));
+        }
+        Ok(until)
+    }
+
+    /// Gives back the messages that were locked under a session.
+    pub(in crate::broker::entities) fn unlock_session(
+        &mut self,
+        id: &Arc<str>,
+        ending: Ending,
+        utc: Timestamp,
+    ) -> Vec<Effect> {
+        let locked: Vec<i64> =
+            self.sessions.get(id).map(|session| session.locked.iter().copied().collect()).unwrap_or_default();
+        let effects = locked.into_iter().filter_map(|number| self.unlock(number, ending, utc)).collect();
+        self.refresh_session(id);
+        effects
+    }
+}

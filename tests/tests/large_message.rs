@@ -1,0 +1,28 @@
+//! The largest message that a premium namespace takes, over a real socket: 100 MiB.
+
+use servicebus_emulator::Emulator;
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_tokio::{Entity, Message, ReceiverOptions, connect};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_100_mebibytes_goes_round() {
+    let queue = QueueDescription { max_message_size_in_kilobytes: 102_400, ..QueueDescription::default() };
+    let emulator = Emulator::builder().queue_with("large", queue).start().await.unwrap();
+    let client = connect(emulator.connection_string()).unwrap();
+    let sender = client.sender_named("large", "the sender").unwrap();
+    let limit = usize::try_from(sender.size_limits().await.unwrap().message).unwrap();
+    assert_eq!(limit, 100 << 20);
+    // The rest of the limit is for the section around it.
+    let body: Vec<u8> = (0..limit - 1_024).map(|at| (at / 251) as u8).collect();
+    sender.send(&Message::new(&body)).await.unwrap();
+
+    let receiver = client.receiver_named(Entity::queue("large"), ReceiverOptions::default(), "the receiver").unwrap();
+    let message = receiver.receive(Duration::from_secs(60)).await.unwrap().expect("the message");
+    assert!(message.data() == body, "it came as it was sent");
+    receiver.complete(&message).await.unwrap();
+
+    let failure = sender.send(&Message::new(&vec![0; limit + 1])).await.unwrap_err();
+    assert_eq!(failure.reason(), Some(servicebus_tokio::Reason::MessageSizeExceeded), "{failure}");
+    client.close().await;
+}
