@@ -71,6 +71,7 @@ async fn requests_that_open_no_websocket_are_told_why() {
         ("/$servicebus/websocket/more", &right, 404),
         ("/$servicebus/websocket", "", 426),
         ("/$servicebus/websocket", OFFER, 400),
+        ("/$servicebus/websocket", &right.replace("AMQPWSB10", "mqtt"), 400),
         ("/$servicebus/websocket", &old, 400),
         ("/$servicebus/websocket/", &right, 101),
         ("/$servicebus/websocket", &format!("{OFFER}Sec-WebSocket-Protocol: mqtt, AMQPWSB10\r\n"), 101),
