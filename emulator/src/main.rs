@@ -10,7 +10,7 @@ const USAGE: &str = "\
 Usage: servicebus-emulator [OPTIONS]
 
   --config FILE        entities, as a configuration file of Microsoft's emulator
-  --amqp-port PORT     plain AMQP (5672; 0 picks one)
+  --amqp-port PORT     plain AMQP, as it is or over WebSockets (5672; 0 picks one)
   --admin-port PORT    the management API (5300; 0 picks one)
   --tls-port PORT      AMQP over TLS as well (0 picks one); the management API then takes HTTPS too
   --certificate FILE   certificate chain for TLS in PEM; one is made when it is not given

@@ -16,7 +16,7 @@
 //! Of an emulator (`UseDevelopmentEmulator=true`), the connection string names the management port, 5300 unless it says
 //! otherwise: `Endpoint=sb://localhost:5300;…`. The connection is plain HTTP there and HTTPS everywhere else.
 
-use crate::dial::{DialError, Dialer, Transport};
+use crate::dial::{DialError, Dialer};
 use crate::tls::Tls;
 use crate::{Error, Tokio};
 use bytes::Bytes;
@@ -122,18 +122,10 @@ impl Http {
     async fn open(&self, endpoint: &Endpoint) -> Result<Sender, HttpError> {
         let target = Target { host: endpoint.host(), port: endpoint.port(), tls: endpoint.use_tls() };
         // Each connection's task ends with the connection.
-        match self.dialer.clone().dial(target).await.map_err(HttpError::Dial)? {
-            Transport::Plain(stream) => {
-                let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(HttpError::Http)?;
-                tokio::spawn(connection);
-                Ok(sender)
-            }
-            Transport::Tls(stream) => {
-                let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(HttpError::Http)?;
-                tokio::spawn(connection);
-                Ok(sender)
-            }
-        }
+        let socket = self.dialer.clone().dial(target).await.map_err(HttpError::Dial)?.into_socket();
+        let (sender, connection) = handshake(TokioIo::new(socket)).await.map_err(HttpError::Http)?;
+        tokio::spawn(connection);
+        Ok(sender)
     }
 }
 

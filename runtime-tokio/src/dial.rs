@@ -1,29 +1,51 @@
-//! Opening TCP and TLS connections.
+//! Opening TCP and TLS connections, and WebSockets over them.
 
 use crate::tls::{Tls, TlsError};
+#[cfg(feature = "websockets")]
+use crate::websocket::WebSocketError;
 use embedded_io_async::{ErrorType, Read, Write};
 use rustls::pki_types::ServerName;
 use servicebus_core::driver::Dial;
 use servicebus_core::servicebus::namespace::Target;
 use std::fmt;
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 /// Opens connections: TCP without delay, and TLS over it.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    tls: Tls,
-    endpoint: Option<(String, u16)>,
+    pub(crate) tls: Tls,
+    pub(crate) endpoint: Option<(String, u16)>,
+    #[cfg(feature = "websockets")]
+    pub(crate) websockets: bool,
 }
 
 impl Dialer {
     /// A dialer that trusts what `tls` says, and leads to `endpoint` instead of the target where there is one.
     pub fn new(tls: Tls, endpoint: Option<(String, u16)>) -> Self {
-        Self { tls, endpoint }
+        Self {
+            tls,
+            endpoint,
+            #[cfg(feature = "websockets")]
+            websockets: false,
+        }
+    }
+
+    pub(crate) async fn open(&self, target: Target<'_>) -> Result<Transport, DialError> {
+        let endpoint = self.endpoint.as_ref().map(|(host, port)| (host.as_str(), *port));
+        let address = endpoint.unwrap_or((target.host, target.port));
+        let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
+        stream.set_nodelay(true).map_err(DialError::Connect)?;
+        if !target.tls {
+            return Ok(Transport::Plain(stream));
+        }
+        let name = ServerName::try_from(target.host.to_owned()).map_err(|_| DialError::ServerName)?;
+        let config = self.tls.config().map_err(DialError::Tls)?;
+        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(DialError::Handshake)?;
+        Ok(Transport::Over(Box::new(stream)))
     }
 }
 
@@ -39,6 +61,9 @@ pub enum DialError {
     ServerName,
     /// The handshake failed, usually because the certificate is not trusted.
     Handshake(io::Error),
+    /// No WebSocket was opened.
+    #[cfg(feature = "websockets")]
+    WebSocket(WebSocketError),
 }
 
 impl fmt::Display for DialError {
@@ -48,19 +73,36 @@ impl fmt::Display for DialError {
             Self::Tls(error) => error.fmt(f),
             Self::ServerName => f.write_str("the host's name cannot be in a certificate"),
             Self::Handshake(error) => write!(f, "TLS: {error}"),
+            #[cfg(feature = "websockets")]
+            Self::WebSocket(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for DialError {}
 
+/// What carries bytes both ways.
+pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
+
 /// An open connection.
 #[derive(Debug)]
 pub enum Transport {
     /// Plain TCP, to an emulator.
     Plain(TcpStream),
-    /// TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// What TCP carries: TLS, or a WebSocket.
+    Over(Box<dyn Socket>),
+}
+
+impl Transport {
+    /// What carries the connection's bytes, of whatever kind it is.
+    pub fn into_socket(self) -> Box<dyn Socket> {
+        match self {
+            Self::Plain(stream) => Box::new(stream),
+            Self::Over(stream) => stream,
+        }
+    }
 }
 
 impl Dial for Dialer {
@@ -68,39 +110,25 @@ impl Dial for Dialer {
     type Error = DialError;
 
     async fn dial(&mut self, target: Target<'_>) -> Result<Transport, DialError> {
-        let address = match &self.endpoint {
-            Some((host, port)) => (host.as_str(), *port),
-            None => (target.host, target.port),
-        };
-        let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
-        stream.set_nodelay(true).map_err(DialError::Connect)?;
-        if !target.tls {
-            return Ok(Transport::Plain(stream));
+        #[cfg(feature = "websockets")]
+        if self.websockets {
+            return self.open_websocket(target).await;
         }
-        let name = ServerName::try_from(target.host.to_owned()).map_err(|_| DialError::ServerName)?;
-        let config = self.tls.config().map_err(DialError::Tls)?;
-        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(DialError::Handshake)?;
-        Ok(Transport::Tls(Box::new(stream)))
+        self.open(target).await
     }
 }
 
-/// The half that reads.
+/// A half of a connection: of plain TCP, or of what TCP carries.
 #[derive(Debug)]
-pub enum Reader<'a> {
+pub enum Half<P, O> {
     /// Of plain TCP.
-    Plain(tcp::ReadHalf<'a>),
-    /// Of TLS.
-    Tls(tokio::io::ReadHalf<&'a mut TlsStream<TcpStream>>),
+    Plain(P),
+    /// Of what TCP carries.
+    Over(O),
 }
 
-/// The half that writes.
-#[derive(Debug)]
-pub enum Writer<'a> {
-    /// Of plain TCP.
-    Plain(tcp::WriteHalf<'a>),
-    /// Of TLS.
-    Tls(tokio::io::WriteHalf<&'a mut TlsStream<TcpStream>>),
-}
+type Reader<'a> = Half<tcp::ReadHalf<'a>, tokio::io::ReadHalf<&'a mut Box<dyn Socket>>>;
+type Writer<'a> = Half<tcp::WriteHalf<'a>, tokio::io::WriteHalf<&'a mut Box<dyn Socket>>>;
 
 impl servicebus_core::driver::Transport for Transport {
     type Reader<'a> = Reader<'a>;
@@ -110,45 +138,41 @@ impl servicebus_core::driver::Transport for Transport {
         match self {
             Self::Plain(stream) => {
                 let (reader, writer) = stream.split();
-                (Reader::Plain(reader), Writer::Plain(writer))
+                (Half::Plain(reader), Half::Plain(writer))
             }
-            Self::Tls(stream) => {
-                let (reader, writer) = tokio::io::split(&mut **stream);
-                (Reader::Tls(reader), Writer::Tls(writer))
+            Self::Over(stream) => {
+                let (reader, writer) = tokio::io::split(stream);
+                (Half::Over(reader), Half::Over(writer))
             }
         }
     }
 }
 
-impl ErrorType for Reader<'_> {
+impl<P, O> ErrorType for Half<P, O> {
     type Error = io::Error;
 }
 
-impl Read for Reader<'_> {
+impl<P: AsyncRead + Unpin, O: AsyncRead + Unpin> Read for Half<P, O> {
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(half) => half.read(buffer).await,
-            Self::Tls(half) => half.read(buffer).await,
+            Self::Over(half) => half.read(buffer).await,
         }
     }
 }
 
-impl ErrorType for Writer<'_> {
-    type Error = io::Error;
-}
-
-impl Write for Writer<'_> {
+impl<P: AsyncWrite + Unpin, O: AsyncWrite + Unpin> Write for Half<P, O> {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(half) => half.write(bytes).await,
-            Self::Tls(half) => half.write(bytes).await,
+            Self::Over(half) => half.write(bytes).await,
         }
     }
 
     async fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(half) => half.flush().await,
-            Self::Tls(half) => half.flush().await,
+            Self::Over(half) => half.flush().await,
         }
     }
 }

@@ -28,6 +28,8 @@ pub mod administration;
 mod azure;
 mod dial;
 mod tls;
+#[cfg(feature = "websockets")]
+mod websocket;
 
 use servicebus_core::driver::{self, NoCredential, TokenFn};
 use servicebus_core::runtime::Runtime;
@@ -41,9 +43,11 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
-pub use dial::{DialError, Dialer, Transport};
+pub use dial::{DialError, Dialer, Socket, Transport};
 pub use servicebus_core;
 pub use tls::{Tls, TlsError};
+#[cfg(feature = "websockets")]
+pub use websocket::WebSocketError;
 
 servicebus_core::client_names!(Tokio);
 
@@ -80,8 +84,7 @@ impl Runtime for Tokio {
 #[derive(Clone, Debug)]
 pub struct Options {
     settings: Settings<Heap>,
-    tls: Tls,
-    endpoint: Option<(String, u16)>,
+    dialer: Dialer,
 }
 
 impl Options {
@@ -91,12 +94,11 @@ impl Options {
     /// A connection string that is not valid; the text names the key.
     pub fn new(connection_string: impl Into<String>) -> Result<Self, Error> {
         let connection_string = connection_string.into();
-        if let Err(error) = ConnectionString::parse_endpoint(&connection_string) {
-            return Err(invalid(&error));
-        }
+        ConnectionString::parse_endpoint(&connection_string).map_err(|error| invalid(&error))?;
         // A hasher's keys are random for every one that is made.
         let seed = RandomState::new().build_hasher().finish();
-        Ok(Self { settings: Settings::new(connection_string, seed), tls: Tls::default(), endpoint: None })
+        let dialer = Dialer::new(Tls::default(), None);
+        Ok(Self { settings: Settings::new(connection_string, seed), dialer })
     }
 
     /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
@@ -118,7 +120,7 @@ impl Options {
     /// Sets which certificates are trusted.
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
-        self.tls = tls;
+        self.dialer.tls = tls;
         self
     }
 
@@ -126,7 +128,7 @@ impl Options {
     /// AMQP still go by the namespace's own name.
     #[must_use]
     pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
-        self.endpoint = Some((host.into(), port));
+        self.dialer.endpoint = Some((host.into(), port));
         self
     }
 
@@ -163,9 +165,8 @@ impl Options {
     }
 
     fn prepare(self) -> (Client, <Tokio as Runtime>::Shared, Dialer) {
-        let dialer = Dialer::new(self.tls, self.endpoint);
         let shared = Arc::new(Mutex::new(Client::state(Tokio, self.settings)));
-        (Client::new(&shared), shared, dialer)
+        (Client::new(&shared), shared, self.dialer)
     }
 }
 
@@ -178,9 +179,7 @@ impl Options {
 /// Outside of a tokio runtime.
 pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
     let connection_string = connection_string.into();
-    if let Err(error) = ConnectionString::parse(&connection_string) {
-        return Err(invalid(&error));
-    }
+    ConnectionString::parse(&connection_string).map_err(|error| invalid(&error))?;
     Ok(Options::new(connection_string)?.connect())
 }
 

@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// A client that takes longer to say what it wants is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of a request's head at most.
-const MAX_HEAD: usize = 64 << 10;
+pub(super) const MAX_HEAD: usize = 64 << 10;
 /// What a TLS connection begins with: the type of a handshake record.
 const HANDSHAKE: u8 = 22;
 
@@ -62,7 +62,7 @@ fn respond(response: Response) -> hyper::Response<Full<Bytes>> {
     builder.body(body).unwrap_or_else(|_| status(500))
 }
 
-fn status(status: u16) -> hyper::Response<Full<Bytes>> {
+pub(super) fn status(status: u16) -> hyper::Response<Full<Bytes>> {
     let mut response = hyper::Response::new(Full::default());
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     response

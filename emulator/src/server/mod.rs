@@ -4,6 +4,7 @@ mod clock;
 mod connection;
 mod management;
 mod tls;
+mod websocket;
 
 use crate::broker::{Broker, ConnectionId};
 use core::net::SocketAddr;
@@ -18,7 +19,7 @@ pub use tls::{Identity, IdentityError};
 
 /// What is served on a listener.
 pub(crate) enum Service {
-    /// AMQP, with TLS where there is an identity.
+    /// AMQP, as it is or over WebSockets, with TLS where there is an identity.
     Amqp(Option<Identity>),
     /// The management API over HTTP, and over HTTPS on the same port where there is an identity.
     Management(Option<Identity>),
@@ -137,7 +138,7 @@ impl Host {
             let _ = socket.set_nodelay(true);
             let host = Arc::clone(&self);
             match &service {
-                Service::Amqp(None) => drop(tokio::spawn(connection::serve(host, socket))),
+                Service::Amqp(None) => drop(tokio::spawn(websocket::serve(host, socket))),
                 Service::Amqp(Some(identity)) => drop(tokio::spawn(tls::serve(host, socket, identity.clone()))),
                 Service::Management(identity) => drop(tokio::spawn(management::serve(host, socket, identity.clone()))),
             }

@@ -1,6 +1,6 @@
 //! TLS with a given certificate or one made on the spot.
 
-use super::{Host, connection};
+use super::{Host, websocket};
 use core::fmt;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -95,6 +95,6 @@ impl Identity {
 
 pub(super) async fn serve(host: Arc<Host>, socket: TcpStream, identity: Identity) {
     if let Some(socket) = identity.accept(socket).await {
-        connection::serve(host, socket).await;
+        websocket::serve(host, socket).await;
     }
 }

@@ -133,6 +133,29 @@ impl Adapter for TokioCurrentThread {
     }
 }
 
+/// tokio, with AMQP over WebSockets.
+pub(crate) struct TokioWebSockets;
+
+impl Adapter for TokioWebSockets {
+    type Storage = Heap;
+    type Runtime = servicebus_tokio::Tokio;
+
+    clock!();
+
+    fn block_on(test: impl Future<Output = ()>) {
+        TokioThreads::block_on(test);
+    }
+
+    fn connect(connection: Connection) -> Client<Self::Runtime> {
+        options!(servicebus_tokio, connection).with_websockets().connect()
+    }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        let options = options!(servicebus_tokio, connection).with_websockets();
+        options.connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
+    }
+}
+
 /// smol.
 pub(crate) struct Smol;
 
