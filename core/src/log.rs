@@ -41,6 +41,21 @@ macro_rules! log {
     };
 }
 
+/// Awaits a future inside of a span, named as the official SDKs name theirs (sdk-features.md §9), that tells the entity.
+macro_rules! in_span {
+    ($name:literal, $entity:expr, $future:expr) => {{
+        let future = $future;
+        #[cfg(feature = "tracing")]
+        let future = ::tracing::Instrument::instrument(
+            future,
+            ::tracing::info_span!(
+                target: "servicebus", $name, messaging.system = "servicebus", messaging.destination.name = %$entity.address()
+            ),
+        );
+        future.await
+    }};
+}
+
 /// Tells of a frame, at the level of traces; its payload is no part of it.
 macro_rules! log_frame {
     ($text:literal, $channel:expr, $frame:expr) => {

@@ -107,6 +107,9 @@ fn connections_links_messages_settlements_and_frames_are_told() {
         "message=sends channel=0 frame=Attach",
         "message=receives channel=0 frame=Attach",
         "message=sends a transfer",
+        "span ServiceBus.send",
+        "span ServiceBus.receive",
+        "span ServiceBus.settle",
     ];
     for wanted in all {
         assert!(told.iter().any(|line| line.contains(wanted)), "{wanted} is not told:\n{}", told.join("\n"));

@@ -73,7 +73,7 @@ impl<R: Runtime> Receiver<R> {
         let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
             namespace.poll_receive(runtime.clock(), operation, id, max, &mut take)
         };
-        self.endpoint.call(deadline, poll)?.await
+        in_span!("ServiceBus.receive", self.endpoint.entity, self.endpoint.call(deadline, poll)?)
     }
 
     /// Waits up to `max_wait` for a message; `None` when there is none by then.
@@ -124,7 +124,8 @@ impl<R: Runtime> Receiver<R> {
             let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
                 namespace.poll_settle(runtime.clock(), operation, entity, message, &disposition, None)
             };
-            match self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await {
+            let settling = self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?;
+            match in_span!("ServiceBus.settle", entity, settling) {
                 Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
                 result => return result,
             }
@@ -278,7 +279,8 @@ impl<R: Runtime> Receiver<R> {
     ) -> Result<u32, Failure<StorageOf<R>>> {
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
-        let response = self.endpoint.request(Request::Peek { from, count: max, session_id }).await?;
+        let peeking = self.endpoint.request(Request::Peek { from, count: max, session_id });
+        let response = in_span!("ServiceBus.peek", self.endpoint.entity, peeking)?;
         let mut count = 0;
         for (payload, _) in response.messages() {
             take(ReceivedMessage::new(payload, None, Origin::NONE));
@@ -305,7 +307,8 @@ impl<R: Runtime> Receiver<R> {
         let session_id = session.as_ref().map(AsRef::as_ref);
         let delete = self.endpoint.shared.with(|state| state.namespace.deletes(self.endpoint.id));
         let request = Request::ReceiveDeferred { sequence_numbers, delete, session_id };
-        let response = self.endpoint.request(request).await?;
+        let receiving = self.endpoint.request(request);
+        let response = in_span!("ServiceBus.receive_deferred", self.endpoint.entity, receiving)?;
         for (payload, token) in response.messages() {
             take(ReceivedMessage::new(payload, token.filter(|_| !delete), Origin::NONE));
         }

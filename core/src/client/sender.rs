@@ -98,7 +98,8 @@ impl<R: Runtime> Sender<R> {
         let mut attempt = 0;
         loop {
             let (pending, payload) = self.endpoint.encode_and_start(message)?;
-            match self.send_started(pending, payload, 0, None).await {
+            let sending = self.send_started(pending, payload, 0, None);
+            match in_span!("ServiceBus.send", self.endpoint.entity, sending) {
                 Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
                 result => return result,
             }
@@ -145,7 +146,8 @@ impl<R: Runtime> Sender<R> {
         let sealed = batch.seal();
         let mut attempt = 0;
         loop {
-            match self.try_send(sealed.payload().clone(), None).await {
+            let sending = self.try_send(sealed.payload().clone(), None);
+            match in_span!("ServiceBus.send", self.endpoint.entity, sending) {
                 Ok(()) => return Ok(()),
                 Err(failure) => {
                     if !wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await {
@@ -210,7 +212,9 @@ impl<R: Runtime> Sender<R> {
             let message =
                 Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
             let request = Request::Schedule { messages: core::slice::from_ref(&message) };
-            self.endpoint.request(request).await?.sequence_numbers().for_each(&mut numbers);
+            let scheduling = self.endpoint.request(request);
+            let response = in_span!("ServiceBus.schedule", self.endpoint.entity, scheduling)?;
+            response.sequence_numbers().for_each(&mut numbers);
         }
         Ok(())
     }
@@ -285,7 +289,8 @@ impl<R: Runtime> Sender<R> {
         if messages.is_empty() {
             return Ok(alloc::vec::Vec::new());
         }
-        let response = self.endpoint.request(Request::Schedule { messages: &messages }).await?;
+        let scheduling = self.endpoint.request(Request::Schedule { messages: &messages });
+        let response = in_span!("ServiceBus.schedule", self.endpoint.entity, scheduling)?;
         Ok(response.sequence_numbers().collect())
     }
 }
