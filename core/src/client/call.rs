@@ -173,6 +173,34 @@ pub(super) async fn wait_to_retry<R: Runtime>(
     }
 }
 
+/// The end of an attempt that starts now.
+pub(super) fn try_deadline<R: Runtime>(shared: &R::Shared) -> Instant {
+    shared.with(|state| state.runtime.now() + state.namespace.settings().retry.try_timeout)
+}
+
+/// Asks an entity's `$management`, for an endpoint or for the client itself, again after failures that can pass.
+pub(super) async fn request<R: Runtime>(
+    shared: &R::Shared,
+    endpoint: Option<EndpointId>,
+    entity: &Entity<StorageOf<R>>,
+    request: Request<'_>,
+) -> Result<Response<PayloadOf<R>>, Failure<StorageOf<R>>> {
+    let mut attempt = 0;
+    loop {
+        let deadline = try_deadline::<R>(shared);
+        let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
+            namespace.poll_request(runtime.clock(), operation, entity, &request, None)
+        };
+        let failure = match Call::<R, _>::start(shared, endpoint, Some(deadline), poll)?.await {
+            Ok(response) => return Ok(response),
+            Err(failure) => failure,
+        };
+        if !wait_to_retry::<R>(shared, &mut attempt, &failure).await {
+            return Err(failure);
+        }
+    }
+}
+
 /// A sender or receiver of the application's: dropped, it is closed in the background.
 pub(super) struct Endpoint<R: Runtime> {
     pub(super) shared: R::Shared,
@@ -232,7 +260,7 @@ impl<R: Runtime> Endpoint<R> {
 
     /// The end of an attempt that starts now.
     pub(super) fn try_deadline(&self) -> Instant {
-        self.shared.with(|state| state.runtime.now() + state.namespace.settings().retry.try_timeout)
+        try_deadline::<R>(&self.shared)
     }
 
     pub(super) fn call<T, F>(&self, deadline: Option<Instant>, poll: F) -> Result<Call<'_, R, F>, Failure<StorageOf<R>>>
@@ -250,24 +278,8 @@ impl<R: Runtime> Endpoint<R> {
     }
 
     /// Asks the entity's `$management`, again after failures that can pass.
-    pub(super) async fn request(
-        &self,
-        request: Request<'_>,
-    ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Failure<StorageOf<R>>> {
-        let mut attempt = 0;
-        loop {
-            let entity = &self.entity;
-            let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation| {
-                namespace.poll_request(runtime.clock(), operation, entity, &request, None)
-            };
-            let failure = match self.call(Some(self.try_deadline()), poll)?.await {
-                Ok(response) => return Ok(response),
-                Err(failure) => failure,
-            };
-            if !wait_to_retry::<R>(&self.shared, &mut attempt, &failure).await {
-                return Err(failure);
-            }
-        }
+    pub(super) async fn request(&self, request: Request<'_>) -> Result<Response<PayloadOf<R>>, Failure<StorageOf<R>>> {
+        self::request::<R>(&self.shared, Some(self.id), &self.entity, request).await
     }
 
     /// Closes and waits until the link is gone.

@@ -148,12 +148,10 @@ impl<R: Runtime> Client<R> {
     /// As [`Client::sender`].
     pub fn receiver_with(
         &self,
-        mut entity: Entity<StorageOf<R>>,
+        entity: Entity<StorageOf<R>>,
         options: ReceiverOptions,
     ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
-        entity.sub_queue = options.sub_queue.or(entity.sub_queue);
-        let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: None };
-        Ok(Receiver::new(self.add(kind, entity, None)?))
+        self.add_receiver(entity, options, None)
     }
 
     /// A receiver of a queue or subscription that the service knows by this identifier, in its logs and messages.
@@ -162,13 +160,22 @@ impl<R: Runtime> Client<R> {
     /// As [`Client::sender`], and an identifier of more than 128 characters.
     pub fn receiver_named(
         &self,
-        mut entity: Entity<StorageOf<R>>,
+        entity: Entity<StorageOf<R>>,
         options: ReceiverOptions,
         identifier: impl Into<LiteralOf<R>>,
     ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
+        self.add_receiver(entity, options, Some(identifier.into()))
+    }
+
+    fn add_receiver(
+        &self,
+        mut entity: Entity<StorageOf<R>>,
+        options: ReceiverOptions,
+        identifier: Option<LiteralOf<R>>,
+    ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
         entity.sub_queue = options.sub_queue.or(entity.sub_queue);
         let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: None };
-        Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, None, Some(identifier.into()))?))
+        Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, None, identifier)?))
     }
 
     /// Locks the session `session_id` of a queue or subscription and returns a receiver of its messages.

@@ -1,11 +1,11 @@
 //! The rules of a subscription, over AMQP.
 
-use super::call::{Call, wait_to_retry};
+use super::call;
 use super::{Client, StorageOf};
 use crate::runtime::Runtime;
 use crate::servicebus::RuleDescription;
 use crate::servicebus::management::{Request, Response};
-use crate::servicebus::namespace::{Entity, Failure, Namespace, OperationId};
+use crate::servicebus::namespace::{Entity, Failure};
 use crate::storage::Storage;
 use core::fmt;
 
@@ -87,26 +87,7 @@ impl<R: Runtime> Client<R> {
         entity: &Entity<StorageOf<R>>,
         request: Request<'_>,
     ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Failure<StorageOf<R>>> {
-        let mut attempt = 0;
-        loop {
-            let deadline = self.try_deadline();
-            let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
-                namespace.poll_request(runtime.clock(), operation, entity, &request, None)
-            };
-            let failure = match Call::<R, _>::start(&self.shared, None, Some(deadline), poll)?.await {
-                Ok(response) => return Ok(response),
-                Err(failure) => failure,
-            };
-            if !wait_to_retry::<R>(&self.shared, &mut attempt, &failure).await {
-                return Err(failure);
-            }
-        }
-    }
-
-    /// The end of an attempt that starts now.
-    pub(super) fn try_deadline(&self) -> crate::time::Instant {
-        use crate::runtime::Shared;
-        self.shared.with(|state| state.runtime.now() + state.namespace.settings().retry.try_timeout)
+        call::request::<R>(&self.shared, None, entity, request).await
     }
 
     /// Hands the ids of the sessions of a queue or subscription to `take`: those that have messages or a state, or

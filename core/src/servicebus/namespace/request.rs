@@ -264,6 +264,14 @@ impl<S: Storage> Namespace<S> {
         Self::name(self.container, self.nodes.get(node).map_or(0, |node| node.name))
     }
 
+    /// Where a node is; `None` when that is too long to be an address.
+    fn node_address(&self, node: u32) -> Option<super::endpoint::Path> {
+        match self.nodes.get(node).and_then(|node| node.entity.as_ref()) {
+            Some(entity) => entity.path(true),
+            None => super::endpoint::Path::try_from("$cbs").ok(),
+        }
+    }
+
     /// Encodes a request and queues it for its node.
     pub(super) fn queue_request(
         &mut self,
@@ -278,10 +286,7 @@ impl<S: Storage> Namespace<S> {
         let request = Request { node, owner, stage: Stage::Sent, delivery: None, deadline, transaction: None };
         let key = self.requests.insert(request).map_err(|_| no_room(Capacity::Deliveries))?;
         let reply_to = self.node_name(node);
-        let address = match self.nodes.get(node).and_then(|node| node.entity.as_ref()) {
-            Some(entity) => entity.path(true),
-            None => super::endpoint::Path::try_from("$cbs").ok(),
-        };
+        let address = self.node_address(node);
         let message = RequestMessage {
             id: &request_id(key),
             to: address.as_deref().unwrap_or_default(),
@@ -525,10 +530,7 @@ impl<S: Storage> Namespace<S> {
 
     fn attach_node(&mut self, place: u32) -> Result<(), EngineError> {
         let name = self.node_name(place);
-        let address = match self.nodes.get(place).and_then(|node| node.entity.as_ref()) {
-            Some(entity) => entity.path(true).ok_or(EngineError::IllegalState)?,
-            None => super::endpoint::Path::try_from("$cbs").map_err(|_| EngineError::IllegalState)?,
-        };
+        let address = self.node_address(place).ok_or(EngineError::IllegalState)?;
         // Both links have names of their own: peers differ in whether roles share one name space.
         let mut receiver_name = name.clone();
         let _ = receiver_name.push('r');
