@@ -20,6 +20,7 @@ mod exchange;
 mod input;
 mod link;
 mod negotiation;
+mod reassembly;
 mod session;
 #[cfg(all(test, feature = "alloc"))]
 mod tests;
@@ -169,12 +170,6 @@ fn remaining(allowed: u32, count: u32, seen: u32) -> u32 {
         allowed.saturating_add(under_way.wrapping_neg())
     }
 }
-
-/// The event queue's kinds of entry.
-const SESSION_EVENT: u32 = 0 << 30;
-const LINK_EVENT: u32 = 1 << 30;
-const DELIVERY_EVENT: u32 = 2 << 30;
-const EVENT_KIND: u32 = 3 << 30;
 
 /// One AMQP 1.0 connection.
 pub struct Connection<S: Storage> {
@@ -432,135 +427,6 @@ impl<S: Storage> Connection<S> {
                     || !self.work.is_empty()
                     || self.session_flows > 0
                     || self.farewells > 0))
-    }
-
-    /// The next thing to look at.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        if core::mem::take(&mut self.opened_due) {
-            return Some(Event::Opened);
-        }
-        while let Some(entry) = self.events.pop() {
-            let place = entry & !EVENT_KIND;
-            let event = match entry & EVENT_KIND {
-                SESSION_EVENT => self.session_event(place),
-                LINK_EVENT => self.link_event(place),
-                _ => self.delivery_event(place),
-            };
-            if event.is_some() {
-                return event;
-            }
-        }
-        if core::mem::take(&mut self.closed_due) {
-            return Some(Event::Closed(self.failed.unwrap_or(ConnectionError::ClosedByPeer)));
-        }
-        None
-    }
-
-    fn session_event(&mut self, place: u32) -> Option<Event> {
-        let id = SessionId(self.sessions.key(place)?);
-        let session = self.sessions.get_mut(place)?;
-        if session.flags & session::flag::BEGUN != 0 {
-            session.flags &= !session::flag::BEGUN;
-            if session.flags == 0 {
-                session.in_events = false;
-            } else {
-                let _ = self.events.push(SESSION_EVENT | place);
-            }
-            return Some(Event::SessionBegun(id));
-        }
-        session.in_events = false;
-        if session.flags & session::flag::ENDED != 0 {
-            if session.flow_due {
-                self.session_flows -= 1;
-            }
-            self.sessions.remove(place);
-            return Some(Event::SessionEnded(id));
-        }
-        None
-    }
-
-    fn link_event(&mut self, place: u32) -> Option<Event> {
-        use link::flag;
-        let id = LinkId(self.links.key(place)?);
-        let link = self.links.get_mut(place)?;
-        let order = [
-            (flag::ATTACHED, Event::LinkAttached(id)),
-            (flag::CREDIT, Event::Credit(id)),
-            (flag::READABLE, Event::Readable(id)),
-            (flag::DRAIN, Event::DrainRequested(id)),
-            (flag::DRAINED, Event::Drained(id)),
-            (flag::DETACHED, Event::LinkDetached(id)),
-        ];
-        let event = order.into_iter().find(|(flag, _)| link.flags & flag != 0);
-        if let Some((flag, _)) = event {
-            link.flags &= !flag;
-        }
-        if link.flags == 0 {
-            link.in_events = false;
-        } else {
-            let _ = self.events.push(LINK_EVENT | place);
-        }
-        event.map(|(_, event)| event)
-    }
-
-    fn delivery_event(&mut self, place: u32) -> Option<Event> {
-        use delivery::flag;
-        let id = DeliveryId(self.deliveries.key(place)?);
-        let delivery = self.deliveries.get_mut(place)?;
-        delivery.in_events = false;
-        let flags = core::mem::take(&mut delivery.flags);
-        let (outcome, link) = (delivery.outcome, delivery.link);
-        let link = LinkId(self.links.key(link)?);
-        if delivery.settled {
-            // Settled by us meanwhile: nothing is left to tell.
-            if !delivery.in_dispositions {
-                self.free_delivery(place);
-            }
-            return None;
-        }
-        if flags & flag::SETTLED != 0 {
-            if matches!(delivery.stage, Stage::Bare) {
-                self.free_delivery(place);
-            } else {
-                // Settled before it was wholly sent, or before it was taken: it goes when that has happened.
-                delivery.presettled = true;
-            }
-            return Some(Event::Settled { delivery: id, link, outcome });
-        }
-        if flags & flag::UPDATED != 0 {
-            return Some(Event::Updated { delivery: id, link, outcome });
-        }
-        None
-    }
-
-    fn flag_session(&mut self, place: u32, flag: u8) {
-        if let Some(session) = self.sessions.get_mut(place) {
-            session.flags |= flag;
-            if !session.in_events {
-                session.in_events = true;
-                let _ = self.events.push(SESSION_EVENT | place);
-            }
-        }
-    }
-
-    fn flag_link(&mut self, place: u32, flag: u8) {
-        if let Some(link) = self.links.get_mut(place) {
-            link.flags |= flag;
-            if !link.in_events {
-                link.in_events = true;
-                let _ = self.events.push(LINK_EVENT | place);
-            }
-        }
-    }
-
-    fn flag_delivery(&mut self, place: u32, flag: u8) {
-        if let Some(delivery) = self.deliveries.get_mut(place) {
-            delivery.flags |= flag;
-            if !delivery.in_events {
-                delivery.in_events = true;
-                let _ = self.events.push(DELIVERY_EVENT | place);
-            }
-        }
     }
 
     /// Queues a link for [`Connection::poll_transmit`].

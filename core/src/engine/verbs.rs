@@ -391,10 +391,10 @@ impl<S: Storage> Connection<S> {
         }
         for _ in 0..self.events.len() {
             let Some(entry) = self.events.pop() else { break };
-            let at = entry & !super::EVENT_KIND;
-            let ours = match entry & super::EVENT_KIND {
-                super::LINK_EVENT => at == place,
-                super::DELIVERY_EVENT => self.deliveries.get(at).is_none_or(|found| found.link == place),
+            let at = entry & !super::event::EVENT_KIND;
+            let ours = match entry & super::event::EVENT_KIND {
+                super::event::LINK_EVENT => at == place,
+                super::event::DELIVERY_EVENT => self.deliveries.get(at).is_none_or(|found| found.link == place),
                 _ => false,
             };
             if !ours {
