@@ -1,4 +1,4 @@
-//! What comes in: protocol headers, the SASL layer, and each performative applied whole before the next is read.
+//! What comes in: each performative is applied whole before the next is read.
 
 use super::delivery;
 use super::link::{self, Link, NONE};

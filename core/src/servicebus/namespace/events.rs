@@ -1,8 +1,9 @@
 //! What the engine tells: frames while they are applied, events afterwards.
 
 use super::endpoint::{Attachment, Endpoint, Kind, SessionChoice};
+use super::node::Node;
 use super::operation::{Operation, Outcome, State};
-use super::request::{Node, REQUEST, Request};
+use super::request::{REQUEST, Request};
 use super::{Cause, Clock, Failure, NODE_RECEIVER, NODE_SENDER, Namespace, OWNER};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag};
 use crate::servicebus::Reason;

@@ -9,6 +9,7 @@ mod control;
 mod endpoint;
 mod events;
 mod failure;
+mod node;
 mod occupancy;
 mod operation;
 mod receive;
@@ -30,10 +31,11 @@ use crate::wire::{Symbol, Value, encode_map};
 use core::fmt;
 
 use endpoint::{Attachment, Endpoint};
+use node::Node;
 use operation::{Operation, State};
 use receive::Held;
 use renewal::Renewal;
-use request::{Node, Request};
+use request::Request;
 use token::Token;
 
 pub use control::Control;

@@ -2,56 +2,16 @@
 
 use super::endpoint::{Attachment, Entity};
 use super::operation::{OperationId, State};
-use super::{Capacity, Cause, Clock, EngineError, Failure, NODE_RECEIVER, NODE_SENDER, Name, Namespace};
+use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
-use crate::storage::{Encoder, Index, Key, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::storage::{Encoder, Key, Storage, Table};
+use crate::time::{Instant, Timestamp};
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{MessageId, Properties, put_section};
 use crate::wire::{Compound, Encode, Full, Sink, Value};
 use core::task::Poll;
-
-/// The two links to a node.
-#[derive(Debug)]
-pub(super) struct Node<S: Storage> {
-    /// Whose `$management` it is; `None` for `$cbs`.
-    pub(super) entity: Option<Entity<S>>,
-    /// The token that must be there first; none for `$cbs`.
-    pub(super) token: Option<u32>,
-    pub(super) sender: Attachment,
-    pub(super) receiver: Attachment,
-    /// The number in its links' names and in the address that responses go to.
-    pub(super) name: u32,
-    /// Failed attempts to attach since the last success.
-    pub(super) attempts: u32,
-    pub(super) retry_at: Option<Instant>,
-    /// What the peer's last detach said.
-    pub(super) error: Option<Failure<S>>,
-    pub(super) next_tag: u32,
-    /// Requests that were sent and have no response yet.
-    pub(super) under_way: u32,
-    /// When it is looked whether anybody needs it; none while a sender or receiver does and nothing is asked.
-    pub(super) idle_at: Option<Instant>,
-}
-
-impl<S: Storage> Node<S> {
-    pub(super) fn is_up(&self) -> bool {
-        matches!((self.sender, self.receiver), (Attachment::Up(_), Attachment::Up(_)))
-    }
-
-    /// The links are gone, and with them every response that was to come.
-    pub(super) fn down(&mut self) {
-        self.sender = Attachment::Down;
-        self.receiver = Attachment::Down;
-        self.under_way = 0;
-    }
-
-    pub(super) fn is_down(&self) -> bool {
-        matches!((self.sender, self.receiver), (Attachment::Down, Attachment::Down))
-    }
-}
 
 /// Who waits for a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +47,6 @@ pub(super) struct Request<S: Storage> {
 pub(super) const REQUEST: u32 = 1 << 31;
 /// Responses that a node may send ahead, where the table of deliveries is large.
 const RESPONSE_CREDIT: u32 = 100;
-/// An entity's `$management` that nothing else keeps stays for this long after the last request.
-const QUIET: Duration = Duration::from_secs(60);
 /// A table of deliveries with this many free places is large.
 const LARGE: usize = 10_000;
 
@@ -158,120 +116,6 @@ pub(super) fn check_response<S: Storage>(payload: &[u8]) -> Result<(), Failure<S
 }
 
 impl<S: Storage> Namespace<S> {
-    /// The node of an entity, or `$cbs`; made when there is none.
-    pub(super) fn use_node(&mut self, entity: Option<&Entity<S>>) -> Result<u32, Failure<S>> {
-        let same = |node: &Node<S>| match (&node.entity, entity) {
-            (None, None) => true,
-            (Some(one), Some(other)) => one.is_same(other),
-            _ => false,
-        };
-        if let Some(place) = (0..self.nodes.end()).find(|&place| self.nodes.get(place).is_some_and(same)) {
-            return Ok(place);
-        }
-        let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
-        let token = match entity {
-            Some(entity) => Some(self.use_token(entity).ok_or_else(full)?),
-            None => None,
-        };
-        let node = Node {
-            entity: entity.cloned(),
-            token,
-            sender: Attachment::Down,
-            receiver: Attachment::Down,
-            name: self.next_number(),
-            attempts: 0,
-            retry_at: None,
-            error: None,
-            next_tag: 0,
-            under_way: 0,
-            idle_at: None,
-        };
-        match self.nodes.insert(node) {
-            Ok(key) => Ok(key.index),
-            Err(_) => {
-                if let Some(token) = token {
-                    self.release_token(token);
-                }
-                Err(full())
-            }
-        }
-    }
-
-    /// An entity's `$management` goes with its last sender or receiver, unless it still owes a response or renews a
-    /// lock: a client that sees many entities in its life keeps links only to those that it uses.
-    pub(super) fn drop_idle_nodes(&mut self) {
-        for place in 0..self.nodes.end() {
-            if !self.node_is_asked(place) && !self.node_has_endpoint(place) {
-                self.drop_node(place);
-            }
-        }
-    }
-
-    /// The same after a quiet minute where there never was a sender or receiver, as for rules.
-    pub(super) fn expire_nodes(&mut self, clock: Clock) {
-        for place in 0..self.nodes.end() {
-            let idle_at = self.nodes.get(place).and_then(|node| node.idle_at);
-            if idle_at.is_none_or(|at| at > clock.now) {
-                continue;
-            }
-            if self.node_is_asked(place) {
-                self.node_used(place, clock);
-            } else if !self.node_has_endpoint(place) {
-                self.drop_node(place);
-            } else if let Some(node) = self.nodes.get_mut(place) {
-                // It goes with the endpoint.
-                node.idle_at = None;
-            }
-        }
-    }
-
-    /// Somebody asks a node, or will.
-    pub(super) fn node_used(&mut self, place: u32, clock: Clock) {
-        if let Some(node) = self.nodes.get_mut(place) {
-            node.idle_at = Some(clock.now + QUIET);
-        }
-    }
-
-    /// Whether a node owes a response or renews a lock.
-    fn node_is_asked(&self, place: u32) -> bool {
-        let mut requests = (0..self.requests.end()).filter_map(|at| self.requests.get(at));
-        requests.any(|found| found.node == place) || self.node_renews(place)
-    }
-
-    fn node_has_endpoint(&self, place: u32) -> bool {
-        let Some(entity) = self.nodes.get(place).and_then(|node| node.entity.as_ref()) else { return false };
-        let mut endpoints = (0..self.endpoints.end()).filter_map(|at| self.endpoints.get(at));
-        endpoints.any(|endpoint| endpoint.entity.is_same(entity))
-    }
-
-    /// Lets go of an entity's `$management`; `$cbs` stays.
-    fn drop_node(&mut self, place: u32) {
-        if self.nodes.get(place).is_none_or(|node| node.entity.is_none()) {
-            return;
-        }
-        let Some(node) = self.nodes.remove(place) else { return };
-        for link in [node.sender.link(), node.receiver.link()].into_iter().flatten() {
-            if let Some(connection) = &mut self.connection {
-                let _ = connection.detach(link, true, None);
-            }
-        }
-        if let Some(token) = node.token {
-            self.release_token(token);
-        }
-    }
-
-    fn node_name(&self, node: u32) -> Name {
-        Self::name(self.container, self.nodes.get(node).map_or(0, |node| node.name))
-    }
-
-    /// Where a node is; `None` when that is too long to be an address.
-    fn node_address(&self, node: u32) -> Option<super::endpoint::Path> {
-        match self.nodes.get(node).and_then(|node| node.entity.as_ref()) {
-            Some(entity) => entity.path(true),
-            None => super::endpoint::Path::try_from("$cbs").ok(),
-        }
-    }
-
     /// Encodes a request and queues it for its node.
     pub(super) fn queue_request(
         &mut self,
@@ -526,54 +370,6 @@ impl<S: Storage> Namespace<S> {
                 Err((error, _)) => self.end_request(place, clock, Err(Failure::new(Cause::Engine(error)))),
             }
         }
-    }
-
-    fn attach_node(&mut self, place: u32) -> Result<(), EngineError> {
-        let name = self.node_name(place);
-        let address = self.node_address(place).ok_or(EngineError::IllegalState)?;
-        // Both links have names of their own: peers differ in whether roles share one name space.
-        let mut receiver_name = name.clone();
-        let _ = receiver_name.push('r');
-        let sender = self.attach_plain_sender(&name, &address)?;
-        let receiver = match self.attach_plain_receiver(&receiver_name, &address, &name) {
-            Ok(receiver) => receiver,
-            Err(error) => {
-                if let Some(connection) = &mut self.connection {
-                    let _ = connection.detach(sender, true, None);
-                }
-                return Err(error);
-            }
-        };
-        let _ = self.owners.insert(sender.index() as u64, NODE_SENDER | place);
-        let _ = self.owners.insert(receiver.index() as u64, NODE_RECEIVER | place);
-        if let Some(node) = self.nodes.get_mut(place) {
-            node.sender = Attachment::Pending(sender);
-            node.receiver = Attachment::Pending(receiver);
-            node.error = None;
-        }
-        Ok(())
-    }
-
-    /// One of a node's links is gone: so is the other.
-    pub(super) fn node_detached(&mut self, place: u32, clock: Clock) {
-        let Some(node) = self.nodes.get_mut(place) else { return };
-        let was_up = node.is_up();
-        for link in [node.sender.link(), node.receiver.link()].into_iter().flatten() {
-            if let Some(connection) = &mut self.connection {
-                let _ = connection.detach(link, true, None);
-            }
-        }
-        node.down();
-        let failure = node.error.clone().unwrap_or_else(|| Failure::new(Cause::LinkLost));
-        node.attempts = if was_up { 0 } else { node.attempts.saturating_add(1) };
-        let (attempts, retry) = (node.attempts, self.settings.retry);
-        if attempts > 0 {
-            let wait = retry.backoff(attempts - 1, failure.reason(), &mut self.random);
-            node.retry_at = Some(clock.now + wait);
-        }
-        let hopeless = !failure.is_transient() || attempts > retry.max_retries;
-        self.fail_requests(place, clock, &failure, !hopeless);
-        self.due = true;
     }
 
     /// Takes the responses that wait on a node's link.
