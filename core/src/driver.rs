@@ -7,7 +7,7 @@
 use crate::client::{Signal, State};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::namespace::{Cause, Failure, Target, Want};
-use crate::storage::{Rx, Storage, Text, Tx};
+use crate::storage::{Rx, Storage, Tx};
 use crate::time::{Instant, Timestamp};
 use core::fmt::{self, Display};
 use core::future::{Future, poll_fn};
@@ -146,11 +146,8 @@ fn wake_tasks<R: Runtime>(shared: &R::Shared) {
     }
 }
 
-fn failure<S: Storage>(cause: Cause, error: &impl Display) -> Failure<S> {
-    let mut text = heapless::String::<160>::new();
-    // What does not fit is cut.
-    let _ = fmt::write(&mut text, format_args!("{error}"));
-    Failure { cause, description: S::Text::cut(&text) }
+fn failure<R: Runtime>(shared: &R::Shared, cause: Cause, error: &dyn Display) -> Failure<R::Storage> {
+    shared.with(|state| state.namespace.failure(cause, error))
 }
 
 /// Carries bytes until the client is closed or its last handle is dropped. Connects when somebody needs a connection
@@ -221,7 +218,7 @@ where
     let started = runtime.clock().now;
     let dialled = {
         let dial = dialer.dial(Target { host: &host, port, tls });
-        let dial = async { dial.await.map_err(|error| failure(Cause::Unreachable, &error)) };
+        let dial = async { dial.await.map_err(|error| failure::<R>(shared, Cause::Unreachable, &error)) };
         let give_up = async {
             serve_deadlines(shared, runtime, started + patience).await;
             Err(Failure::new(Cause::Timeout))
@@ -270,7 +267,7 @@ async fn read<R: Runtime>(
         let count = match reader.read(rx.spare()).await {
             Ok(0) => return Failure::new(Cause::Connection(crate::engine::ConnectionError::Disconnected)),
             Ok(count) => count,
-            Err(error) => return failure(Cause::Unreachable, &DebugText(&error)),
+            Err(error) => return failure::<R>(shared, Cause::Unreachable, &DebugText(&error)),
         };
         rx.commit(count);
         let clock = runtime.clock();
@@ -315,11 +312,11 @@ async fn write<R: Runtime>(
         if !tx.filled().is_empty() {
             // One write for all frames of a wake-up; more may have come up while it lasted.
             if let Err(error) = writer.write_all(tx.filled()).await {
-                return failure(Cause::Unreachable, &DebugText(&error));
+                return failure::<R>(shared, Cause::Unreachable, &DebugText(&error));
             }
             tx.clear();
             if let Err(error) = writer.flush().await {
-                return failure(Cause::Unreachable, &DebugText(&error));
+                return failure::<R>(shared, Cause::Unreachable, &DebugText(&error));
             }
             continue;
         }
@@ -343,7 +340,7 @@ where
         }
         let token = match credential.token().await {
             Ok(token) => Ok((token.token, token.expires_at)),
-            Err(error) => Err(failure(Cause::Credential, &error)),
+            Err(error) => Err(failure::<R>(shared, Cause::Credential, &error)),
         };
         let clock = runtime.clock();
         let driver = shared.with(|state| {

@@ -92,6 +92,12 @@ impl<R: Runtime> Client<R> {
         State::new(runtime, Namespace::new(settings))
     }
 
+    /// What the service or the transport said last when something did not work. On the heap each failure carries its
+    /// own words; fixed storage has only these.
+    pub fn last_description(&self) -> <StorageOf<R> as Storage>::Text {
+        self.shared.with(|state| Text::cut(state.namespace.last_description()))
+    }
+
     fn add(
         &self,
         kind: Kind<StorageOf<R>>,

@@ -81,7 +81,8 @@ impl<S: Storage> Connection<S> {
         if found.role != Role::Sender {
             return Err((EngineError::IllegalState, payload));
         }
-        let (size, limit) = (payload.as_ref().len() as u64, found.peer_max_message_size);
+        let (size, limit) = (payload.as_ref().len(), found.peer_max_message_size);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if limit != 0 && size > limit && !options.oversize {
             return Err((EngineError::MessageTooLarge { size, limit }, payload));
         }

@@ -1,7 +1,8 @@
 //! Storage without an allocator: every size is in the type.
 
 use super::{
-    Arena, Assembly, Encoder, Index, Key, NoSpare, Outbox, PayloadBuilder, Queue, Rx, Slots, Storage, Table, Text, Tx,
+    Arena, Assembly, Description, Encoder, Generation, Index, Key, NoDescription, NoSpare, Outbox, PayloadBuilder,
+    Queue, Rx, Slots, Storage, Table, Text, Tx,
 };
 use crate::wire::{Encode, Full, Sink};
 use core::fmt;
@@ -62,6 +63,7 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     type Payload = heapless::Vec<u8, M>;
     type Encoder = heapless::Vec<u8, M>;
     type Text = heapless::String<TEXT>;
+    type Description = NoDescription;
     type Literal = &'static str;
     type Requests<V> = FixedTable<V, REQUESTS>;
     type Assembly = heapless::Vec<u8, M>;
@@ -88,7 +90,7 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     }
 }
 
-/// Session ids have up to 128 characters; descriptions are cut there.
+/// Session ids have up to 128 characters; the last description is cut there.
 const TEXT: usize = 128;
 /// Requests under way at once: a token's renewal and one of the application's.
 const REQUESTS: usize = 2;
@@ -107,13 +109,25 @@ impl<const M: usize> Encoder for heapless::Vec<u8, M> {
 
 impl<const N: usize> Text for heapless::String<N> {
     fn cut(text: &str) -> Self {
-        let mut kept = Self::new();
-        for character in text.chars() {
-            if kept.push(character).is_err() {
-                break;
-            }
-        }
-        kept
+        Self::of(&text)
+    }
+}
+
+/// Takes what fits and forgets the rest.
+struct Cut<const N: usize>(heapless::String<N>);
+
+impl<const N: usize> fmt::Write for Cut<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|character| self.0.push(character)).map_err(|_| fmt::Error)
+    }
+}
+
+impl<const N: usize> Description for heapless::String<N> {
+    fn of(words: &dyn fmt::Display) -> Self {
+        let mut kept = Cut(Self::new());
+        // The error is that it was cut.
+        let _ = fmt::write(&mut kept, format_args!("{words}"));
+        kept.0
     }
 }
 
@@ -157,62 +171,61 @@ impl<const M: usize> Arena for FixedArena<M> {
     }
 }
 
-#[derive(Debug)]
-struct Place<T> {
-    generation: u32,
-    value: Option<T>,
-}
-
 /// A table of `N` places.
 #[derive(Debug)]
 pub struct FixedTable<T, const N: usize> {
-    places: heapless::Vec<Place<T>, N>,
+    // Apart from the values, whose alignment would double the room that they take.
+    generations: heapless::Vec<Generation, N>,
+    values: heapless::Vec<Option<T>, N>,
     len: usize,
 }
 
 impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     fn bounded(_limit: usize) -> Self {
-        Self { places: heapless::Vec::new(), len: 0 }
+        Self { generations: heapless::Vec::new(), values: heapless::Vec::new(), len: 0 }
     }
 
     #[inline(never)]
     fn insert(&mut self, value: T) -> Result<Key, T> {
-        let index = match self.places.iter().position(|place| place.value.is_none()) {
+        let index = match self.values.iter().position(Option::is_none) {
             Some(index) => index,
             None => {
-                if self.places.push(Place { generation: 0, value: None }).is_err() {
+                if self.values.push(None).is_err() {
                     return Err(value);
                 }
-                self.places.len() - 1
+                // As many as values.
+                let _ = self.generations.push(Generation::FIRST);
+                self.values.len() - 1
             }
         };
-        let Some(place) = self.places.get_mut(index) else { return Err(value) };
-        place.generation = place.generation.wrapping_add(1);
-        place.value = Some(value);
+        let (Some(place), Some(generation)) = (self.values.get_mut(index), self.generations.get_mut(index)) else {
+            return Err(value);
+        };
+        *generation = generation.next();
+        *place = Some(value);
         self.len += 1;
-        Ok(Key { index: index as u32, generation: place.generation })
+        Ok(Key { index: index as u32, generation: *generation })
     }
 
     fn remove(&mut self, index: u32) -> Option<T> {
-        let value = self.places.get_mut(index as usize)?.value.take()?;
+        let value = self.values.get_mut(index as usize)?.take()?;
         self.len -= 1;
         Some(value)
     }
 
     #[inline(never)]
     fn get(&self, index: u32) -> Option<&T> {
-        self.places.get(index as usize)?.value.as_ref()
+        self.values.as_slice().get(index as usize)?.as_ref()
     }
 
     #[inline(never)]
     fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.places.get_mut(index as usize)?.value.as_mut()
+        self.values.get_mut(index as usize)?.as_mut()
     }
 
     fn key(&self, index: u32) -> Option<Key> {
-        let place = self.places.get(index as usize)?;
-        place.value.as_ref()?;
-        Some(Key { index, generation: place.generation })
+        self.values.as_slice().get(index as usize)?.as_ref()?;
+        Some(Key { index, generation: *self.generations.get(index as usize)? })
     }
 
     fn len(&self) -> usize {
@@ -224,7 +237,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     }
 
     fn end(&self) -> u32 {
-        self.places.len() as u32
+        self.values.len() as u32
     }
 }
 

@@ -11,6 +11,7 @@ mod heap;
 
 use crate::wire::{Full, Sink};
 use core::fmt::Debug;
+use core::num::NonZeroU32;
 
 pub use fixed::{Fixed, FixedArena, FixedBuffer, FixedTable};
 #[cfg(feature = "alloc")]
@@ -45,8 +46,10 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Payload: AsRef<[u8]> + Clone + Debug + Default + PayloadBuilder;
     /// A payload that is being encoded.
     type Encoder: Encoder<Payload = Self::Payload>;
-    /// A short text of the peer's, such as an error's description; cut where it does not fit.
+    /// A short text of the peer's, such as a session's id; cut where it does not fit.
     type Text: Text;
+    /// What comes with each failure beside its cause.
+    type Description: Description;
     /// A text of the application's: owned on the heap, `&'static str` in fixed storage.
     type Literal: AsRef<str> + Clone + Debug;
     /// A table with a place for every request that waits for its response.
@@ -96,9 +99,32 @@ pub trait Encoder: Sink + Default {
 }
 
 /// A text that is cut where it does not fit.
-pub trait Text: AsRef<str> + Clone + Debug + Default + PartialEq {
+pub trait Text: Description + PartialEq {
     /// As much of `text` as fits.
     fn cut(text: &str) -> Self;
+}
+
+/// The words that come with a failure, where the storage has room for them.
+pub trait Description: AsRef<str> + Clone + Debug + Default {
+    /// These words, cut where they do not fit.
+    fn of(words: &dyn core::fmt::Display) -> Self;
+}
+
+/// No words: fixed storage has many places for failures, and keeps only the last words that were said
+/// ([`Namespace::last_description`](crate::servicebus::namespace::Namespace::last_description)).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoDescription;
+
+impl AsRef<str> for NoDescription {
+    fn as_ref(&self) -> &str {
+        ""
+    }
+}
+
+impl Description for NoDescription {
+    fn of(_words: &dyn core::fmt::Display) -> Self {
+        Self
+    }
 }
 
 /// Makes a payload from what is encoded.
@@ -117,7 +143,38 @@ pub struct Key {
     /// The place.
     pub index: u32,
     /// How often the place has been filled.
-    pub generation: u32,
+    pub generation: Generation,
+}
+
+/// How often a place of a table has been filled; never zero, so that an `Option<Key>` takes no more room than a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Generation(NonZeroU32);
+
+impl Generation {
+    /// The first.
+    pub const FIRST: Self = Self(NonZeroU32::MIN);
+
+    /// The one with this number; `None` for zero.
+    pub const fn new(number: u32) -> Option<Self> {
+        match NonZeroU32::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The one after it; after the last, the first again.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self.0.checked_add(1) {
+            Some(next) => Self(next),
+            None => Self::FIRST,
+        }
+    }
 }
 
 /// A slab: entries keep their place until they are removed.

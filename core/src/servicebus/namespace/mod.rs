@@ -23,7 +23,7 @@ use crate::engine::{self, Capacity, Connection, EngineError};
 use crate::random::Random;
 use crate::servicebus::connection_string::ConnectionString;
 use crate::servicebus::retry::RetryPolicy;
-use crate::storage::{Index, Limits, Queue, Spare, Storage, Table};
+use crate::storage::{Description, Index, Limits, Queue, Spare, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -134,6 +134,8 @@ pub struct Namespace<S: Storage> {
     retired: S::Spare<Connection<S>>,
     /// Why the last connection ended.
     last_error: Option<Failure<S>>,
+    /// What the service or the transport said last about something that did not work.
+    last_description: S::Text,
     container: u32,
     names: u32,
     closing: bool,
@@ -203,6 +205,7 @@ impl<S: Storage> Namespace<S> {
             opened_at: None,
             retired: S::Spare::default(),
             last_error: None,
+            last_description: S::Text::default(),
             container,
             names: 0,
             closing: false,
@@ -234,6 +237,18 @@ impl<S: Storage> Namespace<S> {
     /// How the client behaves.
     pub fn settings(&self) -> &Settings<S> {
         &self.settings
+    }
+
+    /// What the service or the transport said last when something did not work, whole or cut: the service's texts have
+    /// the tracking id that its support asks for.
+    pub fn last_description(&self) -> &str {
+        self.last_description.as_ref()
+    }
+
+    /// A failure outside of the machine, such as the transport's.
+    pub fn failure(&mut self, cause: Cause, words: &dyn fmt::Display) -> Failure<S> {
+        self.last_description = S::Text::of(words);
+        Failure { cause, description: S::Description::of(words) }
     }
 
     /// The generator that jitter comes from.

@@ -5,7 +5,7 @@ use super::operation::{OperationId, Outcome, State};
 use super::{Capacity, Cause, EngineError, Failure, Namespace};
 use crate::engine::{OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
-use crate::storage::{Storage, Table};
+use crate::storage::{Description, Storage, Table};
 use core::task::Poll;
 
 /// What a sender may send at once, in bytes.
@@ -97,10 +97,7 @@ impl<S: Storage> Namespace<S> {
                     EngineError::MessageTooLarge { .. } => Cause::Service(Reason::MessageSizeExceeded),
                     other => Cause::Engine(other),
                 };
-                let mut text = heapless::String::<120>::new();
-                // The text fits.
-                let _ = core::fmt::write(&mut text, format_args!("{error}"));
-                Poll::Ready(Err(Failure::described(cause, &text)))
+                Poll::Ready(Err(Failure { cause, description: S::Description::of(&error) }))
             }
         }
     }
