@@ -2,13 +2,13 @@
 
 use super::{
     Arena, Assembly, Description, Encoder, Generation, Index, Key, NoDescription, NoSpare, Outbox, PayloadBuilder,
-    Queue, Rx, Slots, Storage, Table, Text, Tx,
+    Payloads, Queue, Rx, Slots, Storage, Table, Text, Tx,
 };
 use crate::wire::{Encode, Full, Sink};
 use core::fmt;
 
 /// Storage with compile-time sizes. Name one with [`fixed_storage!`](crate::fixed_storage) instead of writing the
-/// parameters: `SLOTS` is the sum of `SESSIONS`, `LINKS` and `DELIVERIES`.
+/// parameters: `SLOTS` is the sum of `SESSIONS`, `LINKS` and `DELIVERIES`, `OUTBOX` follows from `TRANSMIT`.
 #[derive(Clone, Copy)]
 pub struct Fixed<
     const SESSIONS: usize,
@@ -17,11 +17,22 @@ pub struct Fixed<
     const SLOTS: usize,
     const RECEIVE: usize,
     const TRANSMIT: usize,
+    const OUTBOX: usize,
     const MESSAGE: usize,
+    const MESSAGES: usize,
 >;
 
-impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: usize, const T: usize, const M: usize>
-    fmt::Debug for Fixed<S, L, D, N, R, T, M>
+impl<
+    const S: usize,
+    const L: usize,
+    const D: usize,
+    const N: usize,
+    const R: usize,
+    const T: usize,
+    const O: usize,
+    const M: usize,
+    const P: usize,
+> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fixed")
@@ -38,27 +49,59 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
 /// ```
 ///
 /// `receive` is the largest frame that is accepted and at least 512 (AMQP 1.0 §2.7.1); `transmit` is the largest
-/// frame that is sent; `message` bounds one encoded message in either direction.
+/// frame that is sent; `message` bounds one encoded message in either direction. `messages` is how many of them can
+/// wait at once, to be sent or to be taken: half of the deliveries and never less than four when it is left out, for
+/// a delivery keeps its message only until that is written or taken. Three are for a request, its response and a
+/// message to send, the rest for messages that come in.
 #[macro_export]
 macro_rules! fixed_storage {
     ($(#[$meta:meta])* $vis:vis type $name:ident {
         sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
         receive: $receive:expr, transmit: $transmit:expr, message: $message:expr $(,)?
     }) => {
+        $crate::fixed_storage! {
+            $(#[$meta])*
+            $vis type $name {
+                sessions: $sessions, links: $links, deliveries: $deliveries,
+                receive: $receive, transmit: $transmit, message: $message,
+                messages: $crate::storage::half_or($deliveries, 4)
+            }
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis type $name:ident {
+        sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
+        receive: $receive:expr, transmit: $transmit:expr, message: $message:expr, messages: $messages:expr $(,)?
+    }) => {
         $(#[$meta])*
         $vis type $name = $crate::storage::Fixed<
             { $sessions }, { $links }, { $deliveries }, { ($sessions) + ($links) + ($deliveries) },
-            { $receive }, { $transmit }, { $message },
+            { $receive }, { $transmit }, { $crate::storage::half_or($transmit, 512) }, { $message }, { $messages },
         >;
         const _: () = {
             assert!($receive >= 512 && $transmit >= 512, "frames of 512 bytes must fit (AMQP 1.0 §2.7.1)");
             assert!($sessions >= 1 && $links >= 1 && $deliveries >= 1, "every table needs a place");
+            assert!($messages >= 1 && $messages <= 256, "between 1 and 256 messages can wait");
         };
     };
 }
 
-impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: usize, const T: usize, const M: usize>
-    Storage for Fixed<S, L, D, N, R, T, M>
+/// Half of a number, and never less than `least`.
+#[doc(hidden)]
+pub const fn half_or(number: usize, least: usize) -> usize {
+    if number / 2 > least { number / 2 } else { least }
+}
+
+impl<
+    const S: usize,
+    const L: usize,
+    const D: usize,
+    const N: usize,
+    const R: usize,
+    const T: usize,
+    const O: usize,
+    const M: usize,
+    const P: usize,
+> Storage for Fixed<S, L, D, N, R, T, O, M, P>
 {
     type Payload = heapless::Vec<u8, M>;
     type Encoder = heapless::Vec<u8, M>;
@@ -67,6 +110,7 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     type Literal = &'static str;
     type Requests<V> = FixedTable<V, REQUESTS>;
     type Assembly = heapless::Vec<u8, M>;
+    type Payloads = FixedPayloads<M, P>;
     type Rx = FixedBuffer<R>;
     type Tx = FixedBuffer<T>;
     type Sessions<V> = FixedTable<V, S>;
@@ -74,7 +118,7 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     type Deliveries<V> = FixedTable<V, D>;
     type Index = heapless::LinearMap<u64, u32, N>;
     type Queue = heapless::Deque<u32, N>;
-    type Outbox = FixedBuffer<T>;
+    type Outbox = FixedBuffer<O>;
     type Slots<V> = heapless::Vec<Option<V>, D>;
     type Spare<V> = NoSpare;
     type Arena = FixedArena<M>;
@@ -158,6 +202,75 @@ impl<const M: usize> Assembly for heapless::Vec<u8, M> {
         self
     }
 }
+
+/// `P` places for messages of up to `M` bytes.
+#[derive(Debug)]
+pub struct FixedPayloads<const M: usize, const P: usize> {
+    places: [heapless::Vec<u8, M>; P],
+    taken: [bool; P],
+}
+
+impl<const M: usize, const P: usize> Default for FixedPayloads<M, P> {
+    fn default() -> Self {
+        Self { places: [const { heapless::Vec::new() }; P], taken: [false; P] }
+    }
+}
+
+impl<const M: usize, const P: usize> Payloads for FixedPayloads<M, P> {
+    type Payload = heapless::Vec<u8, M>;
+    type Assembly = heapless::Vec<u8, M>;
+    type Kept = FixedPlace;
+    type Begun = FixedPlace;
+
+    const BOUNDED: bool = true;
+
+    fn keep(&mut self, payload: Self::Payload) -> Result<FixedPlace, Self::Payload> {
+        let Some(mut place) = self.begin() else { return Err(payload) };
+        if let Some(kept) = self.assembly(&mut place) {
+            *kept = payload;
+        }
+        Ok(place)
+    }
+
+    fn begin(&mut self) -> Option<FixedPlace> {
+        let index = self.taken.iter().position(|taken| !taken)?;
+        *self.taken.get_mut(index)? = true;
+        self.places.get_mut(index)?.clear();
+        Some(FixedPlace(index as u8))
+    }
+
+    fn assembly<'a>(&'a mut self, begun: &'a mut FixedPlace) -> Option<&'a mut Self::Assembly> {
+        self.places.get_mut(usize::from(begun.0))
+    }
+
+    fn finish(&mut self, begun: FixedPlace) -> FixedPlace {
+        begun
+    }
+
+    fn bytes<'a>(&'a self, kept: &'a FixedPlace) -> &'a [u8] {
+        self.places.get(usize::from(kept.0)).map_or(&[], |place| place)
+    }
+
+    fn take(&mut self, kept: FixedPlace) -> Self::Payload {
+        let payload = self.places.get(usize::from(kept.0)).cloned().unwrap_or_default();
+        self.discard(kept);
+        payload
+    }
+
+    fn discard(&mut self, kept: FixedPlace) {
+        if let Some(taken) = self.taken.get_mut(usize::from(kept.0)) {
+            *taken = false;
+        }
+    }
+
+    fn free(&self) -> usize {
+        self.taken.iter().filter(|taken| !**taken).count()
+    }
+}
+
+/// Names a place of [`FixedPayloads`].
+#[derive(Debug)]
+pub struct FixedPlace(u8);
 
 /// Encodes each message in a place of its own.
 #[derive(Debug, Default)]

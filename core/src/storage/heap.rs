@@ -1,8 +1,8 @@
 //! Storage that grows: messages are slices of the read buffer.
 
 use super::{
-    Arena, Assembly, Description, Encoder, Generation, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Slots, Spare,
-    Storage, Table, Text, Tx,
+    Arena, Assembly, Description, Encoder, Generation, Index, Key, Outbox, PayloadBuilder, Payloads, Queue, Rx, Slots,
+    Spare, Storage, Table, Text, Tx,
 };
 use crate::wire::{Counter, Encode, Full, Sink};
 use alloc::boxed::Box;
@@ -28,6 +28,7 @@ impl Storage for Heap {
     type Literal = String;
     type Requests<T> = HeapTable<T>;
     type Assembly = HeapAssembly;
+    type Payloads = HeapPayloads;
     type Rx = HeapRx;
     type Tx = HeapTx;
     type Sessions<T> = HeapTable<T>;
@@ -132,6 +133,56 @@ impl Assembly for HeapAssembly {
             Self::One(bytes) => bytes,
             Self::Many(bytes) => bytes.freeze(),
         }
+    }
+}
+
+/// Deliveries hold their messages themselves.
+#[derive(Debug, Default)]
+pub struct HeapPayloads;
+
+impl Payloads for HeapPayloads {
+    type Payload = Bytes;
+    type Assembly = HeapAssembly;
+    type Kept = Bytes;
+    type Begun = HeapAssembly;
+
+    const BOUNDED: bool = false;
+
+    #[inline]
+    fn keep(&mut self, payload: Bytes) -> Result<Bytes, Bytes> {
+        Ok(payload)
+    }
+
+    #[inline]
+    fn begin(&mut self) -> Option<HeapAssembly> {
+        Some(HeapAssembly::Empty)
+    }
+
+    #[inline]
+    fn assembly<'a>(&'a mut self, begun: &'a mut HeapAssembly) -> Option<&'a mut HeapAssembly> {
+        Some(begun)
+    }
+
+    #[inline]
+    fn finish(&mut self, begun: HeapAssembly) -> Bytes {
+        begun.finish()
+    }
+
+    #[inline]
+    fn bytes<'a>(&'a self, kept: &'a Bytes) -> &'a [u8] {
+        kept
+    }
+
+    #[inline]
+    fn take(&mut self, kept: Bytes) -> Bytes {
+        kept
+    }
+
+    fn discard(&mut self, _kept: Bytes) {}
+
+    #[inline]
+    fn free(&self) -> usize {
+        usize::MAX
     }
 }
 

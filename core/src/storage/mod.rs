@@ -13,9 +13,9 @@ use crate::wire::{Full, Sink};
 use core::fmt::Debug;
 use core::num::NonZeroU32;
 
-pub use fixed::{Fixed, FixedArena, FixedBuffer, FixedTable};
+pub use fixed::{Fixed, FixedArena, FixedBuffer, FixedPayloads, FixedPlace, FixedTable, half_or};
 #[cfg(feature = "alloc")]
-pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapRx, HeapTable, HeapTx};
+pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapPayloads, HeapRx, HeapTable, HeapTx};
 
 /// What a table is asked to hold at most. `Fixed` tables are bounded by their type alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Requests<T>: Table<T>;
     /// A message whose frames are still coming in.
     type Assembly: Assembly<Payload = Self::Payload>;
+    /// Where the messages of deliveries are, while they wait to be sent or to be taken.
+    type Payloads: Payloads<Payload = Self::Payload, Assembly = Self::Assembly>;
     /// The receive buffer, owned by the driver.
     type Rx: Rx<Self::Assembly>;
     /// The transmit buffer, owned by the driver.
@@ -302,6 +304,39 @@ pub trait Outbox: Sink {
     fn pending(&self) -> &[u8];
     /// Takes `count` bytes from the front.
     fn consume(&mut self, count: usize);
+}
+
+/// Messages that wait to be sent or to be taken, and those that are coming in. Most deliveries have none: they were
+/// sent, or taken, and wait for their settlement.
+pub trait Payloads: Default {
+    /// A whole message.
+    type Payload;
+    /// A message whose frames are coming in.
+    type Assembly: Assembly<Payload = Self::Payload>;
+    /// Names a message in here, or is it; given back with [`Payloads::take`] or [`Payloads::discard`].
+    type Kept: Debug;
+    /// Names a message that is coming in, or is it; given back with [`Payloads::finish`].
+    type Begun: Debug;
+
+    /// Whether there can be too many.
+    const BOUNDED: bool;
+
+    /// Keeps a message, or gives it back when there is no place.
+    fn keep(&mut self, payload: Self::Payload) -> Result<Self::Kept, Self::Payload>;
+    /// A place for a message that is coming in, when there is one.
+    fn begin(&mut self) -> Option<Self::Begun>;
+    /// What has come so far.
+    fn assembly<'a>(&'a mut self, begun: &'a mut Self::Begun) -> Option<&'a mut Self::Assembly>;
+    /// All of it has come.
+    fn finish(&mut self, begun: Self::Begun) -> Self::Kept;
+    /// The message's bytes.
+    fn bytes<'a>(&'a self, kept: &'a Self::Kept) -> &'a [u8];
+    /// Takes the message out.
+    fn take(&mut self, kept: Self::Kept) -> Self::Payload;
+    /// Drops the message.
+    fn discard(&mut self, kept: Self::Kept);
+    /// How many places are free.
+    fn free(&self) -> usize;
 }
 
 /// Collects the frames of a delivery.

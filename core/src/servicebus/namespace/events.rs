@@ -233,8 +233,8 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A place in the engine's table is free again: those who wait for one go on.
-    fn settled(&mut self) {
+    /// A place in one of the engine's tables is free again: those who wait for one go on.
+    pub(super) fn settled(&mut self) {
         if core::mem::take(&mut self.starved) {
             self.notice_all();
             self.due = true;

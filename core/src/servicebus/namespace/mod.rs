@@ -405,6 +405,9 @@ impl<S: Storage> Namespace<S> {
         self.give_back(clock);
         if self.starved {
             self.sweep_held(clock.utc);
+            if self.connection.as_mut().is_some_and(Connection::take_freed) {
+                self.settled();
+            }
         }
         if core::mem::take(&mut self.due) {
             self.advance(clock);
@@ -421,7 +424,9 @@ impl<S: Storage> Namespace<S> {
             || self.give_back
             || self.moved
             || !self.notices.is_empty()
-            || self.connection.as_ref().is_some_and(|connection| connection.has_output() || connection.is_closed())
+            || self.connection.as_ref().is_some_and(|connection| {
+                connection.has_output() || connection.is_closed() || (self.starved && connection.has_freed())
+            })
     }
 
     /// The driver is gone: every call that waits ends.
