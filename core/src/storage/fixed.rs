@@ -193,6 +193,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         Ok(Key { index: index as u32, generation: place.generation })
     }
 
+    #[inline(never)]
     fn remove(&mut self, index: u32) -> Option<T> {
         let value = self.places.get_mut(index as usize)?.value.take()?;
         self.len -= 1;
@@ -209,6 +210,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         self.places.get_mut(index as usize)?.value.as_mut()
     }
 
+    #[inline(never)]
     fn key(&self, index: u32) -> Option<Key> {
         let place = self.places.get(index as usize)?;
         place.value.as_ref()?;
@@ -229,6 +231,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
 }
 
 impl<T, const N: usize> Slots<T> for heapless::Vec<Option<T>, N> {
+    #[inline(never)]
     fn put(&mut self, index: usize, value: T) -> Option<T> {
         while self.as_slice().len() <= index {
             if self.push(None).is_err() {
@@ -259,14 +262,17 @@ impl<const N: usize> Index for heapless::LinearMap<u64, u32, N> {
         Self::new()
     }
 
+    #[inline(never)]
     fn insert(&mut self, key: u64, index: u32) -> Result<(), Full> {
         heapless::LinearMap::insert(self, key, index).map(|_| ()).map_err(|_| Full)
     }
 
+    #[inline(never)]
     fn get(&self, key: u64) -> Option<u32> {
         heapless::LinearMap::get(self, &key).copied()
     }
 
+    #[inline(never)]
     fn remove(&mut self, key: u64) -> Option<u32> {
         heapless::LinearMap::remove(self, &key)
     }
@@ -277,10 +283,12 @@ impl<const N: usize> Queue for heapless::Deque<u32, N> {
         Self::new()
     }
 
+    #[inline(never)]
     fn push(&mut self, value: u32) -> Result<(), Full> {
         self.push_back(value).map_err(|_| Full)
     }
 
+    #[inline(never)]
     fn pop(&mut self) -> Option<u32> {
         self.pop_front()
     }
@@ -319,6 +327,7 @@ impl<const N: usize> FixedBuffer<N> {
         }
     }
 
+    #[inline(never)]
     fn drop_front(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
         if self.start == self.end {
