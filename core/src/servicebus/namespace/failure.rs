@@ -43,17 +43,20 @@ impl<S: Storage> Failure<S> {
         Self { cause, description: S::Text::default() }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn described(cause: Cause, description: &str) -> Self {
         Self { cause, description: S::Text::cut(description) }
     }
 
     /// What the peer said in a detach, an end, a close or an outcome.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn of(error: &ErrorCondition<'_>) -> Self {
         let reason = Reason::from_condition(error.condition.as_str());
         Self::described(Cause::Service(reason), error.description.unwrap_or(error.condition.as_str()))
     }
 
     /// The description, or the cause in words where there is none.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn text(&self) -> S::Text {
         if !self.description.as_ref().is_empty() {
             return self.description.clone();
@@ -88,6 +91,7 @@ impl<S: Storage> Failure<S> {
 }
 
 impl<S: Storage> Clone for Failure<S> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn clone(&self) -> Self {
         Self { cause: self.cause, description: self.description.clone() }
     }
