@@ -36,6 +36,7 @@ impl Instant {
     }
 
     /// The time from `earlier` to `self`; zero when `earlier` is later.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.get().saturating_sub(earlier.0.get()))
     }
@@ -57,6 +58,7 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     /// Saturates: a point past the end of the clock is [`Instant::MAX`].
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn add(self, rhs: Duration) -> Self {
         Self(self.0.saturating_add(micros(rhs)))
     }
@@ -79,7 +81,7 @@ impl Sub<Duration> for Instant {
 
 /// Whole microseconds, saturating; in 64 bits, which is less code on small machines than `Duration::as_micros`.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-const fn micros(duration: Duration) -> u64 {
+pub(crate) const fn micros(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros() as u64)
 }
 
@@ -126,6 +128,7 @@ impl Timestamp {
     }
 
     /// The time from `earlier` to `self`; zero when `earlier` is later.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         let millis = self.0.saturating_sub(earlier.0);
         if millis <= 0 { Duration::ZERO } else { Duration::from_millis(millis as u64) }
@@ -135,6 +138,7 @@ impl Timestamp {
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn add(self, rhs: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(rhs.as_millis()).unwrap_or(i64::MAX)))
     }

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "administration")]
 pub mod administration;
+mod attempts;
 mod call;
 mod lock_renewer;
 mod messages;
@@ -273,13 +274,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     pub async fn close(self) {
-        let driver = self.shared.with(|state| {
-            state.namespace.close();
-            state.wake_driver()
-        });
-        if let Some(waker) = driver {
-            waker.wake();
-        }
+        call::change::<R, _>(&self.shared, |state| state.namespace.close());
         core::future::poll_fn(|cx| self.shared.with(|state| state.poll_stopped(cx.waker()))).await;
     }
 }

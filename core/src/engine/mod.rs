@@ -289,6 +289,7 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::NoCapacity`] when the outbox cannot hold the two frames.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn client(
         config: Config,
         now: Instant,
@@ -511,6 +512,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Appends a frame to the outbox, or nothing.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn push_frame(&mut self, kind: Kind, channel: u16, body: &(impl Encode + core::fmt::Debug)) -> Result<(), Full> {
         let start = self.outbox.position();
         let result = (|| {

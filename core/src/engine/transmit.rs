@@ -43,6 +43,7 @@ enum Turn {
 impl<S: Storage> Connection<S> {
     /// Writes frames into `tx` until it is full or there is nothing to say; true when something was written: send it
     /// and call again.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, now: Instant, tx: &mut S::Tx) -> bool {
         let before = tx.filled().len();
         self.transmit(tx);
@@ -258,6 +259,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_turn(&mut self, place: u32, tx: &mut S::Tx) -> Turn {
         let server = self.is_server();
         let Some(link) = self.links.get_mut(place) else { return Turn::Idle };
@@ -311,6 +313,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Writes one frame of the first message that waits on a link.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn transfer(&mut self, place: u32, tx: &mut S::Tx) -> Turn {
         let Some(link) = self.links.get_mut(place) else { return Turn::Idle };
         let Some(session) = self.sessions.get_mut(link.session) else { return Turn::Idle };

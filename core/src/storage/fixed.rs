@@ -320,6 +320,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         Ok(Key { index: index as u32, generation: *generation })
     }
 
+    #[inline(never)]
     fn remove(&mut self, index: u32) -> Option<T> {
         let value = self.values.get_mut(index as usize)?.take()?;
         self.len -= 1;
@@ -336,6 +337,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         self.values.get_mut(index as usize)?.as_mut()
     }
 
+    #[inline(never)]
     fn key(&self, index: u32) -> Option<Key> {
         self.values.as_slice().get(index as usize)?.as_ref()?;
         Some(Key { index, generation: *self.generations.get(index as usize)? })
@@ -355,6 +357,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
 }
 
 impl<T, const N: usize> Slots<T> for heapless::Vec<Option<T>, N> {
+    #[inline(never)]
     fn put(&mut self, index: usize, value: T) -> Option<T> {
         while self.as_slice().len() <= index {
             if self.push(None).is_err() {
@@ -385,14 +388,17 @@ impl<const N: usize> Index for heapless::LinearMap<u64, u32, N> {
         Self::new()
     }
 
+    #[inline(never)]
     fn insert(&mut self, key: u64, index: u32) -> Result<(), Full> {
         heapless::LinearMap::insert(self, key, index).map(|_| ()).map_err(|_| Full)
     }
 
+    #[inline(never)]
     fn get(&self, key: u64) -> Option<u32> {
         heapless::LinearMap::get(self, &key).copied()
     }
 
+    #[inline(never)]
     fn remove(&mut self, key: u64) -> Option<u32> {
         heapless::LinearMap::remove(self, &key)
     }
@@ -403,10 +409,12 @@ impl<const N: usize> Queue for heapless::Deque<u32, N> {
         Self::new()
     }
 
+    #[inline(never)]
     fn push(&mut self, value: u32) -> Result<(), Full> {
         self.push_back(value).map_err(|_| Full)
     }
 
+    #[inline(never)]
     fn pop(&mut self) -> Option<u32> {
         self.pop_front()
     }
@@ -445,6 +453,7 @@ impl<const N: usize> FixedBuffer<N> {
         }
     }
 
+    #[inline(never)]
     fn drop_front(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
         if self.start == self.end {

@@ -182,6 +182,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn process_events(&mut self, clock: Clock) {
         while let Some(event) = self.connection.as_mut().and_then(|connection| connection.poll_event()) {
             match event {
@@ -263,6 +264,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_detached(&mut self, link: LinkId, clock: Clock) {
         let Some(owner) = self.owners.remove(link.index() as u64) else {
             if let Some(connection) = &mut self.connection {
@@ -305,6 +307,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Why the last connection ended, for those who time out waiting for the next.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn remember(&mut self, error: crate::engine::ConnectionError) {
         if self.last_error.is_none() {
             self.last_error = Some(Failure::new(Cause::Connection(error)));

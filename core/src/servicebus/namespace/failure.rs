@@ -44,11 +44,13 @@ impl<S: Storage> Failure<S> {
         Self { cause, description: S::Description::default() }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn described(cause: Cause, description: &str) -> Self {
         Self { cause, description: S::Description::of(&description) }
     }
 
     /// What the peer said in a detach, an end, a close or an outcome; the words are kept in `last` as well.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn of(error: &ErrorCondition<'_>, last: &mut S::Text) -> Self {
         let reason = Reason::from_condition(error.condition.as_str());
         let words = error.description.unwrap_or(error.condition.as_str());
@@ -85,6 +87,7 @@ impl<S: Storage> Failure<S> {
 }
 
 impl<S: Storage> Clone for Failure<S> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn clone(&self) -> Self {
         Self { cause: self.cause, description: self.description.clone() }
     }

@@ -77,6 +77,7 @@ pub struct Settings<S: Storage> {
 
 impl<S: Storage> Settings<S> {
     /// The defaults of the official SDKs for this connection string.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn new(connection_string: S::Literal, seed: u64) -> Self {
         Self {
             connection_string,
@@ -192,6 +193,7 @@ type Name = heapless::String<32>;
 
 impl<S: Storage> Namespace<S> {
     /// A namespace without a connection.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn new(settings: Settings<S>) -> Self {
         let limits = settings.limits;
         let mut random = Random::seeded(settings.seed);
@@ -256,6 +258,7 @@ impl<S: Storage> Namespace<S> {
         &mut self.random
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn name(container: u32, number: u32) -> Name {
         let mut name = Name::new();
         let _ = fmt::write(&mut name, format_args!("sb-{container:08x}-{number:x}"));
@@ -268,6 +271,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// What the driver is to do about the transport while it has none.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_want(&self) -> Want {
         if self.closing {
             return Want::Stop;
@@ -294,6 +298,7 @@ impl<S: Storage> Namespace<S> {
     ///
     /// # Errors
     /// A connection string that is not valid.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn target(&self) -> Result<Target<'_>, Failure<S>> {
         let parsed = self.parsed()?;
         Ok(Target { host: parsed.host, port: parsed.amqp_port(), tls: parsed.use_tls() })
@@ -313,6 +318,7 @@ impl<S: Storage> Namespace<S> {
     ///
     /// # Errors
     /// When the outbox cannot hold the first frames.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_connected(&mut self, clock: Clock) -> Result<(), Failure<S>> {
         let settings = &self.settings;
         let config = engine::Config {
@@ -362,12 +368,14 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Bytes arrived.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input(&mut self, clock: Clock, rx: &mut S::Rx) {
         self.input(clock, rx);
         self.process_events(clock);
     }
 
     /// Deadlines have passed. Without any it does nothing.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_timeout(&mut self, clock: Clock) {
         self.moved = false;
         if let Some(connection) = &mut self.connection {
@@ -400,6 +408,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Writes what is to be sent; true when there may be more.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
         self.moved = false;
         self.give_back(clock);
@@ -419,6 +428,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Whether the driver has something to do now.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn is_busy(&self) -> bool {
         self.due
             || self.give_back
@@ -430,6 +440,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The driver is gone: every call that waits ends.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn stop(&mut self) {
         self.closing = true;
         self.connection = None;
@@ -451,6 +462,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The next point in time at which [`Namespace::handle_timeout`] is due.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut earliest = self.earliest;
         let mut sooner = |at: Option<Instant>| {
@@ -489,6 +501,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The transport could not be opened, or it is gone.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_disconnected(&mut self, clock: Clock, failure: Failure<S>) {
         let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
         // What the peer said about it tells more than that it is gone.
@@ -562,6 +575,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn retire(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         self.owners = Index::bounded(self.settings.limits.links);

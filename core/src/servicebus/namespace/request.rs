@@ -101,6 +101,7 @@ impl<B: Encode> Encode for RequestMessage<'_, B> {
 
 /// The status of a response, and the failure that it tells. `$cbs` and `$management` spell the keys in different ways
 /// (wire-protocol.md §0 fact 12).
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> Result<(), Failure<S>> {
     let malformed = || Failure::new(Cause::Service(Reason::DecodeError));
     let view = MessageView::parse(payload).map_err(|_| malformed())?;
@@ -120,6 +121,7 @@ pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> 
 
 impl<S: Storage> Namespace<S> {
     /// Encodes a request and queues it for its node.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn queue_request(
         &mut self,
         node: u32,
@@ -198,6 +200,7 @@ impl<S: Storage> Namespace<S> {
 
     /// Queues a request to an entity's `$management`; the link of `endpoint` is named as the associated one
     /// (wire-protocol.md §5).
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn ask(
         &mut self,
         clock: Clock,
@@ -238,6 +241,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The response to an operation's request, once it is there.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn take_response(&mut self, operation: OperationId) -> Option<S::Payload> {
         let found = self.operations.find_mut(operation.0)?;
         let State::Requested(key) = found.state else { return None };
@@ -265,6 +269,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// A request has its response, or will get none.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn end_request(&mut self, place: u32, clock: Clock, result: Result<S::Payload, Failure<S>>) {
         let Some(request) = self.requests.get_mut(place) else { return };
         if matches!(request.stage, Stage::Answered(_)) {
@@ -326,6 +331,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Attaches nodes that have something to ask, and sends what waits for those that are up.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn advance_requests(&mut self, clock: Clock) {
         for place in 0..self.requests.end() {
             let Some(request) = self.requests.get_mut(place) else { continue };
@@ -377,6 +383,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Takes the responses that wait on a node's link.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn take_responses(&mut self, place: u32, clock: Clock) {
         let Some(link) = self.nodes.get(place).and_then(|node| node.receiver.link()) else { return };
         loop {

@@ -24,6 +24,7 @@ const STANDARD_SIZE: u64 = 1 << 18;
 
 impl<S: Storage> Namespace<S> {
     /// Waits until an endpoint's link is there.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_attached(
         &mut self,
         operation: OperationId,
@@ -44,6 +45,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Sends `payload` once the link is there and waits for the outcome. The payload is taken when the engine has it.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_send(
         &mut self,
         operation: OperationId,
