@@ -212,8 +212,9 @@ impl<S: Storage> Namespace<S> {
         disposition: &Disposition<'_>,
         transaction: Option<Tag>,
     ) -> Result<bool, Failure<S>> {
+        let connection_id = self.connection_id();
         let (Some(delivery), Some(connection)) = (origin.delivery, &mut self.connection) else { return Ok(false) };
-        if origin.epoch != self.epoch {
+        if origin.connection != connection_id {
             return Ok(false);
         }
         // A settlement that somebody waits for is not disturbed; one whose call was given up is said again.
