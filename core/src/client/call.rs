@@ -147,21 +147,18 @@ where
     }
 }
 
-/// Waits as the retry policy wants after a failed attempt; false when there is to be no other.
+/// Waits as the retry policy wants after a failed attempt of a call on an endpoint; false when there is to be no other.
 pub(super) async fn wait_to_retry<R: Runtime>(
     shared: &R::Shared,
+    endpoint: Option<EndpointId>,
     attempt: &mut u32,
     failure: &Failure<StorageOf<R>>,
 ) -> bool {
-    if !failure.is_transient() {
-        return false;
-    }
     let delay = shared.with(|state| {
-        let retry = state.namespace.settings().retry;
-        retry.delay(*attempt, failure.reason(), state.namespace.random())
+        let now = state.runtime.now();
+        state.namespace.retry_delay(now, endpoint, attempt, failure)
     });
     let Some(delay) = delay else { return false };
-    *attempt += 1;
     log!(debug, "trying again", attempt = *attempt, delay_ms = delay.as_millis(), failure = failure);
     let until = clock::<R>(shared).now + delay;
     match Call::<R, _>::start(shared, None, Some(until), |namespace, _, operation| namespace.poll_sleep(operation)) {
@@ -195,7 +192,7 @@ pub(super) async fn request<R: Runtime>(
             Ok(response) => return Ok(response),
             Err(failure) => failure,
         };
-        if !wait_to_retry::<R>(shared, &mut attempt, &failure).await {
+        if !wait_to_retry::<R>(shared, endpoint, &mut attempt, &failure).await {
             return Err(failure);
         }
     }

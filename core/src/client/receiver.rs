@@ -118,7 +118,7 @@ impl<R: Runtime> Receiver<R> {
     }
 
     async fn settle_locked(&self, message: Locked, disposition: Disposition<'_>) -> Result<(), Failure<StorageOf<R>>> {
-        let entity = &self.endpoint.entity;
+        let (entity, shared, id) = (&self.endpoint.entity, &self.endpoint.shared, Some(self.endpoint.id));
         let mut attempt = 0;
         loop {
             let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
@@ -126,7 +126,7 @@ impl<R: Runtime> Receiver<R> {
             };
             let settling = self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?;
             match in_span!("ServiceBus.settle", entity, settling) {
-                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
+                Err(failure) if wait_to_retry::<R>(shared, id, &mut attempt, &failure).await => {}
                 result => return result,
             }
         }

@@ -100,7 +100,7 @@ impl<R: Runtime> Sender<R> {
             let (pending, payload) = self.endpoint.encode_and_start(message)?;
             let sending = self.send_started(pending, payload, 0, None);
             match in_span!("ServiceBus.send", self.endpoint.entity, sending) {
-                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
+                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure).await => {}
                 result => return result,
             }
         }
@@ -116,7 +116,7 @@ impl<R: Runtime> Sender<R> {
         let mut attempt = 0;
         loop {
             match self.endpoint.attached(None).await {
-                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
+                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure).await => {}
                 result => return result,
             }
         }
@@ -150,7 +150,7 @@ impl<R: Runtime> Sender<R> {
             match in_span!("ServiceBus.send", self.endpoint.entity, sending) {
                 Ok(()) => return Ok(()),
                 Err(failure) => {
-                    if !wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await {
+                    if !wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure).await {
                         return Err(BatchSendError { failure, batch: sealed.unseal() });
                     }
                 }

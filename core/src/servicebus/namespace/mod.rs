@@ -16,6 +16,7 @@ mod receive;
 mod renewal;
 mod request;
 mod send;
+mod session_filter;
 mod settle;
 mod token;
 

@@ -74,6 +74,8 @@ impl<S: Storage> Namespace<S> {
             || endpoint.harvest
             || endpoint.idled
             || endpoint.drain_deadline.is_some()
+            // A peer that does not know such sessions might send what is nobody's to take.
+            || (endpoint.is_non_exclusive() && !endpoint.session_granted)
         {
             return;
         }
