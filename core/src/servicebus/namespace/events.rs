@@ -209,8 +209,9 @@ impl<S: Storage> Namespace<S> {
                     self.due |= self.closing;
                 }
                 Event::Settled { delivery, .. } => {
-                    if let Some(renewal) = self.held.take(delivery.index()).and_then(|held| held.renewal) {
-                        self.message_settled(renewal);
+                    let renewal = self.held.take(delivery.index()).and_then(|held| held.renewal);
+                    if let (Some(renewal), Some(renewing)) = (renewal, self.renewing) {
+                        (renewing.message_settled)(self, renewal);
                     }
                     self.settled();
                 }

@@ -34,7 +34,7 @@ use endpoint::{Attachment, Endpoint};
 use node::Node;
 use operation::{Operation, State};
 use receive::Held;
-use renewal::Renewal;
+use renewal::{Renewal, Renewing};
 use request::Request;
 use token::Token;
 
@@ -152,6 +152,8 @@ pub struct Namespace<S: Storage> {
     operations: S::Deliveries<Operation<S>>,
     /// Locks that are renewed.
     renewals: S::Requests<Renewal<S>>,
+    /// What is done about them, once there was one.
+    renewing: Option<&'static Renewing<S>>,
     /// When the next of them is due, or something before it.
     renewal_at: Option<Instant>,
     notices: S::Queue,
@@ -220,6 +222,7 @@ impl<S: Storage> Namespace<S> {
             requests: Table::bounded(limits.deliveries),
             operations: Table::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
+            renewing: None,
             renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
             owners: Index::bounded(limits.links),
@@ -366,7 +369,9 @@ impl<S: Storage> Namespace<S> {
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
         }
-        self.advance_renewals(clock);
+        if let Some(renewing) = self.renewing {
+            (renewing.advance)(self, clock);
+        }
         self.expire_operations(clock.now);
         self.expire_requests(clock);
         self.expire_nodes(clock);
@@ -424,7 +429,9 @@ impl<S: Storage> Namespace<S> {
     pub fn stop(&mut self) {
         self.closing = true;
         self.connection = None;
-        self.release_renewals();
+        if let Some(renewing) = self.renewing {
+            (renewing.release)(self);
+        }
         for place in 0..self.endpoints.end() {
             self.drop_endpoint(place);
         }

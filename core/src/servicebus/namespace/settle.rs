@@ -148,8 +148,8 @@ impl<S: Storage> Namespace<S> {
             }
             Poll::Pending => {}
         }
-        if let (Poll::Ready(result), None) = (&result, transaction) {
-            self.settlement_ended(&message, result);
+        if let (Poll::Ready(result), None, Some(renewing)) = (&result, transaction, self.renewing) {
+            (renewing.settlement_ended)(self, &message, result);
         }
         result
     }
@@ -189,8 +189,8 @@ impl<S: Storage> Namespace<S> {
             let lost = Cause::Service(Reason::MessageLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
         }
-        if transaction.is_none() {
-            self.settling(&message);
+        if let (None, Some(renewing)) = (transaction, self.renewing) {
+            (renewing.settling)(self, &message);
         }
         match self.settle_on_link(operation, message.origin, disposition, transaction) {
             Ok(true) => return Poll::Pending,
