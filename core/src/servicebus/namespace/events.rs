@@ -106,6 +106,8 @@ fn result_of<S: Storage>(state: Option<&DeliveryState<'_>>, settled: bool) -> Op
 }
 
 impl<S: Storage> Handler for Watch<'_, S> {
+    const SERVES: bool = false;
+
     fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
         match (subject, performative) {
             (Subject::Link(link), Performative::Attach(attach)) => self.attached(link, attach),

@@ -191,6 +191,15 @@ const OWNER: u32 = 3 << 30;
 /// A link's or container's name.
 type Name = heapless::String<32>;
 
+/// The first of two deadlines.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 impl<S: Storage> Namespace<S> {
     /// A namespace without a connection.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -452,12 +461,7 @@ impl<S: Storage> Namespace<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut earliest = self.earliest;
-        let mut sooner = |at: Option<Instant>| {
-            earliest = match (earliest, at) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-        };
+        let mut sooner = |at| earliest = sooner(earliest, at);
         for place in 0..self.requests.end() {
             let waiting =
                 self.requests.get(place).filter(|request| !matches!(request.stage, request::Stage::Answered(_)));
