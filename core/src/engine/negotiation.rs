@@ -1,7 +1,7 @@
 //! Before the first frame of a connection: protocol headers and the SASL layer (AMQP 1.0 §2.2, §5.3).
 
 use super::{Connection, ConnectionError, ConnectionRole, Handler, Phase, condition, name_hash};
-use crate::storage::{Rx, Storage};
+use crate::storage::{Outbox, Rx, Storage};
 use crate::wire::frame::{Frame, Kind, Protocol};
 use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
 use crate::wire::{Multiple, Reader, Symbol};
@@ -23,26 +23,26 @@ impl<S: Storage> Connection<S> {
         if protocol.is_none() {
             if H::SERVES && self.role == ConnectionRole::Server {
                 // The answer to an unknown header is the one we would have liked (AMQP 1.0 §2.2).
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Sasl.header());
+                let _ = self.outbox.append(&Protocol::Sasl);
             }
             return Err(ConnectionError::NotAmqp(header));
         }
         rx.consume(8);
         self.phase = match (self.phase, protocol) {
             (Phase::AwaitFirstHeader, Some(Protocol::Sasl)) if H::SERVES => {
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Sasl.header());
+                let _ = self.outbox.append(&Protocol::Sasl);
                 self.push_sasl(&SaslFrame::Mechanisms(SaslMechanisms {
                     sasl_server_mechanisms: Multiple::new(&MECHANISMS),
                 }));
                 Phase::AwaitInit
             }
             (Phase::AwaitFirstHeader, Some(Protocol::Amqp)) if H::SERVES => {
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Amqp.header());
+                let _ = self.outbox.append(&Protocol::Amqp);
                 Phase::Amqp
             }
             (Phase::AwaitHeader, Some(Protocol::Amqp)) => {
                 if H::SERVES && self.role == ConnectionRole::Server {
-                    let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Amqp.header());
+                    let _ = self.outbox.append(&Protocol::Amqp);
                 }
                 Phase::Amqp
             }

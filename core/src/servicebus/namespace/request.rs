@@ -10,7 +10,7 @@ use crate::storage::{Encoder, Key, Storage, Table};
 use crate::time::{Instant, Timestamp};
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{MessageId, Properties, put_section};
-use crate::wire::{Compound, Encode, Full, Sink, Value};
+use crate::wire::{Encode, MapWriter, Sink, Value};
 use core::task::Poll;
 
 /// Who waits for a response.
@@ -64,37 +64,31 @@ pub(super) fn parse_request_id(text: &str) -> Option<Key> {
 }
 
 /// A request as it is sent.
-pub(super) struct RequestMessage<'a, B> {
+pub(super) struct RequestMessage<'a> {
     pub(super) id: &'a str,
     pub(super) to: &'a str,
     pub(super) reply_to: &'a str,
     pub(super) operation: &'a str,
     pub(super) properties: &'a [(&'a str, Value<'a>)],
-    pub(super) body: B,
+    pub(super) body: &'a dyn Encode,
 }
 
-impl<B: Encode> Encode for RequestMessage<'_, B> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+impl Encode for RequestMessage<'_> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         Properties {
             message_id: Some(MessageId::String(self.id)),
             to: Some(self.to),
             reply_to: Some(self.reply_to),
             ..Properties::EMPTY
         }
-        .encode(sink)?;
-        put_section(sink, section::APPLICATION_PROPERTIES)?;
-        let mark = sink.begin()?;
-        "operation".encode(sink)?;
-        self.operation.encode(sink)?;
-        let mut count = 2u32;
-        for (key, value) in self.properties {
-            key.encode(sink)?;
-            value.encode(sink)?;
-            count += 2;
-        }
-        sink.end(mark, Compound::Map, count)?;
-        put_section(sink, section::AMQP_VALUE)?;
-        self.body.encode(sink)
+        .encode(sink);
+        put_section(sink, section::APPLICATION_PROPERTIES);
+        let mut map = MapWriter::begin(sink);
+        map.put("operation", self.operation);
+        map.put_all(self.properties);
+        map.end();
+        put_section(sink, section::AMQP_VALUE);
+        self.body.encode(sink);
     }
 }
 
@@ -125,7 +119,7 @@ impl<S: Storage> Namespace<S> {
         owner: Owner,
         operation: &str,
         properties: &[(&str, Value<'_>)],
-        body: &impl Encode,
+        body: &dyn Encode,
         deadline: Instant,
     ) -> Result<Key, Failure<S>> {
         let no_room = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
@@ -142,7 +136,7 @@ impl<S: Storage> Namespace<S> {
             body,
         };
         let mut encoder = S::Encoder::default();
-        if crate::wire::encode(&message, &mut encoder).is_err() {
+        if encoder.append(&message).is_err() {
             self.requests.remove(key.index);
             return Err(no_room(Capacity::Message));
         }
