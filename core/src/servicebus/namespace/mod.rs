@@ -16,6 +16,7 @@ mod receive;
 mod renewal;
 mod request;
 mod send;
+mod session_filter;
 mod settle;
 mod token;
 
@@ -260,6 +261,12 @@ impl<S: Storage> Namespace<S> {
         let mut name = Name::new();
         let _ = fmt::write(&mut name, format_args!("sb-{container:08x}-{number:x}"));
         name
+    }
+
+    /// Names the connection that is there, or was last: among those of this client, and but for one chance in four
+    /// thousand million among those of others.
+    fn connection_id(&self) -> u32 {
+        self.container.wrapping_add(self.epoch)
     }
 
     fn next_number(&mut self) -> u32 {

@@ -5,7 +5,7 @@ use super::endpoint::EndpointId;
 use super::operation::OperationId;
 use super::request::Owner;
 use super::settle::Locked;
-use super::{Capacity, Cause, Clock, EngineError, Entity, Failure, Kind, Namespace, SessionChoice};
+use super::{Capacity, Cause, Clock, EngineError, Entity, Failure, Namespace};
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::{Request, Response};
@@ -320,13 +320,10 @@ impl<S: Storage> Namespace<S> {
             }
             Subject::Session(id) => {
                 let found = self.endpoints.find(id.0).filter(|found| !found.closing);
-                let Some(Kind::Receiver { session: Some(SessionChoice::Named(name)), .. }) =
-                    found.map(|found| &found.kind)
-                else {
+                let Some(name) = found.and_then(|found| found.session()?.id()).cloned() else {
                     self.end_renewal(place, State::Released, None);
                     return;
                 };
-                let name = name.clone();
                 let request = Request::RenewSessionLock { session_id: name.as_ref() };
                 self.ask(clock, node, owner, Some(id.0.index), &request, deadline)
             }
@@ -388,8 +385,10 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn renewal_failed(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
+        let Some(renewal) = self.renewals.get(place) else { return };
+        let passing = matches!(renewal.subject, Subject::Session(id) if self.is_taking_over(id, clock.now));
         let Some(renewal) = self.renewals.get_mut(place) else { return };
-        if is_final(&failure) {
+        if is_final(&failure) && !passing {
             // Settling goes its own way: it tells whether it was in time.
             let state = if renewal.settling { State::Released } else { State::Lost };
             self.end_renewal(place, state, Some(failure));
