@@ -190,6 +190,7 @@ where
             }
         }
     }
+    log!(info, "closed");
     shared.with(State::stop);
     wake_tasks::<R>(&shared);
 }
@@ -218,6 +219,7 @@ where
         Ok(target) => target,
         Err(failure) => return failure,
     };
+    log!(info, "connecting", host = host, port = port, tls = tls);
     let started = runtime.clock().now;
     let dialled = {
         let dial = dialer.dial(Target { host: &host, port, tls });
