@@ -524,13 +524,13 @@ impl<S: Storage> Namespace<S> {
         let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
         // What the peer said about it tells more than that it is gone.
         let failure = self.last_error.take().unwrap_or(failure);
-        log!(info, "disconnected", connection = self.epoch, failure = failure);
         self.retire();
         self.attempts = if lasted { 0 } else { self.attempts.saturating_add(1) };
         let wait = match self.attempts {
             0 => Duration::ZERO,
             n => self.settings.retry.backoff(n - 1, failure.reason(), &mut self.random),
         };
+        log!(info, "disconnected", connection = self.epoch, failure = failure, pause_ms = wait.as_millis());
         self.dial_at = (!wait.is_zero()).then(|| clock.now + wait);
         let gave_up = self.attempts > self.settings.retry.max_retries || !failure.is_transient();
         for place in 0..self.endpoints.end() {
