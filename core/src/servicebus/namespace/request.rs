@@ -59,8 +59,18 @@ pub(super) fn request_id(key: Key) -> heapless::String<17> {
 }
 
 pub(super) fn parse_request_id(text: &str) -> Option<Key> {
-    let (index, generation) = text.split_once('-')?;
-    Some(Key { index: u32::from_str_radix(index, 16).ok()?, generation: u32::from_str_radix(generation, 16).ok()? })
+    let (index, rest) = text.as_bytes().split_first_chunk::<8>()?;
+    let (b"-", generation) = rest.split_first_chunk::<1>()? else { return None };
+    Some(Key { index: hexadecimal(index)?, generation: hexadecimal(generation.try_into().ok()?)? })
+}
+
+/// A number of eight digits.
+fn hexadecimal(digits: &[u8; 8]) -> Option<u32> {
+    let mut number = 0;
+    for &digit in digits {
+        number = number << 4 | char::from(digit).to_digit(16)?;
+    }
+    Some(number)
 }
 
 /// A request as it is sent.
