@@ -123,12 +123,13 @@ impl<const M: usize> Encoder for heapless::Vec<u8, M> {
 
 impl<const N: usize> Text for heapless::String<N> {
     fn cut(text: &str) -> Self {
-        let mut kept = Self::new();
-        for character in text.chars() {
-            if kept.push(character).is_err() {
-                break;
-            }
+        let mut end = text.len().min(N);
+        while !text.is_char_boundary(end) {
+            end -= 1;
         }
+        let mut kept = Self::new();
+        // It fits.
+        let _ = kept.push_str(text.get(..end).unwrap_or_default());
         kept
     }
 }

@@ -99,10 +99,7 @@ impl<S: Storage> Namespace<S> {
                     EngineError::MessageTooLarge { .. } => Cause::Service(Reason::MessageSizeExceeded),
                     other => Cause::Engine(other),
                 };
-                let mut text = heapless::String::<120>::new();
-                // The text fits.
-                let _ = core::fmt::write(&mut text, format_args!("{error}"));
-                Poll::Ready(Err(Failure::described(cause, &text)))
+                Poll::Ready(Err(Failure::of_engine(cause, error)))
             }
         }
     }
