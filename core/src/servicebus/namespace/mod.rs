@@ -121,52 +121,9 @@ pub enum Want {
 }
 
 /// A namespace seen from a client.
+// In this order: the places of small fields before the tables fit into the instructions of small machines.
+#[repr(C)]
 pub struct Namespace<S: Storage> {
-    settings: Settings<S>,
-    random: Random,
-    connection: Option<Connection<S>>,
-    /// Counts connections.
-    epoch: u32,
-    /// Failed attempts to connect since the last success.
-    attempts: u32,
-    dial_at: Option<Instant>,
-    /// When the service answered the connection's open.
-    opened_at: Option<Instant>,
-    /// An earlier connection that still holds messages.
-    retired: S::Spare<Connection<S>>,
-    /// Why the last connection ended.
-    last_error: Option<Failure<S>>,
-    /// What the service or the transport said last about something that did not work.
-    last_description: S::Text,
-    container: u32,
-    names: u32,
-    closing: bool,
-    close_sent: bool,
-    close_deadline: Option<Instant>,
-    /// The token of an external credential, and its end; where there is no room for it, the credential is asked for each
-    /// entity.
-    access_token: S::Spare<(S::Payload, Timestamp)>,
-    access_token_wanted: bool,
-    access_token_pending: bool,
-    sessions: S::Sessions<engine::SessionId>,
-    endpoints: S::Links<Endpoint<S>>,
-    nodes: S::Links<Node<S>>,
-    tokens: S::Links<Token<S>>,
-    requests: S::Requests<Request<S>>,
-    operations: S::Deliveries<Operation<S>>,
-    /// Locks that are renewed.
-    renewals: S::Requests<Renewal<S>>,
-    /// What is done about them, once there was one.
-    renewing: Option<&'static Renewing<S>>,
-    /// When the next of them is due, or something before it.
-    renewal_at: Option<Instant>,
-    notices: S::Queue,
-    /// Whose an engine's link is, by its place.
-    owners: S::Index,
-    /// Messages in the application's hands, by the places of their deliveries.
-    held: S::Slots<Held>,
-    /// The earliest deadline of an operation, or something before it.
-    earliest: Option<Instant>,
     /// Something may have to be attached, put or sent.
     due: bool,
     /// Somebody waits for a place in the engine's table of deliveries.
@@ -175,6 +132,51 @@ pub struct Namespace<S: Storage> {
     give_back: bool,
     /// A deadline came to be before those that were told.
     moved: bool,
+    closing: bool,
+    close_sent: bool,
+    access_token_wanted: bool,
+    access_token_pending: bool,
+    /// Counts connections.
+    epoch: u32,
+    /// Failed attempts to connect since the last success.
+    attempts: u32,
+    container: u32,
+    names: u32,
+    random: Random,
+    /// What is done about locks that are renewed, once there was one.
+    renewing: Option<&'static Renewing<S>>,
+    dial_at: Option<Instant>,
+    /// When the service answered the connection's open.
+    opened_at: Option<Instant>,
+    /// When the next renewal is due, or something before it.
+    renewal_at: Option<Instant>,
+    /// The earliest deadline of an operation, or something before it.
+    earliest: Option<Instant>,
+    close_deadline: Option<Instant>,
+    settings: Settings<S>,
+    sessions: S::Sessions<engine::SessionId>,
+    notices: S::Queue,
+    /// Messages in the application's hands, by the places of their deliveries.
+    held: S::Slots<Held>,
+    /// Whose an engine's link is, by its place.
+    owners: S::Index,
+    /// Why the last connection ended.
+    last_error: Option<Failure<S>>,
+    /// What the service or the transport said last about something that did not work.
+    last_description: S::Text,
+    /// An earlier connection that still holds messages.
+    retired: S::Spare<Connection<S>>,
+    tokens: S::Links<Token<S>>,
+    /// Locks that are renewed.
+    renewals: S::Requests<Renewal<S>>,
+    nodes: S::Links<Node<S>>,
+    endpoints: S::Links<Endpoint<S>>,
+    operations: S::Deliveries<Operation<S>>,
+    requests: S::Requests<Request<S>>,
+    /// The token of an external credential, and its end; where there is no room for it, the credential is asked for each
+    /// entity.
+    access_token: S::Spare<(S::Payload, Timestamp)>,
+    connection: Option<Connection<S>>,
 }
 
 impl<S: Storage> fmt::Debug for Namespace<S> {
