@@ -6,6 +6,7 @@
 mod accept;
 #[cfg(feature = "administration")]
 pub mod administration;
+mod attempts;
 mod call;
 mod lock_renewer;
 mod messages;
@@ -24,7 +25,7 @@ mod transaction;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::SubQueue;
 use crate::servicebus::namespace::{Entity, Failure, Kind, Namespace, ReceiveMode, Settings};
-use crate::storage::Storage;
+use crate::storage::{Storage, Text};
 use core::fmt;
 
 pub use lock_renewer::{AutoLockRenewer, LockRenewal};
@@ -90,6 +91,12 @@ impl<R: Runtime> Client<R> {
     /// The state of a client before it is shared.
     pub fn state(runtime: R, settings: Settings<StorageOf<R>>) -> State<R> {
         State::new(runtime, Namespace::new(settings))
+    }
+
+    /// What the service or the transport said last when something did not work. On the heap each failure carries its
+    /// own words; fixed storage has only these.
+    pub fn last_description(&self) -> <StorageOf<R> as Storage>::Text {
+        self.shared.with(|state| Text::cut(state.namespace.last_description()))
     }
 
     fn add(
@@ -196,13 +203,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     pub async fn close(self) {
-        let driver = self.shared.with(|state| {
-            state.namespace.close();
-            state.wake_driver()
-        });
-        if let Some(waker) = driver {
-            waker.wake();
-        }
+        call::change::<R, _>(&self.shared, |state| state.namespace.close());
         core::future::poll_fn(|cx| self.shared.with(|state| state.poll_stopped(cx.waker()))).await;
     }
 }

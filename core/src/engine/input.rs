@@ -11,10 +11,10 @@ use super::{
 };
 use crate::storage::{Index, Rx, Storage, Table};
 use crate::time::Duration;
-use crate::wire::Reader;
 use crate::wire::frame::{Frame, Kind};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Performative, Role};
+use crate::wire::{Decode, Decoder};
 
 /// A frame that ends the session it came on, with an AMQP condition.
 pub(super) struct SessionViolation(pub(super) &'static str);
@@ -25,6 +25,7 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// The reason why the connection is over, now or since earlier. The peer is told by what
     /// [`Connection::poll_transmit`] writes next; nothing more is read.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input(
         &mut self,
         now: Instant,
@@ -52,6 +53,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn frame(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);
         let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
@@ -63,8 +65,8 @@ impl<S: Storage> Connection<S> {
             rx.consume(size);
             return Ok(true);
         }
-        let mut reader = Reader::new(frame.body);
-        let performative = Performative::decode(&mut reader)?;
+        let mut decoder = Decoder::new(frame.body);
+        let Some(performative) = Performative::decode(&mut decoder) else { return Err(decoder.error().into()) };
         log_frame!("receives", frame.channel, performative);
         if !self.open_received && !matches!(performative, Performative::Open(_)) {
             return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
@@ -75,7 +77,7 @@ impl<S: Storage> Connection<S> {
             return Ok(true);
         }
         if let Performative::Transfer(transfer) = &performative {
-            let len = reader.rest().len();
+            let len = decoder.rest().len();
             let place = match self.session_at(frame.channel) {
                 None => return Err(ConnectionError::Violation(condition::ILLEGAL_STATE)),
                 Some(session) => match self.on_transfer(session, transfer, len, handler) {
@@ -122,6 +124,7 @@ impl<S: Storage> Connection<S> {
         self.index.get(index_key(Space::Channel, 0, u32::from(channel)))
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn apply(
         &mut self,
         channel: u16,
@@ -211,6 +214,7 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn on_begin(&mut self, channel: u16, begin: &Begin<'_>) -> Result<SessionId, ConnectionError> {
         let key = index_key(Space::Channel, 0, u32::from(channel));
         if self.index.get(key).is_some() {

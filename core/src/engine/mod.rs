@@ -27,12 +27,12 @@ mod tests;
 mod transmit;
 mod verbs;
 
-use crate::storage::{Index, Key, Limits, Outbox, Queue, Storage, Table};
+use crate::storage::{Index, Key, Limits, Outbox, Payloads, Queue, Storage, Table};
 use crate::time::{Duration, Instant};
-use crate::wire::frame::{Kind, Protocol};
+use crate::wire::frame::{Kind, Outgoing, Protocol};
 use crate::wire::performative::{Close, ErrorCondition, Open, Role};
 use crate::wire::sasl::{SaslFrame, SaslInit};
-use crate::wire::{Encode, Full, Sink, frame};
+use crate::wire::{Encode, Full, frame};
 
 use delivery::{Delivery, Stage};
 use link::Link;
@@ -198,6 +198,10 @@ pub struct Connection<S: Storage> {
     sessions: S::Sessions<Session>,
     links: S::Links<Link>,
     deliveries: S::Deliveries<Delivery<S>>,
+    /// Their messages.
+    payloads: S::Payloads,
+    /// A place of [`Self::payloads`] has become free since this was asked.
+    freed: bool,
     index: S::Index,
     /// Links with a flow or a transfer to send.
     work: S::Queue,
@@ -267,6 +271,8 @@ impl<S: Storage> Connection<S> {
             sessions,
             links,
             deliveries: Table::bounded(limits.deliveries),
+            payloads: S::Payloads::default(),
+            freed: false,
             index: Index::bounded(slots),
             work: Queue::bounded(slots),
             dispositions: Queue::bounded(slots),
@@ -283,6 +289,7 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::NoCapacity`] when the outbox cannot hold the two frames.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn client(
         config: Config,
         now: Instant,
@@ -293,13 +300,13 @@ impl<S: Storage> Connection<S> {
         let mut connection = Self::new(ConnectionRole::Client, phase, config, now);
         let full = |_: Full| EngineError::NoCapacity(Capacity::Outbox);
         if let Some(init) = sasl {
-            connection.outbox.put(&Protocol::Sasl.header()).map_err(full)?;
-            connection.released = connection.outbox.position();
+            connection.outbox.append(&Protocol::Sasl).map_err(full)?;
+            connection.released = connection.outbox.pending().len();
             connection.push_frame(Kind::Sasl, 0, init).map_err(full)?;
-            connection.init_len = connection.outbox.position() - connection.released;
+            connection.init_len = connection.outbox.pending().len() - connection.released;
             connection.mechanism = name_hash(init.mechanism.as_str());
         }
-        connection.outbox.put(&Protocol::Amqp.header()).map_err(full)?;
+        connection.outbox.append(&Protocol::Amqp).map_err(full)?;
         connection.open(open)?;
         Ok(connection)
     }
@@ -366,9 +373,25 @@ impl<S: Storage> Connection<S> {
         self.peer_max_frame_size
     }
 
-    /// Places in the table of deliveries that are neither taken nor promised to a peer.
+    /// Places for deliveries with their messages that are neither taken nor promised to a peer.
     pub fn free_deliveries(&self) -> usize {
-        self.deliveries.capacity().saturating_sub(self.deliveries.len()).saturating_sub(self.promised)
+        self.places_left().saturating_sub(self.promised)
+    }
+
+    /// Places for deliveries with their messages that are not taken.
+    fn places_left(&self) -> usize {
+        self.deliveries.capacity().saturating_sub(self.deliveries.len()).min(self.payloads.free())
+    }
+
+    /// Whether a message was written or taken since this was asked, so that there is room for another. Always false
+    /// where messages have no places of their own.
+    pub fn take_freed(&mut self) -> bool {
+        core::mem::take(&mut self.freed)
+    }
+
+    /// Whether [`Connection::take_freed`] would be true.
+    pub fn has_freed(&self) -> bool {
+        self.freed
     }
 
     /// Entries in the tables of sessions, links and deliveries.
@@ -454,11 +477,24 @@ impl<S: Storage> Connection<S> {
         if delivery.in_events || delivery.in_dispositions {
             delivery.settled = true;
             delivery.due = None;
-            delivery.stage = Stage::Bare;
+            self.drop_payload(place);
             return;
         }
+        self.drop_payload(place);
         self.unindex_delivery(place);
         self.deliveries.remove(place);
+    }
+
+    /// Drops what a delivery has of its message.
+    fn drop_payload(&mut self, place: u32) {
+        let Some(delivery) = self.deliveries.get_mut(place) else { return };
+        let kept = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
+            Stage::Bare => return,
+            Stage::Outgoing { payload, .. } | Stage::Ready(payload) => payload,
+            Stage::Assembling(begun) => self.payloads.finish(begun),
+        };
+        self.payloads.discard(kept);
+        self.freed = S::Payloads::BOUNDED;
     }
 
     fn unindex_delivery(&mut self, place: u32) {
@@ -476,24 +512,13 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Appends a frame to the outbox, or nothing.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn push_frame(&mut self, kind: Kind, channel: u16, body: &(impl Encode + core::fmt::Debug)) -> Result<(), Full> {
-        let start = self.outbox.position();
-        let result = (|| {
-            self.outbox.put(&[0; frame::HEADER_LEN])?;
-            crate::wire::encode(body, &mut self.outbox)?;
-            let size = self.outbox.position() - start;
-            let header = frame::header(u32::try_from(size).map_err(|_| Full)?, kind, channel);
-            if let Some(place) = self.outbox.written().and_then(|all| all.get_mut(start..start + header.len())) {
-                place.copy_from_slice(&header);
-            }
-            Ok(())
-        })();
-        if result.is_err() {
-            self.outbox.truncate(start);
-        } else if kind == Kind::Amqp {
+        self.outbox.append(&Outgoing { kind, channel, body })?;
+        if kind == Kind::Amqp {
             log_frame!("sends", channel, body);
         }
-        result
+        Ok(())
     }
 
     /// The peer broke the protocol, or went away: tell it, and read nothing more.

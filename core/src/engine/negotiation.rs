@@ -1,7 +1,7 @@
 //! Before the first frame of a connection: protocol headers and the SASL layer (AMQP 1.0 §2.2, §5.3).
 
 use super::{Connection, ConnectionError, ConnectionRole, Handler, Phase, condition, name_hash};
-use crate::storage::{Rx, Storage};
+use crate::storage::{Outbox, Rx, Storage};
 use crate::wire::frame::{Frame, Kind, Protocol};
 use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
 use crate::wire::{Multiple, Reader, Symbol};
@@ -11,6 +11,7 @@ const MECHANISMS: [Symbol<'static>; 4] =
     [Symbol::new("MSSBCBS"), Symbol::new("PLAIN"), Symbol::new("ANONYMOUS"), Symbol::new("EXTERNAL")];
 
 impl<S: Storage> Connection<S> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn header(&mut self, rx: &mut S::Rx) -> Result<bool, ConnectionError> {
         // Four bytes tell, and a TLS alert has only seven: the rest is not waited for, nor shown when it is there.
         let header = match rx.filled() {
@@ -22,26 +23,26 @@ impl<S: Storage> Connection<S> {
         if protocol.is_none() {
             if self.role == ConnectionRole::Server {
                 // The answer to an unknown header is the one we would have liked (AMQP 1.0 §2.2).
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Sasl.header());
+                let _ = self.outbox.append(&Protocol::Sasl);
             }
             return Err(ConnectionError::NotAmqp(header));
         }
         rx.consume(8);
         self.phase = match (self.phase, protocol) {
             (Phase::AwaitFirstHeader, Some(Protocol::Sasl)) => {
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Sasl.header());
+                let _ = self.outbox.append(&Protocol::Sasl);
                 self.push_sasl(&SaslFrame::Mechanisms(SaslMechanisms {
                     sasl_server_mechanisms: Multiple::new(&MECHANISMS),
                 }));
                 Phase::AwaitInit
             }
             (Phase::AwaitFirstHeader, Some(Protocol::Amqp)) => {
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Amqp.header());
+                let _ = self.outbox.append(&Protocol::Amqp);
                 Phase::Amqp
             }
             (Phase::AwaitHeader, Some(Protocol::Amqp)) => {
                 if self.role == ConnectionRole::Server {
-                    let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Amqp.header());
+                    let _ = self.outbox.append(&Protocol::Amqp);
                 }
                 Phase::Amqp
             }
@@ -51,6 +52,7 @@ impl<S: Storage> Connection<S> {
         Ok(true)
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn sasl(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
         // SASL frames are never larger than 512 bytes (AMQP 1.0 §5.3.1); tokens inside PLAIN can be, so be generous.
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);

@@ -2,12 +2,12 @@
 
 use super::delivery::{Simple, Stage};
 use super::{Connection, ConnectionRole, Instant, Phase, Space, index_key};
-use crate::storage::{Index, Outbox, Queue, Storage, Table, Tx};
-use crate::wire::frame::{self, Kind};
+use crate::storage::{Index, Outbox, Payloads, Queue, Storage, Table, Tx};
+use crate::wire::frame::{self, Kind, Outgoing};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{Close, Detach, Disposition, End, Flow, Role, Transfer};
 use crate::wire::transaction::TransactionalState;
-use crate::wire::{Buffer, Encode, Sink};
+use crate::wire::{Encode, Sink};
 use core::fmt;
 
 /// A fragment of a message smaller than this is not worth a frame of its own while the buffer can be flushed.
@@ -15,16 +15,7 @@ const MIN_FRAGMENT: usize = 256;
 
 /// Writes a frame; false when there is no room for it.
 fn write_frame(tx: &mut impl Tx, channel: u16, body: &(impl Encode + fmt::Debug)) -> bool {
-    let mut buffer = Buffer::new(tx.spare());
-    if buffer.put(&[0; frame::HEADER_LEN]).is_err() || crate::wire::encode(body, &mut buffer).is_err() {
-        return false;
-    }
-    let written = buffer.into_written();
-    let size = written.len();
-    let header = frame::header(size as u32, Kind::Amqp, channel);
-    if let Some(place) = written.first_chunk_mut::<{ frame::HEADER_LEN }>() {
-        *place = header;
-    }
+    let Ok(size) = crate::wire::encode(&Outgoing { kind: Kind::Amqp, channel, body }, tx.spare()) else { return false };
     tx.commit(size);
     log_frame!("sends", channel, body);
     true
@@ -43,6 +34,7 @@ enum Turn {
 impl<S: Storage> Connection<S> {
     /// Writes frames into `tx` until it is full or there is nothing to say; true when something was written: send it
     /// and call again.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, now: Instant, tx: &mut S::Tx) -> bool {
         let before = tx.filled().len();
         self.transmit(tx);
@@ -258,6 +250,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_turn(&mut self, place: u32, tx: &mut S::Tx) -> Turn {
         let server = self.is_server();
         let Some(link) = self.links.get_mut(place) else { return Turn::Idle };
@@ -311,6 +304,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Writes one frame of the first message that waits on a link.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn transfer(&mut self, place: u32, tx: &mut S::Tx) -> Turn {
         let Some(link) = self.links.get_mut(place) else { return Turn::Idle };
         let Some(session) = self.sessions.get_mut(link.session) else { return Turn::Idle };
@@ -332,63 +326,59 @@ impl<S: Storage> Connection<S> {
         let id = delivery.id.unwrap_or(session.next_delivery_id);
         let Stage::Outgoing { payload, sent, batchable } = &mut delivery.stage else { return Turn::Idle };
         let batchable = first && *batchable;
-        let rest = payload.as_ref().get(*sent..).unwrap_or_default();
+        let rest = self.payloads.bytes(payload).get(*sent as usize..).unwrap_or_default();
 
         let empty = tx.filled().is_empty();
         let limit = (self.peer_max_frame_size as usize).min(tx.capacity());
         let spare = tx.spare();
         let room = spare.len().min(limit);
-        let mut buffer = Buffer::new(spare.get_mut(..room).unwrap_or_default());
-        let transaction = delivery.transaction.as_ref();
-        let head_of = |more: bool, buffer: &mut Buffer<'_>| {
-            buffer.truncate(0);
-            let transfer = Transfer {
-                handle: link.output_handle,
-                delivery_id: first.then_some(id),
-                delivery_tag: first.then_some(delivery.tag.as_bytes()),
-                message_format: first.then_some(delivery.format),
-                settled: (first && delivery.presettled).then_some(true),
-                more,
-                rcv_settle_mode: None,
-                state: transaction.filter(|_| first).map(|txn| {
-                    DeliveryState::Transactional(TransactionalState { txn_id: txn.as_bytes(), outcome: None })
-                }),
-                resume: false,
-                aborted: false,
-                batchable,
-            };
-            buffer.put(&[0; frame::HEADER_LEN])?;
-            crate::wire::encode(&transfer, buffer)
-        };
-        if head_of(false, &mut buffer).is_err() {
+        let Some((header, body)) = spare.get_mut(..room).and_then(|frame| frame.split_first_chunk_mut()) else {
             return Turn::Full;
-        }
-        let left = room - buffer.position();
-        let count = rest.len().min(left);
+        };
+        let transaction = delivery.transaction.as_ref().filter(|_| first);
+        let mut transfer = Transfer {
+            handle: link.output_handle,
+            delivery_id: first.then_some(id),
+            delivery_tag: first.then_some(delivery.tag.as_bytes()),
+            message_format: first.then_some(delivery.format),
+            settled: (first && delivery.presettled).then_some(true),
+            more: false,
+            rcv_settle_mode: None,
+            state: transaction
+                .map(|txn| DeliveryState::Transactional(TransactionalState { txn_id: txn.as_bytes(), outcome: None })),
+            resume: false,
+            aborted: false,
+            batchable,
+        };
+        let encode = |transfer: &Transfer<'_>, body: &mut [u8]| {
+            let mut sink = Sink::new(body);
+            transfer.encode(&mut sink);
+            sink.finish()
+        };
+        let Ok(start) = encode(&transfer, body) else { return Turn::Full };
+        let count = rest.len().min(body.len() - start);
         let more = count < rest.len();
         if more {
             // Flush first when that makes the frame larger.
-            if !empty && (left < MIN_FRAGMENT || room < limit) {
+            if !empty && (count < MIN_FRAGMENT || room < limit) {
                 return Turn::Full;
             }
-            if head_of(true, &mut buffer).is_err() {
-                return Turn::Full;
-            }
+            transfer.more = true;
+            // As long as the other.
+            let _ = encode(&transfer, body);
         }
-        if rest.get(..count).is_none_or(|chunk| buffer.put(chunk).is_err()) {
+        let (Some(room), Some(chunk)) = (body.get_mut(start..start + count), rest.get(..count)) else {
             return Turn::Full;
-        }
-        let written = buffer.into_written();
-        let size = written.len();
-        if let Some(place) = written.first_chunk_mut::<{ frame::HEADER_LEN }>() {
-            *place = frame::header(size as u32, Kind::Amqp, session.channel);
-        }
+        };
+        room.copy_from_slice(chunk);
+        let size = header.len() + start + count;
+        *header = frame::header(size as u32, Kind::Amqp, session.channel);
         tx.commit(size);
         log!(trace, "sends a transfer", handle = link.output_handle, delivery = id, bytes = count, more = more);
 
         session.next_outgoing_id = session.next_outgoing_id.wrapping_add(1);
         session.peer_incoming_window -= 1;
-        *sent += count;
+        *sent += count as u32;
         if first {
             session.next_delivery_id = id.wrapping_add(1);
             delivery.id = Some(id);
@@ -408,9 +398,8 @@ impl<S: Storage> Connection<S> {
     /// A message is wholly written: only its settlement is left.
     fn finish_transfer(&mut self, link: u32, head: u32) {
         self.unchain(link);
-        let Some(delivery) = self.deliveries.get_mut(head) else { return };
-        delivery.stage = Stage::Bare;
-        if delivery.presettled {
+        self.drop_payload(head);
+        if self.deliveries.get(head).is_some_and(|delivery| delivery.presettled) {
             self.free_delivery(head);
         }
     }

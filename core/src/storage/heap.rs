@@ -1,9 +1,10 @@
 //! Storage that grows: messages are slices of the read buffer.
 
 use super::{
-    Arena, Assembly, Encoder, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Slots, Spare, Storage, Table, Text, Tx,
+    Arena, Assembly, Description, Encoder, Generation, Index, Key, Outbox, PayloadBuilder, Payloads, Queue, Rx, Slots,
+    Spare, Storage, Table, Text, Tx,
 };
-use crate::wire::{Counter, Encode, Full, Sink};
+use crate::wire::{Encode, Full, Sink, measure};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -23,9 +24,11 @@ impl Storage for Heap {
     type Payload = Bytes;
     type Encoder = BytesMut;
     type Text = String;
+    type Description = String;
     type Literal = String;
     type Requests<T> = HeapTable<T>;
     type Assembly = HeapAssembly;
+    type Payloads = HeapPayloads;
     type Rx = HeapRx;
     type Tx = HeapTx;
     type Sessions<T> = HeapTable<T>;
@@ -52,12 +55,37 @@ impl Storage for Heap {
 impl Encoder for BytesMut {
     type Payload = Bytes;
 
+    fn append(&mut self, value: &dyn Encode) -> Result<(), Full> {
+        let start = self.len();
+        let mut sink = Sink::from(&mut *self);
+        value.encode(&mut sink);
+        let done = sink.finish();
+        if done.is_err() {
+            self.truncate(start);
+        }
+        done.map(|_| ())
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self
+    }
+
+    fn truncate(&mut self, len: usize) {
+        Self::truncate(self, len);
+    }
+
     fn finish(self) -> Bytes {
         self.freeze()
     }
 
     fn resume(payload: Bytes) -> Self {
         payload.into()
+    }
+}
+
+impl Description for String {
+    fn of(words: &dyn fmt::Display) -> Self {
+        alloc::string::ToString::to_string(words)
     }
 }
 
@@ -70,19 +98,21 @@ impl Text for String {
 impl Arena for BytesMut {
     type Payload = Bytes;
 
-    fn encode(&mut self, value: &impl Encode) -> Result<Bytes, Full> {
+    fn encode(&mut self, value: &dyn Encode) -> Result<Bytes, Full> {
         // What is left of the chunk may be too small, but is not likely to be: it is worth a try without measuring.
         make_room(self, ROOM);
-        let encoded = value.encode(self);
+        let mut sink = Sink::from(&mut *self);
+        value.encode(&mut sink);
+        let done = sink.finish();
         let payload = self.split().freeze();
-        encoded.map(|()| payload)
+        done.map(|_| payload)
     }
 }
 
 impl PayloadBuilder for Bytes {
-    fn encode(value: &impl Encode) -> Result<Self, Full> {
-        let mut payload = BytesMut::with_capacity(Counter::measure(value));
-        value.encode(&mut payload)?;
+    fn encode(value: &dyn Encode) -> Result<Self, Full> {
+        let mut payload = BytesMut::with_capacity(measure(value));
+        payload.append(value)?;
         Ok(payload.freeze())
     }
 
@@ -127,9 +157,59 @@ impl Assembly for HeapAssembly {
     }
 }
 
+/// Deliveries hold their messages themselves.
+#[derive(Debug, Default)]
+pub struct HeapPayloads;
+
+impl Payloads for HeapPayloads {
+    type Payload = Bytes;
+    type Assembly = HeapAssembly;
+    type Kept = Bytes;
+    type Begun = HeapAssembly;
+
+    const BOUNDED: bool = false;
+
+    #[inline]
+    fn keep(&mut self, payload: Bytes) -> Result<Bytes, Bytes> {
+        Ok(payload)
+    }
+
+    #[inline]
+    fn begin(&mut self) -> Option<HeapAssembly> {
+        Some(HeapAssembly::Empty)
+    }
+
+    #[inline]
+    fn assembly<'a>(&'a mut self, begun: &'a mut HeapAssembly) -> Option<&'a mut HeapAssembly> {
+        Some(begun)
+    }
+
+    #[inline]
+    fn finish(&mut self, begun: HeapAssembly) -> Bytes {
+        begun.finish()
+    }
+
+    #[inline]
+    fn bytes<'a>(&'a self, kept: &'a Bytes) -> &'a [u8] {
+        kept
+    }
+
+    #[inline]
+    fn take(&mut self, kept: Bytes) -> Bytes {
+        kept
+    }
+
+    fn discard(&mut self, _kept: Bytes) {}
+
+    #[inline]
+    fn free(&self) -> usize {
+        usize::MAX
+    }
+}
+
 #[derive(Debug)]
 struct Place<T> {
-    generation: u32,
+    generation: Generation,
     value: Result<T, u32>,
 }
 
@@ -160,13 +240,13 @@ impl<T> Table<T> for HeapTable<T> {
             if let Err(next) = place.value {
                 self.free = next;
             }
-            place.generation = place.generation.wrapping_add(1);
+            place.generation = place.generation.next();
             place.value = Ok(value);
             return Ok(Key { index, generation: place.generation });
         }
         let index = self.places.len() as u32;
-        self.places.push(Place { generation: 1, value: Ok(value) });
-        Ok(Key { index, generation: 1 })
+        self.places.push(Place { generation: Generation::FIRST, value: Ok(value) });
+        Ok(Key { index, generation: Generation::FIRST })
     }
 
     fn remove(&mut self, index: u32) -> Option<T> {
@@ -330,31 +410,20 @@ pub struct HeapOutbox {
     limit: usize,
 }
 
-impl Sink for HeapOutbox {
-    fn position(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        if self.position() + bytes.len() > self.limit {
-            return Err(Full);
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn written(&mut self) -> Option<&mut [u8]> {
-        self.bytes.get_mut(self.start..)
-    }
-
-    fn truncate(&mut self, position: usize) {
-        self.bytes.truncate(self.start + position);
-    }
-}
-
 impl Outbox for HeapOutbox {
     fn bounded(limit: usize) -> Self {
         Self { bytes: Vec::new(), start: 0, limit }
+    }
+
+    fn append(&mut self, value: &dyn Encode) -> Result<(), Full> {
+        let start = self.bytes.len();
+        let mut sink = Sink::from(&mut self.bytes);
+        value.encode(&mut sink);
+        if sink.finish().is_err() || self.bytes.len() - self.start > self.limit {
+            self.bytes.truncate(start);
+            return Err(Full);
+        }
+        Ok(())
     }
 
     fn pending(&self) -> &[u8] {

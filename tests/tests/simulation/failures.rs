@@ -181,7 +181,8 @@ fn unreachable<S: Names>() {
         let client = world.client::<S>();
         let began = world.clock().now;
         let failure = client.sender("q").unwrap().send(&Message::new("x")).await.unwrap_err();
-        assert!(failure.to_string().contains("connection refused"), "{failure}");
+        let words = client.last_description();
+        assert!(words.as_ref().contains("connection refused"), "{failure}: {words:?}");
         assert!(failure.is_transient());
         assert!(world.clock().now.saturating_duration_since(began) < MINUTE);
         client.close().await;
@@ -221,7 +222,7 @@ fn breaks_credit<S: Names>() {
 fn endless(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut rest = bytes;
     while let Ok(Some(frame)) = Frame::parse(rest, u32::MAX) {
-        if let Ok(Performative::Transfer(transfer)) = Performative::decode(&mut Reader::new(frame.body)) {
+        if let Ok(Performative::Transfer(transfer)) = Reader::new(frame.body).read::<Performative<'_>>() {
             let before = &bytes[..bytes.len() - rest.len()];
             let channel = &rest[6..8];
             let frame = |fields: &[u8], count: u8| {

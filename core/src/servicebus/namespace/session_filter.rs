@@ -3,7 +3,7 @@
 use super::endpoint::SessionChoice;
 use crate::servicebus::lock_token::LockToken;
 use crate::storage::{Storage, Text};
-use crate::wire::{Buffer, Compound, Encode, Full, Map, Sink, Symbol, Value};
+use crate::wire::{Compound, Encode, Full, Map, Sink, Symbol, Value};
 
 /// Asks for a session by its id, or for any.
 const EXCLUSIVE: &str = "com.microsoft:session-filter";
@@ -22,13 +22,13 @@ struct NonExclusive<'a> {
 }
 
 impl Encode for NonExclusive<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        sink.put(&[0x00])?;
-        NON_EXCLUSIVE_CODE.encode(sink)?;
-        let list = sink.begin()?;
-        self.id.encode(sink)?;
-        self.token.map(LockToken::uuid).encode(sink)?;
-        sink.end(list, Compound::List, 2)
+    fn encode(&self, sink: &mut Sink<'_>) {
+        sink.put_byte(0x00);
+        NON_EXCLUSIVE_CODE.encode(sink);
+        let list = sink.begin();
+        self.id.encode(sink);
+        self.token.map(LockToken::uuid).encode(sink);
+        sink.end(list, Compound::List, 2);
     }
 }
 
@@ -37,22 +37,23 @@ impl Encode for NonExclusive<'_> {
 /// # Errors
 /// A session id that is too long.
 pub(super) fn encode<'b, S: Storage>(session: &SessionChoice<S>, buffer: &'b mut [u8]) -> Result<Map<'b>, Full> {
-    let mut sink = Buffer::new(buffer);
+    let mut sink = Sink::new(buffer);
     match session {
         SessionChoice::Named(id) => {
-            Symbol::new(EXCLUSIVE).encode(&mut sink)?;
-            id.as_ref().encode(&mut sink)?;
+            Symbol::new(EXCLUSIVE).encode(&mut sink);
+            id.as_ref().encode(&mut sink);
         }
         SessionChoice::NextAvailable => {
-            Symbol::new(EXCLUSIVE).encode(&mut sink)?;
-            Value::Null.encode(&mut sink)?;
+            Symbol::new(EXCLUSIVE).encode(&mut sink);
+            Value::Null.encode(&mut sink);
         }
         SessionChoice::NonExclusive { id, token } => {
-            Symbol::new(NON_EXCLUSIVE).encode(&mut sink)?;
-            NonExclusive { id: id.as_ref().map(AsRef::as_ref), token: *token }.encode(&mut sink)?;
+            Symbol::new(NON_EXCLUSIVE).encode(&mut sink);
+            NonExclusive { id: id.as_ref().map(AsRef::as_ref), token: *token }.encode(&mut sink);
         }
     }
-    Ok(Map::of_encoded(1, sink.into_written()))
+    let len = sink.finish()?;
+    Ok(Map::of_encoded(1, buffer.get(..len).unwrap_or_default()))
 }
 
 /// What the peer's attach grants of what was asked for; `None` when it names no session, or no token where one is
@@ -145,14 +146,14 @@ mod tests {
     fn whatever_a_peer_answers_is_no_session_and_no_panic() {
         let asked = SessionChoice::<Heap>::NonExclusive { id: None, token: None };
         let mut whole = std::vec::Vec::new();
-        Symbol::new(NON_EXCLUSIVE).encode(&mut whole).unwrap();
-        NonExclusive { id: Some("one"), token: Some(TOKEN) }.encode(&mut whole).unwrap();
+        Symbol::new(NON_EXCLUSIVE).encode(&mut Sink::from(&mut whole));
+        NonExclusive { id: Some("one"), token: Some(TOKEN) }.encode(&mut Sink::from(&mut whole));
         for end in 0..whole.len() {
             assert_eq!(granted(&asked, Map::of_encoded(1, &whole[..end])), None);
         }
         let mut other = std::vec::Vec::new();
-        Symbol::new(NON_EXCLUSIVE).encode(&mut other).unwrap();
-        Value::String("one").encode(&mut other).unwrap();
+        Symbol::new(NON_EXCLUSIVE).encode(&mut Sink::from(&mut other));
+        Value::String("one").encode(&mut Sink::from(&mut other));
         assert!(Reader::new(&other).value().is_ok());
         assert_eq!(granted(&asked, Map::of_encoded(1, &other)), None);
     }

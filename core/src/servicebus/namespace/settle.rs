@@ -10,7 +10,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::Request;
 use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use crate::servicebus::received::Origin;
-use crate::storage::{Storage, Table};
+use crate::storage::{Encoder, Storage, Table};
 use crate::time::Timestamp;
 use crate::wire::messaging::{self, DeliveryState, Modified, Rejected};
 use crate::wire::performative::ErrorCondition;
@@ -55,18 +55,43 @@ pub struct Locked {
     pub(crate) locked_until: Option<Timestamp>,
 }
 
-/// Entries of a map, encoded for a state.
-fn encode_entries<'v, W: Sink>(
-    entries: impl Iterator<Item = (&'v str, Value<'v>)>,
-    sink: &mut W,
-) -> Result<u32, crate::wire::Full> {
-    let mut count = 0;
-    for (key, value) in entries {
-        Symbol::new(key).encode(sink)?;
-        value.encode(sink)?;
-        count += 1;
+/// The entries of a disposition's map.
+struct Entries<'a>(Disposition<'a>);
+
+impl Entries<'_> {
+    fn count(&self) -> usize {
+        match self.0 {
+            Disposition::Complete => 0,
+            Disposition::Abandon { properties } | Disposition::Defer { properties } => properties.len(),
+            Disposition::DeadLetter { reason, description, properties } => {
+                usize::from(reason.is_some()) + usize::from(description.is_some()) + properties.len()
+            }
+        }
     }
-    Ok(count)
+}
+
+impl Encode for Entries<'_> {
+    fn encode(&self, sink: &mut Sink<'_>) {
+        let mut put = |key: &str, value: &Value<'_>| {
+            Symbol::new(key).encode(sink);
+            value.encode(sink);
+        };
+        let properties = match self.0 {
+            Disposition::Complete => &[][..],
+            Disposition::Abandon { properties } | Disposition::Defer { properties } => properties,
+            Disposition::DeadLetter { reason, description, properties } => {
+                for (key, text) in [(DEAD_LETTER_REASON, reason), (DEAD_LETTER_ERROR_DESCRIPTION, description)] {
+                    if let Some(text) = text {
+                        put(key, &Value::String(text));
+                    }
+                }
+                properties
+            }
+        };
+        for (key, value) in properties {
+            put(key, value);
+        }
+    }
 }
 
 impl<'a> Disposition<'a> {
@@ -78,17 +103,6 @@ impl<'a> Disposition<'a> {
             Self::Defer { .. } => "defer",
             Self::DeadLetter { .. } => "dead-letter",
         }
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
-        let (reason, description, properties) = match *self {
-            Self::Complete => (None, None, &[][..]),
-            Self::Abandon { properties } | Self::Defer { properties } => (None, None, properties),
-            Self::DeadLetter { reason, description, properties } => (reason, description, properties),
-        };
-        let reason = reason.map(|text| (DEAD_LETTER_REASON, Value::String(text)));
-        let description = description.map(|text| (DEAD_LETTER_ERROR_DESCRIPTION, Value::String(text)));
-        reason.into_iter().chain(description).chain(properties.iter().copied())
     }
 
     /// How the service confirms it.
@@ -126,6 +140,7 @@ impl<'a> Disposition<'a> {
 
 impl<S: Storage> Namespace<S> {
     /// Settles a message and waits for the service's confirmation. `entity` is what it was received from.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_settle(
         &mut self,
         clock: Clock,
@@ -219,6 +234,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// True when the settlement is on its way, false when the link is not there any more.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn settle_on_link(
         &mut self,
         operation: OperationId,
@@ -240,9 +256,9 @@ impl<S: Storage> Namespace<S> {
             return Err(Failure::new(Cause::Argument("a message that is being settled already")));
         }
         let mut encoded = S::Encoder::default();
-        let count = encode_entries(disposition.entries(), &mut encoded)
-            .map_err(|_| Failure::new(Cause::Argument("the size of the properties")))?;
-        let details = Map::of_encoded(count, encoded.written().map_or(&[][..], |bytes| bytes));
+        let entries = Entries(*disposition);
+        encoded.append(&entries).map_err(|_| Failure::new(Cause::Argument("the size of the properties")))?;
+        let details = Map::of_encoded(u32::try_from(entries.count()).unwrap_or(u32::MAX), encoded.as_slice());
         let outcome = disposition.state(details);
         let state = match &transaction {
             Some(id) => {

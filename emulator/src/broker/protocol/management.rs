@@ -48,9 +48,9 @@ pub(super) fn argument(text: impl Into<String>) -> Refusal {
 }
 
 /// Writes the body of a response.
-pub(super) fn body(write: impl FnOnce(&mut BytesMut) -> Result<(), servicebus_core::wire::Full>) -> Reply {
+pub(super) fn body(write: impl FnOnce(&mut Sink<'_>)) -> Reply {
     let mut out = BytesMut::new();
-    let _ = write(&mut out);
+    write(&mut Sink::from(&mut out));
     Reply::Body(out)
 }
 
@@ -372,21 +372,21 @@ fn tokens(request: &Request<'_>) -> Result<Vec<LockToken>, Refusal> {
 fn messages_body(messages: &[(Option<LockToken>, Bytes)]) -> Reply {
     body(|out| {
         response::put_single(out, "messages", |out| {
-            let list = out.begin()?;
+            let list = out.begin();
             for (token, bytes) in messages {
-                let map = out.begin()?;
+                let map = out.begin();
                 let mut count = 2;
-                "message".encode(out)?;
-                Value::Binary(bytes).encode(out)?;
+                "message".encode(out);
+                Value::Binary(bytes).encode(out);
                 if let Some(token) = token {
                     count += 2;
-                    "lock-token".encode(out)?;
-                    Value::Uuid(token.uuid()).encode(out)?;
+                    "lock-token".encode(out);
+                    Value::Uuid(token.uuid()).encode(out);
                 }
-                out.end(map, Compound::Map, count)?;
+                out.end(map, Compound::Map, count);
             }
-            out.end(list, Compound::List, u32::try_from(messages.len()).unwrap_or(0))
-        })
+            out.end(list, Compound::List, messages.len());
+        });
     })
 }
 
@@ -400,12 +400,12 @@ impl Shared {
     fn statistics_body(&self) -> Reply {
         let entries = self.statistics.entries();
         body(|out| {
-            let mark = out.begin()?;
+            let mark = out.begin();
             for (name, value) in entries {
-                name.encode(out)?;
-                Value::Long(i64::try_from(value).unwrap_or(i64::MAX)).encode(out)?;
+                name.encode(out);
+                Value::Long(i64::try_from(value).unwrap_or(i64::MAX)).encode(out);
             }
-            out.end(mark, Compound::Map, u32::try_from(entries.len() * 2).unwrap_or(0))
+            out.end(mark, Compound::Map, entries.len() * 2);
         })
     }
 }

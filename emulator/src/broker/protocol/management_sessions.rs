@@ -7,7 +7,7 @@ use super::response;
 use crate::broker::entities::EntityError;
 use crate::broker::shared::Shared;
 use bytes::Bytes;
-use servicebus_core::wire::{Compound, Encode, Sink, Value};
+use servicebus_core::wire::{Compound, Encode, Value};
 use std::sync::Arc;
 
 /// The largest state of a session in bytes: that of a message.
@@ -71,12 +71,12 @@ impl Shared {
         }
         let next = i32::try_from(skip + ids.len()).unwrap_or(i32::MAX);
         Ok(body(|out| {
-            let mark = out.begin()?;
-            "skip".encode(out)?;
-            next.encode(out)?;
-            "sessions-ids".encode(out)?;
-            response::put_strings(out, ids.iter().map(AsRef::as_ref))?;
-            out.end(mark, Compound::Map, 4)
+            let mark = out.begin();
+            "skip".encode(out);
+            next.encode(out);
+            "sessions-ids".encode(out);
+            response::put_strings(out, ids.iter().map(AsRef::as_ref));
+            out.end(mark, Compound::Map, 4);
         }))
     }
 }
