@@ -188,6 +188,7 @@ where
             }
         }
     }
+    log!(info, "closed");
     shared.with(State::stop);
     wake_tasks::<R>(&shared);
 }
@@ -234,6 +235,7 @@ async fn dial<'d, R: Runtime, D: Dial>(
         pushed.map_err(|_| Failure::<R::Storage>::new(Cause::Argument("the host name")))?;
         Ok::<_, Failure<R::Storage>>((target.port, target.tls, state.namespace.settings().retry.try_timeout))
     })?;
+    log!(info, "connecting", host = host, port = port, tls = tls);
     let until = runtime.clock().now + patience;
     let opening = dialer.dial(Target { host: &host, port, tls });
     let opening = async { opening.await.map_err(|error| failure::<R>(shared, Cause::Unreachable, &error)) };

@@ -14,6 +14,7 @@ use critical_section as _;
 
 mod clock;
 mod connect;
+mod format;
 mod runner;
 #[cfg(feature = "sntp")]
 mod sntp;

@@ -79,13 +79,15 @@ impl Sntp {
 
     /// The answer left the server half the round trip ago.
     fn set(&self, answer: &NtpResult, round_trip: Duration) -> Result<(), SntpError> {
-        let millis = (u64::from(answer.seconds_fraction) * 1_000) >> 32;
-        let seconds = i64::try_from(answer.seconds).map_err(|_| SntpError::Useless)?;
-        let utc = Timestamp::from_secs(seconds) + core::time::Duration::from_millis(millis) + (round_trip / 2).into();
+        let millis = answer.seconds * 1_000 + ((u64::from(answer.seconds_fraction) * 1_000) >> 32);
+        let left_at = Timestamp::from_millis(i64::try_from(millis).map_err(|_| SntpError::Useless)?);
+        let utc = left_at + (round_trip / 2).into();
         if utc < self.earliest {
             return Err(SntpError::Useless);
         }
         self.zero.lock(|zero| zero.set(utc - since_zero()));
+        #[cfg(feature = "defmt")]
+        defmt::debug!("the clock is set: {}", utc);
         Ok(())
     }
 }
@@ -97,12 +99,6 @@ fn since_zero() -> core::time::Duration {
 impl Utc for Sntp {
     fn now(&self) -> Timestamp {
         self.zero.lock(Cell::get) + since_zero()
-    }
-}
-
-impl fmt::Debug for Sntp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sntp").field("now", &self.now().as_millis()).finish_non_exhaustive()
     }
 }
 

@@ -26,11 +26,11 @@ impl<S: Storage> Connection<S> {
     /// The reason why the connection is over, now or since earlier. The peer is told by what
     /// [`Connection::poll_transmit`] writes next; nothing more is read.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub fn handle_input(
+    pub fn handle_input<H: Handler>(
         &mut self,
         now: Instant,
         rx: &mut S::Rx,
-        handler: &mut impl Handler,
+        handler: &mut H,
     ) -> Result<(), ConnectionError> {
         if !rx.filled().is_empty() {
             self.last_received = now;
@@ -43,7 +43,7 @@ impl<S: Storage> Connection<S> {
             let step = match self.phase {
                 Phase::Amqp => self.frame(rx, handler),
                 Phase::AwaitMechanisms | Phase::AwaitInit | Phase::AwaitSaslOutcome => self.sasl(rx, handler),
-                Phase::AwaitFirstHeader | Phase::AwaitSaslHeader | Phase::AwaitHeader => self.header(rx),
+                Phase::AwaitFirstHeader | Phase::AwaitSaslHeader | Phase::AwaitHeader => self.header::<H>(rx),
             };
             match step {
                 Ok(true) => {}

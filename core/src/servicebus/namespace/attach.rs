@@ -309,8 +309,8 @@ impl<S: Storage> Namespace<S> {
         endpoint.error = Some(lost.clone());
         self.fail_sent(place, &lost);
         self.fail_waiting(place, &lost);
-        if let Some(key) = self.endpoints.key(place) {
-            self.session_renewals_end(EndpointId(key), Some(&lost));
+        if let (Some(key), Some(renewing)) = (self.endpoints.key(place), self.renewing) {
+            (renewing.session_ended)(self, EndpointId(key), Some(&lost));
         }
         self.notice_endpoint(place);
     }

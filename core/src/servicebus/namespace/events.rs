@@ -111,6 +111,8 @@ fn result_of<S: Storage>(
 }
 
 impl<S: Storage> Handler for Watch<'_, S> {
+    const SERVES: bool = false;
+
     fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
         match (subject, performative) {
             (Subject::Link(link), Performative::Attach(attach)) => self.attached(link, attach),
@@ -216,8 +218,9 @@ impl<S: Storage> Namespace<S> {
                     self.due |= self.closing;
                 }
                 Event::Settled { delivery, .. } => {
-                    if let Some(renewal) = self.held.take(delivery.index()).and_then(|held| held.renewal) {
-                        self.message_settled(renewal);
+                    let renewal = self.held.take(delivery.index()).and_then(|held| held.renewal);
+                    if let (Some(renewal), Some(renewing)) = (renewal, self.renewing) {
+                        (renewing.message_settled)(self, renewal);
                     }
                     self.settled();
                 }

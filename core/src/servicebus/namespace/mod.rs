@@ -36,7 +36,7 @@ use endpoint::{Attachment, Endpoint};
 use node::Node;
 use operation::{Operation, State};
 use receive::Held;
-use renewal::Renewal;
+use renewal::{Renewal, Renewing};
 use request::Request;
 use token::Token;
 
@@ -158,6 +158,8 @@ pub struct Namespace<S: Storage> {
     operations: S::Deliveries<Operation<S>>,
     /// Locks that are renewed.
     renewals: S::Requests<Renewal<S>>,
+    /// What is done about them, once there was one.
+    renewing: Option<&'static Renewing<S>>,
     /// When the next of them is due, or something before it.
     renewal_at: Option<Instant>,
     notices: S::Queue,
@@ -195,6 +197,15 @@ const OWNER: u32 = 3 << 30;
 /// A link's or container's name.
 type Name = heapless::String<32>;
 
+/// The first of two deadlines.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 impl<S: Storage> Namespace<S> {
     /// A namespace without a connection.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -228,6 +239,7 @@ impl<S: Storage> Namespace<S> {
             requests: Table::bounded(limits.deliveries),
             operations: Table::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
+            renewing: None,
             renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
             owners: Index::bounded(limits.links),
@@ -408,7 +420,9 @@ impl<S: Storage> Namespace<S> {
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
         }
-        self.advance_renewals(clock);
+        if let Some(renewing) = self.renewing {
+            (renewing.advance)(self, clock);
+        }
         self.expire_operations(clock.now);
         self.expire_requests(clock);
         self.expire_nodes(clock);
@@ -476,7 +490,9 @@ impl<S: Storage> Namespace<S> {
         self.closing = true;
         self.connection = None;
         self.span = Span::default();
-        self.release_renewals();
+        if let Some(renewing) = self.renewing {
+            (renewing.release)(self);
+        }
         for place in 0..self.endpoints.end() {
             self.drop_endpoint(place);
         }
@@ -497,12 +513,7 @@ impl<S: Storage> Namespace<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut earliest = self.earliest;
-        let mut sooner = |at: Option<Instant>| {
-            earliest = match (earliest, at) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-        };
+        let mut sooner = |at| earliest = sooner(earliest, at);
         for place in 0..self.requests.end() {
             let waiting =
                 self.requests.get(place).filter(|request| !matches!(request.stage, request::Stage::Answered(_)));
@@ -543,13 +554,13 @@ impl<S: Storage> Namespace<S> {
         let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
         // What the peer said about it tells more than that it is gone.
         let failure = self.last_error.take().unwrap_or(failure);
-        log!(info, "disconnected", connection = self.epoch, failure = failure);
         self.retire();
         self.attempts = if lasted { 0 } else { self.attempts.saturating_add(1) };
         let wait = match self.attempts {
             0 => Duration::ZERO,
             n => self.settings.retry.backoff(n - 1, failure.reason(), &mut self.random),
         };
+        log!(info, "disconnected", connection = self.epoch, failure = failure, pause_ms = wait.as_millis());
         self.dial_at = (!wait.is_zero()).then(|| clock.now + wait);
         let gave_up = self.attempts > self.settings.retry.max_retries || !failure.is_transient();
         for place in 0..self.endpoints.end() {

@@ -125,7 +125,39 @@ impl<S: Storage> Renewal<S> {
     }
 }
 
+/// What is done about registrations. The namespace gets it with the first of them, so that a program that renews nothing
+/// is linked without any of it.
+pub(super) struct Renewing<S: Storage> {
+    /// Renews what is due.
+    pub(super) advance: fn(&mut Namespace<S>, Clock),
+    /// The service has answered, or an attempt has failed.
+    pub(super) answered: fn(&mut Namespace<S>, Key, Clock, Result<S::Payload, Failure<S>>),
+    /// A message is about to be settled.
+    pub(super) settling: fn(&mut Namespace<S>, &Locked),
+    /// A settlement has ended.
+    pub(super) settlement_ended: fn(&mut Namespace<S>, &Locked, &Result<(), Failure<S>>),
+    /// A message is settled: its lock is of no interest any more.
+    pub(super) message_settled: fn(&mut Namespace<S>, u32),
+    /// A session is lost, or its receiver is closed.
+    pub(super) session_ended: fn(&mut Namespace<S>, EndpointId, Option<&Failure<S>>),
+    /// The client closes.
+    pub(super) release: fn(&mut Namespace<S>),
+    /// The end of a message's lock, as it was renewed.
+    pub(super) renewed_until: fn(&Namespace<S>, &Locked) -> Option<Timestamp>,
+}
+
 impl<S: Storage> Namespace<S> {
+    const RENEWING: &'static Renewing<S> = &Renewing {
+        advance: Self::advance_renewals,
+        answered: Self::renewal_answered,
+        settling: Self::settling,
+        settlement_ended: Self::settlement_ended,
+        message_settled: Self::message_settled,
+        session_ended: Self::session_renewals_end,
+        release: Self::release_renewals,
+        renewed_until: |namespace, message| namespace.renewal_of(message).and_then(|id| namespace.renewed_until(id)),
+    };
+
     /// Renews the lock on a message until it is settled or the registration is given up, for `max` at the longest.
     ///
     /// # Errors
@@ -181,6 +213,7 @@ impl<S: Storage> Namespace<S> {
         if self.closing {
             return Err(Failure::new(Cause::Closed));
         }
+        self.renewing = Some(Self::RENEWING);
         self.node_used(node, clock);
         let length = locked_until.saturating_duration_since(clock.utc);
         let until = clock.now + max;
@@ -238,8 +271,7 @@ impl<S: Storage> Namespace<S> {
         renewals.any(|renewal| renewal.node == node && renewal.is_active())
     }
 
-    /// Renews what is due.
-    pub(super) fn advance_renewals(&mut self, clock: Clock) {
+    fn advance_renewals(&mut self, clock: Clock) {
         if self.renewal_at.is_none_or(|at| at > clock.now) {
             return;
         }
@@ -306,8 +338,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// The service has answered, or an attempt has failed.
-    pub(super) fn renewal_answered(&mut self, key: Key, clock: Clock, result: Result<S::Payload, Failure<S>>) {
+    fn renewal_answered(&mut self, key: Key, clock: Clock, result: Result<S::Payload, Failure<S>>) {
         let Some(renewal) = self.renewals.find_mut(key) else { return };
         renewal.request = None;
         if !renewal.is_active() {
@@ -502,7 +533,7 @@ impl<S: Storage> Namespace<S> {
         if let Some(held) = self.held_of(message.origin).filter(|held| held.locked_until < Timestamp::DOTNET_MAX) {
             end = end.max(Some(held.locked_until));
         }
-        end.max(self.renewal_of(message).and_then(|id| self.renewed_until(id)))
+        end.max(self.renewing.and_then(|renewing| (renewing.renewed_until)(self, message)))
     }
 
     /// The lock on a message was renewed by the application.
@@ -513,8 +544,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A message is about to be settled.
-    pub(super) fn settling(&mut self, message: &Locked) {
+    fn settling(&mut self, message: &Locked) {
         if let Some(RenewalId(key)) = self.renewal_of(message)
             && let Some(renewal) = self.renewals.get_mut(key.index)
         {
@@ -522,8 +552,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A settlement has ended.
-    pub(super) fn settlement_ended(&mut self, message: &Locked, result: &Result<(), Failure<S>>) {
+    fn settlement_ended(&mut self, message: &Locked, result: &Result<(), Failure<S>>) {
         let Some(RenewalId(key)) = self.renewal_of(message) else { return };
         let place = key.index;
         match result {
@@ -539,8 +568,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A message is settled: its lock is of no interest any more.
-    pub(super) fn message_settled(&mut self, place: u32) {
+    fn message_settled(&mut self, place: u32) {
         let Some(renewal) = self.renewals.get(place).filter(|renewal| renewal.settling) else { return };
         if renewal.forgotten {
             self.remove_renewal(place);
@@ -549,8 +577,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A session is lost, or its receiver is closed.
-    pub(super) fn session_renewals_end(&mut self, session: EndpointId, lost: Option<&Failure<S>>) {
+    fn session_renewals_end(&mut self, session: EndpointId, lost: Option<&Failure<S>>) {
         for place in 0..self.renewals.end() {
             let hit = self
                 .renewals
@@ -563,8 +590,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// The client closes.
-    pub(super) fn release_renewals(&mut self) {
+    fn release_renewals(&mut self) {
         for place in 0..self.renewals.end() {
             self.end_renewal(place, State::Released, None);
         }

@@ -291,7 +291,9 @@ impl<S: Storage> Namespace<S> {
             }
             (Owner::Renewal(key), result) => {
                 self.requests.remove(place);
-                self.renewal_answered(key, clock, result);
+                if let Some(renewing) = self.renewing {
+                    (renewing.answered)(self, key, clock, result);
+                }
             }
             (Owner::Token(key, expiry), result) => {
                 self.requests.remove(place);

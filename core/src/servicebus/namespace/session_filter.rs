@@ -79,7 +79,7 @@ mod tests {
     extern crate std;
     use super::*;
     use crate::storage::Heap;
-    use crate::wire::{Reader, Uuid};
+    use crate::wire::{Reader, Uuid, to_vec};
     use std::string::String;
 
     const TOKEN: LockToken = LockToken::from_uuid(Uuid(*b"0123456789abcdef"));
@@ -145,15 +145,13 @@ mod tests {
     #[test]
     fn whatever_a_peer_answers_is_no_session_and_no_panic() {
         let asked = SessionChoice::<Heap>::NonExclusive { id: None, token: None };
-        let mut whole = std::vec::Vec::new();
-        Symbol::new(NON_EXCLUSIVE).encode(&mut Sink::from(&mut whole));
-        NonExclusive { id: Some("one"), token: Some(TOKEN) }.encode(&mut Sink::from(&mut whole));
+        let mut whole = to_vec(&Symbol::new(NON_EXCLUSIVE));
+        whole.extend(to_vec(&NonExclusive { id: Some("one"), token: Some(TOKEN) }));
         for end in 0..whole.len() {
             assert_eq!(granted(&asked, Map::of_encoded(1, &whole[..end])), None);
         }
-        let mut other = std::vec::Vec::new();
-        Symbol::new(NON_EXCLUSIVE).encode(&mut Sink::from(&mut other));
-        Value::String("one").encode(&mut Sink::from(&mut other));
+        let mut other = to_vec(&Symbol::new(NON_EXCLUSIVE));
+        other.extend(to_vec(&Value::String("one")));
         assert!(Reader::new(&other).value().is_ok());
         assert_eq!(granted(&asked, Map::of_encoded(1, &other)), None);
     }

@@ -162,8 +162,8 @@ impl<S: Storage> Namespace<S> {
             }
             Poll::Pending => {}
         }
-        if let (Poll::Ready(result), None) = (&result, transaction) {
-            self.settlement_ended(&message, result);
+        if let (Poll::Ready(result), None, Some(renewing)) = (&result, transaction, self.renewing) {
+            (renewing.settlement_ended)(self, &message, result);
         }
         result
     }
@@ -204,8 +204,8 @@ impl<S: Storage> Namespace<S> {
             let lost = Cause::Service(Reason::MessageLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
         }
-        if transaction.is_none() {
-            self.settling(&message);
+        if let (None, Some(renewing)) = (transaction, self.renewing) {
+            (renewing.settling)(self, &message);
         }
         let holder = holder.and_then(|place| self.endpoints.get(place)).filter(|holder| holder.session_granted);
         let non_exclusive = holder.is_some_and(Endpoint::is_non_exclusive);
