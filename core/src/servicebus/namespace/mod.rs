@@ -21,6 +21,7 @@ mod settle;
 mod token;
 
 use crate::engine::{self, Capacity, Connection, EngineError};
+use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::connection_string::ConnectionString;
 use crate::servicebus::retry::RetryPolicy;
@@ -166,6 +167,8 @@ pub struct Namespace<S: Storage> {
     last_description: S::Text,
     /// An earlier connection that still holds messages.
     retired: S::Spare<Connection<S>>,
+    /// The connection in what is told.
+    span: Span,
     tokens: S::Links<Token<S>>,
     /// Locks that are renewed.
     renewals: S::Requests<Renewal<S>>,
@@ -216,6 +219,7 @@ impl<S: Storage> Namespace<S> {
         Self {
             random,
             connection: None,
+            span: Span::default(),
             epoch: 0,
             attempts: 0,
             dial_at: None,
@@ -373,9 +377,11 @@ impl<S: Storage> Namespace<S> {
             desired_capabilities: None,
             properties,
         };
-        let connection = Connection::client(config, clock.now, Some(&init), &open)
-            .map_err(|error| Failure::new(Cause::Engine(error)))?;
+        let span = Span::connection(self.epoch.wrapping_add(1), host);
+        let connection = span.within(|| Connection::client(config, clock.now, Some(&init), &open));
+        let connection = connection.map_err(|error| Failure::new(Cause::Engine(error)))?;
         self.connection = Some(connection);
+        self.span = span;
         self.opened_at = None;
         self.epoch = self.epoch.wrapping_add(1);
         self.sessions = Table::bounded(self.settings.limits.sessions);
@@ -392,13 +398,27 @@ impl<S: Storage> Namespace<S> {
     /// Bytes arrived.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input(&mut self, clock: Clock, rx: &mut S::Rx) {
-        self.input(clock, rx);
-        self.process_events(clock);
+        self.within(|namespace| {
+            namespace.input(clock, rx);
+            namespace.process_events(clock);
+        });
+    }
+
+    /// Does something that is told as the connection's.
+    fn within<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        let span = core::mem::take(&mut self.span);
+        let output = span.within(|| act(self));
+        self.span = span;
+        output
     }
 
     /// Deadlines have passed. Without any it does nothing.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_timeout(&mut self, clock: Clock) {
+        self.within(|namespace| namespace.timers(clock));
+    }
+
+    fn timers(&mut self, clock: Clock) {
         self.moved = false;
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
@@ -434,6 +454,10 @@ impl<S: Storage> Namespace<S> {
     /// Writes what is to be sent; true when there may be more.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
+        self.within(|namespace| namespace.transmit(clock, tx))
+    }
+
+    fn transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
         self.moved = false;
         self.give_back(clock);
         if self.starved {
@@ -468,6 +492,7 @@ impl<S: Storage> Namespace<S> {
     pub fn stop(&mut self) {
         self.closing = true;
         self.connection = None;
+        self.span = Span::default();
         if let Some(renewing) = self.renewing {
             (renewing.release)(self);
         }
@@ -523,6 +548,11 @@ impl<S: Storage> Namespace<S> {
     /// The transport could not be opened, or it is gone.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_disconnected(&mut self, clock: Clock, failure: Failure<S>) {
+        let span = core::mem::take(&mut self.span);
+        span.within(|| self.disconnected(clock, failure));
+    }
+
+    fn disconnected(&mut self, clock: Clock, failure: Failure<S>) {
         let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
         // What the peer said about it tells more than that it is gone.
         let failure = self.last_error.take().unwrap_or(failure);
@@ -538,7 +568,7 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
             let was_up = matches!(endpoint.attachment, Attachment::Up(_));
-            endpoint.detached();
+            let link = endpoint.detached();
             endpoint.retry_at = None;
             if endpoint.closing {
                 self.drop_endpoint(place);
@@ -547,7 +577,7 @@ impl<S: Storage> Namespace<S> {
             let in_session = endpoint.is_session();
             self.fail_sent(place, &failure);
             if in_session && was_up {
-                self.session_lost(place, &failure);
+                link.within(|| self.session_lost(place, &failure));
             } else if gave_up {
                 self.give_up(place, &failure);
             } else if was_up
