@@ -5,6 +5,7 @@
 
 #[cfg(feature = "administration")]
 pub mod administration;
+mod attempts;
 mod call;
 mod lock_renewer;
 mod messages;
@@ -90,6 +91,12 @@ impl<R: Runtime> Client<R> {
     /// The state of a client before it is shared.
     pub fn state(runtime: R, settings: Settings<StorageOf<R>>) -> State<R> {
         State::new(runtime, Namespace::new(settings))
+    }
+
+    /// What the service or the transport said last when something did not work. On the heap each failure carries its
+    /// own words; fixed storage has only these.
+    pub fn last_description(&self) -> <StorageOf<R> as Storage>::Text {
+        self.shared.with(|state| Text::cut(state.namespace.last_description()))
     }
 
     fn add(
@@ -267,13 +274,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     pub async fn close(self) {
-        let driver = self.shared.with(|state| {
-            state.namespace.close();
-            state.wake_driver()
-        });
-        if let Some(waker) = driver {
-            waker.wake();
-        }
+        call::change::<R, _>(&self.shared, |state| state.namespace.close());
         core::future::poll_fn(|cx| self.shared.with(|state| state.poll_stopped(cx.waker()))).await;
     }
 }

@@ -1,7 +1,9 @@
 //! Receiving from a queue or subscription, and settling what was received.
 
 use super::StorageOf;
-use super::call::{Endpoint, wait_to_retry};
+use super::attempts::{Attempt, Attempts};
+use super::call::{self, Endpoint};
+use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::Request;
 use crate::servicebus::namespace::{Cause, Disposition, Entity, Failure, Locked, Namespace, OperationId, Properties};
@@ -10,6 +12,7 @@ use crate::servicebus::{LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;
 use crate::time::{Duration, Timestamp};
 use core::fmt;
+use core::task::Poll;
 
 /// Receives messages. All methods take `&self`: messages may be settled while others are received. Dropped, it is
 /// closed in the background and what it has not handed out is given back.
@@ -42,6 +45,30 @@ impl<S: Storage> ReceivedMessage<S> {
     }
 }
 
+/// Settling a message once.
+pub(super) struct Settling<'c, R: Runtime> {
+    pub(super) endpoint: &'c Endpoint<R>,
+    pub(super) message: Locked,
+    pub(super) disposition: Disposition<'c>,
+    pub(super) transaction: Option<Tag>,
+}
+
+impl<R: Runtime> Attempt<R> for Settling<'_, R> {
+    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))
+    }
+
+    fn poll(
+        &mut self,
+        namespace: &mut Namespace<StorageOf<R>>,
+        runtime: &R,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        let Self { endpoint, message, disposition, transaction } = self;
+        namespace.poll_settle(runtime.clock(), operation, &endpoint.entity, *message, disposition, *transaction)
+    }
+}
+
 impl<R: Runtime> Receiver<R> {
     pub(super) fn new(endpoint: Endpoint<R>) -> Self {
         Self { endpoint }
@@ -69,7 +96,7 @@ impl<R: Runtime> Receiver<R> {
             return Ok(0);
         }
         let id = self.endpoint.id;
-        let deadline = max_wait.map(|wait| super::call::clock::<R>(&self.endpoint.shared).now + wait);
+        let deadline = max_wait.map(|wait| call::clock::<R>(&self.endpoint.shared).now + wait);
         let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
             namespace.poll_receive(runtime.clock(), operation, id, max, &mut take)
         };
@@ -118,18 +145,8 @@ impl<R: Runtime> Receiver<R> {
     }
 
     async fn settle_locked(&self, message: Locked, disposition: Disposition<'_>) -> Result<(), Failure<StorageOf<R>>> {
-        let entity = &self.endpoint.entity;
-        let mut attempt = 0;
-        loop {
-            let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
-                namespace.poll_settle(runtime.clock(), operation, entity, message, &disposition, None)
-            };
-            let settling = self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?;
-            match in_span!("ServiceBus.settle", entity, settling) {
-                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
-                result => return result,
-            }
-        }
+        let mut settling = Settling { endpoint: &self.endpoint, message, disposition, transaction: None };
+        in_span!("ServiceBus.settle", self.endpoint.entity, Attempts::new(&self.endpoint.shared, &mut settling))
     }
 
     /// Completes a message: it is done and leaves the entity.

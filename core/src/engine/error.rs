@@ -90,9 +90,9 @@ pub enum EngineError {
     /// The message exceeds what the peer accepts, in bytes.
     MessageTooLarge {
         /// The encoded size.
-        size: u64,
+        size: usize,
         /// The peer's max-message-size.
-        limit: u64,
+        limit: usize,
     },
 }
 

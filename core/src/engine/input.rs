@@ -25,6 +25,7 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// The reason why the connection is over, now or since earlier. The peer is told by what
     /// [`Connection::poll_transmit`] writes next; nothing more is read.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input(
         &mut self,
         now: Instant,
@@ -52,6 +53,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn frame(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);
         let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
@@ -122,6 +124,7 @@ impl<S: Storage> Connection<S> {
         self.index.get(index_key(Space::Channel, 0, u32::from(channel)))
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn apply(
         &mut self,
         channel: u16,
@@ -211,6 +214,7 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn on_begin(&mut self, channel: u16, begin: &Begin<'_>) -> Result<SessionId, ConnectionError> {
         let key = index_key(Space::Channel, 0, u32::from(channel));
         if self.index.get(key).is_some() {

@@ -11,6 +11,7 @@ const MECHANISMS: [Symbol<'static>; 4] =
     [Symbol::new("MSSBCBS"), Symbol::new("PLAIN"), Symbol::new("ANONYMOUS"), Symbol::new("EXTERNAL")];
 
 impl<S: Storage> Connection<S> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn header(&mut self, rx: &mut S::Rx) -> Result<bool, ConnectionError> {
         // Four bytes tell, and a TLS alert has only seven: the rest is not waited for, nor shown when it is there.
         let header = match rx.filled() {
@@ -51,6 +52,7 @@ impl<S: Storage> Connection<S> {
         Ok(true)
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn sasl(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
         // SASL frames are never larger than 512 bytes (AMQP 1.0 §5.3.1); tokens inside PLAIN can be, so be generous.
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);

@@ -70,6 +70,7 @@ fn attach<'a>(name: &'a str, role: Role, source: Source<'a>, target: TargetArche
 }
 
 /// Attaches on the newest session that has a free handle, or on a new one: the service allows 255 links each.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn attach_link<S: Storage>(
     connection: &mut Option<Connection<S>>,
     sessions: &mut S::Sessions<SessionId>,
@@ -94,6 +95,7 @@ fn attach_link<S: Storage>(
 
 impl<S: Storage> Namespace<S> {
     /// Does whatever can be done now: puts tokens, attaches links, sends requests, grants credit, closes.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn advance(&mut self, clock: Clock) {
         if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {
             return;
@@ -141,6 +143,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn attach_endpoint(&mut self, place: u32) -> Result<(), EngineError> {
         let number = self.next_number();
         let name: Name = Self::name(self.container, number);

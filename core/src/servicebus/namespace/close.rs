@@ -37,6 +37,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Brings a closing endpoint one step further.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn wind_down(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let Some(link) = endpoint.attachment.link() else {

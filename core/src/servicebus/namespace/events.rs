@@ -27,6 +27,7 @@ struct Watch<'n, S: Storage> {
     operations: &'n mut S::Deliveries<Operation<S>>,
     notices: &'n mut S::Queue,
     last_error: &'n mut Option<Failure<S>>,
+    last_description: &'n mut S::Text,
 }
 
 impl<S: Storage> Watch<'_, S> {
@@ -66,10 +67,10 @@ impl<S: Storage> Watch<'_, S> {
         let place = owner & !OWNER;
         if owner & OWNER == 0 {
             if let Some(endpoint) = self.endpoints.get_mut(place) {
-                endpoint.error = Some(Failure::of(error));
+                endpoint.error = Some(Failure::of(error, self.last_description));
             }
         } else if let Some(node) = self.nodes.get_mut(place) {
-            node.error = Some(Failure::of(error));
+            node.error = Some(Failure::of(error, self.last_description));
         }
     }
 
@@ -87,7 +88,11 @@ impl<S: Storage> Watch<'_, S> {
 }
 
 /// What the peer's state of a delivery means; `None` while it is no outcome.
-fn result_of<S: Storage>(state: Option<&DeliveryState<'_>>, settled: bool) -> Option<Result<Outcome, Failure<S>>> {
+fn result_of<S: Storage>(
+    state: Option<&DeliveryState<'_>>,
+    settled: bool,
+    last: &mut S::Text,
+) -> Option<Result<Outcome, Failure<S>>> {
     let outcome = match state {
         Some(DeliveryState::Outcome(outcome)) => Some(outcome),
         Some(DeliveryState::Transactional(state)) => state.outcome.as_ref(),
@@ -98,7 +103,7 @@ fn result_of<S: Storage>(state: Option<&DeliveryState<'_>>, settled: bool) -> Op
         Some(DeliveryState::Received(_)) | None => None,
     };
     match outcome {
-        Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })) => Some(Err(Failure::of(error))),
+        Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })) => Some(Err(Failure::of(error, last))),
         Some(outcome) => Some(Ok(Outcome::Delivery(OutcomeKind::from(outcome)))),
         // Settled without a word: whether it was taken is not known.
         None => settled.then(|| Err(Failure::new(Cause::LinkLost))),
@@ -116,12 +121,12 @@ impl<S: Storage> Handler for Watch<'_, S> {
             }
             (Subject::Session(_), Performative::End(end)) => {
                 if let Some(error) = &end.error {
-                    *self.last_error = Some(Failure::of(error));
+                    *self.last_error = Some(Failure::of(error, self.last_description));
                 }
             }
             (Subject::Connection, Performative::Close(close)) => {
                 if let Some(error) = &close.error {
-                    *self.last_error = Some(Failure::of(error));
+                    *self.last_error = Some(Failure::of(error, self.last_description));
                 }
             }
             _ => {}
@@ -132,9 +137,10 @@ impl<S: Storage> Handler for Watch<'_, S> {
         if user & REQUEST != 0 {
             // An accepted request gets its response; a refused one gets none.
             let refused = match state {
-                Some(DeliveryState::Outcome(messaging::Outcome::Rejected(Rejected { error }))) => {
-                    Some(error.as_ref().map_or_else(|| Failure::new(Cause::LinkLost), Failure::of))
-                }
+                Some(DeliveryState::Outcome(messaging::Outcome::Rejected(Rejected { error }))) => Some(match error {
+                    Some(error) => Failure::of(error, self.last_description),
+                    None => Failure::new(Cause::LinkLost),
+                }),
                 Some(DeliveryState::Outcome(messaging::Outcome::Released | messaging::Outcome::Modified(_))) => {
                     Some(Failure::new(Cause::LinkLost))
                 }
@@ -152,7 +158,7 @@ impl<S: Storage> Handler for Watch<'_, S> {
             }
             return;
         }
-        if let Some(result) = result_of(state, settled) {
+        if let Some(result) = result_of(state, settled, self.last_description) {
             self.done(user, result);
         }
     }
@@ -169,12 +175,14 @@ impl<S: Storage> Namespace<S> {
             operations: &mut self.operations,
             notices: &mut self.notices,
             last_error: &mut self.last_error,
+            last_description: &mut self.last_description,
         };
         if let Err(error) = connection.handle_input(clock.now, rx, &mut watch) {
             self.remember(error);
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn process_events(&mut self, clock: Clock) {
         while let Some(event) = self.connection.as_mut().and_then(|connection| connection.poll_event()) {
             match event {
@@ -226,8 +234,8 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A place in the engine's table is free again: those who wait for one go on.
-    fn settled(&mut self) {
+    /// A place in one of the engine's tables is free again: those who wait for one go on.
+    pub(super) fn settled(&mut self) {
         if core::mem::take(&mut self.starved) {
             self.notice_all();
             self.due = true;
@@ -256,6 +264,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_detached(&mut self, link: LinkId, clock: Clock) {
         let Some(owner) = self.owners.remove(link.index() as u64) else {
             if let Some(connection) = &mut self.connection {
@@ -298,6 +307,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Why the last connection ended, for those who time out waiting for the next.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn remember(&mut self, error: crate::engine::ConnectionError) {
         if self.last_error.is_none() {
             self.last_error = Some(Failure::new(Cause::Connection(error)));

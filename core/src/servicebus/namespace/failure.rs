@@ -2,7 +2,7 @@
 
 use crate::engine::{Capacity, ConnectionError, EngineError};
 use crate::servicebus::reason::Reason;
-use crate::storage::{Storage, Text};
+use crate::storage::{Description, Storage, Text};
 use crate::wire::performative::ErrorCondition;
 use core::fmt;
 
@@ -34,34 +34,33 @@ pub enum Cause {
 pub struct Failure<S: Storage> {
     /// Whose fault it is.
     pub cause: Cause,
-    /// The service's description, with its tracking id; empty when there is none.
-    pub description: S::Text,
+    /// The service's description, with its tracking id; empty when there is none, and in fixed storage, where the
+    /// client keeps the last one.
+    pub description: S::Description,
 }
 
 impl<S: Storage> Failure<S> {
     pub(crate) fn new(cause: Cause) -> Self {
-        Self { cause, description: S::Text::default() }
+        Self { cause, description: S::Description::default() }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn described(cause: Cause, description: &str) -> Self {
-        Self { cause, description: S::Text::cut(description) }
+        Self { cause, description: S::Description::of(&description) }
     }
 
-    /// What the peer said in a detach, an end, a close or an outcome.
-    pub(crate) fn of(error: &ErrorCondition<'_>) -> Self {
+    /// What the peer said in a detach, an end, a close or an outcome; the words are kept in `last` as well.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn of(error: &ErrorCondition<'_>, last: &mut S::Text) -> Self {
         let reason = Reason::from_condition(error.condition.as_str());
-        Self::described(Cause::Service(reason), error.description.unwrap_or(error.condition.as_str()))
+        let words = error.description.unwrap_or(error.condition.as_str());
+        *last = S::Text::cut(words);
+        Self::described(Cause::Service(reason), words)
     }
 
     /// The description, or the cause in words where there is none.
-    pub(crate) fn text(&self) -> S::Text {
-        if !self.description.as_ref().is_empty() {
-            return self.description.clone();
-        }
-        let mut text = heapless::String::<96>::new();
-        // What does not fit is cut.
-        let _ = core::fmt::write(&mut text, format_args!("{self}"));
-        S::Text::cut(&text)
+    pub(crate) fn text(&self) -> S::Description {
+        if self.description.as_ref().is_empty() { S::Description::of(self) } else { self.description.clone() }
     }
 
     /// Whether trying again can help.
@@ -88,6 +87,7 @@ impl<S: Storage> Failure<S> {
 }
 
 impl<S: Storage> Clone for Failure<S> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn clone(&self) -> Self {
         Self { cause: self.cause, description: self.description.clone() }
     }

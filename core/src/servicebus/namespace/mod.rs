@@ -23,7 +23,7 @@ use crate::engine::{self, Capacity, Connection, EngineError};
 use crate::random::Random;
 use crate::servicebus::connection_string::ConnectionString;
 use crate::servicebus::retry::RetryPolicy;
-use crate::storage::{Index, Limits, Queue, Spare, Storage, Table};
+use crate::storage::{Description, Index, Limits, Queue, Spare, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -77,6 +77,7 @@ pub struct Settings<S: Storage> {
 
 impl<S: Storage> Settings<S> {
     /// The defaults of the official SDKs for this connection string.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn new(connection_string: S::Literal, seed: u64) -> Self {
         Self {
             connection_string,
@@ -134,6 +135,8 @@ pub struct Namespace<S: Storage> {
     retired: S::Spare<Connection<S>>,
     /// Why the last connection ended.
     last_error: Option<Failure<S>>,
+    /// What the service or the transport said last about something that did not work.
+    last_description: S::Text,
     container: u32,
     names: u32,
     closing: bool,
@@ -190,6 +193,7 @@ type Name = heapless::String<32>;
 
 impl<S: Storage> Namespace<S> {
     /// A namespace without a connection.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn new(settings: Settings<S>) -> Self {
         let limits = settings.limits;
         let mut random = Random::seeded(settings.seed);
@@ -203,6 +207,7 @@ impl<S: Storage> Namespace<S> {
             opened_at: None,
             retired: S::Spare::default(),
             last_error: None,
+            last_description: S::Text::default(),
             container,
             names: 0,
             closing: false,
@@ -236,11 +241,24 @@ impl<S: Storage> Namespace<S> {
         &self.settings
     }
 
+    /// What the service or the transport said last when something did not work, whole or cut: the service's texts have
+    /// the tracking id that its support asks for.
+    pub fn last_description(&self) -> &str {
+        self.last_description.as_ref()
+    }
+
+    /// A failure outside of the machine, such as the transport's.
+    pub fn failure(&mut self, cause: Cause, words: &dyn fmt::Display) -> Failure<S> {
+        self.last_description = S::Text::of(words);
+        Failure { cause, description: S::Description::of(words) }
+    }
+
     /// The generator that jitter comes from.
     pub fn random(&mut self) -> &mut Random {
         &mut self.random
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn name(container: u32, number: u32) -> Name {
         let mut name = Name::new();
         let _ = fmt::write(&mut name, format_args!("sb-{container:08x}-{number:x}"));
@@ -253,6 +271,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// What the driver is to do about the transport while it has none.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_want(&self) -> Want {
         if self.closing {
             return Want::Stop;
@@ -279,6 +298,7 @@ impl<S: Storage> Namespace<S> {
     ///
     /// # Errors
     /// A connection string that is not valid.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn target(&self) -> Result<Target<'_>, Failure<S>> {
         let parsed = self.parsed()?;
         Ok(Target { host: parsed.host, port: parsed.amqp_port(), tls: parsed.use_tls() })
@@ -298,6 +318,7 @@ impl<S: Storage> Namespace<S> {
     ///
     /// # Errors
     /// When the outbox cannot hold the first frames.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_connected(&mut self, clock: Clock) -> Result<(), Failure<S>> {
         let settings = &self.settings;
         let config = engine::Config {
@@ -347,12 +368,14 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Bytes arrived.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input(&mut self, clock: Clock, rx: &mut S::Rx) {
         self.input(clock, rx);
         self.process_events(clock);
     }
 
     /// Deadlines have passed. Without any it does nothing.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_timeout(&mut self, clock: Clock) {
         self.moved = false;
         if let Some(connection) = &mut self.connection {
@@ -385,11 +408,15 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Writes what is to be sent; true when there may be more.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
         self.moved = false;
         self.give_back(clock);
         if self.starved {
             self.sweep_held(clock.utc);
+            if self.connection.as_mut().is_some_and(Connection::take_freed) {
+                self.settled();
+            }
         }
         if core::mem::take(&mut self.due) {
             self.advance(clock);
@@ -401,15 +428,19 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Whether the driver has something to do now.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn is_busy(&self) -> bool {
         self.due
             || self.give_back
             || self.moved
             || !self.notices.is_empty()
-            || self.connection.as_ref().is_some_and(|connection| connection.has_output() || connection.is_closed())
+            || self.connection.as_ref().is_some_and(|connection| {
+                connection.has_output() || connection.is_closed() || (self.starved && connection.has_freed())
+            })
     }
 
     /// The driver is gone: every call that waits ends.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn stop(&mut self) {
         self.closing = true;
         self.connection = None;
@@ -431,6 +462,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The next point in time at which [`Namespace::handle_timeout`] is due.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut earliest = self.earliest;
         let mut sooner = |at: Option<Instant>| {
@@ -469,6 +501,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The transport could not be opened, or it is gone.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_disconnected(&mut self, clock: Clock, failure: Failure<S>) {
         let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
         // What the peer said about it tells more than that it is gone.
@@ -542,6 +575,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn retire(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         self.owners = Index::bounded(self.settings.limits.links);

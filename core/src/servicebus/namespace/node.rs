@@ -163,6 +163,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn attach_node(&mut self, place: u32) -> Result<(), EngineError> {
         let name = self.node_name(place);
         let address = self.node_address(place).ok_or(EngineError::IllegalState)?;
@@ -190,6 +191,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// One of a node's links is gone: so is the other.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn node_detached(&mut self, place: u32, clock: Clock) {
         let Some(node) = self.nodes.get_mut(place) else { return };
         let was_up = node.is_up();

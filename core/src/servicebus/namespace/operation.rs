@@ -62,6 +62,7 @@ impl<S: Storage> Namespace<S> {
     ///
     /// # Errors
     /// [`Cause::Closed`], what ended the endpoint for good, or [`Capacity::Deliveries`] when there are too many.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn start(
         &mut self,
         endpoint: Option<EndpointId>,
@@ -131,6 +132,7 @@ impl<S: Storage> Namespace<S> {
 
     /// The call has ended, or nobody waits for it any more. A message that was handed over may still be sent; a
     /// receive takes nothing with it.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn finish(&mut self, operation: OperationId) {
         let place = operation.0.index;
         let Some(found) = self.operations.find_mut(operation.0) else { return };
@@ -238,6 +240,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The slot of an operation that has news.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_notice(&mut self) -> Option<usize> {
         while let Some(place) = self.notices.pop() {
             let Some(operation) = self.operations.get_mut(place) else { continue };
@@ -260,6 +263,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The result of an operation that has ended; [`Cause::Timeout`] once its deadline has passed.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn poll_done(&mut self, operation: OperationId) -> Poll<Result<Outcome, Failure<S>>> {
         let Some(found) = self.operations.find_mut(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));

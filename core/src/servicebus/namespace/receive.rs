@@ -97,6 +97,7 @@ impl<S: Storage> Namespace<S> {
 
     /// Waits for messages and takes up to `max` of them; none when the operation's deadline passes first. Messages are
     /// taken by the call that returns them: one that is given up before has taken none.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_receive(
         &mut self,
         clock: Clock,

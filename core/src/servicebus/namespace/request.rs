@@ -6,7 +6,7 @@ use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
-use crate::storage::{Encoder, Key, Storage, Table};
+use crate::storage::{Encoder, Generation, Key, Storage, Table, Text};
 use crate::time::{Instant, Timestamp};
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{MessageId, Properties, put_section};
@@ -54,13 +54,14 @@ const LARGE: usize = 10_000;
 pub(super) fn request_id(key: Key) -> heapless::String<17> {
     let mut text = heapless::String::new();
     // Eight digits, a hyphen, eight digits: it fits.
-    let _ = core::fmt::write(&mut text, format_args!("{:08x}-{:08x}", key.index, key.generation));
+    let _ = core::fmt::write(&mut text, format_args!("{:08x}-{:08x}", key.index, key.generation.get()));
     text
 }
 
 pub(super) fn parse_request_id(text: &str) -> Option<Key> {
     let (index, generation) = text.split_once('-')?;
-    Some(Key { index: u32::from_str_radix(index, 16).ok()?, generation: u32::from_str_radix(generation, 16).ok()? })
+    let generation = Generation::new(u32::from_str_radix(generation, 16).ok()?)?;
+    Some(Key { index: u32::from_str_radix(index, 16).ok()?, generation })
 }
 
 /// A request as it is sent.
@@ -100,7 +101,8 @@ impl<B: Encode> Encode for RequestMessage<'_, B> {
 
 /// The status of a response, and the failure that it tells. `$cbs` and `$management` spell the keys in different ways
 /// (wire-protocol.md §0 fact 12).
-pub(super) fn check_response<S: Storage>(payload: &[u8]) -> Result<(), Failure<S>> {
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> Result<(), Failure<S>> {
     let malformed = || Failure::new(Cause::Service(Reason::DecodeError));
     let view = MessageView::parse(payload).map_err(|_| malformed())?;
     let properties = view.application_properties().map_err(|_| malformed())?;
@@ -112,11 +114,14 @@ pub(super) fn check_response<S: Storage>(payload: &[u8]) -> Result<(), Failure<S
     let condition = get("errorCondition", "error-condition").and_then(|value| value.as_str());
     let reason = Reason::from_status(u16::try_from(status).unwrap_or(500), condition);
     let description = get("statusDescription", "status-description").and_then(|value| value.as_str());
-    Err(Failure::described(Cause::Service(reason), description.or(condition).unwrap_or_default()))
+    let words = description.or(condition).unwrap_or_default();
+    *last = S::Text::cut(words);
+    Err(Failure::described(Cause::Service(reason), words))
 }
 
 impl<S: Storage> Namespace<S> {
     /// Encodes a request and queues it for its node.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn queue_request(
         &mut self,
         node: u32,
@@ -195,6 +200,7 @@ impl<S: Storage> Namespace<S> {
 
     /// Queues a request to an entity's `$management`; the link of `endpoint` is named as the associated one
     /// (wire-protocol.md §5).
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn ask(
         &mut self,
         clock: Clock,
@@ -235,6 +241,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The response to an operation's request, once it is there.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn take_response(&mut self, operation: OperationId) -> Option<S::Payload> {
         let found = self.operations.find_mut(operation.0)?;
         let State::Requested(key) = found.state else { return None };
@@ -262,6 +269,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// A request has its response, or will get none.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn end_request(&mut self, place: u32, clock: Clock, result: Result<S::Payload, Failure<S>>) {
         let Some(request) = self.requests.get_mut(place) else { return };
         if matches!(request.stage, Stage::Answered(_)) {
@@ -273,7 +281,8 @@ impl<S: Storage> Namespace<S> {
         {
             connection.set_user(delivery, None);
         }
-        let result = result.and_then(|payload| check_response(payload.as_ref()).map(|()| payload));
+        let last = &mut self.last_description;
+        let result = result.and_then(|payload| check_response(payload.as_ref(), last).map(|()| payload));
         match (request.owner, result) {
             (Owner::Operation(key), Ok(payload)) => {
                 request.stage = Stage::Answered(payload);
@@ -322,6 +331,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Attaches nodes that have something to ask, and sends what waits for those that are up.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn advance_requests(&mut self, clock: Clock) {
         for place in 0..self.requests.end() {
             let Some(request) = self.requests.get_mut(place) else { continue };
@@ -373,6 +383,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Takes the responses that wait on a node's link.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn take_responses(&mut self, place: u32, clock: Clock) {
         let Some(link) = self.nodes.get(place).and_then(|node| node.receiver.link()) else { return };
         loop {

@@ -126,6 +126,7 @@ impl<'a> Disposition<'a> {
 
 impl<S: Storage> Namespace<S> {
     /// Settles a message and waits for the service's confirmation. `entity` is what it was received from.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_settle(
         &mut self,
         clock: Clock,
@@ -205,6 +206,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// True when the settlement is on its way, false when the link is not there any more.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn settle_on_link(
         &mut self,
         operation: OperationId,

@@ -122,6 +122,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The audience of a token (wire-protocol.md §2.2).
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn audience(&self, place: u32) -> Option<Audience> {
         let host = self.parsed().ok()?.host;
         let mut audience = Audience::new();
@@ -131,6 +132,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Queues the request that puts a token; `None` while the credential that makes it is asked.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn put_token(&mut self, place: u32, clock: Clock) -> Result<Option<Key>, Failure<S>> {
         let too_long = || Failure::new(Cause::Argument("the length of the entity's name"));
         let key = self.tokens.key(place).ok_or_else(|| Failure::new(Cause::Closed))?;
@@ -204,6 +206,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// A token could not be put. Attempts never end; those who wait learn of it when waiting does not help.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn token_refused(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
         let Some(token) = self.tokens.get_mut(place) else { return };
         token.request = None;
@@ -239,6 +242,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The credential has answered; a failed answer is retried with a back-off.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_access_token(&mut self, clock: Clock, token: Result<(S::Payload, Timestamp), Failure<S>>) {
         self.access_token_pending = false;
         match token {
