@@ -9,6 +9,7 @@ mod control;
 mod endpoint;
 mod events;
 mod failure;
+mod link_owner;
 mod node;
 mod occupancy;
 mod operation;
@@ -25,14 +26,14 @@ use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::connection_string::ConnectionString;
 use crate::servicebus::retry::RetryPolicy;
-use crate::storage::{Description, Index, Limits, Queue, Spare, Storage, Table};
+use crate::storage::{Description, Limits, Place, Queue, Spare, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
 use crate::wire::{Symbol, Value, encode_map};
 use core::fmt;
 
-use endpoint::{Attachment, Endpoint};
+use endpoint::{Attachment, Claim, Endpoint};
 use node::Node;
 use operation::{Operation, State};
 use receive::Held;
@@ -160,7 +161,7 @@ pub struct Namespace<S: Storage> {
     /// Messages in the application's hands, by the places of their deliveries.
     held: S::Slots<Held>,
     /// Whose an engine's link is, by its place.
-    owners: S::Index,
+    owners: S::LinkSlots<Place>,
     /// Why the last connection ended.
     last_error: Option<Failure<S>>,
     /// What the service or the transport said last about something that did not work.
@@ -172,7 +173,9 @@ pub struct Namespace<S: Storage> {
     tokens: S::Links<Token<S>>,
     /// Locks that are renewed.
     renewals: S::Requests<Renewal<S>>,
-    nodes: S::Links<Node<S>>,
+    nodes: S::Nodes<Node<S>>,
+    /// Sessions of receivers.
+    claims: S::Claims<Claim<S>>,
     endpoints: S::Links<Endpoint<S>>,
     operations: S::Deliveries<Operation<S>>,
     requests: S::Requests<Request<S>>,
@@ -191,11 +194,6 @@ impl<S: Storage> fmt::Debug for Namespace<S> {
             .finish_non_exhaustive()
     }
 }
-
-/// Owners of links, as they are kept in the index.
-const NODE_SENDER: u32 = 1 << 30;
-const NODE_RECEIVER: u32 = 2 << 30;
-const OWNER: u32 = 3 << 30;
 
 /// A link's or container's name.
 type Name = heapless::String<32>;
@@ -238,6 +236,7 @@ impl<S: Storage> Namespace<S> {
             sessions: Table::bounded(limits.sessions),
             endpoints: Table::bounded(limits.links),
             nodes: Table::bounded(limits.links),
+            claims: Table::bounded(limits.links),
             tokens: Table::bounded(limits.links),
             requests: Table::bounded(limits.deliveries),
             operations: Table::bounded(limits.deliveries),
@@ -245,7 +244,7 @@ impl<S: Storage> Namespace<S> {
             renewing: None,
             renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
-            owners: Index::bounded(limits.links),
+            owners: S::LinkSlots::default(),
             held: S::Slots::default(),
             earliest: None,
             due: false,
@@ -627,7 +626,7 @@ impl<S: Storage> Namespace<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn retire(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        self.owners = Index::bounded(self.settings.limits.links);
+        self.owners = S::LinkSlots::default();
         self.held = S::Slots::default();
         let mut keeps = false;
         for place in 0..self.endpoints.end() {
