@@ -1,10 +1,13 @@
 //! A pending call as a future, and what all calls share.
 
+use super::attempts::{Asking, Attempts};
 use super::{LiteralOf, State, StorageOf};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Message;
 use crate::servicebus::management::{Request, Response};
-use crate::servicebus::namespace::{Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, SizeLimits};
+use crate::servicebus::namespace::{
+    Cause, Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, SizeLimits,
+};
 use crate::storage::{Arena, Slots, Storage};
 use crate::time::Instant;
 use core::future::Future;
@@ -14,9 +17,6 @@ use core::task::{Context, Poll};
 /// An encoded message in the storage of a runtime.
 pub(super) type PayloadOf<R> = <StorageOf<R> as Storage>::Payload;
 
-/// A call that was started, and the encoded message that it is to send.
-pub(super) type Started<'c, R> = (Pending<'c, R>, PayloadOf<R>);
-
 /// Another handle to the state.
 pub(super) fn handle<R: Runtime>(shared: &R::Shared) -> R::Shared {
     shared.with(|state| state.handles += 1);
@@ -24,31 +24,41 @@ pub(super) fn handle<R: Runtime>(shared: &R::Shared) -> R::Shared {
 }
 
 /// A handle goes; with the last one the client closes.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn drop_handle<R: Runtime>(shared: &R::Shared) {
-    let driver = shared.with(|state| {
+    change::<R, _>(shared, |state| {
         state.handles = state.handles.saturating_sub(1);
-        if state.handles > 0 {
-            return None;
+        if state.handles == 0 {
+            state.namespace.close();
         }
-        state.namespace.close();
-        state.wake_driver()
     });
-    if let Some(waker) = driver {
-        waker.wake();
-    }
 }
 
 pub(super) fn clock<R: Runtime>(shared: &R::Shared) -> Clock {
     shared.with(|state| state.runtime.clock())
 }
 
+/// Changes the state, and wakes the driver when it has something to do then.
+pub(super) fn change<R: Runtime, T>(shared: &R::Shared, change: impl FnOnce(&mut State<R>) -> T) -> T {
+    let (result, driver) = shared.with(|state| (change(state), state.wake_driver()));
+    if let Some(waker) = driver {
+        waker.wake();
+    }
+    result
+}
+
 /// The slot of a call that waits. Dropping it gives the call up.
 pub(super) struct Pending<'c, R: Runtime> {
-    shared: &'c R::Shared,
-    operation: Option<OperationId>,
+    pub(super) shared: &'c R::Shared,
+    pub(super) operation: Option<OperationId>,
 }
 
 impl<'c, R: Runtime> Pending<'c, R> {
+    /// No call yet.
+    pub(super) fn idle(shared: &'c R::Shared) -> Self {
+        Self { shared, operation: None }
+    }
+
     /// Starts a call on an endpoint, or on the client itself, that ends at `deadline`.
     pub(super) fn start(
         shared: &'c R::Shared,
@@ -62,15 +72,16 @@ impl<'c, R: Runtime> Pending<'c, R> {
 
 impl<R: Runtime> Drop for Pending<'_, R> {
     fn drop(&mut self) {
-        let Some(operation) = self.operation else { return };
-        let driver = self.shared.with(|state| {
-            finish(state, operation);
-            state.wake_driver()
-        });
-        if let Some(waker) = driver {
-            waker.wake();
+        if let Some(operation) = self.operation {
+            give_up::<R>(self.shared, operation);
         }
     }
+}
+
+/// Nobody waits for a call any more. Not part of the futures that hold one: each would have a copy of it.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+fn give_up<R: Runtime>(shared: &R::Shared, operation: OperationId) {
+    change::<R, _>(shared, |state| finish(state, operation));
 }
 
 /// Polls a call; once it is ready, its slot is free again.
@@ -79,26 +90,37 @@ pub(super) fn poll_pending<R: Runtime, T>(
     cx: &mut Context<'_>,
     mut poll: impl FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T>,
 ) -> Poll<T> {
-    let Some(operation) = pending.operation else { return Poll::Pending };
-    let (result, driver) = pending.shared.with(|state| {
-        let result = poll(&mut state.namespace, &state.runtime, operation);
-        if result.is_pending() {
+    let mut output = Poll::Pending;
+    poll_slot(pending, cx, &mut |namespace, runtime, operation| {
+        output = poll(namespace, runtime, operation);
+        output.is_ready()
+    });
+    output
+}
+
+/// What is the same for calls of all kinds. `poll` tells whether the call is over.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+fn poll_slot<R: Runtime>(
+    pending: &mut Pending<'_, R>,
+    cx: &mut Context<'_>,
+    poll: &mut dyn FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> bool,
+) {
+    let Some(operation) = pending.operation else { return };
+    let ready = change::<R, _>(pending.shared, |state| {
+        let ready = poll(&mut state.namespace, &state.runtime, operation);
+        if ready {
+            finish(state, operation);
+        } else {
             let known = state.wakers.get(operation.index()).is_some_and(|known| known.will_wake(cx.waker()));
             if !known {
                 let _ = state.wakers.put(operation.index(), cx.waker().clone());
             }
-        } else {
-            finish(state, operation);
         }
-        (result, state.wake_driver())
+        ready
     });
-    if result.is_ready() {
+    if ready {
         pending.operation = None;
     }
-    if let Some(waker) = driver {
-        waker.wake();
-    }
-    result
 }
 
 fn finish<R: Runtime>(state: &mut State<R>, operation: OperationId) {
@@ -113,14 +135,6 @@ pub(super) struct Call<'c, R: Runtime, F> {
 }
 
 impl<'c, R: Runtime, F> Call<'c, R, F> {
-    /// A call that was started.
-    pub(super) fn of<T>(pending: Pending<'c, R>, poll: F) -> Self
-    where
-        F: FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T>,
-    {
-        Self { pending, poll }
-    }
-
     /// As [`Pending::start`]; `poll` is called until it is ready.
     pub(super) fn start<T>(
         shared: &'c R::Shared,
@@ -147,35 +161,54 @@ where
     }
 }
 
-/// Waits as the retry policy wants after a failed attempt; false when there is to be no other.
+/// Starts the wait that the retry policy wants after a failed attempt of a call on an endpoint; `None` when there is to
+/// be no other.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(super) fn start_wait<R: Runtime>(
+    shared: &R::Shared,
+    endpoint: Option<EndpointId>,
+    failed: &mut u32,
+    failure: &Failure<StorageOf<R>>,
+) -> Option<OperationId> {
+    shared.with(|state| {
+        let now = state.runtime.now();
+        let delay = state.namespace.retry_delay(now, endpoint, failed, failure)?;
+        log!(debug, "trying again", attempt = *failed, delay_ms = delay.as_millis(), failure = failure);
+        state.namespace.start(None, Some(now + delay)).ok()
+    })
+}
+
+/// Waits as the retry policy wants after a failed attempt of a call on an endpoint; false when there is to be no other.
 pub(super) async fn wait_to_retry<R: Runtime>(
     shared: &R::Shared,
-    attempt: &mut u32,
+    endpoint: Option<EndpointId>,
+    failed: &mut u32,
     failure: &Failure<StorageOf<R>>,
 ) -> bool {
-    if !failure.is_transient() {
-        return false;
+    let operation = start_wait::<R>(shared, endpoint, failed, failure);
+    let waits = operation.is_some();
+    if waits {
+        let pending = Pending::<R> { shared, operation };
+        Call { pending, poll: |namespace: &mut Namespace<_>, _: &R, operation| namespace.poll_sleep(operation) }.await;
     }
-    let delay = shared.with(|state| {
-        let retry = state.namespace.settings().retry;
-        retry.delay(*attempt, failure.reason(), state.namespace.random())
-    });
-    let Some(delay) = delay else { return false };
-    *attempt += 1;
-    log!(debug, "trying again", attempt = *attempt, delay_ms = delay.as_millis(), failure = failure);
-    let until = clock::<R>(shared).now + delay;
-    match Call::<R, _>::start(shared, None, Some(until), |namespace, _, operation| namespace.poll_sleep(operation)) {
-        Ok(call) => {
-            call.await;
-            true
-        }
-        Err(_) => false,
-    }
+    waits
 }
 
 /// The end of an attempt that starts now.
 pub(super) fn try_deadline<R: Runtime>(shared: &R::Shared) -> Instant {
     shared.with(|state| state.runtime.now() + state.namespace.settings().retry.try_timeout)
+}
+
+/// Starts an attempt of a call on an endpoint, or on the client itself.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(super) fn start_try<R: Runtime>(
+    shared: &R::Shared,
+    endpoint: Option<EndpointId>,
+) -> Result<OperationId, Failure<StorageOf<R>>> {
+    shared.with(|state| {
+        let deadline = state.runtime.now() + state.namespace.settings().retry.try_timeout;
+        state.namespace.start(endpoint, Some(deadline))
+    })
 }
 
 /// Asks an entity's `$management`, for an endpoint or for the client itself, again after failures that can pass.
@@ -185,20 +218,9 @@ pub(super) async fn request<R: Runtime>(
     entity: &Entity<StorageOf<R>>,
     request: Request<'_>,
 ) -> Result<Response<PayloadOf<R>>, Failure<StorageOf<R>>> {
-    let mut attempt = 0;
-    loop {
-        let deadline = try_deadline::<R>(shared);
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
-            namespace.poll_request(runtime.clock(), operation, entity, &request, None)
-        };
-        let failure = match Call::<R, _>::start(shared, endpoint, Some(deadline), poll)?.await {
-            Ok(response) => return Ok(response),
-            Err(failure) => failure,
-        };
-        if !wait_to_retry::<R>(shared, &mut attempt, &failure).await {
-            return Err(failure);
-        }
-    }
+    let mut asking = Asking::<R> { shared, endpoint, entity, request, response: None };
+    Attempts::new(shared, &mut asking).await?;
+    asking.response.ok_or_else(|| Failure::new(Cause::LinkLost))
 }
 
 /// A sender or receiver of the application's: dropped, it is closed in the background.
@@ -223,28 +245,22 @@ impl<R: Runtime> Endpoint<R> {
         accept_timeout: Option<u32>,
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Self, Failure<StorageOf<R>>> {
-        let (id, driver) = shared.with(|state| {
-            let id = state.namespace.add_endpoint(kind, entity.clone(), accept_timeout, identifier);
-            (id, state.wake_driver())
+        let id = change::<R, _>(shared, |state| {
+            state.namespace.add_endpoint(kind, entity.clone(), accept_timeout, identifier)
         });
-        if let Some(waker) = driver {
-            waker.wake();
-        }
         Ok(Self { id: id?, shared: handle::<R>(shared), entity })
     }
 
     fn begin_close(&self) {
-        let driver = self.shared.with(|state| {
-            state.namespace.close_endpoint(self.id);
-            state.wake_driver()
-        });
-        if let Some(waker) = driver {
-            waker.wake();
-        }
+        change::<R, _>(&self.shared, |state| state.namespace.close_endpoint(self.id));
     }
 
     /// Encodes a message outside of the lock and starts the call that sends it.
-    pub(super) fn encode_and_start(&self, message: &Message<'_>) -> Result<Started<'_, R>, Failure<StorageOf<R>>> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn encode_and_start(
+        &self,
+        message: &Message<'_>,
+    ) -> Result<(OperationId, PayloadOf<R>), Failure<StorageOf<R>>> {
         // Whoever comes meanwhile finds no arena and makes one of its own.
         let mut arena = self.shared.with(|state| core::mem::take(&mut state.arena));
         let payload = arena.encode(message);
@@ -253,9 +269,12 @@ impl<R: Runtime> Endpoint<R> {
             let deadline = state.runtime.now() + state.namespace.settings().retry.try_timeout;
             state.namespace.start(Some(self.id), Some(deadline))
         });
-        let pending = Pending { shared: &self.shared, operation: Some(started?) };
-        // A call that was started for nothing is given up here.
-        Ok((pending, payload.map_err(|_| super::sender::too_large())?))
+        let operation = started?;
+        payload.map(|payload| (operation, payload)).map_err(|_| {
+            // The call was started for nothing.
+            give_up::<R>(&self.shared, operation);
+            super::sender::too_large()
+        })
     }
 
     /// The end of an attempt that starts now.

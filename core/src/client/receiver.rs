@@ -1,15 +1,20 @@
 //! Receiving from a queue or subscription, and settling what was received.
 
 use super::StorageOf;
-use super::call::{Endpoint, wait_to_retry};
+use super::attempts::{Attempt, Attempts};
+use super::call::{self, Endpoint};
+use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::Request;
-use crate::servicebus::namespace::{Cause, Disposition, Entity, Failure, Locked, Namespace, OperationId, Properties};
+use crate::servicebus::namespace::{
+    Cause, Disposition, EndpointId, Entity, Failure, Locked, Namespace, OperationId, Properties,
+};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;
-use crate::time::{Duration, Timestamp};
+use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
+use core::task::{Poll, ready};
 
 /// Receives messages. All methods take `&self`: messages may be settled while others are received. Dropped, it is
 /// closed in the background and what it has not handed out is given back.
@@ -42,6 +47,59 @@ impl<S: Storage> ReceivedMessage<S> {
     }
 }
 
+/// Receiving once.
+struct Receiving<'c, R: Runtime, F> {
+    endpoint: &'c Endpoint<R>,
+    deadline: Option<Instant>,
+    max: u32,
+    take: &'c mut F,
+    taken: u32,
+}
+
+impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>)> Attempt<R> for Receiving<'_, R, F> {
+    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+        self.endpoint.shared.with(|state| state.namespace.start(Some(self.endpoint.id), self.deadline))
+    }
+
+    fn poll(
+        &mut self,
+        namespace: &mut Namespace<StorageOf<R>>,
+        runtime: &R,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        let received = namespace.poll_receive(runtime.clock(), operation, self.endpoint.id, self.max, self.take);
+        Poll::Ready(ready!(received).map(|taken| self.taken = taken))
+    }
+}
+
+/// Settling a message once.
+pub(super) struct Settling<'c, R: Runtime> {
+    pub(super) endpoint: &'c Endpoint<R>,
+    pub(super) message: Locked,
+    pub(super) disposition: Disposition<'c>,
+    pub(super) transaction: Option<Tag>,
+}
+
+impl<R: Runtime> Attempt<R> for Settling<'_, R> {
+    fn endpoint(&self) -> Option<EndpointId> {
+        Some(self.endpoint.id)
+    }
+
+    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))
+    }
+
+    fn poll(
+        &mut self,
+        namespace: &mut Namespace<StorageOf<R>>,
+        runtime: &R,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        let Self { endpoint, message, disposition, transaction } = self;
+        namespace.poll_settle(runtime.clock(), operation, &endpoint.entity, *message, disposition, *transaction)
+    }
+}
+
 impl<R: Runtime> Receiver<R> {
     pub(super) fn new(endpoint: Endpoint<R>) -> Self {
         Self { endpoint }
@@ -68,12 +126,11 @@ impl<R: Runtime> Receiver<R> {
         if max == 0 {
             return Ok(0);
         }
-        let id = self.endpoint.id;
-        let deadline = max_wait.map(|wait| super::call::clock::<R>(&self.endpoint.shared).now + wait);
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
-            namespace.poll_receive(runtime.clock(), operation, id, max, &mut take)
-        };
-        in_span!("ServiceBus.receive", self.endpoint.entity, self.endpoint.call(deadline, poll)?)
+        let deadline = max_wait.map(|wait| call::clock::<R>(&self.endpoint.shared).now + wait);
+        let mut receiving = Receiving { endpoint: &self.endpoint, deadline, max, take: &mut take, taken: 0 };
+        let received = Attempts::once(&self.endpoint.shared, &mut receiving);
+        in_span!("ServiceBus.receive", self.endpoint.entity, received)?;
+        Ok(receiving.taken)
     }
 
     /// Waits up to `max_wait` for a message; `None` when there is none by then.
@@ -118,18 +175,8 @@ impl<R: Runtime> Receiver<R> {
     }
 
     async fn settle_locked(&self, message: Locked, disposition: Disposition<'_>) -> Result<(), Failure<StorageOf<R>>> {
-        let entity = &self.endpoint.entity;
-        let mut attempt = 0;
-        loop {
-            let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
-                namespace.poll_settle(runtime.clock(), operation, entity, message, &disposition, None)
-            };
-            let settling = self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?;
-            match in_span!("ServiceBus.settle", entity, settling) {
-                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
-                result => return result,
-            }
-        }
+        let mut settling = Settling { endpoint: &self.endpoint, message, disposition, transaction: None };
+        in_span!("ServiceBus.settle", self.endpoint.entity, Attempts::new(&self.endpoint.shared, &mut settling))
     }
 
     /// Completes a message: it is done and leaves the entity.

@@ -1,7 +1,8 @@
 //! Sending to a queue or topic.
 
 use super::StorageOf;
-use super::call::{self, Call, Endpoint, PayloadOf, Pending, wait_to_retry};
+use super::attempts::{Attempt, Attempts};
+use super::call::{self, Endpoint, PayloadOf};
 use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::Request;
@@ -11,6 +12,7 @@ use crate::servicebus::{BatchError, Message, MessageBatch, Reason};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use core::fmt;
+use core::task::{Poll, ready};
 
 /// Sends messages to a queue or topic. All methods take `&self`: many sends may be under way at once, and share one
 /// link. Dropped, it is closed in the background.
@@ -52,36 +54,82 @@ impl<S: Storage> From<BatchSendError<S>> for Failure<S> {
     }
 }
 
+/// What is encoded and sent in each attempt.
+enum Source<'c, R: Runtime> {
+    Message(&'c Message<'c>),
+    Batch(&'c PayloadOf<R>),
+}
+
+/// Sending once: a message, which is encoded for each attempt, or an encoded batch.
+pub(super) struct Sending<'c, R: Runtime> {
+    endpoint: &'c Endpoint<R>,
+    source: Source<'c, R>,
+    /// What the engine has not taken yet.
+    payload: Option<PayloadOf<R>>,
+    transaction: Option<Tag>,
+}
+
+impl<'c, R: Runtime> Sending<'c, R> {
+    pub(super) fn message(endpoint: &'c Endpoint<R>, message: &'c Message<'c>, transaction: Option<Tag>) -> Self {
+        Self { endpoint, source: Source::Message(message), payload: None, transaction }
+    }
+
+    pub(super) fn batch(endpoint: &'c Endpoint<R>, batch: &'c PayloadOf<R>, transaction: Option<Tag>) -> Self {
+        Self { endpoint, source: Source::Batch(batch), payload: None, transaction }
+    }
+}
+
+impl<R: Runtime> Attempt<R> for Sending<'_, R> {
+    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+        let (operation, payload) = match self.source {
+            Source::Message(message) => self.endpoint.encode_and_start(message)?,
+            Source::Batch(batch) => {
+                (call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))?, batch.clone())
+            }
+        };
+        self.payload = Some(payload);
+        Ok(operation)
+    }
+
+    fn poll(
+        &mut self,
+        namespace: &mut Namespace<StorageOf<R>>,
+        _: &R,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        let format = match self.source {
+            Source::Message(_) => 0,
+            Source::Batch(_) => BATCH_FORMAT,
+        };
+        namespace.poll_send(operation, self.endpoint.id, &mut self.payload, format, self.transaction)
+    }
+}
+
+/// Waiting for the link.
+struct Attaching<'c, R: Runtime> {
+    endpoint: &'c Endpoint<R>,
+    limits: Option<SizeLimits>,
+}
+
+impl<R: Runtime> Attempt<R> for Attaching<'_, R> {
+    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))
+    }
+
+    fn poll(
+        &mut self,
+        namespace: &mut Namespace<StorageOf<R>>,
+        _: &R,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        let limits = ready!(namespace.poll_attached(operation, self.endpoint.id));
+        Poll::Ready(limits.map(|limits| self.limits = Some(limits)))
+    }
+}
+
 impl<R: Runtime> Sender<R> {
     pub(super) fn new(endpoint: Endpoint<R>) -> Self {
         Self { endpoint }
-    }
-
-    /// Sends an encoded message once, as the call that was started for it.
-    pub(super) async fn send_started(
-        &self,
-        pending: Pending<'_, R>,
-        payload: PayloadOf<R>,
-        format: u32,
-        transaction: Option<Tag>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
-        let id = self.endpoint.id;
-        let mut payload = Some(payload);
-        Call::of(pending, |namespace: &mut Namespace<StorageOf<R>>, _: &R, operation: OperationId| {
-            namespace.poll_send(operation, id, &mut payload, format, transaction)
-        })
-        .await
-    }
-
-    /// Sends an encoded batch once.
-    pub(super) async fn try_send(
-        &self,
-        payload: PayloadOf<R>,
-        transaction: Option<Tag>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
-        let deadline = self.endpoint.try_deadline();
-        let pending = Pending::start(&self.endpoint.shared, Some(self.endpoint.id), Some(deadline))?;
-        self.send_started(pending, payload, BATCH_FORMAT, transaction).await
     }
 
     /// Sends one message and waits until the service has stored it.
@@ -95,15 +143,8 @@ impl<R: Runtime> Sender<R> {
     /// A message that is not valid or too large, and what the service says, after the retries of the policy.
     pub async fn send(&self, message: &Message<'_>) -> Result<(), Failure<StorageOf<R>>> {
         message.validate().map_err(|error| invalid(&error))?;
-        let mut attempt = 0;
-        loop {
-            let (pending, payload) = self.endpoint.encode_and_start(message)?;
-            let sending = self.send_started(pending, payload, 0, None);
-            match in_span!("ServiceBus.send", self.endpoint.entity, sending) {
-                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
-                result => return result,
-            }
-        }
+        let mut sending = Sending::message(&self.endpoint, message, None);
+        in_span!("ServiceBus.send", self.endpoint.entity, Attempts::new(&self.endpoint.shared, &mut sending))
     }
 
     /// Waits for the link and tells what it allows.
@@ -113,13 +154,9 @@ impl<R: Runtime> Sender<R> {
     /// # Errors
     /// Why there is no link, after the retries of the policy.
     pub async fn size_limits(&self) -> Result<SizeLimits, Failure<StorageOf<R>>> {
-        let mut attempt = 0;
-        loop {
-            match self.endpoint.attached(None).await {
-                Err(failure) if wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await => {}
-                result => return result,
-            }
-        }
+        let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
+        Attempts::new(&self.endpoint.shared, &mut attaching).await?;
+        attaching.limits.ok_or_else(|| Failure::new(Cause::LinkLost))
     }
 
     /// An empty batch of the size that the link allows.
@@ -144,18 +181,10 @@ impl<R: Runtime> Sender<R> {
             return Ok(());
         }
         let sealed = batch.seal();
-        let mut attempt = 0;
-        loop {
-            let sending = self.try_send(sealed.payload().clone(), None);
-            match in_span!("ServiceBus.send", self.endpoint.entity, sending) {
-                Ok(()) => return Ok(()),
-                Err(failure) => {
-                    if !wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await {
-                        return Err(BatchSendError { failure, batch: sealed.unseal() });
-                    }
-                }
-            }
-        }
+        let mut sending = Sending::batch(&self.endpoint, sealed.payload(), None);
+        let sending = Attempts::new(&self.endpoint.shared, &mut sending);
+        let result = in_span!("ServiceBus.send", self.endpoint.entity, sending);
+        result.map_err(|failure| BatchSendError { failure, batch: sealed.unseal() })
     }
 
     /// Sends messages together, as one batch: all are stored, or none.

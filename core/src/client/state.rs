@@ -74,6 +74,7 @@ impl<R: Runtime> State<R> {
     }
 
     /// Signals the driver when the machine has something to do.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn wake_driver(&mut self) -> Option<Waker> {
         if self.namespace.wants_access_token() {
             // Both run in the same task, as long as there is a connection.
@@ -86,6 +87,7 @@ impl<R: Runtime> State<R> {
     }
 
     /// Collects wakers of calls that have news; true when there may be more.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn take_wakers<const N: usize>(&mut self, wakers: &mut heapless::Vec<Waker, N>) -> bool {
         if self.namespace.wants_access_token()
             && let Some(waker) = self.credential.give()

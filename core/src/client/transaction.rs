@@ -1,6 +1,9 @@
 //! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4, wire-protocol.md §3.6).
 
+use super::attempts::Attempts;
 use super::call::Endpoint;
+use super::receiver::Settling;
+use super::sender::Sending;
 use super::{Client, LiteralOf, Receiver, Sender, StorageOf};
 use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
@@ -64,7 +67,7 @@ impl<R: Runtime> TransactionController<R> {
                 Ok(Some(id)) => return Ok(Transaction { controller: self, id, open: true }),
                 Ok(None) => return Err(Failure::new(Cause::Service(Reason::DecodeError))),
                 Err(failure) => {
-                    if !super::call::wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await {
+                    if !super::call::wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure).await {
                         return Err(failure);
                     }
                 }
@@ -119,8 +122,8 @@ impl<R: Runtime> Transaction<'_, R> {
     /// As [`Sender::send`], at the first attempt.
     pub async fn send(&self, sender: &Sender<R>, message: &Message<'_>) -> Result<(), Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::sender::invalid(&error))?;
-        let (pending, payload) = sender.endpoint.encode_and_start(message)?;
-        sender.send_started(pending, payload, 0, Some(self.id)).await
+        let mut sending = Sending::message(&sender.endpoint, message, Some(self.id));
+        Attempts::once(&sender.endpoint.shared, &mut sending).await
     }
 
     /// Sends a batch under the transaction.
@@ -138,7 +141,8 @@ impl<R: Runtime> Transaction<'_, R> {
             return Ok(());
         }
         let sealed = batch.seal();
-        sender.try_send(sealed.payload().clone(), Some(self.id)).await
+        let mut sending = Sending::batch(&sender.endpoint, sealed.payload(), Some(self.id));
+        Attempts::once(&sender.endpoint.shared, &mut sending).await
     }
 
     /// Schedules a message under the transaction, and returns the sequence number that it gets.
@@ -179,12 +183,9 @@ impl<R: Runtime> Transaction<'_, R> {
         message: &ReceivedMessage<StorageOf<R>>,
         disposition: Disposition<'_>,
     ) -> Result<(), Failure<StorageOf<R>>> {
-        let (endpoint, transaction) = (&receiver.endpoint, Some(self.id));
-        let locked = message.locked();
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
-            namespace.poll_settle(runtime.clock(), operation, &endpoint.entity, locked, &disposition, transaction)
-        };
-        endpoint.call(Some(endpoint.try_deadline()), poll)?.await
+        let endpoint = &receiver.endpoint;
+        let mut settling = Settling { endpoint, message: message.locked(), disposition, transaction: Some(self.id) };
+        Attempts::once(&endpoint.shared, &mut settling).await
     }
 
     /// Completes a message under the transaction.

@@ -25,11 +25,12 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// The reason why the connection is over, now or since earlier. The peer is told by what
     /// [`Connection::poll_transmit`] writes next; nothing more is read.
-    pub fn handle_input(
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn handle_input<H: Handler>(
         &mut self,
         now: Instant,
         rx: &mut S::Rx,
-        handler: &mut impl Handler,
+        handler: &mut H,
     ) -> Result<(), ConnectionError> {
         if !rx.filled().is_empty() {
             self.last_received = now;
@@ -42,7 +43,7 @@ impl<S: Storage> Connection<S> {
             let step = match self.phase {
                 Phase::Amqp => self.frame(rx, handler),
                 Phase::AwaitMechanisms | Phase::AwaitInit | Phase::AwaitSaslOutcome => self.sasl(rx, handler),
-                Phase::AwaitFirstHeader | Phase::AwaitSaslHeader | Phase::AwaitHeader => self.header(rx),
+                Phase::AwaitFirstHeader | Phase::AwaitSaslHeader | Phase::AwaitHeader => self.header::<H>(rx),
             };
             match step {
                 Ok(true) => {}
@@ -52,6 +53,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn frame(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);
         let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
@@ -124,6 +126,7 @@ impl<S: Storage> Connection<S> {
         self.index.get(index_key(Space::Channel, 0, u32::from(channel)))
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn apply(
         &mut self,
         channel: u16,
@@ -213,6 +216,7 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn on_begin(&mut self, channel: u16, begin: &Begin<'_>) -> Result<SessionId, ConnectionError> {
         let key = index_key(Space::Channel, 0, u32::from(channel));
         if self.index.get(key).is_some() {

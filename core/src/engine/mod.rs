@@ -27,7 +27,7 @@ mod tests;
 mod transmit;
 mod verbs;
 
-use crate::storage::{Index, Key, Limits, Outbox, Queue, Storage, Table};
+use crate::storage::{Index, Key, Limits, Outbox, Payloads, Queue, Storage, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::frame::{Kind, Outgoing, Protocol};
 use crate::wire::performative::{Close, ErrorCondition, Open, Role};
@@ -172,45 +172,51 @@ fn remaining(allowed: u32, count: u32, seen: u32) -> u32 {
 }
 
 /// One AMQP 1.0 connection.
+// In this order: the places of small fields before the tables fit into the instructions of small machines.
+#[repr(C)]
 pub struct Connection<S: Storage> {
     role: ConnectionRole,
-    config: Config,
     phase: Phase,
-    failed: Option<ConnectionError>,
     open_sent: bool,
     open_received: bool,
     close_sent: bool,
     close_received: bool,
-    /// Our close is due, behind what the outbox holds; nothing follows it.
-    close_owed: Option<Farewell>,
-    /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.
-    released: usize,
-    /// The encoded sasl-init at the front of a client's outbox.
-    init_len: usize,
-    mechanism: u64,
-    peer_max_frame_size: u32,
-    peer_channel_max: u16,
-    peer_idle: Option<Duration>,
-    last_sent: Instant,
-    last_received: Instant,
     opened_due: bool,
     closed_due: bool,
-    sessions: S::Sessions<Session>,
-    links: S::Links<Link>,
-    deliveries: S::Deliveries<Delivery<S>>,
-    index: S::Index,
-    /// Links with a flow or a transfer to send.
-    work: S::Queue,
-    /// Deliveries with a disposition to send.
-    dispositions: S::Queue,
-    events: S::Queue,
-    outbox: S::Outbox,
+    /// A place of [`Self::payloads`] has become free since this was asked.
+    freed: bool,
+    failed: Option<ConnectionError>,
+    /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.
+    released: usize,
+    peer_max_frame_size: u32,
+    peer_channel_max: u16,
     /// Sessions with a flow due.
     session_flows: usize,
     /// Deliveries that the receiving links were promised and that have not come yet.
     promised: usize,
     /// Sessions and links whose last frame is due.
     farewells: usize,
+    /// Our close is due, behind what the outbox holds; nothing follows it.
+    close_owed: Option<Farewell>,
+    /// The encoded sasl-init at the front of a client's outbox.
+    init_len: usize,
+    mechanism: u64,
+    last_sent: Instant,
+    last_received: Instant,
+    config: Config,
+    peer_idle: Option<Duration>,
+    /// Links with a flow or a transfer to send.
+    work: S::Queue,
+    /// Deliveries with a disposition to send.
+    dispositions: S::Queue,
+    events: S::Queue,
+    index: S::Index,
+    sessions: S::Sessions<Session>,
+    links: S::Links<Link>,
+    outbox: S::Outbox,
+    deliveries: S::Deliveries<Delivery<S>>,
+    /// Their messages.
+    payloads: S::Payloads,
 }
 
 impl<S: Storage> core::fmt::Debug for Connection<S> {
@@ -267,6 +273,8 @@ impl<S: Storage> Connection<S> {
             sessions,
             links,
             deliveries: Table::bounded(limits.deliveries),
+            payloads: S::Payloads::default(),
+            freed: false,
             index: Index::bounded(slots),
             work: Queue::bounded(slots),
             dispositions: Queue::bounded(slots),
@@ -283,6 +291,7 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::NoCapacity`] when the outbox cannot hold the two frames.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn client(
         config: Config,
         now: Instant,
@@ -366,9 +375,25 @@ impl<S: Storage> Connection<S> {
         self.peer_max_frame_size
     }
 
-    /// Places in the table of deliveries that are neither taken nor promised to a peer.
+    /// Places for deliveries with their messages that are neither taken nor promised to a peer.
     pub fn free_deliveries(&self) -> usize {
-        self.deliveries.capacity().saturating_sub(self.deliveries.len()).saturating_sub(self.promised)
+        self.places_left().saturating_sub(self.promised)
+    }
+
+    /// Places for deliveries with their messages that are not taken.
+    fn places_left(&self) -> usize {
+        self.deliveries.capacity().saturating_sub(self.deliveries.len()).min(self.payloads.free())
+    }
+
+    /// Whether a message was written or taken since this was asked, so that there is room for another. Always false
+    /// where messages have no places of their own.
+    pub fn take_freed(&mut self) -> bool {
+        core::mem::take(&mut self.freed)
+    }
+
+    /// Whether [`Connection::take_freed`] would be true.
+    pub fn has_freed(&self) -> bool {
+        self.freed
     }
 
     /// Entries in the tables of sessions, links and deliveries.
@@ -454,11 +479,24 @@ impl<S: Storage> Connection<S> {
         if delivery.in_events || delivery.in_dispositions {
             delivery.settled = true;
             delivery.due = None;
-            delivery.stage = Stage::Bare;
+            self.drop_payload(place);
             return;
         }
+        self.drop_payload(place);
         self.unindex_delivery(place);
         self.deliveries.remove(place);
+    }
+
+    /// Drops what a delivery has of its message.
+    fn drop_payload(&mut self, place: u32) {
+        let Some(delivery) = self.deliveries.get_mut(place) else { return };
+        let kept = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
+            Stage::Bare => return,
+            Stage::Outgoing { payload, .. } | Stage::Ready(payload) => payload,
+            Stage::Assembling(begun) => self.payloads.finish(begun),
+        };
+        self.payloads.discard(kept);
+        self.freed = S::Payloads::BOUNDED;
     }
 
     fn unindex_delivery(&mut self, place: u32) {
@@ -476,6 +514,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Appends a frame to the outbox, or nothing.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn push_frame(&mut self, kind: Kind, channel: u16, body: &(impl Encode + core::fmt::Debug)) -> Result<(), Full> {
         self.outbox.append(&Outgoing { kind, channel, body })?;
         if kind == Kind::Amqp {

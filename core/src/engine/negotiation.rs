@@ -11,7 +11,8 @@ const MECHANISMS: [Symbol<'static>; 4] =
     [Symbol::new("MSSBCBS"), Symbol::new("PLAIN"), Symbol::new("ANONYMOUS"), Symbol::new("EXTERNAL")];
 
 impl<S: Storage> Connection<S> {
-    pub(super) fn header(&mut self, rx: &mut S::Rx) -> Result<bool, ConnectionError> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn header<H: Handler>(&mut self, rx: &mut S::Rx) -> Result<bool, ConnectionError> {
         // Four bytes tell, and a TLS alert has only seven: the rest is not waited for, nor shown when it is there.
         let header = match rx.filled() {
             [b'A', b'M', b'Q', b'P', a, b, c, d, ..] => [b'A', b'M', b'Q', b'P', *a, *b, *c, *d],
@@ -20,7 +21,7 @@ impl<S: Storage> Connection<S> {
         };
         let protocol = Protocol::parse(header);
         if protocol.is_none() {
-            if self.role == ConnectionRole::Server {
+            if H::SERVES && self.role == ConnectionRole::Server {
                 // The answer to an unknown header is the one we would have liked (AMQP 1.0 §2.2).
                 let _ = self.outbox.append(&Protocol::Sasl);
             }
@@ -28,19 +29,19 @@ impl<S: Storage> Connection<S> {
         }
         rx.consume(8);
         self.phase = match (self.phase, protocol) {
-            (Phase::AwaitFirstHeader, Some(Protocol::Sasl)) => {
+            (Phase::AwaitFirstHeader, Some(Protocol::Sasl)) if H::SERVES => {
                 let _ = self.outbox.append(&Protocol::Sasl);
                 self.push_sasl(&SaslFrame::Mechanisms(SaslMechanisms {
                     sasl_server_mechanisms: Multiple::new(&MECHANISMS),
                 }));
                 Phase::AwaitInit
             }
-            (Phase::AwaitFirstHeader, Some(Protocol::Amqp)) => {
+            (Phase::AwaitFirstHeader, Some(Protocol::Amqp)) if H::SERVES => {
                 let _ = self.outbox.append(&Protocol::Amqp);
                 Phase::Amqp
             }
             (Phase::AwaitHeader, Some(Protocol::Amqp)) => {
-                if self.role == ConnectionRole::Server {
+                if H::SERVES && self.role == ConnectionRole::Server {
                     let _ = self.outbox.append(&Protocol::Amqp);
                 }
                 Phase::Amqp
@@ -51,7 +52,8 @@ impl<S: Storage> Connection<S> {
         Ok(true)
     }
 
-    pub(super) fn sasl(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn sasl<H: Handler>(&mut self, rx: &mut S::Rx, handler: &mut H) -> Result<bool, ConnectionError> {
         // SASL frames are never larger than 512 bytes (AMQP 1.0 §5.3.1); tokens inside PLAIN can be, so be generous.
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);
         let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
@@ -69,7 +71,7 @@ impl<S: Storage> Connection<S> {
                 self.released += self.init_len;
                 self.phase = Phase::AwaitSaslOutcome;
             }
-            (Phase::AwaitInit, SaslFrame::Init(init)) => {
+            (Phase::AwaitInit, SaslFrame::Init(init)) if H::SERVES => {
                 let offered = MECHANISMS.contains(&init.mechanism);
                 let code = if offered { handler.authenticate(&init) } else { SaslCode::Auth };
                 let welcome = (code == SaslCode::Ok).then_some(&b"Welcome!"[..]);

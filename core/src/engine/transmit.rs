@@ -2,7 +2,7 @@
 
 use super::delivery::{Simple, Stage};
 use super::{Connection, ConnectionRole, Instant, Phase, Space, index_key};
-use crate::storage::{Index, Outbox, Queue, Storage, Table, Tx};
+use crate::storage::{Index, Outbox, Payloads, Queue, Storage, Table, Tx};
 use crate::wire::frame::{self, Kind, Outgoing};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{Close, Detach, Disposition, End, Flow, Role, Transfer};
@@ -34,6 +34,7 @@ enum Turn {
 impl<S: Storage> Connection<S> {
     /// Writes frames into `tx` until it is full or there is nothing to say; true when something was written: send it
     /// and call again.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, now: Instant, tx: &mut S::Tx) -> bool {
         let before = tx.filled().len();
         self.transmit(tx);
@@ -249,6 +250,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_turn(&mut self, place: u32, tx: &mut S::Tx) -> Turn {
         let server = self.is_server();
         let Some(link) = self.links.get_mut(place) else { return Turn::Idle };
@@ -302,6 +304,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Writes one frame of the first message that waits on a link.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn transfer(&mut self, place: u32, tx: &mut S::Tx) -> Turn {
         let Some(link) = self.links.get_mut(place) else { return Turn::Idle };
         let Some(session) = self.sessions.get_mut(link.session) else { return Turn::Idle };
@@ -323,7 +326,7 @@ impl<S: Storage> Connection<S> {
         let id = delivery.id.unwrap_or(session.next_delivery_id);
         let Stage::Outgoing { payload, sent, batchable } = &mut delivery.stage else { return Turn::Idle };
         let batchable = first && *batchable;
-        let rest = payload.as_ref().get(*sent..).unwrap_or_default();
+        let rest = self.payloads.bytes(payload).get(*sent as usize..).unwrap_or_default();
 
         let empty = tx.filled().is_empty();
         let limit = (self.peer_max_frame_size as usize).min(tx.capacity());
@@ -374,7 +377,7 @@ impl<S: Storage> Connection<S> {
 
         session.next_outgoing_id = session.next_outgoing_id.wrapping_add(1);
         session.peer_incoming_window -= 1;
-        *sent += count;
+        *sent += count as u32;
         if first {
             session.next_delivery_id = id.wrapping_add(1);
             delivery.id = Some(id);
@@ -394,9 +397,8 @@ impl<S: Storage> Connection<S> {
     /// A message is wholly written: only its settlement is left.
     fn finish_transfer(&mut self, link: u32, head: u32) {
         self.unchain(link);
-        let Some(delivery) = self.deliveries.get_mut(head) else { return };
-        delivery.stage = Stage::Bare;
-        if delivery.presettled {
+        self.drop_payload(head);
+        if self.deliveries.get(head).is_some_and(|delivery| delivery.presettled) {
             self.free_delivery(head);
         }
     }

@@ -35,7 +35,8 @@ macro_rules! reasons {
 
             /// The reason for an AMQP condition; [`Reason::Other`] for one that is not known.
             pub fn from_condition(condition: &str) -> Self {
-                match condition { $( $condition => Self::$name, )* _ => Self::Other }
+                // A loop over the table: comparing with each in turn would be many times its code.
+                Self::ALL.iter().copied().find(|reason| reason.condition() == condition).unwrap_or(Self::Other)
             }
         }
     };

@@ -2,7 +2,7 @@
 
 use super::reason::Reason;
 use crate::random::Random;
-use crate::time::Duration;
+use crate::time::{Duration, micros};
 
 /// How the waits grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +64,16 @@ impl RetryPolicy {
 
     /// The wait after attempt number `attempt` when attempts have no end.
     pub fn backoff(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Duration {
-        let base = match self.mode {
-            RetryMode::Fixed => self.delay,
-            RetryMode::Exponential => self.delay.saturating_mul(1 << attempt.min(20)),
-        };
-        let capped = base.min(self.max_delay);
-        let jittered = (capped / 1_000).saturating_mul(800 + random.below(401) as u32);
-        let least = if reason == Some(Reason::ServerBusy) { BUSY_DELAY.min(self.max_delay) } else { Duration::ZERO };
-        jittered.max(least)
+        // In microseconds: less code than `Duration`'s arithmetic on small machines.
+        let (delay, max_delay) = (micros(self.delay), micros(self.max_delay));
+        let doublings = if self.mode == RetryMode::Exponential { attempt.min(20) } else { 0 };
+        let mut base = delay;
+        for _ in 0..doublings {
+            base = base.saturating_add(base);
+        }
+        let jittered = (base.min(max_delay) / 1_000).saturating_mul(800 + random.below(401));
+        let least = if reason == Some(Reason::ServerBusy) { micros(BUSY_DELAY).min(max_delay) } else { 0 };
+        Duration::from_micros(jittered.max(least))
     }
 }
 

@@ -192,7 +192,7 @@ impl<'a> List<'a> {
 }
 
 /// A map's entries, decoded on demand.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Map<'a> {
     /// Keys and values together.
     pub(super) count: u32,
@@ -281,8 +281,27 @@ impl<'a> Array<'a> {
     }
 }
 
+/// A value in a map that is told: of maps inside of it only the size, so that no peer decides how deep this goes.
+struct Shallow<'a>(Value<'a>);
+
+impl fmt::Debug for Shallow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Map(map) => write!(f, "Map({} entries)", map.len()),
+            value => value.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Map<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.iter().map_while(Result::ok);
+        f.debug_map().entries(entries.map(|(key, value)| (Shallow(key), Shallow(value)))).finish()
+    }
+}
+
 /// A value with a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Described<'a> {
     /// The encoded descriptor.
     pub(super) descriptor: &'a [u8],
@@ -309,6 +328,17 @@ impl<'a> Described<'a> {
     /// The value that is described.
     pub fn value(&self) -> Result<Value<'a>, DecodeError> {
         Reader::new(self.payload).payload(self.constructor)
+    }
+}
+
+/// Tells the descriptor alone: frames are told at the level of traces, and a filter in one may hold a secret.
+impl fmt::Debug for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.descriptor() {
+            Ok(Value::Ulong(code)) => write!(f, "Described({code:#x})"),
+            Ok(Value::Symbol(name)) => write!(f, "Described({name:?})"),
+            _ => f.write_str("Described"),
+        }
     }
 }
 

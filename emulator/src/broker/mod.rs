@@ -26,7 +26,7 @@ use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::Reason;
 use servicebus_core::servicebus::administration::{Request, Response};
-use servicebus_core::storage::{Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
+use servicebus_core::storage::{Generation, Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::performative::Open;
 use shared::Shared;
@@ -167,7 +167,7 @@ impl Broker {
             ..Config::default()
         };
         let engine = Connection::server(config, clock.now);
-        let placeholder = ConnectionId(Key { index: 0, generation: 0 });
+        let placeholder = ConnectionId(Key { index: 0, generation: Generation::FIRST });
         let key = self.peers.insert(Peer::new(placeholder, engine, clock.now)).ok()?;
         let id = ConnectionId(key);
         if let Some(peer) = self.peers.find_mut(key) {
@@ -394,5 +394,17 @@ impl Broker {
     /// The next `count` tokens are refused for this reason.
     pub fn refuse_tokens(&mut self, count: u64, reason: Reason) {
         self.shared.faults.refuse_tokens(count, reason);
+    }
+
+    /// Whether sessions can be accepted non-exclusively, as they can unless this is called: where the service does not
+    /// offer that, it does not know the filter either.
+    pub fn offer_non_exclusive_sessions(&mut self, offered: bool) {
+        self.shared.faults.exclusive_only = !offered;
+    }
+
+    /// Who takes a session over is taken for a stranger by `$management` for this long, as it can happen at the service
+    /// (pinned-behaviour.md SES44).
+    pub fn delay_take_over(&mut self, delay: Duration) {
+        self.shared.faults.takeover_delay = delay;
     }
 }

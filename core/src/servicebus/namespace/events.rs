@@ -4,14 +4,14 @@ use super::endpoint::{Attachment, Endpoint, Kind, SessionChoice};
 use super::node::Node;
 use super::operation::{Operation, Outcome, State};
 use super::request::{REQUEST, Request};
-use super::{Cause, Clock, Failure, NODE_RECEIVER, NODE_SENDER, Namespace, OWNER};
+use super::{Cause, Clock, Failure, NODE_RECEIVER, NODE_SENDER, Namespace, OWNER, session_filter};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag};
 use crate::servicebus::Reason;
-use crate::storage::{Index, Queue, Slots, Storage, Table, Text};
+use crate::storage::{Index, Queue, Slots, Storage, Table};
 use crate::time::Timestamp;
+use crate::wire::Map;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, Performative, Role};
-use crate::wire::{Map, Value};
 
 /// Until when a session is locked, in .NET ticks (wire-protocol.md §4.6).
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
@@ -27,6 +27,7 @@ struct Watch<'n, S: Storage> {
     operations: &'n mut S::Deliveries<Operation<S>>,
     notices: &'n mut S::Queue,
     last_error: &'n mut Option<Failure<S>>,
+    last_description: &'n mut S::Text,
 }
 
 impl<S: Storage> Watch<'_, S> {
@@ -51,13 +52,13 @@ impl<S: Storage> Watch<'_, S> {
         let Kind::Receiver { session: Some(session), .. } = &mut endpoint.kind else { return };
         endpoint.locked_until =
             properties.get(LOCKED_UNTIL).and_then(|value| value.as_i64()).map(Timestamp::from_dotnet_ticks);
-        let filter = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
-        let granted = match filter.get(super::attach::SESSION_FILTER) {
-            Some(Value::Described(described)) => described.value().ok(),
-            other => other,
-        };
-        if let Some(id) = granted.and_then(|id| id.as_str()) {
-            *session = SessionChoice::Named(S::Text::cut(id));
+        let filters = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
+        match session_filter::granted(session, filters) {
+            Some(granted) => {
+                endpoint.took_over = session.token().is_some();
+                *session = granted;
+            }
+            None => endpoint.declined = matches!(session, SessionChoice::NonExclusive { .. }),
         }
     }
 
@@ -66,10 +67,10 @@ impl<S: Storage> Watch<'_, S> {
         let place = owner & !OWNER;
         if owner & OWNER == 0 {
             if let Some(endpoint) = self.endpoints.get_mut(place) {
-                endpoint.error = Some(Failure::of(error));
+                endpoint.error = Some(Failure::of(error, self.last_description));
             }
         } else if let Some(node) = self.nodes.get_mut(place) {
-            node.error = Some(Failure::of(error));
+            node.error = Some(Failure::of(error, self.last_description));
         }
     }
 
@@ -87,7 +88,11 @@ impl<S: Storage> Watch<'_, S> {
 }
 
 /// What the peer's state of a delivery means; `None` while it is no outcome.
-fn result_of<S: Storage>(state: Option<&DeliveryState<'_>>, settled: bool) -> Option<Result<Outcome, Failure<S>>> {
+fn result_of<S: Storage>(
+    state: Option<&DeliveryState<'_>>,
+    settled: bool,
+    last: &mut S::Text,
+) -> Option<Result<Outcome, Failure<S>>> {
     let outcome = match state {
         Some(DeliveryState::Outcome(outcome)) => Some(outcome),
         Some(DeliveryState::Transactional(state)) => state.outcome.as_ref(),
@@ -98,7 +103,7 @@ fn result_of<S: Storage>(state: Option<&DeliveryState<'_>>, settled: bool) -> Op
         Some(DeliveryState::Received(_)) | None => None,
     };
     match outcome {
-        Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })) => Some(Err(Failure::of(error))),
+        Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })) => Some(Err(Failure::of(error, last))),
         Some(outcome) => Some(Ok(Outcome::Delivery(OutcomeKind::from(outcome)))),
         // Settled without a word: whether it was taken is not known.
         None => settled.then(|| Err(Failure::new(Cause::LinkLost))),
@@ -106,6 +111,8 @@ fn result_of<S: Storage>(state: Option<&DeliveryState<'_>>, settled: bool) -> Op
 }
 
 impl<S: Storage> Handler for Watch<'_, S> {
+    const SERVES: bool = false;
+
     fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
         match (subject, performative) {
             (Subject::Link(link), Performative::Attach(attach)) => self.attached(link, attach),
@@ -116,12 +123,12 @@ impl<S: Storage> Handler for Watch<'_, S> {
             }
             (Subject::Session(_), Performative::End(end)) => {
                 if let Some(error) = &end.error {
-                    *self.last_error = Some(Failure::of(error));
+                    *self.last_error = Some(Failure::of(error, self.last_description));
                 }
             }
             (Subject::Connection, Performative::Close(close)) => {
                 if let Some(error) = &close.error {
-                    *self.last_error = Some(Failure::of(error));
+                    *self.last_error = Some(Failure::of(error, self.last_description));
                 }
             }
             _ => {}
@@ -132,9 +139,10 @@ impl<S: Storage> Handler for Watch<'_, S> {
         if user & REQUEST != 0 {
             // An accepted request gets its response; a refused one gets none.
             let refused = match state {
-                Some(DeliveryState::Outcome(messaging::Outcome::Rejected(Rejected { error }))) => {
-                    Some(error.as_ref().map_or_else(|| Failure::new(Cause::LinkLost), Failure::of))
-                }
+                Some(DeliveryState::Outcome(messaging::Outcome::Rejected(Rejected { error }))) => Some(match error {
+                    Some(error) => Failure::of(error, self.last_description),
+                    None => Failure::new(Cause::LinkLost),
+                }),
                 Some(DeliveryState::Outcome(messaging::Outcome::Released | messaging::Outcome::Modified(_))) => {
                     Some(Failure::new(Cause::LinkLost))
                 }
@@ -152,7 +160,7 @@ impl<S: Storage> Handler for Watch<'_, S> {
             }
             return;
         }
-        if let Some(result) = result_of(state, settled) {
+        if let Some(result) = result_of(state, settled, self.last_description) {
             self.done(user, result);
         }
     }
@@ -169,12 +177,14 @@ impl<S: Storage> Namespace<S> {
             operations: &mut self.operations,
             notices: &mut self.notices,
             last_error: &mut self.last_error,
+            last_description: &mut self.last_description,
         };
         if let Err(error) = connection.handle_input(clock.now, rx, &mut watch) {
             self.remember(error);
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn process_events(&mut self, clock: Clock) {
         while let Some(event) = self.connection.as_mut().and_then(|connection| connection.poll_event()) {
             match event {
@@ -208,8 +218,9 @@ impl<S: Storage> Namespace<S> {
                     self.due |= self.closing;
                 }
                 Event::Settled { delivery, .. } => {
-                    if let Some(renewal) = self.held.take(delivery.index()).and_then(|held| held.renewal) {
-                        self.message_settled(renewal);
+                    let renewal = self.held.take(delivery.index()).and_then(|held| held.renewal);
+                    if let (Some(renewal), Some(renewing)) = (renewal, self.renewing) {
+                        (renewing.message_settled)(self, renewal);
                     }
                     self.settled();
                 }
@@ -226,8 +237,8 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A place in the engine's table is free again: those who wait for one go on.
-    fn settled(&mut self) {
+    /// A place in one of the engine's tables is free again: those who wait for one go on.
+    pub(super) fn settled(&mut self) {
         if core::mem::take(&mut self.starved) {
             self.notice_all();
             self.due = true;
@@ -256,6 +267,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_detached(&mut self, link: LinkId, clock: Clock) {
         let Some(owner) = self.owners.remove(link.index() as u64) else {
             if let Some(connection) = &mut self.connection {
@@ -298,6 +310,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Why the last connection ended, for those who time out waiting for the next.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn remember(&mut self, error: crate::engine::ConnectionError) {
         if self.last_error.is_none() {
             self.last_error = Some(Failure::new(Cause::Connection(error)));

@@ -2,7 +2,7 @@
 
 use crate::engine::{Capacity, ConnectionError, EngineError};
 use crate::servicebus::reason::Reason;
-use crate::storage::{Storage, Text};
+use crate::storage::{Description, Storage, Text};
 use crate::wire::performative::ErrorCondition;
 use core::fmt;
 
@@ -26,42 +26,65 @@ pub enum Cause {
     Timeout,
     /// The client, sender or receiver is closed.
     Closed,
+    /// The service does not offer this, or not for this entity; the description is the service's, where it said why.
+    NotOffered(&'static str),
     /// A name or text does not fit.
     Argument(&'static str),
+}
+
+impl Cause {
+    /// What it is in words, without its details.
+    const fn words(&self) -> &'static str {
+        match self {
+            Self::Service(reason) => reason.condition(),
+            Self::Connection(error) => error.words(),
+            Self::Unreachable => "the service cannot be reached",
+            Self::Credential => "the credential gave no token",
+            Self::LinkLost => "the link was lost before the outcome was known",
+            Self::Engine(error) => error.words(),
+            Self::Timeout => "it took too long",
+            Self::Closed => "it is closed",
+            Self::NotOffered(what) | Self::Argument(what) => what,
+        }
+    }
 }
 
 /// Why something did not work, with the service's own words where there are any.
 pub struct Failure<S: Storage> {
     /// Whose fault it is.
     pub cause: Cause,
-    /// The service's description, with its tracking id; empty when there is none.
-    pub description: S::Text,
+    /// The service's description, with its tracking id; empty when there is none, and in fixed storage, where the
+    /// client keeps the last one.
+    pub description: S::Description,
 }
 
 impl<S: Storage> Failure<S> {
     pub(crate) fn new(cause: Cause) -> Self {
-        Self { cause, description: S::Text::default() }
+        Self { cause, description: S::Description::default() }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn described(cause: Cause, description: &str) -> Self {
-        Self { cause, description: S::Text::cut(description) }
+        Self { cause, description: S::Description::of(&description) }
     }
 
-    /// What the peer said in a detach, an end, a close or an outcome.
-    pub(crate) fn of(error: &ErrorCondition<'_>) -> Self {
+    /// A failure that is described by what the engine said.
+    pub(crate) fn of_engine(cause: Cause, error: EngineError) -> Self {
+        Self { cause, description: S::Description::of(&error) }
+    }
+
+    /// What the peer said in a detach, an end, a close or an outcome; the words are kept in `last` as well.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn of(error: &ErrorCondition<'_>, last: &mut S::Text) -> Self {
         let reason = Reason::from_condition(error.condition.as_str());
-        Self::described(Cause::Service(reason), error.description.unwrap_or(error.condition.as_str()))
+        let words = error.description.unwrap_or(error.condition.as_str());
+        *last = S::Text::cut(words);
+        Self::described(Cause::Service(reason), words)
     }
 
     /// The description, or the cause in words where there is none.
-    pub(crate) fn text(&self) -> S::Text {
-        if !self.description.as_ref().is_empty() {
-            return self.description.clone();
-        }
-        let mut text = heapless::String::<96>::new();
-        // What does not fit is cut.
-        let _ = core::fmt::write(&mut text, format_args!("{self}"));
-        S::Text::cut(&text)
+    pub(crate) fn text(&self) -> S::Description {
+        if self.description.as_ref().is_empty() { S::Description::of(self) } else { self.description.clone() }
     }
 
     /// Whether trying again can help.
@@ -74,7 +97,7 @@ impl<S: Storage> Failure<S> {
             Cause::LinkLost | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
             // Tables get room again; a message does not get smaller.
             Cause::Engine(EngineError::NoCapacity(capacity)) => capacity != Capacity::Message,
-            Cause::Engine(_) | Cause::Closed | Cause::Argument(_) => false,
+            Cause::Engine(_) | Cause::Closed | Cause::NotOffered(_) | Cause::Argument(_) => false,
         }
     }
 
@@ -88,6 +111,7 @@ impl<S: Storage> Failure<S> {
 }
 
 impl<S: Storage> Clone for Failure<S> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn clone(&self) -> Self {
         Self { cause: self.cause, description: self.description.clone() }
     }
@@ -104,13 +128,10 @@ impl<S: Storage> fmt::Display for Failure<S> {
         match self.cause {
             Cause::Service(reason) => write!(f, "the service refused: {reason}")?,
             Cause::Connection(error) => write!(f, "connection: {error}")?,
-            Cause::Unreachable => f.write_str("the service cannot be reached")?,
-            Cause::Credential => f.write_str("the credential gave no token")?,
-            Cause::LinkLost => f.write_str("the link was lost before the outcome was known")?,
             Cause::Engine(error) => error.fmt(f)?,
-            Cause::Timeout => f.write_str("it took too long")?,
-            Cause::Closed => f.write_str("it is closed")?,
+            Cause::NotOffered(what) => write!(f, "the service does not offer {what}")?,
             Cause::Argument(what) => write!(f, "{what} is not valid")?,
+            cause => f.write_str(cause.words())?,
         }
         if self.description.as_ref().is_empty() { Ok(()) } else { write!(f, ": {}", self.description.as_ref()) }
     }

@@ -16,14 +16,16 @@ mod receive;
 mod renewal;
 mod request;
 mod send;
+mod session_filter;
 mod settle;
 mod token;
 
 use crate::engine::{self, Capacity, Connection, EngineError};
+use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::connection_string::ConnectionString;
 use crate::servicebus::retry::RetryPolicy;
-use crate::storage::{Index, Limits, Queue, Spare, Storage, Table};
+use crate::storage::{Description, Index, Limits, Queue, Spare, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -34,7 +36,7 @@ use endpoint::{Attachment, Endpoint};
 use node::Node;
 use operation::{Operation, State};
 use receive::Held;
-use renewal::Renewal;
+use renewal::{Renewal, Renewing};
 use request::Request;
 use token::Token;
 
@@ -77,6 +79,7 @@ pub struct Settings<S: Storage> {
 
 impl<S: Storage> Settings<S> {
     /// The defaults of the official SDKs for this connection string.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn new(connection_string: S::Literal, seed: u64) -> Self {
         Self {
             connection_string,
@@ -119,47 +122,9 @@ pub enum Want {
 }
 
 /// A namespace seen from a client.
+// In this order: the places of small fields before the tables fit into the instructions of small machines.
+#[repr(C)]
 pub struct Namespace<S: Storage> {
-    settings: Settings<S>,
-    random: Random,
-    connection: Option<Connection<S>>,
-    /// Counts connections.
-    epoch: u32,
-    /// Failed attempts to connect since the last success.
-    attempts: u32,
-    dial_at: Option<Instant>,
-    /// When the service answered the connection's open.
-    opened_at: Option<Instant>,
-    /// An earlier connection that still holds messages.
-    retired: S::Spare<Connection<S>>,
-    /// Why the last connection ended.
-    last_error: Option<Failure<S>>,
-    container: u32,
-    names: u32,
-    closing: bool,
-    close_sent: bool,
-    close_deadline: Option<Instant>,
-    /// The token of an external credential, and its end.
-    access_token: Option<(S::Payload, Timestamp)>,
-    access_token_wanted: bool,
-    access_token_pending: bool,
-    sessions: S::Sessions<engine::SessionId>,
-    endpoints: S::Links<Endpoint<S>>,
-    nodes: S::Links<Node<S>>,
-    tokens: S::Links<Token<S>>,
-    requests: S::Requests<Request<S>>,
-    operations: S::Deliveries<Operation<S>>,
-    /// Locks that are renewed.
-    renewals: S::Requests<Renewal<S>>,
-    /// When the next of them is due, or something before it.
-    renewal_at: Option<Instant>,
-    notices: S::Queue,
-    /// Whose an engine's link is, by its place.
-    owners: S::Index,
-    /// Messages in the application's hands, by the places of their deliveries.
-    held: S::Slots<Held>,
-    /// The earliest deadline of an operation, or something before it.
-    earliest: Option<Instant>,
     /// Something may have to be attached, put or sent.
     due: bool,
     /// Somebody waits for a place in the engine's table of deliveries.
@@ -168,6 +133,53 @@ pub struct Namespace<S: Storage> {
     give_back: bool,
     /// A deadline came to be before those that were told.
     moved: bool,
+    closing: bool,
+    close_sent: bool,
+    access_token_wanted: bool,
+    access_token_pending: bool,
+    /// Counts connections.
+    epoch: u32,
+    /// Failed attempts to connect since the last success.
+    attempts: u32,
+    container: u32,
+    names: u32,
+    random: Random,
+    /// What is done about locks that are renewed, once there was one.
+    renewing: Option<&'static Renewing<S>>,
+    dial_at: Option<Instant>,
+    /// When the service answered the connection's open.
+    opened_at: Option<Instant>,
+    /// When the next renewal is due, or something before it.
+    renewal_at: Option<Instant>,
+    /// The earliest deadline of an operation, or something before it.
+    earliest: Option<Instant>,
+    close_deadline: Option<Instant>,
+    settings: Settings<S>,
+    sessions: S::Sessions<engine::SessionId>,
+    notices: S::Queue,
+    /// Messages in the application's hands, by the places of their deliveries.
+    held: S::Slots<Held>,
+    /// Whose an engine's link is, by its place.
+    owners: S::Index,
+    /// Why the last connection ended.
+    last_error: Option<Failure<S>>,
+    /// What the service or the transport said last about something that did not work.
+    last_description: S::Text,
+    /// An earlier connection that still holds messages.
+    retired: S::Spare<Connection<S>>,
+    /// The connection in what is told.
+    span: Span,
+    tokens: S::Links<Token<S>>,
+    /// Locks that are renewed.
+    renewals: S::Requests<Renewal<S>>,
+    nodes: S::Links<Node<S>>,
+    endpoints: S::Links<Endpoint<S>>,
+    operations: S::Deliveries<Operation<S>>,
+    requests: S::Requests<Request<S>>,
+    /// The token of an external credential, and its end; where there is no room for it, the credential is asked for each
+    /// entity.
+    access_token: S::Spare<(S::Payload, Timestamp)>,
+    connection: Option<Connection<S>>,
 }
 
 impl<S: Storage> fmt::Debug for Namespace<S> {
@@ -188,8 +200,18 @@ const OWNER: u32 = 3 << 30;
 /// A link's or container's name.
 type Name = heapless::String<32>;
 
+/// The first of two deadlines.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 impl<S: Storage> Namespace<S> {
     /// A namespace without a connection.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn new(settings: Settings<S>) -> Self {
         let limits = settings.limits;
         let mut random = Random::seeded(settings.seed);
@@ -197,18 +219,20 @@ impl<S: Storage> Namespace<S> {
         Self {
             random,
             connection: None,
+            span: Span::default(),
             epoch: 0,
             attempts: 0,
             dial_at: None,
             opened_at: None,
             retired: S::Spare::default(),
             last_error: None,
+            last_description: S::Text::default(),
             container,
             names: 0,
             closing: false,
             close_sent: false,
             close_deadline: None,
-            access_token: None,
+            access_token: S::Spare::default(),
             access_token_wanted: false,
             access_token_pending: false,
             sessions: Table::bounded(limits.sessions),
@@ -218,6 +242,7 @@ impl<S: Storage> Namespace<S> {
             requests: Table::bounded(limits.deliveries),
             operations: Table::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
+            renewing: None,
             renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
             owners: Index::bounded(limits.links),
@@ -236,15 +261,34 @@ impl<S: Storage> Namespace<S> {
         &self.settings
     }
 
+    /// What the service or the transport said last when something did not work, whole or cut: the service's texts have
+    /// the tracking id that its support asks for.
+    pub fn last_description(&self) -> &str {
+        self.last_description.as_ref()
+    }
+
+    /// A failure outside of the machine, such as the transport's.
+    pub fn failure(&mut self, cause: Cause, words: &dyn fmt::Display) -> Failure<S> {
+        self.last_description = S::Text::of(words);
+        Failure { cause, description: S::Description::of(words) }
+    }
+
     /// The generator that jitter comes from.
     pub fn random(&mut self) -> &mut Random {
         &mut self.random
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn name(container: u32, number: u32) -> Name {
         let mut name = Name::new();
         let _ = fmt::write(&mut name, format_args!("sb-{container:08x}-{number:x}"));
         name
+    }
+
+    /// Names the connection that is there, or was last: among those of this client, and but for one chance in four
+    /// thousand million among those of others.
+    fn connection_id(&self) -> u32 {
+        self.container.wrapping_add(self.epoch)
     }
 
     fn next_number(&mut self) -> u32 {
@@ -253,6 +297,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// What the driver is to do about the transport while it has none.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_want(&self) -> Want {
         if self.closing {
             return Want::Stop;
@@ -279,6 +324,7 @@ impl<S: Storage> Namespace<S> {
     ///
     /// # Errors
     /// A connection string that is not valid.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn target(&self) -> Result<Target<'_>, Failure<S>> {
         let parsed = self.parsed()?;
         Ok(Target { host: parsed.host, port: parsed.amqp_port(), tls: parsed.use_tls() })
@@ -298,6 +344,7 @@ impl<S: Storage> Namespace<S> {
     ///
     /// # Errors
     /// When the outbox cannot hold the first frames.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_connected(&mut self, clock: Clock) -> Result<(), Failure<S>> {
         let settings = &self.settings;
         let config = engine::Config {
@@ -330,9 +377,11 @@ impl<S: Storage> Namespace<S> {
             desired_capabilities: None,
             properties,
         };
-        let connection = Connection::client(config, clock.now, Some(&init), &open)
-            .map_err(|error| Failure::new(Cause::Engine(error)))?;
+        let span = Span::connection(self.epoch.wrapping_add(1), host);
+        let connection = span.within(|| Connection::client(config, clock.now, Some(&init), &open));
+        let connection = connection.map_err(|error| Failure::new(Cause::Engine(error)))?;
         self.connection = Some(connection);
+        self.span = span;
         self.opened_at = None;
         self.epoch = self.epoch.wrapping_add(1);
         self.sessions = Table::bounded(self.settings.limits.sessions);
@@ -347,18 +396,36 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Bytes arrived.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input(&mut self, clock: Clock, rx: &mut S::Rx) {
-        self.input(clock, rx);
-        self.process_events(clock);
+        self.within(|namespace| {
+            namespace.input(clock, rx);
+            namespace.process_events(clock);
+        });
+    }
+
+    /// Does something that is told as the connection's.
+    fn within<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        let span = core::mem::take(&mut self.span);
+        let output = span.within(|| act(self));
+        self.span = span;
+        output
     }
 
     /// Deadlines have passed. Without any it does nothing.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_timeout(&mut self, clock: Clock) {
+        self.within(|namespace| namespace.timers(clock));
+    }
+
+    fn timers(&mut self, clock: Clock) {
         self.moved = false;
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
         }
-        self.advance_renewals(clock);
+        if let Some(renewing) = self.renewing {
+            (renewing.advance)(self, clock);
+        }
         self.expire_operations(clock.now);
         self.expire_requests(clock);
         self.expire_nodes(clock);
@@ -385,11 +452,19 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Writes what is to be sent; true when there may be more.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
+        self.within(|namespace| namespace.transmit(clock, tx))
+    }
+
+    fn transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
         self.moved = false;
         self.give_back(clock);
         if self.starved {
             self.sweep_held(clock.utc);
+            if self.connection.as_mut().is_some_and(Connection::take_freed) {
+                self.settled();
+            }
         }
         if core::mem::take(&mut self.due) {
             self.advance(clock);
@@ -401,19 +476,26 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Whether the driver has something to do now.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn is_busy(&self) -> bool {
         self.due
             || self.give_back
             || self.moved
             || !self.notices.is_empty()
-            || self.connection.as_ref().is_some_and(|connection| connection.has_output() || connection.is_closed())
+            || self.connection.as_ref().is_some_and(|connection| {
+                connection.has_output() || connection.is_closed() || (self.starved && connection.has_freed())
+            })
     }
 
     /// The driver is gone: every call that waits ends.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn stop(&mut self) {
         self.closing = true;
         self.connection = None;
-        self.release_renewals();
+        self.span = Span::default();
+        if let Some(renewing) = self.renewing {
+            (renewing.release)(self);
+        }
         for place in 0..self.endpoints.end() {
             self.drop_endpoint(place);
         }
@@ -431,17 +513,12 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The next point in time at which [`Namespace::handle_timeout`] is due.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut earliest = self.earliest;
-        let mut sooner = |at: Option<Instant>| {
-            earliest = match (earliest, at) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-        };
+        let mut sooner = |at| earliest = sooner(earliest, at);
         for place in 0..self.requests.end() {
-            let waiting =
-                self.requests.get(place).filter(|request| !matches!(request.stage, request::Stage::Answered(_)));
+            let waiting = self.requests.get(place).filter(|request| !request.is_answered());
             sooner(waiting.map(|request| request.deadline));
         }
         sooner(self.renewal_at);
@@ -469,23 +546,29 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The transport could not be opened, or it is gone.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_disconnected(&mut self, clock: Clock, failure: Failure<S>) {
+        let span = core::mem::take(&mut self.span);
+        span.within(|| self.disconnected(clock, failure));
+    }
+
+    fn disconnected(&mut self, clock: Clock, failure: Failure<S>) {
         let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
         // What the peer said about it tells more than that it is gone.
         let failure = self.last_error.take().unwrap_or(failure);
-        log!(info, "disconnected", connection = self.epoch, failure = failure);
         self.retire();
         self.attempts = if lasted { 0 } else { self.attempts.saturating_add(1) };
         let wait = match self.attempts {
             0 => Duration::ZERO,
             n => self.settings.retry.backoff(n - 1, failure.reason(), &mut self.random),
         };
+        log!(info, "disconnected", connection = self.epoch, failure = failure, pause_ms = wait.as_millis());
         self.dial_at = (!wait.is_zero()).then(|| clock.now + wait);
         let gave_up = self.attempts > self.settings.retry.max_retries || !failure.is_transient();
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
             let was_up = matches!(endpoint.attachment, Attachment::Up(_));
-            endpoint.detached();
+            let link = endpoint.detached();
             endpoint.retry_at = None;
             if endpoint.closing {
                 self.drop_endpoint(place);
@@ -494,7 +577,7 @@ impl<S: Storage> Namespace<S> {
             let in_session = endpoint.is_session();
             self.fail_sent(place, &failure);
             if in_session && was_up {
-                self.session_lost(place, &failure);
+                link.within(|| self.session_lost(place, &failure));
             } else if gave_up {
                 self.give_up(place, &failure);
             } else if was_up
@@ -516,8 +599,7 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.requests.end() {
             let Some(request) = self.requests.get(place) else { continue };
             // Those that never left wait for the next connection, unless there is to be none.
-            let queued = matches!(request.stage, request::Stage::Queued(_));
-            let waits = queued && !gave_up && matches!(request.owner, request::Owner::Operation(_));
+            let waits = request.waits() && !gave_up && matches!(request.owner, request::Owner::Operation(_));
             if !waits {
                 self.end_request(place, clock, Err(failure.clone()));
             }
@@ -542,6 +624,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn retire(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         self.owners = Index::bounded(self.settings.limits.links);

@@ -3,8 +3,9 @@
 use super::endpoint::EndpointId;
 use super::{Capacity, Cause, EngineError, Failure, Namespace};
 use crate::engine::{DeliveryId, OutcomeKind, Tag};
+use crate::servicebus::Reason;
 use crate::storage::{Key, Queue, Storage, Table};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::task::Poll;
 
 /// Names a pending call.
@@ -62,6 +63,7 @@ impl<S: Storage> Namespace<S> {
     ///
     /// # Errors
     /// [`Cause::Closed`], what ended the endpoint for good, or [`Capacity::Deliveries`] when there are too many.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn start(
         &mut self,
         endpoint: Option<EndpointId>,
@@ -131,6 +133,7 @@ impl<S: Storage> Namespace<S> {
 
     /// The call has ended, or nobody waits for it any more. A message that was handed over may still be sent; a
     /// receive takes nothing with it.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn finish(&mut self, operation: OperationId) {
         let place = operation.0.index;
         let Some(found) = self.operations.find_mut(operation.0) else { return };
@@ -238,6 +241,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The slot of an operation that has news.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_notice(&mut self) -> Option<usize> {
         while let Some(place) = self.notices.pop() {
             let Some(operation) = self.operations.get_mut(place) else { continue };
@@ -260,6 +264,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The result of an operation that has ended; [`Cause::Timeout`] once its deadline has passed.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn poll_done(&mut self, operation: OperationId) -> Poll<Result<Outcome, Failure<S>>> {
         let Some(found) = self.operations.find_mut(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
@@ -275,6 +280,27 @@ impl<S: Storage> Namespace<S> {
             return Poll::Ready(Err(self.timeout(endpoint)));
         }
         Poll::Pending
+    }
+
+    /// How long to wait before an attempt that failed is repeated, and counts it; `None` when there is to be no other.
+    /// What a new holder of a session is told while the service has not noticed yet does not count.
+    pub(crate) fn retry_delay(
+        &mut self,
+        now: Instant,
+        endpoint: Option<EndpointId>,
+        attempt: &mut u32,
+        failure: &Failure<S>,
+    ) -> Option<Duration> {
+        let reason = failure.reason();
+        if reason == Some(Reason::SessionLockLost) && endpoint.is_some_and(|id| self.is_taking_over(id, now)) {
+            return Some(super::attach::TAKEOVER_POLL);
+        }
+        if !failure.is_transient() {
+            return None;
+        }
+        let delay = self.settings.retry.delay(*attempt, reason, &mut self.random)?;
+        *attempt += 1;
+        Some(delay)
     }
 
     /// A timeout, with what was known to be wrong meanwhile.

@@ -24,6 +24,7 @@ const STANDARD_SIZE: u64 = 1 << 18;
 
 impl<S: Storage> Namespace<S> {
     /// Waits until an endpoint's link is there.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_attached(
         &mut self,
         operation: OperationId,
@@ -44,6 +45,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Sends `payload` once the link is there and waits for the outcome. The payload is taken when the engine has it.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_send(
         &mut self,
         operation: OperationId,
@@ -97,10 +99,7 @@ impl<S: Storage> Namespace<S> {
                     EngineError::MessageTooLarge { .. } => Cause::Service(Reason::MessageSizeExceeded),
                     other => Cause::Engine(other),
                 };
-                let mut text = heapless::String::<120>::new();
-                // The text fits.
-                let _ = core::fmt::write(&mut text, format_args!("{error}"));
-                Poll::Ready(Err(Failure::described(cause, &text)))
+                Poll::Ready(Err(Failure::of_engine(cause, error)))
             }
         }
     }

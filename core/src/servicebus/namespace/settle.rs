@@ -1,9 +1,9 @@
 //! Settlement: on the message's link while that lives, else through `$management` (invariants.md §1 row 25).
 
-use super::endpoint::{EndpointId, Entity};
+use super::endpoint::{Endpoint, EndpointId, Entity};
 use super::operation::{OperationId, Outcome, State};
 use super::{Cause, Clock, EngineError, Failure, Namespace};
-use crate::engine::{OutcomeKind, Tag};
+use crate::engine::{LinkId, OutcomeKind, Tag};
 use crate::log::Maybe;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
@@ -140,6 +140,7 @@ impl<'a> Disposition<'a> {
 
 impl<S: Storage> Namespace<S> {
     /// Settles a message and waits for the service's confirmation. `entity` is what it was received from.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_settle(
         &mut self,
         clock: Clock,
@@ -161,8 +162,8 @@ impl<S: Storage> Namespace<S> {
             }
             Poll::Pending => {}
         }
-        if let (Poll::Ready(result), None) = (&result, transaction) {
-            self.settlement_ended(&message, result);
+        if let (Poll::Ready(result), None, Some(renewing)) = (&result, transaction, self.renewing) {
+            (renewing.settlement_ended)(self, &message, result);
         }
         result
     }
@@ -179,10 +180,8 @@ impl<S: Storage> Namespace<S> {
         let Some(found) = self.operations.find(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
-        if !matches!(found.state, State::Idle) || found.expired {
-            if self.take_response(operation).is_some() {
-                return Poll::Ready(Ok(()));
-            }
+        let asked = matches!(found.state, State::Requested(_));
+        if !asked && (!matches!(found.state, State::Idle) || found.expired) {
             return self.poll_done(operation).map(|result| match result? {
                 // Only another settlement of the same message, whose call was given up, has another outcome
                 // (wire-protocol.md §0 fact 8).
@@ -194,31 +193,47 @@ impl<S: Storage> Namespace<S> {
                 Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
             });
         }
+        let holder = found.endpoint;
         let Some(token) = message.token else {
             return Poll::Ready(Err(Failure::new(Cause::Argument("a message without a lock"))));
         };
         let in_session = message.origin.in_session;
-        if !in_session && self.lock_end(&message).is_some_and(|until| until <= clock.utc) {
+        if !asked && !in_session && self.lock_end(&message).is_some_and(|until| until <= clock.utc) {
             let lost = Cause::Service(Reason::MessageLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
         }
-        if transaction.is_none() {
-            self.settling(&message);
+        if let (None, Some(renewing), false) = (transaction, self.renewing, asked) {
+            (renewing.settling)(self, &message);
         }
-        match self.settle_on_link(operation, message.origin, disposition, transaction) {
-            Ok(true) => return Poll::Pending,
-            Ok(false) => {}
-            Err(failure) => return Poll::Ready(Err(failure)),
+        let holder = holder.and_then(|place| self.endpoints.get(place)).filter(|holder| holder.session_granted);
+        let non_exclusive = holder.is_some_and(Endpoint::is_non_exclusive);
+        // What a former holder has received is on a link that has lost the session.
+        let own = holder.and_then(|holder| holder.attachment.link());
+        let on_link = !non_exclusive || self.link_of(message.origin).is_some_and(|link| own == Some(link));
+        let session = holder.and_then(|holder| holder.session()?.id()).cloned();
+        let on_link = on_link && !asked;
+        match on_link.then(|| self.settle_on_link(operation, message.origin, disposition, transaction)) {
+            Some(Ok(true)) => return Poll::Pending,
+            Some(Ok(false)) | None => {}
+            Some(Err(failure)) => return Poll::Ready(Err(failure)),
         }
-        if in_session {
+        if in_session && !non_exclusive && !asked {
             let lost = Cause::Service(Reason::SessionLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the link that held the session is gone")));
         }
-        let request = Request::UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id: None };
+        let session_id = session.as_ref().map(AsRef::as_ref);
+        let request = Request::UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id };
         self.poll_request(clock, operation, entity, &request, transaction).map_ok(|_| ())
     }
 
+    /// The link that a delivery came on, while it is there.
+    fn link_of(&self, origin: Origin) -> Option<LinkId> {
+        let delivery = origin.delivery.filter(|_| origin.connection == self.connection_id())?;
+        self.connection.as_ref()?.link_of(delivery)
+    }
+
     /// True when the settlement is on its way, false when the link is not there any more.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn settle_on_link(
         &mut self,
         operation: OperationId,
@@ -226,8 +241,9 @@ impl<S: Storage> Namespace<S> {
         disposition: &Disposition<'_>,
         transaction: Option<Tag>,
     ) -> Result<bool, Failure<S>> {
+        let connection_id = self.connection_id();
         let (Some(delivery), Some(connection)) = (origin.delivery, &mut self.connection) else { return Ok(false) };
-        if origin.epoch != self.epoch {
+        if origin.connection != connection_id {
             return Ok(false);
         }
         // A settlement that somebody waits for is not disturbed; one whose call was given up is said again.

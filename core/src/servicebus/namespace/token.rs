@@ -1,12 +1,12 @@
 //! The right to use an entity: a token that is put to `$cbs` and renewed before it ends (wire-protocol.md §2).
 
 use super::endpoint::Entity;
-use super::request::Owner;
+use super::request::{Owner, Request};
 use super::{Cause, Clock, Failure, Namespace};
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::sas::{self, SharedAccessSignature};
-use crate::storage::{Key, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::storage::{Key, Spare, Storage, Table};
+use crate::time::{Duration, Instant, Timestamp, micros};
 use crate::wire::Value;
 use core::fmt::Write;
 
@@ -24,9 +24,9 @@ pub(super) fn backoff(attempts: u32) -> Duration {
 /// When to renew a token that lives from `now` until `expiry`: at three quarters of its life, or seven minutes before
 /// its end where that is later.
 pub(super) fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp) -> Instant {
-    let life = expiry.saturating_duration_since(utc);
-    let early = (life / 4).min(Duration::from_secs(7 * 60));
-    now + life.saturating_sub(early)
+    const EARLY: u64 = 7 * 60 * 1_000_000;
+    let life = micros(expiry.saturating_duration_since(utc));
+    now + Duration::from_micros(life - (life / 4).min(EARLY))
 }
 
 /// A token for one entity, shared by everything that uses it.
@@ -107,13 +107,15 @@ impl<S: Storage> Namespace<S> {
             if !self.tokens.get(place).is_some_and(|token| token.is_due(clock.now)) {
                 continue;
             }
-            match self.put_token(place, clock) {
+            let Some(key) = self.tokens.key(place) else { continue };
+            let deadline = clock.now + self.settings.retry.try_timeout;
+            let owner = Owner::Token(key, Timestamp::DOTNET_MIN);
+            let node = self.use_node(None);
+            match node.and_then(|node| self.start_request(node, owner, deadline)) {
                 Ok(request) => {
                     if let Some(token) = self.tokens.get_mut(place) {
-                        token.request = request;
-                        // While the credential is asked, look again before long.
-                        let later = request.is_none() && token.valid;
-                        token.refresh_at = later.then(|| clock.now + backoff(3));
+                        token.request = Some(request);
+                        token.refresh_at = None;
                     }
                 }
                 Err(failure) => self.token_refused(place, clock, failure),
@@ -122,6 +124,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The audience of a token (wire-protocol.md §2.2).
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn audience(&self, place: u32) -> Option<Audience> {
         let host = self.parsed().ok()?.host;
         let mut audience = Audience::new();
@@ -130,21 +133,34 @@ impl<S: Storage> Namespace<S> {
         Some(audience)
     }
 
-    /// Queues the request that puts a token; `None` while the credential that makes it is asked.
-    fn put_token(&mut self, place: u32, clock: Clock) -> Result<Option<Key>, Failure<S>> {
+    /// Sends the request that puts a token. It goes on waiting while the credential that makes the token is asked;
+    /// `access` is what that has just given.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn send_token(
+        &mut self,
+        key: Key,
+        request: u32,
+        clock: Clock,
+        access: Option<&(S::Payload, Timestamp)>,
+    ) -> Result<(), Failure<S>> {
         let too_long = || Failure::new(Cause::Argument("the length of the entity's name"));
-        let key = self.tokens.key(place).ok_or_else(|| Failure::new(Cause::Closed))?;
-        let audience = self.audience(place).ok_or_else(too_long)?;
-        let node = self.use_node(None)?;
+        let known = self.tokens.find(key).ok_or_else(|| Failure::new(Cause::Closed))?;
+        // To renew, a token is needed that ends later than the one that was put.
+        let least = if known.valid { known.expiry.max(clock.utc) } else { clock.utc };
+        let audience = self.audience(key.index).ok_or_else(too_long)?;
         let mut text = TokenText::new();
         let external;
         let (kind, token, expiry) = if self.settings.external_tokens {
-            // To renew, a token is needed that ends later than the one that was put.
-            let known = self.tokens.get(place).map_or(Timestamp::DOTNET_MIN, |token| token.expiry);
-            let least = if self.token_is_valid(place) { known.max(clock.utc) } else { clock.utc };
-            let Some((token, expiry)) = self.access_token.clone().filter(|(_, expiry)| *expiry > least) else {
+            let lasts = |(_, expiry): &&(S::Payload, Timestamp)| *expiry > least;
+            let found = match access {
+                Some(given) => Some(lasts(&given).then_some(given).ok_or_else(|| {
+                    Failure::described(Cause::Credential, "the token ends before one that is needed")
+                })?),
+                None => self.access_token.kept().filter(lasts),
+            };
+            let Some((token, expiry)) = found.cloned() else {
                 self.access_token_wanted = !self.access_token_pending;
-                return Ok(None);
+                return Ok(());
             };
             external = token;
             let token = core::str::from_utf8(external.as_ref())
@@ -175,9 +191,10 @@ impl<S: Storage> Namespace<S> {
             ("name", Value::String(&audience)),
             ("expiration", Value::Timestamp(expiry)),
         ];
-        let deadline = clock.now + self.settings.retry.try_timeout;
-        let body = Value::String(token);
-        self.queue_request(node, Owner::Token(key, expiry), "put-token", &properties, &body, deadline).map(Some)
+        if let Some(request) = self.requests.get_mut(request) {
+            request.owner = Owner::Token(key, expiry);
+        }
+        self.send_request(request, "put-token", &properties, &Value::String(token))
     }
 
     /// The service has answered a put-token.
@@ -204,6 +221,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// A token could not be put. Attempts never end; those who wait learn of it when waiting does not help.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn token_refused(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
         let Some(token) = self.tokens.get_mut(place) else { return };
         token.request = None;
@@ -239,17 +257,20 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The credential has answered; a failed answer is retried with a back-off.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_access_token(&mut self, clock: Clock, token: Result<(S::Payload, Timestamp), Failure<S>>) {
         self.access_token_pending = false;
         match token {
             Ok(token) => {
-                self.access_token = Some(token);
+                self.advance_requests(clock, Some(&token));
+                self.access_token.keep(token);
                 self.due = true;
             }
             Err(failure) => {
-                for place in 0..self.tokens.end() {
-                    if self.tokens.get(place).is_some_and(|token| token.is_due(clock.now)) {
-                        self.token_refused(place, clock, failure.clone());
+                for place in 0..self.requests.end() {
+                    let waits = |request: &&Request<S>| request.waits() && matches!(request.owner, Owner::Token(..));
+                    if self.requests.get(place).filter(waits).is_some() {
+                        self.end_request(place, clock, Err(failure.clone()));
                     }
                 }
             }

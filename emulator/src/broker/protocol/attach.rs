@@ -53,9 +53,10 @@ enum Wanted<'a> {
     Shared(Option<&'a str>, LockToken),
 }
 
-fn wanted<'a>(attach: &Attach<'a>) -> Wanted<'a> {
+fn wanted<'a>(attach: &Attach<'a>, exclusive_only: bool) -> Wanted<'a> {
     let Some(filters) = attach.source.and_then(|source| source.filter) else { return Wanted::Plain };
-    if let Some(Value::Described(filter)) = filters.get(SHARED_FILTER)
+    if !exclusive_only
+        && let Some(Value::Described(filter)) = filters.get(SHARED_FILTER)
         && let Ok(Value::List(fields)) = filter.value()
     {
         let mut fields = fields.iter().map_while(Result::ok);
@@ -272,7 +273,7 @@ impl Shared {
         let Ok(attach) = Reader::new(bytes).read::<Attach<'_>>() else { return Ok(()) };
         let store = self.namespace.receiver(address)?;
         let requires = self.namespace.store(store).is_some_and(|store| store.settings().requires_session);
-        let wanted = wanted(&attach);
+        let wanted = wanted(&attach, self.faults.exclusive_only);
         match (&wanted, requires) {
             (Wanted::Plain, true) => return Err(EntityError::SessionRequired),
             (Wanted::Next | Wanted::Named(_) | Wanted::Shared(..), false) => {

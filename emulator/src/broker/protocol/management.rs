@@ -140,13 +140,22 @@ impl Shared {
     }
 
     /// Operations on messages of a session need the session's lock.
-    pub(super) fn check_session(&self, peer: &Peer, store: StoreId, session: &str) -> Result<(), Refusal> {
+    pub(super) fn check_session(
+        &self,
+        peer: &Peer,
+        store: StoreId,
+        session: &str,
+        clock: Clock,
+    ) -> Result<(), Refusal> {
         let requires = self.namespace.store(store).is_some_and(|store| store.settings().requires_session);
         let lock = self.namespace.store(store).and_then(|store| store.session_lock(session));
         if !requires {
             return Err(EntityError::SessionNotSupported.into());
         }
-        let held = lock.is_some_and(|lock| self.holder_is(lock.holder, peer.id));
+        let held = lock.is_some_and(|lock| {
+            let known = lock.taken_over.is_none_or(|at| at + self.faults.takeover_delay <= clock.utc);
+            known && self.holder_is(lock.holder, peer.id)
+        });
         if held { Ok(()) } else { Err(EntityError::SessionLockLost.into()) }
     }
 
@@ -249,7 +258,7 @@ impl Shared {
         let requires = self.namespace.store(id).is_some_and(|store| store.settings().requires_session);
         if requires {
             let Some(session) = session else { return Err(EntityError::SessionRequired.into()) };
-            self.check_session(peer, id, session)?;
+            self.check_session(peer, id, session, call.clock)?;
         }
         let session = session.filter(|_| requires);
         let messages = self.namespace.receive_deferred(id, &numbers, session, lock, call.clock.utc)?;
@@ -273,6 +282,12 @@ impl Shared {
         )
         .ok_or_else(|| argument(format!("The disposition status '{status}' is not known.")))?;
         let tokens = tokens(request)?;
+        // Messages of a session are its holder's to settle, whoever has received them.
+        if let Some(session) = request.text("session-id")
+            && self.namespace.store(first).is_some_and(|store| store.settings().requires_session)
+        {
+            self.check_session(peer, first, session, call.clock)?;
+        }
         let mut order = vec![first];
         order.extend(stores.all().into_iter().filter(|id| *id != first));
         // All locks are looked at before any of them ends.

@@ -1,0 +1,122 @@
+//! A call that is tried again after failures that can pass.
+
+use super::StorageOf;
+use super::call::{PayloadOf, Pending, poll_pending, start_wait};
+use crate::runtime::Runtime;
+use crate::servicebus::management::{Request, Response};
+use crate::servicebus::namespace::{EndpointId, Entity, Failure, Namespace, OperationId};
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+/// What is tried. It keeps what it brings, so that the call around it is the same for every kind.
+pub(super) trait Attempt<R: Runtime> {
+    /// The sender or receiver that it is for, where its state decides about trying again.
+    fn endpoint(&self) -> Option<EndpointId> {
+        None
+    }
+
+    /// Starts an attempt.
+    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>>;
+
+    /// Goes on with the attempt that was started last.
+    fn poll(
+        &mut self,
+        namespace: &mut Namespace<StorageOf<R>>,
+        runtime: &R,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>>;
+}
+
+/// A call, attempt after attempt, as the retry policy wants.
+///
+/// Written by hand, and the same code for every kind of attempt: as async functions each of them had a state machine of
+/// its own around the same waits.
+pub(super) struct Attempts<'c, R: Runtime, A> {
+    progress: Progress<'c, R>,
+    attempt: &'c mut A,
+}
+
+struct Progress<'c, R: Runtime> {
+    /// The attempt that is under way, or the wait for the next.
+    pending: Pending<'c, R>,
+    waits: bool,
+    /// Attempts that failed; `None` when there is to be one only.
+    failed: Option<u32>,
+}
+
+impl<'c, R: Runtime, A: Attempt<R>> Attempts<'c, R, A> {
+    /// As many attempts as the policy wants.
+    pub(super) fn new(shared: &'c R::Shared, attempt: &'c mut A) -> Self {
+        Self { progress: Progress { pending: Pending::idle(shared), waits: false, failed: Some(0) }, attempt }
+    }
+
+    /// One attempt.
+    pub(super) fn once(shared: &'c R::Shared, attempt: &'c mut A) -> Self {
+        Self { progress: Progress { pending: Pending::idle(shared), waits: false, failed: None }, attempt }
+    }
+}
+
+impl<R: Runtime, A: Attempt<R>> Future for Attempts<'_, R, A> {
+    type Output = Result<(), Failure<StorageOf<R>>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.progress.poll(cx, this.attempt)
+    }
+}
+
+impl<R: Runtime> Progress<'_, R> {
+    fn poll(&mut self, cx: &mut Context<'_>, attempt: &mut dyn Attempt<R>) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        loop {
+            if self.waits {
+                ready!(poll_pending(&mut self.pending, cx, |namespace, _, operation| namespace.poll_sleep(operation)));
+                self.waits = false;
+            }
+            if self.pending.operation.is_none() {
+                self.pending.operation = Some(attempt.start()?);
+            }
+            let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation| {
+                attempt.poll(namespace, runtime, operation)
+            };
+            let Err(failure) = ready!(poll_pending(&mut self.pending, cx, poll)) else { return Poll::Ready(Ok(())) };
+            let endpoint = attempt.endpoint();
+            let shared = self.pending.shared;
+            let wait = self.failed.as_mut().and_then(|failed| start_wait::<R>(shared, endpoint, failed, &failure));
+            if wait.is_none() {
+                return Poll::Ready(Err(failure));
+            }
+            self.pending.operation = wait;
+            self.waits = true;
+        }
+    }
+}
+
+/// A request to an entity's `$management`, for an endpoint or for the client itself.
+pub(super) struct Asking<'c, R: Runtime> {
+    pub(super) shared: &'c R::Shared,
+    pub(super) endpoint: Option<EndpointId>,
+    pub(super) entity: &'c Entity<StorageOf<R>>,
+    pub(super) request: Request<'c>,
+    pub(super) response: Option<Response<PayloadOf<R>>>,
+}
+
+impl<R: Runtime> Attempt<R> for Asking<'_, R> {
+    fn endpoint(&self) -> Option<EndpointId> {
+        self.endpoint
+    }
+
+    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+        super::call::start_try::<R>(self.shared, self.endpoint)
+    }
+
+    fn poll(
+        &mut self,
+        namespace: &mut Namespace<StorageOf<R>>,
+        runtime: &R,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        let response = ready!(namespace.poll_request(runtime.clock(), operation, self.entity, &self.request, None));
+        Poll::Ready(response.map(|response| self.response = Some(response)))
+    }
+}
