@@ -14,7 +14,7 @@ use crate::time::Duration;
 use crate::wire::frame::{Frame, Kind};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Performative, Role};
-use crate::wire::{Decode, Decoder};
+use crate::wire::{Decode, DecodeError, Decoder};
 
 /// A frame that ends the session it came on, with an AMQP condition.
 pub(super) struct SessionViolation(pub(super) &'static str);
@@ -66,7 +66,9 @@ impl<S: Storage> Connection<S> {
             return Ok(true);
         }
         let mut decoder = Decoder::new(frame.body);
-        let Some(performative) = Performative::decode(&mut decoder) else { return Err(decoder.error().into()) };
+        let performative = Performative::decode(&mut decoder);
+        decoder.check()?;
+        let Some(performative) = performative else { return Err(DecodeError::Truncated.into()) };
         log_frame!("receives", frame.channel, performative);
         if !self.open_received && !matches!(performative, Performative::Open(_)) {
             return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));

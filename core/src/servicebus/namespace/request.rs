@@ -235,7 +235,7 @@ impl<S: Storage> Namespace<S> {
         clock: Clock,
         operation: OperationId,
         entity: &Entity<S>,
-        request: &management::Request<'_>,
+        request: &dyn management::Request,
         transaction: Option<Tag>,
     ) -> Poll<Result<Response<S::Payload>, Failure<S>>> {
         if let Some(payload) = self.take_response(operation, clock) {
@@ -298,7 +298,7 @@ impl<S: Storage> Namespace<S> {
         clock: Clock,
         place: u32,
         endpoint: Option<u32>,
-        request: &management::Request<'_>,
+        request: &dyn management::Request,
     ) -> Result<(), Failure<S>> {
         let deadline = self.requests.get(place).map_or(clock.now, |request| request.deadline);
         let left = deadline.saturating_duration_since(clock.now).as_millis();

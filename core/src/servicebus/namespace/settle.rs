@@ -7,7 +7,7 @@ use crate::engine::{LinkId, OutcomeKind, Tag};
 use crate::log::Maybe;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
-use crate::servicebus::management::Request;
+use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use crate::servicebus::received::Origin;
 use crate::storage::{Encoder, Storage, Table};
@@ -222,7 +222,7 @@ impl<S: Storage> Namespace<S> {
             return Poll::Ready(Err(Failure::described(lost, "the link that held the session is gone")));
         }
         let session_id = session.as_ref().map(AsRef::as_ref);
-        let request = Request::UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id };
+        let request = UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id };
         self.poll_request(clock, operation, entity, &request, transaction).map_ok(|_| ())
     }
 
