@@ -146,7 +146,9 @@ fn wake_tasks<R: Runtime>(shared: &R::Shared) {
     }
 }
 
-fn failure<S: Storage>(cause: Cause, error: &impl Display) -> Failure<S> {
+// Not inlined, and not generic over the error: it is the end of a connection.
+#[inline(never)]
+fn failure<S: Storage>(cause: Cause, error: &dyn Display) -> Failure<S> {
     let mut text = heapless::String::<160>::new();
     // What does not fit is cut.
     let _ = fmt::write(&mut text, format_args!("{error}"));
