@@ -4,6 +4,7 @@ use super::endpoint::{Attachment, Entity, Path};
 use super::{Capacity, Cause, Clock, EngineError, Failure, NODE_RECEIVER, NODE_SENDER, Name, Namespace};
 use crate::storage::{Index, Storage, Table};
 use crate::time::{Duration, Instant};
+use crate::wire::performative::Role;
 
 /// The two links to a node.
 #[derive(Debug)]
@@ -170,8 +171,8 @@ impl<S: Storage> Namespace<S> {
         // Both links have names of their own: peers differ in whether roles share one name space.
         let mut receiver_name = name.clone();
         let _ = receiver_name.push('r');
-        let sender = self.attach_plain_sender(&name, &address)?;
-        let receiver = match self.attach_plain_receiver(&receiver_name, &address, &name) {
+        let sender = self.attach_plain(&name, Role::Sender, &name, &address)?;
+        let receiver = match self.attach_plain(&receiver_name, Role::Receiver, &address, &name) {
             Ok(receiver) => receiver,
             Err(error) => {
                 if let Some(connection) = &mut self.connection {
