@@ -1,6 +1,6 @@
 //! Links: attached when they are needed and may be, and again when they were lost (wire-protocol.md §1.5, §6.4).
 
-use super::endpoint::{Attachment, EndpointId, Entity, Kind, ReceiveMode};
+use super::endpoint::{Attachment, EndpointId, Entity, Kind, Path, ReceiveMode};
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
 use crate::engine::{Connection, LinkId, SessionId};
 use crate::servicebus::Reason;
@@ -139,7 +139,8 @@ impl<S: Storage> Namespace<S> {
         let number = self.next_number();
         let name: Name = Self::name(self.container, number);
         let endpoint = self.endpoints.get(place).ok_or(EngineError::Detached)?;
-        let path = endpoint.entity.path(false).ok_or(EngineError::IllegalState)?;
+        let mut path = Path::new();
+        endpoint.entity.put_path(false, &mut path)?;
         let mut filter_buffer = [0; session_filter::MAX_LEN];
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);

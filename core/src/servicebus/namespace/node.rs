@@ -156,18 +156,22 @@ impl<S: Storage> Namespace<S> {
         Self::name(self.container, self.nodes.get(node).map_or(0, |node| node.name))
     }
 
-    /// Where a node is; `None` when that is too long to be an address.
-    pub(super) fn node_address(&self, node: u32) -> Option<Path> {
+    /// Puts the address of a node into `path`.
+    ///
+    /// # Errors
+    /// One that is too long.
+    pub(super) fn put_node_address(&self, node: u32, path: &mut Path) -> Result<(), EngineError> {
         match self.nodes.get(node).and_then(|node| node.entity.as_ref()) {
-            Some(entity) => entity.path(true),
-            None => Path::try_from("$cbs").ok(),
+            Some(entity) => entity.put_path(true, path),
+            None => path.push_str("$cbs").map_err(|_| EngineError::IllegalState),
         }
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn attach_node(&mut self, place: u32) -> Result<(), EngineError> {
         let name = self.node_name(place);
-        let address = self.node_address(place).ok_or(EngineError::IllegalState)?;
+        let mut address = Path::new();
+        self.put_node_address(place, &mut address)?;
         // Both links have names of their own: peers differ in whether roles share one name space.
         let mut receiver_name = name.clone();
         let _ = receiver_name.push('r');

@@ -121,14 +121,11 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// The audience of a token (wire-protocol.md §2.2).
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn audience(&self, place: u32) -> Option<Audience> {
+    /// Puts the audience of a token (wire-protocol.md §2.2) into `audience`; `None` when it does not fit.
+    fn put_audience(&self, place: u32, audience: &mut Audience) -> Option<()> {
         let host = self.parsed().ok()?.host;
-        let mut audience = Audience::new();
         let entity = &self.tokens.get(place)?.entity;
-        write!(audience, "sb://{host}/{}", entity.address().audience()).ok()?;
-        Some(audience)
+        write!(audience, "sb://{host}/{}", entity.address().audience()).ok()
     }
 
     /// Queues the request that puts a token; `None` while the credential that makes it is asked.
@@ -136,7 +133,8 @@ impl<S: Storage> Namespace<S> {
     fn put_token(&mut self, place: u32, clock: Clock) -> Result<Option<Key>, Failure<S>> {
         let too_long = || Failure::new(Cause::Argument("the length of the entity's name"));
         let key = self.tokens.key(place).ok_or_else(|| Failure::new(Cause::Closed))?;
-        let audience = self.audience(place).ok_or_else(too_long)?;
+        let mut audience = Audience::new();
+        self.put_audience(place, &mut audience).ok_or_else(too_long)?;
         let node = self.use_node(None)?;
         let mut text = TokenText::new();
         let external;
