@@ -201,7 +201,6 @@ impl Tree {
     /// # Panics
     /// When the value is too large for AMQP.
     pub fn to_bytes(&self) -> Vec<u8> {
-        
         wire::to_vec(self)
     }
 

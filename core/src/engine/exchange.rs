@@ -83,7 +83,7 @@ impl<S: Storage> Connection<S> {
         }
         let (size, limit) = (payload.as_ref().len() as u64, found.peer_max_message_size);
         if limit != 0 && size > limit && !options.oversize {
-            return Err((EngineError::MessageTooLarge { size, limit }, payload));
+            return Err((EngineError::MessageTooLarge, payload));
         }
         if self.deliveries.len() + self.promised >= self.deliveries.capacity() {
             return Err((EngineError::NoCapacity(Capacity::Deliveries), payload));

@@ -79,9 +79,9 @@ impl<S: Storage> Failure<S> {
         Self { cause, description: S::Text::cut(description) }
     }
 
-    /// A failure that is described by what the engine said.
-    pub(crate) fn of_engine(cause: Cause, error: EngineError) -> Self {
-        Self { cause, description: told(&error, error.words()) }
+    /// A failure that is described by an error, or by the words for it where there is no allocator.
+    pub(crate) fn told(cause: Cause, error: &dyn fmt::Display, words: &str) -> Self {
+        Self { cause, description: told(error, words) }
     }
 
     /// What the peer said in a detach, an end, a close or an outcome.
