@@ -202,7 +202,8 @@ pub struct Connection<S: Storage> {
     last_sent: Instant,
     last_received: Instant,
     config: Config,
-    peer_idle: Option<Duration>,
+    /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
+    heartbeat: Option<Duration>,
     /// Links with a flow or a transfer to send.
     work: S::Queue,
     /// Deliveries with a disposition to send.
@@ -261,7 +262,7 @@ impl<S: Storage> Connection<S> {
             mechanism: 0,
             peer_max_frame_size: frame::MIN_MAX_FRAME_SIZE,
             peer_channel_max: u16::MAX,
-            peer_idle: None,
+            heartbeat: None,
             last_sent: now,
             last_received: now,
             opened_due: false,
@@ -392,7 +393,7 @@ impl<S: Storage> Connection<S> {
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.failed.is_none()
             && let Some(idle) = self.config.idle_time_out
-            && now >= self.last_received + idle.saturating_mul(2)
+            && now >= self.last_received + idle + idle
         {
             self.fail(ConnectionError::IdleTimeout);
         }
@@ -407,11 +408,11 @@ impl<S: Storage> Connection<S> {
         let idle = self
             .config
             .idle_time_out
-            .map(|idle| (self.last_received + idle.saturating_mul(2), TimerReason::IdleTimeout));
+            .map(|idle| (self.last_received + idle + idle, TimerReason::IdleTimeout));
         let heartbeat = self
-            .peer_idle
+            .heartbeat
             .filter(|_| self.open_sent && !self.close_sent)
-            .map(|idle| (self.last_sent + idle / 2, TimerReason::Heartbeat));
+            .map(|idle| (self.last_sent + idle, TimerReason::Heartbeat));
         match (idle, heartbeat) {
             (Some(idle), Some(heartbeat)) => Some(if heartbeat.0 <= idle.0 { heartbeat } else { idle }),
             (one, other) => one.or(other),
