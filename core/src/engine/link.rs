@@ -76,6 +76,7 @@ pub(super) struct Link {
 }
 
 impl Link {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn new(session: u32, role: Role, name: u64) -> Self {
         Self {
             session,

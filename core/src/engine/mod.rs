@@ -329,7 +329,9 @@ impl<S: Storage> Connection<S> {
             max_frame_size = max_frame_size.min(open.max_frame_size);
         }
         let idle_time_out = self.config.idle_time_out.and_then(|idle| u32::try_from(idle.as_millis()).ok());
-        let open = Open { max_frame_size, channel_max: self.config.channel_max, idle_time_out, ..*open };
+        let mut open = *open;
+        (open.max_frame_size, open.channel_max) = (max_frame_size, self.config.channel_max);
+        open.idle_time_out = idle_time_out;
         self.push_frame(Kind::Amqp, 0, &open).map_err(|_| EngineError::NoCapacity(Capacity::Outbox))?;
         self.open_sent = true;
         Ok(())
@@ -405,10 +407,7 @@ impl<S: Storage> Connection<S> {
         if self.failed.is_some() {
             return None;
         }
-        let idle = self
-            .config
-            .idle_time_out
-            .map(|idle| (self.last_received + idle + idle, TimerReason::IdleTimeout));
+        let idle = self.config.idle_time_out.map(|idle| (self.last_received + idle + idle, TimerReason::IdleTimeout));
         let heartbeat = self
             .heartbeat
             .filter(|_| self.open_sent && !self.close_sent)
@@ -480,13 +479,17 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Appends a frame to the outbox, or nothing.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn push_frame(&mut self, kind: Kind, channel: u16, body: &(impl Encode + core::fmt::Debug)) -> Result<(), Full> {
-        self.outbox.append(&Outgoing { kind, channel, body })?;
+        self.push_body(kind, channel, body)?;
         if kind == Kind::Amqp {
             log_frame!("sends", channel, body);
         }
         Ok(())
+    }
+
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn push_body(&mut self, kind: Kind, channel: u16, body: &dyn Encode) -> Result<(), Full> {
+        self.outbox.append(&Outgoing { kind, channel, body })
     }
 
     /// The peer broke the protocol, or went away: tell it, and read nothing more.
@@ -510,6 +513,7 @@ impl<S: Storage> Connection<S> {
 }
 
 /// FNV-1a: link names are compared by it.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn name_hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
