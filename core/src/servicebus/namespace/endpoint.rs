@@ -331,6 +331,7 @@ impl<S: Storage> Endpoint<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn prefetch(&self) -> u32 {
         match self.kind {
             Kind::Receiver { prefetch, .. } if !self.suspended && !self.idled => prefetch,
