@@ -7,7 +7,7 @@
 use crate::client::{Signal, State};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::namespace::{Cause, Failure, Target, Want};
-use crate::storage::{Rx, Storage, Text, Tx};
+use crate::storage::{Rx, Storage, Tx};
 use crate::time::{Instant, Timestamp};
 use core::fmt::{self, Display};
 use core::future::{Future, poll_fn};
@@ -84,7 +84,8 @@ impl<P> TokenCredential<P> for NoCredential {
     type Error = &'static str;
 
     fn token(&mut self) -> impl Future<Output = Result<AccessToken<P>, Self::Error>> {
-        core::future::ready(Err("the client has no credential"))
+        // Not `ready`, which would keep a place for a token in the driver's future.
+        poll_fn(|_| Poll::Ready(Err("the client has no credential")))
     }
 }
 
@@ -146,13 +147,8 @@ fn wake_tasks<R: Runtime>(shared: &R::Shared) {
     }
 }
 
-// Not inlined, and not generic over the error: it is the end of a connection.
-#[inline(never)]
-fn failure<S: Storage>(cause: Cause, error: &dyn Display) -> Failure<S> {
-    let mut text = heapless::String::<160>::new();
-    // What does not fit is cut.
-    let _ = fmt::write(&mut text, format_args!("{error}"));
-    Failure { cause, description: S::Text::cut(&text) }
+fn failure<R: Runtime>(shared: &R::Shared, cause: Cause, error: &dyn Display) -> Failure<R::Storage> {
+    shared.with(|state| state.namespace.failure(cause, error))
 }
 
 /// Carries bytes until the client is closed or its last handle is dropped. Connects when somebody needs a connection
@@ -192,6 +188,7 @@ where
             }
         }
     }
+    log!(info, "closed");
     shared.with(State::stop);
     wake_tasks::<R>(&shared);
 }
@@ -210,32 +207,12 @@ where
     D: Dial,
     C: TokenCredential<<R::Storage as Storage>::Payload>,
 {
-    let mut host = heapless::String::<256>::new();
-    let target = shared.with(|state| {
-        let target = state.namespace.target()?;
-        host.push_str(target.host).map_err(|_| Failure::new(Cause::Argument("the host name")))?;
-        Ok((target.port, target.tls, state.namespace.settings().retry.try_timeout))
-    });
-    let (port, tls, patience) = match target {
-        Ok(target) => target,
-        Err(failure) => return failure,
-    };
-    let started = runtime.clock().now;
-    let dialled = {
-        let dial = dialer.dial(Target { host: &host, port, tls });
-        let dial = async { dial.await.map_err(|error| failure(Cause::Unreachable, &error)) };
-        let give_up = async {
-            serve_deadlines(shared, runtime, started + patience).await;
-            Err(Failure::new(Cause::Timeout))
-        };
-        race(pin!(dial), pin!(give_up)).await
-    };
-    let mut transport = match dialled {
+    // All that dialling needs is gone when the bytes flow: the two share their room in the future.
+    let mut transport = match dial::<R, D>(shared, runtime, dialer).await {
         Ok(transport) => transport,
         Err(failure) => return failure,
     };
-    let clock = runtime.clock();
-    if let Err(failure) = shared.with(|state| state.namespace.handle_connected(clock)) {
+    if let Err(failure) = shared.with(|state| state.namespace.handle_connected(runtime.clock())) {
         return failure;
     }
     let (mut reader, mut writer) = transport.split();
@@ -243,6 +220,30 @@ where
     let write = pin!(write(shared, runtime, &mut writer, tx));
     let carry = pin!(race(read, write));
     race(carry, pin!(fetch_tokens::<R, C>(shared, runtime, credential))).await
+}
+
+/// Opens a transport, in the time of one attempt.
+async fn dial<'d, R: Runtime, D: Dial>(
+    shared: &R::Shared,
+    runtime: &R,
+    dialer: &'d mut D,
+) -> Result<D::Transport<'d>, Failure<R::Storage>> {
+    let mut host = heapless::String::<256>::new();
+    let (port, tls, patience) = shared.with(|state| {
+        let target = state.namespace.target()?;
+        let pushed = host.push_str(target.host);
+        pushed.map_err(|_| Failure::<R::Storage>::new(Cause::Argument("the host name")))?;
+        Ok::<_, Failure<R::Storage>>((target.port, target.tls, state.namespace.settings().retry.try_timeout))
+    })?;
+    log!(info, "connecting", host = host, port = port, tls = tls);
+    let until = runtime.clock().now + patience;
+    let opening = dialer.dial(Target { host: &host, port, tls });
+    let opening = async { opening.await.map_err(|error| failure::<R>(shared, Cause::Unreachable, &error)) };
+    let give_up = async {
+        serve_deadlines(shared, runtime, until).await;
+        Err(Failure::new(Cause::Timeout))
+    };
+    race(pin!(opening), pin!(give_up)).await
 }
 
 /// While a transport is being opened: deadlines of calls go on, and a client that is closed does not wait for it.
@@ -272,7 +273,7 @@ async fn read<R: Runtime>(
         let count = match reader.read(rx.spare()).await {
             Ok(0) => return Failure::new(Cause::Connection(crate::engine::ConnectionError::Disconnected)),
             Ok(count) => count,
-            Err(error) => return failure(Cause::Unreachable, &DebugText(&error)),
+            Err(error) => return failure::<R>(shared, Cause::Unreachable, &DebugText(&error)),
         };
         rx.commit(count);
         let clock = runtime.clock();
@@ -317,11 +318,11 @@ async fn write<R: Runtime>(
         if !tx.filled().is_empty() {
             // One write for all frames of a wake-up; more may have come up while it lasted.
             if let Err(error) = writer.write_all(tx.filled()).await {
-                return failure(Cause::Unreachable, &DebugText(&error));
+                return failure::<R>(shared, Cause::Unreachable, &DebugText(&error));
             }
             tx.clear();
             if let Err(error) = writer.flush().await {
-                return failure(Cause::Unreachable, &DebugText(&error));
+                return failure::<R>(shared, Cause::Unreachable, &DebugText(&error));
             }
             continue;
         }
@@ -345,7 +346,7 @@ where
         }
         let token = match credential.token().await {
             Ok(token) => Ok((token.token, token.expires_at)),
-            Err(error) => Err(failure(Cause::Credential, &error)),
+            Err(error) => Err(failure::<R>(shared, Cause::Credential, &error)),
         };
         let clock = runtime.clock();
         let driver = shared.with(|state| {

@@ -135,12 +135,6 @@ impl<R, W> Clone for Stream<'_, R, W> {
     }
 }
 
-impl<R, W> fmt::Debug for Stream<'_, R, W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stream")
-    }
-}
-
 /// An error of one of the halves, or two reads or two writes at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -14,7 +14,10 @@ use critical_section as _;
 
 mod clock;
 mod connect;
+mod format;
 mod runner;
+#[cfg(feature = "sntp")]
+mod sntp;
 #[cfg(feature = "net")]
 mod tcp;
 #[cfg(feature = "tls")]
@@ -25,6 +28,8 @@ pub use connect::{Connect, Duplex, Plain, PlainError, Stream, StreamError};
 pub use runner::{Embassy, Handle, Resources, Runner, State, new};
 pub use servicebus_core;
 pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions, ReceiverOptions};
+#[cfg(feature = "sntp")]
+pub use sntp::{Sntp, SntpError};
 #[cfg(feature = "net")]
 pub use tcp::{Tcp, TcpError, TcpStream};
 

@@ -3,7 +3,6 @@
 use crate::Client;
 use crate::clock::{self, Utc};
 use core::cell::RefCell;
-use core::fmt;
 use core::future::Future;
 use servicebus_core::client;
 use servicebus_core::driver::{self, Dial, NoCredential, TokenCredential};
@@ -34,12 +33,6 @@ impl<S: Storage> Default for Resources<S> {
     }
 }
 
-impl<S: Storage> fmt::Debug for Resources<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resources")
-    }
-}
-
 /// A client for the namespace of `settings`, and the runner that connects it.
 ///
 /// Both stay on one executor; every task there can have a clone of the client.
@@ -61,12 +54,6 @@ pub fn new<S: Storage>(
 pub struct Runner<S: Storage> {
     shared: Handle<S>,
     runtime: Embassy<S>,
-}
-
-impl<S: Storage> fmt::Debug for Runner<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Runner")
-    }
 }
 
 impl<S: Storage> Runner<S> {
@@ -94,12 +81,6 @@ impl<S> Clone for Embassy<S> {
     }
 }
 
-impl<S> fmt::Debug for Embassy<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Embassy")
-    }
-}
-
 impl<S: Storage> Runtime for Embassy<S> {
     type Storage = S;
     type Shared = Handle<S>;
@@ -120,12 +101,6 @@ pub struct Handle<S: Storage>(&'static RefCell<State<S>>);
 impl<S: Storage> Clone for Handle<S> {
     fn clone(&self) -> Self {
         Self(self.0)
-    }
-}
-
-impl<S: Storage> fmt::Debug for Handle<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handle")
     }
 }
 

@@ -70,6 +70,8 @@ impl<'d> Connect for Tcp<'d> {
                 *found.first().ok_or(TcpError::NoAddress)?
             }
         };
+        #[cfg(feature = "defmt")]
+        defmt::debug!("TCP to {}:{=u16}", defmt::Display2Format(&address), port);
         socket.connect((address, port)).await.map_err(TcpError::Connect)?;
         Ok(TcpStream { socket: &self.socket })
     }
@@ -79,12 +81,6 @@ impl<'d> Connect for Tcp<'d> {
 #[derive(Clone, Copy)]
 pub struct TcpStream<'a, 'd> {
     socket: &'a RefCell<TcpSocket<'d>>,
-}
-
-impl fmt::Debug for TcpStream<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TcpStream")
-    }
 }
 
 impl ErrorType for TcpStream<'_, '_> {

@@ -160,7 +160,7 @@ async fn lost_once<S: Storage<Literal: From<&'static str>>>(world: World) {
             told.set(told.get() + 1);
             assert!(world.clock().utc >= message.locked_until().unwrap(), "it was tried until the end");
             assert_eq!(failure.reason(), Some(Reason::MessageLockLost));
-            assert!(!failure.description.as_ref().is_empty(), "the cause is told");
+            assert!(!client.last_description().as_ref().is_empty(), "the cause is told");
         })
         .await;
     assert_eq!(told.get(), 1);

@@ -99,7 +99,9 @@ fn alone() -> MutexGuard<'static, ()> {
 fn connections_links_messages_settlements_and_frames_are_told() {
     let told = told();
     let all = [
+        "INFO message=connecting host=localhost port=5672 tls=false",
         "INFO message=connected connection=1",
+        "INFO message=closed",
         "DEBUG message=link attached entity=q",
         "DEBUG message=settled entity=q",
         "how=abandon",

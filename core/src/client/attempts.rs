@@ -11,7 +11,7 @@ use core::task::{Context, Poll, ready};
 
 /// What is tried. It keeps what it brings, so that the call around it is the same for every kind.
 pub(super) trait Attempt<R: Runtime> {
-    /// The endpoint whose session may have been taken over just now: what the service says of it does not count then.
+    /// The sender or receiver that it is for, where its state decides about trying again.
     fn endpoint(&self) -> Option<EndpointId> {
         None
     }
@@ -101,10 +101,8 @@ impl<R: Runtime> Progress<'_, R> {
             };
             let Err(failure) = ready!(poll_pending(&mut self.pending, cx, poll)) else { return Poll::Ready(Ok(())) };
             let endpoint = attempt.endpoint();
-            let wait = self
-                .failed
-                .as_mut()
-                .and_then(|failed| start_wait::<R>(self.pending.shared, endpoint, failed, &failure));
+            let shared = self.pending.shared;
+            let wait = self.failed.as_mut().and_then(|failed| start_wait::<R>(shared, endpoint, failed, &failure));
             if wait.is_none() {
                 return Poll::Ready(Err(failure));
             }

@@ -25,7 +25,7 @@ mod transaction;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::SubQueue;
 use crate::servicebus::namespace::{Entity, Failure, Kind, Namespace, ReceiveMode, Settings};
-use crate::storage::Storage;
+use crate::storage::{Storage, Text};
 use core::fmt;
 
 pub use lock_renewer::{AutoLockRenewer, LockRenewal};
@@ -37,7 +37,7 @@ pub use rule_manager::RuleManager;
 pub use sender::{BatchSendError, Sender};
 pub use session::SessionReceiver;
 #[cfg(feature = "alloc")]
-pub use session_processor::{SessionProcessor, SessionProcessorOptions};
+pub use session_processor::{SessionHandlers, SessionProcessor, SessionProcessorOptions};
 pub use state::{Signal, State};
 pub use transaction::{Transaction, TransactionController};
 
@@ -91,6 +91,12 @@ impl<R: Runtime> Client<R> {
     /// The state of a client before it is shared.
     pub fn state(runtime: R, settings: Settings<StorageOf<R>>) -> State<R> {
         State::new(runtime, Namespace::new(settings))
+    }
+
+    /// What the service or the transport said last when something did not work. On the heap each failure carries its
+    /// own words; fixed storage has only these.
+    pub fn last_description(&self) -> <StorageOf<R> as Storage>::Text {
+        self.shared.with(|state| Text::cut(state.namespace.last_description()))
     }
 
     fn add(

@@ -1,7 +1,7 @@
 //! A delivery: its payload on the way in or out, and its settlement (AMQP 1.0 §2.6.12).
 
 use super::error::OutcomeKind;
-use crate::storage::Storage;
+use crate::storage::{Payloads, Storage};
 use core::fmt;
 
 /// Up to 32 bytes that identify a delivery on its link (AMQP 1.0 §2.8.7).
@@ -35,14 +35,17 @@ impl fmt::Debug for Tag {
     }
 }
 
+/// A message in the payloads of a connection.
+type KeptOf<S> = <<S as Storage>::Payloads as Payloads>::Kept;
+
 /// Where a delivery's payload is.
 pub(super) enum Stage<S: Storage> {
     /// Waits to be sent, `sent` bytes of it gone; `batchable` when its outcome may wait for others.
-    Outgoing { payload: S::Payload, sent: usize, batchable: bool },
+    Outgoing { payload: KeptOf<S>, sent: u32, batchable: bool },
     /// Its frames are coming in.
-    Assembling(S::Assembly),
+    Assembling(<S::Payloads as Payloads>::Begun),
     /// Waits for the application.
-    Ready(S::Payload),
+    Ready(KeptOf<S>),
     /// Sent, or taken by the application: only settlement is left.
     Bare,
 }

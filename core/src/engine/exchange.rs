@@ -4,7 +4,7 @@ use super::delivery::{Delivery, Simple, Stage, Tag};
 use super::link::NONE;
 use super::verbs::OUTBOX_FULL;
 use super::{Capacity, Connection, DeliveryId, EngineError, LinkId, link};
-use crate::storage::{Assembly as _, Storage, Table};
+use crate::storage::{Payloads, Storage, Table};
 use crate::wire::frame::Kind;
 use crate::wire::messaging::{DeliveryState, Outcome};
 use crate::wire::performative::{Disposition, Role};
@@ -81,13 +81,16 @@ impl<S: Storage> Connection<S> {
         if found.role != Role::Sender {
             return Err((EngineError::IllegalState, payload));
         }
-        let (size, limit) = (payload.as_ref().len() as u64, found.peer_max_message_size);
+        let (size, limit) = (payload.as_ref().len(), found.peer_max_message_size);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if limit != 0 && size > limit && !options.oversize {
             return Err((EngineError::MessageTooLarge, payload));
         }
-        if self.deliveries.len() + self.promised >= self.deliveries.capacity() {
-            return Err((EngineError::NoCapacity(Capacity::Deliveries), payload));
+        let full = EngineError::NoCapacity(Capacity::Deliveries);
+        if self.free_deliveries() == 0 {
+            return Err((full, payload));
         }
+        let payload = self.payloads.keep(payload).map_err(|payload| (full, payload))?;
         let stage = Stage::Outgoing { payload, sent: 0, batchable: options.batchable };
         let mut delivery = Delivery::new(place, options.tag, options.format, stage);
         delivery.presettled = options.settled;
@@ -98,10 +101,10 @@ impl<S: Storage> Connection<S> {
             Ok(key) => key,
             Err(delivery) => {
                 let payload = match delivery.stage {
-                    Stage::Outgoing { payload, .. } => payload,
+                    Stage::Outgoing { payload, .. } => self.payloads.take(payload),
                     _ => S::Payload::default(),
                 };
-                return Err((EngineError::NoCapacity(Capacity::Deliveries), payload));
+                return Err((full, payload));
             }
         };
         self.append(place, key.index);
@@ -192,8 +195,7 @@ impl<S: Storage> Connection<S> {
             return Err(EngineError::IllegalState);
         }
         let own = found.promised() as usize;
-        let free = self.deliveries.capacity().saturating_sub(self.deliveries.len());
-        let free = free.saturating_sub(self.promised.saturating_sub(own));
+        let free = self.places_left().saturating_sub(self.promised.saturating_sub(own));
         let credit = credit.min(u32::try_from(free).unwrap_or(u32::MAX));
         let found = self.links.get_mut(link.0.index).ok_or(EngineError::Detached)?;
         if found.credit != credit || found.drain {
@@ -258,11 +260,13 @@ impl<S: Storage> Connection<S> {
         let place = self.unchain(link.0.index)?;
         let key = self.deliveries.key(place)?;
         let delivery = self.deliveries.get_mut(place)?;
-        let payload = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
-            Stage::Ready(payload) => payload,
-            Stage::Assembling(assembly) => assembly.finish(),
-            Stage::Outgoing { .. } | Stage::Bare => S::Payload::default(),
+        let kept = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
+            Stage::Ready(payload) | Stage::Outgoing { payload, .. } => Some(payload),
+            Stage::Assembling(begun) => Some(self.payloads.finish(begun)),
+            Stage::Bare => None,
         };
+        self.freed = S::Payloads::BOUNDED;
+        let payload = kept.map_or_else(S::Payload::default, |kept| self.payloads.take(kept));
         let incoming = Incoming {
             delivery: DeliveryId(key),
             tag: delivery.tag,
@@ -279,7 +283,7 @@ impl<S: Storage> Connection<S> {
     /// The next message that [`Connection::receive`] would take.
     pub fn peek(&self, link: LinkId) -> Option<&[u8]> {
         match &self.deliveries.get(self.links.find(link.0)?.waiting.head)?.stage {
-            Stage::Ready(payload) => Some(payload.as_ref()),
+            Stage::Ready(payload) => Some(self.payloads.bytes(payload)),
             _ => None,
         }
     }

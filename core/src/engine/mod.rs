@@ -27,7 +27,7 @@ mod tests;
 mod transmit;
 mod verbs;
 
-use crate::storage::{Index, Key, Limits, Outbox, Queue, Storage, Table};
+use crate::storage::{Index, Key, Limits, Outbox, Payloads, Queue, Storage, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::frame::{Kind, Outgoing, Protocol};
 use crate::wire::performative::{Close, ErrorCondition, Open, Role};
@@ -183,6 +183,8 @@ pub struct Connection<S: Storage> {
     close_received: bool,
     opened_due: bool,
     closed_due: bool,
+    /// A place of [`Self::payloads`] has become free since this was asked.
+    freed: bool,
     failed: Option<ConnectionError>,
     /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.
     released: usize,
@@ -214,6 +216,8 @@ pub struct Connection<S: Storage> {
     links: S::Links<Link>,
     outbox: S::Outbox,
     deliveries: S::Deliveries<Delivery<S>>,
+    /// Their messages.
+    payloads: S::Payloads,
 }
 
 impl<S: Storage> core::fmt::Debug for Connection<S> {
@@ -270,6 +274,8 @@ impl<S: Storage> Connection<S> {
             sessions,
             links,
             deliveries: Table::bounded(limits.deliveries),
+            payloads: S::Payloads::default(),
+            freed: false,
             index: Index::bounded(slots),
             work: Queue::bounded(slots),
             dispositions: Queue::bounded(slots),
@@ -372,9 +378,25 @@ impl<S: Storage> Connection<S> {
         self.peer_max_frame_size
     }
 
-    /// Places in the table of deliveries that are neither taken nor promised to a peer.
+    /// Places for deliveries with their messages that are neither taken nor promised to a peer.
     pub fn free_deliveries(&self) -> usize {
-        self.deliveries.capacity().saturating_sub(self.deliveries.len()).saturating_sub(self.promised)
+        self.places_left().saturating_sub(self.promised)
+    }
+
+    /// Places for deliveries with their messages that are not taken.
+    fn places_left(&self) -> usize {
+        self.deliveries.capacity().saturating_sub(self.deliveries.len()).min(self.payloads.free())
+    }
+
+    /// Whether a message was written or taken since this was asked, so that there is room for another. Always false
+    /// where messages have no places of their own.
+    pub fn take_freed(&mut self) -> bool {
+        core::mem::take(&mut self.freed)
+    }
+
+    /// Whether [`Connection::take_freed`] would be true.
+    pub fn has_freed(&self) -> bool {
+        self.freed
     }
 
     /// Entries in the tables of sessions, links and deliveries.
@@ -457,11 +479,24 @@ impl<S: Storage> Connection<S> {
         if delivery.in_events || delivery.in_dispositions {
             delivery.settled = true;
             delivery.due = None;
-            delivery.stage = Stage::Bare;
+            self.drop_payload(place);
             return;
         }
+        self.drop_payload(place);
         self.unindex_delivery(place);
         self.deliveries.remove(place);
+    }
+
+    /// Drops what a delivery has of its message.
+    fn drop_payload(&mut self, place: u32) {
+        let Some(delivery) = self.deliveries.get_mut(place) else { return };
+        let kept = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
+            Stage::Bare => return,
+            Stage::Outgoing { payload, .. } | Stage::Ready(payload) => payload,
+            Stage::Assembling(begun) => self.payloads.finish(begun),
+        };
+        self.payloads.discard(kept);
+        self.freed = S::Payloads::BOUNDED;
     }
 
     fn unindex_delivery(&mut self, place: u32) {

@@ -4,7 +4,7 @@ use super::delivery::{Delivery, Stage, Tag};
 use super::input::SessionViolation;
 use super::link::NONE;
 use super::{Connection, DeliveryId, Handler, LinkId, Space, condition, index_key, link};
-use crate::storage::{Assembly, Index, Rx, Storage, Table};
+use crate::storage::{Assembly, Index, Payloads, Rx, Storage, Table};
 use crate::wire::frame::Kind;
 use crate::wire::messaging::{DeliveryState, Outcome, Rejected};
 use crate::wire::performative::{Disposition, ErrorCondition, Role, Transfer};
@@ -29,7 +29,11 @@ impl<S: Storage> Connection<S> {
             rx.consume(size);
             return;
         };
-        let Stage::Assembling(assembly) = &mut delivery.stage else {
+        let assembly = match &mut delivery.stage {
+            Stage::Assembling(begun) => self.payloads.assembly(begun),
+            _ => None,
+        };
+        let Some(assembly) = assembly else {
             rx.consume(size);
             return;
         };
@@ -43,8 +47,8 @@ impl<S: Storage> Connection<S> {
             return;
         }
         if complete {
-            if let Stage::Assembling(assembly) = core::mem::replace(&mut delivery.stage, Stage::Bare) {
-                delivery.stage = Stage::Ready(assembly.finish());
+            if let Stage::Assembling(begun) = core::mem::replace(&mut delivery.stage, Stage::Bare) {
+                delivery.stage = Stage::Ready(self.payloads.finish(begun));
             }
             let link = delivery.link;
             if let Some(found) = self.links.get_mut(link) {
@@ -105,8 +109,8 @@ impl<S: Storage> Connection<S> {
                 self.check_drain(place);
                 return Ok(Place::Nowhere);
             }
-            let so_far = match &delivery.stage {
-                Stage::Assembling(assembly) => assembly.len(),
+            let so_far = match &mut delivery.stage {
+                Stage::Assembling(begun) => self.payloads.assembly(begun).map_or(0, |assembly| assembly.len()),
                 _ => 0,
             };
             if transfer.settled == Some(true) && !delivery.presettled {
@@ -140,12 +144,23 @@ impl<S: Storage> Connection<S> {
             self.too_large(place, id, len as u64, limit);
             return Ok(Place::Nowhere);
         }
-        let mut delivery =
-            Delivery::new(place, tag, transfer.message_format.unwrap_or(0), Stage::Assembling(S::Assembly::default()));
+        let Some(begun) = self.payloads.begin() else {
+            self.errant(place, condition::RESOURCE_LIMIT_EXCEEDED);
+            return Ok(Place::Nowhere);
+        };
+        let format = transfer.message_format.unwrap_or(0);
+        let mut delivery = Delivery::new(place, tag, format, Stage::Assembling(begun));
         delivery.id = Some(number);
         delivery.presettled = transfer.settled == Some(true);
         let presettled = delivery.presettled;
-        let Ok(key) = self.deliveries.insert(delivery) else {
+        let inserted = self.deliveries.insert(delivery).map_err(|delivery| match delivery.stage {
+            Stage::Assembling(begun) => {
+                let kept = self.payloads.finish(begun);
+                self.payloads.discard(kept);
+            }
+            _ => {}
+        });
+        let Ok(key) = inserted else {
             self.errant(place, condition::RESOURCE_LIMIT_EXCEEDED);
             return Ok(Place::Nowhere);
         };

@@ -2,7 +2,7 @@
 
 use super::delivery::{Simple, Stage};
 use super::{Connection, ConnectionRole, Instant, Phase, Space, index_key};
-use crate::storage::{Index, Outbox, Queue, Storage, Table, Tx};
+use crate::storage::{Index, Outbox, Payloads, Queue, Storage, Table, Tx};
 use crate::wire::frame::{self, Kind, Outgoing};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{Close, Detach, Disposition, End, Flow, Role, Transfer};
@@ -326,7 +326,7 @@ impl<S: Storage> Connection<S> {
         let id = delivery.id.unwrap_or(session.next_delivery_id);
         let Stage::Outgoing { payload, sent, batchable } = &mut delivery.stage else { return Turn::Idle };
         let batchable = first && *batchable;
-        let rest = payload.as_ref().get(*sent..).unwrap_or_default();
+        let rest = self.payloads.bytes(payload).get(*sent as usize..).unwrap_or_default();
 
         let empty = tx.filled().is_empty();
         let limit = (self.peer_max_frame_size as usize).min(tx.capacity());
@@ -350,23 +350,22 @@ impl<S: Storage> Connection<S> {
             aborted: false,
             batchable,
         };
-        let encode = |transfer: &Transfer<'_>, body: &mut [u8]| {
+        let (start, count) = loop {
             let mut sink = Sink::new(body);
             transfer.encode(&mut sink);
-            sink.finish()
-        };
-        let Ok(start) = encode(&transfer, body) else { return Turn::Full };
-        let count = rest.len().min(body.len() - start);
-        let more = count < rest.len();
-        if more {
+            let Ok(start) = sink.finish() else { return Turn::Full };
+            let left = body.len() - start;
+            // The flag that more frames follow does not change the size.
+            if rest.len() <= left || transfer.more {
+                break (start, rest.len().min(left));
+            }
             // Flush first when that makes the frame larger.
-            if !empty && (count < MIN_FRAGMENT || room < limit) {
+            if !empty && (left < MIN_FRAGMENT || room < limit) {
                 return Turn::Full;
             }
             transfer.more = true;
-            // As long as the other.
-            let _ = encode(&transfer, body);
-        }
+        };
+        let more = transfer.more;
         let (Some(room), Some(chunk)) = (body.get_mut(start..start + count), rest.get(..count)) else {
             return Turn::Full;
         };
@@ -378,7 +377,7 @@ impl<S: Storage> Connection<S> {
 
         session.next_outgoing_id = session.next_outgoing_id.wrapping_add(1);
         session.peer_incoming_window -= 1;
-        *sent += count;
+        *sent += count as u32;
         if first {
             session.next_delivery_id = id.wrapping_add(1);
             delivery.id = Some(id);
@@ -398,9 +397,8 @@ impl<S: Storage> Connection<S> {
     /// A message is wholly written: only its settlement is left.
     fn finish_transfer(&mut self, link: u32, head: u32) {
         self.unchain(link);
-        let Some(delivery) = self.deliveries.get_mut(head) else { return };
-        delivery.stage = Stage::Bare;
-        if delivery.presettled {
+        self.drop_payload(head);
+        if self.deliveries.get(head).is_some_and(|delivery| delivery.presettled) {
             self.free_delivery(head);
         }
     }

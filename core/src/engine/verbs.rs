@@ -1,6 +1,5 @@
 //! What the application wants of sessions and links.
 
-use super::delivery::Stage;
 use super::link::{Chain, Link};
 use super::session::Session;
 use super::{
@@ -427,9 +426,9 @@ impl<S: Storage> Connection<S> {
     fn drop_outgoing(&mut self, place: u32) {
         let Some(found) = self.links.get_mut(place).filter(|found| found.role == Role::Sender) else { return };
         let mut next = core::mem::replace(&mut found.waiting, Chain::EMPTY).head;
-        while let Some(delivery) = self.deliveries.get_mut(next) {
-            delivery.stage = Stage::Bare;
-            next = delivery.next;
+        while let Some(delivery) = self.deliveries.get(next) {
+            let place = core::mem::replace(&mut next, delivery.next);
+            self.drop_payload(place);
         }
     }
 

@@ -1,13 +1,14 @@
 //! Storage without an allocator: every size is in the type.
 
 use super::{
-    Arena, Assembly, Encoder, Index, Key, NoSpare, Outbox, PayloadBuilder, Queue, Rx, Slots, Storage, Table, Text, Tx,
+    Arena, Assembly, Description, Encoder, Generation, Index, Key, NoDescription, NoSpare, Outbox, PayloadBuilder,
+    Payloads, Queue, Rx, Slots, Storage, Table, Text, Tx,
 };
 use crate::wire::{self, Encode, Full};
 use core::fmt;
 
 /// Storage with compile-time sizes. Name one with [`fixed_storage!`](crate::fixed_storage) instead of writing the
-/// parameters: `SLOTS` is the sum of `SESSIONS`, `LINKS` and `DELIVERIES`.
+/// parameters: `SLOTS` is the sum of `SESSIONS`, `LINKS` and `DELIVERIES`, `OUTBOX` follows from `TRANSMIT`.
 #[derive(Clone, Copy)]
 pub struct Fixed<
     const SESSIONS: usize,
@@ -16,11 +17,22 @@ pub struct Fixed<
     const SLOTS: usize,
     const RECEIVE: usize,
     const TRANSMIT: usize,
+    const OUTBOX: usize,
     const MESSAGE: usize,
+    const MESSAGES: usize,
 >;
 
-impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: usize, const T: usize, const M: usize>
-    fmt::Debug for Fixed<S, L, D, N, R, T, M>
+impl<
+    const S: usize,
+    const L: usize,
+    const D: usize,
+    const N: usize,
+    const R: usize,
+    const T: usize,
+    const O: usize,
+    const M: usize,
+    const P: usize,
+> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fixed")
@@ -37,34 +49,68 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
 /// ```
 ///
 /// `receive` is the largest frame that is accepted and at least 512 (AMQP 1.0 §2.7.1); `transmit` is the largest
-/// frame that is sent; `message` bounds one encoded message in either direction.
+/// frame that is sent; `message` bounds one encoded message in either direction. `messages` is how many of them can
+/// wait at once, to be sent or to be taken: half of the deliveries and never less than four when it is left out, for
+/// a delivery keeps its message only until that is written or taken. Three are for a request, its response and a
+/// message to send, the rest for messages that come in.
 #[macro_export]
 macro_rules! fixed_storage {
     ($(#[$meta:meta])* $vis:vis type $name:ident {
         sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
         receive: $receive:expr, transmit: $transmit:expr, message: $message:expr $(,)?
     }) => {
+        $crate::fixed_storage! {
+            $(#[$meta])*
+            $vis type $name {
+                sessions: $sessions, links: $links, deliveries: $deliveries,
+                receive: $receive, transmit: $transmit, message: $message,
+                messages: $crate::storage::half_or($deliveries, 4)
+            }
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis type $name:ident {
+        sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
+        receive: $receive:expr, transmit: $transmit:expr, message: $message:expr, messages: $messages:expr $(,)?
+    }) => {
         $(#[$meta])*
         $vis type $name = $crate::storage::Fixed<
             { $sessions }, { $links }, { $deliveries }, { ($sessions) + ($links) + ($deliveries) },
-            { $receive }, { $transmit }, { $message },
+            { $receive }, { $transmit }, { $crate::storage::half_or($transmit, 512) }, { $message }, { $messages },
         >;
         const _: () = {
             assert!($receive >= 512 && $transmit >= 512, "frames of 512 bytes must fit (AMQP 1.0 §2.7.1)");
             assert!($sessions >= 1 && $links >= 1 && $deliveries >= 1, "every table needs a place");
+            assert!($messages >= 1 && $messages <= 256, "between 1 and 256 messages can wait");
         };
     };
 }
 
-impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: usize, const T: usize, const M: usize>
-    Storage for Fixed<S, L, D, N, R, T, M>
+/// Half of a number, and never less than `least`.
+#[doc(hidden)]
+pub const fn half_or(number: usize, least: usize) -> usize {
+    if number / 2 > least { number / 2 } else { least }
+}
+
+impl<
+    const S: usize,
+    const L: usize,
+    const D: usize,
+    const N: usize,
+    const R: usize,
+    const T: usize,
+    const O: usize,
+    const M: usize,
+    const P: usize,
+> Storage for Fixed<S, L, D, N, R, T, O, M, P>
 {
     type Payload = heapless::Vec<u8, M>;
     type Encoder = heapless::Vec<u8, M>;
     type Text = heapless::String<TEXT>;
+    type Description = NoDescription;
     type Literal = &'static str;
     type Requests<V> = FixedTable<V, REQUESTS>;
     type Assembly = heapless::Vec<u8, M>;
+    type Payloads = FixedPayloads<M, P>;
     type Rx = FixedBuffer<R>;
     type Tx = FixedBuffer<T>;
     type Sessions<V> = FixedTable<V, S>;
@@ -72,7 +118,7 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     type Deliveries<V> = FixedTable<V, D>;
     type Index = heapless::LinearMap<u64, u32, N>;
     type Queue = heapless::Deque<u32, N>;
-    type Outbox = FixedBuffer<T>;
+    type Outbox = FixedBuffer<O>;
     type Slots<V> = heapless::Vec<Option<V>, D>;
     type Spare<V> = NoSpare;
     type Arena = FixedArena<M>;
@@ -88,7 +134,7 @@ impl<const S: usize, const L: usize, const D: usize, const N: usize, const R: us
     }
 }
 
-/// Session ids have up to 128 characters; descriptions are cut there.
+/// Session ids have up to 128 characters; the last description is cut there.
 const TEXT: usize = 128;
 /// Requests under way at once: a token's renewal and one of the application's.
 const REQUESTS: usize = 2;
@@ -134,6 +180,24 @@ impl<const N: usize> Text for heapless::String<N> {
     }
 }
 
+/// Takes what fits and forgets the rest.
+struct Cut<const N: usize>(heapless::String<N>);
+
+impl<const N: usize> fmt::Write for Cut<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|character| self.0.push(character)).map_err(|_| fmt::Error)
+    }
+}
+
+impl<const N: usize> Description for heapless::String<N> {
+    fn of(words: &dyn fmt::Display) -> Self {
+        let mut kept = Cut(Self::new());
+        // The error is that it was cut.
+        let _ = fmt::write(&mut kept, format_args!("{words}"));
+        kept.0
+    }
+}
+
 impl<const M: usize> PayloadBuilder for heapless::Vec<u8, M> {
     fn encode(value: &dyn Encode) -> Result<Self, Full> {
         let mut payload = Self::new();
@@ -162,6 +226,75 @@ impl<const M: usize> Assembly for heapless::Vec<u8, M> {
     }
 }
 
+/// `P` places for messages of up to `M` bytes.
+#[derive(Debug)]
+pub struct FixedPayloads<const M: usize, const P: usize> {
+    places: [heapless::Vec<u8, M>; P],
+    taken: [bool; P],
+}
+
+impl<const M: usize, const P: usize> Default for FixedPayloads<M, P> {
+    fn default() -> Self {
+        Self { places: [const { heapless::Vec::new() }; P], taken: [false; P] }
+    }
+}
+
+impl<const M: usize, const P: usize> Payloads for FixedPayloads<M, P> {
+    type Payload = heapless::Vec<u8, M>;
+    type Assembly = heapless::Vec<u8, M>;
+    type Kept = FixedPlace;
+    type Begun = FixedPlace;
+
+    const BOUNDED: bool = true;
+
+    fn keep(&mut self, payload: Self::Payload) -> Result<FixedPlace, Self::Payload> {
+        let Some(mut place) = self.begin() else { return Err(payload) };
+        if let Some(kept) = self.assembly(&mut place) {
+            *kept = payload;
+        }
+        Ok(place)
+    }
+
+    fn begin(&mut self) -> Option<FixedPlace> {
+        let index = self.taken.iter().position(|taken| !taken)?;
+        *self.taken.get_mut(index)? = true;
+        self.places.get_mut(index)?.clear();
+        Some(FixedPlace(index as u8))
+    }
+
+    fn assembly<'a>(&'a mut self, begun: &'a mut FixedPlace) -> Option<&'a mut Self::Assembly> {
+        self.places.get_mut(usize::from(begun.0))
+    }
+
+    fn finish(&mut self, begun: FixedPlace) -> FixedPlace {
+        begun
+    }
+
+    fn bytes<'a>(&'a self, kept: &'a FixedPlace) -> &'a [u8] {
+        self.places.get(usize::from(kept.0)).map_or(&[], |place| place)
+    }
+
+    fn take(&mut self, kept: FixedPlace) -> Self::Payload {
+        let payload = self.places.get(usize::from(kept.0)).cloned().unwrap_or_default();
+        self.discard(kept);
+        payload
+    }
+
+    fn discard(&mut self, kept: FixedPlace) {
+        if let Some(taken) = self.taken.get_mut(usize::from(kept.0)) {
+            *taken = false;
+        }
+    }
+
+    fn free(&self) -> usize {
+        self.taken.iter().filter(|taken| !**taken).count()
+    }
+}
+
+/// Names a place of [`FixedPayloads`].
+#[derive(Debug)]
+pub struct FixedPlace(u8);
+
 /// Encodes each message in a place of its own.
 #[derive(Debug, Default)]
 pub struct FixedArena<const M: usize>;
@@ -174,64 +307,63 @@ impl<const M: usize> Arena for FixedArena<M> {
     }
 }
 
-#[derive(Debug)]
-struct Place<T> {
-    generation: u32,
-    value: Option<T>,
-}
-
 /// A table of `N` places.
 #[derive(Debug)]
 pub struct FixedTable<T, const N: usize> {
-    places: heapless::Vec<Place<T>, N>,
+    // Apart from the values, whose alignment would double the room that they take.
+    generations: heapless::Vec<Generation, N>,
+    values: heapless::Vec<Option<T>, N>,
     len: usize,
 }
 
 impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     fn bounded(_limit: usize) -> Self {
-        Self { places: heapless::Vec::new(), len: 0 }
+        Self { generations: heapless::Vec::new(), values: heapless::Vec::new(), len: 0 }
     }
 
     #[inline(never)]
     fn insert(&mut self, value: T) -> Result<Key, T> {
-        let index = match self.places.iter().position(|place| place.value.is_none()) {
+        let index = match self.values.iter().position(Option::is_none) {
             Some(index) => index,
             None => {
-                if self.places.push(Place { generation: 0, value: None }).is_err() {
+                if self.values.push(None).is_err() {
                     return Err(value);
                 }
-                self.places.len() - 1
+                // As many as values.
+                let _ = self.generations.push(Generation::FIRST);
+                self.values.len() - 1
             }
         };
-        let Some(place) = self.places.get_mut(index) else { return Err(value) };
-        place.generation = place.generation.wrapping_add(1);
-        place.value = Some(value);
+        let (Some(place), Some(generation)) = (self.values.get_mut(index), self.generations.get_mut(index)) else {
+            return Err(value);
+        };
+        *generation = generation.next();
+        *place = Some(value);
         self.len += 1;
-        Ok(Key { index: index as u32, generation: place.generation })
+        Ok(Key { index: index as u32, generation: *generation })
     }
 
     #[inline(never)]
     fn remove(&mut self, index: u32) -> Option<T> {
-        let value = self.places.get_mut(index as usize)?.value.take()?;
+        let value = self.values.get_mut(index as usize)?.take()?;
         self.len -= 1;
         Some(value)
     }
 
     #[inline(never)]
     fn get(&self, index: u32) -> Option<&T> {
-        self.places.get(index as usize)?.value.as_ref()
+        self.values.as_slice().get(index as usize)?.as_ref()
     }
 
     #[inline(never)]
     fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.places.get_mut(index as usize)?.value.as_mut()
+        self.values.get_mut(index as usize)?.as_mut()
     }
 
     #[inline(never)]
     fn key(&self, index: u32) -> Option<Key> {
-        let place = self.places.get(index as usize)?;
-        place.value.as_ref()?;
-        Some(Key { index, generation: place.generation })
+        self.values.as_slice().get(index as usize)?.as_ref()?;
+        Some(Key { index, generation: *self.generations.get(index as usize)? })
     }
 
     fn len(&self) -> usize {
@@ -243,7 +375,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     }
 
     fn end(&self) -> u32 {
-        self.places.len() as u32
+        self.values.len() as u32
     }
 }
 

@@ -1,7 +1,8 @@
 //! Storage that grows: messages are slices of the read buffer.
 
 use super::{
-    Arena, Assembly, Encoder, Index, Key, Outbox, PayloadBuilder, Queue, Rx, Slots, Spare, Storage, Table, Text, Tx,
+    Arena, Assembly, Description, Encoder, Generation, Index, Key, Outbox, PayloadBuilder, Payloads, Queue, Rx, Slots,
+    Spare, Storage, Table, Text, Tx,
 };
 use crate::wire::{Encode, Full, Sink, measure};
 use alloc::boxed::Box;
@@ -23,9 +24,11 @@ impl Storage for Heap {
     type Payload = Bytes;
     type Encoder = BytesMut;
     type Text = String;
+    type Description = String;
     type Literal = String;
     type Requests<T> = HeapTable<T>;
     type Assembly = HeapAssembly;
+    type Payloads = HeapPayloads;
     type Rx = HeapRx;
     type Tx = HeapTx;
     type Sessions<T> = HeapTable<T>;
@@ -77,6 +80,12 @@ impl Encoder for BytesMut {
 
     fn resume(payload: Bytes) -> Self {
         payload.into()
+    }
+}
+
+impl Description for String {
+    fn of(words: &dyn fmt::Display) -> Self {
+        alloc::string::ToString::to_string(words)
     }
 }
 
@@ -148,9 +157,59 @@ impl Assembly for HeapAssembly {
     }
 }
 
+/// Deliveries hold their messages themselves.
+#[derive(Debug, Default)]
+pub struct HeapPayloads;
+
+impl Payloads for HeapPayloads {
+    type Payload = Bytes;
+    type Assembly = HeapAssembly;
+    type Kept = Bytes;
+    type Begun = HeapAssembly;
+
+    const BOUNDED: bool = false;
+
+    #[inline]
+    fn keep(&mut self, payload: Bytes) -> Result<Bytes, Bytes> {
+        Ok(payload)
+    }
+
+    #[inline]
+    fn begin(&mut self) -> Option<HeapAssembly> {
+        Some(HeapAssembly::Empty)
+    }
+
+    #[inline]
+    fn assembly<'a>(&'a mut self, begun: &'a mut HeapAssembly) -> Option<&'a mut HeapAssembly> {
+        Some(begun)
+    }
+
+    #[inline]
+    fn finish(&mut self, begun: HeapAssembly) -> Bytes {
+        begun.finish()
+    }
+
+    #[inline]
+    fn bytes<'a>(&'a self, kept: &'a Bytes) -> &'a [u8] {
+        kept
+    }
+
+    #[inline]
+    fn take(&mut self, kept: Bytes) -> Bytes {
+        kept
+    }
+
+    fn discard(&mut self, _kept: Bytes) {}
+
+    #[inline]
+    fn free(&self) -> usize {
+        usize::MAX
+    }
+}
+
 #[derive(Debug)]
 struct Place<T> {
-    generation: u32,
+    generation: Generation,
     value: Result<T, u32>,
 }
 
@@ -181,13 +240,13 @@ impl<T> Table<T> for HeapTable<T> {
             if let Err(next) = place.value {
                 self.free = next;
             }
-            place.generation = place.generation.wrapping_add(1);
+            place.generation = place.generation.next();
             place.value = Ok(value);
             return Ok(Key { index, generation: place.generation });
         }
         let index = self.places.len() as u32;
-        self.places.push(Place { generation: 1, value: Ok(value) });
-        Ok(Key { index, generation: 1 })
+        self.places.push(Place { generation: Generation::FIRST, value: Ok(value) });
+        Ok(Key { index, generation: Generation::FIRST })
     }
 
     fn remove(&mut self, index: u32) -> Option<T> {
@@ -289,6 +348,10 @@ impl<T> Spare<T> for Option<Box<T>> {
 
     fn kept_mut(&mut self) -> Option<&mut T> {
         self.as_deref_mut()
+    }
+
+    fn take(&mut self) -> Option<T> {
+        Option::take(self).map(|kept| *kept)
     }
 }
 

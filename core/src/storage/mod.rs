@@ -11,10 +11,11 @@ mod heap;
 
 use crate::wire::{Encode, Full};
 use core::fmt::Debug;
+use core::num::NonZeroU32;
 
-pub use fixed::{Fixed, FixedArena, FixedBuffer, FixedTable};
+pub use fixed::{Fixed, FixedArena, FixedBuffer, FixedPayloads, FixedPlace, FixedTable, half_or};
 #[cfg(feature = "alloc")]
-pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapRx, HeapTable, HeapTx};
+pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapPayloads, HeapRx, HeapTable, HeapTx};
 
 /// What a table is asked to hold at most. `Fixed` tables are bounded by their type alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +46,18 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Payload: AsRef<[u8]> + Clone + Debug + Default + PayloadBuilder;
     /// A payload that is being encoded.
     type Encoder: Encoder<Payload = Self::Payload>;
-    /// A short text of the peer's, such as an error's description; cut where it does not fit.
+    /// A short text of the peer's, such as a session's id; cut where it does not fit.
     type Text: Text;
+    /// What comes with each failure beside its cause.
+    type Description: Description;
     /// A text of the application's: owned on the heap, `&'static str` in fixed storage.
     type Literal: AsRef<str> + Clone + Debug;
     /// A table with a place for every request that waits for its response.
     type Requests<T>: Table<T>;
     /// A message whose frames are still coming in.
     type Assembly: Assembly<Payload = Self::Payload>;
+    /// Where the messages of deliveries are, while they wait to be sent or to be taken.
+    type Payloads: Payloads<Payload = Self::Payload, Assembly = Self::Assembly>;
     /// The receive buffer, owned by the driver.
     type Rx: Rx<Self::Assembly>;
     /// The transmit buffer, owned by the driver.
@@ -110,9 +115,32 @@ pub trait Encoder: Default {
 }
 
 /// A text that is cut where it does not fit.
-pub trait Text: AsRef<str> + Clone + Debug + Default + PartialEq {
+pub trait Text: Description + PartialEq {
     /// As much of `text` as fits.
     fn cut(text: &str) -> Self;
+}
+
+/// The words that come with a failure, where the storage has room for them.
+pub trait Description: AsRef<str> + Clone + Debug + Default {
+    /// These words, cut where they do not fit.
+    fn of(words: &dyn core::fmt::Display) -> Self;
+}
+
+/// No words: fixed storage has many places for failures, and keeps only the last words that were said
+/// ([`Namespace::last_description`](crate::servicebus::namespace::Namespace::last_description)).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoDescription;
+
+impl AsRef<str> for NoDescription {
+    fn as_ref(&self) -> &str {
+        ""
+    }
+}
+
+impl Description for NoDescription {
+    fn of(_words: &dyn core::fmt::Display) -> Self {
+        Self
+    }
 }
 
 /// Makes a payload from what is encoded.
@@ -131,7 +159,38 @@ pub struct Key {
     /// The place.
     pub index: u32,
     /// How often the place has been filled.
-    pub generation: u32,
+    pub generation: Generation,
+}
+
+/// How often a place of a table has been filled; never zero, so that an `Option<Key>` takes no more room than a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Generation(NonZeroU32);
+
+impl Generation {
+    /// The first.
+    pub const FIRST: Self = Self(NonZeroU32::MIN);
+
+    /// The one with this number; `None` for zero.
+    pub const fn new(number: u32) -> Option<Self> {
+        match NonZeroU32::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The one after it; after the last, the first again.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self.0.checked_add(1) {
+            Some(next) => Self(next),
+            None => Self::FIRST,
+        }
+    }
 }
 
 /// A slab: entries keep their place until they are removed.
@@ -189,6 +248,8 @@ pub trait Spare<T>: Default {
     fn kept(&self) -> Option<&T>;
     /// What is kept.
     fn kept_mut(&mut self) -> Option<&mut T>;
+    /// Takes out what is kept.
+    fn take(&mut self) -> Option<T>;
 }
 
 /// No place at all.
@@ -203,6 +264,10 @@ impl<T> Spare<T> for NoSpare {
     }
 
     fn kept_mut(&mut self) -> Option<&mut T> {
+        None
+    }
+
+    fn take(&mut self) -> Option<T> {
         None
     }
 }
@@ -261,6 +326,39 @@ pub trait Outbox {
     fn pending(&self) -> &[u8];
     /// Takes `count` bytes from the front.
     fn consume(&mut self, count: usize);
+}
+
+/// Messages that wait to be sent or to be taken, and those that are coming in. Most deliveries have none: they were
+/// sent, or taken, and wait for their settlement.
+pub trait Payloads: Default {
+    /// A whole message.
+    type Payload;
+    /// A message whose frames are coming in.
+    type Assembly: Assembly<Payload = Self::Payload>;
+    /// Names a message in here, or is it; given back with [`Payloads::take`] or [`Payloads::discard`].
+    type Kept: Debug;
+    /// Names a message that is coming in, or is it; given back with [`Payloads::finish`].
+    type Begun: Debug;
+
+    /// Whether there can be too many.
+    const BOUNDED: bool;
+
+    /// Keeps a message, or gives it back when there is no place.
+    fn keep(&mut self, payload: Self::Payload) -> Result<Self::Kept, Self::Payload>;
+    /// A place for a message that is coming in, when there is one.
+    fn begin(&mut self) -> Option<Self::Begun>;
+    /// What has come so far.
+    fn assembly<'a>(&'a mut self, begun: &'a mut Self::Begun) -> Option<&'a mut Self::Assembly>;
+    /// All of it has come.
+    fn finish(&mut self, begun: Self::Begun) -> Self::Kept;
+    /// The message's bytes.
+    fn bytes<'a>(&'a self, kept: &'a Self::Kept) -> &'a [u8];
+    /// Takes the message out.
+    fn take(&mut self, kept: Self::Kept) -> Self::Payload;
+    /// Drops the message.
+    fn discard(&mut self, kept: Self::Kept);
+    /// How many places are free.
+    fn free(&self) -> usize;
 }
 
 /// Collects the frames of a delivery.

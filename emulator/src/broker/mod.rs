@@ -26,7 +26,7 @@ use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::Reason;
 use servicebus_core::servicebus::administration::{Request, Response};
-use servicebus_core::storage::{Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
+use servicebus_core::storage::{Generation, Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::performative::Open;
 use shared::Shared;
@@ -167,7 +167,7 @@ impl Broker {
             ..Config::default()
         };
         let engine = Connection::server(config, clock.now);
-        let placeholder = ConnectionId(Key { index: 0, generation: 0 });
+        let placeholder = ConnectionId(Key { index: 0, generation: Generation::FIRST });
         let key = self.peers.insert(Peer::new(placeholder, engine, clock.now)).ok()?;
         let id = ConnectionId(key);
         if let Some(peer) = self.peers.find_mut(key) {

@@ -4,4 +4,5 @@
 #![no_std]
 
 pub mod board;
+pub mod clock;
 pub mod telemetry;

@@ -49,15 +49,19 @@ where
     let mut provider = Provider { verifier, random };
     let mut connection = TlsConnection::new(socket, records.read, records.write);
     let opened = connection.open(TlsContext::new(&config, &mut provider)).await;
-    if let Some(refusal) = provider.verifier.refusal() {
-        return Err(HandshakeError::Refused(refusal));
+    let proven = match (provider.verifier.refusal(), opened) {
+        (Some(refusal), _) => Err(HandshakeError::Refused(refusal)),
+        (None, Err(error)) => Err(HandshakeError::Tls(error)),
+        // embedded-tls is content without a certificate and without a signature.
+        (None, Ok(())) if !provider.verifier.is_proven() => Err(HandshakeError::Refused(Refusal::Missing)),
+        (None, Ok(())) => Ok(()),
+    };
+    #[cfg(feature = "defmt")]
+    match &proven {
+        Ok(()) => defmt::debug!("TLS: {=str} is proven", peer.host),
+        Err(error) => defmt::warn!("TLS: {=str}: {}", peer.host, error),
     }
-    opened.map_err(HandshakeError::Tls)?;
-    // embedded-tls is content without a certificate and without a signature.
-    if !provider.verifier.is_proven() {
-        return Err(HandshakeError::Refused(Refusal::Missing));
-    }
-    Ok(connection)
+    proven.map(|()| connection)
 }
 
 struct Provider<'a, G> {

@@ -17,3 +17,11 @@ pub use handshake::{HandshakeError, Peer, Records, handshake};
 pub use root::{Root, RootError};
 pub use rustls_pki_types::{CertificateDer, TrustAnchor};
 pub use verifier::{Algorithms, Refusal, Verifier};
+
+#[cfg(feature = "defmt")]
+servicebus_core::format_as_text! {
+    [] HandshakeError;
+    [] Refusal;
+    [] RootError;
+    [E: core::fmt::Display] TlsDialError<E>;
+}

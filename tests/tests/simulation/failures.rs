@@ -181,7 +181,8 @@ fn unreachable<S: Names>() {
         let client = world.client::<S>();
         let began = world.clock().now;
         let failure = client.sender("q").unwrap().send(&Message::new("x")).await.unwrap_err();
-        assert!(failure.to_string().contains("connection refused"), "{failure}");
+        let words = client.last_description();
+        assert!(words.as_ref().contains("connection refused"), "{failure}: {words:?}");
         assert!(failure.is_transient());
         assert!(world.clock().now.saturating_duration_since(began) < MINUTE);
         client.close().await;

@@ -224,7 +224,7 @@ fn not_offered<S: Names>() {
             ] {
                 assert!(matches!(failure.cause, Cause::NotOffered(_)), "{failure}");
                 assert!(failure.to_string().contains("non-exclusive sessions"), "{failure}");
-                assert!(failure.description.as_ref().contains(said), "{failure}");
+                assert!(client.last_description().as_ref().contains(said), "{failure}");
             }
         }
         world.broker(|broker, _| broker.offer_non_exclusive_sessions(true));

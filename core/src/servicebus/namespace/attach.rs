@@ -3,6 +3,7 @@
 use super::endpoint::{Attachment, EndpointId, Entity, Kind, Path, ReceiveMode};
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
 use crate::engine::{Connection, LinkId, SessionId};
+use crate::log::Span;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::storage::{Index, Storage, Table};
@@ -102,7 +103,7 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         self.advance_tokens(clock);
-        self.advance_requests(clock);
+        self.advance_requests(clock, None);
         self.advance_endpoints(clock);
         self.advance_close(clock);
     }
@@ -144,7 +145,12 @@ impl<S: Storage> Namespace<S> {
         let mut filter_buffer = [0; session_filter::MAX_LEN];
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
-        let sends = !matches!(endpoint.kind, Kind::Receiver { .. });
+        let (kind, sends) = match &endpoint.kind {
+            Kind::Sender => ("sender", true),
+            Kind::Coordinator => ("coordinator", true),
+            Kind::Receiver { .. } => ("receiver", false),
+        };
+        let span = Span::link(kind, &name, &path);
         let mut attach = if sends {
             attach(&name, Role::Sender, identifier, &path)
         } else {
@@ -181,6 +187,7 @@ impl<S: Storage> Namespace<S> {
         let _ = self.owners.insert(link.index() as u64, place);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.attachment = Attachment::Pending(link);
+            endpoint.span = span;
             endpoint.name = number;
             endpoint.refused = false;
         }
@@ -212,7 +219,7 @@ impl<S: Storage> Namespace<S> {
         endpoint.heard = clock.now;
         endpoint.error = None;
         endpoint.session_granted = endpoint.is_session();
-        log!(debug, "link attached", entity = endpoint.entity.address());
+        endpoint.span.within(|| log!(debug, "link attached", entity = endpoint.entity.address()));
         self.last_error = None;
         self.notice_endpoint(place);
         self.due = true;
@@ -223,7 +230,7 @@ impl<S: Storage> Namespace<S> {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let was_up = matches!(endpoint.attachment, Attachment::Up(_));
         let lasted = was_up && endpoint.up_since + LASTING <= clock.now;
-        endpoint.detached();
+        let span = endpoint.detached();
         if endpoint.closing {
             self.drop_endpoint(place);
             return;
@@ -242,13 +249,13 @@ impl<S: Storage> Namespace<S> {
             }
             _ => failure,
         };
-        log!(debug, "link detached", entity = endpoint.entity.address(), failure = failure);
+        span.within(|| log!(debug, "link detached", entity = endpoint.entity.address(), failure = failure));
         endpoint.error = Some(failure.clone());
         self.fail_sent(place, &failure);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         if endpoint.is_session() {
             if was_up {
-                self.session_lost(place, &failure);
+                span.within(|| self.session_lost(place, &failure));
             } else {
                 // Which session to ask for next is the application's decision.
                 self.give_up(place, &failure);

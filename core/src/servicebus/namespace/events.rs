@@ -27,6 +27,7 @@ struct Watch<'n, S: Storage> {
     operations: &'n mut S::Deliveries<Operation<S>>,
     notices: &'n mut S::Queue,
     last_error: &'n mut Option<Failure<S>>,
+    last_description: &'n mut S::Text,
 }
 
 impl<S: Storage> Watch<'_, S> {
@@ -66,10 +67,10 @@ impl<S: Storage> Watch<'_, S> {
         let place = owner & !OWNER;
         if owner & OWNER == 0 {
             if let Some(endpoint) = self.endpoints.get_mut(place) {
-                endpoint.error = Some(Failure::of(error));
+                endpoint.error = Some(Failure::of(error, self.last_description));
             }
         } else if let Some(node) = self.nodes.get_mut(place) {
-            node.error = Some(Failure::of(error));
+            node.error = Some(Failure::of(error, self.last_description));
         }
     }
 
@@ -85,7 +86,9 @@ impl<S: Storage> Watch<'_, S> {
             _ => None,
         };
         operation.state = State::Done(match (outcome, state) {
-            (Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })), _) => Err(Failure::of(error)),
+            (Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })), _) => {
+                Err(Failure::of(error, self.last_description))
+            }
             (Some(outcome), _) => Ok(Outcome::Delivery(OutcomeKind::from(outcome))),
             (None, Some(DeliveryState::Declared(declared))) => match Tag::new(declared.txn_id) {
                 Some(id) => Ok(Outcome::Declared(id)),
@@ -115,12 +118,12 @@ impl<S: Storage> Handler for Watch<'_, S> {
             }
             (Subject::Session(_), Performative::End(end)) => {
                 if let Some(error) = &end.error {
-                    *self.last_error = Some(Failure::of(error));
+                    *self.last_error = Some(Failure::of(error, self.last_description));
                 }
             }
             (Subject::Connection, Performative::Close(close)) => {
                 if let Some(error) = &close.error {
-                    *self.last_error = Some(Failure::of(error));
+                    *self.last_error = Some(Failure::of(error, self.last_description));
                 }
             }
             _ => {}
@@ -131,9 +134,10 @@ impl<S: Storage> Handler for Watch<'_, S> {
         if user & REQUEST != 0 {
             // An accepted request gets its response; a refused one gets none.
             let refused = match state {
-                Some(DeliveryState::Outcome(messaging::Outcome::Rejected(Rejected { error }))) => {
-                    Some(error.as_ref().map_or_else(|| Failure::new(Cause::LinkLost), Failure::of))
-                }
+                Some(DeliveryState::Outcome(messaging::Outcome::Rejected(Rejected { error }))) => Some(match error {
+                    Some(error) => Failure::of(error, self.last_description),
+                    None => Failure::new(Cause::LinkLost),
+                }),
                 Some(DeliveryState::Outcome(messaging::Outcome::Released | messaging::Outcome::Modified(_))) => {
                     Some(Failure::new(Cause::LinkLost))
                 }
@@ -166,6 +170,7 @@ impl<S: Storage> Namespace<S> {
             operations: &mut self.operations,
             notices: &mut self.notices,
             last_error: &mut self.last_error,
+            last_description: &mut self.last_description,
         };
         if let Err(error) = connection.handle_input(clock.now, rx, &mut watch) {
             self.remember(error);
@@ -225,8 +230,8 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A place in the engine's table is free again: those who wait for one go on.
-    fn settled(&mut self) {
+    /// A place in one of the engine's tables is free again: those who wait for one go on.
+    pub(super) fn settled(&mut self) {
         if core::mem::take(&mut self.starved) {
             self.notice_all();
             self.due = true;

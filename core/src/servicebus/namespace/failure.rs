@@ -2,7 +2,7 @@
 
 use crate::engine::{Capacity, ConnectionError, EngineError};
 use crate::servicebus::reason::Reason;
-use crate::storage::{Storage, Text};
+use crate::storage::{Description, Storage, Text};
 use crate::wire::performative::ErrorCondition;
 use core::fmt;
 
@@ -49,55 +49,42 @@ impl Cause {
     }
 }
 
-/// An error as a text: formatted, or in words alone where there is no allocator. Formatting is more than a device has
-/// to have for it.
-fn told<T: Text>(error: &dyn fmt::Display, words: &str) -> T {
-    if cfg!(not(feature = "alloc")) {
-        return T::cut(words);
-    }
-    let mut text = heapless::String::<120>::new();
-    // What does not fit is cut.
-    let _ = fmt::write(&mut text, format_args!("{error}"));
-    T::cut(&text)
-}
-
 /// Why something did not work, with the service's own words where there are any.
 pub struct Failure<S: Storage> {
     /// Whose fault it is.
     pub cause: Cause,
-    /// The service's description, with its tracking id; empty when there is none.
-    pub description: S::Text,
+    /// The service's description, with its tracking id; empty when there is none, and in fixed storage, where the
+    /// client keeps the last one.
+    pub description: S::Description,
 }
 
 impl<S: Storage> Failure<S> {
     pub(crate) fn new(cause: Cause) -> Self {
-        Self { cause, description: S::Text::default() }
+        Self { cause, description: S::Description::default() }
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn described(cause: Cause, description: &str) -> Self {
-        Self { cause, description: S::Text::cut(description) }
+        Self { cause, description: S::Description::of(&description) }
     }
 
-    /// A failure that is described by an error, or by the words for it where there is no allocator.
-    pub(crate) fn told(cause: Cause, error: &dyn fmt::Display, words: &str) -> Self {
-        Self { cause, description: told(error, words) }
+    /// A failure that is described by an error.
+    pub(crate) fn told(cause: Cause, error: &dyn fmt::Display) -> Self {
+        Self { cause, description: S::Description::of(error) }
     }
 
-    /// What the peer said in a detach, an end, a close or an outcome.
+    /// What the peer said in a detach, an end, a close or an outcome; the words are kept in `last` as well.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(crate) fn of(error: &ErrorCondition<'_>) -> Self {
+    pub(crate) fn of(error: &ErrorCondition<'_>, last: &mut S::Text) -> Self {
         let reason = Reason::from_condition(error.condition.as_str());
-        Self::described(Cause::Service(reason), error.description.unwrap_or(error.condition.as_str()))
+        let words = error.description.unwrap_or(error.condition.as_str());
+        *last = S::Text::cut(words);
+        Self::described(Cause::Service(reason), words)
     }
 
     /// The description, or the cause in words where there is none.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(crate) fn text(&self) -> S::Text {
-        if !self.description.as_ref().is_empty() {
-            return self.description.clone();
-        }
-        told(self, self.cause.words())
+    pub(crate) fn text(&self) -> S::Description {
+        if self.description.as_ref().is_empty() { S::Description::of(self) } else { self.description.clone() }
     }
 
     /// Whether trying again can help.

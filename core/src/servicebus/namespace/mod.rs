@@ -21,10 +21,11 @@ mod settle;
 mod token;
 
 use crate::engine::{self, Capacity, Connection, EngineError};
+use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::connection_string::ConnectionString;
 use crate::servicebus::retry::RetryPolicy;
-use crate::storage::{Index, Limits, Queue, Spare, Storage, Table};
+use crate::storage::{Description, Index, Limits, Queue, Spare, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -143,12 +144,12 @@ pub struct Namespace<S: Storage> {
     container: u32,
     names: u32,
     random: Random,
-    /// What is done about them, once there was one.
+    /// What is done about locks that are renewed, once there was one.
     renewing: Option<&'static Renewing<S>>,
     dial_at: Option<Instant>,
     /// When the service answered the connection's open.
     opened_at: Option<Instant>,
-    /// When the next of them is due, or something before it.
+    /// When the next renewal is due, or something before it.
     renewal_at: Option<Instant>,
     /// The earliest deadline of an operation, or something before it.
     earliest: Option<Instant>,
@@ -162,8 +163,12 @@ pub struct Namespace<S: Storage> {
     owners: S::Index,
     /// Why the last connection ended.
     last_error: Option<Failure<S>>,
+    /// What the service or the transport said last about something that did not work.
+    last_description: S::Text,
     /// An earlier connection that still holds messages.
     retired: S::Spare<Connection<S>>,
+    /// The connection in what is told.
+    span: Span,
     tokens: S::Links<Token<S>>,
     /// Locks that are renewed.
     renewals: S::Requests<Renewal<S>>,
@@ -171,8 +176,9 @@ pub struct Namespace<S: Storage> {
     endpoints: S::Links<Endpoint<S>>,
     operations: S::Deliveries<Operation<S>>,
     requests: S::Requests<Request<S>>,
-    /// The token of an external credential, and its end.
-    access_token: Option<(S::Payload, Timestamp)>,
+    /// The token of an external credential, and its end; where there is no room for it, the credential is asked for each
+    /// entity.
+    access_token: S::Spare<(S::Payload, Timestamp)>,
     connection: Option<Connection<S>>,
 }
 
@@ -214,18 +220,20 @@ impl<S: Storage> Namespace<S> {
         Self {
             random,
             connection: None,
+            span: Span::default(),
             epoch: 0,
             attempts: 0,
             dial_at: None,
             opened_at: None,
             retired: S::Spare::default(),
             last_error: None,
+            last_description: S::Text::default(),
             container,
             names: 0,
             closing: false,
             close_sent: false,
             close_deadline: None,
-            access_token: None,
+            access_token: S::Spare::default(),
             access_token_wanted: false,
             access_token_pending: false,
             sessions: Table::bounded(limits.sessions),
@@ -252,6 +260,18 @@ impl<S: Storage> Namespace<S> {
     /// How the client behaves.
     pub fn settings(&self) -> &Settings<S> {
         &self.settings
+    }
+
+    /// What the service or the transport said last when something did not work, whole or cut: the service's texts have
+    /// the tracking id that its support asks for.
+    pub fn last_description(&self) -> &str {
+        self.last_description.as_ref()
+    }
+
+    /// A failure outside of the machine, such as the transport's.
+    pub fn failure(&mut self, cause: Cause, words: &dyn fmt::Display) -> Failure<S> {
+        self.last_description = S::Text::of(words);
+        Failure { cause, description: S::Description::of(words) }
     }
 
     /// The generator that jitter comes from.
@@ -358,9 +378,11 @@ impl<S: Storage> Namespace<S> {
             desired_capabilities: None,
             properties,
         };
-        let connection = Connection::client(config, clock.now, Some(&init), &open)
-            .map_err(|error| Failure::new(Cause::Engine(error)))?;
+        let span = Span::connection(self.epoch.wrapping_add(1), host);
+        let connection = span.within(|| Connection::client(config, clock.now, Some(&init), &open));
+        let connection = connection.map_err(|error| Failure::new(Cause::Engine(error)))?;
         self.connection = Some(connection);
+        self.span = span;
         self.opened_at = None;
         self.epoch = self.epoch.wrapping_add(1);
         self.sessions = Table::bounded(self.settings.limits.sessions);
@@ -377,13 +399,27 @@ impl<S: Storage> Namespace<S> {
     /// Bytes arrived.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input(&mut self, clock: Clock, rx: &mut S::Rx) {
-        self.input(clock, rx);
-        self.process_events(clock);
+        self.within(|namespace| {
+            namespace.input(clock, rx);
+            namespace.process_events(clock);
+        });
+    }
+
+    /// Does something that is told as the connection's.
+    fn within<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        let span = core::mem::take(&mut self.span);
+        let output = span.within(|| act(self));
+        self.span = span;
+        output
     }
 
     /// Deadlines have passed. Without any it does nothing.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_timeout(&mut self, clock: Clock) {
+        self.within(|namespace| namespace.timers(clock));
+    }
+
+    fn timers(&mut self, clock: Clock) {
         self.moved = false;
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
@@ -419,10 +455,17 @@ impl<S: Storage> Namespace<S> {
     /// Writes what is to be sent; true when there may be more.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
+        self.within(|namespace| namespace.transmit(clock, tx))
+    }
+
+    fn transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
         self.moved = false;
         self.give_back(clock);
         if self.starved {
             self.sweep_held(clock.utc);
+            if self.connection.as_mut().is_some_and(Connection::take_freed) {
+                self.settled();
+            }
         }
         if core::mem::take(&mut self.due) {
             self.advance(clock);
@@ -440,7 +483,9 @@ impl<S: Storage> Namespace<S> {
             || self.give_back
             || self.moved
             || !self.notices.is_empty()
-            || self.connection.as_ref().is_some_and(|connection| connection.has_output() || connection.is_closed())
+            || self.connection.as_ref().is_some_and(|connection| {
+                connection.has_output() || connection.is_closed() || (self.starved && connection.has_freed())
+            })
     }
 
     /// The driver is gone: every call that waits ends.
@@ -448,6 +493,7 @@ impl<S: Storage> Namespace<S> {
     pub fn stop(&mut self) {
         self.closing = true;
         self.connection = None;
+        self.span = Span::default();
         if let Some(renewing) = self.renewing {
             (renewing.release)(self);
         }
@@ -473,9 +519,7 @@ impl<S: Storage> Namespace<S> {
         let mut earliest = self.earliest;
         let first = &mut earliest;
         for place in 0..self.requests.end() {
-            if let Some(request) = self.requests.get(place)
-                && !matches!(request.stage, request::Stage::Answered(_))
-            {
+            if let Some(request) = self.requests.get(place).filter(|request| !request.is_answered()) {
                 sooner(first, &Some(request.deadline));
             }
         }
@@ -508,22 +552,27 @@ impl<S: Storage> Namespace<S> {
     /// The transport could not be opened, or it is gone.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_disconnected(&mut self, clock: Clock, failure: Failure<S>) {
+        let span = core::mem::take(&mut self.span);
+        span.within(|| self.disconnected(clock, failure));
+    }
+
+    fn disconnected(&mut self, clock: Clock, failure: Failure<S>) {
         let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
         // What the peer said about it tells more than that it is gone.
         let failure = self.last_error.take().unwrap_or(failure);
-        log!(info, "disconnected", connection = self.epoch, failure = failure);
         self.retire();
         self.attempts = if lasted { 0 } else { self.attempts.saturating_add(1) };
         let wait = match self.attempts {
             0 => Duration::ZERO,
             n => self.settings.retry.backoff(n - 1, failure.reason(), &mut self.random),
         };
+        log!(info, "disconnected", connection = self.epoch, failure = failure, pause_ms = wait.as_millis());
         self.dial_at = (!wait.is_zero()).then(|| clock.now + wait);
         let gave_up = self.attempts > self.settings.retry.max_retries || !failure.is_transient();
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
             let was_up = matches!(endpoint.attachment, Attachment::Up(_));
-            endpoint.detached();
+            let link = endpoint.detached();
             endpoint.retry_at = None;
             if endpoint.closing {
                 self.drop_endpoint(place);
@@ -532,7 +581,7 @@ impl<S: Storage> Namespace<S> {
             let in_session = endpoint.is_session();
             self.fail_sent(place, &failure);
             if in_session && was_up {
-                self.session_lost(place, &failure);
+                link.within(|| self.session_lost(place, &failure));
             } else if gave_up {
                 self.give_up(place, &failure);
             } else if was_up
@@ -554,8 +603,7 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.requests.end() {
             let Some(request) = self.requests.get(place) else { continue };
             // Those that never left wait for the next connection, unless there is to be none.
-            let queued = matches!(request.stage, request::Stage::Queued(_));
-            let waits = queued && !gave_up && matches!(request.owner, request::Owner::Operation(_));
+            let waits = request.waits() && !gave_up && matches!(request.owner, request::Owner::Operation(_));
             if !waits {
                 self.end_request(place, clock, Err(failure.clone()));
             }

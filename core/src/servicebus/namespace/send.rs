@@ -100,11 +100,11 @@ impl<S: Storage> Namespace<S> {
                     EngineError::MessageTooLarge => {
                         let sizes = format_args!("message of {size} bytes exceeds the link's limit of {limit} bytes");
                         let cause = Cause::Service(Reason::MessageSizeExceeded);
-                        return Poll::Ready(Err(Failure::told(cause, &sizes, error.words())));
+                        return Poll::Ready(Err(Failure::told(cause, &sizes)));
                     }
                     other => Cause::Engine(other),
                 };
-                Poll::Ready(Err(Failure::told(cause, &error, error.words())))
+                Poll::Ready(Err(Failure::told(cause, &error)))
             }
         }
     }

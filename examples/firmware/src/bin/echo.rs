@@ -21,7 +21,7 @@ async fn network(mut runner: Runner<'static, Lan9118>) -> ! {
 async fn main(spawner: Spawner) {
     static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     let board = Board::take();
-    let port = board::port_argument();
+    let port = board::server_port();
     let (stack, runner) =
         embassy_net::new(board.ethernet, board::network(), RESOURCES.init(StackResources::new()), board.seed);
     spawner.spawn(network(runner).expect("the network's task is spawned once"));

@@ -5,9 +5,9 @@
 use embassy_executor::Spawner;
 use embassy_net::StackResources;
 use servicebus_core::servicebus::namespace::Settings;
-use servicebus_core::time::Timestamp;
 use servicebus_embassy::{Plain, Resources, Runner, Tcp};
 use servicebus_firmware::board::{self, Board as Hardware};
+use servicebus_firmware::clock;
 use servicebus_firmware::telemetry::{self, Board};
 use static_cell::{ConstStaticCell, StaticCell};
 
@@ -23,18 +23,18 @@ async fn main(spawner: Spawner) {
     static TRANSMIT: StaticCell<[u8; 4096]> = StaticCell::new();
     static RESOURCES: ConstStaticCell<Resources<Board>> = ConstStaticCell::new(Resources::new());
     static CONNECTION_STRING: StaticCell<heapless::String<192>> = StaticCell::new();
-    static UTC: fn() -> Timestamp = board::utc;
 
     let hardware = Hardware::take();
-    let port = board::port_argument();
+    let port = board::server_port();
     let (stack, network) =
         embassy_net::new(hardware.ethernet, board::network(), STACK.init(StackResources::new()), hardware.seed);
     telemetry::spawn_network(spawner, network);
     stack.wait_config_up().await;
+    let utc = clock::utc(spawner, stack).await;
 
     let connection_string: &'static str = CONNECTION_STRING.init(telemetry::connection_string("10.0.2.2", port, true));
     let settings = Settings::new(connection_string, hardware.seed);
-    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, &UTC);
+    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, utc);
     let tcp = Tcp::new(stack, RECEIVE.init([0; 4096]), TRANSMIT.init([0; 4096]));
     spawner.spawn(carry(runner, Plain::new(tcp)).expect("the runner's task is spawned once"));
     telemetry::run(client).await;

@@ -7,10 +7,10 @@ use embassy_net::StackResources;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use servicebus_core::servicebus::namespace::Settings;
-use servicebus_core::time::Timestamp;
 use servicebus_embassy::tls::{CertificateDer, Records, Root, Tls};
 use servicebus_embassy::{Resources, Runner, Tcp};
 use servicebus_firmware::board::{self, Board as Hardware};
+use servicebus_firmware::clock;
 use servicebus_firmware::telemetry::{self, Board};
 use static_cell::{ConstStaticCell, StaticCell};
 
@@ -34,14 +34,14 @@ async fn main(spawner: Spawner) {
     static CERTIFICATE: StaticCell<[u8; 2048]> = StaticCell::new();
     static ROOT_DER: StaticCell<CertificateDer<'static>> = StaticCell::new();
     static ROOTS: StaticCell<[Root<'static>; 1]> = StaticCell::new();
-    static UTC: fn() -> Timestamp = board::utc;
 
     let hardware = Hardware::take();
-    let port = board::port_argument();
+    let port = board::server_port();
     let (stack, network) =
         embassy_net::new(hardware.ethernet, board::network(), STACK.init(StackResources::new()), hardware.seed);
     telemetry::spawn_network(spawner, network);
     stack.wait_config_up().await;
+    let utc = clock::utc(spawner, stack).await;
 
     // A product has its roots in the image: `include_bytes!("root.der")`.
     let root = ROOT_DER.init(CertificateDer::from(board::read_file_argument(CERTIFICATE.init([0; 2048]))));
@@ -51,10 +51,10 @@ async fn main(spawner: Spawner) {
 
     let connection_string: &'static str = CONNECTION_STRING.init(telemetry::connection_string(HOST, port, false));
     let settings = Settings::new(connection_string, hardware.seed);
-    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, &UTC);
+    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, utc);
     let tcp = Tcp::new(stack, RECEIVE.init([0; 4096]), TRANSMIT.init([0; 4096])).with_address(board::HOST);
     let records = Records { read: READ_RECORD.init([0; 16_640]), write: WRITE_RECORD.init([0; 4096]) };
-    let tls = Tls::new(tcp, ChaCha20Rng::from_seed(seed), ROOTS.init([root]), &UTC, records);
+    let tls = Tls::new(tcp, ChaCha20Rng::from_seed(seed), ROOTS.init([root]), utc, records);
     spawner.spawn(carry(runner, tls).expect("the runner's task is spawned once"));
     telemetry::run(client).await;
 }

@@ -65,14 +65,18 @@ pub fn network() -> Config {
     })
 }
 
-/// The number after the firmware's name on its command line: the port to connect to.
+/// A number on the firmware's command line: the one at `place`, counted from 0.
+pub fn port_argument(place: usize) -> Option<u16> {
+    env::args::<256>().ok()?.skip(1).filter_map(|arg| arg.ok()?.parse().ok()).nth(place)
+}
+
+/// The first number on the command line: the port to connect to.
 ///
 /// # Panics
 ///
 /// When there is none.
-pub fn port_argument() -> u16 {
-    let port = env::args::<256>().ok().and_then(|args| args.skip(1).find_map(|arg| arg.ok()?.parse().ok()));
-    let Some(port) = port else { panic!("the port is missing on the command line") };
+pub fn server_port() -> u16 {
+    let Some(port) = port_argument(0) else { panic!("the port is missing on the command line") };
     port
 }
 

@@ -1,8 +1,12 @@
 //! Runs the firmwares in QEMU against an emulator in this process, and checks at the emulator what came of it.
 //!
 //! `firmware FOLDER`: the folder holds the images `telemetry` and `telemetry_tls`. Every check prints a line; the last
-//! one counts them as `cargo test` does.
+//! one counts them as `cargo test` does. The boards run side by side.
 
+mod line;
+mod time_server;
+
+use line::Line;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -12,13 +16,10 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use time_server::TimeServer;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 /// As in the firmware.
@@ -30,51 +31,15 @@ const CLOSED_AT: [u64; 3] = [150, 300, 600];
 /// After so many, nobody is there for a while.
 const OUTAGE_AT: u64 = 400;
 const OUTAGE: Duration = Duration::from_secs(30);
+/// So many seconds the time server is ahead of the host: the board has the time from nowhere else. Less than a lock
+/// lasts: to a clock further ahead each would seem to be over.
+const AHEAD: i64 = 30;
+/// So many another one is behind: a token lives no two days.
+const BEHIND: i64 = -2 * 24 * 3600;
 /// A run that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
-
-/// Stands between the board and the emulator, and can be taken away.
-struct Line {
-    port: u16,
-    down: Arc<AtomicBool>,
-    cut: watch::Sender<()>,
-}
-
-impl Line {
-    async fn to(upstream: u16) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let port = listener.local_addr()?.port();
-        let down = Arc::new(AtomicBool::new(false));
-        let (cut, _) = watch::channel(());
-        let (is_down, cuts) = (Arc::clone(&down), cut.clone());
-        tokio::spawn(async move {
-            while let Ok((mut board, _)) = listener.accept().await {
-                if is_down.load(Ordering::Relaxed) {
-                    continue;
-                }
-                let mut cut = cuts.subscribe();
-                tokio::spawn(async move {
-                    let Ok(mut server) = TcpStream::connect(("127.0.0.1", upstream)).await else { return };
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut board, &mut server) => {}
-                        _ = cut.changed() => {}
-                    }
-                });
-            }
-        });
-        Ok(Self { port, down, cut })
-    }
-
-    /// Cuts what is there, and lets nothing new through for a while.
-    async fn outage(&self, length: Duration) {
-        self.down.store(true, Ordering::Relaxed);
-        self.cut.send_replace(());
-        sleep(length).await;
-        self.down.store(false, Ordering::Relaxed);
-    }
-}
 
 fn qemu(image: &Path, arguments: &[String]) -> Result<Child> {
     let mut semihosting = String::from("enable=on,target=native,arg=firmware");
@@ -93,26 +58,32 @@ fn qemu(image: &Path, arguments: &[String]) -> Result<Child> {
     Ok(command.spawn()?)
 }
 
+/// What was checked of one firmware.
 struct Checks {
+    of: &'static str,
     passed: u32,
     failed: u32,
 }
 
 impl Checks {
+    fn of(firmware: &'static str) -> Self {
+        Self { of: firmware, passed: 0, failed: 0 }
+    }
+
     fn check(&mut self, what: &str, holds: bool) {
-        println!("check: {what}: {}", if holds { "ok" } else { "FAILED" });
+        println!("check: {}: {what}: {}", self.of, if holds { "ok" } else { "FAILED" });
         if holds { self.passed += 1 } else { self.failed += 1 }
     }
 }
 
 /// Prints what the board prints, until it stops; the board's exit status and its lines.
-async fn watch_board(mut board: Child, until: impl Fn(&str) -> bool) -> Result<(Option<i32>, Vec<String>)> {
+async fn watch_board(name: &str, mut board: Child, until: impl Fn(&str) -> bool) -> Result<(Option<i32>, Vec<String>)> {
     let mut lines = Vec::new();
     let output = board.stdout.take().ok_or("no output")?;
     let mut output = BufReader::new(output).lines();
     let status = timeout(PATIENCE, async {
         while let Some(line) = output.next_line().await? {
-            println!("board: {line}");
+            println!("{name}: {line}");
             let stop = until(&line);
             lines.push(line);
             if stop {
@@ -125,7 +96,7 @@ async fn watch_board(mut board: Child, until: impl Fn(&str) -> bool) -> Result<(
     match status {
         Ok(status) => Ok((status?, lines)),
         Err(_) => {
-            println!("the board did not end within {PATIENCE:?}");
+            println!("{name}: did not end within {PATIENCE:?}");
             Ok((None, lines))
         }
     }
@@ -152,15 +123,9 @@ fn with_queues(builder: servicebus_emulator::EmulatorBuilder) -> servicebus_emul
     builder.queue_with("readings", readings).queue("commands")
 }
 
-/// The whole of the telemetry device, through closed connections and, where asked for, an outage.
-async fn telemetry(
-    checks: &mut Checks,
-    name: &str,
-    emulator: Emulator,
-    board: Child,
-    line: &Line,
-    with_outage: bool,
-) -> Result<()> {
+/// The whole of the telemetry device, through closed connections and an outage; its lines.
+async fn telemetry(checks: &mut Checks, emulator: Emulator, board: Child, line: &Line) -> Result<Vec<String>> {
+    let name = checks.of;
     let client = connect(emulator.connection_string())?;
     let commands = client.sender("commands")?;
     for number in 0..COMMANDS / 2 {
@@ -176,10 +141,8 @@ async fn telemetry(
         emulator.drop_connections();
         reach(CLOSED_AT[1]).await;
         emulator.drop_connections();
-        if with_outage {
-            reach(OUTAGE_AT).await;
-            line.outage(OUTAGE).await;
-        }
+        reach(OUTAGE_AT).await;
+        line.outage(OUTAGE).await;
         reach(CLOSED_AT[2]).await;
         emulator.drop_connections();
         for number in COMMANDS / 2..COMMANDS {
@@ -191,29 +154,28 @@ async fn telemetry(
     let tell = async {
         loop {
             sleep(Duration::from_secs(10)).await;
-            println!("emulator: {:?}", emulator.statistics());
+            println!("{name}: emulator: {:?}", emulator.statistics());
         }
     };
     let (board, trouble) = tokio::select! {
-        ended = async { tokio::join!(watch_board(board, |_| false), timeout(PATIENCE, trouble)) } => ended,
+        ended = async { tokio::join!(watch_board(name, board, |_| false), timeout(PATIENCE, trouble)) } => ended,
         () = tell => return Err("it never ends".into()),
     };
     let (status, lines) = board?;
-    checks.check(&format!("{name}: the connection was closed three times"), matches!(trouble, Ok(Ok(()))));
-    checks.check(&format!("{name}: the board ends by itself, with status 0"), status == Some(0));
+    checks.check("the connection was closed three times, and cut for half a minute", matches!(trouble, Ok(Ok(()))));
+    checks.check("the board ends by itself, with status 0", status == Some(0));
     checks.check(
-        &format!("{name}: it prints what it takes of flash, RAM and stack"),
+        "it prints what it takes of flash, RAM and stack",
         lines.iter().any(|line| line.contains("flash") && line.contains("stack at most")),
     );
     let found = drain_readings(&client).await?;
     let all = (0..READINGS).all(|number| found.contains_key(&format!("r-{number}")));
-    checks
-        .check(&format!("{name}: every reading is there ({} are)", found.len()), all && found.len() as u64 == READINGS);
-    checks.check(&format!("{name}: none is there twice"), found.values().all(|count| *count == 1));
+    checks.check(&format!("every reading is there ({} are)", found.len()), all && found.len() as u64 == READINGS);
+    checks.check("none is there twice", found.values().all(|count| *count == 1));
     let left = client.receiver("commands")?.receive(Duration::from_secs(1)).await?;
-    checks.check(&format!("{name}: every command is completed"), left.is_none());
+    checks.check("every command is completed", left.is_none());
     client.close().await;
-    Ok(())
+    Ok(lines)
 }
 
 struct Authority {
@@ -233,14 +195,44 @@ fn authority(folder: &Path, name: &str) -> Result<Authority> {
     Ok(Authority { der, issuer: Issuer::new(params, key) })
 }
 
-async fn run(folder: &Path) -> Result<Checks> {
-    let mut checks = Checks { passed: 0, failed: 0 };
+/// The seconds of the Unix epoch in the board's line `clock: set to 2026-11-25T01:00:00.000Z`: of the day alone.
+fn told_time(lines: &[String]) -> Option<i64> {
+    let time = lines.iter().find_map(|line| line.strip_prefix("clock: set to ")?.split_once('T'))?.1;
+    let mut parts = time.splitn(3, ':').map(|part| part.get(..2)?.parse::<i64>().ok());
+    Some(parts.next()?? * 3600 + parts.next()?? * 60 + parts.next()??)
+}
+
+/// Over plain TCP, with the time from a server.
+async fn plain(folder: &Path) -> Result<Checks> {
+    let mut checks = Checks::of("telemetry");
+    let image = folder.join("telemetry");
+
+    // A clock that is wrong makes tokens that are over: the board has no other than the server's.
+    let late = TimeServer::start(BEHIND).await?;
+    let emulator = with_queues(Emulator::builder()).start().await?;
+    let arguments = [emulator.amqp_address().port().to_string(), late.port.to_string()];
+    let (_, lines) =
+        watch_board("telemetry, late", qemu(&image, &arguments)?, |line| line.contains("token is expired")).await?;
+    checks.check(
+        "tokens of a clock that is two days late are refused",
+        lines.iter().any(|line| line.contains("token is expired")) && emulator.statistics().messages_sent == 0,
+    );
 
     let emulator = with_queues(Emulator::builder()).start().await?;
     let line = Line::to(emulator.amqp_address().port()).await?;
-    let board = qemu(&folder.join("telemetry"), &[line.port.to_string()])?;
-    telemetry(&mut checks, "telemetry", emulator, board, &line, true).await?;
+    let time = TimeServer::start(AHEAD).await?;
+    let began = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
+    let board = qemu(&image, &[line.port.to_string(), time.port.to_string()])?;
+    let lines = telemetry(&mut checks, emulator, board, &line).await?;
+    let told = told_time(&lines).map(|told| (told - began - AHEAD).rem_euclid(24 * 3600));
+    checks.check("the time is the server's, not the forger's", told.is_some_and(|late| late < 10));
+    checks.check("the server was asked once", time.answered() == 1);
+    Ok(checks)
+}
 
+/// Over TLS, with the host's time.
+async fn encrypted(folder: &Path) -> Result<Checks> {
+    let mut checks = Checks::of("telemetry_tls");
     let root = authority(folder, "root")?;
     let other = authority(folder, "other")?;
     let key = KeyPair::generate()?;
@@ -253,14 +245,16 @@ async fn run(folder: &Path) -> Result<Checks> {
     let image = folder.join("telemetry_tls");
     let arguments = |root: &Authority| [line.port.to_string(), root.der.display().to_string()];
 
-    let (_, lines) = watch_board(qemu(&image, &arguments(&other))?, |line| line.contains("root")).await?;
+    let (_, lines) =
+        watch_board("telemetry_tls, other root", qemu(&image, &arguments(&other))?, |line| line.contains("root"))
+            .await?;
     checks.check(
-        "telemetry_tls: a server under another root is refused",
+        "a server under another root is refused",
         lines.iter().any(|line| line.contains("the chain ends at no trusted root"))
             && emulator.statistics().connections_accepted == 0,
     );
     let board = qemu(&image, &arguments(&root))?;
-    telemetry(&mut checks, "telemetry_tls", emulator, board, &line, false).await?;
+    telemetry(&mut checks, emulator, board, &line).await?;
     Ok(checks)
 }
 
@@ -270,11 +264,12 @@ async fn main() -> ExitCode {
         eprintln!("usage: firmware FOLDER");
         return ExitCode::from(2);
     };
-    match run(&folder).await {
-        Ok(checks) => {
-            let verdict = if checks.failed == 0 { "ok" } else { "FAILED" };
-            println!("test result: {verdict}. {} passed; {} failed", checks.passed, checks.failed);
-            ExitCode::from(u8::from(checks.failed > 0))
+    match tokio::try_join!(plain(&folder), encrypted(&folder)) {
+        Ok((plain, encrypted)) => {
+            let (passed, failed) = (plain.passed + encrypted.passed, plain.failed + encrypted.failed);
+            let verdict = if failed == 0 { "ok" } else { "FAILED" };
+            println!("test result: {verdict}. {passed} passed; {failed} failed");
+            ExitCode::from(u8::from(failed > 0))
         }
         Err(error) => {
             println!("the checks broke off: {error}");

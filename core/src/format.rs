@@ -1,0 +1,56 @@
+//! What `defmt` prints of the types that people see: the text that they display, which holds no key, token or body.
+
+use crate::client::BatchSendError;
+use crate::engine::{ConnectionError, EngineError};
+use crate::servicebus::connection_string::ConnectionStringError;
+use crate::servicebus::namespace::Failure;
+use crate::servicebus::sas::SasError;
+use crate::servicebus::{BatchError, InvalidMessage, LockToken, Reason, ReceivedMessage};
+use crate::storage::Storage;
+use crate::time::{Instant, Timestamp};
+use crate::wire::frame::FrameError;
+use crate::wire::{DecodeError, Full};
+
+/// `defmt::Format` by a type's text: `format_as_text! { [] Plain; [E: Display] Generic<E>; }`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! format_as_text {
+    ($([$($parameters:tt)*] $type:ty;)*) => {$(
+        impl<$($parameters)*> ::defmt::Format for $type {
+            fn format(&self, f: ::defmt::Formatter<'_>) {
+                ::defmt::write!(f, "{}", ::defmt::Display2Format(self));
+            }
+        }
+    )*};
+}
+
+format_as_text! {
+    [] BatchError;
+    [S: Storage] BatchSendError<S>;
+    [] ConnectionError;
+    [] ConnectionStringError<'_>;
+    [] DecodeError;
+    [] EngineError;
+    [S: Storage] Failure<S>;
+    [] FrameError;
+    [] Full;
+    [] InvalidMessage;
+    [] LockToken;
+    [] Reason;
+    [] SasError;
+    [] Timestamp;
+}
+
+/// Microseconds.
+impl defmt::Format for Instant {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=u64:us}", self.as_micros());
+    }
+}
+
+/// Its id, sequence number and lock token.
+impl<S: Storage> defmt::Format for ReceivedMessage<S> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}", defmt::Debug2Format(self));
+    }
+}

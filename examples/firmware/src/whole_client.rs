@@ -1,0 +1,154 @@
+//! The client by itself: every call of its API over `Fixed` storage, a transport of two bytes of memory and a clock that
+//! stands still. The image `client` and the static library are made of it.
+//!
+//! With the feature `full` it holds the whole API; without, what a telemetry device needs: send, batch, receive,
+//! settle.
+
+use core::cell::RefCell;
+use core::convert::Infallible;
+use core::hint::black_box;
+use core::pin::pin;
+use core::task::{Context, Waker};
+use embedded_io_async::{ErrorType, Read, Write};
+use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::namespace::Settings;
+use servicebus_core::time::{Duration, Timestamp};
+use servicebus_embassy::{Client, Connect, FixedUtc, Plain, Resources, Runner, Stream, new};
+use static_cell::ConstStaticCell;
+
+// The vector table's interrupts and the critical section.
+use cortex_m as _;
+
+servicebus_core::fixed_storage! {
+    /// One queue out, one in, messages of up to 1 KiB.
+    pub(crate) type Board { sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+}
+/// A register that bytes come from and go to.
+struct Register;
+
+impl ErrorType for Register {
+    type Error = Infallible;
+}
+
+impl Read for Register {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        Ok(black_box(buffer).len())
+    }
+}
+
+impl Write for Register {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        Ok(black_box(bytes).len())
+    }
+
+    async fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+struct Registers(RefCell<Register>, RefCell<Register>);
+
+impl Connect for Registers {
+    type Stream<'a> = Stream<'a, Register, Register>;
+    type Error = Infallible;
+
+    async fn connect<'a>(&'a mut self, _: &str, _: u16) -> Result<Self::Stream<'a>, Infallible> {
+        Ok(Stream::new(&self.0, &self.1))
+    }
+}
+
+pub(crate) async fn run(runner: Runner<Board>) {
+    runner.run(Plain::new(Registers(RefCell::new(Register), RefCell::new(Register)))).await;
+}
+
+async fn telemetry(client: Client<Board>) -> Option<()> {
+    let sender = client.sender(black_box("readings")).ok()?;
+    let message = Message::new(black_box("21.5")).with_subject(black_box("celsius"));
+    black_box(sender.send(&message).await).ok()?;
+    let mut batch = sender.create_batch().await.ok()?;
+    black_box(batch.try_add(&message)).ok()?;
+    black_box(sender.send_batch(batch).await).ok()?;
+    let receiver = client.receiver(black_box("commands")).ok()?;
+    let message = receiver.receive(Duration::from_secs(1)).await.ok()??;
+    black_box((message.data(), message.subject(), message.application_property("unit")));
+    black_box(receiver.complete(&message).await).ok()?;
+    black_box(receiver.abandon(&message).await).ok()?;
+    black_box(receiver.defer(&message).await).ok()?;
+    black_box(receiver.dead_letter(&message, Default::default()).await).ok()?;
+    #[cfg(feature = "full")]
+    rest::rest(&client, &sender, &receiver, message).await?;
+    receiver.close().await;
+    sender.close().await;
+    client.close().await;
+    Some(())
+}
+
+#[cfg(feature = "full")]
+mod rest {
+    use super::{Board, Client, Timestamp, black_box};
+    use servicebus_core::servicebus::ReceivedMessage;
+    use servicebus_core::servicebus::namespace::Entity;
+    use servicebus_embassy::{Receiver, Sender};
+
+    pub(super) async fn rest(
+        client: &Client<Board>,
+        sender: &Sender<Board>,
+        receiver: &Receiver<Board>,
+        mut message: ReceivedMessage<Board>,
+    ) -> Option<()> {
+        black_box(receiver.renew_lock(&mut message).await).ok()?;
+        black_box(receiver.peek_each(1, 1, |message| _ = black_box(message)).await).ok()?;
+        black_box(receiver.receive_deferred_each(&[1], |message| _ = black_box(message)).await).ok()?;
+        black_box(receiver.purge(Timestamp::from_secs(1)).await).ok()?;
+        let again = servicebus_core::servicebus::Message::new("later");
+        let number = sender.schedule(&again, Timestamp::from_secs(2)).await.ok()?;
+        black_box(sender.cancel_scheduled(&[number]).await).ok()?;
+        let session = client.accept_session(Entity::queue("sessions"), "one", Default::default()).await.ok()?;
+        black_box(session.renew_session_lock().await).ok()?;
+        black_box(session.set_state(Some(b"state")).await).ok()?;
+        black_box(session.state().await).ok()?;
+        session.close().await;
+        let (entity, token) = (Entity::queue("sessions"), black_box(servicebus_core::servicebus::LockToken::from_uuid));
+        let token = token(servicebus_core::wire::Uuid([1; 16]));
+        let session = client.take_over_session(entity, "one", token, Default::default()).await.ok()?;
+        black_box(session.lock_token());
+        black_box(session.complete(&message).await).ok()?;
+        session.close().await;
+        let rules = client.rule_manager("topic", "subscription");
+        black_box(rules.remove("rule").await).ok()
+    }
+}
+
+struct Clock;
+
+embassy_time_driver::time_driver_impl!(static CLOCK: Clock = Clock);
+
+impl embassy_time_driver::Driver for Clock {
+    fn now(&self) -> u64 {
+        black_box(0)
+    }
+
+    fn schedule_wake(&self, at: u64, waker: &Waker) {
+        black_box((at, waker));
+    }
+}
+
+/// Polls client and runner in turns.
+pub(crate) fn drive() -> ! {
+    static UTC: FixedUtc = FixedUtc(Timestamp::UNIX_EPOCH);
+    static RESOURCES: ConstStaticCell<Resources<Board>> = ConstStaticCell::new(Resources::new());
+    let settings = Settings::new(black_box("Endpoint=sb://a;SharedAccessKeyName=b;SharedAccessKey=c"), 1);
+    let (client, runner) = new(RESOURCES.take(), settings, &UTC);
+    let (mut run, mut telemetry) = (pin!(run(runner)), pin!(telemetry(client)));
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        let _ = black_box((run.as_mut().poll(&mut cx), telemetry.as_mut().poll(&mut cx)));
+    }
+}
+
+/// Panics end here.
+pub(crate) fn stop() -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}
