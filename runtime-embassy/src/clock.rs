@@ -31,6 +31,7 @@ impl<F: Fn() -> Timestamp> Utc for F {
 }
 
 /// embassy-time's clock.
+#[inline(never)]
 pub(crate) fn now() -> Instant {
     Instant::from_micros(embassy_time::Instant::now().as_micros())
 }

@@ -85,6 +85,7 @@ impl<S: Storage> Runtime for Embassy<S> {
     type Storage = S;
     type Shared = Handle<S>;
 
+    #[inline(never)]
     fn clock(&self) -> Clock {
         Clock { now: clock::now(), utc: self.utc.now() }
     }

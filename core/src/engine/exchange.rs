@@ -84,7 +84,7 @@ impl<S: Storage> Connection<S> {
         let (size, limit) = (payload.as_ref().len(), found.peer_max_message_size);
         let limit = limit as usize;
         if limit != 0 && size > limit && !options.oversize {
-            return Err((EngineError::MessageTooLarge { size, limit }, payload));
+            return Err((EngineError::MessageTooLarge, payload));
         }
         let full = EngineError::NoCapacity(Capacity::Deliveries);
         if self.free_deliveries() == 0 {

@@ -211,7 +211,8 @@ impl<S: Storage> Connection<S> {
         self.open_received = true;
         self.peer_max_frame_size = open.max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE);
         self.peer_channel_max = open.channel_max;
-        self.peer_idle = open.idle_time_out.filter(|&idle| idle > 0).map(|idle| Duration::from_millis(u64::from(idle)));
+        let idle = open.idle_time_out.filter(|&idle| idle > 0);
+        self.heartbeat = idle.map(|millis| Duration::from_micros(u64::from(millis) * 500));
         self.opened_due = true;
         Ok(())
     }

@@ -82,6 +82,7 @@ pub(super) fn limit(size: u64) -> u32 {
 }
 
 impl Link {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn new(session: u32, role: Role, name: u64) -> Self {
         Self {
             session,

@@ -204,7 +204,8 @@ pub struct Connection<S: Storage> {
     last_sent: Instant,
     last_received: Instant,
     config: Config,
-    peer_idle: Option<Duration>,
+    /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
+    heartbeat: Option<Duration>,
     /// Links with a flow or a transfer to send.
     work: S::Queue,
     /// Deliveries with a disposition to send.
@@ -265,7 +266,7 @@ impl<S: Storage> Connection<S> {
             mechanism: 0,
             peer_max_frame_size: frame::MIN_MAX_FRAME_SIZE,
             peer_channel_max: u16::MAX,
-            peer_idle: None,
+            heartbeat: None,
             last_sent: now,
             last_received: now,
             opened_due: false,
@@ -334,7 +335,9 @@ impl<S: Storage> Connection<S> {
             max_frame_size = max_frame_size.min(open.max_frame_size);
         }
         let idle_time_out = self.config.idle_time_out.and_then(|idle| u32::try_from(idle.as_millis()).ok());
-        let open = Open { max_frame_size, channel_max: self.config.channel_max, idle_time_out, ..*open };
+        let mut open = *open;
+        (open.max_frame_size, open.channel_max) = (max_frame_size, self.config.channel_max);
+        open.idle_time_out = idle_time_out;
         self.push_frame(Kind::Amqp, 0, &open).map_err(|_| EngineError::NoCapacity(Capacity::Outbox))?;
         self.open_sent = true;
         Ok(())
@@ -414,7 +417,7 @@ impl<S: Storage> Connection<S> {
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.failed.is_none()
             && let Some(idle) = self.config.idle_time_out
-            && now >= self.last_received + idle.saturating_mul(2)
+            && now >= self.last_received + idle + idle
         {
             self.fail(ConnectionError::IdleTimeout);
         }
@@ -426,14 +429,11 @@ impl<S: Storage> Connection<S> {
         if self.failed.is_some() {
             return None;
         }
-        let idle = self
-            .config
-            .idle_time_out
-            .map(|idle| (self.last_received + idle.saturating_mul(2), TimerReason::IdleTimeout));
+        let idle = self.config.idle_time_out.map(|idle| (self.last_received + idle + idle, TimerReason::IdleTimeout));
         let heartbeat = self
-            .peer_idle
+            .heartbeat
             .filter(|_| self.open_sent && !self.close_sent)
-            .map(|idle| (self.last_sent + idle / 2, TimerReason::Heartbeat));
+            .map(|idle| (self.last_sent + idle, TimerReason::Heartbeat));
         match (idle, heartbeat) {
             (Some(idle), Some(heartbeat)) => Some(if heartbeat.0 <= idle.0 { heartbeat } else { idle }),
             (one, other) => one.or(other),
@@ -514,13 +514,17 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Appends a frame to the outbox, or nothing.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn push_frame(&mut self, kind: Kind, channel: u16, body: &(impl Encode + core::fmt::Debug)) -> Result<(), Full> {
-        self.outbox.append(&Outgoing { kind, channel, body })?;
+        self.push_body(kind, channel, body)?;
         if kind == Kind::Amqp {
             log_frame!("sends", channel, body);
         }
         Ok(())
+    }
+
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn push_body(&mut self, kind: Kind, channel: u16, body: &dyn Encode) -> Result<(), Full> {
+        self.outbox.append(&Outgoing { kind, channel, body })
     }
 
     /// The peer broke the protocol, or went away: tell it, and read nothing more.
@@ -544,6 +548,7 @@ impl<S: Storage> Connection<S> {
 }
 
 /// FNV-1a: link names are compared by it.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn name_hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -33,6 +33,7 @@ pub struct LinkStatus {
 pub(super) const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
 
 impl<S: Storage> Connection<S> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn alive(&self) -> Result<(), EngineError> {
         if self.failed.is_some() || self.close_sent || self.close_received { Err(EngineError::Closed) } else { Ok(()) }
     }
@@ -165,17 +166,20 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    /// The handles in use among the 64 from `base` on, as bits.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn used_handles(&self, session: u32, base: u32) -> u64 {
+        (0..self.links.end())
+            .filter_map(|place| self.links.get(place))
+            .filter(|link| link.session == session && !link.is_over())
+            .filter_map(|link| link.output_handle.checked_sub(base).filter(|&bit| bit < u64::BITS))
+            .fold(0u64, |used, bit| used | 1 << bit)
+    }
+
     /// A handle that no link of the session sends on: `wanted`, or the lowest.
     pub(super) fn free_handle(&self, session: u32, wanted: u32) -> Result<u32, EngineError> {
         let limit = self.sessions.get(session).ok_or(EngineError::Detached)?.peer_handle_max;
-        // The handles in use among the 64 from `base` on, as bits.
-        let used = |base: u32| {
-            (0..self.links.end())
-                .filter_map(|place| self.links.get(place))
-                .filter(|link| link.session == session && !link.is_over())
-                .filter_map(|link| link.output_handle.checked_sub(base).filter(|&bit| bit < u64::BITS))
-                .fold(0u64, |used, bit| used | 1 << bit)
-        };
+        let used = |base| self.used_handles(session, base);
         if wanted <= limit && used(wanted) & 1 == 0 {
             return Ok(wanted);
         }
@@ -210,7 +214,9 @@ impl<S: Storage> Connection<S> {
         link.ceiling = link.delivery_count;
         let key = self.links.insert(link).map_err(|_| EngineError::NoCapacity(Capacity::Links))?;
         let channel = self.sessions.get(session.0.index).map_or(0, |session| session.channel);
-        if self.push_frame(Kind::Amqp, channel, &Attach { handle, ..*attach }).is_err() {
+        let mut attach = *attach;
+        attach.handle = handle;
+        if self.push_frame(Kind::Amqp, channel, &attach).is_err() {
             self.links.remove(key.index);
             return Err(OUTBOX_FULL);
         }

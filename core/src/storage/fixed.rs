@@ -319,44 +319,66 @@ impl<const M: usize> Arena for FixedArena<M> {
 /// A table of `N` places.
 #[derive(Debug)]
 pub struct FixedTable<T, const N: usize> {
-    // Apart from the values, whose alignment would double the room that they take.
-    generations: heapless::Vec<Generation, N>,
+    /// How often each place that was ever used has been filled and emptied: an odd number, which is its generation,
+    /// while it is filled. Apart from the values, whose alignment would double the room that they take.
+    turns: heapless::Vec<u32, N>,
     values: heapless::Vec<Option<T>, N>,
     len: usize,
 }
 
+/// Fills a place. Not generic: it is there once for the tables of all kinds.
+#[inline(never)]
+fn fill(turns: &mut heapless::VecView<u32>) -> Option<Key> {
+    let index = match turns.iter().position(|turn| turn % 2 == 0) {
+        Some(index) => index,
+        None => {
+            turns.push(0).ok()?;
+            turns.len() - 1
+        }
+    };
+    let turn = turns.get_mut(index)?;
+    *turn = turn.wrapping_add(1);
+    Some(Key { index: index as u32, generation: Generation::new(*turn)? })
+}
+
+/// Empties a place, if it is filled. Not generic, as above.
+#[inline(never)]
+fn empty(turns: &mut [u32], index: u32) -> Option<()> {
+    let turn = turns.get_mut(index as usize).filter(|turn| **turn % 2 == 1)?;
+    *turn = turn.wrapping_add(1);
+    Some(())
+}
+
+/// The key of a filled place. Not generic, as above.
+#[inline(never)]
+fn key_of(turns: &[u32], index: u32) -> Option<Key> {
+    let turn = *turns.get(index as usize)?;
+    if turn % 2 == 0 { None } else { Some(Key { index, generation: Generation::new(turn)? }) }
+}
+
 impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     fn bounded(_limit: usize) -> Self {
-        Self { generations: heapless::Vec::new(), values: heapless::Vec::new(), len: 0 }
+        Self { turns: heapless::Vec::new(), values: heapless::Vec::new(), len: 0 }
     }
 
     #[inline(never)]
     fn insert(&mut self, value: T) -> Result<Key, T> {
-        let index = match self.values.iter().position(Option::is_none) {
-            Some(index) => index,
-            None => {
-                if self.values.push(None).is_err() {
-                    return Err(value);
-                }
-                // As many as values.
-                let _ = self.generations.push(Generation::FIRST);
-                self.values.len() - 1
-            }
-        };
-        let (Some(place), Some(generation)) = (self.values.get_mut(index), self.generations.get_mut(index)) else {
-            return Err(value);
-        };
-        *generation = generation.next();
+        let Some(key) = fill(self.turns.as_mut_view()) else { return Err(value) };
+        if self.values.len() <= key.index as usize {
+            // As many as turns.
+            let _ = self.values.push(None);
+        }
+        let Some(place) = self.values.get_mut(key.index as usize) else { return Err(value) };
         *place = Some(value);
         self.len += 1;
-        Ok(Key { index: index as u32, generation: *generation })
+        Ok(key)
     }
 
     #[inline(never)]
     fn remove(&mut self, index: u32) -> Option<T> {
-        let value = self.values.get_mut(index as usize)?.take()?;
+        empty(&mut self.turns, index)?;
         self.len -= 1;
-        Some(value)
+        self.values.get_mut(index as usize)?.take()
     }
 
     #[inline(never)]
@@ -369,10 +391,8 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         self.values.get_mut(index as usize)?.as_mut()
     }
 
-    #[inline(never)]
     fn key(&self, index: u32) -> Option<Key> {
-        self.values.as_slice().get(index as usize)?.as_ref()?;
-        Some(Key { index, generation: *self.generations.get(index as usize)? })
+        key_of(&self.turns, index)
     }
 
     fn len(&self) -> usize {
@@ -384,7 +404,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     }
 
     fn end(&self) -> u32 {
-        self.values.len() as u32
+        self.turns.len() as u32
     }
 }
 

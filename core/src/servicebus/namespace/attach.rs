@@ -1,6 +1,6 @@
 //! Links: attached when they are needed and may be, and again when they were lost (wire-protocol.md §1.5, §6.4).
 
-use super::endpoint::{Attachment, Claim, Endpoint, EndpointId, Entity, Kind, ReceiveMode, SessionChoice, Work};
+use super::endpoint::{Attachment, Claim, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, SessionChoice, Work};
 use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
 use crate::engine::{Connection, LinkId, SessionId};
@@ -30,43 +30,38 @@ pub(super) const TAKEOVER_POLL: Duration = Duration::from_millis(100);
 /// is attached does not come back in a tight loop.
 const LASTING: Duration = Duration::from_secs(1);
 
-fn source(address: &str) -> Source<'_> {
-    Source {
-        address: Some(Value::String(address)),
-        durable: TerminusDurability::None,
-        expiry_policy: Symbol::new("session-end"),
-        timeout: 0,
-        dynamic: false,
-        dynamic_node_properties: None,
-        distribution_mode: None,
-        filter: None,
-        default_outcome: None,
-        outcomes: None,
-        capabilities: None,
-    }
-}
-
-fn target(address: &str) -> TargetArchetype<'_> {
-    TargetArchetype::Target(Target {
-        address: Some(Value::String(address)),
-        durable: TerminusDurability::None,
-        expiry_policy: Symbol::new("session-end"),
-        timeout: 0,
-        dynamic: false,
-        dynamic_node_properties: None,
-        capabilities: None,
-    })
-}
-
-fn attach<'a>(name: &'a str, role: Role, source: Source<'a>, target: TargetArchetype<'a>) -> Attach<'a> {
+/// The attach of a link between two addresses. Not inlined: it is large, and its users change a field or two.
+#[inline(never)]
+fn attach<'a>(name: &'a str, role: Role, source: &'a str, target: &'a str) -> Attach<'a> {
+    let expiry_policy = Symbol::new("session-end");
     Attach {
         name,
         handle: 0,
         role,
         snd_settle_mode: SenderSettleMode::Unsettled,
         rcv_settle_mode: ReceiverSettleMode::First,
-        source: Some(source),
-        target: Some(target),
+        source: Some(Source {
+            address: Some(Value::String(source)),
+            durable: TerminusDurability::None,
+            expiry_policy,
+            timeout: 0,
+            dynamic: false,
+            dynamic_node_properties: None,
+            distribution_mode: None,
+            filter: None,
+            default_outcome: None,
+            outcomes: None,
+            capabilities: None,
+        }),
+        target: Some(TargetArchetype::Target(Target {
+            address: Some(Value::String(target)),
+            durable: TerminusDurability::None,
+            expiry_policy,
+            timeout: 0,
+            dynamic: false,
+            dynamic_node_properties: None,
+            capabilities: None,
+        })),
         unsettled: None,
         incomplete_unsettled: false,
         initial_delivery_count: (role == Role::Sender).then_some(0),
@@ -114,25 +109,15 @@ impl<S: Storage> Namespace<S> {
         self.advance_close(clock);
     }
 
-    pub(super) fn attach_plain_sender(&mut self, name: &str, address: &str) -> Result<LinkId, EngineError> {
-        attach_link(
-            &mut self.connection,
-            &mut self.sessions,
-            &attach(name, Role::Sender, source(name), target(address)),
-        )
-    }
-
-    pub(super) fn attach_plain_receiver(
+    /// Attaches a link of a node, on which nothing is peculiar.
+    pub(super) fn attach_plain(
         &mut self,
         name: &str,
-        address: &str,
-        reply_to: &str,
+        role: Role,
+        source: &str,
+        target: &str,
     ) -> Result<LinkId, EngineError> {
-        attach_link(
-            &mut self.connection,
-            &mut self.sessions,
-            &attach(name, Role::Receiver, source(address), target(reply_to)),
-        )
+        attach_link(&mut self.connection, &mut self.sessions, &attach(name, role, source, target))
     }
 
     fn advance_endpoints(&mut self, clock: Clock) {
@@ -156,52 +141,51 @@ impl<S: Storage> Namespace<S> {
         let number = self.next_number();
         let name: Name = Self::name(self.container, number);
         let endpoint = self.endpoints.get(place).ok_or(EngineError::Detached)?;
-        let path = endpoint.entity.path(false).ok_or(EngineError::IllegalState)?;
+        let mut path = Path::new();
+        endpoint.entity.put_path(false, &mut path)?;
         let mut filter_buffer = [0; session_filter::MAX_LEN];
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
-        let kind = match endpoint.work {
-            Work::Sender => "sender",
-            Work::Coordinator => "coordinator",
-            Work::Receiver { .. } => "receiver",
+        let (kind, sends) = match endpoint.work {
+            Work::Sender => ("sender", true),
+            Work::Coordinator => ("coordinator", true),
+            Work::Receiver { .. } => ("receiver", false),
         };
         let span = Span::link(kind, &name, &path);
-        let link = match endpoint.work {
-            Work::Sender => {
-                let attach = attach(&name, Role::Sender, source(identifier), target(&path));
-                attach_link(&mut self.connection, &mut self.sessions, &attach)?
-            }
+        let mut attach = if sends {
+            attach(&name, Role::Sender, identifier, &path)
+        } else {
+            attach(&name, Role::Receiver, &path, identifier)
+        };
+        match endpoint.work {
+            Work::Sender => {}
             Work::Coordinator => {
-                let coordinator = TargetArchetype::Coordinator(Coordinator { capabilities: None });
-                let attach = attach(&name, Role::Sender, source(&name), coordinator);
-                attach_link(&mut self.connection, &mut self.sessions, &attach)?
+                attach.target = Some(TargetArchetype::Coordinator(Coordinator { capabilities: None }));
             }
             Work::Receiver { mode, .. } => {
-                let mut source = source(&path);
                 let too_long = |_| EngineError::IllegalState;
-                let mut properties: heapless::Vec<(Value<'_>, Value<'_>), 2> = heapless::Vec::new();
-                let entry = |key, value| (Value::Symbol(Symbol::new(key)), value);
-                let _ = properties.push(entry(RECEIVER_NAME, Value::String(identifier)));
+                let mut timeout = None;
                 if let Some(claim) = endpoint.claim.and_then(|claim| self.claims.get(claim.index())) {
                     let session = &claim.choice;
-                    source.filter = Some(session_filter::encode(session, &mut filter_buffer).map_err(too_long)?);
-                    if let (None, Some(timeout)) = (session.id(), claim.accept_timeout) {
-                        let _ = properties.push(entry(TIMEOUT, Value::Uint(timeout)));
+                    if let Some(source) = &mut attach.source {
+                        source.filter = Some(session_filter::encode(session, &mut filter_buffer).map_err(too_long)?);
                     }
+                    timeout = claim.accept_timeout.filter(|_| session.id().is_none());
                 }
-                let (snd_settle_mode, rcv_settle_mode) = match mode {
+                let properties = [
+                    (Value::Symbol(Symbol::new(RECEIVER_NAME)), Value::String(identifier)),
+                    (Value::Symbol(Symbol::new(TIMEOUT)), Value::Uint(timeout.unwrap_or(0))),
+                ];
+                let count = if timeout.is_some() { 2 } else { 1 };
+                let properties = properties.get(..count).unwrap_or_default();
+                attach.properties = Some(encode_map(properties, &mut properties_buffer).map_err(too_long)?);
+                (attach.snd_settle_mode, attach.rcv_settle_mode) = match mode {
                     ReceiveMode::PeekLock => (SenderSettleMode::Unsettled, ReceiverSettleMode::Second),
                     ReceiveMode::ReceiveAndDelete => (SenderSettleMode::Settled, ReceiverSettleMode::First),
                 };
-                let attach = Attach {
-                    snd_settle_mode,
-                    rcv_settle_mode,
-                    properties: Some(encode_map(&properties, &mut properties_buffer).map_err(too_long)?),
-                    ..attach(&name, Role::Receiver, source, target(identifier))
-                };
-                attach_link(&mut self.connection, &mut self.sessions, &attach)?
             }
-        };
+        }
+        let link = attach_link(&mut self.connection, &mut self.sessions, &attach)?;
         let _ = self.owners.put(link.index(), LinkOwner::Endpoint(place).into());
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.attachment = Attachment::Pending(link);

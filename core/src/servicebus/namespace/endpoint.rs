@@ -1,7 +1,7 @@
 //! A sender or receiver as the application holds it: it outlives the links that serve it.
 
 use super::Failure;
-use crate::engine::LinkId;
+use crate::engine::{EngineError, LinkId};
 use crate::log::Span;
 use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::lock_token::LockToken;
@@ -65,13 +65,15 @@ impl<S: Storage> Entity<S> {
         Address::new(self.name.as_ref(), self.subscription.as_ref().map(AsRef::as_ref), self.sub_queue)
     }
 
-    /// The address as text, of the entity or of its `$management`; `None` when it is too long to be one.
-    pub(super) fn path(&self, management: bool) -> Option<Path> {
+    /// Puts the address, of the entity or of its `$management`, into `path`.
+    ///
+    /// # Errors
+    /// One that is too long.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn put_path(&self, management: bool, path: &mut Path) -> Result<(), EngineError> {
         let address = self.address();
         let address = if management { address.management() } else { address };
-        let mut path = Path::new();
-        fmt::write(&mut path, format_args!("{address}")).ok()?;
-        Some(path)
+        fmt::write(path, format_args!("{address}")).map_err(|_| EngineError::IllegalState)
     }
 
     /// Whether both have the same token: sub-queues share their entity's.
@@ -345,6 +347,7 @@ impl<S: Storage> Endpoint<S> {
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn prefetch(&self) -> u32 {
         match self.work {
             Work::Receiver { prefetch, .. } if !self.suspended && !self.idled => prefetch,

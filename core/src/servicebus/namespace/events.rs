@@ -77,39 +77,34 @@ impl<S: Storage> Watch<'_, S> {
         }
     }
 
-    fn done(&mut self, place: u32, result: Result<Outcome, Failure<S>>) {
+    /// The peer has told the state of a delivery: what that means to the call that waits for it.
+    fn settled(&mut self, place: u32, settled: bool, state: Option<&DeliveryState<'_>>) {
         let Some(operation) = self.operations.get_mut(place) else { return };
         if !matches!(operation.state, State::Sent(_)) {
             return;
         }
-        operation.state = State::Done(result);
+        let outcome = match state {
+            Some(DeliveryState::Outcome(outcome)) => Some(outcome),
+            Some(DeliveryState::Transactional(state)) => state.outcome.as_ref(),
+            _ => None,
+        };
+        operation.state = State::Done(match (outcome, state) {
+            (Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })), _) => {
+                Err(Failure::of(error, self.last_description))
+            }
+            (Some(outcome), _) => Ok(Outcome::Delivery(OutcomeKind::from(outcome))),
+            (None, Some(DeliveryState::Declared(declared))) => match Tag::new(declared.txn_id) {
+                Some(id) => Ok(Outcome::Declared(id)),
+                None => Err(Failure::new(Cause::Service(Reason::InvalidField))),
+            },
+            // Settled without a word: whether it was taken is not known.
+            (None, _) if settled => Err(Failure::new(Cause::LinkLost)),
+            (None, _) => return,
+        });
         if !operation.noticed {
             operation.noticed = true;
             let _ = self.notices.push(place);
         }
-    }
-}
-
-/// What the peer's state of a delivery means; `None` while it is no outcome.
-fn result_of<S: Storage>(
-    state: Option<&DeliveryState<'_>>,
-    settled: bool,
-    last: &mut S::Text,
-) -> Option<Result<Outcome, Failure<S>>> {
-    let outcome = match state {
-        Some(DeliveryState::Outcome(outcome)) => Some(outcome),
-        Some(DeliveryState::Transactional(state)) => state.outcome.as_ref(),
-        Some(DeliveryState::Declared(declared)) => {
-            let id = Tag::new(declared.txn_id).ok_or_else(|| Failure::new(Cause::Service(Reason::InvalidField)));
-            return Some(id.map(Outcome::Declared));
-        }
-        Some(DeliveryState::Received(_)) | None => None,
-    };
-    match outcome {
-        Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })) => Some(Err(Failure::of(error, last))),
-        Some(outcome) => Some(Ok(Outcome::Delivery(OutcomeKind::from(outcome)))),
-        // Settled without a word: whether it was taken is not known.
-        None => settled.then(|| Err(Failure::new(Cause::LinkLost))),
     }
 }
 
@@ -163,9 +158,7 @@ impl<S: Storage> Handler for Watch<'_, S> {
             }
             return;
         }
-        if let Some(result) = result_of(state, settled, self.last_description) {
-            self.done(user, result);
-        }
+        self.settled(user, settled, state);
     }
 }
 

@@ -198,12 +198,13 @@ impl<S: Storage> fmt::Debug for Namespace<S> {
 /// A link's or container's name.
 type Name = heapless::String<32>;
 
-/// The first of two deadlines.
+/// Brings a deadline forward.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
+fn sooner(earliest: &mut Option<Instant>, at: &Option<Instant>) {
+    if let Some(at) = at
+        && earliest.is_none_or(|earliest| *at < earliest)
+    {
+        *earliest = Some(*at);
     }
 }
 
@@ -515,31 +516,34 @@ impl<S: Storage> Namespace<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut earliest = self.earliest;
-        let mut sooner = |at| earliest = sooner(earliest, at);
+        let first = &mut earliest;
         for place in 0..self.requests.end() {
-            let waiting = self.requests.get(place).filter(|request| !request.is_answered());
-            sooner(waiting.map(|request| request.deadline));
+            if let Some(request) = self.requests.get(place).filter(|request| !request.is_answered()) {
+                sooner(first, &Some(request.deadline));
+            }
         }
-        sooner(self.renewal_at);
+        sooner(first, &self.renewal_at);
         let Some(connection) = &self.connection else { return earliest };
-        sooner(connection.poll_timeout().map(|(at, _)| at));
-        sooner(self.close_deadline);
+        sooner(first, &connection.poll_timeout().map(|(at, _)| at));
+        sooner(first, &self.close_deadline);
         for place in 0..self.endpoints.end() {
             if let Some(endpoint) = self.endpoints.get(place) {
-                sooner(endpoint.retry_at);
-                sooner(endpoint.drain_deadline);
-                sooner(endpoint.release_at);
+                sooner(first, &endpoint.retry_at);
+                sooner(first, &endpoint.drain_deadline);
+                sooner(first, &endpoint.release_at);
             }
-            sooner(self.probe_at(place));
+            sooner(first, &self.probe_at(place));
         }
         for place in 0..self.nodes.end() {
             if let Some(node) = self.nodes.get(place) {
-                sooner(node.retry_at);
-                sooner(node.idle_at);
+                sooner(first, &node.retry_at);
+                sooner(first, &node.idle_at);
             }
         }
         for place in 0..self.tokens.end() {
-            sooner(self.tokens.get(place).and_then(|token| token.refresh_at));
+            if let Some(token) = self.tokens.get(place) {
+                sooner(first, &token.refresh_at);
+            }
         }
         earliest
     }

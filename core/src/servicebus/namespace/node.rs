@@ -6,6 +6,7 @@ use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace};
 use crate::log::Span;
 use crate::storage::{Slots, Storage, Table};
 use crate::time::{Duration, Instant};
+use crate::wire::performative::Role;
 
 /// The two links to a node.
 #[derive(Debug)]
@@ -173,24 +174,28 @@ impl<S: Storage> Namespace<S> {
         Self::name(self.container, self.nodes.get(node).map_or(0, |node| node.name))
     }
 
-    /// Where a node is; `None` when that is too long to be an address.
-    pub(super) fn node_address(&self, node: u32) -> Option<Path> {
+    /// Puts the address of a node into `path`.
+    ///
+    /// # Errors
+    /// One that is too long.
+    pub(super) fn put_node_address(&self, node: u32, path: &mut Path) -> Result<(), EngineError> {
         match self.nodes.get(node).and_then(|node| node.entity.as_ref()) {
-            Some(entity) => entity.path(true),
-            None => Path::try_from("$cbs").ok(),
+            Some(entity) => entity.put_path(true, path),
+            None => path.push_str("$cbs").map_err(|_| EngineError::IllegalState),
         }
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn attach_node(&mut self, place: u32) -> Result<(), EngineError> {
         let name = self.node_name(place);
-        let address = self.node_address(place).ok_or(EngineError::IllegalState)?;
+        let mut address = Path::new();
+        self.put_node_address(place, &mut address)?;
         // Both links have names of their own: peers differ in whether roles share one name space.
         let span = Span::link("requests", &name, &address);
         let mut receiver_name = name.clone();
         let _ = receiver_name.push('r');
-        let sender = self.attach_plain_sender(&name, &address)?;
-        let receiver = match self.attach_plain_receiver(&receiver_name, &address, &name) {
+        let sender = self.attach_plain(&name, Role::Sender, &name, &address)?;
+        let receiver = match self.attach_plain(&receiver_name, Role::Receiver, &address, &name) {
             Ok(receiver) => receiver,
             Err(error) => {
                 if let Some(connection) = &mut self.connection {

@@ -1,6 +1,6 @@
 //! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
 
-use super::endpoint::{Attachment, Entity};
+use super::endpoint::{Attachment, Entity, Path};
 use super::operation::{OperationId, State};
 use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{DeliveryId, SendOptions, Tag};
@@ -190,15 +190,11 @@ impl<S: Storage> Namespace<S> {
         let request = self.requests.get(place).ok_or_else(closed)?;
         let (node, transaction) = (request.node, request.transaction);
         let reply_to = self.node_name(node);
-        let address = self.node_address(node);
-        let message = RequestMessage {
-            id: &request_id(key),
-            to: address.as_deref().unwrap_or_default(),
-            reply_to: &reply_to,
-            operation,
-            properties,
-            body,
-        };
+        let mut address = Path::new();
+        // One that is too long does not get this far: its node is not attached.
+        let _ = self.put_node_address(node, &mut address);
+        let message =
+            RequestMessage { id: &request_id(key), to: &address, reply_to: &reply_to, operation, properties, body };
         let mut encoder = S::Encoder::default();
         let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)));
         encoder.append(&message).map_err(full)?;

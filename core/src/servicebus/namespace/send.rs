@@ -94,13 +94,18 @@ impl<S: Storage> Namespace<S> {
                 Poll::Pending
             }
             Err((error, bytes)) => {
+                let (size, limit) = (bytes.as_ref().len(), found.max_message_size);
                 *payload = Some(bytes);
                 let cause = match error {
                     EngineError::Detached | EngineError::Closed => Cause::LinkLost,
-                    EngineError::MessageTooLarge { .. } => Cause::Service(Reason::MessageSizeExceeded),
+                    EngineError::MessageTooLarge => {
+                        let sizes = format_args!("message of {size} bytes exceeds the link's limit of {limit} bytes");
+                        let cause = Cause::Service(Reason::MessageSizeExceeded);
+                        return Poll::Ready(Err(Failure::told(cause, &sizes)));
+                    }
                     other => Cause::Engine(other),
                 };
-                Poll::Ready(Err(Failure::of_engine(cause, error)))
+                Poll::Ready(Err(Failure::told(cause, &error)))
             }
         }
     }
