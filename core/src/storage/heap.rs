@@ -349,6 +349,10 @@ impl<T> Spare<T> for Option<Box<T>> {
     fn kept_mut(&mut self) -> Option<&mut T> {
         self.as_deref_mut()
     }
+
+    fn take(&mut self) -> Option<T> {
+        Option::take(self).map(|kept| *kept)
+    }
 }
 
 impl<T> Slots<T> for Vec<Option<T>> {

@@ -248,6 +248,8 @@ pub trait Spare<T>: Default {
     fn kept(&self) -> Option<&T>;
     /// What is kept.
     fn kept_mut(&mut self) -> Option<&mut T>;
+    /// Takes out what is kept.
+    fn take(&mut self) -> Option<T>;
 }
 
 /// No place at all.
@@ -262,6 +264,10 @@ impl<T> Spare<T> for NoSpare {
     }
 
     fn kept_mut(&mut self) -> Option<&mut T> {
+        None
+    }
+
+    fn take(&mut self) -> Option<T> {
         None
     }
 }

@@ -108,7 +108,7 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         self.advance_tokens(clock);
-        self.advance_requests(clock);
+        self.advance_requests(clock, None);
         self.advance_endpoints(clock);
         self.advance_close(clock);
     }

@@ -146,8 +146,9 @@ pub struct Namespace<S: Storage> {
     closing: bool,
     close_sent: bool,
     close_deadline: Option<Instant>,
-    /// The token of an external credential, and its end.
-    access_token: Option<(S::Payload, Timestamp)>,
+    /// The token of an external credential, and its end; where there is no room for it, the credential is asked for each
+    /// entity.
+    access_token: S::Spare<(S::Payload, Timestamp)>,
     access_token_wanted: bool,
     access_token_pending: bool,
     sessions: S::Sessions<engine::SessionId>,
@@ -229,7 +230,7 @@ impl<S: Storage> Namespace<S> {
             closing: false,
             close_sent: false,
             close_deadline: None,
-            access_token: None,
+            access_token: S::Spare::default(),
             access_token_wanted: false,
             access_token_pending: false,
             sessions: Table::bounded(limits.sessions),
@@ -515,8 +516,7 @@ impl<S: Storage> Namespace<S> {
         let mut earliest = self.earliest;
         let mut sooner = |at| earliest = sooner(earliest, at);
         for place in 0..self.requests.end() {
-            let waiting =
-                self.requests.get(place).filter(|request| !matches!(request.stage, request::Stage::Answered(_)));
+            let waiting = self.requests.get(place).filter(|request| !request.is_answered());
             sooner(waiting.map(|request| request.deadline));
         }
         sooner(self.renewal_at);
@@ -597,8 +597,7 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.requests.end() {
             let Some(request) = self.requests.get(place) else { continue };
             // Those that never left wait for the next connection, unless there is to be none.
-            let queued = matches!(request.stage, request::Stage::Queued(_));
-            let waits = queued && !gave_up && matches!(request.owner, request::Owner::Operation(_));
+            let waits = request.waits() && !gave_up && matches!(request.owner, request::Owner::Operation(_));
             if !waits {
                 self.end_request(place, clock, Err(failure.clone()));
             }

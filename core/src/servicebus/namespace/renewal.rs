@@ -130,6 +130,8 @@ impl<S: Storage> Renewal<S> {
 pub(super) struct Renewing<S: Storage> {
     /// Renews what is due.
     pub(super) advance: fn(&mut Namespace<S>, Clock),
+    /// Sends the request of a registration.
+    pub(super) send: fn(&mut Namespace<S>, Key, u32, Clock) -> Result<(), Failure<S>>,
     /// The service has answered, or an attempt has failed.
     pub(super) answered: fn(&mut Namespace<S>, Key, Clock, Result<S::Payload, Failure<S>>),
     /// A message is about to be settled.
@@ -149,6 +151,7 @@ pub(super) struct Renewing<S: Storage> {
 impl<S: Storage> Namespace<S> {
     const RENEWING: &'static Renewing<S> = &Renewing {
         advance: Self::advance_renewals,
+        send: Self::send_renewal,
         answered: Self::renewal_answered,
         settling: Self::settling,
         settlement_ended: Self::settlement_ended,
@@ -314,20 +317,15 @@ impl<S: Storage> Namespace<S> {
             self.moved = true;
         }
         let Some(owner) = self.renewals.key(place).map(Owner::Renewal) else { return };
-        let result = match subject {
-            Subject::Message { token, .. } => {
-                self.ask(clock, node, owner, None, &Request::RenewLock { lock_tokens: &[token] }, deadline)
-            }
-            Subject::Session(id) => {
-                let found = self.endpoints.find(id.0).filter(|found| !found.closing);
-                let Some(name) = found.and_then(|found| found.session()?.id()).cloned() else {
-                    self.end_renewal(place, State::Released, None);
-                    return;
-                };
-                let request = Request::RenewSessionLock { session_id: name.as_ref() };
-                self.ask(clock, node, owner, Some(id.0.index), &request, deadline)
-            }
+        let closing = match subject {
+            Subject::Message { .. } => false,
+            Subject::Session(id) => self.endpoints.find(id.0).is_none_or(|found| found.closing),
         };
+        if closing {
+            self.end_renewal(place, State::Released, None);
+            return;
+        }
+        let result = self.start_management(clock, node, owner, deadline);
         match result {
             Ok(request) => {
                 if let Some(renewal) = self.renewals.get_mut(place) {
@@ -335,6 +333,22 @@ impl<S: Storage> Namespace<S> {
                 }
             }
             Err(failure) => self.renewal_failed(place, clock, failure),
+        }
+    }
+
+    /// Sends the request of a registration: its links are up.
+    fn send_renewal(&mut self, key: Key, request: u32, clock: Clock) -> Result<(), Failure<S>> {
+        let closed = || Failure::new(Cause::Closed);
+        match self.renewals.find(key).ok_or_else(closed)?.subject {
+            Subject::Message { token, .. } => {
+                self.ask(clock, request, None, &Request::RenewLock { lock_tokens: &[token] })
+            }
+            Subject::Session(id) => {
+                let found = self.endpoints.find(id.0).and_then(|found| found.session()?.id());
+                let name = found.cloned().ok_or_else(closed)?;
+                let request_of = Request::RenewSessionLock { session_id: name.as_ref() };
+                self.ask(clock, request, Some(id.0.index), &request_of)
+            }
         }
     }
 

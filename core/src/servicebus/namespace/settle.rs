@@ -180,10 +180,8 @@ impl<S: Storage> Namespace<S> {
         let Some(found) = self.operations.find(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
-        if !matches!(found.state, State::Idle) || found.expired {
-            if self.take_response(operation).is_some() {
-                return Poll::Ready(Ok(()));
-            }
+        let asked = matches!(found.state, State::Requested(_));
+        if !asked && (!matches!(found.state, State::Idle) || found.expired) {
             return self.poll_done(operation).map(|result| match result? {
                 // Only another settlement of the same message, whose call was given up, has another outcome
                 // (wire-protocol.md §0 fact 8).
@@ -200,11 +198,11 @@ impl<S: Storage> Namespace<S> {
             return Poll::Ready(Err(Failure::new(Cause::Argument("a message without a lock"))));
         };
         let in_session = message.origin.in_session;
-        if !in_session && self.lock_end(&message).is_some_and(|until| until <= clock.utc) {
+        if !asked && !in_session && self.lock_end(&message).is_some_and(|until| until <= clock.utc) {
             let lost = Cause::Service(Reason::MessageLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
         }
-        if let (None, Some(renewing)) = (transaction, self.renewing) {
+        if let (None, Some(renewing), false) = (transaction, self.renewing, asked) {
             (renewing.settling)(self, &message);
         }
         let holder = holder.and_then(|place| self.endpoints.get(place)).filter(|holder| holder.session_granted);
@@ -213,12 +211,13 @@ impl<S: Storage> Namespace<S> {
         let own = holder.and_then(|holder| holder.attachment.link());
         let on_link = !non_exclusive || self.link_of(message.origin).is_some_and(|link| own == Some(link));
         let session = holder.and_then(|holder| holder.session()?.id()).cloned();
+        let on_link = on_link && !asked;
         match on_link.then(|| self.settle_on_link(operation, message.origin, disposition, transaction)) {
             Some(Ok(true)) => return Poll::Pending,
             Some(Ok(false)) | None => {}
             Some(Err(failure)) => return Poll::Ready(Err(failure)),
         }
-        if in_session && !non_exclusive {
+        if in_session && !non_exclusive && !asked {
             let lost = Cause::Service(Reason::SessionLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the link that held the session is gone")));
         }
