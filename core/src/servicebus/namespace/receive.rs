@@ -9,7 +9,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::message::LOCKED_UNTIL;
 use crate::servicebus::received::{Origin, ReceivedMessage};
 use crate::storage::{Slots, Spare, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::time::{Duration, Instant, Timestamp, part};
 use crate::wire::message::MessageView;
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
@@ -282,7 +282,7 @@ impl<S: Storage> Namespace<S> {
         let Some(until) = front.and_then(locked_until) else { return };
         let left = until.saturating_duration_since(clock.utc);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.release_at = Some(clock.now + left.saturating_sub((left / 4).min(HANDOVER)));
+            endpoint.release_at = Some(clock.now + left.saturating_sub(part::<4>(left).min(HANDOVER)));
             self.moved = true;
         }
     }

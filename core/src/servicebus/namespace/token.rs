@@ -6,7 +6,7 @@ use super::{Cause, Clock, Failure, Namespace};
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::sas::{self, SharedAccessSignature};
 use crate::storage::{Key, Spare, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::time::{Duration, Instant, Timestamp, part};
 use crate::wire::Value;
 use core::fmt::Write;
 
@@ -25,7 +25,7 @@ pub(super) fn backoff(attempts: u32) -> Duration {
 /// its end where that is later.
 pub(super) fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp) -> Instant {
     let life = expiry.saturating_duration_since(utc);
-    let early = (life / 4).min(Duration::from_secs(7 * 60));
+    let early = part::<4>(life).min(Duration::from_secs(7 * 60));
     now + life.saturating_sub(early)
 }
 
