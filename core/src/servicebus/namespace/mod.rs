@@ -404,7 +404,7 @@ impl<S: Storage> Namespace<S> {
         });
     }
 
-    /// Does something that is told as the connection's.
+    /// Does something that is told as the connection's, whoever's call it is done in.
     fn within<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
         let span = core::mem::take(&mut self.span);
         let output = span.within(|| act(self));

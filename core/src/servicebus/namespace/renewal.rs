@@ -11,7 +11,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::received::Origin;
 use crate::storage::{Key, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::time::{Duration, Instant, Timestamp, part};
 use core::fmt;
 use core::task::Poll;
 
@@ -90,7 +90,7 @@ const UNKNOWN: Duration = Duration::from_secs(30);
 
 /// How long from now on a lock that has `left` of its `length` is left alone.
 fn rest(left: Duration, length: Duration) -> Duration {
-    left.saturating_sub((length / 3).min(MARGIN))
+    left.saturating_sub(part::<3>(length).min(MARGIN))
 }
 
 /// Whether the service says that there is nothing to renew.

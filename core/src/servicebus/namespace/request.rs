@@ -458,7 +458,7 @@ impl<S: Storage> Namespace<S> {
             let ready = found.retry_at.is_none_or(|at| at <= clock.now);
             if ready
                 && found.token.is_none_or(|token| self.token_is_valid(token))
-                && let Err(error) = self.attach_node(node)
+                && let Err(error) = self.within(|namespace| namespace.attach_node(node))
             {
                 self.fail_requests(node, clock, &Failure::new(Cause::Engine(error)), false);
             }
