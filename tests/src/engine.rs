@@ -11,7 +11,7 @@ use servicebus_core::wire::frame::{self, Frame, Kind, Protocol};
 use servicebus_core::wire::messaging::{Source, Target};
 use servicebus_core::wire::performative::*;
 use servicebus_core::wire::sasl::{SaslFrame, SaslInit};
-use servicebus_core::wire::{Encode, Reader, Symbol};
+use servicebus_core::wire::{Encode, Reader, Sink, Symbol};
 
 pub use servicebus_core::storage::Heap;
 
@@ -22,7 +22,7 @@ fixed_storage! {
 
 fixed_storage! {
     /// Fixed storage with a little room.
-    pub type Small { sessions: 2, links: 4, deliveries: 8, receive: 1024, transmit: 1024, message: 4096 }
+    pub type Small { sessions: 2, links: 4, deliveries: 8, receive: 1024, transmit: 1024, message: 4096, messages: 8 }
 }
 
 /// Makes a test of each generic function on `Heap` and on each of the fixed storages that are named.
@@ -123,7 +123,7 @@ pub fn transfer(handle: u32, id: u32, more: bool) -> Transfer<'static> {
 /// An AMQP frame.
 pub fn frame(channel: u16, body: &impl Encode, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; frame::HEADER_LEN];
-    body.encode(&mut bytes).expect("a vector is never full");
+    body.encode(&mut Sink::from(&mut bytes));
     bytes.extend_from_slice(payload);
     let header = frame::header(bytes.len() as u32, Kind::Amqp, channel);
     bytes[..frame::HEADER_LEN].copy_from_slice(&header);
@@ -177,7 +177,7 @@ impl Sent {
                 (Kind::Sasl, _) => each(Item::Sasl(reader.read().expect("a SASL body"))),
                 (Kind::Amqp, true) => each(Item::Empty),
                 (Kind::Amqp, false) => {
-                    let performative = Performative::decode(&mut reader).expect("a performative");
+                    let performative = reader.read::<Performative<'_>>().expect("a performative");
                     each(Item::Frame(parsed.channel, performative, reader.rest()));
                 }
             }

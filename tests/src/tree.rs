@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use servicebus_core::time::Timestamp;
-use servicebus_core::wire::{Compound, DecodeError, Encode, Full, Sink, Symbol, Uuid, Value};
+use servicebus_core::wire::{self, Compound, DecodeError, Encode, Sink, Symbol, Uuid, Value};
 use std::path::Path;
 
 /// Any AMQP value. Floating point numbers are kept as bits, so that every NaN is equal to itself.
@@ -178,8 +178,7 @@ impl Tree {
                     Some(item) => item.type_name(),
                     None => {
                         // Short form, size, count, and the constructor.
-                        let mut bytes = Vec::new();
-                        value.encode(&mut bytes).expect("a vector is never full");
+                        let bytes = wire::to_vec(&value);
                         let code = bytes.get(3).copied().unwrap_or(0x40);
                         KINDS.iter().find(|(_, widest)| *widest == code).map_or("null", |(kind, _)| kind)
                     }
@@ -202,9 +201,7 @@ impl Tree {
     /// # Panics
     /// When the value is too large for AMQP.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.encode(&mut bytes).expect("a vector is never full");
-        bytes
+        wire::to_vec(self)
     }
 
     /// Whether two values say the same: an array without items has forgotten their type.
@@ -394,19 +391,19 @@ fn code_of(kind: &str) -> u8 {
 }
 
 /// Appends an item of an array in its widest form, without its constructor.
-fn encode_item<W: Sink>(item: &Tree, sink: &mut W) -> Result<(), Full> {
-    let sized = |sink: &mut W, bytes: &[u8]| {
-        sink.put(&u32::try_from(bytes.len()).map_err(|_| Full)?.to_be_bytes())?;
-        sink.put(bytes)
+fn encode_item(item: &Tree, sink: &mut Sink<'_>) {
+    let sized = |sink: &mut Sink<'_>, bytes: &[u8]| {
+        sink.put_size(bytes.len());
+        sink.put(bytes);
     };
-    let counted = |sink: &mut W, count: usize, bytes: &[u8]| {
-        sink.put(&u32::try_from(bytes.len() + 4).map_err(|_| Full)?.to_be_bytes())?;
-        sink.put(&u32::try_from(count).map_err(|_| Full)?.to_be_bytes())?;
-        sink.put(bytes)
+    let counted = |sink: &mut Sink<'_>, count: usize, bytes: &[u8]| {
+        sink.put_size(bytes.len() + 4);
+        sink.put_size(count);
+        sink.put(bytes);
     };
     match item {
         Tree::Plain(plain) => match plain {
-            Plain::Null => Ok(()),
+            Plain::Null => {}
             Plain::Boolean(v) => sink.put(&[u8::from(*v)]),
             Plain::Ubyte(v) => sink.put(&[*v]),
             Plain::Ushort(v) => sink.put(&v.to_be_bytes()),
@@ -428,55 +425,55 @@ fn encode_item<W: Sink>(item: &Tree, sink: &mut W) -> Result<(), Full> {
         },
         Tree::List(items) => {
             let bytes: Vec<u8> = items.iter().flat_map(Tree::to_bytes).collect();
-            counted(sink, items.len(), &bytes)
+            counted(sink, items.len(), &bytes);
         }
         Tree::Map(entries) => {
             let bytes: Vec<u8> =
                 entries.iter().flat_map(|(key, value)| [key.to_bytes(), value.to_bytes()].concat()).collect();
-            counted(sink, entries.len() * 2, &bytes)
+            counted(sink, entries.len() * 2, &bytes);
         }
         Tree::Array(kind, items) => {
             let mut bytes = vec![code_of(kind)];
             for item in items {
-                encode_item(item, &mut bytes)?;
+                encode_item(item, &mut Sink::from(&mut bytes));
             }
-            counted(sink, items.len(), &bytes)
+            counted(sink, items.len(), &bytes);
         }
         Tree::Described(_) => panic!("no array of described values here"),
     }
 }
 
 impl Encode for Tree {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         match self {
             Self::Plain(plain) => plain.value().encode(sink),
             Self::List(items) => {
-                let mark = sink.begin()?;
+                let mark = sink.begin();
                 for item in items {
-                    item.encode(sink)?;
+                    item.encode(sink);
                 }
-                sink.end(mark, Compound::List, u32::try_from(items.len()).map_err(|_| Full)?)
+                sink.end(mark, Compound::List, items.len());
             }
             Self::Map(entries) => {
-                let mark = sink.begin()?;
+                let mark = sink.begin();
                 for (key, value) in entries {
-                    key.encode(sink)?;
-                    value.encode(sink)?;
+                    key.encode(sink);
+                    value.encode(sink);
                 }
-                sink.end(mark, Compound::Map, u32::try_from(entries.len() * 2).map_err(|_| Full)?)
+                sink.end(mark, Compound::Map, entries.len() * 2);
             }
             Self::Array(kind, items) => {
-                let mark = sink.begin()?;
-                sink.put(&[code_of(kind)])?;
+                let mark = sink.begin();
+                sink.put(&[code_of(kind)]);
                 for item in items {
-                    encode_item(item, sink)?;
+                    encode_item(item, sink);
                 }
-                sink.end(mark, Compound::Array, u32::try_from(items.len()).map_err(|_| Full)?)
+                sink.end(mark, Compound::Array, items.len());
             }
             Self::Described(parts) => {
-                sink.put(&[0])?;
-                parts.0.encode(sink)?;
-                parts.1.encode(sink)
+                sink.put(&[0]);
+                parts.0.encode(sink);
+                parts.1.encode(sink);
             }
         }
     }

@@ -40,6 +40,7 @@ on_both_storages! {
     a_receive_goes_on_over_a_lost_connection => lost_connection;
     a_receive_that_finds_nothing_leaves_no_credit => no_credit_left;
     an_unknown_queue_is_told_at_once => unknown_queue;
+    more_messages_than_places_take_turns => take_turns;
 }
 
 fn goes_round<S: Storage<Literal: From<&'static str>>>() {
@@ -98,6 +99,29 @@ fn no_credit_left<S: Storage<Literal: From<&'static str>>>() {
         let message = receiver.receive(SECOND).await.unwrap().expect("a message");
         assert_eq!(message.delivery_count(), 0, "nobody held the message meanwhile");
         receiver.complete(&message).await.unwrap();
+        client.close().await;
+    });
+}
+
+fn take_turns<S: Storage<Literal: From<&'static str>>>() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<S>();
+        let sender = client.sender("q").unwrap();
+        // `Small` has places for four messages, and for eight calls.
+        let began = inner.clock().now;
+        let messages: [Message<'_>; 7] = std::array::from_fn(|_| Message::new("x"));
+        let sends = messages.iter().map(|message| sender.send(message));
+        for sent in futures_util::future::join_all(sends).await {
+            sent.unwrap();
+        }
+        assert!(inner.clock().now.saturating_duration_since(began) < SECOND, "nobody waited for a time-out");
+        // Messages that are in the application's hands take no places.
+        let receiver = client.receiver("q").unwrap();
+        for _ in 0..5 {
+            assert!(receiver.receive(SECOND).await.unwrap().is_some());
+        }
         client.close().await;
     });
 }

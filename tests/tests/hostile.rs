@@ -9,7 +9,7 @@ use servicebus_core::wire::frame::{self, FrameError, Protocol};
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::*;
 use servicebus_core::wire::sasl::*;
-use servicebus_core::wire::{DecodeError, Encode, Multiple, Symbol};
+use servicebus_core::wire::{self, DecodeError, Multiple, Symbol};
 use servicebus_tests::engine::{Item, Pair, Side, attach, begin, config, flow, frame, open, sasl_frame, transfer};
 use servicebus_tests::on_storages;
 use std::time::Instant as Clock;
@@ -743,8 +743,7 @@ fn a_peer_with_the_smallest_frames<S: Storage>() {
         let mut frames = 0;
         side.transmit().each(|item| {
             if let Item::Frame(_, performative @ Performative::Transfer(_), payload) = item {
-                let mut body = Vec::new();
-                performative.encode(&mut body).unwrap();
+                let body = wire::to_vec(&performative);
                 assert!(8 + body.len() + payload.len() <= 512);
                 whole.extend_from_slice(payload);
                 frames += 1;

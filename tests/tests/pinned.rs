@@ -35,7 +35,13 @@ fn every_named_test_exists() {
                 // A file that is gone holds no test.
                 std::fs::read_to_string(root().join(file)).unwrap_or_default()
             });
-            let definitions = [format!("fn {name}("), format!("def {name}("), format!("test(\"{name}\"")];
+            let definitions = [
+                format!("fn {name}("),
+                format!("def {name}("),
+                format!("test(\"{name}\""),
+                // A scene that is run on both storages.
+                format!("{name} => "),
+            ];
             if !definitions.iter().any(|definition| text.contains(definition.as_str())) {
                 missing.push(format!("{id}: {pin}"));
             }

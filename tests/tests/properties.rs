@@ -1,7 +1,7 @@
 //! What holds for every engine, whatever the peer sends and however its bytes are cut.
 
 use servicebus_core::engine::{
-    Config, Connection, DeliveryId, EngineError, Event, LinkId, OutcomeKind, SendOptions, SessionId, Tag,
+    Capacity, Config, Connection, DeliveryId, EngineError, Event, LinkId, OutcomeKind, SendOptions, SessionId, Tag,
 };
 use servicebus_core::random::Random;
 use servicebus_core::storage::{PayloadBuilder, Storage};
@@ -585,6 +585,52 @@ fn windows_hold_at_any_number<S: Storage>() {
             assert!(side.connection.receive(link).is_some());
         }
     }
+}
+
+servicebus_core::fixed_storage! {
+    /// Fewer places for messages than for deliveries.
+    type Crowded { sessions: 1, links: 2, deliveries: 8, receive: 512, transmit: 512, message: 600, messages: 3 }
+}
+
+#[test]
+fn a_delivery_keeps_its_place_for_a_message_only_until_that_is_written_or_taken() {
+    let (mut side, link) = Side::<Crowded>::linked(Role::Sender, 0);
+    let full = EngineError::NoCapacity(Capacity::Deliveries);
+    let send = |side: &mut Side<Crowded>| {
+        let payload = PayloadBuilder::copy_from(b"message").unwrap();
+        side.connection.send(link, payload, &SendOptions::default()).map_err(|(error, _)| error)
+    };
+    for _ in 0..3 {
+        send(&mut side).unwrap();
+    }
+    assert_eq!(send(&mut side), Err(full));
+    assert!(!side.connection.take_freed());
+    side.feed(&frame(0, &flow(0, 0, 10), &[]));
+    side.transmit();
+    assert!(side.connection.take_freed());
+    // All three wait for their outcomes, and there is room for others: eight in all.
+    for _ in 0..5 {
+        send(&mut side).unwrap();
+        side.transmit();
+    }
+    assert_eq!(send(&mut side), Err(full));
+
+    let (mut side, link) = Side::<Crowded>::linked(Role::Receiver, 0);
+    assert_eq!(side.connection.grant(link, 8), Ok(3), "no more than can be kept");
+    side.transmit();
+    for number in 0..8 {
+        side.feed(&frame(0, &transfer(0, number, false), b"x"));
+        assert!(side.connection.receive(link).is_some());
+        assert!(side.connection.take_freed());
+        let _ = side.connection.grant(link, 3);
+        side.transmit();
+    }
+    assert_eq!(side.connection.grant(link, 3), Ok(0), "eight wait for their settlement");
+    // A message that is cut off gives its place back as well.
+    let (mut side, link) = Side::<Crowded>::linked(Role::Receiver, 3);
+    side.feed(&frame(0, &transfer(0, 0, true), b"x"));
+    side.feed(&frame(0, &Transfer { aborted: true, ..transfer(0, 0, false) }, &[]));
+    assert_eq!(side.connection.grant(link, 3), Ok(3));
 }
 
 fn outcomes_travel_in_ranges_over_the_wrap<S: Storage>() {

@@ -1,6 +1,6 @@
 //! What the core tells through `tracing`, and what it never does.
 
-use servicebus_core::client::{ProcessorMessage, ProcessorOptions};
+use servicebus_core::client::{ProcessorMessage, ProcessorOptions, ReceiverOptions};
 use servicebus_core::servicebus::Message;
 use servicebus_core::servicebus::namespace::Entity;
 use servicebus_core::storage::Heap;
@@ -159,4 +159,35 @@ fn a_trace_context_that_the_application_sets_itself_is_sent_once() {
         receiver.complete(&message).await.unwrap();
         client.close().await;
     });
+}
+
+#[test]
+fn the_token_that_takes_a_session_over_is_not_told() {
+    let _alone = alone();
+    let lines = Lines::default();
+    let token = tracing::subscriber::with_default(lines.clone(), || {
+        let world = World::new(BrokerConfig::default(), 5);
+        world.broker(|broker, clock| {
+            let queue = QueueDescription { requires_session: true, ..QueueDescription::default() };
+            broker.with_namespace(clock, |namespace| namespace.create_queue("q", queue, clock.utc)).expect("a queue");
+        });
+        let inner = world.clone();
+        world.run(async move {
+            let client = inner.client::<Heap>();
+            let (entity, options) = (Entity::queue("q"), ReceiverOptions::default());
+            let session = client.accept_non_exclusive_session(entity.clone(), "s", options).await.unwrap();
+            let token = session.lock_token().unwrap();
+            client.take_over_session(entity, "s", token, options).await.unwrap();
+            client.close().await;
+            token
+        })
+    });
+    let bytes = format!("{:?}", token.uuid().0);
+    let lines = lines.0.lock().unwrap();
+    for line in lines.iter() {
+        assert!(!line.contains(&token.to_string()) && !line.contains(bytes.trim_matches(['[', ']'])), "{line}");
+    }
+    let attach =
+        lines.iter().find(|line| line.contains("sends") && line.contains("non-exclusive")).expect("the attach");
+    assert!(attach.contains("Described(0x137000000e)"), "{attach}");
 }

@@ -6,7 +6,7 @@ use servicebus_core::wire::message::{Body, MessageView};
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::Performative;
 use servicebus_core::wire::sasl::SaslFrame;
-use servicebus_core::wire::{Buffer, Counter, Decode, DecodeError, Encode, MAX_DEPTH, Reader, Value};
+use servicebus_core::wire::{self, DecodeError, Encode, MAX_DEPTH, Reader, Value};
 use servicebus_tests::shared;
 use servicebus_tests::tree::{Plain, Tree};
 
@@ -19,18 +19,17 @@ fn decoded(bytes: &[u8]) -> Result<Tree, DecodeError> {
 /// Encodes, decodes and encodes a value in every way there is.
 fn goes_round(tree: &Tree) {
     let bytes = tree.to_bytes();
-    assert_eq!(Counter::measure(tree), bytes.len(), "measured {tree:?}");
+    assert_eq!(wire::measure(tree), bytes.len(), "measured {tree:?}");
     let back = decoded(&bytes).unwrap_or_else(|error| panic!("{tree:?}: {error}"));
     assert!(back.same(tree), "{tree:?} came back as {back:?}");
     Reader::new(&bytes).validate().unwrap_or_else(|error| panic!("{tree:?}: {error}"));
     // The borrowed value encodes to the same bytes, and fails cleanly where there is no room.
     let value = Reader::new(&bytes).value().expect("decoded before");
-    let mut again = Vec::new();
-    value.encode(&mut again).expect("a vector is never full");
+    let again = wire::to_vec(&value);
     assert_eq!(again, bytes, "{tree:?}");
     let mut place = vec![0; bytes.len()];
     for room in (0..bytes.len()).rev().take(20) {
-        assert!(value.encode(&mut Buffer::new(&mut place[..room])).is_err(), "{tree:?} in {room} bytes");
+        assert!(wire::encode(&value, &mut place[..room]).is_err(), "{tree:?} in {room} bytes");
     }
     // Cut short it is truncated, wherever that is.
     for end in 0..bytes.len() {
@@ -71,10 +70,10 @@ fn a_fuzzers_bytes_do_no_harm() {
                 Body::Value(_) | Body::Empty => 0,
             });
         });
-        valid += usize::from(again(name, bytes, Performative::decode));
-        valid += usize::from(again(name, bytes, SaslFrame::decode));
-        valid += usize::from(again(name, bytes, DeliveryState::decode));
-        valid += usize::from(again(name, bytes, Value::decode));
+        valid += usize::from(again(name, bytes, Reader::read::<Performative<'_>>));
+        valid += usize::from(again(name, bytes, Reader::read::<SaslFrame<'_>>));
+        valid += usize::from(again(name, bytes, Reader::read::<DeliveryState<'_>>));
+        valid += usize::from(again(name, bytes, Reader::read::<Value<'_>>));
         // What can be decoded whole is equal to itself after another round.
         if let Ok(tree) = decoded(bytes)
             && !has_described_items(&tree)
@@ -103,13 +102,11 @@ where
     R: Fn(&mut Reader<'a>) -> Result<T, DecodeError>,
 {
     let Ok(value) = read(&mut Reader::new(bytes)) else { return false };
-    let mut encoded = Vec::new();
-    value.encode(&mut encoded).expect("a vector is never full");
+    let encoded = wire::to_vec(&value);
     // The second reading borrows for as long as the first.
     let encoded: &'a [u8] = encoded.leak();
     let second = read(&mut Reader::new(encoded)).unwrap_or_else(|error| panic!("{name}: {error} in {encoded:02x?}"));
-    let mut twice = Vec::new();
-    second.encode(&mut twice).expect("a vector is never full");
+    let twice = wire::to_vec(&second);
     assert_eq!(encoded, twice, "{name}");
     true
 }
@@ -238,8 +235,8 @@ proptest! {
             let value = Reader::new(&bytes).value().expect("validated");
             Tree::of(&value).expect("validated through and through");
         }
-        let _ = Performative::decode(&mut Reader::new(&bytes));
-        let _ = SaslFrame::decode(&mut Reader::new(&bytes));
+        let _ = Reader::new(&bytes).read::<Performative<'_>>();
+        let _ = Reader::new(&bytes).read::<SaslFrame<'_>>();
         let _ = MessageView::parse(&bytes).map(|view| view.body());
     }
 

@@ -11,6 +11,11 @@ use core::task::{Context, Poll, ready};
 
 /// What is tried. It keeps what it brings, so that the call around it is the same for every kind.
 pub(super) trait Attempt<R: Runtime> {
+    /// The sender or receiver that it is for, where its state decides about trying again.
+    fn endpoint(&self) -> Option<EndpointId> {
+        None
+    }
+
     /// Starts an attempt.
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>>;
 
@@ -75,7 +80,9 @@ impl<R: Runtime> Progress<'_, R> {
                 attempt.poll(namespace, runtime, operation)
             };
             let Err(failure) = ready!(poll_pending(&mut self.pending, cx, poll)) else { return Poll::Ready(Ok(())) };
-            let wait = self.failed.as_mut().and_then(|failed| start_wait::<R>(self.pending.shared, failed, &failure));
+            let endpoint = attempt.endpoint();
+            let shared = self.pending.shared;
+            let wait = self.failed.as_mut().and_then(|failed| start_wait::<R>(shared, endpoint, failed, &failure));
             if wait.is_none() {
                 return Poll::Ready(Err(failure));
             }
@@ -95,6 +102,10 @@ pub(super) struct Asking<'c, R: Runtime> {
 }
 
 impl<R: Runtime> Attempt<R> for Asking<'_, R> {
+    fn endpoint(&self) -> Option<EndpointId> {
+        self.endpoint
+    }
+
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
         super::call::start_try::<R>(self.shared, self.endpoint)
     }

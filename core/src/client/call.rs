@@ -161,33 +161,31 @@ where
     }
 }
 
-/// Starts the wait that the retry policy wants after a failed attempt; `None` when there is to be no other.
+/// Starts the wait that the retry policy wants after a failed attempt of a call on an endpoint; `None` when there is to
+/// be no other.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn start_wait<R: Runtime>(
     shared: &R::Shared,
+    endpoint: Option<EndpointId>,
     failed: &mut u32,
     failure: &Failure<StorageOf<R>>,
 ) -> Option<OperationId> {
-    if !failure.is_transient() {
-        return None;
-    }
     shared.with(|state| {
-        let retry = state.namespace.settings().retry;
-        let delay = retry.delay(*failed, failure.reason(), state.namespace.random())?;
-        *failed += 1;
+        let now = state.runtime.now();
+        let delay = state.namespace.retry_delay(now, endpoint, failed, failure)?;
         log!(debug, "trying again", attempt = *failed, delay_ms = delay.as_millis(), failure = failure);
-        let until = state.runtime.now() + delay;
-        state.namespace.start(None, Some(until)).ok()
+        state.namespace.start(None, Some(now + delay)).ok()
     })
 }
 
-/// Waits as the retry policy wants after a failed attempt; false when there is to be no other.
+/// Waits as the retry policy wants after a failed attempt of a call on an endpoint; false when there is to be no other.
 pub(super) async fn wait_to_retry<R: Runtime>(
     shared: &R::Shared,
+    endpoint: Option<EndpointId>,
     failed: &mut u32,
     failure: &Failure<StorageOf<R>>,
 ) -> bool {
-    let operation = start_wait::<R>(shared, failed, failure);
+    let operation = start_wait::<R>(shared, endpoint, failed, failure);
     let waits = operation.is_some();
     if waits {
         let pending = Pending::<R> { shared, operation };

@@ -3,6 +3,7 @@
 //! A [`Client`] is a cheap handle; senders and receivers are made from it and outlive connections. Each adapter crate
 //! exports aliases of these types for its runtime.
 
+mod accept;
 #[cfg(feature = "administration")]
 pub mod administration;
 mod attempts;
@@ -22,10 +23,9 @@ mod state;
 mod transaction;
 
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::namespace::{Entity, Failure, Kind, Namespace, ReceiveMode, SessionChoice, Settings};
-use crate::servicebus::{Reason, SubQueue};
+use crate::servicebus::SubQueue;
+use crate::servicebus::namespace::{Entity, Failure, Kind, Namespace, ReceiveMode, Settings};
 use crate::storage::{Storage, Text};
-use crate::time::Duration;
 use core::fmt;
 
 pub use lock_renewer::{AutoLockRenewer, LockRenewal};
@@ -183,77 +183,6 @@ impl<R: Runtime> Client<R> {
         entity.sub_queue = options.sub_queue.or(entity.sub_queue);
         let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: None };
         Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, None, identifier)?))
-    }
-
-    /// Locks the session `session_id` of a queue or subscription and returns a receiver of its messages.
-    ///
-    /// Cancel safety: a dropped future leaves no lock behind.
-    ///
-    /// # Errors
-    /// [`Reason::SessionCannotBeLocked`] while another receiver holds it, after the retries of the policy.
-    pub async fn accept_session(
-        &self,
-        entity: Entity<StorageOf<R>>,
-        session_id: &str,
-        options: ReceiverOptions,
-    ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
-        let mut attempt = 0;
-        loop {
-            let session = SessionChoice::Named(<StorageOf<R> as Storage>::Text::cut(session_id));
-            let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: Some(session) };
-            let endpoint = self.add(kind, entity.clone(), None)?;
-            match endpoint.attached(None).await {
-                Ok(_) => return Ok(SessionReceiver::new(Receiver::new(endpoint))),
-                Err(failure) => {
-                    drop(endpoint);
-                    if !call::wait_to_retry::<R>(&self.shared, &mut attempt, &failure).await {
-                        return Err(failure);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Locks any session that has messages and that nobody holds, waiting up to `max_wait` for one; `None` when there
-    /// is none by then.
-    ///
-    /// Cancel safety: a dropped future leaves no lock behind.
-    ///
-    /// # Errors
-    /// Whatever the service says but a time-out.
-    pub async fn accept_next_session(
-        &self,
-        entity: Entity<StorageOf<R>>,
-        max_wait: Duration,
-        options: ReceiverOptions,
-    ) -> Result<Option<SessionReceiver<R>>, Failure<StorageOf<R>>> {
-        let deadline = call::clock::<R>(&self.shared).now + max_wait;
-        let mut attempt = 0;
-        loop {
-            let left = deadline.saturating_duration_since(call::clock::<R>(&self.shared).now);
-            let kind = Kind::Receiver {
-                mode: options.mode,
-                prefetch: options.prefetch,
-                session: Some(SessionChoice::NextAvailable),
-            };
-            let timeout = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
-            let endpoint = self.add(kind, entity.clone(), Some(timeout))?;
-            // The service answers at its own deadline; ours is only for a service that does not answer.
-            let result = endpoint.attached(Some(deadline + Duration::from_secs(1))).await;
-            let failure = match result {
-                Ok(_) => return Ok(Some(SessionReceiver::new(Receiver::new(endpoint)))),
-                Err(failure) => failure,
-            };
-            drop(endpoint);
-            let waited = failure.reason() == Some(Reason::Timeout)
-                || failure.cause == crate::servicebus::namespace::Cause::Timeout;
-            if waited || call::clock::<R>(&self.shared).now >= deadline {
-                return if waited { Ok(None) } else { Err(failure) };
-            }
-            if !call::wait_to_retry::<R>(&self.shared, &mut attempt, &failure).await {
-                return Err(failure);
-            }
-        }
     }
 
     /// The rules of a subscription.

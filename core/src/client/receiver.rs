@@ -6,7 +6,9 @@ use super::call::{self, Endpoint};
 use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::Request;
-use crate::servicebus::namespace::{Cause, Disposition, Entity, Failure, Locked, Namespace, OperationId, Properties};
+use crate::servicebus::namespace::{
+    Cause, Disposition, EndpointId, Entity, Failure, Locked, Namespace, OperationId, Properties,
+};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;
@@ -54,6 +56,10 @@ pub(super) struct Settling<'c, R: Runtime> {
 }
 
 impl<R: Runtime> Attempt<R> for Settling<'_, R> {
+    fn endpoint(&self) -> Option<EndpointId> {
+        Some(self.endpoint.id)
+    }
+
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
         call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))
     }

@@ -2,20 +2,34 @@
 
 use super::{Receiver, StorageOf};
 use crate::runtime::{Runtime, Shared};
+use crate::servicebus::LockToken;
 use crate::servicebus::management::Request;
 use crate::servicebus::namespace::Failure;
 use crate::storage::{Storage, Text};
 use crate::time::Timestamp;
+use core::fmt;
 use core::ops::Deref;
 
 /// Receives the messages of one session, in their order and alone. It derefs to [`Receiver`].
 ///
+/// The lock of a session that was accepted as a non-exclusive one can be taken over by another receiver; this one has
+/// then lost it.
+///
 /// The session's lock goes with its link: when that is lost, every call fails with
 /// [`Reason::SessionLockLost`](crate::servicebus::Reason::SessionLockLost), and the session has to be accepted again.
-#[derive(Debug)]
 pub struct SessionReceiver<R: Runtime> {
     receiver: Receiver<R>,
     id: <StorageOf<R> as Storage>::Text,
+    token: Option<LockToken>,
+}
+
+impl<R: Runtime> fmt::Debug for SessionReceiver<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionReceiver")
+            .field("receiver", &self.receiver)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<R: Runtime> Deref for SessionReceiver<R> {
@@ -29,16 +43,24 @@ impl<R: Runtime> Deref for SessionReceiver<R> {
 impl<R: Runtime> SessionReceiver<R> {
     pub(super) fn new(receiver: Receiver<R>) -> Self {
         let endpoint = &receiver.endpoint;
-        let id = endpoint.shared.with(|state| {
+        let (id, token) = endpoint.shared.with(|state| {
             let id = state.namespace.session_of(endpoint.id).map_or("", |(id, _)| id);
-            <StorageOf<R> as Storage>::Text::cut(id)
+            (<StorageOf<R> as Storage>::Text::cut(id), state.namespace.session_token(endpoint.id))
         });
-        Self { receiver, id }
+        Self { receiver, id, token }
     }
 
     /// The session's id.
     pub fn session_id(&self) -> &str {
         self.id.as_ref()
+    }
+
+    /// The token by which another receiver can take the session over; `None` when its lock is exclusive. It stays what it
+    /// was when the session was accepted, also when another has taken the session since.
+    ///
+    /// Whoever may listen to the entity and has the token can have the session: treat it as a secret.
+    pub fn lock_token(&self) -> Option<LockToken> {
+        self.token
     }
 
     /// When the session's lock ends, as told when it was accepted or last renewed.

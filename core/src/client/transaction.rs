@@ -67,7 +67,7 @@ impl<R: Runtime> TransactionController<R> {
                 Ok(Some(id)) => return Ok(Transaction { controller: self, id, open: true }),
                 Ok(None) => return Err(Failure::new(Cause::Service(Reason::DecodeError))),
                 Err(failure) => {
-                    if !super::call::wait_to_retry::<R>(&self.endpoint.shared, &mut attempt, &failure).await {
+                    if !super::call::wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure).await {
                         return Err(failure);
                     }
                 }

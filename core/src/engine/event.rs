@@ -67,6 +67,9 @@ pub enum Subject {
 /// Sees frames as they are applied, while their bytes are still there; what it wants to keep it copies. The events
 /// that follow say what to do.
 pub trait Handler {
+    /// Whether the connection may be a server's. What only servers do is not part of a program whose handlers say no.
+    const SERVES: bool = true;
+
     /// Whether a client may connect. Only asked on servers.
     fn authenticate(&mut self, init: &SaslInit<'_>) -> SaslCode {
         let _ = init;
@@ -149,24 +152,23 @@ impl<S: Storage> Connection<S> {
         use link::flag;
         let id = LinkId(self.links.key(place)?);
         let link = self.links.get_mut(place)?;
-        let order = [
-            (flag::ATTACHED, Event::LinkAttached(id)),
-            (flag::CREDIT, Event::Credit(id)),
-            (flag::READABLE, Event::Readable(id)),
-            (flag::DRAIN, Event::DrainRequested(id)),
-            (flag::DRAINED, Event::Drained(id)),
-            (flag::DETACHED, Event::LinkDetached(id)),
-        ];
-        let event = order.into_iter().find(|(flag, _)| link.flags & flag != 0);
-        if let Some((flag, _)) = event {
-            link.flags &= !flag;
-        }
+        // The lowest flag comes first.
+        let flag = link.flags & link.flags.wrapping_neg();
+        link.flags &= !flag;
         if link.flags == 0 {
             link.in_events = false;
         } else {
             let _ = self.events.push(LINK_EVENT | place);
         }
-        event.map(|(_, event)| event)
+        Some(match flag {
+            flag::ATTACHED => Event::LinkAttached(id),
+            flag::CREDIT => Event::Credit(id),
+            flag::READABLE => Event::Readable(id),
+            flag::DRAIN => Event::DrainRequested(id),
+            flag::DRAINED => Event::Drained(id),
+            flag::DETACHED => Event::LinkDetached(id),
+            _ => return None,
+        })
     }
 
     fn delivery_event(&mut self, place: u32) -> Option<Event> {

@@ -345,6 +345,11 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    /// The link a delivery is on; `None` when the delivery is settled or gone.
+    pub fn link_of(&self, delivery: DeliveryId) -> Option<LinkId> {
+        self.links.key(self.deliveries.find(delivery.0)?.link).map(LinkId)
+    }
+
     /// The number of the application's on a delivery.
     pub fn user(&self, delivery: DeliveryId) -> Option<u32> {
         self.deliveries.find(delivery.0)?.user

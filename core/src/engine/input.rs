@@ -11,10 +11,10 @@ use super::{
 };
 use crate::storage::{Index, Rx, Storage, Table};
 use crate::time::Duration;
-use crate::wire::Reader;
 use crate::wire::frame::{Frame, Kind};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Performative, Role};
+use crate::wire::{Decode, Decoder};
 
 /// A frame that ends the session it came on, with an AMQP condition.
 pub(super) struct SessionViolation(pub(super) &'static str);
@@ -26,11 +26,11 @@ impl<S: Storage> Connection<S> {
     /// The reason why the connection is over, now or since earlier. The peer is told by what
     /// [`Connection::poll_transmit`] writes next; nothing more is read.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub fn handle_input(
+    pub fn handle_input<H: Handler>(
         &mut self,
         now: Instant,
         rx: &mut S::Rx,
-        handler: &mut impl Handler,
+        handler: &mut H,
     ) -> Result<(), ConnectionError> {
         if !rx.filled().is_empty() {
             self.last_received = now;
@@ -43,7 +43,7 @@ impl<S: Storage> Connection<S> {
             let step = match self.phase {
                 Phase::Amqp => self.frame(rx, handler),
                 Phase::AwaitMechanisms | Phase::AwaitInit | Phase::AwaitSaslOutcome => self.sasl(rx, handler),
-                Phase::AwaitFirstHeader | Phase::AwaitSaslHeader | Phase::AwaitHeader => self.header(rx),
+                Phase::AwaitFirstHeader | Phase::AwaitSaslHeader | Phase::AwaitHeader => self.header::<H>(rx),
             };
             match step {
                 Ok(true) => {}
@@ -65,8 +65,8 @@ impl<S: Storage> Connection<S> {
             rx.consume(size);
             return Ok(true);
         }
-        let mut reader = Reader::new(frame.body);
-        let performative = Performative::decode(&mut reader)?;
+        let mut decoder = Decoder::new(frame.body);
+        let Some(performative) = Performative::decode(&mut decoder) else { return Err(decoder.error().into()) };
         log_frame!("receives", frame.channel, performative);
         if !self.open_received && !matches!(performative, Performative::Open(_)) {
             return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
@@ -77,7 +77,7 @@ impl<S: Storage> Connection<S> {
             return Ok(true);
         }
         if let Performative::Transfer(transfer) = &performative {
-            let len = reader.rest().len();
+            let len = decoder.rest().len();
             let place = match self.session_at(frame.channel) {
                 None => return Err(ConnectionError::Violation(condition::ILLEGAL_STATE)),
                 Some(session) => match self.on_transfer(session, transfer, len, handler) {

@@ -10,9 +10,9 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) mod flag {
     pub(in crate::engine) const ATTACHED: u8 = 1;
     pub(in crate::engine) const CREDIT: u8 = 1 << 1;
-    pub(in crate::engine) const DRAIN: u8 = 1 << 2;
-    pub(in crate::engine) const DRAINED: u8 = 1 << 3;
-    pub(in crate::engine) const READABLE: u8 = 1 << 4;
+    pub(in crate::engine) const READABLE: u8 = 1 << 2;
+    pub(in crate::engine) const DRAIN: u8 = 1 << 3;
+    pub(in crate::engine) const DRAINED: u8 = 1 << 4;
     pub(in crate::engine) const DETACHED: u8 = 1 << 5;
 }
 

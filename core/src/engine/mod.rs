@@ -29,10 +29,10 @@ mod verbs;
 
 use crate::storage::{Index, Key, Limits, Outbox, Payloads, Queue, Storage, Table};
 use crate::time::{Duration, Instant};
-use crate::wire::frame::{Kind, Protocol};
+use crate::wire::frame::{Kind, Outgoing, Protocol};
 use crate::wire::performative::{Close, ErrorCondition, Open, Role};
 use crate::wire::sasl::{SaslFrame, SaslInit};
-use crate::wire::{Encode, Full, Sink, frame};
+use crate::wire::{Encode, Full, frame};
 
 use delivery::{Delivery, Stage};
 use link::Link;
@@ -300,13 +300,13 @@ impl<S: Storage> Connection<S> {
         let mut connection = Self::new(ConnectionRole::Client, phase, config, now);
         let full = |_: Full| EngineError::NoCapacity(Capacity::Outbox);
         if let Some(init) = sasl {
-            connection.outbox.put(&Protocol::Sasl.header()).map_err(full)?;
-            connection.released = connection.outbox.position();
+            connection.outbox.append(&Protocol::Sasl).map_err(full)?;
+            connection.released = connection.outbox.pending().len();
             connection.push_frame(Kind::Sasl, 0, init).map_err(full)?;
-            connection.init_len = connection.outbox.position() - connection.released;
+            connection.init_len = connection.outbox.pending().len() - connection.released;
             connection.mechanism = name_hash(init.mechanism.as_str());
         }
-        connection.outbox.put(&Protocol::Amqp.header()).map_err(full)?;
+        connection.outbox.append(&Protocol::Amqp).map_err(full)?;
         connection.open(open)?;
         Ok(connection)
     }
@@ -514,23 +514,11 @@ impl<S: Storage> Connection<S> {
     /// Appends a frame to the outbox, or nothing.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn push_frame(&mut self, kind: Kind, channel: u16, body: &(impl Encode + core::fmt::Debug)) -> Result<(), Full> {
-        let start = self.outbox.position();
-        let result = (|| {
-            self.outbox.put(&[0; frame::HEADER_LEN])?;
-            crate::wire::encode(body, &mut self.outbox)?;
-            let size = self.outbox.position() - start;
-            let header = frame::header(u32::try_from(size).map_err(|_| Full)?, kind, channel);
-            if let Some(place) = self.outbox.written().and_then(|all| all.get_mut(start..start + header.len())) {
-                place.copy_from_slice(&header);
-            }
-            Ok(())
-        })();
-        if result.is_err() {
-            self.outbox.truncate(start);
-        } else if kind == Kind::Amqp {
+        self.outbox.append(&Outgoing { kind, channel, body })?;
+        if kind == Kind::Amqp {
             log_frame!("sends", channel, body);
         }
-        result
+        Ok(())
     }
 
     /// The peer broke the protocol, or went away: tell it, and read nothing more.

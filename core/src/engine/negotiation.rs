@@ -1,7 +1,7 @@
 //! Before the first frame of a connection: protocol headers and the SASL layer (AMQP 1.0 §2.2, §5.3).
 
 use super::{Connection, ConnectionError, ConnectionRole, Handler, Phase, condition, name_hash};
-use crate::storage::{Rx, Storage};
+use crate::storage::{Outbox, Rx, Storage};
 use crate::wire::frame::{Frame, Kind, Protocol};
 use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
 use crate::wire::{Multiple, Reader, Symbol};
@@ -12,7 +12,7 @@ const MECHANISMS: [Symbol<'static>; 4] =
 
 impl<S: Storage> Connection<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn header(&mut self, rx: &mut S::Rx) -> Result<bool, ConnectionError> {
+    pub(super) fn header<H: Handler>(&mut self, rx: &mut S::Rx) -> Result<bool, ConnectionError> {
         // Four bytes tell, and a TLS alert has only seven: the rest is not waited for, nor shown when it is there.
         let header = match rx.filled() {
             [b'A', b'M', b'Q', b'P', a, b, c, d, ..] => [b'A', b'M', b'Q', b'P', *a, *b, *c, *d],
@@ -21,28 +21,28 @@ impl<S: Storage> Connection<S> {
         };
         let protocol = Protocol::parse(header);
         if protocol.is_none() {
-            if self.role == ConnectionRole::Server {
+            if H::SERVES && self.role == ConnectionRole::Server {
                 // The answer to an unknown header is the one we would have liked (AMQP 1.0 §2.2).
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Sasl.header());
+                let _ = self.outbox.append(&Protocol::Sasl);
             }
             return Err(ConnectionError::NotAmqp(header));
         }
         rx.consume(8);
         self.phase = match (self.phase, protocol) {
-            (Phase::AwaitFirstHeader, Some(Protocol::Sasl)) => {
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Sasl.header());
+            (Phase::AwaitFirstHeader, Some(Protocol::Sasl)) if H::SERVES => {
+                let _ = self.outbox.append(&Protocol::Sasl);
                 self.push_sasl(&SaslFrame::Mechanisms(SaslMechanisms {
                     sasl_server_mechanisms: Multiple::new(&MECHANISMS),
                 }));
                 Phase::AwaitInit
             }
-            (Phase::AwaitFirstHeader, Some(Protocol::Amqp)) => {
-                let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Amqp.header());
+            (Phase::AwaitFirstHeader, Some(Protocol::Amqp)) if H::SERVES => {
+                let _ = self.outbox.append(&Protocol::Amqp);
                 Phase::Amqp
             }
             (Phase::AwaitHeader, Some(Protocol::Amqp)) => {
-                if self.role == ConnectionRole::Server {
-                    let _ = crate::wire::Sink::put(&mut self.outbox, &Protocol::Amqp.header());
+                if H::SERVES && self.role == ConnectionRole::Server {
+                    let _ = self.outbox.append(&Protocol::Amqp);
                 }
                 Phase::Amqp
             }
@@ -53,7 +53,7 @@ impl<S: Storage> Connection<S> {
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn sasl(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
+    pub(super) fn sasl<H: Handler>(&mut self, rx: &mut S::Rx, handler: &mut H) -> Result<bool, ConnectionError> {
         // SASL frames are never larger than 512 bytes (AMQP 1.0 §5.3.1); tokens inside PLAIN can be, so be generous.
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);
         let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
@@ -71,7 +71,7 @@ impl<S: Storage> Connection<S> {
                 self.released += self.init_len;
                 self.phase = Phase::AwaitSaslOutcome;
             }
-            (Phase::AwaitInit, SaslFrame::Init(init)) => {
+            (Phase::AwaitInit, SaslFrame::Init(init)) if H::SERVES => {
                 let offered = MECHANISMS.contains(&init.mechanism);
                 let code = if offered { handler.authenticate(&init) } else { SaslCode::Auth };
                 let welcome = (code == SaslCode::Ok).then_some(&b"Welcome!"[..]);

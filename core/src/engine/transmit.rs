@@ -3,11 +3,11 @@
 use super::delivery::{Simple, Stage};
 use super::{Connection, ConnectionRole, Instant, Phase, Space, index_key};
 use crate::storage::{Index, Outbox, Payloads, Queue, Storage, Table, Tx};
-use crate::wire::frame::{self, Kind};
+use crate::wire::frame::{self, Kind, Outgoing};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{Close, Detach, Disposition, End, Flow, Role, Transfer};
 use crate::wire::transaction::TransactionalState;
-use crate::wire::{Buffer, Encode, Sink};
+use crate::wire::{Encode, Sink};
 use core::fmt;
 
 /// A fragment of a message smaller than this is not worth a frame of its own while the buffer can be flushed.
@@ -15,16 +15,7 @@ const MIN_FRAGMENT: usize = 256;
 
 /// Writes a frame; false when there is no room for it.
 fn write_frame(tx: &mut impl Tx, channel: u16, body: &(impl Encode + fmt::Debug)) -> bool {
-    let mut buffer = Buffer::new(tx.spare());
-    if buffer.put(&[0; frame::HEADER_LEN]).is_err() || crate::wire::encode(body, &mut buffer).is_err() {
-        return false;
-    }
-    let written = buffer.into_written();
-    let size = written.len();
-    let header = frame::header(size as u32, Kind::Amqp, channel);
-    if let Some(place) = written.first_chunk_mut::<{ frame::HEADER_LEN }>() {
-        *place = header;
-    }
+    let Ok(size) = crate::wire::encode(&Outgoing { kind: Kind::Amqp, channel, body }, tx.spare()) else { return false };
     tx.commit(size);
     log_frame!("sends", channel, body);
     true
@@ -341,51 +332,47 @@ impl<S: Storage> Connection<S> {
         let limit = (self.peer_max_frame_size as usize).min(tx.capacity());
         let spare = tx.spare();
         let room = spare.len().min(limit);
-        let mut buffer = Buffer::new(spare.get_mut(..room).unwrap_or_default());
-        let transaction = delivery.transaction.as_ref();
-        let head_of = |more: bool, buffer: &mut Buffer<'_>| {
-            buffer.truncate(0);
-            let transfer = Transfer {
-                handle: link.output_handle,
-                delivery_id: first.then_some(id),
-                delivery_tag: first.then_some(delivery.tag.as_bytes()),
-                message_format: first.then_some(delivery.format),
-                settled: (first && delivery.presettled).then_some(true),
-                more,
-                rcv_settle_mode: None,
-                state: transaction.filter(|_| first).map(|txn| {
-                    DeliveryState::Transactional(TransactionalState { txn_id: txn.as_bytes(), outcome: None })
-                }),
-                resume: false,
-                aborted: false,
-                batchable,
-            };
-            buffer.put(&[0; frame::HEADER_LEN])?;
-            crate::wire::encode(&transfer, buffer)
-        };
-        if head_of(false, &mut buffer).is_err() {
+        let Some((header, body)) = spare.get_mut(..room).and_then(|frame| frame.split_first_chunk_mut()) else {
             return Turn::Full;
-        }
-        let left = room - buffer.position();
-        let count = rest.len().min(left);
+        };
+        let transaction = delivery.transaction.as_ref().filter(|_| first);
+        let mut transfer = Transfer {
+            handle: link.output_handle,
+            delivery_id: first.then_some(id),
+            delivery_tag: first.then_some(delivery.tag.as_bytes()),
+            message_format: first.then_some(delivery.format),
+            settled: (first && delivery.presettled).then_some(true),
+            more: false,
+            rcv_settle_mode: None,
+            state: transaction
+                .map(|txn| DeliveryState::Transactional(TransactionalState { txn_id: txn.as_bytes(), outcome: None })),
+            resume: false,
+            aborted: false,
+            batchable,
+        };
+        let encode = |transfer: &Transfer<'_>, body: &mut [u8]| {
+            let mut sink = Sink::new(body);
+            transfer.encode(&mut sink);
+            sink.finish()
+        };
+        let Ok(start) = encode(&transfer, body) else { return Turn::Full };
+        let count = rest.len().min(body.len() - start);
         let more = count < rest.len();
         if more {
             // Flush first when that makes the frame larger.
-            if !empty && (left < MIN_FRAGMENT || room < limit) {
+            if !empty && (count < MIN_FRAGMENT || room < limit) {
                 return Turn::Full;
             }
-            if head_of(true, &mut buffer).is_err() {
-                return Turn::Full;
-            }
+            transfer.more = true;
+            // As long as the other.
+            let _ = encode(&transfer, body);
         }
-        if rest.get(..count).is_none_or(|chunk| buffer.put(chunk).is_err()) {
+        let (Some(room), Some(chunk)) = (body.get_mut(start..start + count), rest.get(..count)) else {
             return Turn::Full;
-        }
-        let written = buffer.into_written();
-        let size = written.len();
-        if let Some(place) = written.first_chunk_mut::<{ frame::HEADER_LEN }>() {
-            *place = frame::header(size as u32, Kind::Amqp, session.channel);
-        }
+        };
+        room.copy_from_slice(chunk);
+        let size = header.len() + start + count;
+        *header = frame::header(size as u32, Kind::Amqp, session.channel);
         tx.commit(size);
         log!(trace, "sends a transfer", handle = link.output_handle, delivery = id, bytes = count, more = more);
 

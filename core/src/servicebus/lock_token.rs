@@ -1,10 +1,12 @@
-//! The token of a locked message (wire-protocol.md §4.2).
+//! The token of a locked message or session (wire-protocol.md §4.2, §5).
 
 use crate::wire::Uuid;
 use core::fmt;
+use core::str::FromStr;
 
-/// Names the lock on a message. On a link it is the delivery-tag in .NET's byte order, in `$management` a UUID in
-/// network order.
+/// Names the lock on a message or a non-exclusive session. On a link that of a message is the delivery-tag in .NET's
+/// byte order, everywhere else it is a UUID in network order. As text it is the UUID in its usual form, in which it can
+/// be handed to another process and parsed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LockToken(Uuid);
 
@@ -47,6 +49,37 @@ impl fmt::Display for LockToken {
     }
 }
 
+/// A text is no lock token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidLockToken;
+
+impl fmt::Display for InvalidLockToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a lock token is 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12 with hyphens between them")
+    }
+}
+
+impl core::error::Error for InvalidLockToken {}
+
+impl FromStr for LockToken {
+    type Err = InvalidLockToken;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLockToken> {
+        let mut value = 0u128;
+        for (place, character) in text.chars().enumerate() {
+            if matches!(place, 8 | 13 | 18 | 23) {
+                if character != '-' {
+                    return Err(InvalidLockToken);
+                }
+                continue;
+            }
+            let digit = character.to_digit(16).ok_or(InvalidLockToken)?;
+            value = value << 4 | u128::from(digit);
+        }
+        if text.len() == 36 { Ok(Self(Uuid(value.to_be_bytes()))) } else { Err(InvalidLockToken) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -60,5 +93,25 @@ mod tests {
         assert_eq!(token.to_string(), "6b4d17cd-e5b6-4f89-90ed-230aac5a6aeb");
         assert_eq!(token.to_delivery_tag(), tag);
         assert_eq!(LockToken::from_delivery_tag(&tag[1..]), None);
+    }
+
+    #[test]
+    fn a_token_is_parsed_from_its_text() {
+        let text = "6b4d17cd-e5b6-4f89-90ed-230aac5a6aeb";
+        let token: LockToken = text.parse().unwrap();
+        assert_eq!(token.to_string(), text);
+        assert_eq!(text.to_uppercase().parse(), Ok(token));
+        for wrong in [
+            "",
+            "6b4d17cd",
+            "6b4d17cde5b64f8990ed230aac5a6aeb",
+            "6b4d17cd-e5b6-4f89-90ed-230aac5a6ae",
+            "6b4d17cd-e5b6-4f89-90ed-230aac5a6aeb0",
+            "6b4d17cd-e5b6-4f89-90ed+230aac5a6aeb",
+            "6b4d17cd-e5b6-4f89-90ed-230aac5a6aeg",
+            "6b4d17cd-e5b6-4f89-90ed-230aac5a6a\u{e4}",
+        ] {
+            assert_eq!(wrong.parse::<LockToken>(), Err(InvalidLockToken), "{wrong}");
+        }
     }
 }

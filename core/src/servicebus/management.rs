@@ -8,7 +8,7 @@ use super::rule::RuleDescription;
 use crate::storage::{PayloadBuilder, Storage};
 use crate::time::Timestamp;
 use crate::wire::message::{Body, MessageView};
-use crate::wire::{Array, Compound, Counter, Encode, Full, Sink, Value};
+use crate::wire::{Array, Compound, Encode, MapWriter, Sink, Value, measure, put_binary_head};
 
 /// `get-message-sessions` without a time: sessions that have messages or a state.
 const ANY_SESSION: Timestamp = Timestamp::DOTNET_MAX;
@@ -140,131 +140,65 @@ impl Request<'_> {
     }
 }
 
-/// Writes the entries of a map.
-struct MapWriter<'s, W: Sink> {
-    sink: &'s mut W,
-    mark: usize,
-    count: u32,
-}
-
-impl<'s, W: Sink> MapWriter<'s, W> {
-    fn begin(sink: &'s mut W) -> Result<Self, Full> {
-        let mark = sink.begin()?;
-        Ok(Self { sink, mark, count: 0 })
-    }
-
-    fn put(&mut self, key: &str, value: &impl Encode) -> Result<(), Full> {
-        key.encode(self.sink)?;
-        value.encode(self.sink)?;
-        self.count += 2;
-        Ok(())
-    }
-
-    fn put_if(&mut self, key: &str, value: Option<impl Encode>) -> Result<(), Full> {
-        match value {
-            Some(value) => self.put(key, &value),
-            None => Ok(()),
-        }
-    }
-
-    fn end(self) -> Result<(), Full> {
-        self.sink.end(self.mark, Compound::Map, self.count)
-    }
-}
-
 /// An array of `long`; peers insist on genuine arrays.
-struct Longs<'a>(&'a [i64]);
-
-impl Encode for Longs<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        let mark = sink.begin()?;
-        sink.put(&[0x81])?;
-        for number in self.0 {
-            sink.put(&number.to_be_bytes())?;
-        }
-        sink.end(mark, Compound::Array, u32::try_from(self.0.len()).map_err(|_| Full)?)
+fn put_longs(sink: &mut Sink<'_>, numbers: &[i64]) {
+    let mark = sink.begin();
+    sink.put_byte(0x81);
+    for number in numbers {
+        sink.put(&number.to_be_bytes());
     }
+    sink.end(mark, Compound::Array, numbers.len());
 }
 
 /// An array of `uuid`.
-struct Tokens<'a>(&'a [LockToken]);
-
-impl Encode for Tokens<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        let mark = sink.begin()?;
-        sink.put(&[0x98])?;
-        for token in self.0 {
-            sink.put(&token.uuid().0)?;
-        }
-        sink.end(mark, Compound::Array, u32::try_from(self.0.len()).map_err(|_| Full)?)
+fn put_tokens(sink: &mut Sink<'_>, tokens: &[LockToken]) {
+    let mark = sink.begin();
+    sink.put_byte(0x98);
+    for token in tokens {
+        sink.put(&token.uuid().0);
     }
-}
-
-/// A map of application properties.
-struct PropertyMap<'a>(&'a [(&'a str, Value<'a>)]);
-
-impl Encode for PropertyMap<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        let mut map = MapWriter::begin(sink)?;
-        for (key, value) in self.0 {
-            map.put(key, value)?;
-        }
-        map.end()
-    }
-}
-
-/// An encoded message as a binary.
-struct Embedded<'a>(&'a Message<'a>);
-
-impl Encode for Embedded<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        let size = u32::try_from(Counter::measure(self.0)).map_err(|_| Full)?;
-        match u8::try_from(size) {
-            Ok(size) => sink.put(&[0xa0, size])?,
-            Err(_) => {
-                sink.put(&[0xb0])?;
-                sink.put(&size.to_be_bytes())?;
-            }
-        }
-        self.0.encode(sink)
-    }
+    sink.end(mark, Compound::Array, tokens.len());
 }
 
 /// The list of messages to schedule.
-struct ScheduleList<'a>(&'a [Message<'a>]);
-
-impl Encode for ScheduleList<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        let mark = sink.begin()?;
-        for message in self.0 {
-            let mut map = MapWriter::begin(sink)?;
-            map.put("message-id", &message.message_id.unwrap_or_default())?;
-            map.put_if("session-id", message.session_id)?;
-            map.put_if("partition-key", message.partition_key)?;
-            map.put_if("via-partition-key", message.transaction_partition_key)?;
-            map.put("message", &Embedded(message))?;
-            map.end()?;
-        }
-        sink.end(mark, Compound::List, u32::try_from(self.0.len()).map_err(|_| Full)?)
+fn put_messages(sink: &mut Sink<'_>, messages: &[Message<'_>]) {
+    let mark = sink.begin();
+    for message in messages {
+        let mut map = MapWriter::begin(sink);
+        map.put("message-id", message.message_id.unwrap_or_default());
+        map.put_if("session-id", message.session_id);
+        map.put_if("partition-key", message.partition_key);
+        map.put_if("via-partition-key", message.transaction_partition_key);
+        let embedded = map.key("message");
+        put_binary_head(embedded, measure(message));
+        message.encode(embedded);
+        map.end();
     }
+    sink.end(mark, Compound::List, messages.len());
 }
 
 impl Encode for Request<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        let mut map = MapWriter::begin(sink)?;
+    fn encode(&self, sink: &mut Sink<'_>) {
+        let mut map = MapWriter::begin(sink);
         let int = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
-        match *self {
+        let session = match *self {
             Self::Peek { from, count, session_id } => {
-                map.put("from-sequence-number", &from)?;
-                map.put("message-count", &int(count))?;
-                map.put_if("session-id", session_id)?;
+                map.put("from-sequence-number", from);
+                map.put("message-count", int(count));
+                session_id
             }
-            Self::Schedule { messages } => map.put("messages", &ScheduleList(messages))?,
-            Self::CancelScheduled { sequence_numbers } => map.put("sequence-numbers", &Longs(sequence_numbers))?,
+            Self::Schedule { messages } => {
+                put_messages(map.key("messages"), messages);
+                None
+            }
+            Self::CancelScheduled { sequence_numbers } => {
+                put_longs(map.key("sequence-numbers"), sequence_numbers);
+                None
+            }
             Self::ReceiveDeferred { sequence_numbers, delete, session_id } => {
-                map.put("sequence-numbers", &Longs(sequence_numbers))?;
-                map.put("receiver-settle-mode", &u32::from(!delete))?;
-                map.put_if("session-id", session_id)?;
+                put_longs(map.key("sequence-numbers"), sequence_numbers);
+                map.put("receiver-settle-mode", u32::from(!delete));
+                session_id
             }
             Self::UpdateDisposition { disposition, lock_tokens, session_id } => {
                 let (status, properties) = match disposition {
@@ -273,44 +207,57 @@ impl Encode for Request<'_> {
                     Disposition::Defer { properties } => ("defered", properties),
                     Disposition::DeadLetter { properties, .. } => ("suspended", properties),
                 };
-                map.put("disposition-status", &status)?;
-                map.put("lock-tokens", &Tokens(lock_tokens))?;
+                map.put("disposition-status", status);
+                put_tokens(map.key("lock-tokens"), lock_tokens);
                 if let Disposition::DeadLetter { reason, description, .. } = disposition {
-                    map.put_if("deadletter-reason", reason)?;
-                    map.put_if("deadletter-description", description)?;
+                    map.put_if("deadletter-reason", reason);
+                    map.put_if("deadletter-description", description);
                 }
-                map.put_if("properties-to-modify", (!properties.is_empty()).then_some(PropertyMap(properties)))?;
-                map.put_if("session-id", session_id)?;
+                if !properties.is_empty() {
+                    let mut modified = MapWriter::begin(map.key("properties-to-modify"));
+                    modified.put_all(properties);
+                    modified.end();
+                }
+                session_id
             }
-            Self::RenewLock { lock_tokens } => map.put("lock-tokens", &Tokens(lock_tokens))?,
-            Self::RenewSessionLock { session_id } | Self::GetSessionState { session_id } => {
-                map.put("session-id", &session_id)?;
+            Self::RenewLock { lock_tokens } => {
+                put_tokens(map.key("lock-tokens"), lock_tokens);
+                None
             }
+            Self::RenewSessionLock { session_id } | Self::GetSessionState { session_id } => Some(session_id),
             Self::SetSessionState { session_id, state } => {
-                map.put("session-id", &session_id)?;
-                map.put("session-state", &state)?;
+                map.put("session-id", session_id);
+                map.put("session-state", state.map_or(Value::Null, Value::Binary));
+                None
             }
             Self::ListSessions { updated_after, skip, top } => {
-                map.put("last-updated-time", &updated_after.unwrap_or(ANY_SESSION))?;
-                map.put("skip", &int(skip))?;
-                map.put("top", &int(top))?;
+                map.put("last-updated-time", updated_after.unwrap_or(ANY_SESSION));
+                map.put("skip", int(skip));
+                map.put("top", int(top));
+                None
             }
             Self::AddRule { rule } => {
-                map.put("rule-name", &rule.name)?;
-                map.put("rule-description", &rule)?;
+                map.put("rule-name", rule.name);
+                rule.encode(map.key("rule-description"));
+                None
             }
-            Self::RemoveRule { name } => map.put("rule-name", &name)?,
+            Self::RemoveRule { name } => {
+                map.put("rule-name", name);
+                None
+            }
             Self::ListRules { skip, top } => {
-                map.put("top", &int(top))?;
-                map.put("skip", &int(skip))?;
+                map.put("top", int(top));
+                map.put("skip", int(skip));
+                None
             }
             Self::DeleteMessages { count, before, session_id } => {
-                map.put("message-count", &int(count))?;
-                map.put("enqueued-time-utc", &before)?;
-                map.put_if("session-id", session_id)?;
+                map.put("message-count", int(count));
+                map.put("enqueued-time-utc", before);
+                session_id
             }
-        }
-        map.end()
+        };
+        map.put_if("session-id", session);
+        map.end();
     }
 }
 
@@ -406,16 +353,4 @@ impl<P: AsRef<[u8]> + PayloadBuilder> Response<P> {
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or(0)
     }
-}
-
-/// Entries of an AMQP map, for whoever needs them as they are.
-pub(crate) fn put_entries<'v, W: Sink>(
-    sink: &mut W,
-    entries: impl Iterator<Item = (&'v str, Value<'v>)>,
-) -> Result<(), Full> {
-    let mut map = MapWriter::begin(sink)?;
-    for (key, value) in entries {
-        map.put(key, &value)?;
-    }
-    map.end()
 }

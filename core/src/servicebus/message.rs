@@ -4,7 +4,7 @@ use crate::storage::{Encoder, Storage};
 use crate::time::{Duration, Timestamp};
 use crate::wire::message::section;
 use crate::wire::messaging::{Header, MessageId, Properties, put_section};
-use crate::wire::{Compound, Counter, Encode, Full, List, Sink, Symbol, Value};
+use crate::wire::{Encode, Full, List, MapWriter, Sink, Symbol, Value, measure, put_binary_head};
 use core::fmt;
 
 /// The message format of a batch (wire-protocol.md §3.3).
@@ -279,97 +279,90 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn encode_annotations<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode_annotations(&self, sink: &mut Sink<'_>) {
         let own = [
             (PARTITION_KEY, self.partition_key.map(Value::String)),
             (VIA_PARTITION_KEY, self.transaction_partition_key.map(Value::String)),
             (SCHEDULED_ENQUEUE_TIME, self.scheduled_enqueue_time.map(Value::Timestamp)),
         ];
         if self.annotations.is_empty() && own.iter().all(|(_, value)| value.is_none()) {
-            return Ok(());
+            return;
         }
-        let own = own.into_iter().filter_map(|(key, value)| Some((key, value?)));
-        encode_annotations(sink, section::MESSAGE_ANNOTATIONS, own.chain(self.annotations.iter().copied()))
+        put_section(sink, section::MESSAGE_ANNOTATIONS);
+        let mut map = MapWriter::begin(sink);
+        for (key, value) in &own {
+            if let Some(value) = value {
+                map.put_symbol(key, value);
+            }
+        }
+        put_annotations(map, self.annotations);
     }
 }
 
-fn encode_annotations<'v, W: Sink>(
-    sink: &mut W,
-    code: u8,
-    entries: impl Iterator<Item = (&'v str, Value<'v>)>,
-) -> Result<(), Full> {
-    let start = sink.position();
-    put_section(sink, code)?;
-    let mark = sink.begin()?;
-    let mut count = 0u32;
-    for (key, value) in entries {
-        Symbol::new(key).encode(sink)?;
-        value.encode(sink)?;
-        count += 2;
+/// A section with these annotations, or none.
+fn encode_annotations(sink: &mut Sink<'_>, code: u8, annotations: &[(&str, Value<'_>)]) {
+    if !annotations.is_empty() {
+        put_section(sink, code);
+        put_annotations(MapWriter::begin(sink), annotations);
     }
-    if count == 0 {
-        sink.truncate(start);
-        return Ok(());
+}
+
+/// The rest of a map.
+fn put_annotations(mut map: MapWriter<'_, '_>, annotations: &[(&str, Value<'_>)]) {
+    for (key, value) in annotations {
+        map.put_symbol(key, value);
     }
-    sink.end(mark, Compound::Map, count)
+    map.end();
 }
 
 impl Encode for Message<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         let header = self.header();
         if header != Header::EMPTY {
-            header.encode(sink)?;
+            header.encode(sink);
         }
-        if !self.delivery_annotations.is_empty() {
-            let entries = self.delivery_annotations.iter().copied();
-            encode_annotations(sink, section::DELIVERY_ANNOTATIONS, entries)?;
-        }
-        self.encode_annotations(sink)?;
+        encode_annotations(sink, section::DELIVERY_ANNOTATIONS, self.delivery_annotations);
+        self.encode_annotations(sink);
         let properties = self.properties();
         if properties != Properties::EMPTY {
-            properties.encode(sink)?;
+            properties.encode(sink);
         }
         if !self.application_properties.is_empty() || self.traceparent.is_some() || self.tracestate.is_some() {
-            put_section(sink, section::APPLICATION_PROPERTIES)?;
-            let mark = sink.begin()?;
-            let mut count = 0u32;
-            for (key, value) in self.application_properties.iter().copied().chain(self.trace_context()) {
-                key.encode(sink)?;
-                value.encode(sink)?;
-                count = count.saturating_add(2);
+            put_section(sink, section::APPLICATION_PROPERTIES);
+            let mut map = MapWriter::begin(sink);
+            map.put_all(self.application_properties);
+            for (key, value) in self.trace_context() {
+                map.put(key, value);
             }
-            sink.end(mark, Compound::Map, count)?;
+            map.end();
         }
         match self.body {
             Body::Empty => {}
-            Body::Data(data) => encode_data(sink, data)?,
+            Body::Data(data) => encode_data(sink, data),
             Body::DataSections(sections) => {
                 for data in sections {
-                    encode_data(sink, data)?;
+                    encode_data(sink, data);
                 }
             }
             Body::Sequence(lists) => {
                 for list in lists {
-                    put_section(sink, section::AMQP_SEQUENCE)?;
-                    list.encode(sink)?;
+                    put_section(sink, section::AMQP_SEQUENCE);
+                    list.encode(sink);
                 }
             }
             Body::Value(value) => {
-                put_section(sink, section::AMQP_VALUE)?;
-                value.encode(sink)?;
+                put_section(sink, section::AMQP_VALUE);
+                value.encode(sink);
             }
-            Body::Encoded(sections) => sink.put(sections)?,
+            Body::Encoded(sections) => sink.put(sections),
         }
-        if self.footer.is_empty() {
-            return Ok(());
-        }
-        encode_annotations(sink, section::FOOTER, self.footer.iter().copied())
+        encode_annotations(sink, section::FOOTER, self.footer);
     }
 }
 
-fn encode_data<W: Sink>(sink: &mut W, data: &[u8]) -> Result<(), Full> {
-    put_section(sink, section::DATA)?;
-    data.encode(sink)
+fn encode_data(sink: &mut Sink<'_>, data: &[u8]) {
+    put_section(sink, section::DATA);
+    data.encode(sink);
 }
 
 /// A message that the service would refuse.
@@ -453,19 +446,16 @@ impl<S: Storage> MessageBatch<S> {
     /// [`BatchError`]; the batch is unchanged then.
     pub fn try_add(&mut self, message: &Message<'_>) -> Result<(), BatchError> {
         message.validate().map_err(BatchError::Invalid)?;
-        let start = self.encoded.position();
-        let size = Counter::measure(message);
+        let start = self.encoded.len();
+        let size = measure(message);
         let result = self.append(message, size);
-        let end = self.encoded.position();
+        let end = self.encoded.len();
         if result.is_ok() && end <= self.limit && self.count < MAX_BATCH_COUNT {
             self.count += 1;
             return Ok(());
         }
         self.encoded.truncate(start);
-        let alone = {
-            let envelope = Counter::measure(&Envelope(message));
-            envelope + section_size(size)
-        };
+        let alone = measure(&Envelope(message)) + section_size(size);
         if self.count == 0 || alone > self.limit {
             return Err(BatchError::TooLarge { size: alone, limit: self.limit });
         }
@@ -474,17 +464,9 @@ impl<S: Storage> MessageBatch<S> {
 
     fn append(&mut self, message: &Message<'_>, size: usize) -> Result<(), Full> {
         if self.count == 0 {
-            crate::wire::encode(&Envelope(message), &mut self.encoded)?;
+            self.encoded.append(&Envelope(message))?;
         }
-        put_section(&mut self.encoded, section::DATA)?;
-        match u8::try_from(size) {
-            Ok(size) => self.encoded.put(&[0xa0, size])?,
-            Err(_) => {
-                self.encoded.put(&[0xb0])?;
-                self.encoded.put(&u32::try_from(size).map_err(|_| Full)?.to_be_bytes())?;
-            }
-        }
-        crate::wire::encode(message, &mut self.encoded)
+        self.encoded.append(&Enclosed { message, size })
     }
 
     /// How many messages there are.
@@ -499,7 +481,7 @@ impl<S: Storage> MessageBatch<S> {
 
     /// The encoded size so far.
     pub fn size_in_bytes(&self) -> usize {
-        self.encoded.position()
+        self.encoded.len()
     }
 
     /// The largest encoded size.
@@ -540,7 +522,7 @@ fn section_size(size: usize) -> usize {
 struct Envelope<'m, 'a>(&'m Message<'a>);
 
 impl Encode for Envelope<'_, '_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         let Self(first) = self;
         let envelope = Message {
             body: Body::Empty,
@@ -549,6 +531,20 @@ impl Encode for Envelope<'_, '_> {
             partition_key: first.partition_key,
             ..Message::default()
         };
-        envelope.encode(sink)
+        envelope.encode(sink);
+    }
+}
+
+/// A message as a data section of a batch.
+struct Enclosed<'m, 'a> {
+    message: &'m Message<'a>,
+    size: usize,
+}
+
+impl Encode for Enclosed<'_, '_> {
+    fn encode(&self, sink: &mut Sink<'_>) {
+        put_section(sink, section::DATA);
+        put_binary_head(sink, self.size);
+        self.message.encode(sink);
     }
 }

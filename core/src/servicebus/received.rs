@@ -29,17 +29,18 @@ pub enum MessageState {
 /// How a message is settled: on its link while that lives, else through `$management`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
-    /// The delivery, on the connection of this epoch.
+    /// The delivery, on this connection.
     pub(crate) delivery: Option<DeliveryId>,
-    /// Counts the connections of a client, so that a delivery of an earlier one is never mistaken for a live one.
-    pub(crate) epoch: u32,
+    /// Names the connection, so that a delivery of an earlier one or of another client's is never mistaken for a live
+    /// one.
+    pub(crate) connection: u32,
     /// The session's lock protects the message, not one of its own.
     pub(crate) in_session: bool,
 }
 
 impl Origin {
     /// A message that is on no link.
-    pub(crate) const NONE: Self = Self { delivery: None, epoch: 0, in_session: false };
+    pub(crate) const NONE: Self = Self { delivery: None, connection: 0, in_session: false };
 }
 
 /// A message that was received or peeked. Every part is decoded when it is asked for; a part that cannot be decoded

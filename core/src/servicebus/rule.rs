@@ -1,7 +1,7 @@
 //! Rules of subscriptions as they travel over AMQP (wire-protocol.md §5, rule descriptors).
 
 use crate::time::Timestamp;
-use crate::wire::{Compound, Described, Encode, Full, List, Map, Sink, Value};
+use crate::wire::{Described, Encode, List, Map, MapWriter, Sink, Value};
 
 /// Descriptor codes; filters and rules have different vendor prefixes (wire-protocol.md §0 fact 11).
 mod code {
@@ -163,61 +163,55 @@ impl<'a> RuleFilter<'a> {
     }
 }
 
-/// A map with these entries, absent values left out.
-fn put_map<'v, W: Sink>(sink: &mut W, entries: impl Iterator<Item = (&'v str, Option<Value<'v>>)>) -> Result<(), Full> {
-    super::management::put_entries(sink, entries.filter_map(|(key, value)| Some((key, value?))))
+/// A map that holds a SQL text.
+fn put_sql(sink: &mut Sink<'_>, expression: &str) {
+    let mut map = MapWriter::begin(sink);
+    map.put("expression", expression);
+    map.end();
 }
 
 impl Encode for RuleFilter<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        let sql = |expression| [("expression", Some(Value::String(expression)))].into_iter();
-        match *self {
+    fn encode(&self, sink: &mut Sink<'_>) {
+        let filter = match self {
             // The service knows these two only as SQL on this path.
-            Self::True => put_map(sink, sql("1=1")),
-            Self::False => put_map(sink, sql("1=0")),
-            Self::Sql(expression) => put_map(sink, sql(expression)),
-            Self::Correlation(filter) => {
-                let mark = sink.begin()?;
-                let mut count = 0;
-                let texts = [
-                    ("correlation-id", filter.correlation_id),
-                    ("message-id", filter.message_id),
-                    ("to", filter.to),
-                    ("reply-to", filter.reply_to),
-                    ("label", filter.subject),
-                    ("session-id", filter.session_id),
-                    ("reply-to-session-id", filter.reply_to_session_id),
-                    ("content-type", filter.content_type),
-                ];
-                for (key, text) in texts.into_iter().filter_map(|(key, text)| Some((key, text?))) {
-                    key.encode(sink)?;
-                    text.encode(sink)?;
-                    count += 2;
-                }
-                "properties".encode(sink)?;
-                super::management::put_entries(sink, filter.properties.iter())?;
-                sink.end(mark, Compound::Map, count + 2)
-            }
+            Self::True => return put_sql(sink, "1=1"),
+            Self::False => return put_sql(sink, "1=0"),
+            Self::Sql(expression) => return put_sql(sink, expression),
+            Self::Correlation(filter) => filter,
+        };
+        let mut map = MapWriter::begin(sink);
+        for (key, text) in [
+            ("correlation-id", filter.correlation_id),
+            ("message-id", filter.message_id),
+            ("to", filter.to),
+            ("reply-to", filter.reply_to),
+            ("label", filter.subject),
+            ("session-id", filter.session_id),
+            ("reply-to-session-id", filter.reply_to_session_id),
+            ("content-type", filter.content_type),
+        ] {
+            map.put_if(key, text);
         }
+        let mut properties = MapWriter::begin(map.key("properties"));
+        for (key, value) in filter.properties.iter() {
+            properties.put(key, value);
+        }
+        properties.end();
+        map.end();
     }
 }
 
 /// The map that `add-rule` takes.
 impl Encode for RuleDescription<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        let mark = sink.begin()?;
-        match self.filter {
+    fn encode(&self, sink: &mut Sink<'_>) {
+        let mut map = MapWriter::begin(sink);
+        self.filter.encode(map.key(match self.filter {
             RuleFilter::Correlation(_) => "correlation-filter",
             _ => "sql-filter",
-        }
-        .encode(sink)?;
-        self.filter.encode(sink)?;
-        let mut count = 2;
+        }));
         if let Some(action) = self.action {
-            "sql-rule-action".encode(sink)?;
-            put_map(sink, [("expression", Some(Value::String(action)))].into_iter())?;
-            count += 2;
+            put_sql(map.key("sql-rule-action"), action);
         }
-        sink.end(mark, Compound::Map, count)
+        map.end();
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Arena, Assembly, Description, Encoder, Generation, Index, Key, NoDescription, NoSpare, Outbox, PayloadBuilder,
     Payloads, Queue, Rx, Slots, Storage, Table, Text, Tx,
 };
-use crate::wire::{Encode, Full, Sink};
+use crate::wire::{self, Encode, Full};
 use core::fmt;
 
 /// Storage with compile-time sizes. Name one with [`fixed_storage!`](crate::fixed_storage) instead of writing the
@@ -142,6 +142,22 @@ const REQUESTS: usize = 2;
 impl<const M: usize> Encoder for heapless::Vec<u8, M> {
     type Payload = Self;
 
+    fn append(&mut self, value: &dyn Encode) -> Result<(), Full> {
+        let start = self.as_slice().len();
+        let _ = self.resize_default(M);
+        let size = wire::encode(value, self.get_mut(start..).unwrap_or_default());
+        heapless::Vec::truncate(self, start + size.unwrap_or(0));
+        size.map(|_| ())
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self
+    }
+
+    fn truncate(&mut self, len: usize) {
+        heapless::Vec::truncate(self, len);
+    }
+
     fn finish(self) -> Self {
         self
     }
@@ -176,9 +192,9 @@ impl<const N: usize> Description for heapless::String<N> {
 }
 
 impl<const M: usize> PayloadBuilder for heapless::Vec<u8, M> {
-    fn encode(value: &impl Encode) -> Result<Self, Full> {
+    fn encode(value: &dyn Encode) -> Result<Self, Full> {
         let mut payload = Self::new();
-        crate::wire::encode(value, &mut payload)?;
+        payload.append(value)?;
         Ok(payload)
     }
 
@@ -279,7 +295,7 @@ pub struct FixedArena<const M: usize>;
 impl<const M: usize> Arena for FixedArena<M> {
     type Payload = heapless::Vec<u8, M>;
 
-    fn encode(&mut self, value: &impl Encode) -> Result<Self::Payload, Full> {
+    fn encode(&mut self, value: &dyn Encode) -> Result<Self::Payload, Full> {
         PayloadBuilder::encode(value)
     }
 }
@@ -446,7 +462,8 @@ impl<const N: usize> FixedBuffer<N> {
     }
 
     fn compact(&mut self) {
-        if self.start > 0 {
+        // The two latter always hold; said here, they spare the move a check of its own.
+        if self.start > 0 && self.start <= self.end && self.end <= N {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
@@ -535,33 +552,15 @@ impl<const N: usize> Tx for FixedBuffer<N> {
     }
 }
 
-impl<const N: usize> Sink for FixedBuffer<N> {
-    fn position(&self) -> usize {
-        self.end - self.start
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        if self.bytes.len() - self.end < bytes.len() {
-            self.compact();
-        }
-        let end = self.end + bytes.len();
-        self.bytes.get_mut(self.end..end).ok_or(Full)?.copy_from_slice(bytes);
-        self.end = end;
-        Ok(())
-    }
-
-    fn written(&mut self) -> Option<&mut [u8]> {
-        self.bytes.get_mut(self.start..self.end)
-    }
-
-    fn truncate(&mut self, position: usize) {
-        self.end = self.end.min(self.start + position);
-    }
-}
-
 impl<const N: usize> Outbox for FixedBuffer<N> {
     fn bounded(_limit: usize) -> Self {
         Self::new()
+    }
+
+    fn append(&mut self, value: &dyn Encode) -> Result<(), Full> {
+        self.compact();
+        self.end += wire::encode(value, self.bytes.get_mut(self.end..).unwrap_or_default())?;
+        Ok(())
     }
 
     fn pending(&self) -> &[u8] {

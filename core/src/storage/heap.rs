@@ -4,7 +4,7 @@ use super::{
     Arena, Assembly, Description, Encoder, Generation, Index, Key, Outbox, PayloadBuilder, Payloads, Queue, Rx, Slots,
     Spare, Storage, Table, Text, Tx,
 };
-use crate::wire::{Counter, Encode, Full, Sink};
+use crate::wire::{Encode, Full, Sink, measure};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -55,6 +55,25 @@ impl Storage for Heap {
 impl Encoder for BytesMut {
     type Payload = Bytes;
 
+    fn append(&mut self, value: &dyn Encode) -> Result<(), Full> {
+        let start = self.len();
+        let mut sink = Sink::from(&mut *self);
+        value.encode(&mut sink);
+        let done = sink.finish();
+        if done.is_err() {
+            self.truncate(start);
+        }
+        done.map(|_| ())
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self
+    }
+
+    fn truncate(&mut self, len: usize) {
+        Self::truncate(self, len);
+    }
+
     fn finish(self) -> Bytes {
         self.freeze()
     }
@@ -79,19 +98,21 @@ impl Text for String {
 impl Arena for BytesMut {
     type Payload = Bytes;
 
-    fn encode(&mut self, value: &impl Encode) -> Result<Bytes, Full> {
+    fn encode(&mut self, value: &dyn Encode) -> Result<Bytes, Full> {
         // What is left of the chunk may be too small, but is not likely to be: it is worth a try without measuring.
         make_room(self, ROOM);
-        let encoded = value.encode(self);
+        let mut sink = Sink::from(&mut *self);
+        value.encode(&mut sink);
+        let done = sink.finish();
         let payload = self.split().freeze();
-        encoded.map(|()| payload)
+        done.map(|_| payload)
     }
 }
 
 impl PayloadBuilder for Bytes {
-    fn encode(value: &impl Encode) -> Result<Self, Full> {
-        let mut payload = BytesMut::with_capacity(Counter::measure(value));
-        value.encode(&mut payload)?;
+    fn encode(value: &dyn Encode) -> Result<Self, Full> {
+        let mut payload = BytesMut::with_capacity(measure(value));
+        payload.append(value)?;
         Ok(payload.freeze())
     }
 
@@ -328,6 +349,10 @@ impl<T> Spare<T> for Option<Box<T>> {
     fn kept_mut(&mut self) -> Option<&mut T> {
         self.as_deref_mut()
     }
+
+    fn take(&mut self) -> Option<T> {
+        Option::take(self).map(|kept| *kept)
+    }
 }
 
 impl<T> Slots<T> for Vec<Option<T>> {
@@ -389,31 +414,20 @@ pub struct HeapOutbox {
     limit: usize,
 }
 
-impl Sink for HeapOutbox {
-    fn position(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        if self.position() + bytes.len() > self.limit {
-            return Err(Full);
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn written(&mut self) -> Option<&mut [u8]> {
-        self.bytes.get_mut(self.start..)
-    }
-
-    fn truncate(&mut self, position: usize) {
-        self.bytes.truncate(self.start + position);
-    }
-}
-
 impl Outbox for HeapOutbox {
     fn bounded(limit: usize) -> Self {
         Self { bytes: Vec::new(), start: 0, limit }
+    }
+
+    fn append(&mut self, value: &dyn Encode) -> Result<(), Full> {
+        let start = self.bytes.len();
+        let mut sink = Sink::from(&mut self.bytes);
+        value.encode(&mut sink);
+        if sink.finish().is_err() || self.bytes.len() - self.start > self.limit {
+            self.bytes.truncate(start);
+            return Err(Full);
+        }
+        Ok(())
     }
 
     fn pending(&self) -> &[u8] {

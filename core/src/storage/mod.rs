@@ -9,7 +9,7 @@ mod fixed;
 #[cfg(feature = "alloc")]
 mod heap;
 
-use crate::wire::{Full, Sink};
+use crate::wire::{Encode, Full};
 use core::fmt::Debug;
 use core::num::NonZeroU32;
 
@@ -90,10 +90,24 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     fn tx(max_frame_size: usize) -> Self::Tx;
 }
 
-/// A sink that becomes a payload.
-pub trait Encoder: Sink + Default {
+/// Encoded values, one behind another, that become a payload.
+pub trait Encoder: Default {
     /// What comes of it.
     type Payload;
+    /// Appends a value, or nothing and [`Full`].
+    fn append(&mut self, value: &dyn Encode) -> Result<(), Full>;
+    /// What was appended.
+    fn as_slice(&self) -> &[u8];
+    /// The size of what was appended, in bytes.
+    fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+    /// Whether nothing was appended.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Forgets everything after `len` bytes.
+    fn truncate(&mut self, len: usize);
     /// The encoded bytes.
     fn finish(self) -> Self::Payload;
     /// Goes on behind what was encoded.
@@ -132,7 +146,7 @@ impl Description for NoDescription {
 /// Makes a payload from what is encoded.
 pub trait PayloadBuilder: Sized {
     /// Encodes `value`, whose encoded size the implementation may measure first.
-    fn encode(value: &impl crate::wire::Encode) -> Result<Self, Full>;
+    fn encode(value: &dyn Encode) -> Result<Self, Full>;
     /// Copies `bytes`.
     fn copy_from(bytes: &[u8]) -> Result<Self, Full>;
     /// A payload of its own of `part`, which is a part of this one; shared where the storage can.
@@ -223,7 +237,7 @@ pub trait Arena: Default {
     ///
     /// # Errors
     /// A value that has no room.
-    fn encode(&mut self, value: &impl crate::wire::Encode) -> Result<Self::Payload, Full>;
+    fn encode(&mut self, value: &dyn Encode) -> Result<Self::Payload, Full>;
 }
 
 /// A place that holds something large, or nothing; fixed storage has none.
@@ -234,6 +248,8 @@ pub trait Spare<T>: Default {
     fn kept(&self) -> Option<&T>;
     /// What is kept.
     fn kept_mut(&mut self) -> Option<&mut T>;
+    /// Takes out what is kept.
+    fn take(&mut self) -> Option<T>;
 }
 
 /// No place at all.
@@ -248,6 +264,10 @@ impl<T> Spare<T> for NoSpare {
     }
 
     fn kept_mut(&mut self) -> Option<&mut T> {
+        None
+    }
+
+    fn take(&mut self) -> Option<T> {
         None
     }
 }
@@ -296,10 +316,12 @@ pub trait Queue {
     }
 }
 
-/// Encoded bytes that wait to be sent: appended as a [`Sink`], taken from the front.
-pub trait Outbox: Sink {
+/// Encoded frames that wait to be sent: appended at the end, taken from the front.
+pub trait Outbox {
     /// An empty outbox for up to `limit` bytes.
     fn bounded(limit: usize) -> Self;
+    /// Appends a value, or nothing and [`Full`].
+    fn append(&mut self, value: &dyn Encode) -> Result<(), Full>;
     /// What waits.
     fn pending(&self) -> &[u8];
     /// Takes `count` bytes from the front.

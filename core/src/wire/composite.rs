@@ -1,6 +1,6 @@
 //! Described lists with named fields: the shape of every performative, section and outcome (AMQP 1.0 §1.4).
 
-use super::{Decode, DecodeError, Full, Reader, Sink};
+use super::{Decode, DecodeError, Decoder, Sink, Symbol};
 
 /// How a field behaves when it is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,35 +41,84 @@ pub trait Composite {
     const DEFINITION: Definition;
 }
 
-/// The fields of a described list, taken in order. An error is kept until [`Fields::finish`], and ends the list: one
-/// check for all fields is a good deal less code than one for each.
-#[derive(Clone, Copy, Debug)]
-pub struct Fields<'a> {
-    items: Reader<'a>,
-    left: u32,
-    error: Option<DecodeError>,
+/// The descriptors that have a name.
+const NAMES: &[(&str, u8)] = &[
+    ("amqp:open:list", 0x10),
+    ("amqp:begin:list", 0x11),
+    ("amqp:attach:list", 0x12),
+    ("amqp:flow:list", 0x13),
+    ("amqp:transfer:list", 0x14),
+    ("amqp:disposition:list", 0x15),
+    ("amqp:detach:list", 0x16),
+    ("amqp:end:list", 0x17),
+    ("amqp:close:list", 0x18),
+    ("amqp:error:list", 0x1d),
+    ("amqp:received:list", 0x23),
+    ("amqp:accepted:list", 0x24),
+    ("amqp:rejected:list", 0x25),
+    ("amqp:released:list", 0x26),
+    ("amqp:modified:list", 0x27),
+    ("amqp:source:list", 0x28),
+    ("amqp:target:list", 0x29),
+    ("amqp:delete-on-close:list", 0x2b),
+    ("amqp:delete-on-no-links:list", 0x2c),
+    ("amqp:delete-on-no-messages:list", 0x2d),
+    ("amqp:delete-on-no-links-or-messages:list", 0x2e),
+    ("amqp:coordinator:list", 0x30),
+    ("amqp:declare:list", 0x31),
+    ("amqp:discharge:list", 0x32),
+    ("amqp:declared:list", 0x33),
+    ("amqp:transactional-state:list", 0x34),
+    ("amqp:sasl-mechanisms:list", 0x40),
+    ("amqp:sasl-init:list", 0x41),
+    ("amqp:sasl-challenge:list", 0x42),
+    ("amqp:sasl-response:list", 0x43),
+    ("amqp:sasl-outcome:list", 0x44),
+    ("amqp:header:list", 0x70),
+    ("amqp:delivery-annotations:map", 0x71),
+    ("amqp:message-annotations:map", 0x72),
+    ("amqp:properties:list", 0x73),
+    ("amqp:application-properties:map", 0x74),
+    ("amqp:data:binary", 0x75),
+    ("amqp:amqp-sequence:list", 0x76),
+    ("amqp:amqp-value:*", 0x77),
+    ("amqp:footer:map", 0x78),
+];
+
+/// The number of a symbolic descriptor; zero for one that is not known.
+pub(super) fn code_of(name: Symbol<'_>) -> u64 {
+    NAMES.iter().find(|(known, _)| *known == name.as_str()).map_or(0, |(_, code)| u64::from(*code))
 }
 
-impl<'a> Fields<'a> {
-    /// Takes a described list whose descriptor is that of `definition`, numeric or symbolic.
-    pub fn of(reader: &mut Reader<'a>, definition: &Definition) -> Result<Self, DecodeError> {
-        let code = descriptor(reader, definition.name, definition.code)?;
-        if code != definition.code {
-            return Err(DecodeError::UnexpectedDescriptor { expected: definition.name, found: code });
+/// The fields of a described list, taken in order. What is wrong with one is kept until [`Fields::finish`].
+#[derive(Debug)]
+pub struct Fields<'d, 'a> {
+    decoder: &'d mut Decoder<'a>,
+    left: u32,
+    behind: &'a [u8],
+}
+
+impl<'d, 'a> Fields<'d, 'a> {
+    /// Takes a described list of this name and descriptor.
+    pub(super) fn of(decoder: &'d mut Decoder<'a>, name: &'static str, code: u64) -> Option<Self> {
+        match decoder.descriptor(name)? {
+            found if found == code => Self::list(decoder),
+            found => decoder.unexpected_descriptor(name, found),
         }
-        Self::list(reader)
     }
 
     /// Takes a list whose descriptor has been taken.
-    pub fn list(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        match reader.byte()? {
-            0x45 => Ok(Self { items: Reader::new(&[]), left: 0, error: None }),
-            code @ (0xc0 | 0xd0) => {
-                let list = reader.list_payload(code)?;
-                Ok(Self { items: Reader::new(list.items), left: list.count, error: None })
-            }
-            found => Err(DecodeError::UnexpectedType { expected: "list", found }),
-        }
+    pub(super) fn list(decoder: &'d mut Decoder<'a>) -> Option<Self> {
+        let (left, behind) = decoder.enter()?;
+        Some(Self { decoder, left, behind })
+    }
+
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn present(&mut self) -> bool {
+        let Some(left) = self.left.checked_sub(1) else { return false };
+        self.left = left;
+        self.decoder.present()
     }
 
     /// The next field; `None` when it is null, beyond the list's end or malformed.
@@ -77,69 +126,34 @@ impl<'a> Fields<'a> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     #[expect(clippy::should_implement_trait, reason = "each call has a type of its own")]
     pub fn next<T: Decode<'a>>(&mut self) -> Option<T> {
-        self.left = self.left.checked_sub(1)?;
-        let mut ahead = self.items;
-        match ahead.byte() {
-            Ok(0x40) => {
-                self.items = ahead;
-                None
-            }
-            Ok(_) => match T::decode(&mut self.items) {
-                Ok(value) => Some(value),
-                Err(error) => self.fail(error),
-            },
-            Err(error) => self.fail(error),
-        }
+        if self.present() { T::decode(self.decoder) } else { None }
     }
 
-    /// The error of a field that must be there and is not: that of an earlier field, if there was one.
+    /// Notes that a field must be there and is not, unless something was wrong before it.
     #[cold]
-    pub fn missing(&self, field: &'static str) -> DecodeError {
-        self.error.unwrap_or(DecodeError::MissingField(field))
+    #[inline(never)]
+    pub fn missing(&mut self, field: &'static str) {
+        self.decoder.fail::<()>(DecodeError::MissingField(field));
     }
 
-    /// The error of the fields taken so far.
-    pub fn finish(&self) -> Result<(), DecodeError> {
-        self.error.map_or(Ok(()), Err)
-    }
-
-    #[cold]
-    fn fail<T>(&mut self, error: DecodeError) -> Option<T> {
-        self.error = Some(error);
-        self.left = 0;
-        None
+    /// Whether nothing was wrong with the fields; the decoder goes on behind the list.
+    pub fn finish(self) -> Option<()> {
+        self.decoder.leave(self.behind)
     }
 }
 
-/// Takes `0x00` and a descriptor. A symbolic one reads as `code` when it is `name`, else as zero.
-#[inline]
-pub(super) fn descriptor(reader: &mut Reader<'_>, name: &'static str, code: u64) -> Result<u64, DecodeError> {
-    match reader.byte()? {
-        0 => {}
-        found => return Err(DecodeError::UnexpectedType { expected: name, found }),
-    }
-    match reader.peek()? {
-        0x53 | 0x80 | 0x44 => reader.read(),
-        0xa3 | 0xb3 => {
-            let symbol: super::Symbol<'_> = reader.read()?;
-            Ok(if symbol.as_str() == name { code } else { 0 })
-        }
-        found => Err(DecodeError::UnexpectedType { expected: "descriptor", found }),
-    }
+/// A composite type, made of its fields.
+pub(crate) trait FromFields<'a>: Sized {
+    /// Takes the fields; the descriptor has been looked at.
+    fn from_fields(fields: Fields<'_, 'a>) -> Option<Self>;
 }
 
-/// Writes `0x00` and a numeric descriptor. Codes below 256 are always `smallulong`: some peers read performatives at
-/// fixed offsets (wire-protocol.md §0 fact 1).
+/// Writes `0x00` and a numeric descriptor, always as `smallulong`: some peers read performatives at fixed offsets
+/// (wire-protocol.md §0 fact 1).
 #[cfg_attr(feature = "alloc", inline)]
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-pub(super) fn put_descriptor<W: Sink>(sink: &mut W, code: u64) -> Result<(), Full> {
-    match u8::try_from(code) {
-        Ok(small) => sink.put(&[0x00, 0x53, small]),
-        Err(_) => {
-            sink.put(&[0x00, 0x80])?;
-            sink.put(&code.to_be_bytes())
-        }
-    }
+pub(super) fn put_descriptor(sink: &mut Sink<'_>, code: u8) {
+    sink.put(&[0x00, 0x53, code]);
 }
 
 /// Declares composite types: the struct, its definition, and both directions of its codec. Every field is always
@@ -167,18 +181,17 @@ macro_rules! composite {
         }
 
         impl $(<$life>)? $crate::wire::Encode for $name $(<$life>)? {
-            #[inline]
-            fn encode<W: $crate::wire::Sink>(&self, sink: &mut W) -> Result<(), $crate::wire::Full> {
-                $crate::wire::composite::put_descriptor(sink, $code)?;
-                #[allow(unused_mut)]
-                let mut count = 0u32;
-                let mark = sink.begin()?;
-                $( self.$field.encode(sink)?; count += 1; let _ = stringify!($field); )*
-                sink.end(mark, $crate::wire::Compound::List, count)
+            #[cfg_attr(feature = "alloc", inline)]
+            fn encode(&self, sink: &mut $crate::wire::Sink<'_>) {
+                $crate::wire::composite::put_descriptor(sink, $code);
+                let mark = sink.begin();
+                $( self.$field.encode(sink); )*
+                let count = <Self as $crate::wire::Composite>::DEFINITION.fields.len();
+                sink.end(mark, $crate::wire::Compound::List, count);
             }
         }
 
-        composite!(@decode $name $(<$life>)? $symbol { $( $field: $type [$($presence)*], )* });
+        composite!(@decode $name $(<$life>)? $code $symbol { $( $field: $type [$($presence)*], )* });
     )* };
 
     (@type $type:ty [mandatory]) => { $type };
@@ -190,7 +203,10 @@ macro_rules! composite {
     (@value $fields:ident $type:ty, $field:ident [mandatory]) => {
         match $fields.next::<$type>() {
             Some(value) => value,
-            None => return Err($fields.missing(stringify!($field))),
+            None => {
+                $fields.missing(stringify!($field));
+                return None;
+            }
         }
     };
     (@value $fields:ident $type:ty, $field:ident [optional]) => { $fields.next::<$type>() };
@@ -198,43 +214,28 @@ macro_rules! composite {
         $fields.next::<$type>().unwrap_or($value)
     };
 
-    (@decode $name:ident <$life:lifetime> $symbol:literal { $( $field:ident : $type:ty [$($presence:tt)*], )* }) => {
-        impl<$life> $crate::wire::Decode<$life> for $name<$life> {
-            fn decode(reader: &mut $crate::wire::Reader<$life>) -> Result<Self, $crate::wire::DecodeError> {
-                let fields = $crate::wire::Fields::of(reader, &<Self as $crate::wire::Composite>::DEFINITION)?;
-                Self::from_fields(fields)
-            }
-        }
-
-        impl<$life> $name<$life> {
-            #[allow(unused_mut, unused_variables)]
-            #[inline]
-            pub(crate) fn from_fields(
-                mut fields: $crate::wire::Fields<$life>,
-            ) -> Result<Self, $crate::wire::DecodeError> {
-                let composite = Self { $( $field: composite!(@value fields $type, $field [$($presence)*]), )* };
-                fields.finish()?;
-                Ok(composite)
-            }
-        }
+    (@decode $name:ident <$life:lifetime> $code:literal $symbol:literal { $($fields:tt)* }) => {
+        composite!(@impl $name<$life>, $life, $code $symbol { $($fields)* });
     };
-    (@decode $name:ident $symbol:literal { $( $field:ident : $type:ty [$($presence:tt)*], )* }) => {
-        impl<'a> $crate::wire::Decode<'a> for $name {
-            fn decode(reader: &mut $crate::wire::Reader<'a>) -> Result<Self, $crate::wire::DecodeError> {
-                let fields = $crate::wire::Fields::of(reader, &<Self as $crate::wire::Composite>::DEFINITION)?;
-                Self::from_fields(fields)
+    (@decode $name:ident $code:literal $symbol:literal { $($fields:tt)* }) => {
+        composite!(@impl $name, 'a, $code $symbol { $($fields)* });
+    };
+    (@impl $name:ty, $life:lifetime, $code:literal $symbol:literal {
+        $( $field:ident: $type:ty [$($presence:tt)*], )*
+    }) => {
+        impl<$life> $crate::wire::Decode<$life> for $name {
+            fn decode(decoder: &mut $crate::wire::Decoder<$life>) -> Option<Self> {
+                $crate::wire::composite::FromFields::from_fields($crate::wire::Fields::of(decoder, $symbol, $code)?)
             }
         }
 
-        impl $name {
-            #[allow(unused_mut, unused_variables)]
+        impl<$life> $crate::wire::composite::FromFields<$life> for $name {
+            #[allow(unused_mut)]
             #[inline]
-            pub(crate) fn from_fields(
-                mut fields: $crate::wire::Fields<'_>,
-            ) -> Result<Self, $crate::wire::DecodeError> {
+            fn from_fields(mut fields: $crate::wire::Fields<'_, $life>) -> Option<Self> {
                 let composite = Self { $( $field: composite!(@value fields $type, $field [$($presence)*]), )* };
                 fields.finish()?;
-                Ok(composite)
+                Some(composite)
             }
         }
     };

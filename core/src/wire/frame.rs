@@ -1,5 +1,6 @@
 //! Frames and protocol headers (AMQP 1.0 §2.3, §2.2).
 
+use super::{Encode, Sink};
 use core::fmt;
 
 /// Every peer must accept frames of this size (AMQP 1.0 §2.7.1).
@@ -127,5 +128,39 @@ impl Protocol {
     /// The protocol of a header, or `None` when it is none of AMQP 1.0's.
     pub fn parse(header: [u8; 8]) -> Option<Self> {
         [Self::Amqp, Self::Tls, Self::Sasl].into_iter().find(|protocol| protocol.header() == header)
+    }
+}
+
+/// A frame to be sent, as a value that encodes with its header.
+pub struct Outgoing<'a> {
+    /// Which protocol it belongs to.
+    pub kind: Kind,
+    /// The channel.
+    pub channel: u16,
+    /// The body.
+    pub body: &'a dyn Encode,
+}
+
+impl Encode for Outgoing<'_> {
+    fn encode(&self, sink: &mut Sink<'_>) {
+        let start = sink.position();
+        sink.put(&[0; HEADER_LEN]);
+        self.body.encode(sink);
+        // Frames are never larger than what both ends agreed on in 32 bits.
+        let size = (sink.position() - start) as u32;
+        sink.patch(start, &header(size, self.kind, self.channel));
+    }
+}
+
+/// The eight bytes.
+impl Encode for Protocol {
+    fn encode(&self, sink: &mut Sink<'_>) {
+        sink.put(&self.header());
+    }
+}
+
+impl fmt::Debug for Outgoing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").field("channel", &self.channel).finish_non_exhaustive()
     }
 }

@@ -1,7 +1,8 @@
 //! A message as its encoded sections (AMQP 1.0 §3.2).
 
+use super::composite::FromFields;
 use super::messaging::{Header, Properties};
-use super::{Decode, DecodeError, List, Map, Reader, Value};
+use super::{Decode, DecodeError, Decoder, Fields, List, Map, Reader, Value};
 
 /// Section descriptors (AMQP 1.0 §3.2).
 pub mod section {
@@ -48,26 +49,25 @@ impl Layout {
     /// Finds the sections. Their order is free: the Python SDK writes delivery annotations last
     /// (wire-protocol.md §3.1). A body is skipped by its length and never looked into.
     pub fn of(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut decoder = Decoder::new(bytes);
+        let layout = Self::walk(bytes, &mut decoder);
+        decoder.result(layout)
+    }
+
+    fn walk<'a>(bytes: &'a [u8], decoder: &mut Decoder<'a>) -> Option<Self> {
         let mut layout = Self::default();
         let mut body_code = None;
-        let mut reader = Reader::new(bytes);
-        let position = |reader: &Reader<'_>| {
-            u32::try_from(bytes.len() - reader.rest().len()).map_err(|_| DecodeError::InvalidCount)
-        };
-        while !reader.is_empty() {
-            let start = position(&reader)?;
-            let code = match reader.rest() {
-                [0x00, 0x53, code, ..] => {
-                    let code = *code;
-                    reader.take(3)?;
-                    code
-                }
-                _ => section_code(&mut reader)?,
-            };
-            let value = position(&reader)?;
-            reader.skip()?;
-            let end = position(&reader)?;
-            let slot = match code {
+        if u32::try_from(bytes.len()).is_err() {
+            return decoder.fail(DecodeError::InvalidCount);
+        }
+        let position = |decoder: &Decoder<'_>| (bytes.len() - decoder.rest().len()) as u32;
+        while !decoder.rest().is_empty() {
+            let start = position(decoder);
+            let code = decoder.descriptor("message section")?;
+            let value = position(decoder);
+            decoder.skip()?;
+            let end = position(decoder);
+            let slot = match u8::try_from(code).unwrap_or(0) {
                 section::HEADER => &mut layout.header,
                 section::DELIVERY_ANNOTATIONS => &mut layout.delivery_annotations,
                 section::MESSAGE_ANNOTATIONS => &mut layout.message_annotations,
@@ -78,49 +78,27 @@ impl Layout {
                     // One value, or any number of data or of sequence sections in a row.
                     match body_code {
                         None => layout.body = Span { start, end },
-                        Some(earlier) if earlier == code && code != section::AMQP_VALUE && layout.body.end == start => {
+                        Some(earlier)
+                            if earlier == code
+                                && code != u64::from(section::AMQP_VALUE)
+                                && layout.body.end == start =>
+                        {
                             layout.body.end = end;
                         }
-                        Some(_) => return Err(DecodeError::InvalidSection(u64::from(code))),
+                        Some(_) => return decoder.fail(DecodeError::InvalidSection(code)),
                     }
                     body_code = Some(code);
                     continue;
                 }
-                other => return Err(DecodeError::InvalidSection(u64::from(other))),
+                _ => return decoder.fail(DecodeError::InvalidSection(code)),
             };
             if slot.end != 0 {
-                return Err(DecodeError::InvalidSection(u64::from(code)));
+                return decoder.fail(DecodeError::InvalidSection(code));
             }
             *slot = Span { start: value, end };
         }
-        Ok(layout)
+        Some(layout)
     }
-}
-
-/// Takes a section's descriptor in any form but the usual one.
-#[cold]
-fn section_code(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
-    match reader.byte()? {
-        0 => {}
-        found => return Err(DecodeError::UnexpectedType { expected: "message section", found }),
-    }
-    let code = match reader.value()? {
-        Value::Ulong(code) => code,
-        Value::Symbol(name) => match name.as_str() {
-            "amqp:header:list" => 0x70,
-            "amqp:delivery-annotations:map" => 0x71,
-            "amqp:message-annotations:map" => 0x72,
-            "amqp:properties:list" => 0x73,
-            "amqp:application-properties:map" => 0x74,
-            "amqp:data:binary" => 0x75,
-            "amqp:amqp-sequence:list" => 0x76,
-            "amqp:amqp-value:*" => 0x77,
-            "amqp:footer:map" => 0x78,
-            _ => 0,
-        },
-        _ => 0,
-    };
-    u8::try_from(code).map_err(|_| DecodeError::InvalidSection(code))
 }
 
 /// A message's body.
@@ -142,20 +120,13 @@ pub struct Sections<'a>(&'a [u8]);
 
 impl<'a> Sections<'a> {
     fn iter<T: Decode<'a>>(self) -> impl Iterator<Item = Result<T, DecodeError>> + use<'a, T> {
-        let mut reader = Reader::new(self.0);
+        let mut decoder = Decoder::new(self.0);
         core::iter::from_fn(move || {
-            if reader.is_empty() {
+            if decoder.rest().is_empty() {
                 return None;
             }
-            let item = (|| {
-                reader.byte()?;
-                reader.skip()?;
-                reader.read()
-            })();
-            if item.is_err() {
-                reader = Reader::new(&[]);
-            }
-            Some(item)
+            let item = decoder.descriptor("message section").and_then(|_| decoder.read());
+            Some(decoder.result(item))
         })
     }
 
@@ -207,7 +178,7 @@ impl<'a> MessageView<'a> {
     /// The header; all fields absent when there is none.
     pub fn header(&self) -> Result<Header, DecodeError> {
         match self.bytes_of(self.layout.header) {
-            Some(bytes) => Header::from_fields(super::Fields::list(&mut Reader::new(bytes))?),
+            Some(bytes) => fields_of(bytes),
             None => Ok(Header::EMPTY),
         }
     }
@@ -220,7 +191,7 @@ impl<'a> MessageView<'a> {
     /// The properties; all fields absent when there are none.
     pub fn properties(&self) -> Result<Properties<'a>, DecodeError> {
         match self.bytes_of(self.layout.properties) {
-            Some(bytes) => Properties::from_fields(super::Fields::list(&mut Reader::new(bytes))?),
+            Some(bytes) => fields_of(bytes),
             None => Ok(Properties::EMPTY),
         }
     }
@@ -256,22 +227,19 @@ impl<'a> MessageView<'a> {
         if bytes.is_empty() {
             return Ok(Body::Empty);
         }
-        let mut reader = Reader::new(bytes);
-        match section_of(&mut reader)? {
-            section::DATA => Ok(Body::Data(Sections(bytes))),
-            section::AMQP_SEQUENCE => Ok(Body::Sequence(Sections(bytes))),
-            _ => Ok(Body::Value(reader.value()?)),
-        }
+        let mut decoder = Decoder::new(bytes);
+        let body = match decoder.descriptor("message section") {
+            Some(0x75) => Some(Body::Data(Sections(bytes))),
+            Some(0x76) => Some(Body::Sequence(Sections(bytes))),
+            _ => decoder.value().map(Body::Value),
+        };
+        decoder.result(body)
     }
 }
 
-fn section_of(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
-    match reader.rest() {
-        [0x00, 0x53, code, ..] => {
-            let code = *code;
-            reader.take(3)?;
-            Ok(code)
-        }
-        _ => section_code(reader),
-    }
+/// The composite type of these fields.
+fn fields_of<'a, T: FromFields<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
+    let mut decoder = Decoder::new(bytes);
+    let composite = Fields::list(&mut decoder).and_then(T::from_fields);
+    decoder.result(composite)
 }

@@ -1,8 +1,8 @@
 //! Termini, outcomes and message sections that are lists (AMQP 1.0 §3).
 
-use super::composite::put_descriptor;
+use super::composite::{FromFields, put_descriptor};
 use super::performative::{ErrorCondition, choice};
-use super::{Decode, DecodeError, Encode, Fields, Full, Map, Multiple, Reader, Sink, Symbol, Uuid, Value};
+use super::{Decode, DecodeError, Decoder, Encode, Fields, Map, Multiple, Sink, Symbol, Uuid, Value};
 use crate::time::Timestamp;
 use crate::wire::transaction::{Declared, TransactionalState};
 
@@ -249,7 +249,7 @@ pub enum MessageId<'a> {
 }
 
 impl Encode for MessageId<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         match self {
             Self::Ulong(v) => v.encode(sink),
             Self::Uuid(v) => v.encode(sink),
@@ -260,14 +260,14 @@ impl Encode for MessageId<'_> {
 }
 
 impl<'a> Decode<'a> for MessageId<'a> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let found = reader.peek()?;
-        Ok(match reader.value()? {
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+        let found = decoder.peek()?;
+        Some(match decoder.value()? {
             Value::Ulong(v) => Self::Ulong(v),
             Value::Uuid(v) => Self::Uuid(v),
             Value::Binary(v) => Self::Binary(v),
             Value::String(v) => Self::String(v),
-            _ => return Err(DecodeError::UnexpectedType { expected: "message-id", found }),
+            _ => return decoder.unexpected("message-id", found),
         })
     }
 }
@@ -307,7 +307,7 @@ impl DeliveryState<'_> {
 
 impl Encode for Outcome<'_> {
     #[inline]
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         match self {
             Self::Accepted => sink.put(&[0x00, 0x53, 0x24, 0x45]),
             Self::Rejected(v) => v.encode(sink),
@@ -319,7 +319,7 @@ impl Encode for Outcome<'_> {
 
 impl Encode for DeliveryState<'_> {
     #[inline]
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         match self {
             Self::Received(v) => v.encode(sink),
             Self::Outcome(v) => v.encode(sink),
@@ -331,62 +331,32 @@ impl Encode for DeliveryState<'_> {
 
 impl<'a> Decode<'a> for DeliveryState<'a> {
     #[inline]
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let code = match reader.rest() {
-            [0x00, 0x53, code, ..] => {
-                let code = u64::from(*code);
-                reader.take(3)?;
-                code
-            }
-            _ => state_code(reader)?,
-        };
-        let fields = Fields::list(reader)?;
-        Ok(match code {
-            0x23 => Self::Received(Received::from_fields(fields)?),
-            0x24 => Self::Outcome(Outcome::Accepted),
-            0x25 => Self::Outcome(Outcome::Rejected(Rejected::from_fields(fields)?)),
-            0x26 => Self::Outcome(Outcome::Released),
-            0x27 => Self::Outcome(Outcome::Modified(Modified::from_fields(fields)?)),
-            0x33 => Self::Declared(Declared::from_fields(fields)?),
-            0x34 => Self::Transactional(TransactionalState::from_fields(fields)?),
-            found => return Err(DecodeError::UnexpectedDescriptor { expected: "delivery-state", found }),
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+        let code = decoder.descriptor("delivery-state")?;
+        let fields = Fields::list(decoder)?;
+        Some(match code {
+            0x23 => Self::Received(FromFields::from_fields(fields)?),
+            0x24 => fields.finish().map(|()| Self::ACCEPTED)?,
+            0x25 => Self::Outcome(Outcome::Rejected(FromFields::from_fields(fields)?)),
+            0x26 => fields.finish().map(|()| Self::RELEASED)?,
+            0x27 => Self::Outcome(Outcome::Modified(FromFields::from_fields(fields)?)),
+            0x33 => Self::Declared(FromFields::from_fields(fields)?),
+            0x34 => Self::Transactional(FromFields::from_fields(fields)?),
+            found => return decoder.unexpected_descriptor("delivery-state", found),
         })
     }
 }
 
-/// Takes the descriptor of a delivery state that is not in the usual short form.
-#[cold]
-fn state_code(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
-    match reader.byte()? {
-        0 => {}
-        found => return Err(DecodeError::UnexpectedType { expected: "delivery-state", found }),
-    }
-    if !matches!(reader.peek()?, 0xa3 | 0xb3) {
-        return reader.read();
-    }
-    let symbol: Symbol<'_> = reader.read()?;
-    Ok(match symbol.as_str() {
-        "amqp:received:list" => 0x23,
-        "amqp:accepted:list" => 0x24,
-        "amqp:rejected:list" => 0x25,
-        "amqp:released:list" => 0x26,
-        "amqp:modified:list" => 0x27,
-        "amqp:declared:list" => 0x33,
-        "amqp:transactional-state:list" => 0x34,
-        _ => 0,
-    })
-}
-
 impl<'a> Decode<'a> for Outcome<'a> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        match reader.read()? {
-            DeliveryState::Outcome(outcome) => Ok(outcome),
-            _ => Err(DecodeError::InvalidField("outcome")),
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+        match decoder.read()? {
+            DeliveryState::Outcome(outcome) => Some(outcome),
+            _ => decoder.fail(DecodeError::InvalidField("outcome")),
         }
     }
 }
 
 /// Writes the descriptor of a message section; its value follows.
-pub fn put_section<W: Sink>(sink: &mut W, code: u8) -> Result<(), Full> {
-    put_descriptor(sink, u64::from(code))
+pub fn put_section(sink: &mut Sink<'_>, code: u8) {
+    put_descriptor(sink, code);
 }

@@ -7,8 +7,10 @@
 mod composite;
 
 mod codec;
+mod decoder;
 mod error;
 pub mod frame;
+mod map_writer;
 pub mod message;
 pub mod messaging;
 pub mod performative;
@@ -18,9 +20,13 @@ mod sink;
 pub mod transaction;
 mod value;
 
-pub use codec::{Decode, Encode, Multiple, encode};
+#[cfg(feature = "alloc")]
+pub use codec::to_vec;
+pub use codec::{Decode, Encode, Multiple, encode, measure, put_binary_head};
 pub use composite::{Composite, Definition, Field, Fields, Presence};
+pub use decoder::Decoder;
 pub use error::DecodeError;
+pub use map_writer::MapWriter;
 pub use reader::{MAX_DEPTH, Reader};
-pub use sink::{Buffer, Compound, Counter, Full, Sink};
+pub use sink::{Compound, Full, Sink};
 pub use value::{Array, Described, List, Map, Symbol, Uuid, Value, encode_list, encode_map};

@@ -1,8 +1,9 @@
 //! The performatives (AMQP 1.0 §2.7) and what they are made of.
 
+use super::composite::FromFields;
 use super::messaging::{DeliveryState, Source, Target};
 use super::transaction::Coordinator;
-use super::{Composite, Decode, DecodeError, Encode, Fields, Full, Map, Multiple, Reader, Sink, Symbol};
+use super::{Decode, DecodeError, Decoder, Encode, Fields, Map, Multiple, Sink, Symbol};
 
 composite! {
     /// Negotiates connection parameters (AMQP 1.0 §2.7.1).
@@ -204,18 +205,18 @@ macro_rules! choice {
 
         impl Encode for $name {
             #[inline]
-            fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+            fn encode(&self, sink: &mut Sink<'_>) {
                 let value: $base = match self { $( Self::$choice => $value, )* };
-                value.encode(sink)
+                value.encode(sink);
             }
         }
 
         impl<'a> Decode<'a> for $name {
             #[inline]
-            fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-                let value: $base = reader.read()?;
-                $( if value == $value { return Ok(Self::$choice); } )*
-                Err(DecodeError::InvalidField($field))
+            fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+                let value: $base = decoder.read()?;
+                $( if value == $value { return Some(Self::$choice); } )*
+                decoder.fail(DecodeError::InvalidField($field))
             }
         }
     )* };
@@ -270,7 +271,7 @@ pub enum TargetArchetype<'a> {
 }
 
 impl Encode for TargetArchetype<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         match self {
             Self::Target(target) => target.encode(sink),
             Self::Coordinator(coordinator) => coordinator.encode(sink),
@@ -279,13 +280,12 @@ impl Encode for TargetArchetype<'_> {
 }
 
 impl<'a> Decode<'a> for TargetArchetype<'a> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let mut ahead = *reader;
-        let definition = &Coordinator::DEFINITION;
-        if super::composite::descriptor(&mut ahead, definition.name, definition.code)? == definition.code {
-            return reader.read().map(Self::Coordinator);
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+        match decoder.descriptor("target")? {
+            0x29 => FromFields::from_fields(Fields::list(decoder)?).map(Self::Target),
+            0x30 => FromFields::from_fields(Fields::list(decoder)?).map(Self::Coordinator),
+            found => decoder.unexpected_descriptor("target", found),
         }
-        reader.read().map(Self::Target)
     }
 }
 
@@ -312,66 +312,32 @@ pub enum Performative<'a> {
     Close(Close<'a>),
 }
 
-impl<'a> Performative<'a> {
-    /// Takes a performative from a frame's body; the reader is left at the payload.
+impl<'a> Decode<'a> for Performative<'a> {
+    /// Takes a performative from a frame's body; the decoder is left at the payload.
     #[inline]
-    pub fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let code = match reader.rest() {
-            // The form that every known peer sends.
-            [0x00, 0x53, code, ..] => {
-                let code = u64::from(*code);
-                reader.take(3)?;
-                code
-            }
-            _ => Self::descriptor(reader)?,
-        };
-        let fields = Fields::list(reader)?;
-        Ok(match code {
-            0x10 => Self::Open(Open::from_fields(fields)?),
-            0x11 => Self::Begin(Begin::from_fields(fields)?),
-            0x12 => Self::Attach(Attach::from_fields(fields)?),
-            0x13 => Self::Flow(Flow::from_fields(fields)?),
-            0x14 => Self::Transfer(Transfer::from_fields(fields)?),
-            0x15 => Self::Disposition(Disposition::from_fields(fields)?),
-            0x16 => Self::Detach(Detach::from_fields(fields)?),
-            0x17 => Self::End(End::from_fields(fields)?),
-            0x18 => Self::Close(Close::from_fields(fields)?),
-            found => return Err(DecodeError::UnexpectedDescriptor { expected: "performative", found }),
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+        let code = decoder.descriptor("performative")?;
+        if !(0x10..=0x18).contains(&code) {
+            return decoder.unexpected_descriptor("performative", code);
+        }
+        let fields = Fields::list(decoder)?;
+        Some(match code {
+            0x10 => Self::Open(FromFields::from_fields(fields)?),
+            0x11 => Self::Begin(FromFields::from_fields(fields)?),
+            0x12 => Self::Attach(FromFields::from_fields(fields)?),
+            0x13 => Self::Flow(FromFields::from_fields(fields)?),
+            0x14 => Self::Transfer(FromFields::from_fields(fields)?),
+            0x15 => Self::Disposition(FromFields::from_fields(fields)?),
+            0x16 => Self::Detach(FromFields::from_fields(fields)?),
+            0x17 => Self::End(FromFields::from_fields(fields)?),
+            _ => Self::Close(FromFields::from_fields(fields)?),
         })
-    }
-
-    /// Takes a descriptor in any other form.
-    #[cold]
-    fn descriptor(reader: &mut Reader<'a>) -> Result<u64, DecodeError> {
-        match reader.byte()? {
-            0 => {}
-            found => return Err(DecodeError::UnexpectedType { expected: "performative", found }),
-        }
-        if !matches!(reader.peek()?, 0xa3 | 0xb3) {
-            return reader.read();
-        }
-        let symbol: Symbol<'_> = reader.read()?;
-        [
-            Open::DEFINITION,
-            Begin::DEFINITION,
-            Attach::DEFINITION,
-            Flow::DEFINITION,
-            Transfer::DEFINITION,
-            Disposition::DEFINITION,
-            Detach::DEFINITION,
-            End::DEFINITION,
-            Close::DEFINITION,
-        ]
-        .into_iter()
-        .find(|definition| definition.name == symbol.as_str())
-        .map(|definition| definition.code)
-        .ok_or(DecodeError::UnexpectedDescriptor { expected: "performative", found: 0 })
     }
 }
 
 impl Encode for Performative<'_> {
     #[inline]
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         match self {
             Self::Open(v) => v.encode(sink),
             Self::Begin(v) => v.encode(sink),

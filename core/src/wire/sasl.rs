@@ -1,7 +1,8 @@
 //! SASL frames (AMQP 1.0 §5.3).
 
+use super::composite::FromFields;
 use super::performative::choice;
-use super::{Composite, Decode, DecodeError, Encode, Full, Multiple, Reader, Sink, Symbol};
+use super::{Decode, DecodeError, Decoder, Encode, Fields, Multiple, Sink, Symbol};
 
 composite! {
     /// The mechanisms a server offers (AMQP 1.0 §5.3.3.1).
@@ -73,25 +74,24 @@ pub enum SaslFrame<'a> {
 }
 
 impl<'a> Decode<'a> for SaslFrame<'a> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        for (definition, read) in [
-            (SaslMechanisms::DEFINITION, (|r| r.read().map(Self::Mechanisms)) as fn(&mut Reader<'a>) -> _),
-            (SaslInit::DEFINITION, |r| r.read().map(Self::Init)),
-            (SaslChallenge::DEFINITION, |r| r.read().map(Self::Challenge)),
-            (SaslResponse::DEFINITION, |r| r.read().map(Self::Response)),
-            (SaslOutcome::DEFINITION, |r| r.read().map(Self::Outcome)),
-        ] {
-            let mut ahead = *reader;
-            if super::composite::descriptor(&mut ahead, definition.name, definition.code)? == definition.code {
-                return read(reader);
-            }
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+        let code = decoder.descriptor("SASL frame")?;
+        if !(0x40..=0x44).contains(&code) {
+            return decoder.unexpected_descriptor("SASL frame", code);
         }
-        Err(DecodeError::UnexpectedDescriptor { expected: "SASL frame", found: 0 })
+        let fields = Fields::list(decoder)?;
+        Some(match code {
+            0x40 => Self::Mechanisms(FromFields::from_fields(fields)?),
+            0x41 => Self::Init(FromFields::from_fields(fields)?),
+            0x42 => Self::Challenge(FromFields::from_fields(fields)?),
+            0x43 => Self::Response(FromFields::from_fields(fields)?),
+            _ => Self::Outcome(FromFields::from_fields(fields)?),
+        })
     }
 }
 
 impl Encode for SaslFrame<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         match self {
             Self::Mechanisms(v) => v.encode(sink),
             Self::Init(v) => v.encode(sink),

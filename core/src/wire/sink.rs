@@ -1,8 +1,12 @@
 //! Where encoded bytes go.
 
+#[cfg(feature = "alloc")]
+use alloc::vec::Vec;
+#[cfg(feature = "alloc")]
+use bytes::BytesMut;
 use core::fmt;
 
-/// The sink has no room for the bytes.
+/// There is no room for the encoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -18,221 +22,190 @@ impl core::error::Error for Full {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compound {
     /// `list` (AMQP 1.0 §1.6.22).
-    List,
+    List = 0xc0,
     /// `map` (AMQP 1.0 §1.6.23).
-    Map,
+    Map = 0xc1,
     /// `array` (AMQP 1.0 §1.6.24); the items start with the constructor.
-    Array,
+    Array = 0xe0,
 }
 
 /// Bytes reserved by [`Sink::begin`] for the short form: constructor, size, count.
 const SHORT: usize = 3;
 /// What the long form needs beyond the short one.
 const EXTRA: usize = 6;
+/// The long forms' codes lie so far above the short ones'.
+const LONG: u8 = 0x10;
 
-/// A contiguous place that encoded bytes are appended to.
-pub trait Sink {
-    /// Bytes appended so far.
-    fn position(&self) -> usize;
+/// Encoded bytes, appended to memory of a fixed size or to memory that grows.
+///
+/// Appending never fails: a sink over fixed memory goes on counting beyond its end, and whether everything had its place
+/// is asked once, of [`Sink::finish`]. So the position is the encoded size even where the memory is too small for it.
+#[derive(Debug)]
+pub struct Sink<'a> {
+    memory: Memory<'a>,
+    /// A size or a count went beyond the four bytes for it.
+    beyond: bool,
+}
 
-    /// Appends `bytes`, or nothing and [`Full`].
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full>;
+#[derive(Debug)]
+enum Memory<'a> {
+    Fixed {
+        bytes: &'a mut [u8],
+        len: usize,
+    },
+    #[cfg(feature = "alloc")]
+    Vec(&'a mut Vec<u8>),
+    #[cfg(feature = "alloc")]
+    Bytes(&'a mut BytesMut),
+}
 
-    /// The appended bytes, for patching sizes; `None` for a sink that only counts.
-    fn written(&mut self) -> Option<&mut [u8]>;
+impl<'a> Sink<'a> {
+    /// An empty sink over `bytes`.
+    #[inline]
+    pub const fn new(bytes: &'a mut [u8]) -> Self {
+        Self { memory: Memory::Fixed { bytes, len: 0 }, beyond: false }
+    }
+
+    /// Where the next byte goes. Memory that grows counts what it held before.
+    #[inline]
+    pub fn position(&self) -> usize {
+        match &self.memory {
+            Memory::Fixed { len, .. } => *len,
+            #[cfg(feature = "alloc")]
+            Memory::Vec(bytes) => bytes.len(),
+            #[cfg(feature = "alloc")]
+            Memory::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Appends `bytes`.
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn put(&mut self, bytes: &[u8]) {
+        match &mut self.memory {
+            Memory::Fixed { bytes: all, len } => {
+                write(all, *len, bytes);
+                *len = len.saturating_add(bytes.len());
+            }
+            #[cfg(feature = "alloc")]
+            Memory::Vec(all) => all.extend_from_slice(bytes),
+            #[cfg(feature = "alloc")]
+            Memory::Bytes(all) => all.extend_from_slice(bytes),
+        }
+    }
+
+    /// Appends one byte.
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn put_byte(&mut self, byte: u8) {
+        self.put(&[byte]);
+    }
+
+    /// Appends a size of four bytes.
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn put_size(&mut self, size: usize) {
+        match u32::try_from(size) {
+            Ok(size) => self.put(&size.to_be_bytes()),
+            Err(_) => self.beyond = true,
+        }
+    }
 
     /// Forgets everything after `position`.
-    fn truncate(&mut self, position: usize);
+    pub fn truncate(&mut self, position: usize) {
+        match &mut self.memory {
+            Memory::Fixed { len, .. } => *len = position.min(*len),
+            #[cfg(feature = "alloc")]
+            Memory::Vec(bytes) => bytes.truncate(position),
+            #[cfg(feature = "alloc")]
+            Memory::Bytes(bytes) => bytes.truncate(position),
+        }
+    }
+
+    /// Writes over what was appended at `position`.
+    #[inline]
+    pub(super) fn patch(&mut self, position: usize, bytes: &[u8]) {
+        write(self.memory.bytes(), position, bytes);
+    }
 
     /// Starts a compound value: reserves its head and returns the mark for [`Sink::end`].
-    fn begin(&mut self) -> Result<usize, Full> {
+    #[inline]
+    pub fn begin(&mut self) -> usize {
         let mark = self.position();
-        self.put(&[0; SHORT])?;
-        Ok(mark)
+        self.put(&[0; SHORT]);
+        mark
     }
 
     /// Ends the compound value begun at `mark`, in the shortest form that fits.
-    fn end(&mut self, mark: usize, compound: Compound, count: u32) -> Result<(), Full> {
-        let size = self.position() - mark - SHORT;
+    pub fn end(&mut self, mark: usize, compound: Compound, count: usize) {
         if count == 0 && compound == Compound::List {
             self.truncate(mark);
-            return self.put(&[0x45]);
+            return self.put_byte(0x45);
         }
-        let (short, long) = match compound {
-            Compound::List => (0xc0, 0xd0),
-            Compound::Map => (0xc1, 0xd1),
-            Compound::Array => (0xe0, 0xf0),
-        };
+        let size = self.position().saturating_sub(mark + SHORT);
         if let (Ok(size), Ok(count)) = (u8::try_from(size + 1), u8::try_from(count)) {
-            if let Some(head) = self.written().and_then(|all| all.get_mut(mark..mark + SHORT)) {
-                head.copy_from_slice(&[short, size, count]);
-            }
-            return Ok(());
+            return self.patch(mark, &[compound as u8, size, count]);
         }
-        self.put(&[0; EXTRA])?;
-        let Ok(long_size) = u32::try_from(size + 4) else { return Err(Full) };
-        if let Some(all) = self.written() {
-            all.copy_within(mark + SHORT..mark + SHORT + size, mark + SHORT + EXTRA);
-            let mut head = [long; SHORT + EXTRA];
-            head[1..5].copy_from_slice(&long_size.to_be_bytes());
-            head[5..].copy_from_slice(&count.to_be_bytes());
-            if let Some(place) = all.get_mut(mark..mark + SHORT + EXTRA) {
-                place.copy_from_slice(&head);
-            }
+        self.put(&[0; EXTRA]);
+        let (Ok(long_size), Ok(count)) = (u32::try_from(size + 4), u32::try_from(count)) else {
+            self.beyond = true;
+            return;
+        };
+        if let Some(items) = self.memory.bytes().get_mut(mark + SHORT..mark + SHORT + size + EXTRA) {
+            items.copy_within(..size, EXTRA);
         }
-        Ok(())
-    }
-}
-
-/// A sink over borrowed memory.
-#[derive(Debug)]
-pub struct Buffer<'a> {
-    bytes: &'a mut [u8],
-    len: usize,
-}
-
-impl<'a> Buffer<'a> {
-    /// An empty sink over `bytes`.
-    pub fn new(bytes: &'a mut [u8]) -> Self {
-        Self { bytes, len: 0 }
+        let mut head = [compound as u8 + LONG; SHORT + EXTRA];
+        let [_, place @ ..] = &mut head;
+        place[..4].copy_from_slice(&long_size.to_be_bytes());
+        place[4..].copy_from_slice(&count.to_be_bytes());
+        self.patch(mark, &head);
     }
 
-    /// What was appended.
-    pub fn into_written(self) -> &'a mut [u8] {
-        let len = self.len;
-        self.bytes.get_mut(..len).unwrap_or_default()
-    }
-}
-
-impl Sink for Buffer<'_> {
+    /// The position, when everything has its place.
+    ///
+    /// # Errors
+    /// The memory is too small: the position is the size that it would need.
     #[inline]
-    fn position(&self) -> usize {
-        self.len
+    pub fn finish(&self) -> Result<usize, Full> {
+        match &self.memory {
+            Memory::Fixed { bytes, len } if *len > bytes.len() => Err(Full),
+            _ if self.beyond => Err(Full),
+            _ => Ok(self.position()),
+        }
     }
+}
 
+/// Copies `bytes` to a position, if there is room for all of them.
+#[inline]
+fn write(memory: &mut [u8], position: usize, bytes: &[u8]) {
+    if let Some(place) = memory.get_mut(position..).and_then(|rest| rest.get_mut(..bytes.len())) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+impl Memory<'_> {
     #[inline]
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let end = self.len.checked_add(bytes.len()).ok_or(Full)?;
-        self.bytes.get_mut(self.len..end).ok_or(Full)?.copy_from_slice(bytes);
-        self.len = end;
-        Ok(())
-    }
-
-    #[inline]
-    fn written(&mut self) -> Option<&mut [u8]> {
-        self.bytes.get_mut(..self.len)
-    }
-
-    fn truncate(&mut self, position: usize) {
-        self.len = self.len.min(position);
-    }
-}
-
-/// A sink that keeps nothing and counts, to learn an encoded size beforehand.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counter(usize);
-
-impl Counter {
-    /// The encoded size of `value` in bytes.
-    pub fn measure(value: &impl super::Encode) -> usize {
-        let mut counter = Self(0);
-        // A counter is never full.
-        let _ = super::encode(value, &mut counter);
-        counter.0
-    }
-}
-
-impl Sink for Counter {
-    fn position(&self) -> usize {
-        self.0
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        self.0 = self.0.saturating_add(bytes.len());
-        Ok(())
-    }
-
-    fn written(&mut self) -> Option<&mut [u8]> {
-        None
-    }
-
-    fn truncate(&mut self, position: usize) {
-        self.0 = self.0.min(position);
-    }
-}
-
-impl<const N: usize> Sink for heapless::Vec<u8, N> {
-    fn position(&self) -> usize {
-        self.len()
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        self.extend_from_slice(bytes).map_err(|_| Full)
-    }
-
-    fn written(&mut self) -> Option<&mut [u8]> {
-        Some(self)
-    }
-
-    fn truncate(&mut self, position: usize) {
-        heapless::Vec::truncate(self, position);
+    fn bytes(&mut self) -> &mut [u8] {
+        match self {
+            Self::Fixed { bytes, .. } => bytes,
+            #[cfg(feature = "alloc")]
+            Self::Vec(bytes) => bytes,
+            #[cfg(feature = "alloc")]
+            Self::Bytes(bytes) => bytes,
+        }
     }
 }
 
 #[cfg(feature = "alloc")]
-impl Sink for alloc::vec::Vec<u8> {
-    fn position(&self) -> usize {
-        self.len()
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        self.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn written(&mut self) -> Option<&mut [u8]> {
-        Some(self)
-    }
-
-    fn truncate(&mut self, position: usize) {
-        alloc::vec::Vec::truncate(self, position);
+impl<'a> From<&'a mut Vec<u8>> for Sink<'a> {
+    fn from(bytes: &'a mut Vec<u8>) -> Self {
+        Self { memory: Memory::Vec(bytes), beyond: false }
     }
 }
 
 #[cfg(feature = "alloc")]
-impl Sink for bytes::BytesMut {
-    fn position(&self) -> usize {
-        self.len()
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        self.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn written(&mut self) -> Option<&mut [u8]> {
-        Some(self)
-    }
-
-    fn truncate(&mut self, position: usize) {
-        bytes::BytesMut::truncate(self, position);
-    }
-}
-
-impl<W: Sink + ?Sized> Sink for &mut W {
-    fn position(&self) -> usize {
-        (**self).position()
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        (**self).put(bytes)
-    }
-
-    fn written(&mut self) -> Option<&mut [u8]> {
-        (**self).written()
-    }
-
-    fn truncate(&mut self, position: usize) {
-        (**self).truncate(position);
+impl<'a> From<&'a mut BytesMut> for Sink<'a> {
+    fn from(bytes: &'a mut BytesMut) -> Self {
+        Self { memory: Memory::Bytes(bytes), beyond: false }
     }
 }

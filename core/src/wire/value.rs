@@ -1,8 +1,8 @@
 //! AMQP 1.0's type system as borrowed values (AMQP 1.0 §1.6).
 
-use super::codec::Encode;
+use super::codec::{Encode, fixed};
 use super::sink::{Compound, Full, Sink};
-use super::{Decode, DecodeError, Reader};
+use super::{Decode, DecodeError, Decoder, Reader};
 use crate::time::Timestamp;
 use core::fmt;
 
@@ -14,13 +14,6 @@ impl<'a> Symbol<'a> {
     /// A symbol of this text; characters outside ASCII are the caller's mistake and are sent as they are.
     pub const fn new(text: &'a str) -> Self {
         Self(text)
-    }
-
-    pub(super) fn from_bytes(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        if !bytes.is_ascii() {
-            return Err(DecodeError::InvalidText);
-        }
-        core::str::from_utf8(bytes).map(Self).map_err(|_| DecodeError::InvalidText)
     }
 
     /// The symbol's text.
@@ -199,7 +192,7 @@ impl<'a> List<'a> {
 }
 
 /// A map's entries, decoded on demand.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Map<'a> {
     /// Keys and values together.
     pub(super) count: u32,
@@ -237,21 +230,17 @@ impl<'a> Map<'a> {
 
     /// The value whose key is this text, as a string or as a symbol; malformed entries end the search.
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
-        let mut items = Reader::new(self.items);
+        let mut items = Decoder::new(self.items);
         for _ in 0..self.count / 2 {
             let found = match items.rest() {
                 // The short forms of symbol and string are compared as they are, without a look at what is not wanted.
-                [0xa1 | 0xa3, len, rest @ ..] => {
-                    let found = rest.get(..usize::from(*len))? == key.as_bytes();
-                    items.take(2 + usize::from(*len)).ok()?;
-                    found
-                }
-                _ => items.value().ok()?.as_str() == Some(key),
+                [0xa1 | 0xa3, len, ..] => items.take(2 + usize::from(*len))?.get(2..) == Some(key.as_bytes()),
+                _ => items.value()?.as_str() == Some(key),
             };
             if found {
-                return items.value().ok();
+                return items.value();
             }
-            items.skip().ok()?;
+            items.skip()?;
         }
         None
     }
@@ -292,8 +281,27 @@ impl<'a> Array<'a> {
     }
 }
 
+/// A value in a map that is told: of maps inside of it only the size, so that no peer decides how deep this goes.
+struct Shallow<'a>(Value<'a>);
+
+impl fmt::Debug for Shallow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Map(map) => write!(f, "Map({} entries)", map.len()),
+            value => value.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Map<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.iter().map_while(Result::ok);
+        f.debug_map().entries(entries.map(|(key, value)| (Shallow(key), Shallow(value)))).finish()
+    }
+}
+
 /// A value with a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Described<'a> {
     /// The encoded descriptor.
     pub(super) descriptor: &'a [u8],
@@ -323,64 +331,78 @@ impl<'a> Described<'a> {
     }
 }
 
+/// Tells the descriptor alone: frames are told at the level of traces, and a filter in one may hold a secret.
+impl fmt::Debug for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.descriptor() {
+            Ok(Value::Ulong(code)) => write!(f, "Described({code:#x})"),
+            Ok(Value::Symbol(name)) => write!(f, "Described({name:?})"),
+            _ => f.write_str("Described"),
+        }
+    }
+}
+
 /// Encodes `items` as a list into `buffer` and returns the view, to nest it in another value.
 pub fn encode_list<'a>(items: &[Value<'_>], buffer: &'a mut [u8]) -> Result<List<'a>, Full> {
-    let mut sink = super::Buffer::new(buffer);
+    let mut sink = Sink::new(buffer);
     for item in items {
-        item.encode(&mut sink)?;
+        item.encode(&mut sink);
     }
-    Ok(List { count: u32::try_from(items.len()).map_err(|_| Full)?, items: sink.into_written() })
+    let len = sink.finish()?;
+    let count = u32::try_from(items.len()).map_err(|_| Full)?;
+    Ok(List { count, items: buffer.get(..len).unwrap_or_default() })
 }
 
 /// Encodes `entries` as a map into `buffer` and returns the view, to nest it in another value.
 pub fn encode_map<'a>(entries: &[(Value<'_>, Value<'_>)], buffer: &'a mut [u8]) -> Result<Map<'a>, Full> {
-    let mut sink = super::Buffer::new(buffer);
+    let mut sink = Sink::new(buffer);
     for (key, value) in entries {
-        key.encode(&mut sink)?;
-        value.encode(&mut sink)?;
+        key.encode(&mut sink);
+        value.encode(&mut sink);
     }
+    let len = sink.finish()?;
     let count = u32::try_from(entries.len()).ok().and_then(|entries| entries.checked_mul(2)).ok_or(Full)?;
-    Ok(Map { count, items: sink.into_written() })
+    Ok(Map { count, items: buffer.get(..len).unwrap_or_default() })
 }
 
-fn encode_items<W: Sink>(sink: &mut W, compound: Compound, count: u32, items: [&[u8]; 2]) -> Result<(), Full> {
-    let mark = sink.begin()?;
-    sink.put(items[0])?;
-    sink.put(items[1])?;
-    sink.end(mark, compound, count)
+fn encode_items(sink: &mut Sink<'_>, compound: Compound, count: u32, items: [&[u8]; 2]) {
+    let mark = sink.begin();
+    sink.put(items[0]);
+    sink.put(items[1]);
+    sink.end(mark, compound, count as usize);
 }
 
 impl Encode for List<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        encode_items(sink, Compound::List, self.count, [self.items, &[]])
+    fn encode(&self, sink: &mut Sink<'_>) {
+        encode_items(sink, Compound::List, self.count, [self.items, &[]]);
     }
 }
 
 impl Encode for Map<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        encode_items(sink, Compound::Map, self.count, [self.items, &[]])
+    fn encode(&self, sink: &mut Sink<'_>) {
+        encode_items(sink, Compound::Map, self.count, [self.items, &[]]);
     }
 }
 
 impl Encode for Array<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        encode_items(sink, Compound::Array, self.count, [self.constructor, self.items])
+    fn encode(&self, sink: &mut Sink<'_>) {
+        encode_items(sink, Compound::Array, self.count, [self.constructor, self.items]);
     }
 }
 
 impl Encode for Described<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        sink.put(&[0])?;
-        sink.put(self.descriptor)?;
-        sink.put(self.constructor)?;
-        sink.put(self.payload)
+    fn encode(&self, sink: &mut Sink<'_>) {
+        sink.put_byte(0);
+        sink.put(self.descriptor);
+        sink.put(self.constructor);
+        sink.put(self.payload);
     }
 }
 
 impl Encode for Value<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         match *self {
-            Self::Null => sink.put(&[0x40]),
+            Self::Null => sink.put_byte(0x40),
             Self::Boolean(v) => v.encode(sink),
             Self::Ubyte(v) => v.encode(sink),
             Self::Ushort(v) => v.encode(sink),
@@ -392,18 +414,9 @@ impl Encode for Value<'_> {
             Self::Long(v) => v.encode(sink),
             Self::Float(v) => v.encode(sink),
             Self::Double(v) => v.encode(sink),
-            Self::Decimal32(v) => {
-                sink.put(&[0x74])?;
-                sink.put(&v)
-            }
-            Self::Decimal64(v) => {
-                sink.put(&[0x84])?;
-                sink.put(&v)
-            }
-            Self::Decimal128(v) => {
-                sink.put(&[0x94])?;
-                sink.put(&v)
-            }
+            Self::Decimal32(v) => fixed(sink, 0x74, &v),
+            Self::Decimal64(v) => fixed(sink, 0x84, &v),
+            Self::Decimal128(v) => fixed(sink, 0x94, &v),
             Self::Char(v) => v.encode(sink),
             Self::Timestamp(v) => v.encode(sink),
             Self::Uuid(v) => v.encode(sink),
@@ -419,7 +432,7 @@ impl Encode for Value<'_> {
 }
 
 impl<'a> Decode<'a> for Value<'a> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.value()
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+        decoder.value()
     }
 }

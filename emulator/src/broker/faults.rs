@@ -1,12 +1,17 @@
 //! Faults on request, for tests of how clients take them.
 
 use servicebus_core::servicebus::Reason;
+use servicebus_core::time::Duration;
 
 /// What is to go wrong next.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
+    /// The filter of non-exclusive sessions is not known, as where the service does not offer them.
+    pub(crate) exclusive_only: bool,
     operations: Countdown,
     tokens: Countdown,
+    /// How long `$management` takes the new holder of a session for a stranger.
+    pub(crate) takeover_delay: Duration,
 }
 
 /// Refusals that are left, and their reason.

@@ -395,4 +395,16 @@ impl Broker {
     pub fn refuse_tokens(&mut self, count: u64, reason: Reason) {
         self.shared.faults.refuse_tokens(count, reason);
     }
+
+    /// Whether sessions can be accepted non-exclusively, as they can unless this is called: where the service does not
+    /// offer that, it does not know the filter either.
+    pub fn offer_non_exclusive_sessions(&mut self, offered: bool) {
+        self.shared.faults.exclusive_only = !offered;
+    }
+
+    /// Who takes a session over is taken for a stranger by `$management` for this long, as it can happen at the service
+    /// (pinned-behaviour.md SES44).
+    pub fn delay_take_over(&mut self, delay: Duration) {
+        self.shared.faults.takeover_delay = delay;
+    }
 }

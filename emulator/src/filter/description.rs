@@ -7,7 +7,7 @@ use super::sql::{Dialect, SqlAction, SqlFilter};
 use super::value::Value;
 use core::fmt;
 use servicebus_core::time::Timestamp;
-use servicebus_core::wire::{self, Compound, Encode, Full, Sink};
+use servicebus_core::wire::{self, Compound, Encode, Sink};
 
 // Rules and actions have another vendor's prefix than filters (wire-protocol.md §0 fact 11).
 const RULE_DESCRIPTION: u64 = 0x0000_0137_0000_0004;
@@ -31,56 +31,52 @@ pub struct RuleDescription<'a> {
 }
 
 impl Encode for RuleDescription<'_> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         described(sink, RULE_DESCRIPTION, 4, |sink| {
-            self.rule.filter.encode(sink)?;
+            self.rule.filter.encode(sink);
             match &self.rule.action {
-                None => described(sink, EMPTY_ACTION, 0, |_| Ok(()))?,
+                None => described(sink, EMPTY_ACTION, 0, |_| {}),
                 Some(action) => described(sink, SQL_ACTION, 2, |sink| {
-                    action.text().encode(sink)?;
-                    COMPATIBILITY_LEVEL.encode(sink)
-                })?,
+                    action.text().encode(sink);
+                    COMPATIBILITY_LEVEL.encode(sink);
+                }),
             }
-            self.rule.name.as_str().encode(sink)?;
-            self.created_at.encode(sink)
-        })
+            self.rule.name.as_str().encode(sink);
+            self.created_at.encode(sink);
+        });
     }
 }
 
 impl Encode for Filter {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         match self {
-            Self::True => described(sink, TRUE_FILTER, 0, |_| Ok(())),
-            Self::False => described(sink, FALSE_FILTER, 0, |_| Ok(())),
+            Self::True => described(sink, TRUE_FILTER, 0, |_| {}),
+            Self::False => described(sink, FALSE_FILTER, 0, |_| {}),
             Self::Sql(filter) => described(sink, SQL_FILTER, 2, |sink| {
-                filter.text().encode(sink)?;
-                COMPATIBILITY_LEVEL.encode(sink)
+                filter.text().encode(sink);
+                COMPATIBILITY_LEVEL.encode(sink);
             }),
             Self::Correlation(filter) => described(sink, CORRELATION_FILTER, 9, |sink| {
-                filter.fields().into_iter().try_for_each(|(_, value)| value.encode(sink))?;
-                let mark = sink.begin()?;
-                for (name, value) in &filter.properties {
-                    name.as_str().encode(sink)?;
-                    value.encode(sink)?;
+                for (_, value) in filter.fields() {
+                    value.encode(sink);
                 }
-                let count = u32::try_from(filter.properties.len().saturating_mul(2)).map_err(|_| Full)?;
-                sink.end(mark, Compound::Map, count)
+                let mark = sink.begin();
+                for (name, value) in &filter.properties {
+                    name.as_str().encode(sink);
+                    value.encode(sink);
+                }
+                sink.end(mark, Compound::Map, filter.properties.len().saturating_mul(2));
             }),
         }
     }
 }
 
-fn described<W: Sink>(
-    sink: &mut W,
-    code: u64,
-    count: u32,
-    fields: impl FnOnce(&mut W) -> Result<(), Full>,
-) -> Result<(), Full> {
-    sink.put(&[0])?;
-    code.encode(sink)?;
-    let mark = sink.begin()?;
-    fields(sink)?;
-    sink.end(mark, Compound::List, count)
+fn described(sink: &mut Sink<'_>, code: u64, count: usize, fields: impl FnOnce(&mut Sink<'_>)) {
+    sink.put_byte(0);
+    code.encode(sink);
+    let mark = sink.begin();
+    fields(sink);
+    sink.end(mark, Compound::List, count);
 }
 
 /// A rule that `add-rule` cannot add.
@@ -194,10 +190,10 @@ fn text<'a>(map: wire::Map<'a>, key: &'static str) -> Result<Option<&'a str>, De
 #[cfg(test)]
 mod tests {
     use super::*;
-    use servicebus_core::wire::{Decode, Reader, encode_map};
+    use servicebus_core::wire::{Reader, encode_map};
 
     fn value(bytes: &[u8]) -> wire::Value<'_> {
-        wire::Value::decode(&mut Reader::new(bytes)).expect("well-formed")
+        Reader::new(bytes).value().expect("well-formed")
     }
 
     /// The descriptor's code and the fields.
@@ -220,8 +216,7 @@ mod tests {
         let action = encode_map(&[("expression".into(), "set A=2 ".into())], &mut action).expect("room");
         let rule =
             read(&[("sql-filter".into(), filter.into()), ("sql-rule-action".into(), action.into())]).expect("valid");
-        let mut bytes = Vec::new();
-        RuleDescription { rule: &rule, created_at: Timestamp::from_millis(5) }.encode(&mut bytes).expect("grows");
+        let bytes = wire::to_vec(&RuleDescription { rule: &rule, created_at: Timestamp::from_millis(5) });
         let (code, fields) = parts(value(&bytes));
         assert_eq!((code, fields.len()), (0x0000013700000004, 4));
         assert_eq!(parts(fields[0]), (0x0000001370000006, vec!["a  = 1".into(), 20i32.into()]));
@@ -265,8 +260,7 @@ mod tests {
                 ],
             })
         );
-        let mut bytes = Vec::new();
-        rule.filter.encode(&mut bytes).expect("grows");
+        let bytes = wire::to_vec(&rule.filter);
         let (code, written) = parts(value(&bytes));
         assert_eq!(code, 0x0000001370000009);
         // The same fields in the same order, without their names.
@@ -277,8 +271,7 @@ mod tests {
     fn filters_without_text() {
         for (filter, expected) in [(Filter::True, 0x0000001370000007), (Filter::False, 0x0000001370000008)] {
             let rule = Rule { name: String::new(), filter, action: None };
-            let mut bytes = Vec::new();
-            RuleDescription { rule: &rule, created_at: Timestamp::UNIX_EPOCH }.encode(&mut bytes).expect("grows");
+            let bytes = wire::to_vec(&RuleDescription { rule: &rule, created_at: Timestamp::UNIX_EPOCH });
             let (_, fields) = parts(value(&bytes));
             assert_eq!(parts(fields[0]), (expected, vec![]));
             assert_eq!(parts(fields[1]), (0x0000013700000005, vec![]));

@@ -17,7 +17,7 @@ use servicebus_core::wire::performative::{
     Attach, ErrorCondition, Open, Performative, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype,
 };
 use servicebus_core::wire::sasl::SaslInit;
-use servicebus_core::wire::{Compound, Encode, Map, Reader, Sink, Symbol, Uuid, Value, encode_map};
+use servicebus_core::wire::{self, Compound, Encode, Map, MapWriter, Reader, Sink, Symbol, Uuid, Value, encode_map};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId};
 use std::collections::HashMap;
@@ -88,8 +88,7 @@ impl Handler for Seen {
                 self.detaches.insert(link, detach.error.as_ref().map(failure));
             }
             (Subject::Link(link), Performative::Attach(attach)) => {
-                let mut bytes = Vec::new();
-                attach.encode(&mut bytes).unwrap();
+                let bytes = wire::to_vec(attach);
                 self.attaches.insert(link, bytes);
             }
             (Subject::Link(link), Performative::Flow(flow)) => {
@@ -333,7 +332,7 @@ impl World {
 
     pub(crate) fn put_text(&mut self, client: usize, audience: &str, token: &str) -> Response {
         let properties = [("operation", Value::from("put-token")), ("type", "jwt".into()), ("name", audience.into())];
-        self.ask(client, "$cbs", &properties, |out| token.encode(out).unwrap(), None)
+        self.ask(client, "$cbs", &properties, |out| token.encode(out), None)
     }
 
     /// Moves bytes until nothing happens any more.
@@ -476,10 +475,11 @@ impl World {
     ) -> Result<LinkId, Failure> {
         let mut filter = vec![0x00, 0x80];
         filter.extend_from_slice(&0x0000_0013_7000_000e_u64.to_be_bytes());
-        let list = filter.begin().unwrap();
-        session.map_or(Value::Null, Value::String).encode(&mut filter).unwrap();
-        token.map_or(Value::Null, |token| Value::Uuid(token.uuid())).encode(&mut filter).unwrap();
-        filter.end(list, Compound::List, 2).unwrap();
+        let mut sink = Sink::from(&mut filter);
+        let list = sink.begin();
+        session.encode(&mut sink);
+        token.map(LockToken::uuid).encode(&mut sink);
+        sink.end(list, Compound::List, 2);
         let value = Reader::new(&filter).value().unwrap();
         let key = Value::Symbol(Symbol::new("com.microsoft:non-exclusive-session-filter:list"));
         let mut buffer = [0; 512];
@@ -592,9 +592,10 @@ impl World {
 
     pub(crate) fn send_batch(&mut self, client: usize, link: LinkId, messages: &[Message<'_>]) -> Ended {
         let mut out = BytesMut::new();
+        let sink = &mut Sink::from(&mut out);
         for message in messages {
-            put_section(&mut out, section::DATA).unwrap();
-            encoded(message)[..].encode(&mut out).unwrap();
+            put_section(sink, section::DATA);
+            encoded(message)[..].encode(sink);
         }
         self.send_bytes(client, link, out.freeze(), BATCH_FORMAT, None)
     }
@@ -693,22 +694,17 @@ impl World {
         client: usize,
         address: &str,
         properties: &[(&str, Value<'_>)],
-        body: impl FnOnce(&mut BytesMut),
+        body: impl FnOnce(&mut Sink<'_>),
         txn: Option<&[u8]>,
     ) -> Response {
         let (request, response) = self.node(client, address);
         let mut out = BytesMut::new();
-        let id = Properties { message_id: Some(MessageId::String("1")), ..Properties::EMPTY };
-        id.encode(&mut out).unwrap();
-        put_section(&mut out, section::APPLICATION_PROPERTIES).unwrap();
-        let mark = out.begin().unwrap();
-        for (key, value) in properties {
-            key.encode(&mut out).unwrap();
-            value.encode(&mut out).unwrap();
-        }
-        out.end(mark, Compound::Map, properties.len() as u32 * 2).unwrap();
-        put_section(&mut out, section::AMQP_VALUE).unwrap();
-        body(&mut out);
+        let sink = &mut Sink::from(&mut out);
+        Properties { message_id: Some(MessageId::String("1")), ..Properties::EMPTY }.encode(sink);
+        put_section(sink, section::APPLICATION_PROPERTIES);
+        put_map(sink, properties);
+        put_section(sink, section::AMQP_VALUE);
+        body(sink);
         self.send_bytes(client, request, out.freeze(), 0, txn);
         let bytes = self.taken_response(client, response).expect("a response");
         Response { bytes }
@@ -739,20 +735,7 @@ impl World {
     ) -> Response {
         let operation = format!("com.microsoft:{operation}");
         let address = format!("{entity}/$management");
-        self.ask(
-            client,
-            &address,
-            &[("operation", Value::String(&operation))],
-            |out| {
-                let mark = out.begin().unwrap();
-                for (key, value) in entries {
-                    key.encode(out).unwrap();
-                    value.encode(out).unwrap();
-                }
-                out.end(mark, Compound::Map, entries.len() as u32 * 2).unwrap();
-            },
-            txn,
-        )
+        self.ask(client, &address, &[("operation", Value::String(&operation))], |sink| put_map(sink, entries), txn)
     }
 
     pub(crate) fn peek(&mut self, client: usize, entity: &str, from: i64, count: i32) -> Vec<Received> {
@@ -794,14 +777,12 @@ impl World {
         txn: Option<&[u8]>,
     ) -> Response {
         let mut list = BytesMut::new();
-        let mark = list.begin().unwrap();
+        let sink = &mut Sink::from(&mut list);
+        let mark = sink.begin();
         for message in messages {
-            let map = list.begin().unwrap();
-            "message".encode(&mut list).unwrap();
-            Value::Binary(&encoded(message)).encode(&mut list).unwrap();
-            list.end(map, Compound::Map, 2).unwrap();
+            put_map(sink, &[("message", Value::Binary(&encoded(message)))]);
         }
-        list.end(mark, Compound::List, messages.len() as u32).unwrap();
+        sink.end(mark, Compound::List, messages.len());
         let entries = [("messages", Reader::new(&list).value().unwrap())];
         self.manage_in(client, entity, "schedule-message", &entries, txn)
     }
@@ -822,31 +803,33 @@ pub(crate) fn modified(defer: bool, annotations: Option<Map<'_>>) -> DeliverySta
 }
 
 pub(crate) fn encoded(message: &Message<'_>) -> Bytes {
-    let mut out = BytesMut::new();
-    message.encode(&mut out).unwrap();
-    out.freeze()
+    wire::to_vec(message).into()
+}
+
+fn put_map(sink: &mut Sink<'_>, entries: &[(&str, Value<'_>)]) {
+    let mut map = MapWriter::begin(sink);
+    map.put_all(entries);
+    map.end();
+}
+
+fn array<const N: usize>(code: u8, items: impl ExactSizeIterator<Item = [u8; N]>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut sink = Sink::from(&mut out);
+    let (mark, count) = (sink.begin(), items.len());
+    sink.put_byte(code);
+    for item in items {
+        sink.put(&item);
+    }
+    sink.end(mark, Compound::Array, count);
+    out
 }
 
 pub(crate) fn longs(numbers: &[i64]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mark = out.begin().unwrap();
-    out.put(&[0x81]).unwrap();
-    for number in numbers {
-        out.put(&number.to_be_bytes()).unwrap();
-    }
-    out.end(mark, Compound::Array, numbers.len() as u32).unwrap();
-    out
+    array(0x81, numbers.iter().map(|number| number.to_be_bytes()))
 }
 
 pub(crate) fn uuids(tokens: &[LockToken]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mark = out.begin().unwrap();
-    out.put(&[0x98]).unwrap();
-    for token in tokens {
-        out.put(&token.uuid().0).unwrap();
-    }
-    out.end(mark, Compound::Array, tokens.len() as u32).unwrap();
-    out
+    array(0x98, tokens.iter().map(|token| token.uuid().0))
 }
 
 fn attach_of<'a>(

@@ -10,7 +10,7 @@ use servicebus_core::wire::performative::{
     Attach, Begin, Detach, Disposition, Flow, Open, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype,
     Transfer,
 };
-use servicebus_core::wire::{Encode, Value};
+use servicebus_core::wire::{self, Encode, Value};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::broker::{Broker, ConnectionId};
 
@@ -33,8 +33,7 @@ fn feed(world: &mut World, id: ConnectionId, mut bytes: &[u8]) -> bool {
 }
 
 fn frame(out: &mut Vec<u8>, channel: u16, body: &impl Encode, payload: &[u8]) {
-    let mut encoded = Vec::new();
-    body.encode(&mut encoded).unwrap();
+    let mut encoded = wire::to_vec(body);
     encoded.extend_from_slice(payload);
     out.extend_from_slice(&header(encoded.len() as u32 + 8, Kind::Amqp, channel));
     out.extend_from_slice(&encoded);
@@ -175,8 +174,7 @@ proptest! {
             initial_response: Some(b"\0RootManageSharedAccessKey\0SAS_KEY_VALUE"),
             hostname: None,
         };
-        let mut encoded = Vec::new();
-        init.encode(&mut encoded).unwrap();
+        let encoded = wire::to_vec(&init);
         bytes.extend_from_slice(&header(encoded.len() as u32 + 8, Kind::Sasl, 0));
         bytes.extend_from_slice(&encoded);
         bytes.extend_from_slice(b"AMQP\x00\x01\x00\x00");
@@ -239,8 +237,7 @@ fn raw_sender(world: &mut World) -> ConnectionId {
         initial_response: Some(b"\0RootManageSharedAccessKey\0SAS_KEY_VALUE"),
         hostname: None,
     };
-    let mut encoded = Vec::new();
-    init.encode(&mut encoded).unwrap();
+    let encoded = wire::to_vec(&init);
     bytes.extend_from_slice(&header(encoded.len() as u32 + 8, Kind::Sasl, 0));
     bytes.extend_from_slice(&encoded);
     bytes.extend_from_slice(b"AMQP\x00\x01\x00\x00");

@@ -9,7 +9,7 @@ use servicebus_core::wire::frame::Frame;
 use servicebus_core::wire::message::Body;
 use servicebus_core::wire::messaging::MessageId;
 use servicebus_core::wire::performative::{Performative, Role};
-use servicebus_core::wire::{Encode, Reader, Symbol, Uuid, Value, encode_list};
+use servicebus_core::wire::{Encode, Reader, Sink, Symbol, Uuid, Value, encode_list};
 use servicebus_emulator::broker::entities::{EntityStatus, QueueDescription};
 
 fn world() -> (World, servicebus_core::engine::LinkId, servicebus_core::engine::LinkId) {
@@ -343,7 +343,7 @@ fn ids_of_every_type_are_kept() {
             ..servicebus_core::wire::messaging::Properties::EMPTY
         };
         let mut out = BytesMut::new();
-        properties.encode(&mut out).unwrap();
+        properties.encode(&mut Sink::from(&mut out));
         assert_eq!(world.send_bytes(0, sender, out.freeze(), 0, None), Ended::Accepted);
         let got = world.receive(0, receiver, 1).remove(0);
         assert_eq!(got.view().properties().unwrap(), properties);
@@ -372,7 +372,7 @@ fn messages_are_batchable_and_responses_are_not() {
         let mut rest = &bytes[..];
         let mut found = Vec::new();
         while let Some(frame) = Frame::parse(rest, u32::MAX).unwrap() {
-            if let Ok(Performative::Transfer(transfer)) = Performative::decode(&mut Reader::new(frame.body)) {
+            if let Ok(Performative::Transfer(transfer)) = Reader::new(frame.body).read::<Performative<'_>>() {
                 found.push(transfer.batchable);
             }
             rest = &rest[frame.size..];

@@ -396,7 +396,16 @@ fn a_session_that_is_not_exclusive_is_taken_over_by_its_token_ses42_ses43_ses45_
     assert!(world.detached(other, second).is_none(), "the lock was not extended");
     // What the former one received stays locked, and the new one settles it.
     assert_eq!(bodies(&world.receive_now(other, second, 10)), ["2"]);
-    assert_eq!(world.update(other, "queue", received.token, "completed").status(), 200);
+    // Not by the former one, in the name of the session.
+    let tokens = uuids(&[received.token]);
+    let complete = [
+        ("disposition-status", Value::from("completed")),
+        ("lock-tokens", servicebus_core::wire::Reader::new(&tokens).value().unwrap()),
+        ("session-id", "mine".into()),
+    ];
+    let response = world.manage(0, "queue", "update-disposition", &complete);
+    assert_eq!((response.status(), response.condition()), (410, Some("com.microsoft:session-lock-lost")));
+    assert_eq!(world.manage(other, "queue", "update-disposition", &complete).status(), 200);
     let state = [("session-id", Value::from("mine"))];
     assert_eq!(world.manage(other, "queue", "get-session-state", &state).status(), 200);
     world.detach(other, second);
@@ -421,4 +430,37 @@ fn a_session_that_is_not_exclusive_may_be_any_ses46() {
     assert_eq!(failure.condition, "com.microsoft:session-lock-lost");
     let failure = world.shared_session_receiver(0, "plain", Some("a"), None).unwrap_err();
     assert_eq!(failure.condition, "amqp:not-allowed");
+}
+
+#[test]
+fn the_new_holder_of_a_session_may_be_a_stranger_for_a_while_ses44() {
+    let (mut world, sender) = world();
+    world.broker.delay_take_over(Duration::from_secs(3));
+    send(&mut world, sender, "mine", &["1"]);
+    let first = world.shared_session_receiver(0, "queue", Some("mine"), None).unwrap();
+    let token = world.granted_shared(0, first).1;
+    let session = [("session-id", Value::from("mine"))];
+    // It is no stranger that has taken nothing over.
+    assert_eq!(world.manage(0, "queue", "renew-session-lock", &session).status(), 200);
+    let other = world.connect();
+    let second = world.shared_session_receiver(other, "queue", Some("mine"), Some(token)).unwrap();
+    let response = world.manage(other, "queue", "renew-session-lock", &session);
+    assert_eq!((response.status(), response.condition()), (410, Some("com.microsoft:session-lock-lost")));
+    // Its link is well meanwhile.
+    assert_eq!(bodies(&world.receive(other, second, 1)), ["1"]);
+    world.advance(Duration::from_secs(3));
+    assert_eq!(world.manage(other, "queue", "renew-session-lock", &session).status(), 200);
+}
+
+#[test]
+fn a_filter_that_is_not_known_asks_for_no_session() {
+    let (mut world, _) = world();
+    world.broker.offer_non_exclusive_sessions(false);
+    let failure = world.shared_session_receiver(0, "queue", Some("mine"), None).unwrap_err();
+    assert_eq!(failure.condition, "amqp:not-allowed");
+    assert!(failure.text.starts_with("It is not possible for an entity that requires sessions"), "{}", failure.text);
+    let plain = world.shared_session_receiver(0, "plain", Some("mine"), None).unwrap();
+    world.with_attach(0, plain, |attach| assert!(attach.properties.is_none()));
+    world.broker.offer_non_exclusive_sessions(true);
+    world.shared_session_receiver(0, "queue", Some("mine"), None).unwrap();
 }

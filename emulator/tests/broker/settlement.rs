@@ -354,7 +354,6 @@ fn settlements_are_counted_by_their_way() {
     assert_eq!((statistics.connections_accepted, statistics.connections_open), (1, 1));
     assert_eq!((statistics.messages_sent, statistics.messages_delivered), (2, 2));
     let operation = Value::from("com.servicebus-emulator:statistics");
-    let body = |out: &mut bytes::BytesMut| servicebus_core::wire::Encode::encode(&Value::Null, out).unwrap();
-    let response = world.ask(c, "$management", &[("operation", operation)], body, None);
+    let response = world.ask(c, "$management", &[("operation", operation)], |sink| sink.put_byte(0x40), None);
     assert_eq!(response.body().get("settled-by-management"), Some(Value::Long(1)));
 }

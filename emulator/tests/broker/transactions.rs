@@ -9,7 +9,7 @@ use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Source, put_section};
 use servicebus_core::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use servicebus_core::wire::transaction::{Coordinator, Declare, Discharge, TransactionalState};
-use servicebus_core::wire::{Encode, Reader, Value};
+use servicebus_core::wire::{Encode, Reader, Sink, Value};
 use servicebus_emulator::broker::entities::QueueDescription;
 
 fn control(world: &mut World, c: usize) -> LinkId {
@@ -37,8 +37,8 @@ fn control(world: &mut World, c: usize) -> LinkId {
 
 fn request(world: &mut World, c: usize, link: LinkId, body: &impl Encode) -> Ended {
     let mut out = BytesMut::new();
-    put_section(&mut out, section::AMQP_VALUE).unwrap();
-    body.encode(&mut out).unwrap();
+    put_section(&mut Sink::from(&mut out), section::AMQP_VALUE);
+    body.encode(&mut Sink::from(&mut out));
     world.send_bytes(c, link, out.freeze(), 0, None)
 }
 

@@ -108,6 +108,12 @@ mod rest {
         black_box(session.set_state(Some(b"state")).await).ok()?;
         black_box(session.state().await).ok()?;
         session.close().await;
+        let (entity, token) = (Entity::queue("sessions"), black_box(servicebus_core::servicebus::LockToken::from_uuid));
+        let token = token(servicebus_core::wire::Uuid([1; 16]));
+        let session = client.take_over_session(entity, "one", token, Default::default()).await.ok()?;
+        black_box(session.lock_token());
+        black_box(session.complete(&message).await).ok()?;
+        session.close().await;
         let rules = client.rule_manager("topic", "subscription");
         black_box(rules.remove("rule").await).ok()
     }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json, json};
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::message::Body as ReceivedBody;
 use servicebus_core::wire::messaging::MessageId;
-use servicebus_core::wire::{Decode as _, List, Reader, Value};
+use servicebus_core::wire::{List, Reader, Value};
 use servicebus_tests::tree::Tree;
 use servicebus_tokio::{
     Body, Client, DeadLetterOptions, Entity, Message, ReceiveMode, ReceivedMessage, Receiver, ReceiverOptions, connect,
@@ -39,7 +39,7 @@ impl Section {
     fn values(&self) -> Result<Vec<(&str, Value<'_>)>> {
         let mut values = Vec::new();
         for (key, bytes) in &self.0 {
-            values.push((key.as_str(), Value::decode(&mut Reader::new(bytes))?));
+            values.push((key.as_str(), Reader::new(bytes).read::<Value<'_>>()?));
         }
         Ok(values)
     }
@@ -79,10 +79,10 @@ async fn send(client: &Client, queue: &str, description: &Json) -> Result<()> {
     let mut lists = Vec::new();
     let body = match description["body"][0].as_str() {
         Some("data") => Body::DataSections(&data),
-        Some("value") => Body::Value(Value::decode(&mut Reader::new(data.first().ok_or("no value")?))?),
+        Some("value") => Body::Value(Reader::new(data.first().ok_or("no value")?).read::<Value<'_>>()?),
         Some("sequence") => {
             for bytes in &data {
-                lists.push(List::decode(&mut Reader::new(bytes))?);
+                lists.push(Reader::new(bytes).read::<List<'_>>()?);
             }
             Body::Sequence(&lists)
         }

@@ -46,6 +46,7 @@ suite! {
         refusals_say_why
         rules_choose_messages
         sessions
+        sessions_change_hands
         transactions
     }
     recovery {

@@ -7,10 +7,10 @@ use futures_util::future::{join, join_all};
 use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
 use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{
-    Body, CorrelationFilter, Message, Reason, RetryPolicy, RuleDescription, RuleFilter, SubQueue,
+    Body, CorrelationFilter, LockToken, Message, Reason, RetryPolicy, RuleDescription, RuleFilter, SubQueue,
 };
 use servicebus_core::time::Duration;
-use servicebus_core::wire::{Value, message as wire};
+use servicebus_core::wire::{Uuid, Value, message as wire};
 
 pub(crate) fn a_message_goes_round<A: Adapter>() {
     Bench::<A>::run(async |bench| {
@@ -307,6 +307,40 @@ pub(crate) fn messages_are_peeked_and_deleted<A: Adapter>() {
         assert_eq!(receiver.purge(later).await.unwrap(), 1);
         bench.until_counts(QUEUE, active(0)).await;
         client.close().await;
+    });
+}
+
+pub(crate) fn sessions_change_hands<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let (client, other) = (bench.client(), bench.client());
+        let sender = client.sender(SESSIONS).unwrap();
+        for text in ["a", "b"] {
+            sender.send(&Message::new(text).with_session_id("one")).await.unwrap();
+        }
+        let (entity, options) = (|| Entity::queue(SESSIONS), ReceiverOptions::default());
+        let next = client.accept_next_non_exclusive_session(entity(), SOON, options).await.unwrap();
+        let first = next.expect("a session");
+        assert_eq!(first.session_id(), "one");
+        let message = first.receive(SOON).await.unwrap().expect("a message");
+        let token = first.lock_token().expect("a token");
+        let second = other.take_over_session(entity(), "one", token, options).await.unwrap();
+        assert_eq!(second.lock_token(), Some(token));
+        let lost = first.receive(SOON).await;
+        assert!(failed_for(&lost, Cause::Service(Reason::SessionLockLost)), "{lost:?}");
+        second.complete(&message).await.unwrap();
+        let message = second.receive(SOON).await.unwrap().expect("a message");
+        assert_eq!(message.text(), Some("b"));
+        second.complete(&message).await.unwrap();
+        second.set_state(Some(b"done")).await.unwrap();
+        second.renew_session_lock().await.unwrap();
+        bench.until_counts(SESSIONS, active(0)).await;
+        let stale = other.take_over_session(entity(), "one", LockToken::from_uuid(Uuid([0; 16])), options).await;
+        assert!(failed_for(&stale, Cause::Service(Reason::SessionLockLost)), "{stale:?}");
+        second.close().await;
+        let named = client.accept_non_exclusive_session(entity(), "one", options).await.unwrap();
+        named.set_state(None).await.unwrap();
+        client.close().await;
+        other.close().await;
     });
 }
 

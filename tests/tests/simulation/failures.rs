@@ -222,7 +222,7 @@ fn breaks_credit<S: Names>() {
 fn endless(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut rest = bytes;
     while let Ok(Some(frame)) = Frame::parse(rest, u32::MAX) {
-        if let Ok(Performative::Transfer(transfer)) = Performative::decode(&mut Reader::new(frame.body)) {
+        if let Ok(Performative::Transfer(transfer)) = Reader::new(frame.body).read::<Performative<'_>>() {
             let before = &bytes[..bytes.len() - rest.len()];
             let channel = &rest[6..8];
             let frame = |fields: &[u8], count: u8| {

@@ -11,3 +11,4 @@ mod rows_13_to_25;
 mod scripts;
 mod stage;
 mod stress;
+mod takeover;

@@ -1,22 +1,28 @@
 //! Links: attached when they are needed and may be, and again when they were lost (wire-protocol.md §1.5, §6.4).
 
-use super::endpoint::{Attachment, EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
-use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace};
+use super::endpoint::{Attachment, EndpointId, Entity, Kind, ReceiveMode};
+use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
 use crate::engine::{Connection, LinkId, SessionId};
 use crate::servicebus::Reason;
+use crate::servicebus::lock_token::LockToken;
 use crate::storage::{Index, Storage, Table};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::wire::messaging::{Source, Target, TerminusDurability};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
 use crate::wire::{Multiple, Symbol, Value, encode_map};
 
-/// The filter that asks for a session (wire-protocol.md §4.6).
-pub(super) const SESSION_FILTER: &str = "com.microsoft:session-filter";
 /// How long the service may take to find a session.
 const TIMEOUT: &str = "com.microsoft:timeout";
 /// How a receiver names itself.
 const RECEIVER_NAME: &str = "com.microsoft:receiver-name";
+
+/// What a peer that declines a non-exclusive session does not offer.
+const NON_EXCLUSIVE: &str = "non-exclusive sessions";
+/// How long after a take-over the service may still take the new holder of a session for a stranger, and how often it is
+/// asked again meanwhile (pinned-behaviour.md SES44).
+const TAKEOVER: Duration = Duration::from_secs(30);
+pub(super) const TAKEOVER_POLL: Duration = Duration::from_millis(100);
 
 /// A link that lived for less than this is counted as a failed attempt, so that a link that is detached as soon as it
 /// is attached does not come back in a tight loop.
@@ -101,7 +107,7 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         self.advance_tokens(clock);
-        self.advance_requests(clock);
+        self.advance_requests(clock, None);
         self.advance_endpoints(clock);
         self.advance_close(clock);
     }
@@ -149,7 +155,7 @@ impl<S: Storage> Namespace<S> {
         let name: Name = Self::name(self.container, number);
         let endpoint = self.endpoints.get(place).ok_or(EngineError::Detached)?;
         let path = endpoint.entity.path(false).ok_or(EngineError::IllegalState)?;
-        let mut filter_buffer = [0; 600];
+        let mut filter_buffer = [0; session_filter::MAX_LEN];
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
         let link = match &endpoint.kind {
@@ -169,13 +175,8 @@ impl<S: Storage> Namespace<S> {
                 let entry = |key, value| (Value::Symbol(Symbol::new(key)), value);
                 let _ = properties.push(entry(RECEIVER_NAME, Value::String(identifier)));
                 if let Some(session) = session {
-                    let wanted = match session {
-                        SessionChoice::Named(id) => Value::String(id.as_ref()),
-                        SessionChoice::NextAvailable => Value::Null,
-                    };
-                    let entries = [entry(SESSION_FILTER, wanted)];
-                    source.filter = Some(encode_map(&entries, &mut filter_buffer).map_err(too_long)?);
-                    if let (SessionChoice::NextAvailable, Some(timeout)) = (session, endpoint.accept_timeout) {
+                    source.filter = Some(session_filter::encode(session, &mut filter_buffer).map_err(too_long)?);
+                    if let (None, Some(timeout)) = (session.id(), endpoint.accept_timeout) {
                         let _ = properties.push(entry(TIMEOUT, Value::Uint(timeout)));
                     }
                 }
@@ -209,6 +210,17 @@ impl<S: Storage> Namespace<S> {
         if endpoint.refused || endpoint.attachment.link() != Some(link) {
             return;
         }
+        if endpoint.declined {
+            // The link that came instead is of no use: an exclusive lock cannot be taken over, and none at all gives
+            // messages of any session.
+            let failure = Failure::new(Cause::NotOffered(NON_EXCLUSIVE));
+            endpoint.error = Some(failure.clone());
+            if let Some(connection) = &mut self.connection {
+                let _ = connection.detach(link, true, None);
+            }
+            self.give_up(place, &failure);
+            return;
+        }
         endpoint.attachment = Attachment::Up(link);
         endpoint.was_up = true;
         endpoint.up_since = clock.now;
@@ -237,6 +249,13 @@ impl<S: Storage> Namespace<S> {
                 Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)))
             }
             _ => endpoint.error.take().unwrap_or_else(|| Failure::new(Cause::LinkLost)),
+        };
+        let failure = match failure.reason() {
+            // Who does not know the filter sees a receiver without a session.
+            Some(Reason::NotAllowed | Reason::NotImplemented) if !was_up && endpoint.is_non_exclusive() => {
+                Failure { cause: Cause::NotOffered(NON_EXCLUSIVE), description: failure.description }
+            }
+            _ => failure,
         };
         log!(debug, "link detached", entity = endpoint.entity.address(), failure = failure);
         endpoint.error = Some(failure.clone());
@@ -282,8 +301,8 @@ impl<S: Storage> Namespace<S> {
         endpoint.error = Some(lost.clone());
         self.fail_sent(place, &lost);
         self.fail_waiting(place, &lost);
-        if let Some(key) = self.endpoints.key(place) {
-            self.session_renewals_end(EndpointId(key), Some(&lost));
+        if let (Some(key), Some(renewing)) = (self.endpoints.key(place), self.renewing) {
+            (renewing.session_ended)(self, EndpointId(key), Some(&lost));
         }
         self.notice_endpoint(place);
     }
@@ -334,12 +353,20 @@ impl<S: Storage> Namespace<S> {
     /// The session that a session receiver holds, and until when.
     pub fn session_of(&self, id: EndpointId) -> Option<(&str, Option<crate::time::Timestamp>)> {
         let endpoint = self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?;
-        match &endpoint.kind {
-            Kind::Receiver { session: Some(SessionChoice::Named(id)), .. } => {
-                Some((id.as_ref(), endpoint.locked_until))
-            }
-            _ => None,
-        }
+        Some((endpoint.session()?.id()?.as_ref(), endpoint.locked_until))
+    }
+
+    /// The token that takes the session of a session receiver over; `None` when its lock is exclusive.
+    pub fn session_token(&self, id: EndpointId) -> Option<LockToken> {
+        self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?.session()?.token()
+    }
+
+    /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
+    /// (pinned-behaviour.md SES44).
+    pub(super) fn is_taking_over(&self, id: EndpointId, now: Instant) -> bool {
+        self.endpoints.find(id.0).is_some_and(|endpoint| {
+            endpoint.took_over && matches!(endpoint.attachment, Attachment::Up(_)) && now < endpoint.up_since + TAKEOVER
+        })
     }
 
     /// A session's lock was renewed.

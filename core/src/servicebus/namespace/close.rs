@@ -21,8 +21,10 @@ impl<S: Storage> Namespace<S> {
         endpoint.closing = true;
         endpoint.drain_deadline = None;
         let down = endpoint.attachment == Attachment::Down;
-        if endpoint.is_session() {
-            self.session_renewals_end(id, None);
+        if endpoint.is_session()
+            && let Some(renewing) = self.renewing
+        {
+            (renewing.session_ended)(self, id, None);
         }
         self.fail_waiting(place, &Failure::new(Cause::Closed));
         if down {
@@ -113,7 +115,9 @@ impl<S: Storage> Namespace<S> {
     /// Closes: receivers drain and release, links are detached, then the connection is closed.
     pub fn close(&mut self) {
         self.closing = true;
-        self.release_renewals();
+        if let Some(renewing) = self.renewing {
+            (renewing.release)(self);
+        }
         for place in 0..self.endpoints.end() {
             if let Some(key) = self.endpoints.key(place) {
                 self.close_endpoint(EndpointId(key));

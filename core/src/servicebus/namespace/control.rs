@@ -8,7 +8,7 @@ use crate::storage::{PayloadBuilder, Storage, Table};
 use crate::wire::message::section;
 use crate::wire::messaging::put_section;
 use crate::wire::transaction::{Declare, Discharge};
-use crate::wire::{Encode, Full, Sink};
+use crate::wire::{Encode, Sink};
 use core::task::Poll;
 
 /// What the coordinator is told.
@@ -26,8 +26,8 @@ pub enum Control {
 }
 
 impl Encode for Control {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
-        put_section(sink, section::AMQP_VALUE)?;
+    fn encode(&self, sink: &mut Sink<'_>) {
+        put_section(sink, section::AMQP_VALUE);
         match self {
             Self::Declare => Declare { global_id: None }.encode(sink),
             Self::Discharge { id, fail } => Discharge { txn_id: id.as_bytes(), fail: Some(*fail) }.encode(sink),

@@ -3,6 +3,7 @@
 use super::Failure;
 use crate::engine::LinkId;
 use crate::servicebus::address::{Address, SubQueue};
+use crate::servicebus::lock_token::LockToken;
 use crate::storage::{Key, Storage};
 use crate::time::{Instant, Timestamp};
 use core::fmt;
@@ -85,13 +86,57 @@ impl<S: Storage> Entity<S> {
     }
 }
 
-/// Which session a receiver is to take.
-#[derive(Clone, Debug, PartialEq)]
+/// Which session a receiver is to take; once it is granted, which it has.
+#[derive(Clone)]
 pub enum SessionChoice<S: Storage> {
     /// The one with this id.
     Named(S::Text),
     /// Any that has messages and is not locked.
     NextAvailable,
+    /// One whose lock another receiver can take over (pinned-behaviour.md SES42).
+    NonExclusive {
+        /// Its id; `None` for any that has messages and is not locked.
+        id: Option<S::Text>,
+        /// The token of the lock: takes the session over from the receiver that has it. Never told in events.
+        token: Option<LockToken>,
+    },
+}
+
+impl<S: Storage> SessionChoice<S> {
+    /// The session's id, where it is known.
+    pub fn id(&self) -> Option<&S::Text> {
+        match self {
+            Self::Named(id) => Some(id),
+            Self::NonExclusive { id, .. } => id.as_ref(),
+            Self::NextAvailable => None,
+        }
+    }
+
+    /// The token that takes the session over, where it is known.
+    pub fn token(&self) -> Option<LockToken> {
+        match self {
+            Self::NonExclusive { token, .. } => *token,
+            Self::Named(_) | Self::NextAvailable => None,
+        }
+    }
+}
+
+impl<S: Storage> PartialEq for SessionChoice<S> {
+    fn eq(&self, other: &Self) -> bool {
+        core::mem::discriminant(self) == core::mem::discriminant(other)
+            && self.id() == other.id()
+            && self.token() == other.token()
+    }
+}
+
+impl<S: Storage> fmt::Debug for SessionChoice<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(id) => f.debug_tuple("Named").field(id).finish(),
+            Self::NextAvailable => f.write_str("NextAvailable"),
+            Self::NonExclusive { id, .. } => f.debug_struct("NonExclusive").field("id", id).finish_non_exhaustive(),
+        }
+    }
 }
 
 /// What an endpoint does.
@@ -166,6 +211,10 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) max_batch_size: Option<u64>,
     /// The session that was asked for is held.
     pub(super) session_granted: bool,
+    /// It was taken over by a token.
+    pub(super) took_over: bool,
+    /// The peer has attached without granting the session that was asked for.
+    pub(super) declined: bool,
     pub(super) locked_until: Option<Timestamp>,
     /// Messages that the pending receives want.
     pub(super) demand: u32,
@@ -219,6 +268,8 @@ impl<S: Storage> Endpoint<S> {
             max_message_size: 0,
             max_batch_size: None,
             session_granted: false,
+            took_over: false,
+            declined: false,
             locked_until: None,
             demand: 0,
             suspended: false,
@@ -256,7 +307,19 @@ impl<S: Storage> Endpoint<S> {
     }
 
     pub(super) fn is_session(&self) -> bool {
-        matches!(self.kind, Kind::Receiver { session: Some(_), .. })
+        self.session().is_some()
+    }
+
+    pub(super) fn session(&self) -> Option<&SessionChoice<S>> {
+        match &self.kind {
+            Kind::Receiver { session, .. } => session.as_ref(),
+            Kind::Sender | Kind::Coordinator => None,
+        }
+    }
+
+    /// Others may take its session over.
+    pub(super) fn is_non_exclusive(&self) -> bool {
+        matches!(self.session(), Some(SessionChoice::NonExclusive { .. }))
     }
 
     pub(super) fn mode(&self) -> ReceiveMode {

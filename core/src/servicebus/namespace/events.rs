@@ -4,14 +4,14 @@ use super::endpoint::{Attachment, Endpoint, Kind, SessionChoice};
 use super::node::Node;
 use super::operation::{Operation, Outcome, State};
 use super::request::{REQUEST, Request};
-use super::{Cause, Clock, Failure, NODE_RECEIVER, NODE_SENDER, Namespace, OWNER};
+use super::{Cause, Clock, Failure, NODE_RECEIVER, NODE_SENDER, Namespace, OWNER, session_filter};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag};
 use crate::servicebus::Reason;
-use crate::storage::{Index, Queue, Slots, Storage, Table, Text};
+use crate::storage::{Index, Queue, Slots, Storage, Table};
 use crate::time::Timestamp;
+use crate::wire::Map;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, Performative, Role};
-use crate::wire::{Map, Value};
 
 /// Until when a session is locked, in .NET ticks (wire-protocol.md §4.6).
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
@@ -52,13 +52,13 @@ impl<S: Storage> Watch<'_, S> {
         let Kind::Receiver { session: Some(session), .. } = &mut endpoint.kind else { return };
         endpoint.locked_until =
             properties.get(LOCKED_UNTIL).and_then(|value| value.as_i64()).map(Timestamp::from_dotnet_ticks);
-        let filter = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
-        let granted = match filter.get(super::attach::SESSION_FILTER) {
-            Some(Value::Described(described)) => described.value().ok(),
-            other => other,
-        };
-        if let Some(id) = granted.and_then(|id| id.as_str()) {
-            *session = SessionChoice::Named(S::Text::cut(id));
+        let filters = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
+        match session_filter::granted(session, filters) {
+            Some(granted) => {
+                endpoint.took_over = session.token().is_some();
+                *session = granted;
+            }
+            None => endpoint.declined = matches!(session, SessionChoice::NonExclusive { .. }),
         }
     }
 
@@ -111,6 +111,8 @@ fn result_of<S: Storage>(
 }
 
 impl<S: Storage> Handler for Watch<'_, S> {
+    const SERVES: bool = false;
+
     fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
         match (subject, performative) {
             (Subject::Link(link), Performative::Attach(attach)) => self.attached(link, attach),
@@ -216,8 +218,9 @@ impl<S: Storage> Namespace<S> {
                     self.due |= self.closing;
                 }
                 Event::Settled { delivery, .. } => {
-                    if let Some(renewal) = self.held.take(delivery.index()).and_then(|held| held.renewal) {
-                        self.message_settled(renewal);
+                    let renewal = self.held.take(delivery.index()).and_then(|held| held.renewal);
+                    if let (Some(renewal), Some(renewing)) = (renewal, self.renewing) {
+                        (renewing.message_settled)(self, renewal);
                     }
                     self.settled();
                 }

@@ -26,6 +26,8 @@ pub enum Cause {
     Timeout,
     /// The client, sender or receiver is closed.
     Closed,
+    /// The service does not offer this, or not for this entity; the description is the service's, where it said why.
+    NotOffered(&'static str),
     /// A name or text does not fit.
     Argument(&'static str),
 }
@@ -73,7 +75,7 @@ impl<S: Storage> Failure<S> {
             Cause::LinkLost | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
             // Tables get room again; a message does not get smaller.
             Cause::Engine(EngineError::NoCapacity(capacity)) => capacity != Capacity::Message,
-            Cause::Engine(_) | Cause::Closed | Cause::Argument(_) => false,
+            Cause::Engine(_) | Cause::Closed | Cause::NotOffered(_) | Cause::Argument(_) => false,
         }
     }
 
@@ -110,6 +112,7 @@ impl<S: Storage> fmt::Display for Failure<S> {
             Cause::Engine(error) => error.fmt(f)?,
             Cause::Timeout => f.write_str("it took too long")?,
             Cause::Closed => f.write_str("it is closed")?,
+            Cause::NotOffered(what) => write!(f, "the service does not offer {what}")?,
             Cause::Argument(what) => write!(f, "{what} is not valid")?,
         }
         if self.description.as_ref().is_empty() { Ok(()) } else { write!(f, ": {}", self.description.as_ref()) }

@@ -16,6 +16,7 @@ mod receive;
 mod renewal;
 mod request;
 mod send;
+mod session_filter;
 mod settle;
 mod token;
 
@@ -34,7 +35,7 @@ use endpoint::{Attachment, Endpoint};
 use node::Node;
 use operation::{Operation, State};
 use receive::Held;
-use renewal::Renewal;
+use renewal::{Renewal, Renewing};
 use request::Request;
 use token::Token;
 
@@ -142,8 +143,9 @@ pub struct Namespace<S: Storage> {
     closing: bool,
     close_sent: bool,
     close_deadline: Option<Instant>,
-    /// The token of an external credential, and its end.
-    access_token: Option<(S::Payload, Timestamp)>,
+    /// The token of an external credential, and its end; where there is no room for it, the credential is asked for each
+    /// entity.
+    access_token: S::Spare<(S::Payload, Timestamp)>,
     access_token_wanted: bool,
     access_token_pending: bool,
     sessions: S::Sessions<engine::SessionId>,
@@ -154,6 +156,8 @@ pub struct Namespace<S: Storage> {
     operations: S::Deliveries<Operation<S>>,
     /// Locks that are renewed.
     renewals: S::Requests<Renewal<S>>,
+    /// What is done about them, once there was one.
+    renewing: Option<&'static Renewing<S>>,
     /// When the next of them is due, or something before it.
     renewal_at: Option<Instant>,
     notices: S::Queue,
@@ -191,6 +195,15 @@ const OWNER: u32 = 3 << 30;
 /// A link's or container's name.
 type Name = heapless::String<32>;
 
+/// The first of two deadlines.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 impl<S: Storage> Namespace<S> {
     /// A namespace without a connection.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -213,7 +226,7 @@ impl<S: Storage> Namespace<S> {
             closing: false,
             close_sent: false,
             close_deadline: None,
-            access_token: None,
+            access_token: S::Spare::default(),
             access_token_wanted: false,
             access_token_pending: false,
             sessions: Table::bounded(limits.sessions),
@@ -223,6 +236,7 @@ impl<S: Storage> Namespace<S> {
             requests: Table::bounded(limits.deliveries),
             operations: Table::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
+            renewing: None,
             renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
             owners: Index::bounded(limits.links),
@@ -263,6 +277,12 @@ impl<S: Storage> Namespace<S> {
         let mut name = Name::new();
         let _ = fmt::write(&mut name, format_args!("sb-{container:08x}-{number:x}"));
         name
+    }
+
+    /// Names the connection that is there, or was last: among those of this client, and but for one chance in four
+    /// thousand million among those of others.
+    fn connection_id(&self) -> u32 {
+        self.container.wrapping_add(self.epoch)
     }
 
     fn next_number(&mut self) -> u32 {
@@ -381,7 +401,9 @@ impl<S: Storage> Namespace<S> {
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
         }
-        self.advance_renewals(clock);
+        if let Some(renewing) = self.renewing {
+            (renewing.advance)(self, clock);
+        }
         self.expire_operations(clock.now);
         self.expire_requests(clock);
         self.expire_nodes(clock);
@@ -444,7 +466,9 @@ impl<S: Storage> Namespace<S> {
     pub fn stop(&mut self) {
         self.closing = true;
         self.connection = None;
-        self.release_renewals();
+        if let Some(renewing) = self.renewing {
+            (renewing.release)(self);
+        }
         for place in 0..self.endpoints.end() {
             self.drop_endpoint(place);
         }
@@ -465,15 +489,9 @@ impl<S: Storage> Namespace<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut earliest = self.earliest;
-        let mut sooner = |at: Option<Instant>| {
-            earliest = match (earliest, at) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-        };
+        let mut sooner = |at| earliest = sooner(earliest, at);
         for place in 0..self.requests.end() {
-            let waiting =
-                self.requests.get(place).filter(|request| !matches!(request.stage, request::Stage::Answered(_)));
+            let waiting = self.requests.get(place).filter(|request| !request.is_answered());
             sooner(waiting.map(|request| request.deadline));
         }
         sooner(self.renewal_at);
@@ -549,8 +567,7 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.requests.end() {
             let Some(request) = self.requests.get(place) else { continue };
             // Those that never left wait for the next connection, unless there is to be none.
-            let queued = matches!(request.stage, request::Stage::Queued(_));
-            let waits = queued && !gave_up && matches!(request.owner, request::Owner::Operation(_));
+            let waits = request.waits() && !gave_up && matches!(request.owner, request::Owner::Operation(_));
             if !waits {
                 self.end_request(place, clock, Err(failure.clone()));
             }

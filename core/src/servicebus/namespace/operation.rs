@@ -3,8 +3,9 @@
 use super::endpoint::EndpointId;
 use super::{Capacity, Cause, EngineError, Failure, Namespace};
 use crate::engine::{DeliveryId, OutcomeKind, Tag};
+use crate::servicebus::Reason;
 use crate::storage::{Key, Queue, Storage, Table};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::task::Poll;
 
 /// Names a pending call.
@@ -279,6 +280,27 @@ impl<S: Storage> Namespace<S> {
             return Poll::Ready(Err(self.timeout(endpoint)));
         }
         Poll::Pending
+    }
+
+    /// How long to wait before an attempt that failed is repeated, and counts it; `None` when there is to be no other.
+    /// What a new holder of a session is told while the service has not noticed yet does not count.
+    pub(crate) fn retry_delay(
+        &mut self,
+        now: Instant,
+        endpoint: Option<EndpointId>,
+        attempt: &mut u32,
+        failure: &Failure<S>,
+    ) -> Option<Duration> {
+        let reason = failure.reason();
+        if reason == Some(Reason::SessionLockLost) && endpoint.is_some_and(|id| self.is_taking_over(id, now)) {
+            return Some(super::attach::TAKEOVER_POLL);
+        }
+        if !failure.is_transient() {
+            return None;
+        }
+        let delay = self.settings.retry.delay(*attempt, reason, &mut self.random)?;
+        *attempt += 1;
+        Some(delay)
     }
 
     /// A timeout, with what was known to be wrong meanwhile.

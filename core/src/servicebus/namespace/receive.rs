@@ -74,6 +74,8 @@ impl<S: Storage> Namespace<S> {
             || endpoint.harvest
             || endpoint.idled
             || endpoint.drain_deadline.is_some()
+            // A peer that does not know such sessions might send what is nobody's to take.
+            || (endpoint.is_non_exclusive() && !endpoint.session_granted)
         {
             return;
         }
@@ -379,7 +381,7 @@ impl<S: Storage> Namespace<S> {
 
     fn take_messages(&mut self, place: u32, clock: Clock, max: u32, take: &mut impl FnMut(ReceivedMessage<S>)) -> u32 {
         let Some(endpoint) = self.endpoints.get(place) else { return 0 };
-        let in_session = endpoint.is_session();
+        let (in_session, connection_id) = (endpoint.is_session(), self.connection_id());
         let live = endpoint.attachment.link();
         let mut taken = self.take_remains(place, max, take);
         while taken < max {
@@ -391,7 +393,7 @@ impl<S: Storage> Namespace<S> {
                 continue;
             }
             let token = LockToken::from_delivery_tag(incoming.tag.as_bytes());
-            let origin = Origin { delivery: Some(incoming.delivery), epoch: self.epoch, in_session };
+            let origin = Origin { delivery: Some(incoming.delivery), connection: connection_id, in_session };
             let message = ReceivedMessage::new(incoming.payload, token, origin);
             let locked_until = message.locked_until.filter(|_| !in_session).unwrap_or(Timestamp::DOTNET_MAX);
             if locked_until <= clock.utc {
@@ -446,7 +448,7 @@ impl<S: Storage> Namespace<S> {
 
     /// A message in the application's hands, while its link lives.
     pub(super) fn held_of(&self, origin: Origin) -> Option<&Held> {
-        let delivery = origin.delivery.filter(|_| origin.epoch == self.epoch)?;
+        let delivery = origin.delivery.filter(|_| origin.connection == self.connection_id())?;
         self.held.get(delivery.index()).filter(|held| held.delivery == delivery)
     }
 

@@ -5,7 +5,7 @@ use super::endpoint::EndpointId;
 use super::operation::OperationId;
 use super::request::Owner;
 use super::settle::Locked;
-use super::{Capacity, Cause, Clock, EngineError, Entity, Failure, Kind, Namespace, SessionChoice};
+use super::{Capacity, Cause, Clock, EngineError, Entity, Failure, Namespace};
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::{Request, Response};
@@ -125,7 +125,42 @@ impl<S: Storage> Renewal<S> {
     }
 }
 
+/// What is done about registrations. The namespace gets it with the first of them, so that a program that renews nothing
+/// is linked without any of it.
+pub(super) struct Renewing<S: Storage> {
+    /// Renews what is due.
+    pub(super) advance: fn(&mut Namespace<S>, Clock),
+    /// Sends the request of a registration.
+    pub(super) send: fn(&mut Namespace<S>, Key, u32, Clock) -> Result<(), Failure<S>>,
+    /// The service has answered, or an attempt has failed.
+    pub(super) answered: fn(&mut Namespace<S>, Key, Clock, Result<S::Payload, Failure<S>>),
+    /// A message is about to be settled.
+    pub(super) settling: fn(&mut Namespace<S>, &Locked),
+    /// A settlement has ended.
+    pub(super) settlement_ended: fn(&mut Namespace<S>, &Locked, &Result<(), Failure<S>>),
+    /// A message is settled: its lock is of no interest any more.
+    pub(super) message_settled: fn(&mut Namespace<S>, u32),
+    /// A session is lost, or its receiver is closed.
+    pub(super) session_ended: fn(&mut Namespace<S>, EndpointId, Option<&Failure<S>>),
+    /// The client closes.
+    pub(super) release: fn(&mut Namespace<S>),
+    /// The end of a message's lock, as it was renewed.
+    pub(super) renewed_until: fn(&Namespace<S>, &Locked) -> Option<Timestamp>,
+}
+
 impl<S: Storage> Namespace<S> {
+    const RENEWING: &'static Renewing<S> = &Renewing {
+        advance: Self::advance_renewals,
+        send: Self::send_renewal,
+        answered: Self::renewal_answered,
+        settling: Self::settling,
+        settlement_ended: Self::settlement_ended,
+        message_settled: Self::message_settled,
+        session_ended: Self::session_renewals_end,
+        release: Self::release_renewals,
+        renewed_until: |namespace, message| namespace.renewal_of(message).and_then(|id| namespace.renewed_until(id)),
+    };
+
     /// Renews the lock on a message until it is settled or the registration is given up, for `max` at the longest.
     ///
     /// # Errors
@@ -181,6 +216,7 @@ impl<S: Storage> Namespace<S> {
         if self.closing {
             return Err(Failure::new(Cause::Closed));
         }
+        self.renewing = Some(Self::RENEWING);
         self.node_used(node, clock);
         let length = locked_until.saturating_duration_since(clock.utc);
         let until = clock.now + max;
@@ -238,8 +274,7 @@ impl<S: Storage> Namespace<S> {
         renewals.any(|renewal| renewal.node == node && renewal.is_active())
     }
 
-    /// Renews what is due.
-    pub(super) fn advance_renewals(&mut self, clock: Clock) {
+    fn advance_renewals(&mut self, clock: Clock) {
         if self.renewal_at.is_none_or(|at| at > clock.now) {
             return;
         }
@@ -282,23 +317,15 @@ impl<S: Storage> Namespace<S> {
             self.moved = true;
         }
         let Some(owner) = self.renewals.key(place).map(Owner::Renewal) else { return };
-        let result = match subject {
-            Subject::Message { token, .. } => {
-                self.ask(clock, node, owner, None, &Request::RenewLock { lock_tokens: &[token] }, deadline)
-            }
-            Subject::Session(id) => {
-                let found = self.endpoints.find(id.0).filter(|found| !found.closing);
-                let Some(Kind::Receiver { session: Some(SessionChoice::Named(name)), .. }) =
-                    found.map(|found| &found.kind)
-                else {
-                    self.end_renewal(place, State::Released, None);
-                    return;
-                };
-                let name = name.clone();
-                let request = Request::RenewSessionLock { session_id: name.as_ref() };
-                self.ask(clock, node, owner, Some(id.0.index), &request, deadline)
-            }
+        let closing = match subject {
+            Subject::Message { .. } => false,
+            Subject::Session(id) => self.endpoints.find(id.0).is_none_or(|found| found.closing),
         };
+        if closing {
+            self.end_renewal(place, State::Released, None);
+            return;
+        }
+        let result = self.start_management(clock, node, owner, deadline);
         match result {
             Ok(request) => {
                 if let Some(renewal) = self.renewals.get_mut(place) {
@@ -309,8 +336,23 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// The service has answered, or an attempt has failed.
-    pub(super) fn renewal_answered(&mut self, key: Key, clock: Clock, result: Result<S::Payload, Failure<S>>) {
+    /// Sends the request of a registration: its links are up.
+    fn send_renewal(&mut self, key: Key, request: u32, clock: Clock) -> Result<(), Failure<S>> {
+        let closed = || Failure::new(Cause::Closed);
+        match self.renewals.find(key).ok_or_else(closed)?.subject {
+            Subject::Message { token, .. } => {
+                self.ask(clock, request, None, &Request::RenewLock { lock_tokens: &[token] })
+            }
+            Subject::Session(id) => {
+                let found = self.endpoints.find(id.0).and_then(|found| found.session()?.id());
+                let name = found.cloned().ok_or_else(closed)?;
+                let request_of = Request::RenewSessionLock { session_id: name.as_ref() };
+                self.ask(clock, request, Some(id.0.index), &request_of)
+            }
+        }
+    }
+
+    fn renewal_answered(&mut self, key: Key, clock: Clock, result: Result<S::Payload, Failure<S>>) {
         let Some(renewal) = self.renewals.find_mut(key) else { return };
         renewal.request = None;
         if !renewal.is_active() {
@@ -357,8 +399,10 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn renewal_failed(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
+        let Some(renewal) = self.renewals.get(place) else { return };
+        let passing = matches!(renewal.subject, Subject::Session(id) if self.is_taking_over(id, clock.now));
         let Some(renewal) = self.renewals.get_mut(place) else { return };
-        if is_final(&failure) {
+        if is_final(&failure) && !passing {
             // Settling goes its own way: it tells whether it was in time.
             let state = if renewal.settling { State::Released } else { State::Lost };
             self.end_renewal(place, state, Some(failure));
@@ -503,7 +547,7 @@ impl<S: Storage> Namespace<S> {
         if let Some(held) = self.held_of(message.origin).filter(|held| held.locked_until < Timestamp::DOTNET_MAX) {
             end = end.max(Some(held.locked_until));
         }
-        end.max(self.renewal_of(message).and_then(|id| self.renewed_until(id)))
+        end.max(self.renewing.and_then(|renewing| (renewing.renewed_until)(self, message)))
     }
 
     /// The lock on a message was renewed by the application.
@@ -514,8 +558,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A message is about to be settled.
-    pub(super) fn settling(&mut self, message: &Locked) {
+    fn settling(&mut self, message: &Locked) {
         if let Some(RenewalId(key)) = self.renewal_of(message)
             && let Some(renewal) = self.renewals.get_mut(key.index)
         {
@@ -523,8 +566,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A settlement has ended.
-    pub(super) fn settlement_ended(&mut self, message: &Locked, result: &Result<(), Failure<S>>) {
+    fn settlement_ended(&mut self, message: &Locked, result: &Result<(), Failure<S>>) {
         let Some(RenewalId(key)) = self.renewal_of(message) else { return };
         let place = key.index;
         match result {
@@ -540,8 +582,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A message is settled: its lock is of no interest any more.
-    pub(super) fn message_settled(&mut self, place: u32) {
+    fn message_settled(&mut self, place: u32) {
         let Some(renewal) = self.renewals.get(place).filter(|renewal| renewal.settling) else { return };
         if renewal.forgotten {
             self.remove_renewal(place);
@@ -550,8 +591,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A session is lost, or its receiver is closed.
-    pub(super) fn session_renewals_end(&mut self, session: EndpointId, lost: Option<&Failure<S>>) {
+    fn session_renewals_end(&mut self, session: EndpointId, lost: Option<&Failure<S>>) {
         for place in 0..self.renewals.end() {
             let hit = self
                 .renewals
@@ -564,8 +604,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// The client closes.
-    pub(super) fn release_renewals(&mut self) {
+    fn release_renewals(&mut self) {
         for place in 0..self.renewals.end() {
             self.end_renewal(place, State::Released, None);
         }

@@ -6,11 +6,11 @@ use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
-use crate::storage::{Encoder, Generation, Key, Storage, Table, Text};
+use crate::storage::{Encoder, Generation, Key, Payloads, Spare, Storage, Table, Text};
 use crate::time::{Instant, Timestamp};
 use crate::wire::message::{MessageView, section};
-use crate::wire::messaging::{MessageId, Properties, put_section};
-use crate::wire::{Compound, Encode, Full, Sink, Value};
+use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
+use crate::wire::{Encode, MapWriter, Sink, Value};
 use core::task::Poll;
 
 /// Who waits for a response.
@@ -23,17 +23,18 @@ pub(super) enum Owner {
     Token(Key, Timestamp),
 }
 
-/// How far a request is. The response waits here until it is taken: there are few requests and many operations.
-#[derive(Debug)]
+/// How far a request is. It is encoded when it can be sent, not before: until then it takes no room.
 pub(super) enum Stage<S: Storage> {
-    /// Encoded, not sent yet.
-    Queued(S::Payload),
+    /// Waits for the links, or for a place.
+    Waiting,
+    /// It can be sent: the operation that waits for it is told to encode it.
+    Called,
     Sent,
-    Answered(S::Payload),
+    /// The response is here until it is taken, or on its link where the storage has no room for it here.
+    Answered(S::Spare<S::Payload>),
 }
 
 /// A request under way.
-#[derive(Debug)]
 pub(super) struct Request<S: Storage> {
     pub(super) node: u32,
     pub(super) owner: Owner,
@@ -41,6 +42,17 @@ pub(super) struct Request<S: Storage> {
     pub(super) delivery: Option<DeliveryId>,
     pub(super) deadline: Instant,
     pub(super) transaction: Option<Tag>,
+}
+
+impl<S: Storage> Request<S> {
+    /// Whether it has not left yet.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.stage, Stage::Waiting | Stage::Called)
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.stage, Stage::Answered(_))
+    }
 }
 
 /// Marks the engine's number of a delivery as that of a request.
@@ -64,38 +76,41 @@ pub(super) fn parse_request_id(text: &str) -> Option<Key> {
     Some(Key { index: u32::from_str_radix(index, 16).ok()?, generation })
 }
 
+/// The request that a response answers.
+fn response_to(response: &[u8]) -> Option<Key> {
+    let properties = MessageView::parse(response).and_then(|view| view.properties()).ok()?;
+    match properties.correlation_id? {
+        MessageId::String(id) => parse_request_id(id),
+        _ => None,
+    }
+}
+
 /// A request as it is sent.
-pub(super) struct RequestMessage<'a, B> {
+pub(super) struct RequestMessage<'a> {
     pub(super) id: &'a str,
     pub(super) to: &'a str,
     pub(super) reply_to: &'a str,
     pub(super) operation: &'a str,
     pub(super) properties: &'a [(&'a str, Value<'a>)],
-    pub(super) body: B,
+    pub(super) body: &'a dyn Encode,
 }
 
-impl<B: Encode> Encode for RequestMessage<'_, B> {
-    fn encode<W: Sink>(&self, sink: &mut W) -> Result<(), Full> {
+impl Encode for RequestMessage<'_> {
+    fn encode(&self, sink: &mut Sink<'_>) {
         Properties {
             message_id: Some(MessageId::String(self.id)),
             to: Some(self.to),
             reply_to: Some(self.reply_to),
             ..Properties::EMPTY
         }
-        .encode(sink)?;
-        put_section(sink, section::APPLICATION_PROPERTIES)?;
-        let mark = sink.begin()?;
-        "operation".encode(sink)?;
-        self.operation.encode(sink)?;
-        let mut count = 2u32;
-        for (key, value) in self.properties {
-            key.encode(sink)?;
-            value.encode(sink)?;
-            count += 2;
-        }
-        sink.end(mark, Compound::Map, count)?;
-        put_section(sink, section::AMQP_VALUE)?;
-        self.body.encode(sink)
+        .encode(sink);
+        put_section(sink, section::APPLICATION_PROPERTIES);
+        let mut map = MapWriter::begin(sink);
+        map.put("operation", self.operation);
+        map.put_all(self.properties);
+        map.end();
+        put_section(sink, section::AMQP_VALUE);
+        self.body.encode(sink);
     }
 }
 
@@ -120,20 +135,50 @@ pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> 
 }
 
 impl<S: Storage> Namespace<S> {
-    /// Encodes a request and queues it for its node.
+    /// A place for a request to a node.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn queue_request(
+    pub(super) fn start_request(&mut self, node: u32, owner: Owner, deadline: Instant) -> Result<Key, Failure<S>> {
+        let request = Request { node, owner, stage: Stage::Waiting, delivery: None, deadline, transaction: None };
+        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)));
+        let key = self.requests.insert(request).map_err(full)?;
+        self.due = true;
+        Ok(key)
+    }
+
+    /// The same, to an entity's `$management`: a node that waits after a failure tries again for a new call.
+    pub(super) fn start_management(
         &mut self,
+        clock: Clock,
         node: u32,
         owner: Owner,
-        operation: &str,
-        properties: &[(&str, Value<'_>)],
-        body: &impl Encode,
         deadline: Instant,
     ) -> Result<Key, Failure<S>> {
-        let no_room = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
-        let request = Request { node, owner, stage: Stage::Sent, delivery: None, deadline, transaction: None };
-        let key = self.requests.insert(request).map_err(|_| no_room(Capacity::Deliveries))?;
+        self.node_used(node, clock);
+        if let Some(found) = self.nodes.get_mut(node).filter(|found| found.error.is_some() && found.is_down()) {
+            found.error = None;
+            found.retry_at = None;
+            found.attempts = 0;
+            let token = found.token;
+            if let Some(token) = token {
+                self.retry_token(token);
+            }
+        }
+        self.start_request(node, owner, deadline)
+    }
+
+    /// Encodes and sends a request whose links are up. Without a place for it, it goes on waiting.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn send_request(
+        &mut self,
+        place: u32,
+        operation: &str,
+        properties: &[(&str, Value<'_>)],
+        body: &dyn Encode,
+    ) -> Result<(), Failure<S>> {
+        let closed = || Failure::new(Cause::Closed);
+        let key = self.requests.key(place).ok_or_else(closed)?;
+        let request = self.requests.get(place).ok_or_else(closed)?;
+        let (node, transaction) = (request.node, request.transaction);
         let reply_to = self.node_name(node);
         let address = self.node_address(node);
         let message = RequestMessage {
@@ -145,19 +190,36 @@ impl<S: Storage> Namespace<S> {
             body,
         };
         let mut encoder = S::Encoder::default();
-        if crate::wire::encode(&message, &mut encoder).is_err() {
-            self.requests.remove(key.index);
-            return Err(no_room(Capacity::Message));
+        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)));
+        encoder.append(&message).map_err(full)?;
+        let found = self.nodes.get_mut(node).ok_or_else(closed)?;
+        let Attachment::Up(link) = found.sender else { return Ok(()) };
+        found.next_tag = found.next_tag.wrapping_add(1);
+        let options = SendOptions {
+            tag: Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY),
+            user: Some(REQUEST | place),
+            transaction,
+            ..SendOptions::default()
+        };
+        let connection = self.connection.as_mut().ok_or_else(closed)?;
+        let request = self.requests.get_mut(place).ok_or_else(closed)?;
+        match connection.send(link, encoder.finish(), &options) {
+            Ok(delivery) => {
+                request.stage = Stage::Sent;
+                request.delivery = Some(delivery);
+                found.under_way += 1;
+                Ok(())
+            }
+            Err((EngineError::NoCapacity(_), _)) => {
+                request.stage = Stage::Waiting;
+                self.starved = true;
+                Ok(())
+            }
+            Err((error, _)) => Err(Failure::new(Cause::Engine(error))),
         }
-        if let Some(request) = self.requests.get_mut(key.index) {
-            request.stage = Stage::Queued(encoder.finish());
-        }
-        self.due = true;
-        Ok(key)
     }
 
-    /// Sends a request to an entity's `$management` and waits for the response. The operation is encoded by the first
-    /// call.
+    /// Sends a request to an entity's `$management` and waits for the response. It has to be the same each time.
     pub fn poll_request(
         &mut self,
         clock: Clock,
@@ -166,7 +228,7 @@ impl<S: Storage> Namespace<S> {
         request: &management::Request<'_>,
         transaction: Option<Tag>,
     ) -> Poll<Result<Response<S::Payload>, Failure<S>>> {
-        if let Some(payload) = self.take_response(operation) {
+        if let Some(payload) = self.take_response(operation, clock) {
             return Poll::Ready(Ok(Response::new(payload)));
         }
         if let Poll::Ready(result) = self.poll_done(operation) {
@@ -175,52 +237,60 @@ impl<S: Storage> Namespace<S> {
         let Some(found) = self.operations.find(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
-        if !matches!(found.state, State::Idle) {
-            return Poll::Pending;
-        }
         let (deadline, endpoint) = (found.deadline, found.endpoint);
-        let deadline = deadline.unwrap_or(clock.now + self.settings.retry.try_timeout);
-        let node = match self.use_node(Some(entity)) {
-            Ok(node) => node,
-            Err(failure) => return Poll::Ready(Err(failure)),
-        };
-        match self.ask(clock, node, Owner::Operation(operation.0), endpoint, request, deadline) {
-            Ok(key) => {
+        let place = match found.state {
+            State::Idle => {
+                let deadline = deadline.unwrap_or(clock.now + self.settings.retry.try_timeout);
+                let owner = Owner::Operation(operation.0);
+                let node = self.use_node(Some(entity));
+                let started = node.and_then(|node| self.start_management(clock, node, owner, deadline));
+                let key = match started {
+                    Ok(key) => key,
+                    Err(failure) => return Poll::Ready(Err(failure)),
+                };
                 if let Some(request) = self.requests.get_mut(key.index) {
                     request.transaction = transaction;
                 }
                 if let Some(found) = self.operations.find_mut(operation.0) {
                     found.state = State::Requested(key);
                 }
-                Poll::Pending
+                key.index
             }
-            Err(failure) => Poll::Ready(Err(failure)),
+            State::Requested(Key { index, .. })
+                if self.requests.get(index).is_some_and(|request| matches!(request.stage, Stage::Called)) =>
+            {
+                index
+            }
+            _ => return Poll::Pending,
+        };
+        if !self.can_send(place, clock) {
+            if let Some(request) = self.requests.get_mut(place) {
+                request.stage = Stage::Waiting;
+            }
+            return Poll::Pending;
+        }
+        match self.ask(clock, place, endpoint, request) {
+            Ok(()) => Poll::Pending,
+            Err(failure) => {
+                self.requests.remove(place);
+                if let Some(found) = self.operations.find_mut(operation.0) {
+                    found.state = State::Idle;
+                }
+                Poll::Ready(Err(failure))
+            }
         }
     }
 
-    /// Queues a request to an entity's `$management`; the link of `endpoint` is named as the associated one
+    /// Sends a request to an entity's `$management`; the link of `endpoint` is named as the associated one
     /// (wire-protocol.md §5).
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn ask(
         &mut self,
         clock: Clock,
-        node: u32,
-        owner: Owner,
+        place: u32,
         endpoint: Option<u32>,
         request: &management::Request<'_>,
-        deadline: Instant,
-    ) -> Result<Key, Failure<S>> {
-        self.node_used(node, clock);
-        // A node that waits after a failure tries again for a new call.
-        if let Some(found) = self.nodes.get_mut(node).filter(|found| found.error.is_some() && found.is_down()) {
-            found.error = None;
-            found.retry_at = None;
-            found.attempts = 0;
-            let token = found.token;
-            if let Some(token) = token {
-                self.retry_token(token);
-            }
-        }
+    ) -> Result<(), Failure<S>> {
+        let deadline = self.requests.get(place).map_or(clock.now, |request| request.deadline);
         let left = deadline.saturating_duration_since(clock.now).as_millis();
         let endpoint = endpoint.and_then(|place| self.endpoints.get(place));
         let link_name = endpoint
@@ -237,22 +307,23 @@ impl<S: Storage> Namespace<S> {
             }
             None => &without_link,
         };
-        self.queue_request(node, owner, request.name(), properties, request, deadline)
+        self.send_request(place, request.name(), properties, request)
     }
 
     /// The response to an operation's request, once it is there.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn take_response(&mut self, operation: OperationId) -> Option<S::Payload> {
+    pub(super) fn take_response(&mut self, operation: OperationId, clock: Clock) -> Option<S::Payload> {
         let found = self.operations.find_mut(operation.0)?;
         let State::Requested(key) = found.state else { return None };
-        if !matches!(self.requests.find(key)?.stage, Stage::Answered(_)) {
-            return None;
-        }
+        let Stage::Answered(kept) = &mut self.requests.find_mut(key)?.stage else { return None };
+        let kept = kept.take();
         found.state = State::Idle;
-        match self.requests.remove(key.index)?.stage {
-            Stage::Answered(payload) => Some(payload),
-            _ => None,
+        let node = self.requests.remove(key.index)?.node;
+        if kept.is_some() {
+            return kept;
         }
+        let payload = self.take_from_node(node);
+        self.take_responses(node, clock);
+        payload
     }
 
     /// Nobody waits for the response any more.
@@ -261,6 +332,8 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         let request = self.requests.remove(key.index);
+        // Its response may be on the link, before others.
+        self.due |= S::Payloads::BOUNDED;
         if let (Some(delivery), Some(connection)) = (request.and_then(|request| request.delivery), &mut self.connection)
         {
             connection.set_user(delivery, None);
@@ -272,7 +345,7 @@ impl<S: Storage> Namespace<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn end_request(&mut self, place: u32, clock: Clock, result: Result<S::Payload, Failure<S>>) {
         let Some(request) = self.requests.get_mut(place) else { return };
-        if matches!(request.stage, Stage::Answered(_)) {
+        if !S::Payloads::BOUNDED && request.is_answered() {
             // It has its response, and waits for the application.
             return;
         }
@@ -285,7 +358,9 @@ impl<S: Storage> Namespace<S> {
         let result = result.and_then(|payload| check_response(payload.as_ref(), last).map(|()| payload));
         match (request.owner, result) {
             (Owner::Operation(key), Ok(payload)) => {
-                request.stage = Stage::Answered(payload);
+                let mut kept = S::Spare::default();
+                kept.keep(payload);
+                request.stage = Stage::Answered(kept);
                 self.notice(key.index);
             }
             (Owner::Operation(key), Err(failure)) => {
@@ -297,7 +372,9 @@ impl<S: Storage> Namespace<S> {
             }
             (Owner::Renewal(key), result) => {
                 self.requests.remove(place);
-                self.renewal_answered(key, clock, result);
+                if let Some(renewing) = self.renewing {
+                    (renewing.answered)(self, key, clock, result);
+                }
             }
             (Owner::Token(key, expiry), result) => {
                 self.requests.remove(place);
@@ -321,99 +398,125 @@ impl<S: Storage> Namespace<S> {
     /// Ends the requests of a node: all of them, or those that were sent.
     pub(super) fn fail_requests(&mut self, node: u32, clock: Clock, failure: &Failure<S>, only_sent: bool) {
         for place in 0..self.requests.end() {
-            let hit = self.requests.get(place).is_some_and(|request| {
-                request.node == node && !(only_sent && matches!(request.stage, Stage::Queued(_)))
-            });
+            let hit =
+                self.requests.get(place).is_some_and(|request| request.node == node && !(only_sent && request.waits()));
             if hit {
                 self.end_request(place, clock, Err(failure.clone()));
             }
         }
     }
 
-    /// Attaches nodes that have something to ask, and sends what waits for those that are up.
+    /// Sends what waits and can be sent. `access` is what the credential has just given.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn advance_requests(&mut self, clock: Clock) {
+    pub(super) fn advance_requests(&mut self, clock: Clock, access: Option<&(S::Payload, Timestamp)>) {
+        if S::Payloads::BOUNDED {
+            // Behind a response that nobody waits for any more there may be others.
+            for place in 0..self.nodes.end() {
+                self.take_responses(place, clock);
+            }
+        }
         for place in 0..self.requests.end() {
-            let Some(request) = self.requests.get_mut(place) else { continue };
-            let node = request.node;
-            if !matches!(request.stage, Stage::Queued(_)) {
+            let Some(request) = self.requests.get(place) else { continue };
+            let owner = request.owner;
+            if !matches!(request.stage, Stage::Waiting) || !self.can_send(place, clock) {
                 continue;
             }
-            let Some(found) = self.nodes.get_mut(node) else { continue };
-            if found.is_down() {
-                let ready = found.retry_at.is_none_or(|at| at <= clock.now);
-                let token = found.token;
-                if ready
-                    && token.is_none_or(|token| self.token_is_valid(token))
-                    && let Err(error) = self.attach_node(node)
-                {
-                    self.fail_requests(node, clock, &Failure::new(Cause::Engine(error)), false);
+            let sent = match owner {
+                Owner::Operation(key) => {
+                    if let Some(request) = self.requests.get_mut(place) {
+                        request.stage = Stage::Called;
+                    }
+                    self.notice(key.index);
+                    Ok(())
                 }
-                continue;
-            }
-            let (Attachment::Up(link), Attachment::Up(receiver)) = (found.sender, found.receiver) else { continue };
-            let Some(connection) = &mut self.connection else { continue };
-            // A place for the response comes first: small tables have few.
-            let Some(status) = connection.link(receiver) else { continue };
-            if status.credit <= found.under_way {
-                let ahead = if connection.free_deliveries() >= LARGE { RESPONSE_CREDIT } else { 1 };
-                let granted = connection.grant(receiver, found.under_way + ahead);
-                if granted.is_ok_and(|granted| granted <= found.under_way) || connection.free_deliveries() == 0 {
-                    self.starved = true;
-                    continue;
-                }
-            }
-            let Stage::Queued(payload) = core::mem::replace(&mut request.stage, Stage::Sent) else { continue };
-            found.next_tag = found.next_tag.wrapping_add(1);
-            let options = SendOptions {
-                tag: Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY),
-                user: Some(REQUEST | place),
-                transaction: request.transaction,
-                ..SendOptions::default()
+                Owner::Renewal(key) => match self.renewing {
+                    Some(renewing) => (renewing.send)(self, key, place, clock),
+                    None => Ok(()),
+                },
+                Owner::Token(key, _) => self.send_token(key, place, clock, access),
             };
-            match connection.send(link, payload, &options) {
-                Ok(delivery) => {
-                    request.delivery = Some(delivery);
-                    found.under_way += 1;
-                }
-                Err((EngineError::NoCapacity(_), payload)) => request.stage = Stage::Queued(payload),
-                Err((error, _)) => self.end_request(place, clock, Err(Failure::new(Cause::Engine(error)))),
+            if let Err(failure) = sent {
+                self.end_request(place, clock, Err(failure));
             }
         }
     }
 
-    /// Takes the responses that wait on a node's link.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn take_responses(&mut self, place: u32, clock: Clock) {
-        let Some(link) = self.nodes.get(place).and_then(|node| node.receiver.link()) else { return };
-        loop {
-            let Some(connection) = &mut self.connection else { return };
-            let Some(incoming) = connection.receive(link) else { break };
-            if let Some(node) = self.nodes.get_mut(place) {
-                node.under_way = node.under_way.saturating_sub(1);
+    /// Whether a request can be sent now. Attaches its node, and grants a place for the response.
+    fn can_send(&mut self, place: u32, clock: Clock) -> bool {
+        let Some(node) = self.requests.get(place).map(|request| request.node) else { return false };
+        let Some(found) = self.nodes.get(node) else { return false };
+        if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {
+            return false;
+        }
+        if found.is_down() {
+            let ready = found.retry_at.is_none_or(|at| at <= clock.now);
+            if ready
+                && found.token.is_none_or(|token| self.token_is_valid(token))
+                && let Err(error) = self.attach_node(node)
+            {
+                self.fail_requests(node, clock, &Failure::new(Cause::Engine(error)), false);
             }
-            if !incoming.settled {
-                let accepted = crate::wire::messaging::DeliveryState::ACCEPTED;
-                let _ = connection.settle(incoming.delivery, &accepted, true);
-            }
-            let correlation = MessageView::parse(incoming.payload.as_ref())
-                .and_then(|view| view.properties())
-                .ok()
-                .and_then(|properties| properties.correlation_id);
-            let Some(MessageId::String(id)) = correlation else { continue };
-            let Some(key) = parse_request_id(id) else { continue };
-            if self.requests.key(key.index) == Some(key) {
-                self.end_request(key.index, clock, Ok(incoming.payload));
+            return false;
+        }
+        let (Attachment::Up(_), Attachment::Up(receiver)) = (found.sender, found.receiver) else { return false };
+        let under_way = found.under_way;
+        let Some(connection) = &mut self.connection else { return false };
+        // A place for the response comes first: small tables have few.
+        let Some(status) = connection.link(receiver) else { return false };
+        if status.credit <= under_way {
+            let ahead = if connection.free_deliveries() >= LARGE { RESPONSE_CREDIT } else { 1 };
+            let granted = connection.grant(receiver, under_way + ahead);
+            if granted.is_ok_and(|granted| granted <= under_way) || connection.free_deliveries() == 0 {
+                self.starved = true;
+                return false;
             }
         }
+        true
+    }
+
+    /// Takes the responses that wait on a node's link. Where the storage has no room for them elsewhere, the one of an
+    /// operation stays there until that takes it.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn take_responses(&mut self, place: u32, clock: Clock) {
+        loop {
+            let Some(link) = self.nodes.get(place).and_then(|node| node.receiver.link()) else { return };
+            let Some(response) = self.connection.as_ref().and_then(|connection| connection.peek(link)) else { return };
+            let key = response_to(response).filter(|key| self.requests.key(key.index) == Some(*key));
+            if S::Payloads::BOUNDED
+                && let Some(request) = key.and_then(|key| self.requests.get_mut(key.index))
+                && let Owner::Operation(operation) = request.owner
+                && check_response::<S>(response, &mut self.last_description).is_ok()
+            {
+                if !request.is_answered() {
+                    request.stage = Stage::Answered(S::Spare::default());
+                    self.notice(operation.index);
+                }
+                return;
+            }
+            let Some(payload) = self.take_from_node(place) else { return };
+            if let Some(key) = key {
+                self.end_request(key.index, clock, Ok(payload));
+            }
+        }
+    }
+
+    /// Takes the response that came first on a node's link, and settles it.
+    fn take_from_node(&mut self, place: u32) -> Option<S::Payload> {
+        let node = self.nodes.get_mut(place)?;
+        let connection = self.connection.as_mut()?;
+        let incoming = connection.receive(node.receiver.link()?)?;
+        node.under_way = node.under_way.saturating_sub(1);
+        if !incoming.settled {
+            let _ = connection.settle(incoming.delivery, &DeliveryState::ACCEPTED, true);
+        }
+        Some(incoming.payload)
     }
 
     /// Requests whose deadline has passed will not be waited for.
     pub(super) fn expire_requests(&mut self, clock: Clock) {
         for place in 0..self.requests.end() {
-            let Some(request) = self.requests.get(place).filter(|request| request.deadline <= clock.now) else {
-                continue;
-            };
+            let expired = |request: &&Request<S>| request.deadline <= clock.now && !request.is_answered();
+            let Some(request) = self.requests.get(place).filter(expired) else { continue };
             let node = self.nodes.get(request.node);
             let known = node.and_then(|node| node.error.as_ref()).or(self.last_error.as_ref());
             let description = known.map(|known| known.text()).unwrap_or_default();

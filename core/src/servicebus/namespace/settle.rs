@@ -1,16 +1,16 @@
 //! Settlement: on the message's link while that lives, else through `$management` (invariants.md §1 row 25).
 
-use super::endpoint::{EndpointId, Entity};
+use super::endpoint::{Endpoint, EndpointId, Entity};
 use super::operation::{OperationId, Outcome, State};
 use super::{Cause, Clock, EngineError, Failure, Namespace};
-use crate::engine::{OutcomeKind, Tag};
+use crate::engine::{LinkId, OutcomeKind, Tag};
 use crate::log::Maybe;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::Request;
 use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use crate::servicebus::received::Origin;
-use crate::storage::{Storage, Table};
+use crate::storage::{Encoder, Storage, Table};
 use crate::time::Timestamp;
 use crate::wire::messaging::{self, DeliveryState, Modified, Rejected};
 use crate::wire::performative::ErrorCondition;
@@ -55,18 +55,43 @@ pub struct Locked {
     pub(crate) locked_until: Option<Timestamp>,
 }
 
-/// Entries of a map, encoded for a state.
-fn encode_entries<'v, W: Sink>(
-    entries: impl Iterator<Item = (&'v str, Value<'v>)>,
-    sink: &mut W,
-) -> Result<u32, crate::wire::Full> {
-    let mut count = 0;
-    for (key, value) in entries {
-        Symbol::new(key).encode(sink)?;
-        value.encode(sink)?;
-        count += 1;
+/// The entries of a disposition's map.
+struct Entries<'a>(Disposition<'a>);
+
+impl Entries<'_> {
+    fn count(&self) -> usize {
+        match self.0 {
+            Disposition::Complete => 0,
+            Disposition::Abandon { properties } | Disposition::Defer { properties } => properties.len(),
+            Disposition::DeadLetter { reason, description, properties } => {
+                usize::from(reason.is_some()) + usize::from(description.is_some()) + properties.len()
+            }
+        }
     }
-    Ok(count)
+}
+
+impl Encode for Entries<'_> {
+    fn encode(&self, sink: &mut Sink<'_>) {
+        let mut put = |key: &str, value: &Value<'_>| {
+            Symbol::new(key).encode(sink);
+            value.encode(sink);
+        };
+        let properties = match self.0 {
+            Disposition::Complete => &[][..],
+            Disposition::Abandon { properties } | Disposition::Defer { properties } => properties,
+            Disposition::DeadLetter { reason, description, properties } => {
+                for (key, text) in [(DEAD_LETTER_REASON, reason), (DEAD_LETTER_ERROR_DESCRIPTION, description)] {
+                    if let Some(text) = text {
+                        put(key, &Value::String(text));
+                    }
+                }
+                properties
+            }
+        };
+        for (key, value) in properties {
+            put(key, value);
+        }
+    }
 }
 
 impl<'a> Disposition<'a> {
@@ -78,17 +103,6 @@ impl<'a> Disposition<'a> {
             Self::Defer { .. } => "defer",
             Self::DeadLetter { .. } => "dead-letter",
         }
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
-        let (reason, description, properties) = match *self {
-            Self::Complete => (None, None, &[][..]),
-            Self::Abandon { properties } | Self::Defer { properties } => (None, None, properties),
-            Self::DeadLetter { reason, description, properties } => (reason, description, properties),
-        };
-        let reason = reason.map(|text| (DEAD_LETTER_REASON, Value::String(text)));
-        let description = description.map(|text| (DEAD_LETTER_ERROR_DESCRIPTION, Value::String(text)));
-        reason.into_iter().chain(description).chain(properties.iter().copied())
     }
 
     /// How the service confirms it.
@@ -148,8 +162,8 @@ impl<S: Storage> Namespace<S> {
             }
             Poll::Pending => {}
         }
-        if let (Poll::Ready(result), None) = (&result, transaction) {
-            self.settlement_ended(&message, result);
+        if let (Poll::Ready(result), None, Some(renewing)) = (&result, transaction, self.renewing) {
+            (renewing.settlement_ended)(self, &message, result);
         }
         result
     }
@@ -166,10 +180,8 @@ impl<S: Storage> Namespace<S> {
         let Some(found) = self.operations.find(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
-        if !matches!(found.state, State::Idle) || found.expired {
-            if self.take_response(operation).is_some() {
-                return Poll::Ready(Ok(()));
-            }
+        let asked = matches!(found.state, State::Requested(_));
+        if !asked && (!matches!(found.state, State::Idle) || found.expired) {
             return self.poll_done(operation).map(|result| match result? {
                 // Only another settlement of the same message, whose call was given up, has another outcome
                 // (wire-protocol.md §0 fact 8).
@@ -181,28 +193,43 @@ impl<S: Storage> Namespace<S> {
                 Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
             });
         }
+        let holder = found.endpoint;
         let Some(token) = message.token else {
             return Poll::Ready(Err(Failure::new(Cause::Argument("a message without a lock"))));
         };
         let in_session = message.origin.in_session;
-        if !in_session && self.lock_end(&message).is_some_and(|until| until <= clock.utc) {
+        if !asked && !in_session && self.lock_end(&message).is_some_and(|until| until <= clock.utc) {
             let lost = Cause::Service(Reason::MessageLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
         }
-        if transaction.is_none() {
-            self.settling(&message);
+        if let (None, Some(renewing), false) = (transaction, self.renewing, asked) {
+            (renewing.settling)(self, &message);
         }
-        match self.settle_on_link(operation, message.origin, disposition, transaction) {
-            Ok(true) => return Poll::Pending,
-            Ok(false) => {}
-            Err(failure) => return Poll::Ready(Err(failure)),
+        let holder = holder.and_then(|place| self.endpoints.get(place)).filter(|holder| holder.session_granted);
+        let non_exclusive = holder.is_some_and(Endpoint::is_non_exclusive);
+        // What a former holder has received is on a link that has lost the session.
+        let own = holder.and_then(|holder| holder.attachment.link());
+        let on_link = !non_exclusive || self.link_of(message.origin).is_some_and(|link| own == Some(link));
+        let session = holder.and_then(|holder| holder.session()?.id()).cloned();
+        let on_link = on_link && !asked;
+        match on_link.then(|| self.settle_on_link(operation, message.origin, disposition, transaction)) {
+            Some(Ok(true)) => return Poll::Pending,
+            Some(Ok(false)) | None => {}
+            Some(Err(failure)) => return Poll::Ready(Err(failure)),
         }
-        if in_session {
+        if in_session && !non_exclusive && !asked {
             let lost = Cause::Service(Reason::SessionLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the link that held the session is gone")));
         }
-        let request = Request::UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id: None };
+        let session_id = session.as_ref().map(AsRef::as_ref);
+        let request = Request::UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id };
         self.poll_request(clock, operation, entity, &request, transaction).map_ok(|_| ())
+    }
+
+    /// The link that a delivery came on, while it is there.
+    fn link_of(&self, origin: Origin) -> Option<LinkId> {
+        let delivery = origin.delivery.filter(|_| origin.connection == self.connection_id())?;
+        self.connection.as_ref()?.link_of(delivery)
     }
 
     /// True when the settlement is on its way, false when the link is not there any more.
@@ -214,8 +241,9 @@ impl<S: Storage> Namespace<S> {
         disposition: &Disposition<'_>,
         transaction: Option<Tag>,
     ) -> Result<bool, Failure<S>> {
+        let connection_id = self.connection_id();
         let (Some(delivery), Some(connection)) = (origin.delivery, &mut self.connection) else { return Ok(false) };
-        if origin.epoch != self.epoch {
+        if origin.connection != connection_id {
             return Ok(false);
         }
         // A settlement that somebody waits for is not disturbed; one whose call was given up is said again.
@@ -227,9 +255,9 @@ impl<S: Storage> Namespace<S> {
             return Err(Failure::new(Cause::Argument("a message that is being settled already")));
         }
         let mut encoded = S::Encoder::default();
-        let count = encode_entries(disposition.entries(), &mut encoded)
-            .map_err(|_| Failure::new(Cause::Argument("the size of the properties")))?;
-        let details = Map::of_encoded(count, encoded.written().map_or(&[][..], |bytes| bytes));
+        let entries = Entries(*disposition);
+        encoded.append(&entries).map_err(|_| Failure::new(Cause::Argument("the size of the properties")))?;
+        let details = Map::of_encoded(u32::try_from(entries.count()).unwrap_or(u32::MAX), encoded.as_slice());
         let outcome = disposition.state(details);
         let state = match &transaction {
             Some(id) => {

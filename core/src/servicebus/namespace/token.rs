@@ -1,11 +1,11 @@
 //! The right to use an entity: a token that is put to `$cbs` and renewed before it ends (wire-protocol.md §2).
 
 use super::endpoint::Entity;
-use super::request::Owner;
+use super::request::{Owner, Request};
 use super::{Cause, Clock, Failure, Namespace};
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::sas::{self, SharedAccessSignature};
-use crate::storage::{Key, Storage, Table};
+use crate::storage::{Key, Spare, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp};
 use crate::wire::Value;
 use core::fmt::Write;
@@ -107,13 +107,15 @@ impl<S: Storage> Namespace<S> {
             if !self.tokens.get(place).is_some_and(|token| token.is_due(clock.now)) {
                 continue;
             }
-            match self.put_token(place, clock) {
+            let Some(key) = self.tokens.key(place) else { continue };
+            let deadline = clock.now + self.settings.retry.try_timeout;
+            let owner = Owner::Token(key, Timestamp::DOTNET_MIN);
+            let node = self.use_node(None);
+            match node.and_then(|node| self.start_request(node, owner, deadline)) {
                 Ok(request) => {
                     if let Some(token) = self.tokens.get_mut(place) {
-                        token.request = request;
-                        // While the credential is asked, look again before long.
-                        let later = request.is_none() && token.valid;
-                        token.refresh_at = later.then(|| clock.now + backoff(3));
+                        token.request = Some(request);
+                        token.refresh_at = None;
                     }
                 }
                 Err(failure) => self.token_refused(place, clock, failure),
@@ -131,22 +133,34 @@ impl<S: Storage> Namespace<S> {
         Some(audience)
     }
 
-    /// Queues the request that puts a token; `None` while the credential that makes it is asked.
+    /// Sends the request that puts a token. It goes on waiting while the credential that makes the token is asked;
+    /// `access` is what that has just given.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn put_token(&mut self, place: u32, clock: Clock) -> Result<Option<Key>, Failure<S>> {
+    pub(super) fn send_token(
+        &mut self,
+        key: Key,
+        request: u32,
+        clock: Clock,
+        access: Option<&(S::Payload, Timestamp)>,
+    ) -> Result<(), Failure<S>> {
         let too_long = || Failure::new(Cause::Argument("the length of the entity's name"));
-        let key = self.tokens.key(place).ok_or_else(|| Failure::new(Cause::Closed))?;
-        let audience = self.audience(place).ok_or_else(too_long)?;
-        let node = self.use_node(None)?;
+        let known = self.tokens.find(key).ok_or_else(|| Failure::new(Cause::Closed))?;
+        // To renew, a token is needed that ends later than the one that was put.
+        let least = if known.valid { known.expiry.max(clock.utc) } else { clock.utc };
+        let audience = self.audience(key.index).ok_or_else(too_long)?;
         let mut text = TokenText::new();
         let external;
         let (kind, token, expiry) = if self.settings.external_tokens {
-            // To renew, a token is needed that ends later than the one that was put.
-            let known = self.tokens.get(place).map_or(Timestamp::DOTNET_MIN, |token| token.expiry);
-            let least = if self.token_is_valid(place) { known.max(clock.utc) } else { clock.utc };
-            let Some((token, expiry)) = self.access_token.clone().filter(|(_, expiry)| *expiry > least) else {
+            let lasts = |(_, expiry): &&(S::Payload, Timestamp)| *expiry > least;
+            let found = match access {
+                Some(given) => Some(lasts(&given).then_some(given).ok_or_else(|| {
+                    Failure::described(Cause::Credential, "the token ends before one that is needed")
+                })?),
+                None => self.access_token.kept().filter(lasts),
+            };
+            let Some((token, expiry)) = found.cloned() else {
                 self.access_token_wanted = !self.access_token_pending;
-                return Ok(None);
+                return Ok(());
             };
             external = token;
             let token = core::str::from_utf8(external.as_ref())
@@ -177,9 +191,10 @@ impl<S: Storage> Namespace<S> {
             ("name", Value::String(&audience)),
             ("expiration", Value::Timestamp(expiry)),
         ];
-        let deadline = clock.now + self.settings.retry.try_timeout;
-        let body = Value::String(token);
-        self.queue_request(node, Owner::Token(key, expiry), "put-token", &properties, &body, deadline).map(Some)
+        if let Some(request) = self.requests.get_mut(request) {
+            request.owner = Owner::Token(key, expiry);
+        }
+        self.send_request(request, "put-token", &properties, &Value::String(token))
     }
 
     /// The service has answered a put-token.
@@ -247,13 +262,15 @@ impl<S: Storage> Namespace<S> {
         self.access_token_pending = false;
         match token {
             Ok(token) => {
-                self.access_token = Some(token);
+                self.advance_requests(clock, Some(&token));
+                self.access_token.keep(token);
                 self.due = true;
             }
             Err(failure) => {
-                for place in 0..self.tokens.end() {
-                    if self.tokens.get(place).is_some_and(|token| token.is_due(clock.now)) {
-                        self.token_refused(place, clock, failure.clone());
+                for place in 0..self.requests.end() {
+                    let waits = |request: &&Request<S>| request.waits() && matches!(request.owner, Owner::Token(..));
+                    if self.requests.get(place).filter(waits).is_some() {
+                        self.end_request(place, clock, Err(failure.clone()));
                     }
                 }
             }

@@ -12,7 +12,7 @@ use servicebus_core::servicebus::message::{
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::{Body, MessageView, section};
 use servicebus_core::wire::messaging::{Header, MessageId, Properties, put_section};
-use servicebus_core::wire::{Compound, Encode, Full, Map, Reader, Sink, Symbol, Value};
+use servicebus_core::wire::{Compound, Encode, Map, MapWriter, Reader, Sink, Symbol, Value};
 use std::sync::Arc;
 
 use super::error::EntityError;
@@ -271,47 +271,35 @@ impl Message {
             return;
         }
         let view = self.view();
-        let mut out = BytesMut::with_capacity(self.bytes.len() + 64 * changes.len());
-        let written = (|| {
-            let fields = [
-                (section::HEADER, view.header().map_or(Value::Null, |_| Value::Null)),
-                (section::DELIVERY_ANNOTATIONS, map_value(view.delivery_annotations())),
-                (section::MESSAGE_ANNOTATIONS, map_value(view.message_annotations())),
-            ];
-            if let Ok(header) = view.header()
-                && header != Header::EMPTY
-            {
-                header.encode(&mut out)?;
-            }
-            for (code, value) in fields {
-                put_map_section(&mut out, code, value)?;
-            }
-            if view.has_properties() {
-                self.properties().encode(&mut out)?;
-            }
-            put_section(&mut out, section::APPLICATION_PROPERTIES)?;
-            let mark = out.begin()?;
-            let mut count = 0;
-            for (key, value) in self.application_properties().iter().map_while(Result::ok) {
-                let Some(key) = key.as_str() else { continue };
-                let value =
-                    changes.iter().rev().find(|(changed, _)| *changed == key).map_or(value, |(_, value)| *value);
-                put_entry(&mut out, &mut count, Value::String(key), value)?;
-            }
-            for (at, (key, value)) in changes.iter().enumerate() {
-                let later = changes.iter().skip(at + 1).any(|(other, _)| other == key);
-                if !later && self.application_properties().get(key).is_none() {
-                    put_entry(&mut out, &mut count, Value::String(key), *value)?;
-                }
-            }
-            out.end(mark, Compound::Map, count)?;
-            out.put(view.body_bytes())?;
-            put_map_section(&mut out, section::FOOTER, map_value(view.footer()))
-        })();
-        if written.is_ok()
-            && let Ok(layout) = servicebus_core::wire::message::Layout::of(&out)
+        let mut bytes = BytesMut::with_capacity(self.bytes.len() + 64 * changes.len());
+        let out = &mut Sink::from(&mut bytes);
+        if let Ok(header) = view.header()
+            && header != Header::EMPTY
         {
-            self.bytes = out.freeze();
+            header.encode(out);
+        }
+        put_map_section(out, section::DELIVERY_ANNOTATIONS, map_value(view.delivery_annotations()));
+        put_map_section(out, section::MESSAGE_ANNOTATIONS, map_value(view.message_annotations()));
+        if view.has_properties() {
+            self.properties().encode(out);
+        }
+        put_section(out, section::APPLICATION_PROPERTIES);
+        let mut map = MapWriter::begin(out);
+        for (key, value) in self.application_properties().iter().map_while(Result::ok) {
+            let Some(key) = key.as_str() else { continue };
+            map.put(key, changes.iter().rev().find(|(changed, _)| *changed == key).map_or(value, |(_, value)| *value));
+        }
+        for (at, (key, value)) in changes.iter().enumerate() {
+            let later = changes.iter().skip(at + 1).any(|(other, _)| other == key);
+            if !later && self.application_properties().get(key).is_none() {
+                map.put(key, *value);
+            }
+        }
+        map.end();
+        out.put(view.body_bytes());
+        put_map_section(out, section::FOOTER, map_value(view.footer()));
+        if let Ok(layout) = servicebus_core::wire::message::Layout::of(&bytes) {
+            self.bytes = bytes.freeze();
             self.layout = layout;
         }
     }
@@ -319,101 +307,90 @@ impl Message {
     /// Encodes the message for a receiver.
     pub fn hand_out(&self, handout: Handout) -> Bytes {
         let mut out = BytesMut::with_capacity(self.bytes.len() + 256);
-        // Growing memory is never full.
-        let _ = self.write(handout, &mut out);
+        self.write(handout, &mut Sink::from(&mut out));
         out.freeze()
     }
 
-    fn write(&self, handout: Handout, out: &mut BytesMut) -> Result<(), Full> {
+    fn write(&self, handout: Handout, out: &mut Sink<'_>) {
         let view = self.view();
         let ttl = self.time_to_live.map(|ttl| u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX));
         let header = view.header().unwrap_or(Header::EMPTY);
         // The count is written even when it is zero (invariants.md §2).
-        Header { ttl, delivery_count: Some(self.delivery_count), ..header }.encode(out)?;
-        self.write_delivery_annotations(&view, handout, out)?;
-        self.write_message_annotations(&view, handout, out)?;
-        self.write_properties(&view, out)?;
-        put_map_section(out, section::APPLICATION_PROPERTIES, map_value(view.application_properties()))?;
+        Header { ttl, delivery_count: Some(self.delivery_count), ..header }.encode(out);
+        self.write_delivery_annotations(&view, handout, out);
+        self.write_message_annotations(&view, handout, out);
+        self.write_properties(&view, out);
+        put_map_section(out, section::APPLICATION_PROPERTIES, map_value(view.application_properties()));
         if !handout.omit_body {
-            out.put(view.body_bytes())?;
+            out.put(view.body_bytes());
         }
-        put_map_section(out, section::FOOTER, map_value(view.footer()))
+        put_map_section(out, section::FOOTER, map_value(view.footer()));
     }
 
-    fn write_delivery_annotations(
-        &self,
-        view: &MessageView<'_>,
-        handout: Handout,
-        out: &mut BytesMut,
-    ) -> Result<(), Full> {
+    fn write_delivery_annotations(&self, view: &MessageView<'_>, handout: Handout, out: &mut Sink<'_>) {
         const LOCK_TOKEN: &str = "x-opt-lock-token";
         let own = view.delivery_annotations().unwrap_or(Map::EMPTY);
         if own.is_empty() && handout.lock.is_none() && !handout.omit_body {
-            return Ok(());
+            return;
         }
-        put_section(out, section::DELIVERY_ANNOTATIONS)?;
-        let mark = out.begin()?;
+        put_section(out, section::DELIVERY_ANNOTATIONS);
+        let mark = out.begin();
         let mut count = 0;
         if let Some((token, _)) = handout.lock {
-            put_entry(out, &mut count, Value::Symbol(Symbol::new(LOCK_TOKEN)), Value::Uuid(token.uuid()))?;
+            put_entry(out, &mut count, Value::Symbol(Symbol::new(LOCK_TOKEN)), Value::Uuid(token.uuid()));
         }
         if handout.omit_body {
             let size = u32::try_from(view.body_bytes().len()).unwrap_or(u32::MAX);
-            put_entry(out, &mut count, Value::Symbol(Symbol::new("omitted-message-body-size")), Value::Uint(size))?;
+            put_entry(out, &mut count, Value::Symbol(Symbol::new("omitted-message-body-size")), Value::Uint(size));
         }
         // The service hands a sender's delivery annotations on (pinned-behaviour.md SND35).
         for (key, value) in own.iter().map_while(Result::ok) {
             if key.as_str() != Some(LOCK_TOKEN) {
-                put_entry(out, &mut count, key, value)?;
+                put_entry(out, &mut count, key, value);
             }
         }
-        out.end(mark, Compound::Map, count)
+        out.end(mark, Compound::Map, count);
     }
 
-    fn write_message_annotations(
-        &self,
-        view: &MessageView<'_>,
-        handout: Handout,
-        out: &mut BytesMut,
-    ) -> Result<(), Full> {
+    fn write_message_annotations(&self, view: &MessageView<'_>, handout: Handout, out: &mut Sink<'_>) {
         let own = view.message_annotations().unwrap_or(Map::EMPTY);
-        put_section(out, section::MESSAGE_ANNOTATIONS)?;
-        let mark = out.begin()?;
+        put_section(out, section::MESSAGE_ANNOTATIONS);
+        let mark = out.begin();
         let mut count = 0;
         let mut put =
             |key: &'static str, value: Value<'_>| put_entry(out, &mut count, Value::Symbol(Symbol::new(key)), value);
-        put(ENQUEUED_TIME, Value::Timestamp(self.enqueued_time))?;
-        put(SEQUENCE_NUMBER, Value::Long(self.sequence_number))?;
+        put(ENQUEUED_TIME, Value::Timestamp(self.enqueued_time));
+        put(SEQUENCE_NUMBER, Value::Long(self.sequence_number));
         if let Some(until) = handout.lock.map(|(_, until)| until).or(handout.locked_until) {
-            put(LOCKED_UNTIL, Value::Timestamp(until))?;
+            put(LOCKED_UNTIL, Value::Timestamp(until));
         }
         // An active message has no state annotation (pinned-behaviour.md SND36).
         if self.state != MessageState::Active {
-            put(MESSAGE_STATE, Value::Int(self.state as i32))?;
+            put(MESSAGE_STATE, Value::Int(self.state as i32));
         }
         if let Some(time) = self.scheduled_enqueue_time {
-            put(SCHEDULED_ENQUEUE_TIME, Value::Timestamp(time))?;
+            put(SCHEDULED_ENQUEUE_TIME, Value::Timestamp(time));
         }
         if let Some(number) = self.enqueued_sequence_number {
-            put(ENQUEUED_SEQUENCE_NUMBER, Value::Long(number))?;
+            put(ENQUEUED_SEQUENCE_NUMBER, Value::Long(number));
         }
         match &self.dead_letter_source {
-            Some(source) => put(DEAD_LETTER_SOURCE, Value::String(source))?,
+            Some(source) => put(DEAD_LETTER_SOURCE, Value::String(source)),
             // A null one is handed on as null (pinned-behaviour.md SND43).
             None if own.get(DEAD_LETTER_SOURCE).is_some_and(|value| value.is_null()) => {
-                put(DEAD_LETTER_SOURCE, Value::Null)?;
+                put(DEAD_LETTER_SOURCE, Value::Null);
             }
             None => {}
         }
         for (key, value) in own.iter().map_while(Result::ok) {
             if !key.as_str().is_some_and(|key| OWNED.contains(&key)) {
-                put_entry(out, &mut count, key, value)?;
+                put_entry(out, &mut count, key, value);
             }
         }
-        out.end(mark, Compound::Map, count)
+        out.end(mark, Compound::Map, count);
     }
 
-    fn write_properties(&self, view: &MessageView<'_>, out: &mut BytesMut) -> Result<(), Full> {
+    fn write_properties(&self, view: &MessageView<'_>, out: &mut Sink<'_>) {
         let mut properties = self.properties();
         if let Some(id) = &self.made_id
             && properties.message_id.is_none()
@@ -427,7 +404,9 @@ impl Message {
             let until = created + ttl;
             properties.absolute_expiry_time = Some(until.min(Timestamp::from_millis(253_402_243_199_000)));
         }
-        if view.has_properties() || properties != Properties::EMPTY { properties.encode(out) } else { Ok(()) }
+        if view.has_properties() || properties != Properties::EMPTY {
+            properties.encode(out);
+        }
     }
 }
 
@@ -436,20 +415,19 @@ fn map_value<'a, E>(map: Result<Map<'a>, E>) -> Value<'a> {
 }
 
 /// Writes a section that is a map, or nothing for null.
-fn put_map_section(out: &mut BytesMut, code: u8, map: Value<'_>) -> Result<(), Full> {
+fn put_map_section(out: &mut Sink<'_>, code: u8, map: Value<'_>) {
     if map.is_null() {
-        return Ok(());
+        return;
     }
-    put_section(out, code)?;
-    map.encode(out)
+    put_section(out, code);
+    map.encode(out);
 }
 
 /// Writes one entry of a map and counts both its items.
-pub(crate) fn put_entry(out: &mut BytesMut, count: &mut u32, key: Value<'_>, value: Value<'_>) -> Result<(), Full> {
-    key.encode(out)?;
-    value.encode(out)?;
+pub(crate) fn put_entry(out: &mut Sink<'_>, count: &mut usize, key: Value<'_>, value: Value<'_>) {
+    key.encode(out);
+    value.encode(out);
     *count += 2;
-    Ok(())
 }
 
 /// Checks that a client's encoded value is one through and through, since its parts are read later.

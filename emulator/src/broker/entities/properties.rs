@@ -8,7 +8,7 @@ use servicebus_core::servicebus::message::{PARTITION_KEY, SCHEDULED_ENQUEUE_TIME
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::{Header, MessageId, put_section};
-use servicebus_core::wire::{self, Compound, Encode, Full, Map, Reader, Sink, Symbol};
+use servicebus_core::wire::{self, Compound, Encode, Map, Reader, Sink, Symbol};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -83,11 +83,7 @@ impl<'m> PropertyEditor<'m> {
             let sent = message.application_properties();
             sent.iter()
                 .map_while(Result::ok)
-                .filter_map(|(key, value)| {
-                    let mut bytes = Vec::new();
-                    let _ = value.encode(&mut bytes);
-                    Some((key.as_str()?.to_owned(), Property::Sent(bytes)))
-                })
+                .filter_map(|(key, value)| Some((key.as_str()?.to_owned(), Property::Sent(wire::to_vec(&value)))))
                 .collect()
         })
     }
@@ -113,19 +109,18 @@ impl<'m> PropertyEditor<'m> {
             _ => {}
         }
         let mut out = BytesMut::with_capacity(self.message.size() + 128);
-        if self.write(&changed, &mut out).is_ok() {
-            let _ = changed.replace_bytes(out.freeze());
-        }
+        self.write(&changed, &mut Sink::from(&mut out));
+        let _ = changed.replace_bytes(out.freeze());
         changed
     }
 
-    fn write(&self, changed: &Message, out: &mut BytesMut) -> Result<(), Full> {
+    fn write(&self, changed: &Message, out: &mut Sink<'_>) {
         let view = self.message.view();
         let header = view.header().unwrap_or(Header::EMPTY);
         let ttl = changed.time_to_live.map(|ttl| u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX));
-        Header { ttl, ..header }.encode(out)?;
-        put_map(out, section::DELIVERY_ANNOTATIONS, view.delivery_annotations().unwrap_or(Map::EMPTY))?;
-        self.write_annotations(changed.scheduled_enqueue_time, out)?;
+        Header { ttl, ..header }.encode(out);
+        put_map(out, section::DELIVERY_ANNOTATIONS, view.delivery_annotations().unwrap_or(Map::EMPTY));
+        self.write_annotations(changed.scheduled_enqueue_time, out);
         let mut properties = self.message.properties();
         if let Some(id) = self.text(SystemProperty::MessageId) {
             properties.message_id = id.map(MessageId::String);
@@ -147,30 +142,30 @@ impl<'m> PropertyEditor<'m> {
                 *field = text;
             }
         }
-        properties.encode(out)?;
+        properties.encode(out);
         match &self.user {
-            None => put_map(out, section::APPLICATION_PROPERTIES, self.message.application_properties())?,
+            None => put_map(out, section::APPLICATION_PROPERTIES, self.message.application_properties()),
             Some(user) => {
-                put_section(out, section::APPLICATION_PROPERTIES)?;
-                let mark = out.begin()?;
+                put_section(out, section::APPLICATION_PROPERTIES);
+                let mark = out.begin();
                 for (name, property) in user {
-                    name.as_str().encode(out)?;
+                    name.as_str().encode(out);
                     match property {
-                        Property::Sent(bytes) => out.put(bytes)?,
-                        Property::Set(value) => value.encode(out)?,
+                        Property::Sent(bytes) => out.put(bytes),
+                        Property::Set(value) => value.encode(out),
                     }
                 }
-                out.end(mark, Compound::Map, u32::try_from(user.len() * 2).map_err(|_| Full)?)?;
+                out.end(mark, Compound::Map, user.len() * 2);
             }
         }
-        out.put(view.body_bytes())?;
-        put_map(out, section::FOOTER, view.footer().unwrap_or(Map::EMPTY))
+        out.put(view.body_bytes());
+        put_map(out, section::FOOTER, view.footer().unwrap_or(Map::EMPTY));
     }
 
-    fn write_annotations(&self, scheduled: Option<Timestamp>, out: &mut BytesMut) -> Result<(), Full> {
+    fn write_annotations(&self, scheduled: Option<Timestamp>, out: &mut Sink<'_>) {
         let sent = self.message.view().message_annotations().unwrap_or(Map::EMPTY);
-        put_section(out, section::MESSAGE_ANNOTATIONS)?;
-        let mark = out.begin()?;
+        put_section(out, section::MESSAGE_ANNOTATIONS);
+        let mark = out.begin();
         let mut count = 0;
         let changes = [
             (PARTITION_KEY, self.text(SystemProperty::PartitionKey)),
@@ -179,27 +174,27 @@ impl<'m> PropertyEditor<'m> {
         for (key, value) in sent.iter().map_while(Result::ok) {
             let replaced = changes.iter().any(|(name, text)| key.as_str() == Some(*name) && text.is_some());
             if !replaced && key.as_str() != Some(SCHEDULED_ENQUEUE_TIME) {
-                put_entry(out, &mut count, key, value)?;
+                put_entry(out, &mut count, key, value);
             }
         }
         for (key, text) in changes {
             if let Some(Some(text)) = text {
-                put_entry(out, &mut count, Symbol::new(key).into(), text.into())?;
+                put_entry(out, &mut count, Symbol::new(key).into(), text.into());
             }
         }
         if let Some(at) = scheduled {
-            put_entry(out, &mut count, Symbol::new(SCHEDULED_ENQUEUE_TIME).into(), at.into())?;
+            put_entry(out, &mut count, Symbol::new(SCHEDULED_ENQUEUE_TIME).into(), at.into());
         }
-        out.end(mark, Compound::Map, count)
+        out.end(mark, Compound::Map, count);
     }
 }
 
-fn put_map(out: &mut BytesMut, code: u8, map: Map<'_>) -> Result<(), Full> {
+fn put_map(out: &mut Sink<'_>, code: u8, map: Map<'_>) {
     if map.is_empty() {
-        return Ok(());
+        return;
     }
-    put_section(out, code)?;
-    map.encode(out)
+    put_section(out, code);
+    map.encode(out);
 }
 
 impl MessageProperties for PropertyEditor<'_> {

@@ -19,6 +19,8 @@ pub struct SessionLock {
     pub token: Option<LockToken>,
     /// Whether the receiver has credit and waits: that keeps the lock (service-evidence.md §12).
     pub waiting: bool,
+    /// When it was taken over from another holder.
+    pub taken_over: Option<Timestamp>,
 }
 
 /// A session: it exists while it has messages, a state or a holder.
@@ -66,7 +68,7 @@ impl Store {
         if session.lock.is_some() {
             return Err(EntityError::SessionCannotBeLocked(id.as_ref().to_owned()));
         }
-        session.lock = Some(SessionLock { holder, until, token: None, waiting: false });
+        session.lock = Some(SessionLock { holder, until, token: None, waiting: false, taken_over: None });
         self.set_session_timer(&id, None, Some(until));
         self.refresh_session(&id);
         Ok(Some((id, until)))
@@ -100,7 +102,8 @@ impl Store {
         let until = utc + self.settings().lock_duration;
         let lock = self.sessions_mut().get_mut(&id).and_then(|session| session.lock.as_mut());
         let lock = lock.ok_or(EntityError::SessionLockLost)?;
-        let before = core::mem::replace(lock, SessionLock { holder, until, token: Some(token), waiting: false });
+        let taken = SessionLock { holder, until, token: Some(token), waiting: false, taken_over: Some(utc) };
+        let before = core::mem::replace(lock, taken);
         self.set_session_timer(&id, Some(before.until), Some(until));
         self.signal_session_lost(before.holder);
         Ok((id, until))

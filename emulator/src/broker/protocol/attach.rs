@@ -53,9 +53,10 @@ enum Wanted<'a> {
     Shared(Option<&'a str>, LockToken),
 }
 
-fn wanted<'a>(attach: &Attach<'a>) -> Wanted<'a> {
+fn wanted<'a>(attach: &Attach<'a>, exclusive_only: bool) -> Wanted<'a> {
     let Some(filters) = attach.source.and_then(|source| source.filter) else { return Wanted::Plain };
-    if let Some(Value::Described(filter)) = filters.get(SHARED_FILTER)
+    if !exclusive_only
+        && let Some(Value::Described(filter)) = filters.get(SHARED_FILTER)
         && let Ok(Value::List(fields)) = filter.value()
     {
         let mut fields = fields.iter().map_while(Result::ok);
@@ -272,7 +273,7 @@ impl Shared {
         let Ok(attach) = Reader::new(bytes).read::<Attach<'_>>() else { return Ok(()) };
         let store = self.namespace.receiver(address)?;
         let requires = self.namespace.store(store).is_some_and(|store| store.settings().requires_session);
-        let wanted = wanted(&attach);
+        let wanted = wanted(&attach, self.faults.exclusive_only);
         match (&wanted, requires) {
             (Wanted::Plain, true) => return Err(EntityError::SessionRequired),
             (Wanted::Next | Wanted::Named(_) | Wanted::Shared(..), false) => {
@@ -451,7 +452,7 @@ fn granted_filter<'a>(attach: &Attach<'_>, session: &str, buffer: &'a mut [u8]) 
         // 0x00, the descriptor as ulong, and the id.
         let mut bytes = vec![0x00, 0x80];
         bytes.extend_from_slice(&0x0000_0013_7000_000c_u64.to_be_bytes());
-        let _ = Value::String(session).encode(&mut bytes);
+        session.encode(&mut Sink::from(&mut bytes));
         let described = Reader::new(&bytes).read::<Described<'_>>().ok()?;
         return encode_map(&[(key, Value::Described(described))], buffer).ok();
     }
@@ -462,10 +463,11 @@ fn granted_filter<'a>(attach: &Attach<'_>, session: &str, buffer: &'a mut [u8]) 
 fn shared_filter<'a>(session: &str, token: LockToken, buffer: &'a mut [u8]) -> Option<Map<'a>> {
     let mut bytes = vec![0x00, 0x80];
     bytes.extend_from_slice(&SHARED_DESCRIPTOR.to_be_bytes());
-    let list = bytes.begin().ok()?;
-    session.encode(&mut bytes).ok()?;
-    Value::Uuid(token.uuid()).encode(&mut bytes).ok()?;
-    bytes.end(list, Compound::List, 2).ok()?;
+    let mut sink = Sink::from(&mut bytes);
+    let list = sink.begin();
+    session.encode(&mut sink);
+    token.uuid().encode(&mut sink);
+    sink.end(list, Compound::List, 2);
     let described = Reader::new(&bytes).read::<Described<'_>>().ok()?;
     encode_map(&[(Value::Symbol(Symbol::new(SHARED_FILTER)), Value::Described(described))], buffer).ok()
 }

@@ -48,9 +48,9 @@ pub(super) fn argument(text: impl Into<String>) -> Refusal {
 }
 
 /// Writes the body of a response.
-pub(super) fn body(write: impl FnOnce(&mut BytesMut) -> Result<(), servicebus_core::wire::Full>) -> Reply {
+pub(super) fn body(write: impl FnOnce(&mut Sink<'_>)) -> Reply {
     let mut out = BytesMut::new();
-    let _ = write(&mut out);
+    write(&mut Sink::from(&mut out));
     Reply::Body(out)
 }
 
@@ -140,13 +140,22 @@ impl Shared {
     }
 
     /// Operations on messages of a session need the session's lock.
-    pub(super) fn check_session(&self, peer: &Peer, store: StoreId, session: &str) -> Result<(), Refusal> {
+    pub(super) fn check_session(
+        &self,
+        peer: &Peer,
+        store: StoreId,
+        session: &str,
+        clock: Clock,
+    ) -> Result<(), Refusal> {
         let requires = self.namespace.store(store).is_some_and(|store| store.settings().requires_session);
         let lock = self.namespace.store(store).and_then(|store| store.session_lock(session));
         if !requires {
             return Err(EntityError::SessionNotSupported.into());
         }
-        let held = lock.is_some_and(|lock| self.holder_is(lock.holder, peer.id));
+        let held = lock.is_some_and(|lock| {
+            let known = lock.taken_over.is_none_or(|at| at + self.faults.takeover_delay <= clock.utc);
+            known && self.holder_is(lock.holder, peer.id)
+        });
         if held { Ok(()) } else { Err(EntityError::SessionLockLost.into()) }
     }
 
@@ -249,7 +258,7 @@ impl Shared {
         let requires = self.namespace.store(id).is_some_and(|store| store.settings().requires_session);
         if requires {
             let Some(session) = session else { return Err(EntityError::SessionRequired.into()) };
-            self.check_session(peer, id, session)?;
+            self.check_session(peer, id, session, call.clock)?;
         }
         let session = session.filter(|_| requires);
         let messages = self.namespace.receive_deferred(id, &numbers, session, lock, call.clock.utc)?;
@@ -273,6 +282,12 @@ impl Shared {
         )
         .ok_or_else(|| argument(format!("The disposition status '{status}' is not known.")))?;
         let tokens = tokens(request)?;
+        // Messages of a session are its holder's to settle, whoever has received them.
+        if let Some(session) = request.text("session-id")
+            && self.namespace.store(first).is_some_and(|store| store.settings().requires_session)
+        {
+            self.check_session(peer, first, session, call.clock)?;
+        }
         let mut order = vec![first];
         order.extend(stores.all().into_iter().filter(|id| *id != first));
         // All locks are looked at before any of them ends.
@@ -357,21 +372,21 @@ fn tokens(request: &Request<'_>) -> Result<Vec<LockToken>, Refusal> {
 fn messages_body(messages: &[(Option<LockToken>, Bytes)]) -> Reply {
     body(|out| {
         response::put_single(out, "messages", |out| {
-            let list = out.begin()?;
+            let list = out.begin();
             for (token, bytes) in messages {
-                let map = out.begin()?;
+                let map = out.begin();
                 let mut count = 2;
-                "message".encode(out)?;
-                Value::Binary(bytes).encode(out)?;
+                "message".encode(out);
+                Value::Binary(bytes).encode(out);
                 if let Some(token) = token {
                     count += 2;
-                    "lock-token".encode(out)?;
-                    Value::Uuid(token.uuid()).encode(out)?;
+                    "lock-token".encode(out);
+                    Value::Uuid(token.uuid()).encode(out);
                 }
-                out.end(map, Compound::Map, count)?;
+                out.end(map, Compound::Map, count);
             }
-            out.end(list, Compound::List, u32::try_from(messages.len()).unwrap_or(0))
-        })
+            out.end(list, Compound::List, messages.len());
+        });
     })
 }
 
@@ -385,12 +400,12 @@ impl Shared {
     fn statistics_body(&self) -> Reply {
         let entries = self.statistics.entries();
         body(|out| {
-            let mark = out.begin()?;
+            let mark = out.begin();
             for (name, value) in entries {
-                name.encode(out)?;
-                Value::Long(i64::try_from(value).unwrap_or(i64::MAX)).encode(out)?;
+                name.encode(out);
+                Value::Long(i64::try_from(value).unwrap_or(i64::MAX)).encode(out);
             }
-            out.end(mark, Compound::Map, u32::try_from(entries.len() * 2).unwrap_or(0))
+            out.end(mark, Compound::Map, entries.len() * 2);
         })
     }
 }

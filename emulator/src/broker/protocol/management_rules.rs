@@ -7,7 +7,7 @@ use crate::broker::entities::EntityError;
 use crate::broker::shared::Shared;
 use crate::filter::{Dialect, Rule, RuleDescription};
 use servicebus_core::servicebus::Reason;
-use servicebus_core::wire::{Compound, Encode, Full, Sink, Value};
+use servicebus_core::wire::{Compound, Encode, Value};
 
 /// Rules of one page at most.
 const MAX_PAGE: usize = 100;
@@ -61,15 +61,15 @@ impl Shared {
                 }
                 Ok(body(|out| {
                     response::put_single(out, "rules", |out| {
-                        let list = out.begin()?;
+                        let list = out.begin();
                         for rule in &rules {
-                            let map = out.begin()?;
-                            "rule-description".encode(out)?;
-                            RuleDescription { rule: &rule.rule, created_at: rule.created_at }.encode(out)?;
-                            out.end(map, Compound::Map, 2)?;
+                            let map = out.begin();
+                            "rule-description".encode(out);
+                            RuleDescription { rule: &rule.rule, created_at: rule.created_at }.encode(out);
+                            out.end(map, Compound::Map, 2);
                         }
-                        out.end(list, Compound::List, u32::try_from(rules.len()).map_err(|_| Full)?)
-                    })
+                        out.end(list, Compound::List, rules.len());
+                    });
                 }))
             }
         }

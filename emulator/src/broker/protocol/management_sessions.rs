@@ -7,7 +7,7 @@ use super::response;
 use crate::broker::entities::EntityError;
 use crate::broker::shared::Shared;
 use bytes::Bytes;
-use servicebus_core::wire::{Compound, Encode, Sink, Value};
+use servicebus_core::wire::{Compound, Encode, Value};
 use std::sync::Arc;
 
 /// The largest state of a session in bytes: that of a message.
@@ -25,7 +25,7 @@ impl Shared {
         let session = call.request.text("session-id").ok_or_else(|| argument("The request names no session."))?;
         match name {
             "renew-session-lock" => {
-                self.check_session(peer, id, session)?;
+                self.check_session(peer, id, session, call.clock)?;
                 let until = self.namespace.renew_session(id, session, utc)?;
                 self.statistics.locks_renewed += 1;
                 Ok(body(|out| response::put_single(out, "expiration", |out| until.encode(out))))
@@ -39,14 +39,14 @@ impl Shared {
                 // lock was lost cannot.
                 let associated = call.request.properties.get("associated-link-name").is_some();
                 if associated {
-                    self.check_session(peer, id, session)?;
+                    self.check_session(peer, id, session, call.clock)?;
                 }
                 let state = store.and_then(|store| store.session_state(session));
                 let value = state.as_deref().map_or(Value::Null, Value::Binary);
                 Ok(body(|out| response::put_single(out, "session-state", |out| value.encode(out))))
             }
             _ => {
-                self.check_session(peer, id, session)?;
+                self.check_session(peer, id, session, call.clock)?;
                 let state = call.request.entry("session-state").and_then(|value| value.as_bytes());
                 if state.is_some_and(|state| state.len() > MAX_STATE) {
                     let text = "The state of a session must not exceed 262144 bytes.";
@@ -71,12 +71,12 @@ impl Shared {
         }
         let next = i32::try_from(skip + ids.len()).unwrap_or(i32::MAX);
         Ok(body(|out| {
-            let mark = out.begin()?;
-            "skip".encode(out)?;
-            next.encode(out)?;
-            "sessions-ids".encode(out)?;
-            response::put_strings(out, ids.iter().map(AsRef::as_ref))?;
-            out.end(mark, Compound::Map, 4)
+            let mark = out.begin();
+            "skip".encode(out);
+            next.encode(out);
+            "sessions-ids".encode(out);
+            response::put_strings(out, ids.iter().map(AsRef::as_ref));
+            out.end(mark, Compound::Map, 4);
         }))
     }
 }

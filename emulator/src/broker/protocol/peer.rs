@@ -9,7 +9,7 @@ use servicebus_core::engine::{Connection, DeliveryId, Handler, LinkId, SessionId
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Instant;
-use servicebus_core::wire::Encode;
+use servicebus_core::wire;
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::Performative;
 use servicebus_core::wire::sasl::{SaslCode, SaslInit};
@@ -279,9 +279,7 @@ impl Handler for Recorder<'_> {
         match (subject, performative) {
             (_, Performative::Open(open)) => self.host = open.hostname.map(str::to_owned),
             (Subject::Link(link), Performative::Attach(attach)) => {
-                let mut bytes = Vec::new();
-                let _ = attach.encode(&mut bytes);
-                self.attaches.push((link, bytes));
+                self.attaches.push((link, wire::to_vec(attach)));
             }
             (Subject::Link(link), Performative::Flow(_)) => self.flows.push(link),
             _ => {}

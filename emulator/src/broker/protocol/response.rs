@@ -1,10 +1,9 @@
 //! Requests to a node and the responses to them (wire-protocol.md §2.2, §5).
 
-use crate::broker::entities::message::put_entry;
 use bytes::{Bytes, BytesMut};
 use servicebus_core::wire::message::{Body, MessageView, section};
 use servicebus_core::wire::messaging::{MessageId, Properties, put_section};
-use servicebus_core::wire::{Compound, Encode, Full, Map, Sink, Value};
+use servicebus_core::wire::{Compound, Encode, Map, MapWriter, Sink, Value};
 
 /// A request as it came.
 #[derive(Clone, Copy, Debug)]
@@ -77,66 +76,57 @@ pub(super) fn items(value: Value<'_>) -> Option<Vec<Value<'_>>> {
 pub(super) fn encode(
     correlation_id: Option<MessageId<'_>>,
     properties: &[(&str, Value<'_>)],
-    body: impl FnOnce(&mut BytesMut) -> Result<(), Full>,
+    body: impl FnOnce(&mut Sink<'_>),
 ) -> Bytes {
-    let mut out = BytesMut::with_capacity(256);
-    let _ = (|| {
-        Properties { correlation_id, ..Properties::EMPTY }.encode(&mut out)?;
-        put_section(&mut out, section::APPLICATION_PROPERTIES)?;
-        let mark = out.begin()?;
-        let mut count = 0;
-        for (key, value) in properties {
-            put_entry(&mut out, &mut count, Value::String(key), *value)?;
-        }
-        out.end(mark, Compound::Map, count)?;
-        put_section(&mut out, section::AMQP_VALUE)?;
-        body(&mut out)
-    })();
-    out.freeze()
+    let mut bytes = BytesMut::with_capacity(256);
+    let out = &mut Sink::from(&mut bytes);
+    Properties { correlation_id, ..Properties::EMPTY }.encode(out);
+    put_section(out, section::APPLICATION_PROPERTIES);
+    let mut map = MapWriter::begin(out);
+    map.put_all(properties);
+    map.end();
+    put_section(out, section::AMQP_VALUE);
+    body(out);
+    bytes.freeze()
 }
 
 /// Writes an array of longs: a real array, since some clients read nothing else (wire-protocol.md §5).
-pub(super) fn put_longs(out: &mut BytesMut, numbers: &[i64]) -> Result<(), Full> {
-    put_array(out, 0x81, numbers.iter().map(|number| number.to_be_bytes()))
+pub(super) fn put_longs(out: &mut Sink<'_>, numbers: &[i64]) {
+    put_array(out, 0x81, numbers.iter().map(|number| number.to_be_bytes()));
 }
 
 /// Writes an array of timestamps.
-pub(super) fn put_timestamps(out: &mut BytesMut, times: &[servicebus_core::time::Timestamp]) -> Result<(), Full> {
-    put_array(out, 0x83, times.iter().map(|time| time.as_millis().to_be_bytes()))
+pub(super) fn put_timestamps(out: &mut Sink<'_>, times: &[servicebus_core::time::Timestamp]) {
+    put_array(out, 0x83, times.iter().map(|time| time.as_millis().to_be_bytes()));
 }
 
-fn put_array(out: &mut BytesMut, code: u8, items: impl Iterator<Item = [u8; 8]>) -> Result<(), Full> {
-    let mark = out.begin()?;
-    out.put(&[code])?;
+fn put_array(out: &mut Sink<'_>, code: u8, items: impl Iterator<Item = [u8; 8]>) {
+    let mark = out.begin();
+    out.put_byte(code);
     let mut count = 0;
     for item in items {
-        out.put(&item)?;
+        out.put(&item);
         count += 1;
     }
-    out.end(mark, Compound::Array, count)
+    out.end(mark, Compound::Array, count);
 }
 
 /// Writes an array of strings.
-pub(super) fn put_strings<'a>(out: &mut BytesMut, texts: impl Iterator<Item = &'a str>) -> Result<(), Full> {
-    let mark = out.begin()?;
-    out.put(&[0xb1])?;
+pub(super) fn put_strings<'a>(out: &mut Sink<'_>, texts: impl Iterator<Item = &'a str>) {
+    let mark = out.begin();
+    out.put_byte(0xb1);
     let mut count = 0;
     for text in texts {
-        out.put(&u32::try_from(text.len()).map_err(|_| Full)?.to_be_bytes())?;
-        out.put(text.as_bytes())?;
+        out.put_size(text.len());
+        out.put(text.as_bytes());
         count += 1;
     }
-    out.end(mark, Compound::Array, count)
+    out.end(mark, Compound::Array, count);
 }
 
 /// Writes a map of one entry whose value is written by `value`.
-pub(super) fn put_single(
-    out: &mut BytesMut,
-    key: &str,
-    value: impl FnOnce(&mut BytesMut) -> Result<(), Full>,
-) -> Result<(), Full> {
-    let mark = out.begin()?;
-    key.encode(out)?;
-    value(out)?;
-    out.end(mark, Compound::Map, 2)
+pub(super) fn put_single(out: &mut Sink<'_>, key: &str, value: impl FnOnce(&mut Sink<'_>)) {
+    let mut map = MapWriter::begin(out);
+    value(map.key(key));
+    map.end();
 }

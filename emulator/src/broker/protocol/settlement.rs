@@ -3,7 +3,7 @@
 use crate::broker::entities::store::Ending;
 use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
-use servicebus_core::wire::{Encode, Map, Reader, Value};
+use servicebus_core::wire::{self, Map, Reader, Value};
 
 /// What becomes of a message, in a form that can wait for a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,14 +14,11 @@ pub(crate) struct Settlement {
     pub changes: Vec<(String, Vec<u8>)>,
 }
 
-fn owned(value: Value<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let _ = value.encode(&mut bytes);
-    bytes
-}
-
 fn changes_of(map: Map<'_>) -> Vec<(String, Vec<u8>)> {
-    map.iter().map_while(Result::ok).filter_map(|(key, value)| Some((key.as_str()?.to_owned(), owned(value)))).collect()
+    map.iter()
+        .map_while(Result::ok)
+        .filter_map(|(key, value)| Some((key.as_str()?.to_owned(), wire::to_vec(&value))))
+        .collect()
 }
 
 impl Settlement {
@@ -49,12 +46,12 @@ impl Settlement {
                     let has = |changes: &[(String, Vec<u8>)], key: &str| changes.iter().any(|(found, _)| found == key);
                     if error.condition.as_str() != "com.microsoft:dead-letter" && !has(&changes, DEAD_LETTER_REASON) {
                         let reason = Value::String(error.condition.as_str());
-                        changes.push((DEAD_LETTER_REASON.into(), owned(reason)));
+                        changes.push((DEAD_LETTER_REASON.into(), wire::to_vec(&reason)));
                     }
                     if let Some(text) = error.description
                         && !has(&changes, DEAD_LETTER_ERROR_DESCRIPTION)
                     {
-                        changes.push((DEAD_LETTER_ERROR_DESCRIPTION.into(), owned(Value::String(text))));
+                        changes.push((DEAD_LETTER_ERROR_DESCRIPTION.into(), wire::to_vec(text)));
                     }
                 }
                 Self { ending: Ending::DeadLetter, changes }
@@ -83,7 +80,7 @@ impl Settlement {
             for (key, text) in [(DEAD_LETTER_REASON, reason), (DEAD_LETTER_ERROR_DESCRIPTION, description)] {
                 // The Python SDK sends an empty text for none.
                 if let Some(text) = text.filter(|text| !text.is_empty()) {
-                    changes.push((key.into(), owned(Value::String(text))));
+                    changes.push((key.into(), wire::to_vec(text)));
                 }
             }
         }
@@ -128,11 +125,7 @@ impl State {
         match state {
             None => Self::None,
             Some(DeliveryState::Outcome(Outcome::Accepted)) => Self::Accepted,
-            Some(state) => {
-                let mut bytes = Vec::new();
-                let _ = state.encode(&mut bytes);
-                Self::Encoded(bytes)
-            }
+            Some(state) => Self::Encoded(wire::to_vec(state)),
         }
     }
 

@@ -13,7 +13,7 @@ use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::{Body, MessageView};
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
 use servicebus_core::wire::transaction::{Declare, Declared, Discharge};
-use servicebus_core::wire::{Composite, Encode, Reader, Value};
+use servicebus_core::wire::{self, Composite, Reader, Value};
 use std::collections::HashMap;
 
 /// Operations of a transaction at most.
@@ -125,8 +125,7 @@ impl Shared {
         let malformed = || Refusal::new(Reason::DecodeError, "The message is neither declare nor discharge.");
         let view = MessageView::parse(bytes).map_err(|_| malformed())?;
         let Ok(Body::Value(Value::Described(body))) = view.body() else { return Err(malformed()) };
-        let mut encoded = Vec::new();
-        body.encode(&mut encoded).map_err(|_| malformed())?;
+        let encoded = wire::to_vec(&body);
         match body.code() {
             Some(code) if code == Declare::DEFINITION.code => {
                 if self.transactions.open.len() >= MAX_TRANSACTIONS {

@@ -14,7 +14,7 @@ use servicebus_core::engine::Config;
 use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
 use servicebus_core::wire::message::{Body, MessageView, section};
 use servicebus_core::wire::messaging::put_section;
-use servicebus_core::wire::{Encode as _, Value};
+use servicebus_core::wire::{Encode as _, Sink, Value};
 use servicebus_tests::tree::{Plain, Tree};
 use std::path::PathBuf;
 
@@ -52,16 +52,16 @@ fn config(max_frame_size: u32) -> Config {
 /// The encoded message whose body is this value.
 fn value_message(value: &Tree) -> Vec<u8> {
     let mut bytes = Vec::new();
-    put_section(&mut bytes, section::AMQP_VALUE).expect("a vector is never full");
-    value.encode(&mut bytes).expect("a vector is never full");
+    put_section(&mut Sink::from(&mut bytes), section::AMQP_VALUE);
+    value.encode(&mut Sink::from(&mut bytes));
     bytes
 }
 
 /// The encoded message whose body is these bytes.
 fn data_message(data: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(data.len() + 16);
-    put_section(&mut bytes, section::DATA).expect("a vector is never full");
-    Value::Binary(data).encode(&mut bytes).expect("a vector is never full");
+    put_section(&mut Sink::from(&mut bytes), section::DATA);
+    Value::Binary(data).encode(&mut Sink::from(&mut bytes));
     bytes
 }
 

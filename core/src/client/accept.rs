@@ -1,0 +1,152 @@
+//! Sessions are locked before their messages are received.
+
+use super::{Client, Receiver, ReceiverOptions, SessionReceiver, StorageOf, call};
+use crate::runtime::Runtime;
+use crate::servicebus::namespace::{Cause, Entity, Failure, Kind, SessionChoice};
+use crate::servicebus::{LockToken, Reason};
+use crate::storage::{Storage, Text};
+use crate::time::Duration;
+
+impl<R: Runtime> Client<R> {
+    /// Locks the session `session_id` of a queue or subscription and returns a receiver of its messages.
+    ///
+    /// Cancel safety: a dropped future leaves no lock behind.
+    ///
+    /// # Errors
+    /// [`Reason::SessionCannotBeLocked`] while another receiver holds it, after the retries of the policy.
+    pub async fn accept_session(
+        &self,
+        entity: Entity<StorageOf<R>>,
+        session_id: &str,
+        options: ReceiverOptions,
+    ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
+        self.accept(entity, &SessionChoice::Named(Text::cut(session_id)), options).await
+    }
+
+    /// Locks any session that has messages and that nobody holds, waiting up to `max_wait` for one; `None` when there
+    /// is none by then.
+    ///
+    /// Cancel safety: a dropped future leaves no lock behind.
+    ///
+    /// # Errors
+    /// Whatever the service says but a time-out.
+    pub async fn accept_next_session(
+        &self,
+        entity: Entity<StorageOf<R>>,
+        max_wait: Duration,
+        options: ReceiverOptions,
+    ) -> Result<Option<SessionReceiver<R>>, Failure<StorageOf<R>>> {
+        self.accept_next(entity, max_wait, &SessionChoice::NextAvailable, options).await
+    }
+
+    /// Locks the session `session_id` in such a way that another receiver can take it over, here or elsewhere, by its
+    /// [`lock_token`](SessionReceiver::lock_token) and [`Client::take_over_session`]. Services offer it in some places
+    /// only; there is no falling back to an exclusive lock, which could not be taken over.
+    ///
+    /// Cancel safety: a dropped future leaves no lock behind.
+    ///
+    /// # Errors
+    /// [`Cause::NotOffered`] where there are no such sessions, and as [`Client::accept_session`].
+    pub async fn accept_non_exclusive_session(
+        &self,
+        entity: Entity<StorageOf<R>>,
+        session_id: &str,
+        options: ReceiverOptions,
+    ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
+        let session = SessionChoice::NonExclusive { id: Some(Text::cut(session_id)), token: None };
+        self.accept(entity, &session, options).await
+    }
+
+    /// Locks any session that has messages and that nobody holds, in such a way that another receiver can take it over.
+    ///
+    /// Cancel safety: a dropped future leaves no lock behind.
+    ///
+    /// # Errors
+    /// [`Cause::NotOffered`] where there are no such sessions, and as [`Client::accept_next_session`].
+    pub async fn accept_next_non_exclusive_session(
+        &self,
+        entity: Entity<StorageOf<R>>,
+        max_wait: Duration,
+        options: ReceiverOptions,
+    ) -> Result<Option<SessionReceiver<R>>, Failure<StorageOf<R>>> {
+        self.accept_next(entity, max_wait, &SessionChoice::NonExclusive { id: None, token: None }, options).await
+    }
+
+    /// Takes a non-exclusive session over from the receiver whose [`lock_token`](SessionReceiver::lock_token) this is.
+    /// That receiver has lost the session: each of its calls fails with [`Reason::SessionLockLost`]. What it had received
+    /// stays locked, and is settled by the new one.
+    ///
+    /// The service may need a moment to know the new holder: what it refuses in the first half minute for want of the
+    /// lock is asked again.
+    ///
+    /// Cancel safety: a dropped future may have taken the session over, and then leaves no lock behind.
+    ///
+    /// # Errors
+    /// [`Reason::SessionLockLost`] when no lock goes by this token any more, [`Cause::NotOffered`] where there are no
+    /// such sessions.
+    pub async fn take_over_session(
+        &self,
+        entity: Entity<StorageOf<R>>,
+        session_id: &str,
+        token: LockToken,
+        options: ReceiverOptions,
+    ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
+        let session = SessionChoice::NonExclusive { id: Some(Text::cut(session_id)), token: Some(token) };
+        self.accept(entity, &session, options).await
+    }
+
+    async fn accept(
+        &self,
+        entity: Entity<StorageOf<R>>,
+        session: &SessionChoice<StorageOf<R>>,
+        options: ReceiverOptions,
+    ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
+        let mut attempt = 0;
+        loop {
+            let endpoint = self.add(session_kind(session, options), entity.clone(), None)?;
+            match endpoint.attached(None).await {
+                Ok(_) => return Ok(SessionReceiver::new(Receiver::new(endpoint))),
+                Err(failure) => {
+                    drop(endpoint);
+                    if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure).await {
+                        return Err(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn accept_next(
+        &self,
+        entity: Entity<StorageOf<R>>,
+        max_wait: Duration,
+        session: &SessionChoice<StorageOf<R>>,
+        options: ReceiverOptions,
+    ) -> Result<Option<SessionReceiver<R>>, Failure<StorageOf<R>>> {
+        let deadline = call::clock::<R>(&self.shared).now + max_wait;
+        let mut attempt = 0;
+        loop {
+            let left = deadline.saturating_duration_since(call::clock::<R>(&self.shared).now);
+            let timeout = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
+            let endpoint = self.add(session_kind(session, options), entity.clone(), Some(timeout))?;
+            // The service answers at its own deadline; ours is only for a service that does not answer.
+            let result = endpoint.attached(Some(deadline + Duration::from_secs(1))).await;
+            let failure = match result {
+                Ok(_) => return Ok(Some(SessionReceiver::new(Receiver::new(endpoint)))),
+                Err(failure) => failure,
+            };
+            drop(endpoint);
+            let waited = failure.reason() == Some(Reason::Timeout) || failure.cause == Cause::Timeout;
+            if waited || call::clock::<R>(&self.shared).now >= deadline {
+                return if waited { Ok(None) } else { Err(failure) };
+            }
+            if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure).await {
+                return Err(failure);
+            }
+        }
+    }
+}
+
+fn session_kind<S: Storage>(session: &SessionChoice<S>, options: ReceiverOptions) -> Kind<S> {
+    Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: Some(session.clone()) }
+}

@@ -1,0 +1,460 @@
+//! A cursor that takes values and remembers the first thing that is wrong.
+
+use super::value::{Array, Described, List, Map, Symbol, Uuid, Value};
+use super::{Decode, DecodeError};
+use crate::time::Timestamp;
+
+/// How many zero-width items (null, true, list0 …) an array may claim: they take no bytes, so their number is not
+/// bounded by the input.
+const MAX_ZERO_WIDTH_ITEMS: u32 = 65_536;
+
+/// The payload that follows a format code (AMQP 1.0 §1.2: the subcategory is in the upper four bits).
+enum Width {
+    Fixed(usize),
+    Small,
+    Large,
+}
+
+fn width(code: u8) -> Option<Width> {
+    Some(match code {
+        0x40..=0x45 => Width::Fixed(0),
+        0x50..=0x56 => Width::Fixed(1),
+        0x60 | 0x61 => Width::Fixed(2),
+        0x70..=0x74 => Width::Fixed(4),
+        0x80..=0x84 => Width::Fixed(8),
+        0x94 | 0x98 => Width::Fixed(16),
+        0xa0 | 0xa1 | 0xa3 | 0xc0 | 0xc1 | 0xe0 => Width::Small,
+        0xb0 | 0xb1 | 0xb3 | 0xd0 | 0xd1 | 0xf0 => Width::Large,
+        _ => return None,
+    })
+}
+
+/// Takes values from encoded bytes one by one. What is wrong is kept beside them: every method answers `None` from the
+/// first error on, so that a whole composite value is checked once, at its end. That is a good deal less code than an
+/// error carried out of every field.
+#[derive(Clone, Debug)]
+pub struct Decoder<'a> {
+    bytes: &'a [u8],
+    error: Option<DecodeError>,
+}
+
+impl<'a> Decoder<'a> {
+    /// A cursor at the start of `bytes`.
+    #[inline]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, error: None }
+    }
+
+    /// What has not been taken; nothing after an error.
+    #[inline]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What was wrong.
+    #[cold]
+    pub fn error(&self) -> DecodeError {
+        self.error.unwrap_or(DecodeError::Truncated)
+    }
+
+    /// The value, or what was wrong with it.
+    #[inline]
+    pub fn result<T>(&self, value: Option<T>) -> Result<T, DecodeError> {
+        value.ok_or_else(|| self.error())
+    }
+
+    /// Keeps an error, unless there is an earlier one, and ends the bytes.
+    #[cold]
+    #[inline(never)]
+    fn keep(&mut self, error: DecodeError) {
+        self.error.get_or_insert(error);
+        self.bytes = &[];
+    }
+
+    #[cold]
+    pub(super) fn fail<T>(&mut self, error: DecodeError) -> Option<T> {
+        self.keep(error);
+        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_early(&mut self) {
+        self.keep(DecodeError::Truncated);
+    }
+
+    #[cold]
+    fn truncated<T>(&mut self) -> Option<T> {
+        self.end_early();
+        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn mistake(&mut self, expected: &'static str, found: u8) {
+        self.keep(DecodeError::UnexpectedType { expected, found });
+    }
+
+    #[cold]
+    pub(super) fn unexpected<T>(&mut self, expected: &'static str, found: u8) -> Option<T> {
+        self.mistake(expected, found);
+        None
+    }
+
+    /// The next format code, without taking it.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        match self.bytes.first() {
+            Some(&code) => Some(code),
+            None => self.truncated(),
+        }
+    }
+
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        let Some((&first, rest)) = self.bytes.split_first() else { return self.truncated() };
+        self.bytes = rest;
+        Some(first)
+    }
+
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let Some((head, rest)) = self.bytes.split_at_checked(len) else { return self.truncated() };
+        self.bytes = rest;
+        Some(head)
+    }
+
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let Some((head, rest)) = self.bytes.split_first_chunk::<N>() else { return self.truncated() };
+        self.bytes = rest;
+        Some(*head)
+    }
+
+    #[inline]
+    fn size(&mut self) -> Option<usize> {
+        Some(u32::from_be_bytes(self.array()?) as usize)
+    }
+
+    /// The next value as `T`.
+    #[inline]
+    pub fn read<T: Decode<'a>>(&mut self) -> Option<T> {
+        T::decode(self)
+    }
+
+    /// What was taken since the cursor stood at `start`.
+    fn since(&mut self, start: &'a [u8]) -> Option<&'a [u8]> {
+        match start.len().checked_sub(self.bytes.len()).and_then(|len| start.get(..len)) {
+            Some(taken) if self.error.is_none() => Some(taken),
+            _ => self.truncated(),
+        }
+    }
+
+    /// The next value, of any type.
+    pub fn value(&mut self) -> Option<Value<'a>> {
+        let constructor = self.constructor()?;
+        self.payload(constructor)
+    }
+
+    /// Takes a constructor: a format code, or `0x00`, a descriptor and a constructor.
+    pub(super) fn constructor(&mut self) -> Option<&'a [u8]> {
+        let start = self.bytes;
+        while self.byte()? == 0 {
+            self.skip()?;
+        }
+        self.since(start)
+    }
+
+    fn width(&mut self, code: u8) -> Option<Width> {
+        match width(code) {
+            None => self.fail(DecodeError::UnknownFormatCode(code)),
+            known => known,
+        }
+    }
+
+    /// The payload's bytes for a format code, taken whole.
+    #[inline(never)]
+    fn payload_bytes(&mut self, code: u8) -> Option<&'a [u8]> {
+        let len = match self.width(code)? {
+            Width::Fixed(len) => len,
+            Width::Small => usize::from(self.byte()?),
+            Width::Large => self.size()?,
+        };
+        self.take(len)
+    }
+
+    /// The bytes of a type whose short form has the code `small` and whose long form lies 0x10 above.
+    pub(super) fn variable(&mut self, small: u8, expected: &'static str) -> Option<&'a [u8]> {
+        let code = self.byte()?;
+        let len = if code == small {
+            usize::from(self.byte()?)
+        } else if code == small + 0x10 {
+            self.size()?
+        } else {
+            return self.unexpected(expected, code);
+        };
+        self.take(len)
+    }
+
+    pub(super) fn text(&mut self, bytes: &'a [u8]) -> Option<&'a str> {
+        match core::str::from_utf8(bytes) {
+            Ok(text) => Some(text),
+            Err(_) => self.fail(DecodeError::InvalidText),
+        }
+    }
+
+    pub(super) fn symbol(&mut self, bytes: &'a [u8]) -> Option<Symbol<'a>> {
+        if !bytes.is_ascii() {
+            return self.fail(DecodeError::InvalidText);
+        }
+        self.text(bytes).map(Symbol::new)
+    }
+
+    fn described(&mut self, constructor: &'a [u8]) -> Option<Value<'a>> {
+        let (Some((_, tail)), Some(&code)) = (constructor.split_first(), constructor.last()) else {
+            return self.truncated();
+        };
+        let mut behind = Decoder::new(tail);
+        // The descriptor has been passed over once: it is whole.
+        let descriptor = behind.skip_bytes().unwrap_or_default();
+        let start = self.bytes;
+        self.payload_bytes(code)?;
+        let payload = self.since(start)?;
+        Some(Value::Described(Described { descriptor, constructor: behind.bytes, payload }))
+    }
+
+    /// The value whose constructor has been taken.
+    pub(super) fn payload(&mut self, constructor: &'a [u8]) -> Option<Value<'a>> {
+        let &code = constructor.first()?;
+        Some(match code {
+            0x00 => return self.described(constructor),
+            0x40 => Value::Null,
+            0x41 => Value::Boolean(true),
+            0x42 => Value::Boolean(false),
+            0x43 => Value::Uint(0),
+            0x44 => Value::Ulong(0),
+            0x45 => Value::List(List { count: 0, items: &[] }),
+            0x50..=0x56 => {
+                let byte = self.byte()?;
+                match code {
+                    0x50 => Value::Ubyte(byte),
+                    0x51 => Value::Byte(byte as i8),
+                    0x52 => Value::Uint(u32::from(byte)),
+                    0x53 => Value::Ulong(u64::from(byte)),
+                    0x54 => Value::Int(i32::from(byte as i8)),
+                    0x55 => Value::Long(i64::from(byte as i8)),
+                    _ => Value::Boolean(self.truth(byte)?),
+                }
+            }
+            0x60 => Value::Ushort(u16::from_be_bytes(self.array()?)),
+            0x61 => Value::Short(i16::from_be_bytes(self.array()?)),
+            0x70..=0x74 => {
+                let bytes = self.array()?;
+                let number = u32::from_be_bytes(bytes);
+                match code {
+                    0x70 => Value::Uint(number),
+                    0x71 => Value::Int(number as i32),
+                    0x72 => Value::Float(f32::from_bits(number)),
+                    0x73 => Value::Char(self.character(number)?),
+                    _ => Value::Decimal32(bytes),
+                }
+            }
+            0x80..=0x84 => {
+                let bytes = self.array()?;
+                let number = u64::from_be_bytes(bytes);
+                match code {
+                    0x80 => Value::Ulong(number),
+                    0x81 => Value::Long(number as i64),
+                    0x82 => Value::Double(f64::from_bits(number)),
+                    0x83 => Value::Timestamp(Timestamp::from_millis(number as i64)),
+                    _ => Value::Decimal64(bytes),
+                }
+            }
+            0x94 => Value::Decimal128(self.array()?),
+            0x98 => Value::Uuid(Uuid(self.array()?)),
+            0xe0 | 0xf0 => Value::Array(self.array_payload(code)?),
+            0xc0 | 0xd0 => Value::List(self.list_payload(code)?),
+            0xc1 | 0xd1 => {
+                let List { count, items } = self.list_payload(code)?;
+                if count % 2 != 0 {
+                    return self.fail(DecodeError::InvalidCount);
+                }
+                Value::Map(Map { count, items })
+            }
+            _ => {
+                let bytes = self.payload_bytes(code)?;
+                match code {
+                    0xa0 | 0xb0 => Value::Binary(bytes),
+                    0xa1 | 0xb1 => Value::String(self.text(bytes)?),
+                    _ => Value::Symbol(self.symbol(bytes)?),
+                }
+            }
+        })
+    }
+
+    pub(super) fn truth(&mut self, byte: u8) -> Option<bool> {
+        match byte {
+            0 => Some(false),
+            1 => Some(true),
+            _ => self.fail(DecodeError::InvalidField("boolean")),
+        }
+    }
+
+    pub(super) fn character(&mut self, number: u32) -> Option<char> {
+        match char::from_u32(number) {
+            None => self.fail(DecodeError::InvalidText),
+            known => known,
+        }
+    }
+
+    /// The count of a compound value, and its items.
+    fn counted(&mut self, code: u8) -> Option<(u32, Decoder<'a>)> {
+        let mut items = Decoder::new(self.payload_bytes(code)?);
+        let count = match code {
+            0xc0 | 0xc1 | 0xe0 => items.byte().map(u32::from),
+            _ => items.array().map(u32::from_be_bytes),
+        };
+        match count {
+            Some(count) => Some((count, items)),
+            None => self.truncated(),
+        }
+    }
+
+    pub(super) fn list_payload(&mut self, code: u8) -> Option<List<'a>> {
+        let (count, items) = self.counted(code)?;
+        // Every item takes a byte at least, so a count beyond the size is a lie that a loop would pay for.
+        if count as usize > items.rest().len() {
+            return self.fail(DecodeError::InvalidCount);
+        }
+        Some(List { count, items: items.rest() })
+    }
+
+    fn array_payload(&mut self, code: u8) -> Option<Array<'a>> {
+        let (count, mut items) = self.counted(code)?;
+        if count == 0 && items.rest().is_empty() {
+            return Some(Array { count, constructor: &[0x40], items: &[] });
+        }
+        let constructor = items.constructor();
+        let Some((constructor, &last)) = constructor.and_then(|all| Some((all, all.last()?))) else {
+            return self.fail(items.error());
+        };
+        let least = match self.width(last)? {
+            Width::Fixed(0) if count > MAX_ZERO_WIDTH_ITEMS => return self.fail(DecodeError::InvalidCount),
+            Width::Fixed(len) => len,
+            Width::Small => 1,
+            Width::Large => 4,
+        };
+        if (count as usize).checked_mul(least).is_none_or(|all| all > items.rest().len()) {
+            return self.fail(DecodeError::InvalidCount);
+        }
+        Some(Array { count, constructor, items: items.rest() })
+    }
+
+    /// Skips one value without looking inside it.
+    #[inline]
+    pub fn skip(&mut self) -> Option<()> {
+        let code = self.byte()?;
+        if code != 0 { self.payload_bytes(code).map(|_| ()) } else { self.skip_described() }
+    }
+
+    /// Skips the rest of a described value.
+    #[cold]
+    fn skip_described(&mut self) -> Option<()> {
+        // A described value is a descriptor and a value, either of which may be described again.
+        let mut pending = 2usize;
+        while pending > 0 {
+            pending -= 1;
+            match self.byte()? {
+                0 => pending += 2,
+                code => {
+                    self.payload_bytes(code)?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Takes one value and returns its encoded bytes.
+    pub fn skip_bytes(&mut self) -> Option<&'a [u8]> {
+        let start = self.bytes;
+        self.skip()?;
+        self.since(start)
+    }
+
+    /// Takes one value, checked as [`Decoder::value`] checks it, and returns its encoded bytes.
+    pub(super) fn checked_bytes(&mut self) -> Option<&'a [u8]> {
+        let start = self.bytes;
+        self.value()?;
+        self.since(start)
+    }
+
+    /// Takes the head of a list: the cursor goes on inside of it. Returns how many items there are, and what is behind.
+    pub(super) fn enter(&mut self) -> Option<(u32, &'a [u8])> {
+        let list = match self.byte()? {
+            0x45 => List { count: 0, items: &[] },
+            code @ (0xc0 | 0xd0) => self.list_payload(code)?,
+            found => return self.unexpected("list", found),
+        };
+        let behind = core::mem::replace(&mut self.bytes, list.items);
+        Some((list.count, behind))
+    }
+
+    /// Goes on behind a list, unless something in it was wrong.
+    pub(super) fn leave(&mut self, behind: &'a [u8]) -> Option<()> {
+        if self.error.is_some() {
+            return None;
+        }
+        self.bytes = behind;
+        Some(())
+    }
+
+    /// Whether an item other than null comes next; a null is taken.
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn present(&mut self) -> bool {
+        match self.bytes {
+            [0x40, rest @ ..] => {
+                self.bytes = rest;
+                false
+            }
+            [] => {
+                self.end_early();
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Takes `0x00` and a descriptor, as its number: that of a symbolic one, zero if its name is not known.
+    #[inline]
+    pub(super) fn descriptor(&mut self, expected: &'static str) -> Option<u64> {
+        if let [0x00, 0x53, code, rest @ ..] = self.bytes {
+            // The form that every known peer sends.
+            self.bytes = rest;
+            return Some(u64::from(*code));
+        }
+        self.unusual_descriptor(expected)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unusual_descriptor(&mut self, expected: &'static str) -> Option<u64> {
+        match self.byte()? {
+            0 => {}
+            found => return self.unexpected(expected, found),
+        }
+        match self.peek()? {
+            0x53 | 0x80 | 0x44 => self.read(),
+            0xa3 | 0xb3 => self.read().map(super::composite::code_of),
+            found => self.unexpected("descriptor", found),
+        }
+    }
+
+    #[cold]
+    pub(super) fn unexpected_descriptor<T>(&mut self, expected: &'static str, found: u64) -> Option<T> {
+        self.fail(DecodeError::UnexpectedDescriptor { expected, found })
+    }
+}

@@ -1,0 +1,66 @@
+//! A map whose entries are appended one by one.
+
+use super::{Compound, Encode, Sink, Symbol, Value};
+
+/// Writes a map and counts its entries.
+#[derive(Debug)]
+pub struct MapWriter<'s, 'a> {
+    sink: &'s mut Sink<'a>,
+    mark: usize,
+    count: usize,
+}
+
+impl<'s, 'a> MapWriter<'s, 'a> {
+    /// Begins a map.
+    pub fn begin(sink: &'s mut Sink<'a>) -> Self {
+        let mark = sink.begin();
+        Self { sink, mark, count: 0 }
+    }
+
+    /// Appends the key of an entry; its value is to be appended to the sink.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn key(&mut self, key: &str) -> &mut Sink<'a> {
+        key.encode(self.sink);
+        self.count += 2;
+        self.sink
+    }
+
+    /// Appends an entry.
+    #[inline]
+    pub fn put<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
+        self.entry(key, &value.into());
+    }
+
+    /// Appends an entry, if there is a value.
+    #[inline]
+    pub fn put_if<'v>(&mut self, key: &str, value: Option<impl Into<Value<'v>>>) {
+        if let Some(value) = value {
+            self.put(key, value);
+        }
+    }
+
+    /// Appends an entry for each of these.
+    pub fn put_all(&mut self, entries: &[(&str, Value<'_>)]) {
+        for (key, value) in entries {
+            self.entry(key, value);
+        }
+    }
+
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn entry(&mut self, key: &str, value: &Value<'_>) {
+        value.encode(self.key(key));
+    }
+
+    /// Appends an entry whose key is a symbol.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn put_symbol(&mut self, key: &str, value: &Value<'_>) {
+        Symbol::new(key).encode(self.sink);
+        value.encode(self.sink);
+        self.count += 2;
+    }
+
+    /// Ends the map.
+    pub fn end(self) {
+        self.sink.end(self.mark, Compound::Map, self.count);
+    }
+}
