@@ -126,7 +126,7 @@ impl<S: Storage> Namespace<S> {
     /// The audience of a token (wire-protocol.md §2.2).
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn audience(&self, place: u32) -> Option<Audience> {
-        let host = self.parsed().ok()?.host;
+        let host = self.settings.parsed().ok()?.host;
         let mut audience = Audience::new();
         let entity = &self.tokens.get(place)?.entity;
         write!(audience, "sb://{host}/{}", entity.address().audience()).ok()?;
@@ -209,6 +209,7 @@ impl<S: Storage> Namespace<S> {
                 // A signature that was given ready-made cannot be renewed.
                 let renewable = self.settings.external_tokens
                     || self
+                        .settings
                         .parsed()
                         .is_ok_and(|parsed| matches!(parsed.credential, ConnectionCredential::SharedAccessKey { .. }));
                 if let Some(token) = self.tokens.find_mut(key) {
