@@ -46,7 +46,8 @@
 //! | `alloc` (default) | [`storage::Heap`], methods that return collections, the processors |
 //! | `std` | implementations for types of the standard library; nothing here does I/O |
 //! | `administration` | the management API: descriptions, requests, the administration client |
-//! | `tracing`, `defmt` | events of connections, links, messages, settlement and retries; `defmt::Format` for errors |
+//! | `tracing` | events of connections, links, messages, settlement and retries; spans of connections, links, calls and handlers; frames as traces |
+//! | `defmt` | the same events; `defmt::Format` for errors |
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,8 @@
 //! Events for people: one line where something happens, and nothing at all while neither `tracing` nor `defmt` is on.
 //!
+//! With `tracing` events lie in spans. Those of a connection and its links are held by the state that they tell of and
+//! entered where something happens to it; those of calls and handlers are around the future that is awaited.
+//!
 //! Never in an event: keys, tokens and the bodies of messages. Frames are told without their payloads, and SASL frames
 //! not at all.
 
@@ -75,17 +78,49 @@ impl<T: core::fmt::Display> core::fmt::Display for Maybe<T> {
     }
 }
 
-/// What is done to one message: events inside of it carry the message's trace context.
-#[cfg(feature = "alloc")]
+/// What events belong to: a connection, a link, a message in a handler's hands. Nothing at all without `tracing`, and
+/// without anybody who listens it allocates nothing.
+#[derive(Debug)]
 pub(crate) struct Span {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
 }
 
-#[cfg(feature = "alloc")]
+impl Default for Span {
+    /// None: events inside of it belong to what is around it.
+    fn default() -> Self {
+        Self {
+            #[cfg(feature = "tracing")]
+            span: tracing::Span::none(),
+        }
+    }
+}
+
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "only spans of `tracing` tell it"))]
 impl Span {
-    /// A handler has the message with this trace context.
-    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "only spans of `tracing` tell it"))]
+    /// A connection, by its number among those of the client, to a host.
+    pub(crate) fn connection(number: u32, host: &str) -> Self {
+        Self {
+            #[cfg(feature = "tracing")]
+            span: tracing::info_span!(
+                target: "servicebus", parent: None, "connection", connection = number, server.address = host
+            ),
+        }
+    }
+
+    /// A link of the connection that this is called within, to an entity or node.
+    pub(crate) fn link(kind: &'static str, name: &str, address: &str) -> Self {
+        Self {
+            #[cfg(feature = "tracing")]
+            span: tracing::debug_span!(
+                target: "servicebus", "link", kind, name, messaging.system = "servicebus",
+                messaging.destination.name = address
+            ),
+        }
+    }
+
+    /// A handler has the message with this trace context: events inside of it carry that.
+    #[cfg(feature = "alloc")]
     pub(crate) fn handling(traceparent: Option<&str>) -> Self {
         Self {
             #[cfg(feature = "tracing")]

@@ -37,7 +37,7 @@ pub use rule_manager::RuleManager;
 pub use sender::{BatchSendError, Sender};
 pub use session::SessionReceiver;
 #[cfg(feature = "alloc")]
-pub use session_processor::{SessionProcessor, SessionProcessorOptions};
+pub use session_processor::{SessionHandlers, SessionProcessor, SessionProcessorOptions};
 pub use state::{Signal, State};
 pub use transaction::{Transaction, TransactionController};
 

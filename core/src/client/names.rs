@@ -7,7 +7,8 @@
 macro_rules! client_names {
     ($runtime:ty) => {
         pub use $crate::client::{
-            AutoLockRenewer, DeadLetterOptions, ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
+            AutoLockRenewer, DeadLetterOptions, ProcessorOptions, ReceiverOptions, SessionHandlers,
+            SessionProcessorOptions,
         };
         pub use $crate::servicebus::namespace::{Cause, Disposition, ReceiveMode};
         pub use $crate::servicebus::{Body, LockToken, Message, Reason, SubQueue};

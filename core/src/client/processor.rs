@@ -54,9 +54,9 @@ pub enum ProcessorError<S: Storage, E> {
     LockLost(Failure<S>),
     /// A message could not be completed or abandoned.
     Settle(Failure<S>),
-    /// A handler returned an error; the message is abandoned.
+    /// A handler returned an error; its message is abandoned, and a session that it was to open is let go of.
     Handler(E),
-    /// A handler panicked; the message is abandoned. Panics are caught with the feature `std` only.
+    /// A handler panicked; what follows is as after an error. Panics are caught with the feature `std` only.
     Panicked,
 }
 
@@ -328,6 +328,23 @@ where
         (self.on_error)(error);
     }
 
+    /// Awaits a handler and reports its failure; true when there was none.
+    pub(super) async fn call(&self, handler: impl Future<Output = Result<(), E>>) -> bool {
+        let mut handler = pin!(handler);
+        self.succeeded(poll_fn(|cx| poll_handler(handler.as_mut(), cx)).await)
+    }
+
+    /// Reports what a handler has failed with; true when there was nothing.
+    fn succeeded(&self, result: Result<Result<(), E>, ()>) -> bool {
+        let error = match result {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => ProcessorError::Handler(error),
+            Err(()) => ProcessorError::Panicked,
+        };
+        self.report(error);
+        false
+    }
+
     /// One message from its arrival to its settlement.
     async fn handle(
         &self,
@@ -354,12 +371,7 @@ where
             }
         };
         let settled = context.settled.into_inner();
-        let failed = !matches!(result, Ok(Ok(())));
-        match result {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => self.report(ProcessorError::Handler(error)),
-            Err(()) => self.report(ProcessorError::Panicked),
-        }
+        let failed = !self.succeeded(result);
         if settled || !locks {
             return;
         }
@@ -375,23 +387,17 @@ where
         }
     }
 
-    /// Receives and handles until it is told to end; for a session also when nothing comes for `idle`. Every handler
-    /// has returned when it ends.
+    /// Receives and handles until it is told to end; for a session also when nothing comes for `idle`, or its lock is
+    /// lost under `renewal`. Every handler has returned when it ends.
     pub(super) async fn run(
         &self,
         receiver: &Receiver<R>,
         session: Option<&SessionReceiver<R>>,
+        renewal: Option<&mut LockRenewal<'_, R>>,
         idle: Option<Duration>,
     ) -> PumpEnd<StorageOf<R>> {
-        let mut renewal = None;
-        if let (Some(session), Some(max)) = (session, self.options.max_auto_lock_renewal) {
-            match AutoLockRenewer::new(max).session(session) {
-                Ok(registered) => renewal = Some(registered),
-                Err(failure) => return PumpEnd::Over(failure),
-            }
-        }
         let mut lost = pin!(async {
-            if let Some(renewal) = &mut renewal
+            if let Some(renewal) = renewal
                 && let RenewalEnd::Lost(failure) = renewal.ended().await
             {
                 return failure;
@@ -570,7 +576,7 @@ impl<R: Runtime> Processor<R> {
     {
         let receiver = self.client.receiver_with(self.entity.clone(), self.options.receiver)?;
         let pump = Pump { control: &self.control, options: self.options, handler: &handler, on_error: &on_error };
-        let end = pump.run(&receiver, None, None).await;
+        let end = pump.run(&receiver, None, None, None).await;
         receiver.close().await;
         match end {
             PumpEnd::Told | PumpEnd::Idle => Ok(()),

@@ -12,9 +12,9 @@ use crate::servicebus::namespace::{
 use crate::servicebus::received::Origin;
 use crate::servicebus::{LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;
-use crate::time::{Duration, Timestamp};
+use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
-use core::task::Poll;
+use core::task::{Poll, ready};
 
 /// Receives messages. All methods take `&self`: messages may be settled while others are received. Dropped, it is
 /// closed in the background and what it has not handed out is given back.
@@ -44,6 +44,31 @@ pub struct DeadLetterOptions<'a> {
 impl<S: Storage> ReceivedMessage<S> {
     pub(super) fn locked(&self) -> Locked {
         Locked { origin: self.origin, token: self.lock_token, locked_until: self.locked_until }
+    }
+}
+
+/// Receiving once.
+struct Receiving<'c, R: Runtime, F> {
+    endpoint: &'c Endpoint<R>,
+    deadline: Option<Instant>,
+    max: u32,
+    take: &'c mut F,
+    taken: u32,
+}
+
+impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>)> Attempt<R> for Receiving<'_, R, F> {
+    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+        self.endpoint.shared.with(|state| state.namespace.start(Some(self.endpoint.id), self.deadline))
+    }
+
+    fn poll(
+        &mut self,
+        namespace: &mut Namespace<StorageOf<R>>,
+        runtime: &R,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        let received = namespace.poll_receive(runtime.clock(), operation, self.endpoint.id, self.max, self.take);
+        Poll::Ready(ready!(received).map(|taken| self.taken = taken))
     }
 }
 
@@ -101,12 +126,11 @@ impl<R: Runtime> Receiver<R> {
         if max == 0 {
             return Ok(0);
         }
-        let id = self.endpoint.id;
         let deadline = max_wait.map(|wait| call::clock::<R>(&self.endpoint.shared).now + wait);
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
-            namespace.poll_receive(runtime.clock(), operation, id, max, &mut take)
-        };
-        in_span!("ServiceBus.receive", self.endpoint.entity, self.endpoint.call(deadline, poll)?)
+        let mut receiving = Receiving { endpoint: &self.endpoint, deadline, max, take: &mut take, taken: 0 };
+        let received = Attempts::once(&self.endpoint.shared, &mut receiving);
+        in_span!("ServiceBus.receive", self.endpoint.entity, received)?;
+        Ok(receiving.taken)
     }
 
     /// Waits up to `max_wait` for a message; `None` when there is none by then.

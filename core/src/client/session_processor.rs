@@ -2,7 +2,10 @@
 //! quiet.
 
 use super::processor::{Mode, Pump, PumpEnd, either, now};
-use super::{Client, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions, StorageOf};
+use super::{
+    AutoLockRenewer, Client, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions, SessionReceiver,
+    StorageOf,
+};
 use crate::runtime::Runtime;
 use crate::servicebus::namespace::{Cause, Entity, Failure};
 use crate::time::Duration;
@@ -38,6 +41,20 @@ impl Default for SessionProcessorOptions {
             session_idle_timeout: Duration::from_secs(60),
         }
     }
+}
+
+/// What a session processor calls, in the order of a session's life.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionHandlers<O, H, C> {
+    /// Called with each session when it is locked, before its first message, as to read what it remembers. After an
+    /// error the session is let go of with no message received, and the next one is accepted after a pause.
+    pub opened: O,
+    /// Called with each message.
+    pub message: H,
+    /// Called with each session that was opened without an error before it is let go of, when no handler of its messages
+    /// runs any more. It is called for a session that was lost as well: what it asks of the service then fails with
+    /// [`Reason::SessionLockLost`](crate::servicebus::Reason::SessionLockLost).
+    pub closing: C,
 }
 
 /// Receives the messages of sessions, one session after the other and several side by side, and calls a handler for
@@ -84,10 +101,35 @@ impl<R: Runtime> SessionProcessor<R> {
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
         F: Fn(ProcessorError<StorageOf<R>, E>),
     {
+        let nothing = async |_: &SessionReceiver<R>| Ok(());
+        self.run_with(SessionHandlers { opened: nothing, message: handler, closing: nothing }, on_error).await
+    }
+
+    /// As [`SessionProcessor::run`], and tells when sessions are opened and closed. A session's lock is renewed while
+    /// these handlers run as well.
+    ///
+    /// Cancel safety: dropped, it drops the handlers that run, and tells of no closing; their messages come again when
+    /// their sessions do.
+    ///
+    /// # Errors
+    /// As [`SessionProcessor::run`].
+    pub async fn run_with<O, H, C, E, F>(
+        self,
+        handlers: SessionHandlers<O, H, C>,
+        on_error: F,
+    ) -> Result<(), Failure<StorageOf<R>>>
+    where
+        O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
+        H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
+        C: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
+        F: Fn(ProcessorError<StorageOf<R>, E>),
+    {
         let options = self.options.processor;
-        let pump = Pump { control: &self.control, options, handler: &handler, on_error: &on_error };
+        let SessionHandlers { opened, message, closing } = handlers;
+        let pump = Pump { control: &self.control, options, handler: &message, on_error: &on_error };
         let mut places = FuturesUnordered::new();
-        places.extend((0..self.options.max_concurrent_sessions.max(1)).map(|_| self.hold_sessions(&pump)));
+        let count = self.options.max_concurrent_sessions.max(1);
+        places.extend((0..count).map(|_| self.hold_sessions(&pump, &opened, &closing)));
         let mut result = Ok(());
         poll_fn(|cx| {
             loop {
@@ -104,12 +146,20 @@ impl<R: Runtime> SessionProcessor<R> {
     }
 
     /// One session after the other.
-    async fn hold_sessions<H, E, F>(&self, pump: &Pump<'_, R, H, F>) -> Result<(), Failure<StorageOf<R>>>
+    async fn hold_sessions<O, H, C, E, F>(
+        &self,
+        pump: &Pump<'_, R, H, F>,
+        opened: &O,
+        closing: &C,
+    ) -> Result<(), Failure<StorageOf<R>>>
     where
+        O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
+        C: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
         F: Fn(ProcessorError<StorageOf<R>, E>),
     {
         let receiver = self.options.processor.receiver;
+        // Counts what went wrong since a session was opened last.
         let mut attempt = 0;
         loop {
             let mode = self.control.mode();
@@ -136,17 +186,24 @@ impl<R: Runtime> SessionProcessor<R> {
                     continue;
                 }
                 Ok(Ok(Some(session))) => {
-                    attempt = 0;
-                    let end = pump.run(&session, Some(&session), Some(self.options.session_idle_timeout)).await;
+                    let end = self.hold(pump, &session, opened, closing).await;
                     session.close().await;
                     match end {
-                        PumpEnd::Told | PumpEnd::Idle => continue,
-                        PumpEnd::Over(failure) if failure.cause == Cause::Closed => return Err(failure),
-                        PumpEnd::Over(failure) => {
-                            pump.report(ProcessorError::LockLost(failure));
-                            continue;
+                        Some(end) => {
+                            attempt = 0;
+                            match end {
+                                PumpEnd::Told | PumpEnd::Idle => {}
+                                PumpEnd::Over(failure) if failure.cause == Cause::Closed => return Err(failure),
+                                PumpEnd::Over(failure) => pump.report(ProcessorError::LockLost(failure)),
+                            }
+                        }
+                        // The session is free again, and would be accepted at once.
+                        None => {
+                            self.control.pause_after(attempt, &Failure::new(Cause::Timeout)).await;
+                            attempt += 1;
                         }
                     }
+                    continue;
                 }
                 Ok(Err(failure)) if failure.cause == Cause::Closed => return Err(failure),
                 Ok(Err(failure)) => failure,
@@ -155,5 +212,34 @@ impl<R: Runtime> SessionProcessor<R> {
             self.control.pause_after(attempt, &failure).await;
             attempt += 1;
         }
+    }
+
+    /// Handles the messages of one session; `None` when its opening has failed.
+    async fn hold<O, H, C, E, F>(
+        &self,
+        pump: &Pump<'_, R, H, F>,
+        session: &SessionReceiver<R>,
+        opened: &O,
+        closing: &C,
+    ) -> Option<PumpEnd<StorageOf<R>>>
+    where
+        O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
+        H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
+        C: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
+        F: Fn(ProcessorError<StorageOf<R>, E>),
+    {
+        let mut renewal = None;
+        if let Some(max) = self.options.processor.max_auto_lock_renewal {
+            match AutoLockRenewer::new(max).session(session) {
+                Ok(registered) => renewal = Some(registered),
+                Err(failure) => return Some(PumpEnd::Over(failure)),
+            }
+        }
+        if !pump.call(opened(session)).await {
+            return None;
+        }
+        let end = pump.run(session, Some(session), renewal.as_mut(), Some(self.options.session_idle_timeout)).await;
+        pump.call(closing(session)).await;
+        Some(end)
     }
 }

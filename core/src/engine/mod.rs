@@ -172,49 +172,51 @@ fn remaining(allowed: u32, count: u32, seen: u32) -> u32 {
 }
 
 /// One AMQP 1.0 connection.
+// In this order: the places of small fields before the tables fit into the instructions of small machines.
+#[repr(C)]
 pub struct Connection<S: Storage> {
     role: ConnectionRole,
-    config: Config,
     phase: Phase,
-    failed: Option<ConnectionError>,
     open_sent: bool,
     open_received: bool,
     close_sent: bool,
     close_received: bool,
-    /// Our close is due, behind what the outbox holds; nothing follows it.
-    close_owed: Option<Farewell>,
-    /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.
-    released: usize,
-    /// The encoded sasl-init at the front of a client's outbox.
-    init_len: usize,
-    mechanism: u64,
-    peer_max_frame_size: u32,
-    peer_channel_max: u16,
-    peer_idle: Option<Duration>,
-    last_sent: Instant,
-    last_received: Instant,
     opened_due: bool,
     closed_due: bool,
-    sessions: S::Sessions<Session>,
-    links: S::Links<Link>,
-    deliveries: S::Deliveries<Delivery<S>>,
-    /// Their messages.
-    payloads: S::Payloads,
     /// A place of [`Self::payloads`] has become free since this was asked.
     freed: bool,
-    index: S::Index,
-    /// Links with a flow or a transfer to send.
-    work: S::Queue,
-    /// Deliveries with a disposition to send.
-    dispositions: S::Queue,
-    events: S::Queue,
-    outbox: S::Outbox,
+    failed: Option<ConnectionError>,
+    /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.
+    released: usize,
+    peer_max_frame_size: u32,
+    peer_channel_max: u16,
     /// Sessions with a flow due.
     session_flows: usize,
     /// Deliveries that the receiving links were promised and that have not come yet.
     promised: usize,
     /// Sessions and links whose last frame is due.
     farewells: usize,
+    /// Our close is due, behind what the outbox holds; nothing follows it.
+    close_owed: Option<Farewell>,
+    /// The encoded sasl-init at the front of a client's outbox.
+    init_len: usize,
+    mechanism: u64,
+    last_sent: Instant,
+    last_received: Instant,
+    config: Config,
+    peer_idle: Option<Duration>,
+    /// Links with a flow or a transfer to send.
+    work: S::Queue,
+    /// Deliveries with a disposition to send.
+    dispositions: S::Queue,
+    events: S::Queue,
+    index: S::Index,
+    sessions: S::Sessions<Session>,
+    links: S::Links<Link>,
+    outbox: S::Outbox,
+    deliveries: S::Deliveries<Delivery<S>>,
+    /// Their messages.
+    payloads: S::Payloads,
 }
 
 impl<S: Storage> core::fmt::Debug for Connection<S> {

@@ -169,7 +169,14 @@ impl<const M: usize> Encoder for heapless::Vec<u8, M> {
 
 impl<const N: usize> Text for heapless::String<N> {
     fn cut(text: &str) -> Self {
-        Self::of(&text)
+        let mut end = text.len().min(N);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut kept = Self::new();
+        // It fits.
+        let _ = kept.push_str(text.get(..end).unwrap_or_default());
+        kept
     }
 }
 

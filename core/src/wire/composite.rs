@@ -150,7 +150,7 @@ pub(crate) trait FromFields<'a>: Sized {
 
 /// Writes `0x00` and a numeric descriptor, always as `smallulong`: some peers read performatives at fixed offsets
 /// (wire-protocol.md §0 fact 1).
-#[cfg_attr(feature = "alloc", inline)]
+#[cfg_attr(feature = "alloc", inline(always))]
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn put_descriptor(sink: &mut Sink<'_>, code: u8) {
     sink.put(&[0x00, 0x53, code]);
@@ -181,7 +181,7 @@ macro_rules! composite {
         }
 
         impl $(<$life>)? $crate::wire::Encode for $name $(<$life>)? {
-            #[cfg_attr(feature = "alloc", inline)]
+            #[cfg_attr(feature = "alloc", inline(always))]
             fn encode(&self, sink: &mut $crate::wire::Sink<'_>) {
                 $crate::wire::composite::put_descriptor(sink, $code);
                 let mark = sink.begin();

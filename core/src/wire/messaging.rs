@@ -357,6 +357,7 @@ impl<'a> Decode<'a> for Outcome<'a> {
 }
 
 /// Writes the descriptor of a message section; its value follows.
+#[cfg_attr(feature = "alloc", inline(always))]
 pub fn put_section(sink: &mut Sink<'_>, code: u8) {
     put_descriptor(sink, code);
 }

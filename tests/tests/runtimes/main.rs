@@ -47,6 +47,7 @@ suite! {
         rules_choose_messages
         sessions
         sessions_change_hands
+        sessions_are_opened_and_closed_by_a_processor
         transactions
     }
     recovery {

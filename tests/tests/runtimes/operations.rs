@@ -4,13 +4,17 @@ use crate::adapter::{Adapter, Connection};
 use crate::bench::{Bench, Counts, MOMENT, QUEUE, SESSIONS, SOON, SUBSCRIPTION, TOPIC, active, failed_for};
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
-use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
+use servicebus_core::client::{
+    DeadLetterOptions, ProcessorMessage, ReceiverOptions, SessionHandlers, SessionProcessorOptions, SessionReceiver,
+};
 use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{
     Body, CorrelationFilter, LockToken, Message, Reason, RetryPolicy, RuleDescription, RuleFilter, SubQueue,
 };
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Uuid, Value, message as wire};
+use std::cell::RefCell;
+use std::convert::Infallible;
 
 pub(crate) fn a_message_goes_round<A: Adapter>() {
     Bench::<A>::run(async |bench| {
@@ -306,6 +310,45 @@ pub(crate) fn messages_are_peeked_and_deleted<A: Adapter>() {
         assert_eq!(receiver.delete_messages(2, later).await.unwrap(), 2);
         assert_eq!(receiver.purge(later).await.unwrap(), 1);
         bench.until_counts(QUEUE, active(0)).await;
+        client.close().await;
+    });
+}
+
+pub(crate) fn sessions_are_opened_and_closed_by_a_processor<A: Adapter>() {
+    Bench::<A>::run(async |bench| {
+        let client = bench.client();
+        let sender = client.sender(SESSIONS).unwrap();
+        for session in ["one", "two"] {
+            sender.send(&Message::new("x").with_session_id(session)).await.unwrap();
+        }
+        let options = SessionProcessorOptions {
+            max_concurrent_sessions: 1,
+            session_idle_timeout: MOMENT,
+            ..SessionProcessorOptions::default()
+        };
+        let processor = client.session_processor(Entity::queue(SESSIONS), options);
+        let control = processor.control();
+        let calls = RefCell::new(Vec::new());
+        let handlers = SessionHandlers {
+            opened: async |session: &SessionReceiver<A::Runtime>| {
+                calls.borrow_mut().push(format!("{} opened", session.session_id()));
+                Ok(())
+            },
+            message: async |message: &ProcessorMessage<'_, A::Runtime>| {
+                calls.borrow_mut().push(message.session_id().unwrap_or_default().to_owned());
+                Ok(())
+            },
+            closing: async |session: &SessionReceiver<A::Runtime>| {
+                calls.borrow_mut().push(format!("{} closing", session.session_id()));
+                if session.session_id() == "two" {
+                    control.stop();
+                }
+                Ok::<_, Infallible>(())
+            },
+        };
+        processor.run_with(handlers, |error| panic!("{error}")).await.unwrap();
+        assert_eq!(*calls.borrow(), ["one opened", "one", "one closing", "two opened", "two", "two closing"]);
+        bench.until_counts(SESSIONS, active(0)).await;
         client.close().await;
     });
 }

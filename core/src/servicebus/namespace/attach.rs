@@ -3,6 +3,7 @@
 use super::endpoint::{Attachment, EndpointId, Entity, Kind, ReceiveMode};
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
 use crate::engine::{Connection, LinkId, SessionId};
+use crate::log::Span;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::storage::{Index, Storage, Table};
@@ -158,6 +159,12 @@ impl<S: Storage> Namespace<S> {
         let mut filter_buffer = [0; session_filter::MAX_LEN];
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
+        let kind = match &endpoint.kind {
+            Kind::Sender => "sender",
+            Kind::Coordinator => "coordinator",
+            Kind::Receiver { .. } => "receiver",
+        };
+        let span = Span::link(kind, &name, &path);
         let link = match &endpoint.kind {
             Kind::Sender => {
                 let attach = attach(&name, Role::Sender, source(identifier), target(&path));
@@ -196,6 +203,7 @@ impl<S: Storage> Namespace<S> {
         let _ = self.owners.insert(link.index() as u64, place);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.attachment = Attachment::Pending(link);
+            endpoint.span = span;
             endpoint.name = number;
             endpoint.refused = false;
         }
@@ -227,7 +235,7 @@ impl<S: Storage> Namespace<S> {
         endpoint.heard = clock.now;
         endpoint.error = None;
         endpoint.session_granted = endpoint.is_session();
-        log!(debug, "link attached", entity = endpoint.entity.address());
+        endpoint.span.within(|| log!(debug, "link attached", entity = endpoint.entity.address()));
         self.last_error = None;
         self.notice_endpoint(place);
         self.due = true;
@@ -238,7 +246,7 @@ impl<S: Storage> Namespace<S> {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let was_up = matches!(endpoint.attachment, Attachment::Up(_));
         let lasted = was_up && endpoint.up_since + LASTING <= clock.now;
-        endpoint.detached();
+        let span = endpoint.detached();
         if endpoint.closing {
             self.drop_endpoint(place);
             return;
@@ -257,13 +265,13 @@ impl<S: Storage> Namespace<S> {
             }
             _ => failure,
         };
-        log!(debug, "link detached", entity = endpoint.entity.address(), failure = failure);
+        span.within(|| log!(debug, "link detached", entity = endpoint.entity.address(), failure = failure));
         endpoint.error = Some(failure.clone());
         self.fail_sent(place, &failure);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         if endpoint.is_session() {
             if was_up {
-                self.session_lost(place, &failure);
+                span.within(|| self.session_lost(place, &failure));
             } else {
                 // Which session to ask for next is the application's decision.
                 self.give_up(place, &failure);

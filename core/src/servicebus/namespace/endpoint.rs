@@ -2,6 +2,7 @@
 
 use super::Failure;
 use crate::engine::LinkId;
+use crate::log::Span;
 use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::lock_token::LockToken;
 use crate::storage::{Key, Storage};
@@ -183,6 +184,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) entity: Entity<S>,
     pub(super) token: u32,
     pub(super) attachment: Attachment,
+    /// Its link in what is told.
+    pub(super) span: Span,
     /// The number in its link's name.
     pub(super) name: u32,
     /// It has been attached before.
@@ -253,6 +256,7 @@ impl<S: Storage> Endpoint<S> {
             entity,
             token,
             attachment: Attachment::Down,
+            span: Span::default(),
             name: 0,
             was_up: false,
             up_since: Instant::ZERO,
@@ -297,13 +301,14 @@ impl<S: Storage> Endpoint<S> {
             && self.retry_at.is_none_or(|at| at <= now)
     }
 
-    /// The link is gone.
-    pub(super) fn detached(&mut self) {
+    /// The link is gone; what is still to be told of it goes into what this returns.
+    pub(super) fn detached(&mut self) -> Span {
         self.attachment = Attachment::Down;
         self.refused = false;
         self.harvest = false;
         self.drain_deadline = None;
         self.release_at = None;
+        core::mem::take(&mut self.span)
     }
 
     pub(super) fn is_session(&self) -> bool {

@@ -21,6 +21,7 @@ mod settle;
 mod token;
 
 use crate::engine::{self, Capacity, Connection, EngineError};
+use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::connection_string::ConnectionString;
 use crate::servicebus::retry::RetryPolicy;
@@ -129,52 +130,9 @@ pub enum Want {
 }
 
 /// A namespace seen from a client.
+// In this order: the places of small fields before the tables fit into the instructions of small machines.
+#[repr(C)]
 pub struct Namespace<S: Storage> {
-    settings: Settings<S>,
-    random: Random,
-    connection: Option<Connection<S>>,
-    /// Counts connections.
-    epoch: u32,
-    /// Failed attempts to connect since the last success.
-    attempts: u32,
-    dial_at: Option<Instant>,
-    /// When the service answered the connection's open.
-    opened_at: Option<Instant>,
-    /// An earlier connection that still holds messages.
-    retired: S::Spare<Connection<S>>,
-    /// Why the last connection ended.
-    last_error: Option<Failure<S>>,
-    /// What the service or the transport said last about something that did not work.
-    last_description: S::Text,
-    container: u32,
-    names: u32,
-    closing: bool,
-    close_sent: bool,
-    close_deadline: Option<Instant>,
-    /// The token of an external credential, and its end; where there is no room for it, the credential is asked for each
-    /// entity.
-    access_token: S::Spare<(S::Payload, Timestamp)>,
-    access_token_wanted: bool,
-    access_token_pending: bool,
-    sessions: S::Sessions<engine::SessionId>,
-    endpoints: S::Links<Endpoint<S>>,
-    nodes: S::Links<Node<S>>,
-    tokens: S::Links<Token<S>>,
-    requests: S::Requests<Request<S>>,
-    operations: S::Deliveries<Operation<S>>,
-    /// Locks that are renewed.
-    renewals: S::Requests<Renewal<S>>,
-    /// What is done about them, once there was one.
-    renewing: Option<&'static Renewing<S>>,
-    /// When the next of them is due, or something before it.
-    renewal_at: Option<Instant>,
-    notices: S::Queue,
-    /// Whose an engine's link is, by its place.
-    owners: S::Index,
-    /// Messages in the application's hands, by the places of their deliveries.
-    held: S::Slots<Held>,
-    /// The earliest deadline of an operation, or something before it.
-    earliest: Option<Instant>,
     /// Something may have to be attached, put or sent.
     due: bool,
     /// Somebody waits for a place in the engine's table of deliveries.
@@ -183,6 +141,53 @@ pub struct Namespace<S: Storage> {
     give_back: bool,
     /// A deadline came to be before those that were told.
     moved: bool,
+    closing: bool,
+    close_sent: bool,
+    access_token_wanted: bool,
+    access_token_pending: bool,
+    /// Counts connections.
+    epoch: u32,
+    /// Failed attempts to connect since the last success.
+    attempts: u32,
+    container: u32,
+    names: u32,
+    random: Random,
+    /// What is done about locks that are renewed, once there was one.
+    renewing: Option<&'static Renewing<S>>,
+    dial_at: Option<Instant>,
+    /// When the service answered the connection's open.
+    opened_at: Option<Instant>,
+    /// When the next renewal is due, or something before it.
+    renewal_at: Option<Instant>,
+    /// The earliest deadline of an operation, or something before it.
+    earliest: Option<Instant>,
+    close_deadline: Option<Instant>,
+    settings: Settings<S>,
+    sessions: S::Sessions<engine::SessionId>,
+    notices: S::Queue,
+    /// Messages in the application's hands, by the places of their deliveries.
+    held: S::Slots<Held>,
+    /// Whose an engine's link is, by its place.
+    owners: S::Index,
+    /// Why the last connection ended.
+    last_error: Option<Failure<S>>,
+    /// What the service or the transport said last about something that did not work.
+    last_description: S::Text,
+    /// An earlier connection that still holds messages.
+    retired: S::Spare<Connection<S>>,
+    /// The connection in what is told.
+    span: Span,
+    tokens: S::Links<Token<S>>,
+    /// Locks that are renewed.
+    renewals: S::Requests<Renewal<S>>,
+    nodes: S::Links<Node<S>>,
+    endpoints: S::Links<Endpoint<S>>,
+    operations: S::Deliveries<Operation<S>>,
+    requests: S::Requests<Request<S>>,
+    /// The token of an external credential, and its end; where there is no room for it, the credential is asked for each
+    /// entity.
+    access_token: S::Spare<(S::Payload, Timestamp)>,
+    connection: Option<Connection<S>>,
 }
 
 impl<S: Storage> fmt::Debug for Namespace<S> {
@@ -223,6 +228,7 @@ impl<S: Storage> Namespace<S> {
         Self {
             random,
             connection: None,
+            span: Span::default(),
             epoch: 0,
             attempts: 0,
             dial_at: None,
@@ -370,11 +376,13 @@ impl<S: Storage> Namespace<S> {
             desired_capabilities: None,
             properties,
         };
+        let span = Span::connection(self.epoch.wrapping_add(1), host);
         let connection = self.connection.insert(Connection::silent_client(config, clock.now));
-        if let Err(error) = connection.greet(Some(&init), &open) {
+        if let Err(error) = span.within(|| connection.greet(Some(&init), &open)) {
             self.connection = None;
             return Err(Failure::new(Cause::Engine(error)));
         }
+        self.span = span;
         self.opened_at = None;
         self.epoch = self.epoch.wrapping_add(1);
         self.sessions = Table::bounded(self.settings.limits.sessions);
@@ -391,13 +399,27 @@ impl<S: Storage> Namespace<S> {
     /// Bytes arrived.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input(&mut self, clock: Clock, rx: &mut S::Rx) {
-        self.input(clock, rx);
-        self.process_events(clock);
+        self.within(|namespace| {
+            namespace.input(clock, rx);
+            namespace.process_events(clock);
+        });
+    }
+
+    /// Does something that is told as the connection's.
+    fn within<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        let span = core::mem::take(&mut self.span);
+        let output = span.within(|| act(self));
+        self.span = span;
+        output
     }
 
     /// Deadlines have passed. Without any it does nothing.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_timeout(&mut self, clock: Clock) {
+        self.within(|namespace| namespace.timers(clock));
+    }
+
+    fn timers(&mut self, clock: Clock) {
         self.moved = false;
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
@@ -433,6 +455,10 @@ impl<S: Storage> Namespace<S> {
     /// Writes what is to be sent; true when there may be more.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
+        self.within(|namespace| namespace.transmit(clock, tx))
+    }
+
+    fn transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
         self.moved = false;
         self.give_back(clock);
         if self.starved {
@@ -467,6 +493,7 @@ impl<S: Storage> Namespace<S> {
     pub fn stop(&mut self) {
         self.closing = true;
         self.connection = None;
+        self.span = Span::default();
         if let Some(renewing) = self.renewing {
             (renewing.release)(self);
         }
@@ -522,6 +549,11 @@ impl<S: Storage> Namespace<S> {
     /// The transport could not be opened, or it is gone.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_disconnected(&mut self, clock: Clock, failure: Failure<S>) {
+        let span = core::mem::take(&mut self.span);
+        span.within(|| self.disconnected(clock, failure));
+    }
+
+    fn disconnected(&mut self, clock: Clock, failure: Failure<S>) {
         let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
         // What the peer said about it tells more than that it is gone.
         let failure = self.last_error.take().unwrap_or(failure);
@@ -537,7 +569,7 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
             let was_up = matches!(endpoint.attachment, Attachment::Up(_));
-            endpoint.detached();
+            let link = endpoint.detached();
             endpoint.retry_at = None;
             if endpoint.closing {
                 self.drop_endpoint(place);
@@ -546,7 +578,7 @@ impl<S: Storage> Namespace<S> {
             let in_session = endpoint.is_session();
             self.fail_sent(place, &failure);
             if in_session && was_up {
-                self.session_lost(place, &failure);
+                link.within(|| self.session_lost(place, &failure));
             } else if gave_up {
                 self.give_up(place, &failure);
             } else if was_up

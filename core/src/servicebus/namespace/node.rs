@@ -2,6 +2,7 @@
 
 use super::endpoint::{Attachment, Entity, Path};
 use super::{Capacity, Cause, Clock, EngineError, Failure, NODE_RECEIVER, NODE_SENDER, Name, Namespace};
+use crate::log::Span;
 use crate::storage::{Index, Storage, Table};
 use crate::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ pub(super) struct Node<S: Storage> {
     pub(super) token: Option<u32>,
     pub(super) sender: Attachment,
     pub(super) receiver: Attachment,
+    /// Its links in what is told.
+    pub(super) span: Span,
     /// The number in its links' names and in the address that responses go to.
     pub(super) name: u32,
     /// Failed attempts to attach since the last success.
@@ -38,6 +41,7 @@ impl<S: Storage> Node<S> {
         self.sender = Attachment::Down;
         self.receiver = Attachment::Down;
         self.under_way = 0;
+        self.span = Span::default();
     }
 
     pub(super) fn is_down(&self) -> bool {
@@ -69,6 +73,7 @@ impl<S: Storage> Namespace<S> {
             token,
             sender: Attachment::Down,
             receiver: Attachment::Down,
+            span: Span::default(),
             name: self.next_number(),
             attempts: 0,
             retry_at: None,
@@ -168,6 +173,7 @@ impl<S: Storage> Namespace<S> {
         let name = self.node_name(place);
         let address = self.node_address(place).ok_or(EngineError::IllegalState)?;
         // Both links have names of their own: peers differ in whether roles share one name space.
+        let span = Span::link("requests", &name, &address);
         let mut receiver_name = name.clone();
         let _ = receiver_name.push('r');
         let sender = self.attach_plain_sender(&name, &address)?;
@@ -185,6 +191,7 @@ impl<S: Storage> Namespace<S> {
         if let Some(node) = self.nodes.get_mut(place) {
             node.sender = Attachment::Pending(sender);
             node.receiver = Attachment::Pending(receiver);
+            node.span = span;
             node.error = None;
         }
         Ok(())

@@ -71,9 +71,19 @@ pub(super) fn request_id(key: Key) -> heapless::String<17> {
 }
 
 pub(super) fn parse_request_id(text: &str) -> Option<Key> {
-    let (index, generation) = text.split_once('-')?;
-    let generation = Generation::new(u32::from_str_radix(generation, 16).ok()?)?;
-    Some(Key { index: u32::from_str_radix(index, 16).ok()?, generation })
+    let (index, rest) = text.as_bytes().split_first_chunk::<8>()?;
+    let (b"-", generation) = rest.split_first_chunk::<1>()? else { return None };
+    let generation = Generation::new(hexadecimal(generation.try_into().ok()?)?)?;
+    Some(Key { index: hexadecimal(index)?, generation })
+}
+
+/// A number of eight digits.
+fn hexadecimal(digits: &[u8; 8]) -> Option<u32> {
+    let mut number = 0;
+    for &digit in digits {
+        number = number << 4 | char::from(digit).to_digit(16)?;
+    }
+    Some(number)
 }
 
 /// The request that a response answers.

@@ -5,7 +5,7 @@ use super::operation::{OperationId, Outcome, State};
 use super::{Capacity, Cause, EngineError, Failure, Namespace};
 use crate::engine::{OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
-use crate::storage::{Description, Storage, Table};
+use crate::storage::{Storage, Table};
 use core::task::Poll;
 
 /// What a sender may send at once, in bytes.
@@ -99,7 +99,7 @@ impl<S: Storage> Namespace<S> {
                     EngineError::MessageTooLarge { .. } => Cause::Service(Reason::MessageSizeExceeded),
                     other => Cause::Engine(other),
                 };
-                Poll::Ready(Err(Failure { cause, description: S::Description::of(&error) }))
+                Poll::Ready(Err(Failure::of_engine(cause, error)))
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{Cause, Clock, Failure, Namespace};
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::sas::{self, SharedAccessSignature};
 use crate::storage::{Key, Spare, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::time::{Duration, Instant, Timestamp, micros};
 use crate::wire::Value;
 use core::fmt::Write;
 
@@ -24,9 +24,9 @@ pub(super) fn backoff(attempts: u32) -> Duration {
 /// When to renew a token that lives from `now` until `expiry`: at three quarters of its life, or seven minutes before
 /// its end where that is later.
 pub(super) fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp) -> Instant {
-    let life = expiry.saturating_duration_since(utc);
-    let early = (life / 4).min(Duration::from_secs(7 * 60));
-    now + life.saturating_sub(early)
+    const EARLY: u64 = 7 * 60 * 1_000_000;
+    let life = micros(expiry.saturating_duration_since(utc));
+    now + Duration::from_micros(life - (life / 4).min(EARLY))
 }
 
 /// A token for one entity, shared by everything that uses it.
