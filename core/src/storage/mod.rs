@@ -268,6 +268,12 @@ pub trait Arena: Default {
 pub trait Spare<T>: Default {
     /// Keeps a value, or drops it where there is no place.
     fn keep(&mut self, value: T);
+    /// Keeps what is in another place, which is empty afterwards. What is not kept is dropped where it is.
+    fn keep_from(&mut self, place: &mut Option<T>) {
+        if let Some(value) = place.take() {
+            self.keep(value);
+        }
+    }
     /// What is kept.
     fn kept(&self) -> Option<&T>;
     /// What is kept.
@@ -282,6 +288,10 @@ pub struct NoSpare;
 
 impl<T> Spare<T> for NoSpare {
     fn keep(&mut self, _value: T) {}
+
+    fn keep_from(&mut self, place: &mut Option<T>) {
+        *place = None;
+    }
 
     fn kept(&self) -> Option<&T> {
         None

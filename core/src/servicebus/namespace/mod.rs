@@ -92,6 +92,14 @@ impl<S: Storage> Settings<S> {
             external_tokens: false,
         }
     }
+
+    /// What the connection string says; only its endpoint where tokens come from outside.
+    pub(super) fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
+        let text = self.connection_string.as_ref();
+        let parsed =
+            if self.external_tokens { ConnectionString::parse_endpoint(text) } else { ConnectionString::parse(text) };
+        parsed.map_err(|_| Failure::new(Cause::Argument("the connection string")))
+    }
 }
 
 /// A connection that lived for less than this is counted as a failed attempt, so that one that is closed as soon as it
@@ -210,7 +218,8 @@ fn sooner(earliest: &mut Option<Instant>, at: &Option<Instant>) {
 
 impl<S: Storage> Namespace<S> {
     /// A namespace without a connection.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    // Inlined, it is made in its place: on a small machine's stack it would be the largest thing there ever is.
+    #[inline(always)]
     pub fn new(settings: Settings<S>) -> Self {
         let limits = settings.limits;
         let mut random = Random::seeded(settings.seed);
@@ -326,18 +335,8 @@ impl<S: Storage> Namespace<S> {
     /// A connection string that is not valid.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn target(&self) -> Result<Target<'_>, Failure<S>> {
-        let parsed = self.parsed()?;
+        let parsed = self.settings.parsed()?;
         Ok(Target { host: parsed.host, port: parsed.amqp_port(), tls: parsed.use_tls() })
-    }
-
-    fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
-        let text = self.settings.connection_string.as_ref();
-        let parsed = if self.settings.external_tokens {
-            ConnectionString::parse_endpoint(text)
-        } else {
-            ConnectionString::parse(text)
-        };
-        parsed.map_err(|_| Failure::new(Cause::Argument("the connection string")))
     }
 
     /// A transport is there.
@@ -362,7 +361,7 @@ impl<S: Storage> Namespace<S> {
             entry("user-agent", concat!("servicebus-rs/", env!("CARGO_PKG_VERSION"))),
         ];
         let properties = encode_map(&entries, &mut buffer).ok();
-        let host = self.target()?.host;
+        let host = settings.parsed()?.host;
         let mechanism = Symbol::new("ANONYMOUS");
         let init = SaslInit { mechanism, initial_response: Some(&[]), hostname: Some(host) };
         let open = Open {
@@ -378,9 +377,11 @@ impl<S: Storage> Namespace<S> {
             properties,
         };
         let span = Span::connection(self.epoch.wrapping_add(1), host);
-        let connection = span.within(|| Connection::client(config, clock.now, Some(&init), &open));
-        let connection = connection.map_err(|error| Failure::new(Cause::Engine(error)))?;
-        self.connection = Some(connection);
+        let connection = self.connection.insert(Connection::silent_client(config, clock.now));
+        if let Err(error) = span.within(|| connection.greet(Some(&init), &open)) {
+            self.connection = None;
+            return Err(Failure::new(Cause::Engine(error)));
+        }
         self.span = span;
         self.opened_at = None;
         self.epoch = self.epoch.wrapping_add(1);
@@ -629,7 +630,7 @@ impl<S: Storage> Namespace<S> {
     /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn retire(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some(connection) = &self.connection else { return };
         self.owners = S::LinkSlots::default();
         self.held = S::Slots::default();
         let mut keeps = false;
@@ -648,7 +649,8 @@ impl<S: Storage> Namespace<S> {
             keeps |= link.is_some();
         }
         if keeps {
-            self.retired.keep(connection);
+            self.retired.keep_from(&mut self.connection);
         }
+        self.connection = None;
     }
 }
