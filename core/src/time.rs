@@ -88,6 +88,14 @@ impl Sub<Duration> for Instant {
     }
 }
 
+/// A span but for a part of it, which is no longer than `most`: when to begin with what takes that part.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(crate) fn before_end(span: Duration, parts: u64, most: Duration) -> Duration {
+    let span = micros(span);
+    let part = span.checked_div(parts).unwrap_or(0);
+    Duration::from_micros(span - part.min(micros(most)))
+}
+
 /// Whole microseconds, saturating; in 64 bits, which is less code on small machines than `Duration::as_micros`.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(crate) const fn micros(duration: Duration) -> u64 {

@@ -5,16 +5,17 @@ use super::attempts::{Attempt, Attempts};
 use super::call::{self, Endpoint};
 use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::management::Request;
+use crate::servicebus::management::{DeleteMessages, Peek, ReceiveDeferred, RenewLock};
 use crate::servicebus::namespace::{
     Cause, Disposition, EndpointId, Entity, Failure, Locked, Namespace, OperationId, Properties,
 };
 use crate::servicebus::received::Origin;
 use crate::servicebus::{LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;
-use crate::time::{Duration, Timestamp};
+use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
-use core::task::Poll;
+use core::future::Future;
+use core::task::{Poll, ready};
 
 /// Receives messages. All methods take `&self`: messages may be settled while others are received. Dropped, it is
 /// closed in the background and what it has not handed out is given back.
@@ -44,6 +45,31 @@ pub struct DeadLetterOptions<'a> {
 impl<S: Storage> ReceivedMessage<S> {
     pub(super) fn locked(&self) -> Locked {
         Locked { origin: self.origin, token: self.lock_token, locked_until: self.locked_until }
+    }
+}
+
+/// Receiving once.
+struct Receiving<'c, R: Runtime, F> {
+    endpoint: &'c Endpoint<R>,
+    deadline: Option<Instant>,
+    max: u32,
+    take: &'c mut F,
+    taken: u32,
+}
+
+impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>)> Attempt<R> for Receiving<'_, R, F> {
+    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+        self.endpoint.shared.with(|state| state.namespace.start(Some(self.endpoint.id), self.deadline))
+    }
+
+    fn poll(
+        &mut self,
+        namespace: &mut Namespace<StorageOf<R>>,
+        runtime: &R,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        let received = namespace.poll_receive(runtime.clock(), operation, self.endpoint.id, self.max, self.take);
+        Poll::Ready(ready!(received).map(|taken| self.taken = taken))
     }
 }
 
@@ -101,12 +127,11 @@ impl<R: Runtime> Receiver<R> {
         if max == 0 {
             return Ok(0);
         }
-        let id = self.endpoint.id;
         let deadline = max_wait.map(|wait| call::clock::<R>(&self.endpoint.shared).now + wait);
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
-            namespace.poll_receive(runtime.clock(), operation, id, max, &mut take)
-        };
-        in_span!("ServiceBus.receive", self.endpoint.entity, self.endpoint.call(deadline, poll)?)
+        let mut receiving = Receiving { endpoint: &self.endpoint, deadline, max, take: &mut take, taken: 0 };
+        let received = Attempts::once(&self.endpoint.shared, &mut receiving);
+        in_span!("ServiceBus.receive", self.endpoint.entity, received)?;
+        Ok(receiving.taken)
     }
 
     /// Waits up to `max_wait` for a message; `None` when there is none by then.
@@ -142,17 +167,22 @@ impl<R: Runtime> Receiver<R> {
 
     /// Settles a message and waits for the confirmation. A settlement that was lost on its way is tried again until
     /// the message's lock has ended.
-    async fn settle(
-        &self,
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn settle<'c>(
+        &'c self,
         message: &ReceivedMessage<StorageOf<R>>,
-        disposition: Disposition<'_>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
-        self.settle_locked(message.locked(), disposition).await
+        disposition: Disposition<'c>,
+    ) -> impl Future<Output = Result<(), Failure<StorageOf<R>>>> + use<'c, R> {
+        self.settle_locked(message.locked(), disposition)
     }
 
-    async fn settle_locked(&self, message: Locked, disposition: Disposition<'_>) -> Result<(), Failure<StorageOf<R>>> {
-        let mut settling = Settling { endpoint: &self.endpoint, message, disposition, transaction: None };
-        in_span!("ServiceBus.settle", self.endpoint.entity, Attempts::new(&self.endpoint.shared, &mut settling))
+    fn settle_locked<'c>(
+        &'c self,
+        message: Locked,
+        disposition: Disposition<'c>,
+    ) -> impl Future<Output = Result<(), Failure<StorageOf<R>>>> + use<'c, R> {
+        let settling = Settling { endpoint: &self.endpoint, message, disposition, transaction: None };
+        spanned!("ServiceBus.settle", self.endpoint.entity, Attempts::new(&self.endpoint.shared, settling))
     }
 
     /// Completes a message: it is done and leaves the entity.
@@ -172,7 +202,7 @@ impl<R: Runtime> Receiver<R> {
     /// # Errors
     /// As [`Receiver::complete`].
     pub async fn abandon(&self, message: &ReceivedMessage<StorageOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
-        self.abandon_with(message, &[]).await
+        self.settle(message, Disposition::Abandon { properties: &[] }).await
     }
 
     /// Abandons a message and changes some of its application properties.
@@ -196,7 +226,7 @@ impl<R: Runtime> Receiver<R> {
     /// # Errors
     /// As [`Receiver::complete`].
     pub async fn defer(&self, message: &ReceivedMessage<StorageOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
-        self.defer_with(message, &[]).await
+        self.settle(message, Disposition::Defer { properties: &[] }).await
     }
 
     /// Defers a message and changes some of its application properties.
@@ -275,7 +305,7 @@ impl<R: Runtime> Receiver<R> {
     /// # Errors
     /// [`Reason::MessageLockLost`] when the lock has ended.
     pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Failure<StorageOf<R>>> {
-        let response = self.endpoint.request(Request::RenewLock { lock_tokens: &[token] }).await?;
+        let response = self.endpoint.request(&RenewLock { lock_tokens: &[token] }).await?;
         response.expirations().next().ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
     }
 
@@ -302,7 +332,8 @@ impl<R: Runtime> Receiver<R> {
     ) -> Result<u32, Failure<StorageOf<R>>> {
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
-        let peeking = self.endpoint.request(Request::Peek { from, count: max, session_id });
+        let request = Peek { from, count: max, session_id };
+        let peeking = self.endpoint.request(&request);
         let response = in_span!("ServiceBus.peek", self.endpoint.entity, peeking)?;
         let mut count = 0;
         for (payload, _) in response.messages() {
@@ -329,8 +360,8 @@ impl<R: Runtime> Receiver<R> {
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
         let delete = self.endpoint.shared.with(|state| state.namespace.deletes(self.endpoint.id));
-        let request = Request::ReceiveDeferred { sequence_numbers, delete, session_id };
-        let receiving = self.endpoint.request(request);
+        let request = ReceiveDeferred { sequence_numbers, delete, session_id };
+        let receiving = self.endpoint.request(&request);
         let response = in_span!("ServiceBus.receive_deferred", self.endpoint.entity, receiving)?;
         for (payload, token) in response.messages() {
             take(ReceivedMessage::new(payload, token.filter(|_| !delete), Origin::NONE));
@@ -352,7 +383,7 @@ impl<R: Runtime> Receiver<R> {
         }
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
-        let response = self.endpoint.request(Request::DeleteMessages { count: max, before, session_id }).await?;
+        let response = self.endpoint.request(&DeleteMessages { count: max, before, session_id }).await?;
         Ok(response.message_count())
     }
 

@@ -16,6 +16,7 @@ impl Tag {
     pub const EMPTY: Self = Self { bytes: [0; 32], len: 0 };
 
     /// A tag of these bytes; `None` when there are more than 32.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn new(tag: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
         bytes.get_mut(..tag.len())?.copy_from_slice(tag);
@@ -101,6 +102,7 @@ pub(super) struct Delivery<S: Storage> {
 }
 
 impl<S: Storage> Delivery<S> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn new(link: u32, tag: Tag, format: u32, stage: Stage<S>) -> Self {
         Self {
             link,

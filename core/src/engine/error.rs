@@ -67,6 +67,8 @@ pub enum Capacity {
     Sessions,
     /// `links` of the storage, or the peer's handle-max.
     Links,
+    /// `session_receivers` of fixed storage.
+    SessionReceivers,
     /// `deliveries` of the storage.
     Deliveries,
     /// `outbox` of the limits, or `transmit` of fixed storage.
@@ -87,25 +89,29 @@ pub enum EngineError {
     NoCapacity(Capacity),
     /// The verb does not fit the link's role or state.
     IllegalState,
-    /// The message exceeds what the peer accepts, in bytes.
-    MessageTooLarge {
-        /// The encoded size.
-        size: usize,
-        /// The peer's max-message-size.
-        limit: usize,
-    },
+    /// The message exceeds what the peer accepts: see
+    /// [`LinkStatus::peer_max_message_size`](super::LinkStatus::peer_max_message_size).
+    MessageTooLarge,
+}
+
+impl EngineError {
+    /// What it is in words, without its details.
+    pub(crate) const fn words(&self) -> &'static str {
+        match self {
+            Self::Closed => "the connection is closed",
+            Self::Detached => "the link or session is gone",
+            Self::NoCapacity(_) => "no capacity left",
+            Self::IllegalState => "not possible in this state",
+            Self::MessageTooLarge => "message exceeds the link's limit",
+        }
+    }
 }
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => f.write_str("the connection is closed"),
-            Self::Detached => f.write_str("the link or session is gone"),
-            Self::NoCapacity(capacity) => write!(f, "no capacity left for {capacity:?}"),
-            Self::IllegalState => f.write_str("not possible in this state"),
-            Self::MessageTooLarge { size, limit } => {
-                write!(f, "message of {size} bytes exceeds the link's limit of {limit} bytes")
-            }
+            Self::NoCapacity(capacity) => write!(f, "{} for {capacity:?}", self.words()),
+            _ => f.write_str(self.words()),
         }
     }
 }
@@ -151,26 +157,38 @@ impl ConnectionError {
             Self::ClosedByPeer | Self::Disconnected => condition::CONNECTION_FORCED,
         }
     }
+
+    /// What it is in words, without its details.
+    pub(crate) const fn words(&self) -> &'static str {
+        match self {
+            Self::NotAmqp([b'H', b'T', b'T', b'P', ..]) => "the peer speaks HTTP, not AMQP",
+            Self::NotAmqp([0x15 | 0x16, 3, ..]) => "the peer speaks TLS on a plain connection",
+            Self::NotAmqp([b'A', b'M', b'Q', b'P', ..]) => "the peer speaks another AMQP",
+            Self::NotAmqp(_) => "the peer does not speak AMQP",
+            Self::UnexpectedProtocol => "the peer speaks another layer of AMQP than was asked for",
+            Self::NoMechanism => "the server offers none of the SASL mechanisms that can be used",
+            Self::Sasl(_) => "the server refused the credentials",
+            Self::Frame(_) => "the peer sent what is no frame",
+            Self::Decode(_) => "the peer sent what cannot be decoded",
+            Self::Violation(_) => "the peer broke the protocol",
+            Self::IdleTimeout => "the peer was silent for too long",
+            Self::ClosedByPeer => "the peer closed the connection",
+            Self::Disconnected => "the transport ended",
+        }
+    }
 }
 
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAmqp([b'H', b'T', b'T', b'P', ..]) => f.write_str("the peer speaks HTTP, not AMQP"),
-            Self::NotAmqp([0x15 | 0x16, 3, ..]) => f.write_str("the peer speaks TLS on a plain connection"),
-            Self::NotAmqp([a, b, c, d, 0, 0, 0, 0]) => {
-                write!(f, "the peer does not speak AMQP; it sent {:02x?}", [a, b, c, d])
-            }
-            Self::NotAmqp(header) => write!(f, "the peer speaks another AMQP; its header is {header:02x?}"),
-            Self::UnexpectedProtocol => f.write_str("the peer speaks another layer of AMQP than was asked for"),
-            Self::NoMechanism => f.write_str("the server offers none of the SASL mechanisms that can be used"),
-            Self::Sasl(code) => write!(f, "the server refused the credentials ({code:?})"),
+            Self::NotAmqp([b'H', b'T', b'T', b'P', ..] | [0x15 | 0x16, 3, ..]) => f.write_str(self.words()),
+            Self::NotAmqp([a, b, c, d, 0, 0, 0, 0]) => write!(f, "{}; it sent {:02x?}", self.words(), [a, b, c, d]),
+            Self::NotAmqp(header) => write!(f, "{}; its header is {header:02x?}", self.words()),
+            Self::Sasl(code) => write!(f, "{} ({code:?})", self.words()),
             Self::Frame(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
-            Self::Violation(condition) => write!(f, "the peer broke the protocol ({condition})"),
-            Self::IdleTimeout => f.write_str("the peer was silent for too long"),
-            Self::ClosedByPeer => f.write_str("the peer closed the connection"),
-            Self::Disconnected => f.write_str("the transport ended"),
+            Self::Violation(condition) => write!(f, "{} ({condition})", self.words()),
+            _ => f.write_str(self.words()),
         }
     }
 }

@@ -38,7 +38,7 @@ impl<S: Storage> Connection<S> {
     pub fn poll_transmit(&mut self, now: Instant, tx: &mut S::Tx) -> bool {
         let before = tx.filled().len();
         self.transmit(tx);
-        let idle = self.peer_idle.is_some_and(|idle| now >= self.last_sent + idle / 2);
+        let idle = self.heartbeat.is_some_and(|idle| now >= self.last_sent + idle);
         if tx.filled().len() == before
             && idle
             && self.phase == Phase::Amqp
@@ -350,23 +350,22 @@ impl<S: Storage> Connection<S> {
             aborted: false,
             batchable,
         };
-        let encode = |transfer: &Transfer<'_>, body: &mut [u8]| {
+        let (start, count) = loop {
             let mut sink = Sink::new(body);
             transfer.encode(&mut sink);
-            sink.finish()
-        };
-        let Ok(start) = encode(&transfer, body) else { return Turn::Full };
-        let count = rest.len().min(body.len() - start);
-        let more = count < rest.len();
-        if more {
+            let Ok(start) = sink.finish() else { return Turn::Full };
+            let left = body.len() - start;
+            // The flag that more frames follow does not change the size.
+            if rest.len() <= left || transfer.more {
+                break (start, rest.len().min(left));
+            }
             // Flush first when that makes the frame larger.
-            if !empty && (count < MIN_FRAGMENT || room < limit) {
+            if !empty && (left < MIN_FRAGMENT || room < limit) {
                 return Turn::Full;
             }
             transfer.more = true;
-            // As long as the other.
-            let _ = encode(&transfer, body);
-        }
+        };
+        let more = transfer.more;
         let (Some(room), Some(chunk)) = (body.get_mut(start..start + count), rest.get(..count)) else {
             return Turn::Full;
         };

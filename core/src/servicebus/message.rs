@@ -261,6 +261,36 @@ impl<'a> Message<'a> {
         }
     }
 
+    fn has_header(&self) -> bool {
+        self.durable.is_some()
+            || self.priority.is_some()
+            || self.time_to_live.is_some()
+            || self.first_acquirer.is_some()
+    }
+
+    fn has_annotations(&self) -> bool {
+        self.partition_key.is_some()
+            || self.transaction_partition_key.is_some()
+            || self.scheduled_enqueue_time.is_some()
+            || !self.annotations.is_empty()
+    }
+
+    fn has_properties(&self) -> bool {
+        self.message_id.is_some()
+            || self.user_id.is_some()
+            || self.to.is_some()
+            || self.subject.is_some()
+            || self.reply_to.is_some()
+            || self.correlation_id.is_some()
+            || self.content_type.is_some()
+            || self.content_encoding.is_some()
+            || self.absolute_expiry_time.is_some()
+            || self.creation_time.is_some()
+            || self.session_id.is_some()
+            || self.group_sequence.is_some()
+            || self.reply_to_session_id.is_some()
+    }
+
     fn properties(&self) -> Properties<'a> {
         Properties {
             message_id: self.message_id.map(MessageId::String),
@@ -280,20 +310,16 @@ impl<'a> Message<'a> {
     }
 
     fn encode_annotations(&self, sink: &mut Sink<'_>) {
-        let own = [
-            (PARTITION_KEY, self.partition_key.map(Value::String)),
-            (VIA_PARTITION_KEY, self.transaction_partition_key.map(Value::String)),
-            (SCHEDULED_ENQUEUE_TIME, self.scheduled_enqueue_time.map(Value::Timestamp)),
-        ];
-        if self.annotations.is_empty() && own.iter().all(|(_, value)| value.is_none()) {
-            return;
-        }
+        let keys = [(PARTITION_KEY, self.partition_key), (VIA_PARTITION_KEY, self.transaction_partition_key)];
         put_section(sink, section::MESSAGE_ANNOTATIONS);
         let mut map = MapWriter::begin(sink);
-        for (key, value) in &own {
-            if let Some(value) = value {
-                map.put_symbol(key, value);
+        for (name, key) in keys {
+            if let Some(key) = key {
+                map.put_symbol(name, &Value::String(key));
             }
+        }
+        if let Some(time) = self.scheduled_enqueue_time {
+            map.put_symbol(SCHEDULED_ENQUEUE_TIME, &Value::Timestamp(time));
         }
         put_annotations(map, self.annotations);
     }
@@ -317,15 +343,15 @@ fn put_annotations(mut map: MapWriter<'_, '_>, annotations: &[(&str, Value<'_>)]
 
 impl Encode for Message<'_> {
     fn encode(&self, sink: &mut Sink<'_>) {
-        let header = self.header();
-        if header != Header::EMPTY {
-            header.encode(sink);
+        if self.has_header() {
+            self.header().encode(sink);
         }
         encode_annotations(sink, section::DELIVERY_ANNOTATIONS, self.delivery_annotations);
-        self.encode_annotations(sink);
-        let properties = self.properties();
-        if properties != Properties::EMPTY {
-            properties.encode(sink);
+        if self.has_annotations() {
+            self.encode_annotations(sink);
+        }
+        if self.has_properties() {
+            self.properties().encode(sink);
         }
         if !self.application_properties.is_empty() || self.traceparent.is_some() || self.tracestate.is_some() {
             put_section(sink, section::APPLICATION_PROPERTIES);
@@ -360,9 +386,16 @@ impl Encode for Message<'_> {
     }
 }
 
+/// A data section. Its head is written in one piece: this is what nearly every message consists of.
 fn encode_data(sink: &mut Sink<'_>, data: &[u8]) {
-    put_section(sink, section::DATA);
-    data.encode(sink);
+    match u8::try_from(data.len()) {
+        Ok(len) => sink.put(&[0x00, 0x53, section::DATA, 0xa0, len]),
+        Err(_) => {
+            let [a, b, c, d] = sink.size(data.len());
+            sink.put(&[0x00, 0x53, section::DATA, 0xb0, a, b, c, d]);
+        }
+    }
+    sink.put(data);
 }
 
 /// A message that the service would refuse.

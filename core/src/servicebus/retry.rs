@@ -66,10 +66,11 @@ impl RetryPolicy {
     pub fn backoff(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Duration {
         // In microseconds: less code than `Duration`'s arithmetic on small machines.
         let (delay, max_delay) = (micros(self.delay), micros(self.max_delay));
-        let base = match self.mode {
-            RetryMode::Fixed => delay,
-            RetryMode::Exponential => delay.saturating_mul(1 << attempt.min(20)),
-        };
+        let doublings = if self.mode == RetryMode::Exponential { attempt.min(20) } else { 0 };
+        let mut base = delay;
+        for _ in 0..doublings {
+            base = base.saturating_add(base);
+        }
         let jittered = (base.min(max_delay) / 1_000).saturating_mul(800 + random.below(401));
         let least = if reason == Some(Reason::ServerBusy) { micros(BUSY_DELAY).min(max_delay) } else { 0 };
         Duration::from_micros(jittered.max(least))

@@ -36,7 +36,7 @@ pub fn to_vec(value: &(impl Encode + ?Sized)) -> alloc::vec::Vec<u8> {
 }
 
 impl<T: Encode> Encode for Option<T> {
-    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(feature = "alloc", inline(always))]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn encode(&self, sink: &mut Sink<'_>) {
         match self {
@@ -47,14 +47,14 @@ impl<T: Encode> Encode for Option<T> {
 }
 
 impl<T: Encode + ?Sized> Encode for &T {
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline(always))]
     fn encode(&self, sink: &mut Sink<'_>) {
         (**self).encode(sink);
     }
 }
 
 impl Encode for bool {
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline(always))]
     fn encode(&self, sink: &mut Sink<'_>) {
         sink.put_byte(if *self { 0x41 } else { 0x42 });
     }
@@ -75,7 +75,7 @@ impl Encode for i8 {
 }
 
 impl Encode for u32 {
-    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(feature = "alloc", inline(always))]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn encode(&self, sink: &mut Sink<'_>) {
         match u8::try_from(*self) {
@@ -117,7 +117,7 @@ impl Encode for i64 {
     }
 }
 
-#[cfg_attr(feature = "alloc", inline)]
+#[cfg_attr(feature = "alloc", inline(always))]
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn fixed(sink: &mut Sink<'_>, code: u8, bytes: &[u8]) {
     sink.put_byte(code);
@@ -146,7 +146,7 @@ encode_fixed! {
     Uuid => 0x98, |v| v.0;
 }
 
-#[cfg_attr(feature = "alloc", inline)]
+#[cfg_attr(feature = "alloc", inline(always))]
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 fn variable(sink: &mut Sink<'_>, small: u8, bytes: &[u8]) {
     head(sink, small, bytes.len());
@@ -158,20 +158,21 @@ pub fn put_binary_head(sink: &mut Sink<'_>, len: usize) {
     head(sink, 0xa0, len);
 }
 
-#[inline]
+#[cfg_attr(feature = "alloc", inline(always))]
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn head(sink: &mut Sink<'_>, small: u8, len: usize) {
     match u8::try_from(len) {
         Ok(len) => sink.put(&[small, len]),
         // The 32-bit forms lie 0x10 above the 8-bit ones.
         Err(_) => {
-            sink.put_byte(small + 0x10);
-            sink.put_size(len);
+            let [a, b, c, d] = sink.size(len);
+            sink.put(&[small + 0x10, a, b, c, d]);
         }
     }
 }
 
 impl Encode for [u8] {
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline(always))]
     fn encode(&self, sink: &mut Sink<'_>) {
         variable(sink, 0xa0, self);
     }
@@ -193,7 +194,8 @@ impl Encode for Symbol<'_> {
 
 /// A value that can be taken from encoded bytes that live for `'a`.
 pub trait Decode<'a>: Sized {
-    /// Takes one value; `None` when it is not one of this type, and then the decoder knows why.
+    /// Takes one value. `None` when it is not one of this type; and any value counts only if [`Decoder::check`] says so
+    /// afterwards.
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self>;
 }
 

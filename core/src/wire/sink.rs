@@ -42,20 +42,19 @@ const LONG: u8 = 0x10;
 /// is asked once, of [`Sink::finish`]. So the position is the encoded size even where the memory is too small for it.
 #[derive(Debug)]
 pub struct Sink<'a> {
-    memory: Memory<'a>,
+    /// Memory of a fixed size; none when it is memory that grows.
+    bytes: &'a mut [u8],
+    len: usize,
+    #[cfg(feature = "alloc")]
+    growing: Option<Growing<'a>>,
     /// A size or a count went beyond the four bytes for it.
     beyond: bool,
 }
 
+#[cfg(feature = "alloc")]
 #[derive(Debug)]
-enum Memory<'a> {
-    Fixed {
-        bytes: &'a mut [u8],
-        len: usize,
-    },
-    #[cfg(feature = "alloc")]
+enum Growing<'a> {
     Vec(&'a mut Vec<u8>),
-    #[cfg(feature = "alloc")]
     Bytes(&'a mut BytesMut),
 }
 
@@ -63,34 +62,41 @@ impl<'a> Sink<'a> {
     /// An empty sink over `bytes`.
     #[inline]
     pub const fn new(bytes: &'a mut [u8]) -> Self {
-        Self { memory: Memory::Fixed { bytes, len: 0 }, beyond: false }
+        Self {
+            bytes,
+            len: 0,
+            #[cfg(feature = "alloc")]
+            growing: None,
+            beyond: false,
+        }
     }
 
     /// Where the next byte goes. Memory that grows counts what it held before.
     #[inline]
-    pub fn position(&self) -> usize {
-        match &self.memory {
-            Memory::Fixed { len, .. } => *len,
-            #[cfg(feature = "alloc")]
-            Memory::Vec(bytes) => bytes.len(),
-            #[cfg(feature = "alloc")]
-            Memory::Bytes(bytes) => bytes.len(),
-        }
+    pub const fn position(&self) -> usize {
+        self.len
     }
 
     /// Appends `bytes`.
-    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(feature = "alloc", inline(always))]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn put(&mut self, bytes: &[u8]) {
-        match &mut self.memory {
-            Memory::Fixed { bytes: all, len } => {
-                write(all, *len, bytes);
-                *len = len.saturating_add(bytes.len());
-            }
-            #[cfg(feature = "alloc")]
-            Memory::Vec(all) => all.extend_from_slice(bytes),
-            #[cfg(feature = "alloc")]
-            Memory::Bytes(all) => all.extend_from_slice(bytes),
+        match write(self.bytes, self.len, bytes) {
+            // As long as the memory at most.
+            Some(()) => self.len = self.len.wrapping_add(bytes.len()),
+            None => self.put_behind(bytes),
+        }
+    }
+
+    /// Appends to memory that grows, or counts what has no room.
+    #[cfg_attr(feature = "alloc", inline(never))]
+    fn put_behind(&mut self, bytes: &[u8]) {
+        self.len = self.len.saturating_add(bytes.len());
+        #[cfg(feature = "alloc")]
+        match &mut self.growing {
+            None => {}
+            Some(Growing::Vec(all)) => all.extend_from_slice(bytes),
+            Some(Growing::Bytes(all)) => all.extend_from_slice(bytes),
         }
     }
 
@@ -105,31 +111,54 @@ impl<'a> Sink<'a> {
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn put_size(&mut self, size: usize) {
-        match u32::try_from(size) {
-            Ok(size) => self.put(&size.to_be_bytes()),
-            Err(_) => self.beyond = true,
-        }
+        let size = self.size(size);
+        self.put(&size);
+    }
+
+    /// A size in four bytes.
+    #[inline]
+    pub(crate) fn size(&mut self, size: usize) -> [u8; 4] {
+        u32::try_from(size).map_or_else(
+            |_| {
+                self.beyond = true;
+                [0xff; 4]
+            },
+            u32::to_be_bytes,
+        )
     }
 
     /// Forgets everything after `position`.
     pub fn truncate(&mut self, position: usize) {
-        match &mut self.memory {
-            Memory::Fixed { len, .. } => *len = position.min(*len),
-            #[cfg(feature = "alloc")]
-            Memory::Vec(bytes) => bytes.truncate(position),
-            #[cfg(feature = "alloc")]
-            Memory::Bytes(bytes) => bytes.truncate(position),
+        self.len = self.len.min(position);
+        #[cfg(feature = "alloc")]
+        match &mut self.growing {
+            None => {}
+            Some(Growing::Vec(bytes)) => bytes.truncate(position),
+            Some(Growing::Bytes(bytes)) => bytes.truncate(position),
         }
+    }
+
+    #[inline]
+    fn written(&mut self) -> &mut [u8] {
+        #[cfg(feature = "alloc")]
+        match &mut self.growing {
+            None => {}
+            Some(Growing::Vec(bytes)) => return bytes,
+            Some(Growing::Bytes(bytes)) => return bytes,
+        }
+        self.bytes
     }
 
     /// Writes over what was appended at `position`.
     #[inline]
     pub(super) fn patch(&mut self, position: usize, bytes: &[u8]) {
-        write(self.memory.bytes(), position, bytes);
+        // What is beyond the memory was not written in the first place.
+        let _ = write(self.written(), position, bytes);
     }
 
     /// Starts a compound value: reserves its head and returns the mark for [`Sink::end`].
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn begin(&mut self) -> usize {
         let mark = self.position();
         self.put(&[0; SHORT]);
@@ -147,17 +176,14 @@ impl<'a> Sink<'a> {
             return self.patch(mark, &[compound as u8, size, count]);
         }
         self.put(&[0; EXTRA]);
-        let (Ok(long_size), Ok(count)) = (u32::try_from(size + 4), u32::try_from(count)) else {
-            self.beyond = true;
-            return;
-        };
-        if let Some(items) = self.memory.bytes().get_mut(mark + SHORT..mark + SHORT + size + EXTRA) {
+        let (long_size, count) = (self.size(size.saturating_add(4)), self.size(count));
+        if let Some(items) = self.written().get_mut(mark + SHORT..mark + SHORT + size + EXTRA) {
             items.copy_within(..size, EXTRA);
         }
         let mut head = [compound as u8 + LONG; SHORT + EXTRA];
         let [_, place @ ..] = &mut head;
-        place[..4].copy_from_slice(&long_size.to_be_bytes());
-        place[4..].copy_from_slice(&count.to_be_bytes());
+        place[..4].copy_from_slice(&long_size);
+        place[4..].copy_from_slice(&count);
         self.patch(mark, &head);
     }
 
@@ -167,45 +193,31 @@ impl<'a> Sink<'a> {
     /// The memory is too small: the position is the size that it would need.
     #[inline]
     pub fn finish(&self) -> Result<usize, Full> {
-        match &self.memory {
-            Memory::Fixed { bytes, len } if *len > bytes.len() => Err(Full),
-            _ if self.beyond => Err(Full),
-            _ => Ok(self.position()),
-        }
+        #[cfg(feature = "alloc")]
+        let grows = self.growing.is_some();
+        #[cfg(not(feature = "alloc"))]
+        let grows = false;
+        if self.beyond || (self.len > self.bytes.len() && !grows) { Err(Full) } else { Ok(self.len) }
     }
 }
 
-/// Copies `bytes` to a position, if there is room for all of them.
+/// Copies `bytes` to a position; `None` if there is no room for all of them.
 #[inline]
-fn write(memory: &mut [u8], position: usize, bytes: &[u8]) {
-    if let Some(place) = memory.get_mut(position..).and_then(|rest| rest.get_mut(..bytes.len())) {
-        place.copy_from_slice(bytes);
-    }
-}
-
-impl Memory<'_> {
-    #[inline]
-    fn bytes(&mut self) -> &mut [u8] {
-        match self {
-            Self::Fixed { bytes, .. } => bytes,
-            #[cfg(feature = "alloc")]
-            Self::Vec(bytes) => bytes,
-            #[cfg(feature = "alloc")]
-            Self::Bytes(bytes) => bytes,
-        }
-    }
+fn write(memory: &mut [u8], position: usize, bytes: &[u8]) -> Option<()> {
+    memory.get_mut(position..)?.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(())
 }
 
 #[cfg(feature = "alloc")]
 impl<'a> From<&'a mut Vec<u8>> for Sink<'a> {
     fn from(bytes: &'a mut Vec<u8>) -> Self {
-        Self { memory: Memory::Vec(bytes), beyond: false }
+        Self { bytes: &mut [], len: bytes.len(), growing: Some(Growing::Vec(bytes)), beyond: false }
     }
 }
 
 #[cfg(feature = "alloc")]
 impl<'a> From<&'a mut BytesMut> for Sink<'a> {
     fn from(bytes: &'a mut BytesMut) -> Self {
-        Self { memory: Memory::Bytes(bytes), beyond: false }
+        Self { bytes: &mut [], len: bytes.len(), growing: Some(Growing::Bytes(bytes)), beyond: false }
     }
 }

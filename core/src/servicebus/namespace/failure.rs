@@ -32,6 +32,23 @@ pub enum Cause {
     Argument(&'static str),
 }
 
+impl Cause {
+    /// What it is in words, without its details.
+    const fn words(&self) -> &'static str {
+        match self {
+            Self::Service(reason) => reason.condition(),
+            Self::Connection(error) => error.words(),
+            Self::Unreachable => "the service cannot be reached",
+            Self::Credential => "the credential gave no token",
+            Self::LinkLost => "the link was lost before the outcome was known",
+            Self::Engine(error) => error.words(),
+            Self::Timeout => "it took too long",
+            Self::Closed => "it is closed",
+            Self::NotOffered(what) | Self::Argument(what) => what,
+        }
+    }
+}
+
 /// Why something did not work, with the service's own words where there are any.
 pub struct Failure<S: Storage> {
     /// Whose fault it is.
@@ -49,6 +66,11 @@ impl<S: Storage> Failure<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn described(cause: Cause, description: &str) -> Self {
         Self { cause, description: S::Description::of(&description) }
+    }
+
+    /// A failure that is described by an error.
+    pub(crate) fn told(cause: Cause, error: &dyn fmt::Display) -> Self {
+        Self { cause, description: S::Description::of(error) }
     }
 
     /// What the peer said in a detach, an end, a close or an outcome; the words are kept in `last` as well.
@@ -106,14 +128,10 @@ impl<S: Storage> fmt::Display for Failure<S> {
         match self.cause {
             Cause::Service(reason) => write!(f, "the service refused: {reason}")?,
             Cause::Connection(error) => write!(f, "connection: {error}")?,
-            Cause::Unreachable => f.write_str("the service cannot be reached")?,
-            Cause::Credential => f.write_str("the credential gave no token")?,
-            Cause::LinkLost => f.write_str("the link was lost before the outcome was known")?,
             Cause::Engine(error) => error.fmt(f)?,
-            Cause::Timeout => f.write_str("it took too long")?,
-            Cause::Closed => f.write_str("it is closed")?,
             Cause::NotOffered(what) => write!(f, "the service does not offer {what}")?,
             Cause::Argument(what) => write!(f, "{what} is not valid")?,
+            cause => f.write_str(cause.words())?,
         }
         if self.description.as_ref().is_empty() { Ok(()) } else { write!(f, ": {}", self.description.as_ref()) }
     }

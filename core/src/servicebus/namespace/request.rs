@@ -1,6 +1,6 @@
 //! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
 
-use super::endpoint::{Attachment, Entity};
+use super::endpoint::{Attachment, Entity, Path};
 use super::operation::{OperationId, State};
 use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{DeliveryId, SendOptions, Tag};
@@ -71,9 +71,19 @@ pub(super) fn request_id(key: Key) -> heapless::String<17> {
 }
 
 pub(super) fn parse_request_id(text: &str) -> Option<Key> {
-    let (index, generation) = text.split_once('-')?;
-    let generation = Generation::new(u32::from_str_radix(generation, 16).ok()?)?;
-    Some(Key { index: u32::from_str_radix(index, 16).ok()?, generation })
+    let (index, rest) = text.as_bytes().split_first_chunk::<8>()?;
+    let (b"-", generation) = rest.split_first_chunk::<1>()? else { return None };
+    let generation = Generation::new(hexadecimal(generation.try_into().ok()?)?)?;
+    Some(Key { index: hexadecimal(index)?, generation })
+}
+
+/// A number of eight digits.
+fn hexadecimal(digits: &[u8; 8]) -> Option<u32> {
+    let mut number = 0;
+    for &digit in digits {
+        number = number << 4 | char::from(digit).to_digit(16)?;
+    }
+    Some(number)
 }
 
 /// The request that a response answers.
@@ -180,15 +190,11 @@ impl<S: Storage> Namespace<S> {
         let request = self.requests.get(place).ok_or_else(closed)?;
         let (node, transaction) = (request.node, request.transaction);
         let reply_to = self.node_name(node);
-        let address = self.node_address(node);
-        let message = RequestMessage {
-            id: &request_id(key),
-            to: address.as_deref().unwrap_or_default(),
-            reply_to: &reply_to,
-            operation,
-            properties,
-            body,
-        };
+        let mut address = Path::new();
+        // One that is too long does not get this far: its node is not attached.
+        let _ = self.put_node_address(node, &mut address);
+        let message =
+            RequestMessage { id: &request_id(key), to: &address, reply_to: &reply_to, operation, properties, body };
         let mut encoder = S::Encoder::default();
         let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)));
         encoder.append(&message).map_err(full)?;
@@ -225,7 +231,7 @@ impl<S: Storage> Namespace<S> {
         clock: Clock,
         operation: OperationId,
         entity: &Entity<S>,
-        request: &management::Request<'_>,
+        request: &dyn management::Request,
         transaction: Option<Tag>,
     ) -> Poll<Result<Response<S::Payload>, Failure<S>>> {
         if let Some(payload) = self.take_response(operation, clock) {
@@ -288,7 +294,7 @@ impl<S: Storage> Namespace<S> {
         clock: Clock,
         place: u32,
         endpoint: Option<u32>,
-        request: &management::Request<'_>,
+        request: &dyn management::Request,
     ) -> Result<(), Failure<S>> {
         let deadline = self.requests.get(place).map_or(clock.now, |request| request.deadline);
         let left = deadline.saturating_duration_since(clock.now).as_millis();
