@@ -462,6 +462,7 @@ impl<const N: usize> Queue for heapless::Deque<u32, N> {
         self.pop_front()
     }
 
+    #[inline(never)]
     fn front(&self) -> Option<u32> {
         heapless::Deque::front(self).copied()
     }
@@ -470,16 +471,19 @@ impl<const N: usize> Queue for heapless::Deque<u32, N> {
         self.iter().nth(at).copied()
     }
 
+    #[inline(never)]
     fn len(&self) -> usize {
         heapless::Deque::len(self)
     }
 }
 
 /// `N` bytes, filled at the end and emptied at the front.
+// In this order: small machines reach the numbers with shorter instructions.
+#[repr(C)]
 pub struct FixedBuffer<const N: usize> {
-    bytes: [u8; N],
     start: usize,
     end: usize,
+    bytes: [u8; N],
 }
 
 impl<const N: usize> FixedBuffer<N> {
@@ -495,6 +499,21 @@ impl<const N: usize> FixedBuffer<N> {
             self.end -= self.start;
             self.start = 0;
         }
+    }
+
+    #[inline(never)]
+    fn waiting(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    #[inline(never)]
+    fn room(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    #[inline(never)]
+    fn grow(&mut self, count: usize) {
+        self.end = (self.end + count).min(N);
     }
 
     #[inline(never)]
@@ -522,15 +541,15 @@ impl<const N: usize> fmt::Debug for FixedBuffer<N> {
 impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N> {
     fn spare(&mut self) -> &mut [u8] {
         self.compact();
-        self.bytes.get_mut(self.end..).unwrap_or_default()
+        self.room()
     }
 
     fn commit(&mut self, count: usize) {
-        self.end = (self.end + count).min(N);
+        self.grow(count);
     }
 
     fn filled(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.waiting()
     }
 
     fn consume(&mut self, count: usize) {
@@ -555,15 +574,15 @@ impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N>
 
 impl<const N: usize> Tx for FixedBuffer<N> {
     fn spare(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.end..).unwrap_or_default()
+        self.room()
     }
 
     fn commit(&mut self, count: usize) {
-        self.end = (self.end + count).min(N);
+        self.grow(count);
     }
 
     fn filled(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.waiting()
     }
 
     fn consume(&mut self, count: usize) {
@@ -591,7 +610,7 @@ impl<const N: usize> Outbox for FixedBuffer<N> {
     }
 
     fn pending(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.waiting()
     }
 
     fn consume(&mut self, count: usize) {
