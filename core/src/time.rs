@@ -5,6 +5,15 @@ use core::num::NonZeroU64;
 use core::ops::{Add, AddAssign, Sub};
 pub use core::time::Duration;
 
+/// The `N`th part of a duration: division by a constant that has no way to a panic, however it is inlined.
+pub(crate) const fn part<const N: u32>(duration: Duration) -> Duration {
+    const { assert!(N > 0) };
+    match duration.checked_div(N) {
+        Some(part) => part,
+        None => Duration::ZERO,
+    }
+}
+
 /// A point on a monotonic clock: microseconds since a start of the caller's choosing.
 ///
 /// An `Option` of it takes no more room than itself: the machine keeps many deadlines that may be none.

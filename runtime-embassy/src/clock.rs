@@ -51,6 +51,8 @@ const fn ticks(micros: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    // The critical section of embassy-time's queue is std's on the host.
+    use critical_section as _;
 
     #[test]
     fn deadlines_are_rounded_up() {

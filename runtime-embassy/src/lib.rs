@@ -7,11 +7,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
-extern crate std;
-#[cfg(test)]
-use critical_section as _;
-
 mod clock;
 mod connect;
 mod format;

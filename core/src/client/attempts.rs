@@ -117,7 +117,7 @@ pub(super) struct Asking<'c, R: Runtime> {
     pub(super) shared: &'c R::Shared,
     pub(super) endpoint: Option<EndpointId>,
     pub(super) entity: &'c Entity<StorageOf<R>>,
-    pub(super) request: Request<'c>,
+    pub(super) request: &'c dyn Request,
     pub(super) response: Option<Response<PayloadOf<R>>>,
 }
 
@@ -136,7 +136,7 @@ impl<R: Runtime> Attempt<R> for Asking<'_, R> {
         runtime: &R,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let response = ready!(namespace.poll_request(runtime.clock(), operation, self.entity, &self.request, None));
+        let response = ready!(namespace.poll_request(runtime.clock(), operation, self.entity, self.request, None));
         Poll::Ready(response.map(|response| self.response = Some(response)))
     }
 }

@@ -216,7 +216,7 @@ pub(super) async fn request<R: Runtime>(
     shared: &R::Shared,
     endpoint: Option<EndpointId>,
     entity: &Entity<StorageOf<R>>,
-    request: Request<'_>,
+    request: &dyn Request,
 ) -> Result<Response<PayloadOf<R>>, Failure<StorageOf<R>>> {
     let mut asking = Asking::<R> { shared, endpoint, entity, request, response: None };
     Attempts::new(shared, &mut asking).await?;
@@ -297,7 +297,7 @@ impl<R: Runtime> Endpoint<R> {
     }
 
     /// Asks the entity's `$management`, again after failures that can pass.
-    pub(super) async fn request(&self, request: Request<'_>) -> Result<Response<PayloadOf<R>>, Failure<StorageOf<R>>> {
+    pub(super) async fn request(&self, request: &dyn Request) -> Result<Response<PayloadOf<R>>, Failure<StorageOf<R>>> {
         self::request::<R>(&self.shared, Some(self.id), &self.entity, request).await
     }
 

@@ -5,7 +5,7 @@ use super::attempts::{Attempt, Attempts};
 use super::call::{self, Endpoint};
 use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::management::Request;
+use crate::servicebus::management::{DeleteMessages, Peek, ReceiveDeferred, RenewLock};
 use crate::servicebus::namespace::{
     Cause, Disposition, EndpointId, Entity, Failure, Locked, Namespace, OperationId, Properties,
 };
@@ -305,7 +305,7 @@ impl<R: Runtime> Receiver<R> {
     /// # Errors
     /// [`Reason::MessageLockLost`] when the lock has ended.
     pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Failure<StorageOf<R>>> {
-        let response = self.endpoint.request(Request::RenewLock { lock_tokens: &[token] }).await?;
+        let response = self.endpoint.request(&RenewLock { lock_tokens: &[token] }).await?;
         response.expirations().next().ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
     }
 
@@ -332,7 +332,8 @@ impl<R: Runtime> Receiver<R> {
     ) -> Result<u32, Failure<StorageOf<R>>> {
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
-        let peeking = self.endpoint.request(Request::Peek { from, count: max, session_id });
+        let request = Peek { from, count: max, session_id };
+        let peeking = self.endpoint.request(&request);
         let response = in_span!("ServiceBus.peek", self.endpoint.entity, peeking)?;
         let mut count = 0;
         for (payload, _) in response.messages() {
@@ -359,8 +360,8 @@ impl<R: Runtime> Receiver<R> {
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
         let delete = self.endpoint.shared.with(|state| state.namespace.deletes(self.endpoint.id));
-        let request = Request::ReceiveDeferred { sequence_numbers, delete, session_id };
-        let receiving = self.endpoint.request(request);
+        let request = ReceiveDeferred { sequence_numbers, delete, session_id };
+        let receiving = self.endpoint.request(&request);
         let response = in_span!("ServiceBus.receive_deferred", self.endpoint.entity, receiving)?;
         for (payload, token) in response.messages() {
             take(ReceivedMessage::new(payload, token.filter(|_| !delete), Origin::NONE));
@@ -378,7 +379,7 @@ impl<R: Runtime> Receiver<R> {
     pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Failure<StorageOf<R>>> {
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
-        let response = self.endpoint.request(Request::DeleteMessages { count: max, before, session_id }).await?;
+        let response = self.endpoint.request(&DeleteMessages { count: max, before, session_id }).await?;
         Ok(response.message_count())
     }
 

@@ -4,7 +4,7 @@ use super::call;
 use super::{Client, StorageOf};
 use crate::runtime::Runtime;
 use crate::servicebus::RuleDescription;
-use crate::servicebus::management::{Request, Response};
+use crate::servicebus::management::{AddRule, ListRules, ListSessions, RemoveRule, Request, Response};
 use crate::servicebus::namespace::{Entity, Failure};
 use crate::storage::Storage;
 use core::fmt;
@@ -31,7 +31,7 @@ impl<R: Runtime> RuleManager<R> {
 
     async fn request(
         &self,
-        request: Request<'_>,
+        request: &dyn Request,
     ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Failure<StorageOf<R>>> {
         self.client.request(&self.subscription, request).await
     }
@@ -44,7 +44,7 @@ impl<R: Runtime> RuleManager<R> {
     /// [`Reason::EntityAlreadyExists`](crate::servicebus::Reason::EntityAlreadyExists), and
     /// [`Reason::ArgumentError`](crate::servicebus::Reason::ArgumentError) for an expression that is not valid.
     pub async fn add(&self, rule: &RuleDescription<'_>) -> Result<(), Failure<StorageOf<R>>> {
-        self.request(Request::AddRule { rule: *rule }).await.map(|_| ())
+        self.request(&AddRule { rule: *rule }).await.map(|_| ())
     }
 
     /// Removes a rule.
@@ -54,7 +54,7 @@ impl<R: Runtime> RuleManager<R> {
     /// # Errors
     /// [`Reason::EntityNotFound`](crate::servicebus::Reason::EntityNotFound).
     pub async fn remove(&self, name: &str) -> Result<(), Failure<StorageOf<R>>> {
-        self.request(Request::RemoveRule { name }).await.map(|_| ())
+        self.request(&RemoveRule { name }).await.map(|_| ())
     }
 
     /// Hands every rule to `take`, in the order of their names. Returns how many there were.
@@ -66,7 +66,7 @@ impl<R: Runtime> RuleManager<R> {
     pub async fn list_each(&self, mut take: impl FnMut(RuleDescription<'_>)) -> Result<u32, Failure<StorageOf<R>>> {
         let mut total = 0;
         loop {
-            let response = self.request(Request::ListRules { skip: total, top: PAGE }).await?;
+            let response = self.request(&ListRules { skip: total, top: PAGE }).await?;
             let mut count = 0;
             for rule in response.rules() {
                 take(rule);
@@ -85,7 +85,7 @@ impl<R: Runtime> Client<R> {
     pub(super) async fn request(
         &self,
         entity: &Entity<StorageOf<R>>,
-        request: Request<'_>,
+        request: &dyn Request,
     ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Failure<StorageOf<R>>> {
         call::request::<R>(&self.shared, None, entity, request).await
     }
@@ -105,8 +105,8 @@ impl<R: Runtime> Client<R> {
     ) -> Result<u32, Failure<StorageOf<R>>> {
         let mut total = 0;
         loop {
-            let request = Request::ListSessions { updated_after, skip: total, top: PAGE };
-            let response = self.request(&entity, request).await?;
+            let request = ListSessions { updated_after, skip: total, top: PAGE };
+            let response = self.request(&entity, &request).await?;
             let mut count = 0;
             for id in response.session_ids() {
                 take(id);

@@ -5,7 +5,7 @@ use super::attempts::{Attempt, Attempts};
 use super::call::{self, Endpoint, PayloadOf};
 use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::management::Request;
+use crate::servicebus::management::{CancelScheduled, Schedule};
 use crate::servicebus::message::BATCH_FORMAT;
 use crate::servicebus::namespace::{Cause, Clock, Failure, Namespace, OperationId, SizeLimits};
 use crate::servicebus::{BatchError, Message, MessageBatch, Reason};
@@ -240,8 +240,8 @@ impl<R: Runtime> Sender<R> {
             let id = self.endpoint.shared.with(|state| text_id(state.namespace.random().uuid()));
             let message =
                 Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
-            let request = Request::Schedule { messages: core::slice::from_ref(&message) };
-            let scheduling = self.endpoint.request(request);
+            let request = Schedule { messages: core::slice::from_ref(&message) };
+            let scheduling = self.endpoint.request(&request);
             let response = in_span!("ServiceBus.schedule", self.endpoint.entity, scheduling)?;
             response.sequence_numbers().for_each(&mut numbers);
         }
@@ -258,7 +258,7 @@ impl<R: Runtime> Sender<R> {
         if sequence_numbers.is_empty() {
             return Ok(());
         }
-        self.endpoint.request(Request::CancelScheduled { sequence_numbers }).await.map(|_| ())
+        self.endpoint.request(&CancelScheduled { sequence_numbers }).await.map(|_| ())
     }
 
     /// Waits for what is under way, then detaches the link.
@@ -318,7 +318,8 @@ impl<R: Runtime> Sender<R> {
         if messages.is_empty() {
             return Ok(alloc::vec::Vec::new());
         }
-        let scheduling = self.endpoint.request(Request::Schedule { messages: &messages });
+        let request = Schedule { messages: &messages };
+        let scheduling = self.endpoint.request(&request);
         let response = in_span!("ServiceBus.schedule", self.endpoint.entity, scheduling)?;
         Ok(response.sequence_numbers().collect())
     }

@@ -3,7 +3,7 @@
 use super::{Receiver, StorageOf};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::LockToken;
-use crate::servicebus::management::Request;
+use crate::servicebus::management::{GetSessionState, RenewSessionLock, SetSessionState};
 use crate::servicebus::namespace::Failure;
 use crate::storage::{Storage, Text};
 use crate::time::Timestamp;
@@ -77,8 +77,8 @@ impl<R: Runtime> SessionReceiver<R> {
     /// [`Reason::SessionLockLost`](crate::servicebus::Reason::SessionLockLost) when it has ended.
     pub async fn renew_session_lock(&self) -> Result<Timestamp, Failure<StorageOf<R>>> {
         let endpoint = &self.receiver.endpoint;
-        let request = Request::RenewSessionLock { session_id: self.id.as_ref() };
-        let until = endpoint.request(request).await?.expiration()?;
+        let request = RenewSessionLock { session_id: self.id.as_ref() };
+        let until = endpoint.request(&request).await?.expiration()?;
         endpoint.shared.with(|state| state.namespace.set_session_lock(endpoint.id, until));
         Ok(until)
     }
@@ -90,8 +90,8 @@ impl<R: Runtime> SessionReceiver<R> {
     /// # Errors
     /// What the service says, after the retries of the policy.
     pub async fn state(&self) -> Result<Option<<StorageOf<R> as Storage>::Payload>, Failure<StorageOf<R>>> {
-        let request = Request::GetSessionState { session_id: self.id.as_ref() };
-        Ok(self.receiver.endpoint.request(request).await?.session_state())
+        let request = GetSessionState { session_id: self.id.as_ref() };
+        Ok(self.receiver.endpoint.request(&request).await?.session_state())
     }
 
     /// Sets what the session remembers; `None` clears it.
@@ -101,8 +101,8 @@ impl<R: Runtime> SessionReceiver<R> {
     /// # Errors
     /// What the service says, after the retries of the policy.
     pub async fn set_state(&self, state: Option<&[u8]>) -> Result<(), Failure<StorageOf<R>>> {
-        let request = Request::SetSessionState { session_id: self.id.as_ref(), state };
-        self.receiver.endpoint.request(request).await.map(|_| ())
+        let request = SetSessionState { session_id: self.id.as_ref(), state };
+        self.receiver.endpoint.request(&request).await.map(|_| ())
     }
 
     /// Gives back what was not handed out and lets go of the session.

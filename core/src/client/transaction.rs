@@ -7,7 +7,7 @@ use super::sender::Sending;
 use super::{Client, LiteralOf, Receiver, Sender, StorageOf};
 use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::management::Request;
+use crate::servicebus::management::Schedule;
 use crate::servicebus::namespace::{Cause, Control, Disposition, Entity, Failure, Kind, Namespace, OperationId};
 use crate::servicebus::{Message, MessageBatch, Reason, ReceivedMessage};
 use crate::storage::{PayloadBuilder, Storage};
@@ -162,7 +162,7 @@ impl<R: Runtime> Transaction<'_, R> {
         let id = endpoint.shared.with(|state| super::sender::text_id(state.namespace.random().uuid()));
         let message =
             Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
-        let request = Request::Schedule { messages: core::slice::from_ref(&message) };
+        let request = Schedule { messages: core::slice::from_ref(&message) };
         let (entity, transaction) = (&endpoint.entity, Some(self.id));
         let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
             namespace.poll_request(runtime.clock(), operation, entity, &request, transaction)

@@ -67,6 +67,8 @@ pub enum Capacity {
     Sessions,
     /// `links` of the storage, or the peer's handle-max.
     Links,
+    /// `session_receivers` of fixed storage.
+    SessionReceivers,
     /// `deliveries` of the storage.
     Deliveries,
     /// `outbox` of the limits, or `transmit` of fixed storage.

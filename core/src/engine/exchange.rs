@@ -82,7 +82,7 @@ impl<S: Storage> Connection<S> {
             return Err((EngineError::IllegalState, payload));
         }
         let (size, limit) = (payload.as_ref().len(), found.peer_max_message_size);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let limit = limit as usize;
         if limit != 0 && size > limit && !options.oversize {
             return Err((EngineError::MessageTooLarge, payload));
         }

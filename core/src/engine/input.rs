@@ -14,7 +14,7 @@ use crate::time::Duration;
 use crate::wire::frame::{Frame, Kind};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Performative, Role};
-use crate::wire::{Decode, Decoder};
+use crate::wire::{Decode, DecodeError, Decoder};
 
 /// A frame that ends the session it came on, with an AMQP condition.
 pub(super) struct SessionViolation(pub(super) &'static str);
@@ -66,7 +66,9 @@ impl<S: Storage> Connection<S> {
             return Ok(true);
         }
         let mut decoder = Decoder::new(frame.body);
-        let Some(performative) = Performative::decode(&mut decoder) else { return Err(decoder.error().into()) };
+        let performative = Performative::decode(&mut decoder);
+        decoder.check()?;
+        let Some(performative) = performative else { return Err(DecodeError::Truncated.into()) };
         log_frame!("receives", frame.channel, performative);
         if !self.open_received && !matches!(performative, Performative::Open(_)) {
             return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
@@ -320,8 +322,8 @@ impl<S: Storage> Connection<S> {
         }
         let Some(link) = self.links.get_mut(place) else { return Ok(None) };
         link.attach_received = true;
-        link.input_handle = Some(attach.handle);
-        link.peer_max_message_size = attach.max_message_size.unwrap_or(0);
+        link.input_handle = Some(crate::storage::Place::new(attach.handle));
+        link.peer_max_message_size = link::limit(attach.max_message_size.unwrap_or(0));
         if ours.is_none() {
             link.sender_settle_mode = attach.snd_settle_mode;
             link.receiver_settle_mode = attach.rcv_settle_mode;
@@ -359,7 +361,8 @@ impl<S: Storage> Connection<S> {
     fn on_detach(&mut self, place: u32, detach: &Detach<'_>) {
         let Some(link) = self.links.get_mut(place) else { return };
         link.detach_received = true;
-        let (session, handle, assembling) = (link.session, link.input_handle.take(), link.assembling);
+        let (session, handle, assembling) =
+            (link.session, link.input_handle.take().map(crate::storage::Place::index), link.assembling);
         self.break_promises(place);
         // The peer may use its number again at once.
         if let Some(handle) = handle {

@@ -292,26 +292,40 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::NoCapacity`] when the outbox cannot hold the two frames.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn client(
         config: Config,
         now: Instant,
         sasl: Option<&SaslInit<'_>>,
         open: &Open<'_>,
     ) -> Result<Self, EngineError> {
-        let phase = if sasl.is_some() { Phase::AwaitSaslHeader } else { Phase::AwaitHeader };
-        let mut connection = Self::new(ConnectionRole::Client, phase, config, now);
+        let mut connection = Self::silent_client(config, now);
+        connection.greet(sasl, open)?;
+        Ok(connection)
+    }
+
+    /// The client's end before its first word. Apart from [`Connection::greet`], so that it can be made in its place: it
+    /// is the largest thing that a small machine would otherwise have on its stack, several times over.
+    pub(crate) fn silent_client(config: Config, now: Instant) -> Self {
+        Self::new(ConnectionRole::Client, Phase::AwaitHeader, config, now)
+    }
+
+    /// Queues everything up to `open`; for [`Connection::silent_client`], once.
+    ///
+    /// # Errors
+    /// As [`Connection::client`]; the connection is of no use then.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn greet(&mut self, sasl: Option<&SaslInit<'_>>, open: &Open<'_>) -> Result<(), EngineError> {
         let full = |_: Full| EngineError::NoCapacity(Capacity::Outbox);
         if let Some(init) = sasl {
-            connection.outbox.append(&Protocol::Sasl).map_err(full)?;
-            connection.released = connection.outbox.pending().len();
-            connection.push_frame(Kind::Sasl, 0, init).map_err(full)?;
-            connection.init_len = connection.outbox.pending().len() - connection.released;
-            connection.mechanism = name_hash(init.mechanism.as_str());
+            self.phase = Phase::AwaitSaslHeader;
+            self.outbox.append(&Protocol::Sasl).map_err(full)?;
+            self.released = self.outbox.pending().len();
+            self.push_frame(Kind::Sasl, 0, init).map_err(full)?;
+            self.init_len = self.outbox.pending().len() - self.released;
+            self.mechanism = name_hash(init.mechanism.as_str());
         }
-        connection.outbox.append(&Protocol::Amqp).map_err(full)?;
-        connection.open(open)?;
-        Ok(connection)
+        self.outbox.append(&Protocol::Amqp).map_err(full)?;
+        self.open(open)
     }
 
     /// The server's end. It answers the protocol headers and the SASL layer by itself, asking

@@ -96,7 +96,7 @@ impl<S: Storage> Connection<S> {
         }
         let limit = match link.max_message_size {
             0 => self.config.limits.message as u64,
-            limit => limit,
+            limit => u64::from(limit),
         };
         let assembling = link.assembling;
         if assembling != NONE {

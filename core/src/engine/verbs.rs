@@ -208,7 +208,7 @@ impl<S: Storage> Connection<S> {
         link.attach_sent = true;
         link.sender_settle_mode = attach.snd_settle_mode;
         link.receiver_settle_mode = attach.rcv_settle_mode;
-        link.max_message_size = attach.max_message_size.unwrap_or(0);
+        link.max_message_size = link::limit(attach.max_message_size.unwrap_or(0));
         link.delivery_count = attach.initial_delivery_count.unwrap_or(0);
         link.initial_delivery_count = link.delivery_count;
         link.ceiling = link.delivery_count;
@@ -249,7 +249,7 @@ impl<S: Storage> Connection<S> {
             found.attach_sent = true;
             found.sender_settle_mode = attach.snd_settle_mode;
             found.receiver_settle_mode = attach.rcv_settle_mode;
-            found.max_message_size = attach.max_message_size.unwrap_or(0);
+            found.max_message_size = link::limit(attach.max_message_size.unwrap_or(0));
             if let Some(count) = attach.initial_delivery_count {
                 // Credit that came before this is counted from here as well.
                 found.delivery_count = count;
@@ -266,7 +266,7 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// [`EngineError::Detached`].
     pub fn set_max_message_size(&mut self, link: LinkId, bytes: u64) -> Result<(), EngineError> {
-        self.links.find_mut(link.0).ok_or(EngineError::Detached)?.max_message_size = bytes;
+        self.links.find_mut(link.0).ok_or(EngineError::Detached)?.max_message_size = link::limit(bytes);
         Ok(())
     }
 
@@ -335,7 +335,7 @@ impl<S: Storage> Connection<S> {
     /// Both ends have detached, unless our detach is still to be sent.
     pub(super) fn close_link(&mut self, place: u32) {
         let Some(found) = self.links.get_mut(place).filter(|found| found.is_over()) else { return };
-        let (session, handle) = (found.session, found.input_handle.take());
+        let (session, handle) = (found.session, found.input_handle.take().map(crate::storage::Place::index));
         found.credit = 0;
         if let Some(handle) = handle {
             self.index.remove(index_key(Space::Handle, session, handle));
@@ -442,7 +442,7 @@ impl<S: Storage> Connection<S> {
             waiting: found.waiting.len,
             draining: found.drain,
             available: found.available,
-            peer_max_message_size: found.peer_max_message_size,
+            peer_max_message_size: u64::from(found.peer_max_message_size),
             fault: found.fault,
         })
     }

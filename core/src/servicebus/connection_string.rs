@@ -102,41 +102,47 @@ impl<'a> ConnectionString<'a> {
     /// # Errors
     /// [`ConnectionStringError`], which names the key.
     pub fn parse_endpoint(text: &'a str) -> Result<Self, ConnectionStringError<'a>> {
-        let mut values: [Option<&'a str>; KEYS.len()] = [None; KEYS.len()];
-        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+        let mut values = [None; KEYS.len()];
+        let mut rest = Some(text);
+        while let Some(text) = rest {
+            let (part, behind) = cut(text, b';');
+            rest = behind;
+            let part = trimmed(part);
+            if part.is_empty() {
+                continue;
+            }
             // Keys and signatures contain `=` themselves: only the first one separates.
-            let (key, value) = part.split_once('=').ok_or(ConnectionStringError::NotAPair(part))?;
-            let known = KEYS.iter().zip(&mut values).find(|(known, _)| known.eq_ignore_ascii_case(key.trim()));
-            if let Some((known, slot)) = known {
-                if slot.is_some() {
-                    return Err(ConnectionStringError::Duplicate(known));
-                }
-                *slot = Some(value.trim());
+            let (key, Some(value)) = cut(part, b'=') else { return Err(ConnectionStringError::NotAPair(part)) };
+            let key = trimmed(key);
+            if let Some((known, slot)) = KEYS.iter().zip(&mut values).find(|(known, _)| is_word(key, known))
+                && slot.replace(trimmed(value)).is_some()
+            {
+                return Err(ConnectionStringError::Duplicate(known));
             }
         }
-        let [endpoint, name, key, signature, entity_path, emulator] =
-            values.map(|value| value.filter(|value| !value.is_empty()));
-        let (host, port) = parse_endpoint(endpoint.ok_or(ConnectionStringError::Missing("Endpoint"))?)
-            .ok_or(ConnectionStringError::Invalid("Endpoint"))?;
-        let credential = match (name, key, signature) {
-            (_, Some(_), Some(_)) => {
+        let [endpoint, name, key, signature, entity_path, emulator] = values.map(Option::unwrap_or_default);
+        if endpoint.is_empty() {
+            return Err(ConnectionStringError::Missing("Endpoint"));
+        }
+        let (host, port) = parse_endpoint(endpoint).ok_or(ConnectionStringError::Invalid("Endpoint"))?;
+        let credential = match (!name.is_empty(), !key.is_empty(), !signature.is_empty()) {
+            (_, true, true) => {
                 return Err(ConnectionStringError::Contradiction("SharedAccessKey", "SharedAccessSignature"));
             }
-            (Some(name), Some(key), None) => ConnectionCredential::SharedAccessKey { name, key },
-            (None, Some(_), None) => return Err(ConnectionStringError::Missing("SharedAccessKeyName")),
-            (None, None, Some(signature)) => ConnectionCredential::SharedAccessSignature(signature),
-            (Some(_), None, Some(_)) => {
+            (true, true, false) => ConnectionCredential::SharedAccessKey { name, key },
+            (false, true, false) => return Err(ConnectionStringError::Missing("SharedAccessKeyName")),
+            (false, false, true) => ConnectionCredential::SharedAccessSignature(signature),
+            (true, false, true) => {
                 return Err(ConnectionStringError::Contradiction("SharedAccessKeyName", "SharedAccessSignature"));
             }
-            (Some(_), None, None) => return Err(ConnectionStringError::Missing("SharedAccessKey")),
-            (None, None, None) => ConnectionCredential::None,
+            (true, false, false) => return Err(ConnectionStringError::Missing("SharedAccessKey")),
+            (false, false, false) => ConnectionCredential::None,
         };
-        let use_development_emulator = match emulator {
-            None => false,
-            Some(value) if value.eq_ignore_ascii_case("true") => true,
-            Some(value) if value.eq_ignore_ascii_case("false") => false,
-            Some(_) => return Err(ConnectionStringError::Invalid("UseDevelopmentEmulator")),
-        };
+        let use_development_emulator = is_word(emulator, "true");
+        if !use_development_emulator && !emulator.is_empty() && !is_word(emulator, "false") {
+            return Err(ConnectionStringError::Invalid("UseDevelopmentEmulator"));
+        }
+        let entity_path = Some(entity_path).filter(|path| !path.is_empty());
         Ok(Self { host, port, credential, entity_path, use_development_emulator })
     }
 
@@ -157,24 +163,48 @@ impl<'a> ConnectionString<'a> {
 }
 
 fn parse_endpoint(endpoint: &str) -> Option<(&str, Option<u16>)> {
-    let rest = match endpoint.split_once("://") {
-        // Whatever the scheme says: only the host counts (pinned-behaviour.md ERR14).
-        Some((_, rest)) => rest,
-        None => endpoint,
+    // Whatever the scheme says: only the host counts (pinned-behaviour.md ERR14).
+    let behind_scheme = cut(endpoint, b':').1.and_then(|rest| rest.strip_prefix("//"));
+    let rest = behind_scheme.unwrap_or(endpoint);
+    let (authority, _) = cut(cut(rest, b'/').0, b'?');
+    let (host, port) = match authority.strip_prefix('[').map(|rest| cut(rest, b']')) {
+        Some((host, Some(port))) => (host, port.strip_prefix(':')),
+        _ => cut(authority, b':'),
     };
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':')),
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        },
+    let port = match port {
+        Some("") | None => None,
+        Some(port) => Some(u16::try_from(decimal(port)?).ok()?),
     };
-    let port = match port.filter(|port| !port.is_empty()) {
-        Some(port) => Some(port.parse().ok()?),
-        None => None,
-    };
-    (!host.is_empty() && !host.contains(char::is_whitespace)).then_some((host, port))
+    let blank = host.bytes().any(|byte| byte.is_ascii_whitespace());
+    (!host.is_empty() && !blank).then_some((host, port))
+}
+
+/// The text without the blanks around it.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+fn trimmed(text: &str) -> &str {
+    text.trim_ascii()
+}
+
+/// Whether two words are the same, small letters or capitals.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+fn is_word(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+/// What comes before the first `separator`, and what comes behind it. All that is taken apart here goes through this
+/// one function: the searches of `str` are compiled for each kind of pattern anew.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(super) fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|byte| byte == separator) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
+}
+
+/// A whole number in a text.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(super) fn decimal(text: &str) -> Option<i64> {
+    text.parse().ok()
 }
 
 #[cfg(test)]

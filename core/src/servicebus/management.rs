@@ -13,131 +13,210 @@ use crate::wire::{Array, Compound, Encode, MapWriter, Sink, Value, measure, put_
 /// `get-message-sessions` without a time: sessions that have messages or a state.
 const ANY_SESSION: Timestamp = Timestamp::DOTNET_MAX;
 
-/// What is asked of an entity.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Request<'a> {
+/// What is asked of an entity: encodes as the map in the body. Each operation is a type of its own, so that a program
+/// holds the code of those that it uses.
+pub trait Request: Encode + Sync {
+    /// The name of the operation.
+    fn name(&self) -> &'static str;
+}
+
+/// Declares operations: the type, its name, and how its map is filled.
+macro_rules! requests {
+    ($( $(#[$meta:meta])* $name:ident $(<$life:lifetime>)? = $text:literal {
+        $( $(#[$field_meta:meta])* $field:ident : $type:ty, )*
+    } |$request:ident, $map:ident| $fill:block )*) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name $(<$life>)? {
+            $( $(#[$field_meta])* pub $field: $type, )*
+        }
+
+        impl $(<$life>)? Request for $name $(<$life>)? {
+            fn name(&self) -> &'static str {
+                $text
+            }
+        }
+
+        impl $(<$life>)? Encode for $name $(<$life>)? {
+            fn encode(&self, sink: &mut Sink<'_>) {
+                let $request = self;
+                let mut $map = MapWriter::begin(sink);
+                $fill
+                $map.end();
+            }
+        }
+    )* };
+}
+
+requests! {
     /// Messages from a sequence number on, without locking them.
-    Peek {
+    Peek<'a> = "com.microsoft:peek-message" {
         /// The lowest sequence number.
         from: i64,
         /// How many at most.
         count: u32,
         /// Of this session only.
         session_id: Option<&'a str>,
-    },
+    } |request, map| {
+        map.put("from-sequence-number", request.from);
+        map.put("message-count", int(request.count));
+        map.put_if("session-id", request.session_id);
+    }
+
     /// Messages for later. Each has a message id and its time.
-    Schedule {
+    Schedule<'a> = "com.microsoft:schedule-message" {
         /// The messages.
         messages: &'a [Message<'a>],
-    },
+    } |request, map| {
+        put_messages(map.key("messages"), request.messages);
+    }
+
     /// Scheduled messages are taken back.
-    CancelScheduled {
+    CancelScheduled<'a> = "com.microsoft:cancel-scheduled-message" {
         /// Their sequence numbers.
         sequence_numbers: &'a [i64],
-    },
+    } |request, map| {
+        put_longs(map.key("sequence-numbers"), request.sequence_numbers);
+    }
+
     /// Deferred messages.
-    ReceiveDeferred {
+    ReceiveDeferred<'a> = "com.microsoft:receive-by-sequence-number" {
         /// Their sequence numbers.
         sequence_numbers: &'a [i64],
         /// Delete instead of lock.
         delete: bool,
         /// The session they belong to.
         session_id: Option<&'a str>,
-    },
+    } |request, map| {
+        put_longs(map.key("sequence-numbers"), request.sequence_numbers);
+        map.put("receiver-settle-mode", u32::from(!request.delete));
+        map.put_if("session-id", request.session_id);
+    }
+
     /// Settlement by lock token.
-    UpdateDisposition {
+    UpdateDisposition<'a> = "com.microsoft:update-disposition" {
         /// What becomes of them.
         disposition: Disposition<'a>,
         /// The locks.
         lock_tokens: &'a [LockToken],
         /// The session they belong to.
         session_id: Option<&'a str>,
-    },
+    } |request, map| {
+        let (status, properties) = match request.disposition {
+            Disposition::Complete => ("completed", &[][..]),
+            Disposition::Abandon { properties } => ("abandoned", properties),
+            Disposition::Defer { properties } => ("defered", properties),
+            Disposition::DeadLetter { properties, .. } => ("suspended", properties),
+        };
+        map.put("disposition-status", status);
+        put_tokens(map.key("lock-tokens"), request.lock_tokens);
+        if let Disposition::DeadLetter { reason, description, .. } = request.disposition {
+            map.put_if("deadletter-reason", reason);
+            map.put_if("deadletter-description", description);
+        }
+        if !properties.is_empty() {
+            let mut modified = MapWriter::begin(map.key("properties-to-modify"));
+            modified.put_all(properties);
+            modified.end();
+        }
+        map.put_if("session-id", request.session_id);
+    }
+
     /// More time for locked messages.
-    RenewLock {
+    RenewLock<'a> = "com.microsoft:renew-lock" {
         /// The locks.
         lock_tokens: &'a [LockToken],
-    },
+    } |request, map| {
+        put_tokens(map.key("lock-tokens"), request.lock_tokens);
+    }
+
     /// More time for a session.
-    RenewSessionLock {
+    RenewSessionLock<'a> = "com.microsoft:renew-session-lock" {
         /// The session.
         session_id: &'a str,
-    },
+    } |request, map| {
+        map.put("session-id", request.session_id);
+    }
+
     /// What a session remembers.
-    GetSessionState {
+    GetSessionState<'a> = "com.microsoft:get-session-state" {
         /// The session.
         session_id: &'a str,
-    },
+    } |request, map| {
+        map.put("session-id", request.session_id);
+    }
+
     /// What a session is to remember; `None` clears it.
-    SetSessionState {
+    SetSessionState<'a> = "com.microsoft:set-session-state" {
         /// The session.
         session_id: &'a str,
         /// The state.
         state: Option<&'a [u8]>,
-    },
+    } |request, map| {
+        map.put("session-id", request.session_id);
+        map.put("session-state", request.state.map_or(Value::Null, Value::Binary));
+    }
+
     /// Ids of sessions.
-    ListSessions {
+    ListSessions = "com.microsoft:get-message-sessions" {
         /// Only those whose state was set since.
         updated_after: Option<Timestamp>,
         /// How many to pass over.
         skip: u32,
         /// How many at most.
         top: u32,
-    },
+    } |request, map| {
+        map.put("last-updated-time", request.updated_after.unwrap_or(ANY_SESSION));
+        map.put("skip", int(request.skip));
+        map.put("top", int(request.top));
+    }
+
     /// A rule for a subscription.
-    AddRule {
+    AddRule<'a> = "com.microsoft:add-rule" {
         /// The rule.
         rule: RuleDescription<'a>,
-    },
+    } |request, map| {
+        map.put("rule-name", request.rule.name);
+        request.rule.encode(map.key("rule-description"));
+    }
+
     /// A rule goes.
-    RemoveRule {
+    RemoveRule<'a> = "com.microsoft:remove-rule" {
         /// Its name.
         name: &'a str,
-    },
+    } |request, map| {
+        map.put("rule-name", request.name);
+    }
+
     /// The rules of a subscription.
-    ListRules {
+    ListRules = "com.microsoft:enumerate-rules" {
         /// How many to pass over.
         skip: u32,
         /// How many at most.
         top: u32,
-    },
+    } |request, map| {
+        map.put("top", int(request.top));
+        map.put("skip", int(request.skip));
+    }
+
     /// Messages are deleted without being received.
-    DeleteMessages {
+    DeleteMessages<'a> = "com.microsoft:batch-delete-messages" {
         /// How many at most.
         count: u32,
         /// Only those enqueued before.
         before: Timestamp,
         /// Of this session only.
         session_id: Option<&'a str>,
-    },
+    } |request, map| {
+        map.put("message-count", int(request.count));
+        map.put("enqueued-time-utc", request.before);
+        map.put_if("session-id", request.session_id);
+    }
 }
 
-impl Request<'_> {
-    /// The name of the operation.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Peek { .. } => "com.microsoft:peek-message",
-            Self::Schedule { .. } => "com.microsoft:schedule-message",
-            Self::CancelScheduled { .. } => "com.microsoft:cancel-scheduled-message",
-            Self::ReceiveDeferred { .. } => "com.microsoft:receive-by-sequence-number",
-            Self::UpdateDisposition { .. } => "com.microsoft:update-disposition",
-            Self::RenewLock { .. } => "com.microsoft:renew-lock",
-            Self::RenewSessionLock { .. } => "com.microsoft:renew-session-lock",
-            Self::GetSessionState { .. } => "com.microsoft:get-session-state",
-            Self::SetSessionState { .. } => "com.microsoft:set-session-state",
-            Self::ListSessions { .. } => "com.microsoft:get-message-sessions",
-            Self::AddRule { .. } => "com.microsoft:add-rule",
-            Self::RemoveRule { .. } => "com.microsoft:remove-rule",
-            Self::ListRules { .. } => "com.microsoft:enumerate-rules",
-            Self::DeleteMessages { .. } => "com.microsoft:batch-delete-messages",
-        }
-    }
-
-    /// Whether asking twice does what asking once does.
-    pub const fn is_idempotent(&self) -> bool {
-        !matches!(self, Self::Schedule { .. } | Self::AddRule { .. } | Self::DeleteMessages { .. })
-    }
+/// A number as the service reads it.
+fn int(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// An array of `long`; peers insist on genuine arrays.
@@ -175,90 +254,6 @@ fn put_messages(sink: &mut Sink<'_>, messages: &[Message<'_>]) {
         map.end();
     }
     sink.end(mark, Compound::List, messages.len());
-}
-
-impl Encode for Request<'_> {
-    fn encode(&self, sink: &mut Sink<'_>) {
-        let mut map = MapWriter::begin(sink);
-        let int = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
-        let session = match *self {
-            Self::Peek { from, count, session_id } => {
-                map.put("from-sequence-number", from);
-                map.put("message-count", int(count));
-                session_id
-            }
-            Self::Schedule { messages } => {
-                put_messages(map.key("messages"), messages);
-                None
-            }
-            Self::CancelScheduled { sequence_numbers } => {
-                put_longs(map.key("sequence-numbers"), sequence_numbers);
-                None
-            }
-            Self::ReceiveDeferred { sequence_numbers, delete, session_id } => {
-                put_longs(map.key("sequence-numbers"), sequence_numbers);
-                map.put("receiver-settle-mode", u32::from(!delete));
-                session_id
-            }
-            Self::UpdateDisposition { disposition, lock_tokens, session_id } => {
-                let (status, properties) = match disposition {
-                    Disposition::Complete => ("completed", &[][..]),
-                    Disposition::Abandon { properties } => ("abandoned", properties),
-                    Disposition::Defer { properties } => ("defered", properties),
-                    Disposition::DeadLetter { properties, .. } => ("suspended", properties),
-                };
-                map.put("disposition-status", status);
-                put_tokens(map.key("lock-tokens"), lock_tokens);
-                if let Disposition::DeadLetter { reason, description, .. } = disposition {
-                    map.put_if("deadletter-reason", reason);
-                    map.put_if("deadletter-description", description);
-                }
-                if !properties.is_empty() {
-                    let mut modified = MapWriter::begin(map.key("properties-to-modify"));
-                    modified.put_all(properties);
-                    modified.end();
-                }
-                session_id
-            }
-            Self::RenewLock { lock_tokens } => {
-                put_tokens(map.key("lock-tokens"), lock_tokens);
-                None
-            }
-            Self::RenewSessionLock { session_id } | Self::GetSessionState { session_id } => Some(session_id),
-            Self::SetSessionState { session_id, state } => {
-                map.put("session-id", session_id);
-                map.put("session-state", state.map_or(Value::Null, Value::Binary));
-                None
-            }
-            Self::ListSessions { updated_after, skip, top } => {
-                map.put("last-updated-time", updated_after.unwrap_or(ANY_SESSION));
-                map.put("skip", int(skip));
-                map.put("top", int(top));
-                None
-            }
-            Self::AddRule { rule } => {
-                map.put("rule-name", rule.name);
-                rule.encode(map.key("rule-description"));
-                None
-            }
-            Self::RemoveRule { name } => {
-                map.put("rule-name", name);
-                None
-            }
-            Self::ListRules { skip, top } => {
-                map.put("top", int(top));
-                map.put("skip", int(skip));
-                None
-            }
-            Self::DeleteMessages { count, before, session_id } => {
-                map.put("message-count", int(count));
-                map.put("enqueued-time-utc", before);
-                session_id
-            }
-        };
-        map.put_if("session-id", session);
-        map.end();
-    }
 }
 
 /// The response to a [`Request`] that was carried out.

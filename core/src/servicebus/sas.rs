@@ -1,5 +1,6 @@
 //! Shared access signatures (wire-protocol.md §2.3).
 
+use super::connection_string::{cut, decimal};
 use crate::time::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -121,23 +122,31 @@ impl<'a> SharedAccessSignature<'a> {
     pub fn parse(token: &'a str) -> Result<Self, SasError> {
         let scheme = token.get(..SCHEME.len()).filter(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
         let fields = scheme.and_then(|_| token.get(SCHEME.len()..)).ok_or(SasError::Malformed)?;
-        let field = |name: &str| {
-            fields
-                .split('&')
-                .find_map(|field| field.trim().split_once('=').filter(|(key, _)| *key == name))
-                .map(|(_, value)| value)
+        let (mut audience, mut signature, mut expiry, mut key_name) = (None, None, None, None);
+        let mut rest = Some(fields);
+        while let Some(fields) = rest {
+            let (field, behind) = cut(fields, b'&');
+            rest = behind;
+            let (name, value) = cut(field.trim_ascii(), b'=');
+            let slot = match name {
+                "sr" => &mut audience,
+                "sig" => &mut signature,
+                "se" => &mut expiry,
+                "skn" => &mut key_name,
+                _ => continue,
+            };
+            // The first of several counts.
+            *slot = slot.or(value);
+        }
+        let (Some(audience), Some(signature), Some(expiry)) = (audience, signature, expiry) else {
+            return Err(SasError::Malformed);
         };
-        Ok(Self {
-            audience: field("sr").ok_or(SasError::Malformed)?,
-            signature: field("sig").ok_or(SasError::Malformed)?,
-            expiry: field("se").ok_or(SasError::Malformed)?,
-            key_name: field("skn").unwrap_or_default(),
-        })
+        Ok(Self { audience, signature, expiry, key_name: key_name.unwrap_or_default() })
     }
 
     /// When the token ends; never, when its field is no number (as the Python SDK reads it).
     pub fn expiry(&self) -> Timestamp {
-        self.expiry.parse().map_or(Timestamp::DOTNET_MAX, Timestamp::from_secs)
+        decimal(self.expiry).map_or(Timestamp::DOTNET_MAX, Timestamp::from_secs)
     }
 
     /// The audience, still percent-encoded.

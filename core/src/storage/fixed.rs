@@ -20,6 +20,7 @@ pub struct Fixed<
     const OUTBOX: usize,
     const MESSAGE: usize,
     const MESSAGES: usize,
+    const SESSION_RECEIVERS: usize,
 >;
 
 impl<
@@ -32,7 +33,8 @@ impl<
     const O: usize,
     const M: usize,
     const P: usize,
-> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P>
+    const C: usize,
+> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P, C>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fixed")
@@ -52,37 +54,38 @@ impl<
 /// frame that is sent; `message` bounds one encoded message in either direction. `messages` is how many of them can
 /// wait at once, to be sent or to be taken: half of the deliveries and never less than four when it is left out, for
 /// a delivery keeps its message only until that is written or taken. Three are for a request, its response and a
-/// message to send, the rest for messages that come in.
+/// message to send, the rest for messages that come in. `session_receivers` is how many receivers can have a session
+/// at a time, two when it is left out.
 #[macro_export]
 macro_rules! fixed_storage {
     ($(#[$meta:meta])* $vis:vis type $name:ident {
         sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
-        receive: $receive:expr, transmit: $transmit:expr, message: $message:expr $(,)?
-    }) => {
-        $crate::fixed_storage! {
-            $(#[$meta])*
-            $vis type $name {
-                sessions: $sessions, links: $links, deliveries: $deliveries,
-                receive: $receive, transmit: $transmit, message: $message,
-                messages: $crate::storage::half_or($deliveries, 4)
-            }
-        }
-    };
-    ($(#[$meta:meta])* $vis:vis type $name:ident {
-        sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
-        receive: $receive:expr, transmit: $transmit:expr, message: $message:expr, messages: $messages:expr $(,)?
+        receive: $receive:expr, transmit: $transmit:expr, message: $message:expr
+        $(, messages: $messages:expr)? $(, session_receivers: $receivers:expr)? $(,)?
     }) => {
         $(#[$meta])*
         $vis type $name = $crate::storage::Fixed<
             { $sessions }, { $links }, { $deliveries }, { ($sessions) + ($links) + ($deliveries) },
-            { $receive }, { $transmit }, { $crate::storage::half_or($transmit, 512) }, { $message }, { $messages },
+            { $receive }, { $transmit }, { $crate::storage::half_or($transmit, 512) }, { $message },
+            { $crate::storage::first_of(&[$($messages,)? $crate::storage::half_or($deliveries, 4)]) },
+            { $crate::storage::first_of(&[$($receivers,)? 2]) },
         >;
         const _: () = {
             assert!($receive >= 512 && $transmit >= 512, "frames of 512 bytes must fit (AMQP 1.0 §2.7.1)");
             assert!($sessions >= 1 && $links >= 1 && $deliveries >= 1, "every table needs a place");
-            assert!($messages >= 1 && $messages <= 256, "between 1 and 256 messages can wait");
+            assert!(($sessions) + ($links) + ($deliveries) < 1 << 14, "fixed tables are small ones");
+            $( assert!($messages >= 1 && $messages <= 256, "between 1 and 256 messages can wait"); )?
         };
     };
+}
+
+/// The first of some numbers.
+#[doc(hidden)]
+pub const fn first_of(numbers: &[usize]) -> usize {
+    match numbers {
+        [first, ..] => *first,
+        [] => 0,
+    }
 }
 
 /// Half of a number, and never less than `least`.
@@ -101,7 +104,8 @@ impl<
     const O: usize,
     const M: usize,
     const P: usize,
-> Storage for Fixed<S, L, D, N, R, T, O, M, P>
+    const C: usize,
+> Storage for Fixed<S, L, D, N, R, T, O, M, P, C>
 {
     type Payload = heapless::Vec<u8, M>;
     type Encoder = heapless::Vec<u8, M>;
@@ -116,10 +120,13 @@ impl<
     type Sessions<V> = FixedTable<V, S>;
     type Links<V> = FixedTable<V, L>;
     type Deliveries<V> = FixedTable<V, D>;
-    type Index = heapless::LinearMap<u64, u32, N>;
-    type Queue = heapless::Deque<u32, N>;
+    type Index = FixedIndex<N>;
+    type Queue = FixedQueue<N>;
     type Outbox = FixedBuffer<O>;
     type Slots<V> = heapless::Vec<Option<V>, D>;
+    type LinkSlots<V> = heapless::Vec<Option<V>, L>;
+    type Nodes<V> = FixedTable<V, NODES>;
+    type Claims<V> = FixedTable<V, C>;
     type Spare<V> = NoSpare;
     type Arena = FixedArena<M>;
 
@@ -138,6 +145,8 @@ impl<
 const TEXT: usize = 128;
 /// Requests under way at once: a token's renewal and one of the application's.
 const REQUESTS: usize = 2;
+/// Nodes that are asked: `$cbs`, and two entities; one that was not asked for a while makes room for another.
+const NODES: usize = 3;
 
 impl<const M: usize> Encoder for heapless::Vec<u8, M> {
     type Payload = Self;
@@ -426,54 +435,104 @@ impl<T, const N: usize> Slots<T> for heapless::Vec<Option<T>, N> {
     }
 }
 
-impl<const N: usize> Index for heapless::LinearMap<u64, u32, N> {
+/// A number with a kind in its two highest bits, in half the room: tables have less than 2^14 places.
+fn small(value: u32) -> u16 {
+    (value >> 30 << 14) as u16 | (value & 0x3fff) as u16
+}
+
+/// The inverse of [`small`].
+fn large(value: u16) -> u32 {
+    u32::from(value >> 14) << 30 | u32::from(value & 0x3fff)
+}
+
+/// An index's key and its place, in the room that small tables need.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// The key's lower half.
+    number: u32,
+    /// Its upper half.
+    space: u16,
+    index: u16,
+}
+
+/// `N` numbers and their places.
+#[derive(Debug)]
+pub struct FixedIndex<const N: usize> {
+    entries: heapless::Vec<Entry, N>,
+}
+
+impl<const N: usize> FixedIndex<N> {
+    fn position(&self, key: u64) -> Option<usize> {
+        let (number, space) = (key as u32, small((key >> 32) as u32));
+        self.entries.iter().position(|entry| entry.number == number && entry.space == space)
+    }
+}
+
+impl<const N: usize> Index for FixedIndex<N> {
     fn bounded(_limit: usize) -> Self {
-        Self::new()
+        Self { entries: heapless::Vec::new() }
     }
 
     #[inline(never)]
     fn insert(&mut self, key: u64, index: u32) -> Result<(), Full> {
-        heapless::LinearMap::insert(self, key, index).map(|_| ()).map_err(|_| Full)
+        let entry = Entry { number: key as u32, space: small((key >> 32) as u32), index: index as u16 };
+        match self.position(key).and_then(|at| self.entries.get_mut(at)) {
+            Some(known) => *known = entry,
+            None => self.entries.push(entry).map_err(|_| Full)?,
+        }
+        Ok(())
     }
 
     #[inline(never)]
     fn get(&self, key: u64) -> Option<u32> {
-        heapless::LinearMap::get(self, &key).copied()
+        let entry = self.entries.as_slice().get(self.position(key)?)?;
+        Some(u32::from(entry.index))
     }
 
     #[inline(never)]
     fn remove(&mut self, key: u64) -> Option<u32> {
-        heapless::LinearMap::remove(self, &key)
+        let at = self.position(key)?;
+        let last = self.entries.pop()?;
+        // The last one takes the place of the one that goes, unless it is that one.
+        let entry = match self.entries.get_mut(at) {
+            Some(place) => core::mem::replace(place, last),
+            None => last,
+        };
+        Some(u32::from(entry.index))
     }
 }
 
-impl<const N: usize> Queue for heapless::Deque<u32, N> {
+/// A ring of `N` numbers.
+#[derive(Debug)]
+pub struct FixedQueue<const N: usize>(heapless::Deque<u16, N>);
+
+impl<const N: usize> Queue for FixedQueue<N> {
     fn bounded(_limit: usize) -> Self {
-        Self::new()
+        Self(heapless::Deque::new())
     }
 
     #[inline(never)]
     fn push(&mut self, value: u32) -> Result<(), Full> {
-        self.push_back(value).map_err(|_| Full)
+        self.0.push_back(small(value)).map_err(|_| Full)
     }
 
     #[inline(never)]
     fn pop(&mut self) -> Option<u32> {
-        self.pop_front()
+        self.0.pop_front().map(large)
     }
 
     #[inline(never)]
     fn front(&self) -> Option<u32> {
-        heapless::Deque::front(self).copied()
+        self.0.front().copied().map(large)
     }
 
     fn peek(&self, at: usize) -> Option<u32> {
-        self.iter().nth(at).copied()
+        self.0.iter().nth(at).copied().map(large)
     }
 
     #[inline(never)]
     fn len(&self) -> usize {
-        heapless::Deque::len(self)
+        self.0.len()
     }
 }
 

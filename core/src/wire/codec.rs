@@ -194,7 +194,8 @@ impl Encode for Symbol<'_> {
 
 /// A value that can be taken from encoded bytes that live for `'a`.
 pub trait Decode<'a>: Sized {
-    /// Takes one value; `None` when it is not one of this type, and then the decoder knows why.
+    /// Takes one value. `None` when it is not one of this type; and any value counts only if [`Decoder::check`] says so
+    /// afterwards.
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self>;
 }
 

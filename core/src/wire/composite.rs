@@ -1,6 +1,8 @@
 //! Described lists with named fields: the shape of every performative, section and outcome (AMQP 1.0 §1.4).
 
-use super::{Decode, DecodeError, Decoder, Sink, Symbol};
+use super::performative::Role;
+use super::sasl::SaslCode;
+use super::{Decode, DecodeError, Decoder, Multiple, Sink, Symbol};
 
 /// How a field behaves when it is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,23 +131,63 @@ impl<'d, 'a> Fields<'d, 'a> {
         if self.present() { T::decode(self.decoder) } else { None }
     }
 
+    /// The next field, which must be there.
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn mandatory<T: Decode<'a> + Mandatory>(&mut self, name: &'static str) -> T {
+        match self.next() {
+            Some(value) => value,
+            None => {
+                self.missing(name);
+                T::ABSENT
+            }
+        }
+    }
+
     /// Notes that a field must be there and is not, unless something was wrong before it.
     #[cold]
     #[inline(never)]
-    pub fn missing(&mut self, field: &'static str) {
-        self.decoder.fail::<()>(DecodeError::MissingField(field));
+    fn missing(&mut self, field: &'static str) {
+        let _ = self.decoder.fail::<()>(DecodeError::MissingField(field));
     }
 
-    /// Whether nothing was wrong with the fields; the decoder goes on behind the list.
-    pub fn finish(self) -> Option<()> {
-        self.decoder.leave(self.behind)
+    /// The decoder goes on behind the list, unless something in it was wrong.
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn finish(self) {
+        self.decoder.leave(self.behind);
     }
+}
+
+/// The type of a field that must be there.
+pub(crate) trait Mandatory {
+    /// What stands in its place when it is not. Nobody sees it: the decoder has an error then.
+    const ABSENT: Self;
+}
+
+macro_rules! mandatory {
+    ($($type:ty = $absent:expr;)*) => { $(
+        impl Mandatory for $type {
+            const ABSENT: Self = $absent;
+        }
+    )* };
+}
+
+mandatory! {
+    u32 = 0;
+    u64 = 0;
+    &str = "";
+    &[u8] = &[];
+    Symbol<'_> = Symbol::new("");
+    Multiple<'_> = Multiple::NONE;
+    Role = Role::Sender;
+    SaslCode = SaslCode::Sys;
 }
 
 /// A composite type, made of its fields.
 pub(crate) trait FromFields<'a>: Sized {
-    /// Takes the fields; the descriptor has been looked at.
-    fn from_fields(fields: Fields<'_, 'a>) -> Option<Self>;
+    /// Takes the fields; the descriptor has been looked at. What comes of it counts only if the decoder has no error.
+    fn from_fields(fields: &mut Fields<'_, 'a>) -> Self;
 }
 
 /// Writes `0x00` and a numeric descriptor, always as `smallulong`: some peers read performatives at fixed offsets
@@ -200,15 +242,7 @@ macro_rules! composite {
     (@presence [mandatory]) => { $crate::wire::Presence::Mandatory };
     (@presence [optional]) => { $crate::wire::Presence::Optional };
     (@presence [default $text:literal = $value:expr]) => { $crate::wire::Presence::Default($text) };
-    (@value $fields:ident $type:ty, $field:ident [mandatory]) => {
-        match $fields.next::<$type>() {
-            Some(value) => value,
-            None => {
-                $fields.missing(stringify!($field));
-                return None;
-            }
-        }
-    };
+    (@value $fields:ident $type:ty, $field:ident [mandatory]) => { $fields.mandatory::<$type>(stringify!($field)) };
     (@value $fields:ident $type:ty, $field:ident [optional]) => { $fields.next::<$type>() };
     (@value $fields:ident $type:ty, $field:ident [default $text:literal = $value:expr]) => {
         $fields.next::<$type>().unwrap_or($value)
@@ -225,17 +259,19 @@ macro_rules! composite {
     }) => {
         impl<$life> $crate::wire::Decode<$life> for $name {
             fn decode(decoder: &mut $crate::wire::Decoder<$life>) -> Option<Self> {
-                $crate::wire::composite::FromFields::from_fields($crate::wire::Fields::of(decoder, $symbol, $code)?)
+                let mut fields = $crate::wire::Fields::of(decoder, $symbol, $code)?;
+                let composite = $crate::wire::composite::FromFields::from_fields(&mut fields);
+                fields.finish();
+                Some(composite)
             }
         }
 
         impl<$life> $crate::wire::composite::FromFields<$life> for $name {
-            #[allow(unused_mut)]
-            #[inline]
-            fn from_fields(mut fields: $crate::wire::Fields<'_, $life>) -> Option<Self> {
-                let composite = Self { $( $field: composite!(@value fields $type, $field [$($presence)*]), )* };
-                fields.finish()?;
-                Some(composite)
+            #[cfg_attr(feature = "alloc", inline)]
+            #[cfg_attr(not(feature = "alloc"), inline(never))]
+            #[allow(unused_variables)]
+            fn from_fields(fields: &mut $crate::wire::Fields<'_, $life>) -> Self {
+                Self { $( $field: composite!(@value fields $type, $field [$($presence)*]), )* }
             }
         }
     };

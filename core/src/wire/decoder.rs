@@ -29,9 +29,9 @@ fn width(code: u8) -> Option<Width> {
     })
 }
 
-/// Takes values from encoded bytes one by one. What is wrong is kept beside them: every method answers `None` from the
-/// first error on, so that a whole composite value is checked once, at its end. That is a good deal less code than an
-/// error carried out of every field.
+/// Takes values from encoded bytes one by one. What is wrong is kept beside them and asked for once, at the end, by
+/// [`Decoder::check`]: until then a composite value may have been made of what could be taken, and from the first error
+/// on nothing more can be. That is a good deal less code than an error carried out of every field.
 #[derive(Clone, Debug)]
 pub struct Decoder<'a> {
     bytes: &'a [u8],
@@ -51,16 +51,22 @@ impl<'a> Decoder<'a> {
         self.bytes
     }
 
-    /// What was wrong.
-    #[cold]
-    pub fn error(&self) -> DecodeError {
-        self.error.unwrap_or(DecodeError::Truncated)
+    /// What was wrong, if anything was.
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn check(&self) -> Result<(), DecodeError> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 
-    /// The value, or what was wrong with it.
+    /// The value, if nothing was wrong.
     #[inline]
     pub fn result<T>(&self, value: Option<T>) -> Result<T, DecodeError> {
-        value.ok_or_else(|| self.error())
+        self.check()?;
+        // There is no value without an error.
+        value.ok_or(DecodeError::Truncated)
     }
 
     /// Keeps an error, unless there is an earlier one, and ends the bytes.
@@ -339,7 +345,7 @@ impl<'a> Decoder<'a> {
         }
         let constructor = items.constructor();
         let Some((constructor, &last)) = constructor.and_then(|all| Some((all, all.last()?))) else {
-            return self.fail(items.error());
+            return self.fail(items.check().err().unwrap_or(DecodeError::Truncated));
         };
         let least = match self.width(last)? {
             Width::Fixed(0) if count > MAX_ZERO_WIDTH_ITEMS => return self.fail(DecodeError::InvalidCount),
@@ -354,7 +360,8 @@ impl<'a> Decoder<'a> {
     }
 
     /// Skips one value without looking inside it.
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn skip(&mut self) -> Option<()> {
         let code = self.byte()?;
         if code != 0 { self.payload_bytes(code).map(|_| ()) } else { self.skip_described() }
@@ -403,12 +410,10 @@ impl<'a> Decoder<'a> {
     }
 
     /// Goes on behind a list, unless something in it was wrong.
-    pub(super) fn leave(&mut self, behind: &'a [u8]) -> Option<()> {
-        if self.error.is_some() {
-            return None;
+    pub(super) fn leave(&mut self, behind: &'a [u8]) {
+        if self.error.is_none() {
+            self.bytes = behind;
         }
-        self.bytes = behind;
-        Some(())
     }
 
     /// Whether an item other than null comes next; a null is taken.
@@ -429,7 +434,8 @@ impl<'a> Decoder<'a> {
     }
 
     /// Takes `0x00` and a descriptor, as its number: that of a symbolic one, zero if its name is not known.
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn descriptor(&mut self, expected: &'static str) -> Option<u64> {
         if let [0x00, 0x53, code, rest @ ..] = self.bytes {
             // The form that every known peer sends.

@@ -240,6 +240,6 @@ impl<'a> MessageView<'a> {
 /// The composite type of these fields.
 fn fields_of<'a, T: FromFields<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
     let mut decoder = Decoder::new(bytes);
-    let composite = Fields::list(&mut decoder).and_then(T::from_fields);
+    let composite = Fields::list(&mut decoder).map(|mut fields| T::from_fields(&mut fields));
     decoder.result(composite)
 }

@@ -333,17 +333,19 @@ impl<'a> Decode<'a> for DeliveryState<'a> {
     #[inline]
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
         let code = decoder.descriptor("delivery-state")?;
-        let fields = Fields::list(decoder)?;
-        Some(match code {
-            0x23 => Self::Received(FromFields::from_fields(fields)?),
-            0x24 => fields.finish().map(|()| Self::ACCEPTED)?,
-            0x25 => Self::Outcome(Outcome::Rejected(FromFields::from_fields(fields)?)),
-            0x26 => fields.finish().map(|()| Self::RELEASED)?,
-            0x27 => Self::Outcome(Outcome::Modified(FromFields::from_fields(fields)?)),
-            0x33 => Self::Declared(FromFields::from_fields(fields)?),
-            0x34 => Self::Transactional(FromFields::from_fields(fields)?),
+        let mut fields = Fields::list(decoder)?;
+        let value = match code {
+            0x23 => Self::Received(FromFields::from_fields(&mut fields)),
+            0x24 => Self::ACCEPTED,
+            0x25 => Self::Outcome(Outcome::Rejected(FromFields::from_fields(&mut fields))),
+            0x26 => Self::RELEASED,
+            0x27 => Self::Outcome(Outcome::Modified(FromFields::from_fields(&mut fields))),
+            0x33 => Self::Declared(FromFields::from_fields(&mut fields)),
+            0x34 => Self::Transactional(FromFields::from_fields(&mut fields)),
             found => return decoder.unexpected_descriptor("delivery-state", found),
-        })
+        };
+        fields.finish();
+        Some(value)
     }
 }
 

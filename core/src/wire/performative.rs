@@ -281,11 +281,17 @@ impl Encode for TargetArchetype<'_> {
 
 impl<'a> Decode<'a> for TargetArchetype<'a> {
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        match decoder.descriptor("target")? {
-            0x29 => FromFields::from_fields(Fields::list(decoder)?).map(Self::Target),
-            0x30 => FromFields::from_fields(Fields::list(decoder)?).map(Self::Coordinator),
-            found => decoder.unexpected_descriptor("target", found),
+        let code = decoder.descriptor("target")?;
+        if !matches!(code, 0x29 | 0x30) {
+            return decoder.unexpected_descriptor("target", code);
         }
+        let mut fields = Fields::list(decoder)?;
+        let value = match code {
+            0x29 => Self::Target(FromFields::from_fields(&mut fields)),
+            _ => Self::Coordinator(FromFields::from_fields(&mut fields)),
+        };
+        fields.finish();
+        Some(value)
     }
 }
 
@@ -320,18 +326,20 @@ impl<'a> Decode<'a> for Performative<'a> {
         if !(0x10..=0x18).contains(&code) {
             return decoder.unexpected_descriptor("performative", code);
         }
-        let fields = Fields::list(decoder)?;
-        Some(match code {
-            0x10 => Self::Open(FromFields::from_fields(fields)?),
-            0x11 => Self::Begin(FromFields::from_fields(fields)?),
-            0x12 => Self::Attach(FromFields::from_fields(fields)?),
-            0x13 => Self::Flow(FromFields::from_fields(fields)?),
-            0x14 => Self::Transfer(FromFields::from_fields(fields)?),
-            0x15 => Self::Disposition(FromFields::from_fields(fields)?),
-            0x16 => Self::Detach(FromFields::from_fields(fields)?),
-            0x17 => Self::End(FromFields::from_fields(fields)?),
-            _ => Self::Close(FromFields::from_fields(fields)?),
-        })
+        let mut fields = Fields::list(decoder)?;
+        let value = match code {
+            0x10 => Self::Open(FromFields::from_fields(&mut fields)),
+            0x11 => Self::Begin(FromFields::from_fields(&mut fields)),
+            0x12 => Self::Attach(FromFields::from_fields(&mut fields)),
+            0x13 => Self::Flow(FromFields::from_fields(&mut fields)),
+            0x14 => Self::Transfer(FromFields::from_fields(&mut fields)),
+            0x15 => Self::Disposition(FromFields::from_fields(&mut fields)),
+            0x16 => Self::Detach(FromFields::from_fields(&mut fields)),
+            0x17 => Self::End(FromFields::from_fields(&mut fields)),
+            _ => Self::Close(FromFields::from_fields(&mut fields)),
+        };
+        fields.finish();
+        Some(value)
     }
 }
 

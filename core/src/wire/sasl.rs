@@ -79,14 +79,16 @@ impl<'a> Decode<'a> for SaslFrame<'a> {
         if !(0x40..=0x44).contains(&code) {
             return decoder.unexpected_descriptor("SASL frame", code);
         }
-        let fields = Fields::list(decoder)?;
-        Some(match code {
-            0x40 => Self::Mechanisms(FromFields::from_fields(fields)?),
-            0x41 => Self::Init(FromFields::from_fields(fields)?),
-            0x42 => Self::Challenge(FromFields::from_fields(fields)?),
-            0x43 => Self::Response(FromFields::from_fields(fields)?),
-            _ => Self::Outcome(FromFields::from_fields(fields)?),
-        })
+        let mut fields = Fields::list(decoder)?;
+        let value = match code {
+            0x40 => Self::Mechanisms(FromFields::from_fields(&mut fields)),
+            0x41 => Self::Init(FromFields::from_fields(&mut fields)),
+            0x42 => Self::Challenge(FromFields::from_fields(&mut fields)),
+            0x43 => Self::Response(FromFields::from_fields(&mut fields)),
+            _ => Self::Outcome(FromFields::from_fields(&mut fields)),
+        };
+        fields.finish();
+        Some(value)
     }
 }
 

@@ -157,7 +157,8 @@ impl<'a> Sink<'a> {
     }
 
     /// Starts a compound value: reserves its head and returns the mark for [`Sink::end`].
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn begin(&mut self) -> usize {
         let mark = self.position();
         self.put(&[0; SHORT]);

@@ -1,12 +1,13 @@
 //! Links: attached when they are needed and may be, and again when they were lost (wire-protocol.md §1.5, §6.4).
 
-use super::endpoint::{Attachment, EndpointId, Entity, Kind, Path, ReceiveMode};
+use super::endpoint::{Attachment, Claim, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, SessionChoice, Work};
+use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
 use crate::engine::{Connection, LinkId, SessionId};
 use crate::log::Span;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
-use crate::storage::{Index, Storage, Table};
+use crate::storage::{Place, Slots, Storage, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::messaging::{Source, Target, TerminusDurability};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
@@ -145,10 +146,10 @@ impl<S: Storage> Namespace<S> {
         let mut filter_buffer = [0; session_filter::MAX_LEN];
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
-        let (kind, sends) = match &endpoint.kind {
-            Kind::Sender => ("sender", true),
-            Kind::Coordinator => ("coordinator", true),
-            Kind::Receiver { .. } => ("receiver", false),
+        let (kind, sends) = match endpoint.work {
+            Work::Sender => ("sender", true),
+            Work::Coordinator => ("coordinator", true),
+            Work::Receiver { .. } => ("receiver", false),
         };
         let span = Span::link(kind, &name, &path);
         let mut attach = if sends {
@@ -156,19 +157,20 @@ impl<S: Storage> Namespace<S> {
         } else {
             attach(&name, Role::Receiver, &path, identifier)
         };
-        match &endpoint.kind {
-            Kind::Sender => {}
-            Kind::Coordinator => {
+        match endpoint.work {
+            Work::Sender => {}
+            Work::Coordinator => {
                 attach.target = Some(TargetArchetype::Coordinator(Coordinator { capabilities: None }));
             }
-            Kind::Receiver { mode, session, .. } => {
+            Work::Receiver { mode, .. } => {
                 let too_long = |_| EngineError::IllegalState;
                 let mut timeout = None;
-                if let Some(session) = session {
+                if let Some(claim) = endpoint.claim.and_then(|claim| self.claims.get(claim.index())) {
+                    let session = &claim.choice;
                     if let Some(source) = &mut attach.source {
                         source.filter = Some(session_filter::encode(session, &mut filter_buffer).map_err(too_long)?);
                     }
-                    timeout = endpoint.accept_timeout.filter(|_| session.id().is_none());
+                    timeout = claim.accept_timeout.filter(|_| session.id().is_none());
                 }
                 let properties = [
                     (Value::Symbol(Symbol::new(RECEIVER_NAME)), Value::String(identifier)),
@@ -184,7 +186,7 @@ impl<S: Storage> Namespace<S> {
             }
         }
         let link = attach_link(&mut self.connection, &mut self.sessions, &attach)?;
-        let _ = self.owners.insert(link.index() as u64, place);
+        let _ = self.owners.put(link.index(), LinkOwner::Endpoint(place).into());
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.attachment = Attachment::Pending(link);
             endpoint.span = span;
@@ -244,7 +246,7 @@ impl<S: Storage> Namespace<S> {
         };
         let failure = match failure.reason() {
             // Who does not know the filter sees a receiver without a session.
-            Some(Reason::NotAllowed | Reason::NotImplemented) if !was_up && endpoint.is_non_exclusive() => {
+            Some(Reason::NotAllowed | Reason::NotImplemented) if !was_up && endpoint.non_exclusive => {
                 Failure { cause: Cause::NotOffered(NON_EXCLUSIVE), description: failure.description }
             }
             _ => failure,
@@ -263,7 +265,7 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         endpoint.attempts = if lasted { 0 } else { endpoint.attempts.saturating_add(1) };
-        let attempts = endpoint.attempts;
+        let attempts = u32::from(endpoint.attempts);
         if !failure.is_transient() || attempts > self.settings.retry.max_retries {
             self.give_up(place, &failure);
             return;
@@ -329,28 +331,52 @@ impl<S: Storage> Namespace<S> {
         if too_long {
             return Err(Failure::new(Cause::Argument("an identifier of more than 128 characters")));
         }
-        let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
-        let token = self.use_token(&entity).ok_or_else(full)?;
-        let endpoint = super::endpoint::Endpoint::new(kind, entity, token, accept_timeout, identifier);
-        self.due = true;
-        match self.endpoints.insert(endpoint) {
-            Ok(key) => Ok(EndpointId(key)),
-            Err(_) => {
-                self.release_token(token);
-                Err(full())
+        let full = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
+        let (work, choice) = match kind {
+            Kind::Sender => (Work::Sender, None),
+            Kind::Coordinator => (Work::Coordinator, None),
+            Kind::Receiver { mode, prefetch, session } => (Work::Receiver { mode, prefetch }, session),
+        };
+        let non_exclusive = matches!(choice, Some(SessionChoice::NonExclusive { .. }));
+        let claim = match choice {
+            Some(choice) => {
+                let claim = Claim { choice, accept_timeout, locked_until: None };
+                let key = self.claims.insert(claim).map_err(|_| full(Capacity::SessionReceivers))?;
+                Some(Place::new(key.index))
             }
+            None => None,
+        };
+        let added = self.use_token(&entity).and_then(|token| {
+            let endpoint = Endpoint::new(work, claim, non_exclusive, entity, token, identifier);
+            let inserted = self.endpoints.insert(endpoint);
+            if inserted.is_err() {
+                self.release_token(token);
+            }
+            inserted.ok()
+        });
+        if let (None, Some(claim)) = (added, claim) {
+            self.claims.remove(claim.index());
         }
+        self.due = true;
+        added.map(EndpointId).ok_or_else(|| full(Capacity::Links))
+    }
+
+    /// The session that a receiver asks for, or has.
+    pub(super) fn claim_of(&self, endpoint: &Endpoint<S>) -> Option<&Claim<S>> {
+        self.claims.get(endpoint.claim?.index())
     }
 
     /// The session that a session receiver holds, and until when.
     pub fn session_of(&self, id: EndpointId) -> Option<(&str, Option<crate::time::Timestamp>)> {
         let endpoint = self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?;
-        Some((endpoint.session()?.id()?.as_ref(), endpoint.locked_until))
+        let claim = self.claim_of(endpoint)?;
+        Some((claim.choice.id()?.as_ref(), claim.locked_until))
     }
 
     /// The token that takes the session of a session receiver over; `None` when its lock is exclusive.
     pub fn session_token(&self, id: EndpointId) -> Option<LockToken> {
-        self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?.session()?.token()
+        let endpoint = self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?;
+        self.claim_of(endpoint)?.choice.token()
     }
 
     /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
@@ -363,8 +389,9 @@ impl<S: Storage> Namespace<S> {
 
     /// A session's lock was renewed.
     pub fn set_session_lock(&mut self, id: EndpointId, until: crate::time::Timestamp) {
-        if let Some(endpoint) = self.endpoints.find_mut(id.0) {
-            endpoint.locked_until = Some(until);
+        let claim = self.endpoints.find(id.0).and_then(|endpoint| endpoint.claim);
+        if let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) {
+            claim.locked_until = Some(until);
         }
     }
 

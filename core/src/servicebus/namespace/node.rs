@@ -1,9 +1,10 @@
 //! The pairs of links that requests travel over: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
 
 use super::endpoint::{Attachment, Entity, Path};
-use super::{Capacity, Cause, Clock, EngineError, Failure, NODE_RECEIVER, NODE_SENDER, Name, Namespace};
+use super::link_owner::LinkOwner;
+use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace};
 use crate::log::Span;
-use crate::storage::{Index, Storage, Table};
+use crate::storage::{Slots, Storage, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::performative::Role;
 
@@ -21,7 +22,7 @@ pub(super) struct Node<S: Storage> {
     /// The number in its links' names and in the address that responses go to.
     pub(super) name: u32,
     /// Failed attempts to attach since the last success.
-    pub(super) attempts: u32,
+    pub(super) attempts: u16,
     pub(super) retry_at: Option<Instant>,
     /// What the peer's last detach said.
     pub(super) error: Option<Failure<S>>,
@@ -83,7 +84,15 @@ impl<S: Storage> Namespace<S> {
             under_way: 0,
             idle_at: None,
         };
-        match self.nodes.insert(node) {
+        let inserted = self.nodes.insert(node).or_else(|node| {
+            // One that nobody asks makes room: it is attached again when it is needed.
+            let idle = (0..self.nodes.end()).find(|&place| !self.node_is_asked(place) && self.is_management(place));
+            if let Some(place) = idle {
+                self.drop_node(place);
+            }
+            self.nodes.insert(node)
+        });
+        match inserted {
             Ok(key) => Ok(key.index),
             Err(_) => {
                 if let Some(token) = token {
@@ -141,9 +150,13 @@ impl<S: Storage> Namespace<S> {
         endpoints.any(|endpoint| endpoint.entity.is_same(entity))
     }
 
+    fn is_management(&self, place: u32) -> bool {
+        self.nodes.get(place).is_some_and(|node| node.entity.is_some())
+    }
+
     /// Lets go of an entity's `$management`; `$cbs` stays.
     fn drop_node(&mut self, place: u32) {
-        if self.nodes.get(place).is_none_or(|node| node.entity.is_none()) {
+        if !self.is_management(place) {
             return;
         }
         let Some(node) = self.nodes.remove(place) else { return };
@@ -191,8 +204,8 @@ impl<S: Storage> Namespace<S> {
                 return Err(error);
             }
         };
-        let _ = self.owners.insert(sender.index() as u64, NODE_SENDER | place);
-        let _ = self.owners.insert(receiver.index() as u64, NODE_RECEIVER | place);
+        let _ = self.owners.put(sender.index(), LinkOwner::Sender(place).into());
+        let _ = self.owners.put(receiver.index(), LinkOwner::Receiver(place).into());
         if let Some(node) = self.nodes.get_mut(place) {
             node.sender = Attachment::Pending(sender);
             node.receiver = Attachment::Pending(receiver);
@@ -215,7 +228,7 @@ impl<S: Storage> Namespace<S> {
         node.down();
         let failure = node.error.clone().unwrap_or_else(|| Failure::new(Cause::LinkLost));
         node.attempts = if was_up { 0 } else { node.attempts.saturating_add(1) };
-        let (attempts, retry) = (node.attempts, self.settings.retry);
+        let (attempts, retry) = (u32::from(node.attempts), self.settings.retry);
         if attempts > 0 {
             let wait = retry.backoff(attempts - 1, failure.reason(), &mut self.random);
             node.retry_at = Some(clock.now + wait);

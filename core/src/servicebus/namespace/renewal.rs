@@ -8,10 +8,10 @@ use super::settle::Locked;
 use super::{Capacity, Cause, Clock, EngineError, Entity, Failure, Namespace};
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
-use crate::servicebus::management::{Request, Response};
+use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::received::Origin;
 use crate::storage::{Key, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::time::{Duration, Instant, Timestamp, part};
 use core::fmt;
 use core::task::Poll;
 
@@ -90,7 +90,7 @@ const UNKNOWN: Duration = Duration::from_secs(30);
 
 /// How long from now on a lock that has `left` of its `length` is left alone.
 fn rest(left: Duration, length: Duration) -> Duration {
-    left.saturating_sub((length / 3).min(MARGIN))
+    left.saturating_sub(part::<3>(length).min(MARGIN))
 }
 
 /// Whether the service says that there is nothing to renew.
@@ -198,7 +198,7 @@ impl<S: Storage> Namespace<S> {
             let lost = Failure::new(Cause::Service(Reason::SessionLockLost));
             return Err(found.error.clone().unwrap_or(lost));
         }
-        let (entity, known) = (found.entity.clone(), found.locked_until);
+        let (entity, known) = (found.entity.clone(), self.claim_of(found).and_then(|claim| claim.locked_until));
         let node = self.use_node(Some(&entity))?;
         let locked_until = known.unwrap_or(clock.utc + UNKNOWN);
         self.add_renewal(clock, Subject::Session(session), node, locked_until, max, known.is_some())
@@ -340,13 +340,11 @@ impl<S: Storage> Namespace<S> {
     fn send_renewal(&mut self, key: Key, request: u32, clock: Clock) -> Result<(), Failure<S>> {
         let closed = || Failure::new(Cause::Closed);
         match self.renewals.find(key).ok_or_else(closed)?.subject {
-            Subject::Message { token, .. } => {
-                self.ask(clock, request, None, &Request::RenewLock { lock_tokens: &[token] })
-            }
+            Subject::Message { token, .. } => self.ask(clock, request, None, &RenewLock { lock_tokens: &[token] }),
             Subject::Session(id) => {
-                let found = self.endpoints.find(id.0).and_then(|found| found.session()?.id());
+                let found = self.endpoints.find(id.0).and_then(|found| self.claim_of(found)?.choice.id());
                 let name = found.cloned().ok_or_else(closed)?;
-                let request_of = Request::RenewSessionLock { session_id: name.as_ref() };
+                let request_of = RenewSessionLock { session_id: name.as_ref() };
                 self.ask(clock, request, Some(id.0.index), &request_of)
             }
         }
@@ -373,11 +371,7 @@ impl<S: Storage> Namespace<S> {
         };
         match subject {
             Subject::Message { origin, .. } => self.set_held(origin, |held| held.locked_until = until),
-            Subject::Session(id) => {
-                if let Some(endpoint) = self.endpoints.find_mut(id.0) {
-                    endpoint.locked_until = Some(until);
-                }
-            }
+            Subject::Session(id) => self.set_session_lock(id, until),
         }
         self.lock_renewed(key.index, clock, until);
     }

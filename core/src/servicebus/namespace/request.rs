@@ -237,7 +237,7 @@ impl<S: Storage> Namespace<S> {
         clock: Clock,
         operation: OperationId,
         entity: &Entity<S>,
-        request: &management::Request<'_>,
+        request: &dyn management::Request,
         transaction: Option<Tag>,
     ) -> Poll<Result<Response<S::Payload>, Failure<S>>> {
         if let Some(payload) = self.take_response(operation, clock) {
@@ -300,7 +300,7 @@ impl<S: Storage> Namespace<S> {
         clock: Clock,
         place: u32,
         endpoint: Option<u32>,
-        request: &management::Request<'_>,
+        request: &dyn management::Request,
     ) -> Result<(), Failure<S>> {
         let deadline = self.requests.get(place).map_or(clock.now, |request| request.deadline);
         let left = deadline.saturating_duration_since(clock.now).as_millis();
@@ -464,7 +464,7 @@ impl<S: Storage> Namespace<S> {
             let ready = found.retry_at.is_none_or(|at| at <= clock.now);
             if ready
                 && found.token.is_none_or(|token| self.token_is_valid(token))
-                && let Err(error) = self.attach_node(node)
+                && let Err(error) = self.within(|namespace| namespace.attach_node(node))
             {
                 self.fail_requests(node, clock, &Failure::new(Cause::Engine(error)), false);
             }

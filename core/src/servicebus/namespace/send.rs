@@ -39,9 +39,10 @@ impl<S: Storage> Namespace<S> {
         if !matches!(found.attachment, Attachment::Up(_)) {
             return Poll::Pending;
         }
-        let message = if found.max_message_size == 0 { DEFAULT_SIZE } else { found.max_message_size };
+        let message = if found.max_message_size == 0 { DEFAULT_SIZE } else { u64::from(found.max_message_size) };
         let known = if message >= DEFAULT_SIZE { DEFAULT_SIZE } else { STANDARD_SIZE };
-        Poll::Ready(Ok(SizeLimits { message, batch: found.max_batch_size.unwrap_or(known).min(message) }))
+        let batch = if found.max_batch_size == 0 { known } else { u64::from(found.max_batch_size) };
+        Poll::Ready(Ok(SizeLimits { message, batch: batch.min(message) }))
     }
 
     /// Sends `payload` once the link is there and waits for the outcome. The payload is taken when the engine has it.

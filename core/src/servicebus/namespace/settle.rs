@@ -1,13 +1,13 @@
 //! Settlement: on the message's link while that lives, else through `$management` (invariants.md §1 row 25).
 
-use super::endpoint::{Endpoint, EndpointId, Entity};
+use super::endpoint::{EndpointId, Entity};
 use super::operation::{OperationId, Outcome, State};
 use super::{Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{LinkId, OutcomeKind, Tag};
 use crate::log::Maybe;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
-use crate::servicebus::management::Request;
+use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use crate::servicebus::received::Origin;
 use crate::storage::{Encoder, Storage, Table};
@@ -206,11 +206,11 @@ impl<S: Storage> Namespace<S> {
             (renewing.settling)(self, &message);
         }
         let holder = holder.and_then(|place| self.endpoints.get(place)).filter(|holder| holder.session_granted);
-        let non_exclusive = holder.is_some_and(Endpoint::is_non_exclusive);
+        let non_exclusive = holder.is_some_and(|holder| holder.non_exclusive);
         // What a former holder has received is on a link that has lost the session.
         let own = holder.and_then(|holder| holder.attachment.link());
         let on_link = !non_exclusive || self.link_of(message.origin).is_some_and(|link| own == Some(link));
-        let session = holder.and_then(|holder| holder.session()?.id()).cloned();
+        let session = holder.and_then(|holder| self.claim_of(holder)?.choice.id()).cloned();
         let on_link = on_link && !asked;
         match on_link.then(|| self.settle_on_link(operation, message.origin, disposition, transaction)) {
             Some(Ok(true)) => return Poll::Pending,
@@ -222,7 +222,7 @@ impl<S: Storage> Namespace<S> {
             return Poll::Ready(Err(Failure::described(lost, "the link that held the session is gone")));
         }
         let session_id = session.as_ref().map(AsRef::as_ref);
-        let request = Request::UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id };
+        let request = UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id };
         self.poll_request(clock, operation, entity, &request, transaction).map_ok(|_| ())
     }
 

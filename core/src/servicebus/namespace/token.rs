@@ -123,7 +123,7 @@ impl<S: Storage> Namespace<S> {
 
     /// Puts the audience of a token (wire-protocol.md §2.2) into `audience`; `None` when it does not fit.
     fn put_audience(&self, place: u32, audience: &mut Audience) -> Option<()> {
-        let host = self.parsed().ok()?.host;
+        let host = self.settings.parsed().ok()?.host;
         let entity = &self.tokens.get(place)?.entity;
         write!(audience, "sb://{host}/{}", entity.address().audience()).ok()
     }
@@ -205,6 +205,7 @@ impl<S: Storage> Namespace<S> {
                 // A signature that was given ready-made cannot be renewed.
                 let renewable = self.settings.external_tokens
                     || self
+                        .settings
                         .parsed()
                         .is_ok_and(|parsed| matches!(parsed.credential, ConnectionCredential::SharedAccessKey { .. }));
                 if let Some(token) = self.tokens.find_mut(key) {
