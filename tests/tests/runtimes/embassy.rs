@@ -25,7 +25,15 @@ use critical_section as _;
 
 servicebus_core::fixed_storage! {
     /// Room for what the suite does at once.
-    pub(crate) type Board { sessions: 4, links: 12, deliveries: 48, receive: 8192, transmit: 8192, message: 2048 }
+    pub(crate) type Board {
+        sessions: 4,
+        links: 12,
+        deliveries: 48,
+        receive: 8192,
+        transmit: 8192,
+        message: 2048,
+        session_receivers: 4,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
