@@ -44,8 +44,15 @@ macro_rules! log {
     };
 }
 
-/// Awaits a future inside of a span, named as the official SDKs name theirs (sdk-features.md §9), that tells the entity.
+/// Awaits a future inside of a span.
 macro_rules! in_span {
+    ($name:literal, $entity:expr, $future:expr) => {
+        spanned!($name, $entity, $future).await
+    };
+}
+
+/// A future inside of a span, named as the official SDKs name theirs (sdk-features.md §9), that tells the entity.
+macro_rules! spanned {
     ($name:literal, $entity:expr, $future:expr) => {{
         let future = $future;
         #[cfg(feature = "tracing")]
@@ -55,7 +62,7 @@ macro_rules! in_span {
                 target: "servicebus", $name, messaging.system = "servicebus", messaging.destination.name = %$entity.address()
             ),
         );
-        future.await
+        future
     }};
 }
 

@@ -31,6 +31,7 @@ impl<F: Fn() -> Timestamp> Utc for F {
 }
 
 /// embassy-time's clock.
+#[inline(never)]
 pub(crate) fn now() -> Instant {
     Instant::from_micros(embassy_time::Instant::now().as_micros())
 }
@@ -50,6 +51,8 @@ const fn ticks(micros: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    // The critical section of embassy-time's queue is std's on the host.
+    use critical_section as _;
 
     #[test]
     fn deadlines_are_rounded_up() {

@@ -36,8 +36,6 @@ impl<S: Storage> Default for Resources<S> {
 /// A client for the namespace of `settings`, and the runner that connects it.
 ///
 /// Both stay on one executor; every task there can have a clone of the client.
-// Not inlined: the state is built on the stack once, and that frame is not to be part of the caller's for good.
-#[inline(never)]
 pub fn new<S: Storage>(
     resources: &'static mut Resources<S>,
     settings: Settings<S>,
@@ -59,13 +57,18 @@ pub struct Runner<S: Storage> {
 impl<S: Storage> Runner<S> {
     /// Runs until the client is closed or its last handle is dropped: connects when something is to be sent or
     /// received, and again, with the back-off of the settings' retry policy, when the connection is lost.
-    pub async fn run<D: Dial>(self, dialer: D) {
-        self.run_with_credential(dialer, NoCredential).await;
+    // Not async functions: each would hold the driver's future twice, and move it there over the stack.
+    pub fn run<D: Dial>(self, dialer: D) -> impl Future<Output = ()> {
+        self.run_with_credential(dialer, NoCredential)
     }
 
     /// As [`Runner::run`], with access tokens from `credential`.
-    pub async fn run_with_credential<D: Dial, C: TokenCredential<S::Payload>>(self, dialer: D, credential: C) {
-        driver::run::<Embassy<S>, D, C>(self.shared, self.runtime, dialer, credential).await;
+    pub fn run_with_credential<D: Dial, C: TokenCredential<S::Payload>>(
+        self,
+        dialer: D,
+        credential: C,
+    ) -> impl Future<Output = ()> {
+        driver::run::<Embassy<S>, D, C>(self.shared, self.runtime, dialer, credential)
     }
 }
 
@@ -85,6 +88,7 @@ impl<S: Storage> Runtime for Embassy<S> {
     type Storage = S;
     type Shared = Handle<S>;
 
+    #[inline(never)]
     fn clock(&self) -> Clock {
         Clock { now: clock::now(), utc: self.utc.now() }
     }

@@ -150,6 +150,7 @@ impl core::error::Error for SntpError {}
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
     use core::cell::RefCell;
     use embassy_time::MockDriver;

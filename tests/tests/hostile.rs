@@ -512,7 +512,7 @@ fn a_message_larger_than_the_link_takes<S: Storage>() {
     side.feed(&frame(0, &Attach { max_message_size: Some(3), ..attach("link", 0, Role::Receiver) }, &[]));
     let refused = side.connection.send(link, S::Payload::copy_from(b"four").unwrap(), &SendOptions::default());
     let Err((error, payload)) = refused else { panic!("sent") };
-    assert_eq!(error, EngineError::MessageTooLarge { size: 4, limit: 3 });
+    assert_eq!(error, EngineError::MessageTooLarge);
     assert_eq!(payload.as_ref(), b"four", "the message comes back");
 }
 

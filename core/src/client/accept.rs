@@ -13,14 +13,15 @@ impl<R: Runtime> Client<R> {
     /// Cancel safety: a dropped future leaves no lock behind.
     ///
     /// # Errors
-    /// [`Reason::SessionCannotBeLocked`] while another receiver holds it, after the retries of the policy.
+    /// [`Reason::SessionCannotBeLocked`] while another receiver holds it, after the retries of the policy; an id that has
+    /// no room in fixed storage.
     pub async fn accept_session(
         &self,
         entity: Entity<StorageOf<R>>,
         session_id: &str,
         options: ReceiverOptions,
     ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
-        self.accept(entity, &SessionChoice::Named(Text::cut(session_id)), options).await
+        self.accept(entity, &SessionChoice::Named(whole(session_id)?), options).await
     }
 
     /// Locks any session that has messages and that nobody holds, waiting up to `max_wait` for one; `None` when there
@@ -53,7 +54,7 @@ impl<R: Runtime> Client<R> {
         session_id: &str,
         options: ReceiverOptions,
     ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
-        let session = SessionChoice::NonExclusive { id: Some(Text::cut(session_id)), token: None };
+        let session = SessionChoice::NonExclusive { id: Some(whole(session_id)?), token: None };
         self.accept(entity, &session, options).await
     }
 
@@ -91,7 +92,7 @@ impl<R: Runtime> Client<R> {
         token: LockToken,
         options: ReceiverOptions,
     ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
-        let session = SessionChoice::NonExclusive { id: Some(Text::cut(session_id)), token: Some(token) };
+        let session = SessionChoice::NonExclusive { id: Some(whole(session_id)?), token: Some(token) };
         self.accept(entity, &session, options).await
     }
 
@@ -149,4 +150,10 @@ impl<R: Runtime> Client<R> {
 
 fn session_kind<S: Storage>(session: &SessionChoice<S>, options: ReceiverOptions) -> Kind<S> {
     Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: Some(session.clone()) }
+}
+
+/// A session's id as it is kept: one that was cut would be another session's.
+fn whole<S: Storage>(session_id: &str) -> Result<S::Text, Failure<S>> {
+    let id = S::Text::cut(session_id);
+    if id.as_ref() == session_id { Ok(id) } else { Err(Failure::new(Cause::Argument("the length of a session id"))) }
 }

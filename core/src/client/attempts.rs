@@ -28,13 +28,33 @@ pub(super) trait Attempt<R: Runtime> {
     ) -> Poll<Result<(), Failure<StorageOf<R>>>>;
 }
 
+/// An attempt that is looked at afterwards.
+impl<R: Runtime, A: Attempt<R>> Attempt<R> for &mut A {
+    fn endpoint(&self) -> Option<EndpointId> {
+        (**self).endpoint()
+    }
+
+    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+        (**self).start()
+    }
+
+    fn poll(
+        &mut self,
+        namespace: &mut Namespace<StorageOf<R>>,
+        runtime: &R,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        (**self).poll(namespace, runtime, operation)
+    }
+}
+
 /// A call, attempt after attempt, as the retry policy wants.
 ///
 /// Written by hand, and the same code for every kind of attempt: as async functions each of them had a state machine of
 /// its own around the same waits.
 pub(super) struct Attempts<'c, R: Runtime, A> {
     progress: Progress<'c, R>,
-    attempt: &'c mut A,
+    attempt: A,
 }
 
 struct Progress<'c, R: Runtime> {
@@ -47,22 +67,22 @@ struct Progress<'c, R: Runtime> {
 
 impl<'c, R: Runtime, A: Attempt<R>> Attempts<'c, R, A> {
     /// As many attempts as the policy wants.
-    pub(super) fn new(shared: &'c R::Shared, attempt: &'c mut A) -> Self {
+    pub(super) fn new(shared: &'c R::Shared, attempt: A) -> Self {
         Self { progress: Progress { pending: Pending::idle(shared), waits: false, failed: Some(0) }, attempt }
     }
 
     /// One attempt.
-    pub(super) fn once(shared: &'c R::Shared, attempt: &'c mut A) -> Self {
+    pub(super) fn once(shared: &'c R::Shared, attempt: A) -> Self {
         Self { progress: Progress { pending: Pending::idle(shared), waits: false, failed: None }, attempt }
     }
 }
 
-impl<R: Runtime, A: Attempt<R>> Future for Attempts<'_, R, A> {
+impl<R: Runtime, A: Attempt<R> + Unpin> Future for Attempts<'_, R, A> {
     type Output = Result<(), Failure<StorageOf<R>>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.progress.poll(cx, this.attempt)
+        this.progress.poll(cx, &mut this.attempt)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::servicebus::{LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;
 use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
+use core::future::Future;
 use core::task::{Poll, ready};
 
 /// Receives messages. All methods take `&self`: messages may be settled while others are received. Dropped, it is
@@ -166,17 +167,22 @@ impl<R: Runtime> Receiver<R> {
 
     /// Settles a message and waits for the confirmation. A settlement that was lost on its way is tried again until
     /// the message's lock has ended.
-    async fn settle(
-        &self,
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn settle<'c>(
+        &'c self,
         message: &ReceivedMessage<StorageOf<R>>,
-        disposition: Disposition<'_>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
-        self.settle_locked(message.locked(), disposition).await
+        disposition: Disposition<'c>,
+    ) -> impl Future<Output = Result<(), Failure<StorageOf<R>>>> + use<'c, R> {
+        self.settle_locked(message.locked(), disposition)
     }
 
-    async fn settle_locked(&self, message: Locked, disposition: Disposition<'_>) -> Result<(), Failure<StorageOf<R>>> {
-        let mut settling = Settling { endpoint: &self.endpoint, message, disposition, transaction: None };
-        in_span!("ServiceBus.settle", self.endpoint.entity, Attempts::new(&self.endpoint.shared, &mut settling))
+    fn settle_locked<'c>(
+        &'c self,
+        message: Locked,
+        disposition: Disposition<'c>,
+    ) -> impl Future<Output = Result<(), Failure<StorageOf<R>>>> + use<'c, R> {
+        let settling = Settling { endpoint: &self.endpoint, message, disposition, transaction: None };
+        spanned!("ServiceBus.settle", self.endpoint.entity, Attempts::new(&self.endpoint.shared, settling))
     }
 
     /// Completes a message: it is done and leaves the entity.
@@ -196,7 +202,7 @@ impl<R: Runtime> Receiver<R> {
     /// # Errors
     /// As [`Receiver::complete`].
     pub async fn abandon(&self, message: &ReceivedMessage<StorageOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
-        self.abandon_with(message, &[]).await
+        self.settle(message, Disposition::Abandon { properties: &[] }).await
     }
 
     /// Abandons a message and changes some of its application properties.
@@ -220,7 +226,7 @@ impl<R: Runtime> Receiver<R> {
     /// # Errors
     /// As [`Receiver::complete`].
     pub async fn defer(&self, message: &ReceivedMessage<StorageOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
-        self.defer_with(message, &[]).await
+        self.settle(message, Disposition::Defer { properties: &[] }).await
     }
 
     /// Defers a message and changes some of its application properties.
@@ -364,13 +370,17 @@ impl<R: Runtime> Receiver<R> {
     }
 
     /// Deletes up to `max` messages that were enqueued before `before`, without receiving them; locked ones are passed
-    /// over. Returns how many were deleted. Not tried again by itself: what a lost answer deleted is not known.
+    /// over. Returns how many were deleted, which may be fewer than there are: the service has a limit for one request,
+    /// and refuses a larger `max`. Not tried again by itself: what a lost answer deleted is not known.
     ///
     /// Cancel safety: a dropped future may still have deleted messages.
     ///
     /// # Errors
     /// What the service says.
     pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Failure<StorageOf<R>>> {
+        if max == 0 {
+            return Ok(0);
+        }
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
         let response = self.endpoint.request(&DeleteMessages { count: max, before, session_id }).await?;

@@ -54,6 +54,8 @@ impl<R: Runtime> fmt::Debug for State<R> {
 }
 
 impl<R: Runtime> State<R> {
+    // Inlined as `Namespace::new` is.
+    #[inline(always)]
     pub(crate) fn new(runtime: R, namespace: Namespace<R::Storage>) -> Self {
         Self {
             runtime,

@@ -16,10 +16,20 @@ impl Tag {
     pub const EMPTY: Self = Self { bytes: [0; 32], len: 0 };
 
     /// A tag of these bytes; `None` when there are more than 32.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn new(tag: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
         bytes.get_mut(..tag.len())?.copy_from_slice(tag);
         Some(Self { bytes, len: tag.len() as u8 })
+    }
+
+    /// A number as a tag.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn number(number: u32) -> Self {
+        let [a, b, c, d] = number.to_be_bytes();
+        let mut tag = Self { bytes: [0; 32], len: 4 };
+        (tag.bytes[0], tag.bytes[1], tag.bytes[2], tag.bytes[3]) = (a, b, c, d);
+        tag
     }
 
     /// The tag's bytes.
@@ -101,6 +111,7 @@ pub(super) struct Delivery<S: Storage> {
 }
 
 impl<S: Storage> Delivery<S> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn new(link: u32, tag: Tag, format: u32, stage: Stage<S>) -> Self {
         Self {
             link,

@@ -67,6 +67,8 @@ pub enum Capacity {
     Sessions,
     /// `links` of the storage, or the peer's handle-max.
     Links,
+    /// `session_receivers` of fixed storage.
+    SessionReceivers,
     /// `deliveries` of the storage.
     Deliveries,
     /// `outbox` of the limits, or `transmit` of fixed storage.
@@ -87,13 +89,9 @@ pub enum EngineError {
     NoCapacity(Capacity),
     /// The verb does not fit the link's role or state.
     IllegalState,
-    /// The message exceeds what the peer accepts, in bytes.
-    MessageTooLarge {
-        /// The encoded size.
-        size: usize,
-        /// The peer's max-message-size.
-        limit: usize,
-    },
+    /// The message exceeds what the peer accepts: see
+    /// [`LinkStatus::peer_max_message_size`](super::LinkStatus::peer_max_message_size).
+    MessageTooLarge,
 }
 
 impl EngineError {
@@ -104,7 +102,7 @@ impl EngineError {
             Self::Detached => "the link or session is gone",
             Self::NoCapacity(_) => "no capacity left",
             Self::IllegalState => "not possible in this state",
-            Self::MessageTooLarge { .. } => "message exceeds the link's limit",
+            Self::MessageTooLarge => "message exceeds the link's limit",
         }
     }
 }
@@ -113,9 +111,6 @@ impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCapacity(capacity) => write!(f, "{} for {capacity:?}", self.words()),
-            Self::MessageTooLarge { size, limit } => {
-                write!(f, "message of {size} bytes exceeds the link's limit of {limit} bytes")
-            }
             _ => f.write_str(self.words()),
         }
     }

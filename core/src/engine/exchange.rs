@@ -82,9 +82,9 @@ impl<S: Storage> Connection<S> {
             return Err((EngineError::IllegalState, payload));
         }
         let (size, limit) = (payload.as_ref().len(), found.peer_max_message_size);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let limit = limit as usize;
         if limit != 0 && size > limit && !options.oversize {
-            return Err((EngineError::MessageTooLarge { size, limit }, payload));
+            return Err((EngineError::MessageTooLarge, payload));
         }
         let full = EngineError::NoCapacity(Capacity::Deliveries);
         if self.free_deliveries() == 0 {

@@ -211,7 +211,8 @@ impl<S: Storage> Connection<S> {
         self.open_received = true;
         self.peer_max_frame_size = open.max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE);
         self.peer_channel_max = open.channel_max;
-        self.peer_idle = open.idle_time_out.filter(|&idle| idle > 0).map(|idle| Duration::from_millis(u64::from(idle)));
+        let idle = open.idle_time_out.filter(|&idle| idle > 0);
+        self.heartbeat = idle.map(|millis| Duration::from_micros(u64::from(millis) * 500));
         self.opened_due = true;
         Ok(())
     }
@@ -321,8 +322,8 @@ impl<S: Storage> Connection<S> {
         }
         let Some(link) = self.links.get_mut(place) else { return Ok(None) };
         link.attach_received = true;
-        link.input_handle = Some(attach.handle);
-        link.peer_max_message_size = attach.max_message_size.unwrap_or(0);
+        link.input_handle = Some(crate::storage::Place::new(attach.handle));
+        link.peer_max_message_size = link::limit(attach.max_message_size.unwrap_or(0));
         if ours.is_none() {
             link.sender_settle_mode = attach.snd_settle_mode;
             link.receiver_settle_mode = attach.rcv_settle_mode;
@@ -360,7 +361,8 @@ impl<S: Storage> Connection<S> {
     fn on_detach(&mut self, place: u32, detach: &Detach<'_>) {
         let Some(link) = self.links.get_mut(place) else { return };
         link.detach_received = true;
-        let (session, handle, assembling) = (link.session, link.input_handle.take(), link.assembling);
+        let (session, handle, assembling) =
+            (link.session, link.input_handle.take().map(crate::storage::Place::index), link.assembling);
         self.break_promises(place);
         // The peer may use its number again at once.
         if let Some(handle) = handle {

@@ -1,6 +1,7 @@
 //! A link endpoint: attachment, credit and the deliveries that wait on it (AMQP 1.0 §2.6).
 
 use super::Farewell;
+use crate::storage::Place;
 use crate::wire::performative::{ReceiverSettleMode, Role, SenderSettleMode};
 
 /// The end of a chain of deliveries.
@@ -36,7 +37,7 @@ pub(super) struct Link {
     /// A hash of the name: replies are matched by it, and the name itself is the application's to keep.
     pub(super) name: u64,
     pub(super) output_handle: u32,
-    pub(super) input_handle: Option<u32>,
+    pub(super) input_handle: Option<Place>,
     pub(super) sender_settle_mode: SenderSettleMode,
     pub(super) receiver_settle_mode: ReceiverSettleMode,
     pub(super) attach_sent: bool,
@@ -60,10 +61,10 @@ pub(super) struct Link {
     /// The application has nothing more to send for the drain that the peer asked for.
     pub(super) drained: bool,
     pub(super) available: u32,
-    /// The largest message we accept; zero for no limit.
-    pub(super) max_message_size: u64,
+    /// The largest message we accept; zero for no limit, and four gigabytes are as good as none.
+    pub(super) max_message_size: u32,
     /// The largest message the peer accepts; zero for no limit.
-    pub(super) peer_max_message_size: u64,
+    pub(super) peer_max_message_size: u32,
     /// Deliveries to be sent (sender) or to be taken (receiver).
     pub(super) waiting: Chain,
     /// The delivery whose frames are coming in.
@@ -75,7 +76,13 @@ pub(super) struct Link {
     pub(super) in_events: bool,
 }
 
+/// A limit on messages as links keep it.
+pub(super) fn limit(size: u64) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
 impl Link {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn new(session: u32, role: Role, name: u64) -> Self {
         Self {
             session,

@@ -204,7 +204,8 @@ pub struct Connection<S: Storage> {
     last_sent: Instant,
     last_received: Instant,
     config: Config,
-    peer_idle: Option<Duration>,
+    /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
+    heartbeat: Option<Duration>,
     /// Links with a flow or a transfer to send.
     work: S::Queue,
     /// Deliveries with a disposition to send.
@@ -265,7 +266,7 @@ impl<S: Storage> Connection<S> {
             mechanism: 0,
             peer_max_frame_size: frame::MIN_MAX_FRAME_SIZE,
             peer_channel_max: u16::MAX,
-            peer_idle: None,
+            heartbeat: None,
             last_sent: now,
             last_received: now,
             opened_due: false,
@@ -291,26 +292,40 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::NoCapacity`] when the outbox cannot hold the two frames.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn client(
         config: Config,
         now: Instant,
         sasl: Option<&SaslInit<'_>>,
         open: &Open<'_>,
     ) -> Result<Self, EngineError> {
-        let phase = if sasl.is_some() { Phase::AwaitSaslHeader } else { Phase::AwaitHeader };
-        let mut connection = Self::new(ConnectionRole::Client, phase, config, now);
+        let mut connection = Self::silent_client(config, now);
+        connection.greet(sasl, open)?;
+        Ok(connection)
+    }
+
+    /// The client's end before its first word. Apart from [`Connection::greet`], so that it can be made in its place: it
+    /// is the largest thing that a small machine would otherwise have on its stack, several times over.
+    pub(crate) fn silent_client(config: Config, now: Instant) -> Self {
+        Self::new(ConnectionRole::Client, Phase::AwaitHeader, config, now)
+    }
+
+    /// Queues everything up to `open`; for [`Connection::silent_client`], once.
+    ///
+    /// # Errors
+    /// As [`Connection::client`]; the connection is of no use then.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn greet(&mut self, sasl: Option<&SaslInit<'_>>, open: &Open<'_>) -> Result<(), EngineError> {
         let full = |_: Full| EngineError::NoCapacity(Capacity::Outbox);
         if let Some(init) = sasl {
-            connection.outbox.append(&Protocol::Sasl).map_err(full)?;
-            connection.released = connection.outbox.pending().len();
-            connection.push_frame(Kind::Sasl, 0, init).map_err(full)?;
-            connection.init_len = connection.outbox.pending().len() - connection.released;
-            connection.mechanism = name_hash(init.mechanism.as_str());
+            self.phase = Phase::AwaitSaslHeader;
+            self.outbox.append(&Protocol::Sasl).map_err(full)?;
+            self.released = self.outbox.pending().len();
+            self.push_frame(Kind::Sasl, 0, init).map_err(full)?;
+            self.init_len = self.outbox.pending().len() - self.released;
+            self.mechanism = name_hash(init.mechanism.as_str());
         }
-        connection.outbox.append(&Protocol::Amqp).map_err(full)?;
-        connection.open(open)?;
-        Ok(connection)
+        self.outbox.append(&Protocol::Amqp).map_err(full)?;
+        self.open(open)
     }
 
     /// The server's end. It answers the protocol headers and the SASL layer by itself, asking
@@ -334,7 +349,9 @@ impl<S: Storage> Connection<S> {
             max_frame_size = max_frame_size.min(open.max_frame_size);
         }
         let idle_time_out = self.config.idle_time_out.and_then(|idle| u32::try_from(idle.as_millis()).ok());
-        let open = Open { max_frame_size, channel_max: self.config.channel_max, idle_time_out, ..*open };
+        let mut open = *open;
+        (open.max_frame_size, open.channel_max) = (max_frame_size, self.config.channel_max);
+        open.idle_time_out = idle_time_out;
         self.push_frame(Kind::Amqp, 0, &open).map_err(|_| EngineError::NoCapacity(Capacity::Outbox))?;
         self.open_sent = true;
         Ok(())
@@ -414,7 +431,7 @@ impl<S: Storage> Connection<S> {
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.failed.is_none()
             && let Some(idle) = self.config.idle_time_out
-            && now >= self.last_received + idle.saturating_mul(2)
+            && now >= self.last_received + idle + idle
         {
             self.fail(ConnectionError::IdleTimeout);
         }
@@ -426,14 +443,11 @@ impl<S: Storage> Connection<S> {
         if self.failed.is_some() {
             return None;
         }
-        let idle = self
-            .config
-            .idle_time_out
-            .map(|idle| (self.last_received + idle.saturating_mul(2), TimerReason::IdleTimeout));
+        let idle = self.config.idle_time_out.map(|idle| (self.last_received + idle + idle, TimerReason::IdleTimeout));
         let heartbeat = self
-            .peer_idle
+            .heartbeat
             .filter(|_| self.open_sent && !self.close_sent)
-            .map(|idle| (self.last_sent + idle / 2, TimerReason::Heartbeat));
+            .map(|idle| (self.last_sent + idle, TimerReason::Heartbeat));
         match (idle, heartbeat) {
             (Some(idle), Some(heartbeat)) => Some(if heartbeat.0 <= idle.0 { heartbeat } else { idle }),
             (one, other) => one.or(other),
@@ -514,13 +528,17 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Appends a frame to the outbox, or nothing.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn push_frame(&mut self, kind: Kind, channel: u16, body: &(impl Encode + core::fmt::Debug)) -> Result<(), Full> {
-        self.outbox.append(&Outgoing { kind, channel, body })?;
+        self.push_body(kind, channel, body)?;
         if kind == Kind::Amqp {
             log_frame!("sends", channel, body);
         }
         Ok(())
+    }
+
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn push_body(&mut self, kind: Kind, channel: u16, body: &dyn Encode) -> Result<(), Full> {
+        self.outbox.append(&Outgoing { kind, channel, body })
     }
 
     /// The peer broke the protocol, or went away: tell it, and read nothing more.
@@ -544,6 +562,7 @@ impl<S: Storage> Connection<S> {
 }
 
 /// FNV-1a: link names are compared by it.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn name_hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

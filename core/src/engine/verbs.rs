@@ -33,6 +33,7 @@ pub struct LinkStatus {
 pub(super) const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
 
 impl<S: Storage> Connection<S> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn alive(&self) -> Result<(), EngineError> {
         if self.failed.is_some() || self.close_sent || self.close_received { Err(EngineError::Closed) } else { Ok(()) }
     }
@@ -165,17 +166,20 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    /// The handles in use among the 64 from `base` on, as bits.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn used_handles(&self, session: u32, base: u32) -> u64 {
+        (0..self.links.end())
+            .filter_map(|place| self.links.get(place))
+            .filter(|link| link.session == session && !link.is_over())
+            .filter_map(|link| link.output_handle.checked_sub(base).filter(|&bit| bit < u64::BITS))
+            .fold(0u64, |used, bit| used | 1 << bit)
+    }
+
     /// A handle that no link of the session sends on: `wanted`, or the lowest.
     pub(super) fn free_handle(&self, session: u32, wanted: u32) -> Result<u32, EngineError> {
         let limit = self.sessions.get(session).ok_or(EngineError::Detached)?.peer_handle_max;
-        // The handles in use among the 64 from `base` on, as bits.
-        let used = |base: u32| {
-            (0..self.links.end())
-                .filter_map(|place| self.links.get(place))
-                .filter(|link| link.session == session && !link.is_over())
-                .filter_map(|link| link.output_handle.checked_sub(base).filter(|&bit| bit < u64::BITS))
-                .fold(0u64, |used, bit| used | 1 << bit)
-        };
+        let used = |base| self.used_handles(session, base);
         if wanted <= limit && used(wanted) & 1 == 0 {
             return Ok(wanted);
         }
@@ -204,13 +208,15 @@ impl<S: Storage> Connection<S> {
         link.attach_sent = true;
         link.sender_settle_mode = attach.snd_settle_mode;
         link.receiver_settle_mode = attach.rcv_settle_mode;
-        link.max_message_size = attach.max_message_size.unwrap_or(0);
+        link.max_message_size = link::limit(attach.max_message_size.unwrap_or(0));
         link.delivery_count = attach.initial_delivery_count.unwrap_or(0);
         link.initial_delivery_count = link.delivery_count;
         link.ceiling = link.delivery_count;
         let key = self.links.insert(link).map_err(|_| EngineError::NoCapacity(Capacity::Links))?;
         let channel = self.sessions.get(session.0.index).map_or(0, |session| session.channel);
-        if self.push_frame(Kind::Amqp, channel, &Attach { handle, ..*attach }).is_err() {
+        let mut attach = *attach;
+        attach.handle = handle;
+        if self.push_frame(Kind::Amqp, channel, &attach).is_err() {
             self.links.remove(key.index);
             return Err(OUTBOX_FULL);
         }
@@ -243,7 +249,7 @@ impl<S: Storage> Connection<S> {
             found.attach_sent = true;
             found.sender_settle_mode = attach.snd_settle_mode;
             found.receiver_settle_mode = attach.rcv_settle_mode;
-            found.max_message_size = attach.max_message_size.unwrap_or(0);
+            found.max_message_size = link::limit(attach.max_message_size.unwrap_or(0));
             if let Some(count) = attach.initial_delivery_count {
                 // Credit that came before this is counted from here as well.
                 found.delivery_count = count;
@@ -260,7 +266,7 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// [`EngineError::Detached`].
     pub fn set_max_message_size(&mut self, link: LinkId, bytes: u64) -> Result<(), EngineError> {
-        self.links.find_mut(link.0).ok_or(EngineError::Detached)?.max_message_size = bytes;
+        self.links.find_mut(link.0).ok_or(EngineError::Detached)?.max_message_size = link::limit(bytes);
         Ok(())
     }
 
@@ -329,7 +335,7 @@ impl<S: Storage> Connection<S> {
     /// Both ends have detached, unless our detach is still to be sent.
     pub(super) fn close_link(&mut self, place: u32) {
         let Some(found) = self.links.get_mut(place).filter(|found| found.is_over()) else { return };
-        let (session, handle) = (found.session, found.input_handle.take());
+        let (session, handle) = (found.session, found.input_handle.take().map(crate::storage::Place::index));
         found.credit = 0;
         if let Some(handle) = handle {
             self.index.remove(index_key(Space::Handle, session, handle));
@@ -436,7 +442,7 @@ impl<S: Storage> Connection<S> {
             waiting: found.waiting.len,
             draining: found.drain,
             available: found.available,
-            peer_max_message_size: found.peer_max_message_size,
+            peer_max_message_size: u64::from(found.peer_max_message_size),
             fault: found.fault,
         })
     }

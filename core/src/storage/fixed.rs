@@ -20,6 +20,7 @@ pub struct Fixed<
     const OUTBOX: usize,
     const MESSAGE: usize,
     const MESSAGES: usize,
+    const SESSION_RECEIVERS: usize,
 >;
 
 impl<
@@ -32,7 +33,8 @@ impl<
     const O: usize,
     const M: usize,
     const P: usize,
-> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P>
+    const C: usize,
+> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P, C>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fixed")
@@ -52,37 +54,38 @@ impl<
 /// frame that is sent; `message` bounds one encoded message in either direction. `messages` is how many of them can
 /// wait at once, to be sent or to be taken: half of the deliveries and never less than four when it is left out, for
 /// a delivery keeps its message only until that is written or taken. Three are for a request, its response and a
-/// message to send, the rest for messages that come in.
+/// message to send, the rest for messages that come in. `session_receivers` is how many receivers can have a session
+/// at a time, two when it is left out.
 #[macro_export]
 macro_rules! fixed_storage {
     ($(#[$meta:meta])* $vis:vis type $name:ident {
         sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
-        receive: $receive:expr, transmit: $transmit:expr, message: $message:expr $(,)?
-    }) => {
-        $crate::fixed_storage! {
-            $(#[$meta])*
-            $vis type $name {
-                sessions: $sessions, links: $links, deliveries: $deliveries,
-                receive: $receive, transmit: $transmit, message: $message,
-                messages: $crate::storage::half_or($deliveries, 4)
-            }
-        }
-    };
-    ($(#[$meta:meta])* $vis:vis type $name:ident {
-        sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
-        receive: $receive:expr, transmit: $transmit:expr, message: $message:expr, messages: $messages:expr $(,)?
+        receive: $receive:expr, transmit: $transmit:expr, message: $message:expr
+        $(, messages: $messages:expr)? $(, session_receivers: $receivers:expr)? $(,)?
     }) => {
         $(#[$meta])*
         $vis type $name = $crate::storage::Fixed<
             { $sessions }, { $links }, { $deliveries }, { ($sessions) + ($links) + ($deliveries) },
-            { $receive }, { $transmit }, { $crate::storage::half_or($transmit, 512) }, { $message }, { $messages },
+            { $receive }, { $transmit }, { $crate::storage::half_or($transmit, 512) }, { $message },
+            { $crate::storage::first_of(&[$($messages,)? $crate::storage::half_or($deliveries, 4)]) },
+            { $crate::storage::first_of(&[$($receivers,)? 2]) },
         >;
         const _: () = {
             assert!($receive >= 512 && $transmit >= 512, "frames of 512 bytes must fit (AMQP 1.0 §2.7.1)");
             assert!($sessions >= 1 && $links >= 1 && $deliveries >= 1, "every table needs a place");
-            assert!($messages >= 1 && $messages <= 256, "between 1 and 256 messages can wait");
+            assert!(($sessions) + ($links) + ($deliveries) < 1 << 14, "fixed tables are small ones");
+            $( assert!($messages >= 1 && $messages <= 256, "between 1 and 256 messages can wait"); )?
         };
     };
+}
+
+/// The first of some numbers.
+#[doc(hidden)]
+pub const fn first_of(numbers: &[usize]) -> usize {
+    match numbers {
+        [first, ..] => *first,
+        [] => 0,
+    }
 }
 
 /// Half of a number, and never less than `least`.
@@ -101,7 +104,8 @@ impl<
     const O: usize,
     const M: usize,
     const P: usize,
-> Storage for Fixed<S, L, D, N, R, T, O, M, P>
+    const C: usize,
+> Storage for Fixed<S, L, D, N, R, T, O, M, P, C>
 {
     type Payload = heapless::Vec<u8, M>;
     type Encoder = heapless::Vec<u8, M>;
@@ -116,10 +120,13 @@ impl<
     type Sessions<V> = FixedTable<V, S>;
     type Links<V> = FixedTable<V, L>;
     type Deliveries<V> = FixedTable<V, D>;
-    type Index = heapless::LinearMap<u64, u32, N>;
-    type Queue = heapless::Deque<u32, N>;
+    type Index = FixedIndex<N>;
+    type Queue = FixedQueue<N>;
     type Outbox = FixedBuffer<O>;
     type Slots<V> = heapless::Vec<Option<V>, D>;
+    type LinkSlots<V> = heapless::Vec<Option<V>, L>;
+    type Nodes<V> = FixedTable<V, NODES>;
+    type Claims<V> = FixedTable<V, C>;
     type Spare<V> = NoSpare;
     type Arena = FixedArena<M>;
 
@@ -138,6 +145,8 @@ impl<
 const TEXT: usize = 128;
 /// Requests under way at once: a token's renewal and one of the application's.
 const REQUESTS: usize = 2;
+/// Nodes that are asked: `$cbs`, and two entities; one that was not asked for a while makes room for another.
+const NODES: usize = 3;
 
 impl<const M: usize> Encoder for heapless::Vec<u8, M> {
     type Payload = Self;
@@ -310,44 +319,66 @@ impl<const M: usize> Arena for FixedArena<M> {
 /// A table of `N` places.
 #[derive(Debug)]
 pub struct FixedTable<T, const N: usize> {
-    // Apart from the values, whose alignment would double the room that they take.
-    generations: heapless::Vec<Generation, N>,
+    /// How often each place that was ever used has been filled and emptied: an odd number, which is its generation,
+    /// while it is filled. Apart from the values, whose alignment would double the room that they take.
+    turns: heapless::Vec<u32, N>,
     values: heapless::Vec<Option<T>, N>,
     len: usize,
 }
 
+/// Fills a place. Not generic: it is there once for the tables of all kinds.
+#[inline(never)]
+fn fill(turns: &mut heapless::VecView<u32>) -> Option<Key> {
+    let index = match turns.iter().position(|turn| turn % 2 == 0) {
+        Some(index) => index,
+        None => {
+            turns.push(0).ok()?;
+            turns.len() - 1
+        }
+    };
+    let turn = turns.get_mut(index)?;
+    *turn = turn.wrapping_add(1);
+    Some(Key { index: index as u32, generation: Generation::new(*turn)? })
+}
+
+/// Empties a place, if it is filled. Not generic, as above.
+#[inline(never)]
+fn empty(turns: &mut [u32], index: u32) -> Option<()> {
+    let turn = turns.get_mut(index as usize).filter(|turn| **turn % 2 == 1)?;
+    *turn = turn.wrapping_add(1);
+    Some(())
+}
+
+/// The key of a filled place. Not generic, as above.
+#[inline(never)]
+fn key_of(turns: &[u32], index: u32) -> Option<Key> {
+    let turn = *turns.get(index as usize)?;
+    if turn % 2 == 0 { None } else { Some(Key { index, generation: Generation::new(turn)? }) }
+}
+
 impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     fn bounded(_limit: usize) -> Self {
-        Self { generations: heapless::Vec::new(), values: heapless::Vec::new(), len: 0 }
+        Self { turns: heapless::Vec::new(), values: heapless::Vec::new(), len: 0 }
     }
 
     #[inline(never)]
     fn insert(&mut self, value: T) -> Result<Key, T> {
-        let index = match self.values.iter().position(Option::is_none) {
-            Some(index) => index,
-            None => {
-                if self.values.push(None).is_err() {
-                    return Err(value);
-                }
-                // As many as values.
-                let _ = self.generations.push(Generation::FIRST);
-                self.values.len() - 1
-            }
-        };
-        let (Some(place), Some(generation)) = (self.values.get_mut(index), self.generations.get_mut(index)) else {
-            return Err(value);
-        };
-        *generation = generation.next();
+        let Some(key) = fill(self.turns.as_mut_view()) else { return Err(value) };
+        if self.values.len() <= key.index as usize {
+            // As many as turns.
+            let _ = self.values.push(None);
+        }
+        let Some(place) = self.values.get_mut(key.index as usize) else { return Err(value) };
         *place = Some(value);
         self.len += 1;
-        Ok(Key { index: index as u32, generation: *generation })
+        Ok(key)
     }
 
     #[inline(never)]
     fn remove(&mut self, index: u32) -> Option<T> {
-        let value = self.values.get_mut(index as usize)?.take()?;
+        empty(&mut self.turns, index)?;
         self.len -= 1;
-        Some(value)
+        self.values.get_mut(index as usize)?.take()
     }
 
     #[inline(never)]
@@ -360,10 +391,8 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         self.values.get_mut(index as usize)?.as_mut()
     }
 
-    #[inline(never)]
     fn key(&self, index: u32) -> Option<Key> {
-        self.values.as_slice().get(index as usize)?.as_ref()?;
-        Some(Key { index, generation: *self.generations.get(index as usize)? })
+        key_of(&self.turns, index)
     }
 
     fn len(&self) -> usize {
@@ -375,7 +404,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     }
 
     fn end(&self) -> u32 {
-        self.values.len() as u32
+        self.turns.len() as u32
     }
 }
 
@@ -406,60 +435,114 @@ impl<T, const N: usize> Slots<T> for heapless::Vec<Option<T>, N> {
     }
 }
 
-impl<const N: usize> Index for heapless::LinearMap<u64, u32, N> {
+/// A number with a kind in its two highest bits, in half the room: tables have less than 2^14 places.
+fn small(value: u32) -> u16 {
+    (value >> 30 << 14) as u16 | (value & 0x3fff) as u16
+}
+
+/// The inverse of [`small`].
+fn large(value: u16) -> u32 {
+    u32::from(value >> 14) << 30 | u32::from(value & 0x3fff)
+}
+
+/// An index's key and its place, in the room that small tables need.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// The key's lower half.
+    number: u32,
+    /// Its upper half.
+    space: u16,
+    index: u16,
+}
+
+/// `N` numbers and their places.
+#[derive(Debug)]
+pub struct FixedIndex<const N: usize> {
+    entries: heapless::Vec<Entry, N>,
+}
+
+impl<const N: usize> FixedIndex<N> {
+    fn position(&self, key: u64) -> Option<usize> {
+        let (number, space) = (key as u32, small((key >> 32) as u32));
+        self.entries.iter().position(|entry| entry.number == number && entry.space == space)
+    }
+}
+
+impl<const N: usize> Index for FixedIndex<N> {
     fn bounded(_limit: usize) -> Self {
-        Self::new()
+        Self { entries: heapless::Vec::new() }
     }
 
     #[inline(never)]
     fn insert(&mut self, key: u64, index: u32) -> Result<(), Full> {
-        heapless::LinearMap::insert(self, key, index).map(|_| ()).map_err(|_| Full)
+        let entry = Entry { number: key as u32, space: small((key >> 32) as u32), index: index as u16 };
+        match self.position(key).and_then(|at| self.entries.get_mut(at)) {
+            Some(known) => *known = entry,
+            None => self.entries.push(entry).map_err(|_| Full)?,
+        }
+        Ok(())
     }
 
     #[inline(never)]
     fn get(&self, key: u64) -> Option<u32> {
-        heapless::LinearMap::get(self, &key).copied()
+        let entry = self.entries.as_slice().get(self.position(key)?)?;
+        Some(u32::from(entry.index))
     }
 
     #[inline(never)]
     fn remove(&mut self, key: u64) -> Option<u32> {
-        heapless::LinearMap::remove(self, &key)
+        let at = self.position(key)?;
+        let last = self.entries.pop()?;
+        // The last one takes the place of the one that goes, unless it is that one.
+        let entry = match self.entries.get_mut(at) {
+            Some(place) => core::mem::replace(place, last),
+            None => last,
+        };
+        Some(u32::from(entry.index))
     }
 }
 
-impl<const N: usize> Queue for heapless::Deque<u32, N> {
+/// A ring of `N` numbers.
+#[derive(Debug)]
+pub struct FixedQueue<const N: usize>(heapless::Deque<u16, N>);
+
+impl<const N: usize> Queue for FixedQueue<N> {
     fn bounded(_limit: usize) -> Self {
-        Self::new()
+        Self(heapless::Deque::new())
     }
 
     #[inline(never)]
     fn push(&mut self, value: u32) -> Result<(), Full> {
-        self.push_back(value).map_err(|_| Full)
+        self.0.push_back(small(value)).map_err(|_| Full)
     }
 
     #[inline(never)]
     fn pop(&mut self) -> Option<u32> {
-        self.pop_front()
+        self.0.pop_front().map(large)
     }
 
+    #[inline(never)]
     fn front(&self) -> Option<u32> {
-        heapless::Deque::front(self).copied()
+        self.0.front().copied().map(large)
     }
 
     fn peek(&self, at: usize) -> Option<u32> {
-        self.iter().nth(at).copied()
+        self.0.iter().nth(at).copied().map(large)
     }
 
+    #[inline(never)]
     fn len(&self) -> usize {
-        heapless::Deque::len(self)
+        self.0.len()
     }
 }
 
 /// `N` bytes, filled at the end and emptied at the front.
+// In this order: small machines reach the numbers with shorter instructions.
+#[repr(C)]
 pub struct FixedBuffer<const N: usize> {
-    bytes: [u8; N],
     start: usize,
     end: usize,
+    bytes: [u8; N],
 }
 
 impl<const N: usize> FixedBuffer<N> {
@@ -475,6 +558,21 @@ impl<const N: usize> FixedBuffer<N> {
             self.end -= self.start;
             self.start = 0;
         }
+    }
+
+    #[inline(never)]
+    fn waiting(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    #[inline(never)]
+    fn room(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    #[inline(never)]
+    fn grow(&mut self, count: usize) {
+        self.end = (self.end + count).min(N);
     }
 
     #[inline(never)]
@@ -502,15 +600,15 @@ impl<const N: usize> fmt::Debug for FixedBuffer<N> {
 impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N> {
     fn spare(&mut self) -> &mut [u8] {
         self.compact();
-        self.bytes.get_mut(self.end..).unwrap_or_default()
+        self.room()
     }
 
     fn commit(&mut self, count: usize) {
-        self.end = (self.end + count).min(N);
+        self.grow(count);
     }
 
     fn filled(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.waiting()
     }
 
     fn consume(&mut self, count: usize) {
@@ -535,15 +633,15 @@ impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N>
 
 impl<const N: usize> Tx for FixedBuffer<N> {
     fn spare(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.end..).unwrap_or_default()
+        self.room()
     }
 
     fn commit(&mut self, count: usize) {
-        self.end = (self.end + count).min(N);
+        self.grow(count);
     }
 
     fn filled(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.waiting()
     }
 
     fn consume(&mut self, count: usize) {
@@ -571,7 +669,7 @@ impl<const N: usize> Outbox for FixedBuffer<N> {
     }
 
     fn pending(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.waiting()
     }
 
     fn consume(&mut self, count: usize) {

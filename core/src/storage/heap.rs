@@ -39,6 +39,9 @@ impl Storage for Heap {
     type Outbox = HeapOutbox;
     type Arena = BytesMut;
     type Slots<T> = Vec<Option<T>>;
+    type LinkSlots<T> = Vec<Option<T>>;
+    type Nodes<T> = HeapTable<T>;
+    type Claims<T> = HeapTable<T>;
     type Spare<T> = Option<Box<T>>;
 
     const MAX_FRAME_SIZE: u32 = u32::MAX;

@@ -13,7 +13,9 @@ use crate::wire::{Encode, Full};
 use core::fmt::Debug;
 use core::num::NonZeroU32;
 
-pub use fixed::{Fixed, FixedArena, FixedBuffer, FixedPayloads, FixedPlace, FixedTable, half_or};
+pub use fixed::{
+    Fixed, FixedArena, FixedBuffer, FixedIndex, FixedPayloads, FixedPlace, FixedQueue, FixedTable, first_of, half_or,
+};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapPayloads, HeapRx, HeapTable, HeapTx};
 
@@ -80,6 +82,12 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Spare<T>: Spare<T>;
     /// Something beside each entry of a table of deliveries, by its place.
     type Slots<T>: Slots<T>;
+    /// Something beside each entry of a table of links, by its place.
+    type LinkSlots<T>: Slots<T>;
+    /// A table with a place for every node that is asked by requests.
+    type Nodes<T>: Table<T>;
+    /// A table with a place for every receiver of a session.
+    type Claims<T>: Table<T>;
 
     /// The largest frame that the receive buffer can hold, whatever is asked for.
     const MAX_FRAME_SIZE: u32;
@@ -160,6 +168,22 @@ pub struct Key {
     pub index: u32,
     /// How often the place has been filled.
     pub generation: Generation,
+}
+
+/// A place in a table, of which an `Option` takes no more room than itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place(NonZeroU32);
+
+impl Place {
+    /// The place with this index; the very last one that there could be reads as the one before.
+    pub const fn new(index: u32) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(index))
+    }
+
+    /// Its index.
+    pub const fn index(self) -> u32 {
+        self.0.get() - 1
+    }
 }
 
 /// How often a place of a table has been filled; never zero, so that an `Option<Key>` takes no more room than a key.
@@ -244,6 +268,12 @@ pub trait Arena: Default {
 pub trait Spare<T>: Default {
     /// Keeps a value, or drops it where there is no place.
     fn keep(&mut self, value: T);
+    /// Keeps what is in another place, which is empty afterwards. What is not kept is dropped where it is.
+    fn keep_from(&mut self, place: &mut Option<T>) {
+        if let Some(value) = place.take() {
+            self.keep(value);
+        }
+    }
     /// What is kept.
     fn kept(&self) -> Option<&T>;
     /// What is kept.
@@ -258,6 +288,10 @@ pub struct NoSpare;
 
 impl<T> Spare<T> for NoSpare {
     fn keep(&mut self, _value: T) {}
+
+    fn keep_from(&mut self, place: &mut Option<T>) {
+        *place = None;
+    }
 
     fn kept(&self) -> Option<&T> {
         None

@@ -25,12 +25,27 @@ pub struct Dialect {
 
 /// What a system property is worth in an expression when the message lacks it. `IS NULL` and `EXISTS` always find out
 /// without an error.
+///
+/// The service's documents call access to a nonexistent system property an error. No test or report of a live namespace
+/// shows whether that means a name that no message has, or a known one that this message leaves out. The default is the
+/// first reading, for these reasons:
+///
+/// - The documents define system properties as those of the message class, where one that is not set is there and null.
+/// - They call the correlation filter for a label, a reply address and a colour equivalent to
+///   `sys.ReplyTo = '…' AND sys.Label = '…' AND color = '…'`. A correlation filter passes a message without a label
+///   over; it would be no equivalent if that message were an error.
+/// - Rules that ask `sys.MessageId IS NULL` are accepted (pinned-behaviour.md RUL35), which is a question only where
+///   its answer can be yes.
+/// - By the second reading, `sys.Label = 'x'` dead-letters each message without a label on a subscription with default
+///   settings. Such filters are common, and no report of that was found.
+///
+/// A name that no message has is refused when the rule is parsed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AbsentSystemProperty {
-    /// An [`EvaluationError`] (wire-protocol.md §7.3).
-    #[default]
+    /// An [`EvaluationError`], by the letter of wire-protocol.md §7.3.
     Error,
     /// Unknown, like an application property that the message lacks.
+    #[default]
     Unknown,
 }
 

@@ -85,6 +85,7 @@ fn sql_filters_select_as_the_service_does_rul14_rul15_rul19_rul20_rul21_rul22() 
         ("EXISTS(color) AND NOT (priority = 'low')", 3),
         ("missing IS NULL", 12),
         ("missing = 1", 0),
+        ("sys.To = 'x' OR quantity > 7", 6),
     ] {
         assert_eq!(matched(sql(text), None).len(), count, "{text}");
     }
@@ -170,7 +171,7 @@ fn rules_count_at_the_time_of_sending_rul30() {
 
 #[test]
 fn a_filter_that_fails_dead_letters_the_message_where_that_is_asked_for() {
-    let (mut world, c, sender) = world(vec![rule("r", sql("sys.To = 'x'"), None)]);
+    let (mut world, c, sender) = world(vec![rule("r", sql("1 / 0 = 1"), None)]);
     world.send_texts(c, sender, &["a"]);
     assert!(world.peek(c, SUB, 0, 1).is_empty());
     assert_eq!(world.peek(c, &format!("{SUB}/$DeadLetterQueue"), 0, 1).len(), 1);

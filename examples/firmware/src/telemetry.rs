@@ -79,7 +79,7 @@ async fn send_readings(client: &Client<Board>) -> u32 {
         let reading = Reading::take(number);
         while let Err(failure) = sender.send(&reading.message()).await {
             retried += 1;
-            report("reading", &failure).await;
+            report(client, "reading", &failure).await;
         }
     }
     let mut next = SINGLE;
@@ -87,14 +87,14 @@ async fn send_readings(client: &Client<Board>) -> u32 {
         let (batch, count) = loop {
             match fill(&sender, next).await {
                 Ok(filled) => break filled,
-                Err(failure) => report("batch", &failure).await,
+                Err(failure) => report(client, "batch", &failure).await,
             }
         };
         let mut batch = batch;
         while let Err(error) = sender.send_batch(batch).await {
             retried += 1;
             batch = error.batch;
-            report("batch", &error.failure).await;
+            report(client, "batch", &error.failure).await;
         }
         next += count;
     }
@@ -116,8 +116,9 @@ async fn fill(sender: &Sender<Board>, first: u32) -> Result<(MessageBatch<Board>
     Ok((batch, count))
 }
 
-async fn report(what: &str, failure: &Failure<Board>) {
-    println!("telemetry: {what}: {failure}");
+/// Prints what failed, with what service or transport said last, and waits a little.
+async fn report(client: &Client<Board>, what: &str, failure: &Failure<Board>) {
+    println!("telemetry: {what}: {failure} ({})", client.last_description());
     assert!(failure.is_transient(), "trying again does not help");
     Timer::after(PAUSE).await;
 }
@@ -134,7 +135,7 @@ async fn obey_commands(client: &Client<Board>) -> u32 {
             Ok(Some(message)) => message,
             Ok(None) => continue,
             Err(failure) => {
-                report("commands", &failure).await;
+                report(client, "commands", &failure).await;
                 continue;
             }
         };
@@ -144,7 +145,7 @@ async fn obey_commands(client: &Client<Board>) -> u32 {
         // A command whose completion got lost comes again: it has been carried out already.
         match receiver.complete(&message).await {
             Ok(()) => seen |= 1 << (number % 32),
-            Err(failure) => report("complete", &failure).await,
+            Err(failure) => report(client, "complete", &failure).await,
         }
     }
     receiver.close().await;

@@ -195,6 +195,7 @@ impl<D: Digest> Padding<D> for Pss {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
     use ::rsa::pkcs1::EncodeRsaPublicKey;
     use ::rsa::rand_core::OsRng;

@@ -1,7 +1,7 @@
 //! Messages that another than their receiver settles, and sessions that go from one receiver to the next
 //! (pinned-behaviour.md SES42–SES46).
 
-use crate::stage::{MINUTE, Names, SECOND, add_queue, counts, locks, on_both_storages, play, with_store, world};
+use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, counts, locks, on_both_storages, play, with_store, world};
 use servicebus_core::client::{AutoLockRenewer, Client, DeadLetterOptions, ReceiverOptions, SessionReceiver};
 use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, ReceiveMode, RenewalEnd, Settings};
 use servicebus_core::servicebus::{LockToken, Message, Reason};
@@ -273,6 +273,26 @@ fn renewals<S: Names>() {
         drop(kept);
         one.close().await;
         other.close().await;
+    });
+}
+
+#[test]
+fn an_id_that_is_cut_is_no_session() {
+    let world = sessions();
+    play(&world, async |world| {
+        let client = world.client::<Small>();
+        let id = "\u{1f980}".repeat(100);
+        for failure in [
+            client.accept_session(Entity::queue("q"), &id, ReceiverOptions::default()).await.unwrap_err(),
+            client.accept_non_exclusive_session(Entity::queue("q"), &id, ReceiverOptions::default()).await.unwrap_err(),
+        ] {
+            assert!(matches!(failure.cause, Cause::Argument(_)), "{failure}");
+        }
+        let heap = world.client::<Heap>();
+        let session = heap.accept_session(Entity::queue("q"), &id, ReceiverOptions::default()).await.unwrap();
+        assert_eq!(session.session_id(), id);
+        heap.close().await;
+        client.close().await;
     });
 }
 

@@ -1,12 +1,13 @@
 //! Links: attached when they are needed and may be, and again when they were lost (wire-protocol.md §1.5, §6.4).
 
-use super::endpoint::{Attachment, EndpointId, Entity, Kind, ReceiveMode};
+use super::endpoint::{Attachment, Claim, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, SessionChoice, Work};
+use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
 use crate::engine::{Connection, LinkId, SessionId};
 use crate::log::Span;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
-use crate::storage::{Index, Storage, Table};
+use crate::storage::{Place, Slots, Storage, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::messaging::{Source, Target, TerminusDurability};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
@@ -29,43 +30,38 @@ pub(super) const TAKEOVER_POLL: Duration = Duration::from_millis(100);
 /// is attached does not come back in a tight loop.
 const LASTING: Duration = Duration::from_secs(1);
 
-fn source(address: &str) -> Source<'_> {
-    Source {
-        address: Some(Value::String(address)),
-        durable: TerminusDurability::None,
-        expiry_policy: Symbol::new("session-end"),
-        timeout: 0,
-        dynamic: false,
-        dynamic_node_properties: None,
-        distribution_mode: None,
-        filter: None,
-        default_outcome: None,
-        outcomes: None,
-        capabilities: None,
-    }
-}
-
-fn target(address: &str) -> TargetArchetype<'_> {
-    TargetArchetype::Target(Target {
-        address: Some(Value::String(address)),
-        durable: TerminusDurability::None,
-        expiry_policy: Symbol::new("session-end"),
-        timeout: 0,
-        dynamic: false,
-        dynamic_node_properties: None,
-        capabilities: None,
-    })
-}
-
-fn attach<'a>(name: &'a str, role: Role, source: Source<'a>, target: TargetArchetype<'a>) -> Attach<'a> {
+/// The attach of a link between two addresses. Not inlined: it is large, and its users change a field or two.
+#[inline(never)]
+fn attach<'a>(name: &'a str, role: Role, source: &'a str, target: &'a str) -> Attach<'a> {
+    let expiry_policy = Symbol::new("session-end");
     Attach {
         name,
         handle: 0,
         role,
         snd_settle_mode: SenderSettleMode::Unsettled,
         rcv_settle_mode: ReceiverSettleMode::First,
-        source: Some(source),
-        target: Some(target),
+        source: Some(Source {
+            address: Some(Value::String(source)),
+            durable: TerminusDurability::None,
+            expiry_policy,
+            timeout: 0,
+            dynamic: false,
+            dynamic_node_properties: None,
+            distribution_mode: None,
+            filter: None,
+            default_outcome: None,
+            outcomes: None,
+            capabilities: None,
+        }),
+        target: Some(TargetArchetype::Target(Target {
+            address: Some(Value::String(target)),
+            durable: TerminusDurability::None,
+            expiry_policy,
+            timeout: 0,
+            dynamic: false,
+            dynamic_node_properties: None,
+            capabilities: None,
+        })),
         unsettled: None,
         incomplete_unsettled: false,
         initial_delivery_count: (role == Role::Sender).then_some(0),
@@ -113,25 +109,15 @@ impl<S: Storage> Namespace<S> {
         self.advance_close(clock);
     }
 
-    pub(super) fn attach_plain_sender(&mut self, name: &str, address: &str) -> Result<LinkId, EngineError> {
-        attach_link(
-            &mut self.connection,
-            &mut self.sessions,
-            &attach(name, Role::Sender, source(name), target(address)),
-        )
-    }
-
-    pub(super) fn attach_plain_receiver(
+    /// Attaches a link of a node, on which nothing is peculiar.
+    pub(super) fn attach_plain(
         &mut self,
         name: &str,
-        address: &str,
-        reply_to: &str,
+        role: Role,
+        source: &str,
+        target: &str,
     ) -> Result<LinkId, EngineError> {
-        attach_link(
-            &mut self.connection,
-            &mut self.sessions,
-            &attach(name, Role::Receiver, source(address), target(reply_to)),
-        )
+        attach_link(&mut self.connection, &mut self.sessions, &attach(name, role, source, target))
     }
 
     fn advance_endpoints(&mut self, clock: Clock) {
@@ -155,52 +141,52 @@ impl<S: Storage> Namespace<S> {
         let number = self.next_number();
         let name: Name = Self::name(self.container, number);
         let endpoint = self.endpoints.get(place).ok_or(EngineError::Detached)?;
-        let path = endpoint.entity.path(false).ok_or(EngineError::IllegalState)?;
+        let mut path = Path::new();
+        endpoint.entity.put_path(false, &mut path)?;
         let mut filter_buffer = [0; session_filter::MAX_LEN];
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
-        let kind = match &endpoint.kind {
-            Kind::Sender => "sender",
-            Kind::Coordinator => "coordinator",
-            Kind::Receiver { .. } => "receiver",
+        let (kind, sends) = match endpoint.work {
+            Work::Sender => ("sender", true),
+            Work::Coordinator => ("coordinator", true),
+            Work::Receiver { .. } => ("receiver", false),
         };
         let span = Span::link(kind, &name, &path);
-        let link = match &endpoint.kind {
-            Kind::Sender => {
-                let attach = attach(&name, Role::Sender, source(identifier), target(&path));
-                attach_link(&mut self.connection, &mut self.sessions, &attach)?
+        let mut attach = if sends {
+            attach(&name, Role::Sender, identifier, &path)
+        } else {
+            attach(&name, Role::Receiver, &path, identifier)
+        };
+        match endpoint.work {
+            Work::Sender => {}
+            Work::Coordinator => {
+                attach.target = Some(TargetArchetype::Coordinator(Coordinator { capabilities: None }));
             }
-            Kind::Coordinator => {
-                let coordinator = TargetArchetype::Coordinator(Coordinator { capabilities: None });
-                let attach = attach(&name, Role::Sender, source(&name), coordinator);
-                attach_link(&mut self.connection, &mut self.sessions, &attach)?
-            }
-            Kind::Receiver { mode, session, .. } => {
-                let mut source = source(&path);
+            Work::Receiver { mode, .. } => {
                 let too_long = |_| EngineError::IllegalState;
-                let mut properties: heapless::Vec<(Value<'_>, Value<'_>), 2> = heapless::Vec::new();
-                let entry = |key, value| (Value::Symbol(Symbol::new(key)), value);
-                let _ = properties.push(entry(RECEIVER_NAME, Value::String(identifier)));
-                if let Some(session) = session {
-                    source.filter = Some(session_filter::encode(session, &mut filter_buffer).map_err(too_long)?);
-                    if let (None, Some(timeout)) = (session.id(), endpoint.accept_timeout) {
-                        let _ = properties.push(entry(TIMEOUT, Value::Uint(timeout)));
+                let mut timeout = None;
+                if let Some(claim) = endpoint.claim.and_then(|claim| self.claims.get(claim.index())) {
+                    let session = &claim.choice;
+                    if let Some(source) = &mut attach.source {
+                        source.filter = Some(session_filter::encode(session, &mut filter_buffer).map_err(too_long)?);
                     }
+                    timeout = claim.accept_timeout.filter(|_| session.id().is_none());
                 }
-                let (snd_settle_mode, rcv_settle_mode) = match mode {
+                let properties = [
+                    (Value::Symbol(Symbol::new(RECEIVER_NAME)), Value::String(identifier)),
+                    (Value::Symbol(Symbol::new(TIMEOUT)), Value::Uint(timeout.unwrap_or(0))),
+                ];
+                let count = if timeout.is_some() { 2 } else { 1 };
+                let properties = properties.get(..count).unwrap_or_default();
+                attach.properties = Some(encode_map(properties, &mut properties_buffer).map_err(too_long)?);
+                (attach.snd_settle_mode, attach.rcv_settle_mode) = match mode {
                     ReceiveMode::PeekLock => (SenderSettleMode::Unsettled, ReceiverSettleMode::Second),
                     ReceiveMode::ReceiveAndDelete => (SenderSettleMode::Settled, ReceiverSettleMode::First),
                 };
-                let attach = Attach {
-                    snd_settle_mode,
-                    rcv_settle_mode,
-                    properties: Some(encode_map(&properties, &mut properties_buffer).map_err(too_long)?),
-                    ..attach(&name, Role::Receiver, source, target(identifier))
-                };
-                attach_link(&mut self.connection, &mut self.sessions, &attach)?
             }
-        };
-        let _ = self.owners.insert(link.index() as u64, place);
+        }
+        let link = attach_link(&mut self.connection, &mut self.sessions, &attach)?;
+        let _ = self.owners.put(link.index(), LinkOwner::Endpoint(place).into());
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.attachment = Attachment::Pending(link);
             endpoint.span = span;
@@ -260,7 +246,7 @@ impl<S: Storage> Namespace<S> {
         };
         let failure = match failure.reason() {
             // Who does not know the filter sees a receiver without a session.
-            Some(Reason::NotAllowed | Reason::NotImplemented) if !was_up && endpoint.is_non_exclusive() => {
+            Some(Reason::NotAllowed | Reason::NotImplemented) if !was_up && endpoint.non_exclusive => {
                 Failure { cause: Cause::NotOffered(NON_EXCLUSIVE), description: failure.description }
             }
             _ => failure,
@@ -279,7 +265,7 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         endpoint.attempts = if lasted { 0 } else { endpoint.attempts.saturating_add(1) };
-        let attempts = endpoint.attempts;
+        let attempts = u32::from(endpoint.attempts);
         if !failure.is_transient() || attempts > self.settings.retry.max_retries {
             self.give_up(place, &failure);
             return;
@@ -345,28 +331,52 @@ impl<S: Storage> Namespace<S> {
         if too_long {
             return Err(Failure::new(Cause::Argument("an identifier of more than 128 characters")));
         }
-        let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
-        let token = self.use_token(&entity).ok_or_else(full)?;
-        let endpoint = super::endpoint::Endpoint::new(kind, entity, token, accept_timeout, identifier);
-        self.due = true;
-        match self.endpoints.insert(endpoint) {
-            Ok(key) => Ok(EndpointId(key)),
-            Err(_) => {
-                self.release_token(token);
-                Err(full())
+        let full = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
+        let (work, choice) = match kind {
+            Kind::Sender => (Work::Sender, None),
+            Kind::Coordinator => (Work::Coordinator, None),
+            Kind::Receiver { mode, prefetch, session } => (Work::Receiver { mode, prefetch }, session),
+        };
+        let non_exclusive = matches!(choice, Some(SessionChoice::NonExclusive { .. }));
+        let claim = match choice {
+            Some(choice) => {
+                let claim = Claim { choice, accept_timeout, locked_until: None };
+                let key = self.claims.insert(claim).map_err(|_| full(Capacity::SessionReceivers))?;
+                Some(Place::new(key.index))
             }
+            None => None,
+        };
+        let added = self.use_token(&entity).and_then(|token| {
+            let endpoint = Endpoint::new(work, claim, non_exclusive, entity, token, identifier);
+            let inserted = self.endpoints.insert(endpoint);
+            if inserted.is_err() {
+                self.release_token(token);
+            }
+            inserted.ok()
+        });
+        if let (None, Some(claim)) = (added, claim) {
+            self.claims.remove(claim.index());
         }
+        self.due = true;
+        added.map(EndpointId).ok_or_else(|| full(Capacity::Links))
+    }
+
+    /// The session that a receiver asks for, or has.
+    pub(super) fn claim_of(&self, endpoint: &Endpoint<S>) -> Option<&Claim<S>> {
+        self.claims.get(endpoint.claim?.index())
     }
 
     /// The session that a session receiver holds, and until when.
     pub fn session_of(&self, id: EndpointId) -> Option<(&str, Option<crate::time::Timestamp>)> {
         let endpoint = self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?;
-        Some((endpoint.session()?.id()?.as_ref(), endpoint.locked_until))
+        let claim = self.claim_of(endpoint)?;
+        Some((claim.choice.id()?.as_ref(), claim.locked_until))
     }
 
     /// The token that takes the session of a session receiver over; `None` when its lock is exclusive.
     pub fn session_token(&self, id: EndpointId) -> Option<LockToken> {
-        self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?.session()?.token()
+        let endpoint = self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?;
+        self.claim_of(endpoint)?.choice.token()
     }
 
     /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
@@ -379,8 +389,9 @@ impl<S: Storage> Namespace<S> {
 
     /// A session's lock was renewed.
     pub fn set_session_lock(&mut self, id: EndpointId, until: crate::time::Timestamp) {
-        if let Some(endpoint) = self.endpoints.find_mut(id.0) {
-            endpoint.locked_until = Some(until);
+        let claim = self.endpoints.find(id.0).and_then(|endpoint| endpoint.claim);
+        if let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) {
+            claim.locked_until = Some(until);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Closing: nothing stays locked at the service for something that is closed (invariants.md §1 row 4).
 
-use super::endpoint::{Attachment, EndpointId, Kind, ReceiveMode};
+use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::State;
 use super::{Cause, Clock, Failure, Namespace};
 use crate::storage::{Storage, Table};
@@ -49,7 +49,7 @@ impl<S: Storage> Namespace<S> {
         let attached = matches!(endpoint.attachment, Attachment::Up(_));
         let deadline = *endpoint.drain_deadline.get_or_insert(clock.now + PATIENCE);
         let late = deadline <= clock.now;
-        let is_receiver = matches!(endpoint.kind, Kind::Receiver { .. });
+        let is_receiver = endpoint.is_receiver();
         let in_session = endpoint.is_session();
         let releases = is_receiver && endpoint.mode() == ReceiveMode::PeekLock;
         let Some(connection) = &mut self.connection else { return };
@@ -92,6 +92,9 @@ impl<S: Storage> Namespace<S> {
             (endpoint.remains, endpoint.remains_retired, &mut self.connection)
         {
             connection.forget(link);
+        }
+        if let Some(claim) = endpoint.claim {
+            self.claims.remove(claim.index());
         }
         self.release_token(endpoint.token);
         self.drop_idle_nodes();

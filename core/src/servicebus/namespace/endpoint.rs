@@ -1,11 +1,11 @@
 //! A sender or receiver as the application holds it: it outlives the links that serve it.
 
 use super::Failure;
-use crate::engine::LinkId;
+use crate::engine::{EngineError, LinkId};
 use crate::log::Span;
 use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::lock_token::LockToken;
-use crate::storage::{Key, Storage};
+use crate::storage::{Key, Place, Storage};
 use crate::time::{Instant, Timestamp};
 use core::fmt;
 
@@ -65,13 +65,15 @@ impl<S: Storage> Entity<S> {
         Address::new(self.name.as_ref(), self.subscription.as_ref().map(AsRef::as_ref), self.sub_queue)
     }
 
-    /// The address as text, of the entity or of its `$management`; `None` when it is too long to be one.
-    pub(super) fn path(&self, management: bool) -> Option<Path> {
+    /// Puts the address, of the entity or of its `$management`, into `path`.
+    ///
+    /// # Errors
+    /// One that is too long.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn put_path(&self, management: bool, path: &mut Path) -> Result<(), EngineError> {
         let address = self.address();
         let address = if management { address.management() } else { address };
-        let mut path = Path::new();
-        fmt::write(&mut path, format_args!("{address}")).ok()?;
-        Some(path)
+        fmt::write(path, format_args!("{address}")).map_err(|_| EngineError::IllegalState)
     }
 
     /// Whether both have the same token: sub-queues share their entity's.
@@ -158,6 +160,22 @@ pub enum Kind<S: Storage> {
     },
 }
 
+/// What an endpoint does, without the session of a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    Sender,
+    Coordinator,
+    Receiver { mode: ReceiveMode, prefetch: u32 },
+}
+
+/// The session that a receiver asks for, or has.
+pub(super) struct Claim<S: Storage> {
+    pub(super) choice: SessionChoice<S>,
+    /// How long the service may take to find a session, in milliseconds.
+    pub(super) accept_timeout: Option<u32>,
+    pub(super) locked_until: Option<Timestamp>,
+}
+
 /// How far a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attachment {
@@ -180,7 +198,11 @@ impl Attachment {
 
 /// A sender or receiver.
 pub(super) struct Endpoint<S: Storage> {
-    pub(super) kind: Kind<S>,
+    pub(super) work: Work,
+    /// The place of its session, when it is for one.
+    pub(super) claim: Option<Place>,
+    /// Others may take that session over.
+    pub(super) non_exclusive: bool,
     pub(super) entity: Entity<S>,
     pub(super) token: u32,
     pub(super) attachment: Attachment,
@@ -195,7 +217,7 @@ pub(super) struct Endpoint<S: Storage> {
     /// When something came on it last.
     pub(super) heard: Instant,
     /// Failed attempts to attach since the last link that lasted.
-    pub(super) attempts: u32,
+    pub(super) attempts: u16,
     pub(super) retry_at: Option<Instant>,
     /// Nobody needs the link, or it failed for a reason that waiting does not mend: the next call tries again.
     pub(super) parked: bool,
@@ -210,22 +232,22 @@ pub(super) struct Endpoint<S: Storage> {
     /// That link was on an earlier connection.
     pub(super) remains_retired: bool,
     /// The limits of the link: of one message and, where the service tells, of a batch.
-    pub(super) max_message_size: u64,
-    pub(super) max_batch_size: Option<u64>,
+    /// Zero for no limit, and for none that is known.
+    pub(super) max_message_size: u32,
+    pub(super) max_batch_size: u32,
     /// The session that was asked for is held.
     pub(super) session_granted: bool,
     /// It was taken over by a token.
     pub(super) took_over: bool,
     /// The peer has attached without granting the session that was asked for.
     pub(super) declined: bool,
-    pub(super) locked_until: Option<Timestamp>,
     /// Messages that the pending receives want.
     pub(super) demand: u32,
     /// The application wants nothing kept ready for now, whatever the prefetch.
     pub(super) suspended: bool,
     /// Pending receives, and one of them.
     pub(super) receives: u32,
-    pub(super) receiver: Option<u32>,
+    pub(super) receiver: Option<Place>,
     /// A drain has ended: what came of it is taken before new credit is granted.
     pub(super) harvest: bool,
     /// A drain is under way, until this time at the latest.
@@ -234,8 +256,6 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) release_at: Option<Instant>,
     /// They were given back: nothing is fetched ahead until the next call.
     pub(super) idled: bool,
-    /// How long the service may take to find a session, in milliseconds.
-    pub(super) accept_timeout: Option<u32>,
     /// How the application names it to the service.
     pub(super) identifier: Option<S::Literal>,
     /// The application has dropped it: it goes when its link has.
@@ -245,14 +265,17 @@ pub(super) struct Endpoint<S: Storage> {
 
 impl<S: Storage> Endpoint<S> {
     pub(super) fn new(
-        kind: Kind<S>,
+        work: Work,
+        claim: Option<Place>,
+        non_exclusive: bool,
         entity: Entity<S>,
         token: u32,
-        accept_timeout: Option<u32>,
         identifier: Option<S::Literal>,
     ) -> Self {
         Self {
-            kind,
+            work,
+            claim,
+            non_exclusive,
             entity,
             token,
             attachment: Attachment::Down,
@@ -270,11 +293,10 @@ impl<S: Storage> Endpoint<S> {
             remains: None,
             remains_retired: false,
             max_message_size: 0,
-            max_batch_size: None,
+            max_batch_size: 0,
             session_granted: false,
             took_over: false,
             declined: false,
-            locked_until: None,
             demand: 0,
             suspended: false,
             receives: 0,
@@ -283,7 +305,6 @@ impl<S: Storage> Endpoint<S> {
             drain_deadline: None,
             release_at: None,
             idled: false,
-            accept_timeout,
             identifier,
             closing: false,
             next_tag: 0,
@@ -312,33 +333,25 @@ impl<S: Storage> Endpoint<S> {
     }
 
     pub(super) fn is_session(&self) -> bool {
-        self.session().is_some()
+        self.claim.is_some()
     }
 
-    pub(super) fn session(&self) -> Option<&SessionChoice<S>> {
-        match &self.kind {
-            Kind::Receiver { session, .. } => session.as_ref(),
-            Kind::Sender | Kind::Coordinator => None,
-        }
-    }
-
-    /// Others may take its session over.
-    pub(super) fn is_non_exclusive(&self) -> bool {
-        matches!(self.session(), Some(SessionChoice::NonExclusive { .. }))
+    pub(super) fn is_receiver(&self) -> bool {
+        matches!(self.work, Work::Receiver { .. })
     }
 
     pub(super) fn mode(&self) -> ReceiveMode {
-        match self.kind {
-            Kind::Receiver { mode, .. } => mode,
-            Kind::Sender | Kind::Coordinator => ReceiveMode::PeekLock,
+        match self.work {
+            Work::Receiver { mode, .. } => mode,
+            Work::Sender | Work::Coordinator => ReceiveMode::PeekLock,
         }
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn prefetch(&self) -> u32 {
-        match self.kind {
-            Kind::Receiver { prefetch, .. } if !self.suspended && !self.idled => prefetch,
-            Kind::Receiver { .. } => 0,
-            Kind::Sender | Kind::Coordinator => 0,
+        match self.work {
+            Work::Receiver { prefetch, .. } if !self.suspended && !self.idled => prefetch,
+            _ => 0,
         }
     }
 }
@@ -346,7 +359,7 @@ impl<S: Storage> Endpoint<S> {
 impl<S: Storage> fmt::Debug for Endpoint<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("kind", &self.kind)
+            .field("work", &self.work)
             .field("attachment", &self.attachment)
             .finish_non_exhaustive()
     }

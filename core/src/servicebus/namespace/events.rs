@@ -1,13 +1,14 @@
 //! What the engine tells: frames while they are applied, events afterwards.
 
-use super::endpoint::{Attachment, Endpoint, Kind, SessionChoice};
+use super::endpoint::{Attachment, Claim, Endpoint, SessionChoice};
+use super::link_owner::LinkOwner;
 use super::node::Node;
 use super::operation::{Operation, Outcome, State};
 use super::request::{REQUEST, Request};
-use super::{Cause, Clock, Failure, NODE_RECEIVER, NODE_SENDER, Namespace, OWNER, session_filter};
+use super::{Cause, Clock, Failure, Namespace, session_filter};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag};
 use crate::servicebus::Reason;
-use crate::storage::{Index, Queue, Slots, Storage, Table};
+use crate::storage::{Place, Queue, Slots, Storage, Table};
 use crate::time::Timestamp;
 use crate::wire::Map;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
@@ -18,11 +19,17 @@ const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
 /// The limit of a batch, where the service tells it (wire-protocol.md §3.3).
 const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 
+/// A limit in bytes: more than four gigabytes are as good as none.
+fn size_limit(size: u64) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
 /// Sees frames while their bytes are there.
 struct Watch<'n, S: Storage> {
-    owners: &'n S::Index,
+    owners: &'n S::LinkSlots<Place>,
     endpoints: &'n mut S::Links<Endpoint<S>>,
-    nodes: &'n mut S::Links<Node<S>>,
+    claims: &'n mut S::Claims<Claim<S>>,
+    nodes: &'n mut S::Nodes<Node<S>>,
     requests: &'n mut S::Requests<Request<S>>,
     operations: &'n mut S::Deliveries<Operation<S>>,
     notices: &'n mut S::Queue,
@@ -32,25 +39,23 @@ struct Watch<'n, S: Storage> {
 
 impl<S: Storage> Watch<'_, S> {
     fn attached(&mut self, link: LinkId, attach: &Attach<'_>) {
-        let Some(owner) = self.owners.get(link.index() as u64) else { return };
-        if owner & OWNER != 0 {
-            return;
-        }
-        let Some(endpoint) = self.endpoints.get_mut(owner) else { return };
+        let Some(LinkOwner::Endpoint(place)) = LinkOwner::of::<S>(self.owners, link) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         // A refusal has null termini, and a detach with the reason follows (AMQP 1.0 §2.6.3).
         endpoint.refused = match attach.role {
             Role::Sender => attach.source.is_none(),
             Role::Receiver => attach.target.is_none(),
         };
-        endpoint.max_message_size = attach.max_message_size.unwrap_or(0);
+        endpoint.max_message_size = size_limit(attach.max_message_size.unwrap_or(0));
         let properties = attach.properties.unwrap_or(Map::EMPTY);
         endpoint.max_batch_size = properties
             .get(MAX_BATCH_SIZE)
             .and_then(|value| value.as_i64())
             .and_then(|size| u64::try_from(size).ok())
-            .filter(|&size| size > 0);
-        let Kind::Receiver { session: Some(session), .. } = &mut endpoint.kind else { return };
-        endpoint.locked_until =
+            .map_or(0, size_limit);
+        let Some(claim) = endpoint.claim.and_then(|claim| self.claims.get_mut(claim.index())) else { return };
+        let session = &mut claim.choice;
+        claim.locked_until =
             properties.get(LOCKED_UNTIL).and_then(|value| value.as_i64()).map(Timestamp::from_dotnet_ticks);
         let filters = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
         match session_filter::granted(session, filters) {
@@ -63,50 +68,46 @@ impl<S: Storage> Watch<'_, S> {
     }
 
     fn link_error(&mut self, link: LinkId, error: &ErrorCondition<'_>) {
-        let Some(owner) = self.owners.get(link.index() as u64) else { return };
-        let place = owner & !OWNER;
-        if owner & OWNER == 0 {
-            if let Some(endpoint) = self.endpoints.get_mut(place) {
-                endpoint.error = Some(Failure::of(error, self.last_description));
+        let kept = match LinkOwner::of::<S>(self.owners, link) {
+            Some(LinkOwner::Endpoint(place)) => self.endpoints.get_mut(place).map(|endpoint| &mut endpoint.error),
+            Some(LinkOwner::Sender(place) | LinkOwner::Receiver(place)) => {
+                self.nodes.get_mut(place).map(|node| &mut node.error)
             }
-        } else if let Some(node) = self.nodes.get_mut(place) {
-            node.error = Some(Failure::of(error, self.last_description));
+            None => None,
+        };
+        if let Some(kept) = kept {
+            *kept = Some(Failure::of(error, self.last_description));
         }
     }
 
-    fn done(&mut self, place: u32, result: Result<Outcome, Failure<S>>) {
+    /// The peer has told the state of a delivery: what that means to the call that waits for it.
+    fn settled(&mut self, place: u32, settled: bool, state: Option<&DeliveryState<'_>>) {
         let Some(operation) = self.operations.get_mut(place) else { return };
         if !matches!(operation.state, State::Sent(_)) {
             return;
         }
-        operation.state = State::Done(result);
+        let outcome = match state {
+            Some(DeliveryState::Outcome(outcome)) => Some(outcome),
+            Some(DeliveryState::Transactional(state)) => state.outcome.as_ref(),
+            _ => None,
+        };
+        operation.state = State::Done(match (outcome, state) {
+            (Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })), _) => {
+                Err(Failure::of(error, self.last_description))
+            }
+            (Some(outcome), _) => Ok(Outcome::Delivery(OutcomeKind::from(outcome))),
+            (None, Some(DeliveryState::Declared(declared))) => match Tag::new(declared.txn_id) {
+                Some(id) => Ok(Outcome::Declared(id)),
+                None => Err(Failure::new(Cause::Service(Reason::InvalidField))),
+            },
+            // Settled without a word: whether it was taken is not known.
+            (None, _) if settled => Err(Failure::new(Cause::LinkLost)),
+            (None, _) => return,
+        });
         if !operation.noticed {
             operation.noticed = true;
             let _ = self.notices.push(place);
         }
-    }
-}
-
-/// What the peer's state of a delivery means; `None` while it is no outcome.
-fn result_of<S: Storage>(
-    state: Option<&DeliveryState<'_>>,
-    settled: bool,
-    last: &mut S::Text,
-) -> Option<Result<Outcome, Failure<S>>> {
-    let outcome = match state {
-        Some(DeliveryState::Outcome(outcome)) => Some(outcome),
-        Some(DeliveryState::Transactional(state)) => state.outcome.as_ref(),
-        Some(DeliveryState::Declared(declared)) => {
-            let id = Tag::new(declared.txn_id).ok_or_else(|| Failure::new(Cause::Service(Reason::InvalidField)));
-            return Some(id.map(Outcome::Declared));
-        }
-        Some(DeliveryState::Received(_)) | None => None,
-    };
-    match outcome {
-        Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })) => Some(Err(Failure::of(error, last))),
-        Some(outcome) => Some(Ok(Outcome::Delivery(OutcomeKind::from(outcome)))),
-        // Settled without a word: whether it was taken is not known.
-        None => settled.then(|| Err(Failure::new(Cause::LinkLost))),
     }
 }
 
@@ -160,9 +161,7 @@ impl<S: Storage> Handler for Watch<'_, S> {
             }
             return;
         }
-        if let Some(result) = result_of(state, settled, self.last_description) {
-            self.done(user, result);
-        }
+        self.settled(user, settled, state);
     }
 }
 
@@ -172,6 +171,7 @@ impl<S: Storage> Namespace<S> {
         let mut watch = Watch {
             owners: &self.owners,
             endpoints: &mut self.endpoints,
+            claims: &mut self.claims,
             nodes: &mut self.nodes,
             requests: &mut self.requests,
             operations: &mut self.operations,
@@ -195,16 +195,14 @@ impl<S: Storage> Namespace<S> {
                 }
                 Event::LinkAttached(link) => self.link_attached(link, clock),
                 Event::LinkDetached(link) => self.link_detached(link, clock),
-                Event::Readable(link) => match self.owners.get(link.index() as u64) {
-                    Some(owner) if owner & OWNER == NODE_RECEIVER => self.take_responses(owner & !OWNER, clock),
-                    Some(owner) if owner & OWNER == 0 => self.endpoint_readable(owner, clock),
+                Event::Readable(link) => match LinkOwner::of::<S>(&self.owners, link) {
+                    Some(LinkOwner::Receiver(place)) => self.take_responses(place, clock),
+                    Some(LinkOwner::Endpoint(place)) => self.endpoint_readable(place, clock),
                     _ => {}
                 },
                 Event::Drained(link) => {
-                    if let Some(owner) = self.owners.get(link.index() as u64)
-                        && owner & OWNER == 0
-                    {
-                        self.endpoint_drained(owner, clock);
+                    if let Some(LinkOwner::Endpoint(place)) = LinkOwner::of::<S>(&self.owners, link) {
+                        self.endpoint_drained(place, clock);
                     }
                 }
                 Event::Updated { delivery, link, outcome } => {
@@ -248,13 +246,13 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn link_attached(&mut self, link: LinkId, clock: Clock) {
-        let Some(owner) = self.owners.get(link.index() as u64) else { return };
-        let place = owner & !OWNER;
-        match owner & OWNER {
-            0 => self.endpoint_attached(place, link, clock),
-            kind => {
+        let Some(owner) = LinkOwner::of::<S>(&self.owners, link) else { return };
+        match owner {
+            LinkOwner::Endpoint(place) => self.endpoint_attached(place, link, clock),
+            LinkOwner::Sender(place) | LinkOwner::Receiver(place) => {
                 let Some(node) = self.nodes.get_mut(place) else { return };
-                let slot = if kind == NODE_SENDER { &mut node.sender } else { &mut node.receiver };
+                let is_sender = matches!(owner, LinkOwner::Sender(_));
+                let slot = if is_sender { &mut node.sender } else { &mut node.receiver };
                 if slot.link() == Some(link) {
                     *slot = Attachment::Up(link);
                 }
@@ -269,16 +267,15 @@ impl<S: Storage> Namespace<S> {
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_detached(&mut self, link: LinkId, clock: Clock) {
-        let Some(owner) = self.owners.remove(link.index() as u64) else {
+        let Some(owner) = self.owners.take(link.index()).map(LinkOwner::from) else {
             if let Some(connection) = &mut self.connection {
                 connection.forget(link);
             }
             return;
         };
-        let place = owner & !OWNER;
         let status = self.connection.as_ref().and_then(|connection| connection.link(link));
         let fault = status.and_then(|status| status.fault);
-        if owner & OWNER == 0 {
+        if let LinkOwner::Endpoint(place) = owner {
             let current = self.endpoints.get(place).is_some_and(|found| found.attachment.link() == Some(link));
             // Messages that were settled when they came are the application's, whatever becomes of the link.
             let keeps = current
@@ -297,6 +294,7 @@ impl<S: Storage> Namespace<S> {
             }
             return;
         }
+        let (LinkOwner::Endpoint(place) | LinkOwner::Sender(place) | LinkOwner::Receiver(place)) = owner;
         let current = self
             .nodes
             .get(place)

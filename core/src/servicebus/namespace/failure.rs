@@ -68,9 +68,9 @@ impl<S: Storage> Failure<S> {
         Self { cause, description: S::Description::of(&description) }
     }
 
-    /// A failure that is described by what the engine said.
-    pub(crate) fn of_engine(cause: Cause, error: EngineError) -> Self {
-        Self { cause, description: S::Description::of(&error) }
+    /// A failure that is described by an error.
+    pub(crate) fn told(cause: Cause, error: &dyn fmt::Display) -> Self {
+        Self { cause, description: S::Description::of(error) }
     }
 
     /// What the peer said in a detach, an end, a close or an outcome; the words are kept in `last` as well.

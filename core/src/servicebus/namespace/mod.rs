@@ -9,6 +9,7 @@ mod control;
 mod endpoint;
 mod events;
 mod failure;
+mod link_owner;
 mod node;
 mod occupancy;
 mod operation;
@@ -25,14 +26,14 @@ use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::connection_string::ConnectionString;
 use crate::servicebus::retry::RetryPolicy;
-use crate::storage::{Description, Index, Limits, Queue, Spare, Storage, Table};
+use crate::storage::{Description, Limits, Place, Queue, Spare, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
 use crate::wire::{Symbol, Value, encode_map};
 use core::fmt;
 
-use endpoint::{Attachment, Endpoint};
+use endpoint::{Attachment, Claim, Endpoint};
 use node::Node;
 use operation::{Operation, State};
 use receive::Held;
@@ -90,6 +91,14 @@ impl<S: Storage> Settings<S> {
             seed,
             external_tokens: false,
         }
+    }
+
+    /// What the connection string says; only its endpoint where tokens come from outside.
+    pub(super) fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
+        let text = self.connection_string.as_ref();
+        let parsed =
+            if self.external_tokens { ConnectionString::parse_endpoint(text) } else { ConnectionString::parse(text) };
+        parsed.map_err(|_| Failure::new(Cause::Argument("the connection string")))
     }
 }
 
@@ -160,7 +169,7 @@ pub struct Namespace<S: Storage> {
     /// Messages in the application's hands, by the places of their deliveries.
     held: S::Slots<Held>,
     /// Whose an engine's link is, by its place.
-    owners: S::Index,
+    owners: S::LinkSlots<Place>,
     /// Why the last connection ended.
     last_error: Option<Failure<S>>,
     /// What the service or the transport said last about something that did not work.
@@ -172,7 +181,9 @@ pub struct Namespace<S: Storage> {
     tokens: S::Links<Token<S>>,
     /// Locks that are renewed.
     renewals: S::Requests<Renewal<S>>,
-    nodes: S::Links<Node<S>>,
+    nodes: S::Nodes<Node<S>>,
+    /// Sessions of receivers.
+    claims: S::Claims<Claim<S>>,
     endpoints: S::Links<Endpoint<S>>,
     operations: S::Deliveries<Operation<S>>,
     requests: S::Requests<Request<S>>,
@@ -192,26 +203,23 @@ impl<S: Storage> fmt::Debug for Namespace<S> {
     }
 }
 
-/// Owners of links, as they are kept in the index.
-const NODE_SENDER: u32 = 1 << 30;
-const NODE_RECEIVER: u32 = 2 << 30;
-const OWNER: u32 = 3 << 30;
-
 /// A link's or container's name.
 type Name = heapless::String<32>;
 
-/// The first of two deadlines.
+/// Brings a deadline forward.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
+fn sooner(earliest: &mut Option<Instant>, at: &Option<Instant>) {
+    if let Some(at) = at
+        && earliest.is_none_or(|earliest| *at < earliest)
+    {
+        *earliest = Some(*at);
     }
 }
 
 impl<S: Storage> Namespace<S> {
     /// A namespace without a connection.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    // Inlined, it is made in its place: on a small machine's stack it would be the largest thing there ever is.
+    #[inline(always)]
     pub fn new(settings: Settings<S>) -> Self {
         let limits = settings.limits;
         let mut random = Random::seeded(settings.seed);
@@ -238,6 +246,7 @@ impl<S: Storage> Namespace<S> {
             sessions: Table::bounded(limits.sessions),
             endpoints: Table::bounded(limits.links),
             nodes: Table::bounded(limits.links),
+            claims: Table::bounded(limits.links),
             tokens: Table::bounded(limits.links),
             requests: Table::bounded(limits.deliveries),
             operations: Table::bounded(limits.deliveries),
@@ -245,7 +254,7 @@ impl<S: Storage> Namespace<S> {
             renewing: None,
             renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
-            owners: Index::bounded(limits.links),
+            owners: S::LinkSlots::default(),
             held: S::Slots::default(),
             earliest: None,
             due: false,
@@ -326,18 +335,8 @@ impl<S: Storage> Namespace<S> {
     /// A connection string that is not valid.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn target(&self) -> Result<Target<'_>, Failure<S>> {
-        let parsed = self.parsed()?;
+        let parsed = self.settings.parsed()?;
         Ok(Target { host: parsed.host, port: parsed.amqp_port(), tls: parsed.use_tls() })
-    }
-
-    fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
-        let text = self.settings.connection_string.as_ref();
-        let parsed = if self.settings.external_tokens {
-            ConnectionString::parse_endpoint(text)
-        } else {
-            ConnectionString::parse(text)
-        };
-        parsed.map_err(|_| Failure::new(Cause::Argument("the connection string")))
     }
 
     /// A transport is there.
@@ -362,7 +361,7 @@ impl<S: Storage> Namespace<S> {
             entry("user-agent", concat!("servicebus-rs/", env!("CARGO_PKG_VERSION"))),
         ];
         let properties = encode_map(&entries, &mut buffer).ok();
-        let host = self.target()?.host;
+        let host = settings.parsed()?.host;
         let mechanism = Symbol::new("ANONYMOUS");
         let init = SaslInit { mechanism, initial_response: Some(&[]), hostname: Some(host) };
         let open = Open {
@@ -378,9 +377,11 @@ impl<S: Storage> Namespace<S> {
             properties,
         };
         let span = Span::connection(self.epoch.wrapping_add(1), host);
-        let connection = span.within(|| Connection::client(config, clock.now, Some(&init), &open));
-        let connection = connection.map_err(|error| Failure::new(Cause::Engine(error)))?;
-        self.connection = Some(connection);
+        let connection = self.connection.insert(Connection::silent_client(config, clock.now));
+        if let Err(error) = span.within(|| connection.greet(Some(&init), &open)) {
+            self.connection = None;
+            return Err(Failure::new(Cause::Engine(error)));
+        }
         self.span = span;
         self.opened_at = None;
         self.epoch = self.epoch.wrapping_add(1);
@@ -404,7 +405,7 @@ impl<S: Storage> Namespace<S> {
         });
     }
 
-    /// Does something that is told as the connection's.
+    /// Does something that is told as the connection's, whoever's call it is done in.
     fn within<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
         let span = core::mem::take(&mut self.span);
         let output = span.within(|| act(self));
@@ -516,31 +517,34 @@ impl<S: Storage> Namespace<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut earliest = self.earliest;
-        let mut sooner = |at| earliest = sooner(earliest, at);
+        let first = &mut earliest;
         for place in 0..self.requests.end() {
-            let waiting = self.requests.get(place).filter(|request| !request.is_answered());
-            sooner(waiting.map(|request| request.deadline));
+            if let Some(request) = self.requests.get(place).filter(|request| !request.is_answered()) {
+                sooner(first, &Some(request.deadline));
+            }
         }
-        sooner(self.renewal_at);
+        sooner(first, &self.renewal_at);
         let Some(connection) = &self.connection else { return earliest };
-        sooner(connection.poll_timeout().map(|(at, _)| at));
-        sooner(self.close_deadline);
+        sooner(first, &connection.poll_timeout().map(|(at, _)| at));
+        sooner(first, &self.close_deadline);
         for place in 0..self.endpoints.end() {
             if let Some(endpoint) = self.endpoints.get(place) {
-                sooner(endpoint.retry_at);
-                sooner(endpoint.drain_deadline);
-                sooner(endpoint.release_at);
+                sooner(first, &endpoint.retry_at);
+                sooner(first, &endpoint.drain_deadline);
+                sooner(first, &endpoint.release_at);
             }
-            sooner(self.probe_at(place));
+            sooner(first, &self.probe_at(place));
         }
         for place in 0..self.nodes.end() {
             if let Some(node) = self.nodes.get(place) {
-                sooner(node.retry_at);
-                sooner(node.idle_at);
+                sooner(first, &node.retry_at);
+                sooner(first, &node.idle_at);
             }
         }
         for place in 0..self.tokens.end() {
-            sooner(self.tokens.get(place).and_then(|token| token.refresh_at));
+            if let Some(token) = self.tokens.get(place) {
+                sooner(first, &token.refresh_at);
+            }
         }
         earliest
     }
@@ -626,8 +630,8 @@ impl<S: Storage> Namespace<S> {
     /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn retire(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        self.owners = Index::bounded(self.settings.limits.links);
+        let Some(connection) = &self.connection else { return };
+        self.owners = S::LinkSlots::default();
         self.held = S::Slots::default();
         let mut keeps = false;
         for place in 0..self.endpoints.end() {
@@ -645,7 +649,8 @@ impl<S: Storage> Namespace<S> {
             keeps |= link.is_some();
         }
         if keeps {
-            self.retired.keep(connection);
+            self.retired.keep_from(&mut self.connection);
         }
+        self.connection = None;
     }
 }

@@ -1,10 +1,12 @@
 //! The pairs of links that requests travel over: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
 
 use super::endpoint::{Attachment, Entity, Path};
-use super::{Capacity, Cause, Clock, EngineError, Failure, NODE_RECEIVER, NODE_SENDER, Name, Namespace};
+use super::link_owner::LinkOwner;
+use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace};
 use crate::log::Span;
-use crate::storage::{Index, Storage, Table};
+use crate::storage::{Slots, Storage, Table};
 use crate::time::{Duration, Instant};
+use crate::wire::performative::Role;
 
 /// The two links to a node.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub(super) struct Node<S: Storage> {
     /// The number in its links' names and in the address that responses go to.
     pub(super) name: u32,
     /// Failed attempts to attach since the last success.
-    pub(super) attempts: u32,
+    pub(super) attempts: u16,
     pub(super) retry_at: Option<Instant>,
     /// What the peer's last detach said.
     pub(super) error: Option<Failure<S>>,
@@ -68,6 +70,13 @@ impl<S: Storage> Namespace<S> {
             Some(entity) => Some(self.use_token(entity).ok_or_else(full)?),
             None => None,
         };
+        if self.nodes.len() >= self.nodes.capacity() {
+            // One that nobody asks makes room: it is attached again when it is needed.
+            let idle = |&place: &u32| self.is_management(place) && !self.node_is_asked(place);
+            if let Some(place) = (0..self.nodes.end()).find(idle) {
+                self.drop_node(place);
+            }
+        }
         let node = Node {
             entity: entity.cloned(),
             token,
@@ -140,9 +149,13 @@ impl<S: Storage> Namespace<S> {
         endpoints.any(|endpoint| endpoint.entity.is_same(entity))
     }
 
+    fn is_management(&self, place: u32) -> bool {
+        self.nodes.get(place).is_some_and(|node| node.entity.is_some())
+    }
+
     /// Lets go of an entity's `$management`; `$cbs` stays.
     fn drop_node(&mut self, place: u32) {
-        if self.nodes.get(place).is_none_or(|node| node.entity.is_none()) {
+        if !self.is_management(place) {
             return;
         }
         let Some(node) = self.nodes.remove(place) else { return };
@@ -160,24 +173,28 @@ impl<S: Storage> Namespace<S> {
         Self::name(self.container, self.nodes.get(node).map_or(0, |node| node.name))
     }
 
-    /// Where a node is; `None` when that is too long to be an address.
-    pub(super) fn node_address(&self, node: u32) -> Option<Path> {
+    /// Puts the address of a node into `path`.
+    ///
+    /// # Errors
+    /// One that is too long.
+    pub(super) fn put_node_address(&self, node: u32, path: &mut Path) -> Result<(), EngineError> {
         match self.nodes.get(node).and_then(|node| node.entity.as_ref()) {
-            Some(entity) => entity.path(true),
-            None => Path::try_from("$cbs").ok(),
+            Some(entity) => entity.put_path(true, path),
+            None => path.push_str("$cbs").map_err(|_| EngineError::IllegalState),
         }
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn attach_node(&mut self, place: u32) -> Result<(), EngineError> {
         let name = self.node_name(place);
-        let address = self.node_address(place).ok_or(EngineError::IllegalState)?;
+        let mut address = Path::new();
+        self.put_node_address(place, &mut address)?;
         // Both links have names of their own: peers differ in whether roles share one name space.
         let span = Span::link("requests", &name, &address);
         let mut receiver_name = name.clone();
         let _ = receiver_name.push('r');
-        let sender = self.attach_plain_sender(&name, &address)?;
-        let receiver = match self.attach_plain_receiver(&receiver_name, &address, &name) {
+        let sender = self.attach_plain(&name, Role::Sender, &name, &address)?;
+        let receiver = match self.attach_plain(&receiver_name, Role::Receiver, &address, &name) {
             Ok(receiver) => receiver,
             Err(error) => {
                 if let Some(connection) = &mut self.connection {
@@ -186,8 +203,8 @@ impl<S: Storage> Namespace<S> {
                 return Err(error);
             }
         };
-        let _ = self.owners.insert(sender.index() as u64, NODE_SENDER | place);
-        let _ = self.owners.insert(receiver.index() as u64, NODE_RECEIVER | place);
+        let _ = self.owners.put(sender.index(), LinkOwner::Sender(place).into());
+        let _ = self.owners.put(receiver.index(), LinkOwner::Receiver(place).into());
         if let Some(node) = self.nodes.get_mut(place) {
             node.sender = Attachment::Pending(sender);
             node.receiver = Attachment::Pending(receiver);
@@ -210,7 +227,7 @@ impl<S: Storage> Namespace<S> {
         node.down();
         let failure = node.error.clone().unwrap_or_else(|| Failure::new(Cause::LinkLost));
         node.attempts = if was_up { 0 } else { node.attempts.saturating_add(1) };
-        let (attempts, retry) = (node.attempts, self.settings.retry);
+        let (attempts, retry) = (u32::from(node.attempts), self.settings.retry);
         if attempts > 0 {
             let wait = retry.backoff(attempts - 1, failure.reason(), &mut self.random);
             node.retry_at = Some(clock.now + wait);

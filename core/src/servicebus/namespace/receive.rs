@@ -1,6 +1,6 @@
 //! Receiving: credit, drains, and the messages that wait for the application (invariants.md §1 rows 4–10).
 
-use super::endpoint::{Attachment, EndpointId, Kind, ReceiveMode};
+use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::{OperationId, State};
 use super::{Cause, Clock, Failure, Namespace};
 use crate::engine::DeliveryId;
@@ -8,8 +8,8 @@ use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::message::LOCKED_UNTIL;
 use crate::servicebus::received::{Origin, ReceivedMessage};
-use crate::storage::{Slots, Spare, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::storage::{Place, Slots, Spare, Storage, Table};
+use crate::time::{Duration, Instant, Timestamp, before_end};
 use crate::wire::message::MessageView;
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
@@ -69,13 +69,13 @@ impl<S: Storage> Namespace<S> {
     /// promised is taken back by a drain.
     pub(super) fn top_up(&mut self, place: u32) {
         let Some(endpoint) = self.endpoints.get(place) else { return };
-        if !matches!(endpoint.kind, Kind::Receiver { .. })
+        if !endpoint.is_receiver()
             || endpoint.closing
             || endpoint.harvest
             || endpoint.idled
             || endpoint.drain_deadline.is_some()
             // A peer that does not know such sessions might send what is nobody's to take.
-            || (endpoint.is_non_exclusive() && !endpoint.session_granted)
+            || (endpoint.non_exclusive && !endpoint.session_granted)
         {
             return;
         }
@@ -118,7 +118,7 @@ impl<S: Storage> Namespace<S> {
                 let Some(endpoint) = self.endpoints.find_mut(endpoint.0) else { return closed() };
                 endpoint.demand = endpoint.demand.saturating_add(max);
                 endpoint.receives += 1;
-                endpoint.receiver.get_or_insert(operation.0.index);
+                endpoint.receiver.get_or_insert(Place::new(operation.0.index));
                 self.due |= endpoint.attachment == Attachment::Down;
                 self.top_up(place);
             }
@@ -199,7 +199,7 @@ impl<S: Storage> Namespace<S> {
         found.demand = found.demand.saturating_sub(count);
         found.receives = found.receives.saturating_sub(1);
         found.harvest = false;
-        if found.receiver == Some(operation) {
+        if found.receiver == Some(Place::new(operation)) {
             found.receiver = None;
         }
         if found.receives > 0 {
@@ -231,7 +231,7 @@ impl<S: Storage> Namespace<S> {
                     && endpoint.prefetch() == 0
                     && !endpoint.closing
                     && endpoint.drain_deadline.is_none()
-                    && matches!(endpoint.kind, Kind::Receiver { .. })
+                    && endpoint.is_receiver()
             });
             if idle && self.stock(place).expected > 0 {
                 self.start_drain(place, clock);
@@ -282,7 +282,7 @@ impl<S: Storage> Namespace<S> {
         let Some(until) = front.and_then(locked_until) else { return };
         let left = until.saturating_duration_since(clock.utc);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.release_at = Some(clock.now + left.saturating_sub((left / 4).min(HANDOVER)));
+            endpoint.release_at = Some(clock.now + before_end(left, 4, HANDOVER));
             self.moved = true;
         }
     }
@@ -329,7 +329,8 @@ impl<S: Storage> Namespace<S> {
     /// When a receiver that has heard nothing on its link asks whether that is still alive.
     pub(super) fn probe_at(&self, place: u32) -> Option<Instant> {
         let endpoint = self.endpoints.get(place)?;
-        let waits = matches!((endpoint.attachment, &endpoint.kind), (Attachment::Up(_), Kind::Receiver { .. }))
+        let waits = matches!(endpoint.attachment, Attachment::Up(_))
+            && endpoint.is_receiver()
             && !endpoint.closing
             && endpoint.drain_deadline.is_none();
         (waits && self.stock(place).expected > 0).then(|| endpoint.heard + SILENCE)
@@ -350,7 +351,7 @@ impl<S: Storage> Namespace<S> {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         endpoint.heard = clock.now;
         match (endpoint.receives, endpoint.receiver) {
-            (1, Some(operation)) => self.notice(operation),
+            (1, Some(operation)) => self.notice(operation.index()),
             (0, _) => {
                 if endpoint.closing || endpoint.drain_deadline.is_some() {
                     return;

@@ -11,7 +11,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::received::Origin;
 use crate::storage::{Key, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::time::{Duration, Instant, Timestamp, part};
 use core::fmt;
 use core::task::Poll;
 
@@ -90,7 +90,7 @@ const UNKNOWN: Duration = Duration::from_secs(30);
 
 /// How long from now on a lock that has `left` of its `length` is left alone.
 fn rest(left: Duration, length: Duration) -> Duration {
-    left.saturating_sub((length / 3).min(MARGIN))
+    left.saturating_sub(part::<3>(length).min(MARGIN))
 }
 
 /// Whether the service says that there is nothing to renew.
@@ -125,15 +125,20 @@ impl<S: Storage> Renewal<S> {
     }
 }
 
+/// What a request for a renewal brought.
+type Answer<S> = Result<<S as Storage>::Payload, Failure<S>>;
+/// Whether it could be sent.
+type Sent<S> = Result<(), Failure<S>>;
+
 /// What is done about registrations. The namespace gets it with the first of them, so that a program that renews nothing
 /// is linked without any of it.
 pub(super) struct Renewing<S: Storage> {
     /// Renews what is due.
     pub(super) advance: fn(&mut Namespace<S>, Clock),
     /// Sends the request of a registration.
-    pub(super) send: fn(&mut Namespace<S>, Key, u32, Clock) -> Result<(), Failure<S>>,
+    pub(super) send: fn(&mut Namespace<S>, Key, u32, Clock) -> Sent<S>,
     /// The service has answered, or an attempt has failed.
-    pub(super) answered: fn(&mut Namespace<S>, Key, Clock, Result<S::Payload, Failure<S>>),
+    pub(super) answered: fn(&mut Namespace<S>, Key, Clock, Answer<S>),
     /// A message is about to be settled.
     pub(super) settling: fn(&mut Namespace<S>, &Locked),
     /// A settlement has ended.
@@ -198,7 +203,7 @@ impl<S: Storage> Namespace<S> {
             let lost = Failure::new(Cause::Service(Reason::SessionLockLost));
             return Err(found.error.clone().unwrap_or(lost));
         }
-        let (entity, known) = (found.entity.clone(), found.locked_until);
+        let (entity, known) = (found.entity.clone(), self.claim_of(found).and_then(|claim| claim.locked_until));
         let node = self.use_node(Some(&entity))?;
         let locked_until = known.unwrap_or(clock.utc + UNKNOWN);
         self.add_renewal(clock, Subject::Session(session), node, locked_until, max, known.is_some())
@@ -342,7 +347,7 @@ impl<S: Storage> Namespace<S> {
         match self.renewals.find(key).ok_or_else(closed)?.subject {
             Subject::Message { token, .. } => self.ask(clock, request, None, &RenewLock { lock_tokens: &[token] }),
             Subject::Session(id) => {
-                let found = self.endpoints.find(id.0).and_then(|found| found.session()?.id());
+                let found = self.endpoints.find(id.0).and_then(|found| self.claim_of(found)?.choice.id());
                 let name = found.cloned().ok_or_else(closed)?;
                 let request_of = RenewSessionLock { session_id: name.as_ref() };
                 self.ask(clock, request, Some(id.0.index), &request_of)
@@ -371,11 +376,7 @@ impl<S: Storage> Namespace<S> {
         };
         match subject {
             Subject::Message { origin, .. } => self.set_held(origin, |held| held.locked_until = until),
-            Subject::Session(id) => {
-                if let Some(endpoint) = self.endpoints.find_mut(id.0) {
-                    endpoint.locked_until = Some(until);
-                }
-            }
+            Subject::Session(id) => self.set_session_lock(id, until),
         }
         self.lock_renewed(key.index, clock, until);
     }

@@ -39,9 +39,10 @@ impl<S: Storage> Namespace<S> {
         if !matches!(found.attachment, Attachment::Up(_)) {
             return Poll::Pending;
         }
-        let message = if found.max_message_size == 0 { DEFAULT_SIZE } else { found.max_message_size };
+        let message = if found.max_message_size == 0 { DEFAULT_SIZE } else { u64::from(found.max_message_size) };
         let known = if message >= DEFAULT_SIZE { DEFAULT_SIZE } else { STANDARD_SIZE };
-        Poll::Ready(Ok(SizeLimits { message, batch: found.max_batch_size.unwrap_or(known).min(message) }))
+        let batch = if found.max_batch_size == 0 { known } else { u64::from(found.max_batch_size) };
+        Poll::Ready(Ok(SizeLimits { message, batch: batch.min(message) }))
     }
 
     /// Sends `payload` once the link is there and waits for the outcome. The payload is taken when the engine has it.
@@ -73,7 +74,7 @@ impl<S: Storage> Namespace<S> {
         let (Attachment::Up(link), Some(bytes)) = (found.attachment, payload.take()) else { return Poll::Pending };
         found.next_tag = found.next_tag.wrapping_add(1);
         let options = SendOptions {
-            tag: Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY),
+            tag: Tag::number(found.next_tag),
             format,
             user: Some(operation.0.index),
             transaction,
@@ -93,13 +94,18 @@ impl<S: Storage> Namespace<S> {
                 Poll::Pending
             }
             Err((error, bytes)) => {
+                let (size, limit) = (bytes.as_ref().len(), found.max_message_size);
                 *payload = Some(bytes);
                 let cause = match error {
                     EngineError::Detached | EngineError::Closed => Cause::LinkLost,
-                    EngineError::MessageTooLarge { .. } => Cause::Service(Reason::MessageSizeExceeded),
+                    EngineError::MessageTooLarge => {
+                        let sizes = format_args!("message of {size} bytes exceeds the link's limit of {limit} bytes");
+                        let cause = Cause::Service(Reason::MessageSizeExceeded);
+                        return Poll::Ready(Err(Failure::told(cause, &sizes)));
+                    }
                     other => Cause::Engine(other),
                 };
-                Poll::Ready(Err(Failure::of_engine(cause, error)))
+                Poll::Ready(Err(Failure::told(cause, &error)))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Settlement: on the message's link while that lives, else through `$management` (invariants.md §1 row 25).
 
-use super::endpoint::{Endpoint, EndpointId, Entity};
+use super::endpoint::{EndpointId, Entity};
 use super::operation::{OperationId, Outcome, State};
 use super::{Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{LinkId, OutcomeKind, Tag};
@@ -206,11 +206,11 @@ impl<S: Storage> Namespace<S> {
             (renewing.settling)(self, &message);
         }
         let holder = holder.and_then(|place| self.endpoints.get(place)).filter(|holder| holder.session_granted);
-        let non_exclusive = holder.is_some_and(Endpoint::is_non_exclusive);
+        let non_exclusive = holder.is_some_and(|holder| holder.non_exclusive);
         // What a former holder has received is on a link that has lost the session.
         let own = holder.and_then(|holder| holder.attachment.link());
         let on_link = !non_exclusive || self.link_of(message.origin).is_some_and(|link| own == Some(link));
-        let session = holder.and_then(|holder| holder.session()?.id()).cloned();
+        let session = holder.and_then(|holder| self.claim_of(holder)?.choice.id()).cloned();
         let on_link = on_link && !asked;
         match on_link.then(|| self.settle_on_link(operation, message.origin, disposition, transaction)) {
             Some(Ok(true)) => return Poll::Pending,

@@ -6,7 +6,7 @@ use super::{Cause, Clock, Failure, Namespace};
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::sas::{self, SharedAccessSignature};
 use crate::storage::{Key, Spare, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp, micros};
+use crate::time::{Duration, Instant, Timestamp, before_end};
 use crate::wire::Value;
 use core::fmt::Write;
 
@@ -24,9 +24,7 @@ pub(super) fn backoff(attempts: u32) -> Duration {
 /// When to renew a token that lives from `now` until `expiry`: at three quarters of its life, or seven minutes before
 /// its end where that is later.
 pub(super) fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp) -> Instant {
-    const EARLY: u64 = 7 * 60 * 1_000_000;
-    let life = micros(expiry.saturating_duration_since(utc));
-    now + Duration::from_micros(life - (life / 4).min(EARLY))
+    now + before_end(expiry.saturating_duration_since(utc), 4, Duration::from_secs(7 * 60))
 }
 
 /// A token for one entity, shared by everything that uses it.
@@ -123,14 +121,11 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// The audience of a token (wire-protocol.md §2.2).
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn audience(&self, place: u32) -> Option<Audience> {
-        let host = self.parsed().ok()?.host;
-        let mut audience = Audience::new();
+    /// Puts the audience of a token (wire-protocol.md §2.2) into `audience`; `None` when it does not fit.
+    fn put_audience(&self, place: u32, audience: &mut Audience) -> Option<()> {
+        let host = self.settings.parsed().ok()?.host;
         let entity = &self.tokens.get(place)?.entity;
-        write!(audience, "sb://{host}/{}", entity.address().audience()).ok()?;
-        Some(audience)
+        write!(audience, "sb://{host}/{}", entity.address().audience()).ok()
     }
 
     /// Sends the request that puts a token. It goes on waiting while the credential that makes the token is asked;
@@ -147,7 +142,8 @@ impl<S: Storage> Namespace<S> {
         let known = self.tokens.find(key).ok_or_else(|| Failure::new(Cause::Closed))?;
         // To renew, a token is needed that ends later than the one that was put.
         let least = if known.valid { known.expiry.max(clock.utc) } else { clock.utc };
-        let audience = self.audience(key.index).ok_or_else(too_long)?;
+        let mut audience = Audience::new();
+        self.put_audience(key.index, &mut audience).ok_or_else(too_long)?;
         let mut text = TokenText::new();
         let external;
         let (kind, token, expiry) = if self.settings.external_tokens {
@@ -209,6 +205,7 @@ impl<S: Storage> Namespace<S> {
                 // A signature that was given ready-made cannot be renewed.
                 let renewable = self.settings.external_tokens
                     || self
+                        .settings
                         .parsed()
                         .is_ok_and(|parsed| matches!(parsed.credential, ConnectionCredential::SharedAccessKey { .. }));
                 if let Some(token) = self.tokens.find_mut(key) {

@@ -1,7 +1,7 @@
 //! What conditions and values come to.
 
 use super::super::{
-    AbsentSystemProperty, Dialect, EvaluationError, MessageProperties, SqlFilter, SystemProperty, Value,
+    AbsentSystemProperty, Dialect, EvaluationError, MessageProperties, SqlAction, SqlFilter, SystemProperty, Value,
 };
 use super::{Message, applied, evaluate, random};
 use servicebus_core::time::{Duration, Timestamp};
@@ -186,8 +186,6 @@ fn errors() {
         ("p(int) = 1", PropertyName),
         ("text LIKE 'a' ESCAPE text", EscapeCharacter),
         ("text LIKE 'a' ESCAPE int", EscapeCharacter),
-        ("sys.To = 'x'", AbsentSystemProperty(SystemProperty::To)),
-        ("sys.To IN ('x') OR int = 5", AbsentSystemProperty(SystemProperty::To)),
         ("missing = 1 AND 1 / 0 = 1", DivisionByZero),
     ] {
         assert_eq!(evaluate(text, &message()), Err(error), "{text}");
@@ -200,17 +198,32 @@ fn errors() {
 }
 
 #[test]
-fn absent_system_properties_as_unknown() {
-    let dialect = Dialect { absent_system_property: AbsentSystemProperty::Unknown, ..Dialect::default() };
-    for (text, expected) in [
-        ("sys.To = 'x'", false),
-        ("sys.To <> 'x'", false),
-        ("sys.To NOT IN ('x') OR int = 5", true),
-        ("sys.To IS NULL", true),
+fn absent_system_properties_are_unknown_unless_the_dialect_is_strict() {
+    let strict = Dialect { absent_system_property: AbsentSystemProperty::Error, ..Dialect::default() };
+    let absent = Err(EvaluationError::AbsentSystemProperty(SystemProperty::To));
+    for (text, expected, strictly) in [
+        ("sys.To = 'x'", false, absent),
+        ("sys.To <> 'x'", false, absent),
+        ("NOT sys.To = 'x'", false, absent),
+        ("sys.To LIKE '%'", false, absent),
+        ("sys.To NOT IN ('x') OR int = 5", true, absent),
+        ("sys.To + 'x' = 'x'", false, absent),
+        ("int = 5 OR sys.To = 'x'", true, Ok(true)),
+        ("sys.To IS NULL", true, Ok(true)),
+        ("sys.To IS NOT NULL", false, Ok(false)),
+        ("EXISTS(sys.To)", false, Ok(false)),
     ] {
-        let filter = SqlFilter::parse(text, Vec::new(), &dialect).expect(text);
-        assert_eq!(filter.matches(&message(), &mut random()), Ok(expected), "{text}");
+        assert_eq!(evaluate(text, &message()), Ok(expected), "{text}");
+        let filter = SqlFilter::parse(text, Vec::new(), &strict).expect(text);
+        assert_eq!(filter.matches(&message(), &mut random()), strictly, "{text}");
     }
+    // What an action copies from it is unknown, and changes nothing.
+    let changed = applied("SET int = sys.To", &message()).expect("valid for the message");
+    assert_eq!(changed.user("int"), Some(Value::Int(5)));
+    let action = SqlAction::parse("SET int = sys.To", Vec::new(), &strict).expect("valid");
+    let mut message = message();
+    let absent = Err(EvaluationError::AbsentSystemProperty(SystemProperty::To));
+    assert_eq!(action.apply(&mut message, &mut random()), absent);
 }
 
 #[test]
@@ -270,7 +283,6 @@ fn actions_that_fail() {
     use EvaluationError::*;
     for (text, error) in [
         ("SET a = 1 / 0", DivisionByZero),
-        ("SET a = sys.To", AbsentSystemProperty(SystemProperty::To)),
         ("SET sys.TimeToLive = 5", Conversion(SystemProperty::TimeToLive)),
         ("SET sys.ScheduledEnqueueTimeUtc = 'x'", Conversion(SystemProperty::ScheduledEnqueueTime)),
         ("SET sys.To = bytes", Conversion(SystemProperty::To)),

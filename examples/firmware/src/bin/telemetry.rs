@@ -19,8 +19,8 @@ async fn carry(runner: Runner<Board>, dialer: Plain<Tcp<'static>>) {
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     static STACK: StaticCell<StackResources<3>> = StaticCell::new();
-    static RECEIVE: StaticCell<[u8; 4096]> = StaticCell::new();
-    static TRANSMIT: StaticCell<[u8; 4096]> = StaticCell::new();
+    static RECEIVE: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
+    static TRANSMIT: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
     static RESOURCES: ConstStaticCell<Resources<Board>> = ConstStaticCell::new(Resources::new());
     static CONNECTION_STRING: StaticCell<heapless::String<192>> = StaticCell::new();
 
@@ -35,7 +35,7 @@ async fn main(spawner: Spawner) {
     let connection_string: &'static str = CONNECTION_STRING.init(telemetry::connection_string("10.0.2.2", port, true));
     let settings = Settings::new(connection_string, hardware.seed);
     let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, utc);
-    let tcp = Tcp::new(stack, RECEIVE.init([0; 4096]), TRANSMIT.init([0; 4096]));
+    let tcp = Tcp::new(stack, RECEIVE.take(), TRANSMIT.take());
     spawner.spawn(carry(runner, Plain::new(tcp)).expect("the runner's task is spawned once"));
     telemetry::run(client).await;
 }

@@ -25,13 +25,13 @@ async fn carry(runner: Runner<Board>, dialer: Tls<'static, Tcp<'static>, ChaCha2
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     static STACK: StaticCell<StackResources<3>> = StaticCell::new();
-    static RECEIVE: StaticCell<[u8; 4096]> = StaticCell::new();
-    static TRANSMIT: StaticCell<[u8; 4096]> = StaticCell::new();
-    static READ_RECORD: StaticCell<[u8; 16_640]> = StaticCell::new();
-    static WRITE_RECORD: StaticCell<[u8; 4096]> = StaticCell::new();
+    static RECEIVE: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
+    static TRANSMIT: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
+    static READ_RECORD: ConstStaticCell<[u8; 16_640]> = ConstStaticCell::new([0; 16_640]);
+    static WRITE_RECORD: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
     static RESOURCES: ConstStaticCell<Resources<Board>> = ConstStaticCell::new(Resources::new());
     static CONNECTION_STRING: StaticCell<heapless::String<192>> = StaticCell::new();
-    static CERTIFICATE: StaticCell<[u8; 2048]> = StaticCell::new();
+    static CERTIFICATE: ConstStaticCell<[u8; 2048]> = ConstStaticCell::new([0; 2048]);
     static ROOT_DER: StaticCell<CertificateDer<'static>> = StaticCell::new();
     static ROOTS: StaticCell<[Root<'static>; 1]> = StaticCell::new();
 
@@ -44,7 +44,7 @@ async fn main(spawner: Spawner) {
     let utc = clock::utc(spawner, stack).await;
 
     // A product has its roots in the image: `include_bytes!("root.der")`.
-    let root = ROOT_DER.init(CertificateDer::from(board::read_file_argument(CERTIFICATE.init([0; 2048]))));
+    let root = ROOT_DER.init(CertificateDer::from(board::read_file_argument(CERTIFICATE.take())));
     let Ok(root) = Root::from_certificate(root) else { panic!("the root certificate cannot be used") };
     let mut seed = [0; 32];
     board::random_bytes(&mut seed);
@@ -52,8 +52,8 @@ async fn main(spawner: Spawner) {
     let connection_string: &'static str = CONNECTION_STRING.init(telemetry::connection_string(HOST, port, false));
     let settings = Settings::new(connection_string, hardware.seed);
     let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, utc);
-    let tcp = Tcp::new(stack, RECEIVE.init([0; 4096]), TRANSMIT.init([0; 4096])).with_address(board::HOST);
-    let records = Records { read: READ_RECORD.init([0; 16_640]), write: WRITE_RECORD.init([0; 4096]) };
+    let tcp = Tcp::new(stack, RECEIVE.take(), TRANSMIT.take()).with_address(board::HOST);
+    let records = Records { read: READ_RECORD.take(), write: WRITE_RECORD.take() };
     let tls = Tls::new(tcp, ChaCha20Rng::from_seed(seed), ROOTS.init([root]), utc, records);
     spawner.spawn(carry(runner, tls).expect("the runner's task is spawned once"));
     telemetry::run(client).await;

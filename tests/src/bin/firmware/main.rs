@@ -58,6 +58,9 @@ fn qemu(image: &Path, arguments: &[String]) -> Result<Child> {
     Ok(command.spawn()?)
 }
 
+/// Bytes of stack that the firmwares may use, by name; over TLS with an ECDSA chain.
+const STACKS: [(&str, u32); 2] = [("telemetry", 16_000), ("telemetry_tls", 24_000)];
+
 /// What was checked of one firmware.
 struct Checks {
     of: &'static str,
@@ -164,10 +167,11 @@ async fn telemetry(checks: &mut Checks, emulator: Emulator, board: Child, line: 
     let (status, lines) = board?;
     checks.check("the connection was closed three times, and cut for half a minute", matches!(trouble, Ok(Ok(()))));
     checks.check("the board ends by itself, with status 0", status == Some(0));
-    checks.check(
-        "it prints what it takes of flash, RAM and stack",
-        lines.iter().any(|line| line.contains("flash") && line.contains("stack at most")),
-    );
+    let taken = lines.iter().find(|line| line.contains("flash") && line.contains("static RAM"));
+    let stack = taken.and_then(|line| line.split_once("stack at most ")?.1.split(' ').next()?.parse::<u32>().ok());
+    checks.check("it prints what it takes of flash, RAM and stack", stack.is_some());
+    let most = STACKS.iter().find(|(firmware, _)| *firmware == name).map_or(0, |(_, most)| *most);
+    checks.check(&format!("its stack stays below {most} bytes"), stack.is_some_and(|stack| stack <= most));
     let found = drain_readings(&client).await?;
     let all = (0..READINGS).all(|number| found.contains_key(&format!("r-{number}")));
     checks.check(&format!("every reading is there ({} are)", found.len()), all && found.len() as u64 == READINGS);
