@@ -28,7 +28,7 @@ fn width(code: u8) -> Option<Width> {
     Some(match category {
         0x4 => Width::Fixed(0),
         0x5..=0x9 => Width::Fixed(1 << (category - 5)),
-        _ if category % 2 == 0 => Width::Small,
+        _ if category.is_multiple_of(2) => Width::Small,
         _ => Width::Large,
     })
 }
