@@ -178,23 +178,24 @@ impl<const M: usize> Encoder for heapless::Vec<u8, M> {
 
 impl<const N: usize> Text for heapless::String<N> {
     fn cut(text: &str) -> Self {
-        let mut end = text.len().min(N);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let mut kept = Self::new();
-        // It fits.
-        let _ = kept.push_str(text.get(..end).unwrap_or_default());
-        kept
+        let mut kept = Cut(Self::new());
+        // The error is that it was cut.
+        let _ = fmt::Write::write_str(&mut kept, text);
+        kept.0
     }
 }
 
-/// Takes what fits and forgets the rest.
+/// Takes what fits, up to the end of a character.
 struct Cut<const N: usize>(heapless::String<N>);
 
 impl<const N: usize> fmt::Write for Cut<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|character| self.0.push(character)).map_err(|_| fmt::Error)
+        let mut end = text.len().min(N - self.0.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.0.push_str(text.get(..end).unwrap_or_default()).map_err(|_| fmt::Error)?;
+        if end == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
