@@ -109,7 +109,7 @@ fn take_turns<S: Storage<Literal: From<&'static str>>>() {
     world.run(async move {
         let client = inner.client::<S>();
         let sender = client.sender("q").unwrap();
-        // `Small` has places for four messages, and for eight calls.
+        // `Small` has places for five messages, and for eight calls.
         let began = inner.clock().now;
         let messages: [Message<'_>; 7] = std::array::from_fn(|_| Message::new("x"));
         let sends = messages.iter().map(|message| sender.send(message));

@@ -52,7 +52,7 @@ impl<
 ///
 /// `receive` is the largest frame that is accepted and at least 512 (AMQP 1.0 §2.7.1); `transmit` is the largest
 /// frame that is sent; `message` bounds one encoded message in either direction. `messages` is how many of them can
-/// wait at once, to be sent or to be taken: half of the deliveries and never less than four when it is left out, for
+/// wait at once, to be sent or to be taken: half of the deliveries and one more when it is left out, never less than four, for
 /// a delivery keeps its message only until that is written or taken. Three are for a request, its response and a
 /// message to send, the rest for messages that come in. `session_receivers` is how many receivers can have a session
 /// at a time, two when it is left out.
@@ -67,7 +67,7 @@ macro_rules! fixed_storage {
         $vis type $name = $crate::storage::Fixed<
             { $sessions }, { $links }, { $deliveries }, { ($sessions) + ($links) + ($deliveries) },
             { $receive }, { $transmit }, { $crate::storage::half_or($transmit, 512) }, { $message },
-            { $crate::storage::first_of(&[$($messages,)? $crate::storage::half_or($deliveries, 4)]) },
+            { $crate::storage::first_of(&[$($messages,)? $crate::storage::half_or(($deliveries) + 2, 4)]) },
             { $crate::storage::first_of(&[$($receivers,)? 2]) },
         >;
         const _: () = {

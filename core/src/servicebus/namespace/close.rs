@@ -3,7 +3,7 @@
 use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::State;
 use super::{Cause, Clock, Failure, Namespace};
-use crate::storage::{Storage, Table};
+use crate::storage::{Place, Storage, Table};
 use crate::time::Duration;
 
 /// How long the peer may take to answer a drain or a detach before the rest goes on without it.
@@ -67,7 +67,7 @@ impl<S: Storage> Namespace<S> {
         } else {
             let under_way = (0..self.operations.end())
                 .filter_map(|at| self.operations.get(at))
-                .any(|found| found.endpoint == Some(place) && matches!(found.state, State::Sent(_)));
+                .any(|found| found.endpoint == Some(Place::new(place)) && matches!(found.state, State::Sent(_)));
             if attached && !late && (status.waiting > 0 || under_way) {
                 return;
             }
@@ -100,7 +100,8 @@ impl<S: Storage> Namespace<S> {
         self.drop_idle_nodes();
         let closed = Failure::new(Cause::Closed);
         for at in 0..self.operations.end() {
-            let Some(operation) = self.operations.get_mut(at).filter(|found| found.endpoint == Some(place)) else {
+            let Some(operation) = self.operations.get_mut(at).filter(|found| found.endpoint == Some(Place::new(place)))
+            else {
                 continue;
             };
             // The place may get a new tenant: nothing of the old one may point at it.

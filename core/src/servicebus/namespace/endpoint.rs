@@ -197,70 +197,72 @@ impl Attachment {
 }
 
 /// A sender or receiver.
+// In this order: the places of small fields fit into the instructions of small machines.
+#[repr(C)]
 pub(super) struct Endpoint<S: Storage> {
-    pub(super) work: Work,
-    /// The place of its session, when it is for one.
-    pub(super) claim: Option<Place>,
     /// Others may take that session over.
     pub(super) non_exclusive: bool,
-    pub(super) entity: Entity<S>,
-    pub(super) token: u32,
-    pub(super) attachment: Attachment,
-    /// Its link in what is told.
-    pub(super) span: Span,
-    /// The number in its link's name.
-    pub(super) name: u32,
     /// It has been attached before.
     pub(super) was_up: bool,
-    /// Since when both attaches were seen.
-    pub(super) up_since: Instant,
-    /// When something came on it last.
-    pub(super) heard: Instant,
-    /// Failed attempts to attach since the last link that lasted.
-    pub(super) attempts: u16,
-    pub(super) retry_at: Option<Instant>,
     /// Nobody needs the link, or it failed for a reason that waiting does not mend: the next call tries again.
     pub(super) parked: bool,
-    /// What the peer said last; for good when `over`.
-    pub(super) error: Option<Failure<S>>,
     /// It never comes back.
     pub(super) over: bool,
     /// The peer's attach had no terminus: a detach with the reason follows.
     pub(super) refused: bool,
-    /// A link that is gone and still holds messages that were settled when they came.
-    pub(super) remains: Option<LinkId>,
     /// That link was on an earlier connection.
     pub(super) remains_retired: bool,
-    /// The limits of the link: of one message and, where the service tells, of a batch.
-    /// Zero for no limit, and for none that is known.
-    pub(super) max_message_size: u32,
-    pub(super) max_batch_size: u32,
     /// The session that was asked for is held.
     pub(super) session_granted: bool,
     /// It was taken over by a token.
     pub(super) took_over: bool,
     /// The peer has attached without granting the session that was asked for.
     pub(super) declined: bool,
-    /// Messages that the pending receives want.
-    pub(super) demand: u32,
     /// The application wants nothing kept ready for now, whatever the prefetch.
     pub(super) suspended: bool,
+    /// A drain has ended: what came of it is taken before new credit is granted.
+    pub(super) harvest: bool,
+    /// They were given back: nothing is fetched ahead until the next call.
+    pub(super) idled: bool,
+    /// The application has dropped it: it goes when its link has.
+    pub(super) closing: bool,
+    /// Failed attempts to attach since the last link that lasted.
+    pub(super) attempts: u16,
+    pub(super) work: Work,
+    /// The place of its session, when it is for one.
+    pub(super) claim: Option<Place>,
+    pub(super) token: u32,
+    pub(super) attachment: Attachment,
+    /// Its link in what is told.
+    pub(super) span: Span,
+    /// The number in its link's name.
+    pub(super) name: u32,
+    /// A link that is gone and still holds messages that were settled when they came.
+    pub(super) remains: Option<LinkId>,
+    /// The limits of the link: of one message and, where the service tells, of a batch.
+    /// Zero for no limit, and for none that is known.
+    pub(super) max_message_size: u32,
+    pub(super) max_batch_size: u32,
+    /// Messages that the pending receives want.
+    pub(super) demand: u32,
     /// Pending receives, and one of them.
     pub(super) receives: u32,
     pub(super) receiver: Option<Place>,
-    /// A drain has ended: what came of it is taken before new credit is granted.
-    pub(super) harvest: bool,
+    /// How the application names it to the service.
+    pub(super) identifier: Option<S::Literal>,
+    pub(super) next_tag: u32,
+    pub(super) entity: Entity<S>,
+    /// What the peer said last; for good when `over`.
+    pub(super) error: Option<Failure<S>>,
+    /// Since when both attaches were seen.
+    pub(super) up_since: Instant,
+    /// When something came on it last.
+    pub(super) heard: Instant,
+    pub(super) retry_at: Option<Instant>,
     /// A drain is under way, until this time at the latest.
     pub(super) drain_deadline: Option<Instant>,
     /// When messages that wait for a call are given back, since their locks are about to end.
     pub(super) release_at: Option<Instant>,
-    /// They were given back: nothing is fetched ahead until the next call.
-    pub(super) idled: bool,
-    /// How the application names it to the service.
-    pub(super) identifier: Option<S::Literal>,
-    /// The application has dropped it: it goes when its link has.
-    pub(super) closing: bool,
-    pub(super) next_tag: u32,
 }
 
 impl<S: Storage> Endpoint<S> {

@@ -4,7 +4,7 @@ use super::endpoint::EndpointId;
 use super::{Capacity, Cause, EngineError, Failure, Namespace};
 use crate::engine::{DeliveryId, OutcomeKind, Tag};
 use crate::servicebus::Reason;
-use crate::storage::{Key, Queue, Storage, Table};
+use crate::storage::{Key, Place, Queue, Storage, Table};
 use crate::time::{Duration, Instant};
 use core::task::Poll;
 
@@ -44,18 +44,20 @@ pub enum Outcome {
 }
 
 /// A pending call.
+// In this order: the places of small fields fit into the instructions of small machines.
+#[repr(C)]
 #[derive(Debug)]
 pub(super) struct Operation<S: Storage> {
-    /// The endpoint it belongs to; `None` for those of the client itself.
-    pub(super) endpoint: Option<u32>,
-    pub(super) state: State<S>,
-    pub(super) deadline: Option<Instant>,
     /// The deadline has passed.
     pub(super) expired: bool,
     /// Waits in the queue of notices.
     pub(super) noticed: bool,
     /// Given up while it waited in that queue.
     pub(super) dropped: bool,
+    /// The endpoint it belongs to; `None` for those of the client itself.
+    pub(super) endpoint: Option<Place>,
+    pub(super) state: State<S>,
+    pub(super) deadline: Option<Instant>,
 }
 
 impl<S: Storage> Namespace<S> {
@@ -96,7 +98,7 @@ impl<S: Storage> Namespace<S> {
             }
         }
         let operation = Operation {
-            endpoint: endpoint.map(|id| id.0.index),
+            endpoint: endpoint.map(|id| Place::new(id.0.index)),
             state: State::Idle,
             deadline,
             expired: false,
@@ -138,7 +140,7 @@ impl<S: Storage> Namespace<S> {
         let place = operation.0.index;
         let Some(found) = self.operations.find_mut(operation.0) else { return };
         let state = core::mem::replace(&mut found.state, State::Idle);
-        let endpoint = found.endpoint;
+        let endpoint = found.endpoint.map(Place::index);
         match state {
             State::Sent(delivery) => {
                 if let Some(connection) = &mut self.connection {
@@ -169,7 +171,7 @@ impl<S: Storage> Namespace<S> {
     /// Every call on an endpoint has news.
     pub(super) fn notice_endpoint(&mut self, endpoint: u32) {
         for place in 0..self.operations.end() {
-            if self.operations.get(place).is_some_and(|operation| operation.endpoint == Some(endpoint)) {
+            if self.operations.get(place).is_some_and(|operation| operation.endpoint == Some(Place::new(endpoint))) {
                 self.notice(place);
             }
         }
@@ -186,7 +188,7 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn fail_waiting(&mut self, endpoint: u32, failure: &Failure<S>) {
         for place in 0..self.operations.end() {
             let Some(operation) = self.operations.get_mut(place) else { continue };
-            if operation.endpoint != Some(endpoint) {
+            if operation.endpoint != Some(Place::new(endpoint)) {
                 continue;
             }
             match operation.state {
@@ -205,7 +207,7 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn fail_sent(&mut self, endpoint: u32, failure: &Failure<S>) {
         for place in 0..self.operations.end() {
             let Some(operation) = self.operations.get_mut(place) else { continue };
-            if operation.endpoint == Some(endpoint) && matches!(operation.state, State::Sent(_)) {
+            if operation.endpoint == Some(Place::new(endpoint)) && matches!(operation.state, State::Sent(_)) {
                 operation.state = State::Done(Err(failure.clone()));
                 self.notice(place);
             }
@@ -216,7 +218,7 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn has_operations(&self, endpoint: u32) -> bool {
         (0..self.operations.end())
             .filter_map(|place| self.operations.get(place))
-            .any(|operation| operation.endpoint == Some(endpoint) && !operation.dropped)
+            .any(|operation| operation.endpoint == Some(Place::new(endpoint)) && !operation.dropped)
     }
 
     pub(super) fn expire_operations(&mut self, now: Instant) {
@@ -276,7 +278,7 @@ impl<S: Storage> Namespace<S> {
             };
         }
         if found.expired {
-            let endpoint = found.endpoint;
+            let endpoint = found.endpoint.map(Place::index);
             return Poll::Ready(Err(self.timeout(endpoint)));
         }
         Poll::Pending

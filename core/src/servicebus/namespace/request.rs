@@ -6,7 +6,7 @@ use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
-use crate::storage::{Encoder, Generation, Key, Payloads, Spare, Storage, Table, Text};
+use crate::storage::{Encoder, Generation, Key, Payloads, Place, Spare, Storage, Table, Text};
 use crate::time::{Instant, Timestamp};
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
@@ -249,7 +249,7 @@ impl<S: Storage> Namespace<S> {
         let Some(found) = self.operations.find(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
-        let (deadline, endpoint) = (found.deadline, found.endpoint);
+        let (deadline, endpoint) = (found.deadline, found.endpoint.map(Place::index));
         let place = match found.state {
             State::Idle => {
                 let deadline = deadline.unwrap_or(clock.now + self.settings.retry.try_timeout);

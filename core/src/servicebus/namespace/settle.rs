@@ -10,7 +10,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use crate::servicebus::received::Origin;
-use crate::storage::{Encoder, Storage, Table};
+use crate::storage::{Encoder, Place, Storage, Table};
 use crate::time::Timestamp;
 use crate::wire::messaging::{self, DeliveryState, Modified, Rejected};
 use crate::wire::performative::ErrorCondition;
@@ -193,7 +193,7 @@ impl<S: Storage> Namespace<S> {
                 Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
             });
         }
-        let holder = found.endpoint;
+        let holder = found.endpoint.map(Place::index);
         let Some(token) = message.token else {
             return Poll::Ready(Err(Failure::new(Cause::Argument("a message without a lock"))));
         };
