@@ -23,6 +23,15 @@ impl Tag {
         Some(Self { bytes, len: tag.len() as u8 })
     }
 
+    /// A number as a tag.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn number(number: u32) -> Self {
+        let [a, b, c, d] = number.to_be_bytes();
+        let mut tag = Self { bytes: [0; 32], len: 4 };
+        (tag.bytes[0], tag.bytes[1], tag.bytes[2], tag.bytes[3]) = (a, b, c, d);
+        tag
+    }
+
     /// The tag's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()

@@ -521,6 +521,7 @@ impl<const N: usize> Queue for FixedQueue<N> {
         self.0.pop_front().map(large)
     }
 
+    #[inline(never)]
     fn front(&self) -> Option<u32> {
         self.0.front().copied().map(large)
     }
@@ -529,16 +530,19 @@ impl<const N: usize> Queue for FixedQueue<N> {
         self.0.iter().nth(at).copied().map(large)
     }
 
+    #[inline(never)]
     fn len(&self) -> usize {
         self.0.len()
     }
 }
 
 /// `N` bytes, filled at the end and emptied at the front.
+// In this order: small machines reach the numbers with shorter instructions.
+#[repr(C)]
 pub struct FixedBuffer<const N: usize> {
-    bytes: [u8; N],
     start: usize,
     end: usize,
+    bytes: [u8; N],
 }
 
 impl<const N: usize> FixedBuffer<N> {
@@ -554,6 +558,21 @@ impl<const N: usize> FixedBuffer<N> {
             self.end -= self.start;
             self.start = 0;
         }
+    }
+
+    #[inline(never)]
+    fn waiting(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    #[inline(never)]
+    fn room(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    #[inline(never)]
+    fn grow(&mut self, count: usize) {
+        self.end = (self.end + count).min(N);
     }
 
     #[inline(never)]
@@ -581,15 +600,15 @@ impl<const N: usize> fmt::Debug for FixedBuffer<N> {
 impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N> {
     fn spare(&mut self) -> &mut [u8] {
         self.compact();
-        self.bytes.get_mut(self.end..).unwrap_or_default()
+        self.room()
     }
 
     fn commit(&mut self, count: usize) {
-        self.end = (self.end + count).min(N);
+        self.grow(count);
     }
 
     fn filled(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.waiting()
     }
 
     fn consume(&mut self, count: usize) {
@@ -614,15 +633,15 @@ impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N>
 
 impl<const N: usize> Tx for FixedBuffer<N> {
     fn spare(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.end..).unwrap_or_default()
+        self.room()
     }
 
     fn commit(&mut self, count: usize) {
-        self.end = (self.end + count).min(N);
+        self.grow(count);
     }
 
     fn filled(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.waiting()
     }
 
     fn consume(&mut self, count: usize) {
@@ -650,7 +669,7 @@ impl<const N: usize> Outbox for FixedBuffer<N> {
     }
 
     fn pending(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.waiting()
     }
 
     fn consume(&mut self, count: usize) {

@@ -55,7 +55,7 @@ impl<S: Storage> Namespace<S> {
         let (Attachment::Up(link), Some(connection)) = (found.attachment, &mut self.connection) else { return };
         let Ok(payload) = S::Payload::encode(control) else { return };
         found.next_tag = found.next_tag.wrapping_add(1);
-        let tag = Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY);
+        let tag = Tag::number(found.next_tag);
         let _ = connection.send(link, payload, &SendOptions { tag, ..SendOptions::default() });
     }
 }

@@ -10,7 +10,7 @@ use crate::storage::{Encoder, Generation, Key, Payloads, Spare, Storage, Table, 
 use crate::time::{Instant, Timestamp};
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
-use crate::wire::{Encode, MapWriter, Sink, Value};
+use crate::wire::{Encode, Map, MapWriter, Sink, Value};
 use core::task::Poll;
 
 /// Who waits for a response.
@@ -124,6 +124,12 @@ impl Encode for RequestMessage<'_> {
     }
 }
 
+/// The value of a key that is spelled in one way or the other.
+#[inline(never)]
+fn either<'a>(map: &Map<'a>, one: &str, other: &str) -> Option<Value<'a>> {
+    map.get(one).or_else(|| map.get(other))
+}
+
 /// The status of a response, and the failure that it tells. `$cbs` and `$management` spell the keys in different ways
 /// (wire-protocol.md §0 fact 12).
 #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -131,7 +137,7 @@ pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> 
     let malformed = || Failure::new(Cause::Service(Reason::DecodeError));
     let view = MessageView::parse(payload).map_err(|_| malformed())?;
     let properties = view.application_properties().map_err(|_| malformed())?;
-    let get = |one: &str, other: &str| properties.get(one).or_else(|| properties.get(other));
+    let get = |one, other| either(&properties, one, other);
     let status = get("statusCode", "status-code").and_then(|value| value.as_i64()).ok_or_else(malformed)?;
     if (200..300).contains(&status) {
         return Ok(());
@@ -202,7 +208,7 @@ impl<S: Storage> Namespace<S> {
         let Attachment::Up(link) = found.sender else { return Ok(()) };
         found.next_tag = found.next_tag.wrapping_add(1);
         let options = SendOptions {
-            tag: Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY),
+            tag: Tag::number(found.next_tag),
             user: Some(REQUEST | place),
             transaction,
             ..SendOptions::default()

@@ -74,7 +74,7 @@ impl<S: Storage> Namespace<S> {
         let (Attachment::Up(link), Some(bytes)) = (found.attachment, payload.take()) else { return Poll::Pending };
         found.next_tag = found.next_tag.wrapping_add(1);
         let options = SendOptions {
-            tag: Tag::new(&found.next_tag.to_be_bytes()).unwrap_or(Tag::EMPTY),
+            tag: Tag::number(found.next_tag),
             format,
             user: Some(operation.0.index),
             transaction,
