@@ -3,14 +3,11 @@
 use super::connection_string::{cut, decimal};
 use crate::time::Timestamp;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use core::fmt::{self, Write};
 use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, percent_encode_byte};
 use sha2::Sha256;
-
-/// What form encoding leaves alone.
-const ENCODE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What a token starts with.
 pub const SCHEME: &str = "SharedAccessSignature ";
@@ -44,19 +41,14 @@ pub fn sign(
     let mut signer = signer(key).ok_or(fmt::Error)?;
     let encoded = Encoded(audience);
     write!(signer, "{encoded}\n{}", expiry.as_secs())?;
-    let mut signature = [0; 44];
-    let length = STANDARD.encode_slice(signer.0.finalize().into_bytes(), &mut signature).map_err(|_| fmt::Error)?;
-    let signature = signature.get(..length).and_then(|text| core::str::from_utf8(text).ok()).ok_or(fmt::Error)?;
-    write!(
-        out,
-        "{SCHEME}sr={encoded}&sig={}&se={}&skn={}",
-        utf8_percent_encode(signature, ENCODE),
-        expiry.as_secs(),
-        utf8_percent_encode(key_name, ENCODE),
-    )
+    // 32 bytes are 43 characters, and the one that pads them is there already.
+    let mut signature = [b'='; 44];
+    STANDARD_NO_PAD.encode_slice(signer.0.finalize().into_bytes(), &mut signature).map_err(|_| fmt::Error)?;
+    let signature = core::str::from_utf8(&signature).map_err(|_| fmt::Error)?;
+    write!(out, "{SCHEME}sr={encoded}&sig={}&se={}&skn={}", Encoded(signature), expiry.as_secs(), Encoded(key_name),)
 }
 
-/// Percent-encodes what is written through it.
+/// Percent-encodes what is written through it, but for what form encoding leaves alone.
 struct Encoded<T>(T);
 
 impl<T: fmt::Display> fmt::Display for Encoded<T> {
@@ -64,7 +56,12 @@ impl<T: fmt::Display> fmt::Display for Encoded<T> {
         struct Encoder<'a, 'b>(&'a mut fmt::Formatter<'b>);
         impl Write for Encoder<'_, '_> {
             fn write_str(&mut self, text: &str) -> fmt::Result {
-                utf8_percent_encode(text, ENCODE).try_for_each(|part| self.0.write_str(part))
+                text.bytes().try_for_each(|byte| match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                        self.0.write_char(char::from(byte))
+                    }
+                    _ => self.0.write_str(percent_encode_byte(byte)),
+                })
             }
         }
         write!(Encoder(f), "{}", self.0)

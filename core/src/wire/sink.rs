@@ -177,7 +177,11 @@ impl<'a> Sink<'a> {
         }
         self.put(&[0; EXTRA]);
         let (long_size, count) = (self.size(size.saturating_add(4)), self.size(count));
-        if let Some(items) = self.written().get_mut(mark + SHORT..mark + SHORT + size + EXTRA) {
+        let place = mark + SHORT..mark + SHORT + size + EXTRA;
+        // The length is known; said here, it spares the move a check of its own.
+        if let Some(items) =
+            self.written().get_mut(place).filter(|items| size <= items.len() && EXTRA <= items.len() - size)
+        {
             items.copy_within(..size, EXTRA);
         }
         let mut head = [compound as u8 + LONG; SHORT + EXTRA];
