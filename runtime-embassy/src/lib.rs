@@ -36,6 +36,8 @@ pub type Sender<S> = servicebus_core::client::Sender<Embassy<S>>;
 pub type Receiver<S> = servicebus_core::client::Receiver<Embassy<S>>;
 /// A receiver of one session; see [`servicebus_core::client::SessionReceiver`].
 pub type SessionReceiver<S> = servicebus_core::client::SessionReceiver<Embassy<S>>;
+/// Looks at messages; see [`servicebus_core::client::Peeker`].
+pub type Peeker<'r, S> = servicebus_core::client::Peeker<'r, Embassy<S>>;
 /// The renewal of a lock; see [`servicebus_core::client::LockRenewal`].
 pub type LockRenewal<'m, S> = servicebus_core::client::LockRenewal<'m, Embassy<S>>;
 /// The rules of a subscription; see [`servicebus_core::client::RuleManager`].

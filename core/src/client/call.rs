@@ -98,13 +98,12 @@ pub(super) fn poll_pending<R: Runtime, T>(
     output
 }
 
+/// Goes on with a call, and tells whether it is over.
+type Polling<'p, R> = dyn FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> bool + 'p;
+
 /// What is the same for calls of all kinds. `poll` tells whether the call is over.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-fn poll_slot<R: Runtime>(
-    pending: &mut Pending<'_, R>,
-    cx: &mut Context<'_>,
-    poll: &mut dyn FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> bool,
-) {
+fn poll_slot<R: Runtime>(pending: &mut Pending<'_, R>, cx: &mut Context<'_>, poll: &mut Polling<'_, R>) {
     let Some(operation) = pending.operation else { return };
     let ready = change::<R, _>(pending.shared, |state| {
         let ready = poll(&mut state.namespace, &state.runtime, operation);

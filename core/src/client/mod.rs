@@ -11,6 +11,7 @@ mod call;
 mod lock_renewer;
 mod messages;
 mod names;
+mod peeker;
 #[cfg(feature = "alloc")]
 mod processor;
 mod receiver;
@@ -30,6 +31,7 @@ use core::fmt;
 
 pub use lock_renewer::{AutoLockRenewer, LockRenewal};
 pub use messages::Messages;
+pub use peeker::Peeker;
 #[cfg(feature = "alloc")]
 pub use processor::{Processor, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions};
 pub use receiver::{DeadLetterOptions, Receiver};

@@ -23,6 +23,8 @@ macro_rules! client_names {
         /// Receives the messages of a session; see
         /// [`servicebus_core::client::SessionReceiver`]($crate::client::SessionReceiver).
         pub type SessionReceiver = $crate::client::SessionReceiver<$runtime>;
+        /// Looks at messages; see [`servicebus_core::client::Peeker`]($crate::client::Peeker).
+        pub type Peeker<'r> = $crate::client::Peeker<'r, $runtime>;
         /// The renewal of a lock; see [`servicebus_core::client::LockRenewal`]($crate::client::LockRenewal).
         pub type LockRenewal<'m> = $crate::client::LockRenewal<'m, $runtime>;
         /// A message pump; see [`servicebus_core::client::Processor`]($crate::client::Processor).

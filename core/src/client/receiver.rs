@@ -370,13 +370,17 @@ impl<R: Runtime> Receiver<R> {
     }
 
     /// Deletes up to `max` messages that were enqueued before `before`, without receiving them; locked ones are passed
-    /// over. Returns how many were deleted. Not tried again by itself: what a lost answer deleted is not known.
+    /// over. Returns how many were deleted, which may be fewer than there are: the service has a limit for one request,
+    /// and refuses a larger `max`. Not tried again by itself: what a lost answer deleted is not known.
     ///
     /// Cancel safety: a dropped future may still have deleted messages.
     ///
     /// # Errors
     /// What the service says.
     pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Failure<StorageOf<R>>> {
+        if max == 0 {
+            return Ok(0);
+        }
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
         let response = self.endpoint.request(&DeleteMessages { count: max, before, session_id }).await?;

@@ -153,12 +153,11 @@ impl<S: Storage> Connection<S> {
         delivery.id = Some(number);
         delivery.presettled = transfer.settled == Some(true);
         let presettled = delivery.presettled;
-        let inserted = self.deliveries.insert(delivery).map_err(|delivery| match delivery.stage {
-            Stage::Assembling(begun) => {
+        let inserted = self.deliveries.insert(delivery).map_err(|delivery| {
+            if let Stage::Assembling(begun) = delivery.stage {
                 let kept = self.payloads.finish(begun);
                 self.payloads.discard(kept);
             }
-            _ => {}
         });
         let Ok(key) = inserted else {
             self.errant(place, condition::RESOURCE_LIMIT_EXCEEDED);

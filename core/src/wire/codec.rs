@@ -214,23 +214,11 @@ macro_rules! decode {
 }
 
 decode! {
-    u8, "ubyte", |d| { 0x50 => d.byte() }
-    i8, "byte", |d| { 0x51 => d.byte().map(|v| v as i8) }
-    u16, "ushort", |d| { 0x60 => d.array().map(u16::from_be_bytes) }
-    i16, "short", |d| { 0x61 => d.array().map(i16::from_be_bytes) }
     u32, "uint", |d| { 0x43 => Some(0), 0x52 => d.byte().map(u32::from), 0x70 => d.array().map(u32::from_be_bytes) }
-    u64, "ulong", |d| { 0x44 => Some(0), 0x53 => d.byte().map(u64::from), 0x80 => d.array().map(u64::from_be_bytes) }
-    i32, "int", |d| { 0x54 => d.byte().map(|v| i32::from(v as i8)), 0x71 => d.array().map(i32::from_be_bytes) }
-    i64, "long", |d| { 0x55 => d.byte().map(|v| i64::from(v as i8)), 0x81 => d.array().map(i64::from_be_bytes) }
-    f32, "float", |d| { 0x72 => d.array().map(f32::from_be_bytes) }
-    f64, "double", |d| { 0x82 => d.array().map(f64::from_be_bytes) }
-    Timestamp, "timestamp", |d| { 0x83 => d.array().map(|v| Timestamp::from_millis(i64::from_be_bytes(v))) }
-    Uuid, "uuid", |d| { 0x98 => d.array().map(Uuid) }
     bool, "boolean", |d| {
         0x41 => Some(true), 0x42 => Some(false),
         0x56 => { let byte = d.byte()?; d.truth(byte) },
     }
-    char, "char", |d| { 0x73 => { let number = d.array()?; d.character(u32::from_be_bytes(number)) } }
 }
 
 impl<'a> Decode<'a> for &'a [u8] {
@@ -256,13 +244,14 @@ impl<'a> Decode<'a> for Symbol<'a> {
     }
 }
 
-macro_rules! decode_compound {
-    ($($type:ident, $name:literal)*) => { $(
-        impl<'a> Decode<'a> for $type<'a> {
+/// The types that are seldom met: what decodes any value decodes them as well.
+macro_rules! decode_value {
+    ($($type:ty = $variant:ident, $name:literal;)*) => { $(
+        impl<'a> Decode<'a> for $type {
             fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
                 let found = decoder.peek()?;
                 match decoder.value()? {
-                    Value::$type(value) => Some(value),
+                    Value::$variant(value) => Some(value),
                     _ => decoder.unexpected($name, found),
                 }
             }
@@ -270,7 +259,24 @@ macro_rules! decode_compound {
     )* };
 }
 
-decode_compound! { List, "list" Map, "map" Array, "array" Described, "described value" }
+decode_value! {
+    u8 = Ubyte, "ubyte";
+    i8 = Byte, "byte";
+    u16 = Ushort, "ushort";
+    i16 = Short, "short";
+    u64 = Ulong, "ulong";
+    i32 = Int, "int";
+    i64 = Long, "long";
+    f32 = Float, "float";
+    f64 = Double, "double";
+    Timestamp = Timestamp, "timestamp";
+    Uuid = Uuid, "uuid";
+    char = Char, "char";
+    List<'a> = List, "list";
+    Map<'a> = Map, "map";
+    Array<'a> = Array, "array";
+    Described<'a> = Described, "described value";
+}
 
 /// A field that may hold several symbols: null, one symbol, or an array of them (AMQP 1.0 §1.4, `multiple`).
 #[derive(Clone, Copy, Default, PartialEq)]

@@ -88,8 +88,8 @@ const NAMES: &[(&str, u8)] = &[
 ];
 
 /// The number of a symbolic descriptor; zero for one that is not known.
-pub(super) fn code_of(name: Symbol<'_>) -> u64 {
-    NAMES.iter().find(|(known, _)| *known == name.as_str()).map_or(0, |(_, code)| u64::from(*code))
+pub(super) fn code_of(name: Symbol<'_>) -> u8 {
+    NAMES.iter().find(|(known, _)| *known == name.as_str()).map_or(0, |(_, code)| *code)
 }
 
 /// The fields of a described list, taken in order. What is wrong with one is kept until [`Fields::finish`].
@@ -102,7 +102,7 @@ pub struct Fields<'d, 'a> {
 
 impl<'d, 'a> Fields<'d, 'a> {
     /// Takes a described list of this name and descriptor.
-    pub(super) fn of(decoder: &'d mut Decoder<'a>, name: &'static str, code: u64) -> Option<Self> {
+    pub(super) fn of(decoder: &'d mut Decoder<'a>, name: &'static str, code: u8) -> Option<Self> {
         match decoder.descriptor(name)? {
             found if found == code => Self::list(decoder),
             found => decoder.unexpected_descriptor(name, found),

@@ -15,17 +15,21 @@ enum Width {
     Large,
 }
 
+/// The types of each subcategory, one bit for each (AMQP 1.0 §1.6).
+const TYPES: [u16; 16] =
+    [0, 0, 0, 0, 0x003f, 0x007f, 0x0003, 0x001f, 0x001f, 0x0110, 0x000b, 0x000b, 0x0003, 0x0003, 0x0001, 0x0001];
+
 fn width(code: u8) -> Option<Width> {
-    Some(match code {
-        0x40..=0x45 => Width::Fixed(0),
-        0x50..=0x56 => Width::Fixed(1),
-        0x60 | 0x61 => Width::Fixed(2),
-        0x70..=0x74 => Width::Fixed(4),
-        0x80..=0x84 => Width::Fixed(8),
-        0x94 | 0x98 => Width::Fixed(16),
-        0xa0 | 0xa1 | 0xa3 | 0xc0 | 0xc1 | 0xe0 => Width::Small,
-        0xb0 | 0xb1 | 0xb3 | 0xd0 | 0xd1 | 0xf0 => Width::Large,
-        _ => return None,
+    let category = code >> 4;
+    let types = TYPES.get(usize::from(category)).copied().unwrap_or(0);
+    if types >> (code & 0x0f) & 1 == 0 {
+        return None;
+    }
+    Some(match category {
+        0x4 => Width::Fixed(0),
+        0x5..=0x9 => Width::Fixed(1 << (category - 5)),
+        _ if category % 2 == 0 => Width::Small,
+        _ => Width::Large,
     })
 }
 
@@ -305,7 +309,7 @@ impl<'a> Decoder<'a> {
         match byte {
             0 => Some(false),
             1 => Some(true),
-            _ => self.fail(DecodeError::InvalidField("boolean")),
+            _ => self.invalid("boolean"),
         }
     }
 
@@ -433,34 +437,61 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Takes `0x00` and a descriptor, as its number: that of a symbolic one, zero if its name is not known.
+    /// Takes `0x00` and a descriptor, as its number: that of a symbolic one, zero if its name is not known. Only AMQP's
+    /// own are told, which are all below 256.
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn descriptor(&mut self, expected: &'static str) -> Option<u64> {
+    pub(super) fn descriptor(&mut self, expected: &'static str) -> Option<u8> {
         if let [0x00, 0x53, code, rest @ ..] = self.bytes {
             // The form that every known peer sends.
             self.bytes = rest;
-            return Some(u64::from(*code));
+            return Some(*code);
         }
         self.unusual_descriptor(expected)
     }
 
     #[cold]
     #[inline(never)]
-    fn unusual_descriptor(&mut self, expected: &'static str) -> Option<u64> {
+    fn unusual_descriptor(&mut self, expected: &'static str) -> Option<u8> {
         match self.byte()? {
             0 => {}
             found => return self.unexpected(expected, found),
         }
-        match self.peek()? {
-            0x53 | 0x80 | 0x44 => self.read(),
-            0xa3 | 0xb3 => self.read().map(super::composite::code_of),
-            found => self.unexpected("descriptor", found),
+        let found = self.peek()?;
+        let code = match self.value()? {
+            Value::Ulong(code) => code,
+            Value::Symbol(name) => u64::from(super::composite::code_of(name)),
+            _ => return self.unexpected("descriptor", found),
+        };
+        match u8::try_from(code) {
+            Ok(code) => Some(code),
+            Err(_) => self.fail(DecodeError::UnexpectedDescriptor { expected, found: code }),
         }
     }
 
+    /// A descriptor that names another type.
     #[cold]
-    pub(super) fn unexpected_descriptor<T>(&mut self, expected: &'static str, found: u64) -> Option<T> {
-        self.fail(DecodeError::UnexpectedDescriptor { expected, found })
+    pub(super) fn unexpected_descriptor<T>(&mut self, expected: &'static str, found: u8) -> Option<T> {
+        self.other_type(expected, found);
+        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn other_type(&mut self, expected: &'static str, found: u8) {
+        self.keep(DecodeError::UnexpectedDescriptor { expected, found: u64::from(found) });
+    }
+
+    /// A value that its field does not allow.
+    #[cold]
+    pub(super) fn invalid<T>(&mut self, field: &'static str) -> Option<T> {
+        self.not_allowed(field);
+        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_allowed(&mut self, field: &'static str) {
+        self.keep(DecodeError::InvalidField(field));
     }
 }

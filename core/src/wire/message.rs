@@ -67,7 +67,7 @@ impl Layout {
             let value = position(decoder);
             decoder.skip()?;
             let end = position(decoder);
-            let slot = match u8::try_from(code).unwrap_or(0) {
+            let slot = match code {
                 section::HEADER => &mut layout.header,
                 section::DELIVERY_ANNOTATIONS => &mut layout.delivery_annotations,
                 section::MESSAGE_ANNOTATIONS => &mut layout.message_annotations,
@@ -78,22 +78,18 @@ impl Layout {
                     // One value, or any number of data or of sequence sections in a row.
                     match body_code {
                         None => layout.body = Span { start, end },
-                        Some(earlier)
-                            if earlier == code
-                                && code != u64::from(section::AMQP_VALUE)
-                                && layout.body.end == start =>
-                        {
+                        Some(earlier) if earlier == code && code != section::AMQP_VALUE && layout.body.end == start => {
                             layout.body.end = end;
                         }
-                        Some(_) => return decoder.fail(DecodeError::InvalidSection(code)),
+                        Some(_) => return decoder.fail(DecodeError::InvalidSection(u64::from(code))),
                     }
                     body_code = Some(code);
                     continue;
                 }
-                _ => return decoder.fail(DecodeError::InvalidSection(code)),
+                _ => return decoder.fail(DecodeError::InvalidSection(u64::from(code))),
             };
             if slot.end != 0 {
-                return decoder.fail(DecodeError::InvalidSection(code));
+                return decoder.fail(DecodeError::InvalidSection(u64::from(code)));
             }
             *slot = Span { start: value, end };
         }

@@ -2,7 +2,7 @@
 
 use super::composite::{FromFields, put_descriptor};
 use super::performative::{ErrorCondition, choice};
-use super::{Decode, DecodeError, Decoder, Encode, Fields, Map, Multiple, Sink, Symbol, Uuid, Value};
+use super::{Decode, Decoder, Encode, Fields, Map, Multiple, Sink, Symbol, Uuid, Value};
 use crate::time::Timestamp;
 use crate::wire::transaction::{Declared, TransactionalState};
 
@@ -353,7 +353,7 @@ impl<'a> Decode<'a> for Outcome<'a> {
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
         match decoder.read()? {
             DeliveryState::Outcome(outcome) => Some(outcome),
-            _ => decoder.fail(DecodeError::InvalidField("outcome")),
+            _ => decoder.invalid("outcome"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::composite::FromFields;
 use super::messaging::{DeliveryState, Source, Target};
 use super::transaction::Coordinator;
-use super::{Decode, DecodeError, Decoder, Encode, Fields, Map, Multiple, Sink, Symbol};
+use super::{Decode, Decoder, Encode, Fields, Map, Multiple, Sink, Symbol};
 
 composite! {
     /// Negotiates connection parameters (AMQP 1.0 §2.7.1).
@@ -216,7 +216,7 @@ macro_rules! choice {
             fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
                 let value: $base = decoder.read()?;
                 $( if value == $value { return Some(Self::$choice); } )*
-                decoder.fail(DecodeError::InvalidField($field))
+                decoder.invalid($field)
             }
         }
     )* };

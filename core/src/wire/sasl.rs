@@ -2,7 +2,7 @@
 
 use super::composite::FromFields;
 use super::performative::choice;
-use super::{Decode, DecodeError, Decoder, Encode, Fields, Multiple, Sink, Symbol};
+use super::{Decode, Decoder, Encode, Fields, Multiple, Sink, Symbol};
 
 composite! {
     /// The mechanisms a server offers (AMQP 1.0 §5.3.3.1).

@@ -24,7 +24,6 @@ use entry::Writer;
 use query::Query;
 use refusal::{Refusal, Speaker};
 use servicebus_core::random::Random;
-use servicebus_core::servicebus::LockToken;
 use servicebus_core::servicebus::administration::service::{
     SentDescription, read_body, write_error, write_not_found_feed,
 };
@@ -32,6 +31,7 @@ use servicebus_core::servicebus::administration::{
     CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions, Description, Headers, MessagingSku, Method,
     NamespaceProperties, Request, Resource, Response, RuleProperties,
 };
+use servicebus_core::servicebus::{Address, LockToken};
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Uuid;
 use settings::Stage;
@@ -175,7 +175,12 @@ impl Management {
             Resource::Queues | Resource::Topics | Resource::Subscriptions { .. } | Resource::Rules { .. } => {
                 return Ok(answer(200, FEED, writer.feed(resource)?));
             }
-            Resource::Entity(name) => writer.entity(name),
+            Resource::Entity(name) => match Address::parse(name) {
+                Address { entity, sub_queue: Some(_), .. } if call.namespace.queue(entity).is_some() => {
+                    return Err(Refusal::no_resource(format!("{}:Queue:{entity}", self.properties.name)));
+                }
+                _ => writer.entity(name),
+            },
             Resource::Subscription { topic, name } => writer.subscription(topic, name),
             Resource::Rule { topic, subscription, name } => match writer.rule(topic, subscription, name) {
                 Some(body) => Some(body),

@@ -82,6 +82,12 @@ impl Refusal {
         Self::new(404, "No service is hosted at the specified address.")
     }
 
+    /// DLQ13: a sub-queue is nothing that can be asked for; `path` is that of its queue.
+    pub(super) fn no_resource(path: String) -> Self {
+        let text = format!("The specified HTTP verb (GET) is not valid. {MORE} .");
+        Self { speaker: Speaker::Entity(path), ..Self::new(400, text) }
+    }
+
     /// The lock of a queue, or of a subscription of the topic at this path, is longer than five minutes (ADM71).
     pub(super) fn lock_too_long(lock: Duration, topic: Option<String>) -> Self {
         let text = "The supplied lock time exceeds the allowed maximum of '5' minutes.";

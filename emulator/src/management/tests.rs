@@ -827,7 +827,7 @@ fn adm64_the_namespace() {
 }
 
 #[test]
-fn adm65_to_adm68_rul33_rul43_rules() {
+fn adm65_to_adm68_rul33_rul43_rul44_rules() {
     let mut site = Site::new();
     site.furnish();
     let resource = rule("t", "s", "$Default");
@@ -885,6 +885,128 @@ fn adm65_to_adm68_rul33_rul43_rules() {
     let resource = rule("t", "v", "$Default");
     let read: RuleProperties = read_one(&site.get(&resource), &resource, Operation::Get).unwrap();
     assert_eq!(read.filter, RuleFilter::False);
+}
+
+/// The part of an answer between the tags of an element; `None` when it has no such element.
+fn element(response: &Response, name: &str) -> Option<String> {
+    let body = text(response);
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once('<')?.0.to_owned())
+}
+
+#[test]
+fn rul34_rul35_rul36_expressions_come_back_as_they_were_sent() {
+    let mut site = Site::new();
+    site.furnish();
+    let parameters = SqlRuleFilter::new(
+        "PROPERTY(@propertyName) = @stringPropertyValue AND PROPERTY(intProperty) = @intPropertyValue AND \
+         PROPERTY(longProperty) = @longPropertyValue AND PROPERTY(boolProperty) = @boolPropertyValue AND \
+         PROPERTY(doubleProperty) = @doublePropertyValue ",
+    )
+    .parameter("@propertyName", "MyProperty")
+    .parameter("@stringPropertyValue", "string")
+    .parameter("@intPropertyValue", 3)
+    .parameter("@longPropertyValue", 3i64)
+    .parameter("@boolPropertyValue", true)
+    .parameter("@doublePropertyValue", 3.0);
+    let compared = SqlRuleFilter::new("MessageID=@stringVar OR MessageID=@intVar OR MessageID=@dateTimeVar")
+        .parameter("@stringVar", "hello world")
+        .parameter("@intVar", 100)
+        .parameter("@dateTimeVar", site.utc);
+    let filters = [
+        parameters,
+        SqlRuleFilter::new("sys.To=[parameters('bar')] OR sys.MessageId IS NULL"),
+        compared,
+        SqlRuleFilter::new("MessageID=rule1"),
+        SqlRuleFilter::new("MessageID='hello'"),
+    ];
+    for (filter, name) in filters.into_iter().zip(["a", "b", "c", "d", "e"]) {
+        let options = CreateRuleOptions::new().filter(filter);
+        let created = site.create_rule("t", "s", name, options.clone());
+        assert_eq!(created.status, 201, "{}", text(&created));
+        let resource = rule("t", "s", name);
+        let read: RuleProperties = read_one(&site.get(&resource), &resource, Operation::Get).unwrap();
+        assert_eq!(read.filter, RuleProperties::new(name, options).filter);
+    }
+}
+
+#[test]
+fn rul41_rul42_rul45_what_a_rule_leaves_out_and_a_default_that_is_changed() {
+    let mut site = Site::new();
+    site.furnish();
+    let body = "<entry xmlns='http://www.w3.org/2005/Atom'><content type='application/xml'><RuleDescription \
+         xmlns='http://schemas.microsoft.com/netservices/2010/10/servicebus/connect'><Name>bare</Name></RuleDescription>\
+         </content></entry>";
+    let created = site.raw(Method::Put, "/t/Subscriptions/s/Rules/bare?api-version=2021-05", body, false);
+    assert_eq!(created.status, 201, "{}", text(&created));
+    let read = text(&site.get(&rule("t", "s", "bare")));
+    assert!(read.contains("<Filter i:type=\"TrueFilter\">"), "{read}");
+    assert!(read.contains("<Action i:type=\"EmptyRuleAction\"/>"), "{read}");
+    let changed = RuleProperties::new("$Default", CreateRuleOptions::new().filter(RuleFilter::False));
+    assert_eq!(site.run(site.requests.update_rule("t", "s", &changed)).status, 200);
+    let resource = rule("t", "s", "$Default");
+    let read: RuleProperties = read_one(&site.get(&resource), &resource, Operation::Get).unwrap();
+    assert_eq!(read.filter, RuleFilter::False);
+}
+
+#[test]
+fn dup1_to_dup4_the_window_of_duplicate_detection() {
+    let mut site = Site::new();
+    site.furnish();
+    let read = site.queue("q");
+    assert!(!read.requires_duplicate_detection);
+    assert_eq!(read.duplicate_detection_history_time_window, Duration::from_secs(600));
+    for (name, minutes) in [("a", 1), ("b", 2), ("c", 4), ("d", 240)] {
+        let window = Duration::from_secs(minutes * 60);
+        let options = CreateQueueOptions::new()
+            .requires_duplicate_detection(true)
+            .duplicate_detection_history_time_window(window);
+        assert_eq!(site.create_queue(name, options).status, 201);
+        assert_eq!(site.queue(name).duplicate_detection_history_time_window, window);
+    }
+    let mut changed = site.queue("a");
+    changed.duplicate_detection_history_time_window = Duration::from_secs(120);
+    assert_eq!(site.run(site.requests.update_queue(&changed)).status, 200);
+    assert_eq!(site.queue("a").duplicate_detection_history_time_window, Duration::from_secs(120));
+    // While detection is off it is kept all the same.
+    let options = CreateQueueOptions::new().duplicate_detection_history_time_window(Duration::from_secs(60));
+    assert_eq!(site.create_queue("off", options).status, 201);
+    let read = site.queue("off");
+    assert!(!read.requires_duplicate_detection);
+    assert_eq!(read.duplicate_detection_history_time_window, Duration::from_secs(60));
+    let options = CreateTopicOptions::new()
+        .requires_duplicate_detection(true)
+        .duplicate_detection_history_time_window(Duration::from_secs(60));
+    assert_eq!(site.create_topic("u", options).status, 201);
+    let mut topic: TopicProperties = read_one(&site.get(&entity("u")), &entity("u"), Operation::Get).unwrap();
+    topic.duplicate_detection_history_time_window = Duration::from_secs(120);
+    assert_eq!(site.run(site.requests.update_topic(&topic)).status, 200);
+    assert_eq!(element(&site.get(&entity("u")), "DuplicateDetectionHistoryTimeWindow").as_deref(), Some("PT2M"));
+}
+
+#[test]
+fn fwd6_fwd8_addresses_to_forward_to_as_they_are_shown() {
+    let mut site = Site::new();
+    site.furnish();
+    let plain = site.get(&entity("q"));
+    assert_eq!((element(&plain, "ForwardTo"), element(&plain, "ForwardDeadLetteredMessagesTo")), (None, None));
+    let options = CreateQueueOptions::new().forward_to("https://localhost/q");
+    let created = site.create_queue("forwarding", options);
+    assert_eq!(created.status, 201, "{}", text(&created));
+    assert_eq!(element(&site.get(&entity("forwarding")), "ForwardTo").as_deref(), Some("https://localhost/q"));
+}
+
+#[test]
+fn dlq12_dlq13_counts_and_the_path_of_a_dead_letter_queue() {
+    let mut site = Site::new();
+    site.furnish();
+    let counts = text(&site.get(&entity("q")));
+    for name in ["TransferDeadLetterMessageCount", "TransferMessageCount"] {
+        assert!(counts.contains(&format!("{name}>0</")), "{name} in {counts}");
+    }
+    let refused = site.raw(Method::Get, "/q/$DeadLetterQueue?api-version=2021-05", "", false);
+    assert_eq!(refusal(&refused), (400, format!("The specified HTTP verb (GET) is not valid. {MORE} .")));
+    assert!(text(&refused).contains("SystemTracker:ns:Queue:q, Timestamp:"), "{}", text(&refused));
 }
 
 #[test]

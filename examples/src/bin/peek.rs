@@ -1,7 +1,7 @@
 //! A look at what is in a queue, without taking or locking anything.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{Message, ReceivedMessage, connect};
+use servicebus_tokio::{Message, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -18,16 +18,17 @@ async fn main() -> Result<()> {
     let deferred = receiver.receive(Duration::from_secs(5)).await?.ok_or("nothing there")?;
     receiver.defer(&deferred).await?;
 
-    // Page by page, from the first number on.
-    let mut from = 1;
+    // Page by page, from the first message on.
+    let mut peeker = receiver.peeker();
     loop {
-        let page = receiver.peek(from, 2).await?;
-        let Some(last) = page.last().and_then(ReceivedMessage::sequence_number) else { break };
+        let page = peeker.peek(2).await?;
+        if page.is_empty() {
+            break;
+        }
         for message in &page {
             let number = message.sequence_number().unwrap_or(0);
             println!("{number}: {} ({:?})", message.text().unwrap_or("?"), message.state());
         }
-        from = last + 1;
     }
     client.close().await;
     Ok(())

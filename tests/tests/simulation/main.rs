@@ -3,6 +3,7 @@
 mod blocking;
 mod cancellation;
 mod failures;
+mod pinned_management;
 mod pinned_messages;
 mod pinned_sessions;
 mod retries;

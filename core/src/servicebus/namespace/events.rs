@@ -19,6 +19,11 @@ const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
 /// The limit of a batch, where the service tells it (wire-protocol.md §3.3).
 const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 
+/// A limit in bytes: more than four gigabytes are as good as none.
+fn size_limit(size: u64) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
 /// Sees frames while their bytes are there.
 struct Watch<'n, S: Storage> {
     owners: &'n S::LinkSlots<Place>,
@@ -41,15 +46,13 @@ impl<S: Storage> Watch<'_, S> {
             Role::Sender => attach.source.is_none(),
             Role::Receiver => attach.target.is_none(),
         };
-        // More than four gigabytes are as good as no limit.
-        let size = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);
-        endpoint.max_message_size = size(attach.max_message_size.unwrap_or(0));
+        endpoint.max_message_size = size_limit(attach.max_message_size.unwrap_or(0));
         let properties = attach.properties.unwrap_or(Map::EMPTY);
         endpoint.max_batch_size = properties
             .get(MAX_BATCH_SIZE)
             .and_then(|value| value.as_i64())
             .and_then(|size| u64::try_from(size).ok())
-            .map_or(0, size);
+            .map_or(0, size_limit);
         let Some(claim) = endpoint.claim.and_then(|claim| self.claims.get_mut(claim.index())) else { return };
         let session = &mut claim.choice;
         claim.locked_until =

@@ -70,6 +70,13 @@ impl<S: Storage> Namespace<S> {
             Some(entity) => Some(self.use_token(entity).ok_or_else(full)?),
             None => None,
         };
+        if self.nodes.len() >= self.nodes.capacity() {
+            // One that nobody asks makes room: it is attached again when it is needed.
+            let idle = |&place: &u32| self.is_management(place) && !self.node_is_asked(place);
+            if let Some(place) = (0..self.nodes.end()).find(idle) {
+                self.drop_node(place);
+            }
+        }
         let node = Node {
             entity: entity.cloned(),
             token,
@@ -84,15 +91,7 @@ impl<S: Storage> Namespace<S> {
             under_way: 0,
             idle_at: None,
         };
-        let inserted = self.nodes.insert(node).or_else(|node| {
-            // One that nobody asks makes room: it is attached again when it is needed.
-            let idle = (0..self.nodes.end()).find(|&place| !self.node_is_asked(place) && self.is_management(place));
-            if let Some(place) = idle {
-                self.drop_node(place);
-            }
-            self.nodes.insert(node)
-        });
-        match inserted {
+        match self.nodes.insert(node) {
             Ok(key) => Ok(key.index),
             Err(_) => {
                 if let Some(token) = token {

@@ -125,15 +125,20 @@ impl<S: Storage> Renewal<S> {
     }
 }
 
+/// What a request for a renewal brought.
+type Answer<S> = Result<<S as Storage>::Payload, Failure<S>>;
+/// Whether it could be sent.
+type Sent<S> = Result<(), Failure<S>>;
+
 /// What is done about registrations. The namespace gets it with the first of them, so that a program that renews nothing
 /// is linked without any of it.
 pub(super) struct Renewing<S: Storage> {
     /// Renews what is due.
     pub(super) advance: fn(&mut Namespace<S>, Clock),
     /// Sends the request of a registration.
-    pub(super) send: fn(&mut Namespace<S>, Key, u32, Clock) -> Result<(), Failure<S>>,
+    pub(super) send: fn(&mut Namespace<S>, Key, u32, Clock) -> Sent<S>,
     /// The service has answered, or an attempt has failed.
-    pub(super) answered: fn(&mut Namespace<S>, Key, Clock, Result<S::Payload, Failure<S>>),
+    pub(super) answered: fn(&mut Namespace<S>, Key, Clock, Answer<S>),
     /// A message is about to be settled.
     pub(super) settling: fn(&mut Namespace<S>, &Locked),
     /// A settlement has ended.

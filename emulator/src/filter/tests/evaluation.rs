@@ -202,11 +202,11 @@ fn absent_system_properties_are_unknown_unless_the_dialect_is_strict() {
     let strict = Dialect { absent_system_property: AbsentSystemProperty::Error, ..Dialect::default() };
     let absent = Err(EvaluationError::AbsentSystemProperty(SystemProperty::To));
     for (text, expected, strictly) in [
-        ("sys.To = 'x'", false, absent.clone()),
-        ("sys.To <> 'x'", false, absent.clone()),
-        ("NOT sys.To = 'x'", false, absent.clone()),
-        ("sys.To LIKE '%'", false, absent.clone()),
-        ("sys.To NOT IN ('x') OR int = 5", true, absent.clone()),
+        ("sys.To = 'x'", false, absent),
+        ("sys.To <> 'x'", false, absent),
+        ("NOT sys.To = 'x'", false, absent),
+        ("sys.To LIKE '%'", false, absent),
+        ("sys.To NOT IN ('x') OR int = 5", true, absent),
         ("sys.To + 'x' = 'x'", false, absent),
         ("int = 5 OR sys.To = 'x'", true, Ok(true)),
         ("sys.To IS NULL", true, Ok(true)),

@@ -1,0 +1,71 @@
+//! Looking at messages one page after the other.
+
+use super::{Receiver, StorageOf};
+use crate::runtime::Runtime;
+use crate::servicebus::ReceivedMessage;
+use crate::servicebus::namespace::Failure;
+use core::fmt;
+
+/// Looks at the messages of an entity in their order, and goes on behind those that it has seen: until there are none,
+/// and again when there are more. What is peeked otherwise does not move it.
+pub struct Peeker<'r, R: Runtime> {
+    receiver: &'r Receiver<R>,
+    next: i64,
+}
+
+impl<R: Runtime> fmt::Debug for Peeker<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peeker").field("receiver", &self.receiver).field("next", &self.next).finish()
+    }
+}
+
+impl<R: Runtime> Receiver<R> {
+    /// Looks at the messages from the first on; in a session receiver, at those of its session.
+    pub fn peeker(&self) -> Peeker<'_, R> {
+        Peeker { receiver: self, next: 0 }
+    }
+}
+
+impl<R: Runtime> Peeker<'_, R> {
+    /// The lowest sequence number that the next messages can have.
+    pub const fn position(&self) -> i64 {
+        self.next
+    }
+
+    /// Looks at up to `max` messages behind those that were seen. Returns how many there were; the service gives at most
+    /// 250 at a time, and may give fewer than there are.
+    ///
+    /// Cancel safety: nothing is lost; what a dropped future has not given out is seen again.
+    ///
+    /// # Errors
+    /// What the service says, after the retries of the policy.
+    pub async fn peek_each(
+        &mut self,
+        max: u32,
+        mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
+    ) -> Result<u32, Failure<StorageOf<R>>> {
+        let Self { receiver, next } = self;
+        let from = *next;
+        let seen = |message: ReceivedMessage<StorageOf<R>>| {
+            *next = message.sequence_number().map_or(*next, |number| number.saturating_add(1)).max(*next);
+            take(message);
+        };
+        receiver.peek_each(from, max, seen).await
+    }
+
+    /// Looks at up to `max` messages behind those that were seen; none when there are no more.
+    ///
+    /// Cancel safety: nothing is lost; what a dropped future has not given out is seen again.
+    ///
+    /// # Errors
+    /// As [`Peeker::peek_each`].
+    #[cfg(feature = "alloc")]
+    pub async fn peek(
+        &mut self,
+        max: u32,
+    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
+        let mut messages = alloc::vec::Vec::new();
+        self.peek_each(max, |message| messages.push(message)).await?;
+        Ok(messages)
+    }
+}
