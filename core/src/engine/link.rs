@@ -30,24 +30,28 @@ impl Chain {
 }
 
 #[derive(Debug)]
+// In this order: small machines reach small fields that lie in front with shorter instructions.
+#[repr(C)]
 pub(super) struct Link {
-    pub(super) session: u32,
     /// Our role.
     pub(super) role: Role,
-    /// A hash of the name: replies are matched by it, and the name itself is the application's to keep.
-    pub(super) name: u64,
-    pub(super) output_handle: u32,
-    pub(super) input_handle: Option<Place>,
     pub(super) sender_settle_mode: SenderSettleMode,
     pub(super) receiver_settle_mode: ReceiverSettleMode,
     pub(super) attach_sent: bool,
     pub(super) attach_received: bool,
     pub(super) detach_sent: bool,
     pub(super) detach_received: bool,
-    /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
-    pub(super) detach_owed: Option<(Farewell, bool)>,
-    /// What the peer did wrong, when that is why we detached.
-    pub(super) fault: Option<&'static str>,
+    /// The peer asked us to drain (sender), or we asked the peer (receiver).
+    pub(super) drain: bool,
+    /// The application has nothing more to send for the drain that the peer asked for.
+    pub(super) drained: bool,
+    pub(super) flow_due: bool,
+    pub(super) echo_due: bool,
+    pub(super) in_work: bool,
+    pub(super) flags: u8,
+    pub(super) in_events: bool,
+    pub(super) session: u32,
+    pub(super) output_handle: u32,
     pub(super) delivery_count: u32,
     /// Where the count began: what a receiver means that has not seen it yet.
     pub(super) initial_delivery_count: u32,
@@ -56,24 +60,22 @@ pub(super) struct Link {
     /// The highest delivery-count that was ever promised to the peer: lowering the credit does not take back what is
     /// under way.
     pub(super) ceiling: u32,
-    /// The peer asked us to drain (sender), or we asked the peer (receiver).
-    pub(super) drain: bool,
-    /// The application has nothing more to send for the drain that the peer asked for.
-    pub(super) drained: bool,
     pub(super) available: u32,
     /// The largest message we accept; zero for no limit, and four gigabytes are as good as none.
     pub(super) max_message_size: u32,
     /// The largest message the peer accepts; zero for no limit.
     pub(super) peer_max_message_size: u32,
-    /// Deliveries to be sent (sender) or to be taken (receiver).
-    pub(super) waiting: Chain,
     /// The delivery whose frames are coming in.
     pub(super) assembling: u32,
-    pub(super) flow_due: bool,
-    pub(super) echo_due: bool,
-    pub(super) in_work: bool,
-    pub(super) flags: u8,
-    pub(super) in_events: bool,
+    /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
+    pub(super) detach_owed: Option<(Farewell, bool)>,
+    /// What the peer did wrong, when that is why we detached.
+    pub(super) fault: Option<&'static str>,
+    /// Deliveries to be sent (sender) or to be taken (receiver).
+    pub(super) waiting: Chain,
+    /// A hash of the name: replies are matched by it, and the name itself is the application's to keep.
+    pub(super) name: u64,
+    pub(super) input_handle: Option<Place>,
 }
 
 /// A limit on messages as links keep it.
