@@ -29,9 +29,9 @@ impl Chain {
     pub(super) const EMPTY: Self = Self { head: NONE, tail: NONE, len: 0 };
 }
 
-// In this order: the places of small fields fit into the instructions of small machines.
-#[repr(C)]
 #[derive(Debug)]
+// In this order: small machines reach small fields that lie in front with shorter instructions.
+#[repr(C)]
 pub(super) struct Link {
     /// Our role.
     pub(super) role: Role,
@@ -52,11 +52,6 @@ pub(super) struct Link {
     pub(super) in_events: bool,
     pub(super) session: u32,
     pub(super) output_handle: u32,
-    pub(super) input_handle: Option<Place>,
-    /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
-    pub(super) detach_owed: Option<(Farewell, bool)>,
-    /// What the peer did wrong, when that is why we detached.
-    pub(super) fault: Option<&'static str>,
     pub(super) delivery_count: u32,
     /// Where the count began: what a receiver means that has not seen it yet.
     pub(super) initial_delivery_count: u32,
@@ -70,12 +65,17 @@ pub(super) struct Link {
     pub(super) max_message_size: u32,
     /// The largest message the peer accepts; zero for no limit.
     pub(super) peer_max_message_size: u32,
-    /// Deliveries to be sent (sender) or to be taken (receiver).
-    pub(super) waiting: Chain,
     /// The delivery whose frames are coming in.
     pub(super) assembling: u32,
+    /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
+    pub(super) detach_owed: Option<(Farewell, bool)>,
+    /// What the peer did wrong, when that is why we detached.
+    pub(super) fault: Option<&'static str>,
+    /// Deliveries to be sent (sender) or to be taken (receiver).
+    pub(super) waiting: Chain,
     /// A hash of the name: replies are matched by it, and the name itself is the application's to keep.
     pub(super) name: u64,
+    pub(super) input_handle: Option<Place>,
 }
 
 /// A limit on messages as links keep it.

@@ -12,15 +12,21 @@ pub(super) mod flag {
 const FIRST_OUTGOING_ID: u32 = 1;
 
 #[derive(Debug)]
+// In this order: small machines reach small fields that lie in front with shorter instructions.
+#[repr(C)]
 pub(super) struct Session {
-    pub(super) channel: u16,
-    pub(super) peer_channel: Option<u16>,
     pub(super) begin_sent: bool,
     pub(super) begin_received: bool,
     pub(super) end_sent: bool,
     pub(super) end_received: bool,
-    /// Our end is due: the session was not begun from here yet, or the outbox was full.
-    pub(super) end_owed: Option<Farewell>,
+    pub(super) flow_due: bool,
+    /// The flow that is due asks the peer for its window: some renew it only when they have something else to say.
+    pub(super) echo_due: bool,
+    /// The peer has been asked since its window was last open.
+    pub(super) asked: bool,
+    pub(super) flags: u8,
+    pub(super) in_events: bool,
+    pub(super) channel: u16,
     /// The transfer-id of the next frame we send.
     pub(super) next_outgoing_id: u32,
     /// The delivery-id of the next delivery we send: contiguous, since some peers drop what jumps
@@ -37,13 +43,9 @@ pub(super) struct Session {
     pub(super) outgoing_window: u32,
     pub(super) handle_max: u32,
     pub(super) peer_handle_max: u32,
-    pub(super) flow_due: bool,
-    /// The flow that is due asks the peer for its window: some renew it only when they have something else to say.
-    pub(super) echo_due: bool,
-    /// The peer has been asked since its window was last open.
-    pub(super) asked: bool,
-    pub(super) flags: u8,
-    pub(super) in_events: bool,
+    /// Our end is due: the session was not begun from here yet, or the outbox was full.
+    pub(super) end_owed: Option<Farewell>,
+    pub(super) peer_channel: Option<u16>,
 }
 
 impl Session {
