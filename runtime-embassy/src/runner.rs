@@ -42,9 +42,8 @@ pub fn new<S: Storage>(
     utc: &'static (dyn Utc + Sync),
 ) -> (Client<S>, Runner<S>) {
     let runtime = Embassy { utc, storage: core::marker::PhantomData };
-    let state = || RefCell::new(client::Client::state(runtime.clone(), settings));
-    let shared = Handle(resources.state.get_or_insert_with(state));
-    (client::Client::new(&shared), Runner { shared, runtime })
+    let shared = Handle(resources.state.get_or_insert_with(|| RefCell::new(Client::state(runtime.clone(), settings))));
+    (Client::new(&shared), Runner { shared, runtime })
 }
 
 /// Connects the client and carries its bytes.
