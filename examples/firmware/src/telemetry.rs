@@ -99,6 +99,7 @@ async fn send_readings(client: &Client<Board>) -> u32 {
         next += count;
     }
     sender.close().await;
+    println!("telemetry: the readings are sent; waiting for commands");
     retried
 }
 
