@@ -41,6 +41,7 @@ on_both_storages! {
     a_receive_that_finds_nothing_leaves_no_credit => no_credit_left;
     an_unknown_queue_is_told_at_once => unknown_queue;
     more_messages_than_places_take_turns => take_turns;
+    a_clock_that_is_ahead_gives_no_message_back => clock_ahead;
 }
 
 fn goes_round<S: Storage<Literal: From<&'static str>>>() {
@@ -121,6 +122,32 @@ fn take_turns<S: Storage<Literal: From<&'static str>>>() {
         let receiver = client.receiver("q").unwrap();
         for _ in 0..5 {
             assert!(receiver.receive(SECOND).await.unwrap().is_some());
+        }
+        client.close().await;
+    });
+}
+
+fn clock_ahead<S: Storage<Literal: From<&'static str>>>() {
+    let world = world(QueueDescription::default());
+    world.set_clients_ahead(Duration::from_secs(600));
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<S>();
+        let sender = client.sender("q").unwrap();
+        for prefetch in [0, 1] {
+            for text in ["one", "two"] {
+                sender.send(&Message::new(text)).await.unwrap();
+            }
+            let options = ReceiverOptions { prefetch, ..Default::default() };
+            let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+            for text in ["one", "two"] {
+                let message = receiver.receive(SECOND).await.unwrap().expect("a message");
+                assert_eq!((message.text(), message.delivery_count()), (Some(text), 0));
+                assert_eq!(message.locked_until(), None, "nobody knows");
+                receiver.complete(&message).await.unwrap();
+            }
+            assert!(receiver.receive(SECOND).await.unwrap().is_none());
+            receiver.close().await;
         }
         client.close().await;
     });

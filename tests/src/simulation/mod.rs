@@ -42,6 +42,8 @@ const MONTH: Duration = Duration::from_secs(31 * 24 * 3_600);
 
 struct Inner {
     clock: Cell<Clock>,
+    /// How far the clients' UTC is ahead.
+    ahead: Cell<Duration>,
     broker: RefCell<Broker>,
     network: RefCell<Network>,
     executor: Executor,
@@ -78,7 +80,8 @@ impl<S: Storage> Runtime for Simulated<S> {
     type Shared = Rc<RefCell<State<Self>>>;
 
     fn clock(&self) -> Clock {
-        self.0.clock()
+        let Clock { now, utc } = self.0.clock();
+        Clock { now, utc: utc + self.0.0.ahead.get() }
     }
 
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {
@@ -94,6 +97,7 @@ impl World {
     pub fn new(config: BrokerConfig, seed: u64) -> Self {
         Self(Rc::new(Inner {
             clock: Cell::new(Clock { now: Instant::from_millis(1_000), utc: BEGIN }),
+            ahead: Cell::new(Duration::ZERO),
             broker: RefCell::new(Broker::new(config, seed)),
             network: RefCell::new(Network::default()),
             executor: Executor::default(),
@@ -172,6 +176,11 @@ impl World {
     /// Cuts every connection.
     pub fn cut(&self) {
         self.0.network.borrow_mut().cut_all();
+    }
+
+    /// Sets the UTC of all clients ahead of the service's.
+    pub fn set_clients_ahead(&self, ahead: Duration) {
+        self.0.ahead.set(ahead);
     }
 
     /// Whether new connections can be opened.

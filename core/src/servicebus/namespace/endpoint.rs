@@ -263,6 +263,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) drain_deadline: Option<Instant>,
     /// When messages that wait for a call are given back, since their locks are about to end.
     pub(super) release_at: Option<Instant>,
+    /// Since when there always was a message that waited.
+    pub(super) stocked_since: Option<Instant>,
 }
 
 impl<S: Storage> Endpoint<S> {
@@ -306,6 +308,7 @@ impl<S: Storage> Endpoint<S> {
             harvest: false,
             drain_deadline: None,
             release_at: None,
+            stocked_since: None,
             idled: false,
             identifier,
             closing: false,
@@ -331,6 +334,7 @@ impl<S: Storage> Endpoint<S> {
         self.harvest = false;
         self.drain_deadline = None;
         self.release_at = None;
+        self.stocked_since = None;
         core::mem::take(&mut self.span)
     }
 

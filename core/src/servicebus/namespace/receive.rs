@@ -30,6 +30,9 @@ pub(super) const RESERVE: usize = 3;
 /// How long after the end of its lock a message that was never settled is forgotten.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// The shortest lock that an entity can have: what came less than this ago is still locked, whatever the clocks say.
+const SHORTEST_LOCK: Duration = Duration::from_secs(5);
+
 /// How long a receiver with credit believes in a link on which nothing comes.
 const SILENCE: Duration = Duration::from_secs(300);
 
@@ -350,6 +353,7 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn endpoint_readable(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         endpoint.heard = clock.now;
+        endpoint.stocked_since.get_or_insert(clock.now);
         match (endpoint.receives, endpoint.receiver) {
             (1, Some(operation)) => self.notice(operation.index()),
             (0, _) => {
@@ -368,10 +372,11 @@ impl<S: Storage> Namespace<S> {
 
     /// Gives back what waits on a receiver that locks messages; what was settled when it came is kept.
     pub(super) fn release_waiting(&mut self, place: u32) {
-        let Some(endpoint) = self.endpoints.get(place) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         if endpoint.mode() == ReceiveMode::ReceiveAndDelete {
             return;
         }
+        endpoint.stocked_since = None;
         let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
         while let Some(incoming) = connection.receive(link) {
             if !incoming.settled {
@@ -384,6 +389,7 @@ impl<S: Storage> Namespace<S> {
         let Some(endpoint) = self.endpoints.get(place) else { return 0 };
         let (in_session, connection_id) = (endpoint.is_session(), self.connection_id());
         let live = endpoint.attachment.link();
+        let fresh = endpoint.stocked_since.is_some_and(|since| clock.now < since + SHORTEST_LOCK);
         let mut taken = self.take_remains(place, max, take);
         while taken < max {
             let (Some(link), Some(connection)) = (live, &mut self.connection) else { break };
@@ -395,12 +401,18 @@ impl<S: Storage> Namespace<S> {
             }
             let token = LockToken::from_delivery_tag(incoming.tag.as_bytes());
             let origin = Origin { delivery: Some(incoming.delivery), connection: connection_id, in_session };
-            let message = ReceivedMessage::new(incoming.payload, token, origin);
-            let locked_until = message.locked_until.filter(|_| !in_session).unwrap_or(Timestamp::DOTNET_MAX);
+            let mut message = ReceivedMessage::new(incoming.payload, token, origin);
+            let mut locked_until = message.locked_until.filter(|_| !in_session).unwrap_or(Timestamp::DOTNET_MAX);
             if locked_until <= clock.utc {
-                // Never hand out what is somebody else's already (invariants.md §1 row 10).
-                let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
-                continue;
+                if !fresh {
+                    // Never hand out what is somebody else's already (invariants.md §1 row 10).
+                    let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
+                    continue;
+                }
+                // Given back, it would come again at once, and for ever.
+                log!(warn, "this clock is ahead of the service's", locked_until = locked_until, utc = clock.utc);
+                locked_until = Timestamp::DOTNET_MAX;
+                message.locked_until = None;
             }
             let lock = Maybe(message.lock_token);
             log!(debug, "received", lock = lock, traceparent = Maybe(message.traceparent()));
@@ -409,11 +421,21 @@ impl<S: Storage> Namespace<S> {
             take(message);
             taken += 1;
         }
+        self.note_stock(place);
         // A call that is answered asks for nothing more.
         if self.endpoints.get(place).is_some_and(|endpoint| endpoint.prefetch() > 0) {
             self.top_up(place);
         }
         taken
+    }
+
+    /// Notes whether a receiver's messages are all taken.
+    fn note_stock(&mut self, place: u32) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        let waiting = endpoint.attachment.link().and_then(|link| self.connection.as_ref()?.link(link));
+        if waiting.is_none_or(|status| status.waiting == 0) {
+            endpoint.stocked_since = None;
+        }
     }
 
     /// Takes what a link that is gone has left.
