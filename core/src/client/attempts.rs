@@ -82,12 +82,20 @@ impl<R: Runtime, A: Attempt<R> + Unpin> Future for Attempts<'_, R, A> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.progress.poll(cx, &mut this.attempt)
+        // One copy for all kinds where there is no allocator; servers have one for each, without indirect calls.
+        #[cfg(feature = "alloc")]
+        return this.progress.poll(cx, &mut this.attempt);
+        #[cfg(not(feature = "alloc"))]
+        this.progress.poll(cx, &mut this.attempt as &mut dyn Attempt<R>)
     }
 }
 
 impl<R: Runtime> Progress<'_, R> {
-    fn poll(&mut self, cx: &mut Context<'_>, attempt: &mut dyn Attempt<R>) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+    fn poll<A: Attempt<R> + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        attempt: &mut A,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
         loop {
             if self.waits {
                 ready!(poll_pending(&mut self.pending, cx, |namespace, _, operation| namespace.poll_sleep(operation)));

@@ -102,6 +102,7 @@ pub(super) fn poll_pending<R: Runtime, T>(
 type Polling<'p, R> = dyn FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> bool + 'p;
 
 /// What is the same for calls of all kinds. `poll` tells whether the call is over.
+#[cfg_attr(feature = "alloc", inline)]
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 fn poll_slot<R: Runtime>(pending: &mut Pending<'_, R>, cx: &mut Context<'_>, poll: &mut Polling<'_, R>) {
     let Some(operation) = pending.operation else { return };
