@@ -514,16 +514,19 @@ impl<S: Storage> Connection<S> {
     }
 
     fn unindex_delivery(&mut self, place: u32) {
-        if let Some(delivery) = self.deliveries.get(place)
-            && let Some(id) = delivery.id
-            && let Some(link) = self.links.get(delivery.link)
+        let Some(delivery) = self.deliveries.get_mut(place) else { return };
+        let (Some(id), Some(link)) = (delivery.id, self.links.get(delivery.link)) else { return };
+        if matches!(delivery.stage, Stage::Bare) {
+            // Nothing of it is to be sent any more: it needs no number, and is not looked for again.
+            delivery.id = None;
+        }
+        let space = if link.role == Role::Sender { Space::Outgoing } else { Space::Incoming };
+        let key = index_key(space, link.session, id);
+        // Another delivery may have taken the number over on a session begun later in the same place.
+        if let Some(other) = self.index.remove(key)
+            && other != place
         {
-            let space = if link.role == Role::Sender { Space::Outgoing } else { Space::Incoming };
-            let key = index_key(space, link.session, id);
-            // Another delivery may have taken the number over on a session begun later in the same place.
-            if self.index.get(key) == Some(place) {
-                self.index.remove(key);
-            }
+            let _ = self.index.insert(key, other);
         }
     }
 
