@@ -41,6 +41,7 @@ on_both_storages! {
     a_receive_that_finds_nothing_leaves_no_credit => no_credit_left;
     an_unknown_queue_is_told_at_once => unknown_queue;
     more_messages_than_places_take_turns => take_turns;
+    requests_to_one_entity_do_not_wait_for_each_other => two_requests;
     a_clock_that_is_ahead_gives_no_message_back => clock_ahead;
 }
 
@@ -122,6 +123,47 @@ fn take_turns<S: Storage<Literal: From<&'static str>>>() {
         let receiver = client.receiver("q").unwrap();
         for _ in 0..5 {
             assert!(receiver.receive(SECOND).await.unwrap().is_some());
+        }
+        client.close().await;
+    });
+}
+
+fn two_requests<S: Storage<Literal: From<&'static str>>>() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<S>();
+        let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
+        sender.send(&Message::new("one")).await.unwrap();
+        let began = inner.clock().now;
+        for round in 0..20 {
+            let mut peeked = 0;
+            let peek = receiver.peek_each(1, 1, |message| {
+                assert_eq!(message.text(), Some("one"));
+                peeked += 1;
+            });
+            let (later, message) = (inner.clock().utc + Duration::from_secs(3_600), Message::new("later"));
+            let schedule = sender.schedule(&message, later);
+            // Whoever is polled last finds its response behind the other's.
+            let number = if round % 2 == 0 {
+                let (peek, schedule) = futures_util::future::join(peek, schedule).await;
+                peek.unwrap();
+                schedule.unwrap()
+            } else {
+                let (schedule, peek) = futures_util::future::join(schedule, peek).await;
+                peek.unwrap();
+                schedule.unwrap()
+            };
+            assert_eq!(peeked, 1);
+            sender.cancel_scheduled(&[number]).await.unwrap();
+        }
+        assert!(inner.clock().now.saturating_duration_since(began) < SECOND);
+        // A call that is given up leaves nothing in the way of the next.
+        for _ in 0..5 {
+            let peek = receiver.peek_each(1, 1, |_| {});
+            assert!(futures_util::FutureExt::now_or_never(peek).is_none());
+            inner.sleep(SECOND).await;
+            receiver.peek_each(1, 1, |_| {}).await.unwrap();
         }
         client.close().await;
     });

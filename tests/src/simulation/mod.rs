@@ -14,7 +14,7 @@ mod executor;
 mod network;
 
 use servicebus_core::client::{Client, State};
-use servicebus_core::driver::{self, NoCredential};
+use servicebus_core::driver::{self, NoCredential, TokenCredential};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::namespace::{Clock, Settings};
 use servicebus_core::storage::Storage;
@@ -150,6 +150,20 @@ impl World {
         let client = Client::new(&shared);
         self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), NoCredential));
         (client, shared)
+    }
+
+    /// A client whose tokens come from a credential.
+    pub fn client_with_credential<S: Storage>(
+        &self,
+        settings: Settings<S>,
+        credential: impl TokenCredential<S::Payload> + 'static,
+    ) -> Client<Simulated<S>> {
+        let runtime = Simulated(self.clone(), PhantomData);
+        let settings = Settings { external_tokens: true, ..settings };
+        let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
+        let client = Client::new(&shared);
+        self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential));
+        client
     }
 
     /// Runs a future beside the others.

@@ -2,6 +2,7 @@
 
 mod blocking;
 mod cancellation;
+mod credential;
 mod failures;
 mod pinned_management;
 mod pinned_messages;

@@ -343,13 +343,16 @@ impl<S: Storage> Namespace<S> {
         if self.requests.key(key.index) != Some(key) {
             return;
         }
-        let request = self.requests.remove(key.index);
+        let Some(request) = self.requests.remove(key.index) else { return };
         // Its response may be on the link, before others.
         self.due |= S::Payloads::BOUNDED;
-        if let (Some(delivery), Some(connection)) = (request.and_then(|request| request.delivery), &mut self.connection)
+        let (Some(delivery), Some(connection)) = (request.delivery, &mut self.connection) else { return };
+        connection.set_user(delivery, None);
+        if connection.cancel(delivery)
+            && let Some(node) = self.nodes.get_mut(request.node)
         {
-            connection.set_user(delivery, None);
-            connection.cancel(delivery);
+            // It never left: there will be no response, and no place is kept for one.
+            node.under_way = node.under_way.saturating_sub(1);
         }
     }
 
