@@ -8,6 +8,8 @@ use servicebus_core::time::Duration;
 pub(crate) struct Faults {
     /// The filter of non-exclusive sessions is not known, as where the service does not offer them.
     pub(crate) exclusive_only: bool,
+    /// Responses of `$management` that are still to be lost.
+    pub(crate) lost_responses: u64,
     operations: Countdown,
     tokens: Countdown,
     /// How long `$management` takes the new holder of a session for a stranger.
@@ -41,6 +43,13 @@ impl Faults {
     /// The next `count` tokens are refused.
     pub(crate) fn refuse_tokens(&mut self, count: u64, reason: Reason) {
         self.tokens.set(count, reason);
+    }
+
+    /// Whether the next response of `$management` is lost.
+    pub(crate) fn loses_response(&mut self) -> bool {
+        let lost = self.lost_responses > 0;
+        self.lost_responses = self.lost_responses.saturating_sub(1);
+        lost
     }
 
     pub(crate) fn take_operation(&mut self) -> Option<Reason> {

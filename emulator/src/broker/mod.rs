@@ -396,6 +396,11 @@ impl Broker {
         self.shared.faults.refuse_tokens(count, reason);
     }
 
+    /// What the next `count` requests to `$management` ask for is done, and their responses are lost.
+    pub fn lose_responses(&mut self, count: u64) {
+        self.shared.faults.lost_responses = count;
+    }
+
     /// Whether sessions can be accepted non-exclusively, as they can unless this is called: where the service does not
     /// offer that, it does not know the filter either.
     pub fn offer_non_exclusive_sessions(&mut self, offered: bool) {

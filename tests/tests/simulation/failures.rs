@@ -4,7 +4,7 @@ use crate::stage::{MINUTE, Names, SECOND, counts, number, on_both_storages, pair
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::engine::{Capacity, EngineError};
 use servicebus_core::servicebus::namespace::{Cause, Entity, Settings};
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Reader;
@@ -46,6 +46,7 @@ on_both_storages! {
     an_unreachable_server_is_given_up_in_time => unreachable;
     a_peer_that_sends_more_than_was_granted_costs_no_message => breaks_credit;
     a_peer_that_breaks_the_window_of_a_session_costs_no_message => breaks_window;
+    responses_that_never_come_take_no_places_for_good => lost_responses;
 }
 
 const WRONG_KEY: &str = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\
@@ -172,6 +173,25 @@ fn silent<S: Names>() {
 
 fn closes<S: Names>() {
     bad_server::<S>(Server::Closes, MINUTE, true);
+}
+
+fn lost_responses<S: Names>() {
+    let world = world(QueueDescription::default());
+    play(&world, async |world| {
+        let settings = world.settings::<S>();
+        let retry = RetryPolicy { try_timeout: SECOND * 5, ..RetryPolicy::none() };
+        let client = world.client_with(Settings { retry, ..settings });
+        let receiver = client.receiver("q").unwrap();
+        for _ in 0..3 {
+            world.broker(|broker, _| broker.lose_responses(12));
+            for _ in 0..12 {
+                let failure = receiver.peek_each(1, 1, |_| {}).await.unwrap_err();
+                assert_eq!(failure.cause, Cause::Timeout, "{failure}");
+            }
+            receiver.peek_each(1, 1, |_| {}).await.unwrap();
+        }
+        client.close().await;
+    });
 }
 
 fn unreachable<S: Names>() {

@@ -482,11 +482,22 @@ impl<S: Storage> Namespace<S> {
             let ahead = if connection.free_deliveries() >= LARGE { RESPONSE_CREDIT } else { 1 };
             let granted = connection.grant(receiver, under_way + ahead);
             if granted.is_ok_and(|granted| granted <= under_way) || connection.free_deliveries() == 0 {
+                if self.asked_of(node) < under_way {
+                    // Responses that nobody waits for any more may never come: the places for them come back with the
+                    // link.
+                    self.node_detached(node, clock);
+                }
                 self.starved = true;
                 return false;
             }
         }
         true
+    }
+
+    /// Requests to a node that were sent and that somebody waits for.
+    fn asked_of(&self, node: u32) -> u32 {
+        let requests = (0..self.requests.end()).filter_map(|place| self.requests.get(place));
+        requests.filter(|request| request.node == node && !request.waits()).count() as u32
     }
 
     /// Takes the responses that wait on a node's link. Where the storage has no room for them elsewhere, the one of an

@@ -42,6 +42,9 @@ impl Shared {
                 Node::Cbs => self.put_token(peer, &request, clock),
                 Node::Management(path) => self.manage(peer, path, &request, state.as_ref(), clock),
             };
+            if matches!(node, Node::Management(_)) && self.faults.loses_response() {
+                continue;
+            }
             if let Some(reply) = peer.response_link(&node, session, request.reply_to) {
                 respond(peer, reply, response, clock);
             }
