@@ -67,8 +67,11 @@ fn renewed<S: Names>() {
             for sender in &senders {
                 sender.send(&Message::new("x")).await.unwrap();
             }
+            // Three entities are asked by request, one after the other: `Small` has places for two.
             let later = world.clock().utc + HOUR;
-            senders[0].schedule(&Message::new("later"), later).await.unwrap();
+            for sender in &senders {
+                sender.schedule(&Message::new("later"), later).await.unwrap();
+            }
             world.sleep(MINUTE * 2).await;
         }
         let (statistics, asked) = (world.broker(|broker, _| broker.statistics()), issuer.asked.get());
