@@ -6,6 +6,8 @@
 //! tests both.
 
 mod fixed;
+mod fixed_buffer;
+mod fixed_table;
 #[cfg(feature = "alloc")]
 mod heap;
 
@@ -13,9 +15,9 @@ use crate::wire::{Encode, Full};
 use core::fmt::Debug;
 use core::num::NonZeroU32;
 
-pub use fixed::{
-    Fixed, FixedArena, FixedBuffer, FixedIndex, FixedPayloads, FixedPlace, FixedQueue, FixedTable, first_of, half_or,
-};
+pub use fixed::{Fixed, FixedArena, FixedPayloads, FixedPlace, first_of, half_or};
+pub use fixed_buffer::FixedBuffer;
+pub use fixed_table::{FixedIndex, FixedQueue, FixedTable};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapPayloads, HeapRx, HeapTable, HeapTx};
 

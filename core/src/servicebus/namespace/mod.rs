@@ -18,15 +18,14 @@ mod renewal;
 mod request;
 mod send;
 mod session_filter;
+mod settings;
 mod settle;
 mod token;
 
 use crate::engine::{self, Capacity, Connection, EngineError};
 use crate::log::Span;
 use crate::random::Random;
-use crate::servicebus::connection_string::ConnectionString;
-use crate::servicebus::retry::RetryPolicy;
-use crate::storage::{Description, Limits, Place, Queue, Spare, Storage, Table};
+use crate::storage::{Description, Place, Queue, Spare, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -48,6 +47,7 @@ pub use occupancy::Occupancy;
 pub use operation::{OperationId, Outcome};
 pub use renewal::{RenewalEnd, RenewalId};
 pub use send::SizeLimits;
+pub use settings::Settings;
 pub use settle::{Disposition, Locked, Properties};
 
 /// The two clocks at one moment.
@@ -57,49 +57,6 @@ pub struct Clock {
     pub now: Instant,
     /// UTC; tokens, locks and expiry are told in it.
     pub utc: Timestamp,
-}
-
-/// How a client behaves.
-#[derive(Clone, Debug)]
-pub struct Settings<S: Storage> {
-    /// The connection string; it is read again whenever a part of it is needed.
-    pub connection_string: S::Literal,
-    /// When to try again.
-    pub retry: RetryPolicy,
-    /// The largest frame that is accepted, in bytes.
-    pub max_frame_size: u32,
-    /// The silence that is announced to the service.
-    pub idle_time_out: Duration,
-    /// Bounds of the tables.
-    pub limits: Limits,
-    /// Where names and jitter come from: give every client its own.
-    pub seed: u64,
-    /// Tokens come from a credential of the application's (Entra ID) instead of the connection string.
-    pub external_tokens: bool,
-}
-
-impl<S: Storage> Settings<S> {
-    /// The defaults of the official SDKs for this connection string.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub fn new(connection_string: S::Literal, seed: u64) -> Self {
-        Self {
-            connection_string,
-            retry: RetryPolicy::default(),
-            max_frame_size: 65_536,
-            idle_time_out: Duration::from_secs(60),
-            limits: Limits::default(),
-            seed,
-            external_tokens: false,
-        }
-    }
-
-    /// What the connection string says; only its endpoint where tokens come from outside.
-    pub(super) fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
-        let text = self.connection_string.as_ref();
-        let parsed =
-            if self.external_tokens { ConnectionString::parse_endpoint(text) } else { ConnectionString::parse(text) };
-        parsed.map_err(|_| Failure::new(Cause::Argument("the connection string")))
-    }
 }
 
 /// A connection that lived for less than this is counted as a failed attempt, so that one that is closed as soon as it

@@ -1,0 +1,224 @@
+//! Tables, indexes and rings of a size that is in the type.
+
+use super::{Generation, Index, Key, Queue, Slots, Table};
+use crate::wire::Full;
+
+/// A table of `N` places.
+#[derive(Debug)]
+pub struct FixedTable<T, const N: usize> {
+    /// How often each place that was ever used has been filled and emptied: an odd number, which is its generation,
+    /// while it is filled. Apart from the values, whose alignment would double the room that they take.
+    turns: heapless::Vec<u32, N>,
+    values: heapless::Vec<Option<T>, N>,
+    len: usize,
+}
+
+/// Fills a place. Not generic: it is there once for the tables of all kinds.
+#[inline(never)]
+fn fill(turns: &mut heapless::VecView<u32>) -> Option<Key> {
+    let index = match turns.iter().position(|turn| turn % 2 == 0) {
+        Some(index) => index,
+        None => {
+            turns.push(0).ok()?;
+            turns.len() - 1
+        }
+    };
+    let turn = turns.get_mut(index)?;
+    *turn = turn.wrapping_add(1);
+    Some(Key { index: index as u32, generation: Generation::new(*turn)? })
+}
+
+/// Empties a place, if it is filled. Not generic, as above.
+#[inline(never)]
+fn empty(turns: &mut [u32], index: u32) -> Option<()> {
+    let turn = turns.get_mut(index as usize).filter(|turn| **turn % 2 == 1)?;
+    *turn = turn.wrapping_add(1);
+    Some(())
+}
+
+/// The key of a filled place. Not generic, as above.
+#[inline(never)]
+fn key_of(turns: &[u32], index: u32) -> Option<Key> {
+    let turn = *turns.get(index as usize)?;
+    if turn % 2 == 0 { None } else { Some(Key { index, generation: Generation::new(turn)? }) }
+}
+
+impl<T, const N: usize> Table<T> for FixedTable<T, N> {
+    fn bounded(_limit: usize) -> Self {
+        Self { turns: heapless::Vec::new(), values: heapless::Vec::new(), len: 0 }
+    }
+
+    #[inline(never)]
+    fn insert(&mut self, value: T) -> Result<Key, T> {
+        let Some(key) = fill(self.turns.as_mut_view()) else { return Err(value) };
+        if self.values.len() <= key.index as usize {
+            // As many as turns.
+            let _ = self.values.push(None);
+        }
+        let Some(place) = self.values.get_mut(key.index as usize) else { return Err(value) };
+        *place = Some(value);
+        self.len += 1;
+        Ok(key)
+    }
+
+    #[inline(never)]
+    fn remove(&mut self, index: u32) -> Option<T> {
+        empty(&mut self.turns, index)?;
+        self.len -= 1;
+        self.values.get_mut(index as usize)?.take()
+    }
+
+    #[inline(never)]
+    fn get(&self, index: u32) -> Option<&T> {
+        self.values.as_slice().get(index as usize)?.as_ref()
+    }
+
+    #[inline(never)]
+    fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.values.get_mut(index as usize)?.as_mut()
+    }
+
+    fn key(&self, index: u32) -> Option<Key> {
+        key_of(&self.turns, index)
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn capacity(&self) -> usize {
+        N
+    }
+
+    fn end(&self) -> u32 {
+        self.turns.len() as u32
+    }
+}
+
+impl<T, const N: usize> Slots<T> for heapless::Vec<Option<T>, N> {
+    #[inline(never)]
+    fn put(&mut self, index: usize, value: T) -> Option<T> {
+        while self.as_slice().len() <= index {
+            if self.push(None).is_err() {
+                return Some(value);
+            }
+        }
+        match self.as_mut_slice().get_mut(index) {
+            Some(slot) => slot.replace(value),
+            None => Some(value),
+        }
+    }
+
+    fn take(&mut self, index: usize) -> Option<T> {
+        self.as_mut_slice().get_mut(index)?.take()
+    }
+
+    fn get(&self, index: usize) -> Option<&T> {
+        self.as_slice().get(index)?.as_ref()
+    }
+
+    fn end(&self) -> usize {
+        self.as_slice().len()
+    }
+}
+
+/// A number with a kind in its two highest bits, in half the room: tables have less than 2^14 places.
+fn small(value: u32) -> u16 {
+    (value >> 30 << 14) as u16 | (value & 0x3fff) as u16
+}
+
+/// The inverse of [`small`].
+fn large(value: u16) -> u32 {
+    u32::from(value >> 14) << 30 | u32::from(value & 0x3fff)
+}
+
+/// An index's key and its place, in the room that small tables need.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// The key's lower half.
+    number: u32,
+    /// Its upper half.
+    space: u16,
+    index: u16,
+}
+
+/// `N` numbers and their places.
+#[derive(Debug)]
+pub struct FixedIndex<const N: usize> {
+    entries: heapless::Vec<Entry, N>,
+}
+
+impl<const N: usize> FixedIndex<N> {
+    fn position(&self, key: u64) -> Option<usize> {
+        let (number, space) = (key as u32, small((key >> 32) as u32));
+        self.entries.iter().position(|entry| entry.number == number && entry.space == space)
+    }
+}
+
+impl<const N: usize> Index for FixedIndex<N> {
+    fn bounded(_limit: usize) -> Self {
+        Self { entries: heapless::Vec::new() }
+    }
+
+    #[inline(never)]
+    fn insert(&mut self, key: u64, index: u32) -> Result<(), Full> {
+        let entry = Entry { number: key as u32, space: small((key >> 32) as u32), index: index as u16 };
+        match self.position(key).and_then(|at| self.entries.get_mut(at)) {
+            Some(known) => *known = entry,
+            None => self.entries.push(entry).map_err(|_| Full)?,
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn get(&self, key: u64) -> Option<u32> {
+        let entry = self.entries.as_slice().get(self.position(key)?)?;
+        Some(u32::from(entry.index))
+    }
+
+    #[inline(never)]
+    fn remove(&mut self, key: u64) -> Option<u32> {
+        let at = self.position(key)?;
+        let last = self.entries.pop()?;
+        // The last one takes the place of the one that goes, unless it is that one.
+        let entry = match self.entries.get_mut(at) {
+            Some(place) => core::mem::replace(place, last),
+            None => last,
+        };
+        Some(u32::from(entry.index))
+    }
+}
+
+/// A ring of `N` numbers.
+#[derive(Debug)]
+pub struct FixedQueue<const N: usize>(heapless::Deque<u16, N>);
+
+impl<const N: usize> Queue for FixedQueue<N> {
+    fn bounded(_limit: usize) -> Self {
+        Self(heapless::Deque::new())
+    }
+
+    #[inline(never)]
+    fn push(&mut self, value: u32) -> Result<(), Full> {
+        self.0.push_back(small(value)).map_err(|_| Full)
+    }
+
+    #[inline(never)]
+    fn pop(&mut self) -> Option<u32> {
+        self.0.pop_front().map(large)
+    }
+
+    #[inline(never)]
+    fn front(&self) -> Option<u32> {
+        self.0.front().copied().map(large)
+    }
+
+    fn peek(&self, at: usize) -> Option<u32> {
+        self.0.iter().nth(at).copied().map(large)
+    }
+
+    #[inline(never)]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
