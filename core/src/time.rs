@@ -5,15 +5,6 @@ use core::num::NonZeroU64;
 use core::ops::{Add, AddAssign, Sub};
 pub use core::time::Duration;
 
-/// The `N`th part of a duration: division by a constant that has no way to a panic, however it is inlined.
-pub(crate) const fn part<const N: u32>(duration: Duration) -> Duration {
-    const { assert!(N > 0) };
-    match duration.checked_div(N) {
-        Some(part) => part,
-        None => Duration::ZERO,
-    }
-}
-
 /// A point on a monotonic clock: microseconds since a start of the caller's choosing.
 ///
 /// An `Option` of it takes no more room than itself: the machine keeps many deadlines that may be none.
@@ -88,12 +79,12 @@ impl Sub<Duration> for Instant {
     }
 }
 
-/// A span but for a part of it, which is no longer than `most`: when to begin with what takes that part.
+/// What is left but for a part of the whole, which is no longer than `most`: when to begin with what takes that part.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-pub(crate) fn before_end(span: Duration, parts: u64, most: Duration) -> Duration {
-    let span = micros(span);
-    let part = span.checked_div(parts).unwrap_or(0);
-    Duration::from_micros(span - part.min(micros(most)))
+pub(crate) fn before_end(left: Duration, whole: Duration, parts: u64, most: Duration) -> Duration {
+    // In numbers: the division and the difference of durations have panics in them that they never come to.
+    let part = micros(whole).checked_div(parts).unwrap_or(0);
+    Duration::from_micros(micros(left).saturating_sub(part.min(micros(most))))
 }
 
 /// Whole microseconds, saturating; in 64 bits, which is less code on small machines than `Duration::as_micros`.

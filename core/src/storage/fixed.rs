@@ -53,9 +53,9 @@ impl<
 /// `receive` is the largest frame that is accepted and at least 512 (AMQP 1.0 §2.7.1); `transmit` is the largest
 /// frame that is sent; `message` bounds one encoded message in either direction. `messages` is how many of them can
 /// wait at once, to be sent or to be taken: half of the deliveries and one more when it is left out, never less than
-/// four, for a delivery keeps its message only until that is written or taken. Three are for a request, its response and a
-/// message to send, the rest for messages that come in. `session_receivers` is how many receivers can have a session
-/// at a time, two when it is left out.
+/// four, for a delivery keeps its message only until that is written or taken. Three are for a request, its response
+/// and a message to send, the rest for messages that come in. `session_receivers` is how many receivers can have a
+/// session at a time, two when it is left out.
 #[macro_export]
 macro_rules! fixed_storage {
     ($(#[$meta:meta])* $vis:vis type $name:ident {

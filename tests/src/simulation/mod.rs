@@ -145,11 +145,7 @@ impl World {
 
     /// A client whose driver runs in this world, and the state that both share, to be looked at.
     pub fn client_and_state<S: Storage>(&self, settings: Settings<S>) -> (Client<Simulated<S>>, SharedState<S>) {
-        let runtime = Simulated(self.clone(), PhantomData);
-        let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
-        let client = Client::new(&shared);
-        self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), NoCredential));
-        (client, shared)
+        self.start(settings, NoCredential)
     }
 
     /// A client whose tokens come from a credential.
@@ -158,12 +154,19 @@ impl World {
         settings: Settings<S>,
         credential: impl TokenCredential<S::Payload> + 'static,
     ) -> Client<Simulated<S>> {
+        self.start(Settings { external_tokens: true, ..settings }, credential).0
+    }
+
+    fn start<S: Storage>(
+        &self,
+        settings: Settings<S>,
+        credential: impl TokenCredential<S::Payload> + 'static,
+    ) -> (Client<Simulated<S>>, SharedState<S>) {
         let runtime = Simulated(self.clone(), PhantomData);
-        let settings = Settings { external_tokens: true, ..settings };
         let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
         let client = Client::new(&shared);
         self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential));
-        client
+        (client, shared)
     }
 
     /// Runs a future beside the others.

@@ -9,7 +9,7 @@ use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::storage::{Place, Slots, Storage, Table};
 use crate::time::{Duration, Instant};
-use crate::wire::messaging::{Source, Target, TerminusDurability};
+use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
 use crate::wire::{Multiple, Symbol, Value, encode_map};
@@ -33,35 +33,14 @@ const LASTING: Duration = Duration::from_secs(1);
 /// The attach of a link between two addresses. Not inlined: it is large, and its users change a field or two.
 #[inline(never)]
 fn attach<'a>(name: &'a str, role: Role, source: &'a str, target: &'a str) -> Attach<'a> {
-    let expiry_policy = Symbol::new("session-end");
     Attach {
         name,
         handle: 0,
         role,
         snd_settle_mode: SenderSettleMode::Unsettled,
         rcv_settle_mode: ReceiverSettleMode::First,
-        source: Some(Source {
-            address: Some(Value::String(source)),
-            durable: TerminusDurability::None,
-            expiry_policy,
-            timeout: 0,
-            dynamic: false,
-            dynamic_node_properties: None,
-            distribution_mode: None,
-            filter: None,
-            default_outcome: None,
-            outcomes: None,
-            capabilities: None,
-        }),
-        target: Some(TargetArchetype::Target(Target {
-            address: Some(Value::String(target)),
-            durable: TerminusDurability::None,
-            expiry_policy,
-            timeout: 0,
-            dynamic: false,
-            dynamic_node_properties: None,
-            capabilities: None,
-        })),
+        source: Some(Source::new(Some(source))),
+        target: Some(TargetArchetype::Target(Target::new(Some(target)))),
         unsettled: None,
         incomplete_unsettled: false,
         initial_delivery_count: (role == Role::Sender).then_some(0),

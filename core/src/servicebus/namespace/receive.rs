@@ -285,7 +285,7 @@ impl<S: Storage> Namespace<S> {
         let Some(until) = front.and_then(locked_until) else { return };
         let left = until.saturating_duration_since(clock.utc);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.release_at = Some(clock.now + before_end(left, 4, HANDOVER));
+            endpoint.release_at = Some(clock.now + before_end(left, left, 4, HANDOVER));
             self.moved = true;
         }
     }

@@ -11,7 +11,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::received::Origin;
 use crate::storage::{Key, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp, micros, part};
+use crate::time::{Duration, Instant, Timestamp, before_end};
 use core::fmt;
 use core::task::Poll;
 
@@ -90,8 +90,7 @@ const UNKNOWN: Duration = Duration::from_secs(30);
 
 /// How long from now on a lock that has `left` of its `length` is left alone.
 fn rest(left: Duration, length: Duration) -> Duration {
-    // In numbers: the difference of two `Duration`s has a panic in it that it never comes to.
-    Duration::from_micros(micros(left).saturating_sub(micros(part::<3>(length).min(MARGIN))))
+    before_end(left, length, 3, MARGIN)
 }
 
 /// Whether the service says that there is nothing to renew.

@@ -24,7 +24,8 @@ pub(super) fn backoff(attempts: u32) -> Duration {
 /// When to renew a token that lives from `now` until `expiry`: at three quarters of its life, or seven minutes before
 /// its end where that is later.
 pub(super) fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp) -> Instant {
-    now + before_end(expiry.saturating_duration_since(utc), 4, Duration::from_secs(7 * 60))
+    let life = expiry.saturating_duration_since(utc);
+    now + before_end(life, life, 4, Duration::from_secs(7 * 60))
 }
 
 /// A token for one entity, shared by everything that uses it.
