@@ -71,7 +71,7 @@ const MAX_IDLE: usize = 4;
 /// HTTP/1.1 over TCP and TLS. Connections are used again.
 #[derive(Debug)]
 pub struct Http {
-    dialer: Dialer,
+    pub(crate) dialer: Dialer,
     idle: Mutex<Vec<Sender>>,
 }
 

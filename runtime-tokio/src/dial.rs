@@ -1,5 +1,7 @@
 //! Opening TCP and TLS connections, and WebSockets over them.
 
+#[cfg(feature = "proxy")]
+use crate::proxy::{Proxy, ProxyError};
 use crate::tls::{Tls, TlsError};
 #[cfg(feature = "websockets")]
 use crate::websocket::WebSocketError;
@@ -21,6 +23,8 @@ pub struct Dialer {
     pub(crate) endpoint: Option<(String, u16)>,
     #[cfg(feature = "websockets")]
     pub(crate) websockets: bool,
+    #[cfg(feature = "proxy")]
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl Dialer {
@@ -31,17 +35,31 @@ impl Dialer {
             endpoint,
             #[cfg(feature = "websockets")]
             websockets: false,
+            #[cfg(feature = "proxy")]
+            proxy: None,
         }
+    }
+
+    async fn connect(&self, host: &str, port: u16) -> Result<Transport, DialError> {
+        #[cfg(feature = "proxy")]
+        if let Some(proxy) = &self.proxy
+            && let Some(tunnel) = proxy.open(host, port).await?
+        {
+            return Ok(Transport::Over(tunnel));
+        }
+        let stream = TcpStream::connect((host, port)).await.map_err(DialError::Connect)?;
+        stream.set_nodelay(true).map_err(DialError::Connect)?;
+        Ok(Transport::Plain(stream))
     }
 
     pub(crate) async fn open(&self, target: Target<'_>) -> Result<Transport, DialError> {
         let endpoint = self.endpoint.as_ref().map(|(host, port)| (host.as_str(), *port));
-        let address = endpoint.unwrap_or((target.host, target.port));
-        let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
-        stream.set_nodelay(true).map_err(DialError::Connect)?;
+        let (host, port) = endpoint.unwrap_or((target.host, target.port));
+        let transport = self.connect(host, port).await?;
         if !target.tls {
-            return Ok(Transport::Plain(stream));
+            return Ok(transport);
         }
+        let stream = transport.into_socket();
         let name = ServerName::try_from(target.host.to_owned()).map_err(|_| DialError::ServerName)?;
         let config = self.tls.config().map_err(DialError::Tls)?;
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(DialError::Handshake)?;
@@ -64,6 +82,9 @@ pub enum DialError {
     /// No WebSocket was opened.
     #[cfg(feature = "websockets")]
     WebSocket(WebSocketError),
+    /// There is no way through the proxy.
+    #[cfg(feature = "proxy")]
+    Proxy(ProxyError),
 }
 
 impl fmt::Display for DialError {
@@ -75,6 +96,8 @@ impl fmt::Display for DialError {
             Self::Handshake(error) => write!(f, "TLS: {error}"),
             #[cfg(feature = "websockets")]
             Self::WebSocket(error) => error.fmt(f),
+            #[cfg(feature = "proxy")]
+            Self::Proxy(error) => error.fmt(f),
         }
     }
 }
@@ -91,7 +114,7 @@ impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
 pub enum Transport {
     /// Plain TCP, to an emulator.
     Plain(TcpStream),
-    /// What TCP carries: TLS, or a WebSocket.
+    /// What TCP carries: TLS, a WebSocket, or a proxy's tunnel.
     Over(Box<dyn Socket>),
 }
 

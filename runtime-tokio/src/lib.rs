@@ -27,6 +27,8 @@ pub mod administration;
 #[cfg(feature = "azure-identity")]
 mod azure;
 mod dial;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod tls;
 #[cfg(feature = "websockets")]
 mod websocket;
@@ -44,6 +46,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
 pub use dial::{DialError, Dialer, Socket, Transport};
+#[cfg(feature = "proxy")]
+pub use proxy::{Proxy, ProxyError};
 pub use servicebus_core;
 pub use tls::{Tls, TlsError};
 #[cfg(feature = "websockets")]
@@ -124,7 +128,7 @@ impl Options {
         self
     }
 
-    /// Connects to another host and port than the connection string says, such as a proxy; certificates, tokens and
+    /// Connects to another host and port than the connection string says, such as a private endpoint's; certificates, tokens and
     /// AMQP still go by the namespace's own name.
     #[must_use]
     pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
