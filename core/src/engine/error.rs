@@ -161,7 +161,7 @@ impl ConnectionError {
     /// The same without its details.
     pub const fn kind(&self) -> ConnectionErrorKind {
         match self {
-            Self::NotAmqp([a, b, ..]) => ConnectionErrorKind::NotAmqp([*a, *b]),
+            Self::NotAmqp(sent) => ConnectionErrorKind::NotAmqp(Spoken::of(sent)),
             Self::UnexpectedProtocol => ConnectionErrorKind::UnexpectedProtocol,
             Self::NoMechanism => ConnectionErrorKind::NoMechanism,
             Self::Sasl(code) => ConnectionErrorKind::Sasl(*code),
@@ -183,7 +183,7 @@ impl ConnectionError {
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAmqp([b'H', b'T', b'T', b'P', ..] | [0x15 | 0x16, 3, ..]) => f.write_str(self.words()),
+            Self::NotAmqp(sent) if matches!(Spoken::of(sent), Spoken::Http | Spoken::Tls) => f.write_str(self.words()),
             Self::NotAmqp([a, b, c, d, 0, 0, 0, 0]) => write!(f, "{}; it sent {:02x?}", self.words(), [a, b, c, d]),
             Self::NotAmqp(header) => write!(f, "{}; its header is {header:02x?}", self.words()),
             Self::Sasl(code) => write!(f, "{} ({code:?})", self.words()),
@@ -201,8 +201,8 @@ impl core::error::Error for ConnectionError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionErrorKind {
-    /// The peer answered with something that is not AMQP 1.0; its first two bytes tell HTTP from TLS.
-    NotAmqp([u8; 2]),
+    /// The peer answered with something that is not AMQP 1.0.
+    NotAmqp(Spoken),
     /// The peer speaks another protocol layer than was asked for.
     UnexpectedProtocol,
     /// The server offers no mechanism that was asked for.
@@ -223,13 +223,39 @@ pub enum ConnectionErrorKind {
     Disconnected,
 }
 
+/// What a peer speaks instead of AMQP 1.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Spoken {
+    /// HTTP: a proxy, or a port of the management API.
+    Http,
+    /// TLS, where the connection was not to be encrypted.
+    Tls,
+    /// AMQP of another version.
+    OtherAmqp,
+    /// Nothing that is known here.
+    Unknown,
+}
+
+impl Spoken {
+    /// By the first bytes of what the peer sent.
+    const fn of(sent: &[u8; 8]) -> Self {
+        match sent {
+            [b'H', b'T', b'T', b'P', ..] => Self::Http,
+            [0x15 | 0x16, 3, ..] => Self::Tls,
+            [b'A', b'M', b'Q', b'P', ..] => Self::OtherAmqp,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 impl ConnectionErrorKind {
     /// What it is in words.
     pub(crate) const fn words(self) -> &'static str {
         match self {
-            Self::NotAmqp([b'H', b'T']) => "the peer speaks HTTP, not AMQP",
-            Self::NotAmqp([0x15 | 0x16, 3]) => "the peer speaks TLS on a plain connection",
-            Self::NotAmqp([b'A', b'M']) => "the peer speaks another AMQP",
+            Self::NotAmqp(Spoken::Http) => "the peer speaks HTTP, not AMQP",
+            Self::NotAmqp(Spoken::Tls) => "the peer speaks TLS on a plain connection",
+            Self::NotAmqp(Spoken::OtherAmqp) => "the peer speaks another AMQP",
             Self::NotAmqp(_) => "the peer does not speak AMQP",
             Self::UnexpectedProtocol => "the peer speaks another layer of AMQP than was asked for",
             Self::NoMechanism => "the server offers none of the SASL mechanisms that can be used",
