@@ -10,6 +10,8 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_fuzz::simulation::World;
 use servicebus_fuzz::{Board, Names, scene, world};
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// What happens at a byte of the traffic, counted in one direction.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -56,7 +58,7 @@ fn tamper(mut mishaps: Vec<(u16, Mishap)>) -> impl FnMut(&mut Vec<u8>) + 'static
     }
 }
 
-async fn works_again<S: Names>(world: World) {
+async fn works_again<S: Names>(world: World, calm: Rc<Cell<bool>>) {
     let client = world.client::<S>();
     let second = Duration::from_secs(1);
     let check = |client: servicebus_fuzz::SimulatedClient<S>| async move {
@@ -76,6 +78,7 @@ async fn works_again<S: Names>(world: World) {
         client.close().await;
     };
     let _ = scene(&client).await;
+    calm.set(true);
     world.end_tampering();
     world.cut();
     world.broker(|broker, _| {
@@ -96,15 +99,18 @@ fn live<S: Names>(mishaps: Mishaps) {
     });
     world.set_tamper(tamper(mishaps.to_client));
     world.set_tamper_to_emulator(tamper(mishaps.to_emulator));
-    let cuts = mishaps.cuts;
-    let breaking = world.clone();
+    let calm = Rc::new(Cell::new(false));
+    let (breaking, over) = (world.clone(), Rc::clone(&calm));
     world.spawn(async move {
-        for wait in cuts.into_iter().take(8) {
+        for wait in mishaps.cuts.into_iter().take(8) {
             breaking.sleep(Duration::from_millis(u64::from(wait) * 10)).await;
+            if over.get() {
+                return;
+            }
             breaking.cut();
         }
     });
-    world.run(works_again::<S>(world.clone()));
+    world.run(works_again::<S>(world.clone(), calm));
     world.end();
 }
 
