@@ -74,7 +74,8 @@ pub trait TokenCredential<P> {
     type Error: Display;
 
     /// A token for Service Bus (scope `https://servicebus.azure.net/.default`). Called again before a token ends, and
-    /// after a failure with a back-off. The future is dropped when the connection is lost.
+    /// after a failure with a back-off: while the last token still counts as long as it takes, else as often as the
+    /// retry policy wants and then when the next call needs a token. The future is dropped when the connection is lost.
     fn token(&mut self) -> impl Future<Output = Result<AccessToken<P>, Self::Error>>;
 }
 

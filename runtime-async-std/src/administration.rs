@@ -16,7 +16,7 @@
 //! Of an emulator (`UseDevelopmentEmulator=true`), the connection string names the management port, 5300 unless it says
 //! otherwise: `Endpoint=sb://localhost:5300;…`. The connection is plain HTTP there and HTTPS everywhere else.
 
-use crate::dial::{DialError, Dialer, Transport};
+use crate::dial::{DialError, Dialer};
 use crate::tls::Tls;
 use crate::{AsyncIo, Error};
 use bytes::Bytes;
@@ -150,16 +150,9 @@ impl Http {
 
     async fn open(&self, endpoint: &Endpoint) -> Result<Kept, HttpError> {
         let target = Target { host: endpoint.host(), port: endpoint.port(), tls: endpoint.use_tls() };
-        match self.dialer.clone().dial(target).await.map_err(HttpError::Dial)? {
-            Transport::Plain(stream) => {
-                let (sender, connection) = handshake(FuturesIo::new(stream)).await.map_err(HttpError::Http)?;
-                Ok(Kept { sender, connection: Some(Box::pin(connection)) })
-            }
-            Transport::Tls(stream) => {
-                let (sender, connection) = handshake(FuturesIo::new(stream)).await.map_err(HttpError::Http)?;
-                Ok(Kept { sender, connection: Some(Box::pin(connection)) })
-            }
-        }
+        let socket = self.dialer.clone().dial(target).await.map_err(HttpError::Dial)?.into_socket();
+        let (sender, connection) = handshake(FuturesIo::new(socket)).await.map_err(HttpError::Http)?;
+        Ok(Kept { sender, connection: Some(Box::pin(connection)) })
     }
 }
 
