@@ -4,7 +4,7 @@ use super::endpoint::{Attachment, Claim, Endpoint, EndpointId, Entity, Kind, Pat
 use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
 use crate::engine::{Connection, LinkId, SessionId};
-use crate::log::Span;
+use crate::log::{Maybe, Span};
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::storage::{Place, Slots, Storage, Table};
@@ -121,7 +121,7 @@ impl<S: Storage> Namespace<S> {
         let name: Name = Self::name(self.container, number);
         let endpoint = self.endpoints.get(place).ok_or(EngineError::Detached)?;
         let mut path = Path::new();
-        endpoint.entity.put_path(false, &mut path)?;
+        self.put_path(endpoint.entity(), false, &mut path)?;
         let mut filter_buffer = [0; session_filter::MAX_LEN];
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
@@ -200,7 +200,9 @@ impl<S: Storage> Namespace<S> {
         endpoint.heard = clock.now;
         endpoint.error = None;
         endpoint.session_granted = endpoint.is_session();
-        endpoint.span.within(|| log!(debug, "link attached", entity = endpoint.entity.address()));
+        let entity = endpoint.entity();
+        let told = || log!(debug, "link attached", entity = Maybe(Self::address(&self.tokens, entity)));
+        endpoint.span.within(told);
         self.last_error = None;
         self.notice_endpoint(place);
         self.due = true;
@@ -230,7 +232,10 @@ impl<S: Storage> Namespace<S> {
             }
             _ => failure,
         };
-        span.within(|| log!(debug, "link detached", entity = endpoint.entity.address(), failure = failure));
+        let entity = endpoint.entity();
+        span.within(|| {
+            log!(debug, "link detached", entity = Maybe(Self::address(&self.tokens, entity)), failure = failure);
+        });
         endpoint.error = Some(failure.clone());
         self.fail_sent(place, &failure);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
@@ -269,7 +274,8 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn session_lost(&mut self, place: u32, failure: &Failure<S>) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let lost = Failure { cause: Cause::Service(Reason::SessionLockLost), description: failure.text() };
-        log!(warn, "session lost", entity = endpoint.entity.address(), failure = lost);
+        let entity = endpoint.entity();
+        log!(warn, "session lost", entity = Maybe(Self::address(&self.tokens, entity)), failure = lost);
         endpoint.over = true;
         endpoint.error = Some(lost.clone());
         self.fail_sent(place, &lost);
@@ -325,19 +331,18 @@ impl<S: Storage> Namespace<S> {
             }
             None => None,
         };
-        let added = self.use_token(&entity).and_then(|token| {
-            let endpoint = Endpoint::new(work, claim, non_exclusive, entity, token, identifier);
-            let inserted = self.endpoints.insert(endpoint);
-            if inserted.is_err() {
-                self.release_token(token);
-            }
-            inserted.ok()
+        let added = self.use_entity(&entity).and_then(|entity| {
+            let endpoint = Endpoint::new(work, claim, non_exclusive, entity, identifier);
+            self.endpoints.insert(endpoint).map_err(|_| {
+                self.release_token(entity.token);
+                full(Capacity::Links)
+            })
         });
-        if let (None, Some(claim)) = (added, claim) {
+        if let (Err(_), Some(claim)) = (&added, claim) {
             self.claims.remove(claim.index());
         }
         self.due = true;
-        added.map(EndpointId).ok_or_else(|| full(Capacity::Links))
+        added.map(EndpointId)
     }
 
     /// The session that a receiver asks for, or has.
@@ -372,10 +377,5 @@ impl<S: Storage> Namespace<S> {
         if let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) {
             claim.locked_until = Some(until);
         }
-    }
-
-    /// What an endpoint sends to or receives from.
-    pub fn entity_of(&self, id: EndpointId) -> Option<&Entity<S>> {
-        self.endpoints.find(id.0).map(|endpoint| &endpoint.entity)
     }
 }

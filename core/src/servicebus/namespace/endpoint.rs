@@ -1,7 +1,7 @@
 //! A sender or receiver as the application holds it: it outlives the links that serve it.
 
 use super::Failure;
-use crate::engine::{EngineError, LinkId};
+use crate::engine::LinkId;
 use crate::log::Span;
 use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::lock_token::LockToken;
@@ -65,17 +65,6 @@ impl<S: Storage> Entity<S> {
         Address::new(self.name.as_ref(), self.subscription.as_ref().map(AsRef::as_ref), self.sub_queue)
     }
 
-    /// Puts the address, of the entity or of its `$management`, into `path`.
-    ///
-    /// # Errors
-    /// One that is too long.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn put_path(&self, management: bool, path: &mut Path) -> Result<(), EngineError> {
-        let address = self.address();
-        let address = if management { address.management() } else { address };
-        fmt::write(path, format_args!("{address}")).map_err(|_| EngineError::IllegalState)
-    }
-
     /// Whether both have the same token: sub-queues share their entity's.
     pub(super) fn shares_token(&self, other: &Self) -> bool {
         let subscription = |entity: &Self| entity.subscription.as_ref().map(|name| name.as_ref().len());
@@ -83,10 +72,13 @@ impl<S: Storage> Entity<S> {
             && subscription(self) == subscription(other)
             && self.subscription.as_ref().map(AsRef::as_ref) == other.subscription.as_ref().map(AsRef::as_ref)
     }
+}
 
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.shares_token(other) && self.sub_queue == other.sub_queue
-    }
+/// An entity that is in use, by the place of its token, which its sub-queues share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EntityId {
+    pub(super) token: u32,
+    pub(super) sub_queue: Option<SubQueue>,
 }
 
 /// Which session a receiver is to take; once it is granted, which it has.
@@ -226,6 +218,7 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) idled: bool,
     /// The application has dropped it: it goes when its link has.
     pub(super) closing: bool,
+    pub(super) sub_queue: Option<SubQueue>,
     /// Failed attempts to attach since the last link that lasted.
     pub(super) attempts: u16,
     pub(super) work: Work,
@@ -251,7 +244,6 @@ pub(super) struct Endpoint<S: Storage> {
     /// How the application names it to the service.
     pub(super) identifier: Option<S::Literal>,
     pub(super) next_tag: u32,
-    pub(super) entity: Entity<S>,
     /// What the peer said last; for good when `over`.
     pub(super) error: Option<Failure<S>>,
     /// Since when both attaches were seen.
@@ -272,16 +264,15 @@ impl<S: Storage> Endpoint<S> {
         work: Work,
         claim: Option<Place>,
         non_exclusive: bool,
-        entity: Entity<S>,
-        token: u32,
+        entity: EntityId,
         identifier: Option<S::Literal>,
     ) -> Self {
         Self {
             work,
             claim,
             non_exclusive,
-            entity,
-            token,
+            token: entity.token,
+            sub_queue: entity.sub_queue,
             attachment: Attachment::Down,
             span: Span::default(),
             name: 0,
@@ -314,6 +305,11 @@ impl<S: Storage> Endpoint<S> {
             closing: false,
             next_tag: 0,
         }
+    }
+
+    /// What it sends to or receives from.
+    pub(super) fn entity(&self) -> EntityId {
+        EntityId { token: self.token, sub_queue: self.sub_queue }
     }
 
     /// Whether a link is wanted and may be asked for at `now`.

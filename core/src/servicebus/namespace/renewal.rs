@@ -184,6 +184,7 @@ impl<S: Storage> Namespace<S> {
         if locked_until <= clock.utc {
             return Err(Failure::new(Cause::Service(Reason::MessageLockLost)));
         }
+        let entity = self.use_entity(entity)?;
         let node = self.use_node(Some(entity))?;
         let subject = Subject::Message { token, origin: message.origin };
         let known = message.locked_until.is_some();
@@ -203,8 +204,8 @@ impl<S: Storage> Namespace<S> {
             let lost = Failure::new(Cause::Service(Reason::SessionLockLost));
             return Err(found.error.clone().unwrap_or(lost));
         }
-        let (entity, known) = (found.entity.clone(), self.claim_of(found).and_then(|claim| claim.locked_until));
-        let node = self.use_node(Some(&entity))?;
+        let (entity, known) = (found.entity(), self.claim_of(found).and_then(|claim| claim.locked_until));
+        let node = self.use_node(Some(entity))?;
         let locked_until = known.unwrap_or(clock.utc + UNKNOWN);
         self.add_renewal(clock, Subject::Session(session), node, locked_until, max, known.is_some())
     }
