@@ -191,7 +191,7 @@ impl Tree {
                     Self::of(&described.value()?)?,
                 ))));
             }
-            _ => return Err(DecodeError::InvalidField("value")),
+            _ => return Err(DecodeError::UnknownFormatCode(0)),
         };
         Ok(Self::Plain(plain))
     }

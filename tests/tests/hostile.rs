@@ -9,7 +9,7 @@ use servicebus_core::wire::frame::{self, FrameError, Protocol};
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::*;
 use servicebus_core::wire::sasl::*;
-use servicebus_core::wire::{self, DecodeError, Multiple, Symbol};
+use servicebus_core::wire::{self, Composite, DecodeError, Expected, FieldName, Multiple, Symbol};
 use servicebus_tests::engine::{Item, Pair, Side, attach, begin, config, flow, frame, open, sasl_frame, transfer};
 use servicebus_tests::on_storages;
 use std::time::Instant as Clock;
@@ -121,11 +121,14 @@ fn frames_that_are_none<S: Storage>() {
         fails(side, ConnectionError::Frame(error));
     }
     let decode = [
-        (vec![0x00, 0x53, 0x99, 0x45], DecodeError::UnexpectedDescriptor { expected: "performative", found: 0x99 }),
-        (vec![0x40], DecodeError::UnexpectedType { expected: "performative", found: 0x40 }),
+        (
+            vec![0x00, 0x53, 0x99, 0x45],
+            DecodeError::UnexpectedDescriptor { expected: Expected::Performative, found: 0x99 },
+        ),
+        (vec![0x40], DecodeError::UnexpectedType { expected: Expected::Performative, found: 0x40 }),
         (vec![0x00, 0x53, 0x12, 0xc0, 200, 1, 0x40], DecodeError::Truncated),
         (vec![0x00, 0x53, 0x12, 0xc0, 2, 9, 0x40], DecodeError::InvalidCount),
-        (vec![0x00, 0x53, 0x12, 0x45], DecodeError::MissingField("name")),
+        (vec![0x00, 0x53, 0x12, 0x45], DecodeError::MissingField(FieldName::of(&Attach::DEFINITION, 0))),
         (vec![0x00, 0x53, 0x12, 0xc0, 4, 1, 0xa1, 1, 0xff], DecodeError::InvalidText),
     ];
     for (body, error) in decode {

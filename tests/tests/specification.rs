@@ -397,8 +397,10 @@ fn every_composite_with_every_field() {
             if field.presence == Presence::Mandatory {
                 let mut without = full.clone();
                 without[at] = Tree::Plain(Plain::Null);
-                assert_eq!(decoded(&without), Err(DecodeError::MissingField(field.name)), "{symbol}");
-                assert_eq!(decoded(&full[..at]), Err(DecodeError::MissingField(field.name)), "{symbol}");
+                let missing = FieldName::of(definition, at);
+                assert_eq!(missing.as_str(), field.name, "{symbol}");
+                assert_eq!(decoded(&without), Err(DecodeError::MissingField(missing)), "{symbol}");
+                assert_eq!(decoded(&full[..at]), Err(DecodeError::MissingField(missing)), "{symbol}");
             }
             if !["Value<'a>", "Multiple<'a>"].contains(&field.kind) {
                 let mut wrong = full.clone();

@@ -1,7 +1,7 @@
 //! Encoding and decoding of the primitive types, always in their shortest form.
 
 use super::value::{Array, Described, List, Map, Symbol, Uuid, Value};
-use super::{Decoder, Full, Sink};
+use super::{Decoder, Expected, Full, Sink};
 use crate::time::Timestamp;
 
 /// A value that can be appended to a [`Sink`].
@@ -200,13 +200,13 @@ pub trait Decode<'a>: Sized {
 }
 
 macro_rules! decode {
-    ($($type:ty, $name:literal, |$decoder:ident| { $($pattern:pat => $result:expr),* $(,)? })*) => { $(
+    ($($type:ty, $name:ident, |$decoder:ident| { $($pattern:pat => $result:expr),* $(,)? })*) => { $(
         impl<'a> Decode<'a> for $type {
             #[inline]
             fn decode($decoder: &mut Decoder<'a>) -> Option<Self> {
                 match $decoder.byte()? {
                     $($pattern => $result,)*
-                    found => $decoder.unexpected($name, found),
+                    found => $decoder.unexpected(Expected::$name, found),
                 }
             }
         }
@@ -214,8 +214,8 @@ macro_rules! decode {
 }
 
 decode! {
-    u32, "uint", |d| { 0x43 => Some(0), 0x52 => d.byte().map(u32::from), 0x70 => d.array().map(u32::from_be_bytes) }
-    bool, "boolean", |d| {
+    u32, Uint, |d| { 0x43 => Some(0), 0x52 => d.byte().map(u32::from), 0x70 => d.array().map(u32::from_be_bytes) }
+    bool, Boolean, |d| {
         0x41 => Some(true), 0x42 => Some(false),
         0x56 => { let byte = d.byte()?; d.truth(byte) },
     }
@@ -224,14 +224,14 @@ decode! {
 impl<'a> Decode<'a> for &'a [u8] {
     #[inline]
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        decoder.variable(0xa0, "binary")
+        decoder.variable(0xa0, Expected::Binary)
     }
 }
 
 impl<'a> Decode<'a> for &'a str {
     #[inline]
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        let bytes = decoder.variable(0xa1, "string")?;
+        let bytes = decoder.variable(0xa1, Expected::String)?;
         decoder.text(bytes)
     }
 }
@@ -239,20 +239,20 @@ impl<'a> Decode<'a> for &'a str {
 impl<'a> Decode<'a> for Symbol<'a> {
     #[inline]
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        let bytes = decoder.variable(0xa3, "symbol")?;
+        let bytes = decoder.variable(0xa3, Expected::Symbol)?;
         decoder.symbol(bytes)
     }
 }
 
 /// The types that are seldom met: what decodes any value decodes them as well.
 macro_rules! decode_value {
-    ($($type:ty = $variant:ident, $name:literal;)*) => { $(
+    ($($type:ty = $variant:ident;)*) => { $(
         impl<'a> Decode<'a> for $type {
             fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
                 let found = decoder.peek()?;
                 match decoder.value()? {
                     Value::$variant(value) => Some(value),
-                    _ => decoder.unexpected($name, found),
+                    _ => decoder.unexpected(Expected::$variant, found),
                 }
             }
         }
@@ -260,22 +260,22 @@ macro_rules! decode_value {
 }
 
 decode_value! {
-    u8 = Ubyte, "ubyte";
-    i8 = Byte, "byte";
-    u16 = Ushort, "ushort";
-    i16 = Short, "short";
-    u64 = Ulong, "ulong";
-    i32 = Int, "int";
-    i64 = Long, "long";
-    f32 = Float, "float";
-    f64 = Double, "double";
-    Timestamp = Timestamp, "timestamp";
-    Uuid = Uuid, "uuid";
-    char = Char, "char";
-    List<'a> = List, "list";
-    Map<'a> = Map, "map";
-    Array<'a> = Array, "array";
-    Described<'a> = Described, "described value";
+    u8 = Ubyte;
+    i8 = Byte;
+    u16 = Ushort;
+    i16 = Short;
+    u64 = Ulong;
+    i32 = Int;
+    i64 = Long;
+    f32 = Float;
+    f64 = Double;
+    Timestamp = Timestamp;
+    Uuid = Uuid;
+    char = Char;
+    List<'a> = List;
+    Map<'a> = Map;
+    Array<'a> = Array;
+    Described<'a> = Described;
 }
 
 /// A field that may hold several symbols: null, one symbol, or an array of them (AMQP 1.0 §1.4, `multiple`).

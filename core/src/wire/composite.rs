@@ -1,8 +1,10 @@
 //! Described lists with named fields: the shape of every performative, section and outcome (AMQP 1.0 §1.4).
 
-use super::performative::Role;
-use super::sasl::SaslCode;
-use super::{Decode, DecodeError, Decoder, Multiple, Sink, Symbol};
+use super::messaging::Received;
+use super::performative::{Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Role, Transfer};
+use super::sasl::{SaslChallenge, SaslCode, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse};
+use super::transaction::{Declared, Discharge, TransactionalState};
+use super::{Decode, DecodeError, Decoder, Expected, FieldName, Multiple, Sink, Symbol};
 
 /// How a field behaves when it is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,32 @@ pub struct Definition {
     pub code: u64,
     /// The fields in order.
     pub fields: &'static [Field],
+}
+
+impl Definition {
+    /// The place of the field with this name.
+    ///
+    /// # Panics
+    /// There is none. Names are written down, so that is found when it is compiled.
+    pub(crate) const fn place(&self, name: &str) -> u8 {
+        let mut place = 0;
+        while place < self.fields.len() {
+            if same(self.fields[place].name.as_bytes(), name.as_bytes()) {
+                return place as u8;
+            }
+            place += 1;
+        }
+        panic!("no such field")
+    }
+}
+
+/// Whether two names are the same.
+const fn same(one: &[u8], other: &[u8]) -> bool {
+    match (one, other) {
+        ([], []) => true,
+        ([a, one @ ..], [b, other @ ..]) => *a == *b && same(one, other),
+        _ => false,
+    }
 }
 
 /// A type that is a described list.
@@ -92,27 +120,60 @@ pub(super) fn code_of(name: Symbol<'_>) -> u8 {
     NAMES.iter().find(|(known, _)| *known == name.as_str()).map_or(0, |(_, code)| *code)
 }
 
+/// The name of the type with this descriptor.
+pub(super) fn name_of(code: u8) -> &'static str {
+    NAMES.iter().find(|(_, known)| *known == code).map_or("described value", |(name, _)| name)
+}
+
+/// The types with fields that must be there.
+const DEMANDING: [Definition; 17] = [
+    Open::DEFINITION,
+    Begin::DEFINITION,
+    Attach::DEFINITION,
+    Flow::DEFINITION,
+    Transfer::DEFINITION,
+    Disposition::DEFINITION,
+    Detach::DEFINITION,
+    ErrorCondition::DEFINITION,
+    Received::DEFINITION,
+    Declared::DEFINITION,
+    Discharge::DEFINITION,
+    TransactionalState::DEFINITION,
+    SaslMechanisms::DEFINITION,
+    SaslInit::DEFINITION,
+    SaslChallenge::DEFINITION,
+    SaslResponse::DEFINITION,
+    SaslOutcome::DEFINITION,
+];
+
+/// The name of a field that must be there.
+pub(super) fn field_of(code: u8, index: u8) -> &'static str {
+    let definition = DEMANDING.iter().find(|definition| definition.code == u64::from(code));
+    definition.and_then(|definition| definition.fields.get(usize::from(index))).map_or("?", |field| field.name)
+}
+
 /// The fields of a described list, taken in order. What is wrong with one is kept until [`Fields::finish`].
 #[derive(Debug)]
 pub struct Fields<'d, 'a> {
     decoder: &'d mut Decoder<'a>,
     left: u32,
     behind: &'a [u8],
+    code: u8,
 }
 
 impl<'d, 'a> Fields<'d, 'a> {
-    /// Takes a described list of this name and descriptor.
-    pub(super) fn of(decoder: &'d mut Decoder<'a>, name: &'static str, code: u8) -> Option<Self> {
-        match decoder.descriptor(name)? {
-            found if found == code => Self::list(decoder),
-            found => decoder.unexpected_descriptor(name, found),
+    /// Takes a described list with this descriptor.
+    pub(super) fn of(decoder: &'d mut Decoder<'a>, code: u8) -> Option<Self> {
+        match decoder.descriptor(Expected::Composite(code))? {
+            found if found == code => Self::list(decoder, code),
+            found => decoder.unexpected_descriptor(Expected::Composite(code), found),
         }
     }
 
     /// Takes a list whose descriptor has been taken.
-    pub(super) fn list(decoder: &'d mut Decoder<'a>) -> Option<Self> {
+    pub(super) fn list(decoder: &'d mut Decoder<'a>, code: u8) -> Option<Self> {
         let (left, behind) = decoder.enter()?;
-        Some(Self { decoder, left, behind })
+        Some(Self { decoder, left, behind, code })
     }
 
     #[cfg_attr(feature = "alloc", inline)]
@@ -131,14 +192,14 @@ impl<'d, 'a> Fields<'d, 'a> {
         if self.present() { T::decode(self.decoder) } else { None }
     }
 
-    /// The next field, which must be there.
+    /// The next field, which must be there; `index` is its place.
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(crate) fn mandatory<T: Decode<'a> + Mandatory>(&mut self, name: &'static str) -> T {
+    pub(crate) fn mandatory<T: Decode<'a> + Mandatory>(&mut self, index: u8) -> T {
         match self.next() {
             Some(value) => value,
             None => {
-                self.missing(name);
+                self.missing(index);
                 T::ABSENT
             }
         }
@@ -147,8 +208,8 @@ impl<'d, 'a> Fields<'d, 'a> {
     /// Notes that a field must be there and is not, unless something was wrong before it.
     #[cold]
     #[inline(never)]
-    fn missing(&mut self, field: &'static str) {
-        let _ = self.decoder.fail::<()>(DecodeError::MissingField(field));
+    fn missing(&mut self, index: u8) {
+        let _ = self.decoder.fail::<()>(DecodeError::MissingField(FieldName::new(self.code, index)));
     }
 
     /// The decoder goes on behind the list, unless something in it was wrong.
@@ -242,7 +303,7 @@ macro_rules! composite {
     (@presence [mandatory]) => { $crate::wire::Presence::Mandatory };
     (@presence [optional]) => { $crate::wire::Presence::Optional };
     (@presence [default $text:literal = $value:expr]) => { $crate::wire::Presence::Default($text) };
-    (@value $fields:ident $type:ty, $field:ident [mandatory]) => { $fields.mandatory::<$type>(stringify!($field)) };
+    (@value $fields:ident $type:ty, $field:ident [mandatory]) => { $fields.mandatory::<$type>(const { Self::DEFINITION.place(stringify!($field)) }) };
     (@value $fields:ident $type:ty, $field:ident [optional]) => { $fields.next::<$type>() };
     (@value $fields:ident $type:ty, $field:ident [default $text:literal = $value:expr]) => {
         $fields.next::<$type>().unwrap_or($value)
@@ -259,7 +320,7 @@ macro_rules! composite {
     }) => {
         impl<$life> $crate::wire::Decode<$life> for $name {
             fn decode(decoder: &mut $crate::wire::Decoder<$life>) -> Option<Self> {
-                let mut fields = $crate::wire::Fields::of(decoder, $symbol, $code)?;
+                let mut fields = $crate::wire::Fields::of(decoder, $code)?;
                 let composite = $crate::wire::composite::FromFields::from_fields(&mut fields);
                 fields.finish();
                 Some(composite)
@@ -269,8 +330,9 @@ macro_rules! composite {
         impl<$life> $crate::wire::composite::FromFields<$life> for $name {
             #[cfg_attr(feature = "alloc", inline)]
             #[cfg_attr(not(feature = "alloc"), inline(never))]
-            #[allow(unused_variables)]
+            #[allow(unused_variables, unused_imports)]
             fn from_fields(fields: &mut $crate::wire::Fields<'_, $life>) -> Self {
+                use $crate::wire::Composite as _;
                 Self { $( $field: composite!(@value fields $type, $field [$($presence)*]), )* }
             }
         }

@@ -1,7 +1,7 @@
 //! A cursor that takes values and remembers the first thing that is wrong.
 
 use super::value::{Array, Described, List, Map, Symbol, Uuid, Value};
-use super::{Decode, DecodeError};
+use super::{Decode, DecodeError, Expected};
 use crate::time::Timestamp;
 
 /// How many zero-width items (null, true, list0 …) an array may claim: they take no bytes, so their number is not
@@ -100,15 +100,8 @@ impl<'a> Decoder<'a> {
     }
 
     #[cold]
-    #[inline(never)]
-    fn mistake(&mut self, expected: &'static str, found: u8) {
-        self.keep(DecodeError::UnexpectedType { expected, found });
-    }
-
-    #[cold]
-    pub(super) fn unexpected<T>(&mut self, expected: &'static str, found: u8) -> Option<T> {
-        self.mistake(expected, found);
-        None
+    pub(super) fn unexpected<T>(&mut self, expected: Expected, found: u8) -> Option<T> {
+        self.fail(DecodeError::UnexpectedType { expected, found })
     }
 
     /// The next format code, without taking it.
@@ -197,7 +190,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// The bytes of a type whose short form has the code `small` and whose long form lies 0x10 above.
-    pub(super) fn variable(&mut self, small: u8, expected: &'static str) -> Option<&'a [u8]> {
+    pub(super) fn variable(&mut self, small: u8, expected: Expected) -> Option<&'a [u8]> {
         let code = self.byte()?;
         let len = if code == small {
             usize::from(self.byte()?)
@@ -309,7 +302,7 @@ impl<'a> Decoder<'a> {
         match byte {
             0 => Some(false),
             1 => Some(true),
-            _ => self.invalid("boolean"),
+            _ => self.invalid(Expected::Boolean),
         }
     }
 
@@ -407,7 +400,7 @@ impl<'a> Decoder<'a> {
         let list = match self.byte()? {
             0x45 => List { count: 0, items: &[] },
             code @ (0xc0 | 0xd0) => self.list_payload(code)?,
-            found => return self.unexpected("list", found),
+            found => return self.unexpected(Expected::List, found),
         };
         let behind = core::mem::replace(&mut self.bytes, list.items);
         Some((list.count, behind))
@@ -441,7 +434,7 @@ impl<'a> Decoder<'a> {
     /// own are told, which are all below 256.
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn descriptor(&mut self, expected: &'static str) -> Option<u8> {
+    pub(super) fn descriptor(&mut self, expected: Expected) -> Option<u8> {
         if let [0x00, 0x53, code, rest @ ..] = self.bytes {
             // The form that every known peer sends.
             self.bytes = rest;
@@ -452,7 +445,7 @@ impl<'a> Decoder<'a> {
 
     #[cold]
     #[inline(never)]
-    fn unusual_descriptor(&mut self, expected: &'static str) -> Option<u8> {
+    fn unusual_descriptor(&mut self, expected: Expected) -> Option<u8> {
         match self.byte()? {
             0 => {}
             found => return self.unexpected(expected, found),
@@ -461,37 +454,23 @@ impl<'a> Decoder<'a> {
         let code = match self.value()? {
             Value::Ulong(code) => code,
             Value::Symbol(name) => u64::from(super::composite::code_of(name)),
-            _ => return self.unexpected("descriptor", found),
+            _ => return self.unexpected(Expected::Descriptor, found),
         };
         match u8::try_from(code) {
             Ok(code) => Some(code),
-            Err(_) => self.fail(DecodeError::UnexpectedDescriptor { expected, found: code }),
+            Err(_) => self.unexpected_descriptor(expected, 0),
         }
     }
 
     /// A descriptor that names another type.
     #[cold]
-    pub(super) fn unexpected_descriptor<T>(&mut self, expected: &'static str, found: u8) -> Option<T> {
-        self.other_type(expected, found);
-        None
+    pub(super) fn unexpected_descriptor<T>(&mut self, expected: Expected, found: u8) -> Option<T> {
+        self.fail(DecodeError::UnexpectedDescriptor { expected, found })
     }
 
+    /// A value that its type does not allow.
     #[cold]
-    #[inline(never)]
-    fn other_type(&mut self, expected: &'static str, found: u8) {
-        self.keep(DecodeError::UnexpectedDescriptor { expected, found: u64::from(found) });
-    }
-
-    /// A value that its field does not allow.
-    #[cold]
-    pub(super) fn invalid<T>(&mut self, field: &'static str) -> Option<T> {
-        self.not_allowed(field);
-        None
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn not_allowed(&mut self, field: &'static str) {
-        self.keep(DecodeError::InvalidField(field));
+    pub(super) fn invalid<T>(&mut self, expected: Expected) -> Option<T> {
+        self.fail(DecodeError::InvalidField(expected))
     }
 }

@@ -1,8 +1,9 @@
 //! What can be wrong with encoded bytes.
 
+use super::composite::{self, Definition};
 use core::fmt;
 
-/// Why bytes are not the AMQP value that was asked for.
+/// Why bytes are not the AMQP value that was asked for. A word in size, since everything that is decoded may carry one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -13,7 +14,7 @@ pub enum DecodeError {
     /// The value is of another type; `found` is its format code.
     UnexpectedType {
         /// What was asked for.
-        expected: &'static str,
+        expected: Expected,
         /// The format code that was there.
         found: u8,
     },
@@ -22,21 +23,118 @@ pub enum DecodeError {
     /// A descriptor that names another type, or none that is known here.
     UnexpectedDescriptor {
         /// What was asked for.
-        expected: &'static str,
-        /// The descriptor's code; zero when it was symbolic and not known.
-        found: u64,
+        expected: Expected,
+        /// The descriptor's code; zero when it is none of AMQP's own, which are all below 256.
+        found: u8,
     },
-    /// A mandatory field is absent or null; the field's name.
-    MissingField(&'static str),
+    /// A mandatory field is absent or null.
+    MissingField(FieldName),
     /// Values are nested deeper than [`MAX_DEPTH`](super::MAX_DEPTH).
     TooDeep,
     /// A count that its bytes cannot hold, a map with an odd number of items, or an array of more zero-width items
     /// than this library is willing to walk.
     InvalidCount,
-    /// A value outside what its field allows; the field's name.
-    InvalidField(&'static str),
+    /// A value outside what its type allows.
+    InvalidField(Expected),
     /// A section of a message that is repeated, out of place or unknown; the descriptor's code.
-    InvalidSection(u64),
+    InvalidSection(u8),
+}
+
+macro_rules! expected {
+    ($($variant:ident = $name:literal,)*) => {
+        /// What was asked for when something else was there.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Expected {
+            $(#[doc = concat!("`", $name, "`")] $variant,)*
+            /// The composite type with this descriptor.
+            Composite(u8),
+        }
+
+        impl Expected {
+            /// Its name in the specification.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                    Self::Composite(code) => composite::name_of(code),
+                }
+            }
+        }
+    };
+}
+
+expected! {
+    Boolean = "boolean",
+    Ubyte = "ubyte",
+    Ushort = "ushort",
+    Uint = "uint",
+    Ulong = "ulong",
+    Byte = "byte",
+    Short = "short",
+    Int = "int",
+    Long = "long",
+    Float = "float",
+    Double = "double",
+    Char = "char",
+    Timestamp = "timestamp",
+    Uuid = "uuid",
+    Binary = "binary",
+    String = "string",
+    Symbol = "symbol",
+    List = "list",
+    Map = "map",
+    Array = "array",
+    Described = "described value",
+    Descriptor = "descriptor",
+    Performative = "performative",
+    SaslFrame = "SASL frame",
+    Target = "target",
+    DeliveryState = "delivery-state",
+    Outcome = "outcome",
+    MessageId = "message-id",
+    MessageSection = "message section",
+    Role = "role",
+    SenderSettleMode = "snd-settle-mode",
+    ReceiverSettleMode = "rcv-settle-mode",
+    TerminusDurability = "terminus-durability",
+    SaslCode = "sasl-code",
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Names a field of a composite type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldName {
+    composite: u8,
+    index: u8,
+}
+
+impl FieldName {
+    /// The field at this place of the composite type with this descriptor.
+    pub(super) const fn new(composite: u8, index: u8) -> Self {
+        Self { composite, index }
+    }
+
+    /// The field at this place of a composite type.
+    pub const fn of(definition: &Definition, index: usize) -> Self {
+        // Neither goes beyond a byte.
+        Self::new(definition.code as u8, index as u8)
+    }
+
+    /// The field's name, with underscores for the specification's hyphens.
+    pub fn as_str(self) -> &'static str {
+        composite::field_of(self.composite, self.index)
+    }
+}
+
+impl fmt::Display for FieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl fmt::Display for DecodeError {
@@ -54,7 +152,7 @@ impl fmt::Display for DecodeError {
             Self::MissingField(name) => write!(f, "mandatory field {name} is missing"),
             Self::TooDeep => f.write_str("values are nested too deeply"),
             Self::InvalidCount => f.write_str("item count does not fit the encoded size"),
-            Self::InvalidField(name) => write!(f, "field {name} has a value that is not allowed"),
+            Self::InvalidField(expected) => write!(f, "{expected} has a value that is not allowed"),
             Self::InvalidSection(code) => write!(f, "message section {code:#x} is unknown, repeated or out of place"),
         }
     }

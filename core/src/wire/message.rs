@@ -2,7 +2,7 @@
 
 use super::composite::FromFields;
 use super::messaging::{Header, Properties};
-use super::{Decode, DecodeError, Decoder, Fields, List, Map, Reader, Value};
+use super::{Decode, DecodeError, Decoder, Expected, Fields, List, Map, Reader, Value};
 
 /// Section descriptors (AMQP 1.0 §3.2).
 pub mod section {
@@ -63,7 +63,7 @@ impl Layout {
         let position = |decoder: &Decoder<'_>| (bytes.len() - decoder.rest().len()) as u32;
         while !decoder.rest().is_empty() {
             let start = position(decoder);
-            let code = decoder.descriptor("message section")?;
+            let code = decoder.descriptor(Expected::MessageSection)?;
             let value = position(decoder);
             decoder.skip()?;
             let end = position(decoder);
@@ -81,15 +81,15 @@ impl Layout {
                         Some(earlier) if earlier == code && code != section::AMQP_VALUE && layout.body.end == start => {
                             layout.body.end = end;
                         }
-                        Some(_) => return decoder.fail(DecodeError::InvalidSection(u64::from(code))),
+                        Some(_) => return decoder.fail(DecodeError::InvalidSection(code)),
                     }
                     body_code = Some(code);
                     continue;
                 }
-                _ => return decoder.fail(DecodeError::InvalidSection(u64::from(code))),
+                _ => return decoder.fail(DecodeError::InvalidSection(code)),
             };
             if slot.end != 0 {
-                return decoder.fail(DecodeError::InvalidSection(u64::from(code)));
+                return decoder.fail(DecodeError::InvalidSection(code));
             }
             *slot = Span { start: value, end };
         }
@@ -121,7 +121,7 @@ impl<'a> Sections<'a> {
             if decoder.rest().is_empty() {
                 return None;
             }
-            let item = decoder.descriptor("message section").and_then(|_| decoder.read());
+            let item = decoder.descriptor(Expected::MessageSection).and_then(|_| decoder.read());
             Some(decoder.result(item))
         })
     }
@@ -174,7 +174,7 @@ impl<'a> MessageView<'a> {
     /// The header; all fields absent when there is none.
     pub fn header(&self) -> Result<Header, DecodeError> {
         match self.bytes_of(self.layout.header) {
-            Some(bytes) => fields_of(bytes),
+            Some(bytes) => fields_of(bytes, section::HEADER),
             None => Ok(Header::EMPTY),
         }
     }
@@ -187,7 +187,7 @@ impl<'a> MessageView<'a> {
     /// The properties; all fields absent when there are none.
     pub fn properties(&self) -> Result<Properties<'a>, DecodeError> {
         match self.bytes_of(self.layout.properties) {
-            Some(bytes) => fields_of(bytes),
+            Some(bytes) => fields_of(bytes, section::PROPERTIES),
             None => Ok(Properties::EMPTY),
         }
     }
@@ -224,7 +224,7 @@ impl<'a> MessageView<'a> {
             return Ok(Body::Empty);
         }
         let mut decoder = Decoder::new(bytes);
-        let body = match decoder.descriptor("message section") {
+        let body = match decoder.descriptor(Expected::MessageSection) {
             Some(0x75) => Some(Body::Data(Sections(bytes))),
             Some(0x76) => Some(Body::Sequence(Sections(bytes))),
             _ => decoder.value().map(Body::Value),
@@ -234,8 +234,8 @@ impl<'a> MessageView<'a> {
 }
 
 /// The composite type of these fields.
-fn fields_of<'a, T: FromFields<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
+fn fields_of<'a, T: FromFields<'a>>(bytes: &'a [u8], code: u8) -> Result<T, DecodeError> {
     let mut decoder = Decoder::new(bytes);
-    let composite = Fields::list(&mut decoder).map(|mut fields| T::from_fields(&mut fields));
+    let composite = Fields::list(&mut decoder, code).map(|mut fields| T::from_fields(&mut fields));
     decoder.result(composite)
 }

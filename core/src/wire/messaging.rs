@@ -2,7 +2,7 @@
 
 use super::composite::{FromFields, put_descriptor};
 use super::performative::{ErrorCondition, choice};
-use super::{Decode, Decoder, Encode, Fields, Map, Multiple, Sink, Symbol, Uuid, Value};
+use super::{Decode, Decoder, Encode, Expected, Fields, Map, Multiple, Sink, Symbol, Uuid, Value};
 use crate::time::Timestamp;
 use crate::wire::transaction::{Declared, TransactionalState};
 
@@ -140,7 +140,7 @@ composite! {
 
 choice! {
     /// What survives of a terminus (AMQP 1.0 §3.5.5).
-    TerminusDurability: u32, "terminus-durability" {
+    TerminusDurability: u32 {
         /// Nothing.
         None = 0,
         /// The configuration.
@@ -267,7 +267,7 @@ impl<'a> Decode<'a> for MessageId<'a> {
             Value::Uuid(v) => Self::Uuid(v),
             Value::Binary(v) => Self::Binary(v),
             Value::String(v) => Self::String(v),
-            _ => return decoder.unexpected("message-id", found),
+            _ => return decoder.unexpected(Expected::MessageId, found),
         })
     }
 }
@@ -332,8 +332,8 @@ impl Encode for DeliveryState<'_> {
 impl<'a> Decode<'a> for DeliveryState<'a> {
     #[inline]
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        let code = decoder.descriptor("delivery-state")?;
-        let mut fields = Fields::list(decoder)?;
+        let code = decoder.descriptor(Expected::DeliveryState)?;
+        let mut fields = Fields::list(decoder, code)?;
         let value = match code {
             0x23 => Self::Received(FromFields::from_fields(&mut fields)),
             0x24 => Self::ACCEPTED,
@@ -342,7 +342,7 @@ impl<'a> Decode<'a> for DeliveryState<'a> {
             0x27 => Self::Outcome(Outcome::Modified(FromFields::from_fields(&mut fields))),
             0x33 => Self::Declared(FromFields::from_fields(&mut fields)),
             0x34 => Self::Transactional(FromFields::from_fields(&mut fields)),
-            found => return decoder.unexpected_descriptor("delivery-state", found),
+            found => return decoder.unexpected_descriptor(Expected::DeliveryState, found),
         };
         fields.finish();
         Some(value)
@@ -353,7 +353,7 @@ impl<'a> Decode<'a> for Outcome<'a> {
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
         match decoder.read()? {
             DeliveryState::Outcome(outcome) => Some(outcome),
-            _ => decoder.invalid("outcome"),
+            _ => decoder.invalid(Expected::Outcome),
         }
     }
 }

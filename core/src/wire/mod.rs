@@ -25,7 +25,7 @@ pub use codec::to_vec;
 pub use codec::{Decode, Encode, Multiple, encode, measure, put_binary_head};
 pub use composite::{Composite, Definition, Field, Fields, Presence};
 pub use decoder::Decoder;
-pub use error::DecodeError;
+pub use error::{DecodeError, Expected, FieldName};
 pub use map_writer::MapWriter;
 pub use reader::{MAX_DEPTH, Reader};
 pub use sink::{Compound, Full, Sink};

@@ -3,7 +3,7 @@
 use super::composite::FromFields;
 use super::messaging::{DeliveryState, Source, Target};
 use super::transaction::Coordinator;
-use super::{Decode, Decoder, Encode, Fields, Map, Multiple, Sink, Symbol};
+use super::{Decode, Decoder, Encode, Expected, Fields, Map, Multiple, Sink, Symbol};
 
 composite! {
     /// Negotiates connection parameters (AMQP 1.0 §2.7.1).
@@ -198,7 +198,7 @@ impl<'a> ErrorCondition<'a> {
 
 /// Restricted types with named choices (AMQP 1.0 §2.8.1–§2.8.3).
 macro_rules! choice {
-    ($( $(#[$meta:meta])* $name:ident: $base:ty, $field:literal { $( $(#[$choice_meta:meta])* $choice:ident = $value:literal, )* } )*) => { $(
+    ($( $(#[$meta:meta])* $name:ident: $base:ty { $( $(#[$choice_meta:meta])* $choice:ident = $value:literal, )* } )*) => { $(
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $name { $( $(#[$choice_meta])* $choice, )* }
@@ -216,7 +216,7 @@ macro_rules! choice {
             fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
                 let value: $base = decoder.read()?;
                 $( if value == $value { return Some(Self::$choice); } )*
-                decoder.invalid($field)
+                decoder.invalid($crate::wire::Expected::$name)
             }
         }
     )* };
@@ -225,7 +225,7 @@ pub(super) use choice;
 
 choice! {
     /// A link endpoint's role (AMQP 1.0 §2.8.1).
-    Role: bool, "role" {
+    Role: bool {
         /// Sends messages.
         Sender = false,
         /// Receives messages.
@@ -233,7 +233,7 @@ choice! {
     }
 
     /// When a sender settles (AMQP 1.0 §2.8.2).
-    SenderSettleMode: u8, "snd-settle-mode" {
+    SenderSettleMode: u8 {
         /// Every delivery is sent unsettled.
         Unsettled = 0,
         /// Every delivery is sent settled.
@@ -243,7 +243,7 @@ choice! {
     }
 
     /// When a receiver settles (AMQP 1.0 §2.8.3).
-    ReceiverSettleMode: u8, "rcv-settle-mode" {
+    ReceiverSettleMode: u8 {
         /// Spontaneously, with its outcome.
         First = 0,
         /// After the sender has settled.
@@ -281,11 +281,11 @@ impl Encode for TargetArchetype<'_> {
 
 impl<'a> Decode<'a> for TargetArchetype<'a> {
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        let code = decoder.descriptor("target")?;
+        let code = decoder.descriptor(Expected::Target)?;
         if !matches!(code, 0x29 | 0x30) {
-            return decoder.unexpected_descriptor("target", code);
+            return decoder.unexpected_descriptor(Expected::Target, code);
         }
-        let mut fields = Fields::list(decoder)?;
+        let mut fields = Fields::list(decoder, code)?;
         let value = match code {
             0x29 => Self::Target(FromFields::from_fields(&mut fields)),
             _ => Self::Coordinator(FromFields::from_fields(&mut fields)),
@@ -322,11 +322,11 @@ impl<'a> Decode<'a> for Performative<'a> {
     /// Takes a performative from a frame's body; the decoder is left at the payload.
     #[inline]
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        let code = decoder.descriptor("performative")?;
+        let code = decoder.descriptor(Expected::Performative)?;
         if !(0x10..=0x18).contains(&code) {
-            return decoder.unexpected_descriptor("performative", code);
+            return decoder.unexpected_descriptor(Expected::Performative, code);
         }
-        let mut fields = Fields::list(decoder)?;
+        let mut fields = Fields::list(decoder, code)?;
         let value = match code {
             0x10 => Self::Open(FromFields::from_fields(&mut fields)),
             0x11 => Self::Begin(FromFields::from_fields(&mut fields)),

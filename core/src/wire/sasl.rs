@@ -2,7 +2,7 @@
 
 use super::composite::FromFields;
 use super::performative::choice;
-use super::{Decode, Decoder, Encode, Fields, Multiple, Sink, Symbol};
+use super::{Decode, Decoder, Encode, Expected, Fields, Multiple, Sink, Symbol};
 
 composite! {
     /// The mechanisms a server offers (AMQP 1.0 §5.3.3.1).
@@ -44,7 +44,7 @@ composite! {
 
 choice! {
     /// The result of a SASL exchange (AMQP 1.0 §5.3.3.6).
-    SaslCode: u8, "sasl-code" {
+    SaslCode: u8 {
         /// Authenticated.
         Ok = 0,
         /// Refused for the credentials.
@@ -75,11 +75,11 @@ pub enum SaslFrame<'a> {
 
 impl<'a> Decode<'a> for SaslFrame<'a> {
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        let code = decoder.descriptor("SASL frame")?;
+        let code = decoder.descriptor(Expected::SaslFrame)?;
         if !(0x40..=0x44).contains(&code) {
-            return decoder.unexpected_descriptor("SASL frame", code);
+            return decoder.unexpected_descriptor(Expected::SaslFrame, code);
         }
-        let mut fields = Fields::list(decoder)?;
+        let mut fields = Fields::list(decoder, code)?;
         let value = match code {
             0x40 => Self::Mechanisms(FromFields::from_fields(&mut fields)),
             0x41 => Self::Init(FromFields::from_fields(&mut fields)),
