@@ -126,7 +126,7 @@ impl<S: Storage> Namespace<S> {
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
         let (kind, sends) = match endpoint.work {
-            Work::Sender => ("sender", true),
+            Work::Sender { .. } => ("sender", true),
             Work::Coordinator => ("coordinator", true),
             Work::Receiver { .. } => ("receiver", false),
         };
@@ -137,7 +137,7 @@ impl<S: Storage> Namespace<S> {
             attach(&name, Role::Receiver, &path, identifier)
         };
         match endpoint.work {
-            Work::Sender => {}
+            Work::Sender { .. } => {}
             Work::Coordinator => {
                 attach.target = Some(TargetArchetype::Coordinator(Coordinator { capabilities: None }));
             }
@@ -183,7 +183,8 @@ impl<S: Storage> Namespace<S> {
         if endpoint.refused || endpoint.attachment.link() != Some(link) {
             return;
         }
-        if endpoint.declined {
+        let claim = endpoint.claim.and_then(|claim| self.claims.get_mut(claim.index()));
+        if claim.as_ref().is_some_and(|claim| claim.declined) {
             // The link that came instead is of no use: an exclusive lock cannot be taken over, and none at all gives
             // messages of any session.
             let failure = Failure::new(Cause::NotOffered(NON_EXCLUSIVE));
@@ -194,12 +195,10 @@ impl<S: Storage> Namespace<S> {
             self.give_up(place, &failure);
             return;
         }
-        endpoint.attachment = Attachment::Up(link);
-        endpoint.was_up = true;
-        endpoint.up_since = clock.now;
-        endpoint.heard = clock.now;
-        endpoint.error = None;
-        endpoint.session_granted = endpoint.is_session();
+        endpoint.attached(link, clock.now);
+        if let Some(claim) = claim {
+            claim.granted = true;
+        }
         let entity = endpoint.entity();
         let told = || log!(debug, "link attached", entity = Maybe(Self::address(&self.tokens, entity)));
         endpoint.span.within(told);
@@ -208,12 +207,18 @@ impl<S: Storage> Namespace<S> {
         self.due = true;
     }
 
-    /// An endpoint's link is gone.
-    pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, fault: Option<&'static str>) {
+    /// An endpoint's link is gone, but for what it `leaves`.
+    pub(super) fn endpoint_detached(
+        &mut self,
+        place: u32,
+        clock: Clock,
+        leaves: Attachment,
+        fault: Option<&'static str>,
+    ) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        let was_up = matches!(endpoint.attachment, Attachment::Up(_));
-        let lasted = was_up && endpoint.up_since + LASTING <= clock.now;
-        let span = endpoint.detached();
+        let was_up = endpoint.attachment.is_up();
+        let lasted = endpoint.up_since().is_some_and(|since| since + LASTING <= clock.now);
+        let span = endpoint.detached(leaves);
         if endpoint.closing {
             self.drop_endpoint(place);
             return;
@@ -225,9 +230,12 @@ impl<S: Storage> Namespace<S> {
             }
             _ => endpoint.error.take().unwrap_or_else(|| Failure::new(Cause::LinkLost)),
         };
+        let claim = endpoint.claim.and_then(|claim| self.claims.get(claim.index()));
         let failure = match failure.reason() {
             // Who does not know the filter sees a receiver without a session.
-            Some(Reason::NotAllowed | Reason::NotImplemented) if !was_up && endpoint.non_exclusive => {
+            Some(Reason::NotAllowed | Reason::NotImplemented)
+                if !was_up && claim.is_some_and(|claim| claim.non_exclusive) =>
+            {
                 Failure { cause: Cause::NotOffered(NON_EXCLUSIVE), description: failure.description }
             }
             _ => failure,
@@ -260,7 +268,7 @@ impl<S: Storage> Namespace<S> {
         };
         let wanted = self.has_operations(place);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.retry_at = (!wait.is_zero()).then(|| clock.now + wait);
+            endpoint.retry((!wait.is_zero()).then(|| clock.now + wait));
             // Nobody waits: the next call attaches again. A paused receiver would only let the locks of what it fetches
             // run out, until the messages are dead-lettered (invariants.md §1 row 11).
             endpoint.parked = !wanted;
@@ -318,21 +326,28 @@ impl<S: Storage> Namespace<S> {
         }
         let full = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
         let (work, choice) = match kind {
-            Kind::Sender => (Work::Sender, None),
+            Kind::Sender => (Work::Sender { max_batch_size: 0 }, None),
             Kind::Coordinator => (Work::Coordinator, None),
             Kind::Receiver { mode, prefetch, session } => (Work::Receiver { mode, prefetch }, session),
         };
-        let non_exclusive = matches!(choice, Some(SessionChoice::NonExclusive { .. }));
         let claim = match choice {
             Some(choice) => {
-                let claim = Claim { choice, accept_timeout, locked_until: None };
+                let claim = Claim {
+                    non_exclusive: matches!(choice, SessionChoice::NonExclusive { .. }),
+                    choice,
+                    accept_timeout,
+                    locked_until: None,
+                    granted: false,
+                    took_over: false,
+                    declined: false,
+                };
                 let key = self.claims.insert(claim).map_err(|_| full(Capacity::SessionReceivers))?;
                 Some(Place::new(key.index))
             }
             None => None,
         };
         let added = self.use_entity(&entity).and_then(|entity| {
-            let endpoint = Endpoint::new(work, claim, non_exclusive, entity, identifier);
+            let endpoint = Endpoint::new(work, claim, entity, identifier);
             self.endpoints.insert(endpoint).map_err(|_| {
                 self.release_token(entity.token);
                 full(Capacity::Links)
@@ -350,24 +365,28 @@ impl<S: Storage> Namespace<S> {
         self.claims.get(endpoint.claim?.index())
     }
 
+    /// The session that a receiver has.
+    pub(super) fn granted_to(&self, endpoint: &Endpoint<S>) -> Option<&Claim<S>> {
+        self.claim_of(endpoint).filter(|claim| claim.granted)
+    }
+
     /// The session that a session receiver holds, and until when.
     pub fn session_of(&self, id: EndpointId) -> Option<(&str, Option<crate::time::Timestamp>)> {
-        let endpoint = self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?;
-        let claim = self.claim_of(endpoint)?;
+        let claim = self.granted_to(self.endpoints.find(id.0)?)?;
         Some((claim.choice.id()?.as_ref(), claim.locked_until))
     }
 
     /// The token that takes the session of a session receiver over; `None` when its lock is exclusive.
     pub fn session_token(&self, id: EndpointId) -> Option<LockToken> {
-        let endpoint = self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?;
-        self.claim_of(endpoint)?.choice.token()
+        self.granted_to(self.endpoints.find(id.0)?)?.choice.token()
     }
 
     /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
     /// (pinned-behaviour.md SES44).
     pub(super) fn is_taking_over(&self, id: EndpointId, now: Instant) -> bool {
         self.endpoints.find(id.0).is_some_and(|endpoint| {
-            endpoint.took_over && matches!(endpoint.attachment, Attachment::Up(_)) && now < endpoint.up_since + TAKEOVER
+            self.claim_of(endpoint).is_some_and(|claim| claim.took_over)
+                && endpoint.up_since().is_some_and(|since| now < since + TAKEOVER)
         })
     }
 
