@@ -3,7 +3,7 @@
 use super::endpoint::{Attachment, Claim, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, SessionChoice, Work};
 use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
-use crate::engine::{Connection, LinkId, SessionId};
+use crate::engine::{Condition, Connection, LinkId, SessionId, condition};
 use crate::log::{Maybe, Span};
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
@@ -208,13 +208,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// An endpoint's link is gone, but for what it `leaves`.
-    pub(super) fn endpoint_detached(
-        &mut self,
-        place: u32,
-        clock: Clock,
-        leaves: Attachment,
-        fault: Option<&'static str>,
-    ) {
+    pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, leaves: Attachment, fault: Option<Condition>) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let was_up = endpoint.attachment.is_up();
         let lasted = endpoint.up_since().is_some_and(|since| since + LASTING <= clock.now);
@@ -225,7 +219,7 @@ impl<S: Storage> Namespace<S> {
         }
         let failure = match fault {
             // The message has no room in fixed storage: coming back for it would not help.
-            Some(crate::engine::condition::MESSAGE_SIZE_EXCEEDED) => {
+            Some(condition::MESSAGE_SIZE_EXCEEDED) => {
                 Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)))
             }
             _ => endpoint.error.take().unwrap_or_else(|| Failure::new(Cause::LinkLost)),

@@ -18,7 +18,7 @@ const SAS_TOKEN: &str = "servicebus.windows.net:sastoken";
 pub(super) const LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// Waits between attempts to renew: from 3 s, doubled up to 60 s, for ever (invariants.md §1 row 16).
-pub(super) fn backoff(attempts: u32) -> Duration {
+pub(super) fn backoff(attempts: u16) -> Duration {
     Duration::from_secs((3u64 << attempts.min(5)).min(60))
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Token<S: Storage> {
     pub(super) request: Option<Key>,
     /// When to put it again; at once when it is not valid and this is `None`.
     pub(super) refresh_at: Option<Instant>,
-    pub(super) attempts: u32,
+    pub(super) attempts: u16,
 }
 
 impl<S: Storage> Token<S> {
@@ -249,7 +249,8 @@ impl<S: Storage> Namespace<S> {
         token.refresh_at = Some(clock.now + backoff(token.attempts));
         token.attempts = token.attempts.saturating_add(1);
         // While the old token still counts, only the next attempt matters.
-        let hopeless = !token.valid && (!failure.is_transient() || token.attempts > self.settings.retry.max_retries);
+        let hopeless =
+            !token.valid && (!failure.is_transient() || u32::from(token.attempts) > self.settings.retry.max_retries);
         for at in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(at).filter(|endpoint| endpoint.token == place) else {
                 continue;
