@@ -825,7 +825,6 @@ fn stale_ids_are_nobody_elses<S: Storage>() {
     assert_eq!(connection.grant(ours, 1), Err(EngineError::Detached));
     assert_eq!(connection.drain(ours), Err(EngineError::Detached));
     assert_eq!(connection.drained(ours), Err(EngineError::Detached));
-    assert_eq!(connection.announce(ours, 1), Err(EngineError::Detached));
     assert_eq!(connection.detach(ours, true, None), Err(EngineError::Detached));
     assert_eq!(connection.settle(stale_delivery, &DeliveryState::ACCEPTED, true), Err(EngineError::Detached));
     assert_eq!(connection.link(ours), None);

@@ -81,7 +81,7 @@ impl<S: Storage> Connection<S> {
         if found.role != Role::Sender {
             return Err((EngineError::IllegalState, payload));
         }
-        let (size, limit) = (payload.as_ref().len(), found.peer_max_message_size);
+        let (size, limit) = (payload.as_ref().len(), found.max_message_size);
         let limit = limit as usize;
         if limit != 0 && size > limit && !options.oversize {
             return Err((EngineError::MessageTooLarge, payload));
@@ -179,7 +179,7 @@ impl<S: Storage> Connection<S> {
     pub(super) fn break_promises(&mut self, place: u32) {
         if let Some(link) = self.links.get_mut(place) {
             self.promised -= link.promised() as usize;
-            link.ceiling = link.delivery_count;
+            link.mark = link.delivery_count;
         }
     }
 
@@ -235,18 +235,6 @@ impl<S: Storage> Connection<S> {
     pub fn drained(&mut self, link: LinkId) -> Result<(), EngineError> {
         let found = self.links.find_mut(link.0).filter(|found| found.is_live()).ok_or(EngineError::Detached)?;
         found.drained = true;
-        self.flag_work(link.0.index);
-        Ok(())
-    }
-
-    /// Tells the receiver of a sending link how many messages wait for credit.
-    ///
-    /// # Errors
-    /// [`EngineError::Detached`].
-    pub fn announce(&mut self, link: LinkId, available: u32) -> Result<(), EngineError> {
-        let found = self.links.find_mut(link.0).filter(|found| found.is_live()).ok_or(EngineError::Detached)?;
-        found.available = available;
-        found.flow_due = true;
         self.flag_work(link.0.index);
         Ok(())
     }

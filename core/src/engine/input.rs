@@ -6,8 +6,8 @@ use super::reassembly::Place;
 use super::session::{self, Session};
 use super::verbs::refusal;
 use super::{
-    Connection, ConnectionError, DeliveryId, Farewell, Handler, Instant, LinkId, OutcomeKind, Phase, SessionId, Space,
-    Subject, condition, index_key, name_hash,
+    Condition, Connection, ConnectionError, DeliveryId, Farewell, Handler, Instant, LinkId, OutcomeKind, Phase,
+    SessionId, Space, Subject, condition, index_key, name_hash,
 };
 use crate::storage::{Index, Rx, Storage, Table};
 use crate::time::Duration;
@@ -17,7 +17,7 @@ use crate::wire::performative::{Attach, Begin, Detach, Disposition, ErrorConditi
 use crate::wire::{Decode, DecodeError, Decoder};
 
 /// A frame that ends the session it came on, with an AMQP condition.
-pub(super) struct SessionViolation(pub(super) &'static str);
+pub(super) struct SessionViolation(pub(super) Condition);
 
 impl<S: Storage> Connection<S> {
     /// Applies every whole frame in `rx`; what is left there is the start of a frame that is still coming.
@@ -99,20 +99,20 @@ impl<S: Storage> Connection<S> {
     }
 
     /// The peer broke the protocol on a session: it ends.
-    fn violated(&mut self, session: u32, condition: &'static str) {
-        self.end_session(session, Some(&ErrorCondition::new(condition)), Farewell(Some(condition)));
+    fn violated(&mut self, session: u32, condition: Condition) {
+        self.end_session(session, Some(&condition.error()), Farewell(Some(condition)));
     }
 
     /// The peer broke the protocol on a link: it closes.
-    pub(super) fn errant(&mut self, link: u32, condition: &'static str) {
-        self.errant_with(link, &ErrorCondition::new(condition), condition);
+    pub(super) fn errant(&mut self, link: u32, condition: Condition) {
+        self.errant_with(link, &condition.error(), condition);
     }
 
-    pub(super) fn errant_with(&mut self, link: u32, error: &ErrorCondition<'_>, condition: &'static str) {
+    pub(super) fn errant_with(&mut self, link: u32, error: &ErrorCondition<'_>, condition: Condition) {
         if let Some(found) = self.links.get_mut(link) {
             found.fault = Some(condition);
         }
-        self.detach_link(link, true, Some(error), Farewell(Some(condition)));
+        self.detach_link(link, true, Some(error));
     }
 
     /// Reports a drain that the last message has ended.
@@ -323,7 +323,7 @@ impl<S: Storage> Connection<S> {
         let Some(link) = self.links.get_mut(place) else { return Ok(None) };
         link.attach_received = true;
         link.input_handle = Some(crate::storage::Place::new(attach.handle));
-        link.peer_max_message_size = link::limit(attach.max_message_size.unwrap_or(0));
+        link.peer_accepts(attach.max_message_size);
         if ours.is_none() {
             link.sender_settle_mode = attach.snd_settle_mode;
             link.receiver_settle_mode = attach.rcv_settle_mode;
@@ -333,7 +333,7 @@ impl<S: Storage> Connection<S> {
             let count = attach.initial_delivery_count.unwrap_or(0);
             let promised = link.promised();
             link.delivery_count = count;
-            link.ceiling = count.wrapping_add(promised);
+            link.mark = count.wrapping_add(promised);
         }
         self.flag_link(place, link::flag::ATTACHED);
         self.flag_work(place);
@@ -342,7 +342,7 @@ impl<S: Storage> Connection<S> {
 
     /// No place for another link: refuse it without taking one.
     fn refuse_for_space(&mut self, session: u32, attach: &Attach<'_>, handle: u32) -> Result<(), SessionViolation> {
-        let error = ErrorCondition::new(condition::RESOURCE_LIMIT_EXCEEDED);
+        let error = condition::RESOURCE_LIMIT_EXCEEDED.error();
         let id = self.sessions.key(session).map(SessionId);
         let begun = id.is_some_and(|id| self.accept_session(id).is_ok());
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
@@ -376,7 +376,7 @@ impl<S: Storage> Connection<S> {
             self.close_link(place);
         } else {
             self.flush_dispositions();
-            self.detach_link(place, detach.closed, None, Farewell(None));
+            self.detach_link(place, detach.closed, None);
         }
     }
 
@@ -412,7 +412,7 @@ impl<S: Storage> Connection<S> {
             }
             Role::Receiver => {
                 let before = link.promised();
-                link.on_sender_flow(flow.delivery_count, flow.available);
+                link.on_sender_flow(flow.delivery_count);
                 self.promised -= (before - link.promised()) as usize;
                 if link.end_drain() {
                     flags |= link::flag::DRAINED;

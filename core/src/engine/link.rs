@@ -1,6 +1,6 @@
 //! A link endpoint: attachment, credit and the deliveries that wait on it (AMQP 1.0 §2.6).
 
-use super::Farewell;
+use super::Condition;
 use crate::storage::Place;
 use crate::wire::performative::{ReceiverSettleMode, Role, SenderSettleMode};
 
@@ -50,37 +50,33 @@ pub(super) struct Link {
     pub(super) in_work: bool,
     pub(super) flags: u8,
     pub(super) in_events: bool,
+    /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
+    pub(super) detach_owed: Option<bool>,
     pub(super) session: u32,
     pub(super) output_handle: u32,
     pub(super) delivery_count: u32,
-    /// Where the count began: what a receiver means that has not seen it yet.
-    pub(super) initial_delivery_count: u32,
     /// Deliveries that may still be sent (sender) or may still come (receiver).
     pub(super) credit: u32,
-    /// The highest delivery-count that was ever promised to the peer: lowering the credit does not take back what is
-    /// under way.
-    pub(super) ceiling: u32,
-    pub(super) available: u32,
-    /// The largest message we accept; zero for no limit, and four gigabytes are as good as none.
+    /// Of a receiver, the highest delivery-count that was ever promised to the peer: lowering the credit does not take
+    /// back what is under way. Of a sender, where the count began: what a receiver means that has not seen it yet.
+    pub(super) mark: u32,
+    /// The largest message that the receiver of the link accepts, be that us or the peer; zero for no limit, and four
+    /// gigabytes are as good as none.
     pub(super) max_message_size: u32,
-    /// The largest message the peer accepts; zero for no limit.
-    pub(super) peer_max_message_size: u32,
     /// The delivery whose frames are coming in.
     pub(super) assembling: u32,
-    /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
-    pub(super) detach_owed: Option<(Farewell, bool)>,
     /// What the peer did wrong, when that is why we detached.
-    pub(super) fault: Option<&'static str>,
+    pub(super) fault: Option<Condition>,
     /// Deliveries to be sent (sender) or to be taken (receiver).
     pub(super) waiting: Chain,
+    pub(super) input_handle: Option<Place>,
     /// A hash of the name: replies are matched by it, and the name itself is the application's to keep.
     pub(super) name: u64,
-    pub(super) input_handle: Option<Place>,
 }
 
 /// A limit on messages as links keep it.
-pub(super) fn limit(size: u64) -> u32 {
-    u32::try_from(size).unwrap_or(u32::MAX)
+fn limit(size: Option<u64>) -> u32 {
+    u32::try_from(size.unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 impl Link {
@@ -101,14 +97,11 @@ impl Link {
             detach_owed: None,
             fault: None,
             delivery_count: 0,
-            initial_delivery_count: 0,
             credit: 0,
-            ceiling: 0,
+            mark: 0,
             drain: false,
             drained: false,
-            available: 0,
             max_message_size: 0,
-            peer_max_message_size: 0,
             waiting: Chain::EMPTY,
             assembling: NONE,
             flow_due: false,
@@ -116,6 +109,20 @@ impl Link {
             in_work: false,
             flags: 0,
             in_events: false,
+        }
+    }
+
+    /// Notes the largest message that we accept, as our attach tells it: of a receiver.
+    pub(super) fn accepts(&mut self, size: Option<u64>) {
+        if self.role == Role::Receiver {
+            self.max_message_size = limit(size);
+        }
+    }
+
+    /// Notes the largest message that the peer accepts, as its attach tells it: of a sender.
+    pub(super) fn peer_accepts(&mut self, size: Option<u64>) {
+        if self.role == Role::Sender {
+            self.max_message_size = limit(size);
         }
     }
 
@@ -136,7 +143,7 @@ impl Link {
     /// Deliveries that may still arrive by what was promised.
     pub(super) fn promised(&self) -> u32 {
         match self.role {
-            Role::Receiver => self.ceiling.wrapping_sub(self.delivery_count),
+            Role::Receiver => self.mark.wrapping_sub(self.delivery_count),
             Role::Sender => 0,
         }
     }
@@ -145,9 +152,9 @@ impl Link {
     pub(super) fn set_credit(&mut self, credit: u32) {
         self.credit = credit;
         let limit = self.delivery_count.wrapping_add(credit);
-        // Serial arithmetic (RFC 1982): the ceiling only rises.
-        if (limit.wrapping_sub(self.ceiling) as i32) > 0 {
-            self.ceiling = limit;
+        // Serial arithmetic (RFC 1982): the mark only rises.
+        if (limit.wrapping_sub(self.mark) as i32) > 0 {
+            self.mark = limit;
         }
         self.flow_due = true;
     }
@@ -155,7 +162,7 @@ impl Link {
     /// Applies the flow of a receiver to our sending link (AMQP 1.0 §2.6.7). Returns whether the credit rose.
     pub(super) fn on_receiver_flow(&mut self, delivery_count: Option<u32>, credit: u32, drain: bool) -> bool {
         // A receiver that has not seen our attach leaves its delivery-count out: our initial one then counts.
-        let seen = delivery_count.unwrap_or(self.initial_delivery_count);
+        let seen = delivery_count.unwrap_or(self.mark);
         let left = super::remaining(credit, self.delivery_count, seen);
         let rose = left > self.credit;
         self.credit = left;
@@ -164,7 +171,7 @@ impl Link {
     }
 
     /// Applies the flow of a sender to our receiving link.
-    pub(super) fn on_sender_flow(&mut self, delivery_count: Option<u32>, available: Option<u32>) {
+    pub(super) fn on_sender_flow(&mut self, delivery_count: Option<u32>) {
         if let Some(count) = delivery_count {
             let advanced = count.wrapping_sub(self.delivery_count);
             // A sender moves its count ahead only to use up credit, and never beyond what it was promised.
@@ -173,7 +180,6 @@ impl Link {
                 self.credit = self.credit.saturating_sub(advanced);
             }
         }
-        self.available = available.unwrap_or(self.available);
     }
 
     /// Ends a drain once the sender has used up all of its credit, by messages, by its flow or by both: a sender that

@@ -39,7 +39,9 @@ use link::Link;
 use session::Session;
 
 pub use delivery::Tag;
-pub use error::{Capacity, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, condition};
+pub use error::{
+    Capacity, Condition, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, condition,
+};
 pub use event::{Event, Handler, Subject};
 pub use exchange::{Incoming, SendOptions};
 pub use verbs::LinkStatus;
@@ -120,11 +122,11 @@ pub enum TimerReason {
 
 /// What the last frame of an endpoint (close, end, detach) will say when it can go out: an AMQP condition, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Farewell(Option<&'static str>);
+struct Farewell(Option<Condition>);
 
 impl Farewell {
     fn error(self) -> Option<ErrorCondition<'static>> {
-        self.0.map(ErrorCondition::new)
+        self.0.map(Condition::error)
     }
 }
 

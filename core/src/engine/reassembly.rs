@@ -7,7 +7,7 @@ use super::{Connection, DeliveryId, Handler, LinkId, Space, condition, index_key
 use crate::storage::{Assembly, Index, Payloads, Rx, Storage, Table};
 use crate::wire::frame::Kind;
 use crate::wire::messaging::{DeliveryState, Outcome, Rejected};
-use crate::wire::performative::{Disposition, ErrorCondition, Role, Transfer};
+use crate::wire::performative::{Disposition, Role, Transfer};
 use core::fmt::Write as _;
 
 /// Where the payload of a transfer frame goes.
@@ -186,7 +186,7 @@ impl<S: Storage> Connection<S> {
             "The received message (delivery-id:{id}, size:{size} bytes) exceeds the limit ({limit} bytes) currently \
              allowed on the link."
         );
-        let error = ErrorCondition::new(condition::MESSAGE_SIZE_EXCEEDED).with_description(&text);
+        let error = condition::MESSAGE_SIZE_EXCEEDED.error().with_description(&text);
         // A receiver of an entity's messages must not: the service would dead-letter what another can hold.
         let unsettled = unsettled.filter(|_| self.is_server());
         let session = self.links.get(place).and_then(|link| self.sessions.get(link.session));

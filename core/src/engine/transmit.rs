@@ -1,7 +1,7 @@
 //! What goes out: control frames, flows, dispositions in ranges, transfers one frame per link and turn.
 
 use super::delivery::{Simple, Stage};
-use super::{Connection, ConnectionRole, Instant, Phase, Space, index_key};
+use super::{Condition, Connection, ConnectionRole, Instant, Phase, Space, index_key};
 use crate::storage::{Index, Outbox, Payloads, Queue, Storage, Table, Tx};
 use crate::wire::frame::{self, Kind, Outgoing};
 use crate::wire::messaging::DeliveryState;
@@ -134,9 +134,9 @@ impl<S: Storage> Connection<S> {
     fn transmit_farewells(&mut self, tx: &mut S::Tx) -> bool {
         for place in 0..self.links.end() {
             let Some(link) = self.links.get_mut(place).filter(|link| link.attach_sent) else { continue };
-            let Some((farewell, closed)) = link.detach_owed else { continue };
+            let Some(closed) = link.detach_owed else { continue };
             let channel = self.sessions.get(link.session).map_or(0, |session| session.channel);
-            let detach = Detach { handle: link.output_handle, closed, error: farewell.error() };
+            let detach = Detach { handle: link.output_handle, closed, error: link.fault.map(Condition::error) };
             if !write_frame(tx, channel, &detach) {
                 return false;
             }
@@ -279,9 +279,12 @@ impl<S: Storage> Connection<S> {
                 // Unknown to a receiver until the sender's attach has come.
                 delivery_count: (link.role == Role::Sender || link.attach_received).then_some(link.delivery_count),
                 link_credit: Some(link.credit),
-                // A receiver may repeat what the sender last told (AMQP 1.0 §2.7.4); the service does so from the
-                // start (service-evidence.md §2), and a client saves the byte.
-                available: (link.role == Role::Sender || server).then_some(link.available),
+                // What waits for credit. A receiver may repeat what the sender last told (AMQP 1.0 §2.7.4); the service
+                // does so from the start (service-evidence.md §2), and a client saves the byte.
+                available: match link.role {
+                    Role::Sender => Some(link.waiting.len),
+                    Role::Receiver => server.then_some(0),
+                },
                 drain: link.drain,
                 ..session.flow()
             };

@@ -3,7 +3,8 @@
 use super::link::{Chain, Link};
 use super::session::Session;
 use super::{
-    Capacity, Connection, ConnectionRole, EngineError, Farewell, LinkId, SessionId, Space, index_key, link, name_hash,
+    Capacity, Condition, Connection, ConnectionRole, EngineError, Farewell, LinkId, SessionId, Space, index_key, link,
+    name_hash,
 };
 use crate::storage::{Index, Storage, Table};
 use crate::wire::frame::Kind;
@@ -22,12 +23,10 @@ pub struct LinkStatus {
     pub waiting: u32,
     /// A drain is under way.
     pub draining: bool,
-    /// Messages that the sender says it has.
-    pub available: u32,
-    /// The largest message the peer accepts, in bytes; zero for no limit.
+    /// The largest message the peer of a sending link accepts, in bytes; zero for no limit.
     pub peer_max_message_size: u64,
     /// The condition with which this end detached the link because of what the peer sent.
-    pub fault: Option<&'static str>,
+    pub fault: Option<Condition>,
 }
 
 pub(super) const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
@@ -149,7 +148,7 @@ impl<S: Storage> Connection<S> {
                 continue;
             }
             self.promised -= found.promised() as usize;
-            found.ceiling = found.delivery_count;
+            found.mark = found.delivery_count;
             found.detach_sent = true;
             found.detach_received = true;
             if found.detach_owed.take().is_some() {
@@ -208,10 +207,9 @@ impl<S: Storage> Connection<S> {
         link.attach_sent = true;
         link.sender_settle_mode = attach.snd_settle_mode;
         link.receiver_settle_mode = attach.rcv_settle_mode;
-        link.max_message_size = link::limit(attach.max_message_size.unwrap_or(0));
+        link.accepts(attach.max_message_size);
         link.delivery_count = attach.initial_delivery_count.unwrap_or(0);
-        link.initial_delivery_count = link.delivery_count;
-        link.ceiling = link.delivery_count;
+        link.mark = link.delivery_count;
         let key = self.links.insert(link).map_err(|_| EngineError::NoCapacity(Capacity::Links))?;
         let channel = self.sessions.get(session.0.index).map_or(0, |session| session.channel);
         let mut attach = *attach;
@@ -249,11 +247,11 @@ impl<S: Storage> Connection<S> {
             found.attach_sent = true;
             found.sender_settle_mode = attach.snd_settle_mode;
             found.receiver_settle_mode = attach.rcv_settle_mode;
-            found.max_message_size = link::limit(attach.max_message_size.unwrap_or(0));
+            found.accepts(attach.max_message_size);
             if let Some(count) = attach.initial_delivery_count {
                 // Credit that came before this is counted from here as well.
                 found.delivery_count = count;
-                found.initial_delivery_count = count;
+                found.mark = count;
             }
         }
         self.flag_work(link.0.index);
@@ -266,7 +264,7 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// [`EngineError::Detached`].
     pub fn set_max_message_size(&mut self, link: LinkId, bytes: u64) -> Result<(), EngineError> {
-        self.links.find_mut(link.0).ok_or(EngineError::Detached)?.max_message_size = link::limit(bytes);
+        self.links.find_mut(link.0).ok_or(EngineError::Detached)?.accepts(Some(bytes));
         Ok(())
     }
 
@@ -303,18 +301,12 @@ impl<S: Storage> Connection<S> {
             return Err(EngineError::IllegalState);
         }
         self.flush_dispositions();
-        self.detach_link(link.0.index, closed, error, Farewell(None));
+        self.detach_link(link.0.index, closed, error);
         Ok(())
     }
 
-    /// Detaches a link now, or with `farewell` when an attach must go out first or the outbox is full.
-    pub(super) fn detach_link(
-        &mut self,
-        place: u32,
-        closed: bool,
-        error: Option<&ErrorCondition<'_>>,
-        farewell: Farewell,
-    ) {
+    /// Detaches a link now, or with no more than its fault when an attach must go out first or the outbox is full.
+    pub(super) fn detach_link(&mut self, place: u32, closed: bool, error: Option<&ErrorCondition<'_>>) {
         self.break_promises(place);
         let Some(found) = self.links.get_mut(place) else { return };
         found.detach_sent = true;
@@ -323,7 +315,7 @@ impl<S: Storage> Connection<S> {
         let detach = Detach { handle, closed, error: error.copied() };
         let said = attached && self.push_frame(Kind::Amqp, channel, &detach).is_ok();
         if !said && let Some(found) = self.links.get_mut(place) {
-            found.detach_owed = Some((farewell, closed));
+            found.detach_owed = Some(closed);
             self.farewells += 1;
         }
         self.drop_outgoing(place);
@@ -441,8 +433,7 @@ impl<S: Storage> Connection<S> {
             credit: found.credit,
             waiting: found.waiting.len,
             draining: found.drain,
-            available: found.available,
-            peer_max_message_size: u64::from(found.peer_max_message_size),
+            peer_max_message_size: if found.role == Role::Sender { u64::from(found.max_message_size) } else { 0 },
             fault: found.fault,
         })
     }

@@ -3,8 +3,8 @@
 use super::endpoint::{Attachment, Claim, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, SessionChoice, Work};
 use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, Offer, session_filter};
-use crate::engine::{Connection, LinkId, SessionId};
-use crate::log::Span;
+use crate::engine::{Condition, Connection, LinkId, SessionId, condition};
+use crate::log::{Maybe, Span};
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::{Argument, Reason};
 use crate::storage::{Place, Slots, Storage, Table};
@@ -119,12 +119,12 @@ impl<S: Storage> Namespace<S> {
         let name: Name = Self::name(self.container, number);
         let endpoint = self.endpoints.get(place).ok_or(EngineError::Detached)?;
         let mut path = Path::new();
-        endpoint.entity.put_path(false, &mut path)?;
+        self.put_path(endpoint.entity(), false, &mut path)?;
         let mut filter_buffer = [0; session_filter::MAX_LEN];
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
         let (kind, sends) = match endpoint.work {
-            Work::Sender => ("sender", true),
+            Work::Sender { .. } => ("sender", true),
             Work::Coordinator => ("coordinator", true),
             Work::Receiver { .. } => ("receiver", false),
         };
@@ -135,7 +135,7 @@ impl<S: Storage> Namespace<S> {
             attach(&name, Role::Receiver, &path, identifier)
         };
         match endpoint.work {
-            Work::Sender => {}
+            Work::Sender { .. } => {}
             Work::Coordinator => {
                 attach.target = Some(TargetArchetype::Coordinator(Coordinator { capabilities: None }));
             }
@@ -181,7 +181,8 @@ impl<S: Storage> Namespace<S> {
         if endpoint.refused || endpoint.attachment.link() != Some(link) {
             return;
         }
-        if endpoint.declined {
+        let claim = endpoint.claim.and_then(|claim| self.claims.get_mut(claim.index()));
+        if claim.as_ref().is_some_and(|claim| claim.declined) {
             // The link that came instead is of no use: an exclusive lock cannot be taken over, and none at all gives
             // messages of any session.
             let failure = Failure::new(Cause::NotOffered(Offer::NonExclusiveSessions));
@@ -192,43 +193,49 @@ impl<S: Storage> Namespace<S> {
             self.give_up(place, &failure);
             return;
         }
-        endpoint.attachment = Attachment::Up(link);
-        endpoint.was_up = true;
-        endpoint.up_since = clock.now;
-        endpoint.heard = clock.now;
-        endpoint.error = None;
-        endpoint.session_granted = endpoint.is_session();
-        endpoint.span.within(|| log!(debug, "link attached", entity = endpoint.entity.address()));
+        endpoint.attached(link, clock.now);
+        if let Some(claim) = claim {
+            claim.granted = true;
+        }
+        let entity = endpoint.entity();
+        let told = || log!(debug, "link attached", entity = Maybe(Self::address(&self.tokens, entity)));
+        endpoint.span.within(told);
         self.last_error = None;
         self.notice_endpoint(place);
         self.due = true;
     }
 
-    /// An endpoint's link is gone.
-    pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, fault: Option<&'static str>) {
+    /// An endpoint's link is gone, but for what it `leaves`.
+    pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, leaves: Attachment, fault: Option<Condition>) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        let was_up = matches!(endpoint.attachment, Attachment::Up(_));
-        let lasted = was_up && endpoint.up_since + LASTING <= clock.now;
-        let span = endpoint.detached();
+        let was_up = endpoint.attachment.is_up();
+        let lasted = endpoint.up_since().is_some_and(|since| since + LASTING <= clock.now);
+        let span = endpoint.detached(leaves);
         if endpoint.closing {
             self.drop_endpoint(place);
             return;
         }
         let failure = match fault {
             // The message has no room in fixed storage: coming back for it would not help.
-            Some(crate::engine::condition::MESSAGE_SIZE_EXCEEDED) => {
+            Some(condition::MESSAGE_SIZE_EXCEEDED) => {
                 Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)))
             }
             _ => endpoint.error.take().unwrap_or_else(|| Failure::new(Cause::LinkLost)),
         };
+        let claim = endpoint.claim.and_then(|claim| self.claims.get(claim.index()));
         let failure = match failure.reason() {
             // Who does not know the filter sees a receiver without a session.
-            Some(Reason::NotAllowed | Reason::NotImplemented) if !was_up && endpoint.non_exclusive => {
+            Some(Reason::NotAllowed | Reason::NotImplemented)
+                if !was_up && claim.is_some_and(|claim| claim.non_exclusive) =>
+            {
                 Failure { cause: Cause::NotOffered(Offer::NonExclusiveSessions), description: failure.description }
             }
             _ => failure,
         };
-        span.within(|| log!(debug, "link detached", entity = endpoint.entity.address(), failure = failure));
+        let entity = endpoint.entity();
+        span.within(|| {
+            log!(debug, "link detached", entity = Maybe(Self::address(&self.tokens, entity)), failure = failure);
+        });
         endpoint.error = Some(failure.clone());
         self.fail_sent(place, &failure);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
@@ -253,7 +260,7 @@ impl<S: Storage> Namespace<S> {
         };
         let wanted = self.has_operations(place);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.retry_at = (!wait.is_zero()).then(|| clock.now + wait);
+            endpoint.retry((!wait.is_zero()).then(|| clock.now + wait));
             // Nobody waits: the next call attaches again. A paused receiver would only let the locks of what it fetches
             // run out, until the messages are dead-lettered (invariants.md §1 row 11).
             endpoint.parked = !wanted;
@@ -267,7 +274,8 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn session_lost(&mut self, place: u32, failure: &Failure<S>) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let lost = Failure { cause: Cause::Service(Reason::SessionLockLost), description: failure.text() };
-        log!(warn, "session lost", entity = endpoint.entity.address(), failure = lost);
+        let entity = endpoint.entity();
+        log!(warn, "session lost", entity = Maybe(Self::address(&self.tokens, entity)), failure = lost);
         endpoint.over = true;
         endpoint.error = Some(lost.clone());
         self.fail_sent(place, &lost);
@@ -310,32 +318,38 @@ impl<S: Storage> Namespace<S> {
         }
         let full = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
         let (work, choice) = match kind {
-            Kind::Sender => (Work::Sender, None),
+            Kind::Sender => (Work::Sender { max_batch_size: 0 }, None),
             Kind::Coordinator => (Work::Coordinator, None),
             Kind::Receiver { mode, prefetch, session } => (Work::Receiver { mode, prefetch }, session),
         };
-        let non_exclusive = matches!(choice, Some(SessionChoice::NonExclusive { .. }));
         let claim = match choice {
             Some(choice) => {
-                let claim = Claim { choice, accept_timeout, locked_until: None };
+                let claim = Claim {
+                    non_exclusive: matches!(choice, SessionChoice::NonExclusive { .. }),
+                    choice,
+                    accept_timeout,
+                    locked_until: None,
+                    granted: false,
+                    took_over: false,
+                    declined: false,
+                };
                 let key = self.claims.insert(claim).map_err(|_| full(Capacity::SessionReceivers))?;
                 Some(Place::new(key.index))
             }
             None => None,
         };
-        let added = self.use_token(&entity).and_then(|token| {
-            let endpoint = Endpoint::new(work, claim, non_exclusive, entity, token, identifier);
-            let inserted = self.endpoints.insert(endpoint);
-            if inserted.is_err() {
-                self.release_token(token);
-            }
-            inserted.ok()
+        let added = self.use_entity(&entity).and_then(|entity| {
+            let endpoint = Endpoint::new(work, claim, entity, identifier);
+            self.endpoints.insert(endpoint).map_err(|_| {
+                self.release_token(entity.token);
+                full(Capacity::Links)
+            })
         });
-        if let (None, Some(claim)) = (added, claim) {
+        if let (Err(_), Some(claim)) = (&added, claim) {
             self.claims.remove(claim.index());
         }
         self.due = true;
-        added.map(EndpointId).ok_or_else(|| full(Capacity::Links))
+        added.map(EndpointId)
     }
 
     /// The session that a receiver asks for, or has.
@@ -343,24 +357,28 @@ impl<S: Storage> Namespace<S> {
         self.claims.get(endpoint.claim?.index())
     }
 
+    /// The session that a receiver has.
+    pub(super) fn granted_to(&self, endpoint: &Endpoint<S>) -> Option<&Claim<S>> {
+        self.claim_of(endpoint).filter(|claim| claim.granted)
+    }
+
     /// The session that a session receiver holds, and until when.
     pub fn session_of(&self, id: EndpointId) -> Option<(&str, Option<crate::time::Timestamp>)> {
-        let endpoint = self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?;
-        let claim = self.claim_of(endpoint)?;
+        let claim = self.granted_to(self.endpoints.find(id.0)?)?;
         Some((claim.choice.id()?.as_ref(), claim.locked_until))
     }
 
     /// The token that takes the session of a session receiver over; `None` when its lock is exclusive.
     pub fn session_token(&self, id: EndpointId) -> Option<LockToken> {
-        let endpoint = self.endpoints.find(id.0).filter(|endpoint| endpoint.session_granted)?;
-        self.claim_of(endpoint)?.choice.token()
+        self.granted_to(self.endpoints.find(id.0)?)?.choice.token()
     }
 
     /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
     /// (pinned-behaviour.md SES44).
     pub(super) fn is_taking_over(&self, id: EndpointId, now: Instant) -> bool {
         self.endpoints.find(id.0).is_some_and(|endpoint| {
-            endpoint.took_over && matches!(endpoint.attachment, Attachment::Up(_)) && now < endpoint.up_since + TAKEOVER
+            self.claim_of(endpoint).is_some_and(|claim| claim.took_over)
+                && endpoint.up_since().is_some_and(|since| now < since + TAKEOVER)
         })
     }
 
@@ -370,10 +388,5 @@ impl<S: Storage> Namespace<S> {
         if let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) {
             claim.locked_until = Some(until);
         }
-    }
-
-    /// What an endpoint sends to or receives from.
-    pub fn entity_of(&self, id: EndpointId) -> Option<&Entity<S>> {
-        self.endpoints.find(id.0).map(|endpoint| &endpoint.entity)
     }
 }

@@ -19,8 +19,8 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         endpoint.closing = true;
-        endpoint.drain_deadline = None;
-        let down = endpoint.attachment == Attachment::Down;
+        endpoint.drained();
+        let down = endpoint.attachment.link().is_none();
         if endpoint.is_session()
             && let Some(renewing) = self.renewing
         {
@@ -46,9 +46,11 @@ impl<S: Storage> Namespace<S> {
             self.drop_endpoint(place);
             return;
         };
-        let attached = matches!(endpoint.attachment, Attachment::Up(_));
-        let deadline = *endpoint.drain_deadline.get_or_insert(clock.now + PATIENCE);
-        let late = deadline <= clock.now;
+        let attached = endpoint.attachment.is_up();
+        if !endpoint.is_draining() {
+            endpoint.drain(clock.now);
+        }
+        let late = endpoint.drain_deadline().is_some_and(|deadline| deadline <= clock.now);
         let is_receiver = endpoint.is_receiver();
         let in_session = endpoint.is_session();
         let releases = is_receiver && endpoint.mode() == ReceiveMode::PeekLock;
@@ -80,16 +82,15 @@ impl<S: Storage> Namespace<S> {
         }
         if late && let Some(endpoint) = self.endpoints.get_mut(place) {
             // The peer does not answer: it is dropped with the connection, or when the answer comes after all.
-            endpoint.drain_deadline = None;
-            endpoint.detached();
+            endpoint.detached(Attachment::Down);
             self.drop_endpoint(place);
         }
     }
 
     pub(super) fn drop_endpoint(&mut self, place: u32) {
         let Some(endpoint) = self.endpoints.remove(place) else { return };
-        if let (Some(link), false, Some(connection)) =
-            (endpoint.remains, endpoint.remains_retired, &mut self.connection)
+        if let (Attachment::Remains { link, retired: false }, Some(connection)) =
+            (endpoint.attachment, &mut self.connection)
         {
             connection.forget(link);
         }

@@ -1,7 +1,7 @@
 //! A sender or receiver as the application holds it: it outlives the links that serve it.
 
 use super::Failure;
-use crate::engine::{EngineError, LinkId};
+use crate::engine::{Connection, LinkId};
 use crate::log::Span;
 use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::lock_token::LockToken;
@@ -65,17 +65,6 @@ impl<S: Storage> Entity<S> {
         Address::new(self.name.as_ref(), self.subscription.as_ref().map(AsRef::as_ref), self.sub_queue)
     }
 
-    /// Puts the address, of the entity or of its `$management`, into `path`.
-    ///
-    /// # Errors
-    /// One that is too long.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn put_path(&self, management: bool, path: &mut Path) -> Result<(), EngineError> {
-        let address = self.address();
-        let address = if management { address.management() } else { address };
-        fmt::write(path, format_args!("{address}")).map_err(|_| EngineError::IllegalState)
-    }
-
     /// Whether both have the same token: sub-queues share their entity's.
     pub(super) fn shares_token(&self, other: &Self) -> bool {
         let subscription = |entity: &Self| entity.subscription.as_ref().map(|name| name.as_ref().len());
@@ -83,10 +72,13 @@ impl<S: Storage> Entity<S> {
             && subscription(self) == subscription(other)
             && self.subscription.as_ref().map(AsRef::as_ref) == other.subscription.as_ref().map(AsRef::as_ref)
     }
+}
 
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.shares_token(other) && self.sub_queue == other.sub_queue
-    }
+/// An entity that is in use, by the place of its token, which its sub-queues share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EntityId {
+    pub(super) token: u32,
+    pub(super) sub_queue: Option<SubQueue>,
 }
 
 /// Which session a receiver is to take; once it is granted, which it has.
@@ -163,9 +155,15 @@ pub enum Kind<S: Storage> {
 /// What an endpoint does, without the session of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
-    Sender,
+    /// `max_batch_size` is the link's limit, where the service tells one, and zero where not.
+    Sender {
+        max_batch_size: u32,
+    },
     Coordinator,
-    Receiver { mode: ReceiveMode, prefetch: u32 },
+    Receiver {
+        mode: ReceiveMode,
+        prefetch: u32,
+    },
 }
 
 /// The session that a receiver asks for, or has.
@@ -174,6 +172,14 @@ pub(super) struct Claim<S: Storage> {
     /// How long the service may take to find a session, in milliseconds.
     pub(super) accept_timeout: Option<u32>,
     pub(super) locked_until: Option<Timestamp>,
+    /// Others may take the session over.
+    pub(super) non_exclusive: bool,
+    /// It is held.
+    pub(super) granted: bool,
+    /// It was taken over by a token.
+    pub(super) took_over: bool,
+    /// The peer has attached without granting what was asked for.
+    pub(super) declined: bool,
 }
 
 /// How far a link is.
@@ -185,14 +191,30 @@ pub(super) enum Attachment {
     Pending(LinkId),
     /// Both attaches were seen.
     Up(LinkId),
+    /// It is gone, and still holds messages that were settled when they came.
+    Remains {
+        link: LinkId,
+        /// It was on an earlier connection.
+        retired: bool,
+    },
 }
 
 impl Attachment {
+    /// The link that is there, or comes.
     pub(super) fn link(self) -> Option<LinkId> {
         match self {
-            Self::Down => None,
+            Self::Down | Self::Remains { .. } => None,
             Self::Pending(link) | Self::Up(link) => Some(link),
         }
+    }
+
+    pub(super) fn is_up(self) -> bool {
+        matches!(self, Self::Up(_))
+    }
+
+    /// Whether what the last link left is on an earlier connection.
+    pub(super) fn is_retired(self) -> bool {
+        matches!(self, Self::Remains { retired: true, .. })
     }
 }
 
@@ -200,8 +222,6 @@ impl Attachment {
 // In this order: the places of small fields fit into the instructions of small machines.
 #[repr(C)]
 pub(super) struct Endpoint<S: Storage> {
-    /// Others may take that session over.
-    pub(super) non_exclusive: bool,
     /// It has been attached before.
     pub(super) was_up: bool,
     /// Nobody needs the link, or it failed for a reason that waiting does not mend: the next call tries again.
@@ -210,22 +230,17 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) over: bool,
     /// The peer's attach had no terminus: a detach with the reason follows.
     pub(super) refused: bool,
-    /// That link was on an earlier connection.
-    pub(super) remains_retired: bool,
-    /// The session that was asked for is held.
-    pub(super) session_granted: bool,
-    /// It was taken over by a token.
-    pub(super) took_over: bool,
-    /// The peer has attached without granting the session that was asked for.
-    pub(super) declined: bool,
     /// The application wants nothing kept ready for now, whatever the prefetch.
     pub(super) suspended: bool,
     /// A drain has ended: what came of it is taken before new credit is granted.
     pub(super) harvest: bool,
+    /// A drain is under way, or the end of an endpoint that closes.
+    draining: bool,
     /// They were given back: nothing is fetched ahead until the next call.
     pub(super) idled: bool,
     /// The application has dropped it: it goes when its link has.
     pub(super) closing: bool,
+    pub(super) sub_queue: Option<SubQueue>,
     /// Failed attempts to attach since the last link that lasted.
     pub(super) attempts: u16,
     pub(super) work: Work,
@@ -237,12 +252,6 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) span: Span,
     /// The number in its link's name.
     pub(super) name: u32,
-    /// A link that is gone and still holds messages that were settled when they came.
-    pub(super) remains: Option<LinkId>,
-    /// The limits of the link: of one message and, where the service tells, of a batch.
-    /// Zero for no limit, and for none that is known.
-    pub(super) max_message_size: u32,
-    pub(super) max_batch_size: u32,
     /// Messages that the pending receives want.
     pub(super) demand: u32,
     /// Pending receives, and one of them.
@@ -251,16 +260,12 @@ pub(super) struct Endpoint<S: Storage> {
     /// How the application names it to the service.
     pub(super) identifier: Option<S::Literal>,
     pub(super) next_tag: u32,
-    pub(super) entity: Entity<S>,
     /// What the peer said last; for good when `over`.
     pub(super) error: Option<Failure<S>>,
-    /// Since when both attaches were seen.
-    pub(super) up_since: Instant,
-    /// When something came on it last.
-    pub(super) heard: Instant,
-    pub(super) retry_at: Option<Instant>,
-    /// A drain is under way, until this time at the latest.
-    pub(super) drain_deadline: Option<Instant>,
+    /// While both attaches were seen: since when. While there is no link: when one may be asked for.
+    turn: Option<Instant>,
+    /// When something came on its link last; while it drains, when that began.
+    heard: Instant,
     /// When messages that wait for a call are given back, since their locks are about to end.
     pub(super) release_at: Option<Instant>,
     /// Since when there always was a message that waited.
@@ -268,45 +273,29 @@ pub(super) struct Endpoint<S: Storage> {
 }
 
 impl<S: Storage> Endpoint<S> {
-    pub(super) fn new(
-        work: Work,
-        claim: Option<Place>,
-        non_exclusive: bool,
-        entity: Entity<S>,
-        token: u32,
-        identifier: Option<S::Literal>,
-    ) -> Self {
+    pub(super) fn new(work: Work, claim: Option<Place>, entity: EntityId, identifier: Option<S::Literal>) -> Self {
         Self {
             work,
             claim,
-            non_exclusive,
-            entity,
-            token,
+            token: entity.token,
+            sub_queue: entity.sub_queue,
             attachment: Attachment::Down,
             span: Span::default(),
             name: 0,
             was_up: false,
-            up_since: Instant::ZERO,
             heard: Instant::ZERO,
             attempts: 0,
-            retry_at: None,
+            turn: None,
+            draining: false,
             parked: false,
             error: None,
             over: false,
             refused: false,
-            remains: None,
-            remains_retired: false,
-            max_message_size: 0,
-            max_batch_size: 0,
-            session_granted: false,
-            took_over: false,
-            declined: false,
             demand: 0,
             suspended: false,
             receives: 0,
             receiver: None,
             harvest: false,
-            drain_deadline: None,
             release_at: None,
             stocked_since: None,
             idled: false,
@@ -316,23 +305,104 @@ impl<S: Storage> Endpoint<S> {
         }
     }
 
+    /// What it sends to or receives from.
+    pub(super) fn entity(&self) -> EntityId {
+        EntityId { token: self.token, sub_queue: self.sub_queue }
+    }
+
     /// Whether a link is wanted and may be asked for at `now`.
     pub(super) fn may_attach(&self, now: Instant) -> bool {
         self.attachment == Attachment::Down
             && !self.closing
             && !self.parked
             && !self.over
-            // What is left of the last link comes first: there is one place for such remains.
-            && self.remains.is_none()
-            && self.retry_at.is_none_or(|at| at <= now)
+            && self.turn.is_none_or(|at| at <= now)
     }
 
-    /// The link is gone; what is still to be told of it goes into what this returns.
-    pub(super) fn detached(&mut self) -> Span {
-        self.attachment = Attachment::Down;
+    /// Both attaches were seen.
+    pub(super) fn attached(&mut self, link: LinkId, now: Instant) {
+        self.attachment = Attachment::Up(link);
+        self.was_up = true;
+        self.turn = Some(now);
+        self.hear(now);
+        self.error = None;
+    }
+
+    /// Since when there is a link.
+    pub(super) fn up_since(&self) -> Option<Instant> {
+        self.turn.filter(|_| self.attachment.is_up())
+    }
+
+    /// No link may be asked for before this time.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.turn.filter(|_| self.attachment.link().is_none())
+    }
+
+    /// A link may be asked for from this time on, or at once.
+    pub(super) fn retry(&mut self, at: Option<Instant>) {
+        if self.attachment.link().is_none() {
+            self.turn = at;
+        }
+    }
+
+    /// Something has come on its link.
+    pub(super) fn hear(&mut self, now: Instant) {
+        if !self.draining {
+            self.heard = now;
+        }
+    }
+
+    /// When something came on its link last.
+    pub(super) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// A drain begins.
+    pub(super) fn drain(&mut self, now: Instant) {
+        self.draining = true;
+        self.heard = now;
+    }
+
+    /// It is over.
+    pub(super) fn drained(&mut self) {
+        self.draining = false;
+    }
+
+    /// Until when the drain that is under way is waited for.
+    pub(super) fn drain_deadline(&self) -> Option<Instant> {
+        if self.draining { Some(self.heard + super::close::PATIENCE) } else { None }
+    }
+
+    /// What its link leaves when that is gone from `connection`, which is retired or goes on: messages that were settled
+    /// when they came are the application's, whatever becomes of the link. What an earlier connection left stays where
+    /// it is, unless this one takes the one place that there is for retired ones.
+    pub(super) fn leaves(&self, connection: Option<&Connection<S>>, retired: bool) -> Attachment {
+        let link = match self.attachment {
+            Attachment::Down => return Attachment::Down,
+            Attachment::Remains { retired: true, .. } if connection.is_none() => return self.attachment,
+            Attachment::Remains { retired: true, .. } => return Attachment::Down,
+            Attachment::Remains { link, .. } | Attachment::Pending(link) | Attachment::Up(link) => link,
+        };
+        let keeps = self.mode() == ReceiveMode::ReceiveAndDelete && !self.closing;
+        let waiting = connection.filter(|_| keeps).and_then(|connection| connection.link(link));
+        if waiting.is_some_and(|status| status.waiting > 0) {
+            Attachment::Remains { link, retired }
+        } else {
+            Attachment::Down
+        }
+    }
+
+    /// The link is gone, but for what it `leaves`; what is still to be told of it goes into what this returns.
+    pub(super) fn detached(&mut self, leaves: Attachment) -> Span {
+        self.attachment = leaves;
+        self.turn = None;
         self.refused = false;
         self.harvest = false;
-        self.drain_deadline = None;
+        self.draining = false;
         self.release_at = None;
         self.stocked_since = None;
         core::mem::take(&mut self.span)
@@ -349,7 +419,7 @@ impl<S: Storage> Endpoint<S> {
     pub(super) fn mode(&self) -> ReceiveMode {
         match self.work {
             Work::Receiver { mode, .. } => mode,
-            Work::Sender | Work::Coordinator => ReceiveMode::PeekLock,
+            Work::Sender { .. } | Work::Coordinator => ReceiveMode::PeekLock,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the engine tells: frames while they are applied, events afterwards.
 
-use super::endpoint::{Attachment, Claim, Endpoint, SessionChoice};
+use super::endpoint::{Attachment, Claim, Endpoint, Work};
 use super::link_owner::LinkOwner;
 use super::node::Node;
 use super::operation::{Operation, Outcome, State};
@@ -18,11 +18,6 @@ use crate::wire::performative::{Attach, ErrorCondition, Performative, Role};
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
 /// The limit of a batch, where the service tells it (wire-protocol.md §3.3).
 const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
-
-/// A limit in bytes: more than four gigabytes are as good as none.
-fn size_limit(size: u64) -> u32 {
-    u32::try_from(size).unwrap_or(u32::MAX)
-}
 
 /// Sees frames while their bytes are there.
 struct Watch<'n, S: Storage> {
@@ -46,13 +41,12 @@ impl<S: Storage> Watch<'_, S> {
             Role::Sender => attach.source.is_none(),
             Role::Receiver => attach.target.is_none(),
         };
-        endpoint.max_message_size = size_limit(attach.max_message_size.unwrap_or(0));
         let properties = attach.properties.unwrap_or(Map::EMPTY);
-        endpoint.max_batch_size = properties
-            .get(MAX_BATCH_SIZE)
-            .and_then(|value| value.as_i64())
-            .and_then(|size| u64::try_from(size).ok())
-            .map_or(0, size_limit);
+        if let Work::Sender { max_batch_size } = &mut endpoint.work {
+            let told = properties.get(MAX_BATCH_SIZE).and_then(|value| value.as_i64()).unwrap_or(0);
+            // More than four gigabytes are as good as no limit.
+            *max_batch_size = u32::try_from(told.max(0)).unwrap_or(u32::MAX);
+        }
         let Some(claim) = endpoint.claim.and_then(|claim| self.claims.get_mut(claim.index())) else { return };
         let session = &mut claim.choice;
         claim.locked_until =
@@ -60,10 +54,10 @@ impl<S: Storage> Watch<'_, S> {
         let filters = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
         match session_filter::granted(session, filters) {
             Some(granted) => {
-                endpoint.took_over = session.token().is_some();
+                claim.took_over = session.token().is_some();
                 *session = granted;
             }
-            None => endpoint.declined = matches!(session, SessionChoice::NonExclusive { .. }),
+            None => claim.declined = claim.non_exclusive,
         }
     }
 
@@ -276,21 +270,13 @@ impl<S: Storage> Namespace<S> {
         let status = self.connection.as_ref().and_then(|connection| connection.link(link));
         let fault = status.and_then(|status| status.fault);
         if let LinkOwner::Endpoint(place) = owner {
-            let current = self.endpoints.get(place).is_some_and(|found| found.attachment.link() == Some(link));
-            // Messages that were settled when they came are the application's, whatever becomes of the link.
-            let keeps = current
-                && status.is_some_and(|status| status.waiting > 0)
-                && self.endpoints.get(place).is_some_and(|found| {
-                    found.mode() == super::endpoint::ReceiveMode::ReceiveAndDelete && !found.closing
-                });
-            if keeps && let Some(endpoint) = self.endpoints.get_mut(place) {
-                endpoint.remains = Some(link);
-                endpoint.remains_retired = false;
-            } else if let Some(connection) = &mut self.connection {
+            let current = self.endpoints.get(place).filter(|found| found.attachment.link() == Some(link));
+            let leaves = current.map(|found| found.leaves(self.connection.as_ref(), false));
+            if let (None | Some(Attachment::Down), Some(connection)) = (leaves, &mut self.connection) {
                 connection.forget(link);
             }
-            if current {
-                self.endpoint_detached(place, clock, fault);
+            if let Some(leaves) = leaves {
+                self.endpoint_detached(place, clock, leaves, fault);
             }
             return;
         }

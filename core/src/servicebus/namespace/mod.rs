@@ -390,19 +390,17 @@ impl<S: Storage> Namespace<S> {
         self.expire_drains(clock);
         self.probe_links(clock);
         self.pause_idle(clock);
-        let passed = |at: &mut Option<Instant>| {
-            if at.is_some_and(|at| at <= clock.now) {
-                *at = None;
-            }
-        };
+        let passed = |at: &Instant| *at <= clock.now;
         for place in 0..self.endpoints.end() {
-            if let Some(endpoint) = self.endpoints.get_mut(place) {
-                passed(&mut endpoint.retry_at);
+            if let Some(endpoint) = self.endpoints.get_mut(place)
+                && endpoint.retry_at().as_ref().is_some_and(passed)
+            {
+                endpoint.retry(None);
             }
         }
         for place in 0..self.nodes.end() {
             if let Some(node) = self.nodes.get_mut(place) {
-                passed(&mut node.retry_at);
+                node.retry_at.take_if(|at| passed(at));
             }
         }
         self.due = true;
@@ -486,8 +484,8 @@ impl<S: Storage> Namespace<S> {
         sooner(first, &self.close_deadline);
         for place in 0..self.endpoints.end() {
             if let Some(endpoint) = self.endpoints.get(place) {
-                sooner(first, &endpoint.retry_at);
-                sooner(first, &endpoint.drain_deadline);
+                sooner(first, &endpoint.retry_at());
+                sooner(first, &endpoint.drain_deadline());
                 sooner(first, &endpoint.release_at);
             }
             sooner(first, &self.probe_at(place));
@@ -517,7 +515,7 @@ impl<S: Storage> Namespace<S> {
         let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
         // What the peer said about it tells more than that it is gone.
         let failure = self.last_error.take().unwrap_or(failure);
-        self.retire();
+        let keeps = self.retire();
         self.attempts = if lasted { 0 } else { self.attempts.saturating_add(1) };
         let wait = match self.attempts {
             0 => Duration::ZERO,
@@ -528,9 +526,9 @@ impl<S: Storage> Namespace<S> {
         let gave_up = self.attempts > self.settings.retry.max_retries || !failure.is_transient();
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
-            let was_up = matches!(endpoint.attachment, Attachment::Up(_));
-            let link = endpoint.detached();
-            endpoint.retry_at = None;
+            let was_up = endpoint.attachment.is_up();
+            let leaves = endpoint.leaves(self.retired.kept().filter(|_| keeps), true);
+            let link = endpoint.detached(leaves);
             if endpoint.closing {
                 self.drop_endpoint(place);
                 continue;
@@ -589,30 +587,20 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet.
+    /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet; whether
+    /// there are any.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn retire(&mut self) {
-        let Some(connection) = &self.connection else { return };
+    fn retire(&mut self) -> bool {
+        let Some(connection) = &self.connection else { return false };
         self.owners = S::LinkSlots::default();
         self.held = S::Slots::default();
-        let mut keeps = false;
-        for place in 0..self.endpoints.end() {
-            let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
-            if endpoint.mode() != ReceiveMode::ReceiveAndDelete || endpoint.closing {
-                continue;
-            }
-            let waits = |link| connection.link(link).is_some_and(|status| status.waiting > 0);
-            if endpoint.remains_retired {
-                continue;
-            }
-            let link = endpoint.remains.or(endpoint.attachment.link()).filter(|&link| waits(link));
-            endpoint.remains = link;
-            endpoint.remains_retired = link.is_some();
-            keeps |= link.is_some();
-        }
+        let keeps = (0..self.endpoints.end())
+            .filter_map(|place| self.endpoints.get(place))
+            .any(|endpoint| endpoint.leaves(Some(connection), true) != Attachment::Down);
         if keeps {
             self.retired.keep_from(&mut self.connection);
         }
         self.connection = None;
+        keeps
     }
 }

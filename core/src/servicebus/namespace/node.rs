@@ -1,6 +1,6 @@
 //! The pairs of links that requests travel over: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
 
-use super::endpoint::{Attachment, Entity, Path};
+use super::endpoint::{Attachment, EntityId, Path};
 use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace};
 use crate::log::Span;
@@ -11,10 +11,8 @@ use crate::wire::performative::Role;
 /// The two links to a node.
 #[derive(Debug)]
 pub(super) struct Node<S: Storage> {
-    /// Whose `$management` it is; `None` for `$cbs`.
-    pub(super) entity: Option<Entity<S>>,
-    /// The token that must be there first; none for `$cbs`.
-    pub(super) token: Option<u32>,
+    /// Whose `$management` it is, whose token must be there first; `None` for `$cbs`.
+    pub(super) entity: Option<EntityId>,
     pub(super) sender: Attachment,
     pub(super) receiver: Attachment,
     /// Its links in what is told.
@@ -56,30 +54,21 @@ const QUIET: Duration = Duration::from_secs(60);
 
 impl<S: Storage> Namespace<S> {
     /// The node of an entity, or `$cbs`; made when there is none.
-    pub(super) fn use_node(&mut self, entity: Option<&Entity<S>>) -> Result<u32, Failure<S>> {
-        let same = |node: &Node<S>| match (&node.entity, entity) {
-            (None, None) => true,
-            (Some(one), Some(other)) => one.is_same(other),
-            _ => false,
-        };
-        if let Some(place) = (0..self.nodes.end()).find(|&place| self.nodes.get(place).is_some_and(same)) {
+    pub(super) fn use_node(&mut self, entity: Option<EntityId>) -> Result<u32, Failure<S>> {
+        let same = |&place: &u32| self.nodes.get(place).is_some_and(|node| node.entity == entity);
+        if let Some(place) = (0..self.nodes.end()).find(same) {
             return Ok(place);
         }
-        let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
-        let token = match entity {
-            Some(entity) => Some(self.use_token(entity).ok_or_else(full)?),
-            None => None,
-        };
+        let mut left = None;
         if self.nodes.len() >= self.nodes.capacity() {
             // One that nobody asks makes room: it is attached again when it is needed.
             let idle = |&place: &u32| self.is_management(place) && !self.node_is_asked(place);
             if let Some(place) = (0..self.nodes.end()).find(idle) {
-                self.drop_node(place);
+                left = self.remove_node(place);
             }
         }
         let node = Node {
-            entity: entity.cloned(),
-            token,
+            entity,
             sender: Attachment::Down,
             receiver: Attachment::Down,
             span: Span::default(),
@@ -91,14 +80,17 @@ impl<S: Storage> Namespace<S> {
             under_way: 0,
             idle_at: None,
         };
-        match self.nodes.insert(node) {
+        let inserted = self.nodes.insert(node);
+        if inserted.is_err() {
+            left = entity;
+        }
+        // Only now: both may be of one entity.
+        if let Some(left) = left {
+            self.release_token(left.token);
+        }
+        match inserted {
             Ok(key) => Ok(key.index),
-            Err(_) => {
-                if let Some(token) = token {
-                    self.release_token(token);
-                }
-                Err(full())
-            }
+            Err(_) => Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)))),
         }
     }
 
@@ -144,9 +136,9 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn node_has_endpoint(&self, place: u32) -> bool {
-        let Some(entity) = self.nodes.get(place).and_then(|node| node.entity.as_ref()) else { return false };
+        let Some(entity) = self.nodes.get(place).and_then(|node| node.entity) else { return false };
         let mut endpoints = (0..self.endpoints.end()).filter_map(|at| self.endpoints.get(at));
-        endpoints.any(|endpoint| endpoint.entity.is_same(entity))
+        endpoints.any(|endpoint| endpoint.entity() == entity)
     }
 
     fn is_management(&self, place: u32) -> bool {
@@ -155,18 +147,23 @@ impl<S: Storage> Namespace<S> {
 
     /// Lets go of an entity's `$management`; `$cbs` stays.
     fn drop_node(&mut self, place: u32) {
-        if !self.is_management(place) {
-            return;
+        if let Some(entity) = self.remove_node(place) {
+            self.release_token(entity.token);
         }
-        let Some(node) = self.nodes.remove(place) else { return };
+    }
+
+    /// The same, but for the token of the entity that it was of.
+    fn remove_node(&mut self, place: u32) -> Option<EntityId> {
+        if !self.is_management(place) {
+            return None;
+        }
+        let node = self.nodes.remove(place)?;
         for link in [node.sender.link(), node.receiver.link()].into_iter().flatten() {
             if let Some(connection) = &mut self.connection {
                 let _ = connection.detach(link, true, None);
             }
         }
-        if let Some(token) = node.token {
-            self.release_token(token);
-        }
+        node.entity
     }
 
     pub(super) fn node_name(&self, node: u32) -> Name {
@@ -178,8 +175,8 @@ impl<S: Storage> Namespace<S> {
     /// # Errors
     /// One that is too long.
     pub(super) fn put_node_address(&self, node: u32, path: &mut Path) -> Result<(), EngineError> {
-        match self.nodes.get(node).and_then(|node| node.entity.as_ref()) {
-            Some(entity) => entity.put_path(true, path),
+        match self.nodes.get(node).and_then(|node| node.entity) {
+            Some(entity) => self.put_path(entity, true, path),
             None => path.push_str("$cbs").map_err(|_| EngineError::IllegalState),
         }
     }

@@ -89,7 +89,7 @@ impl<S: Storage> Namespace<S> {
             let token = endpoint.token;
             if parked {
                 endpoint.attempts = 0;
-                endpoint.retry_at = None;
+                endpoint.retry(None);
                 endpoint.error = None;
                 self.retry_token(token);
                 self.attempts = 0;

@@ -58,13 +58,13 @@ impl<S: Storage> Namespace<S> {
         let endpoint = self.endpoints.get(place);
         let live = endpoint.and_then(|endpoint| self.connection.as_ref()?.link(endpoint.attachment.link()?));
         let remains = endpoint.and_then(|endpoint| {
-            let retired = if endpoint.remains_retired { self.retired.kept() } else { self.connection.as_ref() };
-            retired?.link(endpoint.remains?)
+            let Attachment::Remains { link, retired } = endpoint.attachment else { return None };
+            if retired { self.retired.kept()?.link(link) } else { self.connection.as_ref()?.link(link) }
         });
         Stock {
             ready: live.map_or(0, |status| status.waiting) + remains.map_or(0, |status| status.waiting),
             expected: live.map_or(0, |status| status.credit),
-            draining: endpoint.is_some_and(|endpoint| endpoint.drain_deadline.is_some()),
+            draining: endpoint.is_some_and(|endpoint| endpoint.is_draining()),
         }
     }
 
@@ -76,9 +76,9 @@ impl<S: Storage> Namespace<S> {
             || endpoint.closing
             || endpoint.harvest
             || endpoint.idled
-            || endpoint.drain_deadline.is_some()
+            || endpoint.is_draining()
             // A peer that does not know such sessions might send what is nobody's to take.
-            || (endpoint.non_exclusive && !endpoint.session_granted)
+            || self.claim_of(endpoint).is_some_and(|claim| claim.non_exclusive && !claim.granted)
         {
             return;
         }
@@ -136,7 +136,7 @@ impl<S: Storage> Namespace<S> {
         let Some(found) = self.endpoints.find(endpoint.0) else { return closed() };
         let prefetches = found.prefetch() > 0;
         // What a link that is not up yet brings is given back when it comes.
-        let up = matches!(found.attachment, Attachment::Up(_));
+        let up = found.attachment.is_up();
         let stock = self.stock(place);
         let settled_down = prefetches || (stock.expected == 0 && !stock.draining);
         if stock.ready >= max || (stock.ready > 0 && settled_down) {
@@ -158,7 +158,7 @@ impl<S: Storage> Namespace<S> {
         }
         if expired {
             let found = self.endpoints.get(place);
-            let down = found.is_some_and(|found| !matches!(found.attachment, Attachment::Up(_)));
+            let down = found.is_some_and(|found| !found.attachment.is_up());
             // A link that was there before comes back by itself; one that never was is worth a word.
             let wrong =
                 found.is_some_and(|found| !found.was_up && (found.error.is_some() || self.last_error.is_some()));
@@ -233,7 +233,7 @@ impl<S: Storage> Namespace<S> {
                 endpoint.receives == 0
                     && endpoint.prefetch() == 0
                     && !endpoint.closing
-                    && endpoint.drain_deadline.is_none()
+                    && !endpoint.is_draining()
                     && endpoint.is_receiver()
             });
             if idle && self.stock(place).expected > 0 {
@@ -246,19 +246,19 @@ impl<S: Storage> Namespace<S> {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
         if connection.drain(link).is_ok() {
-            endpoint.drain_deadline = Some(clock.now + super::close::PATIENCE);
+            endpoint.drain(clock.now);
         }
     }
 
     /// The service has sent what it had and given the rest of the credit back.
     pub(super) fn endpoint_drained(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        endpoint.heard = clock.now;
         self.due = true;
         if endpoint.closing {
             return;
         }
-        endpoint.drain_deadline = None;
+        endpoint.drained();
+        endpoint.hear(clock.now);
         if endpoint.receives > 0 {
             endpoint.harvest = true;
             self.notice_endpoint(place);
@@ -314,7 +314,7 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn expire_drains(&mut self, clock: Clock) {
         for place in 0..self.endpoints.end() {
             let late = self.endpoints.get(place).is_some_and(|endpoint| {
-                !endpoint.closing && endpoint.drain_deadline.is_some_and(|deadline| deadline <= clock.now)
+                !endpoint.closing && endpoint.drain_deadline().is_some_and(|deadline| deadline <= clock.now)
             });
             if !late {
                 continue;
@@ -325,18 +325,16 @@ impl<S: Storage> Namespace<S> {
                 let _ = connection.detach(link, true, None);
             }
             self.release_waiting(place);
-            self.endpoint_detached(place, clock, None);
+            self.endpoint_detached(place, clock, Attachment::Down, None);
         }
     }
 
     /// When a receiver that has heard nothing on its link asks whether that is still alive.
     pub(super) fn probe_at(&self, place: u32) -> Option<Instant> {
         let endpoint = self.endpoints.get(place)?;
-        let waits = matches!(endpoint.attachment, Attachment::Up(_))
-            && endpoint.is_receiver()
-            && !endpoint.closing
-            && endpoint.drain_deadline.is_none();
-        (waits && self.stock(place).expected > 0).then(|| endpoint.heard + SILENCE)
+        let waits =
+            endpoint.attachment.is_up() && endpoint.is_receiver() && !endpoint.closing && !endpoint.is_draining();
+        (waits && self.stock(place).expected > 0).then(|| endpoint.heard() + SILENCE)
     }
 
     /// A link can be gone without a word while the connection is well (invariants.md §1 row 1): the answer to a drain
@@ -352,12 +350,12 @@ impl<S: Storage> Namespace<S> {
     /// A whole message has come.
     pub(super) fn endpoint_readable(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        endpoint.heard = clock.now;
+        endpoint.hear(clock.now);
         endpoint.stocked_since.get_or_insert(clock.now);
         match (endpoint.receives, endpoint.receiver) {
             (1, Some(operation)) => self.notice(operation.index()),
             (0, _) => {
-                if endpoint.closing || endpoint.drain_deadline.is_some() {
+                if endpoint.closing || endpoint.is_draining() {
                     return;
                 }
                 if endpoint.prefetch() == 0 {
@@ -441,8 +439,8 @@ impl<S: Storage> Namespace<S> {
     /// Takes what a link that is gone has left.
     fn take_remains(&mut self, place: u32, max: u32, take: &mut impl FnMut(ReceivedMessage<S>)) -> u32 {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return 0 };
-        let Some(link) = endpoint.remains else { return 0 };
-        let holder = if endpoint.remains_retired { self.retired.kept_mut() } else { self.connection.as_mut() };
+        let Attachment::Remains { link, retired } = endpoint.attachment else { return 0 };
+        let holder = if retired { self.retired.kept_mut() } else { self.connection.as_mut() };
         let mut taken = 0;
         if let Some(connection) = holder {
             while taken < max
@@ -456,12 +454,12 @@ impl<S: Storage> Namespace<S> {
             }
             connection.forget(link);
         }
-        endpoint.remains = None;
+        endpoint.attachment = Attachment::Down;
         self.due = true;
-        if core::mem::take(&mut endpoint.remains_retired) {
+        if retired {
             let needed = (0..self.endpoints.end())
                 .filter_map(|place| self.endpoints.get(place))
-                .any(|endpoint| endpoint.remains_retired);
+                .any(|endpoint| endpoint.attachment.is_retired());
             if !needed {
                 self.retired = S::Spare::default();
             }

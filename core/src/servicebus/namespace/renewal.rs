@@ -184,6 +184,7 @@ impl<S: Storage> Namespace<S> {
         if locked_until <= clock.utc {
             return Err(Failure::new(Cause::Service(Reason::MessageLockLost)));
         }
+        let entity = self.use_entity(entity)?;
         let node = self.use_node(Some(entity))?;
         let subject = Subject::Message { token, origin: message.origin };
         let known = message.locked_until.is_some();
@@ -199,12 +200,13 @@ impl<S: Storage> Namespace<S> {
     pub fn renew_session(&mut self, clock: Clock, session: EndpointId, max: Duration) -> Result<RenewalId, Failure<S>> {
         let found = self.endpoints.find(session.0).filter(|found| !found.closing);
         let found = found.ok_or_else(|| Failure::new(Cause::Closed))?;
-        if found.over || !found.session_granted {
+        let claim = self.granted_to(found).filter(|_| !found.over);
+        let Some(claim) = claim else {
             let lost = Failure::new(Cause::Service(Reason::SessionLockLost));
             return Err(found.error.clone().unwrap_or(lost));
-        }
-        let (entity, known) = (found.entity.clone(), self.claim_of(found).and_then(|claim| claim.locked_until));
-        let node = self.use_node(Some(&entity))?;
+        };
+        let (entity, known) = (found.entity(), claim.locked_until);
+        let node = self.use_node(Some(entity))?;
         let locked_until = known.unwrap_or(clock.utc + UNKNOWN);
         self.add_renewal(clock, Subject::Session(session), node, locked_until, max, known.is_some())
     }

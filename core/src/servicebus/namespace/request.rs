@@ -174,9 +174,8 @@ impl<S: Storage> Namespace<S> {
             found.error = None;
             found.retry_at = None;
             found.attempts = 0;
-            let token = found.token;
-            if let Some(token) = token {
-                self.retry_token(token);
+            if let Some(entity) = found.entity {
+                self.retry_token(entity.token);
             }
         }
         self.start_request(node, owner, deadline)
@@ -254,7 +253,7 @@ impl<S: Storage> Namespace<S> {
             State::Idle => {
                 let deadline = deadline.unwrap_or(clock.now + self.settings.retry.try_timeout);
                 let owner = Owner::Operation(operation.0);
-                let node = self.use_node(Some(entity));
+                let node = self.use_entity(entity).and_then(|entity| self.use_node(Some(entity)));
                 let started = node.and_then(|node| self.start_management(clock, node, owner, deadline));
                 let key = match started {
                     Ok(key) => key,
@@ -401,7 +400,7 @@ impl<S: Storage> Namespace<S> {
     /// Requests on the nodes that need a token fail when it cannot be had.
     pub(super) fn fail_node_requests(&mut self, token: u32, clock: Clock, failure: &Failure<S>) {
         for place in 0..self.nodes.end() {
-            if self.nodes.get(place).is_some_and(|node| node.token == Some(token)) {
+            if self.nodes.get(place).is_some_and(|node| node.entity.is_some_and(|entity| entity.token == token)) {
                 if let Some(node) = self.nodes.get_mut(place) {
                     node.error = Some(failure.clone());
                 }
@@ -466,7 +465,7 @@ impl<S: Storage> Namespace<S> {
         if found.is_down() {
             let ready = found.retry_at.is_none_or(|at| at <= clock.now);
             if ready
-                && found.token.is_none_or(|token| self.token_is_valid(token))
+                && found.entity.is_none_or(|entity| self.token_is_valid(entity.token))
                 && let Err(error) = self.within(|namespace| namespace.attach_node(node))
             {
                 self.fail_requests(node, clock, &Failure::new(Cause::Engine(error)), false);

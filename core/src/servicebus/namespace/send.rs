@@ -1,6 +1,6 @@
 //! Sending: a message is handed to the engine once its link is there, and its outcome is waited for.
 
-use super::endpoint::{Attachment, EndpointId};
+use super::endpoint::{Attachment, EndpointId, Work};
 use super::operation::{OperationId, Outcome, State};
 use super::{Capacity, Cause, EngineError, Failure, Namespace};
 use crate::engine::{OutcomeKind, SendOptions, Tag};
@@ -36,12 +36,16 @@ impl<S: Storage> Namespace<S> {
         let Some(found) = self.endpoints.find(endpoint.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
-        if !matches!(found.attachment, Attachment::Up(_)) {
+        let (Attachment::Up(link), Some(connection)) = (found.attachment, &self.connection) else {
             return Poll::Pending;
-        }
-        let message = if found.max_message_size == 0 { DEFAULT_SIZE } else { u64::from(found.max_message_size) };
+        };
+        let told = connection.link(link).map_or(0, |status| status.peer_max_message_size);
+        let message = if told == 0 { DEFAULT_SIZE } else { told };
         let known = if message >= DEFAULT_SIZE { DEFAULT_SIZE } else { STANDARD_SIZE };
-        let batch = if found.max_batch_size == 0 { known } else { u64::from(found.max_batch_size) };
+        let batch = match found.work {
+            Work::Sender { max_batch_size } if max_batch_size != 0 => u64::from(max_batch_size),
+            _ => known,
+        };
         Poll::Ready(Ok(SizeLimits { message, batch: batch.min(message) }))
     }
 
@@ -94,11 +98,12 @@ impl<S: Storage> Namespace<S> {
                 Poll::Pending
             }
             Err((error, bytes)) => {
-                let (size, limit) = (bytes.as_ref().len(), found.max_message_size);
+                let size = bytes.as_ref().len();
                 *payload = Some(bytes);
                 let cause = match error {
                     EngineError::Detached | EngineError::Closed => Cause::LinkLost,
                     EngineError::MessageTooLarge => {
+                        let limit = connection.link(link).map_or(0, |status| status.peer_max_message_size);
                         let sizes = format_args!("message of {size} bytes exceeds the link's limit of {limit} bytes");
                         let cause = Cause::Service(Reason::MessageSizeExceeded);
                         return Poll::Ready(Err(Failure::told(cause, &sizes)));

@@ -205,12 +205,13 @@ impl<S: Storage> Namespace<S> {
         if let (None, Some(renewing), false) = (transaction, self.renewing, asked) {
             (renewing.settling)(self, &message);
         }
-        let holder = holder.and_then(|place| self.endpoints.get(place)).filter(|holder| holder.session_granted);
-        let non_exclusive = holder.is_some_and(|holder| holder.non_exclusive);
+        let holder = holder.and_then(|place| self.endpoints.get(place));
+        let claim = holder.and_then(|holder| self.granted_to(holder));
+        let non_exclusive = claim.is_some_and(|claim| claim.non_exclusive);
         // What a former holder has received is on a link that has lost the session.
         let own = holder.and_then(|holder| holder.attachment.link());
         let on_link = !non_exclusive || self.link_of(message.origin).is_some_and(|link| own == Some(link));
-        let session = holder.and_then(|holder| self.claim_of(holder)?.choice.id()).cloned();
+        let session = claim.and_then(|claim| claim.choice.id()).cloned();
         let on_link = on_link && !asked;
         match on_link.then(|| self.settle_on_link(operation, message.origin, disposition, transaction)) {
             Some(Ok(true)) => return Poll::Pending,

@@ -1,15 +1,16 @@
 //! The right to use an entity: a token that is put to `$cbs` and renewed before it ends (wire-protocol.md §2).
 
-use super::endpoint::Entity;
+use super::endpoint::{Entity, EntityId, Path};
 use super::request::{Owner, Request};
-use super::{Cause, Clock, Failure, Namespace};
+use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
 use crate::servicebus::Argument;
+use crate::servicebus::address::Address;
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::sas::{self, SharedAccessSignature};
 use crate::storage::{Key, Spare, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp, before_end};
 use crate::wire::Value;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 /// The type of a shared access signature; tokens of Entra ID are `jwt` (wire-protocol.md §2.2).
 const SAS_TOKEN: &str = "servicebus.windows.net:sastoken";
@@ -18,7 +19,7 @@ const SAS_TOKEN: &str = "servicebus.windows.net:sastoken";
 pub(super) const LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// Waits between attempts to renew: from 3 s, doubled up to 60 s, for ever (invariants.md §1 row 16).
-pub(super) fn backoff(attempts: u32) -> Duration {
+pub(super) fn backoff(attempts: u16) -> Duration {
     Duration::from_secs((3u64 << attempts.min(5)).min(60))
 }
 
@@ -41,11 +42,10 @@ pub(super) struct Token<S: Storage> {
     pub(super) expiry: Timestamp,
     /// The request that puts it.
     pub(super) request: Option<Key>,
-    pub(super) users: u32,
     /// When to put it again; at once when it is not valid and this is `None`.
     pub(super) refresh_at: Option<Instant>,
     /// Failed attempts since it was valid last, on whatever connections.
-    pub(super) attempts: u32,
+    pub(super) attempts: u16,
 }
 
 impl<S: Storage> Token<S> {
@@ -60,40 +60,64 @@ pub(super) type Audience = heapless::String<400>;
 type TokenText = heapless::String<1024>;
 
 impl<S: Storage> Namespace<S> {
-    /// Counts a user of the entity's token, making one when there is none.
-    pub(super) fn use_token(&mut self, entity: &Entity<S>) -> Option<u32> {
-        for place in 0..self.tokens.end() {
-            if let Some(token) = self.tokens.get_mut(place).filter(|token| token.entity.shares_token(entity)) {
-                token.users += 1;
-                if token.parked {
-                    self.retry_token(place);
-                }
-                return Some(place);
+    /// An entity by its token, which is made when there is none; one that was given up tries again. Whoever does not come
+    /// to use it releases it.
+    ///
+    /// # Errors
+    /// [`Capacity::Links`] when there are too many.
+    pub(super) fn use_entity(&mut self, entity: &Entity<S>) -> Result<EntityId, Failure<S>> {
+        let sub_queue = entity.sub_queue;
+        let shared = |&place: &u32| self.tokens.get(place).is_some_and(|token| token.entity.shares_token(entity));
+        if let Some(token) = (0..self.tokens.end()).find(shared) {
+            if self.tokens.get(token).is_some_and(|token| token.parked) {
+                self.retry_token(token);
             }
+            return Ok(EntityId { token, sub_queue });
         }
-        let entity = Entity { sub_queue: None, ..entity.clone() };
         let token = Token {
-            entity,
+            entity: Entity { sub_queue: None, ..entity.clone() },
             valid: false,
             parked: false,
             expiry: Timestamp::DOTNET_MIN,
             request: None,
-            users: 1,
             refresh_at: None,
             attempts: 0,
         };
-        self.tokens.insert(token).ok().map(|key| key.index)
+        match self.tokens.insert(token) {
+            Ok(key) => Ok(EntityId { token: key.index, sub_queue }),
+            Err(_) => Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)))),
+        }
     }
 
+    /// Forgets the token of an entity that neither a sender or receiver nor a node is for any more.
     pub(super) fn release_token(&mut self, place: u32) {
-        let Some(token) = self.tokens.get_mut(place) else { return };
-        token.users = token.users.saturating_sub(1);
-        if token.users == 0
+        let mut endpoints = (0..self.endpoints.end()).filter_map(|at| self.endpoints.get(at));
+        let mut nodes = (0..self.nodes.end()).filter_map(|at| self.nodes.get(at));
+        let used = endpoints.any(|endpoint| endpoint.token == place)
+            || nodes.any(|node| node.entity.is_some_and(|entity| entity.token == place));
+        if !used
             && let Some(token) = self.tokens.remove(place)
             && let Some(request) = token.request
         {
             self.drop_request(request);
         }
+    }
+
+    /// The address of an entity on the wire.
+    pub(super) fn address(tokens: &S::Links<Token<S>>, entity: EntityId) -> Option<Address<'_>> {
+        let address = tokens.get(entity.token)?.entity.address();
+        Some(Address { sub_queue: entity.sub_queue, ..address })
+    }
+
+    /// Puts the address, of an entity or of its `$management`, into `path`.
+    ///
+    /// # Errors
+    /// One that is too long.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn put_path(&self, entity: EntityId, management: bool, path: &mut Path) -> Result<(), EngineError> {
+        let address = Self::address(&self.tokens, entity).ok_or(EngineError::Detached)?;
+        let address = if management { address.management() } else { address };
+        fmt::write(path, format_args!("{address}")).map_err(|_| EngineError::IllegalState)
     }
 
     /// Somebody tries again: a token that waits after a refusal does so too.
@@ -236,7 +260,8 @@ impl<S: Storage> Namespace<S> {
         token.valid &= clock.utc < token.expiry;
         token.refresh_at = Some(clock.now + backoff(token.attempts));
         token.attempts = token.attempts.saturating_add(1);
-        let hopeless = !token.valid && (!failure.is_transient() || token.attempts > self.settings.retry.max_retries);
+        let hopeless =
+            !token.valid && (!failure.is_transient() || u32::from(token.attempts) > self.settings.retry.max_retries);
         if hopeless {
             token.parked = true;
             token.refresh_at = None;

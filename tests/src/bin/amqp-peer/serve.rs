@@ -158,7 +158,7 @@ fn handle(
         Event::LinkAttached(link) => {
             let Some(wanted) = seen.links.get(&link) else { return };
             if wanted.address == "refuse" {
-                let error = ErrorCondition::new(condition::NOT_FOUND).with_description("there is no such node");
+                let error = condition::NOT_FOUND.error().with_description("there is no such node");
                 let _ = connection.refuse_link(link, &wanted.name, &error);
                 return;
             }
@@ -212,8 +212,7 @@ fn handle(
                     let _ = connection.settle(incoming.delivery, &state, first);
                 }
                 if wanted.address == "kick" {
-                    let error =
-                        ErrorCondition::new(condition::RESOURCE_DELETED).with_description("gone in the meantime");
+                    let error = condition::RESOURCE_DELETED.error().with_description("gone in the meantime");
                     let _ = connection.detach(link, true, Some(&error));
                     return;
                 }
