@@ -4,7 +4,7 @@
 //! writes what the machine has to say and otherwise sleeps until its next deadline or until it is woken. Neither I/O
 //! future is ever dropped half-way while the transport is in use, so transports need not be cancel-safe.
 
-use crate::client::{Signal, State};
+use crate::client::{State, change};
 use crate::engine::ConnectionErrorKind;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
@@ -70,6 +70,10 @@ impl<P> fmt::Debug for AccessToken<P> {
 /// Where access tokens come from. Its tokens are used when the client was made with
 /// [`Settings::external_tokens`](crate::servicebus::namespace::Settings::external_tokens).
 pub trait TokenCredential<P> {
+    /// Whether it gives any: without, a program is linked without what is done with them, and
+    /// [`Settings::external_tokens`](crate::servicebus::namespace::Settings::external_tokens) is of no effect.
+    const GIVES: bool = true;
+
     /// Why there is none; its text reaches the application.
     type Error: Display;
 
@@ -84,6 +88,8 @@ pub trait TokenCredential<P> {
 pub struct NoCredential;
 
 impl<P> TokenCredential<P> for NoCredential {
+    const GIVES: bool = false;
+
     type Error = &'static str;
 
     fn token(&mut self) -> impl Future<Output = Result<AccessToken<P>, Self::Error>> {
@@ -122,14 +128,9 @@ fn race<T>(
     })
 }
 
-/// Waits until the chosen signal is given.
-async fn signalled<R: Runtime>(shared: &R::Shared, choose: fn(&mut State<R>) -> &mut Signal) {
-    poll_fn(|cx| shared.with(|state| choose(state).poll(cx.waker()))).await;
-}
-
 /// Waits until the driver is woken, or until `at`.
 async fn woken_or<R: Runtime>(shared: &R::Shared, runtime: &R, at: Option<Instant>) {
-    let woken = signalled::<R>(shared, |state| &mut state.driver);
+    let woken = poll_fn(|cx| shared.with(|state| state.driver.poll(cx.waker())));
     match at {
         Some(at) => race(pin!(woken), pin!(runtime.sleep_until(at))).await,
         None => woken.await,
@@ -164,7 +165,12 @@ where
     D: Dial,
     C: TokenCredential<<R::Storage as Storage>::Payload>,
 {
-    let frame_size = shared.with(|state| state.namespace.settings().max_frame_size) as usize;
+    let frame_size = shared.with(|state| {
+        if !C::GIVES {
+            state.namespace.use_connection_string();
+        }
+        state.namespace.settings().max_frame_size as usize
+    });
     let mut rx = <R::Storage as Storage>::rx(frame_size);
     let mut tx = <R::Storage as Storage>::tx(frame_size);
     loop {
@@ -219,10 +225,20 @@ where
         return failure;
     }
     let (mut reader, mut writer) = transport.split();
-    let read = pin!(read::<R>(shared, runtime, &mut reader, rx));
-    let write = pin!(write(shared, runtime, &mut writer, tx));
-    let carry = pin!(race(read, write));
-    race(carry, pin!(fetch_tokens::<R, C>(shared, runtime, credential))).await
+    let mut read = pin!(read::<R>(shared, runtime, &mut reader, rx));
+    let mut write = pin!(write(shared, runtime, &mut writer, tx));
+    let mut fetch = pin!(fetch_tokens::<R, C>(shared, credential));
+    poll_fn(|cx| {
+        let mut ended = read.as_mut().poll(cx);
+        if ended.is_pending() {
+            ended = write.as_mut().poll(cx);
+        }
+        if C::GIVES && ended.is_pending() {
+            ended = fetch.as_mut().poll(cx);
+        }
+        ended
+    })
+    .await
 }
 
 /// Opens a transport, in the time of one attempt.
@@ -280,13 +296,7 @@ async fn read<R: Runtime>(
         };
         rx.commit(count);
         let clock = runtime.clock();
-        let driver = shared.with(|state| {
-            state.namespace.handle_input(clock, rx);
-            state.wake_driver()
-        });
-        if let Some(waker) = driver {
-            waker.wake();
-        }
+        change::<R, _>(shared, |state| state.namespace.handle_input(clock, rx));
         wake_tasks::<R>(shared);
     }
 }
@@ -337,27 +347,25 @@ async fn write<R: Runtime>(
 }
 
 /// Asks the credential whenever the machine wants a token.
-async fn fetch_tokens<R, C>(shared: &R::Shared, runtime: &R, credential: &mut C) -> Failure<R::Storage>
+async fn fetch_tokens<R, C>(shared: &R::Shared, credential: &mut C) -> Failure<R::Storage>
 where
     R: Runtime,
     C: TokenCredential<<R::Storage as Storage>::Payload>,
 {
     loop {
-        signalled::<R>(shared, |state| &mut state.credential).await;
-        if !shared.with(|state| state.namespace.poll_access_token()) {
-            continue;
-        }
+        // Only the driver itself can come to want one, in the same task: there is nothing to be woken by.
+        poll_fn(|_| {
+            if !shared.with(|state| state.namespace.wants_access_token()) {
+                return Poll::Pending;
+            }
+            let wanted = change::<R, _>(shared, |state| state.namespace.poll_access_token(state.runtime.clock()));
+            if wanted { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
         let token = match credential.token().await {
             Ok(token) => Ok((token.token, token.expires_at)),
             Err(error) => Err(failure::<R>(shared, Cause::Credential, &error)),
         };
-        let clock = runtime.clock();
-        let driver = shared.with(|state| {
-            state.namespace.handle_access_token(clock, token);
-            state.wake_driver()
-        });
-        if let Some(waker) = driver {
-            waker.wake();
-        }
+        change::<R, _>(shared, |state| state.namespace.handle_access_token(state.runtime.clock(), token));
     }
 }

@@ -1,8 +1,9 @@
 //! Sessions are locked before their messages are received.
 
+use super::call::Endpoint;
 use super::{Client, Receiver, ReceiverOptions, SessionReceiver, StorageOf, call};
 use crate::runtime::Runtime;
-use crate::servicebus::namespace::{Cause, Entity, Failure, Kind, SessionChoice};
+use crate::servicebus::namespace::{Cause, Entity, Failure, SessionChoice};
 use crate::servicebus::{Argument, LockToken, Reason};
 use crate::storage::{Storage, Text};
 use crate::time::Duration;
@@ -104,7 +105,7 @@ impl<R: Runtime> Client<R> {
     ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
         let mut attempt = 0;
         loop {
-            let endpoint = self.add(session_kind(session, options), entity.clone(), None)?;
+            let endpoint = Endpoint::in_session(&self.shared, options, session, entity.clone(), None)?;
             match endpoint.attached(None).await {
                 Ok(_) => return Ok(SessionReceiver::new(Receiver::new(endpoint))),
                 Err(failure) => {
@@ -129,7 +130,7 @@ impl<R: Runtime> Client<R> {
         loop {
             let left = deadline.saturating_duration_since(call::clock::<R>(&self.shared).now);
             let timeout = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
-            let endpoint = self.add(session_kind(session, options), entity.clone(), Some(timeout))?;
+            let endpoint = Endpoint::in_session(&self.shared, options, session, entity.clone(), Some(timeout))?;
             // The service answers at its own deadline; ours is only for a service that does not answer.
             let result = endpoint.attached(Some(deadline + Duration::from_secs(1))).await;
             let failure = match result {
@@ -146,10 +147,6 @@ impl<R: Runtime> Client<R> {
             }
         }
     }
-}
-
-fn session_kind<S: Storage>(session: &SessionChoice<S>, options: ReceiverOptions) -> Kind<S> {
-    Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: Some(session.clone()) }
 }
 
 /// A session's id as it is kept: one that was cut would be another session's.

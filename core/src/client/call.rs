@@ -1,12 +1,12 @@
 //! A pending call as a future, and what all calls share.
 
 use super::attempts::{Asking, Attempts};
-use super::{LiteralOf, State, StorageOf};
+use super::{LiteralOf, ReceiverOptions, State, StorageOf};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Message;
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::namespace::{
-    Cause, Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, SizeLimits,
+    Cause, Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, SessionChoice, SizeLimits,
 };
 use crate::storage::{Arena, Slots, Storage};
 use crate::time::Instant;
@@ -39,7 +39,7 @@ pub(super) fn clock<R: Runtime>(shared: &R::Shared) -> Clock {
 }
 
 /// Changes the state, and wakes the driver when it has something to do then.
-pub(super) fn change<R: Runtime, T>(shared: &R::Shared, change: impl FnOnce(&mut State<R>) -> T) -> T {
+pub(crate) fn change<R: Runtime, T>(shared: &R::Shared, change: impl FnOnce(&mut State<R>) -> T) -> T {
     let (result, driver) = shared.with(|state| (change(state), state.wake_driver()));
     if let Some(waker) = driver {
         waker.wake();
@@ -240,13 +240,25 @@ impl<R: Runtime> Drop for Endpoint<R> {
 impl<R: Runtime> Endpoint<R> {
     pub(super) fn new(
         shared: &R::Shared,
-        kind: Kind<StorageOf<R>>,
+        kind: Kind,
         entity: Entity<StorageOf<R>>,
-        accept_timeout: Option<u32>,
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Self, Failure<StorageOf<R>>> {
+        let id = change::<R, _>(shared, |state| state.namespace.add_endpoint(kind, entity.clone(), identifier));
+        Ok(Self { id: id?, shared: handle::<R>(shared), entity })
+    }
+
+    /// A receiver of a session; the service may look for one for `accept_timeout` milliseconds.
+    pub(super) fn in_session(
+        shared: &R::Shared,
+        options: ReceiverOptions,
+        session: &SessionChoice<StorageOf<R>>,
+        entity: Entity<StorageOf<R>>,
+        accept_timeout: Option<u32>,
+    ) -> Result<Self, Failure<StorageOf<R>>> {
+        let ReceiverOptions { mode, prefetch, .. } = options;
         let id = change::<R, _>(shared, |state| {
-            state.namespace.add_endpoint(kind, entity.clone(), accept_timeout, identifier)
+            state.namespace.add_session_receiver(mode, prefetch, session.clone(), entity.clone(), accept_timeout)
         });
         Ok(Self { id: id?, shared: handle::<R>(shared), entity })
     }

@@ -29,6 +29,7 @@ use crate::servicebus::namespace::{Entity, Failure, Kind, Namespace, ReceiveMode
 use crate::storage::{Storage, Text};
 use core::fmt;
 
+pub(crate) use call::change;
 pub use lock_renewer::{AutoLockRenewer, LockRenewal};
 pub use messages::Messages;
 pub use peeker::Peeker;
@@ -101,13 +102,8 @@ impl<R: Runtime> Client<R> {
         self.shared.with(|state| Text::cut(state.namespace.last_description()))
     }
 
-    fn add(
-        &self,
-        kind: Kind<StorageOf<R>>,
-        entity: Entity<StorageOf<R>>,
-        accept_timeout: Option<u32>,
-    ) -> Result<call::Endpoint<R>, Failure<StorageOf<R>>> {
-        call::Endpoint::new(&self.shared, kind, entity, accept_timeout, None)
+    fn add(&self, kind: Kind, entity: Entity<StorageOf<R>>) -> Result<call::Endpoint<R>, Failure<StorageOf<R>>> {
+        call::Endpoint::new(&self.shared, kind, entity, None)
     }
 
     /// A sender to a queue or topic. It attaches in the background; the first send waits for it.
@@ -115,7 +111,7 @@ impl<R: Runtime> Client<R> {
     /// # Errors
     /// [`Cause::Closed`](crate::servicebus::namespace::Cause::Closed), or a full table of links.
     pub fn sender(&self, entity: impl Into<LiteralOf<R>>) -> Result<Sender<R>, Failure<StorageOf<R>>> {
-        Ok(Sender::new(self.add(Kind::Sender, Entity::queue(entity), None)?))
+        Ok(Sender::new(self.add(Kind::Sender, Entity::queue(entity))?))
     }
 
     /// A sender that the service knows by this identifier, in its logs and messages.
@@ -128,7 +124,7 @@ impl<R: Runtime> Client<R> {
         identifier: impl Into<LiteralOf<R>>,
     ) -> Result<Sender<R>, Failure<StorageOf<R>>> {
         let (entity, identifier) = (Entity::queue(entity), Some(identifier.into()));
-        Ok(Sender::new(call::Endpoint::new(&self.shared, Kind::Sender, entity, None, identifier)?))
+        Ok(Sender::new(call::Endpoint::new(&self.shared, Kind::Sender, entity, identifier)?))
     }
 
     /// A receiver of a queue, in peek-lock mode and without prefetch.
@@ -183,8 +179,8 @@ impl<R: Runtime> Client<R> {
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
         entity.sub_queue = options.sub_queue.or(entity.sub_queue);
-        let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch, session: None };
-        Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, None, identifier)?))
+        let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch };
+        Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, identifier)?))
     }
 
     /// The rules of a subscription.

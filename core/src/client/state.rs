@@ -41,7 +41,6 @@ pub struct State<R: Runtime> {
     /// What messages are encoded into.
     pub(crate) arena: <R::Storage as Storage>::Arena,
     pub(crate) driver: Signal,
-    pub(crate) credential: Signal,
     closed: Signal,
     stopped: bool,
     pub(crate) handles: usize,
@@ -63,7 +62,6 @@ impl<R: Runtime> State<R> {
             wakers: Default::default(),
             arena: Default::default(),
             driver: Signal::default(),
-            credential: Signal::default(),
             closed: Signal::default(),
             stopped: false,
             handles: 0,
@@ -78,24 +76,12 @@ impl<R: Runtime> State<R> {
     /// Signals the driver when the machine has something to do.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn wake_driver(&mut self) -> Option<Waker> {
-        if self.namespace.wants_access_token() {
-            // Both run in the same task, as long as there is a connection.
-            let credential = self.credential.give();
-            if let Some(waker) = credential {
-                waker.wake();
-            }
-        }
         if self.namespace.is_busy() { self.driver.give() } else { None }
     }
 
     /// Collects wakers of calls that have news; true when there may be more.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn take_wakers<const N: usize>(&mut self, wakers: &mut heapless::Vec<Waker, N>) -> bool {
-        if self.namespace.wants_access_token()
-            && let Some(waker) = self.credential.give()
-        {
-            let _ = wakers.push(waker);
-        }
         while !wakers.is_full() {
             let Some(place) = self.namespace.poll_notice() else { return false };
             if let Some(waker) = self.wakers.take(place) {

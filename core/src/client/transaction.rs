@@ -38,7 +38,7 @@ impl<R: Runtime> Client<R> {
         &self,
         entity: impl Into<LiteralOf<R>>,
     ) -> Result<TransactionController<R>, Failure<StorageOf<R>>> {
-        Ok(TransactionController { endpoint: self.add(Kind::Coordinator, Entity::queue(entity), None)? })
+        Ok(TransactionController { endpoint: self.add(Kind::Coordinator, Entity::queue(entity))? })
     }
 }
 

@@ -1,14 +1,13 @@
 //! Links: attached when they are needed and may be, and again when they were lost (wire-protocol.md §1.5, §6.4).
 
-use super::endpoint::{Attachment, Claim, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, SessionChoice, Work};
+use super::endpoint::{Attachment, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, Work};
 use super::link_owner::LinkOwner;
-use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, Offer, session_filter};
+use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
 use crate::engine::{Condition, Connection, LinkId, SessionId, condition};
 use crate::log::{Maybe, Span};
-use crate::servicebus::lock_token::LockToken;
-use crate::servicebus::{Argument, Reason};
-use crate::storage::{Place, Slots, Storage, Table};
-use crate::time::{Duration, Instant};
+use crate::servicebus::Argument;
+use crate::storage::{Slots, Storage, Table};
+use crate::time::Duration;
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
@@ -18,11 +17,6 @@ use crate::wire::{Multiple, Symbol, Value, encode_map};
 const TIMEOUT: &str = "com.microsoft:timeout";
 /// How a receiver names itself.
 const RECEIVER_NAME: &str = "com.microsoft:receiver-name";
-
-/// How long after a take-over the service may still take the new holder of a session for a stranger, and how often it is
-/// asked again meanwhile (pinned-behaviour.md SES44).
-const TAKEOVER: Duration = Duration::from_secs(30);
-pub(super) const TAKEOVER_POLL: Duration = Duration::from_millis(100);
 
 /// A link that lived for less than this is counted as a failed attempt, so that a link that is detached as soon as it
 /// is attached does not come back in a tight loop.
@@ -81,7 +75,7 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         self.advance_tokens(clock);
-        self.advance_requests(clock, None);
+        self.advance_requests(clock);
         self.advance_endpoints(clock);
         self.advance_close(clock);
     }
@@ -142,12 +136,12 @@ impl<S: Storage> Namespace<S> {
             Work::Receiver { mode, .. } => {
                 let too_long = |_| EngineError::IllegalState;
                 let mut timeout = None;
-                if let Some(claim) = endpoint.claim.and_then(|claim| self.claims.get(claim.index())) {
-                    let session = &claim.choice;
+                if let (Some(claiming), Some(claim)) = (self.claiming, self.claim_of(endpoint)) {
+                    let filter;
+                    (filter, timeout) = (claiming.ask)(claim, &mut filter_buffer).map_err(too_long)?;
                     if let Some(source) = &mut attach.source {
-                        source.filter = Some(session_filter::encode(session, &mut filter_buffer).map_err(too_long)?);
+                        source.filter = Some(filter);
                     }
-                    timeout = claim.accept_timeout.filter(|_| session.id().is_none());
                 }
                 let properties = [
                     (Value::Symbol(Symbol::new(RECEIVER_NAME)), Value::String(identifier)),
@@ -181,22 +175,13 @@ impl<S: Storage> Namespace<S> {
         if endpoint.refused || endpoint.attachment.link() != Some(link) {
             return;
         }
-        let claim = endpoint.claim.and_then(|claim| self.claims.get_mut(claim.index()));
-        if claim.as_ref().is_some_and(|claim| claim.declined) {
-            // The link that came instead is of no use: an exclusive lock cannot be taken over, and none at all gives
-            // messages of any session.
-            let failure = Failure::new(Cause::NotOffered(Offer::NonExclusiveSessions));
-            endpoint.error = Some(failure.clone());
-            if let Some(connection) = &mut self.connection {
-                let _ = connection.detach(link, true, None);
-            }
-            self.give_up(place, &failure);
+        if let (Some(claiming), true) = (self.claiming, endpoint.is_session())
+            && !(claiming.attached)(self, place, link)
+        {
             return;
         }
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         endpoint.attached(link, clock.now);
-        if let Some(claim) = claim {
-            claim.granted = true;
-        }
         let entity = endpoint.entity();
         let told = || log!(debug, "link attached", entity = Maybe(Self::address(&self.tokens, entity)));
         endpoint.span.within(told);
@@ -222,16 +207,6 @@ impl<S: Storage> Namespace<S> {
             }
             _ => endpoint.error.take().unwrap_or_else(|| Failure::new(Cause::LinkLost)),
         };
-        let claim = endpoint.claim.and_then(|claim| self.claims.get(claim.index()));
-        let failure = match failure.reason() {
-            // Who does not know the filter sees a receiver without a session.
-            Some(Reason::NotAllowed | Reason::NotImplemented)
-                if !was_up && claim.is_some_and(|claim| claim.non_exclusive) =>
-            {
-                Failure { cause: Cause::NotOffered(Offer::NonExclusiveSessions), description: failure.description }
-            }
-            _ => failure,
-        };
         let entity = endpoint.entity();
         span.within(|| {
             log!(debug, "link detached", entity = Maybe(Self::address(&self.tokens, entity)), failure = failure);
@@ -239,13 +214,8 @@ impl<S: Storage> Namespace<S> {
         endpoint.error = Some(failure.clone());
         self.fail_sent(place, &failure);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.is_session() {
-            if was_up {
-                span.within(|| self.session_lost(place, &failure));
-            } else {
-                // Which session to ask for next is the application's decision.
-                self.give_up(place, &failure);
-            }
+        if let (Some(claiming), true) = (self.claiming, endpoint.is_session()) {
+            span.within(|| (claiming.detached)(self, place, was_up, &failure));
             return;
         }
         endpoint.attempts = if lasted { 0 } else { endpoint.attempts.saturating_add(1) };
@@ -270,22 +240,6 @@ impl<S: Storage> Namespace<S> {
         self.due = true;
     }
 
-    /// A held session's link is gone, and its lock with it (wire-protocol.md §4.6): said once, never mended silently.
-    pub(super) fn session_lost(&mut self, place: u32, failure: &Failure<S>) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        let lost = Failure { cause: Cause::Service(Reason::SessionLockLost), description: failure.text() };
-        let entity = endpoint.entity();
-        log!(warn, "session lost", entity = Maybe(Self::address(&self.tokens, entity)), failure = lost);
-        endpoint.over = true;
-        endpoint.error = Some(lost.clone());
-        self.fail_sent(place, &lost);
-        self.fail_waiting(place, &lost);
-        if let (Some(key), Some(renewing)) = (self.endpoints.key(place), self.renewing) {
-            (renewing.session_ended)(self, EndpointId(key), Some(&lost));
-        }
-        self.notice_endpoint(place);
-    }
-
     /// Waiting does not help: those who wait are told, and the next call tries again.
     pub(super) fn give_up(&mut self, place: u32, failure: &Failure<S>) {
         if let Some(endpoint) = self.endpoints.get_mut(place) {
@@ -301,9 +255,8 @@ impl<S: Storage> Namespace<S> {
     /// [`Cause::Closed`], [`Capacity::Links`] when there are too many, or an identifier of more than 128 characters.
     pub fn add_endpoint(
         &mut self,
-        kind: Kind<S>,
+        kind: Kind,
         entity: Entity<S>,
-        accept_timeout: Option<u32>,
         identifier: Option<S::Literal>,
     ) -> Result<EndpointId, Failure<S>> {
         if self.closing {
@@ -316,77 +269,17 @@ impl<S: Storage> Namespace<S> {
         if too_long {
             return Err(Failure::new(Cause::Argument(Argument::Identifier)));
         }
-        let full = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
-        let (work, choice) = match kind {
-            Kind::Sender => (Work::Sender { max_batch_size: 0 }, None),
-            Kind::Coordinator => (Work::Coordinator, None),
-            Kind::Receiver { mode, prefetch, session } => (Work::Receiver { mode, prefetch }, session),
+        let work = match kind {
+            Kind::Sender => Work::Sender { max_batch_size: 0 },
+            Kind::Coordinator => Work::Coordinator,
+            Kind::Receiver { mode, prefetch } => Work::Receiver { mode, prefetch },
         };
-        let claim = match choice {
-            Some(choice) => {
-                let claim = Claim {
-                    non_exclusive: matches!(choice, SessionChoice::NonExclusive { .. }),
-                    choice,
-                    accept_timeout,
-                    locked_until: None,
-                    granted: false,
-                    took_over: false,
-                    declined: false,
-                };
-                let key = self.claims.insert(claim).map_err(|_| full(Capacity::SessionReceivers))?;
-                Some(Place::new(key.index))
-            }
-            None => None,
-        };
-        let added = self.use_entity(&entity).and_then(|entity| {
-            let endpoint = Endpoint::new(work, claim, entity, identifier);
-            self.endpoints.insert(endpoint).map_err(|_| {
-                self.release_token(entity.token);
-                full(Capacity::Links)
-            })
-        });
-        if let (Err(_), Some(claim)) = (&added, claim) {
-            self.claims.remove(claim.index());
+        let entity = self.use_entity(&entity)?;
+        let added = self.endpoints.insert(Endpoint::new(work, entity, identifier));
+        if added.is_err() {
+            self.release_token(entity.token);
         }
         self.due = true;
-        added.map(EndpointId)
-    }
-
-    /// The session that a receiver asks for, or has.
-    pub(super) fn claim_of(&self, endpoint: &Endpoint<S>) -> Option<&Claim<S>> {
-        self.claims.get(endpoint.claim?.index())
-    }
-
-    /// The session that a receiver has.
-    pub(super) fn granted_to(&self, endpoint: &Endpoint<S>) -> Option<&Claim<S>> {
-        self.claim_of(endpoint).filter(|claim| claim.granted)
-    }
-
-    /// The session that a session receiver holds, and until when.
-    pub fn session_of(&self, id: EndpointId) -> Option<(&str, Option<crate::time::Timestamp>)> {
-        let claim = self.granted_to(self.endpoints.find(id.0)?)?;
-        Some((claim.choice.id()?.as_ref(), claim.locked_until))
-    }
-
-    /// The token that takes the session of a session receiver over; `None` when its lock is exclusive.
-    pub fn session_token(&self, id: EndpointId) -> Option<LockToken> {
-        self.granted_to(self.endpoints.find(id.0)?)?.choice.token()
-    }
-
-    /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
-    /// (pinned-behaviour.md SES44).
-    pub(super) fn is_taking_over(&self, id: EndpointId, now: Instant) -> bool {
-        self.endpoints.find(id.0).is_some_and(|endpoint| {
-            self.claim_of(endpoint).is_some_and(|claim| claim.took_over)
-                && endpoint.up_since().is_some_and(|since| now < since + TAKEOVER)
-        })
-    }
-
-    /// A session's lock was renewed.
-    pub fn set_session_lock(&mut self, id: EndpointId, until: crate::time::Timestamp) {
-        let claim = self.endpoints.find(id.0).and_then(|endpoint| endpoint.claim);
-        if let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) {
-            claim.locked_until = Some(until);
-        }
+        added.map(EndpointId).map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links))))
     }
 }

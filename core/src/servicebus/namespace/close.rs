@@ -94,8 +94,8 @@ impl<S: Storage> Namespace<S> {
         {
             connection.forget(link);
         }
-        if let Some(claim) = endpoint.claim {
-            self.claims.remove(claim.index());
+        if let (Some(claiming), Some(claim)) = (self.claiming, endpoint.claim) {
+            (claiming.dropped)(self, claim);
         }
         self.release_token(endpoint.token);
         self.drop_idle_nodes();

@@ -6,7 +6,7 @@ use crate::log::Span;
 use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::lock_token::LockToken;
 use crate::storage::{Key, Place, Storage};
-use crate::time::{Instant, Timestamp};
+use crate::time::Instant;
 use core::fmt;
 
 /// Names a sender or receiver.
@@ -135,8 +135,8 @@ impl<S: Storage> fmt::Debug for SessionChoice<S> {
 }
 
 /// What an endpoint does.
-#[derive(Clone, Debug)]
-pub enum Kind<S: Storage> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
     /// Sends messages.
     Sender,
     /// Begins and ends transactions.
@@ -147,12 +147,10 @@ pub enum Kind<S: Storage> {
         mode: ReceiveMode,
         /// Messages kept ready.
         prefetch: u32,
-        /// The session to take.
-        session: Option<SessionChoice<S>>,
     },
 }
 
-/// What an endpoint does, without the session of a receiver.
+/// What an endpoint does, and what only one of its kind knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
     /// `max_batch_size` is the link's limit, where the service tells one, and zero where not.
@@ -164,22 +162,6 @@ pub(super) enum Work {
         mode: ReceiveMode,
         prefetch: u32,
     },
-}
-
-/// The session that a receiver asks for, or has.
-pub(super) struct Claim<S: Storage> {
-    pub(super) choice: SessionChoice<S>,
-    /// How long the service may take to find a session, in milliseconds.
-    pub(super) accept_timeout: Option<u32>,
-    pub(super) locked_until: Option<Timestamp>,
-    /// Others may take the session over.
-    pub(super) non_exclusive: bool,
-    /// It is held.
-    pub(super) granted: bool,
-    /// It was taken over by a token.
-    pub(super) took_over: bool,
-    /// The peer has attached without granting what was asked for.
-    pub(super) declined: bool,
 }
 
 /// How far a link is.
@@ -273,10 +255,10 @@ pub(super) struct Endpoint<S: Storage> {
 }
 
 impl<S: Storage> Endpoint<S> {
-    pub(super) fn new(work: Work, claim: Option<Place>, entity: EntityId, identifier: Option<S::Literal>) -> Self {
+    pub(super) fn new(work: Work, entity: EntityId, identifier: Option<S::Literal>) -> Self {
         Self {
             work,
-            claim,
+            claim: None,
             token: entity.token,
             sub_queue: entity.sub_queue,
             attachment: Attachment::Down,

@@ -1,21 +1,19 @@
 //! What the engine tells: frames while they are applied, events afterwards.
 
-use super::endpoint::{Attachment, Claim, Endpoint, Work};
+use super::endpoint::{Attachment, Endpoint, Work};
 use super::link_owner::LinkOwner;
 use super::node::Node;
 use super::operation::{Operation, Outcome, State};
 use super::request::{REQUEST, Request};
-use super::{Cause, Clock, Failure, Namespace, session_filter};
+use super::session::{Claim, Claiming};
+use super::{Cause, Clock, Failure, Namespace};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag};
 use crate::servicebus::Reason;
 use crate::storage::{Place, Queue, Slots, Storage, Table};
-use crate::time::Timestamp;
 use crate::wire::Map;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, Performative, Role};
 
-/// Until when a session is locked, in .NET ticks (wire-protocol.md §4.6).
-const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
 /// The limit of a batch, where the service tells it (wire-protocol.md §3.3).
 const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 
@@ -24,6 +22,7 @@ struct Watch<'n, S: Storage> {
     owners: &'n S::LinkSlots<Place>,
     endpoints: &'n mut S::Links<Endpoint<S>>,
     claims: &'n mut S::Claims<Claim<S>>,
+    claiming: Option<&'static Claiming<S>>,
     nodes: &'n mut S::Nodes<Node<S>>,
     requests: &'n mut S::Requests<Request<S>>,
     operations: &'n mut S::Deliveries<Operation<S>>,
@@ -47,17 +46,10 @@ impl<S: Storage> Watch<'_, S> {
             // More than four gigabytes are as good as no limit.
             *max_batch_size = u32::try_from(told.max(0)).unwrap_or(u32::MAX);
         }
-        let Some(claim) = endpoint.claim.and_then(|claim| self.claims.get_mut(claim.index())) else { return };
-        let session = &mut claim.choice;
-        claim.locked_until =
-            properties.get(LOCKED_UNTIL).and_then(|value| value.as_i64()).map(Timestamp::from_dotnet_ticks);
-        let filters = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
-        match session_filter::granted(session, filters) {
-            Some(granted) => {
-                claim.took_over = session.token().is_some();
-                *session = granted;
-            }
-            None => claim.declined = claim.non_exclusive,
+        if let (Some(claiming), Some(claim)) = (self.claiming, endpoint.claim)
+            && let Some(claim) = self.claims.get_mut(claim.index())
+        {
+            (claiming.answered)(claim, attach);
         }
     }
 
@@ -166,6 +158,7 @@ impl<S: Storage> Namespace<S> {
             owners: &self.owners,
             endpoints: &mut self.endpoints,
             claims: &mut self.claims,
+            claiming: self.claiming,
             nodes: &mut self.nodes,
             requests: &mut self.requests,
             operations: &mut self.operations,

@@ -3,6 +3,7 @@
 //! Pure like the engine below it: bytes and time go in, bytes, deadlines and notices come out. Nothing waits here; a
 //! pending call is a slot that [`Namespace::poll_notice`] names when there is news for it.
 
+mod access_token;
 mod attach;
 mod close;
 mod control;
@@ -17,6 +18,7 @@ mod receive;
 mod renewal;
 mod request;
 mod send;
+mod session;
 mod session_filter;
 mod settings;
 mod settle;
@@ -32,12 +34,13 @@ use crate::wire::sasl::SaslInit;
 use crate::wire::{Symbol, Value, encode_map};
 use core::fmt;
 
-use endpoint::{Attachment, Claim, Endpoint};
+use endpoint::{Attachment, Endpoint};
 use node::Node;
 use operation::{Operation, State};
 use receive::Held;
 use renewal::{Renewal, Renewing};
 use request::Request;
+use session::{Claim, Claiming};
 use token::Token;
 
 pub use control::Control;
@@ -112,6 +115,8 @@ pub struct Namespace<S: Storage> {
     random: Random,
     /// What is done about locks that are renewed, once there was one.
     renewing: Option<&'static Renewing<S>>,
+    /// What is done about sessions, once one was asked for.
+    claiming: Option<&'static Claiming<S>>,
     dial_at: Option<Instant>,
     /// When the service answered the connection's open.
     opened_at: Option<Instant>,
@@ -209,6 +214,7 @@ impl<S: Storage> Namespace<S> {
             operations: Table::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
             renewing: None,
+            claiming: None,
             renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
             owners: S::LinkSlots::default(),
@@ -225,6 +231,11 @@ impl<S: Storage> Namespace<S> {
     /// How the client behaves.
     pub fn settings(&self) -> &Settings<S> {
         &self.settings
+    }
+
+    /// Tokens are made from the connection string, whatever the settings say.
+    pub fn use_connection_string(&mut self) {
+        self.settings.external_tokens = false;
     }
 
     /// What the service or the transport said last when something did not work, whole or cut: the service's texts have
@@ -535,8 +546,8 @@ impl<S: Storage> Namespace<S> {
             }
             let in_session = endpoint.is_session();
             self.fail_sent(place, &failure);
-            if in_session && was_up {
-                link.within(|| self.session_lost(place, &failure));
+            if let (Some(claiming), true, true) = (self.claiming, in_session, was_up) {
+                link.within(|| (claiming.detached)(self, place, was_up, &failure));
             } else if gave_up {
                 self.give_up(place, &failure);
             } else if was_up

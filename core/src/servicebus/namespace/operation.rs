@@ -294,8 +294,10 @@ impl<S: Storage> Namespace<S> {
         failure: &Failure<S>,
     ) -> Option<Duration> {
         let reason = failure.reason();
-        if reason == Some(Reason::SessionLockLost) && endpoint.is_some_and(|id| self.is_taking_over(id, now)) {
-            return Some(super::attach::TAKEOVER_POLL);
+        if let (Some(Reason::SessionLockLost), Some(claiming), Some(id)) = (reason, self.claiming, endpoint)
+            && (claiming.is_taking_over)(self, id, now)
+        {
+            return Some(super::session::TAKEOVER_POLL);
         }
         if !failure.is_transient() {
             return None;

@@ -72,13 +72,11 @@ impl<S: Storage> Namespace<S> {
     /// promised is taken back by a drain.
     pub(super) fn top_up(&mut self, place: u32) {
         let Some(endpoint) = self.endpoints.get(place) else { return };
-        if !endpoint.is_receiver()
-            || endpoint.closing
-            || endpoint.harvest
-            || endpoint.idled
-            || endpoint.is_draining()
-            // A peer that does not know such sessions might send what is nobody's to take.
-            || self.claim_of(endpoint).is_some_and(|claim| claim.non_exclusive && !claim.granted)
+        if !endpoint.is_receiver() || endpoint.closing || endpoint.harvest || endpoint.idled || endpoint.is_draining() {
+            return;
+        }
+        if let (Some(claiming), Some(claim)) = (self.claiming, endpoint.claim)
+            && !(claiming.may_grant)(self, claim)
         {
             return;
         }

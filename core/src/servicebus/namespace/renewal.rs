@@ -401,7 +401,7 @@ impl<S: Storage> Namespace<S> {
 
     fn renewal_failed(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
         let Some(renewal) = self.renewals.get(place) else { return };
-        let passing = matches!(renewal.subject, Subject::Session(id) if self.is_taking_over(id, clock.now));
+        let passing = matches!(renewal.subject, Subject::Session(id) if self.claiming.is_some_and(|claiming| (claiming.is_taking_over)(self, id, clock.now)));
         let Some(renewal) = self.renewals.get_mut(place) else { return };
         if is_final(&failure) && !passing {
             // Settling goes its own way: it tells whether it was in time.

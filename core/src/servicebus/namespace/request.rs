@@ -420,9 +420,9 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// Sends what waits and can be sent. `access` is what the credential has just given.
+    /// Sends what waits and can be sent.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn advance_requests(&mut self, clock: Clock, access: Option<&(S::Payload, Timestamp)>) {
+    pub(super) fn advance_requests(&mut self, clock: Clock) {
         if S::Payloads::BOUNDED {
             // Behind a response that nobody waits for any more there may be others.
             for place in 0..self.nodes.end() {
@@ -447,7 +447,7 @@ impl<S: Storage> Namespace<S> {
                     Some(renewing) => (renewing.send)(self, key, place, clock),
                     None => Ok(()),
                 },
-                Owner::Token(key, _) => self.send_token(key, place, clock, access),
+                Owner::Token(key, _) => self.send_token(key, place, clock),
             };
             if let Err(failure) = sent {
                 self.end_request(place, clock, Err(failure));
@@ -456,7 +456,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Whether a request can be sent now. Attaches its node, and grants a place for the response.
-    fn can_send(&mut self, place: u32, clock: Clock) -> bool {
+    pub(super) fn can_send(&mut self, place: u32, clock: Clock) -> bool {
         let Some(node) = self.requests.get(place).map(|request| request.node) else { return false };
         let Some(found) = self.nodes.get(node) else { return false };
         if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {

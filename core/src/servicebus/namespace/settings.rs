@@ -2,7 +2,7 @@
 
 use super::{Cause, Failure};
 use crate::servicebus::Argument;
-use crate::servicebus::connection_string::ConnectionString;
+use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::retry::RetryPolicy;
 use crate::storage::{Limits, Storage};
 use crate::time::Duration;
@@ -43,9 +43,9 @@ impl<S: Storage> Settings<S> {
 
     /// What the connection string says; only its endpoint where tokens come from outside.
     pub(super) fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
-        let text = self.connection_string.as_ref();
-        let parsed =
-            if self.external_tokens { ConnectionString::parse_endpoint(text) } else { ConnectionString::parse(text) };
-        parsed.map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))
+        let parsed = ConnectionString::parse_endpoint(self.connection_string.as_ref()).ok();
+        let usable =
+            |parsed: &ConnectionString<'_>| self.external_tokens || parsed.credential != ConnectionCredential::None;
+        parsed.filter(usable).ok_or_else(|| Failure::new(Cause::Argument(Argument::ConnectionString)))
     }
 }

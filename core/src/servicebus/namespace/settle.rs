@@ -1,7 +1,8 @@
 //! Settlement: on the message's link while that lives, else through `$management` (invariants.md §1 row 25).
 
-use super::endpoint::{EndpointId, Entity};
+use super::endpoint::Entity;
 use super::operation::{OperationId, Outcome, State};
+use super::session::Hold;
 use super::{Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{LinkId, OutcomeKind, Tag};
 use crate::log::Maybe;
@@ -205,30 +206,29 @@ impl<S: Storage> Namespace<S> {
         if let (None, Some(renewing), false) = (transaction, self.renewing, asked) {
             (renewing.settling)(self, &message);
         }
-        let holder = holder.and_then(|place| self.endpoints.get(place));
-        let claim = holder.and_then(|holder| self.granted_to(holder));
-        let non_exclusive = claim.is_some_and(|claim| claim.non_exclusive);
-        // What a former holder has received is on a link that has lost the session.
-        let own = holder.and_then(|holder| holder.attachment.link());
-        let on_link = !non_exclusive || self.link_of(message.origin).is_some_and(|link| own == Some(link));
-        let session = claim.and_then(|claim| claim.choice.id()).cloned();
-        let on_link = on_link && !asked;
+        // The receiver of a session, by its place.
+        let holder = holder.filter(|&place| self.endpoints.get(place).is_some_and(|holder| holder.is_session()));
+        let holder = self.claiming.zip(holder);
+        let hold = holder.map_or(Hold::Exclusive, |(claiming, place)| (claiming.hold)(self, place, message.origin));
+        let on_link = !asked && hold != Hold::Elsewhere;
         match on_link.then(|| self.settle_on_link(operation, message.origin, disposition, transaction)) {
             Some(Ok(true)) => return Poll::Pending,
             Some(Ok(false)) | None => {}
             Some(Err(failure)) => return Poll::Ready(Err(failure)),
         }
-        if in_session && !non_exclusive && !asked {
+        if in_session && hold == Hold::Exclusive && !asked {
             let lost = Cause::Service(Reason::SessionLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the link that held the session is gone")));
         }
-        let session_id = session.as_ref().map(AsRef::as_ref);
-        let request = UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id };
+        let request = UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id: None };
+        if let Some((claiming, place)) = holder {
+            return (claiming.update)(self, clock, operation, entity, request, transaction, place);
+        }
         self.poll_request(clock, operation, entity, &request, transaction).map_ok(|_| ())
     }
 
     /// The link that a delivery came on, while it is there.
-    fn link_of(&self, origin: Origin) -> Option<LinkId> {
+    pub(super) fn link_of(&self, origin: Origin) -> Option<LinkId> {
         let delivery = origin.delivery.filter(|_| origin.connection == self.connection_id())?;
         self.connection.as_ref()?.link_of(delivery)
     }
@@ -278,10 +278,5 @@ impl<S: Storage> Namespace<S> {
             Err(EngineError::IllegalState) => Err(Failure::new(Cause::Argument(Argument::BeingSettled))),
             Err(error) => Err(Failure::new(Cause::Engine(error))),
         }
-    }
-
-    /// Whether an endpoint holds a session.
-    pub fn is_session(&self, endpoint: EndpointId) -> bool {
-        self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.is_session())
     }
 }

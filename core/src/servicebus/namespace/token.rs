@@ -1,13 +1,13 @@
 //! The right to use an entity: a token that is put to `$cbs` and renewed before it ends (wire-protocol.md §2).
 
 use super::endpoint::{Entity, EntityId, Path};
-use super::request::{Owner, Request};
+use super::request::Owner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
 use crate::servicebus::Argument;
 use crate::servicebus::address::Address;
-use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
+use crate::servicebus::connection_string::ConnectionCredential;
 use crate::servicebus::sas::{self, SharedAccessSignature};
-use crate::storage::{Key, Spare, Storage, Table};
+use crate::storage::{Key, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp, before_end};
 use crate::wire::Value;
 use core::fmt::{self, Write};
@@ -58,6 +58,11 @@ impl<S: Storage> Token<S> {
 pub(super) type Audience = heapless::String<400>;
 /// Room for a signed token: an audience, percent-encoded, and what comes with it.
 type TokenText = heapless::String<1024>;
+
+/// What does not fit is what the application has named.
+fn too_long<S: Storage>() -> Failure<S> {
+    Failure::new(Cause::Argument(Argument::EntityName))
+}
 
 impl<S: Storage> Namespace<S> {
     /// An entity by its token, which is made when there is none; one that was given up tries again. Whoever does not come
@@ -155,70 +160,54 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// Puts the audience of a token (wire-protocol.md §2.2) into `audience`; `None` when it does not fit.
-    fn put_audience(&self, place: u32, audience: &mut Audience) -> Option<()> {
-        let host = self.settings.parsed().ok()?.host;
-        let entity = &self.tokens.get(place)?.entity;
-        write!(audience, "sb://{host}/{}", entity.address().audience()).ok()
+    /// The audience of a token (wire-protocol.md §2.2).
+    ///
+    /// # Errors
+    /// One that does not fit.
+    pub(super) fn audience(&self, key: Key) -> Result<Audience, Failure<S>> {
+        let host = self.settings.parsed()?.host;
+        let known = self.tokens.find(key).ok_or_else(|| Failure::new(Cause::Closed))?;
+        let mut audience = Audience::new();
+        write!(audience, "sb://{host}/{}", known.entity.address().audience()).map_err(|_| too_long())?;
+        Ok(audience)
     }
 
-    /// Sends the request that puts a token. It goes on waiting while the credential that makes the token is asked;
-    /// `access` is what that has just given.
+    /// Sends the request that puts a token. It goes on waiting while the credential that makes the token is asked.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn send_token(
+    pub(super) fn send_token(&mut self, key: Key, request: u32, clock: Clock) -> Result<(), Failure<S>> {
+        if self.settings.external_tokens {
+            self.access_token_wanted = !self.access_token_pending;
+            return Ok(());
+        }
+        let audience = self.audience(key)?;
+        let mut text = TokenText::new();
+        let expiry = match self.settings.parsed()?.credential {
+            ConnectionCredential::SharedAccessKey { name, key } => {
+                let expiry = clock.utc + LIFETIME;
+                sas::sign(&audience, name, key, expiry, &mut text).map_err(|_| too_long())?;
+                expiry
+            }
+            ConnectionCredential::SharedAccessSignature(signature) => {
+                text.push_str(signature).map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))?;
+                SharedAccessSignature::parse(signature).map_or(Timestamp::DOTNET_MAX, |signature| signature.expiry())
+            }
+            ConnectionCredential::None => return Err(Failure::new(Cause::Argument(Argument::ConnectionString))),
+        };
+        self.put_token(key, request, &audience, (SAS_TOKEN, &text), expiry)
+    }
+
+    /// Sends the request that puts this token, of this type.
+    pub(super) fn put_token(
         &mut self,
         key: Key,
         request: u32,
-        clock: Clock,
-        access: Option<&(S::Payload, Timestamp)>,
+        audience: &str,
+        (kind, token): (&str, &str),
+        expiry: Timestamp,
     ) -> Result<(), Failure<S>> {
-        let too_long = || Failure::new(Cause::Argument(Argument::EntityName));
-        let known = self.tokens.find(key).ok_or_else(|| Failure::new(Cause::Closed))?;
-        // To renew, a token is needed that ends later than the one that was put.
-        let least = if known.valid { known.expiry.max(clock.utc) } else { clock.utc };
-        let mut audience = Audience::new();
-        self.put_audience(key.index, &mut audience).ok_or_else(too_long)?;
-        let mut text = TokenText::new();
-        let external;
-        let (kind, token, expiry) = if self.settings.external_tokens {
-            let lasts = |(_, expiry): &&(S::Payload, Timestamp)| *expiry > least;
-            let found = match access {
-                Some(given) => Some(lasts(&given).then_some(given).ok_or_else(|| {
-                    Failure::described(Cause::Credential, "the token ends before one that is needed")
-                })?),
-                None => self.access_token.kept().filter(lasts),
-            };
-            let Some((token, expiry)) = found.cloned() else {
-                self.access_token_wanted = !self.access_token_pending;
-                return Ok(());
-            };
-            external = token;
-            let token = core::str::from_utf8(external.as_ref())
-                .map_err(|_| Failure::new(Cause::Argument(Argument::AccessToken)))?;
-            ("jwt", token, expiry)
-        } else {
-            let parsed = ConnectionString::parse(self.settings.connection_string.as_ref())
-                .map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))?;
-            match parsed.credential {
-                ConnectionCredential::SharedAccessKey { name, key } => {
-                    let expiry = clock.utc + LIFETIME;
-                    sas::sign(&audience, name, key, expiry, &mut text).map_err(|_| too_long())?;
-                    (SAS_TOKEN, text.as_str(), expiry)
-                }
-                ConnectionCredential::SharedAccessSignature(signature) => {
-                    let expiry = SharedAccessSignature::parse(signature)
-                        .map_or(Timestamp::DOTNET_MAX, |signature| signature.expiry());
-                    text.push_str(signature).map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))?;
-                    (SAS_TOKEN, text.as_str(), expiry)
-                }
-                ConnectionCredential::None => {
-                    return Err(Failure::new(Cause::Argument(Argument::ConnectionString)));
-                }
-            }
-        };
         let properties = [
             ("type", Value::String(kind)),
-            ("name", Value::String(&audience)),
+            ("name", Value::String(audience)),
             ("expiration", Value::Timestamp(expiry)),
         ];
         if let Some(request) = self.requests.get_mut(request) {
@@ -279,39 +268,6 @@ impl<S: Storage> Namespace<S> {
         }
         if hopeless {
             self.fail_node_requests(place, clock, &failure);
-        }
-    }
-
-    /// Whether an access token is wanted from the credential.
-    pub fn wants_access_token(&self) -> bool {
-        self.access_token_wanted
-    }
-
-    /// Whether an access token is wanted from the credential; asks once.
-    pub fn poll_access_token(&mut self) -> bool {
-        let wanted = core::mem::take(&mut self.access_token_wanted);
-        self.access_token_pending |= wanted;
-        wanted
-    }
-
-    /// The credential has answered; a failed answer is retried with a back-off, as often as the policy wants.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub fn handle_access_token(&mut self, clock: Clock, token: Result<(S::Payload, Timestamp), Failure<S>>) {
-        self.access_token_pending = false;
-        match token {
-            Ok(token) => {
-                self.advance_requests(clock, Some(&token));
-                self.access_token.keep(token);
-                self.due = true;
-            }
-            Err(failure) => {
-                for place in 0..self.requests.end() {
-                    let waits = |request: &&Request<S>| request.waits() && matches!(request.owner, Owner::Token(..));
-                    if self.requests.get(place).filter(waits).is_some() {
-                        self.end_request(place, clock, Err(failure.clone()));
-                    }
-                }
-            }
         }
     }
 }

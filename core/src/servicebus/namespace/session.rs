@@ -1,0 +1,267 @@
+//! Sessions of receivers: asked for with the link, held as long as it lives (wire-protocol.md §4.6).
+
+use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
+use super::operation::OperationId;
+use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace, Offer, session_filter};
+use crate::engine::{LinkId, Tag};
+use crate::log::Maybe;
+use crate::servicebus::Reason;
+use crate::servicebus::lock_token::LockToken;
+use crate::servicebus::management::UpdateDisposition;
+use crate::servicebus::received::Origin;
+use crate::storage::{Place, Storage, Table};
+use crate::time::{Duration, Instant, Timestamp};
+use crate::wire::performative::Attach;
+use crate::wire::{Full, Map};
+use core::task::Poll;
+
+/// Until when a session is locked, in .NET ticks (wire-protocol.md §4.6).
+const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
+/// How long after a take-over the service may still take the new holder of a session for a stranger, and how often it is
+/// asked again meanwhile (pinned-behaviour.md SES44).
+const TAKEOVER: Duration = Duration::from_secs(30);
+pub(super) const TAKEOVER_POLL: Duration = Duration::from_millis(100);
+
+/// The session that a receiver asks for, or has.
+pub(super) struct Claim<S: Storage> {
+    pub(super) choice: SessionChoice<S>,
+    /// How long the service may take to find a session, in milliseconds.
+    accept_timeout: Option<u32>,
+    pub(super) locked_until: Option<Timestamp>,
+    /// Others may take the session over.
+    non_exclusive: bool,
+    /// It is held.
+    granted: bool,
+    /// It was taken over by a token.
+    took_over: bool,
+    /// The peer has attached without granting what was asked for.
+    declined: bool,
+}
+
+/// Who holds the session of a message that is to be settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Nobody else can.
+    Exclusive,
+    /// The link that the message came on.
+    Here,
+    /// Another link than the one that the message came on: that one has lost the session.
+    Elsewhere,
+}
+
+/// What is done about sessions. The namespace gets it with the first receiver that asks for one, so that a program
+/// without sessions is linked without any of it.
+pub(super) struct Claiming<S: Storage> {
+    /// The filter that asks for a session, in the buffer, and how long the service may look for one.
+    pub(super) ask: for<'b> fn(&Claim<S>, &'b mut [u8]) -> Result<(Map<'b>, Option<u32>), Full>,
+    /// The peer's attach has come: what it grants.
+    pub(super) answered: fn(&mut Claim<S>, &Attach<'_>),
+    /// Both attaches were seen; false when the peer has granted nothing, and the link is of no use.
+    pub(super) attached: fn(&mut Namespace<S>, u32, LinkId) -> bool,
+    /// The link is gone, which was up or not.
+    pub(super) detached: fn(&mut Namespace<S>, u32, bool, &Failure<S>),
+    /// The receiver is gone.
+    pub(super) dropped: fn(&mut Namespace<S>, Place),
+    /// Whether a receiver may be sent messages.
+    pub(super) may_grant: fn(&Namespace<S>, Place) -> bool,
+    /// Who holds the session of a message from a receiver.
+    pub(super) hold: fn(&Namespace<S>, u32, Origin) -> Hold,
+    /// Settles by request, with the session of the receiver in it.
+    pub(super) update: Update<S>,
+    /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
+    /// (pinned-behaviour.md SES44).
+    pub(super) is_taking_over: fn(&Namespace<S>, EndpointId, Instant) -> bool,
+}
+
+/// Settles a message by request for a receiver, by its place.
+type Update<S> = fn(
+    &mut Namespace<S>,
+    Clock,
+    OperationId,
+    &Entity<S>,
+    UpdateDisposition<'_>,
+    Option<Tag>,
+    u32,
+) -> Poll<Result<(), Failure<S>>>;
+
+impl<S: Storage> Claim<S> {
+    fn ask<'b>(&self, buffer: &'b mut [u8]) -> Result<(Map<'b>, Option<u32>), Full> {
+        let filter = session_filter::encode(&self.choice, buffer)?;
+        Ok((filter, self.accept_timeout.filter(|_| self.choice.id().is_none())))
+    }
+
+    fn answered(&mut self, attach: &Attach<'_>) {
+        let properties = attach.properties.unwrap_or(Map::EMPTY);
+        self.locked_until =
+            properties.get(LOCKED_UNTIL).and_then(|value| value.as_i64()).map(Timestamp::from_dotnet_ticks);
+        let filters = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
+        match session_filter::granted(&self.choice, filters) {
+            Some(granted) => {
+                self.took_over = self.choice.token().is_some();
+                self.choice = granted;
+            }
+            None => self.declined = self.non_exclusive,
+        }
+    }
+}
+
+impl<S: Storage> Namespace<S> {
+    const CLAIMING: &'static Claiming<S> = &Claiming {
+        ask: Claim::ask,
+        answered: Claim::answered,
+        attached: Self::session_attached,
+        detached: Self::session_detached,
+        dropped: |namespace, claim| _ = namespace.claims.remove(claim.index()),
+        may_grant: |namespace, claim| {
+            // A peer that does not know non-exclusive sessions might send what is nobody's to take.
+            namespace.claims.get(claim.index()).is_some_and(|claim| claim.granted || !claim.non_exclusive)
+        },
+        hold: Self::hold,
+        update: Self::update_in_session,
+        is_taking_over: Self::is_taking_over,
+    };
+
+    /// Adds a receiver of a session; it asks for it as soon as there is a connection. `accept_timeout` is how long the
+    /// service may take to find one, in milliseconds.
+    ///
+    /// # Errors
+    /// As [`Namespace::add_endpoint`], and [`Capacity::SessionReceivers`].
+    pub fn add_session_receiver(
+        &mut self,
+        mode: ReceiveMode,
+        prefetch: u32,
+        choice: SessionChoice<S>,
+        entity: Entity<S>,
+        accept_timeout: Option<u32>,
+    ) -> Result<EndpointId, Failure<S>> {
+        self.claiming = Some(Self::CLAIMING);
+        let claim = Claim {
+            non_exclusive: matches!(choice, SessionChoice::NonExclusive { .. }),
+            choice,
+            accept_timeout,
+            locked_until: None,
+            granted: false,
+            took_over: false,
+            declined: false,
+        };
+        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::SessionReceivers)));
+        let place = self.claims.insert(claim).map_err(full)?.index;
+        let added = self.add_endpoint(Kind::Receiver { mode, prefetch }, entity, None);
+        match added.as_ref().ok().and_then(|id| self.endpoints.find_mut(id.0)) {
+            Some(endpoint) => endpoint.claim = Some(Place::new(place)),
+            None => _ = self.claims.remove(place),
+        }
+        added
+    }
+
+    fn session_attached(&mut self, place: u32, link: LinkId) -> bool {
+        let claim = self.endpoints.get(place).and_then(|endpoint| endpoint.claim);
+        let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) else { return true };
+        if !claim.declined {
+            claim.granted = true;
+            return true;
+        }
+        // The link that came instead is of no use: an exclusive lock cannot be taken over, and none at all gives
+        // messages of any session.
+        if let Some(connection) = &mut self.connection {
+            let _ = connection.detach(link, true, None);
+        }
+        self.give_up(place, &Failure::new(Cause::NotOffered(Offer::NonExclusiveSessions)));
+        false
+    }
+
+    /// A held session's lock is gone with its link: said once, never mended silently. Which session to ask for next
+    /// where none was held is the application's decision.
+    fn session_detached(&mut self, place: u32, was_up: bool, failure: &Failure<S>) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        if !was_up {
+            let claim = endpoint.claim.and_then(|claim| self.claims.get(claim.index()));
+            // Who does not know the filter sees a receiver without a session.
+            let unknown = matches!(failure.reason(), Some(Reason::NotAllowed | Reason::NotImplemented))
+                && claim.is_some_and(|claim| claim.non_exclusive);
+            if unknown {
+                let cause = Cause::NotOffered(Offer::NonExclusiveSessions);
+                self.give_up(place, &Failure { cause, description: failure.description.clone() });
+            } else {
+                self.give_up(place, failure);
+            }
+            return;
+        }
+        let lost = Failure { cause: Cause::Service(Reason::SessionLockLost), description: failure.text() };
+        let entity = endpoint.entity();
+        log!(warn, "session lost", entity = Maybe(Self::address(&self.tokens, entity)), failure = lost);
+        endpoint.over = true;
+        endpoint.error = Some(lost.clone());
+        self.fail_sent(place, &lost);
+        self.fail_waiting(place, &lost);
+        if let (Some(key), Some(renewing)) = (self.endpoints.key(place), self.renewing) {
+            (renewing.session_ended)(self, EndpointId(key), Some(&lost));
+        }
+        self.notice_endpoint(place);
+    }
+
+    fn hold(&self, place: u32, origin: Origin) -> Hold {
+        let Some(holder) = self.endpoints.get(place) else { return Hold::Exclusive };
+        if !self.granted_to(holder).is_some_and(|claim| claim.non_exclusive) {
+            return Hold::Exclusive;
+        }
+        let own = holder.attachment.link();
+        if self.link_of(origin).is_some_and(|link| own == Some(link)) { Hold::Here } else { Hold::Elsewhere }
+    }
+
+    fn update_in_session(
+        &mut self,
+        clock: Clock,
+        operation: OperationId,
+        entity: &Entity<S>,
+        request: UpdateDisposition<'_>,
+        transaction: Option<Tag>,
+        place: u32,
+    ) -> Poll<Result<(), Failure<S>>> {
+        let holder = self.endpoints.get(place);
+        let session = holder.and_then(|holder| self.granted_to(holder)?.choice.id()).cloned();
+        let request = UpdateDisposition { session_id: session.as_ref().map(AsRef::as_ref), ..request };
+        self.poll_request(clock, operation, entity, &request, transaction).map_ok(|_| ())
+    }
+
+    fn is_taking_over(&self, id: EndpointId, now: Instant) -> bool {
+        self.endpoints.find(id.0).is_some_and(|endpoint| {
+            self.claim_of(endpoint).is_some_and(|claim| claim.took_over)
+                && endpoint.up_since().is_some_and(|since| now < since + TAKEOVER)
+        })
+    }
+
+    /// The session that a receiver asks for, or has.
+    pub(super) fn claim_of(&self, endpoint: &Endpoint<S>) -> Option<&Claim<S>> {
+        self.claims.get(endpoint.claim?.index())
+    }
+
+    /// The session that a receiver has.
+    pub(super) fn granted_to(&self, endpoint: &Endpoint<S>) -> Option<&Claim<S>> {
+        self.claim_of(endpoint).filter(|claim| claim.granted)
+    }
+
+    /// The session that a session receiver holds, and until when.
+    pub fn session_of(&self, id: EndpointId) -> Option<(&str, Option<Timestamp>)> {
+        let claim = self.granted_to(self.endpoints.find(id.0)?)?;
+        Some((claim.choice.id()?.as_ref(), claim.locked_until))
+    }
+
+    /// The token that takes the session of a session receiver over; `None` when its lock is exclusive.
+    pub fn session_token(&self, id: EndpointId) -> Option<LockToken> {
+        self.granted_to(self.endpoints.find(id.0)?)?.choice.token()
+    }
+
+    /// Whether an endpoint holds a session.
+    pub fn is_session(&self, endpoint: EndpointId) -> bool {
+        self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.is_session())
+    }
+
+    /// A session's lock was renewed.
+    pub fn set_session_lock(&mut self, id: EndpointId, until: Timestamp) {
+        let claim = self.endpoints.find(id.0).and_then(|endpoint| endpoint.claim);
+        if let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) {
+            claim.locked_until = Some(until);
+        }
+    }
+}
