@@ -109,6 +109,8 @@ pub struct Namespace<S: Storage> {
     attempts: u32,
     container: u32,
     names: u32,
+    /// Counts deliveries: their tags are numbers.
+    tags: u32,
     random: Random,
     /// What is done about locks that are renewed, once there was one.
     renewing: Option<&'static Renewing<S>>,
@@ -194,6 +196,7 @@ impl<S: Storage> Namespace<S> {
             last_description: S::Text::default(),
             container,
             names: 0,
+            tags: 0,
             closing: false,
             close_sent: false,
             close_deadline: None,
