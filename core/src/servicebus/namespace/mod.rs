@@ -124,7 +124,7 @@ pub struct Namespace<S: Storage> {
     close_deadline: Option<Instant>,
     settings: Settings<S>,
     sessions: S::Sessions<engine::SessionId>,
-    notices: S::Queue,
+    notices: S::DeliveryQueue,
     /// Messages in the application's hands, by the places of their deliveries.
     held: S::Slots<Held>,
     /// Whose an engine's link is, by its place.
