@@ -39,7 +39,9 @@ use link::Link;
 use session::Session;
 
 pub use delivery::Tag;
-pub use error::{Capacity, Condition, ConnectionError, EngineError, OutcomeKind, condition};
+pub use error::{
+    Capacity, Condition, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, condition,
+};
 pub use event::{Event, Handler, Subject};
 pub use exchange::{Incoming, SendOptions};
 pub use verbs::LinkStatus;

@@ -3,6 +3,7 @@
 use super::endpoint::{Entity, EntityId, Path};
 use super::request::{Owner, Request};
 use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
+use crate::servicebus::Argument;
 use crate::servicebus::address::Address;
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::sas::{self, SharedAccessSignature};
@@ -35,18 +36,21 @@ pub(super) struct Token<S: Storage> {
     pub(super) entity: Entity<S>,
     /// The service has accepted it on this connection.
     pub(super) valid: bool,
+    /// It could not be had, and nobody waits for it any more: the next call tries again.
+    pub(super) parked: bool,
     /// The end of the token that was put last.
     pub(super) expiry: Timestamp,
     /// The request that puts it.
     pub(super) request: Option<Key>,
     /// When to put it again; at once when it is not valid and this is `None`.
     pub(super) refresh_at: Option<Instant>,
+    /// Failed attempts since it was valid last, on whatever connections.
     pub(super) attempts: u16,
 }
 
 impl<S: Storage> Token<S> {
     fn is_due(&self, now: Instant) -> bool {
-        self.request.is_none() && self.refresh_at.map_or(!self.valid, |at| at <= now)
+        !self.parked && self.request.is_none() && self.refresh_at.map_or(!self.valid, |at| at <= now)
     }
 }
 
@@ -64,11 +68,15 @@ impl<S: Storage> Namespace<S> {
         let sub_queue = entity.sub_queue;
         let shared = |&place: &u32| self.tokens.get(place).is_some_and(|token| token.entity.shares_token(entity));
         if let Some(token) = (0..self.tokens.end()).find(shared) {
+            if self.tokens.get(token).is_some_and(|token| token.parked) {
+                self.retry_token(token);
+            }
             return Ok(EntityId { token, sub_queue });
         }
         let token = Token {
             entity: Entity { sub_queue: None, ..entity.clone() },
             valid: false,
+            parked: false,
             expiry: Timestamp::DOTNET_MIN,
             request: None,
             refresh_at: None,
@@ -114,6 +122,7 @@ impl<S: Storage> Namespace<S> {
     /// Somebody tries again: a token that waits after a refusal does so too.
     pub(super) fn retry_token(&mut self, place: u32) {
         if let Some(token) = self.tokens.get_mut(place).filter(|token| !token.valid && token.request.is_none()) {
+            token.parked = false;
             token.refresh_at = None;
             token.attempts = 0;
         }
@@ -162,7 +171,7 @@ impl<S: Storage> Namespace<S> {
         clock: Clock,
         access: Option<&(S::Payload, Timestamp)>,
     ) -> Result<(), Failure<S>> {
-        let too_long = || Failure::new(Cause::Argument("the length of the entity's name"));
+        let too_long = || Failure::new(Cause::Argument(Argument::EntityName));
         let known = self.tokens.find(key).ok_or_else(|| Failure::new(Cause::Closed))?;
         // To renew, a token is needed that ends later than the one that was put.
         let least = if known.valid { known.expiry.max(clock.utc) } else { clock.utc };
@@ -184,11 +193,11 @@ impl<S: Storage> Namespace<S> {
             };
             external = token;
             let token = core::str::from_utf8(external.as_ref())
-                .map_err(|_| Failure::new(Cause::Argument("the access token")))?;
+                .map_err(|_| Failure::new(Cause::Argument(Argument::AccessToken)))?;
             ("jwt", token, expiry)
         } else {
             let parsed = ConnectionString::parse(self.settings.connection_string.as_ref())
-                .map_err(|_| Failure::new(Cause::Argument("the connection string")))?;
+                .map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))?;
             match parsed.credential {
                 ConnectionCredential::SharedAccessKey { name, key } => {
                     let expiry = clock.utc + LIFETIME;
@@ -198,11 +207,11 @@ impl<S: Storage> Namespace<S> {
                 ConnectionCredential::SharedAccessSignature(signature) => {
                     let expiry = SharedAccessSignature::parse(signature)
                         .map_or(Timestamp::DOTNET_MAX, |signature| signature.expiry());
-                    text.push_str(signature).map_err(|_| Failure::new(Cause::Argument("SharedAccessSignature")))?;
+                    text.push_str(signature).map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))?;
                     (SAS_TOKEN, text.as_str(), expiry)
                 }
                 ConnectionCredential::None => {
-                    return Err(Failure::new(Cause::Argument("the connection string")));
+                    return Err(Failure::new(Cause::Argument(Argument::ConnectionString)));
                 }
             }
         };
@@ -241,16 +250,22 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A token could not be put. Attempts never end; those who wait learn of it when waiting does not help.
+    /// A token could not be put. While the old one still counts, attempts never end. After that, those who wait learn of
+    /// it when waiting does not help, and with nobody left who does the next attempt is left to the next call.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn token_refused(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
         let Some(token) = self.tokens.get_mut(place) else { return };
         token.request = None;
+        token.valid &= clock.utc < token.expiry;
         token.refresh_at = Some(clock.now + backoff(token.attempts));
         token.attempts = token.attempts.saturating_add(1);
-        // While the old token still counts, only the next attempt matters.
         let hopeless =
             !token.valid && (!failure.is_transient() || u32::from(token.attempts) > self.settings.retry.max_retries);
+        if hopeless {
+            token.parked = true;
+            token.refresh_at = None;
+        }
+        self.moved = true;
         for at in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(at).filter(|endpoint| endpoint.token == place) else {
                 continue;
@@ -278,7 +293,7 @@ impl<S: Storage> Namespace<S> {
         wanted
     }
 
-    /// The credential has answered; a failed answer is retried with a back-off.
+    /// The credential has answered; a failed answer is retried with a back-off, as often as the policy wants.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_access_token(&mut self, clock: Clock, token: Result<(S::Payload, Timestamp), Failure<S>>) {
         self.access_token_pending = false;
