@@ -9,6 +9,8 @@ pub use core::time::Duration;
 ///
 /// An `Option` of it takes no more room than itself: the machine keeps many deadlines that may be none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+// Words of 32 bits are aligned for: where that is all that a machine has, eight would waste room beside every deadline.
+#[repr(Rust, packed(4))]
 pub struct Instant(
     /// The microseconds and one.
     NonZeroU64,
@@ -95,6 +97,8 @@ pub(crate) const fn micros(duration: Duration) -> u64 {
 
 /// A point in UTC: milliseconds since the Unix epoch, as AMQP's `timestamp` (AMQP 1.0 §1.6.17).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+// As with `Instant`.
+#[repr(Rust, packed(4))]
 pub struct Timestamp(i64);
 
 impl Timestamp {

@@ -136,7 +136,7 @@ fn a_send_after_a_forced_detach_says_so<S: Storage>() {
     send(&mut side, link, b"one").expect("a place");
     side.transmit();
     send(&mut side, link, b"waits for credit").expect("a place");
-    let error = Some(ErrorCondition::new(condition::DETACH_FORCED));
+    let error = Some(condition::DETACH_FORCED.error());
     side.feed(&frame(0, &Detach { handle: 0, closed: true, error }, &[]));
     side.poll();
     assert!(side.events.contains(&Event::LinkDetached(link)));
@@ -363,7 +363,6 @@ fn a_drain_that_crosses_a_flow_waits_for_its_own<S: Storage>() {
     side.feed(&frame(0, &Flow { available: Some(7), ..flow(0, 0, 0) }, &[]));
     side.poll();
     assert!(!side.events.contains(&Event::Drained(link)));
-    assert_eq!(side.connection.link(link).unwrap().available, 7);
     side.feed(&frame(0, &transfer(0, 0, false), b"x"));
     side.feed(&frame(0, &Flow { drain: true, ..flow(0, 2, 0) }, &[]));
     assert_eq!(side.result, Ok(()));

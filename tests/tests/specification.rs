@@ -446,9 +446,9 @@ fn choice<'a, T: Decode<'a> + Encode + core::fmt::Debug>(bytes: &'a [u8]) -> Opt
 }
 
 /// The named symbols of the codec, by the type they restrict.
-fn symbols(kind: &str) -> &'static [&'static str] {
+fn symbols(kind: &str) -> Vec<&'static str> {
     match kind {
-        "amqp-error" => &[
+        "amqp-error" => vec![
             condition::INTERNAL_ERROR.as_str(),
             condition::NOT_FOUND.as_str(),
             condition::UNAUTHORIZED_ACCESS.as_str(),
@@ -463,32 +463,32 @@ fn symbols(kind: &str) -> &'static [&'static str] {
             condition::ILLEGAL_STATE.as_str(),
             condition::FRAME_SIZE_TOO_SMALL.as_str(),
         ],
-        "connection-error" => &[
+        "connection-error" => vec![
             condition::CONNECTION_FORCED.as_str(),
             condition::FRAMING_ERROR.as_str(),
             condition::CONNECTION_REDIRECT.as_str(),
         ],
-        "session-error" => &[
+        "session-error" => vec![
             condition::WINDOW_VIOLATION.as_str(),
             condition::ERRANT_LINK.as_str(),
             condition::HANDLE_IN_USE.as_str(),
             condition::UNATTACHED_HANDLE.as_str(),
         ],
-        "link-error" => &[
+        "link-error" => vec![
             condition::DETACH_FORCED.as_str(),
             condition::TRANSFER_LIMIT_EXCEEDED.as_str(),
             condition::MESSAGE_SIZE_EXCEEDED.as_str(),
             condition::LINK_REDIRECT.as_str(),
             condition::STOLEN.as_str(),
         ],
-        "terminus-expiry-policy" => &[
+        "terminus-expiry-policy" => vec![
             expiry_policy::LINK_DETACH,
             expiry_policy::SESSION_END,
             expiry_policy::CONNECTION_CLOSE,
             expiry_policy::NEVER,
         ],
-        "std-dist-mode" => &[distribution_mode::MOVE, distribution_mode::COPY],
-        "txn-capability" => &[
+        "std-dist-mode" => vec![distribution_mode::MOVE, distribution_mode::COPY],
+        "txn-capability" => vec![
             capability::LOCAL_TRANSACTIONS,
             capability::DISTRIBUTED_TRANSACTIONS,
             capability::PROMOTABLE_TRANSACTIONS,
@@ -496,7 +496,7 @@ fn symbols(kind: &str) -> &'static [&'static str] {
             capability::MULTI_SSNS_PER_TXN,
         ],
         "transaction-error" => {
-            &[transaction::condition::UNKNOWN_ID, transaction::condition::ROLLBACK, transaction::condition::TIMEOUT]
+            vec![transaction::condition::UNKNOWN_ID, transaction::condition::ROLLBACK, transaction::condition::TIMEOUT]
         }
         other => panic!("the codec lacks the choices of {other}"),
     }

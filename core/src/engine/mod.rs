@@ -209,9 +209,9 @@ pub struct Connection<S: Storage> {
     /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
     heartbeat: Option<Duration>,
     /// Links with a flow or a transfer to send.
-    work: S::Queue,
+    work: S::LinkQueue,
     /// Deliveries with a disposition to send.
-    dispositions: S::Queue,
+    dispositions: S::DeliveryQueue,
     events: S::Queue,
     index: S::Index,
     sessions: S::Sessions<Session>,
@@ -279,8 +279,8 @@ impl<S: Storage> Connection<S> {
             payloads: S::Payloads::default(),
             freed: false,
             index: Index::bounded(slots),
-            work: Queue::bounded(slots),
-            dispositions: Queue::bounded(slots),
+            work: Queue::bounded(limits.links),
+            dispositions: Queue::bounded(limits.deliveries),
             events: Queue::bounded(slots),
             outbox: Outbox::bounded(limits.outbox),
             session_flows: 0,

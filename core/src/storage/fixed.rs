@@ -122,6 +122,8 @@ impl<
     type Deliveries<V> = FixedTable<V, D>;
     type Index = FixedIndex<N>;
     type Queue = FixedQueue<N>;
+    type LinkQueue = FixedQueue<L>;
+    type DeliveryQueue = FixedQueue<D>;
     type Outbox = FixedBuffer<O>;
     type Slots<V> = heapless::Vec<Option<V>, D>;
     type LinkSlots<V> = heapless::Vec<Option<V>, L>;

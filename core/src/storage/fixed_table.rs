@@ -191,34 +191,76 @@ impl<const N: usize> Index for FixedIndex<N> {
 
 /// A ring of `N` numbers.
 #[derive(Debug)]
-pub struct FixedQueue<const N: usize>(heapless::Deque<u16, N>);
+pub struct FixedQueue<const N: usize> {
+    ring: Ring,
+    numbers: [u16; N],
+}
+
+/// Where the numbers of a ring are. Not generic, as with tables.
+#[derive(Debug)]
+struct Ring {
+    first: u16,
+    len: u16,
+}
+
+impl Ring {
+    /// The place of the number that is `count` behind the oldest.
+    fn place(&self, numbers: &[u16], count: usize) -> usize {
+        let place = usize::from(self.first) + count;
+        if place < numbers.len() { place } else { place - numbers.len() }
+    }
+
+    #[inline(never)]
+    fn push(&mut self, numbers: &mut [u16], value: u32) -> Result<(), Full> {
+        let len = usize::from(self.len);
+        if len >= numbers.len() {
+            return Err(Full);
+        }
+        let place = self.place(numbers, len);
+        *numbers.get_mut(place).ok_or(Full)? = small(value);
+        self.len += 1;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn pop(&mut self, numbers: &[u16]) -> Option<u32> {
+        let oldest = self.peek(numbers, 0)?;
+        self.first = self.place(numbers, 1) as u16;
+        self.len -= 1;
+        Some(oldest)
+    }
+
+    #[inline(never)]
+    fn peek(&self, numbers: &[u16], count: usize) -> Option<u32> {
+        if count >= usize::from(self.len) {
+            return None;
+        }
+        numbers.get(self.place(numbers, count)).copied().map(large)
+    }
+}
 
 impl<const N: usize> Queue for FixedQueue<N> {
     fn bounded(_limit: usize) -> Self {
-        Self(heapless::Deque::new())
+        Self { ring: Ring { first: 0, len: 0 }, numbers: [0; N] }
     }
 
-    #[inline(never)]
     fn push(&mut self, value: u32) -> Result<(), Full> {
-        self.0.push_back(small(value)).map_err(|_| Full)
+        self.ring.push(&mut self.numbers, value)
     }
 
-    #[inline(never)]
     fn pop(&mut self) -> Option<u32> {
-        self.0.pop_front().map(large)
+        self.ring.pop(&self.numbers)
     }
 
-    #[inline(never)]
     fn front(&self) -> Option<u32> {
-        self.0.front().copied().map(large)
+        self.peek(0)
     }
 
     fn peek(&self, at: usize) -> Option<u32> {
-        self.0.iter().nth(at).copied().map(large)
+        self.ring.peek(&self.numbers, at)
     }
 
-    #[inline(never)]
     fn len(&self) -> usize {
-        self.0.len()
+        usize::from(self.ring.len)
     }
 }

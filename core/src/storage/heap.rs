@@ -36,6 +36,8 @@ impl Storage for Heap {
     type Deliveries<T> = HeapTable<T>;
     type Index = HeapIndex;
     type Queue = VecDeque<u32>;
+    type LinkQueue = VecDeque<u32>;
+    type DeliveryQueue = VecDeque<u32>;
     type Outbox = HeapOutbox;
     type Arena = BytesMut;
     type Slots<T> = Vec<Option<T>>;

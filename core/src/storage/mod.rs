@@ -76,6 +76,10 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Index: Index;
     /// A ring with a place for every session, link and delivery.
     type Queue: Queue;
+    /// A ring with a place for every link.
+    type LinkQueue: Queue;
+    /// A ring with a place for every delivery.
+    type DeliveryQueue: Queue;
     /// Encoded control frames that wait to be sent.
     type Outbox: Outbox;
     /// Where messages are encoded.

@@ -51,11 +51,11 @@ impl<S: Storage> Namespace<S> {
 
     /// Tells the coordinator without waiting for an answer, if its link is there.
     pub fn send_control(&mut self, endpoint: EndpointId, control: &Control) {
-        let Some(found) = self.endpoints.find_mut(endpoint.0) else { return };
+        let Some(found) = self.endpoints.find(endpoint.0) else { return };
         let (Attachment::Up(link), Some(connection)) = (found.attachment, &mut self.connection) else { return };
         let Ok(payload) = S::Payload::encode(control) else { return };
-        found.next_tag = found.next_tag.wrapping_add(1);
-        let tag = Tag::number(found.next_tag);
+        self.tags = self.tags.wrapping_add(1);
+        let tag = Tag::number(self.tags);
         let _ = connection.send(link, payload, &SendOptions { tag, ..SendOptions::default() });
     }
 }

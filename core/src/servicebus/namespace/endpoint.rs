@@ -241,7 +241,6 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) receiver: Option<Place>,
     /// How the application names it to the service.
     pub(super) identifier: Option<S::Literal>,
-    pub(super) next_tag: u32,
     /// What the peer said last; for good when `over`.
     pub(super) error: Option<Failure<S>>,
     /// While both attaches were seen: since when. While there is no link: when one may be asked for.
@@ -283,7 +282,6 @@ impl<S: Storage> Endpoint<S> {
             idled: false,
             identifier,
             closing: false,
-            next_tag: 0,
         }
     }
 

@@ -26,7 +26,7 @@ struct Watch<'n, S: Storage> {
     nodes: &'n mut S::Nodes<Node<S>>,
     requests: &'n mut S::Requests<Request<S>>,
     operations: &'n mut S::Deliveries<Operation<S>>,
-    notices: &'n mut S::Queue,
+    notices: &'n mut S::DeliveryQueue,
     last_error: &'n mut Option<Failure<S>>,
     last_description: &'n mut S::Text,
 }

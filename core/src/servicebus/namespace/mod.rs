@@ -112,6 +112,8 @@ pub struct Namespace<S: Storage> {
     attempts: u32,
     container: u32,
     names: u32,
+    /// Counts deliveries: their tags are numbers.
+    tags: u32,
     random: Random,
     /// What is done about locks that are renewed, once there was one.
     renewing: Option<&'static Renewing<S>>,
@@ -127,7 +129,7 @@ pub struct Namespace<S: Storage> {
     close_deadline: Option<Instant>,
     settings: Settings<S>,
     sessions: S::Sessions<engine::SessionId>,
-    notices: S::Queue,
+    notices: S::DeliveryQueue,
     /// Messages in the application's hands, by the places of their deliveries.
     held: S::Slots<Held>,
     /// Whose an engine's link is, by its place.
@@ -199,6 +201,7 @@ impl<S: Storage> Namespace<S> {
             last_description: S::Text::default(),
             container,
             names: 0,
+            tags: 0,
             closing: false,
             close_sent: false,
             close_deadline: None,

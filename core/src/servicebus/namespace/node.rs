@@ -24,7 +24,6 @@ pub(super) struct Node<S: Storage> {
     pub(super) retry_at: Option<Instant>,
     /// What the peer's last detach said.
     pub(super) error: Option<Failure<S>>,
-    pub(super) next_tag: u32,
     /// Requests that were sent and have no response yet.
     pub(super) under_way: u32,
     /// When it is looked whether anybody needs it; none while a sender or receiver does and nothing is asked.
@@ -76,7 +75,6 @@ impl<S: Storage> Namespace<S> {
             attempts: 0,
             retry_at: None,
             error: None,
-            next_tag: 0,
             under_way: 0,
             idle_at: None,
         };

@@ -205,9 +205,9 @@ impl<S: Storage> Namespace<S> {
         encoder.append(&message).map_err(full)?;
         let found = self.nodes.get_mut(node).ok_or_else(closed)?;
         let Attachment::Up(link) = found.sender else { return Ok(()) };
-        found.next_tag = found.next_tag.wrapping_add(1);
+        self.tags = self.tags.wrapping_add(1);
         let options = SendOptions {
-            tag: Tag::number(found.next_tag),
+            tag: Tag::number(self.tags),
             user: Some(REQUEST | place),
             transaction,
             ..SendOptions::default()

@@ -72,13 +72,13 @@ impl<S: Storage> Namespace<S> {
             Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
             Poll::Ready(Ok(_)) => {}
         }
-        let (Some(connection), Some(found)) = (&mut self.connection, self.endpoints.find_mut(endpoint.0)) else {
+        let (Some(connection), Some(found)) = (&mut self.connection, self.endpoints.find(endpoint.0)) else {
             return Poll::Pending;
         };
         let (Attachment::Up(link), Some(bytes)) = (found.attachment, payload.take()) else { return Poll::Pending };
-        found.next_tag = found.next_tag.wrapping_add(1);
+        self.tags = self.tags.wrapping_add(1);
         let options = SendOptions {
-            tag: Tag::number(found.next_tag),
+            tag: Tag::number(self.tags),
             format,
             user: Some(operation.0.index),
             transaction,
