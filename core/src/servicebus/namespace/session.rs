@@ -53,7 +53,7 @@ pub(super) enum Hold {
 /// without sessions is linked without any of it.
 pub(super) struct Claiming<S: Storage> {
     /// The filter that asks for a session, in the buffer, and how long the service may look for one.
-    pub(super) ask: for<'b> fn(&Claim<S>, &'b mut [u8]) -> Result<(Map<'b>, Option<u32>), Full>,
+    pub(super) ask: for<'b> fn(&Claim<S>, &'b mut [u8]) -> Result<Ask<'b>, Full>,
     /// The peer's attach has come: what it grants.
     pub(super) answered: fn(&mut Claim<S>, &Attach<'_>),
     /// Both attaches were seen; false when the peer has granted nothing, and the link is of no use.
@@ -73,6 +73,8 @@ pub(super) struct Claiming<S: Storage> {
     pub(super) is_taking_over: fn(&Namespace<S>, EndpointId, Instant) -> bool,
 }
 
+/// A filter, and milliseconds.
+type Ask<'b> = (Map<'b>, Option<u32>);
 /// Settles a message by request for a receiver, by its place.
 type Update<S> = fn(
     &mut Namespace<S>,
@@ -85,7 +87,7 @@ type Update<S> = fn(
 ) -> Poll<Result<(), Failure<S>>>;
 
 impl<S: Storage> Claim<S> {
-    fn ask<'b>(&self, buffer: &'b mut [u8]) -> Result<(Map<'b>, Option<u32>), Full> {
+    fn ask<'b>(&self, buffer: &'b mut [u8]) -> Result<Ask<'b>, Full> {
         let filter = session_filter::encode(&self.choice, buffer)?;
         Ok((filter, self.accept_timeout.filter(|_| self.choice.id().is_none())))
     }
