@@ -305,12 +305,11 @@ impl<S: Storage> Connection<S> {
                 let mut link = Link::new(session, role, name);
                 // Each end numbers for itself: the peer's number serves for our direction too, unless it is taken.
                 let handle = self.free_handle(session, attach.handle);
-                link.output_handle = handle.map_err(|_| SessionViolation(condition::RESOURCE_LIMIT_EXCEEDED))?;
+                let handle = handle.map_err(|_| SessionViolation(condition::RESOURCE_LIMIT_EXCEEDED))?;
+                link.output_handle = handle;
                 match self.links.insert(link) {
                     Ok(key) => key.index,
-                    Err(link) => {
-                        return self.refuse_for_space(session, attach, link.output_handle).map(|()| None);
-                    }
+                    Err(_) => return self.refuse_for_space(session, attach, handle).map(|()| None),
                 }
             }
         };

@@ -144,7 +144,8 @@ impl<S: Storage> Connection<S> {
             self.too_large(place, id, len as u64, limit);
             return Ok(Place::Nowhere);
         }
-        let Some(begun) = self.payloads.begin() else {
+        let begun = if self.deliveries.is_full() { None } else { self.payloads.begin() };
+        let Some(begun) = begun else {
             self.errant(place, condition::RESOURCE_LIMIT_EXCEEDED);
             return Ok(Place::Nowhere);
         };
@@ -153,16 +154,7 @@ impl<S: Storage> Connection<S> {
         delivery.id = Some(number);
         delivery.presettled = transfer.settled == Some(true);
         let presettled = delivery.presettled;
-        let inserted = self.deliveries.insert(delivery).map_err(|delivery| {
-            if let Stage::Assembling(begun) = delivery.stage {
-                let kept = self.payloads.finish(begun);
-                self.payloads.discard(kept);
-            }
-        });
-        let Ok(key) = inserted else {
-            self.errant(place, condition::RESOURCE_LIMIT_EXCEEDED);
-            return Ok(Place::Nowhere);
-        };
+        let Ok(key) = self.deliveries.insert(delivery) else { return Ok(Place::Nowhere) };
         if !presettled {
             let _ = self.index.insert(index_key(Space::Incoming, session, number), key.index);
         }

@@ -59,7 +59,7 @@ impl<S: Storage> Namespace<S> {
             return Ok(place);
         }
         let mut left = None;
-        if self.nodes.len() >= self.nodes.capacity() {
+        if self.nodes.is_full() {
             // One that nobody asks makes room: it is attached again when it is needed.
             let idle = |&place: &u32| self.is_management(place) && !self.node_is_asked(place);
             if let Some(place) = (0..self.nodes.end()).find(idle) {

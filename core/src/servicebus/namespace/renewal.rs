@@ -244,16 +244,11 @@ impl<S: Storage> Namespace<S> {
             waiter: None,
             forgotten: false,
         };
-        let renewal = match self.renewals.insert(renewal) {
-            Ok(key) => {
-                self.set_renewal_time(key.index, first.min(until));
-                return Ok(RenewalId(key));
-            }
-            Err(renewal) => renewal,
-        };
         // One of which only the end of the lock is remembered makes room.
         let forgotten = |place: &u32| self.renewals.get(*place).is_some_and(|renewal| renewal.forgotten);
-        if let Some(place) = (0..self.renewals.end()).find(forgotten) {
+        if self.renewals.is_full()
+            && let Some(place) = (0..self.renewals.end()).find(forgotten)
+        {
             self.remove_renewal(place);
         }
         match self.renewals.insert(renewal) {
