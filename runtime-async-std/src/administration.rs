@@ -16,7 +16,7 @@
 //! Of an emulator (`UseDevelopmentEmulator=true`), the connection string names the management port, 5300 unless it says
 //! otherwise: `Endpoint=sb://localhost:5300;…`. The connection is plain HTTP there and HTTPS everywhere else.
 
-use crate::dial::{DialError, Dialer, Transport};
+use crate::dial::{DialError, Dialer};
 use crate::tls::Tls;
 use crate::{AsyncIo, Error};
 use bytes::Bytes;
@@ -28,9 +28,9 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use servicebus_core::client::administration::{AdministrationOptions, HttpClient};
 use servicebus_core::driver::Dial;
-use servicebus_core::servicebus::ConnectionString;
 use servicebus_core::servicebus::administration::{Endpoint, Headers, MAX_RESPONSE_BODY, Method, Request, Response};
 use servicebus_core::servicebus::namespace::{Cause, Target};
+use servicebus_core::servicebus::{Argument, ConnectionString};
 use smol_hyper::rt::FuturesIo;
 use std::collections::hash_map::RandomState;
 use std::sync::{Mutex, PoisonError};
@@ -60,8 +60,10 @@ pub fn connect_with(
     options: AdministrationOptions,
     http: Http,
 ) -> Result<AdministrationClient, Error> {
-    let text = ConnectionString::parse(connection_string)
-        .map_err(|error| Error { cause: Cause::Argument("the connection string"), description: error.to_string() })?;
+    let text = ConnectionString::parse(connection_string).map_err(|error| Error {
+        cause: Cause::Argument(Argument::ConnectionString),
+        description: error.to_string(),
+    })?;
     Ok(AdministrationClient::from_connection_string(&text, options, http, AsyncIo))
 }
 
@@ -148,16 +150,9 @@ impl Http {
 
     async fn open(&self, endpoint: &Endpoint) -> Result<Kept, HttpError> {
         let target = Target { host: endpoint.host(), port: endpoint.port(), tls: endpoint.use_tls() };
-        match self.dialer.clone().dial(target).await.map_err(HttpError::Dial)? {
-            Transport::Plain(stream) => {
-                let (sender, connection) = handshake(FuturesIo::new(stream)).await.map_err(HttpError::Http)?;
-                Ok(Kept { sender, connection: Some(Box::pin(connection)) })
-            }
-            Transport::Tls(stream) => {
-                let (sender, connection) = handshake(FuturesIo::new(stream)).await.map_err(HttpError::Http)?;
-                Ok(Kept { sender, connection: Some(Box::pin(connection)) })
-            }
-        }
+        let socket = self.dialer.clone().dial(target).await.map_err(HttpError::Dial)?.into_socket();
+        let (sender, connection) = handshake(FuturesIo::new(socket)).await.map_err(HttpError::Http)?;
+        Ok(Kept { sender, connection: Some(Box::pin(connection)) })
     }
 }
 

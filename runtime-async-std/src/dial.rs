@@ -1,11 +1,12 @@
-//! Opening TCP and TLS connections.
+//! Opening TCP and TLS connections, and WebSockets over them.
 
 use crate::tls::{Tls, TlsError};
+#[cfg(feature = "websockets")]
+use crate::websocket::WebSocketError;
 use async_io::Async;
 use embedded_io_async::{ErrorType, Read, Write};
 use futures_lite::io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use futures_rustls::TlsConnector;
-use futures_rustls::client::TlsStream;
 use rustls::pki_types::ServerName;
 use servicebus_core::driver::Dial;
 use servicebus_core::servicebus::namespace::Target;
@@ -15,14 +16,33 @@ use std::net::{TcpStream, ToSocketAddrs};
 /// Opens connections: TCP without delay, and TLS over it.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    tls: Tls,
-    endpoint: Option<(String, u16)>,
+    pub(crate) tls: Tls,
+    pub(crate) endpoint: Option<(String, u16)>,
+    #[cfg(feature = "websockets")]
+    pub(crate) websockets: bool,
 }
 
 impl Dialer {
     /// A dialer that trusts what `tls` says, and leads to `endpoint` instead of the target where there is one.
     pub fn new(tls: Tls, endpoint: Option<(String, u16)>) -> Self {
-        Self { tls, endpoint }
+        Self {
+            tls,
+            endpoint,
+            #[cfg(feature = "websockets")]
+            websockets: false,
+        }
+    }
+
+    pub(crate) async fn open(&self, target: Target<'_>) -> Result<Transport, DialError> {
+        let (host, port) = self.endpoint.clone().unwrap_or_else(|| (target.host.to_owned(), target.port));
+        let stream = connect(host, port).await.map_err(DialError::Connect)?;
+        if !target.tls {
+            return Ok(Transport::Plain(stream));
+        }
+        let name = ServerName::try_from(target.host.to_owned()).map_err(|_| DialError::ServerName)?;
+        let config = self.tls.config().map_err(DialError::Tls)?;
+        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(DialError::Handshake)?;
+        Ok(Transport::Over(Box::new(stream)))
     }
 }
 
@@ -38,6 +58,9 @@ pub enum DialError {
     ServerName,
     /// The handshake failed, usually because the certificate is not trusted.
     Handshake(io::Error),
+    /// No WebSocket was opened.
+    #[cfg(feature = "websockets")]
+    WebSocket(WebSocketError),
 }
 
 impl fmt::Display for DialError {
@@ -47,19 +70,36 @@ impl fmt::Display for DialError {
             Self::Tls(error) => error.fmt(f),
             Self::ServerName => f.write_str("the host's name cannot be in a certificate"),
             Self::Handshake(error) => write!(f, "TLS: {error}"),
+            #[cfg(feature = "websockets")]
+            Self::WebSocket(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for DialError {}
 
+/// What carries bytes both ways.
+pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
+
 /// An open connection.
 #[derive(Debug)]
 pub enum Transport {
     /// Plain TCP, to an emulator.
     Plain(Async<TcpStream>),
-    /// TLS.
-    Tls(Box<TlsStream<Async<TcpStream>>>),
+    /// What TCP carries: TLS, or a WebSocket.
+    Over(Box<dyn Socket>),
+}
+
+impl Transport {
+    /// What carries the connection's bytes, of whatever kind it is.
+    pub fn into_socket(self) -> Box<dyn Socket> {
+        match self {
+            Self::Plain(stream) => Box::new(stream),
+            Self::Over(stream) => stream,
+        }
+    }
 }
 
 /// Connects to the first address of a host that answers.
@@ -83,15 +123,11 @@ impl Dial for Dialer {
     type Error = DialError;
 
     async fn dial(&mut self, target: Target<'_>) -> Result<Transport, DialError> {
-        let (host, port) = self.endpoint.clone().unwrap_or_else(|| (target.host.to_owned(), target.port));
-        let stream = connect(host, port).await.map_err(DialError::Connect)?;
-        if !target.tls {
-            return Ok(Transport::Plain(stream));
+        #[cfg(feature = "websockets")]
+        if self.websockets {
+            return self.open_websocket(target).await;
         }
-        let name = ServerName::try_from(target.host.to_owned()).map_err(|_| DialError::ServerName)?;
-        let config = self.tls.config().map_err(DialError::Tls)?;
-        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(DialError::Handshake)?;
-        Ok(Transport::Tls(Box::new(stream)))
+        self.open(target).await
     }
 }
 
@@ -100,14 +136,14 @@ impl Dial for Dialer {
 pub enum Half<'a, T> {
     /// Of plain TCP, which both halves can use at once.
     Plain(&'a Async<TcpStream>),
-    /// Of TLS.
-    Tls(T),
+    /// Of what TCP carries.
+    Over(T),
 }
 
 /// The half that reads.
-type Reader<'a> = Half<'a, io::ReadHalf<&'a mut TlsStream<Async<TcpStream>>>>;
+type Reader<'a> = Half<'a, io::ReadHalf<&'a mut Box<dyn Socket>>>;
 /// The half that writes.
-type Writer<'a> = Half<'a, io::WriteHalf<&'a mut TlsStream<Async<TcpStream>>>>;
+type Writer<'a> = Half<'a, io::WriteHalf<&'a mut Box<dyn Socket>>>;
 
 impl servicebus_core::driver::Transport for Transport {
     type Reader<'a> = Reader<'a>;
@@ -116,9 +152,9 @@ impl servicebus_core::driver::Transport for Transport {
     fn split(&mut self) -> (Reader<'_>, Writer<'_>) {
         match self {
             Self::Plain(stream) => (Half::Plain(stream), Half::Plain(stream)),
-            Self::Tls(stream) => {
-                let (reader, writer) = io::split(&mut **stream);
-                (Half::Tls(reader), Half::Tls(writer))
+            Self::Over(stream) => {
+                let (reader, writer) = io::split(stream);
+                (Half::Over(reader), Half::Over(writer))
             }
         }
     }
@@ -132,7 +168,7 @@ impl<T: AsyncRead + Unpin> Read for Half<'_, T> {
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(buffer).await,
-            Self::Tls(half) => half.read(buffer).await,
+            Self::Over(half) => half.read(buffer).await,
         }
     }
 }
@@ -141,14 +177,14 @@ impl<T: AsyncWrite + Unpin> Write for Half<'_, T> {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.write(bytes).await,
-            Self::Tls(half) => half.write(bytes).await,
+            Self::Over(half) => half.write(bytes).await,
         }
     }
 
     async fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.flush().await,
-            Self::Tls(half) => half.flush().await,
+            Self::Over(half) => half.flush().await,
         }
     }
 }

@@ -1,23 +1,4 @@
-//! Azure Service Bus on smol and async-std.
-//!
-//! ```no_run
-//! use servicebus_async_std::{Message, connect};
-//! use std::time::Duration;
-//!
-//! # async fn example() -> Result<(), servicebus_async_std::Error> {
-//! let client = connect("Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…")?;
-//! let sender = client.sender("orders")?;
-//! sender.send(&Message::new("hello")).await?;
-//!
-//! let receiver = client.receiver("orders")?;
-//! for message in receiver.receive_messages(10, Duration::from_secs(5)).await? {
-//!     println!("{}", message.text().unwrap_or_default());
-//!     receiver.complete(&message).await?;
-//! }
-//! client.close().await;
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! The types are those of [`servicebus_core::client`] for this runtime; everything else is in [`servicebus_core`].
 //!
@@ -31,6 +12,8 @@
 pub mod administration;
 mod dial;
 mod tls;
+#[cfg(feature = "websockets")]
+mod websocket;
 
 use async_io::Timer;
 use servicebus_core::driver::{self, NoCredential, TokenFn};
@@ -45,9 +28,11 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
-pub use dial::{DialError, Dialer, Transport};
+pub use dial::{DialError, Dialer, Socket, Transport};
 pub use servicebus_core;
 pub use tls::{Tls, TlsError};
+#[cfg(feature = "websockets")]
+pub use websocket::WebSocketError;
 
 servicebus_core::client_names!(AsyncIo);
 
@@ -84,8 +69,7 @@ impl Runtime for AsyncIo {
 #[derive(Clone, Debug)]
 pub struct Options {
     settings: Settings<Heap>,
-    tls: Tls,
-    endpoint: Option<(String, u16)>,
+    dialer: Dialer,
 }
 
 impl Options {
@@ -100,7 +84,8 @@ impl Options {
         }
         // A hasher's keys are random for every one that is made.
         let seed = RandomState::new().build_hasher().finish();
-        Ok(Self { settings: Settings::new(connection_string, seed), tls: Tls::default(), endpoint: None })
+        let dialer = Dialer::new(Tls::default(), None);
+        Ok(Self { settings: Settings::new(connection_string, seed), dialer })
     }
 
     /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
@@ -122,15 +107,15 @@ impl Options {
     /// Sets which certificates are trusted.
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
-        self.tls = tls;
+        self.dialer.tls = tls;
         self
     }
 
-    /// Connects to another host and port than the connection string says, such as a proxy; certificates, tokens and
+    /// Connects to another host and port than the connection string says, such as a private endpoint's; certificates, tokens and
     /// AMQP still go by the namespace's own name.
     #[must_use]
     pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
-        self.endpoint = Some((host.into(), port));
+        self.dialer.endpoint = Some((host.into(), port));
         self
     }
 
@@ -184,9 +169,8 @@ impl Options {
     }
 
     fn prepare(self) -> (Client, <AsyncIo as Runtime>::Shared, Dialer) {
-        let dialer = Dialer::new(self.tls, self.endpoint);
         let shared = Arc::new(Mutex::new(Client::state(AsyncIo, self.settings)));
-        (Client::new(&shared), shared, dialer)
+        (Client::new(&shared), shared, self.dialer)
     }
 }
 
@@ -217,5 +201,5 @@ pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
 }
 
 fn invalid(error: &ConnectionStringError<'_>) -> Error {
-    Error { cause: Cause::Argument("the connection string"), description: error.to_string() }
+    Error { cause: Cause::Argument(Argument::ConnectionString), description: error.to_string() }
 }

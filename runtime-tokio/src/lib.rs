@@ -1,23 +1,4 @@
-//! Azure Service Bus on tokio.
-//!
-//! ```no_run
-//! use servicebus_tokio::{Message, connect};
-//! use std::time::Duration;
-//!
-//! # async fn example() -> Result<(), servicebus_tokio::Error> {
-//! let client = connect("Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…")?;
-//! let sender = client.sender("orders")?;
-//! sender.send(&Message::new("hello")).await?;
-//!
-//! let receiver = client.receiver("orders")?;
-//! for message in receiver.receive_messages(10, Duration::from_secs(5)).await? {
-//!     println!("{}", message.text().unwrap_or_default());
-//!     receiver.complete(&message).await?;
-//! }
-//! client.close().await;
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! The types are those of [`servicebus_core::client`] for this runtime; everything else is in [`servicebus_core`].
 #![forbid(unsafe_code)]
@@ -188,5 +169,5 @@ pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
 }
 
 fn invalid(error: &ConnectionStringError<'_>) -> Error {
-    Error { cause: Cause::Argument("the connection string"), description: error.to_string() }
+    Error { cause: Cause::Argument(Argument::ConnectionString), description: error.to_string() }
 }

@@ -1,9 +1,9 @@
-//! WebSockets of the emulator's server and of the client on tokio, one by one: what is no WebSocket, and what breaks one.
+//! WebSockets of the emulator's server and of the clients on tokio and async-io, one by one: what is no WebSocket, and what breaks one.
 //! That the client works over them is in `runtimes`.
 
 use servicebus_core::servicebus::RetryPolicy;
 use servicebus_emulator::Emulator;
-use servicebus_tokio::{Cause, Message, Options};
+use servicebus_tokio::{Cause, Message};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -182,15 +182,24 @@ async fn an_answer_that_opens_no_websocket_is_told() {
             "WebSocket: ",
         ),
     ] {
-        let port = answering(answer).await;
-        let connection_string = format!(
-            "Endpoint=sb://localhost:{port};SharedAccessKeyName=k;SharedAccessKey=k;UseDevelopmentEmulator=true"
-        );
-        let options = Options::new(connection_string).unwrap().with_retry(RetryPolicy::none());
-        let client = options.with_endpoint("127.0.0.1", port).with_websockets().connect();
-        let error = client.sender("q").unwrap().send(&Message::new("m")).await.unwrap_err();
-        assert!(matches!(error.cause, Cause::Unreachable), "{error:?}");
-        assert!(error.to_string().contains(told), "{told}: {error}");
-        client.close().await;
+        for smol in [false, true] {
+            let port = answering(answer).await;
+            let connection_string = format!(
+                "Endpoint=sb://localhost:{port};SharedAccessKeyName=k;SharedAccessKey=k;UseDevelopmentEmulator=true"
+            );
+            let message = Message::new("m");
+            macro_rules! refused {
+                ($adapter:ident) => {{
+                    let options = $adapter::Options::new(connection_string).unwrap().with_retry(RetryPolicy::none());
+                    let client = options.with_endpoint("127.0.0.1", port).with_websockets().connect();
+                    let error = client.sender("q").unwrap().send(&message).await.unwrap_err();
+                    client.close().await;
+                    error
+                }};
+            }
+            let error = if smol { refused!(servicebus_async_std) } else { refused!(servicebus_tokio) };
+            assert!(matches!(error.cause, Cause::Unreachable), "{error:?}");
+            assert!(error.to_string().contains(told), "{told}: {error}");
+        }
     }
 }

@@ -209,30 +209,32 @@ impl ConnectionError {
         self.violation().condition()
     }
 
+    /// The same without its details.
+    pub const fn kind(&self) -> ConnectionErrorKind {
+        match self {
+            Self::NotAmqp(sent) => ConnectionErrorKind::NotAmqp(Spoken::of(sent)),
+            Self::UnexpectedProtocol => ConnectionErrorKind::UnexpectedProtocol,
+            Self::NoMechanism => ConnectionErrorKind::NoMechanism,
+            Self::Sasl(code) => ConnectionErrorKind::Sasl(*code),
+            Self::Frame(_) => ConnectionErrorKind::Frame,
+            Self::Decode(_) => ConnectionErrorKind::Decode,
+            Self::Violation(_) => ConnectionErrorKind::Violation,
+            Self::IdleTimeout => ConnectionErrorKind::IdleTimeout,
+            Self::ClosedByPeer => ConnectionErrorKind::ClosedByPeer,
+            Self::Disconnected => ConnectionErrorKind::Disconnected,
+        }
+    }
+
     /// What it is in words, without its details.
     pub(crate) const fn words(&self) -> &'static str {
-        match self {
-            Self::NotAmqp([b'H', b'T', b'T', b'P', ..]) => "the peer speaks HTTP, not AMQP",
-            Self::NotAmqp([0x15 | 0x16, 3, ..]) => "the peer speaks TLS on a plain connection",
-            Self::NotAmqp([b'A', b'M', b'Q', b'P', ..]) => "the peer speaks another AMQP",
-            Self::NotAmqp(_) => "the peer does not speak AMQP",
-            Self::UnexpectedProtocol => "the peer speaks another layer of AMQP than was asked for",
-            Self::NoMechanism => "the server offers none of the SASL mechanisms that can be used",
-            Self::Sasl(_) => "the server refused the credentials",
-            Self::Frame(_) => "the peer sent what is no frame",
-            Self::Decode(_) => "the peer sent what cannot be decoded",
-            Self::Violation(_) => "the peer broke the protocol",
-            Self::IdleTimeout => "the peer was silent for too long",
-            Self::ClosedByPeer => "the peer closed the connection",
-            Self::Disconnected => "the transport ended",
-        }
+        self.kind().words()
     }
 }
 
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAmqp([b'H', b'T', b'T', b'P', ..] | [0x15 | 0x16, 3, ..]) => f.write_str(self.words()),
+            Self::NotAmqp(sent) if matches!(Spoken::of(sent), Spoken::Http | Spoken::Tls) => f.write_str(self.words()),
             Self::NotAmqp([a, b, c, d, 0, 0, 0, 0]) => write!(f, "{}; it sent {:02x?}", self.words(), [a, b, c, d]),
             Self::NotAmqp(header) => write!(f, "{}; its header is {header:02x?}", self.words()),
             Self::Sasl(code) => write!(f, "{} ({code:?})", self.words()),
@@ -245,6 +247,79 @@ impl fmt::Display for ConnectionError {
 }
 
 impl core::error::Error for ConnectionError {}
+
+/// The kind of a [`ConnectionError`]: what is left where there is no room for its details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionErrorKind {
+    /// The peer answered with something that is not AMQP 1.0.
+    NotAmqp(Spoken),
+    /// The peer speaks another protocol layer than was asked for.
+    UnexpectedProtocol,
+    /// The server offers no mechanism that was asked for.
+    NoMechanism,
+    /// The server refused the credentials.
+    Sasl(SaslCode),
+    /// Bytes that are no frame.
+    Frame,
+    /// A frame whose content cannot be decoded.
+    Decode,
+    /// A frame that does not fit the connection's state.
+    Violation,
+    /// The peer was silent for too long.
+    IdleTimeout,
+    /// The peer sent `close`.
+    ClosedByPeer,
+    /// The transport ended.
+    Disconnected,
+}
+
+/// What a peer speaks instead of AMQP 1.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Spoken {
+    /// HTTP: a proxy, or a port of the management API.
+    Http,
+    /// TLS, where the connection was not to be encrypted.
+    Tls,
+    /// AMQP of another version.
+    OtherAmqp,
+    /// Nothing that is known here.
+    Unknown,
+}
+
+impl Spoken {
+    /// By the first bytes of what the peer sent.
+    const fn of(sent: &[u8; 8]) -> Self {
+        match sent {
+            [b'H', b'T', b'T', b'P', ..] => Self::Http,
+            [0x15 | 0x16, 3, ..] => Self::Tls,
+            [b'A', b'M', b'Q', b'P', ..] => Self::OtherAmqp,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl ConnectionErrorKind {
+    /// What it is in words.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::NotAmqp(Spoken::Http) => "the peer speaks HTTP, not AMQP",
+            Self::NotAmqp(Spoken::Tls) => "the peer speaks TLS on a plain connection",
+            Self::NotAmqp(Spoken::OtherAmqp) => "the peer speaks another AMQP",
+            Self::NotAmqp(_) => "the peer does not speak AMQP",
+            Self::UnexpectedProtocol => "the peer speaks another layer of AMQP than was asked for",
+            Self::NoMechanism => "the server offers none of the SASL mechanisms that can be used",
+            Self::Sasl(_) => "the server refused the credentials",
+            Self::Frame => "the peer sent what is no frame",
+            Self::Decode => "the peer sent what cannot be decoded",
+            Self::Violation => "the peer broke the protocol",
+            Self::IdleTimeout => "the peer was silent for too long",
+            Self::ClosedByPeer => "the peer closed the connection",
+            Self::Disconnected => "the transport ended",
+        }
+    }
+}
 
 impl From<DecodeError> for ConnectionError {
     fn from(error: DecodeError) -> Self {

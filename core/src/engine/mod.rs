@@ -39,7 +39,9 @@ use link::Link;
 use session::Session;
 
 pub use delivery::Tag;
-pub use error::{Capacity, ConnectionError, EngineError, OutcomeKind, Violation, condition};
+pub use error::{
+    Capacity, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, Violation, condition,
+};
 pub use event::{Event, Handler, Subject};
 pub use exchange::{Incoming, SendOptions};
 pub use verbs::LinkStatus;

@@ -38,6 +38,15 @@ impl Executor {
         self.spawned.borrow_mut().push(Task { future: Box::pin(future), flag });
     }
 
+    /// Drops every task.
+    pub(super) fn clear(&self) {
+        // What a task drops may spawn and wake others.
+        while !(self.tasks.borrow().is_empty() && self.spawned.borrow().is_empty()) {
+            let tasks = (self.tasks.take(), self.spawned.take());
+            drop(tasks);
+        }
+    }
+
     /// Polls every task that was woken; true when there was one.
     pub(super) fn run_woken(&self) -> bool {
         let mut any = false;

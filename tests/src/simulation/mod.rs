@@ -226,6 +226,18 @@ impl World {
         self.0.network.borrow_mut().tamper = Some(Box::new(tamper));
     }
 
+    /// Hands every write of a client to `tamper` before it leaves.
+    pub fn set_tamper_to_emulator(&self, tamper: impl FnMut(&mut Vec<u8>) + 'static) {
+        self.0.network.borrow_mut().tamper_to_emulator = Some(Box::new(tamper));
+    }
+
+    /// Lets all bytes be as they are.
+    pub fn end_tampering(&self) {
+        let mut network = self.0.network.borrow_mut();
+        network.tamper = None;
+        network.tamper_to_emulator = None;
+    }
+
     /// Connections that were opened so far.
     pub fn connections_opened(&self) -> u64 {
         self.0.network.borrow().opened
@@ -258,6 +270,11 @@ impl World {
             }
             assert!(steps < 10_000_000, "the same moment goes on and on: somebody spins");
         }
+    }
+
+    /// Drops everything that still runs in this world: it keeps the world as the world keeps it.
+    pub fn end(self) {
+        self.0.executor.clear();
     }
 
     /// Lets something happen; false when nothing ever will.

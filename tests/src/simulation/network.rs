@@ -25,6 +25,8 @@ pub enum Server {
     Says(Vec<u8>),
     /// Somebody who says this and closes.
     SaysAndCloses(Vec<u8>),
+    /// Somebody who says these one after the other, each so long after the one before, whatever is said to them.
+    Recites(Vec<(Duration, Vec<u8>)>),
 }
 
 /// What was sent so far. Two runs that sent the same bytes at the same times have the same hash.
@@ -83,6 +85,7 @@ pub(super) struct Network {
     pub(super) server: Server,
     pub(super) traffic: Traffic,
     pub(super) tamper: Option<Tamper>,
+    pub(super) tamper_to_emulator: Option<Tamper>,
 }
 
 /// Changes bytes on their way.
@@ -99,6 +102,7 @@ impl Default for Network {
             server: Server::Emulator,
             traffic: Traffic { bytes: 0, hash: 0xcbf2_9ce4_8422_2325 },
             tamper: None,
+            tamper_to_emulator: None,
         }
     }
 }
@@ -237,11 +241,20 @@ impl Dial for SimulatedDialer {
             return Err("connection refused");
         }
         let server = self.0.0.network.borrow().server.clone();
-        let (words, ended) = match &server {
-            Server::Emulator | Server::Silent => (None, false),
-            Server::Closes => (None, true),
-            Server::Says(words) => (Some(words.clone()), false),
-            Server::SaysAndCloses(words) => (Some(words.clone()), true),
+        let mut arrives = self.0.clock().now + latency;
+        let said = |bytes: &Vec<u8>| VecDeque::from([Flight { arrives, bytes: bytes.clone() }]);
+        let (to_client, ended) = match &server {
+            Server::Emulator | Server::Silent => (VecDeque::new(), false),
+            Server::Closes => (VecDeque::new(), true),
+            Server::Says(words) => (said(words), false),
+            Server::SaysAndCloses(words) => (said(words), true),
+            Server::Recites(lines) => {
+                let flight = |(wait, bytes): &(Duration, Vec<u8>)| {
+                    arrives += *wait;
+                    Flight { arrives, bytes: bytes.clone() }
+                };
+                (lines.iter().map(flight).collect(), false)
+            }
         };
         let id = match server {
             Server::Emulator => {
@@ -249,7 +262,6 @@ impl Dial for SimulatedDialer {
             }
             _ => None,
         };
-        let arrives = self.0.clock().now + latency;
         let mut network = self.0.0.network.borrow_mut();
         network.opened += 1;
         let wire = Wire {
@@ -257,7 +269,7 @@ impl Dial for SimulatedDialer {
             rx: Broker::rx(),
             tx: Broker::tx(),
             to_broker: VecDeque::new(),
-            to_client: words.into_iter().map(|bytes| Flight { arrives, bytes }).collect(),
+            to_client,
             readable: VecDeque::new(),
             reader: None,
             dropped: false,
@@ -318,13 +330,18 @@ impl Write for Half<'_> {
         let now = self.0.world.clock().now;
         let mut network = self.0.world.0.network.borrow_mut();
         let arrives = now + network.latency;
-        network.traffic.note(now, false, bytes);
+        let count = bytes.len();
+        let mut bytes = bytes.to_vec();
+        if let Some(tamper) = &mut network.tamper_to_emulator {
+            tamper(&mut bytes);
+        }
+        network.traffic.note(now, false, &bytes);
         let Some(Some(wire)) = network.wires.get_mut(self.0.place) else { return Err(ErrorKind::NotConnected) };
         if wire.broken {
             return Err(ErrorKind::ConnectionReset);
         }
-        wire.to_broker.push_back(Flight { arrives, bytes: bytes.to_vec() });
-        Ok(bytes.len())
+        wire.to_broker.push_back(Flight { arrives, bytes });
+        Ok(count)
     }
 
     async fn flush(&mut self) -> Result<(), ErrorKind> {

@@ -156,6 +156,29 @@ impl Adapter for TokioWebSockets {
     }
 }
 
+/// smol, with AMQP over WebSockets.
+pub(crate) struct SmolWebSockets;
+
+impl Adapter for SmolWebSockets {
+    type Storage = Heap;
+    type Runtime = servicebus_async_std::AsyncIo;
+
+    clock!();
+
+    fn block_on(test: impl Future<Output = ()>) {
+        smol::block_on(test);
+    }
+
+    fn connect(connection: Connection) -> Client<Self::Runtime> {
+        options!(servicebus_async_std, connection).with_websockets().connect()
+    }
+
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        let options = options!(servicebus_async_std, connection).with_websockets();
+        options.connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
+    }
+}
+
 /// smol.
 pub(crate) struct Smol;
 

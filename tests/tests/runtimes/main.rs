@@ -28,7 +28,7 @@ macro_rules! suite {
 }
 
 suite! {
-    { TokioThreads TokioCurrentThread TokioWebSockets Smol AsyncStd AnyExecutor EmbassyFixed }:
+    { TokioThreads TokioCurrentThread TokioWebSockets Smol SmolWebSockets AsyncStd AnyExecutor EmbassyFixed }:
     operations {
         a_message_goes_round
         a_message_is_settled_once

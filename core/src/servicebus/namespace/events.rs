@@ -306,7 +306,7 @@ impl<S: Storage> Namespace<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn remember(&mut self, error: crate::engine::ConnectionError) {
         if self.last_error.is_none() {
-            self.last_error = Some(Failure::new(Cause::Connection(error)));
+            self.last_error = Some(Failure::told(Cause::Connection(error.kind()), &error));
         }
     }
 }

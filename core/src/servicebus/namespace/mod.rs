@@ -42,7 +42,7 @@ use token::Token;
 
 pub use control::Control;
 pub use endpoint::{EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
-pub use failure::{Cause, Failure};
+pub use failure::{Cause, Failure, Offer};
 pub use occupancy::Occupancy;
 pub use operation::{OperationId, Outcome};
 pub use renewal::{RenewalEnd, RenewalId};
@@ -567,16 +567,21 @@ impl<S: Storage> Namespace<S> {
         }
         for place in 0..self.tokens.end() {
             if let Some(token) = self.tokens.get_mut(place) {
-                token.valid = false;
+                // Attempts that failed still count: else each connection would bring as many again.
+                if core::mem::take(&mut token.valid) {
+                    token.attempts = 0;
+                }
                 token.request = None;
                 token.refresh_at = None;
-                token.attempts = 0;
             }
         }
         if !gave_up {
             // For those who time out waiting for the next connection.
             self.last_error = Some(failure);
         }
+        // The credential is asked while there is a connection: an answer that was under way is lost.
+        self.access_token_wanted = false;
+        self.access_token_pending = false;
         self.close_deadline = None;
         self.due = true;
         if self.closing {

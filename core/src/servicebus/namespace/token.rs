@@ -3,6 +3,7 @@
 use super::endpoint::Entity;
 use super::request::{Owner, Request};
 use super::{Cause, Clock, Failure, Namespace};
+use crate::servicebus::Argument;
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::sas::{self, SharedAccessSignature};
 use crate::storage::{Key, Spare, Storage, Table};
@@ -34,6 +35,8 @@ pub(super) struct Token<S: Storage> {
     pub(super) entity: Entity<S>,
     /// The service has accepted it on this connection.
     pub(super) valid: bool,
+    /// It could not be had, and nobody waits for it any more: the next call tries again.
+    pub(super) parked: bool,
     /// The end of the token that was put last.
     pub(super) expiry: Timestamp,
     /// The request that puts it.
@@ -41,12 +44,13 @@ pub(super) struct Token<S: Storage> {
     pub(super) users: u32,
     /// When to put it again; at once when it is not valid and this is `None`.
     pub(super) refresh_at: Option<Instant>,
+    /// Failed attempts since it was valid last, on whatever connections.
     pub(super) attempts: u32,
 }
 
 impl<S: Storage> Token<S> {
     fn is_due(&self, now: Instant) -> bool {
-        self.request.is_none() && self.refresh_at.map_or(!self.valid, |at| at <= now)
+        !self.parked && self.request.is_none() && self.refresh_at.map_or(!self.valid, |at| at <= now)
     }
 }
 
@@ -61,6 +65,9 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.tokens.end() {
             if let Some(token) = self.tokens.get_mut(place).filter(|token| token.entity.shares_token(entity)) {
                 token.users += 1;
+                if token.parked {
+                    self.retry_token(place);
+                }
                 return Some(place);
             }
         }
@@ -68,6 +75,7 @@ impl<S: Storage> Namespace<S> {
         let token = Token {
             entity,
             valid: false,
+            parked: false,
             expiry: Timestamp::DOTNET_MIN,
             request: None,
             users: 1,
@@ -91,6 +99,7 @@ impl<S: Storage> Namespace<S> {
     /// Somebody tries again: a token that waits after a refusal does so too.
     pub(super) fn retry_token(&mut self, place: u32) {
         if let Some(token) = self.tokens.get_mut(place).filter(|token| !token.valid && token.request.is_none()) {
+            token.parked = false;
             token.refresh_at = None;
             token.attempts = 0;
         }
@@ -139,7 +148,7 @@ impl<S: Storage> Namespace<S> {
         clock: Clock,
         access: Option<&(S::Payload, Timestamp)>,
     ) -> Result<(), Failure<S>> {
-        let too_long = || Failure::new(Cause::Argument("the length of the entity's name"));
+        let too_long = || Failure::new(Cause::Argument(Argument::EntityName));
         let known = self.tokens.find(key).ok_or_else(|| Failure::new(Cause::Closed))?;
         // To renew, a token is needed that ends later than the one that was put.
         let least = if known.valid { known.expiry.max(clock.utc) } else { clock.utc };
@@ -161,11 +170,11 @@ impl<S: Storage> Namespace<S> {
             };
             external = token;
             let token = core::str::from_utf8(external.as_ref())
-                .map_err(|_| Failure::new(Cause::Argument("the access token")))?;
+                .map_err(|_| Failure::new(Cause::Argument(Argument::AccessToken)))?;
             ("jwt", token, expiry)
         } else {
             let parsed = ConnectionString::parse(self.settings.connection_string.as_ref())
-                .map_err(|_| Failure::new(Cause::Argument("the connection string")))?;
+                .map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))?;
             match parsed.credential {
                 ConnectionCredential::SharedAccessKey { name, key } => {
                     let expiry = clock.utc + LIFETIME;
@@ -175,11 +184,11 @@ impl<S: Storage> Namespace<S> {
                 ConnectionCredential::SharedAccessSignature(signature) => {
                     let expiry = SharedAccessSignature::parse(signature)
                         .map_or(Timestamp::DOTNET_MAX, |signature| signature.expiry());
-                    text.push_str(signature).map_err(|_| Failure::new(Cause::Argument("SharedAccessSignature")))?;
+                    text.push_str(signature).map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))?;
                     (SAS_TOKEN, text.as_str(), expiry)
                 }
                 ConnectionCredential::None => {
-                    return Err(Failure::new(Cause::Argument("the connection string")));
+                    return Err(Failure::new(Cause::Argument(Argument::ConnectionString)));
                 }
             }
         };
@@ -218,15 +227,21 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A token could not be put. Attempts never end; those who wait learn of it when waiting does not help.
+    /// A token could not be put. While the old one still counts, attempts never end. After that, those who wait learn of
+    /// it when waiting does not help, and with nobody left who does the next attempt is left to the next call.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn token_refused(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
         let Some(token) = self.tokens.get_mut(place) else { return };
         token.request = None;
+        token.valid &= clock.utc < token.expiry;
         token.refresh_at = Some(clock.now + backoff(token.attempts));
         token.attempts = token.attempts.saturating_add(1);
-        // While the old token still counts, only the next attempt matters.
         let hopeless = !token.valid && (!failure.is_transient() || token.attempts > self.settings.retry.max_retries);
+        if hopeless {
+            token.parked = true;
+            token.refresh_at = None;
+        }
+        self.moved = true;
         for at in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(at).filter(|endpoint| endpoint.token == place) else {
                 continue;
@@ -254,7 +269,7 @@ impl<S: Storage> Namespace<S> {
         wanted
     }
 
-    /// The credential has answered; a failed answer is retried with a back-off.
+    /// The credential has answered; a failed answer is retried with a back-off, as often as the policy wants.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_access_token(&mut self, clock: Clock, token: Result<(S::Payload, Timestamp), Failure<S>>) {
         self.access_token_pending = false;

@@ -1,0 +1,30 @@
+//! A client whose peer says anything: every call ends, within its time.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use servicebus_core::servicebus::RetryPolicy;
+use servicebus_core::storage::Heap;
+use servicebus_core::time::Duration;
+use servicebus_fuzz::simulation::Server;
+use servicebus_fuzz::{Board, Names, scene, script, world};
+
+fn talk<S: Names>(lines: Vec<(Duration, Vec<u8>)>) {
+    let world = world();
+    world.set_server(Server::Recites(lines));
+    let mut settings = world.settings::<S>();
+    settings.retry = RetryPolicy { max_retries: 1, ..settings.retry };
+    let client = world.client_with(settings);
+    let began = world.clock().now;
+    world.run(async move {
+        let _ = scene(&client).await;
+        client.close().await;
+    });
+    assert!(world.clock().now <= began + Duration::from_secs(3_600), "calls ended after an hour only");
+    world.end();
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let lines = script::read(bytes);
+    talk::<Heap>(lines.clone());
+    talk::<Board>(lines);
+});
