@@ -40,7 +40,7 @@ use session::Session;
 
 pub use delivery::Tag;
 pub use error::{
-    Capacity, Condition, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, condition,
+    Capacity, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, Violation, condition,
 };
 pub use event::{Event, Handler, Subject};
 pub use exchange::{Incoming, SendOptions};
@@ -120,13 +120,13 @@ pub enum TimerReason {
     IdleTimeout,
 }
 
-/// What the last frame of an endpoint (close, end, detach) will say when it can go out: an AMQP condition, or nothing.
+/// What the last frame of an endpoint (close, end, detach) will say when it can go out: what the peer did wrong, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Farewell(Option<Condition>);
+struct Farewell(Option<Violation>);
 
 impl Farewell {
     fn error(self) -> Option<ErrorCondition<'static>> {
-        self.0.map(Condition::error)
+        self.0.map(|violation| ErrorCondition::new(violation.condition()))
     }
 }
 
@@ -553,7 +553,7 @@ impl<S: Storage> Connection<S> {
         }
         if !self.close_sent {
             self.close_sent = true;
-            self.close_owed = Some(Farewell(Some(error.condition())));
+            self.close_owed = Some(Farewell(Some(error.violation())));
         }
         self.failed = Some(error);
         self.closed_due = true;

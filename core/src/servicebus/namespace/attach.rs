@@ -3,7 +3,7 @@
 use super::endpoint::{Attachment, Claim, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, SessionChoice, Work};
 use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, Offer, session_filter};
-use crate::engine::{Condition, Connection, LinkId, SessionId, condition};
+use crate::engine::{Connection, LinkId, SessionId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::{Argument, Reason};
@@ -206,7 +206,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// An endpoint's link is gone, but for what it `leaves`.
-    pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, leaves: Attachment, fault: Option<Condition>) {
+    pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, leaves: Attachment, fault: Option<Violation>) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let was_up = endpoint.attachment.is_up();
         let lasted = endpoint.up_since().is_some_and(|since| since + LASTING <= clock.now);
@@ -217,7 +217,7 @@ impl<S: Storage> Namespace<S> {
         }
         let failure = match fault {
             // The message has no room in fixed storage: coming back for it would not help.
-            Some(condition::MESSAGE_SIZE_EXCEEDED) => {
+            Some(Violation::MessageSizeExceeded) => {
                 Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)))
             }
             _ => endpoint.error.take().unwrap_or_else(|| Failure::new(Cause::LinkLost)),

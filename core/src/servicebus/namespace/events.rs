@@ -10,9 +10,9 @@ use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag};
 use crate::servicebus::Reason;
 use crate::storage::{Place, Queue, Slots, Storage, Table};
 use crate::time::Timestamp;
-use crate::wire::Map;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
-use crate::wire::performative::{Attach, ErrorCondition, Performative, Role};
+use crate::wire::performative::{Attach, ErrorCondition, PerformativeView, Role};
+use crate::wire::{Map, View};
 
 /// Until when a session is locked, in .NET ticks (wire-protocol.md §4.6).
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
@@ -33,15 +33,12 @@ struct Watch<'n, S: Storage> {
 }
 
 impl<S: Storage> Watch<'_, S> {
-    fn attached(&mut self, link: LinkId, attach: &Attach<'_>) {
+    fn attached<'a>(&mut self, link: LinkId, attach: &mut View<'a, Attach<'a>>) {
         let Some(LinkOwner::Endpoint(place)) = LinkOwner::of::<S>(self.owners, link) else { return };
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        // A refusal has null termini, and a detach with the reason follows (AMQP 1.0 §2.6.3).
-        endpoint.refused = match attach.role {
-            Role::Sender => attach.source.is_none(),
-            Role::Receiver => attach.target.is_none(),
-        };
-        let properties = attach.properties.unwrap_or(Map::EMPTY);
+        // A detach with the reason follows.
+        endpoint.refused = attach.is_refusal();
+        let properties = attach.properties().unwrap_or(Map::EMPTY);
         if let Work::Sender { max_batch_size } = &mut endpoint.work {
             let told = properties.get(MAX_BATCH_SIZE).and_then(|value| value.as_i64()).unwrap_or(0);
             // More than four gigabytes are as good as no limit.
@@ -51,8 +48,7 @@ impl<S: Storage> Watch<'_, S> {
         let session = &mut claim.choice;
         claim.locked_until =
             properties.get(LOCKED_UNTIL).and_then(|value| value.as_i64()).map(Timestamp::from_dotnet_ticks);
-        let filters = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
-        match session_filter::granted(session, filters) {
+        match session_filter::granted(session, attach.filter()) {
             Some(granted) => {
                 claim.took_over = session.token().is_some();
                 *session = granted;
@@ -71,6 +67,13 @@ impl<S: Storage> Watch<'_, S> {
         };
         if let Some(kept) = kept {
             *kept = Some(Failure::of(error, self.last_description));
+        }
+    }
+
+    /// The peer has ended the session or the connection.
+    fn ended(&mut self, error: Option<ErrorCondition<'_>>) {
+        if let Some(error) = &error {
+            *self.last_error = Some(Failure::of(error, self.last_description));
         }
     }
 
@@ -108,24 +111,16 @@ impl<S: Storage> Watch<'_, S> {
 impl<S: Storage> Handler for Watch<'_, S> {
     const SERVES: bool = false;
 
-    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
+    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
         match (subject, performative) {
-            (Subject::Link(link), Performative::Attach(attach)) => self.attached(link, attach),
-            (Subject::Link(link), Performative::Detach(detach)) => {
-                if let Some(error) = &detach.error {
+            (Subject::Link(link), PerformativeView::Attach(attach)) => self.attached(link, attach),
+            (Subject::Link(link), PerformativeView::Detach(detach)) => {
+                if let Some(error) = &detach.error() {
                     self.link_error(link, error);
                 }
             }
-            (Subject::Session(_), Performative::End(end)) => {
-                if let Some(error) = &end.error {
-                    *self.last_error = Some(Failure::of(error, self.last_description));
-                }
-            }
-            (Subject::Connection, Performative::Close(close)) => {
-                if let Some(error) = &close.error {
-                    *self.last_error = Some(Failure::of(error, self.last_description));
-                }
-            }
+            (Subject::Session(_), PerformativeView::End(end)) => self.ended(end.error()),
+            (Subject::Connection, PerformativeView::Close(close)) => self.ended(close.error()),
             _ => {}
         }
     }
