@@ -144,7 +144,7 @@ impl<S: Storage> Connection<S> {
             if session.flow_due {
                 self.session_flows -= 1;
             }
-            self.sessions.remove(place);
+            self.sessions.free(place);
             return Some(Event::SessionEnded(id));
         }
         None

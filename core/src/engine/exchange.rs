@@ -102,7 +102,7 @@ impl<S: Storage> Connection<S> {
                 delivery.stage = Stage::Outgoing { payload, sent: 0, batchable: options.batchable };
             }
             (Err(payload), _) => {
-                self.deliveries.remove(key.index);
+                self.deliveries.free(key.index);
                 return Err((full, payload));
             }
             (Ok(_), None) => {}

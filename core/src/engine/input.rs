@@ -345,7 +345,7 @@ impl<S: Storage> Connection<S> {
         };
         if self.index.insert(key, place).is_err() {
             if H::SERVES && ours.is_none() {
-                self.links.remove(place);
+                self.links.free(place);
             }
             return Err(Wrong::Session(Violation::ResourceLimitExceeded));
         }

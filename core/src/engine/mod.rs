@@ -500,7 +500,7 @@ impl<S: Storage> Connection<S> {
         }
         self.drop_payload(place);
         self.unindex_delivery(place);
-        self.deliveries.remove(place);
+        self.deliveries.free(place);
     }
 
     /// Drops what a delivery has of its message.

@@ -48,14 +48,14 @@ impl<S: Storage> Connection<S> {
         let key = self.sessions.insert(session).map_err(|_| full)?;
         let id = SessionId(key);
         let Some(channel) = self.free_channel(key.index, key.index) else {
-            self.sessions.remove(key.index);
+            self.sessions.free(key.index);
             return Err(full);
         };
         if let Some(session) = self.sessions.get_mut(key.index) {
             session.channel = channel;
         }
         if let Err(error) = self.send_begin(key.index, None) {
-            self.sessions.remove(key.index);
+            self.sessions.free(key.index);
             return Err(error);
         }
         Ok(id)
@@ -216,7 +216,7 @@ impl<S: Storage> Connection<S> {
         let mut attach = *attach;
         attach.handle = handle;
         if self.push_frame(Kind::Amqp, channel, &attach).is_err() {
-            self.links.remove(key.index);
+            self.links.free(key.index);
             return Err(OUTBOX_FULL);
         }
         Ok(LinkId(key))
@@ -370,7 +370,7 @@ impl<S: Storage> Connection<S> {
             self.forgotten(place);
             return;
         }
-        self.links.remove(place);
+        self.links.free(place);
     }
 
     fn has_deliveries(&self, link: u32) -> bool {
@@ -412,7 +412,7 @@ impl<S: Storage> Connection<S> {
                 self.free_delivery(delivery);
             }
         }
-        self.links.remove(place);
+        self.links.free(place);
     }
 
     /// Drops the messages of a link that wait to be sent.

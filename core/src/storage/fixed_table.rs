@@ -68,6 +68,13 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     }
 
     #[inline(never)]
+    fn free(&mut self, index: u32) {
+        if let (Some(()), Some(place)) = (empty(&mut self.turns, index), self.values.get_mut(index as usize)) {
+            *place = None;
+        }
+    }
+
+    #[inline(never)]
     fn get(&self, index: u32) -> Option<&T> {
         self.values.get(index as usize)?.as_ref()
     }
@@ -93,10 +100,12 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
         N as u32
     }
 
+    #[inline(never)]
     fn find(&self, key: Key) -> Option<&T> {
         self.get(place_of(&self.turns, key))
     }
 
+    #[inline(never)]
     fn find_mut(&mut self, key: Key) -> Option<&mut T> {
         self.get_mut(place_of(&self.turns, key))
     }

@@ -234,6 +234,10 @@ pub trait Table<T> {
     fn insert(&mut self, value: T) -> Result<Key, Full>;
     /// Takes an entry out.
     fn remove(&mut self, index: u32) -> Option<T>;
+    /// Drops the entry at a place: less code than to take it out.
+    fn free(&mut self, index: u32) {
+        self.remove(index);
+    }
     /// The entry at a place.
     fn get(&self, index: u32) -> Option<&T>;
     /// The entry at a place.

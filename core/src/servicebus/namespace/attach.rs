@@ -346,7 +346,7 @@ impl<S: Storage> Namespace<S> {
             })
         });
         if let (Err(_), Some(claim)) = (&added, claim) {
-            self.claims.remove(claim.index());
+            self.claims.free(claim.index());
         }
         self.due = true;
         added.map(EndpointId)

@@ -88,16 +88,16 @@ impl<S: Storage> Namespace<S> {
     }
 
     pub(super) fn drop_endpoint(&mut self, place: u32) {
-        let Some(endpoint) = self.endpoints.remove(place) else { return };
-        if let (Attachment::Remains { link, retired: false }, Some(connection)) =
-            (endpoint.attachment, &mut self.connection)
-        {
+        let Some(endpoint) = self.endpoints.get(place) else { return };
+        let (attachment, claim, token) = (endpoint.attachment, endpoint.claim, endpoint.token);
+        self.endpoints.free(place);
+        if let (Attachment::Remains { link, retired: false }, Some(connection)) = (attachment, &mut self.connection) {
             connection.forget(link);
         }
-        if let Some(claim) = endpoint.claim {
-            self.claims.remove(claim.index());
+        if let Some(claim) = claim {
+            self.claims.free(claim.index());
         }
-        self.release_token(endpoint.token);
+        self.release_token(token);
         self.drop_idle_nodes();
         let closed = Failure::new(Cause::Closed);
         for at in 0..self.operations.end() {

@@ -214,7 +214,7 @@ impl<S: Storage> Namespace<S> {
                 Event::SessionEnded(session) => {
                     for place in 0..self.sessions.end() {
                         if self.sessions.get(place) == Some(&session) {
-                            self.sessions.remove(place);
+                            self.sessions.free(place);
                         }
                     }
                 }

@@ -459,7 +459,7 @@ impl<S: Storage> Namespace<S> {
             self.drop_endpoint(place);
         }
         for place in 0..self.requests.end() {
-            self.requests.remove(place);
+            self.requests.free(place);
         }
         for place in 0..self.operations.end() {
             if let Some(operation) = self.operations.get_mut(place)

@@ -155,13 +155,15 @@ impl<S: Storage> Namespace<S> {
         if !self.is_management(place) {
             return None;
         }
-        let node = self.nodes.remove(place)?;
+        let node = self.nodes.get(place)?;
+        let entity = node.entity;
         for link in [node.sender.link(), node.receiver.link()].into_iter().flatten() {
             if let Some(connection) = &mut self.connection {
                 let _ = connection.detach(link, true, None);
             }
         }
-        node.entity
+        self.nodes.free(place);
+        entity
     }
 
     pub(super) fn node_name(&self, node: u32) -> Name {

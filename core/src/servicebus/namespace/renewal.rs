@@ -446,11 +446,13 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn remove_renewal(&mut self, place: u32) {
-        let Some(renewal) = self.renewals.remove(place) else { return };
-        if let Some(request) = renewal.request {
+        let Some(renewal) = self.renewals.get(place) else { return };
+        let (request, subject) = (renewal.request, renewal.subject);
+        self.renewals.free(place);
+        if let Some(request) = request {
             self.drop_request(request);
         }
-        if let Subject::Message { origin, .. } = renewal.subject {
+        if let Subject::Message { origin, .. } = subject {
             self.set_held(origin, |held| {
                 if held.renewal == Some(place) {
                     held.renewal = None;

@@ -94,11 +94,12 @@ impl<S: Storage> Namespace<S> {
         let mut nodes = (0..self.nodes.end()).filter_map(|at| self.nodes.get(at));
         let used = endpoints.any(|endpoint| endpoint.token == place)
             || nodes.any(|node| node.entity.is_some_and(|entity| entity.token == place));
-        if !used
-            && let Some(token) = self.tokens.remove(place)
-            && let Some(request) = token.request
-        {
-            self.drop_request(request);
+        if !used && let Some(token) = self.tokens.get(place) {
+            let request = token.request;
+            self.tokens.free(place);
+            if let Some(request) = request {
+                self.drop_request(request);
+            }
         }
     }
 
