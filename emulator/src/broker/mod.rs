@@ -19,7 +19,7 @@ mod signals;
 mod statistics;
 mod timers;
 
-use crate::management::{Authority, Management};
+use crate::management::{Authority, Management, Order};
 use entities::{AuthorizationRule, Namespace, Rights};
 use protocol::peer::{Node, Peer, Purpose, Recorder};
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
@@ -144,6 +144,15 @@ impl Broker {
         let authority = Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled };
         let response = self.management.handle(&mut self.shared.namespace, authority, scheme, request, clock.utc);
         self.run_signals(clock);
+        match self.management.take_order() {
+            Some(Order::CloseConnections) => {
+                for id in self.connections() {
+                    self.close_connection(id, clock);
+                }
+            }
+            Some(Order::Detach(path)) => self.force_detach(&path, clock),
+            None => {}
+        }
         response
     }
 

@@ -4,10 +4,13 @@
 //! [`Broker::manage`](crate::broker::Broker::manage) is a pure function from a request to a response; the server carries
 //! both over HTTP.
 //!
-//! Besides the service's own paths there are three of the emulator's:
+//! Besides the service's own paths there are five of the emulator's:
 //! - `GET /health`, for everyone: whether the emulator is up (wire-protocol.md §9).
 //! - `DELETE /$emulator/messages`: empties every entity. Tests call it in between.
 //! - `DELETE /$emulator/entities`: deletes every entity.
+//! - `DELETE /$emulator/connections`: closes every AMQP connection, as the service does now and then.
+//! - `DELETE /$emulator/links/<entity>`: detaches the links of an entity, as the service does when they are idle or the
+//!   entity moves.
 
 mod access;
 mod entry;
@@ -52,6 +55,15 @@ pub(crate) struct Authority<'a> {
     pub(crate) throttled: bool,
 }
 
+/// What a request asks of those who have the connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Close every connection.
+    CloseConnections,
+    /// Detach the links of an entity: its path as it is addressed.
+    Detach(String),
+}
+
 /// The management endpoint of one namespace.
 #[derive(Debug)]
 pub(crate) struct Management {
@@ -59,6 +71,7 @@ pub(crate) struct Management {
     kept: Kept,
     random: Random,
     answers: u64,
+    order: Option<Order>,
 }
 
 impl Management {
@@ -69,7 +82,13 @@ impl Management {
             kept: Kept::default(),
             random: Random::seeded(seed),
             answers: 0,
+            order: None,
         }
+    }
+
+    /// What the last request asked for besides its answer.
+    pub(crate) fn take_order(&mut self) -> Option<Order> {
+        self.order.take()
     }
 
     /// Answers a request. `scheme` is that of the connection; the authority is taken from the request's `Host`.
@@ -160,7 +179,13 @@ impl Management {
         match (own, call.request.method) {
             (Some("messages"), _) => call.namespace.purge(),
             (Some("entities"), _) => call.namespace.clear(),
-            (Some(_), _) => return Err(Refusal::nothing_here()),
+            (Some("connections"), _) => self.order = Some(Order::CloseConnections),
+            (Some(own), _) => match own.strip_prefix("links/") {
+                Some(path) if exists(call.namespace, Address::parse(path).entity) => {
+                    self.order = Some(Order::Detach(path.to_owned()));
+                }
+                _ => return Err(Refusal::nothing_here()),
+            },
             (None, Method::Get) => return self.get(&call, resource),
             (None, Method::Put) => return self.put(call, resource),
             (None, Method::Delete) => return self.delete(call, resource),
