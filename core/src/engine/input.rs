@@ -10,7 +10,7 @@ use super::{
     Subject, Violation, index_key, name_hash,
 };
 use crate::storage::{Index, Rx, Storage, Table};
-use crate::time::Duration;
+use crate::time::Millis;
 use crate::wire::frame::{Frame, Kind};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{
@@ -228,7 +228,7 @@ impl<S: Storage> Connection<S> {
         self.peer_channel_max = open.channel_max();
         let idle = open.idle_time_out().filter(|&idle| idle > 0);
         open.check()?;
-        self.heartbeat = idle.map(|millis| Duration::from_millis(u64::from(millis / 2)));
+        self.heartbeat = idle.map(|millis| Millis::new((millis / 2).max(1)));
         self.open_received = true;
         self.opened_due = true;
         Ok(())

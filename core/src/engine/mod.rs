@@ -28,7 +28,7 @@ mod transmit;
 mod verbs;
 
 use crate::storage::{Index, Key, Limits, Outbox, Payloads, Queue, Storage, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Millis};
 use crate::wire::frame::{Kind, Outgoing, Protocol};
 use crate::wire::performative::{Close, ErrorCondition, Open, Role};
 use crate::wire::sasl::{SaslFrame, SaslInit};
@@ -207,7 +207,7 @@ pub struct Connection<S: Storage> {
     last_received: Instant,
     config: Config,
     /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
-    heartbeat: Option<Duration>,
+    heartbeat: Option<Millis>,
     /// Links with a flow or a transfer to send.
     work: S::LinkQueue,
     /// Deliveries with a disposition to send.
@@ -449,7 +449,7 @@ impl<S: Storage> Connection<S> {
         let heartbeat = self
             .heartbeat
             .filter(|_| self.open_sent && !self.close_sent)
-            .map(|idle| (self.last_sent + idle, TimerReason::Heartbeat));
+            .map(|idle| (self.last_sent.after(idle), TimerReason::Heartbeat));
         match (idle, heartbeat) {
             (Some(idle), Some(heartbeat)) => Some(if heartbeat.0 <= idle.0 { heartbeat } else { idle }),
             (one, other) => one.or(other),

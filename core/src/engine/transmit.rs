@@ -38,7 +38,7 @@ impl<S: Storage> Connection<S> {
     pub fn poll_transmit(&mut self, now: Instant, tx: &mut S::Tx) -> bool {
         let before = tx.filled().len();
         self.transmit(tx);
-        let idle = self.heartbeat.is_some_and(|idle| now >= self.last_sent + idle);
+        let idle = self.heartbeat.is_some_and(|idle| now >= self.last_sent.after(idle));
         if tx.filled().len() == before
             && idle
             && self.phase == Phase::Amqp

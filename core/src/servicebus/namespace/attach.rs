@@ -8,7 +8,7 @@ use crate::log::{Maybe, Span};
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::{Argument, Reason};
 use crate::storage::{Place, Slots, Storage, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Millis};
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
@@ -21,12 +21,12 @@ const RECEIVER_NAME: &str = "com.microsoft:receiver-name";
 
 /// How long after a take-over the service may still take the new holder of a session for a stranger, and how often it is
 /// asked again meanwhile (pinned-behaviour.md SES44).
-const TAKEOVER: Duration = Duration::from_secs(30);
+const TAKEOVER: Millis = Millis::from_secs(30);
 pub(super) const TAKEOVER_POLL: Duration = Duration::from_millis(100);
 
 /// A link that lived for less than this is counted as a failed attempt, so that a link that is detached as soon as it
 /// is attached does not come back in a tight loop.
-const LASTING: Duration = Duration::from_secs(1);
+const LASTING: Millis = Millis::from_secs(1);
 
 /// The attach of a link between two addresses. Not inlined: it is large, and its users change a field or two.
 #[inline(never)]
@@ -209,7 +209,7 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, leaves: Attachment, fault: Option<Violation>) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let was_up = endpoint.attachment.is_up();
-        let lasted = endpoint.up_since().is_some_and(|since| since + LASTING <= clock.now);
+        let lasted = endpoint.up_since().is_some_and(|since| since.after(LASTING) <= clock.now);
         let span = endpoint.detached(leaves);
         if endpoint.closing {
             self.drop_endpoint(place);
@@ -378,7 +378,7 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn is_taking_over(&self, id: EndpointId, now: Instant) -> bool {
         self.endpoints.find(id.0).is_some_and(|endpoint| {
             self.claim_of(endpoint).is_some_and(|claim| claim.took_over)
-                && endpoint.up_since().is_some_and(|since| now < since + TAKEOVER)
+                && endpoint.up_since().is_some_and(|since| now < since.after(TAKEOVER))
         })
     }
 

@@ -4,10 +4,10 @@ use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::State;
 use super::{Cause, Clock, Failure, Namespace};
 use crate::storage::{Place, Storage, Table};
-use crate::time::Duration;
+use crate::time::Millis;
 
 /// How long the peer may take to answer a drain or a detach before the rest goes on without it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Millis = Millis::from_secs(5);
 
 impl<S: Storage> Namespace<S> {
     /// Closes a sender or receiver. Messages under way are waited for, what a receiver has not handed out is released,
@@ -153,7 +153,7 @@ impl<S: Storage> Namespace<S> {
             let Some(connection) = &mut self.connection else { return };
             connection.close(None);
             self.close_sent = true;
-            self.close_deadline = Some(clock.now + PATIENCE);
+            self.close_deadline = Some(clock.now.after(PATIENCE));
         }
     }
 }

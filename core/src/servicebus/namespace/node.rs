@@ -5,7 +5,7 @@ use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace};
 use crate::log::Span;
 use crate::storage::{Slots, Storage, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Instant, Millis};
 use crate::wire::performative::Role;
 
 /// The two links to a node.
@@ -49,7 +49,7 @@ impl<S: Storage> Node<S> {
 }
 
 /// An entity's `$management` that nothing else keeps stays for this long after the last request.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Millis = Millis::from_secs(60);
 
 impl<S: Storage> Namespace<S> {
     /// The node of an entity, or `$cbs`; made when there is none.
@@ -123,7 +123,7 @@ impl<S: Storage> Namespace<S> {
     /// Somebody asks a node, or will.
     pub(super) fn node_used(&mut self, place: u32, clock: Clock) {
         if let Some(node) = self.nodes.get_mut(place) {
-            node.idle_at = Some(clock.now + QUIET);
+            node.idle_at = Some(clock.now.after(QUIET));
         }
     }
 
