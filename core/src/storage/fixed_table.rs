@@ -211,76 +211,85 @@ impl<const N: usize> Index for FixedIndex<N> {
 
 /// A ring of `N` numbers.
 #[derive(Debug)]
-pub struct FixedQueue<const N: usize> {
-    ring: Ring,
-    numbers: [u16; N],
-}
+pub struct FixedQueue<const N: usize>(Ring<[u16; N]>);
 
-/// Where the numbers of a ring are. Not generic, as with tables.
+/// The same of any size: its functions are there once for rings of all sizes.
 #[derive(Debug)]
-struct Ring {
+#[repr(C)]
+struct Ring<B: ?Sized> {
     first: u16,
     len: u16,
+    numbers: B,
 }
 
-impl Ring {
+impl Ring<[u16]> {
     /// The place of the number that is `count` behind the oldest.
-    fn place(&self, numbers: &[u16], count: usize) -> usize {
+    fn place(&self, count: usize) -> usize {
         let place = usize::from(self.first) + count;
-        if place < numbers.len() { place } else { place - numbers.len() }
+        if place < self.numbers.len() { place } else { place - self.numbers.len() }
     }
 
     #[inline(never)]
-    fn push(&mut self, numbers: &mut [u16], value: u32) -> Result<(), Full> {
+    fn push(&mut self, value: u32) -> Result<(), Full> {
         let len = usize::from(self.len);
-        if len >= numbers.len() {
+        if len >= self.numbers.len() {
             return Err(Full);
         }
-        let place = self.place(numbers, len);
-        *numbers.get_mut(place).ok_or(Full)? = small(value);
+        let place = self.place(len);
+        *self.numbers.get_mut(place).ok_or(Full)? = small(value);
         self.len += 1;
         Ok(())
     }
 
     #[inline(never)]
-    fn pop(&mut self, numbers: &[u16]) -> Option<u32> {
-        let oldest = self.peek(numbers, 0)?;
-        self.first = self.place(numbers, 1) as u16;
+    fn pop(&mut self) -> Option<u32> {
+        let oldest = self.peek(0)?;
+        self.first = self.place(1) as u16;
         self.len -= 1;
         Some(oldest)
     }
 
     #[inline(never)]
-    fn peek(&self, numbers: &[u16], count: usize) -> Option<u32> {
+    fn peek(&self, count: usize) -> Option<u32> {
         if count >= usize::from(self.len) {
             return None;
         }
-        numbers.get(self.place(numbers, count)).copied().map(large)
+        self.numbers.get(self.place(count)).copied().map(large)
+    }
+}
+
+impl<const N: usize> FixedQueue<N> {
+    fn ring(&self) -> &Ring<[u16]> {
+        &self.0
+    }
+
+    fn ring_mut(&mut self) -> &mut Ring<[u16]> {
+        &mut self.0
     }
 }
 
 impl<const N: usize> Queue for FixedQueue<N> {
     fn bounded(_limit: usize) -> Self {
-        Self { ring: Ring { first: 0, len: 0 }, numbers: [0; N] }
+        Self(Ring { first: 0, len: 0, numbers: [0; N] })
     }
 
     fn push(&mut self, value: u32) -> Result<(), Full> {
-        self.ring.push(&mut self.numbers, value)
+        self.ring_mut().push(value)
     }
 
     fn pop(&mut self) -> Option<u32> {
-        self.ring.pop(&self.numbers)
+        self.ring_mut().pop()
     }
 
     fn front(&self) -> Option<u32> {
-        self.peek(0)
+        self.ring().peek(0)
     }
 
     fn peek(&self, at: usize) -> Option<u32> {
-        self.ring.peek(&self.numbers, at)
+        self.ring().peek(at)
     }
 
     fn len(&self) -> usize {
-        usize::from(self.ring.len)
+        usize::from(self.0.len)
     }
 }
