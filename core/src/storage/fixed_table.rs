@@ -5,6 +5,8 @@ use crate::wire::Full;
 
 /// A table of `N` places.
 #[derive(Debug)]
+// In this order: what is done to the turns needs no offset.
+#[repr(C)]
 pub struct FixedTable<T, const N: usize> {
     /// How often each place has been filled and emptied: an odd number, which is its generation, while it is filled.
     /// Apart from the values, whose alignment would double the room that they take.
