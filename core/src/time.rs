@@ -44,6 +44,14 @@ impl Instant {
     }
 }
 
+impl Instant {
+    /// The point that is this much later; saturates, as with durations.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn after(self, millis: Millis) -> Self {
+        Self(self.0.saturating_add(u64::from(millis.0) * 1_000))
+    }
+}
+
 impl Default for Instant {
     fn default() -> Self {
         Self::ZERO
@@ -81,12 +89,45 @@ impl Sub<Duration> for Instant {
     }
 }
 
-/// What is left but for a part of the whole, which is no longer than `most`: when to begin with what takes that part.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
-pub(crate) fn before_end(left: Duration, whole: Duration, parts: u64, most: Duration) -> Duration {
-    // In numbers: the division and the difference of durations have panics in them that they never come to.
-    let part = micros(whole).checked_div(parts).unwrap_or(0);
-    Duration::from_micros(micros(left).saturating_sub(part.min(micros(most))))
+/// A length of time in whole milliseconds, up to 49 days: what the machine's own deadlines are made of. It is one word
+/// of a small machine, and a [`Duration`] is three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Millis(u32);
+
+impl Millis {
+    /// This many milliseconds.
+    pub(crate) const fn new(millis: u32) -> Self {
+        Self(millis)
+    }
+
+    /// This many seconds.
+    pub(crate) const fn from_secs(secs: u32) -> Self {
+        Self(secs.saturating_mul(1_000))
+    }
+
+    /// Its number.
+    pub(crate) const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// One of so many parts of it.
+    pub(crate) fn part(self, parts: u32) -> Self {
+        Self(self.0.checked_div(parts).unwrap_or(0))
+    }
+
+    /// What is left of it but for a part of the whole, which is no longer than `most`: when to begin with what takes
+    /// that part.
+    pub(crate) fn before_end(self, whole: Self, parts: u32, most: Self) -> Self {
+        Self(self.0.saturating_sub(whole.part(parts).min(most).0))
+    }
+}
+
+impl From<Duration> for Millis {
+    /// Saturates; fractions of a millisecond are cut.
+    fn from(duration: Duration) -> Self {
+        let millis = duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_millis()));
+        Self(u32::try_from(millis).unwrap_or(u32::MAX))
+    }
 }
 
 /// Whole microseconds, saturating; in 64 bits, which is less code on small machines than `Duration::as_micros`.
@@ -139,8 +180,18 @@ impl Timestamp {
         Self(ticks.saturating_sub(621_355_968_000_000_000).div_euclid(10_000))
     }
 
-    /// The time from `earlier` to `self`; zero when `earlier` is later.
+    /// The point that is this much later.
+    pub(crate) fn after(self, millis: Millis) -> Self {
+        Self(self.0.saturating_add(i64::from(millis.0)))
+    }
+
+    /// The time from `now` until `self`: zero when that is over, and no more than 49 days.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn left(self, now: Self) -> Millis {
+        Millis(u32::try_from(self.0.saturating_sub(now.0).max(0)).unwrap_or(u32::MAX))
+    }
+
+    /// The time from `earlier` to `self`; zero when `earlier` is later.
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         let millis = self.0.saturating_sub(earlier.0);
         if millis <= 0 { Duration::ZERO } else { Duration::from_millis(millis as u64) }

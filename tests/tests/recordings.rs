@@ -197,7 +197,7 @@ fn converse<S: Storage>(start: Start, stream: &[u8], mut size: impl FnMut(usize)
 
 fn check(error: Result<(), ConnectionError>, name: &str) {
     if let Err(error) = error {
-        assert!(error.condition().as_str().starts_with("amqp:"), "{name}: {error}");
+        assert!(error.condition().starts_with("amqp:"), "{name}: {error}");
         assert!(!error.to_string().is_empty());
     }
 }

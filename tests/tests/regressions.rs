@@ -136,7 +136,7 @@ fn a_send_after_a_forced_detach_says_so<S: Storage>() {
     send(&mut side, link, b"one").expect("a place");
     side.transmit();
     send(&mut side, link, b"waits for credit").expect("a place");
-    let error = Some(condition::DETACH_FORCED.error());
+    let error = Some(ErrorCondition::new(condition::DETACH_FORCED));
     side.feed(&frame(0, &Detach { handle: 0, closed: true, error }, &[]));
     side.poll();
     assert!(side.events.contains(&Event::LinkDetached(link)));

@@ -446,49 +446,45 @@ fn choice<'a, T: Decode<'a> + Encode + core::fmt::Debug>(bytes: &'a [u8]) -> Opt
 }
 
 /// The named symbols of the codec, by the type they restrict.
-fn symbols(kind: &str) -> Vec<&'static str> {
+fn symbols(kind: &str) -> &'static [&'static str] {
     match kind {
-        "amqp-error" => vec![
-            condition::INTERNAL_ERROR.as_str(),
-            condition::NOT_FOUND.as_str(),
-            condition::UNAUTHORIZED_ACCESS.as_str(),
-            condition::DECODE_ERROR.as_str(),
-            condition::RESOURCE_LIMIT_EXCEEDED.as_str(),
-            condition::NOT_ALLOWED.as_str(),
-            condition::INVALID_FIELD.as_str(),
-            condition::NOT_IMPLEMENTED.as_str(),
-            condition::RESOURCE_LOCKED.as_str(),
-            condition::PRECONDITION_FAILED.as_str(),
-            condition::RESOURCE_DELETED.as_str(),
-            condition::ILLEGAL_STATE.as_str(),
-            condition::FRAME_SIZE_TOO_SMALL.as_str(),
+        "amqp-error" => &[
+            condition::INTERNAL_ERROR,
+            condition::NOT_FOUND,
+            condition::UNAUTHORIZED_ACCESS,
+            condition::DECODE_ERROR,
+            condition::RESOURCE_LIMIT_EXCEEDED,
+            condition::NOT_ALLOWED,
+            condition::INVALID_FIELD,
+            condition::NOT_IMPLEMENTED,
+            condition::RESOURCE_LOCKED,
+            condition::PRECONDITION_FAILED,
+            condition::RESOURCE_DELETED,
+            condition::ILLEGAL_STATE,
+            condition::FRAME_SIZE_TOO_SMALL,
         ],
-        "connection-error" => vec![
-            condition::CONNECTION_FORCED.as_str(),
-            condition::FRAMING_ERROR.as_str(),
-            condition::CONNECTION_REDIRECT.as_str(),
+        "connection-error" => &[condition::CONNECTION_FORCED, condition::FRAMING_ERROR, condition::CONNECTION_REDIRECT],
+        "session-error" => &[
+            condition::WINDOW_VIOLATION,
+            condition::ERRANT_LINK,
+            condition::HANDLE_IN_USE,
+            condition::UNATTACHED_HANDLE,
         ],
-        "session-error" => vec![
-            condition::WINDOW_VIOLATION.as_str(),
-            condition::ERRANT_LINK.as_str(),
-            condition::HANDLE_IN_USE.as_str(),
-            condition::UNATTACHED_HANDLE.as_str(),
+        "link-error" => &[
+            condition::DETACH_FORCED,
+            condition::TRANSFER_LIMIT_EXCEEDED,
+            condition::MESSAGE_SIZE_EXCEEDED,
+            condition::LINK_REDIRECT,
+            condition::STOLEN,
         ],
-        "link-error" => vec![
-            condition::DETACH_FORCED.as_str(),
-            condition::TRANSFER_LIMIT_EXCEEDED.as_str(),
-            condition::MESSAGE_SIZE_EXCEEDED.as_str(),
-            condition::LINK_REDIRECT.as_str(),
-            condition::STOLEN.as_str(),
-        ],
-        "terminus-expiry-policy" => vec![
+        "terminus-expiry-policy" => &[
             expiry_policy::LINK_DETACH,
             expiry_policy::SESSION_END,
             expiry_policy::CONNECTION_CLOSE,
             expiry_policy::NEVER,
         ],
-        "std-dist-mode" => vec![distribution_mode::MOVE, distribution_mode::COPY],
-        "txn-capability" => vec![
+        "std-dist-mode" => &[distribution_mode::MOVE, distribution_mode::COPY],
+        "txn-capability" => &[
             capability::LOCAL_TRANSACTIONS,
             capability::DISTRIBUTED_TRANSACTIONS,
             capability::PROMOTABLE_TRANSACTIONS,
@@ -496,7 +492,7 @@ fn symbols(kind: &str) -> Vec<&'static str> {
             capability::MULTI_SSNS_PER_TXN,
         ],
         "transaction-error" => {
-            vec![transaction::condition::UNKNOWN_ID, transaction::condition::ROLLBACK, transaction::condition::TIMEOUT]
+            &[transaction::condition::UNKNOWN_ID, transaction::condition::ROLLBACK, transaction::condition::TIMEOUT]
         }
         other => panic!("the codec lacks the choices of {other}"),
     }

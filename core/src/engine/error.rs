@@ -1,93 +1,62 @@
 //! What can go wrong in the engine, told apart by whose fault it is.
 
 use crate::wire::messaging::Outcome;
-use crate::wire::performative::ErrorCondition;
 use crate::wire::sasl::SaslCode;
 use crate::wire::{DecodeError, frame::FrameError};
 use core::fmt;
 
-/// An error condition of AMQP's own, in one word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Condition(&'static &'static str);
-
-impl Condition {
-    /// Its symbol.
-    pub const fn as_str(self) -> &'static str {
-        self.0
-    }
-
-    /// An error of it, without a description.
-    pub fn error(self) -> ErrorCondition<'static> {
-        ErrorCondition::new(self.0)
-    }
-}
-
-impl fmt::Debug for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
 /// AMQP's error conditions (AMQP 1.0 §2.8.15–§2.8.18).
 pub mod condition {
-    use super::Condition;
-
     /// An internal error.
-    pub const INTERNAL_ERROR: Condition = Condition(&"amqp:internal-error");
+    pub const INTERNAL_ERROR: &str = "amqp:internal-error";
     /// Something that is not there.
-    pub const NOT_FOUND: Condition = Condition(&"amqp:not-found");
+    pub const NOT_FOUND: &str = "amqp:not-found";
     /// Not permitted.
-    pub const UNAUTHORIZED_ACCESS: Condition = Condition(&"amqp:unauthorized-access");
+    pub const UNAUTHORIZED_ACCESS: &str = "amqp:unauthorized-access";
     /// Data that cannot be decoded.
-    pub const DECODE_ERROR: Condition = Condition(&"amqp:decode-error");
+    pub const DECODE_ERROR: &str = "amqp:decode-error";
     /// A limit of the peer's own resources.
-    pub const RESOURCE_LIMIT_EXCEEDED: Condition = Condition(&"amqp:resource-limit-exceeded");
+    pub const RESOURCE_LIMIT_EXCEEDED: &str = "amqp:resource-limit-exceeded";
     /// Not allowed in this state of things.
-    pub const NOT_ALLOWED: Condition = Condition(&"amqp:not-allowed");
+    pub const NOT_ALLOWED: &str = "amqp:not-allowed";
     /// A field with a value that is not allowed.
-    pub const INVALID_FIELD: Condition = Condition(&"amqp:invalid-field");
+    pub const INVALID_FIELD: &str = "amqp:invalid-field";
     /// Not supported.
-    pub const NOT_IMPLEMENTED: Condition = Condition(&"amqp:not-implemented");
+    pub const NOT_IMPLEMENTED: &str = "amqp:not-implemented";
     /// Something that another holds exclusively.
-    pub const RESOURCE_LOCKED: Condition = Condition(&"amqp:resource-locked");
+    pub const RESOURCE_LOCKED: &str = "amqp:resource-locked";
     /// A condition that a request was tied to does not hold.
-    pub const PRECONDITION_FAILED: Condition = Condition(&"amqp:precondition-failed");
+    pub const PRECONDITION_FAILED: &str = "amqp:precondition-failed";
     /// Something that was deleted while it was in use.
-    pub const RESOURCE_DELETED: Condition = Condition(&"amqp:resource-deleted");
+    pub const RESOURCE_DELETED: &str = "amqp:resource-deleted";
     /// A frame that does not fit the state of the endpoint.
-    pub const ILLEGAL_STATE: Condition = Condition(&"amqp:illegal-state");
+    pub const ILLEGAL_STATE: &str = "amqp:illegal-state";
     /// Something that does not fit into the peer's frames.
-    pub const FRAME_SIZE_TOO_SMALL: Condition = Condition(&"amqp:frame-size-too-small");
+    pub const FRAME_SIZE_TOO_SMALL: &str = "amqp:frame-size-too-small";
     /// A connection closed by force.
-    pub const CONNECTION_FORCED: Condition = Condition(&"amqp:connection:forced");
+    pub const CONNECTION_FORCED: &str = "amqp:connection:forced";
     /// Bytes that are no frame.
-    pub const FRAMING_ERROR: Condition = Condition(&"amqp:connection:framing-error");
+    pub const FRAMING_ERROR: &str = "amqp:connection:framing-error";
     /// The container is to be found elsewhere.
-    pub const CONNECTION_REDIRECT: Condition = Condition(&"amqp:connection:redirect");
+    pub const CONNECTION_REDIRECT: &str = "amqp:connection:redirect";
     /// More transfers than the incoming window allows.
-    pub const WINDOW_VIOLATION: Condition = Condition(&"amqp:session:window-violation");
+    pub const WINDOW_VIOLATION: &str = "amqp:session:window-violation";
     /// A link that breaks the protocol again and again.
-    pub const ERRANT_LINK: Condition = Condition(&"amqp:session:errant-link");
+    pub const ERRANT_LINK: &str = "amqp:session:errant-link";
     /// A handle that is not attached.
-    pub const UNATTACHED_HANDLE: Condition = Condition(&"amqp:session:unattached-handle");
+    pub const UNATTACHED_HANDLE: &str = "amqp:session:unattached-handle";
     /// A handle that is attached already.
-    pub const HANDLE_IN_USE: Condition = Condition(&"amqp:session:handle-in-use");
+    pub const HANDLE_IN_USE: &str = "amqp:session:handle-in-use";
     /// A link detached by force.
-    pub const DETACH_FORCED: Condition = Condition(&"amqp:link:detach-forced");
+    pub const DETACH_FORCED: &str = "amqp:link:detach-forced";
     /// More deliveries than there was credit for.
-    pub const TRANSFER_LIMIT_EXCEEDED: Condition = Condition(&"amqp:link:transfer-limit-exceeded");
+    pub const TRANSFER_LIMIT_EXCEEDED: &str = "amqp:link:transfer-limit-exceeded";
     /// A message larger than the link allows.
-    pub const MESSAGE_SIZE_EXCEEDED: Condition = Condition(&"amqp:link:message-size-exceeded");
+    pub const MESSAGE_SIZE_EXCEEDED: &str = "amqp:link:message-size-exceeded";
     /// The node is to be found elsewhere.
-    pub const LINK_REDIRECT: Condition = Condition(&"amqp:link:redirect");
+    pub const LINK_REDIRECT: &str = "amqp:link:redirect";
     /// A link that another connection has taken over.
-    pub const STOLEN: Condition = Condition(&"amqp:link:stolen");
+    pub const STOLEN: &str = "amqp:link:stolen";
 }
 
 /// The tables and numbers that can run out; each names the knob to turn.
@@ -106,6 +75,52 @@ pub enum Capacity {
     Outbox,
     /// `message` of fixed storage.
     Message,
+}
+
+macro_rules! violations {
+    ($($(#[$meta:meta])* $variant:ident = $condition:ident,)*) => {
+        /// What a peer did wrong, by the error condition that tells it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Violation { $($(#[$meta])* $variant,)* }
+
+        impl Violation {
+            /// AMQP's condition for it.
+            pub const fn condition(self) -> &'static str {
+                const CONDITIONS: &[&str] = &[$(condition::$condition),*];
+                CONDITIONS[self as usize]
+            }
+        }
+    };
+}
+
+violations! {
+    /// Something that the state of the endpoint does not allow.
+    IllegalState = ILLEGAL_STATE,
+    /// Bytes or numbers that no frame may have.
+    FramingError = FRAMING_ERROR,
+    /// What cannot be decoded.
+    DecodeError = DECODE_ERROR,
+    /// A field whose value is not allowed.
+    InvalidField = INVALID_FIELD,
+    /// Something that the peer's role does not allow.
+    NotAllowed = NOT_ALLOWED,
+    /// More than there is room for, or too long a silence.
+    ResourceLimitExceeded = RESOURCE_LIMIT_EXCEEDED,
+    /// More transfers than the window allows.
+    WindowViolation = WINDOW_VIOLATION,
+    /// A handle that is not attached.
+    UnattachedHandle = UNATTACHED_HANDLE,
+    /// A handle that is attached already.
+    HandleInUse = HANDLE_IN_USE,
+    /// More deliveries than there was credit for.
+    TransferLimitExceeded = TRANSFER_LIMIT_EXCEEDED,
+    /// A message larger than the link takes.
+    MessageSizeExceeded = MESSAGE_SIZE_EXCEEDED,
+    /// Credentials that were refused, or none that can be used.
+    UnauthorizedAccess = UNAUTHORIZED_ACCESS,
+    /// The connection was ended from the other side.
+    ConnectionForced = CONNECTION_FORCED,
 }
 
 /// Why a verb could not be carried out.
@@ -166,8 +181,8 @@ pub enum ConnectionError {
     Frame(FrameError),
     /// A frame whose content cannot be decoded.
     Decode(DecodeError),
-    /// A frame that does not fit the connection's state; the AMQP condition.
-    Violation(Condition),
+    /// A frame that does not fit the connection's state.
+    Violation(Violation),
     /// The peer was silent for too long.
     IdleTimeout,
     /// The peer sent `close`.
@@ -177,16 +192,21 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// The AMQP error condition that tells the peer.
-    pub const fn condition(&self) -> Condition {
+    /// What tells the peer.
+    pub const fn violation(&self) -> Violation {
         match self {
-            Self::NotAmqp(_) | Self::UnexpectedProtocol | Self::Frame(_) => condition::FRAMING_ERROR,
-            Self::NoMechanism | Self::Sasl(_) => condition::UNAUTHORIZED_ACCESS,
-            Self::Decode(_) => condition::DECODE_ERROR,
-            Self::Violation(condition) => *condition,
-            Self::IdleTimeout => condition::RESOURCE_LIMIT_EXCEEDED,
-            Self::ClosedByPeer | Self::Disconnected => condition::CONNECTION_FORCED,
+            Self::NotAmqp(_) | Self::UnexpectedProtocol | Self::Frame(_) => Violation::FramingError,
+            Self::NoMechanism | Self::Sasl(_) => Violation::UnauthorizedAccess,
+            Self::Decode(_) => Violation::DecodeError,
+            Self::Violation(violation) => *violation,
+            Self::IdleTimeout => Violation::ResourceLimitExceeded,
+            Self::ClosedByPeer | Self::Disconnected => Violation::ConnectionForced,
         }
+    }
+
+    /// The AMQP error condition that tells the peer.
+    pub const fn condition(&self) -> &'static str {
+        self.violation().condition()
     }
 
     /// The same without its details.
@@ -220,7 +240,7 @@ impl fmt::Display for ConnectionError {
             Self::Sasl(code) => write!(f, "{} ({code:?})", self.words()),
             Self::Frame(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
-            Self::Violation(condition) => write!(f, "{} ({condition})", self.words()),
+            Self::Violation(violation) => write!(f, "{} ({})", self.words(), violation.condition()),
             _ => f.write_str(self.words()),
         }
     }

@@ -90,23 +90,23 @@ impl<S: Storage> Connection<S> {
         if self.free_deliveries() == 0 {
             return Err((full, payload));
         }
-        let payload = self.payloads.keep(payload).map_err(|payload| (full, payload))?;
-        let stage = Stage::Outgoing { payload, sent: 0, batchable: options.batchable };
-        let mut delivery = Delivery::new(place, options.tag, options.format, stage);
+        let mut delivery = Delivery::new(place, options.tag, options.format, Stage::Bare);
         delivery.presettled = options.settled;
         delivery.unsent = true;
         delivery.transaction = options.transaction;
         delivery.user = options.user;
-        let key = match self.deliveries.insert(delivery) {
-            Ok(key) => key,
-            Err(delivery) => {
-                let payload = match delivery.stage {
-                    Stage::Outgoing { payload, .. } => self.payloads.take(payload),
-                    _ => S::Payload::default(),
-                };
+        let Ok(key) = self.deliveries.insert(delivery) else { return Err((full, payload)) };
+        let kept = self.payloads.keep(payload);
+        match (kept, self.deliveries.get_mut(key.index)) {
+            (Ok(payload), Some(delivery)) => {
+                delivery.stage = Stage::Outgoing { payload, sent: 0, batchable: options.batchable };
+            }
+            (Err(payload), _) => {
+                self.deliveries.free(key.index);
                 return Err((full, payload));
             }
-        };
+            (Ok(_), None) => {}
+        }
         self.append(place, key.index);
         self.flag_work(place);
         Ok(DeliveryId(key))

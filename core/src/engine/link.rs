@@ -1,6 +1,6 @@
 //! A link endpoint: attachment, credit and the deliveries that wait on it (AMQP 1.0 §2.6).
 
-use super::Condition;
+use super::Violation;
 use crate::storage::Place;
 use crate::wire::performative::{ReceiverSettleMode, Role, SenderSettleMode};
 
@@ -30,8 +30,9 @@ impl Chain {
 }
 
 #[derive(Debug)]
-// In this order: small machines reach small fields that lie in front with shorter instructions.
-#[repr(C)]
+// In this order: small machines reach small fields that lie in front with shorter instructions. As with points in time,
+// words of 32 bits are aligned for.
+#[repr(C, packed(4))]
 pub(super) struct Link {
     /// Our role.
     pub(super) role: Role,
@@ -52,6 +53,8 @@ pub(super) struct Link {
     pub(super) in_events: bool,
     /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
     pub(super) detach_owed: Option<bool>,
+    /// What the peer did wrong, when that is why we detached.
+    pub(super) fault: Option<Violation>,
     pub(super) session: u32,
     pub(super) output_handle: u32,
     pub(super) delivery_count: u32,
@@ -65,8 +68,6 @@ pub(super) struct Link {
     pub(super) max_message_size: u32,
     /// The delivery whose frames are coming in.
     pub(super) assembling: u32,
-    /// What the peer did wrong, when that is why we detached.
-    pub(super) fault: Option<Condition>,
     /// Deliveries to be sent (sender) or to be taken (receiver).
     pub(super) waiting: Chain,
     pub(super) input_handle: Option<Place>,

@@ -28,7 +28,7 @@ mod transmit;
 mod verbs;
 
 use crate::storage::{Index, Key, Limits, Outbox, Payloads, Queue, Storage, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Millis};
 use crate::wire::frame::{Kind, Outgoing, Protocol};
 use crate::wire::performative::{Close, ErrorCondition, Open, Role};
 use crate::wire::sasl::{SaslFrame, SaslInit};
@@ -40,7 +40,7 @@ use session::Session;
 
 pub use delivery::Tag;
 pub use error::{
-    Capacity, Condition, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, condition,
+    Capacity, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, Violation, condition,
 };
 pub use event::{Event, Handler, Subject};
 pub use exchange::{Incoming, SendOptions};
@@ -120,13 +120,13 @@ pub enum TimerReason {
     IdleTimeout,
 }
 
-/// What the last frame of an endpoint (close, end, detach) will say when it can go out: an AMQP condition, or nothing.
+/// What the last frame of an endpoint (close, end, detach) will say when it can go out: what the peer did wrong, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Farewell(Option<Condition>);
+struct Farewell(Option<Violation>);
 
 impl Farewell {
     fn error(self) -> Option<ErrorCondition<'static>> {
-        self.0.map(Condition::error)
+        self.0.map(|violation| ErrorCondition::new(violation.condition()))
     }
 }
 
@@ -207,7 +207,7 @@ pub struct Connection<S: Storage> {
     last_received: Instant,
     config: Config,
     /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
-    heartbeat: Option<Duration>,
+    heartbeat: Option<Millis>,
     /// Links with a flow or a transfer to send.
     work: S::LinkQueue,
     /// Deliveries with a disposition to send.
@@ -449,7 +449,7 @@ impl<S: Storage> Connection<S> {
         let heartbeat = self
             .heartbeat
             .filter(|_| self.open_sent && !self.close_sent)
-            .map(|idle| (self.last_sent + idle, TimerReason::Heartbeat));
+            .map(|idle| (self.last_sent.after(idle), TimerReason::Heartbeat));
         match (idle, heartbeat) {
             (Some(idle), Some(heartbeat)) => Some(if heartbeat.0 <= idle.0 { heartbeat } else { idle }),
             (one, other) => one.or(other),
@@ -500,7 +500,7 @@ impl<S: Storage> Connection<S> {
         }
         self.drop_payload(place);
         self.unindex_delivery(place);
-        self.deliveries.remove(place);
+        self.deliveries.free(place);
     }
 
     /// Drops what a delivery has of its message.
@@ -553,7 +553,7 @@ impl<S: Storage> Connection<S> {
         }
         if !self.close_sent {
             self.close_sent = true;
-            self.close_owed = Some(Farewell(Some(error.condition())));
+            self.close_owed = Some(Farewell(Some(error.violation())));
         }
         self.failed = Some(error);
         self.closed_due = true;

@@ -1,7 +1,7 @@
 //! What goes out: control frames, flows, dispositions in ranges, transfers one frame per link and turn.
 
 use super::delivery::{Simple, Stage};
-use super::{Condition, Connection, ConnectionRole, Instant, Phase, Space, index_key};
+use super::{Connection, ConnectionRole, Farewell, Instant, Phase, Space, index_key};
 use crate::storage::{Index, Outbox, Payloads, Queue, Storage, Table, Tx};
 use crate::wire::frame::{self, Kind, Outgoing};
 use crate::wire::messaging::DeliveryState;
@@ -38,7 +38,7 @@ impl<S: Storage> Connection<S> {
     pub fn poll_transmit(&mut self, now: Instant, tx: &mut S::Tx) -> bool {
         let before = tx.filled().len();
         self.transmit(tx);
-        let idle = self.heartbeat.is_some_and(|idle| now >= self.last_sent + idle);
+        let idle = self.heartbeat.is_some_and(|idle| now >= self.last_sent.after(idle));
         if tx.filled().len() == before
             && idle
             && self.phase == Phase::Amqp
@@ -136,7 +136,7 @@ impl<S: Storage> Connection<S> {
             let Some(link) = self.links.get_mut(place).filter(|link| link.attach_sent) else { continue };
             let Some(closed) = link.detach_owed else { continue };
             let channel = self.sessions.get(link.session).map_or(0, |session| session.channel);
-            let detach = Detach { handle: link.output_handle, closed, error: link.fault.map(Condition::error) };
+            let detach = Detach { handle: link.output_handle, closed, error: Farewell(link.fault).error() };
             if !write_frame(tx, channel, &detach) {
                 return false;
             }

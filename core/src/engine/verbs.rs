@@ -3,7 +3,7 @@
 use super::link::{Chain, Link};
 use super::session::Session;
 use super::{
-    Capacity, Condition, Connection, ConnectionRole, EngineError, Farewell, LinkId, SessionId, Space, index_key, link,
+    Capacity, Connection, ConnectionRole, EngineError, Farewell, LinkId, SessionId, Space, Violation, index_key, link,
     name_hash,
 };
 use crate::storage::{Index, Storage, Table};
@@ -25,8 +25,8 @@ pub struct LinkStatus {
     pub draining: bool,
     /// The largest message the peer of a sending link accepts, in bytes; zero for no limit.
     pub peer_max_message_size: u64,
-    /// The condition with which this end detached the link because of what the peer sent.
-    pub fault: Option<Condition>,
+    /// Why this end detached the link, when it was for what the peer sent.
+    pub fault: Option<Violation>,
 }
 
 pub(super) const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
@@ -48,14 +48,14 @@ impl<S: Storage> Connection<S> {
         let key = self.sessions.insert(session).map_err(|_| full)?;
         let id = SessionId(key);
         let Some(channel) = self.free_channel(key.index, key.index) else {
-            self.sessions.remove(key.index);
+            self.sessions.free(key.index);
             return Err(full);
         };
         if let Some(session) = self.sessions.get_mut(key.index) {
             session.channel = channel;
         }
         if let Err(error) = self.send_begin(key.index, None) {
-            self.sessions.remove(key.index);
+            self.sessions.free(key.index);
             return Err(error);
         }
         Ok(id)
@@ -131,7 +131,8 @@ impl<S: Storage> Connection<S> {
         }
         session.end_sent = true;
         let (channel, begun) = (session.channel, session.begin_sent);
-        let said = begun && self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_ok();
+        let said =
+            begun && self.push_frame(Kind::Amqp, channel, &End { error: error.copied().or(farewell.error()) }).is_ok();
         if !said && let Some(session) = self.sessions.get_mut(place) {
             session.end_owed = Some(farewell);
             self.farewells += 1;
@@ -215,7 +216,7 @@ impl<S: Storage> Connection<S> {
         let mut attach = *attach;
         attach.handle = handle;
         if self.push_frame(Kind::Amqp, channel, &attach).is_err() {
-            self.links.remove(key.index);
+            self.links.free(key.index);
             return Err(OUTBOX_FULL);
         }
         Ok(LinkId(key))
@@ -312,7 +313,7 @@ impl<S: Storage> Connection<S> {
         found.detach_sent = true;
         let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
-        let detach = Detach { handle, closed, error: error.copied() };
+        let detach = Detach { handle, closed, error: error.copied().or(Farewell(found.fault).error()) };
         let said = attached && self.push_frame(Kind::Amqp, channel, &detach).is_ok();
         if !said && let Some(found) = self.links.get_mut(place) {
             found.detach_owed = Some(closed);
@@ -369,7 +370,7 @@ impl<S: Storage> Connection<S> {
             self.forgotten(place);
             return;
         }
-        self.links.remove(place);
+        self.links.free(place);
     }
 
     fn has_deliveries(&self, link: u32) -> bool {
@@ -411,7 +412,7 @@ impl<S: Storage> Connection<S> {
                 self.free_delivery(delivery);
             }
         }
-        self.links.remove(place);
+        self.links.free(place);
     }
 
     /// Drops the messages of a link that wait to be sent.

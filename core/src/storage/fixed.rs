@@ -1,8 +1,8 @@
 //! Storage without an allocator: every size is in the type.
 
 use super::{
-    Arena, Assembly, Description, Encoder, FixedBuffer, FixedIndex, FixedQueue, FixedTable, NoDescription, NoSpare,
-    PayloadBuilder, Payloads, Storage, Text,
+    Arena, Assembly, Description, Encoder, FixedBuffer, FixedIndex, FixedQueue, FixedSlots, FixedTable, NoDescription,
+    NoSpare, PayloadBuilder, Payloads, Storage, Text,
 };
 use crate::wire::{self, Encode, Full};
 use core::fmt;
@@ -125,8 +125,8 @@ impl<
     type LinkQueue = FixedQueue<L>;
     type DeliveryQueue = FixedQueue<D>;
     type Outbox = FixedBuffer<O>;
-    type Slots<V> = heapless::Vec<Option<V>, D>;
-    type LinkSlots<V> = heapless::Vec<Option<V>, L>;
+    type Slots<V> = FixedSlots<V, D>;
+    type LinkSlots<V> = FixedSlots<V, L>;
     type Nodes<V> = FixedTable<V, NODES>;
     type Claims<V> = FixedTable<V, C>;
     type Spare<V> = NoSpare;

@@ -5,23 +5,21 @@ use crate::wire::{self, Encode, Full};
 use core::fmt;
 
 /// `N` bytes, filled at the end and emptied at the front.
+pub struct FixedBuffer<const N: usize>(Buffer<[u8; N]>);
+
+/// The same of any size: its functions are there once for buffers of all sizes.
 // In this order: small machines reach the numbers with shorter instructions.
 #[repr(C)]
-pub struct FixedBuffer<const N: usize> {
+struct Buffer<B: ?Sized> {
     start: usize,
     end: usize,
-    bytes: [u8; N],
+    bytes: B,
 }
 
-impl<const N: usize> FixedBuffer<N> {
-    /// An empty buffer.
-    pub const fn new() -> Self {
-        Self { bytes: [0; N], start: 0, end: 0 }
-    }
-
+impl Buffer<[u8]> {
     fn compact(&mut self) {
         // The two latter always hold; said here, they spare the move a check of its own.
-        if self.start > 0 && self.start <= self.end && self.end <= N {
+        if self.start > 0 && self.start <= self.end && self.end <= self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
@@ -39,8 +37,14 @@ impl<const N: usize> FixedBuffer<N> {
     }
 
     #[inline(never)]
+    fn compacted(&mut self) -> &mut [u8] {
+        self.compact();
+        self.room()
+    }
+
+    #[inline(never)]
     fn grow(&mut self, count: usize) {
-        self.end = (self.end + count).min(N);
+        self.end = (self.end + count).min(self.bytes.len());
     }
 
     #[inline(never)]
@@ -53,6 +57,21 @@ impl<const N: usize> FixedBuffer<N> {
     }
 }
 
+impl<const N: usize> FixedBuffer<N> {
+    /// An empty buffer.
+    pub const fn new() -> Self {
+        Self(Buffer { bytes: [0; N], start: 0, end: 0 })
+    }
+
+    fn buffer(&self) -> &Buffer<[u8]> {
+        &self.0
+    }
+
+    fn buffer_mut(&mut self) -> &mut Buffer<[u8]> {
+        &mut self.0
+    }
+}
+
 impl<const N: usize> Default for FixedBuffer<N> {
     fn default() -> Self {
         Self::new()
@@ -61,32 +80,32 @@ impl<const N: usize> Default for FixedBuffer<N> {
 
 impl<const N: usize> fmt::Debug for FixedBuffer<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FixedBuffer({} of {N} bytes)", self.end - self.start)
+        write!(f, "FixedBuffer({} of {N} bytes)", self.0.end - self.0.start)
     }
 }
 
 impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N> {
     fn spare(&mut self) -> &mut [u8] {
-        self.compact();
-        self.room()
+        self.buffer_mut().compacted()
     }
 
     fn commit(&mut self, count: usize) {
-        self.grow(count);
+        self.buffer_mut().grow(count);
     }
 
     fn filled(&self) -> &[u8] {
-        self.waiting()
+        self.buffer().waiting()
     }
 
     fn consume(&mut self, count: usize) {
-        self.drop_front(count);
+        self.buffer_mut().drop_front(count);
     }
 
     fn take(&mut self, offset: usize, size: usize, assembly: &mut heapless::Vec<u8, M>) -> Result<(), Full> {
-        let bytes = self.bytes.get(self.start + offset..(self.start + size).min(self.end)).unwrap_or_default();
+        let waiting = self.buffer().waiting();
+        let bytes = waiting.get(offset..size.min(waiting.len())).unwrap_or_default();
         let taken = assembly.extend_from_slice(bytes).map_err(|_| Full);
-        self.drop_front(size);
+        self.buffer_mut().drop_front(size);
         taken
     }
 
@@ -95,25 +114,25 @@ impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N>
     }
 
     fn clear(&mut self) {
-        self.drop_front(N);
+        self.buffer_mut().drop_front(N);
     }
 }
 
 impl<const N: usize> Tx for FixedBuffer<N> {
     fn spare(&mut self) -> &mut [u8] {
-        self.room()
+        self.buffer_mut().room()
     }
 
     fn commit(&mut self, count: usize) {
-        self.grow(count);
+        self.buffer_mut().grow(count);
     }
 
     fn filled(&self) -> &[u8] {
-        self.waiting()
+        self.buffer().waiting()
     }
 
     fn consume(&mut self, count: usize) {
-        self.drop_front(count);
+        self.buffer_mut().drop_front(count);
     }
 
     fn capacity(&self) -> usize {
@@ -121,7 +140,7 @@ impl<const N: usize> Tx for FixedBuffer<N> {
     }
 
     fn clear(&mut self) {
-        self.drop_front(N);
+        self.buffer_mut().drop_front(N);
     }
 }
 
@@ -131,16 +150,16 @@ impl<const N: usize> Outbox for FixedBuffer<N> {
     }
 
     fn append(&mut self, value: &dyn Encode) -> Result<(), Full> {
-        self.compact();
-        self.end += wire::encode(value, self.bytes.get_mut(self.end..).unwrap_or_default())?;
+        let size = wire::encode(value, self.buffer_mut().compacted())?;
+        self.buffer_mut().grow(size);
         Ok(())
     }
 
     fn pending(&self) -> &[u8] {
-        self.waiting()
+        self.buffer().waiting()
     }
 
     fn consume(&mut self, count: usize) {
-        self.drop_front(count);
+        self.buffer_mut().drop_front(count);
     }
 }

@@ -5,24 +5,19 @@ use crate::wire::Full;
 
 /// A table of `N` places.
 #[derive(Debug)]
+// In this order: what is done to the turns needs no offset.
+#[repr(C)]
 pub struct FixedTable<T, const N: usize> {
-    /// How often each place that was ever used has been filled and emptied: an odd number, which is its generation,
-    /// while it is filled. Apart from the values, whose alignment would double the room that they take.
-    turns: heapless::Vec<u32, N>,
-    values: heapless::Vec<Option<T>, N>,
-    len: usize,
+    /// How often each place has been filled and emptied: an odd number, which is its generation, while it is filled.
+    /// Apart from the values, whose alignment would double the room that they take.
+    turns: [u32; N],
+    values: [Option<T>; N],
 }
 
 /// Fills a place. Not generic: it is there once for the tables of all kinds.
 #[inline(never)]
-fn fill(turns: &mut heapless::VecView<u32>) -> Option<Key> {
-    let index = match turns.iter().position(|turn| turn % 2 == 0) {
-        Some(index) => index,
-        None => {
-            turns.push(0).ok()?;
-            turns.len() - 1
-        }
-    };
+fn fill(turns: &mut [u32]) -> Option<Key> {
+    let index = turns.iter().position(|turn| turn % 2 == 0)?;
     let turn = turns.get_mut(index)?;
     *turn = turn.wrapping_add(1);
     Some(Key { index: index as u32, generation: Generation::new(*turn)? })
@@ -43,34 +38,47 @@ fn key_of(turns: &[u32], index: u32) -> Option<Key> {
     if turn % 2 == 0 { None } else { Some(Key { index, generation: Generation::new(turn)? }) }
 }
 
+/// The place of the entry with this key; beyond all places when it is gone. Not generic, as above.
+#[inline(never)]
+fn place_of(turns: &[u32], key: Key) -> u32 {
+    if turns.get(key.index as usize) == Some(&key.generation.get()) { key.index } else { u32::MAX }
+}
+
+/// How many places are filled. Not generic, as above.
+#[inline(never)]
+fn filled(turns: &[u32]) -> usize {
+    turns.iter().filter(|turn| **turn % 2 == 1).count()
+}
+
 impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     fn bounded(_limit: usize) -> Self {
-        Self { turns: heapless::Vec::new(), values: heapless::Vec::new(), len: 0 }
+        Self { turns: [0; N], values: [const { None }; N] }
     }
 
-    #[inline(never)]
-    fn insert(&mut self, value: T) -> Result<Key, T> {
-        let Some(key) = fill(self.turns.as_mut_view()) else { return Err(value) };
-        if self.values.len() <= key.index as usize {
-            // As many as turns.
-            let _ = self.values.push(None);
+    fn insert(&mut self, value: T) -> Result<Key, Full> {
+        let key = fill(&mut self.turns).ok_or(Full)?;
+        if let Some(place) = self.values.get_mut(key.index as usize) {
+            *place = Some(value);
         }
-        let Some(place) = self.values.get_mut(key.index as usize) else { return Err(value) };
-        *place = Some(value);
-        self.len += 1;
         Ok(key)
     }
 
     #[inline(never)]
     fn remove(&mut self, index: u32) -> Option<T> {
         empty(&mut self.turns, index)?;
-        self.len -= 1;
         self.values.get_mut(index as usize)?.take()
     }
 
     #[inline(never)]
+    fn free(&mut self, index: u32) {
+        if let (Some(()), Some(place)) = (empty(&mut self.turns, index), self.values.get_mut(index as usize)) {
+            *place = None;
+        }
+    }
+
+    #[inline(never)]
     fn get(&self, index: u32) -> Option<&T> {
-        self.values.as_slice().get(index as usize)?.as_ref()
+        self.values.get(index as usize)?.as_ref()
     }
 
     #[inline(never)]
@@ -83,7 +91,7 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     }
 
     fn len(&self) -> usize {
-        self.len
+        filled(&self.turns)
     }
 
     fn capacity(&self) -> usize {
@@ -91,34 +99,48 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
     }
 
     fn end(&self) -> u32 {
-        self.turns.len() as u32
+        N as u32
+    }
+
+    #[inline(never)]
+    fn find(&self, key: Key) -> Option<&T> {
+        self.get(place_of(&self.turns, key))
+    }
+
+    #[inline(never)]
+    fn find_mut(&mut self, key: Key) -> Option<&mut T> {
+        self.get_mut(place_of(&self.turns, key))
     }
 }
 
-impl<T, const N: usize> Slots<T> for heapless::Vec<Option<T>, N> {
-    #[inline(never)]
+/// Something beside each of `N` places of a table.
+#[derive(Debug)]
+pub struct FixedSlots<T, const N: usize>([Option<T>; N]);
+
+impl<T, const N: usize> Default for FixedSlots<T, N> {
+    fn default() -> Self {
+        Self([const { None }; N])
+    }
+}
+
+impl<T, const N: usize> Slots<T> for FixedSlots<T, N> {
     fn put(&mut self, index: usize, value: T) -> Option<T> {
-        while self.as_slice().len() <= index {
-            if self.push(None).is_err() {
-                return Some(value);
-            }
-        }
-        match self.as_mut_slice().get_mut(index) {
+        match self.0.get_mut(index) {
             Some(slot) => slot.replace(value),
             None => Some(value),
         }
     }
 
     fn take(&mut self, index: usize) -> Option<T> {
-        self.as_mut_slice().get_mut(index)?.take()
+        self.0.get_mut(index)?.take()
     }
 
     fn get(&self, index: usize) -> Option<&T> {
-        self.as_slice().get(index)?.as_ref()
+        self.0.get(index)?.as_ref()
     }
 
     fn end(&self) -> usize {
-        self.as_slice().len()
+        N
     }
 }
 
@@ -191,76 +213,85 @@ impl<const N: usize> Index for FixedIndex<N> {
 
 /// A ring of `N` numbers.
 #[derive(Debug)]
-pub struct FixedQueue<const N: usize> {
-    ring: Ring,
-    numbers: [u16; N],
-}
+pub struct FixedQueue<const N: usize>(Ring<[u16; N]>);
 
-/// Where the numbers of a ring are. Not generic, as with tables.
+/// The same of any size: its functions are there once for rings of all sizes.
 #[derive(Debug)]
-struct Ring {
+#[repr(C)]
+struct Ring<B: ?Sized> {
     first: u16,
     len: u16,
+    numbers: B,
 }
 
-impl Ring {
+impl Ring<[u16]> {
     /// The place of the number that is `count` behind the oldest.
-    fn place(&self, numbers: &[u16], count: usize) -> usize {
+    fn place(&self, count: usize) -> usize {
         let place = usize::from(self.first) + count;
-        if place < numbers.len() { place } else { place - numbers.len() }
+        if place < self.numbers.len() { place } else { place - self.numbers.len() }
     }
 
     #[inline(never)]
-    fn push(&mut self, numbers: &mut [u16], value: u32) -> Result<(), Full> {
+    fn push(&mut self, value: u32) -> Result<(), Full> {
         let len = usize::from(self.len);
-        if len >= numbers.len() {
+        if len >= self.numbers.len() {
             return Err(Full);
         }
-        let place = self.place(numbers, len);
-        *numbers.get_mut(place).ok_or(Full)? = small(value);
+        let place = self.place(len);
+        *self.numbers.get_mut(place).ok_or(Full)? = small(value);
         self.len += 1;
         Ok(())
     }
 
     #[inline(never)]
-    fn pop(&mut self, numbers: &[u16]) -> Option<u32> {
-        let oldest = self.peek(numbers, 0)?;
-        self.first = self.place(numbers, 1) as u16;
+    fn pop(&mut self) -> Option<u32> {
+        let oldest = self.peek(0)?;
+        self.first = self.place(1) as u16;
         self.len -= 1;
         Some(oldest)
     }
 
     #[inline(never)]
-    fn peek(&self, numbers: &[u16], count: usize) -> Option<u32> {
+    fn peek(&self, count: usize) -> Option<u32> {
         if count >= usize::from(self.len) {
             return None;
         }
-        numbers.get(self.place(numbers, count)).copied().map(large)
+        self.numbers.get(self.place(count)).copied().map(large)
+    }
+}
+
+impl<const N: usize> FixedQueue<N> {
+    fn ring(&self) -> &Ring<[u16]> {
+        &self.0
+    }
+
+    fn ring_mut(&mut self) -> &mut Ring<[u16]> {
+        &mut self.0
     }
 }
 
 impl<const N: usize> Queue for FixedQueue<N> {
     fn bounded(_limit: usize) -> Self {
-        Self { ring: Ring { first: 0, len: 0 }, numbers: [0; N] }
+        Self(Ring { first: 0, len: 0, numbers: [0; N] })
     }
 
     fn push(&mut self, value: u32) -> Result<(), Full> {
-        self.ring.push(&mut self.numbers, value)
+        self.ring_mut().push(value)
     }
 
     fn pop(&mut self) -> Option<u32> {
-        self.ring.pop(&self.numbers)
+        self.ring_mut().pop()
     }
 
     fn front(&self) -> Option<u32> {
-        self.peek(0)
+        self.ring().peek(0)
     }
 
     fn peek(&self, at: usize) -> Option<u32> {
-        self.ring.peek(&self.numbers, at)
+        self.ring().peek(at)
     }
 
     fn len(&self) -> usize {
-        usize::from(self.ring.len)
+        usize::from(self.0.len)
     }
 }

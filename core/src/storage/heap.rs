@@ -235,9 +235,9 @@ impl<T> Table<T> for HeapTable<T> {
         Self { places: Vec::new(), free: NONE, len: 0, limit: limit.min(NONE as usize) }
     }
 
-    fn insert(&mut self, value: T) -> Result<Key, T> {
+    fn insert(&mut self, value: T) -> Result<Key, Full> {
         if self.len >= self.limit {
-            return Err(value);
+            return Err(Full);
         }
         self.len += 1;
         if let Some(place) = self.places.get_mut(self.free as usize) {

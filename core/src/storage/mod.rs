@@ -17,7 +17,7 @@ use core::num::NonZeroU32;
 
 pub use fixed::{Fixed, FixedArena, FixedPayloads, FixedPlace, first_of, half_or};
 pub use fixed_buffer::FixedBuffer;
-pub use fixed_table::{FixedIndex, FixedQueue, FixedTable};
+pub use fixed_table::{FixedIndex, FixedQueue, FixedSlots, FixedTable};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapPayloads, HeapRx, HeapTable, HeapTx};
 
@@ -227,10 +227,17 @@ impl Generation {
 pub trait Table<T> {
     /// An empty table for up to `limit` entries.
     fn bounded(limit: usize) -> Self;
-    /// Adds an entry, or gives it back when the table is full.
-    fn insert(&mut self, value: T) -> Result<Key, T>;
+    /// Adds an entry, unless the table is full.
+    ///
+    /// # Errors
+    /// [`Full`]; the entry is dropped.
+    fn insert(&mut self, value: T) -> Result<Key, Full>;
     /// Takes an entry out.
     fn remove(&mut self, index: u32) -> Option<T>;
+    /// Drops the entry at a place: less code than to take it out.
+    fn free(&mut self, index: u32) {
+        self.remove(index);
+    }
     /// The entry at a place.
     fn get(&self, index: u32) -> Option<&T>;
     /// The entry at a place.
@@ -245,6 +252,10 @@ pub trait Table<T> {
     }
     /// How many entries there can be.
     fn capacity(&self) -> usize;
+    /// Whether there can be no more of them.
+    fn is_full(&self) -> bool {
+        self.len() >= self.capacity()
+    }
     /// One past the highest place ever used, to walk all entries.
     fn end(&self) -> u32;
 

@@ -1,7 +1,8 @@
 //! The endpoint without HTTP: requests as clients send them, answers as the service gives them. Names that begin with
 //! `adm` or `rul` are rows of pinned-behaviour.md.
 
-use super::{Authority, Management};
+use super::{Authority, Management, Order};
+use crate::broker::Statistics;
 use crate::broker::entities::{AuthorizationRule, Namespace, Rights};
 use servicebus_core::servicebus::administration as api;
 use servicebus_core::servicebus::administration::*;
@@ -64,7 +65,12 @@ impl Site {
             request.headers.push("Authorization", token.clone());
         }
         request.headers.push("Host", HOST);
-        let authority = Authority { keys: &self.keys, accept_jwt: self.accept_jwt, throttled: self.throttled };
+        let authority = Authority {
+            keys: &self.keys,
+            accept_jwt: self.accept_jwt,
+            throttled: self.throttled,
+            statistics: Statistics::default(),
+        };
         self.management.handle(&mut self.entities, authority, "http", &request, self.utc)
     }
 
@@ -645,7 +651,12 @@ fn adm47_adm70_who_may_manage() {
     };
     site.token = jwt(site.utc.as_secs() + 60);
     assert_eq!(site.get(&entity("q")).status, 200);
+    let bare = site.token.as_deref().and_then(|token| token.strip_prefix("Bearer ")).map(str::to_owned);
+    let with_scheme = core::mem::replace(&mut site.token, bare);
+    assert_eq!(site.get(&entity("q")).status, 200);
     site.accept_jwt = false;
+    assert_eq!(site.get(&entity("q")).status, 401);
+    site.token = with_scheme;
     assert_eq!(site.get(&entity("q")).status, 401);
     site.accept_jwt = true;
     site.token = jwt(site.utc.as_secs());
@@ -1082,6 +1093,18 @@ fn the_emulators_own_requests() {
     assert_eq!(site.raw(Method::Delete, "/$emulator/messages", "", false).status, 200);
     assert!(site.entities.queue("q").is_some());
     assert_eq!(site.raw(Method::Delete, "/$emulator/everything", "", false).status, 404);
+    let counted = site.raw(Method::Get, "/$emulator/statistics", "", false);
+    assert_eq!(counted.status, 200);
+    assert!(text(&counted).starts_with("{\"connections-accepted\":0,\"connections-open\":0,"), "{}", text(&counted));
+    assert_eq!(site.raw(Method::Get, "/$emulator/messages", "", false).status, 404);
+    assert_eq!(site.raw(Method::Delete, "/$emulator/statistics", "", false).status, 404);
+    assert_eq!(site.raw(Method::Delete, "/$emulator/links/nowhere", "", false).status, 404);
+    assert_eq!(site.management.take_order(), None);
+    assert_eq!(site.raw(Method::Delete, "/$emulator/connections", "", false).status, 200);
+    assert_eq!(site.management.take_order(), Some(Order::CloseConnections));
+    assert_eq!(site.raw(Method::Delete, "/$emulator/links/q/$deadletterqueue", "", false).status, 200);
+    assert_eq!(site.management.take_order(), Some(Order::Detach("q/$deadletterqueue".into())));
+    assert_eq!(site.management.take_order(), None);
     assert_eq!(site.raw(Method::Delete, "/$emulator/entities", "", false).status, 200);
     assert_eq!((site.entities.queues().count(), site.entities.topics().count()), (0, 0));
 }

@@ -3,11 +3,11 @@
 use super::endpoint::{Attachment, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, Work};
 use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
-use crate::engine::{Condition, Connection, LinkId, SessionId, condition};
+use crate::engine::{Connection, LinkId, SessionId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::Argument;
 use crate::storage::{Slots, Storage, Table};
-use crate::time::Duration;
+use crate::time::{Duration, Millis};
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
@@ -20,7 +20,7 @@ const RECEIVER_NAME: &str = "com.microsoft:receiver-name";
 
 /// A link that lived for less than this is counted as a failed attempt, so that a link that is detached as soon as it
 /// is attached does not come back in a tight loop.
-const LASTING: Duration = Duration::from_secs(1);
+const LASTING: Millis = Millis::from_secs(1);
 
 /// The attach of a link between two addresses. Not inlined: it is large, and its users change a field or two.
 #[inline(never)]
@@ -191,10 +191,10 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// An endpoint's link is gone, but for what it `leaves`.
-    pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, leaves: Attachment, fault: Option<Condition>) {
+    pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, leaves: Attachment, fault: Option<Violation>) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let was_up = endpoint.attachment.is_up();
-        let lasted = endpoint.up_since().is_some_and(|since| since + LASTING <= clock.now);
+        let lasted = endpoint.up_since().is_some_and(|since| since.after(LASTING) <= clock.now);
         let span = endpoint.detached(leaves);
         if endpoint.closing {
             self.drop_endpoint(place);
@@ -202,7 +202,7 @@ impl<S: Storage> Namespace<S> {
         }
         let failure = match fault {
             // The message has no room in fixed storage: coming back for it would not help.
-            Some(condition::MESSAGE_SIZE_EXCEEDED) => {
+            Some(Violation::MessageSizeExceeded) => {
                 Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)))
             }
             _ => endpoint.error.take().unwrap_or_else(|| Failure::new(Cause::LinkLost)),

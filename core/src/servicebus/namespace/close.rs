@@ -4,10 +4,10 @@ use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::State;
 use super::{Cause, Clock, Failure, Namespace};
 use crate::storage::{Place, Storage, Table};
-use crate::time::Duration;
+use crate::time::Millis;
 
 /// How long the peer may take to answer a drain or a detach before the rest goes on without it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Millis = Millis::from_secs(5);
 
 impl<S: Storage> Namespace<S> {
     /// Closes a sender or receiver. Messages under way are waited for, what a receiver has not handed out is released,
@@ -88,16 +88,16 @@ impl<S: Storage> Namespace<S> {
     }
 
     pub(super) fn drop_endpoint(&mut self, place: u32) {
-        let Some(endpoint) = self.endpoints.remove(place) else { return };
-        if let (Attachment::Remains { link, retired: false }, Some(connection)) =
-            (endpoint.attachment, &mut self.connection)
-        {
+        let Some(endpoint) = self.endpoints.get(place) else { return };
+        let (attachment, claim, token) = (endpoint.attachment, endpoint.claim, endpoint.token);
+        self.endpoints.free(place);
+        if let (Attachment::Remains { link, retired: false }, Some(connection)) = (attachment, &mut self.connection) {
             connection.forget(link);
         }
-        if let (Some(claiming), Some(claim)) = (self.claiming, endpoint.claim) {
+        if let (Some(claiming), Some(claim)) = (self.claiming, claim) {
             (claiming.dropped)(self, claim);
         }
-        self.release_token(endpoint.token);
+        self.release_token(token);
         self.drop_idle_nodes();
         let closed = Failure::new(Cause::Closed);
         for at in 0..self.operations.end() {
@@ -153,7 +153,7 @@ impl<S: Storage> Namespace<S> {
             let Some(connection) = &mut self.connection else { return };
             connection.close(None);
             self.close_sent = true;
-            self.close_deadline = Some(clock.now + PATIENCE);
+            self.close_deadline = Some(clock.now.after(PATIENCE));
         }
     }
 }

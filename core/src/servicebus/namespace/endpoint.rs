@@ -354,7 +354,7 @@ impl<S: Storage> Endpoint<S> {
 
     /// Until when the drain that is under way is waited for.
     pub(super) fn drain_deadline(&self) -> Option<Instant> {
-        if self.draining { Some(self.heard + super::close::PATIENCE) } else { None }
+        if self.draining { Some(self.heard.after(super::close::PATIENCE)) } else { None }
     }
 
     /// What its link leaves when that is gone from `connection`, which is retired or goes on: messages that were settled

@@ -10,9 +10,9 @@ use super::{Cause, Clock, Failure, Namespace};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag};
 use crate::servicebus::Reason;
 use crate::storage::{Place, Queue, Slots, Storage, Table};
-use crate::wire::Map;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
-use crate::wire::performative::{Attach, ErrorCondition, Performative, Role};
+use crate::wire::performative::{Attach, ErrorCondition, PerformativeView, Role};
+use crate::wire::{Map, View};
 
 /// The limit of a batch, where the service tells it (wire-protocol.md §3.3).
 const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
@@ -32,15 +32,12 @@ struct Watch<'n, S: Storage> {
 }
 
 impl<S: Storage> Watch<'_, S> {
-    fn attached(&mut self, link: LinkId, attach: &Attach<'_>) {
+    fn attached<'a>(&mut self, link: LinkId, attach: &mut View<'a, Attach<'a>>) {
         let Some(LinkOwner::Endpoint(place)) = LinkOwner::of::<S>(self.owners, link) else { return };
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        // A refusal has null termini, and a detach with the reason follows (AMQP 1.0 §2.6.3).
-        endpoint.refused = match attach.role {
-            Role::Sender => attach.source.is_none(),
-            Role::Receiver => attach.target.is_none(),
-        };
-        let properties = attach.properties.unwrap_or(Map::EMPTY);
+        // A detach with the reason follows.
+        endpoint.refused = attach.is_refusal();
+        let properties = attach.properties().unwrap_or(Map::EMPTY);
         if let Work::Sender { max_batch_size } = &mut endpoint.work {
             let told = properties.get(MAX_BATCH_SIZE).and_then(|value| value.as_i64()).unwrap_or(0);
             // More than four gigabytes are as good as no limit.
@@ -49,7 +46,7 @@ impl<S: Storage> Watch<'_, S> {
         if let (Some(claiming), Some(claim)) = (self.claiming, endpoint.claim)
             && let Some(claim) = self.claims.get_mut(claim.index())
         {
-            (claiming.answered)(claim, attach);
+            (claiming.answered)(claim, properties, attach);
         }
     }
 
@@ -63,6 +60,13 @@ impl<S: Storage> Watch<'_, S> {
         };
         if let Some(kept) = kept {
             *kept = Some(Failure::of(error, self.last_description));
+        }
+    }
+
+    /// The peer has ended the session or the connection.
+    fn ended(&mut self, error: Option<ErrorCondition<'_>>) {
+        if let Some(error) = &error {
+            *self.last_error = Some(Failure::of(error, self.last_description));
         }
     }
 
@@ -100,24 +104,16 @@ impl<S: Storage> Watch<'_, S> {
 impl<S: Storage> Handler for Watch<'_, S> {
     const SERVES: bool = false;
 
-    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
+    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
         match (subject, performative) {
-            (Subject::Link(link), Performative::Attach(attach)) => self.attached(link, attach),
-            (Subject::Link(link), Performative::Detach(detach)) => {
-                if let Some(error) = &detach.error {
+            (Subject::Link(link), PerformativeView::Attach(attach)) => self.attached(link, attach),
+            (Subject::Link(link), PerformativeView::Detach(detach)) => {
+                if let Some(error) = &detach.error() {
                     self.link_error(link, error);
                 }
             }
-            (Subject::Session(_), Performative::End(end)) => {
-                if let Some(error) = &end.error {
-                    *self.last_error = Some(Failure::of(error, self.last_description));
-                }
-            }
-            (Subject::Connection, Performative::Close(close)) => {
-                if let Some(error) = &close.error {
-                    *self.last_error = Some(Failure::of(error, self.last_description));
-                }
-            }
+            (Subject::Session(_), PerformativeView::End(end)) => self.ended(end.error()),
+            (Subject::Connection, PerformativeView::Close(close)) => self.ended(close.error()),
             _ => {}
         }
     }
@@ -212,7 +208,7 @@ impl<S: Storage> Namespace<S> {
                 Event::SessionEnded(session) => {
                     for place in 0..self.sessions.end() {
                         if self.sessions.get(place) == Some(&session) {
-                            self.sessions.remove(place);
+                            self.sessions.free(place);
                         }
                     }
                 }

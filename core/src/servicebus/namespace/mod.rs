@@ -28,7 +28,7 @@ use crate::engine::{self, Capacity, Connection, EngineError};
 use crate::log::Span;
 use crate::random::Random;
 use crate::storage::{Description, Place, Queue, Spare, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::time::{Duration, Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
 use crate::wire::{Symbol, Value, encode_map};
@@ -64,7 +64,7 @@ pub struct Clock {
 
 /// A connection that lived for less than this is counted as a failed attempt, so that one that is closed as soon as it
 /// is open does not come back in a tight loop.
-const LASTING: Duration = Duration::from_secs(1);
+const LASTING: Millis = Millis::from_secs(1);
 
 /// Where a connection leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -470,7 +470,7 @@ impl<S: Storage> Namespace<S> {
             self.drop_endpoint(place);
         }
         for place in 0..self.requests.end() {
-            self.requests.remove(place);
+            self.requests.free(place);
         }
         for place in 0..self.operations.end() {
             if let Some(operation) = self.operations.get_mut(place)
@@ -526,7 +526,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn disconnected(&mut self, clock: Clock, failure: Failure<S>) {
-        let lasted = self.opened_at.take().is_some_and(|at| at + LASTING <= clock.now);
+        let lasted = self.opened_at.take().is_some_and(|at| at.after(LASTING) <= clock.now);
         // What the peer said about it tells more than that it is gone.
         let failure = self.last_error.take().unwrap_or(failure);
         let keeps = self.retire();

@@ -5,7 +5,7 @@ use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace};
 use crate::log::Span;
 use crate::storage::{Slots, Storage, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Instant, Millis};
 use crate::wire::performative::Role;
 
 /// The two links to a node.
@@ -49,7 +49,7 @@ impl<S: Storage> Node<S> {
 }
 
 /// An entity's `$management` that nothing else keeps stays for this long after the last request.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Millis = Millis::from_secs(60);
 
 impl<S: Storage> Namespace<S> {
     /// The node of an entity, or `$cbs`; made when there is none.
@@ -59,7 +59,7 @@ impl<S: Storage> Namespace<S> {
             return Ok(place);
         }
         let mut left = None;
-        if self.nodes.len() >= self.nodes.capacity() {
+        if self.nodes.is_full() {
             // One that nobody asks makes room: it is attached again when it is needed.
             let idle = |&place: &u32| self.is_management(place) && !self.node_is_asked(place);
             if let Some(place) = (0..self.nodes.end()).find(idle) {
@@ -123,7 +123,7 @@ impl<S: Storage> Namespace<S> {
     /// Somebody asks a node, or will.
     pub(super) fn node_used(&mut self, place: u32, clock: Clock) {
         if let Some(node) = self.nodes.get_mut(place) {
-            node.idle_at = Some(clock.now + QUIET);
+            node.idle_at = Some(clock.now.after(QUIET));
         }
     }
 
@@ -155,13 +155,15 @@ impl<S: Storage> Namespace<S> {
         if !self.is_management(place) {
             return None;
         }
-        let node = self.nodes.remove(place)?;
+        let node = self.nodes.get(place)?;
+        let entity = node.entity;
         for link in [node.sender.link(), node.receiver.link()].into_iter().flatten() {
             if let Some(connection) = &mut self.connection {
                 let _ = connection.detach(link, true, None);
             }
         }
-        node.entity
+        self.nodes.free(place);
+        entity
     }
 
     pub(super) fn node_name(&self, node: u32) -> Name {

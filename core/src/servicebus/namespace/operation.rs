@@ -155,7 +155,7 @@ impl<S: Storage> Namespace<S> {
         if found.noticed {
             found.dropped = true;
         } else {
-            self.operations.remove(place);
+            self.operations.free(place);
         }
     }
 
@@ -249,7 +249,7 @@ impl<S: Storage> Namespace<S> {
             let Some(operation) = self.operations.get_mut(place) else { continue };
             operation.noticed = false;
             if operation.dropped {
-                self.operations.remove(place);
+                self.operations.free(place);
                 continue;
             }
             return Some(place as usize);

@@ -9,7 +9,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::message::LOCKED_UNTIL;
 use crate::servicebus::received::{Origin, ReceivedMessage};
 use crate::storage::{Place, Slots, Spare, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp, before_end};
+use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::message::MessageView;
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
@@ -28,16 +28,16 @@ pub(super) struct Held {
 pub(super) const RESERVE: usize = 3;
 
 /// How long after the end of its lock a message that was never settled is forgotten.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Millis = Millis::from_secs(60);
 
 /// The shortest lock that an entity can have: what came less than this ago is still locked, whatever the clocks say.
-const SHORTEST_LOCK: Duration = Duration::from_secs(5);
+const SHORTEST_LOCK: Millis = Millis::from_secs(5);
 
 /// How long a receiver with credit believes in a link on which nothing comes.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Millis = Millis::from_secs(300);
 
 /// How long before the end of its lock a message that waits is given back.
-const HANDOVER: Duration = Duration::from_secs(2);
+const HANDOVER: Millis = Millis::from_secs(2);
 
 /// The end of the lock on an encoded message.
 fn locked_until(message: &[u8]) -> Option<Timestamp> {
@@ -281,9 +281,9 @@ impl<S: Storage> Namespace<S> {
         let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
         let front = link.and_then(|link| self.connection.as_ref()?.peek(link));
         let Some(until) = front.and_then(locked_until) else { return };
-        let left = until.saturating_duration_since(clock.utc);
+        let left = until.left(clock.utc);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.release_at = Some(clock.now + before_end(left, left, 4, HANDOVER));
+            endpoint.release_at = Some(clock.now.after(left.before_end(left, 4, HANDOVER)));
             self.moved = true;
         }
     }
@@ -332,7 +332,7 @@ impl<S: Storage> Namespace<S> {
         let endpoint = self.endpoints.get(place)?;
         let waits =
             endpoint.attachment.is_up() && endpoint.is_receiver() && !endpoint.closing && !endpoint.is_draining();
-        (waits && self.stock(place).expected > 0).then(|| endpoint.heard() + SILENCE)
+        (waits && self.stock(place).expected > 0).then(|| endpoint.heard().after(SILENCE))
     }
 
     /// A link can be gone without a word while the connection is well (invariants.md §1 row 1): the answer to a drain
@@ -385,7 +385,7 @@ impl<S: Storage> Namespace<S> {
         let Some(endpoint) = self.endpoints.get(place) else { return 0 };
         let (in_session, connection_id) = (endpoint.is_session(), self.connection_id());
         let live = endpoint.attachment.link();
-        let fresh = endpoint.stocked_since.is_some_and(|since| clock.now < since + SHORTEST_LOCK);
+        let fresh = endpoint.stocked_since.is_some_and(|since| clock.now < since.after(SHORTEST_LOCK));
         let mut taken = self.take_remains(place, max, take);
         while taken < max {
             let (Some(link), Some(connection)) = (live, &mut self.connection) else { break };
@@ -486,7 +486,7 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn sweep_held(&mut self, utc: Timestamp) {
         for index in 0..self.held.end() {
             let Some(&held) = self.held.get(index) else { continue };
-            if held.locked_until + GRACE <= utc {
+            if held.locked_until.after(GRACE) <= utc {
                 self.held.take(index);
                 if let Some(connection) = &mut self.connection {
                     let _ = connection.settle(held.delivery, &DeliveryState::RELEASED, true);

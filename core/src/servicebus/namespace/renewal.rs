@@ -11,7 +11,7 @@ use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{Argument, Reason};
 use crate::storage::{Key, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp, before_end};
+use crate::time::{Duration, Instant, Millis, Timestamp};
 use core::fmt;
 use core::task::Poll;
 
@@ -61,7 +61,7 @@ pub(super) struct Renewal<S: Storage> {
     node: u32,
     locked_until: Timestamp,
     /// How long a lock lasts, as far as is known.
-    length: Duration,
+    length: Millis,
     /// From when on the lock is not renewed any more.
     until: Instant,
     /// When there is something to do.
@@ -82,15 +82,15 @@ pub(super) struct Renewal<S: Storage> {
 }
 
 /// A lock is renewed when no more than a third of it is left, and no more than this.
-const MARGIN: Duration = Duration::from_secs(10);
+const MARGIN: Millis = Millis::from_secs(10);
 /// The shortest wait between two attempts.
-const SHORTEST: Duration = Duration::from_millis(100);
+const SHORTEST: Millis = Millis::new(100);
 /// What is assumed of a session whose peer does not tell when the lock ends: it is renewed at once, and then it is known.
-const UNKNOWN: Duration = Duration::from_secs(30);
+const UNKNOWN: Millis = Millis::from_secs(30);
 
 /// How long from now on a lock that has `left` of its `length` is left alone.
-fn rest(left: Duration, length: Duration) -> Duration {
-    before_end(left, length, 3, MARGIN)
+fn rest(left: Millis, length: Millis) -> Millis {
+    left.before_end(length, 3, MARGIN)
 }
 
 /// Whether the service says that there is nothing to renew.
@@ -180,7 +180,7 @@ impl<S: Storage> Namespace<S> {
         let (Some(token), false) = (message.token, message.origin.in_session) else {
             return Err(Failure::new(Cause::Argument(Argument::Unlocked)));
         };
-        let locked_until = self.lock_end(&message).unwrap_or(clock.utc + UNKNOWN);
+        let locked_until = self.lock_end(&message).unwrap_or(clock.utc.after(UNKNOWN));
         if locked_until <= clock.utc {
             return Err(Failure::new(Cause::Service(Reason::MessageLockLost)));
         }
@@ -207,7 +207,7 @@ impl<S: Storage> Namespace<S> {
         };
         let (entity, known) = (found.entity(), claim.locked_until);
         let node = self.use_node(Some(entity))?;
-        let locked_until = known.unwrap_or(clock.utc + UNKNOWN);
+        let locked_until = known.unwrap_or(clock.utc.after(UNKNOWN));
         self.add_renewal(clock, Subject::Session(session), node, locked_until, max, known.is_some())
     }
 
@@ -225,9 +225,9 @@ impl<S: Storage> Namespace<S> {
         }
         self.renewing = Some(Self::RENEWING);
         self.node_used(node, clock);
-        let length = locked_until.saturating_duration_since(clock.utc);
+        let length = locked_until.left(clock.utc);
         let until = clock.now + max;
-        let first = if known { clock.now + rest(length, length) } else { clock.now };
+        let first = if known { clock.now.after(rest(length, length)) } else { clock.now };
         let renewal = Renewal {
             subject,
             node,
@@ -244,16 +244,11 @@ impl<S: Storage> Namespace<S> {
             waiter: None,
             forgotten: false,
         };
-        let renewal = match self.renewals.insert(renewal) {
-            Ok(key) => {
-                self.set_renewal_time(key.index, first.min(until));
-                return Ok(RenewalId(key));
-            }
-            Err(renewal) => renewal,
-        };
         // One of which only the end of the lock is remembered makes room.
         let forgotten = |place: &u32| self.renewals.get(*place).is_some_and(|renewal| renewal.forgotten);
-        if let Some(place) = (0..self.renewals.end()).find(forgotten) {
+        if self.renewals.is_full()
+            && let Some(place) = (0..self.renewals.end()).find(forgotten)
+        {
             self.remove_renewal(place);
         }
         match self.renewals.insert(renewal) {
@@ -305,8 +300,8 @@ impl<S: Storage> Namespace<S> {
         if !renewal.is_active() {
             return;
         }
-        let left = renewal.locked_until.saturating_duration_since(clock.utc);
-        if left.is_zero() {
+        let left = renewal.locked_until.left(clock.utc);
+        if left.get() == 0 {
             self.lock_ran_out(place);
             return;
         }
@@ -315,8 +310,8 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         // An answer that is lost on its way must leave time for another attempt.
-        let patience = (left / 2).max(Duration::from_secs(1)).min(self.settings.retry.try_timeout);
-        let deadline = clock.now + patience;
+        let patience = left.part(2).max(Millis::from_secs(1)).min(self.settings.retry.try_timeout.into());
+        let deadline = clock.now.after(patience);
         let (node, subject) = (renewal.node, renewal.subject);
         if self.connection.is_none() {
             // The lock does not wait for the back-off of connecting.
@@ -388,11 +383,11 @@ impl<S: Storage> Namespace<S> {
         let Some(renewal) = self.renewals.get_mut(place) else { return };
         log!(debug, "a lock was renewed", locked_until = until);
         renewal.locked_until = until;
-        renewal.length = until.saturating_duration_since(clock.utc);
+        renewal.length = until.left(clock.utc);
         renewal.attempts = 0;
         renewal.failure = None;
         renewal.renewed = true;
-        let next = clock.now + rest(renewal.length, renewal.length).max(SHORTEST);
+        let next = clock.now.after(rest(renewal.length, renewal.length).max(SHORTEST));
         let next = next.min(renewal.until);
         if renewal.is_active() && renewal.request.is_none() {
             self.set_renewal_time(place, next);
@@ -409,19 +404,19 @@ impl<S: Storage> Namespace<S> {
             self.end_renewal(place, state, Some(failure));
             return;
         }
-        let left = renewal.locked_until.saturating_duration_since(clock.utc);
+        let left = renewal.locked_until.left(clock.utc);
         let (attempts, reason) = (renewal.attempts, failure.reason());
-        log!(warn, "a lock was not renewed", attempt = attempts, left_ms = left.as_millis(), failure = failure);
+        log!(warn, "a lock was not renewed", attempt = attempts, left_ms = left.get(), failure = failure);
         renewal.attempts = attempts.saturating_add(1);
         renewal.failure = Some(failure);
-        if left.is_zero() {
+        if left.get() == 0 {
             self.lock_ran_out(place);
             return;
         }
         let wait = self.settings.retry.backoff(attempts, reason, &mut self.random);
         // The lock's end comes first, however patient the policy is.
-        let wait = wait.min(left / 3).max(SHORTEST).min(left);
-        self.set_renewal_time(place, clock.now + wait);
+        let wait = Millis::from(wait).min(left.part(3)).max(SHORTEST).min(left);
+        self.set_renewal_time(place, clock.now.after(wait));
     }
 
     /// No attempt was in time.
@@ -451,11 +446,13 @@ impl<S: Storage> Namespace<S> {
     }
 
     fn remove_renewal(&mut self, place: u32) {
-        let Some(renewal) = self.renewals.remove(place) else { return };
-        if let Some(request) = renewal.request {
+        let Some(renewal) = self.renewals.get(place) else { return };
+        let (request, subject) = (renewal.request, renewal.subject);
+        self.renewals.free(place);
+        if let Some(request) = request {
             self.drop_request(request);
         }
-        if let Subject::Message { origin, .. } = renewal.subject {
+        if let Subject::Message { origin, .. } = subject {
             self.set_held(origin, |held| {
                 if held.renewal == Some(place) {
                     held.renewal = None;
@@ -475,12 +472,12 @@ impl<S: Storage> Namespace<S> {
             self.remove_renewal(place);
             return;
         }
-        let left = renewal.locked_until.saturating_duration_since(clock.utc);
+        let left = renewal.locked_until.left(clock.utc);
         self.end_renewal(place, State::Released, None);
         if let Some(renewal) = self.renewals.get_mut(place) {
             renewal.forgotten = true;
         }
-        self.set_renewal_time(place, clock.now + left);
+        self.set_renewal_time(place, clock.now.after(left));
     }
 
     /// Waits for the end of a registration.

@@ -88,8 +88,7 @@ fn hexadecimal(digits: &[u8; 8]) -> Option<u32> {
 
 /// The request that a response answers.
 fn response_to(response: &[u8]) -> Option<Key> {
-    let properties = MessageView::parse(response).and_then(|view| view.properties()).ok()?;
-    match properties.correlation_id? {
+    match MessageView::parse(response).ok()?.properties_view()?.correlation_id()? {
         MessageId::String(id) => parse_request_id(id),
         _ => None,
     }
@@ -283,7 +282,7 @@ impl<S: Storage> Namespace<S> {
         match self.ask(clock, place, endpoint, request) {
             Ok(()) => Poll::Pending,
             Err(failure) => {
-                self.requests.remove(place);
+                self.requests.free(place);
                 if let Some(found) = self.operations.find_mut(operation.0) {
                     found.state = State::Idle;
                 }
@@ -328,7 +327,8 @@ impl<S: Storage> Namespace<S> {
         let Stage::Answered(kept) = &mut self.requests.find_mut(key)?.stage else { return None };
         let kept = kept.take();
         found.state = State::Idle;
-        let node = self.requests.remove(key.index)?.node;
+        let node = self.requests.get(key.index)?.node;
+        self.requests.free(key.index);
         if kept.is_some() {
             return kept;
         }
@@ -339,16 +339,15 @@ impl<S: Storage> Namespace<S> {
 
     /// Nobody waits for the response any more.
     pub(super) fn drop_request(&mut self, key: Key) {
-        if self.requests.key(key.index) != Some(key) {
-            return;
-        }
-        let Some(request) = self.requests.remove(key.index) else { return };
+        let Some(request) = self.requests.find(key) else { return };
+        let (delivery, node) = (request.delivery, request.node);
+        self.requests.free(key.index);
         // Its response may be on the link, before others.
         self.due |= S::Payloads::BOUNDED;
-        let (Some(delivery), Some(connection)) = (request.delivery, &mut self.connection) else { return };
+        let (Some(delivery), Some(connection)) = (delivery, &mut self.connection) else { return };
         connection.set_user(delivery, None);
         if connection.cancel(delivery)
-            && let Some(node) = self.nodes.get_mut(request.node)
+            && let Some(node) = self.nodes.get_mut(node)
         {
             // It never left: there will be no response, and no place is kept for one.
             node.under_way = node.under_way.saturating_sub(1);
@@ -378,20 +377,20 @@ impl<S: Storage> Namespace<S> {
                 self.notice(key.index);
             }
             (Owner::Operation(key), Err(failure)) => {
-                self.requests.remove(place);
+                self.requests.free(place);
                 if let Some(operation) = self.operations.find_mut(key) {
                     operation.state = State::Done(Err(failure));
                     self.notice(key.index);
                 }
             }
             (Owner::Renewal(key), result) => {
-                self.requests.remove(place);
+                self.requests.free(place);
                 if let Some(renewing) = self.renewing {
                     (renewing.answered)(self, key, clock, result);
                 }
             }
             (Owner::Token(key, expiry), result) => {
-                self.requests.remove(place);
+                self.requests.free(place);
                 self.token_answered(key, expiry, clock, result.map(|_| ()));
             }
         }

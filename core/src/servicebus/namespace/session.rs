@@ -10,16 +10,16 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::received::Origin;
 use crate::storage::{Place, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp};
+use crate::time::{Duration, Instant, Millis, Timestamp};
 use crate::wire::performative::Attach;
-use crate::wire::{Full, Map};
+use crate::wire::{Full, Map, View};
 use core::task::Poll;
 
 /// Until when a session is locked, in .NET ticks (wire-protocol.md §4.6).
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
 /// How long after a take-over the service may still take the new holder of a session for a stranger, and how often it is
 /// asked again meanwhile (pinned-behaviour.md SES44).
-const TAKEOVER: Duration = Duration::from_secs(30);
+const TAKEOVER: Millis = Millis::from_secs(30);
 pub(super) const TAKEOVER_POLL: Duration = Duration::from_millis(100);
 
 /// The session that a receiver asks for, or has.
@@ -54,8 +54,8 @@ pub(super) enum Hold {
 pub(super) struct Claiming<S: Storage> {
     /// The filter that asks for a session, in the buffer, and how long the service may look for one.
     pub(super) ask: for<'b> fn(&Claim<S>, &'b mut [u8]) -> Result<Ask<'b>, Full>,
-    /// The peer's attach has come: what it grants.
-    pub(super) answered: fn(&mut Claim<S>, &Attach<'_>),
+    /// The peer's attach has come, with these properties: what it grants.
+    pub(super) answered: for<'a> fn(&mut Claim<S>, Map<'a>, &mut View<'a, Attach<'a>>),
     /// Both attaches were seen; false when the peer has granted nothing, and the link is of no use.
     pub(super) attached: fn(&mut Namespace<S>, u32, LinkId) -> bool,
     /// The link is gone, which was up or not.
@@ -92,12 +92,10 @@ impl<S: Storage> Claim<S> {
         Ok((filter, self.accept_timeout.filter(|_| self.choice.id().is_none())))
     }
 
-    fn answered(&mut self, attach: &Attach<'_>) {
-        let properties = attach.properties.unwrap_or(Map::EMPTY);
+    fn answered<'a>(&mut self, properties: Map<'a>, attach: &mut View<'a, Attach<'a>>) {
         self.locked_until =
             properties.get(LOCKED_UNTIL).and_then(|value| value.as_i64()).map(Timestamp::from_dotnet_ticks);
-        let filters = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
-        match session_filter::granted(&self.choice, filters) {
+        match session_filter::granted(&self.choice, attach.filter()) {
             Some(granted) => {
                 self.took_over = self.choice.token().is_some();
                 self.choice = granted;
@@ -113,7 +111,7 @@ impl<S: Storage> Namespace<S> {
         answered: Claim::answered,
         attached: Self::session_attached,
         detached: Self::session_detached,
-        dropped: |namespace, claim| _ = namespace.claims.remove(claim.index()),
+        dropped: |namespace, claim| namespace.claims.free(claim.index()),
         may_grant: |namespace, claim| {
             // A peer that does not know non-exclusive sessions might send what is nobody's to take.
             namespace.claims.get(claim.index()).is_some_and(|claim| claim.granted || !claim.non_exclusive)
@@ -151,7 +149,7 @@ impl<S: Storage> Namespace<S> {
         let added = self.add_endpoint(Kind::Receiver { mode, prefetch }, entity, None);
         match added.as_ref().ok().and_then(|id| self.endpoints.find_mut(id.0)) {
             Some(endpoint) => endpoint.claim = Some(Place::new(place)),
-            None => _ = self.claims.remove(place),
+            None => self.claims.free(place),
         }
         added
     }
@@ -229,7 +227,7 @@ impl<S: Storage> Namespace<S> {
     fn is_taking_over(&self, id: EndpointId, now: Instant) -> bool {
         self.endpoints.find(id.0).is_some_and(|endpoint| {
             self.claim_of(endpoint).is_some_and(|claim| claim.took_over)
-                && endpoint.up_since().is_some_and(|since| now < since + TAKEOVER)
+                && endpoint.up_since().is_some_and(|since| now < since.after(TAKEOVER))
         })
     }
 

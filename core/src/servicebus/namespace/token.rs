@@ -8,7 +8,7 @@ use crate::servicebus::address::Address;
 use crate::servicebus::connection_string::ConnectionCredential;
 use crate::servicebus::sas::{self, SharedAccessSignature};
 use crate::storage::{Key, Storage, Table};
-use crate::time::{Duration, Instant, Timestamp, before_end};
+use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::Value;
 use core::fmt::{self, Write};
 
@@ -16,18 +16,18 @@ use core::fmt::{self, Write};
 const SAS_TOKEN: &str = "servicebus.windows.net:sastoken";
 
 /// How long a token that is signed here lives: as the official SDKs' (wire-protocol.md §2.3).
-pub(super) const LIFETIME: Duration = Duration::from_secs(3_600);
+pub(super) const LIFETIME: Millis = Millis::from_secs(3_600);
 
 /// Waits between attempts to renew: from 3 s, doubled up to 60 s, for ever (invariants.md §1 row 16).
-pub(super) fn backoff(attempts: u16) -> Duration {
-    Duration::from_secs((3u64 << attempts.min(5)).min(60))
+pub(super) fn backoff(attempts: u16) -> Millis {
+    Millis::from_secs((3 << attempts.min(5)).min(60))
 }
 
 /// When to renew a token that lives from `now` until `expiry`: at three quarters of its life, or seven minutes before
 /// its end where that is later.
 pub(super) fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp) -> Instant {
-    let life = expiry.saturating_duration_since(utc);
-    now + before_end(life, life, 4, Duration::from_secs(7 * 60))
+    let life = expiry.left(utc);
+    now.after(life.before_end(life, 4, Millis::from_secs(7 * 60)))
 }
 
 /// A token for one entity, shared by everything that uses it.
@@ -100,11 +100,12 @@ impl<S: Storage> Namespace<S> {
         let mut nodes = (0..self.nodes.end()).filter_map(|at| self.nodes.get(at));
         let used = endpoints.any(|endpoint| endpoint.token == place)
             || nodes.any(|node| node.entity.is_some_and(|entity| entity.token == place));
-        if !used
-            && let Some(token) = self.tokens.remove(place)
-            && let Some(request) = token.request
-        {
-            self.drop_request(request);
+        if !used && let Some(token) = self.tokens.get(place) {
+            let request = token.request;
+            self.tokens.free(place);
+            if let Some(request) = request {
+                self.drop_request(request);
+            }
         }
     }
 
@@ -183,7 +184,7 @@ impl<S: Storage> Namespace<S> {
         let mut text = TokenText::new();
         let expiry = match self.settings.parsed()?.credential {
             ConnectionCredential::SharedAccessKey { name, key } => {
-                let expiry = clock.utc + LIFETIME;
+                let expiry = clock.utc.after(LIFETIME);
                 sas::sign(&audience, name, key, expiry, &mut text).map_err(|_| too_long())?;
                 expiry
             }
@@ -247,7 +248,7 @@ impl<S: Storage> Namespace<S> {
         let Some(token) = self.tokens.get_mut(place) else { return };
         token.request = None;
         token.valid &= clock.utc < token.expiry;
-        token.refresh_at = Some(clock.now + backoff(token.attempts));
+        token.refresh_at = Some(clock.now.after(backoff(token.attempts)));
         token.attempts = token.attempts.saturating_add(1);
         let hopeless =
             !token.valid && (!failure.is_transient() || u32::from(token.attempts) > self.settings.retry.max_retries);

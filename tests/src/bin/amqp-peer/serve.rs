@@ -52,8 +52,9 @@ impl Handler for Seen {
         if right { SaslCode::Ok } else { SaslCode::Auth }
     }
 
-    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
-        let (Subject::Link(link), Performative::Attach(attach)) = (subject, performative) else { return };
+    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
+        let (Subject::Link(link), PerformativeView::Attach(attach)) = (subject, performative) else { return };
+        let attach = attach.whole().expect("checked before it was applied");
         let address = match attach.role {
             Role::Receiver => attach.source.and_then(|source| source.address),
             Role::Sender => match attach.target {
@@ -158,7 +159,7 @@ fn handle(
         Event::LinkAttached(link) => {
             let Some(wanted) = seen.links.get(&link) else { return };
             if wanted.address == "refuse" {
-                let error = condition::NOT_FOUND.error().with_description("there is no such node");
+                let error = ErrorCondition::new(condition::NOT_FOUND).with_description("there is no such node");
                 let _ = connection.refuse_link(link, &wanted.name, &error);
                 return;
             }
@@ -212,7 +213,8 @@ fn handle(
                     let _ = connection.settle(incoming.delivery, &state, first);
                 }
                 if wanted.address == "kick" {
-                    let error = condition::RESOURCE_DELETED.error().with_description("gone in the meantime");
+                    let error =
+                        ErrorCondition::new(condition::RESOURCE_DELETED).with_description("gone in the meantime");
                     let _ = connection.detach(link, true, Some(&error));
                     return;
                 }
