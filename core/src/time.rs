@@ -1,30 +1,44 @@
 //! The two clocks of the state machine. Both are arguments; nothing in this crate reads a clock.
 
+use core::cmp::Ordering;
 use core::fmt;
-use core::num::NonZeroU64;
+use core::num::NonZeroU32;
 use core::ops::{Add, AddAssign, Sub};
 pub use core::time::Duration;
 
 /// A point on a monotonic clock: microseconds since a start of the caller's choosing.
 ///
 /// An `Option` of it takes no more room than itself: the machine keeps many deadlines that may be none.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-// Words of 32 bits are aligned for: where that is all that a machine has, eight would waste room beside every deadline.
-#[repr(Rust, packed(4))]
-pub struct Instant(
-    /// The microseconds and one.
-    NonZeroU64,
-);
+// Two halves: a small machine aligns for words of 32 bits, and a number of 64 would waste room beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Instant {
+    /// The upper half of the microseconds, and one.
+    high: NonZeroU32,
+    low: u32,
+}
 
 impl Instant {
     /// The start of the clock.
-    pub const ZERO: Self = Self(NonZeroU64::MIN);
+    pub const ZERO: Self = Self { high: NonZeroU32::MIN, low: 0 };
     /// A point that is never reached.
-    pub const MAX: Self = Self(NonZeroU64::MAX);
+    pub const MAX: Self = Self { high: NonZeroU32::MAX, low: u32::MAX };
+
+    /// Both halves as they are: in the order of time.
+    const fn halves(self) -> u64 {
+        (self.high.get() as u64) << 32 | self.low as u64
+    }
+
+    /// The inverse of [`Instant::halves`].
+    const fn of_halves(halves: u64) -> Self {
+        match NonZeroU32::new((halves >> 32) as u32) {
+            Some(high) => Self { high, low: halves as u32 },
+            None => Self::ZERO,
+        }
+    }
 
     /// The point `micros` microseconds after the start.
     pub const fn from_micros(micros: u64) -> Self {
-        Self(NonZeroU64::MIN.saturating_add(micros))
+        Self::of_halves(micros.saturating_add(1 << 32))
     }
 
     /// The point `millis` milliseconds after the start.
@@ -34,21 +48,31 @@ impl Instant {
 
     /// Microseconds since the start.
     pub const fn as_micros(self) -> u64 {
-        self.0.get() - 1
+        self.halves().wrapping_sub(1 << 32)
     }
 
     /// The time from `earlier` to `self`; zero when `earlier` is later.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.get().saturating_sub(earlier.0.get()))
+        Duration::from_micros(self.halves().saturating_sub(earlier.halves()))
     }
-}
 
-impl Instant {
     /// The point that is this much later; saturates, as with durations.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn after(self, millis: Millis) -> Self {
-        Self(self.0.saturating_add(u64::from(millis.0) * 1_000))
+        Self::of_halves(self.halves().saturating_add(u64::from(millis.0) * 1_000))
+    }
+}
+
+impl Ord for Instant {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.halves().cmp(&other.halves())
+    }
+}
+
+impl PartialOrd for Instant {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -70,7 +94,7 @@ impl Add<Duration> for Instant {
     /// Saturates: a point past the end of the clock is [`Instant::MAX`].
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(micros(rhs)))
+        Self::of_halves(self.halves().saturating_add(micros(rhs)))
     }
 }
 
@@ -137,63 +161,65 @@ pub(crate) const fn micros(duration: Duration) -> u64 {
 }
 
 /// A point in UTC: milliseconds since the Unix epoch, as AMQP's `timestamp` (AMQP 1.0 §1.6.17).
+// Two halves, as with `Instant`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-// As with `Instant`.
-#[repr(Rust, packed(4))]
-pub struct Timestamp(i64);
+pub struct Timestamp {
+    high: i32,
+    low: u32,
+}
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
-    pub const UNIX_EPOCH: Self = Self(0);
+    pub const UNIX_EPOCH: Self = Self::from_millis(0);
     /// .NET's `DateTime.MinValue` (0001-01-01), which Service Bus sends for "not set" (wire-protocol.md §4.7).
-    pub const DOTNET_MIN: Self = Self(-62_135_596_800_000);
+    pub const DOTNET_MIN: Self = Self::from_millis(-62_135_596_800_000);
     /// .NET's `DateTime.MaxValue` as AMQP encodes it (wire-protocol.md §5, `get-message-sessions`).
-    pub const DOTNET_MAX: Self = Self(253_402_300_800_000);
+    pub const DOTNET_MAX: Self = Self::from_millis(253_402_300_800_000);
 
     /// Milliseconds since the Unix epoch.
     pub const fn from_millis(millis: i64) -> Self {
-        Self(millis)
+        Self { high: (millis >> 32) as i32, low: millis as u32 }
     }
 
     /// Whole seconds since the Unix epoch.
     pub const fn from_secs(secs: i64) -> Self {
-        Self(secs.saturating_mul(1_000))
+        Self::from_millis(secs.saturating_mul(1_000))
     }
 
     /// Milliseconds since the Unix epoch.
     pub const fn as_millis(self) -> i64 {
-        self.0
+        (self.high as i64) << 32 | self.low as i64
     }
 
     /// Whole seconds since the Unix epoch, rounded down.
     pub const fn as_secs(self) -> i64 {
-        self.0.div_euclid(1_000)
+        self.as_millis().div_euclid(1_000)
     }
 
     /// .NET ticks: 100 ns since 0001-01-01 (wire-protocol.md §4.6).
     pub const fn as_dotnet_ticks(self) -> i64 {
-        self.0.saturating_mul(10_000).saturating_add(621_355_968_000_000_000)
+        self.as_millis().saturating_mul(10_000).saturating_add(621_355_968_000_000_000)
     }
 
     /// The inverse of [`Timestamp::as_dotnet_ticks`]; fractions of a millisecond are cut.
     pub const fn from_dotnet_ticks(ticks: i64) -> Self {
-        Self(ticks.saturating_sub(621_355_968_000_000_000).div_euclid(10_000))
+        Self::from_millis(ticks.saturating_sub(621_355_968_000_000_000).div_euclid(10_000))
     }
 
     /// The point that is this much later.
     pub(crate) fn after(self, millis: Millis) -> Self {
-        Self(self.0.saturating_add(i64::from(millis.0)))
+        Self::from_millis(self.as_millis().saturating_add(i64::from(millis.0)))
     }
 
     /// The time from `now` until `self`: zero when that is over, and no more than 49 days.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn left(self, now: Self) -> Millis {
-        Millis(u32::try_from(self.0.saturating_sub(now.0).max(0)).unwrap_or(u32::MAX))
+        Millis(u32::try_from(self.as_millis().saturating_sub(now.as_millis()).max(0)).unwrap_or(u32::MAX))
     }
 
     /// The time from `earlier` to `self`; zero when `earlier` is later.
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
-        let millis = self.0.saturating_sub(earlier.0);
+        let millis = self.as_millis().saturating_sub(earlier.as_millis());
         if millis <= 0 { Duration::ZERO } else { Duration::from_millis(millis as u64) }
     }
 }
@@ -203,7 +229,7 @@ impl Add<Duration> for Timestamp {
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(rhs.as_millis()).unwrap_or(i64::MAX)))
+        Self::from_millis(self.as_millis().saturating_add(i64::try_from(rhs.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -211,15 +237,15 @@ impl Sub<Duration> for Timestamp {
     type Output = Self;
 
     fn sub(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(rhs.as_millis()).unwrap_or(i64::MAX)))
+        Self::from_millis(self.as_millis().saturating_sub(i64::try_from(rhs.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 
 /// ISO 8601 in UTC with milliseconds: `2026-11-23T08:00:00.000Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days = self.0.div_euclid(86_400_000);
-        let millis = self.0.rem_euclid(86_400_000);
+        let days = self.as_millis().div_euclid(86_400_000);
+        let millis = self.as_millis().rem_euclid(86_400_000);
         let (year, month, day) = civil_from_days(days);
         let (secs, ms) = (millis / 1_000, millis % 1_000);
         let (hour, minute, second) = (secs / 3_600, secs / 60 % 60, secs % 60);
