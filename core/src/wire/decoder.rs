@@ -231,67 +231,51 @@ impl<'a> Decoder<'a> {
     /// The value whose constructor has been taken.
     pub(super) fn payload(&mut self, constructor: &'a [u8]) -> Option<Value<'a>> {
         let &code = constructor.first()?;
+        if code == 0 {
+            return self.described(constructor);
+        }
+        let bytes = self.payload_bytes(code)?;
+        let number = match *bytes {
+            [a] => u64::from(a),
+            [a, b] => u64::from(u16::from_be_bytes([a, b])),
+            [a, b, c, d] => u64::from(u32::from_be_bytes([a, b, c, d])),
+            [a, b, c, d, e, f, g, h] => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            _ => 0,
+        };
         Some(match code {
-            0x00 => return self.described(constructor),
             0x40 => Value::Null,
             0x41 => Value::Boolean(true),
             0x42 => Value::Boolean(false),
-            0x43 => Value::Uint(0),
-            0x44 => Value::Ulong(0),
+            0x56 => Value::Boolean(self.truth(number as u8)?),
+            0x50 => Value::Ubyte(number as u8),
+            0x60 => Value::Ushort(number as u16),
+            0x43 | 0x52 | 0x70 => Value::Uint(number as u32),
+            0x44 | 0x53 | 0x80 => Value::Ulong(number),
+            0x51 => Value::Byte(number as i8),
+            0x61 => Value::Short(number as i16),
+            0x54 => Value::Int(i32::from(number as i8)),
+            0x71 => Value::Int(number as i32),
+            0x55 => Value::Long(i64::from(number as i8)),
+            0x81 => Value::Long(number as i64),
+            0x72 => Value::Float(f32::from_bits(number as u32)),
+            0x82 => Value::Double(f64::from_bits(number)),
+            0x73 => Value::Char(self.character(number as u32)?),
+            0x74 => Value::Decimal32((number as u32).to_be_bytes()),
+            0x83 => Value::Timestamp(Timestamp::from_millis(number as i64)),
+            0x84 => Value::Decimal64(number.to_be_bytes()),
+            0x94 => Value::Decimal128(*bytes.first_chunk()?),
+            0x98 => Value::Uuid(Uuid(*bytes.first_chunk()?)),
+            0xa0 | 0xb0 => Value::Binary(bytes),
+            0xa1 | 0xb1 => Value::String(self.text(bytes)?),
+            0xa3 | 0xb3 => Value::Symbol(self.symbol(bytes)?),
             0x45 => Value::List(List { count: 0, items: &[] }),
-            0x50..=0x56 => {
-                let byte = self.byte()?;
-                match code {
-                    0x50 => Value::Ubyte(byte),
-                    0x51 => Value::Byte(byte as i8),
-                    0x52 => Value::Uint(u32::from(byte)),
-                    0x53 => Value::Ulong(u64::from(byte)),
-                    0x54 => Value::Int(i32::from(byte as i8)),
-                    0x55 => Value::Long(i64::from(byte as i8)),
-                    _ => Value::Boolean(self.truth(byte)?),
-                }
-            }
-            0x60 => Value::Ushort(u16::from_be_bytes(self.array()?)),
-            0x61 => Value::Short(i16::from_be_bytes(self.array()?)),
-            0x70..=0x74 => {
-                let bytes = self.array()?;
-                let number = u32::from_be_bytes(bytes);
-                match code {
-                    0x70 => Value::Uint(number),
-                    0x71 => Value::Int(number as i32),
-                    0x72 => Value::Float(f32::from_bits(number)),
-                    0x73 => Value::Char(self.character(number)?),
-                    _ => Value::Decimal32(bytes),
-                }
-            }
-            0x80..=0x84 => {
-                let bytes = self.array()?;
-                let number = u64::from_be_bytes(bytes);
-                match code {
-                    0x80 => Value::Ulong(number),
-                    0x81 => Value::Long(number as i64),
-                    0x82 => Value::Double(f64::from_bits(number)),
-                    0x83 => Value::Timestamp(Timestamp::from_millis(number as i64)),
-                    _ => Value::Decimal64(bytes),
-                }
-            }
-            0x94 => Value::Decimal128(self.array()?),
-            0x98 => Value::Uuid(Uuid(self.array()?)),
-            0xe0 | 0xf0 => Value::Array(self.array_payload(code)?),
-            0xc0 | 0xd0 => Value::List(self.list_payload(code)?),
-            0xc1 | 0xd1 => {
-                let List { count, items } = self.list_payload(code)?;
-                if count % 2 != 0 {
-                    return self.fail(DecodeError::InvalidCount);
-                }
-                Value::Map(Map { count, items })
-            }
+            0xe0 | 0xf0 => Value::Array(self.array_items(code, bytes)?),
             _ => {
-                let bytes = self.payload_bytes(code)?;
+                let List { count, items } = self.list_items(code, bytes)?;
                 match code {
-                    0xa0 | 0xb0 => Value::Binary(bytes),
-                    0xa1 | 0xb1 => Value::String(self.text(bytes)?),
-                    _ => Value::Symbol(self.symbol(bytes)?),
+                    0xc0 | 0xd0 => Value::List(List { count, items }),
+                    _ if count % 2 != 0 => return self.fail(DecodeError::InvalidCount),
+                    _ => Value::Map(Map { count, items }),
                 }
             }
         })
@@ -312,9 +296,9 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The count of a compound value, and its items.
-    fn counted(&mut self, code: u8) -> Option<(u32, Decoder<'a>)> {
-        let mut items = Decoder::new(self.payload_bytes(code)?);
+    /// The count of a compound value in its payload, and its items.
+    fn counted(&mut self, code: u8, payload: &'a [u8]) -> Option<(u32, Decoder<'a>)> {
+        let mut items = Decoder::new(payload);
         let count = match code {
             0xc0 | 0xc1 | 0xe0 => items.byte().map(u32::from),
             _ => items.array().map(u32::from_be_bytes),
@@ -325,8 +309,8 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    pub(super) fn list_payload(&mut self, code: u8) -> Option<List<'a>> {
-        let (count, items) = self.counted(code)?;
+    fn list_items(&mut self, code: u8, payload: &'a [u8]) -> Option<List<'a>> {
+        let (count, items) = self.counted(code, payload)?;
         // Every item takes a byte at least, so a count beyond the size is a lie that a loop would pay for.
         if count as usize > items.rest().len() {
             return self.fail(DecodeError::InvalidCount);
@@ -334,8 +318,8 @@ impl<'a> Decoder<'a> {
         Some(List { count, items: items.rest() })
     }
 
-    fn array_payload(&mut self, code: u8) -> Option<Array<'a>> {
-        let (count, mut items) = self.counted(code)?;
+    fn array_items(&mut self, code: u8, payload: &'a [u8]) -> Option<Array<'a>> {
+        let (count, mut items) = self.counted(code, payload)?;
         if count == 0 && items.rest().is_empty() {
             return Some(Array { count, constructor: &[0x40], items: &[] });
         }
@@ -398,7 +382,10 @@ impl<'a> Decoder<'a> {
     pub(super) fn list(&mut self) -> Option<List<'a>> {
         match self.byte()? {
             0x45 => Some(List { count: 0, items: &[] }),
-            code @ (0xc0 | 0xd0) => self.list_payload(code),
+            code @ (0xc0 | 0xd0) => {
+                let payload = self.payload_bytes(code)?;
+                self.list_items(code, payload)
+            }
             found => self.unexpected(Expected::List, found),
         }
     }
