@@ -391,6 +391,20 @@ fn messages_are_batchable_and_responses_are_not() {
 }
 
 #[test]
+fn a_batch_has_a_megabyte_at_most_whatever_the_entity_takes() {
+    let large = QueueDescription { max_message_size_in_kilobytes: 10_240, ..QueueDescription::default() };
+    let mut world = World::with_queue(large);
+    let sender = world.sender(0, "queue").unwrap();
+    let bytes = vec![0; 5_000_000];
+    let half = Message::new(&bytes[..500_000]);
+    assert_eq!(world.send_batch(0, sender, &[half.clone(), half.clone()]), Ended::Accepted);
+    let failure = rejected(world.send_batch(0, sender, &[half.clone(), half.clone(), half]));
+    assert_eq!(failure.condition, "amqp:link:message-size-exceeded");
+    assert!(failure.text.contains("exceeds the limit (1048576 bytes)"), "{}", failure.text);
+    assert_eq!(world.send(0, sender, &Message::new(&bytes)), Ended::Accepted);
+}
+
+#[test]
 fn a_batch_of_more_than_4500_messages_is_refused_whole_snd21() {
     let (mut world, sender, receiver) = world();
     let mut messages = vec![Message::new("a"); 4_501];
