@@ -71,3 +71,9 @@ func (c *counters) counted(t *testing.T, wanted map[string]int64) {
 		}
 	}
 }
+
+// reach waits until something has been counted so many times since the last call of `since`.
+func (c *counters) reach(t *testing.T, name string, count int64) {
+	t.Helper()
+	eventually(t, name, func() bool { return c.read(t)[name]-c.before[name] >= count })
+}

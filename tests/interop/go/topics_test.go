@@ -31,7 +31,9 @@ func TestASubscriptionTakesWhatItsRuleMatchesAndItsActionMarksIt(t *testing.T) {
 	equal(t, messages[2].ApplicationProperties, map[string]any{"colour": "red", "size": int64(2)})
 	matched := receiveOne(t, red)
 	equal(t, string(matched.Body), "red")
-	equal(t, matched.ApplicationProperties, map[string]any{"colour": "red", "size": int64(2), "matched": "red"})
+	// A rule with an action names itself (service-evidence.md §11).
+	wanted := map[string]any{"colour": "red", "size": int64(2), "matched": "red", "RuleName": "red"}
+	equal(t, matched.ApplicationProperties, wanted)
 	nothing(t, red)
 	// Copies are settled each for itself (RUL29).
 	complete(t, all, messages...)
