@@ -97,8 +97,7 @@ func TestReceivesGoOnAndEveryMessageIsSettled(t *testing.T) {
 			messages := receive(t, on, 1)
 			equal(t, string(messages[0].Body), fmt.Sprint(number))
 			breaks()
-			// The delivery is gone with its link: it is settled by its lock token.
-			must(t, on.CompleteMessage(ctx, messages[0], nil))
+			must(t, on.CompleteMessage(ctx, byToken(messages)[0], nil))
 			breaks()
 			equal(t, len(peek(t, on, 0)), 0)
 		}
@@ -108,6 +107,57 @@ func TestReceivesGoOnAndEveryMessageIsSettled(t *testing.T) {
 	})
 }
 
+// byToken is messages as another process would settle them. A message that has its delivery would be settled on the link
+// that it came on: after a detach the SDK turns to $management by itself, after the end of the connection it does not.
+func byToken(messages []*azservicebus.ReceivedMessage) []*azservicebus.ReceivedMessage {
+	var tokens []*azservicebus.ReceivedMessage
+	for _, message := range messages {
+		tokens = append(tokens, &azservicebus.ReceivedMessage{LockToken: message.LockToken})
+	}
+	return tokens
+}
+
+func TestADetachWhileMessagesAreSettledLosesNoneSET26CRD14(t *testing.T) {
+	t.Parallel()
+	emulator := start(t)
+	client, ctx := emulator.client(t), during(t, patience)
+	const count = 200
+	var sent []string
+	for number := range count {
+		sent = append(sent, fmt.Sprint(number))
+	}
+	sendTexts(t, client, "queue", sent...)
+	on := receiver(t, client, "queue", nil)
+	stop := make(chan struct{})
+	var detaching sync.WaitGroup
+	detaching.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				emulator.order(t, "links/queue")
+			}
+		}
+	})
+	completed := map[string]bool{}
+	for len(completed) < count {
+		messages, err := on.ReceiveMessages(ctx, 20, nil)
+		must(t, err)
+		var wait sync.WaitGroup
+		errs := make([]error, len(messages))
+		for index, message := range messages {
+			completed[string(message.Body)] = true
+			wait.Go(func() { errs[index] = on.CompleteMessage(ctx, message, nil) })
+		}
+		wait.Wait()
+		must(t, errors.Join(errs...))
+	}
+	close(stop)
+	detaching.Wait()
+	equal(t, len(peek(t, on, 0)), 0)
+}
+
 func TestEverySettlementWorksAfterTheLinkIsGone(t *testing.T) {
 	t.Parallel()
 	broken(t, func(t *testing.T, e *emulator, client *azservicebus.Client, breaks func()) {
@@ -115,7 +165,8 @@ func TestEverySettlementWorksAfterTheLinkIsGone(t *testing.T) {
 		sendTexts(t, client, "queue", "complete", "abandon", "defer", "dead", "renew")
 		on, err := client.NewReceiverForQueue("queue", nil)
 		must(t, err)
-		messages := receive(t, on, 5)
+		received := receive(t, on, 5)
+		messages := byToken(received)
 		breaks()
 		must(t, on.RenewMessageLock(ctx, messages[4], nil))
 		must(t, on.CompleteMessage(ctx, messages[0], nil))
@@ -127,7 +178,7 @@ func TestEverySettlementWorksAfterTheLinkIsGone(t *testing.T) {
 		equal(t, string(again.Body), "abandon")
 		equal(t, again.DeliveryCount, 2)
 		complete(t, on, again)
-		complete(t, on, deferred(t, on, *messages[2].SequenceNumber)...)
+		complete(t, on, deferred(t, on, *received[2].SequenceNumber)...)
 		equal(t, len(peek(t, on, 0)), 0)
 		equal(t, string(receiveOne(t, receiver(t, client, "queue", deadLetters)).Body), "dead")
 	})

@@ -80,10 +80,7 @@ func TestAnotherReceiverSettlesWithNothingButTheLockTokenSET26SET40(t *testing.T
 	// Another process has only the tokens.
 	other := emulator.client(t)
 	on, dead := receiver(t, other, "queue", nil), receiver(t, other, "queue", deadLetters)
-	var tokens []*azservicebus.ReceivedMessage
-	for _, message := range messages {
-		tokens = append(tokens, &azservicebus.ReceivedMessage{LockToken: message.LockToken})
-	}
+	tokens := byToken(messages)
 	counters := emulator.counters(t)
 	must(t, on.RenewMessageLock(ctx, tokens[4], nil))
 	holds(t, tokens[4].LockedUntil.After(*messages[4].LockedUntil), "not renewed: %v", tokens[4].LockedUntil)
