@@ -4,6 +4,7 @@ package interop
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -51,21 +52,20 @@ func TestOverTLSWithTheEmulatorsCertificate(t *testing.T) {
 	exchange(t, connect(t, address, &azservicebus.ClientOptions{TLSConfig: trusting(), RetryOptions: quick}))
 	counters.counted(t, map[string]int64{"connections-accepted": 1, "settled-by-management": 0})
 	// Who does not know the certificate does not speak to the emulator.
-	stranger := connect(t, address, &azservicebus.ClientOptions{RetryOptions: once})
+	stranger := connect(t, address, &azservicebus.ClientOptions{TLSConfig: &tls.Config{ServerName: "localhost"}, RetryOptions: once})
 	err := sender(t, stranger, "queue").SendMessage(during(t, patience), text("x"), nil)
 	holds(t, err != nil && strings.Contains(err.Error(), "certificate"), "%v", err)
 }
 
 func TestThroughACustomEndpoint(t *testing.T) {
 	t.Parallel()
-	emulator := start(t)
 	// The namespace has its name, and is somewhere else.
-	config := trusting()
-	config.ServerName = "localhost"
+	emulator := start(t)
 	exchange(t, connect(t, overTLS("interop.servicebus.windows.net", rootName, rootKey), &azservicebus.ClientOptions{
-		CustomEndpoint: emulator.secure, TLSConfig: config, RetryOptions: quick,
+		CustomEndpoint: emulator.secure, TLSConfig: trusting(), RetryOptions: quick,
 	}))
 	// In plain text too.
+	emulator = start(t)
 	exchange(t, connect(t, strings.Replace(emulator.connectionString, emulator.plain, "elsewhere", 1),
 		&azservicebus.ClientOptions{CustomEndpoint: emulator.plain, RetryOptions: quick}))
 }
@@ -90,16 +90,15 @@ func dialing(plain bool, dialled *atomic.Int64) func(context.Context, azserviceb
 
 func TestOverWebSocketsSND2(t *testing.T) {
 	t.Parallel()
-	emulator := start(t)
-	for _, way := range []struct {
-		connectionString string
-		plain            bool
-	}{
-		{emulator.connectionString, true}, {overTLS(emulator.secure, rootName, rootKey), false},
-	} {
+	for _, plain := range []bool{true, false} {
+		emulator := start(t)
 		counters, dialled := emulator.counters(t), &atomic.Int64{}
-		exchange(t, connect(t, way.connectionString, &azservicebus.ClientOptions{
-			NewWebSocketConn: dialing(way.plain, dialled), RetryOptions: quick,
+		connectionString := emulator.connectionString
+		if !plain {
+			connectionString = overTLS(emulator.secure, rootName, rootKey)
+		}
+		exchange(t, connect(t, connectionString, &azservicebus.ClientOptions{
+			NewWebSocketConn: dialing(plain, dialled), RetryOptions: quick,
 		}))
 		equal(t, dialled.Load(), 1)
 		counters.counted(t, map[string]int64{"connections-accepted": 1, "settled-by-management": 0})
@@ -157,5 +156,5 @@ func TestACredentialThatFailsIsReportedAsItIs(t *testing.T) {
 	must(t, err)
 	closing(t, client)
 	err = sender(t, client, "queue").SendMessage(during(t, patience), text("x"), nil)
-	holds(t, errors.Is(err, errNothing), "%v", err)
+	holds(t, err != nil && strings.Contains(err.Error(), errNothing.Error()), "%v", err)
 }

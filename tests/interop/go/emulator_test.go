@@ -94,9 +94,10 @@ func makeCertificate(folder string) error {
 	return os.WriteFile(certificate.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600)
 }
 
-// trusting is how a client trusts the emulator's certificate.
+// trusting is how a client trusts the emulator's certificate. The SDK would ask for the name of the namespace with its
+// port, which is no name of a server.
 func trusting() *tls.Config {
-	return &tls.Config{RootCAs: certificate.pool}
+	return &tls.Config{RootCAs: certificate.pool, ServerName: "localhost"}
 }
 
 // emulator is one in a process of its own, with the namespace of the suites. Every test has its own.

@@ -62,7 +62,9 @@ func broken(t *testing.T, test func(t *testing.T, e *emulator, client *azservice
 func TestSendsGoOnWithoutLossOrDuplicatesSND48(t *testing.T) {
 	t.Parallel()
 	broken(t, func(t *testing.T, e *emulator, client *azservicebus.Client, breaks func()) {
-		ctx, sender := during(t, patience), sender(t, client, "queue")
+		ctx := during(t, patience)
+		sender, err := client.NewSender("queue", nil)
+		must(t, err)
 		var wanted []string
 		for number := range 10 {
 			must(t, sender.SendMessage(ctx, text(fmt.Sprint("single ", number)), nil))
