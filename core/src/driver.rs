@@ -5,7 +5,9 @@
 //! future is ever dropped half-way while the transport is in use, so transports need not be cancel-safe.
 
 use crate::client::{Signal, State};
+use crate::engine::ConnectionErrorKind;
 use crate::runtime::{Runtime, Shared};
+use crate::servicebus::Argument;
 use crate::servicebus::namespace::{Cause, Failure, Target, Want};
 use crate::storage::{Rx, Storage, Tx};
 use crate::time::{Instant, Timestamp};
@@ -233,7 +235,7 @@ async fn dial<'d, R: Runtime, D: Dial>(
     let (port, tls, patience) = shared.with(|state| {
         let target = state.namespace.target()?;
         let pushed = host.push_str(target.host);
-        pushed.map_err(|_| Failure::<R::Storage>::new(Cause::Argument("the host name")))?;
+        pushed.map_err(|_| Failure::<R::Storage>::new(Cause::Argument(Argument::HostName)))?;
         Ok::<_, Failure<R::Storage>>((target.port, target.tls, state.namespace.settings().retry.try_timeout))
     })?;
     log!(info, "connecting", host = host, port = port, tls = tls);
@@ -272,7 +274,7 @@ async fn read<R: Runtime>(
 ) -> Failure<R::Storage> {
     loop {
         let count = match reader.read(rx.spare()).await {
-            Ok(0) => return Failure::new(Cause::Connection(crate::engine::ConnectionError::Disconnected)),
+            Ok(0) => return Failure::new(Cause::Connection(ConnectionErrorKind::Disconnected)),
             Ok(count) => count,
             Err(error) => return failure::<R>(shared, Cause::Unreachable, &DebugText(&error)),
         };
@@ -328,7 +330,7 @@ async fn write<R: Runtime>(
             continue;
         }
         if over {
-            return Failure::new(Cause::Connection(crate::engine::ConnectionError::ClosedByPeer));
+            return Failure::new(Cause::Connection(ConnectionErrorKind::ClosedByPeer));
         }
         woken_or(shared, runtime, deadline).await;
     }

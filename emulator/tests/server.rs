@@ -86,6 +86,46 @@ async fn tls_is_served_with_a_certificate_made_on_the_spot() {
     assert!(!rest.starts_with(b"AMQP"));
 }
 
+/// One request to the management endpoint, with or without a token: the answer as it came.
+async fn ask(emulator: &Emulator, request: &str, token: bool) -> String {
+    let mut socket = TcpStream::connect(emulator.admin_address()).await.unwrap();
+    // Nobody signs for an emulator: a web token that ends in 2100.
+    let token = if token { "Authorization: Bearer eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.eA\r\n" } else { "" };
+    let request = format!("{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{token}\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(Duration::from_secs(10), socket.read_to_string(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn counters_are_told_and_connections_closed_over_http() {
+    let emulator = Emulator::builder().queue("orders").start().await.unwrap();
+    let mut socket = TcpStream::connect(emulator.amqp_address()).await.unwrap();
+    greet(&mut socket).await;
+    let init = b"\x00\x00\x00\x19\x02\x01\x00\x00\x00\x53\x41\xc0\x0c\x01\xa3\x09ANONYMOUS";
+    let open = b"\x00\x00\x00\x11\x02\x00\x00\x00\x00\x53\x10\xc0\x04\x01\xa1\x01x";
+    for part in [&init[..], b"AMQP\x00\x01\x00\x00", open] {
+        socket.write_all(part).await.unwrap();
+    }
+    let told = ask(&emulator, "GET /$emulator/statistics", true).await;
+    assert!(told.starts_with("HTTP/1.1 200 OK\r\n") && told.contains("\"connections-open\":1,"), "{told}");
+
+    let refused = ask(&emulator, "DELETE /$emulator/connections", false).await;
+    assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
+    assert_eq!(emulator.statistics().connections_open, 1);
+    let closed = ask(&emulator, "DELETE /$emulator/connections", true).await;
+    assert!(closed.starts_with("HTTP/1.1 200 "), "{closed}");
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while !rest.windows(22).any(|window| window == b"amqp:connection:forced") {
+            assert_ne!(socket.read_buf(&mut rest).await.unwrap(), 0);
+        }
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test]
 async fn a_virtual_clock_moves_only_by_hand() {
     let start = Timestamp::from_secs(1_795_000_000);

@@ -3,7 +3,7 @@
 use super::{Client, Receiver, ReceiverOptions, SessionReceiver, StorageOf, call};
 use crate::runtime::Runtime;
 use crate::servicebus::namespace::{Cause, Entity, Failure, Kind, SessionChoice};
-use crate::servicebus::{LockToken, Reason};
+use crate::servicebus::{Argument, LockToken, Reason};
 use crate::storage::{Storage, Text};
 use crate::time::Duration;
 
@@ -155,5 +155,5 @@ fn session_kind<S: Storage>(session: &SessionChoice<S>, options: ReceiverOptions
 /// A session's id as it is kept: one that was cut would be another session's.
 fn whole<S: Storage>(session_id: &str) -> Result<S::Text, Failure<S>> {
     let id = S::Text::cut(session_id);
-    if id.as_ref() == session_id { Ok(id) } else { Err(Failure::new(Cause::Argument("the length of a session id"))) }
+    if id.as_ref() == session_id { Ok(id) } else { Err(Failure::new(Cause::Argument(Argument::SessionId))) }
 }

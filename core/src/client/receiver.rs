@@ -10,7 +10,7 @@ use crate::servicebus::namespace::{
     Cause, Disposition, EndpointId, Entity, Failure, Locked, Namespace, OperationId, Properties,
 };
 use crate::servicebus::received::Origin;
-use crate::servicebus::{LockToken, Reason, ReceivedMessage};
+use crate::servicebus::{Argument, LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;
 use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
@@ -283,7 +283,7 @@ impl<R: Runtime> Receiver<R> {
         &self,
         message: &mut ReceivedMessage<StorageOf<R>>,
     ) -> Result<Timestamp, Failure<StorageOf<R>>> {
-        let token = message.lock_token.ok_or_else(|| Failure::new(Cause::Argument("a message without a lock")))?;
+        let token = message.lock_token.ok_or_else(|| Failure::new(Cause::Argument(Argument::Unlocked)))?;
         let until = self.renew_lock_of(token).await?;
         let locked = message.locked();
         let driver = self.endpoint.shared.with(|state| {

@@ -8,7 +8,7 @@ use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{CancelScheduled, Schedule};
 use crate::servicebus::message::BATCH_FORMAT;
 use crate::servicebus::namespace::{Cause, Clock, Failure, Namespace, OperationId, SizeLimits};
-use crate::servicebus::{BatchError, Message, MessageBatch, Reason};
+use crate::servicebus::{Argument, BatchError, Message, MessageBatch, Reason};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use core::fmt;
@@ -276,8 +276,8 @@ pub(super) fn too_large<S: Storage>() -> Failure<S> {
 pub(super) fn invalid<S: Storage>(error: &crate::servicebus::InvalidMessage) -> Failure<S> {
     use crate::servicebus::InvalidMessage;
     Failure::new(Cause::Argument(match error {
-        InvalidMessage::TooLong(field) => field,
-        _ => "partition_key beside another session_id",
+        InvalidMessage::TooLong(argument) => *argument,
+        InvalidMessage::PartitionKeyMismatch => Argument::PartitionKey,
     }))
 }
 

@@ -7,6 +7,7 @@ use super::sender::Sending;
 use super::{Client, LiteralOf, Receiver, Sender, StorageOf};
 use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
+use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
 use crate::servicebus::namespace::{Cause, Control, Disposition, Entity, Failure, Kind, Namespace, OperationId};
 use crate::servicebus::{Message, MessageBatch, Reason, ReceivedMessage};
@@ -46,7 +47,7 @@ impl<R: Runtime> TransactionController<R> {
         let id = self.endpoint.id;
         let mut payload = Some(
             <StorageOf<R> as Storage>::Payload::encode(&control)
-                .map_err(|_| Failure::new(Cause::Argument("the size of fixed storage")))?,
+                .map_err(|_| Failure::new(Cause::Argument(Argument::Storage)))?,
         );
         let poll = |namespace: &mut Namespace<StorageOf<R>>, _: &R, operation: OperationId| {
             namespace.poll_control(operation, id, &mut payload)

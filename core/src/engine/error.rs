@@ -77,6 +77,52 @@ pub enum Capacity {
     Message,
 }
 
+macro_rules! violations {
+    ($($(#[$meta:meta])* $variant:ident = $condition:ident,)*) => {
+        /// What a peer did wrong, by the error condition that tells it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Violation { $($(#[$meta])* $variant,)* }
+
+        impl Violation {
+            /// AMQP's condition for it.
+            pub const fn condition(self) -> &'static str {
+                const CONDITIONS: &[&str] = &[$(condition::$condition),*];
+                CONDITIONS[self as usize]
+            }
+        }
+    };
+}
+
+violations! {
+    /// Something that the state of the endpoint does not allow.
+    IllegalState = ILLEGAL_STATE,
+    /// Bytes or numbers that no frame may have.
+    FramingError = FRAMING_ERROR,
+    /// What cannot be decoded.
+    DecodeError = DECODE_ERROR,
+    /// A field whose value is not allowed.
+    InvalidField = INVALID_FIELD,
+    /// Something that the peer's role does not allow.
+    NotAllowed = NOT_ALLOWED,
+    /// More than there is room for, or too long a silence.
+    ResourceLimitExceeded = RESOURCE_LIMIT_EXCEEDED,
+    /// More transfers than the window allows.
+    WindowViolation = WINDOW_VIOLATION,
+    /// A handle that is not attached.
+    UnattachedHandle = UNATTACHED_HANDLE,
+    /// A handle that is attached already.
+    HandleInUse = HANDLE_IN_USE,
+    /// More deliveries than there was credit for.
+    TransferLimitExceeded = TRANSFER_LIMIT_EXCEEDED,
+    /// A message larger than the link takes.
+    MessageSizeExceeded = MESSAGE_SIZE_EXCEEDED,
+    /// Credentials that were refused, or none that can be used.
+    UnauthorizedAccess = UNAUTHORIZED_ACCESS,
+    /// The connection was ended from the other side.
+    ConnectionForced = CONNECTION_FORCED,
+}
+
 /// Why a verb could not be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -135,8 +181,8 @@ pub enum ConnectionError {
     Frame(FrameError),
     /// A frame whose content cannot be decoded.
     Decode(DecodeError),
-    /// A frame that does not fit the connection's state; the AMQP condition.
-    Violation(&'static str),
+    /// A frame that does not fit the connection's state.
+    Violation(Violation),
     /// The peer was silent for too long.
     IdleTimeout,
     /// The peer sent `close`.
@@ -146,54 +192,134 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// What tells the peer.
+    pub const fn violation(&self) -> Violation {
+        match self {
+            Self::NotAmqp(_) | Self::UnexpectedProtocol | Self::Frame(_) => Violation::FramingError,
+            Self::NoMechanism | Self::Sasl(_) => Violation::UnauthorizedAccess,
+            Self::Decode(_) => Violation::DecodeError,
+            Self::Violation(violation) => *violation,
+            Self::IdleTimeout => Violation::ResourceLimitExceeded,
+            Self::ClosedByPeer | Self::Disconnected => Violation::ConnectionForced,
+        }
+    }
+
     /// The AMQP error condition that tells the peer.
     pub const fn condition(&self) -> &'static str {
+        self.violation().condition()
+    }
+
+    /// The same without its details.
+    pub const fn kind(&self) -> ConnectionErrorKind {
         match self {
-            Self::NotAmqp(_) | Self::UnexpectedProtocol | Self::Frame(_) => condition::FRAMING_ERROR,
-            Self::NoMechanism | Self::Sasl(_) => condition::UNAUTHORIZED_ACCESS,
-            Self::Decode(_) => condition::DECODE_ERROR,
-            Self::Violation(condition) => condition,
-            Self::IdleTimeout => condition::RESOURCE_LIMIT_EXCEEDED,
-            Self::ClosedByPeer | Self::Disconnected => condition::CONNECTION_FORCED,
+            Self::NotAmqp(sent) => ConnectionErrorKind::NotAmqp(Spoken::of(sent)),
+            Self::UnexpectedProtocol => ConnectionErrorKind::UnexpectedProtocol,
+            Self::NoMechanism => ConnectionErrorKind::NoMechanism,
+            Self::Sasl(code) => ConnectionErrorKind::Sasl(*code),
+            Self::Frame(_) => ConnectionErrorKind::Frame,
+            Self::Decode(_) => ConnectionErrorKind::Decode,
+            Self::Violation(_) => ConnectionErrorKind::Violation,
+            Self::IdleTimeout => ConnectionErrorKind::IdleTimeout,
+            Self::ClosedByPeer => ConnectionErrorKind::ClosedByPeer,
+            Self::Disconnected => ConnectionErrorKind::Disconnected,
         }
     }
 
     /// What it is in words, without its details.
     pub(crate) const fn words(&self) -> &'static str {
-        match self {
-            Self::NotAmqp([b'H', b'T', b'T', b'P', ..]) => "the peer speaks HTTP, not AMQP",
-            Self::NotAmqp([0x15 | 0x16, 3, ..]) => "the peer speaks TLS on a plain connection",
-            Self::NotAmqp([b'A', b'M', b'Q', b'P', ..]) => "the peer speaks another AMQP",
-            Self::NotAmqp(_) => "the peer does not speak AMQP",
-            Self::UnexpectedProtocol => "the peer speaks another layer of AMQP than was asked for",
-            Self::NoMechanism => "the server offers none of the SASL mechanisms that can be used",
-            Self::Sasl(_) => "the server refused the credentials",
-            Self::Frame(_) => "the peer sent what is no frame",
-            Self::Decode(_) => "the peer sent what cannot be decoded",
-            Self::Violation(_) => "the peer broke the protocol",
-            Self::IdleTimeout => "the peer was silent for too long",
-            Self::ClosedByPeer => "the peer closed the connection",
-            Self::Disconnected => "the transport ended",
-        }
+        self.kind().words()
     }
 }
 
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAmqp([b'H', b'T', b'T', b'P', ..] | [0x15 | 0x16, 3, ..]) => f.write_str(self.words()),
+            Self::NotAmqp(sent) if matches!(Spoken::of(sent), Spoken::Http | Spoken::Tls) => f.write_str(self.words()),
             Self::NotAmqp([a, b, c, d, 0, 0, 0, 0]) => write!(f, "{}; it sent {:02x?}", self.words(), [a, b, c, d]),
             Self::NotAmqp(header) => write!(f, "{}; its header is {header:02x?}", self.words()),
             Self::Sasl(code) => write!(f, "{} ({code:?})", self.words()),
             Self::Frame(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
-            Self::Violation(condition) => write!(f, "{} ({condition})", self.words()),
+            Self::Violation(violation) => write!(f, "{} ({})", self.words(), violation.condition()),
             _ => f.write_str(self.words()),
         }
     }
 }
 
 impl core::error::Error for ConnectionError {}
+
+/// The kind of a [`ConnectionError`]: what is left where there is no room for its details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionErrorKind {
+    /// The peer answered with something that is not AMQP 1.0.
+    NotAmqp(Spoken),
+    /// The peer speaks another protocol layer than was asked for.
+    UnexpectedProtocol,
+    /// The server offers no mechanism that was asked for.
+    NoMechanism,
+    /// The server refused the credentials.
+    Sasl(SaslCode),
+    /// Bytes that are no frame.
+    Frame,
+    /// A frame whose content cannot be decoded.
+    Decode,
+    /// A frame that does not fit the connection's state.
+    Violation,
+    /// The peer was silent for too long.
+    IdleTimeout,
+    /// The peer sent `close`.
+    ClosedByPeer,
+    /// The transport ended.
+    Disconnected,
+}
+
+/// What a peer speaks instead of AMQP 1.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Spoken {
+    /// HTTP: a proxy, or a port of the management API.
+    Http,
+    /// TLS, where the connection was not to be encrypted.
+    Tls,
+    /// AMQP of another version.
+    OtherAmqp,
+    /// Nothing that is known here.
+    Unknown,
+}
+
+impl Spoken {
+    /// By the first bytes of what the peer sent.
+    const fn of(sent: &[u8; 8]) -> Self {
+        match sent {
+            [b'H', b'T', b'T', b'P', ..] => Self::Http,
+            [0x15 | 0x16, 3, ..] => Self::Tls,
+            [b'A', b'M', b'Q', b'P', ..] => Self::OtherAmqp,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl ConnectionErrorKind {
+    /// What it is in words.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::NotAmqp(Spoken::Http) => "the peer speaks HTTP, not AMQP",
+            Self::NotAmqp(Spoken::Tls) => "the peer speaks TLS on a plain connection",
+            Self::NotAmqp(Spoken::OtherAmqp) => "the peer speaks another AMQP",
+            Self::NotAmqp(_) => "the peer does not speak AMQP",
+            Self::UnexpectedProtocol => "the peer speaks another layer of AMQP than was asked for",
+            Self::NoMechanism => "the server offers none of the SASL mechanisms that can be used",
+            Self::Sasl(_) => "the server refused the credentials",
+            Self::Frame => "the peer sent what is no frame",
+            Self::Decode => "the peer sent what cannot be decoded",
+            Self::Violation => "the peer broke the protocol",
+            Self::IdleTimeout => "the peer was silent for too long",
+            Self::ClosedByPeer => "the peer closed the connection",
+            Self::Disconnected => "the transport ended",
+        }
+    }
+}
 
 impl From<DecodeError> for ConnectionError {
     fn from(error: DecodeError) -> Self {

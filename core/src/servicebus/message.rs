@@ -1,5 +1,6 @@
 //! A message to be sent, as Service Bus knows it, and its batch envelope (wire-protocol.md §3.1, §3.3).
 
+use super::argument::Argument;
 use crate::storage::{Encoder, Storage};
 use crate::time::{Duration, Timestamp};
 use crate::wire::message::section;
@@ -225,14 +226,14 @@ impl<'a> Message<'a> {
     /// The field that is wrong.
     pub fn validate(&self) -> Result<(), InvalidMessage> {
         let ids = [
-            (self.message_id, "message_id"),
-            (self.session_id, "session_id"),
-            (self.partition_key, "partition_key"),
-            (self.reply_to_session_id, "reply_to_session_id"),
+            (self.message_id, Argument::MessageId),
+            (self.session_id, Argument::SessionId),
+            (self.partition_key, Argument::PartitionKey),
+            (self.reply_to_session_id, Argument::ReplyToSessionId),
         ];
-        for (id, name) in ids {
+        for (id, argument) in ids {
             if id.is_some_and(|id| id.chars().count() > MAX_ID_LEN) {
-                return Err(InvalidMessage::TooLong(name));
+                return Err(InvalidMessage::TooLong(argument));
             }
         }
         match (self.session_id, self.partition_key) {
@@ -403,7 +404,7 @@ fn encode_data(sink: &mut Sink<'_>, data: &[u8]) {
 #[non_exhaustive]
 pub enum InvalidMessage {
     /// The named field has more than 128 characters.
-    TooLong(&'static str),
+    TooLong(Argument),
     /// Session id and partition key are both set and differ.
     PartitionKeyMismatch,
 }
@@ -411,7 +412,7 @@ pub enum InvalidMessage {
 impl fmt::Display for InvalidMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong(field) => write!(f, "{field} has more than {MAX_ID_LEN} characters"),
+            Self::TooLong(argument) => write!(f, "{} has more than {MAX_ID_LEN} characters", argument.words()),
             Self::PartitionKeyMismatch => f.write_str("partition_key must equal session_id where both are set"),
         }
     }

@@ -3,6 +3,7 @@
 pub mod address;
 #[cfg(feature = "administration")]
 pub mod administration;
+pub mod argument;
 pub mod connection_string;
 pub mod lock_token;
 pub mod management;
@@ -15,6 +16,7 @@ pub mod rule;
 pub mod sas;
 
 pub use address::{Address, SubQueue};
+pub use argument::Argument;
 pub use connection_string::{ConnectionCredential, ConnectionString, ConnectionStringError};
 pub use lock_token::LockToken;
 pub use message::{BatchError, Body, InvalidMessage, Message, MessageBatch};

@@ -19,7 +19,7 @@ mod signals;
 mod statistics;
 mod timers;
 
-use crate::management::{Authority, Management, Order};
+use crate::management::{self, Authority, Management, Order};
 use entities::{AuthorizationRule, Namespace, Rights};
 use protocol::peer::{Node, Peer, Purpose, Recorder};
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
@@ -135,13 +135,17 @@ impl Broker {
     }
 
     /// Answers a request of the management API; what follows from it for connections happens before this returns.
-    /// `scheme` is the one that the client used, `http` or `https`. The emulator has three requests of its own:
-    /// `GET /health` needs no authorization; `DELETE /$emulator/messages` empties every entity, and
-    /// `DELETE /$emulator/entities` removes every entity, as tests want it in between.
+    /// `scheme` is the one that the client used, `http` or `https`. The emulator has requests of its own:
+    /// `GET /health` needs no authorization; `GET /$emulator/statistics` tells what was counted;
+    /// `DELETE /$emulator/messages` empties every entity, `DELETE /$emulator/entities` removes every entity,
+    /// `DELETE /$emulator/connections` closes every connection, and `DELETE /$emulator/links/ENTITY` detaches the links of
+    /// an entity, as tests want it in between.
     pub fn manage(&mut self, clock: Clock, scheme: &str, request: &Request) -> Response {
         self.advance(clock);
-        let throttled = request.path_and_query != "/health" && self.shared.injected().is_some();
-        let authority = Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled };
+        let throttled = !management::is_own(request) && self.shared.injected().is_some();
+        let statistics = self.statistics();
+        let authority =
+            Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled, statistics };
         let response = self.management.handle(&mut self.shared.namespace, authority, scheme, request, clock.utc);
         self.run_signals(clock);
         match self.management.take_order() {

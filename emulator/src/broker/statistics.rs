@@ -46,4 +46,9 @@ impl Statistics {
             ("locks-renewed", self.locks_renewed),
         ]
     }
+    /// One JSON object of the entries.
+    pub(crate) fn to_json(self) -> String {
+        let entries = self.entries().map(|(name, value)| format!("\"{name}\":{value}"));
+        format!("{{{}}}", entries.join(","))
+    }
 }

@@ -4,8 +4,9 @@
 //! [`Broker::manage`](crate::broker::Broker::manage) is a pure function from a request to a response; the server carries
 //! both over HTTP.
 //!
-//! Besides the service's own paths there are five of the emulator's:
+//! Besides the service's own paths there are these of the emulator's:
 //! - `GET /health`, for everyone: whether the emulator is up (wire-protocol.md §9).
+//! - `GET /$emulator/statistics`: what was counted, as JSON.
 //! - `DELETE /$emulator/messages`: empties every entity. Tests call it in between.
 //! - `DELETE /$emulator/entities`: deletes every entity.
 //! - `DELETE /$emulator/connections`: closes every AMQP connection, as the service does now and then.
@@ -22,6 +23,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
+use crate::broker::Statistics;
 use crate::broker::entities::{AuthorizationRule, Namespace, name};
 use entry::Writer;
 use query::Query;
@@ -43,6 +45,9 @@ use shown::{Kept, Shown};
 const ENTRY: &str = "application/atom+xml;type=entry;charset=utf-8";
 const FEED: &str = "application/atom+xml;type=feed;charset=utf-8";
 const ERROR: &str = "application/xml; charset=utf-8";
+const JSON: &str = "application/json; charset=utf-8";
+/// Below this are the emulator's own requests.
+const OWN: &str = "/$emulator/";
 
 /// Who may manage the namespace.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +58,14 @@ pub(crate) struct Authority<'a> {
     pub(crate) accept_jwt: bool,
     /// Whether the namespace is throttled: the answer is to try again later.
     pub(crate) throttled: bool,
+    /// What was counted, for who may ask.
+    pub(crate) statistics: Statistics,
+}
+
+/// Whether this is a request of the emulator's own, which no fault is meant for.
+pub(crate) fn is_own(request: &Request) -> bool {
+    let path = Query::parse(&request.path_and_query).path;
+    path == "/health" || path.starts_with(OWN)
 }
 
 /// What a request asks of those who have the connections.
@@ -111,7 +124,7 @@ impl Management {
         let query = Query::parse(&request.path_and_query);
         if query.path == "/health" && request.method == Method::Get {
             let body = r#"{"status":"healthy","message":"Service is healthy."}"#;
-            return answer(200, "application/json; charset=utf-8", body.into());
+            return answer(200, JSON, body.into());
         }
         let host = request.headers.get("Host").unwrap_or("localhost").to_ascii_lowercase();
         let resource = Resource::parse(query.path);
@@ -158,14 +171,14 @@ impl Management {
     }
 
     fn answer(&mut self, call: Call<'_>, resource: Option<&Resource>) -> Result<Response, Refusal> {
-        let own = call.query.path.strip_prefix("/$emulator/").filter(|_| call.request.method == Method::Delete);
+        let own = call.query.path.strip_prefix(OWN);
         let resource = match (own, resource) {
             (Some(_), _) => &Resource::Namespace,
             (None, Some(resource)) => resource,
             (None, None) => return Err(Refusal::nothing_here()),
         };
         let Call { namespace, authority, request, utc, .. } = &call;
-        if authority.throttled && own.is_none() {
+        if authority.throttled {
             return Err(Refusal::busy(&self.properties.name));
         }
         let rights = access::rights(namespace, authority.keys, authority.accept_jwt, resource, request, *utc)?;
@@ -177,15 +190,17 @@ impl Management {
             }
         }
         match (own, call.request.method) {
-            (Some("messages"), _) => call.namespace.purge(),
-            (Some("entities"), _) => call.namespace.clear(),
-            (Some("connections"), _) => self.order = Some(Order::CloseConnections),
-            (Some(own), _) => match own.strip_prefix("links/") {
+            (Some("statistics"), Method::Get) => return Ok(answer(200, JSON, call.authority.statistics.to_json())),
+            (Some("messages"), Method::Delete) => call.namespace.purge(),
+            (Some("entities"), Method::Delete) => call.namespace.clear(),
+            (Some("connections"), Method::Delete) => self.order = Some(Order::CloseConnections),
+            (Some(own), Method::Delete) => match own.strip_prefix("links/") {
                 Some(path) if exists(call.namespace, Address::parse(path).entity) => {
                     self.order = Some(Order::Detach(path.to_owned()));
                 }
                 _ => return Err(Refusal::nothing_here()),
             },
+            (Some(_), _) => return Err(Refusal::nothing_here()),
             (None, Method::Get) => return self.get(&call, resource),
             (None, Method::Put) => return self.put(call, resource),
             (None, Method::Delete) => return self.delete(call, resource),

@@ -2,6 +2,7 @@
 //! `adm` or `rul` are rows of pinned-behaviour.md.
 
 use super::{Authority, Management, Order};
+use crate::broker::Statistics;
 use crate::broker::entities::{AuthorizationRule, Namespace, Rights};
 use servicebus_core::servicebus::administration as api;
 use servicebus_core::servicebus::administration::*;
@@ -64,7 +65,12 @@ impl Site {
             request.headers.push("Authorization", token.clone());
         }
         request.headers.push("Host", HOST);
-        let authority = Authority { keys: &self.keys, accept_jwt: self.accept_jwt, throttled: self.throttled };
+        let authority = Authority {
+            keys: &self.keys,
+            accept_jwt: self.accept_jwt,
+            throttled: self.throttled,
+            statistics: Statistics::default(),
+        };
         self.management.handle(&mut self.entities, authority, "http", &request, self.utc)
     }
 
@@ -1087,6 +1093,11 @@ fn the_emulators_own_requests() {
     assert_eq!(site.raw(Method::Delete, "/$emulator/messages", "", false).status, 200);
     assert!(site.entities.queue("q").is_some());
     assert_eq!(site.raw(Method::Delete, "/$emulator/everything", "", false).status, 404);
+    let counted = site.raw(Method::Get, "/$emulator/statistics", "", false);
+    assert_eq!(counted.status, 200);
+    assert!(text(&counted).starts_with("{\"connections-accepted\":0,\"connections-open\":0,"), "{}", text(&counted));
+    assert_eq!(site.raw(Method::Get, "/$emulator/messages", "", false).status, 404);
+    assert_eq!(site.raw(Method::Delete, "/$emulator/statistics", "", false).status, 404);
     assert_eq!(site.raw(Method::Delete, "/$emulator/links/nowhere", "", false).status, 404);
     assert_eq!(site.management.take_order(), None);
     assert_eq!(site.raw(Method::Delete, "/$emulator/connections", "", false).status, 200);

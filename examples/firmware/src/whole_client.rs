@@ -6,9 +6,10 @@
 
 use core::cell::RefCell;
 use core::convert::Infallible;
+use core::future::poll_fn;
 use core::hint::black_box;
 use core::pin::pin;
-use core::task::{Context, Waker};
+use core::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
 use servicebus_core::servicebus::Message;
 use servicebus_core::servicebus::namespace::Settings;
@@ -26,19 +27,24 @@ servicebus_core::fixed_storage! {
 /// A register that bytes come from and go to.
 struct Register;
 
+/// Maybe at once, maybe later, for all that the compiler knows: it would leave out what never gets its turn.
+async fn ready(count: usize) -> Result<usize, Infallible> {
+    poll_fn(|_| black_box(Poll::Ready(Ok(count)))).await
+}
+
 impl ErrorType for Register {
     type Error = Infallible;
 }
 
 impl Read for Register {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
-        Ok(black_box(buffer).len())
+        ready(black_box(buffer).len()).await
     }
 }
 
 impl Write for Register {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        Ok(black_box(bytes).len())
+        ready(black_box(bytes).len()).await
     }
 
     async fn flush(&mut self) -> Result<(), Infallible> {

@@ -9,7 +9,7 @@ use servicebus_core::client::{
 };
 use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{
-    Body, CorrelationFilter, LockToken, Message, Reason, RetryPolicy, RuleDescription, RuleFilter, SubQueue,
+    Argument, Body, CorrelationFilter, LockToken, Message, Reason, RetryPolicy, RuleDescription, RuleFilter, SubQueue,
 };
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Uuid, Value, message as wire};
@@ -511,7 +511,7 @@ pub(crate) fn refusals_say_why<A: Adapter>() {
         assert!(no_session.is_err());
         let id = "x".repeat(200);
         let invalid = client.sender(QUEUE).unwrap().send(&Message::new("").with_message_id(&id)).await;
-        assert!(failed_for(&invalid, Cause::Argument("message_id")), "{invalid:?}");
+        assert!(failed_for(&invalid, Cause::Argument(Argument::MessageId)), "{invalid:?}");
         client.close().await;
 
         let wrong = bench.connection_string().replace("SharedAccessKey=", "SharedAccessKey=wrong");

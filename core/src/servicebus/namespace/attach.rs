@@ -2,11 +2,11 @@
 
 use super::endpoint::{Attachment, Claim, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, SessionChoice, Work};
 use super::link_owner::LinkOwner;
-use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
+use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, Offer, session_filter};
 use crate::engine::{Connection, LinkId, SessionId};
 use crate::log::Span;
-use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
+use crate::servicebus::{Argument, Reason};
 use crate::storage::{Place, Slots, Storage, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::messaging::{Source, Target};
@@ -19,8 +19,6 @@ const TIMEOUT: &str = "com.microsoft:timeout";
 /// How a receiver names itself.
 const RECEIVER_NAME: &str = "com.microsoft:receiver-name";
 
-/// What a peer that declines a non-exclusive session does not offer.
-const NON_EXCLUSIVE: &str = "non-exclusive sessions";
 /// How long after a take-over the service may still take the new holder of a session for a stranger, and how often it is
 /// asked again meanwhile (pinned-behaviour.md SES44).
 const TAKEOVER: Duration = Duration::from_secs(30);
@@ -186,7 +184,7 @@ impl<S: Storage> Namespace<S> {
         if endpoint.declined {
             // The link that came instead is of no use: an exclusive lock cannot be taken over, and none at all gives
             // messages of any session.
-            let failure = Failure::new(Cause::NotOffered(NON_EXCLUSIVE));
+            let failure = Failure::new(Cause::NotOffered(Offer::NonExclusiveSessions));
             endpoint.error = Some(failure.clone());
             if let Some(connection) = &mut self.connection {
                 let _ = connection.detach(link, true, None);
@@ -226,7 +224,7 @@ impl<S: Storage> Namespace<S> {
         let failure = match failure.reason() {
             // Who does not know the filter sees a receiver without a session.
             Some(Reason::NotAllowed | Reason::NotImplemented) if !was_up && endpoint.non_exclusive => {
-                Failure { cause: Cause::NotOffered(NON_EXCLUSIVE), description: failure.description }
+                Failure { cause: Cause::NotOffered(Offer::NonExclusiveSessions), description: failure.description }
             }
             _ => failure,
         };
@@ -308,7 +306,7 @@ impl<S: Storage> Namespace<S> {
             .as_ref()
             .is_some_and(|identifier| identifier.as_ref().chars().count() > crate::servicebus::message::MAX_ID_LEN);
         if too_long {
-            return Err(Failure::new(Cause::Argument("an identifier of more than 128 characters")));
+            return Err(Failure::new(Cause::Argument(Argument::Identifier)));
         }
         let full = |capacity| Failure::new(Cause::Engine(EngineError::NoCapacity(capacity)));
         let (work, choice) = match kind {

@@ -1,6 +1,7 @@
 //! Why something did not work.
 
-use crate::engine::{Capacity, ConnectionError, EngineError};
+use crate::engine::{Capacity, ConnectionErrorKind, EngineError};
+use crate::servicebus::argument::Argument;
 use crate::servicebus::reason::Reason;
 use crate::storage::{Description, Storage, Text};
 use crate::wire::performative::ErrorCondition;
@@ -12,8 +13,8 @@ use core::fmt;
 pub enum Cause {
     /// The service said so.
     Service(Reason),
-    /// There is no connection, or it broke before the outcome was known.
-    Connection(ConnectionError),
+    /// There is no connection, or it broke before the outcome was known; the description has the details.
+    Connection(ConnectionErrorKind),
     /// The service could not be reached; the description is the transport's.
     Unreachable,
     /// The credential gave no token; the description is its own.
@@ -27,24 +28,45 @@ pub enum Cause {
     /// The client, sender or receiver is closed.
     Closed,
     /// The service does not offer this, or not for this entity; the description is the service's, where it said why.
-    NotOffered(&'static str),
-    /// A name or text does not fit.
-    Argument(&'static str),
+    NotOffered(Offer),
+    /// What was given does not fit.
+    Argument(Argument),
 }
+
+// Failures are handed on in every call: a word is what small machines return in a register.
+const _: () = assert!(size_of::<Cause>() <= 4);
 
 impl Cause {
     /// What it is in words, without its details.
     const fn words(&self) -> &'static str {
         match self {
             Self::Service(reason) => reason.condition(),
-            Self::Connection(error) => error.words(),
+            Self::Connection(kind) => kind.words(),
             Self::Unreachable => "the service cannot be reached",
             Self::Credential => "the credential gave no token",
             Self::LinkLost => "the link was lost before the outcome was known",
             Self::Engine(error) => error.words(),
             Self::Timeout => "it took too long",
             Self::Closed => "it is closed",
-            Self::NotOffered(what) | Self::Argument(what) => what,
+            Self::NotOffered(offer) => offer.words(),
+            Self::Argument(argument) => argument.words(),
+        }
+    }
+}
+
+/// What not every service offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Offer {
+    /// Sessions whose lock another receiver can take over.
+    NonExclusiveSessions,
+}
+
+impl Offer {
+    /// What it is in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NonExclusiveSessions => "non-exclusive sessions",
         }
     }
 }
@@ -91,8 +113,9 @@ impl<S: Storage> Failure<S> {
     pub fn is_transient(&self) -> bool {
         match self.cause {
             Cause::Service(reason) => reason.is_transient(),
-            Cause::Connection(error) => {
-                !matches!(error, ConnectionError::NotAmqp(_) | ConnectionError::NoMechanism | ConnectionError::Sasl(_))
+            Cause::Connection(kind) => {
+                use ConnectionErrorKind::{NoMechanism, NotAmqp, Sasl};
+                !matches!(kind, NotAmqp(_) | NoMechanism | Sasl(_))
             }
             Cause::LinkLost | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
             // Tables get room again; a message does not get smaller.
@@ -127,10 +150,12 @@ impl<S: Storage> fmt::Display for Failure<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
             Cause::Service(reason) => write!(f, "the service refused: {reason}")?,
-            Cause::Connection(error) => write!(f, "connection: {error}")?,
+            // The description begins with the same words.
+            Cause::Connection(_) if !self.description.as_ref().is_empty() => f.write_str("connection")?,
+            Cause::Connection(kind) => write!(f, "connection: {}", kind.words())?,
             Cause::Engine(error) => error.fmt(f)?,
-            Cause::NotOffered(what) => write!(f, "the service does not offer {what}")?,
-            Cause::Argument(what) => write!(f, "{what} is not valid")?,
+            Cause::NotOffered(offer) => write!(f, "the service does not offer {}", offer.words())?,
+            Cause::Argument(argument) => write!(f, "{} is not valid", argument.words())?,
             cause => f.write_str(cause.words())?,
         }
         if self.description.as_ref().is_empty() { Ok(()) } else { write!(f, ": {}", self.description.as_ref()) }

@@ -42,7 +42,7 @@ use token::Token;
 
 pub use control::Control;
 pub use endpoint::{EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
-pub use failure::{Cause, Failure};
+pub use failure::{Cause, Failure, Offer};
 pub use occupancy::Occupancy;
 pub use operation::{OperationId, Outcome};
 pub use renewal::{RenewalEnd, RenewalId};

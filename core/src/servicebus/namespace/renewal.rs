@@ -6,10 +6,10 @@ use super::operation::OperationId;
 use super::request::Owner;
 use super::settle::Locked;
 use super::{Capacity, Cause, Clock, EngineError, Entity, Failure, Namespace};
-use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::received::Origin;
+use crate::servicebus::{Argument, Reason};
 use crate::storage::{Key, Storage, Table};
 use crate::time::{Duration, Instant, Timestamp, before_end};
 use core::fmt;
@@ -178,7 +178,7 @@ impl<S: Storage> Namespace<S> {
         max: Duration,
     ) -> Result<RenewalId, Failure<S>> {
         let (Some(token), false) = (message.token, message.origin.in_session) else {
-            return Err(Failure::new(Cause::Argument("a message without a lock of its own")));
+            return Err(Failure::new(Cause::Argument(Argument::Unlocked)));
         };
         let locked_until = self.lock_end(&message).unwrap_or(clock.utc + UNKNOWN);
         if locked_until <= clock.utc {

@@ -1,6 +1,7 @@
 //! How a client behaves.
 
 use super::{Cause, Failure};
+use crate::servicebus::Argument;
 use crate::servicebus::connection_string::ConnectionString;
 use crate::servicebus::retry::RetryPolicy;
 use crate::storage::{Limits, Storage};
@@ -45,6 +46,6 @@ impl<S: Storage> Settings<S> {
         let text = self.connection_string.as_ref();
         let parsed =
             if self.external_tokens { ConnectionString::parse_endpoint(text) } else { ConnectionString::parse(text) };
-        parsed.map_err(|_| Failure::new(Cause::Argument("the connection string")))
+        parsed.map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))
     }
 }

@@ -5,11 +5,11 @@ use super::operation::{OperationId, Outcome, State};
 use super::{Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{LinkId, OutcomeKind, Tag};
 use crate::log::Maybe;
-use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use crate::servicebus::received::Origin;
+use crate::servicebus::{Argument, Reason};
 use crate::storage::{Encoder, Place, Storage, Table};
 use crate::time::Timestamp;
 use crate::wire::messaging::{self, DeliveryState, Modified, Rejected};
@@ -195,7 +195,7 @@ impl<S: Storage> Namespace<S> {
         }
         let holder = found.endpoint.map(Place::index);
         let Some(token) = message.token else {
-            return Poll::Ready(Err(Failure::new(Cause::Argument("a message without a lock"))));
+            return Poll::Ready(Err(Failure::new(Cause::Argument(Argument::Unlocked))));
         };
         let in_session = message.origin.in_session;
         if !asked && !in_session && self.lock_end(&message).is_some_and(|until| until <= clock.utc) {
@@ -252,11 +252,11 @@ impl<S: Storage> Namespace<S> {
             .and_then(|place| self.operations.get(place))
             .is_some_and(|owner| matches!(owner.state, State::Sent(sent) if sent == delivery));
         if awaited {
-            return Err(Failure::new(Cause::Argument("a message that is being settled already")));
+            return Err(Failure::new(Cause::Argument(Argument::BeingSettled)));
         }
         let mut encoded = S::Encoder::default();
         let entries = Entries(*disposition);
-        encoded.append(&entries).map_err(|_| Failure::new(Cause::Argument("the size of the properties")))?;
+        encoded.append(&entries).map_err(|_| Failure::new(Cause::Argument(Argument::Properties)))?;
         let details = Map::of_encoded(u32::try_from(entries.count()).unwrap_or(u32::MAX), encoded.as_slice());
         let outcome = disposition.state(details);
         let state = match &transaction {
@@ -274,9 +274,7 @@ impl<S: Storage> Namespace<S> {
                 Ok(true)
             }
             Err(EngineError::Detached | EngineError::Closed) => Ok(false),
-            Err(EngineError::IllegalState) => {
-                Err(Failure::new(Cause::Argument("a message that is being settled already")))
-            }
+            Err(EngineError::IllegalState) => Err(Failure::new(Cause::Argument(Argument::BeingSettled))),
             Err(error) => Err(Failure::new(Cause::Engine(error))),
         }
     }

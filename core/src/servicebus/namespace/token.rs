@@ -3,6 +3,7 @@
 use super::endpoint::Entity;
 use super::request::{Owner, Request};
 use super::{Cause, Clock, Failure, Namespace};
+use crate::servicebus::Argument;
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::sas::{self, SharedAccessSignature};
 use crate::storage::{Key, Spare, Storage, Table};
@@ -147,7 +148,7 @@ impl<S: Storage> Namespace<S> {
         clock: Clock,
         access: Option<&(S::Payload, Timestamp)>,
     ) -> Result<(), Failure<S>> {
-        let too_long = || Failure::new(Cause::Argument("the length of the entity's name"));
+        let too_long = || Failure::new(Cause::Argument(Argument::EntityName));
         let known = self.tokens.find(key).ok_or_else(|| Failure::new(Cause::Closed))?;
         // To renew, a token is needed that ends later than the one that was put.
         let least = if known.valid { known.expiry.max(clock.utc) } else { clock.utc };
@@ -169,11 +170,11 @@ impl<S: Storage> Namespace<S> {
             };
             external = token;
             let token = core::str::from_utf8(external.as_ref())
-                .map_err(|_| Failure::new(Cause::Argument("the access token")))?;
+                .map_err(|_| Failure::new(Cause::Argument(Argument::AccessToken)))?;
             ("jwt", token, expiry)
         } else {
             let parsed = ConnectionString::parse(self.settings.connection_string.as_ref())
-                .map_err(|_| Failure::new(Cause::Argument("the connection string")))?;
+                .map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))?;
             match parsed.credential {
                 ConnectionCredential::SharedAccessKey { name, key } => {
                     let expiry = clock.utc + LIFETIME;
@@ -183,11 +184,11 @@ impl<S: Storage> Namespace<S> {
                 ConnectionCredential::SharedAccessSignature(signature) => {
                     let expiry = SharedAccessSignature::parse(signature)
                         .map_or(Timestamp::DOTNET_MAX, |signature| signature.expiry());
-                    text.push_str(signature).map_err(|_| Failure::new(Cause::Argument("SharedAccessSignature")))?;
+                    text.push_str(signature).map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))?;
                     (SAS_TOKEN, text.as_str(), expiry)
                 }
                 ConnectionCredential::None => {
-                    return Err(Failure::new(Cause::Argument("the connection string")));
+                    return Err(Failure::new(Cause::Argument(Argument::ConnectionString)));
                 }
             }
         };
