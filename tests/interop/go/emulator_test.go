@@ -196,16 +196,22 @@ func administer(t *testing.T, connectionString string) *admin.Client {
 	return client
 }
 
-// order makes one of the emulator's own requests: `messages`, `entities`, `connections` or `links/<entity>`.
-func (e *emulator) order(t *testing.T, what string) {
+// request makes one of the emulator's own requests.
+func (e *emulator) request(t *testing.T, method, what string) *http.Response {
 	t.Helper()
-	request, err := http.NewRequest(http.MethodDelete, "http://"+e.admin+"/$emulator/"+what, nil)
+	request, err := http.NewRequest(method, "http://"+e.admin+"/$emulator/"+what, nil)
 	must(t, err)
-	request.Header.Set("Authorization", sign("http://"+e.admin, rootName, rootKey, time.Now().Add(time.Hour)))
+	request.Header.Set("Authorization", sign("http://"+e.admin, rootName, rootKey, timeIn(3600)))
 	response, err := http.DefaultClient.Do(request)
 	must(t, err)
-	response.Body.Close()
 	equal(t, response.StatusCode, http.StatusOK)
+	return response
+}
+
+// order has the emulator delete `messages`, `entities`, `connections` or `links/<entity>`.
+func (e *emulator) order(t *testing.T, what string) {
+	t.Helper()
+	e.request(t, http.MethodDelete, what).Body.Close()
 }
 
 // escape is what signatures cover of an address.
