@@ -405,8 +405,8 @@ fn a_batch_has_a_megabyte_at_most_whatever_the_entity_takes() {
     assert_eq!(told(&world, plain), None);
     let bytes = vec![0; 5_000_000];
     let half = Message::new(&bytes[..500_000]);
-    assert_eq!(world.send_batch(0, sender, &[half.clone(), half.clone()]), Ended::Accepted);
-    let failure = rejected(world.send_batch(0, sender, &[half.clone(), half.clone(), half]));
+    assert_eq!(world.send_batch(0, sender, &[half, half]), Ended::Accepted);
+    let failure = rejected(world.send_batch(0, sender, &[half, half, half]));
     assert_eq!(failure.condition, "amqp:link:message-size-exceeded");
     assert!(failure.text.contains("exceeds the limit (1048576 bytes)"), "{}", failure.text);
     assert_eq!(world.send(0, sender, &Message::new(&bytes)), Ended::Accepted);
