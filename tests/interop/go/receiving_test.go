@@ -25,7 +25,7 @@ func Test500MessagesAreReceivedAndCompletedOverOneConnection(t *testing.T) {
 	receiver := receiver(t, client, "queue", nil)
 	var found []string
 	for len(found) < count {
-		messages, err := receiver.ReceiveMessages(during(t, patience), 100, nil)
+		messages, err := receiver.ReceiveMessages(during(t, patience), 100, unhurried)
 		must(t, err)
 		found = append(found, bodies(messages)...)
 		complete(t, receiver, messages...)
