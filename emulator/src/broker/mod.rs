@@ -257,7 +257,7 @@ impl Broker {
                         desired_capabilities: None,
                         properties: None,
                     };
-                    let _ = peer.engine.open(&open);
+                    peer.opened = peer.engine.open(&open).is_ok();
                 }
                 Event::SessionBegun(session) => {
                     let _ = peer.engine.accept_session(session);

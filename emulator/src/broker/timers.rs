@@ -179,6 +179,11 @@ impl Broker {
 }
 
 fn force_close(shared: &mut Shared, peer: &mut Peer, text: String, clock: Clock) {
+    if !peer.opened {
+        // Nothing can be said before `open`, and a client that is opening would wait for its answer.
+        peer.engine.handle_disconnect();
+        return;
+    }
     let fault = shared.fault(Refusal::new(Reason::ConnectionForced, text), "", clock);
     peer.engine.close(Some(&condition_of(&fault)));
 }

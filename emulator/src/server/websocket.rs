@@ -22,7 +22,8 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 const PATH: &str = "/$servicebus/websocket";
-const SUBPROTOCOL: &str = "AMQPWSB10";
+/// AMQP as clients name it: nearly all as its specification does, that for Go in the other way.
+const SUBPROTOCOLS: [&str; 2] = ["AMQPWSB10", "amqp"];
 /// What a request for an upgrade begins with: `GET`. AMQP begins with its name.
 const REQUEST: u8 = b'G';
 /// Bytes of a message that comes in at most. Bytes of AMQP may be cut anywhere, so that nobody needs longer ones.
@@ -86,15 +87,14 @@ fn answer(host: &Arc<Host>, mut request: hyper::Request<Incoming>) -> hyper::Res
     }
     let offers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let mut offers = offers.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    if !offers.any(|offer| offer.trim().eq_ignore_ascii_case(SUBPROTOCOL)) {
-        return status(400);
-    }
+    let known = |offer: &str| SUBPROTOCOLS.into_iter().find(|name| offer.trim().eq_ignore_ascii_case(name));
+    let Some(subprotocol) = offers.find_map(known) else { return status(400) };
     let Ok(mut response) = create_response_with_body(&request, Full::default) else {
         let mut response = status(400);
         response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return response;
     };
-    response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
     let upgrade = hyper::upgrade::on(&mut request);
     let host = Arc::clone(host);
     tokio::spawn(async move {

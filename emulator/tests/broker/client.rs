@@ -807,7 +807,7 @@ pub(crate) fn encoded(message: &Message<'_>) -> Bytes {
     wire::to_vec(message).into()
 }
 
-fn put_map(sink: &mut Sink<'_>, entries: &[(&str, Value<'_>)]) {
+pub(crate) fn put_map(sink: &mut Sink<'_>, entries: &[(&str, Value<'_>)]) {
     let mut map = MapWriter::begin(sink);
     map.put_all(entries);
     map.end();

@@ -63,6 +63,21 @@ fn links_can_be_detached_and_connections_closed_over_http() {
 }
 
 #[test]
+fn a_connection_that_is_closed_before_it_is_open_just_ends() {
+    let mut world = World::with_queue(QueueDescription::default());
+    let id = world.broker.connect(world.clock).unwrap();
+    let mut rx = Broker::rx();
+    rx.spare()[..8].copy_from_slice(b"AMQP\x03\x01\x00\x00");
+    rx.commit(8);
+    world.broker.handle_input(id, world.clock, &mut rx).unwrap();
+    assert!(!world.broker.is_closed(id));
+    world.broker.close_connection(id, world.clock);
+    assert!(world.broker.is_closed(id));
+    world.broker.disconnect(id, world.clock);
+    assert_eq!(world.broker.connections().len(), 1);
+}
+
+#[test]
 fn bytes_that_are_not_amqp_end_the_connection() {
     let mut world = World::new();
     for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00", b"AMQP\x00\x00\x09\x01", b"\0\0\0\0"]

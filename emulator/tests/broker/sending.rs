@@ -8,7 +8,7 @@ use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::frame::Frame;
 use servicebus_core::wire::message::Body;
 use servicebus_core::wire::messaging::MessageId;
-use servicebus_core::wire::performative::{Performative, Role};
+use servicebus_core::wire::performative::{Attach, Performative, Role};
 use servicebus_core::wire::{Encode, Reader, Sink, Symbol, Uuid, Value, encode_list};
 use servicebus_emulator::broker::entities::{EntityStatus, QueueDescription};
 
@@ -388,6 +388,28 @@ fn messages_are_batchable_and_responses_are_not() {
         world.put_token(0, "sb://localhost/", KEY_NAME, KEY, Duration::from_secs(60));
     });
     assert_eq!(responses, [false]);
+}
+
+#[test]
+fn a_batch_has_a_megabyte_at_most_whatever_the_entity_takes() {
+    let large = QueueDescription { max_message_size_in_kilobytes: 10_240, ..QueueDescription::default() };
+    let mut world = World::with_queue(large);
+    let sender = world.sender(0, "queue").unwrap();
+    let told = |world: &World, link| {
+        let limit = |attach: &Attach<'_>| attach.properties?.get("com.microsoft:max-message-batch-size")?.as_i64();
+        world.with_attach(0, link, limit)
+    };
+    assert_eq!(told(&world, sender), Some(1_048_576));
+    world.queue("plain", QueueDescription::default());
+    let plain = world.sender(0, "plain").unwrap();
+    assert_eq!(told(&world, plain), None);
+    let bytes = vec![0; 5_000_000];
+    let half = Message::new(&bytes[..500_000]);
+    assert_eq!(world.send_batch(0, sender, &[half, half]), Ended::Accepted);
+    let failure = rejected(world.send_batch(0, sender, &[half, half, half]));
+    assert_eq!(failure.condition, "amqp:link:message-size-exceeded");
+    assert!(failure.text.contains("exceeds the limit (1048576 bytes)"), "{}", failure.text);
+    assert_eq!(world.send(0, sender, &Message::new(&bytes)), Ended::Accepted);
 }
 
 #[test]

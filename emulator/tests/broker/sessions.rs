@@ -255,6 +255,9 @@ fn state_is_null_set_replaced_cleared_and_outlives_the_receiver_ses17_ses18_ses1
     world.session_receiver(0, "queue", Some("s"), None).unwrap();
     set(&mut world, Value::Null);
     assert_eq!(get(&mut world), None);
+    set(&mut world, Value::Binary(b"three"));
+    set(&mut world, Value::Binary(b""));
+    assert_eq!(get(&mut world), None);
 }
 
 #[test]
@@ -325,6 +328,29 @@ fn peek_sees_one_session_pek13_pek17() {
     assert_eq!(bodies(&world.manage(0, "queue", "peek-message", &entries("t")).messages()), ["b"]);
     let plain = [("from-sequence-number", Value::Long(0)), ("message-count", Value::Int(10))];
     assert_eq!(world.manage(0, "queue", "peek-message", &plain).condition(), Some("amqp:not-allowed"));
+}
+
+#[test]
+fn a_request_for_a_session_receivers_link_is_about_its_session() {
+    let (mut world, sender) = world();
+    send(&mut world, sender, "s", &["a"]);
+    send(&mut world, sender, "t", &["b"]);
+    let link = world.session_receiver(0, "queue", Some("t"), None).unwrap();
+    let name = world.with_attach(0, link, |attach| attach.name.to_owned());
+    let ask = |world: &mut World, operation: &str, link: &str, entries: &[(&str, Value<'_>)]| {
+        let properties = [("operation", Value::from(operation)), ("associated-link-name", link.into())];
+        world.ask(0, "queue/$management", &properties, |out| put_map(out, entries), None)
+    };
+    let peek = [("from-sequence-number", Value::Long(0)), ("message-count", Value::Int(10))];
+    assert_eq!(bodies(&ask(&mut world, "com.microsoft:peek-message", &name, &peek).messages()), ["b"]);
+    let other = ask(&mut world, "com.microsoft:peek-message", "another", &peek);
+    assert_eq!(other.condition(), Some("amqp:not-allowed"));
+    let message = world.receive(0, link, 1).remove(0);
+    world.defer(0, &message);
+    let encoded = longs(&[message.number()]);
+    let numbers = [("sequence-numbers", servicebus_core::wire::Reader::new(&encoded).value().unwrap())];
+    let deferred = ask(&mut world, "com.microsoft:receive-by-sequence-number", &name, &numbers);
+    assert_eq!(bodies(&deferred.messages()), ["b"]);
 }
 
 #[test]

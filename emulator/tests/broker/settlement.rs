@@ -33,6 +33,17 @@ fn the_service_echoes_the_outcome_of_every_kind_set14() {
 }
 
 #[test]
+fn an_outcome_that_meets_the_detach_on_its_way_leaves_the_lock_for_management() {
+    let (mut world, c, sender, receiver) = world(60);
+    world.send_texts(c, sender, &["a"]);
+    let message = world.receive(c, receiver, 1).remove(0);
+    world.broker.force_detach("queue", world.clock);
+    assert_eq!(world.complete(c, &message), Ended::Nothing);
+    assert_eq!(world.detached(c, receiver).unwrap().condition, "amqp:link:detach-forced");
+    assert_eq!(world.update(c, "queue", message.token, "completed").status(), 200);
+}
+
+#[test]
 fn a_first_delivery_has_count_zero_and_each_abandon_adds_one_set1_set2() {
     let (mut world, c, sender, receiver) = world(60);
     world.send_texts(c, sender, &["a"]);

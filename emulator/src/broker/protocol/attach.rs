@@ -28,6 +28,8 @@ const ENTITY_KINDS: [&str; 3] = ["queue", "topic", "subscription"];
 const TIMEOUT: &str = "com.microsoft:timeout";
 /// The end of a session's lock, in .NET ticks.
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
+/// The bytes that a batch may have.
+const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 /// How long the service waits for a session when it is not told.
 const SESSION_WAIT: Duration = Duration::from_secs(65);
 
@@ -40,6 +42,17 @@ const CBS_LIMIT: u64 = 1 << 20;
 const SIZE_SLACK: u64 = 1 << 20;
 /// The largest request to `$management`: a list of the largest messages.
 const MANAGEMENT_LIMIT: u64 = 256 << 20;
+
+/// The largest batch, whatever the entity's limit (service-evidence.md §1).
+pub(crate) const BATCH_LIMIT: u64 = 1 << 20;
+
+/// What a link's answer tells besides.
+enum Told<'a> {
+    /// That batches have another limit than messages.
+    BatchSize(u64),
+    /// The session that was granted, until when, and the token under which it is shared.
+    Session(&'a str, Timestamp, Option<LockToken>),
+}
 
 /// The session that an attach asks for.
 enum Wanted<'a> {
@@ -248,12 +261,13 @@ impl Shared {
     ) -> Result<(), EntityError> {
         let target = self.namespace.sender(address)?;
         let wish = attach.max_message_size.filter(|size| *size > 0).unwrap_or(u64::MAX);
-        if self.accept(peer, attach, link.id, target.max_message_size.min(wish), None) {
+        let limit = target.max_message_size.min(wish);
+        let told = (limit > BATCH_LIMIT).then_some(Told::BatchSize(BATCH_LIMIT));
+        if self.accept(peer, attach, link.id, limit, told) {
             let id = link.id;
             self.namespace.accessed(&target.entity, None, clock.utc);
             // What is a little too large is refused as a message, since the Python SDK cannot tell why its link went;
             // what is far too large ends the link.
-            let limit = target.max_message_size.min(wish);
             let _ = peer.engine.set_max_message_size(id, limit.saturating_mul(2).saturating_add(SIZE_SLACK));
             link.purpose = Purpose::Sender { entity: target.entity, limit };
             peer.add_link(link);
@@ -364,7 +378,7 @@ impl Shared {
         let limit = attach.max_message_size.unwrap_or(0);
         let shared = attach.source.and_then(|source| source.filter?.get(SHARED_FILTER)).is_some();
         let token = if shared { self.namespace.share_session(store, &session) } else { None };
-        if self.accept(peer, &attach, id, limit, Some((&session, until, token))) {
+        if self.accept(peer, &attach, id, limit, Some(Told::Session(&session, until, token))) {
             link.purpose = Purpose::Receiver(new_receiver(store, consumer, settled, Some(session)));
             link.active = clock.now;
             peer.add_link(link);
@@ -382,23 +396,29 @@ impl Shared {
         attach: &Attach<'_>,
         id: LinkId,
         max_message_size: u64,
-        session: Option<(&str, Timestamp, Option<LockToken>)>,
+        told: Option<Told<'_>>,
     ) -> bool {
-        let mut filter_bytes = vec![0; session.map_or(0, |(name, ..)| name.len() + 128)];
+        let mut filter_bytes = Vec::new();
         let mut property_bytes = [0; 64];
         let mut source = attach.source;
-        let mut properties = None;
-        if let Some((name, until, token)) = session {
-            let echoed = match token {
-                Some(token) => shared_filter(name, token, &mut filter_bytes),
-                None => granted_filter(attach, name, &mut filter_bytes),
-            };
-            if let (Some(source), Some(filter)) = (source.as_mut(), echoed) {
-                source.filter = Some(filter);
+        let entry = match told {
+            None => None,
+            Some(Told::BatchSize(size)) => Some((MAX_BATCH_SIZE, Value::Ulong(size))),
+            Some(Told::Session(name, until, token)) => {
+                filter_bytes.resize(name.len() + 128, 0);
+                let echoed = match token {
+                    Some(token) => shared_filter(name, token, &mut filter_bytes),
+                    None => granted_filter(attach, name, &mut filter_bytes),
+                };
+                if let (Some(source), Some(filter)) = (source.as_mut(), echoed) {
+                    source.filter = Some(filter);
+                }
+                Some((LOCKED_UNTIL, Value::Long(until.as_dotnet_ticks())))
             }
-            let entry = (Value::Symbol(Symbol::new(LOCKED_UNTIL)), Value::Long(until.as_dotnet_ticks()));
-            properties = encode_map(&[entry], &mut property_bytes).ok();
-        }
+        };
+        let properties = entry.and_then(|(name, value)| {
+            encode_map(&[(Value::Symbol(Symbol::new(name)), value)], &mut property_bytes).ok()
+        });
         let answer = Attach {
             source: Some(source.unwrap_or(servicebus_core::wire::messaging::Source::new(None))),
             target: Some(

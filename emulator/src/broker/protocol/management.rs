@@ -1,7 +1,7 @@
 //! The `$management` nodes: what they know, and what it takes to be allowed it (wire-protocol.md §5).
 
 use super::fault::Refusal;
-use super::peer::Peer;
+use super::peer::{Peer, Purpose};
 use super::response::{self, Request};
 use super::settlement::{Settlement, State};
 use super::transaction::Operation;
@@ -170,12 +170,11 @@ impl Shared {
                 _ => return Err(refusal),
             },
         };
-        let session = call.request.text("session-id");
+        let session = named_session(peer, id, call);
         let requires = self.namespace.store(id).is_some_and(|store| store.settings().requires_session);
         if requires && session.is_none() {
             return Err(EntityError::SessionRequired.into());
         }
-        let _ = peer;
         Ok(self.peek_store(id, session.filter(|_| requires), call))
     }
 
@@ -254,7 +253,7 @@ impl Shared {
                 "ReceiveAndDelete only can process 250 deferred messages",
             ));
         }
-        let session = call.request.text("session-id");
+        let session = named_session(peer, id, call);
         let requires = self.namespace.store(id).is_some_and(|store| store.settings().requires_session);
         if requires {
             let Some(session) = session else { return Err(EntityError::SessionRequired.into()) };
@@ -345,6 +344,18 @@ impl Shared {
 
 fn unknown_operation(operation: &str) -> Refusal {
     Refusal::new(Reason::NotImplemented, format!("The operation '{operation}' is not supported."))
+}
+
+/// The session that a request is about: the one that it names, or the one of the receiver that it is sent for. The SDK
+/// for Go names only its link when it peeks or asks for deferred messages.
+fn named_session<'a>(peer: &'a Peer, store: StoreId, call: &'a Call<'_>) -> Option<&'a str> {
+    call.request.text("session-id").or_else(|| {
+        let name = call.request.properties.get("associated-link-name")?.as_str()?;
+        peer.links.iter().flatten().find_map(|link| match &link.purpose {
+            Purpose::Receiver(receiver) if link.name == name && receiver.store == store => receiver.session.as_deref(),
+            _ => None,
+        })
+    })
 }
 
 fn numbers(request: &Request<'_>) -> Result<Vec<i64>, Refusal> {

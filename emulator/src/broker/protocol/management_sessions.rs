@@ -47,7 +47,9 @@ impl Shared {
             }
             _ => {
                 self.check_session(peer, id, session, call.clock)?;
+                // An empty state is none: that is how the SDK for Go clears it (pinned-behaviour.md SES19).
                 let state = call.request.entry("session-state").and_then(|value| value.as_bytes());
+                let state = state.filter(|state| !state.is_empty());
                 if state.is_some_and(|state| state.len() > MAX_STATE) {
                     let text = "The state of a session must not exceed 262144 bytes.";
                     return Err(Refusal::new(servicebus_core::servicebus::Reason::MessageSizeExceeded, text));

@@ -122,6 +122,8 @@ pub(crate) struct Peer {
     /// Some receiver was held back because much waits to be written.
     pub(crate) throttled: bool,
     pub(crate) connected: Instant,
+    /// Whether `open` has been answered.
+    pub(crate) opened: bool,
     /// Since when there is no link to an entity.
     pub(crate) linkless: Instant,
     pub(crate) had_links: bool,
@@ -144,6 +146,7 @@ impl Peer {
             stalled: false,
             throttled: false,
             connected: now,
+            opened: false,
             linkless: now,
             had_links: false,
             closed: false,

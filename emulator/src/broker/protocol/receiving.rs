@@ -138,6 +138,8 @@ impl Shared {
             _ => {}
         }
         let path = match peer.link_mut(id) {
+            // The client cannot hear any more what came of it, and settles once more through `$management`.
+            Some(link) if link.closing && !settled => return,
             Some(link) => {
                 link.active = clock.now;
                 link.path.clone()

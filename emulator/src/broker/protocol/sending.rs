@@ -1,6 +1,6 @@
 //! Messages that clients send into entities.
 
-use super::attach::{CREDIT, condition_of};
+use super::attach::{BATCH_LIMIT, CREDIT, condition_of};
 use super::fault::Refusal;
 use super::peer::{Peer, Purpose};
 use super::settlement::State;
@@ -22,7 +22,8 @@ impl Shared {
             let Some(link) = peer.link_mut(id) else { continue };
             link.active = clock.now;
             let Purpose::Sender { entity, limit } = &link.purpose else { continue };
-            let (entity, limit, path) = (entity.clone(), *limit, link.path.clone());
+            let (entity, path) = (entity.clone(), link.path.clone());
+            let limit = if incoming.format == BATCH_FORMAT { BATCH_LIMIT.min(*limit) } else { *limit };
             let state = peer.take_incoming(incoming.delivery);
             let txn = match state.as_ref().and_then(State::state) {
                 Some(DeliveryState::Transactional(state)) => Some(state.txn_id.to_vec()),
