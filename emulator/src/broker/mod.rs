@@ -143,7 +143,8 @@ impl Broker {
         self.advance(clock);
         let throttled = !management::is_own(request) && self.shared.injected().is_some();
         let statistics = self.statistics();
-        let authority = Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled, statistics };
+        let authority =
+            Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled, statistics };
         let response = self.management.handle(&mut self.shared.namespace, authority, scheme, request, clock.utc);
         if management::closes_connections(request) && response.status == 200 {
             for id in self.connections() {
