@@ -42,7 +42,9 @@ pub(super) fn rights(
     };
     let (token, jwt) = match token.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => (token.trim(), accept_jwt),
-        _ => (token, false),
+        Some(_) => (token, false),
+        // The official client for Java sends web tokens without a scheme.
+        None => (token, accept_jwt),
     };
     let keys = signing_keys(namespace, keys, entity);
     match check_token(token, path, &keys, jwt, utc) {
