@@ -223,7 +223,7 @@ pub enum Item<'a> {
 pub struct Log(pub Vec<String>);
 
 impl Handler for Log {
-    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
+    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
         self.0.push(format!("{subject:?} {performative:?}"));
     }
 

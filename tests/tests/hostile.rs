@@ -1,9 +1,10 @@
 //! Peers that break the protocol: each gets the error that AMQP has for it, and the engine the typed one.
 
 use servicebus_core::engine::{
-    Capacity, Config, Connection, ConnectionError, EngineError, Event, OutcomeKind, SendOptions, condition,
+    Capacity, Config, Connection, ConnectionError, EngineError, Event, Handler, OutcomeKind, SendOptions, Violation,
+    condition,
 };
-use servicebus_core::storage::{PayloadBuilder, Storage};
+use servicebus_core::storage::{PayloadBuilder, Rx, Storage};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::frame::{self, FrameError, Protocol};
 use servicebus_core::wire::messaging::DeliveryState;
@@ -24,6 +25,7 @@ on_storages! {
     more_messages_than_credit: Heap Small Tiny;
     more_frames_than_the_window: Heap Small Tiny;
     handles_that_are_wrong: Heap Small Tiny;
+    endpoints_that_nobody_asked_for: Heap Small Tiny;
     transfers_that_are_wrong: Heap Small Tiny;
     channels_that_are_wrong: Heap Small Tiny;
     a_silent_peer: Heap Tiny;
@@ -141,7 +143,7 @@ fn frames_that_are_none<S: Storage>() {
 }
 
 fn frames_out_of_order<S: Storage>() {
-    let illegal = ConnectionError::Violation(condition::ILLEGAL_STATE);
+    let illegal = ConnectionError::Violation(Violation::IllegalState);
     // A second open, a SASL frame among AMQP frames, frames on a channel without a session.
     let (mut side, _) = Side::<S>::client();
     side.feed(&frame(0, &open("again"), &[]));
@@ -219,7 +221,7 @@ fn sasl_client<S: Storage>() -> Side<S> {
 }
 
 fn sasl_out_of_order<S: Storage>() {
-    let illegal = Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+    let illegal = Err(ConnectionError::Violation(Violation::IllegalState));
     let offered = [Symbol::new("PLAIN"), Symbol::new("ANONYMOUS")];
     let mechanisms =
         sasl_frame(&SaslFrame::Mechanisms(SaslMechanisms { sasl_server_mechanisms: Multiple::new(&offered) }));
@@ -340,7 +342,46 @@ fn handles_that_are_wrong<S: Storage>() {
     // Beyond what was announced: the whole connection (AMQP 1.0 §2.7.2).
     let (mut side, _) = Side::<S>::client();
     side.feed(&frame(0, &attach("other", 1_000_000, Role::Sender), &[]));
-    fails(side, ConnectionError::Violation(condition::FRAMING_ERROR));
+    fails(side, ConnectionError::Violation(Violation::FramingError));
+}
+
+/// A handler that never serves.
+struct Client;
+
+impl Handler for Client {
+    const SERVES: bool = false;
+}
+
+/// A client that never serves takes no sessions and no links of the peer's making, and does not look at what it has no
+/// use for.
+fn endpoints_that_nobody_asked_for<S: Storage>() {
+    fn feed<S: Storage>(side: &mut Side<S>, bytes: &[u8]) {
+        side.rx.spare()[..bytes.len()].copy_from_slice(bytes);
+        side.rx.commit(bytes.len());
+        side.result = side.connection.handle_input(side.now, &mut side.rx, &mut Client);
+    }
+    let (mut side, _) = Side::<S>::client();
+    feed(&mut side, &frame(1, &begin(None), &[]));
+    fails(side, ConnectionError::Violation(Violation::NotAllowed));
+    let (mut side, _) = Side::<S>::client();
+    feed(&mut side, &frame(0, &attach("other", 0, Role::Sender), &[]));
+    assert_eq!(side.connection.table_sizes(), (1, 0, 0));
+    ends_session(side, condition::NOT_ALLOWED);
+    // A flow is looked at as a whole; of an attach, only what the client wants to know.
+    let (mut side, session) = Side::<S>::client();
+    let link = side.connection.attach(session, &attach("link", 0, Role::Receiver)).expect("room");
+    side.transmit();
+    let mut bytes = frame(0, &attach("link", 0, Role::Sender), &[]);
+    let modes = bytes.windows(2).position(|bytes| bytes == [0x50, 2]).expect("mixed");
+    bytes[modes + 1] = 9;
+    feed(&mut side, &bytes);
+    assert_eq!(side.result, Ok(()));
+    assert!(side.connection.link(link).expect("ours").attached);
+    let mut bytes = frame(0, &flow(0, 0, 1), &[]);
+    let handle = bytes.len() - 1;
+    bytes[handle] = 0x56;
+    feed(&mut side, &bytes);
+    assert!(matches!(side.result, Err(ConnectionError::Decode(_))), "{:?}", side.result);
 }
 
 fn transfers_that_are_wrong<S: Storage>() {
@@ -365,16 +406,16 @@ fn transfers_that_are_wrong<S: Storage>() {
 fn channels_that_are_wrong<S: Storage>() {
     let (mut side, _) = Side::<S>::client();
     side.feed(&frame(0, &begin(None), &[]));
-    fails(side, ConnectionError::Violation(condition::ILLEGAL_STATE));
+    fails(side, ConnectionError::Violation(Violation::IllegalState));
     // An answer to a session that was never begun, or twice to one.
     for remote in [0, 7] {
         let (mut side, _) = Side::<S>::client();
         side.feed(&frame(1, &begin(Some(remote)), &[]));
-        fails(side, ConnectionError::Violation(condition::ILLEGAL_STATE));
+        fails(side, ConnectionError::Violation(Violation::IllegalState));
     }
     let mut side = Side::<S>::server();
     side.feed(&frame(60_000, &begin(None), &[]));
-    fails(side, ConnectionError::Violation(condition::FRAMING_ERROR));
+    fails(side, ConnectionError::Violation(Violation::FramingError));
 }
 
 fn a_silent_peer<S: Storage>() {
@@ -544,7 +585,7 @@ fn more_links_than_places<S: Storage>() {
         assert!(places < 100);
     }
     // The handle lies beyond what was announced: as many as there are places.
-    assert_eq!(side.result, Err(ConnectionError::Violation(condition::FRAMING_ERROR)));
+    assert_eq!(side.result, Err(ConnectionError::Violation(Violation::FramingError)));
     assert_eq!(side.connection.table_sizes().1, places as usize);
 }
 

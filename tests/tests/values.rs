@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use servicebus_core::wire::frame::{Frame, FrameError};
 use servicebus_core::wire::message::{Body, MessageView};
 use servicebus_core::wire::messaging::DeliveryState;
-use servicebus_core::wire::performative::Performative;
+use servicebus_core::wire::performative::{Attach, Performative, PerformativeView, Role};
 use servicebus_core::wire::sasl::SaslFrame;
-use servicebus_core::wire::{self, DecodeError, Encode, MAX_DEPTH, Reader, Value};
+use servicebus_core::wire::{self, Composite, DecodeError, Encode, FieldName, MAX_DEPTH, Reader, Value, View};
 use servicebus_tests::shared;
 use servicebus_tests::tree::{Plain, Tree};
 
@@ -219,6 +219,54 @@ fn tree() -> impl Strategy<Value = Tree> {
             (inner.clone(), inner).prop_map(|parts| Tree::Described(Box::new(parts))),
         ]
     })
+}
+
+/// The fields of a view are what the whole is made of, in whatever order they are asked for.
+#[test]
+fn views_show_fields_in_any_order() {
+    let mut attach = servicebus_tests::engine::attach("link", 7, Role::Sender);
+    attach.max_message_size = Some(1 << 40);
+    let bytes = wire::to_vec(&attach);
+    let mut view: View<'_, Attach<'_>> = Reader::new(&bytes).read().expect("an attach");
+    assert_eq!(view.max_message_size(), Some(1 << 40));
+    assert_eq!((view.role(), view.handle(), view.name()), (Role::Sender, 7, "link"));
+    assert_eq!((view.properties(), view.source(), view.max_message_size()), (None, attach.source, Some(1 << 40)));
+    assert!(view.filter().is_empty());
+    assert!(!view.is_refusal());
+    assert_eq!(view.check(), Ok(()));
+    assert_eq!(view.whole(), Ok(attach));
+    let mut any = Reader::new(&bytes).read::<PerformativeView<'_>>().expect("a performative");
+    assert_eq!(any.whole(), Ok(Performative::Attach(attach)));
+    // The terminus that counts is the one at the end that sends the attach.
+    for (role, refused) in [(Role::Sender, true), (Role::Receiver, false)] {
+        let bytes = wire::to_vec(&Attach { role, source: None, ..attach });
+        assert_eq!(Reader::new(&bytes).read().map(|mut view: View<'_, Attach<'_>>| view.is_refusal()), Ok(refused));
+    }
+}
+
+/// What is wrong with a field is told to those who ask for it, and to nobody else.
+#[test]
+fn views_tell_what_is_wrong_with_what_is_asked_for() {
+    // A name that is no text, a handle, no role.
+    let bytes = [0x00, 0x53, 0x12, 0xc0, 6, 2, 0xa1, 1, 0xff, 0x52, 9];
+    let mut view: View<'_, Attach<'_>> = Reader::new(&bytes).read().expect("a list");
+    assert_eq!((view.handle(), view.source(), view.check()), (9, None, Ok(())));
+    view.role();
+    let missing = DecodeError::MissingField(FieldName::of(&Attach::DEFINITION, 2));
+    assert_eq!(view.check(), Err(missing));
+    view.name();
+    assert_eq!(view.check(), Err(missing), "the first");
+    let mut view: View<'_, Attach<'_>> = Reader::new(&bytes).read().expect("a list");
+    assert_eq!((view.name(), view.check()), ("", Err(DecodeError::InvalidText)));
+    assert_eq!((view.handle(), view.check()), (9, Err(DecodeError::InvalidText)));
+    assert_eq!(view.whole(), Err(DecodeError::InvalidText));
+    // More fields than bytes.
+    let bytes = [0x00, 0x53, 0x12, 0xc0, 4, 3, 0x40, 0x52, 9];
+    let mut view: View<'_, Attach<'_>> = Reader::new(&bytes).read().expect("a list");
+    assert_eq!((view.handle(), view.check()), (9, Ok(())));
+    view.role();
+    assert_eq!(view.check(), Err(DecodeError::Truncated));
+    assert!(Reader::new(&[0x00, 0x53, 0x12, 0x40]).read::<View<'_, Attach<'_>>>().is_err());
 }
 
 proptest! {

@@ -77,6 +77,52 @@ pub enum Capacity {
     Message,
 }
 
+macro_rules! violations {
+    ($($(#[$meta:meta])* $variant:ident = $condition:ident,)*) => {
+        /// What a peer did wrong, by the error condition that tells it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Violation { $($(#[$meta])* $variant,)* }
+
+        impl Violation {
+            /// AMQP's condition for it.
+            pub const fn condition(self) -> &'static str {
+                const CONDITIONS: &[&str] = &[$(condition::$condition),*];
+                CONDITIONS[self as usize]
+            }
+        }
+    };
+}
+
+violations! {
+    /// Something that the state of the endpoint does not allow.
+    IllegalState = ILLEGAL_STATE,
+    /// Bytes or numbers that no frame may have.
+    FramingError = FRAMING_ERROR,
+    /// What cannot be decoded.
+    DecodeError = DECODE_ERROR,
+    /// A field whose value is not allowed.
+    InvalidField = INVALID_FIELD,
+    /// Something that the peer's role does not allow.
+    NotAllowed = NOT_ALLOWED,
+    /// More than there is room for, or too long a silence.
+    ResourceLimitExceeded = RESOURCE_LIMIT_EXCEEDED,
+    /// More transfers than the window allows.
+    WindowViolation = WINDOW_VIOLATION,
+    /// A handle that is not attached.
+    UnattachedHandle = UNATTACHED_HANDLE,
+    /// A handle that is attached already.
+    HandleInUse = HANDLE_IN_USE,
+    /// More deliveries than there was credit for.
+    TransferLimitExceeded = TRANSFER_LIMIT_EXCEEDED,
+    /// A message larger than the link takes.
+    MessageSizeExceeded = MESSAGE_SIZE_EXCEEDED,
+    /// Credentials that were refused, or none that can be used.
+    UnauthorizedAccess = UNAUTHORIZED_ACCESS,
+    /// The connection was ended from the other side.
+    ConnectionForced = CONNECTION_FORCED,
+}
+
 /// Why a verb could not be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -135,8 +181,8 @@ pub enum ConnectionError {
     Frame(FrameError),
     /// A frame whose content cannot be decoded.
     Decode(DecodeError),
-    /// A frame that does not fit the connection's state; the AMQP condition.
-    Violation(&'static str),
+    /// A frame that does not fit the connection's state.
+    Violation(Violation),
     /// The peer was silent for too long.
     IdleTimeout,
     /// The peer sent `close`.
@@ -146,16 +192,21 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// What tells the peer.
+    pub const fn violation(&self) -> Violation {
+        match self {
+            Self::NotAmqp(_) | Self::UnexpectedProtocol | Self::Frame(_) => Violation::FramingError,
+            Self::NoMechanism | Self::Sasl(_) => Violation::UnauthorizedAccess,
+            Self::Decode(_) => Violation::DecodeError,
+            Self::Violation(violation) => *violation,
+            Self::IdleTimeout => Violation::ResourceLimitExceeded,
+            Self::ClosedByPeer | Self::Disconnected => Violation::ConnectionForced,
+        }
+    }
+
     /// The AMQP error condition that tells the peer.
     pub const fn condition(&self) -> &'static str {
-        match self {
-            Self::NotAmqp(_) | Self::UnexpectedProtocol | Self::Frame(_) => condition::FRAMING_ERROR,
-            Self::NoMechanism | Self::Sasl(_) => condition::UNAUTHORIZED_ACCESS,
-            Self::Decode(_) => condition::DECODE_ERROR,
-            Self::Violation(condition) => condition,
-            Self::IdleTimeout => condition::RESOURCE_LIMIT_EXCEEDED,
-            Self::ClosedByPeer | Self::Disconnected => condition::CONNECTION_FORCED,
-        }
+        self.violation().condition()
     }
 
     /// The same without its details.
@@ -189,7 +240,7 @@ impl fmt::Display for ConnectionError {
             Self::Sasl(code) => write!(f, "{} ({code:?})", self.words()),
             Self::Frame(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
-            Self::Violation(condition) => write!(f, "{} ({condition})", self.words()),
+            Self::Violation(violation) => write!(f, "{} ({})", self.words(), violation.condition()),
             _ => f.write_str(self.words()),
         }
     }

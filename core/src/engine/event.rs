@@ -5,7 +5,7 @@ use super::error::{ConnectionError, OutcomeKind};
 use super::{Connection, DeliveryId, LinkId, SessionId, link, session};
 use crate::storage::{Queue, Storage, Table};
 use crate::wire::messaging::DeliveryState;
-use crate::wire::performative::Performative;
+use crate::wire::performative::PerformativeView;
 use crate::wire::sasl::{SaslCode, SaslInit};
 
 /// Something to look at. Events are flags on the thing they name: several of a kind fold into one, none is lost.
@@ -67,7 +67,9 @@ pub enum Subject {
 /// Sees frames as they are applied, while their bytes are still there; what it wants to keep it copies. The events
 /// that follow say what to do.
 pub trait Handler {
-    /// Whether the connection may be a server's. What only servers do is not part of a program whose handlers say no.
+    /// Whether the connection may be a server's. What only servers do is not part of a program whose handlers say no:
+    /// sessions and links of the peer's making break the protocol there, and fields that nobody asks for are not
+    /// looked at.
     const SERVES: bool = true;
 
     /// Whether a client may connect. Only asked on servers.
@@ -76,8 +78,8 @@ pub trait Handler {
         SaslCode::Ok
     }
 
-    /// A performative was applied.
-    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
+    /// A performative was applied, or is about to end its subject.
+    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
         let _ = (subject, performative);
     }
 

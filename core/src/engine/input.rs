@@ -7,17 +7,32 @@ use super::session::{self, Session};
 use super::verbs::refusal;
 use super::{
     Connection, ConnectionError, DeliveryId, Farewell, Handler, Instant, LinkId, OutcomeKind, Phase, SessionId, Space,
-    Subject, condition, index_key, name_hash,
+    Subject, Violation, index_key, name_hash,
 };
 use crate::storage::{Index, Rx, Storage, Table};
 use crate::time::Duration;
 use crate::wire::frame::{Frame, Kind};
 use crate::wire::messaging::DeliveryState;
-use crate::wire::performative::{Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Performative, Role};
-use crate::wire::{Decode, DecodeError, Decoder};
+use crate::wire::performative::{
+    Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, PerformativeView, Role,
+};
+use crate::wire::{Decode, DecodeError, Decoder, View};
 
-/// A frame that ends the session it came on, with an AMQP condition.
-pub(super) struct SessionViolation(pub(super) &'static str);
+/// What is wrong with a frame.
+pub(super) enum Wrong {
+    /// It ends the connection.
+    Connection(Violation),
+    /// It ends the session it came on.
+    Session(Violation),
+    /// A field of it cannot be decoded, which ends the connection.
+    Field(DecodeError),
+}
+
+impl From<DecodeError> for Wrong {
+    fn from(error: DecodeError) -> Self {
+        Self::Field(error)
+    }
+}
 
 impl<S: Storage> Connection<S> {
     /// Applies every whole frame in `rx`; what is left there is the start of a frame that is still coming.
@@ -54,11 +69,11 @@ impl<S: Storage> Connection<S> {
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn frame(&mut self, rx: &mut S::Rx, handler: &mut impl Handler) -> Result<bool, ConnectionError> {
+    fn frame<H: Handler>(&mut self, rx: &mut S::Rx, handler: &mut H) -> Result<bool, ConnectionError> {
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);
         let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
         if frame.kind != Kind::Amqp {
-            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+            return Err(ConnectionError::Violation(Violation::IllegalState));
         }
         let size = frame.size;
         if frame.body.is_empty() {
@@ -66,53 +81,43 @@ impl<S: Storage> Connection<S> {
             return Ok(true);
         }
         let mut decoder = Decoder::new(frame.body);
-        let performative = Performative::decode(&mut decoder);
-        decoder.check()?;
-        let Some(performative) = performative else { return Err(DecodeError::Truncated.into()) };
-        log_frame!("receives", frame.channel, performative);
-        if !self.open_received && !matches!(performative, Performative::Open(_)) {
-            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+        let performative = PerformativeView::decode(&mut decoder);
+        let mut performative = decoder.result(performative)?;
+        if H::SERVES {
+            // What a client ignores, a server may look at: a frame is right as a whole before any of it is applied.
+            performative.whole()?;
         }
-        if self.close_sent && !matches!(performative, Performative::Close(_)) {
+        log_frame!("receives", frame.channel, performative);
+        if !self.open_received && !matches!(performative, PerformativeView::Open(_)) {
+            return Err(ConnectionError::Violation(Violation::IllegalState));
+        }
+        if self.close_sent && !matches!(performative, PerformativeView::Close(_)) {
             // Nothing may follow our close, so nothing is answered (AMQP 1.0 §2.4.6).
             rx.consume(size);
             return Ok(true);
         }
-        if let Performative::Transfer(transfer) = &performative {
-            let len = decoder.rest().len();
-            let place = match self.session_at(frame.channel) {
-                None => return Err(ConnectionError::Violation(condition::ILLEGAL_STATE)),
-                Some(session) => match self.on_transfer(session, transfer, len, handler) {
-                    Ok(place) => place,
-                    Err(SessionViolation(condition)) => {
-                        self.violated(session, condition);
-                        Place::Nowhere
-                    }
-                },
-            };
-            self.store(place, size - len, size, rx);
-            return Ok(true);
-        }
-        self.apply(frame.channel, &performative, handler)?;
-        rx.consume(size);
+        let len = decoder.rest().len();
+        let place = match self.apply(frame.channel, &mut performative, len, handler) {
+            Ok(place) => place,
+            Err(Wrong::Connection(violation) | Wrong::Session(violation)) => {
+                return Err(ConnectionError::Violation(violation));
+            }
+            Err(Wrong::Field(error)) => return Err(error.into()),
+        };
+        self.store::<H>(place, size - len, size, rx);
         Ok(true)
     }
 
-    /// The peer broke the protocol on a session: it ends.
-    fn violated(&mut self, session: u32, condition: &'static str) {
-        self.end_session(session, Some(&ErrorCondition::new(condition)), Farewell(Some(condition)));
-    }
-
     /// The peer broke the protocol on a link: it closes.
-    pub(super) fn errant(&mut self, link: u32, condition: &'static str) {
-        self.errant_with(link, &ErrorCondition::new(condition), condition);
+    pub(super) fn errant(&mut self, link: u32, violation: Violation) {
+        self.errant_with(link, violation, None);
     }
 
-    pub(super) fn errant_with(&mut self, link: u32, error: &ErrorCondition<'_>, condition: &'static str) {
+    pub(super) fn errant_with(&mut self, link: u32, violation: Violation, error: Option<&ErrorCondition<'_>>) {
         if let Some(found) = self.links.get_mut(link) {
-            found.fault = Some(condition);
+            found.fault = Some(violation);
         }
-        self.detach_link(link, true, Some(error), Farewell(Some(condition)));
+        self.detach_link(link, true, error, Farewell(Some(violation)));
     }
 
     /// Reports a drain that the last message has ended.
@@ -126,20 +131,21 @@ impl<S: Storage> Connection<S> {
         self.index.get(index_key(Space::Channel, 0, u32::from(channel)))
     }
 
+    /// Applies a performative; `len` bytes follow it in its frame. Returns where these go.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn apply(
+    fn apply<H: Handler>(
         &mut self,
         channel: u16,
-        performative: &Performative<'_>,
-        handler: &mut impl Handler,
-    ) -> Result<(), ConnectionError> {
-        match performative {
-            Performative::Open(open) => {
-                handler.performative(Subject::Connection, performative);
-                return self.on_open(open);
+        performative: &mut PerformativeView<'_>,
+        len: usize,
+        handler: &mut H,
+    ) -> Result<Place, Wrong> {
+        let subject = match performative {
+            PerformativeView::Open(open) => {
+                self.on_open(open)?;
+                Subject::Connection
             }
-            Performative::Close(_) => {
-                handler.performative(Subject::Connection, performative);
+            PerformativeView::Close(_) => {
                 self.close_received = true;
                 if !self.close_sent {
                     self.close_sent = true;
@@ -147,114 +153,125 @@ impl<S: Storage> Connection<S> {
                 }
                 self.failed = Some(ConnectionError::ClosedByPeer);
                 self.closed_due = true;
-                return Ok(());
+                Subject::Connection
             }
-            Performative::Begin(begin) => {
-                let session = self.on_begin(channel, begin)?;
-                handler.performative(Subject::Session(session), performative);
-                return Ok(());
-            }
-            _ => {}
-        }
-        let place = self.session_at(channel).ok_or(ConnectionError::Violation(condition::ILLEGAL_STATE))?;
-        let Some(id) = self.sessions.key(place).map(SessionId) else { return Ok(()) };
-        let live = self.sessions.get(place).is_some_and(|session| !session.end_sent);
-        let result = match performative {
-            Performative::End(_) => {
-                handler.performative(Subject::Session(id), performative);
-                self.on_end(place);
-                Ok(())
-            }
-            // We have ended the session; the peer did not know yet.
-            _ if !live => Ok(()),
-            Performative::Attach(attach) => self.on_attach(place, attach).map(|link| {
-                if let Some(link) = link {
-                    handler.performative(Subject::Link(link), performative);
-                }
-            }),
-            Performative::Flow(flow) => {
-                let link = self.on_flow(place, flow);
-                if let Ok(link) = link {
-                    handler.performative(link.map_or(Subject::Session(id), Subject::Link), performative);
-                }
-                link.map(|_| ())
-            }
-            Performative::Disposition(disposition) => self.on_disposition(place, disposition, handler),
-            Performative::Detach(detach) => {
-                if let Some(link) = self.link_at(place, detach.handle) {
-                    if let Some(link) = self.links.key(link).map(LinkId) {
-                        handler.performative(Subject::Link(link), performative);
+            PerformativeView::Begin(begin) => Subject::Session(self.on_begin::<H>(channel, begin)?),
+            _ => {
+                let place = self.session_at(channel).ok_or(Wrong::Connection(Violation::IllegalState))?;
+                return match self.apply_to(place, performative, len, handler) {
+                    Err(Wrong::Session(violation)) => {
+                        self.end_session(place, None, Farewell(Some(violation)));
+                        Ok(Place::Nowhere)
                     }
-                    self.on_detach(link, detach);
-                }
-                Ok(())
+                    other => other,
+                };
             }
-            _ => Ok(()),
         };
-        match result {
-            Err(SessionViolation(condition)) if condition == condition::FRAMING_ERROR => {
-                // A handle beyond handle-max is the connection's affair (AMQP 1.0 §2.7.2).
-                Err(ConnectionError::Violation(condition))
-            }
-            Err(SessionViolation(condition)) => {
-                self.violated(place, condition);
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
+        handler.performative(subject, performative);
+        Ok(Place::Nowhere)
     }
 
-    fn on_open(&mut self, open: &Open<'_>) -> Result<(), ConnectionError> {
-        if self.open_received {
-            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+    /// The same on a session.
+    fn apply_to<H: Handler>(
+        &mut self,
+        place: u32,
+        performative: &mut PerformativeView<'_>,
+        len: usize,
+        handler: &mut H,
+    ) -> Result<Place, Wrong> {
+        let Some(id) = self.sessions.key(place).map(SessionId) else { return Ok(Place::Nowhere) };
+        let live = self.sessions.get(place).is_some_and(|session| !session.end_sent);
+        let mut subject = Subject::Session(id);
+        match performative {
+            PerformativeView::End(_) => {
+                handler.performative(subject, performative);
+                self.on_end(place);
+                return Ok(Place::Nowhere);
+            }
+            // We have ended the session; the peer did not know yet.
+            _ if !live => return Ok(Place::Nowhere),
+            PerformativeView::Transfer(transfer) => return self.on_transfer(place, transfer, len, handler),
+            PerformativeView::Disposition(disposition) => {
+                self.on_disposition(place, disposition, handler)?;
+                return Ok(Place::Nowhere);
+            }
+            PerformativeView::Attach(attach) => match self.on_attach::<H>(place, attach)? {
+                Some(link) => subject = Subject::Link(link),
+                None => return Ok(Place::Nowhere),
+            },
+            PerformativeView::Flow(flow) => {
+                if let Some(link) = self.on_flow(place, flow)? {
+                    subject = Subject::Link(link);
+                }
+            }
+            PerformativeView::Detach(detach) => {
+                let (handle, closed) = (detach.handle(), detach.closed());
+                detach.check()?;
+                let Some(link) = self.link_at(place, handle) else { return Ok(Place::Nowhere) };
+                if let Some(id) = self.links.key(link).map(LinkId) {
+                    handler.performative(Subject::Link(id), performative);
+                }
+                self.on_detach(link, closed);
+                return Ok(Place::Nowhere);
+            }
+            _ => return Ok(Place::Nowhere),
         }
+        handler.performative(subject, performative);
+        Ok(Place::Nowhere)
+    }
+
+    fn on_open<'a>(&mut self, open: &mut View<'a, Open<'a>>) -> Result<(), Wrong> {
+        if self.open_received {
+            return Err(Wrong::Connection(Violation::IllegalState));
+        }
+        self.peer_max_frame_size = open.max_frame_size().max(crate::wire::frame::MIN_MAX_FRAME_SIZE);
+        self.peer_channel_max = open.channel_max();
+        let idle = open.idle_time_out().filter(|&idle| idle > 0);
+        open.check()?;
+        self.heartbeat = idle.map(|millis| Duration::from_millis(u64::from(millis / 2)));
         self.open_received = true;
-        self.peer_max_frame_size = open.max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE);
-        self.peer_channel_max = open.channel_max;
-        let idle = open.idle_time_out.filter(|&idle| idle > 0);
-        self.heartbeat = idle.map(|millis| Duration::from_micros(u64::from(millis) * 500));
         self.opened_due = true;
         Ok(())
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn on_begin(&mut self, channel: u16, begin: &Begin<'_>) -> Result<SessionId, ConnectionError> {
+    fn on_begin<'a, H: Handler>(&mut self, channel: u16, begin: &mut View<'a, Begin<'a>>) -> Result<SessionId, Wrong> {
         let key = index_key(Space::Channel, 0, u32::from(channel));
         if self.index.get(key).is_some() {
-            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+            return Err(Wrong::Connection(Violation::IllegalState));
         }
-        let place = match begin.remote_channel {
+        let (answered, window) = (begin.remote_channel(), begin.incoming_window());
+        let (next_outgoing_id, handle_max) = (begin.next_outgoing_id(), begin.handle_max());
+        begin.check()?;
+        let place = match answered {
             Some(ours) => (0..self.sessions.end())
                 .find(|&place| {
                     self.sessions.get(place).is_some_and(|session| session.channel == ours && !session.begin_received)
                 })
-                .ok_or(ConnectionError::Violation(condition::ILLEGAL_STATE))?,
+                .ok_or(Wrong::Connection(Violation::IllegalState))?,
+            None if !H::SERVES => return Err(Wrong::Connection(Violation::NotAllowed)),
             None => {
                 if channel > self.config.channel_max {
-                    return Err(ConnectionError::Violation(condition::FRAMING_ERROR));
+                    return Err(Wrong::Connection(Violation::FramingError));
                 }
                 // The peer's number serves for our direction too, unless a session of our making has it.
                 let ours = self.free_channel(u32::from(channel), NONE);
-                let ours = ours.ok_or(ConnectionError::Violation(condition::RESOURCE_LIMIT_EXCEEDED))?;
+                let ours = ours.ok_or(Wrong::Connection(Violation::ResourceLimitExceeded))?;
                 let mut session = Session::new(ours, self.config.incoming_window, self.config.handle_max);
                 // The service mirrors the client's window (service-evidence.md §1).
-                session.outgoing_window = begin.incoming_window;
-                self.sessions
-                    .insert(session)
-                    .map_err(|_| ConnectionError::Violation(condition::RESOURCE_LIMIT_EXCEEDED))?
-                    .index
+                session.outgoing_window = window;
+                self.sessions.insert(session).map_err(|_| Wrong::Connection(Violation::ResourceLimitExceeded))?.index
             }
         };
-        self.index.insert(key, place).map_err(|_| ConnectionError::Violation(condition::RESOURCE_LIMIT_EXCEEDED))?;
+        let full = Wrong::Connection(Violation::ResourceLimitExceeded);
         let id = self.sessions.key(place).map(SessionId);
-        let (Some(id), Some(session)) = (id, self.sessions.get_mut(place)) else {
-            return Err(ConnectionError::Violation(condition::INTERNAL_ERROR));
-        };
+        let (Some(id), Some(session)) = (id, self.sessions.get_mut(place)) else { return Err(full) };
+        self.index.insert(key, place).map_err(|_| full)?;
         session.begin_received = true;
         session.peer_channel = Some(channel);
-        session.next_incoming_id = begin.next_outgoing_id;
-        session.peer_incoming_window = begin.incoming_window;
-        session.peer_handle_max = begin.handle_max;
+        session.next_incoming_id = next_outgoing_id;
+        session.peer_incoming_window = window;
+        session.peer_handle_max = handle_max;
         self.flag_session(place, session::flag::BEGUN);
         self.wake_links_of(place);
         Ok(id)
@@ -263,12 +280,12 @@ impl<S: Storage> Connection<S> {
     fn on_end(&mut self, place: u32) {
         let Some(session) = self.sessions.get_mut(place) else { return };
         session.end_received = true;
+        let answered = session.end_sent;
         // The peer may use its number again at once.
         if let Some(channel) = session.peer_channel.take() {
             self.index.remove(index_key(Space::Channel, 0, u32::from(channel)));
         }
-        let Some(session) = self.sessions.get(place) else { return };
-        if session.end_sent {
+        if answered {
             self.finish_session(place);
         } else {
             self.flush_dispositions();
@@ -280,57 +297,64 @@ impl<S: Storage> Connection<S> {
         self.index.get(index_key(Space::Handle, session, handle))
     }
 
-    fn on_attach(&mut self, session: u32, attach: &Attach<'_>) -> Result<Option<LinkId>, SessionViolation> {
-        if attach.handle > self.config.handle_max {
-            return Err(SessionViolation(condition::FRAMING_ERROR));
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn on_attach<'a, H: Handler>(
+        &mut self,
+        session: u32,
+        attach: &mut View<'a, Attach<'a>>,
+    ) -> Result<Option<LinkId>, Wrong> {
+        let (name, handle, role) = (attach.name(), attach.handle(), attach.role().other());
+        let max_message_size = attach.max_message_size().unwrap_or(0);
+        // Some senders leave the count out although it is mandatory (invariants.md §2): zero is what they mean.
+        let count = attach.initial_delivery_count().unwrap_or(0);
+        attach.check()?;
+        if handle > self.config.handle_max {
+            // A handle beyond handle-max is the connection's affair (AMQP 1.0 §2.7.2).
+            return Err(Wrong::Connection(Violation::FramingError));
         }
-        let key = index_key(Space::Handle, session, attach.handle);
+        let key = index_key(Space::Handle, session, handle);
         if self.index.get(key).is_some() {
-            return Err(SessionViolation(condition::HANDLE_IN_USE));
+            return Err(Wrong::Session(Violation::HandleInUse));
         }
-        let role = attach.role.other();
-        let name = name_hash(attach.name);
+        let hash = name_hash(name);
         let ours = (0..self.links.end()).find(|&place| {
             self.links.get(place).is_some_and(|link| {
                 link.session == session
                     && link.role == role
-                    && link.name == name
+                    && link.name == hash
                     && !link.attach_received
                     && !link.detach_received
             })
         });
         let place = match ours {
             Some(place) => place,
+            None if !H::SERVES => return Err(Wrong::Session(Violation::NotAllowed)),
             None => {
-                let mut link = Link::new(session, role, name);
+                let mut link = Link::new(session, role, hash);
+                link.sender_settle_mode = attach.snd_settle_mode();
+                link.receiver_settle_mode = attach.rcv_settle_mode();
                 // Each end numbers for itself: the peer's number serves for our direction too, unless it is taken.
-                let handle = self.free_handle(session, attach.handle);
-                link.output_handle = handle.map_err(|_| SessionViolation(condition::RESOURCE_LIMIT_EXCEEDED))?;
+                let free = self.free_handle(session, handle);
+                link.output_handle = free.map_err(|_| Wrong::Session(Violation::ResourceLimitExceeded))?;
                 match self.links.insert(link) {
                     Ok(key) => key.index,
                     Err(link) => {
-                        return self.refuse_for_space(session, attach, link.output_handle).map(|()| None);
+                        return self.refuse_for_space(session, &refusal(name, link.output_handle, role)).map(|()| None);
                     }
                 }
             }
         };
         if self.index.insert(key, place).is_err() {
-            if ours.is_none() {
+            if H::SERVES && ours.is_none() {
                 self.links.remove(place);
             }
-            return Err(SessionViolation(condition::RESOURCE_LIMIT_EXCEEDED));
+            return Err(Wrong::Session(Violation::ResourceLimitExceeded));
         }
         let Some(link) = self.links.get_mut(place) else { return Ok(None) };
         link.attach_received = true;
-        link.input_handle = Some(crate::storage::Place::new(attach.handle));
-        link.peer_max_message_size = link::limit(attach.max_message_size.unwrap_or(0));
-        if ours.is_none() {
-            link.sender_settle_mode = attach.snd_settle_mode;
-            link.receiver_settle_mode = attach.rcv_settle_mode;
-        }
+        link.input_handle = Some(crate::storage::Place::new(handle));
+        link.peer_max_message_size = link::limit(max_message_size);
         if role == Role::Receiver {
-            // Some senders leave the count out although it is mandatory (invariants.md §2): zero is what they mean.
-            let count = attach.initial_delivery_count.unwrap_or(0);
             let promised = link.promised();
             link.delivery_count = count;
             link.ceiling = count.wrapping_add(promised);
@@ -341,46 +365,47 @@ impl<S: Storage> Connection<S> {
     }
 
     /// No place for another link: refuse it without taking one.
-    fn refuse_for_space(&mut self, session: u32, attach: &Attach<'_>, handle: u32) -> Result<(), SessionViolation> {
-        let error = ErrorCondition::new(condition::RESOURCE_LIMIT_EXCEEDED);
+    fn refuse_for_space(&mut self, session: u32, refused: &Attach<'_>) -> Result<(), Wrong> {
+        let error = ErrorCondition::new(Violation::ResourceLimitExceeded.condition());
         let id = self.sessions.key(session).map(SessionId);
         let begun = id.is_some_and(|id| self.accept_session(id).is_ok());
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
-        let refused = refusal(attach.name, handle, attach.role.other());
-        let detach = Detach { handle, closed: true, error: Some(error) };
+        let detach = Detach { handle: refused.handle, closed: true, error: Some(error) };
         if begun
-            && self.push_frame(Kind::Amqp, channel, &refused).is_ok()
+            && self.push_frame(Kind::Amqp, channel, refused).is_ok()
             && self.push_frame(Kind::Amqp, channel, &detach).is_ok()
         {
             return Ok(());
         }
         // Not even room to say so on the link.
-        Err(SessionViolation(condition::RESOURCE_LIMIT_EXCEEDED))
+        Err(Wrong::Session(Violation::ResourceLimitExceeded))
     }
 
-    fn on_detach(&mut self, place: u32, detach: &Detach<'_>) {
+    fn on_detach(&mut self, place: u32, closed: bool) {
         let Some(link) = self.links.get_mut(place) else { return };
         link.detach_received = true;
-        let (session, handle, assembling) =
-            (link.session, link.input_handle.take().map(crate::storage::Place::index), link.assembling);
+        let (session, handle, assembling) = (link.session, link.input_handle.take(), link.assembling);
+        let answered = link.detach_sent;
         self.break_promises(place);
         // The peer may use its number again at once.
         if let Some(handle) = handle {
-            self.index.remove(index_key(Space::Handle, session, handle));
+            self.index.remove(index_key(Space::Handle, session, handle.index()));
         }
         if assembling != NONE {
             self.drop_assembly(place, assembling);
         }
-        let Some(link) = self.links.get(place) else { return };
-        if link.detach_sent {
+        if answered {
             self.close_link(place);
         } else {
             self.flush_dispositions();
-            self.detach_link(place, detach.closed, None, Farewell(None));
+            self.detach_link(place, closed, None, Farewell(None));
         }
     }
 
-    fn on_flow(&mut self, place: u32, flow: &Flow<'_>) -> Result<Option<LinkId>, SessionViolation> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn on_flow<'a>(&mut self, place: u32, view: &mut View<'a, Flow<'a>>) -> Result<Option<LinkId>, Wrong> {
+        let flow = view.all();
+        view.check()?;
         let Some(session) = self.sessions.get_mut(place) else { return Ok(None) };
         let opened = session.on_flow(flow.next_incoming_id, flow.incoming_window);
         if opened {
@@ -393,7 +418,7 @@ impl<S: Storage> Connection<S> {
             return Ok(None);
         };
         let Some(at) = self.link_at(place, handle) else {
-            return Err(SessionViolation(condition::UNATTACHED_HANDLE));
+            return Err(Wrong::Session(Violation::UnattachedHandle));
         };
         let Some(link) = self.links.get_mut(at) else { return Ok(None) };
         if link.detach_sent || link.detach_received {
@@ -439,12 +464,15 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    fn on_disposition(
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn on_disposition<'a>(
         &mut self,
         session: u32,
-        disposition: &Disposition<'_>,
+        view: &mut View<'a, Disposition<'a>>,
         handler: &mut impl Handler,
-    ) -> Result<(), SessionViolation> {
+    ) -> Result<(), Wrong> {
+        let disposition = &view.all();
+        view.check()?;
         let first = disposition.first;
         let last = disposition.last.unwrap_or(first);
         // A peer in the role of receiver speaks of what we sent.
@@ -452,7 +480,7 @@ impl<S: Storage> Connection<S> {
         let span = last.wrapping_sub(first);
         if (span as i32) < 0 {
             // Serial numbers (RFC 1982): the last lies before the first.
-            return Err(SessionViolation(condition::INVALID_FIELD));
+            return Err(Wrong::Session(Violation::InvalidField));
         }
         if span as usize > self.deliveries.len() {
             // More numbers than deliveries: walk the deliveries instead, or a hostile range would cost 2^32 steps.

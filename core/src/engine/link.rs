@@ -1,6 +1,6 @@
 //! A link endpoint: attachment, credit and the deliveries that wait on it (AMQP 1.0 §2.6).
 
-use super::Farewell;
+use super::{Farewell, Violation};
 use crate::storage::Place;
 use crate::wire::performative::{ReceiverSettleMode, Role, SenderSettleMode};
 
@@ -70,7 +70,7 @@ pub(super) struct Link {
     /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
     pub(super) detach_owed: Option<(Farewell, bool)>,
     /// What the peer did wrong, when that is why we detached.
-    pub(super) fault: Option<&'static str>,
+    pub(super) fault: Option<Violation>,
     /// Deliveries to be sent (sender) or to be taken (receiver).
     pub(super) waiting: Chain,
     /// A hash of the name: replies are matched by it, and the name itself is the application's to keep.

@@ -39,7 +39,9 @@ use link::Link;
 use session::Session;
 
 pub use delivery::Tag;
-pub use error::{Capacity, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, condition};
+pub use error::{
+    Capacity, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, Violation, condition,
+};
 pub use event::{Event, Handler, Subject};
 pub use exchange::{Incoming, SendOptions};
 pub use verbs::LinkStatus;
@@ -118,13 +120,13 @@ pub enum TimerReason {
     IdleTimeout,
 }
 
-/// What the last frame of an endpoint (close, end, detach) will say when it can go out: an AMQP condition, or nothing.
+/// What the last frame of an endpoint (close, end, detach) will say when it can go out: what the peer did wrong, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Farewell(Option<&'static str>);
+struct Farewell(Option<Violation>);
 
 impl Farewell {
     fn error(self) -> Option<ErrorCondition<'static>> {
-        self.0.map(ErrorCondition::new)
+        self.0.map(|violation| ErrorCondition::new(violation.condition()))
     }
 }
 
@@ -551,7 +553,7 @@ impl<S: Storage> Connection<S> {
         }
         if !self.close_sent {
             self.close_sent = true;
-            self.close_owed = Some(Farewell(Some(error.condition())));
+            self.close_owed = Some(Farewell(Some(error.violation())));
         }
         self.failed = Some(error);
         self.closed_due = true;

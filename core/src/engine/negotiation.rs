@@ -1,9 +1,9 @@
 //! Before the first frame of a connection: protocol headers and the SASL layer (AMQP 1.0 §2.2, §5.3).
 
-use super::{Connection, ConnectionError, ConnectionRole, Handler, Phase, condition, name_hash};
+use super::{Connection, ConnectionError, ConnectionRole, Handler, Phase, Violation, name_hash};
 use crate::storage::{Outbox, Rx, Storage};
 use crate::wire::frame::{Frame, Kind, Protocol};
-use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
+use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome, SaslView};
 use crate::wire::{Multiple, Reader, Symbol};
 
 /// What a server offers, in the service's order (service-evidence.md §1).
@@ -58,20 +58,23 @@ impl<S: Storage> Connection<S> {
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);
         let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
         if frame.kind != Kind::Sasl {
-            return Err(ConnectionError::Violation(condition::ILLEGAL_STATE));
+            return Err(ConnectionError::Violation(Violation::IllegalState));
         }
         let size = frame.size;
-        let body: SaslFrame<'_> = Reader::new(frame.body).read()?;
+        let body: SaslView<'_> = Reader::new(frame.body).read()?;
         match (self.phase, body) {
-            (Phase::AwaitMechanisms, SaslFrame::Mechanisms(mechanisms)) => {
+            (Phase::AwaitMechanisms, SaslView::Mechanisms(mut mechanisms)) => {
                 let wanted = self.mechanism;
-                if !mechanisms.sasl_server_mechanisms.iter().any(|name| name_hash(name.as_str()) == wanted) {
+                let offered = mechanisms.sasl_server_mechanisms();
+                mechanisms.check()?;
+                if !offered.iter().any(|name| name_hash(name.as_str()) == wanted) {
                     return Err(ConnectionError::NoMechanism);
                 }
                 self.released += self.init_len;
                 self.phase = Phase::AwaitSaslOutcome;
             }
-            (Phase::AwaitInit, SaslFrame::Init(init)) if H::SERVES => {
+            (Phase::AwaitInit, SaslView::Init(mut init)) if H::SERVES => {
+                let init = init.whole()?;
                 let offered = MECHANISMS.contains(&init.mechanism);
                 let code = if offered { handler.authenticate(&init) } else { SaslCode::Auth };
                 let welcome = (code == SaslCode::Ok).then_some(&b"Welcome!"[..]);
@@ -81,14 +84,16 @@ impl<S: Storage> Connection<S> {
                 }
                 self.phase = Phase::AwaitHeader;
             }
-            (Phase::AwaitSaslOutcome, SaslFrame::Outcome(outcome)) => {
-                if outcome.code != SaslCode::Ok {
-                    return Err(ConnectionError::Sasl(outcome.code));
+            (Phase::AwaitSaslOutcome, SaslView::Outcome(mut outcome)) => {
+                let code = outcome.code();
+                outcome.check()?;
+                if code != SaslCode::Ok {
+                    return Err(ConnectionError::Sasl(code));
                 }
                 self.released = usize::MAX;
                 self.phase = Phase::AwaitHeader;
             }
-            _ => return Err(ConnectionError::Violation(condition::ILLEGAL_STATE)),
+            _ => return Err(ConnectionError::Violation(Violation::IllegalState)),
         }
         rx.consume(size);
         Ok(true)

@@ -1,10 +1,11 @@
 //! Deliveries come in by frames and are put together again (AMQP 1.0 §2.6.14).
 
 use super::delivery::{Delivery, Stage, Tag};
-use super::input::SessionViolation;
+use super::input::Wrong;
 use super::link::NONE;
-use super::{Connection, DeliveryId, Handler, LinkId, Space, condition, index_key, link};
+use super::{Connection, DeliveryId, Handler, LinkId, Space, Violation, index_key, link};
 use crate::storage::{Assembly, Index, Payloads, Rx, Storage, Table};
+use crate::wire::View;
 use crate::wire::frame::Kind;
 use crate::wire::messaging::{DeliveryState, Outcome, Rejected};
 use crate::wire::performative::{Disposition, ErrorCondition, Role, Transfer};
@@ -20,7 +21,7 @@ pub(super) enum Place {
 
 impl<S: Storage> Connection<S> {
     /// Puts the payload of a transfer frame where it belongs.
-    pub(super) fn store(&mut self, place: Place, offset: usize, size: usize, rx: &mut S::Rx) {
+    pub(super) fn store<H: Handler>(&mut self, place: Place, offset: usize, size: usize, rx: &mut S::Rx) {
         let Place::Delivery(place, complete) = place else {
             rx.consume(size);
             return;
@@ -43,7 +44,7 @@ impl<S: Storage> Connection<S> {
             let id = delivery.id.filter(|_| !delivery.presettled);
             let so_far = assembly.len() as u64;
             self.drop_assembly(link, place);
-            self.too_large(link, id, so_far + size as u64, so_far);
+            self.too_large::<H>(link, id, so_far + size as u64, so_far);
             return;
         }
         if complete {
@@ -67,29 +68,32 @@ impl<S: Storage> Connection<S> {
         self.free_delivery(place);
     }
 
-    pub(super) fn on_transfer(
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn on_transfer<'a, H: Handler>(
         &mut self,
         session: u32,
-        transfer: &Transfer<'_>,
+        view: &mut View<'a, Transfer<'a>>,
         len: usize,
-        handler: &mut impl Handler,
-    ) -> Result<Place, SessionViolation> {
+        handler: &mut H,
+    ) -> Result<Place, Wrong> {
+        let transfer = view.all();
+        view.check()?;
         let Some(found) = self.sessions.get_mut(session) else { return Ok(Place::Nowhere) };
         if found.end_sent {
             return Ok(Place::Nowhere);
         }
         match found.on_transfer() {
-            None => return Err(SessionViolation(condition::WINDOW_VIOLATION)),
+            None => return Err(Wrong::Session(Violation::WindowViolation)),
             Some(true) => self.flag_session_flow(session),
             Some(false) => {}
         }
         let Some(place) = self.link_at(session, transfer.handle) else {
-            return Err(SessionViolation(condition::UNATTACHED_HANDLE));
+            return Err(Wrong::Session(Violation::UnattachedHandle));
         };
         let Some(id) = self.links.key(place).map(LinkId) else { return Ok(Place::Nowhere) };
         let Some(link) = self.links.get_mut(place) else { return Ok(Place::Nowhere) };
         if link.role != Role::Receiver {
-            return Err(SessionViolation(condition::NOT_ALLOWED));
+            return Err(Wrong::Session(Violation::NotAllowed));
         }
         if link.detach_sent || link.detach_received {
             return Ok(Place::Nowhere);
@@ -102,7 +106,7 @@ impl<S: Storage> Connection<S> {
         if assembling != NONE {
             let Some(delivery) = self.deliveries.get_mut(assembling) else { return Ok(Place::Nowhere) };
             if transfer.delivery_id.is_some() && transfer.delivery_id != delivery.id && !delivery.presettled {
-                return Err(SessionViolation(condition::ILLEGAL_STATE));
+                return Err(Wrong::Session(Violation::IllegalState));
             }
             if transfer.aborted {
                 self.drop_assembly(place, assembling);
@@ -119,18 +123,18 @@ impl<S: Storage> Connection<S> {
             if (so_far + len) as u64 > limit {
                 let id = delivery.id.filter(|_| !delivery.presettled);
                 self.drop_assembly(place, assembling);
-                self.too_large(place, id, (so_far + len) as u64, limit);
+                self.too_large::<H>(place, id, (so_far + len) as u64, limit);
                 return Ok(Place::Nowhere);
             }
             return Ok(Place::Delivery(assembling, !transfer.more));
         }
         if link.promised() == 0 {
-            self.errant(place, condition::TRANSFER_LIMIT_EXCEEDED);
+            self.errant(place, Violation::TransferLimitExceeded);
             return Ok(Place::Nowhere);
         }
-        let Some(number) = transfer.delivery_id else { return Err(SessionViolation(condition::INVALID_FIELD)) };
+        let Some(number) = transfer.delivery_id else { return Err(Wrong::Session(Violation::InvalidField)) };
         let Some(tag) = Tag::new(transfer.delivery_tag.unwrap_or_default()) else {
-            return Err(SessionViolation(condition::INVALID_FIELD));
+            return Err(Wrong::Session(Violation::InvalidField));
         };
         link.delivery_count = link.delivery_count.wrapping_add(1);
         link.credit = link.credit.saturating_sub(1);
@@ -141,11 +145,11 @@ impl<S: Storage> Connection<S> {
         }
         if len as u64 > limit {
             let id = Some(number).filter(|_| transfer.settled != Some(true));
-            self.too_large(place, id, len as u64, limit);
+            self.too_large::<H>(place, id, len as u64, limit);
             return Ok(Place::Nowhere);
         }
         let Some(begun) = self.payloads.begin() else {
-            self.errant(place, condition::RESOURCE_LIMIT_EXCEEDED);
+            self.errant(place, Violation::ResourceLimitExceeded);
             return Ok(Place::Nowhere);
         };
         let format = transfer.message_format.unwrap_or(0);
@@ -160,7 +164,7 @@ impl<S: Storage> Connection<S> {
             }
         });
         let Ok(key) = inserted else {
-            self.errant(place, condition::RESOURCE_LIMIT_EXCEEDED);
+            self.errant(place, Violation::ResourceLimitExceeded);
             return Ok(Place::Nowhere);
         };
         if !presettled {
@@ -175,9 +179,13 @@ impl<S: Storage> Connection<S> {
         Ok(Place::Delivery(key.index, !transfer.more))
     }
 
-    /// A message is larger than its link takes: the message is rejected, then the link closes. The service does both,
-    /// and clients tell their users only one of them.
-    fn too_large(&mut self, place: u32, unsettled: Option<u32>, size: u64, limit: u64) {
+    /// A message is larger than its link takes: the link closes, and a server rejects the message first. The service
+    /// does both, and clients tell their users only one of them. A receiver of an entity's messages must not: the
+    /// service would dead-letter what another can hold.
+    fn too_large<H: Handler>(&mut self, place: u32, unsettled: Option<u32>, size: u64, limit: u64) {
+        if !(H::SERVES && self.is_server()) {
+            return self.errant(place, Violation::MessageSizeExceeded);
+        }
         let mut text = heapless::String::<160>::new();
         let id = unsettled.unwrap_or_default();
         // As the service words it (service-evidence.md §5); three numbers fit.
@@ -186,9 +194,8 @@ impl<S: Storage> Connection<S> {
             "The received message (delivery-id:{id}, size:{size} bytes) exceeds the limit ({limit} bytes) currently \
              allowed on the link."
         );
-        let error = ErrorCondition::new(condition::MESSAGE_SIZE_EXCEEDED).with_description(&text);
-        // A receiver of an entity's messages must not: the service would dead-letter what another can hold.
-        let unsettled = unsettled.filter(|_| self.is_server());
+        let violation = Violation::MessageSizeExceeded;
+        let error = ErrorCondition::new(violation.condition()).with_description(&text);
         let session = self.links.get(place).and_then(|link| self.sessions.get(link.session));
         if let (Some(first), Some(session)) = (unsettled, session) {
             let state = Some(DeliveryState::Outcome(Outcome::Rejected(Rejected { error: Some(error) })));
@@ -198,6 +205,6 @@ impl<S: Storage> Connection<S> {
             // With no room for it the link's end says it alone.
             let _ = self.push_frame(Kind::Amqp, channel, &disposition);
         }
-        self.errant_with(place, &error, condition::MESSAGE_SIZE_EXCEEDED);
+        self.errant_with(place, violation, Some(&error));
     }
 }

@@ -3,7 +3,8 @@
 use super::link::{Chain, Link};
 use super::session::Session;
 use super::{
-    Capacity, Connection, ConnectionRole, EngineError, Farewell, LinkId, SessionId, Space, index_key, link, name_hash,
+    Capacity, Connection, ConnectionRole, EngineError, Farewell, LinkId, SessionId, Space, Violation, index_key, link,
+    name_hash,
 };
 use crate::storage::{Index, Storage, Table};
 use crate::wire::frame::Kind;
@@ -26,8 +27,8 @@ pub struct LinkStatus {
     pub available: u32,
     /// The largest message the peer accepts, in bytes; zero for no limit.
     pub peer_max_message_size: u64,
-    /// The condition with which this end detached the link because of what the peer sent.
-    pub fault: Option<&'static str>,
+    /// Why this end detached the link, when it was for what the peer sent.
+    pub fault: Option<Violation>,
 }
 
 pub(super) const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
@@ -132,7 +133,8 @@ impl<S: Storage> Connection<S> {
         }
         session.end_sent = true;
         let (channel, begun) = (session.channel, session.begin_sent);
-        let said = begun && self.push_frame(Kind::Amqp, channel, &End { error: error.copied() }).is_ok();
+        let said =
+            begun && self.push_frame(Kind::Amqp, channel, &End { error: error.copied().or(farewell.error()) }).is_ok();
         if !said && let Some(session) = self.sessions.get_mut(place) {
             session.end_owed = Some(farewell);
             self.farewells += 1;
@@ -320,7 +322,7 @@ impl<S: Storage> Connection<S> {
         found.detach_sent = true;
         let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
-        let detach = Detach { handle, closed, error: error.copied() };
+        let detach = Detach { handle, closed, error: error.copied().or(farewell.error()) };
         let said = attached && self.push_frame(Kind::Amqp, channel, &detach).is_ok();
         if !said && let Some(found) = self.links.get_mut(place) {
             found.detach_owed = Some((farewell, closed));

@@ -123,7 +123,7 @@ impl<S: Storage> ReceivedMessage<S> {
 
     /// The message id, when it is text.
     pub fn message_id(&self) -> Option<&str> {
-        match self.view().properties().ok()?.message_id? {
+        match self.view().properties_view()?.message_id()? {
             MessageId::String(id) => Some(id),
             _ => None,
         }
@@ -131,7 +131,7 @@ impl<S: Storage> ReceivedMessage<S> {
 
     /// The correlation id, when it is text.
     pub fn correlation_id(&self) -> Option<&str> {
-        match self.view().properties().ok()?.correlation_id? {
+        match self.view().properties_view()?.correlation_id()? {
             MessageId::String(id) => Some(id),
             _ => None,
         }
@@ -139,47 +139,47 @@ impl<S: Storage> ReceivedMessage<S> {
 
     /// The session id.
     pub fn session_id(&self) -> Option<&str> {
-        self.view().properties().ok()?.group_id
+        self.view().properties_view()?.group_id()
     }
 
     /// The session that replies belong to.
     pub fn reply_to_session_id(&self) -> Option<&str> {
-        self.view().properties().ok()?.reply_to_group_id
+        self.view().properties_view()?.reply_to_group_id()
     }
 
     /// What the message is about.
     pub fn subject(&self) -> Option<&str> {
-        self.view().properties().ok()?.subject
+        self.view().properties_view()?.subject()
     }
 
     /// Where the message is meant to go.
     pub fn to(&self) -> Option<&str> {
-        self.view().properties().ok()?.to
+        self.view().properties_view()?.to()
     }
 
     /// Where to send replies.
     pub fn reply_to(&self) -> Option<&str> {
-        self.view().properties().ok()?.reply_to
+        self.view().properties_view()?.reply_to()
     }
 
     /// MIME type of the body.
     pub fn content_type(&self) -> Option<&str> {
-        self.view().properties().ok()?.content_type.map(crate::wire::Symbol::as_str)
+        self.view().properties_view()?.content_type().map(crate::wire::Symbol::as_str)
     }
 
     /// Earlier deliveries that failed: 0 at the first delivery.
     pub fn delivery_count(&self) -> u32 {
-        self.view().header().ok().and_then(|header| header.delivery_count).unwrap_or(0)
+        self.view().header_view().and_then(|mut header| header.delivery_count()).unwrap_or(0)
     }
 
     /// How long the message lives, from [`ReceivedMessage::enqueued_time`] on.
     pub fn time_to_live(&self) -> Option<Duration> {
-        self.view().header().ok()?.ttl.map(|ttl| Duration::from_millis(u64::from(ttl)))
+        self.view().header_view()?.ttl().map(|ttl| Duration::from_millis(u64::from(ttl)))
     }
 
     /// When the message expires.
     pub fn expires_at(&self) -> Option<Timestamp> {
-        let absolute = self.view().properties().ok().and_then(|properties| properties.absolute_expiry_time);
+        let absolute = self.view().properties_view().and_then(|mut properties| properties.absolute_expiry_time());
         absolute.or_else(|| Some(self.enqueued_time()? + self.time_to_live()?))
     }
 

@@ -4,7 +4,7 @@ use super::messaging::Received;
 use super::performative::{Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Role, Transfer};
 use super::sasl::{SaslChallenge, SaslCode, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse};
 use super::transaction::{Declared, Discharge, TransactionalState};
-use super::{Decode, DecodeError, Decoder, Expected, FieldName, Multiple, Sink, Symbol};
+use super::{Decode, DecodeError, Decoder, Multiple, Sink, Symbol};
 
 /// How a field behaves when it is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,33 +152,58 @@ pub(super) fn field_of(code: u8, index: u8) -> &'static str {
     definition.and_then(|definition| definition.fields.get(usize::from(index))).map_or("?", |field| field.name)
 }
 
-/// The fields of a described list, taken in order. What is wrong with one is kept until [`Fields::finish`].
-#[derive(Debug)]
-pub struct Fields<'d, 'a> {
-    decoder: &'d mut Decoder<'a>,
+/// The fields of a described list, taken in order. What is wrong with one is kept until [`Fields::check`].
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    decoder: Decoder<'a>,
     left: u32,
-    behind: &'a [u8],
     code: u8,
 }
 
-impl<'d, 'a> Fields<'d, 'a> {
-    /// Takes a described list with this descriptor.
-    pub(super) fn of(decoder: &'d mut Decoder<'a>, code: u8) -> Option<Self> {
-        match decoder.descriptor(Expected::Composite(code))? {
-            found if found == code => Self::list(decoder, code),
-            found => decoder.unexpected_descriptor(Expected::Composite(code), found),
+impl<'a> Fields<'a> {
+    /// Takes a list whose descriptor, which is `code`, has been taken.
+    pub(super) fn list(decoder: &mut Decoder<'a>, code: u8) -> Option<Self> {
+        let list = decoder.list()?;
+        Some(Self { decoder: Decoder::new(list.items), left: list.count, code })
+    }
+
+    /// Takes a described list as what these fields make.
+    pub(super) fn of<T: FromFields<'a>>(decoder: &mut Decoder<'a>, code: u8) -> Option<T> {
+        decoder.composite(code)?;
+        Self::made(decoder, code)
+    }
+
+    /// Takes a list whose descriptor has been taken as what its fields make.
+    pub(super) fn made<T: FromFields<'a>>(decoder: &mut Decoder<'a>, code: u8) -> Option<T> {
+        let mut fields = Self::list(decoder, code)?;
+        let made = T::from_fields(&mut fields);
+        match fields.check() {
+            Ok(()) => Some(made),
+            Err(error) => decoder.fail(error),
         }
     }
 
-    /// Takes a list whose descriptor has been taken.
-    pub(super) fn list(decoder: &'d mut Decoder<'a>, code: u8) -> Option<Self> {
-        let (left, behind) = decoder.enter()?;
-        Some(Self { decoder, left, behind, code })
+    /// Goes back to where `start` stands.
+    #[inline]
+    pub(super) fn rewind(&mut self, start: &Self) {
+        self.decoder.rewind(&start.decoder);
+        self.left = start.left;
     }
 
+    /// Passes over this many fields, as far as there are any.
+    #[inline]
+    pub(super) fn pass(&mut self, count: u8) {
+        for _ in 0..count {
+            let Some(left) = self.left.checked_sub(1) else { return };
+            self.left = left;
+            self.decoder.skip();
+        }
+    }
+
+    /// Whether the next field is there.
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn present(&mut self) -> bool {
+    pub(super) fn present(&mut self) -> bool {
         let Some(left) = self.left.checked_sub(1) else { return false };
         self.left = left;
         self.decoder.present()
@@ -189,34 +214,29 @@ impl<'d, 'a> Fields<'d, 'a> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     #[expect(clippy::should_implement_trait, reason = "each call has a type of its own")]
     pub fn next<T: Decode<'a>>(&mut self) -> Option<T> {
-        if self.present() { T::decode(self.decoder) } else { None }
+        if self.present() { T::decode(&mut self.decoder) } else { None }
     }
 
-    /// The next field, which must be there; `index` is its place.
+    /// The next field, which must be there; `place` is where it stands.
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(crate) fn mandatory<T: Decode<'a> + Mandatory>(&mut self, index: u8) -> T {
+    pub(crate) fn mandatory<T: Decode<'a> + Mandatory>(&mut self, place: u8) -> T {
         match self.next() {
             Some(value) => value,
             None => {
-                self.missing(index);
+                self.decoder.missing(self.code, place);
                 T::ABSENT
             }
         }
     }
 
-    /// Notes that a field must be there and is not, unless something was wrong before it.
-    #[cold]
-    #[inline(never)]
-    fn missing(&mut self, index: u8) {
-        let _ = self.decoder.fail::<()>(DecodeError::MissingField(FieldName::new(self.code, index)));
-    }
-
-    /// The decoder goes on behind the list, unless something in it was wrong.
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(crate) fn finish(self) {
-        self.decoder.leave(self.behind);
+    /// What was wrong with a field.
+    ///
+    /// # Errors
+    /// The first thing that was.
+    #[inline]
+    pub fn check(&self) -> Result<(), DecodeError> {
+        self.decoder.check()
     }
 }
 
@@ -248,7 +268,7 @@ mandatory! {
 /// A composite type, made of its fields.
 pub(crate) trait FromFields<'a>: Sized {
     /// Takes the fields; the descriptor has been looked at. What comes of it counts only if the decoder has no error.
-    fn from_fields(fields: &mut Fields<'_, 'a>) -> Self;
+    fn from_fields(fields: &mut Fields<'a>) -> Self;
 }
 
 /// Writes `0x00` and a numeric descriptor, always as `smallulong`: some peers read performatives at fixed offsets
@@ -294,7 +314,9 @@ macro_rules! composite {
             }
         }
 
-        composite!(@decode $name $(<$life>)? $code $symbol { $( $field: $type [$($presence)*], )* });
+        composite!(@decode $name $(<$life>)? $code $symbol {
+            $( $(#[$field_meta])* $field: $type [$($presence)*], )*
+        });
     )* };
 
     (@type $type:ty [mandatory]) => { $type };
@@ -303,6 +325,11 @@ macro_rules! composite {
     (@presence [mandatory]) => { $crate::wire::Presence::Mandatory };
     (@presence [optional]) => { $crate::wire::Presence::Optional };
     (@presence [default $text:literal = $value:expr]) => { $crate::wire::Presence::Default($text) };
+    (@seen $view:ident $type:ty, $place:ident [mandatory]) => { $view.mandatory::<$type>($place) };
+    (@seen $view:ident $type:ty, $place:ident [optional]) => { $view.field::<$type>($place) };
+    (@seen $view:ident $type:ty, $place:ident [default $text:literal = $value:expr]) => {
+        $view.field::<$type>($place).unwrap_or($value)
+    };
     (@value $fields:ident $type:ty, $field:ident [mandatory]) => { $fields.mandatory::<$type>(const { Self::DEFINITION.place(stringify!($field)) }) };
     (@value $fields:ident $type:ty, $field:ident [optional]) => { $fields.next::<$type>() };
     (@value $fields:ident $type:ty, $field:ident [default $text:literal = $value:expr]) => {
@@ -316,14 +343,24 @@ macro_rules! composite {
         composite!(@impl $name, 'a, $code $symbol { $($fields)* });
     };
     (@impl $name:ty, $life:lifetime, $code:literal $symbol:literal {
-        $( $field:ident: $type:ty [$($presence:tt)*], )*
+        $( $(#[$field_meta:meta])* $field:ident: $type:ty [$($presence:tt)*], )*
     }) => {
+        #[allow(unused_imports)]
+        impl<$life> $crate::wire::View<$life, $name> {
+            $(
+                $(#[$field_meta])*
+                #[inline]
+                pub fn $field(&mut self) -> composite!(@type $type [$($presence)*]) {
+                    use $crate::wire::Composite as _;
+                    let place = const { <$name>::DEFINITION.place(stringify!($field)) };
+                    composite!(@seen self $type, place [$($presence)*])
+                }
+            )*
+        }
+
         impl<$life> $crate::wire::Decode<$life> for $name {
             fn decode(decoder: &mut $crate::wire::Decoder<$life>) -> Option<Self> {
-                let mut fields = $crate::wire::Fields::of(decoder, $code)?;
-                let composite = $crate::wire::composite::FromFields::from_fields(&mut fields);
-                fields.finish();
-                Some(composite)
+                $crate::wire::Fields::of(decoder, $code)
             }
         }
 
@@ -331,7 +368,7 @@ macro_rules! composite {
             #[cfg_attr(feature = "alloc", inline)]
             #[cfg_attr(not(feature = "alloc"), inline(never))]
             #[allow(unused_variables, unused_imports)]
-            fn from_fields(fields: &mut $crate::wire::Fields<'_, $life>) -> Self {
+            fn from_fields(fields: &mut $crate::wire::Fields<$life>) -> Self {
                 use $crate::wire::Composite as _;
                 Self { $( $field: composite!(@value fields $type, $field [$($presence)*]), )* }
             }

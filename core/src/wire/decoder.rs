@@ -1,7 +1,7 @@
 //! A cursor that takes values and remembers the first thing that is wrong.
 
 use super::value::{Array, Described, List, Map, Symbol, Uuid, Value};
-use super::{Decode, DecodeError, Expected};
+use super::{Decode, DecodeError, Expected, FieldName};
 use crate::time::Timestamp;
 
 /// How many zero-width items (null, true, list0 …) an array may claim: they take no bytes, so their number is not
@@ -56,8 +56,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// What was wrong, if anything was.
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub fn check(&self) -> Result<(), DecodeError> {
         match self.error {
             Some(error) => Err(error),
@@ -395,22 +394,26 @@ impl<'a> Decoder<'a> {
         self.since(start)
     }
 
-    /// Takes the head of a list: the cursor goes on inside of it. Returns how many items there are, and what is behind.
-    pub(super) fn enter(&mut self) -> Option<(u32, &'a [u8])> {
-        let list = match self.byte()? {
-            0x45 => List { count: 0, items: &[] },
-            code @ (0xc0 | 0xd0) => self.list_payload(code)?,
-            found => return self.unexpected(Expected::List, found),
-        };
-        let behind = core::mem::replace(&mut self.bytes, list.items);
-        Some((list.count, behind))
+    /// Takes a list.
+    pub(super) fn list(&mut self) -> Option<List<'a>> {
+        match self.byte()? {
+            0x45 => Some(List { count: 0, items: &[] }),
+            code @ (0xc0 | 0xd0) => self.list_payload(code),
+            found => self.unexpected(Expected::List, found),
+        }
     }
 
-    /// Goes on behind a list, unless something in it was wrong.
-    pub(super) fn leave(&mut self, behind: &'a [u8]) {
-        if self.error.is_none() {
-            self.bytes = behind;
-        }
+    /// Goes back to where `start` stands.
+    #[inline]
+    pub(super) fn rewind(&mut self, start: &Self) {
+        self.bytes = start.bytes;
+    }
+
+    /// Notes that a field must be there and is not, unless something was wrong before it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn missing(&mut self, composite: u8, index: u8) {
+        self.keep(DecodeError::MissingField(FieldName::new(composite, index)));
     }
 
     /// Whether an item other than null comes next; a null is taken.
@@ -459,6 +462,14 @@ impl<'a> Decoder<'a> {
         match u8::try_from(code) {
             Ok(code) => Some(code),
             Err(_) => self.unexpected_descriptor(expected, 0),
+        }
+    }
+
+    /// Takes `0x00` and the descriptor of a composite type.
+    pub(super) fn composite(&mut self, code: u8) -> Option<()> {
+        match self.descriptor(Expected::Composite(code))? {
+            found if found == code => Some(()),
+            found => self.unexpected_descriptor(Expected::Composite(code), found),
         }
     }
 

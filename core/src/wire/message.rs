@@ -2,7 +2,8 @@
 
 use super::composite::FromFields;
 use super::messaging::{Header, Properties};
-use super::{Decode, DecodeError, Decoder, Expected, Fields, List, Map, Reader, Value};
+use super::view::Items;
+use super::{Decode, DecodeError, Decoder, Expected, Fields, List, Map, Reader, Value, View};
 
 /// Section descriptors (AMQP 1.0 §3.2).
 pub mod section {
@@ -192,6 +193,16 @@ impl<'a> MessageView<'a> {
         }
     }
 
+    /// The header, field by field; `None` when there is none, or something that is no header.
+    pub fn header_view(&self) -> Option<View<'a, Header>> {
+        Items::list(&mut Decoder::new(self.bytes_of(self.layout.header)?), section::HEADER).map(View::from)
+    }
+
+    /// The properties, field by field; `None` when there are none, or something that is none.
+    pub fn properties_view(&self) -> Option<View<'a, Properties<'a>>> {
+        Items::list(&mut Decoder::new(self.bytes_of(self.layout.properties)?), section::PROPERTIES).map(View::from)
+    }
+
     /// The delivery annotations.
     pub fn delivery_annotations(&self) -> Result<Map<'a>, DecodeError> {
         self.map(self.layout.delivery_annotations)
@@ -236,6 +247,6 @@ impl<'a> MessageView<'a> {
 /// The composite type of these fields.
 fn fields_of<'a, T: FromFields<'a>>(bytes: &'a [u8], code: u8) -> Result<T, DecodeError> {
     let mut decoder = Decoder::new(bytes);
-    let composite = Fields::list(&mut decoder, code).map(|mut fields| T::from_fields(&mut fields));
+    let composite = Fields::made(&mut decoder, code);
     decoder.result(composite)
 }

@@ -334,7 +334,7 @@ impl<'a> Decode<'a> for DeliveryState<'a> {
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
         let code = decoder.descriptor(Expected::DeliveryState)?;
         let mut fields = Fields::list(decoder, code)?;
-        let value = match code {
+        let state = match code {
             0x23 => Self::Received(FromFields::from_fields(&mut fields)),
             0x24 => Self::ACCEPTED,
             0x25 => Self::Outcome(Outcome::Rejected(FromFields::from_fields(&mut fields))),
@@ -344,8 +344,10 @@ impl<'a> Decode<'a> for DeliveryState<'a> {
             0x34 => Self::Transactional(FromFields::from_fields(&mut fields)),
             found => return decoder.unexpected_descriptor(Expected::DeliveryState, found),
         };
-        fields.finish();
-        Some(value)
+        match fields.check() {
+            Ok(()) => Some(state),
+            Err(error) => decoder.fail(error),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub mod sasl;
 mod sink;
 pub mod transaction;
 mod value;
+mod view;
 
 #[cfg(feature = "alloc")]
 pub use codec::to_vec;
@@ -30,3 +31,4 @@ pub use map_writer::MapWriter;
 pub use reader::{MAX_DEPTH, Reader};
 pub use sink::{Compound, Full, Sink};
 pub use value::{Array, Described, List, Map, Symbol, Uuid, Value, encode_list, encode_map};
+pub use view::View;

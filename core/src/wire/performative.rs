@@ -1,9 +1,9 @@
 //! The performatives (AMQP 1.0 §2.7) and what they are made of.
 
-use super::composite::FromFields;
 use super::messaging::{DeliveryState, Source, Target};
 use super::transaction::Coordinator;
-use super::{Decode, Decoder, Encode, Expected, Fields, Map, Multiple, Sink, Symbol};
+use super::view::Items;
+use super::{Composite, Decode, DecodeError, Decoder, Encode, Expected, Fields, Map, Multiple, Sink, Symbol, View};
 
 composite! {
     /// Negotiates connection parameters (AMQP 1.0 §2.7.1).
@@ -285,13 +285,10 @@ impl<'a> Decode<'a> for TargetArchetype<'a> {
         if !matches!(code, 0x29 | 0x30) {
             return decoder.unexpected_descriptor(Expected::Target, code);
         }
-        let mut fields = Fields::list(decoder, code)?;
-        let value = match code {
-            0x29 => Self::Target(FromFields::from_fields(&mut fields)),
-            _ => Self::Coordinator(FromFields::from_fields(&mut fields)),
-        };
-        fields.finish();
-        Some(value)
+        match code {
+            0x29 => Fields::made(decoder, code).map(Self::Target),
+            _ => Fields::made(decoder, code).map(Self::Coordinator),
+        }
     }
 }
 
@@ -318,31 +315,6 @@ pub enum Performative<'a> {
     Close(Close<'a>),
 }
 
-impl<'a> Decode<'a> for Performative<'a> {
-    /// Takes a performative from a frame's body; the decoder is left at the payload.
-    #[inline]
-    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        let code = decoder.descriptor(Expected::Performative)?;
-        if !(0x10..=0x18).contains(&code) {
-            return decoder.unexpected_descriptor(Expected::Performative, code);
-        }
-        let mut fields = Fields::list(decoder, code)?;
-        let value = match code {
-            0x10 => Self::Open(FromFields::from_fields(&mut fields)),
-            0x11 => Self::Begin(FromFields::from_fields(&mut fields)),
-            0x12 => Self::Attach(FromFields::from_fields(&mut fields)),
-            0x13 => Self::Flow(FromFields::from_fields(&mut fields)),
-            0x14 => Self::Transfer(FromFields::from_fields(&mut fields)),
-            0x15 => Self::Disposition(FromFields::from_fields(&mut fields)),
-            0x16 => Self::Detach(FromFields::from_fields(&mut fields)),
-            0x17 => Self::End(FromFields::from_fields(&mut fields)),
-            _ => Self::Close(FromFields::from_fields(&mut fields)),
-        };
-        fields.finish();
-        Some(value)
-    }
-}
-
 impl Encode for Performative<'_> {
     #[inline]
     fn encode(&self, sink: &mut Sink<'_>) {
@@ -357,5 +329,107 @@ impl Encode for Performative<'_> {
             Self::End(v) => v.encode(sink),
             Self::Close(v) => v.encode(sink),
         }
+    }
+}
+
+/// Any performative as it came.
+#[derive(Clone)]
+pub enum PerformativeView<'a> {
+    /// `open`
+    Open(View<'a, Open<'a>>),
+    /// `begin`
+    Begin(View<'a, Begin<'a>>),
+    /// `attach`
+    Attach(View<'a, Attach<'a>>),
+    /// `flow`
+    Flow(View<'a, Flow<'a>>),
+    /// `transfer`
+    Transfer(View<'a, Transfer<'a>>),
+    /// `disposition`
+    Disposition(View<'a, Disposition<'a>>),
+    /// `detach`
+    Detach(View<'a, Detach<'a>>),
+    /// `end`
+    End(View<'a, End<'a>>),
+    /// `close`
+    Close(View<'a, Close<'a>>),
+}
+
+impl<'a> PerformativeView<'a> {
+    /// All of it.
+    ///
+    /// # Errors
+    /// What is wrong with one of its fields.
+    pub fn whole(&mut self) -> Result<Performative<'a>, DecodeError> {
+        Ok(match self {
+            Self::Open(view) => Performative::Open(view.whole()?),
+            Self::Begin(view) => Performative::Begin(view.whole()?),
+            Self::Attach(view) => Performative::Attach(view.whole()?),
+            Self::Flow(view) => Performative::Flow(view.whole()?),
+            Self::Transfer(view) => Performative::Transfer(view.whole()?),
+            Self::Disposition(view) => Performative::Disposition(view.whole()?),
+            Self::Detach(view) => Performative::Detach(view.whole()?),
+            Self::End(view) => Performative::End(view.whole()?),
+            Self::Close(view) => Performative::Close(view.whole()?),
+        })
+    }
+}
+
+impl core::fmt::Debug for PerformativeView<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.clone().whole() {
+            Ok(performative) => performative.fmt(f),
+            Err(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<'a> Decode<'a> for PerformativeView<'a> {
+    /// Takes a performative from a frame's body; the decoder is left at the payload.
+    #[inline]
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+        let code = decoder.descriptor(Expected::Performative)?;
+        if !(0x10..=0x18).contains(&code) {
+            return decoder.unexpected_descriptor(Expected::Performative, code);
+        }
+        let items = Items::list(decoder, code)?;
+        Some(match code {
+            0x10 => Self::Open(items.into()),
+            0x11 => Self::Begin(items.into()),
+            0x12 => Self::Attach(items.into()),
+            0x13 => Self::Flow(items.into()),
+            0x14 => Self::Transfer(items.into()),
+            0x15 => Self::Disposition(items.into()),
+            0x16 => Self::Detach(items.into()),
+            0x17 => Self::End(items.into()),
+            _ => Self::Close(items.into()),
+        })
+    }
+}
+
+impl<'a> Decode<'a> for Performative<'a> {
+    /// Takes a performative from a frame's body; the decoder is left at the payload.
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+        match PerformativeView::decode(decoder)?.whole() {
+            Ok(performative) => Some(performative),
+            Err(error) => decoder.fail(error),
+        }
+    }
+}
+
+impl<'a> View<'a, Attach<'a>> {
+    /// Whether the terminus at the peer's end is null, as in a refusal (AMQP 1.0 §2.6.3).
+    pub fn is_refusal(&mut self) -> bool {
+        const SOURCE: u8 = Attach::DEFINITION.place("source");
+        const TARGET: u8 = Attach::DEFINITION.place("target");
+        let terminus = if self.role() == Role::Sender { SOURCE } else { TARGET };
+        !self.has(terminus)
+    }
+
+    /// The filters of the source; none when it is null.
+    pub fn filter(&mut self) -> Map<'a> {
+        const SOURCE: u8 = Attach::DEFINITION.place("source");
+        let source: Option<View<'a, Source<'a>>> = self.field(SOURCE);
+        source.and_then(|mut source| source.filter()).unwrap_or(Map::EMPTY)
     }
 }

@@ -1,8 +1,8 @@
 //! SASL frames (AMQP 1.0 §5.3).
 
-use super::composite::FromFields;
 use super::performative::choice;
-use super::{Decode, Decoder, Encode, Expected, Fields, Multiple, Sink, Symbol};
+use super::view::Items;
+use super::{Decode, DecodeError, Decoder, Encode, Expected, Multiple, Sink, Symbol, View};
 
 composite! {
     /// The mechanisms a server offers (AMQP 1.0 §5.3.3.1).
@@ -73,22 +73,61 @@ pub enum SaslFrame<'a> {
     Outcome(SaslOutcome<'a>),
 }
 
-impl<'a> Decode<'a> for SaslFrame<'a> {
+/// Any SASL frame's body as it came.
+#[derive(Clone, Debug)]
+pub enum SaslView<'a> {
+    /// `sasl-mechanisms`
+    Mechanisms(View<'a, SaslMechanisms<'a>>),
+    /// `sasl-init`
+    Init(View<'a, SaslInit<'a>>),
+    /// `sasl-challenge`
+    Challenge(View<'a, SaslChallenge<'a>>),
+    /// `sasl-response`
+    Response(View<'a, SaslResponse<'a>>),
+    /// `sasl-outcome`
+    Outcome(View<'a, SaslOutcome<'a>>),
+}
+
+impl<'a> SaslView<'a> {
+    /// All of it.
+    ///
+    /// # Errors
+    /// What is wrong with one of its fields.
+    pub fn whole(&mut self) -> Result<SaslFrame<'a>, DecodeError> {
+        Ok(match self {
+            Self::Mechanisms(view) => SaslFrame::Mechanisms(view.whole()?),
+            Self::Init(view) => SaslFrame::Init(view.whole()?),
+            Self::Challenge(view) => SaslFrame::Challenge(view.whole()?),
+            Self::Response(view) => SaslFrame::Response(view.whole()?),
+            Self::Outcome(view) => SaslFrame::Outcome(view.whole()?),
+        })
+    }
+}
+
+impl<'a> Decode<'a> for SaslView<'a> {
+    #[inline]
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
         let code = decoder.descriptor(Expected::SaslFrame)?;
         if !(0x40..=0x44).contains(&code) {
             return decoder.unexpected_descriptor(Expected::SaslFrame, code);
         }
-        let mut fields = Fields::list(decoder, code)?;
-        let value = match code {
-            0x40 => Self::Mechanisms(FromFields::from_fields(&mut fields)),
-            0x41 => Self::Init(FromFields::from_fields(&mut fields)),
-            0x42 => Self::Challenge(FromFields::from_fields(&mut fields)),
-            0x43 => Self::Response(FromFields::from_fields(&mut fields)),
-            _ => Self::Outcome(FromFields::from_fields(&mut fields)),
-        };
-        fields.finish();
-        Some(value)
+        let items = Items::list(decoder, code)?;
+        Some(match code {
+            0x40 => Self::Mechanisms(items.into()),
+            0x41 => Self::Init(items.into()),
+            0x42 => Self::Challenge(items.into()),
+            0x43 => Self::Response(items.into()),
+            _ => Self::Outcome(items.into()),
+        })
+    }
+}
+
+impl<'a> Decode<'a> for SaslFrame<'a> {
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+        match SaslView::decode(decoder)?.whole() {
+            Ok(frame) => Some(frame),
+            Err(error) => decoder.fail(error),
+        }
     }
 }
 

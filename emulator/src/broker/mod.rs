@@ -19,7 +19,7 @@ mod signals;
 mod statistics;
 mod timers;
 
-use crate::management::{self, Authority, Management};
+use crate::management::{self, Authority, Management, Order};
 use entities::{AuthorizationRule, Namespace, Rights};
 use protocol::peer::{Node, Peer, Purpose, Recorder};
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
@@ -137,8 +137,9 @@ impl Broker {
     /// Answers a request of the management API; what follows from it for connections happens before this returns.
     /// `scheme` is the one that the client used, `http` or `https`. The emulator has requests of its own:
     /// `GET /health` needs no authorization; `GET /$emulator/statistics` tells what was counted;
-    /// `DELETE /$emulator/messages` empties every entity, `DELETE /$emulator/entities` removes every entity, and
-    /// `DELETE /$emulator/connections` closes every connection, as tests want it in between.
+    /// `DELETE /$emulator/messages` empties every entity, `DELETE /$emulator/entities` removes every entity,
+    /// `DELETE /$emulator/connections` closes every connection, and `DELETE /$emulator/links/ENTITY` detaches the links of
+    /// an entity, as tests want it in between.
     pub fn manage(&mut self, clock: Clock, scheme: &str, request: &Request) -> Response {
         self.advance(clock);
         let throttled = !management::is_own(request) && self.shared.injected().is_some();
@@ -146,12 +147,16 @@ impl Broker {
         let authority =
             Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled, statistics };
         let response = self.management.handle(&mut self.shared.namespace, authority, scheme, request, clock.utc);
-        if management::closes_connections(request) && response.status == 200 {
-            for id in self.connections() {
-                self.close_connection(id, clock);
-            }
-        }
         self.run_signals(clock);
+        match self.management.take_order() {
+            Some(Order::CloseConnections) => {
+                for id in self.connections() {
+                    self.close_connection(id, clock);
+                }
+            }
+            Some(Order::Detach(path)) => self.force_detach(&path, clock),
+            None => {}
+        }
         response
     }
 

@@ -9,7 +9,9 @@
 //! - `GET /$emulator/statistics`: what was counted, as JSON.
 //! - `DELETE /$emulator/messages`: empties every entity. Tests call it in between.
 //! - `DELETE /$emulator/entities`: deletes every entity.
-//! - `DELETE /$emulator/connections`: closes every connection over AMQP.
+//! - `DELETE /$emulator/connections`: closes every AMQP connection, as the service does now and then.
+//! - `DELETE /$emulator/links/<entity>`: detaches the links of an entity, as the service does when they are idle or the
+//!   entity moves.
 
 mod access;
 mod entry;
@@ -66,10 +68,13 @@ pub(crate) fn is_own(request: &Request) -> bool {
     path == "/health" || path.starts_with(OWN)
 }
 
-/// Whether this asks for every connection to be closed; the answer tells whether it may.
-pub(crate) fn closes_connections(request: &Request) -> bool {
-    request.method == Method::Delete
-        && Query::parse(&request.path_and_query).path.strip_prefix(OWN) == Some("connections")
+/// What a request asks of those who have the connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Close every connection.
+    CloseConnections,
+    /// Detach the links of an entity: its path as it is addressed.
+    Detach(String),
 }
 
 /// The management endpoint of one namespace.
@@ -79,6 +84,7 @@ pub(crate) struct Management {
     kept: Kept,
     random: Random,
     answers: u64,
+    order: Option<Order>,
 }
 
 impl Management {
@@ -89,7 +95,13 @@ impl Management {
             kept: Kept::default(),
             random: Random::seeded(seed),
             answers: 0,
+            order: None,
         }
+    }
+
+    /// What the last request asked for besides its answer.
+    pub(crate) fn take_order(&mut self) -> Option<Order> {
+        self.order.take()
     }
 
     /// Answers a request. `scheme` is that of the connection; the authority is taken from the request's `Host`.
@@ -181,8 +193,13 @@ impl Management {
             (Some("statistics"), Method::Get) => return Ok(answer(200, JSON, call.authority.statistics.to_json())),
             (Some("messages"), Method::Delete) => call.namespace.purge(),
             (Some("entities"), Method::Delete) => call.namespace.clear(),
-            // The broker has them, and closes them when this answer allows it.
-            (Some("connections"), Method::Delete) => {}
+            (Some("connections"), Method::Delete) => self.order = Some(Order::CloseConnections),
+            (Some(own), Method::Delete) => match own.strip_prefix("links/") {
+                Some(path) if exists(call.namespace, Address::parse(path).entity) => {
+                    self.order = Some(Order::Detach(path.to_owned()));
+                }
+                _ => return Err(Refusal::nothing_here()),
+            },
             (Some(_), _) => return Err(Refusal::nothing_here()),
             (None, Method::Get) => return self.get(&call, resource),
             (None, Method::Put) => return self.put(call, resource),

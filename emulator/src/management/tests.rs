@@ -1,7 +1,7 @@
 //! The endpoint without HTTP: requests as clients send them, answers as the service gives them. Names that begin with
 //! `adm` or `rul` are rows of pinned-behaviour.md.
 
-use super::{Authority, Management};
+use super::{Authority, Management, Order};
 use crate::broker::Statistics;
 use crate::broker::entities::{AuthorizationRule, Namespace, Rights};
 use servicebus_core::servicebus::administration as api;
@@ -655,9 +655,8 @@ fn adm47_adm70_who_may_manage() {
     };
     site.token = jwt(site.utc.as_secs() + 60);
     assert_eq!(site.get(&entity("q")).status, 200);
-    // The official client for Java leaves the scheme out.
-    let with_scheme = site.token.clone();
-    site.token = with_scheme.as_deref().and_then(|token| token.strip_prefix("Bearer ")).map(str::to_owned);
+    let bare = site.token.as_deref().and_then(|token| token.strip_prefix("Bearer ")).map(str::to_owned);
+    let with_scheme = core::mem::replace(&mut site.token, bare);
     assert_eq!(site.get(&entity("q")).status, 200);
     site.accept_jwt = false;
     assert_eq!(site.get(&entity("q")).status, 401);
@@ -1103,6 +1102,13 @@ fn the_emulators_own_requests() {
     assert!(text(&counted).starts_with("{\"connections-accepted\":0,\"connections-open\":0,"), "{}", text(&counted));
     assert_eq!(site.raw(Method::Get, "/$emulator/messages", "", false).status, 404);
     assert_eq!(site.raw(Method::Delete, "/$emulator/statistics", "", false).status, 404);
+    assert_eq!(site.raw(Method::Delete, "/$emulator/links/nowhere", "", false).status, 404);
+    assert_eq!(site.management.take_order(), None);
+    assert_eq!(site.raw(Method::Delete, "/$emulator/connections", "", false).status, 200);
+    assert_eq!(site.management.take_order(), Some(Order::CloseConnections));
+    assert_eq!(site.raw(Method::Delete, "/$emulator/links/q/$deadletterqueue", "", false).status, 200);
+    assert_eq!(site.management.take_order(), Some(Order::Detach("q/$deadletterqueue".into())));
+    assert_eq!(site.management.take_order(), None);
     assert_eq!(site.raw(Method::Delete, "/$emulator/entities", "", false).status, 200);
     assert_eq!((site.entities.queues().count(), site.entities.topics().count()), (0, 0));
 }

@@ -14,7 +14,8 @@ use servicebus_core::wire::messaging::{
     DeliveryState, MessageId, Modified, Outcome, Properties, Rejected, Source, Target, put_section,
 };
 use servicebus_core::wire::performative::{
-    Attach, ErrorCondition, Open, Performative, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype,
+    Attach, ErrorCondition, Open, Performative, PerformativeView, ReceiverSettleMode, Role, SenderSettleMode,
+    TargetArchetype,
 };
 use servicebus_core::wire::sasl::SaslInit;
 use servicebus_core::wire::{self, Compound, Encode, Map, MapWriter, Reader, Sink, Symbol, Uuid, Value, encode_map};
@@ -82,13 +83,13 @@ struct Seen {
 }
 
 impl Handler for Seen {
-    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
-        match (subject, performative) {
+    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
+        match (subject, performative.whole().expect("well-formed")) {
             (Subject::Link(link), Performative::Detach(detach)) => {
                 self.detaches.insert(link, detach.error.as_ref().map(failure));
             }
             (Subject::Link(link), Performative::Attach(attach)) => {
-                let bytes = wire::to_vec(attach);
+                let bytes = wire::to_vec(&attach);
                 self.attaches.insert(link, bytes);
             }
             (Subject::Link(link), Performative::Flow(flow)) => {

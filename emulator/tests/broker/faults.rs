@@ -1,8 +1,10 @@
 //! Faults on request, and peers that break the rules.
 
 use super::client::*;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::administration::{Headers, Method, Request};
+use servicebus_core::servicebus::{Message, sas};
 use servicebus_core::storage::Rx as _;
+use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::Broker;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -32,6 +34,32 @@ fn links_can_be_detached_and_connections_closed_on_request() {
     world.settle_down();
     assert_eq!(world.closed(0).unwrap().condition, "amqp:connection:forced");
     assert!(world.broker.is_closed(id));
+}
+
+#[test]
+fn links_can_be_detached_and_connections_closed_over_http() {
+    let mut world = World::with_queue(QueueDescription::default());
+    let sender = world.sender(0, "queue").unwrap();
+    let mut token = String::new();
+    let end = world.clock.utc + Duration::from_secs(60);
+    sas::sign("http://localhost", KEY_NAME, KEY, end, &mut token).unwrap();
+    let mut headers = Headers::new();
+    headers.push("Authorization", &token);
+    let request = |path: &str| Request {
+        method: Method::Delete,
+        path_and_query: path.into(),
+        headers: headers.clone(),
+        body: vec![],
+    };
+    assert_eq!(world.broker.manage(world.clock, "http", &request("/$emulator/links/Queue")).status, 200);
+    world.settle_down();
+    assert_eq!(world.detached(0, sender).unwrap().condition, "amqp:link:detach-forced");
+    assert_eq!(world.broker.manage(world.clock, "http", &request("/$emulator/connections")).status, 200);
+    world.settle_down();
+    assert_eq!(world.closed(0).unwrap().condition, "amqp:connection:forced");
+    // The order was for those that were there.
+    let other = world.connect();
+    world.sender(other, "queue").unwrap();
 }
 
 #[test]

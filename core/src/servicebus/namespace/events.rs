@@ -6,13 +6,13 @@ use super::node::Node;
 use super::operation::{Operation, Outcome, State};
 use super::request::{REQUEST, Request};
 use super::{Cause, Clock, Failure, Namespace, session_filter};
-use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag};
+use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag, Violation};
 use crate::servicebus::Reason;
 use crate::storage::{Place, Queue, Slots, Storage, Table};
 use crate::time::Timestamp;
-use crate::wire::Map;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
-use crate::wire::performative::{Attach, ErrorCondition, Performative, Role};
+use crate::wire::performative::{Attach, ErrorCondition, PerformativeView, Role};
+use crate::wire::{Map, View};
 
 /// Until when a session is locked, in .NET ticks (wire-protocol.md §4.6).
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
@@ -38,16 +38,13 @@ struct Watch<'n, S: Storage> {
 }
 
 impl<S: Storage> Watch<'_, S> {
-    fn attached(&mut self, link: LinkId, attach: &Attach<'_>) {
+    fn attached<'a>(&mut self, link: LinkId, attach: &mut View<'a, Attach<'a>>) {
         let Some(LinkOwner::Endpoint(place)) = LinkOwner::of::<S>(self.owners, link) else { return };
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        // A refusal has null termini, and a detach with the reason follows (AMQP 1.0 §2.6.3).
-        endpoint.refused = match attach.role {
-            Role::Sender => attach.source.is_none(),
-            Role::Receiver => attach.target.is_none(),
-        };
-        endpoint.max_message_size = size_limit(attach.max_message_size.unwrap_or(0));
-        let properties = attach.properties.unwrap_or(Map::EMPTY);
+        // A detach with the reason follows.
+        endpoint.refused = attach.is_refusal();
+        endpoint.max_message_size = size_limit(attach.max_message_size().unwrap_or(0));
+        let properties = attach.properties().unwrap_or(Map::EMPTY);
         endpoint.max_batch_size = properties
             .get(MAX_BATCH_SIZE)
             .and_then(|value| value.as_i64())
@@ -57,8 +54,7 @@ impl<S: Storage> Watch<'_, S> {
         let session = &mut claim.choice;
         claim.locked_until =
             properties.get(LOCKED_UNTIL).and_then(|value| value.as_i64()).map(Timestamp::from_dotnet_ticks);
-        let filters = attach.source.and_then(|source| source.filter).unwrap_or(Map::EMPTY);
-        match session_filter::granted(session, filters) {
+        match session_filter::granted(session, attach.filter()) {
             Some(granted) => {
                 endpoint.took_over = session.token().is_some();
                 *session = granted;
@@ -77,6 +73,13 @@ impl<S: Storage> Watch<'_, S> {
         };
         if let Some(kept) = kept {
             *kept = Some(Failure::of(error, self.last_description));
+        }
+    }
+
+    /// The peer has ended the session or the connection.
+    fn ended(&mut self, error: Option<ErrorCondition<'_>>) {
+        if let Some(error) = &error {
+            *self.last_error = Some(Failure::of(error, self.last_description));
         }
     }
 
@@ -114,24 +117,16 @@ impl<S: Storage> Watch<'_, S> {
 impl<S: Storage> Handler for Watch<'_, S> {
     const SERVES: bool = false;
 
-    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
+    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
         match (subject, performative) {
-            (Subject::Link(link), Performative::Attach(attach)) => self.attached(link, attach),
-            (Subject::Link(link), Performative::Detach(detach)) => {
-                if let Some(error) = &detach.error {
+            (Subject::Link(link), PerformativeView::Attach(attach)) => self.attached(link, attach),
+            (Subject::Link(link), PerformativeView::Detach(detach)) => {
+                if let Some(error) = &detach.error() {
                     self.link_error(link, error);
                 }
             }
-            (Subject::Session(_), Performative::End(end)) => {
-                if let Some(error) = &end.error {
-                    *self.last_error = Some(Failure::of(error, self.last_description));
-                }
-            }
-            (Subject::Connection, Performative::Close(close)) => {
-                if let Some(error) = &close.error {
-                    *self.last_error = Some(Failure::of(error, self.last_description));
-                }
-            }
+            (Subject::Session(_), PerformativeView::End(end)) => self.ended(end.error()),
+            (Subject::Connection, PerformativeView::Close(close)) => self.ended(close.error()),
             _ => {}
         }
     }
@@ -274,7 +269,7 @@ impl<S: Storage> Namespace<S> {
             return;
         };
         let status = self.connection.as_ref().and_then(|connection| connection.link(link));
-        let fault = status.and_then(|status| status.fault);
+        let fault = status.and_then(|status| status.fault).map(Violation::condition);
         if let LinkOwner::Endpoint(place) = owner {
             let current = self.endpoints.get(place).is_some_and(|found| found.attachment.link() == Some(link));
             // Messages that were settled when they came are the application's, whatever becomes of the link.

@@ -88,8 +88,7 @@ fn hexadecimal(digits: &[u8; 8]) -> Option<u32> {
 
 /// The request that a response answers.
 fn response_to(response: &[u8]) -> Option<Key> {
-    let properties = MessageView::parse(response).and_then(|view| view.properties()).ok()?;
-    match properties.correlation_id? {
+    match MessageView::parse(response).ok()?.properties_view()?.correlation_id()? {
         MessageId::String(id) => parse_request_id(id),
         _ => None,
     }

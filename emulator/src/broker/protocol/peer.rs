@@ -11,7 +11,7 @@ use servicebus_core::storage::Heap;
 use servicebus_core::time::Instant;
 use servicebus_core::wire;
 use servicebus_core::wire::messaging::DeliveryState;
-use servicebus_core::wire::performative::Performative;
+use servicebus_core::wire::performative::PerformativeView;
 use servicebus_core::wire::sasl::{SaslCode, SaslInit};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -275,13 +275,15 @@ impl Handler for Recorder<'_> {
         }
     }
 
-    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
+    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
         match (subject, performative) {
-            (_, Performative::Open(open)) => self.host = open.hostname.map(str::to_owned),
-            (Subject::Link(link), Performative::Attach(attach)) => {
-                self.attaches.push((link, wire::to_vec(attach)));
+            (_, PerformativeView::Open(open)) => self.host = open.hostname().map(str::to_owned),
+            (Subject::Link(link), PerformativeView::Attach(attach)) => {
+                if let Ok(attach) = attach.whole() {
+                    self.attaches.push((link, wire::to_vec(&attach)));
+                }
             }
-            (Subject::Link(link), Performative::Flow(_)) => self.flows.push(link),
+            (Subject::Link(link), PerformativeView::Flow(_)) => self.flows.push(link),
             _ => {}
         }
     }

@@ -41,11 +41,11 @@ struct Heard {
 }
 
 impl Handler for Heard {
-    fn performative(&mut self, _: Subject, performative: &Performative<'_>) {
+    fn performative(&mut self, _: Subject, performative: &mut PerformativeView<'_>) {
         let error = match performative {
-            Performative::Detach(detach) => detach.error,
-            Performative::End(end) => end.error,
-            Performative::Close(close) => close.error,
+            PerformativeView::Detach(detach) => detach.error(),
+            PerformativeView::End(end) => end.error(),
+            PerformativeView::Close(close) => close.error(),
             _ => None,
         };
         self.conditions.extend(error.map(|error| error.condition.as_str().to_owned()));

@@ -52,8 +52,9 @@ impl Handler for Seen {
         if right { SaslCode::Ok } else { SaslCode::Auth }
     }
 
-    fn performative(&mut self, subject: Subject, performative: &Performative<'_>) {
-        let (Subject::Link(link), Performative::Attach(attach)) = (subject, performative) else { return };
+    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
+        let (Subject::Link(link), PerformativeView::Attach(attach)) = (subject, performative) else { return };
+        let attach = attach.whole().expect("checked before it was applied");
         let address = match attach.role {
             Role::Receiver => attach.source.and_then(|source| source.address),
             Role::Sender => match attach.target {
