@@ -43,7 +43,7 @@ pub(super) fn rights(
     let (token, jwt) = match token.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => (token.trim(), accept_jwt),
         Some(_) => (token, false),
-        // The SDK for Go sends a bearer token without its scheme.
+        // The SDKs for Go and for Java send a bearer token without its scheme.
         None => (token, accept_jwt),
     };
     let keys = signing_keys(namespace, keys, entity);

@@ -221,7 +221,15 @@ impl Management {
                 }
                 _ => writer.entity(name),
             },
-            Resource::Subscription { topic, name } => writer.subscription(topic, name),
+            Resource::Subscription { topic, name } => match writer.subscription(topic, name) {
+                // The list without entries (ADM35) is for what has no topic either (ADM40): the service answers 404
+                // below one that is there (Azure/azure-sdk-for-java#33609, #36050), and the client for Java, whose
+                // `getSubscriptionExists` depends on it, cannot read the list.
+                None if call.namespace.topic(topic).is_some() => {
+                    return Err(Refusal::missing_below(&self.path(topic, name, "")));
+                }
+                body => body,
+            },
             Resource::Rule { topic, subscription, name } => match writer.rule(topic, subscription, name) {
                 Some(body) => Some(body),
                 None => return Err(Refusal::missing_below(&self.path(topic, subscription, name))),

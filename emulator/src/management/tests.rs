@@ -572,12 +572,16 @@ fn adm34_an_update_makes_a_rule_anew() {
 fn adm35_to_adm42_what_is_not_there() {
     let mut site = Site::new();
     site.furnish();
-    for resource in [entity("none"), subscription("t", "none"), subscription("none", "s")] {
+    for resource in [entity("none"), subscription("none", "s")] {
         let response = site.get(&resource);
         assert_eq!(response.status, 200);
         assert!(text(&response).contains("<title type=\"text\">Publicly Listed Services</title>"), "{resource}");
         assert!(!text(&response).contains("<entry"));
     }
+    assert_eq!(
+        refusal(&site.get(&subscription("t", "none"))),
+        (404, format!("Entity 'ns:Topic:t|none' was not found. {MORE} "))
+    );
     assert_eq!(
         refusal(&site.get(&rule("t", "s", "none"))),
         (404, format!("Entity 'ns:Topic:t|s|none' was not found. {MORE} "))

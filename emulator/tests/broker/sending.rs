@@ -49,6 +49,29 @@ fn a_plain_message_gets_exactly_the_services_annotations_snd36_snd37() {
 }
 
 #[test]
+fn keys_of_annotations_and_footers_come_back_as_symbols_snd33() {
+    let (mut world, sender, receiver) = world();
+    // Delivery annotations, message annotations, a body of nothing, a footer: each map `{"own": 5}` with a string for a
+    // key, as the official client for Java sends footers.
+    let map = *b"\xc1\x08\x02\xa1\x03own\x54\x05";
+    let mut bytes = BytesMut::new();
+    for section in [0x71, 0x72, 0x78] {
+        if section == 0x78 {
+            bytes.extend_from_slice(b"\x00\x53\x77\x40");
+        }
+        bytes.extend_from_slice(&[0, 0x53, section]);
+        bytes.extend_from_slice(&map);
+    }
+    assert_eq!(world.send_bytes(0, sender, bytes.freeze(), 0, None), Ended::Accepted);
+    let message = world.receive(0, receiver, 1).remove(0);
+    let view = message.view();
+    for map in [view.delivery_annotations(), view.message_annotations(), view.footer()] {
+        let own = map.unwrap().iter().map(Result::unwrap).find(|(key, _)| key.as_str() == Some("own"));
+        assert_eq!(own, Some((Value::Symbol(Symbol::new("own")), Value::Int(5))));
+    }
+}
+
+#[test]
 fn every_settable_property_comes_back_snd29_snd32_snd34_snd35() {
     let (mut world, sender, receiver) = world();
     let properties = [

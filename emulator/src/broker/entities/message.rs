@@ -324,7 +324,16 @@ impl Message {
         if !handout.omit_body {
             out.put(view.body_bytes());
         }
-        put_map_section(out, section::FOOTER, map_value(view.footer()));
+        let footer = view.footer().unwrap_or(Map::EMPTY);
+        if !footer.is_empty() {
+            put_section(out, section::FOOTER);
+            let mark = out.begin();
+            let mut count = 0;
+            for (key, value) in footer.iter().map_while(Result::ok) {
+                put_entry(out, &mut count, annotation_key(key), value);
+            }
+            out.end(mark, Compound::Map, count);
+        }
     }
 
     fn write_delivery_annotations(&self, view: &MessageView<'_>, handout: Handout, out: &mut Sink<'_>) {
@@ -346,7 +355,7 @@ impl Message {
         // The service hands a sender's delivery annotations on (pinned-behaviour.md SND35).
         for (key, value) in own.iter().map_while(Result::ok) {
             if key.as_str() != Some(LOCK_TOKEN) {
-                put_entry(out, &mut count, key, value);
+                put_entry(out, &mut count, annotation_key(key), value);
             }
         }
         out.end(mark, Compound::Map, count);
@@ -384,7 +393,7 @@ impl Message {
         }
         for (key, value) in own.iter().map_while(Result::ok) {
             if !key.as_str().is_some_and(|key| OWNED.contains(&key)) {
-                put_entry(out, &mut count, key, value);
+                put_entry(out, &mut count, annotation_key(key), value);
             }
         }
         out.end(mark, Compound::Map, count);
@@ -421,6 +430,16 @@ fn put_map_section(out: &mut Sink<'_>, code: u8, map: Value<'_>) {
     }
     put_section(out, code);
     map.encode(out);
+}
+
+/// A key of annotations or of a footer as a receiver gets it: a symbol (AMQP 1.0 §3.2.10) also where a client sent a
+/// string, as the official client for Java does for footers. It takes nothing but symbols back, and finds its footer
+/// unchanged on the service (pinned-behaviour.md SND33).
+fn annotation_key(key: Value<'_>) -> Value<'_> {
+    match key {
+        Value::String(name) => Value::Symbol(Symbol::new(name)),
+        key => key,
+    }
 }
 
 /// Writes one entry of a map and counts both its items.
