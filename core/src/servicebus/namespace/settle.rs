@@ -2,6 +2,7 @@
 
 use super::endpoint::{EndpointId, Entity};
 use super::operation::{OperationId, Outcome, State};
+use super::request::Owner;
 use super::{Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{LinkId, OutcomeKind, Tag};
 use crate::log::Maybe;
@@ -223,7 +224,8 @@ impl<S: Storage> Namespace<S> {
         }
         let session_id = session.as_ref().map(AsRef::as_ref);
         let request = UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id };
-        self.poll_request(clock, operation, entity, &request, transaction).map_ok(|_| ())
+        let owner = Owner::Settlement(operation.0, disposition.outcome());
+        self.poll_asked(clock, operation, owner, entity, &request, transaction).map_ok(|_| ())
     }
 
     /// The link that a delivery came on, while it is there.
