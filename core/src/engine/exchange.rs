@@ -125,25 +125,11 @@ impl<S: Storage> Connection<S> {
         if !matches!(found.stage, Stage::Outgoing { sent: 0, .. }) || found.id.is_some() {
             return false;
         }
-        let (link, next) = (found.link, found.next);
-        let Some(chain) = self.links.get(link).map(|link| link.waiting) else { return false };
-        let mut before = NONE;
-        let mut at = chain.head;
-        while at != place {
-            let Some(found) = self.deliveries.get(at) else { return false };
-            before = at;
-            at = found.next;
+        let taken = self.unchain(found.link, place);
+        if taken {
+            self.free_delivery(place);
         }
-        if let Some(found) = self.deliveries.get_mut(before) {
-            found.next = next;
-        }
-        if let Some(link) = self.links.get_mut(link) {
-            link.waiting.head = if chain.head == place { next } else { chain.head };
-            link.waiting.tail = if chain.tail == place { before } else { chain.tail };
-            link.waiting.len -= 1;
-        }
-        self.free_delivery(place);
-        true
+        taken
     }
 
     /// Appends a delivery to its link's chain.
@@ -159,20 +145,27 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// Takes the first delivery from its link's chain.
-    pub(super) fn unchain(&mut self, link: u32) -> Option<u32> {
-        let found = self.links.get_mut(link)?;
-        let head = found.waiting.head;
-        let next = self.deliveries.get(head)?.next;
-        found.waiting.head = next;
-        found.waiting.len -= 1;
-        if next == NONE {
-            found.waiting.tail = NONE;
+    /// Takes a delivery from its link's chain, wherever it is there; false when it is not.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn unchain(&mut self, link: u32, delivery: u32) -> bool {
+        let Some(chain) = self.links.get(link).map(|link| link.waiting) else { return false };
+        let (mut before, mut at) = (NONE, chain.head);
+        while at != delivery {
+            let Some(found) = self.deliveries.get(at) else { return false };
+            before = at;
+            at = found.next;
         }
-        if let Some(delivery) = self.deliveries.get_mut(head) {
-            delivery.next = NONE;
+        let Some(found) = self.deliveries.get_mut(delivery) else { return false };
+        let next = core::mem::replace(&mut found.next, NONE);
+        if let Some(found) = self.deliveries.get_mut(before) {
+            found.next = next;
         }
-        Some(head)
+        if let Some(link) = self.links.get_mut(link) {
+            link.waiting.head = if chain.head == delivery { next } else { chain.head };
+            link.waiting.tail = if chain.tail == delivery { before } else { chain.tail };
+            link.waiting.len -= 1;
+        }
+        true
     }
 
     /// Nothing more comes on a receiving link: what it was promised goes back.
@@ -241,12 +234,17 @@ impl<S: Storage> Connection<S> {
 
     /// Takes the next whole message of a receiving link, also after its detach.
     pub fn receive(&mut self, link: LinkId) -> Option<Incoming<S::Payload>> {
-        let found = self.links.find(link.0)?;
-        if found.role != Role::Receiver {
+        let first = self.deliveries.key(self.links.find(link.0)?.waiting.head)?;
+        self.take(DeliveryId(first))
+    }
+
+    /// Takes a whole message, wherever it is among those that wait on its receiving link.
+    pub fn take(&mut self, delivery: DeliveryId) -> Option<Incoming<S::Payload>> {
+        let key = delivery.0;
+        let (place, link) = (key.index, self.deliveries.find(key)?.link);
+        if self.links.get(link)?.role != Role::Receiver || !self.unchain(link, place) {
             return None;
         }
-        let place = self.unchain(link.0.index)?;
-        let key = self.deliveries.key(place)?;
         let delivery = self.deliveries.get_mut(place)?;
         let kept = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
             Stage::Ready(payload) | Stage::Outgoing { payload, .. } => Some(payload),
@@ -270,8 +268,17 @@ impl<S: Storage> Connection<S> {
 
     /// The next message that [`Connection::receive`] would take.
     pub fn peek(&self, link: LinkId) -> Option<&[u8]> {
-        match &self.deliveries.get(self.links.find(link.0)?.waiting.head)?.stage {
-            Stage::Ready(payload) => Some(self.payloads.bytes(payload)),
+        self.peek_behind(link, None).map(|(_, message)| message)
+    }
+
+    /// The message that waits on a receiving link behind another one, or as the first.
+    pub fn peek_behind(&self, link: LinkId, other: Option<DeliveryId>) -> Option<(DeliveryId, &[u8])> {
+        let place = match other {
+            Some(other) => self.deliveries.find(other.0)?.next,
+            None => self.links.find(link.0)?.waiting.head,
+        };
+        match &self.deliveries.get(place)?.stage {
+            Stage::Ready(payload) => Some((DeliveryId(self.deliveries.key(place)?), self.payloads.bytes(payload))),
             _ => None,
         }
     }

@@ -399,7 +399,7 @@ impl<S: Storage> Connection<S> {
 
     /// A message is wholly written: only its settlement is left.
     fn finish_transfer(&mut self, link: u32, head: u32) {
-        self.unchain(link);
+        self.unchain(link, head);
         self.drop_payload(head);
         if self.deliveries.get(head).is_some_and(|delivery| delivery.presettled) {
             self.free_delivery(head);

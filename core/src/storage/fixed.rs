@@ -113,6 +113,7 @@ impl<
     type Description = NoDescription;
     type Literal = &'static str;
     type Requests<V> = FixedTable<V, REQUESTS>;
+    type Renewals<V> = FixedTable<V, RENEWALS>;
     type Assembly = heapless::Vec<u8, M>;
     type Payloads = FixedPayloads<M, P>;
     type Rx = FixedBuffer<R>;
@@ -145,8 +146,10 @@ impl<
 
 /// Session ids have up to 128 characters; the last description is cut there.
 const TEXT: usize = 128;
-/// Requests under way at once: a token's renewal and one of the application's.
-const REQUESTS: usize = 2;
+/// Requests under way at once: two of the application's, and one for a token or the renewal of a lock.
+const REQUESTS: usize = 3;
+/// Locks that are renewed at once.
+const RENEWALS: usize = 2;
 /// Nodes that are asked: `$cbs`, and two entities; one that was not asked for a while makes room for another.
 const NODES: usize = 3;
 

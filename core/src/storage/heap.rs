@@ -27,6 +27,7 @@ impl Storage for Heap {
     type Description = String;
     type Literal = String;
     type Requests<T> = HeapTable<T>;
+    type Renewals<T> = HeapTable<T>;
     type Assembly = HeapAssembly;
     type Payloads = HeapPayloads;
     type Rx = HeapRx;

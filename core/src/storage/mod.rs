@@ -58,6 +58,8 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Literal: AsRef<str> + Clone + Debug;
     /// A table with a place for every request that waits for its response.
     type Requests<T>: Table<T>;
+    /// A table with a place for every lock that is renewed.
+    type Renewals<T>: Table<T>;
     /// A message whose frames are still coming in.
     type Assembly: Assembly<Payload = Self::Payload>;
     /// Where the messages of deliveries are, while they wait to be sent or to be taken.

@@ -7,6 +7,7 @@ mod failures;
 mod pinned_management;
 mod pinned_messages;
 mod pinned_sessions;
+mod responses;
 mod retries;
 mod rows_01_to_12;
 mod rows_13_to_25;

@@ -144,7 +144,7 @@ pub struct Namespace<S: Storage> {
     span: Span,
     tokens: S::Links<Token<S>>,
     /// Locks that are renewed.
-    renewals: S::Requests<Renewal<S>>,
+    renewals: S::Renewals<Renewal<S>>,
     nodes: S::Nodes<Node<S>>,
     /// Sessions of receivers.
     claims: S::Claims<Claim<S>>,
@@ -572,7 +572,7 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.requests.end() {
             let Some(request) = self.requests.get(place) else { continue };
             // Those that never left wait for the next connection, unless there is to be none.
-            let waits = request.waits() && !gave_up && matches!(request.owner, request::Owner::Operation(_));
+            let waits = request.waits() && !gave_up && request.owner.is_operation();
             if !waits {
                 self.end_request(place, clock, Err(failure.clone()));
             }

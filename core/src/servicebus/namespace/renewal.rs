@@ -342,12 +342,14 @@ impl<S: Storage> Namespace<S> {
     fn send_renewal(&mut self, key: Key, request: u32, clock: Clock) -> Result<(), Failure<S>> {
         let closed = || Failure::new(Cause::Closed);
         match self.renewals.find(key).ok_or_else(closed)?.subject {
-            Subject::Message { token, .. } => self.ask(clock, request, None, &RenewLock { lock_tokens: &[token] }),
+            Subject::Message { token, .. } => {
+                self.ask(clock, request, None, &RenewLock { lock_tokens: &[token] }, None)
+            }
             Subject::Session(id) => {
                 let found = self.endpoints.find(id.0).and_then(|found| self.claim_of(found)?.choice.id());
                 let name = found.cloned().ok_or_else(closed)?;
                 let request_of = RenewSessionLock { session_id: name.as_ref() };
-                self.ask(clock, request, Some(id.0.index), &request_of)
+                self.ask(clock, request, Some(id.0.index), &request_of, None)
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
 
 use super::endpoint::{Attachment, Entity, Path};
-use super::operation::{OperationId, State};
+use super::operation::{OperationId, Outcome, State};
 use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
-use crate::engine::{DeliveryId, SendOptions, Tag};
+use crate::engine::{DeliveryId, OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
 use crate::storage::{Encoder, Generation, Key, Payloads, Place, Spare, Storage, Table, Text};
@@ -17,10 +17,19 @@ use core::task::Poll;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Operation(Key),
+    /// A settlement, and what it makes of the message: all that counts is that the response tells of no failure.
+    Settlement(Key, OutcomeKind),
     /// The renewal of a lock.
     Renewal(Key),
     /// A token, and when the token that is put ends.
     Token(Key, Timestamp),
+}
+
+impl Owner {
+    /// Whether the application has to go on with it.
+    pub(super) fn is_operation(self) -> bool {
+        matches!(self, Self::Operation(_) | Self::Settlement(..))
+    }
 }
 
 /// How far a request is. It is encoded when it can be sent, not before: until then it takes no room.
@@ -39,9 +48,9 @@ pub(super) struct Request<S: Storage> {
     pub(super) node: u32,
     pub(super) owner: Owner,
     pub(super) stage: Stage<S>,
+    /// That of the request; once its response is there, where it waits on its link, that of the response.
     pub(super) delivery: Option<DeliveryId>,
     pub(super) deadline: Instant,
-    pub(super) transaction: Option<Tag>,
 }
 
 impl<S: Storage> Request<S> {
@@ -150,12 +159,16 @@ pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> 
 }
 
 impl<S: Storage> Namespace<S> {
-    /// A place for a request to a node.
+    /// A place for a request to a node. The last one is not for those whose response waits for its application, which
+    /// may be slow to take it.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn start_request(&mut self, node: u32, owner: Owner, deadline: Instant) -> Result<Key, Failure<S>> {
-        let request = Request { node, owner, stage: Stage::Waiting, delivery: None, deadline, transaction: None };
-        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)));
-        let key = self.requests.insert(request).map_err(full)?;
+        let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)));
+        if matches!(owner, Owner::Operation(_)) && self.requests.len() + 1 >= self.requests.capacity() {
+            return Err(full());
+        }
+        let request = Request { node, owner, stage: Stage::Waiting, delivery: None, deadline };
+        let key = self.requests.insert(request).map_err(|_| full())?;
         self.due = true;
         Ok(key)
     }
@@ -188,11 +201,11 @@ impl<S: Storage> Namespace<S> {
         operation: &str,
         properties: &[(&str, Value<'_>)],
         body: &dyn Encode,
+        transaction: Option<Tag>,
     ) -> Result<(), Failure<S>> {
         let closed = || Failure::new(Cause::Closed);
         let key = self.requests.key(place).ok_or_else(closed)?;
-        let request = self.requests.get(place).ok_or_else(closed)?;
-        let (node, transaction) = (request.node, request.transaction);
+        let node = self.requests.get(place).ok_or_else(closed)?.node;
         let reply_to = self.node_name(node);
         let mut address = Path::new();
         // One that is too long does not get this far: its node is not attached.
@@ -238,11 +251,26 @@ impl<S: Storage> Namespace<S> {
         request: &dyn management::Request,
         transaction: Option<Tag>,
     ) -> Poll<Result<Response<S::Payload>, Failure<S>>> {
-        if let Some(payload) = self.take_response(operation, clock) {
+        if let Some(payload) = self.take_response(operation) {
             return Poll::Ready(Ok(Response::new(payload)));
         }
+        let owner = Owner::Operation(operation.0);
+        self.poll_asked(clock, operation, owner, entity, request, transaction)
+            .map(|result| Err(result.map_or_else(|failure| failure, |_| Failure::new(Cause::LinkLost))))
+    }
+
+    /// Sends a request and waits until its operation has ended.
+    pub(super) fn poll_asked(
+        &mut self,
+        clock: Clock,
+        operation: OperationId,
+        owner: Owner,
+        entity: &Entity<S>,
+        request: &dyn management::Request,
+        transaction: Option<Tag>,
+    ) -> Poll<Result<Outcome, Failure<S>>> {
         if let Poll::Ready(result) = self.poll_done(operation) {
-            return Poll::Ready(Err(result.map_or_else(|failure| failure, |_| Failure::new(Cause::LinkLost))));
+            return Poll::Ready(result);
         }
         let Some(found) = self.operations.find(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
@@ -251,16 +279,12 @@ impl<S: Storage> Namespace<S> {
         let place = match found.state {
             State::Idle => {
                 let deadline = deadline.unwrap_or(clock.now + self.settings.retry.try_timeout);
-                let owner = Owner::Operation(operation.0);
                 let node = self.use_entity(entity).and_then(|entity| self.use_node(Some(entity)));
                 let started = node.and_then(|node| self.start_management(clock, node, owner, deadline));
                 let key = match started {
                     Ok(key) => key,
                     Err(failure) => return Poll::Ready(Err(failure)),
                 };
-                if let Some(request) = self.requests.get_mut(key.index) {
-                    request.transaction = transaction;
-                }
                 if let Some(found) = self.operations.find_mut(operation.0) {
                     found.state = State::Requested(key);
                 }
@@ -279,7 +303,7 @@ impl<S: Storage> Namespace<S> {
             }
             return Poll::Pending;
         }
-        match self.ask(clock, place, endpoint, request) {
+        match self.ask(clock, place, endpoint, request, transaction) {
             Ok(()) => Poll::Pending,
             Err(failure) => {
                 self.requests.free(place);
@@ -299,6 +323,7 @@ impl<S: Storage> Namespace<S> {
         place: u32,
         endpoint: Option<u32>,
         request: &dyn management::Request,
+        transaction: Option<Tag>,
     ) -> Result<(), Failure<S>> {
         let deadline = self.requests.get(place).map_or(clock.now, |request| request.deadline);
         let left = deadline.saturating_duration_since(clock.now).as_millis();
@@ -317,24 +342,19 @@ impl<S: Storage> Namespace<S> {
             }
             None => &without_link,
         };
-        self.send_request(place, request.name(), properties, request)
+        self.send_request(place, request.name(), properties, request, transaction)
     }
 
     /// The response to an operation's request, once it is there.
-    pub(super) fn take_response(&mut self, operation: OperationId, clock: Clock) -> Option<S::Payload> {
+    pub(super) fn take_response(&mut self, operation: OperationId) -> Option<S::Payload> {
         let found = self.operations.find_mut(operation.0)?;
         let State::Requested(key) = found.state else { return None };
-        let Stage::Answered(kept) = &mut self.requests.find_mut(key)?.stage else { return None };
-        let kept = kept.take();
+        let request = self.requests.find_mut(key)?;
+        let Stage::Answered(kept) = &mut request.stage else { return None };
+        let (node, response, kept) = (request.node, request.delivery, kept.take());
         found.state = State::Idle;
-        let node = self.requests.get(key.index)?.node;
         self.requests.free(key.index);
-        if kept.is_some() {
-            return kept;
-        }
-        let payload = self.take_from_node(node);
-        self.take_responses(node, clock);
-        payload
+        kept.or_else(|| self.take_from_node(node, response?))
     }
 
     /// Nobody waits for the response any more.
@@ -342,7 +362,7 @@ impl<S: Storage> Namespace<S> {
         let Some(request) = self.requests.find(key) else { return };
         let (delivery, node) = (request.delivery, request.node);
         self.requests.free(key.index);
-        // Its response may be on the link, before others.
+        // Its response may be on the link.
         self.due |= S::Payloads::BOUNDED;
         let (Some(delivery), Some(connection)) = (delivery, &mut self.connection) else { return };
         connection.set_user(delivery, None);
@@ -376,12 +396,9 @@ impl<S: Storage> Namespace<S> {
                 request.stage = Stage::Answered(kept);
                 self.notice(key.index);
             }
-            (Owner::Operation(key), Err(failure)) => {
-                self.requests.free(place);
-                if let Some(operation) = self.operations.find_mut(key) {
-                    operation.state = State::Done(Err(failure));
-                    self.notice(key.index);
-                }
+            (Owner::Operation(key), Err(failure)) => self.end_asked(place, key, Err(failure)),
+            (Owner::Settlement(key, outcome), result) => {
+                self.end_asked(place, key, result.map(|_| Outcome::Delivery(outcome)));
             }
             (Owner::Renewal(key), result) => {
                 self.requests.free(place);
@@ -393,6 +410,15 @@ impl<S: Storage> Namespace<S> {
                 self.requests.free(place);
                 self.token_answered(key, expiry, clock, result.map(|_| ()));
             }
+        }
+    }
+
+    /// The operation that waits for a request ends with it.
+    fn end_asked(&mut self, place: u32, operation: Key, result: Result<Outcome, Failure<S>>) {
+        self.requests.free(place);
+        if let Some(found) = self.operations.find_mut(operation) {
+            found.state = State::Done(result);
+            self.notice(operation.index);
         }
     }
 
@@ -423,7 +449,7 @@ impl<S: Storage> Namespace<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn advance_requests(&mut self, clock: Clock) {
         if S::Payloads::BOUNDED {
-            // Behind a response that nobody waits for any more there may be others.
+            // Nobody may wait any more for one that is there.
             for place in 0..self.nodes.end() {
                 self.take_responses(place, clock);
             }
@@ -435,7 +461,7 @@ impl<S: Storage> Namespace<S> {
                 continue;
             }
             let sent = match owner {
-                Owner::Operation(key) => {
+                Owner::Operation(key) | Owner::Settlement(key, _) => {
                     if let Some(request) = self.requests.get_mut(place) {
                         request.stage = Stage::Called;
                     }
@@ -456,7 +482,8 @@ impl<S: Storage> Namespace<S> {
 
     /// Whether a request can be sent now. Attaches its node, and grants a place for the response.
     pub(super) fn can_send(&mut self, place: u32, clock: Clock) -> bool {
-        let Some(node) = self.requests.get(place).map(|request| request.node) else { return false };
+        let Some(request) = self.requests.get(place) else { return false };
+        let (node, is_operation) = (request.node, matches!(request.owner, Owner::Operation(_)));
         let Some(found) = self.nodes.get(node) else { return false };
         if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {
             return false;
@@ -476,18 +503,20 @@ impl<S: Storage> Namespace<S> {
         let Some(connection) = &mut self.connection else { return false };
         // A place for the response comes first: small tables have few.
         let Some(status) = connection.link(receiver) else { return false };
-        if status.credit <= under_way {
+        let awaited = under_way.saturating_sub(status.waiting);
+        let short = status.credit <= awaited && {
             let ahead = if connection.free_deliveries() >= LARGE { RESPONSE_CREDIT } else { 1 };
-            let granted = connection.grant(receiver, under_way + ahead);
-            if granted.is_ok_and(|granted| granted <= under_way) || connection.free_deliveries() == 0 {
-                if self.asked_of(node) < under_way {
-                    // Responses that nobody waits for any more may never come: the places for them come back with the
-                    // link.
-                    self.node_detached(node, clock);
-                }
-                self.starved = true;
-                return false;
+            connection.grant(receiver, awaited + ahead).is_ok_and(|granted| granted <= awaited)
+        };
+        // Applications may be slow to take their responses: from the second on they leave room for a renewal and its own.
+        let spare = usize::from(is_operation && under_way > 0);
+        if short || connection.free_deliveries() <= spare {
+            if self.asked_of(node) < under_way {
+                // Responses that nobody waits for any more may never come: the places for them come back with the link.
+                self.node_detached(node, clock);
             }
+            self.starved = true;
+            return false;
         }
         true
     }
@@ -498,37 +527,41 @@ impl<S: Storage> Namespace<S> {
         requests.filter(|request| request.node == node && !request.waits()).count() as u32
     }
 
-    /// Takes the responses that wait on a node's link. Where the storage has no room for them elsewhere, the one of an
-    /// operation stays there until that takes it.
+    /// Takes the responses that wait on a node's link. Where the storage has no room for them elsewhere, those of operations
+    /// stay there until these take them.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn take_responses(&mut self, place: u32, clock: Clock) {
+        let mut last_that_stays = None;
         loop {
             let Some(link) = self.nodes.get(place).and_then(|node| node.receiver.link()) else { return };
-            let Some(response) = self.connection.as_ref().and_then(|connection| connection.peek(link)) else { return };
+            let next = self.connection.as_ref().and_then(|connection| connection.peek_behind(link, last_that_stays));
+            let Some((delivery, response)) = next else { return };
             let key = response_to(response).filter(|key| self.requests.key(key.index) == Some(*key));
             if S::Payloads::BOUNDED
                 && let Some(request) = key.and_then(|key| self.requests.get_mut(key.index))
                 && let Owner::Operation(operation) = request.owner
-                && check_response::<S>(response, &mut self.last_description).is_ok()
+                && (request.is_answered() || check_response::<S>(response, &mut self.last_description).is_ok())
             {
+                last_that_stays = Some(delivery);
                 if !request.is_answered() {
                     request.stage = Stage::Answered(S::Spare::default());
+                    request.delivery = last_that_stays;
                     self.notice(operation.index);
                 }
-                return;
+                continue;
             }
-            let Some(payload) = self.take_from_node(place) else { return };
+            let Some(payload) = self.take_from_node(place, delivery) else { return };
             if let Some(key) = key {
                 self.end_request(key.index, clock, Ok(payload));
             }
         }
     }
 
-    /// Takes the response that came first on a node's link, and settles it.
-    fn take_from_node(&mut self, place: u32) -> Option<S::Payload> {
+    /// Takes a response from a node's link, and settles it.
+    fn take_from_node(&mut self, place: u32, delivery: DeliveryId) -> Option<S::Payload> {
         let node = self.nodes.get_mut(place)?;
         let connection = self.connection.as_mut()?;
-        let incoming = connection.receive(node.receiver.link()?)?;
+        let incoming = connection.take(delivery)?;
         node.under_way = node.under_way.saturating_sub(1);
         if !incoming.settled {
             let _ = connection.settle(incoming.delivery, &DeliveryState::ACCEPTED, true);

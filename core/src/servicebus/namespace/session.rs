@@ -2,6 +2,7 @@
 
 use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
 use super::operation::OperationId;
+use super::request::Owner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace, Offer, session_filter};
 use crate::engine::{LinkId, Tag};
 use crate::log::Maybe;
@@ -80,6 +81,7 @@ type Update<S> = fn(
     &mut Namespace<S>,
     Clock,
     OperationId,
+    Owner,
     &Entity<S>,
     UpdateDisposition<'_>,
     Option<Tag>,
@@ -213,6 +215,7 @@ impl<S: Storage> Namespace<S> {
         &mut self,
         clock: Clock,
         operation: OperationId,
+        owner: Owner,
         entity: &Entity<S>,
         request: UpdateDisposition<'_>,
         transaction: Option<Tag>,
@@ -221,7 +224,7 @@ impl<S: Storage> Namespace<S> {
         let holder = self.endpoints.get(place);
         let session = holder.and_then(|holder| self.granted_to(holder)?.choice.id()).cloned();
         let request = UpdateDisposition { session_id: session.as_ref().map(AsRef::as_ref), ..request };
-        self.poll_request(clock, operation, entity, &request, transaction).map_ok(|_| ())
+        self.poll_asked(clock, operation, owner, entity, &request, transaction).map_ok(|_| ())
     }
 
     fn is_taking_over(&self, id: EndpointId, now: Instant) -> bool {

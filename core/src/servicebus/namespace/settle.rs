@@ -2,6 +2,7 @@
 
 use super::endpoint::Entity;
 use super::operation::{OperationId, Outcome, State};
+use super::request::Owner;
 use super::session::Hold;
 use super::{Cause, Clock, EngineError, Failure, Namespace};
 use crate::engine::{LinkId, OutcomeKind, Tag};
@@ -221,10 +222,11 @@ impl<S: Storage> Namespace<S> {
             return Poll::Ready(Err(Failure::described(lost, "the link that held the session is gone")));
         }
         let request = UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id: None };
+        let owner = Owner::Settlement(operation.0, disposition.outcome());
         if let Some((claiming, place)) = holder {
-            return (claiming.update)(self, clock, operation, entity, request, transaction, place);
+            return (claiming.update)(self, clock, operation, owner, entity, request, transaction, place);
         }
-        self.poll_request(clock, operation, entity, &request, transaction).map_ok(|_| ())
+        self.poll_asked(clock, operation, owner, entity, &request, transaction).map_ok(|_| ())
     }
 
     /// The link that a delivery came on, while it is there.
