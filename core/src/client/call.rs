@@ -258,9 +258,20 @@ impl<R: Runtime> Endpoint<R> {
     ) -> Result<Self, Failure<StorageOf<R>>> {
         let ReceiverOptions { mode, prefetch, .. } = options;
         let id = change::<R, _>(shared, |state| {
-            state.namespace.add_session_receiver(mode, prefetch, session.clone(), entity.clone(), accept_timeout)
+            state.namespace.add_session_receiver(mode, session.clone(), entity.clone(), accept_timeout)
         });
-        Ok(Self { id: id?, shared: handle::<R>(shared), entity })
+        let endpoint = Self { id: id?, shared: handle::<R>(shared), entity };
+        endpoint.keep_ready(prefetch);
+        Ok(endpoint)
+    }
+
+    /// Has a receiver keep this many messages ready. Inlined: where the number is known to be none, a program is linked
+    /// without what is done about them.
+    #[inline(always)]
+    pub(super) fn keep_ready(&self, messages: u32) {
+        if messages > 0 {
+            change::<R, _>(&self.shared, |state| state.namespace.set_prefetch(self.id, messages));
+        }
     }
 
     fn begin_close(&self) {

@@ -179,8 +179,10 @@ impl<R: Runtime> Client<R> {
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
         entity.sub_queue = options.sub_queue.or(entity.sub_queue);
-        let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch };
-        Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, identifier)?))
+        let kind = Kind::Receiver { mode: options.mode };
+        let endpoint = call::Endpoint::new(&self.shared, kind, entity, identifier)?;
+        endpoint.keep_ready(options.prefetch);
+        Ok(Receiver::new(endpoint))
     }
 
     /// The rules of a subscription.

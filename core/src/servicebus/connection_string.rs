@@ -201,9 +201,9 @@ pub(super) fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
     }
 }
 
-/// A whole number in a text.
+/// A whole number in a text: a port, or a point in time before the year 2106.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-pub(super) fn decimal(text: &str) -> Option<i64> {
+pub(super) fn decimal(text: &str) -> Option<u32> {
     text.parse().ok()
 }
 

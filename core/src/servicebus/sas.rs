@@ -48,6 +48,29 @@ pub fn sign(
     write!(out, "{SCHEME}sr={encoded}&sig={}&se={}&skn={}", Encoded(signature), expiry.as_secs(), Encoded(key_name),)
 }
 
+/// The fields of a token, in any order; none where the text is no shared access signature.
+fn fields(token: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let scheme = token.get(..SCHEME.len()).filter(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
+    let mut rest = scheme.and_then(|_| token.get(SCHEME.len()..));
+    core::iter::from_fn(move || {
+        let (field, behind) = cut(rest?, b'&');
+        rest = behind;
+        Some(cut(field.trim_ascii(), b'='))
+    })
+}
+
+/// When a token ends; never, when it does not tell in a number (as the Python SDK reads it).
+pub fn expiry(token: &str) -> Timestamp {
+    // The first of several counts.
+    let told = fields(token).find_map(|(name, value)| value.filter(|_| name == "se"));
+    ends(told.unwrap_or_default())
+}
+
+/// The end that a token's field tells.
+fn ends(field: &str) -> Timestamp {
+    decimal(field).map_or(Timestamp::DOTNET_MAX, |seconds| Timestamp::from_secs(i64::from(seconds)))
+}
+
 /// Percent-encodes what is written through it, but for what form encoding leaves alone.
 struct Encoded<T>(T);
 
@@ -117,14 +140,8 @@ impl<'a> SharedAccessSignature<'a> {
     /// # Errors
     /// [`SasError::Malformed`].
     pub fn parse(token: &'a str) -> Result<Self, SasError> {
-        let scheme = token.get(..SCHEME.len()).filter(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
-        let fields = scheme.and_then(|_| token.get(SCHEME.len()..)).ok_or(SasError::Malformed)?;
         let (mut audience, mut signature, mut expiry, mut key_name) = (None, None, None, None);
-        let mut rest = Some(fields);
-        while let Some(fields) = rest {
-            let (field, behind) = cut(fields, b'&');
-            rest = behind;
-            let (name, value) = cut(field.trim_ascii(), b'=');
+        for (name, value) in fields(token) {
             let slot = match name {
                 "sr" => &mut audience,
                 "sig" => &mut signature,
@@ -143,7 +160,7 @@ impl<'a> SharedAccessSignature<'a> {
 
     /// When the token ends; never, when its field is no number (as the Python SDK reads it).
     pub fn expiry(&self) -> Timestamp {
-        decimal(self.expiry).map_or(Timestamp::DOTNET_MAX, Timestamp::from_secs)
+        ends(self.expiry)
     }
 
     /// The audience, still percent-encoded.

@@ -272,7 +272,7 @@ impl<S: Storage> Namespace<S> {
         let work = match kind {
             Kind::Sender => Work::Sender { max_batch_size: 0 },
             Kind::Coordinator => Work::Coordinator,
-            Kind::Receiver { mode, prefetch } => Work::Receiver { mode, prefetch },
+            Kind::Receiver { mode } => Work::Receiver { mode, prefetch: 0 },
         };
         let entity = self.use_entity(&entity)?;
         let added = self.endpoints.insert(Endpoint::new(work, entity, identifier));

@@ -145,8 +145,6 @@ pub enum Kind {
     Receiver {
         /// Locks or deletes.
         mode: ReceiveMode,
-        /// Messages kept ready.
-        prefetch: u32,
     },
 }
 

@@ -14,6 +14,7 @@ mod link_owner;
 mod node;
 mod occupancy;
 mod operation;
+mod prefetch;
 mod receive;
 mod renewal;
 mod request;
@@ -37,6 +38,7 @@ use core::fmt;
 use endpoint::{Attachment, Endpoint};
 use node::Node;
 use operation::{Operation, State};
+use prefetch::Prefetching;
 use receive::Held;
 use renewal::{Renewal, Renewing};
 use request::Request;
@@ -119,6 +121,8 @@ pub struct Namespace<S: Storage> {
     renewing: Option<&'static Renewing<S>>,
     /// What is done about sessions, once one was asked for.
     claiming: Option<&'static Claiming<S>>,
+    /// What is done about messages that are kept ready, once a receiver was to keep some.
+    prefetching: Option<&'static Prefetching<S>>,
     dial_at: Option<Instant>,
     /// When the service answered the connection's open.
     opened_at: Option<Instant>,
@@ -218,6 +222,7 @@ impl<S: Storage> Namespace<S> {
             renewals: Table::bounded(limits.deliveries),
             renewing: None,
             claiming: None,
+            prefetching: None,
             renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
             owners: S::LinkSlots::default(),
@@ -403,7 +408,9 @@ impl<S: Storage> Namespace<S> {
         self.expire_nodes(clock);
         self.expire_drains(clock);
         self.probe_links(clock);
-        self.pause_idle(clock);
+        if let Some(prefetching) = self.prefetching {
+            (prefetching.pause_idle)(self, clock);
+        }
         let passed = |at: &Instant| *at <= clock.now;
         for place in 0..self.endpoints.end() {
             if let Some(endpoint) = self.endpoints.get_mut(place)

@@ -6,11 +6,9 @@ use super::{Cause, Clock, Failure, Namespace};
 use crate::engine::DeliveryId;
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
-use crate::servicebus::message::LOCKED_UNTIL;
 use crate::servicebus::received::{Origin, ReceivedMessage};
 use crate::storage::{Place, Slots, Spare, Storage, Table};
 use crate::time::{Instant, Millis, Timestamp};
-use crate::wire::message::MessageView;
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
 
@@ -36,25 +34,17 @@ const SHORTEST_LOCK: Millis = Millis::from_secs(5);
 /// How long a receiver with credit believes in a link on which nothing comes.
 const SILENCE: Millis = Millis::from_secs(300);
 
-/// How long before the end of its lock a message that waits is given back.
-const HANDOVER: Millis = Millis::from_secs(2);
-
-/// The end of the lock on an encoded message.
-fn locked_until(message: &[u8]) -> Option<Timestamp> {
-    MessageView::parse(message).ok()?.message_annotations().ok()?.get(LOCKED_UNTIL)?.as_timestamp()
-}
-
 /// What a receiver has and expects.
-struct Stock {
+pub(super) struct Stock {
     /// Messages that can be taken.
-    ready: u32,
+    pub(super) ready: u32,
     /// Messages that may still come.
-    expected: u32,
-    draining: bool,
+    pub(super) expected: u32,
+    pub(super) draining: bool,
 }
 
 impl<S: Storage> Namespace<S> {
-    fn stock(&self, place: u32) -> Stock {
+    pub(super) fn stock(&self, place: u32) -> Stock {
         let endpoint = self.endpoints.get(place);
         let live = endpoint.and_then(|endpoint| self.connection.as_ref()?.link(endpoint.attachment.link()?));
         let remains = endpoint.and_then(|endpoint| {
@@ -171,18 +161,6 @@ impl<S: Storage> Namespace<S> {
         Poll::Pending
     }
 
-    /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
-    /// has come is released (invariants.md §1 row 11). What was settled when it came is kept.
-    pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
-        let Some(found) = self.endpoints.find_mut(endpoint.0).filter(|found| !found.closing) else { return };
-        found.suspended = suspended;
-        self.due = true;
-        if suspended && self.endpoints.find(endpoint.0).is_some_and(|found| found.receives == 0) {
-            self.give_back = true;
-            self.release_waiting(endpoint.0.index);
-        }
-    }
-
     /// How many messages wait on a receiver that deletes what it receives, one at least while more may come; `None` when
     /// there is none, or the receiver locks messages.
     pub fn leftover(&self, endpoint: EndpointId) -> Option<u32> {
@@ -226,7 +204,9 @@ impl<S: Storage> Namespace<S> {
             return;
         }
         for place in 0..self.endpoints.end() {
-            self.note_locks(place, clock);
+            if let Some(prefetching) = self.prefetching {
+                (prefetching.note_locks)(self, place, clock);
+            }
             let idle = self.endpoints.get(place).is_some_and(|endpoint| {
                 endpoint.receives == 0
                     && endpoint.prefetch() == 0
@@ -240,7 +220,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    fn start_drain(&mut self, place: u32, clock: Clock) {
+    pub(super) fn start_drain(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
         if connection.drain(link).is_ok() {
@@ -262,49 +242,6 @@ impl<S: Storage> Namespace<S> {
             self.notice_endpoint(place);
         } else if endpoint.prefetch() == 0 {
             self.release_waiting(place);
-        }
-    }
-
-    /// Notes when the messages that wait on a receiver without a pending call have to be given back.
-    fn note_locks(&mut self, place: u32, clock: Clock) {
-        let waits = self.endpoints.get(place).is_some_and(|endpoint| {
-            endpoint.receives == 0
-                && endpoint.prefetch() > 0
-                && endpoint.release_at.is_none()
-                && endpoint.mode() == ReceiveMode::PeekLock
-                && !endpoint.is_session()
-                && !endpoint.closing
-        });
-        if !waits {
-            return;
-        }
-        let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
-        let front = link.and_then(|link| self.connection.as_ref()?.peek(link));
-        let Some(until) = front.and_then(locked_until) else { return };
-        let left = until.left(clock.utc);
-        if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.release_at = Some(clock.now.after(left.before_end(left, 4, HANDOVER)));
-            self.moved = true;
-        }
-    }
-
-    /// Whoever pauses lets no lock run out: that would count as a failed delivery, and in the end dead-letter the
-    /// messages (invariants.md §1 row 11).
-    pub(super) fn pause_idle(&mut self, clock: Clock) {
-        for place in 0..self.endpoints.end() {
-            let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
-            if endpoint.release_at.is_none_or(|at| at > clock.now) {
-                continue;
-            }
-            endpoint.release_at = None;
-            if endpoint.receives > 0 || endpoint.closing {
-                continue;
-            }
-            endpoint.idled = true;
-            self.release_waiting(place);
-            if self.stock(place).expected > 0 {
-                self.start_drain(place, clock);
-            }
         }
     }
 
@@ -356,10 +293,9 @@ impl<S: Storage> Namespace<S> {
                 if endpoint.closing || endpoint.is_draining() {
                     return;
                 }
-                if endpoint.prefetch() == 0 {
-                    self.release_waiting(place);
-                } else {
-                    self.note_locks(place, clock);
+                match self.prefetching {
+                    Some(prefetching) if endpoint.prefetch() > 0 => (prefetching.note_locks)(self, place, clock),
+                    _ => self.release_waiting(place),
                 }
             }
             _ => self.notice_endpoint(place),

@@ -131,7 +131,6 @@ impl<S: Storage> Namespace<S> {
     pub fn add_session_receiver(
         &mut self,
         mode: ReceiveMode,
-        prefetch: u32,
         choice: SessionChoice<S>,
         entity: Entity<S>,
         accept_timeout: Option<u32>,
@@ -148,7 +147,7 @@ impl<S: Storage> Namespace<S> {
         };
         let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::SessionReceivers)));
         let place = self.claims.insert(claim).map_err(full)?.index;
-        let added = self.add_endpoint(Kind::Receiver { mode, prefetch }, entity, None);
+        let added = self.add_endpoint(Kind::Receiver { mode }, entity, None);
         match added.as_ref().ok().and_then(|id| self.endpoints.find_mut(id.0)) {
             Some(endpoint) => endpoint.claim = Some(Place::new(place)),
             None => self.claims.free(place),

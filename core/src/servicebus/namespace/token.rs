@@ -6,7 +6,7 @@ use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
 use crate::servicebus::Argument;
 use crate::servicebus::address::Address;
 use crate::servicebus::connection_string::ConnectionCredential;
-use crate::servicebus::sas::{self, SharedAccessSignature};
+use crate::servicebus::sas;
 use crate::storage::{Key, Storage, Table};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::Value;
@@ -190,7 +190,7 @@ impl<S: Storage> Namespace<S> {
             }
             ConnectionCredential::SharedAccessSignature(signature) => {
                 text.push_str(signature).map_err(|_| Failure::new(Cause::Argument(Argument::ConnectionString)))?;
-                SharedAccessSignature::parse(signature).map_or(Timestamp::DOTNET_MAX, |signature| signature.expiry())
+                sas::expiry(signature)
             }
             ConnectionCredential::None => return Err(Failure::new(Cause::Argument(Argument::ConnectionString))),
         };

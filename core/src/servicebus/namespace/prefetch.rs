@@ -1,0 +1,94 @@
+//! Messages that are kept ready for calls to come (invariants.md §1 row 11).
+
+use super::endpoint::{EndpointId, ReceiveMode, Work};
+use super::{Clock, Namespace};
+use crate::servicebus::message::LOCKED_UNTIL;
+use crate::storage::{Storage, Table};
+use crate::time::{Millis, Timestamp};
+use crate::wire::message::MessageView;
+
+/// How long before the end of its lock a message that waits is given back.
+const HANDOVER: Millis = Millis::from_secs(2);
+
+/// The end of the lock on an encoded message.
+fn locked_until(message: &[u8]) -> Option<Timestamp> {
+    MessageView::parse(message).ok()?.message_annotations().ok()?.get(LOCKED_UNTIL)?.as_timestamp()
+}
+
+/// What is done about messages that wait for a call. The namespace gets it with the first receiver that keeps some ready,
+/// so that a program that only ever fetches what it is asked for is linked without any of it.
+pub(super) struct Prefetching<S: Storage> {
+    /// Notes when the messages that wait on a receiver have to be given back.
+    pub(super) note_locks: fn(&mut Namespace<S>, u32, Clock),
+    /// Gives back those for which that time has come.
+    pub(super) pause_idle: fn(&mut Namespace<S>, Clock),
+}
+
+impl<S: Storage> Namespace<S> {
+    const PREFETCHING: &'static Prefetching<S> =
+        &Prefetching { note_locks: Self::note_locks, pause_idle: Self::pause_idle };
+
+    /// Has a receiver keep `messages` ready, none at first.
+    pub fn set_prefetch(&mut self, receiver: EndpointId, messages: u32) {
+        let found = self.endpoints.find_mut(receiver.0);
+        let Some(Work::Receiver { prefetch, .. }) = found.map(|found| &mut found.work) else { return };
+        *prefetch = messages;
+        self.prefetching = Some(Self::PREFETCHING);
+        self.due = true;
+    }
+
+    /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
+    /// has come is released (invariants.md §1 row 11). What was settled when it came is kept.
+    pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
+        let Some(found) = self.endpoints.find_mut(endpoint.0).filter(|found| !found.closing) else { return };
+        found.suspended = suspended;
+        self.due = true;
+        if suspended && self.endpoints.find(endpoint.0).is_some_and(|found| found.receives == 0) {
+            self.give_back = true;
+            self.release_waiting(endpoint.0.index);
+        }
+    }
+
+    /// Notes when the messages that wait on a receiver without a pending call have to be given back.
+    fn note_locks(&mut self, place: u32, clock: Clock) {
+        let waits = self.endpoints.get(place).is_some_and(|endpoint| {
+            endpoint.receives == 0
+                && endpoint.prefetch() > 0
+                && endpoint.release_at.is_none()
+                && endpoint.mode() == ReceiveMode::PeekLock
+                && !endpoint.is_session()
+                && !endpoint.closing
+        });
+        if !waits {
+            return;
+        }
+        let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
+        let front = link.and_then(|link| self.connection.as_ref()?.peek(link));
+        let Some(until) = front.and_then(locked_until) else { return };
+        let left = until.left(clock.utc);
+        if let Some(endpoint) = self.endpoints.get_mut(place) {
+            endpoint.release_at = Some(clock.now.after(left.before_end(left, 4, HANDOVER)));
+            self.moved = true;
+        }
+    }
+
+    /// Whoever pauses lets no lock run out: that would count as a failed delivery, and in the end dead-letter the
+    /// messages (invariants.md §1 row 11).
+    fn pause_idle(&mut self, clock: Clock) {
+        for place in 0..self.endpoints.end() {
+            let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
+            if endpoint.release_at.is_none_or(|at| at > clock.now) {
+                continue;
+            }
+            endpoint.release_at = None;
+            if endpoint.receives > 0 || endpoint.closing {
+                continue;
+            }
+            endpoint.idled = true;
+            self.release_waiting(place);
+            if self.stock(place).expected > 0 {
+                self.start_drain(place, clock);
+            }
+        }
+    }
+}
