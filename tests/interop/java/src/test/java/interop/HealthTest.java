@@ -3,6 +3,7 @@ package interop;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 
+import com.azure.core.amqp.AmqpRetryOptions;
 import com.azure.messaging.servicebus.ServiceBusClientBuilder;
 import com.azure.messaging.servicebus.ServiceBusMessage;
 import com.azure.messaging.servicebus.ServiceBusProcessorClient;
@@ -20,14 +21,19 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 
 /**
  * What the emulator counts of a healthy conversation, and what becomes of clients when it closes their connections. Each
  * test has an emulator of its own.
  */
+@Timeout(180)
 class HealthTest {
     private final Emulator emulator = new Emulator();
-    private final ServiceBusClientBuilder clients = emulator.clients();
+    // A send that the SDK takes while its connection is being torn down is left alone until the try's end, a minute unless
+    // it is told otherwise.
+    private final ServiceBusClientBuilder clients =
+        emulator.clients().retryOptions(new AmqpRetryOptions().setTryTimeout(Duration.ofSeconds(5)));
 
     @AfterEach
     void stop() {
