@@ -21,13 +21,11 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
 /**
  * What the emulator counts of a healthy conversation, and what becomes of clients when it closes their connections. Each
  * test has an emulator of its own.
  */
-@Timeout(180)
 class HealthTest {
     private final Emulator emulator = new Emulator();
     // A send that the SDK takes while its connection is being torn down is left alone until the try's end, a minute unless
