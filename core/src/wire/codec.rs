@@ -60,39 +60,26 @@ impl Encode for bool {
     }
 }
 
-impl Encode for u8 {
-    #[inline]
-    fn encode(&self, sink: &mut Sink<'_>) {
-        sink.put(&[0x50, *self]);
-    }
-}
-
-impl Encode for i8 {
-    #[inline]
-    fn encode(&self, sink: &mut Sink<'_>) {
-        sink.put(&[0x51, *self as u8]);
-    }
-}
-
 impl Encode for u32 {
     #[cfg_attr(feature = "alloc", inline(always))]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn encode(&self, sink: &mut Sink<'_>) {
         match u8::try_from(*self) {
             Ok(0) => sink.put_byte(0x43),
-            Ok(small) => sink.put(&[0x52, small]),
-            Err(_) => fixed(sink, 0x70, &self.to_be_bytes()),
+            Ok(small) => number(sink, 0x52, small.into()),
+            Err(_) => number(sink, 0x70, (*self).into()),
         }
     }
 }
 
 impl Encode for u64 {
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn encode(&self, sink: &mut Sink<'_>) {
         match u8::try_from(*self) {
             Ok(0) => sink.put_byte(0x44),
-            Ok(small) => sink.put(&[0x53, small]),
-            Err(_) => fixed(sink, 0x80, &self.to_be_bytes()),
+            Ok(small) => number(sink, 0x53, small.into()),
+            Err(_) => number(sink, 0x80, *self),
         }
     }
 }
@@ -101,20 +88,31 @@ impl Encode for i32 {
     #[inline]
     fn encode(&self, sink: &mut Sink<'_>) {
         match i8::try_from(*self) {
-            Ok(small) => sink.put(&[0x54, small as u8]),
-            Err(_) => fixed(sink, 0x71, &self.to_be_bytes()),
+            Ok(small) => number(sink, 0x54, small as u64),
+            Err(_) => number(sink, 0x71, *self as u64),
         }
     }
 }
 
 impl Encode for i64 {
-    #[inline]
+    #[cfg_attr(feature = "alloc", inline)]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn encode(&self, sink: &mut Sink<'_>) {
         match i8::try_from(*self) {
-            Ok(small) => sink.put(&[0x55, small as u8]),
-            Err(_) => fixed(sink, 0x81, &self.to_be_bytes()),
+            Ok(small) => number(sink, 0x55, small as u64),
+            Err(_) => number(sink, 0x81, *self as u64),
         }
     }
+}
+
+/// Appends a constructor and the lowest bytes of a number, as many as the constructor's subcategory says: one for `0x5_`,
+/// two for `0x6_`, four for `0x7_` and eight for `0x8_` (AMQP 1.0 §1.2).
+#[cfg_attr(feature = "alloc", inline(always))]
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(super) fn number(sink: &mut Sink<'_>, code: u8, number: u64) {
+    let width = 1usize << ((code >> 4).wrapping_sub(5) & 3);
+    sink.put_byte(code);
+    sink.put(number.to_be_bytes().get(8 - width..).unwrap_or_default());
 }
 
 #[cfg_attr(feature = "alloc", inline(always))]
@@ -124,26 +122,34 @@ pub(super) fn fixed(sink: &mut Sink<'_>, code: u8, bytes: &[u8]) {
     sink.put(bytes);
 }
 
-macro_rules! encode_fixed {
-    ($($type:ty => $code:literal, |$value:ident| $bytes:expr;)*) => { $(
+macro_rules! encode_number {
+    ($($type:ty => $code:literal, |$value:ident| $number:expr;)*) => { $(
         impl Encode for $type {
             #[inline]
             fn encode(&self, sink: &mut Sink<'_>) {
                 let $value = *self;
-                fixed(sink, $code, &$bytes);
+                number(sink, $code, $number);
             }
         }
     )* };
 }
 
-encode_fixed! {
-    u16 => 0x60, |v| v.to_be_bytes();
-    i16 => 0x61, |v| v.to_be_bytes();
-    f32 => 0x72, |v| v.to_be_bytes();
-    f64 => 0x82, |v| v.to_be_bytes();
-    char => 0x73, |v| u32::from(v).to_be_bytes();
-    Timestamp => 0x83, |v| v.as_millis().to_be_bytes();
-    Uuid => 0x98, |v| v.0;
+encode_number! {
+    u8 => 0x50, |v| v.into();
+    i8 => 0x51, |v| v as u64;
+    u16 => 0x60, |v| v.into();
+    i16 => 0x61, |v| v as u64;
+    f32 => 0x72, |v| v.to_bits().into();
+    f64 => 0x82, |v| v.to_bits();
+    char => 0x73, |v| v.into();
+    Timestamp => 0x83, |v| v.as_millis() as u64;
+}
+
+impl Encode for Uuid {
+    #[inline]
+    fn encode(&self, sink: &mut Sink<'_>) {
+        fixed(sink, 0x98, &self.0);
+    }
 }
 
 #[cfg_attr(feature = "alloc", inline(always))]

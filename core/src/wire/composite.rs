@@ -279,6 +279,14 @@ pub(super) fn put_descriptor(sink: &mut Sink<'_>, code: u8) {
     sink.put(&[0x00, 0x53, code]);
 }
 
+/// Begins a described list and returns the mark for [`Sink::end`].
+#[cfg_attr(feature = "alloc", inline(always))]
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(super) fn begin(sink: &mut Sink<'_>, code: u8) -> usize {
+    put_descriptor(sink, code);
+    sink.begin()
+}
+
 /// Declares composite types: the struct, its definition, and both directions of its codec. Every field is always
 /// written, absent ones as null, because some peers index fields by number (invariants.md §2).
 macro_rules! composite {
@@ -306,8 +314,7 @@ macro_rules! composite {
         impl $(<$life>)? $crate::wire::Encode for $name $(<$life>)? {
             #[cfg_attr(feature = "alloc", inline(always))]
             fn encode(&self, sink: &mut $crate::wire::Sink<'_>) {
-                $crate::wire::composite::put_descriptor(sink, $code);
-                let mark = sink.begin();
+                let mark = $crate::wire::composite::begin(sink, $code);
                 $( self.$field.encode(sink); )*
                 let count = <Self as $crate::wire::Composite>::DEFINITION.fields.len();
                 sink.end(mark, $crate::wire::Compound::List, count);
