@@ -2,7 +2,7 @@
 
 use crate::Client;
 use crate::clock::{self, Utc};
-use core::cell::RefCell;
+use core::cell::{RefCell, RefMut};
 use core::future::Future;
 use servicebus_core::client;
 use servicebus_core::driver::{self, Dial, NoCredential, TokenCredential};
@@ -108,6 +108,14 @@ impl<S: Storage> Clone for Handle<S> {
 
 impl<S: Storage> Shared<State<S>> for Handle<S> {
     fn with<O>(&self, f: impl FnOnce(&mut State<S>) -> O) -> O {
-        f(&mut self.0.borrow_mut())
+        f(&mut self.borrow())
+    }
+}
+
+impl<S: Storage> Handle<S> {
+    /// In one place: each of many short closures would have the check of its own.
+    #[inline(never)]
+    fn borrow(&self) -> RefMut<'_, State<S>> {
+        self.0.borrow_mut()
     }
 }
