@@ -27,13 +27,13 @@ impl<'s, 'a> MapWriter<'s, 'a> {
 
     /// Appends an entry.
     #[inline]
-    pub fn put<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
-        self.entry(key, &value.into());
+    pub fn put(&mut self, key: &str, value: impl Encode) {
+        value.encode(self.key(key));
     }
 
     /// Appends an entry, if there is a value.
     #[inline]
-    pub fn put_if<'v>(&mut self, key: &str, value: Option<impl Into<Value<'v>>>) {
+    pub fn put_if(&mut self, key: &str, value: Option<impl Encode>) {
         if let Some(value) = value {
             self.put(key, value);
         }
@@ -42,13 +42,8 @@ impl<'s, 'a> MapWriter<'s, 'a> {
     /// Appends an entry for each of these.
     pub fn put_all(&mut self, entries: &[(&str, Value<'_>)]) {
         for (key, value) in entries {
-            self.entry(key, value);
+            self.put(key, value);
         }
-    }
-
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn entry(&mut self, key: &str, value: &Value<'_>) {
-        value.encode(self.key(key));
     }
 
     /// Appends an entry whose key is a symbol.

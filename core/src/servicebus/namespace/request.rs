@@ -7,10 +7,10 @@ use crate::engine::{DeliveryId, OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
 use crate::storage::{Encoder, Generation, Key, Payloads, Place, Spare, Storage, Table, Text};
-use crate::time::{Instant, Timestamp};
+use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
-use crate::wire::{Encode, Map, MapWriter, Sink, Value};
+use crate::wire::{Encode, Map, MapWriter, Sink, Uuid, Value};
 use core::task::Poll;
 
 /// Who waits for a response.
@@ -71,41 +71,29 @@ const RESPONSE_CREDIT: u32 = 100;
 /// A table of deliveries with this many free places is large.
 const LARGE: usize = 10_000;
 
-/// Names a request in its message-id: place and generation, so that a late response finds nobody else.
-pub(super) fn request_id(key: Key) -> heapless::String<17> {
-    let mut text = heapless::String::new();
-    // Eight digits, a hyphen, eight digits: it fits.
-    let _ = core::fmt::write(&mut text, format_args!("{:08x}-{:08x}", key.index, key.generation.get()));
-    text
+/// Names a request in its message-id: place and generation, so that a late response finds nobody else. A UUID, as the Python
+/// SDK has it (wire-protocol.md §2).
+pub(super) fn request_id(key: Key) -> Uuid {
+    Uuid((u128::from(key.index) << 96 | u128::from(key.generation.get()) << 64).to_be_bytes())
 }
 
-pub(super) fn parse_request_id(text: &str) -> Option<Key> {
-    let (index, rest) = text.as_bytes().split_first_chunk::<8>()?;
-    let (b"-", generation) = rest.split_first_chunk::<1>()? else { return None };
-    let generation = Generation::new(hexadecimal(generation.try_into().ok()?)?)?;
-    Some(Key { index: hexadecimal(index)?, generation })
-}
-
-/// A number of eight digits.
-fn hexadecimal(digits: &[u8; 8]) -> Option<u32> {
-    let mut number = 0;
-    for &digit in digits {
-        number = number << 4 | char::from(digit).to_digit(16)?;
-    }
-    Some(number)
+pub(super) fn parse_request_id(id: Uuid) -> Option<Key> {
+    let id = u128::from_be_bytes(id.0);
+    let generation = Generation::new((id >> 64) as u32)?;
+    (id as u64 == 0).then_some(Key { index: (id >> 96) as u32, generation })
 }
 
 /// The request that a response answers.
 fn response_to(response: &[u8]) -> Option<Key> {
     match MessageView::parse(response).ok()?.properties_view()?.correlation_id()? {
-        MessageId::String(id) => parse_request_id(id),
+        MessageId::Uuid(id) => parse_request_id(id),
         _ => None,
     }
 }
 
 /// A request as it is sent.
 pub(super) struct RequestMessage<'a> {
-    pub(super) id: &'a str,
+    pub(super) id: Uuid,
     pub(super) to: &'a str,
     pub(super) reply_to: &'a str,
     pub(super) operation: &'a str,
@@ -116,7 +104,7 @@ pub(super) struct RequestMessage<'a> {
 impl Encode for RequestMessage<'_> {
     fn encode(&self, sink: &mut Sink<'_>) {
         Properties {
-            message_id: Some(MessageId::String(self.id)),
+            message_id: Some(MessageId::Uuid(self.id)),
             to: Some(self.to),
             reply_to: Some(self.reply_to),
             ..Properties::EMPTY
@@ -211,7 +199,7 @@ impl<S: Storage> Namespace<S> {
         // One that is too long does not get this far: its node is not attached.
         let _ = self.put_node_address(node, &mut address);
         let message =
-            RequestMessage { id: &request_id(key), to: &address, reply_to: &reply_to, operation, properties, body };
+            RequestMessage { id: request_id(key), to: &address, reply_to: &reply_to, operation, properties, body };
         let mut encoder = S::Encoder::default();
         let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)));
         encoder.append(&message).map_err(full)?;
@@ -326,22 +314,17 @@ impl<S: Storage> Namespace<S> {
         transaction: Option<Tag>,
     ) -> Result<(), Failure<S>> {
         let deadline = self.requests.get(place).map_or(clock.now, |request| request.deadline);
-        let left = deadline.saturating_duration_since(clock.now).as_millis();
+        let left = Millis::from(deadline.saturating_duration_since(clock.now));
         let endpoint = endpoint.and_then(|place| self.endpoints.get(place));
         let link_name = endpoint
             .filter(|found| found.attachment.link().is_some())
             .map(|found| Self::name(self.container, found.name));
-        let timeout = ("com.microsoft:server-timeout", Value::Uint(u32::try_from(left).unwrap_or(u32::MAX)));
-        let kind = ("type", Value::String("entity-mgmt"));
-        let with_link;
-        let without_link = [kind, timeout];
-        let properties: &[(&str, Value<'_>)] = match &link_name {
-            Some(name) => {
-                with_link = [kind, timeout, ("associated-link-name", Value::String(name))];
-                &with_link
-            }
-            None => &without_link,
-        };
+        let properties = [
+            ("type", Value::String("entity-mgmt")),
+            ("com.microsoft:server-timeout", Value::Uint(left.get())),
+            ("associated-link-name", Value::String(link_name.as_deref().unwrap_or_default())),
+        ];
+        let properties = properties.get(..2 + usize::from(link_name.is_some())).unwrap_or_default();
         self.send_request(place, request.name(), properties, request, transaction)
     }
 

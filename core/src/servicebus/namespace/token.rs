@@ -214,7 +214,7 @@ impl<S: Storage> Namespace<S> {
         if let Some(request) = self.requests.get_mut(request) {
             request.owner = Owner::Token(key, expiry);
         }
-        self.send_request(request, "put-token", &properties, &Value::String(token), None)
+        self.send_request(request, "put-token", &properties, &token, None)
     }
 
     /// The service has answered a put-token.
