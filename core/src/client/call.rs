@@ -17,6 +17,9 @@ use core::task::{Context, Poll};
 /// An encoded message in the storage of a runtime.
 pub(super) type PayloadOf<R> = <StorageOf<R> as Storage>::Payload;
 
+/// The id of a transaction, where the storage of a runtime has any.
+pub(super) type TransactionOf<R> = <StorageOf<R> as Storage>::Transaction;
+
 /// Another handle to the state.
 pub(super) fn handle<R: Runtime>(shared: &R::Shared) -> R::Shared {
     shared.with(|state| state.handles += 1);

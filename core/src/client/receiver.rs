@@ -2,8 +2,7 @@
 
 use super::StorageOf;
 use super::attempts::{Attempt, Attempts};
-use super::call::{self, Endpoint};
-use crate::engine::Tag;
+use super::call::{self, Endpoint, TransactionOf};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{DeleteMessages, Peek, ReceiveDeferred, RenewLock};
 use crate::servicebus::namespace::{
@@ -78,7 +77,7 @@ pub(super) struct Settling<'c, R: Runtime> {
     pub(super) endpoint: &'c Endpoint<R>,
     pub(super) message: Locked,
     pub(super) disposition: Disposition<'c>,
-    pub(super) transaction: Option<Tag>,
+    pub(super) transaction: Option<TransactionOf<R>>,
 }
 
 impl<R: Runtime> Attempt<R> for Settling<'_, R> {

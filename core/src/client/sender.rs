@@ -2,8 +2,7 @@
 
 use super::StorageOf;
 use super::attempts::{Attempt, Attempts};
-use super::call::{self, Endpoint, PayloadOf};
-use crate::engine::Tag;
+use super::call::{self, Endpoint, PayloadOf, TransactionOf};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{CancelScheduled, Schedule};
 use crate::servicebus::message::BATCH_FORMAT;
@@ -66,15 +65,15 @@ pub(super) struct Sending<'c, R: Runtime> {
     source: Source<'c, R>,
     /// What the engine has not taken yet.
     payload: Option<PayloadOf<R>>,
-    transaction: Option<Tag>,
+    transaction: Option<TransactionOf<R>>,
 }
 
 impl<'c, R: Runtime> Sending<'c, R> {
-    pub(super) fn message(endpoint: &'c Endpoint<R>, message: &'c Message<'c>, transaction: Option<Tag>) -> Self {
+    pub(super) fn message(endpoint: &'c Endpoint<R>, message: &'c Message<'c>, transaction: Option<TransactionOf<R>>) -> Self {
         Self { endpoint, source: Source::Message(message), payload: None, transaction }
     }
 
-    pub(super) fn batch(endpoint: &'c Endpoint<R>, batch: &'c PayloadOf<R>, transaction: Option<Tag>) -> Self {
+    pub(super) fn batch(endpoint: &'c Endpoint<R>, batch: &'c PayloadOf<R>, transaction: Option<TransactionOf<R>>) -> Self {
         Self { endpoint, source: Source::Batch(batch), payload: None, transaction }
     }
 }

@@ -1,12 +1,12 @@
 //! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4, wire-protocol.md §3.6).
 
 use super::attempts::Attempts;
-use super::call::Endpoint;
+use super::call::{Endpoint, TransactionOf};
 use super::receiver::Settling;
 use super::sender::Sending;
 use super::{Client, LiteralOf, Receiver, Sender, StorageOf};
-use crate::engine::Tag;
 use crate::runtime::{Runtime, Shared};
+use crate::wire::Tag;
 use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
 use crate::servicebus::namespace::{Cause, Control, Disposition, Entity, Failure, Kind, Namespace, OperationId};
@@ -30,20 +30,24 @@ impl<R: Runtime> fmt::Debug for TransactionController<R> {
 }
 
 impl<R: Runtime> Client<R> {
-    /// A controller of transactions, authorized by a right on `entity`.
+    /// A controller of transactions, authorized by a right on `entity`. Fixed storage has room for transactions where it is
+    /// declared so ([`fixed_storage!`](crate::fixed_storage)).
     ///
     /// # Errors
     /// As [`Client::sender`].
     pub fn transactions(
         &self,
         entity: impl Into<LiteralOf<R>>,
-    ) -> Result<TransactionController<R>, Failure<StorageOf<R>>> {
+    ) -> Result<TransactionController<R>, Failure<StorageOf<R>>>
+    where
+        R::Storage: Storage<Transaction = Tag>,
+    {
         Ok(TransactionController { endpoint: self.add(Kind::Coordinator, Entity::queue(entity))? })
     }
 }
 
 impl<R: Runtime> TransactionController<R> {
-    async fn control(&self, control: Control) -> Result<Option<Tag>, Failure<StorageOf<R>>> {
+    async fn control(&self, control: Control<StorageOf<R>>) -> Result<Option<TransactionOf<R>>, Failure<StorageOf<R>>> {
         let id = self.endpoint.id;
         let mut payload = Some(
             <StorageOf<R> as Storage>::Payload::encode(&control)
@@ -88,7 +92,7 @@ impl<R: Runtime> TransactionController<R> {
 /// done under it from then on fails; nothing is tried again, since what was done before is gone.
 pub struct Transaction<'c, R: Runtime> {
     controller: &'c TransactionController<R>,
-    id: Tag,
+    id: TransactionOf<R>,
     open: bool,
 }
 

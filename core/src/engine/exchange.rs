@@ -1,17 +1,18 @@
 //! Messages and their settlement: what travels over links once they are attached.
 
-use super::delivery::{Delivery, Simple, Stage, Tag};
+use super::delivery::{Delivery, Simple, Stage};
 use super::link::NONE;
 use super::verbs::OUTBOX_FULL;
 use super::{Capacity, Connection, DeliveryId, EngineError, LinkId, link};
 use crate::storage::{Payloads, Storage, Table};
+use crate::wire::Tag;
 use crate::wire::frame::Kind;
 use crate::wire::messaging::{DeliveryState, Outcome};
 use crate::wire::performative::{Disposition, Role};
 
 /// How a message is sent.
 #[derive(Clone, Copy, Debug)]
-pub struct SendOptions {
+pub struct SendOptions<S: Storage> {
     /// Identifies the delivery on its link.
     pub tag: Tag,
     /// The message format: zero, or Service Bus's batch format.
@@ -19,7 +20,7 @@ pub struct SendOptions {
     /// Whether no outcome is wanted.
     pub settled: bool,
     /// The transaction the message belongs to.
-    pub transaction: Option<Tag>,
+    pub transaction: Option<S::Transaction>,
     /// A number of the application's, given back with [`super::Handler::outcome`].
     pub user: Option<u32>,
     /// Sends the message even when it is larger than the receiver said it takes: some receivers announce less than
@@ -29,7 +30,7 @@ pub struct SendOptions {
     pub batchable: bool,
 }
 
-impl Default for SendOptions {
+impl<S: Storage> Default for SendOptions<S> {
     /// An empty tag, format zero, unsettled, no transaction, no number, within the receiver's limit, not batchable.
     fn default() -> Self {
         Self {
@@ -69,7 +70,7 @@ impl<S: Storage> Connection<S> {
         &mut self,
         link: LinkId,
         payload: S::Payload,
-        options: &SendOptions,
+        options: &SendOptions<S>,
     ) -> Result<DeliveryId, (EngineError, S::Payload)> {
         if let Err(error) = self.alive() {
             return Err((error, payload));

@@ -38,7 +38,7 @@ use delivery::{Delivery, Stage};
 use link::Link;
 use session::Session;
 
-pub use delivery::Tag;
+pub use crate::wire::Tag;
 pub use error::{
     Capacity, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, Violation, condition,
 };

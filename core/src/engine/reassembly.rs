@@ -1,10 +1,11 @@
 //! Deliveries come in by frames and are put together again (AMQP 1.0 §2.6.14).
 
-use super::delivery::{Delivery, Stage, Tag};
+use super::delivery::{Delivery, Stage};
 use super::input::Wrong;
 use super::link::NONE;
 use super::{Connection, DeliveryId, Handler, LinkId, Space, Violation, index_key, link};
 use crate::storage::{Assembly, Index, Payloads, Rx, Storage, Table};
+use crate::wire::Tag;
 use crate::wire::View;
 use crate::wire::frame::Kind;
 use crate::wire::messaging::{DeliveryState, Outcome, Rejected};

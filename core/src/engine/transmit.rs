@@ -2,7 +2,7 @@
 
 use super::delivery::{Simple, Stage};
 use super::{Connection, ConnectionRole, Farewell, Instant, Phase, Space, index_key};
-use crate::storage::{Index, Outbox, Payloads, Queue, Storage, Table, Tx};
+use crate::storage::{Index, Outbox, Payloads, Queue, Storage, Table, TransactionId, Tx};
 use crate::wire::frame::{self, Kind, Outgoing};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{Close, Detach, Disposition, End, Flow, Role, Transfer};

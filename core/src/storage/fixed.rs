@@ -2,10 +2,11 @@
 
 use super::{
     Arena, Assembly, Description, Encoder, FixedBuffer, FixedIndex, FixedQueue, FixedSlots, FixedTable, NoDescription,
-    NoSpare, PayloadBuilder, Payloads, Storage, Text,
+    NoSpare, NoTransactions, PayloadBuilder, Payloads, Storage, Text, TransactionId,
 };
 use crate::wire::{self, Encode, Full};
 use core::fmt;
+use core::marker::PhantomData;
 
 /// Storage with compile-time sizes. Name one with [`fixed_storage!`](crate::fixed_storage) instead of writing the
 /// parameters: `SLOTS` is the sum of `SESSIONS`, `LINKS` and `DELIVERIES`, `OUTBOX` follows from `TRANSMIT`.
@@ -21,7 +22,8 @@ pub struct Fixed<
     const MESSAGE: usize,
     const MESSAGES: usize,
     const SESSION_RECEIVERS: usize,
->;
+    X: TransactionId = NoTransactions,
+>(PhantomData<fn() -> X>);
 
 impl<
     const S: usize,
@@ -34,7 +36,8 @@ impl<
     const M: usize,
     const P: usize,
     const C: usize,
-> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P, C>
+    X: TransactionId,
+> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P, C, X>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fixed")
@@ -55,13 +58,16 @@ impl<
 /// wait at once, to be sent or to be taken: half of the deliveries and one more when it is left out, never less than
 /// four, for a delivery keeps its message only until that is written or taken. Three are for a request, its response
 /// and a message to send, the rest for messages that come in. `session_receivers` is how many receivers can have a
-/// session at a time, two when it is left out.
+/// session at a time, two when it is left out. `transactions: true` makes room for transactions.
 #[macro_export]
 macro_rules! fixed_storage {
+    (@transactions true) => { $crate::wire::Tag };
+    (@transactions $(false)?) => { $crate::storage::NoTransactions };
     ($(#[$meta:meta])* $vis:vis type $name:ident {
         sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
         receive: $receive:expr, transmit: $transmit:expr, message: $message:expr
-        $(, messages: $messages:expr)? $(, session_receivers: $receivers:expr)? $(,)?
+        $(, messages: $messages:expr)? $(, session_receivers: $receivers:expr)?
+        $(, transactions: $transactions:tt)? $(,)?
     }) => {
         $(#[$meta])*
         $vis type $name = $crate::storage::Fixed<
@@ -69,6 +75,7 @@ macro_rules! fixed_storage {
             { $receive }, { $transmit }, { $crate::storage::half_or($transmit, 512) }, { $message },
             { $crate::storage::first_of(&[$($messages,)? $crate::storage::half_or(($deliveries) + 2, 4)]) },
             { $crate::storage::first_of(&[$($receivers,)? 2]) },
+            $crate::fixed_storage!(@transactions $($transactions)?),
         >;
         const _: () = {
             assert!($receive >= 512 && $transmit >= 512, "frames of 512 bytes must fit (AMQP 1.0 §2.7.1)");
@@ -105,7 +112,8 @@ impl<
     const M: usize,
     const P: usize,
     const C: usize,
-> Storage for Fixed<S, L, D, N, R, T, O, M, P, C>
+    X: TransactionId,
+> Storage for Fixed<S, L, D, N, R, T, O, M, P, C, X>
 {
     type Payload = heapless::Vec<u8, M>;
     type Encoder = heapless::Vec<u8, M>;
@@ -130,6 +138,7 @@ impl<
     type LinkSlots<V> = FixedSlots<V, L>;
     type Nodes<V> = FixedTable<V, NODES>;
     type Claims<V> = FixedTable<V, C>;
+    type Transaction = X;
     type Spare<V> = NoSpare;
     type Arena = FixedArena<M>;
 

@@ -4,7 +4,7 @@ use super::{
     Arena, Assembly, Description, Encoder, Generation, Index, Key, Outbox, PayloadBuilder, Payloads, Queue, Rx, Slots,
     Spare, Storage, Table, Text, Tx,
 };
-use crate::wire::{Encode, Full, Sink, measure};
+use crate::wire::{Encode, Full, Sink, Tag, measure};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -45,6 +45,7 @@ impl Storage for Heap {
     type LinkSlots<T> = Vec<Option<T>>;
     type Nodes<T> = HeapTable<T>;
     type Claims<T> = HeapTable<T>;
+    type Transaction = Tag;
     type Spare<T> = Option<Box<T>>;
 
     const MAX_FRAME_SIZE: u32 = u32::MAX;

@@ -10,6 +10,7 @@ mod fixed_buffer;
 mod fixed_table;
 #[cfg(feature = "alloc")]
 mod heap;
+mod transaction_id;
 
 use crate::wire::{Encode, Full};
 use core::fmt::Debug;
@@ -20,6 +21,7 @@ pub use fixed_buffer::FixedBuffer;
 pub use fixed_table::{FixedIndex, FixedQueue, FixedSlots, FixedTable};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapPayloads, HeapRx, HeapTable, HeapTx};
+pub use transaction_id::{NoTransactions, TransactionId};
 
 /// What a table is asked to hold at most. `Fixed` tables are bounded by their type alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,8 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Nodes<T>: Table<T>;
     /// A table with a place for every receiver of a session.
     type Claims<T>: Table<T>;
+    /// The id of a transaction; [`NoTransactions`] where there are to be none.
+    type Transaction: TransactionId;
 
     /// The largest frame that the receive buffer can hold, whatever is asked for.
     const MAX_FRAME_SIZE: u32;

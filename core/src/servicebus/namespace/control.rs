@@ -4,7 +4,7 @@ use super::endpoint::{Attachment, EndpointId};
 use super::operation::OperationId;
 use super::{Failure, Namespace};
 use crate::engine::{SendOptions, Tag};
-use crate::storage::{PayloadBuilder, Storage, Table};
+use crate::storage::{PayloadBuilder, Storage, Table, TransactionId};
 use crate::wire::message::section;
 use crate::wire::messaging::put_section;
 use crate::wire::transaction::{Declare, Discharge};
@@ -13,19 +13,19 @@ use core::task::Poll;
 
 /// What the coordinator is told.
 #[derive(Clone, Copy, Debug)]
-pub enum Control {
+pub enum Control<S: Storage> {
     /// A transaction begins.
     Declare,
     /// A transaction ends.
     Discharge {
         /// The transaction.
-        id: Tag,
+        id: S::Transaction,
         /// Whether it is rolled back.
         fail: bool,
     },
 }
 
-impl Encode for Control {
+impl<S: Storage> Encode for Control<S> {
     fn encode(&self, sink: &mut Sink<'_>) {
         put_section(sink, section::AMQP_VALUE);
         match self {
@@ -42,7 +42,7 @@ impl<S: Storage> Namespace<S> {
         operation: OperationId,
         endpoint: EndpointId,
         payload: &mut Option<S::Payload>,
-    ) -> Poll<Result<Option<Tag>, Failure<S>>> {
+    ) -> Poll<Result<Option<S::Transaction>, Failure<S>>> {
         if payload.is_some() {
             return self.poll_send(operation, endpoint, payload, 0, None).map_ok(|()| None);
         }
@@ -50,7 +50,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Tells the coordinator without waiting for an answer, if its link is there.
-    pub fn send_control(&mut self, endpoint: EndpointId, control: &Control) {
+    pub fn send_control(&mut self, endpoint: EndpointId, control: &Control<S>) {
         let Some(found) = self.endpoints.find(endpoint.0) else { return };
         let (Attachment::Up(link), Some(connection)) = (found.attachment, &mut self.connection) else { return };
         let Ok(payload) = S::Payload::encode(control) else { return };

@@ -7,9 +7,9 @@ use super::operation::{Operation, Outcome, State};
 use super::request::{REQUEST, Request};
 use super::session::{Claim, Claiming};
 use super::{Cause, Clock, Failure, Namespace};
-use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject, Tag};
+use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject};
 use crate::servicebus::Reason;
-use crate::storage::{Place, Queue, Slots, Storage, Table};
+use crate::storage::{Place, Queue, Slots, Storage, Table, TransactionId};
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView, Role};
 use crate::wire::{Map, View};
@@ -86,7 +86,7 @@ impl<S: Storage> Watch<'_, S> {
                 Err(Failure::of(error, self.last_description))
             }
             (Some(outcome), _) => Ok(Outcome::Delivery(OutcomeKind::from(outcome))),
-            (None, Some(DeliveryState::Declared(declared))) => match Tag::new(declared.txn_id) {
+            (None, Some(DeliveryState::Declared(declared))) => match S::Transaction::new(declared.txn_id) {
                 Some(id) => Ok(Outcome::Declared(id)),
                 None => Err(Failure::new(Cause::Service(Reason::InvalidField))),
             },

@@ -2,7 +2,7 @@
 
 use super::endpoint::EndpointId;
 use super::{Capacity, Cause, EngineError, Failure, Namespace};
-use crate::engine::{DeliveryId, OutcomeKind, Tag};
+use crate::engine::{DeliveryId, OutcomeKind};
 use crate::servicebus::Reason;
 use crate::storage::{Key, Place, Queue, Storage, Table};
 use crate::time::{Duration, Instant};
@@ -31,16 +31,16 @@ pub(super) enum State<S: Storage> {
     /// A receive is registered with its endpoint, for this many messages.
     Receiving(u32),
     /// It has ended.
-    Done(Result<Outcome, Failure<S>>),
+    Done(Result<Outcome<S>, Failure<S>>),
 }
 
 /// How a call ended well.
 #[derive(Clone, Copy, Debug)]
-pub enum Outcome {
+pub enum Outcome<S: Storage> {
     /// The peer's outcome for a delivery.
     Delivery(OutcomeKind),
     /// A transaction was declared; its id.
-    Declared(Tag),
+    Declared(S::Transaction),
 }
 
 /// A pending call.
@@ -267,7 +267,7 @@ impl<S: Storage> Namespace<S> {
 
     /// The result of an operation that has ended; [`Cause::Timeout`] once its deadline has passed.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn poll_done(&mut self, operation: OperationId) -> Poll<Result<Outcome, Failure<S>>> {
+    pub(super) fn poll_done(&mut self, operation: OperationId) -> Poll<Result<Outcome<S>, Failure<S>>> {
         let Some(found) = self.operations.find_mut(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };

@@ -189,7 +189,7 @@ impl<S: Storage> Namespace<S> {
         operation: &str,
         properties: &[(&str, Value<'_>)],
         body: &dyn Encode,
-        transaction: Option<Tag>,
+        transaction: Option<S::Transaction>,
     ) -> Result<(), Failure<S>> {
         let closed = || Failure::new(Cause::Closed);
         let key = self.requests.key(place).ok_or_else(closed)?;
@@ -237,7 +237,7 @@ impl<S: Storage> Namespace<S> {
         operation: OperationId,
         entity: &Entity<S>,
         request: &dyn management::Request,
-        transaction: Option<Tag>,
+        transaction: Option<S::Transaction>,
     ) -> Poll<Result<Response<S::Payload>, Failure<S>>> {
         if let Some(payload) = self.take_response(operation) {
             return Poll::Ready(Ok(Response::new(payload)));
@@ -255,8 +255,8 @@ impl<S: Storage> Namespace<S> {
         owner: Owner,
         entity: &Entity<S>,
         request: &dyn management::Request,
-        transaction: Option<Tag>,
-    ) -> Poll<Result<Outcome, Failure<S>>> {
+        transaction: Option<S::Transaction>,
+    ) -> Poll<Result<Outcome<S>, Failure<S>>> {
         if let Poll::Ready(result) = self.poll_done(operation) {
             return Poll::Ready(result);
         }
@@ -311,7 +311,7 @@ impl<S: Storage> Namespace<S> {
         place: u32,
         endpoint: Option<u32>,
         request: &dyn management::Request,
-        transaction: Option<Tag>,
+        transaction: Option<S::Transaction>,
     ) -> Result<(), Failure<S>> {
         let deadline = self.requests.get(place).map_or(clock.now, |request| request.deadline);
         let left = Millis::from(deadline.saturating_duration_since(clock.now));
@@ -397,7 +397,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The operation that waits for a request ends with it.
-    fn end_asked(&mut self, place: u32, operation: Key, result: Result<Outcome, Failure<S>>) {
+    fn end_asked(&mut self, place: u32, operation: Key, result: Result<Outcome<S>, Failure<S>>) {
         self.requests.free(place);
         if let Some(found) = self.operations.find_mut(operation) {
             found.state = State::Done(result);

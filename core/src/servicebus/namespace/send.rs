@@ -57,7 +57,7 @@ impl<S: Storage> Namespace<S> {
         endpoint: EndpointId,
         payload: &mut Option<S::Payload>,
         format: u32,
-        transaction: Option<Tag>,
+        transaction: Option<S::Transaction>,
     ) -> Poll<Result<(), Failure<S>>> {
         if payload.is_none() {
             return self.poll_done(operation).map(|result| match result? {
@@ -116,7 +116,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// The coordinator's answer: the id of a transaction that was declared, or none.
-    pub(super) fn poll_declared(&mut self, operation: OperationId) -> Poll<Result<Option<Tag>, Failure<S>>> {
+    pub(super) fn poll_declared(&mut self, operation: OperationId) -> Poll<Result<Option<S::Transaction>, Failure<S>>> {
         self.poll_done(operation).map(|result| match result? {
             Outcome::Declared(id) => Ok(Some(id)),
             Outcome::Delivery(OutcomeKind::Accepted) => Ok(None),

@@ -4,7 +4,7 @@ use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode, SessionCh
 use super::operation::OperationId;
 use super::request::Owner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace, Offer, session_filter};
-use crate::engine::{LinkId, Tag};
+use crate::engine::LinkId;
 use crate::log::Maybe;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
@@ -84,7 +84,7 @@ type Update<S> = fn(
     Owner,
     &Entity<S>,
     UpdateDisposition<'_>,
-    Option<Tag>,
+    Option<<S as Storage>::Transaction>,
     u32,
 ) -> Poll<Result<(), Failure<S>>>;
 
@@ -217,7 +217,7 @@ impl<S: Storage> Namespace<S> {
         owner: Owner,
         entity: &Entity<S>,
         request: UpdateDisposition<'_>,
-        transaction: Option<Tag>,
+        transaction: Option<S::Transaction>,
         place: u32,
     ) -> Poll<Result<(), Failure<S>>> {
         let holder = self.endpoints.get(place);

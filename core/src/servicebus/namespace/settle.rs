@@ -5,14 +5,14 @@ use super::operation::{OperationId, Outcome, State};
 use super::request::Owner;
 use super::session::Hold;
 use super::{Cause, Clock, EngineError, Failure, Namespace};
-use crate::engine::{LinkId, OutcomeKind, Tag};
+use crate::engine::{LinkId, OutcomeKind};
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Encoder, Place, Storage, Table};
+use crate::storage::{Encoder, Place, Storage, Table, TransactionId};
 use crate::time::Timestamp;
 use crate::wire::messaging::{self, DeliveryState, Modified, Rejected};
 use crate::wire::performative::ErrorCondition;
@@ -150,7 +150,7 @@ impl<S: Storage> Namespace<S> {
         entity: &Entity<S>,
         message: Locked,
         disposition: &Disposition<'_>,
-        transaction: Option<Tag>,
+        transaction: Option<S::Transaction>,
     ) -> Poll<Result<(), Failure<S>>> {
         let result = self.poll_disposition(clock, operation, entity, message, disposition, transaction);
         match &result {
@@ -177,7 +177,7 @@ impl<S: Storage> Namespace<S> {
         entity: &Entity<S>,
         message: Locked,
         disposition: &Disposition<'_>,
-        transaction: Option<Tag>,
+        transaction: Option<S::Transaction>,
     ) -> Poll<Result<(), Failure<S>>> {
         let Some(found) = self.operations.find(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
@@ -242,7 +242,7 @@ impl<S: Storage> Namespace<S> {
         operation: OperationId,
         origin: Origin,
         disposition: &Disposition<'_>,
-        transaction: Option<Tag>,
+        transaction: Option<S::Transaction>,
     ) -> Result<bool, Failure<S>> {
         let connection_id = self.connection_id();
         let (Some(delivery), Some(connection)) = (origin.delivery, &mut self.connection) else { return Ok(false) };

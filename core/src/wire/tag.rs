@@ -1,0 +1,43 @@
+//! The tag of a delivery.
+
+use core::fmt;
+
+/// Up to 32 bytes that identify a delivery on its link (AMQP 1.0 §2.8.7).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tag {
+    bytes: [u8; 32],
+    len: u8,
+}
+
+impl Tag {
+    /// No bytes.
+    pub const EMPTY: Self = Self { bytes: [0; 32], len: 0 };
+
+    /// A tag of these bytes; `None` when there are more than 32.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn new(tag: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 32];
+        bytes.get_mut(..tag.len())?.copy_from_slice(tag);
+        Some(Self { bytes, len: tag.len() as u8 })
+    }
+
+    /// A number as a tag.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn number(number: u32) -> Self {
+        let [a, b, c, d] = number.to_be_bytes();
+        let mut tag = Self { bytes: [0; 32], len: 4 };
+        (tag.bytes[0], tag.bytes[1], tag.bytes[2], tag.bytes[3]) = (a, b, c, d);
+        tag
+    }
+
+    /// The tag's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tag({:02x?})", self.as_bytes())
+    }
+}
