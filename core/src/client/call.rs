@@ -6,7 +6,7 @@ use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Message;
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::namespace::{
-    Cause, Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, SessionChoice, SizeLimits,
+    Cause, Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, Receiving, SessionChoice, SizeLimits,
 };
 use crate::storage::{Arena, Slots, Storage};
 use crate::time::Instant;
@@ -243,7 +243,7 @@ impl<R: Runtime> Drop for Endpoint<R> {
 impl<R: Runtime> Endpoint<R> {
     pub(super) fn new(
         shared: &R::Shared,
-        kind: Kind,
+        kind: Kind<StorageOf<R>>,
         entity: Entity<StorageOf<R>>,
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Self, Failure<StorageOf<R>>> {
@@ -259,22 +259,11 @@ impl<R: Runtime> Endpoint<R> {
         entity: Entity<StorageOf<R>>,
         accept_timeout: Option<u32>,
     ) -> Result<Self, Failure<StorageOf<R>>> {
-        let ReceiverOptions { mode, prefetch, .. } = options;
+        let receiving = Receiving::new(options.mode, options.prefetch);
         let id = change::<R, _>(shared, |state| {
-            state.namespace.add_session_receiver(mode, session.clone(), entity.clone(), accept_timeout)
+            state.namespace.add_session_receiver(receiving, session.clone(), entity.clone(), accept_timeout)
         });
-        let endpoint = Self { id: id?, shared: handle::<R>(shared), entity };
-        endpoint.keep_ready(prefetch);
-        Ok(endpoint)
-    }
-
-    /// Has a receiver keep this many messages ready. Inlined: where the number is known to be none, a program is linked
-    /// without what is done about them.
-    #[inline(always)]
-    pub(super) fn keep_ready(&self, messages: u32) {
-        if messages > 0 {
-            change::<R, _>(&self.shared, |state| state.namespace.set_prefetch(self.id, messages));
-        }
+        Ok(Self { id: id?, shared: handle::<R>(shared), entity })
     }
 
     fn begin_close(&self) {

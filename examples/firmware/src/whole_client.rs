@@ -6,9 +6,9 @@
 
 use core::cell::RefCell;
 use core::convert::Infallible;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::hint::black_box;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
 use servicebus_core::servicebus::Message;
@@ -145,7 +145,10 @@ pub(crate) fn drive() -> ! {
     static RESOURCES: ConstStaticCell<Resources<Board>> = ConstStaticCell::new(Resources::new());
     let settings = Settings::new(black_box("Endpoint=sb://a;SharedAccessKeyName=b;SharedAccessKey=c"), 1);
     let (client, runner) = new(RESOURCES.take(), settings, &UTC);
-    let (mut run, mut telemetry) = (pin!(run(runner)), pin!(telemetry(client)));
+    // As tasks of an executor are: somewhere in memory, and polled through a pointer.
+    let run: Pin<&mut dyn Future<Output = ()>> = pin!(run(runner));
+    let telemetry: Pin<&mut dyn Future<Output = Option<()>>> = pin!(telemetry(client));
+    let (mut run, mut telemetry) = black_box((run, telemetry));
     let mut cx = Context::from_waker(Waker::noop());
     loop {
         let _ = black_box((run.as_mut().poll(&mut cx), telemetry.as_mut().poll(&mut cx)));

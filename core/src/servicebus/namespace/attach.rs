@@ -255,7 +255,7 @@ impl<S: Storage> Namespace<S> {
     /// [`Cause::Closed`], [`Capacity::Links`] when there are too many, or an identifier of more than 128 characters.
     pub fn add_endpoint(
         &mut self,
-        kind: Kind,
+        kind: Kind<S>,
         entity: Entity<S>,
         identifier: Option<S::Literal>,
     ) -> Result<EndpointId, Failure<S>> {
@@ -272,7 +272,11 @@ impl<S: Storage> Namespace<S> {
         let work = match kind {
             Kind::Sender => Work::Sender { max_batch_size: 0 },
             Kind::Coordinator => Work::Coordinator,
-            Kind::Receiver { mode } => Work::Receiver { mode, prefetch: 0 },
+            Kind::Receiver(receiving) => {
+                self.prefetching = self.prefetching.or(receiving.prefetching);
+                self.deleting = self.deleting.or(receiving.deleting);
+                receiving.work()
+            }
         };
         let entity = self.use_entity(&entity)?;
         let added = self.endpoints.insert(Endpoint::new(work, entity, identifier));

@@ -1,7 +1,10 @@
 //! A sender or receiver as the application holds it: it outlives the links that serve it.
 
+use super::Namespace;
+use super::deleting::Deleting;
+use super::prefetch::Prefetching;
 use super::Failure;
-use crate::engine::{Connection, LinkId};
+use crate::engine::LinkId;
 use crate::log::Span;
 use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::lock_token::LockToken;
@@ -135,17 +138,41 @@ impl<S: Storage> fmt::Debug for SessionChoice<S> {
 }
 
 /// What an endpoint does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+#[derive(Clone, Copy, Debug)]
+pub enum Kind<S: Storage> {
     /// Sends messages.
     Sender,
     /// Begins and ends transactions.
     Coordinator,
     /// Receives messages.
-    Receiver {
-        /// Locks or deletes.
-        mode: ReceiveMode,
-    },
+    Receiver(Receiving<S>),
+}
+
+/// How a receiver receives.
+#[derive(Clone, Copy, Debug)]
+pub struct Receiving<S: Storage> {
+    /// Messages that are kept ready.
+    prefetch: u32,
+    pub(super) prefetching: Option<&'static Prefetching<S>>,
+    pub(super) deleting: Option<&'static Deleting<S>>,
+}
+
+impl<S: Storage> Receiving<S> {
+    /// Locks or deletes, and keeps so many messages ready.
+    // Inlined: where mode and number are known, a program is linked without what is done about the others.
+    #[inline(always)]
+    pub fn new(mode: ReceiveMode, prefetch: u32) -> Self {
+        Self {
+            prefetch,
+            prefetching: (prefetch > 0).then_some(Namespace::PREFETCHING),
+            deleting: (mode == ReceiveMode::ReceiveAndDelete).then_some(Namespace::DELETING),
+        }
+    }
+
+    pub(super) fn work(self) -> Work {
+        let mode = if self.deleting.is_some() { ReceiveMode::ReceiveAndDelete } else { ReceiveMode::PeekLock };
+        Work::Receiver { mode, prefetch: self.prefetch }
+    }
 }
 
 /// What an endpoint does, and what only one of its kind knows.
@@ -353,25 +380,6 @@ impl<S: Storage> Endpoint<S> {
     /// Until when the drain that is under way is waited for.
     pub(super) fn drain_deadline(&self) -> Option<Instant> {
         if self.draining { Some(self.heard.after(super::close::PATIENCE)) } else { None }
-    }
-
-    /// What its link leaves when that is gone from `connection`, which is retired or goes on: messages that were settled
-    /// when they came are the application's, whatever becomes of the link. What an earlier connection left stays where
-    /// it is, unless this one takes the one place that there is for retired ones.
-    pub(super) fn leaves(&self, connection: Option<&Connection<S>>, retired: bool) -> Attachment {
-        let link = match self.attachment {
-            Attachment::Down => return Attachment::Down,
-            Attachment::Remains { retired: true, .. } if connection.is_none() => return self.attachment,
-            Attachment::Remains { retired: true, .. } => return Attachment::Down,
-            Attachment::Remains { link, .. } | Attachment::Pending(link) | Attachment::Up(link) => link,
-        };
-        let keeps = self.mode() == ReceiveMode::ReceiveAndDelete && !self.closing;
-        let waiting = connection.filter(|_| keeps).and_then(|connection| connection.link(link));
-        if waiting.is_some_and(|status| status.waiting > 0) {
-            Attachment::Remains { link, retired }
-        } else {
-            Attachment::Down
-        }
     }
 
     /// The link is gone, but for what it `leaves`; what is still to be told of it goes into what this returns.

@@ -7,6 +7,7 @@ mod access_token;
 mod attach;
 mod close;
 mod control;
+mod deleting;
 mod endpoint;
 mod events;
 mod failure;
@@ -35,6 +36,7 @@ use crate::wire::sasl::SaslInit;
 use crate::wire::{Symbol, Value, encode_map};
 use core::fmt;
 
+use deleting::Deleting;
 use endpoint::{Attachment, Endpoint};
 use node::Node;
 use operation::{Operation, State};
@@ -46,7 +48,7 @@ use session::{Claim, Claiming};
 use token::Token;
 
 pub use control::Control;
-pub use endpoint::{EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
+pub use endpoint::{EndpointId, Entity, Kind, ReceiveMode, Receiving, SessionChoice};
 pub use failure::{Cause, Failure, Offer};
 pub use occupancy::Occupancy;
 pub use operation::{OperationId, Outcome};
@@ -121,6 +123,8 @@ pub struct Namespace<S: Storage> {
     renewing: Option<&'static Renewing<S>>,
     /// What is done about sessions, once one was asked for.
     claiming: Option<&'static Claiming<S>>,
+    /// What is done about messages that outlive their link, once a receiver was to delete them.
+    deleting: Option<&'static Deleting<S>>,
     /// What is done about messages that are kept ready, once a receiver was to keep some.
     prefetching: Option<&'static Prefetching<S>>,
     dial_at: Option<Instant>,
@@ -222,6 +226,7 @@ impl<S: Storage> Namespace<S> {
             renewals: Table::bounded(limits.deliveries),
             renewing: None,
             claiming: None,
+            deleting: None,
             prefetching: None,
             renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
@@ -548,7 +553,9 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
             let was_up = endpoint.attachment.is_up();
-            let leaves = endpoint.leaves(self.retired.kept().filter(|_| keeps), true);
+            let leaves = self.deleting.map_or(Attachment::Down, |deleting| {
+                (deleting.leaves)(endpoint, self.retired.kept().filter(|_| keeps), true)
+            });
             let link = endpoint.detached(leaves);
             if endpoint.closing {
                 self.drop_endpoint(place);
@@ -612,15 +619,12 @@ impl<S: Storage> Namespace<S> {
     /// there are any.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn retire(&mut self) -> bool {
-        let Some(connection) = &self.connection else { return false };
+        if self.connection.is_none() {
+            return false;
+        }
         self.owners = S::LinkSlots::default();
         self.held = S::Slots::default();
-        let keeps = (0..self.endpoints.end())
-            .filter_map(|place| self.endpoints.get(place))
-            .any(|endpoint| endpoint.leaves(Some(connection), true) != Attachment::Down);
-        if keeps {
-            self.retired.keep_from(&mut self.connection);
-        }
+        let keeps = self.deleting.is_some_and(|deleting| (deleting.retire)(self));
         self.connection = None;
         keeps
     }

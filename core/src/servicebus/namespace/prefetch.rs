@@ -1,11 +1,12 @@
 //! Messages that are kept ready for calls to come (invariants.md §1 row 11).
 
-use super::endpoint::{EndpointId, ReceiveMode, Work};
+use super::endpoint::{EndpointId, ReceiveMode};
 use super::{Clock, Namespace};
 use crate::servicebus::message::LOCKED_UNTIL;
 use crate::storage::{Storage, Table};
 use crate::time::{Millis, Timestamp};
 use crate::wire::message::MessageView;
+use core::fmt;
 
 /// How long before the end of its lock a message that waits is given back.
 const HANDOVER: Millis = Millis::from_secs(2);
@@ -24,18 +25,15 @@ pub(super) struct Prefetching<S: Storage> {
     pub(super) pause_idle: fn(&mut Namespace<S>, Clock),
 }
 
-impl<S: Storage> Namespace<S> {
-    const PREFETCHING: &'static Prefetching<S> =
-        &Prefetching { note_locks: Self::note_locks, pause_idle: Self::pause_idle };
-
-    /// Has a receiver keep `messages` ready, none at first.
-    pub fn set_prefetch(&mut self, receiver: EndpointId, messages: u32) {
-        let found = self.endpoints.find_mut(receiver.0);
-        let Some(Work::Receiver { prefetch, .. }) = found.map(|found| &mut found.work) else { return };
-        *prefetch = messages;
-        self.prefetching = Some(Self::PREFETCHING);
-        self.due = true;
+impl<S: Storage> fmt::Debug for Prefetching<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prefetching")
     }
+}
+
+impl<S: Storage> Namespace<S> {
+    pub(super) const PREFETCHING: &'static Prefetching<S> =
+        &Prefetching { note_locks: Self::note_locks, pause_idle: Self::pause_idle };
 
     /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
     /// has come is released (invariants.md §1 row 11). What was settled when it came is kept.

@@ -7,7 +7,7 @@ use crate::engine::DeliveryId;
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::received::{Origin, ReceivedMessage};
-use crate::storage::{Place, Slots, Spare, Storage, Table};
+use crate::storage::{Place, Slots, Storage, Table};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
@@ -47,12 +47,9 @@ impl<S: Storage> Namespace<S> {
     pub(super) fn stock(&self, place: u32) -> Stock {
         let endpoint = self.endpoints.get(place);
         let live = endpoint.and_then(|endpoint| self.connection.as_ref()?.link(endpoint.attachment.link()?));
-        let remains = endpoint.and_then(|endpoint| {
-            let Attachment::Remains { link, retired } = endpoint.attachment else { return None };
-            if retired { self.retired.kept()?.link(link) } else { self.connection.as_ref()?.link(link) }
-        });
+        let remains = self.deleting.zip(endpoint).map_or(0, |(deleting, endpoint)| (deleting.remain)(self, endpoint));
         Stock {
-            ready: live.map_or(0, |status| status.waiting) + remains.map_or(0, |status| status.waiting),
+            ready: live.map_or(0, |status| status.waiting) + remains,
             expected: live.map_or(0, |status| status.credit),
             draining: endpoint.is_some_and(|endpoint| endpoint.is_draining()),
         }
@@ -159,16 +156,6 @@ impl<S: Storage> Namespace<S> {
             self.top_up(place);
         }
         Poll::Pending
-    }
-
-    /// How many messages wait on a receiver that deletes what it receives, one at least while more may come; `None` when
-    /// there is none, or the receiver locks messages.
-    pub fn leftover(&self, endpoint: EndpointId) -> Option<u32> {
-        if !self.deletes(endpoint) {
-            return None;
-        }
-        let Stock { ready, expected, draining } = self.stock(endpoint.0.index);
-        (ready > 0 || expected > 0 || draining).then(|| ready.max(1))
     }
 
     /// A receive is over: what it asked for and nobody else wants is given back.
@@ -322,7 +309,7 @@ impl<S: Storage> Namespace<S> {
         let (in_session, connection_id) = (endpoint.is_session(), self.connection_id());
         let live = endpoint.attachment.link();
         let fresh = endpoint.stocked_since.is_some_and(|since| clock.now < since.after(SHORTEST_LOCK));
-        let mut taken = self.take_remains(place, max, take);
+        let mut taken = self.deleting.map_or(0, |deleting| (deleting.take_remains)(self, place, max, take));
         while taken < max {
             let (Some(link), Some(connection)) = (live, &mut self.connection) else { break };
             let Some(incoming) = connection.receive(link) else { break };
@@ -370,37 +357,6 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// Takes what a link that is gone has left.
-    fn take_remains(&mut self, place: u32, max: u32, take: &mut impl FnMut(ReceivedMessage<S>)) -> u32 {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return 0 };
-        let Attachment::Remains { link, retired } = endpoint.attachment else { return 0 };
-        let holder = if retired { self.retired.kept_mut() } else { self.connection.as_mut() };
-        let mut taken = 0;
-        if let Some(connection) = holder {
-            while taken < max
-                && let Some(incoming) = connection.receive(link)
-            {
-                take(ReceivedMessage::new(incoming.payload, None, Origin::NONE));
-                taken += 1;
-            }
-            if connection.link(link).is_some_and(|status| status.waiting > 0) {
-                return taken;
-            }
-            connection.forget(link);
-        }
-        endpoint.attachment = Attachment::Down;
-        self.due = true;
-        if retired {
-            let needed = (0..self.endpoints.end())
-                .filter_map(|place| self.endpoints.get(place))
-                .any(|endpoint| endpoint.attachment.is_retired());
-            if !needed {
-                self.retired = S::Spare::default();
-            }
-        }
-        taken
-    }
-
     /// A message in the application's hands, while its link lives.
     pub(super) fn held_of(&self, origin: Origin) -> Option<&Held> {
         let delivery = origin.delivery.filter(|_| origin.connection == self.connection_id())?;
@@ -411,11 +367,6 @@ impl<S: Storage> Namespace<S> {
         let Some(&(mut held)) = self.held_of(origin) else { return };
         change(&mut held);
         let _ = self.held.put(held.delivery.index(), held);
-    }
-
-    /// Whether a receiver takes messages instead of locking them.
-    pub fn deletes(&self, endpoint: EndpointId) -> bool {
-        self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.mode() == ReceiveMode::ReceiveAndDelete)
     }
 
     /// Makes room where messages were received and never settled: long after their locks have ended they are forgotten.
