@@ -6,7 +6,7 @@ use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Message;
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::namespace::{
-    Cause, Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, Receiving, SessionChoice, SizeLimits,
+    Cause, Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, SessionChoice, SizeLimits,
 };
 use crate::storage::{Arena, Slots, Storage};
 use crate::time::Instant;
@@ -243,7 +243,7 @@ impl<R: Runtime> Drop for Endpoint<R> {
 impl<R: Runtime> Endpoint<R> {
     pub(super) fn new(
         shared: &R::Shared,
-        kind: Kind<StorageOf<R>>,
+        kind: Kind,
         entity: Entity<StorageOf<R>>,
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Self, Failure<StorageOf<R>>> {
@@ -259,9 +259,10 @@ impl<R: Runtime> Endpoint<R> {
         entity: Entity<StorageOf<R>>,
         accept_timeout: Option<u32>,
     ) -> Result<Self, Failure<StorageOf<R>>> {
-        let receiving = Receiving::new(options.mode, options.prefetch);
+        let ReceiverOptions { mode, prefetch, .. } = options;
         let id = change::<R, _>(shared, |state| {
-            state.namespace.add_session_receiver(receiving, session.clone(), entity.clone(), accept_timeout)
+            state.namespace.prepare(mode, prefetch);
+            state.namespace.add_session_receiver(mode, prefetch, session.clone(), entity.clone(), accept_timeout)
         });
         Ok(Self { id: id?, shared: handle::<R>(shared), entity })
     }

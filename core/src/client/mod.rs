@@ -25,7 +25,7 @@ mod transaction;
 
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::SubQueue;
-use crate::servicebus::namespace::{Entity, Failure, Kind, Namespace, ReceiveMode, Receiving, Settings};
+use crate::servicebus::namespace::{Entity, Failure, Kind, Namespace, ReceiveMode, Settings};
 use crate::storage::{Storage, Text};
 use core::fmt;
 
@@ -102,7 +102,7 @@ impl<R: Runtime> Client<R> {
         self.shared.with(|state| Text::cut(state.namespace.last_description()))
     }
 
-    fn add(&self, kind: Kind<StorageOf<R>>, entity: Entity<StorageOf<R>>) -> Result<call::Endpoint<R>, Failure<StorageOf<R>>> {
+    fn add(&self, kind: Kind, entity: Entity<StorageOf<R>>) -> Result<call::Endpoint<R>, Failure<StorageOf<R>>> {
         call::Endpoint::new(&self.shared, kind, entity, None)
     }
 
@@ -179,7 +179,11 @@ impl<R: Runtime> Client<R> {
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
         entity.sub_queue = options.sub_queue.or(entity.sub_queue);
-        let kind = Kind::Receiver(Receiving::new(options.mode, options.prefetch));
+        let ReceiverOptions { mode, prefetch, .. } = options;
+        if mode != ReceiveMode::PeekLock || prefetch > 0 {
+            self.shared.with(|state| state.namespace.prepare(mode, prefetch));
+        }
+        let kind = Kind::Receiver { mode, prefetch };
         Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, identifier)?))
     }
 

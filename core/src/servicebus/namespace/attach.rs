@@ -249,13 +249,25 @@ impl<S: Storage> Namespace<S> {
         self.fail_waiting(place, failure);
     }
 
+    /// Makes ready for a receiver of this mode that keeps so many messages ready: to be called before it is added.
+    // Inlined: where both are known, a program is linked without what is done about the others.
+    #[inline(always)]
+    pub(crate) fn prepare(&mut self, mode: ReceiveMode, prefetch: u32) {
+        if prefetch > 0 {
+            self.prefetching = Some(Self::PREFETCHING);
+        }
+        if mode == ReceiveMode::ReceiveAndDelete {
+            self.deleting = Some(Self::DELETING);
+        }
+    }
+
     /// Adds a sender or receiver; it attaches as soon as there is a connection.
     ///
     /// # Errors
     /// [`Cause::Closed`], [`Capacity::Links`] when there are too many, or an identifier of more than 128 characters.
-    pub fn add_endpoint(
+    pub(crate) fn add_endpoint(
         &mut self,
-        kind: Kind<S>,
+        kind: Kind,
         entity: Entity<S>,
         identifier: Option<S::Literal>,
     ) -> Result<EndpointId, Failure<S>> {
@@ -272,11 +284,7 @@ impl<S: Storage> Namespace<S> {
         let work = match kind {
             Kind::Sender => Work::Sender { max_batch_size: 0 },
             Kind::Coordinator => Work::Coordinator,
-            Kind::Receiver(receiving) => {
-                self.prefetching = self.prefetching.or(receiving.prefetching);
-                self.deleting = self.deleting.or(receiving.deleting);
-                receiving.work()
-            }
+            Kind::Receiver { mode, prefetch } => Work::Receiver { mode, prefetch },
         };
         let entity = self.use_entity(&entity)?;
         let added = self.endpoints.insert(Endpoint::new(work, entity, identifier));

@@ -1,8 +1,5 @@
 //! A sender or receiver as the application holds it: it outlives the links that serve it.
 
-use super::Namespace;
-use super::deleting::Deleting;
-use super::prefetch::Prefetching;
 use super::Failure;
 use crate::engine::LinkId;
 use crate::log::Span;
@@ -138,41 +135,19 @@ impl<S: Storage> fmt::Debug for SessionChoice<S> {
 }
 
 /// What an endpoint does.
-#[derive(Clone, Copy, Debug)]
-pub enum Kind<S: Storage> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
     /// Sends messages.
     Sender,
     /// Begins and ends transactions.
     Coordinator,
     /// Receives messages.
-    Receiver(Receiving<S>),
-}
-
-/// How a receiver receives.
-#[derive(Clone, Copy, Debug)]
-pub struct Receiving<S: Storage> {
-    /// Messages that are kept ready.
-    prefetch: u32,
-    pub(super) prefetching: Option<&'static Prefetching<S>>,
-    pub(super) deleting: Option<&'static Deleting<S>>,
-}
-
-impl<S: Storage> Receiving<S> {
-    /// Locks or deletes, and keeps so many messages ready.
-    // Inlined: where mode and number are known, a program is linked without what is done about the others.
-    #[inline(always)]
-    pub fn new(mode: ReceiveMode, prefetch: u32) -> Self {
-        Self {
-            prefetch,
-            prefetching: (prefetch > 0).then_some(Namespace::PREFETCHING),
-            deleting: (mode == ReceiveMode::ReceiveAndDelete).then_some(Namespace::DELETING),
-        }
-    }
-
-    pub(super) fn work(self) -> Work {
-        let mode = if self.deleting.is_some() { ReceiveMode::ReceiveAndDelete } else { ReceiveMode::PeekLock };
-        Work::Receiver { mode, prefetch: self.prefetch }
-    }
+    Receiver {
+        /// Locks or deletes.
+        mode: ReceiveMode,
+        /// Messages that are kept ready.
+        prefetch: u32,
+    },
 }
 
 /// What an endpoint does, and what only one of its kind knows.

@@ -48,7 +48,8 @@ use session::{Claim, Claiming};
 use token::Token;
 
 pub use control::Control;
-pub use endpoint::{EndpointId, Entity, Kind, ReceiveMode, Receiving, SessionChoice};
+pub(crate) use endpoint::Kind;
+pub use endpoint::{EndpointId, Entity, ReceiveMode, SessionChoice};
 pub use failure::{Cause, Failure, Offer};
 pub use occupancy::Occupancy;
 pub use operation::{OperationId, Outcome};

@@ -1,6 +1,6 @@
 //! Sessions of receivers: asked for with the link, held as long as it lives (wire-protocol.md §4.6).
 
-use super::endpoint::{Endpoint, EndpointId, Entity, Kind, Receiving, SessionChoice};
+use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
 use super::operation::OperationId;
 use super::request::Owner;
 use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace, Offer, session_filter};
@@ -128,9 +128,10 @@ impl<S: Storage> Namespace<S> {
     ///
     /// # Errors
     /// As [`Namespace::add_endpoint`], and [`Capacity::SessionReceivers`].
-    pub fn add_session_receiver(
+    pub(crate) fn add_session_receiver(
         &mut self,
-        receiving: Receiving<S>,
+        mode: ReceiveMode,
+        prefetch: u32,
         choice: SessionChoice<S>,
         entity: Entity<S>,
         accept_timeout: Option<u32>,
@@ -147,7 +148,7 @@ impl<S: Storage> Namespace<S> {
         };
         let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::SessionReceivers)));
         let place = self.claims.insert(claim).map_err(full)?.index;
-        let added = self.add_endpoint(Kind::Receiver(receiving), entity, None);
+        let added = self.add_endpoint(Kind::Receiver { mode, prefetch }, entity, None);
         match added.as_ref().ok().and_then(|id| self.endpoints.find_mut(id.0)) {
             Some(endpoint) => endpoint.claim = Some(Place::new(place)),
             None => self.claims.free(place),
