@@ -72,6 +72,9 @@ impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>)> Attempt<R> for Receivi
     }
 }
 
+/// How a settlement ended.
+type Settled<R> = Result<(), Failure<StorageOf<R>>>;
+
 /// Settling a message once.
 pub(super) struct Settling<'c, R: Runtime> {
     pub(super) endpoint: &'c Endpoint<R>,
@@ -171,7 +174,7 @@ impl<R: Runtime> Receiver<R> {
         &'c self,
         message: &ReceivedMessage<StorageOf<R>>,
         disposition: Disposition<'c>,
-    ) -> impl Future<Output = Result<(), Failure<StorageOf<R>>>> + use<'c, R> {
+    ) -> impl Future<Output = Settled<R>> + use<'c, R> {
         self.settle_locked(message.locked(), disposition)
     }
 
@@ -179,7 +182,7 @@ impl<R: Runtime> Receiver<R> {
         &'c self,
         message: Locked,
         disposition: Disposition<'c>,
-    ) -> impl Future<Output = Result<(), Failure<StorageOf<R>>>> + use<'c, R> {
+    ) -> impl Future<Output = Settled<R>> + use<'c, R> {
         let settling = Settling { endpoint: &self.endpoint, message, disposition, transaction: None };
         spanned!("ServiceBus.settle", self.endpoint.entity, Attempts::new(&self.endpoint.shared, settling))
     }
@@ -190,8 +193,9 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// [`Reason::MessageLockLost`] when the lock has ended, without asking the service when that is known here.
-    pub async fn complete(&self, message: &ReceivedMessage<StorageOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
-        self.settle(message, Disposition::Complete).await
+    // None of the settlements is an async function: each would be a state machine around the same future.
+    pub fn complete(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
+        self.settle(message, Disposition::Complete)
     }
 
     /// Abandons a message: it is available again at once, its delivery count raised by one.
@@ -200,8 +204,8 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn abandon(&self, message: &ReceivedMessage<StorageOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
-        self.settle(message, Disposition::Abandon { properties: &[] }).await
+    pub fn abandon(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
+        self.settle(message, Disposition::Abandon { properties: &[] })
     }
 
     /// Abandons a message and changes some of its application properties.
@@ -210,12 +214,12 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn abandon_with(
-        &self,
-        message: &ReceivedMessage<StorageOf<R>>,
-        properties: Properties<'_>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
-        self.settle(message, Disposition::Abandon { properties }).await
+    pub fn abandon_with<'c>(
+        &'c self,
+        message: &'c ReceivedMessage<StorageOf<R>>,
+        properties: Properties<'c>,
+    ) -> impl Future<Output = Settled<R>> {
+        self.settle(message, Disposition::Abandon { properties })
     }
 
     /// Defers a message: it is set aside, and only its sequence number brings it back.
@@ -224,8 +228,8 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn defer(&self, message: &ReceivedMessage<StorageOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
-        self.settle(message, Disposition::Defer { properties: &[] }).await
+    pub fn defer(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
+        self.settle(message, Disposition::Defer { properties: &[] })
     }
 
     /// Defers a message and changes some of its application properties.
@@ -234,12 +238,12 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn defer_with(
-        &self,
-        message: &ReceivedMessage<StorageOf<R>>,
-        properties: Properties<'_>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
-        self.settle(message, Disposition::Defer { properties }).await
+    pub fn defer_with<'c>(
+        &'c self,
+        message: &'c ReceivedMessage<StorageOf<R>>,
+        properties: Properties<'c>,
+    ) -> impl Future<Output = Settled<R>> {
+        self.settle(message, Disposition::Defer { properties })
     }
 
     /// Dead-letters a message: it moves to the entity's dead-letter queue.
@@ -248,13 +252,13 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn dead_letter(
-        &self,
-        message: &ReceivedMessage<StorageOf<R>>,
-        options: DeadLetterOptions<'_>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
+    pub fn dead_letter<'c>(
+        &'c self,
+        message: &'c ReceivedMessage<StorageOf<R>>,
+        options: DeadLetterOptions<'c>,
+    ) -> impl Future<Output = Settled<R>> {
         let DeadLetterOptions { reason, description, properties } = options;
-        self.settle(message, Disposition::DeadLetter { reason, description, properties }).await
+        self.settle(message, Disposition::DeadLetter { reason, description, properties })
     }
 
     /// Settles a message by its lock token alone, as after a restart.
@@ -406,8 +410,8 @@ impl<R: Runtime> Receiver<R> {
     /// those on messages that were handed out.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
-    pub async fn close(self) {
-        self.endpoint.close().await;
+    pub fn close(self) -> impl Future<Output = ()> {
+        self.endpoint.close()
     }
 }
 

@@ -69,11 +69,19 @@ pub(super) struct Sending<'c, R: Runtime> {
 }
 
 impl<'c, R: Runtime> Sending<'c, R> {
-    pub(super) fn message(endpoint: &'c Endpoint<R>, message: &'c Message<'c>, transaction: Option<TransactionOf<R>>) -> Self {
+    pub(super) fn message(
+        endpoint: &'c Endpoint<R>,
+        message: &'c Message<'c>,
+        transaction: Option<TransactionOf<R>>,
+    ) -> Self {
         Self { endpoint, source: Source::Message(message), payload: None, transaction }
     }
 
-    pub(super) fn batch(endpoint: &'c Endpoint<R>, batch: &'c PayloadOf<R>, transaction: Option<TransactionOf<R>>) -> Self {
+    pub(super) fn batch(
+        endpoint: &'c Endpoint<R>,
+        batch: &'c PayloadOf<R>,
+        transaction: Option<TransactionOf<R>>,
+    ) -> Self {
         Self { endpoint, source: Source::Batch(batch), payload: None, transaction }
     }
 }
@@ -263,8 +271,8 @@ impl<R: Runtime> Sender<R> {
     /// Waits for what is under way, then detaches the link.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
-    pub async fn close(self) {
-        self.endpoint.close().await;
+    pub fn close(self) -> impl Future<Output = ()> {
+        self.endpoint.close()
     }
 }
 

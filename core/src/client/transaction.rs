@@ -6,13 +6,13 @@ use super::receiver::Settling;
 use super::sender::Sending;
 use super::{Client, LiteralOf, Receiver, Sender, StorageOf};
 use crate::runtime::{Runtime, Shared};
-use crate::wire::Tag;
 use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
 use crate::servicebus::namespace::{Cause, Control, Disposition, Entity, Failure, Kind, Namespace, OperationId};
 use crate::servicebus::{Message, MessageBatch, Reason, ReceivedMessage};
 use crate::storage::{PayloadBuilder, Storage};
 use crate::time::Timestamp;
+use crate::wire::Tag;
 use core::fmt;
 
 /// Begins transactions. It has a link of its own to the service's coordinator.

@@ -33,6 +33,7 @@ servicebus_core::fixed_storage! {
         transmit: 8192,
         message: 2048,
         session_receivers: 4,
+        transactions: true,
     }
 }
 

@@ -7,6 +7,8 @@ use servicebus_core::client::{
 };
 use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{Message, ReceivedMessage, RuleDescription, RuleFilter};
+use servicebus_core::storage::Storage;
+use servicebus_core::wire::Tag;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::simulation::{Simulated, World};
 use std::cell::Cell;
@@ -129,7 +131,7 @@ macro_rules! scenes {
         $(mod $name {
             use super::*;
 
-            fn scene<S: Names>() {
+            fn scene<S: Names + Storage<Transaction = Tag>>() {
                 at_every_poll::<S, _>(stringify!($name), |$stage| async move $body);
             }
 

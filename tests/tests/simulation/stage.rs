@@ -12,7 +12,9 @@ use servicebus_tests::simulation::{Simulated, World};
 
 servicebus_core::fixed_storage! {
     /// A microcontroller's tables, with room for two senders or receivers beside what they need.
-    pub(crate) type Small { sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024 }
+    pub(crate) type Small {
+        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, transactions: true,
+    }
 }
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
