@@ -129,11 +129,15 @@ impl<R: Runtime> Receiver<R> {
         if max == 0 {
             return Ok(0);
         }
-        let deadline = max_wait.map(|wait| call::clock::<R>(&self.endpoint.shared).now + wait);
-        let mut receiving = Receiving { endpoint: &self.endpoint, deadline, max, take: &mut take, taken: 0 };
+        let mut receiving = self.receiving(max, max_wait, &mut take);
         let received = Attempts::once(&self.endpoint.shared, &mut receiving);
         in_span!("ServiceBus.receive", self.endpoint.entity, received)?;
         Ok(receiving.taken)
+    }
+
+    fn receiving<'c, F>(&'c self, max: u32, max_wait: Option<Duration>, take: &'c mut F) -> Receiving<'c, R, F> {
+        let deadline = max_wait.map(|wait| call::clock::<R>(&self.endpoint.shared).now + wait);
+        Receiving { endpoint: &self.endpoint, deadline, max, take, taken: 0 }
     }
 
     /// Waits up to `max_wait` for a message; `None` when there is none by then.
@@ -147,7 +151,9 @@ impl<R: Runtime> Receiver<R> {
         max_wait: Duration,
     ) -> Result<Option<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
         let mut message = None;
-        self.receive_each(1, Some(max_wait), |found| message = Some(found)).await?;
+        let mut take = |found| message = Some(found);
+        let received = Attempts::once(&self.endpoint.shared, self.receiving(1, Some(max_wait), &mut take));
+        in_span!("ServiceBus.receive", self.endpoint.entity, received)?;
         Ok(message)
     }
 

@@ -150,8 +150,8 @@ impl<R: Runtime> Sender<R> {
     /// A message that is not valid or too large, and what the service says, after the retries of the policy.
     pub async fn send(&self, message: &Message<'_>) -> Result<(), Failure<StorageOf<R>>> {
         message.validate().map_err(|error| invalid(&error))?;
-        let mut sending = Sending::message(&self.endpoint, message, None);
-        in_span!("ServiceBus.send", self.endpoint.entity, Attempts::new(&self.endpoint.shared, &mut sending))
+        let sending = Sending::message(&self.endpoint, message, None);
+        in_span!("ServiceBus.send", self.endpoint.entity, Attempts::new(&self.endpoint.shared, sending))
     }
 
     /// Waits for the link and tells what it allows.
@@ -188,8 +188,8 @@ impl<R: Runtime> Sender<R> {
             return Ok(());
         }
         let sealed = batch.seal();
-        let mut sending = Sending::batch(&self.endpoint, sealed.payload(), None);
-        let sending = Attempts::new(&self.endpoint.shared, &mut sending);
+        let sending = Sending::batch(&self.endpoint, sealed.payload(), None);
+        let sending = Attempts::new(&self.endpoint.shared, sending);
         let result = in_span!("ServiceBus.send", self.endpoint.entity, sending);
         result.map_err(|failure| BatchSendError { failure, batch: sealed.unseal() })
     }

@@ -127,8 +127,8 @@ impl<R: Runtime> Transaction<'_, R> {
     /// As [`Sender::send`], at the first attempt.
     pub async fn send(&self, sender: &Sender<R>, message: &Message<'_>) -> Result<(), Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::sender::invalid(&error))?;
-        let mut sending = Sending::message(&sender.endpoint, message, Some(self.id));
-        Attempts::once(&sender.endpoint.shared, &mut sending).await
+        let sending = Sending::message(&sender.endpoint, message, Some(self.id));
+        Attempts::once(&sender.endpoint.shared, sending).await
     }
 
     /// Sends a batch under the transaction.
@@ -146,8 +146,8 @@ impl<R: Runtime> Transaction<'_, R> {
             return Ok(());
         }
         let sealed = batch.seal();
-        let mut sending = Sending::batch(&sender.endpoint, sealed.payload(), Some(self.id));
-        Attempts::once(&sender.endpoint.shared, &mut sending).await
+        let sending = Sending::batch(&sender.endpoint, sealed.payload(), Some(self.id));
+        Attempts::once(&sender.endpoint.shared, sending).await
     }
 
     /// Schedules a message under the transaction, and returns the sequence number that it gets.
@@ -189,8 +189,8 @@ impl<R: Runtime> Transaction<'_, R> {
         disposition: Disposition<'_>,
     ) -> Result<(), Failure<StorageOf<R>>> {
         let endpoint = &receiver.endpoint;
-        let mut settling = Settling { endpoint, message: message.locked(), disposition, transaction: Some(self.id) };
-        Attempts::once(&endpoint.shared, &mut settling).await
+        let settling = Settling { endpoint, message: message.locked(), disposition, transaction: Some(self.id) };
+        Attempts::once(&endpoint.shared, settling).await
     }
 
     /// Completes a message under the transaction.

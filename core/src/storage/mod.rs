@@ -49,7 +49,7 @@ impl Default for Limits {
 /// The containers of one connection.
 pub trait Storage: Clone + Debug + Sized + 'static {
     /// A whole encoded message.
-    type Payload: AsRef<[u8]> + Clone + Debug + Default + PayloadBuilder;
+    type Payload: AsRef<[u8]> + Clone + Debug + Default + PayloadBuilder + Unpin;
     /// A payload that is being encoded.
     type Encoder: Encoder<Payload = Self::Payload>;
     /// A short text of the peer's, such as a session's id; cut where it does not fit.
