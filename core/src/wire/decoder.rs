@@ -33,6 +33,16 @@ fn width(code: u8) -> Option<Width> {
     })
 }
 
+/// The number that up to eight bytes are; nothing that counts for more of them.
+#[inline]
+fn number(bytes: &[u8]) -> u64 {
+    let mut all = [0; 8];
+    if let Some(place) = 8usize.checked_sub(bytes.len()).and_then(|free| all.get_mut(free..)) {
+        place.copy_from_slice(bytes);
+    }
+    u64::from_be_bytes(all)
+}
+
 /// Takes values from encoded bytes one by one. What is wrong is kept beside them and asked for once, at the end, by
 /// [`Decoder::check`]: until then a composite value may have been made of what could be taken, and from the first error
 /// on nothing more can be. That is a good deal less code than an error carried out of every field.
@@ -235,13 +245,7 @@ impl<'a> Decoder<'a> {
             return self.described(constructor);
         }
         let bytes = self.payload_bytes(code)?;
-        let number = match *bytes {
-            [a] => u64::from(a),
-            [a, b] => u64::from(u16::from_be_bytes([a, b])),
-            [a, b, c, d] => u64::from(u32::from_be_bytes([a, b, c, d])),
-            [a, b, c, d, e, f, g, h] => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            _ => 0,
-        };
+        let number = number(bytes);
         Some(match code {
             0x40 => Value::Null,
             0x41 => Value::Boolean(true),
