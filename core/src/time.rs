@@ -57,6 +57,12 @@ impl Instant {
         Duration::from_micros(self.halves().saturating_sub(earlier.halves()))
     }
 
+    /// As [`Instant::saturating_duration_since`], in whole milliseconds.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn left(self, now: Self) -> Millis {
+        Millis(u32::try_from(self.halves().saturating_sub(now.halves()) / 1_000).unwrap_or(u32::MAX))
+    }
+
     /// The point that is this much later; saturates, as with durations.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn after(self, millis: Millis) -> Self {
@@ -148,6 +154,7 @@ impl Millis {
 
 impl From<Duration> for Millis {
     /// Saturates; fractions of a millisecond are cut.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn from(duration: Duration) -> Self {
         let millis = duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_millis()));
         Self(u32::try_from(millis).unwrap_or(u32::MAX))

@@ -128,8 +128,7 @@ impl<R: Runtime> Client<R> {
         let deadline = call::clock::<R>(&self.shared).now + max_wait;
         let mut attempt = 0;
         loop {
-            let left = deadline.saturating_duration_since(call::clock::<R>(&self.shared).now);
-            let timeout = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
+            let timeout = deadline.left(call::clock::<R>(&self.shared).now).get();
             let endpoint = Endpoint::in_session(&self.shared, options, session, entity.clone(), Some(timeout))?;
             // The service answers at its own deadline; ours is only for a service that does not answer.
             let result = endpoint.attached(Some(deadline + Duration::from_secs(1))).await;

@@ -350,7 +350,7 @@ impl<S: Storage> Connection<S> {
             // The service never answers with more than it was offered (service-evidence.md §1).
             max_frame_size = max_frame_size.min(open.max_frame_size);
         }
-        let idle_time_out = self.config.idle_time_out.and_then(|idle| u32::try_from(idle.as_millis()).ok());
+        let idle_time_out = self.config.idle_time_out.map(|idle| Millis::from(idle).get());
         let mut open = *open;
         (open.max_frame_size, open.channel_max) = (max_frame_size, self.config.channel_max);
         open.idle_time_out = idle_time_out;
@@ -433,7 +433,7 @@ impl<S: Storage> Connection<S> {
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.failed.is_none()
             && let Some(idle) = self.config.idle_time_out
-            && now >= self.last_received + idle + idle
+            && now >= self.overdue(idle)
         {
             self.fail(ConnectionError::IdleTimeout);
         }
@@ -445,7 +445,7 @@ impl<S: Storage> Connection<S> {
         if self.failed.is_some() {
             return None;
         }
-        let idle = self.config.idle_time_out.map(|idle| (self.last_received + idle + idle, TimerReason::IdleTimeout));
+        let idle = self.config.idle_time_out.map(|idle| (self.overdue(idle), TimerReason::IdleTimeout));
         let heartbeat = self
             .heartbeat
             .filter(|_| self.open_sent && !self.close_sent)
@@ -454,6 +454,12 @@ impl<S: Storage> Connection<S> {
             (Some(idle), Some(heartbeat)) => Some(if heartbeat.0 <= idle.0 { heartbeat } else { idle }),
             (one, other) => one.or(other),
         }
+    }
+
+    /// When the peer has been silent for twice as long as it was told that it may be.
+    fn overdue(&self, idle: Duration) -> Instant {
+        let idle = Millis::from(idle);
+        self.last_received.after(idle).after(idle)
     }
 
     /// Whether [`Connection::poll_transmit`] would find something to write.

@@ -2,7 +2,7 @@
 
 use super::argument::Argument;
 use crate::storage::{Encoder, Storage};
-use crate::time::{Duration, Timestamp};
+use crate::time::{Duration, Millis, Timestamp};
 use crate::wire::message::section;
 use crate::wire::messaging::{Header, MessageId, Properties, put_section};
 use crate::wire::{Encode, Full, List, MapWriter, Sink, Symbol, Value, measure, put_binary_head};
@@ -252,7 +252,7 @@ impl<'a> Message<'a> {
     }
 
     fn header(&self) -> Header {
-        let ttl = self.time_to_live.map(|ttl| u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX));
+        let ttl = self.time_to_live.map(|ttl| Millis::from(ttl).get());
         Header {
             durable: self.durable,
             priority: self.priority,

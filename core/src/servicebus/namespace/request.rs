@@ -7,7 +7,7 @@ use crate::engine::{DeliveryId, OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
 use crate::storage::{Encoder, Generation, Key, Payloads, Place, Spare, Storage, Table, Text};
-use crate::time::{Instant, Millis, Timestamp};
+use crate::time::{Instant, Timestamp};
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
 use crate::wire::{Encode, Map, MapWriter, Sink, Uuid, Value};
@@ -314,7 +314,7 @@ impl<S: Storage> Namespace<S> {
         transaction: Option<S::Transaction>,
     ) -> Result<(), Failure<S>> {
         let deadline = self.requests.get(place).map_or(clock.now, |request| request.deadline);
-        let left = Millis::from(deadline.saturating_duration_since(clock.now));
+        let left = deadline.left(clock.now);
         let endpoint = endpoint.and_then(|place| self.endpoints.get(place));
         let link_name = endpoint
             .filter(|found| found.attachment.link().is_some())

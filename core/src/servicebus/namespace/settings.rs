@@ -45,7 +45,7 @@ impl<S: Storage> Settings<S> {
     pub(super) fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
         let parsed = ConnectionString::parse_endpoint(self.connection_string.as_ref()).ok();
         let usable =
-            |parsed: &ConnectionString<'_>| self.external_tokens || parsed.credential != ConnectionCredential::None;
+            |parsed: &ConnectionString<'_>| self.external_tokens || !matches!(parsed.credential, ConnectionCredential::None);
         parsed.filter(usable).ok_or_else(|| Failure::new(Cause::Argument(Argument::ConnectionString)))
     }
 }
