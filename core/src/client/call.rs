@@ -176,8 +176,8 @@ pub(super) fn start_wait<R: Runtime>(
     shared.with(|state| {
         let now = state.runtime.now();
         let delay = state.namespace.retry_delay(now, endpoint, failed, failure)?;
-        log!(debug, "trying again", attempt = *failed, delay_ms = delay.as_millis(), failure = failure);
-        state.namespace.start(None, Some(now + delay)).ok()
+        log!(debug, "trying again", attempt = *failed, delay_ms = delay.get(), failure = failure);
+        state.namespace.start(None, Some(now.after(delay))).ok()
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::reason::Reason;
 use crate::random::Random;
-use crate::time::{Duration, micros};
+use crate::time::{Duration, Millis};
 
 /// How the waits grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A throttled namespace asks for patience (service-evidence.md §5: "wait 2 seconds"; SDKs wait 4 s and more).
-const BUSY_DELAY: Duration = Duration::from_secs(4);
+/// In milliseconds. A throttled namespace asks for patience (service-evidence.md §5: "wait 2 seconds"; SDKs wait 4 s and more).
+const BUSY_DELAY: u32 = 4_000;
 
 impl RetryPolicy {
     /// No second attempt.
@@ -64,16 +64,23 @@ impl RetryPolicy {
 
     /// The wait after attempt number `attempt` when attempts have no end.
     pub fn backoff(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Duration {
-        // In microseconds: less code than `Duration`'s arithmetic on small machines.
-        let (delay, max_delay) = (micros(self.delay), micros(self.max_delay));
-        let doublings = if self.mode == RetryMode::Exponential { attempt.min(20) } else { 0 };
-        let mut base = delay;
-        for _ in 0..doublings {
-            base = base.saturating_add(base);
+        Duration::from_millis(self.wait(attempt, reason, random).get().into())
+    }
+
+    /// As [`RetryPolicy::backoff`]; fractions of a millisecond are cut.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn wait(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Millis {
+        let (mut base, max_delay) = (Millis::from(self.delay).get(), Millis::from(self.max_delay).get());
+        if self.mode == RetryMode::Exponential {
+            for _ in 0..attempt.min(20) {
+                base = base.saturating_add(base);
+            }
         }
-        let jittered = (base.min(max_delay) / 1_000).saturating_mul(800 + random.below(401));
-        let least = if reason == Some(Reason::ServerBusy) { micros(BUSY_DELAY).min(max_delay) } else { 0 };
-        Duration::from_micros(jittered.max(least))
+        base = base.min(max_delay);
+        let fifth = base / 5;
+        let jittered = (base - fifth).saturating_add(random.below(u64::from(fifth) * 2 + 1) as u32);
+        let least = if reason == Some(Reason::ServerBusy) { BUSY_DELAY.min(max_delay) } else { 0 };
+        Millis::new(jittered.max(least))
     }
 }
 
@@ -91,7 +98,7 @@ mod tests {
         }
         assert_eq!(policy.delay(3, None, &mut random), None);
         assert!(policy.backoff(60, None, &mut random) <= Duration::from_secs(72));
-        assert!(policy.delay(0, Some(Reason::ServerBusy), &mut random).unwrap() >= BUSY_DELAY);
+        assert!(policy.delay(0, Some(Reason::ServerBusy), &mut random).unwrap() >= Duration::from_secs(4));
         assert_eq!(RetryPolicy::none().delay(0, None, &mut random), None);
     }
 }

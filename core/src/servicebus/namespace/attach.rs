@@ -7,7 +7,7 @@ use crate::engine::{Connection, LinkId, SessionId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::Argument;
 use crate::storage::{Slots, Storage, Table};
-use crate::time::{Duration, Millis};
+use crate::time::Millis;
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
@@ -224,13 +224,10 @@ impl<S: Storage> Namespace<S> {
             self.give_up(place, &failure);
             return;
         }
-        let wait = match attempts {
-            0 => Duration::ZERO,
-            n => self.settings.retry.backoff(n - 1, failure.reason(), &mut self.random),
-        };
+        let retry_at = self.try_again_at(clock.now, attempts, &failure);
         let wanted = self.has_operations(place);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.retry((!wait.is_zero()).then(|| clock.now + wait));
+            endpoint.retry(retry_at);
             // Nobody waits: the next call attaches again. A paused receiver would only let the locks of what it fetches
             // run out, until the messages are dead-lettered (invariants.md §1 row 11).
             endpoint.parked = !wanted;

@@ -30,7 +30,7 @@ use crate::engine::{self, Capacity, Connection, EngineError};
 use crate::log::Span;
 use crate::random::Random;
 use crate::storage::{Description, Place, Queue, Spare, Storage, Table};
-use crate::time::{Duration, Instant, Millis, Timestamp};
+use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
 use crate::wire::{Symbol, Value, encode_map};
@@ -285,6 +285,13 @@ impl<S: Storage> Namespace<S> {
     fn next_number(&mut self) -> u32 {
         self.names = self.names.wrapping_add(1);
         self.names
+    }
+
+    /// When to try again after so many attempts in a row that failed; `None` for at once.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn try_again_at(&mut self, now: Instant, attempts: u32, failure: &Failure<S>) -> Option<Instant> {
+        let wait = self.settings.retry.wait(attempts.checked_sub(1)?, failure.reason(), &mut self.random);
+        (wait.get() > 0).then(|| now.after(wait))
     }
 
     /// What the driver is to do about the transport while it has none.
@@ -544,12 +551,9 @@ impl<S: Storage> Namespace<S> {
         let failure = self.last_error.take().unwrap_or(failure);
         let keeps = self.retire();
         self.attempts = if lasted { 0 } else { self.attempts.saturating_add(1) };
-        let wait = match self.attempts {
-            0 => Duration::ZERO,
-            n => self.settings.retry.backoff(n - 1, failure.reason(), &mut self.random),
-        };
-        log!(info, "disconnected", connection = self.epoch, failure = failure, pause_ms = wait.as_millis());
-        self.dial_at = (!wait.is_zero()).then(|| clock.now + wait);
+        self.dial_at = self.try_again_at(clock.now, self.attempts, &failure);
+        let pause = self.dial_at.map_or(0, |at| at.left(clock.now).get());
+        log!(info, "disconnected", connection = self.epoch, failure = failure, pause_ms = pause);
         let gave_up = self.attempts > self.settings.retry.max_retries || !failure.is_transient();
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };

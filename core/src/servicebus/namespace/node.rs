@@ -224,12 +224,12 @@ impl<S: Storage> Namespace<S> {
         node.down();
         let failure = node.error.clone().unwrap_or_else(|| Failure::new(Cause::LinkLost));
         node.attempts = if was_up { 0 } else { node.attempts.saturating_add(1) };
-        let (attempts, retry) = (u32::from(node.attempts), self.settings.retry);
-        if attempts > 0 {
-            let wait = retry.backoff(attempts - 1, failure.reason(), &mut self.random);
-            node.retry_at = Some(clock.now + wait);
+        let attempts = u32::from(node.attempts);
+        let retry_at = self.try_again_at(clock.now, attempts, &failure);
+        if let Some(node) = self.nodes.get_mut(place) {
+            node.retry_at = retry_at;
         }
-        let hopeless = !failure.is_transient() || attempts > retry.max_retries;
+        let hopeless = !failure.is_transient() || attempts > self.settings.retry.max_retries;
         self.fail_requests(place, clock, &failure, !hopeless);
         self.due = true;
     }

@@ -5,7 +5,7 @@ use super::{Capacity, Cause, EngineError, Failure, Namespace};
 use crate::engine::{DeliveryId, OutcomeKind};
 use crate::servicebus::Reason;
 use crate::storage::{Key, Place, Queue, Storage, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Instant, Millis};
 use core::task::Poll;
 
 /// Names a pending call.
@@ -292,7 +292,7 @@ impl<S: Storage> Namespace<S> {
         endpoint: Option<EndpointId>,
         attempt: &mut u32,
         failure: &Failure<S>,
-    ) -> Option<Duration> {
+    ) -> Option<Millis> {
         let reason = failure.reason();
         if let (Some(Reason::SessionLockLost), Some(claiming), Some(id)) = (reason, self.claiming, endpoint)
             && (claiming.is_taking_over)(self, id, now)
@@ -302,9 +302,12 @@ impl<S: Storage> Namespace<S> {
         if !failure.is_transient() {
             return None;
         }
-        let delay = self.settings.retry.delay(*attempt, reason, &mut self.random)?;
-        *attempt += 1;
-        Some(delay)
+        let failed = *attempt;
+        if failed >= self.settings.retry.max_retries {
+            return None;
+        }
+        *attempt = failed + 1;
+        Some(self.settings.retry.wait(failed, reason, &mut self.random))
     }
 
     /// A timeout, with what was known to be wrong meanwhile.

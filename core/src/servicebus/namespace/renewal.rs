@@ -415,9 +415,9 @@ impl<S: Storage> Namespace<S> {
             self.lock_ran_out(place);
             return;
         }
-        let wait = self.settings.retry.backoff(attempts, reason, &mut self.random);
+        let wait = self.settings.retry.wait(attempts, reason, &mut self.random);
         // The lock's end comes first, however patient the policy is.
-        let wait = Millis::from(wait).min(left.part(3)).max(SHORTEST).min(left);
+        let wait = wait.min(left.part(3)).max(SHORTEST).min(left);
         self.set_renewal_time(place, clock.now.after(wait));
     }
 

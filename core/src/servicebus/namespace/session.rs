@@ -11,7 +11,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::received::Origin;
 use crate::storage::{Place, Storage, Table};
-use crate::time::{Duration, Instant, Millis, Timestamp};
+use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Attach;
 use crate::wire::{Full, Map, View};
 use core::task::Poll;
@@ -21,7 +21,7 @@ const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
 /// How long after a take-over the service may still take the new holder of a session for a stranger, and how often it is
 /// asked again meanwhile (pinned-behaviour.md SES44).
 const TAKEOVER: Millis = Millis::from_secs(30);
-pub(super) const TAKEOVER_POLL: Duration = Duration::from_millis(100);
+pub(super) const TAKEOVER_POLL: Millis = Millis::new(100);
 
 /// The session that a receiver asks for, or has.
 pub(super) struct Claim<S: Storage> {
