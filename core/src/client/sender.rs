@@ -118,6 +118,13 @@ struct Attaching<'c, R: Runtime> {
     limits: Option<SizeLimits>,
 }
 
+impl<R: Runtime> Attaching<'_, R> {
+    /// What the link allows, once it is there.
+    fn limits(self) -> Result<SizeLimits, Failure<StorageOf<R>>> {
+        self.limits.ok_or_else(|| Failure::new(Cause::LinkLost))
+    }
+}
+
 impl<R: Runtime> Attempt<R> for Attaching<'_, R> {
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
         call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))
@@ -163,7 +170,7 @@ impl<R: Runtime> Sender<R> {
     pub async fn size_limits(&self) -> Result<SizeLimits, Failure<StorageOf<R>>> {
         let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
         Attempts::new(&self.endpoint.shared, &mut attaching).await?;
-        attaching.limits.ok_or_else(|| Failure::new(Cause::LinkLost))
+        attaching.limits()
     }
 
     /// An empty batch of the size that the link allows.
@@ -173,7 +180,9 @@ impl<R: Runtime> Sender<R> {
     /// # Errors
     /// As [`Sender::size_limits`].
     pub async fn create_batch(&self) -> Result<MessageBatch<StorageOf<R>>, Failure<StorageOf<R>>> {
-        let limits = self.size_limits().await?;
+        let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
+        Attempts::new(&self.endpoint.shared, &mut attaching).await?;
+        let limits = attaching.limits()?;
         Ok(MessageBatch::with_limit(usize::try_from(limits.batch).unwrap_or(usize::MAX)))
     }
 
