@@ -176,25 +176,28 @@ where
     loop {
         wake_tasks::<R>(&shared);
         let clock = runtime.clock();
-        let (want, deadline) = shared.with(|state| {
+        let (want, mut deadline) = shared.with(|state| {
             state.namespace.handle_timeout(clock);
             (state.namespace.poll_want(), state.namespace.poll_timeout())
         });
         wake_tasks::<R>(&shared);
-        match want {
+        let dials = match want {
             Want::Stop => break,
-            Want::Nothing => woken_or(&shared, &runtime, deadline).await,
+            Want::Nothing => false,
             Want::DialAt(at) if at > clock.now => {
-                let at = deadline.map_or(at, |deadline| deadline.min(at));
-                woken_or(&shared, &runtime, Some(at)).await;
+                deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
+                false
             }
-            Want::DialAt(_) | Want::Dial => {
-                rx.clear();
-                tx.clear();
-                let result = connect(&shared, &runtime, &mut dialer, &mut credential, &mut rx, &mut tx).await;
-                let clock = runtime.clock();
-                shared.with(|state| state.namespace.handle_disconnected(clock, result));
-            }
+            Want::DialAt(_) | Want::Dial => true,
+        };
+        if dials {
+            rx.clear();
+            tx.clear();
+            let result = connect(&shared, &runtime, &mut dialer, &mut credential, &mut rx, &mut tx).await;
+            let clock = runtime.clock();
+            shared.with(|state| state.namespace.handle_disconnected(clock, result));
+        } else {
+            woken_or(&shared, &runtime, deadline).await;
         }
     }
     log!(info, "closed");
