@@ -308,21 +308,22 @@ impl<'a> Multiple<'a> {
 
     /// The symbols in order; what is no symbol is passed over.
     pub fn iter(&self) -> impl Iterator<Item = Symbol<'a>> + use<'a> {
-        let symbol = |value: Value<'a>| match value {
-            Value::Symbol(symbol) => Some(symbol),
-            _ => None,
-        };
         let (listed, encoded) = match self.0 {
             Source::None => (&[][..], None),
             Source::Listed(listed) => (listed, None),
-            Source::Encoded(bytes) => (&[][..], Decoder::new(bytes).value()),
+            Source::Encoded(bytes) => (&[][..], Decoder::new(bytes).one_or_many()),
         };
-        let (single, array) = match encoded {
-            Some(Value::Array(array)) => (None, Some(array)),
-            other => (other.and_then(symbol), None),
-        };
-        let array = array.into_iter().flat_map(|array| array.iter().map_while(Result::ok)).filter_map(symbol);
-        listed.iter().copied().chain(single).chain(array)
+        let (mut listed, mut encoded) = (listed.iter(), encoded.unwrap_or(Array::EMPTY).iter());
+        core::iter::from_fn(move || {
+            loop {
+                if let Some(&symbol) = listed.next() {
+                    return Some(symbol);
+                }
+                if let Value::Symbol(symbol) = encoded.next()?.ok()? {
+                    return Some(symbol);
+                }
+            }
+        })
     }
 }
 

@@ -343,6 +343,16 @@ impl<'a> Decoder<'a> {
         Some(Array { count, constructor, items: items.rest() })
     }
 
+    /// An array, or the one item of an array that is not there (AMQP 1.0 §1.4, `multiple`).
+    pub(super) fn one_or_many(&mut self) -> Option<Array<'a>> {
+        let constructor = self.constructor()?;
+        let items = self.bytes;
+        match self.payload(constructor)? {
+            Value::Array(array) => Some(array),
+            _ => Some(Array { count: 1, constructor, items }),
+        }
+    }
+
     /// Skips one value without looking inside it.
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]

@@ -255,6 +255,9 @@ pub struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
+    /// No items.
+    pub(super) const EMPTY: Self = Self { count: 0, constructor: &[], items: &[] };
+
     /// How many items the array claims.
     pub const fn len(&self) -> usize {
         self.count as usize
