@@ -242,13 +242,14 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The properties of the trace context, but for those that the application has set itself.
-    fn trace_context(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
-        let own = self.application_properties;
-        [(TRACEPARENT, self.traceparent), (TRACESTATE, self.tracestate)]
-            .into_iter()
-            .filter_map(|(key, text)| Some((key, Value::String(text?))))
-            .filter(move |(key, _)| !own.iter().any(|(set, _)| set == key))
+    /// Appends a property of the trace context, unless the application has set it itself.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn put_trace(&self, map: &mut MapWriter<'_, '_>, key: &str, text: Option<&str>) {
+        if let Some(text) = text
+            && !self.application_properties.iter().any(|(set, _)| *set == key)
+        {
+            map.put(key, text);
+        }
     }
 
     fn header(&self) -> Header {
@@ -311,16 +312,16 @@ impl<'a> Message<'a> {
     }
 
     fn encode_annotations(&self, sink: &mut Sink<'_>) {
-        let keys = [(PARTITION_KEY, self.partition_key), (VIA_PARTITION_KEY, self.transaction_partition_key)];
         put_section(sink, section::MESSAGE_ANNOTATIONS);
         let mut map = MapWriter::begin(sink);
-        for (name, key) in keys {
-            if let Some(key) = key {
-                map.put_symbol(name, &Value::String(key));
-            }
+        if let Some(key) = self.partition_key {
+            map.put_symbol(PARTITION_KEY, key);
+        }
+        if let Some(key) = self.transaction_partition_key {
+            map.put_symbol(VIA_PARTITION_KEY, key);
         }
         if let Some(time) = self.scheduled_enqueue_time {
-            map.put_symbol(SCHEDULED_ENQUEUE_TIME, &Value::Timestamp(time));
+            map.put_symbol(SCHEDULED_ENQUEUE_TIME, time);
         }
         put_annotations(map, self.annotations);
     }
@@ -358,9 +359,8 @@ impl Encode for Message<'_> {
             put_section(sink, section::APPLICATION_PROPERTIES);
             let mut map = MapWriter::begin(sink);
             map.put_all(self.application_properties);
-            for (key, value) in self.trace_context() {
-                map.put(key, value);
-            }
+            self.put_trace(&mut map, TRACEPARENT, self.traceparent);
+            self.put_trace(&mut map, TRACESTATE, self.tracestate);
             map.end();
         }
         match self.body {

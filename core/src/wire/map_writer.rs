@@ -47,11 +47,16 @@ impl<'s, 'a> MapWriter<'s, 'a> {
     }
 
     /// Appends an entry whose key is a symbol.
+    #[inline]
+    pub fn put_symbol(&mut self, key: &str, value: impl Encode) {
+        value.encode(self.symbol(key));
+    }
+
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub fn put_symbol(&mut self, key: &str, value: &Value<'_>) {
+    fn symbol(&mut self, key: &str) -> &mut Sink<'a> {
         Symbol::new(key).encode(self.sink);
-        value.encode(self.sink);
         self.count += 2;
+        self.sink
     }
 
     /// Ends the map.
