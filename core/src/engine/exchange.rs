@@ -4,7 +4,7 @@ use super::delivery::{Delivery, Simple, Stage};
 use super::link::NONE;
 use super::verbs::OUTBOX_FULL;
 use super::{Capacity, Connection, DeliveryId, EngineError, LinkId, link};
-use crate::storage::{Payloads, Storage, Table};
+use crate::storage::{Key, Payloads, Storage, Table};
 use crate::wire::Tag;
 use crate::wire::frame::Kind;
 use crate::wire::messaging::{DeliveryState, Outcome};
@@ -242,10 +242,7 @@ impl<S: Storage> Connection<S> {
     /// Takes a whole message, wherever it is among those that wait on its receiving link.
     pub fn take(&mut self, delivery: DeliveryId) -> Option<Incoming<S::Payload>> {
         let key = delivery.0;
-        let (place, link) = (key.index, self.deliveries.find(key)?.link);
-        if self.links.get(link)?.role != Role::Receiver || !self.unchain(link, place) {
-            return None;
-        }
+        let place = self.taken(key)?;
         let delivery = self.deliveries.get_mut(place)?;
         let kept = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
             Stage::Ready(payload) | Stage::Outgoing { payload, .. } => Some(payload),
@@ -265,6 +262,26 @@ impl<S: Storage> Connection<S> {
             self.free_delivery(place);
         }
         Some(incoming)
+    }
+
+    /// Drops a whole message, wherever it is among those that wait on its receiving link, and tells whether its sender
+    /// wants no outcome.
+    pub fn discard(&mut self, delivery: DeliveryId) -> Option<bool> {
+        let place = self.taken(delivery.0)?;
+        self.drop_payload(place);
+        let settled = self.deliveries.get(place)?.presettled;
+        if settled {
+            self.free_delivery(place);
+        }
+        Some(settled)
+    }
+
+    /// The place of a message that waited on its receiving link until now.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn taken(&mut self, key: Key) -> Option<u32> {
+        let link = self.deliveries.find(key)?.link;
+        let waited = self.links.get(link)?.role == Role::Receiver && self.unchain(link, key.index);
+        waited.then_some(key.index)
     }
 
     /// The next message that [`Connection::receive`] would take.

@@ -6,6 +6,7 @@ use super::operation::OperationId;
 use super::request::Owner;
 use super::settle::Locked;
 use super::{Capacity, Cause, Clock, EngineError, Entity, Failure, Namespace};
+use crate::engine::DeliveryId;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::received::Origin;
@@ -125,8 +126,8 @@ impl<S: Storage> Renewal<S> {
     }
 }
 
-/// What a request for a renewal brought.
-type Answer<S> = Result<<S as Storage>::Payload, Failure<S>>;
+/// What a request for a renewal brought: its response waits on the node's link.
+type Answer<S> = Result<DeliveryId, Failure<S>>;
 /// Whether it could be sent.
 type Sent<S> = Result<(), Failure<S>>;
 
@@ -354,21 +355,21 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    fn renewal_answered(&mut self, key: Key, clock: Clock, result: Result<S::Payload, Failure<S>>) {
+    fn renewal_answered(&mut self, key: Key, clock: Clock, result: Answer<S>) {
         let Some(renewal) = self.renewals.find_mut(key) else { return };
         renewal.request = None;
         if !renewal.is_active() {
             return;
         }
-        let subject = renewal.subject;
+        let (subject, node) = (renewal.subject, renewal.node);
         let response = match result {
-            Ok(payload) => Response::new(payload),
+            Ok(response) => self.take_from_node(node, response).map(Response::new),
             Err(failure) => return self.renewal_failed(key.index, clock, failure),
         };
-        let until = match subject {
+        let until = response.and_then(|response| match subject {
             Subject::Message { .. } => response.expirations().next(),
             Subject::Session(_) => response.expiration::<S>().ok(),
-        };
+        });
         let Some(until) = until else {
             let failure = Failure::described(Cause::Service(Reason::DecodeError), "a renewal without a time");
             return self.renewal_failed(key.index, clock, failure);

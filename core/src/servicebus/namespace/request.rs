@@ -357,9 +357,9 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// A request has its response, or will get none.
+    /// A request has its response, which waits on its node's link, or will get none.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn end_request(&mut self, place: u32, clock: Clock, result: Result<S::Payload, Failure<S>>) {
+    pub(super) fn end_request(&mut self, place: u32, clock: Clock, result: Result<DeliveryId, Failure<S>>) {
         let Some(request) = self.requests.get_mut(place) else { return };
         if !S::Payloads::BOUNDED && request.is_answered() {
             // It has its response, and waits for the application.
@@ -370,13 +370,14 @@ impl<S: Storage> Namespace<S> {
         {
             connection.set_user(delivery, None);
         }
-        let last = &mut self.last_description;
-        let result = result.and_then(|payload| check_response(payload.as_ref(), last).map(|()| payload));
         match (request.owner, result) {
-            (Owner::Operation(key), Ok(payload)) => {
-                let mut kept = S::Spare::default();
-                kept.keep(payload);
-                request.stage = Stage::Answered(kept);
+            (Owner::Operation(key), Ok(response)) => {
+                let node = request.node;
+                request.stage = Stage::Answered(S::Spare::default());
+                request.delivery = Some(response);
+                if !S::Payloads::BOUNDED {
+                    self.keep_response(place, node, response);
+                }
                 self.notice(key.index);
             }
             (Owner::Operation(key), Err(failure)) => self.end_asked(place, key, Err(failure)),
@@ -393,6 +394,15 @@ impl<S: Storage> Namespace<S> {
                 self.requests.free(place);
                 self.token_answered(key, expiry, clock, result.map(|_| ()));
             }
+        }
+    }
+
+    /// Takes a response from its link, for as long as its application leaves it here.
+    fn keep_response(&mut self, place: u32, node: u32, response: DeliveryId) {
+        let payload = self.take_from_node(node, response);
+        let request = self.requests.get_mut(place);
+        if let (Some(Stage::Answered(kept)), Some(payload)) = (request.map(|request| &mut request.stage), payload) {
+            kept.keep(payload);
         }
     }
 
@@ -510,8 +520,8 @@ impl<S: Storage> Namespace<S> {
         requests.filter(|request| request.node == node && !request.waits()).count() as u32
     }
 
-    /// Takes the responses that wait on a node's link. Where the storage has no room for them elsewhere, those of operations
-    /// stay there until these take them.
+    /// Looks at the responses that wait on a node's link. Where the storage has no room for them elsewhere, those of
+    /// operations stay there until these take them.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn take_responses(&mut self, place: u32, clock: Clock) {
         let mut last_that_stays = None;
@@ -519,37 +529,38 @@ impl<S: Storage> Namespace<S> {
             let Some(link) = self.nodes.get(place).and_then(|node| node.receiver.link()) else { return };
             let next = self.connection.as_ref().and_then(|connection| connection.peek_behind(link, last_that_stays));
             let Some((delivery, response)) = next else { return };
-            let key = response_to(response).filter(|key| self.requests.key(key.index) == Some(*key));
-            if S::Payloads::BOUNDED
-                && let Some(request) = key.and_then(|key| self.requests.get_mut(key.index))
-                && let Owner::Operation(operation) = request.owner
-                && (request.is_answered() || check_response::<S>(response, &mut self.last_description).is_ok())
+            let key = response_to(response);
+            let is_answered = |request: &Request<S>| S::Payloads::BOUNDED && request.is_answered();
+            if let Some(key) = key
+                && self.requests.find(key).is_some_and(|request| !is_answered(request))
             {
-                last_that_stays = Some(delivery);
-                if !request.is_answered() {
-                    request.stage = Stage::Answered(S::Spare::default());
-                    request.delivery = last_that_stays;
-                    self.notice(operation.index);
-                }
-                continue;
+                let result = check_response(response, &mut self.last_description);
+                self.end_request(key.index, clock, result.map(|()| delivery));
             }
-            let Some(payload) = self.take_from_node(place, delivery) else { return };
-            if let Some(key) = key {
-                self.end_request(key.index, clock, Ok(payload));
+            if key.and_then(|key| self.requests.find(key)).is_some_and(is_answered) {
+                last_that_stays = Some(delivery);
+            } else if let Some(connection) = &mut self.connection
+                && let Some(settled) = connection.discard(delivery)
+            {
+                self.taken_from_node(place, delivery, settled);
             }
         }
     }
 
-    /// Takes a response from a node's link, and settles it.
-    fn take_from_node(&mut self, place: u32, delivery: DeliveryId) -> Option<S::Payload> {
-        let node = self.nodes.get_mut(place)?;
-        let connection = self.connection.as_mut()?;
-        let incoming = connection.take(delivery)?;
-        node.under_way = node.under_way.saturating_sub(1);
-        if !incoming.settled {
-            let _ = connection.settle(incoming.delivery, &DeliveryState::ACCEPTED, true);
-        }
+    /// Takes a response from a node's link.
+    pub(super) fn take_from_node(&mut self, place: u32, response: DeliveryId) -> Option<S::Payload> {
+        let incoming = self.connection.as_mut()?.take(response)?;
+        self.taken_from_node(place, response, incoming.settled);
         Some(incoming.payload)
+    }
+
+    fn taken_from_node(&mut self, place: u32, response: DeliveryId, settled: bool) {
+        if let Some(node) = self.nodes.get_mut(place) {
+            node.under_way = node.under_way.saturating_sub(1);
+        }
+        if let (false, Some(connection)) = (settled, &mut self.connection) {
+            let _ = connection.settle(response, &DeliveryState::ACCEPTED, true);
+        }
     }
 
     /// Requests whose deadline has passed will not be waited for.

@@ -44,8 +44,9 @@ impl<S: Storage> Settings<S> {
     /// What the connection string says; only its endpoint where tokens come from outside.
     pub(super) fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
         let parsed = ConnectionString::parse_endpoint(self.connection_string.as_ref()).ok();
-        let usable =
-            |parsed: &ConnectionString<'_>| self.external_tokens || !matches!(parsed.credential, ConnectionCredential::None);
+        let usable = |parsed: &ConnectionString<'_>| {
+            self.external_tokens || !matches!(parsed.credential, ConnectionCredential::None)
+        };
         parsed.filter(usable).ok_or_else(|| Failure::new(Cause::Argument(Argument::ConnectionString)))
     }
 }
