@@ -172,6 +172,8 @@ impl HttpClient for Http {
             builder = builder.header(name, value);
         }
         let mut request = builder.body(Full::new(Bytes::from(request.body))).map_err(HttpError::Request)?;
+        // May be sent twice, as it changes nothing (RFC 9110 §9.2.2).
+        let safe = (request.method() == hyper::Method::GET).then(|| request.clone());
         let (mut kept, response) = loop {
             let again = self.idle().pop();
             let fresh = again.is_none();
@@ -182,8 +184,8 @@ impl HttpClient for Http {
             let Kept { sender, connection } = &mut kept;
             match drive(connection, sender.try_send_request(request)).await {
                 Ok(response) => break (kept, response),
-                // The service had closed a connection that was kept: nothing was sent.
-                Err(mut error) => match error.take_message() {
+                // The service closed a connection that was kept: before anything was sent, or in that moment.
+                Err(mut error) => match error.take_message().or_else(|| safe.clone()) {
                     Some(unsent) if !fresh => request = unsent,
                     _ => return Err(HttpError::Http(error.into_error())),
                 },

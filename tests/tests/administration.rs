@@ -197,6 +197,45 @@ fn smol_speaks_http_and_https() {
     });
 }
 
+/// A request that changes nothing is sent again when a connection that was kept is closed under it; one that changes
+/// something may have been carried out.
+#[test]
+fn what_a_closed_connection_swallowed_is_sent_again_where_it_is_safe() {
+    let tokio = tokio::runtime::Runtime::new().unwrap();
+    let endpoint = tokio.block_on(serve_once());
+    let put = || Request { method: Method::Put, ..get() };
+    tokio.block_on(async {
+        let http = Http::default();
+        assert_eq!(http.send(&endpoint, get()).await.unwrap().status, 204);
+        assert_eq!(http.send(&endpoint, get()).await.unwrap().status, 204);
+        assert!(matches!(http.send(&endpoint, put()).await, Err(HttpError::Http(_))));
+    });
+    smol::block_on(async {
+        let http = servicebus_async_std::administration::Http::default();
+        assert_eq!(http.send(&endpoint, get()).await.unwrap().status, 204);
+        assert_eq!(http.send(&endpoint, get()).await.unwrap().status, 204);
+        let error = http.send(&endpoint, put()).await.unwrap_err();
+        assert!(matches!(error, servicebus_async_std::administration::HttpError::Http(_)), "{error}");
+    });
+}
+
+/// Answers the first request on every connection, and closes it when the second has come.
+async fn serve_once() -> Endpoint {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                let _ = socket.read(&mut buffer).await;
+                let _ = socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+                let _ = socket.read(&mut buffer).await;
+            });
+        }
+    });
+    endpoint_at(port)
+}
+
 fn get() -> Request {
     Request { method: Method::Get, path_and_query: "/q".into(), headers: Headers::new(), body: Vec::new() }
 }
@@ -212,6 +251,10 @@ async fn serve(answer: Vec<u8>) -> Endpoint {
             let _ = socket.write_all(&answer).await;
         }
     });
+    endpoint_at(port)
+}
+
+fn endpoint_at(port: u16) -> Endpoint {
     let text =
         format!("Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true");
     Endpoint::from_connection_string(&servicebus_core::servicebus::ConnectionString::parse(&text).unwrap())
