@@ -59,7 +59,7 @@ fn qemu(image: &Path, arguments: &[String]) -> Result<Child> {
 }
 
 /// Bytes of stack that the firmwares may use, by name; over TLS with an ECDSA chain.
-const STACKS: [(&str, u32); 2] = [("telemetry", 16_000), ("telemetry_tls", 24_000)];
+const STACKS: [(&str, u32); 2] = [("telemetry", 14_000), ("telemetry_tls", 20_000)];
 
 /// What was checked of one firmware.
 struct Checks {
