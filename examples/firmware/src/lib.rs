@@ -5,4 +5,6 @@
 
 pub mod board;
 pub mod clock;
+#[cfg(feature = "defmt")]
+mod log;
 pub mod telemetry;

@@ -15,7 +15,12 @@ use semihosting::io::Read;
 pub use clock::utc;
 pub use lan9118::{Lan9118, RxToken, TxToken};
 pub use memory::{Usage, paint_stack, usage};
-pub use semihosting::{println, process::exit};
+#[cfg(not(feature = "defmt"))]
+pub use semihosting::println;
+pub use semihosting::process::exit;
+
+#[cfg(feature = "defmt")]
+pub use crate::println;
 
 /// Registers of the Ethernet controller.
 const ETHERNET: usize = 0x4020_0000;

@@ -1,11 +1,13 @@
 //! Runs the firmwares in QEMU against an emulator in this process, and checks at the emulator what came of it.
 //!
-//! `firmware FOLDER`: the folder holds the images `telemetry` and `telemetry_tls`. Every check prints a line; the last
+//! `firmware FOLDER`: the folder holds the images `telemetry`, `telemetry_tls` and `telemetry_defmt`. Every check prints a line; the last
 //! one counts them as `cargo test` does. The boards run side by side.
 
+mod frames;
 mod line;
 mod time_server;
 
+use frames::Frames;
 use line::Line;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use servicebus_emulator::Emulator;
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time_server::TimeServer;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
@@ -60,6 +62,12 @@ fn qemu(image: &Path, arguments: &[String]) -> Result<Child> {
 
 /// Bytes of stack that the firmwares may use, by name; over TLS with an ECDSA chain.
 const STACKS: [(&str, u32); 2] = [("telemetry", 14_000), ("telemetry_tls", 20_000)];
+
+/// What a board tells through `defmt`: a line of each kind begins so.
+const LOGGED: [&str; 6] =
+    ["info: connected", "debug: link attached", "debug: received", "debug: settled", "trace: ", "printed: telemetry: "];
+/// What no log may have in it: the key, the token made of it, the bodies of commands.
+const SECRETS: [&str; 3] = ["SAS_KEY_VALUE", "SharedAccessSignature", "led "];
 
 /// What was checked of one firmware.
 struct Checks {
@@ -262,15 +270,52 @@ async fn encrypted(folder: &Path) -> Result<Checks> {
     Ok(checks)
 }
 
+/// A board that tells everything through `defmt`, frames of the protocol included.
+async fn logged(folder: &Path) -> Result<Checks> {
+    let mut checks = Checks::of("telemetry_defmt");
+    let image = folder.join("telemetry_defmt");
+    let frames = Frames::of(&image)?;
+    let emulator = with_queues(Emulator::builder()).start().await?;
+    let client = connect(emulator.connection_string())?;
+    let commands = client.sender("commands")?;
+    for number in 0..COMMANDS {
+        commands.send(&Message::new(&format!("led {number}"))).await?;
+    }
+    let mut board = qemu(&image, &[emulator.amqp_address().port().to_string()])?;
+    let mut output = board.stdout.take().ok_or("no output")?;
+    let mut bytes = Vec::new();
+    let ended = timeout(PATIENCE, async { tokio::join!(output.read_to_end(&mut bytes), board.wait()).1 }).await;
+    let status = ended.ok().and_then(|ended| ended.ok()?.code());
+    checks.check("the board ends by itself, with status 0", status == Some(0));
+    let lines = frames.lines(&bytes)?;
+    println!("telemetry_defmt: {} frames in {} bytes, among them:", lines.len(), bytes.len());
+    for line in lines.iter().filter(|line| !line.starts_with("trace") && !line.starts_with("debug")) {
+        println!("telemetry_defmt: {line}");
+    }
+    let tells = |start: &str| lines.iter().any(|line| line.starts_with(start));
+    for start in LOGGED {
+        checks.check(&format!("it tells `{start}`"), tells(start));
+    }
+    let secret = lines.iter().find(|line| SECRETS.iter().any(|secret| line.contains(secret)));
+    if let Some(line) = secret {
+        println!("telemetry_defmt: not to be told: {line}");
+    }
+    checks.check("keys, tokens and bodies of messages are in none of it", secret.is_none());
+    client.close().await;
+    Ok(checks)
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let Some(folder) = std::env::args_os().nth(1).map(PathBuf::from) else {
         eprintln!("usage: firmware FOLDER");
         return ExitCode::from(2);
     };
-    match tokio::try_join!(plain(&folder), encrypted(&folder)) {
-        Ok((plain, encrypted)) => {
-            let (passed, failed) = (plain.passed + encrypted.passed, plain.failed + encrypted.failed);
+    match tokio::try_join!(plain(&folder), encrypted(&folder), logged(&folder)) {
+        Ok((plain, encrypted, logged)) => {
+            let all = [plain, encrypted, logged];
+            let passed: u32 = all.iter().map(|checks| checks.passed).sum();
+            let failed: u32 = all.iter().map(|checks| checks.failed).sum();
             let verdict = if failed == 0 { "ok" } else { "FAILED" };
             println!("test result: {verdict}. {passed} passed; {failed} failed");
             ExitCode::from(u8::from(failed > 0))
