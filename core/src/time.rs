@@ -302,4 +302,45 @@ mod tests {
         assert_eq!(Instant::ZERO - Duration::from_secs(1), Instant::ZERO);
         assert_eq!(Instant::ZERO.saturating_duration_since(Instant::MAX), Duration::ZERO);
     }
+
+    #[test]
+    fn instants_are_counted_over_the_border_of_their_halves() {
+        for micros in [0, 1, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, u64::MAX - (1 << 32)] {
+            assert_eq!(Instant::from_micros(micros).as_micros(), micros);
+        }
+        let border = Instant::from_micros(u64::from(u32::MAX));
+        let behind = border + Duration::from_micros(1);
+        assert!(border < behind && behind.as_micros() == 1 << 32);
+        assert_eq!(behind.saturating_duration_since(border), Duration::from_micros(1));
+        assert_eq!(border.after(Millis::new(1)).left(border), Millis::new(1));
+        // The last points of the clock are not told apart from its end.
+        assert_eq!(Instant::from_micros(u64::MAX), Instant::MAX);
+        assert_eq!(Instant::MAX.after(Millis::new(u32::MAX)), Instant::MAX);
+        assert_eq!(Instant::MAX.left(Instant::ZERO), Millis::new(u32::MAX));
+        assert_eq!(Instant::ZERO.left(Instant::MAX), Millis::new(0));
+    }
+
+    #[test]
+    fn milliseconds_saturate() {
+        assert_eq!(Millis::from(Duration::from_micros(1_999)), Millis::new(1));
+        assert_eq!(Millis::from(Duration::MAX), Millis::new(u32::MAX));
+        assert_eq!(Millis::from_secs(u32::MAX), Millis::new(u32::MAX));
+        assert_eq!(Millis::new(9).part(0), Millis::new(0));
+        // A quarter, and no more than two seconds, before the end.
+        let most = Millis::from_secs(2);
+        assert_eq!(Millis::from_secs(60).before_end(Millis::from_secs(60), 4, most), Millis::from_secs(58));
+        assert_eq!(Millis::from_secs(4).before_end(Millis::from_secs(4), 4, most), Millis::from_secs(3));
+        assert_eq!(Millis::new(100).before_end(Millis::from_secs(60), 4, most), Millis::new(0));
+    }
+
+    #[test]
+    fn what_is_left_of_a_time_in_utc_saturates() {
+        assert_eq!(Timestamp::from_millis(1_500).left(Timestamp::from_secs(1)), Millis::new(500));
+        assert_eq!(Timestamp::UNIX_EPOCH.left(Timestamp::from_secs(1)), Millis::new(0));
+        assert_eq!(Timestamp::DOTNET_MAX.left(Timestamp::DOTNET_MIN), Millis::new(u32::MAX));
+        assert_eq!(Timestamp::from_millis(i64::MAX).after(Millis::new(1)), Timestamp::from_millis(i64::MAX));
+        // The halves are compared as one number, before the epoch too.
+        assert!(Timestamp::from_millis(-1) < Timestamp::UNIX_EPOCH);
+        assert!(Timestamp::from_millis(-(1 << 32)) < Timestamp::from_millis(-1));
+    }
 }

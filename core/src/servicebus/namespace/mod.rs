@@ -7,6 +7,7 @@ mod access_token;
 mod attach;
 mod close;
 mod control;
+mod deadlines;
 mod deleting;
 mod endpoint;
 mod events;
@@ -179,16 +180,6 @@ impl<S: Storage> fmt::Debug for Namespace<S> {
 /// A link's or container's name.
 type Name = heapless::String<32>;
 
-/// Brings a deadline forward.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
-fn sooner(earliest: &mut Option<Instant>, at: &Option<Instant>) {
-    if let Some(at) = at
-        && earliest.is_none_or(|earliest| *at < earliest)
-    {
-        *earliest = Some(*at);
-    }
-}
-
 impl<S: Storage> Namespace<S> {
     /// A namespace without a connection.
     // Inlined, it is made in its place: on a small machine's stack it would be the largest thing there ever is.
@@ -285,13 +276,6 @@ impl<S: Storage> Namespace<S> {
     fn next_number(&mut self) -> u32 {
         self.names = self.names.wrapping_add(1);
         self.names
-    }
-
-    /// When to try again after so many attempts in a row that failed; `None` for at once.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn try_again_at(&mut self, now: Instant, attempts: u32, failure: &Failure<S>) -> Option<Instant> {
-        let wait = self.settings.retry.wait(attempts.checked_sub(1)?, failure.reason(), &mut self.random);
-        (wait.get() > 0).then(|| now.after(wait))
     }
 
     /// What the driver is to do about the transport while it has none.
@@ -402,45 +386,6 @@ impl<S: Storage> Namespace<S> {
         output
     }
 
-    /// Deadlines have passed. Without any it does nothing.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub fn handle_timeout(&mut self, clock: Clock) {
-        self.within(|namespace| namespace.timers(clock));
-    }
-
-    fn timers(&mut self, clock: Clock) {
-        self.moved = false;
-        if let Some(connection) = &mut self.connection {
-            connection.handle_timeout(clock.now);
-        }
-        if let Some(renewing) = self.renewing {
-            (renewing.advance)(self, clock);
-        }
-        self.expire_operations(clock.now);
-        self.expire_requests(clock);
-        self.expire_nodes(clock);
-        self.expire_drains(clock);
-        self.probe_links(clock);
-        if let Some(prefetching) = self.prefetching {
-            (prefetching.pause_idle)(self, clock);
-        }
-        let passed = |at: &Instant| *at <= clock.now;
-        for place in 0..self.endpoints.end() {
-            if let Some(endpoint) = self.endpoints.get_mut(place)
-                && endpoint.retry_at().as_ref().is_some_and(passed)
-            {
-                endpoint.retry(None);
-            }
-        }
-        for place in 0..self.nodes.end() {
-            if let Some(node) = self.nodes.get_mut(place) {
-                node.retry_at.take_if(|at| passed(at));
-            }
-        }
-        self.due = true;
-        self.process_events(clock);
-    }
-
     /// Writes what is to be sent; true when there may be more.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
@@ -500,42 +445,6 @@ impl<S: Storage> Namespace<S> {
             }
         }
         self.notice_all();
-    }
-
-    /// The next point in time at which [`Namespace::handle_timeout`] is due.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let mut earliest = self.earliest;
-        let first = &mut earliest;
-        for place in 0..self.requests.end() {
-            if let Some(request) = self.requests.get(place).filter(|request| !request.is_answered()) {
-                sooner(first, &Some(request.deadline));
-            }
-        }
-        sooner(first, &self.renewal_at);
-        let Some(connection) = &self.connection else { return earliest };
-        sooner(first, &connection.poll_timeout().map(|(at, _)| at));
-        sooner(first, &self.close_deadline);
-        for place in 0..self.endpoints.end() {
-            if let Some(endpoint) = self.endpoints.get(place) {
-                sooner(first, &endpoint.retry_at());
-                sooner(first, &endpoint.drain_deadline());
-                sooner(first, &endpoint.release_at);
-            }
-            sooner(first, &self.probe_at(place));
-        }
-        for place in 0..self.nodes.end() {
-            if let Some(node) = self.nodes.get(place) {
-                sooner(first, &node.retry_at);
-                sooner(first, &node.idle_at);
-            }
-        }
-        for place in 0..self.tokens.end() {
-            if let Some(token) = self.tokens.get(place) {
-                sooner(first, &token.refresh_at);
-            }
-        }
-        earliest
     }
 
     /// The transport could not be opened, or it is gone.
