@@ -84,9 +84,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         ready.push_str(&format!(" tls={address}"));
     }
     ready.push_str(&format!(" admin={}", emulator.admin_address()));
-    let mut out = std::io::stdout();
-    writeln!(out, "{ready}\n{}", emulator.connection_string())?;
-    out.flush()?;
+    // In one piece: whoever reads the first line alone may be gone before the second.
+    let told = format!("{ready}\n{}\n", emulator.connection_string());
+    std::io::stdout().write_all(told.as_bytes())?;
     tokio::signal::ctrl_c().await?;
     Ok(())
 }

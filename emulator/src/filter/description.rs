@@ -132,13 +132,13 @@ impl Rule {
             (None, None) => Filter::True,
             (Some(_), Some(_)) => return Err(DescriptionError::Malformed("rule-description")),
         };
+        // An action without an expression is none: clients for Rust describe every rule so.
         let action = match map(description, "sql-rule-action")? {
-            Some(action) => {
-                let text = text(action, "expression")?.ok_or(DescriptionError::Malformed("sql-rule-action"))?;
-                Some(SqlAction::parse(text, Vec::new(), dialect).map_err(DescriptionError::Action)?)
-            }
+            Some(action) => text(action, "expression")?,
             None => None,
         };
+        let action = action.map(|text| SqlAction::parse(text, Vec::new(), dialect).map_err(DescriptionError::Action));
+        let action = action.transpose()?;
         Ok(Self { name: name.into(), filter, action })
     }
 }
@@ -225,6 +225,18 @@ mod tests {
     }
 
     #[test]
+    fn an_action_without_an_expression_is_none() {
+        let mut filter = [0; 128];
+        let filter = encode_map(&[("expression".into(), "a = 1".into())], &mut filter).expect("room");
+        for entries in [&[][..], &[("expression".into(), wire::Value::Null)]] {
+            let mut action = [0; 64];
+            let action = encode_map(entries, &mut action).expect("room");
+            let rule = read(&[("sql-filter".into(), filter.into()), ("sql-rule-action".into(), action.into())]);
+            assert!(rule.expect("valid").action.is_none());
+        }
+    }
+
+    #[test]
     fn correlation_rules_go_both_ways() {
         let (mut properties, mut filter) = ([0; 128], [0; 512]);
         let entries = [("Color".into(), "red".into()), ("n".into(), 5i32.into()), ("none".into(), wire::Value::Null)];
@@ -294,7 +306,8 @@ mod tests {
             ("sql-filter", number.into(), DescriptionError::Malformed("expression")),
             ("sql-filter", "a = 1".into(), DescriptionError::Malformed("sql-filter")),
             ("sql-filter", bad.into(), DescriptionError::Filter(position(3, operand))),
-            ("sql-rule-action", empty.into(), DescriptionError::Malformed("sql-rule-action")),
+            ("sql-rule-action", number.into(), DescriptionError::Malformed("expression")),
+            ("sql-rule-action", "SET a = 1".into(), DescriptionError::Malformed("sql-rule-action")),
             (
                 "sql-rule-action",
                 bad.into(),
