@@ -305,7 +305,7 @@ mod tests {
     fn a_ring_goes_round_and_refuses_one_too_many() {
         let mut ring = FixedQueue::<3>::bounded(3);
         // Numbers with a kind in their highest bits, as the engine's events have.
-        let number = |count: u32| count % 4 << 30 | count;
+        let number = |count: u32| (count % 4) << 30 | count;
         let mut next = 0;
         for round in 0..10 {
             while ring.push(number(next)).is_ok() {
