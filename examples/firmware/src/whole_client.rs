@@ -20,10 +20,19 @@ use static_cell::ConstStaticCell;
 // The vector table's interrupts and the critical section.
 use cortex_m as _;
 
+#[cfg(not(feature = "full"))]
 servicebus_core::fixed_storage! {
     /// One queue out, one in, messages of up to 1 KiB.
     pub(crate) type Board { sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
 }
+#[cfg(feature = "full")]
+servicebus_core::fixed_storage! {
+    /// The same with transactions.
+    pub(crate) type Board {
+        sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024, transactions: true,
+    }
+}
+
 /// A register that bytes come from and go to.
 struct Register;
 
@@ -91,10 +100,10 @@ async fn telemetry(client: Client<Board>) -> Option<()> {
 
 #[cfg(feature = "full")]
 mod rest {
-    use super::{Board, Client, Timestamp, black_box};
+    use super::{Board, Client, Duration, Timestamp, black_box};
     use servicebus_core::servicebus::ReceivedMessage;
-    use servicebus_core::servicebus::namespace::Entity;
-    use servicebus_embassy::{Receiver, Sender};
+    use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
+    use servicebus_embassy::{AutoLockRenewer, Receiver, ReceiverOptions, Sender};
 
     pub(super) async fn rest(
         client: &Client<Board>,
@@ -120,6 +129,19 @@ mod rest {
         black_box(session.lock_token());
         black_box(session.complete(&message).await).ok()?;
         session.close().await;
+        let renewer = AutoLockRenewer::new(black_box(Duration::from_secs(60)));
+        let mut renewal = renewer.message(receiver, &message).ok()?;
+        black_box(renewal.ended().await);
+        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, prefetch: 4, ..Default::default() };
+        let deletes = client.receiver_with(Entity::queue("events"), options).ok()?;
+        black_box(deletes.next().await).ok()?;
+        deletes.close().await;
+        let transactions = client.transactions("commands").ok()?;
+        let transaction = transactions.begin().await.ok()?;
+        black_box(transaction.send(sender, &again).await).ok()?;
+        black_box(transaction.complete(receiver, &message).await).ok()?;
+        black_box(transaction.commit().await).ok()?;
+        transactions.close().await;
         let rules = client.rule_manager("topic", "subscription");
         black_box(rules.remove("rule").await).ok()
     }
