@@ -297,9 +297,11 @@ impl<S: Storage> Namespace<S> {
         }
         endpoint.stocked_since = None;
         let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
-        while let Some(incoming) = connection.receive(link) {
-            if !incoming.settled {
-                let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
+        while let Some((delivery, _)) = connection.peek_behind(link, None)
+            && let Some(settled) = connection.discard(delivery)
+        {
+            if !settled {
+                let _ = connection.settle(delivery, &DeliveryState::RELEASED, true);
             }
         }
     }
