@@ -161,6 +161,12 @@ impl From<Duration> for Millis {
     }
 }
 
+impl From<Millis> for Duration {
+    fn from(millis: Millis) -> Self {
+        Self::from_millis(millis.0.into())
+    }
+}
+
 /// Whole microseconds, saturating; in 64 bits, which is less code on small machines than `Duration::as_micros`.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(crate) const fn micros(duration: Duration) -> u64 {

@@ -180,9 +180,7 @@ impl<R: Runtime> Client<R> {
     ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
         entity.sub_queue = options.sub_queue.or(entity.sub_queue);
         let ReceiverOptions { mode, prefetch, .. } = options;
-        if mode != ReceiveMode::PeekLock || prefetch > 0 {
-            self.shared.with(|state| state.namespace.prepare(mode, prefetch));
-        }
+        self.shared.with(|state| state.namespace.prepare(mode, prefetch));
         let kind = Kind::Receiver { mode, prefetch };
         Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, identifier)?))
     }

@@ -41,8 +41,8 @@ impl Default for RetryPolicy {
     }
 }
 
-/// In milliseconds. A throttled namespace asks for patience (service-evidence.md §5: "wait 2 seconds"; SDKs wait 4 s and more).
-const BUSY_DELAY: u32 = 4_000;
+/// A throttled namespace asks for patience (service-evidence.md §5: "wait 2 seconds"; SDKs wait 4 s and more).
+const BUSY_DELAY: Millis = Millis::from_secs(4);
 
 impl RetryPolicy {
     /// No second attempt.
@@ -59,12 +59,17 @@ impl RetryPolicy {
     /// The wait after attempt number `attempt` (the first is 0) failed, or `None` when it was the last. Waits vary by
     /// up to a fifth, so that clients that failed together do not come back together.
     pub fn delay(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Option<Duration> {
-        (attempt < self.max_retries).then(|| self.backoff(attempt, reason, random))
+        self.next(attempt, reason, random).map(Duration::from)
+    }
+
+    /// As [`RetryPolicy::delay`], as the machine counts.
+    pub(super) fn next(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Option<Millis> {
+        (attempt < self.max_retries).then(|| self.wait(attempt, reason, random))
     }
 
     /// The wait after attempt number `attempt` when attempts have no end.
     pub fn backoff(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Duration {
-        Duration::from_millis(self.wait(attempt, reason, random).get().into())
+        self.wait(attempt, reason, random).into()
     }
 
     /// As [`RetryPolicy::backoff`]; fractions of a millisecond are cut.
@@ -79,7 +84,7 @@ impl RetryPolicy {
         base = base.min(max_delay);
         let fifth = base / 5;
         let jittered = (base - fifth).saturating_add(random.below(u64::from(fifth) * 2 + 1) as u32);
-        let least = if reason == Some(Reason::ServerBusy) { BUSY_DELAY.min(max_delay) } else { 0 };
+        let least = if reason == Some(Reason::ServerBusy) { BUSY_DELAY.get().min(max_delay) } else { 0 };
         Millis::new(jittered.max(least))
     }
 }
@@ -98,7 +103,7 @@ mod tests {
         }
         assert_eq!(policy.delay(3, None, &mut random), None);
         assert!(policy.backoff(60, None, &mut random) <= Duration::from_secs(72));
-        assert!(policy.delay(0, Some(Reason::ServerBusy), &mut random).unwrap() >= Duration::from_secs(4));
+        assert!(policy.delay(0, Some(Reason::ServerBusy), &mut random).unwrap() >= BUSY_DELAY.into());
         assert_eq!(RetryPolicy::none().delay(0, None, &mut random), None);
     }
 }

@@ -7,13 +7,12 @@ use super::receive::Stock;
 use crate::engine::Connection;
 use crate::servicebus::received::{Origin, ReceivedMessage};
 use crate::storage::{Spare, Storage, Table};
-use core::fmt;
 
 /// Gives a message away.
 type Take<'t, S> = &'t mut dyn FnMut(ReceivedMessage<S>);
 
-/// What is done about messages that outlive their link. The namespace gets it with the first receiver that deletes, so that a
-/// program whose receivers lock what they receive is linked without any of it.
+/// What is done about messages that outlive their link. The namespace gets it with the first receiver that deletes, so
+/// that a program whose receivers lock what they receive is linked without any of it.
 pub(super) struct Deleting<S: Storage> {
     /// What the link of an endpoint leaves when it is gone from a connection, which is retired or goes on.
     pub(super) leaves: fn(&Endpoint<S>, Option<&Connection<S>>, bool) -> Attachment,
@@ -23,12 +22,6 @@ pub(super) struct Deleting<S: Storage> {
     pub(super) take_remains: fn(&mut Namespace<S>, u32, u32, Take<'_, S>) -> u32,
     /// Keeps a connection that is over, if there are any on it; whether it did.
     pub(super) retire: fn(&mut Namespace<S>) -> bool,
-}
-
-impl<S: Storage> fmt::Debug for Deleting<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Deleting")
-    }
 }
 
 impl<S: Storage> Endpoint<S> {
@@ -49,6 +42,16 @@ impl<S: Storage> Endpoint<S> {
             Attachment::Down
         }
     }
+}
+
+/// What the link of an endpoint leaves where receivers may delete: nothing where none does.
+pub(super) fn leaves<S: Storage>(
+    deleting: Option<&Deleting<S>>,
+    endpoint: &Endpoint<S>,
+    connection: Option<&Connection<S>>,
+    retired: bool,
+) -> Attachment {
+    deleting.map_or(Attachment::Down, |deleting| (deleting.leaves)(endpoint, connection, retired))
 }
 
 impl<S: Storage> Namespace<S> {

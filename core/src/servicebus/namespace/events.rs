@@ -1,6 +1,6 @@
 //! What the engine tells: frames while they are applied, events afterwards.
 
-use super::deleting::Deleting;
+use super::deleting::leaves;
 use super::endpoint::{Attachment, Endpoint, Work};
 use super::link_owner::LinkOwner;
 use super::node::Node;
@@ -261,10 +261,7 @@ impl<S: Storage> Namespace<S> {
         let fault = status.and_then(|status| status.fault);
         if let LinkOwner::Endpoint(place) = owner {
             let current = self.endpoints.get(place).filter(|found| found.attachment.link() == Some(link));
-            let leaves = current.map(|found| {
-                let leaves = |deleting: &Deleting<S>| (deleting.leaves)(found, self.connection.as_ref(), false);
-                self.deleting.map_or(Attachment::Down, leaves)
-            });
+            let leaves = current.map(|found| leaves(self.deleting, found, self.connection.as_ref(), false));
             if let (None | Some(Attachment::Down), Some(connection)) = (leaves, &mut self.connection) {
                 connection.forget(link);
             }

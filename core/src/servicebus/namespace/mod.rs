@@ -37,8 +37,8 @@ use crate::wire::sasl::SaslInit;
 use crate::wire::{Symbol, Value, encode_map};
 use core::fmt;
 
-use deleting::Deleting;
-use endpoint::{Attachment, Endpoint};
+use deleting::{Deleting, leaves};
+use endpoint::Endpoint;
 use node::Node;
 use operation::{Operation, State};
 use prefetch::Prefetching;
@@ -467,9 +467,7 @@ impl<S: Storage> Namespace<S> {
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
             let was_up = endpoint.attachment.is_up();
-            let leaves = self.deleting.map_or(Attachment::Down, |deleting| {
-                (deleting.leaves)(endpoint, self.retired.kept().filter(|_| keeps), true)
-            });
+            let leaves = leaves(self.deleting, endpoint, self.retired.kept().filter(|_| keeps), true);
             let link = endpoint.detached(leaves);
             if endpoint.closing {
                 self.drop_endpoint(place);

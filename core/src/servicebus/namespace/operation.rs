@@ -302,12 +302,9 @@ impl<S: Storage> Namespace<S> {
         if !failure.is_transient() {
             return None;
         }
-        let failed = *attempt;
-        if failed >= self.settings.retry.max_retries {
-            return None;
-        }
-        *attempt = failed + 1;
-        Some(self.settings.retry.wait(failed, reason, &mut self.random))
+        let wait = self.settings.retry.next(*attempt, reason, &mut self.random)?;
+        *attempt += 1;
+        Some(wait)
     }
 
     /// A timeout, with what was known to be wrong meanwhile.

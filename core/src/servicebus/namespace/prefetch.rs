@@ -6,7 +6,6 @@ use crate::servicebus::message::LOCKED_UNTIL;
 use crate::storage::{Storage, Table};
 use crate::time::{Millis, Timestamp};
 use crate::wire::message::MessageView;
-use core::fmt;
 
 /// How long before the end of its lock a message that waits is given back.
 const HANDOVER: Millis = Millis::from_secs(2);
@@ -23,12 +22,6 @@ pub(super) struct Prefetching<S: Storage> {
     pub(super) note_locks: fn(&mut Namespace<S>, u32, Clock),
     /// Gives back those for which that time has come.
     pub(super) pause_idle: fn(&mut Namespace<S>, Clock),
-}
-
-impl<S: Storage> fmt::Debug for Prefetching<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Prefetching")
-    }
 }
 
 impl<S: Storage> Namespace<S> {

@@ -1,7 +1,7 @@
 //! Runs the firmwares in QEMU against an emulator in this process, and checks at the emulator what came of it.
 //!
-//! `firmware FOLDER`: the folder holds the images `telemetry`, `telemetry_tls` and `telemetry_defmt`. Every check prints a line; the last
-//! one counts them as `cargo test` does. The boards run side by side.
+//! `firmware FOLDER`: the folder holds the images `telemetry`, `telemetry_tls` and `telemetry_defmt`. Every check prints a
+//! line; the last one counts them as `cargo test` does. The boards run side by side.
 
 mod frames;
 mod line;
@@ -292,9 +292,8 @@ async fn logged(folder: &Path) -> Result<Checks> {
     for line in lines.iter().filter(|line| !line.starts_with("trace") && !line.starts_with("debug")) {
         println!("telemetry_defmt: {line}");
     }
-    let tells = |start: &str| lines.iter().any(|line| line.starts_with(start));
     for start in LOGGED {
-        checks.check(&format!("it tells `{start}`"), tells(start));
+        checks.check(&format!("it tells `{start}`"), lines.iter().any(|line| line.starts_with(start)));
     }
     let secret = lines.iter().find(|line| SECRETS.iter().any(|secret| line.contains(secret)));
     if let Some(line) = secret {
