@@ -51,7 +51,8 @@ macro_rules! in_span {
     };
 }
 
-/// A future inside of a span, named as the official SDKs name theirs (sdk-features.md §9), that tells the entity.
+/// A future inside of a span, named as the official SDKs name theirs (docs/evidence/sdk-features.md §9), that tells the
+/// entity.
 macro_rules! spanned {
     ($name:literal, $entity:expr, $future:expr) => {{
         let future = $future;

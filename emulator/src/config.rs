@@ -1,5 +1,5 @@
-//! The configuration file of Microsoft's emulator (wire-protocol.md §9): JSON with comments, without its caps on how
-//! many and how long. A key that is not known is an error that names its place.
+//! The configuration file of Microsoft's emulator (docs/evidence/wire-protocol.md §9): JSON with comments, without its
+//! caps on how many and how long. A key that is not known is an error that names its place.
 
 use crate::blueprint::{Blueprint, SubscriptionBlueprint, TopicBlueprint};
 use crate::broker::entities::{AuthorizationRule, QueueDescription, Rights, SubscriptionDescription, TopicDescription};

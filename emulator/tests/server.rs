@@ -28,7 +28,7 @@ async fn the_greeting_is_the_services_own() {
     let mut socket = TcpStream::connect(emulator.amqp_address()).await.unwrap();
     let answer = greet(&mut socket).await;
     assert_eq!(&answer[..8], SASL);
-    // service-evidence.md §1: an array of sym32 in this order.
+    // docs/evidence/service-evidence.md §1: an array of sym32 in this order.
     let mechanisms = b"\x00\x00\x00\x3f\x02\x01\x00\x00\x00\x53\x40\xc0\x32\x01\xe0\x2f\x04\xb3\x00\x00\x00\x07MSSBCBS\
         \x00\x00\x00\x05PLAIN\x00\x00\x00\x09ANONYMOUS\x00\x00\x00\x08EXTERNAL";
     assert_eq!(&answer[8..], mechanisms);

@@ -9,12 +9,8 @@
 //!
 //! `fuzz/run` builds them, makes the first inputs out of real traffic, and runs them.
 #![forbid(unsafe_code)]
-// What the simulation offers and no target uses.
-#![allow(missing_docs, reason = "the simulation is documented where it is")]
 
 pub mod script;
-#[path = "../../tests/src/simulation/mod.rs"]
-pub mod simulation;
 
 use servicebus_core::client::{Client, ReceiverOptions};
 use servicebus_core::servicebus::Message;
@@ -23,7 +19,7 @@ use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::broker::{Broker, BrokerConfig, Clock};
-use simulation::{Simulated, World};
+use servicebus_simulation::{Simulated, World};
 
 servicebus_core::fixed_storage! {
     /// A microcontroller's tables.

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use servicebus_core::servicebus::RetryPolicy;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
-use servicebus_fuzz::simulation::Server;
+use servicebus_simulation::Server;
 use servicebus_fuzz::{Board, Names, scene, script, world};
 
 fn talk<S: Names>(lines: Vec<(Duration, Vec<u8>)>) {

@@ -1,9 +1,12 @@
-//! What the tests share: values that own their bytes, the data of others, and engines that are wired to each other or
-//! to a script.
+//! What the tests share: judges of known faults, values that own their bytes, fixtures, engines that are wired to each
+//! other or to a script, and a broker with small clients around it.
 
+pub mod broker;
 pub mod conformance;
 pub mod engine;
-pub mod shared;
-pub mod simulation;
+pub mod evidence;
+pub mod fault;
 pub mod socket;
 pub mod tree;
+
+pub use servicebus_known_fault::known_fault;

@@ -1,4 +1,4 @@
-//! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4, wire-protocol.md §3.6).
+//! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4, docs/evidence/wire-protocol.md §3.6).
 
 use super::attempts::Attempts;
 use super::call::{Endpoint, TransactionOf};

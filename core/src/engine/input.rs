@@ -258,7 +258,7 @@ impl<S: Storage> Connection<S> {
                 let ours = self.free_channel(u32::from(channel), NONE);
                 let ours = ours.ok_or(Wrong::Connection(Violation::ResourceLimitExceeded))?;
                 let mut session = Session::new(ours, self.config.incoming_window, self.config.handle_max);
-                // The service mirrors the client's window (service-evidence.md §1).
+                // The service mirrors the client's window (docs/evidence/service-evidence.md §1).
                 session.outgoing_window = window;
                 self.sessions.insert(session).map_err(|_| Wrong::Connection(Violation::ResourceLimitExceeded))?.index
             }
@@ -305,7 +305,8 @@ impl<S: Storage> Connection<S> {
     ) -> Result<Option<LinkId>, Wrong> {
         let (name, handle, role) = (attach.name(), attach.handle(), attach.role().other());
         let max_message_size = attach.max_message_size();
-        // Some senders leave the count out although it is mandatory (invariants.md §2): zero is what they mean.
+        // Some senders leave the count out although it is mandatory (docs/evidence/invariants.md §2): zero is what they
+        // mean.
         let count = attach.initial_delivery_count().unwrap_or(0);
         attach.check()?;
         if handle > self.config.handle_max {

@@ -347,7 +347,7 @@ impl<S: Storage> Connection<S> {
         }
         let mut max_frame_size = self.config.max_frame_size;
         if self.role == ConnectionRole::Server {
-            // The service never answers with more than it was offered (service-evidence.md §1).
+            // The service never answers with more than it was offered (docs/evidence/service-evidence.md §1).
             max_frame_size = max_frame_size.min(open.max_frame_size);
         }
         let idle_time_out = self.config.idle_time_out.map(|idle| Millis::from(idle).get());

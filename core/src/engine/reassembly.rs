@@ -181,7 +181,7 @@ impl<S: Storage> Connection<S> {
         }
         let mut text = heapless::String::<160>::new();
         let id = unsettled.unwrap_or_default();
-        // As the service words it (service-evidence.md §5); three numbers fit.
+        // As the service words it (docs/evidence/service-evidence.md §5); three numbers fit.
         let _ = write!(
             text,
             "The received message (delivery-id:{id}, size:{size} bytes) exceeds the limit ({limit} bytes) currently \

@@ -280,7 +280,7 @@ impl<S: Storage> Connection<S> {
                 delivery_count: (link.role == Role::Sender || link.attach_received).then_some(link.delivery_count),
                 link_credit: Some(link.credit),
                 // What waits for credit. A receiver may repeat what the sender last told (AMQP 1.0 §2.7.4); the service
-                // does so from the start (service-evidence.md §2), and a client saves the byte.
+                // does so from the start (docs/evidence/service-evidence.md §2), and a client saves the byte.
                 available: match link.role {
                     Role::Sender => Some(link.waiting.len),
                     Role::Receiver => server.then_some(0),

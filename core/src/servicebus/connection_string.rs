@@ -1,4 +1,4 @@
-//! Connection strings (wire-protocol.md §9, §10).
+//! Connection strings (docs/evidence/wire-protocol.md §9, §10).
 
 use core::fmt;
 
@@ -163,7 +163,7 @@ impl<'a> ConnectionString<'a> {
 }
 
 fn parse_endpoint(endpoint: &str) -> Option<(&str, Option<u16>)> {
-    // Whatever the scheme says: only the host counts (pinned-behaviour.md ERR14).
+    // Whatever the scheme says: only the host counts (docs/evidence/pinned-behaviour.md ERR14).
     let behind_scheme = cut(endpoint, b':').1.and_then(|rest| rest.strip_prefix("//"));
     let rest = behind_scheme.unwrap_or(endpoint);
     let (authority, _) = cut(cut(rest, b'/').0, b'?');

@@ -1,4 +1,4 @@
-//! The operations of `<entity>/$management`: what is asked and what comes back (wire-protocol.md §5).
+//! The operations of `<entity>/$management`: what is asked and what comes back (docs/evidence/wire-protocol.md §5).
 
 use super::lock_token::LockToken;
 use super::message::Message;

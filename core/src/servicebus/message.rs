@@ -1,4 +1,4 @@
-//! A message to be sent, as Service Bus knows it, and its batch envelope (wire-protocol.md §3.1, §3.3).
+//! A message to be sent, as Service Bus knows it, and its batch envelope (docs/evidence/wire-protocol.md §3.1, §3.3).
 
 use super::argument::Argument;
 use crate::storage::{Encoder, Storage};
@@ -8,7 +8,7 @@ use crate::wire::messaging::{Header, MessageId, Properties, put_section};
 use crate::wire::{Encode, Full, List, MapWriter, Sink, Symbol, Value, measure, put_binary_head};
 use core::fmt;
 
-/// The message format of a batch (wire-protocol.md §3.3).
+/// The message format of a batch (docs/evidence/wire-protocol.md §3.3).
 pub const BATCH_FORMAT: u32 = 0x8001_3700;
 
 /// `x-opt-partition-key`
@@ -34,12 +34,12 @@ pub const DEAD_LETTER_REASON: &str = "DeadLetterReason";
 /// `DeadLetterErrorDescription`
 pub const DEAD_LETTER_ERROR_DESCRIPTION: &str = "DeadLetterErrorDescription";
 
-/// `traceparent`: the W3C trace context, as an application property (sdk-features.md §9)
+/// `traceparent`: the W3C trace context, as an application property (docs/evidence/sdk-features.md §9)
 pub const TRACEPARENT: &str = "traceparent";
 /// `tracestate`
 pub const TRACESTATE: &str = "tracestate";
 
-/// Session ids, message ids and partition keys have this many characters at most (wire-protocol.md §3.1).
+/// Session ids, message ids and partition keys have this many characters at most (docs/evidence/wire-protocol.md §3.1).
 pub const MAX_ID_LEN: usize = 128;
 
 /// What a message carries.
@@ -220,7 +220,7 @@ impl<'a> Message<'a> {
         self
     }
 
-    /// Checks what the service would refuse, before it travels (wire-protocol.md §3.1).
+    /// Checks what the service would refuse, before it travels (docs/evidence/wire-protocol.md §3.1).
     ///
     /// # Errors
     /// The field that is wrong.
@@ -451,7 +451,7 @@ impl fmt::Display for BatchError {
 
 impl core::error::Error for BatchError {}
 
-/// More messages than this are refused by the service (pinned-behaviour.md SND21).
+/// More messages than this are refused by the service (docs/evidence/pinned-behaviour.md SND21).
 pub const MAX_BATCH_COUNT: usize = 4_500;
 
 /// Messages that travel, and are stored, together. Its size is exact: it is the encoded batch itself.
@@ -474,7 +474,7 @@ impl<S: Storage> MessageBatch<S> {
     }
 
     /// Adds a message. The first one lends its message id, session id and partition key to the envelope, as the
-    /// official SDKs do (wire-protocol.md §3.3).
+    /// official SDKs do (docs/evidence/wire-protocol.md §3.3).
     ///
     /// # Errors
     /// [`BatchError`]; the batch is unchanged then.

@@ -1,4 +1,4 @@
-//! What the service means by an error (wire-protocol.md §6).
+//! What the service means by an error (docs/evidence/wire-protocol.md §6).
 
 use core::fmt;
 
@@ -18,7 +18,7 @@ macro_rules! reasons {
                 match self { $( Self::$name => $condition, )* }
             }
 
-            /// The status code that `$cbs` and `$management` use for it (wire-protocol.md §6.2).
+            /// The status code that `$cbs` and `$management` use for it (docs/evidence/wire-protocol.md §6.2).
             pub const fn status_code(self) -> u16 {
                 match self { $( Self::$name => $status, )* }
             }
@@ -114,7 +114,7 @@ reasons! {
     /// The transaction took too long.
     TransactionTimeout = "amqp:transaction:timeout", 408, "ServiceBusError", false;
     /// A condition that is not known here; unknown conditions of Service Bus are worth another try
-    /// (wire-protocol.md §6.1).
+    /// (docs/evidence/wire-protocol.md §6.1).
     Other = "com.microsoft:unknown", 500, "ServiceBusError", true;
 }
 

@@ -1,4 +1,4 @@
-//! A received message: its bytes as they came, read on demand (wire-protocol.md §4.7).
+//! A received message: its bytes as they came, read on demand (docs/evidence/wire-protocol.md §4.7).
 
 use super::lock_token::LockToken;
 use super::message::{

@@ -339,7 +339,8 @@ impl Encode for Multiple<'_> {
             Source::None => sink.put_byte(0x40),
             Source::Encoded(bytes) => sink.put(bytes),
             Source::Listed(symbols) => {
-                // The service writes its own lists as sym32 (service-evidence.md §1); every peer reads that.
+                // The service writes its own lists as sym32 (docs/evidence/service-evidence.md §1); every peer reads
+                // that.
                 let mark = sink.begin();
                 sink.put_byte(0xb3);
                 for symbol in symbols {

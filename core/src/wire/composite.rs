@@ -272,7 +272,7 @@ pub(crate) trait FromFields<'a>: Sized {
 }
 
 /// Writes `0x00` and a numeric descriptor, always as `smallulong`: some peers read performatives at fixed offsets
-/// (wire-protocol.md §0 fact 1).
+/// (docs/evidence/wire-protocol.md §0 fact 1).
 #[cfg_attr(feature = "alloc", inline(always))]
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn put_descriptor(sink: &mut Sink<'_>, code: u8) {
@@ -288,7 +288,7 @@ pub(super) fn begin(sink: &mut Sink<'_>, code: u8) -> usize {
 }
 
 /// Declares composite types: the struct, its definition, and both directions of its codec. Every field is always
-/// written, absent ones as null, because some peers index fields by number (invariants.md §2).
+/// written, absent ones as null, because some peers index fields by number (docs/evidence/invariants.md §2).
 macro_rules! composite {
     ($( $(#[$meta:meta])* $name:ident $(<$life:lifetime>)? = $code:literal $symbol:literal {
         $( $(#[$field_meta:meta])* $field:ident : $type:ty [$($presence:tt)*], )*

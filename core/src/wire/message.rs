@@ -48,7 +48,7 @@ pub struct Layout {
 
 impl Layout {
     /// Finds the sections. Their order is free: the Python SDK writes delivery annotations last
-    /// (wire-protocol.md §3.1). A body is skipped by its length and never looked into.
+    /// (docs/evidence/wire-protocol.md §3.1). A body is skipped by its length and never looked into.
     pub fn of(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut decoder = Decoder::new(bytes);
         let layout = Self::walk(bytes, &mut decoder);

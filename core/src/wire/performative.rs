@@ -173,7 +173,7 @@ composite! {
     }
 
     /// Details of an error (AMQP 1.0 §2.8.14). All three fields are always written: the Python SDK hangs on a shorter
-    /// list (wire-protocol.md §0 fact 13).
+    /// list (docs/evidence/wire-protocol.md §0 fact 13).
     ErrorCondition<'a> = 0x1d "amqp:error:list" {
         /// What happened, as a symbol.
         condition: Symbol<'a> [mandatory],

@@ -109,7 +109,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Any integer type's value, when it fits. Peers disagree on widths (wire-protocol.md §0 fact 10).
+    /// Any integer type's value, when it fits. Peers disagree on widths (docs/evidence/wire-protocol.md §0 fact 10).
     pub fn as_i64(&self) -> Option<i64> {
         Some(match *self {
             Self::Ubyte(v) => i64::from(v),

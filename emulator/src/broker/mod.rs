@@ -35,7 +35,7 @@ use std::collections::{BTreeSet, VecDeque};
 pub use clock::Clock;
 pub use statistics::Statistics;
 
-/// The largest frame in bytes, either way (service-evidence.md §1).
+/// The largest frame in bytes, either way (docs/evidence/service-evidence.md §1).
 pub const MAX_FRAME_SIZE: usize = 65_536;
 
 /// Sets the randomness of the management endpoint apart from that of the connections.
@@ -421,7 +421,7 @@ impl Broker {
     }
 
     /// Who takes a session over is taken for a stranger by `$management` for this long, as it can happen at the service
-    /// (pinned-behaviour.md SES44).
+    /// (docs/evidence/pinned-behaviour.md SES44).
     pub fn delay_take_over(&mut self, delay: Duration) {
         self.shared.faults.takeover_delay = delay;
     }

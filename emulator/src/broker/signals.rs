@@ -121,7 +121,7 @@ impl Broker {
         }
     }
 
-    /// Detaches the links of an entity that was changed or deleted (service-evidence.md §2, §5).
+    /// Detaches the links of an entity that was changed or deleted (docs/evidence/service-evidence.md §2, §5).
     pub(super) fn detach_path(&mut self, path: &str, deleted: bool, clock: Clock) {
         for id in self.connections() {
             let Self { shared, peers, .. } = self;

@@ -1,4 +1,4 @@
-//! Rules as `$management` reads and writes them (wire-protocol.md §5).
+//! Rules as `$management` reads and writes them (docs/evidence/wire-protocol.md §5).
 
 use super::correlation::CorrelationFilter;
 use super::error::ParseError;
@@ -9,7 +9,7 @@ use core::fmt;
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::{self, Compound, Encode, Sink};
 
-// Rules and actions have another vendor's prefix than filters (wire-protocol.md §0 fact 11).
+// Rules and actions have another vendor's prefix than filters (docs/evidence/wire-protocol.md §0 fact 11).
 const RULE_DESCRIPTION: u64 = 0x0000_0137_0000_0004;
 const EMPTY_ACTION: u64 = 0x0000_0137_0000_0005;
 const SQL_ACTION: u64 = 0x0000_0137_0000_0006;
@@ -18,7 +18,7 @@ const TRUE_FILTER: u64 = 0x0000_0013_7000_0007;
 const FALSE_FILTER: u64 = 0x0000_0013_7000_0008;
 const CORRELATION_FILTER: u64 = 0x0000_0013_7000_0009;
 
-/// The version of the language that every text is in (pinned-behaviour.md ADM66).
+/// The version of the language that every text is in (docs/evidence/pinned-behaviour.md ADM66).
 const COMPATIBILITY_LEVEL: i32 = 20;
 
 /// A rule as `enumerate-rules` answers it: encodes as the described list under the key `rule-description`.
@@ -112,7 +112,7 @@ impl core::error::Error for DescriptionError {
 
 impl Rule {
     /// The rule of an `add-rule` request: its `rule-name`, and the map under `rule-description`. Without a filter it
-    /// takes every message (pinned-behaviour.md RUL41).
+    /// takes every message (docs/evidence/pinned-behaviour.md RUL41).
     ///
     /// # Errors
     /// What is wrong with the map or with a text in it.

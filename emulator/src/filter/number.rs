@@ -7,7 +7,8 @@ use core::cmp::Ordering;
 use servicebus_core::time::Timestamp;
 use std::borrow::Cow;
 
-/// The longest text that `+` makes: no message's properties may be longer (wire-protocol.md §8, header map).
+/// The longest text that `+` makes: no message's properties may be longer (docs/evidence/wire-protocol.md §8, header
+/// map).
 const MAX_TEXT: usize = 65_536;
 
 /// .NET ticks in a millisecond.

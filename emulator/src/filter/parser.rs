@@ -1,4 +1,4 @@
-//! The grammar of conditions and actions (wire-protocol.md §7.3), read in one pass over the text.
+//! The grammar of conditions and actions (docs/evidence/wire-protocol.md §7.3), read in one pass over the text.
 //!
 //! The service's documentation distinguishes conditions from values. Both are read by one operator-precedence parser,
 //! since a parenthesis does not tell what is in it, and every operator then checks which of the two it was given.

@@ -79,7 +79,7 @@ const NAMES: &[(&str, SystemProperty)] = &[
 ];
 
 impl SystemProperty {
-    /// The property of this name without `sys.`, in any case (pinned-behaviour.md RUL19).
+    /// The property of this name without `sys.`, in any case (docs/evidence/pinned-behaviour.md RUL19).
     pub fn from_name(name: &str) -> Option<Self> {
         NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|&(_, property)| property)
     }
@@ -137,7 +137,7 @@ pub trait MessagePropertiesMut: MessageProperties {
     fn set_system(&mut self, property: SystemProperty, value: Option<Value<'static>>);
 
     /// Sets an application property. One that differs in case only is changed and keeps the spelling of its name
-    /// (service-evidence.md §11).
+    /// (docs/evidence/service-evidence.md §11).
     fn set_user(&mut self, name: &str, value: Value<'static>);
 
     /// Removes an application property, whatever the case of its name.

@@ -1,5 +1,5 @@
-//! Who may use the endpoint (pinned-behaviour.md ADM47 to ADM52): a shared access signature by a key with the right to
-//! manage, or a bearer token.
+//! Who may use the endpoint (docs/evidence/pinned-behaviour.md ADM47 to ADM52): a shared access signature by a key with
+//! the right to manage, or a bearer token.
 
 use super::refusal::{Refusal, Speaker};
 use crate::broker::entities::{AuthorizationRule, Namespace, Rights, name};

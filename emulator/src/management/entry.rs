@@ -1,4 +1,4 @@
-//! Entities as entries and feeds (service-evidence.md §13.3, §13.4).
+//! Entities as entries and feeds (docs/evidence/service-evidence.md §13.3, §13.4).
 
 use super::query::Query;
 use super::refusal::Refusal;
@@ -19,7 +19,7 @@ use servicebus_core::time::Timestamp;
 /// When an entity is told about: that decides which elements there are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// In the answer to its creation (pinned-behaviour.md ADM9).
+    /// In the answer to its creation (docs/evidence/pinned-behaviour.md ADM9).
     Created,
     /// In a get or a list (ADM11).
     Read,
@@ -65,7 +65,7 @@ impl<'a> Writer<'a> {
         format!("{}://{}{}", self.scheme, self.host, self.path_and_query)
     }
 
-    /// The address in the answer to a get of what is below a topic (pinned-behaviour.md ADM8).
+    /// The address in the answer to a get of what is below a topic (docs/evidence/pinned-behaviour.md ADM8).
     fn address_below(&self) -> String {
         let scheme = if self.query.has_message_size() { self.scheme } else { "sb" };
         format!("{scheme}://{}{}", self.host, self.path_and_query)
@@ -199,7 +199,8 @@ impl<'a> Writer<'a> {
         self.queue_or_topic(path, Moment::Created).unwrap_or_default()
     }
 
-    /// An update is answered with what was sent, and without the time of creation (pinned-behaviour.md ADM10).
+    /// An update is answered with what was sent, and without the time of creation (docs/evidence/pinned-behaviour.md
+    /// ADM10).
     pub(super) fn echo_queue(&self, path: &str, sent: Description<CreateQueueOptions>) -> String {
         self.single(path, self.address(), None, self.utc, true, Content::Queue(sent))
     }

@@ -1,11 +1,11 @@
-//! The management endpoint: entities at run time over HTTP, as the service does it (wire-protocol.md §7,
-//! service-evidence.md §13, pinned-behaviour.md §15).
+//! The management endpoint: entities at run time over HTTP, as the service does it (docs/evidence/wire-protocol.md §7,
+//! docs/evidence/service-evidence.md §13, docs/evidence/pinned-behaviour.md §15).
 //!
-//! [`Broker::manage`](crate::broker::Broker::manage) is a pure function from a request to a response; the server carries
-//! both over HTTP.
+//! [`Broker::manage`](crate::broker::Broker::manage) is a pure function from a request to a response; the server
+//! carries both over HTTP.
 //!
 //! Besides the service's own paths there are these of the emulator's:
-//! - `GET /health`, for everyone: whether the emulator is up (wire-protocol.md §9).
+//! - `GET /health`, for everyone: whether the emulator is up (docs/evidence/wire-protocol.md §9).
 //! - `GET /$emulator/statistics`: what was counted, as JSON.
 //! - `DELETE /$emulator/messages`: empties every entity. Tests call it in between.
 //! - `DELETE /$emulator/entities`: deletes every entity.
@@ -134,7 +134,7 @@ impl Management {
             Ok(response) => response,
             Err(refusal) => self.refuse(refusal, &host, query.path, utc),
         };
-        // A queue or topic that was just made has none (pinned-behaviour.md ADM6).
+        // A queue or topic that was just made has none (docs/evidence/pinned-behaviour.md ADM6).
         if let Some(tag) = tag {
             response.headers.push("ETag", format!("\"{tag}\""));
         }
@@ -183,7 +183,7 @@ impl Management {
         }
         let rights = access::rights(namespace, authority.keys, authority.accept_jwt, resource, request, *utc)?;
         if !rights.manage {
-            // Not found wins over a missing right for queues and topics (pinned-behaviour.md ADM52).
+            // Not found wins over a missing right for queues and topics (docs/evidence/pinned-behaviour.md ADM52).
             let hidden = matches!(resource, Resource::Entity(name) if !exists(namespace, name));
             if !(hidden && request.method == Method::Get) {
                 return Err(access::missing_right(resource, request.method, &self.properties.name));
@@ -547,7 +547,7 @@ fn check_new(namespace: &Namespace, path: &str) -> Result<(), Refusal> {
     name::check_path(path).map_err(|_| bad_name(path))
 }
 
-/// Targets of forwarding must be there before their source (pinned-behaviour.md ADM76).
+/// Targets of forwarding must be there before their source (docs/evidence/pinned-behaviour.md ADM76).
 fn check_targets(
     namespace: &Namespace,
     own: &str,

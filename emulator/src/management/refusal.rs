@@ -1,4 +1,5 @@
-//! What the endpoint refuses, with the service's texts (service-evidence.md §13.5, pinned-behaviour.md §15).
+//! What the endpoint refuses, with the service's texts (docs/evidence/service-evidence.md §13.5,
+//! docs/evidence/pinned-behaviour.md §15).
 
 use crate::broker::entities::EntityError;
 use servicebus_core::servicebus::administration::service::BodyError;

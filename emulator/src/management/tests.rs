@@ -1,5 +1,5 @@
 //! The endpoint without HTTP: requests as clients send them, answers as the service gives them. Names that begin with
-//! `adm` or `rul` are rows of pinned-behaviour.md.
+//! `adm` or `rul` are rows of docs/evidence/pinned-behaviour.md.
 
 use super::{Authority, Management, Order};
 use crate::broker::Statistics;

@@ -1,4 +1,5 @@
-//! AMQP over WebSockets on the ports of AMQP: the first byte of a connection tells which (wire-protocol.md §1.1).
+//! AMQP over WebSockets on the ports of AMQP: the first byte of a connection tells which
+//! (docs/evidence/wire-protocol.md §1.1).
 
 use super::management::{MAX_HEAD, PATIENCE, status};
 use super::{Host, connection};

@@ -4,7 +4,7 @@
 use libfuzzer_sys as _;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
-use servicebus_fuzz::simulation::Server;
+use servicebus_simulation::Server;
 use servicebus_fuzz::{Board, Names, scene, script, world};
 use std::cell::RefCell;
 use std::path::Path;

@@ -10,7 +10,7 @@ class Sync:
     def __init__(self, connection_string, base=None, **options):
         self.client = SyncClient.from_connection_string(connection_string, **options)
         if base:
-            # The client speaks HTTPS whatever the connection string says (wire-protocol.md §10).
+            # The client speaks HTTPS whatever the connection string says (docs/evidence/wire-protocol.md §10).
             self.client._impl._client._base_url = base
 
     def __getattr__(self, name):

@@ -72,7 +72,7 @@ EXPLAINED = [
     ("begin", "handle-max", "uint 255", None, None, "what our tables hold, and what the service allows"),
     # Messages
     ("message of a sender at queue", r"properties\.(absolute-expiry-time|creation-time)", None, "timestamp …",
-     "timestamp …", "the service goes by header.ttl alone (wire-protocol.md §3.1), and sets both itself"),
+     "timestamp …", "the service goes by header.ttl alone (docs/evidence/wire-protocol.md §3.1), and sets both itself"),
     # Settlement
     (r"disposition modified to (abandon|defer)", r"state\.delivery-failed", "boolean true", "boolean true", None,
      "the service counts the delivery in either case"),

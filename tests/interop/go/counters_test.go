@@ -7,7 +7,8 @@ import (
 )
 
 // counters are what the emulator has counted since the last call of `since`. They tell a healthy conversation from one
-// that reconnects, or settles a second time through $management, for every message (wire-protocol.md §0, fact 8).
+// that reconnects, or settles a second time through $management, for every message (docs/evidence/wire-protocol.md §0,
+// fact 8).
 type counters struct {
 	emulator *emulator
 	before   map[string]int64

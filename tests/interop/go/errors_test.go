@@ -30,7 +30,7 @@ func TestUnknownEntitiesAreNotFoundERR3(t *testing.T) {
 	_, err = client.AcceptNextSessionForQueue(ctx, "nowhere", nil)
 	fails(t, err, azservicebus.CodeNotFound)
 	// The token is for the topic, which is there: the link is refused, for which the SDK has no code
-	// (service-evidence.md §6).
+	// (docs/evidence/service-evidence.md §6).
 	_, err = subscriber(t, client, "topic", "nowhere", nil).PeekMessages(ctx, 1, nil)
 	breaks(t, err, amqp.ErrCondNotFound)
 	_, err = client.AcceptNextSessionForSubscription(ctx, "topic", "nowhere", nil)

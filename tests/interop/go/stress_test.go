@@ -1,6 +1,6 @@
 package interop
 
-// The scenarios under which the SDK is stressed, cut to seconds (invariants.md §3).
+// The scenarios under which the SDK is stressed, cut to seconds (docs/evidence/invariants.md §3).
 
 import (
 	"context"

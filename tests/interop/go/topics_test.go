@@ -31,7 +31,7 @@ func TestASubscriptionTakesWhatItsRuleMatchesAndItsActionMarksIt(t *testing.T) {
 	equal(t, messages[2].ApplicationProperties, map[string]any{"colour": "red", "size": int64(2)})
 	matched := receiveOne(t, red)
 	equal(t, string(matched.Body), "red")
-	// A rule with an action names itself (service-evidence.md §11).
+	// A rule with an action names itself (docs/evidence/service-evidence.md §11).
 	wanted := map[string]any{"colour": "red", "size": int64(2), "matched": "red", "RuleName": "red"}
 	equal(t, matched.ApplicationProperties, wanted)
 	nothing(t, red)

@@ -75,7 +75,7 @@ class Emulator {
 
 /**
  * What the emulator has counted since the last call of `since`. It tells a healthy conversation from one that
- * reconnects, or settles a second time through `$management`, for every message (wire-protocol.md §0, fact 8).
+ * reconnects, or settles a second time through `$management`, for every message (docs/evidence/wire-protocol.md §0, fact 8).
  */
 class Counters {
   static async open(port) {

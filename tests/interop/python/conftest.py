@@ -35,7 +35,7 @@ class Counters:
     """What the emulator has counted since the last call of `since`.
 
     They tell a healthy conversation from one that reconnects, or settles a second time through `$management`, for
-    every message (wire-protocol.md §0, fact 8).
+    every message (docs/evidence/wire-protocol.md §0, fact 8).
     """
 
     def __init__(self, emulator):

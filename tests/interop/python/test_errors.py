@@ -39,7 +39,7 @@ async def receive(client, queue):
 
 
 async def test_an_unknown_queue_is_refused_with_the_token(sdk, emulator, counters):
-    # The SDK reports every refused token in the same way (wire-protocol.md §2.2).
+    # The SDK reports every refused token in the same way (docs/evidence/wire-protocol.md §2.2).
     async with sdk.client(**QUICK) as client:
         with pytest.raises(ServiceBusAuthenticationError):
             await send(client, "nowhere")

@@ -1,6 +1,6 @@
 // rhea against the engine as plain AMQP 1.0 peers, each in both roles.
 //
-// PEER is the program amqp-peer; VALUES, when set, the file of qit-values.
+// PEER is the program amqp-peer; VALUES the file of qit-values.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
@@ -99,10 +99,8 @@ function values() {
         ['list', [['string', 'one'], ['list', [['int', 2]]]]],
         ['map', [[['string', 'key'], ['map', [[['symbol', 'inner'], ['uint', 1]]]]]]],
     ];
-    if (VALUES) {
-        for (const { type, values } of Object.values(exact(readFileSync(VALUES, 'utf8')))) {
-            found.push(...values.map((value) => [type, value]));
-        }
+    for (const { type, values } of Object.values(exact(readFileSync(VALUES, 'utf8')))) {
+        found.push(...values.map((value) => [type, value]));
     }
     return found
         // rhea does not write arrays of arrays.
@@ -394,7 +392,7 @@ async function broker(t, { plain, max_frame_size }) {
 async function drive(t, check, { ours = 65536, theirs = 65536, plain } = {}) {
     const port = await broker(t, { plain, max_frame_size: theirs });
     const args = ['drive', String(port), check, '--max-frame-size', String(ours)];
-    if (VALUES) args.push('--values', VALUES);
+    args.push('--values', VALUES);
     if (plain) args.push('--plain', plain);
     const child = spawn(PEER, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '';

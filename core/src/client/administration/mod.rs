@@ -1,4 +1,4 @@
-//! [`AdministrationClient`]: makes, reads, changes and deletes entities at run time (sdk-features.md §7).
+//! [`AdministrationClient`]: makes, reads, changes and deletes entities at run time (docs/evidence/sdk-features.md §7).
 //!
 //! The client is written once; how HTTP requests are made, and what time it is, comes from outside: [`HttpClient`] and
 //! [`Timer`]. An adapter crate provides both.

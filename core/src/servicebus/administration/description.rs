@@ -119,7 +119,7 @@ pub struct Description<O> {
     /// The rest.
     pub state: EntityState,
     /// The elements that were read, in their order. The service answers an update with just these
-    /// (pinned-behaviour.md ADM10).
+    /// (docs/evidence/pinned-behaviour.md ADM10).
     pub elements: Vec<&'static str>,
 }
 

@@ -1,5 +1,5 @@
-//! Entities at run time: the management API's requests and responses, without I/O (wire-protocol.md §7,
-//! service-evidence.md §13, pinned-behaviour.md §15).
+//! Entities at run time: the management API's requests and responses, without I/O (docs/evidence/wire-protocol.md §7,
+//! docs/evidence/service-evidence.md §13, docs/evidence/pinned-behaviour.md §15).
 //!
 //! A client builds a [`Request`] with a [`RequestBuilder`] and reads the [`Response`] with [`read_one`], [`read_page`]
 //! and [`read_deleted`]. A service reads bodies with [`service::read_body`] and writes entries, feeds and errors.

@@ -1,4 +1,4 @@
-//! Queues (sdk-features.md §7, pinned-behaviour.md ADM14, ADM20).
+//! Queues (docs/evidence/sdk-features.md §7, docs/evidence/pinned-behaviour.md ADM14, ADM20).
 
 use super::authorization::AuthorizationRule;
 use super::description::{EntityState, entity};
@@ -75,7 +75,7 @@ entity! {
         /// Whether the queue is kept by several brokers; cannot be changed. Off by default.
         enable_partitioning: bool = "EnablePartitioning", default false;
         /// Whether the queue can be reached. The service sets it to unknown when an update leaves it out
-        /// (pinned-behaviour.md ADM18), so it is sent along.
+        /// (docs/evidence/pinned-behaviour.md ADM18), so it is sent along.
         availability_status: EntityAvailabilityStatus = "EntityAvailabilityStatus", default EntityAvailabilityStatus::Available;
         /// Whether messages are held in memory for a while before they are stored. Off by default.
         enable_express: bool = "EnableExpress", default false;

@@ -1,4 +1,4 @@
-//! Requests of the management API and who makes them (wire-protocol.md §7.1).
+//! Requests of the management API and who makes them (docs/evidence/wire-protocol.md §7.1).
 
 use super::description::{Description, EntityOptions, EntityState};
 use super::queue::{CreateQueueOptions, QueueProperties};

@@ -1,5 +1,5 @@
 //! Typed values in filters and actions: parameters of SQL expressions and properties of correlation filters
-//! (wire-protocol.md §7.2, pinned-behaviour.md ADM68).
+//! (docs/evidence/wire-protocol.md §7.2, docs/evidence/pinned-behaviour.md ADM68).
 
 use super::element::{InvalidElement, Reading, Scalar};
 use super::iso8601::TimeSpan;

@@ -1,4 +1,4 @@
-//! Topics (sdk-features.md §7, pinned-behaviour.md ADM15, ADM21).
+//! Topics (docs/evidence/sdk-features.md §7, docs/evidence/pinned-behaviour.md ADM15, ADM21).
 
 use super::authorization::AuthorizationRule;
 use super::description::{EntityState, entity};

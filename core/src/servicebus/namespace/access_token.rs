@@ -1,4 +1,4 @@
-//! Tokens of a credential outside of the connection string, such as Entra ID's (wire-protocol.md §2.2).
+//! Tokens of a credential outside of the connection string, such as Entra ID's (docs/evidence/wire-protocol.md §2.2).
 //!
 //! The driver asks for them: a program whose driver has no credential is linked without any of this.
 

@@ -1,4 +1,5 @@
-//! Links: attached when they are needed and may be, and again when they were lost (wire-protocol.md §1.5, §6.4).
+//! Links: attached when they are needed and may be, and again when they were lost (docs/evidence/wire-protocol.md §1.5,
+//! §6.4).
 
 use super::endpoint::{Attachment, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, Work};
 use super::link_owner::LinkOwner;
@@ -229,7 +230,7 @@ impl<S: Storage> Namespace<S> {
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.retry(retry_at);
             // Nobody waits: the next call attaches again. A paused receiver would only let the locks of what it fetches
-            // run out, until the messages are dead-lettered (invariants.md §1 row 11).
+            // run out, until the messages are dead-lettered (docs/evidence/invariants.md §1 row 11).
             endpoint.parked = !wanted;
         }
         // A receive whose time is up has waited for the rest of its credit, which is gone with the link.

@@ -1,4 +1,4 @@
-//! Closing: nothing stays locked at the service for something that is closed (invariants.md §1 row 4).
+//! Closing: nothing stays locked at the service for something that is closed (docs/evidence/invariants.md §1 row 4).
 
 use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::State;

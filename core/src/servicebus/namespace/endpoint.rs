@@ -13,7 +13,7 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointId(pub(super) Key);
 
-/// Whether a receiver locks messages or takes them at once (wire-protocol.md §4.1).
+/// Whether a receiver locks messages or takes them at once (docs/evidence/wire-protocol.md §4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReceiveMode {
     /// Messages are locked until they are settled.
@@ -88,7 +88,7 @@ pub enum SessionChoice<S: Storage> {
     Named(S::Text),
     /// Any that has messages and is not locked.
     NextAvailable,
-    /// One whose lock another receiver can take over (pinned-behaviour.md SES42).
+    /// One whose lock another receiver can take over (docs/evidence/pinned-behaviour.md SES42).
     NonExclusive {
         /// Its id; `None` for any that has messages and is not locked.
         id: Option<S::Text>,

@@ -15,7 +15,7 @@ use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView, Role};
 use crate::wire::{Map, View};
 
-/// The limit of a batch, where the service tells it (wire-protocol.md §3.3).
+/// The limit of a batch, where the service tells it (docs/evidence/wire-protocol.md §3.3).
 const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 
 /// Sees frames while their bytes are there.

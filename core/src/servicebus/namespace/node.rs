@@ -1,4 +1,5 @@
-//! The pairs of links that requests travel over: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
+//! The pairs of links that requests travel over: `$cbs` and `<entity>/$management` (docs/evidence/wire-protocol.md §2,
+//! §5).
 
 use super::endpoint::{Attachment, EntityId, Path};
 use super::link_owner::LinkOwner;

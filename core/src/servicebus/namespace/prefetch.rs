@@ -1,4 +1,4 @@
-//! Messages that are kept ready for calls to come (invariants.md §1 row 11).
+//! Messages that are kept ready for calls to come (docs/evidence/invariants.md §1 row 11).
 
 use super::endpoint::{EndpointId, ReceiveMode};
 use super::{Clock, Namespace};
@@ -29,7 +29,7 @@ impl<S: Storage> Namespace<S> {
         &Prefetching { note_locks: Self::note_locks, pause_idle: Self::pause_idle };
 
     /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
-    /// has come is released (invariants.md §1 row 11). What was settled when it came is kept.
+    /// has come is released (docs/evidence/invariants.md §1 row 11). What was settled when it came is kept.
     pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
         let Some(found) = self.endpoints.find_mut(endpoint.0).filter(|found| !found.closing) else { return };
         found.suspended = suspended;
@@ -64,7 +64,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Whoever pauses lets no lock run out: that would count as a failed delivery, and in the end dead-letter the
-    /// messages (invariants.md §1 row 11).
+    /// messages (docs/evidence/invariants.md §1 row 11).
     fn pause_idle(&mut self, clock: Clock) {
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };

@@ -1,4 +1,5 @@
-//! Receiving: credit, drains, and the messages that wait for the application (invariants.md §1 rows 4–10).
+//! Receiving: credit, drains, and the messages that wait for the application (docs/evidence/invariants.md §1 rows
+//! 4–10).
 
 use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::{OperationId, State};
@@ -259,8 +260,8 @@ impl<S: Storage> Namespace<S> {
         (waits && self.stock(place).expected > 0).then(|| endpoint.heard().after(SILENCE))
     }
 
-    /// A link can be gone without a word while the connection is well (invariants.md §1 row 1): the answer to a drain
-    /// proves that it is not, and a link that gives none is replaced.
+    /// A link can be gone without a word while the connection is well (docs/evidence/invariants.md §1 row 1): the
+    /// answer to a drain proves that it is not, and a link that gives none is replaced.
     pub(super) fn probe_links(&mut self, clock: Clock) {
         for place in 0..self.endpoints.end() {
             if self.probe_at(place).is_some_and(|at| at <= clock.now) {
@@ -326,7 +327,7 @@ impl<S: Storage> Namespace<S> {
             let mut locked_until = message.locked_until.filter(|_| !in_session).unwrap_or(Timestamp::DOTNET_MAX);
             if locked_until <= clock.utc {
                 if !fresh {
-                    // Never hand out what is somebody else's already (invariants.md §1 row 10).
+                    // Never hand out what is somebody else's already (docs/evidence/invariants.md §1 row 10).
                     let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
                     continue;
                 }

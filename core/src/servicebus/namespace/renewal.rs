@@ -1,5 +1,5 @@
 //! Locks that are kept alive: entries of a table with a deadline each, not tasks. They go on while the application's
-//! code is busy, on any runtime, without an allocator and in virtual time (invariants.md §1 rows 13–15).
+//! code is busy, on any runtime, without an allocator and in virtual time (docs/evidence/invariants.md §1 rows 13–15).
 
 use super::endpoint::EndpointId;
 use super::operation::OperationId;

@@ -1,4 +1,5 @@
-//! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (wire-protocol.md §2, §5).
+//! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (docs/evidence/wire-protocol.md §2,
+//! §5).
 
 use super::endpoint::{Attachment, Entity, Path};
 use super::operation::{OperationId, Outcome, State};
@@ -72,7 +73,7 @@ const RESPONSE_CREDIT: u32 = 100;
 const LARGE: usize = 10_000;
 
 /// Names a request in its message-id: place and generation, so that a late response finds nobody else. A UUID, as the Python
-/// SDK has it (wire-protocol.md §2).
+/// SDK has it (docs/evidence/wire-protocol.md §2).
 pub(super) fn request_id(key: Key) -> Uuid {
     Uuid((u128::from(key.index) << 96 | u128::from(key.generation.get()) << 64).to_be_bytes())
 }
@@ -127,7 +128,7 @@ fn either<'a>(map: &Map<'a>, one: &str, other: &str) -> Option<Value<'a>> {
 }
 
 /// The status of a response, and the failure that it tells. `$cbs` and `$management` spell the keys in different ways
-/// (wire-protocol.md §0 fact 12).
+/// (docs/evidence/wire-protocol.md §0 fact 12).
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> Result<(), Failure<S>> {
     let malformed = || Failure::new(Cause::Service(Reason::DecodeError));
@@ -304,7 +305,7 @@ impl<S: Storage> Namespace<S> {
     }
 
     /// Sends a request to an entity's `$management`; the link of `endpoint` is named as the associated one
-    /// (wire-protocol.md §5).
+    /// (docs/evidence/wire-protocol.md §5).
     pub(super) fn ask(
         &mut self,
         clock: Clock,

@@ -1,4 +1,4 @@
-//! Sessions of receivers: asked for with the link, held as long as it lives (wire-protocol.md §4.6).
+//! Sessions of receivers: asked for with the link, held as long as it lives (docs/evidence/wire-protocol.md §4.6).
 
 use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
 use super::operation::OperationId;
@@ -16,10 +16,10 @@ use crate::wire::performative::Attach;
 use crate::wire::{Full, Map, View};
 use core::task::Poll;
 
-/// Until when a session is locked, in .NET ticks (wire-protocol.md §4.6).
+/// Until when a session is locked, in .NET ticks (docs/evidence/wire-protocol.md §4.6).
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
-/// How long after a take-over the service may still take the new holder of a session for a stranger, and how often it is
-/// asked again meanwhile (pinned-behaviour.md SES44).
+/// How long after a take-over the service may still take the new holder of a session for a stranger, and how often it
+/// is asked again meanwhile (docs/evidence/pinned-behaviour.md SES44).
 const TAKEOVER: Millis = Millis::from_secs(30);
 pub(super) const TAKEOVER_POLL: Millis = Millis::new(100);
 
@@ -70,7 +70,7 @@ pub(super) struct Claiming<S: Storage> {
     /// Settles by request, with the session of the receiver in it.
     pub(super) update: Update<S>,
     /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
-    /// (pinned-behaviour.md SES44).
+    /// (docs/evidence/pinned-behaviour.md SES44).
     pub(super) is_taking_over: fn(&Namespace<S>, EndpointId, Instant) -> bool,
 }
 

@@ -1,4 +1,4 @@
-//! The filters that ask for a session, and what a peer grants by them (wire-protocol.md §4.6, §5).
+//! The filters that ask for a session, and what a peer grants by them (docs/evidence/wire-protocol.md §4.6, §5).
 
 use super::endpoint::SessionChoice;
 use crate::servicebus::lock_token::LockToken;
@@ -7,7 +7,7 @@ use crate::wire::{Compound, Encode, Full, Map, Sink, Symbol, Value};
 
 /// Asks for a session by its id, or for any.
 const EXCLUSIVE: &str = "com.microsoft:session-filter";
-/// Asks for a session that others may take over, by id and token (pinned-behaviour.md SES46).
+/// Asks for a session that others may take over, by id and token (docs/evidence/pinned-behaviour.md SES46).
 const NON_EXCLUSIVE: &str = "com.microsoft:non-exclusive-session-filter:list";
 /// Describes the list of that filter.
 const NON_EXCLUSIVE_CODE: u64 = 0x0000_0013_7000_000e;
@@ -60,7 +60,7 @@ pub(super) fn encode<'b, S: Storage>(session: &SessionChoice<S>, buffer: &'b mut
 /// needed: a peer that does not know a filter leaves it out of its answer (AMQP 1.0 §3.5.3).
 pub(super) fn granted<S: Storage>(asked: &SessionChoice<S>, filters: Map<'_>) -> Option<SessionChoice<S>> {
     let get = |name| match filters.get(name) {
-        // Some peers describe the value, others do not (wire-protocol.md §0 fact 9).
+        // Some peers describe the value, others do not (docs/evidence/wire-protocol.md §0 fact 9).
         Some(Value::Described(described)) => described.value().ok(),
         other => other,
     };

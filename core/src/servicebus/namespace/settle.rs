@@ -1,4 +1,5 @@
-//! Settlement: on the message's link while that lives, else through `$management` (invariants.md §1 row 25).
+//! Settlement: on the message's link while that lives, else through `$management` (docs/evidence/invariants.md §1 row
+//! 25).
 
 use super::endpoint::Entity;
 use super::operation::{OperationId, Outcome, State};
@@ -23,7 +24,7 @@ use core::task::Poll;
 /// Application properties and their new values.
 pub type Properties<'a> = &'a [(&'a str, Value<'a>)];
 
-/// What becomes of a locked message (wire-protocol.md §4.3).
+/// What becomes of a locked message (docs/evidence/wire-protocol.md §4.3).
 #[derive(Clone, Copy, Debug)]
 pub enum Disposition<'a> {
     /// It is done and goes.
@@ -186,7 +187,7 @@ impl<S: Storage> Namespace<S> {
         if !asked && (!matches!(found.state, State::Idle) || found.expired) {
             return self.poll_done(operation).map(|result| match result? {
                 // Only another settlement of the same message, whose call was given up, has another outcome
-                // (wire-protocol.md §0 fact 8).
+                // (docs/evidence/wire-protocol.md §0 fact 8).
                 Outcome::Delivery(kind) if transaction.is_none() && kind != disposition.outcome() => {
                     let lost = Cause::Service(Reason::MessageLockLost);
                     Err(Failure::described(lost, "the message was settled in another way before"))

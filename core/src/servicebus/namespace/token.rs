@@ -1,4 +1,5 @@
-//! The right to use an entity: a token that is put to `$cbs` and renewed before it ends (wire-protocol.md §2).
+//! The right to use an entity: a token that is put to `$cbs` and renewed before it ends (docs/evidence/wire-protocol.md
+//! §2).
 
 use super::endpoint::{Entity, EntityId, Path};
 use super::request::Owner;
@@ -12,13 +13,13 @@ use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::Value;
 use core::fmt::{self, Write};
 
-/// The type of a shared access signature; tokens of Entra ID are `jwt` (wire-protocol.md §2.2).
+/// The type of a shared access signature; tokens of Entra ID are `jwt` (docs/evidence/wire-protocol.md §2.2).
 const SAS_TOKEN: &str = "servicebus.windows.net:sastoken";
 
-/// How long a token that is signed here lives: as the official SDKs' (wire-protocol.md §2.3).
+/// How long a token that is signed here lives: as the official SDKs' (docs/evidence/wire-protocol.md §2.3).
 pub(super) const LIFETIME: Millis = Millis::from_secs(3_600);
 
-/// Waits between attempts to renew: from 3 s, doubled up to 60 s, for ever (invariants.md §1 row 16).
+/// Waits between attempts to renew: from 3 s, doubled up to 60 s, for ever (docs/evidence/invariants.md §1 row 16).
 pub(super) fn backoff(attempts: u16) -> Millis {
     Millis::from_secs((3 << attempts.min(5)).min(60))
 }
@@ -161,7 +162,7 @@ impl<S: Storage> Namespace<S> {
         }
     }
 
-    /// The audience of a token (wire-protocol.md §2.2).
+    /// The audience of a token (docs/evidence/wire-protocol.md §2.2).
     ///
     /// # Errors
     /// One that does not fit.

@@ -37,7 +37,7 @@ impl Namespace {
     }
 
     /// Ends the lock of a message in one of these stores: a lock in a sub-queue may be ended through the entity
-    /// (pinned-behaviour.md SET29).
+    /// (docs/evidence/pinned-behaviour.md SET29).
     ///
     /// # Errors
     /// As [`super::store::Store::settle`].

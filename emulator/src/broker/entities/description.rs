@@ -1,4 +1,4 @@
-//! What can be set on entities, with the service's defaults (pinned-behaviour.md ADM20–ADM22) and bounds.
+//! What can be set on entities, with the service's defaults (docs/evidence/pinned-behaviour.md ADM20–ADM22) and bounds.
 
 use super::error::EntityError;
 use servicebus_core::time::Duration;
@@ -282,7 +282,7 @@ fn check_window(window: Duration) -> Result<(), EntityError> {
 }
 
 fn check_forwarding(requires_session: bool, forward_to: Option<&String>) -> Result<(), EntityError> {
-    // pinned-behaviour.md FWD11
+    // docs/evidence/pinned-behaviour.md FWD11
     if requires_session && forward_to.is_some() {
         let text = "an entity that requires sessions cannot forward its messages.";
         return Err(EntityError::InvalidSetting("ForwardTo", text.into()));

@@ -13,7 +13,7 @@ use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::Value;
 use std::sync::Arc;
 
-/// A message moves on this often at most (wire-protocol.md §8).
+/// A message moves on this often at most (docs/evidence/wire-protocol.md §8).
 const MAX_HOPS: u8 = 4;
 
 /// Where messages can be sent to.
@@ -25,7 +25,7 @@ pub struct SendTarget {
     pub max_message_size: u64,
 }
 
-/// What everything but the body of a message may take, in bytes (wire-protocol.md §8).
+/// What everything but the body of a message may take, in bytes (docs/evidence/wire-protocol.md §8).
 const MAX_HEADER: usize = 64 << 10;
 
 /// What a queue and a subscription have in common.
@@ -155,7 +155,7 @@ impl Namespace {
     }
 
     /// Takes a message in, now or for its time; returns its number, zero for one that repeats another and is dropped
-    /// (pinned-behaviour.md §12).
+    /// (docs/evidence/pinned-behaviour.md §12).
     ///
     /// # Errors
     /// As [`Namespace::check_send`].
@@ -229,7 +229,7 @@ impl Namespace {
     /// Checks that all of these wait for their time.
     ///
     /// # Errors
-    /// [`EntityError::MessageNotFound`] (pinned-behaviour.md SCH9).
+    /// [`EntityError::MessageNotFound`] (docs/evidence/pinned-behaviour.md SCH9).
     pub fn check_scheduled(&self, entity: &str, numbers: &[i64]) -> Result<(), EntityError> {
         let id = self.schedule_store(entity)?;
         let missing = numbers.iter().find(|number| !self.store(id).is_some_and(|store| store.is_scheduled(**number)));
@@ -370,7 +370,7 @@ impl Namespace {
                     return;
                 }
                 Err(EntityError::SessionIdMissing) => {
-                    // It stays with the source (pinned-behaviour.md FWD10).
+                    // It stays with the source (docs/evidence/pinned-behaviour.md FWD10).
                     let owner = self.store(source.main).map(|store| store.owner.clone());
                     if let Some(owner) = owner {
                         self.bury(&owner, original, "Session ID is null.", "Session id is null", utc);

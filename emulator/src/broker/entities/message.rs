@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::error::EntityError;
 
-/// Longest session id, message id and partition key, in characters (wire-protocol.md §8).
+/// Longest session id, message id and partition key, in characters (docs/evidence/wire-protocol.md §8).
 const MAX_ID_LEN: usize = 128;
 
 /// What has become of a message; the number is that of `x-opt-message-state`.
@@ -56,12 +56,12 @@ pub struct Message {
     pub state: MessageState,
     /// How often it has been forwarded.
     pub hops: u8,
-    /// A message id for a message that came without one (pinned-behaviour.md SND37): the JavaScript SDK cannot settle
-    /// a message that has none.
+    /// A message id for a message that came without one (docs/evidence/pinned-behaviour.md SND37): the JavaScript SDK
+    /// cannot settle a message that has none.
     made_id: Option<Arc<str>>,
 }
 
-/// Messages of one batch at most (pinned-behaviour.md SND21).
+/// Messages of one batch at most (docs/evidence/pinned-behaviour.md SND21).
 const MAX_BATCH: usize = 4_500;
 
 /// How a message is handed out.
@@ -111,8 +111,8 @@ impl Message {
     ///
     /// # Errors
     /// [`EntityError::Malformed`] for bytes that are no message, and what the service refuses in one: system
-    /// annotations set to null (pinned-behaviour.md SND45), ids that are too long, property values of compound types
-    /// (SND27).
+    /// annotations set to null (docs/evidence/pinned-behaviour.md SND45), ids that are too long, property values of
+    /// compound types (SND27).
     pub fn accept(bytes: Bytes) -> Result<Self, EntityError> {
         let view = MessageView::parse(&bytes).map_err(|_| EntityError::Malformed)?;
         let header = view.header().map_err(|_| EntityError::Malformed)?;
@@ -156,7 +156,8 @@ impl Message {
             .get(SCHEDULED_ENQUEUE_TIME)
             .and_then(|value| value.as_timestamp().or_else(|| value.as_i64().map(Timestamp::from_millis)));
         let time_to_live = header.ttl.map(|ttl| Duration::from_millis(u64::from(ttl)));
-        // A ttl field ends at 49 days; for longer lives only the expiry time tells (service-evidence.md §10).
+        // A ttl field ends at 49 days; for longer lives only the expiry time tells (docs/evidence/service-evidence.md
+        // §10).
         let time_to_live = match (time_to_live, properties.creation_time, properties.absolute_expiry_time) {
             (Some(ttl), Some(from), Some(until)) => Some(ttl.max(until.saturating_duration_since(from))),
             (ttl, _, _) => ttl,
@@ -180,7 +181,7 @@ impl Message {
         })
     }
 
-    /// Takes the messages of a batch in: one in each data section (wire-protocol.md §3.3).
+    /// Takes the messages of a batch in: one in each data section (docs/evidence/wire-protocol.md §3.3).
     ///
     /// # Errors
     /// As [`Message::accept`]; one bad message refuses the batch. [`EntityError::BatchTooLong`] for more than 4500.
@@ -315,7 +316,7 @@ impl Message {
         let view = self.view();
         let ttl = self.time_to_live.map(|ttl| u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX));
         let header = view.header().unwrap_or(Header::EMPTY);
-        // The count is written even when it is zero (invariants.md §2).
+        // The count is written even when it is zero (docs/evidence/invariants.md §2).
         Header { ttl, delivery_count: Some(self.delivery_count), ..header }.encode(out);
         self.write_delivery_annotations(&view, handout, out);
         self.write_message_annotations(&view, handout, out);
@@ -352,7 +353,7 @@ impl Message {
             let size = u32::try_from(view.body_bytes().len()).unwrap_or(u32::MAX);
             put_entry(out, &mut count, Value::Symbol(Symbol::new("omitted-message-body-size")), Value::Uint(size));
         }
-        // The service hands a sender's delivery annotations on (pinned-behaviour.md SND35).
+        // The service hands a sender's delivery annotations on (docs/evidence/pinned-behaviour.md SND35).
         for (key, value) in own.iter().map_while(Result::ok) {
             if key.as_str() != Some(LOCK_TOKEN) {
                 put_entry(out, &mut count, annotation_key(key), value);
@@ -373,7 +374,7 @@ impl Message {
         if let Some(until) = handout.lock.map(|(_, until)| until).or(handout.locked_until) {
             put(LOCKED_UNTIL, Value::Timestamp(until));
         }
-        // An active message has no state annotation (pinned-behaviour.md SND36).
+        // An active message has no state annotation (docs/evidence/pinned-behaviour.md SND36).
         if self.state != MessageState::Active {
             put(MESSAGE_STATE, Value::Int(self.state as i32));
         }
@@ -385,7 +386,7 @@ impl Message {
         }
         match &self.dead_letter_source {
             Some(source) => put(DEAD_LETTER_SOURCE, Value::String(source)),
-            // A null one is handed on as null (pinned-behaviour.md SND43).
+            // A null one is handed on as null (docs/evidence/pinned-behaviour.md SND43).
             None if own.get(DEAD_LETTER_SOURCE).is_some_and(|value| value.is_null()) => {
                 put(DEAD_LETTER_SOURCE, Value::Null);
             }
@@ -407,7 +408,7 @@ impl Message {
             properties.message_id = Some(MessageId::String(id));
         }
         if let Some(ttl) = self.time_to_live {
-            // The service writes both times where there is a time to live (service-evidence.md §10).
+            // The service writes both times where there is a time to live (docs/evidence/service-evidence.md §10).
             let created = properties.creation_time.unwrap_or(self.enqueued_time);
             properties.creation_time = Some(created);
             let until = created + ttl;
@@ -434,7 +435,7 @@ fn put_map_section(out: &mut Sink<'_>, code: u8, map: Value<'_>) {
 
 /// A key of annotations or of a footer as a receiver gets it: a symbol (AMQP 1.0 §3.2.10) also where a client sent a
 /// string, as the official client for Java does for footers. It takes nothing but symbols back, and finds its footer
-/// unchanged on the service (pinned-behaviour.md SND33).
+/// unchanged on the service (docs/evidence/pinned-behaviour.md SND33).
 fn annotation_key(key: Value<'_>) -> Value<'_> {
     match key {
         Value::String(name) => Value::Symbol(Symbol::new(name)),

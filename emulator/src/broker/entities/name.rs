@@ -1,4 +1,4 @@
-//! Entity names (wire-protocol.md §8): case-insensitive, of letters, digits and `. - _ /`.
+//! Entity names (docs/evidence/wire-protocol.md §8): case-insensitive, of letters, digits and `. - _ /`.
 
 use super::error::EntityError;
 
@@ -65,7 +65,7 @@ mod tests {
         for good in ["q", "a/b.c-d_e", "Q1", "queue.1"] {
             assert_eq!(check_path(good), Ok(()), "{good}");
         }
-        // pinned-behaviour.md ADM69
+        // docs/evidence/pinned-behaviour.md ADM69
         for bad in ["", "qq@", "qq/", "/qq", "qq\\", "qq?", "qq#", "a//b", "t/Subscriptions/s", &"x".repeat(261)] {
             assert!(check_path(bad).is_err(), "{bad}");
         }

@@ -54,7 +54,7 @@ impl RuntimeCounts {
     }
 }
 
-/// Most entities a namespace holds (wire-protocol.md §8).
+/// Most entities a namespace holds (docs/evidence/wire-protocol.md §8).
 const MAX_ENTITIES: usize = 10_000;
 
 /// The entities of a namespace.
@@ -273,7 +273,8 @@ impl Namespace {
         Ok(key)
     }
 
-    /// A forwarding target must exist before its source (pinned-behaviour.md ADM76), and must not be the source.
+    /// A forwarding target must exist before its source (docs/evidence/pinned-behaviour.md ADM76), and must not be the
+    /// source.
     pub(super) fn check_target(
         &self,
         own: &str,

@@ -234,7 +234,7 @@ impl MessagePropertiesMut for PropertyEditor<'_> {
         let at = user.iter().position(|(key, _)| key == name);
         let at = at.or_else(|| user.iter().position(|(key, _)| same_name(key, name)));
         match at.and_then(|at| user.get_mut(at)) {
-            // The key keeps its spelling (service-evidence.md §11).
+            // The key keeps its spelling (docs/evidence/service-evidence.md §11).
             Some((_, property)) => *property = Property::Set(value),
             None => user.push((name.to_owned(), Property::Set(value))),
         }

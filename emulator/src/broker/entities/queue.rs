@@ -71,7 +71,7 @@ pub(super) fn settings(description: &QueueDescription, sub_queue: Option<SubQueu
     StoreSettings {
         lock_duration: description.lock_duration,
         max_delivery_count: description.max_delivery_count,
-        // Sub-queues never have sessions (wire-protocol.md §4.5).
+        // Sub-queues never have sessions (docs/evidence/wire-protocol.md §4.5).
         requires_session: description.requires_session && sub_queue.is_none(),
         of_sessions: description.requires_session && sub_queue.is_some(),
         dead_letter_on_expiry: description.dead_lettering_on_message_expiration,

@@ -25,7 +25,7 @@ pub(super) struct Copies {
     pub(super) errors: Vec<EvaluationError>,
 }
 
-/// Evaluates rules in their order (service-evidence.md §11).
+/// Evaluates rules in their order (docs/evidence/service-evidence.md §11).
 pub(super) fn copies<'r>(
     rules: impl Iterator<Item = &'r StoredRule>,
     message: &Message,

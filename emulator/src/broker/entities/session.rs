@@ -17,7 +17,7 @@ pub struct SessionLock {
     pub until: Timestamp,
     /// With what another receiver can take the session over; none while the lock is exclusive.
     pub token: Option<LockToken>,
-    /// Whether the receiver has credit and waits: that keeps the lock (service-evidence.md §12).
+    /// Whether the receiver has credit and waits: that keeps the lock (docs/evidence/service-evidence.md §12).
     pub waiting: bool,
     /// When it was taken over from another holder.
     pub taken_over: Option<Timestamp>,
@@ -82,7 +82,8 @@ impl Store {
     }
 
     /// Gives a locked session to another holder: the one under this token, of this id where it is named. What the
-    /// former holder has received stays locked, for the new one to settle (pinned-behaviour.md SES43, SES45).
+    /// former holder has received stays locked, for the new one to settle (docs/evidence/pinned-behaviour.md SES43,
+    /// SES45).
     ///
     /// # Errors
     /// [`EntityError::SessionLockLost`] when no lock goes by this token (any more).
@@ -149,7 +150,7 @@ impl Store {
                 session.lock = None;
                 self.set_session_timer(id, Some(lock.until), None);
                 self.signal_session_lost(lock.holder);
-                // The lock's end is a failed delivery of what it guarded (pinned-behaviour.md SET3).
+                // The lock's end is a failed delivery of what it guarded (docs/evidence/pinned-behaviour.md SET3).
                 self.unlock_session(id, Ending::Expire, utc)
             }
             _ => Vec::new(),
@@ -192,7 +193,7 @@ impl Store {
     }
 
     /// Ids of sessions, in order: those with messages or a state, or with a cutoff those whose state was set after it
-    /// (pinned-behaviour.md SES47, SES50).
+    /// (docs/evidence/pinned-behaviour.md SES47, SES50).
     pub fn list_sessions(&self, updated_after: Option<Timestamp>) -> impl Iterator<Item = &Arc<str>> {
         self.sessions()
             .iter()

@@ -52,7 +52,7 @@ impl Namespace {
         let stores = self.new_stores(&key, Some(&own), &path, |sub_queue| topic::settings(&description, sub_queue))?;
         self.watch_idle(format!("{key}/subscriptions/{own}"), description.auto_delete_on_idle, utc);
         let mut times = Times::new(utc);
-        // A fresh subscription counts as used, and so does its topic (pinned-behaviour.md ADM57, ADM58).
+        // A fresh subscription counts as used, and so does its topic (docs/evidence/pinned-behaviour.md ADM57, ADM58).
         times.accessed = utc;
         let subscription = Subscription {
             name: subscription.to_owned(),
@@ -158,7 +158,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Changes a rule; it counts as made anew (pinned-behaviour.md ADM34).
+    /// Changes a rule; it counts as made anew (docs/evidence/pinned-behaviour.md ADM34).
     ///
     /// # Errors
     /// [`EntityError::RuleNotFound`].

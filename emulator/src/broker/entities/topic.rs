@@ -36,7 +36,7 @@ pub struct Subscription {
     pub times: Times,
     /// Its messages.
     pub stores: Stores,
-    /// By key: that is the order in which they are listed (pinned-behaviour.md RUL4).
+    /// By key: that is the order in which they are listed (docs/evidence/pinned-behaviour.md RUL4).
     pub rules: BTreeMap<String, StoredRule>,
 }
 

@@ -1,4 +1,5 @@
-//! Who may do what on a connection: tokens by audience, or a name and key told in SASL (wire-protocol.md §2).
+//! Who may do what on a connection: tokens by audience, or a name and key told in SASL (docs/evidence/wire-protocol.md
+//! §2).
 
 use crate::broker::entities::{AuthorizationRule, Rights};
 use servicebus_core::servicebus::Address;
@@ -70,7 +71,7 @@ impl Access {
     }
 
     /// The rights on the `$management` node of a path: some clients put a token for the node alone
-    /// (wire-protocol.md §2.2).
+    /// (docs/evidence/wire-protocol.md §2.2).
     pub(crate) fn management_rights(&self, path: &str, utc: Timestamp) -> Rights {
         self.rights(&format!("{path}/$management"), utc)
     }
@@ -118,7 +119,7 @@ pub(crate) fn check_token(
     accept_jwt: bool,
     utc: Timestamp,
 ) -> Result<(Rights, Timestamp), TokenError> {
-    // Clients call shared access signatures `jwt` too: the text decides (wire-protocol.md §0 fact 2).
+    // Clients call shared access signatures `jwt` too: the text decides (docs/evidence/wire-protocol.md §0 fact 2).
     let Ok(signature) = SharedAccessSignature::parse(token) else {
         return if accept_jwt { check_jwt(token, utc) } else { Err(TokenError::Malformed) };
     };

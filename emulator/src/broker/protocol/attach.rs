@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// The filter that asks for a session.
 const SESSION_FILTER: &str = "com.microsoft:session-filter";
-/// The filter that asks for a session which another receiver may take over (wire-protocol.md §5).
+/// The filter that asks for a session which another receiver may take over (docs/evidence/wire-protocol.md §5).
 const SHARED_FILTER: &str = "com.microsoft:non-exclusive-session-filter:list";
 /// The descriptor of that filter's list.
 const SHARED_DESCRIPTOR: u64 = 0x0000_0013_7000_000e;
@@ -33,7 +33,7 @@ const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 /// How long the service waits for a session when it is not told.
 const SESSION_WAIT: Duration = Duration::from_secs(65);
 
-/// Credit of the nodes and of senders (service-evidence.md §2).
+/// Credit of the nodes and of senders (docs/evidence/service-evidence.md §2).
 pub(crate) const CBS_CREDIT: u32 = 100;
 pub(crate) const CREDIT: u32 = 1_000;
 /// The largest request to `$cbs`. The service promises no limit; this one keeps memory bounded.
@@ -43,7 +43,7 @@ const SIZE_SLACK: u64 = 1 << 20;
 /// The largest request to `$management`: a list of the largest messages.
 const MANAGEMENT_LIMIT: u64 = 256 << 20;
 
-/// The largest batch, whatever the entity's limit (service-evidence.md §1).
+/// The largest batch, whatever the entity's limit (docs/evidence/service-evidence.md §1).
 pub(crate) const BATCH_LIMIT: u64 = 1 << 20;
 
 /// What a link's answer tells besides.
@@ -81,7 +81,7 @@ fn wanted<'a>(attach: &Attach<'a>, exclusive_only: bool) -> Wanted<'a> {
         };
     }
     let Some(filter) = filters.get(SESSION_FILTER) else { return Wanted::Plain };
-    // Go describes the value, the others do not (wire-protocol.md §0 fact 9).
+    // Go describes the value, the others do not (docs/evidence/wire-protocol.md §0 fact 9).
     let value = match filter {
         Value::Described(described) => described.value().unwrap_or(Value::Null),
         value => value,
@@ -168,8 +168,8 @@ impl Shared {
         }
     }
 
-    /// Refuses a client that takes the entity for one of another kind (pinned-behaviour.md SND10). A missing entity is
-    /// left to what comes next, and so is a kind that is none of those that have messages.
+    /// Refuses a client that takes the entity for one of another kind (docs/evidence/pinned-behaviour.md SND10). A
+    /// missing entity is left to what comes next, and so is a kind that is none of those that have messages.
     fn check_entity_type(&self, attach: &Attach<'_>, address: &Address<'_>) -> Result<(), EntityError> {
         let expected = attach.properties.and_then(|properties| properties.get(ENTITY_TYPE)?.as_i64());
         let Some(expected) = expected.and_then(|kind| ENTITY_KINDS.get(usize::try_from(kind).ok()?)) else {
@@ -389,7 +389,7 @@ impl Shared {
         }
     }
 
-    /// Sends the attach: the client's own termini come back as they are (wire-protocol.md §0 fact 4).
+    /// Sends the attach: the client's own termini come back as they are (docs/evidence/wire-protocol.md §0 fact 4).
     fn accept(
         &mut self,
         peer: &mut Peer,
@@ -479,7 +479,7 @@ fn granted_filter<'a>(attach: &Attach<'_>, session: &str, buffer: &'a mut [u8]) 
     encode_map(&[(key, Value::String(session))], buffer).ok()
 }
 
-/// The filter of a session that can be taken over: id and token, both filled (pinned-behaviour.md SES46).
+/// The filter of a session that can be taken over: id and token, both filled (docs/evidence/pinned-behaviour.md SES46).
 fn shared_filter<'a>(session: &str, token: LockToken, buffer: &'a mut [u8]) -> Option<Map<'a>> {
     let mut bytes = vec![0x00, 0x80];
     bytes.extend_from_slice(&SHARED_DESCRIPTOR.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Tokens: the `$cbs` node (wire-protocol.md §2, service-evidence.md §6).
+//! Tokens: the `$cbs` node (docs/evidence/wire-protocol.md §2, docs/evidence/service-evidence.md §6).
 
 use super::access::{TokenError, audience_path, check_token};
 use super::attach::CBS_CREDIT;
@@ -98,7 +98,7 @@ impl Shared {
         match check_token(token, audience, &keys, self.accept_jwt, clock.utc) {
             Ok((rights, expires)) => {
                 // The top-level entity must be there; what lies below it is looked up at attach
-                // (service-evidence.md §6).
+                // (docs/evidence/service-evidence.md §6).
                 if !address.entity.is_empty()
                     && !address.entity.starts_with('$')
                     && !self.namespace.exists(address.entity)
@@ -125,7 +125,7 @@ impl Shared {
         }
     }
 
-    /// Links whose token has ended are detached (service-evidence.md §5).
+    /// Links whose token has ended are detached (docs/evidence/service-evidence.md §5).
     pub(crate) fn expire_tokens(&mut self, peer: &mut Peer, clock: Clock) {
         if peer.access.plain.is_some() {
             return;
@@ -168,7 +168,7 @@ fn respond(peer: &mut Peer, id: LinkId, response: Bytes, clock: Clock) {
     let Some(link) = peer.link_mut(id) else { return };
     link.active = clock.now;
     link.tags = link.tags.wrapping_add(1);
-    // A counter in little-endian order, as the service numbers them (service-evidence.md §3).
+    // A counter in little-endian order, as the service numbers them (docs/evidence/service-evidence.md §3).
     let tag = Tag::new(&link.tags.to_le_bytes()).unwrap_or(Tag::EMPTY);
     let _ = peer.engine.send(id, response, &SendOptions { tag, settled: true, ..SendOptions::default() });
 }

@@ -1,5 +1,5 @@
 //! What the service answers when something is wrong: condition, text, and the tracking block behind it
-//! (service-evidence.md §4, §5).
+//! (docs/evidence/service-evidence.md §4, §5).
 
 use crate::broker::entities::EntityError;
 use core::fmt::Write;

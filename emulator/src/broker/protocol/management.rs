@@ -1,4 +1,4 @@
-//! The `$management` nodes: what they know, and what it takes to be allowed it (wire-protocol.md §5).
+//! The `$management` nodes: what they know, and what it takes to be allowed it (docs/evidence/wire-protocol.md §5).
 
 use super::fault::Refusal;
 use super::peer::{Peer, Purpose};
@@ -16,7 +16,7 @@ use servicebus_core::time::Timestamp;
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::{Compound, Encode, Map, Sink, Symbol, Value};
 
-/// Messages of one peek at most (service-evidence.md §7).
+/// Messages of one peek at most (docs/evidence/service-evidence.md §7).
 const MAX_PEEK: usize = 250;
 /// Bytes of one peek at most, so that one response cannot hold the whole entity.
 const MAX_PEEK_BYTES: usize = 64 << 20;
@@ -401,7 +401,7 @@ fn messages_body(messages: &[(Option<LockToken>, Bytes)]) -> Reply {
     })
 }
 
-/// Whether a cutoff means "every session with messages or a state" (wire-protocol.md §5).
+/// Whether a cutoff means "every session with messages or a state" (docs/evidence/wire-protocol.md §5).
 pub(super) fn is_sentinel(time: Timestamp) -> bool {
     time >= Timestamp::from_millis(253_402_300_799_000)
 }

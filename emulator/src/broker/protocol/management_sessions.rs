@@ -35,8 +35,8 @@ impl Shared {
                 if !store.is_some_and(|store| store.settings().requires_session) {
                     return Err(EntityError::SessionNotSupported.into());
                 }
-                // A browsed session's state can be read without its lock (pinned-behaviour.md SES22); one whose
-                // lock was lost cannot.
+                // A browsed session's state can be read without its lock (docs/evidence/pinned-behaviour.md SES22); one
+                // whose lock was lost cannot.
                 let associated = call.request.properties.get("associated-link-name").is_some();
                 if associated {
                     self.check_session(peer, id, session, call.clock)?;
@@ -47,7 +47,8 @@ impl Shared {
             }
             _ => {
                 self.check_session(peer, id, session, call.clock)?;
-                // An empty state is none: that is how the SDK for Go clears it (pinned-behaviour.md SES19).
+                // An empty state is none: that is how the SDK for Go clears it (docs/evidence/pinned-behaviour.md
+                // SES19).
                 let state = call.request.entry("session-state").and_then(|value| value.as_bytes());
                 let state = state.filter(|state| !state.is_empty());
                 if state.is_some_and(|state| state.len() > MAX_STATE) {

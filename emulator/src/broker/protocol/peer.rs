@@ -219,7 +219,7 @@ impl Peer {
     }
 
     /// The link that a response goes out on: of the same node and session, best the one that was asked for
-    /// (wire-protocol.md §2.1, §5).
+    /// (docs/evidence/wire-protocol.md §2.1, §5).
     pub(crate) fn response_link(&self, node: &Node, session: SessionId, reply_to: Option<&str>) -> Option<LinkId> {
         let all = || {
             self.links

@@ -64,8 +64,8 @@ impl Shared {
                 return false;
             };
             let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
-            // The SDK for Python announces 1 MiB on every receiver, and takes more. Batchable as service-evidence.md §3
-            // saw it.
+            // The SDK for Python announces 1 MiB on every receiver, and takes more. Batchable as
+            // docs/evidence/service-evidence.md §3 saw it.
             let options = SendOptions { tag, oversize: true, batchable: true, ..SendOptions::default() };
             match peer.engine.send(id, payload, &options) {
                 Ok(delivery) => {
@@ -217,7 +217,7 @@ impl Shared {
     }
 
     /// A link is over: what was not sent goes back, sessions are let go; message locks stay
-    /// (pinned-behaviour.md SET40).
+    /// (docs/evidence/pinned-behaviour.md SET40).
     pub(crate) fn on_detached(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
         let Some(link) = peer.take_link(id) else { return };
         match link.purpose {

@@ -1,4 +1,4 @@
-//! Requests to a node and the responses to them (wire-protocol.md §2.2, §5).
+//! Requests to a node and the responses to them (docs/evidence/wire-protocol.md §2.2, §5).
 
 use bytes::{Bytes, BytesMut};
 use servicebus_core::wire::message::{Body, MessageView, section};
@@ -52,7 +52,7 @@ impl<'a> Request<'a> {
         self.entry(key)?.as_str()
     }
 
-    /// A number in the body, of whatever integer type (wire-protocol.md §0 fact 10).
+    /// A number in the body, of whatever integer type (docs/evidence/wire-protocol.md §0 fact 10).
     pub(super) fn number(&self, key: &str) -> Option<i64> {
         self.entry(key)?.as_i64()
     }
@@ -72,7 +72,7 @@ pub(super) fn items(value: Value<'_>) -> Option<Vec<Value<'_>>> {
     }
 }
 
-/// Encodes a response: properties first, no header, as the service does (service-evidence.md §3).
+/// Encodes a response: properties first, no header, as the service does (docs/evidence/service-evidence.md §3).
 pub(super) fn encode(
     correlation_id: Option<MessageId<'_>>,
     properties: &[(&str, Value<'_>)],
@@ -90,7 +90,7 @@ pub(super) fn encode(
     bytes.freeze()
 }
 
-/// Writes an array of longs: a real array, since some clients read nothing else (wire-protocol.md §5).
+/// Writes an array of longs: a real array, since some clients read nothing else (docs/evidence/wire-protocol.md §5).
 pub(super) fn put_longs(out: &mut Sink<'_>, numbers: &[i64]) {
     put_array(out, 0x81, numbers.iter().map(|number| number.to_be_bytes()));
 }

@@ -45,7 +45,7 @@ impl Shared {
                 continue;
             }
             let fault = result.err().map(|refusal| self.fault(refusal, &path, clock));
-            // Never released or modified, and the error always in full (wire-protocol.md §0 fact 13).
+            // Never released or modified, and the error always in full (docs/evidence/wire-protocol.md §0 fact 13).
             let outcome = match &fault {
                 None => Outcome::Accepted,
                 Some(fault) => Outcome::Rejected(Rejected { error: Some(condition_of(fault)) }),

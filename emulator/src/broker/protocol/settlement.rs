@@ -1,4 +1,4 @@
-//! How a client ends a delivery: its outcome, or `update-disposition` (wire-protocol.md §4.3, §5).
+//! How a client ends a delivery: its outcome, or `update-disposition` (docs/evidence/wire-protocol.md §4.3, §5).
 
 use crate::broker::entities::store::Ending;
 use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
@@ -93,7 +93,7 @@ impl Settlement {
     }
 
     /// The outcome that confirms it: of the same kind, and a rejected one without an error
-    /// (wire-protocol.md §0 fact 8).
+    /// (docs/evidence/wire-protocol.md §0 fact 8).
     pub(crate) fn echo(&self) -> Outcome<'static> {
         match self.ending {
             Ending::Complete => Outcome::Accepted,

@@ -1,4 +1,5 @@
-//! Transactions: what waits for a commit, and the coordinator (wire-protocol.md §3.6, pinned-behaviour.md §11).
+//! Transactions: what waits for a commit, and the coordinator (docs/evidence/wire-protocol.md §3.6,
+//! docs/evidence/pinned-behaviour.md §11).
 
 use super::attach::{CBS_CREDIT, condition_of};
 use super::fault::Refusal;
@@ -52,7 +53,7 @@ impl Transaction {
         if let Operation::Settle { token, .. } = &operation {
             let ended = |other: &Operation| matches!(other, Operation::Settle { token: of, .. } if of == token);
             if self.operations.iter().any(ended) {
-                // Within the transaction the lock is gone already (pinned-behaviour.md SET33).
+                // Within the transaction the lock is gone already (docs/evidence/pinned-behaviour.md SET33).
                 return Err(EntityError::MessageLockLost.into());
             }
         }
@@ -68,7 +69,7 @@ pub(crate) struct Transactions {
 }
 
 impl Transactions {
-    /// A transaction of this connection: others cannot take part (pinned-behaviour.md TXN13).
+    /// A transaction of this connection: others cannot take part (docs/evidence/pinned-behaviour.md TXN13).
     pub(crate) fn get_mut(&mut self, txn: &[u8], connection: ConnectionId) -> Option<&mut Transaction> {
         self.open.get_mut(txn).filter(|transaction| transaction.connection == connection)
     }

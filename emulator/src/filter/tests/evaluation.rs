@@ -46,7 +46,7 @@ fn truth(text: &str, message: &Message) -> Option<bool> {
 
 #[test]
 fn three_valued_logic() {
-    // True, false, unknown (invariants.md §4).
+    // True, false, unknown (docs/evidence/invariants.md §4).
     let texts = [("1=1", Some(true)), ("1=0", Some(false)), ("missing=1", None)];
     for (a, left) in texts {
         assert_eq!(truth(a, &message()), left);

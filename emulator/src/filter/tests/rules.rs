@@ -1,4 +1,4 @@
-//! Rules, and the rows of pinned-behaviour.md §10 that an evaluator decides.
+//! Rules, and the rows of docs/evidence/pinned-behaviour.md §10 that an evaluator decides.
 
 use super::super::{
     CorrelationFilter, Dialect, EvaluationError, Filter, MessageProperties, Rule, Selection, SqlAction, SqlFilter,
@@ -7,7 +7,7 @@ use super::super::{
 use super::{Message, action, applied, evaluate, filter, random};
 use servicebus_core::time::{Duration, Timestamp};
 
-/// The twelve messages of pinned-behaviour.md §10, "orders data set".
+/// The twelve messages of docs/evidence/pinned-behaviour.md §10, "orders data set".
 fn orders() -> Vec<Message> {
     [
         ("blue", 5, "low"),
@@ -278,7 +278,7 @@ fn correlation_filters() {
     }
 }
 
-/// service-evidence.md §11: five rules, two of them with actions, make three copies.
+/// docs/evidence/service-evidence.md §11: five rules, two of them with actions, make three copies.
 #[test]
 fn copies() {
     let rules = [

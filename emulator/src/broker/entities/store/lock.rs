@@ -98,7 +98,7 @@ impl Store {
             self.timers.remove(&(lock.until, Timer::Lock(number)));
         }
         // A lock that ends without success is a failed delivery, deferring included; not so in a dead-letter queue
-        // (service-evidence.md §9, pinned-behaviour.md SET4, SET10).
+        // (docs/evidence/service-evidence.md §9, docs/evidence/pinned-behaviour.md SET4, SET10).
         if ending != Ending::Release && !in_sub_queue {
             entry.message.delivery_count += 1;
         }

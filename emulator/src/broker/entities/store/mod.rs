@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The end of a lock that never ends: what the service shows of messages in the sub-queues of an entity with sessions
-/// (service-evidence.md §10).
+/// (docs/evidence/service-evidence.md §10).
 const NEVER: Timestamp = Timestamp::from_secs(253_402_300_800);
 /// Bytes of the states of all sessions at most.
 const MAX_STATES: usize = 1 << 30;
@@ -28,7 +28,7 @@ struct Entry {
     /// Order of arrival: receivers get messages by it, abandoned ones keep it.
     position: u64,
     lock: Option<Lock>,
-    /// The end of its lock, or of the last one it had: what a peek shows (service-evidence.md §10).
+    /// The end of its lock, or of the last one it had: what a peek shows (docs/evidence/service-evidence.md §10).
     locked_until: Option<Timestamp>,
 }
 
@@ -224,7 +224,8 @@ impl Store {
         if self.is_scheduled(number) { self.remove(number) } else { None }
     }
 
-    /// Takes in a dead message under the number it had (service-evidence.md §8), behind those that came before.
+    /// Takes in a dead message under the number it had (docs/evidence/service-evidence.md §8), behind those that came
+    /// before.
     pub fn bury(&mut self, mut message: Message) {
         message.state = MessageState::Active;
         if message.sequence_number <= 0 || self.entries.contains_key(&message.sequence_number) {
@@ -356,7 +357,7 @@ impl Store {
     }
 
     /// Checks that all of these are deferred, unlocked, alive and, where a session is named, of it; expired ones go the
-    /// way of expired messages (service-evidence.md §10).
+    /// way of expired messages (docs/evidence/service-evidence.md §10).
     ///
     /// # Errors
     /// [`EntityError::MessageNotFound`]: the whole request fails with one of them.
@@ -456,7 +457,7 @@ impl Store {
                     }
                 }
                 Timer::Schedule(number) => effects.extend(self.remove(number).map(|mut message| {
-                    // Activation enqueues anew, with a new number (service-evidence.md §8).
+                    // Activation enqueues anew, with a new number (docs/evidence/service-evidence.md §8).
                     message.sequence_number = 0;
                     message.state = MessageState::Active;
                     Effect::Activate(message)

@@ -1,0 +1,6 @@
+//! Clients and emulator over real sockets, TLS and HTTP.
+
+mod administration;
+mod large_message;
+mod proxy;
+mod websockets;

@@ -1,0 +1,4 @@
+//! What holds for the sources and documents themselves.
+
+mod layers;
+mod pinned;

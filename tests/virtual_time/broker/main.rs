@@ -1,0 +1,14 @@
+//! The broker in virtual time: test names say the behaviour, and cite the row of docs/evidence/pinned-behaviour.md.
+
+mod authorization;
+mod deferral;
+mod expiry;
+mod faults;
+mod forwarding;
+mod hostile;
+mod rules;
+mod scheduling;
+mod sending;
+mod sessions;
+mod settlement;
+mod transactions;

@@ -1,0 +1,240 @@
+//! The client against the emulator, in virtual time.
+
+use servicebus_core::client::ReceiverOptions;
+use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
+use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::time::Duration;
+use servicebus_emulator::broker::BrokerConfig;
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_simulation::World;
+
+servicebus_core::fixed_storage! {
+    /// Room for a sender and a receiver at a time.
+    type Small { sessions: 1, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn world(queue: QueueDescription) -> World {
+    let world = World::new(BrokerConfig::default(), 7);
+    world.broker(|broker, clock| {
+        broker.with_namespace(clock, |namespace| namespace.create_queue("q", queue, clock.utc)).expect("a queue");
+    });
+    world
+}
+
+/// Runs a test on both storages.
+macro_rules! on_both_storages {
+    ($($name:ident => $test:ident;)*) => { $(
+        #[test]
+        fn $name() {
+            $test::<Heap>();
+            $test::<Small>();
+        }
+    )* };
+}
+
+on_both_storages! {
+    a_message_goes_round => goes_round;
+    a_receive_goes_on_over_a_lost_connection => lost_connection;
+    a_receive_that_finds_nothing_leaves_no_credit => no_credit_left;
+    an_unknown_queue_is_told_at_once => unknown_queue;
+    more_messages_than_places_take_turns => take_turns;
+    requests_to_one_entity_do_not_wait_for_each_other => two_requests;
+    a_clock_that_is_ahead_gives_no_message_back => clock_ahead;
+}
+
+fn goes_round<S: Storage<Literal: From<&'static str>>>() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<S>();
+        let sender = client.sender("q").unwrap();
+        sender.send(&Message::new("one")).await.unwrap();
+        let receiver = client.receiver("q").unwrap();
+        let message = receiver.receive(SECOND).await.unwrap().expect("a message");
+        assert_eq!(message.text(), Some("one"));
+        receiver.complete(&message).await.unwrap();
+        assert!(receiver.receive(SECOND).await.unwrap().is_none());
+        receiver.close().await;
+        client.close().await;
+        assert_eq!(inner.connections_opened(), 1);
+    });
+}
+
+fn lost_connection<S: Storage<Literal: From<&'static str>>>() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<S>();
+        let sender = client.sender("q").unwrap();
+        let receiver = client.receiver("q").unwrap();
+        for number in 0..5u8 {
+            sender.send(&Message::new(&[number])).await.unwrap();
+            let cutter = inner.clone();
+            inner.spawn(async move {
+                cutter.sleep(Duration::from_secs(20)).await;
+                cutter.cut();
+            });
+            let message = receiver.next().await.unwrap();
+            assert_eq!(message.data(), [number]);
+            // The connection is cut while the message is held: it is settled by its lock token on the next one.
+            inner.sleep(Duration::from_secs(25)).await;
+            receiver.complete(&message).await.unwrap();
+        }
+        assert!(inner.connections_opened() >= 5);
+        client.close().await;
+    });
+}
+
+fn no_credit_left<S: Storage<Literal: From<&'static str>>>() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<S>();
+        let receiver = client.receiver("q").unwrap();
+        assert!(receiver.receive(SECOND).await.unwrap().is_none());
+        let sender = client.sender("q").unwrap();
+        sender.send(&Message::new("later")).await.unwrap();
+        inner.sleep(Duration::from_secs(600)).await;
+        let message = receiver.receive(SECOND).await.unwrap().expect("a message");
+        assert_eq!(message.delivery_count(), 0, "nobody held the message meanwhile");
+        receiver.complete(&message).await.unwrap();
+        client.close().await;
+    });
+}
+
+fn take_turns<S: Storage<Literal: From<&'static str>>>() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<S>();
+        let sender = client.sender("q").unwrap();
+        // `Small` has places for five messages, and for eight calls.
+        let began = inner.clock().now;
+        let messages: [Message<'_>; 7] = std::array::from_fn(|_| Message::new("x"));
+        let sends = messages.iter().map(|message| sender.send(message));
+        for sent in futures_util::future::join_all(sends).await {
+            sent.unwrap();
+        }
+        assert!(inner.clock().now.saturating_duration_since(began) < SECOND, "nobody waited for a time-out");
+        // Messages that are in the application's hands take no places.
+        let receiver = client.receiver("q").unwrap();
+        for _ in 0..5 {
+            assert!(receiver.receive(SECOND).await.unwrap().is_some());
+        }
+        client.close().await;
+    });
+}
+
+fn two_requests<S: Storage<Literal: From<&'static str>>>() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<S>();
+        let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
+        sender.send(&Message::new("one")).await.unwrap();
+        let began = inner.clock().now;
+        for round in 0..20 {
+            let mut peeked = 0;
+            let peek = receiver.peek_each(1, 1, |message| {
+                assert_eq!(message.text(), Some("one"));
+                peeked += 1;
+            });
+            let (later, message) = (inner.clock().utc + Duration::from_secs(3_600), Message::new("later"));
+            let schedule = sender.schedule(&message, later);
+            // Whoever is polled last finds its response behind the other's.
+            let number = if round % 2 == 0 {
+                let (peek, schedule) = futures_util::future::join(peek, schedule).await;
+                peek.unwrap();
+                schedule.unwrap()
+            } else {
+                let (schedule, peek) = futures_util::future::join(schedule, peek).await;
+                peek.unwrap();
+                schedule.unwrap()
+            };
+            assert_eq!(peeked, 1);
+            sender.cancel_scheduled(&[number]).await.unwrap();
+        }
+        assert!(inner.clock().now.saturating_duration_since(began) < SECOND);
+        // A call that is given up leaves nothing in the way of the next.
+        for _ in 0..5 {
+            let peek = receiver.peek_each(1, 1, |_| {});
+            assert!(futures_util::FutureExt::now_or_never(peek).is_none());
+            inner.sleep(SECOND).await;
+            receiver.peek_each(1, 1, |_| {}).await.unwrap();
+        }
+        client.close().await;
+    });
+}
+
+fn clock_ahead<S: Storage<Literal: From<&'static str>>>() {
+    let world = world(QueueDescription::default());
+    world.set_clients_ahead(Duration::from_secs(600));
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<S>();
+        let sender = client.sender("q").unwrap();
+        for prefetch in [0, 1] {
+            for text in ["one", "two"] {
+                sender.send(&Message::new(text)).await.unwrap();
+            }
+            let options = ReceiverOptions { prefetch, ..Default::default() };
+            let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+            for text in ["one", "two"] {
+                let message = receiver.receive(SECOND).await.unwrap().expect("a message");
+                assert_eq!((message.text(), message.delivery_count()), (Some(text), 0));
+                assert_eq!(message.locked_until(), None, "nobody knows");
+                receiver.complete(&message).await.unwrap();
+            }
+            assert!(receiver.receive(SECOND).await.unwrap().is_none());
+            receiver.close().await;
+        }
+        client.close().await;
+    });
+}
+
+fn unknown_queue<S: Storage<Literal: From<&'static str>>>() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<S>();
+        let began = inner.clock().now;
+        let failure = client.sender("missing").unwrap().send(&Message::new("x")).await.unwrap_err();
+        assert_eq!(failure.reason(), Some(Reason::EntityNotFound), "{failure}");
+        let failure = client.receiver("missing").unwrap().receive(SECOND * 60).await.unwrap_err();
+        assert_eq!(failure.reason(), Some(Reason::EntityNotFound), "{failure}");
+        assert!(inner.clock().now.saturating_duration_since(began) < SECOND * 10);
+        client.close().await;
+    });
+}
+
+#[test]
+fn receive_and_delete_loses_nothing_that_was_received() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        let sender = client.sender("q").unwrap();
+        let bodies: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        let messages: Vec<Message<'_>> = bodies.iter().map(|body| Message::new(body.as_str())).collect();
+        sender.send_all(&messages).await.unwrap();
+        let options =
+            ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, prefetch: 50, ..ReceiverOptions::default() };
+        let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let mut seen = 0;
+        while seen < 100 {
+            let got = receiver.receive_messages(7, SECOND).await.unwrap();
+            seen += got.len();
+            // What is on its way when the connection is cut is lost in this mode; what has arrived is not.
+            inner.sleep(Duration::from_millis(10)).await;
+            if seen % 3 == 0 {
+                inner.cut();
+            }
+            inner.settle().await;
+            assert!(!got.is_empty(), "only {seen} came");
+        }
+        client.close().await;
+    });
+}

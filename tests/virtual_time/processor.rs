@@ -1,0 +1,527 @@
+//! Message pumps, in virtual time (docs/evidence/sdk-features.md §10, docs/evidence/invariants.md §1 rows 3, 11 and
+//! 15).
+
+use servicebus_core::client::{
+    Client, DeadLetterOptions, ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions,
+    SessionProcessorOptions,
+};
+use servicebus_core::servicebus::namespace::{Cause, Entity, ReceiveMode};
+use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::storage::Heap;
+use servicebus_core::time::Duration;
+use servicebus_emulator::broker::BrokerConfig;
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_simulation::{Simulated, World};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+type Handled<'p> = ProcessorMessage<'p, Simulated<Heap>>;
+type Errors = Rc<RefCell<Vec<ProcessorError<Heap, &'static str>>>>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn empty_world() -> World {
+    World::new(BrokerConfig::default(), 23)
+}
+
+fn create(world: &World, queue: QueueDescription) {
+    world.broker(|broker, clock| {
+        broker.with_namespace(clock, |namespace| namespace.create_queue("q", queue, clock.utc)).expect("a queue");
+    });
+}
+
+fn world(queue: QueueDescription) -> World {
+    let world = empty_world();
+    create(&world, queue);
+    world
+}
+
+async fn send(client: &Client<Simulated<Heap>>, count: usize) {
+    let bodies: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+    let messages: Vec<Message<'_>> = bodies.iter().map(|body| Message::new(body.as_str())).collect();
+    client.sender("q").unwrap().send_all(&messages).await.unwrap();
+}
+
+/// What a test sees of its handlers.
+#[derive(Clone, Default)]
+struct Seen {
+    running: Rc<Cell<usize>>,
+    most: Rc<Cell<usize>>,
+    done: Rc<RefCell<Vec<String>>>,
+    errors: Errors,
+}
+
+impl Seen {
+    fn begin(&self) {
+        self.running.set(self.running.get() + 1);
+        self.most.set(self.most.get().max(self.running.get()));
+    }
+
+    fn end(&self, message: &Handled<'_>) {
+        self.running.set(self.running.get() - 1);
+        self.done.borrow_mut().push(message.text().unwrap_or_default().to_owned());
+    }
+
+    fn done(&self) -> usize {
+        self.done.borrow().len()
+    }
+
+    fn on_error(&self) -> impl Fn(ProcessorError<Heap, &'static str>) + 'static {
+        let errors = Rc::clone(&self.errors);
+        move |error| errors.borrow_mut().push(error)
+    }
+
+    fn errors(&self, wanted: fn(&ProcessorError<Heap, &'static str>) -> bool) -> usize {
+        self.errors.borrow().iter().filter(|error| wanted(error)).count()
+    }
+}
+
+/// Waits, for an hour at most.
+async fn until(world: &World, mut reached: impl FnMut() -> bool) {
+    for _ in 0..36_000 {
+        if reached() {
+            return;
+        }
+        world.sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it did not happen within an hour");
+}
+
+/// Nothing is left in the queue, not even locked.
+fn is_empty(world: &World) -> bool {
+    world.broker(|broker, _| {
+        let namespace = broker.namespace();
+        namespace.queue("q").is_some_and(|queue| namespace.counts(&queue.stores).total() == 0)
+    })
+}
+
+#[test]
+fn no_more_handlers_run_than_may() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        send(&client, 50).await;
+        let seen = Seen::default();
+        let options = ProcessorOptions { max_concurrent_calls: 7, ..ProcessorOptions::default() };
+        let processor = client.processor(Entity::queue("q"), options);
+        let control = processor.control();
+        let (time, watch) = (inner.clone(), seen.clone());
+        let handler = async move |message: &Handled<'_>| {
+            watch.begin();
+            time.sleep(SECOND).await;
+            watch.end(message);
+            Ok(())
+        };
+        let pump = processor.run(handler, seen.on_error());
+        let stopped = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&stopped);
+        inner.spawn(async move {
+            pump.await.unwrap();
+            flag.set(true);
+        });
+        until(&inner, || seen.done() == 50).await;
+        control.stop();
+        until(&inner, || stopped.get()).await;
+        assert_eq!(seen.most.get(), 7);
+        assert!(seen.errors.borrow().is_empty(), "{:?}", seen.errors.borrow());
+        assert!(is_empty(&inner));
+        client.close().await;
+    });
+}
+
+#[test]
+fn nothing_that_goes_wrong_in_a_callback_stops_the_pump() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        send(&client, 4).await;
+        let seen = Seen::default();
+        let processor = client.processor(Entity::queue("q"), ProcessorOptions::default());
+        let control = processor.control();
+        let watch = seen.clone();
+        let handler = async move |message: &Handled<'_>| {
+            watch.begin();
+            watch.end(message);
+            match (message.text(), message.delivery_count()) {
+                (Some("1"), 0) => Err("not yet"),
+                (Some("2"), 0) => panic!("a handler that panics"),
+                (Some("3"), _) => {
+                    let options = DeadLetterOptions { reason: Some("three"), ..DeadLetterOptions::default() };
+                    message.dead_letter(options).await.map_err(|_| "settling failed")
+                }
+                _ => Ok(()),
+            }
+        };
+        let note = seen.on_error();
+        let on_error = move |error| {
+            note(error);
+            panic!("an error callback that panics");
+        };
+        inner.spawn(async move { processor.run(handler, on_error).await.unwrap() });
+        until(&inner, || seen.done() == 6).await;
+        inner.settle().await;
+        control.stop();
+        assert_eq!(seen.errors(|error| matches!(error, ProcessorError::Handler("not yet"))), 1);
+        assert_eq!(seen.errors(|error| matches!(error, ProcessorError::Panicked)), 1);
+        assert_eq!(seen.errors.borrow().len(), 2);
+        let dead = client.receiver_with(Entity::queue("q").dead_letter(), ReceiverOptions::default()).unwrap();
+        let message = dead.receive(SECOND).await.unwrap().expect("a dead-lettered message");
+        assert_eq!(message.dead_letter_reason(), Some("three"));
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_lock_is_renewed_while_its_handler_runs() {
+    let world = world(QueueDescription { lock_duration: SECOND * 30, ..QueueDescription::default() });
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        send(&client, 1).await;
+        let seen = Seen::default();
+        let processor = client.processor(Entity::queue("q"), ProcessorOptions::default());
+        let (time, watch) = (inner.clone(), seen.clone());
+        let handler = async move |message: &Handled<'_>| {
+            watch.begin();
+            time.sleep(SECOND * 280).await;
+            assert!(message.lock_failure().is_none());
+            watch.end(message);
+            Ok(())
+        };
+        let pump = processor.run(handler, seen.on_error());
+        inner.spawn(async move { pump.await.unwrap_or_default() });
+        until(&inner, || seen.done() == 1).await;
+        inner.settle().await;
+        assert!(seen.errors.borrow().is_empty(), "{:?}", seen.errors.borrow());
+        assert!(is_empty(&inner));
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_lost_lock_is_reported_while_the_handler_runs() {
+    let world = world(QueueDescription { lock_duration: SECOND * 30, ..QueueDescription::default() });
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        send(&client, 1).await;
+        let seen = Seen::default();
+        let processor = client.processor(Entity::queue("q"), ProcessorOptions::default());
+        let (time, watch) = (inner.clone(), seen.clone());
+        let handler = async move |message: &Handled<'_>| {
+            if message.delivery_count() > 0 {
+                watch.begin();
+                watch.end(message);
+                return Ok(());
+            }
+            time.set_reachable(false);
+            time.cut();
+            time.sleep(SECOND * 60).await;
+            assert!(message.lock_failure().is_some());
+            assert_eq!(watch.errors(|error| matches!(error, ProcessorError::LockLost(_))), 1);
+            time.set_reachable(true);
+            Ok(())
+        };
+        let pump = processor.run(handler, seen.on_error());
+        inner.spawn(async move { pump.await.unwrap_or_default() });
+        until(&inner, || seen.done() == 1).await;
+        inner.settle().await;
+        assert_eq!(seen.errors(|error| matches!(error, ProcessorError::LockLost(_))), 1);
+        assert_eq!(seen.errors(|error| matches!(error, ProcessorError::Settle(_))), 1);
+        assert!(is_empty(&inner));
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_paused_pump_holds_no_message() {
+    for prefetch in [0, 20] {
+        let world = world(QueueDescription { lock_duration: SECOND * 30, ..QueueDescription::default() });
+        let inner = world.clone();
+        world.run(async move {
+            let client = inner.client::<Heap>();
+            send(&client, 30).await;
+            let seen = Seen::default();
+            let receiver = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
+            let options = ProcessorOptions { receiver, max_concurrent_calls: 2, ..ProcessorOptions::default() };
+            let processor = client.processor(Entity::queue("q"), options);
+            let control = processor.control();
+            let (time, watch) = (inner.clone(), seen.clone());
+            let handler = async move |message: &Handled<'_>| {
+                watch.begin();
+                time.sleep(SECOND).await;
+                assert_eq!(message.delivery_count(), 0);
+                watch.end(message);
+                Ok(())
+            };
+            let pump = processor.run(handler, seen.on_error());
+            inner.spawn(async move { pump.await.unwrap() });
+            until(&inner, || seen.done() == 10).await;
+            control.pause();
+            inner.sleep(SECOND * 2).await;
+            // Handlers that ran have ended; everything else is there for others, as if it had never been received.
+            let left = 30 - seen.done();
+            let other = inner.client::<Heap>();
+            let receiver = other.receiver("q").unwrap();
+            let mut free = Vec::new();
+            while free.len() < left {
+                let more = receiver.receive_messages(30, SECOND).await.unwrap();
+                assert!(!more.is_empty(), "prefetch {prefetch}: {} of {left} are free", free.len());
+                free.extend(more);
+            }
+            assert!(free.iter().all(|message| message.delivery_count() == 0));
+            for message in &free {
+                receiver.complete(message).await.unwrap();
+            }
+            inner.sleep(SECOND * 120).await;
+            send(&client, 5).await;
+            inner.sleep(SECOND * 120).await;
+            assert_eq!(seen.done(), 30 - left, "nothing is handled while it is paused");
+            control.resume();
+            until(&inner, || seen.done() == 35 - left).await;
+            control.stop();
+            inner.sleep(SECOND).await;
+            assert!(seen.errors.borrow().is_empty(), "{:?}", seen.errors.borrow());
+            other.close().await;
+            client.close().await;
+        });
+    }
+}
+
+#[test]
+fn stopping_waits_for_handlers_and_loses_nothing() {
+    for (mode, prefetch) in
+        [(ReceiveMode::PeekLock, 0), (ReceiveMode::ReceiveAndDelete, 0), (ReceiveMode::ReceiveAndDelete, 9)]
+    {
+        let world = world(QueueDescription::default());
+        let inner = world.clone();
+        world.run(async move {
+            let client = inner.client::<Heap>();
+            send(&client, 20).await;
+            let seen = Seen::default();
+            let receiver = ReceiverOptions { mode, prefetch, ..ReceiverOptions::default() };
+            let options = ProcessorOptions { receiver, max_concurrent_calls: 4, ..ProcessorOptions::default() };
+            let processor = client.processor(Entity::queue("q"), options);
+            let control = processor.control();
+            let (time, watch) = (inner.clone(), seen.clone());
+            let handler = async move |message: &Handled<'_>| {
+                watch.begin();
+                if watch.done() >= 6 {
+                    control.stop();
+                }
+                time.sleep(SECOND * 3).await;
+                watch.end(message);
+                Ok(())
+            };
+            processor.run(handler, seen.on_error()).await.unwrap();
+            assert_eq!(seen.running.get(), 0, "every handler has returned");
+            let receiver = client.receiver("q").unwrap();
+            let mut left = 0;
+            while let Some(message) = receiver.receive(SECOND).await.unwrap() {
+                assert_eq!(message.delivery_count(), 0);
+                receiver.complete(&message).await.unwrap();
+                left += 1;
+            }
+            assert_eq!(seen.done() + left, 20, "{mode:?}");
+            assert!(left > 0 || prefetch > 0);
+            assert!(seen.errors.borrow().is_empty(), "{:?}", seen.errors.borrow());
+            client.close().await;
+        });
+    }
+}
+
+#[test]
+fn a_pump_outlives_lost_connections_and_a_missing_queue() {
+    let world = empty_world();
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        let seen = Seen::default();
+        let options = ProcessorOptions { max_concurrent_calls: 3, ..ProcessorOptions::default() };
+        let processor = client.processor(Entity::queue("q"), options);
+        let (time, watch) = (inner.clone(), seen.clone());
+        let handler = async move |message: &Handled<'_>| {
+            watch.begin();
+            time.sleep(SECOND * 2).await;
+            watch.end(message);
+            Ok(())
+        };
+        let pump = processor.run(handler, seen.on_error());
+        let ended = Rc::new(RefCell::new(None));
+        let slot = Rc::clone(&ended);
+        inner.spawn(async move { *slot.borrow_mut() = Some(pump.await) });
+        inner.sleep(SECOND * 30).await;
+        let refused = |error: &ProcessorError<Heap, _>| {
+            matches!(error, ProcessorError::Receive(failure) if failure.reason() == Some(Reason::EntityNotFound))
+        };
+        let told = seen.errors(refused);
+        assert!((2..=10).contains(&told), "{told} reports in 30 s: neither silent nor in a tight loop");
+        create(&inner, QueueDescription::default());
+        let sending = client.clone();
+        inner.spawn(async move { send(&sending, 30).await });
+        for _ in 0..6 {
+            inner.sleep(SECOND * 5).await;
+            inner.cut();
+        }
+        until(&inner, || is_empty(&inner)).await;
+        let mut done = seen.done.borrow().clone();
+        done.sort();
+        done.dedup();
+        assert_eq!(done.len(), 30);
+        client.close().await;
+        inner.settle().await;
+        let end = ended.borrow_mut().take().expect("the pump ends with its client");
+        assert_eq!(end.unwrap_err().cause, Cause::Closed);
+    });
+}
+
+#[test]
+fn what_is_not_completed_by_itself_stays() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        send(&client, 2).await;
+        let seen = Seen::default();
+        let options = ProcessorOptions { auto_complete: false, ..ProcessorOptions::default() };
+        let processor = client.processor(Entity::queue("q"), options);
+        let control = processor.control();
+        let watch = seen.clone();
+        let handler = async move |message: &Handled<'_>| {
+            watch.begin();
+            watch.end(message);
+            if message.text() == Some("0") { message.complete().await.map_err(|_| "settling failed") } else { Ok(()) }
+        };
+        let pump = processor.run(handler, seen.on_error());
+        inner.spawn(async move { pump.await.unwrap() });
+        until(&inner, || seen.done() == 2).await;
+        control.stop();
+        inner.sleep(SECOND * 61).await;
+        let receiver = client.receiver("q").unwrap();
+        let message = receiver.receive(SECOND).await.unwrap().expect("the message whose lock has ended");
+        assert_eq!((message.text(), message.delivery_count()), (Some("1"), 1));
+        receiver.complete(&message).await.unwrap();
+        assert!(receiver.receive(SECOND).await.unwrap().is_none());
+        client.close().await;
+    });
+}
+
+async fn send_to_sessions(client: &Client<Simulated<Heap>>, sessions: usize, each: usize) {
+    let sender = client.sender("q").unwrap();
+    for session in 0..sessions {
+        let id = format!("session-{session}");
+        let bodies: Vec<String> = (0..each).map(|number| format!("{number}")).collect();
+        let messages: Vec<Message<'_>> =
+            bodies.iter().map(|body| Message::new(body.as_str()).with_session_id(&id)).collect();
+        sender.send_all(&messages).await.unwrap();
+    }
+}
+
+/// A session processor that notes the messages of each session, in a world where connections are cut.
+fn roll_over(cut_every: Option<Duration>) {
+    let queue = QueueDescription { requires_session: true, lock_duration: SECOND * 10, ..QueueDescription::default() };
+    let world = world(queue);
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        send_to_sessions(&client, 20, 5).await;
+        let seen = Seen::default();
+        let options = SessionProcessorOptions {
+            max_concurrent_sessions: 4,
+            session_idle_timeout: SECOND * 5,
+            ..SessionProcessorOptions::default()
+        };
+        let processor = client.session_processor(Entity::queue("q"), options);
+        let control = processor.control();
+        let (time, watch) = (inner.clone(), seen.clone());
+        let order: Rc<RefCell<BTreeMap<String, Vec<String>>>> = Rc::default();
+        let noted = Rc::clone(&order);
+        let handler = async move |message: &Handled<'_>| {
+            watch.begin();
+            let session = message.session().expect("a session").session_id().to_owned();
+            assert_eq!(message.session_id(), Some(session.as_str()));
+            time.sleep(SECOND * 4).await;
+            noted.borrow_mut().entry(session).or_default().push(message.text().unwrap_or_default().to_owned());
+            watch.end(message);
+            Ok(())
+        };
+        let pump = processor.run(handler, seen.on_error());
+        let stopped = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&stopped);
+        inner.spawn(async move {
+            pump.await.unwrap();
+            flag.set(true);
+        });
+        if let Some(every) = cut_every {
+            for _ in 0..10 {
+                inner.sleep(every).await;
+                inner.cut();
+            }
+        }
+        until(&inner, || is_empty(&inner)).await;
+        control.stop();
+        until(&inner, || stopped.get()).await;
+        assert!(seen.most.get() <= 4, "{}", seen.most.get());
+        assert_eq!(order.borrow().len(), 20);
+        for (session, mut numbers) in order.borrow().clone() {
+            // A message that was handled when its session was lost is handled once more, before those behind it.
+            numbers.dedup();
+            assert_eq!(numbers, ["0", "1", "2", "3", "4"], "{session}");
+        }
+        if cut_every.is_none() {
+            assert_eq!(seen.done(), 100);
+            assert!(seen.errors.borrow().is_empty(), "{:?}", seen.errors.borrow());
+        } else {
+            assert!(seen.errors(|error| matches!(error, ProcessorError::LockLost(_))) > 0);
+        }
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_session_processor_rolls_over_sessions() {
+    roll_over(None);
+}
+
+#[test]
+fn a_session_processor_outlives_lost_sessions() {
+    roll_over(Some(SECOND * 13));
+}
+
+#[test]
+fn a_paused_session_processor_holds_no_session() {
+    let world = world(QueueDescription { requires_session: true, ..QueueDescription::default() });
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        let seen = Seen::default();
+        let processor = client.session_processor(Entity::queue("q"), SessionProcessorOptions::default());
+        let control = processor.control();
+        let watch = seen.clone();
+        let handler = async move |message: &Handled<'_>| {
+            watch.begin();
+            watch.end(message);
+            Ok(())
+        };
+        let pump = processor.run(handler, seen.on_error());
+        inner.spawn(async move { pump.await.unwrap() });
+        send_to_sessions(&client, 1, 2).await;
+        until(&inner, || seen.done() == 2).await;
+        control.pause();
+        inner.sleep(SECOND).await;
+        let session = client.accept_session(Entity::queue("q"), "session-0", ReceiverOptions::default()).await;
+        session.expect("nobody holds the session").close().await;
+        send_to_sessions(&client, 1, 1).await;
+        inner.sleep(SECOND * 100).await;
+        assert_eq!(seen.done(), 2);
+        control.resume();
+        until(&inner, || seen.done() == 3).await;
+        control.stop();
+        inner.sleep(SECOND).await;
+        assert!(seen.errors.borrow().is_empty(), "{:?}", seen.errors.borrow());
+        client.close().await;
+    });
+}

@@ -1,0 +1,94 @@
+//! What the scenes share.
+
+use servicebus_core::client::{Client, Receiver, Sender};
+use servicebus_core::servicebus::Message;
+use servicebus_core::storage::Storage;
+use servicebus_core::time::Duration;
+use servicebus_emulator::broker::BrokerConfig;
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_emulator::broker::entities::namespace::RuntimeCounts;
+use servicebus_emulator::broker::entities::store::Store;
+use servicebus_simulation::{Simulated, World};
+
+servicebus_core::fixed_storage! {
+    /// A microcontroller's tables, with room for two senders or receivers beside what they need.
+    pub(crate) type Small {
+        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, transactions: true,
+    }
+}
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A storage whose names can be literals.
+pub(crate) trait Names: Storage<Literal: From<&'static str>> {}
+
+impl<S: Storage<Literal: From<&'static str>>> Names for S {}
+
+/// A world with the queue `q`.
+pub(crate) fn world(queue: QueueDescription) -> World {
+    let world = World::new(BrokerConfig::default(), 7);
+    add_queue(&world, "q", queue);
+    world
+}
+
+pub(crate) fn add_queue(world: &World, name: &str, queue: QueueDescription) {
+    world.broker(|broker, clock| {
+        broker.with_namespace(clock, |namespace| namespace.create_queue(name, queue, clock.utc)).expect("a queue");
+    });
+}
+
+/// Runs a scene to its end.
+pub(crate) fn play<F: Future<Output = ()> + 'static>(world: &World, scene: impl FnOnce(World) -> F) {
+    world.run(scene(world.clone()));
+}
+
+/// Looks at the messages of `q`.
+pub(crate) fn with_store<T>(world: &World, look: impl FnOnce(&Store) -> T) -> T {
+    world.broker(|broker, _| {
+        let namespace = broker.namespace();
+        let queue = namespace.queue("q").expect("the queue");
+        look(namespace.store(queue.stores.main).expect("its messages"))
+    })
+}
+
+/// Messages of `q` that are locked.
+pub(crate) fn locks(world: &World) -> usize {
+    with_store(world, Store::lock_count)
+}
+
+/// What is in `q`.
+pub(crate) fn counts(world: &World) -> RuntimeCounts {
+    world.broker(|broker, _| broker.namespace().counts(&broker.namespace().queue("q").expect("the queue").stores))
+}
+
+/// Sends `count` messages whose bodies are their numbers.
+pub(crate) async fn send_numbers<S: Names>(sender: &Sender<Simulated<S>>, numbers: core::ops::Range<u32>) {
+    for number in numbers {
+        sender.send(&Message::new(&number.to_be_bytes())).await.expect("a send");
+    }
+}
+
+/// The number in a message's body.
+pub(crate) fn number(data: &[u8]) -> u32 {
+    u32::from_be_bytes(data.try_into().expect("four bytes"))
+}
+
+/// A sender and a receiver of `q`.
+pub(crate) fn pair<S: Names>(client: &Client<Simulated<S>>) -> (Sender<Simulated<S>>, Receiver<Simulated<S>>) {
+    (client.sender("q").expect("a sender"), client.receiver("q").expect("a receiver"))
+}
+
+/// Runs a scene on both storages.
+macro_rules! on_both_storages {
+    ($($(#[$meta:meta])* $name:ident => $scene:ident;)*) => { $(
+        $(#[$meta])*
+        #[test]
+        fn $name() {
+            $scene::<servicebus_core::storage::Heap>();
+            $scene::<$crate::stage::Small>();
+        }
+    )* };
+}
+pub(crate) use on_both_storages;
