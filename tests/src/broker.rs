@@ -26,6 +26,8 @@ use std::collections::HashMap;
 
 pub const KEY_NAME: &str = "RootManageSharedAccessKey";
 pub const KEY: &str = "SAS_KEY_VALUE";
+/// Credit for the responses of a node: a client with many nodes has room for all of them.
+const NODE_CREDIT: u32 = 100;
 /// When the world begins.
 pub const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 
@@ -681,7 +683,7 @@ impl World {
         let (one, other) = (self.name(client), self.name(client));
         let request = self.attach(client, &attach_of(&one, Role::Sender, address, false, None, None)).unwrap();
         let response = self.attach(client, &attach_of(&other, Role::Receiver, address, false, None, None)).unwrap();
-        self.clients[client].engine.grant(response, 1_000).unwrap();
+        self.clients[client].engine.grant(response, NODE_CREDIT).unwrap();
         self.clients[client].nodes.insert(address.to_owned(), (request, response));
         (request, response)
     }
@@ -716,6 +718,10 @@ impl World {
         body(sink);
         self.send_bytes(client, request, out.freeze(), 0, txn);
         let bytes = self.taken_response(client, response)?;
+        let engine = &mut self.clients[client].engine;
+        if engine.link(response).is_some_and(|status| status.credit < NODE_CREDIT / 2) {
+            engine.grant(response, NODE_CREDIT).unwrap();
+        }
         Some(Response { bytes })
     }
 

@@ -3,6 +3,7 @@
 
 use servicebus_core::servicebus::Message;
 use servicebus_core::time::Duration;
+use servicebus_core::wire::performative::Role;
 use servicebus_emulator::broker::entities::{Namespace, QueueDescription};
 use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
@@ -69,44 +70,52 @@ fn queues_that_delete_themselves_growth() {
     judge.finish();
 }
 
-/// A world with so many receivers without credit on one queue, over twenty connections, and a client beside them.
+/// Attaches so many receivers without credit at once.
+fn attach_receivers(world: &mut World, client: usize, count: usize) {
+    for _ in 0..count {
+        let name = world.name(client);
+        let attach = attach_of(&name, Role::Receiver, "queue", false, None, None);
+        let found = &mut world.clients[client];
+        found.engine.attach(found.session, &attach).unwrap();
+    }
+    world.settle_down();
+}
+
+/// A world with so many receivers without credit on one queue, over thirty connections, and a client beside them.
 fn receivers(count: usize) -> World {
     let mut world = World::with_queue(QueueDescription::default());
-    for _ in 0..20 {
+    for _ in 0..30 {
         let client = world.connect();
-        for _ in 0..count / 20 {
-            world.receiver(client, "queue").unwrap();
-        }
+        attach_receivers(&mut world, client, count / 30);
     }
+    assert_eq!(world.broker.statistics().links_attached as usize, 2 * 31 + count);
     world
 }
 
 #[known_fault("growth")]
 fn a_send_beside_receivers_without_credit_growth() {
     let mut judge = Judge::of_few(1, FEW);
-    let ratio = ratio(1, (100, 2_000), |count| {
+    let ratio = ratio(1, (60, 6_000), |count| {
         let mut world = receivers(count);
         let sender = world.sender(0, "queue").unwrap();
         shortest(20, || time_of(|| world.send_texts(0, sender, &["x"])))
     });
     // Nothing is to be done for receivers that want nothing.
-    judge_growth(&mut judge, "a send beside 2 000 to 100 receivers", ratio, 1.0);
+    judge_growth(&mut judge, "a send beside 6 000 to 60 receivers", ratio, 1.0);
     judge.finish();
 }
 
 #[known_fault("growth")]
 fn a_disconnect_among_many_receivers_growth() {
     let mut judge = Judge::of_few(1, FEW);
-    let ratio = ratio(2, (100, 2_000), |others| {
+    let ratio = ratio(2, (60, 6_000), |others| {
         let mut world = receivers(others);
         let client = world.connect();
-        for _ in 0..100 {
-            world.receiver(client, "queue").unwrap();
-        }
+        attach_receivers(&mut world, client, 60);
         let (id, clock) = (world.clients[client].id, world.clock);
         time_of(|| world.broker.disconnect(id, clock))
     });
-    judge_growth(&mut judge, "a disconnect of 100 among 2 000 to 100 receivers", ratio, 1.0);
+    judge_growth(&mut judge, "a disconnect of 60 among 6 000 to 60 receivers", ratio, 1.0);
     judge.finish();
 }
 

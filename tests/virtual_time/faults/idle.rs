@@ -95,8 +95,12 @@ fn a_receiver_that_waits_for_a_session_does_not_keep_an_idle_subscription_f7() {
     let mut judge = Judge::new();
     for wait in [Some(10_000), Some(30_000), Some(60_000), Some(120_000), None] {
         let mut world = world(true);
+        world.queue("beside", QueueDescription::default());
+        // A connection without a link that works would be closed.
+        let sender = world.sender(0, "beside").unwrap();
         let end = world.clock.utc + 12 * MINUTE;
         while world.clock.utc < end && is_there(&world, SUB) {
+            world.send_texts(0, sender, &["x"]);
             world.begin_session_receiver(0, SUB, None, wait);
             world.advance(wait.map_or(Duration::from_secs(65), |wait| Duration::from_millis(wait.into())));
         }

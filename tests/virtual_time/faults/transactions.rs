@@ -90,7 +90,7 @@ fn a_batch_is_all_or_nothing_f35() {
         for (held, sizes) in TOO_MUCH {
             // A batch has a megabyte at most.
             let held = held.max(500_000);
-            let sizes: Vec<usize> = sizes.iter().map(|size| (*size).min(350_000)).take(3).collect();
+            let sizes: Vec<usize> = sizes.iter().map(|size| (*size).min(300_000)).take(3).collect();
             let sizes = if held == 1_000_000 { vec![40_000; 2] } else { sizes };
             let (mut world, sender) = world(entity, held);
             let before = stored(&mut world, entity);
