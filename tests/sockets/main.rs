@@ -1,6 +1,8 @@
 //! Clients and emulator over real sockets, TLS and HTTP.
 
 mod administration;
+mod hosts;
 mod large_message;
 mod proxy;
+mod status_lines;
 mod websockets;

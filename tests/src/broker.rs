@@ -26,6 +26,8 @@ use std::collections::HashMap;
 
 pub const KEY_NAME: &str = "RootManageSharedAccessKey";
 pub const KEY: &str = "SAS_KEY_VALUE";
+/// Credit for the responses of a node: a client with many nodes has room for all of them.
+const NODE_CREDIT: u32 = 100;
 /// When the world begins.
 pub const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 
@@ -280,6 +282,11 @@ impl World {
     }
 
     pub fn open_client(&mut self, id: ConnectionId, init: &SaslInit<'_>) -> usize {
+        self.open_client_with(id, init, None)
+    }
+
+    /// A connection whose `open` has these properties.
+    pub fn open_client_with(&mut self, id: ConnectionId, init: &SaslInit<'_>, properties: Option<Map<'_>>) -> usize {
         let config = Config { idle_time_out: None, ..Config::default() };
         let open = Open {
             container_id: "client",
@@ -291,7 +298,7 @@ impl World {
             incoming_locales: None,
             offered_capabilities: None,
             desired_capabilities: None,
-            properties: None,
+            properties,
         };
         let mut engine = Connection::client(config, self.clock.now, Some(init), &open).unwrap();
         let session = engine.begin().unwrap();
@@ -396,7 +403,7 @@ impl World {
         clients.map(|(at, _)| at).chain(self.broker.poll_timeout()).min()
     }
 
-    fn attach(&mut self, client: usize, attach: &Attach<'_>) -> Result<LinkId, Failure> {
+    pub fn attach(&mut self, client: usize, attach: &Attach<'_>) -> Result<LinkId, Failure> {
         let found = &mut self.clients[client];
         let link = found.engine.attach(found.session, attach).unwrap();
         self.settle_down();
@@ -413,7 +420,8 @@ impl World {
         }
     }
 
-    fn name(&mut self, client: usize) -> String {
+    /// A name that no other link of the client has.
+    pub fn name(&mut self, client: usize) -> String {
         self.clients[client].names += 1;
         format!("link-{}-{}", client, self.clients[client].names)
     }
@@ -668,14 +676,14 @@ impl World {
     }
 
     /// The pair of links to a node.
-    fn node(&mut self, client: usize, address: &str) -> (LinkId, LinkId) {
+    pub fn node(&mut self, client: usize, address: &str) -> (LinkId, LinkId) {
         if let Some(pair) = self.clients[client].nodes.get(address) {
             return *pair;
         }
         let (one, other) = (self.name(client), self.name(client));
         let request = self.attach(client, &attach_of(&one, Role::Sender, address, false, None, None)).unwrap();
         let response = self.attach(client, &attach_of(&other, Role::Receiver, address, false, None, None)).unwrap();
-        self.clients[client].engine.grant(response, 1_000).unwrap();
+        self.clients[client].engine.grant(response, NODE_CREDIT).unwrap();
         self.clients[client].nodes.insert(address.to_owned(), (request, response));
         (request, response)
     }
@@ -688,6 +696,18 @@ impl World {
         body: impl FnOnce(&mut Sink<'_>),
         txn: Option<&[u8]>,
     ) -> Response {
+        self.try_ask(client, address, properties, body, txn).expect("a response")
+    }
+
+    /// A request to a node and its response, if one comes at once.
+    pub fn try_ask(
+        &mut self,
+        client: usize,
+        address: &str,
+        properties: &[(&str, Value<'_>)],
+        body: impl FnOnce(&mut Sink<'_>),
+        txn: Option<&[u8]>,
+    ) -> Option<Response> {
         let (request, response) = self.node(client, address);
         let mut out = BytesMut::new();
         let sink = &mut Sink::from(&mut out);
@@ -697,8 +717,12 @@ impl World {
         put_section(sink, section::AMQP_VALUE);
         body(sink);
         self.send_bytes(client, request, out.freeze(), 0, txn);
-        let bytes = self.taken_response(client, response).expect("a response");
-        Response { bytes }
+        let bytes = self.taken_response(client, response)?;
+        let engine = &mut self.clients[client].engine;
+        if engine.link(response).is_some_and(|status| status.credit < NODE_CREDIT / 2) {
+            engine.grant(response, NODE_CREDIT).unwrap();
+        }
+        Some(Response { bytes })
     }
 
     fn taken_response(&mut self, client: usize, link: LinkId) -> Option<Bytes> {
@@ -817,7 +841,8 @@ pub fn uuids(tokens: &[LockToken]) -> Vec<u8> {
     array(0x98, tokens.iter().map(|token| token.uuid().0))
 }
 
-fn attach_of<'a>(
+/// The attach of a link without anything special.
+pub fn attach_of<'a>(
     name: &'a str,
     role: Role,
     address: &'a str,
