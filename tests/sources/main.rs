@@ -1,4 +1,5 @@
 //! What holds for the sources and documents themselves.
 
+mod first_hours;
 mod layers;
 mod pinned;

@@ -60,8 +60,7 @@ fn processor_error(entity: &'static str, id: &'static str, fail: fn() -> Result<
 
 #[known_fault("N3")]
 fn a_processor_error_names_entity_and_message_n3() {
-    let failures: [fn() -> Result<(), String>; 2] =
-        [|| Err("out of stock".to_owned()), || panic!("division by zero")];
+    let failures: [fn() -> Result<(), String>; 2] = [|| Err("out of stock".to_owned()), || panic!("division by zero")];
     let mut judge = Judge::new();
     for (entity, id) in [("orders", "order-1"), ("invoices", "7"), ("Shop.Events", "événement"), ("x", "m")] {
         for fail in failures {
@@ -258,4 +257,3 @@ fn a_graceful_close_is_no_failure_an_outage_a_warning_and_a_send_an_event_n5() {
     }
     judge.finish();
 }
-
