@@ -1,5 +1,6 @@
 //! What holds for the sources and documents themselves.
 
+mod first_hours;
 mod layers;
 mod parts;
 mod pinned;
