@@ -24,7 +24,8 @@ impl Document {
         let mut chapter = String::new();
         for line in evidence::document(name).lines() {
             if let Some(title) = line.strip_prefix("##") {
-                let number = title.trim_start_matches('#').split_whitespace().next().unwrap_or("").trim_end_matches('.');
+                let number =
+                    title.trim_start_matches('#').split_whitespace().next().unwrap_or("").trim_end_matches('.');
                 if number.starts_with(|digit: char| digit.is_ascii_digit()) {
                     found.sections.insert(number.to_owned());
                     if !number.contains('.') {
@@ -172,6 +173,16 @@ fn every_citation_leads_somewhere() {
     println!("{citations} citations of {} documents followed, {named} sections, facts and rows", documents.len());
     assert!(citations > 250 && named > 250 && documents.len() >= 7, "too few were understood");
     assert!(wrong.is_empty(), "{} wrong citations:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_citation_that_leads_nowhere_is_noticed() {
+    let wrong = |name: &str, text: &str| missing(&Document::read(name), &items(text)).len();
+    assert_eq!(wrong("invariants.md", " §1 rows 24 to 27, §5)"), 3);
+    assert_eq!(wrong("wire-protocol.md", " §0 fact 14, §2.6, §11, §6.1)"), 3);
+    assert_eq!(wrong("service-evidence.md", " §13.6 and §13.5"), 1);
+    assert_eq!(wrong("pinned-behaviour.md", " SES44, XYZ1"), 1);
+    assert_eq!(wrong("field-reports.md", " F14, F99, N18, N19"), 2);
 }
 
 /// Rows of pinned-behaviour.md are cited by their ids alone as well.

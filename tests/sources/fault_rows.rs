@@ -39,10 +39,11 @@ struct Stated {
 
 /// `a_lock_ends_f14_f15` ends in F15 and F14; `TestALockEndsF14` in F14.
 fn endings(name: &str) -> Vec<String> {
-    let parts = name.rsplit(['_', ' ']).map(str::to_uppercase);
-    let found: Vec<String> = parts.take_while(|part| is_row(part)).collect();
+    let parts: Vec<String> = name.rsplit(['_', ' ']).map(str::to_uppercase).collect();
+    let found: Vec<String> = parts.iter().take_while(|part| is_row(part)).cloned().collect();
     if !found.is_empty() {
-        return found;
+        // A name that is nothing but a row is none: the type `f64`.
+        return if found.len() < parts.len() { found } else { Vec::new() };
     }
     // In camel case the row follows a small letter; `TestDrainsCRD1` ends in CRD1.
     let at = name.rfind(|letter: char| !letter.is_ascii_digit()).unwrap_or(0);
@@ -150,7 +151,8 @@ fn every_row_of_the_field_reports_has_its_test() {
         }
     }
     println!("{} rows: {counts:?}", rows.len());
-    wrong.extend(left_out.keys().filter(|row| !rows.contains(**row)).map(|row| format!("{row} is left out and no row")));
+    wrong
+        .extend(left_out.keys().filter(|row| !rows.contains(**row)).map(|row| format!("{row} is left out and no row")));
     for test in &stated {
         let unknown = test.rows.iter().filter(|row| !rows.contains(*row));
         wrong.extend(unknown.map(|row| format!("{} ends in {row}, which is no row", test.test)));
@@ -166,5 +168,5 @@ fn a_name_ends_in_its_rows() {
     assert_eq!(endings("a_session_lock_ends_f14"), ["F14"]);
     assert_eq!(endings("names_with_dashes_f9_f62"), ["F62", "F9"]);
     assert_eq!(endings("TestALockEndsF14"), ["F14"]);
-    assert!(endings("a_key_of_f2_is_taken").is_empty() && endings("TestCRD1").is_empty());
+    assert!(endings("a_key_of_f2_is_taken").is_empty() && endings("TestCRD1").is_empty() && endings("f64").is_empty());
 }
