@@ -64,7 +64,7 @@ impl Runtime for Still {
 
     async fn sleep_until(&self, at: Instant) {
         if at > self.now() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
