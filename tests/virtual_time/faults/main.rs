@@ -18,5 +18,7 @@ mod scheduling;
 mod sessions;
 mod settings;
 mod tokens;
+mod transaction_bounds;
 mod transactions;
+mod transactions_across_entities;
 mod updates;
