@@ -3,6 +3,7 @@
 
 mod attaching;
 mod batch_deletes;
+mod batches;
 mod configuration;
 mod dead_lettering;
 mod duplicates;
@@ -16,6 +17,8 @@ mod management_http;
 mod messages;
 mod names;
 mod partitioned_entities;
+mod property_sizes;
+mod response_links;
 mod scheduling;
 mod sessions;
 mod settings;
