@@ -19,6 +19,7 @@ mod messages;
 mod names;
 mod partitioned_entities;
 mod property_sizes;
+mod refusal_texts;
 mod response_links;
 mod rule_bench;
 mod scheduling;
