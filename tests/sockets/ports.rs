@@ -1,5 +1,5 @@
-//! Ports: one serves both protocols, and what is wrong with one is named (docs/evidence/field-reports.md F60, F61). That the
-//! certificate of F61 can be had is judged in emulator/tests/program.rs, with N7.
+//! One port serves both protocols, and an error names its port (docs/evidence/field-reports.md F60, F61). The certificate
+//! of F61 is judged in emulator/tests/program.rs, with N7.
 
 use servicebus_core::servicebus::administration::CreateQueueOptions;
 use servicebus_emulator::{Emulator, EmulatorBuilder};
@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Nobody signs for an emulator: a web token that ends in 2100.
+/// A web token that ends in 2100; an emulator does not check signatures.
 const TOKEN: &str = "Bearer eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.eA";
 
 fn runtime() -> Runtime {
@@ -65,14 +65,14 @@ fn management_is_served_on_the_amqp_port_f60() {
         );
         for (port, address) in [("AMQP", emulator.amqp_address()), ("administration", emulator.admin_address())] {
             if port == "administration" && method != "GET" {
-                // It may have been done at the other port.
+                // The AMQP port may have carried it out.
                 continue;
             }
             judge.case(
                 format!("{method} {path}, {port} port"),
                 answer(address, &[request.as_bytes()], 12),
                 |answer| *answer == format!("HTTP/1.1 {status}"),
-                // A GET is taken for a WebSocket to be, and anything else for AMQP of some other version.
+                // The port takes a GET for a WebSocket's request, and other methods for an unknown version of AMQP.
                 |answer| port == "AMQP" && (*answer == "HTTP/1.1 404" || answer.starts_with("AMQP")),
             );
         }
@@ -113,11 +113,14 @@ fn start_refusal(runtime: &Runtime, builder: EmulatorBuilder) -> Option<String> 
     runtime.block_on(builder.start()).err().map(|error| error.to_string())
 }
 
+/// An emulator with one of its ports given.
+type Way = fn(u16) -> EmulatorBuilder;
+
 #[known_fault("F61")]
 fn a_port_that_is_taken_is_named_f61() {
     let runtime = runtime();
     let mut judge = Judge::new();
-    let ways: [(&str, fn(u16) -> EmulatorBuilder); 5] = [
+    let ways: [(&str, Way); 5] = [
         ("amqp", |port| Emulator::builder().amqp_port(port)),
         ("administration", |port| Emulator::builder().admin_port(port)),
         ("TLS", |port| Emulator::builder().tls(port, None)),

@@ -1,4 +1,4 @@
-//! Batches that hold nothing, too much, or many; and that nothing is accepted that is not kept.
+//! Batches without data, beyond the limit, or of many messages; and that each accepted message is stored.
 
 use bytes::Bytes;
 use servicebus_core::servicebus::Message;

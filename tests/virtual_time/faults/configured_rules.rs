@@ -7,7 +7,7 @@ use servicebus_tests::broker::START;
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
 
-/// Starts a broker with this file, all but the listening: why it does not start.
+/// Starts a broker with this file, without sockets: why that is refused.
 pub(crate) fn start_refusal(file: &str) -> Option<String> {
     let blueprint = match config::parse(file) {
         Ok(blueprint) => blueprint,

@@ -1,4 +1,4 @@
-//! What cannot be asked of an entity that forwards its messages.
+//! Requests that an entity refuses when it forwards its messages.
 
 use servicebus_core::servicebus::Message;
 use servicebus_core::time::Duration;

@@ -63,7 +63,7 @@ fn a_message_lock_is_lost_while_the_session_is_held_f70() {
     judge.finish();
 }
 
-/// Where the session itself is gone, that is what is said.
+/// Without the session's lock, that is the lock that was lost.
 #[test]
 fn a_session_lock_is_lost_when_the_session_is_not_held_f70() {
     let mut world = World::with_queue(QueueDescription { requires_session: true, ..QueueDescription::default() });

@@ -1,4 +1,4 @@
-//! What the management API reads back, and what it cannot read.
+//! Times that the management API reads back, and paths that it refuses.
 
 use servicebus_core::servicebus::administration::{
     ApiVersion, CorrelationRuleFilter, CreateRuleOptions, RuleProperties, RuleValue, SqlRuleAction, SqlRuleFilter,

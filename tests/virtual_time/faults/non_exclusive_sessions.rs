@@ -114,13 +114,13 @@ fn the_client_asks_for_a_non_exclusive_session_as_dotnet_does_f68() {
     world.set_tamper_to_emulator(move |bytes| seen.borrow_mut().extend_from_slice(bytes));
     let scene = world.clone();
     world.run(async move {
-        // A name, any session with messages, and two that are taken over.
+        // Any session, and two by name that are taken over.
         let client = scene.client::<Heap>();
         let queue = || Entity::queue("q");
         let sender = client.sender("q").unwrap();
         sender.send(&Message::new("x").with_session_id("waiting")).await.unwrap();
         let wait = Duration::from_secs(1);
-        // Some may be refused; what is judged is what was asked for.
+        // An accept may fail: only the filters that were sent are judged.
         drop(client.accept_next_non_exclusive_session(queue(), wait, ReceiverOptions::default()).await);
         for name in ["a", "b"] {
             let held = client.accept_non_exclusive_session(queue(), name, ReceiverOptions::default()).await;

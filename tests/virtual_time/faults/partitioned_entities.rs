@@ -1,4 +1,4 @@
-//! What partitions ask of messages, and what they add to them.
+//! Requirements of partitioned entities, and the annotation that they add.
 
 use servicebus_core::servicebus::Message;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};

@@ -1,4 +1,4 @@
-//! What is said of disabled and full entities, and of messages without a session.
+//! Texts about disabled and full entities, and about messages without a session.
 
 use servicebus_core::servicebus::Message;
 use servicebus_emulator::broker::entities::{
@@ -10,7 +10,7 @@ use servicebus_tests::coordinator::refusal;
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
 
-/// Judges a text: all of these parts, or what is said today.
+/// Judges a text: right with all of these parts, wrong with today's.
 fn text(judge: &mut Judge, name: &str, failure: Option<Failure>, parts: &[&str], today: &str) {
     judge.case(
         name,

@@ -1,4 +1,4 @@
-//! A request that nothing can be answered to is refused.
+//! A request whose response link does not exist is refused.
 
 use bytes::BytesMut;
 use servicebus_core::engine::LinkId;
