@@ -4,6 +4,7 @@ mod administration;
 mod first_hours;
 mod hosts;
 mod large_message;
+mod ports;
 mod proxy;
 mod status_lines;
 mod websockets;
