@@ -244,6 +244,12 @@ pub struct World {
     pub clients: Vec<Client>,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl World {
     pub fn new() -> Self {
         let clock = Clock { now: Instant::ZERO, utc: START };
