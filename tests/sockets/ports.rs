@@ -1,5 +1,5 @@
-//! One port serves both protocols, and an error names its port (docs/evidence/field-reports.md F60, F61). The certificate
-//! of F61 is judged in emulator/tests/program.rs, with N7.
+//! One port serves both protocols, and an error names its port (docs/evidence/field-reports.md F60, F61). The
+//! certificate of F61 is judged in emulator/tests/program.rs, with N7.
 
 use servicebus_core::servicebus::administration::CreateQueueOptions;
 use servicebus_emulator::{Emulator, EmulatorBuilder};

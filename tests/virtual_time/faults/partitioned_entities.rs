@@ -89,7 +89,8 @@ fn answer_of_plain(topic: bool, sessions: bool, batch: &[Message<'_>]) -> Ended 
 
 #[known_fault("F45")]
 fn duplicates_are_detected_in_a_partition_by_id_or_key_f45() {
-    const NEITHER: &str = "Message to a partitioned entity with duplicate detection enabled must have either PartitionKey or MessageId set";
+    const NEITHER: &str = "Message to a partitioned entity with duplicate detection enabled must have either \
+        PartitionKey or MessageId set";
     const DISTINCT: &str = "distinct SessionId, PartitionKey, or MessageId is not supported for an entity with \
         partitioning and duplicate detection enabled";
     let m = || Message::new("x");
