@@ -25,6 +25,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::task::Poll;
 
 use executor::Executor;
 use network::Network;
@@ -39,12 +40,17 @@ pub const CONNECTION_STRING: &str = "Endpoint=sb://localhost;SharedAccessKeyName
 /// Longer than any scene lasts.
 const MONTH: Duration = Duration::from_secs(31 * 24 * 3_600);
 
+type Busy = Box<dyn Fn() -> Option<bool>>;
+
 struct Inner {
     now: Rc<Cell<Instant>>,
     broker_utc: UtcClock,
     broker: RefCell<Broker>,
     network: RefCell<Network>,
     executor: Executor,
+    /// Whether a client's driver has something to do; `None` once the client is gone.
+    busy: RefCell<Vec<Busy>>,
+    overslept: Cell<u64>,
     seeds: Cell<u64>,
 }
 
@@ -99,6 +105,8 @@ impl World {
             broker: RefCell::new(Broker::new(config, seed)),
             network: RefCell::new(Network::default()),
             executor: Executor::default(),
+            busy: RefCell::default(),
+            overslept: Cell::new(0),
             seeds: Cell::new(seed),
         }))
     }
@@ -189,6 +197,13 @@ impl World {
         let runtime = Simulated(self.clone(), utc.clone(), PhantomData);
         let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
         let client = Client::new(&shared);
+        let state = Rc::downgrade(&shared);
+        self.0.busy.borrow_mut().push(Box::new(move || {
+            let state = state.upgrade()?;
+            let mut state = state.borrow_mut();
+            let namespace = state.namespace();
+            Some(namespace.is_busy() && !namespace.is_disconnected())
+        }));
         self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential));
         (client, shared)
     }
@@ -202,6 +217,28 @@ impl World {
     pub async fn sleep(&self, duration: Duration) {
         let at = self.clock().now + duration;
         self.0.executor.sleep_until(self.clone(), at).await;
+    }
+
+    /// Waits for an effect, which must come within `bound` of virtual time: without a bound, a heartbeat or a retry
+    /// would bring in the end what a lost wake-up has lost.
+    ///
+    /// # Panics
+    /// When the bound has passed.
+    #[track_caller]
+    pub fn within<T>(&self, bound: Duration, effect: impl Future<Output = T>) -> impl Future<Output = T> {
+        let (world, caller) = (self.clone(), std::panic::Location::caller());
+        async move {
+            let mut effect = std::pin::pin!(effect);
+            let mut end = std::pin::pin!(world.sleep(bound));
+            std::future::poll_fn(|cx| {
+                if let Poll::Ready(output) = effect.as_mut().poll(cx) {
+                    return Poll::Ready(output);
+                }
+                assert!(end.as_mut().poll(cx).is_pending(), "no effect within {bound:?}, at {caller}");
+                Poll::Pending
+            })
+            .await
+        }
     }
 
     /// Lets everything that can happen at this moment happen.
@@ -228,6 +265,12 @@ impl World {
     /// when it ends, unless one side has given the connection up.
     pub fn set_black_hole(&self, on: bool) {
         self.0.network.borrow_mut().black_hole = on;
+    }
+
+    /// While set, the clients' writes wait, as when the other end does not read any more; what is sent to the clients
+    /// still arrives.
+    pub fn set_writes_stalled(&self, stalled: bool) {
+        self.0.network.borrow_mut().set_writes_stalled(stalled);
     }
 
     /// Who answers the connections that are opened from now on.
@@ -257,6 +300,12 @@ impl World {
         network.tamper_to_emulator = None;
     }
 
+    /// How often time passed although a connected client had something to do: its driver slept, and only its next wake-up
+    /// for another reason, such as a heartbeat, brings that about.
+    pub fn overslept(&self) -> u64 {
+        self.0.overslept.get()
+    }
+
     /// Connections that were opened so far.
     pub fn connections_opened(&self) -> u64 {
         self.0.network.borrow().opened
@@ -266,7 +315,8 @@ impl World {
     ///
     /// # Panics
     /// When the future will not end: nothing will ever happen any more, a month has passed, or the same moment goes on
-    /// and on.
+    /// and on. Also when time would pass although the emulator has something to send and did not name the connection:
+    /// later traffic, such as a heartbeat, would hide that.
     pub fn run<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
         let result = Rc::new(RefCell::new(None));
         let slot = Rc::clone(&result);
@@ -303,6 +353,7 @@ impl World {
         if self.exchange() || ran {
             return true;
         }
+        self.check_nothing_is_left();
         let next = [
             self.0.executor.next_timer(),
             self.0.network.borrow().next_arrival(),
@@ -314,6 +365,20 @@ impl World {
         let elapsed = next.saturating_duration_since(clock.now);
         self.advance(elapsed.max(Duration::from_micros(1)));
         true
+    }
+
+    /// Before time passes, everything is done that can be done now: work that is left over was not announced.
+    fn check_nothing_is_left(&self) {
+        let mut network = self.0.network.borrow_mut();
+        network.check_nothing_is_left(&mut self.0.broker.borrow_mut(), self.broker_clock());
+        if network.writes_stalled() {
+            return;
+        }
+        self.0.busy.borrow_mut().retain(|busy| {
+            let busy = busy();
+            self.0.overslept.set(self.0.overslept.get() + u64::from(busy == Some(true)));
+            busy.is_some()
+        });
     }
 
     fn advance(&self, elapsed: Duration) {

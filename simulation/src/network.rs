@@ -68,6 +68,8 @@ struct Wire {
     to_client: VecDeque<Flight>,
     readable: VecDeque<u8>,
     reader: Option<Waker>,
+    /// The client waits for room to write.
+    writer: Option<Waker>,
     /// The client has dropped its end.
     dropped: bool,
     /// Nothing more comes from the emulator.
@@ -81,6 +83,7 @@ pub(super) struct Network {
     pub(super) latency: Duration,
     pub(super) reachable: bool,
     pub(super) black_hole: bool,
+    writes_stalled: bool,
     pub(super) opened: u64,
     pub(super) server: Server,
     pub(super) traffic: Traffic,
@@ -98,6 +101,7 @@ impl Default for Network {
             latency: Duration::from_millis(1),
             reachable: true,
             black_hole: false,
+            writes_stalled: false,
             opened: 0,
             server: Server::Emulator,
             traffic: Traffic { bytes: 0, hash: 0xcbf2_9ce4_8422_2325 },
@@ -113,9 +117,20 @@ impl Network {
             wire.broken = true;
             wire.to_broker.clear();
             wire.to_client.clear();
-            if let Some(waker) = wire.reader.take() {
+            for waker in [wire.reader.take(), wire.writer.take()].into_iter().flatten() {
                 waker.wake();
             }
+        }
+    }
+
+    pub(super) fn writes_stalled(&self) -> bool {
+        self.writes_stalled
+    }
+
+    pub(super) fn set_writes_stalled(&mut self, stalled: bool) {
+        self.writes_stalled = stalled;
+        for waker in self.wires.iter_mut().flatten().filter_map(|wire| wire.writer.take()) {
+            waker.wake();
         }
     }
 
@@ -198,6 +213,15 @@ impl Network {
         }
         moved
     }
+
+    /// Before time passes, whatever the emulator has to send has been sent: [`Broker::poll_ready`] must have named
+    /// every connection that has something.
+    pub(super) fn check_nothing_is_left(&mut self, broker: &mut Broker, clock: Clock) {
+        for wire in self.wires.iter_mut().flatten().filter(|wire| !wire.dropped && !wire.broken) {
+            let Some(id) = wire.id else { continue };
+            assert!(!broker.poll_transmit(id, clock, &mut wire.tx), "{id:?} has something to send and was not named");
+        }
+    }
 }
 
 /// Opens connections to the emulator of a world.
@@ -272,6 +296,7 @@ impl Dial for SimulatedDialer {
             to_client,
             readable: VecDeque::new(),
             reader: None,
+            writer: None,
             dropped: false,
             ended,
             broken: false,
@@ -327,21 +352,30 @@ impl Read for Half<'_> {
 
 impl Write for Half<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
-        let now = self.0.world.clock().now;
-        let mut network = self.0.world.0.network.borrow_mut();
-        let arrives = now + network.latency;
-        let count = bytes.len();
-        let mut bytes = bytes.to_vec();
-        if let Some(tamper) = &mut network.tamper_to_emulator {
-            tamper(&mut bytes);
-        }
-        network.traffic.note(now, false, &bytes);
-        let Some(Some(wire)) = network.wires.get_mut(self.0.place) else { return Err(ErrorKind::NotConnected) };
-        if wire.broken {
-            return Err(ErrorKind::ConnectionReset);
-        }
-        wire.to_broker.push_back(Flight { arrives, bytes });
-        Ok(count)
+        poll_fn(|cx| {
+            let now = self.0.world.clock().now;
+            let mut network = self.0.world.0.network.borrow_mut();
+            let network = &mut *network;
+            let Some(Some(wire)) = network.wires.get_mut(self.0.place) else {
+                return Poll::Ready(Err(ErrorKind::NotConnected));
+            };
+            if wire.broken {
+                return Poll::Ready(Err(ErrorKind::ConnectionReset));
+            }
+            if network.writes_stalled {
+                wire.writer = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let count = bytes.len();
+            let mut bytes = bytes.to_vec();
+            if let Some(tamper) = &mut network.tamper_to_emulator {
+                tamper(&mut bytes);
+            }
+            network.traffic.note(now, false, &bytes);
+            wire.to_broker.push_back(Flight { arrives: now + network.latency, bytes });
+            Poll::Ready(Ok(count))
+        })
+        .await
     }
 
     async fn flush(&mut self) -> Result<(), ErrorKind> {

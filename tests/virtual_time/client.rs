@@ -212,6 +212,32 @@ fn unknown_queue<S: Storage<Literal: From<&'static str>>>() {
 }
 
 #[test]
+fn messages_that_were_never_settled_make_room_a_minute_after_their_locks_have_ended() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Small>();
+        let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
+        for _ in 0..20 {
+            sender.send(&Message::new("x")).await.unwrap();
+        }
+        let mut forgotten = 0;
+        while let Ok(Some(_)) = receiver.receive(SECOND).await {
+            forgotten += 1;
+        }
+        assert!((1..20).contains(&forgotten), "the table of deliveries was to be full: {forgotten}");
+        inner.sleep(SECOND * 110).await;
+        assert!(!matches!(receiver.receive(SECOND).await, Ok(Some(_))), "their locks ended less than a minute ago");
+        inner.sleep(SECOND * 15).await;
+        for _ in 0..20 {
+            let message = inner.within(SECOND, receiver.next()).await.unwrap();
+            inner.within(SECOND, receiver.complete(&message)).await.unwrap();
+        }
+        client.close().await;
+    });
+}
+
+#[test]
 fn receive_and_delete_loses_nothing_that_was_received() {
     let world = world(QueueDescription::default());
     let inner = world.clone();

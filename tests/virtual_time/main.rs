@@ -2,6 +2,7 @@
 
 mod blocking;
 mod cancellation;
+mod causes_and_effects;
 mod client;
 mod credential;
 mod failures;
