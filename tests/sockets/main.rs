@@ -5,6 +5,7 @@ mod first_hours;
 mod hosts;
 mod large_message;
 mod ports;
+mod promptness;
 mod proxy;
 mod status_lines;
 mod websockets;
