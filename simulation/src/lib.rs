@@ -12,13 +12,14 @@
 
 mod executor;
 mod network;
+mod utc;
 
 use servicebus_core::client::{Client, State};
 use servicebus_core::driver::{self, NoCredential, TokenCredential};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::namespace::{Clock, Settings};
 use servicebus_core::storage::Storage;
-use servicebus_core::time::{Duration, Instant, Timestamp};
+use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{self, Broker, BrokerConfig};
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -29,21 +30,18 @@ use executor::Executor;
 use network::Network;
 
 pub use network::{Server, SimulatedDialer, Traffic};
+pub use utc::{Skew, UtcClock};
 
 /// The connection string of the simulated namespace.
 pub const CONNECTION_STRING: &str = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\
     SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true";
 
-/// When a simulation begins: 2026-01-01T00:00:00Z.
-const BEGIN: Timestamp = Timestamp::from_secs(1_767_225_600);
-
 /// Longer than any scene lasts.
 const MONTH: Duration = Duration::from_secs(31 * 24 * 3_600);
 
 struct Inner {
-    clock: Cell<Clock>,
-    /// How far the clients' UTC is ahead.
-    ahead: Cell<Duration>,
+    now: Rc<Cell<Instant>>,
+    broker_utc: UtcClock,
     broker: RefCell<Broker>,
     network: RefCell<Network>,
     executor: Executor,
@@ -56,16 +54,16 @@ pub struct World(Rc<Inner>);
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "World({:?})", self.0.clock.get())
+        write!(f, "World({:?})", self.clock())
     }
 }
 
-/// The runtime of a simulated client.
-pub struct Simulated<S>(World, PhantomData<fn() -> S>);
+/// The runtime of a simulated client, with the UTC that it sees.
+pub struct Simulated<S>(World, UtcClock, PhantomData<fn() -> S>);
 
 impl<S> Clone for Simulated<S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone(), PhantomData)
+        Self(self.0.clone(), self.1.clone(), PhantomData)
     }
 }
 
@@ -80,8 +78,7 @@ impl<S: Storage> Runtime for Simulated<S> {
     type Shared = Rc<RefCell<State<Self>>>;
 
     fn clock(&self) -> Clock {
-        let Clock { now, utc } = self.0.clock();
-        Clock { now, utc: utc + self.0.0.ahead.get() }
+        Clock { now: self.0.0.now.get(), utc: self.1.utc() }
     }
 
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {
@@ -95,9 +92,10 @@ pub type SharedState<S> = Rc<RefCell<State<Simulated<S>>>>;
 impl World {
     /// A world with an emulator. All randomness comes from the seed.
     pub fn new(config: BrokerConfig, seed: u64) -> Self {
+        let now = Rc::new(Cell::new(utc::FIRST));
         Self(Rc::new(Inner {
-            clock: Cell::new(Clock { now: Instant::from_millis(1_000), utc: BEGIN }),
-            ahead: Cell::new(Duration::ZERO),
+            broker_utc: UtcClock::new(Rc::clone(&now)),
+            now,
             broker: RefCell::new(Broker::new(config, seed)),
             network: RefCell::new(Network::default()),
             executor: Executor::default(),
@@ -105,17 +103,27 @@ impl World {
         }))
     }
 
-    /// The time.
+    /// The time, with true UTC: what a clock without faults shows.
     pub fn clock(&self) -> Clock {
-        self.0.clock.get()
+        let now = self.0.now.get();
+        Clock { now, utc: utc::true_utc(now) }
+    }
+
+    /// A new clock, which shows true UTC until it is changed; for [`World::client_with_utc`].
+    pub fn utc_clock(&self) -> UtcClock {
+        UtcClock::new(Rc::clone(&self.0.now))
+    }
+
+    /// The emulator's clock.
+    pub fn broker_utc(&self) -> &UtcClock {
+        &self.0.broker_utc
     }
 
     fn broker_clock(&self) -> broker::Clock {
-        let Clock { now, utc } = self.clock();
-        broker::Clock { now, utc }
+        broker::Clock { now: self.0.now.get(), utc: self.0.broker_utc.utc() }
     }
 
-    /// Does something to the emulator.
+    /// Does something to the emulator, with the time as its own clock shows it.
     pub fn broker<T>(&self, act: impl FnOnce(&mut Broker, broker::Clock) -> T) -> T {
         act(&mut self.0.broker.borrow_mut(), self.broker_clock())
     }
@@ -143,9 +151,14 @@ impl World {
         self.client_and_state(settings).0
     }
 
+    /// A client that reads UTC from `utc`. Several clients of one machine can share a clock.
+    pub fn client_with_utc<S: Storage>(&self, settings: Settings<S>, utc: &UtcClock) -> Client<Simulated<S>> {
+        self.start(settings, utc, NoCredential).0
+    }
+
     /// A client whose driver runs in this world, and the state that both share, to be looked at.
     pub fn client_and_state<S: Storage>(&self, settings: Settings<S>) -> (Client<Simulated<S>>, SharedState<S>) {
-        self.start(settings, NoCredential)
+        self.start(settings, &self.utc_clock(), NoCredential)
     }
 
     /// A client whose tokens come from a credential.
@@ -154,15 +167,26 @@ impl World {
         settings: Settings<S>,
         credential: impl TokenCredential<S::Payload> + 'static,
     ) -> Client<Simulated<S>> {
-        self.start(Settings { external_tokens: true, ..settings }, credential).0
+        self.client_with_utc_and_credential(settings, &self.utc_clock(), credential)
+    }
+
+    /// A client that reads UTC from `utc` and whose tokens come from a credential.
+    pub fn client_with_utc_and_credential<S: Storage>(
+        &self,
+        settings: Settings<S>,
+        utc: &UtcClock,
+        credential: impl TokenCredential<S::Payload> + 'static,
+    ) -> Client<Simulated<S>> {
+        self.start(Settings { external_tokens: true, ..settings }, utc, credential).0
     }
 
     fn start<S: Storage>(
         &self,
         settings: Settings<S>,
+        utc: &UtcClock,
         credential: impl TokenCredential<S::Payload> + 'static,
     ) -> (Client<Simulated<S>>, SharedState<S>) {
-        let runtime = Simulated(self.clone(), PhantomData);
+        let runtime = Simulated(self.clone(), utc.clone(), PhantomData);
         let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
         let client = Client::new(&shared);
         self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential));
@@ -193,11 +217,6 @@ impl World {
     /// Cuts every connection.
     pub fn cut(&self) {
         self.0.network.borrow_mut().cut_all();
-    }
-
-    /// Sets the UTC of all clients ahead of the service's.
-    pub fn set_clients_ahead(&self, ahead: Duration) {
-        self.0.ahead.set(ahead);
     }
 
     /// Whether new connections can be opened.
@@ -298,14 +317,14 @@ impl World {
     }
 
     fn advance(&self, elapsed: Duration) {
-        let clock = self.clock();
-        let now = clock.now + elapsed;
-        // UTC is told in whole milliseconds since the beginning.
-        let utc = BEGIN + now.saturating_duration_since(Instant::from_millis(1_000));
-        self.0.clock.set(Clock { now, utc });
+        let now = self.0.now.get() + elapsed;
+        self.0.now.set(now);
         self.0.executor.fire_timers(now);
-        let clock = self.broker_clock();
-        self.0.broker.borrow_mut().handle_timeout(clock);
+        let mut broker = self.0.broker.borrow_mut();
+        // Only what the broker asked for: a timer that it forgets to announce must not be rescued.
+        if broker.poll_timeout().is_some_and(|at| at <= now) {
+            broker.handle_timeout(self.broker_clock());
+        }
     }
 
     /// Carries bytes that are due; true when something moved.

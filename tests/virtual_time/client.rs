@@ -7,7 +7,7 @@ use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_simulation::World;
+use servicebus_simulation::{Skew, World};
 
 servicebus_core::fixed_storage! {
     /// Room for a sender and a receiver at a time.
@@ -171,10 +171,11 @@ fn two_requests<S: Storage<Literal: From<&'static str>>>() {
 
 fn clock_ahead<S: Storage<Literal: From<&'static str>>>() {
     let world = world(QueueDescription::default());
-    world.set_clients_ahead(Duration::from_secs(600));
+    let utc = world.utc_clock();
+    utc.set_offset(Skew::Ahead(Duration::from_secs(600)));
     let inner = world.clone();
     world.run(async move {
-        let client = inner.client::<S>();
+        let client = inner.client_with_utc(inner.settings::<S>(), &utc);
         let sender = client.sender("q").unwrap();
         for prefetch in [0, 1] {
             for text in ["one", "two"] {
