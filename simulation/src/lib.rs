@@ -12,6 +12,7 @@
 
 mod executor;
 mod network;
+mod parts;
 mod utc;
 
 use servicebus_core::client::{Client, State};
