@@ -13,6 +13,8 @@ impl World {
     pub fn forget_detached_nodes(&mut self, client: usize) {
         let found = &mut self.clients[client];
         let detaches = &found.seen.detaches;
-        found.nodes.retain(|_, (request, response)| !detaches.contains_key(request) && !detaches.contains_key(response));
+        found
+            .nodes
+            .retain(|_, (request, response)| !detaches.contains_key(request) && !detaches.contains_key(response));
     }
 }

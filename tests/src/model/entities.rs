@@ -133,9 +133,9 @@ impl Store {
 
     /// The message under a lock that is not settled yet in a transaction.
     pub fn locked(&self, token: Token) -> Option<&Message> {
-        self.messages.iter().find(|message| {
-            message.taken.is_none() && message.lock.as_ref().is_some_and(|lock| lock.token == token)
-        })
+        self.messages
+            .iter()
+            .find(|message| message.taken.is_none() && message.lock.as_ref().is_some_and(|lock| lock.token == token))
     }
 
     /// Takes out the message with a number.

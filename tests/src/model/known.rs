@@ -1,6 +1,6 @@
 //! Differences that are known: the model states what is right, and what the broker does is tolerated until it is mended.
 
-/// A row of `docs/evidence/field-reports.md`.
+/// The id of a row of the field reports.
 pub type Row = &'static str;
 
 /// A difference.

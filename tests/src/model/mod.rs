@@ -81,6 +81,8 @@ pub struct Model {
     pub transactions: BTreeMap<usize, Transaction>,
     /// Links that the model has ended and that the broker must have ended too, with legal conditions.
     pub ended: Vec<(usize, &'static [&'static str])>,
+    /// Counts moments: what happens in one moment has no order among itself.
+    pub moment: i64,
     /// A rule made wrong on purpose.
     pub plant: Option<Plant>,
     tolerated: BTreeSet<Row>,
@@ -106,12 +108,8 @@ impl Model {
     /// Ends the links to an entity, its sub-queues included: an update does so
     /// (docs/evidence/pinned-behaviour.md CRD14), and so does deletion.
     pub fn detach_all(&mut self, path: &str) {
-        let links: Vec<usize> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.place.entity == path)
-            .map(|(number, _)| *number)
-            .collect();
+        let links: Vec<usize> =
+            self.links.iter().filter(|(_, link)| link.place.entity == path).map(|(number, _)| *number).collect();
         for link in links {
             self.close(link);
             self.ended.push((link, &[]));

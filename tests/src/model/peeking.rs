@@ -41,9 +41,7 @@ impl Model {
     /// too (docs/evidence/pinned-behaviour.md PEK3, PEK8, PEK10 and PEK11), of one session where one is named (PEK13).
     pub fn peek(&self, place: &Place, from: i64, session: Option<&str>) -> Vec<Peeked> {
         let key = session.map(|id| self.session_key(id));
-        let of = |message: &&Message| {
-            key.is_none() || message.session.as_deref().map(|id| self.session_key(id)) == key
-        };
+        let of = |message: &&Message| key.is_none() || message.session.as_deref().map(|id| self.session_key(id)) == key;
         let store = self.store(place);
         let mut found: Vec<&Message> =
             store.messages.iter().filter(|message| message.number >= from).filter(of).collect();

@@ -77,6 +77,13 @@ impl Model {
         messages.filter(|message| self.may_get(link, message)).min_by_key(|message| message.order)
     }
 
+    /// Whether a message is one that a link may get next.
+    pub fn is_next(&self, link: &Link, number: i64) -> bool {
+        let Some(next) = self.next_for(link) else { return false };
+        let found = self.store(&link.place).messages.iter().find(|message| message.number == number);
+        found.is_some_and(|message| message.order == next.order && self.may_get(link, message))
+    }
+
     /// Carries out a delivery, or says that it is not legal as the next one.
     ///
     /// # Errors
@@ -89,9 +96,13 @@ impl Model {
         if link.credit == 0 {
             return Err(format!("a delivery without credit: {seen:?}"));
         }
-        let Some(next) = self.next_for(&link).cloned() else {
+        let Some(mut next) = self.next_for(&link).cloned() else {
             return Err(format!("a delivery of what cannot be received: {seen:?}"));
         };
+        if self.is_next(&link, seen.number) {
+            let messages = self.store(&link.place).messages.iter();
+            next.clone_from(messages.into_iter().find(|message| message.number == seen.number).expect("it was found"));
+        }
         self.check_delivery(&link, &next, seen)?;
         self.links.get_mut(&seen.link).expect("it was found").credit -= 1;
         let utc = self.utc;
@@ -157,9 +168,10 @@ impl Model {
     pub fn receive_deferred(&mut self, place: &Place, number: i64, token: Option<Token>) -> Result<Message, Answer> {
         const MISSING: Answer = Answer::Refused(&["com.microsoft:message-not-found"]);
         let (utc, settings) = (self.utc, self.settings(place).clone());
-        let found = self.store_mut(place).find(number).filter(|message| {
-            message.state == State::Deferred && message.lock.is_none() && message.taken.is_none()
-        });
+        let found = self
+            .store_mut(place)
+            .find(number)
+            .filter(|message| message.state == State::Deferred && message.lock.is_none() && message.taken.is_none());
         let Some(message) = found else { return Err(MISSING) };
         if message.is_expired(utc) && place.sub == Sub::Main {
             self.expire(&place.entity, number);

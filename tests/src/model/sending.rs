@@ -199,7 +199,8 @@ impl Model {
         }
     }
 
-    /// Dead letters are received in the order in which they came (docs/evidence/pinned-behaviour.md SET20).
+    /// Dead letters are received in the order in which they came (docs/evidence/pinned-behaviour.md SET20), those of one
+    /// moment in any.
     fn put_dead(&mut self, entity: &str, sub: Sub, mut message: Message, reason: Option<&'static str>) {
         message.reason = reason;
         message.state = State::Active;
@@ -207,8 +208,7 @@ impl Model {
         message.taken = None;
         // Nothing expires there (docs/evidence/wire-protocol.md §8).
         message.ttl = None;
-        let store = self.store_mut(&Place { entity: entity.to_owned(), sub });
-        message.order = store.next_number();
-        store.messages.push(message);
+        message.order = self.moment;
+        self.store_mut(&Place { entity: entity.to_owned(), sub }).messages.push(message);
     }
 }

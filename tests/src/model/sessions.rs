@@ -57,7 +57,9 @@ impl Model {
     pub fn next_session(&self, place: &Place) -> Option<String> {
         let free = |message: &&Message| {
             let id = message.session.as_deref();
-            message.is_available() && !message.is_expired(self.utc) && id.is_some_and(|id| self.holder(place, id).is_none())
+            message.is_available()
+                && !message.is_expired(self.utc)
+                && id.is_some_and(|id| self.holder(place, id).is_none())
         };
         let oldest = self.store(place).messages.iter().filter(free).min_by_key(|message| message.order)?;
         oldest.session.as_deref().map(|id| self.session_key(id))
@@ -155,7 +157,8 @@ impl Model {
         }
         for _ in 0..link.credit {
             let Some(next) = self.next_for(&link).map(|message| message.number) else { return false };
-            self.store_mut(&link.place).find(next).expect("it was found").lock = Some(Lock { token: [0; 16], until: None });
+            self.store_mut(&link.place).find(next).expect("it was found").lock =
+                Some(Lock { token: [0; 16], until: None });
         }
         self.lose_session(&link.place, &key);
         true

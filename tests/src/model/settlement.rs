@@ -21,8 +21,7 @@ pub enum Ending {
 
 const LOST: Answer = Answer::Refused(&["com.microsoft:message-lock-lost"]);
 const SESSION_LOST: Answer = Answer::Refused(&["com.microsoft:session-lock-lost"]);
-const EITHER_LOST: Answer =
-    Answer::Refused(&["com.microsoft:message-lock-lost", "com.microsoft:session-lock-lost"]);
+const EITHER_LOST: Answer = Answer::Refused(&["com.microsoft:message-lock-lost", "com.microsoft:session-lock-lost"]);
 
 impl Model {
     /// The answer where a lock is lost (docs/evidence/pinned-behaviour.md SET31, SET32 and SES27). In a session that the
@@ -129,9 +128,8 @@ impl Model {
     /// (docs/evidence/service-evidence.md §10).
     pub(super) fn expire_if_due(&mut self, place: &Place, number: i64) {
         let utc = self.utc;
-        let due = self.store_mut(place).find(number).is_some_and(|message| {
-            message.is_available() && message.is_expired(utc)
-        });
+        let due =
+            self.store_mut(place).find(number).is_some_and(|message| message.is_available() && message.is_expired(utc));
         if due && place.sub == Sub::Main {
             self.expire(&place.entity, number);
         }
@@ -144,9 +142,11 @@ impl Model {
             return None;
         }
         let until = self.utc + self.settings(place).lock;
-        let number = self.store(place).messages.iter().find(|message| {
-            message.lock.as_ref().is_some_and(|lock| lock.token == token)
-        })?;
+        let number = self
+            .store(place)
+            .messages
+            .iter()
+            .find(|message| message.lock.as_ref().is_some_and(|lock| lock.token == token))?;
         let number = number.number;
         let lock = self.store_mut(place).find(number)?.lock.as_mut()?;
         // In a session it is accepted (docs/evidence/pinned-behaviour.md SES26), and the session's lock counts.

@@ -30,12 +30,17 @@ impl Model {
             due.extend(times.map(utc));
         }
         due.extend(self.links.values().filter_map(|link| link.waits_until).map(|at| at.saturating_sub(self.now)));
-        due.extend(self.transactions.values().map(|transaction| transaction.declared + LIFE - self.now.min(transaction.declared + LIFE)));
+        due.extend(
+            self.transactions
+                .values()
+                .map(|transaction| transaction.declared + LIFE - self.now.min(transaction.declared + LIFE)),
+        );
         due.into_iter().filter(|wait| *wait > 0).min()
     }
 
     /// Lets time pass, no further than to the next event.
     pub fn advance(&mut self, by: Time) {
+        self.moment += 1;
         self.now += by;
         self.utc += by;
         self.run_timers();
@@ -57,7 +62,8 @@ impl Model {
         }
         // A link that waited in vain (docs/evidence/pinned-behaviour.md SES5). Where a session is free at that very
         // time, it may still get it.
-        let late = |link: &Link| link.waits_until.is_some_and(|at| at <= self.now) && self.next_session(&link.place).is_none();
+        let late =
+            |link: &Link| link.waits_until.is_some_and(|at| at <= self.now) && self.next_session(&link.place).is_none();
         let links: Vec<usize> = self.links.iter().filter(|(_, link)| late(link)).map(|(number, _)| *number).collect();
         for link in links {
             self.links.remove(&link);
@@ -65,10 +71,14 @@ impl Model {
         }
     }
 
-    fn due(messages: &[Message], due: impl Fn(&Message) -> bool) -> Vec<i64> {
-        let mut found: Vec<&Message> = messages.iter().filter(|message| due(message)).collect();
-        found.sort_by_key(|message| message.order);
-        found.iter().map(|message| message.number).collect()
+    /// Numbers of the messages that are due, in the order of their times.
+    fn due(&self, place: &Place, at: impl Fn(&Message) -> Option<Time>) -> Vec<i64> {
+        let messages = self.store(place).messages.iter();
+        let mut found: Vec<(Time, i64, i64)> =
+            messages.filter_map(|message| Some((at(message)?, message.order, message.number))).collect();
+        found.retain(|(at, _, _)| *at <= self.utc);
+        found.sort_unstable();
+        found.iter().map(|(_, _, number)| *number).collect()
     }
 
     /// A message whose time has come gets a new number and enqueued time (docs/evidence/service-evidence.md §8).
@@ -82,7 +92,6 @@ impl Model {
         for message in &store.messages {
             if let State::Scheduled(at) = message.state
                 && at <= utc
-                && message.taken.is_none()
             {
                 due.push((at, message.number));
             }
@@ -96,6 +105,7 @@ impl Model {
                 message.number = store.next_number();
             }
             message.activated = true;
+            message.taken = None;
             self.enqueue(entity, message);
         }
     }
@@ -103,11 +113,7 @@ impl Model {
     /// A lock ends at its time, and not earlier (docs/evidence/pinned-behaviour.md SET31, LCK6 and LCK12); a deferred
     /// message stays deferred (docs/evidence/service-evidence.md §10).
     fn end_locks(&mut self, place: &Place) {
-        let utc = self.utc;
-        let ended = |message: &Message| {
-            message.lock.as_ref().and_then(|lock| lock.until).is_some_and(|until| until <= utc)
-        };
-        for number in Self::due(&self.store(place).messages, ended) {
+        for number in self.due(place, |message| message.lock.as_ref()?.until) {
             if let Some(message) = self.store_mut(place).find(number) {
                 message.taken = None;
             }
@@ -119,8 +125,10 @@ impl Model {
     /// (docs/evidence/field-reports.md F14).
     fn end_sessions(&mut self, place: &Place) {
         let sessions = self.store(place).sessions.iter();
-        let held = sessions.filter_map(|(id, session)| Some((id.clone(), session.until, session.holder?)));
-        for (id, until, holder) in held.collect::<Vec<_>>() {
+        let mut held: Vec<(Time, String, usize)> =
+            sessions.filter_map(|(id, session)| Some((session.until, id.clone(), session.holder?))).collect();
+        held.sort_unstable();
+        for (until, id, holder) in held {
             let kept = self.tolerates("F14") && self.links.get(&holder).is_some_and(|link| link.credit > 0);
             if until <= self.utc && !kept {
                 self.lose_session(place, &id);
@@ -131,12 +139,11 @@ impl Model {
     /// Messages expire when their life is over. The service's sweep may take longer; the broker has timers, also for
     /// messages of sessions (docs/evidence/mutations.md "time-to-live timers left out for messages of sessions").
     fn expire_all(&mut self, place: &Place) {
-        let utc = self.utc;
         if place.sub != Sub::Main {
             return;
         }
-        let over = |message: &Message| message.is_available() && message.is_expired(utc);
-        for number in Self::due(&self.store(place).messages, over) {
+        let end = |message: &Message| Some(message.enqueued + message.ttl.filter(|_| message.is_available())?);
+        for number in self.due(place, end) {
             self.expire(&place.entity, number);
         }
     }

@@ -34,6 +34,8 @@ pub struct Transaction {
     pub client: usize,
     /// When it was declared.
     pub declared: Time,
+    /// The same by UTC.
+    pub declared_utc: Time,
     /// The entity that it began with.
     pub entity: Option<String>,
     /// In its order.
@@ -42,8 +44,13 @@ pub struct Transaction {
 
 impl Transaction {
     /// One without work.
-    pub fn new(client: usize, declared: Time) -> Self {
-        Self { client, declared, entity: None, work: Vec::new() }
+    pub fn new(client: usize, declared: Time, declared_utc: Time) -> Self {
+        Self { client, declared, declared_utc, entity: None, work: Vec::new() }
+    }
+
+    /// Whether its life is over by one clock and not by the other: which of them counts is decided by no document.
+    pub fn is_disputed(&self, now: Time, utc: Time) -> bool {
+        (self.declared + LIFE <= now) != (self.declared_utc + LIFE <= utc)
     }
 
     /// The entities that it uses.
@@ -109,6 +116,14 @@ impl Model {
                         && found.lock.as_ref().is_some_and(|lock| lock.token == *token)
                 })
             }),
+            // Its time may have come meanwhile (docs/evidence/pinned-behaviour.md SCH8).
+            Work::Cancel(entity, message) => {
+                let waiting = match self.topics.get(entity) {
+                    Some(topic) => &topic.waiting,
+                    None => self.store(&Place::main(entity)),
+                };
+                waiting.messages.iter().any(|found| found.number == *message && found.taken == Some(number))
+            }
             _ => true,
         };
         let over = transaction.declared + LIFE <= self.now;

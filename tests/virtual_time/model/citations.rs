@@ -19,7 +19,8 @@ fn ids(text: &str) -> BTreeSet<String> {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
     let is_id = |word: &&str| {
         PREFIXES.iter().any(|prefix| {
-            word.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+            word.strip_prefix(prefix)
+                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
         })
     };
     words.filter(is_id).map(str::to_owned).collect()
@@ -28,7 +29,12 @@ fn ids(text: &str) -> BTreeSet<String> {
 /// Whether a paper has a section: `§8` is the heading `## 8. …`, `§7.3` is `### 7.3 …`.
 fn has_section(paper: &str, section: &str) -> bool {
     paper.lines().filter_map(|line| line.strip_prefix("##")).any(|heading| {
-        heading.trim_start_matches('#').trim().split([' ', ':']).next().is_some_and(|number| number.trim_end_matches('.') == section)
+        heading
+            .trim_start_matches('#')
+            .trim()
+            .split([' ', ':'])
+            .next()
+            .is_some_and(|number| number.trim_end_matches('.') == section)
     })
 }
 
@@ -51,7 +57,8 @@ fn every_citation_of_the_model_exists() {
             let paper = evidence::document(&format!("{paper}.md"));
             let rest = rest.trim_start();
             if let Some(section) = rest.strip_prefix('§') {
-                let end = section.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(section.len());
+                let end =
+                    section.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(section.len());
                 let number = section[..end].trim_end_matches('.');
                 assert!(has_section(&paper, number), "{name} cites §{number}, which is no section");
                 cited += 1;

@@ -77,16 +77,17 @@ impl Run {
                 let mut buffer = [0; 64];
                 let outcome = outcome(ending, Some(encode_map(&info, &mut buffer).unwrap()));
                 let state = match &id {
-                    Some(id) => {
-                        DeliveryState::Transactional(TransactionalState { txn_id: id, outcome: Some(outcome) })
-                    }
+                    Some(id) => DeliveryState::Transactional(TransactionalState { txn_id: id, outcome: Some(outcome) }),
                     None => DeliveryState::Outcome(outcome),
                 };
                 let received = held.received.as_ref().expect("it came on a link");
                 let ended = self.world.settle(client, received, &state);
                 (condition(&ended), Some(ended))
             }
-            None => (self.settle_managed(client, &held.place, held.session.as_deref(), held.token, ending, id.as_deref()), None),
+            None => (
+                self.settle_managed(client, &held.place, held.session.as_deref(), held.token, ending, id.as_deref()),
+                None,
+            ),
         };
         let number = used.map(|(number, _)| number);
         let (place, session) = (&held.place, held.session.as_deref());
@@ -262,7 +263,7 @@ impl Run {
         }
         let Ended::Declared(id) = self.coordinate(client, &Declare { global_id: None }) else { panic!("not declared") };
         let number = self.number();
-        self.model.transactions.insert(number, Transaction::new(client, self.model.now));
+        self.model.transactions.insert(number, Transaction::new(client, self.model.now, self.model.utc));
         self.transactions.push((number, client, id));
     }
 
@@ -273,13 +274,23 @@ impl Run {
         let at = usize::from(which) % self.transactions.len();
         let (number, client, id) = self.transactions.remove(at);
         let ended = self.coordinate(client, &Discharge { txn_id: &id, fail: Some(fail) });
-        let open = self.model.transactions.get(&number).is_none_or(|found| {
-            found.entities().all(|entity| bench::is_open(&self.model, entity))
-        });
+        let open = self
+            .model
+            .transactions
+            .get(&number)
+            .is_none_or(|found| found.entities().all(|entity| bench::is_open(&self.model, entity)));
         if !open && condition(&ended).is_some() {
             // No document says whether a commit counts for an entity that has been disabled meanwhile.
             self.model.roll_back(number);
             return Ok(());
+        }
+        let (now, utc) = (self.model.now, self.model.utc);
+        if let Some(found) = self.model.transactions.get_mut(&number).filter(|found| found.is_disputed(now, utc)) {
+            if condition(&ended).is_some() {
+                self.model.roll_back(number);
+                return Ok(());
+            }
+            found.declared = now;
         }
         let expected = if fail { self.model.roll_back(number) } else { self.model.commit(number) };
         expected.check(if fail { "roll back" } else { "commit" }, condition(&ended).as_deref())

@@ -135,15 +135,17 @@ impl Run {
             let messages = self.world.taken(client, link);
             if !messages.is_empty() {
                 self.used.insert(number, self.model.now);
-                seen.push((number, messages.into_iter().map(|message| (delivery(number, &message), message)).collect()));
+                seen.push((
+                    number,
+                    messages.into_iter().map(|message| (delivery(number, &message), message)).collect(),
+                ));
             }
         }
         while !seen.is_empty() {
             // Any link may be served first; on each the order is fixed.
             let next = seen.iter().position(|(number, messages)| {
                 let link = self.model.links.get(number);
-                let next = link.and_then(|link| self.model.next_for(link));
-                next.is_some_and(|next| next.number == messages[0].0.number)
+                link.is_some_and(|link| self.model.is_next(link, messages[0].0.number))
             });
             let at = next.unwrap_or(0);
             let (number, messages) = &mut seen[at];

@@ -80,29 +80,3 @@ fn a_sequence_that_fails_shrinks_and_replays_from_its_seed() {
     let again = report(seed, &Sequence::of_seed(seed, LENGTH), plant);
     assert_eq!((short, text), again);
 }
-
-#[test]
-fn triage() {
-    let Ok(count) = std::env::var("TRIAGE") else { return };
-    let rows = tolerated();
-    let mut kinds = std::collections::BTreeMap::new();
-    let mut failed = 0;
-    let start = Instant::now();
-    for seed in 0..count.parse().unwrap() {
-        let sequence = Sequence::of_seed(seed, LENGTH);
-        if let Err(found) = quietly(|| Run::sequence(&sequence, &rows, None)) {
-            failed += 1;
-            let key: String = found.text.chars().filter(|c| !c.is_ascii_digit()).take(60).collect();
-            kinds.entry(format!("{:?} {key}", sequence.setup.kind)).or_insert_with(Vec::new).push((seed, sequence));
-        }
-    }
-    println!("{failed} failed of {count} in {:?}", start.elapsed());
-    let show = std::env::var("SHOW").map_or(6, |text| text.parse().unwrap());
-    for (at, (key, found)) in kinds.iter().enumerate() {
-        println!("=== {} x {key}", found.len());
-        if at < show {
-            let best = found.iter().take(2).map(|(seed, sequence)| report(*seed, sequence, None)).min_by_key(|(short, _)| short.steps.len());
-            println!("{}", best.unwrap().1.chars().take(1800).collect::<String>());
-        }
-    }
-}

@@ -9,8 +9,8 @@ use servicebus_tests::model::entities::{Place, Status};
 use servicebus_tests::model::known::Row;
 use servicebus_tests::model::messages::Message as Modelled;
 use servicebus_tests::model::receiving::Link;
-use servicebus_tests::model::transactions::Transaction;
 use servicebus_tests::model::steps::{Change, Draft, Pass, Sequence, Setup, Step};
+use servicebus_tests::model::transactions::Transaction;
 use servicebus_tests::model::{Answer, Model, Plant, Time, Token};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -229,8 +229,15 @@ impl Run {
         self.world.settle_down();
         let number = self.number();
         let waits_until = Some(self.model.now + wait);
-        let modelled =
-            Link { client, place: place.clone(), deleting: false, of_session: true, session: None, waits_until, credit: 0 };
+        let modelled = Link {
+            client,
+            place: place.clone(),
+            deleting: false,
+            of_session: true,
+            session: None,
+            waits_until,
+            credit: 0,
+        };
         let expected = match session {
             Some(id) => self.model.accept_named(number, modelled, id),
             None => {
@@ -294,6 +301,7 @@ impl Run {
             self.world.clock.utc = self.world.clock.utc - Duration::from_millis(self.model.utc - to);
         }
         self.model.utc = to;
+        self.model.moment += 1;
         self.world.broker.handle_timeout(self.world.clock);
         self.world.settle_down();
         self.model.run_timers();
@@ -377,15 +385,20 @@ impl Run {
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
         let of = |client: u8| usize::from(client) % CLIENTS;
+        self.model.moment += 1;
         match *step {
-            Step::Send { client, entity, draft, txn } => self.send(of(client), self.target(entity), &[draft], txn, false),
+            Step::Send { client, entity, draft, txn } => {
+                self.send(of(client), self.target(entity), &[draft], txn, false)
+            }
             Step::Batch { client, entity, draft, count } => {
                 // Like the first, one in two with another id.
                 let other = |number: u8| Draft { id: draft.id.map(|id| (id + number % 2) % 5), ..draft };
                 let drafts: Vec<Draft> = (0..count).map(other).collect();
                 self.send(of(client), self.target(entity), &drafts, None, true)
             }
-            Step::Schedule { client, entity, draft, txn } => self.schedule(of(client), self.target(entity), &draft, txn),
+            Step::Schedule { client, entity, draft, txn } => {
+                self.schedule(of(client), self.target(entity), &draft, txn)
+            }
             Step::Cancel { client, which, txn } => self.cancel(of(client), which, txn),
             Step::Open { client, place, deleting } => self.open(of(client), self.place(place), deleting),
             Step::Accept { client, place, session } => {
@@ -412,14 +425,18 @@ impl Run {
                 self.model.run_timers();
                 Ok(())
             }
-            Step::Settle { client, which, ending, managed, txn } => self.settle(of(client), which, ending, managed, txn),
+            Step::Settle { client, which, ending, managed, txn } => {
+                self.settle(of(client), which, ending, managed, txn)
+            }
             Step::Deferred { client, which, locking } => self.receive_deferred(of(client), which, locking),
             Step::Peek { client, place, session, from, count } => {
                 let session = session.map(|id| bench::SESSIONS[usize::from(id) % bench::SESSIONS.len()]);
                 self.peek(of(client), &self.place(place), session, i64::from(from), i32::from(count))
             }
             Step::Renew { client, which } => self.renew(of(client), which),
-            Step::RenewSession { client, place, session } => self.renew_session(of(client), &self.place(place), session),
+            Step::RenewSession { client, place, session } => {
+                self.renew_session(of(client), &self.place(place), session)
+            }
             Step::SetState { client, place, session, state, txn } => {
                 self.set_state(of(client), &self.place(place), session, state, txn)
             }

@@ -198,7 +198,9 @@ impl Run {
         let expected = match transaction {
             Answer::Done => self.model.cancel(&entity, number, used.as_ref().map(|(number, _)| *number)),
             // Wrong twice: either refusal is legal.
-            _ if self.model.clone().cancel(&entity, number, None) != Answer::Done && condition.is_some() => return Ok(()),
+            _ if self.model.clone().cancel(&entity, number, None) != Answer::Done && condition.is_some() => {
+                return Ok(());
+            }
             refused => refused,
         };
         expected.check("cancel", condition.as_deref())?;
@@ -236,8 +238,7 @@ impl Run {
             (Err(refused), _) => refused.check("receive deferred", observed),
             (Ok(message), Some(found)) => {
                 let expected = (message.number, message.body, message.count, 1, message.session.clone());
-                let observed =
-                    (found.number(), body_of(found), found.count(), found.state(), session_of(found));
+                let observed = (found.number(), body_of(found), found.count(), found.state(), session_of(found));
                 if expected != observed || since_start(found.enqueued()) != message.enqueued {
                     return Err(format!("deferred: expected {message:?}, observed {observed:?}"));
                 }
@@ -329,8 +330,10 @@ impl Run {
         let kind = if matches!(rule.filter, Filter::Color(_)) { "correlation-filter" } else { "sql-filter" };
         let mut description = BytesMut::new();
         put_map(&mut Sink::from(&mut description), &[(kind, Reader::new(&inner).value().unwrap())]);
-        let entries =
-            [("rule-name", Value::String(&rule.name)), ("rule-description", Reader::new(&description).value().unwrap())];
+        let entries = [
+            ("rule-name", Value::String(&rule.name)),
+            ("rule-description", Reader::new(&description).value().unwrap()),
+        ];
         let response = self.request(client, bench::RULED, "add-rule", &entries, None);
         let condition = response.condition().map(str::to_owned);
         self.model.add_rule(bench::RULED, rule.clone()).check("add rule", condition.as_deref())
