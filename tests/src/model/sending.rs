@@ -141,7 +141,8 @@ impl Model {
         }
         match self.entities[entity].settings.forward.clone() {
             Some(target) => {
-                if let Err((message, reason)) = self.transfer(&target, message) {
+                if let Err(refused) = self.transfer(&target, message) {
+                    let (message, reason) = *refused;
                     self.fail_transfer(entity, message, reason);
                 }
             }
@@ -151,9 +152,9 @@ impl Model {
 
     /// Moves a message to another entity, or says why it cannot go there: over the last hop, to an entity that is
     /// disabled or gone, or without a session id into sessions (docs/evidence/pinned-behaviour.md FWD10).
-    fn transfer(&mut self, target: &str, message: Message) -> Result<(), (Message, &'static str)> {
+    fn transfer(&mut self, target: &str, message: Message) -> Result<(), Box<(Message, &'static str)>> {
         if message.hops >= MAX_HOPS {
-            return Err((message, "MaxTransferHopCountExceeded"));
+            return Err(Box::new((message, "MaxTransferHopCountExceeded")));
         }
         // SendDisabled does not stop a transfer (docs/evidence/field-reports.md F13).
         let open = match self.status(target) {
@@ -162,10 +163,10 @@ impl Model {
             Status::Disabled => false,
         };
         if !open || !(self.entities.contains_key(target) || self.topics.contains_key(target)) {
-            return Err((message, ""));
+            return Err(Box::new((message, "")));
         }
         if self.entities.get(target).is_some_and(|found| found.settings.sessions) && message.session.is_none() {
-            return Err((message, "Session ID is null."));
+            return Err(Box::new((message, "Session ID is null.")));
         }
         let hops = message.hops + 1;
         let moved = Message { lock: None, count: 0, schedule: None, ..message };
@@ -186,7 +187,8 @@ impl Model {
         match self.entities[entity].settings.forward_dead.clone() {
             Some(target) => {
                 let letter = Message { reason: Some(reason), state: State::Active, taken: None, ..message };
-                if let Err((letter, _)) = self.transfer(&target, letter) {
+                if let Err(refused) = self.transfer(&target, letter) {
+                    let (letter, _) = *refused;
                     // It stays with its own reason until it can go (docs/evidence/field-reports.md F12).
                     if self.tolerates("F12") {
                         self.put_dead(entity, Sub::Transfer, Message { count: 0, ..letter }, None);

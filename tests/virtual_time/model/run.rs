@@ -57,7 +57,8 @@ pub(crate) struct Run {
     pub(crate) bodies: u32,
 }
 
-/// What happened, as far as it went.
+/// The first difference.
+#[derive(Debug)]
 pub(crate) struct Failed {
     /// The step it failed at.
     pub(crate) step: usize,
@@ -372,10 +373,10 @@ impl Run {
         settings.status = Status::Active;
         self.delete(entity);
         self.look()?;
-        if self.model.entities.get("b").is_none() && entity == "a" {
+        if !self.model.entities.contains_key("b") && entity == "a" {
             settings.forward = None;
         }
-        if self.model.entities.get("c").is_none() && entity == "b" {
+        if !self.model.entities.contains_key("c") && entity == "b" {
             settings.forward_dead = None;
         }
         self.world.queue(entity, bench::queue(&settings));

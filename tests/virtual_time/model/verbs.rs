@@ -14,7 +14,7 @@ use servicebus_tests::broker::{Ended, START, encoded, longs, put_map, uuids};
 use servicebus_tests::model::Answer;
 use servicebus_tests::model::entities::{Place, Sub};
 use servicebus_tests::model::messages::Message as Modelled;
-use servicebus_tests::model::rules::{Condition, Filter, Rule};
+use servicebus_tests::model::rules::{Filter, Rule};
 use servicebus_tests::model::settlement::Ending;
 use servicebus_tests::model::steps::Draft;
 use servicebus_tests::model::transactions::Work;
@@ -363,13 +363,3 @@ pub(crate) fn answers(ended: &Ended, ending: Ending) -> bool {
         ),
     }
 }
-
-/// Only so that a condition's text is seen where a test fails.
-impl std::fmt::Debug for crate::run::Failed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "step {}: {}", self.step, self.text)
-    }
-}
-
-#[allow(dead_code, reason = "documents which conditions the rules use")]
-type Conditions = Condition;
