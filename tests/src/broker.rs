@@ -77,9 +77,9 @@ fn ended(state: Option<&DeliveryState<'_>>) -> Ended {
 pub type Granted = (Option<u32>, Option<u32>);
 
 #[derive(Debug, Default)]
-struct Seen {
+pub(crate) struct Seen {
     states: Vec<(DeliveryId, bool, Ended)>,
-    detaches: HashMap<LinkId, Option<Failure>>,
+    pub(crate) detaches: HashMap<LinkId, Option<Failure>>,
     attaches: HashMap<LinkId, Vec<u8>>,
     flows: HashMap<LinkId, Vec<Granted>>,
     closed: Option<Failure>,
@@ -224,13 +224,13 @@ pub struct Client {
     pub id: ConnectionId,
     pub engine: Connection<Heap>,
     pub session: SessionId,
-    seen: Seen,
+    pub(crate) seen: Seen,
     events: Vec<Event>,
     tx: HeapTx,
     rx: HeapRx,
     broker_tx: HeapTx,
     broker_rx: HeapRx,
-    nodes: HashMap<String, (LinkId, LinkId)>,
+    pub(crate) nodes: HashMap<String, (LinkId, LinkId)>,
     names: u32,
     /// What the broker has written, while somebody wants to know.
     pub written: Option<Vec<u8>>,
