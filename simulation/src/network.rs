@@ -32,7 +32,7 @@ pub enum Server {
     Scripted(Factory),
 }
 
-/// Bytes that a pipe to or from a scripted peer holds before its writer waits.
+/// Bytes that the pipe from a scripted peer holds before the peer waits.
 const PIPE: usize = 65_536;
 
 /// What was sent so far. Two runs that sent the same bytes at the same times have the same hash.
@@ -448,8 +448,8 @@ impl Write for Half<'_> {
                 return Poll::Ready(Err(ErrorKind::ConnectionReset));
             }
             let mut count = bytes.len();
-            if wire.scripted.is_some() {
-                count = count.min(PIPE.saturating_sub(Flight::total(&wire.to_broker)));
+            if let Some(scripted) = &wire.scripted {
+                count = count.min(scripted.peer.window().saturating_sub(Flight::total(&wire.to_broker)));
                 if count == 0 && !bytes.is_empty() {
                     wire.writer = Some(cx.waker().clone());
                     return Poll::Pending;

@@ -23,6 +23,12 @@ pub trait Peer {
 
     /// When [`Peer::output`] is to be called next if nothing comes in.
     fn next(&self) -> Option<Instant>;
+
+    /// The unread bytes that the pipe to it holds before the other end's writes wait. Zero is a socket whose buffer is
+    /// full.
+    fn window(&self) -> usize {
+        65_536
+    }
 }
 
 /// What a [`Peer`] does at a moment.
