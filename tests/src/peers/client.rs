@@ -19,7 +19,7 @@ pub enum Act {
     /// Sends these bytes so many times, with a pause between.
     Repeat(Vec<u8>, usize, Duration),
     /// Waits for a performative with this descriptor.
-    Await(u8),
+    Await(u64),
     /// Waits for so many bytes.
     AwaitBytes(usize),
     /// Waits.
@@ -38,7 +38,7 @@ pub struct ScriptedClient {
     acts: VecDeque<Act>,
     came: Vec<u8>,
     bytes_came: usize,
-    descriptors: Vec<u8>,
+    descriptors: Vec<u64>,
     now: Instant,
     wakes: Option<Instant>,
     reads: bool,
@@ -66,7 +66,7 @@ impl ScriptedClient {
     }
 }
 
-fn descriptor(performative: &Performative<'_>) -> u8 {
+fn descriptor(performative: &Performative<'_>) -> u64 {
     match performative {
         Performative::Open(_) => code::OPEN,
         Performative::Begin(_) => code::BEGIN,
@@ -85,15 +85,15 @@ pub(super) mod code {
     use super::*;
     use servicebus_core::wire::performative::*;
 
-    pub(in super::super) const OPEN: u8 = Open::DEFINITION.code;
-    pub(in super::super) const BEGIN: u8 = Begin::DEFINITION.code;
-    pub(in super::super) const ATTACH: u8 = Attach::DEFINITION.code;
-    pub(in super::super) const FLOW: u8 = Flow::DEFINITION.code;
-    pub(in super::super) const TRANSFER: u8 = Transfer::DEFINITION.code;
-    pub(in super::super) const DISPOSITION: u8 = Disposition::DEFINITION.code;
-    pub(in super::super) const DETACH: u8 = Detach::DEFINITION.code;
-    pub(in super::super) const END: u8 = End::DEFINITION.code;
-    pub(in super::super) const CLOSE: u8 = Close::DEFINITION.code;
+    pub(in super::super) const OPEN: u64 = Open::DEFINITION.code;
+    pub(in super::super) const BEGIN: u64 = Begin::DEFINITION.code;
+    pub(in super::super) const ATTACH: u64 = Attach::DEFINITION.code;
+    pub(in super::super) const FLOW: u64 = Flow::DEFINITION.code;
+    pub(in super::super) const TRANSFER: u64 = Transfer::DEFINITION.code;
+    pub(in super::super) const DISPOSITION: u64 = Disposition::DEFINITION.code;
+    pub(in super::super) const DETACH: u64 = Detach::DEFINITION.code;
+    pub(in super::super) const END: u64 = End::DEFINITION.code;
+    pub(in super::super) const CLOSE: u64 = Close::DEFINITION.code;
 }
 
 impl Peer for ScriptedClient {

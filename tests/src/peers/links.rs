@@ -148,7 +148,7 @@ impl Links {
     pub fn from_service(&mut self, unit: &[u8]) -> Step {
         if let Some(header) = unit.first_chunk::<8>().filter(|header| header.starts_with(b"AMQP")) {
             return match Protocol::parse(*header) {
-                Ok(Protocol::Sasl) => Step::SaslHeader,
+                Some(Protocol::Sasl) => Step::SaslHeader,
                 _ => Step::AmqpHeader,
             };
         }

@@ -20,12 +20,14 @@ mod meeting;
 mod serve;
 mod service;
 mod sick;
+mod transports;
 
 pub use client::{Act, CLIENTS, HostileClient, ScriptedClient, actions};
 pub use edit::{Verdict, cut, edit};
 pub use links::{Links, Node, Step};
 pub use meeting::{Meeting, Seen};
-pub use serve::{connect, serve};
+pub use serve::{connect, serve, serve_script};
 pub use service::{Pace, QUEUE, SESSIONS, SUBSCRIPTION, Service, TOPIC, VIRTUAL};
 pub use servicebus_simulation::{Answer, Factory, Output, Peer};
 pub use sick::{Fault, Flood, SICK, Sick, sick};
+pub use transports::{HALF_OPEN, HalfOpen, Layer};

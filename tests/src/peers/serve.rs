@@ -1,7 +1,7 @@
 //! Peers over sockets.
 
 use super::sick::Fault;
-use super::{Peer, Service};
+use super::{Act, Peer, ScriptedClient, Service};
 use servicebus_core::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,16 @@ pub async fn serve(listener: TcpListener, service: Service) {
             Some(Fault::RefusesConnections) => drop(socket),
             _ => _ = connections.spawn(drive(socket, service.accept(), begin)),
         }
+    }
+}
+
+/// Plays a script on every connection of a listener, until the future is dropped.
+pub async fn serve_script(listener: TcpListener, script: fn() -> Vec<Act>) {
+    let begin = std::time::Instant::now();
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok((socket, _)) = listener.accept().await else { return };
+        connections.spawn(drive(socket, Box::new(ScriptedClient::new(script())), begin));
     }
 }
 
