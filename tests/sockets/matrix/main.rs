@@ -1,0 +1,1 @@
+//! Every public future against every sick peer, over sockets.
