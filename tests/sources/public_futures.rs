@@ -144,7 +144,7 @@ impl Futures {
                     }
                 }
                 Item::Impl(block) => {
-                    let implemented = block.trait_.as_ref().and_then(|implemented| implemented.1.segments.last());
+                    let implemented = block.trait_.as_ref().and_then(|implemented| implemented.0.segments.last());
                     let name = name_of(&block.self_ty).filter(|name| self.public_types.contains(name));
                     let (Some(implemented), Some(name)) = (implemented, name) else { continue };
                     if implemented.ident == "Future" {

@@ -32,6 +32,7 @@ pub use scene::{MISSING_SEQUENCE_NUMBER, Needs, QUEUE, SESSIONS, SUBSCRIPTION, S
 use servicebus_core::runtime::Runtime;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::pin::Pin;
 
@@ -88,4 +89,16 @@ pub fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
     calls.extend(transactions::calls());
     calls.extend(processing::calls());
     calls
+}
+
+/// The same, each with a label of its own: the name, and a number where several rows have it.
+pub fn labelled<R: Runtime<Storage = Heap>>() -> Vec<(String, Call<R>)> {
+    let mut seen = BTreeMap::<&str, u32>::new();
+    let label = |call: Call<R>| {
+        let count = seen.entry(call.name).or_default();
+        *count += 1;
+        let label = if *count == 1 { call.name.to_owned() } else { format!("{} #{count}", call.name) };
+        (label, call)
+    };
+    calls().into_iter().map(label).collect()
 }
