@@ -2,3 +2,4 @@
 
 mod layers;
 mod pinned;
+mod public_futures;

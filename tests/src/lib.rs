@@ -2,6 +2,7 @@
 //! other or to a script, and a broker with small clients around it.
 
 pub mod broker;
+pub mod calls;
 pub mod conformance;
 pub mod engine;
 pub mod evidence;
