@@ -175,11 +175,30 @@ impl World {
         settings: Settings<S>,
         credential: impl TokenCredential<S::Payload> + 'static,
     ) -> (Client<Simulated<S>>, SharedState<S>) {
+        let (client, shared, driver) = self.parts(settings, credential);
+        self.spawn(driver);
+        (client, shared)
+    }
+
+    fn parts<S: Storage, C: TokenCredential<S::Payload> + 'static>(
+        &self,
+        settings: Settings<S>,
+        credential: C,
+    ) -> (Client<Simulated<S>>, SharedState<S>, impl Future<Output = ()> + use<S, C>) {
         let runtime = Simulated(self.clone(), PhantomData);
         let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
         let client = Client::new(&shared);
-        self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential));
-        (client, shared)
+        let driver = driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential);
+        (client, shared, driver)
+    }
+
+    /// A client and its driver, which runs where the caller polls it and ends when the caller drops it.
+    pub fn client_and_driver<S: Storage>(
+        &self,
+        settings: Settings<S>,
+    ) -> (Client<Simulated<S>>, impl Future<Output = ()> + use<S>) {
+        let (client, _, driver) = self.parts(settings, NoCredential);
+        (client, driver)
     }
 
     /// Runs a future beside the others.

@@ -27,7 +27,7 @@ pub use edit::{Verdict, cut, edit};
 pub use links::{Links, Node, Step};
 pub use meeting::{Meeting, Seen};
 pub use serve::{connect, serve, serve_script};
-pub use service::{Pace, QUEUE, SESSIONS, SUBSCRIPTION, Service, TOPIC, VIRTUAL};
+pub use service::{Pace, Service, VIRTUAL};
 pub use servicebus_simulation::{Answer, Factory, Output, Peer};
 pub use sick::{Fault, Flood, SICK, Sick, sick};
 pub use transports::{HALF_OPEN, HalfOpen, Layer};

@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::sick::{Fault, Sick};
 use super::{Answer, Factory, Peer};
+use crate::calls::{QUEUE, SESSIONS, SUBSCRIPTION, TOPIC};
 use servicebus_core::servicebus::Reason;
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
@@ -10,15 +11,6 @@ use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// The entities that every service has.
-pub const QUEUE: &str = "queue";
-/// A queue with sessions.
-pub const SESSIONS: &str = "sessions";
-/// A topic.
-pub const TOPIC: &str = "topic";
-/// Its subscription.
-pub const SUBSCRIPTION: &str = "subscription";
 
 /// UTC at the instant zero of a simulation, which begins at one second.
 pub const VIRTUAL: Timestamp = Timestamp::from_secs(1_767_225_600 - 1);
@@ -77,7 +69,7 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// A service that is well, with [`QUEUE`], [`SESSIONS`], [`TOPIC`] and [`SUBSCRIPTION`]. `zero` is UTC at the instant zero.
+    /// A service that is well, with the entities that [`calls`](crate::calls) need. `zero` is UTC at the instant zero.
     ///
     /// # Panics
     /// When an entity cannot be made.
