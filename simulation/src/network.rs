@@ -5,7 +5,7 @@ use super::peer::{Answer, Factory, Peer};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::driver::{Dial, Transport};
 use servicebus_core::servicebus::namespace::Target;
-use servicebus_core::storage::{HeapRx, HeapTx, Rx as _, Tx as _};
+use servicebus_core::storage::{Heap, HeapRx, HeapTx, Rx as _, Storage as _, Tx as _};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{Broker, Clock, ConnectionId};
 use std::collections::VecDeque;
@@ -370,12 +370,14 @@ impl Dial for SimulatedDialer {
             }
             _ => None,
         };
+        // Only the emulator's bytes pass these.
+        let (rx, tx) = if id.is_some() { (Broker::rx(), Broker::tx()) } else { (Heap::rx(512), Heap::tx(512)) };
         let mut network = self.0.0.network.borrow_mut();
         network.opened += 1;
         let wire = Wire {
             id,
-            rx: Broker::rx(),
-            tx: Broker::tx(),
+            rx,
+            tx,
             to_broker: VecDeque::new(),
             to_client,
             readable: VecDeque::new(),

@@ -6,13 +6,13 @@ use super::service::Service;
 use super::sick::{Fault, Flood, Sick};
 use super::{Output, Peer};
 use crate::engine::{flow, frame, sasl_frame};
-use servicebus_core::storage::{HeapRx, HeapTx, Rx as _, Tx as _};
+use servicebus_core::storage::{Heap, HeapRx, HeapTx, Rx as _, Storage as _, Tx as _};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::frame::EMPTY;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome};
 use servicebus_core::wire::performative::{Close, Disposition, End, Flow, Performative, Role, Transfer};
 use servicebus_core::wire::sasl::{SaslCode, SaslOutcome};
-use servicebus_emulator::broker::{Broker, ConnectionId};
+use servicebus_emulator::broker::{Broker, ConnectionId, MAX_FRAME_SIZE};
 use std::collections::{HashSet, VecDeque};
 
 /// The pause between the heartbeats of a peer that says nothing else.
@@ -66,7 +66,7 @@ impl Connection {
             service,
             id: None,
             rx: Broker::rx(),
-            tx: Broker::tx(),
+            tx: Heap::tx(MAX_FRAME_SIZE),
             raw: Vec::new(),
             client: Vec::new(),
             links: Links::default(),
@@ -315,7 +315,7 @@ impl Connection {
 
     fn flood(&mut self) {
         let Some(Fault::Floods(flood)) = self.sick.map(|sick| sick.fault) else { return };
-        if !self.flood_at.is_some_and(|at| at <= self.now) {
+        if self.flood_at.is_none_or(|at| at > self.now) {
             return;
         }
         let pace = self.service.lock().pace;
@@ -371,7 +371,8 @@ impl Connection {
     /// The bytes that are due.
     fn due(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while let Some((_, unit)) = self.out.pop_front_if(|(at, _)| *at <= self.now) {
+        while self.out.front().is_some_and(|(at, _)| *at <= self.now) {
+            let Some((_, unit)) = self.out.pop_front() else { break };
             bytes.extend(unit);
         }
         if let Some(Fault::CutAt(end)) = self.sick.map(|sick| sick.fault)

@@ -1,10 +1,10 @@
 //! Names the step of the exchange that a frame is.
 
 use super::edit::performative;
-use servicebus_core::wire::Reader;
 use servicebus_core::wire::frame::{Frame, Kind, Protocol};
 use servicebus_core::wire::performative::{Attach, Performative, Role, TargetArchetype};
 use servicebus_core::wire::sasl::SaslFrame;
+use servicebus_core::wire::{Reader, Value};
 use std::collections::HashMap;
 
 /// What a link of the client leads to.
@@ -108,7 +108,7 @@ fn node_of(attach: &Attach<'_>) -> Node {
         (Role::Receiver, Some(source), _) => source.address,
         _ => None,
     };
-    let address = address.as_ref().and_then(|address| address.as_str()).unwrap_or_default();
+    let address = address.as_ref().and_then(Value::as_str).unwrap_or_default();
     match attach.role {
         _ if address == "$cbs" => Node::Cbs,
         _ if address.ends_with("$management") => Node::Management,

@@ -135,7 +135,6 @@ pub const SICK: &[Sick] = &[
     has("silent from outcome of coordinator", Step::Accepts(Node::Coordinator), SILENT),
     has("silent from settlement", Step::Settles, SILENT),
     has("silent from drained", Step::Drained, SILENT),
-    has("silent from end", Step::End, SILENT),
     has("silent from close", Step::Close, SILENT),
     // The same where the idle time-out does not help.
     has("only heartbeats at once", Step::Now, ONLY_HEARTBEATS),

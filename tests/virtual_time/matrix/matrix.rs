@@ -2,7 +2,7 @@
 
 use crate::cell::{MEANWHILE, Sim, cell};
 use crate::red::{self, Names};
-use crate::rows::ROWS;
+use crate::rows::{Judge, ROWS};
 use servicebus_tests::calls::{Call, calls};
 use servicebus_tests::peers::SICK;
 use std::collections::BTreeMap;
@@ -19,6 +19,18 @@ fn names(calls: &[Call<Sim>]) -> Vec<String> {
         if *count == 1 { call.name.to_owned() } else { format!("{} ({count})", call.name) }
     };
     calls.iter().map(name).collect()
+}
+
+/// What judges a cell.
+enum Cell<'a> {
+    Call(&'a Call<Sim>),
+    Other(Judge),
+}
+
+/// A cell's seed goes by its names, whatever stands before it in the tables.
+fn seed(call: &str, peer: &str) -> u64 {
+    let mix = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    call.bytes().chain([b'/']).chain(peer.bytes()).fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 #[test]
@@ -40,25 +52,19 @@ fn every_call_ends_within_its_bound_and_the_next_works_once_the_peer_is_well() {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(sick) = SICK.get(at) else { return };
-                    let cells = calls
-                        .iter()
-                        .zip(&names)
-                        .enumerate()
-                        .map(|(row, (call, name))| (name.as_str(), Some(call), row));
-                    let others = ROWS.iter().enumerate().map(|(row, (name, _))| (*name, None, row));
-                    for (name, call, row) in cells.chain(others) {
+                    let calls = calls.iter().zip(&names).map(|(call, name)| (name.as_str(), Cell::Call(call)));
+                    let others = ROWS.iter().map(|(name, judge)| (*name, Cell::Other(*judge)));
+                    for (name, of) in calls.chain(others) {
                         if only.as_ref().is_some_and(|only| !format!("{name}/{}", sick.name).contains(only)) {
                             continue;
                         }
                         // The seed is the cell's, whatever runs beside it.
-                        let seed = (at * 1_000 + row) as u64;
-                        let judged = match call {
-                            Some(call) => cell(call, sick, seed, MEANWHILE),
-                            None => match (ROWS[row].1)(sick, seed) {
-                                Some(judged) => judged,
-                                None => continue,
-                            },
+                        let seed = seed(name, sick.name);
+                        let judged = match of {
+                            Cell::Call(call) => Some(cell(call, sick, seed, MEANWHILE)),
+                            Cell::Other(judge) => judge(sick, seed),
                         };
+                        let Some(judged) = judged else { continue };
                         *hits.lock().expect("the hits").entry(sick.name).or_default() += judged.hits;
                         let cell = (judged.demands, format!("{name}/{}", sick.name));
                         most.lock().expect("the demands").push(cell);

@@ -7,11 +7,11 @@ use servicebus_core::time::Duration;
 use servicebus_tests::calls::{QUEUE, calls, policy};
 use servicebus_tests::peers::{Node, Sick, Step};
 
-/// A row: its name, and its cell with a peer. `None` where the two have nothing to do with each other.
-pub(crate) type Row = (&'static str, fn(&'static Sick, u64) -> Option<Judged>);
+/// Judges the cell of a row with a peer; `None` where the two have nothing to do with each other.
+pub(crate) type Judge = fn(&'static Sick, u64) -> Option<Judged>;
 
-/// All of them.
-pub(crate) const ROWS: &[Row] = &[
+/// All of them, by name.
+pub(crate) const ROWS: &[(&str, Judge)] = &[
     ("Sender::send and Receiver::receive, fixed storage", fixed),
     ("Sender::send beside the sick connection", beside),
     ("Processor::run for a minute", minute),

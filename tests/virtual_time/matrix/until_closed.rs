@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 /// What ends the calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,18 +19,19 @@ enum End {
     DropDriver,
 }
 
+/// A driver that can be dropped while its task is not polled.
+type Driver = Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>>;
+
 /// How long after the end a call ended; `None` when it did not.
 fn after(call: &Call<Sim>, end: End) -> Option<Duration> {
     let (world, _service) = world(7);
     let mut settings = world.settings::<Heap>();
     settings.retry = retry();
     let (client, driver) = world.client_and_driver(settings);
-    let driver: Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>> = Rc::new(RefCell::new(Some(Box::pin(driver))));
+    let driver: Driver = Rc::new(RefCell::new(Some(Box::pin(driver))));
     let drop_driver = Rc::clone(&driver);
-    let waker = Rc::new(RefCell::new(None::<Waker>));
     world.spawn(poll_fn(move |cx| {
         let mut driver = driver.borrow_mut();
-        *waker.borrow_mut() = Some(cx.waker().clone());
         driver.as_mut().map_or(Poll::Ready(()), |driver| driver.as_mut().poll(cx))
     }));
     let warm = Scene::warm(client.clone(), call.needs);
