@@ -88,6 +88,7 @@ struct Wire {
     to_client: VecDeque<Flight>,
     readable: VecDeque<u8>,
     reader: Option<Waker>,
+    /// The client waits for room to write.
     writer: Option<Waker>,
     scripted: Option<Scripted>,
     /// The client has dropped its end.
@@ -171,6 +172,7 @@ pub(super) struct Network {
     pub(super) latency: Duration,
     pub(super) reachable: bool,
     pub(super) black_hole: bool,
+    writes_stalled: bool,
     pub(super) opened: u64,
     pub(super) server: Server,
     pub(super) traffic: Traffic,
@@ -188,6 +190,7 @@ impl Default for Network {
             latency: Duration::from_millis(1),
             reachable: true,
             black_hole: false,
+            writes_stalled: false,
             opened: 0,
             server: Server::Emulator,
             traffic: Traffic { bytes: 0, hash: 0xcbf2_9ce4_8422_2325 },
@@ -204,6 +207,18 @@ impl Network {
             wire.to_broker.clear();
             wire.to_client.clear();
             wire.wake();
+        }
+    }
+
+    /// Whether a client has bytes that it cannot write.
+    pub(super) fn writes_stalled(&self) -> bool {
+        self.writes_stalled || self.wires.iter().flatten().any(|wire| wire.writer.is_some())
+    }
+
+    pub(super) fn set_writes_stalled(&mut self, stalled: bool) {
+        self.writes_stalled = stalled;
+        for waker in self.wires.iter_mut().flatten().filter_map(|wire| wire.writer.take()) {
+            waker.wake();
         }
     }
 
@@ -294,6 +309,15 @@ impl Network {
             }
         }
         moved
+    }
+
+    /// Before time passes, whatever the emulator has to send has been sent: [`Broker::poll_ready`] must have named
+    /// every connection that has something.
+    pub(super) fn check_nothing_is_left(&mut self, broker: &mut Broker, clock: Clock) {
+        for wire in self.wires.iter_mut().flatten().filter(|wire| !wire.dropped && !wire.broken) {
+            let Some(id) = wire.id else { continue };
+            assert!(!broker.poll_transmit(id, clock, &mut wire.tx), "{id:?} has something to send and was not named");
+        }
     }
 }
 
@@ -439,8 +463,8 @@ impl Read for Half<'_> {
 
 impl Write for Half<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
-        let now = self.0.world.clock().now;
         poll_fn(|cx| {
+            let now = self.0.world.clock().now;
             let mut network = self.0.world.0.network.borrow_mut();
             let network = &mut *network;
             let Some(Some(wire)) = network.wires.get_mut(self.0.place) else {
@@ -452,10 +476,10 @@ impl Write for Half<'_> {
             let mut count = bytes.len();
             if let Some(scripted) = &wire.scripted {
                 count = count.min(scripted.peer.window().saturating_sub(Flight::total(&wire.to_broker)));
-                if count == 0 && !bytes.is_empty() {
-                    wire.writer = Some(cx.waker().clone());
-                    return Poll::Pending;
-                }
+            }
+            if network.writes_stalled || (count == 0 && !bytes.is_empty()) {
+                wire.writer = Some(cx.waker().clone());
+                return Poll::Pending;
             }
             let mut bytes = bytes[..count].to_vec();
             if let Some(tamper) = &mut network.tamper_to_emulator {

@@ -1,6 +1,11 @@
 //! Clients and emulator over real sockets, TLS and HTTP.
 
 mod administration;
+mod first_hours;
+mod hosts;
 mod large_message;
+mod ports;
+mod promptness;
 mod proxy;
+mod status_lines;
 mod websockets;

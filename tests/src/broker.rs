@@ -26,6 +26,8 @@ use std::collections::HashMap;
 
 pub const KEY_NAME: &str = "RootManageSharedAccessKey";
 pub const KEY: &str = "SAS_KEY_VALUE";
+/// Credit for the responses of a node: a client with many nodes has room for all of them.
+const NODE_CREDIT: u32 = 100;
 /// When the world begins.
 pub const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 
@@ -242,6 +244,12 @@ pub struct World {
     pub clients: Vec<Client>,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl World {
     pub fn new() -> Self {
         let clock = Clock { now: Instant::ZERO, utc: START };
@@ -280,6 +288,11 @@ impl World {
     }
 
     pub fn open_client(&mut self, id: ConnectionId, init: &SaslInit<'_>) -> usize {
+        self.open_client_with(id, init, None)
+    }
+
+    /// A connection whose `open` has these properties.
+    pub fn open_client_with(&mut self, id: ConnectionId, init: &SaslInit<'_>, properties: Option<Map<'_>>) -> usize {
         let config = Config { idle_time_out: None, ..Config::default() };
         let open = Open {
             container_id: "client",
@@ -291,7 +304,7 @@ impl World {
             incoming_locales: None,
             offered_capabilities: None,
             desired_capabilities: None,
-            properties: None,
+            properties,
         };
         let mut engine = Connection::client(config, self.clock.now, Some(init), &open).unwrap();
         let session = engine.begin().unwrap();
@@ -332,44 +345,75 @@ impl World {
         self.ask(client, "$cbs", &properties, |out| token.encode(out), None)
     }
 
-    /// Moves bytes until nothing happens any more.
+    /// Moves bytes until nothing happens any more, at this moment and as the broker's contract has it: a connection is
+    /// written to after its own input and when [`Broker::poll_ready`] names it, and at no other time.
+    ///
+    /// # Panics
+    /// When the broker has something to send after that: it did not name the connection.
     pub fn settle_down(&mut self) {
         loop {
             let mut moved = false;
-            for client in &mut self.clients {
-                while client.engine.poll_transmit(self.clock.now, &mut client.tx) || !client.tx.filled().is_empty() {
-                    moved = true;
-                    let spare = client.broker_rx.spare();
-                    let count = client.tx.filled().len().min(spare.len());
-                    spare[..count].copy_from_slice(&client.tx.filled()[..count]);
-                    client.broker_rx.commit(count);
-                    client.tx.consume(count);
-                    let _ = self.broker.handle_input(client.id, self.clock, &mut client.broker_rx);
-                }
-                while self.broker.poll_transmit(client.id, self.clock, &mut client.broker_tx)
-                    || !client.broker_tx.filled().is_empty()
-                {
-                    moved = true;
-                    let spare = client.rx.spare();
-                    let count = client.broker_tx.filled().len().min(spare.len());
-                    spare[..count].copy_from_slice(&client.broker_tx.filled()[..count]);
-                    client.rx.commit(count);
-                    if let Some(written) = &mut client.written {
-                        written.extend_from_slice(&client.broker_tx.filled()[..count]);
-                    }
-                    client.broker_tx.consume(count);
-                    let _ = client.engine.handle_input(self.clock.now, &mut client.rx, &mut client.seen);
-                }
-                while let Some(event) = client.engine.poll_event() {
-                    client.events.push(event);
+            for client in 0..self.clients.len() {
+                if self.carry_input(client) {
+                    self.carry_output(client);
                     moved = true;
                 }
             }
-            while self.broker.poll_ready().is_some() {}
+            while let Some(id) = self.broker.poll_ready() {
+                // Connections that a test drives by hand are written to by that test.
+                if let Some(client) = self.clients.iter().position(|client| client.id == id) {
+                    moved |= self.carry_output(client);
+                }
+            }
             if !moved {
-                return;
+                break;
             }
         }
+        for client in &mut self.clients {
+            let left = self.broker.poll_transmit(client.id, self.clock, &mut client.broker_tx);
+            assert!(!left, "{:?} has something to send and was not named", client.id);
+        }
+    }
+
+    /// Carries a client's bytes to the broker; true when there were any.
+    fn carry_input(&mut self, client: usize) -> bool {
+        let Self { broker, clock, clients } = self;
+        let client = &mut clients[client];
+        let mut moved = false;
+        while client.engine.poll_transmit(clock.now, &mut client.tx) || !client.tx.filled().is_empty() {
+            moved = true;
+            let spare = client.broker_rx.spare();
+            let count = client.tx.filled().len().min(spare.len());
+            spare[..count].copy_from_slice(&client.tx.filled()[..count]);
+            client.broker_rx.commit(count);
+            client.tx.consume(count);
+            let _ = broker.handle_input(client.id, *clock, &mut client.broker_rx);
+        }
+        moved
+    }
+
+    /// Carries the broker's bytes to a client; true when there were any.
+    fn carry_output(&mut self, client: usize) -> bool {
+        let Self { broker, clock, clients } = self;
+        let client = &mut clients[client];
+        let mut moved = false;
+        while broker.poll_transmit(client.id, *clock, &mut client.broker_tx) || !client.broker_tx.filled().is_empty() {
+            moved = true;
+            let spare = client.rx.spare();
+            let count = client.broker_tx.filled().len().min(spare.len());
+            spare[..count].copy_from_slice(&client.broker_tx.filled()[..count]);
+            client.rx.commit(count);
+            if let Some(written) = &mut client.written {
+                written.extend_from_slice(&client.broker_tx.filled()[..count]);
+            }
+            client.broker_tx.consume(count);
+            let _ = client.engine.handle_input(clock.now, &mut client.rx, &mut client.seen);
+        }
+        while let Some(event) = client.engine.poll_event() {
+            client.events.push(event);
+            moved = true;
+        }
+        moved
     }
 
     /// Lets time pass, stopping at every deadline on the way.
@@ -378,15 +422,20 @@ impl World {
         let end = self.clock.after(by);
         while let Some(at) = self.next_deadline().filter(|at| *at <= end.now) {
             let step = at.saturating_duration_since(self.clock.now).max(Duration::from_millis(1));
-            self.clock = self.clock.after(step.min(end.now.saturating_duration_since(self.clock.now)));
-            self.broker.handle_timeout(self.clock);
-            self.settle_down();
+            self.move_to(self.clock.after(step.min(end.now.saturating_duration_since(self.clock.now))));
             if self.clock.now >= end.now {
                 break;
             }
         }
-        self.clock = end;
-        self.broker.handle_timeout(self.clock);
+        self.move_to(end);
+    }
+
+    /// Moves the clock and calls the broker where it asked for that, and only there.
+    fn move_to(&mut self, clock: Clock) {
+        self.clock = clock;
+        if self.broker.poll_timeout().is_some_and(|at| at <= clock.now) {
+            self.broker.handle_timeout(clock);
+        }
         self.settle_down();
     }
 
@@ -396,7 +445,7 @@ impl World {
         clients.map(|(at, _)| at).chain(self.broker.poll_timeout()).min()
     }
 
-    fn attach(&mut self, client: usize, attach: &Attach<'_>) -> Result<LinkId, Failure> {
+    pub fn attach(&mut self, client: usize, attach: &Attach<'_>) -> Result<LinkId, Failure> {
         let found = &mut self.clients[client];
         let link = found.engine.attach(found.session, attach).unwrap();
         self.settle_down();
@@ -413,7 +462,8 @@ impl World {
         }
     }
 
-    fn name(&mut self, client: usize) -> String {
+    /// A name that no other link of the client has.
+    pub fn name(&mut self, client: usize) -> String {
         self.clients[client].names += 1;
         format!("link-{}-{}", client, self.clients[client].names)
     }
@@ -668,14 +718,14 @@ impl World {
     }
 
     /// The pair of links to a node.
-    fn node(&mut self, client: usize, address: &str) -> (LinkId, LinkId) {
+    pub fn node(&mut self, client: usize, address: &str) -> (LinkId, LinkId) {
         if let Some(pair) = self.clients[client].nodes.get(address) {
             return *pair;
         }
         let (one, other) = (self.name(client), self.name(client));
         let request = self.attach(client, &attach_of(&one, Role::Sender, address, false, None, None)).unwrap();
         let response = self.attach(client, &attach_of(&other, Role::Receiver, address, false, None, None)).unwrap();
-        self.clients[client].engine.grant(response, 1_000).unwrap();
+        self.clients[client].engine.grant(response, NODE_CREDIT).unwrap();
         self.clients[client].nodes.insert(address.to_owned(), (request, response));
         (request, response)
     }
@@ -688,6 +738,18 @@ impl World {
         body: impl FnOnce(&mut Sink<'_>),
         txn: Option<&[u8]>,
     ) -> Response {
+        self.try_ask(client, address, properties, body, txn).expect("a response")
+    }
+
+    /// A request to a node and its response, if one comes at once.
+    pub fn try_ask(
+        &mut self,
+        client: usize,
+        address: &str,
+        properties: &[(&str, Value<'_>)],
+        body: impl FnOnce(&mut Sink<'_>),
+        txn: Option<&[u8]>,
+    ) -> Option<Response> {
         let (request, response) = self.node(client, address);
         let mut out = BytesMut::new();
         let sink = &mut Sink::from(&mut out);
@@ -697,8 +759,12 @@ impl World {
         put_section(sink, section::AMQP_VALUE);
         body(sink);
         self.send_bytes(client, request, out.freeze(), 0, txn);
-        let bytes = self.taken_response(client, response).expect("a response");
-        Response { bytes }
+        let bytes = self.taken_response(client, response)?;
+        let engine = &mut self.clients[client].engine;
+        if engine.link(response).is_some_and(|status| status.credit < NODE_CREDIT / 2) {
+            engine.grant(response, NODE_CREDIT).unwrap();
+        }
+        Some(Response { bytes })
     }
 
     fn taken_response(&mut self, client: usize, link: LinkId) -> Option<Bytes> {
@@ -817,7 +883,8 @@ pub fn uuids(tokens: &[LockToken]) -> Vec<u8> {
     array(0x98, tokens.iter().map(|token| token.uuid().0))
 }
 
-fn attach_of<'a>(
+/// The attach of a link without anything special.
+pub fn attach_of<'a>(
     name: &'a str,
     role: Role,
     address: &'a str,

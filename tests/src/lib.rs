@@ -1,9 +1,11 @@
 //! What the tests share: judges of known faults, values that own their bytes, fixtures, engines that are wired to each
 //! other or to a script, and a broker with small clients around it.
 
+pub mod administrator;
 pub mod broker;
 pub mod calls;
 pub mod conformance;
+pub mod coordinator;
 pub mod engine;
 pub mod evidence;
 pub mod fault;

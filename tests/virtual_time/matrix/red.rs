@@ -35,7 +35,11 @@ pub(crate) fn compare(found: &BTreeMap<Names, String>) {
         }
         std::fs::write(path, text).expect("the list is written");
     }
-    let listed = listed();
+    let differences = differences(found, &listed());
+    assert!(differences.is_empty(), "\n{differences}");
+}
+
+fn differences(found: &BTreeMap<Names, String>, listed: &BTreeMap<Names, String>) -> String {
     let mut differences = String::new();
     for (names, wrong) in found {
         match listed.get(names) {
@@ -49,5 +53,20 @@ pub(crate) fn compare(found: &BTreeMap<Names, String>) {
     for names in listed.keys().filter(|names| !found.contains_key(*names)) {
         _ = writeln!(differences, "green, remove it from red.tsv: {names:?}");
     }
-    assert!(differences.is_empty(), "\n{differences}");
+    differences
+}
+
+#[test]
+fn the_list_may_only_shrink() {
+    let cells = |rows: &[(&str, &str)]| -> BTreeMap<Names, String> {
+        rows.iter().map(|(call, wrong)| (((*call).to_owned(), "peer".to_owned()), (*wrong).to_owned())).collect()
+    };
+    let listed = cells(&[("a", "late"), ("b", "pending")]);
+    assert_eq!(differences(&listed, &listed), "");
+    let added = differences(&cells(&[("a", "late"), ("b", "pending"), ("c", "late")]), &listed);
+    assert!(added.starts_with("red and not in the list") && added.contains("\"c\""), "{added}");
+    let mended = differences(&cells(&[("a", "late")]), &listed);
+    assert!(mended.starts_with("green, remove it") && mended.contains("\"b\""), "{mended}");
+    let other = differences(&cells(&[("a", "spins"), ("b", "pending")]), &listed);
+    assert!(other.contains("spins, in the list late"), "{other}");
 }

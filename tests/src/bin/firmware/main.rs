@@ -1,7 +1,7 @@
 //! Runs the firmwares in QEMU against an emulator in this process, and checks at the emulator what came of it.
 //!
-//! `firmware FOLDER`: the folder holds the images `telemetry`, `telemetry_tls` and `telemetry_defmt`. Every check prints a
-//! line; the last one counts them as `cargo test` does. The boards run side by side.
+//! `firmware FOLDER [NAME]...`: the folder holds the images `telemetry`, `telemetry_tls` and `telemetry_defmt`; without
+//! names all of them run, side by side. Every check prints a line; the last one counts them as `cargo test` does.
 
 mod frames;
 mod line;
@@ -304,15 +304,28 @@ async fn logged(folder: &Path) -> Result<Checks> {
     Ok(checks)
 }
 
+async fn run_if(wanted: bool, checks: impl Future<Output = Result<Checks>>) -> Result<Option<Checks>> {
+    if wanted { checks.await.map(Some) } else { Ok(None) }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Some(folder) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        eprintln!("usage: firmware FOLDER");
+    const NAMES: [&str; 3] = ["telemetry", "telemetry_tls", "telemetry_defmt"];
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().map(PathBuf::from);
+    let names: Vec<String> = arguments.collect();
+    let Some(folder) = folder.filter(|_| names.iter().all(|name| NAMES.contains(&name.as_str()))) else {
+        eprintln!("usage: firmware FOLDER [{}]...", NAMES.join("|"));
         return ExitCode::from(2);
     };
-    match tokio::try_join!(plain(&folder), encrypted(&folder), logged(&folder)) {
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    match tokio::try_join!(
+        run_if(wanted(NAMES[0]), plain(&folder)),
+        run_if(wanted(NAMES[1]), encrypted(&folder)),
+        run_if(wanted(NAMES[2]), logged(&folder)),
+    ) {
         Ok((plain, encrypted, logged)) => {
-            let all = [plain, encrypted, logged];
+            let all: Vec<Checks> = [plain, encrypted, logged].into_iter().flatten().collect();
             let passed: u32 = all.iter().map(|checks| checks.passed).sum();
             let failed: u32 = all.iter().map(|checks| checks.failed).sum();
             let verdict = if failed == 0 { "ok" } else { "FAILED" };

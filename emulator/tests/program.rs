@@ -1,0 +1,177 @@
+//! The emulator's program: options, signals, and what it shows of itself.
+
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_servicebus-emulator"));
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+    command
+}
+
+/// Ends the program when a test does.
+struct Running(Child, String);
+
+impl Running {
+    /// Starts the program and waits for its first line.
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = program(&["--amqp-port", "0", "--admin-port", "0"]).args(arguments).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
+        assert!(ready.starts_with("ready "), "{ready}");
+        Self(child, ready)
+    }
+
+    fn port(&self, name: &str) -> u16 {
+        let address = self.1.split_whitespace().find_map(|part| part.strip_prefix(name)).unwrap();
+        address.rsplit_once(':').unwrap().1.parse().unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// The exit status, or `None` when the program still runs after ten seconds.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let limit = Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.0.try_wait().unwrap() {
+                Some(status) => return Some(status),
+                None if Instant::now() >= limit => return None,
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// The output of a run that has to end by itself.
+fn output(arguments: &[&str]) -> Output {
+    let mut child = program(arguments).spawn().unwrap();
+    let limit = Instant::now() + Duration::from_secs(10);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() >= limit {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap()
+}
+
+#[known_fault("N8")]
+fn the_program_ends_cleanly_when_it_is_asked_to_n8() {
+    let mut judge = Judge::new();
+    for (signal, arguments, connected) in [
+        ("-TERM", &[][..], false),
+        ("-TERM", &["--tls-port", "0"], false),
+        ("-TERM", &["--host", "127.0.0.1"], false),
+        ("-TERM", &[], true),
+        ("-INT", &[], false),
+        ("-INT", &[], true),
+    ] {
+        let mut running = Running::start(arguments);
+        let _socket = connected.then(|| TcpStream::connect(("127.0.0.1", running.port("amqp="))).unwrap());
+        running.signal(signal);
+        let status = running.ended().map(|status| (status.code(), status.signal()));
+        // SIGINT as well ends it by force where it comes before the handler is there.
+        judge.case(
+            format!("{signal} {arguments:?} connected: {connected}"),
+            status,
+            |status| *status == Some((Some(0), None)),
+            |status| matches!(status, Some((None, Some(15 | 2)))),
+        );
+    }
+    judge.finish();
+}
+
+#[known_fault("N18")]
+fn the_program_tells_its_version_and_takes_a_log_filter_n18() {
+    let mut judge = Judge::new();
+    for argument in ["--version", "-V"] {
+        let output = output(&[argument]);
+        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        judge.case(
+            argument,
+            (output.status.success(), out, err),
+            |(success, out, _)| *success && out.contains(env!("CARGO_PKG_VERSION")),
+            |(success, _, err)| !success && err.contains("invalid option"),
+        );
+    }
+    // With `--help` behind it, an option that is known is not an error.
+    for arguments in [&["-v", "--help"][..], &["-q", "--help"], &["--log", "info", "--help"]] {
+        let output = output(arguments);
+        let err = String::from_utf8(output.stderr).unwrap();
+        judge.case(
+            arguments.join(" "),
+            (output.status.success(), err),
+            |(success, _)| *success,
+            |(success, err)| !success && err.contains("invalid option"),
+        );
+    }
+    judge.finish();
+}
+
+/// The status line of a GET to the management port.
+fn status_line(port: u16, path: &str) -> String {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[known_fault("N18")]
+fn metrics_and_health_can_be_read_n18() {
+    let running = Running::start(&[]);
+    let mut judge = Judge::of_few(4, "there are four paths");
+    for path in ["/$emulator/metrics", "/metrics", "/$emulator/health", "/health"] {
+        judge.case(
+            path,
+            status_line(running.port("admin="), path),
+            |line| line.contains(" 200 "),
+            |line| line.contains(" 401 ") || line.contains(" 404 "),
+        );
+    }
+    judge.finish();
+}
+
+#[known_fault("N7")]
+fn the_certificate_can_be_had_n7() {
+    let file = std::env::temp_dir().join(format!("servicebus-certificate-{}.pem", std::process::id()));
+    let mut judge = Judge::of_few(2, "a certificate is written, or it is not");
+    for host in ["127.0.0.1", "localhost"] {
+        let mut child = program(&["--amqp-port", "0", "--admin-port", "0", "--tls-port", "0", "--host", host])
+            .arg("--write-certificate")
+            .arg(&file)
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        // It ends by itself where it does not know the option.
+        _ = child.kill();
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        _ = std::fs::remove_file(&file);
+        judge.case(
+            host,
+            (ready, written, errors),
+            |(ready, written, _)| ready.starts_with("ready ") && written.starts_with("-----BEGIN CERTIFICATE-----"),
+            |(_, written, errors)| written.is_empty() && errors.contains("invalid option '--write-certificate'"),
+        );
+    }
+    judge.finish();
+}

@@ -1,0 +1,88 @@
+//! What packages promise to a new user (`docs/evidence/field-reports.md` §6): names where programs look for them, and
+//! the compiler that is enough.
+
+use serde_json::Value;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The names in `pub use` statements of a text.
+fn exported(text: &str) -> BTreeSet<String> {
+    let statements = text.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
+    statements
+        .flat_map(|statement| statement.split(|letter: char| !letter.is_alphanumeric()))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[known_fault("N13")]
+fn names_that_programs_need_are_at_the_root_of_an_adapter_n13() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("the source can be read");
+    let shared = exported(&read("core/src/client/names.rs"));
+    let mut judge = Judge::new();
+    for adapter in ["runtime-tokio/src/lib.rs", "runtime-async-std/src/lib.rs"] {
+        let names = &exported(&read(adapter)) | &shared;
+        for name in ["RetryPolicy", "Timestamp", "BatchError", "CreateQueueOptions", "RuleDescription", "Message"] {
+            judge.equal(format!("{adapter}: {name}"), names.contains(name), true, false);
+        }
+    }
+    judge.finish();
+}
+
+/// A version such as `1.90` or `1.88.0` as numbers.
+fn version(text: &str) -> Vec<u32> {
+    text.split('.').map(|part| part.parse().expect("a number")).collect()
+}
+
+#[known_fault("N10")]
+fn the_declared_compiler_is_new_enough_for_every_dependency_n10() {
+    let version_of_rustc = Command::new("rustc").arg("-vV").output().expect("rustc");
+    let version_of_rustc = String::from_utf8(version_of_rustc.stdout).expect("text");
+    let host = version_of_rustc.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+    // Only what this host builds has been fetched.
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--all-features"])
+        .args(["--filter-platform", host])
+        .current_dir(root())
+        .output()
+        .expect("cargo metadata");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("its JSON");
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let packages: BTreeMap<String, Value> =
+        list(&metadata["packages"]).into_iter().map(|package| (text(&package["id"]), package)).collect();
+    let nodes: BTreeMap<String, Value> =
+        list(&metadata["resolve"]["nodes"]).into_iter().map(|node| (text(&node["id"]), node)).collect();
+    let mut judge = Judge::new();
+    for (id, package) in packages.iter().filter(|(_, package)| {
+        package["source"].is_null() && package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
+    }) {
+        let declared = text(&package["rust_version"]);
+        let (mut open, mut seen) = (vec![id.clone()], BTreeSet::new());
+        let mut newer = Vec::new();
+        while let Some(id) = open.pop() {
+            if !seen.insert(id.clone()) {
+                continue;
+            }
+            let needs = text(&packages[&id]["rust_version"]);
+            if !needs.is_empty() && version(&needs) > version(&declared) {
+                newer.push(format!("{} needs {needs}", text(&packages[&id]["name"])));
+            }
+            for dependency in list(&nodes[&id]["deps"]) {
+                // `null` is an ordinary dependency; others are of tests and build scripts.
+                if list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null()) {
+                    open.push(text(&dependency["pkg"]));
+                }
+            }
+        }
+        judge.case(text(&package["name"]), newer, Vec::is_empty, |newer| !newer.is_empty());
+    }
+    judge.finish();
+}

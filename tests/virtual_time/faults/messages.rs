@@ -1,0 +1,90 @@
+//! What a message may have, and what it is handed out with.
+
+use servicebus_core::servicebus::Message;
+use servicebus_core::time::Duration;
+use servicebus_core::wire::{Reader, Value};
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
+use servicebus_tests::broker::*;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+/// A queue, a queue of sessions, and a topic with a subscription.
+fn world() -> World {
+    let mut world = World::with_queue(QueueDescription::default());
+    world.queue("sessions", QueueDescription { requires_session: true, ..QueueDescription::default() });
+    world.topic("topic", &[("sub", SubscriptionDescription::default())]);
+    world
+}
+
+fn is_accepted(ended: &Ended) -> bool {
+    *ended == Ended::Accepted
+}
+
+fn must_be_equal(ended: &Ended) -> bool {
+    matches!(ended, Ended::Rejected(Some(failure)) if failure.text.contains("PartitionKey and SessionId"))
+}
+
+#[known_fault("F19")]
+fn an_empty_session_id_goes_with_any_partition_key_f19() {
+    let mut judge = Judge::new();
+    for entity in ["queue", "sessions", "topic"] {
+        for key in ["k", "K", "0", "a longer partition key", "1/2"] {
+            let mut world = world();
+            let sender = world.sender(0, entity).unwrap();
+            let message = Message::new("x").with_session_id("").with_partition_key(key);
+            let ended = world.send(0, sender, &message);
+            judge.case(format!("'{key}' to {entity}"), ended, is_accepted, must_be_equal);
+            let ended = world.send_batch(0, sender, &[message, message]);
+            judge.case(format!("'{key}' to {entity} in a batch"), ended, is_accepted, must_be_equal);
+        }
+    }
+    let mut world = world();
+    let sender = world.sender(0, "queue").unwrap();
+    let message = Message::new("x").with_session_id("s").with_partition_key("k");
+    judge.case("another session", world.send(0, sender, &message), must_be_equal, is_accepted);
+    judge.finish();
+}
+
+/// The codes of a message's sections.
+fn sections(bytes: &[u8]) -> Vec<u64> {
+    let mut reader = Reader::new(bytes);
+    let mut codes = Vec::new();
+    while !reader.is_empty() {
+        match reader.value().unwrap() {
+            Value::Described(section) => codes.push(section.code().unwrap()),
+            other => panic!("{other:?} is no section"),
+        }
+    }
+    codes
+}
+
+#[known_fault("F38")]
+fn a_message_that_is_deleted_has_empty_delivery_annotations_f38() {
+    const DELIVERY_ANNOTATIONS: u64 = 0x71;
+    let mut judge = Judge::new();
+    for (entity, path) in [
+        ("queue", "queue"),
+        ("topic", "topic/Subscriptions/sub"),
+        ("queue", "queue/$DeadLetterQueue"),
+        ("topic", "topic/Subscriptions/sub/$DeadLetterQueue"),
+    ] {
+        for batch in [false, true] {
+            let mut world = world();
+            let sender = world.sender(0, entity).unwrap();
+            let message = Message::new("x").with_time_to_live(Duration::from_secs(600));
+            let sent = if batch { world.send_batch(0, sender, &[message]) } else { world.send(0, sender, &message) };
+            assert_eq!(sent, Ended::Accepted);
+            if let Some(owner) = path.strip_suffix("/$DeadLetterQueue") {
+                let receiver = world.receiver(0, owner).unwrap();
+                let message = world.receive_now(0, receiver, 1).remove(0);
+                world.dead_letter(0, &message, "why", "");
+            }
+            let receiver = world.deleting_receiver(0, path).unwrap();
+            let message = world.receive_now(0, receiver, 1).remove(0);
+            assert!(message.view().delivery_annotations().unwrap().is_empty());
+            let has = sections(&message.bytes).contains(&DELIVERY_ANNOTATIONS);
+            judge.equal(format!("{path}, in a batch: {batch}"), has, true, false);
+        }
+    }
+    judge.finish();
+}

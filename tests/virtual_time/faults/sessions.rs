@@ -1,0 +1,73 @@
+//! Locks of sessions, and peeks at them.
+
+use servicebus_core::servicebus::Message;
+use servicebus_core::time::Duration;
+use servicebus_core::wire::Value;
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
+use servicebus_tests::broker::*;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+const SUB: &str = "topic/Subscriptions/sub";
+
+/// The queue `queue` and the subscription `sub` of `topic`, of sessions, with these locks.
+fn world(lock_duration: Duration) -> World {
+    let description = QueueDescription { requires_session: true, lock_duration, ..QueueDescription::default() };
+    let mut world = World::with_queue(description);
+    let description =
+        SubscriptionDescription { requires_session: true, lock_duration, ..SubscriptionDescription::default() };
+    world.topic("topic", &[("sub", description)]);
+    world
+}
+
+fn send(world: &mut World, entity: &str, session: &str, bodies: &[&str]) {
+    let sender = world.sender(0, if entity == SUB { "topic" } else { entity }).unwrap();
+    for body in bodies {
+        assert_eq!(world.send(0, sender, &Message::new(*body).with_session_id(session)), Ended::Accepted);
+    }
+}
+
+#[known_fault("F14")]
+fn a_session_lock_ends_whatever_credit_is_left_f14() {
+    let mut judge = Judge::new();
+    for entity in ["queue", SUB] {
+        for (messages, credit, seconds) in [(1, 1, 5), (1, 2, 5), (1, 10, 5), (1, 100, 30), (2, 3, 60), (3, 3, 5)] {
+            let mut world = world(Duration::from_secs(seconds));
+            send(&mut world, entity, "s", &["a", "b", "c"][..messages]);
+            let link = world.session_receiver(0, entity, Some("s"), None).unwrap();
+            assert_eq!(world.receive(0, link, credit).len(), messages);
+            world.advance(Duration::from_secs(2 * seconds));
+            let lost = world.detached(0, link).map(|failure| failure.condition);
+            let other = world.connect();
+            let free = world.session_receiver(other, entity, Some("s"), None).is_ok();
+            judge.equal(
+                format!("{entity}: {messages} messages, credit {credit}, lock {seconds} s"),
+                (lost.as_deref(), free),
+                (Some("com.microsoft:session-lock-lost"), true),
+                (None, false),
+            );
+        }
+    }
+    judge.finish();
+}
+
+#[known_fault("F31")]
+fn an_entity_of_sessions_is_peeked_without_a_session_f31() {
+    let mut judge = Judge::new();
+    for entity in ["queue", SUB] {
+        for (from, count, expected) in [(0, 10, 4), (0, 1, 1), (2, 10, 3), (4, 10, 1), (0, 3, 3)] {
+            let mut world = world(Duration::from_secs(60));
+            send(&mut world, entity, "one", &["a", "b"]);
+            send(&mut world, entity, "two", &["c", "d"]);
+            let entries = [("from-sequence-number", Value::Long(from)), ("message-count", Value::Int(count))];
+            let response = world.manage(0, entity, "peek-message", &entries);
+            judge.case(
+                format!("{count} of {entity} from {from}"),
+                (response.status(), response.messages().len(), response.condition().map(str::to_owned)),
+                |(status, got, _)| *status == 200 && *got == expected,
+                |(_, got, condition)| *got == 0 && condition.as_deref() == Some("amqp:not-allowed"),
+            );
+        }
+    }
+    judge.finish();
+}

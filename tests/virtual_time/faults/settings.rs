@@ -1,0 +1,139 @@
+//! Settings that the management API takes.
+
+use servicebus_core::servicebus::administration::{CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions};
+use servicebus_core::time::Duration;
+use servicebus_tests::administrator::{Administrator, HOST, elements, text};
+use servicebus_tests::broker::*;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+const QUEUE: &str = "/queue?api-version=2021-05";
+const SUBSCRIPTION: &str = "/topic/Subscriptions/sub?api-version=2021-05";
+
+/// A namespace with the queues `queue` and `target`, and the topic `topic` with the subscription `sub`.
+fn namespace() -> (World, Administrator) {
+    let (mut world, administrator) = (World::new(), Administrator::default());
+    for name in ["queue", "target"] {
+        assert_eq!(administrator.create_queue(&mut world, name, CreateQueueOptions::new()).status, 201);
+    }
+    assert_eq!(administrator.create_topic(&mut world, "topic", CreateTopicOptions::new()).status, 201);
+    let options = CreateSubscriptionOptions::new();
+    assert_eq!(administrator.create_subscription(&mut world, "topic", "sub", options).status, 201);
+    (world, administrator)
+}
+
+#[known_fault("F10")]
+fn a_large_max_delivery_count_is_taken_f10() {
+    let mut judge = Judge::new();
+    for count in [2_000_u32, 2_001, 5_000, 65_536, 2_147_483_647] {
+        let element = format!("<MaxDeliveryCount>{count}</MaxDeliveryCount>");
+        for (path, kind, update) in [
+            ("/new?api-version=2021-05", "QueueDescription", false),
+            (QUEUE, "QueueDescription", true),
+            ("/topic/Subscriptions/new?api-version=2021-05", "SubscriptionDescription", false),
+            (SUBSCRIPTION, "SubscriptionDescription", true),
+        ] {
+            let (mut world, administrator) = namespace();
+            let put = administrator.put(&mut world, path, kind, &element, update).status;
+            let kept = elements(&administrator.get(&mut world, path), "MaxDeliveryCount");
+            let is_right = |(status, kept): &(u16, Vec<String>)| *status < 300 && *kept == [count.to_string()];
+            judge.case(format!("{count} in {path}"), (put, kept), is_right, |(status, _)| *status == 400);
+        }
+    }
+    judge.finish();
+}
+
+#[known_fault("F22")]
+fn a_queue_may_forward_to_itself_by_an_update_f22() {
+    let mut judge = Judge::new();
+    let own = format!("sb://{HOST}/queue");
+    for target in ["queue", "Queue", own.as_str()] {
+        for setting in ["ForwardTo", "ForwardDeadLetteredMessagesTo"] {
+            let (mut world, administrator) = namespace();
+            let element = format!("<{setting}>{target}</{setting}>");
+            let status = administrator.put(&mut world, QUEUE, "QueueDescription", &element, true).status;
+            judge.equal(format!("{setting} {target}"), status, 200, 400);
+        }
+    }
+    judge.finish();
+}
+
+#[known_fault("F22")]
+fn an_entity_of_sessions_that_forwards_is_refused_in_the_services_words_f22() {
+    let mut judge = Judge::new();
+    let target = format!("sb://{HOST}/target");
+    for target in ["target", "topic", target.as_str()] {
+        for (path, kind) in [
+            ("/new?api-version=2021-05", "QueueDescription"),
+            ("/topic/Subscriptions/new?api-version=2021-05", "SubscriptionDescription"),
+        ] {
+            let (mut world, administrator) = namespace();
+            let settings = format!("<RequiresSession>true</RequiresSession><ForwardTo>{target}</ForwardTo>");
+            let response = administrator.put(&mut world, path, kind, &settings, false);
+            judge.case(
+                format!("{path} to {target}"),
+                (response.status, text(&response)),
+                |(status, text)| *status == 400 && text.contains("SubCode=40000. Bad Request. To know more visit "),
+                |(status, text)| *status == 400 && text.contains("sessions cannot forward"),
+            );
+        }
+    }
+    judge.finish();
+}
+
+#[known_fault("F24")]
+fn the_standard_tier_has_no_larger_messages_f24() {
+    let mut judge = Judge::new();
+    for version in ["2017-04", "2021-05", "2024-05"] {
+        for size in [1_024, 2_048, 102_400] {
+            for (name, kind) in [("new", "QueueDescription"), ("new", "TopicDescription")] {
+                let (mut world, administrator) = namespace();
+                let path = format!("/{name}?api-version={version}");
+                let element = format!("<MaxMessageSizeInKilobytes>{size}</MaxMessageSizeInKilobytes>");
+                let status = administrator.put(&mut world, &path, kind, &element, false).status;
+                judge.equal(format!("{kind} of {size} KB by {version}"), status, 400, 201);
+            }
+        }
+    }
+    let (mut world, administrator) = namespace();
+    let element = "<MaxMessageSizeInKilobytes>256</MaxMessageSizeInKilobytes>";
+    let status = administrator.put(&mut world, QUEUE, "QueueDescription", element, true).status;
+    judge.equal("a queue of 256 KB", status, 200, 400);
+    judge.finish();
+}
+
+/// The largest span of time, which means without limit.
+const UNLIMITED: &str = "P10675199DT2H48M5.4775807S";
+
+#[known_fault("F8")]
+fn what_forwards_is_never_idle_f8() {
+    let mut judge = Judge::new();
+    for (minutes, setting, subscription, update) in [
+        (5, "ForwardTo", false, false),
+        (5, "ForwardTo", true, false),
+        (5, "ForwardDeadLetteredMessagesTo", false, false),
+        (10, "ForwardDeadLetteredMessagesTo", true, false),
+        (30, "ForwardTo", false, true),
+        (5, "ForwardTo", true, true),
+    ] {
+        let (mut world, administrator) = namespace();
+        let settings = format!("<AutoDeleteOnIdle>PT{minutes}M</AutoDeleteOnIdle><{setting}>target</{setting}>");
+        let (path, kind) = match (subscription, update) {
+            (false, false) => ("/new?api-version=2021-05", "QueueDescription"),
+            (false, true) => (QUEUE, "QueueDescription"),
+            (true, false) => ("/topic/Subscriptions/new?api-version=2021-05", "SubscriptionDescription"),
+            (true, true) => (SUBSCRIPTION, "SubscriptionDescription"),
+        };
+        assert!(administrator.put(&mut world, path, kind, &settings, update).status < 300);
+        let told = elements(&administrator.get(&mut world, path), "AutoDeleteOnIdle").join(" ");
+        world.advance(Duration::from_secs(minutes * 60 + 60));
+        let left = elements(&administrator.get(&mut world, path), "AutoDeleteOnIdle").len() == 1;
+        judge.equal(
+            format!("{setting} of {path} after {minutes} minutes"),
+            (told, left),
+            (UNLIMITED.to_owned(), true),
+            (format!("PT{minutes}M"), false),
+        );
+    }
+    judge.finish();
+}

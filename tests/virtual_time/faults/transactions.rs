@@ -1,0 +1,157 @@
+//! All or nothing, and not indefinitely.
+
+use servicebus_core::engine::LinkId;
+use servicebus_core::servicebus::Message;
+use servicebus_core::time::Duration;
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
+use servicebus_tests::broker::*;
+use servicebus_tests::coordinator::{Control, is_enlisted};
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+const MEGABYTE: usize = 1 << 20;
+
+/// The queue `queue` and the topic `topic` with the subscription `sub`, of one megabyte each, with so many bytes in
+/// them, and a sender to one of them.
+fn world(entity: &str, held: usize) -> (World, LinkId) {
+    let mut world = World::with_queue(QueueDescription {
+        max_size_in_megabytes: 1,
+        max_message_size_in_kilobytes: 1_024,
+        ..QueueDescription::default()
+    });
+    let topic = TopicDescription {
+        max_size_in_megabytes: 1,
+        max_message_size_in_kilobytes: 1_024,
+        ..TopicDescription::default()
+    };
+    let clock = world.clock;
+    world.broker.with_namespace(clock, |namespace| {
+        namespace.create_topic("topic", topic, clock.utc).unwrap();
+        let description = SubscriptionDescription::default();
+        namespace.create_subscription("topic", "sub", description, None, clock.utc).unwrap();
+    });
+    let sender = world.sender(0, entity).unwrap();
+    if held > 0 {
+        assert_eq!(world.send(0, sender, &Message::new(&"h".repeat(held))), Ended::Accepted);
+    }
+    (world, sender)
+}
+
+fn stored(world: &mut World, entity: &str) -> usize {
+    world.peek(0, if entity == "topic" { "topic/Subscriptions/sub" } else { entity }, 0, 100).len()
+}
+
+/// Bytes in the entity before, and the sizes of messages of which not all fit.
+const TOO_MUCH: [(usize, &[usize]); 5] = [
+    (0, &[600_000, 600_000]),
+    (500_000, &[400_000, 400_000]),
+    (900_000, &[100_000, 100_000]),
+    (0, &[400_000, 400_000, 400_000]),
+    (1_000_000, &[20_000, 20_000, 20_000, 20_000]),
+];
+
+#[known_fault("F34")]
+fn a_transaction_of_sends_is_all_or_nothing_f34() {
+    let mut judge = Judge::new();
+    for entity in ["queue", "topic"] {
+        for (held, sizes) in TOO_MUCH {
+            let (mut world, sender) = world(entity, held);
+            let before = stored(&mut world, entity);
+            let control = Control::attach(&mut world, 0);
+            let txn = control.declare(&mut world);
+            let enlisted = sizes
+                .iter()
+                .filter(|size| {
+                    let body = "x".repeat(**size);
+                    is_enlisted(&world.send_in(0, sender, &txn, &Message::new(&body)))
+                })
+                .count();
+            let committed = control.commit(&mut world, &txn);
+            let added = stored(&mut world, entity) - before;
+            judge.case(
+                format!("{sizes:?} beside {held} in {entity}"),
+                (enlisted, committed, added),
+                // What was not part of the transaction was refused before.
+                |(enlisted, committed, added)| match committed {
+                    Ended::Accepted => added == enlisted,
+                    _ => *added == 0,
+                },
+                |(enlisted, committed, added)| *committed == Ended::Accepted && added < enlisted,
+            );
+        }
+    }
+    judge.finish();
+}
+
+#[known_fault("F35")]
+fn a_batch_is_all_or_nothing_f35() {
+    let mut judge = Judge::new();
+    for entity in ["queue", "topic"] {
+        for (held, sizes) in TOO_MUCH {
+            // A batch has a megabyte at most.
+            let held = held.max(500_000);
+            let sizes: Vec<usize> = sizes.iter().map(|size| (*size).min(300_000)).take(3).collect();
+            let sizes = if held == 1_000_000 { vec![40_000; 2] } else { sizes };
+            let (mut world, sender) = world(entity, held);
+            let before = stored(&mut world, entity);
+            let bodies: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
+            let messages: Vec<Message<'_>> = bodies.iter().map(|body| Message::new(body.as_str())).collect();
+            let fits = held + sizes.iter().sum::<usize>() < MEGABYTE - 1_000;
+            let ended = world.send_batch(0, sender, &messages);
+            let added = stored(&mut world, entity) - before;
+            judge.case(
+                format!("{sizes:?} beside {held} in {entity}"),
+                (ended, added),
+                |(ended, added)| match ended {
+                    Ended::Accepted => fits && *added == sizes.len(),
+                    _ => !fits && *added == 0,
+                },
+                |(ended, added)| *ended != Ended::Accepted && *added > 0,
+            );
+        }
+    }
+    judge.finish();
+}
+
+#[known_fault("F36")]
+fn a_transaction_that_is_left_is_rolled_back_f36() {
+    let mut judge = Judge::new();
+    for (transactions, sends, minutes) in [(1, 0, 3), (1, 1, 3), (50, 0, 3), (50, 1, 5), (3, 10, 4)] {
+        let (mut world, sender) = world("queue", 0);
+        let control = Control::attach(&mut world, 0);
+        for _ in 0..transactions {
+            let txn = control.declare(&mut world);
+            for _ in 0..sends {
+                assert!(is_enlisted(&world.send_in(0, sender, &txn, &Message::new("x"))));
+            }
+        }
+        world.advance(Duration::from_secs(minutes * 60));
+        let open = world.broker.open_transactions();
+        judge.equal(format!("{transactions} of {sends} sends, left for {minutes} minutes"), open, 0, transactions);
+    }
+    judge.finish();
+}
+
+#[known_fault("F36")]
+fn bytes_of_open_transactions_count_f36() {
+    let mut judge = Judge::new();
+    for entity in ["queue", "topic"] {
+        for (transactions, sends, size) in [(1, 20, 100_000), (10, 2, 100_000), (5, 1, 900_000), (50, 1, 100_000)] {
+            let (mut world, sender) = world(entity, 0);
+            let control = Control::attach(&mut world, 0);
+            let body = "x".repeat(size);
+            let mut enlisted = 0;
+            for _ in 0..transactions {
+                let txn = control.declare(&mut world);
+                for _ in 0..sends {
+                    enlisted += usize::from(is_enlisted(&world.send_in(0, sender, &txn, &Message::new(&body))));
+                }
+            }
+            let held = enlisted * size;
+            let all = transactions * sends * size;
+            let name = format!("{transactions} times {sends} of {size} bytes to {entity}");
+            judge.case(name, held, |held| *held <= MEGABYTE, |held| *held == all);
+        }
+    }
+    judge.finish();
+}

@@ -1,0 +1,259 @@
+//! What a new user meets in the first hours (`docs/evidence/field-reports.md` §6): texts, conversions, and what is
+//! logged. Known faults are marked.
+
+use servicebus_core::client::{ProcessorError, ProcessorMessage, ProcessorOptions};
+use servicebus_core::servicebus::namespace::{Entity, Failure};
+use servicebus_core::servicebus::{BatchError, LockToken, Message};
+use servicebus_core::storage::Heap;
+use servicebus_core::time::{Duration, Timestamp};
+use servicebus_core::wire::{Uuid, Value};
+use servicebus_emulator::broker::BrokerConfig;
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_simulation::{Simulated, World};
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+use servicebus_tokio::Sender;
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+fn world() -> World {
+    let world = World::new(BrokerConfig::default(), 3);
+    world.broker(|broker, clock| {
+        broker
+            .with_namespace(clock, |namespace| {
+                for name in ["orders", "invoices", "a-queue", "Shop.Events", "x"] {
+                    namespace.create_queue(name, QueueDescription::default(), clock.utc)?;
+                }
+                Ok::<_, servicebus_emulator::broker::entities::EntityError>(())
+            })
+            .expect("queues");
+    });
+    world
+}
+
+/// The text of the first error of a processor over `entity` whose handler fails as `fail` says.
+fn processor_error(entity: &'static str, id: &'static str, fail: fn() -> Result<(), String>) -> String {
+    let world = world();
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        let message = Message::new("an order").with_message_id(id);
+        client.sender(entity).unwrap().send(&message).await.unwrap();
+        let processor = client.processor(Entity::queue(entity), ProcessorOptions::default());
+        let control = processor.control();
+        let text = Rc::new(RefCell::new(String::new()));
+        let errors = |error: ProcessorError<Heap, String>| {
+            text.borrow_mut().push_str(&error.to_string());
+            control.stop();
+        };
+        processor.run(async |_: &ProcessorMessage<'_, Simulated<Heap>>| fail(), errors).await.unwrap();
+        client.close().await;
+        text.take()
+    })
+}
+
+#[known_fault("N3")]
+fn a_processor_error_names_entity_and_message_n3() {
+    let failures: [fn() -> Result<(), String>; 2] = [|| Err("out of stock".to_owned()), || panic!("division by zero")];
+    let mut judge = Judge::new();
+    for (entity, id) in [("orders", "order-1"), ("invoices", "7"), ("Shop.Events", "événement"), ("x", "m")] {
+        for fail in failures {
+            let text = processor_error(entity, id, fail);
+            let cause = text.contains("out of stock") || text.contains("division by zero");
+            let named = text.contains(entity) && text.contains(id);
+            judge.case(
+                format!("{entity} {id}"),
+                &text,
+                |_| cause && named,
+                |text| !named && text.starts_with("the handler "),
+            );
+        }
+    }
+    judge.finish();
+}
+
+/// Whether a type has a trait, known when the test is compiled: the inherent constant wins where its bound holds.
+macro_rules! has {
+    ($type:ty: $($bound:tt)+) => {{
+        #[allow(dead_code)]
+        struct Probe<T: ?Sized>(std::marker::PhantomData<T>);
+        #[allow(dead_code)]
+        trait Otherwise {
+            const HAS: bool = false;
+        }
+        impl<T: ?Sized> Otherwise for Probe<T> {}
+        #[allow(dead_code)]
+        impl<T: ?Sized + $($bound)+> Probe<T> {
+            const HAS: bool = true;
+        }
+        Probe::<$type>::HAS
+    }};
+}
+
+#[known_fault("N12")]
+fn values_convert_and_handles_clone_n12() {
+    let mut judge = Judge::new();
+    for (name, has) in [
+        ("Value: From<i32>", has!(Value<'static>: From<i32>)),
+        ("Value: From<&str>", has!(Value<'static>: From<&'static str>)),
+        ("Value: From<usize>", has!(Value<'static>: From<usize>)),
+        ("Value: From<&String>", has!(Value<'static>: From<&'static String>)),
+        ("Value: From<Timestamp>", has!(Value<'static>: From<Timestamp>)),
+        ("Timestamp: From<SystemTime>", has!(Timestamp: From<SystemTime>)),
+        ("SystemTime: From<Timestamp>", has!(SystemTime: From<Timestamp>)),
+        ("Error: From<BatchError>", has!(Failure<Heap>: From<BatchError>)),
+        ("Entity: From<&str>", has!(Entity<Heap>: From<&'static str>)),
+        ("Entity: From<String>", has!(Entity<Heap>: From<String>)),
+        ("Sender: Clone", has!(Sender: Clone)),
+        ("Client: Clone", has!(servicebus_tokio::Client: Clone)),
+        ("AdministrationClient: Clone", has!(servicebus_tokio::administration::AdministrationClient: Clone)),
+    ] {
+        judge.equal(name, has, true, false);
+    }
+    judge.finish();
+}
+
+#[known_fault("N16")]
+fn times_and_lock_tokens_are_readable_n16() {
+    let mut judge = Judge::new();
+    for (seconds, date) in
+        [(0, "1970-01-01"), (1_767_225_600, "2026-01-01"), (951_782_400, "2000-02-29"), (-86_400, "1969-12-31")]
+    {
+        let text = format!("{:?}", Timestamp::from_secs(seconds));
+        judge.case(date, text, |text| text.contains(date), |text| text.contains("high: ") && text.contains("low: "));
+    }
+    for (bytes, digits) in [([0x11; 16], "11111111-1111-1111"), ([0xab; 16], "abababab-abab-abab")] {
+        let text = format!("{:?}", LockToken::from_uuid(Uuid(bytes)));
+        judge.case(digits, text, |text| text.to_lowercase().contains(digits), |text| text.contains("Uuid(["));
+    }
+    judge.finish();
+}
+
+#[known_fault("N17")]
+fn a_refusal_names_the_limit_and_who_refused_n17() {
+    let long: &'static str = Box::leak("x".repeat(129).into_boxed_str());
+    let messages: [(&str, fn(&'static str) -> Message<'static>); 4] = [
+        ("message id", |text| Message::new("m").with_message_id(text)),
+        ("session id", |text| Message::new("m").with_session_id(text)),
+        ("partition key", |text| Message::new("m").with_partition_key(text)),
+        ("reply to session id", |text| Message::new("m").with_reply_to_session_id(text)),
+    ];
+    let mut judge = Judge::new();
+    for (name, message) in messages {
+        let world = world();
+        let inner = world.clone();
+        let text = world.run(async move {
+            let client = inner.client::<Heap>();
+            let sender = client.sender("orders").unwrap();
+            sender.send(&message(long)).await.expect_err("the limit is 128 characters").to_string()
+        });
+        judge.case(name, text, |text| text.contains("128"), |text| text.ends_with("is not valid"));
+    }
+    // Nothing was sent: the text must not speak of the service.
+    let world = world();
+    let inner = world.clone();
+    let text = world.run(async move {
+        let client = inner.client::<Heap>();
+        let sender = client.sender("orders").unwrap();
+        let body = vec![0; 1 << 21];
+        sender.send(&Message::new(&body)).await.expect_err("the link takes less").to_string()
+    });
+    judge.case(
+        "a message over the link's limit",
+        text,
+        |text| !text.contains("the service refused"),
+        |text| text.contains("the service refused"),
+    );
+    judge.finish();
+}
+
+/// Keeps level and text of each event.
+#[derive(Clone, Default)]
+struct Events(Arc<Mutex<Vec<(Level, String)>>>);
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.push_str(&format!(" {field}={value:?}"));
+    }
+}
+
+impl Subscriber for Events {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("servicebus") && *metadata.level() <= Level::DEBUG
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().unwrap().push((*event.metadata().level(), text.0));
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// The events of a scene of a client that sends, with what `trouble` does after the first message.
+fn logged(trouble: fn(&World)) -> Vec<(Level, String)> {
+    let events = Events::default();
+    tracing::subscriber::with_default(events.clone(), || {
+        let world = world();
+        let inner = world.clone();
+        world.run(async move {
+            let client = inner.client::<Heap>();
+            let sender = client.sender("orders").unwrap();
+            sender.send(&Message::new("first")).await.unwrap();
+            trouble(&inner);
+            inner.sleep(Duration::from_secs(1)).await;
+            inner.set_reachable(true);
+            sender.send(&Message::new("second")).await.unwrap();
+            client.close().await;
+        });
+    });
+    events.0.lock().unwrap().clone()
+}
+
+#[known_fault("N5")]
+fn a_graceful_close_is_no_failure_an_outage_a_warning_and_a_send_an_event_n5() {
+    let quiet = logged(|_| {});
+    let cut = logged(World::cut);
+    let away = logged(|world| {
+        world.set_reachable(false);
+        world.cut();
+    });
+    let mut judge = Judge::new();
+    for (name, events) in [("quiet", &quiet), ("after a cut", &cut), ("after an outage", &away)] {
+        let last = events.iter().rev().find(|(_, text)| text.contains("disconnected")).cloned();
+        judge.case(
+            format!("{name}: a graceful close"),
+            last,
+            |last| last.as_ref().is_none_or(|(_, text)| !text.contains("failure")),
+            |last| last.as_ref().is_some_and(|(_, text)| text.contains("failure")),
+        );
+    }
+    for (name, events) in [("a cut", &cut), ("an outage", &away)] {
+        let first = events.iter().find(|(_, text)| text.contains("disconnected")).map(|(level, _)| *level);
+        judge.equal(format!("{name} is logged as"), first, Some(Level::WARN), Some(Level::INFO));
+    }
+    for (name, events) in [("quiet", &quiet), ("after a cut", &cut)] {
+        let sends = events.iter().filter(|(_, text)| text.contains("sent")).count();
+        judge.equal(format!("{name}: events of two sends"), sends, 2, 0);
+    }
+    judge.finish();
+}
