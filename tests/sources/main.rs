@@ -7,3 +7,4 @@ mod first_hours;
 mod layers;
 mod parts;
 mod pinned;
+mod public_futures;

@@ -1,0 +1,114 @@
+//! One cell of the matrix: a call to a peer that has fallen sick.
+
+use crate::peer::Peer;
+use crate::platform::{Platform, Site, sleep};
+use futures_util::future::{Either, select};
+use servicebus_core::client::Client;
+use servicebus_core::servicebus::{RetryMode, RetryPolicy};
+use servicebus_core::time::Duration;
+use servicebus_tests::calls::{Bound, Call, Scene};
+use std::pin::{Pin, pin};
+use std::time::Instant;
+
+/// The policy of every client: two attempts of 300 ms each.
+pub(crate) const RETRY: RetryPolicy = RetryPolicy {
+    max_retries: 1,
+    delay: Duration::from_millis(20),
+    max_delay: Duration::from_millis(50),
+    mode: RetryMode::Fixed,
+    try_timeout: Duration::from_millis(300),
+};
+
+/// How long a call without a bound of its own goes on before the client is closed.
+const GOES_ON: Duration = Duration::from_secs(1);
+
+/// A loaded machine with few cores may prolong everything; what hangs is still far longer.
+pub(crate) fn with_slack(limit: Duration) -> Duration {
+    limit * 2 + Duration::from_secs(3)
+}
+
+/// How a cell ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Within its bound.
+    Kept,
+    /// Not within its bound, and the slack; how long it was waited for.
+    Late(Duration),
+    /// The call panicked.
+    Panicked(String),
+    /// The peer was still well, and the call could not be prepared.
+    Unprepared(String),
+}
+
+/// Whether the peer was ever well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Connected and prepared while the peer was well.
+    Warm,
+    /// The peer is sick from the first connection on.
+    Cold,
+}
+
+/// Makes the call and judges how long it takes.
+pub(crate) fn play<P: Platform>(peer: &'static Peer, start: Start, call: &Call<P::Runtime>) -> Verdict {
+    let site = Site::start(peer);
+    P::block_on(async {
+        let (client, scene) = match prepare::<P>(&site, start, call).await {
+            Ok(prepared) => prepared,
+            Err(reason) => return Verdict::Unprepared(reason),
+        };
+        let began = Instant::now();
+        let mut running = (call.run)(scene);
+        let within = |limit: Duration, running: Pin<Box<dyn Future<Output = _>>>| async move {
+            match select(running, pin!(sleep::<P>(limit))).await {
+                Either::Left(_) => None,
+                Either::Right(((), running)) => Some(running),
+            }
+        };
+        let limit = match call.bound.limit(&RETRY) {
+            Some(limit) => with_slack(limit),
+            None => {
+                match within(GOES_ON, running).await {
+                    None => return Verdict::Kept,
+                    Some(unfinished) => running = unfinished,
+                }
+                // Closing is a call of its own, with a row; here it only ends the other one.
+                let both = futures_util::future::join(running, client.close());
+                let ended = within(with_slack(Bound::Close.limit(&RETRY).unwrap_or_default()), {
+                    Box::pin(async move { both.await.0 })
+                });
+                return if ended.await.is_none() { Verdict::Kept } else { Verdict::Late(began.elapsed()) };
+            }
+        };
+        if within(limit, running).await.is_none() { Verdict::Kept } else { Verdict::Late(began.elapsed()) }
+    })
+}
+
+/// A client and what the call needs; the peer is sick when this returns.
+async fn prepare<P: Platform>(
+    site: &Site,
+    start: Start,
+    call: &Call<P::Runtime>,
+) -> Result<(Client<P::Runtime>, Scene<P::Runtime>), String> {
+    if start == Start::Cold {
+        site.relay.fall_sick();
+        let client = P::connect(site, RETRY);
+        let scene = Scene::cold(client.clone(), call.needs).ok_or("it needs a service")?;
+        return Ok((client, scene));
+    }
+    // The try time-out is short, and the machine may be busy.
+    let mut last = String::new();
+    for _ in 0..30 {
+        let client = P::connect(site, RETRY);
+        match Scene::warm(client.clone(), call.needs).await {
+            Ok(scene) => {
+                site.relay.fall_sick();
+                // Connections that are open get to know.
+                sleep::<P>(Duration::from_millis(20)).await;
+                return Ok((client, scene));
+            }
+            Err(reason) => last = reason,
+        }
+    }
+    Err(last)
+}
