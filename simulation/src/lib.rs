@@ -12,6 +12,7 @@
 
 mod executor;
 mod network;
+mod peer;
 
 use servicebus_core::client::{Client, State};
 use servicebus_core::driver::{self, NoCredential, TokenCredential};
@@ -29,6 +30,7 @@ use executor::Executor;
 use network::Network;
 
 pub use network::{Server, SimulatedDialer, Traffic};
+pub use peer::{Answer, Factory, Output, Peer};
 
 /// The connection string of the simulated namespace.
 pub const CONNECTION_STRING: &str = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\
@@ -87,6 +89,17 @@ impl<S: Storage> Runtime for Simulated<S> {
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {
         self.0.0.executor.sleep_until(self.0.clone(), at)
     }
+}
+
+/// Why a future did not end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// Nothing will ever happen any more.
+    Idle,
+    /// The time is over.
+    Late,
+    /// Too many steps in one second of virtual time.
+    Spins,
 }
 
 /// What a simulated client and its driver share.
@@ -162,11 +175,30 @@ impl World {
         settings: Settings<S>,
         credential: impl TokenCredential<S::Payload> + 'static,
     ) -> (Client<Simulated<S>>, SharedState<S>) {
+        let (client, shared, driver) = self.parts(settings, credential);
+        self.spawn(driver);
+        (client, shared)
+    }
+
+    fn parts<S: Storage, C: TokenCredential<S::Payload> + 'static>(
+        &self,
+        settings: Settings<S>,
+        credential: C,
+    ) -> (Client<Simulated<S>>, SharedState<S>, impl Future<Output = ()> + use<S, C>) {
         let runtime = Simulated(self.clone(), PhantomData);
         let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
         let client = Client::new(&shared);
-        self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential));
-        (client, shared)
+        let driver = driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential);
+        (client, shared, driver)
+    }
+
+    /// A client and its driver, which runs where the caller polls it and ends when the caller drops it.
+    pub fn client_and_driver<S: Storage>(
+        &self,
+        settings: Settings<S>,
+    ) -> (Client<Simulated<S>>, impl Future<Output = ()> + use<S>) {
+        let (client, _, driver) = self.parts(settings, NoCredential);
+        (client, driver)
     }
 
     /// Runs a future beside the others.
@@ -249,26 +281,51 @@ impl World {
     /// When the future will not end: nothing will ever happen any more, a month has passed, or the same moment goes on
     /// and on.
     pub fn run<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
+        match self.try_run(future, MONTH, 10_000_000) {
+            Ok(output) => output,
+            Err(Stuck::Idle) => panic!("nothing will ever happen any more: a future waits for ever"),
+            Err(Stuck::Late) => panic!("a month has passed: a future waits for ever"),
+            Err(Stuck::Spins) => panic!("the same moment goes on and on: somebody spins"),
+        }
+    }
+
+    /// Runs a future and everything else in this world until it ends, for `limit` at most and with at most `steps`
+    /// steps in each second of virtual time.
+    ///
+    /// # Errors
+    /// Why the future did not end. It stays in the world: [`World::end`] drops it.
+    pub fn try_run<T: 'static>(
+        &self,
+        future: impl Future<Output = T> + 'static,
+        limit: Duration,
+        steps: u32,
+    ) -> Result<T, Stuck> {
         let result = Rc::new(RefCell::new(None));
         let slot = Rc::clone(&result);
         self.spawn(async move {
             let output = future.await;
             *slot.borrow_mut() = Some(output);
         });
-        let (mut moment, mut steps) = (self.clock().now, 0u32);
-        let end = moment + MONTH;
+        let (mut moment, mut taken) = (self.clock().now, 0u32);
+        let end = moment + limit;
         loop {
             if let Some(output) = result.borrow_mut().take() {
-                return output;
+                return Ok(output);
             }
-            assert!(self.step(), "nothing will ever happen any more: a future waits for ever");
+            if !self.step() {
+                return Err(Stuck::Idle);
+            }
             let now = self.clock().now;
-            assert!(now < end, "a month has passed: a future waits for ever");
-            steps += 1;
-            if now >= moment + Duration::from_secs(1) {
-                (moment, steps) = (now, 0);
+            if now >= end {
+                return Err(Stuck::Late);
             }
-            assert!(steps < 10_000_000, "the same moment goes on and on: somebody spins");
+            taken += 1;
+            if now >= moment + Duration::from_secs(1) {
+                (moment, taken) = (now, 0);
+            }
+            if taken >= steps {
+                return Err(Stuck::Spins);
+            }
         }
     }
 
@@ -287,6 +344,7 @@ impl World {
         let next = [
             self.0.executor.next_timer(),
             self.0.network.borrow().next_arrival(),
+            self.0.network.borrow().next_act(),
             self.0.broker.borrow().poll_timeout(),
         ];
         let Some(next) = next.into_iter().flatten().min() else { return false };

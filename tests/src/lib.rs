@@ -7,6 +7,7 @@ pub mod conformance;
 pub mod engine;
 pub mod evidence;
 pub mod fault;
+pub mod peers;
 pub mod socket;
 pub mod tree;
 

@@ -1,0 +1,166 @@
+//! One call against one sick peer.
+
+use servicebus_core::client::Client;
+use servicebus_core::servicebus::{Message, RetryPolicy};
+use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::time::{Duration, Instant};
+use servicebus_emulator::broker::BrokerConfig;
+use servicebus_simulation::{Server, Simulated, Stuck, World};
+use servicebus_tests::calls::{Bound, Call, QUEUE, Scene, closing, policy};
+use servicebus_tests::peers::{Service, Sick, VIRTUAL};
+use std::fmt;
+
+pub(crate) type Sim = Simulated<Heap>;
+
+/// A try time-out of two seconds and two retries.
+pub(crate) fn retry() -> RetryPolicy {
+    RetryPolicy { max_retries: 2, try_timeout: Duration::from_secs(2), ..RetryPolicy::default() }
+}
+
+/// A call that has not ended by then is pending.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// A call without a bound of its own is given this long before its client closes.
+const MEANWHILE: Duration = Duration::from_secs(5);
+/// What bytes need on their way, and deadlines to be rounded.
+const SLACK: Duration = Duration::from_millis(50);
+/// More steps than these in a second of virtual time are a task that spins.
+const STEPS: u32 = 200_000;
+
+/// What is wrong with a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// The call ends, but not within its bound.
+    Late,
+    /// The call does not end in ten minutes.
+    Pending,
+    /// The same moment goes on and on.
+    Spins,
+    /// The service is well again, and the next call on the client does not work within its bound.
+    Unhealed,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Late => "late",
+            Self::Pending => "pending",
+            Self::Spins => "spins",
+            Self::Unhealed => "unhealed",
+        })
+    }
+}
+
+/// A world around a service that can fall sick.
+pub(crate) fn world(seed: u64) -> (World, Service) {
+    let world = World::new(BrokerConfig::default(), seed);
+    let service = Service::new(VIRTUAL, seed);
+    world.set_server(Server::Scripted(service.factory()));
+    (world, service)
+}
+
+pub(crate) fn client<S: Storage<Literal: From<&'static str>>>(world: &World) -> Client<Simulated<S>> {
+    let mut settings = world.settings();
+    settings.retry = retry();
+    world.client_with(settings)
+}
+
+/// Runs a future in a world: its output and when it ended.
+pub(crate) fn ended<T: 'static>(
+    world: &World,
+    running: impl Future<Output = T> + 'static,
+) -> Result<(T, Instant), Wrong> {
+    match world.try_run(running, PATIENCE, STEPS) {
+        Ok(output) => Ok((output, world.clock().now)),
+        Err(Stuck::Spins) => Err(Wrong::Spins),
+        Err(Stuck::Idle | Stuck::Late) => Err(Wrong::Pending),
+    }
+}
+
+/// Whether a future ends within `limit`.
+fn judge<T: 'static>(world: &World, limit: Duration, running: impl Future<Output = T> + 'static) -> Result<T, Wrong> {
+    let begin = world.clock().now;
+    let (output, end) = ended(world, running)?;
+    let took = end.saturating_duration_since(begin);
+    if took > limit + SLACK { Err(Wrong::Late) } else { Ok(output) }
+}
+
+/// Prepares a call with a service that is well, makes it when the service has fallen sick, and judges it and the next
+/// call once the service is well again.
+pub(crate) fn cell(call: &Call<Sim>, sick: &'static Sick, seed: u64) -> Result<(), Wrong> {
+    let (world, service) = world(seed);
+    let client = client::<Heap>(&world);
+    let warm = Scene::warm(client.clone(), call.needs);
+    let prepared = world.try_run(warm, Duration::from_secs(60), STEPS).expect("a service that is well answers");
+    let scene = prepared.unwrap_or_else(|error| panic!("{call:?}: {error}"));
+    service.fall_sick(sick);
+    let running = (call.run)(scene);
+    let judged = match call.bound.limit(&retry()) {
+        Some(limit) => judge(&world, limit, running).map(drop),
+        None => {
+            let (closer, sleeper) = (client.clone(), world.clone());
+            world.spawn(async move {
+                sleeper.sleep(MEANWHILE).await;
+                closer.close().await;
+            });
+            judge(&world, MEANWHILE + closing(&retry()), running).map(drop)
+        }
+    };
+    let closed = call.bound == Bound::UntilClosed || call.name == "Client::close";
+    let judged = judged.and_then(|()| if closed { Ok(()) } else { heal(&world, &service, client) });
+    world.end();
+    judged
+}
+
+/// The service is well again: the next send must be accepted.
+pub(crate) fn heal<S: Storage<Literal: From<&'static str>>>(
+    world: &World,
+    service: &Service,
+    client: Client<Simulated<S>>,
+) -> Result<(), Wrong> {
+    service.heal();
+    let next = async move {
+        let sender = client.sender(QUEUE).map_err(drop)?;
+        sender.send(&Message::new(b"next")).await.map_err(drop)
+    };
+    match judge(world, policy(&retry()), next) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(())) | Err(Wrong::Late | Wrong::Pending | Wrong::Unhealed) => Err(Wrong::Unhealed),
+        Err(Wrong::Spins) => Err(Wrong::Spins),
+    }
+}
+
+servicebus_core::fixed_storage! {
+    /// A microcontroller's tables.
+    pub(crate) type Small {
+        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, transactions: true,
+    }
+}
+
+/// A send and a receive with fixed storage, which the calls of the table do not have.
+pub(crate) fn fixed_cell(sick: &'static Sick, seed: u64) -> Result<(), Wrong> {
+    const WAIT: Duration = Duration::from_secs(1);
+    let (world, service) = world(seed);
+    let client = client::<Small>(&world);
+    let handles = (client.sender(QUEUE).expect("a sender"), client.receiver(QUEUE).expect("a receiver"));
+    let prepared = async move {
+        let (sender, receiver) = handles;
+        sender.send(&Message::new(b"prepared")).await.expect("a send");
+        let message = receiver.receive(Duration::from_secs(5)).await.expect("a receive").expect("the message");
+        receiver.complete(&message).await.expect("a settlement");
+        sender.send(&Message::new(b"waits")).await.expect("a send");
+        (sender, receiver)
+    };
+    let prepared = world.try_run(prepared, Duration::from_secs(60), STEPS);
+    let (sender, receiver) = prepared.expect("a service that is well answers");
+    service.fall_sick(sick);
+    let running = async move {
+        let sent = sender.send(&Message::new(b"sent")).await.is_ok();
+        let received = receiver.receive(WAIT).await.is_ok();
+        drop((sender, receiver));
+        (sent, received)
+    };
+    let judged = judge(&world, policy(&retry()) + WAIT, running);
+    let judged = judged.and_then(|_| heal(&world, &service, client));
+    world.end();
+    judged
+}

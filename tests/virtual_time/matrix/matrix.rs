@@ -1,0 +1,90 @@
+//! The matrix itself.
+
+use crate::cell::{Sim, cell, fixed_cell};
+use crate::red::{self, Names};
+use servicebus_tests::calls::{Call, calls};
+use servicebus_tests::peers::SICK;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// The row of the fixed storage.
+const FIXED: &str = "Sender::send and Receiver::receive, fixed storage";
+
+/// A row's name: several rows may make the same call, in the order of the table.
+fn names(calls: &[Call<Sim>]) -> Vec<String> {
+    let mut seen = BTreeMap::new();
+    let name = |call: &Call<Sim>| {
+        let count = seen.entry(call.name).or_insert(0);
+        *count += 1;
+        if *count == 1 { call.name.to_owned() } else { format!("{} ({count})", call.name) }
+    };
+    calls.iter().map(name).collect()
+}
+
+#[test]
+fn every_call_ends_within_its_bound_and_the_next_works_once_the_peer_is_well() {
+    let begin = Instant::now();
+    let rows = names(&calls::<Sim>()).len() + 1;
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(BTreeMap::<Names, String>::new());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let only = std::env::var("MATRIX_ONLY").ok();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                // Worlds and calls stay on their thread.
+                let calls = calls::<Sim>();
+                let names = names(&calls);
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(sick) = SICK.get(at) else { return };
+                    let cells = calls
+                        .iter()
+                        .zip(&names)
+                        .enumerate()
+                        .map(|(row, (call, name))| (name.as_str(), Some(call), row));
+                    for (name, call, row) in cells.chain([(FIXED, None, calls.len())]) {
+                        if only.as_ref().is_some_and(|only| !format!("{name}/{}", sick.name).contains(only)) {
+                            continue;
+                        }
+                        // The seed is the cell's, whatever runs beside it.
+                        let seed = (at * 1_000 + row) as u64;
+                        let judged = match call {
+                            Some(call) => cell(call, sick, seed),
+                            None => fixed_cell(sick, seed),
+                        };
+                        if let Err(wrong) = judged {
+                            let names = (name.to_owned(), sick.name.to_owned());
+                            found.lock().expect("the cells").insert(names, wrong.to_string());
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let found = found.into_inner().expect("the cells");
+    let mut by_peer = BTreeMap::<&str, BTreeMap<&str, usize>>::new();
+    for ((_, peer), wrong) in &found {
+        *by_peer.entry(peer).or_default().entry(wrong).or_default() += 1;
+    }
+    for (peer, wrong) in &by_peer {
+        println!("{peer}: {wrong:?}");
+    }
+    let (peers, red, seconds) = (SICK.len(), found.len(), begin.elapsed().as_secs_f64());
+    println!("{rows} calls x {peers} peers, {red} cells red, {seconds:.1} s");
+    if only.is_none() {
+        red::compare(&found);
+    }
+}
+
+#[test]
+fn sicknesses_have_names_of_their_own() {
+    for (at, sick) in SICK.iter().enumerate() {
+        assert!(SICK[..at].iter().all(|other| other.name != sick.name), "{} stands twice", sick.name);
+    }
+    for ((call, peer), _) in red::listed() {
+        assert!(SICK.iter().any(|sick| sick.name == peer), "{call} in red.tsv: no peer {peer:?}");
+    }
+}
