@@ -84,7 +84,7 @@ async fn play(server: &str, kind: Act, call: Call) -> Cell {
         Ok(Ok(())) => Verdict::Panicked("a sick server's answer counts as a success".to_owned()),
         Err(_) => Verdict::Late(began.elapsed()),
     };
-    Cell { name: format!("tokio {server} {} Cold", call.name), verdict, took: began.elapsed() }
+    Cell { name: format!("tokio / HTTP {server} / {} / Cold", call.name), verdict, took: began.elapsed() }
 }
 
 /// Plays all cells that are wanted beside each other, in a thread that can be left behind.

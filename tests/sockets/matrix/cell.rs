@@ -1,6 +1,6 @@
 //! One cell of the matrix: a call to a peer that has fallen sick.
 
-use crate::peer::Peer;
+use crate::column::Column;
 use crate::platform::{Platform, Site, sleep};
 use futures_util::future::{Either, select};
 use servicebus_core::client::Client;
@@ -50,8 +50,8 @@ pub(crate) enum Start {
 }
 
 /// Makes the call and judges how long it takes.
-pub(crate) fn play<P: Platform>(peer: &'static Peer, start: Start, call: &Call<P::Runtime>) -> Verdict {
-    let site = Site::start(peer);
+pub(crate) fn play<P: Platform>(column: Column, start: Start, call: &Call<P::Runtime>) -> Verdict {
+    let site = Site::start(column);
     P::block_on(async {
         let (client, scene) = match prepare::<P>(&site, start, call).await {
             Ok(prepared) => prepared,
@@ -91,7 +91,7 @@ async fn prepare<P: Platform>(
     call: &Call<P::Runtime>,
 ) -> Result<(Client<P::Runtime>, Scene<P::Runtime>), String> {
     if start == Start::Cold {
-        site.relay.fall_sick();
+        site.fall_sick();
         let client = P::connect(site, RETRY);
         let scene = Scene::cold(client.clone(), call.needs).ok_or("it needs a service")?;
         return Ok((client, scene));
@@ -102,7 +102,7 @@ async fn prepare<P: Platform>(
         let client = P::connect(site, RETRY);
         match Scene::warm(client.clone(), call.needs).await {
             Ok(scene) => {
-                site.relay.fall_sick();
+                site.fall_sick();
                 // Connections that are open get to know.
                 sleep::<P>(Duration::from_millis(20)).await;
                 return Ok((client, scene));
