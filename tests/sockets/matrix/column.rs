@@ -41,8 +41,9 @@ impl Column {
     pub(crate) fn takes(self, needs: Needs, start: Start) -> bool {
         match (start, self) {
             (Start::Warm, Self::Relay(_) | Self::Service(_)) => true,
-            (Start::Warm, Self::HalfOpen(_)) => false,
-            (Start::Cold, _) => needs.is_local(),
+            // A service that is sick in the opening closes the connections that are open, and is met cold after all.
+            (Start::Cold, Self::Service(_)) | (Start::Warm, Self::HalfOpen(_)) => false,
+            (Start::Cold, Self::Relay(_) | Self::HalfOpen(_)) => needs.is_local(),
         }
     }
 

@@ -66,9 +66,10 @@ const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocke
 const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 /// One more field of a head that never ends.
 const FIELD: &[u8] = b"X-More: and more\r\n";
-const PINGS: &[u8] = &[0x89, 0, 0x89, 0];
-/// Part of a binary message that never ends: an empty continuation.
-const CONTINUATIONS: &[u8] = &[0x00, 0x01, 0x00, 0x00, 0x01, 0x00];
+/// A ping with the longest payload.
+const PING: &[u8] = &frame(0x89);
+/// Part of a binary message that never ends.
+const CONTINUATION: &[u8] = &frame(0x00);
 /// A binary message that begins.
 const FIRST_FRAGMENT: &[u8] = &[0x02, 0x01, 0x00];
 /// The head of a binary message of 2⁴⁰ bytes.
@@ -78,6 +79,14 @@ const TUNNEL: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 const TUNNEL_HEAD: &[u8] = b"HTTP/1.1 200 Connection established\r\n";
 const NOT_AUTHORIZED: &[u8] = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n";
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
+
+/// A frame of a WebSocket with 125 bytes of payload.
+const fn frame(first: u8) -> [u8; 127] {
+    let mut frame = [0; 127];
+    frame[0] = first;
+    frame[1] = 125;
+    frame
+}
 
 const fn peer(name: &'static str, carrier: Carrier, open: Act, new: Act, fitting: [&'static str; 2]) -> Peer {
     Peer { name, carrier, open, new, fitting }
@@ -138,11 +147,11 @@ pub(crate) const PEERS: &[Peer] = {
         peer("never-ends-upgrade", WebSocket, Reset, Flood(SWITCHING, FIELD), ["Sender::send", "Receiver::peek_each"]),
         peer("trickles-upgrade", WebSocket, Reset, Trickle(SWITCHING), ["Sender::send", "RuleManager::remove"]),
         peer("refuses-upgrade", WebSocket, Reset, SayAndClose(UNAVAILABLE), ["Sender::send", "Peeker::peek"]),
-        peer("floods-pings", WebSocket, Flood(b"", PINGS), Reset, ["Sender::send", "Receiver::renew_lock_of"]),
+        peer("floods-pings", WebSocket, Flood(b"", PING), Reset, ["Sender::send", "Receiver::renew_lock_of"]),
         peer(
             "never-ends-a-message",
             WebSocket,
-            Flood(FIRST_FRAGMENT, CONTINUATIONS),
+            Flood(FIRST_FRAGMENT, CONTINUATION),
             Reset,
             ["Sender::send", "Receiver::complete"],
         ),
