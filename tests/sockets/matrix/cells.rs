@@ -1,12 +1,14 @@
 //! The matrix: all calls against all peers, many cells beside each other.
 
+use crate::administration;
 use crate::cell::{Start, Verdict, play};
 use crate::column::{Column, columns};
 use crate::peer::Carrier;
 use crate::platform::{Platform, Smol, Tokio};
+use crate::red::red;
 use crate::report::{Cell, judge};
 use servicebus_tests::calls::{Bound, labelled};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -28,10 +30,10 @@ struct Planned {
 
 /// The cells of a platform; `wanted` chooses by the peer, the label of the call, and how it starts.
 fn plan<P: Platform>(wanted: impl Fn(Column, &str, Start) -> bool) -> Vec<Planned> {
-    let calls = labelled::<P::Runtime>();
     let mut planned = Vec::new();
-    for column in columns().filter(|column| P::offers(column.carrier())) {
-        for (row, (label, call)) in calls.iter().enumerate() {
+    // Row by row: floods would take the processors from each other, and from those that still prepare.
+    for (row, (label, call)) in labelled::<P::Runtime>().iter().enumerate() {
+        for column in columns().filter(|column| P::offers(column.carrier())) {
             for start in [Start::Warm, Start::Cold] {
                 if column.takes(call.needs, start) && wanted(column, label, start) {
                     let name = format!("{} / {} / {label} / {start:?}", P::NAME, column.name());
@@ -124,6 +126,11 @@ fn cells_have_names_of_their_own() {
     for carrier in [Carrier::Tcp, Carrier::Tls, Carrier::WebSocket, Carrier::Proxy] {
         assert!(columns().filter(|column| column.carrier() == carrier).count() >= 5, "few peers over {carrier:?}");
     }
+    let mut every: BTreeSet<String> = plan::<Smol>(|_, _, _| true).into_iter().map(|planned| planned.name).collect();
+    every.extend(names);
+    every.extend(administration::names());
+    let stale: Vec<_> = red().into_keys().filter(|name| !every.contains(*name)).collect();
+    assert!(stale.is_empty(), "red.tsv lists cells that do not exist: {stale:#?}");
     let unbounded = labelled::<<Tokio as Platform>::Runtime>();
     assert!(unbounded.iter().any(|(_, call)| call.bound == Bound::UntilClosed));
 }
