@@ -92,7 +92,7 @@ async fn play(server: &str, kind: Act, call: Call) -> Cell {
     let verdict = match ended {
         Ok(Err(_)) => Verdict::Kept,
         Ok(Ok(())) => Verdict::Panicked("a sick server's answer counts as a success".to_owned()),
-        Err(_) => Verdict::Late(began.elapsed()),
+        Err(_) => Verdict::Pending(began.elapsed()),
     };
     Cell { name: name(server, &call), verdict, took: began.elapsed() }
 }

@@ -6,8 +6,8 @@ use futures_util::future::{Either, select};
 use servicebus_core::client::Client;
 use servicebus_core::servicebus::{RetryMode, RetryPolicy};
 use servicebus_core::time::Duration;
-use servicebus_tests::calls::{Bound, Call, Scene};
-use std::pin::{Pin, pin};
+use servicebus_tests::calls::{Call, Running, Scene, closing};
+use std::pin::pin;
 use std::time::Instant;
 
 /// The policy of every client: two attempts of 300 ms each.
@@ -22,6 +22,9 @@ pub(crate) const RETRY: RetryPolicy = RetryPolicy {
 /// How long a call without a bound of its own goes on before the client is closed.
 const GOES_ON: Duration = Duration::from_secs(1);
 
+/// How long a call that is late is watched, to learn whether it ends.
+const LATER: Duration = Duration::from_secs(8);
+
 /// A loaded machine with few cores may prolong everything; what hangs is still far longer.
 pub(crate) fn with_slack(limit: Duration) -> Duration {
     limit * 2 + Duration::from_secs(3)
@@ -32,8 +35,10 @@ pub(crate) fn with_slack(limit: Duration) -> Duration {
 pub(crate) enum Verdict {
     /// Within its bound.
     Kept,
-    /// Not within its bound, and the slack; how long it was waited for.
+    /// Not within its bound and the slack; when it ended.
     Late(Duration),
+    /// It has not ended by then.
+    Pending(Duration),
     /// The call panicked.
     Panicked(String),
     /// The peer was still well, and the call could not be prepared.
@@ -58,30 +63,28 @@ pub(crate) fn play<P: Platform>(column: Column, start: Start, call: &Call<P::Run
             Err(reason) => return Verdict::Unprepared(reason),
         };
         let began = Instant::now();
-        let mut running = (call.run)(scene);
-        let within = |limit: Duration, running: Pin<Box<dyn Future<Output = _>>>| async move {
-            match select(running, pin!(sleep::<P>(limit))).await {
-                Either::Left(_) => None,
-                Either::Right(((), running)) => Some(running),
-            }
+        let running = (call.run)(scene);
+        let Some(limit) = call.bound.limit(&RETRY).map(with_slack) else {
+            let Some(running) = within::<P>(GOES_ON, running).await else { return Verdict::Kept };
+            // Closing is a call of its own, with a row; here it only ends the other one.
+            let ended = Box::pin(async { futures_util::future::join(running, client.close()).await.0 });
+            let limit = with_slack(closing(&RETRY));
+            return within::<P>(limit, ended).await.map_or(Verdict::Kept, |_| Verdict::Pending(began.elapsed()));
         };
-        let limit = match call.bound.limit(&RETRY) {
-            Some(limit) => with_slack(limit),
-            None => {
-                match within(GOES_ON, running).await {
-                    None => return Verdict::Kept,
-                    Some(unfinished) => running = unfinished,
-                }
-                // Closing is a call of its own, with a row; here it only ends the other one.
-                let both = futures_util::future::join(running, client.close());
-                let ended = within(with_slack(Bound::Close.limit(&RETRY).unwrap_or_default()), {
-                    Box::pin(async move { both.await.0 })
-                });
-                return if ended.await.is_none() { Verdict::Kept } else { Verdict::Late(began.elapsed()) };
-            }
-        };
-        if within(limit, running).await.is_none() { Verdict::Kept } else { Verdict::Late(began.elapsed()) }
+        let Some(running) = within::<P>(limit, running).await else { return Verdict::Kept };
+        match within::<P>(LATER, running).await {
+            None => Verdict::Late(began.elapsed()),
+            Some(_) => Verdict::Pending(began.elapsed()),
+        }
     })
+}
+
+/// Runs a call for so long; returns it when it has not ended.
+async fn within<P: Platform>(limit: Duration, running: Running) -> Option<Running> {
+    match select(running, pin!(sleep::<P>(limit))).await {
+        Either::Left(_) => None,
+        Either::Right(((), running)) => Some(running),
+    }
 }
 
 /// A client and what the call needs; the peer is sick when this returns.

@@ -61,7 +61,9 @@ impl Column {
 fn reaching(sick: &Sick) -> &'static str {
     match sick.step {
         _ if matches!(sick.fault, Fault::StopsReading { .. }) => "Sender::send #2",
-        Step::Attach(Node::Receiver) | Step::Transfer(Node::Receiver) | Step::Drained => "Receiver::receive",
+        // The session of the second row has a message in it.
+        Step::Transfer(Node::Receiver) => "Receiver::receive #2",
+        Step::Attach(Node::Receiver) | Step::Drained => "Receiver::receive",
         Step::Detach(Node::Receiver) => "Receiver::close",
         Step::Detach(_) => "Sender::close",
         Step::Settles => "Receiver::complete",

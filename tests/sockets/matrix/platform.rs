@@ -12,10 +12,13 @@ use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::server::Identity;
 use servicebus_tests::calls::{QUEUE, SESSIONS, SUBSCRIPTION, TOPIC};
-use servicebus_tests::peers::{self, Service, Sick};
+use servicebus_tests::peers::{self, Pace, Service, Sick};
 use std::sync::LazyLock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+/// More than any service has a reason to send, and little enough that many cells run beside each other.
+const PACE: Pace = Pace { burst: 16, every: Duration::from_millis(5), payload: 4_096 };
 
 /// The key of a new emulator.
 const KEY: &str = "SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE";
@@ -64,6 +67,7 @@ impl Site {
                 Column::Service(sick) => {
                     let (listener, port) = listener().await;
                     let service = Service::over_sockets(1);
+                    service.set_pace(PACE);
                     let serving = tokio::spawn(peers::serve(listener, service.clone()));
                     (Front::Service { service, sick, serving }, port)
                 }
