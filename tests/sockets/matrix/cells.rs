@@ -35,16 +35,20 @@ struct Planned {
     row: usize,
 }
 
-/// The cells of a platform; `wanted` chooses by the peer, the label of the call, and how it starts.
+/// The cells of a platform; `wanted` chooses by the peer, the label of the call, and how it starts. `MATRIX_ONLY` is a
+/// part of the names of cells to be played alone, for the ignored tests.
 fn plan<P: Platform>(wanted: impl Fn(Column, &str, Start) -> bool) -> Vec<Planned> {
     let mut planned = Vec::new();
+    let only = std::env::var("MATRIX_ONLY").unwrap_or_default();
     // Row by row: floods would take the processors from each other, and from those that still prepare.
     for (row, (label, call)) in labelled::<P::Runtime>().iter().enumerate() {
         for column in columns().filter(|column| P::offers(column.carrier())) {
             for start in [Start::Warm, Start::Cold] {
                 if column.takes(call.needs, start) && wanted(column, label, start) {
                     let name = format!("{} / {} / {label} / {start:?}", P::NAME, column.name());
-                    planned.push(Planned { name, column, start, row });
+                    if name.contains(&only) {
+                        planned.push(Planned { name, column, start, row });
+                    }
                 }
             }
         }

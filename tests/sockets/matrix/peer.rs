@@ -67,10 +67,13 @@ const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length:
 /// One more field of a head that never ends.
 const FIELD: &[u8] = b"X-More: and more\r\n";
 /// A ping with the longest payload.
-const PING: &[u8] = &frame(0x89);
-/// Part of a binary message that never ends.
-const CONTINUATION: &[u8] = &frame(0x00);
-/// A binary message that begins.
+const PING: &[u8] = &{
+    let mut frame = [0; 127];
+    frame[0] = 0x89;
+    frame[1] = 125;
+    frame
+};
+/// The first of the frames of a binary message.
 const FIRST_FRAGMENT: &[u8] = &[0x02, 0x01, 0x00];
 /// The head of a binary message of 2⁴⁰ bytes.
 const HUGE_MESSAGE: &[u8] = &[0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0];
@@ -79,14 +82,6 @@ const TUNNEL: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 const TUNNEL_HEAD: &[u8] = b"HTTP/1.1 200 Connection established\r\n";
 const NOT_AUTHORIZED: &[u8] = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n";
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
-
-/// A frame of a WebSocket with 125 bytes of payload.
-const fn frame(first: u8) -> [u8; 127] {
-    let mut frame = [0; 127];
-    frame[0] = first;
-    frame[1] = 125;
-    frame
-}
 
 const fn peer(name: &'static str, carrier: Carrier, open: Act, new: Act, fitting: [&'static str; 2]) -> Peer {
     Peer { name, carrier, open, new, fitting }
@@ -148,13 +143,7 @@ pub(crate) const PEERS: &[Peer] = {
         peer("trickles-upgrade", WebSocket, Reset, Trickle(SWITCHING), ["Sender::send", "RuleManager::remove"]),
         peer("refuses-upgrade", WebSocket, Reset, SayAndClose(UNAVAILABLE), ["Sender::send", "Peeker::peek"]),
         peer("floods-pings", WebSocket, Flood(b"", PING), Reset, ["Sender::send", "Receiver::renew_lock_of"]),
-        peer(
-            "never-ends-a-message",
-            WebSocket,
-            Flood(FIRST_FRAGMENT, CONTINUATION),
-            Reset,
-            ["Sender::send", "Receiver::complete"],
-        ),
+        peer("never-ends-a-message", WebSocket, Say(FIRST_FRAGMENT), Reset, ["Sender::send", "Receiver::complete"]),
         peer(
             "announces-a-huge-message",
             WebSocket,
