@@ -111,13 +111,19 @@ impl Connection {
         if !is_new && sick.step.is_opening() {
             self.closes_at = Some(self.now);
         } else if let Fault::ClosesAfter(life) = sick.fault {
+            self.hit();
             self.closes_at = Some(self.now + life);
         } else if sick.step == Step::Now {
             self.trigger();
         }
     }
 
+    fn hit(&self) {
+        self.service.lock().hits += 1;
+    }
+
     fn trigger(&mut self) {
+        self.hit();
         self.triggered = true;
         match self.sick.map(|sick| sick.fault) {
             Some(Fault::Silent { heartbeats: true } | Fault::StopsReading { heartbeats: true } | Fault::NeverEnds) => {
@@ -179,6 +185,9 @@ impl Connection {
         }
         let Some(sick) = self.sick else { return self.push(unit) };
         let here = step == sick.step;
+        if here {
+            self.hit();
+        }
         match sick.fault {
             Fault::Silent { .. } | Fault::StopsReading { .. } => {
                 if here {
@@ -368,7 +377,8 @@ impl Connection {
         if let Some(Fault::CutAt(end)) = self.sick.map(|sick| sick.fault)
             && self.sent + bytes.len() >= end
         {
-            bytes.truncate(end - self.sent);
+            self.hit();
+            bytes.truncate(end.saturating_sub(self.sent));
             self.over = true;
         }
         self.sent += bytes.len();
@@ -395,6 +405,7 @@ impl Peer for Connection {
         for unit in cut(&mut self.client) {
             let step = self.links.from_client(&unit);
             match performative(&unit) {
+                Some((_, Performative::Attach(_), _)) => self.service.lock().attaches += 1,
                 Some((_, Performative::Begin(begin), _)) => self.session.next_incoming_id = begin.next_outgoing_id,
                 Some((_, Performative::Transfer(_), _)) => {
                     self.session.next_incoming_id = self.session.next_incoming_id.wrapping_add(1);
@@ -434,10 +445,9 @@ impl Peer for Connection {
         if inner.broker.poll_timeout().is_some_and(|at| at <= now) {
             inner.broker.handle_timeout(clock);
         }
-        if self.epoch != inner.epoch {
-            self.epoch = inner.epoch;
-            self.turn(inner.sick, false);
-        }
+        let turned = self.epoch != inner.epoch;
+        self.epoch = inner.epoch;
+        let (sick, stays) = (inner.sick, inner.leaves_the_sick);
         let Some(id) = self.id else { return Output { closes: true, ..Output::NOTHING } };
         while inner.broker.poll_transmit(id, clock, &mut self.tx) {
             self.raw.extend_from_slice(self.tx.filled());
@@ -447,6 +457,9 @@ impl Peer for Connection {
         inner.ready.remove(&id);
         let closed = inner.broker.is_closed(id);
         drop(inner);
+        if turned && !(stays && self.sick.is_some()) {
+            self.turn(sick, false);
+        }
         for unit in cut(&mut self.raw) {
             self.pass(unit);
         }

@@ -21,8 +21,14 @@ pub async fn serve(listener: TcpListener, service: Service) {
         let Ok((socket, _)) = listener.accept().await else { return };
         match service.fault() {
             // The kernel has accepted already; all that is left is to say nothing.
-            Some(Fault::NeverAccepts) => _ = connections.spawn(hold(socket)),
-            Some(Fault::RefusesConnections) => drop(socket),
+            Some(Fault::NeverAccepts) => {
+                service.turn_away();
+                connections.spawn(hold(socket));
+            }
+            Some(Fault::RefusesConnections) => {
+                service.turn_away();
+                drop(socket);
+            }
             _ => _ = connections.spawn(drive(socket, service.accept(), begin)),
         }
     }

@@ -44,6 +44,14 @@ pub(super) struct Inner {
     /// Connections that may have something to send.
     pub(super) ready: HashSet<ConnectionId>,
     accepted: u64,
+    /// Dials that were left to wait or refused.
+    turned_away: u64,
+    /// Attaches of clients.
+    pub(super) attaches: u64,
+    /// How often a connection misbehaved.
+    pub(super) hits: u64,
+    /// Connections that were sick stay so.
+    pub(super) leaves_the_sick: bool,
 }
 
 impl Inner {
@@ -82,6 +90,10 @@ impl Service {
             epoch: 0,
             ready: HashSet::new(),
             accepted: 0,
+            turned_away: 0,
+            attaches: 0,
+            hits: 0,
+            leaves_the_sick: false,
         })));
         service.with(Instant::ZERO, |broker, clock| {
             broker.with_namespace(clock, |namespace| {
@@ -120,10 +132,28 @@ impl Service {
         self.lock().accepted
     }
 
+    /// What clients wanted so far: dials, answered or not, and attaches.
+    pub fn demands(&self) -> u64 {
+        let inner = self.lock();
+        inner.accepted + inner.turned_away + inner.attaches
+    }
+
+    /// How often a connection misbehaved so far.
+    pub fn hits(&self) -> u64 {
+        self.lock().hits
+    }
+
+    pub(super) fn turn_away(&self) {
+        let mut inner = self.lock();
+        inner.turned_away += 1;
+        inner.hits += 1;
+    }
+
     /// Every connection misbehaves from now on. Those that are open are closed where the misbehaviour is in the opening.
     pub fn fall_sick(&self, sick: &'static Sick) {
         let mut inner = self.lock();
         inner.sick = Some(sick);
+        inner.leaves_the_sick = false;
         inner.epoch += 1;
         match sick.fault {
             Fault::RefusesTokens(reason) => inner.broker.refuse_tokens(u64::MAX, reason),
@@ -132,8 +162,19 @@ impl Service {
         }
     }
 
+    /// New connections work again; those of the sickness stay sick.
+    pub fn heal_new(&self) {
+        self.lock().leaves_the_sick = true;
+        self.cure();
+    }
+
     /// The service is well again: connections of its sickness are closed, new ones work.
     pub fn heal(&self) {
+        self.lock().leaves_the_sick = false;
+        self.cure();
+    }
+
+    fn cure(&self) {
         let mut inner = self.lock();
         inner.sick = None;
         inner.epoch += 1;
@@ -168,8 +209,14 @@ impl Service {
     pub fn factory(&self) -> Factory {
         let service = self.clone();
         Factory::new(move || match service.fault() {
-            Some(Fault::NeverAccepts) => Answer::Nothing,
-            Some(Fault::RefusesConnections) => Answer::Refuses,
+            Some(Fault::NeverAccepts) => {
+                service.turn_away();
+                Answer::Nothing
+            }
+            Some(Fault::RefusesConnections) => {
+                service.turn_away();
+                Answer::Refuses
+            }
             _ => Answer::Accepts(service.accept()),
         })
     }

@@ -20,11 +20,13 @@ pub(crate) fn retry() -> RetryPolicy {
 /// A call that has not ended by then is pending.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// A call without a bound of its own is given this long before its client closes.
-const MEANWHILE: Duration = Duration::from_secs(5);
+pub(crate) const MEANWHILE: Duration = Duration::from_secs(5);
 /// What bytes need on their way, and deadlines to be rounded.
 const SLACK: Duration = Duration::from_millis(50);
-/// More steps than these in a second of virtual time are a task that spins.
-const STEPS: u32 = 200_000;
+/// More steps than these in a second of virtual time are a task that spins. A flood takes some hundreds.
+pub(crate) const STEPS: u32 = 1_500;
+/// More dials and attaches than these during a call, or in a minute, are no policy with pauses.
+const DEMANDS: u64 = 60;
 
 /// What is wrong with a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub(crate) enum Wrong {
     Pending,
     /// The same moment goes on and on.
     Spins,
+    /// One attempt follows another without a pause.
+    Hammers,
     /// The service is well again, and the next call on the client does not work within its bound.
     Unhealed,
 }
@@ -45,8 +49,32 @@ impl fmt::Display for Wrong {
             Self::Late => "late",
             Self::Pending => "pending",
             Self::Spins => "spins",
+            Self::Hammers => "hammers",
             Self::Unhealed => "unhealed",
         })
+    }
+}
+
+/// What became of a cell.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) result: Result<(), Wrong>,
+    /// Dials and attaches of the sick service.
+    pub(crate) demands: u64,
+    /// How often the service misbehaved.
+    pub(crate) hits: u64,
+}
+
+impl Judged {
+    pub(crate) fn new(result: Result<(), Wrong>, service: &Service, before: u64) -> Self {
+        let demands = service.demands() - before;
+        let result = if demands > DEMANDS { Err(Wrong::Hammers) } else { result };
+        Self { result, demands, hits: service.hits() }
+    }
+
+    /// The same, and what the next call shows.
+    pub(crate) fn and(self, next: impl FnOnce() -> Result<(), Wrong>) -> Self {
+        Self { result: self.result.and_then(|()| next()), ..self }
     }
 }
 
@@ -77,7 +105,11 @@ pub(crate) fn ended<T: 'static>(
 }
 
 /// Whether a future ends within `limit`.
-fn judge<T: 'static>(world: &World, limit: Duration, running: impl Future<Output = T> + 'static) -> Result<T, Wrong> {
+pub(crate) fn judge<T: 'static>(
+    world: &World,
+    limit: Duration,
+    running: impl Future<Output = T> + 'static,
+) -> Result<T, Wrong> {
     let begin = world.clock().now;
     let (output, end) = ended(world, running)?;
     let took = end.saturating_duration_since(begin);
@@ -86,27 +118,29 @@ fn judge<T: 'static>(world: &World, limit: Duration, running: impl Future<Output
 
 /// Prepares a call with a service that is well, makes it when the service has fallen sick, and judges it and the next
 /// call once the service is well again.
-pub(crate) fn cell(call: &Call<Sim>, sick: &'static Sick, seed: u64) -> Result<(), Wrong> {
+pub(crate) fn cell(call: &Call<Sim>, sick: &'static Sick, seed: u64, meanwhile: Duration) -> Judged {
     let (world, service) = world(seed);
     let client = client::<Heap>(&world);
     let warm = Scene::warm(client.clone(), call.needs);
     let prepared = world.try_run(warm, Duration::from_secs(60), STEPS).expect("a service that is well answers");
     let scene = prepared.unwrap_or_else(|error| panic!("{call:?}: {error}"));
     service.fall_sick(sick);
+    let before = service.demands();
     let running = (call.run)(scene);
     let judged = match call.bound.limit(&retry()) {
         Some(limit) => judge(&world, limit, running).map(drop),
         None => {
             let (closer, sleeper) = (client.clone(), world.clone());
             world.spawn(async move {
-                sleeper.sleep(MEANWHILE).await;
+                sleeper.sleep(meanwhile).await;
                 closer.close().await;
             });
-            judge(&world, MEANWHILE + closing(&retry()), running).map(drop)
+            judge(&world, meanwhile + closing(&retry()), running).map(drop)
         }
     };
     let closed = call.bound == Bound::UntilClosed || call.name == "Client::close";
-    let judged = judged.and_then(|()| if closed { Ok(()) } else { heal(&world, &service, client) });
+    let judged = Judged::new(judged, &service, before);
+    let judged = judged.and(|| if closed { Ok(()) } else { heal(&world, &service, client) });
     world.end();
     judged
 }
@@ -118,6 +152,14 @@ pub(crate) fn heal<S: Storage<Literal: From<&'static str>>>(
     client: Client<Simulated<S>>,
 ) -> Result<(), Wrong> {
     service.heal();
+    works(world, client)
+}
+
+/// Whether the next send is accepted within its bound.
+pub(crate) fn works<S: Storage<Literal: From<&'static str>>>(
+    world: &World,
+    client: Client<Simulated<S>>,
+) -> Result<(), Wrong> {
     let next = async move {
         let sender = client.sender(QUEUE).map_err(drop)?;
         sender.send(&Message::new(b"next")).await.map_err(drop)
@@ -125,42 +167,6 @@ pub(crate) fn heal<S: Storage<Literal: From<&'static str>>>(
     match judge(world, policy(&retry()), next) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(())) | Err(Wrong::Late | Wrong::Pending | Wrong::Unhealed) => Err(Wrong::Unhealed),
-        Err(Wrong::Spins) => Err(Wrong::Spins),
+        Err(spins @ (Wrong::Spins | Wrong::Hammers)) => Err(spins),
     }
-}
-
-servicebus_core::fixed_storage! {
-    /// A microcontroller's tables.
-    pub(crate) type Small {
-        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, transactions: true,
-    }
-}
-
-/// A send and a receive with fixed storage, which the calls of the table do not have.
-pub(crate) fn fixed_cell(sick: &'static Sick, seed: u64) -> Result<(), Wrong> {
-    const WAIT: Duration = Duration::from_secs(1);
-    let (world, service) = world(seed);
-    let client = client::<Small>(&world);
-    let handles = (client.sender(QUEUE).expect("a sender"), client.receiver(QUEUE).expect("a receiver"));
-    let prepared = async move {
-        let (sender, receiver) = handles;
-        sender.send(&Message::new(b"prepared")).await.expect("a send");
-        let message = receiver.receive(Duration::from_secs(5)).await.expect("a receive").expect("the message");
-        receiver.complete(&message).await.expect("a settlement");
-        sender.send(&Message::new(b"waits")).await.expect("a send");
-        (sender, receiver)
-    };
-    let prepared = world.try_run(prepared, Duration::from_secs(60), STEPS);
-    let (sender, receiver) = prepared.expect("a service that is well answers");
-    service.fall_sick(sick);
-    let running = async move {
-        let sent = sender.send(&Message::new(b"sent")).await.is_ok();
-        let received = receiver.receive(WAIT).await.is_ok();
-        drop((sender, receiver));
-        (sent, received)
-    };
-    let judged = judge(&world, policy(&retry()) + WAIT, running);
-    let judged = judged.and_then(|_| heal(&world, &service, client));
-    world.end();
-    judged
 }

@@ -5,4 +5,5 @@ mod clients;
 mod cuts;
 mod matrix;
 mod red;
+mod rows;
 mod until_closed;

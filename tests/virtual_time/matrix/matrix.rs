@@ -1,16 +1,14 @@
 //! The matrix itself.
 
-use crate::cell::{Sim, cell, fixed_cell};
+use crate::cell::{MEANWHILE, Sim, cell};
 use crate::red::{self, Names};
+use crate::rows::ROWS;
 use servicebus_tests::calls::{Call, calls};
 use servicebus_tests::peers::SICK;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
-
-/// The row of the fixed storage.
-const FIXED: &str = "Sender::send and Receiver::receive, fixed storage";
 
 /// A row's name: several rows may make the same call, in the order of the table.
 fn names(calls: &[Call<Sim>]) -> Vec<String> {
@@ -26,9 +24,11 @@ fn names(calls: &[Call<Sim>]) -> Vec<String> {
 #[test]
 fn every_call_ends_within_its_bound_and_the_next_works_once_the_peer_is_well() {
     let begin = Instant::now();
-    let rows = names(&calls::<Sim>()).len() + 1;
+    let rows = names(&calls::<Sim>()).len() + ROWS.len();
     let next = AtomicUsize::new(0);
     let found = Mutex::new(BTreeMap::<Names, String>::new());
+    let most = Mutex::new(Vec::new());
+    let hits = Mutex::new(BTreeMap::<&str, u64>::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let only = std::env::var("MATRIX_ONLY").ok();
     std::thread::scope(|scope| {
@@ -45,17 +45,24 @@ fn every_call_ends_within_its_bound_and_the_next_works_once_the_peer_is_well() {
                         .zip(&names)
                         .enumerate()
                         .map(|(row, (call, name))| (name.as_str(), Some(call), row));
-                    for (name, call, row) in cells.chain([(FIXED, None, calls.len())]) {
+                    let others = ROWS.iter().enumerate().map(|(row, (name, _))| (*name, None, row));
+                    for (name, call, row) in cells.chain(others) {
                         if only.as_ref().is_some_and(|only| !format!("{name}/{}", sick.name).contains(only)) {
                             continue;
                         }
                         // The seed is the cell's, whatever runs beside it.
                         let seed = (at * 1_000 + row) as u64;
                         let judged = match call {
-                            Some(call) => cell(call, sick, seed),
-                            None => fixed_cell(sick, seed),
+                            Some(call) => cell(call, sick, seed, MEANWHILE),
+                            None => match (ROWS[row].1)(sick, seed) {
+                                Some(judged) => judged,
+                                None => continue,
+                            },
                         };
-                        if let Err(wrong) = judged {
+                        *hits.lock().expect("the hits").entry(sick.name).or_default() += judged.hits;
+                        let cell = (judged.demands, format!("{name}/{}", sick.name));
+                        most.lock().expect("the demands").push(cell);
+                        if let Err(wrong) = judged.result {
                             let names = (name.to_owned(), sick.name.to_owned());
                             found.lock().expect("the cells").insert(names, wrong.to_string());
                         }
@@ -64,6 +71,14 @@ fn every_call_ends_within_its_bound_and_the_next_works_once_the_peer_is_well() {
             });
         }
     });
+    let hits = hits.into_inner().expect("the hits");
+    if std::env::var_os("MATRIX_DEMANDS").is_some() {
+        let mut most = most.into_inner().expect("the demands");
+        most.sort();
+        for (demands, cell) in most.iter().rev().take(100) {
+            println!("{demands} demands: {cell}");
+        }
+    }
     let found = found.into_inner().expect("the cells");
     let mut by_peer = BTreeMap::<&str, BTreeMap<&str, usize>>::new();
     for ((_, peer), wrong) in &found {
@@ -76,6 +91,8 @@ fn every_call_ends_within_its_bound_and_the_next_works_once_the_peer_is_well() {
     println!("{rows} calls x {peers} peers, {red} cells red, {seconds:.1} s");
     if only.is_none() {
         red::compare(&found);
+        let idle: Vec<_> = SICK.iter().filter(|sick| hits[sick.name] == 0).map(|sick| sick.name).collect();
+        assert!(idle.is_empty(), "no call gets these peers to misbehave: {idle:?}");
     }
 }
 
