@@ -94,7 +94,7 @@ async fn play(server: &str, kind: Act, call: Call) -> Cell {
         Ok(Ok(())) => Verdict::Panicked("a sick server's answer counts as a success".to_owned()),
         Err(_) => Verdict::Pending(began.elapsed()),
     };
-    Cell { name: name(server, &call), verdict, took: began.elapsed() }
+    Cell { name: name(server, &call), verdict, met: true, took: began.elapsed() }
 }
 
 /// Plays all cells that are wanted beside each other, in a thread that can be left behind.

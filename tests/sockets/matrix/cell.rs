@@ -54,29 +54,34 @@ pub(crate) enum Start {
     Cold,
 }
 
-/// Makes the call and judges how long it takes.
-pub(crate) fn play<P: Platform>(column: Column, start: Start, call: &Call<P::Runtime>) -> Verdict {
+/// Makes the call; whether it ended in time, and whether it met the misbehaviour.
+pub(crate) fn play<P: Platform>(column: Column, start: Start, call: &Call<P::Runtime>) -> (Verdict, bool) {
     let site = Site::start(column);
-    P::block_on(async {
-        let (client, scene) = match prepare::<P>(&site, start, call).await {
-            Ok(prepared) => prepared,
-            Err(reason) => return Verdict::Unprepared(reason),
-        };
-        let began = Instant::now();
-        let running = (call.run)(scene);
-        let Some(limit) = call.bound.limit(&RETRY).map(with_slack) else {
-            let Some(running) = within::<P>(GOES_ON, running).await else { return Verdict::Kept };
-            // Closing is a call of its own, with a row; here it only ends the other one.
-            let ended = Box::pin(async { futures_util::future::join(running, client.close()).await.0 });
-            let limit = with_slack(closing(&RETRY));
-            return within::<P>(limit, ended).await.map_or(Verdict::Kept, |_| Verdict::Pending(began.elapsed()));
-        };
-        let Some(running) = within::<P>(limit, running).await else { return Verdict::Kept };
-        match within::<P>(LATER, running).await {
-            None => Verdict::Late(began.elapsed()),
-            Some(_) => Verdict::Pending(began.elapsed()),
+    let verdict = P::block_on(async {
+        match prepare::<P>(&site, start, call).await {
+            Ok((client, scene)) => judge::<P>(call, client, scene).await,
+            Err(reason) => Verdict::Unprepared(reason),
         }
-    })
+    });
+    (verdict, site.was_met())
+}
+
+/// Judges how long the call takes.
+async fn judge<P: Platform>(call: &Call<P::Runtime>, client: Client<P::Runtime>, scene: Scene<P::Runtime>) -> Verdict {
+    let began = Instant::now();
+    let running = (call.run)(scene);
+    let Some(limit) = call.bound.limit(&RETRY).map(with_slack) else {
+        let Some(running) = within::<P>(GOES_ON, running).await else { return Verdict::Kept };
+        // Closing is a call of its own, with a row; here it only ends the other one.
+        let ended = Box::pin(async { futures_util::future::join(running, client.close()).await.0 });
+        let limit = with_slack(closing(&RETRY));
+        return within::<P>(limit, ended).await.map_or(Verdict::Kept, |_| Verdict::Pending(began.elapsed()));
+    };
+    let Some(running) = within::<P>(limit, running).await else { return Verdict::Kept };
+    match within::<P>(LATER, running).await {
+        None => Verdict::Late(began.elapsed()),
+        Some(_) => Verdict::Pending(began.elapsed()),
+    }
 }
 
 /// Runs a call for so long; returns it when it has not ended.
@@ -107,7 +112,7 @@ async fn prepare<P: Platform>(
             Ok(scene) => {
                 site.fall_sick();
                 // Connections that are open get to know.
-                sleep::<P>(Duration::from_millis(20)).await;
+                sleep::<P>(Duration::from_millis(50)).await;
                 return Ok((client, scene));
             }
             Err(reason) => last = reason,

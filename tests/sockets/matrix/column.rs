@@ -60,7 +60,10 @@ impl Column {
 /// A call that gets as far as the step at which a service is sick.
 fn reaching(sick: &Sick) -> &'static str {
     match sick.step {
+        Step::Sends(Node::Management) => "Sender::schedule",
         _ if matches!(sick.fault, Fault::StopsReading { .. }) => "Sender::send #2",
+        // Three links and a transaction come back before it.
+        _ if matches!(sick.fault, Fault::CutAt(_)) => "Transaction::complete",
         // The session of the second row has a message in it.
         Step::Transfer(Node::Receiver) => "Receiver::receive #2",
         Step::Attach(Node::Receiver) | Step::Drained => "Receiver::receive",
@@ -78,6 +81,9 @@ fn reaching(sick: &Sick) -> &'static str {
         _ => "Sender::send",
     }
 }
+
+/// A sickness of the library that no client meets: it closes a connection without ending the session.
+pub(crate) const NEVER_MET: &str = "silent from end";
 
 /// All of them.
 pub(crate) fn columns() -> impl Iterator<Item = Column> {

@@ -96,6 +96,14 @@ impl Site {
             Front::HalfOpen { .. } => {}
         }
     }
+
+    /// Whether the misbehaviour was met. A relay that is sick is so with every connection.
+    pub(crate) fn was_met(&self) -> bool {
+        match &self.front {
+            Front::Service { service, .. } => service.hits() > 0,
+            Front::Relay { .. } | Front::HalfOpen { .. } => true,
+        }
+    }
 }
 
 async fn listener() -> (TcpListener, u16) {

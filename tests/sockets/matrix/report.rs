@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(crate) struct Cell {
     pub(crate) name: String,
     pub(crate) verdict: Verdict,
+    /// Whether the call met the misbehaviour.
+    pub(crate) met: bool,
     pub(crate) took: Duration,
 }
 
@@ -46,7 +48,9 @@ pub(crate) fn judge(cells: Vec<Cell>) {
             (Verdict::Unprepared(reason), _) => wrong.push(format!("{name}\tcould not be prepared: {reason}")),
         }
     }
-    println!("{} cells: {green} green, {known} red and listed; slowest: {slowest:?}", cells.len());
+    let met = cells.iter().filter(|cell| cell.met).count();
+    let count = cells.len();
+    println!("{count} cells, {met} meet the misbehaviour: {green} green, {known} red and listed; slowest: {slowest:?}");
     wrong.sort();
     if let Some(path) = std::env::var_os("MATRIX_RED") {
         // What would have to be listed, to be read before it is.
