@@ -70,6 +70,16 @@ async fn serve(kind: Act) -> SocketAddr {
     address
 }
 
+fn name(server: &str, call: &Call) -> String {
+    format!("tokio / HTTP {server} / {} / Cold", call.name)
+}
+
+/// The names of all cells.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    let servers = SERVERS_THAT_ARE_SICK.into_iter();
+    servers.flat_map(|(server, _)| administration_calls().into_iter().map(move |call| name(server, &call)))
+}
+
 async fn play(server: &str, kind: Act, call: Call) -> Cell {
     let address = serve(kind).await;
     let text =
@@ -82,9 +92,9 @@ async fn play(server: &str, kind: Act, call: Call) -> Cell {
     let verdict = match ended {
         Ok(Err(_)) => Verdict::Kept,
         Ok(Ok(())) => Verdict::Panicked("a sick server's answer counts as a success".to_owned()),
-        Err(_) => Verdict::Late(began.elapsed()),
+        Err(_) => Verdict::Pending(began.elapsed()),
     };
-    Cell { name: format!("tokio {server} {} Cold", call.name), verdict, took: began.elapsed() }
+    Cell { name: name(server, &call), verdict, met: true, took: began.elapsed() }
 }
 
 /// Plays all cells that are wanted beside each other, in a thread that can be left behind.

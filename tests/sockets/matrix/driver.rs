@@ -1,7 +1,7 @@
 //! Drivers that the application runs itself: they end when the client is closed, whatever the peer does.
 
 use crate::cell::{RETRY, with_slack};
-use crate::peer::PEERS;
+use crate::column::columns;
 use crate::platform::{Site, smol_options};
 use servicebus_async_std::{AccessToken, Client, Message};
 use servicebus_tests::calls::{QUEUE, closing};
@@ -37,12 +37,12 @@ fn ends(driver: impl Future<Output = ()> + Send + 'static, client: Client, close
 fn a_driver_ends_with_its_client_at_every_step() {
     let mut judged = Vec::new();
     for step in STEPS {
-        let peer = PEERS.iter().find(|peer| peer.name == step).expect("a peer of the matrix");
+        let column = columns().find(|column| column.name() == step).expect("a peer of the matrix");
         for (close, credential) in [(true, false), (false, false), (true, true), (false, true)] {
             // Each waits for its own limit, and computes next to nothing.
             judged.push(std::thread::spawn(move || {
-                let site = Site::start(peer);
-                site.relay.fall_sick();
+                let site = Site::start(column);
+                site.fall_sick();
                 let options = smol_options(&site, RETRY);
                 let ended = if credential {
                     let never = || std::future::pending::<Result<AccessToken, &'static str>>();

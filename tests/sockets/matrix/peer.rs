@@ -66,10 +66,14 @@ const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocke
 const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 /// One more field of a head that never ends.
 const FIELD: &[u8] = b"X-More: and more\r\n";
-const PINGS: &[u8] = &[0x89, 0, 0x89, 0];
-/// Part of a binary message that never ends: an empty continuation.
-const CONTINUATIONS: &[u8] = &[0x00, 0x01, 0x00, 0x00, 0x01, 0x00];
-/// A binary message that begins.
+/// A ping with the longest payload.
+const PING: &[u8] = &{
+    let mut frame = [0; 127];
+    frame[0] = 0x89;
+    frame[1] = 125;
+    frame
+};
+/// The first of the frames of a binary message.
 const FIRST_FRAGMENT: &[u8] = &[0x02, 0x01, 0x00];
 /// The head of a binary message of 2⁴⁰ bytes.
 const HUGE_MESSAGE: &[u8] = &[0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0];
@@ -138,14 +142,8 @@ pub(crate) const PEERS: &[Peer] = {
         peer("never-ends-upgrade", WebSocket, Reset, Flood(SWITCHING, FIELD), ["Sender::send", "Receiver::peek_each"]),
         peer("trickles-upgrade", WebSocket, Reset, Trickle(SWITCHING), ["Sender::send", "RuleManager::remove"]),
         peer("refuses-upgrade", WebSocket, Reset, SayAndClose(UNAVAILABLE), ["Sender::send", "Peeker::peek"]),
-        peer("floods-pings", WebSocket, Flood(b"", PINGS), Reset, ["Sender::send", "Receiver::renew_lock_of"]),
-        peer(
-            "never-ends-a-message",
-            WebSocket,
-            Flood(FIRST_FRAGMENT, CONTINUATIONS),
-            Reset,
-            ["Sender::send", "Receiver::complete"],
-        ),
+        peer("floods-pings", WebSocket, Flood(b"", PING), Reset, ["Sender::send", "Receiver::renew_lock_of"]),
+        peer("never-ends-a-message", WebSocket, Say(FIRST_FRAGMENT), Reset, ["Sender::send", "Receiver::complete"]),
         peer(
             "announces-a-huge-message",
             WebSocket,

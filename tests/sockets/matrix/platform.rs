@@ -1,5 +1,6 @@
 //! The runtimes whose clients are driven, with the service that they reach.
 
+use crate::column::Column;
 use crate::peer::{Carrier, Peer};
 use crate::relay::Relay;
 use servicebus_core::client::Client;
@@ -11,7 +12,16 @@ use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::server::Identity;
 use servicebus_tests::calls::{QUEUE, SESSIONS, SUBSCRIPTION, TOPIC};
+use servicebus_tests::peers::{self, Pace, Service, Sick};
 use std::sync::LazyLock;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// More than any service has a reason to send, and little enough that many cells run beside each other.
+const PACE: Pace = Pace { burst: 16, every: Duration::from_millis(5), payload: 4_096 };
+
+/// The key of a new emulator.
+const KEY: &str = "SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE";
 
 /// Where emulators and relays run.
 pub(crate) static SERVERS: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
@@ -23,39 +33,97 @@ static IDENTITY: LazyLock<Identity> = LazyLock::new(|| {
     Identity::self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate can be made")
 });
 
-/// A service, and the peer in front of it.
+/// What a client meets, and how it falls sick.
+enum Front {
+    Relay { relay: Relay, _emulator: Emulator },
+    Service { service: Service, sick: &'static Sick, serving: JoinHandle<()> },
+    HalfOpen { serving: JoinHandle<()> },
+}
+
+/// A service, and the way to it.
 pub(crate) struct Site {
-    pub(crate) relay: Relay,
+    front: Front,
     carrier: Carrier,
+    port: u16,
     connection_string: String,
-    /// It lives as long as the site.
-    _emulator: Emulator,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        match &self.front {
+            Front::Service { serving, .. } | Front::HalfOpen { serving } => serving.abort(),
+            Front::Relay { .. } => {}
+        }
+    }
 }
 
 impl Site {
-    /// Starts both.
-    pub(crate) fn start(peer: &'static Peer) -> Self {
+    /// Starts it. A server that is never well is sick already.
+    pub(crate) fn start(column: Column) -> Self {
         SERVERS.block_on(async {
-            let sessions = QueueDescription { requires_session: true, ..QueueDescription::default() };
-            let builder = Emulator::builder().queue(QUEUE).queue_with(SESSIONS, sessions);
-            let builder = builder.topic(TOPIC).subscription(SUBSCRIPTION);
-            let tls = peer.carrier == Carrier::Tls;
-            let builder = if tls { builder.tls(0, Some(IDENTITY.clone())) } else { builder };
-            let emulator = builder.start().await.expect("the emulator starts");
-            let direct = emulator.amqp_address();
-            let target = emulator.tls_address().unwrap_or(direct);
-            let relay = Relay::start(peer, target).expect("the relay starts");
-            let local = format!("localhost:{}", direct.port());
-            let text = emulator.connection_string();
-            let connection_string = match peer.carrier {
-                Carrier::Tcp | Carrier::WebSocket => text.replace(&local, &format!("127.0.0.1:{}", relay.port())),
-                Carrier::Tls => text.replace(&local, "localhost").replace(";UseDevelopmentEmulator=true", ""),
-                // Only the proxy knows the way.
-                Carrier::Proxy => text.replace(&local, "nowhere.invalid:1234"),
+            let carrier = column.carrier();
+            let (front, port) = match column {
+                Column::Relay(peer) => relay(peer).await,
+                Column::Service(sick) => {
+                    let (listener, port) = listener().await;
+                    let service = Service::over_sockets(1);
+                    service.set_pace(PACE);
+                    let serving = tokio::spawn(peers::serve(listener, service.clone()));
+                    (Front::Service { service, sick, serving }, port)
+                }
+                Column::HalfOpen(half) => {
+                    let (listener, port) = listener().await;
+                    (Front::HalfOpen { serving: tokio::spawn(peers::serve_script(listener, half.script)) }, port)
+                }
             };
-            Self { relay, carrier: peer.carrier, connection_string, _emulator: emulator }
+            let (host, emulated) = match carrier {
+                Carrier::Tcp | Carrier::WebSocket => (format!("127.0.0.1:{port}"), true),
+                Carrier::Tls => ("localhost".to_owned(), false),
+                // Only the proxy knows the way.
+                Carrier::Proxy => ("nowhere.invalid:1234".to_owned(), true),
+            };
+            let emulated = if emulated { ";UseDevelopmentEmulator=true" } else { "" };
+            let connection_string = format!("Endpoint=sb://{host};{KEY}{emulated}");
+            Self { front, carrier, port, connection_string }
         })
     }
+
+    /// The peer is sick from now on.
+    pub(crate) fn fall_sick(&self) {
+        match &self.front {
+            Front::Relay { relay, .. } => relay.fall_sick(),
+            Front::Service { service, sick, .. } => service.fall_sick(sick),
+            Front::HalfOpen { .. } => {}
+        }
+    }
+
+    /// Whether the misbehaviour was met. A relay that is sick is so with every connection.
+    pub(crate) fn was_met(&self) -> bool {
+        match &self.front {
+            Front::Service { service, .. } => service.hits() > 0,
+            Front::Relay { .. } | Front::HalfOpen { .. } => true,
+        }
+    }
+}
+
+async fn listener() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let port = listener.local_addr().expect("it has an address").port();
+    (listener, port)
+}
+
+/// A relay in front of an emulator.
+async fn relay(peer: &'static Peer) -> (Front, u16) {
+    let sessions = QueueDescription { requires_session: true, ..QueueDescription::default() };
+    let builder = Emulator::builder().queue(QUEUE).queue_with(SESSIONS, sessions);
+    let builder = builder.topic(TOPIC).subscription(SUBSCRIPTION);
+    let tls = peer.carrier == Carrier::Tls;
+    let builder = if tls { builder.tls(0, Some(IDENTITY.clone())) } else { builder };
+    let emulator = builder.start().await.expect("the emulator starts");
+    let target = emulator.tls_address().unwrap_or(emulator.amqp_address());
+    let relay = Relay::start(peer, target).expect("the relay starts");
+    let port = relay.port();
+    (Front::Relay { relay, _emulator: emulator }, port)
 }
 
 /// A runtime of the matrix.
@@ -85,7 +153,7 @@ macro_rules! options {
             Carrier::Tls => {
                 let pem = IDENTITY.certificate_pem().expect("it was made here");
                 let tls = $adapter::Tls::authorities_from_pem(pem.as_bytes()).expect("it is PEM");
-                options.with_tls(tls).with_endpoint("127.0.0.1", $site.relay.port())
+                options.with_tls(tls).with_endpoint("127.0.0.1", $site.port)
             }
         }
     }};
@@ -113,7 +181,7 @@ impl Platform for Tokio {
     fn connect(site: &Site, retry: RetryPolicy) -> Client<Self::Runtime> {
         let mut options = options!(servicebus_tokio, site, retry);
         if site.carrier == Carrier::Proxy {
-            let url = format!("http://127.0.0.1:{}", site.relay.port());
+            let url = format!("http://127.0.0.1:{}", site.port);
             options = options.with_proxy(servicebus_tokio::Proxy::new(&url).expect("it is a URL"));
         }
         options.connect()

@@ -140,8 +140,9 @@ pub(crate) async fn act(mut client: TcpStream, act: Act, target: SocketAddr) -> 
 
 /// Reads and drops what comes beside `work`.
 async fn both(mut reader: OwnedReadHalf, work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    let mut nowhere = sink();
     tokio::select! {
-        read = copy(&mut reader, &mut sink()) => read.map(drop),
+        read = copy(&mut reader, &mut nowhere) => read.map(drop),
         done = work => done,
     }
 }
@@ -172,7 +173,7 @@ async fn carry(mut client: TcpStream, target: SocketAddr, count: usize, pause: D
                 let most = if pause.is_zero() { left.min(buffer.len()) } else { 1 };
                 let read = from_server.read(&mut buffer[..most]).await?;
                 if read == 0 {
-                    return Ok(());
+                    return io::Result::Ok(());
                 }
                 to_client.write_all(&buffer[..read]).await?;
                 left -= read;

@@ -19,7 +19,7 @@ pub const ELSEWHERE: &[Elsewhere] = elsewhere! {
     "Emulator::start": "the time of binding sockets; tests/sockets/matrix/emulator.rs",
     "EmulatorBuilder::start": "the time of binding sockets; tests/sockets/matrix/emulator.rs",
     "ClockSource::sleep_until": "until the clock shows the time; tests/sockets/matrix/emulator.rs",
-    "driver::run": "until the client is closed: every cell ends with it; tests/sockets/matrix",
+    "driver::run": "until the client is closed, which waits for it: the rows of Client::close; tests/sockets/matrix/driver.rs",
     "Options::into_parts": "the driver, as driver::run; tests/sockets/matrix/driver.rs",
     "Options::into_parts_with_credential": "the driver, as driver::run; tests/sockets/matrix/driver.rs",
     "Runner::run": "the driver, as driver::run, on embassy; runtime-embassy/tests/client.rs",
