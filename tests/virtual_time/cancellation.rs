@@ -128,7 +128,7 @@ fn at_every_poll<S: Names, F: Future<Output = ()> + 'static>(
 
 macro_rules! scenes {
     ($($name:ident: |$stage:ident| $body:block)*) => {
-        $(mod $name {
+        $(pub(crate) mod $name {
             use super::*;
 
             fn scene<S: Names + Storage<Transaction = Tag>>() {
@@ -136,12 +136,12 @@ macro_rules! scenes {
             }
 
             #[test]
-            fn on_heap() {
+            pub(crate) fn on_heap() {
                 scene::<servicebus_core::storage::Heap>();
             }
 
             #[test]
-            fn on_fixed() {
+            pub(crate) fn on_fixed() {
                 scene::<Small>();
             }
         })*

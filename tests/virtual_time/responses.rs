@@ -20,7 +20,7 @@ servicebus_core::fixed_storage! {
 macro_rules! on_storages {
     ($($name:ident => $scene:ident;)*) => { $(
         #[test]
-        fn $name() {
+        pub(crate) fn $name() {
             $scene::<Heap>();
             $scene::<Small>();
             $scene::<Board>();
