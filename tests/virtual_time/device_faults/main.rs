@@ -1,0 +1,8 @@
+//! Known faults of the client on a board, on the host: rows D1 to D12 of docs/evidence/field-reports.md.
+
+mod certificates;
+mod records;
+mod tls_server;
+
+// The mock clock's queue of timers is behind a critical section; on the host that is a mutex of std's.
+use critical_section as _;
