@@ -1,6 +1,11 @@
 //! Known faults of the client on a board, on the host: rows D1 to D12 of docs/evidence/field-reports.md.
 
+mod calls;
 mod certificates;
+mod closing;
+mod compiling;
+mod names;
+mod network;
 mod records;
 mod tls_server;
 

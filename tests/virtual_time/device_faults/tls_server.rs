@@ -113,6 +113,19 @@ impl Chain {
     pub(crate) fn plain() -> Self {
         Self::new(0, |_, params| params)
     }
+
+    /// A server that shows this chain.
+    pub(crate) fn config(&self) -> ServerConfig {
+        let chain = self.shown.iter().map(|signed| signed.der.clone()).collect();
+        let key = PrivateKeyDer::try_from(self.shown[0].issuer.key().serialize_der()).unwrap();
+        let certified = rustls::sign::CertifiedKey::new(chain, any_supported_type(&key).unwrap());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -337,15 +350,7 @@ impl<'a> Attempt<'a> {
 
     /// Runs the handshake, and one read where the script has records for it.
     pub(crate) fn run(self) -> Ended {
-        let chain = self.chain.shown.iter().map(|signed| signed.der.clone()).collect();
-        let key = PrivateKeyDer::try_from(self.chain.shown[0].issuer.key().serialize_der()).unwrap();
-        let certified = rustls::sign::CertifiedKey::new(chain, any_supported_type(&key).unwrap());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+        let mut config = self.chain.config();
         let secrets = Arc::new(Secrets::default());
         config.key_log = Arc::clone(&secrets) as Arc<dyn KeyLog>;
         config.send_tls13_tickets = 0;
