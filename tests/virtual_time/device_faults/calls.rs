@@ -88,7 +88,8 @@ fn round_trips(latency: Duration, sends: bool) -> u128 {
             client.sender("q").expect("there is room").send(&Message::new("21.5")).await.expect("it is accepted");
         } else {
             let receiver = client.receiver("q").expect("there is room");
-            let message = receiver.receive(Duration::from_secs(60)).await.expect("the link holds").expect("it is there");
+            let message =
+                receiver.receive(Duration::from_secs(60)).await.expect("the link holds").expect("it is there");
             receiver.complete(&message).await.expect("the lock holds");
         }
         handle.clock().now.saturating_duration_since(begun)

@@ -79,18 +79,23 @@ fn without_keep_alive(tcp: servicebus_embassy::Tcp<'static>) -> servicebus_embas
 fn keep_alive_can_be_switched_off_d4() {
     let mut judge = Judge::of_few(3, "hours only differ in their length");
     for minutes in [5, 10, 30] {
-        let network = run(KEY, None, |tcp| Plain::new(without_keep_alive(tcp)), |client, network| async move {
-            let sender = client.sender("readings").expect("there is room");
-            sender.send(&Message::new("21.5")).await.expect("it is accepted");
-            network.board.sent.borrow_mut().clear();
-            network.step.set(50);
-            network.sleep(Duration::from_secs(minutes * 60)).await;
-            network.step.set(1);
-            let is_probe = |frame: &Vec<u8>| segment(frame).is_some_and(|probe| probe.payload == 1);
-            network.counted.set(network.board.sent.borrow().iter().filter(|frame| is_probe(frame)).count());
-            sender.close().await;
-            client.close().await;
-        });
+        let network = run(
+            KEY,
+            None,
+            |tcp| Plain::new(without_keep_alive(tcp)),
+            |client, network| async move {
+                let sender = client.sender("readings").expect("there is room");
+                sender.send(&Message::new("21.5")).await.expect("it is accepted");
+                network.board.sent.borrow_mut().clear();
+                network.step.set(50);
+                network.sleep(Duration::from_secs(minutes * 60)).await;
+                network.step.set(1);
+                let is_probe = |frame: &Vec<u8>| segment(frame).is_some_and(|probe| probe.payload == 1);
+                network.counted.set(network.board.sent.borrow().iter().filter(|frame| is_probe(frame)).count());
+                sender.close().await;
+                client.close().await;
+            },
+        );
         // One in 10 s; the broker's heartbeats take the place of some.
         let wrong = minutes as usize * 2;
         judge.case(format!("{minutes} minutes"), network.counted.get(), |count| *count == 0, |count| *count > wrong);

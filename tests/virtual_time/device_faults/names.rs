@@ -70,7 +70,8 @@ impl Silence {
             dns.extend_from_slice(&address.octets());
         }
         let length = |more: usize| ((dns.len() + more) as u16).to_be_bytes();
-        let mut ip = [&[0x45, 0], &length(28)[..], &[0, 0, 0, 0, 64, 17, 0, 0], &frame[30..34], &frame[26..30]].concat();
+        let mut ip =
+            [&[0x45, 0], &length(28)[..], &[0, 0, 0, 0, 64, 17, 0, 0], &frame[30..34], &frame[26..30]].concat();
         let sum = checksum(&ip).to_be_bytes();
         ip[10..12].copy_from_slice(&sum);
         let udp = [&frame[36..38], &frame[34..36], &length(8)[..], &[0, 0]].concat();

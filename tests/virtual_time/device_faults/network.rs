@@ -127,7 +127,8 @@ impl Driver for Port {
 pub(crate) fn stack(port: Port, address: Ipv4Address) -> (Stack<'static>, Pin<Box<dyn Future<Output = ()>>>) {
     let mut dns_servers = heapless::Vec::new();
     dns_servers.push(PEER).expect("room");
-    let config = Config::ipv4_static(StaticConfigV4 { address: Ipv4Cidr::new(address, 24), gateway: None, dns_servers });
+    let config =
+        Config::ipv4_static(StaticConfigV4 { address: Ipv4Cidr::new(address, 24), gateway: None, dns_servers });
     let resources = Box::leak(Box::new(StackResources::<4>::new()));
     let (stack, mut runner) = embassy_net::new(port, config, resources, 7);
     (stack, Box::pin(async move { runner.run().await }))

@@ -8,6 +8,7 @@ use rcgen::{
 };
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hmac;
+use rsa::pkcs8::EncodePrivateKey as _;
 use rsa::rand_core::OsRng;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -48,14 +49,14 @@ fn named(name: &str) -> CertificateParams {
     params
 }
 
-pub(crate) fn authority(name: &str) -> CertificateParams {
+fn authority(name: &str) -> CertificateParams {
     let mut params = named(name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
 }
 
-pub(crate) fn server() -> CertificateParams {
+fn server() -> CertificateParams {
     let mut params = named("server");
     params.subject_alt_names = CertificateParams::new(vec![HOST.to_owned()]).unwrap().subject_alt_names;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -75,8 +76,20 @@ fn key() -> KeyPair {
     KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap()
 }
 
-pub(crate) fn root() -> Signed {
-    let (params, key) = (authority("root"), key());
+fn root() -> Signed {
+    root_of(key())
+}
+
+/// An RSA key of so many bits.
+fn rsa_key(bits: usize) -> KeyPair {
+    let key = rsa::RsaPrivateKey::new(&mut OsRng, bits).unwrap();
+    let der = key.to_pkcs8_der().unwrap().as_bytes().to_vec();
+    let der = PrivateKeyDer::try_from(der).unwrap();
+    KeyPair::from_der_and_sign_algo(&der, &rcgen::PKCS_RSA_SHA256).unwrap()
+}
+
+fn root_of(key: KeyPair) -> Signed {
+    let params = authority("root");
     let der = params.self_signed(&key).unwrap().der().clone();
     Signed { der, issuer: Issuer::new(params, key) }
 }
@@ -107,6 +120,13 @@ impl Chain {
             let signed = shown.first().unwrap_or(&root).sign(params);
             shown.insert(0, signed);
         }
+        Self { root, shown }
+    }
+
+    /// A server's certificate that an RSA key of so many bits has signed.
+    pub(crate) fn rsa(bits: usize) -> Self {
+        let root = root_of(rsa_key(bits));
+        let shown = vec![root.sign(server())];
         Self { root, shown }
     }
 
@@ -360,12 +380,7 @@ impl<'a> Attempt<'a> {
         let socket = Socket(Rc::new(RefCell::new(server)));
 
         let root = Root::from_certificate(&self.chain.root.der).unwrap();
-        let peer = Peer {
-            host: HOST,
-            roots: core::slice::from_ref(&root),
-            algorithms: Algorithms::ALL,
-            now: self.now,
-        };
+        let peer = Peer { host: HOST, roots: core::slice::from_ref(&root), algorithms: Algorithms::ALL, now: self.now };
         let (mut read, mut write) = (vec![0; self.buffer], vec![0; 4_096]);
         let records = Records { read: &mut read, write: &mut write };
         let attempt = async {
