@@ -9,7 +9,7 @@ use servicebus_core::wire::performative::{Attach, Role, TargetArchetype};
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities;
 use servicebus_tests::broker::{START, encoded};
-use servicebus_tests::engine::{attach, flow, frame, transfer};
+use servicebus_tests::engine::{attach, begin, flow, frame, transfer};
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
 use std::future::Future;
@@ -31,12 +31,16 @@ async fn pause() {
 }
 
 fn link(name: &str, handle: u32, role: Role, address: &str) -> Vec<u8> {
+    link_on(0, name, handle, role, address)
+}
+
+fn link_on(channel: u16, name: &str, handle: u32, role: Role, address: &str) -> Vec<u8> {
     let attach = Attach {
         source: Some(Source::new(Some(address))),
         target: Some(TargetArchetype::Target(Target::new(Some(address)))),
         ..attach(name, handle, role)
     };
-    frame(0, &attach, &[])
+    frame(channel, &attach, &[])
 }
 
 /// Bytes for each of forty connections that have sent these, and read what was answered.
@@ -136,20 +140,23 @@ async fn is_kept(size: usize, bytes: Vec<u8>) -> bool {
 #[known_fault("A2")]
 fn a_connection_that_does_not_read_is_ended_a2() {
     let mut judge = Judge::new();
-    // Links that are refused, again and again on the same handle: nothing else of an anonymous client is answered.
-    let refused = |length: usize| {
-        let links = (0..9_000_000 / (length + 300)).flat_map(|number| {
-            let name = format!("{number:0length$}");
-            let detach = servicebus_core::wire::performative::Detach { handle: 0, closed: true, error: None };
-            [link(&name, 0, Role::Receiver, "queue"), frame(0, &detach, &[])].concat()
+    // Links that are refused: an answer names the link, and says what is missing.
+    let refused = |length: usize, sessions: u16| {
+        let links = (0..sessions).flat_map(|channel| {
+            let begin = if channel == 0 { Vec::new() } else { frame(channel, &begin(None), &[]) };
+            let links = (0..256).flat_map(move |handle| {
+                let name = format!("{handle:0length$}");
+                link_on(channel, &name, handle, Role::Receiver, "queue")
+            });
+            begin.into_iter().chain(links)
         });
         [opening(false), links.collect()].concat()
     };
     let receiver =
         [opening(true), link("receiver", 0, Role::Receiver, "queue"), frame(0, &flow(0, 0, 5_000), &[])].concat();
     for (name, size, bytes) in [
-        ("refused links", 100_000, refused(16)),
-        ("refused links with long names", 100_000, refused(400)),
+        ("refused links", 100_000, refused(1_000, 30)),
+        ("fewer refused links with longer names", 100_000, refused(4_000, 12)),
         ("messages of 10 KB", 10_000, receiver.clone()),
         ("messages of 100 KB", 100_000, receiver.clone()),
         ("messages of 250 KB", 250_000, receiver),
