@@ -8,8 +8,8 @@ use servicebus_core::storage::{Rx as _, Tx as _};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::messaging::{Source, Target};
 use servicebus_core::wire::performative::{Attach, Role, TargetArchetype};
-use servicebus_emulator::broker::Broker;
 use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_emulator::broker::{Broker, ConnectionId};
 use servicebus_tests::broker::*;
 use servicebus_tests::coordinator::Control;
 use servicebus_tests::engine::{attach, frame, transfer};
@@ -32,7 +32,7 @@ fn tokens(bytes: usize) -> usize {
     sas::sign("sb://localhost/", KEY_NAME, KEY, world.clock.utc + Duration::from_secs(3_600), &mut token).unwrap();
     let before = live();
     for number in 0..=bytes >> 20 {
-        let name = format!("sb://localhost/{number}{}", "x".repeat((1 << 20) - 4_096));
+        let name = format!("sb://localhost/queue/Subscriptions/{number}{}", "x".repeat((1 << 20) - 4_096));
         world.put_text(client, &name, &token);
     }
     (live() - before).unsigned_abs()
@@ -70,23 +70,27 @@ fn unfinished(bytes: usize) -> usize {
             ..attach("sender", 0, Role::Sender)
         };
         let parts = (0..(8 << 20) / chunk.len()).flat_map(|_| frame(0, &transfer(0, 0, true), &chunk));
-        let all = [begin.clone(), frame(0, &link, &[]), parts.collect()].concat();
-        let (mut rx, mut tx) = (Broker::rx(), Broker::tx());
-        let mut rest = all.as_slice();
-        while !rest.is_empty() {
-            let count = rest.len().min(rx.spare().len());
-            rx.spare()[..count].copy_from_slice(&rest[..count]);
-            rx.commit(count);
-            rest = &rest[count..];
-            if world.broker.handle_input(id, world.clock, &mut rx).is_err() {
-                break;
-            }
-            while world.broker.poll_transmit(id, world.clock, &mut tx) {
-                tx.clear();
-            }
-        }
+        // Credit comes with the answer to the attach.
+        feed(&mut world, id, &[begin.clone(), frame(0, &link, &[])].concat());
+        feed(&mut world, id, &parts.collect::<Vec<u8>>());
     }
     (live() - before).unsigned_abs()
+}
+
+/// Hands bytes to the broker, and drops its answers.
+fn feed(world: &mut World, id: ConnectionId, mut bytes: &[u8]) {
+    let (mut rx, mut tx) = (Broker::rx(), Broker::tx());
+    while !bytes.is_empty() {
+        let count = bytes.len().min(rx.spare().len());
+        rx.spare()[..count].copy_from_slice(&bytes[..count]);
+        rx.commit(count);
+        bytes = &bytes[count..];
+        // An attack that is refused is over.
+        _ = world.broker.handle_input(id, world.clock, &mut rx);
+        while world.broker.poll_transmit(id, world.clock, &mut tx) {
+            tx.clear();
+        }
+    }
 }
 
 /// A quarter more than the budget is asked for; what the broker itself takes is in the tenth above it.
@@ -112,6 +116,6 @@ fn what_is_kept_is_known_a5() {
     {
         let kept = attack(16 << 20);
         println!("{name}: {kept} bytes");
-        assert!(kept < 64 << 20, "{name}: {kept} bytes");
+        assert!((12 << 20..64 << 20).contains(&kept), "{name}: {kept} bytes");
     }
 }
