@@ -86,26 +86,3 @@ fn a_critical_extension_that_is_not_known_is_named_d10() {
     }
     judge.finish();
 }
-
-/// The shortest of some handshakes.
-fn handshake_time(chain: &Chain) -> std::time::Duration {
-    let run = || {
-        let begun = std::time::Instant::now();
-        assert_eq!(Attempt::new(chain).run(), Ended::Opened(None));
-        begun.elapsed()
-    };
-    std::iter::repeat_with(run).take(5).min().unwrap_or_default()
-}
-
-/// The work to verify a signature is quadratic in the bits of the key: twice the bits, four times the time. What
-/// `DynResidueParams::new` does to prepare it is cubic.
-#[known_fault("D2")]
-#[ignore = "tests/run all: wall clock, and keys of 4 096 bits take long to make"]
-fn a_key_of_4096_bits_takes_four_times_the_work_of_one_of_2048_d2() {
-    let mut judge = Judge::of_few(1, "the verifier has one size of integers above 2 048 bits");
-    let rest = handshake_time(&Chain::plain()).as_secs_f64();
-    let [short, long] = [2_048, 4_096].map(|bits| handshake_time(&Chain::rsa(bits)).as_secs_f64() - rest);
-    println!("{rest} s without, {short} s and {long} s more");
-    judge.case("4096 to 2048 bits", long / short, |ratio| *ratio < 5.5, |ratio| *ratio > 6.5);
-    judge.finish();
-}

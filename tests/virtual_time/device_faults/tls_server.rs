@@ -8,7 +8,6 @@ use rcgen::{
 };
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hmac;
-use rsa::pkcs8::EncodePrivateKey as _;
 use rsa::rand_core::OsRng;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -77,19 +76,7 @@ fn key() -> KeyPair {
 }
 
 fn root() -> Signed {
-    root_of(key())
-}
-
-/// An RSA key of so many bits.
-fn rsa_key(bits: usize) -> KeyPair {
-    let key = rsa::RsaPrivateKey::new(&mut OsRng, bits).unwrap();
-    let der = key.to_pkcs8_der().unwrap().as_bytes().to_vec();
-    let der = PrivateKeyDer::try_from(der).unwrap();
-    KeyPair::from_der_and_sign_algo(&der, &rcgen::PKCS_RSA_SHA256).unwrap()
-}
-
-fn root_of(key: KeyPair) -> Signed {
-    let params = authority("root");
+    let (params, key) = (authority("root"), key());
     let der = params.self_signed(&key).unwrap().der().clone();
     Signed { der, issuer: Issuer::new(params, key) }
 }
@@ -120,13 +107,6 @@ impl Chain {
             let signed = shown.first().unwrap_or(&root).sign(params);
             shown.insert(0, signed);
         }
-        Self { root, shown }
-    }
-
-    /// A server's certificate that an RSA key of so many bits has signed.
-    pub(crate) fn rsa(bits: usize) -> Self {
-        let root = root_of(rsa_key(bits));
-        let shown = vec![root.sign(server())];
         Self { root, shown }
     }
 
