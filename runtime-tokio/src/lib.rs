@@ -40,6 +40,27 @@ servicebus_core::client_names!(Tokio);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 
+/// The machine's two clocks at one moment.
+static MACHINE: LazyLock<(std::time::Instant, SystemTime)> =
+    LazyLock::new(|| (std::time::Instant::now(), SystemTime::now()));
+
+/// UTC by tokio's clock: the system's, with all its corrections, unless tokio's clock was paused or advanced. Then UTC
+/// stands and moves with tokio's clock, as deadlines do.
+fn utc() -> SystemTime {
+    let (began, utc) = *MACHINE;
+    let before = std::time::Instant::now();
+    let now = tokio::time::Instant::now().into_std();
+    // Tokio does not report whether its clock is paused. One that runs is read between two readings of the machine's.
+    if (before..=std::time::Instant::now()).contains(&now) {
+        return SystemTime::now();
+    }
+    let moved = match now.checked_duration_since(began) {
+        Some(since) => utc.checked_add(since),
+        None => utc.checked_sub(began.saturating_duration_since(now)),
+    };
+    moved.unwrap_or(utc)
+}
+
 /// The start of the monotonic clock.
 static START: LazyLock<tokio::time::Instant> = LazyLock::new(tokio::time::Instant::now);
 
@@ -48,7 +69,7 @@ impl Runtime for Tokio {
     type Shared = Arc<Mutex<servicebus_core::client::State<Self>>>;
 
     fn clock(&self) -> Clock {
-        let utc = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let utc = utc().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let utc = Timestamp::from_millis(i64::try_from(utc.as_millis()).unwrap_or(i64::MAX));
         Clock { now: self.now(), utc }
     }

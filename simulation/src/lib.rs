@@ -12,41 +12,48 @@
 
 mod executor;
 mod network;
+mod parts;
+mod peer;
+mod utc;
 
 use servicebus_core::client::{Client, State};
 use servicebus_core::driver::{self, NoCredential, TokenCredential};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::namespace::{Clock, Settings};
 use servicebus_core::storage::Storage;
-use servicebus_core::time::{Duration, Instant, Timestamp};
+use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{self, Broker, BrokerConfig};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::task::Poll;
 
 use executor::Executor;
 use network::Network;
 
 pub use network::{Server, SimulatedDialer, Traffic};
+pub use peer::{Answer, Factory, Output, Peer};
+pub use utc::{Skew, UtcClock};
 
 /// The connection string of the simulated namespace.
 pub const CONNECTION_STRING: &str = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\
     SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true";
 
-/// When a simulation begins: 2026-01-01T00:00:00Z.
-const BEGIN: Timestamp = Timestamp::from_secs(1_767_225_600);
-
 /// Longer than any scene lasts.
 const MONTH: Duration = Duration::from_secs(31 * 24 * 3_600);
 
+type Busy = Box<dyn Fn() -> Option<bool>>;
+
 struct Inner {
-    clock: Cell<Clock>,
-    /// How far the clients' UTC is ahead.
-    ahead: Cell<Duration>,
+    now: Rc<Cell<Instant>>,
+    broker_utc: UtcClock,
     broker: RefCell<Broker>,
     network: RefCell<Network>,
     executor: Executor,
+    /// Whether a client's driver has something to do; `None` once the client is gone.
+    busy: RefCell<Vec<Busy>>,
+    overslept: Cell<u64>,
     seeds: Cell<u64>,
 }
 
@@ -56,16 +63,16 @@ pub struct World(Rc<Inner>);
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "World({:?})", self.0.clock.get())
+        write!(f, "World({:?})", self.clock())
     }
 }
 
-/// The runtime of a simulated client.
-pub struct Simulated<S>(World, PhantomData<fn() -> S>);
+/// The runtime of a simulated client, with the UTC that it sees.
+pub struct Simulated<S>(World, UtcClock, PhantomData<fn() -> S>);
 
 impl<S> Clone for Simulated<S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone(), PhantomData)
+        Self(self.0.clone(), self.1.clone(), PhantomData)
     }
 }
 
@@ -80,13 +87,23 @@ impl<S: Storage> Runtime for Simulated<S> {
     type Shared = Rc<RefCell<State<Self>>>;
 
     fn clock(&self) -> Clock {
-        let Clock { now, utc } = self.0.clock();
-        Clock { now, utc: utc + self.0.0.ahead.get() }
+        Clock { now: self.0.0.now.get(), utc: self.1.utc() }
     }
 
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {
         self.0.0.executor.sleep_until(self.0.clone(), at)
     }
+}
+
+/// Why a future did not end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// Nothing will ever happen any more.
+    Idle,
+    /// The time is over.
+    Late,
+    /// Too many steps in one second of virtual time.
+    Spins,
 }
 
 /// What a simulated client and its driver share.
@@ -95,27 +112,40 @@ pub type SharedState<S> = Rc<RefCell<State<Simulated<S>>>>;
 impl World {
     /// A world with an emulator. All randomness comes from the seed.
     pub fn new(config: BrokerConfig, seed: u64) -> Self {
+        let now = Rc::new(Cell::new(utc::FIRST));
         Self(Rc::new(Inner {
-            clock: Cell::new(Clock { now: Instant::from_millis(1_000), utc: BEGIN }),
-            ahead: Cell::new(Duration::ZERO),
+            broker_utc: UtcClock::new(Rc::clone(&now)),
+            now,
             broker: RefCell::new(Broker::new(config, seed)),
             network: RefCell::new(Network::default()),
             executor: Executor::default(),
+            busy: RefCell::default(),
+            overslept: Cell::new(0),
             seeds: Cell::new(seed),
         }))
     }
 
-    /// The time.
+    /// The time, with true UTC: what a clock without faults shows.
     pub fn clock(&self) -> Clock {
-        self.0.clock.get()
+        let now = self.0.now.get();
+        Clock { now, utc: utc::true_utc(now) }
+    }
+
+    /// A new clock, which shows true UTC until it is changed; for [`World::client_with_utc`].
+    pub fn utc_clock(&self) -> UtcClock {
+        UtcClock::new(Rc::clone(&self.0.now))
+    }
+
+    /// The emulator's clock.
+    pub fn broker_utc(&self) -> &UtcClock {
+        &self.0.broker_utc
     }
 
     fn broker_clock(&self) -> broker::Clock {
-        let Clock { now, utc } = self.clock();
-        broker::Clock { now, utc }
+        broker::Clock { now: self.0.now.get(), utc: self.0.broker_utc.utc() }
     }
 
-    /// Does something to the emulator.
+    /// Does something to the emulator, with the time as its own clock shows it.
     pub fn broker<T>(&self, act: impl FnOnce(&mut Broker, broker::Clock) -> T) -> T {
         act(&mut self.0.broker.borrow_mut(), self.broker_clock())
     }
@@ -143,9 +173,14 @@ impl World {
         self.client_and_state(settings).0
     }
 
+    /// A client that reads UTC from `utc`. Several clients of one machine can share a clock.
+    pub fn client_with_utc<S: Storage>(&self, settings: Settings<S>, utc: &UtcClock) -> Client<Simulated<S>> {
+        self.start(settings, utc, NoCredential).0
+    }
+
     /// A client whose driver runs in this world, and the state that both share, to be looked at.
     pub fn client_and_state<S: Storage>(&self, settings: Settings<S>) -> (Client<Simulated<S>>, SharedState<S>) {
-        self.start(settings, NoCredential)
+        self.start(settings, &self.utc_clock(), NoCredential)
     }
 
     /// A client whose tokens come from a credential.
@@ -154,19 +189,57 @@ impl World {
         settings: Settings<S>,
         credential: impl TokenCredential<S::Payload> + 'static,
     ) -> Client<Simulated<S>> {
-        self.start(Settings { external_tokens: true, ..settings }, credential).0
+        self.client_with_utc_and_credential(settings, &self.utc_clock(), credential)
+    }
+
+    /// A client that reads UTC from `utc` and whose tokens come from a credential.
+    pub fn client_with_utc_and_credential<S: Storage>(
+        &self,
+        settings: Settings<S>,
+        utc: &UtcClock,
+        credential: impl TokenCredential<S::Payload> + 'static,
+    ) -> Client<Simulated<S>> {
+        self.start(Settings { external_tokens: true, ..settings }, utc, credential).0
     }
 
     fn start<S: Storage>(
         &self,
         settings: Settings<S>,
+        utc: &UtcClock,
         credential: impl TokenCredential<S::Payload> + 'static,
     ) -> (Client<Simulated<S>>, SharedState<S>) {
-        let runtime = Simulated(self.clone(), PhantomData);
+        let (client, shared, driver) = self.parts(settings, utc, credential);
+        self.spawn(driver);
+        (client, shared)
+    }
+
+    fn parts<S: Storage, C: TokenCredential<S::Payload> + 'static>(
+        &self,
+        settings: Settings<S>,
+        utc: &UtcClock,
+        credential: C,
+    ) -> (Client<Simulated<S>>, SharedState<S>, impl Future<Output = ()> + use<S, C>) {
+        let runtime = Simulated(self.clone(), utc.clone(), PhantomData);
         let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
         let client = Client::new(&shared);
-        self.spawn(driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential));
-        (client, shared)
+        let state = Rc::downgrade(&shared);
+        self.0.busy.borrow_mut().push(Box::new(move || {
+            let state = state.upgrade()?;
+            let mut state = state.borrow_mut();
+            let namespace = state.namespace();
+            Some(namespace.is_busy() && !namespace.is_disconnected())
+        }));
+        let driver = driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential);
+        (client, shared, driver)
+    }
+
+    /// A client and its driver, which runs where the caller polls it and ends when the caller drops it.
+    pub fn client_and_driver<S: Storage>(
+        &self,
+        settings: Settings<S>,
+    ) -> (Client<Simulated<S>>, impl Future<Output = ()> + use<S>) {
+        let (client, _, driver) = self.parts(settings, &self.utc_clock(), NoCredential);
+        (client, driver)
     }
 
     /// Runs a future beside the others.
@@ -178,6 +251,28 @@ impl World {
     pub async fn sleep(&self, duration: Duration) {
         let at = self.clock().now + duration;
         self.0.executor.sleep_until(self.clone(), at).await;
+    }
+
+    /// Waits for an effect, which must come within `bound` of virtual time: without a bound, a heartbeat or a retry
+    /// would bring in the end what a lost wake-up has lost.
+    ///
+    /// # Panics
+    /// When the bound has passed.
+    #[track_caller]
+    pub fn within<T>(&self, bound: Duration, effect: impl Future<Output = T>) -> impl Future<Output = T> {
+        let (world, caller) = (self.clone(), std::panic::Location::caller());
+        async move {
+            let mut effect = std::pin::pin!(effect);
+            let mut end = std::pin::pin!(world.sleep(bound));
+            std::future::poll_fn(|cx| {
+                if let Poll::Ready(output) = effect.as_mut().poll(cx) {
+                    return Poll::Ready(output);
+                }
+                assert!(end.as_mut().poll(cx).is_pending(), "no effect within {bound:?}, at {caller}");
+                Poll::Pending
+            })
+            .await
+        }
     }
 
     /// Lets everything that can happen at this moment happen.
@@ -195,11 +290,6 @@ impl World {
         self.0.network.borrow_mut().cut_all();
     }
 
-    /// Sets the UTC of all clients ahead of the service's.
-    pub fn set_clients_ahead(&self, ahead: Duration) {
-        self.0.ahead.set(ahead);
-    }
-
     /// Whether new connections can be opened.
     pub fn set_reachable(&self, reachable: bool) {
         self.0.network.borrow_mut().reachable = reachable;
@@ -209,6 +299,12 @@ impl World {
     /// when it ends, unless one side has given the connection up.
     pub fn set_black_hole(&self, on: bool) {
         self.0.network.borrow_mut().black_hole = on;
+    }
+
+    /// While set, the clients' writes wait, as when the other end does not read any more; what is sent to the clients
+    /// still arrives.
+    pub fn set_writes_stalled(&self, stalled: bool) {
+        self.0.network.borrow_mut().set_writes_stalled(stalled);
     }
 
     /// Who answers the connections that are opened from now on.
@@ -238,6 +334,12 @@ impl World {
         network.tamper_to_emulator = None;
     }
 
+    /// How often time passed although a connected client had something to do: its driver slept, and only its next wake-up
+    /// for another reason, such as a heartbeat, brings that about.
+    pub fn overslept(&self) -> u64 {
+        self.0.overslept.get()
+    }
+
     /// Connections that were opened so far.
     pub fn connections_opened(&self) -> u64 {
         self.0.network.borrow().opened
@@ -247,28 +349,54 @@ impl World {
     ///
     /// # Panics
     /// When the future will not end: nothing will ever happen any more, a month has passed, or the same moment goes on
-    /// and on.
+    /// and on. Also when time would pass although the emulator has something to send and did not name the connection:
+    /// later traffic, such as a heartbeat, would hide that.
     pub fn run<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
+        match self.try_run(future, MONTH, 10_000_000) {
+            Ok(output) => output,
+            Err(Stuck::Idle) => panic!("nothing will ever happen any more: a future waits for ever"),
+            Err(Stuck::Late) => panic!("a month has passed: a future waits for ever"),
+            Err(Stuck::Spins) => panic!("the same moment goes on and on: somebody spins"),
+        }
+    }
+
+    /// Runs a future and everything else in this world until it ends, for `limit` at most and with at most `steps`
+    /// steps in each second of virtual time.
+    ///
+    /// # Errors
+    /// Why the future did not end. It stays in the world: [`World::end`] drops it.
+    pub fn try_run<T: 'static>(
+        &self,
+        future: impl Future<Output = T> + 'static,
+        limit: Duration,
+        steps: u32,
+    ) -> Result<T, Stuck> {
         let result = Rc::new(RefCell::new(None));
         let slot = Rc::clone(&result);
         self.spawn(async move {
             let output = future.await;
             *slot.borrow_mut() = Some(output);
         });
-        let (mut moment, mut steps) = (self.clock().now, 0u32);
-        let end = moment + MONTH;
+        let (mut moment, mut taken) = (self.clock().now, 0u32);
+        let end = moment + limit;
         loop {
             if let Some(output) = result.borrow_mut().take() {
-                return output;
+                return Ok(output);
             }
-            assert!(self.step(), "nothing will ever happen any more: a future waits for ever");
+            if !self.step() {
+                return Err(Stuck::Idle);
+            }
             let now = self.clock().now;
-            assert!(now < end, "a month has passed: a future waits for ever");
-            steps += 1;
-            if now >= moment + Duration::from_secs(1) {
-                (moment, steps) = (now, 0);
+            if now >= end {
+                return Err(Stuck::Late);
             }
-            assert!(steps < 10_000_000, "the same moment goes on and on: somebody spins");
+            taken += 1;
+            if now >= moment + Duration::from_secs(1) {
+                (moment, taken) = (now, 0);
+            }
+            if taken >= steps {
+                return Err(Stuck::Spins);
+            }
         }
     }
 
@@ -284,9 +412,11 @@ impl World {
         if self.exchange() || ran {
             return true;
         }
+        self.check_nothing_is_left();
         let next = [
             self.0.executor.next_timer(),
             self.0.network.borrow().next_arrival(),
+            self.0.network.borrow().next_act(),
             self.0.broker.borrow().poll_timeout(),
         ];
         let Some(next) = next.into_iter().flatten().min() else { return false };
@@ -297,15 +427,29 @@ impl World {
         true
     }
 
+    /// Before time passes, everything is done that can be done now: work that is left over was not announced.
+    fn check_nothing_is_left(&self) {
+        let mut network = self.0.network.borrow_mut();
+        network.check_nothing_is_left(&mut self.0.broker.borrow_mut(), self.broker_clock());
+        if network.writes_stalled() {
+            return;
+        }
+        self.0.busy.borrow_mut().retain(|busy| {
+            let busy = busy();
+            self.0.overslept.set(self.0.overslept.get() + u64::from(busy == Some(true)));
+            busy.is_some()
+        });
+    }
+
     fn advance(&self, elapsed: Duration) {
-        let clock = self.clock();
-        let now = clock.now + elapsed;
-        // UTC is told in whole milliseconds since the beginning.
-        let utc = BEGIN + now.saturating_duration_since(Instant::from_millis(1_000));
-        self.0.clock.set(Clock { now, utc });
+        let now = self.0.now.get() + elapsed;
+        self.0.now.set(now);
         self.0.executor.fire_timers(now);
-        let clock = self.broker_clock();
-        self.0.broker.borrow_mut().handle_timeout(clock);
+        let mut broker = self.0.broker.borrow_mut();
+        // Only what the broker asked for: a timer that it forgets to announce must not be rescued.
+        if broker.poll_timeout().is_some_and(|at| at <= now) {
+            broker.handle_timeout(self.broker_clock());
+        }
     }
 
     /// Carries bytes that are due; true when something moved.

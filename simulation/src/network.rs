@@ -1,10 +1,11 @@
 //! The network of a simulation: connections that take time, break, and fall silent.
 
 use super::World;
+use super::peer::{Answer, Factory, Peer};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::driver::{Dial, Transport};
 use servicebus_core::servicebus::namespace::Target;
-use servicebus_core::storage::{HeapRx, HeapTx, Rx as _, Tx as _};
+use servicebus_core::storage::{Heap, HeapRx, HeapTx, Rx as _, Storage as _, Tx as _};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{Broker, Clock, ConnectionId};
 use std::collections::VecDeque;
@@ -27,7 +28,12 @@ pub enum Server {
     SaysAndCloses(Vec<u8>),
     /// Somebody who says these one after the other, each so long after the one before, whatever is said to them.
     Recites(Vec<(Duration, Vec<u8>)>),
+    /// Scripted peers, over pipes of bounded size in both directions.
+    Scripted(Factory),
 }
+
+/// Bytes that the pipe from a scripted peer holds before the peer waits.
+const PIPE: usize = 65_536;
 
 /// What was sent so far. Two runs that sent the same bytes at the same times have the same hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +59,24 @@ impl Traffic {
     }
 }
 
+/// The scripted end of a connection.
+struct Scripted {
+    peer: Box<dyn Peer>,
+    reads: bool,
+    /// Something came in since the last output.
+    pending: bool,
+}
+
 /// Bytes under way.
 struct Flight {
     arrives: Instant,
     bytes: Vec<u8>,
+}
+
+impl Flight {
+    fn total(flights: &VecDeque<Self>) -> usize {
+        flights.iter().map(|flight| flight.bytes.len()).sum()
+    }
 }
 
 struct Wire {
@@ -68,11 +88,82 @@ struct Wire {
     to_client: VecDeque<Flight>,
     readable: VecDeque<u8>,
     reader: Option<Waker>,
+    /// The client waits for room to write.
+    writer: Option<Waker>,
+    scripted: Option<Scripted>,
     /// The client has dropped its end.
     dropped: bool,
     /// Nothing more comes from the emulator.
     ended: bool,
     broken: bool,
+}
+
+impl Wire {
+    fn wake(&mut self) {
+        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+
+    /// The bytes that have arrived at the far end by now.
+    fn take_arrived(&mut self, now: Instant) -> Vec<u8> {
+        let mut arrived = Vec::new();
+        while self.to_broker.front().is_some_and(|flight| flight.arrives <= now) {
+            let Some(flight) = self.to_broker.pop_front() else { break };
+            arrived.extend(flight.bytes);
+        }
+        arrived
+    }
+
+    /// Whether the pipe to the client takes more bytes of a scripted peer.
+    fn has_room(&self) -> bool {
+        !self.ended && Flight::total(&self.to_client) + self.readable.len() < PIPE
+    }
+
+    /// When a scripted peer acts next by itself.
+    fn peer_acts(&self) -> Option<Instant> {
+        let scripted = self.scripted.as_ref().filter(|_| self.has_room())?;
+        scripted.peer.next()
+    }
+
+    /// Lets a scripted peer read and act; true when something moved.
+    fn run_peer(&mut self, now: Instant, latency: Duration, traffic: &mut Traffic) -> bool {
+        let mut moved = false;
+        loop {
+            let reads = self.scripted.as_ref().is_some_and(|scripted| scripted.reads) && !self.ended;
+            let arrived = if reads { self.take_arrived(now) } else { Vec::new() };
+            let room = self.has_room();
+            let due = self.peer_acts().is_some_and(|at| at <= now);
+            let Some(scripted) = &mut self.scripted else { return moved };
+            if !arrived.is_empty() {
+                scripted.peer.input(now, &arrived);
+                scripted.pending = true;
+                moved = true;
+            }
+            if let Some(writer) = self.writer.take_if(|_| !arrived.is_empty()) {
+                writer.wake();
+            }
+            if !room || !(scripted.pending || due) {
+                return moved;
+            }
+            scripted.pending = false;
+            let output = scripted.peer.output(now);
+            let quiet = output.bytes.is_empty() && output.reads == scripted.reads && !output.closes;
+            scripted.reads = output.reads;
+            if !output.bytes.is_empty() {
+                traffic.note(now, true, &output.bytes);
+                self.to_client.push_back(Flight { arrives: now + latency, bytes: output.bytes });
+            }
+            if output.closes {
+                self.ended = true;
+                self.wake();
+            }
+            if quiet {
+                return moved;
+            }
+            moved = true;
+        }
+    }
 }
 
 /// All connections.
@@ -81,6 +172,7 @@ pub(super) struct Network {
     pub(super) latency: Duration,
     pub(super) reachable: bool,
     pub(super) black_hole: bool,
+    writes_stalled: bool,
     pub(super) opened: u64,
     pub(super) server: Server,
     pub(super) traffic: Traffic,
@@ -98,6 +190,7 @@ impl Default for Network {
             latency: Duration::from_millis(1),
             reachable: true,
             black_hole: false,
+            writes_stalled: false,
             opened: 0,
             server: Server::Emulator,
             traffic: Traffic { bytes: 0, hash: 0xcbf2_9ce4_8422_2325 },
@@ -113,9 +206,19 @@ impl Network {
             wire.broken = true;
             wire.to_broker.clear();
             wire.to_client.clear();
-            if let Some(waker) = wire.reader.take() {
-                waker.wake();
-            }
+            wire.wake();
+        }
+    }
+
+    /// Whether a client has bytes that it cannot write.
+    pub(super) fn writes_stalled(&self) -> bool {
+        self.writes_stalled || self.wires.iter().flatten().any(|wire| wire.writer.is_some())
+    }
+
+    pub(super) fn set_writes_stalled(&mut self, stalled: bool) {
+        self.writes_stalled = stalled;
+        for waker in self.wires.iter_mut().flatten().filter_map(|wire| wire.writer.take()) {
+            waker.wake();
         }
     }
 
@@ -123,8 +226,19 @@ impl Network {
         if self.black_hole {
             return None;
         }
-        let fronts = self.wires.iter().flatten().flat_map(|wire| [wire.to_broker.front(), wire.to_client.front()]);
+        let fronts = self.wires.iter().flatten().flat_map(|wire| {
+            let read = wire.scripted.as_ref().is_none_or(|scripted| scripted.reads && !wire.ended);
+            [wire.to_broker.front().filter(|_| read), wire.to_client.front()]
+        });
         fronts.flatten().map(|flight| flight.arrives).min()
+    }
+
+    /// When a scripted peer acts next by itself.
+    pub(super) fn next_act(&self) -> Option<Instant> {
+        if self.black_hole {
+            return None;
+        }
+        self.wires.iter().flatten().filter_map(Wire::peer_acts).min()
     }
 
     /// Carries what has arrived; true when something moved.
@@ -146,12 +260,10 @@ impl Network {
                 continue;
             }
             // What has arrived by now is read at once.
-            let mut arrived = Vec::new();
-            while wire.to_broker.front().is_some_and(|flight| flight.arrives <= clock.now) {
-                let Some(flight) = wire.to_broker.pop_front() else { break };
-                arrived.extend(flight.bytes);
-            }
-            {
+            if wire.scripted.is_some() {
+                moved |= wire.run_peer(clock.now, self.latency, &mut self.traffic);
+            } else {
+                let arrived = wire.take_arrived(clock.now);
                 moved |= !arrived.is_empty();
                 let mut rest = arrived.as_slice();
                 while !rest.is_empty() {
@@ -198,6 +310,15 @@ impl Network {
         }
         moved
     }
+
+    /// Before time passes, whatever the emulator has to send has been sent: [`Broker::poll_ready`] must have named
+    /// every connection that has something.
+    pub(super) fn check_nothing_is_left(&mut self, broker: &mut Broker, clock: Clock) {
+        for wire in self.wires.iter_mut().flatten().filter(|wire| !wire.dropped && !wire.broken) {
+            let Some(id) = wire.id else { continue };
+            assert!(!broker.poll_transmit(id, clock, &mut wire.tx), "{id:?} has something to send and was not named");
+        }
+    }
 }
 
 /// Opens connections to the emulator of a world.
@@ -241,10 +362,21 @@ impl Dial for SimulatedDialer {
             return Err("connection refused");
         }
         let server = self.0.0.network.borrow().server.clone();
+        let mut scripted = None;
+        if let Server::Scripted(factory) = &server {
+            match factory.answer() {
+                Answer::Accepts(mut peer) => {
+                    peer.connected(self.0.clock().now);
+                    scripted = Some(Scripted { peer, reads: true, pending: true });
+                }
+                Answer::Refuses => return Err("connection refused"),
+                Answer::Nothing => std::future::pending().await,
+            }
+        }
         let mut arrives = self.0.clock().now + latency;
         let said = |bytes: &Vec<u8>| VecDeque::from([Flight { arrives, bytes: bytes.clone() }]);
         let (to_client, ended) = match &server {
-            Server::Emulator | Server::Silent => (VecDeque::new(), false),
+            Server::Emulator | Server::Silent | Server::Scripted(_) => (VecDeque::new(), false),
             Server::Closes => (VecDeque::new(), true),
             Server::Says(words) => (said(words), false),
             Server::SaysAndCloses(words) => (said(words), true),
@@ -262,16 +394,20 @@ impl Dial for SimulatedDialer {
             }
             _ => None,
         };
+        // Only the emulator's bytes pass these.
+        let (rx, tx) = if id.is_some() { (Broker::rx(), Broker::tx()) } else { (Heap::rx(512), Heap::tx(512)) };
         let mut network = self.0.0.network.borrow_mut();
         network.opened += 1;
         let wire = Wire {
             id,
-            rx: Broker::rx(),
-            tx: Broker::tx(),
+            rx,
+            tx,
             to_broker: VecDeque::new(),
             to_client,
             readable: VecDeque::new(),
             reader: None,
+            writer: None,
+            scripted,
             dropped: false,
             ended,
             broken: false,
@@ -327,21 +463,33 @@ impl Read for Half<'_> {
 
 impl Write for Half<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
-        let now = self.0.world.clock().now;
-        let mut network = self.0.world.0.network.borrow_mut();
-        let arrives = now + network.latency;
-        let count = bytes.len();
-        let mut bytes = bytes.to_vec();
-        if let Some(tamper) = &mut network.tamper_to_emulator {
-            tamper(&mut bytes);
-        }
-        network.traffic.note(now, false, &bytes);
-        let Some(Some(wire)) = network.wires.get_mut(self.0.place) else { return Err(ErrorKind::NotConnected) };
-        if wire.broken {
-            return Err(ErrorKind::ConnectionReset);
-        }
-        wire.to_broker.push_back(Flight { arrives, bytes });
-        Ok(count)
+        poll_fn(|cx| {
+            let now = self.0.world.clock().now;
+            let mut network = self.0.world.0.network.borrow_mut();
+            let network = &mut *network;
+            let Some(Some(wire)) = network.wires.get_mut(self.0.place) else {
+                return Poll::Ready(Err(ErrorKind::NotConnected));
+            };
+            if wire.broken || (wire.scripted.is_some() && wire.ended) {
+                return Poll::Ready(Err(ErrorKind::ConnectionReset));
+            }
+            let mut count = bytes.len();
+            if let Some(scripted) = &wire.scripted {
+                count = count.min(scripted.peer.window().saturating_sub(Flight::total(&wire.to_broker)));
+            }
+            if network.writes_stalled || (count == 0 && !bytes.is_empty()) {
+                wire.writer = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let mut bytes = bytes[..count].to_vec();
+            if let Some(tamper) = &mut network.tamper_to_emulator {
+                tamper(&mut bytes);
+            }
+            network.traffic.note(now, false, &bytes);
+            wire.to_broker.push_back(Flight { arrives: now + network.latency, bytes });
+            Poll::Ready(Ok(count))
+        })
+        .await
     }
 
     async fn flush(&mut self) -> Result<(), ErrorKind> {

@@ -4,6 +4,8 @@ mod administration;
 mod first_hours;
 mod hosts;
 mod large_message;
+mod ports;
+mod promptness;
 mod proxy;
 mod status_lines;
 mod websockets;

@@ -1,6 +1,10 @@
 //! What holds for the sources and documents themselves.
 
+mod evidence;
+mod fault_rows;
+mod files;
 mod first_hours;
 mod layers;
 mod parts;
 mod pinned;
+mod public_futures;

@@ -1,13 +1,13 @@
 //! Transactions of a raw client: the link to the coordinator, declare and discharge.
 
-use crate::broker::{Ended, World, attach_of, encoded};
+use crate::broker::{Ended, Failure, Received, World, attach_of, encoded};
 use bytes::BytesMut;
 use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::Message;
 use servicebus_core::wire::message::section;
-use servicebus_core::wire::messaging::put_section;
+use servicebus_core::wire::messaging::{DeliveryState, Outcome, put_section};
 use servicebus_core::wire::performative::{Role, TargetArchetype};
-use servicebus_core::wire::transaction::{Coordinator, Declare, Discharge};
+use servicebus_core::wire::transaction::{Coordinator, Declare, Discharge, TransactionalState};
 use servicebus_core::wire::{Encode, Sink};
 
 /// A link to the coordinator.
@@ -57,6 +57,21 @@ impl Control {
     pub fn roll_back(self, world: &mut World, txn: &[u8]) -> Ended {
         self.request(world, &Discharge { txn_id: txn, fail: Some(true) })
     }
+
+    /// Detaches the link.
+    pub fn detach(self, world: &mut World) {
+        world.detach(self.client, self.link);
+    }
+}
+
+/// Why an outcome is no success; `None` for one that is.
+pub fn refusal(ended: &Ended) -> Option<Failure> {
+    match ended {
+        Ended::Accepted | Ended::Declared(_) => None,
+        Ended::Transactional(inner) => refusal(inner),
+        Ended::Rejected(Some(failure)) => Some(failure.clone()),
+        other => Some(Failure { condition: String::new(), text: format!("{other:?}") }),
+    }
 }
 
 /// Whether an answer is that a message or an outcome is part of a transaction now.
@@ -68,5 +83,27 @@ impl World {
     /// Sends a message in a transaction.
     pub fn send_in(&mut self, client: usize, link: LinkId, txn: &[u8], message: &Message<'_>) -> Ended {
         self.send_bytes(client, link, encoded(message), 0, Some(txn))
+    }
+
+    /// Settles a message in a transaction.
+    pub fn settle_in(&mut self, client: usize, message: &Received, txn: &[u8], outcome: Outcome<'_>) -> Ended {
+        let state = DeliveryState::Transactional(TransactionalState { txn_id: txn, outcome: Some(outcome) });
+        self.settle(client, message, &state)
+    }
+
+    /// Completes a message in a transaction.
+    pub fn complete_in(&mut self, client: usize, message: &Received, txn: &[u8]) -> Ended {
+        self.settle_in(client, message, txn, Outcome::Accepted)
+    }
+
+    /// Begins another session, which the client's later links are attached on. With a coordinator as its first link it
+    /// is what the SDK for .NET begins when transactions across entities are enabled.
+    ///
+    /// # Panics
+    /// When there are too many sessions.
+    pub fn begin_session(&mut self, client: usize) {
+        let found = &mut self.clients[client];
+        found.session = found.engine.begin().expect("a session");
+        self.settle_down();
     }
 }

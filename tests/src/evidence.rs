@@ -14,6 +14,11 @@ pub fn document(name: &str) -> String {
     std::fs::read_to_string(folder().join(name)).expect("the document can be read")
 }
 
+/// Whether `docs/evidence` has this file or folder.
+pub fn exists(name: &str) -> bool {
+    folder().join(name).exists()
+}
+
 /// The path of a fixture, a file or folder below `docs/evidence/data`.
 ///
 /// # Panics

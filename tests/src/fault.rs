@@ -99,7 +99,10 @@ impl Judge {
 }
 
 fn text(payload: &(dyn Any + Send)) -> &str {
-    payload.downcast_ref::<String>().map_or_else(|| payload.downcast_ref::<&str>().map_or("", |text| text), |text| text)
+    if let Some(text) = payload.downcast_ref::<String>() {
+        return text;
+    }
+    payload.downcast_ref::<&str>().copied().unwrap_or_default()
 }
 
 /// Runs the body of a test with the mark; `#[known_fault]` calls it.

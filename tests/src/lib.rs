@@ -3,11 +3,15 @@
 
 pub mod administrator;
 pub mod broker;
+mod broker_links;
+pub mod calls;
 pub mod conformance;
 pub mod coordinator;
 pub mod engine;
 pub mod evidence;
 pub mod fault;
+pub mod model;
+pub mod peers;
 pub mod socket;
 pub mod tree;
 

@@ -7,7 +7,7 @@ use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_simulation::World;
+use servicebus_simulation::{Skew, World};
 
 servicebus_core::fixed_storage! {
     /// Room for a sender and a receiver at a time.
@@ -171,10 +171,11 @@ fn two_requests<S: Storage<Literal: From<&'static str>>>() {
 
 fn clock_ahead<S: Storage<Literal: From<&'static str>>>() {
     let world = world(QueueDescription::default());
-    world.set_clients_ahead(Duration::from_secs(600));
+    let utc = world.utc_clock();
+    utc.set_offset(Skew::Ahead(Duration::from_secs(600)));
     let inner = world.clone();
     world.run(async move {
-        let client = inner.client::<S>();
+        let client = inner.client_with_utc(inner.settings::<S>(), &utc);
         let sender = client.sender("q").unwrap();
         for prefetch in [0, 1] {
             for text in ["one", "two"] {
@@ -206,6 +207,32 @@ fn unknown_queue<S: Storage<Literal: From<&'static str>>>() {
         let failure = client.receiver("missing").unwrap().receive(SECOND * 60).await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::EntityNotFound), "{failure}");
         assert!(inner.clock().now.saturating_duration_since(began) < SECOND * 10);
+        client.close().await;
+    });
+}
+
+#[test]
+fn messages_that_were_never_settled_make_room_a_minute_after_their_locks_have_ended() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Small>();
+        let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
+        for _ in 0..20 {
+            sender.send(&Message::new("x")).await.unwrap();
+        }
+        let mut forgotten = 0;
+        while let Ok(Some(_)) = receiver.receive(SECOND).await {
+            forgotten += 1;
+        }
+        assert!((1..20).contains(&forgotten), "the table of deliveries was to be full: {forgotten}");
+        inner.sleep(SECOND * 110).await;
+        assert!(!matches!(receiver.receive(SECOND).await, Ok(Some(_))), "their locks ended less than a minute ago");
+        inner.sleep(SECOND * 15).await;
+        for _ in 0..20 {
+            let message = inner.within(SECOND, receiver.next()).await.unwrap();
+            inner.within(SECOND, receiver.complete(&message)).await.unwrap();
+        }
         client.close().await;
     });
 }

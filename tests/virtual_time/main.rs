@@ -1,7 +1,9 @@
 //! The client against the emulator, in virtual time: what broke for others, long runs, failures, and what is left behind.
 
 mod blocking;
+mod calls;
 mod cancellation;
+mod causes_and_effects;
 mod client;
 mod credential;
 mod failures;

@@ -39,9 +39,21 @@ pub(crate) fn add_queue(world: &World, name: &str, queue: QueueDescription) {
     });
 }
 
-/// Runs a scene to its end.
+/// Scenes in which a driver goes to sleep although its machine has something to do, which then waits for the next
+/// wake-up, however far that is. The list may only shrink.
+const OVERSLEEPING: [&str; 4] = [
+    "cancellation::session_processor::on_fixed",
+    "cancellation::session_processor::on_heap",
+    "failures::a_silent_server_is_given_up_in_time",
+    "responses::what_applications_do_not_take_leaves_room_for_renewals",
+];
+
+/// Runs a scene to its end. No driver may sleep while its client has something to do.
 pub(crate) fn play<F: Future<Output = ()> + 'static>(world: &World, scene: impl FnOnce(World) -> F) {
     world.run(scene(world.clone()));
+    let thread = std::thread::current();
+    let listed = thread.name().is_some_and(|name| OVERSLEEPING.contains(&name));
+    assert!(listed || world.overslept() == 0, "a driver slept while its client had something to do");
 }
 
 /// Looks at the messages of `q`.

@@ -35,7 +35,7 @@ pub struct Dialect {
 ///   `sys.ReplyTo = '…' AND sys.Label = '…' AND color = '…'`. A correlation filter passes a message without a label
 ///   over; it would be no equivalent if that message were an error.
 /// - Rules that ask `sys.MessageId IS NULL` are accepted (docs/evidence/pinned-behaviour.md RUL35), which is a question
-/// only where   its answer can be yes.
+///   only where its answer can be yes.
 /// - By the second reading, `sys.Label = 'x'` dead-letters each message without a label on a subscription with default
 ///   settings. Such filters are common, and no report of that was found.
 ///

@@ -76,7 +76,7 @@ pub(crate) async fn run(runner: Runner<Board>) {
     runner.run(Plain::new(Registers(RefCell::new(Register), RefCell::new(Register)))).await;
 }
 
-async fn telemetry(client: Client<Board>) -> Option<()> {
+pub(crate) async fn telemetry(client: Client<Board>) -> Option<()> {
     let sender = client.sender(black_box("readings")).ok()?;
     let message = Message::new(black_box("21.5")).with_subject(black_box("celsius"));
     black_box(sender.send(&message).await).ok()?;

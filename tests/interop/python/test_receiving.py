@@ -140,11 +140,11 @@ async def test_an_empty_queue_gives_nothing_in_time_and_a_late_message_comes_at_
         async with client.get_queue_receiver(queue) as receiver:
             began = loop.time()
             assert await receiver.receive_messages(max_wait_time=0.5) == []
-            assert 0.4 < loop.time() - began < 3
+            assert 0.4 < loop.time() - began < 15
             await send(client, queue, "late")
             began = loop.time()
             [message] = await receiver.receive_messages(max_wait_time=20)
-            assert loop.time() - began < 3
+            assert loop.time() - began < 15
             await receiver.complete_message(message)
 
 

@@ -90,6 +90,56 @@ fn a_token_for_one_entity_cannot_be_put_for_another() {
 }
 
 #[test]
+fn manage_includes_send_and_listen() {
+    let mut world = world();
+    let manage = Rights { send: false, listen: false, manage: true };
+    let mut config = BrokerConfig::default();
+    config.keys.push(key("manage", manage));
+    world.broker = Broker::new(config, 7);
+    world.queue("queue", QueueDescription::default());
+    world.topic("topic", &[("sub", SubscriptionDescription::default())]);
+    for audience in ["sb://localhost/queue", "sb://localhost/"] {
+        let c = world.connect_bare();
+        assert_eq!(world.put_token(c, audience, "manage", "k", HOUR).status(), 202);
+        let sender = world.sender(c, "queue").unwrap();
+        world.send_texts(c, sender, &["a"]);
+        let receiver = world.receiver(c, "queue").unwrap();
+        assert_eq!(world.consume(c, receiver).unwrap().body(), "a", "{audience}");
+    }
+}
+
+#[test]
+fn the_rights_of_all_tokens_that_cover_an_entity_add_up() {
+    let namespace = ("sb://localhost/", "listen");
+    let entity = ("sb://localhost/queue", "send");
+    let node = ("sb://localhost/queue/$management", "listen");
+    // In either order, and with a token between them that covers nothing here.
+    let other = ("sb://localhost/topic", "send");
+    for tokens in [[namespace, other, entity], [entity, other, namespace], [other, namespace, entity]] {
+        let mut world = world();
+        let c = world.connect_bare();
+        for (audience, name) in tokens {
+            assert_eq!(world.put_token(c, audience, name, "k", HOUR).status(), 202);
+        }
+        world.sender(c, "queue").unwrap();
+        world.receiver(c, "queue").unwrap();
+        let peek = [("message-count", Value::Int(1))];
+        assert_eq!(world.manage(c, "queue", "peek-message", &peek).status(), 204, "{tokens:?}");
+    }
+    for tokens in [[entity, node], [node, entity]] {
+        let mut world = world();
+        let c = world.connect_bare();
+        for (audience, name) in tokens {
+            assert_eq!(world.put_token(c, audience, name, "k", HOUR).status(), 202);
+        }
+        world.sender(c, "queue").unwrap();
+        assert_eq!(world.receiver(c, "queue").unwrap_err().condition, "amqp:unauthorized-access");
+        let peek = [("message-count", Value::Int(1))];
+        assert_eq!(world.manage(c, "queue", "peek-message", &peek).status(), 204, "{tokens:?}");
+    }
+}
+
+#[test]
 fn a_missing_right_is_told_at_attach_err5_err6() {
     let mut world = world();
     let c = world.connect_bare();

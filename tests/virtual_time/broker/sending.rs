@@ -297,6 +297,25 @@ fn duplicates_are_accepted_and_dropped_within_the_window() {
 }
 
 #[test]
+fn a_message_id_is_new_again_exactly_when_the_window_has_passed() {
+    const WINDOW: Duration = Duration::from_secs(60);
+    for (after, stored) in [(WINDOW - Duration::from_millis(1), 1), (WINDOW, 2), (WINDOW + Duration::from_millis(1), 2)]
+    {
+        let mut world = World::with_queue(QueueDescription {
+            requires_duplicate_detection: true,
+            duplicate_detection_history_time_window: WINDOW,
+            ..QueueDescription::default()
+        });
+        let sender = world.sender(0, "queue").unwrap();
+        let message = Message::new("a").with_message_id("1");
+        assert_eq!(world.send(0, sender, &message), Ended::Accepted);
+        world.advance(after);
+        assert_eq!(world.send(0, sender, &message), Ended::Accepted);
+        assert_eq!(world.peek(0, "queue", 0, 10).len(), stored, "after {after:?}");
+    }
+}
+
+#[test]
 fn a_full_entity_refuses() {
     let description = QueueDescription { max_size_in_megabytes: 1, ..QueueDescription::default() };
     let mut world = World::with_queue(description);

@@ -96,6 +96,43 @@ fn the_next_session_is_one_with_messages_that_nobody_holds_ses2_ses8() {
 }
 
 #[test]
+fn the_next_session_is_the_one_whose_oldest_message_has_waited_longest() {
+    let (mut world, sender) = world();
+    // The session with the oldest message has the newest one too.
+    for session in ["b", "a", "c", "b"] {
+        send(&mut world, sender, session, &["x"]);
+    }
+    let mut granted = Vec::new();
+    for _ in 0..3 {
+        let link = world.session_receiver(0, "queue", None, Some(1_000)).unwrap();
+        granted.push(world.granted(0, link));
+    }
+    assert_eq!(granted, ["b", "a", "c"]);
+}
+
+#[test]
+fn a_message_of_a_session_expires_whether_or_not_the_session_is_held() {
+    let (mut world, sender) = world();
+    let minute = Duration::from_secs(60);
+    for session in ["held", "free"] {
+        let message = Message::new("short").with_session_id(session).with_time_to_live(minute / 2);
+        assert_eq!(world.send(0, sender, &message), Ended::Accepted);
+        send(&mut world, sender, session, &["long"]);
+    }
+    let held = world.session_receiver(0, "queue", Some("held"), None).unwrap();
+    let left = |world: &World| {
+        let namespace = world.broker.namespace();
+        namespace.counts(&namespace.queue("queue").unwrap().stores).active
+    };
+    world.advance(minute / 2 - Duration::from_millis(1));
+    assert_eq!(left(&world), 4);
+    world.advance(Duration::from_millis(1));
+    // By the timer: no receiver and no peek came for them.
+    assert_eq!(left(&world), 2);
+    assert_eq!(bodies(&world.receive_now(0, held, 10)), ["long"]);
+}
+
+#[test]
 fn the_wait_for_a_session_is_65_seconds_by_default_and_ends_with_a_message_ses6_ses7() {
     let (mut world, sender) = world();
     let waiting = world.begin_session_receiver(0, "queue", None, None);

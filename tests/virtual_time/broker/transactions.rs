@@ -206,6 +206,26 @@ fn another_connection_cannot_take_part_txn13_txn22() {
 }
 
 #[test]
+fn a_transaction_can_be_committed_for_two_minutes() {
+    const TWO_MINUTES: Duration = Duration::from_secs(120);
+    for (after, committed) in [(TWO_MINUTES - Duration::from_millis(1), true), (TWO_MINUTES, false)] {
+        let (mut world, sender, receiver, control) = world();
+        let txn = begin(&mut world, 0, control);
+        send_in(&mut world, 0, sender, &txn, "a");
+        world.advance(after);
+        let ended = end(&mut world, 0, control, &txn, false);
+        if committed {
+            assert_eq!(ended, Ended::Accepted);
+        } else {
+            let Ended::Rejected(Some(failure)) = ended else { panic!("{ended:?}") };
+            assert_eq!(failure.condition, "amqp:transaction:timeout");
+        }
+        assert_eq!(world.receive_now(0, receiver, 1).len(), usize::from(committed), "after {after:?}");
+        assert_eq!(world.broker.open_transactions(), 0);
+    }
+}
+
+#[test]
 fn a_control_link_that_ends_rolls_back() {
     let (mut world, sender, _, control) = world();
     let txn = begin(&mut world, 0, control);

@@ -2,6 +2,8 @@
 #![no_std]
 #![no_main]
 
+#[path = "../futures.rs"]
+mod futures;
 #[path = "../whole_client.rs"]
 mod whole_client;
 

@@ -1,0 +1,36 @@
+//! Public futures that no matrix over clients can make: the emulator's, the drivers', and what applications or adapters
+//! implement. Each names where it is judged, or why it is not.
+
+/// A public future outside of the tables of calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere {
+    /// The type or module, and the function.
+    pub name: &'static str,
+    /// Its bound, and what judges that.
+    pub why: &'static str,
+}
+
+macro_rules! elsewhere {
+    ($($name:literal: $why:literal,)*) => { &[$( Elsewhere { name: $name, why: $why }, )*] };
+}
+
+/// All of them.
+pub const ELSEWHERE: &[Elsewhere] = elsewhere! {
+    "Emulator::start": "the time of binding sockets; tests/sockets/matrix/emulator.rs",
+    "EmulatorBuilder::start": "the time of binding sockets; tests/sockets/matrix/emulator.rs",
+    "ClockSource::sleep_until": "until the clock shows the time; tests/sockets/matrix/emulator.rs",
+    "driver::run": "until the client is closed, which waits for it: the rows of Client::close; tests/sockets/matrix/driver.rs",
+    "Options::into_parts": "the driver, as driver::run; tests/sockets/matrix/driver.rs",
+    "Options::into_parts_with_credential": "the driver, as driver::run; tests/sockets/matrix/driver.rs",
+    "Runner::run": "the driver, as driver::run, on embassy; runtime-embassy/tests/client.rs",
+    "Runner::run_with_credential": "the driver, as driver::run, on embassy; runtime-embassy/tests/client.rs",
+    "Sntp::synchronise": "its own time-out of some seconds; needs a network stack of embassy-net: its unit tests",
+    "handshake::handshake": "none: Dial::dial is dropped after the try time-out, and the handshake with it",
+    "Dial::dial": "implemented by adapters and applications; the driver drops it after the try time-out",
+    "Connect::connect": "implemented by applications; part of Dial::dial",
+    "TokenCredential::token": "implemented by applications; fault C4 asks for a deadline",
+    "AccessTokens::token": "implemented by applications; part of a request of the administration client",
+    "HttpClient::send": "implemented by adapters; dropped after the try time-out",
+    "Runtime::sleep_until": "implemented by runtimes: until the clock shows the time",
+    "Timer::sleep": "implemented for every runtime: the given time",
+};

@@ -1,0 +1,91 @@
+//! Calls of the client itself and of senders.
+
+use super::{Bound, Call, MISSING_SEQUENCE_NUMBER, call};
+use servicebus_core::client::Sender;
+use servicebus_core::runtime::Runtime;
+use servicebus_core::servicebus::namespace::Failure;
+use servicebus_core::servicebus::{Message, MessageBatch};
+use servicebus_core::storage::Heap;
+use servicebus_core::time::{Duration, Timestamp};
+use std::future::poll_fn;
+use std::task::Poll;
+
+/// What is sent.
+pub(super) fn message() -> Message<'static> {
+    Message::new(b"sent")
+}
+
+/// A batch of one message.
+pub(super) fn batch() -> MessageBatch<Heap> {
+    let mut batch = MessageBatch::with_limit(65_536);
+    batch.try_add(&message()).expect("there is room for a message");
+    batch
+}
+
+/// An hour from now.
+pub(super) fn later<R: Runtime>(sender: &Sender<R>) -> Timestamp {
+    sender.clock().utc + Duration::from_secs(3_600)
+}
+
+/// Sends more at once than sockets hold for a peer that does not read.
+async fn send_much<R: Runtime<Storage = Heap>>(sender: &Sender<R>) -> Result<(), Failure<Heap>> {
+    let body = vec![7; 200_000];
+    let message = Message::new(&body);
+    let mut sends: Vec<_> = (0..32).map(|_| Box::pin(sender.send(&message))).collect();
+    let mut result = Ok(());
+    poll_fn(|cx| {
+        sends.retain_mut(|send| match send.as_mut().poll(cx) {
+            Poll::Ready(sent) => {
+                if sent.is_err() {
+                    result = sent;
+                }
+                false
+            }
+            Poll::Pending => true,
+        });
+        if sends.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    result
+}
+
+pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
+    vec![
+        call!("Client::close", Nothing, Bound::Close, |scene| {
+            scene.client.close().await;
+            Ok::<_, String>(())
+        }),
+        call!("Client::close", Message, Bound::Close, |scene| {
+            scene.client.clone().close().await;
+            Ok::<_, String>(())
+        }),
+        call!("Sender::send", Sender, Bound::Policy, |scene| scene.sender().send(&message()).await),
+        call!("Sender::send", Sender, Bound::Policy, |scene| send_much(scene.sender()).await),
+        call!("Sender::size_limits", Sender, Bound::Policy, |scene| scene.sender().size_limits().await),
+        call!("Sender::create_batch", Sender, Bound::Policy, |scene| scene.sender().create_batch().await),
+        call!("Sender::send_batch", Sender, Bound::Policy, |scene| scene.sender().send_batch(batch()).await),
+        call!("Sender::send_all", Sender, Bound::Policies(2), |scene| scene.sender().send_all(&[message()]).await),
+        call!("Sender::schedule", Sender, Bound::Policy, |scene| {
+            let at = later(scene.sender());
+            scene.sender().schedule(&message(), at).await
+        }),
+        call!("Sender::schedule_each", Sender, Bound::Policy, |scene| {
+            let at = later(scene.sender());
+            scene.sender().schedule_each(&[message()], at, |_| ()).await
+        }),
+        call!("Sender::schedule_all", Sender, Bound::Policy, |scene| {
+            let at = later(scene.sender());
+            scene.sender().schedule_all(&[message(), message()], at).await
+        }),
+        call!("Sender::cancel_scheduled", Sender, Bound::Policy, |scene| {
+            scene.sender().cancel_scheduled(&[MISSING_SEQUENCE_NUMBER]).await
+        }),
+        call!("Sender::close", Sender, Bound::Close, |scene| {
+            let mut scene = scene;
+            if let Some(sender) = scene.sender.take() {
+                sender.close().await;
+            }
+            Ok::<_, String>(())
+        }),
+    ]
+}

@@ -1,0 +1,76 @@
+//! A peer that stops reading holds up writes, and nothing else.
+
+use crate::stage::{
+    HeapClient, Kit, MINUTE, SECOND, VERBS, ended_by, ending, longest, observe, policy, settings, within, world,
+};
+use crate::valve::Valve;
+use servicebus_core::servicebus::{Message, RetryPolicy};
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_simulation::World;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+use std::rc::Rc;
+
+/// Longer than the idle time-out and than every call's own time.
+const LIMIT: servicebus_core::time::Duration = MINUTE.saturating_mul(5);
+
+/// A kit whose connection reads and writes nothing any more.
+async fn blocked(world: &World, retry: RetryPolicy) -> (Rc<Kit>, Valve) {
+    let (client, valve): (HeapClient, _) = Valve::client(world, settings(world, retry));
+    let kit = Kit::new(world, client).await;
+    world.sleep(SECOND).await;
+    valve.block();
+    (kit, valve)
+}
+
+#[known_fault("C1")]
+fn calls_end_in_their_time_while_a_write_is_blocked_c1() {
+    let mut judge = Judge::new();
+    for retry in [policy(1), policy(3)] {
+        for (name, call) in VERBS {
+            let ending = observe(&world(QueueDescription::default()), async move |world| {
+                let (kit, _) = blocked(&world, retry).await;
+                ending(&world, LIMIT, call(kit)).await
+            });
+            let in_time = |ending: &_| ended_by(ending, longest(&retry) + SECOND);
+            judge.case(format!("{name}, {} retries", retry.max_retries), ending, in_time, Option::is_none);
+        }
+    }
+    judge.finish();
+}
+
+#[known_fault("C1")]
+fn closing_ends_while_a_write_is_blocked_c1() {
+    let mut judge = Judge::new();
+    for (name, call) in VERBS {
+        let closed = observe(&world(QueueDescription::default()), async move |world| {
+            let (kit, _) = blocked(&world, policy(1)).await;
+            // The call's frames block the writer.
+            let pending = Box::pin(call(Rc::clone(&kit)));
+            let began = within(&world, SECOND / 10, pending).await;
+            assert!(began.is_none(), "{name} ended without an answer");
+            within(&world, LIMIT, kit.client.clone().close()).await.map(|(took, ())| took)
+        });
+        // As long as closing may wait for a service that does not answer.
+        judge.case(name, closed, |took| took.is_some_and(|took| took <= SECOND * 12), Option::is_none);
+    }
+    judge.finish();
+}
+
+#[known_fault("C1")]
+fn the_idle_time_out_ends_a_connection_whose_write_is_blocked_c1() {
+    let mut judge = Judge::new();
+    for (name, call) in VERBS {
+        let dials = observe(&world(QueueDescription::default()), async move |world| {
+            let (kit, valve) = blocked(&world, policy(1)).await;
+            let blocking = Rc::clone(&kit);
+            world.spawn(async move { drop(call(blocking).await) });
+            world.sleep(LIMIT).await;
+            // Whatever became of the first call, this one finds the service well.
+            drop(within(&world, MINUTE, kit.sender.send(&Message::new("x"))).await);
+            valve.dials.get()
+        });
+        judge.case(name, dials, |dials| *dials >= 2, |dials| *dials == 1);
+    }
+    judge.finish();
+}

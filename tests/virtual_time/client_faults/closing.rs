@@ -1,0 +1,93 @@
+//! Closing takes as long as the service needs for its answers.
+
+use crate::stage::{HeapClient, MINUTE, SECOND, observe, sessions, world};
+use servicebus_core::client::{ProcessorMessage, ReceiverOptions, SessionProcessorOptions};
+use servicebus_core::servicebus::namespace::Entity;
+use servicebus_core::storage::Heap;
+use servicebus_core::time::Duration;
+use servicebus_simulation::World;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+use std::convert::Infallible;
+
+/// Who waits for a session when the client closes.
+#[derive(Clone, Copy, Debug)]
+enum Waits {
+    /// An accept that may take this long.
+    Accept(Duration),
+    /// As many accepts at once.
+    Accepts(u32),
+    NonExclusive,
+    /// An accept whose future was dropped just before.
+    Dropped,
+    /// A session processor that was stopped just before.
+    StoppedProcessor,
+    /// Nothing.
+    Nothing,
+}
+
+fn start(world: &World, client: &HeapClient, waits: Waits) {
+    let accept = |wait: Duration| {
+        let client = client.clone();
+        async move { drop(client.accept_next_session(Entity::queue("q"), wait, ReceiverOptions::default()).await) }
+    };
+    match waits {
+        Waits::Accept(wait) => world.spawn(accept(wait)),
+        Waits::Accepts(count) => (0..count).for_each(|_| world.spawn(accept(MINUTE))),
+        Waits::NonExclusive => {
+            let client = client.clone();
+            world.spawn(async move {
+                let options = ReceiverOptions::default();
+                drop(client.accept_next_non_exclusive_session(Entity::queue("q"), MINUTE, options).await);
+            });
+        }
+        Waits::Dropped => {
+            let (world, accept) = (world.clone(), accept(MINUTE));
+            world.clone().spawn(async move {
+                assert!(crate::stage::within(&world, SECOND, accept).await.is_none());
+            });
+        }
+        Waits::StoppedProcessor => {
+            let processor = client.session_processor(Entity::queue("q"), SessionProcessorOptions::default());
+            let (control, later) = (processor.control(), world.clone());
+            world.spawn(async move {
+                let handler = async |_: &ProcessorMessage<'_, _>| Ok::<(), Infallible>(());
+                drop(processor.run(handler, |_| {}).await);
+            });
+            world.spawn(async move {
+                later.sleep(SECOND).await;
+                control.stop();
+            });
+        }
+        Waits::Nothing => {}
+    }
+}
+
+#[known_fault("C16")]
+fn a_client_closes_at_once_while_an_accept_is_pending_c16() {
+    let mut judge = Judge::new();
+    for waits in [
+        Waits::Accept(SECOND * 10),
+        Waits::Accept(MINUTE),
+        Waits::Accept(MINUTE * 5),
+        Waits::Accepts(5),
+        Waits::NonExclusive,
+        Waits::Dropped,
+        Waits::StoppedProcessor,
+        Waits::Nothing,
+    ] {
+        let took = observe(&world(sessions(MINUTE)), async move |world| {
+            let client = world.client::<Heap>();
+            client.sender("q").unwrap().size_limits().await.unwrap();
+            start(&world, &client, waits);
+            world.sleep(SECOND + Duration::from_millis(1)).await;
+            let began = world.clock().now;
+            client.close().await;
+            world.clock().now.saturating_duration_since(began)
+        });
+        // A few ways through a network of a millisecond.
+        let right = |took: &Duration| *took <= Duration::from_millis(50);
+        judge.case(format!("{waits:?}"), took, right, |took| took.abs_diff(SECOND * 5) < SECOND / 10);
+    }
+    judge.finish();
+}

@@ -1,0 +1,64 @@
+//! A service that does not answer a drain takes none of the application's time.
+
+use crate::scripted::{self, Server};
+use crate::stage::{SECOND, observe, policy, settings, within, world};
+use servicebus_core::time::Duration;
+use servicebus_core::wire::performative::Performative;
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_tests::engine::Item;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// The longest of ten receives, whether one of them reported a failure, and how often the link was attached.
+#[derive(Debug)]
+struct Seen {
+    late: Duration,
+    failed: bool,
+    attaches: u32,
+}
+
+fn receives(wait: Duration, at_once: u32) -> Seen {
+    let attaches = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&attaches);
+    // The script leaves flows unanswered, so it has nothing to do but count.
+    let script = move |server: &mut Server, item: &Item<'_>| {
+        if let Item::Frame(_, Performative::Attach(attach), _) = item
+            && server.link(attach.handle).is_some_and(|link| link.address == "q")
+        {
+            counted.set(counted.get() + 1);
+        }
+        false
+    };
+    observe(&world(QueueDescription::default()), async move |world| {
+        let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
+        let receiver = client.receiver("q").unwrap();
+        let mut seen = Seen { late: Duration::ZERO, failed: false, attaches: 0 };
+        for _ in 0..10 {
+            let received = within(&world, wait * 2 + SECOND * 60, receiver.receive_messages(at_once, wait)).await;
+            let (took, result) = received.expect("it ends");
+            seen.late = seen.late.max(took.saturating_sub(wait));
+            seen.failed |= result.is_err();
+        }
+        seen.attaches = attaches.get();
+        seen
+    })
+}
+
+#[known_fault("H5")]
+fn a_receive_ends_in_time_when_no_drain_is_answered_h5() {
+    let mut judge = Judge::new();
+    for (wait, at_once) in
+        [(SECOND / 10, 1), (SECOND, 1), (SECOND, 10), (SECOND * 3, 100), (SECOND * 5, 1), (SECOND * 20, 1)]
+    {
+        judge.case(
+            format!("{at_once} messages in {wait:?}"),
+            receives(wait, at_once),
+            // A link that does not answer is not kept.
+            |seen| seen.late <= SECOND / 10 && (seen.attaches > 1 || seen.failed),
+            |seen| seen.late.abs_diff(SECOND * 5) < SECOND / 2,
+        );
+    }
+    judge.finish();
+}

@@ -1,0 +1,63 @@
+//! One receiver that asks for much leaves room for the others of its client.
+
+use crate::stage::{DAY, SECOND, add_queue, ended_by, ending, observe, world};
+use servicebus_core::client::ReceiverOptions;
+use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
+use servicebus_core::storage::Heap;
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+/// How much one receiver wants, and how.
+#[derive(Clone, Copy, Debug)]
+enum Wants {
+    Receives(u32),
+    Prefetches(u32, ReceiveMode),
+}
+
+/// Whether another receiver, and a request, get their own beside such a receiver.
+fn beside(wants: Wants) -> (bool, bool) {
+    let queues = world(QueueDescription::default());
+    add_queue(&queues, "a", QueueDescription::default());
+    observe(&queues, async move |world| {
+        let client = world.client::<Heap>();
+        world.client::<Heap>().sender("a").unwrap().send(&Message::new("x")).await.unwrap();
+        match wants {
+            Wants::Receives(count) => {
+                let receiver = client.receiver("q").unwrap();
+                world.spawn(async move { drop(receiver.receive_messages(count, DAY).await) });
+            }
+            Wants::Prefetches(prefetch, mode) => {
+                let options = ReceiverOptions { mode, prefetch, ..ReceiverOptions::default() };
+                let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+                world.spawn(async move { drop(receiver.receive(DAY).await) });
+            }
+        }
+        world.sleep(SECOND).await;
+        let other = client.receiver("a").unwrap();
+        let received = other.receive(SECOND * 20).await;
+        let requested = ending(&world, SECOND * 20, other.peek(0, 1)).await;
+        (matches!(received, Ok(Some(_))), ended_by(&requested, SECOND))
+    })
+}
+
+#[known_fault("C12")]
+fn a_receiver_that_asks_for_much_leaves_some_to_others_c12() {
+    let mut judge = Judge::new();
+    for wants in [
+        Wants::Receives(u32::MAX),
+        Wants::Receives(200_000),
+        Wants::Receives(100_000),
+        Wants::Receives(10_000),
+        Wants::Prefetches(u32::MAX, ReceiveMode::PeekLock),
+        Wants::Prefetches(200_000, ReceiveMode::PeekLock),
+        Wants::Prefetches(200_000, ReceiveMode::ReceiveAndDelete),
+        Wants::Prefetches(1_000, ReceiveMode::PeekLock),
+    ] {
+        let (received, requested) = beside(wants);
+        assert!(requested, "{wants:?} holds up requests");
+        judge.equal(format!("{wants:?}"), received, true, false);
+    }
+    judge.finish();
+}

@@ -1,0 +1,83 @@
+//! What waits costs nothing.
+//!
+//! The work of one step is compared between clients with few and with many idle receivers. Its shortest of many times
+//! is taken: a machine that is busy makes some of them longer, and not all. Where each step looks at all that waits,
+//! twenty times as many take about twenty times as long.
+
+use crate::stage::{SECOND, observe, settings, world};
+use servicebus_core::servicebus::RetryPolicy;
+use servicebus_core::servicebus::namespace::{Clock, Namespace};
+use servicebus_core::storage::{Heap, Storage};
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_simulation::Server;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Idle receivers: few, and twenty times as many.
+const FEW: usize = 200;
+const MANY: usize = 4_000;
+
+type Step = fn(&mut Namespace<Heap>, Clock, &mut <Heap as Storage>::Tx);
+
+/// The shortest time of a step.
+fn shortest(namespace: &mut Namespace<Heap>, clock: Clock, step: Step) -> Duration {
+    let mut tx = Heap::tx(65_536);
+    let times = (0..200).map(|_| {
+        let began = Instant::now();
+        step(namespace, clock, &mut tx);
+        began.elapsed()
+    });
+    times.min().unwrap_or_default()
+}
+
+const STEPS: [(&str, Step); 5] = [
+    ("poll_timeout", |namespace, _, _| {
+        black_box(namespace.poll_timeout());
+    }),
+    ("handle_timeout", |namespace, clock, _| namespace.handle_timeout(clock)),
+    ("poll_transmit after a timeout", |namespace, clock, tx| {
+        namespace.handle_timeout(clock);
+        namespace.poll_transmit(clock, tx);
+    }),
+    ("a call that begins and ends", |namespace, clock, _| {
+        let operation = namespace.start(None, Some(clock.now + SECOND)).expect("room");
+        namespace.finish(operation);
+    }),
+    ("poll_notice", |namespace, _, _| {
+        black_box(namespace.poll_notice());
+    }),
+];
+
+/// The shortest times of each step beside so many idle receivers.
+fn times(receivers: usize) -> Vec<Duration> {
+    observe(&world(QueueDescription::default()), async move |world| {
+        // No link is attached: that alone would take minutes here, and an idle receiver is an entry all the same.
+        world.set_server(Server::Says(crate::flood::opening()));
+        let (client, state) = world.client_and_state(settings(&world, RetryPolicy::default()));
+        let kept: Vec<_> = (0..receivers).map(|_| client.receiver("q").unwrap()).collect();
+        world.sleep(SECOND / 10).await;
+        let clock = world.clock();
+        let mut state = state.borrow_mut();
+        let namespace = state.namespace();
+        let times = STEPS.iter().map(|(_, step)| shortest(namespace, clock, *step)).collect();
+        drop(state);
+        drop(kept);
+        times
+    })
+}
+
+#[known_fault("C22")]
+fn no_step_looks_at_all_that_waits_c22() {
+    let (few, many) = (times(FEW), times(MANY));
+    let mut judge = Judge::new();
+    for (((name, _), few), many) in STEPS.iter().zip(few).zip(many) {
+        // Of a step of nanoseconds the clock tells little.
+        let floor = Duration::from_micros(2);
+        let ratio = many.max(floor).as_nanos() / few.max(floor).as_nanos();
+        println!("{name}: {few:?} with {FEW}, {many:?} with {MANY}");
+        judge.case(format!("{name}: {few:?}, {many:?}"), ratio, |ratio| *ratio < 6, |ratio| *ratio >= 6);
+    }
+    judge.finish();
+}

@@ -1,0 +1,107 @@
+//! A request that was carried out is not reported as impossible when its answer is lost.
+
+use crate::stage::{HOUR, Kit, MINUTE, Verb, ending, observe, policy, settings, verbs, world};
+use servicebus_core::servicebus::namespace::{Cause, Disposition};
+use servicebus_core::servicebus::{Message, Reason, RuleDescription, RuleFilter};
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
+use servicebus_simulation::World;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+/// Requests that are refused when they are made a second time.
+const VERBS: &[Verb] = verbs! {
+    "cancel_scheduled": |kit| kit.sender.cancel_scheduled(&[kit.scheduled]);
+    "complete by token": |kit| kit.receiver.settle_by_token(kit.message.lock_token().unwrap(), Disposition::Complete);
+    "abandon by token": |kit| {
+        let disposition = Disposition::Abandon { properties: &[] };
+        kit.receiver.settle_by_token(kit.message.lock_token().unwrap(), disposition)
+    };
+    "dead-letter by token": |kit| {
+        let disposition = Disposition::DeadLetter { reason: None, description: None, properties: &[] };
+        kit.receiver.settle_by_token(kit.message.lock_token().unwrap(), disposition)
+    };
+    "add a rule": |kit| async {
+        let rule = RuleDescription { name: "new", filter: RuleFilter::False, action: None, created_at: None };
+        kit.client.rule_manager("t", "s").add(&rule).await
+    };
+    "remove a rule": |kit| async { kit.client.rule_manager("t", "s").remove("$Default").await };
+    // These can be repeated.
+    "renew_lock_of": |kit| kit.receiver.renew_lock_of(kit.message.lock_token().unwrap());
+    "peek": |kit| kit.receiver.peek(1, 10);
+};
+
+fn with_topic() -> World {
+    let world = world(QueueDescription::default());
+    world.broker(|broker, clock| {
+        broker.with_namespace(clock, |namespace| {
+            namespace.create_topic("t", TopicDescription::default(), clock.utc).expect("a topic");
+            let subscription = SubscriptionDescription::default();
+            namespace.create_subscription("t", "s", subscription, None, clock.utc).expect("a subscription");
+        });
+    });
+    world
+}
+
+#[known_fault("C18")]
+fn a_request_whose_answer_is_lost_ends_as_done_or_as_uncertain_c18() {
+    let mut judge = Judge::new();
+    for (name, call) in VERBS {
+        let result = observe(&with_topic(), async move |world| {
+            let client = world.client_with(settings(&world, policy(2)));
+            let kit = Kit::new(&world, client).await;
+            world.broker(|broker, _| broker.lose_responses(1));
+            ending(&world, MINUTE, call(kit)).await.map(|(_, result)| result)
+        });
+        judge.case(
+            name,
+            result,
+            |result| match result {
+                Some(Ok(())) => true,
+                // The outcome is not known.
+                Some(Err(cause)) => matches!(cause, Cause::Timeout | Cause::LinkLost | Cause::Connection(_)),
+                None => false,
+            },
+            |result| {
+                use Reason::{EntityAlreadyExists, EntityNotFound, MessageLockLost, MessageNotFound};
+                let Some(Err(Cause::Service(reason))) = result else { return false };
+                matches!(reason, EntityAlreadyExists | EntityNotFound | MessageLockLost | MessageNotFound)
+            },
+        );
+    }
+    judge.finish();
+}
+
+#[known_fault("C18")]
+fn a_message_is_scheduled_once_when_the_answer_is_lost_c18() {
+    let mut judge = Judge::new();
+    for (lost, count) in [(0, 1), (1, 1), (1, 2), (1, 5), (2, 1), (2, 3)] {
+        for all_at_once in [true, false] {
+            let (scheduled, result) = observe(&world(QueueDescription::default()), async move |world| {
+                let client = world.client_with(settings(&world, policy(3)));
+                let sender = client.sender("q").unwrap();
+                sender.size_limits().await.unwrap();
+                world.broker(|broker, _| broker.lose_responses(lost));
+                let messages = vec![Message::new("x"); count];
+                let at = world.clock().utc + HOUR;
+                let ended = if all_at_once {
+                    ending(&world, MINUTE, sender.schedule_all(&messages, at)).await
+                } else {
+                    ending(&world, MINUTE, sender.schedule_each(&messages, at, |_| {})).await
+                };
+                let counts = world.broker(|broker, _| {
+                    broker.namespace().counts(&broker.namespace().queue("q").expect("the queue").stores)
+                });
+                (counts.scheduled, ended.map(|(_, result)| result))
+            });
+            // One request holds all of them, or each has one of its own.
+            let twice = lost * if all_at_once { count as u64 } else { 1 };
+            judge.case(
+                format!("{lost} answers lost, {count} messages, at once: {all_at_once}"),
+                (scheduled, result),
+                |(scheduled, result)| *scheduled == count as u64 || matches!(result, Some(Err(_))),
+                |(scheduled, result)| *scheduled == count as u64 + twice && twice > 0 && *result == Some(Ok(())),
+            );
+        }
+    }
+    judge.finish();
+}

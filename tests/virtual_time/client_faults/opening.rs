@@ -1,0 +1,74 @@
+//! The whole opening of a connection ends with one attempt's time.
+
+use crate::stage::{MINUTE, SECOND, ending, observe, policy, settings, world};
+use servicebus_core::servicebus::Message;
+use servicebus_core::time::Duration;
+use servicebus_core::wire::frame::Protocol;
+use servicebus_core::wire::performative::Open;
+use servicebus_core::wire::sasl::{SaslCode, SaslMechanisms, SaslOutcome};
+use servicebus_core::wire::{Multiple, Symbol};
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_simulation::Server;
+use servicebus_tests::engine::{begin, frame, open, sasl_frame};
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+/// What a server says before it falls silent, longer and longer.
+fn half_openings() -> Vec<(&'static str, Vec<u8>)> {
+    let anonymous = [Symbol::new("ANONYMOUS")];
+    let mechanisms = SaslMechanisms { sasl_server_mechanisms: Multiple::new(&anonymous) };
+    let steps = [
+        ("nothing", Vec::new()),
+        ("SASL header", Protocol::Sasl.header().to_vec()),
+        ("SASL mechanisms", sasl_frame(&mechanisms)),
+        ("SASL outcome", sasl_frame(&SaslOutcome { code: SaslCode::Ok, additional_data: None })),
+        ("AMQP header", Protocol::Amqp.header().to_vec()),
+        ("open", frame(0, &Open { max_frame_size: 65_536, ..open("server") }, &[])),
+        ("begin", frame(0, &begin(Some(0)), &[])),
+    ];
+    let mut said = Vec::new();
+    steps
+        .map(|(name, bytes)| {
+            said.extend(bytes);
+            (name, said.clone())
+        })
+        .into()
+}
+
+#[known_fault("H3")]
+fn an_opening_that_is_not_finished_is_given_up_after_one_attempt_h3() {
+    let mut judge = Judge::new();
+    for (name, said) in half_openings() {
+        for retries in [0, 2] {
+            let said = said.clone();
+            let (failed, took) = observe(&world(QueueDescription::default()), async move |world| {
+                world.set_server(Server::Says(said));
+                let client = world.client_with(settings(&world, policy(retries)));
+                let sender = client.sender("q").unwrap();
+                let began = world.clock().now;
+                let mut failed = 0;
+                // Only the first connection is sick.
+                let heal = world.clone();
+                world.spawn(async move {
+                    while heal.connections_opened() == 0 {
+                        heal.sleep(Duration::from_millis(1)).await;
+                    }
+                    heal.set_server(Server::Emulator);
+                });
+                while !matches!(ending(&world, MINUTE, sender.send(&Message::new("x"))).await, Some((_, Ok(())))) {
+                    failed += 1;
+                    assert!(failed < 100, "{name}: it never recovers");
+                }
+                (failed, world.clock().now.saturating_duration_since(began))
+            });
+            // One attempt of two seconds, and the pause after it.
+            judge.case(
+                format!("silent after {name}, {retries} retries"),
+                (failed, took),
+                |(failed, took)| *failed <= 1 && *took <= SECOND * 6,
+                |(failed, took)| *failed > 1 && *took > SECOND * 20,
+            );
+        }
+    }
+    judge.finish();
+}

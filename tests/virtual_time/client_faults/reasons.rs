@@ -1,0 +1,102 @@
+//! What the service says about a failure reaches the application.
+
+use crate::scripted::{self, Server};
+use crate::stage::{Ending, MINUTE, SECOND, ending, observe, settings, world};
+use servicebus_core::servicebus::namespace::Cause;
+use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
+use servicebus_core::time::Duration;
+use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
+use servicebus_core::wire::performative::{ErrorCondition, Performative};
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_tests::engine::Item;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+/// How a call ends when each link to `q` is answered and detached for this reason so long after.
+fn refused(condition: &'static str, wait: Duration, sends: bool) -> Ending {
+    let script = move |server: &mut Server, item: &Item<'_>| {
+        let Item::Frame(_, Performative::Attach(attach), _) = item else { return false };
+        let Some(link) = server.link(attach.handle).filter(|link| link.address == "q") else { return false };
+        // Credit comes with the answer, so that a message may be on its way.
+        server.accept(&link, 10);
+        server.say_bytes(wait, Vec::new());
+        server.detach(&link, condition);
+        true
+    };
+    observe(&world(QueueDescription::default()), async move |world| {
+        let (client, _) = scripted::client(&world, settings(&world, RetryPolicy::none()), script);
+        if sends {
+            ending(&world, MINUTE, client.sender("q").unwrap().send(&Message::new("x"))).await
+        } else {
+            ending(&world, MINUTE, client.receiver("q").unwrap().receive(SECOND * 10)).await
+        }
+    })
+}
+
+#[known_fault("H7")]
+fn a_link_that_is_detached_at_once_tells_why_h7() {
+    let mut judge = Judge::new();
+    for reason in [
+        Reason::Unauthorized,
+        Reason::EntityNotFound,
+        Reason::EntityDisabled,
+        Reason::NotAllowed,
+        Reason::QuotaExceeded,
+        Reason::InternalError,
+        Reason::ServerBusy,
+    ] {
+        for wait in [Duration::ZERO, SECOND / 10] {
+            for sends in [true, false] {
+                let result = refused(reason.condition(), wait, sends).map(|(_, result)| result);
+                judge.case(
+                    format!("{reason:?} {wait:?} after the answer, a send: {sends}"),
+                    result,
+                    |result| *result == Some(Err(Cause::Service(reason))),
+                    |result| *result == Some(Err(Cause::LinkLost)),
+                );
+            }
+        }
+    }
+    judge.finish();
+}
+
+/// The cause with which a send fails for an outcome.
+fn outcome(state: &DeliveryState<'static>) -> Option<Cause> {
+    let state = *state;
+    let script = move |server: &mut Server, item: &Item<'_>| {
+        let Item::Frame(_, Performative::Transfer(transfer), _) = item else { return false };
+        if server.link(transfer.handle).is_none_or(|link| link.address != "q") {
+            return false;
+        }
+        server.settle(transfer.delivery_id.expect("one frame"), state);
+        true
+    };
+    observe(&world(QueueDescription::default()), async move |world| {
+        let (client, _) = scripted::client(&world, settings(&world, RetryPolicy::none()), script);
+        let ended = ending(&world, MINUTE, client.sender("q").unwrap().send(&Message::new("x"))).await;
+        ended.expect("it ends").1.err()
+    })
+}
+
+#[known_fault("H7")]
+fn every_outcome_of_a_send_has_a_name_of_its_own_h7() {
+    let rejected =
+        |condition| DeliveryState::Outcome(Outcome::Rejected(Rejected { error: Some(ErrorCondition::new(condition)) }));
+    let modified = |delivery_failed, undeliverable_here| {
+        let modified = Modified { delivery_failed, undeliverable_here, message_annotations: None };
+        DeliveryState::Outcome(Outcome::Modified(modified))
+    };
+    let mut judge = Judge::new();
+    for (name, state) in [
+        ("released", DeliveryState::RELEASED),
+        ("modified", modified(None, None)),
+        ("modified, failed", modified(Some(true), None)),
+        ("modified, undeliverable", modified(None, Some(true))),
+        ("rejected for its size", rejected("amqp:link:message-size-exceeded")),
+        ("rejected by a quota", rejected("amqp:resource-limit-exceeded")),
+    ] {
+        let lost = |cause: &Option<Cause>| *cause == Some(Cause::LinkLost);
+        judge.case(name, outcome(&state), |cause| cause.is_some() && !lost(cause), lost);
+    }
+    judge.finish();
+}

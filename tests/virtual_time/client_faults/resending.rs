@@ -1,0 +1,250 @@
+//! A received message that is sent on keeps everything but what the service set.
+
+use crate::stage::{DAY, HOUR, MINUTE, observe, world};
+use servicebus_core::client::{DeadLetterOptions, Receiver, ReceiverOptions, Sender};
+use servicebus_core::servicebus::namespace::Entity;
+use servicebus_core::servicebus::{Body, Message, ReceivedMessage, SubQueue};
+use servicebus_core::storage::Heap;
+use servicebus_core::time::{Duration, Timestamp};
+use servicebus_core::wire::message::section;
+use servicebus_core::wire::messaging::{MessageId, Properties, put_section};
+use servicebus_core::wire::{Encode as _, Sink, Uuid, Value};
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_simulation::Simulated;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+/// Sends what was received on, as an application does that knows of so many properties.
+async fn resend(sender: &Sender<Simulated<Heap>>, message: &ReceivedMessage<Heap>, room: usize) {
+    let mut properties = vec![("", Value::Null); room];
+    sender.send(&message.to_message(&mut properties)).await.unwrap();
+}
+
+/// A message as it came first, and as it came when it was sent on.
+fn twice(message: Message<'static>, room: usize) -> (ReceivedMessage<Heap>, ReceivedMessage<Heap>) {
+    observe(&world(QueueDescription::default()), async move |world| {
+        let client = world.client::<Heap>();
+        let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
+        sender.send(&message).await.unwrap();
+        let first = take(&receiver).await;
+        resend(&sender, &first, room).await;
+        let second = take(&receiver).await;
+        (first, second)
+    })
+}
+
+async fn take(receiver: &Receiver<Simulated<Heap>>) -> ReceivedMessage<Heap> {
+    let message = receiver.receive(MINUTE).await.unwrap().unwrap();
+    receiver.complete(&message).await.unwrap();
+    message
+}
+
+/// A part of a message in words.
+type Part = fn(&ReceivedMessage<Heap>) -> String;
+
+/// The properties section, without the times that follow from the time to live.
+fn properties(message: &ReceivedMessage<Heap>) -> Properties<'_> {
+    message.view().properties().unwrap()
+}
+
+#[known_fault("C8")]
+fn a_message_that_is_sent_on_keeps_what_its_sender_set_c8() {
+    let made = Timestamp::from_secs(1_700_000_000);
+    let plain = || Message::new("x");
+    let cases: [(&str, Message<'static>, Part); 14] = [
+        ("content encoding", Message { content_encoding: Some("gzip"), ..plain() }, |m| {
+            format!("{:?}", properties(m).content_encoding)
+        }),
+        ("user id", Message { user_id: Some(b"me"), ..plain() }, |m| format!("{:?}", properties(m).user_id)),
+        ("group sequence", Message { group_sequence: Some(7), ..plain() }, |m| {
+            format!("{:?}", properties(m).group_sequence)
+        }),
+        ("creation time", Message { creation_time: Some(made), ..plain() }, |m| {
+            format!("{:?}", properties(m).creation_time)
+        }),
+        ("priority", Message { priority: Some(7), ..plain() }, |m| {
+            format!("{:?}", m.view().header().unwrap().priority)
+        }),
+        ("durable", Message { durable: Some(true), ..plain() }, |m| {
+            format!("{:?}", m.view().header().unwrap().durable)
+        }),
+        ("annotation", Message { annotations: &[("x-opt-own", Value::Int(7))], ..plain() }, |m| {
+            format!("{:?}", m.view().message_annotations().unwrap().get("x-opt-own"))
+        }),
+        ("footer", Message { footer: &[("own", Value::Int(7))], ..plain() }, |m| {
+            format!("{:?}", m.view().footer().unwrap().get("own"))
+        }),
+        // Kept today.
+        ("subject", plain().with_subject("s"), |m| format!("{:?}", m.subject())),
+        ("correlation id", plain().with_correlation_id("c"), |m| format!("{:?}", m.correlation_id())),
+        ("content type", plain().with_content_type("t/t"), |m| format!("{:?}", m.content_type())),
+        ("reply to", plain().with_reply_to("r"), |m| format!("{:?}", m.reply_to())),
+        ("to", plain().with_to("t"), |m| format!("{:?}", m.to())),
+        ("message id", plain().with_message_id("m"), |m| format!("{:?}", m.message_id())),
+    ];
+    let mut judge = Judge::new();
+    for (name, message, part) in cases {
+        let (first, second) = twice(message, 16);
+        let (before, after) = (part(&first), part(&second));
+        assert_ne!(before, "None", "{name}: the emulator keeps it");
+        let lost = |after: &String| after == "None";
+        judge.case(name, after, |after| *after == before, lost);
+    }
+    judge.finish();
+}
+
+#[known_fault("C8")]
+fn a_message_that_is_sent_on_keeps_all_of_its_properties_c8() {
+    let mut judge = Judge::new();
+    for count in [1, 15, 16, 17, 40, 200] {
+        let pairs = (0..count).map(|number| (&*format!("p{number}").leak(), Value::Int(number)));
+        let message = Message::new("x").with_application_properties(Box::leak(pairs.collect()));
+        let (first, second) = twice(message, 16);
+        assert_eq!(first.application_properties().count(), count as usize);
+        let kept = second.application_properties().count();
+        judge.case(
+            format!("{count} properties"),
+            kept,
+            |kept| *kept == count as usize,
+            |kept| count > 16 && *kept == 16,
+        );
+    }
+    judge.finish();
+}
+
+#[known_fault("C8")]
+fn a_message_that_is_sent_on_keeps_its_life_c8() {
+    let mut judge = Judge::new();
+    for days in [1, 40, 50, 100, 400, 3_000] {
+        let made = Timestamp::from_secs(1_767_225_600);
+        let life = DAY * days;
+        // As the SDKs tell a life of more than 49 days.
+        let message = Message {
+            creation_time: Some(made),
+            absolute_expiry_time: Some(made + life),
+            time_to_live: Some(life),
+            ..Message::new("x")
+        };
+        let (first, second) = twice(message, 0);
+        let live = |message: &ReceivedMessage<Heap>| lifetime(message);
+        assert_near(live(&first), life);
+        judge.case(
+            format!("{days} days"),
+            live(&second),
+            |lives| near(*lives, life),
+            |lives| near(*lives, Duration::from_millis(u64::from(u32::MAX))),
+        );
+    }
+    judge.finish();
+}
+
+/// From its enqueueing to its end.
+fn lifetime(message: &ReceivedMessage<Heap>) -> Duration {
+    let (from, to) = (message.enqueued_time().unwrap(), message.expires_at().unwrap());
+    Duration::from_millis((to.as_millis() - from.as_millis()).unsigned_abs())
+}
+
+fn near(one: Duration, other: Duration) -> bool {
+    one.abs_diff(other) < MINUTE
+}
+
+fn assert_near(one: Duration, other: Duration) {
+    assert!(near(one, other), "{one:?} instead of {other:?}");
+}
+
+#[known_fault("C9")]
+fn a_time_to_live_of_more_than_49_days_is_exact_c9() {
+    let mut judge = Judge::new();
+    let most = Duration::from_millis(u64::from(u32::MAX));
+    for life in [DAY * 49, DAY * 50, DAY * 60, DAY * 100, DAY * 365, DAY * 3_650, most + HOUR] {
+        let lived = observe(&world(QueueDescription::default()), async move |world| {
+            let client = world.client::<Heap>();
+            client.sender("q").unwrap().send(&Message::new("x").with_time_to_live(life)).await.unwrap();
+            lifetime(&take(&client.receiver("q").unwrap()).await)
+        });
+        judge.case(format!("{life:?}"), lived, |lived| near(*lived, life), |lived| near(*lived, most));
+    }
+    judge.finish();
+}
+
+#[known_fault("C8")]
+fn a_dead_lettered_message_is_sent_on_without_the_reason_c8() {
+    let mut judge = Judge::new();
+    for (reason, description) in [
+        (Some("broken"), Some("not JSON")),
+        (Some("broken"), None),
+        (None, Some("not JSON")),
+        (Some("MaxDeliveryCountExceeded"), None),
+        (Some(""), Some("")),
+    ] {
+        let kept = observe(&world(QueueDescription::default()), async move |world| {
+            let client = world.client::<Heap>();
+            let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
+            let own = [("own", Value::Int(1))];
+            sender.send(&Message::new("x").with_application_properties(&own)).await.unwrap();
+            let message = receiver.receive(MINUTE).await.unwrap().unwrap();
+            let options = DeadLetterOptions { reason, description, properties: &[] };
+            receiver.dead_letter(&message, options).await.unwrap();
+            let options = ReceiverOptions { sub_queue: Some(SubQueue::DeadLetter), ..ReceiverOptions::default() };
+            let dead = take(&client.receiver_with(Entity::queue("q"), options).unwrap()).await;
+            resend(&sender, &dead, 16).await;
+            let again = take(&receiver).await;
+            assert!(again.application_property("own").is_some());
+            let keys = ["DeadLetterReason", "DeadLetterErrorDescription"];
+            keys.map(|key| again.application_property(key).is_some())
+        });
+        let kept_today = [reason.is_some(), description.is_some()];
+        judge.equal(format!("{reason:?}, {description:?}"), kept, [false, false], kept_today);
+    }
+    judge.finish();
+}
+
+/// A message whose properties have ids of these types.
+fn with_ids(message_id: Option<MessageId<'_>>, correlation_id: Option<MessageId<'_>>) -> Vec<u8> {
+    let mut bytes = vec![0; 512];
+    let mut sink = Sink::new(&mut bytes);
+    Properties { message_id, correlation_id, ..Properties::EMPTY }.encode(&mut sink);
+    put_section(&mut sink, section::DATA);
+    Value::Binary(b"x").encode(&mut sink);
+    let length = sink.finish().unwrap();
+    bytes.truncate(length);
+    bytes
+}
+
+#[known_fault("C13")]
+fn ids_of_every_type_are_kept_when_a_message_is_sent_on_c13() {
+    let mut judge = Judge::new();
+    let uuid = MessageId::Uuid(Uuid(*b"0123456789abcdef"));
+    let kinds = [
+        MessageId::Ulong(7),
+        MessageId::Ulong(u64::MAX),
+        uuid,
+        MessageId::Binary(b"\x00\xff"),
+        MessageId::Binary(b""),
+        MessageId::String("text"),
+    ];
+    for id in kinds {
+        for of_message in [true, false] {
+            let (message_id, correlation_id) = if of_message { (Some(id), None) } else { (None, Some(id)) };
+            let sections: &'static [u8] = with_ids(message_id, correlation_id).leak();
+            let (first, second) = twice(Message::with_body(Body::Encoded(sections)), 0);
+            let found = |message: &ReceivedMessage<Heap>| {
+                let found = properties(message);
+                let id = if of_message { found.message_id } else { found.correlation_id };
+                id.map(|id| format!("{id:?}"))
+            };
+            let sent = Some(format!("{id:?}"));
+            assert_eq!(found(&first), sent, "the emulator keeps it");
+            let observed = found(&second);
+            // The emulator gives an id to a message that has none.
+            let made = |id: &str| id.starts_with("String(") && id.len() == "String(\"\")".len() + 32;
+            judge.case(
+                format!("{id:?}, of the message: {of_message}"),
+                observed,
+                |found| *found == sent,
+                |found| *found != sent && found.as_deref().is_none_or(made),
+            );
+        }
+    }
+    judge.finish();
+}

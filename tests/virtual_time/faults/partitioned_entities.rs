@@ -1,0 +1,155 @@
+//! Requirements of partitioned entities, and the annotation that they add.
+
+use servicebus_core::servicebus::Message;
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
+use servicebus_tests::broker::{Ended, Received, World};
+use servicebus_tests::coordinator::refusal;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+const ENQUEUE_NUMBER: &str = "x-opt-enqueue-sequence-number";
+
+/// A queue `entity`, or a topic of that name with a subscription `s`.
+fn world(topic: bool, partitioned: bool, duplicates: bool, sessions: bool) -> World {
+    let mut world = World::new();
+    let clock = world.clock;
+    if topic {
+        world.broker.with_namespace(clock, |namespace| {
+            let description = TopicDescription {
+                enable_partitioning: partitioned,
+                requires_duplicate_detection: duplicates,
+                ..TopicDescription::default()
+            };
+            namespace.create_topic("entity", description, clock.utc).unwrap();
+            let description =
+                SubscriptionDescription { requires_session: sessions, ..SubscriptionDescription::default() };
+            namespace.create_subscription("entity", "s", description, None, clock.utc).unwrap();
+        });
+    } else {
+        let description = QueueDescription {
+            enable_partitioning: partitioned,
+            requires_duplicate_detection: duplicates,
+            requires_session: sessions,
+            ..QueueDescription::default()
+        };
+        world.queue("entity", description);
+    }
+    world.connect();
+    world
+}
+
+fn answer(world: &mut World, messages: &[Message<'_>], as_batch: bool) -> Ended {
+    let sender = world.sender(0, "entity").unwrap();
+    if as_batch { world.send_batch(0, sender, messages) } else { world.send(0, sender, &messages[0]) }
+}
+
+fn text(answer: &Ended) -> Option<String> {
+    refusal(answer).map(|failure| failure.text)
+}
+
+/// Judges that something is refused with this text, and accepted today.
+fn refused(judge: &mut Judge, name: &str, answer: &Ended, wanted: &str) {
+    judge.case(name, text(answer), |text| text.as_ref().is_some_and(|text| text.contains(wanted)), Option::is_none);
+}
+
+#[known_fault("F44")]
+fn a_batch_for_a_partitioned_entity_has_one_key_f44() {
+    const DISTINCT: &str = "Batching brokered messages with distinct SessionId or PartitionKey is not supported for an \
+        entity with partitioning enabled";
+    let m = || Message::new("x");
+    let mut judge = Judge::new();
+    for topic in [false, true] {
+        let batches = [
+            ("two keys", false, vec![m().with_partition_key("1"), m().with_partition_key("2")]),
+            ("three keys", false, ["a", "a", "b"].map(|key| m().with_partition_key(key)).to_vec()),
+            ("two sessions", false, vec![m().with_session_id("1"), m().with_session_id("2")]),
+            ("two sessions required", true, vec![m().with_session_id("1"), m().with_session_id("2")]),
+        ];
+        for (name, sessions, batch) in batches {
+            let answer = answer(&mut world(topic, true, false, sessions), &batch, true);
+            refused(&mut judge, &format!("{name}, topic: {topic}"), &answer, DISTINCT);
+            let answer = answer_of_plain(topic, sessions, &batch);
+            judge.case(format!("{name}, not partitioned"), text(&answer), Option::is_none, Option::is_some);
+        }
+        for batch in [
+            vec![m().with_partition_key("1"), m().with_partition_key("1")],
+            vec![m().with_session_id("1"), m().with_session_id("1")],
+            vec![m(), m()],
+        ] {
+            let answer = answer(&mut world(topic, true, false, false), &batch, true);
+            judge.case("one key", text(&answer), Option::is_none, Option::is_some);
+        }
+    }
+    judge.finish();
+}
+
+fn answer_of_plain(topic: bool, sessions: bool, batch: &[Message<'_>]) -> Ended {
+    answer(&mut world(topic, false, false, sessions), batch, true)
+}
+
+#[known_fault("F45")]
+fn duplicates_are_detected_in_a_partition_by_id_or_key_f45() {
+    const NEITHER: &str = "Message to a partitioned entity with duplicate detection enabled must have either \
+        PartitionKey or MessageId set";
+    const DISTINCT: &str = "distinct SessionId, PartitionKey, or MessageId is not supported for an entity with \
+        partitioning and duplicate detection enabled";
+    let m = || Message::new("x");
+    let mut judge = Judge::new();
+    for topic in [false, true] {
+        for (name, message) in
+            [("bare", m()), ("subject", m().with_subject("s")), ("correlation", m().with_correlation_id("c"))]
+        {
+            let answer = answer(&mut world(topic, true, true, false), &[message], false);
+            refused(&mut judge, &format!("{name}, topic: {topic}"), &answer, NEITHER);
+        }
+        for (name, batch) in [
+            ("two ids", vec![m().with_message_id("1"), m().with_message_id("2")]),
+            ("two keys", vec![m().with_partition_key("1"), m().with_partition_key("2")]),
+            ("two sessions", vec![m().with_session_id("1"), m().with_session_id("2")]),
+        ] {
+            let answer = answer(&mut world(topic, true, true, false), &batch, true);
+            refused(&mut judge, &format!("batch of {name}, topic: {topic}"), &answer, DISTINCT);
+        }
+        for message in
+            [m().with_message_id("1"), m().with_partition_key("1"), m().with_session_id("1").with_message_id("2")]
+        {
+            let answer = answer(&mut world(topic, true, true, false), &[message], false);
+            judge.case("id or key", text(&answer), Option::is_none, Option::is_some);
+        }
+    }
+    judge.finish();
+}
+
+/// The message, seen in some way: received, peeked, deferred and peeked, deferred and received.
+fn seen(world: &mut World, session: &str, way: &str) -> Received {
+    let sender = world.sender(0, "entity").unwrap();
+    assert_eq!(world.send(0, sender, &Message::new("x").with_session_id(session)), Ended::Accepted);
+    let path = "entity/Subscriptions/s";
+    let receiver = world.session_receiver(0, path, Some(session), None).unwrap();
+    let entries =
+        [("from-sequence-number", 0_i64.into()), ("message-count", 1_i32.into()), ("session-id", session.into())];
+    let peek = |world: &mut World| world.manage(0, path, "peek-message", &entries).messages().remove(0);
+    if way == "peeked" {
+        return peek(world);
+    }
+    let message = world.receive_now(0, receiver, 1).remove(0);
+    if way == "received" {
+        return message;
+    }
+    world.defer(0, &message);
+    peek(world)
+}
+
+#[known_fault("F74")]
+fn a_message_of_a_partitioned_topic_has_the_number_that_it_was_sent_under_f74() {
+    let mut judge = Judge::new();
+    for session in ["s", "another session"] {
+        for way in ["received", "peeked", "deferred and peeked"] {
+            let mut world = world(true, true, false, true);
+            let message = seen(&mut world, session, way);
+            let number = message.annotation(ENQUEUE_NUMBER).and_then(|value| value.as_i64());
+            judge.case(format!("{way}, {session}"), number, Option::is_some, Option::is_none);
+        }
+    }
+    judge.finish();
+}

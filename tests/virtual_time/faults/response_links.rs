@@ -1,0 +1,61 @@
+//! A request whose response link does not exist is refused.
+
+use bytes::BytesMut;
+use servicebus_core::engine::LinkId;
+use servicebus_core::wire::message::section;
+use servicebus_core::wire::messaging::{MessageId, Properties, put_section};
+use servicebus_core::wire::performative::Role;
+use servicebus_core::wire::{Encode as _, Sink, Value};
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
+use servicebus_tests::broker::{World, attach_of, put_map};
+use servicebus_tests::coordinator::refusal;
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+fn node_link(world: &mut World, c: usize, role: Role, address: &str, name: &str) -> LinkId {
+    world.attach(c, &attach_of(name, role, address, false, None, None)).unwrap()
+}
+
+/// A peek whose response goes to `reply_to`: why it was refused.
+fn peek(world: &mut World, requests: LinkId, reply_to: &str) -> Option<String> {
+    let mut out = BytesMut::new();
+    let sink = &mut Sink::from(&mut out);
+    let id = Some(MessageId::String("request1"));
+    Properties { message_id: id, reply_to: Some(reply_to), ..Properties::EMPTY }.encode(sink);
+    put_section(sink, section::APPLICATION_PROPERTIES);
+    put_map(sink, &[("operation", "com.microsoft:peek-message".into())]);
+    put_section(sink, section::AMQP_VALUE);
+    put_map(sink, &[("from-sequence-number", Value::Long(0)), ("message-count", Value::Int(1))]);
+    refusal(&world.send_bytes(0, requests, out.freeze(), 0, None)).map(|failure| failure.text)
+}
+
+#[known_fault("F51")]
+fn a_request_without_a_response_link_is_refused_f51() {
+    let mut judge = Judge::new();
+    for entity in ["queue", "topic/Subscriptions/s"] {
+        let mut world = World::with_queue(QueueDescription::default());
+        world.queue("other", QueueDescription::default());
+        world.topic("topic", &[("s", SubscriptionDescription::default())]);
+        let node = format!("{entity}/$management");
+        let requests = node_link(&mut world, 0, Role::Sender, &node, "requests");
+        let gone = node_link(&mut world, 0, Role::Receiver, &node, "gone");
+        world.detach(0, gone);
+        node_link(&mut world, 0, Role::Receiver, "other/$management", "of another entity");
+        node_link(&mut world, 0, Role::Receiver, entity, "of the entity itself");
+        let another = world.connect();
+        node_link(&mut world, another, Role::Receiver, &node, "of another connection");
+        for name in ["X", "", "gone", "requests", "of another entity", "of the entity itself", "of another connection"]
+        {
+            let text = format!("The response link '{name}' was not found in the entity management node $management.");
+            judge.case(
+                format!("{name} at {entity}"),
+                peek(&mut world, requests, name),
+                |refused| refused.as_ref().is_some_and(|refused| refused.contains(&text)),
+                Option::is_none,
+            );
+        }
+        node_link(&mut world, 0, Role::Receiver, &node, "there");
+        judge.case(format!("there at {entity}"), peek(&mut world, requests, "there"), Option::is_none, Option::is_some);
+    }
+    judge.finish();
+}

@@ -1,0 +1,84 @@
+//! A session is the same whatever case its id is written in.
+
+use servicebus_core::servicebus::Message;
+use servicebus_core::wire::Value;
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
+use servicebus_tests::broker::{Ended, World};
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+const PAIRS: [(&str, &str); 6] =
+    [("Abc", "abc"), ("Case", "CASE"), ("abc", "ABC"), ("order-A/1", "ORDER-a/1"), ("x", "X"), ("same", "same")];
+
+/// A session queue `queue` and a topic `topic` with a session subscription.
+fn world() -> World {
+    let mut world = World::with_queue(QueueDescription { requires_session: true, ..QueueDescription::default() });
+    let sessions = SubscriptionDescription { requires_session: true, ..SubscriptionDescription::default() };
+    world.topic("topic", &[("s", sessions)]);
+    world
+}
+
+const ENTITIES: [(&str, &str); 2] = [("queue", "queue"), ("topic", "topic/Subscriptions/s")];
+
+#[known_fault("F67")]
+fn a_session_is_accepted_by_its_id_in_any_case_f67() {
+    let mut judge = Judge::new();
+    for (target, source) in ENTITIES {
+        for (sent, accepted) in PAIRS {
+            let mut world = world();
+            let sender = world.sender(0, target).unwrap();
+            assert_eq!(world.send(0, sender, &Message::new("x").with_session_id(sent)), Ended::Accepted);
+            let receiver = world.session_receiver(0, source, Some(accepted), None).unwrap();
+            let received = world.receive_now(0, receiver, 1).len();
+            judge.case(
+                format!("{sent} accepted as {accepted} at {source}"),
+                received,
+                |received| *received == 1,
+                |received| sent != accepted && *received == 0,
+            );
+        }
+    }
+    judge.finish();
+}
+
+#[known_fault("F67")]
+fn a_session_has_one_holder_in_any_case_f67() {
+    let mut judge = Judge::new();
+    for (_, source) in ENTITIES {
+        for (one, other) in PAIRS {
+            let mut world = world();
+            let second = world.connect();
+            world.session_receiver(0, source, Some(one), None).unwrap();
+            let condition = world.session_receiver(second, source, Some(other), None).err();
+            judge.case(
+                format!("{one} and {other} at {source}"),
+                condition.map(|failure| failure.condition),
+                |condition| condition.as_deref() == Some("com.microsoft:session-cannot-be-locked"),
+                |condition| one != other && condition.is_none(),
+            );
+        }
+    }
+    judge.finish();
+}
+
+#[known_fault("F67")]
+fn a_session_has_one_state_in_any_case_f67() {
+    let mut judge = Judge::new();
+    for (_, source) in ENTITIES {
+        for (one, other) in PAIRS {
+            let mut world = world();
+            world.session_receiver(0, source, Some(one), None).unwrap();
+            let entries = [("session-id", Value::from(one)), ("session-state", Value::Binary(b"state"))];
+            assert_eq!(world.manage(0, source, "set-session-state", &entries).status(), 200);
+            let response = world.manage(0, source, "get-session-state", &[("session-id", other.into())]);
+            let state = response.body().get("session-state").and_then(|value| value.as_bytes().map(<[u8]>::to_vec));
+            judge.case(
+                format!("{one} and {other} at {source}"),
+                state,
+                |state| state.as_deref() == Some(b"state"),
+                |state| one != other && state.is_none(),
+            );
+        }
+    }
+    judge.finish();
+}
