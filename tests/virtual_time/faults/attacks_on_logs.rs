@@ -12,7 +12,7 @@ fn shows(text: &str, secret: &[u8]) -> bool {
     let numbers = |number: fn(&u8) -> String| secret.iter().map(number).collect::<Vec<_>>().join(",");
     let forms = [
         dense(&String::from_utf8_lossy(secret)),
-        numbers(|byte| byte.to_string()),
+        numbers(ToString::to_string),
         numbers(|byte| format!("0x{byte:x}")),
         secret.iter().map(|byte| format!("{byte:02x}")).collect(),
     ];
