@@ -292,7 +292,6 @@ pub(crate) fn run<D: Dial, F: Future<Output = ()>>(
     drop(both);
     let rest = Duration::from_secs(5);
     poll_until(pin!(std::future::pending::<()>()), &Cell::new(1), rest, &mut each);
-    drop(each);
     network
 }
 

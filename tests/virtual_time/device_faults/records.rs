@@ -6,8 +6,16 @@ use crate::tls_server::{
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
 
+/// The panics of embedded-tls: `last().unwrap()` and `unimplemented!()`. Others are of the test's own server.
+const PANICS: [&str; 2] = ["called `Option::unwrap()` on a `None` value", "not implemented"];
+
 fn judge_no_panic(judge: &mut Judge, name: &str, ended: Ended) {
-    judge.case(name, ended, |ended| *ended != Ended::Panicked, |ended| *ended == Ended::Panicked);
+    judge.case(
+        name,
+        ended,
+        |ended| !matches!(ended, Ended::Panicked(_)),
+        |ended| matches!(ended, Ended::Panicked(text) if PANICS.contains(&text.as_str())),
+    );
 }
 
 /// Inner plaintexts with less in them than a message has.
@@ -117,7 +125,7 @@ fn a_flight_that_is_cut_or_damaged_does_not_panic_d1() {
             };
             let script = Script { flight: &flight, after: Vec::new() };
             let ended = Attempt { script, ..Attempt::new(&chain) }.run();
-            assert_ne!(ended, Ended::Panicked, "byte {at}, {damage:?}");
+            assert!(!matches!(ended, Ended::Panicked(_)), "byte {at}, {damage:?}: {ended:?}");
         }
     }
 }

@@ -188,7 +188,7 @@ impl Keys {
     fn open(&mut self, record: &[u8]) -> Vec<u8> {
         let (mut body, nonce) = (record[5..].to_vec(), self.nonce());
         let inner = self.key.open_in_place(nonce, Aad::from(&record[..5]), &mut body).unwrap();
-        let end = inner.iter().rposition(|byte| *byte != 0).unwrap();
+        let end = inner.iter().rposition(|byte| *byte != 0).expect("a content type");
         inner[..end].to_vec()
     }
 }
@@ -331,7 +331,8 @@ pub(crate) enum Ended {
     Failed(String),
     /// The client waits for more.
     Waits,
-    Panicked,
+    /// The panic's text.
+    Panicked(String),
 }
 
 /// The server's side of a handshake.
@@ -378,6 +379,9 @@ impl<'a> Attempt<'a> {
             Poll::Ready(ended) => ended,
             Poll::Pending => Ended::Waits,
         });
-        catch_unwind(once).unwrap_or(Ended::Panicked)
+        catch_unwind(once).unwrap_or_else(|payload| {
+            let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+            Ended::Panicked(text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default())
+        })
     }
 }
