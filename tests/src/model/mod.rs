@@ -4,8 +4,8 @@
 //! given what was observed, objects where no document allows that, and otherwise follows it. Where the broker is known
 //! to be wrong, [`known::KNOWN`] lists what is tolerated; the rules themselves state what is right.
 //!
-//! A rule cites its evidence as `docs/evidence/FILE.md ROW`, where the row is the first cell of a table's row, a
-//! section (`§8`), or for `mutations.md` words of the row in quotation marks. A test follows each.
+//! A rule cites its evidence by the paper's path and a row: the first cell of a table's row, a section (`§8`), or for
+//! `mutations.md` words of the row in quotation marks. A test follows each.
 
 pub mod entities;
 pub mod known;

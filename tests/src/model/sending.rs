@@ -146,7 +146,14 @@ impl Model {
                     self.fail_transfer(entity, message, reason);
                 }
             }
-            None => self.store_mut(&Place::main(entity)).messages.push(message),
+            None => {
+                // A number that was given before later messages came, and stored after them: whether number or arrival
+                // counts is decided by no document.
+                let store = self.store_mut(&Place::main(entity));
+                let last = store.messages.iter().map(|found| found.order).max();
+                message.order = message.number.max(last.unwrap_or(0));
+                store.messages.push(message);
+            }
         }
     }
 

@@ -285,6 +285,8 @@ fn pass(random: &mut Random, kind: Kind) -> Pass {
         5 => Pass::Some(20_000 + random.below(60_000)),
         // Where messages move on, what a jump makes due at once would get numbers in an order that is open.
         6 if kind != Kind::Forwarding => Pass::Forwards(1 + random.below(70_000)),
-        _ => Pass::Backwards(1 + random.below(5_000)),
+        // How long ids are remembered when UTC goes back is decided by no document.
+        7 if kind != Kind::Duplicates => Pass::Backwards(1 + random.below(5_000)),
+        _ => Pass::Some(1),
     }
 }

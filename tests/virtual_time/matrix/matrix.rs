@@ -3,23 +3,12 @@
 use crate::cell::{MEANWHILE, Sim, cell};
 use crate::red::{self, Names};
 use crate::rows::{Judge, ROWS};
-use servicebus_tests::calls::{Call, calls};
+use servicebus_tests::calls::{Call, labelled};
 use servicebus_tests::peers::SICK;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
-
-/// A row's name: several rows may make the same call, in the order of the table.
-fn names(calls: &[Call<Sim>]) -> Vec<String> {
-    let mut seen = BTreeMap::new();
-    let name = |call: &Call<Sim>| {
-        let count = seen.entry(call.name).or_insert(0);
-        *count += 1;
-        if *count == 1 { call.name.to_owned() } else { format!("{} ({count})", call.name) }
-    };
-    calls.iter().map(name).collect()
-}
 
 /// What judges a cell.
 enum Cell<'a> {
@@ -36,7 +25,7 @@ fn seed(call: &str, peer: &str) -> u64 {
 #[test]
 fn every_call_ends_within_its_bound_and_the_next_works_once_the_peer_is_well() {
     let begin = Instant::now();
-    let rows = names(&calls::<Sim>()).len() + ROWS.len();
+    let rows = labelled::<Sim>().len() + ROWS.len();
     let next = AtomicUsize::new(0);
     let found = Mutex::new(BTreeMap::<Names, String>::new());
     let most = Mutex::new(Vec::new());
@@ -47,12 +36,11 @@ fn every_call_ends_within_its_bound_and_the_next_works_once_the_peer_is_well() {
         for _ in 0..threads {
             scope.spawn(|| {
                 // Worlds and calls stay on their thread.
-                let calls = calls::<Sim>();
-                let names = names(&calls);
+                let calls = labelled::<Sim>();
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(sick) = SICK.get(at) else { return };
-                    let calls = calls.iter().zip(&names).map(|(call, name)| (name.as_str(), Cell::Call(call)));
+                    let calls = calls.iter().map(|(name, call)| (name.as_str(), Cell::Call(call)));
                     let others = ROWS.iter().map(|(name, judge)| (*name, Cell::Other(*judge)));
                     for (name, of) in calls.chain(others) {
                         if only.as_ref().is_some_and(|only| !format!("{name}/{}", sick.name).contains(only)) {
