@@ -2,6 +2,9 @@
 //! in the row's name.
 
 mod attaching;
+mod attacks_on_filters;
+mod attacks_on_logs;
+mod attacks_on_tokens;
 mod batch_deletes;
 mod batches;
 mod configuration;

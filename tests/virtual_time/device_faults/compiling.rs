@@ -1,0 +1,112 @@
+//! Programs that must compile, and those that must not: a package of its own is checked, a binary for each program.
+
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+
+/// Checks programs by name; each one's first error, or `None`.
+fn check(package: &str, programs: &[(&'static str, String)]) -> BTreeMap<&'static str, Option<String>> {
+    // One at a time: they share a target directory.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiling");
+    let sources = folder.join(package).join("src/bin");
+    // What an earlier run left is of no use.
+    _ = std::fs::remove_dir_all(folder.join(package));
+    std::fs::create_dir_all(&sources).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"{package}\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
+         servicebus-core = {{ path = {core:?}, default-features = false }}\n\
+         servicebus-embassy = {{ path = {embassy:?}, default-features = false }}\n",
+        core = root.join("core"),
+        embassy = root.join("runtime-embassy"),
+    );
+    std::fs::write(folder.join(package).join("Cargo.toml"), manifest).unwrap();
+    std::fs::copy(root.join("Cargo.lock"), folder.join(package).join("Cargo.lock")).unwrap();
+    for (name, source) in programs {
+        std::fs::write(sources.join(format!("{name}.rs")), source).unwrap();
+    }
+    let output = Command::new(env!("CARGO"))
+        .args(["check", "--offline", "--quiet", "--keep-going", "--message-format", "short", "--bins"])
+        .current_dir(folder.join(package))
+        .env("CARGO_TARGET_DIR", folder.join("target"))
+        .output()
+        .expect("cargo runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    let errors: BTreeMap<_, _> = programs
+        .iter()
+        .map(|(name, _)| {
+            let place = format!("src/bin/{name}.rs:");
+            (*name, text.lines().find(|line| line.starts_with(&place) && line.contains(": error")).map(str::to_owned))
+        })
+        .collect();
+    assert_eq!(output.status.success(), errors.values().all(Option::is_none), "{text}");
+    errors
+}
+
+fn storage(links: u32, deliveries: u32, message: u32, more: &str) -> String {
+    format!(
+        "servicebus_core::fixed_storage! {{ pub type Board {{ sessions: 1, links: {links}, deliveries: {deliveries}, \
+         receive: 2048, transmit: 2048, message: {message} {more} }} }}\nfn main() {{}}\n"
+    )
+}
+
+#[known_fault("D8")]
+fn storages_that_cannot_work_do_not_compile_d8() {
+    let programs = [
+        ("works", storage(4, 8, 1024, "")),
+        ("deliveries_1", storage(4, 1, 1024, "")),
+        // Two are for `$cbs` alone.
+        ("links_2", storage(2, 8, 1024, "")),
+        ("links_1", storage(1, 8, 1024, "")),
+        // A token takes 400 bytes and more.
+        ("message_128", storage(4, 8, 128, "")),
+        ("message_16", storage(4, 8, 16, "")),
+        // A request and its response take one each.
+        ("messages_1", storage(4, 8, 1024, ", messages: 1")),
+        ("deliveries_and_messages_1", storage(4, 1, 1024, ", messages: 1")),
+    ];
+    let errors = check("storages", &programs);
+    let mut judge = Judge::new();
+    for (name, error) in errors {
+        if name == "works" {
+            assert_eq!(error, None);
+            continue;
+        }
+        let says = |error: &Option<String>| error.as_ref().is_some_and(|error| error.contains("evaluation"));
+        judge.case(name, error, says, Option::is_none);
+    }
+    judge.finish();
+}
+
+#[known_fault("D3")]
+fn a_client_disconnects_and_its_resources_are_used_again_d3() {
+    let board = "servicebus_core::fixed_storage! { pub type Board { sessions: 1, links: 4, deliveries: 8, \
+        receive: 2048, transmit: 2048, message: 1024 } }\nuse servicebus_embassy::{Client, Resources, new};\n\
+        use servicebus_core::servicebus::namespace::Settings;\nfn main() {}\n";
+    let programs = [
+        ("works", format!("{board}pub async fn f(client: Client<Board>) {{ client.close().await }}")),
+        ("disconnects", format!("{board}pub async fn f(client: &Client<Board>) {{ client.disconnect().await; }}")),
+        (
+            "opens_again",
+            format!(
+                "{board}pub fn f(resources: &'static mut Resources<Board>, utc: &'static servicebus_embassy::FixedUtc) \
+                 {{\n  drop(new(resources, Settings::new(\"\", 1), utc));\n  \
+                 drop(new(resources, Settings::new(\"\", 2), utc));\n}}"
+            ),
+        ),
+    ];
+    let errors = check("resources", &programs);
+    let mut judge = Judge::of_few(2, "a method and a signature");
+    assert_eq!(errors["works"], None);
+    for (name, code) in [("disconnects", "E0599"), ("opens_again", "E0499")] {
+        judge.case(name, errors[name].clone(), Option::is_none, |error| {
+            error.as_ref().is_some_and(|error| error.contains(code))
+        });
+    }
+    judge.finish();
+}

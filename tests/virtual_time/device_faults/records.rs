@@ -1,0 +1,171 @@
+//! Records and handshake messages that a server can send, before it is authenticated and after.
+
+use crate::tls_server::{
+    ALERT, APPLICATION_DATA, Attempt, CHANGE_CIPHER_SPEC, Chain, Ended, HANDSHAKE, Script, Sent, inner, whole,
+};
+use servicebus_tests::fault::Judge;
+use servicebus_tests::known_fault;
+
+/// The panics of embedded-tls: `last().unwrap()` and `unimplemented!()`. Others are of the test's own server.
+const PANICS: [&str; 2] = ["called `Option::unwrap()` on a `None` value", "not implemented"];
+
+fn judge_no_panic(judge: &mut Judge, name: &str, ended: Ended) {
+    judge.case(
+        name,
+        ended,
+        |ended| !matches!(ended, Ended::Panicked(_)),
+        |ended| matches!(ended, Ended::Panicked(text) if PANICS.contains(&text.as_str())),
+    );
+}
+
+/// Inner plaintexts with less in them than a message has.
+fn short() -> Vec<(String, Sent)> {
+    let mut found: Vec<(String, Sent)> = vec![("an empty inner plaintext".into(), Sent::Sealed(Vec::new()))];
+    for padding in [1, 2, 16, 255] {
+        found.push((format!("{padding} bytes of padding only"), Sent::Sealed(vec![0; padding])));
+    }
+    for kind in [0, 1, CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, 24, 255] {
+        for length in 0..4 {
+            found.push((format!("{length} bytes of type {kind}"), inner(&vec![1; length], kind)));
+        }
+    }
+    // Shorter than a tag, and bytes that are no ciphertext.
+    for length in 0..=33 {
+        for kind in [APPLICATION_DATA, HANDSHAKE, ALERT, CHANGE_CIPHER_SPEC] {
+            let mut record = vec![kind, 3, 3, 0, length];
+            record.resize(5 + usize::from(length), 7);
+            found.push((format!("a bare record of type {kind} and {length} bytes"), Sent::Raw(record)));
+        }
+    }
+    found
+}
+
+#[known_fault("D1")]
+fn no_short_record_of_a_server_without_a_certificate_panics_d1() {
+    let (chain, mut judge) = (Chain::plain(), Judge::new());
+    for (name, sent) in short() {
+        let flight = |_: &[u8]| vec![sent.clone()];
+        let script = Script { flight: &flight, after: Vec::new() };
+        judge_no_panic(&mut judge, &name, Attempt { script, ..Attempt::new(&chain) }.run());
+    }
+    judge.finish();
+}
+
+#[known_fault("D1")]
+fn no_short_record_behind_the_handshake_panics_d1() {
+    let (chain, mut judge) = (Chain::plain(), Judge::new());
+    for (name, sent) in short() {
+        let script = Script { flight: &whole, after: vec![sent] };
+        judge_no_panic(&mut judge, &name, Attempt { script, ..Attempt::new(&chain) }.run());
+    }
+    judge.finish();
+}
+
+/// The messages of a flight.
+fn messages(mut flight: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    while !flight.is_empty() {
+        let length = 4 + u32::from_be_bytes([0, flight[1], flight[2], flight[3]]) as usize;
+        found.push(&flight[..length]);
+        flight = &flight[length..];
+    }
+    found
+}
+
+/// A handshake message.
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind, 0, 0, body.len() as u8], body].concat()
+}
+
+#[known_fault("D1")]
+fn no_message_behind_the_handshake_panics_d1() {
+    let (chain, mut judge) = (Chain::plain(), Judge::new());
+    let mut hello = vec![3, 3];
+    hello.resize(34, 5);
+    // No session id, AES-128-GCM with SHA-256, no extensions.
+    hello.extend_from_slice(&[0, 0x13, 1, 0, 0, 0]);
+    // An extension with one signature scheme.
+    let request = [0, 0, 8, 0, 13, 0, 4, 0, 2, 4, 3];
+    let messages = [
+        ("HelloRequest", message(0, &[])),
+        ("ServerHello", message(2, &hello)),
+        ("NewSessionTicket", message(4, &[0, 0, 0, 9, 0, 0, 0, 0, 1, 1, 0, 1, 1, 0, 0])),
+        ("EndOfEarlyData", message(5, &[])),
+        ("EncryptedExtensions", message(8, &[0, 0])),
+        ("Certificate", message(11, &[0, 0, 0, 0])),
+        ("CertificateRequest", message(13, &request)),
+        ("CertificateVerify", message(15, &[4, 3, 0, 4, 1, 2, 3, 4])),
+        ("Finished", message(20, &[7; 32])),
+        ("KeyUpdate", message(24, &[0])),
+        ("KeyUpdate that asks for one", message(24, &[1])),
+        ("message_hash", message(254, &[7; 32])),
+        ("a length without a body", vec![4, 0, 0, 40]),
+    ];
+    for (name, bytes) in messages {
+        let script = Script { flight: &whole, after: vec![inner(&bytes, HANDSHAKE)] };
+        judge_no_panic(&mut judge, name, Attempt { script, ..Attempt::new(&chain) }.run());
+    }
+    judge.finish();
+}
+
+/// Every message of the flight cut short, and the lengths in it changed.
+#[test]
+fn a_flight_that_is_cut_or_damaged_does_not_panic_d1() {
+    let chain = Chain::plain();
+    for at in (0..700).step_by(5) {
+        for damage in [None, Some(0x01), Some(0xff)] {
+            let flight = |flight: &[u8]| {
+                let mut bytes = flight.to_vec();
+                let at = at.min(bytes.len() - 1);
+                match damage {
+                    None => bytes.truncate(at),
+                    Some(mask) => bytes[at] ^= mask,
+                }
+                vec![inner(&bytes, HANDSHAKE)]
+            };
+            let script = Script { flight: &flight, after: Vec::new() };
+            let ended = Attempt { script, ..Attempt::new(&chain) }.run();
+            assert!(!matches!(ended, Ended::Panicked(_)), "byte {at}, {damage:?}: {ended:?}");
+        }
+    }
+}
+
+#[known_fault("D9")]
+fn handshake_messages_may_lie_in_several_records_d9() {
+    let (chain, mut judge) = (Chain::plain(), Judge::new());
+    // One message in one record is taken.
+    let flight = |flight: &[u8]| messages(flight).iter().map(|message| inner(message, HANDSHAKE)).collect();
+    let script = Script { flight: &flight, after: Vec::new() };
+    let ended = Attempt { script, ..Attempt::new(&chain) }.run();
+    judge.case("one message in each", ended, |ended| *ended == Ended::Opened(None), |_| false);
+    for size in [1, 3, 16, 100, 256, 400, 512] {
+        let flight = |flight: &[u8]| flight.chunks(size).map(|chunk| inner(chunk, HANDSHAKE)).collect();
+        let script = Script { flight: &flight, after: Vec::new() };
+        let ended = Attempt { script, ..Attempt::new(&chain) }.run();
+        judge.case(
+            format!("{size} bytes in each"),
+            ended,
+            |ended| *ended == Ended::Opened(None),
+            |ended| matches!(ended, Ended::Failed(_)),
+        );
+    }
+    judge.finish();
+}
+
+/// What the client offers is one choice of each kind: a server that has another is refused, and the guide says so.
+#[known_fault("D9")]
+fn the_guide_says_what_tls_offers_d9() {
+    let guide = include_str!("../../../runtime-embassy/README.md");
+    let mut judge = Judge::new();
+    for words in [
+        &["AES-128-GCM", "AES_128_GCM"][..],
+        &["AES-256", "AES_256"],
+        &["X25519"],
+        &["secp256r1", "ECDH over P-256", "key exchange"],
+        &["HelloRetryRequest"],
+    ] {
+        let named = words.iter().any(|word| guide.contains(word));
+        judge.equal(words[0], named, true, false);
+    }
+    judge.finish();
+}
