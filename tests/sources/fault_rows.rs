@@ -8,7 +8,7 @@ const LEFT_OUT: &str = include_str!("../fault-rows-left-out.tsv");
 
 /// `F14` and its like: a letter of the paper's tables, and a number.
 pub(crate) fn is_row(word: &str) -> bool {
-    let digits = word.strip_prefix(['A', 'C', 'D', 'F', 'H', 'N']).unwrap_or("");
+    let digits = word.strip_prefix(['A', 'C', 'D', 'F', 'G', 'H', 'N']).unwrap_or("");
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -36,8 +36,9 @@ fn time_of(work: impl FnOnce()) -> std::time::Duration {
     begun.elapsed()
 }
 
-#[known_fault("growth")]
-fn session_locks_that_end_together_growth() {
+#[known_fault("G1")]
+#[ignore = "tests/run all: wall clock"]
+fn session_locks_that_end_together_g1() {
     let mut judge = Judge::of_few(1, FEW);
     let ratio = ratio(3, (500, 8_000), |count| {
         let mut namespace = Namespace::new(1);
@@ -54,8 +55,9 @@ fn session_locks_that_end_together_growth() {
     judge.finish();
 }
 
-#[known_fault("growth")]
-fn queues_that_delete_themselves_growth() {
+#[known_fault("G4")]
+#[ignore = "tests/run all: wall clock"]
+fn queues_that_delete_themselves_g4() {
     let mut judge = Judge::of_few(1, FEW);
     let ratio = ratio(3, (250, 4_000), |count| {
         let mut namespace = Namespace::new(1);
@@ -93,8 +95,9 @@ fn receivers(count: usize) -> World {
     world
 }
 
-#[known_fault("growth")]
-fn a_send_beside_receivers_without_credit_growth() {
+#[known_fault("G2")]
+#[ignore = "tests/run all: wall clock"]
+fn a_send_beside_receivers_without_credit_g2() {
     let mut judge = Judge::of_few(1, FEW);
     let ratio = ratio(1, (60, 6_000), |count| {
         let mut world = receivers(count);
@@ -106,10 +109,11 @@ fn a_send_beside_receivers_without_credit_growth() {
     judge.finish();
 }
 
-#[known_fault("growth")]
-fn a_disconnect_among_many_receivers_growth() {
+#[known_fault("G5")]
+#[ignore = "tests/run all: wall clock"]
+fn a_disconnect_among_many_receivers_g5() {
     let mut judge = Judge::of_few(1, FEW);
-    let ratio = ratio(2, (60, 6_000), |others| {
+    let ratio = ratio(5, (60, 6_000), |others| {
         let mut world = receivers(others);
         let client = world.connect();
         attach_receivers(&mut world, client, 60);
@@ -120,8 +124,8 @@ fn a_disconnect_among_many_receivers_growth() {
     judge.finish();
 }
 
-#[known_fault("growth")]
-fn one_call_ends_only_some_of_the_locks_growth() {
+#[known_fault("G6")]
+fn one_call_ends_only_some_of_the_locks_g6() {
     let mut judge = Judge::new();
     // How many is open; every one of them keeps all connections waiting. The full size is a million.
     for (count, seconds) in [(20_000, 5), (20_000, 60), (25_000, 30), (30_000, 300), (40_000, 5)] {
