@@ -138,7 +138,8 @@ fn times_and_lock_tokens_are_readable_n16() {
 #[known_fault("N17")]
 fn a_refusal_names_the_limit_and_who_refused_n17() {
     let long: &'static str = Box::leak("x".repeat(129).into_boxed_str());
-    let messages: [(&str, fn(&'static str) -> Message<'static>); 4] = [
+    type WithText = fn(&'static str) -> Message<'static>;
+    let messages: [(&str, WithText); 4] = [
         ("message id", |text| Message::new("m").with_message_id(text)),
         ("session id", |text| Message::new("m").with_session_id(text)),
         ("partition key", |text| Message::new("m").with_partition_key(text)),
