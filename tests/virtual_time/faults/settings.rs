@@ -86,12 +86,18 @@ fn the_standard_tier_has_no_larger_messages_f24() {
     let mut judge = Judge::new();
     for version in ["2017-04", "2021-05", "2024-05"] {
         for size in [1_024, 2_048, 102_400] {
-            for (name, kind) in [("new", "QueueDescription"), ("new", "TopicDescription")] {
+            for (name, kind, update) in [
+                ("new", "QueueDescription", false),
+                ("new", "TopicDescription", false),
+                ("queue", "QueueDescription", true),
+                ("topic", "TopicDescription", true),
+            ] {
                 let (mut world, administrator) = namespace();
                 let path = format!("/{name}?api-version={version}");
                 let element = format!("<MaxMessageSizeInKilobytes>{size}</MaxMessageSizeInKilobytes>");
-                let status = administrator.put(&mut world, &path, kind, &element, false).status;
-                judge.equal(format!("{kind} of {size} KB by {version}"), status, 400, 201);
+                let status = administrator.put(&mut world, &path, kind, &element, update).status;
+                let taken = if update { 200 } else { 201 };
+                judge.equal(format!("{kind} of {size} KB by {version}, updated: {update}"), status, 400, taken);
             }
         }
     }
