@@ -21,7 +21,7 @@ fn helps(text: &str) -> bool {
 }
 
 #[known_fault("C21")]
-fn the_connection_string_for_amqp_works_or_the_error_helps_c21() {
+fn the_connection_string_for_amqp_works_or_the_error_helps_c21_n2() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("tokio starts");
     let results = runtime.block_on(async {
         let emulator = Emulator::builder().queue("queue").topic("topic").start().await.expect("it starts");

@@ -136,7 +136,7 @@ fn unreachable(retry: RetryPolicy, verb: &'static str) -> (Ending, u32) {
 }
 
 #[known_fault("C20")]
-fn a_call_to_an_unreachable_service_takes_as_long_as_the_policy_says_c20() {
+fn a_call_to_an_unreachable_service_takes_no_longer_than_its_policy_c20_n4() {
     let mut judge = Judge::new();
     let fixed = RetryPolicy { mode: RetryMode::Fixed, ..policy(3) };
     for retry in [policy(0), policy(1), policy(2), policy(3), policy(5), fixed, RetryPolicy::default()] {

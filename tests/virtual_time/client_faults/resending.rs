@@ -48,7 +48,7 @@ fn properties(message: &ReceivedMessage<Heap>) -> Properties<'_> {
 }
 
 #[known_fault("C8")]
-fn a_message_that_is_sent_on_keeps_what_its_sender_set_c8() {
+fn a_message_that_is_sent_on_keeps_what_its_sender_set_c8_n6() {
     let made = Timestamp::from_secs(1_700_000_000);
     let plain = || Message::new("x");
     let cases: [(&str, Message<'static>, Part); 14] = [
