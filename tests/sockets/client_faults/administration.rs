@@ -14,7 +14,7 @@ fn client(emulator: &Emulator) -> AdministrationClient {
     administration::connect_with(&emulator.connection_string(), options, Http::default()).expect("it is valid")
 }
 
-/// Whether a text says what to do: it names the port, or the connection string, for administration.
+/// Whether a text names the remedy: the port, or the connection string, for administration.
 fn helps(text: &str) -> bool {
     let text = text.to_lowercase();
     (text.contains("port") || text.contains("connection string")) && (text.contains("admin") || text.contains("manage"))

@@ -1,4 +1,4 @@
-//! What fails again and again is tried again with growing pauses, and no longer than the policy says.
+//! Repeated failures are retried with growing pauses, and no longer than the policy allows.
 
 use crate::scripted::{self, Server};
 use crate::stage::{
@@ -29,7 +29,7 @@ fn accepts_in_a_minute(condition: &'static str, life: Duration, concurrent: usiz
         counted.set(counted.get() + 1);
         let session = format!("s{}", counted.get());
         server.accept_session(&link, &session);
-        server.say_bytes(life, Vec::new());
+        server.send_bytes(life, Vec::new());
         server.detach(&link, condition);
         true
     };

@@ -20,7 +20,7 @@ fn texts(value: &impl Debug) -> String {
     format!("{value:?} {value:#?}")
 }
 
-/// Everything that a client is made of, by its name, and how it prints.
+/// Every part of a client by name, with its `Debug` output.
 fn printed(secret: &str, connection_string: &str) -> Vec<(&'static str, String)> {
     let settings: Settings<Heap> = Settings::new(connection_string.to_owned(), 1);
     let parsed = ConnectionString::parse(connection_string).expect("it is valid");

@@ -1,4 +1,4 @@
-//! Names of queues and topics: which are taken, how they are kept, and what is said of those that are refused.
+//! Names of entities: those that are accepted, their case, and the text of a refusal.
 
 use crate::configured_rules::{file, start_refusal};
 use servicebus_core::servicebus::Message;
@@ -28,6 +28,33 @@ fn create(world: &mut World, name: &str, topic: bool, version: ApiVersion) -> Re
         admin.requests.create_queue("placeholder", CreateQueueOptions::new())
     };
     admin.send(world, named(request, name))
+}
+
+#[known_fault("F9")]
+fn a_segment_of_a_name_may_end_in_a_hyphen_or_an_underscore_f9() {
+    let mut judge = Judge::new();
+    let names = [
+        "MassTransit/Fault--Company.Messages/OrderSubmitted--",
+        "Company.Messages/Order--",
+        "a--",
+        "q-",
+        "q__",
+        "a-/b_",
+        "x--y",
+        "a-/b",
+    ];
+    for name in names {
+        for topic in [false, true] {
+            let (mut world, administrator) = (World::new(), Administrator::default());
+            let response = if topic {
+                administrator.create_topic(&mut world, name, CreateTopicOptions::new())
+            } else {
+                administrator.create_queue(&mut world, name, CreateQueueOptions::new())
+            };
+            judge.equal(format!("{name}, a topic: {topic}"), response.status, 201, 400);
+        }
+    }
+    judge.finish();
 }
 
 const ENDS_IN_UNDERSCORE: [&str; 6] = ["Messages/PingMessage__", "q__", "q_", "a_/b_", "a__/b", "shop.orders_"];

@@ -112,7 +112,7 @@ fn the_standard_tier_has_no_larger_messages_f24() {
 const UNLIMITED: &str = "P10675199DT2H48M5.4775807S";
 
 #[known_fault("F8")]
-fn what_forwards_is_never_idle_f8() {
+fn an_entity_that_forwards_is_never_idle_f8() {
     let mut judge = Judge::new();
     for (minutes, setting, subscription, update) in [
         (5, "ForwardTo", false, false),
@@ -131,12 +131,12 @@ fn what_forwards_is_never_idle_f8() {
             (true, true) => (SUBSCRIPTION, "SubscriptionDescription"),
         };
         assert!(administrator.put(&mut world, path, kind, &settings, update).status < 300);
-        let told = elements(&administrator.get(&mut world, path), "AutoDeleteOnIdle").join(" ");
+        let read = elements(&administrator.get(&mut world, path), "AutoDeleteOnIdle").join(" ");
         world.advance(Duration::from_secs(minutes * 60 + 60));
         let left = elements(&administrator.get(&mut world, path), "AutoDeleteOnIdle").len() == 1;
         judge.equal(
             format!("{setting} of {path} after {minutes} minutes"),
-            (told, left),
+            (read, left),
             (UNLIMITED.to_owned(), true),
             (format!("PT{minutes}M"), false),
         );

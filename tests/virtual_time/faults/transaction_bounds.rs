@@ -1,4 +1,4 @@
-//! What a transaction is bound by: its messages, its time, and its end.
+//! Limits of a transaction: messages, time, and the effects of its end.
 
 use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::Message;
