@@ -1,4 +1,4 @@
-//! The emulator's program: options, signals, and what it shows of itself.
+//! The emulator's program: options, signals, certificate, metrics.
 
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
@@ -72,7 +72,7 @@ fn output(arguments: &[&str]) -> Output {
 }
 
 #[known_fault("N8")]
-fn the_program_ends_cleanly_when_it_is_asked_to_n8() {
+fn the_program_ends_cleanly_on_a_signal_n8() {
     let mut judge = Judge::new();
     for (signal, arguments, connected) in [
         ("-TERM", &[][..], false),
@@ -86,7 +86,7 @@ fn the_program_ends_cleanly_when_it_is_asked_to_n8() {
         let _socket = connected.then(|| TcpStream::connect(("127.0.0.1", running.port("amqp="))).unwrap());
         running.signal(signal);
         let status = running.ended().map(|status| (status.code(), status.signal()));
-        // SIGINT as well ends it by force where it comes before the handler is there.
+        // SIGINT ends it by force too when it comes before the handler is installed.
         judge.case(
             format!("{signal} {arguments:?} connected: {connected}"),
             status,
@@ -98,7 +98,7 @@ fn the_program_ends_cleanly_when_it_is_asked_to_n8() {
 }
 
 #[known_fault("N18")]
-fn the_program_tells_its_version_and_takes_a_log_filter_n18() {
+fn the_program_prints_its_version_and_takes_a_log_filter_n18() {
     let mut judge = Judge::new();
     for argument in ["--version", "-V"] {
         let output = output(&[argument]);
@@ -148,8 +148,34 @@ fn metrics_and_health_can_be_read_n18() {
     judge.finish();
 }
 
+#[known_fault("C21")]
+fn both_connection_strings_are_printed_c21() {
+    let mut judge = Judge::of_few(4, "the options that change what is printed");
+    for arguments in [&[][..], &["--tls-port", "0"], &["--host", "127.0.0.1"], &["--host", "localhost"]] {
+        let mut child = program(&["--amqp-port", "0", "--admin-port", "0"]).args(arguments).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        output.read_line(&mut ready).unwrap();
+        // All lines are written at once.
+        _ = child.kill();
+        child.wait().unwrap();
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).unwrap();
+        let address = ready.split_whitespace().find_map(|part| part.strip_prefix("admin=")).unwrap();
+        let port = address.rsplit_once(':').unwrap().1;
+        let endpoints: Vec<&str> = rest.lines().filter(|line| line.starts_with("Endpoint=")).collect();
+        judge.case(
+            format!("{arguments:?}"),
+            (endpoints.len(), endpoints.iter().any(|line| line.contains(port))),
+            |printed| *printed == (2, true),
+            |printed| *printed == (1, false),
+        );
+    }
+    judge.finish();
+}
+
 #[known_fault("N7")]
-fn the_certificate_can_be_had_n7() {
+fn the_certificate_can_be_written_to_a_file_n7() {
     let file = std::env::temp_dir().join(format!("servicebus-certificate-{}.pem", std::process::id()));
     let mut judge = Judge::of_few(2, "a certificate is written, or it is not");
     for host in ["127.0.0.1", "localhost"] {

@@ -10,7 +10,7 @@ use servicebus_fuzz::{Board, Names, scene, script, world};
 
 fn talk<S: Names>(lines: Vec<(Duration, Vec<u8>)>) {
     let world = world();
-    world.set_server(Server::Recites(lines));
+    world.set_server(Server::SendsInSteps(lines));
     let mut settings = world.settings::<S>();
     settings.retry = RetryPolicy { max_retries: 1, ..settings.retry };
     let client = world.client_with(settings);

@@ -98,7 +98,7 @@ impl<S: Storage> Runtime for Simulated<S> {
 /// Why a future did not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stuck {
-    /// Nothing will ever happen any more.
+    /// No timer and no byte is left.
     Idle,
     /// The time is over.
     Late,
@@ -295,8 +295,8 @@ impl World {
         self.0.network.borrow_mut().reachable = reachable;
     }
 
-    /// While set, nothing arrives any more in either direction, without anybody being told. What was under way arrives
-    /// when it ends, unless one side has given the connection up.
+    /// While set, nothing arrives in either direction, and neither side gets an error. Bytes under way arrive once it is
+    /// unset, unless one side has closed the connection.
     pub fn set_black_hole(&self, on: bool) {
         self.0.network.borrow_mut().black_hole = on;
     }
@@ -348,15 +348,15 @@ impl World {
     /// Runs a future and everything else in this world until it ends.
     ///
     /// # Panics
-    /// When the future will not end: nothing will ever happen any more, a month has passed, or the same moment goes on
-    /// and on. Also when time would pass although the emulator has something to send and did not name the connection:
+    /// When the future does not end: no timer and no byte is left, a month has passed, or tasks run without end at one
+    /// moment. Also when time would pass although the emulator has bytes to send on a connection that it did not name:
     /// later traffic, such as a heartbeat, would hide that.
     pub fn run<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
         match self.try_run(future, MONTH, 10_000_000) {
             Ok(output) => output,
-            Err(Stuck::Idle) => panic!("nothing will ever happen any more: a future waits for ever"),
-            Err(Stuck::Late) => panic!("a month has passed: a future waits for ever"),
-            Err(Stuck::Spins) => panic!("the same moment goes on and on: somebody spins"),
+            Err(Stuck::Idle) => panic!("the future waits, and no timer and no byte is left"),
+            Err(Stuck::Late) => panic!("the future still waits after a month"),
+            Err(Stuck::Spins) => panic!("tasks run without end at one moment"),
         }
     }
 
@@ -421,7 +421,7 @@ impl World {
         ];
         let Some(next) = next.into_iter().flatten().min() else { return false };
         let clock = self.clock();
-        // A deadline that has passed already counts as now, but time goes on all the same.
+        // A deadline that has passed counts as now, and time must pass all the same.
         let elapsed = next.saturating_duration_since(clock.now);
         self.advance(elapsed.max(Duration::from_micros(1)));
         true

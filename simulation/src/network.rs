@@ -12,22 +12,22 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// Who answers a connection.
+/// The server behind every new connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Server {
     /// The emulator.
     #[default]
     Emulator,
-    /// Somebody who takes everything and says nothing.
+    /// Reads everything and sends nothing.
     Silent,
-    /// Somebody who closes at once.
+    /// Closes at once.
     Closes,
-    /// Somebody who says this, whatever is said to them, and nothing else.
-    Says(Vec<u8>),
-    /// Somebody who says this and closes.
-    SaysAndCloses(Vec<u8>),
-    /// Somebody who says these one after the other, each so long after the one before, whatever is said to them.
-    Recites(Vec<(Duration, Vec<u8>)>),
+    /// Sends these bytes and ignores input.
+    Sends(Vec<u8>),
+    /// Sends these bytes and closes.
+    SendsAndCloses(Vec<u8>),
+    /// Sends each chunk after its delay and ignores input.
+    SendsInSteps(Vec<(Duration, Vec<u8>)>),
     /// Scripted peers, over pipes of bounded size in both directions.
     Scripted(Factory),
 }
@@ -80,7 +80,7 @@ impl Flight {
 }
 
 struct Wire {
-    /// The emulator's connection; none where somebody else answers.
+    /// The emulator's connection; `None` for every other server.
     id: Option<ConnectionId>,
     rx: HeapRx,
     tx: HeapTx,
@@ -311,8 +311,7 @@ impl Network {
         moved
     }
 
-    /// Before time passes, whatever the emulator has to send has been sent: [`Broker::poll_ready`] must have named
-    /// every connection that has something.
+    /// Panics when the emulator still has bytes to send on a connection that [`Broker::poll_ready`] did not name.
     pub(super) fn check_nothing_is_left(&mut self, broker: &mut Broker, clock: Clock) {
         for wire in self.wires.iter_mut().flatten().filter(|wire| !wire.dropped && !wire.broken) {
             let Some(id) = wire.id else { continue };
@@ -355,7 +354,7 @@ impl Dial for SimulatedDialer {
         let latency = self.0.0.network.borrow().latency;
         self.0.sleep(latency * 2).await;
         if self.0.0.network.borrow().black_hole {
-            // Nobody answers, not even to say no.
+            // Neither accepted nor refused.
             std::future::pending::<()>().await;
         }
         if !self.0.0.network.borrow().reachable {
@@ -374,13 +373,13 @@ impl Dial for SimulatedDialer {
             }
         }
         let mut arrives = self.0.clock().now + latency;
-        let said = |bytes: &Vec<u8>| VecDeque::from([Flight { arrives, bytes: bytes.clone() }]);
+        let sent = |bytes: &Vec<u8>| VecDeque::from([Flight { arrives, bytes: bytes.clone() }]);
         let (to_client, ended) = match &server {
             Server::Emulator | Server::Silent | Server::Scripted(_) => (VecDeque::new(), false),
             Server::Closes => (VecDeque::new(), true),
-            Server::Says(words) => (said(words), false),
-            Server::SaysAndCloses(words) => (said(words), true),
-            Server::Recites(lines) => {
+            Server::Sends(words) => (sent(words), false),
+            Server::SendsAndCloses(words) => (sent(words), true),
+            Server::SendsInSteps(lines) => {
                 let flight = |(wait, bytes): &(Duration, Vec<u8>)| {
                     arrives += *wait;
                     Flight { arrives, bytes: bytes.clone() }

@@ -1,4 +1,4 @@
-//! What a client of a simulation is made of, for tests that put something between its parts.
+//! The parts of a simulated client, for tests that put a layer between runtime, driver and dialer.
 
 use super::{Simulated, SimulatedDialer, World};
 use std::marker::PhantomData;

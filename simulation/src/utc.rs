@@ -84,7 +84,7 @@ impl UtcClock {
         Timestamp::from_millis(self.line.get().shown(self.now.get()).div_euclid(1_000))
     }
 
-    /// Sets the clock to this distance from true UTC; a drift goes on from there.
+    /// Sets the clock to this distance from true UTC; a drift continues from there.
     pub fn set_offset(&self, offset: Skew) {
         self.set(true_micros(self.now.get()).saturating_add(offset.micros()));
     }

@@ -1,4 +1,4 @@
-//! What a new user meets in the first hours (`docs/evidence/field-reports.md` §6), on a runtime with threads.
+//! The first hours of a new user (`docs/evidence/field-reports.md` §6), on a runtime with threads.
 
 use servicebus_emulator::Emulator;
 use servicebus_tests::fault::Judge;

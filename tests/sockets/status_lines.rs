@@ -22,7 +22,7 @@ async fn status_line(emulator: &Emulator, path: &str) -> String {
 }
 
 #[known_fault("F5")]
-fn a_missing_right_is_told_by_the_reason_phrase_f5() {
+fn a_missing_right_is_in_the_reason_phrase_f5() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut judge = Judge::new();
     runtime.block_on(async {

@@ -145,7 +145,7 @@ fn missing(document: &Document, items: &[Item]) -> Vec<String> {
 }
 
 #[test]
-fn every_citation_leads_somewhere_n9() {
+fn every_citation_names_what_is_in_the_repository_n9() {
     let (mut documents, mut wrong) = (BTreeMap::new(), Vec::new());
     let (mut citations, mut named) = (0, 0);
     for (path, text) in text_files() {

@@ -1,5 +1,5 @@
-//! What packages promise to a new user (`docs/evidence/field-reports.md` §6): names where programs look for them, and
-//! the compiler that is enough.
+//! Promises of the packages to a new user (`docs/evidence/field-reports.md` §6): names at the root of a crate, and the
+//! declared compiler.
 
 use serde_json::Value;
 use servicebus_tests::fault::Judge;

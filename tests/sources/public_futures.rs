@@ -1,4 +1,4 @@
-//! Every public future of every crate has a row that says how long it may take.
+//! Every public future of every crate has a row with its bound.
 //!
 //! The futures are read from the sources: public async functions, public functions that return a future, methods of
 //! public traits that do, and public types that are futures or streams. The rows are those of
@@ -244,7 +244,7 @@ fn every_row_is_a_public_future() {
 }
 
 #[test]
-fn what_is_judged_elsewhere_says_where() {
+fn a_future_that_is_judged_elsewhere_names_the_file() {
     let root = root();
     for row in ELSEWHERE {
         let files = row.why.split([' ', ';', ':', ',']).filter(|word| word.contains('/'));

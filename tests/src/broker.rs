@@ -232,7 +232,7 @@ pub struct Client {
     broker_rx: HeapRx,
     pub(crate) nodes: HashMap<String, (LinkId, LinkId)>,
     names: u32,
-    /// What the broker has written, while somebody wants to know.
+    /// The bytes that the broker has written, while a test records them.
     pub written: Option<Vec<u8>>,
 }
 
@@ -468,7 +468,7 @@ impl World {
         format!("link-{}-{}", client, self.clients[client].names)
     }
 
-    /// A link of a client that says what kind of entity it expects.
+    /// A link whose attach names the kind of entity that it expects.
     pub fn typed_link(&mut self, client: usize, role: Role, address: &str, kind: Value<'_>) -> Result<LinkId, Failure> {
         let mut properties = [0; 64];
         let entry = (Value::Symbol(Symbol::new("com.microsoft:entity-type")), kind);

@@ -74,7 +74,7 @@ impl Judge {
             (true, false) => {}
             (false, true) => self.wrong.push(format!("{name}: {observed:?}")),
             (false, false) => panic!("{name}: neither right nor wrong in the known way: {observed:?}"),
-            (true, true) => panic!("{name}: right and wrong cannot be told apart: {observed:?}"),
+            (true, true) => panic!("{name}: both right and wrong: {observed:?}"),
         }
     }
 
@@ -122,7 +122,7 @@ pub fn known(row: &str, body: impl FnOnce() + UnwindSafe) {
     }
 }
 
-/// What a test that does not end means.
+/// The verdict on a test that does not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hanging {
     /// The known fault itself.
@@ -169,7 +169,7 @@ pub fn in_a_process(here: &str, seconds: u64, hanging: Hanging, body: impl FnOnc
     let collect = |mut stream: Box<dyn std::io::Read + Send>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            // What was read before an error counts all the same.
+            // The bytes before an error count.
             _ = stream.read_to_end(&mut bytes);
             String::from_utf8_lossy(&bytes).into_owned()
         })

@@ -1,4 +1,4 @@
-//! The table of calls itself: with a service that is well each call can be prepared, made, and ended.
+//! The table of calls itself: with a healthy service each call can be prepared, made and ended.
 
 use crate::stage::{MINUTE, SECOND};
 use servicebus_core::client::Client;
@@ -15,7 +15,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-/// Calls that name what is not there, and are refused.
+/// Calls that name a missing message, session or rule, and are refused.
 const REFUSED: [&str; 5] = [
     "Client::take_over_session",
     "Receiver::receive_deferred",
@@ -24,7 +24,7 @@ const REFUSED: [&str; 5] = [
     "Sender::cancel_scheduled",
 ];
 
-/// A world with the entities that the calls want.
+/// A world with the entities of the calls.
 fn world() -> World {
     let world = World::new(BrokerConfig::default(), 7);
     world.broker(|broker, clock| {
@@ -71,14 +71,14 @@ fn make(call: &Call<Simulated<Heap>>, cold: bool) -> Option<Result<Outcome, Stri
         };
         let running = run(scene);
         let Some(limit) = bound.limit(&retry) else {
-            // It goes on until the client is closed, unless the scene has what it waits for.
+            // It waits until the client is closed, unless the scene has its message.
             let running = match within(&here, MINUTE, running).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(running) => running,
             };
             here.spawn(client.close());
             let ended = within(&here, closing(&retry), running).await;
-            return ended.map(|_| Ok(())).map_err(|_| "it goes on after the client is closed".to_owned());
+            return ended.map(|_| Ok(())).map_err(|_| "it still runs after the client is closed".to_owned());
         };
         // At the end of its time a receive takes its credit back, which is one exchange.
         within(&here, limit + SECOND / 10, running).await.map_err(|_| format!("it does not end within {limit:?}"))

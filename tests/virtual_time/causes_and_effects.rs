@@ -1,5 +1,5 @@
 //! Each effect comes as soon as its cause and the network allow, in virtual time. Without such a bound a heartbeat, an
-//! idle timer or a retry brings what a lost wake-up has lost, seconds or minutes late, and a test that only waits passes.
+//! idle timer or a retry hides a lost wake-up, seconds or minutes late, and a test that only waits passes.
 
 use crate::stage::{MINUTE, Names, SECOND, add_queue, counts, locks, on_both_storages, pair, play, world};
 use servicebus_core::client::{AutoLockRenewer, ReceiverOptions};
@@ -190,7 +190,7 @@ fn renewed<S: Names>() {
     });
 }
 
-/// Another client waits for any session while `cause` gives up the session `s`.
+/// Another client waits for any session while `cause` releases the session `s`.
 async fn handed_over<S: Names>(world: &World, cause: impl Future<Output = ()>) {
     let client = world.client::<S>();
     // Connected before, so that only the hand-over is timed.

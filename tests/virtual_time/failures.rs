@@ -157,14 +157,14 @@ fn bad_server<S: Names>(server: Server, patience: Duration, transient: bool) {
 }
 
 fn speaks_tls<S: Names>() {
-    bad_server::<S>(Server::SaysAndCloses(vec![0x15, 3, 1, 0, 2, 2, 70]), SECOND, false);
+    bad_server::<S>(Server::SendsAndCloses(vec![0x15, 3, 1, 0, 2, 2, 70]), SECOND, false);
 }
 
 fn garbage<S: Names>() {
-    bad_server::<S>(Server::Says(vec![0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 0, 0, 0]), SECOND, false);
+    bad_server::<S>(Server::Sends(vec![0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 0, 0, 0]), SECOND, false);
     // The right greeting, and then a frame that is none.
     let greeting = [b"AMQP\x03\x01\x00\x00".to_vec(), vec![0xff; 64]].concat();
-    bad_server::<S>(Server::Says(greeting), MINUTE, true);
+    bad_server::<S>(Server::Sends(greeting), MINUTE, true);
 }
 
 fn silent<S: Names>() {

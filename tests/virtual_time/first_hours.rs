@@ -1,5 +1,4 @@
-//! What a new user meets in the first hours (`docs/evidence/field-reports.md` §6): texts, conversions, and what is
-//! logged. Known faults are marked.
+//! The first hours of a new user (`docs/evidence/field-reports.md` §6): texts, conversions and logged events.
 
 use servicebus_core::client::{ProcessorError, ProcessorMessage, ProcessorOptions};
 use servicebus_core::servicebus::namespace::{Entity, Failure};
@@ -37,7 +36,7 @@ fn world() -> World {
     world
 }
 
-/// The text of the first error of a processor over `entity` whose handler fails as `fail` says.
+/// The text of the first error of a processor over `entity` whose handler fails with `fail`.
 fn processor_error(entity: &'static str, id: &'static str, fail: fn() -> Result<(), String>) -> String {
     let world = world();
     let inner = world.clone();
@@ -135,11 +134,13 @@ fn times_and_lock_tokens_are_readable_n16() {
     judge.finish();
 }
 
+/// Makes a message with a text that is too long in one place.
+type Overlong = fn(&'static str) -> Message<'static>;
+
 #[known_fault("N17")]
 fn a_refusal_names_the_limit_and_who_refused_n17() {
     let long: &'static str = Box::leak("x".repeat(129).into_boxed_str());
-    type WithText = fn(&'static str) -> Message<'static>;
-    let messages: [(&str, WithText); 4] = [
+    let messages: [(&str, Overlong); 4] = [
         ("message id", |text| Message::new("m").with_message_id(text)),
         ("session id", |text| Message::new("m").with_session_id(text)),
         ("partition key", |text| Message::new("m").with_partition_key(text)),

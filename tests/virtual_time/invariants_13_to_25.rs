@@ -370,7 +370,7 @@ fn lock_tokens<S: Names>() {
 fn http_answer<S: Names>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
-        world.set_server(Server::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
+        world.set_server(Server::Sends(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
         let client = world.client::<S>();
         let began = world.clock().now;
         let failure = client.sender("q").unwrap().send(&Message::new("x")).await.unwrap_err();

@@ -44,7 +44,7 @@ fn traffic<S: Names>() -> Traffic {
 /// Somebody who says the same at the same times is as good as the emulator, as long as the client is the same.
 fn replay<S: Names>(lines: Vec<(Duration, Vec<u8>)>) {
     let world = world();
-    world.set_server(Server::Recites(lines));
+    world.set_server(Server::SendsInSteps(lines));
     let client = world.client::<S>();
     world.run(async move { scene(&client).await.expect("the scene goes well again") });
     world.end();

@@ -14,14 +14,14 @@ fn client(emulator: &Emulator) -> AdministrationClient {
     administration::connect_with(&emulator.connection_string(), options, Http::default()).expect("it is valid")
 }
 
-/// Whether a text says what to do: it names the port, or the connection string, for administration.
+/// Whether a text names the remedy: the port, or the connection string, for administration.
 fn helps(text: &str) -> bool {
     let text = text.to_lowercase();
     (text.contains("port") || text.contains("connection string")) && (text.contains("admin") || text.contains("manage"))
 }
 
 #[known_fault("C21")]
-fn the_connection_string_for_amqp_works_or_the_error_helps_n2_c21() {
+fn the_connection_string_for_amqp_works_or_the_error_helps_c21_n2() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("tokio starts");
     let results = runtime.block_on(async {
         let emulator = Emulator::builder().queue("queue").topic("topic").start().await.expect("it starts");

@@ -1,4 +1,4 @@
-//! With the runtime of its driver gone a client says so.
+//! Calls of a client whose driver's runtime is gone end with an error.
 
 use crate::calls::{self, Ending, IN_TIME};
 use futures_util::future::join_all;
@@ -41,7 +41,7 @@ fn calls_end_when_the_runtime_of_their_driver_is_gone_c5() {
     let mut judge = Judge::new();
     for threads in [false, true] {
         for (name, ended) in ends(threads) {
-            // Closing is the only call that may end well.
+            // Only closing may succeed.
             let right = |ended: &Ending| {
                 ended.is_some_and(|(took, result)| took <= IN_TIME && (result.is_err() || name == "close"))
             };

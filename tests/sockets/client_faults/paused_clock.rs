@@ -14,7 +14,7 @@ fn ends_after(advanced: Duration, uses_client: bool) -> Vec<(&'static str, Endin
     let first = Builder::new_current_thread().enable_all().start_paused(true).build().expect("tokio starts");
     first.block_on(async {
         if uses_client {
-            // It reads its clock; what it connects to is of no interest.
+            // It reads its clock; the connection is irrelevant.
             let client = calls::options(
                 "Endpoint=sb://127.0.0.1:1;UseDevelopmentEmulator=true;\
                 SharedAccessKeyName=n;SharedAccessKey=k",

@@ -1,5 +1,5 @@
-//! A server that stops reading. One that never stops writing (H1) is in virtual time only: over sockets it is the machine
-//! that decides which of both is faster.
+//! A server that stops reading. One that never stops writing (H1) is in virtual time only: over sockets the machine
+//! decides which of both is faster.
 
 use crate::calls::{self, Ending, IN_TIME};
 use futures_util::future::join_all;

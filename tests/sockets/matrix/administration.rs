@@ -28,28 +28,28 @@ const CHUNK: &[u8] = b"4\r\n<a/>\r\n";
 
 /// The servers: a name, and what they do with each connection once a request has come.
 const SERVERS_THAT_ARE_SICK: [(&str, Act); 16] = [
-    ("says-nothing", Act::Silent),
-    ("stops-reading", Act::Deaf),
+    ("sends-nothing", Act::Silent),
+    ("stops-reading", Act::StopReading),
     ("resets", Act::Reset),
     ("closes", Act::Close),
     ("never-ends-the-head", Act::Flood(HEAD, FIELD)),
     ("trickles-the-head", Act::Trickle(HEAD)),
     ("never-ends-the-body", Act::Flood(CHUNKED, CHUNK)),
-    ("trickles-the-body", Act::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<entry>")),
-    ("announces-a-huge-body", Act::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n<entry>")),
-    ("closes-in-the-body", Act::SayAndClose(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<entry>")),
-    ("always-500", Act::SayAndClose(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")),
-    ("always-503", Act::SayAndClose(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")),
+    ("trickles-the-body", Act::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<entry>")),
+    ("announces-a-huge-body", Act::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n<entry>")),
+    ("closes-in-the-body", Act::SendAndClose(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<entry>")),
+    ("always-500", Act::SendAndClose(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")),
+    ("always-503", Act::SendAndClose(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")),
     (
         "always-later",
-        Act::SayAndClose(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"),
+        Act::SendAndClose(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"),
     ),
-    ("always-429", Act::SayAndClose(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n")),
+    ("always-429", Act::SendAndClose(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n")),
     (
         "redirects-to-itself",
-        Act::SayAndClose(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"),
+        Act::SendAndClose(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"),
     ),
-    ("speaks-amqp", Act::SayAndClose(b"AMQP\x00\x01\x00\x00")),
+    ("speaks-amqp", Act::SendAndClose(b"AMQP\x00\x01\x00\x00")),
 ];
 
 /// Starts a server.
@@ -59,7 +59,7 @@ async fn serve(kind: Act) -> SocketAddr {
     SERVERS.spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             tokio::spawn(async move {
-                if matches!(kind, Act::Say(_) | Act::Flood(..) | Act::Trickle(_)) {
+                if matches!(kind, Act::Send(_) | Act::Flood(..) | Act::Trickle(_)) {
                     // The request comes first; how much of it does not matter.
                     let _ = client.read(&mut [0; 16_384]).await;
                 }

@@ -19,8 +19,8 @@ pub(crate) const RETRY: RetryPolicy = RetryPolicy {
     try_timeout: Duration::from_millis(300),
 };
 
-/// How long a call without a bound of its own goes on before the client is closed.
-const GOES_ON: Duration = Duration::from_secs(1);
+/// The time that a call without a bound of its own runs before the client is closed.
+const RUNNING: Duration = Duration::from_secs(1);
 
 /// How long a call that is late is watched, to learn whether it ends.
 const LATER: Duration = Duration::from_secs(8);
@@ -41,14 +41,14 @@ pub(crate) enum Verdict {
     Pending(Duration),
     /// The call panicked.
     Panicked(String),
-    /// The peer was still well, and the call could not be prepared.
+    /// The call could not be prepared with a healthy peer.
     Unprepared(String),
 }
 
-/// Whether the peer was ever well.
+/// Whether the call was prepared before the peer fell sick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// Connected and prepared while the peer was well.
+    /// Connected and prepared while the peer was healthy.
     Warm,
     /// The peer is sick from the first connection on.
     Cold,
@@ -71,7 +71,7 @@ async fn judge<P: Platform>(call: &Call<P::Runtime>, client: Client<P::Runtime>,
     let began = Instant::now();
     let running = (call.run)(scene);
     let Some(limit) = call.bound.limit(&RETRY).map(with_slack) else {
-        let Some(running) = within::<P>(GOES_ON, running).await else { return Verdict::Kept };
+        let Some(running) = within::<P>(RUNNING, running).await else { return Verdict::Kept };
         // Closing is a call of its own, with a row; here it only ends the other one.
         let ended = Box::pin(async { futures_util::future::join(running, client.close()).await.0 });
         let limit = with_slack(closing(&RETRY));
@@ -111,7 +111,7 @@ async fn prepare<P: Platform>(
         match Scene::warm(client.clone(), call.needs).await {
             Ok(scene) => {
                 site.fall_sick();
-                // Connections that are open get to know.
+                // Connections that are open see the change.
                 sleep::<P>(Duration::from_millis(50)).await;
                 return Ok((client, scene));
             }

@@ -12,7 +12,7 @@ pub(crate) enum Column {
     Relay(&'static Peer),
     /// A service that misbehaves in AMQP.
     Service(&'static Sick),
-    /// A server that is silent within a layer, and never well.
+    /// A server that is silent within a layer, from the start.
     HalfOpen(&'static HalfOpen),
 }
 

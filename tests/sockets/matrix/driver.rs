@@ -21,7 +21,7 @@ fn ends(driver: impl Future<Output = ()> + Send + 'static, client: Client, close
     });
     smol::future::block_on(async {
         let sender = client.sender(QUEUE).expect("a sender");
-        // It fails: the peer never was well.
+        // It fails: the peer was sick from the start.
         let _ = sender.send(&Message::new("lost")).await;
         drop(sender);
         if close {
@@ -58,5 +58,5 @@ fn a_driver_ends_with_its_client_at_every_step() {
     }
     let judged = judged.into_iter().map(|judge| judge.join().expect("it does not panic"));
     let late: Vec<_> = judged.filter(|(_, ended)| !ended).map(|(name, _)| name).collect();
-    assert!(late.is_empty(), "drivers that go on within {:?}: {late:#?}", with_slack(Duration::from_secs(10)));
+    assert!(late.is_empty(), "drivers that still run after {:?}: {late:#?}", with_slack(Duration::from_secs(10)));
 }

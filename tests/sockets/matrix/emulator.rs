@@ -30,7 +30,7 @@ fn an_emulator_starts_or_fails_soon() {
 }
 
 #[test]
-fn a_clock_wakes_those_who_wait_for_it() {
+fn a_clock_wakes_tasks_at_their_time() {
     SERVERS.block_on(async {
         let system = ClockSource::system();
         let at = system.now().now + Duration::from_millis(20);

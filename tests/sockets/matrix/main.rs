@@ -1,7 +1,7 @@
 //! Every public future against every sick peer, over sockets: each ends within the bound that the table of calls names.
 //!
-//! Most calls are prepared while the peer is well. Then it falls sick, for connections that are open and for new ones.
-//! A relay in front of an emulator is sick in what only sockets have; the library's services are sick in AMQP. The
+//! Most calls are prepared while the peer is healthy. Then it falls sick, for connections that are open and for new ones.
+//! A relay in front of an emulator misbehaves below AMQP, the library's services in AMQP. The
 //! default run makes fitting calls to each peer; the ignored tests make all.
 
 mod administration;

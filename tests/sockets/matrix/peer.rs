@@ -6,25 +6,25 @@ pub(crate) enum Carrier {
     Tcp,
     Tls,
     WebSocket,
-    /// Through the tunnel of an HTTP proxy, which the relay is while it is well.
+    /// Through the tunnel of an HTTP proxy, which the relay is while it is healthy.
     Proxy,
 }
 
-/// What becomes of a connection.
+/// The treatment of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
     /// Reads and answers nothing.
     Silent,
     /// Does not read, and answers nothing.
-    Deaf,
+    StopReading,
     /// Resets the connection.
     Reset,
     /// Ends the connection.
     Close,
     /// Sends these bytes, then reads and answers nothing.
-    Say(&'static [u8]),
+    Send(&'static [u8]),
     /// Sends these bytes and ends the connection.
-    SayAndClose(&'static [u8]),
+    SendAndClose(&'static [u8]),
     /// Sends the first bytes once and the second ones again and again, and reads.
     Flood(&'static [u8], &'static [u8]),
     /// Sends one byte a second, and reads.
@@ -42,9 +42,9 @@ pub(crate) enum Act {
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) carrier: Carrier,
-    /// What becomes of connections that are open when it falls sick.
+    /// For connections that are open when it falls sick.
     pub(crate) open: Act,
-    /// What becomes of new connections.
+    /// For new connections.
     pub(crate) new: Act,
     /// Calls of the default run.
     pub(crate) fitting: [&'static str; 2],
@@ -89,12 +89,14 @@ const fn peer(name: &'static str, carrier: Carrier, open: Act, new: Act, fitting
 
 /// All of them.
 pub(crate) const PEERS: &[Peer] = {
-    use Act::{CarryThenReset, CarryThenSilent, Close, Crawl, Deaf, Flood, Reset, Say, SayAndClose, Silent, Trickle};
+    use Act::{
+        CarryThenReset, CarryThenSilent, Close, Crawl, Flood, Reset, Send, SendAndClose, Silent, StopReading, Trickle,
+    };
     use Carrier::{Proxy, Tcp, Tls, WebSocket};
     &[
         // TCP.
         peer("silent", Tcp, Silent, Silent, ["Sender::send", "Receiver::complete"]),
-        peer("stops-reading", Tcp, Deaf, Deaf, ["Sender::send #2", "Receiver::receive"]),
+        peer("stops-reading", Tcp, StopReading, StopReading, ["Sender::send #2", "Receiver::receive"]),
         peer("resets", Tcp, Reset, Reset, ["Sender::schedule", "Receiver::renew_lock"]),
         peer("closes", Tcp, Close, Close, ["Transaction::commit", "Processor::run"]),
         peer("accepts-tcp-only", Tcp, Reset, Silent, ["Receiver::next", "Client::accept_session"]),
@@ -118,8 +120,8 @@ pub(crate) const PEERS: &[Peer] = {
             Flood(b"", GARBAGE),
             ["Sender::send", "ProcessorMessage::complete"],
         ),
-        peer("never-ends-a-frame", Tcp, Say(ENDLESS_FRAME), Silent, ["Receiver::abandon", "SessionReceiver::close"]),
-        peer("announces-a-huge-frame", Tcp, Say(HUGE_FRAME), Reset, ["Sender::schedule_all", "Receiver::purge"]),
+        peer("never-ends-a-frame", Tcp, Send(ENDLESS_FRAME), Silent, ["Receiver::abandon", "SessionReceiver::close"]),
+        peer("announces-a-huge-frame", Tcp, Send(HUGE_FRAME), Reset, ["Sender::schedule_all", "Receiver::purge"]),
         peer("trickles", Tcp, Trickle(ENDLESS_FRAME), Trickle(SASL), ["Sender::send", "Transaction::roll_back"]),
         peer("crawls", Tcp, Reset, Crawl, ["Sender::size_limits", "TransactionController::begin"]),
         // TLS.
@@ -127,7 +129,7 @@ pub(crate) const PEERS: &[Peer] = {
         peer("silent-in-tls-record", Tls, Reset, CarryThenSilent(3), ["Sender::send", "Client::accept_next_session"]),
         peer("silent-in-tls-certificate", Tls, Reset, CarryThenSilent(600), ["Sender::send", "LockRenewal::during"]),
         peer("resets-in-tls-handshake", Tls, Reset, CarryThenReset(600), ["Sender::send", "Receiver::defer"]),
-        peer("speaks-http-not-tls", Tls, Reset, SayAndClose(UNAVAILABLE), ["Sender::send", "Receiver::dead_letter"]),
+        peer("speaks-http-not-tls", Tls, Reset, SendAndClose(UNAVAILABLE), ["Sender::send", "Receiver::dead_letter"]),
         peer(
             "floods-tls-garbage",
             Tls,
@@ -136,22 +138,28 @@ pub(crate) const PEERS: &[Peer] = {
             ["Sender::send", "Receiver::complete"],
         ),
         peer("silent-over-tls", Tls, Silent, Silent, ["Sender::send", "SessionReceiver::renew_session_lock"]),
-        peer("stops-reading-tls", Tls, Deaf, Deaf, ["Sender::send #2", "Receiver::settle_by_token"]),
+        peer("stops-reading-tls", Tls, StopReading, StopReading, ["Sender::send #2", "Receiver::settle_by_token"]),
         // WebSockets.
         peer("silent-in-upgrade", WebSocket, Reset, Silent, ["Sender::send", "Receiver::receive_each"]),
         peer("never-ends-upgrade", WebSocket, Reset, Flood(SWITCHING, FIELD), ["Sender::send", "Receiver::peek_each"]),
         peer("trickles-upgrade", WebSocket, Reset, Trickle(SWITCHING), ["Sender::send", "RuleManager::remove"]),
-        peer("refuses-upgrade", WebSocket, Reset, SayAndClose(UNAVAILABLE), ["Sender::send", "Peeker::peek"]),
+        peer("refuses-upgrade", WebSocket, Reset, SendAndClose(UNAVAILABLE), ["Sender::send", "Peeker::peek"]),
         peer("floods-pings", WebSocket, Flood(b"", PING), Reset, ["Sender::send", "Receiver::renew_lock_of"]),
-        peer("never-ends-a-message", WebSocket, Say(FIRST_FRAGMENT), Reset, ["Sender::send", "Receiver::complete"]),
+        peer("never-ends-a-message", WebSocket, Send(FIRST_FRAGMENT), Reset, ["Sender::send", "Receiver::complete"]),
         peer(
             "announces-a-huge-message",
             WebSocket,
-            Say(HUGE_MESSAGE),
+            Send(HUGE_MESSAGE),
             Silent,
             ["Sender::send", "Receiver::abandon_with"],
         ),
-        peer("stops-reading-websocket", WebSocket, Deaf, Deaf, ["Sender::send #2", "Receiver::delete_messages"]),
+        peer(
+            "stops-reading-websocket",
+            WebSocket,
+            StopReading,
+            StopReading,
+            ["Sender::send #2", "Receiver::delete_messages"],
+        ),
         // Proxies.
         peer("silent-proxy", Proxy, Reset, Silent, ["Sender::send", "Receiver::receive"]),
         peer(
@@ -162,14 +170,14 @@ pub(crate) const PEERS: &[Peer] = {
             ["Sender::send", "Client::take_over_session"],
         ),
         peer("proxy-trickles", Proxy, Reset, Trickle(TUNNEL), ["Sender::send", "Receiver::defer_with"]),
-        peer("proxy-wants-password", Proxy, Reset, SayAndClose(NOT_AUTHORIZED), ["Sender::send", "Receiver::next"]),
+        peer("proxy-wants-password", Proxy, Reset, SendAndClose(NOT_AUTHORIZED), ["Sender::send", "Receiver::next"]),
         peer(
             "proxy-bad-gateway",
             Proxy,
             Reset,
-            SayAndClose(BAD_GATEWAY),
+            SendAndClose(BAD_GATEWAY),
             ["Sender::send", "Receiver::receive_deferred"],
         ),
-        peer("proxy-opens-silent-tunnel", Proxy, Reset, Say(TUNNEL), ["Sender::send", "Transaction::complete"]),
+        peer("proxy-opens-silent-tunnel", Proxy, Reset, Send(TUNNEL), ["Sender::send", "Transaction::complete"]),
     ]
 };

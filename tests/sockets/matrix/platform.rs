@@ -58,7 +58,7 @@ impl Drop for Site {
 }
 
 impl Site {
-    /// Starts it. A server that is never well is sick already.
+    /// Starts it. A half-open server is sick from the start.
     pub(crate) fn start(column: Column) -> Self {
         SERVERS.block_on(async {
             let carrier = column.carrier();
@@ -135,7 +135,7 @@ pub(crate) trait Platform: 'static {
     /// Whether its clients can go this way.
     fn offers(carrier: Carrier) -> bool;
 
-    /// Runs a cell; what it has spawned may go on in the background.
+    /// Runs a cell; its tasks may continue in the background.
     fn block_on<T>(cell: impl Future<Output = T>) -> T;
 
     /// A client of the site.

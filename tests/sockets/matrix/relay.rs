@@ -30,7 +30,7 @@ impl Relay {
     /// Starts a relay to `target`.
     pub(crate) fn start(peer: &'static Peer, target: SocketAddr) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        if matches!(peer.open, Act::Deaf) {
+        if matches!(peer.open, Act::StopReading) {
             socket.set_recv_buffer_size(SMALL_WINDOW)?;
         }
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
@@ -101,14 +101,14 @@ async fn read_head(client: &mut TcpStream) -> io::Result<()> {
 pub(crate) async fn act(mut client: TcpStream, act: Act, target: SocketAddr) -> io::Result<()> {
     match act {
         Act::Silent => copy(&mut client, &mut sink()).await.map(drop),
-        Act::Deaf => std::future::pending().await,
+        Act::StopReading => std::future::pending().await,
         Act::Reset => client.set_zero_linger(),
         Act::Close => client.shutdown().await,
-        Act::Say(bytes) => {
+        Act::Send(bytes) => {
             client.write_all(bytes).await?;
             copy(&mut client, &mut sink()).await.map(drop)
         }
-        Act::SayAndClose(bytes) => {
+        Act::SendAndClose(bytes) => {
             // A request that was not read would turn the end into a reset.
             let _ = client.read(&mut [0; 4_096]).await?;
             client.write_all(bytes).await?;

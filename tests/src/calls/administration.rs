@@ -24,7 +24,7 @@ impl<H, T> fmt::Debug for AdministrationCall<H, T> {
     }
 }
 
-/// A row of the table: each is one request, tried again as the policy says.
+/// A row of the table: each is one request, retried by the policy.
 macro_rules! row {
     ($name:literal, |$client:ident| $body:expr) => {
         AdministrationCall {

@@ -13,7 +13,7 @@ const BUSY: Duration = Duration::from_secs(4);
 /// How long a call may take, whatever the peer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// The whole retry policy, as [`policy`] counts it: what holds for every call that names no other bound.
+    /// The whole retry policy, as [`policy`] counts it: the bound of every call that names no other.
     Policy,
     /// The retry policy for each of so many requests that follow one another.
     Policies(u32),

@@ -1,5 +1,5 @@
-//! Public futures that no matrix over clients can make: the emulator's, the drivers', and what applications or adapters
-//! implement. Each names where it is judged, or why it is not.
+//! Public futures outside of the matrices over clients: those of the emulator and the drivers, and those that applications
+//! or adapters implement. Each row names the file that judges it, or the reason why none does.
 
 /// A public future outside of the tables of calls.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! A message in the hands of a processor's handler.
+//! A processor whose handler holds a message and settles it on command.
 
 use super::{Outcome, QUEUE, outcome};
 use servicebus_core::client::{Client, DeadLetterOptions, ProcessorMessage, ProcessorOptions};
@@ -25,7 +25,7 @@ pub enum Verb {
     DeadLetter,
 }
 
-/// What the handler and the test tell each other.
+/// The state that handler and test share.
 #[derive(Debug, Default)]
 struct Exchange {
     arrived: bool,
@@ -85,7 +85,7 @@ impl<R: Runtime<Storage = Heap>> Handling<R> {
         self.until(|exchange| exchange.outcome.take()).await?
     }
 
-    /// Runs the processor until the exchange has what is wanted.
+    /// Runs the processor until `wanted` finds a result in the exchange.
     async fn until<T>(&mut self, mut wanted: impl FnMut(&mut Exchange) -> Option<T>) -> Result<T, String> {
         poll_fn(|cx| {
             let ended = self.run.as_mut().poll(cx);
@@ -101,7 +101,7 @@ impl<R: Runtime<Storage = Heap>> Handling<R> {
     }
 }
 
-/// Reports the message's arrival and waits for what to do with it.
+/// Reports the message's arrival and waits for the verb.
 async fn wait_for_verb(exchange: &RefCell<Exchange>) -> Verb {
     poll_fn(|cx| {
         let mut exchange = exchange.borrow_mut();

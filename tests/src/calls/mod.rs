@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for call in calls::<Tokio>() {
-//!     let scene = Scene::warm(client, call.needs).await?;   // the service is well
+//!     let scene = Scene::warm(client, call.needs).await?;   // the service is healthy
 //!     peer.fall_sick();
 //!     let bound = call.bound.limit(&retry);
 //!     (call.run)(scene).await                               // ends within `bound`
@@ -49,7 +49,7 @@ pub type Running = Pin<Box<dyn Future<Output = Outcome>>>;
 pub struct Call<R: Runtime> {
     /// The type and the method; several rows may make the same call in different ways.
     pub name: &'static str,
-    /// What must be there before the peer falls sick.
+    /// The handles and messages that it needs before the peer falls sick.
     pub needs: Needs,
     /// How long it may take.
     pub bound: Bound,

@@ -1,4 +1,4 @@
-//! Calls of processors, and of the messages in their handlers' hands.
+//! Calls of processors, and of the messages in their handlers.
 
 use super::{Bound, Call, QUEUE, SESSIONS, Scene, Verb, call};
 use servicebus_core::client::{
@@ -10,11 +10,11 @@ use servicebus_core::storage::Heap;
 
 type Handled = Result<(), String>;
 
-/// Errors do not end a processor, and nothing here looks at them.
+/// Errors do not end a processor; the tests ignore them.
 fn ignore(_: ProcessorError<Heap, String>) {}
 
 async fn settle<R: Runtime<Storage = Heap>>(mut scene: Scene<R>, verb: Verb) -> super::Outcome {
-    let handling = scene.handling.take().expect("the call needs a message in a handler's hands");
+    let handling = scene.handling.take().expect("the call needs a message in a handler");
     handling.settle(verb).await
 }
 

@@ -1,4 +1,4 @@
-//! What a call needs: handles, and messages, locks and transactions behind them.
+//! The handles, messages, locks and transactions that a call needs.
 
 use super::{Handling, Outcome, WAIT};
 use servicebus_core::client::{
@@ -28,7 +28,7 @@ pub const MISSING_SEQUENCE_NUMBER: i64 = 1 << 40;
 /// How long preparations wait for a message that was just sent.
 const SOON: Duration = Duration::from_secs(20);
 
-/// What a call needs before the peer falls sick.
+/// The preparation of a call, before the peer falls sick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// The client. Warm, it is connected.
@@ -54,7 +54,7 @@ pub enum Needs {
 }
 
 impl Needs {
-    /// Whether it can be had without any service, so that the call can be made to a peer that was never well.
+    /// Whether it needs no service, so that the call can be made to a peer that was sick from the start.
     pub const fn is_local(self) -> bool {
         matches!(self, Self::Nothing | Self::Sender | Self::Receiver | Self::RuleManager | Self::Controller)
     }
@@ -92,7 +92,7 @@ fn fresh_session() -> String {
 }
 
 impl<R: Runtime<Storage = Heap>> Scene<R> {
-    /// A scene with the handles that need no service; `None` where `needs` cannot be had without one.
+    /// A scene with the handles that need no service; `None` where `needs` takes one.
     ///
     /// # Panics
     /// When the client is closed.
@@ -121,13 +121,13 @@ impl<R: Runtime<Storage = Heap>> Scene<R> {
         Some(scene)
     }
 
-    /// A scene with everything that `needs` names, made with a service that is well.
+    /// A scene with everything that `needs` names, prepared with a healthy service.
     ///
     /// # Errors
-    /// What failed. A service that is well fails in nothing.
+    /// The call that failed. With a healthy service none does.
     pub async fn warm(client: Client<R>, needs: Needs) -> Result<Self, String> {
         let local = if needs.is_local() { needs } else { Needs::Nothing };
-        let mut scene = Self::cold(client, local).ok_or("it can be had without a service")?;
+        let mut scene = Self::cold(client, local).ok_or("it needs a service")?;
         match needs {
             Needs::Nothing => {
                 let sender = scene.client.sender(QUEUE).map_err(text)?;

@@ -1,4 +1,4 @@
-//! Differences that are known: the model states what is right, and what the broker does is tolerated until it is mended.
+//! Known differences: the model states the right behaviour, and the broker's is tolerated until it is mended.
 
 /// The id of a row of the field reports.
 pub type Row = &'static str;
@@ -8,7 +8,7 @@ pub type Row = &'static str;
 pub struct Known {
     /// The row.
     pub row: Row,
-    /// What the broker does that is tolerated.
+    /// The tolerated behaviour of the broker.
     pub tolerated: &'static str,
 }
 

@@ -1,8 +1,8 @@
 //! A model of the broker: what it may do, written from the documents and sharing no code with it.
 //!
 //! The model is slow and plain: lists that are searched from the start. It does not choose among legal outcomes: it is
-//! given what was observed, objects where no document allows that, and otherwise follows it. Where the broker is known
-//! to be wrong, [`known::KNOWN`] lists what is tolerated; the rules themselves state what is right.
+//! given the observed outcome, objects where no document allows it, and otherwise follows it. Where the broker is known
+//! to be wrong, [`known::KNOWN`] lists the tolerated behaviour; the rules themselves state the right one.
 //!
 //! A rule cites its evidence by the paper's path and a row: the first cell of a table's row, a section (`§8`), or for
 //! `mutations.md` words of the row in quotation marks. A test follows each.
@@ -33,7 +33,7 @@ pub type Time = u64;
 /// A lock token.
 pub type Token = [u8; 16];
 
-/// What an operation is answered with.
+/// The answer to an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Carried out, or accepted into a transaction.
@@ -81,7 +81,7 @@ pub struct Model {
     pub transactions: BTreeMap<usize, Transaction>,
     /// Links that the model has ended and that the broker must have ended too, with legal conditions.
     pub ended: Vec<(usize, &'static [&'static str])>,
-    /// Counts moments: what happens in one moment has no order among itself.
+    /// Counts moments: events of one moment have no order.
     pub moment: i64,
     /// A rule made wrong on purpose.
     pub plant: Option<Plant>,

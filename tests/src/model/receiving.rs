@@ -1,4 +1,4 @@
-//! Links that receive, and what they may be given.
+//! Links that receive, and the deliveries that are legal for them.
 
 use super::entities::{Place, Status, Sub};
 use super::messages::{Lock, Message, State};
@@ -84,7 +84,7 @@ impl Model {
         found.is_some_and(|message| message.order == next.order && self.may_get(link, message))
     }
 
-    /// Carries out a delivery, or says that it is not legal as the next one.
+    /// Carries out a delivery, or returns why it is not legal as the next one.
     ///
     /// # Errors
     /// A description of the difference.

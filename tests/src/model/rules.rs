@@ -56,7 +56,7 @@ impl Condition {
     }
 }
 
-/// What a rule takes.
+/// The messages that a rule takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// Everything.
@@ -64,7 +64,7 @@ pub enum Filter {
     /// A correlation filter on the property: its value is exact, its name in any case
     /// (docs/evidence/pinned-behaviour.md RUL17 and RUL18).
     Color(&'static str),
-    /// What the condition is true for.
+    /// Messages for which the condition is true.
     Sql(Condition),
 }
 

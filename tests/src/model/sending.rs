@@ -157,7 +157,7 @@ impl Model {
         }
     }
 
-    /// Moves a message to another entity, or says why it cannot go there: over the last hop, to an entity that is
+    /// Moves a message to another entity, or returns why it cannot go there: over the last hop, to an entity that is
     /// disabled or gone, or without a session id into sessions (docs/evidence/pinned-behaviour.md FWD10).
     fn transfer(&mut self, target: &str, message: Message) -> Result<(), Box<(Message, &'static str)>> {
         if message.hops >= MAX_HOPS {

@@ -58,7 +58,7 @@ impl Model {
         };
         if ending == Ending::Reject && place.sub != Sub::Main {
             return match transaction {
-                // Accepted, and nothing comes of it.
+                // Accepted, and without effect.
                 Some(_) if self.tolerates("F37") => {
                     self.store_mut(place).find(number).expect("it was found").taken = transaction;
                     Answer::Done

@@ -141,12 +141,12 @@ pub enum Step {
     Time(Pass),
 }
 
-/// A world and what happens in it.
+/// A world and its steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     /// The world.
     pub setup: Setup,
-    /// What happens.
+    /// The steps.
     pub steps: Vec<Step>,
 }
 

@@ -1,4 +1,4 @@
-//! What happens by itself.
+//! Ends of locks, lives, waits and transactions, and activation of scheduled messages.
 
 use super::entities::{Place, Sub};
 use super::messages::{Message, State};
@@ -7,7 +7,7 @@ use super::transactions::LIFE;
 use super::{Model, Time};
 
 impl Model {
-    /// Milliseconds until something happens by itself.
+    /// Milliseconds until the next timer.
     pub fn next_event(&self) -> Option<Time> {
         let mut due: Vec<Time> = Vec::new();
         let utc = |at: Time| at.saturating_sub(self.utc);

@@ -12,7 +12,7 @@ const UNKNOWN: Answer = Answer::Refused(&["amqp:transaction:unknown-id", "amqp:t
 const ROLLED_BACK: Answer =
     Answer::Refused(&["amqp:transaction:rollback", "amqp:transaction:timeout", "amqp:transaction:unknown-id"]);
 
-/// What a transaction does when it is committed.
+/// One operation of a transaction, carried out by the commit.
 #[derive(Clone, Debug)]
 pub enum Work {
     /// Sends to an entity.
@@ -34,11 +34,11 @@ pub struct Transaction {
     pub client: usize,
     /// When it was declared.
     pub declared: Time,
-    /// The same by UTC.
+    /// When it was declared, by UTC.
     pub declared_utc: Time,
     /// The entity that it began with.
     pub entity: Option<String>,
-    /// In its order.
+    /// Its operations in order.
     pub work: Vec<Work>,
 }
 
@@ -84,7 +84,7 @@ impl Model {
         self.transactions.get_mut(&number).expect("it was used").work.push(work);
     }
 
-    /// Takes back what a transaction did: locks stay valid (docs/evidence/pinned-behaviour.md TXN7 and TXN8), sends
+    /// Undoes a transaction: locks stay valid (docs/evidence/pinned-behaviour.md TXN7 and TXN8), sends
     /// never arrive (TXN2), cancelled messages are still there (TXN5).
     pub fn roll_back(&mut self, number: usize) -> Answer {
         if self.transactions.remove(&number).is_none() {
@@ -166,7 +166,7 @@ impl Model {
         }
     }
 
-    /// Rolls back what is too old.
+    /// Rolls back transactions that are too old.
     pub(super) fn end_transactions(&mut self) {
         if self.tolerates("F36") {
             return;

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Sends these bytes.
-    Say(Vec<u8>),
+    Send(Vec<u8>),
     /// Sends these bytes so many times, with a pause between.
     Repeat(Vec<u8>, usize, Duration),
     /// Waits for a performative with this descriptor.
@@ -32,7 +32,7 @@ pub enum Act {
     Close,
 }
 
-/// A peer that acts line by line; behind the last line it reads and says nothing.
+/// A peer that acts line by line; behind the last line it reads and sends nothing.
 #[derive(Debug)]
 pub struct ScriptedClient {
     acts: VecDeque<Act>,
@@ -117,13 +117,13 @@ impl Peer for ScriptedClient {
         let mut bytes = Vec::new();
         while let Some(act) = self.acts.front_mut() {
             match act {
-                Act::Say(said) => bytes.append(said),
-                Act::Repeat(said, times, every) => {
+                Act::Send(sent) => bytes.append(sent),
+                Act::Repeat(sent, times, every) => {
                     if self.wakes.is_some_and(|at| at > now) {
                         break;
                     }
                     self.wakes = Some(now + *every);
-                    bytes.extend_from_slice(said);
+                    bytes.extend_from_slice(sent);
                     *times -= 1;
                     if *times > 0 {
                         break;
@@ -165,7 +165,7 @@ impl Peer for ScriptedClient {
     }
 }
 
-/// The lines that well-behaved clients are made of.
+/// The lines of well-behaved clients.
 pub mod actions {
     use super::*;
 
@@ -184,21 +184,21 @@ pub mod actions {
         let mechanism = Symbol::new(mechanism);
         let init = SaslInit { mechanism, initial_response: Some(response), hostname: None };
         vec![
-            Act::Say(Protocol::Sasl.header().to_vec()),
+            Act::Send(Protocol::Sasl.header().to_vec()),
             // The header and the mechanisms.
             Act::AwaitBytes(9),
-            Act::Say(sasl_frame(&init)),
+            Act::Send(sasl_frame(&init)),
             Act::AwaitBytes(9),
-            Act::Say(Protocol::Amqp.header().to_vec()),
+            Act::Send(Protocol::Amqp.header().to_vec()),
         ]
     }
 
     /// `open` and a session on channel 0.
     pub fn session() -> Vec<Act> {
         vec![
-            Act::Say(frame(0, &open("scripted"), &[])),
+            Act::Send(frame(0, &open("scripted"), &[])),
             Act::Await(code::OPEN),
-            Act::Say(frame(0, &begin(None), &[])),
+            Act::Send(frame(0, &begin(None), &[])),
             Act::Await(code::BEGIN),
         ]
     }
@@ -211,12 +211,12 @@ pub mod actions {
             target: Some(TargetArchetype::Target(Target::new(Some(address)))),
             ..attach(&name, handle, role)
         };
-        vec![Act::Say(frame(0, &attach, &[])), Act::Await(code::ATTACH)]
+        vec![Act::Send(frame(0, &attach, &[])), Act::Await(code::ATTACH)]
     }
 
     /// Credit on a receiving link.
     pub fn credit(handle: u32, credit: u32) -> Act {
-        Act::Say(frame(0, &flow(handle, 0, credit), &[]))
+        Act::Send(frame(0, &flow(handle, 0, credit), &[]))
     }
 
     /// A message in frames of 32 KiB; the last of them is left out where it is to be unfinished.
@@ -225,21 +225,21 @@ pub mod actions {
         let last = chunks.len().saturating_sub(1);
         let frames =
             chunks.iter().enumerate().map(|(at, chunk)| frame(0, &transfer(handle, id, at < last || !finished), chunk));
-        Act::Say(frames.flatten().collect())
+        Act::Send(frames.flatten().collect())
     }
 
-    /// All up to the session.
+    /// SASL, `open` and `begin`.
     pub fn opened() -> Vec<Act> {
         [sasl(), session()].concat()
     }
 }
 
-/// A client of the emulator that misbehaves.
+/// A client that misbehaves.
 #[derive(Clone, Copy, Debug)]
 pub struct HostileClient {
     /// Names it in tables.
     pub name: &'static str,
-    /// What it does.
+    /// Its script.
     pub script: fn() -> Vec<Act>,
 }
 

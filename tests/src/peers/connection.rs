@@ -15,7 +15,7 @@ use servicebus_core::wire::sasl::{SaslCode, SaslOutcome};
 use servicebus_emulator::broker::{Broker, ConnectionId, MAX_FRAME_SIZE};
 use std::collections::{HashSet, VecDeque};
 
-/// The pause between the heartbeats of a peer that says nothing else.
+/// The pause between the heartbeats of a peer that sends nothing else.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Where the session of the client stands.
@@ -45,7 +45,7 @@ pub(super) struct Connection {
     /// The step has been reached.
     triggered: bool,
     opened: bool,
-    /// What is sent, and when.
+    /// Units to send, with their times.
     out: VecDeque<(Instant, Vec<u8>)>,
     sent: usize,
     /// Nothing more of the emulator's is sent.
@@ -93,13 +93,13 @@ impl Connection {
         self.push_at(self.now, unit);
     }
 
-    /// Nothing overtakes what is late.
+    /// A delayed unit delays those behind it.
     fn push_at(&mut self, at: Instant, unit: Vec<u8>) {
         let at = self.out.back().map_or(at, |(last, _)| at.max(*last));
         self.out.push_back((at, unit));
     }
 
-    /// The service fell sick or became well since the last output.
+    /// The service fell sick or was healed since the last output.
     fn turn(&mut self, sick: Option<&'static Sick>, is_new: bool) {
         let before = std::mem::replace(&mut self.sick, sick);
         let Some(sick) = sick else {
@@ -140,11 +140,11 @@ impl Connection {
         silent && self.triggered
     }
 
-    fn is_deaf(&self) -> bool {
+    fn has_stopped_reading(&self) -> bool {
         self.triggered && matches!(self.sick.map(|sick| sick.fault), Some(Fault::StopsReading { .. }))
     }
 
-    /// Keeps the account of the session, and drops what follows a refusal.
+    /// Tracks the session; false for units that follow a refusal and are dropped.
     fn note(&mut self, unit: &[u8]) -> bool {
         let Some((channel, performative, _)) = performative(unit) else { return !self.mute };
         let handle = match &performative {
@@ -177,7 +177,7 @@ impl Connection {
         !(self.mute || refused || self.dead_channels.contains(&channel))
     }
 
-    /// Sends a unit of the emulator's, or what a sick service makes of it.
+    /// Sends a unit of the emulator's, changed by the sickness.
     fn pass(&mut self, unit: Vec<u8>) {
         let step = self.links.from_service(&unit);
         if !self.note(&unit) {
@@ -469,7 +469,7 @@ impl Peer for Connection {
         let bytes = self.due();
         self.over |= closed && self.out.is_empty() && !self.is_silent();
         self.over |= self.closes_at.is_some_and(|at| at <= now);
-        Output { bytes, reads: !self.is_deaf(), closes: self.over }
+        Output { bytes, reads: !self.has_stopped_reading(), closes: self.over }
     }
 
     fn next(&self) -> Option<Instant> {
@@ -486,7 +486,7 @@ impl Peer for Connection {
     }
 
     fn window(&self) -> usize {
-        if self.is_deaf() { 0 } else { 65_536 }
+        if self.has_stopped_reading() { 0 } else { 65_536 }
     }
 }
 

@@ -12,20 +12,20 @@
 //! A new sickness is a line in [`SICK`]; a new kind of misbehaviour is a variant of [`Fault`] and an arm in
 //! `connection.rs`. [`ScriptedClient`] is the other role: a client against the emulator.
 
+mod broker_with_peers;
 mod client;
 mod connection;
 mod edit;
 mod links;
-mod meeting;
 mod serve;
 mod service;
 mod sick;
 mod transports;
 
+pub use broker_with_peers::{BrokerWithPeers, Seen};
 pub use client::{Act, CLIENTS, HostileClient, ScriptedClient, actions};
 pub use edit::{Verdict, cut, edit};
 pub use links::{Links, Node, Step};
-pub use meeting::{Meeting, Seen};
 pub use serve::{connect, serve, serve_script};
 pub use service::{Pace, Service, VIRTUAL};
 pub use servicebus_simulation::{Answer, Factory, Output, Peer};

@@ -9,9 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 /// Bytes that wait for a socket before the peer is asked for no more.
 const WAITING: usize = 1 << 18;
 
-/// The longest pause between two looks at a peer: what one connection does to another, or a test to the service, is
-/// noticed within it.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(2);
+/// The longest pause between two polls of a peer: effects of other connections, and of a test on the service, show within
+/// it.
+const POLL: std::time::Duration = std::time::Duration::from_millis(2);
 
 /// Serves a listener until the future is dropped. The service's instant zero is when this begins.
 pub async fn serve(listener: TcpListener, service: Service) {
@@ -20,7 +20,7 @@ pub async fn serve(listener: TcpListener, service: Service) {
     loop {
         let Ok((socket, _)) = listener.accept().await else { return };
         match service.fault() {
-            // The kernel has accepted already; all that is left is to say nothing.
+            // The kernel has accepted already: the connection stays silent.
             Some(Fault::NeverAccepts) => {
                 service.turn_away();
                 connections.spawn(hold(socket));
@@ -76,8 +76,8 @@ async fn drive(mut socket: TcpStream, mut peer: Box<dyn Peer + Send>, begin: std
         if closes && waiting.is_empty() {
             return;
         }
-        let pause = peer.next().map_or(LOOK, |at| {
-            std::time::Duration::from_micros(at.saturating_duration_since(now()).as_micros() as u64).min(LOOK)
+        let pause = peer.next().map_or(POLL, |at| {
+            std::time::Duration::from_micros(at.saturating_duration_since(now()).as_micros() as u64).min(POLL)
         });
         tokio::select! {
             biased;

@@ -27,13 +27,13 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// What virtual time bears: 80 frames a second.
+    /// For virtual time: 80 frames a second.
     pub const GENTLE: Self = Self { burst: 4, every: Duration::from_millis(50), payload: 1_024 };
-    /// As fast as it goes.
+    /// As fast as the client reads.
     pub const FULL: Self = Self { burst: 256, every: Duration::ZERO, payload: 32_768 };
 }
 
-/// What the connections of a service share.
+/// The state that the connections of a service share.
 pub(super) struct Inner {
     pub(super) broker: Broker,
     zero: Timestamp,
@@ -77,7 +77,7 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// A service that is well, with the entities that [`calls`](crate::calls) need. `zero` is UTC at the instant zero.
+    /// A healthy service, with the entities that [`calls`](crate::calls) need. `zero` is UTC at the instant zero.
     ///
     /// # Panics
     /// When an entity cannot be made.
@@ -113,7 +113,7 @@ impl Service {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something to the emulator inside.
+    /// Runs `act` on the emulator inside.
     pub fn with<T>(&self, now: Instant, act: impl FnOnce(&mut Broker, Clock) -> T) -> T {
         let mut inner = self.lock();
         let clock = inner.clock(now);
@@ -132,7 +132,7 @@ impl Service {
         self.lock().accepted
     }
 
-    /// What clients wanted so far: dials, answered or not, and attaches.
+    /// Dials, answered or not, and attaches so far.
     pub fn demands(&self) -> u64 {
         let inner = self.lock();
         inner.accepted + inner.turned_away + inner.attaches
@@ -162,13 +162,13 @@ impl Service {
         }
     }
 
-    /// New connections work again; those of the sickness stay sick.
+    /// Ends the sickness for new connections; those that are open stay sick.
     pub fn heal_new(&self) {
         self.lock().leaves_the_sick = true;
         self.cure();
     }
 
-    /// The service is well again: connections of its sickness are closed, new ones work.
+    /// Ends the sickness: its connections are closed, new ones work.
     pub fn heal(&self) {
         self.lock().leaves_the_sick = false;
         self.cure();

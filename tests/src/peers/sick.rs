@@ -5,10 +5,10 @@ use super::links::{Node, Step};
 use servicebus_core::servicebus::Reason;
 use servicebus_core::time::Duration;
 
-/// What a peer does wrong.
+/// The misbehaviour of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A dial ends neither way.
+    /// A dial is neither accepted nor refused.
     NeverAccepts,
     /// A dial is refused.
     RefusesConnections,
@@ -22,9 +22,9 @@ pub enum Fault {
         /// Empty frames keep coming.
         heartbeats: bool,
     },
-    /// Leaves the frames of the step out, and does all the rest.
+    /// Leaves out the frames of the step.
     Omits,
-    /// The frames of the step come so much later.
+    /// The frames of the step are delayed by this time.
     Late(Duration),
     /// The frames of the step come twice.
     Twice,
@@ -32,9 +32,9 @@ pub enum Fault {
     CutAt(usize),
     /// Closes every connection after this time.
     ClosesAfter(Duration),
-    /// Refuses at the step with this condition, as the specification says.
+    /// Refuses at the step with this condition, by the specification.
     Refuses(&'static str),
-    /// Attaches as if all were well, and detaches with this condition in the same segment.
+    /// Attaches, and detaches with this condition in the same segment.
     AttachesThenDetaches(&'static str),
     /// Answers tokens with this reason.
     RefusesTokens(Reason),
@@ -54,11 +54,11 @@ pub enum Fault {
     TakesBack,
     /// Its session takes no transfer.
     ShutsWindow,
-    /// Its flows are about transfers that were never sent.
+    /// Its flows count transfers that were never sent.
     MisplacesWindow,
 }
 
-/// What a flood is made of. Every frame of it is valid.
+/// The frames of a flood, each of them valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flood {
     /// Empty frames.
@@ -71,7 +71,7 @@ pub enum Flood {
     Echoes,
     /// The first message again and again, whatever the credit.
     Transfers,
-    /// One message that goes on and on.
+    /// Continuations of one message.
     Continuations,
 }
 
@@ -82,7 +82,7 @@ pub struct Sick {
     pub name: &'static str,
     /// From when on, or at which frames.
     pub step: Step,
-    /// What is wrong.
+    /// The misbehaviour.
     pub fault: Fault,
 }
 
@@ -100,8 +100,8 @@ const fn has(name: &'static str, step: Step, fault: Fault) -> Sick {
 
 const SILENT: Fault = Fault::Silent { heartbeats: false };
 const ONLY_HEARTBEATS: Fault = Fault::Silent { heartbeats: true };
-const DEAF: Fault = Fault::StopsReading { heartbeats: false };
-const DEAF_WITH_HEARTBEATS: Fault = Fault::StopsReading { heartbeats: true };
+const STOPS: Fault = Fault::StopsReading { heartbeats: false };
+const STOPS_WITH_HEARTBEATS: Fault = Fault::StopsReading { heartbeats: true };
 const BUSY: &str = "com.microsoft:server-busy";
 const INTERNAL: &str = "amqp:internal-error";
 const MISSING: &str = "amqp:not-found";
@@ -112,7 +112,7 @@ const BEYOND: Duration = Duration::from_millis(2_100);
 
 /// Every sickness of the library.
 pub const SICK: &[Sick] = &[
-    // Says nothing from a step on.
+    // Silent from a step on.
     has("never accepts", Step::Tcp, Fault::NeverAccepts),
     has("refuses connections", Step::Tcp, Fault::RefusesConnections),
     has("silent at once", Step::Now, SILENT),
@@ -136,7 +136,7 @@ pub const SICK: &[Sick] = &[
     has("silent from settlement", Step::Settles, SILENT),
     has("silent from drained", Step::Drained, SILENT),
     has("silent from close", Step::Close, SILENT),
-    // The same where the idle time-out does not help.
+    // The same with heartbeats, so that the idle time-out does not end it.
     has("only heartbeats at once", Step::Now, ONLY_HEARTBEATS),
     has("only heartbeats from begin", Step::Begin, ONLY_HEARTBEATS),
     has("only heartbeats from answer of $cbs", Step::Transfer(Node::Cbs), ONLY_HEARTBEATS),
@@ -155,14 +155,14 @@ pub const SICK: &[Sick] = &[
     has("omits credit", Step::Credit(Node::Sender), Fault::Omits),
     has("omits close", Step::Close, Fault::Omits),
     // Stops reading.
-    has("stops reading at once", Step::Now, DEAF),
-    has("stops reading at once, with heartbeats", Step::Now, DEAF_WITH_HEARTBEATS),
-    has("stops reading from TCP", Step::SaslHeader, DEAF),
-    has("stops reading from open", Step::Open, DEAF),
-    has("stops reading from begin, with heartbeats", Step::Begin, DEAF_WITH_HEARTBEATS),
-    has("stops reading in a transfer", Step::Sends(Node::Sender), DEAF),
-    has("stops reading in a transfer, with heartbeats", Step::Sends(Node::Sender), DEAF_WITH_HEARTBEATS),
-    has("stops reading in a request", Step::Sends(Node::Management), DEAF_WITH_HEARTBEATS),
+    has("stops reading at once", Step::Now, STOPS),
+    has("stops reading at once, with heartbeats", Step::Now, STOPS_WITH_HEARTBEATS),
+    has("stops reading from TCP", Step::SaslHeader, STOPS),
+    has("stops reading from open", Step::Open, STOPS),
+    has("stops reading from begin, with heartbeats", Step::Begin, STOPS_WITH_HEARTBEATS),
+    has("stops reading in a transfer", Step::Sends(Node::Sender), STOPS),
+    has("stops reading in a transfer, with heartbeats", Step::Sends(Node::Sender), STOPS_WITH_HEARTBEATS),
+    has("stops reading in a request", Step::Sends(Node::Management), STOPS_WITH_HEARTBEATS),
     // Floods.
     has("floods with heartbeats", Step::Now, Fault::Floods(Flood::Heartbeats)),
     has("floods with dispositions", Step::Now, Fault::Floods(Flood::Dispositions)),

@@ -1,4 +1,4 @@
-//! What stands in front of a service and never finishes: proxies, TLS and WebSocket servers. Only over sockets.
+//! Proxies, TLS and WebSocket servers that never finish their handshakes. Only over sockets.
 
 use super::client::Act;
 
@@ -18,15 +18,15 @@ pub enum Layer {
 pub struct HalfOpen {
     /// Names it in tables.
     pub name: &'static str,
-    /// How a client must be set up to meet it.
+    /// The layer of the client that meets it.
     pub layer: Layer,
-    /// What it does.
+    /// Its script.
     pub script: fn() -> Vec<Act>,
 }
 
 /// Waits for a request and answers it with these bytes.
 fn answers(bytes: &[u8]) -> Vec<Act> {
-    vec![Act::AwaitBytes(1), Act::Say(bytes.to_vec())]
+    vec![Act::AwaitBytes(1), Act::Send(bytes.to_vec())]
 }
 
 const fn half(name: &'static str, layer: Layer, script: fn() -> Vec<Act>) -> HalfOpen {
@@ -35,8 +35,8 @@ const fn half(name: &'static str, layer: Layer, script: fn() -> Vec<Act>) -> Hal
 
 /// Every server of the library that is silent within a layer.
 pub const HALF_OPEN: &[HalfOpen] = &[
-    half("proxy says nothing", Layer::Proxy, Vec::new),
-    half("proxy says half a status line", Layer::Proxy, || answers(b"HTTP/1.1 200 Conn")),
+    half("proxy sends nothing", Layer::Proxy, Vec::new),
+    half("proxy sends half a status line", Layer::Proxy, || answers(b"HTTP/1.1 200 Conn")),
     half("proxy never ends its header", Layer::Proxy, || answers(b"HTTP/1.1 200 Connection established\r\nVia: a\r\n")),
     half("proxy connects to a silent server", Layer::Proxy, || answers(b"HTTP/1.1 200 Connection established\r\n\r\n")),
     half("proxy refuses in a loop", Layer::Proxy, || {
@@ -44,7 +44,7 @@ pub const HALF_OPEN: &[HalfOpen] = &[
         acts.push(Act::Close);
         acts
     }),
-    half("TLS says nothing", Layer::Tls, Vec::new),
+    half("TLS sends nothing", Layer::Tls, Vec::new),
     half("TLS begins a record", Layer::Tls, || answers(&[22, 3, 3, 0x40, 0, 2])),
     half("TLS closes in the handshake", Layer::Tls, || {
         let mut acts = answers(&[]);
@@ -52,8 +52,8 @@ pub const HALF_OPEN: &[HalfOpen] = &[
         acts
     }),
     half("TLS stops reading", Layer::Tls, || vec![Act::StopReading]),
-    half("WebSocket says nothing", Layer::WebSocket, Vec::new),
-    half("WebSocket says half a status line", Layer::WebSocket, || answers(b"HTTP/1.1 101 Swi")),
+    half("WebSocket sends nothing", Layer::WebSocket, Vec::new),
+    half("WebSocket sends half a status line", Layer::WebSocket, || answers(b"HTTP/1.1 101 Swi")),
     half("WebSocket never ends its header", Layer::WebSocket, || {
         answers(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n")
     }),

@@ -1,4 +1,4 @@
-//! What fails again and again is tried again with growing pauses, and no longer than the policy says.
+//! Repeated failures are retried with growing pauses, and no longer than the policy allows.
 
 use crate::scripted::{self, Server};
 use crate::stage::{
@@ -29,7 +29,7 @@ fn accepts_in_a_minute(condition: &'static str, life: Duration, concurrent: usiz
         counted.set(counted.get() + 1);
         let session = format!("s{}", counted.get());
         server.accept_session(&link, &session);
-        server.say_bytes(life, Vec::new());
+        server.send_bytes(life, Vec::new());
         server.detach(&link, condition);
         true
     };
@@ -136,7 +136,7 @@ fn unreachable(retry: RetryPolicy, verb: &'static str) -> (Ending, u32) {
 }
 
 #[known_fault("C20")]
-fn a_call_to_an_unreachable_service_takes_as_long_as_the_policy_says_n4_c20() {
+fn a_call_to_an_unreachable_service_takes_no_longer_than_its_policy_c20_n4() {
     let mut judge = Judge::new();
     let fixed = RetryPolicy { mode: RetryMode::Fixed, ..policy(3) };
     for retry in [policy(0), policy(1), policy(2), policy(3), policy(5), fixed, RetryPolicy::default()] {

@@ -1,4 +1,4 @@
-//! A peer that stops reading holds up writes, and nothing else.
+//! A peer that stops reading blocks writes, and nothing else.
 
 use crate::stage::{
     HeapClient, Kit, MINUTE, SECOND, VERBS, ended_by, ending, longest, observe, policy, settings, within, world,
@@ -66,7 +66,7 @@ fn the_idle_time_out_ends_a_connection_whose_write_is_blocked_c1() {
             let blocking = Rc::clone(&kit);
             world.spawn(async move { drop(call(blocking).await) });
             world.sleep(LIMIT).await;
-            // Whatever became of the first call, this one finds the service well.
+            // The first call may have failed; this one meets a healthy service.
             drop(within(&world, MINUTE, kit.sender.send(&Message::new("x"))).await);
             valve.dials.get()
         });

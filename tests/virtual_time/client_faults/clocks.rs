@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 
-/// What a client's clock does while it works.
+/// The error of a client's clock.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     /// It is wrong from the start.
@@ -47,7 +47,7 @@ fn client(world: &World, fault: Fault) -> (HeapClient, UtcClock) {
     (world.client_with_utc(settings(world, RetryPolicy::default()), &utc), utc)
 }
 
-/// What became of one message that takes longer than its lock.
+/// The result for one message whose handler takes longer than its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Handled {
     /// How often it was handled.
@@ -96,7 +96,7 @@ fn handle(fault: Fault, lock: Duration, in_session: bool) -> Handled {
             world.spawn(async move { drop(processor.run(handler, on_error).await) });
         }
         let end = world.clock().now + lock * 10;
-        // After a few errors it is known what comes.
+        // Ten errors are enough.
         while world.clock().now < end && errors.get() < 10 {
             world.sleep(SECOND).await;
         }

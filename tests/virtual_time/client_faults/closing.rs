@@ -10,7 +10,7 @@ use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
 use std::convert::Infallible;
 
-/// Who waits for a session when the client closes.
+/// The call that waits for a session when the client closes.
 #[derive(Clone, Copy, Debug)]
 enum Waits {
     /// An accept that may take this long.

@@ -1,4 +1,4 @@
-//! A credential that never answers is asked again, and holds up only what needs its token.
+//! A credential that never answers is asked again, and blocks only calls that need its token.
 
 use crate::scripted::{self, Server};
 use crate::stage::{HOUR, MINUTE, SECOND, add_queue, ending, observe, settings, world};
@@ -51,7 +51,8 @@ fn credential(
     (credential, asked)
 }
 
-/// What a client of a service sees that leaves connections open and detaches links whose token is over.
+/// Sends to a service that leaves connections open and detaches links whose token has expired: how often the credential
+/// was asked, and whether the last send worked.
 fn sends(life: Duration, first: u32, hangs: u32) -> (u32, bool) {
     observe(&world(QueueDescription::default()), async move |world| {
         let (credential, asked) = credential(&world, life, first, hangs);

@@ -1,7 +1,7 @@
-//! What waits costs nothing.
+//! Idle receivers cost nothing.
 //!
 //! The work of one step is compared between clients with few and with many idle receivers. Its shortest of many times
-//! is taken: a machine that is busy makes some of them longer, and not all. Where each step looks at all that waits,
+//! is taken: a machine that is busy makes some of them longer, and not all. Where each step scans all receivers,
 //! twenty times as many take about twenty times as long.
 
 use crate::stage::{SECOND, observe, settings, world};
@@ -54,7 +54,7 @@ const STEPS: [(&str, Step); 5] = [
 fn times(receivers: usize) -> Vec<Duration> {
     observe(&world(QueueDescription::default()), async move |world| {
         // No link is attached: that alone would take minutes here, and an idle receiver is an entry all the same.
-        world.set_server(Server::Says(crate::flood::opening()));
+        world.set_server(Server::Sends(crate::flood::opening()));
         let (client, state) = world.client_and_state(settings(&world, RetryPolicy::default()));
         let kept: Vec<_> = (0..receivers).map(|_| client.receiver("q").unwrap()).collect();
         world.sleep(SECOND / 10).await;
@@ -69,11 +69,12 @@ fn times(receivers: usize) -> Vec<Duration> {
 }
 
 #[known_fault("C22")]
-fn no_step_looks_at_all_that_waits_c22() {
+#[ignore = "tests/run all: wall clock"]
+fn no_step_takes_longer_with_more_idle_receivers_c22() {
     let (few, many) = (times(FEW), times(MANY));
     let mut judge = Judge::new();
     for (((name, _), few), many) in STEPS.iter().zip(few).zip(many) {
-        // Of a step of nanoseconds the clock tells little.
+        // The clock cannot measure steps of nanoseconds.
         let floor = Duration::from_micros(2);
         let ratio = many.max(floor).as_nanos() / few.max(floor).as_nanos();
         println!("{name}: {few:?} with {FEW}, {many:?} with {MANY}");

@@ -13,7 +13,7 @@ use servicebus_tests::engine::{begin, frame, open, sasl_frame};
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
 
-/// What a server says before it falls silent, longer and longer.
+/// The bytes that a server sends before it falls silent, one step more each time.
 fn half_openings() -> Vec<(&'static str, Vec<u8>)> {
     let anonymous = [Symbol::new("ANONYMOUS")];
     let mechanisms = SaslMechanisms { sasl_server_mechanisms: Multiple::new(&anonymous) };
@@ -26,23 +26,23 @@ fn half_openings() -> Vec<(&'static str, Vec<u8>)> {
         ("open", frame(0, &Open { max_frame_size: 65_536, ..open("server") }, &[])),
         ("begin", frame(0, &begin(Some(0)), &[])),
     ];
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     steps
         .map(|(name, bytes)| {
-            said.extend(bytes);
-            (name, said.clone())
+            sent.extend(bytes);
+            (name, sent.clone())
         })
         .into()
 }
 
 #[known_fault("H3")]
-fn an_opening_that_is_not_finished_is_given_up_after_one_attempt_h3() {
+fn an_opening_that_is_not_finished_ends_after_one_attempt_h3() {
     let mut judge = Judge::new();
-    for (name, said) in half_openings() {
+    for (name, sent) in half_openings() {
         for retries in [0, 2] {
-            let said = said.clone();
+            let sent = sent.clone();
             let (failed, took) = observe(&world(QueueDescription::default()), async move |world| {
-                world.set_server(Server::Says(said));
+                world.set_server(Server::Sends(sent));
                 let client = world.client_with(settings(&world, policy(retries)));
                 let sender = client.sender("q").unwrap();
                 let began = world.clock().now;

@@ -1,4 +1,4 @@
-//! What the service says about a failure reaches the application.
+//! The service's reason for a failure reaches the application.
 
 use crate::scripted::{self, Server};
 use crate::stage::{Ending, MINUTE, SECOND, ending, observe, settings, world};
@@ -19,7 +19,7 @@ fn refused(condition: &'static str, wait: Duration, sends: bool) -> Ending {
         let Some(link) = server.link(attach.handle).filter(|link| link.address == "q") else { return false };
         // Credit comes with the answer, so that a message may be on its way.
         server.accept(&link, 10);
-        server.say_bytes(wait, Vec::new());
+        server.send_bytes(wait, Vec::new());
         server.detach(&link, condition);
         true
     };
@@ -34,7 +34,7 @@ fn refused(condition: &'static str, wait: Duration, sends: bool) -> Ending {
 }
 
 #[known_fault("H7")]
-fn a_link_that_is_detached_at_once_tells_why_h7() {
+fn a_link_that_is_detached_at_once_reports_the_reason_h7() {
     let mut judge = Judge::new();
     for reason in [
         Reason::Unauthorized,

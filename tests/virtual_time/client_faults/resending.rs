@@ -1,4 +1,4 @@
-//! A received message that is sent on keeps everything but what the service set.
+//! A received message that is sent on keeps everything except the properties that the service set.
 
 use crate::stage::{DAY, HOUR, MINUTE, observe, world};
 use servicebus_core::client::{DeadLetterOptions, Receiver, ReceiverOptions, Sender};
@@ -14,7 +14,7 @@ use servicebus_simulation::Simulated;
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
 
-/// Sends what was received on, as an application does that knows of so many properties.
+/// Sends a received message on, with room for so many properties.
 async fn resend(sender: &Sender<Simulated<Heap>>, message: &ReceivedMessage<Heap>, room: usize) {
     let mut properties = vec![("", Value::Null); room];
     sender.send(&message.to_message(&mut properties)).await.unwrap();
@@ -48,7 +48,7 @@ fn properties(message: &ReceivedMessage<Heap>) -> Properties<'_> {
 }
 
 #[known_fault("C8")]
-fn a_message_that_is_sent_on_keeps_what_its_sender_set_n6_c8() {
+fn a_message_that_is_sent_on_keeps_what_its_sender_set_c8_n6() {
     let made = Timestamp::from_secs(1_700_000_000);
     let plain = || Message::new("x");
     let cases: [(&str, Message<'static>, Part); 14] = [
@@ -118,7 +118,7 @@ fn a_message_that_is_sent_on_keeps_its_life_c8() {
     for days in [1, 40, 50, 100, 400, 3_000] {
         let made = Timestamp::from_secs(1_767_225_600);
         let life = DAY * days;
-        // As the SDKs tell a life of more than 49 days.
+        // As the SDKs write a life of more than 49 days.
         let message = Message {
             creation_time: Some(made),
             absolute_expiry_time: Some(made + life),

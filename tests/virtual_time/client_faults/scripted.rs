@@ -1,5 +1,5 @@
-//! A server of which a script writes the frames. What the script leaves alone is answered as a service does: the
-//! opening, tokens, links with plenty of credit, and messages, which are accepted.
+//! A server whose script answers some frames. The others are answered as by a healthy service: the opening, tokens, links
+//! with plenty of credit, and messages, which are accepted.
 
 use crate::stage::within;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
@@ -40,7 +40,7 @@ pub(crate) struct Link {
     pub(crate) address: String,
 }
 
-/// Answers a frame instead of the polite server; false leaves it to that.
+/// Answers a frame instead of the default; false leaves the frame to the default.
 pub(crate) type Script = Rc<RefCell<dyn FnMut(&mut Server, &Item<'_>) -> bool>>;
 
 /// The server's end of one connection.
@@ -50,23 +50,23 @@ pub(crate) struct Server {
     deliveries: u32,
     /// Transfers on the session.
     pub(crate) transfers: u32,
-    said: Vec<(Duration, Option<Vec<u8>>)>,
+    outgoing: Vec<(Duration, Option<Vec<u8>>)>,
 }
 
 impl Server {
     /// Sends a frame.
-    pub(crate) fn say(&mut self, body: &impl Encode, payload: &[u8]) {
-        self.say_bytes(Duration::ZERO, frame(0, body, payload));
+    pub(crate) fn send(&mut self, body: &impl Encode, payload: &[u8]) {
+        self.send_bytes(Duration::ZERO, frame(0, body, payload));
     }
 
     /// Sends bytes so long after what was sent before.
-    pub(crate) fn say_bytes(&mut self, wait: Duration, bytes: Vec<u8>) {
-        self.said.push((wait, Some(bytes)));
+    pub(crate) fn send_bytes(&mut self, wait: Duration, bytes: Vec<u8>) {
+        self.outgoing.push((wait, Some(bytes)));
     }
 
     /// Closes the connection so long after what was sent before.
     pub(crate) fn hang_up(&mut self, wait: Duration) {
-        self.said.push((wait, None));
+        self.outgoing.push((wait, None));
     }
 
     /// Answers an attach.
@@ -74,7 +74,7 @@ impl Server {
         let role = link.role.other();
         let (source, target) =
             (messaging::Source::new(Some(&link.address)), messaging::Target::new(Some(&link.address)));
-        self.say(
+        self.send(
             &Attach {
                 source: Some(source),
                 target: Some(TargetArchetype::Target(target)),
@@ -84,7 +84,7 @@ impl Server {
             &[],
         );
         if role == Role::Receiver && credit > 0 {
-            self.say(&flow(link.handle, 0, credit), &[]);
+            self.send(&flow(link.handle, 0, credit), &[]);
         }
     }
 
@@ -96,13 +96,13 @@ impl Server {
         let filter = encode_map(&entries, &mut buffer).expect("room");
         let source = messaging::Source { filter: Some(filter), ..messaging::Source::new(Some(&link.address)) };
         let answer = attach(&link.name, link.handle, Role::Sender);
-        self.say(&Attach { source: Some(source), target: None, max_message_size: Some(1 << 20), ..answer }, &[]);
+        self.send(&Attach { source: Some(source), target: None, max_message_size: Some(1 << 20), ..answer }, &[]);
     }
 
     /// Detaches a link for this reason.
     pub(crate) fn detach(&mut self, link: &Link, condition: &str) {
         let error = Some(ErrorCondition::new(condition).with_description("as the script wants"));
-        self.say(&Detach { handle: link.handle, closed: true, error }, &[]);
+        self.send(&Detach { handle: link.handle, closed: true, error }, &[]);
     }
 
     /// Sends the outcome of a delivery.
@@ -115,7 +115,7 @@ impl Server {
             state: Some(state),
             batchable: false,
         };
-        self.say(&disposition, &[]);
+        self.send(&disposition, &[]);
     }
 
     /// Sends a message, or a piece of one, to a receiver of the client's.
@@ -124,7 +124,7 @@ impl Server {
         self.deliveries += u32::from(!more);
         self.transfers += 1;
         let tag = u128::from(id).to_be_bytes();
-        self.say(&Transfer { delivery_tag: Some(&tag), ..transfer(link.handle, id, more) }, payload);
+        self.send(&Transfer { delivery_tag: Some(&tag), ..transfer(link.handle, id, more) }, payload);
     }
 
     /// Parses an attach and remembers it.
@@ -153,12 +153,12 @@ impl Server {
                 let anonymous = [Symbol::new("ANONYMOUS")];
                 let sasl_server_mechanisms = Multiple::new(&anonymous);
                 let mechanisms = sasl_frame(&SaslMechanisms { sasl_server_mechanisms });
-                self.say_bytes(Duration::ZERO, [&Protocol::Sasl.header()[..], &mechanisms].concat());
+                self.send_bytes(Duration::ZERO, [&Protocol::Sasl.header()[..], &mechanisms].concat());
             }
-            Item::Header(_) => self.say_bytes(Duration::ZERO, Protocol::Amqp.header().to_vec()),
+            Item::Header(_) => self.send_bytes(Duration::ZERO, Protocol::Amqp.header().to_vec()),
             Item::Sasl(SaslFrame::Init(_)) => {
                 let outcome = SaslOutcome { code: SaslCode::Ok, additional_data: None };
-                self.say_bytes(Duration::ZERO, sasl_frame(&outcome));
+                self.send_bytes(Duration::ZERO, sasl_frame(&outcome));
             }
             Item::Sasl(_) | Item::Empty => {}
             Item::Frame(channel, performative, payload) => self.answer_frame(*channel, performative, payload),
@@ -167,8 +167,8 @@ impl Server {
 
     fn answer_frame(&mut self, channel: u16, performative: &Performative<'_>, payload: &[u8]) {
         match performative {
-            Performative::Open(_) => self.say(&Open { max_frame_size: 65_536, ..open("server") }, &[]),
-            Performative::Begin(_) => self.say(&Begin { incoming_window: 100_000, ..begin(Some(channel)) }, &[]),
+            Performative::Open(_) => self.send(&Open { max_frame_size: 65_536, ..open("server") }, &[]),
+            Performative::Begin(_) => self.send(&Begin { incoming_window: 100_000, ..begin(Some(channel)) }, &[]),
             Performative::Attach(_) => {
                 let link = self.links.last().cloned().expect("it was remembered");
                 self.accept(&link, 1_000);
@@ -189,11 +189,11 @@ impl Server {
             }
             Performative::Detach(Detach { handle, closed, .. }) => {
                 self.links.retain(|link| link.handle != *handle);
-                self.say(&Detach { handle: *handle, closed: *closed, error: None }, &[]);
+                self.send(&Detach { handle: *handle, closed: *closed, error: None }, &[]);
             }
-            Performative::End(_) => self.say(&End { error: None }, &[]),
+            Performative::End(_) => self.send(&End { error: None }, &[]),
             Performative::Close(_) => {
-                self.say(&Close { error: None }, &[]);
+                self.send(&Close { error: None }, &[]);
                 self.hang_up(Duration::ZERO);
             }
             Performative::Flow(_) | Performative::Disposition(_) => {}
@@ -251,7 +251,7 @@ impl Dial for Dialer {
     async fn dial(&mut self, _target: Target<'_>) -> Result<Scripted, &'static str> {
         self.dials.set(self.dials.get() + 1);
         self.world.sleep(LATENCY * 2).await;
-        let server = Server { links: Vec::new(), deliveries: 0, transfers: 0, said: Vec::new() };
+        let server = Server { links: Vec::new(), deliveries: 0, transfers: 0, outgoing: Vec::new() };
         let wire = Wire { server, to_client: VecDeque::new(), readable: VecDeque::new(), reader: None };
         Ok(Scripted { world: self.world.clone(), script: Rc::clone(&self.script), wire: RefCell::new(wire) })
     }
@@ -342,9 +342,9 @@ impl Write for Half<'_> {
         if let Some((last, _)) = to_client.back() {
             at = at.max(*last);
         }
-        for (wait, said) in server.said.drain(..) {
+        for (wait, outgoing) in server.outgoing.drain(..) {
             at += wait;
-            to_client.push_back((at, said));
+            to_client.push_back((at, outgoing));
         }
         if let Some(waker) = reader.take() {
             waker.wake();

@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-/// What a test does to the connections of a client.
+/// Blocks the connections of a client, and counts its dials.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Valve {
     /// How often the client has dialled.
@@ -22,7 +22,7 @@ pub(crate) struct Valve {
 }
 
 impl Valve {
-    /// Holds up the connections that there are; later ones are well.
+    /// Holds up the connections that there are; later ones work.
     pub(crate) fn block(&self) {
         self.blocked.set(self.dials.get());
     }

@@ -24,7 +24,7 @@ fn answer(response: &Response) -> Answer {
 }
 
 #[known_fault("F21")]
-fn a_delete_that_finds_nothing_says_so_to_every_client_f21() {
+fn a_delete_that_finds_nothing_counts_zero_for_every_client_f21() {
     let mut judge = Judge::new();
     for path in
         ["queue", "queue/$DeadLetterQueue", "topic/Subscriptions/sub", "topic/Subscriptions/sub/$DeadLetterQueue"]

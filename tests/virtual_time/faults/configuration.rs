@@ -1,4 +1,4 @@
-//! Configuration files of Microsoft's emulator, as people have them.
+//! Configuration files of Microsoft's emulator, as other programs write them.
 
 use servicebus_core::servicebus::Message;
 use servicebus_emulator::config;

@@ -1,4 +1,4 @@
-//! What a configuration file of Microsoft's emulator may hold.
+//! Rules in a configuration file of Microsoft's emulator.
 
 use servicebus_core::time::Instant;
 use servicebus_emulator::broker::Clock;
@@ -31,7 +31,7 @@ fn with_rule(properties: &str) -> String {
 }
 
 #[known_fault("F59")]
-fn a_rule_may_say_whether_it_requires_preprocessing_f59() {
+fn a_rule_may_have_requires_preprocessing_f59() {
     let mut judge = Judge::new();
     for value in ["true", "false", "null"] {
         for (name, rule) in [

@@ -36,7 +36,7 @@ fn kept(partitioned: bool, entity: &str, id: &str, keys: [&str; 2]) -> usize {
 }
 
 #[known_fault("F32")]
-fn the_partition_key_tells_messages_of_one_id_apart_f32() {
+fn messages_of_one_id_and_two_partition_keys_are_kept_f32() {
     let mut judge = Judge::new();
     for entity in ["queue", "topic"] {
         for (id, keys) in [

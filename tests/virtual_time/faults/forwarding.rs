@@ -97,7 +97,7 @@ fn fill(world: &mut World) {
 }
 
 #[known_fault("F11")]
-fn what_cannot_be_forwarded_goes_to_the_dead_letter_queue_f11() {
+fn a_message_that_cannot_be_forwarded_is_a_dead_letter_f11() {
     let mut judge = Judge::new();
     for why in ["disabled", "not accepting", "deleted", "full"] {
         for source in ["queue", SUB] {
@@ -130,7 +130,7 @@ fn a_message_over_the_fourth_hop_is_kept_f11() {
     }
     world.connect();
     send(&mut world, "q0", &Message::new("x"));
-    // Which of the two dead-letter queues is for the live service to say.
+    // Which of the two dead-letter queues is undecided until a run against the live service.
     let kept: u64 = ["q0", "q1", "q2", "q3", "q4", "q5"].map(|name| counts(&world, name).total()).iter().sum();
     let (dead, transfer) = dead(&world, "q4");
     assert_eq!((kept, dead + transfer), (1, 1));
@@ -195,7 +195,7 @@ fn a_dead_letter_waits_for_its_target_with_its_reason_f12() {
 }
 
 #[known_fault("F13")]
-fn a_target_that_takes_no_sends_takes_what_is_forwarded_f13() {
+fn a_target_with_sends_disabled_takes_forwarded_messages_f13() {
     let mut judge = Judge::new();
     for target in ["target", "broadcast"] {
         for source in ["queue", SUB] {

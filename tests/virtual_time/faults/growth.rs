@@ -1,4 +1,4 @@
-//! Work that grows faster than what it is done for: times of two sizes are compared, with wide gaps, since builds and
+//! Work that grows faster than its input: times of two sizes are compared, with wide gaps, since builds and
 //! machines differ. A send to a topic is not among them: what it takes is linear in the filters that have to be
 //! evaluated.
 
@@ -104,7 +104,7 @@ fn a_send_beside_receivers_without_credit_g2() {
         let sender = world.sender(0, "queue").unwrap();
         shortest(20, || time_of(|| world.send_texts(0, sender, &["x"])))
     });
-    // Nothing is to be done for receivers that want nothing.
+    // Receivers without credit cost nothing.
     judge_growth(&mut judge, "a send beside 6 000 to 60 receivers", ratio, 1.0);
     judge.finish();
 }
@@ -127,7 +127,7 @@ fn a_disconnect_among_many_receivers_g5() {
 #[known_fault("G6")]
 fn one_call_ends_only_some_of_the_locks_g6() {
     let mut judge = Judge::new();
-    // How many is open; every one of them keeps all connections waiting. The full size is a million.
+    // How many is undecided; each lock that ends keeps all connections waiting. The full size is a million.
     for (count, seconds) in [(20_000, 5), (20_000, 60), (25_000, 30), (30_000, 300), (40_000, 5)] {
         let mut namespace = Namespace::new(1);
         let lock_duration = Duration::from_secs(seconds);

@@ -1,4 +1,4 @@
-//! What keeps an entity that deletes itself when it is idle.
+//! Operations that count as use of an entity with AutoDeleteOnIdle.
 
 use servicebus_core::servicebus::Message;
 use servicebus_core::time::Duration;

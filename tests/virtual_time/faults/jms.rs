@@ -1,4 +1,4 @@
-//! What clients of the Java Message Service ask for.
+//! Links and connections of Java Message Service clients.
 
 use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::Message;
@@ -29,7 +29,7 @@ fn world(messages: usize) -> World {
     world
 }
 
-/// A receiver that leaves what it reads where it is.
+/// A receiver that copies instead of taking.
 fn browser(world: &mut World, path: &str, settled: bool) -> Result<LinkId, Failure> {
     let name = world.name(0);
     let mut attach = attach_of(&name, Role::Receiver, path, settled, None, None);

@@ -58,6 +58,13 @@ fn a_message_lock_is_lost_while_the_session_is_held_f70() {
                     );
                 }
             }
+            let response = world.renew(0, source, &[token]);
+            judge.equal(
+                format!("renewal with a token that is {which} at {source}"),
+                response.condition().unwrap_or_default().to_owned(),
+                "com.microsoft:message-lock-lost".to_owned(),
+                "com.microsoft:session-lock-lost".to_owned(),
+            );
         }
     }
     judge.finish();

@@ -1,7 +1,9 @@
 //! Answers of the management API.
 
-use servicebus_core::servicebus::administration::{CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions};
-use servicebus_emulator::broker::entities::{AuthorizationRule, Rights};
+use servicebus_core::servicebus::administration::{
+    ApiVersion, CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions,
+};
+use servicebus_emulator::broker::entities::{AuthorizationRule, QueueDescription, Rights, SubscriptionDescription};
 use servicebus_emulator::broker::{Broker, BrokerConfig};
 use servicebus_tests::administrator::{Administrator, HOST, elements, text};
 use servicebus_tests::broker::*;
@@ -96,6 +98,33 @@ fn a_missing_right_is_refused_with_the_whole_address_f5() {
     judge.finish();
 }
 
+/// Which name the service gives to these operations is not reported: only endpoint and tracking id are judged.
+#[known_fault("F5")]
+fn every_operation_without_a_right_is_refused_with_the_whole_address_f5() {
+    let mut judge = Judge::new();
+    for (path, kind) in [
+        ("/topic?api-version=2021-05", None),
+        ("/topic/Subscriptions/sub/Rules/$Default?api-version=2021-05", None),
+        ("/$Resources/queues?api-version=2021-05", None),
+        ("/new?api-version=2021-05", Some("QueueDescription")),
+        ("/new?api-version=2021-05", Some("TopicDescription")),
+    ] {
+        let (mut world, administrator) = with_a_listener();
+        let response = match kind {
+            Some(kind) => administrator.put(&mut world, path, kind, "", false),
+            None => administrator.get(&mut world, path),
+        };
+        let right = format!("' operation on endpoint 'sb://{HOST}{path}'. Tracking Id: ");
+        judge.case(
+            format!("{path} {kind:?}"),
+            (response.status, text(&response)),
+            |(status, text)| *status == 401 && text.contains(&right) && text.contains("_G"),
+            |(status, text)| *status == 401 && !text.contains(&right),
+        );
+    }
+    judge.finish();
+}
+
 #[known_fault("F20")]
 fn the_root_of_a_namespace_is_a_feed_of_its_entities_f20() {
     let mut judge = Judge::new();
@@ -125,33 +154,31 @@ fn the_root_of_a_namespace_is_a_feed_of_its_entities_f20() {
     judge.finish();
 }
 
-#[known_fault("F23")]
-fn a_date_of_a_rule_comes_back_as_it_was_sent_f23() {
+#[known_fault("F73")]
+fn a_topic_has_no_dead_letter_queue_to_read_f73() {
     let mut judge = Judge::new();
-    for date in [
-        "2020-07-05T11:12:13",
-        "2020-07-05T11:12:13.5",
-        "2020-07-05T11:12:13.1234567",
-        "1999-12-31T23:59:59",
-        "2020-02-29T00:00:00",
-        "2020-07-05T11:12:13Z",
-    ] {
-        let (mut world, administrator) = (World::new(), Administrator::default());
-        administrator.create_topic(&mut world, "topic", CreateTopicOptions::new());
-        administrator.create_subscription(&mut world, "topic", "sub", CreateSubscriptionOptions::new());
-        let value =
-            format!("<Value i:type=\"d6p1:dateTime\" xmlns:d6p1=\"http://www.w3.org/2001/XMLSchema\">{date}</Value>");
-        let filter = format!(
-            "<Filter i:type=\"SqlFilter\"><SqlExpression>a = @p</SqlExpression><CompatibilityLevel>20\
-             </CompatibilityLevel><Parameters><KeyValueOfstringanyType><Key>@p</Key>{value}\
-             </KeyValueOfstringanyType></Parameters></Filter><Action i:type=\"EmptyRuleAction\"/><Name>rule</Name>"
-        );
-        let path = "/topic/Subscriptions/sub/Rules/rule?api-version=2021-05";
-        assert_eq!(administrator.put(&mut world, path, "RuleDescription", &filter, false).status, 201);
-        let got = text(&administrator.get(&mut world, path));
-        let told = got.split_once("dateTime").and_then(|(_, rest)| rest.split_once('>')).map(|(_, rest)| rest);
-        let told = told.and_then(|rest| rest.split_once('<')).map_or(String::new(), |(value, _)| value.to_owned());
-        judge.case(date, told, |told| told == date, |told| told.ends_with('Z') && !date.ends_with('Z'));
+    for version in [ApiVersion::V2017_04, ApiVersion::V2021_05, ApiVersion::V2024_05] {
+        for name in ["topic", "a/b", "Topic.1"] {
+            let mut world = World::new();
+            world.queue("queue", QueueDescription::default());
+            world.topic(name, &[("s", SubscriptionDescription::default())]);
+            for (way, path) in [
+                ("topic", format!("/{name}/$DeadLetterQueue?api-version={version}")),
+                ("its counters", format!("/{name}/$DeadLetterQueue?api-version={version}&enrich=True")),
+                ("in lower case", format!("/{name}/$deadletterqueue?api-version={version}")),
+                ("queue", format!("/queue/$DeadLetterQueue?api-version={version}")),
+                ("subscription of", format!("/{name}/Subscriptions/s/$DeadLetterQueue?api-version={version}")),
+                ("transfers of", format!("/{name}/$Transfer/$DeadLetterQueue?api-version={version}")),
+            ] {
+                let response = Administrator::of(version).get(&mut world, &path);
+                judge.case(
+                    format!("{way} {name}, {version}"),
+                    (response.status, text(&response)),
+                    |(status, _)| *status == 400,
+                    |(status, body)| way != "queue" && (*status == 404 || *status == 200 && !body.contains("<entry")),
+                );
+            }
+        }
     }
     judge.finish();
 }

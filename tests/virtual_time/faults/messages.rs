@@ -1,4 +1,4 @@
-//! What a message may have, and what it is handed out with.
+//! Session id and partition key of a message that is sent; delivery annotations of one that is received.
 
 use servicebus_core::servicebus::Message;
 use servicebus_core::time::Duration;

@@ -1,11 +1,12 @@
-//! Texts about disabled and full entities, and about messages without a session.
+//! Texts about disabled, full and missing entities, and about messages without a session.
 
 use servicebus_core::servicebus::Message;
+use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{
     EntityStatus, QueueDescription, SubscriptionDescription, TopicDescription,
 };
 use servicebus_emulator::filter::{Dialect, Filter, Rule, SqlAction};
-use servicebus_tests::broker::{Ended, Failure, World};
+use servicebus_tests::broker::{Ended, Failure, KEY, KEY_NAME, World};
 use servicebus_tests::coordinator::refusal;
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
@@ -98,7 +99,7 @@ fn number(text: &str, before: &str) -> Option<u64> {
 }
 
 #[known_fault("F56")]
-fn a_full_entity_tells_its_path_and_a_size_at_the_maximum_f56() {
+fn the_refusal_of_a_full_entity_has_its_path_and_a_size_at_the_maximum_f56() {
     let mut judge = Judge::new();
     for topic in [false, true] {
         for (name, body, batch) in
@@ -181,6 +182,29 @@ fn a_message_without_a_session_is_dead_lettered_in_the_services_words_f57() {
             ),
             text("Session ID is null.", "Session id is null"),
         );
+    }
+    judge.finish();
+}
+
+#[known_fault("F16")]
+fn a_missing_subscription_is_named_with_its_whole_path_f16() {
+    let mut judge = Judge::new();
+    for (topic, name) in [("none", "sub"), ("none", "another"), ("a/b", "sub"), ("None", "Sub.1"), ("t", "s_s")] {
+        for sub_queue in ["", "/$DeadLetterQueue"] {
+            let mut world = World::new();
+            let client = world.connect();
+            let audience = format!("sb://localhost/{topic}/Subscriptions/{name}{sub_queue}");
+            let response = world.put_token(client, &audience, KEY_NAME, KEY, Duration::from_secs(60));
+            let text = response.text().to_lowercase();
+            let right = format!("'sb://localhost/{topic}/subscriptions/{name}").to_lowercase();
+            let wrong = format!("'sb://localhost/{topic}'").to_lowercase();
+            judge.case(
+                audience,
+                (response.status(), text),
+                |(status, text)| *status == 404 && text.contains(&right),
+                |(status, text)| *status == 404 && text.contains(&wrong),
+            );
+        }
     }
     judge.finish();
 }

@@ -1,4 +1,4 @@
-//! What one rule makes of one message, created over HTTP and seen by a receiver.
+//! One rule and one message: the rule is created over HTTP, the copies are received.
 
 use servicebus_core::servicebus::Message;
 use servicebus_core::servicebus::administration::{

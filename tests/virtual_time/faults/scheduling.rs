@@ -70,7 +70,7 @@ fn a_scheduled_message_over_the_entitys_size_is_refused_f17() {
 }
 
 #[known_fault("F18")]
-fn a_message_that_was_scheduled_says_so_f18() {
+fn a_message_that_was_scheduled_is_received_in_state_2_f18() {
     let mut judge = Judge::new();
     for (entity, path) in [("queue", "queue"), ("sessions", "sessions"), ("topic", "topic/Subscriptions/sub")] {
         for how in ["sent with a time", "scheduled", "sent at once"] {

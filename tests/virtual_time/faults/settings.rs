@@ -86,12 +86,18 @@ fn the_standard_tier_has_no_larger_messages_f24() {
     let mut judge = Judge::new();
     for version in ["2017-04", "2021-05", "2024-05"] {
         for size in [1_024, 2_048, 102_400] {
-            for (name, kind) in [("new", "QueueDescription"), ("new", "TopicDescription")] {
+            for (name, kind, update) in [
+                ("new", "QueueDescription", false),
+                ("new", "TopicDescription", false),
+                ("queue", "QueueDescription", true),
+                ("topic", "TopicDescription", true),
+            ] {
                 let (mut world, administrator) = namespace();
                 let path = format!("/{name}?api-version={version}");
                 let element = format!("<MaxMessageSizeInKilobytes>{size}</MaxMessageSizeInKilobytes>");
-                let status = administrator.put(&mut world, &path, kind, &element, false).status;
-                judge.equal(format!("{kind} of {size} KB by {version}"), status, 400, 201);
+                let status = administrator.put(&mut world, &path, kind, &element, update).status;
+                let taken = if update { 200 } else { 201 };
+                judge.equal(format!("{kind} of {size} KB by {version}, updated: {update}"), status, 400, taken);
             }
         }
     }
@@ -106,7 +112,7 @@ fn the_standard_tier_has_no_larger_messages_f24() {
 const UNLIMITED: &str = "P10675199DT2H48M5.4775807S";
 
 #[known_fault("F8")]
-fn what_forwards_is_never_idle_f8() {
+fn an_entity_that_forwards_is_never_idle_f8() {
     let mut judge = Judge::new();
     for (minutes, setting, subscription, update) in [
         (5, "ForwardTo", false, false),
@@ -125,12 +131,12 @@ fn what_forwards_is_never_idle_f8() {
             (true, true) => (SUBSCRIPTION, "SubscriptionDescription"),
         };
         assert!(administrator.put(&mut world, path, kind, &settings, update).status < 300);
-        let told = elements(&administrator.get(&mut world, path), "AutoDeleteOnIdle").join(" ");
+        let read = elements(&administrator.get(&mut world, path), "AutoDeleteOnIdle").join(" ");
         world.advance(Duration::from_secs(minutes * 60 + 60));
         let left = elements(&administrator.get(&mut world, path), "AutoDeleteOnIdle").len() == 1;
         judge.equal(
             format!("{setting} of {path} after {minutes} minutes"),
-            (told, left),
+            (read, left),
             (UNLIMITED.to_owned(), true),
             (format!("PT{minutes}M"), false),
         );

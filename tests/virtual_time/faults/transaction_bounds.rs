@@ -1,4 +1,4 @@
-//! What a transaction is bound by: its messages, its time, and its end.
+//! Limits of a transaction: messages, time, and the effects of its end.
 
 use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::Message;
@@ -126,6 +126,34 @@ fn a_transaction_that_took_too_long_is_refused_at_each_use_f48() {
                 Option::is_none,
             );
         }
+    }
+    judge.finish();
+}
+
+#[known_fault("F48")]
+fn a_commit_that_comes_too_late_is_refused_in_the_services_words_f48() {
+    let mut judge = Judge::new();
+    for (seconds, sends) in [(119, 1), (121, 0), (121, 1), (125, 2), (300, 0), (300, 1)] {
+        let (mut world, sender, _, control) = world();
+        let txn = control.declare(&mut world);
+        for _ in 0..sends {
+            world.send_in(0, sender, &txn, &Message::new("x"));
+        }
+        world.advance(Duration::from_secs(seconds));
+        let committed = refusal(&control.commit(&mut world, &txn)).map(|failure| failure.text);
+        let stored = world.peek(0, "queue", 0, 10).len();
+        judge.case(
+            format!("{sends} sends, committed after {seconds} s"),
+            (committed, stored),
+            |(committed, stored)| match committed {
+                None => seconds < 120 && *stored == sends,
+                Some(text) => seconds > 120 && *stored == 0 && text.contains("No active Transaction was found for ID"),
+            },
+            |(committed, stored)| {
+                let known = committed.as_ref().is_none_or(|text| !text.contains("No active Transaction"));
+                seconds > 120 && *stored == 0 && known
+            },
+        );
     }
     judge.finish();
 }

@@ -1,4 +1,4 @@
-//! What an update does to the links of an entity.
+//! Links of an entity after an update.
 
 use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::Message;
@@ -21,7 +21,7 @@ fn world() -> World {
     world
 }
 
-/// Changes the text that the entity's owner wrote.
+/// Changes the user metadata of an entity.
 fn update(world: &mut World, entity: &str) {
     let (clock, metadata) = (world.clock, Some("changed".to_owned()));
     world.broker.with_namespace(clock, |namespace| match entity.split_once("/Subscriptions/") {

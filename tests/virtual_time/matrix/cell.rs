@@ -21,25 +21,25 @@ pub(crate) fn retry() -> RetryPolicy {
 const PATIENCE: Duration = Duration::from_secs(600);
 /// A call without a bound of its own is given this long before its client closes.
 pub(crate) const MEANWHILE: Duration = Duration::from_secs(5);
-/// What bytes need on their way, and deadlines to be rounded.
+/// For the latency of the network and rounded deadlines.
 const SLACK: Duration = Duration::from_millis(50);
 /// More steps than these in a second of virtual time are a task that spins. A flood takes some hundreds.
 pub(crate) const STEPS: u32 = 1_500;
 /// More dials and attaches than these during a call, or in a minute, are no policy with pauses.
 const DEMANDS: u64 = 60;
 
-/// What is wrong with a cell.
+/// The fault of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
     /// The call ends, but not within its bound.
     Late,
     /// The call does not end in ten minutes.
     Pending,
-    /// The same moment goes on and on.
+    /// Tasks run without end at one moment.
     Spins,
     /// One attempt follows another without a pause.
     Hammers,
-    /// The service is well again, and the next call on the client does not work within its bound.
+    /// The service is healed, and the next call on the client does not work within its bound.
     Unhealed,
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// What became of a cell.
+/// The verdict on a cell.
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) result: Result<(), Wrong>,
@@ -72,7 +72,7 @@ impl Judged {
         Self { result, demands, hits: service.hits() }
     }
 
-    /// The same, and what the next call shows.
+    /// Adds the verdict on the next call.
     pub(crate) fn and(self, next: impl FnOnce() -> Result<(), Wrong>) -> Self {
         Self { result: self.result.and_then(|()| next()), ..self }
     }
@@ -116,13 +116,13 @@ pub(crate) fn judge<T: 'static>(
     if took > limit + SLACK { Err(Wrong::Late) } else { Ok(output) }
 }
 
-/// Prepares a call with a service that is well, makes it when the service has fallen sick, and judges it and the next
-/// call once the service is well again.
+/// Prepares a call with a healthy service, makes it after the service has fallen sick, and judges it, and the next call
+/// after the service is healed.
 pub(crate) fn cell(call: &Call<Sim>, sick: &'static Sick, seed: u64, meanwhile: Duration) -> Judged {
     let (world, service) = world(seed);
     let client = client::<Heap>(&world);
     let warm = Scene::warm(client.clone(), call.needs);
-    let prepared = world.try_run(warm, Duration::from_secs(60), STEPS).expect("a service that is well answers");
+    let prepared = world.try_run(warm, Duration::from_secs(60), STEPS).expect("a healthy service answers");
     let scene = prepared.unwrap_or_else(|error| panic!("{call:?}: {error}"));
     service.fall_sick(sick);
     let before = service.demands();
@@ -145,7 +145,7 @@ pub(crate) fn cell(call: &Call<Sim>, sick: &'static Sick, seed: u64, meanwhile: 
     judged
 }
 
-/// The service is well again: the next send must be accepted.
+/// Heals the service: the next send must be accepted.
 pub(crate) fn heal<S: Storage<Literal: From<&'static str>>>(
     world: &World,
     service: &Service,

@@ -1,18 +1,18 @@
-//! Hostile clients against the emulator: whatever they do, another client is served meanwhile.
+//! Hostile clients against the emulator: another client is served beside each.
 
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::performative::Role;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::broker::{Broker, BrokerConfig, Clock};
-use servicebus_tests::peers::{Act, CLIENTS, Meeting, ScriptedClient, VIRTUAL, actions};
+use servicebus_tests::peers::{Act, BrokerWithPeers, CLIENTS, ScriptedClient, VIRTUAL, actions};
 
-fn meeting() -> Meeting {
+fn broker_with_peers() -> BrokerWithPeers {
     let clock = Clock { now: Instant::from_millis(1_000), utc: VIRTUAL + Duration::from_secs(1) };
     let mut broker = Broker::new(BrokerConfig::default(), 7);
     broker.with_namespace(clock, |namespace| {
         namespace.create_queue("queue", QueueDescription::default(), clock.utc).expect("a queue");
     });
-    Meeting::new(broker, clock)
+    BrokerWithPeers::new(broker, clock)
 }
 
 /// A well-behaved client that sends a message.
@@ -23,36 +23,36 @@ fn sends() -> ScriptedClient {
     ScriptedClient::new(acts)
 }
 
-fn waiting(meeting: &Meeting) -> u64 {
-    let namespace = meeting.broker.namespace();
+fn waiting(broker_with_peers: &BrokerWithPeers) -> u64 {
+    let namespace = broker_with_peers.broker.namespace();
     namespace.counts(&namespace.queue("queue").expect("the queue").stores).active
 }
 
 #[test]
 fn another_client_is_served_beside_every_hostile_one() {
     for hostile in CLIENTS {
-        let mut meeting = meeting();
-        let guest = meeting.connect(ScriptedClient::new((hostile.script)()));
-        meeting.pass(Duration::from_secs(10));
-        let (before, other) = (waiting(&meeting), meeting.connect(sends()));
-        meeting.pass(Duration::from_secs(1));
-        println!("{}: {:?}", hostile.name, meeting.seen(guest));
-        assert_eq!(waiting(&meeting), before + 1, "{}: {:?}", hostile.name, meeting.seen(other));
+        let mut broker_with_peers = broker_with_peers();
+        let guest = broker_with_peers.connect(ScriptedClient::new((hostile.script)()));
+        broker_with_peers.pass(Duration::from_secs(10));
+        let (before, other) = (waiting(&broker_with_peers), broker_with_peers.connect(sends()));
+        broker_with_peers.pass(Duration::from_secs(1));
+        println!("{}: {:?}", hostile.name, broker_with_peers.seen(guest));
+        assert_eq!(waiting(&broker_with_peers), before + 1, "{}: {:?}", hostile.name, broker_with_peers.seen(other));
     }
 }
 
 #[test]
-fn scripts_of_hostile_clients_get_as_far_as_they_mean_to() {
+fn hostile_clients_send_their_whole_scripts() {
     for hostile in CLIENTS {
-        let mut meeting = meeting();
-        let guest = meeting.connect(ScriptedClient::new((hostile.script)()));
-        meeting.pass(Duration::from_secs(10));
+        let mut broker_with_peers = broker_with_peers();
+        let guest = broker_with_peers.connect(ScriptedClient::new((hostile.script)()));
+        broker_with_peers.pass(Duration::from_secs(10));
         let acts = (hostile.script)();
-        let said = acts.iter().map(|act| match act {
-            Act::Say(bytes) => bytes.len(),
+        let sent = acts.iter().map(|act| match act {
+            Act::Send(bytes) => bytes.len(),
             Act::Repeat(bytes, times, _) => bytes.len() * times,
             _ => 0,
         });
-        assert_eq!(meeting.seen(guest).sent, said.sum::<usize>(), "{}", hostile.name);
+        assert_eq!(broker_with_peers.seen(guest).sent, sent.sum::<usize>(), "{}", hostile.name);
     }
 }

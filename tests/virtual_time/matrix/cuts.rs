@@ -31,8 +31,8 @@ fn cut_at(bytes: usize) -> Result<(), Wrong> {
 
 #[test]
 fn a_connection_may_die_at_any_byte() {
-    // What the service says in a send and a receive is somewhat over two thousand bytes. Every byte of the first
-    // frames, then the bytes of different frames by a stride that is no multiple of anything.
+    // The service sends somewhat over two thousand bytes for a send and a receive. Every byte of the first frames, then
+    // one in 23, which falls into every part of a frame.
     let places = (1..=120).chain((121..2_600).step_by(23));
     let wrong: Vec<_> = places.filter_map(|bytes| cut_at(bytes).err().map(|wrong| (bytes, wrong))).collect();
     assert!(wrong.is_empty(), "{wrong:?}");

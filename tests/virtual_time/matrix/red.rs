@@ -1,9 +1,9 @@
-//! The cells that are red today, checked in: the list may only shrink.
+//! The checked-in list of red cells, which may only shrink.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Call, peer, and what happens.
+/// Call, peer and fault.
 const RED: &str = include_str!("red.tsv");
 
 /// The name of a call and of a peer.
@@ -29,7 +29,7 @@ pub(crate) fn listed() -> BTreeMap<Names, String> {
 /// When they differ; `MATRIX_RED` names a file for the list that would be right.
 pub(crate) fn compare(found: &BTreeMap<Names, String>) {
     if let Some(path) = std::env::var_os("MATRIX_RED") {
-        let mut text = String::from("# Cells that are red today: call, peer, what happens. Rows are only taken out.\n");
+        let mut text = String::from("# Red cells: call, peer, fault. Rows are only taken out.\n");
         for ((call, peer), wrong) in found {
             _ = writeln!(text, "{call}\t{peer}\t{wrong}");
         }

@@ -1,4 +1,4 @@
-//! Rows of the matrix that are no calls of the table.
+//! Rows of the matrix that no single call of the table is.
 
 use crate::cell::{Judged, STEPS, Sim, cell, client, heal, judge, retry, works, world};
 use servicebus_core::servicebus::Message;
@@ -7,7 +7,7 @@ use servicebus_core::time::Duration;
 use servicebus_tests::calls::{QUEUE, calls, policy};
 use servicebus_tests::peers::{Node, Sick, Step};
 
-/// Judges the cell of a row with a peer; `None` where the two have nothing to do with each other.
+/// Judges the cell of a row with a peer; `None` where the peer's step is not part of the row.
 pub(crate) type Judge = fn(&'static Sick, u64) -> Option<Judged>;
 
 /// All of them, by name.
@@ -39,7 +39,7 @@ fn fixed(sick: &'static Sick, seed: u64) -> Option<Judged> {
         (sender, receiver)
     };
     let prepared = world.try_run(prepared, Duration::from_secs(60), STEPS);
-    let (sender, receiver) = prepared.expect("a service that is well answers");
+    let (sender, receiver) = prepared.expect("a healthy service answers");
     service.fall_sick(sick);
     let before = service.demands();
     let running = async move {
@@ -54,7 +54,7 @@ fn fixed(sick: &'static Sick, seed: u64) -> Option<Judged> {
     Some(judged)
 }
 
-/// Whether a connection that never gets past this step is of no use to any call.
+/// Whether every call needs a connection that has passed this step.
 fn is_opened_by(step: Step) -> bool {
     match step {
         Step::Tcp | Step::SaslHeader | Step::SaslMechanisms | Step::SaslOutcome => true,
@@ -84,7 +84,7 @@ fn beside(sick: &'static Sick, seed: u64) -> Option<Judged> {
     Some(judged)
 }
 
-/// A processor without a pause would hammer a service that is sick for longer (field reports H2 and C17).
+/// A processor pauses between its attempts while a service is sick for longer (field reports H2 and C17).
 fn minute(sick: &'static Sick, seed: u64) -> Option<Judged> {
     let calls = calls::<Sim>();
     let processor = calls.iter().find(|call| call.name == "Processor::run")?;

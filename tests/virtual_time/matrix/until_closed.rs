@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-/// What ends the calls.
+/// The event that ends the calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Close,
@@ -35,7 +35,7 @@ fn after(call: &Call<Sim>, end: End) -> Option<Duration> {
         driver.as_mut().map_or(Poll::Ready(()), |driver| driver.as_mut().poll(cx))
     }));
     let warm = Scene::warm(client.clone(), call.needs);
-    let (scene, _) = ended(&world, warm).expect("a service that is well answers");
+    let (scene, _) = ended(&world, warm).expect("a healthy service answers");
     let scene = scene.unwrap_or_else(|error| panic!("{call:?}: {error}"));
     // A message in the queue would end the call.
     let (sleeper, at) = (world.clone(), world.clock().now + Duration::from_secs(3));

@@ -166,7 +166,7 @@ pub(crate) fn update(world: &mut World, path: &str, settings: &Settings) {
     world.settle_down();
 }
 
-/// Whether steps may send requests of `$management`: no document says what an entity that is disabled answers.
+/// Whether steps may send requests of `$management`: no document names the answer of a disabled entity.
 pub(crate) fn is_open(model: &Model, entity: &str) -> bool {
     let active = |found: &servicebus_tests::model::entities::Entity| found.settings.status == Status::Active;
     model.topics.contains_key(entity) || model.entities.get(entity).is_some_and(active)

@@ -1,7 +1,7 @@
 //! Settlements, sessions and transactions: what the broker answers, and what the model does.
 
 use crate::bench;
-use crate::look::since_start;
+use crate::compare::since_start;
 use crate::run::Run;
 use crate::verbs::{answers, condition};
 use bytes::BytesMut;
@@ -92,7 +92,7 @@ impl Run {
         let number = used.map(|(number, _)| number);
         let (place, session) = (&held.place, held.session.as_deref());
         if self.model.in_other_transaction(place, held.token, number) {
-            // Settled in a transaction that is open: no document says whether it can be settled elsewhere meanwhile. One
+            // Settled in a transaction that is open: whether it can be settled elsewhere meanwhile is in no document. One
             // of the two counts.
             if observed.is_some() {
                 return Ok(());
@@ -280,7 +280,7 @@ impl Run {
             .get(&number)
             .is_none_or(|found| found.entities().all(|entity| bench::is_open(&self.model, entity)));
         if !open && condition(&ended).is_some() {
-            // No document says whether a commit counts for an entity that has been disabled meanwhile.
+            // Whether a commit counts for an entity that has been disabled meanwhile is in no document.
             self.model.roll_back(number);
             return Ok(());
         }

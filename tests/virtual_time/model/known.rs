@@ -86,7 +86,7 @@ fn sequence(row: Row) -> (Kind, Vec<Step>) {
 }
 
 #[test]
-fn each_known_difference_is_there() {
+fn each_known_difference_is_shown_by_its_sequence() {
     let text = evidence::document("field-reports.md");
     for known in KNOWN {
         assert!(text.contains(&format!("| {} |", known.row)), "{} is no row", known.row);

@@ -4,9 +4,9 @@
 
 mod bench;
 mod citations;
+mod compare;
 mod endings;
 mod known;
-mod look;
 mod run;
 mod verbs;
 

@@ -99,8 +99,8 @@ impl Run {
             let last = number + 1 == sequence.steps.len();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 run.step(step)?;
-                run.look()?;
-                if last || number % CONTENTS == CONTENTS - 1 { run.look_at_contents() } else { Ok(()) }
+                run.compare()?;
+                if last || number % CONTENTS == CONTENTS - 1 { run.compare_contents() } else { Ok(()) }
             }));
             let text = match outcome {
                 Ok(Ok(())) => continue,
@@ -288,7 +288,7 @@ impl Run {
             }
             self.world.advance(Duration::from_millis(wait));
             self.model.advance(wait);
-            self.look()?;
+            self.compare()?;
             left -= wait;
         }
         Ok(())
@@ -306,7 +306,7 @@ impl Run {
         self.world.broker.handle_timeout(self.world.clock);
         self.world.settle_down();
         self.model.run_timers();
-        self.look()
+        self.compare()
     }
 
     fn time(&mut self, pass: Pass) -> Result<(), String> {
@@ -344,10 +344,10 @@ impl Run {
         let settings = found.settings.clone();
         self.model.detach_all(entity);
         bench::update(&mut self.world, entity, &settings);
-        self.look()
+        self.compare()
     }
 
-    /// Queues are deleted, unless a transaction uses them: no document says what becomes of that.
+    /// Queues are deleted, unless a transaction uses them: no document names the result.
     fn may_delete(&self, entity: &str) -> bool {
         let used = |found: &Transaction| found.entities().any(|used| used == entity);
         !entity.contains('/') && !self.model.transactions.values().any(used)
@@ -372,7 +372,7 @@ impl Run {
         }
         settings.status = Status::Active;
         self.delete(entity);
-        self.look()?;
+        self.compare()?;
         if !self.model.entities.contains_key("b") && entity == "a" {
             settings.forward = None;
         }

@@ -1,7 +1,7 @@
 //! Sends, settlements and requests: what the broker answers, and what the model does.
 
 use crate::bench;
-use crate::look::{body_of, forget_reasons, peeked, session_of, since_start};
+use crate::compare::{body_of, forget_reasons, peeked, session_of, since_start};
 use crate::run::{Held, Run};
 use bytes::{Bytes, BytesMut};
 use servicebus_core::servicebus::message::BATCH_FORMAT;

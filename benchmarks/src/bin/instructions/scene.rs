@@ -161,7 +161,7 @@ impl<'w> Service<'w> {
         Self { broker, id, rx: Broker::rx(), tx: Broker::tx(), wires }
     }
 
-    /// Reads what has come and writes what there is to say.
+    /// Reads the bytes that have come and writes those that are ready.
     fn turn(&mut self) {
         let mut bytes = self.wires.to_broker.borrow_mut();
         let mut rest = &bytes[..];

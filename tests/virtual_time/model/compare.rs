@@ -1,4 +1,4 @@
-//! Holds what the broker did since the last look against the model.
+//! Compares deliveries, grants, ended links, counts and peeks of the broker with the model.
 
 use crate::bench;
 use crate::run::{Held, Run};
@@ -40,12 +40,12 @@ pub(crate) fn peeked(message: &Received) -> Peeked {
 }
 
 impl Run {
-    /// Compares all that clients have seen, and the counts.
-    pub(crate) fn look(&mut self) -> Result<(), String> {
+    /// Compares deliveries, grants, ended links and counts.
+    pub(crate) fn compare(&mut self) -> Result<(), String> {
         loop {
-            self.look_at_links()?;
-            self.look_at_grants()?;
-            self.look_at_deliveries()?;
+            self.compare_links()?;
+            self.compare_grants()?;
+            self.compare_deliveries()?;
             // A session that was kept by credit (F14) ends with it.
             self.model.run_timers();
             if self.model.ended.is_empty() {
@@ -71,7 +71,7 @@ impl Run {
         self.world.detached(client, link).map(|failure| failure.condition).unwrap_or_default()
     }
 
-    fn look_at_links(&mut self) -> Result<(), String> {
+    fn compare_links(&mut self) -> Result<(), String> {
         for (number, conditions) in std::mem::take(&mut self.model.ended) {
             let Some((client, link)) = self.links.remove(&number) else { continue };
             let condition = self.condition(client, link);
@@ -110,7 +110,7 @@ impl Run {
         Ok(())
     }
 
-    fn look_at_grants(&mut self) -> Result<(), String> {
+    fn compare_grants(&mut self) -> Result<(), String> {
         let mut granted = Vec::new();
         for (number, (client, link)) in &self.links {
             let waits = self.model.links.get(number).is_some_and(|link| link.waits_until.is_some());
@@ -129,7 +129,7 @@ impl Run {
         Ok(())
     }
 
-    fn look_at_deliveries(&mut self) -> Result<(), String> {
+    fn compare_deliveries(&mut self) -> Result<(), String> {
         let mut seen: Vec<(usize, VecDeque<(Delivery, Received)>)> = Vec::new();
         for (number, (client, link)) in self.links.clone() {
             let messages = self.world.taken(client, link);
@@ -171,8 +171,8 @@ impl Run {
         Ok(())
     }
 
-    /// Compares all that peeks show.
-    pub(crate) fn look_at_contents(&mut self) -> Result<(), String> {
+    /// Compares the contents of every entity, by peeks.
+    pub(crate) fn compare_contents(&mut self) -> Result<(), String> {
         self.keep_alive();
         for place in self.model.places() {
             let settings = self.model.settings(&place);

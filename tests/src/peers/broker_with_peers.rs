@@ -5,7 +5,7 @@ use servicebus_core::storage::{HeapRx, HeapTx, Rx as _, Tx as _};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{Broker, Clock, ConnectionId};
 
-/// What became of a peer's connection.
+/// The traffic and the end of a peer's connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Bytes that the peer sent.
@@ -16,7 +16,7 @@ pub struct Seen {
     pub closed: Option<Instant>,
 }
 
-struct Guest {
+struct Connection {
     peer: Box<dyn Peer>,
     id: ConnectionId,
     rx: HeapRx,
@@ -28,17 +28,17 @@ struct Guest {
 
 /// A broker and its peers.
 #[expect(missing_debug_implementations, reason = "a peer need not be printable")]
-pub struct Meeting {
+pub struct BrokerWithPeers {
     /// The broker.
     pub broker: Broker,
     clock: Clock,
-    guests: Vec<Guest>,
+    connections: Vec<Connection>,
 }
 
-impl Meeting {
-    /// A meeting that begins at this moment.
+impl BrokerWithPeers {
+    /// A broker without peers at this moment.
     pub fn new(broker: Broker, clock: Clock) -> Self {
-        Self { broker, clock, guests: Vec::new() }
+        Self { broker, clock, connections: Vec::new() }
     }
 
     /// The time.
@@ -46,7 +46,7 @@ impl Meeting {
         self.clock
     }
 
-    /// Connects a peer; [`Meeting::seen`] takes the number that this returns.
+    /// Connects a peer; [`BrokerWithPeers::seen`] takes the number that this returns.
     ///
     /// # Panics
     /// When the broker accepts no more connections.
@@ -54,14 +54,15 @@ impl Meeting {
         let id = self.broker.connect(self.clock).expect("room for a connection");
         peer.connected(self.clock.now);
         let (rx, tx) = (Broker::rx(), Broker::tx());
-        let guest = Guest { peer: Box::new(peer), id, rx, tx, reads: true, seen: Seen::default(), gone: false };
-        self.guests.push(guest);
-        self.guests.len() - 1
+        let connection =
+            Connection { peer: Box::new(peer), id, rx, tx, reads: true, seen: Seen::default(), gone: false };
+        self.connections.push(connection);
+        self.connections.len() - 1
     }
 
-    /// What became of a peer.
-    pub fn seen(&self, guest: usize) -> Seen {
-        self.guests[guest].seen
+    /// The traffic and the end of a peer's connection.
+    pub fn seen(&self, connection: usize) -> Seen {
+        self.connections[connection].seen
     }
 
     /// Lets time pass.
@@ -69,10 +70,14 @@ impl Meeting {
         let end = self.clock.now + time;
         loop {
             while self.exchange() {}
-            let peers = self.guests.iter().filter(|guest| !guest.gone).filter_map(|guest| guest.peer.next());
+            let peers = self
+                .connections
+                .iter()
+                .filter(|connection| !connection.gone)
+                .filter_map(|connection| connection.peer.next());
             let next = peers.chain(self.broker.poll_timeout()).min();
             let next = next.filter(|at| *at < end).unwrap_or(end);
-            // A deadline that has passed counts as now, but time goes on.
+            // A deadline that has passed counts as now, and time must pass all the same.
             let elapsed = next.saturating_duration_since(self.clock.now).max(Duration::from_micros(1));
             self.clock = Clock { now: self.clock.now + elapsed, utc: self.clock.utc + elapsed };
             self.broker.handle_timeout(self.clock);
@@ -84,43 +89,43 @@ impl Meeting {
     }
 
     fn exchange(&mut self) -> bool {
-        let Self { broker, clock, guests } = self;
+        let Self { broker, clock, connections } = self;
         let mut moved = false;
-        for guest in guests.iter_mut().filter(|guest| !guest.gone) {
-            let output = guest.peer.output(clock.now);
-            guest.reads = output.reads;
-            guest.seen.sent += output.bytes.len();
+        for connection in connections.iter_mut().filter(|connection| !connection.gone) {
+            let output = connection.peer.output(clock.now);
+            connection.reads = output.reads;
+            connection.seen.sent += output.bytes.len();
             moved |= !output.bytes.is_empty();
             let mut rest = &output.bytes[..];
             while !rest.is_empty() {
-                let spare = guest.rx.spare();
+                let spare = connection.rx.spare();
                 let count = rest.len().min(spare.len());
                 if count == 0 {
                     break;
                 }
                 spare[..count].copy_from_slice(&rest[..count]);
-                guest.rx.commit(count);
+                connection.rx.commit(count);
                 rest = &rest[count..];
-                // What is wrong with the input is in what the broker sends next.
-                _ = broker.handle_input(guest.id, *clock, &mut guest.rx);
+                // The broker answers wrong input by itself.
+                _ = broker.handle_input(connection.id, *clock, &mut connection.rx);
             }
-            // As over sockets, the broker is asked for more once what it said is written.
-            if guest.tx.filled().is_empty() {
-                moved |= broker.poll_transmit(guest.id, *clock, &mut guest.tx);
+            // As over sockets, the broker is polled for more once its last bytes are written.
+            if connection.tx.filled().is_empty() {
+                moved |= broker.poll_transmit(connection.id, *clock, &mut connection.tx);
             }
-            if guest.reads && !guest.tx.filled().is_empty() {
-                guest.seen.read += guest.tx.filled().len();
-                guest.peer.input(clock.now, guest.tx.filled());
-                guest.tx.clear();
+            if connection.reads && !connection.tx.filled().is_empty() {
+                connection.seen.read += connection.tx.filled().len();
+                connection.peer.input(clock.now, connection.tx.filled());
+                connection.tx.clear();
                 moved = true;
             }
-            if broker.is_closed(guest.id) && guest.tx.filled().is_empty() {
-                guest.seen.closed = Some(clock.now);
-                guest.gone = true;
+            if broker.is_closed(connection.id) && connection.tx.filled().is_empty() {
+                connection.seen.closed = Some(clock.now);
+                connection.gone = true;
             }
-            if output.closes || guest.gone {
-                guest.gone = true;
-                broker.disconnect(guest.id, *clock);
+            if output.closes || connection.gone {
+                connection.gone = true;
+                broker.disconnect(connection.id, *clock);
                 moved = true;
             }
         }
