@@ -2,6 +2,7 @@
 //!
 //! `MODEL_STEPS=1000000` runs more steps, `MODEL_SEED=…` one sequence only: that of a failure.
 
+mod bytes;
 mod citations;
 mod known;
 
