@@ -325,7 +325,12 @@ impl Run {
                 self.pass(remembered.flatten().map_or(1, |at| at - self.model.utc))
             }
             Pass::Forwards(time) => self.jump(self.model.utc + time),
-            Pass::Backwards(time) => self.jump(self.model.utc.saturating_sub(time)),
+            Pass::Backwards(time) => {
+                // Whether a time counts as come that UTC goes back behind, before it had an effect, is decided by no
+                // document.
+                let earliest = self.model.latest_overdue().unwrap_or(0);
+                self.jump(self.model.utc.saturating_sub(time).max(earliest))
+            }
         }
     }
 

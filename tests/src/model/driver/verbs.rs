@@ -185,7 +185,9 @@ impl Run {
             return Ok(());
         }
         let (entity, number) = self.scheduled[usize::from(which) % self.scheduled.len()].clone();
-        if !bench::is_open(&self.model, &entity) {
+        // A transaction that is open cancels it: no document says whether it can be cancelled elsewhere meanwhile.
+        let taken = |message: &Modelled| message.number == number && message.taken.is_some();
+        if !bench::is_open(&self.model, &entity) || self.model.waiting_store(&entity).messages.iter().any(taken) {
             return Ok(());
         }
         let used = self.used_transaction(txn);
