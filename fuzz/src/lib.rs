@@ -6,6 +6,7 @@
 //! - `broker`: the emulator, to which anybody says anything.
 //! - `recovery`: a client and the emulator, while bytes between them change and connections break; afterwards the client
 //!   works again.
+//! - `model`: steps of clients against the emulator and the model of its broker.
 //!
 //! `fuzz/run` builds them, makes the first inputs out of real traffic, and runs them.
 #![forbid(unsafe_code)]

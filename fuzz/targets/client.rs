@@ -5,8 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use servicebus_core::servicebus::RetryPolicy;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
-use servicebus_simulation::Server;
 use servicebus_fuzz::{Board, Names, scene, script, world};
+use servicebus_simulation::Server;
 
 fn talk<S: Names>(lines: Vec<(Duration, Vec<u8>)>) {
     let world = world();

@@ -8,8 +8,8 @@ use servicebus_core::servicebus::Message;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_simulation::World;
 use servicebus_fuzz::{Board, Names, scene, world};
+use servicebus_simulation::World;
 use std::cell::Cell;
 use std::rc::Rc;
 

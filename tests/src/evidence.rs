@@ -29,15 +29,16 @@ pub fn fixture(name: &str) -> PathBuf {
     path
 }
 
-/// The files of a folder with their contents, in the order of their names.
+/// The files of a folder, without those of folders in it, with their contents and in the order of their names.
 ///
 /// # Panics
 /// When the folder or a file cannot be read.
 pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(folder)
         .expect("the folder can be read")
+        .map(|entry| entry.expect("the folder can be read"))
+        .filter(|entry| !entry.path().is_dir())
         .map(|entry| {
-            let entry = entry.expect("the folder can be read");
             let bytes = std::fs::read(entry.path()).expect("the file can be read");
             (entry.file_name().to_string_lossy().into_owned(), bytes)
         })

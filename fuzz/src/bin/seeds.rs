@@ -4,8 +4,9 @@
 use libfuzzer_sys as _;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
-use servicebus_simulation::Server;
 use servicebus_fuzz::{Board, Names, scene, script, world};
+use servicebus_simulation::Server;
+use servicebus_tests::model::steps::Sequence;
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
@@ -108,4 +109,8 @@ fn main() {
         write(folder, "text", &number.to_string(), &[&[*kind], text.as_bytes()].concat());
     }
     write(folder, "recovery", "calm", &[0; 16]);
+    // Enough for several worlds of each kind.
+    for seed in 0..32 {
+        write(folder, "model", &seed.to_string(), &Sequence::bytes_of_seed(seed, 60));
+    }
 }

@@ -1,4 +1,5 @@
-//! A model of the broker: what it may do, written from the documents and sharing no code with it.
+//! A model of the broker: what it may do, written from the documents and sharing no code with it. [`driver`] alone knows
+//! the broker, and holds it against the model.
 //!
 //! The model is slow and plain: lists that are searched from the start. It does not choose among legal outcomes: it is
 //! given the observed outcome, objects where no document allows it, and otherwise follows it. Where the broker is known
@@ -7,6 +8,7 @@
 //! A rule cites its evidence by the paper's path and a row: the first cell of a table's row, a section (`§8`), or for
 //! `mutations.md` words of the row in quotation marks. A test follows each.
 
+pub mod driver;
 pub mod entities;
 pub mod known;
 pub mod messages;

@@ -38,6 +38,19 @@ impl Model {
         due.into_iter().filter(|wait| *wait > 0).min()
     }
 
+    /// The latest time that has come without an effect so far: the end of a life while the message is locked, or of a
+    /// session that unused credit keeps (docs/evidence/field-reports.md F14).
+    pub fn latest_overdue(&self) -> Option<Time> {
+        let mut overdue: Vec<Time> = Vec::new();
+        for place in self.places() {
+            let store = self.store(&place);
+            overdue.extend(store.messages.iter().filter_map(|message| Some(message.enqueued + message.ttl?)));
+            let held = store.sessions.values().filter(|session| session.holder.is_some());
+            overdue.extend(held.map(|session| session.until));
+        }
+        overdue.into_iter().filter(|at| *at <= self.utc).max()
+    }
+
     /// Lets time pass, no further than to the next event.
     pub fn advance(&mut self, by: Time) {
         self.moment += 1;

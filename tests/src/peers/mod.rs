@@ -17,6 +17,7 @@ mod client;
 mod connection;
 mod edit;
 mod links;
+#[cfg(feature = "sockets")]
 mod serve;
 mod service;
 mod sick;
@@ -26,6 +27,7 @@ pub use broker_with_peers::{BrokerWithPeers, Seen};
 pub use client::{Act, CLIENTS, HostileClient, ScriptedClient, actions};
 pub use edit::{Verdict, cut, edit};
 pub use links::{Links, Node, Step};
+#[cfg(feature = "sockets")]
 pub use serve::{connect, serve, serve_script};
 pub use service::{Pace, Service, VIRTUAL};
 pub use servicebus_simulation::{Answer, Factory, Output, Peer};

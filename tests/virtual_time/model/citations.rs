@@ -42,8 +42,9 @@ fn has_section(paper: &str, section: &str) -> bool {
 fn every_citation_of_the_model_exists() {
     let rows = ["pinned-behaviour.md", "field-reports.md"].map(evidence::document).join("\n");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model");
+    let files = [folder.join("driver"), folder].map(|folder| evidence::files(&folder)).concat();
     let mut cited = 0;
-    for (name, bytes) in evidence::files(&folder) {
+    for (name, bytes) in files {
         let text = comments(std::str::from_utf8(&bytes).expect("text"));
         for id in ids(&text) {
             assert!(rows.contains(&format!("| {id} |")), "{name} cites {id}, which is no row");

@@ -1,8 +1,7 @@
 //! Each known difference is shown by a sequence: tolerated it is green, and red at its last step otherwise.
 
-use crate::run::Run;
-use crate::{quietly, tolerated};
 use servicebus_tests::evidence;
+use servicebus_tests::model::driver::{self, quietly, tolerated};
 use servicebus_tests::model::entities::Status;
 use servicebus_tests::model::known::{KNOWN, Row};
 use servicebus_tests::model::settlement::Ending;
@@ -95,10 +94,10 @@ fn each_known_difference_is_shown_by_its_sequence() {
         let sequence = Sequence { setup, steps };
         let all = tolerated();
         let others: Vec<Row> = all.iter().copied().filter(|row| *row != known.row).collect();
-        if let Err(failed) = quietly(|| Run::sequence(&sequence, &all, None)) {
+        if let Err(failed) = quietly(|| driver::run(&sequence, &all, None)) {
             panic!("{}: the broker does not do what is tolerated, at {failed:?}", known.row);
         }
-        let Err(failed) = quietly(|| Run::sequence(&sequence, &others, None)) else {
+        let Err(failed) = quietly(|| driver::run(&sequence, &others, None)) else {
             panic!("{} is mended: remove the entry ({})", known.row, known.tolerated);
         };
         assert!(!failed.text.starts_with("panic"), "{}: {failed:?}", known.row);

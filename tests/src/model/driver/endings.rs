@@ -1,9 +1,14 @@
 //! Settlements, sessions and transactions: what the broker answers, and what the model does.
 
-use crate::bench;
-use crate::compare::since_start;
-use crate::run::Run;
-use crate::verbs::{answers, condition};
+use super::bench;
+use super::compare::since_start;
+use super::run::Run;
+use super::verbs::{answers, condition};
+use crate::broker::{Ended, uuids};
+use crate::model::Answer;
+use crate::model::entities::Place;
+use crate::model::settlement::Ending;
+use crate::model::transactions::{Transaction, Work};
 use bytes::BytesMut;
 use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::LockToken;
@@ -14,11 +19,6 @@ use servicebus_core::wire::performative::{
 };
 use servicebus_core::wire::transaction::{Coordinator, Declare, Discharge, TransactionalState};
 use servicebus_core::wire::{Encode, Reader, Sink, Symbol, Uuid, Value, encode_map};
-use servicebus_tests::broker::{Ended, uuids};
-use servicebus_tests::model::Answer;
-use servicebus_tests::model::entities::Place;
-use servicebus_tests::model::settlement::Ending;
-use servicebus_tests::model::transactions::{Transaction, Work};
 
 /// Most transactions that are open at once.
 const OPEN: usize = 4;

@@ -1,15 +1,15 @@
 //! A world of the broker for each kind, as the model has it too.
 
+use crate::broker::World;
+use crate::model::Model;
+use crate::model::entities::{Entity, Place, Settings, Status, Sub, Topic};
+use crate::model::peeking::Counts;
+use crate::model::rules::{Condition, Filter, Rule};
+use crate::model::steps::{Kind, Setup};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{
     EntityStatus, QueueDescription, SubscriptionDescription, TopicDescription,
 };
-use servicebus_tests::broker::World;
-use servicebus_tests::model::Model;
-use servicebus_tests::model::entities::{Place, Settings, Status, Sub, Topic};
-use servicebus_tests::model::peeking::Counts;
-use servicebus_tests::model::rules::{Condition, Filter, Rule};
-use servicebus_tests::model::steps::{Kind, Setup};
 
 /// A queue that no step touches.
 pub(crate) const ALIVE: &str = "alive";
@@ -168,7 +168,7 @@ pub(crate) fn update(world: &mut World, path: &str, settings: &Settings) {
 
 /// Whether steps may send requests of `$management`: no document names the answer of a disabled entity.
 pub(crate) fn is_open(model: &Model, entity: &str) -> bool {
-    let active = |found: &servicebus_tests::model::entities::Entity| found.settings.status == Status::Active;
+    let active = |found: &Entity| found.settings.status == Status::Active;
     model.topics.contains_key(entity) || model.entities.get(entity).is_some_and(active)
 }
 

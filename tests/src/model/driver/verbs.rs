@@ -1,8 +1,16 @@
 //! Sends, settlements and requests: what the broker answers, and what the model does.
 
-use crate::bench;
-use crate::compare::{body_of, forget_reasons, peeked, session_of, since_start};
-use crate::run::{Held, Run};
+use super::bench;
+use super::compare::{body_of, forget_reasons, peeked, session_of, since_start};
+use super::run::{Held, Run};
+use crate::broker::{Ended, START, encoded, longs, put_map, uuids};
+use crate::model::Answer;
+use crate::model::entities::{Place, Sub};
+use crate::model::messages::Message as Modelled;
+use crate::model::rules::{Filter, Rule};
+use crate::model::settlement::Ending;
+use crate::model::steps::Draft;
+use crate::model::transactions::Work;
 use bytes::{Bytes, BytesMut};
 use servicebus_core::servicebus::message::BATCH_FORMAT;
 use servicebus_core::servicebus::{LockToken, Message};
@@ -10,14 +18,6 @@ use servicebus_core::time::Duration;
 use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::put_section;
 use servicebus_core::wire::{Encode, Reader, Sink, Uuid, Value};
-use servicebus_tests::broker::{Ended, START, encoded, longs, put_map, uuids};
-use servicebus_tests::model::Answer;
-use servicebus_tests::model::entities::{Place, Sub};
-use servicebus_tests::model::messages::Message as Modelled;
-use servicebus_tests::model::rules::{Filter, Rule};
-use servicebus_tests::model::settlement::Ending;
-use servicebus_tests::model::steps::Draft;
-use servicebus_tests::model::transactions::Work;
 
 /// The condition that an outcome refuses with.
 pub(crate) fn condition(ended: &Ended) -> Option<String> {
@@ -185,7 +185,9 @@ impl Run {
             return Ok(());
         }
         let (entity, number) = self.scheduled[usize::from(which) % self.scheduled.len()].clone();
-        if !bench::is_open(&self.model, &entity) {
+        // A transaction that is open cancels it: no document says whether it can be cancelled elsewhere meanwhile.
+        let taken = |message: &Modelled| message.number == number && message.taken.is_some();
+        if !bench::is_open(&self.model, &entity) || self.model.waiting_store(&entity).messages.iter().any(taken) {
             return Ok(());
         }
         let used = self.used_transaction(txn);

@@ -1,17 +1,17 @@
 //! Runs a sequence against the broker and the model at once.
 
-use crate::bench::{self, ALIVE, Entities};
+use super::bench::{self, ALIVE, Entities};
+use crate::broker::{Received, Response, World};
+use crate::model::entities::{Place, Status, Sub};
+use crate::model::known::Row;
+use crate::model::messages::Message as Modelled;
+use crate::model::receiving::Link;
+use crate::model::steps::{Change, Draft, Pass, Sequence, Setup, Step};
+use crate::model::transactions::Transaction;
+use crate::model::{Answer, Model, Plant, Time, Token};
 use servicebus_core::engine::LinkId;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
-use servicebus_tests::broker::{Received, Response, World};
-use servicebus_tests::model::entities::{Place, Status};
-use servicebus_tests::model::known::Row;
-use servicebus_tests::model::messages::Message as Modelled;
-use servicebus_tests::model::receiving::Link;
-use servicebus_tests::model::steps::{Change, Draft, Pass, Sequence, Setup, Step};
-use servicebus_tests::model::transactions::Transaction;
-use servicebus_tests::model::{Answer, Model, Plant, Time, Token};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -59,10 +59,11 @@ pub(crate) struct Run {
 
 /// The first difference.
 #[derive(Debug)]
-pub(crate) struct Failed {
+pub struct Failed {
     /// The step it failed at.
-    pub(crate) step: usize,
-    pub(crate) text: String,
+    pub step: usize,
+    /// What was expected and what was observed, or the broker's panic.
+    pub text: String,
 }
 
 impl Run {
@@ -318,13 +319,18 @@ impl Run {
             Pass::EdgeOfWindow(past) => {
                 let remembered = self.model.entities.get("q").map(|found| {
                     let utc = self.model.utc;
-                    let ids = &found.store(servicebus_tests::model::entities::Sub::Main).remembered;
+                    let ids = &found.store(Sub::Main).remembered;
                     ids.iter().map(|(_, at)| at + bench::WINDOW - u64::from(!past)).filter(|at| *at > utc).min()
                 });
                 self.pass(remembered.flatten().map_or(1, |at| at - self.model.utc))
             }
             Pass::Forwards(time) => self.jump(self.model.utc + time),
-            Pass::Backwards(time) => self.jump(self.model.utc.saturating_sub(time)),
+            Pass::Backwards(time) => {
+                // Whether a time counts as come that UTC goes back behind, before it had an effect, is decided by no
+                // document.
+                let earliest = self.model.latest_overdue().unwrap_or(0);
+                self.jump(self.model.utc.saturating_sub(time).max(earliest))
+            }
         }
     }
 

@@ -1,14 +1,14 @@
 //! Compares deliveries, grants, ended links, counts and peeks of the broker with the model.
 
-use crate::bench;
-use crate::run::{Held, Run};
+use super::bench;
+use super::run::{Held, Run};
+use crate::broker::{Received, START};
+use crate::model::Time;
+use crate::model::entities::Place;
+use crate::model::peeking::Peeked;
+use crate::model::receiving::{Delivery, Link};
 use servicebus_core::engine::LinkId;
 use servicebus_core::time::Timestamp;
-use servicebus_tests::broker::{Received, START};
-use servicebus_tests::model::Time;
-use servicebus_tests::model::entities::Place;
-use servicebus_tests::model::peeking::Peeked;
-use servicebus_tests::model::receiving::{Delivery, Link};
 use std::collections::VecDeque;
 
 /// After so many milliseconds a link may be detached for being idle.
