@@ -1,8 +1,8 @@
 //! Every public future of every crate has a row with its bound.
 //!
-//! The futures are read from the sources: public async functions, public functions that return a future, methods of
-//! public traits that do, and public types that are futures or streams. The rows are those of
-//! `servicebus_tests::calls`, which the matrices of sick peers drive.
+//! The futures are read from the sources: public async functions, public functions that return a future, a stream or
+//! what becomes a future, or that are polled with a context, methods of public traits that do so, and public types that
+//! are futures or streams. The rows are those of `servicebus_tests::calls`, which the matrices of sick peers drive.
 
 use servicebus_core::storage::Heap;
 use servicebus_simulation::Simulated;
@@ -39,6 +39,23 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// What functions return that is to be awaited, beside the crates' own types: traits, and types of the standard library
+/// and of the runtimes.
+const AWAITED: [&str; 12] = [
+    "Future",
+    "IntoFuture",
+    "Stream",
+    "AsyncFn",
+    "AsyncFnMut",
+    "AsyncFnOnce",
+    "Ready",
+    "Pending",
+    "PollFn",
+    "BoxFuture",
+    "LocalBoxFuture",
+    "JoinHandle",
+];
+
 /// Whether a path or bound of some syntax ends in one of these names.
 struct Mentions<'a> {
     names: &'a BTreeSet<String>,
@@ -62,6 +79,21 @@ fn is_test(attributes: &[Attribute]) -> bool {
     })
 }
 
+/// Whether a function takes the context of a task.
+fn is_polled(signature: &Signature) -> bool {
+    let names = BTreeSet::from(["Context".to_owned()]);
+    let mut mentions = Mentions { names: &names, found: false };
+    signature.inputs.iter().for_each(|input| mentions.visit_fn_arg(input));
+    mentions.found
+}
+
+/// Objects to a macro, defined or used, that makes functions to be awaited.
+fn hides_none(scope: &str, hidden: &syn::Macro) {
+    let text = hidden.tokens.to_string();
+    let awaited = ["async fn", "impl Future", "dyn Future"].into_iter().find(|word| text.contains(word));
+    assert!(awaited.is_none(), "{scope}: a macro has {awaited:?}, which nothing lists");
+}
+
 /// The last name of a type's path, through references.
 fn name_of(kind: &Type) -> Option<String> {
     match kind {
@@ -74,7 +106,7 @@ fn name_of(kind: &Type) -> Option<String> {
 /// The public futures of some files.
 #[derive(Default)]
 struct Futures {
-    /// `Future`, and the public types that are futures.
+    /// [`AWAITED`], the public types that are or become futures, and aliases of such types.
     future_types: BTreeSet<String>,
     public_types: BTreeSet<String>,
     found: BTreeSet<String>,
@@ -101,12 +133,20 @@ impl Futures {
 
     fn of_files(files: &[(String, syn::File)]) -> BTreeSet<String> {
         let mut futures = Self::default();
-        futures.future_types.insert("Future".to_owned());
+        futures.future_types.extend(AWAITED.map(str::to_owned));
         for (_, file) in files {
             futures.types(&file.items);
         }
         for (_, file) in files {
             futures.implementations(&file.items);
+        }
+        // An alias may be of another one.
+        let mut before = 0;
+        while before < futures.future_types.len() {
+            before = futures.future_types.len();
+            for (_, file) in files {
+                futures.aliases(&file.items);
+            }
         }
         for (module, file) in files {
             futures.functions(module, &file.items);
@@ -150,6 +190,9 @@ impl Futures {
                     if implemented.ident == "Future" {
                         self.found.insert(format!("{name}::poll"));
                         self.future_types.insert(name);
+                    } else if implemented.ident == "IntoFuture" {
+                        self.found.insert(format!("{name}::into_future"));
+                        self.future_types.insert(name);
                     } else if implemented.ident == "Stream" {
                         self.found.insert(format!("{name}::poll_next"));
                     }
@@ -157,6 +200,29 @@ impl Futures {
                 _ => {}
             }
         }
+    }
+
+    /// Collects the names that stand for a future.
+    fn aliases(&mut self, items: &[Item]) {
+        for item in items {
+            match item {
+                Item::Mod(module) if !is_test(&module.attrs) => {
+                    if let Some((_, items)) = &module.content {
+                        self.aliases(items);
+                    }
+                }
+                Item::Type(alias) if self.mentions(&alias.ty) => {
+                    self.future_types.insert(alias.ident.to_string());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn mentions(&self, kind: &Type) -> bool {
+        let mut mentions = Mentions { names: &self.future_types, found: false };
+        mentions.visit_type(kind);
+        mentions.found
     }
 
     /// Collects the functions that are async or return a future.
@@ -172,10 +238,10 @@ impl Futures {
                 Item::Impl(block) if block.trait_.is_none() => {
                     let name = name_of(&block.self_ty).unwrap_or_default();
                     for item in &block.items {
-                        if let ImplItem::Fn(method) = item
-                            && is_public(&method.vis)
-                        {
-                            self.add(&name, &method.sig);
+                        match item {
+                            ImplItem::Fn(method) if is_public(&method.vis) => self.add(&name, &method.sig),
+                            ImplItem::Macro(hidden) => hides_none(&name, &hidden.mac),
+                            _ => {}
                         }
                     }
                 }
@@ -187,10 +253,7 @@ impl Futures {
                     }
                 }
                 // A macro hides its functions from this reader.
-                Item::Macro(hidden) => {
-                    let text = hidden.mac.tokens.to_string();
-                    assert!(!text.contains("async fn"), "{module}: a macro makes async functions, which nothing lists");
-                }
+                Item::Macro(hidden) => hides_none(module, &hidden.mac),
                 _ => {}
             }
         }
@@ -199,11 +262,7 @@ impl Futures {
     fn add(&mut self, scope: &str, signature: &Signature) {
         let returned = match &signature.output {
             ReturnType::Default => false,
-            ReturnType::Type(_, kind) => {
-                let mut mentions = Mentions { names: &self.future_types, found: false };
-                mentions.visit_type(kind);
-                mentions.found
-            }
+            ReturnType::Type(_, kind) => self.mentions(kind) || is_polled(signature),
         };
         if signature.asyncness.is_some() || returned {
             self.found.insert(format!("{scope}::{}", signature.ident));
@@ -272,7 +331,18 @@ fn the_reader_sees_every_form_and_nothing_private() {
             pub(crate) async fn inner(&self) {}
             pub fn takes(&self, work: impl Future<Output = ()>) {}
             async fn own(&self) {}
+            pub fn ready(&self) -> core::future::Ready<()> {}
+            pub fn alias(&self) -> Alias<'_> {}
+            pub fn builder(&self) -> Builder {}
+            pub fn streams(&self) -> impl Stream<Item = ()> {}
+            pub fn closure(&self) -> impl AsyncFnOnce() {}
+            pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {}
+            pub fn poll_state(&self, clock: Clock) -> Poll<()> {}
         }
+        pub type Alias<'a> = Again<'a>;
+        type Again<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+        pub struct Builder;
+        impl IntoFuture for Builder {}
         impl Future for Sleep {}
         impl Future for Hidden {}
         impl Stream for Sender {}
@@ -284,14 +354,21 @@ fn the_reader_sees_every_form_and_nothing_private() {
     let file = syn::parse_file(source).expect("it is Rust");
     let found: Vec<_> = Futures::of_files(&[("driver".to_owned(), file)]).into_iter().collect();
     let wanted = [
+        "Builder::into_future",
         "Dial::dial",
         "Dial::hang_up",
+        "Sender::alias",
         "Sender::boxed",
+        "Sender::builder",
         "Sender::close",
+        "Sender::closure",
         "Sender::parts",
         "Sender::poll_next",
+        "Sender::poll_ready",
+        "Sender::ready",
         "Sender::send",
         "Sender::sleep",
+        "Sender::streams",
         "Sleep::poll",
         "driver::run",
         "inline::nested",

@@ -86,6 +86,15 @@ impl Judge {
         self.case(name, observed, |observed| *observed == right, |observed| *observed == wrong);
     }
 
+    /// Notes a case beside the fault that is right with and without it: it shows that a mending does not go too far.
+    /// It is none of the cases that are counted.
+    ///
+    /// # Panics
+    /// When it is not right, mark or no mark.
+    pub fn control<T: Debug>(&mut self, name: impl Display, observed: T, right: impl FnOnce(&T) -> bool) {
+        assert!(right(&observed), "{name}: right beside the fault, and now: {observed:?}");
+    }
+
     /// Ends the judgement.
     ///
     /// # Panics
@@ -227,6 +236,19 @@ mod tests {
         let other = failure(|| known("X1", || judged([1, 2, 3, 2, 2]))).expect("red for another result");
         assert!(other.starts_with("2: neither right nor wrong"), "{other}");
         assert!(failure(|| known("X1", || panic!("on the way"))).is_some());
+    }
+
+    #[test]
+    fn a_control_that_is_not_right_is_red_with_the_mark_too() {
+        let judged = |control: u32| {
+            let mut judge = Judge::of_few(1, "it is about the control");
+            judge.equal("the fault", 2, 1, 2);
+            judge.control("beside it", control, |control| *control == 1);
+            judge.finish();
+        };
+        known("X1", || judged(1));
+        let other = failure(|| known("X1", || judged(2))).expect("red while the fault is there");
+        assert!(other.starts_with("beside it: right beside the fault"), "{other}");
     }
 
     #[test]

@@ -306,7 +306,11 @@ fn sessions_are_listed_by_messages_or_state_and_by_time_of_state_ses47_ses48_ses
         let response = world.manage(0, "queue", "get-message-sessions", &entries);
         match response.body().get("sessions-ids") {
             Some(Value::Array(ids)) => {
-                ids.iter().map(|id| id.unwrap().as_str().unwrap().to_owned()).collect::<Vec<_>>()
+                let ids: Vec<_> = ids.iter().map(|id| id.unwrap().as_str().unwrap().to_owned()).collect();
+                // Where the next page begins.
+                let next = response.body().get("skip").and_then(|skip| skip.as_i64());
+                assert_eq!(next, Some(i64::from(skip) + ids.len() as i64));
+                ids
             }
             _ => {
                 assert_eq!(response.status(), 204);

@@ -368,3 +368,59 @@ fn settlements_are_counted_by_their_way() {
     let response = world.ask(c, "$management", &[("operation", operation)], |sink| sink.put_byte(0x40), None);
     assert_eq!(response.body().get("settled-by-management"), Some(Value::Long(1)));
 }
+
+/// A lock of a message that never left the broker guards nothing.
+#[test]
+fn a_message_that_was_not_sent_yet_is_free_at_once_when_its_receiver_goes() {
+    for requires_session in [false, true] {
+        let mut world = World::with_queue(QueueDescription {
+            requires_session,
+            max_delivery_count: 1,
+            ..QueueDescription::default()
+        });
+        let client = world.connect();
+        let link = if requires_session {
+            world.session_receiver(client, "queue", Some("s"), None).unwrap()
+        } else {
+            world.receiver(client, "queue").unwrap()
+        };
+        assert!(world.receive(client, link, 10).is_empty());
+        let (id, clock) = (world.clients[client].id, world.clock);
+        let bytes = encoded(&Message::new("x").with_session_id("s"));
+        world.broker.with_namespace(clock, |namespace| {
+            for _ in 0..3 {
+                let message = servicebus_emulator::broker::entities::Message::accept(bytes.clone()).unwrap();
+                namespace.send("queue", message, clock.utc).unwrap();
+            }
+        });
+        let locks = |world: &World| {
+            let namespace = world.broker.namespace();
+            namespace.store(namespace.queue("queue").unwrap().stores.main).unwrap().lock_count()
+        };
+        assert_eq!(locks(&world), 3, "they wait to be written");
+        world.broker.disconnect(id, clock);
+        assert_eq!(locks(&world), 0);
+        let link = if requires_session {
+            world.session_receiver(0, "queue", Some("s"), None).unwrap()
+        } else {
+            world.receiver(0, "queue").unwrap()
+        };
+        let messages = world.receive_now(0, link, 3);
+        assert_eq!(messages.iter().map(Received::count).collect::<Vec<_>>(), [0, 0, 0]);
+    }
+}
+
+/// A link without traffic is detached after ten minutes; a settlement is traffic.
+#[test]
+fn a_settlement_keeps_its_link_from_being_idle() {
+    let minute = Duration::from_secs(60);
+    let (mut world, c, sender, receiver) = world(300);
+    world.send_texts(c, sender, &["x"]);
+    let message = world.receive_now(c, receiver, 1).remove(0);
+    world.advance(4 * minute);
+    assert_eq!(world.complete(c, &message), Ended::Accepted);
+    world.advance(9 * minute);
+    assert!(world.detached(c, receiver).is_none());
+    world.advance(2 * minute);
+    assert_eq!(world.detached(c, receiver).unwrap().condition, "amqp:link:detach-forced");
+}

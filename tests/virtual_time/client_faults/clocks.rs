@@ -110,6 +110,10 @@ fn messages_are_handled_once_with_a_clock_that_is_wrong_c2() {
     for fault in FAULTS {
         for lock in LOCKS {
             let handled = handle(fault, lock, false);
+            if matches!(fault, Fault::Wrong(Skew::NONE)) {
+                judge.control(format!("locks of {lock:?}"), handled, |seen| *seen == Handled::ONCE);
+                continue;
+            }
             judge.case(
                 format!("{fault:?}, locks of {lock:?}"),
                 handled,
@@ -127,6 +131,10 @@ fn sessions_are_handled_once_with_a_clock_that_is_wrong_c2() {
     for fault in FAULTS {
         for lock in LOCKS {
             let handled = handle(fault, lock, true);
+            if matches!(fault, Fault::Wrong(Skew::NONE)) {
+                judge.control(format!("locks of {lock:?}"), handled, |seen| *seen == Handled::ONCE);
+                continue;
+            }
             judge.case(
                 format!("{fault:?}, locks of {lock:?}"),
                 handled,
@@ -155,6 +163,10 @@ fn a_message_is_settled_within_its_lock_with_a_clock_that_is_wrong_c2() {
                 world.sleep(lock / 2).await;
                 ending(&world, MINUTE, receiver.complete(&message)).await.map(|(_, result)| result)
             });
+            if matches!(fault, Fault::Wrong(Skew::NONE)) {
+                judge.control(format!("locks of {lock:?}"), settled, |settled| *settled == Some(Ok(())));
+                continue;
+            }
             let refused = Some(Err(Cause::Service(Reason::MessageLockLost)));
             judge.equal(format!("{fault:?}, locks of {lock:?}"), settled, Some(Ok(())), refused);
         }

@@ -62,3 +62,34 @@ fn a_receive_ends_in_time_when_no_drain_is_answered_h5() {
     }
     judge.finish();
 }
+
+/// Messages that the service sends on a link that the client has given up would be locked without an owner.
+#[test]
+fn a_link_that_answers_no_drain_is_detached_h5() {
+    let (attached, detached) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let (attaches, detaches) = (Rc::clone(&attached), Rc::clone(&detached));
+    let script = move |server: &mut Server, item: &Item<'_>| {
+        match item {
+            Item::Frame(_, Performative::Attach(attach), _) => {
+                let of_queue = server.link(attach.handle).is_some_and(|link| link.address == "q");
+                attaches.set(attaches.get() + u32::from(of_queue));
+            }
+            Item::Frame(_, Performative::Detach(detach), _) => {
+                let of_queue = server.link(detach.handle).is_some_and(|link| link.address == "q");
+                detaches.set(detaches.get() + u32::from(of_queue));
+            }
+            _ => {}
+        }
+        false
+    };
+    observe(&world(QueueDescription::default()), async move |world| {
+        let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
+        let receiver = client.receiver("q").unwrap();
+        for _ in 0..3 {
+            drop(receiver.receive(SECOND).await);
+        }
+        world.sleep(SECOND * 20).await;
+    });
+    assert!(attached.get() >= 2, "{} links", attached.get());
+    assert!(detached.get() + 1 >= attached.get(), "{} of {} links", detached.get(), attached.get());
+}

@@ -49,6 +49,7 @@ fn properties(message: &ReceivedMessage<Heap>) -> Properties<'_> {
 
 #[known_fault("C8")]
 fn a_message_that_is_sent_on_keeps_what_its_sender_set_c8_n6() {
+    const LOST_TODAY: usize = 8;
     let made = Timestamp::from_secs(1_700_000_000);
     let plain = || Message::new("x");
     let cases: [(&str, Message<'static>, Part); 14] = [
@@ -83,12 +84,15 @@ fn a_message_that_is_sent_on_keeps_what_its_sender_set_c8_n6() {
         ("message id", plain().with_message_id("m"), |m| format!("{:?}", m.message_id())),
     ];
     let mut judge = Judge::new();
-    for (name, message, part) in cases {
+    for (at, (name, message, part)) in cases.into_iter().enumerate() {
         let (first, second) = twice(message, 16);
         let (before, after) = (part(&first), part(&second));
         assert_ne!(before, "None", "{name}: the emulator keeps it");
-        let lost = |after: &String| after == "None";
-        judge.case(name, after, |after| *after == before, lost);
+        if at >= LOST_TODAY {
+            judge.control(name, after, |after| *after == before);
+        } else {
+            judge.case(name, after, |after| *after == before, |after| after == "None");
+        }
     }
     judge.finish();
 }

@@ -53,14 +53,14 @@ fn a_delete_that_finds_nothing_counts_zero_for_every_client_f21() {
     assert_eq!(world.send(0, sender, &Message::new("x")), Ended::Accepted);
     let response = delete(&mut world, "queue", 10, None);
     let found = |answer: &Answer| *answer == (200, None, Some(1));
-    judge.case("one that finds a message", answer(&response), found, |answer| !found(answer));
+    judge.control("one that finds a message", answer(&response), found);
     judge.finish();
 }
 
 #[known_fault("F21")]
 fn the_standard_tier_deletes_at_most_500_messages_a_request_f21() {
     let mut judge = Judge::new();
-    for count in [1, 499, 500, 501, 1_000, 2_000, 4_000, 4_001] {
+    for count in [1, 499, 500, 501, 502, 1_000, 2_000, 4_000, 4_001] {
         let mut world = World::with_queue(QueueDescription::default());
         let sender = world.sender(0, "queue").unwrap();
         world.send_texts(0, sender, &["x"]);
@@ -68,7 +68,9 @@ fn the_standard_tier_deletes_at_most_500_messages_a_request_f21() {
         let taken = |status: &i64| *status == 200;
         let refused = |status: &i64| *status >= 400;
         if count <= 500 {
-            judge.case(count, status, taken, refused);
+            judge.control(count, status, taken);
+        } else if count > 4_000 {
+            judge.control(count, status, refused);
         } else {
             judge.case(count, status, refused, taken);
         }

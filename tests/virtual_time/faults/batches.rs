@@ -74,6 +74,9 @@ fn every_accepted_message_is_kept_f46() {
             let sender = world.sender(0, "queue").unwrap();
             let answer = world.send_bytes(0, sender, Bytes::from(payload.clone()), format, None);
             let kept = !world.peek(0, "queue", 0, 1).is_empty();
+            if name == "a message" && format != BATCH_FORMAT {
+                judge.control(format!("a message in format {format:#x}"), kept, |kept| *kept);
+            }
             judge.case(
                 format!("{name} in format {format:#x}"),
                 (answer == Ended::Accepted, kept),

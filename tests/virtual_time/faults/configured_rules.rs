@@ -63,6 +63,8 @@ fn a_rule_may_have_requires_preprocessing_f59() {
         }
     }
     let plain = r#""FilterType": "Correlation", "CorrelationFilter": { "Label": "x" }"#;
-    judge.case("without", start_refusal(&with_rule(plain)), Option::is_none, Option::is_some);
+    judge.control("without", start_refusal(&with_rule(plain)), Option::is_none);
+    let other = r#""FilterType": "Correlation", "CorrelationFilter": { "RequiresPreprocessingX": true }"#;
+    judge.control("another key", start_refusal(&with_rule(other)), Option::is_some);
     judge.finish();
 }

@@ -48,8 +48,8 @@ fn messages_of_one_id_and_two_partition_keys_are_kept_f32() {
         ] {
             judge.equal(format!("{entity}, {id}, {keys:?}"), kept(true, entity, id, keys), 2, 1);
         }
-        judge.equal(format!("{entity}, the same key"), kept(true, entity, "id", ["a", "a"]), 1, 2);
-        judge.equal(format!("{entity}, not partitioned"), kept(false, entity, "id", ["a", "b"]), 1, 2);
+        judge.control(format!("{entity}, the same key"), kept(true, entity, "id", ["a", "a"]), |kept| *kept == 1);
+        judge.control(format!("{entity}, not partitioned"), kept(false, entity, "id", ["a", "b"]), |kept| *kept == 1);
     }
     judge.finish();
 }

@@ -40,8 +40,6 @@ fn a_segment_of_a_name_may_end_in_a_hyphen_or_an_underscore_f9() {
         "q-",
         "q__",
         "a-/b_",
-        "x--y",
-        "a-/b",
     ];
     for name in names {
         for topic in [false, true] {
@@ -53,6 +51,13 @@ fn a_segment_of_a_name_may_end_in_a_hyphen_or_an_underscore_f9() {
             };
             judge.equal(format!("{name}, a topic: {topic}"), response.status, 201, 400);
         }
+    }
+    for (name, status) in [("x--y", 201), ("a-/b", 201), ("a b", 400), ("a-?", 400), ("a//b", 400)] {
+        let (mut world, administrator) = (World::new(), Administrator::default());
+        let element = "<MaxDeliveryCount>10</MaxDeliveryCount>";
+        let path = format!("/{}?api-version=2021-05", name.replace(' ', "%20").replace('?', "%3F"));
+        let response = administrator.put(&mut world, &path, "QueueDescription", element, false);
+        judge.control(name, response.status, |found| *found == status);
     }
     judge.finish();
 }
@@ -74,7 +79,8 @@ fn a_name_may_end_in_underscores_f62() {
         }
     }
     for name in ["a__b", "q_1"] {
-        judge.equal(name, create(&mut World::new(), name, false, ApiVersion::V2021_05).status, 201, 400);
+        let status = create(&mut World::new(), name, false, ApiVersion::V2021_05).status;
+        judge.control(name, status, |status| *status == 201);
     }
     judge.finish();
 }

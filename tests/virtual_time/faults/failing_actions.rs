@@ -41,12 +41,9 @@ fn a_message_is_not_passed_on_without_its_action_f77() {
         );
     }
     for action in ["SET sys.ContentType = 'eclair'", "SET sys.SessionId = 'a'; SET sys.PartitionKey = 'a'"] {
-        judge.case(
-            action,
-            changed(&format!("{action}; SET z = '1'"), &message),
-            |made| made.copy().is_some_and(|copy| copy.property("z") == Some("1".into())),
-            |_| false,
-        );
+        judge.control(action, changed(&format!("{action}; SET z = '1'"), &message), |made| {
+            made.copy().is_some_and(|copy| copy.property("z") == Some("1".into()))
+        });
     }
     judge.finish();
 }

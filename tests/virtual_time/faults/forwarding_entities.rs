@@ -49,15 +49,10 @@ fn an_entity_that_forwards_cannot_be_browsed_f43() {
         );
     }
     for entity in ["end", "dead-letters", "topic/Subscriptions/keeps", "to-queue/$deadletterqueue"] {
-        judge.case(
-            format!("peek {entity}"),
-            peek(&mut world, c, entity).0,
-            |status| *status == 204,
-            |status| *status >= 400,
-        );
+        judge.control(format!("peek {entity}"), peek(&mut world, c, entity).0, |status| *status == 204);
     }
     let rules = world.manage(c, "topic/Subscriptions/forwards", "enumerate-rules", &[("top", 100_i32.into())]);
-    judge.equal("rules can be listed", rules.status(), 200, 400);
+    judge.control("rules can be listed", rules.status(), |status| *status == 200);
     judge.finish();
 }
 

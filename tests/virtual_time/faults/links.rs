@@ -47,7 +47,9 @@ fn every_sender_of_a_connection_can_send_f1() {
         let mut world = queues(1, false);
         let senders = open(count, |_| world.sender(0, "q0"));
         let sent = senders.iter().filter(|link| world.send(0, **link, &Message::new("x")) == Ended::Accepted).count();
-        judge.case(format!("{count} senders"), sent, |sent| *sent == count, |sent| *sent < count);
+        // Each reserves a share: those that come too late get none.
+        let starved = |sent: &usize| count > 50 && (50..count).contains(sent);
+        judge.case(format!("{count} senders"), sent, |sent| *sent == count, starved);
     }
     judge.finish();
 }
@@ -87,7 +89,8 @@ fn a_token_is_answered_however_many_links_there_are_f1() {
     for count in [10, 90, 99, 100, 120, 180] {
         let mut world = queues(1, false);
         open(count, |_| world.sender(0, "q0"));
-        judge.equal(format!("{count} senders"), token_is_answered(&mut world), true, false);
+        let answered = token_is_answered(&mut world);
+        judge.case(format!("{count} senders"), answered, |answered| *answered, |answered| count >= 100 && !answered);
     }
     judge.finish();
 }

@@ -40,12 +40,13 @@ fn a_session_lock_ends_whatever_credit_is_left_f14() {
             let lost = world.detached(0, link).map(|failure| failure.condition);
             let other = world.connect();
             let free = world.session_receiver(other, entity, Some("s"), None).is_ok();
-            judge.equal(
-                format!("{entity}: {messages} messages, credit {credit}, lock {seconds} s"),
-                (lost.as_deref(), free),
-                (Some("com.microsoft:session-lock-lost"), true),
-                (None, false),
-            );
+            let name = format!("{entity}: {messages} messages, credit {credit}, lock {seconds} s");
+            let ended = (Some("com.microsoft:session-lock-lost"), true);
+            if credit as usize <= messages {
+                judge.control(name, (lost.as_deref(), free), |seen| *seen == ended);
+            } else {
+                judge.equal(name, (lost.as_deref(), free), ended, (None, false));
+            }
         }
     }
     judge.finish();

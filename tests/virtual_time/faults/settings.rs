@@ -25,7 +25,7 @@ fn namespace() -> (World, Administrator) {
 #[known_fault("F10")]
 fn a_large_max_delivery_count_is_taken_f10() {
     let mut judge = Judge::new();
-    for count in [2_000_u32, 2_001, 5_000, 65_536, 2_147_483_647] {
+    for count in [2_000_u32, 2_001, 2_500, 5_000, 65_536, 2_147_483_647] {
         let element = format!("<MaxDeliveryCount>{count}</MaxDeliveryCount>");
         for (path, kind, update) in [
             ("/new?api-version=2021-05", "QueueDescription", false),
@@ -37,7 +37,12 @@ fn a_large_max_delivery_count_is_taken_f10() {
             let put = administrator.put(&mut world, path, kind, &element, update).status;
             let kept = elements(&administrator.get(&mut world, path), "MaxDeliveryCount");
             let is_right = |(status, kept): &(u16, Vec<String>)| *status < 300 && *kept == [count.to_string()];
-            judge.case(format!("{count} in {path}"), (put, kept), is_right, |(status, _)| *status == 400);
+            let name = format!("{count} in {path}");
+            if count <= 2_000 {
+                judge.control(name, (put, kept), is_right);
+            } else {
+                judge.case(name, (put, kept), is_right, |(status, _)| *status == 400);
+            }
         }
     }
     judge.finish();
@@ -104,7 +109,7 @@ fn the_standard_tier_has_no_larger_messages_f24() {
     let (mut world, administrator) = namespace();
     let element = "<MaxMessageSizeInKilobytes>256</MaxMessageSizeInKilobytes>";
     let status = administrator.put(&mut world, QUEUE, "QueueDescription", element, true).status;
-    judge.equal("a queue of 256 KB", status, 200, 400);
+    judge.control("a queue of 256 KB", status, |status| *status == 200);
     judge.finish();
 }
 

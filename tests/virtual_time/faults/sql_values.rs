@@ -58,6 +58,17 @@ fn decimals_compare_and_compute_with_integers_f52() {
             );
         }
     }
+    let properties = [("Qty", Value::Int(3)), ("Rate", Value::Double(1.5)), ("Text", Value::from("10"))];
+    let message = Message::new("x").with_application_properties(&properties);
+    for (filter, right) in
+        [("Qty > 2", true), ("Qty = 4", false), ("Qty + 1 = 4", true), ("Rate < 2", true), ("Text > 5", false)]
+    {
+        judge.control(
+            format!("{filter}, no decimal"),
+            matches(filter, &message),
+            |matched| matches!(matched, Made::Copies(copies) if copies.len() == usize::from(right)),
+        );
+    }
     judge.finish();
 }
 

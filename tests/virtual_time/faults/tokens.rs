@@ -31,7 +31,7 @@ fn a_signature_for_the_bare_host_is_taken_over_http_f2() {
         if covers {
             judge.equal(audience, status, 200, 401);
         } else {
-            judge.equal(audience, status, 401, 200);
+            judge.control(audience, status, |status| *status == 401);
         }
     }
     judge.finish();
@@ -50,7 +50,7 @@ fn a_signature_for_the_bare_host_is_taken_by_cbs_f2() {
             if covers {
                 judge.equal(format!("{audience} put for {name}"), status, 202, 401);
             } else {
-                judge.equal(format!("{audience} put for {name}"), status, 401, 202);
+                judge.control(format!("{audience} put for {name}"), status, |status| *status == 401);
             }
         }
     }
@@ -112,7 +112,7 @@ fn a_connection_has_one_pair_of_links_to_cbs_f3() {
     // Another connection has its own.
     let mut world = World::with_queue(QueueDescription::default());
     let other = world.connect_bare();
-    judge.case("another connection", second(&mut world, other, true), Result::is_ok, is_already_opened);
+    judge.control("another connection", second(&mut world, other, true), Result::is_ok);
     judge.finish();
 }
 

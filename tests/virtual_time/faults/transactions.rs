@@ -50,6 +50,9 @@ const TOO_MUCH: [(usize, &[usize]); 5] = [
     (1_000_000, &[20_000, 20_000, 20_000, 20_000]),
 ];
 
+/// The same where all of them fit.
+const FITS: [(usize, &[usize]); 3] = [(0, &[400_000, 400_000]), (500_000, &[100_000; 3]), (900_000, &[60_000])];
+
 #[known_fault("F34")]
 fn a_transaction_of_sends_is_all_or_nothing_f34() {
     let mut judge = Judge::new();
@@ -79,6 +82,18 @@ fn a_transaction_of_sends_is_all_or_nothing_f34() {
                 |(enlisted, committed, added)| *committed == Ended::Accepted && added < enlisted,
             );
         }
+        for (held, sizes) in FITS {
+            let (mut world, sender) = world(entity, held);
+            let control = Control::attach(&mut world, 0);
+            let before = stored(&mut world, entity);
+            let txn = control.declare(&mut world);
+            for size in sizes {
+                world.send_in(0, sender, &txn, &Message::new(&"x".repeat(*size)));
+            }
+            let seen = (control.commit(&mut world, &txn), stored(&mut world, entity) - before);
+            let all = |seen: &(Ended, usize)| *seen == (Ended::Accepted, sizes.len());
+            judge.control(format!("{sizes:?} beside {held} in {entity}"), seen, all);
+        }
     }
     judge.finish();
 }
@@ -106,8 +121,17 @@ fn a_batch_is_all_or_nothing_f35() {
                     Ended::Accepted => fits && *added == sizes.len(),
                     _ => !fits && *added == 0,
                 },
-                |(ended, added)| *ended != Ended::Accepted && *added > 0,
+                |(ended, added)| !fits && *ended != Ended::Accepted && *added > 0,
             );
+        }
+        for (held, sizes) in FITS {
+            let (mut world, sender) = world(entity, held);
+            let before = stored(&mut world, entity);
+            let bodies: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
+            let messages: Vec<Message<'_>> = bodies.iter().map(|body| Message::new(body.as_str())).collect();
+            let seen = (world.send_batch(0, sender, &messages), stored(&mut world, entity) - before);
+            let all = |seen: &(Ended, usize)| *seen == (Ended::Accepted, sizes.len());
+            judge.control(format!("{sizes:?} beside {held} in {entity}"), seen, all);
         }
     }
     judge.finish();
@@ -150,7 +174,8 @@ fn bytes_of_open_transactions_count_f36() {
             let held = enlisted * size;
             let all = transactions * sends * size;
             let name = format!("{transactions} times {sends} of {size} bytes to {entity}");
-            judge.case(name, held, |held| *held <= MEGABYTE, |held| *held == all);
+            // What fits is taken.
+            judge.case(name, held, |held| (MEGABYTE / 2..=MEGABYTE).contains(held), |held| *held == all);
         }
     }
     judge.finish();

@@ -156,6 +156,17 @@ pub(crate) fn counts(world: &World, path: &str) -> Option<Counts> {
     Some(Counts { active: found.active, dead, scheduled: found.scheduled, transfer })
 }
 
+/// Bytes of all messages of an entity, as its quota counts them.
+pub(crate) fn bytes(world: &World, path: &str) -> u64 {
+    let namespace = world.broker.namespace();
+    let stores = match path.strip_prefix("t/Subscriptions/") {
+        Some(name) => namespace.subscription("t", name).map(|found| found.stores),
+        None => namespace.queue(path).map(|found| found.stores),
+    };
+    let sizes = stores.into_iter().flat_map(|stores| stores.all()).filter_map(|store| namespace.store(store));
+    sizes.map(|store| store.size()).sum()
+}
+
 /// Puts the settings that the model has into force.
 pub(crate) fn update(world: &mut World, path: &str, settings: &Settings) {
     let clock = world.clock;

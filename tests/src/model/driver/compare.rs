@@ -63,6 +63,12 @@ impl Run {
             if Some(expected) != observed {
                 return Err(format!("counts of {path}: expected {expected:?}, observed {observed:?}"));
             }
+            // What is gone takes no room: the broker's index of sizes is consistent.
+            let bytes = bench::bytes(&self.world, path);
+            let empty = expected.active + expected.dead + expected.scheduled + expected.transfer == 0;
+            if empty != (bytes == 0) {
+                return Err(format!("{bytes} bytes in {path}, which holds {expected:?}"));
+            }
         }
         Ok(())
     }
