@@ -32,7 +32,7 @@ fn quietly<T>(act: impl FnOnce() -> T) -> T {
     result
 }
 
-/// What a sequence that fails is reported as: its seed and its shortest form.
+/// The report on a sequence that fails: its seed and its shortest form.
 fn report(seed: u64, sequence: &Sequence, plant: Option<Plant>) -> (Sequence, String) {
     let rows = tolerated();
     let fails = |sequence: &Sequence| Run::sequence(sequence, &rows, plant).is_err();
