@@ -9,7 +9,7 @@ use servicebus_core::servicebus::administration::{
 /// The host that requests name.
 pub const HOST: &str = "sbemulatorns.servicebus.windows.net";
 
-/// What signs and sends requests.
+/// Signs and sends requests to the management API.
 #[derive(Clone, Debug)]
 pub struct Administrator {
     /// Builds requests of one version of the API.

@@ -156,7 +156,7 @@ fn every_call_to_every_peer_ends_within_its_bound_on_smol() {
     judge(run::<Smol>(plan::<Smol>(|_, _, _| true), false));
 }
 
-/// What the names of peers and rows have to be for the list of red cells.
+/// The list of red cells needs unique names.
 #[test]
 fn cells_have_names_of_their_own() {
     let mut names: Vec<_> = plan::<Tokio>(|_, _, _| true).into_iter().map(|planned| planned.name).collect();

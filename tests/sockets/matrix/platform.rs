@@ -33,7 +33,7 @@ static IDENTITY: LazyLock<Identity> = LazyLock::new(|| {
     Identity::self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate can be made")
 });
 
-/// What a client meets, and how it falls sick.
+/// The server that a client meets, and its sickness.
 enum Front {
     Relay { relay: Relay, _emulator: Emulator },
     Service { service: Service, sick: &'static Sick, serving: JoinHandle<()> },

@@ -10,7 +10,7 @@ use servicebus_core::time::{Duration, Timestamp};
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// What is sent.
+/// The message of every send.
 pub(super) fn message() -> Message<'static> {
     Message::new(b"sent")
 }

@@ -9,7 +9,7 @@ use super::{Answer, Model, Time, Token};
 pub struct Link {
     /// The connection.
     pub client: usize,
-    /// What it receives from.
+    /// The place that it receives from.
     pub place: Place,
     /// Whether a delivery deletes.
     pub deleting: bool,

@@ -73,7 +73,7 @@ pub enum Filter {
 pub struct Rule {
     /// Its name.
     pub name: String,
-    /// What it takes.
+    /// The messages that it takes.
     pub filter: Filter,
 }
 

@@ -7,7 +7,7 @@ use servicebus_core::wire::sasl::SaslFrame;
 use servicebus_core::wire::{Reader, Value};
 use std::collections::HashMap;
 
-/// What a link of the client leads to.
+/// The node that a link of the client leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Node {
     /// An entity that the client sends to.

@@ -99,7 +99,7 @@ pub(crate) fn observe<T: 'static, F: Future<Output = T> + 'static>(world: &World
     observed
 }
 
-/// What calls are made on: the queue `q` with a few messages, of which one is locked.
+/// The handles of calls: the queue `q` with a few messages, of which one is locked.
 pub(crate) struct Kit {
     pub(crate) world: World,
     pub(crate) client: HeapClient,

@@ -1,4 +1,4 @@
-//! What calls take: RAM, round trips, and pauses between connections.
+//! The costs of calls: RAM, round trips, and pauses between connections.
 
 use servicebus_core::client::Client;
 use servicebus_core::servicebus::{Message, MessageBatch};

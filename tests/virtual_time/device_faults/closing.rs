@@ -13,7 +13,7 @@ use servicebus_tests::known_fault;
 const TLS_KEY: &str = "Endpoint=sb://readings.servicebus.example;SharedAccessKeyName=RootManageSharedAccessKey;\
     SharedAccessKey=SAS_KEY_VALUE";
 
-/// What a program did before it ended the connection.
+/// The work of a program before it ended the connection.
 const WAYS: [&str; 5] = ["sent", "received", "sent and received", "sent, and was idle", "dropped its handles"];
 
 async fn act(way: &str, client: Client<Board>, network: Network) {

@@ -254,7 +254,7 @@ pub(crate) struct Network {
     pub(crate) peer: Peer,
     /// How many milliseconds pass after each round.
     pub(crate) step: Rc<Cell<u64>>,
-    /// What the test counted.
+    /// A count that the test keeps.
     pub(crate) counted: Rc<Cell<usize>>,
 }
 

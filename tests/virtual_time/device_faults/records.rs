@@ -152,7 +152,7 @@ fn handshake_messages_may_lie_in_several_records_d9() {
     judge.finish();
 }
 
-/// What the client offers is one choice of each kind: a server that has another is refused, and the guide says so.
+/// The client offers one choice of each kind: a server that has another is refused, and the guide names the choices.
 #[known_fault("D9")]
 fn the_guide_says_what_tls_offers_d9() {
     let guide = include_str!("../../../runtime-embassy/README.md");

@@ -193,7 +193,7 @@ impl Keys {
     }
 }
 
-/// What a scripted server sends instead of rustls' records.
+/// The records of a scripted server, in place of rustls'.
 #[derive(Clone)]
 pub(crate) enum Sent {
     /// A record as it is.
@@ -216,9 +216,9 @@ pub(crate) fn whole(flight: &[u8]) -> Vec<Sent> {
 }
 
 pub(crate) struct Script<'a> {
-    /// What is sent in place of EncryptedExtensions to Finished.
+    /// The records in place of EncryptedExtensions to Finished.
     pub(crate) flight: Flight<'a>,
-    /// What is sent after the client's Finished.
+    /// The records after the client's Finished.
     pub(crate) after: Vec<Sent>,
 }
 

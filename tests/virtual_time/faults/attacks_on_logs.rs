@@ -1,4 +1,4 @@
-//! What `{:?}` shows: it ends up in logs.
+//! Secrets in `{:?}`, which ends up in logs.
 
 use servicebus_core::servicebus::{Body, Message};
 use servicebus_core::wire::sasl::{SaslFrame, SaslInit, SaslResponse};

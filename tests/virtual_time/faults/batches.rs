@@ -115,7 +115,7 @@ fn a_batch_beyond_its_limit_is_one_without_data_f47() {
     judge.finish();
 }
 
-/// What is reported of the standard tier is divided (docs/evidence/field-reports.md F75); in the premium tier, which
+/// Reports about the standard tier are divided (docs/evidence/field-reports.md F75); in the premium tier, which
 /// alone has entities for messages of more than 256 KB, both reports agree on up to 15 000.
 #[known_fault("F75")]
 fn a_batch_of_the_premium_tier_has_no_limit_of_messages_f75() {

@@ -269,7 +269,7 @@ fn ids_and_links_of_listed_entities_are_in_lower_case_f65() {
     judge.finish();
 }
 
-/// Whatever form is shown, each form is the same entity.
+/// Both forms of a name are the same entity, in any case of letters that is shown.
 #[test]
 fn an_entity_is_found_by_its_name_in_any_case_f65() {
     let mut world = World::new();

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// What judges a cell.
+/// The judge of a cell.
 enum Cell<'a> {
     Call(&'a Call<Sim>),
     Other(Judge),

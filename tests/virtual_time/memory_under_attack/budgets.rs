@@ -1,4 +1,4 @@
-//! What no queue's size counts: the process has one budget for it, 1 GiB unless an option says otherwise.
+//! Memory that counts against no queue's size: the process has one budget for it, 1 GiB unless an option sets another.
 
 use crate::live;
 use bytes::Bytes;

@@ -64,7 +64,7 @@ fn peak(act: impl FnOnce()) -> isize {
     PEAK.get() - before
 }
 
-/// What a client sends up to its session: with the namespace's key, or without a name.
+/// A client's bytes up to its session: with the namespace's key, or without a name.
 fn opening(with_key: bool) -> Vec<u8> {
     let (mechanism, response) =
         if with_key { ("PLAIN", &b"\0RootManageSharedAccessKey\0SAS_KEY_VALUE"[..]) } else { ("ANONYMOUS", &b""[..]) };

@@ -47,7 +47,7 @@ pub(crate) struct Run {
     pub(crate) used: BTreeMap<usize, Time>,
     pub(crate) senders: HashMap<(usize, String), LinkId>,
     pub(crate) held: Vec<Held>,
-    /// What was scheduled, and what was deferred.
+    /// Messages that were scheduled, and those that were deferred.
     pub(crate) scheduled: Vec<(String, i64)>,
     pub(crate) deferred: Vec<(Place, i64, Option<String>)>,
     pub(crate) controls: [Option<LinkId>; CLIENTS],
