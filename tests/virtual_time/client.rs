@@ -266,31 +266,6 @@ fn receive_and_delete_loses_nothing_that_was_received() {
     });
 }
 
-/// A window that is renewed only when it is used up would leave a receiver with little credit beside many messages.
-#[test]
-fn a_prefetch_is_filled_up_again_when_half_of_it_is_used() {
-    let world = world(QueueDescription::default());
-    world.run({
-        let world = world.clone();
-        async move {
-            let sender = world.client::<Heap>().sender("q").unwrap();
-            let options = ReceiverOptions { prefetch: 10, ..ReceiverOptions::default() };
-            let receiver = world.client::<Heap>().receiver_with(Entity::queue("q"), options).unwrap();
-            for _ in 0..6 {
-                sender.send(&Message::new("taken")).await.unwrap();
-                let message = receiver.receive(SECOND).await.unwrap().unwrap();
-                receiver.complete(&message).await.unwrap();
-            }
-            for _ in 0..12 {
-                sender.send(&Message::new("waits")).await.unwrap();
-            }
-            world.sleep(SECOND).await;
-            assert_eq!(crate::stage::locks(&world), 10);
-        }
-    });
-    world.end();
-}
-
 /// What came for a call that was given up in that moment is given back, and not kept until its lock ends.
 #[test]
 fn messages_for_a_call_that_is_dropped_are_given_back_at_once() {

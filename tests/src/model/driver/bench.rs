@@ -164,7 +164,7 @@ pub(crate) fn bytes(world: &World, path: &str) -> u64 {
         None => namespace.queue(path).map(|found| found.stores),
     };
     let sizes = stores.into_iter().flat_map(|stores| stores.all()).filter_map(|store| namespace.store(store));
-    sizes.map(|store| store.size()).sum()
+    sizes.map(servicebus_emulator::broker::entities::store::Store::size).sum()
 }
 
 /// Puts the settings that the model has into force.
