@@ -33,7 +33,7 @@ async fn forward(listener: tokio::net::TcpListener, to: SocketAddr) {
 }
 
 #[known_fault("C11")]
-#[ignore = "tests/run all: needs a machine on which localhost is both ::1 and 127.0.0.1"]
+#[ignore = "tests/run all, where localhost is both ::1 and 127.0.0.1"]
 fn the_second_address_of_a_name_is_tried_c11() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("tokio starts");
     let mut judge = Judge::new();

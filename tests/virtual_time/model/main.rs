@@ -14,19 +14,7 @@ use std::time::Instant;
 /// Steps of a sequence.
 const LENGTH: usize = 100;
 
-fn tolerated() -> Vec<Row> {
-    KNOWN.iter().map(|known| known.row).collect()
-}
-
-fn quietly<T>(act: impl FnOnce() -> T) -> T {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = act();
-    std::panic::set_hook(hook);
-    result
-}
-
-/// The report on a sequence that fails: its seed and its shortest form.
+/// What a sequence that fails is reported as: its seed and its shortest form.
 fn report(seed: u64, sequence: &Sequence, plant: Option<Plant>) -> (Sequence, String) {
     let (short, text) = driver::report(sequence, plant, usize::MAX);
     (short, format!("MODEL_SEED={seed}\n{text}"))
