@@ -35,6 +35,98 @@ fn names_that_programs_need_are_at_the_root_of_an_adapter_n13() {
     judge.finish();
 }
 
+/// The public structures and enumerations of the client, by name, with the files that define them.
+fn defined() -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut open = vec![root().join("core/src/servicebus"), root().join("core/src/client")];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a source");
+            let file = path.strip_prefix(root()).expect("in the tree").display().to_string();
+            for rest in ["pub struct ", "pub enum "].iter().flat_map(|item| text.split(item).skip(1)) {
+                let name = rest.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+                found.entry(name.to_owned()).or_default().push(file.clone());
+            }
+        }
+    }
+    found
+}
+
+#[known_fault("N13")]
+fn a_name_that_programs_need_means_one_type_n13() {
+    let defined = defined();
+    let mut judge = Judge::new();
+    for name in [
+        "RuleFilter",
+        "RuleDescription",
+        "RuleProperties",
+        "CorrelationFilter",
+        "CorrelationRuleFilter",
+        "SqlRuleFilter",
+        "CreateRuleOptions",
+        "RetryPolicy",
+        "Message",
+        "SqlRuleAction",
+        "BatchError",
+    ] {
+        let files = defined.get(name).unwrap_or_else(|| panic!("{name} is gone"));
+        judge.case(name, files, |files| files.len() == 1, |files| name == "RuleFilter" && files.len() == 2);
+    }
+    judge.finish();
+}
+
+/// The adapters for hosts, which have the same features.
+const HOSTS: [&str; 2] = ["runtime-tokio", "runtime-async-std"];
+
+#[known_fault("N5")]
+fn logging_is_a_feature_of_each_adapter_n5() {
+    let mut judge = Judge::new();
+    for adapter in HOSTS {
+        let manifest = std::fs::read_to_string(root().join(adapter).join("Cargo.toml")).expect("a manifest");
+        let features = manifest.split("[features]").nth(1).and_then(|rest| rest.split("\n[").next()).expect("features");
+        for name in ["tracing", "administration", "bundled-roots", "platform-roots"] {
+            let found = features.lines().any(|line| line.starts_with(&format!("{name} = ")));
+            judge.case(format!("{adapter}: {name}"), found, |found| *found, |found| name == "tracing" && !found);
+        }
+    }
+    judge.finish();
+}
+
+/// Where a user looks for the target that events are logged under, to write a filter such as `servicebus=debug`.
+#[known_fault("N5")]
+fn the_target_of_events_is_documented_n5() {
+    let mut judge = Judge::of_few(3, "one place for the core and one for each adapter");
+    let places: [&[&str]; 3] = [
+        &["core/src/lib.rs", "core/README.md"],
+        &["runtime-tokio/src/lib.rs", "runtime-tokio/README.md"],
+        &["runtime-async-std/src/lib.rs", "runtime-async-std/README.md"],
+    ];
+    for files in places {
+        let texts: Vec<_> = files.iter().filter_map(|file| std::fs::read_to_string(root().join(file)).ok()).collect();
+        // A sentence about the target, or a filter that names it.
+        let is_named = |line: &str| {
+            let target = line.contains("target") && (line.contains("`servicebus`") || line.contains("\"servicebus\""));
+            target
+                || ["error", "warn", "info", "debug", "trace"]
+                    .iter()
+                    .any(|level| line.contains(&format!("servicebus={level}")))
+        };
+        let lines = texts
+            .iter()
+            .flat_map(|text| text.lines())
+            .filter(|line| !line.starts_with("    "))
+            .filter(|line| is_named(line))
+            .count();
+        judge.case(files[0], lines, |lines| *lines > 0, |lines| *lines == 0);
+    }
+    judge.finish();
+}
+
 /// A version such as `1.90` or `1.88.0` as numbers.
 fn version(text: &str) -> Vec<u32> {
     text.split('.').map(|part| part.parse().expect("a number")).collect()
