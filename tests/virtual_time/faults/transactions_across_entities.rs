@@ -159,6 +159,12 @@ enum Part {
     Update(&'static str),
 }
 
+/// A message for a minute from now.
+fn later(world: &World) -> Message<'static> {
+    let at = world.clock.utc + servicebus_core::time::Duration::from_secs(60);
+    Message::new("later").with_scheduled_enqueue_time(at)
+}
+
 /// Runs parts in one transaction of a client whose links each have a session of their own (recording
 /// `transaction-one-entity`), and commits it: why something was refused.
 fn in_one_transaction(parts: &[Part]) -> Option<String> {
@@ -191,8 +197,7 @@ fn in_one_transaction(parts: &[Part]) -> Option<String> {
                     .filter(|failure| !failure.text.starts_with("Rejected(None)"))
             }
             Part::Schedule(entity) => {
-                let at = world.clock.utc + servicebus_core::time::Duration::from_secs(60);
-                let message = Message::new("later").with_scheduled_enqueue_time(at);
+                let message = later(&world);
                 let response = world.schedule_in(c, entity, &[message], Some(&txn));
                 (response.status() >= 400).then(|| Failure { condition: String::new(), text: response.text().into() })
             }
@@ -265,6 +270,22 @@ fn an_unknown_transaction_is_refused_in_the_services_words_f41() {
                 refusal(&answer).map(|failure| failure.text),
                 |text| text.as_ref().is_some_and(|text| text.contains(UNKNOWN)),
                 |text| text.as_ref().is_some_and(|text| text.starts_with("The transaction is not known")),
+            );
+        }
+        let tokens = uuids(&[message.token]);
+        let entries = [
+            ("disposition-status", "completed".into()),
+            ("lock-tokens", servicebus_core::wire::Reader::new(&tokens).value().unwrap()),
+        ];
+        for (verb, response) in [
+            ("update", world.manage_in(c, "a", "update-disposition", &entries, Some(txn))),
+            ("schedule", world.schedule_in(c, "a", &[later(&world)], Some(txn))),
+        ] {
+            judge.case(
+                format!("{verb}, {name}"),
+                (response.status(), response.text().to_owned()),
+                |(status, text)| *status >= 400 && text.contains(UNKNOWN),
+                |(status, text)| *status >= 400 && text.starts_with("The transaction is not known"),
             );
         }
     }
