@@ -8,7 +8,7 @@ use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{Uuid, Value};
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_simulation::{Simulated, World};
+use servicebus_simulation::{Server, Simulated, World};
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
 use servicebus_tokio::Sender;
@@ -256,6 +256,73 @@ fn a_graceful_close_is_no_failure_an_outage_a_warning_and_a_send_an_event_n5() {
     for (name, events) in [("quiet", &quiet), ("after a cut", &cut)] {
         let sends = events.iter().filter(|(_, text)| text.contains("sent")).count();
         judge.equal(format!("{name}: events of two sends"), sends, 2, 0);
+    }
+    judge.finish();
+}
+
+/// What dials meet.
+const AWAY: [(&str, fn(&World)); 3] = [
+    ("unreachable", |world| world.set_reachable(false)),
+    ("closes at once", |world| {
+        world.set_reachable(true);
+        world.set_server(Server::Closes);
+    }),
+    ("silent", |world| {
+        world.set_reachable(true);
+        world.set_server(Server::Silent);
+    }),
+];
+
+/// The causes that are logged for the connection and for dials: of a client that had a connection which was cut, or of
+/// one that had none. The first dial meets `first`, the second `second`.
+fn causes(connected: bool, first: fn(&World), second: fn(&World)) -> Vec<String> {
+    let events = Events::default();
+    tracing::subscriber::with_default(events.clone(), || {
+        let world = world();
+        let inner = world.clone();
+        world.run(async move {
+            let client = inner.client::<Heap>();
+            let sender = client.sender("orders").unwrap();
+            if connected {
+                sender.send(&Message::new("first")).await.unwrap();
+                inner.cut();
+            }
+            first(&inner);
+            // A call keeps the client dialling; the first dial comes within a second.
+            let message = Message::new("second");
+            let mut sending = std::pin::pin!(sender.send(&message));
+            let meanwhile = std::pin::pin!(inner.sleep(Duration::from_millis(1_200)));
+            futures_util::future::select(sending.as_mut(), meanwhile).await;
+            second(&inner);
+            _ = sending.await;
+        });
+    });
+    let events = events.0.lock().unwrap();
+    let lost = events.iter().filter_map(|(_, text)| text.split_once("disconnected")?.1.split_once("failure="));
+    lost.map(|(_, failure)| failure.split(" pause_ms").next().unwrap_or_default().to_owned()).collect()
+}
+
+#[known_fault("N5")]
+fn the_cause_that_an_outage_is_logged_with_is_the_current_one_n5() {
+    let mut judge = Judge::new();
+    for (first_name, first) in AWAY {
+        for (second_name, second) in AWAY {
+            // The call ends before two dials have been silent.
+            if (first_name, second_name) == ("silent", "silent") {
+                continue;
+            }
+            // A client without a connection knows no older cause.
+            let (own, next) = (causes(false, first, first)[0].clone(), causes(false, second, second)[0].clone());
+            let found = causes(true, first, second);
+            let lost = found[0].clone();
+            judge.control("the connection's own cause", &lost, |lost| lost.contains("ConnectionReset"));
+            judge.case(
+                format!("{first_name}, then {second_name}"),
+                found[1..3].to_vec(),
+                |found| *found == [own, next],
+                |found| *found == [lost.clone(), lost],
+            );
+        }
     }
     judge.finish();
 }
