@@ -17,16 +17,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Runs client and server on this thread, whose bytes are counted.
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-async fn emulator() -> Emulator {
+pub(crate) async fn emulator() -> Emulator {
     Emulator::builder().amqp_port(0).admin_port(0).queue("queue").virtual_clock(START).start().await.unwrap()
 }
 
 /// Lets the server do what it can.
-async fn pause() {
+pub(crate) async fn pause() {
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
 }
 
