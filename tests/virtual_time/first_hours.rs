@@ -260,8 +260,11 @@ fn a_graceful_close_is_no_failure_an_outage_a_warning_and_a_send_an_event_n5() {
     judge.finish();
 }
 
+/// A change of the network or of the server.
+type Change = fn(&World);
+
 /// What dials meet.
-const AWAY: [(&str, fn(&World)); 3] = [
+const AWAY: [(&str, Change); 3] = [
     ("unreachable", |world| world.set_reachable(false)),
     ("closes at once", |world| {
         world.set_reachable(true);
@@ -275,7 +278,7 @@ const AWAY: [(&str, fn(&World)); 3] = [
 
 /// The causes that are logged for the connection and for dials: of a client that had a connection which was cut, or of
 /// one that had none. The first dial meets `first`, the second `second`.
-fn causes(connected: bool, first: fn(&World), second: fn(&World)) -> Vec<String> {
+fn causes(connected: bool, first: Change, second: Change) -> Vec<String> {
     let events = Events::default();
     tracing::subscriber::with_default(events.clone(), || {
         let world = world();
