@@ -6,9 +6,9 @@
 
 use crate::client::{State, change};
 use crate::engine::ConnectionErrorKind;
+use crate::machine::{Cause, Failure, Target, Want};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
-use crate::servicebus::namespace::{Cause, Failure, Target, Want};
 use crate::storage::{Rx, Storage, Tx};
 use crate::time::{Instant, Timestamp};
 use core::fmt::{self, Display};
@@ -68,10 +68,10 @@ impl<P> fmt::Debug for AccessToken<P> {
 }
 
 /// Where access tokens come from. Its tokens are used when the client was made with
-/// [`Settings::external_tokens`](crate::servicebus::namespace::Settings::external_tokens).
+/// [`Settings::external_tokens`](crate::machine::Settings::external_tokens).
 pub trait TokenCredential<P> {
     /// Whether it gives any: without, a program is linked without what is done with them, and
-    /// [`Settings::external_tokens`](crate::servicebus::namespace::Settings::external_tokens) is of no effect.
+    /// [`Settings::external_tokens`](crate::machine::Settings::external_tokens) is of no effect.
     const GIVES: bool = true;
 
     /// Why there is none; its text reaches the application.
@@ -152,7 +152,7 @@ fn wake_tasks<R: Runtime>(shared: &R::Shared) {
 }
 
 fn failure<R: Runtime>(shared: &R::Shared, cause: Cause, error: &dyn Display) -> Failure<R::Storage> {
-    shared.with(|state| state.namespace.failure(cause, error))
+    shared.with(|state| state.machine.failure(cause, error))
 }
 
 /// Carries bytes until the client is closed or its last handle is dropped. Connects when somebody needs a connection
@@ -167,9 +167,9 @@ where
 {
     let frame_size = shared.with(|state| {
         if !C::GIVES {
-            state.namespace.use_connection_string();
+            state.machine.use_connection_string();
         }
-        state.namespace.settings().max_frame_size as usize
+        state.machine.settings().max_frame_size as usize
     });
     let mut rx = <R::Storage as Storage>::rx(frame_size);
     let mut tx = <R::Storage as Storage>::tx(frame_size);
@@ -177,8 +177,8 @@ where
         wake_tasks::<R>(&shared);
         let clock = runtime.clock();
         let (want, mut deadline) = shared.with(|state| {
-            state.namespace.handle_timeout(clock);
-            (state.namespace.poll_want(), state.namespace.poll_timeout())
+            state.machine.handle_timeout(clock);
+            (state.machine.poll_want(), state.machine.poll_timeout())
         });
         wake_tasks::<R>(&shared);
         let dials = match want {
@@ -195,7 +195,7 @@ where
             tx.clear();
             let result = connect(&shared, &runtime, &mut dialer, &mut credential, &mut rx, &mut tx).await;
             let clock = runtime.clock();
-            shared.with(|state| state.namespace.handle_disconnected(clock, result));
+            shared.with(|state| state.machine.handle_disconnected(clock, result));
         } else {
             woken_or(&shared, &runtime, deadline).await;
         }
@@ -224,7 +224,7 @@ where
         Ok(transport) => transport,
         Err(failure) => return failure,
     };
-    if let Err(failure) = shared.with(|state| state.namespace.handle_connected(runtime.clock())) {
+    if let Err(failure) = shared.with(|state| state.machine.handle_connected(runtime.clock())) {
         return failure;
     }
     let (mut reader, mut writer) = transport.split();
@@ -252,10 +252,10 @@ async fn dial<'d, R: Runtime, D: Dial>(
 ) -> Result<D::Transport<'d>, Failure<R::Storage>> {
     let mut host = heapless::String::<256>::new();
     let (port, tls, patience) = shared.with(|state| {
-        let target = state.namespace.target()?;
+        let target = state.machine.target()?;
         let pushed = host.push_str(target.host);
         pushed.map_err(|_| Failure::<R::Storage>::new(Cause::Argument(Argument::HostName)))?;
-        Ok::<_, Failure<R::Storage>>((target.port, target.tls, state.namespace.settings().retry.try_timeout))
+        Ok::<_, Failure<R::Storage>>((target.port, target.tls, state.machine.settings().retry.try_timeout))
     })?;
     log!(info, "connecting", host = host, port = port, tls = tls);
     let until = runtime.clock().now + patience;
@@ -273,8 +273,8 @@ async fn serve_deadlines<R: Runtime>(shared: &R::Shared, runtime: &R, until: Ins
     loop {
         let clock = runtime.clock();
         let (closing, deadline) = shared.with(|state| {
-            state.namespace.handle_timeout(clock);
-            (state.namespace.is_closing(), state.namespace.poll_timeout())
+            state.machine.handle_timeout(clock);
+            (state.machine.is_closing(), state.machine.poll_timeout())
         });
         wake_tasks::<R>(shared);
         if closing || clock.now >= until {
@@ -299,7 +299,7 @@ async fn read<R: Runtime>(
         };
         rx.commit(count);
         let clock = runtime.clock();
-        change::<R, _>(shared, |state| state.namespace.handle_input(clock, rx));
+        change::<R, _>(shared, |state| state.machine.handle_input(clock, rx));
         wake_tasks::<R>(shared);
     }
 }
@@ -324,11 +324,11 @@ async fn write<R: Runtime>(
         let clock = runtime.clock();
         let over = shared.with(|state| {
             if deadline.is_none_or(|deadline| deadline <= clock.now) {
-                state.namespace.handle_timeout(clock);
+                state.machine.handle_timeout(clock);
             }
-            state.namespace.poll_transmit(clock, tx);
-            deadline = state.namespace.poll_timeout();
-            state.namespace.is_disconnected()
+            state.machine.poll_transmit(clock, tx);
+            deadline = state.machine.poll_timeout();
+            state.machine.is_disconnected()
         });
         wake_tasks::<R>(shared);
         if !tx.filled().is_empty() {
@@ -358,10 +358,10 @@ where
     loop {
         // Only the driver itself can come to want one, in the same task: there is nothing to be woken by.
         poll_fn(|_| {
-            if !shared.with(|state| state.namespace.wants_access_token()) {
+            if !shared.with(|state| state.machine.wants_access_token()) {
                 return Poll::Pending;
             }
-            let wanted = change::<R, _>(shared, |state| state.namespace.poll_access_token(state.runtime.clock()));
+            let wanted = change::<R, _>(shared, |state| state.machine.poll_access_token(state.runtime.clock()));
             if wanted { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -369,6 +369,6 @@ where
             Ok(token) => Ok((token.token, token.expires_at)),
             Err(error) => Err(failure::<R>(shared, Cause::Credential, &error)),
         };
-        change::<R, _>(shared, |state| state.namespace.handle_access_token(state.runtime.clock(), token));
+        change::<R, _>(shared, |state| state.machine.handle_access_token(state.runtime.clock(), token));
     }
 }

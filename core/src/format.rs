@@ -2,8 +2,8 @@
 
 use crate::client::BatchSendError;
 use crate::engine::{ConnectionError, EngineError};
+use crate::machine::Failure;
 use crate::servicebus::connection_string::ConnectionStringError;
-use crate::servicebus::namespace::Failure;
 use crate::servicebus::sas::SasError;
 use crate::servicebus::{BatchError, InvalidMessage, LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;

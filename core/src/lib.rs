@@ -6,14 +6,15 @@
 //!
 //! # Layers
 //!
-//! Folders are layers and arrows point one way: `wire ← engine ← servicebus ← client ← driver`; `storage` and `time`
+//! Folders are layers and arrows point one way: `wire ← engine ← servicebus ← machine ← client ← driver`; `storage` and `time`
 //! stand below all of them.
 //!
 //! | layer | what it knows |
 //! |---|---|
 //! | [`wire`] | bytes and values: AMQP 1.0's types, frames, performatives, messages. No state, no allocation. |
 //! | [`engine`] | one AMQP connection, client or server: sessions, links, credit, deliveries, settlement. |
-//! | [`servicebus`] | what Azure adds: tokens, addresses, messages, locks, `$management`; [`servicebus::namespace`] is a whole client without I/O. |
+//! | [`servicebus`] | what Azure adds: tokens, addresses, messages, locks, `$management`: vocabulary without state. |
+//! | [`machine`] | the whole client without I/O: its connection, tokens, links, calls. |
 //! | [`client`] | the API people use: async, without a runtime. |
 //! | [`driver`] | the only file that awaits I/O. |
 //!
@@ -25,12 +26,12 @@
 //! What [`driver::run`] does with a transport, by hand:
 //!
 //! ```text
-//! namespace.handle_connected(clock)
+//! machine.handle_connected(clock)
 //! loop {
-//!     read into rx, then   namespace.handle_input(clock, &mut rx)
-//!     while                namespace.poll_transmit(clock, &mut tx)   { write tx }
-//!     while let Some(op) = namespace.poll_notice()                   { poll the call of this slot again }
-//!     sleep until          namespace.poll_timeout(), then            namespace.handle_timeout(clock)
+//!     read into rx, then   machine.handle_input(clock, &mut rx)
+//!     while                machine.poll_transmit(clock, &mut tx)   { write tx }
+//!     while let Some(op) = machine.poll_notice()                   { poll the call of this slot again }
+//!     sleep until          machine.poll_timeout(), then            machine.handle_timeout(clock)
 //! }
 //! ```
 //!
@@ -64,6 +65,7 @@ pub mod driver;
 pub mod engine;
 #[cfg(feature = "defmt")]
 mod format;
+pub mod machine;
 pub mod random;
 pub mod runtime;
 pub mod servicebus;

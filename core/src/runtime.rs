@@ -17,7 +17,7 @@
 //! ```
 //! use servicebus_core::client::{Client, State};
 //! use servicebus_core::runtime::Runtime;
-//! use servicebus_core::servicebus::namespace::{Clock, Settings};
+//! use servicebus_core::machine::{Clock, Settings};
 //! use servicebus_core::storage::Heap;
 //! use servicebus_core::time::{Instant, Timestamp};
 //! use std::cell::RefCell;
@@ -52,7 +52,7 @@
 //! family, in two hundred lines.
 
 use crate::client::State;
-use crate::servicebus::namespace::Clock;
+use crate::machine::Clock;
 use crate::storage::Storage;
 use crate::time::Instant;
 use core::fmt::Debug;

@@ -9,7 +9,7 @@ use futures_lite::io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt}
 use futures_rustls::TlsConnector;
 use rustls::pki_types::ServerName;
 use servicebus_core::driver::Dial;
-use servicebus_core::servicebus::namespace::Target;
+use servicebus_core::machine::Target;
 use std::fmt;
 use std::net::{TcpStream, ToSocketAddrs};
 

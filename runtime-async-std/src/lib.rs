@@ -17,8 +17,8 @@ mod websocket;
 
 use async_io::Timer;
 use servicebus_core::driver::{self, NoCredential, TokenFn};
+use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::namespace::{Clock, Settings};
 use servicebus_core::servicebus::{ConnectionString, ConnectionStringError, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Instant, Timestamp};

@@ -11,7 +11,7 @@ use async_tungstenite::{WebSocketStream, client_async_with_config};
 use bytes::Bytes;
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use futures_util::{SinkExt, StreamExt};
-use servicebus_core::servicebus::namespace::Target;
+use servicebus_core::machine::Target;
 use std::fmt;
 use std::io;
 use std::pin::Pin;

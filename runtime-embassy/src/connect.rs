@@ -4,7 +4,7 @@ use core::fmt;
 use core::future::Future;
 use embedded_io_async::{ErrorType, Read, Write};
 use servicebus_core::driver::{Dial, Transport};
-use servicebus_core::servicebus::namespace::Target;
+use servicebus_core::machine::Target;
 
 /// Opens streams of bytes: embassy-net's TCP ([`Tcp`](crate::Tcp)), a cellular modem, ESP-IDF's sockets, a UART tunnel.
 ///

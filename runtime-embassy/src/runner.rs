@@ -6,8 +6,8 @@ use core::cell::{RefCell, RefMut};
 use core::future::Future;
 use servicebus_core::client;
 use servicebus_core::driver::{self, Dial, NoCredential, TokenCredential};
+use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::{Runtime, Shared};
-use servicebus_core::servicebus::namespace::{Clock, Settings};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Instant;
 

@@ -4,7 +4,7 @@
 use embassy_time::MockDriver;
 use embedded_io_async::{ErrorType, Read, Write};
 use futures_util::future::join;
-use servicebus_core::servicebus::namespace::Settings;
+use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{Message, sas};
 use servicebus_core::storage::{Rx, Tx};
 use servicebus_core::time::{Duration, Instant, Timestamp};

@@ -8,7 +8,7 @@ use crate::websocket::WebSocketError;
 use embedded_io_async::{ErrorType, Read, Write};
 use rustls::pki_types::ServerName;
 use servicebus_core::driver::Dial;
-use servicebus_core::servicebus::namespace::Target;
+use servicebus_core::machine::Target;
 use std::fmt;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

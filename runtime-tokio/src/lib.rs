@@ -15,8 +15,8 @@ mod tls;
 mod websocket;
 
 use servicebus_core::driver::{self, NoCredential, TokenFn};
+use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::namespace::{Clock, Settings};
 use servicebus_core::servicebus::{ConnectionString, ConnectionStringError, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Instant, Timestamp};

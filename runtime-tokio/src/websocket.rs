@@ -5,7 +5,7 @@ use crate::Options;
 use crate::dial::{DialError, Dialer, Socket, Transport};
 use bytes::{Buf, Bytes};
 use futures_util::{SinkExt, StreamExt};
-use servicebus_core::servicebus::namespace::Target;
+use servicebus_core::machine::Target;
 use std::fmt;
 use std::io;
 use std::pin::Pin;

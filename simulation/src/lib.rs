@@ -18,8 +18,8 @@ mod utc;
 
 use servicebus_core::client::{Client, State};
 use servicebus_core::driver::{self, NoCredential, TokenCredential};
+use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::namespace::{Clock, Settings};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{self, Broker, BrokerConfig};
@@ -226,8 +226,8 @@ impl World {
         self.0.busy.borrow_mut().push(Box::new(move || {
             let state = state.upgrade()?;
             let mut state = state.borrow_mut();
-            let namespace = state.namespace();
-            Some(namespace.is_busy() && !namespace.is_disconnected())
+            let machine = state.machine();
+            Some(machine.is_busy() && !machine.is_disconnected())
         }));
         let driver = driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential);
         (client, shared, driver)

@@ -4,7 +4,7 @@ use super::World;
 use super::peer::{Answer, Factory, Peer};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::driver::{Dial, Transport};
-use servicebus_core::servicebus::namespace::Target;
+use servicebus_core::machine::Target;
 use servicebus_core::storage::{Heap, HeapRx, HeapTx, Rx as _, Storage as _, Tx as _};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{Broker, Clock, ConnectionId};

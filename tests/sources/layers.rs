@@ -1,5 +1,5 @@
-//! Folders are layers and arrows point one way: `wire ← engine ← servicebus ← client ← driver`, `storage` and `time`
-//! below all of them. The three below the client do no I/O, read no clock and know no executor.
+//! Folders are layers and arrows point one way: `wire ← engine ← servicebus ← machine ← client ← driver`, `storage`
+//! and `time` below all of them. The four below the client do no I/O, read no clock and know no executor.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("storage", &["wire"]),
     ("engine", &["wire", "storage", "time", "random", "log"]),
     ("servicebus", &["engine", "wire", "storage", "time", "random", "log"]),
+    ("machine", &["servicebus", "engine", "wire", "storage", "time", "random", "log"]),
 ];
 
 /// Layers in which nothing waits, asks for the time, or spawns.
-const PURE: [&str; 6] = ["time", "random", "wire", "storage", "engine", "servicebus"];
+const PURE: [&str; 7] = ["time", "random", "wire", "storage", "engine", "servicebus", "machine"];
 
 fn sources(layer: &str) -> Vec<(PathBuf, String)> {
     fn collect(path: &Path, found: &mut Vec<PathBuf>) {

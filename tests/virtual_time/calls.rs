@@ -63,7 +63,7 @@ fn make(call: &Call<Simulated<Heap>>, cold: bool) -> Option<Result<Outcome, Stri
     }
     let here = world.clone();
     let result = world.run(async move {
-        let settings = servicebus_core::servicebus::namespace::Settings { retry, ..here.settings() };
+        let settings = servicebus_core::machine::Settings { retry, ..here.settings() };
         let client: Client<Simulated<Heap>> = here.client_with(settings);
         let scene = match Scene::cold(client.clone(), needs).filter(|_| cold) {
             Some(scene) => scene,

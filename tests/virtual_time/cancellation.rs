@@ -5,7 +5,7 @@ use servicebus_core::client::{
     AutoLockRenewer, Client, ProcessorControl, ProcessorMessage, ProcessorOptions, Receiver, ReceiverOptions, Sender,
     SessionProcessorOptions,
 };
-use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
+use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{Message, ReceivedMessage, RuleDescription, RuleFilter};
 use servicebus_core::storage::Storage;
 use servicebus_core::wire::Tag;
@@ -104,7 +104,7 @@ fn at_every_poll<S: Names, F: Future<Output = ()> + 'static>(
             };
             scene(stage).await;
             world.sleep(SECOND * 20).await;
-            let occupancy = state.borrow_mut().namespace().occupancy();
+            let occupancy = state.borrow_mut().machine().occupancy();
             assert_eq!((occupancy.operations, occupancy.requests), (0, 0), "{what} at {polls}: {occupancy:?}");
             assert_eq!(occupancy.endpoints, 0, "{what} at {polls}: {occupancy:?}");
             // A lock that nobody holds any more is not renewed either.

@@ -4,7 +4,7 @@
 use crate::stage::{MINUTE, Names, SECOND, add_queue, counts, locks, on_both_storages, pair, play, world};
 use servicebus_core::client::{AutoLockRenewer, ReceiverOptions};
 use servicebus_core::engine::Tag;
-use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
+use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{LockToken, Message, Reason};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;

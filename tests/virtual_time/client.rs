@@ -1,7 +1,7 @@
 //! The client against the emulator, in virtual time.
 
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
+use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;

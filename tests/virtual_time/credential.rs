@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use servicebus_core::client::{Client, ProcessorMessage, ProcessorOptions, ReceiverOptions};
 use servicebus_core::driver::{AccessToken, TokenFn};
-use servicebus_core::servicebus::namespace::{Cause, Entity};
+use servicebus_core::machine::{Cause, Entity};
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::storage::PayloadBuilder;
 use servicebus_core::time::{Duration, Timestamp};

@@ -3,7 +3,7 @@
 use crate::stage::{MINUTE, Names, SECOND, counts, number, on_both_storages, pair, play, send_numbers, world};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::engine::{Capacity, EngineError};
-use servicebus_core::servicebus::namespace::{Cause, Entity, Settings};
+use servicebus_core::machine::{Cause, Entity, Settings};
 use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;

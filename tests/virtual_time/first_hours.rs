@@ -1,7 +1,7 @@
 //! The first hours of a new user (`docs/evidence/field-reports.md` §6): texts, conversions and logged events.
 
 use servicebus_core::client::{ProcessorError, ProcessorMessage, ProcessorOptions};
-use servicebus_core::servicebus::namespace::{Entity, Failure};
+use servicebus_core::machine::{Entity, Failure};
 use servicebus_core::servicebus::{BatchError, LockToken, Message};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};

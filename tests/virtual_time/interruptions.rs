@@ -2,7 +2,7 @@
 
 use futures_util::future::{Either, select};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::servicebus::namespace::{Cause, Entity};
+use servicebus_core::machine::{Cause, Entity};
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;

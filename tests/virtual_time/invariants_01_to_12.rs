@@ -5,7 +5,7 @@ use crate::stage::{
     world,
 };
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
+use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
@@ -169,7 +169,7 @@ fn close_given_up<S: Names>() {
         drop(close);
         world.sleep(SECOND).await;
         assert_eq!(locks(&world), 0);
-        assert_eq!(state.borrow_mut().namespace().occupancy().endpoints, 1, "the sender alone is left");
+        assert_eq!(state.borrow_mut().machine().occupancy().endpoints, 1, "the sender alone is left");
         client.close().await;
     });
 }

@@ -4,7 +4,7 @@ use crate::stage::{
     HOUR, MINUTE, Names, SECOND, Small, counts, locks, number, on_both_storages, pair, play, send_numbers, world,
 };
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, Occupancy};
+use servicebus_core::machine::{Cause, Disposition, Entity, Occupancy};
 use servicebus_core::servicebus::{BatchError, LockToken, Message, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
@@ -213,7 +213,7 @@ fn no_leaks<S: Names>() {
     add_session_queue(&world);
     play(&world, async |world| {
         let (client, state) = world.client_and_state::<S>(world.settings());
-        let occupancy = || state.borrow_mut().namespace().occupancy();
+        let occupancy = || state.borrow_mut().machine().occupancy();
         let keep = client.sender("q").unwrap();
         send_numbers(&keep, 0..2).await;
         let mut before = Occupancy::default();
@@ -265,7 +265,7 @@ fn many_entities<S: Names>() {
             }
         }
         world.sleep(SECOND).await;
-        let occupancy = state.borrow_mut().namespace().occupancy();
+        let occupancy = state.borrow_mut().machine().occupancy();
         assert_eq!((occupancy.endpoints, occupancy.nodes, occupancy.tokens), (0, 1, 0), "$cbs is left: {occupancy:?}");
         client.close().await;
     });
@@ -285,7 +285,7 @@ fn quiet_rules<S: Names>() {
     });
     play(&world, async move |world| {
         let (client, state) = world.client_and_state::<S>(world.settings());
-        let nodes = || state.borrow_mut().namespace().occupancy().nodes;
+        let nodes = || state.borrow_mut().machine().occupancy().nodes;
         for topic in topics {
             let rules = client.rule_manager(topic, "s");
             for _ in 0..3 {
@@ -294,7 +294,7 @@ fn quiet_rules<S: Names>() {
                 assert_eq!(nodes(), 2, "$cbs and this one, whose links are kept between the calls");
             }
             world.sleep(SECOND * 25).await;
-            let occupancy = state.borrow_mut().namespace().occupancy();
+            let occupancy = state.borrow_mut().machine().occupancy();
             assert_eq!((occupancy.nodes, occupancy.tokens, occupancy.links), (1, 0, 2), "$cbs is left: {occupancy:?}");
         }
         assert_eq!(world.connections_opened(), 1);

@@ -2,7 +2,7 @@
 //! docs/evidence/pinned-behaviour.md §9).
 
 use servicebus_core::client::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions};
-use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, ReceiveMode, RenewalEnd};
+use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode, RenewalEnd};
 use servicebus_core::servicebus::{Message, Reason, ReceivedMessage};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;

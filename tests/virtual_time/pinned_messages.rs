@@ -3,7 +3,7 @@
 
 use crate::stage::{HOUR, MINUTE, SECOND, add_queue, counts, locks, pair, play, send_numbers, world};
 use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
-use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, ReceiveMode};
+use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{BatchError, Body, Message, MessageState, Reason, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};

@@ -3,7 +3,7 @@
 
 use crate::stage::{MINUTE, SECOND, add_queue, counts, number, pair, play, send_numbers, world};
 use servicebus_core::client::{ReceiverOptions, SessionReceiver};
-use servicebus_core::servicebus::namespace::{Disposition, Entity, ReceiveMode, Settings};
+use servicebus_core::machine::{Disposition, Entity, ReceiveMode, Settings};
 use servicebus_core::servicebus::{CorrelationFilter, Message, Reason, RuleDescription, RuleFilter};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;

@@ -5,7 +5,7 @@ use servicebus_core::client::{
     Client, DeadLetterOptions, ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions,
     SessionProcessorOptions,
 };
-use servicebus_core::servicebus::namespace::{Cause, Entity, ReceiveMode};
+use servicebus_core::machine::{Cause, Entity, ReceiveMode};
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;

@@ -2,7 +2,7 @@
 
 use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, pair, play, world};
 use servicebus_core::client::{AutoLockRenewer, Receiver, ReceiverOptions};
-use servicebus_core::servicebus::namespace::{Disposition, Entity, Failure, ReceiveMode};
+use servicebus_core::machine::{Disposition, Entity, Failure, ReceiveMode};
 use servicebus_core::servicebus::{LockToken, Message};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -173,7 +173,7 @@ fn dropped<S: Names>() {
             }
             drop((first, second));
             world.sleep(SECOND).await;
-            let occupancy = state.borrow_mut().namespace().occupancy();
+            let occupancy = state.borrow_mut().machine().occupancy();
             let left = (occupancy.operations, occupancy.requests, occupancy.deliveries);
             assert_eq!(left, (0, 0, 0), "round {round}: {occupancy:?}");
         }

@@ -4,7 +4,7 @@
 //! Nothing reconnects on a refusal: the link that carried it is well, so the next attempt takes the same one.
 
 use crate::stage::{Names, SECOND, counts, on_both_storages, pair, play, send_numbers, world};
-use servicebus_core::servicebus::namespace::Cause;
+use servicebus_core::machine::Cause;
 use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
 use servicebus_emulator::broker::entities::QueueDescription;
 

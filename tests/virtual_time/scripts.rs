@@ -2,8 +2,8 @@
 
 use crate::stage::{MINUTE, Names, SECOND, Small, play, world};
 use servicebus_core::client::{Receiver, ReceiverOptions, Sender};
+use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::random::Random;
-use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;

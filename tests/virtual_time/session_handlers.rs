@@ -5,7 +5,7 @@ use servicebus_core::client::{
     Client, ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions, SessionHandlers,
     SessionProcessorOptions, SessionReceiver,
 };
-use servicebus_core::servicebus::namespace::Entity;
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;

@@ -1,8 +1,8 @@
 //! Spans of `tracing`: a connection and its links live in them, and what is told lies in the right one.
 
 use servicebus_core::client::ReceiverOptions;
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::Message;
-use servicebus_core::servicebus::namespace::Entity;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;

@@ -3,8 +3,8 @@
 
 use crate::stage::{HOUR, MINUTE, SECOND, counts, locks, number, pair, play, send_numbers, world};
 use servicebus_core::client::ReceiverOptions;
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::Message;
-use servicebus_core::servicebus::namespace::Entity;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -369,7 +369,7 @@ fn receive_cancellation() {
         }
         world.sleep(SECOND).await;
         assert_eq!(locks(&world), 0);
-        let occupancy = state.borrow_mut().namespace().occupancy();
+        let occupancy = state.borrow_mut().machine().occupancy();
         assert_eq!((occupancy.operations, occupancy.deliveries), (0, 0));
         client.close().await;
     });
@@ -423,7 +423,7 @@ fn benchmark_backup_settlement_leak() {
                 }
             }
         }
-        let occupancy = state.borrow_mut().namespace().occupancy();
+        let occupancy = state.borrow_mut().machine().occupancy();
         assert_eq!((occupancy.operations, occupancy.requests, occupancy.held, occupancy.deliveries), (0, 0, 0, 0));
         assert_eq!(locks(&world), 0);
         client.close().await;

@@ -3,7 +3,7 @@
 
 use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, counts, locks, on_both_storages, play, with_store, world};
 use servicebus_core::client::{AutoLockRenewer, Client, DeadLetterOptions, ReceiverOptions, SessionReceiver};
-use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, ReceiveMode, RenewalEnd, Settings};
+use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode, RenewalEnd, Settings};
 use servicebus_core::servicebus::{LockToken, Message, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;

@@ -1,8 +1,8 @@
 //! What the core tells through `tracing`, and what it never does.
 
 use servicebus_core::client::{ProcessorMessage, ProcessorOptions, ReceiverOptions};
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::Message;
-use servicebus_core::servicebus::namespace::Entity;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;

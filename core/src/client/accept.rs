@@ -2,8 +2,8 @@
 
 use super::call::Endpoint;
 use super::{Client, Receiver, ReceiverOptions, SessionReceiver, StorageOf, call};
+use crate::machine::{Cause, Entity, Failure, SessionChoice};
 use crate::runtime::Runtime;
-use crate::servicebus::namespace::{Cause, Entity, Failure, SessionChoice};
 use crate::servicebus::{Argument, LockToken, Reason};
 use crate::storage::{Storage, Text};
 use crate::time::Duration;

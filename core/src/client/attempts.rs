@@ -2,9 +2,9 @@
 
 use super::StorageOf;
 use super::call::{PayloadOf, Pending, poll_pending, start_wait};
+use crate::machine::{ClientMachine, EndpointId, Entity, Failure, OperationId};
 use crate::runtime::Runtime;
 use crate::servicebus::management::{Request, Response};
-use crate::servicebus::namespace::{EndpointId, Entity, Failure, Namespace, OperationId};
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -22,7 +22,7 @@ pub(super) trait Attempt<R: Runtime> {
     /// Goes on with the attempt that was started last.
     fn poll(
         &mut self,
-        namespace: &mut Namespace<StorageOf<R>>,
+        machine: &mut ClientMachine<StorageOf<R>>,
         runtime: &R,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>>;
@@ -40,11 +40,11 @@ impl<R: Runtime, A: Attempt<R>> Attempt<R> for &mut A {
 
     fn poll(
         &mut self,
-        namespace: &mut Namespace<StorageOf<R>>,
+        machine: &mut ClientMachine<StorageOf<R>>,
         runtime: &R,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        (**self).poll(namespace, runtime, operation)
+        (**self).poll(machine, runtime, operation)
     }
 }
 
@@ -98,14 +98,14 @@ impl<R: Runtime> Progress<'_, R> {
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
         loop {
             if self.waits {
-                ready!(poll_pending(&mut self.pending, cx, |namespace, _, operation| namespace.poll_sleep(operation)));
+                ready!(poll_pending(&mut self.pending, cx, |machine, _, operation| machine.poll_sleep(operation)));
                 self.waits = false;
             }
             if self.pending.operation.is_none() {
                 self.pending.operation = Some(attempt.start()?);
             }
-            let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation| {
-                attempt.poll(namespace, runtime, operation)
+            let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation| {
+                attempt.poll(machine, runtime, operation)
             };
             let Err(failure) = ready!(poll_pending(&mut self.pending, cx, poll)) else { return Poll::Ready(Ok(())) };
             let endpoint = attempt.endpoint();
@@ -140,11 +140,11 @@ impl<R: Runtime> Attempt<R> for Asking<'_, R> {
 
     fn poll(
         &mut self,
-        namespace: &mut Namespace<StorageOf<R>>,
+        machine: &mut ClientMachine<StorageOf<R>>,
         runtime: &R,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let response = ready!(namespace.poll_request(runtime.clock(), operation, self.entity, self.request, None));
+        let response = ready!(machine.poll_request(runtime.clock(), operation, self.entity, self.request, None));
         Poll::Ready(response.map(|response| self.response = Some(response)))
     }
 }

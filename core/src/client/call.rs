@@ -2,12 +2,12 @@
 
 use super::attempts::{Asking, Attempts};
 use super::{LiteralOf, ReceiverOptions, State, StorageOf};
+use crate::machine::{
+    Cause, ClientMachine, Clock, EndpointId, Entity, Failure, Kind, OperationId, SessionChoice, SizeLimits,
+};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Message;
 use crate::servicebus::management::{Request, Response};
-use crate::servicebus::namespace::{
-    Cause, Clock, EndpointId, Entity, Failure, Kind, Namespace, OperationId, SessionChoice, SizeLimits,
-};
 use crate::storage::{Arena, Slots, Storage};
 use crate::time::Instant;
 use core::future::Future;
@@ -32,7 +32,7 @@ pub(super) fn drop_handle<R: Runtime>(shared: &R::Shared) {
     change::<R, _>(shared, |state| {
         state.handles = state.handles.saturating_sub(1);
         if state.handles == 0 {
-            state.namespace.close();
+            state.machine.close();
         }
     });
 }
@@ -68,7 +68,7 @@ impl<'c, R: Runtime> Pending<'c, R> {
         endpoint: Option<EndpointId>,
         deadline: Option<Instant>,
     ) -> Result<Self, Failure<StorageOf<R>>> {
-        let operation = shared.with(|state| state.namespace.start(endpoint, deadline))?;
+        let operation = shared.with(|state| state.machine.start(endpoint, deadline))?;
         Ok(Self { shared, operation: Some(operation) })
     }
 }
@@ -91,18 +91,18 @@ fn give_up<R: Runtime>(shared: &R::Shared, operation: OperationId) {
 pub(super) fn poll_pending<R: Runtime, T>(
     pending: &mut Pending<'_, R>,
     cx: &mut Context<'_>,
-    mut poll: impl FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T>,
+    mut poll: impl FnMut(&mut ClientMachine<StorageOf<R>>, &R, OperationId) -> Poll<T>,
 ) -> Poll<T> {
     let mut output = Poll::Pending;
-    poll_slot(pending, cx, &mut |namespace, runtime, operation| {
-        output = poll(namespace, runtime, operation);
+    poll_slot(pending, cx, &mut |machine, runtime, operation| {
+        output = poll(machine, runtime, operation);
         output.is_ready()
     });
     output
 }
 
 /// Goes on with a call, and tells whether it is over.
-type Polling<'p, R> = dyn FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> bool + 'p;
+type Polling<'p, R> = dyn FnMut(&mut ClientMachine<StorageOf<R>>, &R, OperationId) -> bool + 'p;
 
 /// What is the same for calls of all kinds. `poll` tells whether the call is over.
 #[cfg_attr(feature = "alloc", inline)]
@@ -110,7 +110,7 @@ type Polling<'p, R> = dyn FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -
 fn poll_slot<R: Runtime>(pending: &mut Pending<'_, R>, cx: &mut Context<'_>, poll: &mut Polling<'_, R>) {
     let Some(operation) = pending.operation else { return };
     let ready = change::<R, _>(pending.shared, |state| {
-        let ready = poll(&mut state.namespace, &state.runtime, operation);
+        let ready = poll(&mut state.machine, &state.runtime, operation);
         if ready {
             finish(state, operation);
         } else {
@@ -128,7 +128,7 @@ fn poll_slot<R: Runtime>(pending: &mut Pending<'_, R>, cx: &mut Context<'_>, pol
 
 fn finish<R: Runtime>(state: &mut State<R>, operation: OperationId) {
     state.wakers.take(operation.index());
-    state.namespace.finish(operation);
+    state.machine.finish(operation);
 }
 
 /// A call that has to wait, as a future.
@@ -146,7 +146,7 @@ impl<'c, R: Runtime, F> Call<'c, R, F> {
         poll: F,
     ) -> Result<Self, Failure<StorageOf<R>>>
     where
-        F: FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T>,
+        F: FnMut(&mut ClientMachine<StorageOf<R>>, &R, OperationId) -> Poll<T>,
     {
         Ok(Self { pending: Pending::start(shared, endpoint, deadline)?, poll })
     }
@@ -154,7 +154,7 @@ impl<'c, R: Runtime, F> Call<'c, R, F> {
 
 impl<R: Runtime, F, T> Future for Call<'_, R, F>
 where
-    F: FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T> + Unpin,
+    F: FnMut(&mut ClientMachine<StorageOf<R>>, &R, OperationId) -> Poll<T> + Unpin,
 {
     type Output = T;
 
@@ -175,9 +175,9 @@ pub(super) fn start_wait<R: Runtime>(
 ) -> Option<OperationId> {
     shared.with(|state| {
         let now = state.runtime.now();
-        let delay = state.namespace.retry_delay(now, endpoint, failed, failure)?;
+        let delay = state.machine.retry_delay(now, endpoint, failed, failure)?;
         log!(debug, "trying again", attempt = *failed, delay_ms = delay.get(), failure = failure);
-        state.namespace.start(None, Some(now.after(delay))).ok()
+        state.machine.start(None, Some(now.after(delay))).ok()
     })
 }
 
@@ -192,14 +192,14 @@ pub(super) async fn wait_to_retry<R: Runtime>(
     let waits = operation.is_some();
     if waits {
         let pending = Pending::<R> { shared, operation };
-        Call { pending, poll: |namespace: &mut Namespace<_>, _: &R, operation| namespace.poll_sleep(operation) }.await;
+        Call { pending, poll: |machine: &mut ClientMachine<_>, _: &R, operation| machine.poll_sleep(operation) }.await;
     }
     waits
 }
 
 /// The end of an attempt that starts now.
 pub(super) fn try_deadline<R: Runtime>(shared: &R::Shared) -> Instant {
-    shared.with(|state| state.runtime.now() + state.namespace.settings().retry.try_timeout)
+    shared.with(|state| state.runtime.now() + state.machine.settings().retry.try_timeout)
 }
 
 /// Starts an attempt of a call on an endpoint, or on the client itself.
@@ -209,8 +209,8 @@ pub(super) fn start_try<R: Runtime>(
     endpoint: Option<EndpointId>,
 ) -> Result<OperationId, Failure<StorageOf<R>>> {
     shared.with(|state| {
-        let deadline = state.runtime.now() + state.namespace.settings().retry.try_timeout;
-        state.namespace.start(endpoint, Some(deadline))
+        let deadline = state.runtime.now() + state.machine.settings().retry.try_timeout;
+        state.machine.start(endpoint, Some(deadline))
     })
 }
 
@@ -247,7 +247,7 @@ impl<R: Runtime> Endpoint<R> {
         entity: Entity<StorageOf<R>>,
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Self, Failure<StorageOf<R>>> {
-        let id = change::<R, _>(shared, |state| state.namespace.add_endpoint(kind, entity.clone(), identifier));
+        let id = change::<R, _>(shared, |state| state.machine.add_endpoint(kind, entity.clone(), identifier));
         Ok(Self { id: id?, shared: handle::<R>(shared), entity })
     }
 
@@ -261,14 +261,14 @@ impl<R: Runtime> Endpoint<R> {
     ) -> Result<Self, Failure<StorageOf<R>>> {
         let ReceiverOptions { mode, prefetch, .. } = options;
         let id = change::<R, _>(shared, |state| {
-            state.namespace.prepare(mode, prefetch);
-            state.namespace.add_session_receiver(mode, prefetch, session.clone(), entity.clone(), accept_timeout)
+            state.machine.prepare(mode, prefetch);
+            state.machine.add_session_receiver(mode, prefetch, session.clone(), entity.clone(), accept_timeout)
         });
         Ok(Self { id: id?, shared: handle::<R>(shared), entity })
     }
 
     fn begin_close(&self) {
-        change::<R, _>(&self.shared, |state| state.namespace.close_endpoint(self.id));
+        change::<R, _>(&self.shared, |state| state.machine.close_endpoint(self.id));
     }
 
     /// Encodes a message outside of the lock and starts the call that sends it.
@@ -282,8 +282,8 @@ impl<R: Runtime> Endpoint<R> {
         let payload = arena.encode(message);
         let started = self.shared.with(|state| {
             state.arena = arena;
-            let deadline = state.runtime.now() + state.namespace.settings().retry.try_timeout;
-            state.namespace.start(Some(self.id), Some(deadline))
+            let deadline = state.runtime.now() + state.machine.settings().retry.try_timeout;
+            state.machine.start(Some(self.id), Some(deadline))
         });
         let operation = started?;
         payload.map(|payload| (operation, payload)).map_err(|_| {
@@ -300,7 +300,7 @@ impl<R: Runtime> Endpoint<R> {
 
     pub(super) fn call<T, F>(&self, deadline: Option<Instant>, poll: F) -> Result<Call<'_, R, F>, Failure<StorageOf<R>>>
     where
-        F: FnMut(&mut Namespace<StorageOf<R>>, &R, OperationId) -> Poll<T>,
+        F: FnMut(&mut ClientMachine<StorageOf<R>>, &R, OperationId) -> Poll<T>,
     {
         Call::start(&self.shared, Some(self.id), deadline, poll)
     }
@@ -309,7 +309,7 @@ impl<R: Runtime> Endpoint<R> {
     pub(super) async fn attached(&self, deadline: Option<Instant>) -> Result<SizeLimits, Failure<StorageOf<R>>> {
         let deadline = deadline.unwrap_or_else(|| self.try_deadline());
         let id = self.id;
-        self.call(Some(deadline), |namespace, _, operation| namespace.poll_attached(operation, id))?.await
+        self.call(Some(deadline), |machine, _, operation| machine.poll_attached(operation, id))?.await
     }
 
     /// Asks the entity's `$management`, again after failures that can pass.
@@ -321,8 +321,8 @@ impl<R: Runtime> Endpoint<R> {
     pub(super) async fn close(self) {
         self.begin_close();
         let id = self.id;
-        let gone = |namespace: &mut Namespace<StorageOf<R>>, _: &R, _| {
-            if namespace.is_gone(id) { Poll::Ready(()) } else { Poll::Pending }
+        let gone = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, _| {
+            if machine.is_gone(id) { Poll::Ready(()) } else { Poll::Pending }
         };
         if let Ok(call) = Call::<R, _>::start(&self.shared, None, None, gone) {
             call.await;

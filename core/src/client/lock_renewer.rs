@@ -2,8 +2,8 @@
 
 use super::call::Call;
 use super::{Receiver, SessionReceiver, StorageOf};
+use crate::machine::{ClientMachine, Clock, Failure, Locked, OperationId, RenewalEnd, RenewalId};
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::namespace::{Clock, Failure, Locked, Namespace, OperationId, RenewalEnd, RenewalId};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{LockToken, ReceivedMessage};
 use crate::time::{Duration, Timestamp};
@@ -39,11 +39,11 @@ impl AutoLockRenewer {
 
     fn register<'m, R: Runtime>(
         shared: &R::Shared,
-        add: impl FnOnce(&mut Namespace<StorageOf<R>>, Clock) -> Result<RenewalId, Failure<StorageOf<R>>>,
+        add: impl FnOnce(&mut ClientMachine<StorageOf<R>>, Clock) -> Result<RenewalId, Failure<StorageOf<R>>>,
     ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
         let (id, driver) = shared.with(|state| {
             let clock = state.runtime.clock();
-            (add(&mut state.namespace, clock), state.wake_driver())
+            (add(&mut state.machine, clock), state.wake_driver())
         });
         if let Some(waker) = driver {
             waker.wake();
@@ -84,9 +84,7 @@ impl AutoLockRenewer {
         locked: Locked,
     ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
         let (endpoint, max) = (&receiver.endpoint, self.max_duration);
-        Self::register(&endpoint.shared, |namespace, clock| {
-            namespace.renew_message(clock, &endpoint.entity, locked, max)
-        })
+        Self::register(&endpoint.shared, |machine, clock| machine.renew_message(clock, &endpoint.entity, locked, max))
     }
 
     /// Renews a session's lock from now on, until its receiver is closed or what is returned is dropped.
@@ -98,7 +96,7 @@ impl AutoLockRenewer {
         session: &'m SessionReceiver<R>,
     ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
         let (endpoint, max) = (&session.endpoint, self.max_duration);
-        Self::register(&endpoint.shared, |namespace, clock| namespace.renew_session(clock, endpoint.id, max))
+        Self::register(&endpoint.shared, |machine, clock| machine.renew_session(clock, endpoint.id, max))
     }
 }
 
@@ -120,7 +118,7 @@ impl<R: Runtime> Drop for LockRenewal<'_, R> {
     fn drop(&mut self) {
         let driver = self.shared.with(|state| {
             let clock = state.runtime.clock();
-            state.namespace.forget_renewal(clock, self.id);
+            state.machine.forget_renewal(clock, self.id);
             state.wake_driver()
         });
         if let Some(waker) = driver {
@@ -132,17 +130,17 @@ impl<R: Runtime> Drop for LockRenewal<'_, R> {
 impl<R: Runtime> LockRenewal<'_, R> {
     /// Whether the lock is still renewed.
     pub fn is_active(&self) -> bool {
-        self.shared.with(|state| state.namespace.is_renewing(self.id))
+        self.shared.with(|state| state.machine.is_renewing(self.id))
     }
 
     /// When the lock ends, as last told.
     pub fn locked_until(&self) -> Option<Timestamp> {
-        self.shared.with(|state| state.namespace.renewed_until(self.id))
+        self.shared.with(|state| state.machine.renewed_until(self.id))
     }
 
     /// Why the lock is lost; `None` while it is not.
     pub fn failure(&self) -> Option<Failure<StorageOf<R>>> {
-        self.shared.with(|state| state.namespace.renewal_failure(self.id).cloned())
+        self.shared.with(|state| state.machine.renewal_failure(self.id).cloned())
     }
 
     /// Waits until the lock is not renewed any more, and tells why.
@@ -150,8 +148,8 @@ impl<R: Runtime> LockRenewal<'_, R> {
     /// Cancel safety: nothing is lost.
     pub async fn ended(&mut self) -> RenewalEnd<StorageOf<R>> {
         let id = self.id;
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: &R, operation: OperationId| {
-            namespace.poll_renewal(operation, id)
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation: OperationId| {
+            machine.poll_renewal(operation, id)
         };
         match Call::<R, _>::start(&self.shared, None, None, poll) {
             Ok(call) => call.await,
@@ -193,13 +191,13 @@ impl<R: Runtime> Receiver<R> {
     /// Why the lock on a message could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
     pub fn lock_renewal_failure(&self, message: &ReceivedMessage<StorageOf<R>>) -> Option<Failure<StorageOf<R>>> {
         let locked = message.locked();
-        self.endpoint.shared.with(|state| state.namespace.message_renewal_failure(&locked).cloned())
+        self.endpoint.shared.with(|state| state.machine.message_renewal_failure(&locked).cloned())
     }
 }
 
 impl<R: Runtime> SessionReceiver<R> {
     /// Why the session's lock could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
     pub fn session_renewal_failure(&self) -> Option<Failure<StorageOf<R>>> {
-        self.endpoint.shared.with(|state| state.namespace.session_renewal_failure(self.endpoint.id).cloned())
+        self.endpoint.shared.with(|state| state.machine.session_renewal_failure(self.endpoint.id).cloned())
     }
 }

@@ -2,9 +2,9 @@
 
 use super::call::{Pending, poll_pending};
 use super::{Receiver, StorageOf};
+use crate::machine::{ClientMachine, Failure, OperationId};
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
-use crate::servicebus::namespace::{Failure, Namespace, OperationId};
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -45,8 +45,8 @@ impl<R: Runtime> Stream for Messages<'_, R> {
                 },
             };
             let mut message = None;
-            let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
-                namespace.poll_receive(runtime.clock(), operation, endpoint.id, 1, &mut |found| message = Some(found))
+            let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation: OperationId| {
+                machine.poll_receive(runtime.clock(), operation, endpoint.id, 1, &mut |found| message = Some(found))
             };
             let result = match poll_pending(pending, cx, poll) {
                 Poll::Pending => return Poll::Pending,

@@ -23,9 +23,9 @@ mod session_processor;
 mod state;
 mod transaction;
 
+use crate::machine::{ClientMachine, Entity, Failure, Kind, ReceiveMode, Settings};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::SubQueue;
-use crate::servicebus::namespace::{Entity, Failure, Kind, Namespace, ReceiveMode, Settings};
 use crate::storage::{Storage, Text};
 use core::fmt;
 
@@ -61,7 +61,7 @@ pub struct ReceiverOptions {
     pub sub_queue: Option<SubQueue>,
 }
 
-/// A connection to a namespace, made when it is needed and made again when it is lost. Clones are handles to the same
+/// A connection to a machine, made when it is needed and made again when it is lost. Clones are handles to the same
 /// connection; when the last handle, sender and receiver is dropped, it is closed.
 pub struct Client<R: Runtime> {
     shared: R::Shared,
@@ -93,13 +93,13 @@ impl<R: Runtime> Client<R> {
 
     /// The state of a client before it is shared.
     pub fn state(runtime: R, settings: Settings<StorageOf<R>>) -> State<R> {
-        State::new(runtime, Namespace::new(settings))
+        State::new(runtime, ClientMachine::new(settings))
     }
 
     /// What the service or the transport said last when something did not work. On the heap each failure carries its
     /// own words; fixed storage has only these.
     pub fn last_description(&self) -> <StorageOf<R> as Storage>::Text {
-        self.shared.with(|state| Text::cut(state.namespace.last_description()))
+        self.shared.with(|state| Text::cut(state.machine.last_description()))
     }
 
     fn add(&self, kind: Kind, entity: Entity<StorageOf<R>>) -> Result<call::Endpoint<R>, Failure<StorageOf<R>>> {
@@ -109,7 +109,7 @@ impl<R: Runtime> Client<R> {
     /// A sender to a queue or topic. It attaches in the background; the first send waits for it.
     ///
     /// # Errors
-    /// [`Cause::Closed`](crate::servicebus::namespace::Cause::Closed), or a full table of links.
+    /// [`Cause::Closed`](crate::machine::Cause::Closed), or a full table of links.
     pub fn sender(&self, entity: impl Into<LiteralOf<R>>) -> Result<Sender<R>, Failure<StorageOf<R>>> {
         Ok(Sender::new(self.add(Kind::Sender, Entity::queue(entity))?))
     }
@@ -180,7 +180,7 @@ impl<R: Runtime> Client<R> {
     ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
         entity.sub_queue = options.sub_queue.or(entity.sub_queue);
         let ReceiverOptions { mode, prefetch, .. } = options;
-        self.shared.with(|state| state.namespace.prepare(mode, prefetch));
+        self.shared.with(|state| state.machine.prepare(mode, prefetch));
         let kind = Kind::Receiver { mode, prefetch };
         Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, identifier)?))
     }
@@ -199,11 +199,11 @@ impl<R: Runtime> Client<R> {
 
     /// Closes everything: receivers give back what they have not handed out, messages under way are waited for, links
     /// are detached, and the connection is closed. Ends when the driver has; calls that are pending elsewhere fail
-    /// with [`Cause::Closed`](crate::servicebus::namespace::Cause::Closed).
+    /// with [`Cause::Closed`](crate::machine::Cause::Closed).
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     pub async fn close(self) {
-        call::change::<R, _>(&self.shared, |state| state.namespace.close());
+        call::change::<R, _>(&self.shared, |state| state.machine.close());
         core::future::poll_fn(|cx| self.shared.with(|state| state.poll_stopped(cx.waker()))).await;
     }
 }

@@ -10,7 +10,7 @@ macro_rules! client_names {
             AutoLockRenewer, DeadLetterOptions, ProcessorOptions, ReceiverOptions, SessionHandlers,
             SessionProcessorOptions,
         };
-        pub use $crate::servicebus::namespace::{Cause, Disposition, ReceiveMode};
+        pub use $crate::machine::{Cause, Disposition, ReceiveMode};
         pub use $crate::servicebus::{Argument, Body, LockToken, Message, Reason, SubQueue};
         pub use $crate::wire::Value;
 
@@ -55,11 +55,11 @@ macro_rules! client_names {
         /// [`servicebus_core::servicebus::MessageBatch`]($crate::servicebus::MessageBatch).
         pub type MessageBatch = $crate::servicebus::MessageBatch<$crate::storage::Heap>;
         /// A queue, topic or subscription; see
-        /// [`servicebus_core::servicebus::namespace::Entity`]($crate::servicebus::namespace::Entity).
-        pub type Entity = $crate::servicebus::namespace::Entity<$crate::storage::Heap>;
+        /// [`servicebus_core::machine::Entity`]($crate::machine::Entity).
+        pub type Entity = $crate::machine::Entity<$crate::storage::Heap>;
         /// Why something did not work; see
-        /// [`servicebus_core::servicebus::namespace::Failure`]($crate::servicebus::namespace::Failure).
-        pub type Error = $crate::servicebus::namespace::Failure<$crate::storage::Heap>;
+        /// [`servicebus_core::machine::Failure`]($crate::machine::Failure).
+        pub type Error = $crate::machine::Failure<$crate::storage::Heap>;
         /// A token from outside; see [`servicebus_core::driver::AccessToken`]($crate::driver::AccessToken).
         pub type AccessToken =
             $crate::driver::AccessToken<<$crate::storage::Heap as $crate::storage::Storage>::Payload>;

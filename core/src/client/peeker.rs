@@ -1,9 +1,9 @@
 //! Looking at messages one page after the other.
 
 use super::{Receiver, StorageOf};
+use crate::machine::Failure;
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
-use crate::servicebus::namespace::Failure;
 use core::fmt;
 
 /// Looks at the messages of an entity in their order, and goes on behind those that it has seen: until there are none,

@@ -4,10 +4,8 @@ use super::call::{Call, Endpoint, clock};
 use super::receiver::DeadLetterOptions;
 use super::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions, SessionReceiver, StorageOf};
 use crate::log::Span;
+use crate::machine::{Cause, ClientMachine, Entity, Failure, OperationId, Properties, ReceiveMode, RenewalEnd};
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::namespace::{
-    Cause, Entity, Failure, Namespace, OperationId, Properties, ReceiveMode, RenewalEnd,
-};
 use crate::servicebus::{Reason, ReceivedMessage};
 use crate::storage::Storage;
 use crate::time::Duration;
@@ -215,7 +213,7 @@ impl<R: Runtime> ProcessorControl<R> {
         let change = |now: u8| (now < 2).then_some(mode);
         let _ = self.mode.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
         let driver = self.shared.with(|state| {
-            state.namespace.notice_all();
+            state.machine.notice_all();
             state.wake_driver()
         });
         if let Some(waker) = driver {
@@ -244,8 +242,8 @@ impl<R: Runtime> ProcessorControl<R> {
     /// The client is closed.
     pub(super) async fn changed(&self, known: Mode) -> Result<(), Failure<StorageOf<R>>> {
         let closed = || Err(Failure::new(Cause::Closed));
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: &R, _: OperationId| {
-            if namespace.is_closing() {
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, _: OperationId| {
+            if machine.is_closing() {
                 return Poll::Ready(closed());
             }
             if self.mode() == known { Poll::Pending } else { Poll::Ready(Ok(())) }
@@ -261,12 +259,12 @@ impl<R: Runtime> ProcessorControl<R> {
     /// Waits after a failure, longer each time; sooner over when there is something else to do.
     pub(super) async fn pause_after(&self, attempt: u32, failure: &Failure<StorageOf<R>>) {
         let until = self.shared.with(|state| {
-            let retry = state.namespace.settings().retry;
-            state.runtime.clock().now + retry.backoff(attempt, failure.reason(), state.namespace.random())
+            let retry = state.machine.settings().retry;
+            state.runtime.clock().now + retry.backoff(attempt, failure.reason(), state.machine.random())
         });
         let mode = self.mode();
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: &R, operation: OperationId| {
-            if self.mode() == mode { namespace.poll_sleep(operation) } else { Poll::Ready(()) }
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation: OperationId| {
+            if self.mode() == mode { machine.poll_sleep(operation) } else { Poll::Ready(()) }
         };
         if let Ok(call) = Call::<R, _>::start(&self.shared, None, Some(until), poll) {
             call.await;
@@ -515,14 +513,14 @@ impl<R: Runtime> Receiver<R> {
     /// none, or the receiver locks messages.
     fn leftover(&self) -> Option<u32> {
         let Endpoint { shared, id, .. } = &self.endpoint;
-        shared.with(|state| state.namespace.leftover(*id))
+        shared.with(|state| state.machine.leftover(*id))
     }
 
     /// Gives back what was prefetched and prefetches nothing more, or goes on.
     pub(super) fn suspend(&self, suspended: bool) {
         let Endpoint { shared, id, .. } = &self.endpoint;
         let driver = shared.with(|state| {
-            state.namespace.suspend(*id, suspended);
+            state.machine.suspend(*id, suspended);
             state.wake_driver()
         });
         if let Some(waker) = driver {

@@ -3,11 +3,9 @@
 use super::StorageOf;
 use super::attempts::{Attempt, Attempts};
 use super::call::{self, Endpoint, TransactionOf};
+use crate::machine::{Cause, ClientMachine, Disposition, EndpointId, Entity, Failure, Locked, OperationId, Properties};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{DeleteMessages, Peek, ReceiveDeferred, RenewLock};
-use crate::servicebus::namespace::{
-    Cause, Disposition, EndpointId, Entity, Failure, Locked, Namespace, OperationId, Properties,
-};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{Argument, LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;
@@ -58,16 +56,16 @@ struct Receiving<'c, R: Runtime, F> {
 
 impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>)> Attempt<R> for Receiving<'_, R, F> {
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
-        self.endpoint.shared.with(|state| state.namespace.start(Some(self.endpoint.id), self.deadline))
+        self.endpoint.shared.with(|state| state.machine.start(Some(self.endpoint.id), self.deadline))
     }
 
     fn poll(
         &mut self,
-        namespace: &mut Namespace<StorageOf<R>>,
+        machine: &mut ClientMachine<StorageOf<R>>,
         runtime: &R,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let received = namespace.poll_receive(runtime.clock(), operation, self.endpoint.id, self.max, self.take);
+        let received = machine.poll_receive(runtime.clock(), operation, self.endpoint.id, self.max, self.take);
         Poll::Ready(ready!(received).map(|taken| self.taken = taken))
     }
 }
@@ -94,12 +92,12 @@ impl<R: Runtime> Attempt<R> for Settling<'_, R> {
 
     fn poll(
         &mut self,
-        namespace: &mut Namespace<StorageOf<R>>,
+        machine: &mut ClientMachine<StorageOf<R>>,
         runtime: &R,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
         let Self { endpoint, message, disposition, transaction } = self;
-        namespace.poll_settle(runtime.clock(), operation, &endpoint.entity, *message, disposition, *transaction)
+        machine.poll_settle(runtime.clock(), operation, &endpoint.entity, *message, disposition, *transaction)
     }
 }
 
@@ -297,7 +295,7 @@ impl<R: Runtime> Receiver<R> {
         let locked = message.locked();
         let driver = self.endpoint.shared.with(|state| {
             let clock = state.runtime.clock();
-            state.namespace.set_message_lock(clock, &locked, until);
+            state.machine.set_message_lock(clock, &locked, until);
             state.wake_driver()
         });
         if let Some(waker) = driver {
@@ -322,7 +320,7 @@ impl<R: Runtime> Receiver<R> {
         use crate::storage::Text;
         let id = self.endpoint.id;
         self.endpoint.shared.with(|state| {
-            state.namespace.session_of(id).map(|(session, _)| <StorageOf<R> as Storage>::Text::cut(session))
+            state.machine.session_of(id).map(|(session, _)| <StorageOf<R> as Storage>::Text::cut(session))
         })
     }
 
@@ -368,7 +366,7 @@ impl<R: Runtime> Receiver<R> {
         }
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
-        let delete = self.endpoint.shared.with(|state| state.namespace.deletes(self.endpoint.id));
+        let delete = self.endpoint.shared.with(|state| state.machine.deletes(self.endpoint.id));
         let request = ReceiveDeferred { sequence_numbers, delete, session_id };
         let receiving = self.endpoint.request(&request);
         let response = in_span!("ServiceBus.receive_deferred", self.endpoint.entity, receiving)?;

@@ -2,10 +2,10 @@
 
 use super::call;
 use super::{Client, StorageOf};
+use crate::machine::{Entity, Failure};
 use crate::runtime::Runtime;
 use crate::servicebus::RuleDescription;
 use crate::servicebus::management::{AddRule, ListRules, ListSessions, RemoveRule, Request, Response};
-use crate::servicebus::namespace::{Entity, Failure};
 use crate::storage::Storage;
 use core::fmt;
 

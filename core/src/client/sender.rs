@@ -3,10 +3,10 @@
 use super::StorageOf;
 use super::attempts::{Attempt, Attempts};
 use super::call::{self, Endpoint, PayloadOf, TransactionOf};
+use crate::machine::{Cause, ClientMachine, Clock, Failure, OperationId, SizeLimits};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{CancelScheduled, Schedule};
 use crate::servicebus::message::BATCH_FORMAT;
-use crate::servicebus::namespace::{Cause, Clock, Failure, Namespace, OperationId, SizeLimits};
 use crate::servicebus::{Argument, BatchError, Message, MessageBatch, Reason};
 use crate::storage::Storage;
 use crate::time::Timestamp;
@@ -100,7 +100,7 @@ impl<R: Runtime> Attempt<R> for Sending<'_, R> {
 
     fn poll(
         &mut self,
-        namespace: &mut Namespace<StorageOf<R>>,
+        machine: &mut ClientMachine<StorageOf<R>>,
         _: &R,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
@@ -108,7 +108,7 @@ impl<R: Runtime> Attempt<R> for Sending<'_, R> {
             Source::Message(_) => 0,
             Source::Batch(_) => BATCH_FORMAT,
         };
-        namespace.poll_send(operation, self.endpoint.id, &mut self.payload, format, self.transaction)
+        machine.poll_send(operation, self.endpoint.id, &mut self.payload, format, self.transaction)
     }
 }
 
@@ -132,11 +132,11 @@ impl<R: Runtime> Attempt<R> for Attaching<'_, R> {
 
     fn poll(
         &mut self,
-        namespace: &mut Namespace<StorageOf<R>>,
+        machine: &mut ClientMachine<StorageOf<R>>,
         _: &R,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let limits = ready!(namespace.poll_attached(operation, self.endpoint.id));
+        let limits = ready!(machine.poll_attached(operation, self.endpoint.id));
         Poll::Ready(limits.map(|limits| self.limits = Some(limits)))
     }
 }
@@ -253,7 +253,7 @@ impl<R: Runtime> Sender<R> {
             message.validate().map_err(|error| invalid(&error))?;
             // The service wants an id for each; one request carries one message here, so that nothing has to be
             // collected where there is no allocator.
-            let id = self.endpoint.shared.with(|state| text_id(state.namespace.random().uuid()));
+            let id = self.endpoint.shared.with(|state| text_id(state.machine.random().uuid()));
             let message =
                 Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
             let request = Schedule { messages: core::slice::from_ref(&message) };
@@ -323,7 +323,7 @@ impl<R: Runtime> Sender<R> {
         let mut ids = alloc::vec::Vec::with_capacity(messages.len());
         for message in messages {
             message.validate().map_err(|error| invalid(&error))?;
-            let id = self.endpoint.shared.with(|state| text_id(state.namespace.random().uuid()));
+            let id = self.endpoint.shared.with(|state| text_id(state.machine.random().uuid()));
             ids.push(message.message_id.map_or_else(|| id.to_string(), ToString::to_string));
         }
         let messages: alloc::vec::Vec<Message<'_>> = messages

@@ -1,10 +1,10 @@
 //! Receiving from one session.
 
 use super::{Receiver, StorageOf};
+use crate::machine::Failure;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::LockToken;
 use crate::servicebus::management::{GetSessionState, RenewSessionLock, SetSessionState};
-use crate::servicebus::namespace::Failure;
 use crate::storage::{Storage, Text};
 use crate::time::Timestamp;
 use core::fmt;
@@ -44,8 +44,8 @@ impl<R: Runtime> SessionReceiver<R> {
     pub(super) fn new(receiver: Receiver<R>) -> Self {
         let endpoint = &receiver.endpoint;
         let (id, token) = endpoint.shared.with(|state| {
-            let id = state.namespace.session_of(endpoint.id).map_or("", |(id, _)| id);
-            (<StorageOf<R> as Storage>::Text::cut(id), state.namespace.session_token(endpoint.id))
+            let id = state.machine.session_of(endpoint.id).map_or("", |(id, _)| id);
+            (<StorageOf<R> as Storage>::Text::cut(id), state.machine.session_token(endpoint.id))
         });
         Self { receiver, id, token }
     }
@@ -66,7 +66,7 @@ impl<R: Runtime> SessionReceiver<R> {
     /// When the session's lock ends, as told when it was accepted or last renewed.
     pub fn locked_until(&self) -> Option<Timestamp> {
         let endpoint = &self.receiver.endpoint;
-        endpoint.shared.with(|state| state.namespace.session_of(endpoint.id).and_then(|(_, until)| until))
+        endpoint.shared.with(|state| state.machine.session_of(endpoint.id).and_then(|(_, until)| until))
     }
 
     /// Renews the session's lock and returns its new end.
@@ -79,7 +79,7 @@ impl<R: Runtime> SessionReceiver<R> {
         let endpoint = &self.receiver.endpoint;
         let request = RenewSessionLock { session_id: self.id.as_ref() };
         let until = endpoint.request(&request).await?.expiration()?;
-        endpoint.shared.with(|state| state.namespace.set_session_lock(endpoint.id, until));
+        endpoint.shared.with(|state| state.machine.set_session_lock(endpoint.id, until));
         Ok(until)
     }
 

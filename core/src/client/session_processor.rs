@@ -6,8 +6,8 @@ use super::{
     AutoLockRenewer, Client, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions, SessionReceiver,
     StorageOf,
 };
+use crate::machine::{Cause, Entity, Failure};
 use crate::runtime::Runtime;
-use crate::servicebus::namespace::{Cause, Entity, Failure};
 use crate::time::Duration;
 use core::fmt;
 use core::future::poll_fn;

@@ -1,7 +1,7 @@
 //! What client and driver share.
 
+use crate::machine::ClientMachine;
 use crate::runtime::Runtime;
-use crate::servicebus::namespace::Namespace;
 use crate::storage::{Slots, Storage};
 use core::fmt;
 use core::task::{Poll, Waker};
@@ -35,7 +35,7 @@ impl Signal {
 /// The machine, and who waits for it.
 pub struct State<R: Runtime> {
     pub(crate) runtime: R,
-    pub(crate) namespace: Namespace<R::Storage>,
+    pub(crate) machine: ClientMachine<R::Storage>,
     /// Wakers of pending calls, by the places of their operations.
     pub(crate) wakers: <R::Storage as Storage>::Slots<Waker>,
     /// What messages are encoded into.
@@ -48,17 +48,17 @@ pub struct State<R: Runtime> {
 
 impl<R: Runtime> fmt::Debug for State<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("State").field("machine", &self.machine).finish_non_exhaustive()
     }
 }
 
 impl<R: Runtime> State<R> {
-    // Inlined as `Namespace::new` is.
+    // Inlined as `ClientMachine::new` is.
     #[inline(always)]
-    pub(crate) fn new(runtime: R, namespace: Namespace<R::Storage>) -> Self {
+    pub(crate) fn new(runtime: R, machine: ClientMachine<R::Storage>) -> Self {
         Self {
             runtime,
-            namespace,
+            machine,
             wakers: Default::default(),
             arena: Default::default(),
             driver: Signal::default(),
@@ -69,21 +69,21 @@ impl<R: Runtime> State<R> {
     }
 
     /// The machine itself, for those that drive it by hand.
-    pub fn namespace(&mut self) -> &mut Namespace<R::Storage> {
-        &mut self.namespace
+    pub fn machine(&mut self) -> &mut ClientMachine<R::Storage> {
+        &mut self.machine
     }
 
     /// Signals the driver when the machine has something to do.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn wake_driver(&mut self) -> Option<Waker> {
-        if self.namespace.is_busy() { self.driver.give() } else { None }
+        if self.machine.is_busy() { self.driver.give() } else { None }
     }
 
     /// Collects wakers of calls that have news; true when there may be more.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn take_wakers<const N: usize>(&mut self, wakers: &mut heapless::Vec<Waker, N>) -> bool {
         while !wakers.is_full() {
-            let Some(place) = self.namespace.poll_notice() else { return false };
+            let Some(place) = self.machine.poll_notice() else { return false };
             if let Some(waker) = self.wakers.take(place) {
                 // There is room: it was just checked.
                 let _ = wakers.push(waker);
@@ -95,7 +95,7 @@ impl<R: Runtime> State<R> {
     /// The driver has ended.
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
-        self.namespace.stop();
+        self.machine.stop();
         if let Some(waker) = self.closed.give() {
             waker.wake();
         }

@@ -5,10 +5,10 @@ use super::call::{Endpoint, TransactionOf};
 use super::receiver::Settling;
 use super::sender::Sending;
 use super::{Client, LiteralOf, Receiver, Sender, StorageOf};
+use crate::machine::{Cause, ClientMachine, Control, Disposition, Entity, Failure, Kind, OperationId};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
-use crate::servicebus::namespace::{Cause, Control, Disposition, Entity, Failure, Kind, Namespace, OperationId};
 use crate::servicebus::{Message, MessageBatch, Reason, ReceivedMessage};
 use crate::storage::{PayloadBuilder, Storage};
 use crate::time::Timestamp;
@@ -53,8 +53,8 @@ impl<R: Runtime> TransactionController<R> {
             <StorageOf<R> as Storage>::Payload::encode(&control)
                 .map_err(|_| Failure::new(Cause::Argument(Argument::Storage)))?,
         );
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, _: &R, operation: OperationId| {
-            namespace.poll_control(operation, id, &mut payload)
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation: OperationId| {
+            machine.poll_control(operation, id, &mut payload)
         };
         self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await
     }
@@ -109,7 +109,7 @@ impl<R: Runtime> Drop for Transaction<'_, R> {
         }
         let (endpoint, control) = (&self.controller.endpoint, Control::Discharge { id: self.id, fail: true });
         let driver = endpoint.shared.with(|state| {
-            state.namespace.send_control(endpoint.id, &control);
+            state.machine.send_control(endpoint.id, &control);
             state.wake_driver()
         });
         if let Some(waker) = driver {
@@ -164,13 +164,13 @@ impl<R: Runtime> Transaction<'_, R> {
     ) -> Result<i64, Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::sender::invalid(&error))?;
         let endpoint = &sender.endpoint;
-        let id = endpoint.shared.with(|state| super::sender::text_id(state.namespace.random().uuid()));
+        let id = endpoint.shared.with(|state| super::sender::text_id(state.machine.random().uuid()));
         let message =
             Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
         let request = Schedule { messages: core::slice::from_ref(&message) };
         let (entity, transaction) = (&endpoint.entity, Some(self.id));
-        let poll = |namespace: &mut Namespace<StorageOf<R>>, runtime: &R, operation: OperationId| {
-            namespace.poll_request(runtime.clock(), operation, entity, &request, transaction)
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation: OperationId| {
+            machine.poll_request(runtime.clock(), operation, entity, &request, transaction)
         };
         let response = endpoint.call(Some(endpoint.try_deadline()), poll)?.await?;
         response.sequence_numbers().next().ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))

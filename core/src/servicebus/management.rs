@@ -1,8 +1,9 @@
 //! The operations of `<entity>/$management`: what is asked and what comes back (docs/evidence/wire-protocol.md §5).
 
+use super::disposition::Disposition;
+use super::failure::{Cause, Failure};
 use super::lock_token::LockToken;
 use super::message::Message;
-use super::namespace::{Cause, Disposition, Failure};
 use super::reason::Reason;
 use super::rule::RuleDescription;
 use crate::storage::{PayloadBuilder, Storage};

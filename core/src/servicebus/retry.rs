@@ -64,7 +64,7 @@ impl RetryPolicy {
     }
 
     /// As [`RetryPolicy::delay`], as the machine counts.
-    pub(super) fn next(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Option<Millis> {
+    pub(crate) fn next(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Option<Millis> {
         (attempt < self.max_retries).then(|| self.wait(attempt, reason, random))
     }
 
@@ -75,7 +75,7 @@ impl RetryPolicy {
 
     /// As [`RetryPolicy::backoff`]; fractions of a millisecond are cut.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn wait(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Millis {
+    pub(crate) fn wait(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Millis {
         let (mut base, max_delay) = (Millis::from(self.delay).get(), Millis::from(self.max_delay).get());
         if self.mode == RetryMode::Exponential {
             for _ in 0..attempt.min(20) {

@@ -147,7 +147,7 @@ pub trait Description: AsRef<str> + Clone + Debug + Default {
 }
 
 /// No words: fixed storage has many places for failures, and keeps only the last words that were said
-/// ([`Namespace::last_description`](crate::servicebus::namespace::Namespace::last_description)).
+/// ([`ClientMachine::last_description`](crate::machine::ClientMachine::last_description)).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoDescription;
 

@@ -31,7 +31,7 @@ use panic_probe as _;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use servicebus_core::servicebus::Message;
-use servicebus_core::servicebus::namespace::Settings;
+use servicebus_core::machine::Settings;
 use servicebus_core::time::Timestamp;
 use servicebus_embassy::tls::{Records, Root, Tls, TrustAnchor};
 use servicebus_embassy::{Resources, Runner, Sntp, Tcp};

@@ -3,7 +3,7 @@
 
 use crate::whole_client::{Board, telemetry};
 use core::future::Future;
-use servicebus_core::servicebus::namespace::Entity;
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{LockToken, Message, MessageBatch, ReceivedMessage};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_embassy::{Client, LockRenewal, Receiver, RuleManager, Sender, SessionReceiver};

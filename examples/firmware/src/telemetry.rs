@@ -6,7 +6,7 @@ use embassy_executor::Spawner;
 use embassy_futures::join::join;
 use embassy_time::{Instant, Timer};
 use heapless::String;
-use servicebus_core::servicebus::namespace::Failure;
+use servicebus_core::machine::Failure;
 use servicebus_core::servicebus::{BatchError, Message, MessageBatch};
 use servicebus_core::time::Duration;
 use servicebus_embassy::{Client, Sender};

@@ -12,7 +12,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
 use servicebus_core::servicebus::Message;
-use servicebus_core::servicebus::namespace::Settings;
+use servicebus_core::machine::Settings;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_embassy::{Client, Connect, FixedUtc, Plain, Resources, Runner, Stream, new};
 use static_cell::ConstStaticCell;
@@ -102,7 +102,7 @@ pub(crate) async fn telemetry(client: Client<Board>) -> Option<()> {
 mod rest {
     use super::{Board, Client, Duration, Timestamp, black_box};
     use servicebus_core::servicebus::ReceivedMessage;
-    use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
+    use servicebus_core::machine::{Entity, ReceiveMode};
     use servicebus_embassy::{AutoLockRenewer, Receiver, ReceiverOptions, Sender};
 
     pub(super) async fn rest(

@@ -7,7 +7,7 @@ use core::fmt;
 use embedded_io_async::{Read, Write};
 use embedded_tls::{Aes128GcmSha256, CryptoRngCore, TlsConnection, TlsReader, TlsWriter};
 use servicebus_core::driver::{Dial, Transport};
-use servicebus_core::servicebus::namespace::Target;
+use servicebus_core::machine::Target;
 
 /// Dials with TLS 1.3 over any [`Connect`], whatever the connection string says.
 pub struct Tls<'r, C, G> {

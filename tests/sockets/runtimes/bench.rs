@@ -4,7 +4,7 @@ use crate::adapter::{Adapter, Connection};
 use crate::proxy::Proxy;
 use futures_util::future::{Either, select};
 use servicebus_core::client::{Client, ReceiverOptions};
-use servicebus_core::servicebus::namespace::{Cause, Entity, Failure, ReceiveMode};
+use servicebus_core::machine::{Cause, Entity, Failure, ReceiveMode};
 use servicebus_core::servicebus::{RetryMode, RetryPolicy};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;

@@ -5,7 +5,7 @@ use crate::adapter::Adapter;
 use crate::bench::{Bench, ClientOf, Counts, QUEUE, SESSIONS, SOON, active, failed_for, interrupted};
 use futures_util::StreamExt as _;
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::servicebus::namespace::{Cause, Entity};
+use servicebus_core::machine::{Cause, Entity};
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::time::Duration;
 

@@ -4,15 +4,12 @@ use crate::adapter::Adapter;
 use crate::bench::{Bench, Counts, MOMENT, QUEUE, SESSIONS, SOON, active, failed_for};
 use futures_util::future::{join, join_all};
 use servicebus_core::client::ReceiverOptions;
+use servicebus_core::machine::{Cause, Entity};
 use servicebus_core::servicebus::Message;
-use servicebus_core::servicebus::namespace::{Cause, Entity};
 use servicebus_core::time::Duration;
 
-const PREFETCH: ReceiverOptions = ReceiverOptions {
-    mode: servicebus_core::servicebus::namespace::ReceiveMode::PeekLock,
-    prefetch: 10,
-    sub_queue: None,
-};
+const PREFETCH: ReceiverOptions =
+    ReceiverOptions { mode: servicebus_core::machine::ReceiveMode::PeekLock, prefetch: 10, sub_queue: None };
 
 /// Stores messages by a client of its own.
 async fn fill<A: Adapter>(bench: &Bench<A>, count: usize) {

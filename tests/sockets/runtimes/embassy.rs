@@ -5,7 +5,7 @@ use embassy_time::{MockDriver, Timer};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::client::Client;
 use servicebus_core::driver::TokenFn;
-use servicebus_core::servicebus::namespace::Settings;
+use servicebus_core::machine::Settings;
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_embassy::{Connect, Embassy, Plain, Runner};
 use std::cell::RefCell;

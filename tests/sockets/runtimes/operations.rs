@@ -7,7 +7,7 @@ use futures_util::future::{join, join_all};
 use servicebus_core::client::{
     DeadLetterOptions, ProcessorMessage, ReceiverOptions, SessionHandlers, SessionProcessorOptions, SessionReceiver,
 };
-use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, ReceiveMode};
+use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{
     Argument, Body, CorrelationFilter, LockToken, Message, Reason, RetryPolicy, RuleDescription, RuleFilter, SubQueue,
 };

@@ -4,7 +4,7 @@ use crate::adapter::{Adapter, Connection};
 use crate::bench::{BRIEF, Bench, Counts, QUEUE, SESSIONS, SOON, active, failed_for};
 use futures_util::future::{join, join3};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::servicebus::namespace::{Cause, Entity};
+use servicebus_core::machine::{Cause, Entity};
 use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
 use servicebus_core::time::Duration;
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@ use servicebus_core::servicebus::{RetryMode, RetryPolicy};
 use servicebus_core::time::Duration;
 
 /// How long `close` may take once the transport is open: five seconds until links are drained and detached, five more
-/// for the peer's `close` (`core/src/servicebus/namespace/close.rs`).
+/// for the peer's `close` (`core/src/machine/close.rs`).
 const CLOSING: Duration = Duration::from_secs(10);
 
 /// The shortest pause after "server busy", unless the policy's longest is shorter (`core/src/servicebus/retry.rs`).

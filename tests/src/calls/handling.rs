@@ -2,8 +2,8 @@
 
 use super::{Outcome, QUEUE, outcome};
 use servicebus_core::client::{Client, DeadLetterOptions, ProcessorMessage, ProcessorOptions};
+use servicebus_core::machine::Entity;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::namespace::Entity;
 use servicebus_core::storage::Heap;
 use std::cell::RefCell;
 use std::fmt;

@@ -4,8 +4,8 @@ use super::{Bound, Call, QUEUE, SESSIONS, Scene, Verb, call};
 use servicebus_core::client::{
     ProcessorError, ProcessorMessage, ProcessorOptions, SessionHandlers, SessionProcessorOptions, SessionReceiver,
 };
+use servicebus_core::machine::Entity;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::namespace::Entity;
 use servicebus_core::storage::Heap;
 
 type Handled = Result<(), String>;

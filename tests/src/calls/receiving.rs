@@ -3,8 +3,8 @@
 use super::{Bound, Call, MISSING_SEQUENCE_NUMBER, Scene, WAIT, call};
 use futures_core::Stream;
 use servicebus_core::client::DeadLetterOptions;
+use servicebus_core::machine::Disposition;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::namespace::Disposition;
 use servicebus_core::servicebus::{LockToken, RuleDescription, RuleFilter};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Timestamp;

@@ -5,8 +5,8 @@ use servicebus_core::client::{
     AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions, RuleManager, Sender, SessionReceiver, Transaction,
     TransactionController,
 };
+use servicebus_core::machine::Entity;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::namespace::Entity;
 use servicebus_core::servicebus::{Message, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;

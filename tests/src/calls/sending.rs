@@ -2,8 +2,8 @@
 
 use super::{Bound, Call, MISSING_SEQUENCE_NUMBER, call};
 use servicebus_core::client::Sender;
+use servicebus_core::machine::Failure;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::namespace::Failure;
 use servicebus_core::servicebus::{Message, MessageBatch};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};

@@ -2,9 +2,9 @@
 
 use super::{Bound, Call, SESSIONS, WAIT, call};
 use servicebus_core::client::ReceiverOptions;
+use servicebus_core::machine::Entity;
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::LockToken;
-use servicebus_core::servicebus::namespace::Entity;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Uuid;

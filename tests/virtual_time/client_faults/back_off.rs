@@ -6,7 +6,7 @@ use crate::stage::{
 };
 use crate::valve::Valve;
 use servicebus_core::client::{ProcessorMessage, ReceiverOptions, SessionProcessorOptions};
-use servicebus_core::servicebus::namespace::Entity;
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{Message, RetryMode, RetryPolicy};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::{Performative, Role};

@@ -4,7 +4,7 @@ use crate::stage::{HeapClient, MINUTE, SECOND, ending, observe, sessions, settin
 use servicebus_core::client::{
     ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
 };
-use servicebus_core::servicebus::namespace::{Cause, Entity};
+use servicebus_core::machine::{Cause, Entity};
 use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;

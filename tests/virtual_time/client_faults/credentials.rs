@@ -5,7 +5,7 @@ use crate::stage::{HOUR, MINUTE, SECOND, add_queue, ending, observe, settings, w
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use servicebus_core::driver::{AccessToken, TokenCredential, TokenFn};
-use servicebus_core::servicebus::namespace::Settings;
+use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{Message, RetryPolicy};
 use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
 use servicebus_core::time::{Duration, Timestamp};

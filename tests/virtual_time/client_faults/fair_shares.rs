@@ -2,8 +2,8 @@
 
 use crate::stage::{DAY, SECOND, add_queue, ended_by, ending, observe, world};
 use servicebus_core::client::ReceiverOptions;
+use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::Message;
-use servicebus_core::servicebus::namespace::{Entity, ReceiveMode};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::fault::Judge;

@@ -7,7 +7,7 @@ use crate::stage::{HeapClient, policy, settings, world};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::client::Client;
 use servicebus_core::driver::{self, Dial, NoCredential, Transport};
-use servicebus_core::servicebus::namespace::Target;
+use servicebus_core::machine::Target;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Encode;

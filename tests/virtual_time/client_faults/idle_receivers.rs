@@ -5,8 +5,8 @@
 //! twenty times as many take about twenty times as long.
 
 use crate::stage::{SECOND, observe, settings, world};
+use servicebus_core::machine::{ClientMachine, Clock};
 use servicebus_core::servicebus::RetryPolicy;
-use servicebus_core::servicebus::namespace::{Clock, Namespace};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::Server;
@@ -19,34 +19,34 @@ use std::time::{Duration, Instant};
 const FEW: usize = 200;
 const MANY: usize = 4_000;
 
-type Step = fn(&mut Namespace<Heap>, Clock, &mut <Heap as Storage>::Tx);
+type Step = fn(&mut ClientMachine<Heap>, Clock, &mut <Heap as Storage>::Tx);
 
 /// The shortest time of a step.
-fn shortest(namespace: &mut Namespace<Heap>, clock: Clock, step: Step) -> Duration {
+fn shortest(machine: &mut ClientMachine<Heap>, clock: Clock, step: Step) -> Duration {
     let mut tx = Heap::tx(65_536);
     let times = (0..200).map(|_| {
         let began = Instant::now();
-        step(namespace, clock, &mut tx);
+        step(machine, clock, &mut tx);
         began.elapsed()
     });
     times.min().unwrap_or_default()
 }
 
 const STEPS: [(&str, Step); 5] = [
-    ("poll_timeout", |namespace, _, _| {
-        black_box(namespace.poll_timeout());
+    ("poll_timeout", |machine, _, _| {
+        black_box(machine.poll_timeout());
     }),
-    ("handle_timeout", |namespace, clock, _| namespace.handle_timeout(clock)),
-    ("poll_transmit after a timeout", |namespace, clock, tx| {
-        namespace.handle_timeout(clock);
-        namespace.poll_transmit(clock, tx);
+    ("handle_timeout", |machine, clock, _| machine.handle_timeout(clock)),
+    ("poll_transmit after a timeout", |machine, clock, tx| {
+        machine.handle_timeout(clock);
+        machine.poll_transmit(clock, tx);
     }),
-    ("a call that begins and ends", |namespace, clock, _| {
-        let operation = namespace.start(None, Some(clock.now + SECOND)).expect("room");
-        namespace.finish(operation);
+    ("a call that begins and ends", |machine, clock, _| {
+        let operation = machine.start(None, Some(clock.now + SECOND)).expect("room");
+        machine.finish(operation);
     }),
-    ("poll_notice", |namespace, _, _| {
-        black_box(namespace.poll_notice());
+    ("poll_notice", |machine, _, _| {
+        black_box(machine.poll_notice());
     }),
 ];
 
@@ -60,8 +60,8 @@ fn times(receivers: usize) -> Vec<Duration> {
         world.sleep(SECOND / 10).await;
         let clock = world.clock();
         let mut state = state.borrow_mut();
-        let namespace = state.namespace();
-        let times = STEPS.iter().map(|(_, step)| shortest(namespace, clock, *step)).collect();
+        let machine = state.machine();
+        let times = STEPS.iter().map(|(_, step)| shortest(machine, clock, *step)).collect();
         drop(state);
         drop(kept);
         times

@@ -3,7 +3,7 @@
 use crate::scripted::{self, Server};
 use crate::stage::{Ending, HOUR, SECOND, ended_by, ending, observe, policy, world};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::servicebus::namespace::{Entity, Settings};
+use servicebus_core::machine::{Entity, Settings};
 use servicebus_core::storage::{Heap, Limits, Storage};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::{Performative, Role};

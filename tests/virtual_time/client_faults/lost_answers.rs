@@ -1,7 +1,7 @@
 //! A request that was carried out is not reported as impossible when its answer is lost.
 
 use crate::stage::{HOUR, Kit, MINUTE, Verb, ending, observe, policy, settings, verbs, world};
-use servicebus_core::servicebus::namespace::{Cause, Disposition};
+use servicebus_core::machine::{Cause, Disposition};
 use servicebus_core::servicebus::{Message, Reason, RuleDescription, RuleFilter};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_simulation::World;

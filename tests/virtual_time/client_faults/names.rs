@@ -2,7 +2,7 @@
 
 use crate::stage::{MINUTE, ending, observe, world};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::servicebus::namespace::{Cause, Entity, Settings};
+use servicebus_core::machine::{Cause, Entity, Settings};
 use servicebus_core::servicebus::{Argument, Message, SubQueue};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};

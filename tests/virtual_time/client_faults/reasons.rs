@@ -2,7 +2,7 @@
 
 use crate::scripted::{self, Server};
 use crate::stage::{Ending, MINUTE, SECOND, ending, observe, settings, world};
-use servicebus_core::servicebus::namespace::Cause;
+use servicebus_core::machine::Cause;
 use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};

@@ -2,7 +2,7 @@
 
 use crate::stage::{DAY, HOUR, MINUTE, observe, world};
 use servicebus_core::client::{DeadLetterOptions, Receiver, ReceiverOptions, Sender};
-use servicebus_core::servicebus::namespace::Entity;
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{Body, Message, ReceivedMessage, SubQueue};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};

@@ -5,7 +5,7 @@ use crate::stage::within;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::client::Client;
 use servicebus_core::driver::{self, Dial, NoCredential, TokenCredential, Transport};
-use servicebus_core::servicebus::namespace::{Settings, Target};
+use servicebus_core::machine::{Settings, Target};
 use servicebus_core::servicebus::{Body, Message};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use servicebus_core::client::administration::{AdministrationOptions, Credential};
 use servicebus_core::driver::AccessToken;
-use servicebus_core::servicebus::namespace::{Namespace, Settings};
+use servicebus_core::machine::{ClientMachine, Settings};
 use servicebus_core::servicebus::{ConnectionString, sas};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Timestamp;
@@ -38,7 +38,7 @@ fn printed(secret: &str, connection_string: &str) -> Vec<(&'static str, String)>
     let text_token = AccessToken::<String> { token: secret.to_owned(), expires_at: Timestamp::from_secs(1) };
     // Each is borrowed for itself: they are cells of one value.
     let state_text = texts(&*state.borrow());
-    let own_settings = texts(state.borrow_mut().namespace().settings());
+    let own_settings = texts(state.borrow_mut().machine().settings());
     let printed = vec![
         ("Settings", texts(&settings)),
         ("tokio's Options", texts(&tokio)),
@@ -54,7 +54,7 @@ fn printed(secret: &str, connection_string: &str) -> Vec<(&'static str, String)>
         ("AccessToken of text", texts(&text_token)),
         ("Client", texts(&client)),
         ("State", state_text),
-        ("Namespace", texts(&Namespace::new(settings))),
+        ("ClientMachine", texts(&ClientMachine::new(settings))),
         ("Client's settings", own_settings),
     ];
     drop((client, state));

@@ -2,7 +2,7 @@
 
 use crate::stage::{Ending, MINUTE, ending, observe, sessions, world};
 use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
-use servicebus_core::servicebus::namespace::{Cause, Disposition, Entity, Properties};
+use servicebus_core::machine::{Cause, Disposition, Entity, Properties};
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::wire::Value;

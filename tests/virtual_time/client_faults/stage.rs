@@ -1,7 +1,7 @@
 //! Clients with short retry policies, and calls that are watched for a while.
 
 use servicebus_core::client::{Client, Receiver, Sender};
-use servicebus_core::servicebus::namespace::{Cause, Failure, Settings};
+use servicebus_core::machine::{Cause, Failure, Settings};
 use servicebus_core::servicebus::{Message, ReceivedMessage, RetryMode, RetryPolicy};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;

@@ -2,7 +2,7 @@
 
 use crate::stage::{HOUR, MINUTE, Notes, observe, sessions, settings, world};
 use servicebus_core::client::{ProcessorMessage, ProcessorOptions, ReceiverOptions, SessionProcessorOptions};
-use servicebus_core::servicebus::namespace::Entity;
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{Message, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};

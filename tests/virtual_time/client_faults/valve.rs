@@ -3,7 +3,7 @@
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::client::Client;
 use servicebus_core::driver::{self, Dial, NoCredential, Transport};
-use servicebus_core::servicebus::namespace::{Settings, Target};
+use servicebus_core::machine::{Settings, Target};
 use servicebus_core::storage::Heap;
 use servicebus_simulation::{Simulated, SimulatedDialer, World};
 use std::cell::{Cell, RefCell};

@@ -87,7 +87,7 @@ fn storages_that_cannot_work_do_not_compile_d8() {
 fn a_client_disconnects_and_its_resources_are_used_again_d3() {
     let board = "servicebus_core::fixed_storage! { pub type Board { sessions: 1, links: 4, deliveries: 8, \
         receive: 2048, transmit: 2048, message: 1024 } }\nuse servicebus_embassy::{Client, Resources, new};\n\
-        use servicebus_core::servicebus::namespace::Settings;\nfn main() {}\n";
+        use servicebus_core::machine::Settings;\nfn main() {}\n";
     let programs = [
         ("works", format!("{board}pub async fn f(client: Client<Board>) {{ client.close().await }}")),
         ("disconnects", format!("{board}pub async fn f(client: &Client<Board>) {{ client.disconnect().await; }}")),

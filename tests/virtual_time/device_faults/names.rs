@@ -3,8 +3,8 @@
 use crate::network::{BOARD, Board, Port, UTC, cable, poll_until, segment, stack, take_clock};
 use embassy_net::Ipv4Address;
 use futures_util::future::join;
+use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::Message;
-use servicebus_core::servicebus::namespace::Settings;
 use servicebus_core::time::Duration;
 use servicebus_embassy::{Plain, Resources, Tcp, new};
 use servicebus_tests::fault::Judge;

@@ -9,7 +9,7 @@ use embassy_time::MockDriver;
 use futures_util::future::join3;
 use rustls::ServerConnection;
 use servicebus_core::driver::Dial;
-use servicebus_core::servicebus::namespace::Settings;
+use servicebus_core::machine::Settings;
 use servicebus_core::storage::{Rx as _, Tx as _};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_embassy::{Client, Resources, Tcp, new};

@@ -2,7 +2,7 @@
 //! the broker and in the client.
 
 use servicebus_core::client::{ReceiverOptions, SessionReceiver};
-use servicebus_core::servicebus::namespace::Entity;
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{LockToken, Message};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;

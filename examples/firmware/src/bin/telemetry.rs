@@ -4,7 +4,7 @@
 
 use embassy_executor::Spawner;
 use embassy_net::StackResources;
-use servicebus_core::servicebus::namespace::Settings;
+use servicebus_core::machine::Settings;
 use servicebus_embassy::{Plain, Resources, Runner, Tcp};
 use servicebus_firmware::board::{self, Board as Hardware};
 use servicebus_firmware::clock;

@@ -6,7 +6,7 @@ use embassy_executor::Spawner;
 use embassy_net::StackResources;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use servicebus_core::servicebus::namespace::Settings;
+use servicebus_core::machine::Settings;
 use servicebus_embassy::tls::{CertificateDer, Records, Root, Tls};
 use servicebus_embassy::{Resources, Runner, Tcp};
 use servicebus_firmware::board::{self, Board as Hardware};

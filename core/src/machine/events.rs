@@ -7,7 +7,7 @@ use super::node::Node;
 use super::operation::{Operation, Outcome, State};
 use super::request::{REQUEST, Request};
 use super::session::{Claim, Claiming};
-use super::{Cause, Clock, Failure, Namespace};
+use super::{Cause, ClientMachine, Clock, Failure};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject};
 use crate::servicebus::Reason;
 use crate::storage::{Place, Queue, Slots, Storage, Table, TransactionId};
@@ -148,7 +148,7 @@ impl<S: Storage> Handler for Watch<'_, S> {
     }
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     pub(super) fn input(&mut self, clock: Clock, rx: &mut S::Rx) {
         let Some(connection) = &mut self.connection else { return };
         let mut watch = Watch {

@@ -1,15 +1,17 @@
 //! Sessions of receivers: asked for with the link, held as long as it lives (docs/evidence/wire-protocol.md §4.6).
 
-use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode, SessionChoice};
+use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode};
 use super::operation::OperationId;
 use super::request::Owner;
-use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace, Offer, session_filter};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Offer};
 use crate::engine::LinkId;
 use crate::log::Maybe;
 use crate::servicebus::Reason;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::received::Origin;
+use crate::servicebus::session_choice::SessionChoice;
+use crate::servicebus::session_filter;
 use crate::storage::{Place, Storage, Table};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Attach;
@@ -50,7 +52,7 @@ pub(super) enum Hold {
     Elsewhere,
 }
 
-/// What is done about sessions. The namespace gets it with the first receiver that asks for one, so that a program
+/// What is done about sessions. The machine gets it with the first receiver that asks for one, so that a program
 /// without sessions is linked without any of it.
 pub(super) struct Claiming<S: Storage> {
     /// The filter that asks for a session, in the buffer, and how long the service may look for one.
@@ -58,27 +60,27 @@ pub(super) struct Claiming<S: Storage> {
     /// The peer's attach has come, with these properties: what it grants.
     pub(super) answered: for<'a> fn(&mut Claim<S>, Map<'a>, &mut View<'a, Attach<'a>>),
     /// Both attaches were seen; false when the peer has granted nothing, and the link is of no use.
-    pub(super) attached: fn(&mut Namespace<S>, u32, LinkId) -> bool,
+    pub(super) attached: fn(&mut ClientMachine<S>, u32, LinkId) -> bool,
     /// The link is gone, which was up or not.
-    pub(super) detached: fn(&mut Namespace<S>, u32, bool, &Failure<S>),
+    pub(super) detached: fn(&mut ClientMachine<S>, u32, bool, &Failure<S>),
     /// The receiver is gone.
-    pub(super) dropped: fn(&mut Namespace<S>, Place),
+    pub(super) dropped: fn(&mut ClientMachine<S>, Place),
     /// Whether a receiver may be sent messages.
-    pub(super) may_grant: fn(&Namespace<S>, Place) -> bool,
+    pub(super) may_grant: fn(&ClientMachine<S>, Place) -> bool,
     /// Who holds the session of a message from a receiver.
-    pub(super) hold: fn(&Namespace<S>, u32, Origin) -> Hold,
+    pub(super) hold: fn(&ClientMachine<S>, u32, Origin) -> Hold,
     /// Settles by request, with the session of the receiver in it.
     pub(super) update: Update<S>,
     /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
     /// (docs/evidence/pinned-behaviour.md SES44).
-    pub(super) is_taking_over: fn(&Namespace<S>, EndpointId, Instant) -> bool,
+    pub(super) is_taking_over: fn(&ClientMachine<S>, EndpointId, Instant) -> bool,
 }
 
 /// A filter, and milliseconds.
 type Ask<'b> = (Map<'b>, Option<u32>);
 /// Settles a message by request for a receiver, by its place.
 type Update<S> = fn(
-    &mut Namespace<S>,
+    &mut ClientMachine<S>,
     Clock,
     OperationId,
     Owner,
@@ -107,16 +109,16 @@ impl<S: Storage> Claim<S> {
     }
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     const CLAIMING: &'static Claiming<S> = &Claiming {
         ask: Claim::ask,
         answered: Claim::answered,
         attached: Self::session_attached,
         detached: Self::session_detached,
-        dropped: |namespace, claim| namespace.claims.free(claim.index()),
-        may_grant: |namespace, claim| {
+        dropped: |machine, claim| machine.claims.free(claim.index()),
+        may_grant: |machine, claim| {
             // A peer that does not know non-exclusive sessions might send what is nobody's to take.
-            namespace.claims.get(claim.index()).is_some_and(|claim| claim.granted || !claim.non_exclusive)
+            machine.claims.get(claim.index()).is_some_and(|claim| claim.granted || !claim.non_exclusive)
         },
         hold: Self::hold,
         update: Self::update_in_session,
@@ -127,7 +129,7 @@ impl<S: Storage> Namespace<S> {
     /// service may take to find one, in milliseconds.
     ///
     /// # Errors
-    /// As [`Namespace::add_endpoint`], and [`Capacity::SessionReceivers`].
+    /// As [`ClientMachine::add_endpoint`], and [`Capacity::SessionReceivers`].
     pub(crate) fn add_session_receiver(
         &mut self,
         mode: ReceiveMode,

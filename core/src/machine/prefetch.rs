@@ -1,7 +1,7 @@
 //! Messages that are kept ready for calls to come (docs/evidence/invariants.md §1 row 11).
 
 use super::endpoint::{EndpointId, ReceiveMode};
-use super::{Clock, Namespace};
+use super::{ClientMachine, Clock};
 use crate::servicebus::message::LOCKED_UNTIL;
 use crate::storage::{Storage, Table};
 use crate::time::{Millis, Timestamp};
@@ -15,16 +15,16 @@ fn locked_until(message: &[u8]) -> Option<Timestamp> {
     MessageView::parse(message).ok()?.message_annotations().ok()?.get(LOCKED_UNTIL)?.as_timestamp()
 }
 
-/// What is done about messages that wait for a call. The namespace gets it with the first receiver that keeps some ready,
+/// What is done about messages that wait for a call. The machine gets it with the first receiver that keeps some ready,
 /// so that a program that only ever fetches what it is asked for is linked without any of it.
 pub(super) struct Prefetching<S: Storage> {
     /// Notes when the messages that wait on a receiver have to be given back.
-    pub(super) note_locks: fn(&mut Namespace<S>, u32, Clock),
+    pub(super) note_locks: fn(&mut ClientMachine<S>, u32, Clock),
     /// Gives back those for which that time has come.
-    pub(super) pause_idle: fn(&mut Namespace<S>, Clock),
+    pub(super) pause_idle: fn(&mut ClientMachine<S>, Clock),
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     pub(super) const PREFETCHING: &'static Prefetching<S> =
         &Prefetching { note_locks: Self::note_locks, pause_idle: Self::pause_idle };
 

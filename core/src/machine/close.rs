@@ -2,14 +2,14 @@
 
 use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::State;
-use super::{Cause, Clock, Failure, Namespace};
+use super::{Cause, ClientMachine, Clock, Failure};
 use crate::storage::{Place, Storage, Table};
 use crate::time::Millis;
 
 /// How long the peer may take to answer a drain or a detach before the rest goes on without it.
 pub(super) const PATIENCE: Millis = Millis::from_secs(5);
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// Closes a sender or receiver. Messages under way are waited for, what a receiver has not handed out is released,
     /// and then the link is detached.
     pub fn close_endpoint(&mut self, id: EndpointId) {
@@ -132,7 +132,7 @@ impl<S: Storage> Namespace<S> {
         self.notice_all();
     }
 
-    /// Whether [`Namespace::close`] has been called.
+    /// Whether [`ClientMachine::close`] has been called.
     pub fn is_closing(&self) -> bool {
         self.closing
     }

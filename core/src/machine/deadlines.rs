@@ -1,6 +1,6 @@
 //! Deadlines: of calls, requests, drains and tokens, of links and nodes that come back, and of the connection.
 
-use super::{Clock, Failure, Namespace};
+use super::{ClientMachine, Clock, Failure};
 use crate::storage::{Storage, Table};
 use crate::time::Instant;
 
@@ -14,11 +14,11 @@ fn sooner(earliest: &mut Option<Instant>, at: &Option<Instant>) {
     }
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// Deadlines have passed. Without any it does nothing.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_timeout(&mut self, clock: Clock) {
-        self.within(|namespace| namespace.timers(clock));
+        self.within(|machine| machine.timers(clock));
     }
 
     fn timers(&mut self, clock: Clock) {
@@ -54,7 +54,7 @@ impl<S: Storage> Namespace<S> {
         self.process_events(clock);
     }
 
-    /// The next point in time at which [`Namespace::handle_timeout`] is due.
+    /// The next point in time at which [`ClientMachine::handle_timeout`] is due.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut earliest = self.earliest;

@@ -1,7 +1,7 @@
 //! What the application waits for: one slot for each pending call.
 
 use super::endpoint::EndpointId;
-use super::{Capacity, Cause, EngineError, Failure, Namespace};
+use super::{Capacity, Cause, ClientMachine, EngineError, Failure};
 use crate::engine::{DeliveryId, OutcomeKind};
 use crate::servicebus::Reason;
 use crate::storage::{Key, Place, Queue, Storage, Table};
@@ -60,7 +60,7 @@ pub(super) struct Operation<S: Storage> {
     pub(super) deadline: Option<Instant>,
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// A slot for a call that has to wait. An endpoint that had given up tries again.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::endpoint::{Attachment, EndpointId};
 use super::operation::OperationId;
-use super::{Failure, Namespace};
+use super::{ClientMachine, Failure};
 use crate::engine::{SendOptions, Tag};
 use crate::storage::{PayloadBuilder, Storage, Table, TransactionId};
 use crate::wire::message::section;
@@ -35,7 +35,7 @@ impl<S: Storage> Encode for Control<S> {
     }
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// Tells the coordinator, and waits for its answer: the id of a transaction that was declared.
     pub fn poll_control(
         &mut self,

@@ -1,7 +1,7 @@
 //! The filters that ask for a session, and what a peer grants by them (docs/evidence/wire-protocol.md §4.6, §5).
 
-use super::endpoint::SessionChoice;
-use crate::servicebus::lock_token::LockToken;
+use super::lock_token::LockToken;
+use super::session_choice::SessionChoice;
 use crate::storage::{Storage, Text};
 use crate::wire::{Compound, Encode, Full, Map, Sink, Symbol, Value};
 
@@ -13,7 +13,7 @@ const NON_EXCLUSIVE: &str = "com.microsoft:non-exclusive-session-filter:list";
 const NON_EXCLUSIVE_CODE: u64 = 0x0000_0013_7000_000e;
 
 /// Bytes of the largest filter: a session id of 128 characters and a token.
-pub(super) const MAX_LEN: usize = 640;
+pub(crate) const MAX_LEN: usize = 640;
 
 /// The filter of a non-exclusive session.
 struct NonExclusive<'a> {
@@ -36,7 +36,7 @@ impl Encode for NonExclusive<'_> {
 ///
 /// # Errors
 /// A session id that is too long.
-pub(super) fn encode<'b, S: Storage>(session: &SessionChoice<S>, buffer: &'b mut [u8]) -> Result<Map<'b>, Full> {
+pub(crate) fn encode<'b, S: Storage>(session: &SessionChoice<S>, buffer: &'b mut [u8]) -> Result<Map<'b>, Full> {
     let mut sink = Sink::new(buffer);
     match session {
         SessionChoice::Named(id) => {
@@ -58,7 +58,7 @@ pub(super) fn encode<'b, S: Storage>(session: &SessionChoice<S>, buffer: &'b mut
 
 /// What the peer's attach grants of what was asked for; `None` when it names no session, or no token where one is
 /// needed: a peer that does not know a filter leaves it out of its answer (AMQP 1.0 §3.5.3).
-pub(super) fn granted<S: Storage>(asked: &SessionChoice<S>, filters: Map<'_>) -> Option<SessionChoice<S>> {
+pub(crate) fn granted<S: Storage>(asked: &SessionChoice<S>, filters: Map<'_>) -> Option<SessionChoice<S>> {
     let get = |name| match filters.get(name) {
         // Some peers describe the value, others do not (docs/evidence/wire-protocol.md §0 fact 9).
         Some(Value::Described(described)) => described.value().ok(),

@@ -3,7 +3,7 @@
 //! The driver asks for them: a program whose driver has no credential is linked without any of this.
 
 use super::request::{Owner, Request, Stage};
-use super::{Cause, Clock, Failure, Namespace};
+use super::{Cause, ClientMachine, Clock, Failure};
 use crate::servicebus::Argument;
 use crate::storage::{Spare, Storage, Table};
 use crate::time::Timestamp;
@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 /// The type of such a token.
 const JWT: &str = "jwt";
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// Whether an access token may be wanted from the credential.
     pub fn wants_access_token(&self) -> bool {
         self.access_token_wanted

@@ -3,7 +3,7 @@
 
 use super::endpoint::{Entity, EntityId, Path};
 use super::request::Owner;
-use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure};
 use crate::servicebus::Argument;
 use crate::servicebus::address::Address;
 use crate::servicebus::connection_string::ConnectionCredential;
@@ -65,7 +65,7 @@ fn too_long<S: Storage>() -> Failure<S> {
     Failure::new(Cause::Argument(Argument::EntityName))
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// An entity by its token, which is made when there is none; one that was given up tries again. Whoever does not come
     /// to use it releases it.
     ///

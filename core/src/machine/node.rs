@@ -3,7 +3,7 @@
 
 use super::endpoint::{Attachment, EntityId, Path};
 use super::link_owner::LinkOwner;
-use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name};
 use crate::log::Span;
 use crate::storage::{Slots, Storage, Table};
 use crate::time::{Instant, Millis};
@@ -52,7 +52,7 @@ impl<S: Storage> Node<S> {
 /// An entity's `$management` that nothing else keeps stays for this long after the last request.
 const QUIET: Millis = Millis::from_secs(60);
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// The node of an entity, or `$cbs`; made when there is none.
     pub(super) fn use_node(&mut self, entity: Option<EntityId>) -> Result<u32, Failure<S>> {
         let same = |&place: &u32| self.nodes.get(place).is_some_and(|node| node.entity == entity);

@@ -5,7 +5,7 @@ use super::endpoint::EndpointId;
 use super::operation::OperationId;
 use super::request::Owner;
 use super::settle::Locked;
-use super::{Capacity, Cause, Clock, EngineError, Entity, Failure, Namespace};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure};
 use crate::engine::DeliveryId;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
@@ -131,30 +131,30 @@ type Answer<S> = Result<DeliveryId, Failure<S>>;
 /// Whether it could be sent.
 type Sent<S> = Result<(), Failure<S>>;
 
-/// What is done about registrations. The namespace gets it with the first of them, so that a program that renews nothing
+/// What is done about registrations. The machine gets it with the first of them, so that a program that renews nothing
 /// is linked without any of it.
 pub(super) struct Renewing<S: Storage> {
     /// Renews what is due.
-    pub(super) advance: fn(&mut Namespace<S>, Clock),
+    pub(super) advance: fn(&mut ClientMachine<S>, Clock),
     /// Sends the request of a registration.
-    pub(super) send: fn(&mut Namespace<S>, Key, u32, Clock) -> Sent<S>,
+    pub(super) send: fn(&mut ClientMachine<S>, Key, u32, Clock) -> Sent<S>,
     /// The service has answered, or an attempt has failed.
-    pub(super) answered: fn(&mut Namespace<S>, Key, Clock, Answer<S>),
+    pub(super) answered: fn(&mut ClientMachine<S>, Key, Clock, Answer<S>),
     /// A message is about to be settled.
-    pub(super) settling: fn(&mut Namespace<S>, &Locked),
+    pub(super) settling: fn(&mut ClientMachine<S>, &Locked),
     /// A settlement has ended.
-    pub(super) settlement_ended: fn(&mut Namespace<S>, &Locked, &Result<(), Failure<S>>),
+    pub(super) settlement_ended: fn(&mut ClientMachine<S>, &Locked, &Result<(), Failure<S>>),
     /// A message is settled: its lock is of no interest any more.
-    pub(super) message_settled: fn(&mut Namespace<S>, u32),
+    pub(super) message_settled: fn(&mut ClientMachine<S>, u32),
     /// A session is lost, or its receiver is closed.
-    pub(super) session_ended: fn(&mut Namespace<S>, EndpointId, Option<&Failure<S>>),
+    pub(super) session_ended: fn(&mut ClientMachine<S>, EndpointId, Option<&Failure<S>>),
     /// The client closes.
-    pub(super) release: fn(&mut Namespace<S>),
+    pub(super) release: fn(&mut ClientMachine<S>),
     /// The end of a message's lock, as it was renewed.
-    pub(super) renewed_until: fn(&Namespace<S>, &Locked) -> Option<Timestamp>,
+    pub(super) renewed_until: fn(&ClientMachine<S>, &Locked) -> Option<Timestamp>,
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     const RENEWING: &'static Renewing<S> = &Renewing {
         advance: Self::advance_renewals,
         send: Self::send_renewal,
@@ -164,7 +164,7 @@ impl<S: Storage> Namespace<S> {
         message_settled: Self::message_settled,
         session_ended: Self::session_renewals_end,
         release: Self::release_renewals,
-        renewed_until: |namespace, message| namespace.renewal_of(message).and_then(|id| namespace.renewed_until(id)),
+        renewed_until: |machine, message| machine.renewal_of(message).and_then(|id| machine.renewed_until(id)),
     };
 
     /// Renews the lock on a message until it is settled or the registration is given up, for `max` at the longest.

@@ -5,9 +5,10 @@ use super::endpoint::Entity;
 use super::operation::{OperationId, Outcome, State};
 use super::request::Owner;
 use super::session::Hold;
-use super::{Cause, Clock, EngineError, Failure, Namespace};
+use super::{Cause, ClientMachine, Clock, EngineError, Failure};
 use crate::engine::{LinkId, OutcomeKind};
 use crate::log::Maybe;
+use crate::servicebus::disposition::Disposition;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
@@ -20,35 +21,6 @@ use crate::wire::performative::ErrorCondition;
 use crate::wire::transaction::TransactionalState;
 use crate::wire::{Encode, Map, Sink, Symbol, Value};
 use core::task::Poll;
-
-/// Application properties and their new values.
-pub type Properties<'a> = &'a [(&'a str, Value<'a>)];
-
-/// What becomes of a locked message (docs/evidence/wire-protocol.md §4.3).
-#[derive(Clone, Copy, Debug)]
-pub enum Disposition<'a> {
-    /// It is done and goes.
-    Complete,
-    /// It is available again at once, with its delivery count raised.
-    Abandon {
-        /// Application properties to change.
-        properties: Properties<'a>,
-    },
-    /// It is set aside; only its sequence number brings it back.
-    Defer {
-        /// Application properties to change.
-        properties: Properties<'a>,
-    },
-    /// It moves to the dead-letter queue.
-    DeadLetter {
-        /// Why.
-        reason: Option<&'a str>,
-        /// Details.
-        description: Option<&'a str>,
-        /// Application properties to change.
-        properties: Properties<'a>,
-    },
-}
 
 /// A locked message, as far as its settlement goes.
 #[derive(Clone, Copy, Debug)]
@@ -141,7 +113,7 @@ impl<'a> Disposition<'a> {
     }
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// Settles a message and waits for the service's confirmation. `entity` is what it was received from.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_settle(

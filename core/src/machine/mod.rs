@@ -1,7 +1,7 @@
-//! A namespace seen from a client: its connection, its tokens, and the senders and receivers that outlive its links.
+//! The client as a pure state machine: its connection, its tokens, and the senders and receivers that outlive its links.
 //!
 //! Pure like the engine below it: bytes and time go in, bytes, deadlines and notices come out. Nothing waits here; a
-//! pending call is a slot that [`Namespace::poll_notice`] names when there is news for it.
+//! pending call is a slot that [`ClientMachine::poll_notice`] names when there is news for it.
 
 mod access_token;
 mod attach;
@@ -11,7 +11,6 @@ mod deadlines;
 mod deleting;
 mod endpoint;
 mod events;
-mod failure;
 mod link_owner;
 mod node;
 mod occupancy;
@@ -22,7 +21,6 @@ mod renewal;
 mod request;
 mod send;
 mod session;
-mod session_filter;
 mod settings;
 mod settle;
 mod token;
@@ -48,16 +46,18 @@ use request::Request;
 use session::{Claim, Claiming};
 use token::Token;
 
+pub use crate::servicebus::disposition::{Disposition, Properties};
+pub use crate::servicebus::failure::{Cause, Failure, Offer};
+pub use crate::servicebus::session_choice::SessionChoice;
 pub use control::Control;
 pub(crate) use endpoint::Kind;
-pub use endpoint::{EndpointId, Entity, ReceiveMode, SessionChoice};
-pub use failure::{Cause, Failure, Offer};
+pub use endpoint::{EndpointId, Entity, ReceiveMode};
 pub use occupancy::Occupancy;
 pub use operation::{OperationId, Outcome};
 pub use renewal::{RenewalEnd, RenewalId};
 pub use send::SizeLimits;
 pub use settings::Settings;
-pub use settle::{Disposition, Locked, Properties};
+pub use settle::Locked;
 
 /// The two clocks at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,10 +96,10 @@ pub enum Want {
     Stop,
 }
 
-/// A namespace seen from a client.
+/// The client as a state machine.
 // In this order: the places of small fields before the tables fit into the instructions of small machines.
 #[repr(C)]
-pub struct Namespace<S: Storage> {
+pub struct ClientMachine<S: Storage> {
     /// Something may have to be attached, put or sent.
     due: bool,
     /// Somebody waits for a place in the engine's table of deliveries.
@@ -167,9 +167,9 @@ pub struct Namespace<S: Storage> {
     connection: Option<Connection<S>>,
 }
 
-impl<S: Storage> fmt::Debug for Namespace<S> {
+impl<S: Storage> fmt::Debug for ClientMachine<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Namespace")
+        f.debug_struct("ClientMachine")
             .field("connection", &self.connection)
             .field("endpoints", &self.endpoints.len())
             .field("operations", &self.operations.len())
@@ -180,8 +180,8 @@ impl<S: Storage> fmt::Debug for Namespace<S> {
 /// A link's or container's name.
 type Name = heapless::String<32>;
 
-impl<S: Storage> Namespace<S> {
-    /// A namespace without a connection.
+impl<S: Storage> ClientMachine<S> {
+    /// A machine without a connection.
     // Inlined, it is made in its place: on a small machine's stack it would be the largest thing there ever is.
     #[inline(always)]
     pub fn new(settings: Settings<S>) -> Self {
@@ -372,9 +372,9 @@ impl<S: Storage> Namespace<S> {
     /// Bytes arrived.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input(&mut self, clock: Clock, rx: &mut S::Rx) {
-        self.within(|namespace| {
-            namespace.input(clock, rx);
-            namespace.process_events(clock);
+        self.within(|machine| {
+            machine.input(clock, rx);
+            machine.process_events(clock);
         });
     }
 
@@ -389,7 +389,7 @@ impl<S: Storage> Namespace<S> {
     /// Writes what is to be sent; true when there may be more.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
-        self.within(|namespace| namespace.transmit(clock, tx))
+        self.within(|machine| machine.transmit(clock, tx))
     }
 
     fn transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {

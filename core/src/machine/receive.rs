@@ -3,7 +3,7 @@
 
 use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::{OperationId, State};
-use super::{Cause, Clock, Failure, Namespace};
+use super::{Cause, ClientMachine, Clock, Failure};
 use crate::engine::DeliveryId;
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
@@ -44,7 +44,7 @@ pub(super) struct Stock {
     pub(super) draining: bool,
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     pub(super) fn stock(&self, place: u32) -> Stock {
         let endpoint = self.endpoints.get(place);
         let live = endpoint.and_then(|endpoint| self.connection.as_ref()?.link(endpoint.attachment.link()?));

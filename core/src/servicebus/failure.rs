@@ -1,8 +1,8 @@
 //! Why something did not work.
 
+use super::argument::Argument;
+use super::reason::Reason;
 use crate::engine::{Capacity, ConnectionErrorKind, EngineError};
-use crate::servicebus::argument::Argument;
-use crate::servicebus::reason::Reason;
 use crate::storage::{Description, Storage, Text};
 use crate::wire::performative::ErrorCondition;
 use core::fmt;

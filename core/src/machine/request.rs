@@ -3,7 +3,7 @@
 
 use super::endpoint::{Attachment, Entity, Path};
 use super::operation::{OperationId, Outcome, State};
-use super::{Capacity, Cause, Clock, EngineError, Failure, Namespace};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure};
 use crate::engine::{DeliveryId, OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
@@ -147,7 +147,7 @@ pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> 
     Err(Failure::described(Cause::Service(reason), words))
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// A place for a request to a node. The last one is not for those whose response waits for its application, which
     /// may be slow to take it.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -486,7 +486,7 @@ impl<S: Storage> Namespace<S> {
             let ready = found.retry_at.is_none_or(|at| at <= clock.now);
             if ready
                 && found.entity.is_none_or(|entity| self.token_is_valid(entity.token))
-                && let Err(error) = self.within(|namespace| namespace.attach_node(node))
+                && let Err(error) = self.within(|machine| machine.attach_node(node))
             {
                 self.fail_requests(node, clock, &Failure::new(Cause::Engine(error)), false);
             }

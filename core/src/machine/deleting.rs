@@ -1,7 +1,7 @@
 //! Receivers that delete what they receive: messages that were settled when they came are the application's, whatever
 //! becomes of their link.
 
-use super::Namespace;
+use super::ClientMachine;
 use super::endpoint::{Attachment, Endpoint, EndpointId, ReceiveMode};
 use super::receive::Stock;
 use crate::engine::Connection;
@@ -11,17 +11,17 @@ use crate::storage::{Spare, Storage, Table};
 /// Gives a message away.
 type Take<'t, S> = &'t mut dyn FnMut(ReceivedMessage<S>);
 
-/// What is done about messages that outlive their link. The namespace gets it with the first receiver that deletes, so
+/// What is done about messages that outlive their link. The machine gets it with the first receiver that deletes, so
 /// that a program whose receivers lock what they receive is linked without any of it.
 pub(super) struct Deleting<S: Storage> {
     /// What the link of an endpoint leaves when it is gone from a connection, which is retired or goes on.
     pub(super) leaves: fn(&Endpoint<S>, Option<&Connection<S>>, bool) -> Attachment,
     /// How many messages the last link of an endpoint has left.
-    pub(super) remain: fn(&Namespace<S>, &Endpoint<S>) -> u32,
+    pub(super) remain: fn(&ClientMachine<S>, &Endpoint<S>) -> u32,
     /// Takes some of them.
-    pub(super) take_remains: fn(&mut Namespace<S>, u32, u32, Take<'_, S>) -> u32,
+    pub(super) take_remains: fn(&mut ClientMachine<S>, u32, u32, Take<'_, S>) -> u32,
     /// Keeps a connection that is over, if there are any on it; whether it did.
-    pub(super) retire: fn(&mut Namespace<S>) -> bool,
+    pub(super) retire: fn(&mut ClientMachine<S>) -> bool,
 }
 
 impl<S: Storage> Endpoint<S> {
@@ -54,7 +54,7 @@ pub(super) fn leaves<S: Storage>(
     deleting.map_or(Attachment::Down, |deleting| (deleting.leaves)(endpoint, connection, retired))
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     pub(super) const DELETING: &'static Deleting<S> = &Deleting {
         leaves: Endpoint::leaves,
         remain: Self::remain,

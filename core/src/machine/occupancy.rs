@@ -1,6 +1,6 @@
 //! How full the tables are.
 
-use super::Namespace;
+use super::ClientMachine;
 use crate::storage::{Slots, Storage, Table};
 
 /// Entries of each table of a client, to see that nothing stays behind.
@@ -26,7 +26,7 @@ pub struct Occupancy {
     pub deliveries: usize,
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// How full the tables are.
     pub fn occupancy(&self) -> Occupancy {
         let (sessions, links, deliveries) =

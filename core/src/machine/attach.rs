@@ -3,10 +3,11 @@
 
 use super::endpoint::{Attachment, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, Work};
 use super::link_owner::LinkOwner;
-use super::{Capacity, Cause, Clock, EngineError, Failure, Name, Namespace, session_filter};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name};
 use crate::engine::{Connection, LinkId, SessionId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::Argument;
+use crate::servicebus::session_filter;
 use crate::storage::{Slots, Storage, Table};
 use crate::time::Millis;
 use crate::wire::messaging::{Source, Target};
@@ -68,7 +69,7 @@ fn attach_link<S: Storage>(
     connection.attach(session, attach)
 }
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// Does whatever can be done now: puts tokens, attaches links, sends requests, grants credit, closes.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn advance(&mut self, clock: Clock) {

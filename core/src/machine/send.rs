@@ -2,7 +2,7 @@
 
 use super::endpoint::{Attachment, EndpointId, Work};
 use super::operation::{OperationId, Outcome, State};
-use super::{Capacity, Cause, EngineError, Failure, Namespace};
+use super::{Capacity, Cause, ClientMachine, EngineError, Failure};
 use crate::engine::{OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::storage::{Storage, Table};
@@ -22,7 +22,7 @@ const DEFAULT_SIZE: u64 = 1 << 20;
 /// The limit of a batch where a message may have less than a mebibyte.
 const STANDARD_SIZE: u64 = 1 << 18;
 
-impl<S: Storage> Namespace<S> {
+impl<S: Storage> ClientMachine<S> {
     /// Waits until an endpoint's link is there.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_attached(
