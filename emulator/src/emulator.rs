@@ -125,6 +125,14 @@ impl EmulatorBuilder {
         self
     }
 
+    /// The memory in bytes that clients can make the emulator hold; 1 GiB when it is not set. Over it come refusals with
+    /// `amqp:resource-limit-exceeded`.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.config.memory = bytes;
+        self
+    }
+
     /// The address to listen on; loopback when it is not told.
     #[must_use]
     pub fn host(mut self, host: &str) -> Self {

@@ -16,6 +16,7 @@ Usage: servicebus-emulator [OPTIONS]
   --certificate FILE   certificate chain for TLS in PEM; one is made when it is not given
   --key FILE           its key in PEM
   --host ADDRESS       where to listen (127.0.0.1)
+  --memory SIZE        memory that clients can make it hold, as 512M or 2G (1G)
   --help               this text
 ";
 
@@ -27,6 +28,18 @@ struct Options {
     certificate: Option<String>,
     key: Option<String>,
     host: Option<String>,
+    memory: Option<usize>,
+}
+
+/// A size in bytes, or with one of the letters K, M and G.
+fn size(text: &str) -> Option<usize> {
+    let (number, shift) = match text.char_indices().last()? {
+        (at, 'k' | 'K') => (text.get(..at)?, 10),
+        (at, 'm' | 'M') => (text.get(..at)?, 20),
+        (at, 'g' | 'G') => (text.get(..at)?, 30),
+        _ => (text, 0),
+    };
+    number.parse::<usize>().ok()?.checked_mul(1 << shift)
 }
 
 fn options() -> Result<Option<Options>, Box<dyn Error>> {
@@ -39,6 +52,7 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
         certificate: None,
         key: None,
         host: None,
+        memory: None,
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -50,6 +64,12 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
             Long("certificate") => options.certificate = Some(parser.value()?.string()?),
             Long("key") => options.key = Some(parser.value()?.string()?),
             Long("host") => options.host = Some(parser.value()?.string()?),
+            Long("memory") => {
+                let text = parser.value()?.string()?;
+                let bytes =
+                    size(&text).ok_or_else(|| format!("--memory: '{text}' is not a size such as 512M or 2G"))?;
+                options.memory = Some(bytes);
+            }
             Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected().into()),
         }
@@ -65,6 +85,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let mut builder = Emulator::builder().amqp_port(options.amqp_port).admin_port(options.admin_port);
     if let Some(host) = &options.host {
         builder = builder.host(host);
+    }
+    if let Some(bytes) = options.memory {
+        builder = builder.memory(bytes);
     }
     if let Some(path) = &options.config {
         let text = String::from_utf8(read(path)?).map_err(|_| format!("{path}: not UTF-8"))?;

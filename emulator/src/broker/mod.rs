@@ -10,6 +10,7 @@
 //!
 //! What one connection sends makes another's receiver get something: [`Broker::poll_ready`] names those.
 
+pub mod budget;
 mod clock;
 pub mod entities;
 mod faults;
@@ -20,6 +21,7 @@ mod statistics;
 mod timers;
 
 use crate::management::{self, Authority, Management, Order};
+use budget::Budget;
 use entities::{AuthorizationRule, Namespace, Rights};
 use protocol::peer::{Node, Peer, Purpose, Recorder};
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
@@ -65,10 +67,12 @@ pub struct BrokerConfig {
     pub max_connections: usize,
     /// The silence after which a connection is given up, announced to clients.
     pub idle_time_out: Duration,
+    /// Bytes of memory that clients can make the broker hold at most.
+    pub memory: usize,
 }
 
 impl Default for BrokerConfig {
-    /// The namespace, key name and key of Microsoft's emulator, web tokens taken, 10 000 connections, 120 s.
+    /// The namespace, key name and key of Microsoft's emulator, web tokens taken, 10 000 connections, 120 s, 1 GiB.
     fn default() -> Self {
         Self {
             name: "sbemulatorns".into(),
@@ -81,6 +85,7 @@ impl Default for BrokerConfig {
             accept_jwt: true,
             max_connections: 10_000,
             idle_time_out: Duration::from_secs(120),
+            memory: Budget::DEFAULT_LIMIT,
         }
     }
 }
@@ -101,7 +106,7 @@ impl Broker {
     /// A broker without entities. All randomness comes from the seed.
     pub fn new(config: BrokerConfig, seed: u64) -> Self {
         Self {
-            shared: Shared::new(&config.name, config.keys, config.accept_jwt, seed),
+            shared: Shared::new(&config.name, config.keys, config.accept_jwt, Budget::new(config.memory), seed),
             peers: HeapTable::bounded(config.max_connections),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
@@ -119,6 +124,11 @@ impl Broker {
     /// A transmit buffer for a connection.
     pub fn tx() -> HeapTx {
         Heap::tx(4 * MAX_FRAME_SIZE)
+    }
+
+    /// What clients have made the process hold, and its limit: for whatever holds more on their behalf.
+    pub fn budget(&self) -> &Budget {
+        &self.shared.budget
     }
 
     /// The entities.

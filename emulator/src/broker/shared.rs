@@ -1,5 +1,6 @@
 //! What the connections of a namespace share.
 
+use super::budget::Budget;
 use super::entities::{AuthorizationRule, Namespace, StoreId};
 use super::faults::Faults;
 use super::protocol::access::SigningKey;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) transactions: Transactions,
     pub(crate) keys: Vec<AuthorizationRule>,
     pub(crate) accept_jwt: bool,
+    pub(crate) budget: Budget,
     next_consumer: u64,
     /// Where each receiver is.
     pub(crate) consumers: HashMap<u64, (ConnectionId, LinkId)>,
@@ -33,7 +35,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(name: &str, keys: Vec<AuthorizationRule>, accept_jwt: bool, seed: u64) -> Self {
+    pub(crate) fn new(name: &str, keys: Vec<AuthorizationRule>, accept_jwt: bool, budget: Budget, seed: u64) -> Self {
         let mut random = Random::seeded(seed);
         Self {
             namespace: Namespace::new(random.next()),
@@ -44,6 +46,7 @@ impl Shared {
             transactions: Transactions::default(),
             keys,
             accept_jwt,
+            budget,
             next_consumer: 0,
             consumers: HashMap::new(),
             watchers: HashMap::new(),

@@ -132,6 +132,8 @@ impl From<EntityError> for Refusal {
             EntityError::NotFound(_) => Self::nothing_to_update(),
             EntityError::RuleNotFound(path) => Self::missing_below(path),
             EntityError::AlreadyExists(_) => Self::exists(),
+            // Of the codes that clients wait and try again on, the one for too much rather than too often.
+            EntityError::OverBudget(error) => Self::new(429, format!("SubCode=42900. {error} {MORE}")),
             EntityError::OutOfRange(text) => Self::new(403, format!("SubCode=40300. {text} {MORE}")),
             EntityError::Unchangeable(what) if what.starts_with("partitioning") => {
                 let kind = if what.ends_with("Topic") { "Topic" } else { "Queue" };

@@ -1,5 +1,6 @@
 //! What an entity refuses, and why.
 
+use crate::broker::budget::OverBudget;
 use core::fmt;
 
 /// Why an operation on an entity was refused. The protocol turns it into a condition and the service's text.
@@ -45,6 +46,8 @@ pub enum EntityError {
         /// Bytes it may hold.
         limit: u64,
     },
+    /// The process holds as much as it may.
+    OverBudget(OverBudget),
     /// A plain receiver on an entity that requires sessions.
     SessionRequired,
     /// A session receiver on an entity without sessions.
@@ -105,6 +108,7 @@ impl fmt::Display for EntityError {
                 "The maximum entity size has been reached or exceeded for {kind}: '{name}'. Size of entity in \
                  bytes:{size}, Max entity size in bytes:{limit}."
             ),
+            Self::OverBudget(error) => error.fmt(f),
             Self::SessionRequired => f.write_str(
                 "It is not possible for an entity that requires sessions to create a non-sessionful message receiver.",
             ),
@@ -133,3 +137,9 @@ impl fmt::Display for EntityError {
 }
 
 impl core::error::Error for EntityError {}
+
+impl From<OverBudget> for EntityError {
+    fn from(error: OverBudget) -> Self {
+        Self::OverBudget(error)
+    }
+}

@@ -1,6 +1,7 @@
 //! What the service answers when something is wrong: condition, text, and the tracking block behind it
 //! (docs/evidence/service-evidence.md §4, §5).
 
+use crate::broker::budget::OverBudget;
 use crate::broker::entities::EntityError;
 use core::fmt::Write;
 use servicebus_core::random::Random;
@@ -41,7 +42,7 @@ impl From<EntityError> for Refusal {
             EntityError::AlreadyExists(_) => Reason::EntityAlreadyExists,
             EntityError::Disabled(_) => Reason::EntityDisabled,
             EntityError::Malformed => Reason::DecodeError,
-            EntityError::QuotaExceeded { .. } => Reason::QuotaExceeded,
+            EntityError::QuotaExceeded { .. } | EntityError::OverBudget(_) => Reason::QuotaExceeded,
             EntityError::SessionCannotBeLocked(_) => Reason::SessionCannotBeLocked,
             EntityError::MessageLockLost => Reason::MessageLockLost,
             EntityError::SessionLockLost => Reason::SessionLockLost,
@@ -56,6 +57,12 @@ impl From<EntityError> for Refusal {
             _ => Reason::NotAllowed,
         };
         Self { reason, text: error.to_string() }
+    }
+}
+
+impl From<OverBudget> for Refusal {
+    fn from(error: OverBudget) -> Self {
+        Self::new(Reason::QuotaExceeded, error.to_string())
     }
 }
 

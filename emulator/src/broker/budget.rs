@@ -1,0 +1,255 @@
+//! Memory that clients can make the process hold: one limit for all of it, over all connections, entities and requests.
+//!
+//! Every holder keeps a [`Share`], which counts until it is dropped. The counters are atomic, so that sockets and HTTP
+//! requests are counted outside of the broker's lock.
+
+use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+/// What memory is held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Holding {
+    /// Messages in entities.
+    Messages,
+    /// States of sessions.
+    SessionStates,
+    /// Messages and settlements of open transactions.
+    Transactions,
+    /// Tokens of connections.
+    Tokens,
+    /// Messages and requests of which a part has come, requests that wait, messages and responses that the client has not
+    /// read.
+    Deliveries,
+    /// Connections with their buffers, links and control frames.
+    Connections,
+    /// Bodies of HTTP requests.
+    Bodies,
+}
+
+impl Holding {
+    /// Every use, in the order of [`Budget::used_for`]'s counters.
+    pub const ALL: [Self; 7] = [
+        Self::Messages,
+        Self::SessionStates,
+        Self::Transactions,
+        Self::Tokens,
+        Self::Deliveries,
+        Self::Connections,
+        Self::Bodies,
+    ];
+
+    /// A name for metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::SessionStates => "session-states",
+            Self::Transactions => "transactions",
+            Self::Tokens => "tokens",
+            Self::Deliveries => "deliveries",
+            Self::Connections => "connections",
+            Self::Bodies => "bodies",
+        }
+    }
+
+    /// Whether it stays when its client is gone.
+    const fn is_stored(self) -> bool {
+        matches!(self, Self::Messages | Self::SessionStates)
+    }
+}
+
+/// The budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverBudget;
+
+impl fmt::Display for OverBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("The memory that the namespace may use is used up. Receive or delete messages, or raise the limit.")
+    }
+}
+
+impl core::error::Error for OverBudget {}
+
+#[derive(Debug)]
+struct Counters {
+    limit: usize,
+    used: AtomicUsize,
+    /// The part that is not stored in entities.
+    passing: AtomicUsize,
+    by_use: [AtomicUsize; Holding::ALL.len()],
+}
+
+/// A limit on memory and what of it is used. Clones share both.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Counters>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_LIMIT)
+    }
+}
+
+impl Budget {
+    /// 1 GiB.
+    pub const DEFAULT_LIMIT: usize = 1 << 30;
+    /// What a message or session takes beside its bytes: its place in the tables of an entity.
+    pub const ENTRY: usize = 512;
+
+    /// A budget of so many bytes.
+    pub fn new(limit: usize) -> Self {
+        let by_use = core::array::from_fn(|_| AtomicUsize::new(0));
+        Self(Arc::new(Counters { limit, used: AtomicUsize::new(0), passing: AtomicUsize::new(0), by_use }))
+    }
+
+    /// The limit in bytes.
+    pub fn limit(&self) -> usize {
+        self.0.limit
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> usize {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in use for one purpose.
+    pub fn used_for(&self, holding: Holding) -> usize {
+        self.counter(holding).load(Ordering::Relaxed)
+    }
+
+    /// Whether so many more bytes may be used. What is not stored in entities takes half of the limit at most: clients
+    /// that never read or never finish cannot keep others from storing messages.
+    pub fn has_room(&self, holding: Holding, bytes: usize) -> bool {
+        let fits = |used: &AtomicUsize, limit: usize| {
+            used.load(Ordering::Relaxed).checked_add(bytes).is_some_and(|used| used <= limit)
+        };
+        fits(&self.0.used, self.0.limit) && (holding.is_stored() || fits(&self.0.passing, self.0.limit / 2))
+    }
+
+    /// Takes a share.
+    ///
+    /// # Errors
+    /// [`OverBudget`].
+    pub fn share(&self, holding: Holding, bytes: usize) -> Result<Share, OverBudget> {
+        let mut share = self.empty(holding);
+        share.resize(bytes)?;
+        Ok(share)
+    }
+
+    /// A share without bytes yet.
+    pub fn empty(&self, holding: Holding) -> Share {
+        Share { budget: self.clone(), holding, bytes: 0 }
+    }
+
+    fn counter(&self, holding: Holding) -> &AtomicUsize {
+        let [messages, states, transactions, tokens, deliveries, connections, bodies] = &self.0.by_use;
+        match holding {
+            Holding::Messages => messages,
+            Holding::SessionStates => states,
+            Holding::Transactions => transactions,
+            Holding::Tokens => tokens,
+            Holding::Deliveries => deliveries,
+            Holding::Connections => connections,
+            Holding::Bodies => bodies,
+        }
+    }
+
+    /// The counters that a use is part of.
+    fn counters(&self, holding: Holding) -> impl Iterator<Item = &AtomicUsize> {
+        let passing = (!holding.is_stored()).then_some(&self.0.passing);
+        [&self.0.used, self.counter(holding)].into_iter().chain(passing)
+    }
+}
+
+/// A part of the budget that is in use until this is dropped. Holders that copy what they hold for one another, as the
+/// subscriptions of a topic do with a message, keep it in an `Arc`.
+#[derive(Debug)]
+pub struct Share {
+    budget: Budget,
+    holding: Holding,
+    bytes: usize,
+}
+
+impl Share {
+    /// Its bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Makes it larger or smaller. Only growth can be refused, and leaves it as it was then.
+    ///
+    /// # Errors
+    /// [`OverBudget`].
+    pub fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        let more = bytes.saturating_sub(self.bytes);
+        if more > 0 && !self.budget.has_room(self.holding, more) {
+            return Err(OverBudget);
+        }
+        self.set(bytes);
+        Ok(())
+    }
+
+    /// Counts what is held already, within the budget or not.
+    pub fn set(&mut self, bytes: usize) {
+        let before = core::mem::replace(&mut self.bytes, bytes);
+        for counter in self.budget.counters(self.holding) {
+            if bytes >= before {
+                counter.fetch_add(bytes - before, Ordering::Relaxed);
+            } else {
+                counter.fetch_sub(before - bytes, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_counts_until_it_is_dropped() {
+        let budget = Budget::new(1_000);
+        let message = budget.share(Holding::Messages, 600).unwrap();
+        assert_eq!((budget.used(), budget.used_for(Holding::Messages), message.bytes()), (600, 600, 600));
+        assert_eq!(budget.share(Holding::Messages, 401).map(|share| share.bytes()), Err(OverBudget));
+        let mut state = budget.share(Holding::SessionStates, 400).unwrap();
+        assert_eq!(state.resize(401), Err(OverBudget));
+        state.resize(100).unwrap();
+        assert_eq!((budget.used(), state.bytes()), (700, 100));
+        drop(message);
+        drop(state);
+        assert_eq!(Holding::ALL.map(|holding| budget.used_for(holding)), [0; 7]);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_passes_through_takes_half_at_most() {
+        let budget = Budget::new(1_000);
+        let mut shares = Vec::new();
+        for holding in [Holding::Tokens, Holding::Deliveries, Holding::Connections, Holding::Bodies] {
+            shares.push(budget.share(holding, 125).unwrap());
+        }
+        assert!(budget.share(Holding::Transactions, 1).is_err());
+        assert!(budget.share(Holding::Messages, 501).is_err());
+        shares.push(budget.share(Holding::Messages, 500).unwrap());
+        assert_eq!(budget.used(), 1_000);
+    }
+
+    #[test]
+    fn what_is_held_already_counts_without_being_asked_for() {
+        let budget = Budget::new(100);
+        let mut share = budget.empty(Holding::Deliveries);
+        share.set(usize::MAX);
+        assert!(!budget.has_room(Holding::Messages, 1));
+        assert!(!budget.has_room(Holding::Messages, usize::MAX));
+        share.set(0);
+        assert!(budget.has_room(Holding::Messages, 100));
+        assert!(!budget.has_room(Holding::Deliveries, 51));
+    }
+}
