@@ -149,6 +149,8 @@ impl Message {
         }
         if let (Some(session), Some(partition)) = (session_id, partition_key)
             && session != partition
+            // An empty one is no session to partition by (docs/evidence/field-reports.md F19).
+            && !session.is_empty()
         {
             return Err(EntityError::PartitionKeyMismatch);
         }
