@@ -140,16 +140,14 @@ fn seen(world: &mut World, session: &str, way: &str) -> Received {
     peek(world)
 }
 
-#[known_fault("F74")]
+#[test]
 fn a_message_of_a_partitioned_topic_has_the_number_that_it_was_sent_under_f74() {
-    let mut judge = Judge::new();
     for session in ["s", "another session"] {
         for way in ["received", "peeked", "deferred and peeked"] {
             let mut world = world(true, true, false, true);
             let message = seen(&mut world, session, way);
             let number = message.annotation(ENQUEUE_NUMBER).and_then(|value| value.as_i64());
-            judge.case(format!("{way}, {session}"), number, Option::is_some, Option::is_none);
+            assert!(number.is_some(), "{way}, {session}");
         }
     }
-    judge.finish();
 }

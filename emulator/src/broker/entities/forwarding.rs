@@ -392,7 +392,14 @@ impl Namespace {
     }
 
     /// Gives every subscription its copies.
-    fn fan_out(&mut self, topic: &str, message: Message, utc: Timestamp) {
+    fn fan_out(&mut self, topic: &str, mut message: Message, utc: Timestamp) {
+        // Copies in a partitioned topic carry the number that it took the message under
+        // (docs/evidence/service-evidence.md §8, docs/evidence/field-reports.md F74).
+        if message.enqueued_sequence_number.is_none()
+            && self.topics.get(topic).is_some_and(|topic| topic.description.enable_partitioning)
+        {
+            message.enqueued_sequence_number = self.reserve_number(topic).ok();
+        }
         let Some(found) = self.topics.get(topic) else { return };
         let limit = found.description.default_message_time_to_live;
         let mut base = message;
