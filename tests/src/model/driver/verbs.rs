@@ -269,9 +269,7 @@ impl Run {
         let response = self.peek_messages(client, place, session, from, count);
         let observed = response.condition();
         let forwards = place.sub == Sub::Main && self.model.settings(place).forward.is_some();
-        if (in_session && session.is_none() && self.model.tolerates("F31"))
-            || (forwards && !self.model.tolerates("F43"))
-        {
+        if forwards && !self.model.tolerates("F43") {
             return Answer::Refused(&["amqp:not-allowed"]).check("peek", observed);
         }
         Answer::Done.check("peek", observed)?;
