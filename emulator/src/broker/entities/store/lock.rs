@@ -110,6 +110,13 @@ impl Store {
             && entry.message.state == MessageState::Active
             && entry.message.expires_at().is_some_and(|at| at <= utc);
         let active = entry.message.state == MessageState::Active;
+        // The timer was used up if it came while the lock was held; UTC may have gone back since.
+        if !in_sub_queue
+            && active
+            && let Some(at) = entry.message.expires_at()
+        {
+            self.timers.insert((at, Timer::Expiry(number)));
+        }
         if let Some(id) = self.entries.get(&number).and_then(|entry| self.session_key(&entry.message))
             && let Some(session) = self.sessions.get_mut(&id)
         {
