@@ -145,6 +145,7 @@ impl Broker {
                     );
                     shared.forget_consumer(store, consumer);
                     if let Some(found) = peer.take_link(link) {
+                        peer.note_linkless(clock.now);
                         let refusal = Refusal::new(Reason::Timeout, text);
                         shared.refuse(peer, link, &found.name, &found.path, refusal, clock);
                     }

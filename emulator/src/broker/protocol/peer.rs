@@ -70,8 +70,6 @@ pub(crate) struct Receiver {
     pub(crate) session: Option<Arc<str>>,
     /// Messages that were taken for good and may not be on the wire yet.
     pub(crate) pending: VecDeque<(DeliveryId, Taken)>,
-    /// What the entity was last told about unused credit.
-    pub(crate) waiting: bool,
     /// The session's lock is gone: nothing is to be released any more.
     pub(crate) lost: bool,
 }
@@ -176,6 +174,13 @@ impl Peer {
     pub(crate) fn take_link(&mut self, id: LinkId) -> Option<Link> {
         self.link(id)?;
         self.links.get_mut(id.index())?.take()
+    }
+
+    /// Starts the time that a connection may go without links to entities, when the last one has gone.
+    pub(crate) fn note_linkless(&mut self, now: Instant) {
+        if !self.has_entity_links() {
+            self.linkless = now;
+        }
     }
 
     pub(crate) fn note_outgoing(&mut self, outgoing: Outgoing) {
