@@ -225,13 +225,11 @@ impl Broker {
             shared.on_state(peer, delivery, link, settled, state, clock);
         }
         self.run_events(id, &mut attaches, clock);
-        let Self { shared, peers, .. } = self;
-        if let Some(peer) = peers.find_mut(id.0) {
+        if let Some(peer) = self.peers.find_mut(id.0) {
             for link in flows {
                 if let Some(found) = peer.link_mut(link) {
                     found.active = clock.now;
                 }
-                shared.note_waiting(peer, link, clock);
             }
         }
         self.run_signals(clock);

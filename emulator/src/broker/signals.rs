@@ -15,7 +15,6 @@ impl Shared {
     /// A receiver was attached, perhaps with credit already.
     pub(crate) fn after_credit(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
         while self.offer(peer, id, clock) {}
-        self.note_waiting(peer, id, clock);
     }
 }
 

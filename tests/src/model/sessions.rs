@@ -1,7 +1,7 @@
 //! Sessions: who holds them, for how long, and their state.
 
 use super::entities::{Place, Session};
-use super::messages::{Lock, Message};
+use super::messages::Message;
 use super::receiving::Link;
 use super::{Answer, Model, Time};
 
@@ -143,25 +143,6 @@ impl Model {
             self.expire_if_due(&link.place, locked);
         }
         self.session(&link.place, id).holder = None;
-    }
-
-    /// Ends a session that was kept beyond its time by unused credit, as F14 is tolerated, when the broker has ended it:
-    /// the credit was used up by messages that came.
-    pub fn lose_kept_session(&mut self, number: usize) -> bool {
-        let Some(link) = self.links.get(&number).cloned() else { return false };
-        let Some(id) = link.session.clone() else { return false };
-        let key = self.session_key(&id);
-        let overdue = self.store(&link.place).sessions.get(&key).is_some_and(|session| session.until <= self.utc);
-        if !self.tolerates("F14") || !overdue {
-            return false;
-        }
-        for _ in 0..link.credit {
-            let Some(next) = self.next_for(&link).map(|message| message.number) else { return false };
-            self.store_mut(&link.place).find(next).expect("it was found").lock =
-                Some(Lock { token: [0; 16], until: None });
-        }
-        self.lose_session(&link.place, &key);
-        true
     }
 
     /// Ends a session's lock: the link is detached (docs/evidence/wire-protocol.md §4.6), and its deliveries count

@@ -38,15 +38,12 @@ impl Model {
         due.into_iter().filter(|wait| *wait > 0).min()
     }
 
-    /// The latest time that has come without an effect so far: the end of a life while the message is locked, or of a
-    /// session that unused credit keeps (docs/evidence/field-reports.md F14).
+    /// The latest time that has come without an effect so far: the end of a life while the message is locked.
     pub fn latest_overdue(&self) -> Option<Time> {
         let mut overdue: Vec<Time> = Vec::new();
         for place in self.places() {
             let store = self.store(&place);
             overdue.extend(store.messages.iter().filter_map(|message| Some(message.enqueued + message.ttl?)));
-            let held = store.sessions.values().filter(|session| session.holder.is_some());
-            overdue.extend(held.map(|session| session.until));
         }
         overdue.into_iter().filter(|at| *at <= self.utc).max()
     }
@@ -138,12 +135,11 @@ impl Model {
     /// (docs/evidence/field-reports.md F14).
     fn end_sessions(&mut self, place: &Place) {
         let sessions = self.store(place).sessions.iter();
-        let mut held: Vec<(Time, String, usize)> =
-            sessions.filter_map(|(id, session)| Some((session.until, id.clone(), session.holder?))).collect();
+        let mut held: Vec<(Time, String)> =
+            sessions.filter(|(_, session)| session.holder.is_some()).map(|(id, session)| (session.until, id.clone())).collect();
         held.sort_unstable();
-        for (until, id, holder) in held {
-            let kept = self.tolerates("F14") && self.links.get(&holder).is_some_and(|link| link.credit > 0);
-            if until <= self.utc && !kept {
+        for (until, id) in held {
+            if until <= self.utc {
                 self.lose_session(place, &id);
             }
         }

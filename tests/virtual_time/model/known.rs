@@ -47,15 +47,7 @@ fn sequence(row: Row) -> (Kind, Vec<Step>) {
             (Kind::Forwarding, steps)
         }
         "F13" => (Kind::Forwarding, vec![disable(0, Status::SendDisabled), SEND]),
-        "F14" => {
-            let steps = vec![send(0, OF_SESSION, None), accept(0), credit(0, 2), Step::Time(Pass::Some(6_000))];
-            (Kind::Sessions, steps)
-        }
         "F15" => (Kind::Queue, vec![SEND, open(0), credit(0, 1), reject(0), open(3), credit(1, 1), reject(1)]),
-        "F31" => {
-            let peek = Step::Peek { client: 0, place: 0, session: None, from: 1, count: 1 };
-            (Kind::Sessions, vec![send(0, OF_SESSION, None), peek])
-        }
         "F36" => (Kind::Queue, vec![DECLARE, BEYOND]),
         "F37" => {
             let steps = vec![SEND, open(0), credit(0, 1), reject(0), open(3), credit(1, 1), DECLARE];

@@ -177,14 +177,6 @@ impl Namespace {
         self.process(id, effects, utc);
     }
 
-    /// Notes whether the holder of a session waits with credit.
-    pub fn set_session_waiting(&mut self, id: StoreId, session: &str, waiting: bool, utc: Timestamp) {
-        let Some(store) = self.store_mut(id) else { return };
-        let effects = store.set_session_waiting(session, waiting, utc);
-        self.touched(id);
-        self.process(id, effects, utc);
-    }
-
     /// Extends the lock of a session.
     ///
     /// # Errors

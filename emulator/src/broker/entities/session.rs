@@ -17,8 +17,6 @@ pub struct SessionLock {
     pub until: Timestamp,
     /// With what another receiver can take the session over; none while the lock is exclusive.
     pub token: Option<LockToken>,
-    /// Whether the receiver has credit and waits: that keeps the lock (docs/evidence/service-evidence.md §12).
-    pub waiting: bool,
     /// When it was taken over from another holder.
     pub taken_over: Option<Timestamp>,
 }
@@ -68,7 +66,7 @@ impl Store {
         if session.lock.is_some() {
             return Err(EntityError::SessionCannotBeLocked(id.as_ref().to_owned()));
         }
-        session.lock = Some(SessionLock { holder, until, token: None, waiting: false, taken_over: None });
+        session.lock = Some(SessionLock { holder, until, token: None, taken_over: None });
         self.set_session_timer(&id, None, Some(until));
         self.refresh_session(&id);
         Ok(Some((id, until)))
@@ -103,7 +101,7 @@ impl Store {
         let until = utc + self.settings().lock_duration;
         let lock = self.sessions_mut().get_mut(&id).and_then(|session| session.lock.as_mut());
         let lock = lock.ok_or(EntityError::SessionLockLost)?;
-        let taken = SessionLock { holder, until, token: Some(token), waiting: false, taken_over: Some(utc) };
+        let taken = SessionLock { holder, until, token: Some(token), taken_over: Some(utc) };
         let before = core::mem::replace(lock, taken);
         self.set_session_timer(&id, Some(before.until), Some(until));
         self.signal_session_lost(before.holder);
@@ -130,23 +128,11 @@ impl Store {
         Ok(until)
     }
 
-    /// Notes whether the holder waits with credit.
-    pub fn set_session_waiting(&mut self, id: &str, waiting: bool, utc: Timestamp) -> Vec<Effect> {
-        let Some((id, _)) = self.sessions().get_key_value(id) else { return Vec::new() };
-        let id = Arc::clone(id);
-        let Some(lock) = self.sessions_mut().get_mut(&id).and_then(|session| session.lock.as_mut()) else {
-            return Vec::new();
-        };
-        lock.waiting = waiting;
-        let until = lock.until;
-        if !waiting && until <= utc { self.session_timer(&id, utc) } else { Vec::new() }
-    }
-
-    /// The lock of a session may have run out.
+    /// The lock of a session may have run out: it does whatever credit its link has (docs/evidence/field-reports.md F14).
     pub(super) fn session_timer(&mut self, id: &Arc<str>, utc: Timestamp) -> Vec<Effect> {
         let Some(session) = self.sessions_mut().get_mut(id) else { return Vec::new() };
         match session.lock {
-            Some(lock) if !lock.waiting && lock.until <= utc => {
+            Some(lock) if lock.until <= utc => {
                 session.lock = None;
                 self.set_session_timer(id, Some(lock.until), None);
                 self.signal_session_lost(lock.holder);

@@ -461,7 +461,7 @@ pub(crate) fn missing_claim(claim: &str, resource: &str) -> String {
 }
 
 fn new_receiver(store: StoreId, consumer: u64, settled: bool, session: Option<Arc<str>>) -> Receiver {
-    Receiver { store, consumer, settled, session, pending: VecDeque::new(), waiting: false, lost: false }
+    Receiver { store, consumer, settled, session, pending: VecDeque::new(), lost: false }
 }
 
 /// The session filter with the granted id, described or not as the client wrote it.

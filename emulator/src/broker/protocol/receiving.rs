@@ -101,22 +101,6 @@ impl Shared {
         }
     }
 
-    /// Tells the entity whether the holder of a session waits with credit: that keeps the session locked.
-    pub(crate) fn note_waiting(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
-        let Some(status) = peer.engine.link(id) else { return };
-        // A drain takes the credit back as soon as its answer is written.
-        let waiting = status.credit > status.waiting && !status.draining;
-        if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose)
-            && let Some(session) = &receiver.session
-            && receiver.waiting != waiting
-            && !receiver.lost
-        {
-            receiver.waiting = waiting;
-            let (store, session) = (receiver.store, session.clone());
-            self.namespace.set_session_waiting(store, &session, waiting, clock.utc);
-        }
-    }
-
     /// A client reported the state of a delivery.
     pub(crate) fn on_state(
         &mut self,
@@ -247,9 +231,7 @@ impl Shared {
             Purpose::Sender { .. } | Purpose::Requests(_) | Purpose::Responses(_) => {}
         }
         peer.engine.forget(id);
-        if !peer.has_entity_links() {
-            peer.linkless = clock.now;
-        }
+        peer.note_linkless(clock.now);
     }
 
     /// The state of a lost session is told to its holder, once.
@@ -271,6 +253,7 @@ impl Shared {
             // Not answered yet: it is refused instead.
             self.forget_consumer(store, consumer);
             if let Some(link) = peer.take_link(id) {
+                peer.note_linkless(clock.now);
                 self.refuse(peer, id, &link.name, &link.path, refusal, clock);
             }
             return;
