@@ -135,8 +135,10 @@ impl Model {
     /// (docs/evidence/field-reports.md F14).
     fn end_sessions(&mut self, place: &Place) {
         let sessions = self.store(place).sessions.iter();
-        let mut held: Vec<(Time, String)> =
-            sessions.filter(|(_, session)| session.holder.is_some()).map(|(id, session)| (session.until, id.clone())).collect();
+        let mut held: Vec<(Time, String)> = sessions
+            .filter(|(_, session)| session.holder.is_some())
+            .map(|(id, session)| (session.until, id.clone()))
+            .collect();
         held.sort_unstable();
         for (until, id) in held {
             if until <= self.utc {

@@ -38,7 +38,11 @@ fn a_session_lock_ends_whatever_credit_is_left_f14() {
             let other = world.connect();
             let free = world.session_receiver(other, entity, Some("s"), None).is_ok();
             let ended = (Some("com.microsoft:session-lock-lost"), true);
-            assert_eq!((lost.as_deref(), free), ended, "{entity}: {messages} messages, credit {credit}, lock {seconds} s");
+            assert_eq!(
+                (lost.as_deref(), free),
+                ended,
+                "{entity}: {messages} messages, credit {credit}, lock {seconds} s"
+            );
         }
     }
 }
