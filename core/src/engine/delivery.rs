@@ -1,9 +1,65 @@
-//! A delivery: its payload on the way in or out, and its settlement (AMQP 1.0 §2.6.12).
+//! Deliveries: messages on their way out, and those that wait to be taken (AMQP 1.0 §2.6.12).
 
+use super::entries::Indexes;
 use super::error::OutcomeKind;
+use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex};
+use super::numbers::DeliveryNumber;
+use super::settlement::Simple;
+use super::{Capacity, Connection, EngineError};
 use crate::storage::{Payloads, Storage};
 use crate::wire::Tag;
+use crate::wire::performative::Role;
 use core::fmt;
+
+/// How a message is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct SendOptions<S: Storage> {
+    /// Identifies the delivery on its link.
+    pub tag: Tag,
+    /// The message format: zero, or Service Bus's batch format.
+    pub format: u32,
+    /// Whether no outcome is wanted.
+    pub settled: bool,
+    /// The transaction the message belongs to.
+    pub transaction: Option<S::Transaction>,
+    /// A number of the application's, given back with [`super::Handler::outcome`].
+    pub user: Option<u32>,
+    /// Sends the message even when it is larger than the receiver said it takes: some receivers announce less than
+    /// they want.
+    pub oversize: bool,
+    /// Tells the receiver that its outcome may wait for others, to travel with them (AMQP 1.0 §2.7.5).
+    pub batchable: bool,
+}
+
+impl<S: Storage> Default for SendOptions<S> {
+    /// An empty tag, format zero, unsettled, no transaction, no number, within the receiver's limit, not batchable.
+    fn default() -> Self {
+        Self {
+            tag: Tag::EMPTY,
+            format: 0,
+            settled: false,
+            transaction: None,
+            user: None,
+            oversize: false,
+            batchable: false,
+        }
+    }
+}
+
+/// A message taken with [`Connection::receive`].
+#[derive(Debug)]
+pub struct Incoming<P> {
+    /// The delivery; stale at once when `settled`.
+    pub delivery: DeliveryId,
+    /// Its tag.
+    pub tag: Tag,
+    /// The message format.
+    pub format: u32,
+    /// Whether the sender wants no outcome.
+    pub settled: bool,
+    /// The encoded message.
+    pub payload: P,
+}
 
 /// A message in the payloads of a connection.
 type KeptOf<S> = <<S as Storage>::Payloads as Payloads>::Kept;
@@ -31,13 +87,6 @@ impl<S: Storage> fmt::Debug for Stage<S> {
     }
 }
 
-/// A state that needs no bytes beyond its name, so that ranges of it can be told in one frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Simple {
-    Accepted,
-    Released,
-}
-
 /// What has changed on a delivery since its last event.
 pub(super) mod flag {
     pub(in crate::engine) const UPDATED: u8 = 1;
@@ -46,14 +95,14 @@ pub(super) mod flag {
 
 #[derive(Debug)]
 pub(super) struct Delivery<S: Storage> {
-    pub(super) link: u32,
+    pub(super) link: LinkIndex,
     /// The delivery-id; of an outgoing delivery only once its first frame is written.
     pub(super) id: Option<u32>,
     pub(super) tag: Tag,
     pub(super) format: u32,
     pub(super) stage: Stage<S>,
     /// The next one in its link's chain.
-    pub(super) next: u32,
+    pub(super) next: DeliveryIndex,
     /// Sent or received as settled.
     pub(super) presettled: bool,
     /// Given to us to be sent, and no byte of it is written.
@@ -73,14 +122,14 @@ pub(super) struct Delivery<S: Storage> {
 
 impl<S: Storage> Delivery<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn new(link: u32, tag: Tag, format: u32, stage: Stage<S>) -> Self {
+    pub(super) fn new(link: LinkIndex, tag: Tag, format: u32, stage: Stage<S>) -> Self {
         Self {
             link,
             id: None,
             tag,
             format,
             stage,
-            next: super::link::NONE,
+            next: DeliveryIndex::NONE,
             presettled: false,
             unsent: false,
             transaction: None,
@@ -91,6 +140,286 @@ impl<S: Storage> Delivery<S> {
             outcome: None,
             flags: 0,
             in_events: false,
+        }
+    }
+}
+
+/// First-in-first-out chain of delivery places.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    pub(super) head: DeliveryIndex,
+    pub(super) tail: DeliveryIndex,
+    pub(super) len: u32,
+}
+
+impl Chain {
+    pub(super) const EMPTY: Self = Self { head: DeliveryIndex::NONE, tail: DeliveryIndex::NONE, len: 0 };
+}
+
+impl<S: Storage> Connection<S> {
+    /// Sends a message as soon as there is credit. [`super::Event::Settled`] reports the outcome.
+    ///
+    /// # Errors
+    /// The payload comes back with [`EngineError::Detached`], [`EngineError::IllegalState`] for a receiving link,
+    /// [`EngineError::NoCapacity`] when the table of deliveries is full, and [`EngineError::MessageTooLarge`].
+    pub fn send(
+        &mut self,
+        link: LinkId,
+        payload: S::Payload,
+        options: &SendOptions<S>,
+    ) -> Result<DeliveryId, (EngineError, S::Payload)> {
+        if let Err(error) = self.alive() {
+            return Err((error, payload));
+        }
+        let place = link.at();
+        let Some(found) = self.links.find(link).filter(|found| found.is_live()) else {
+            return Err((EngineError::Detached, payload));
+        };
+        if found.role != Role::Sender {
+            return Err((EngineError::IllegalState, payload));
+        }
+        let (size, limit) = (payload.as_ref().len(), found.max_message_size);
+        let limit = limit as usize;
+        if limit != 0 && size > limit && !options.oversize {
+            return Err((EngineError::MessageTooLarge, payload));
+        }
+        let full = EngineError::NoCapacity(Capacity::Deliveries);
+        if self.free_deliveries() == 0 {
+            return Err((full, payload));
+        }
+        let mut delivery = Delivery::new(place, options.tag, options.format, Stage::Bare);
+        delivery.presettled = options.settled;
+        delivery.unsent = true;
+        delivery.transaction = options.transaction;
+        delivery.user = options.user;
+        let Ok(id) = self.deliveries.insert(delivery) else { return Err((full, payload)) };
+        let kept = self.payloads.keep(payload);
+        match (kept, self.deliveries.get_mut(id.at())) {
+            (Ok(payload), Some(delivery)) => {
+                delivery.stage = Stage::Outgoing { payload, sent: 0, batchable: options.batchable };
+            }
+            (Err(payload), _) => {
+                self.deliveries.free(id.at());
+                return Err((full, payload));
+            }
+            (Ok(_), None) => {}
+        }
+        self.append(place, id.at());
+        self.flag_work(place);
+        Ok(id)
+    }
+
+    /// Whether nothing of a message that was given to [`Connection::send`] has been written yet. It stays so for a
+    /// message whose link ended first, until the link is forgotten.
+    pub fn is_unsent(&self, delivery: DeliveryId) -> bool {
+        self.deliveries.find(delivery).is_some_and(|found| found.unsent)
+    }
+
+    /// Takes back a message that has not begun to be sent. Returns whether it could be taken back.
+    pub fn cancel(&mut self, delivery: DeliveryId) -> bool {
+        let place = delivery.at();
+        let Some(found) = self.deliveries.find(delivery) else { return false };
+        if !matches!(found.stage, Stage::Outgoing { sent: 0, .. }) || found.id.is_some() {
+            return false;
+        }
+        let taken = self.unchain(found.link, place);
+        if taken {
+            self.free_delivery(place);
+        }
+        taken
+    }
+
+    /// Appends a delivery to its link's chain.
+    pub(super) fn append(&mut self, link: LinkIndex, delivery: DeliveryIndex) {
+        let Some(found) = self.links.get_mut(link) else { return };
+        let tail = found.waiting.tail;
+        found.waiting.tail = delivery;
+        found.waiting.len += 1;
+        if tail == DeliveryIndex::NONE {
+            found.waiting.head = delivery;
+        } else if let Some(before) = self.deliveries.get_mut(tail) {
+            before.next = delivery;
+        }
+    }
+
+    /// Takes a delivery from its link's chain, wherever it is there; false when it is not.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn unchain(&mut self, link: LinkIndex, delivery: DeliveryIndex) -> bool {
+        let Some(chain) = self.links.get(link).map(|link| link.waiting) else { return false };
+        let (mut before, mut at) = (DeliveryIndex::NONE, chain.head);
+        while at != delivery {
+            let Some(found) = self.deliveries.get(at) else { return false };
+            before = at;
+            at = found.next;
+        }
+        let Some(found) = self.deliveries.get_mut(delivery) else { return false };
+        let next = core::mem::replace(&mut found.next, DeliveryIndex::NONE);
+        if let Some(found) = self.deliveries.get_mut(before) {
+            found.next = next;
+        }
+        if let Some(link) = self.links.get_mut(link) {
+            link.waiting.head = if chain.head == delivery { next } else { chain.head };
+            link.waiting.tail = if chain.tail == delivery { before } else { chain.tail };
+            link.waiting.len -= 1;
+        }
+        true
+    }
+
+    /// Takes the next whole message of a receiving link, also after its detach.
+    pub fn receive(&mut self, link: LinkId) -> Option<Incoming<S::Payload>> {
+        let first = self.deliveries.id(self.links.find(link)?.waiting.head)?;
+        self.take(first)
+    }
+
+    /// Takes a whole message, wherever it is among those that wait on its receiving link.
+    pub fn take(&mut self, delivery: DeliveryId) -> Option<Incoming<S::Payload>> {
+        let id = delivery;
+        let place = self.taken(id)?;
+        let delivery = self.deliveries.get_mut(place)?;
+        let kept = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
+            Stage::Ready(payload) | Stage::Outgoing { payload, .. } => Some(payload),
+            Stage::Assembling(begun) => Some(self.payloads.finish(begun)),
+            Stage::Bare => None,
+        };
+        self.freed = S::Payloads::BOUNDED;
+        let payload = kept.map_or_else(S::Payload::default, |kept| self.payloads.take(kept));
+        let incoming = Incoming {
+            delivery: id,
+            tag: delivery.tag,
+            format: delivery.format,
+            settled: delivery.presettled,
+            payload,
+        };
+        if delivery.presettled {
+            self.free_delivery(place);
+        }
+        Some(incoming)
+    }
+
+    /// Drops a whole message, wherever it is among those that wait on its receiving link, and tells whether its sender
+    /// wants no outcome.
+    pub fn discard(&mut self, delivery: DeliveryId) -> Option<bool> {
+        let place = self.taken(delivery)?;
+        self.drop_payload(place);
+        let settled = self.deliveries.get(place)?.presettled;
+        if settled {
+            self.free_delivery(place);
+        }
+        Some(settled)
+    }
+
+    /// The place of a message that waited on its receiving link until now.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn taken(&mut self, id: DeliveryId) -> Option<DeliveryIndex> {
+        let link = self.deliveries.find(id)?.link;
+        let waited = self.links.get(link)?.role == Role::Receiver && self.unchain(link, id.at());
+        waited.then_some(id.at())
+    }
+
+    /// The next message that [`Connection::receive`] would take.
+    pub fn peek(&self, link: LinkId) -> Option<&[u8]> {
+        self.peek_behind(link, None).map(|(_, message)| message)
+    }
+
+    /// The message that waits on a receiving link behind another one, or as the first.
+    pub fn peek_behind(&self, link: LinkId, other: Option<DeliveryId>) -> Option<(DeliveryId, &[u8])> {
+        let place = match other {
+            Some(other) => self.deliveries.find(other)?.next,
+            None => self.links.find(link)?.waiting.head,
+        };
+        match &self.deliveries.get(place)?.stage {
+            Stage::Ready(payload) => Some((self.deliveries.id(place)?, self.payloads.bytes(payload))),
+            _ => None,
+        }
+    }
+
+    /// Puts a number of the application's on a delivery, given back with [`super::Handler::outcome`].
+    pub fn set_user(&mut self, delivery: DeliveryId, user: Option<u32>) {
+        if let Some(found) = self.deliveries.find_mut(delivery) {
+            found.user = user;
+        }
+    }
+
+    /// The link a delivery is on; `None` when the delivery is settled or gone.
+    pub fn link_of(&self, delivery: DeliveryId) -> Option<LinkId> {
+        self.links.id(self.deliveries.find(delivery)?.link)
+    }
+
+    /// The number of the application's on a delivery.
+    pub fn user(&self, delivery: DeliveryId) -> Option<u32> {
+        self.deliveries.find(delivery)?.user
+    }
+
+    /// Drops the messages of a link that wait to be sent.
+    pub(super) fn drop_outgoing(&mut self, at: LinkIndex) {
+        let Some(found) = self.links.get_mut(at).filter(|found| found.role == Role::Sender) else { return };
+        let mut next = core::mem::replace(&mut found.waiting, Chain::EMPTY).head;
+        while let Some(delivery) = self.deliveries.get(next) {
+            let place = core::mem::replace(&mut next, delivery.next);
+            self.drop_payload(place);
+        }
+    }
+
+    /// Places for deliveries with their messages that are neither taken nor outstanding to a peer.
+    pub fn free_deliveries(&self) -> usize {
+        self.places_left().saturating_sub(self.outstanding)
+    }
+
+    /// Places for deliveries with their messages that are not taken.
+    pub(super) fn places_left(&self) -> usize {
+        self.deliveries.capacity().saturating_sub(self.deliveries.len()).min(self.payloads.free())
+    }
+
+    /// Whether a message was written or taken since this was asked, so that there is room for another. Always false
+    /// where messages have no places of their own.
+    pub fn take_freed(&mut self) -> bool {
+        core::mem::take(&mut self.freed)
+    }
+
+    /// Whether [`Connection::take_freed`] would be true.
+    pub fn has_freed(&self) -> bool {
+        self.freed
+    }
+
+    /// Frees a delivery's place, or leaves that to the queue that still holds it.
+    pub(super) fn free_delivery(&mut self, place: DeliveryIndex) {
+        let Some(delivery) = self.deliveries.get_mut(place) else { return };
+        if delivery.in_events || delivery.in_dispositions {
+            delivery.settled = true;
+            delivery.due = None;
+            self.drop_payload(place);
+            return;
+        }
+        self.drop_payload(place);
+        self.unindex_delivery(place);
+        self.deliveries.free(place);
+    }
+
+    /// Drops what a delivery has of its message.
+    pub(super) fn drop_payload(&mut self, place: DeliveryIndex) {
+        let Some(delivery) = self.deliveries.get_mut(place) else { return };
+        let kept = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
+            Stage::Bare => return,
+            Stage::Outgoing { payload, .. } | Stage::Ready(payload) => payload,
+            Stage::Assembling(begun) => self.payloads.finish(begun),
+        };
+        self.payloads.discard(kept);
+        self.freed = S::Payloads::BOUNDED;
+    }
+
+    pub(super) fn unindex_delivery(&mut self, place: DeliveryIndex) {
+        let Some(delivery) = self.deliveries.get_mut(place) else { return };
+        let (Some(id), Some(link)) = (delivery.id, self.links.get(delivery.link)) else { return };
+        if matches!(delivery.stage, Stage::Bare) {
+            // Nothing of it is to be sent any more: it needs no number, and is not looked for again.
+            delivery.id = None;
+        }
+        let key = DeliveryNumber { role: link.role, session: link.session, id };
+        // Another delivery may have taken the number over on a session begun later in the same place.
+        if let Some(other) = self.numbers.remove(key)
+            && other != place
+        {
+            self.numbers.put(key, other);
         }
     }
 }

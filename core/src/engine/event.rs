@@ -1,9 +1,11 @@
 //! What the engine tells the layer above.
 
 use super::delivery::{self, Stage};
+use super::entries::Number;
 use super::error::{ConnectionError, OutcomeKind};
+use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
 use super::{Connection, DeliveryId, LinkId, SessionId, link, session};
-use crate::storage::{Queue, Storage, Table};
+use crate::storage::Storage;
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::PerformativeView;
 use crate::wire::sasl::{SaslCode, SaslInit};
@@ -98,11 +100,37 @@ pub trait Handler {
 /// Sees nothing.
 impl Handler for () {}
 
-/// The event queue's kinds of entry.
-pub(super) const SESSION_EVENT: u32 = 0 << 30;
-pub(super) const LINK_EVENT: u32 = 1 << 30;
-pub(super) const DELIVERY_EVENT: u32 = 2 << 30;
-pub(super) const EVENT_KIND: u32 = 3 << 30;
+/// An entry of the queue of events: what has flags set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    Session(SessionIndex),
+    Link(LinkIndex),
+    Delivery(DeliveryIndex),
+}
+
+/// The kind is in the two highest bits.
+const LINK: u32 = 1 << 30;
+const DELIVERY: u32 = 2 << 30;
+const KIND: u32 = 3 << 30;
+
+impl Number for Changed {
+    fn of(number: u32) -> Self {
+        let index = number & !KIND;
+        match number & KIND {
+            LINK => Self::Link(LinkIndex::of(index)),
+            DELIVERY => Self::Delivery(DeliveryIndex::of(index)),
+            _ => Self::Session(SessionIndex::of(index)),
+        }
+    }
+
+    fn number(self) -> u32 {
+        match self {
+            Self::Session(at) => at.number(),
+            Self::Link(at) => at.number() | LINK,
+            Self::Delivery(at) => at.number() | DELIVERY,
+        }
+    }
+}
 
 impl<S: Storage> Connection<S> {
     /// The next thing to look at.
@@ -111,11 +139,10 @@ impl<S: Storage> Connection<S> {
             return Some(Event::Opened);
         }
         while let Some(entry) = self.events.pop() {
-            let place = entry & !EVENT_KIND;
-            let event = match entry & EVENT_KIND {
-                SESSION_EVENT => self.session_event(place),
-                LINK_EVENT => self.link_event(place),
-                _ => self.delivery_event(place),
+            let event = match entry {
+                Changed::Session(at) => self.session_event(at),
+                Changed::Link(at) => self.link_event(at),
+                Changed::Delivery(at) => self.delivery_event(at),
             };
             if event.is_some() {
                 return event;
@@ -127,15 +154,15 @@ impl<S: Storage> Connection<S> {
         None
     }
 
-    fn session_event(&mut self, place: u32) -> Option<Event> {
-        let id = SessionId(self.sessions.key(place)?);
-        let session = self.sessions.get_mut(place)?;
+    fn session_event(&mut self, at: SessionIndex) -> Option<Event> {
+        let id = self.sessions.id(at)?;
+        let session = self.sessions.get_mut(at)?;
         if session.flags & session::flag::BEGUN != 0 {
             session.flags &= !session::flag::BEGUN;
             if session.flags == 0 {
                 session.in_events = false;
             } else {
-                let _ = self.events.push(SESSION_EVENT | place);
+                self.events.push(Changed::Session(at));
             }
             return Some(Event::SessionBegun(id));
         }
@@ -144,23 +171,23 @@ impl<S: Storage> Connection<S> {
             if session.flow_due {
                 self.session_flows -= 1;
             }
-            self.sessions.free(place);
+            self.sessions.free(at);
             return Some(Event::SessionEnded(id));
         }
         None
     }
 
-    fn link_event(&mut self, place: u32) -> Option<Event> {
+    fn link_event(&mut self, at: LinkIndex) -> Option<Event> {
         use link::flag;
-        let id = LinkId(self.links.key(place)?);
-        let link = self.links.get_mut(place)?;
+        let id = self.links.id(at)?;
+        let link = self.links.get_mut(at)?;
         // The lowest flag comes first.
         let flag = link.flags & link.flags.wrapping_neg();
         link.flags &= !flag;
         if link.flags == 0 {
             link.in_events = false;
         } else {
-            let _ = self.events.push(LINK_EVENT | place);
+            self.events.push(Changed::Link(at));
         }
         Some(match flag {
             flag::ATTACHED => Event::LinkAttached(id),
@@ -173,24 +200,24 @@ impl<S: Storage> Connection<S> {
         })
     }
 
-    fn delivery_event(&mut self, place: u32) -> Option<Event> {
+    fn delivery_event(&mut self, at: DeliveryIndex) -> Option<Event> {
         use delivery::flag;
-        let id = DeliveryId(self.deliveries.key(place)?);
-        let delivery = self.deliveries.get_mut(place)?;
+        let id = self.deliveries.id(at)?;
+        let delivery = self.deliveries.get_mut(at)?;
         delivery.in_events = false;
         let flags = core::mem::take(&mut delivery.flags);
         let (outcome, link) = (delivery.outcome, delivery.link);
-        let link = LinkId(self.links.key(link)?);
+        let link = self.links.id(link)?;
         if delivery.settled {
             // Settled by us meanwhile: nothing is left to tell.
             if !delivery.in_dispositions {
-                self.free_delivery(place);
+                self.free_delivery(at);
             }
             return None;
         }
         if flags & flag::SETTLED != 0 {
             if matches!(delivery.stage, Stage::Bare) {
-                self.free_delivery(place);
+                self.free_delivery(at);
             } else {
                 // Settled before it was wholly sent, or before it was taken: it goes when that has happened.
                 delivery.presettled = true;
@@ -203,32 +230,32 @@ impl<S: Storage> Connection<S> {
         None
     }
 
-    pub(super) fn flag_session(&mut self, place: u32, flag: u8) {
-        if let Some(session) = self.sessions.get_mut(place) {
+    pub(super) fn flag_session(&mut self, at: SessionIndex, flag: u8) {
+        if let Some(session) = self.sessions.get_mut(at) {
             session.flags |= flag;
             if !session.in_events {
                 session.in_events = true;
-                let _ = self.events.push(SESSION_EVENT | place);
+                self.events.push(Changed::Session(at));
             }
         }
     }
 
-    pub(super) fn flag_link(&mut self, place: u32, flag: u8) {
-        if let Some(link) = self.links.get_mut(place) {
+    pub(super) fn flag_link(&mut self, at: LinkIndex, flag: u8) {
+        if let Some(link) = self.links.get_mut(at) {
             link.flags |= flag;
             if !link.in_events {
                 link.in_events = true;
-                let _ = self.events.push(LINK_EVENT | place);
+                self.events.push(Changed::Link(at));
             }
         }
     }
 
-    pub(super) fn flag_delivery(&mut self, place: u32, flag: u8) {
-        if let Some(delivery) = self.deliveries.get_mut(place) {
+    pub(super) fn flag_delivery(&mut self, at: DeliveryIndex, flag: u8) {
+        if let Some(delivery) = self.deliveries.get_mut(at) {
             delivery.flags |= flag;
             if !delivery.in_events {
                 delivery.in_events = true;
-                let _ = self.events.push(DELIVERY_EVENT | place);
+                self.events.push(Changed::Delivery(at));
             }
         }
     }

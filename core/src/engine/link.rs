@@ -1,11 +1,36 @@
-//! A link endpoint: attachment, credit and the deliveries that wait on it (AMQP 1.0 §2.6).
+//! Links: handles, attach and detach (AMQP 1.0 §2.6).
 
-use super::Violation;
-use crate::storage::Place;
-use crate::wire::performative::{ReceiverSettleMode, Role, SenderSettleMode};
+use super::connection::Ending;
+use super::delivery::Chain;
+use super::entries::Indexes;
+use super::event::Changed;
+use super::frames::{OUTBOX_FULL, Wrong, write_frame};
+use super::id::{DeliveryIndex, LinkId, LinkIndex, SessionId, SessionIndex};
+use super::numbers::Handle;
+use super::{Capacity, Connection, EngineError, Handler, Violation};
+use crate::storage::{Place, Storage};
+use crate::wire::View;
+use crate::wire::frame::Kind;
+use crate::wire::performative::{Attach, Detach, ErrorCondition, ReceiverSettleMode, Role, SenderSettleMode};
 
-/// The end of a chain of deliveries.
-pub(super) const NONE: u32 = u32::MAX;
+/// A link at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// Our role.
+    pub role: Role,
+    /// Both attaches were seen and no detach.
+    pub attached: bool,
+    /// Credit: what we may send, or what the peer may still send us.
+    pub credit: u32,
+    /// Messages that wait to be sent, or to be taken.
+    pub waiting: u32,
+    /// A drain is under way.
+    pub draining: bool,
+    /// The largest message the peer of a sending link accepts, in bytes; zero for no limit.
+    pub peer_max_message_size: u64,
+    /// Why this end detached the link, when it was for what the peer sent.
+    pub fault: Option<Violation>,
+}
 
 /// What has changed on a link since its last event.
 pub(super) mod flag {
@@ -15,18 +40,6 @@ pub(super) mod flag {
     pub(in crate::engine) const DRAIN: u8 = 1 << 3;
     pub(in crate::engine) const DRAINED: u8 = 1 << 4;
     pub(in crate::engine) const DETACHED: u8 = 1 << 5;
-}
-
-/// First-in-first-out chain of delivery places.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Chain {
-    pub(super) head: u32,
-    pub(super) tail: u32,
-    pub(super) len: u32,
-}
-
-impl Chain {
-    pub(super) const EMPTY: Self = Self { head: NONE, tail: NONE, len: 0 };
 }
 
 #[derive(Debug)]
@@ -52,22 +65,22 @@ pub(super) struct Link {
     pub(super) flags: u8,
     pub(super) in_events: bool,
     /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
-    pub(super) detach_owed: Option<bool>,
+    pub(super) detach_due: Option<bool>,
     /// What the peer did wrong, when that is why we detached.
     pub(super) fault: Option<Violation>,
-    pub(super) session: u32,
+    pub(super) session: SessionIndex,
     pub(super) output_handle: u32,
     pub(super) delivery_count: u32,
     /// Deliveries that may still be sent (sender) or may still come (receiver).
     pub(super) credit: u32,
-    /// Of a receiver, the highest delivery-count that was ever promised to the peer: lowering the credit does not take
-    /// back what is under way. Of a sender, where the count began: what a receiver means that has not seen it yet.
-    pub(super) mark: u32,
+    /// Of a receiver, the highest delivery-count that the peer was ever given credit for: lowering the credit does not
+    /// take back what is under way. Of a sender, where the count began: what a receiver means that has not seen it yet.
+    pub(super) delivery_limit: u32,
     /// The largest message that the receiver of the link accepts, be that us or the peer; zero for no limit, and four
     /// gigabytes are as good as none.
     pub(super) max_message_size: u32,
     /// The delivery whose frames are coming in.
-    pub(super) assembling: u32,
+    pub(super) assembling: DeliveryIndex,
     /// Deliveries to be sent (sender) or to be taken (receiver).
     pub(super) waiting: Chain,
     pub(super) input_handle: Option<Place>,
@@ -82,7 +95,7 @@ fn limit(size: Option<u64>) -> u32 {
 
 impl Link {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn new(session: u32, role: Role, name: u64) -> Self {
+    pub(super) fn new(session: SessionIndex, role: Role, name: u64) -> Self {
         Self {
             session,
             role,
@@ -95,16 +108,16 @@ impl Link {
             attach_received: false,
             detach_sent: false,
             detach_received: false,
-            detach_owed: None,
+            detach_due: None,
             fault: None,
             delivery_count: 0,
             credit: 0,
-            mark: 0,
+            delivery_limit: 0,
             drain: false,
             drained: false,
             max_message_size: 0,
             waiting: Chain::EMPTY,
-            assembling: NONE,
+            assembling: DeliveryIndex::NONE,
             flow_due: false,
             echo_due: false,
             in_work: false,
@@ -133,65 +146,453 @@ impl Link {
 
     /// Whether the link is over for both ends, and its handles free.
     pub(super) fn is_over(&self) -> bool {
-        self.detach_sent && self.detach_received && self.detach_owed.is_none()
+        self.detach_sent && self.detach_received && self.detach_due.is_none()
     }
 
     /// Whether frames on this link still mean anything to us.
     pub(super) fn is_live(&self) -> bool {
         !self.detach_sent && !self.detach_received
     }
+}
 
-    /// Deliveries that may still arrive by what was promised.
-    pub(super) fn promised(&self) -> u32 {
-        match self.role {
-            Role::Receiver => self.mark.wrapping_sub(self.delivery_count),
-            Role::Sender => 0,
+impl<S: Storage> Connection<S> {
+    /// The handles in use among the 64 from `base` on, as bits.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn used_handles(&self, session: SessionIndex, base: u32) -> u64 {
+        self.links
+            .indices()
+            .filter_map(|at| self.links.get(at))
+            .filter(|link| link.session == session && !link.is_over())
+            .filter_map(|link| link.output_handle.checked_sub(base).filter(|&bit| bit < u64::BITS))
+            .fold(0u64, |used, bit| used | 1 << bit)
+    }
+
+    /// A handle that no link of the session sends on: `wanted`, or the lowest.
+    pub(super) fn free_handle(&self, session: SessionIndex, wanted: u32) -> Result<u32, EngineError> {
+        let limit = self.sessions.get(session).ok_or(EngineError::Detached)?.peer_handle_max;
+        let used = |base| self.used_handles(session, base);
+        if wanted <= limit && used(wanted) & 1 == 0 {
+            return Ok(wanted);
         }
+        (0..=self.links.end() / u64::BITS)
+            .map(|block| block * u64::BITS)
+            .find_map(|base| Some(base + (!used(base)).trailing_zeros()).filter(|&handle| handle < base + u64::BITS))
+            .filter(|&handle| handle <= limit)
+            .ok_or(EngineError::NoCapacity(Capacity::Links))
     }
 
-    /// Sets the credit of a receiving link.
-    pub(super) fn set_credit(&mut self, credit: u32) {
-        self.credit = credit;
-        let limit = self.delivery_count.wrapping_add(credit);
-        // Serial arithmetic (RFC 1982): the mark only rises.
-        if (limit.wrapping_sub(self.mark) as i32) > 0 {
-            self.mark = limit;
+    /// Attaches a link. Of `attach`, the handle is chosen here and the rest is sent as it is; the name must be unique
+    /// among the links of both roles. Credit may be granted and messages may be sent at once.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`] for a stale session, [`EngineError::NoCapacity`] for links and outbox.
+    pub fn attach(&mut self, session: SessionId, attach: &Attach<'_>) -> Result<LinkId, EngineError> {
+        self.alive()?;
+        let found = self.sessions.find(session).ok_or(EngineError::Detached)?;
+        if !found.is_live() {
+            return Err(EngineError::Detached);
         }
-        self.flow_due = true;
+        self.accept_session(session)?;
+        let handle = self.free_handle(session.at(), 0)?;
+        let mut link = Link::new(session.at(), attach.role, name_hash(attach.name));
+        link.output_handle = handle;
+        link.attach_sent = true;
+        link.sender_settle_mode = attach.snd_settle_mode;
+        link.receiver_settle_mode = attach.rcv_settle_mode;
+        link.accepts(attach.max_message_size);
+        link.delivery_count = attach.initial_delivery_count.unwrap_or(0);
+        link.delivery_limit = link.delivery_count;
+        let id = self.links.insert(link).map_err(|_| EngineError::NoCapacity(Capacity::Links))?;
+        let channel = self.sessions.get(session.at()).map_or(0, |session| session.channel);
+        let mut attach = *attach;
+        attach.handle = handle;
+        if self.push_frame(Kind::Amqp, channel, &attach).is_err() {
+            self.links.free(id.at());
+            return Err(OUTBOX_FULL);
+        }
+        Ok(id)
     }
 
-    /// Applies the flow of a receiver to our sending link (AMQP 1.0 §2.6.7). Returns whether the credit rose.
-    pub(super) fn on_receiver_flow(&mut self, delivery_count: Option<u32>, credit: u32, drain: bool) -> bool {
-        // A receiver that has not seen our attach leaves its delivery-count out: our initial one then counts.
-        let seen = delivery_count.unwrap_or(self.mark);
-        let left = super::remaining(credit, self.delivery_count, seen);
-        let rose = left > self.credit;
-        self.credit = left;
-        self.drain = drain;
-        rose
-    }
-
-    /// Applies the flow of a sender to our receiving link.
-    pub(super) fn on_sender_flow(&mut self, delivery_count: Option<u32>) {
-        if let Some(count) = delivery_count {
-            let advanced = count.wrapping_sub(self.delivery_count);
-            // A sender moves its count ahead only to use up credit, and never beyond what it was promised.
-            if advanced <= self.promised() {
-                self.delivery_count = count;
-                self.credit = self.credit.saturating_sub(advanced);
+    /// Answers a link of the peer's making; the role and the handle are set here.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`], [`EngineError::NoCapacity`] for the outbox, [`EngineError::IllegalState`] for a link
+    /// that was answered before.
+    pub fn accept_link(&mut self, link: LinkId, attach: &Attach<'_>) -> Result<(), EngineError> {
+        self.alive()?;
+        let found = self.links.find(link).ok_or(EngineError::Detached)?;
+        if found.attach_sent {
+            return Err(EngineError::IllegalState);
+        }
+        // A link that is to be detached, by the peer or for what the peer did, is answered first all the same.
+        if found.is_over() {
+            return Err(EngineError::Detached);
+        }
+        let (session, role, handle) = (found.session, found.role, found.output_handle);
+        let id = self.sessions.id(session).ok_or(EngineError::Detached)?;
+        self.accept_session(id)?;
+        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        let initial_delivery_count = (role == Role::Sender).then_some(attach.initial_delivery_count.unwrap_or(0));
+        let attach = Attach { handle, role, initial_delivery_count, ..*attach };
+        self.push_frame(Kind::Amqp, channel, &attach).map_err(|_| OUTBOX_FULL)?;
+        if let Some(found) = self.links.get_mut(link.at()) {
+            found.attach_sent = true;
+            found.sender_settle_mode = attach.snd_settle_mode;
+            found.receiver_settle_mode = attach.rcv_settle_mode;
+            found.accepts(attach.max_message_size);
+            if let Some(count) = attach.initial_delivery_count {
+                // Credit that came before this is counted from here as well.
+                found.delivery_count = count;
+                found.delivery_limit = count;
             }
         }
+        self.flag_work(link.at());
+        Ok(())
     }
 
-    /// Ends a drain once the sender has used up all of its credit, by messages, by its flow or by both: a sender that
-    /// has used it up by messages may not send a flow. Returns whether the drain has ended. A flow that crossed the
-    /// request on its way says nothing of it, so only the count decides.
-    pub(super) fn end_drain(&mut self) -> bool {
-        let ended = self.drain && self.promised() == 0 && self.assembling == NONE;
-        if ended {
-            self.drain = false;
-            self.credit = 0;
-        }
-        ended
+    /// Takes messages of up to `bytes` on a receiving link, whatever its attach said; zero for no limit. A server that
+    /// would rather refuse a message for its size than the link takes a little more than it outstanding.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`].
+    pub fn set_max_message_size(&mut self, link: LinkId, bytes: u64) -> Result<(), EngineError> {
+        self.links.find_mut(link).ok_or(EngineError::Detached)?.accepts(Some(bytes));
+        Ok(())
     }
+
+    /// Refuses a link of the peer's making: an attach without source and target, and a detach with the error
+    /// (AMQP 1.0 §2.6.3).
+    ///
+    /// # Errors
+    /// As [`Connection::accept_link`].
+    pub fn refuse_link(&mut self, link: LinkId, name: &str, error: &ErrorCondition<'_>) -> Result<(), EngineError> {
+        let found = self.links.find(link).ok_or(EngineError::Detached)?;
+        let attach = refusal(name, found.output_handle, found.role);
+        self.accept_link(link, &attach)?;
+        self.detach(link, true, Some(error))
+    }
+
+    /// Detaches a link. Messages that were not sent are dropped; [`super::Event::LinkDetached`] follows when the peer
+    /// has answered.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`], [`EngineError::Detached`] when the id is stale, [`EngineError::IllegalState`] for a link
+    /// of the peer's making that was not answered: that is refused instead. Detaching twice is fine.
+    pub fn detach(
+        &mut self,
+        link: LinkId,
+        closed: bool,
+        error: Option<&ErrorCondition<'_>>,
+    ) -> Result<(), EngineError> {
+        let found = self.links.find(link).ok_or(EngineError::Detached)?;
+        if found.detach_sent {
+            return Ok(());
+        }
+        self.alive()?;
+        if !found.attach_sent {
+            return Err(EngineError::IllegalState);
+        }
+        self.flush_dispositions();
+        self.detach_link(link.at(), closed, error);
+        Ok(())
+    }
+
+    /// Detaches a link now, or with no more than its fault when an attach must go out first or the outbox is full.
+    pub(super) fn detach_link(&mut self, at: LinkIndex, closed: bool, error: Option<&ErrorCondition<'_>>) {
+        self.revoke_credit(at);
+        let Some(found) = self.links.get_mut(at) else { return };
+        found.detach_sent = true;
+        let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
+        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        let detach = Detach { handle, closed, error: error.copied().or(Ending(found.fault).error()) };
+        let said = attached && self.push_frame(Kind::Amqp, channel, &detach).is_ok();
+        if !said && let Some(found) = self.links.get_mut(at) {
+            found.detach_due = Some(closed);
+            self.endings += 1;
+        }
+        self.drop_outgoing(at);
+        if self.links.get(at).is_some_and(|found| found.detach_received) {
+            self.close_link(at);
+        }
+    }
+
+    /// Both ends have detached, unless our detach is still to be sent.
+    pub(super) fn close_link(&mut self, at: LinkIndex) {
+        let Some(found) = self.links.get_mut(at).filter(|found| found.is_over()) else { return };
+        let (session, handle) = (found.session, found.input_handle.take().map(Place::index));
+        found.credit = 0;
+        if let Some(handle) = handle {
+            self.numbers.remove(Handle(session, handle));
+        }
+        self.drop_outgoing(at);
+        // The numbers of its deliveries mean nothing any more, and the session's at may get a new tenant.
+        for delivery in self.deliveries.indices() {
+            if self.deliveries.get(delivery).is_some_and(|delivery| delivery.link == at) {
+                self.unindex_delivery(delivery);
+                if let Some(delivery) = self.deliveries.get_mut(delivery) {
+                    delivery.id = None;
+                }
+            }
+        }
+        self.flag_link(at, flag::DETACHED);
+    }
+
+    /// Forgets a detached link: its id, what was not taken from it, and every delivery on it.
+    pub fn forget(&mut self, link: LinkId) {
+        let at = link.at();
+        let Some(found) = self.links.find(link) else { return };
+        if !found.is_over() {
+            return;
+        }
+        for delivery in self.deliveries.indices() {
+            if self.deliveries.get(delivery).is_some_and(|delivery| delivery.link == at) {
+                if let Some(delivery) = self.deliveries.get_mut(delivery) {
+                    delivery.flags = 0;
+                }
+                self.free_delivery(delivery);
+            }
+        }
+        let Some(found) = self.links.get_mut(at) else { return };
+        if found.in_work || found.in_events || self.has_deliveries(at) {
+            // A queue still names the at; whoever pops it there finds nothing to do and frees it.
+            if let Some(found) = self.links.get_mut(at) {
+                found.flags = 0;
+            }
+            self.forgotten(at);
+            return;
+        }
+        self.links.free(at);
+    }
+
+    fn has_deliveries(&self, link: LinkIndex) -> bool {
+        self.deliveries.indices().any(|at| self.deliveries.get(at).is_some_and(|found| found.link == link))
+    }
+
+    /// Clears the queues of entries that belong to a forgotten link, then frees it.
+    fn forgotten(&mut self, at: LinkIndex) {
+        for _ in 0..self.work.len() {
+            if let Some(entry) = self.work.pop()
+                && entry != at
+            {
+                self.work.push(entry);
+            }
+        }
+        for _ in 0..self.events.len() {
+            let Some(entry) = self.events.pop() else { break };
+            let ours = match entry {
+                Changed::Link(link) => link == at,
+                Changed::Delivery(delivery) => self.deliveries.get(delivery).is_none_or(|found| found.link == at),
+                Changed::Session(_) => false,
+            };
+            if !ours {
+                self.events.push(entry);
+            }
+        }
+        for _ in 0..self.dispositions.len() {
+            let Some(entry) = self.dispositions.pop() else { break };
+            if self.deliveries.get(entry).is_some_and(|found| found.link != at) {
+                self.dispositions.push(entry);
+            }
+        }
+        for delivery in self.deliveries.indices() {
+            if let Some(found) = self.deliveries.get_mut(delivery).filter(|found| found.link == at) {
+                found.in_events = false;
+                found.in_dispositions = false;
+                self.free_delivery(delivery);
+            }
+        }
+        self.links.free(at);
+    }
+
+    /// A link at a glance; `None` when the id is stale.
+    pub fn link(&self, link: LinkId) -> Option<LinkStatus> {
+        let found = self.links.find(link)?;
+        Some(LinkStatus {
+            role: found.role,
+            attached: found.is_attached(),
+            credit: found.credit,
+            waiting: found.waiting.len,
+            draining: found.drain,
+            peer_max_message_size: if found.role == Role::Sender { u64::from(found.max_message_size) } else { 0 },
+            fault: found.fault,
+        })
+    }
+
+    /// The session a link is on; `None` when the id is stale.
+    pub fn session_of(&self, link: LinkId) -> Option<SessionId> {
+        let found = self.links.find(link)?;
+        self.sessions.id(found.session)
+    }
+
+    pub(super) fn link_at(&self, session: SessionIndex, handle: u32) -> Option<LinkIndex> {
+        self.numbers.get(Handle(session, handle))
+    }
+
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn on_attach<'a, H: Handler>(
+        &mut self,
+        session: SessionIndex,
+        attach: &mut View<'a, Attach<'a>>,
+    ) -> Result<Option<LinkId>, Wrong> {
+        let (name, handle, role) = (attach.name(), attach.handle(), attach.role().other());
+        let max_message_size = attach.max_message_size();
+        // Some senders leave the count out although it is mandatory (docs/evidence/invariants.md §2): zero is what they
+        // mean.
+        let count = attach.initial_delivery_count().unwrap_or(0);
+        attach.check()?;
+        if handle > self.config.handle_max {
+            // A handle beyond handle-max is the connection's affair (AMQP 1.0 §2.7.2).
+            return Err(Wrong::Connection(Violation::FramingError));
+        }
+        let key = Handle(session, handle);
+        if self.numbers.get(key).is_some() {
+            return Err(Wrong::Session(Violation::HandleInUse));
+        }
+        let hash = name_hash(name);
+        let ours = self.links.indices().find(|&at| {
+            self.links.get(at).is_some_and(|link| {
+                link.session == session
+                    && link.role == role
+                    && link.name == hash
+                    && !link.attach_received
+                    && !link.detach_received
+            })
+        });
+        let at = match ours {
+            Some(at) => at,
+            None if !H::SERVES => return Err(Wrong::Session(Violation::NotAllowed)),
+            None => {
+                let mut link = Link::new(session, role, hash);
+                link.sender_settle_mode = attach.snd_settle_mode();
+                link.receiver_settle_mode = attach.rcv_settle_mode();
+                // Each end numbers for itself: the peer's number serves for our direction too, unless it is taken.
+                let free = self.free_handle(session, handle);
+                let free = free.map_err(|_| Wrong::Session(Violation::ResourceLimitExceeded))?;
+                link.output_handle = free;
+                match self.links.insert(link) {
+                    Ok(id) => id.at(),
+                    Err(_) => return self.refuse_for_space(session, &refusal(name, free, role)).map(|()| None),
+                }
+            }
+        };
+        if self.numbers.insert(key, at).is_err() {
+            if H::SERVES && ours.is_none() {
+                self.links.free(at);
+            }
+            return Err(Wrong::Session(Violation::ResourceLimitExceeded));
+        }
+        let Some(link) = self.links.get_mut(at) else { return Ok(None) };
+        link.attach_received = true;
+        link.input_handle = Some(Place::new(handle));
+        link.peer_accepts(max_message_size);
+        if role == Role::Receiver {
+            let outstanding = link.outstanding();
+            link.delivery_count = count;
+            link.delivery_limit = count.wrapping_add(outstanding);
+        }
+        self.flag_link(at, flag::ATTACHED);
+        self.flag_work(at);
+        Ok(self.links.id(at))
+    }
+
+    /// No at for another link: refuse it without taking one.
+    fn refuse_for_space(&mut self, session: SessionIndex, refused: &Attach<'_>) -> Result<(), Wrong> {
+        let error = ErrorCondition::new(Violation::ResourceLimitExceeded.condition());
+        let id = self.sessions.id(session);
+        let begun = id.is_some_and(|id| self.accept_session(id).is_ok());
+        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        let detach = Detach { handle: refused.handle, closed: true, error: Some(error) };
+        if begun
+            && self.push_frame(Kind::Amqp, channel, refused).is_ok()
+            && self.push_frame(Kind::Amqp, channel, &detach).is_ok()
+        {
+            return Ok(());
+        }
+        // Not even room to say so on the link.
+        Err(Wrong::Session(Violation::ResourceLimitExceeded))
+    }
+
+    pub(super) fn on_detach(&mut self, at: LinkIndex, closed: bool) {
+        let Some(link) = self.links.get_mut(at) else { return };
+        link.detach_received = true;
+        let (session, handle, assembling) = (link.session, link.input_handle.take(), link.assembling);
+        let answered = link.detach_sent;
+        self.revoke_credit(at);
+        // The peer may use its number again at once.
+        if let Some(handle) = handle {
+            self.numbers.remove(Handle(session, handle.index()));
+        }
+        if assembling != DeliveryIndex::NONE {
+            self.drop_assembly(at, assembling);
+        }
+        if answered {
+            self.close_link(at);
+        } else {
+            self.flush_dispositions();
+            self.detach_link(at, closed, None);
+        }
+    }
+
+    /// The peer broke the protocol on a link: it is closed.
+    pub(super) fn detach_for(&mut self, link: LinkIndex, violation: Violation) {
+        self.detach_for_with(link, violation, None);
+    }
+
+    pub(super) fn detach_for_with(
+        &mut self,
+        link: LinkIndex,
+        violation: Violation,
+        error: Option<&ErrorCondition<'_>>,
+    ) {
+        if let Some(found) = self.links.get_mut(link) {
+            found.fault = Some(violation);
+        }
+        self.detach_link(link, true, error);
+    }
+
+    /// Writes the detaches that are due. Those of links that are not answered yet go on waiting: a detach without an
+    /// attach would be another violation.
+    pub(super) fn transmit_detaches(&mut self, tx: &mut S::Tx) -> bool {
+        for at in self.links.indices() {
+            let Some(link) = self.links.get_mut(at).filter(|link| link.attach_sent) else { continue };
+            let Some(closed) = link.detach_due else { continue };
+            let channel = self.sessions.get(link.session).map_or(0, |session| session.channel);
+            let detach = Detach { handle: link.output_handle, closed, error: Ending(link.fault).error() };
+            if !write_frame(tx, channel, &detach) {
+                return false;
+            }
+            link.detach_due = None;
+            self.endings -= 1;
+            if link.detach_received {
+                self.close_link(at);
+            }
+        }
+        true
+    }
+}
+
+/// The attach that refuses a link: null termini and nothing else (docs/evidence/service-evidence.md §1).
+pub(super) fn refusal(name: &str, handle: u32, role: Role) -> Attach<'_> {
+    Attach {
+        name,
+        handle,
+        role,
+        snd_settle_mode: SenderSettleMode::Mixed,
+        rcv_settle_mode: ReceiverSettleMode::First,
+        source: None,
+        target: None,
+        unsettled: None,
+        incomplete_unsettled: false,
+        initial_delivery_count: (role == Role::Sender).then_some(0),
+        max_message_size: None,
+        offered_capabilities: None,
+        desired_capabilities: None,
+        properties: None,
+    }
+}
+
+/// FNV-1a: link names are compared by it.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(super) fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,6 +1,8 @@
 //! Before the first frame of a connection: protocol headers and the SASL layer (AMQP 1.0 §2.2, §5.3).
 
-use super::{Connection, ConnectionError, ConnectionRole, Handler, Phase, Violation, name_hash};
+use super::connection::{ConnectionRole, Phase};
+use super::link::name_hash;
+use super::{Connection, ConnectionError, Handler, Violation};
 use crate::storage::{Outbox, Rx, Storage};
 use crate::wire::frame::{Frame, Kind, Protocol};
 use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome, SaslView};

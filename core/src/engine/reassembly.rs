@@ -1,10 +1,13 @@
-//! Deliveries come in by frames and are put together again (AMQP 1.0 §2.6.14).
+//! Reassembles deliveries of several transfers (AMQP 1.0 §2.6.14).
 
 use super::delivery::{Delivery, Stage};
-use super::input::Wrong;
-use super::link::NONE;
-use super::{Connection, DeliveryId, Handler, LinkId, Space, Violation, index_key, link};
-use crate::storage::{Assembly, Index, Payloads, Rx, Storage, Table};
+use super::entries::Indexes;
+use super::frames::Wrong;
+use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
+use super::link::flag;
+use super::numbers::DeliveryNumber;
+use super::{Connection, Handler, Violation};
+use crate::storage::{Assembly, Payloads, Rx, Storage};
 use crate::wire::Tag;
 use crate::wire::View;
 use crate::wire::frame::Kind;
@@ -13,21 +16,21 @@ use crate::wire::performative::{Disposition, ErrorCondition, Role, Transfer};
 use core::fmt::Write as _;
 
 /// Where the payload of a transfer frame goes.
-pub(super) enum Place {
-    /// Into the delivery at this place; the flag says whether it is complete with it.
-    Delivery(u32, bool),
+pub(super) enum Destination {
+    /// Into this delivery; the flag says whether it is complete with it.
+    Delivery(DeliveryIndex, bool),
     /// Nowhere: the link does not want it any more.
     Nowhere,
 }
 
 impl<S: Storage> Connection<S> {
     /// Puts the payload of a transfer frame where it belongs.
-    pub(super) fn store<H: Handler>(&mut self, place: Place, offset: usize, size: usize, rx: &mut S::Rx) {
-        let Place::Delivery(place, complete) = place else {
+    pub(super) fn store<H: Handler>(&mut self, destination: Destination, offset: usize, size: usize, rx: &mut S::Rx) {
+        let Destination::Delivery(at, complete) = destination else {
             rx.consume(size);
             return;
         };
-        let Some(delivery) = self.deliveries.get_mut(place) else {
+        let Some(delivery) = self.deliveries.get_mut(at) else {
             rx.consume(size);
             return;
         };
@@ -40,11 +43,11 @@ impl<S: Storage> Connection<S> {
             return;
         };
         if rx.take(offset, size, assembly).is_err() {
-            // Fixed storage: the message is larger than the place for one.
+            // Fixed storage: the message is larger than the at for one.
             let link = delivery.link;
             let id = delivery.id.filter(|_| !delivery.presettled);
             let so_far = assembly.len() as u64;
-            self.drop_assembly(link, place);
+            self.drop_assembly(link, at);
             self.too_large::<H>(link, id, so_far + size as u64, so_far);
             return;
         }
@@ -54,65 +57,65 @@ impl<S: Storage> Connection<S> {
             }
             let link = delivery.link;
             if let Some(found) = self.links.get_mut(link) {
-                found.assembling = NONE;
+                found.assembling = DeliveryIndex::NONE;
             }
-            self.append(link, place);
-            self.flag_link(link, link::flag::READABLE);
+            self.append(link, at);
+            self.flag_link(link, flag::READABLE);
             self.check_drain(link);
         }
     }
 
-    pub(super) fn drop_assembly(&mut self, link: u32, place: u32) {
+    pub(super) fn drop_assembly(&mut self, link: LinkIndex, at: DeliveryIndex) {
         if let Some(found) = self.links.get_mut(link) {
-            found.assembling = NONE;
+            found.assembling = DeliveryIndex::NONE;
         }
-        self.free_delivery(place);
+        self.free_delivery(at);
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn on_transfer<'a, H: Handler>(
         &mut self,
-        session: u32,
+        session: SessionIndex,
         view: &mut View<'a, Transfer<'a>>,
         len: usize,
         handler: &mut H,
-    ) -> Result<Place, Wrong> {
+    ) -> Result<Destination, Wrong> {
         let transfer = view.all();
         view.check()?;
-        let Some(found) = self.sessions.get_mut(session) else { return Ok(Place::Nowhere) };
+        let Some(found) = self.sessions.get_mut(session) else { return Ok(Destination::Nowhere) };
         if found.end_sent {
-            return Ok(Place::Nowhere);
+            return Ok(Destination::Nowhere);
         }
         match found.on_transfer() {
             None => return Err(Wrong::Session(Violation::WindowViolation)),
             Some(true) => self.flag_session_flow(session),
             Some(false) => {}
         }
-        let Some(place) = self.link_at(session, transfer.handle) else {
+        let Some(at) = self.link_at(session, transfer.handle) else {
             return Err(Wrong::Session(Violation::UnattachedHandle));
         };
-        let Some(id) = self.links.key(place).map(LinkId) else { return Ok(Place::Nowhere) };
-        let Some(link) = self.links.get_mut(place) else { return Ok(Place::Nowhere) };
+        let Some(id) = self.links.id(at) else { return Ok(Destination::Nowhere) };
+        let Some(link) = self.links.get_mut(at) else { return Ok(Destination::Nowhere) };
         if link.role != Role::Receiver {
             return Err(Wrong::Session(Violation::NotAllowed));
         }
         if link.detach_sent || link.detach_received {
-            return Ok(Place::Nowhere);
+            return Ok(Destination::Nowhere);
         }
         let limit = match link.max_message_size {
             0 => self.config.limits.message as u64,
             limit => u64::from(limit),
         };
         let assembling = link.assembling;
-        if assembling != NONE {
-            let Some(delivery) = self.deliveries.get_mut(assembling) else { return Ok(Place::Nowhere) };
+        if assembling != DeliveryIndex::NONE {
+            let Some(delivery) = self.deliveries.get_mut(assembling) else { return Ok(Destination::Nowhere) };
             if transfer.delivery_id.is_some() && transfer.delivery_id != delivery.id && !delivery.presettled {
                 return Err(Wrong::Session(Violation::IllegalState));
             }
             if transfer.aborted {
-                self.drop_assembly(place, assembling);
-                self.check_drain(place);
-                return Ok(Place::Nowhere);
+                self.drop_assembly(at, assembling);
+                self.check_drain(at);
+                return Ok(Destination::Nowhere);
             }
             let so_far = match &mut delivery.stage {
                 Stage::Assembling(begun) => self.payloads.assembly(begun).map_or(0, |assembly| assembly.len()),
@@ -123,15 +126,15 @@ impl<S: Storage> Connection<S> {
             }
             if (so_far + len) as u64 > limit {
                 let id = delivery.id.filter(|_| !delivery.presettled);
-                self.drop_assembly(place, assembling);
-                self.too_large::<H>(place, id, (so_far + len) as u64, limit);
-                return Ok(Place::Nowhere);
+                self.drop_assembly(at, assembling);
+                self.too_large::<H>(at, id, (so_far + len) as u64, limit);
+                return Ok(Destination::Nowhere);
             }
-            return Ok(Place::Delivery(assembling, !transfer.more));
+            return Ok(Destination::Delivery(assembling, !transfer.more));
         }
-        if link.promised() == 0 {
-            self.errant(place, Violation::TransferLimitExceeded);
-            return Ok(Place::Nowhere);
+        if link.outstanding() == 0 {
+            self.detach_for(at, Violation::TransferLimitExceeded);
+            return Ok(Destination::Nowhere);
         }
         let Some(number) = transfer.delivery_id else { return Err(Wrong::Session(Violation::InvalidField)) };
         let Some(tag) = Tag::new(transfer.delivery_tag.unwrap_or_default()) else {
@@ -139,45 +142,46 @@ impl<S: Storage> Connection<S> {
         };
         link.delivery_count = link.delivery_count.wrapping_add(1);
         link.credit = link.credit.saturating_sub(1);
-        self.promised -= 1;
+        self.outstanding -= 1;
         if transfer.aborted {
-            self.check_drain(place);
-            return Ok(Place::Nowhere);
+            self.check_drain(at);
+            return Ok(Destination::Nowhere);
         }
         if len as u64 > limit {
             let id = Some(number).filter(|_| transfer.settled != Some(true));
-            self.too_large::<H>(place, id, len as u64, limit);
-            return Ok(Place::Nowhere);
+            self.too_large::<H>(at, id, len as u64, limit);
+            return Ok(Destination::Nowhere);
         }
         let begun = if self.deliveries.is_full() { None } else { self.payloads.begin() };
         let Some(begun) = begun else {
-            self.errant(place, Violation::ResourceLimitExceeded);
-            return Ok(Place::Nowhere);
+            self.detach_for(at, Violation::ResourceLimitExceeded);
+            return Ok(Destination::Nowhere);
         };
         let format = transfer.message_format.unwrap_or(0);
-        let mut delivery = Delivery::new(place, tag, format, Stage::Assembling(begun));
+        let mut delivery = Delivery::new(at, tag, format, Stage::Assembling(begun));
         delivery.id = Some(number);
         delivery.presettled = transfer.settled == Some(true);
         let presettled = delivery.presettled;
-        let Ok(key) = self.deliveries.insert(delivery) else { return Ok(Place::Nowhere) };
+        let Ok(delivery) = self.deliveries.insert(delivery) else { return Ok(Destination::Nowhere) };
         if !presettled {
-            let _ = self.index.insert(index_key(Space::Incoming, session, number), key.index);
+            let number = DeliveryNumber { role: Role::Receiver, session, id: number };
+            self.numbers.put(number, delivery.at());
         }
-        if let Some(link) = self.links.get_mut(place) {
-            link.assembling = key.index;
+        if let Some(link) = self.links.get_mut(at) {
+            link.assembling = delivery.at();
         }
         if transfer.state.is_some() {
-            handler.state(DeliveryId(key), id, false, transfer.state.as_ref());
+            handler.state(delivery, id, false, transfer.state.as_ref());
         }
-        Ok(Place::Delivery(key.index, !transfer.more))
+        Ok(Destination::Delivery(delivery.at(), !transfer.more))
     }
 
     /// A message is larger than its link takes: the link closes, and a server rejects the message first. The service
     /// does both, and clients tell their users only one of them. A receiver of an entity's messages must not: the
     /// service would dead-letter what another can hold.
-    fn too_large<H: Handler>(&mut self, place: u32, unsettled: Option<u32>, size: u64, limit: u64) {
+    fn too_large<H: Handler>(&mut self, at: LinkIndex, unsettled: Option<u32>, size: u64, limit: u64) {
         if !(H::SERVES && self.is_server()) {
-            return self.errant(place, Violation::MessageSizeExceeded);
+            return self.detach_for(at, Violation::MessageSizeExceeded);
         }
         let mut text = heapless::String::<160>::new();
         let id = unsettled.unwrap_or_default();
@@ -189,15 +193,15 @@ impl<S: Storage> Connection<S> {
         );
         let violation = Violation::MessageSizeExceeded;
         let error = ErrorCondition::new(violation.condition()).with_description(&text);
-        let session = self.links.get(place).and_then(|link| self.sessions.get(link.session));
+        let session = self.links.get(at).and_then(|link| self.sessions.get(link.session));
         if let (Some(first), Some(session)) = (unsettled, session) {
             let state = Some(DeliveryState::Outcome(Outcome::Rejected(Rejected { error: Some(error) })));
             let channel = session.channel;
             let disposition =
                 Disposition { role: Role::Receiver, first, last: None, settled: true, state, batchable: false };
             // With no room for it the link's end says it alone.
-            let _ = self.push_frame(Kind::Amqp, channel, &disposition);
+            _ = self.push_frame(Kind::Amqp, channel, &disposition);
         }
-        self.errant_with(place, violation, Some(&error));
+        self.detach_for_with(at, violation, Some(&error));
     }
 }

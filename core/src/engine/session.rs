@@ -1,6 +1,16 @@
-//! A session endpoint: channels, transfer ids and windows (AMQP 1.0 §2.5).
+//! Sessions: channels, transfer-ids and windows (AMQP 1.0 §2.5).
 
-use super::Farewell;
+use super::connection::Ending;
+use super::credit::remaining;
+use super::entries::{Indexes, Number};
+use super::frames::{OUTBOX_FULL, Wrong, write_frame};
+use super::id::{SessionId, SessionIndex};
+use super::numbers::Channel;
+use super::{Capacity, Connection, EngineError, Handler, Violation};
+use crate::storage::Storage;
+use crate::wire::View;
+use crate::wire::frame::Kind;
+use crate::wire::performative::{Begin, End, ErrorCondition, Flow};
 
 /// What has changed on a session since its last event.
 pub(super) mod flag {
@@ -44,7 +54,7 @@ pub(super) struct Session {
     pub(super) handle_max: u32,
     pub(super) peer_handle_max: u32,
     /// Our end is due: the session was not begun from here yet, or the outbox was full.
-    pub(super) end_owed: Option<Farewell>,
+    pub(super) end_due: Option<Ending>,
     pub(super) peer_channel: Option<u16>,
 }
 
@@ -57,7 +67,7 @@ impl Session {
             begin_received: false,
             end_sent: false,
             end_received: false,
-            end_owed: None,
+            end_due: None,
             next_outgoing_id: FIRST_OUTGOING_ID,
             next_delivery_id: 0,
             next_incoming_id: 0,
@@ -78,7 +88,7 @@ impl Session {
 
     /// Whether the session is over for both ends, and its channel free.
     pub(super) fn is_over(&self) -> bool {
-        self.end_sent && self.end_received && self.end_owed.is_none()
+        self.end_sent && self.end_received && self.end_due.is_none()
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -90,7 +100,7 @@ impl Session {
         let before = self.peer_incoming_window;
         // A peer that has not seen our begin leaves its next-incoming-id out: our first id then counts.
         let seen = next_incoming_id.unwrap_or(FIRST_OUTGOING_ID);
-        self.peer_incoming_window = super::remaining(incoming_window, self.next_outgoing_id, seen);
+        self.peer_incoming_window = remaining(incoming_window, self.next_outgoing_id, seen);
         self.asked &= self.peer_incoming_window == 0;
         before == 0 && self.peer_incoming_window > 0
     }
@@ -102,5 +112,267 @@ impl Session {
         self.next_incoming_id = self.next_incoming_id.wrapping_add(1);
         self.incoming_left = self.incoming_left.checked_sub(1)?;
         Some(self.incoming_left <= self.incoming_window / 2)
+    }
+}
+
+impl Session {
+    /// The session part of a flow.
+    pub(super) fn flow(&self) -> Flow<'static> {
+        Flow {
+            next_incoming_id: self.begin_received.then_some(self.next_incoming_id),
+            incoming_window: self.incoming_window,
+            next_outgoing_id: self.next_outgoing_id,
+            outgoing_window: self.outgoing_window,
+            handle: None,
+            delivery_count: None,
+            link_credit: None,
+            available: None,
+            drain: false,
+            echo: false,
+            properties: None,
+        }
+    }
+}
+
+impl<S: Storage> Connection<S> {
+    /// Begins a session. Links may be attached at once.
+    ///
+    /// # Errors
+    /// [`EngineError::NoCapacity`] when the table, the peer's channel-max or the outbox is exhausted.
+    pub fn begin(&mut self) -> Result<SessionId, EngineError> {
+        self.alive()?;
+        let full = EngineError::NoCapacity(Capacity::Sessions);
+        let session = Session::new(0, self.config.incoming_window, self.config.handle_max);
+        let id = self.sessions.insert(session).map_err(|_| full)?;
+        let at = id.at();
+        let Some(channel) = self.free_channel(at.number(), at) else {
+            self.sessions.free(at);
+            return Err(full);
+        };
+        if let Some(session) = self.sessions.get_mut(at) {
+            session.channel = channel;
+        }
+        if let Err(error) = self.send_begin(at, None) {
+            self.sessions.free(at);
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    /// A channel that no other session than the one at `at` sends on: `wanted`, or the lowest.
+    pub(super) fn free_channel(&self, wanted: u32, at: SessionIndex) -> Option<u16> {
+        let limit = u32::from(self.peer_channel_max);
+        let free = |channel: u32| {
+            !self.sessions.indices().filter(|&other| other != at).any(|other| {
+                self.sessions
+                    .get(other)
+                    .is_some_and(|session| u32::from(session.channel) == channel && !session.is_over())
+            })
+        };
+        let lowest = || (0..=limit.min(self.sessions.end())).find(|&channel| free(channel));
+        Some(wanted)
+            .filter(|&wanted| wanted <= limit && free(wanted))
+            .or_else(lowest)
+            .and_then(|it| u16::try_from(it).ok())
+    }
+
+    /// Answers a session of the peer's making; attaching or accepting a link on it does so too.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`], [`EngineError::NoCapacity`] for the outbox.
+    pub fn accept_session(&mut self, session: SessionId) -> Result<(), EngineError> {
+        self.alive()?;
+        let at = session.at();
+        let found = self.sessions.find(session).ok_or(EngineError::Detached)?;
+        if found.begin_sent {
+            return Ok(());
+        }
+        self.send_begin(at, found.peer_channel)
+    }
+
+    fn send_begin(&mut self, at: SessionIndex, remote_channel: Option<u16>) -> Result<(), EngineError> {
+        if !self.open_sent {
+            return Err(EngineError::IllegalState);
+        }
+        let session = self.sessions.get(at).ok_or(EngineError::Detached)?;
+        let begin = Begin {
+            remote_channel,
+            next_outgoing_id: session.next_outgoing_id,
+            incoming_window: session.incoming_window,
+            outgoing_window: session.outgoing_window,
+            handle_max: session.handle_max,
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties: None,
+        };
+        let channel = session.channel;
+        self.push_frame(Kind::Amqp, channel, &begin).map_err(|_| OUTBOX_FULL)?;
+        if let Some(session) = self.sessions.get_mut(at) {
+            session.begin_sent = true;
+        }
+        Ok(())
+    }
+
+    /// Ends a session and every link on it. Nothing follows the connection's close, so then it does nothing.
+    pub fn end(&mut self, session: SessionId, error: Option<&ErrorCondition<'_>>) {
+        if self.alive().is_ok() && self.sessions.find(session).is_some() {
+            self.flush_dispositions();
+            self.end_session(session.at(), error, Ending(None));
+        }
+    }
+
+    /// Ends a session now, or with `ending` when a begin must go out first or the outbox is full.
+    pub(super) fn end_session(&mut self, at: SessionIndex, error: Option<&ErrorCondition<'_>>, ending: Ending) {
+        let Some(session) = self.sessions.get_mut(at) else { return };
+        if session.end_sent {
+            return;
+        }
+        session.end_sent = true;
+        let (channel, begun) = (session.channel, session.begin_sent);
+        let said =
+            begun && self.push_frame(Kind::Amqp, channel, &End { error: error.copied().or(ending.error()) }).is_ok();
+        if !said && let Some(session) = self.sessions.get_mut(at) {
+            session.end_due = Some(ending);
+            self.endings += 1;
+        }
+        self.detach_links_of(at);
+        self.finish_session(at);
+    }
+
+    /// Every link of an ended session is over without a detach of its own (AMQP 1.0 §2.5.6).
+    pub(super) fn detach_links_of(&mut self, session: SessionIndex) {
+        for at in self.links.indices() {
+            let Some(found) = self.links.get_mut(at).filter(|link| link.session == session) else { continue };
+            if found.is_over() {
+                continue;
+            }
+            self.outstanding -= found.outstanding() as usize;
+            found.delivery_limit = found.delivery_count;
+            found.detach_sent = true;
+            found.detach_received = true;
+            if found.detach_due.take().is_some() {
+                self.endings -= 1;
+            }
+            self.close_link(at);
+        }
+    }
+
+    /// Reports the end of a session that is over.
+    pub(super) fn finish_session(&mut self, at: SessionIndex) {
+        let Some(session) = self.sessions.get(at) else { return };
+        if session.is_over() {
+            self.flag_session(at, flag::ENDED);
+        }
+    }
+
+    pub(super) fn session_at(&self, channel: u16) -> Option<SessionIndex> {
+        self.numbers.get(Channel(channel))
+    }
+
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn on_begin<'a, H: Handler>(
+        &mut self,
+        channel: u16,
+        begin: &mut View<'a, Begin<'a>>,
+    ) -> Result<SessionId, Wrong> {
+        let key = Channel(channel);
+        if self.numbers.get(key).is_some() {
+            return Err(Wrong::Connection(Violation::IllegalState));
+        }
+        let (answered, window) = (begin.remote_channel(), begin.incoming_window());
+        let (next_outgoing_id, handle_max) = (begin.next_outgoing_id(), begin.handle_max());
+        begin.check()?;
+        let at = match answered {
+            Some(ours) => self
+                .sessions
+                .indices()
+                .find(|&at| {
+                    self.sessions.get(at).is_some_and(|session| session.channel == ours && !session.begin_received)
+                })
+                .ok_or(Wrong::Connection(Violation::IllegalState))?,
+            None if !H::SERVES => return Err(Wrong::Connection(Violation::NotAllowed)),
+            None => {
+                if channel > self.config.channel_max {
+                    return Err(Wrong::Connection(Violation::FramingError));
+                }
+                // The peer's number serves for our direction too, unless a session of our making has it.
+                let ours = self.free_channel(u32::from(channel), SessionIndex::NONE);
+                let ours = ours.ok_or(Wrong::Connection(Violation::ResourceLimitExceeded))?;
+                let mut session = Session::new(ours, self.config.incoming_window, self.config.handle_max);
+                // The service mirrors the client's window (docs/evidence/service-evidence.md §1).
+                session.outgoing_window = window;
+                self.sessions.insert(session).map_err(|_| Wrong::Connection(Violation::ResourceLimitExceeded))?.at()
+            }
+        };
+        let full = Wrong::Connection(Violation::ResourceLimitExceeded);
+        let id = self.sessions.id(at);
+        let (Some(id), Some(session)) = (id, self.sessions.get_mut(at)) else { return Err(full) };
+        self.numbers.insert(key, at).map_err(|_| full)?;
+        session.begin_received = true;
+        session.peer_channel = Some(channel);
+        session.next_incoming_id = next_outgoing_id;
+        session.peer_incoming_window = window;
+        session.peer_handle_max = handle_max;
+        self.flag_session(at, flag::BEGUN);
+        self.wake_links_of(at);
+        Ok(id)
+    }
+
+    pub(super) fn on_end(&mut self, at: SessionIndex) {
+        let Some(session) = self.sessions.get_mut(at) else { return };
+        session.end_received = true;
+        let answered = session.end_sent;
+        // The peer may use its number again at once.
+        if let Some(channel) = session.peer_channel.take() {
+            self.numbers.remove(Channel(channel));
+        }
+        if answered {
+            self.finish_session(at);
+        } else {
+            self.flush_dispositions();
+            self.end_session(at, None, Ending(None));
+        }
+    }
+
+    pub(super) fn flag_session_flow(&mut self, at: SessionIndex) {
+        if let Some(session) = self.sessions.get_mut(at)
+            && !session.flow_due
+        {
+            session.flow_due = true;
+            self.session_flows += 1;
+        }
+    }
+
+    pub(super) fn transmit_session_flows(&mut self, tx: &mut S::Tx) -> bool {
+        for at in self.sessions.indices() {
+            let Some(session) = self.sessions.get_mut(at).filter(|session| session.flow_due) else { continue };
+            if session.is_live() && session.begin_sent {
+                let flow = Flow { echo: session.echo_due, ..session.flow() };
+                if !write_frame(tx, session.channel, &flow) {
+                    return false;
+                }
+                session.incoming_left = session.incoming_window;
+            }
+            session.echo_due = false;
+            session.flow_due = false;
+            self.session_flows -= 1;
+        }
+        true
+    }
+
+    /// Writes the ends that are due. Those of sessions that are not answered yet go on waiting: an end without a begin
+    /// would be another violation.
+    pub(super) fn transmit_ends(&mut self, tx: &mut S::Tx) -> bool {
+        for at in self.sessions.indices() {
+            let Some(session) = self.sessions.get_mut(at).filter(|session| session.begin_sent) else { continue };
+            let Some(ending) = session.end_due else { continue };
+            if !write_frame(tx, session.channel, &End { error: ending.error() }) {
+                return false;
+            }
+            session.end_due = None;
+            self.endings -= 1;
+            self.finish_session(at);
+        }
+        true
     }
 }

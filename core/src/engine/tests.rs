@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::fixed_storage;
-use crate::storage::{Heap, PayloadBuilder, Rx, Tx};
+use crate::storage::{Heap, PayloadBuilder, Rx, Storage, Tx};
+use crate::time::Instant;
 use crate::wire::messaging::{DeliveryState, Source, Target};
-use crate::wire::performative::{Attach, ReceiverSettleMode, SenderSettleMode, TargetArchetype};
+use crate::wire::performative::{Attach, Open, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
+use crate::wire::sasl::SaslInit;
 use crate::wire::{Multiple, Symbol};
 use alloc::vec::Vec;
 
@@ -224,11 +226,11 @@ fn settled_neighbours_travel_in_one_frame() {
 /// Outcomes for a range of deliveries of ours whose numbers pass the largest.
 fn ranges_pass_the_wrap<S: Storage>() {
     let (mut pair, ours, theirs) = Pair::<S>::linked(10_000, Role::Sender);
-    let session = pair.client.links.get(ours.0.index).unwrap().session;
+    let session = pair.client.links.get(ours.at()).unwrap().session;
     for id in [u32::MAX - 1, (1 << 31) - 1] {
         pair.client.sessions.get_mut(session).unwrap().next_delivery_id = id;
         pair.client.sessions.get_mut(session).unwrap().next_outgoing_id = id;
-        let server_session = pair.server.links.get(theirs.0.index).unwrap().session;
+        let server_session = pair.server.links.get(theirs.at()).unwrap().session;
         pair.server.sessions.get_mut(server_session).unwrap().next_incoming_id = id;
         // The window of the peer as seen from the new numbers.
         pair.client.sessions.get_mut(session).unwrap().peer_incoming_window = 2;

@@ -1,0 +1,428 @@
+//! The connection: open, close and heartbeat (AMQP 1.0 §2.4).
+
+use super::delivery::Delivery;
+use super::entries::{Entries, IndexQueue};
+use super::event::Changed;
+use super::frames::{OUTBOX_FULL, Wrong, write_frame};
+use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
+use super::link::{Link, name_hash};
+use super::numbers::Numbers;
+use super::session::Session;
+use super::{ConnectionError, EngineError, Violation};
+use crate::storage::{Limits, Outbox, Storage, Tx};
+use crate::time::{Duration, Instant, Millis};
+use crate::wire::frame::{self, Kind, Protocol};
+use crate::wire::performative::{Close, ErrorCondition, Open};
+use crate::wire::sasl::SaslInit;
+use crate::wire::{Full, View};
+
+/// What this end of the connection is ready to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// The largest frame that is accepted, in bytes; lowered to what the receive buffer of the storage holds.
+    pub max_frame_size: u32,
+    /// The highest channel that the peer may use; lowered to what the table of sessions holds.
+    pub channel_max: u16,
+    /// The highest handle that the peer may use in a session; lowered to what the table of links holds.
+    pub handle_max: u32,
+    /// The silence that is announced to the peer; the connection is given up after twice as long.
+    pub idle_time_out: Option<Duration>,
+    /// Transfer frames a session accepts before its window is renewed.
+    pub incoming_window: u32,
+    /// Bounds of the tables.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    /// 64 KiB frames, 4 999 channels, 255 handles, 60 s, 5 000 frames.
+    fn default() -> Self {
+        Self {
+            max_frame_size: 65_536,
+            channel_max: 4_999,
+            handle_max: 255,
+            idle_time_out: Some(Duration::from_secs(60)),
+            incoming_window: 5_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Why [`Connection::poll_timeout`] names its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimerReason {
+    /// A heartbeat is due (AMQP 1.0 §2.4.5).
+    Heartbeat,
+    /// The peer has been silent for too long.
+    IdleTimeout,
+}
+
+/// The error of a close, end or detach that waits for room: what the peer did wrong, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ending(pub(super) Option<Violation>);
+
+impl Ending {
+    pub(super) fn error(self) -> Option<ErrorCondition<'static>> {
+        self.0.map(|violation| ErrorCondition::new(violation.condition()))
+    }
+}
+
+/// How far the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Server: the first header, of either layer.
+    AwaitFirstHeader,
+    /// Client: the server's SASL header.
+    AwaitSaslHeader,
+    /// Client: the mechanisms.
+    AwaitMechanisms,
+    /// Server: the client's choice.
+    AwaitInit,
+    /// Client: the result.
+    AwaitSaslOutcome,
+    /// The peer's AMQP header.
+    AwaitHeader,
+    /// Frames.
+    Amqp,
+}
+
+/// Which end of the connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConnectionRole {
+    Client,
+    Server,
+}
+
+/// One AMQP 1.0 connection.
+// In this order: the places of small fields before the tables fit into the instructions of small machines.
+#[repr(C)]
+pub struct Connection<S: Storage> {
+    pub(super) role: ConnectionRole,
+    pub(super) phase: Phase,
+    pub(super) open_sent: bool,
+    pub(super) open_received: bool,
+    pub(super) close_sent: bool,
+    pub(super) close_received: bool,
+    pub(super) opened_due: bool,
+    pub(super) closed_due: bool,
+    /// A place of [`Self::payloads`] has become free since this was asked.
+    pub(super) freed: bool,
+    pub(super) failed: Option<ConnectionError>,
+    /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.
+    pub(super) released: usize,
+    pub(super) peer_max_frame_size: u32,
+    pub(super) peer_channel_max: u16,
+    /// Sessions with a flow due.
+    pub(super) session_flows: usize,
+    /// Deliveries that receiving links have granted credit for and that have not come yet.
+    pub(super) outstanding: usize,
+    /// Sessions and links whose end or detach is due.
+    pub(super) endings: usize,
+    /// Our close is due, behind what the outbox holds; nothing follows it.
+    pub(super) close_due: Option<Ending>,
+    /// The encoded sasl-init at the front of a client's outbox.
+    pub(super) init_len: usize,
+    pub(super) mechanism: u64,
+    pub(super) last_sent: Instant,
+    pub(super) last_received: Instant,
+    pub(super) config: Config,
+    /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
+    pub(super) heartbeat: Option<Millis>,
+    /// Links with a flow or a transfer to send.
+    pub(super) work: IndexQueue<S::LinkQueue, LinkIndex>,
+    /// Deliveries with a disposition to send.
+    pub(super) dispositions: IndexQueue<S::DeliveryQueue, DeliveryIndex>,
+    pub(super) events: IndexQueue<S::Queue, Changed>,
+    pub(super) numbers: Numbers<S::Index>,
+    pub(super) sessions: Entries<S::Sessions<Session>, Session, SessionIndex>,
+    pub(super) links: Entries<S::Links<Link>, Link, LinkIndex>,
+    pub(super) outbox: S::Outbox,
+    pub(super) deliveries: Entries<S::Deliveries<Delivery<S>>, Delivery<S>, DeliveryIndex>,
+    /// Their messages.
+    pub(super) payloads: S::Payloads,
+}
+
+impl<S: Storage> core::fmt::Debug for Connection<S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .field("failed", &self.failed)
+            .field("sessions", &self.sessions.len())
+            .field("links", &self.links.len())
+            .field("deliveries", &self.deliveries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Storage> Connection<S> {
+    fn new(role: ConnectionRole, phase: Phase, mut config: Config, now: Instant) -> Self {
+        let limits = config.limits;
+        let sessions = Entries::<S::Sessions<Session>, _, _>::bounded(limits.sessions);
+        let links = Entries::<S::Links<Link>, _, _>::bounded(limits.links);
+        // What is promised to the peer must fit: a peer that keeps to it cannot overflow a table or a buffer.
+        let highest = |capacity: usize| u32::try_from(capacity.saturating_sub(1)).unwrap_or(u32::MAX);
+        config.channel_max = config.channel_max.min(highest(sessions.capacity()).try_into().unwrap_or(u16::MAX));
+        config.handle_max = config.handle_max.min(highest(links.capacity()));
+        config.max_frame_size = config.max_frame_size.min(S::MAX_FRAME_SIZE).max(frame::MIN_MAX_FRAME_SIZE);
+        let slots = limits.sessions.saturating_add(limits.links).saturating_add(limits.deliveries);
+        Self {
+            role,
+            config,
+            phase,
+            failed: None,
+            open_sent: false,
+            open_received: false,
+            close_sent: false,
+            close_received: false,
+            close_due: None,
+            released: usize::MAX,
+            init_len: 0,
+            mechanism: 0,
+            peer_max_frame_size: frame::MIN_MAX_FRAME_SIZE,
+            peer_channel_max: u16::MAX,
+            heartbeat: None,
+            last_sent: now,
+            last_received: now,
+            opened_due: false,
+            closed_due: false,
+            sessions,
+            links,
+            deliveries: Entries::bounded(limits.deliveries),
+            payloads: S::Payloads::default(),
+            freed: false,
+            numbers: Numbers::bounded(slots),
+            work: IndexQueue::bounded(limits.links),
+            dispositions: IndexQueue::bounded(limits.deliveries),
+            events: IndexQueue::bounded(slots),
+            outbox: Outbox::bounded(limits.outbox),
+            session_flows: 0,
+            outstanding: 0,
+            endings: 0,
+        }
+    }
+
+    /// The client's end. Everything up to `open` is queued at once; sessions and links may be begun right away and
+    /// follow in the same write (AMQP 1.0 §2.4.1 allows it). Without `sasl` there is no SASL layer.
+    ///
+    /// # Errors
+    /// [`EngineError::NoCapacity`] when the outbox cannot hold the two frames.
+    pub fn client(
+        config: Config,
+        now: Instant,
+        sasl: Option<&SaslInit<'_>>,
+        open: &Open<'_>,
+    ) -> Result<Self, EngineError> {
+        let mut connection = Self::silent_client(config, now);
+        connection.greet(sasl, open)?;
+        Ok(connection)
+    }
+
+    /// The client's end before its first word. Apart from [`Connection::greet`], so that it can be made in its place: it
+    /// is the largest thing that a small machine would otherwise have on its stack, several times over.
+    pub(crate) fn silent_client(config: Config, now: Instant) -> Self {
+        Self::new(ConnectionRole::Client, Phase::AwaitHeader, config, now)
+    }
+
+    /// Queues everything up to `open`; for [`Connection::silent_client`], once.
+    ///
+    /// # Errors
+    /// As [`Connection::client`]; the connection is of no use then.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn greet(&mut self, sasl: Option<&SaslInit<'_>>, open: &Open<'_>) -> Result<(), EngineError> {
+        let full = |_: Full| OUTBOX_FULL;
+        if let Some(init) = sasl {
+            self.phase = Phase::AwaitSaslHeader;
+            self.outbox.append(&Protocol::Sasl).map_err(full)?;
+            self.released = self.outbox.pending().len();
+            self.push_frame(Kind::Sasl, 0, init).map_err(full)?;
+            self.init_len = self.outbox.pending().len() - self.released;
+            self.mechanism = name_hash(init.mechanism.as_str());
+        }
+        self.outbox.append(&Protocol::Amqp).map_err(full)?;
+        self.open(open)
+    }
+
+    /// The server's end. It answers the protocol headers and the SASL layer by itself, asking
+    /// [`super::Handler::authenticate`]; the peer's `open` is an event.
+    pub fn server(config: Config, now: Instant) -> Self {
+        Self::new(ConnectionRole::Server, Phase::AwaitFirstHeader, config, now)
+    }
+
+    /// Sends `open`, with the limits of this end's configuration and the rest from `open`: a client's is sent by
+    /// [`Connection::client`], a server calls this once after [`super::Event::Opened`].
+    ///
+    /// # Errors
+    /// [`EngineError::IllegalState`] when it was sent before, [`EngineError::NoCapacity`] for the outbox.
+    pub fn open(&mut self, open: &Open<'_>) -> Result<(), EngineError> {
+        if self.open_sent {
+            return Err(EngineError::IllegalState);
+        }
+        let mut max_frame_size = self.config.max_frame_size;
+        if self.role == ConnectionRole::Server {
+            // The service never answers with more than it was offered (docs/evidence/service-evidence.md §1).
+            max_frame_size = max_frame_size.min(open.max_frame_size);
+        }
+        let idle_time_out = self.config.idle_time_out.map(|idle| Millis::from(idle).get());
+        let mut open = *open;
+        (open.max_frame_size, open.channel_max) = (max_frame_size, self.config.channel_max);
+        open.idle_time_out = idle_time_out;
+        self.push_frame(Kind::Amqp, 0, &open).map_err(|_| OUTBOX_FULL)?;
+        self.open_sent = true;
+        Ok(())
+    }
+
+    /// Closes the connection; what is queued before is still sent. [`super::Event::Closed`] follows when the peer has
+    /// answered.
+    pub fn close(&mut self, error: Option<&ErrorCondition<'_>>) {
+        if self.close_sent || self.failed.is_some() {
+            return;
+        }
+        self.flush_dispositions();
+        self.close_sent = true;
+        let close = Close { error: error.copied() };
+        // Nothing goes out before our open, and without room for the text the close itself still must.
+        if !self.open_sent || self.push_frame(Kind::Amqp, 0, &close).is_err() {
+            self.close_due = Some(Ending(None));
+        }
+    }
+
+    /// Why the connection is over, if it is.
+    pub fn failure(&self) -> Option<ConnectionError> {
+        self.failed
+    }
+
+    /// Whether `open` has been seen from both ends and nothing has ended since.
+    pub fn is_open(&self) -> bool {
+        self.open_sent && self.open_received && !self.close_sent && !self.close_received && self.failed.is_none()
+    }
+
+    /// Whether `close` has been sent and answered, or the connection has failed.
+    pub fn is_closed(&self) -> bool {
+        self.failed.is_some() || (self.close_sent && self.close_received)
+    }
+
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn alive(&self) -> Result<(), EngineError> {
+        if self.failed.is_some() || self.close_sent || self.close_received { Err(EngineError::Closed) } else { Ok(()) }
+    }
+
+    /// Whether this is a server's end.
+    pub fn is_server(&self) -> bool {
+        self.role == ConnectionRole::Server
+    }
+
+    /// The largest frame the peer accepts, in bytes.
+    pub fn peer_max_frame_size(&self) -> u32 {
+        self.peer_max_frame_size
+    }
+
+    /// Entries in the tables of sessions, links and deliveries.
+    pub fn table_sizes(&self) -> (usize, usize, usize) {
+        (self.sessions.len(), self.links.len(), self.deliveries.len())
+    }
+
+    /// The transport is gone: nothing more will come or go.
+    pub fn handle_disconnect(&mut self) {
+        if self.failed.is_none() {
+            let clean = self.close_sent && self.close_received;
+            self.failed = Some(if clean { ConnectionError::ClosedByPeer } else { ConnectionError::Disconnected });
+            self.closed_due = true;
+        }
+    }
+
+    /// Carries out what [`Connection::poll_timeout`] announced; at any other time it does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.failed.is_none()
+            && let Some(idle) = self.config.idle_time_out
+            && now >= self.overdue(idle)
+        {
+            self.fail(ConnectionError::IdleTimeout);
+        }
+    }
+
+    /// The next point in time at which [`Connection::handle_timeout`] and then [`Connection::poll_transmit`] must be
+    /// called, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let idle = self.config.idle_time_out.map(|idle| (self.overdue(idle), TimerReason::IdleTimeout));
+        let heartbeat = self
+            .heartbeat
+            .filter(|_| self.open_sent && !self.close_sent)
+            .map(|idle| (self.last_sent.after(idle), TimerReason::Heartbeat));
+        match (idle, heartbeat) {
+            (Some(idle), Some(heartbeat)) => Some(if heartbeat.0 <= idle.0 { heartbeat } else { idle }),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// When the peer has been silent for twice as long as it was told that it may be.
+    fn overdue(&self, idle: Duration) -> Instant {
+        let idle = Millis::from(idle);
+        self.last_received.after(idle).after(idle)
+    }
+
+    /// The peer broke the protocol, or went away: tell it, and read nothing more.
+    pub(super) fn fail(&mut self, error: ConnectionError) {
+        if self.failed.is_some() {
+            return;
+        }
+        if !self.close_sent {
+            self.close_sent = true;
+            self.close_due = Some(Ending(Some(error.violation())));
+        }
+        self.failed = Some(error);
+        self.closed_due = true;
+    }
+
+    pub(super) fn on_open<'a>(&mut self, open: &mut View<'a, Open<'a>>) -> Result<(), Wrong> {
+        if self.open_received {
+            return Err(Wrong::Connection(Violation::IllegalState));
+        }
+        self.peer_max_frame_size = open.max_frame_size().max(frame::MIN_MAX_FRAME_SIZE);
+        self.peer_channel_max = open.channel_max();
+        let idle = open.idle_time_out().filter(|&idle| idle > 0);
+        open.check()?;
+        self.heartbeat = idle.map(|millis| Millis::new((millis / 2).max(1)));
+        self.open_received = true;
+        self.opened_due = true;
+        Ok(())
+    }
+
+    pub(super) fn on_close(&mut self) {
+        self.close_received = true;
+        if !self.close_sent {
+            self.close_sent = true;
+            self.close_due = Some(Ending(None));
+        }
+        self.failed = Some(ConnectionError::ClosedByPeer);
+        self.closed_due = true;
+    }
+
+    /// Writes the close that is due; nothing follows it.
+    pub(super) fn transmit_close(&mut self, tx: &mut S::Tx) {
+        if self.open_sent
+            && let Some(ending) = self.close_due
+            && write_frame(tx, 0, &Close { error: ending.error() })
+        {
+            self.close_due = None;
+        }
+    }
+
+    /// Writes an empty frame when the peer has heard nothing for half of the silence that it accepts.
+    pub(super) fn transmit_heartbeat(&mut self, now: Instant, tx: &mut S::Tx) {
+        let idle = self.heartbeat.is_some_and(|idle| now >= self.last_sent.after(idle));
+        if idle
+            && self.phase == Phase::Amqp
+            && self.open_sent
+            && !self.close_sent
+            && self.failed.is_none()
+            && let Some(place) = tx.spare().first_chunk_mut::<{ frame::HEADER_LEN }>()
+        {
+            *place = frame::EMPTY;
+            tx.commit(frame::HEADER_LEN);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Tables and queues that take the index of one kind only.
+
+use crate::storage::{Key, Queue, Table};
+use crate::wire::Full;
+use core::marker::PhantomData;
+
+/// A number with a meaning.
+pub(super) trait Number: Copy {
+    fn of(number: u32) -> Self;
+    fn number(self) -> u32;
+}
+
+/// A key with a meaning.
+pub(super) trait Id: Copy {
+    fn of(key: Key) -> Self;
+    fn key(self) -> Key;
+}
+
+/// An index of a table, and the id that belongs to it.
+pub(super) trait Indexes: Number {
+    type Id: Id;
+    /// No index: nothing is found there.
+    const NONE: Self;
+}
+
+/// A table of `T` by indices of one kind.
+#[repr(transparent)]
+pub(super) struct Entries<C, T, I>(C, PhantomData<(T, I)>);
+
+impl<T, C: Table<T>, I: Indexes> Entries<C, T, I> {
+    #[inline(always)]
+    pub(super) fn bounded(limit: usize) -> Self {
+        Self(C::bounded(limit), PhantomData)
+    }
+
+    pub(super) fn insert(&mut self, value: T) -> Result<I::Id, Full> {
+        self.0.insert(value).map(I::Id::of)
+    }
+
+    pub(super) fn free(&mut self, at: I) {
+        self.0.free(at.number());
+    }
+
+    pub(super) fn get(&self, at: I) -> Option<&T> {
+        self.0.get(at.number())
+    }
+
+    pub(super) fn get_mut(&mut self, at: I) -> Option<&mut T> {
+        self.0.get_mut(at.number())
+    }
+
+    /// The id of the entry at an index.
+    pub(super) fn id(&self, at: I) -> Option<I::Id> {
+        self.0.key(at.number()).map(I::Id::of)
+    }
+
+    pub(super) fn find(&self, id: I::Id) -> Option<&T> {
+        self.0.find(id.key())
+    }
+
+    pub(super) fn find_mut(&mut self, id: I::Id) -> Option<&mut T> {
+        self.0.find_mut(id.key())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
+
+    /// One past the highest index ever used.
+    pub(super) fn end(&self) -> u32 {
+        self.0.end()
+    }
+
+    /// Every index that was ever used.
+    pub(super) fn indices(&self) -> impl Iterator<Item = I> + use<C, T, I> {
+        (0..self.0.end()).map(I::of)
+    }
+}
+
+/// A ring of numbers with a meaning. Each is pushed at most once for each entry of its table, so the ring cannot
+/// overflow.
+#[repr(transparent)]
+pub(super) struct IndexQueue<Q, N>(Q, PhantomData<N>);
+
+impl<Q: Queue, N: Number> IndexQueue<Q, N> {
+    #[inline(always)]
+    pub(super) fn bounded(limit: usize) -> Self {
+        Self(Q::bounded(limit), PhantomData)
+    }
+
+    pub(super) fn push(&mut self, value: N) {
+        let pushed = self.0.push(value.number());
+        debug_assert!(pushed.is_ok(), "a number was pushed twice");
+    }
+
+    pub(super) fn pop(&mut self) -> Option<N> {
+        self.0.pop().map(N::of)
+    }
+
+    pub(super) fn front(&self) -> Option<N> {
+        self.0.front().map(N::of)
+    }
+
+    /// The number that is `at` places behind the oldest.
+    pub(super) fn peek(&self, at: usize) -> Option<N> {
+        self.0.peek(at).map(N::of)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

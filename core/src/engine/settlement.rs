@@ -1,0 +1,213 @@
+//! Settlement: dispositions in both directions (AMQP 1.0 §2.6.12, §2.7.6).
+
+use super::delivery::{Stage, flag};
+use super::frames::{OUTBOX_FULL, Wrong, write_frame};
+use super::id::{DeliveryId, DeliveryIndex, SessionIndex};
+use super::numbers::DeliveryNumber;
+use super::{Connection, EngineError, Handler, OutcomeKind, Violation};
+use crate::storage::Storage;
+use crate::wire::View;
+use crate::wire::frame::Kind;
+use crate::wire::messaging::{DeliveryState, Outcome};
+use crate::wire::performative::Disposition;
+
+/// A state that needs no bytes beyond its name, so that ranges of it can be told in one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Simple {
+    Accepted,
+    Released,
+}
+
+impl<S: Storage> Connection<S> {
+    /// Tells the peer the state of a delivery. With `settled` that is the end of it; without, the peer's
+    /// [`super::Event::Settled`] is. Plain outcomes of neighbouring deliveries travel in one frame. A state that was not
+    /// final and has not left yet is replaced.
+    ///
+    /// # Errors
+    /// [`EngineError::Detached`] when the delivery or its link is gone, [`EngineError::IllegalState`] when it was
+    /// settled before, or is not wholly sent or taken yet, [`EngineError::NoCapacity`] when a state with details finds no room in the outbox.
+    pub fn settle(
+        &mut self,
+        delivery: DeliveryId,
+        state: &DeliveryState<'_>,
+        settled: bool,
+    ) -> Result<(), EngineError> {
+        self.alive()?;
+        let at = delivery.at();
+        let found = self.deliveries.find(delivery).ok_or(EngineError::Detached)?;
+        let gone = matches!(found.stage, Stage::Bare);
+        if found.settled || found.presettled || !gone {
+            return Err(EngineError::IllegalState);
+        }
+        let link = self.links.get(found.link).filter(|link| link.is_live()).ok_or(EngineError::Detached)?;
+        let Some(id) = found.id else { return Err(EngineError::IllegalState) };
+        let simple = match state {
+            DeliveryState::Outcome(Outcome::Accepted) => Some(Simple::Accepted),
+            DeliveryState::Outcome(Outcome::Released) => Some(Simple::Released),
+            _ => None,
+        };
+        if let Some(simple) = simple {
+            let found = self.deliveries.get_mut(at).ok_or(EngineError::Detached)?;
+            found.due = Some((simple, settled));
+            found.settled = settled;
+            if !found.in_dispositions {
+                found.in_dispositions = true;
+                self.dispositions.push(at);
+            }
+            return Ok(());
+        }
+        let (role, session) = (link.role, link.session);
+        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        let disposition = Disposition { role, first: id, last: None, settled, state: Some(*state), batchable: false };
+        self.push_frame(Kind::Amqp, channel, &disposition).map_err(|_| OUTBOX_FULL)?;
+        if let Some(found) = self.deliveries.get_mut(at) {
+            found.due = None;
+        }
+        if settled {
+            self.free_delivery(at);
+        }
+        Ok(())
+    }
+
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn on_disposition<'a>(
+        &mut self,
+        session: SessionIndex,
+        view: &mut View<'a, Disposition<'a>>,
+        handler: &mut impl Handler,
+    ) -> Result<(), Wrong> {
+        let disposition = &view.all();
+        view.check()?;
+        let first = disposition.first;
+        let last = disposition.last.unwrap_or(first);
+        // A peer in the role of receiver speaks of messages that we sent.
+        let number = |id| DeliveryNumber { role: disposition.role.other(), session, id };
+        let span = last.wrapping_sub(first);
+        if (span as i32) < 0 {
+            // Serial numbers (RFC 1982): the last lies before the first.
+            return Err(Wrong::Session(Violation::InvalidField));
+        }
+        if span as usize > self.deliveries.len() {
+            // More numbers than deliveries: walk the deliveries instead, or a hostile range would cost 2^32 steps.
+            for at in self.deliveries.indices() {
+                let id = self.deliveries.get(at).and_then(|delivery| delivery.id);
+                if let Some(id) = id.filter(|id| id.wrapping_sub(first) <= span)
+                    && self.numbers.get(number(id)) == Some(at)
+                {
+                    self.on_state(at, disposition, handler);
+                }
+            }
+            return Ok(());
+        }
+        for step in 0..=span {
+            if let Some(at) = self.numbers.get(number(first.wrapping_add(step))) {
+                self.on_state(at, disposition, handler);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_state(&mut self, at: DeliveryIndex, disposition: &Disposition<'_>, handler: &mut impl Handler) {
+        let Some(id) = self.deliveries.id(at) else { return };
+        let Some(delivery) = self.deliveries.get_mut(at) else { return };
+        if delivery.flags & flag::SETTLED != 0 {
+            return;
+        }
+        let Some(link) = self.links.id(delivery.link) else { return };
+        if let Some(state) = &disposition.state {
+            let outcome = match state {
+                DeliveryState::Outcome(outcome) => Some(OutcomeKind::from(outcome)),
+                DeliveryState::Transactional(state) => state.outcome.as_ref().map(OutcomeKind::from),
+                DeliveryState::Declared(_) => Some(OutcomeKind::Accepted),
+                DeliveryState::Received(_) => None,
+            };
+            delivery.outcome = outcome.or(delivery.outcome);
+        }
+        handler.state(id, link, disposition.settled, disposition.state.as_ref());
+        if let Some(user) = delivery.user {
+            handler.outcome(user, disposition.settled, disposition.state.as_ref());
+        }
+        if disposition.settled {
+            delivery.due = None;
+            // The numbers are free for the next delivery from here on.
+            self.unindex_delivery(at);
+            self.flag_delivery(at, flag::SETTLED);
+        } else {
+            self.flag_delivery(at, flag::UPDATED);
+        }
+    }
+
+    /// Writes the dispositions that are due into the outbox, so that what is appended there next stays behind them.
+    pub(super) fn flush_dispositions(&mut self) {
+        while !self.dispositions.is_empty() {
+            let Some((channel, disposition, count)) = self.next_dispositions() else { continue };
+            if self.push_frame(Kind::Amqp, channel, &disposition).is_err() {
+                return;
+            }
+            self.finish_dispositions(count);
+        }
+    }
+
+    pub(super) fn transmit_dispositions(&mut self, tx: &mut S::Tx) -> bool {
+        while !self.dispositions.is_empty() {
+            let Some((channel, disposition, count)) = self.next_dispositions() else { continue };
+            if !write_frame(tx, channel, &disposition) {
+                return false;
+            }
+            self.finish_dispositions(count);
+        }
+        true
+    }
+
+    /// The disposition for the longest run at the front of the queue that one frame can tell. Entries without one are
+    /// dropped on the way. The entries stay queued until [`Self::finish_dispositions`].
+    fn next_dispositions(&mut self) -> Option<(u16, Disposition<'static>, usize)> {
+        let at = self.dispositions.front()?;
+        let found = self.deliveries.get(at).and_then(|found| Some((found.due?, found.id?, found.link)));
+        let live = found.and_then(|(due, id, link)| {
+            let link = self.links.get(link).filter(|link| link.is_live())?;
+            Some((due, id, link.role, link.session))
+        });
+        let Some(((simple, settled), first, role, session)) = live else {
+            self.finish_dispositions(1);
+            return None;
+        };
+        let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        // The queue keeps the order in which deliveries were settled: a run of ascending ids on one session is folded.
+        let (mut last, mut count) = (first, 1usize);
+        while let Some(at) = self.dispositions.peek(count) {
+            let folds = self.deliveries.get(at).is_some_and(|found| {
+                found.due == Some((simple, settled))
+                    && found.id == Some(last.wrapping_add(1))
+                    && self
+                        .links
+                        .get(found.link)
+                        .is_some_and(|link| link.is_live() && link.role == role && link.session == session)
+            });
+            if !folds {
+                break;
+            }
+            last = last.wrapping_add(1);
+            count += 1;
+        }
+        let state = Some(match simple {
+            Simple::Accepted => DeliveryState::ACCEPTED,
+            Simple::Released => DeliveryState::RELEASED,
+        });
+        let last = (last != first).then_some(last);
+        Some((channel, Disposition { role, first, last, settled, state, batchable: false }, count))
+    }
+
+    /// Takes the first `count` entries from the queue; settled deliveries are over with it.
+    fn finish_dispositions(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(at) = self.dispositions.pop() else { return };
+            let Some(delivery) = self.deliveries.get_mut(at) else { continue };
+            delivery.in_dispositions = false;
+            delivery.due = None;
+            if delivery.settled {
+                self.free_delivery(at);
+            }
+        }
+    }
+}
