@@ -1,5 +1,6 @@
 //! The entities that a namespace starts with.
 
+use crate::broker::Tier;
 use crate::broker::entities::{
     AuthorizationRule, EntityError, Namespace, QueueDescription, SubscriptionDescription, TopicDescription,
 };
@@ -34,6 +35,8 @@ pub struct TopicBlueprint {
 pub struct Blueprint {
     /// The namespace's name.
     pub name: Option<String>,
+    /// The pricing tier; `None` for the one that is given otherwise, or Standard.
+    pub tier: Option<Tier>,
     /// Keys for the whole namespace, beside the one that every namespace has.
     pub keys: Vec<AuthorizationRule>,
     /// Queues with their settings.

@@ -2,6 +2,7 @@
 //! caps on how many and how long. A key that is not known is an error that names its place.
 
 use crate::blueprint::{Blueprint, SubscriptionBlueprint, TopicBlueprint};
+use crate::broker::UnknownTier;
 use crate::broker::entities::{AuthorizationRule, QueueDescription, Rights, SubscriptionDescription, TopicDescription};
 use crate::duration;
 use crate::filter::{CorrelationFilter, Dialect, Filter, Rule, SqlAction, SqlFilter, Value};
@@ -156,8 +157,14 @@ pub fn parse(text: &str) -> Result<Blueprint, ConfigError> {
     if let Some(second) = namespaces.next() {
         return wrong(&second.place, "only one namespace can be served");
     }
-    let mut blueprint =
-        Blueprint { name: namespace.text("Name")?, keys: keys_of(&mut namespace)?, ..Blueprint::default() };
+    let place = namespace.at("Tier");
+    let tier = namespace.text("Tier")?.map(|text| text.parse()).transpose();
+    let mut blueprint = Blueprint {
+        name: namespace.text("Name")?,
+        tier: tier.or_else(|error: UnknownTier| wrong(&place, error.to_string()))?,
+        keys: keys_of(&mut namespace)?,
+        ..Blueprint::default()
+    };
     for queue in namespace.list("Queues")? {
         blueprint.queues.push(queue_of(queue)?);
     }
@@ -220,8 +227,7 @@ fn queue_of(mut section: Section<'_>) -> Result<(String, QueueDescription), Conf
             it.flag("RequiresDuplicateDetection")?.unwrap_or(d.requires_duplicate_detection);
         d.requires_session = it.flag("RequiresSession")?.unwrap_or(d.requires_session);
         // Beyond what Microsoft's emulator knows.
-        d.max_message_size_in_kilobytes =
-            it.number("MaxMessageSizeInKilobytes")?.unwrap_or(d.max_message_size_in_kilobytes);
+        d.max_message_size_in_kilobytes = it.number("MaxMessageSizeInKilobytes")?;
         d.max_size_in_megabytes = it.number("MaxSizeInMegabytes")?.unwrap_or(d.max_size_in_megabytes);
         d.auto_delete_on_idle = it.duration("AutoDeleteOnIdle")?;
         d.authorization_rules = keys_of(it)?;
@@ -247,8 +253,7 @@ fn topic_of(mut section: Section<'_>) -> Result<TopicBlueprint, ConfigError> {
             it.duration("DuplicateDetectionHistoryTimeWindow")?.unwrap_or(d.duplicate_detection_history_time_window);
         d.requires_duplicate_detection =
             it.flag("RequiresDuplicateDetection")?.unwrap_or(d.requires_duplicate_detection);
-        d.max_message_size_in_kilobytes =
-            it.number("MaxMessageSizeInKilobytes")?.unwrap_or(d.max_message_size_in_kilobytes);
+        d.max_message_size_in_kilobytes = it.number("MaxMessageSizeInKilobytes")?;
         d.max_size_in_megabytes = it.number("MaxSizeInMegabytes")?.unwrap_or(d.max_size_in_megabytes);
         d.auto_delete_on_idle = it.duration("AutoDeleteOnIdle")?;
         d.authorization_rules = keys_of(&mut it)?;

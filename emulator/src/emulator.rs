@@ -4,7 +4,7 @@ use crate::blueprint::{Blueprint, BlueprintError, SubscriptionBlueprint, TopicBl
 use crate::broker::entities::{
     AuthorizationRule, Namespace, QueueDescription, SubscriptionDescription, TopicDescription,
 };
-use crate::broker::{Broker, BrokerConfig, Clock, Statistics};
+use crate::broker::{Broker, BrokerConfig, Clock, Statistics, Tier};
 use crate::filter::Rule;
 use crate::server::{ClockSource, Host, Identity, IdentityError, Service, bind};
 use core::fmt;
@@ -112,9 +112,19 @@ impl EmulatorBuilder {
         if let Some(name) = blueprint.name {
             self.config.name = name;
         }
+        if let Some(tier) = blueprint.tier {
+            self.config.tier = tier;
+        }
         self.config.keys.extend(blueprint.keys);
         self.blueprint.queues.extend(blueprint.queues);
         self.blueprint.topics.extend(blueprint.topics);
+        self
+    }
+
+    /// The pricing tier: it decides sizes and limits. Standard by default.
+    #[must_use]
+    pub fn tier(mut self, tier: Tier) -> Self {
+        self.config.tier = tier;
         self
     }
 

@@ -1,6 +1,7 @@
 //! Serves an emulated Service Bus namespace.
 
 use core::error::Error;
+use servicebus_emulator::broker::Tier;
 use servicebus_emulator::server::Identity;
 use servicebus_emulator::{Emulator, config};
 use std::io::Write;
@@ -15,6 +16,7 @@ Usage: servicebus-emulator [OPTIONS]
   --tls-port PORT      AMQP over TLS as well (0 picks one); the management API then takes HTTPS too
   --certificate FILE   certificate chain for TLS in PEM; one is made when it is not given
   --key FILE           its key in PEM
+  --tier TIER          standard or premium (standard): sizes and limits
   --host ADDRESS       where to listen (127.0.0.1)
   --memory SIZE        memory that clients can make it hold, as 512M or 2G (1G)
   --help               this text
@@ -29,6 +31,7 @@ struct Options {
     key: Option<String>,
     host: Option<String>,
     memory: Option<usize>,
+    tier: Option<Tier>,
 }
 
 /// A size in bytes, or with one of the letters K, M and G.
@@ -53,6 +56,7 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
         key: None,
         host: None,
         memory: None,
+        tier: None,
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -70,6 +74,7 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
                     size(&text).ok_or_else(|| format!("--memory: '{text}' is not a size such as 512M or 2G"))?;
                 options.memory = Some(bytes);
             }
+            Long("tier") => options.tier = Some(parser.value()?.parse()?),
             Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected().into()),
         }
@@ -92,6 +97,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &options.config {
         let text = String::from_utf8(read(path)?).map_err(|_| format!("{path}: not UTF-8"))?;
         builder = builder.blueprint(config::parse(&text).map_err(|error| format!("{path}: {error}"))?);
+    }
+    if let Some(tier) = options.tier {
+        builder = builder.tier(tier);
     }
     if let Some(port) = options.tls_port {
         let identity = match (&options.certificate, &options.key) {

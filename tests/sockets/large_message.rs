@@ -7,7 +7,7 @@ use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_100_mebibytes_goes_round() {
-    let queue = QueueDescription { max_message_size_in_kilobytes: 102_400, ..QueueDescription::default() };
+    let queue = QueueDescription { max_message_size_in_kilobytes: Some(102_400), ..QueueDescription::default() };
     let emulator = Emulator::builder().queue_with("large", queue).start().await.unwrap();
     let client = connect(emulator.connection_string()).unwrap();
     let sender = client.sender_named("large", "the sender").unwrap();

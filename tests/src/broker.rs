@@ -21,7 +21,7 @@ use servicebus_core::wire::performative::{
 use servicebus_core::wire::sasl::SaslInit;
 use servicebus_core::wire::{self, Compound, Encode, Map, MapWriter, Reader, Sink, Symbol, Uuid, Value, encode_map};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
-use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId};
+use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId, Tier};
 use std::collections::HashMap;
 
 pub const KEY_NAME: &str = "RootManageSharedAccessKey";
@@ -252,8 +252,14 @@ impl Default for World {
 
 impl World {
     pub fn new() -> Self {
+        Self::of_tier(Tier::Standard)
+    }
+
+    /// A world of this tier.
+    pub fn of_tier(tier: Tier) -> Self {
         let clock = Clock { now: Instant::ZERO, utc: START };
-        Self { broker: Broker::new(BrokerConfig::default(), 7), clock, clients: Vec::new() }
+        let config = BrokerConfig { tier, ..BrokerConfig::default() };
+        Self { broker: Broker::new(config, 7), clock, clients: Vec::new() }
     }
 
     /// A world with one queue and one client.

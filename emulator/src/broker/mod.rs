@@ -18,6 +18,7 @@ pub(crate) mod protocol;
 mod shared;
 mod signals;
 mod statistics;
+mod tier;
 mod timers;
 
 use crate::management::{self, Authority, Management, Order};
@@ -36,6 +37,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 pub use clock::Clock;
 pub use statistics::Statistics;
+pub use tier::{Limits as NamespaceLimits, Tier, UnknownTier};
 
 /// The largest frame in bytes, either way (docs/evidence/service-evidence.md §1).
 pub const MAX_FRAME_SIZE: usize = 65_536;
@@ -59,6 +61,10 @@ impl ConnectionId {
 pub struct BrokerConfig {
     /// The namespace's name.
     pub name: String,
+    /// The pricing tier.
+    pub tier: Tier,
+    /// How much the namespace may hold; `None` for the limits of the tier.
+    pub limits: Option<NamespaceLimits>,
     /// Keys for the whole namespace.
     pub keys: Vec<AuthorizationRule>,
     /// Whether JSON web tokens are taken by their form, since nobody can sign for an emulator.
@@ -72,10 +78,13 @@ pub struct BrokerConfig {
 }
 
 impl Default for BrokerConfig {
-    /// The namespace, key name and key of Microsoft's emulator, web tokens taken, 10 000 connections, 120 s, 1 GiB.
+    /// The namespace, key name and key of Microsoft's emulator, the Standard tier, web tokens taken, 10 000 connections,
+    /// 120 s, 1 GiB.
     fn default() -> Self {
         Self {
             name: "sbemulatorns".into(),
+            tier: Tier::Standard,
+            limits: None,
             keys: vec![AuthorizationRule {
                 key_name: "RootManageSharedAccessKey".into(),
                 primary_key: "SAS_KEY_VALUE".into(),
@@ -105,8 +114,11 @@ pub struct Broker {
 impl Broker {
     /// A broker without entities. All randomness comes from the seed.
     pub fn new(config: BrokerConfig, seed: u64) -> Self {
+        let budget = Budget::new(config.memory);
+        let mut shared = Shared::new(&config.name, config.keys, config.accept_jwt, budget, seed);
+        shared.namespace.set_tier(config.tier, config.limits);
         Self {
-            shared: Shared::new(&config.name, config.keys, config.accept_jwt, Budget::new(config.memory), seed),
+            shared,
             peers: HeapTable::bounded(config.max_connections),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),

@@ -97,7 +97,7 @@ impl<'a> Writer<'a> {
     }
 
     fn queue_description(&self, queue: &Queue, moment: Moment) -> Description<CreateQueueOptions> {
-        let mut options = settings::told_queue(&queue.description, bare_host(self.host));
+        let mut options = settings::told_queue(&queue.description, self.entities.tier(), bare_host(self.host));
         let shown = self.kept.get(&queue.name, "", queue.times.created);
         shown.tell_queue(&mut options, &queue.description.authorization_rules);
         if !self.query.has_message_size() {
@@ -119,7 +119,7 @@ impl<'a> Writer<'a> {
     }
 
     fn topic_description(&self, topic: &Topic, moment: Moment) -> Description<CreateTopicOptions> {
-        let mut options = settings::told_topic(&topic.description);
+        let mut options = settings::told_topic(&topic.description, self.entities.tier());
         let shown = self.kept.get(&topic.name, "", topic.times.created);
         shown.tell_topic(&mut options, &topic.description.authorization_rules);
         if !self.query.has_message_size() {

@@ -23,7 +23,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-use crate::broker::Statistics;
+use crate::broker::{Statistics, Tier};
 use crate::broker::entities::{AuthorizationRule, Namespace, name};
 use entry::Writer;
 use query::Query;
@@ -120,6 +120,10 @@ impl Management {
             let created = queues.chain(namespace.topics().map(|topic| topic.times.created)).min().unwrap_or(utc);
             self.properties.created_at = created;
             self.properties.modified_at = created;
+        }
+        if namespace.tier() == Tier::Premium {
+            self.properties.messaging_sku = MessagingSku::Premium;
+            self.properties.messaging_units = Some(1);
         }
         let query = Query::parse(&request.path_and_query);
         if query.path == "/health" && request.method == Method::Get {
@@ -306,6 +310,8 @@ impl Management {
             host: bare_host(call.host),
             topic: "",
             utc: call.utc,
+            tier: call.namespace.tier(),
+            has_message_size: call.query.has_message_size(),
         };
         settings::complete_keys(
             sent.options.authorization_rules.as_deref_mut().unwrap_or_default(),
@@ -362,6 +368,8 @@ impl Management {
             host: bare_host(call.host),
             topic: "",
             utc: call.utc,
+            tier: call.namespace.tier(),
+            has_message_size: call.query.has_message_size(),
         };
         settings::complete_keys(
             sent.options.authorization_rules.as_deref_mut().unwrap_or_default(),
@@ -416,6 +424,8 @@ impl Management {
             host: bare_host(call.host),
             topic: &found.name,
             utc: call.utc,
+            tier: call.namespace.tier(),
+            has_message_size: call.query.has_message_size(),
         };
         let own = format!("{topic}/subscriptions/{name}");
         let created = if update {

@@ -1,6 +1,7 @@
 //! Settings as clients send them, and as the entities have them.
 
 use super::refusal::{MORE, Refusal, Speaker};
+use crate::broker::Tier;
 use crate::broker::entities::{
     self, EntityStatus, QueueDescription, Rights, SubscriptionDescription, TopicDescription,
 };
@@ -13,13 +14,8 @@ use servicebus_core::servicebus::administration::{
 };
 use servicebus_core::time::{Duration, Timestamp};
 
-/// Sizes in MB that an entity may have (ADM72).
-const SIZES: [u64; 5] = [1_024, 2_048, 3_072, 4_096, 5_120];
 /// How much larger a partitioned entity is reported than it was asked for (ADM24).
 const PARTITIONS: u64 = 16;
-/// The largest message of the Standard tier in KB, and what the Premium tier allows.
-const STANDARD_MESSAGE: u64 = 256;
-const PREMIUM_MESSAGE: core::ops::RangeInclusive<u64> = 1_024..=102_400;
 /// Most keys of one entity.
 const MAX_RULES: usize = 12;
 /// Most characters of the user's own text.
@@ -40,6 +36,9 @@ pub(super) struct Request<'a> {
     /// `topic` of a subscription, empty otherwise.
     pub(super) topic: &'a str,
     pub(super) utc: Timestamp,
+    pub(super) tier: Tier,
+    /// Whether the version of the API has `MaxMessageSizeInKilobytes`.
+    pub(super) has_message_size: bool,
 }
 
 fn limit(duration: Option<Duration>) -> Option<Duration> {
@@ -126,16 +125,18 @@ fn metadata(text: Option<String>) -> Result<Option<String>, Refusal> {
     Ok(text)
 }
 
-/// The size that was asked for. An update sends back the reported one.
-fn size(megabytes: Option<u64>, partitioned: bool, update: bool) -> Result<u64, Refusal> {
+/// The size that was asked for, one of those that the tier has (ADM72). An update sends back the reported one.
+fn size(megabytes: Option<u64>, partitioned: bool, update: bool, tier: Tier) -> Result<u64, Refusal> {
     let asked = megabytes.unwrap_or(1_024);
     let reported = if partitioned && update && asked.is_multiple_of(PARTITIONS) { asked / PARTITIONS } else { asked };
-    match SIZES.iter().find(|size| **size == reported || **size == asked) {
+    let sizes = tier.entity_megabytes();
+    match sizes.iter().find(|size| **size == reported || **size == asked) {
         Some(size) => Ok(*size),
         None => Err(Refusal::setting(
             &format!(
                 "The specified value {asked} is invalid. The property 'MaxSizeInMegabytes', must be one of the following \
-                 values: 1024;2048;3072;4096;5120."
+                 values: {}.",
+                sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(";")
             ),
             None,
         )),
@@ -146,11 +147,16 @@ fn told_size(megabytes: u64, partitioned: bool) -> u64 {
     if partitioned { megabytes.saturating_mul(PARTITIONS) } else { megabytes }
 }
 
-/// The emulator knows no tiers: it takes what the Standard tier has, and what the Premium tier allows (ADM29).
-fn message_size(kilobytes: Option<u64>, request: &Request<'_>) -> Result<u64, Refusal> {
-    let kilobytes = kilobytes.unwrap_or(STANDARD_MESSAGE);
-    if kilobytes == STANDARD_MESSAGE || PREMIUM_MESSAGE.contains(&kilobytes) {
-        return Ok(kilobytes);
+/// The largest message that was asked for, which an update sends back. An older version of the API does not know the
+/// setting (docs/evidence/field-reports.md F24). On the Standard tier the service gives no reason
+/// (Azure/ResourceModules#2629).
+fn message_size(kilobytes: Option<u64>, request: &Request<'_>) -> Result<Option<u64>, Refusal> {
+    let Some(kilobytes) = kilobytes else { return Ok(None) };
+    if request.has_message_size && request.tier.takes_message_kilobytes(kilobytes) {
+        return Ok(Some(kilobytes));
+    }
+    if !request.has_message_size || request.tier == Tier::Standard {
+        return Err(Refusal::bad_request(format!("SubCode=40000. Bad Request. {MORE} .")));
     }
     let text = format!(
         "The property value for 'MaxMessageSizeInKilobytes' must be between 1024 and 102400 when the namespace '{}' is using \
@@ -158,6 +164,14 @@ fn message_size(kilobytes: Option<u64>, request: &Request<'_>) -> Result<u64, Re
         request.namespace
     );
     Err(Refusal::setting(&text, Some(("MaxMessageSizeInKilobytes", &kilobytes.to_string()))))
+}
+
+fn express(sent: Option<bool>, tier: Tier) -> Result<bool, Refusal> {
+    if sent == Some(true) && !tier.has_partitioned_and_express_entities() {
+        let text = "Express entities are not supported in the Premium tier.";
+        return Err(Refusal::setting(text, Some(("EnableExpress", "True"))));
+    }
+    Ok(sent.unwrap_or(false))
 }
 
 fn window(window: Option<Duration>) -> Result<Duration, Refusal> {
@@ -196,7 +210,11 @@ fn fixed(sent: Option<bool>, stage: Option<bool>, property: &str, kind: &str) ->
     }
 }
 
-fn partitioning(sent: Option<bool>, before: Option<bool>, kind: &str) -> Result<bool, Refusal> {
+fn partitioning(sent: Option<bool>, before: Option<bool>, kind: &str, tier: Tier) -> Result<bool, Refusal> {
+    if sent == Some(true) && before.is_none() && !tier.has_partitioned_and_express_entities() {
+        let text = "Partitioned entities are not allowed in a non-partitioned namespace of the Premium tier.";
+        return Err(Refusal::setting(text, Some(("EnablePartitioning", "True"))));
+    }
     match (sent, before) {
         (Some(sent), Some(before)) if sent != before => {
             Err(Refusal::bad_request(format!("SubCode=40000. Partitioning cannot be changed for {kind}. ")))
@@ -287,14 +305,14 @@ pub(super) fn queue(
         Stage::Update(description) => Some(description),
     };
     let old = |get: fn(&QueueDescription) -> bool| before.map(get);
-    let partitioned = partitioning(options.enable_partitioning, old(|queue| queue.enable_partitioning), "Queue")?;
+    let partitioned = partitioning(options.enable_partitioning, old(|queue| queue.enable_partitioning), "Queue", request.tier)?;
     let requires_session =
         fixed(options.requires_session, old(|queue| queue.requires_session), "RequiresSession", "Queue")?;
     let forward_to = target(options.forward_to.clone(), request.host);
     sessions_and_forwarding(requires_session, forward_to.as_ref())?;
     Ok(QueueDescription {
         lock_duration: lock(options.lock_duration, request)?,
-        max_size_in_megabytes: size(options.max_size_in_megabytes, partitioned, before.is_some())?,
+        max_size_in_megabytes: size(options.max_size_in_megabytes, partitioned, before.is_some(), request.tier)?,
         requires_duplicate_detection: fixed(
             options.requires_duplicate_detection,
             old(|queue| queue.requires_duplicate_detection),
@@ -312,7 +330,7 @@ pub(super) fn queue(
         forward_dead_lettered_messages_to: target(options.forward_dead_lettered_messages_to.clone(), request.host),
         auto_delete_on_idle: idle(options.auto_delete_on_idle)?,
         enable_partitioning: partitioned,
-        enable_express: options.enable_express.unwrap_or(false),
+        enable_express: express(options.enable_express, request.tier)?,
         support_ordering: options.support_ordering.unwrap_or(true),
         user_metadata: metadata(options.user_metadata.clone())?,
         max_message_size_in_kilobytes: message_size(options.max_message_size_in_kilobytes, request)?,
@@ -325,7 +343,7 @@ pub(super) fn queue(
 }
 
 /// A queue's settings as they are told.
-pub(super) fn told_queue(queue: &QueueDescription, host: &str) -> CreateQueueOptions {
+pub(super) fn told_queue(queue: &QueueDescription, tier: Tier, host: &str) -> CreateQueueOptions {
     let mut options = CreateQueueOptions::new()
         .lock_duration(queue.lock_duration)
         .max_size_in_megabytes(told_size(queue.max_size_in_megabytes, queue.enable_partitioning))
@@ -341,7 +359,9 @@ pub(super) fn told_queue(queue: &QueueDescription, host: &str) -> CreateQueueOpt
         .auto_delete_on_idle(unlimited(queue.auto_delete_on_idle))
         .enable_partitioning(queue.enable_partitioning)
         .enable_express(queue.enable_express)
-        .max_message_size_in_kilobytes(queue.max_message_size_in_kilobytes);
+        .max_message_size_in_kilobytes(
+            queue.max_message_size_in_kilobytes.unwrap_or(tier.default_message_kilobytes()),
+        );
     options.forward_to = queue.forward_to.as_deref().map(|target| address(target, host));
     options.forward_dead_lettered_messages_to =
         queue.forward_dead_lettered_messages_to.as_deref().map(|target| address(target, host));
@@ -360,10 +380,10 @@ pub(super) fn topic(
         Stage::Update(description) => Some(description),
     };
     let old = |get: fn(&TopicDescription) -> bool| before.map(get);
-    let partitioned = partitioning(options.enable_partitioning, old(|topic| topic.enable_partitioning), "Topic")?;
+    let partitioned = partitioning(options.enable_partitioning, old(|topic| topic.enable_partitioning), "Topic", request.tier)?;
     Ok(TopicDescription {
         default_message_time_to_live: time_to_live(options.default_message_time_to_live)?,
-        max_size_in_megabytes: size(options.max_size_in_megabytes, partitioned, before.is_some())?,
+        max_size_in_megabytes: size(options.max_size_in_megabytes, partitioned, before.is_some(), request.tier)?,
         requires_duplicate_detection: fixed(
             options.requires_duplicate_detection,
             old(|topic| topic.requires_duplicate_detection),
@@ -375,7 +395,7 @@ pub(super) fn topic(
         status: status(options.status)?,
         auto_delete_on_idle: idle(options.auto_delete_on_idle)?,
         enable_partitioning: partitioned,
-        enable_express: options.enable_express.unwrap_or(false),
+        enable_express: express(options.enable_express, request.tier)?,
         support_ordering: options.support_ordering.unwrap_or(true),
         user_metadata: metadata(options.user_metadata.clone())?,
         max_message_size_in_kilobytes: message_size(options.max_message_size_in_kilobytes, request)?,
@@ -388,7 +408,7 @@ pub(super) fn topic(
 }
 
 /// A topic's settings as they are told.
-pub(super) fn told_topic(topic: &TopicDescription) -> CreateTopicOptions {
+pub(super) fn told_topic(topic: &TopicDescription, tier: Tier) -> CreateTopicOptions {
     let mut options = CreateTopicOptions::new()
         .default_message_time_to_live(unlimited(topic.default_message_time_to_live))
         .max_size_in_megabytes(told_size(topic.max_size_in_megabytes, topic.enable_partitioning))
@@ -400,7 +420,9 @@ pub(super) fn told_topic(topic: &TopicDescription) -> CreateTopicOptions {
         .auto_delete_on_idle(unlimited(topic.auto_delete_on_idle))
         .enable_partitioning(topic.enable_partitioning)
         .enable_express(topic.enable_express)
-        .max_message_size_in_kilobytes(topic.max_message_size_in_kilobytes);
+        .max_message_size_in_kilobytes(
+            topic.max_message_size_in_kilobytes.unwrap_or(tier.default_message_kilobytes()),
+        );
     options.user_metadata = topic.user_metadata.clone();
     options
 }

@@ -2,7 +2,7 @@
 //! `adm` or `rul` are rows of docs/evidence/pinned-behaviour.md.
 
 use super::{Authority, Management, Order};
-use crate::broker::Statistics;
+use crate::broker::{Statistics, Tier};
 use crate::broker::entities::{AuthorizationRule, Namespace, Rights};
 use servicebus_core::servicebus::administration as api;
 use servicebus_core::servicebus::administration::*;
@@ -384,7 +384,7 @@ fn every_property_of_a_queue_comes_back() {
         .forward_to("t")
         .user_metadata("a < b")
         .forward_dead_lettered_messages_to("SB://LocalHost/T")
-        .max_message_size_in_kilobytes(2_048u64);
+        .max_message_size_in_kilobytes(256u64);
     assert_eq!(site.create_queue("all", options.clone()).status, 201);
     let read = site.queue("all");
     // ADM24
@@ -432,7 +432,7 @@ fn every_property_of_a_topic_and_a_subscription_comes_back() {
         .enable_subscription_partitioning(true)
         .enable_express(true)
         .user_metadata("m")
-        .max_message_size_in_kilobytes(1_024u64);
+        .max_message_size_in_kilobytes(256u64);
     assert_eq!(site.create_topic("all", options.clone()).status, 201);
     let read: TopicProperties = read_one(&site.get(&entity("all")), &entity("all"), Operation::Get).unwrap();
     let mut expected = TopicProperties::new("all", options);
@@ -504,8 +504,6 @@ fn adm25_to_adm28_values() {
         ),
         (CreateQueueOptions::new().user_metadata("x".repeat(1_025)), "UserMetadata"),
         (CreateQueueOptions::new().status(EntityStatus::Renaming), "Renaming"),
-        // ADM29
-        (CreateQueueOptions::new().max_message_size_in_kilobytes(1_023u64), "must be between 1024 and 102400"),
         // FWD11
         (CreateQueueOptions::new().requires_session(true).forward_to("ttl"), "sessions"),
         (CreateQueueOptions::new().forward_to("bad"), "itself"),
@@ -1163,6 +1161,47 @@ fn broken_requests_are_answered() {
         for method in [Method::Get, Method::Put, Method::Delete] {
             let response = site.raw(method, path, "", false);
             assert!((200..500).contains(&response.status), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_premium_namespace_has_other_sizes_and_says_so() {
+    let mut site = Site::new();
+    site.entities.set_tier(Tier::Premium, None);
+    let response = site.get(&Resource::Namespace);
+    let namespace: NamespaceProperties = read_one(&response, &Resource::Namespace, Operation::Get).unwrap();
+    assert_eq!((namespace.messaging_sku, namespace.messaging_units), (MessagingSku::Premium, Some(1)));
+    for (kilobytes, megabytes, partitioned, express, expected) in [
+        (None, 1_024, false, false, None),
+        (Some(1_024), 81_920, false, false, None),
+        (Some(102_400), 10_240, false, false, None),
+        // ADM29
+        (Some(256), 1_024, false, false, Some("must be between 1024 and 102400")),
+        (Some(1_023), 1_024, false, false, Some("must be between 1024 and 102400")),
+        (Some(102_401), 1_024, false, false, Some("must be between 1024 and 102400")),
+        (None, 6_144, false, false, Some("1024;2048;3072;4096;5120;10240;20480;40960;81920.")),
+        (None, 1_024, true, false, Some("EnablePartitioning")),
+        (None, 1_024, false, true, Some("EnableExpress")),
+    ] {
+        let mut options = CreateQueueOptions::new().max_size_in_megabytes(megabytes);
+        options.max_message_size_in_kilobytes = kilobytes;
+        options.enable_partitioning = partitioned.then_some(true);
+        options.enable_express = express.then_some(true);
+        let response = site.create_queue("q", options);
+        match expected {
+            None => {
+                assert_eq!(response.status, 201);
+                let read = site.queue("q");
+                assert_eq!(read.max_message_size_in_kilobytes, Some(kilobytes.unwrap_or(1_024)));
+                assert_eq!(read.max_size_in_megabytes, megabytes);
+                assert_eq!(site.run(site.requests.update_queue(&read)).status, 200);
+                assert_eq!(site.delete(&entity("q")).status, 200);
+            }
+            Some(expected) => {
+                let (status, detail) = refusal(&response);
+                assert!(status == 400 && detail.contains(expected), "{detail}");
+            }
         }
     }
 }

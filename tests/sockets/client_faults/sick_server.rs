@@ -52,7 +52,7 @@ async fn valve(to: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {
 fn blocked(threads: bool) -> Vec<(&'static str, Ending)> {
     let server = runtime(true);
     let (_emulator, text, shut) = server.block_on(async {
-        let queue = QueueDescription { max_message_size_in_kilobytes: 102_400, ..QueueDescription::default() };
+        let queue = QueueDescription { max_message_size_in_kilobytes: Some(102_400), ..QueueDescription::default() };
         let emulator = Emulator::builder().queue_with("queue", queue).start().await.expect("it starts");
         let (address, shut) = valve(emulator.amqp_address()).await;
         let direct = emulator.amqp_address().port().to_string();

@@ -231,7 +231,7 @@ fn the_link_tells_the_limit_and_the_largest_body_fits_snd11_snd12() {
 
 #[test]
 fn large_messages_go_through_where_the_entity_allows_them() {
-    let description = QueueDescription { max_message_size_in_kilobytes: 102_400, ..QueueDescription::default() };
+    let description = QueueDescription { max_message_size_in_kilobytes: Some(102_400), ..QueueDescription::default() };
     let mut world = World::with_queue(description);
     let sender = world.sender(0, "queue").unwrap();
     let receiver = world.receiver(0, "queue").unwrap();
@@ -434,7 +434,7 @@ fn messages_are_batchable_and_responses_are_not() {
 
 #[test]
 fn a_batch_has_a_megabyte_at_most_whatever_the_entity_takes() {
-    let large = QueueDescription { max_message_size_in_kilobytes: 10_240, ..QueueDescription::default() };
+    let large = QueueDescription { max_message_size_in_kilobytes: Some(10_240), ..QueueDescription::default() };
     let mut world = World::with_queue(large);
     let sender = world.sender(0, "queue").unwrap();
     let told = |world: &World, link| {

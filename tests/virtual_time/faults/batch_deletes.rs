@@ -3,10 +3,9 @@
 use servicebus_core::servicebus::Message;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
+use servicebus_emulator::broker::Tier;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::*;
-use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// Asks for so many messages to be deleted that were enqueued before `cutoff`, if there is one.
 fn delete(world: &mut World, path: &str, count: i32, cutoff: Option<servicebus_core::time::Timestamp>) -> Response {
@@ -23,9 +22,8 @@ fn answer(response: &Response) -> Answer {
     (response.status(), response.condition().map(str::to_owned), count)
 }
 
-#[known_fault("F21")]
+#[test]
 fn a_delete_that_finds_nothing_counts_zero_for_every_client_f21() {
-    let mut judge = Judge::new();
     for path in
         ["queue", "queue/$DeadLetterQueue", "topic/Subscriptions/sub", "topic/Subscriptions/sub/$DeadLetterQueue"]
     {
@@ -37,43 +35,35 @@ fn a_delete_that_finds_nothing_counts_zero_for_every_client_f21() {
             let sender = world.sender(0, "queue").unwrap();
             world.send_texts(0, sender, &["enqueued later than the cutoff"]);
             let response = delete(&mut world, path, count, Some(before));
-            judge.case(
-                format!("{count} of {path}"),
-                answer(&response),
-                |(status, condition, count)| match status {
-                    200 => *count == Some(0),
-                    _ => *status == 204 && condition.as_deref() == Some("com.microsoft:message-not-found"),
-                },
-                |(status, condition, _)| *status == 204 && condition.is_none(),
-            );
+            assert_eq!(answer(&response), (200, None, Some(0)), "{count} of {path}");
         }
     }
     let mut world = World::with_queue(QueueDescription::default());
     let sender = world.sender(0, "queue").unwrap();
     assert_eq!(world.send(0, sender, &Message::new("x")), Ended::Accepted);
     let response = delete(&mut world, "queue", 10, None);
-    let found = |answer: &Answer| *answer == (200, None, Some(1));
-    judge.control("one that finds a message", answer(&response), found);
-    judge.finish();
+    assert_eq!(answer(&response), (200, None, Some(1)));
 }
 
-#[known_fault("F21")]
-fn the_standard_tier_deletes_at_most_500_messages_a_request_f21() {
-    let mut judge = Judge::new();
-    for count in [1, 499, 500, 501, 502, 1_000, 2_000, 4_000, 4_001] {
-        let mut world = World::with_queue(QueueDescription::default());
-        let sender = world.sender(0, "queue").unwrap();
-        world.send_texts(0, sender, &["x"]);
-        let status = delete(&mut world, "queue", count, None).status();
-        let taken = |status: &i64| *status == 200;
-        let refused = |status: &i64| *status >= 400;
-        if count <= 500 {
-            judge.control(count, status, taken);
-        } else if count > 4_000 {
-            judge.control(count, status, refused);
-        } else {
-            judge.case(count, status, refused, taken);
+#[test]
+fn the_tier_decides_how_many_messages_one_request_deletes_f21() {
+    for (tier, most) in [(Tier::Standard, 500), (Tier::Premium, 4_000)] {
+        for count in [-1, 0, 1, 499, 500, 501, 502, 1_000, 2_000, 4_000, 4_001, i32::MAX] {
+            let mut world = World::of_tier(tier);
+            world.queue("queue", QueueDescription::default());
+            world.connect();
+            let sender = world.sender(0, "queue").unwrap();
+            world.send_texts(0, sender, &["x"]);
+            let response = delete(&mut world, "queue", count, None);
+            if (1..=most).contains(&count) {
+                assert_eq!(answer(&response), (200, None, Some(1)), "{tier}: {count}");
+            } else {
+                assert_eq!(response.condition(), Some("com.microsoft:argument-out-of-range"), "{tier}: {count}");
+                let text = format!(
+                    "Invalid Message Count : requested {count}. Message count should be between 1 and {most}."
+                );
+                assert!(response.text().contains(&text), "{}", response.text());
+            }
         }
     }
-    judge.finish();
 }

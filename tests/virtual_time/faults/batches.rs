@@ -90,7 +90,7 @@ fn every_accepted_message_is_kept_f46() {
 
 /// A queue as only the premium tier has it, for messages of 10 MB.
 fn premium() -> QueueDescription {
-    QueueDescription { max_message_size_in_kilobytes: 10_240, ..QueueDescription::default() }
+    QueueDescription { max_message_size_in_kilobytes: Some(10_240), ..QueueDescription::default() }
 }
 
 #[known_fault("F47")]

@@ -2,6 +2,7 @@
 
 use servicebus_core::servicebus::administration::{CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions};
 use servicebus_core::time::Duration;
+use servicebus_emulator::broker::Tier;
 use servicebus_tests::administrator::{Administrator, HOST, elements, text};
 use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
@@ -10,9 +11,13 @@ use servicebus_tests::known_fault;
 const QUEUE: &str = "/queue?api-version=2021-05";
 const SUBSCRIPTION: &str = "/topic/Subscriptions/sub?api-version=2021-05";
 
-/// A namespace with the queues `queue` and `target`, and the topic `topic` with the subscription `sub`.
 fn namespace() -> (World, Administrator) {
-    let (mut world, administrator) = (World::new(), Administrator::default());
+    namespace_of(Tier::Standard)
+}
+
+/// A namespace with the queues `queue` and `target`, and the topic `topic` with the subscription `sub`.
+fn namespace_of(tier: Tier) -> (World, Administrator) {
+    let (mut world, administrator) = (World::of_tier(tier), Administrator::default());
     for name in ["queue", "target"] {
         assert_eq!(administrator.create_queue(&mut world, name, CreateQueueOptions::new()).status, 201);
     }
@@ -86,31 +91,46 @@ fn an_entity_of_sessions_that_forwards_is_refused_in_the_services_words_f22() {
     judge.finish();
 }
 
-#[known_fault("F24")]
-fn the_standard_tier_has_no_larger_messages_f24() {
-    let mut judge = Judge::new();
-    for version in ["2017-04", "2021-05", "2024-05"] {
-        for size in [1_024, 2_048, 102_400] {
-            for (name, kind, update) in [
-                ("new", "QueueDescription", false),
-                ("new", "TopicDescription", false),
-                ("queue", "QueueDescription", true),
-                ("topic", "TopicDescription", true),
-            ] {
-                let (mut world, administrator) = namespace();
-                let path = format!("/{name}?api-version={version}");
-                let element = format!("<MaxMessageSizeInKilobytes>{size}</MaxMessageSizeInKilobytes>");
-                let status = administrator.put(&mut world, &path, kind, &element, update).status;
-                let taken = if update { 200 } else { 201 };
-                judge.equal(format!("{kind} of {size} KB by {version}, updated: {update}"), status, 400, taken);
+#[test]
+fn the_tier_and_the_version_of_the_api_decide_the_largest_message_f24() {
+    for tier in [Tier::Standard, Tier::Premium] {
+        for version in ["2017-04", "2021-05", "2024-05"] {
+            for size in [1, 255, 256, 257, 1_023, 1_024, 2_048, 102_400, 102_401] {
+                for (name, kind, update) in [
+                    ("new", "QueueDescription", false),
+                    ("new", "TopicDescription", false),
+                    ("queue", "QueueDescription", true),
+                    ("topic", "TopicDescription", true),
+                ] {
+                    let (mut world, administrator) = namespace_of(tier);
+                    let path = format!("/{name}?api-version={version}");
+                    let element = format!("<MaxMessageSizeInKilobytes>{size}</MaxMessageSizeInKilobytes>");
+                    let status = administrator.put(&mut world, &path, kind, &element, update).status;
+                    let is_taken = version != "2017-04"
+                        && match tier {
+                            Tier::Standard => size == 256,
+                            Tier::Premium => (1_024..=102_400).contains(&size),
+                        };
+                    let taken = if update { 200 } else { 201 };
+                    let expected = if is_taken { taken } else { 400 };
+                    assert_eq!(status, expected, "{tier}: {kind} of {size} KB by {version}, updated: {update}");
+                }
             }
         }
     }
-    let (mut world, administrator) = namespace();
-    let element = "<MaxMessageSizeInKilobytes>256</MaxMessageSizeInKilobytes>";
-    let status = administrator.put(&mut world, QUEUE, "QueueDescription", element, true).status;
-    judge.control("a queue of 256 KB", status, |status| *status == 200);
-    judge.finish();
+}
+
+#[test]
+fn a_sender_learns_the_largest_message_of_the_tier_f24() {
+    for (tier, kilobytes) in [(Tier::Standard, 256), (Tier::Premium, 1_024)] {
+        let (mut world, _) = namespace_of(tier);
+        world.connect();
+        for path in ["queue", "topic"] {
+            let sender = world.sender(0, path).unwrap();
+            let limit = world.with_attach(0, sender, |attach| attach.max_message_size);
+            assert_eq!(limit, Some(kilobytes * 1_024), "{tier} {path}");
+        }
+    }
 }
 
 /// The largest span of time, which means without limit.

@@ -16,12 +16,12 @@ const MEGABYTE: usize = 1 << 20;
 fn world(entity: &str, held: usize) -> (World, LinkId) {
     let mut world = World::with_queue(QueueDescription {
         max_size_in_megabytes: 1,
-        max_message_size_in_kilobytes: 1_024,
+        max_message_size_in_kilobytes: Some(1_024),
         ..QueueDescription::default()
     });
     let topic = TopicDescription {
         max_size_in_megabytes: 1,
-        max_message_size_in_kilobytes: 1_024,
+        max_message_size_in_kilobytes: Some(1_024),
         ..TopicDescription::default()
     };
     let clock = world.clock;

@@ -24,7 +24,7 @@ const GIBIBYTE: usize = 1 << 30;
 
 /// A world whose queue takes large messages.
 fn world() -> World {
-    World::with_queue(QueueDescription { max_message_size_in_kilobytes: 10_240, ..QueueDescription::default() })
+    World::with_queue(QueueDescription { max_message_size_in_kilobytes: Some(10_240), ..QueueDescription::default() })
 }
 
 /// Bytes kept for tokens put for names of a megabyte.

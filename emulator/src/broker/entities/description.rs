@@ -109,8 +109,8 @@ pub struct QueueDescription {
     pub support_ordering: bool,
     /// Kept and shown.
     pub user_metadata: Option<String>,
-    /// The largest message.
-    pub max_message_size_in_kilobytes: u64,
+    /// The largest message: 1 to 102 400; `None` for what the tier of the namespace has.
+    pub max_message_size_in_kilobytes: Option<u64>,
     /// Keys of the queue's own.
     pub authorization_rules: Vec<AuthorizationRule>,
 }
@@ -135,7 +135,7 @@ impl Default for QueueDescription {
             enable_express: false,
             support_ordering: true,
             user_metadata: None,
-            max_message_size_in_kilobytes: 256,
+            max_message_size_in_kilobytes: None,
             authorization_rules: Vec::new(),
         }
     }
@@ -166,8 +166,8 @@ pub struct TopicDescription {
     pub support_ordering: bool,
     /// Kept and shown.
     pub user_metadata: Option<String>,
-    /// The largest message.
-    pub max_message_size_in_kilobytes: u64,
+    /// The largest message: 1 to 102 400; `None` for what the tier of the namespace has.
+    pub max_message_size_in_kilobytes: Option<u64>,
     /// Keys of the topic's own.
     pub authorization_rules: Vec<AuthorizationRule>,
 }
@@ -186,7 +186,7 @@ impl Default for TopicDescription {
             enable_express: false,
             support_ordering: true,
             user_metadata: None,
-            max_message_size_in_kilobytes: 256,
+            max_message_size_in_kilobytes: None,
             authorization_rules: Vec::new(),
         }
     }
@@ -265,8 +265,8 @@ fn check_idle(idle: Option<Duration>) -> Result<(), EntityError> {
     Ok(())
 }
 
-fn check_size(kilobytes: u64) -> Result<(), EntityError> {
-    if !(1..=102_400).contains(&kilobytes) {
+fn check_size(kilobytes: Option<u64>) -> Result<(), EntityError> {
+    if kilobytes.is_some_and(|kilobytes| !(1..=102_400).contains(&kilobytes)) {
         let text = "it must be between 1 and 102400.";
         return Err(EntityError::InvalidSetting("MaxMessageSizeInKilobytes", text.into()));
     }

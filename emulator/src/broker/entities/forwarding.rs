@@ -67,7 +67,8 @@ impl Namespace {
         if !status.can_send() {
             return Err(EntityError::Disabled(name.clone()));
         }
-        Ok(SendTarget { entity: key, max_message_size: description_size * 1_024 })
+        let kilobytes = description_size.unwrap_or(self.tier().default_message_kilobytes());
+        Ok(SendTarget { entity: key, max_message_size: kilobytes * 1_024 })
     }
 
     /// Finds the store that a receiver with this address receives from.

@@ -7,6 +7,7 @@ use super::name;
 use super::queue::{self, Queue, Stores, Times};
 use super::store::{Owner, Store, StoreSettings, StoreSignal};
 use super::topic::Topic;
+use crate::broker::tier::{Limits, Tier};
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{LockToken, SubQueue};
 use servicebus_core::storage::{HeapTable, Key, Table};
@@ -54,12 +55,11 @@ impl RuntimeCounts {
     }
 }
 
-/// Most entities a namespace holds (docs/evidence/wire-protocol.md §8).
-const MAX_ENTITIES: usize = 10_000;
-
 /// The entities of a namespace.
 #[derive(Debug)]
 pub struct Namespace {
+    tier: Tier,
+    pub(super) limits: Limits,
     pub(super) stores: HeapTable<Store>,
     /// The next timer of each store that has one.
     deadlines: BTreeSet<(Timestamp, u32)>,
@@ -73,9 +73,11 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// An empty namespace; the seed makes lock tokens.
+    /// An empty namespace of the Standard tier; the seed makes lock tokens.
     pub fn new(seed: u64) -> Self {
         Self {
+            tier: Tier::Standard,
+            limits: Tier::Standard.limits(),
             stores: HeapTable::bounded(usize::MAX),
             deadlines: BTreeSet::new(),
             recorded: Vec::new(),
@@ -85,6 +87,17 @@ impl Namespace {
             signals: Vec::new(),
             random: Random::seeded(seed),
         }
+    }
+
+    /// Sets the tier, and limits other than the tier's. Entities that exist stay as they are.
+    pub fn set_tier(&mut self, tier: Tier, limits: Option<Limits>) {
+        self.tier = tier;
+        self.limits = limits.unwrap_or(tier.limits());
+    }
+
+    /// The pricing tier.
+    pub fn tier(&self) -> Tier {
+        self.tier
     }
 
     /// A new lock token.
@@ -267,7 +280,7 @@ impl Namespace {
         if self.queues.contains_key(&key) || self.topics.contains_key(&key) {
             return Err(EntityError::AlreadyExists(path.to_owned()));
         }
-        if self.queues.len() + self.topics.len() >= MAX_ENTITIES {
+        if self.queues.len() + self.topics.len() >= self.limits.entities {
             return Err(EntityError::OutOfRange("The namespace holds too many entities.".into()));
         }
         Ok(key)

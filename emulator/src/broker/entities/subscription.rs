@@ -12,8 +12,6 @@ use servicebus_core::servicebus::SubQueue;
 use servicebus_core::time::Timestamp;
 use std::collections::BTreeMap;
 
-/// Most subscriptions of a topic.
-const MAX_SUBSCRIPTIONS: usize = 2_000;
 /// Most rules of a subscription.
 const MAX_RULES: usize = 100_000;
 
@@ -39,7 +37,7 @@ impl Namespace {
         if found.subscriptions.contains_key(&own) {
             return Err(EntityError::AlreadyExists(path));
         }
-        if found.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+        if found.subscriptions.len() >= self.limits.subscriptions {
             return Err(EntityError::OutOfRange("The topic has too many subscriptions.".into()));
         }
         self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
