@@ -6,6 +6,7 @@ use crate::stage::{
 };
 use servicebus_core::servicebus::{Message, Reason};
 use servicebus_core::storage::Heap;
+use servicebus_emulator::broker::Tier;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::World;
 
@@ -52,7 +53,7 @@ fn deletion_has_a_limit_for_each_request_del15_del17() {
         let now = world.clock().utc;
         // None is none, without asking; what is too much is left to the service.
         assert_eq!((receiver.delete_messages(0, now).await.unwrap(), requests(&world)), (0, 0));
-        let failure = receiver.delete_messages(4_001, now).await.unwrap_err();
+        let failure = receiver.delete_messages(501, now).await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::ArgumentOutOfRange), "{failure}");
         assert_eq!((counts(&world).active, requests(&world)), (1_200, 1));
         // A purge asks for 500 at a time, until there are none.
@@ -63,6 +64,9 @@ fn deletion_has_a_limit_for_each_request_del15_del17() {
         }
         sender.send(&Message::new("x")).await.unwrap();
         world.sleep(SECOND).await;
+        world.broker(|broker, clock| broker.with_namespace(clock, |namespace| namespace.set_tier(Tier::Premium, None)));
+        let failure = receiver.delete_messages(4_001, world.clock().utc).await.unwrap_err();
+        assert_eq!(failure.reason(), Some(Reason::ArgumentOutOfRange), "{failure}");
         assert_eq!(receiver.delete_messages(4_000, world.clock().utc).await.unwrap(), 4_000);
         client.close().await;
     });
