@@ -23,8 +23,8 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-use crate::broker::{Statistics, Tier};
 use crate::broker::entities::{AuthorizationRule, Namespace, name};
+use crate::broker::{Statistics, Tier};
 use entry::Writer;
 use query::Query;
 use refusal::{Refusal, Speaker};

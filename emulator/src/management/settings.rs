@@ -305,7 +305,8 @@ pub(super) fn queue(
         Stage::Update(description) => Some(description),
     };
     let old = |get: fn(&QueueDescription) -> bool| before.map(get);
-    let partitioned = partitioning(options.enable_partitioning, old(|queue| queue.enable_partitioning), "Queue", request.tier)?;
+    let partitioned =
+        partitioning(options.enable_partitioning, old(|queue| queue.enable_partitioning), "Queue", request.tier)?;
     let requires_session =
         fixed(options.requires_session, old(|queue| queue.requires_session), "RequiresSession", "Queue")?;
     let forward_to = target(options.forward_to.clone(), request.host);
@@ -359,9 +360,7 @@ pub(super) fn told_queue(queue: &QueueDescription, tier: Tier, host: &str) -> Cr
         .auto_delete_on_idle(unlimited(queue.auto_delete_on_idle))
         .enable_partitioning(queue.enable_partitioning)
         .enable_express(queue.enable_express)
-        .max_message_size_in_kilobytes(
-            queue.max_message_size_in_kilobytes.unwrap_or(tier.default_message_kilobytes()),
-        );
+        .max_message_size_in_kilobytes(queue.max_message_size_in_kilobytes.unwrap_or(tier.default_message_kilobytes()));
     options.forward_to = queue.forward_to.as_deref().map(|target| address(target, host));
     options.forward_dead_lettered_messages_to =
         queue.forward_dead_lettered_messages_to.as_deref().map(|target| address(target, host));
@@ -380,7 +379,8 @@ pub(super) fn topic(
         Stage::Update(description) => Some(description),
     };
     let old = |get: fn(&TopicDescription) -> bool| before.map(get);
-    let partitioned = partitioning(options.enable_partitioning, old(|topic| topic.enable_partitioning), "Topic", request.tier)?;
+    let partitioned =
+        partitioning(options.enable_partitioning, old(|topic| topic.enable_partitioning), "Topic", request.tier)?;
     Ok(TopicDescription {
         default_message_time_to_live: time_to_live(options.default_message_time_to_live)?,
         max_size_in_megabytes: size(options.max_size_in_megabytes, partitioned, before.is_some(), request.tier)?,
@@ -420,9 +420,7 @@ pub(super) fn told_topic(topic: &TopicDescription, tier: Tier) -> CreateTopicOpt
         .auto_delete_on_idle(unlimited(topic.auto_delete_on_idle))
         .enable_partitioning(topic.enable_partitioning)
         .enable_express(topic.enable_express)
-        .max_message_size_in_kilobytes(
-            topic.max_message_size_in_kilobytes.unwrap_or(tier.default_message_kilobytes()),
-        );
+        .max_message_size_in_kilobytes(topic.max_message_size_in_kilobytes.unwrap_or(tier.default_message_kilobytes()));
     options.user_metadata = topic.user_metadata.clone();
     options
 }

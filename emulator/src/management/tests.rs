@@ -2,8 +2,8 @@
 //! `adm` or `rul` are rows of docs/evidence/pinned-behaviour.md.
 
 use super::{Authority, Management, Order};
-use crate::broker::{Statistics, Tier};
 use crate::broker::entities::{AuthorizationRule, Namespace, Rights};
+use crate::broker::{Statistics, Tier};
 use servicebus_core::servicebus::administration as api;
 use servicebus_core::servicebus::administration::*;
 use servicebus_core::time::{Duration, Timestamp};

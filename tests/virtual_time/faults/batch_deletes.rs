@@ -59,9 +59,8 @@ fn the_tier_decides_how_many_messages_one_request_deletes_f21() {
                 assert_eq!(answer(&response), (200, None, Some(1)), "{tier}: {count}");
             } else {
                 assert_eq!(response.condition(), Some("com.microsoft:argument-out-of-range"), "{tier}: {count}");
-                let text = format!(
-                    "Invalid Message Count : requested {count}. Message count should be between 1 and {most}."
-                );
+                let text =
+                    format!("Invalid Message Count : requested {count}. Message count should be between 1 and {most}.");
                 assert!(response.text().contains(&text), "{}", response.text());
             }
         }
