@@ -22,8 +22,6 @@ const MAX_PEEK: usize = 250;
 const MAX_PEEK_BYTES: usize = 64 << 20;
 /// Deferred messages that one request deletes at most.
 const MAX_DEFERRED_DELETE: usize = 250;
-/// Messages that one request deletes at most.
-
 /// What an operation comes to.
 pub(super) enum Reply {
     /// Done, with a body.
