@@ -43,7 +43,7 @@ pub const TRACESTATE: &str = "tracestate";
 pub const MAX_ID_LEN: usize = 128;
 
 /// What a message carries.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Body<'a> {
     /// No body section at all.
     Empty,
@@ -57,6 +57,20 @@ pub enum Body<'a> {
     Value(Value<'a>),
     /// The body of a received message, section by section as it came.
     Encoded(&'a [u8]),
+}
+
+impl fmt::Debug for Body<'_> {
+    /// What kind of body it is, and nothing of its content: that is the application's, and this ends up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Data(data) => write!(f, "Data({} bytes)", data.len()),
+            Self::DataSections(sections) => write!(f, "DataSections({})", sections.len()),
+            Self::Sequence(sections) => write!(f, "Sequence({})", sections.len()),
+            Self::Value(_) => f.write_str("Value"),
+            Self::Encoded(sections) => write!(f, "Encoded({} bytes)", sections.len()),
+        }
+    }
 }
 
 /// A message to be sent. It borrows everything, so that it can be made without an allocator and is encoded without a

@@ -288,13 +288,14 @@ pub(super) fn begin(sink: &mut Sink<'_>, code: u8) -> usize {
 }
 
 /// Declares composite types: the struct, its definition, and both directions of its codec. Every field is always
-/// written, absent ones as null, because some peers index fields by number (docs/evidence/invariants.md §2).
+/// written, absent ones as null, because some peers index fields by number (docs/evidence/invariants.md §2). `Debug` is
+/// derived by each declaration, so that those with secrets can leave them out.
 macro_rules! composite {
     ($( $(#[$meta:meta])* $name:ident $(<$life:lifetime>)? = $code:literal $symbol:literal {
         $( $(#[$field_meta:meta])* $field:ident : $type:ty [$($presence:tt)*], )*
     } )*) => { $(
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[derive(Clone, Copy, PartialEq)]
         pub struct $name $(<$life>)? {
             $( $(#[$field_meta])* pub $field: composite!(@type $type [$($presence)*]), )*
         }

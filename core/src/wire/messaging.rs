@@ -8,6 +8,7 @@ use crate::wire::transaction::{Declared, TransactionalState};
 
 composite! {
     /// Transport headers of a message (AMQP 1.0 §3.2.1).
+    #[derive(Debug)]
     Header = 0x70 "amqp:header:list" {
         /// Whether the message survives a broker's restart.
         durable: bool [optional],
@@ -22,6 +23,7 @@ composite! {
     }
 
     /// Immutable properties of a message (AMQP 1.0 §3.2.4).
+    #[derive(Debug)]
     Properties<'a> = 0x73 "amqp:properties:list" {
         /// Identifies the message.
         message_id: MessageId<'a> [optional],
@@ -52,6 +54,7 @@ composite! {
     }
 
     /// Where messages of a link come from (AMQP 1.0 §3.5.3).
+    #[derive(Debug)]
     Source<'a> = 0x28 "amqp:source:list" {
         /// The node's address.
         address: Value<'a> [optional],
@@ -78,6 +81,7 @@ composite! {
     }
 
     /// Where messages of a link go (AMQP 1.0 §3.5.4).
+    #[derive(Debug)]
     Target<'a> = 0x29 "amqp:target:list" {
         /// The node's address.
         address: Value<'a> [optional],
@@ -96,6 +100,7 @@ composite! {
     }
 
     /// How far a delivery was received (AMQP 1.0 §3.4.1).
+    #[derive(Debug)]
     Received = 0x23 "amqp:received:list" {
         /// The section.
         section_number: u32 [mandatory],
@@ -104,18 +109,22 @@ composite! {
     }
 
     /// The message was processed (AMQP 1.0 §3.4.2).
+    #[derive(Debug)]
     Accepted = 0x24 "amqp:accepted:list" {}
 
     /// The message is refused (AMQP 1.0 §3.4.3).
+    #[derive(Debug)]
     Rejected<'a> = 0x25 "amqp:rejected:list" {
         /// Why.
         error: ErrorCondition<'a> [optional],
     }
 
     /// The message was not processed (AMQP 1.0 §3.4.4).
+    #[derive(Debug)]
     Released = 0x26 "amqp:released:list" {}
 
     /// The message was not processed and is to be changed (AMQP 1.0 §3.4.5).
+    #[derive(Debug)]
     Modified<'a> = 0x27 "amqp:modified:list" {
         /// Whether the delivery counts as failed.
         delivery_failed: bool [optional],
@@ -126,15 +135,19 @@ composite! {
     }
 
     /// A dynamic node goes when its link closes (AMQP 1.0 §3.5.10).
+    #[derive(Debug)]
     DeleteOnClose = 0x2b "amqp:delete-on-close:list" {}
 
     /// A dynamic node goes when it has no links (AMQP 1.0 §3.5.11).
+    #[derive(Debug)]
     DeleteOnNoLinks = 0x2c "amqp:delete-on-no-links:list" {}
 
     /// A dynamic node goes when it has no messages (AMQP 1.0 §3.5.12).
+    #[derive(Debug)]
     DeleteOnNoMessages = 0x2d "amqp:delete-on-no-messages:list" {}
 
     /// A dynamic node goes when it has neither links nor messages (AMQP 1.0 §3.5.13).
+    #[derive(Debug)]
     DeleteOnNoLinksOrMessages = 0x2e "amqp:delete-on-no-links-or-messages:list" {}
 }
 

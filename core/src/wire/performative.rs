@@ -7,6 +7,7 @@ use super::{Composite, Decode, DecodeError, Decoder, Encode, Expected, Fields, M
 
 composite! {
     /// Negotiates connection parameters (AMQP 1.0 §2.7.1).
+    #[derive(Debug)]
     Open<'a> = 0x10 "amqp:open:list" {
         /// The id of the source container.
         container_id: &'a str [mandatory],
@@ -31,6 +32,7 @@ composite! {
     }
 
     /// Begins a session on a channel (AMQP 1.0 §2.7.2).
+    #[derive(Debug)]
     Begin<'a> = 0x11 "amqp:begin:list" {
         /// The channel of the peer's begin that this one answers.
         remote_channel: u16 [optional],
@@ -51,6 +53,7 @@ composite! {
     }
 
     /// Attaches a link to a session (AMQP 1.0 §2.7.3).
+    #[derive(Debug)]
     Attach<'a> = 0x12 "amqp:attach:list" {
         /// The name of the link.
         name: &'a str [mandatory],
@@ -83,6 +86,7 @@ composite! {
     }
 
     /// Updates link or session flow state (AMQP 1.0 §2.7.4).
+    #[derive(Debug)]
     Flow<'a> = 0x13 "amqp:flow:list" {
         /// The next transfer-id expected; null only before the peer's begin was seen.
         next_incoming_id: u32 [optional],
@@ -109,6 +113,7 @@ composite! {
     }
 
     /// Transfers a message or a part of one (AMQP 1.0 §2.7.5). The payload follows it in the frame.
+    #[derive(Debug)]
     Transfer<'a> = 0x14 "amqp:transfer:list" {
         /// The link.
         handle: u32 [mandatory],
@@ -135,6 +140,7 @@ composite! {
     }
 
     /// Informs of the state of a range of deliveries (AMQP 1.0 §2.7.6).
+    #[derive(Debug)]
     Disposition<'a> = 0x15 "amqp:disposition:list" {
         /// The role of the endpoint that sends this.
         role: Role [mandatory],
@@ -151,6 +157,7 @@ composite! {
     }
 
     /// Detaches a link from its session (AMQP 1.0 §2.7.7).
+    #[derive(Debug)]
     Detach<'a> = 0x16 "amqp:detach:list" {
         /// The link.
         handle: u32 [mandatory],
@@ -161,12 +168,14 @@ composite! {
     }
 
     /// Ends a session (AMQP 1.0 §2.7.8).
+    #[derive(Debug)]
     End<'a> = 0x17 "amqp:end:list" {
         /// Why.
         error: ErrorCondition<'a> [optional],
     }
 
     /// Closes a connection (AMQP 1.0 §2.7.9).
+    #[derive(Debug)]
     Close<'a> = 0x18 "amqp:close:list" {
         /// Why.
         error: ErrorCondition<'a> [optional],
@@ -174,6 +183,7 @@ composite! {
 
     /// Details of an error (AMQP 1.0 §2.8.14). All three fields are always written: the Python SDK hangs on a shorter
     /// list (docs/evidence/wire-protocol.md §0 fact 13).
+    #[derive(Debug)]
     ErrorCondition<'a> = 0x1d "amqp:error:list" {
         /// What happened, as a symbol.
         condition: Symbol<'a> [mandatory],

@@ -3,9 +3,11 @@
 use super::performative::choice;
 use super::view::Items;
 use super::{Decode, DecodeError, Decoder, Encode, Expected, Multiple, Sink, Symbol, View};
+use core::fmt;
 
 composite! {
     /// The mechanisms a server offers (AMQP 1.0 §5.3.3.1).
+    #[derive(Debug)]
     SaslMechanisms<'a> = 0x40 "amqp:sasl-mechanisms:list" {
         /// Their names.
         sasl_server_mechanisms: Multiple<'a> [mandatory],
@@ -22,6 +24,7 @@ composite! {
     }
 
     /// A server's question (AMQP 1.0 §5.3.3.3).
+    #[derive(Debug)]
     SaslChallenge<'a> = 0x42 "amqp:sasl-challenge:list" {
         /// The mechanism's data.
         challenge: &'a [u8] [mandatory],
@@ -34,6 +37,7 @@ composite! {
     }
 
     /// How it ended (AMQP 1.0 §5.3.3.5).
+    #[derive(Debug)]
     SaslOutcome<'a> = 0x44 "amqp:sasl-outcome:list" {
         /// The result.
         code: SaslCode [mandatory],
@@ -55,6 +59,23 @@ choice! {
         SysPerm = 3,
         /// Failed for the system, for now.
         SysTemp = 4,
+    }
+}
+
+impl fmt::Debug for SaslInit<'_> {
+    /// Without the response: it holds the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaslInit")
+            .field("mechanism", &self.mechanism)
+            .field("hostname", &self.hostname)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SaslResponse<'_> {
+    /// Without the response, which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaslResponse").finish_non_exhaustive()
     }
 }
 

@@ -5,18 +5,21 @@ use super::{Multiple, Value};
 
 composite! {
     /// The target of a link that controls transactions (AMQP 1.0 §4.5.1).
+    #[derive(Debug)]
     Coordinator<'a> = 0x30 "amqp:coordinator:list" {
         /// What the coordinator can do.
         capabilities: Multiple<'a> [optional],
     }
 
     /// The body that begins a transaction (AMQP 1.0 §4.5.2).
+    #[derive(Debug)]
     Declare<'a> = 0x31 "amqp:declare:list" {
         /// A global transaction; never used by Service Bus.
         global_id: Value<'a> [optional],
     }
 
     /// The body that ends a transaction (AMQP 1.0 §4.5.3).
+    #[derive(Debug)]
     Discharge<'a> = 0x32 "amqp:discharge:list" {
         /// The transaction.
         txn_id: &'a [u8] [mandatory],
@@ -25,12 +28,14 @@ composite! {
     }
 
     /// The outcome of a declare (AMQP 1.0 §4.5.5).
+    #[derive(Debug)]
     Declared<'a> = 0x33 "amqp:declared:list" {
         /// The new transaction.
         txn_id: &'a [u8] [mandatory],
     }
 
     /// A delivery state that belongs to a transaction (AMQP 1.0 §4.5.6).
+    #[derive(Debug)]
     TransactionalState<'a> = 0x34 "amqp:transactional-state:list" {
         /// The transaction.
         txn_id: &'a [u8] [mandatory],

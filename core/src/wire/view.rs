@@ -5,10 +5,17 @@ use super::{Decode, DecodeError, Decoder, Fields};
 use core::marker::PhantomData;
 
 /// A list whose descriptor was taken, with a cursor in it that can go back.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Items<'a> {
     cursor: Fields<'a>,
     start: Fields<'a>,
+}
+
+impl core::fmt::Debug for Items<'_> {
+    /// Without the bytes: they may be a password's.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Items").finish_non_exhaustive()
+    }
 }
 
 impl<'a> Items<'a> {
