@@ -360,6 +360,20 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    /// Bytes of messages that are coming in, wait to be taken or wait to be sent; zero where storage has places for them.
+    pub fn payload_bytes(&self) -> usize {
+        self.payloads.held()
+    }
+
+    /// Bytes of the message that is coming in on a link and has not come wholly; zero where there is none.
+    pub fn partial_len(&mut self, link: LinkId) -> usize {
+        let Some(found) = self.links.find(link) else { return 0 };
+        match self.deliveries.get_mut(found.assembling).map(|delivery| &mut delivery.stage) {
+            Some(Stage::Assembling(begun)) => self.payloads.assembly(begun).map_or(0, |assembly| assembly.len()),
+            _ => 0,
+        }
+    }
+
     /// Places for deliveries with their messages that are neither taken nor outstanding to a peer.
     pub fn free_deliveries(&self) -> usize {
         self.places_left().saturating_sub(self.outstanding)

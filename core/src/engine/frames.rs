@@ -196,6 +196,11 @@ impl<S: Storage> Connection<S> {
         Ok(Destination::Nowhere)
     }
 
+    /// Bytes of control frames that wait to be sent.
+    pub fn outbox_bytes(&self) -> usize {
+        self.outbox.pending().len()
+    }
+
     /// Whether [`Connection::poll_transmit`] would find something to write.
     pub fn has_output(&self) -> bool {
         let held = self.role == ConnectionRole::Client && self.released == 0;

@@ -304,6 +304,7 @@ impl<S: Storage> Connection<S> {
         found.detach_sent = true;
         let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
+        let assembling = found.assembling;
         let detach = Detach { handle, closed, error: error.copied().or(Ending(found.fault).error()) };
         let said = attached && self.push_frame(Kind::Amqp, channel, &detach).is_ok();
         if !said && let Some(found) = self.links.get_mut(at) {
@@ -311,6 +312,10 @@ impl<S: Storage> Connection<S> {
             self.endings += 1;
         }
         self.drop_outgoing(at);
+        // Of a message that is coming in, nothing more is read.
+        if assembling != DeliveryIndex::NONE {
+            self.drop_assembly(at, assembling);
+        }
         if self.links.get(at).is_some_and(|found| found.detach_received) {
             self.close_link(at);
         }

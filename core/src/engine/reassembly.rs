@@ -51,6 +51,7 @@ impl<S: Storage> Connection<S> {
             self.too_large::<H>(link, id, so_far + size as u64, so_far);
             return;
         }
+        self.payloads.grew(size - offset);
         if complete {
             if let Stage::Assembling(begun) = core::mem::replace(&mut delivery.stage, Stage::Bare) {
                 delivery.stage = Stage::Ready(self.payloads.finish(begun));

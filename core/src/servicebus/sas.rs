@@ -163,6 +163,13 @@ impl<'a> SharedAccessSignature<'a> {
         ends(self.expiry)
     }
 
+    /// When the token ends, where its field is a second of the calendar in digits and nothing else: what a service goes by.
+    pub fn exact_expiry(&self) -> Option<Timestamp> {
+        let digits = !self.expiry.is_empty() && self.expiry.bytes().all(|byte| byte.is_ascii_digit());
+        let seconds = self.expiry.parse().ok().filter(|_| digits)?;
+        Some(Timestamp::from_secs(seconds)).filter(|end| *end < Timestamp::DOTNET_MAX)
+    }
+
     /// The audience, still percent-encoded.
     pub fn encoded_audience(&self) -> &'a str {
         self.audience

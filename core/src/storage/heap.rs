@@ -17,7 +17,8 @@ use core::hash::{BuildHasherDefault, Hasher};
 #[derive(Clone, Copy, Debug)]
 pub struct Heap;
 
-/// Room kept free for the next read, so that reads do not shrink to crumbs at the end of a buffer.
+/// Room kept free for the next read, so that reads do not shrink to crumbs at the end of a buffer; what a buffer begins
+/// with.
 const MIN_SPARE: usize = 8 * 1024;
 
 impl Storage for Heap {
@@ -107,7 +108,7 @@ impl Arena for BytesMut {
 
     fn encode(&mut self, value: &dyn Encode) -> Result<Bytes, Full> {
         // What is left of the chunk may be too small, but is not likely to be: it is worth a try without measuring.
-        make_room(self, ROOM);
+        make_room(self, ROOM, CHUNK);
         let mut sink = Sink::from(&mut *self);
         value.encode(&mut sink);
         let done = sink.finish();
@@ -164,9 +165,11 @@ impl Assembly for HeapAssembly {
     }
 }
 
-/// Deliveries hold their messages themselves.
+/// Deliveries hold their messages themselves; their bytes are counted here.
 #[derive(Debug, Default)]
-pub struct HeapPayloads;
+pub struct HeapPayloads {
+    held: usize,
+}
 
 impl Payloads for HeapPayloads {
     type Payload = Bytes;
@@ -176,8 +179,18 @@ impl Payloads for HeapPayloads {
 
     const BOUNDED: bool = false;
 
+    fn held(&self) -> usize {
+        self.held
+    }
+
+    #[inline]
+    fn grew(&mut self, bytes: usize) {
+        self.held += bytes;
+    }
+
     #[inline]
     fn keep(&mut self, payload: Bytes) -> Result<Bytes, Bytes> {
+        self.held += payload.len();
         Ok(payload)
     }
 
@@ -203,10 +216,13 @@ impl Payloads for HeapPayloads {
 
     #[inline]
     fn take(&mut self, kept: Bytes) -> Bytes {
+        self.held = self.held.saturating_sub(kept.len());
         kept
     }
 
-    fn discard(&mut self, _kept: Bytes) {}
+    fn discard(&mut self, kept: Bytes) {
+        self.held = self.held.saturating_sub(kept.len());
+    }
 
     #[inline]
     fn free(&self) -> usize {
@@ -457,28 +473,55 @@ const ROOM: usize = 4 * 1024;
 const CHUNK: usize = 64 * 1024;
 
 /// Room for `len` more bytes at the end of `chunk`: its own memory again when no message holds on to it any more, else
-/// a new chunk.
-fn make_room(chunk: &mut BytesMut, len: usize) {
-    if chunk.capacity() - chunk.len() < len && !chunk.try_reclaim(CHUNK.max(len)) {
-        let mut fresh = BytesMut::with_capacity(CHUNK.max(len));
-        fresh.extend_from_slice(chunk);
-        *chunk = fresh;
+/// a new chunk of this size. True when it is a new one.
+fn make_room(chunk: &mut BytesMut, len: usize, size: usize) -> bool {
+    if chunk.capacity() - chunk.len() >= len || chunk.try_reclaim(size.max(len)) {
+        return false;
     }
+    let mut fresh = BytesMut::with_capacity(size.max(len));
+    fresh.extend_from_slice(chunk);
+    *chunk = fresh;
+    true
 }
 
-/// The receive buffer, filled and emptied over and over. Messages are copied out of it into chunks: a copy costs what
+/// The first chunk of a receive buffer; each further one is twice as large, up to [`CHUNK`].
+const FIRST_CHUNK: usize = 4 * 1024;
+/// A message that takes so large a part of a chunk has memory of its own: it would pin what others no longer need.
+const OWN_MEMORY: usize = CHUNK / 4;
+
+/// The receive buffer, filled and emptied over and over. It grows to its capacity as reads fill it, and a driver that has
+/// nothing to read can make it small again. Messages are copied out of it into chunks: a copy costs what
 /// clearing a new buffer for each read would cost, and a message that is kept for long pins its chunk only.
 pub struct HeapRx {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// The largest frame that fits.
+    capacity: usize,
     chunk: BytesMut,
+    /// The size of the next chunk.
+    next_chunk: usize,
 }
 
 impl HeapRx {
     fn new(max_frame_size: usize) -> Self {
         let capacity = max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE as usize);
-        Self { bytes: alloc::vec![0; capacity + MIN_SPARE], start: 0, end: 0, chunk: BytesMut::new() }
+        Self { bytes: Vec::new(), start: 0, end: 0, capacity, chunk: BytesMut::new(), next_chunk: FIRST_CHUNK }
+    }
+
+    /// Gives back what an empty buffer has grown beyond its first size.
+    pub fn shrink(&mut self) {
+        if self.filled().is_empty() && self.bytes.len() > MIN_SPARE {
+            self.bytes = Vec::new();
+        }
+        if self.chunk.is_empty() {
+            self.chunk = BytesMut::new();
+        }
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity() + self.chunk.capacity()
     }
 }
 
@@ -494,6 +537,11 @@ impl Rx<HeapAssembly> for HeapRx {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
+        }
+        // As large as it was again, each time that reads have filled it.
+        let full = self.capacity + MIN_SPARE;
+        if self.bytes.len() - self.end < MIN_SPARE && self.bytes.len() < full {
+            self.bytes.resize((self.bytes.len() * 2).max(self.end + MIN_SPARE).min(full), 0);
         }
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
@@ -520,8 +568,11 @@ impl Rx<HeapAssembly> for HeapRx {
         let end = (self.start + size).min(self.end);
         let frame = self.bytes.get(self.start + offset..end).unwrap_or_default();
         *assembly = match core::mem::take(assembly) {
+            HeapAssembly::Empty if frame.len() >= OWN_MEMORY => HeapAssembly::One(Bytes::copy_from_slice(frame)),
             HeapAssembly::Empty => {
-                make_room(&mut self.chunk, frame.len());
+                if make_room(&mut self.chunk, frame.len(), self.next_chunk) {
+                    self.next_chunk = (self.next_chunk * 2).min(CHUNK);
+                }
                 self.chunk.extend_from_slice(frame);
                 HeapAssembly::One(self.chunk.split().freeze())
             }
@@ -541,7 +592,7 @@ impl Rx<HeapAssembly> for HeapRx {
     }
 
     fn capacity(&self) -> usize {
-        self.bytes.len() - MIN_SPARE
+        self.capacity
     }
 
     fn clear(&mut self) {

@@ -400,6 +400,16 @@ pub trait Payloads: Default {
     /// Whether there can be too many.
     const BOUNDED: bool;
 
+    /// Bytes of the messages in here, where they are counted.
+    fn held(&self) -> usize {
+        0
+    }
+    /// A message that is coming in has become so much longer.
+    #[inline]
+    fn grew(&mut self, bytes: usize) {
+        let _ = bytes;
+    }
+
     /// Keeps a message, or gives it back when there is no place.
     fn keep(&mut self, payload: Self::Payload) -> Result<Self::Kept, Self::Payload>;
     /// A place for a message that is coming in, when there is one.
