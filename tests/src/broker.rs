@@ -231,6 +231,8 @@ pub struct Client {
     broker_tx: HeapTx,
     broker_rx: HeapRx,
     pub(crate) nodes: HashMap<String, (LinkId, LinkId)>,
+    /// The addresses of links for responses.
+    replies: HashMap<LinkId, String>,
     names: u32,
     /// The bytes that the broker has written, while a test records them.
     pub written: Option<Vec<u8>>,
@@ -325,6 +327,7 @@ impl World {
             broker_tx: Broker::tx(),
             broker_rx: Broker::rx(),
             nodes: HashMap::new(),
+            replies: HashMap::new(),
             names: 0,
             written: None,
         });
@@ -528,7 +531,7 @@ impl World {
         token.map(LockToken::uuid).encode(&mut sink);
         sink.end(list, Compound::List, 2);
         let value = Reader::new(&filter).value().unwrap();
-        let key = Value::Symbol(Symbol::new("com.microsoft:non-exclusive-session-filter:list"));
+        let key = Value::Symbol(Symbol::new("com.microsoft:non-exclusive-session-filter"));
         let mut buffer = [0; 512];
         let filter = encode_map(&[(key, value)], &mut buffer).unwrap();
         let name = self.name(client);
@@ -539,8 +542,7 @@ impl World {
     pub fn granted_shared(&self, client: usize, link: LinkId) -> (String, LockToken) {
         self.with_attach(client, link, |attach| {
             let filter = attach.source.unwrap().filter.unwrap();
-            let Some(Value::Described(described)) = filter.get("com.microsoft:non-exclusive-session-filter:list")
-            else {
+            let Some(Value::Described(described)) = filter.get("com.microsoft:non-exclusive-session-filter") else {
                 panic!("no echo")
             };
             assert_eq!(described.code(), Some(0x0000_0013_7000_000e));
@@ -732,8 +734,14 @@ impl World {
         let request = self.attach(client, &attach_of(&one, Role::Sender, address, false, None, None)).unwrap();
         let response = self.attach(client, &attach_of(&other, Role::Receiver, address, false, None, None)).unwrap();
         self.clients[client].engine.grant(response, NODE_CREDIT).unwrap();
+        self.clients[client].replies.insert(response, other);
         self.clients[client].nodes.insert(address.to_owned(), (request, response));
         (request, response)
+    }
+
+    /// The address that a request names for its response on this link.
+    pub fn reply_to(&self, client: usize, response: LinkId) -> &str {
+        self.clients[client].replies.get(&response).map_or("", String::as_str)
     }
 
     pub fn ask(
@@ -759,7 +767,8 @@ impl World {
         let (request, response) = self.node(client, address);
         let mut out = BytesMut::new();
         let sink = &mut Sink::from(&mut out);
-        Properties { message_id: Some(MessageId::String("1")), ..Properties::EMPTY }.encode(sink);
+        let reply_to = Some(self.reply_to(client, response));
+        Properties { message_id: Some(MessageId::String("1")), reply_to, ..Properties::EMPTY }.encode(sink);
         put_section(sink, section::APPLICATION_PROPERTIES);
         put_map(sink, properties);
         put_section(sink, section::AMQP_VALUE);

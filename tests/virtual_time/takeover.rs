@@ -234,7 +234,7 @@ fn not_offered<S: Names>() {
         plain.close().await;
         // Nor is it taken for granted where the answer leaves the filter out; that session is locked, and let go of.
         world.set_tamper(|bytes| {
-            let (known, other) = (&b"com.microsoft:non-exclusive-session-filter:list"[..], &b"com.microsoft:non"[..]);
+            let (known, other) = (&b"com.microsoft:non-exclusive-session-filter"[..], &b"com.microsoft:non"[..]);
             while let Some(at) = bytes.windows(known.len()).position(|window| window == known) {
                 bytes[at + other.len()] = b'_';
             }

@@ -6,7 +6,7 @@ use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex};
 use super::numbers::DeliveryNumber;
 use super::settlement::Simple;
 use super::{Capacity, Connection, EngineError};
-use crate::storage::{Payloads, Storage};
+use crate::storage::{Assembly, Payloads, Storage};
 use crate::wire::Tag;
 use crate::wire::performative::Role;
 use core::fmt;

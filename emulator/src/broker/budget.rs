@@ -3,6 +3,7 @@
 //! Every holder keeps a [`Share`], which counts until it is dropped. The counters are atomic, so that sockets and HTTP
 //! requests are counted outside of the broker's lock.
 
+use bytes::Bytes;
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -136,6 +137,24 @@ impl Budget {
         Ok(share)
     }
 
+    /// Bytes that take their share with them, until their last clone is dropped.
+    ///
+    /// # Errors
+    /// [`OverBudget`].
+    pub fn keep(&self, holding: Holding, bytes: Bytes) -> Result<Bytes, OverBudget> {
+        struct Kept {
+            bytes: Bytes,
+            _share: Share,
+        }
+        impl AsRef<[u8]> for Kept {
+            fn as_ref(&self) -> &[u8] {
+                &self.bytes
+            }
+        }
+        let share = self.share(holding, bytes.len() + Self::ENTRY)?;
+        Ok(Bytes::from_owner(Kept { bytes, _share: share }))
+    }
+
     /// A share without bytes yet.
     pub fn empty(&self, holding: Holding) -> Share {
         Share { budget: self.clone(), holding, bytes: 0 }
@@ -225,6 +244,18 @@ mod tests {
         drop(message);
         drop(state);
         assert_eq!(Holding::ALL.map(|holding| budget.used_for(holding)), [0; 7]);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn bytes_take_their_share_with_them() {
+        let budget = Budget::new(1_000);
+        let kept = budget.keep(Holding::SessionStates, Bytes::from_static(b"state")).unwrap();
+        assert_eq!(budget.keep(Holding::SessionStates, Bytes::from_static(b"other")), Err(OverBudget));
+        let part = kept.slice(1..3);
+        drop(kept);
+        assert_eq!((&part[..], budget.used()), (&b"ta"[..], 5 + Budget::ENTRY));
+        drop(part);
         assert_eq!(budget.used(), 0);
     }
 

@@ -22,8 +22,9 @@ mod tier;
 mod timers;
 
 use crate::management::{self, Authority, Management, Order};
-use budget::Budget;
+use budget::{Budget, OverBudget};
 use entities::{AuthorizationRule, Namespace, Rights};
+use protocol::fault::Refusal;
 use protocol::peer::{Node, Peer, Purpose, Recorder};
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
 use servicebus_core::random::Random;
@@ -33,6 +34,7 @@ use servicebus_core::storage::{Generation, Heap, HeapRx, HeapTable, HeapTx, Key,
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::performative::Open;
 use shared::Shared;
+use signals::Update;
 use std::collections::{BTreeSet, VecDeque};
 
 pub use clock::Clock;
@@ -109,6 +111,8 @@ pub struct Broker {
     clock: Clock,
     idle_time_out: Duration,
     management: Management,
+    /// Updates of entities whose links are still to be detached, in order.
+    updates: VecDeque<Update>,
 }
 
 impl Broker {
@@ -124,6 +128,7 @@ impl Broker {
             timers: BTreeSet::new(),
             clock: Clock { now: Instant::ZERO, utc: Timestamp::UNIX_EPOCH },
             idle_time_out: config.idle_time_out,
+            updates: VecDeque::new(),
             management: Management::new(&config.name, Random::seeded(seed ^ MANAGEMENT_SEED).next()),
         }
     }
@@ -192,7 +197,7 @@ impl Broker {
         self.shared.transactions.len()
     }
 
-    /// A new connection; `None` when there are too many.
+    /// A new connection; `None` when there are too many, or when the memory budget is used up.
     pub fn connect(&mut self, clock: Clock) -> Option<ConnectionId> {
         self.advance(clock);
         let config = Config {
@@ -203,7 +208,8 @@ impl Broker {
         };
         let engine = Connection::server(config, clock.now);
         let placeholder = ConnectionId(Key { index: 0, generation: Generation::FIRST });
-        let key = self.peers.insert(Peer::new(placeholder, engine, clock.now)).ok()?;
+        let peer = Peer::new(placeholder, engine, clock.now, &self.shared.budget).ok()?;
+        let key = self.peers.insert(peer).ok()?;
         let id = ConnectionId(key);
         if let Some(peer) = self.peers.find_mut(key) {
             peer.id = id;
@@ -227,7 +233,8 @@ impl Broker {
         peer.throttled |= core::mem::take(&mut peer.stalled);
         let mut recorder = Recorder::new(&shared.keys);
         let result = peer.engine.handle_input(clock.now, rx, &mut recorder);
-        let Recorder { plain, host, mut attaches, states, flows, .. } = recorder;
+        let Recorder { plain, host, mut attaches, states, flows, is_client_provider, .. } = recorder;
+        peer.is_client_provider |= is_client_provider;
         peer.access.plain = plain.or(peer.access.plain);
         if let Some(host) = host {
             peer.host = host;
@@ -244,12 +251,35 @@ impl Broker {
                 }
             }
         }
+        self.bound_memory(id, clock);
         self.run_signals(clock);
         if retime {
             self.set_timer(id, clock);
         }
         self.mark_ready(id);
         result
+    }
+
+    /// Ends what a connection holds beyond the memory budget: links on which a message is coming in, else the connection.
+    fn bound_memory(&mut self, id: ConnectionId, clock: Clock) {
+        let Self { shared, peers, .. } = self;
+        let Some(peer) = peers.find_mut(id.0) else { return };
+        if peer.closed {
+            return;
+        }
+        if !peer.counts_within_budget() {
+            let partial = peer.partial_links();
+            for link in &partial {
+                shared.detach(peer, *link, OverBudget.into(), clock);
+            }
+            if partial.is_empty() {
+                return timers::close_with(shared, peer, OverBudget.into(), clock);
+            }
+        }
+        if peer.overflowed {
+            let text = "What the connection must be told finds no room: it does not read.";
+            timers::close_with(shared, peer, Refusal::new(Reason::QuotaExceeded, text), clock);
+        }
     }
 
     fn run_events(
@@ -277,10 +307,19 @@ impl Broker {
                         desired_capabilities: None,
                         properties: None,
                     };
-                    peer.opened = peer.engine.open(&open).is_ok();
+                    let opened = peer.engine.open(&open);
+                    peer.opened = opened.is_ok();
+                    peer.told(opened);
+                    if peer.is_client_provider {
+                        // The words of the service (Azure/azure-sdk-for-java#13644).
+                        let text = "Full JMS 2.0 parity over AMQP is a feature supported only by a Premium Messaging \
+                                    namespace.";
+                        timers::close_with(shared, peer, Refusal::new(Reason::NotImplemented, text), clock);
+                    }
                 }
                 Event::SessionBegun(session) => {
-                    let _ = peer.engine.accept_session(session);
+                    let accepted = peer.engine.accept_session(session);
+                    peer.told(accepted);
                 }
                 Event::LinkAttached(link) => {
                     if let Some(at) = attaches.iter().position(|(of, _)| *of == link) {
@@ -301,15 +340,22 @@ impl Broker {
                     Some(Purpose::Coordinator) => shared.on_control(peer, link, clock),
                     _ => while peer.engine.receive(link).is_some() {},
                 },
-                Event::Credit(link) => self.serve_link(id, link, clock),
+                Event::Credit(link) => match peer.link(link).map(|link| &link.purpose) {
+                    Some(Purpose::Responses(_)) => {
+                        shared.on_room_for_answers(peer, clock);
+                    }
+                    _ => self.serve_link(id, link, clock),
+                },
                 Event::DrainRequested(link) => {
                     self.serve_link(id, link, clock);
                     if let Some(peer) = self.peers.find_mut(id.0).filter(|peer| peer.link(link).is_some()) {
-                        let _ = peer.engine.drained(link);
+                        let drained = peer.engine.drained(link);
+                        peer.told(drained);
                     }
                 }
                 Event::LinkDetached(link) => {
                     shared.on_detached(peer, link, clock);
+                    shared.on_room_for_answers(peer, clock);
                     self.set_timer(id, clock);
                 }
                 Event::Closed(_) => {
@@ -336,15 +382,22 @@ impl Broker {
     pub fn poll_transmit(&mut self, id: ConnectionId, clock: Clock, tx: &mut HeapTx) -> bool {
         let mut wrote = false;
         loop {
-            let Some(peer) = self.peers.find_mut(id.0) else { return wrote };
+            let Self { shared, peers, .. } = self;
+            let Some(peer) = peers.find_mut(id.0) else { return wrote };
             peer.ready = false;
             let more = peer.engine.poll_transmit(clock.now, tx);
             wrote |= more;
             Shared::sweep_sent(peer);
+            peer.sweep_answers();
             let throttled = core::mem::take(&mut peer.throttled);
+            let answered = shared.on_room_for_answers(peer, clock);
+            peer.count_memory();
             // A link whose detach came before its attach was answered is over once both answers are sent.
             self.run_events(id, &mut Vec::new(), clock);
             self.run_signals(clock);
+            if answered && !more {
+                continue;
+            }
             if !throttled {
                 return wrote;
             }

@@ -26,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) accept_jwt: bool,
     pub(crate) budget: Budget,
     next_consumer: u64,
+    next_link: u64,
     /// Where each receiver is.
     pub(crate) consumers: HashMap<u64, (ConnectionId, LinkId)>,
     /// Receivers of a store, the one to be served next in front.
@@ -48,10 +49,22 @@ impl Shared {
             accept_jwt,
             budget,
             next_consumer: 0,
+            next_link: 0,
             consumers: HashMap::new(),
             watchers: HashMap::new(),
             acceptors: HashMap::new(),
         }
+    }
+
+    /// The number of the next attach.
+    pub(crate) fn next_link(&mut self) -> u64 {
+        self.next_link += 1;
+        self.next_link
+    }
+
+    /// The number that the next attach will have.
+    pub(crate) fn coming_link(&self) -> u64 {
+        self.next_link + 1
     }
 
     pub(crate) fn new_consumer(&mut self, connection: ConnectionId, link: LinkId) -> u64 {

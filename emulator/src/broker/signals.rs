@@ -10,6 +10,19 @@ use super::{Broker, Clock, ConnectionId};
 use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::Reason;
 use servicebus_core::storage::Table;
+use servicebus_core::time::{Duration, Instant};
+
+/// How long after an update the links of an entity are detached.
+const UPDATE_DELAY: Duration = Duration::from_secs(1);
+
+/// An update of an entity whose links are still to be detached.
+#[derive(Debug)]
+pub(super) struct Update {
+    at: Instant,
+    path: String,
+    /// Links that were attached since keep their places: their numbers are not below this one.
+    before: u64,
+}
 
 impl Shared {
     /// A receiver was attached, perhaps with credit already.
@@ -80,8 +93,8 @@ impl Broker {
                             self.mark_ready(connection);
                         }
                     }
-                    Signal::Updated(path) => self.detach_path(&path, false, clock),
-                    Signal::Deleted(path) => self.detach_path(&path, true, clock),
+                    Signal::Updated(path) => self.detach_later(path, clock),
+                    Signal::Deleted(path) => self.detach_path(&path, true, u64::MAX, clock),
                 }
             }
         }
@@ -120,8 +133,33 @@ impl Broker {
         }
     }
 
-    /// Detaches the links of an entity that was changed or deleted (docs/evidence/service-evidence.md §2, §5).
-    pub(super) fn detach_path(&mut self, path: &str, deleted: bool, clock: Clock) {
+    /// The links that an entity has now are detached a little after its update: operations that come right behind it are
+    /// carried out (docs/evidence/field-reports.md F6).
+    fn detach_later(&mut self, path: String, clock: Clock) {
+        let before = self.shared.coming_link();
+        // One of several updates at once is enough.
+        let known = |update: &Update| update.path == path && update.before == before;
+        if !self.updates.iter().rev().take_while(|update| update.before == before).any(known) {
+            self.updates.push_back(Update { at: clock.now + UPDATE_DELAY, path, before });
+        }
+    }
+
+    /// Detaches links whose entity was updated a while ago.
+    pub(super) fn detach_updated(&mut self, clock: Clock) {
+        while self.updates.front().is_some_and(|update| update.at <= clock.now) {
+            let Some(Update { path, before, .. }) = self.updates.pop_front() else { return };
+            self.detach_path(&path, false, before, clock);
+        }
+    }
+
+    /// When links are to be detached next.
+    pub(super) fn next_update(&self) -> Option<Instant> {
+        self.updates.front().map(|update| update.at)
+    }
+
+    /// Detaches the links of an entity that was changed or deleted (docs/evidence/service-evidence.md §2, §5): those whose
+    /// attach has a number below `before`.
+    pub(super) fn detach_path(&mut self, path: &str, deleted: bool, before: u64, clock: Clock) {
         for id in self.connections() {
             let Self { shared, peers, .. } = self;
             let Some(peer) = peers.find_mut(id.0) else { continue };
@@ -129,7 +167,7 @@ impl Broker {
                 .links
                 .iter()
                 .flatten()
-                .filter(|link| !link.path.is_empty() && covers(path, &link.path))
+                .filter(|link| link.number < before && !link.path.is_empty() && covers(path, &link.path))
                 .filter(|link| deleted || !matches!(link.purpose, Purpose::Requests(_) | Purpose::Responses(_)))
                 .map(|link| (link.id, link.name.clone()))
                 .collect();
@@ -177,7 +215,7 @@ impl Broker {
     /// Detaches every link of an entity, as the service does when it moves it; its path as it is addressed.
     pub fn force_detach(&mut self, path: &str, clock: Clock) {
         self.advance(clock);
-        self.detach_path(&path.trim_matches('/').to_ascii_lowercase(), false, clock);
+        self.detach_path(&path.trim_matches('/').to_ascii_lowercase(), false, u64::MAX, clock);
         self.run_signals(clock);
     }
 }

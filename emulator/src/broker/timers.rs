@@ -67,6 +67,7 @@ impl Broker {
     /// The entities' time moves on.
     pub(super) fn advance(&mut self, clock: Clock) {
         self.clock = clock;
+        self.detach_updated(clock);
         if self.shared.namespace.poll_timeout().is_some_and(|at| at <= clock.utc) {
             self.shared.namespace.handle_timeout(clock.utc);
             self.run_signals(clock);
@@ -77,10 +78,7 @@ impl Broker {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let entities = self.shared.namespace.poll_timeout().map(|at| self.clock.instant_of(at));
         let connections = self.timers.first().map(|(at, _)| *at);
-        match (entities, connections) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        [entities, connections, self.next_update()].into_iter().flatten().min()
     }
 
     /// Carries out what is due; then ask [`Broker::poll_ready`].
@@ -180,12 +178,17 @@ impl Broker {
 }
 
 fn force_close(shared: &mut Shared, peer: &mut Peer, text: String, clock: Clock) {
+    close_with(shared, peer, Refusal::new(Reason::ConnectionForced, text), clock);
+}
+
+/// Closes a connection with an error.
+pub(super) fn close_with(shared: &mut Shared, peer: &mut Peer, refusal: Refusal, clock: Clock) {
     if !peer.opened {
         // Nothing can be said before `open`, and a client that is opening would wait for its answer.
         peer.engine.handle_disconnect();
         return;
     }
-    let fault = shared.fault(Refusal::new(Reason::ConnectionForced, text), "", clock);
+    let fault = shared.fault(refusal, "", clock);
     peer.engine.close(Some(&condition_of(&fault)));
 }
 

@@ -3,7 +3,7 @@
 
 use super::refusal::{Refusal, Speaker};
 use crate::broker::entities::{AuthorizationRule, Namespace, Rights, name};
-use crate::broker::protocol::access::{SigningKey, TokenError, check_token};
+use crate::broker::protocol::access::{Audience, SigningKey, TokenError, check_token};
 use servicebus_core::servicebus::administration::{Method, Request, Resource};
 use servicebus_core::time::Timestamp;
 
@@ -47,7 +47,10 @@ pub(super) fn rights(
         None => (token, accept_jwt),
     };
     let keys = signing_keys(namespace, keys, entity);
-    match check_token(token, path, &keys, jwt, utc) {
+    // The host that the client speaks to: a token for another one counts for nothing here.
+    let host = request.headers.get("Host").unwrap_or_default();
+    let audience = Audience::of_path(path, host);
+    match check_token(token, &audience, &keys, jwt, utc) {
         Ok((rights, _)) => Ok(rights),
         Err(TokenError::Expired(_)) => Err(refuse("ExpiredToken: The token is expired.".into())),
         Err(TokenError::WrongAudience) => {

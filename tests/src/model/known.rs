@@ -22,7 +22,6 @@ pub const KNOWN: &[Known] = &[
     Known { row: "F36", tolerated: "a transaction stays open beyond two minutes, until it is discharged" },
     Known { row: "F37", tolerated: "dead-lettering a dead letter in a transaction is accepted and ignored" },
     Known { row: "F41", tolerated: "a transaction may use several entities" },
-    Known { row: "F43", tolerated: "an entity that forwards can be peeked and takes scheduled messages" },
     Known { row: "F48", tolerated: "a transaction beyond two minutes takes sends and settlements" },
     Known { row: "F67", tolerated: "session ids are case-sensitive" },
     Known { row: "F70", tolerated: "a lock that is lost in a session that is held is a session-lock-lost" },

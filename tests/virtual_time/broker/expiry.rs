@@ -126,6 +126,8 @@ fn an_updated_entity_detaches_its_links_and_keeps_its_messages_snd48_crd14_pek20
     let description = world.broker.namespace().queue("queue").unwrap().description.clone();
     world.broker.with_namespace(clock, |namespace| namespace.update_queue("queue", description, clock.utc)).unwrap();
     world.settle_down();
+    // About a second later (docs/evidence/field-reports.md F6).
+    world.advance(Duration::from_secs(2));
     for link in [sender, receiver] {
         let failure = world.detached(0, link).expect("detached");
         assert_eq!(failure.condition, "amqp:link:detach-forced");

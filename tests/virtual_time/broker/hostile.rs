@@ -288,9 +288,14 @@ fn send_parts(world: &mut World, id: ConnectionId, size: usize) -> Vec<u8> {
         };
         let mut bytes = Vec::new();
         frame(&mut bytes, 0, &transfer, part);
-        rx.spare()[..bytes.len()].copy_from_slice(&bytes);
-        rx.commit(bytes.len());
-        world.broker.handle_input(id, world.clock, &mut rx).unwrap();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let count = rest.len().min(rx.spare().len());
+            rx.spare()[..count].copy_from_slice(&rest[..count]);
+            rx.commit(count);
+            rest = &rest[count..];
+            world.broker.handle_input(id, world.clock, &mut rx).unwrap();
+        }
         while world.broker.poll_transmit(id, world.clock, &mut tx) {
             said.extend_from_slice(tx.filled());
             tx.clear();

@@ -11,7 +11,6 @@ use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::administrator::HOST;
 use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// A token that the namespace's key has signed, whatever its end says.
 fn token(audience: &str, end: &str) -> String {
@@ -43,7 +42,7 @@ fn a_token_of_its_own_making_is_taken_a7() {
     assert_eq!(world.put_text(client, audience, &token(audience, &past)).status(), 401);
 }
 
-#[known_fault("A7")]
+#[test]
 fn a_token_whose_end_is_no_time_is_refused_by_cbs_a7() {
     let mut judge = Judge::new();
     for end in ENDS {
@@ -57,7 +56,7 @@ fn a_token_whose_end_is_no_time_is_refused_by_cbs_a7() {
     judge.finish();
 }
 
-#[known_fault("A7")]
+#[test]
 fn a_token_whose_end_is_no_time_is_refused_over_http_a7() {
     let mut judge = Judge::new();
     for end in ENDS {
@@ -74,7 +73,7 @@ fn a_token_whose_end_is_no_time_is_refused_over_http_a7() {
 }
 
 /// Over HTTP the counters take a token.
-#[known_fault("A7")]
+#[test]
 fn the_counters_take_a_token_over_amqp_as_well_a7() {
     let mut judge = Judge::new();
     for address in ["$management", "$Management", "queue/$management", "none/$management"] {

@@ -6,7 +6,6 @@ use servicebus_core::wire::Value;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::World;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// Queues and subscriptions that forward to `end` or to the topic `topic`, and some that do not.
 fn world() -> (World, usize) {
@@ -33,7 +32,7 @@ fn peek(world: &mut World, c: usize, entity: &str) -> (i64, String) {
     (response.status(), response.text().to_owned())
 }
 
-#[known_fault("F43")]
+#[test]
 fn an_entity_that_forwards_cannot_be_browsed_f43() {
     let (mut world, c) = world();
     let mut judge = Judge::new();
@@ -56,7 +55,7 @@ fn an_entity_that_forwards_cannot_be_browsed_f43() {
     judge.finish();
 }
 
-#[known_fault("F43")]
+#[test]
 fn nothing_is_scheduled_on_an_entity_that_forwards_f43() {
     let (mut world, c) = world();
     let at = world.clock.utc + Duration::from_secs(60);

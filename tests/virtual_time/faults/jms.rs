@@ -8,7 +8,6 @@ use servicebus_core::wire::{Encode, Reader, Sink, Symbol, Value, encode_map};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 const SUB: &str = "topic/Subscriptions/sub";
 
@@ -39,7 +38,7 @@ fn browser(world: &mut World, path: &str, settled: bool) -> Result<LinkId, Failu
     world.attach(0, &attach)
 }
 
-#[known_fault("F27")]
+#[test]
 fn a_browser_takes_nothing_away_f27() {
     let mut judge = Judge::new();
     for path in ["queue", SUB] {
@@ -62,7 +61,7 @@ fn a_browser_takes_nothing_away_f27() {
     judge.finish();
 }
 
-#[known_fault("F28")]
+#[test]
 fn a_filter_in_the_answer_is_one_that_is_applied_f28() {
     let mut judge = Judge::new();
     for (key, code, selector, matching) in [
@@ -101,7 +100,7 @@ fn a_filter_in_the_answer_is_one_that_is_applied_f28() {
     judge.finish();
 }
 
-#[known_fault("F29")]
+#[test]
 fn the_name_of_a_link_to_a_topic_is_its_subscription_f29() {
     let mut judge = Judge::new();
     for (name, exists) in [
@@ -131,7 +130,7 @@ fn the_name_of_a_link_to_a_topic_is_its_subscription_f29() {
     judge.finish();
 }
 
-#[known_fault("F30")]
+#[test]
 fn a_client_of_version_two_is_refused_by_the_standard_tier_f30() {
     let mut judge = Judge::new();
     let text = |text| Value::String(text);

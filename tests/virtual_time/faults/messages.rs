@@ -52,7 +52,7 @@ fn sections(bytes: &[u8]) -> Vec<u64> {
     codes
 }
 
-#[known_fault("F38")]
+#[test]
 fn a_message_that_is_deleted_has_empty_delivery_annotations_f38() {
     const DELIVERY_ANNOTATIONS: u64 = 0x71;
     let mut judge = Judge::new();

@@ -12,7 +12,6 @@ use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::{World, attach_of};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -53,7 +52,7 @@ fn accept(
     })
 }
 
-#[known_fault("F68")]
+#[test]
 fn a_non_exclusive_session_is_granted_by_dotnets_filter_f68() {
     let mut judge = Judge::new();
     for (target, source) in [("queue", "queue"), ("topic", "topic/Subscriptions/s")] {
@@ -100,7 +99,7 @@ fn keys(written: &[u8]) -> Vec<String> {
     keys
 }
 
-#[known_fault("F68")]
+#[test]
 fn the_client_asks_for_a_non_exclusive_session_as_dotnet_does_f68() {
     let world = servicebus_simulation::World::new(BrokerConfig::default(), 7);
     world.broker(|broker, clock| {

@@ -10,7 +10,6 @@ use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescri
 use servicebus_tests::broker::{World, attach_of, put_map};
 use servicebus_tests::coordinator::refusal;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 fn node_link(world: &mut World, c: usize, role: Role, address: &str, name: &str) -> LinkId {
     world.attach(c, &attach_of(name, role, address, false, None, None)).unwrap()
@@ -29,7 +28,7 @@ fn peek(world: &mut World, requests: LinkId, reply_to: &str) -> Option<String> {
     refusal(&world.send_bytes(0, requests, out.freeze(), 0, None)).map(|failure| failure.text)
 }
 
-#[known_fault("F51")]
+#[test]
 fn a_request_without_a_response_link_is_refused_f51() {
     let mut judge = Judge::new();
     for entity in ["queue", "topic/Subscriptions/s"] {

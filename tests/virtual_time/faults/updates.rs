@@ -7,7 +7,6 @@ use servicebus_core::wire::performative::Role;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// A queue, a queue of sessions and a subscription, each with a message, and a client.
 fn world() -> World {
@@ -50,7 +49,7 @@ fn works(world: &mut World, link: LinkId, role: Role) -> bool {
     }
 }
 
-#[known_fault("F6")]
+#[test]
 fn an_update_detaches_a_link_only_after_the_next_operation_f6() {
     let mut judge = Judge::new();
     for (entity, role) in [

@@ -54,10 +54,6 @@ fn sequence(row: Row) -> (Kind, Vec<Step>) {
             (Kind::Queue, [steps, vec![settle(1, Ending::Reject, false, Some(0))]].concat())
         }
         "F41" => (Kind::Forwarding, vec![DECLARE, send(0, PLAIN, Some(0)), send(1, PLAIN, Some(0))]),
-        "F43" => {
-            let draft = Draft { delay: Some(5_000), ..PLAIN };
-            (Kind::Forwarding, vec![Step::Schedule { client: 0, entity: 0, draft, txn: None }])
-        }
         "F48" => (Kind::Queue, vec![DECLARE, BEYOND, send(0, PLAIN, Some(0))]),
         // The third session id is the first one in another case.
         "F67" => (Kind::Sessions, vec![send(0, OF_SESSION, None), accept(2), credit(0, 1)]),

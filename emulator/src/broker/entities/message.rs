@@ -73,11 +73,15 @@ pub struct Handout {
     pub locked_until: Option<Timestamp>,
     /// Whether the body is left out.
     pub omit_body: bool,
+    /// It is shown and stays where it is.
+    pub peeked: bool,
 }
 
 impl Handout {
     /// Whole, and for good.
-    pub const TAKEN: Self = Self { lock: None, locked_until: None, omit_body: false };
+    pub const TAKEN: Self = Self { lock: None, locked_until: None, omit_body: false, peeked: false };
+    /// Whole, and not for keeps.
+    pub const PEEKED: Self = Self { peeked: true, ..Self::TAKEN };
 
     /// Whole, under this lock.
     pub fn locked(token: LockToken, until: Timestamp) -> Self {
@@ -342,7 +346,8 @@ impl Message {
     fn write_delivery_annotations(&self, view: &MessageView<'_>, handout: Handout, out: &mut Sink<'_>) {
         const LOCK_TOKEN: &str = "x-opt-lock-token";
         let own = view.delivery_annotations().unwrap_or(Map::EMPTY);
-        if own.is_empty() && handout.lock.is_none() && !handout.omit_body {
+        // A message that is received has the section even where there is nothing in it (docs/evidence/field-reports.md F38).
+        if own.is_empty() && handout.peeked && !handout.omit_body {
             return;
         }
         put_section(out, section::DELIVERY_ANNOTATIONS);

@@ -1,20 +1,26 @@
 //! Who may do what on a connection: tokens by audience, or a name and key told in SASL (docs/evidence/wire-protocol.md
 //! §2).
 
+use crate::broker::budget::{Budget, Holding, OverBudget, Share};
 use crate::broker::entities::{AuthorizationRule, Rights};
 use servicebus_core::servicebus::Address;
 use servicebus_core::servicebus::sas::{SasError, SharedAccessSignature};
 use servicebus_core::time::Timestamp;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
 
 /// Most audiences a connection holds tokens for.
 const MAX_TOKENS: usize = 10_000;
+/// What a token takes beside its audience.
+const TOKEN: usize = 128;
 
 #[derive(Debug)]
 struct Token {
-    /// The audience as a path in lower case: empty for the whole namespace.
-    path: String,
     rights: Rights,
     expires: Timestamp,
+    /// Its part of the memory budget, until it is dropped.
+    _share: Share,
 }
 
 /// The rights of a connection.
@@ -22,7 +28,12 @@ struct Token {
 pub(crate) struct Access {
     /// What SASL PLAIN gave, for the whole connection.
     pub plain: Option<Rights>,
-    tokens: Vec<Token>,
+    /// By the audience as a path in lower case: empty for the whole namespace.
+    tokens: HashMap<Arc<str>, Token>,
+    /// The tokens in the order of their ends.
+    ends: BTreeSet<(Timestamp, Arc<str>)>,
+    /// Whether there ever was a token.
+    shown: bool,
 }
 
 /// Why a token is refused.
@@ -38,15 +49,70 @@ pub(crate) enum TokenError {
     WrongAudience,
 }
 
-/// The path of an audience in lower case, without scheme, authority and query: the JavaScript SDK signs requests of the
-/// management API for their whole address.
-pub(crate) fn audience_path(audience: &str) -> String {
-    let audience = audience.split('?').next().unwrap_or_default();
-    let path = match audience.split_once("://") {
-        Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
-        None => audience,
+/// An audience: a host, where it names one, and a path in lower case, without scheme, port and query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Audience {
+    host: Option<String>,
+    /// Empty for the whole namespace.
+    pub(crate) path: String,
+    /// The same as it was written.
+    pub(crate) written: String,
+}
+
+/// A host without its port, in lower case.
+fn host_of(authority: &str) -> String {
+    let host = match authority.rsplit_once(':') {
+        // An IPv6 address has colons of its own, in brackets.
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
     };
-    path.trim_matches('/').to_ascii_lowercase()
+    host.to_ascii_lowercase()
+}
+
+impl Audience {
+    fn new(host: Option<String>, path: &str) -> Self {
+        let path = path.trim_matches('/');
+        Self { host, path: path.to_ascii_lowercase(), written: path.to_owned() }
+    }
+
+    /// Reads an audience. Without a scheme it is a path, or begins with the host that is meant (the SDK for Go documents
+    /// that form). The JavaScript SDK signs requests of the management API for their whole address.
+    pub(crate) fn parse(text: &str, host: &str) -> Self {
+        let text = text.split('?').next().unwrap_or_default();
+        let (authority, path) = match text.split_once("://") {
+            Some((_, rest)) => {
+                let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+                (Some(host_of(authority)), path)
+            }
+            None => {
+                let (first, rest) = text.split_once('/').unwrap_or((text, ""));
+                let first = host_of(first);
+                if !host.is_empty() && first == host_of(host) { (Some(first), rest) } else { (None, text) }
+            }
+        };
+        Self::new(authority, path)
+    }
+
+    /// The audience of a path at this host; any host for an empty one.
+    pub(crate) fn of_path(path: &str, host: &str) -> Self {
+        let path = path.split('?').next().unwrap_or_default();
+        Self::new((!host.is_empty()).then(|| host_of(host)), path)
+    }
+
+    /// The same with a host where it names none.
+    pub(crate) fn at(self, host: &str) -> Self {
+        let named = self.host.or_else(|| (!host.is_empty()).then(|| host_of(host)));
+        Self { host: named, ..self }
+    }
+
+    /// Whether a token for this audience is one for the other, or for all above it. Hosts count where both are named.
+    fn covers(&self, other: &Self) -> bool {
+        let same_host = match (&self.host, &other.host) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        same_host && covers(&self.path, &other.path)
+    }
 }
 
 /// Whether one path is the other, or lies below it.
@@ -62,11 +128,23 @@ fn unite(one: Rights, other: Rights) -> Rights {
     }
 }
 
+/// The rights that a name and a key give, as SASL PLAIN tells them. How long it takes tells nothing of the key.
+pub(crate) fn plain_rights(keys: &[AuthorizationRule], name: &[u8], key: &[u8]) -> Option<Rights> {
+    let is = |text: &str| !text.is_empty() && bool::from(text.as_bytes().ct_eq(key));
+    let rule = keys.iter().find(|rule| {
+        // Both keys are compared, whichever it is.
+        rule.key_name.as_bytes() == name && (is(&rule.primary_key) | is(&rule.secondary_key))
+    })?;
+    Some(rule.rights)
+}
+
 impl Access {
     /// The rights on a path.
     pub(crate) fn rights(&self, path: &str, utc: Timestamp) -> Rights {
         let path = path.to_ascii_lowercase();
-        let granted = self.tokens.iter().filter(|token| token.expires > utc && covers(&token.path, &path));
+        // The path itself and everything above it.
+        let above = path.match_indices('/').map(|(at, _)| at).chain([0, path.len()]);
+        let granted = above.filter_map(|end| self.tokens.get(path.get(..end)?)).filter(|token| token.expires > utc);
         granted.fold(self.plain.unwrap_or_default(), |sum, token| unite(sum, token.rights))
     }
 
@@ -78,24 +156,49 @@ impl Access {
 
     /// Whether the connection has shown any token or key.
     pub(crate) fn is_authorized(&self) -> bool {
-        self.plain.is_some() || !self.tokens.is_empty()
+        self.plain.is_some() || self.shown
     }
 
     /// Takes a token in, in place of an earlier one for the same audience.
-    pub(crate) fn put(&mut self, audience: &str, rights: Rights, expires: Timestamp) {
-        let path = audience_path(audience);
-        let token = Token { path, rights: unite(rights, Rights::default()), expires };
-        let room = self.tokens.len() < MAX_TOKENS;
-        match self.tokens.iter_mut().find(|held| held.path == token.path) {
-            Some(held) => *held = token,
-            None if room => self.tokens.push(token),
-            None => {}
+    ///
+    /// # Errors
+    /// [`OverBudget`], also for more tokens than a connection may have.
+    pub(crate) fn put(
+        &mut self,
+        audience: Audience,
+        rights: Rights,
+        expires: Timestamp,
+        budget: &Budget,
+        utc: Timestamp,
+    ) -> Result<(), OverBudget> {
+        self.forget_ended(utc);
+        let path: Arc<str> = audience.path.into();
+        let before = self.tokens.get(&path).map(|token| token.expires);
+        if before.is_none() && self.tokens.len() >= MAX_TOKENS {
+            return Err(OverBudget);
+        }
+        let share = budget.share(Holding::Tokens, path.len() + TOKEN)?;
+        if let Some(before) = before {
+            self.ends.remove(&(before, Arc::clone(&path)));
+        }
+        self.ends.insert((expires, Arc::clone(&path)));
+        self.tokens.insert(path, Token { rights: unite(rights, Rights::default()), expires, _share: share });
+        self.shown = true;
+        Ok(())
+    }
+
+    /// Forgets tokens that have ended.
+    pub(crate) fn forget_ended(&mut self, utc: Timestamp) {
+        while self.ends.first().is_some_and(|(end, _)| *end <= utc) {
+            if let Some((_, path)) = self.ends.pop_first() {
+                self.tokens.remove(&path);
+            }
         }
     }
 
     /// When the next token ends that has not ended yet.
     pub(crate) fn next_expiry(&self, utc: Timestamp) -> Option<Timestamp> {
-        self.tokens.iter().map(|token| token.expires).filter(|at| *at > utc).min()
+        self.ends.iter().map(|(end, _)| *end).find(|end| *end > utc)
     }
 }
 
@@ -114,7 +217,7 @@ pub(crate) struct SigningKey {
 /// [`TokenError`].
 pub(crate) fn check_token(
     token: &str,
-    audience: &str,
+    audience: &Audience,
     keys: &[SigningKey],
     accept_jwt: bool,
     utc: Timestamp,
@@ -125,7 +228,8 @@ pub(crate) fn check_token(
     };
     let signed: Vec<u8> = signature.audience().collect();
     let signed = String::from_utf8(signed).map_err(|_| TokenError::Malformed)?;
-    let signed = audience_path(&signed);
+    let signed = Audience::parse(&signed, audience.host.as_deref().unwrap_or_default());
+    let expiry = signature.exact_expiry().ok_or(TokenError::Malformed)?;
     let mut result = Err(TokenError::InvalidSignature);
     for key in keys.iter().filter(|key| signature.key_name_is(&key.rule.key_name)) {
         for text in [&key.rule.primary_key, &key.rule.secondary_key] {
@@ -133,11 +237,11 @@ pub(crate) fn check_token(
                 continue;
             }
             match signature.verify(text, utc) {
-                Ok(()) if !covers(&key.scope, &signed) || !covers(&signed, &audience_path(audience)) => {
+                Ok(()) if !covers(&key.scope, &signed.path) || !signed.covers(audience) => {
                     result = Err(TokenError::WrongAudience);
                 }
-                Ok(()) => return Ok((key.rule.rights, signature.expiry())),
-                Err(SasError::Expired) => result = Err(TokenError::Expired(signature.expiry())),
+                Ok(()) => return Ok((key.rule.rights, expiry)),
+                Err(SasError::Expired) => result = Err(TokenError::Expired(expiry)),
                 Err(_) => {}
             }
         }
@@ -156,8 +260,15 @@ fn check_jwt(token: &str, utc: Timestamp) -> Result<(Rights, Timestamp), TokenEr
         .decode(claims.trim_end_matches('='))
         .map_err(|_| TokenError::Malformed)?;
     let claims: serde_json::Value = serde_json::from_slice(&claims).map_err(|_| TokenError::Malformed)?;
-    let expiry =
-        claims.get("exp").and_then(serde_json::Value::as_i64).map_or(Timestamp::DOTNET_MAX, Timestamp::from_secs);
+    let expiry = match claims.get("exp") {
+        None => Timestamp::DOTNET_MAX,
+        Some(end) => {
+            // A number of seconds, which may have a fraction (RFC 7519 §2).
+            let seconds = end.as_i64().or_else(|| end.as_f64().map(|seconds| seconds as i64));
+            let calendar = 0..Timestamp::DOTNET_MAX.as_secs();
+            Timestamp::from_secs(seconds.filter(|seconds| calendar.contains(seconds)).ok_or(TokenError::Malformed)?)
+        }
+    };
     if expiry <= utc { Err(TokenError::Expired(expiry)) } else { Ok((Rights::ALL, expiry)) }
 }
 

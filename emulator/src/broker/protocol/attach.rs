@@ -16,14 +16,17 @@ use std::sync::Arc;
 
 /// The filter that asks for a session.
 const SESSION_FILTER: &str = "com.microsoft:session-filter";
-/// The filter that asks for a session which another receiver may take over (docs/evidence/wire-protocol.md §5).
-const SHARED_FILTER: &str = "com.microsoft:non-exclusive-session-filter:list";
+/// The filter that asks for a session which another receiver may take over (docs/evidence/wire-protocol.md §5). Only the
+/// symbol that describes its value ends in `:list`.
+const SHARED_FILTER: &str = "com.microsoft:non-exclusive-session-filter";
 /// The descriptor of that filter's list.
 const SHARED_DESCRIPTOR: u64 = 0x0000_0013_7000_000e;
 /// The kind of entity that the client expects, as an integer.
 const ENTITY_TYPE: &str = "com.microsoft:entity-type";
 /// The kinds in the order of their numbers, which are those of the SDKs for .NET and Java.
 const ENTITY_KINDS: [&str; 3] = ["queue", "topic", "subscription"];
+/// The kind that the SDK for .NET names on links to nodes: nothing is expected of an entity.
+const NODE_KIND: &str = "entity-mgmt";
 /// How long to wait for a session, in milliseconds.
 const TIMEOUT: &str = "com.microsoft:timeout";
 /// The end of a session's lock, in .NET ticks.
@@ -66,29 +69,45 @@ enum Wanted<'a> {
     Shared(Option<&'a str>, LockToken),
 }
 
-fn wanted<'a>(attach: &Attach<'a>, exclusive_only: bool) -> Wanted<'a> {
-    let Some(filters) = attach.source.and_then(|source| source.filter) else { return Wanted::Plain };
-    if !exclusive_only
-        && let Some(Value::Described(filter)) = filters.get(SHARED_FILTER)
-        && let Ok(Value::List(fields)) = filter.value()
-    {
-        let mut fields = fields.iter().map_while(Result::ok);
-        let id = fields.next().and_then(|id| id.as_str());
-        return match (id, fields.next()) {
-            (id, Some(Value::Uuid(token))) => Wanted::Shared(id, LockToken::from_uuid(token)),
-            (Some(id), _) => Wanted::Named(id),
-            (None, _) => Wanted::Next,
+/// A field of an attach that is not of the type that it must have.
+fn wrong_type(name: &str, must_be: &str) -> Refusal {
+    Refusal::new(Reason::InvalidField, format!("The value of '{name}' is not valid: it must be {must_be}."))
+}
+
+fn wanted<'a>(attach: &Attach<'a>, exclusive_only: bool) -> Result<Wanted<'a>, Refusal> {
+    let Some(filters) = attach.source.and_then(|source| source.filter) else { return Ok(Wanted::Plain) };
+    if let Some(filter) = filters.get(SHARED_FILTER).filter(|_| !exclusive_only) {
+        let wrong = || wrong_type(SHARED_FILTER, "a described list of a session id and a lock token");
+        let Value::Described(filter) = filter else { return Err(wrong()) };
+        let Ok(Value::List(fields)) = filter.value() else { return Err(wrong()) };
+        let mut fields = fields.iter();
+        let mut next = || fields.next().unwrap_or(Ok(Value::Null)).map_err(|_| wrong());
+        return match (next()?, next()?) {
+            (Value::String(id), Value::Uuid(token)) => Ok(Wanted::Shared(Some(id), LockToken::from_uuid(token))),
+            (Value::Null, Value::Uuid(token)) => Ok(Wanted::Shared(None, LockToken::from_uuid(token))),
+            (Value::String(id), Value::Null) => Ok(Wanted::Named(id)),
+            (Value::Null, Value::Null) => Ok(Wanted::Next),
+            _ => Err(wrong()),
         };
     }
-    let Some(filter) = filters.get(SESSION_FILTER) else { return Wanted::Plain };
+    let Some(filter) = filters.get(SESSION_FILTER) else { return Ok(Wanted::Plain) };
     // Go describes the value, the others do not (docs/evidence/wire-protocol.md §0 fact 9).
     let value = match filter {
-        Value::Described(described) => described.value().unwrap_or(Value::Null),
+        Value::Described(described) => described.value().map_err(|_| wrong_type(SESSION_FILTER, "a string or null"))?,
         value => value,
     };
     match value {
-        Value::String(id) => Wanted::Named(id),
-        _ => Wanted::Next,
+        Value::String(id) => Ok(Wanted::Named(id)),
+        Value::Null => Ok(Wanted::Next),
+        _ => Err(wrong_type(SESSION_FILTER, "a string or null")),
+    }
+}
+
+/// A property of an attach that must be an integer, where it is there.
+fn integer(attach: &Attach<'_>, name: &str) -> Result<Option<i64>, Refusal> {
+    match attach.properties.and_then(|properties| properties.get(name)) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value.as_i64().map(Some).ok_or_else(|| wrong_type(name, "an integer")),
     }
 }
 
@@ -120,11 +139,13 @@ impl Shared {
             active: clock.now,
             tags: 0,
             closing: false,
+            number: self.next_link(),
         };
         if let (Role::Sender, Some(TargetArchetype::Coordinator(_))) = (attach.role, attach.target) {
             if self.accept(peer, &attach, id, CBS_LIMIT, None) {
                 peer.add_link(link);
-                let _ = peer.engine.grant(id, CBS_CREDIT);
+                let granted = peer.engine.grant(id, CBS_CREDIT);
+                peer.told(granted);
             }
             return;
         }
@@ -143,7 +164,8 @@ impl Shared {
         if let Some(node) = node {
             return self.attach_node(peer, link, &attach, node, &parsed, clock);
         }
-        link.path = address_path(address);
+        let parsed = self.subscriber(&attach, parsed);
+        link.path = address_path(&parsed.to_string());
         let rights = peer.access.rights(&link.path, clock.utc);
         let (allowed, claim) = match attach.role {
             Role::Sender => (rights.send, "Send"),
@@ -155,23 +177,38 @@ impl Shared {
             return self.refuse(peer, id, attach.name, &link.path, refusal, clock);
         }
         let path = link.path.clone();
-        if let Err(error) = self.check_entity_type(&attach, &parsed) {
-            return self.refuse(peer, id, attach.name, &path, error.into(), clock);
+        let checked = self.check_entity_type(&attach, &parsed).and_then(|()| check_source(&attach));
+        if let Err(refusal) = checked {
+            return self.refuse(peer, id, attach.name, &path, refusal, clock);
         }
         let result = match attach.role {
             Role::Sender => self.attach_sender(peer, link, &attach, &parsed, clock),
             Role::Receiver => self.attach_receiver(peer, link, &bytes, &parsed, clock),
         };
-        if let Err(error) = result {
-            let refusal = self.located(peer, error, &parsed);
+        if let Err(refusal) = result {
             self.refuse(peer, id, attach.name, &path, refusal, clock);
+        }
+    }
+
+    /// A receiver of a topic is one of the subscription that its link is named after: that is how durable subscribers of
+    /// JMS attach (Azure/azure-sdk-for-java#16033).
+    fn subscriber<'a>(&self, attach: &Attach<'a>, address: Address<'a>) -> Address<'a> {
+        let is_topic = address.subscription.is_none()
+            && address.sub_queue.is_none()
+            && self.namespace.topic(address.entity).is_some();
+        match attach.role {
+            Role::Receiver if is_topic => Address { subscription: Some(attach.name), ..address },
+            _ => address,
         }
     }
 
     /// Refuses a client that takes the entity for one of another kind (docs/evidence/pinned-behaviour.md SND10). A
     /// missing entity is left to what comes next, and so is a kind that is none of those that have messages.
-    fn check_entity_type(&self, attach: &Attach<'_>, address: &Address<'_>) -> Result<(), EntityError> {
-        let expected = attach.properties.and_then(|properties| properties.get(ENTITY_TYPE)?.as_i64());
+    fn check_entity_type(&self, attach: &Attach<'_>, address: &Address<'_>) -> Result<(), Refusal> {
+        if attach.properties.and_then(|properties| properties.get(ENTITY_TYPE)) == Some(Value::String(NODE_KIND)) {
+            return Ok(());
+        }
+        let expected = integer(attach, ENTITY_TYPE)?;
         let Some(expected) = expected.and_then(|kind| ENTITY_KINDS.get(usize::try_from(kind).ok()?)) else {
             return Ok(());
         };
@@ -184,22 +221,39 @@ impl Shared {
         if found == *expected {
             return Ok(());
         }
-        Err(EntityError::NotAllowed(format!("The messaging entity '{address}' is a {found}, not a {expected}.")))
+        let text = format!("The messaging entity '{address}' is a {found}, not a {expected}.");
+        Err(Refusal::new(Reason::NotAllowed, text))
     }
 
-    /// A missing entity is told as the service writes it: by its full address.
-    fn located(&self, peer: &Peer, error: EntityError, address: &Address<'_>) -> Refusal {
+    /// An entity that is missing or disabled is told as the service writes it: by its full address, or by its name in the
+    /// namespace.
+    pub(super) fn located(&self, host: &str, error: EntityError, address: &Address<'_>, sends: bool) -> Refusal {
+        let namespace = self.tracker.namespace();
         match error {
             EntityError::NotFound(_) => {
                 let text = match address.subscription {
                     Some(subscription) if self.namespace.exists(address.entity) => format!(
-                        "The messaging entity '{}:topic:{}|{subscription}' could not be found.",
-                        self.tracker.namespace(),
+                        "The messaging entity '{namespace}:topic:{}|{subscription}' could not be found.",
                         address.entity.to_ascii_lowercase()
                     ),
-                    _ => format!("The messaging entity 'sb://{}/{address}' could not be found.", peer.host),
+                    _ => format!("The messaging entity 'sb://{host}/{address}' could not be found."),
                 };
                 Refusal::new(Reason::EntityNotFound, text)
+            }
+            EntityError::Disabled(_) if sends => {
+                let kind = if self.namespace.topic(address.entity).is_some() { "Topic" } else { "Queue" };
+                let text = format!(
+                    "Messaging entity '{namespace}:{kind}:{}' is currently disabled for Send operations.",
+                    address.entity
+                );
+                Refusal::new(Reason::EntityDisabled, text)
+            }
+            EntityError::Disabled(_) => {
+                let text = format!(
+                    "Messaging entity 'sb://{host}/{address}' is currently disabled. For more information please see \
+                     https://aka.ms/ServiceBusExceptions ."
+                );
+                Refusal::new(Reason::EntityDisabled, text)
             }
             error => error.into(),
         }
@@ -228,10 +282,17 @@ impl Shared {
                 None => self.namespace.exists(parsed.entity),
             };
             if !known {
-                let refusal = self.located(peer, EntityError::NotFound(parsed.to_string()), parsed);
+                let missing = EntityError::NotFound(parsed.to_string());
+                let refusal = self.located(&peer.host, missing, parsed, false);
                 return self.refuse(peer, link.id, attach.name, path, refusal, clock);
             }
             link.path.clone_from(path);
+        }
+        if node == Node::Cbs && peer.has_cbs_link(attach.role) {
+            // The words of the service (Azure/azure-event-hubs-node#205).
+            let connection = peer.id.index();
+            let text = format!("A link to connection '{connection}' $cbs node has already been opened.");
+            return self.refuse(peer, link.id, attach.name, "", Refusal::new(Reason::NotAllowed, text), clock);
         }
         let (limit, credit) = match node {
             Node::Cbs => (CBS_LIMIT, CBS_CREDIT),
@@ -247,7 +308,8 @@ impl Shared {
         };
         peer.add_link(link);
         if attach.role == Role::Sender {
-            let _ = peer.engine.grant(id, credit);
+            let granted = peer.engine.grant(id, credit);
+            peer.told(granted);
         }
     }
 
@@ -258,8 +320,9 @@ impl Shared {
         attach: &Attach<'_>,
         address: &Address<'_>,
         clock: Clock,
-    ) -> Result<(), EntityError> {
-        let target = self.namespace.sender(address)?;
+    ) -> Result<(), Refusal> {
+        let target = self.namespace.sender(address);
+        let target = target.map_err(|error| self.located(&peer.host, error, address, true))?;
         let wish = attach.max_message_size.filter(|size| *size > 0).unwrap_or(u64::MAX);
         let limit = target.max_message_size.min(wish);
         let told = (limit > BATCH_LIMIT).then_some(Told::BatchSize(BATCH_LIMIT));
@@ -268,10 +331,13 @@ impl Shared {
             self.namespace.accessed(&target.entity, None, clock.utc);
             // What is a little too large is refused as a message, since the Python SDK cannot tell why its link went;
             // what is far too large ends the link.
-            let _ = peer.engine.set_max_message_size(id, limit.saturating_mul(2).saturating_add(SIZE_SLACK));
+            let most = limit.saturating_mul(2).saturating_add(SIZE_SLACK);
+            let set = peer.engine.set_max_message_size(id, most);
+            peer.told(set);
             link.purpose = Purpose::Sender { entity: target.entity, limit };
             peer.add_link(link);
-            let _ = peer.engine.grant(id, CREDIT);
+            let granted = peer.engine.grant(id, CREDIT);
+            peer.told(granted);
         }
         Ok(())
     }
@@ -283,18 +349,24 @@ impl Shared {
         bytes: &[u8],
         address: &Address<'_>,
         clock: Clock,
-    ) -> Result<(), EntityError> {
+    ) -> Result<(), Refusal> {
         let Ok(attach) = Reader::new(bytes).read::<Attach<'_>>() else { return Ok(()) };
-        let store = self.namespace.receiver(address)?;
+        let store = self.namespace.receiver(address);
+        let store = store.map_err(|error| self.located(&peer.host, error, address, false))?;
         let requires = self.namespace.store(store).is_some_and(|store| store.settings().requires_session);
-        let wanted = wanted(&attach, self.faults.exclusive_only);
+        let wanted = wanted(&attach, self.faults.exclusive_only)?;
         match (&wanted, requires) {
-            (Wanted::Plain, true) => return Err(EntityError::SessionRequired),
+            (Wanted::Plain, true) => return Err(EntityError::SessionRequired.into()),
             (Wanted::Next | Wanted::Named(_) | Wanted::Shared(..), false) => {
-                return Err(EntityError::SessionNotSupported);
+                return Err(EntityError::SessionNotSupported.into());
             }
             _ => {}
         }
+        let allotted = match integer(&attach, TIMEOUT)?.map(u64::try_from) {
+            None => SESSION_WAIT,
+            Some(Ok(millis)) => Duration::from_millis(millis),
+            Some(Err(_)) => return Err(wrong_type(TIMEOUT, "zero or more milliseconds")),
+        };
         let consumer = self.new_consumer(peer.id, link.id);
         let entity = crate::broker::entities::name::key(address.entity);
         let subscription = address.subscription.map(crate::broker::entities::name::key);
@@ -319,7 +391,7 @@ impl Shared {
                 Ok(None) => Ok(()),
                 Err(error) => {
                     self.forget_consumer(store, consumer);
-                    Err(error)
+                    Err(error.into())
                 }
             },
             Wanted::Shared(session, token) => {
@@ -330,16 +402,11 @@ impl Shared {
                     }
                     Err(error) => {
                         self.forget_consumer(store, consumer);
-                        Err(error)
+                        Err(error.into())
                     }
                 }
             }
             Wanted::Next => {
-                let allotted = attach
-                    .properties
-                    .and_then(|properties| properties.get(TIMEOUT)?.as_i64())
-                    .and_then(|millis| u64::try_from(millis).ok())
-                    .map_or(SESSION_WAIT, Duration::from_millis);
                 // Those who have waited longer come first.
                 let queue_is_empty = self.acceptors.get(&store).is_none_or(VecDeque::is_empty);
                 let accepted = if queue_is_empty {
@@ -401,6 +468,10 @@ impl Shared {
         let mut filter_bytes = Vec::new();
         let mut property_bytes = [0; 64];
         let mut source = attach.source;
+        if let Some(source) = source.as_mut() {
+            // A filter in the answer is one that is applied (AMQP 1.0 §3.5.3): that of a session, put in below.
+            source.filter = source.filter.filter(Map::is_empty);
+        }
         let entry = match told {
             None => None,
             Some(Told::BatchSize(size)) => Some((MAX_BATCH_SIZE, Value::Ulong(size))),
@@ -433,7 +504,10 @@ impl Shared {
             properties,
             ..*attach
         };
-        peer.engine.accept_link(id, &answer).is_ok()
+        let accepted = peer.engine.accept_link(id, &answer);
+        let done = accepted.is_ok();
+        peer.told(accepted);
+        done
     }
 
     /// Refuses a link with an error.
@@ -447,7 +521,8 @@ impl Shared {
         clock: Clock,
     ) {
         let fault = self.fault(refusal, path, clock);
-        let _ = peer.engine.refuse_link(id, name, &condition_of(&fault));
+        let refused = peer.engine.refuse_link(id, name, &condition_of(&fault));
+        peer.told(refused);
     }
 }
 
@@ -458,6 +533,19 @@ pub(crate) fn condition_of(fault: &Fault) -> ErrorCondition<'_> {
 
 pub(crate) fn missing_claim(claim: &str, resource: &str) -> String {
     format!("Unauthorized access. '{claim}' claim(s) are required to perform this operation. Resource: '{resource}'.")
+}
+
+/// What a receiver asks of its source and the broker does not have.
+fn check_source(attach: &Attach<'_>) -> Result<(), Refusal> {
+    let mode = attach.source.and_then(|source| source.distribution_mode);
+    match (attach.role, mode) {
+        // A browser of JMS: its messages must not be taken for received ones.
+        (Role::Receiver, Some(mode)) if mode.as_str() != "move" => {
+            let text = format!("The distribution mode '{}' is not supported. Messages can be peeked.", mode.as_str());
+            Err(Refusal::new(Reason::NotImplemented, text))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn new_receiver(store: StoreId, consumer: u64, settled: bool, session: Option<Arc<str>>) -> Receiver {

@@ -1,16 +1,18 @@
 //! Tokens: the `$cbs` node (docs/evidence/wire-protocol.md §2, docs/evidence/service-evidence.md §6).
 
-use super::access::{TokenError, audience_path, check_token};
-use super::attach::CBS_CREDIT;
+use super::access::{Audience, TokenError, check_token};
+use super::attach::{CBS_CREDIT, condition_of};
+use super::fault::Refusal;
 use super::peer::{Node, Peer, Purpose};
 use super::response::{self, Request};
 use crate::broker::Clock;
 use crate::broker::entities::Rights;
 use crate::broker::shared::Shared;
 use bytes::Bytes;
-use servicebus_core::engine::{LinkId, SendOptions, Tag};
-use servicebus_core::servicebus::Address;
+use servicebus_core::engine::LinkId;
+use servicebus_core::servicebus::{Address, Reason};
 use servicebus_core::time::Timestamp;
+use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
 use servicebus_core::wire::{Encode, Symbol, Value};
 
 /// What a put-token comes to.
@@ -21,21 +23,47 @@ struct Answer {
 }
 
 impl Shared {
-    /// Answers what waits on a request link of a node.
+    /// Answers what waits on a request link of a node, as long as responses have room on their way. The others wait, and
+    /// the client gets no credit for more.
     pub(crate) fn on_requests(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
-        while let Some(incoming) = peer.engine.receive(id) {
-            let Some(link) = peer.link_mut(id) else { continue };
-            link.active = clock.now;
-            let Purpose::Requests(node) = &link.purpose else { continue };
+        loop {
+            let Some(link) = peer.link(id) else { return };
+            let Purpose::Requests(node) = &link.purpose else { return };
             let (node, session) = (node.clone(), link.session);
+            let Some(request) = peer.engine.peek(id) else { break };
+            let reply = match Request::parse(request) {
+                Some(request) => peer.response_link(&node, session, request.reply_to).ok_or_else(|| {
+                    // The words of the service (Azure/azure-sdk-for-js#25258).
+                    let text = format!(
+                        "The response link '{}' was not found in the entity management node $management.",
+                        request.reply_to.unwrap_or_default()
+                    );
+                    Refusal::new(Reason::NotAllowed, text)
+                }),
+                None => Err(Refusal::new(Reason::DecodeError, "The request could not be decoded.")),
+            };
+            if reply.as_ref().is_ok_and(|reply| !peer.can_answer(*reply)) {
+                return peer.let_wait(id);
+            }
+            let Some(incoming) = peer.engine.receive(id) else { break };
+            if let Some(link) = peer.link_mut(id) {
+                link.active = clock.now;
+            }
             let state = peer.take_incoming(incoming.delivery);
+            let reply = match reply {
+                Ok(reply) => reply,
+                Err(refusal) if incoming.settled => return self.detach(peer, id, refusal, clock),
+                Err(refusal) => {
+                    let path = peer.link(id).map(|link| link.path.clone()).unwrap_or_default();
+                    let fault = self.fault(refusal, &path, clock);
+                    let rejected = Rejected { error: Some(condition_of(&fault)) };
+                    peer.settle(incoming.delivery, &DeliveryState::Outcome(Outcome::Rejected(rejected)));
+                    continue;
+                }
+            };
             if !incoming.settled {
                 // The request is taken; whether it succeeds is in the response.
-                let _ = peer.engine.settle(
-                    incoming.delivery,
-                    &servicebus_core::wire::messaging::DeliveryState::ACCEPTED,
-                    true,
-                );
+                peer.settle(incoming.delivery, &DeliveryState::ACCEPTED);
             }
             let Some(request) = Request::parse(&incoming.payload) else { continue };
             let response = match &node {
@@ -45,9 +73,7 @@ impl Shared {
             if matches!(node, Node::Management(_)) && self.faults.loses_response() {
                 continue;
             }
-            if let Some(reply) = peer.response_link(&node, session, request.reply_to) {
-                respond(peer, reply, response, clock);
-            }
+            peer.answer(reply, response, clock.now);
         }
         let credit = if matches!(peer.link(id).map(|link| &link.purpose), Some(Purpose::Requests(Node::Cbs))) {
             CBS_CREDIT
@@ -55,8 +81,19 @@ impl Shared {
             super::attach::CREDIT
         };
         if peer.engine.link(id).is_some_and(|status| status.credit < credit / 2) {
-            let _ = peer.engine.grant(id, credit);
+            let granted = peer.engine.grant(id, credit);
+            peer.told(granted);
         }
+    }
+
+    /// Answers requests that waited for responses to be read; false when there are none.
+    pub(crate) fn on_room_for_answers(&mut self, peer: &mut Peer, clock: Clock) -> bool {
+        let waiting = peer.take_waiting_requests();
+        let before = peer.engine.payload_bytes();
+        for link in &waiting {
+            self.on_requests(peer, *link, clock);
+        }
+        !waiting.is_empty() && peer.engine.payload_bytes() != before
     }
 
     fn put_token(&mut self, peer: &mut Peer, request: &Request<'_>, clock: Clock) -> Bytes {
@@ -93,9 +130,11 @@ impl Shared {
             let text = self.tracked(refusal.text, clock);
             return refused(i32::from(reason.status_code()), text, reason.condition());
         }
-        let address = Address::parse(audience);
+        let audience = Audience::parse(audience, &peer.host).at(&peer.host);
+        let written = audience.written.clone();
+        let address = Address::parse(&written);
         let keys = self.signing_keys(address.entity);
-        match check_token(token, audience, &keys, self.accept_jwt, clock.utc) {
+        match check_token(token, &audience, &keys, self.accept_jwt, clock.utc) {
             Ok((rights, expires)) => {
                 // The top-level entity must be there; what lies below it is looked up at attach
                 // (docs/evidence/service-evidence.md §6).
@@ -103,19 +142,25 @@ impl Shared {
                     && !address.entity.starts_with('$')
                     && !self.namespace.exists(address.entity)
                 {
-                    let text =
-                        format!("The messaging entity 'sb://{}/{}' could not be found.", peer.host, address.entity);
+                    let text = format!("The messaging entity 'sb://{}/{address}' could not be found.", peer.host);
                     return refused(404, self.tracked(text, clock), "amqp:not-found");
                 }
-                peer.access.put(audience, rights, expires);
-                Answer { status: 202, description: "Accepted".into(), condition: None }
+                match peer.access.put(audience, rights, expires, &self.budget, clock.utc) {
+                    Ok(()) => Answer { status: 202, description: "Accepted".into(), condition: None },
+                    Err(error) => {
+                        self.statistics.tokens_refused += 1;
+                        let reason = Reason::QuotaExceeded;
+                        let text = self.tracked(error.to_string(), clock);
+                        refused(i32::from(reason.status_code()), text, reason.condition())
+                    }
+                }
             }
             Err(error) => {
                 self.statistics.tokens_refused += 1;
                 let text = match error {
                     TokenError::Expired(at) => format!("ExpiredToken: The token is expired. Expiration time: {at}."),
                     TokenError::WrongAudience => {
-                        format!("InvalidAudience: The token is not for '{}'.", audience_path(audience))
+                        format!("InvalidAudience: The token is not for '{}'.", audience.path)
                     }
                     TokenError::Malformed => "MalformedToken: The token could not be read.".to_owned(),
                     TokenError::InvalidSignature => "InvalidSignature: The token has an invalid signature.".to_owned(),
@@ -127,6 +172,7 @@ impl Shared {
 
     /// Links whose token has ended are detached (docs/evidence/service-evidence.md §5).
     pub(crate) fn expire_tokens(&mut self, peer: &mut Peer, clock: Clock) {
+        peer.access.forget_ended(clock.utc);
         if peer.access.plain.is_some() {
             return;
         }
@@ -152,7 +198,7 @@ impl Shared {
                 "The link '{name}' is force detached. Code: RenewToken. Details: {}.",
                 super::attach::missing_claim(claim, &resource)
             );
-            let refusal = super::fault::Refusal::new(servicebus_core::servicebus::Reason::DetachForced, text);
+            let refusal = Refusal::new(Reason::DetachForced, text);
             self.detach(peer, id, refusal, clock);
         }
     }
@@ -161,14 +207,4 @@ impl Shared {
     pub(crate) fn next_token_expiry(peer: &Peer, utc: Timestamp) -> Option<Timestamp> {
         peer.access.next_expiry(utc)
     }
-}
-
-/// Sends a response, settled: there is nothing to confirm, and some clients never settle what they get here.
-fn respond(peer: &mut Peer, id: LinkId, response: Bytes, clock: Clock) {
-    let Some(link) = peer.link_mut(id) else { return };
-    link.active = clock.now;
-    link.tags = link.tags.wrapping_add(1);
-    // A counter in little-endian order, as the service numbers them (docs/evidence/service-evidence.md §3).
-    let tag = Tag::new(&link.tags.to_le_bytes()).unwrap_or(Tag::EMPTY);
-    let _ = peer.engine.send(id, response, &SendOptions { tag, settled: true, ..SendOptions::default() });
 }

@@ -6,6 +6,7 @@ use super::response::{self, Request};
 use super::settlement::{Settlement, State};
 use super::transaction::Operation;
 use crate::broker::Clock;
+use crate::broker::budget::{Holding, OverBudget};
 use crate::broker::entities::message::Handout;
 use crate::broker::entities::queue::Stores;
 use crate::broker::entities::{EntityError, Message, StoreId};
@@ -19,7 +20,9 @@ use servicebus_core::wire::{Compound, Encode, Map, Sink, Symbol, Value};
 /// Messages of one peek at most (docs/evidence/service-evidence.md §7).
 const MAX_PEEK: usize = 250;
 /// Bytes of one peek at most, so that one response cannot hold the whole entity.
-const MAX_PEEK_BYTES: usize = 64 << 20;
+const MAX_PEEK_BYTES: usize = 8 << 20;
+/// Bytes of the deferred messages of one request at most.
+const MAX_DEFERRED_BYTES: usize = 128 << 20;
 /// Deferred messages that one request deletes at most.
 const MAX_DEFERRED_DELETE: usize = 250;
 /// What an operation comes to.
@@ -98,7 +101,17 @@ impl Shared {
     fn operate(&mut self, peer: &mut Peer, path: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
         let operation = call.request.operation;
         if operation == "com.servicebus-emulator:statistics" {
-            return Ok(self.statistics_body());
+            // They tell of the whole namespace, as over HTTP.
+            let allowed = peer.access.rights("", call.clock.utc).listen;
+            let missing = || super::attach::missing_claim("Listen", &format!("sb://{}/", peer.host));
+            return if allowed {
+                Ok(self.statistics_body())
+            } else {
+                Err(Refusal::new(Reason::Unauthorized, missing()))
+            };
+        }
+        if !self.budget.has_room(Holding::Deliveries, 1) {
+            return Err(OverBudget.into());
         }
         if path.is_empty() {
             return Err(unknown_operation(operation));
@@ -156,6 +169,17 @@ impl Shared {
         if held { Ok(()) } else { Err(EntityError::SessionLockLost.into()) }
     }
 
+    /// Whether what is sent to a queue or subscription goes on to another entity.
+    fn forwards(&self, address: &Address<'_>) -> bool {
+        match address.subscription {
+            Some(name) => {
+                let found = self.namespace.subscription(address.entity, name);
+                found.is_some_and(|found| found.description.forward_to.is_some())
+            }
+            None => self.namespace.queue(address.entity).is_some_and(|queue| queue.description.forward_to.is_some()),
+        }
+    }
+
     fn peek(&mut self, peer: &Peer, call: &Call<'_>) -> Result<Reply, Refusal> {
         let (id, _) = match self.stores(call) {
             Ok(stores) => stores,
@@ -167,6 +191,12 @@ impl Shared {
                 _ => return Err(refusal),
             },
         };
+        if call.address.sub_queue.is_none() && self.forwards(&call.address) {
+            return Err(EntityError::NotAllowed(
+                "Cannot create a message browser on an entity with auto-forwarding enabled.".into(),
+            )
+            .into());
+        }
         let session = named_session(peer, id, call);
         let requires = self.namespace.store(id).is_some_and(|store| store.settings().requires_session);
         // Without a session, the messages of all of them (docs/evidence/field-reports.md F31); but a receiver of one
@@ -187,10 +217,10 @@ impl Shared {
         let mut messages = Vec::new();
         for peeked in store.peek(from, session).take(count) {
             let bytes =
-                peeked.message.hand_out(Handout { locked_until: peeked.locked_until, omit_body, ..Handout::TAKEN });
+                peeked.message.hand_out(Handout { locked_until: peeked.locked_until, omit_body, ..Handout::PEEKED });
             total += bytes.len();
             messages.push((None, bytes));
-            if total > MAX_PEEK_BYTES {
+            if total > MAX_PEEK_BYTES || !self.budget.has_room(Holding::Deliveries, 2 * total) {
                 break;
             }
         }
@@ -201,16 +231,19 @@ impl Shared {
         if !self.namespace.exists(entity) {
             return Err(EntityError::NotFound(call.address.to_string()).into());
         }
-        let items = call.request.items("messages").ok_or_else(|| argument("The request holds no messages."))?;
-        let mut messages = Vec::with_capacity(items.len());
-        for item in items {
+        if self.forwards(&call.address) {
+            let text = "Messages cannot be scheduled on an entity with auto-forwarding enabled.";
+            return Err(EntityError::NotAllowed(text.into()).into());
+        }
+        let messages = call.request.items("messages", "The request holds no messages.", |item| {
             let Value::Map(item) = item else { return Err(argument("A message of the request is no map.")) };
             let bytes = item.get("message").and_then(|value| value.as_bytes());
             let bytes = bytes.ok_or_else(|| argument("A message of the request has no bytes."))?;
             let message = Message::accept(Bytes::copy_from_slice(bytes))?;
-            self.namespace.check_send(entity, &message)?;
-            messages.push(message);
-        }
+            let checked = self.namespace.check_send(entity, &message);
+            checked.map_err(|error| self.located(&peer.host, error, &call.address, true))?;
+            Ok(message)
+        })?;
         let mut numbers = Vec::with_capacity(messages.len());
         for mut message in messages {
             let number = self.namespace.reserve_number(entity)?;
@@ -259,6 +292,15 @@ impl Shared {
             self.check_session(peer, id, session, call.clock)?;
         }
         let session = session.filter(|_| requires);
+        // All of them are in one response.
+        let size = |number: &i64| {
+            let found = self.namespace.store(id).and_then(|store| store.peek(*number, None).next());
+            found.filter(|found| found.message.sequence_number == *number).map_or(0, |found| found.message.size())
+        };
+        if numbers.iter().map(size).sum::<usize>() > MAX_DEFERRED_BYTES {
+            let text = "The messages are too large for one response. Receive fewer of them at once.";
+            return Err(Refusal::new(Reason::QuotaExceeded, text));
+        }
         let messages = self.namespace.receive_deferred(id, &numbers, session, lock, call.clock.utc)?;
         self.statistics.messages_delivered += messages.len() as u64;
         Ok(messages_body(&messages))
@@ -359,24 +401,16 @@ fn named_session<'a>(peer: &'a Peer, store: StoreId, call: &'a Call<'_>) -> Opti
 }
 
 fn numbers(request: &Request<'_>) -> Result<Vec<i64>, Refusal> {
-    let items = request.items("sequence-numbers").ok_or_else(|| argument("The request has no sequence numbers."))?;
-    items
-        .iter()
-        .map(Value::as_i64)
-        .collect::<Option<_>>()
-        .ok_or_else(|| argument("A sequence number is not an integer."))
+    request.items("sequence-numbers", "The request has no sequence numbers.", |item| {
+        item.as_i64().ok_or_else(|| argument("A sequence number is not an integer."))
+    })
 }
 
 fn tokens(request: &Request<'_>) -> Result<Vec<LockToken>, Refusal> {
-    let items = request.items("lock-tokens").ok_or_else(|| argument("The request has no lock tokens."))?;
-    items
-        .iter()
-        .map(|item| match item {
-            Value::Uuid(uuid) => Some(LockToken::from_uuid(*uuid)),
-            _ => None,
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(|| argument("A lock token is not a UUID."))
+    request.items("lock-tokens", "The request has no lock tokens.", |item| match item {
+        Value::Uuid(uuid) => Ok(LockToken::from_uuid(uuid)),
+        _ => Err(argument("A lock token is not a UUID.")),
+    })
 }
 
 /// A body that lists messages, with their tokens where they are locked.

@@ -4,6 +4,7 @@ use super::fault::Refusal;
 use super::management::{Call, Reply, argument, body, is_sentinel};
 use super::peer::Peer;
 use super::response;
+use crate::broker::budget::Holding;
 use crate::broker::entities::EntityError;
 use crate::broker::shared::Shared;
 use bytes::Bytes;
@@ -55,7 +56,9 @@ impl Shared {
                     let text = "The state of a session must not exceed 262144 bytes.";
                     return Err(Refusal::new(servicebus_core::servicebus::Reason::MessageSizeExceeded, text));
                 }
-                self.namespace.set_session_state(id, session, state.map(Bytes::copy_from_slice), utc)?;
+                let keep = |state| self.budget.keep(Holding::SessionStates, Bytes::copy_from_slice(state));
+                let state = state.map(keep).transpose()?;
+                self.namespace.set_session_state(id, session, state, utc)?;
                 Ok(Reply::Done)
             }
         }

@@ -1,18 +1,22 @@
 //! One connection: its engine, and what its links are for.
 
-use super::access::Access;
+use super::access::{Access, plain_rights};
 use super::settlement::State;
 use crate::broker::ConnectionId;
+use crate::broker::budget::{Budget, Holding, OverBudget, Share};
 use crate::broker::entities::store::Taken;
 use crate::broker::entities::{AuthorizationRule, Rights, StoreId};
-use servicebus_core::engine::{Connection, DeliveryId, Handler, LinkId, SessionId, Subject};
+use bytes::Bytes;
+use servicebus_core::engine::{
+    Connection, DeliveryId, EngineError, Handler, LinkId, SendOptions, SessionId, Subject, Tag,
+};
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Instant;
-use servicebus_core::wire;
 use servicebus_core::wire::messaging::DeliveryState;
-use servicebus_core::wire::performative::PerformativeView;
+use servicebus_core::wire::performative::{PerformativeView, Role};
 use servicebus_core::wire::sasl::{SaslCode, SaslInit};
+use servicebus_core::wire::{self, Value};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -91,7 +95,27 @@ pub(crate) struct Link {
     pub(crate) tags: u32,
     /// It is being detached.
     pub(crate) closing: bool,
+    /// The number of its attach among all that the broker has had: tells which links an update finds.
+    pub(crate) number: u64,
 }
+
+impl Link {
+    /// Bytes that it holds beside its place.
+    fn bytes(&self) -> usize {
+        let attach = match &self.purpose {
+            Purpose::Accepting { attach, .. } => attach.len(),
+            _ => 0,
+        };
+        LINK + self.name.len() + self.own_address.as_ref().map_or(0, String::len) + self.path.len() + attach
+    }
+}
+
+/// What a link takes beside its texts.
+const LINK: usize = 512;
+/// What a connection takes beside its buffers and links.
+const CONNECTION: usize = 4_096;
+/// Responses that wait on a connection at most, in bytes. More requests are not carried out until the client has read.
+const MAX_ANSWERS: usize = 1 << 20;
 
 /// A message that is with a client, locked.
 #[derive(Clone, Copy, Debug)]
@@ -128,11 +152,31 @@ pub(crate) struct Peer {
     pub(crate) closed: bool,
     /// The timer that is set for it.
     pub(crate) timer: Option<Instant>,
+    /// The client wants to be one of JMS 2.0.
+    pub(crate) is_client_provider: bool,
+    /// Responses that are not wholly written, with their sizes.
+    answers: Vec<(DeliveryId, usize)>,
+    /// Links with requests that wait until their responses have room.
+    waiting_requests: Vec<LinkId>,
+    /// Something that the client must be told had no room: it does not read.
+    pub(crate) overflowed: bool,
+    /// Bytes that its links and the states of incoming messages take.
+    held: usize,
+    /// The connection's part of the memory budget, and
+    memory: Share,
+    /// that of messages on their way in or out.
+    deliveries: Share,
 }
 
 impl Peer {
-    pub(crate) fn new(id: ConnectionId, engine: Connection<Heap>, now: Instant) -> Self {
-        Self {
+    /// A connection, where the memory budget has room for it.
+    pub(crate) fn new(
+        id: ConnectionId,
+        engine: Connection<Heap>,
+        now: Instant,
+        budget: &Budget,
+    ) -> Result<Self, OverBudget> {
+        Ok(Self {
             id,
             engine,
             access: Access::default(),
@@ -149,7 +193,94 @@ impl Peer {
             had_links: false,
             closed: false,
             timer: None,
+            is_client_provider: false,
+            answers: Vec::new(),
+            waiting_requests: Vec::new(),
+            overflowed: false,
+            held: 0,
+            memory: budget.share(Holding::Connections, CONNECTION)?,
+            deliveries: budget.empty(Holding::Deliveries),
+        })
+    }
+
+    fn memory(&self) -> usize {
+        CONNECTION + self.held + self.engine.outbox_bytes()
+    }
+
+    /// Counts what the connection holds: in any case, since it is there already.
+    pub(crate) fn count_memory(&mut self) {
+        self.deliveries.set(self.engine.payload_bytes());
+        self.memory.set(self.memory());
+    }
+
+    /// The same; false when it has become more and the budget has no room for that.
+    pub(crate) fn counts_within_budget(&mut self) -> bool {
+        let deliveries = self.deliveries.resize(self.engine.payload_bytes());
+        let memory = self.memory.resize(self.memory());
+        let within = deliveries.is_ok() && memory.is_ok();
+        if !within {
+            self.count_memory();
         }
+        within
+    }
+
+    /// Links on which a part of a message has come.
+    pub(crate) fn partial_links(&mut self) -> Vec<LinkId> {
+        let Self { engine, links, .. } = self;
+        links.iter().flatten().map(|link| link.id).filter(|link| engine.partial_len(*link) > 0).collect()
+    }
+
+    /// Notes what the engine made of something that the client is to be told. Without room for it the connection ends:
+    /// the client does not read. A link, delivery or connection that is gone needs to be told nothing.
+    pub(crate) fn told<T>(&mut self, result: Result<T, EngineError>) {
+        self.overflowed |= matches!(result, Err(EngineError::NoCapacity(_)));
+    }
+
+    /// Tells the client what became of a delivery.
+    pub(crate) fn settle(&mut self, delivery: DeliveryId, state: &DeliveryState<'_>) {
+        let result = self.engine.settle(delivery, state, true);
+        self.told(result);
+    }
+
+    /// Whether a response may be made for this link: there is room for it, and no other waits there for credit.
+    pub(crate) fn can_answer(&self, link: LinkId) -> bool {
+        let waiting: usize = self.answers.iter().map(|(_, size)| size).sum();
+        waiting < MAX_ANSWERS
+            && self.engine.free_deliveries() > 0
+            && self.engine.link(link).is_some_and(|status| status.waiting == 0 || status.credit > status.waiting)
+    }
+
+    /// Sends a response, settled: there is nothing to confirm, and some clients never settle what they get here.
+    pub(crate) fn answer(&mut self, id: LinkId, response: Bytes, now: Instant) {
+        let Some(link) = self.link_mut(id) else { return };
+        link.active = now;
+        link.tags = link.tags.wrapping_add(1);
+        // A counter in little-endian order, as the service numbers them (docs/evidence/service-evidence.md §3).
+        let tag = Tag::new(&link.tags.to_le_bytes()).unwrap_or(Tag::EMPTY);
+        let size = response.len();
+        let sent = self.engine.send(id, response, &SendOptions { tag, settled: true, ..SendOptions::default() });
+        match sent {
+            Ok(delivery) => self.answers.push((delivery, size)),
+            Err((error, _)) => self.told::<()>(Err(error)),
+        }
+    }
+
+    /// Lets the requests of a link wait until the client has read responses.
+    pub(crate) fn let_wait(&mut self, requests: LinkId) {
+        if !self.waiting_requests.contains(&requests) {
+            self.waiting_requests.push(requests);
+        }
+    }
+
+    /// The links with requests that wait; they wait no more.
+    pub(crate) fn take_waiting_requests(&mut self) -> Vec<LinkId> {
+        core::mem::take(&mut self.waiting_requests)
+    }
+
+    /// Forgets responses that are written.
+    pub(crate) fn sweep_answers(&mut self) {
+        let engine = &self.engine;
+        self.answers.retain(|(delivery, _)| engine.link_of(*delivery).is_some());
     }
 
     pub(crate) fn link(&self, id: LinkId) -> Option<&Link> {
@@ -161,6 +292,7 @@ impl Peer {
     }
 
     pub(crate) fn add_link(&mut self, link: Link) {
+        self.held += link.bytes();
         let index = link.id.index();
         if self.links.len() <= index {
             self.links.resize_with(index + 1, || None);
@@ -173,7 +305,9 @@ impl Peer {
 
     pub(crate) fn take_link(&mut self, id: LinkId) -> Option<Link> {
         self.link(id)?;
-        self.links.get_mut(id.index())?.take()
+        let link = self.links.get_mut(id.index())?.take()?;
+        self.held = self.held.saturating_sub(link.bytes());
+        Some(link)
     }
 
     /// Starts the time that a connection may go without links to entities, when the last one has gone.
@@ -204,15 +338,31 @@ impl Peer {
         if self.incoming.len() <= index {
             self.incoming.resize_with(index + 1, || None);
         }
-        if let Some(slot) = self.incoming.get_mut(index) {
-            *slot = Some((id, state));
+        self.held += state.len();
+        if let Some(slot) = self.incoming.get_mut(index)
+            && let Some((_, before)) = slot.replace((id, state))
+        {
+            self.held = self.held.saturating_sub(before.len());
         }
     }
 
     /// The state that a message came with.
     pub(crate) fn take_incoming(&mut self, id: DeliveryId) -> Option<State> {
-        let slot = self.incoming.get_mut(id.index())?;
-        slot.take().filter(|(of, _)| *of == id).map(|(_, state)| state)
+        let (of, state) = self.incoming.get_mut(id.index())?.take()?;
+        self.held = self.held.saturating_sub(state.len());
+        (of == id).then_some(state)
+    }
+
+    /// Whether there is a link to `$cbs` in this role of the client.
+    pub(crate) fn has_cbs_link(&self, role: Role) -> bool {
+        self.links.iter().flatten().any(|link| {
+            let same = match link.purpose {
+                Purpose::Requests(Node::Cbs) => role == Role::Sender,
+                Purpose::Responses(Node::Cbs) => role == Role::Receiver,
+                _ => false,
+            };
+            same && self.engine.link(link.id).is_some_and(|status| status.attached)
+        })
     }
 
     /// Whether there is a link to an entity or to a `$management` node.
@@ -223,26 +373,31 @@ impl Peer {
             .any(|link| !matches!(link.purpose, Purpose::Requests(Node::Cbs) | Purpose::Responses(Node::Cbs)))
     }
 
-    /// The link that a response goes out on: of the same node and session, best the one that was asked for
-    /// (docs/evidence/wire-protocol.md §2.1, §5).
+    /// The link that a response goes out on: the one of the node that the request names, by its address or its name. A
+    /// connection has one link for responses of `$cbs`: it is meant where none is named (docs/evidence/wire-protocol.md
+    /// §2.1, §5).
     pub(crate) fn response_link(&self, node: &Node, session: SessionId, reply_to: Option<&str>) -> Option<LinkId> {
         let all = || {
             self.links
                 .iter()
                 .flatten()
                 .filter(|link| !link.closing && matches!(&link.purpose, Purpose::Responses(of) if of == node))
+                .filter(|link| self.engine.link(link.id).is_some_and(|status| status.attached))
         };
         let named =
             |link: &&Link| reply_to.is_some_and(|name| link.name == name || link.own_address.as_deref() == Some(name));
         let here = |link: &&Link| link.session == session;
-        all()
-            .find(|link| here(link) && named(link))
-            .or_else(|| all().find(here))
-            .or_else(|| all().find(named))
-            .or_else(|| all().next())
-            .map(|link| link.id)
+        let found = all().find(|link| here(link) && named(link)).or_else(|| all().find(named));
+        let found = match node {
+            Node::Cbs => found.or_else(|| all().next()),
+            Node::Management(_) => found,
+        };
+        found.map(|link| link.id)
     }
 }
+
+/// The property of `open` of a client of JMS 2.0.
+const IS_CLIENT_PROVIDER: &str = "com.microsoft:is-client-provider";
 
 /// Keeps what the engine shows of frames while it applies them.
 #[derive(Debug)]
@@ -253,11 +408,21 @@ pub(crate) struct Recorder<'a> {
     pub(crate) attaches: Vec<(LinkId, Vec<u8>)>,
     pub(crate) states: Vec<(DeliveryId, LinkId, bool, State)>,
     pub(crate) flows: Vec<LinkId>,
+    /// The property of `open` by which clients of JMS 2.0 say that they are such.
+    pub(crate) is_client_provider: bool,
 }
 
 impl<'a> Recorder<'a> {
     pub(crate) fn new(keys: &'a [AuthorizationRule]) -> Self {
-        Self { keys, plain: None, host: None, attaches: Vec::new(), states: Vec::new(), flows: Vec::new() }
+        Self {
+            keys,
+            plain: None,
+            host: None,
+            attaches: Vec::new(),
+            states: Vec::new(),
+            flows: Vec::new(),
+            is_client_provider: false,
+        }
     }
 }
 
@@ -269,23 +434,18 @@ impl Handler for Recorder<'_> {
         }
         let mut parts = init.initial_response.unwrap_or_default().split(|byte| *byte == 0);
         let (_, name, key) = (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let rule = self.keys.iter().find(|rule| {
-            rule.key_name.as_bytes() == name
-                && !key.is_empty()
-                && (rule.primary_key.as_bytes() == key || rule.secondary_key.as_bytes() == key)
-        });
-        match rule {
-            Some(rule) => {
-                self.plain = Some(rule.rights);
-                SaslCode::Ok
-            }
-            None => SaslCode::Auth,
-        }
+        self.plain = plain_rights(self.keys, name, key);
+        if self.plain.is_some() { SaslCode::Ok } else { SaslCode::Auth }
     }
 
     fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
         match (subject, performative) {
-            (_, PerformativeView::Open(open)) => self.host = open.hostname().map(str::to_owned),
+            (_, PerformativeView::Open(open)) => {
+                self.host = open.hostname().map(str::to_owned);
+                let properties = open.whole().ok().and_then(|open| open.properties);
+                let asked = properties.and_then(|properties| properties.get(IS_CLIENT_PROVIDER));
+                self.is_client_provider = asked == Some(Value::Boolean(true));
+            }
             (Subject::Link(link), PerformativeView::Attach(attach)) => {
                 if let Ok(attach) = attach.whole() {
                     self.attaches.push((link, wire::to_vec(&attach)));

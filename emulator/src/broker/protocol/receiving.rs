@@ -6,6 +6,7 @@ use super::peer::{Outgoing, Peer, Purpose};
 use super::settlement::{Settlement, State};
 use super::transaction::Operation;
 use crate::broker::Clock;
+use crate::broker::budget::Holding;
 use crate::broker::entities::EntityError;
 use crate::broker::shared::Shared;
 use servicebus_core::engine::{DeliveryId, LinkId, SendOptions, Tag};
@@ -29,6 +30,11 @@ impl Shared {
             return false;
         }
         if status.waiting >= MAX_WAITING {
+            peer.throttled = true;
+            return false;
+        }
+        if peer.engine.payload_bytes() > 0 && !self.budget.has_room(Holding::Deliveries, 1) {
+            // The client reads what is on its way first.
             peer.throttled = true;
             return false;
         }
@@ -85,6 +91,7 @@ impl Shared {
             if let Some(link) = peer.link_mut(id) {
                 link.active = clock.now;
             }
+            peer.count_memory();
         }
         sent
     }
@@ -173,7 +180,7 @@ impl Shared {
             }
             _ => DeliveryState::Outcome(echo),
         };
-        let _ = peer.engine.settle(delivery, &answer, true);
+        peer.settle(delivery, &answer);
     }
 
     /// Ends a lock as a client asked for.
@@ -261,6 +268,7 @@ impl Shared {
         link.closing = true;
         let path = link.path.clone();
         let fault = self.fault(refusal, &path, clock);
-        let _ = peer.engine.detach(id, true, Some(&condition_of(&fault)));
+        let detached = peer.engine.detach(id, true, Some(&condition_of(&fault)));
+        peer.told(detached);
     }
 }

@@ -1,9 +1,11 @@
 //! Requests to a node and the responses to them (docs/evidence/wire-protocol.md §2.2, §5).
 
+use super::fault::Refusal;
 use bytes::{Bytes, BytesMut};
+use servicebus_core::servicebus::Reason;
 use servicebus_core::wire::message::{Body, MessageView, section};
 use servicebus_core::wire::messaging::{MessageId, Properties, put_section};
-use servicebus_core::wire::{Compound, Encode, Map, MapWriter, Sink, Value};
+use servicebus_core::wire::{Compound, DecodeError, Encode, Map, MapWriter, Sink, Value};
 
 /// A request as it came.
 #[derive(Clone, Copy, Debug)]
@@ -57,19 +59,43 @@ impl<'a> Request<'a> {
         self.entry(key)?.as_i64()
     }
 
-    /// The items of an array or list in the body.
-    pub(super) fn items(&self, key: &str) -> Option<Vec<Value<'a>>> {
-        items(self.entry(key)?)
+    /// The items of an array or a list in the body, each read while they are walked, so that small ones take no more
+    /// memory than they have bytes. `missing` is the refusal for a body without them.
+    ///
+    /// # Errors
+    /// What `read` refuses, and more than [`MAX_ITEMS`].
+    pub(super) fn items<T>(
+        &self,
+        key: &str,
+        missing: &str,
+        read: impl FnMut(Value<'a>) -> Result<T, Refusal>,
+    ) -> Result<Vec<T>, Refusal> {
+        match self.entry(key) {
+            Some(Value::Array(array)) => walked(key, array.iter(), read),
+            Some(Value::List(list)) => walked(key, list.iter(), read),
+            _ => Err(Refusal::new(Reason::ArgumentError, missing)),
+        }
     }
 }
 
-/// The items of an array or a list.
-pub(super) fn items(value: Value<'_>) -> Option<Vec<Value<'_>>> {
-    match value {
-        Value::Array(array) => array.iter().collect::<Result<_, _>>().ok(),
-        Value::List(list) => list.iter().collect::<Result<_, _>>().ok(),
-        _ => None,
+/// Items of one request at most: more than the largest batch has.
+const MAX_ITEMS: usize = 10_000;
+
+fn walked<'a, T>(
+    key: &str,
+    items: impl Iterator<Item = Result<Value<'a>, DecodeError>>,
+    mut read: impl FnMut(Value<'a>) -> Result<T, Refusal>,
+) -> Result<Vec<T>, Refusal> {
+    let mut all = Vec::new();
+    for item in items {
+        if all.len() >= MAX_ITEMS {
+            let text = format!("The request has more than {MAX_ITEMS} items in '{key}'.");
+            return Err(Refusal::new(Reason::ArgumentOutOfRange, text));
+        }
+        let item = item.map_err(|_| Refusal::new(Reason::DecodeError, format!("'{key}' cannot be decoded.")))?;
+        all.push(read(item)?);
     }
+    Ok(all)
 }
 
 /// Encodes a response: properties first, no header, as the service does (docs/evidence/service-evidence.md §3).

@@ -120,6 +120,14 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// Bytes of it.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Encoded(bytes) => bytes.len(),
+            Self::Accepted | Self::None => 0,
+        }
+    }
+
     /// Keeps a state.
     pub(crate) fn keep(state: Option<&DeliveryState<'_>>) -> Self {
         match state {

@@ -170,6 +170,9 @@ pub(crate) fn bytes(world: &World, path: &str) -> u64 {
 /// Puts the settings that the model has into force.
 pub(crate) fn update(world: &mut World, path: &str, settings: &Settings) {
     let clock = world.clock;
+    // The detach comes about a second after an update (docs/evidence/field-reports.md F6): no document says what links do
+    // in between, so it is brought forward.
+    world.broker.force_detach(path, clock);
     world.broker.with_namespace(clock, |namespace| match path.strip_prefix("t/Subscriptions/") {
         Some(name) => namespace.update_subscription("t", name, subscription(settings), clock.utc).unwrap(),
         None => namespace.update_queue(path, queue(settings), clock.utc).unwrap(),

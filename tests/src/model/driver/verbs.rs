@@ -148,7 +148,7 @@ impl Run {
         let entries = [("messages", Reader::new(&list).value().unwrap())];
         let transaction = self.check_transaction(&used, client, entity);
         let forwards = self.model.entities.get(entity).is_some_and(|found| found.settings.forward.is_some());
-        let own = match forwards && !self.model.tolerates("F43") {
+        let own = match forwards {
             true => Answer::Refused(&["amqp:not-allowed"]),
             false => self.model.check_send(entity, std::slice::from_ref(&message)),
         };
@@ -269,7 +269,7 @@ impl Run {
         let response = self.peek_messages(client, place, session, from, count);
         let observed = response.condition();
         let forwards = place.sub == Sub::Main && self.model.settings(place).forward.is_some();
-        if forwards && !self.model.tolerates("F43") {
+        if forwards {
             return Answer::Refused(&["amqp:not-allowed"]).check("peek", observed);
         }
         Answer::Done.check("peek", observed)?;
