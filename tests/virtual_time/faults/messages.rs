@@ -6,7 +6,6 @@ use servicebus_core::wire::{Reader, Value};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// A queue, a queue of sessions, and a topic with a subscription.
 fn world() -> World {
