@@ -62,8 +62,9 @@ impl<S: Storage> ClientMachine<S> {
                 continue;
             }
             let known = self.tokens.find(key).filter(|known| known.valid);
+            let utc = self.service_clock.utc(clock);
             // To renew, a token is needed that ends later than the one that was put.
-            let lasts = *expiry > known.map_or(clock.utc, |known| known.expiry.max(clock.utc));
+            let lasts = *expiry > known.map_or(utc, |known| known.expiry.max(utc));
             let sent = match core::str::from_utf8(token.as_ref()) {
                 _ if !lasts && !new => {
                     left = true;

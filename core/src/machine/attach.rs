@@ -9,7 +9,7 @@ use crate::log::{Maybe, Span};
 use crate::servicebus::Argument;
 use crate::servicebus::session_filter;
 use crate::storage::{Slots, Storage, Table};
-use crate::time::Millis;
+use crate::time::{Instant, Millis};
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
@@ -97,7 +97,7 @@ impl<S: Storage> ClientMachine<S> {
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get(place) else { continue };
             if endpoint.may_attach(clock.now) && self.token_is_valid(endpoint.token) {
-                if let Err(error) = self.attach_endpoint(place) {
+                if let Err(error) = self.attach_endpoint(place, clock.now) {
                     let failure = Failure::new(Cause::Engine(error));
                     self.give_up(place, &failure);
                 }
@@ -110,7 +110,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn attach_endpoint(&mut self, place: u32) -> Result<(), EngineError> {
+    fn attach_endpoint(&mut self, place: u32, now: Instant) -> Result<(), EngineError> {
         let number = self.next_number();
         let name: Name = Self::name(self.container, number);
         let endpoint = self.endpoints.get(place).ok_or(EngineError::Detached)?;
@@ -165,6 +165,7 @@ impl<S: Storage> ClientMachine<S> {
             endpoint.span = span;
             endpoint.name = number;
             endpoint.refused = false;
+            endpoint.asked_at = now;
         }
         // Credit travels with the attach: the first message needs no round trip of its own.
         self.top_up(place);
@@ -178,7 +179,7 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         if let (Some(claiming), true) = (self.claiming, endpoint.is_session())
-            && !(claiming.attached)(self, place, link)
+            && !(claiming.attached)(self, place, link, clock)
         {
             return;
         }

@@ -197,6 +197,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) release_at: Option<Instant>,
     /// Since when there always was a message that waited.
     pub(super) stocked_since: Option<Instant>,
+    /// When the oldest lock that it may have was asked for: by a receive call, or by its attach for a session.
+    pub(super) asked_at: Instant,
 }
 
 impl<S: Storage> Endpoint<S> {
@@ -225,6 +227,7 @@ impl<S: Storage> Endpoint<S> {
             harvest: false,
             release_at: None,
             stocked_since: None,
+            asked_at: Instant::ZERO,
             idled: false,
             identifier,
             closing: false,

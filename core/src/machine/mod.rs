@@ -22,6 +22,7 @@ mod request;
 mod send;
 mod session;
 mod settings;
+mod service_clock;
 mod settle;
 mod token;
 
@@ -42,6 +43,7 @@ use operation::{Operation, State};
 use prefetch::Prefetching;
 use receive::Held;
 use renewal::{Renewal, Renewing};
+use service_clock::ServiceClock;
 use request::Request;
 use session::{Claim, Claiming};
 use token::Token;
@@ -112,6 +114,8 @@ pub struct ClientMachine<S: Storage> {
     close_sent: bool,
     access_token_wanted: bool,
     access_token_pending: bool,
+    /// The service's time.
+    service_clock: ServiceClock,
     /// Counts connections.
     epoch: u32,
     /// Failed attempts to connect since the last success.
@@ -208,6 +212,7 @@ impl<S: Storage> ClientMachine<S> {
             access_token: S::Spare::default(),
             access_token_wanted: false,
             access_token_pending: false,
+            service_clock: ServiceClock::default(),
             sessions: Table::bounded(limits.sessions),
             endpoints: Table::bounded(limits.links),
             nodes: Table::bounded(limits.links),
@@ -396,7 +401,7 @@ impl<S: Storage> ClientMachine<S> {
         self.moved = false;
         self.give_back(clock);
         if self.starved {
-            self.sweep_held(clock.utc);
+            self.sweep_held(clock);
             if self.connection.as_mut().is_some_and(Connection::take_freed) {
                 self.settled();
             }
@@ -420,6 +425,47 @@ impl<S: Storage> ClientMachine<S> {
             || self.connection.as_ref().is_some_and(|connection| {
                 connection.has_output() || connection.is_closed() || (self.starved && connection.has_freed())
             })
+    }
+
+    /// A message has come, enqueued at one time and locked until another, not before `asked_at` where that is known.
+    fn message_came(
+        &mut self,
+        clock: Clock,
+        enqueued: Option<Timestamp>,
+        asked_at: Option<Instant>,
+        locked_until: Timestamp,
+    ) {
+        let mut turned = enqueued.is_some_and(|time| self.service_clock.enqueued(clock, time));
+        turned |= self.service_clock.locked(clock, asked_at, locked_until);
+        self.replan(turned, clock);
+    }
+
+    /// The service has given a lock, not before `asked_at` where that is known.
+    fn lock_given(&mut self, clock: Clock, asked_at: Option<Instant>, until: Timestamp) {
+        let turned = self.service_clock.locked(clock, asked_at, until);
+        self.replan(turned, clock);
+    }
+
+    /// At `since` or later, a lock until `until` was still held.
+    fn lock_held(&mut self, clock: Clock, since: Instant, until: Timestamp) {
+        let turned = self.service_clock.within(clock, since, until);
+        self.replan(turned, clock);
+    }
+
+    /// The service takes a lock until `until` for over.
+    fn lock_ended(&mut self, clock: Clock, until: Timestamp) {
+        let turned = self.service_clock.ended(clock, until);
+        self.replan(turned, clock);
+    }
+
+    /// Schedules again what a wrong local clock has scheduled.
+    fn replan(&mut self, turned: bool, clock: Clock) {
+        if turned {
+            log!(warn, "the local clock is wrong", utc = clock.utc, service = self.service_clock.utc(clock));
+            if let Some(renewing) = self.renewing {
+                (renewing.replan)(self, clock);
+            }
+        }
     }
 
     /// The driver is gone: every call that waits ends.

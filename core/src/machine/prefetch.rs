@@ -56,7 +56,7 @@ impl<S: Storage> ClientMachine<S> {
         let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
         let front = link.and_then(|link| self.connection.as_ref()?.peek(link));
         let Some(until) = front.and_then(locked_until) else { return };
-        let left = until.left(clock.utc);
+        let left = self.service_clock.left(clock, until);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.release_at = Some(clock.now.after(left.before_end(left, 4, HANDOVER)));
             self.moved = true;

@@ -104,7 +104,14 @@ impl<S: Storage> ClientMachine<S> {
         match &mut found.state {
             State::Idle => {
                 found.state = State::Receiving(max);
+                let idle = self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.receives == 0) && {
+                    let stock = self.stock(place);
+                    stock.ready == 0 && stock.expected == 0 && !stock.draining
+                };
                 let Some(endpoint) = self.endpoints.find_mut(endpoint.0) else { return closed() };
+                if idle && !endpoint.is_session() {
+                    endpoint.asked_at = clock.now;
+                }
                 endpoint.demand = endpoint.demand.saturating_add(max);
                 endpoint.receives += 1;
                 endpoint.receiver.get_or_insert(Place::new(operation.0.index));
@@ -311,7 +318,9 @@ impl<S: Storage> ClientMachine<S> {
         let Some(endpoint) = self.endpoints.get(place) else { return 0 };
         let (in_session, connection_id) = (endpoint.is_session(), self.connection_id());
         let live = endpoint.attachment.link();
-        let fresh = endpoint.stocked_since.is_some_and(|since| clock.now < since.after(SHORTEST_LOCK));
+        let fresh = endpoint.stocked_since.filter(|since| clock.now < since.after(SHORTEST_LOCK));
+        // What was fetched ahead may have been locked at any time; a session's messages have no locks of their own.
+        let asked_at = (endpoint.prefetch() == 0).then_some(endpoint.asked_at);
         let mut taken = self.deleting.map_or(0, |deleting| (deleting.take_remains)(self, place, max, take));
         while taken < max {
             let (Some(link), Some(connection)) = (live, &mut self.connection) else { break };
@@ -323,18 +332,23 @@ impl<S: Storage> ClientMachine<S> {
             }
             let token = LockToken::from_delivery_tag(incoming.tag.as_bytes());
             let origin = Origin { delivery: Some(incoming.delivery), connection: connection_id, in_session };
-            let mut message = ReceivedMessage::new(incoming.payload, token, origin);
-            let mut locked_until = message.locked_until.filter(|_| !in_session).unwrap_or(Timestamp::DOTNET_MAX);
-            if locked_until <= clock.utc {
-                if !fresh {
-                    // Never hand out what is somebody else's already (docs/evidence/invariants.md §1 row 10).
-                    let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
+            let message = ReceivedMessage::new(incoming.payload, token, origin);
+            let locked_until = message.locked_until.filter(|_| !in_session).unwrap_or(Timestamp::DOTNET_MAX);
+            if taken == 0 {
+                // One message of a call is evidence enough.
+                let enqueued = message.enqueued_time();
+                self.message_came(clock, enqueued, asked_at, locked_until);
+            }
+            if self.service_clock.has_passed(clock, locked_until) {
+                let Some(since) = fresh else {
+                    // The message may be locked by another receiver already (docs/evidence/invariants.md §1 row 10).
+                    if let Some(connection) = &mut self.connection {
+                        let _ = connection.settle(incoming.delivery, &DeliveryState::RELEASED, true);
+                    }
                     continue;
-                }
-                // Given back, it would come again at once, and for ever.
-                log!(warn, "this clock is ahead of the service's", locked_until = locked_until, utc = clock.utc);
-                locked_until = Timestamp::DOTNET_MAX;
-                message.locked_until = None;
+                };
+                // No lock is that short: the service's clock was set back.
+                self.lock_held(clock, since, locked_until);
             }
             let lock = Maybe(message.lock_token);
             log!(debug, "received", lock = lock, traceparent = Maybe(message.traceparent()));
@@ -373,10 +387,10 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Makes room where messages were received and never settled: long after their locks have ended they are forgotten.
-    pub(super) fn sweep_held(&mut self, utc: Timestamp) {
+    pub(super) fn sweep_held(&mut self, clock: Clock) {
         for index in 0..self.held.end() {
             let Some(&held) = self.held.get(index) else { continue };
-            if held.locked_until.after(GRACE) <= utc {
+            if self.service_clock.has_passed(clock, held.locked_until.after(GRACE)) {
                 self.held.take(index);
                 if let Some(connection) = &mut self.connection {
                     let _ = connection.settle(held.delivery, &DeliveryState::RELEASED, true);

@@ -70,6 +70,8 @@ pub(super) struct Renewal<S: Storage> {
     /// Failed attempts since the last success.
     attempts: u32,
     request: Option<Key>,
+    /// When the last request was begun.
+    asked_at: Instant,
     state: State,
     /// Why the last attempt failed; why the lock is lost.
     failure: Option<Failure<S>>,
@@ -86,6 +88,8 @@ pub(super) struct Renewal<S: Storage> {
 const MARGIN: Millis = Millis::from_secs(10);
 /// The shortest wait between two attempts.
 const SHORTEST: Millis = Millis::new(100);
+/// The shortest wait between two attempts once the lock may be over.
+const DOUBTFUL: Millis = Millis::from_secs(1);
 /// What is assumed of a session whose peer does not tell when the lock ends: it is renewed at once, and then it is known.
 const UNKNOWN: Millis = Millis::from_secs(30);
 
@@ -150,6 +154,8 @@ pub(super) struct Renewing<S: Storage> {
     pub(super) session_ended: fn(&mut ClientMachine<S>, EndpointId, Option<&Failure<S>>),
     /// The client closes.
     pub(super) release: fn(&mut ClientMachine<S>),
+    /// The local UTC turned out to be wrong.
+    pub(super) replan: fn(&mut ClientMachine<S>, Clock),
     /// The end of a message's lock, as it was renewed.
     pub(super) renewed_until: fn(&ClientMachine<S>, &Locked) -> Option<Timestamp>,
 }
@@ -164,6 +170,7 @@ impl<S: Storage> ClientMachine<S> {
         message_settled: Self::message_settled,
         session_ended: Self::session_renewals_end,
         release: Self::release_renewals,
+        replan: Self::replan_renewals,
         renewed_until: |machine, message| machine.renewal_of(message).and_then(|id| machine.renewed_until(id)),
     };
 
@@ -181,8 +188,8 @@ impl<S: Storage> ClientMachine<S> {
         let (Some(token), false) = (message.token, message.origin.in_session) else {
             return Err(Failure::new(Cause::Argument(Argument::Unlocked)));
         };
-        let locked_until = self.lock_end(&message).unwrap_or(clock.utc.after(UNKNOWN));
-        if locked_until <= clock.utc {
+        let locked_until = self.lock_end(&message).unwrap_or(self.service_clock.utc(clock).after(UNKNOWN));
+        if self.service_clock.has_passed(clock, locked_until) {
             return Err(Failure::new(Cause::Service(Reason::MessageLockLost)));
         }
         let entity = self.use_entity(entity)?;
@@ -208,7 +215,7 @@ impl<S: Storage> ClientMachine<S> {
         };
         let (entity, known) = (found.entity(), claim.locked_until);
         let node = self.use_node(Some(entity))?;
-        let locked_until = known.unwrap_or(clock.utc.after(UNKNOWN));
+        let locked_until = known.unwrap_or(self.service_clock.utc(clock).after(UNKNOWN));
         self.add_renewal(clock, Subject::Session(session), node, locked_until, max, known.is_some())
     }
 
@@ -226,7 +233,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.renewing = Some(Self::RENEWING);
         self.node_used(node, clock);
-        let length = locked_until.left(clock.utc);
+        let length = self.service_clock.left(clock, locked_until);
         let until = clock.now + max;
         let first = if known { clock.now.after(rest(length, length)) } else { clock.now };
         let renewal = Renewal {
@@ -238,6 +245,7 @@ impl<S: Storage> ClientMachine<S> {
             next: None,
             attempts: 0,
             request: None,
+            asked_at: clock.now,
             state: State::Active,
             failure: None,
             settling: false,
@@ -301,11 +309,11 @@ impl<S: Storage> ClientMachine<S> {
         if !renewal.is_active() {
             return;
         }
-        let left = renewal.locked_until.left(clock.utc);
-        if left.get() == 0 {
+        if self.service_clock.has_passed(clock, renewal.locked_until) {
             self.lock_ran_out(place);
             return;
         }
+        let left = self.service_clock.left(clock, renewal.locked_until);
         if renewal.until <= clock.now {
             self.end_renewal(place, State::Elapsed, None);
             return;
@@ -333,6 +341,7 @@ impl<S: Storage> ClientMachine<S> {
             Ok(request) => {
                 if let Some(renewal) = self.renewals.get_mut(place) {
                     renewal.request = Some(request);
+                    renewal.asked_at = clock.now;
                 }
             }
             Err(failure) => self.renewal_failed(place, clock, failure),
@@ -362,6 +371,7 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         let (subject, node) = (renewal.subject, renewal.node);
+        let (asked_at, before) = (renewal.asked_at, renewal.locked_until);
         let response = match result {
             Ok(response) => self.take_from_node(node, response).map(Response::new),
             Err(failure) => return self.renewal_failed(key.index, clock, failure),
@@ -374,6 +384,8 @@ impl<S: Storage> ClientMachine<S> {
             let failure = Failure::described(Cause::Service(Reason::DecodeError), "a renewal without a time");
             return self.renewal_failed(key.index, clock, failure);
         };
+        self.lock_held(clock, asked_at, before);
+        self.lock_given(clock, Some(asked_at), until);
         match subject {
             Subject::Message { origin, .. } => self.set_held(origin, |held| held.locked_until = until),
             Subject::Session(id) => self.set_session_lock(id, until),
@@ -386,7 +398,7 @@ impl<S: Storage> ClientMachine<S> {
         let Some(renewal) = self.renewals.get_mut(place) else { return };
         log!(debug, "a lock was renewed", locked_until = until);
         renewal.locked_until = until;
-        renewal.length = until.left(clock.utc);
+        renewal.length = self.service_clock.left(clock, until);
         renewal.attempts = 0;
         renewal.failure = None;
         renewal.renewed = true;
@@ -402,24 +414,44 @@ impl<S: Storage> ClientMachine<S> {
         let passing = matches!(renewal.subject, Subject::Session(id) if self.claiming.is_some_and(|claiming| (claiming.is_taking_over)(self, id, clock.now)));
         let Some(renewal) = self.renewals.get_mut(place) else { return };
         if is_final(&failure) && !passing {
+            if matches!(failure.reason(), Some(Reason::MessageLockLost | Reason::SessionLockLost)) {
+                let until = renewal.locked_until;
+                self.lock_ended(clock, until);
+            }
+            let Some(renewal) = self.renewals.get(place) else { return };
             // Settling goes its own way: it tells whether it was in time.
             let state = if renewal.settling { State::Released } else { State::Lost };
             self.end_renewal(place, state, Some(failure));
             return;
         }
-        let left = renewal.locked_until.left(clock.utc);
+        let until = renewal.locked_until;
+        let left = self.service_clock.left(clock, until);
         let (attempts, reason) = (renewal.attempts, failure.reason());
         log!(warn, "a lock was not renewed", attempt = attempts, left_ms = left.get(), failure = failure);
         renewal.attempts = attempts.saturating_add(1);
         renewal.failure = Some(failure);
-        if left.get() == 0 {
+        if self.service_clock.has_passed(clock, until) {
             self.lock_ran_out(place);
             return;
         }
         let wait = self.settings.retry.wait(attempts, reason, &mut self.random);
-        // The lock's end comes first, however patient the policy is.
-        let wait = wait.min(left.part(3)).max(SHORTEST).min(left);
+        // The lock's end comes first, however patient the policy is. Past the end that is expected, the service may
+        // still hold the lock, by a clock of its own.
+        let wait = if left.get() > 0 { wait.min(left.part(3)).max(SHORTEST).min(left) } else { wait.max(DOUBTFUL) };
+        let wait = wait.min(self.service_clock.left_at_most(clock, until));
         self.set_renewal_time(place, clock.now.after(wait));
+    }
+
+    /// The local UTC turned out to be wrong: what was scheduled by it may be late.
+    fn replan_renewals(&mut self, clock: Clock) {
+        for place in 0..self.renewals.end() {
+            let Some(renewal) = self.renewals.get_mut(place) else { continue };
+            let Some(planned) = renewal.next.filter(|_| renewal.is_active()) else { continue };
+            let left = self.service_clock.left(clock, renewal.locked_until);
+            renewal.length = renewal.length.min(left);
+            let next = clock.now.after(rest(left, renewal.length));
+            self.set_renewal_time(place, planned.min(next));
+        }
     }
 
     /// No attempt was in time.
@@ -475,7 +507,7 @@ impl<S: Storage> ClientMachine<S> {
             self.remove_renewal(place);
             return;
         }
-        let left = renewal.locked_until.left(clock.utc);
+        let left = self.service_clock.left_at_most(clock, renewal.locked_until);
         self.end_renewal(place, State::Released, None);
         if let Some(renewal) = self.renewals.get_mut(place) {
             renewal.forgotten = true;

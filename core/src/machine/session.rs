@@ -60,7 +60,7 @@ pub(super) struct Claiming<S: Storage> {
     /// The peer's attach has come, with these properties: what it grants.
     pub(super) answered: for<'a> fn(&mut Claim<S>, Map<'a>, &mut View<'a, Attach<'a>>),
     /// Both attaches were seen; false when the peer has granted nothing, and the link is of no use.
-    pub(super) attached: fn(&mut ClientMachine<S>, u32, LinkId) -> bool,
+    pub(super) attached: fn(&mut ClientMachine<S>, u32, LinkId, Clock) -> bool,
     /// The link is gone, which was up or not.
     pub(super) detached: fn(&mut ClientMachine<S>, u32, bool, &Failure<S>),
     /// The receiver is gone.
@@ -158,11 +158,15 @@ impl<S: Storage> ClientMachine<S> {
         added
     }
 
-    fn session_attached(&mut self, place: u32, link: LinkId) -> bool {
-        let claim = self.endpoints.get(place).and_then(|endpoint| endpoint.claim);
+    fn session_attached(&mut self, place: u32, link: LinkId, clock: Clock) -> bool {
+        let Some(endpoint) = self.endpoints.get(place) else { return true };
+        let (claim, asked_at) = (endpoint.claim, endpoint.asked_at);
         let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) else { return true };
         if !claim.declined {
             claim.granted = true;
+            if let Some(until) = claim.locked_until {
+                self.lock_given(clock, Some(asked_at), until);
+            }
             return true;
         }
         // The link that came instead is of no use: an exclusive lock cannot be taken over, and none at all gives

@@ -137,6 +137,12 @@ impl<S: Storage> ClientMachine<S> {
             }
             Poll::Pending => {}
         }
+        if let Poll::Ready(Err(failure)) = &result
+            && failure.reason() == Some(Reason::MessageLockLost)
+            && let Some(until) = self.lock_end(&message)
+        {
+            self.lock_ended(clock, until);
+        }
         if let (Poll::Ready(result), None, Some(renewing)) = (&result, transaction, self.renewing) {
             (renewing.settlement_ended)(self, &message, result);
         }
@@ -173,7 +179,7 @@ impl<S: Storage> ClientMachine<S> {
             return Poll::Ready(Err(Failure::new(Cause::Argument(Argument::Unlocked))));
         };
         let in_session = message.origin.in_session;
-        if !asked && !in_session && self.lock_end(&message).is_some_and(|until| until <= clock.utc) {
+        if !asked && !in_session && self.lock_end(&message).is_some_and(|until| self.service_clock.has_passed(clock, until)) {
             let lost = Cause::Service(Reason::MessageLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
         }

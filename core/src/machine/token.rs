@@ -185,7 +185,7 @@ impl<S: Storage> ClientMachine<S> {
         let mut text = TokenText::new();
         let expiry = match self.settings.parsed()?.credential {
             ConnectionCredential::SharedAccessKey { name, key } => {
-                let expiry = clock.utc.after(LIFETIME);
+                let expiry = self.service_clock.utc(clock).after(LIFETIME);
                 sas::sign(&audience, name, key, expiry, &mut text).map_err(|_| too_long())?;
                 expiry
             }
@@ -234,7 +234,7 @@ impl<S: Storage> ClientMachine<S> {
                         .parsed()
                         .is_ok_and(|parsed| matches!(parsed.credential, ConnectionCredential::SharedAccessKey { .. }));
                 if let Some(token) = self.tokens.find_mut(key) {
-                    token.refresh_at = renewable.then(|| renewal(clock.now, clock.utc, expiry));
+                    token.refresh_at = renewable.then(|| renewal(clock.now, self.service_clock.utc(clock), expiry));
                 }
                 self.due = true;
             }
@@ -248,7 +248,7 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn token_refused(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
         let Some(token) = self.tokens.get_mut(place) else { return };
         token.request = None;
-        token.valid &= clock.utc < token.expiry;
+        token.valid &= self.service_clock.utc(clock) < token.expiry;
         token.refresh_at = Some(clock.now.after(backoff(token.attempts)));
         token.attempts = token.attempts.saturating_add(1);
         let hopeless =
