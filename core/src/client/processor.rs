@@ -301,7 +301,11 @@ pub(super) enum PumpEnd<S: Storage> {
     /// No message came for as long as it was to wait.
     Idle,
     /// There is nothing to receive from any more.
-    Over(Failure<S>),
+    Over {
+        failure: Failure<S>,
+        /// A message was received before.
+        moved: bool,
+    },
 }
 
 /// What handlers are called with.
@@ -404,7 +408,7 @@ where
         });
         let mut running = FuturesUnordered::new();
         let limit = self.options.max_concurrent_calls.max(1);
-        let mut attempt = 0;
+        let (mut attempt, mut moved) = (0, false);
         let end = loop {
             let mode = self.control.mode();
             if mode == Mode::Stopping || (mode == Mode::Paused && session.is_some()) {
@@ -449,13 +453,13 @@ where
                     }
                 }
                 Step::Received(Ok(messages)) => {
-                    attempt = 0;
+                    (attempt, moved) = (0, true);
                     running.extend(messages.into_iter().map(|message| self.handle(receiver, session, message)));
                 }
                 Step::Received(Err(failure)) | Step::Changed(Err(failure))
                     if failure.cause == Cause::Closed || failure.reason() == Some(Reason::SessionLockLost) =>
                 {
-                    break PumpEnd::Over(failure);
+                    break PumpEnd::Over { failure, moved };
                 }
                 Step::Received(Err(failure)) => {
                     let wait = self.control.pause_after(attempt, &failure);
@@ -469,7 +473,7 @@ where
                     .await;
                 }
                 Step::Changed(Ok(()) | Err(_)) => receiver.suspend(self.control.mode() == Mode::Paused),
-                Step::Lost(failure) => break PumpEnd::Over(failure),
+                Step::Lost(failure) => break PumpEnd::Over { failure, moved },
             }
         };
         // Nothing more is prefetched while the last handlers run.
@@ -578,7 +582,7 @@ impl<R: Runtime> Processor<R> {
         receiver.close().await;
         match end {
             PumpEnd::Told | PumpEnd::Idle => Ok(()),
-            PumpEnd::Over(failure) => Err(failure),
+            PumpEnd::Over { failure, .. } => Err(failure),
         }
     }
 }

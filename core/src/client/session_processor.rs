@@ -19,6 +19,8 @@ use futures_util::stream::{FuturesUnordered, Stream};
 const ACCEPT: Duration = Duration::from_secs(60);
 /// A service that says sooner that there is none is asked again after this.
 const SOONEST: Duration = Duration::from_secs(1);
+/// A session that is lost without a message counts as a failed attempt, unless it was held for this long.
+const HEALTHY: Duration = Duration::from_secs(30);
 
 /// How a session processor works.
 #[derive(Clone, Copy, Debug)]
@@ -186,23 +188,28 @@ impl<R: Runtime> SessionProcessor<R> {
                     continue;
                 }
                 Ok(Ok(Some(session))) => {
+                    let accepted = now(&self.control);
                     let end = self.hold(pump, &session, opened, closing).await;
                     session.close().await;
-                    match end {
-                        Some(end) => {
+                    let failure = match end {
+                        Some(PumpEnd::Told | PumpEnd::Idle) => {
                             attempt = 0;
-                            match end {
-                                PumpEnd::Told | PumpEnd::Idle => {}
-                                PumpEnd::Over(failure) if failure.cause == Cause::Closed => return Err(failure),
-                                PumpEnd::Over(failure) => pump.report(ProcessorError::LockLost(failure)),
+                            continue;
+                        }
+                        Some(PumpEnd::Over { failure, .. }) if failure.cause == Cause::Closed => return Err(failure),
+                        Some(PumpEnd::Over { failure, moved }) => {
+                            pump.report(ProcessorError::LockLost(failure.clone()));
+                            if moved || now(&self.control) >= accepted + HEALTHY {
+                                attempt = 0;
+                                continue;
                             }
+                            failure
                         }
                         // The session is free again, and would be accepted at once.
-                        None => {
-                            self.control.pause_after(attempt, &Failure::new(Cause::Timeout)).await;
-                            attempt += 1;
-                        }
-                    }
+                        None => Failure::new(Cause::Timeout),
+                    };
+                    self.control.pause_after(attempt, &failure).await;
+                    attempt += 1;
                     continue;
                 }
                 Ok(Err(failure)) if failure.cause == Cause::Closed => return Err(failure),
@@ -232,7 +239,7 @@ impl<R: Runtime> SessionProcessor<R> {
         if let Some(max) = self.options.processor.max_auto_lock_renewal {
             match AutoLockRenewer::new(max).session(session) {
                 Ok(registered) => renewal = Some(registered),
-                Err(failure) => return Some(PumpEnd::Over(failure)),
+                Err(failure) => return Some(PumpEnd::Over { failure, moved: false }),
             }
         }
         if !pump.call(opened(session)).await {

@@ -6,7 +6,7 @@ use super::link_owner::LinkOwner;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name};
 use crate::engine::{Connection, LinkId, SessionId, Violation};
 use crate::log::{Maybe, Span};
-use crate::servicebus::Argument;
+use crate::servicebus::{Argument, Reason};
 use crate::servicebus::session_filter;
 use crate::storage::{Slots, Storage, Table};
 use crate::time::{Instant, Millis};
@@ -218,6 +218,12 @@ impl<S: Storage> ClientMachine<S> {
         self.fail_sent(place, &failure);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         if let (Some(claiming), true) = (self.claiming, endpoint.is_session()) {
+            let claim = endpoint.claim.and_then(|claim| self.claims.get(claim.index()));
+            if failure.reason() == Some(Reason::SessionLockLost)
+                && let Some(until) = claim.and_then(|claim| claim.locked_until)
+            {
+                self.lock_ended(clock, until);
+            }
             span.within(|| (claiming.detached)(self, place, was_up, &failure));
             return;
         }

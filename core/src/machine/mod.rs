@@ -465,6 +465,14 @@ impl<S: Storage> ClientMachine<S> {
             if let Some(renewing) = self.renewing {
                 (renewing.replan)(self, clock);
             }
+            self.replan_tokens(clock);
+            // What was fetched ahead may have waited beyond the end of its lock: it comes again with a new one.
+            for place in 0..self.endpoints.end() {
+                if let Some(endpoint) = self.endpoints.get_mut(place).filter(|endpoint| endpoint.prefetch() > 0) {
+                    endpoint.release_at = None;
+                    self.release_waiting(place);
+                }
+            }
         }
     }
 

@@ -152,16 +152,19 @@ impl ServiceClock {
         }
     }
 
-    /// How long it surely is until `time` at the service, by a local UTC that is right so far; by the interval alone once
-    /// that was wrong. To be used for what must not be late.
+    /// How long it surely is until `time` at the service: by a local UTC that is right so far, by the interval alone once
+    /// that was wrong. For what must not be late.
     pub(super) fn left(&self, clock: Clock, time: Timestamp) -> Millis {
-        match self.latest(clock.now).filter(|_| self.wrong) {
+        if !self.wrong {
+            return time.left(self.utc(clock));
+        }
+        match self.latest(clock.now) {
             Some(latest) => time.left(Timestamp::from_millis(latest.div_euclid(1_000).saturating_add(1))),
-            None => time.left(self.utc(clock)),
+            None => Millis::new(0),
         }
     }
 
-    /// How long it is at most until `time` at the service; `None` while nothing is known.
+    /// How long it is at most until `time` at the service: 49 days while nothing is known.
     pub(super) fn left_at_most(&self, clock: Clock, time: Timestamp) -> Millis {
         match self.earliest(clock.now) {
             Some(earliest) => time.left(Timestamp::from_millis(earliest.div_euclid(1_000))),
@@ -173,4 +176,145 @@ impl ServiceClock {
 /// Whether it is a time, and no placeholder for one.
 fn is_time(time: Timestamp) -> bool {
     time > Timestamp::UNIX_EPOCH && time < PLACEHOLDER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The service's UTC when the monotonic clock starts.
+    const START: i64 = 1_795_000_000_000;
+    const SECOND: i64 = 1_000;
+    const MINUTE: i64 = 60 * SECOND;
+
+    /// A moment `at` milliseconds after the start, with a local clock that is `off` milliseconds ahead.
+    fn clock(at: i64, off: i64) -> Clock {
+        Clock { now: Instant::from_millis(at.unsigned_abs()), utc: Timestamp::from_millis(START + at + off) }
+    }
+
+    /// The service's time.
+    fn service(at: i64) -> Timestamp {
+        clock(at, 0).utc
+    }
+
+    #[test]
+    fn without_evidence_the_local_clock_counts_and_nothing_is_over() {
+        for off in [0, 10 * MINUTE, -10 * MINUTE] {
+            let (known, clock) = (ServiceClock::default(), clock(0, off));
+            assert_eq!(known.utc(clock), clock.utc);
+            assert!(!known.has_passed(clock, Timestamp::DOTNET_MIN));
+            assert_eq!(known.left_at_most(clock, clock.utc), Millis::new(u32::MAX));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_right_stays_as_it_is() {
+        let mut known = ServiceClock::default();
+        for at in (0..100).map(|n| n * 7 * SECOND) {
+            let clock = clock(at, 0);
+            assert!(!known.enqueued(clock, clock.utc));
+            assert!(!known.locked(clock, Some(clock.now), service(at + 5 * SECOND)));
+            assert_eq!(known.utc(clock), clock.utc);
+            assert_eq!(known.left(clock, service(at + MINUTE)), Millis::from_secs(60));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_moved_to_what_has_passed() {
+        for off in [-2 * SECOND, -15 * SECOND, -2 * MINUTE, -10 * MINUTE] {
+            let mut known = ServiceClock::default();
+            let came = clock(10 * SECOND, off);
+            let sent = service(10 * SECOND - 100);
+            assert!(known.enqueued(came, sent), "{off}");
+            assert!(!known.enqueued(came, sent), "reported once");
+            assert_eq!(known.utc(came), sent);
+            assert!(!known.has_passed(came, service(10 * SECOND)));
+            assert!(known.has_passed(came, service(9 * SECOND)));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_moved_to_what_a_lock_allows() {
+        for off in [2 * SECOND, 15 * SECOND, 2 * MINUTE, 10 * MINUTE] {
+            let mut known = ServiceClock::default();
+            let asked = clock(0, off).now;
+            let came = clock(SECOND, off);
+            // A lock of five seconds says exactly when it was given: between the request and now.
+            assert!(known.locked(came, Some(asked), service(5 * SECOND)), "{off}");
+            assert!(known.utc(came) >= service(SECOND) && known.utc(came) <= service(2 * SECOND));
+            assert!(!known.has_passed(came, service(5 * SECOND)));
+        }
+    }
+
+    #[test]
+    fn renewals_go_by_the_near_end_once_the_clock_was_wrong() {
+        let mut known = ServiceClock::default();
+        let asked = clock(0, 0).now;
+        let right = clock(0, 0);
+        // A lock of a minute: the service may be up to 55 s later than it is.
+        known.locked(right, Some(asked), service(MINUTE));
+        assert_eq!(known.left(right, service(MINUTE)), Millis::from_secs(60));
+        assert!(known.locked(clock(0, 2 * MINUTE), Some(asked), service(MINUTE)));
+        let left = known.left(clock(0, 0), service(MINUTE)).get();
+        assert!((4_900..=5_000).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn of_evidence_that_contradicts_the_older_goes() {
+        let mut known = ServiceClock::default();
+        known.enqueued(clock(0, 0), service(0));
+        known.locked(clock(0, 0), Some(clock(0, 0).now), service(30 * SECOND));
+        // The service's clock is set back by an hour, and forward again.
+        let later = clock(MINUTE, 0);
+        known.within(later, later.now, service(MINUTE - 60 * MINUTE));
+        assert!(!known.has_passed(later, service(2 * SECOND)));
+        known.enqueued(later, service(MINUTE));
+        assert_eq!(known.utc(later), later.utc);
+        assert!(known.has_passed(later, service(MINUTE)));
+    }
+
+    #[test]
+    fn bounds_widen_with_time() {
+        let mut known = ServiceClock::default();
+        known.enqueued(clock(0, 0), service(0));
+        let day = 24 * 60 * MINUTE;
+        // 100 parts in a million of a day are 8.64 s.
+        assert!(!known.has_passed(clock(day, 0), service(day - 10 * SECOND)));
+        assert!(known.has_passed(clock(day, 0), service(day - 20 * SECOND)));
+        assert_eq!(known.utc(clock(day, -9 * SECOND)), service(day - 9 * SECOND));
+    }
+
+    #[test]
+    fn a_lock_that_is_lost_says_something_only_in_doubt() {
+        let mut known = ServiceClock::default();
+        let asked = clock(0, 0).now;
+        known.locked(clock(0, 0), Some(asked), service(30 * SECOND));
+        // The service can be 25 s ahead at the most: the lock was taken away.
+        known.ended(clock(SECOND, 0), service(30 * SECOND));
+        assert!(!known.has_passed(clock(SECOND, 0), service(2 * SECOND)));
+        known.ended(clock(10 * SECOND, 0), service(30 * SECOND));
+        assert!(known.has_passed(clock(10 * SECOND, 0), service(30 * SECOND)));
+    }
+
+    #[test]
+    fn placeholders_and_extremes_say_nothing() {
+        let times = [
+            Timestamp::DOTNET_MIN,
+            Timestamp::DOTNET_MAX,
+            Timestamp::UNIX_EPOCH,
+            Timestamp::from_millis(i64::MIN),
+            Timestamp::from_millis(i64::MAX),
+        ];
+        for time in times {
+            let (mut known, clock) = (ServiceClock::default(), clock(0, 0));
+            assert!(!known.enqueued(clock, time) && !known.locked(clock, Some(clock.now), time));
+            assert!(!known.within(clock, clock.now, time) && !known.ended(clock, time));
+            assert_eq!(known.utc(clock), clock.utc);
+        }
+        let mut known = ServiceClock::default();
+        let end = Clock { now: Instant::MAX, utc: Timestamp::from_millis(i64::MAX) };
+        known.enqueued(end, service(0));
+        known.locked(end, Some(Instant::ZERO), service(0));
+        assert_eq!(known.left(end, Timestamp::from_millis(i64::MIN)), Millis::new(0));
+    }
 }

@@ -16,6 +16,9 @@ use core::fmt::{self, Write};
 /// The type of a shared access signature; tokens of Entra ID are `jwt` (docs/evidence/wire-protocol.md §2.2).
 const SAS_TOKEN: &str = "servicebus.windows.net:sastoken";
 
+/// How the service begins to say that a token has ended (docs/evidence/service-evidence.md §6).
+const EXPIRED: &str = "ExpiredToken";
+
 /// How long a token that is signed here lives: as the official SDKs' (docs/evidence/wire-protocol.md §2.3).
 pub(super) const LIFETIME: Millis = Millis::from_secs(3_600);
 
@@ -24,11 +27,17 @@ pub(super) fn backoff(attempts: u16) -> Millis {
     Millis::from_secs((3 << attempts.min(5)).min(60))
 }
 
-/// When to renew a token that lives from `now` until `expiry`: at three quarters of its life, or seven minutes before
-/// its end where that is later.
-pub(super) fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp) -> Instant {
+/// How long before its end a token that is signed here is renewed: a quarter of an hour, since the local clock may be
+/// ten minutes behind the service's before there is any evidence of that.
+const SIGNED_MARGIN: Millis = Millis::from_secs(15 * 60);
+/// How long before its end another token is asked for: credentials keep theirs until five minutes before the end.
+const GIVEN_MARGIN: Millis = Millis::from_secs(7 * 60);
+
+/// When to renew a token that lives from `now` until `expiry`: at three quarters of its life, or `margin` before its end
+/// where that is later.
+pub(super) fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp, margin: Millis) -> Instant {
     let life = expiry.left(utc);
-    now.after(life.before_end(life, 4, Millis::from_secs(7 * 60)))
+    now.after(life.before_end(life, 4, margin))
 }
 
 /// A token for one entity, shared by everything that uses it.
@@ -233,12 +242,38 @@ impl<S: Storage> ClientMachine<S> {
                         .settings
                         .parsed()
                         .is_ok_and(|parsed| matches!(parsed.credential, ConnectionCredential::SharedAccessKey { .. }));
+                let refresh_at = renewable.then(|| self.token_renewal(clock, expiry));
                 if let Some(token) = self.tokens.find_mut(key) {
-                    token.refresh_at = renewable.then(|| renewal(clock.now, self.service_clock.utc(clock), expiry));
+                    token.refresh_at = refresh_at;
                 }
                 self.due = true;
             }
-            Err(failure) => self.token_refused(key.index, clock, failure),
+            Err(failure) => {
+                if failure.description.as_ref().starts_with(EXPIRED) {
+                    self.lock_ended(clock, expiry);
+                }
+                self.token_refused(key.index, clock, failure);
+            }
+        }
+    }
+
+    /// When to renew a token that ends at `expiry`.
+    fn token_renewal(&self, clock: Clock, expiry: Timestamp) -> Instant {
+        let margin = if self.settings.external_tokens { GIVEN_MARGIN } else { SIGNED_MARGIN };
+        renewal(clock.now, self.service_clock.utc(clock), expiry, margin)
+    }
+
+    /// The local UTC turned out to be wrong: tokens may end sooner than was planned for.
+    pub(super) fn replan_tokens(&mut self, clock: Clock) {
+        for place in 0..self.tokens.end() {
+            let Some(expiry) = self.tokens.get(place).filter(|token| token.valid).map(|token| token.expiry) else {
+                continue;
+            };
+            let at = self.token_renewal(clock, expiry);
+            if let Some(planned) = self.tokens.get_mut(place).and_then(|token| token.refresh_at.as_mut()) {
+                *planned = at.min(*planned);
+                self.moved = true;
+            }
         }
     }
 
@@ -248,11 +283,13 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn token_refused(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
         let Some(token) = self.tokens.get_mut(place) else { return };
         token.request = None;
+        // The next one is signed by a better clock.
+        let expired = failure.description.as_ref().starts_with(EXPIRED) && !self.settings.external_tokens;
         token.valid &= self.service_clock.utc(clock) < token.expiry;
         token.refresh_at = Some(clock.now.after(backoff(token.attempts)));
         token.attempts = token.attempts.saturating_add(1);
         let hopeless =
-            !token.valid && (!failure.is_transient() || u32::from(token.attempts) > self.settings.retry.max_retries);
+            !token.valid && (!(failure.is_transient() || expired) || u32::from(token.attempts) > self.settings.retry.max_retries);
         if hopeless {
             token.parked = true;
             token.refresh_at = None;

@@ -46,9 +46,8 @@ fn accepts_in_a_minute(condition: &'static str, life: Duration, concurrent: usiz
     accepts.get()
 }
 
-#[known_fault("C3")]
+#[test]
 fn sessions_that_are_lost_again_and_again_are_accepted_with_pauses_c3() {
-    let mut judge = Judge::new();
     for (condition, life, concurrent) in [
         ("com.microsoft:session-lock-lost", Duration::ZERO, 1),
         ("com.microsoft:session-lock-lost", Duration::from_millis(20), 1),
@@ -61,14 +60,8 @@ fn sessions_that_are_lost_again_and_again_are_accepted_with_pauses_c3() {
         let accepts = accepts_in_a_minute(condition, life, concurrent);
         // With the default policy's pauses there are about eight in a minute.
         let each = accepts / concurrent as u32;
-        judge.case(
-            format!("{condition} after {life:?}, {concurrent} at once"),
-            each,
-            |n| (3..=20).contains(n),
-            |n| *n >= 600,
-        );
+        assert!((3..=20).contains(&each), "{condition} after {life:?}, {concurrent} at once: {each}");
     }
-    judge.finish();
 }
 
 /// How often a client dials in two minutes when every connection is cut after this life.

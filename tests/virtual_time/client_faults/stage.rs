@@ -40,6 +40,14 @@ pub(crate) fn add_queue(world: &World, name: &str, queue: QueueDescription) {
     });
 }
 
+/// Messages of `q` that are neither settled nor dead-lettered.
+pub(crate) fn active(world: &World) -> u64 {
+    world.broker(|broker, _| {
+        let namespace = broker.namespace();
+        namespace.counts(&namespace.queue("q").expect("the queue").stores).active
+    })
+}
+
 /// The policy of the reports: two seconds for an attempt, and so many retries.
 pub(crate) fn policy(max_retries: u32) -> RetryPolicy {
     RetryPolicy { max_retries, try_timeout: SECOND * 2, ..RetryPolicy::default() }
