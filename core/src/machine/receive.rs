@@ -117,6 +117,8 @@ impl<S: Storage> ClientMachine<S> {
                 endpoint.receiver.get_or_insert(Place::new(operation.0.index));
                 self.due |= endpoint.attachment == Attachment::Down;
                 self.top_up(place);
+                // The driver looks for places that can be freed.
+                self.due |= self.starved;
             }
             State::Done(_) => {
                 return match core::mem::replace(&mut found.state, State::Idle) {
@@ -390,7 +392,7 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn sweep_held(&mut self, clock: Clock) {
         for index in 0..self.held.end() {
             let Some(&held) = self.held.get(index) else { continue };
-            if self.service_clock.has_passed(clock, held.locked_until.after(GRACE)) {
+            if held.locked_until.after(GRACE) <= self.service_clock.utc(clock) {
                 self.held.take(index);
                 if let Some(connection) = &mut self.connection {
                     let _ = connection.settle(held.delivery, &DeliveryState::RELEASED, true);
