@@ -20,9 +20,9 @@ mod receive;
 mod renewal;
 mod request;
 mod send;
+mod service_clock;
 mod session;
 mod settings;
-mod service_clock;
 mod settle;
 mod token;
 
@@ -43,8 +43,8 @@ use operation::{Operation, State};
 use prefetch::Prefetching;
 use receive::Held;
 use renewal::{Renewal, Renewing};
-use service_clock::ServiceClock;
 use request::Request;
+use service_clock::ServiceClock;
 use session::{Claim, Claiming};
 use token::Token;
 

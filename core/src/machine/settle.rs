@@ -179,7 +179,10 @@ impl<S: Storage> ClientMachine<S> {
             return Poll::Ready(Err(Failure::new(Cause::Argument(Argument::Unlocked))));
         };
         let in_session = message.origin.in_session;
-        if !asked && !in_session && self.lock_end(&message).is_some_and(|until| self.service_clock.has_passed(clock, until)) {
+        if !asked
+            && !in_session
+            && self.lock_end(&message).is_some_and(|until| self.service_clock.has_passed(clock, until))
+        {
             let lost = Cause::Service(Reason::MessageLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
         }

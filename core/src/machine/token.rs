@@ -288,8 +288,8 @@ impl<S: Storage> ClientMachine<S> {
         token.valid &= self.service_clock.utc(clock) < token.expiry;
         token.refresh_at = Some(clock.now.after(backoff(token.attempts)));
         token.attempts = token.attempts.saturating_add(1);
-        let hopeless =
-            !token.valid && (!(failure.is_transient() || expired) || u32::from(token.attempts) > self.settings.retry.max_retries);
+        let hopeless = !token.valid
+            && (!(failure.is_transient() || expired) || u32::from(token.attempts) > self.settings.retry.max_retries);
         if hopeless {
             token.parked = true;
             token.refresh_at = None;

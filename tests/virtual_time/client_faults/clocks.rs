@@ -170,7 +170,8 @@ fn old_messages_are_lost_once_at_most_while_a_clock_is_learned_c2() {
         for fault in FAULTS {
             for lock in LOCKS {
                 let handled = handle(fault, lock, way, HOUR);
-                let behind = matches!(fault, Fault::Wrong(Skew::Behind(_)) | Fault::Jumps(Skew::Behind(_)) | Fault::Drifts(..0));
+                let behind =
+                    matches!(fault, Fault::Wrong(Skew::Behind(_)) | Fault::Jumps(Skew::Behind(_)) | Fault::Drifts(..0));
                 // A handler of a lost session or message goes on beside the one that gets it again.
                 let most = if behind { 2 } else { 1 };
                 assert!(
