@@ -14,6 +14,7 @@ pub mod budget;
 mod clock;
 pub mod entities;
 mod faults;
+mod observation;
 pub(crate) mod protocol;
 mod shared;
 mod signals;
@@ -38,6 +39,7 @@ use signals::Update;
 use std::collections::{BTreeSet, VecDeque};
 
 pub use clock::Clock;
+pub use observation::OpenCounts;
 pub use statistics::Statistics;
 pub use tier::{Limits as NamespaceLimits, Tier, UnknownTier};
 
@@ -162,18 +164,22 @@ impl Broker {
     }
 
     /// Answers a request of the management API; what follows from it for connections happens before this returns.
-    /// `scheme` is the one that the client used, `http` or `https`. The emulator has requests of its own:
-    /// `GET /health` needs no authorization; `GET /$emulator/statistics` tells what was counted;
-    /// `DELETE /$emulator/messages` empties every entity, `DELETE /$emulator/entities` removes every entity,
-    /// `DELETE /$emulator/connections` closes every connection, and `DELETE /$emulator/links/ENTITY` detaches the links of
-    /// an entity, as tests want it in between.
+    /// `scheme` is the one that the client used, `http` or `https`. The emulator has requests of its own, which its README
+    /// lists under "Management endpoint".
     pub fn manage(&mut self, clock: Clock, scheme: &str, request: &Request) -> Response {
+        self.manage_from(clock, scheme, request, false)
+    }
+
+    /// Answers a request of the management API; a client on this machine (`local`) may read counters and metrics without
+    /// a token.
+    pub fn manage_from(&mut self, clock: Clock, scheme: &str, request: &Request, local: bool) -> Response {
         self.advance(clock);
-        let throttled = !management::is_own(request) && self.shared.injected().is_some();
+        let own = management::is_own(&self.shared.namespace, request);
+        let throttled = !own && self.shared.injected().is_some();
         let statistics = self.statistics();
         let authority =
-            Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled, statistics };
-        let response = self.management.handle(&mut self.shared.namespace, authority, scheme, request, clock.utc);
+            Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled, statistics, local };
+        let mut response = self.management.handle(&mut self.shared.namespace, authority, scheme, request, clock.utc);
         self.run_signals(clock);
         match self.management.take_order() {
             Some(Order::CloseConnections) => {
@@ -182,9 +188,23 @@ impl Broker {
                 }
             }
             Some(Order::Detach(path)) => self.force_detach(&path, clock),
+            Some(Order::Metrics) => response.body = self.metrics().into_bytes(),
             None => {}
         }
+        let (method, path) = (request.method, request.path_and_query.as_str());
+        tracing::debug!(?method, path, status = response.status, "management");
         response
+    }
+
+    /// The text of the last management answer's status line, where it is not the status's own.
+    pub fn take_reason_phrase(&mut self) -> Option<String> {
+        self.management.take_reason_phrase()
+    }
+
+    /// Whether a request of the management API shows a token that grants anything. It is asked before its body is kept.
+    pub fn is_authorized(&self, clock: Clock, request: &Request) -> bool {
+        let Shared { namespace, keys, accept_jwt, .. } = &self.shared;
+        management::is_authorized(namespace, keys, *accept_jwt, request, clock.utc)
     }
 
     /// What was counted.

@@ -11,7 +11,7 @@ use super::{Clock, ConnectionId};
 use servicebus_core::engine::LinkId;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{Address, Reason};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Entities, those who wait for them, and what is counted.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) tracker: Tracker,
     pub(crate) random: Random,
     pub(crate) statistics: Statistics,
+    /// Refusals by condition.
+    pub(crate) refused: BTreeMap<&'static str, u64>,
     pub(crate) faults: Faults,
     pub(crate) transactions: Transactions,
     pub(crate) keys: Vec<AuthorizationRule>,
@@ -43,6 +45,7 @@ impl Shared {
             tracker: Tracker::new(name.to_owned(), random.next()),
             random,
             statistics: Statistics::default(),
+            refused: BTreeMap::new(),
             faults: Faults::default(),
             transactions: Transactions::default(),
             keys,
@@ -110,6 +113,9 @@ impl Shared {
 
     /// A refusal with the tracking block of the entity on this path, or of the gateway for none.
     pub(crate) fn fault(&mut self, refusal: Refusal, path: &str, clock: Clock) -> Fault {
+        let condition = refusal.reason.condition();
+        *self.refused.entry(condition).or_default() += 1;
+        tracing::warn!(entity = path, condition, reason = refusal.text, "refused");
         let address = Address::parse(path);
         let tracker = if path.is_empty() || refusal.reason == Reason::Unauthorized {
             None

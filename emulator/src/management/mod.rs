@@ -5,8 +5,10 @@
 //! carries both over HTTP.
 //!
 //! Besides the service's own paths there are these of the emulator's:
-//! - `GET /health`, for everyone: whether the emulator is up (docs/evidence/wire-protocol.md §9).
-//! - `GET /$emulator/statistics`: what was counted, as JSON.
+//! - `GET /$emulator/health`, for everyone: whether the emulator is up (docs/evidence/wire-protocol.md §9).
+//! - `GET /$emulator/statistics`: counters as JSON.
+//! - `GET /$emulator/metrics`: metrics for Prometheus. From this machine both need no token. `/health` and `/metrics` are
+//!   short for them while no entity has that name.
 //! - `DELETE /$emulator/messages`: empties every entity. Tests call it in between.
 //! - `DELETE /$emulator/entities`: deletes every entity.
 //! - `DELETE /$emulator/connections`: closes every AMQP connection, as the service does now and then.
@@ -23,7 +25,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-use crate::broker::entities::{AuthorizationRule, Namespace, name};
+use crate::broker::entities::{AuthorizationRule, Namespace, Rights, name};
 use crate::broker::{Statistics, Tier};
 use entry::Writer;
 use query::Query;
@@ -46,6 +48,8 @@ const ENTRY: &str = "application/atom+xml;type=entry;charset=utf-8";
 const FEED: &str = "application/atom+xml;type=feed;charset=utf-8";
 const ERROR: &str = "application/xml; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";
+/// Prometheus' text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Below this are the emulator's own requests.
 const OWN: &str = "/$emulator/";
 
@@ -60,12 +64,31 @@ pub(crate) struct Authority<'a> {
     pub(crate) throttled: bool,
     /// What was counted, for who may ask.
     pub(crate) statistics: Statistics,
+    /// Whether the client is on this machine, and may read counters and metrics without a token.
+    pub(crate) local: bool,
+}
+
+/// The path of a request of the emulator's own, below `/$emulator/`.
+fn own_path<'a>(namespace: &Namespace, path: &'a str) -> Option<&'a str> {
+    let short = path.strip_prefix('/').filter(|name| matches!(*name, "health" | "metrics") && !exists(namespace, name));
+    path.strip_prefix(OWN).or(short)
 }
 
 /// Whether this is a request of the emulator's own, which no fault is meant for.
-pub(crate) fn is_own(request: &Request) -> bool {
-    let path = Query::parse(&request.path_and_query).path;
-    path == "/health" || path.starts_with(OWN)
+pub(crate) fn is_own(namespace: &Namespace, request: &Request) -> bool {
+    own_path(namespace, Query::parse(&request.path_and_query).path).is_some()
+}
+
+/// Whether a request shows a token that grants anything.
+pub(crate) fn is_authorized(
+    namespace: &Namespace,
+    keys: &[AuthorizationRule],
+    accept_jwt: bool,
+    request: &Request,
+    utc: Timestamp,
+) -> bool {
+    let resource = Resource::parse(Query::parse(&request.path_and_query).path).unwrap_or(Resource::Namespace);
+    access::rights(namespace, keys, accept_jwt, &resource, request, utc).is_ok()
 }
 
 /// What a request asks of those who have the connections.
@@ -75,6 +98,8 @@ pub(crate) enum Order {
     CloseConnections,
     /// Detach the links of an entity: its path as it is addressed.
     Detach(String),
+    /// Write the metrics into the answer.
+    Metrics,
 }
 
 /// The management endpoint of one namespace.
@@ -85,6 +110,7 @@ pub(crate) struct Management {
     random: Random,
     answers: u64,
     order: Option<Order>,
+    reason_phrase: Option<String>,
 }
 
 impl Management {
@@ -96,12 +122,18 @@ impl Management {
             random: Random::seeded(seed),
             answers: 0,
             order: None,
+            reason_phrase: None,
         }
     }
 
     /// What the last request asked for besides its answer.
     pub(crate) fn take_order(&mut self) -> Option<Order> {
         self.order.take()
+    }
+
+    /// The text of the last answer's status line, where it is not the status's own.
+    pub(crate) fn take_reason_phrase(&mut self) -> Option<String> {
+        self.reason_phrase.take()
     }
 
     /// Answers a request. `scheme` is that of the connection; the authority is taken from the request's `Host`.
@@ -126,7 +158,7 @@ impl Management {
             self.properties.messaging_units = Some(1);
         }
         let query = Query::parse(&request.path_and_query);
-        if query.path == "/health" && request.method == Method::Get {
+        if own_path(namespace, query.path) == Some("health") && request.method == Method::Get {
             let body = r#"{"status":"healthy","message":"Service is healthy."}"#;
             return answer(200, JSON, body.into());
         }
@@ -171,11 +203,13 @@ impl Management {
             self.guid(),
             self.answers % 16
         );
+        // The client for Go reads this one in the status line (docs/evidence/field-reports.md F5).
+        self.reason_phrase = (refusal.status == 401 && detail.starts_with("SubCode=")).then(|| detail.clone());
         answer(refusal.status, ERROR, write_error(refusal.status, &detail))
     }
 
     fn answer(&mut self, call: Call<'_>, resource: Option<&Resource>) -> Result<Response, Refusal> {
-        let own = call.query.path.strip_prefix(OWN);
+        let own = own_path(call.namespace, call.query.path);
         let resource = match (own, resource) {
             (Some(_), _) => &Resource::Namespace,
             (None, Some(resource)) => resource,
@@ -185,7 +219,12 @@ impl Management {
         if authority.throttled {
             return Err(Refusal::busy(&self.properties.name));
         }
-        let rights = access::rights(namespace, authority.keys, authority.accept_jwt, resource, request, *utc)?;
+        let open = authority.local && request.method == Method::Get && matches!(own, Some("statistics" | "metrics"));
+        let rights = if open {
+            Rights::ALL
+        } else {
+            access::rights(namespace, authority.keys, authority.accept_jwt, resource, request, *utc)?
+        };
         if !rights.manage {
             // Not found wins over a missing right for queues and topics (docs/evidence/pinned-behaviour.md ADM52).
             let hidden = matches!(resource, Resource::Entity(name) if !exists(namespace, name));
@@ -195,6 +234,10 @@ impl Management {
         }
         match (own, call.request.method) {
             (Some("statistics"), Method::Get) => return Ok(answer(200, JSON, call.authority.statistics.to_json())),
+            (Some("metrics"), Method::Get) => {
+                self.order = Some(Order::Metrics);
+                return Ok(answer(200, PROMETHEUS, "metrics".into()));
+            }
             (Some("messages"), Method::Delete) => call.namespace.purge(),
             (Some("entities"), Method::Delete) => call.namespace.clear(),
             (Some("connections"), Method::Delete) => self.order = Some(Order::CloseConnections),

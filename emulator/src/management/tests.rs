@@ -70,6 +70,7 @@ impl Site {
             accept_jwt: self.accept_jwt,
             throttled: self.throttled,
             statistics: Statistics::default(),
+            local: false,
         };
         self.management.handle(&mut self.entities, authority, "http", &request, self.utc)
     }
