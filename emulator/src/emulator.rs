@@ -4,22 +4,22 @@ use crate::blueprint::{Blueprint, BlueprintError, SubscriptionBlueprint, TopicBl
 use crate::broker::entities::{
     AuthorizationRule, Namespace, QueueDescription, SubscriptionDescription, TopicDescription,
 };
-use crate::broker::{Broker, BrokerConfig, Clock, Statistics, Tier};
+use crate::broker::{Broker, BrokerConfig, Clock, OpenCounts, Statistics, Tier};
 use crate::filter::Rule;
-use crate::server::{ClockSource, Host, Identity, IdentityError, Service, bind};
+use crate::server::{BindError, ClockSource, Host, Identity, IdentityError, Peer, Phase, Port, bare_host, bind, serve};
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use servicebus_core::time::Timestamp;
-use std::io;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Why an emulator could not be started.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// An address cannot be listened on.
-    Bind(io::Error),
+    Bind(BindError),
     /// An entity cannot be made.
     Entity(BlueprintError),
     /// The certificate cannot be used.
@@ -29,7 +29,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind(error) => write!(f, "cannot listen: {error}"),
+            Self::Bind(error) => error.fmt(f),
             Self::Entity(error) => error.fmt(f),
             Self::Identity(error) => error.fmt(f),
         }
@@ -46,7 +46,9 @@ pub struct EmulatorBuilder {
     host: String,
     amqp_port: u16,
     admin_port: u16,
-    tls: Option<(u16, Option<Identity>)>,
+    tls_ports: Vec<u16>,
+    identity: Option<Identity>,
+    unsigned_tokens: Option<bool>,
     clock: Option<ClockSource>,
     seed: Option<u64>,
 }
@@ -59,7 +61,9 @@ impl EmulatorBuilder {
             host: "127.0.0.1".into(),
             amqp_port: 0,
             admin_port: 0,
-            tls: None,
+            tls_ports: Vec::new(),
+            identity: None,
+            unsigned_tokens: None,
             clock: None,
             seed: None,
         }
@@ -143,32 +147,48 @@ impl EmulatorBuilder {
         self
     }
 
-    /// The address to listen on; loopback when it is not told.
+    /// The address to listen on; loopback unless this is called. An IPv6 address may stand in brackets.
     #[must_use]
     pub fn host(mut self, host: &str) -> Self {
         self.host = host.to_owned();
         self
     }
 
-    /// The port for plain AMQP; zero, the default, picks one.
+    /// The port for messages and administration; zero, the default, picks one.
     #[must_use]
     pub fn amqp_port(mut self, port: u16) -> Self {
         self.amqp_port = port;
         self
     }
 
-    /// The port for the management API; zero, the default, picks one.
+    /// A second port that takes the same, for programs that have a port for administration; zero, the default, picks one.
     #[must_use]
     pub fn admin_port(mut self, port: u16) -> Self {
         self.admin_port = port;
         self
     }
 
-    /// Also listens for AMQP over TLS, with this identity or one made on the spot; port zero picks one. The management
-    /// API then speaks HTTPS too, on its one port.
+    /// Also listens on a port that takes TLS alone, as the service's do; port zero picks one. It may be called again for
+    /// another port. The identity is presented on every port; without one a certificate is made at the start.
     #[must_use]
     pub fn tls(mut self, port: u16, identity: Option<Identity>) -> Self {
-        self.tls = Some((port, identity));
+        self.tls_ports.push(port);
+        self.identity = identity.or(self.identity);
+        self
+    }
+
+    /// The certificate that every port presents to clients that speak TLS; one is made at the start unless this is called.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Whether JSON web tokens are accepted, which the emulator cannot verify. Unless this is called, they are accepted
+    /// where every port is on the loopback interface.
+    #[must_use]
+    pub fn unsigned_tokens(mut self, accepted: bool) -> Self {
+        self.unsigned_tokens = Some(accepted);
         self
     }
 
@@ -192,7 +212,9 @@ impl EmulatorBuilder {
     /// [`StartError::Entity`].
     pub fn broker(&self, clock: Clock) -> Result<Broker, StartError> {
         let seed = self.seed.unwrap_or(clock.utc.as_millis() as u64);
-        let mut broker = Broker::new(self.config.clone(), seed);
+        let mut config = self.config.clone();
+        config.accept_jwt = self.unsigned_tokens.unwrap_or(config.accept_jwt);
+        let mut broker = Broker::new(config, seed);
         broker
             .with_namespace(clock, |namespace| self.blueprint.build(namespace, clock.utc))
             .map_err(StartError::Entity)?;
@@ -205,32 +227,37 @@ impl EmulatorBuilder {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start(self) -> Result<Emulator, StartError> {
-        let source = self.clock.clone().unwrap_or_else(ClockSource::system);
-        let broker = self.broker(source.now())?;
-        let host = Host::new(broker, source);
-        let (listener, amqp) = bind(&self.host, self.amqp_port).await.map_err(StartError::Bind)?;
-        let (management, admin) = bind(&self.host, self.admin_port).await.map_err(StartError::Bind)?;
-        let mut tls = None;
-        let mut trusted = None;
-        if let Some((port, identity)) = self.tls {
-            let identity = match identity {
-                Some(identity) => identity,
-                None => {
-                    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), self.host.clone()];
-                    Identity::self_signed(names).map_err(StartError::Identity)?
+    pub async fn start(mut self) -> Result<Emulator, StartError> {
+        let identity = match self.identity.take() {
+            Some(identity) => identity,
+            None => {
+                let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+                let host = bare_host(&self.host);
+                if !names.iter().any(|name| name == host) {
+                    names.push(host.to_owned());
                 }
-            };
-            let (listener, address) = bind(&self.host, port).await.map_err(StartError::Bind)?;
-            tls = Some((address, identity.certificate_pem().map(str::to_owned)));
-            trusted = Some(identity.clone());
-            tokio::spawn(Arc::clone(&host).run_listener(listener, Service::Amqp(Some(identity))));
+                Identity::self_signed(names).map_err(StartError::Identity)?
+            }
+        };
+        let (listener, amqp) = bind(&self.host, self.amqp_port).await.map_err(StartError::Bind)?;
+        let (second, admin) = bind(&self.host, self.admin_port).await.map_err(StartError::Bind)?;
+        let mut listeners = vec![(listener, Port::Any), (second, Port::Any)];
+        let mut tls = Vec::new();
+        for port in &self.tls_ports {
+            let (listener, address) = bind(&self.host, *port).await.map_err(StartError::Bind)?;
+            listeners.push((listener, Port::Tls));
+            tls.push(address);
         }
-        tokio::spawn(Arc::clone(&host).run_listener(listener, Service::Amqp(None)));
-        tokio::spawn(Arc::clone(&host).run_listener(management, Service::Management(trusted)));
+        let local = [amqp, admin].iter().chain(&tls).all(|address| address.ip().is_loopback());
+        self.unsigned_tokens.get_or_insert(local && self.config.accept_jwt);
+        let source = self.clock.clone().unwrap_or_else(ClockSource::system);
+        let host = Host::new(self.broker(source.now())?, source, identity);
+        for (listener, port) in listeners {
+            tokio::spawn(Arc::clone(&host).run_listener(listener, port));
+        }
         tokio::spawn(Arc::clone(&host).run_timer());
         let key = self.config.keys.first().cloned();
-        Ok(Emulator { host, amqp, admin, tls, key })
+        Ok(Emulator { host, name: self.host, amqp, admin, tls, key })
     }
 }
 
@@ -238,20 +265,25 @@ impl EmulatorBuilder {
 #[derive(Debug)]
 pub struct Emulator {
     host: Arc<Host>,
+    /// The host as it was given.
+    name: String,
     amqp: SocketAddr,
     admin: SocketAddr,
-    tls: Option<(SocketAddr, Option<String>)>,
+    tls: Vec<SocketAddr>,
     key: Option<AuthorizationRule>,
 }
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        self.host.stop();
+        self.host.enter(Phase::Stopped);
     }
 }
 
+/// A client that does not answer the end of its connection is cut off after this time.
+const DRAIN: Duration = Duration::from_secs(1);
+
 impl Emulator {
-    /// What is to be started.
+    /// An emulator to be started.
     pub fn builder() -> EmulatorBuilder {
         EmulatorBuilder::new()
     }
@@ -264,45 +296,87 @@ impl Emulator {
         Self::builder().start().await
     }
 
-    /// Where plain AMQP is served.
+    /// Closes every connection as the service does, once requests under way are answered, and stops. What was open when
+    /// it was called.
+    ///
+    /// Cancel safety: a dropped future stops the emulator at once.
+    pub async fn close(self) -> OpenCounts {
+        let open = self.host.with(None, |broker| broker.open());
+        self.host.enter(Phase::Draining);
+        self.drop_connections();
+        // Clients that do not read are cut off by the drop of `self`.
+        _ = tokio::time::timeout(DRAIN, self.host.drained()).await;
+        open
+    }
+
+    /// Serves a stream as a port serves a socket: AMQP, WebSockets or HTTP, each with TLS or without. For simulated
+    /// networks and in-memory pipes such as `tokio::io::duplex`. The future completes when the stream or the emulator ends.
+    ///
+    /// Cancel safety: a dropped future ends the connection.
+    pub fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        serve(Arc::clone(&self.host), stream, Peer::InProcess, Port::Any)
+    }
+
+    /// The address for messages and administration.
     pub fn amqp_address(&self) -> SocketAddr {
         self.amqp
     }
 
-    /// Where AMQP over TLS is served, if it is.
+    /// The first address that takes TLS alone, if there is one.
     pub fn tls_address(&self) -> Option<SocketAddr> {
-        self.tls.as_ref().map(|(address, _)| *address)
+        self.tls.first().copied()
     }
 
-    /// The certificate that clients have to trust, when it was made here.
+    /// The addresses that take TLS alone.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls
+    }
+
+    /// The certificate that clients have to trust when they speak TLS, unless an [`Identity`] was given.
     pub fn certificate_pem(&self) -> Option<&str> {
-        self.tls.as_ref()?.1.as_deref()
+        self.host.identity().certificate_pem()
     }
 
-    /// Where the management API is served.
+    /// The second address for messages and administration.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
 
-    /// A connection string for plain AMQP, as every SDK takes it.
+    /// A connection string for messages and administration.
     pub fn connection_string(&self) -> String {
-        self.connection_string_to(self.amqp)
+        self.connection_string_to(self.amqp, "UseDevelopmentEmulator=true;")
     }
 
-    /// A connection string for the management API, as administration clients take it.
+    /// A connection string with the second port, for programs that have a port for administration.
     pub fn admin_connection_string(&self) -> String {
-        self.connection_string_to(self.admin)
+        self.connection_string_to(self.admin, "UseDevelopmentEmulator=true;")
     }
 
-    fn connection_string_to(&self, address: SocketAddr) -> String {
-        let host = if address.ip().is_loopback() || address.ip().is_unspecified() {
-            format!("localhost:{}", address.port())
-        } else {
-            address.to_string()
-        };
+    /// A connection string for messages and administration over TLS, as on Azure: to the first port that takes TLS alone,
+    /// or to the port for everything.
+    pub fn tls_connection_string(&self) -> String {
+        self.connection_string_to(self.tls_address().unwrap_or(self.amqp), "")
+    }
+
+    /// The host to connect to, with the port of this address.
+    fn host_of(&self, address: SocketAddr) -> String {
+        let port = address.port();
+        match address.ip() {
+            // A name that was given leads here.
+            _ if bare_host(&self.name).parse::<IpAddr>().is_err() => format!("{}:{port}", self.name),
+            ip if ip.is_unspecified() || ip == IpAddr::from([127, 0, 0, 1]) => format!("localhost:{port}"),
+            _ => address.to_string(),
+        }
+    }
+
+    fn connection_string_to(&self, address: SocketAddr, development: &str) -> String {
+        let host = self.host_of(address);
         let (name, key) =
             self.key.as_ref().map_or(("", ""), |rule| (rule.key_name.as_str(), rule.primary_key.as_str()));
-        format!("Endpoint=sb://{host};SharedAccessKeyName={name};SharedAccessKey={key};UseDevelopmentEmulator=true;")
+        format!("Endpoint=sb://{host};SharedAccessKeyName={name};SharedAccessKey={key};{development}")
     }
 
     /// Removes every message from every entity.

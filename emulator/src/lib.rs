@@ -4,13 +4,15 @@
 //!
 //! - [`broker`] is the whole of it without I/O: bytes and time in, bytes and deadlines out, randomness from a seed. Days
 //!   pass in milliseconds.
-//! - `Emulator` (feature `server`) serves a broker on sockets of this process and stops when it is dropped;
-//!   `Emulator::builder()` names the entities, `connection_string()` is what every SDK takes.
-//! - The binary `servicebus-emulator` serves the entities of a configuration file ([`config`]), which is that of
+//! - `Emulator` (feature `server`) serves a broker on sockets of this process, or on any stream, and stops when it is
+//!   dropped; `Emulator::builder()` names the entities, `connection_string()` is for messages and administration.
+//! - The binary `servicebus-emulator` (feature `binary`) serves the entities of a configuration file ([`config`]), which is that of
 //!   Microsoft's emulator, or none, to be made over the management endpoint.
 //!
 //! Clients authenticate as with the service: shared access signatures are verified, rights are checked at attach. JSON
 //! web tokens are taken by their form and end, since nobody can sign for an emulator.
+//!
+//! Connections, links, operations and refusals are events of `tracing`; no event has a body or a key.
 //!
 //! What a namespace has counted is told in process by [`broker::Broker::statistics`], and over AMQP by the operation
 //! `com.servicebus-emulator:statistics` of any `$management` node, also of the namespace's own (address `$management`):

@@ -5,10 +5,7 @@ use core::time::Duration;
 use servicebus_core::time::Timestamp;
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -165,61 +162,103 @@ async fn entities_come_and_go_while_it_runs() {
     });
 }
 
-fn binary() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_servicebus-emulator"))
+#[tokio::test]
+async fn a_stream_of_this_process_is_served_like_a_socket() {
+    let emulator = Emulator::builder().queue("q").start().await.unwrap();
+    let (mut client, server) = tokio::io::duplex(256);
+    let served = tokio::spawn(emulator.serve(server));
+    assert_eq!(&greet(&mut client).await[..8], SASL);
+    drop(client);
+    tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
+    assert_eq!(emulator.statistics().connections_open, 0);
+
+    let (mut client, server) = tokio::io::duplex(256);
+    let served = tokio::spawn(emulator.serve(server));
+    client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("servicebus_messages{entity=\"q\",state=\"active\"} 0\n"), "{answer}");
+    tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
+
+    // Streams end with the emulator.
+    let (mut client, server) = tokio::io::duplex(256);
+    let served = tokio::spawn(emulator.serve(server));
+    greet(&mut client).await;
+    drop(emulator);
+    tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
+    assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0);
 }
 
-#[test]
-#[ignore = "tests/run all: wall clock"]
-fn the_binary_is_ready_in_under_50_milliseconds() {
-    // With a port of every kind and a certificate made on the spot. The best of some starts counts: the others measure
-    // what else the machine has to do.
-    let start = || {
-        let started = Instant::now();
-        let mut child = binary()
-            .args(["--amqp-port", "0", "--tls-port", "0", "--admin-port", "0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let ready = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
-        let waited = started.elapsed();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(ready.starts_with("ready "), "{ready}");
-        waited
-    };
-    let best = (0..10).map(|_| start()).min().unwrap();
-    assert!(best < Duration::from_millis(50), "ready after {best:?}");
+#[tokio::test]
+async fn closing_tells_what_was_open_and_ends_connections_with_an_error() {
+    let emulator = Emulator::builder().queue("orders").start().await.unwrap();
+    let mut opened = TcpStream::connect(emulator.amqp_address()).await.unwrap();
+    greet(&mut opened).await;
+    let init = b"\x00\x00\x00\x19\x02\x01\x00\x00\x00\x53\x41\xc0\x0c\x01\xa3\x09ANONYMOUS";
+    let open = b"\x00\x00\x00\x11\x02\x00\x00\x00\x00\x53\x10\xc0\x04\x01\xa1\x01x";
+    for part in [&init[..], b"AMQP\x00\x01\x00\x00", open] {
+        opened.write_all(part).await.unwrap();
+    }
+    let mut outcome = [0; 16];
+    opened.read_exact(&mut outcome).await.unwrap();
+    let mut silent = TcpStream::connect(emulator.amqp_address()).await.unwrap();
+    let mut idle = TcpStream::connect(emulator.admin_address()).await.unwrap();
+    idle.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    idle.read_exact(&mut outcome).await.unwrap();
+
+    let reading = tokio::spawn(async move {
+        let mut rest = Vec::new();
+        opened.read_to_end(&mut rest).await.unwrap();
+        rest
+    });
+    let closed = tokio::time::timeout(Duration::from_secs(10), emulator.close())
+        .await
+        .expect("a client that does not answer is cut off");
+    assert_eq!((closed.connections, closed.links, closed.transactions), (1, 0, 0), "{closed}");
+    let rest = reading.await.unwrap();
+    assert!(rest.windows(22).any(|window| window == b"amqp:connection:forced"), "{rest:?}");
+    assert_eq!(silent.read(&mut outcome).await.unwrap_or(0), 0);
 }
 
-#[test]
-fn the_binary_says_when_it_is_ready_and_where() {
-    let mut child = binary()
-        .args(["--amqp-port", "0", "--tls-port", "0", "--admin-port", "0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = lines.next().unwrap().unwrap();
-    let text = lines.next().unwrap().unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let parts: Vec<&str> = ready.split(' ').collect();
-    assert_eq!(parts[0], "ready");
-    let port = parts[1].strip_prefix("amqp=127.0.0.1:").unwrap();
-    assert!(parts[2].starts_with("tls=127.0.0.1:"));
-    assert!(text.contains(&format!("Endpoint=sb://localhost:{port};")), "{text}");
+#[tokio::test]
+async fn own_requests_have_short_paths_while_no_entity_has_the_name() {
+    let emulator = Emulator::builder().queue("orders").start().await.unwrap();
+    for path in ["/health", "/metrics", "/$emulator/health", "/$emulator/metrics", "/$emulator/statistics"] {
+        let answer = ask(&emulator, &format!("GET {path}"), false).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    }
+    emulator.with_broker(|broker, clock| {
+        broker.with_namespace(clock, |namespace| {
+            for name in ["health", "Metrics"] {
+                namespace.create_queue(name, QueueDescription::default(), clock.utc).unwrap();
+            }
+        });
+    });
+    for (path, own) in
+        [("/health", false), ("/metrics", false), ("/$emulator/health", true), ("/$emulator/metrics", true)]
+    {
+        let answer = ask(&emulator, &format!("GET {path}"), false).await;
+        assert!(answer.starts_with(if own { "HTTP/1.1 200 " } else { "HTTP/1.1 401 " }), "{path}: {answer}");
+    }
+    // Everything else needs a token from everywhere.
+    for request in ["DELETE /$emulator/messages", "GET /orders"] {
+        let answer = ask(&emulator, request, false).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{request}: {answer}");
+    }
 }
 
-#[test]
-fn the_binary_names_what_is_wrong_with_its_configuration() {
-    let path = std::env::temp_dir().join(format!("servicebus-emulator-{}.json", std::process::id()));
-    std::fs::write(&path, "{ \"UserConfig\": { \"Namespaces\": [ { \"Queue\": [] } ] } }").unwrap();
-    let output = binary().args(["--amqp-port", "0", "--config"]).arg(&path).output().unwrap();
-    std::fs::remove_file(&path).unwrap();
-    assert!(!output.status.success());
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("UserConfig.Namespaces[0].Queue: this key is not known"), "{error}");
-    let output = binary().arg("--port").output().unwrap();
-    assert!(!output.status.success());
+#[tokio::test]
+async fn unsigned_tokens_are_accepted_on_loopback_unless_told_otherwise() {
+    for (builder, status) in [
+        (Emulator::builder(), 200),
+        (Emulator::builder().host("0.0.0.0"), 401),
+        (Emulator::builder().host("0.0.0.0").unsigned_tokens(true), 200),
+        (Emulator::builder().unsigned_tokens(false), 401),
+    ] {
+        let builder = builder.queue("orders");
+        let name = format!("{builder:?}");
+        let emulator = builder.start().await.unwrap();
+        let answer = ask(&emulator, "GET /orders", true).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
+    }
 }

@@ -3,7 +3,6 @@
 use servicebus_core::servicebus::ConnectionString;
 use servicebus_emulator::Emulator;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use tokio::net::TcpStream;
 
 /// The host of the Endpoint, and whether something listens there.
@@ -16,7 +15,7 @@ async fn reached(text: &str) -> (String, bool) {
     (host.rsplit_once(':').unwrap().0.to_owned(), connected)
 }
 
-#[known_fault("F33")]
+#[test]
 fn a_connection_string_names_the_address_that_is_listened_on_f33() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut judge = Judge::new();

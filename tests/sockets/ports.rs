@@ -5,7 +5,6 @@ use servicebus_core::servicebus::administration::CreateQueueOptions;
 use servicebus_emulator::{Emulator, EmulatorBuilder};
 use servicebus_tests::administrator::Administrator;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -37,7 +36,7 @@ fn answer(address: SocketAddr, pieces: &[&[u8]], bytes: usize) -> String {
     String::from_utf8_lossy(&answer[..read]).into_owned()
 }
 
-#[known_fault("F60")]
+#[test]
 fn management_is_served_on_the_amqp_port_f60() {
     let runtime = runtime();
     let emulator = runtime.block_on(Emulator::builder().queue("q").topic("t").start()).unwrap();
@@ -80,7 +79,7 @@ fn management_is_served_on_the_amqp_port_f60() {
     judge.finish();
 }
 
-#[known_fault("F60")]
+#[test]
 fn amqp_is_served_on_the_administration_port_f60() {
     let runtime = runtime();
     let emulator = runtime.block_on(Emulator::builder().queue("q").start()).unwrap();
@@ -116,7 +115,7 @@ fn start_refusal(runtime: &Runtime, builder: EmulatorBuilder) -> Option<String> 
 /// An emulator with one of its ports given.
 type Way = fn(u16) -> EmulatorBuilder;
 
-#[known_fault("F61")]
+#[test]
 fn a_port_that_is_taken_is_named_f61() {
     let runtime = runtime();
     let mut judge = Judge::new();
@@ -140,7 +139,7 @@ fn a_port_that_is_taken_is_named_f61() {
     judge.finish();
 }
 
-#[known_fault("F61")]
+#[test]
 fn an_ipv6_host_may_stand_in_brackets_f61() {
     let runtime = runtime();
     let mut judge =

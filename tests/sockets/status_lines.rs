@@ -4,7 +4,6 @@ use servicebus_core::servicebus::administration::shared_access_token;
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::{AuthorizationRule, Rights};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -21,7 +20,7 @@ async fn status_line(emulator: &Emulator, path: &str) -> String {
     String::from_utf8(answer).unwrap().lines().next().unwrap_or_default().to_owned()
 }
 
-#[known_fault("F5")]
+#[test]
 fn a_missing_right_is_in_the_reason_phrase_f5() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut judge = Judge::new();

@@ -1,12 +1,17 @@
 //! A broker behind sockets: one task for each connection, one lock for the broker, one timer.
 
+mod buffers;
 mod clock;
 mod connection;
-mod management;
+mod http;
+mod port;
+mod stall;
 mod tls;
 mod websocket;
 
 use crate::broker::{Broker, ConnectionId};
+use buffers::Buffers;
+use core::fmt;
 use core::net::SocketAddr;
 use servicebus_core::time::Instant;
 use std::io;
@@ -15,30 +20,39 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
 pub use clock::ClockSource;
+pub(crate) use port::{Peer, Port, serve};
 pub use tls::{Identity, IdentityError};
 
-/// What is served on a listener.
-pub(crate) enum Service {
-    /// AMQP, as it is or over WebSockets, with TLS where there is an identity.
-    Amqp(Option<Identity>),
-    /// The management API over HTTP, and over HTTPS on the same port where there is an identity.
-    Management(Option<Identity>),
+/// How far a server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Connections are accepted.
+    Running,
+    /// Connections end once their answers are written; there are no new ones.
+    Draining,
+    /// Everything ends now.
+    Stopped,
 }
 
-/// What tasks share.
+/// State that the tasks of a server share.
 pub(crate) struct Host {
     broker: Mutex<Broker>,
     pub(crate) clock: ClockSource,
-    /// One for each place of a connection: told when it has something to send.
+    /// The certificate that every port presents to clients that speak TLS.
+    identity: Identity,
+    buffers: Buffers,
+    /// One for each place of a connection: notified when it has bytes to send.
     wakers: Mutex<Vec<Arc<Notify>>>,
-    /// Told when an earlier deadline has come up.
+    /// Notified when an earlier deadline has come up.
     timer: Notify,
     armed: Mutex<Option<Instant>>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
+    /// Transports that are being served.
+    serving: watch::Sender<usize>,
 }
 
-impl core::fmt::Debug for Host {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Host").finish_non_exhaustive()
     }
 }
@@ -48,19 +62,38 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Counts a transport for as long as it is served.
+struct Serving(Arc<Host>);
+
+impl Serving {
+    fn new(host: Arc<Host>) -> Self {
+        host.serving.send_modify(|count| *count += 1);
+        Self(host)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.serving.send_modify(|count| *count -= 1);
+    }
+}
+
 impl Host {
-    pub(crate) fn new(broker: Broker, clock: ClockSource) -> Arc<Self> {
+    pub(crate) fn new(broker: Broker, clock: ClockSource, identity: Identity) -> Arc<Self> {
         Arc::new(Self {
             broker: Mutex::new(broker),
             clock,
+            identity,
+            buffers: Buffers::default(),
             wakers: Mutex::new(Vec::new()),
             timer: Notify::new(),
             armed: Mutex::new(None),
-            stop: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Running),
+            serving: watch::Sender::new(0),
         })
     }
 
-    /// Works on the broker, then wakes those who have something to send, but not `own`.
+    /// Works on the broker, then wakes the connections that have something to send, except `own`.
     pub(crate) fn with<T>(&self, own: Option<ConnectionId>, work: impl FnOnce(&mut Broker) -> T) -> T {
         let mut broker = lock(&self.broker);
         let result = work(&mut broker);
@@ -96,13 +129,30 @@ impl Host {
         wakers.get(id.index()).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn stop(&self) {
-        self.stop.send_replace(true);
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
-    /// Runs the broker's timer until the host is stopped.
+    /// Enters a phase; there is no way back.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.send_modify(|current| *current = phase.max(*current));
+    }
+
+    /// Completes when the server is in this phase or past it.
+    async fn reached(&self, phase: Phase) {
+        let mut current = self.phase.subscribe();
+        // It cannot be closed: `self` has the sender.
+        _ = current.wait_for(|current| *current >= phase).await;
+    }
+
+    /// Completes when no transport is served any more.
+    pub(crate) async fn drained(&self) {
+        let mut serving = self.serving.subscribe();
+        _ = serving.wait_for(|count| *count == 0).await;
+    }
+
+    /// Runs the broker's timer until the server is stopped.
     pub(crate) async fn run_timer(self: Arc<Self>) {
-        let mut stopped = self.stop.subscribe();
         loop {
             let deadline = *lock(&self.armed);
             let sleep = async {
@@ -112,7 +162,7 @@ impl Host {
                 }
             };
             tokio::select! {
-                _ = stopped.wait_for(|stop| *stop) => return,
+                () = self.reached(Phase::Stopped) => return,
                 () = self.timer.notified() => continue,
                 () = sleep => {}
             }
@@ -122,33 +172,63 @@ impl Host {
         }
     }
 
-    /// Accepts connections until the host is stopped.
-    pub(crate) async fn run_listener(self: Arc<Self>, listener: TcpListener, service: Service) {
-        let mut stopped = self.stop.subscribe();
+    /// Accepts connections until the server drains or stops.
+    pub(crate) async fn run_listener(self: Arc<Self>, listener: TcpListener, port: Port) {
         loop {
             let accepted = tokio::select! {
-                _ = stopped.wait_for(|stop| *stop) => return,
+                () = self.reached(Phase::Draining) => return,
                 accepted = listener.accept() => accepted,
             };
-            let Ok((socket, _)) = accepted else {
-                // Out of descriptors, most likely: others must end first.
-                tokio::time::sleep(core::time::Duration::from_millis(20)).await;
-                continue;
+            let (socket, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors, most likely: other connections must end first.
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(core::time::Duration::from_millis(20)).await;
+                    continue;
+                }
             };
-            let _ = socket.set_nodelay(true);
-            let host = Arc::clone(&self);
-            match &service {
-                Service::Amqp(None) => drop(tokio::spawn(websocket::serve(host, socket))),
-                Service::Amqp(Some(identity)) => drop(tokio::spawn(tls::serve(host, socket, identity.clone()))),
-                Service::Management(identity) => drop(tokio::spawn(management::serve(host, socket, identity.clone()))),
-            }
+            // Without it answers are late, not wrong.
+            _ = socket.set_nodelay(true);
+            tokio::spawn(serve(Arc::clone(&self), socket, Peer::At(address), port));
         }
     }
 }
 
-/// Binds a listener and says where it is.
-pub(crate) async fn bind(host: &str, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind((host, port)).await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    address: String,
+    error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.address, self.error)
+    }
+}
+
+impl core::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// An address without the brackets that an IPv6 one may stand in.
+pub(crate) fn bare_host(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// Binds a listener; its address as it was bound.
+pub(crate) async fn bind(host: &str, port: u16) -> Result<(TcpListener, SocketAddr), BindError> {
+    let host = bare_host(host);
+    let bound = async {
+        let listener = TcpListener::bind((host, port)).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound.await.map_err(|error| {
+        let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        BindError { address, error }
+    })
 }

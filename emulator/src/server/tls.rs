@@ -1,12 +1,12 @@
 //! TLS with a given certificate or one made on the spot.
 
-use super::{Host, websocket};
 use core::fmt;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io;
 use std::sync::Arc;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -83,18 +83,15 @@ impl Identity {
     }
 }
 
-/// A handshake that takes longer is given up.
+/// A handshake that takes longer is cut off.
 const HANDSHAKE: core::time::Duration = core::time::Duration::from_secs(10);
 
 impl Identity {
-    /// The encrypted socket; `None` when there is no handshake, or not in time.
-    pub(super) async fn accept(&self, socket: TcpStream) -> Option<TlsStream<TcpStream>> {
-        tokio::time::timeout(HANDSHAKE, self.acceptor.accept(socket)).await.ok()?.ok()
-    }
-}
-
-pub(super) async fn serve(host: Arc<Host>, socket: TcpStream, identity: Identity) {
-    if let Some(socket) = identity.accept(socket).await {
-        websocket::serve(host, socket).await;
+    /// The encrypted stream, once the handshake is done.
+    pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
+        match tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
+            Ok(accepted) => accepted,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
 }

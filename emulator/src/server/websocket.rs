@@ -1,32 +1,27 @@
-//! AMQP over WebSockets on the ports of AMQP: the first byte of a connection tells which
-//! (docs/evidence/wire-protocol.md §1.1).
+//! AMQP over WebSockets (docs/evidence/wire-protocol.md §1.1).
 
-use super::management::{MAX_HEAD, PATIENCE, status};
-use super::{Host, connection};
+use super::http::status;
+use super::{Host, Serving, connection};
 use bytes::{Buf, Bytes};
-use core::convert::Infallible;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::io;
 use std::sync::Arc;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tracing::Instrument;
 
 const PATH: &str = "/$servicebus/websocket";
 /// AMQP as clients name it: nearly all as its specification does, that for Go in the other way.
 const SUBPROTOCOLS: [&str; 2] = ["AMQPWSB10", "amqp"];
-/// What a request for an upgrade begins with: `GET`. AMQP begins with its name.
-const REQUEST: u8 = b'G';
 /// Bytes of a message that comes in at most. Bytes of AMQP may be cut anywhere, so that nobody needs longer ones.
 const MAX_MESSAGE: usize = 1 << 20;
 /// Bytes of a message that goes out at most.
@@ -34,51 +29,23 @@ const CHUNK: usize = 64 << 10;
 /// Bytes that are read at a time.
 const READ_BUFFER: usize = 16 << 10;
 
-/// Serves a socket until it ends.
-pub(super) async fn serve<S>(host: Arc<Host>, socket: S)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    // Reads of AMQP are longer than this buffer, and pass it by.
-    let mut socket = BufReader::with_capacity(8, socket);
-    let mut stopped = host.stop.subscribe();
-    let first = tokio::select! {
-        _ = stopped.wait_for(|stop| *stop) => return,
-        first = tokio::time::timeout(PATIENCE, socket.fill_buf()) => first,
-    };
-    match first {
-        Ok(Ok([REQUEST, ..])) => exchange(host, socket).await,
-        Ok(Ok(_)) => connection::serve(host, socket).await,
-        Ok(Err(_)) | Err(_) => {}
-    }
+/// Whether a request is for a WebSocket, or for an upgrade to anything on another path.
+pub(super) fn is_upgrade(request: &hyper::Request<Incoming>) -> bool {
+    is_here(request) || request.headers().contains_key(UPGRADE)
 }
 
-/// Answers requests until one opens a WebSocket, which goes on by itself.
-async fn exchange<S>(host: Arc<Host>, socket: S)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let mut stopped = host.stop.subscribe();
-    let service = service_fn(|request| {
-        let answer = answer(&host, request);
-        async move { Ok::<_, Infallible>(answer) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades();
-    tokio::select! {
-        _ = stopped.wait_for(|stop| *stop) => {}
-        // A client that breaks off is its own business.
-        _ = connection => {}
-    }
-}
-
-fn answer(host: &Arc<Host>, mut request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
+fn is_here(request: &hyper::Request<Incoming>) -> bool {
     let path = request.uri().path();
-    if path.strip_suffix('/').unwrap_or(path) != PATH {
+    path.strip_suffix('/').unwrap_or(path) == PATH
+}
+
+/// Opens a WebSocket, which is served by a task of its own.
+pub(super) fn answer(
+    host: &Arc<Host>,
+    scheme: &str,
+    mut request: hyper::Request<Incoming>,
+) -> hyper::Response<Full<Bytes>> {
+    if !is_here(&request) {
         return status(404);
     }
     if !request.headers().contains_key(UPGRADE) {
@@ -97,8 +64,9 @@ fn answer(host: &Arc<Host>, mut request: hyper::Request<Incoming>) -> hyper::Res
     };
     response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
     let upgrade = hyper::upgrade::on(&mut request);
-    let host = Arc::clone(host);
-    tokio::spawn(async move {
+    let serving = Serving::new(Arc::clone(host));
+    let protocol = if scheme == "https" { "AMQP over WebSockets and TLS" } else { "AMQP over WebSockets" };
+    let open = async move {
         let Ok(socket) = upgrade.await else { return };
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -107,8 +75,9 @@ fn answer(host: &Arc<Host>, mut request: hyper::Request<Incoming>) -> hyper::Res
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(socket), Role::Server, Some(config)).await;
-        connection::serve(host, WebSocket { socket, rest: Bytes::new() }).await;
-    });
+        connection::serve(Arc::clone(&serving.0), WebSocket { socket, rest: Bytes::new() }, protocol).await;
+    };
+    tokio::spawn(open.in_current_span());
     response
 }
 

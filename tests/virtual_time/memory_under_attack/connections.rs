@@ -11,7 +11,6 @@ use servicebus_emulator::broker::entities;
 use servicebus_tests::broker::{START, encoded};
 use servicebus_tests::engine::{attach, begin, flow, frame, transfer};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::future::Future;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -64,7 +63,7 @@ async fn idle(bytes: Vec<u8>) -> isize {
     (live() - before) / COUNT.cast_signed()
 }
 
-#[known_fault("A6")]
+#[test]
 fn an_idle_connection_takes_little_a6() {
     let mut judge = Judge::new();
     let sender = [opening(true), link("sender", 0, Role::Sender, "queue")].concat();
@@ -137,7 +136,7 @@ async fn is_kept(size: usize, bytes: Vec<u8>) -> bool {
     kept
 }
 
-#[known_fault("A2")]
+#[test]
 fn a_connection_that_does_not_read_is_ended_a2() {
     let mut judge = Judge::new();
     // Links that are refused: an answer names the link, and says what is missing.

@@ -1,0 +1,134 @@
+//! HTTP on every port: the management API, the emulator's own requests, and the request that opens a WebSocket.
+
+use super::port::{PATIENCE, Peer};
+use super::{Host, Phase, websocket};
+use core::convert::Infallible;
+use core::pin::pin;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::ext::ReasonPhrase;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use servicebus_core::servicebus::administration::service::MAX_REQUEST_BODY;
+use servicebus_core::servicebus::administration::{Headers, Method, Request, Response};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Bytes of a request's head at most.
+const MAX_HEAD: usize = 64 << 10;
+
+/// Answers requests until the client ends the connection or turns it into a WebSocket.
+pub(super) async fn serve<S>(host: Arc<Host>, stream: S, peer: Peer, scheme: &'static str)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    tracing::info!(protocol = scheme, "connected");
+    let service = service_fn(|request| {
+        let host = Arc::clone(&host);
+        async move {
+            let answer = if websocket::is_upgrade(&request) {
+                websocket::answer(&host, scheme, request)
+            } else {
+                answer(&host, peer, scheme, request).await
+            };
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = host.reached(Phase::Draining) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                result = &mut connection => result,
+                () = host.reached(Phase::Stopped) => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "the HTTP connection failed");
+    }
+}
+
+fn respond(response: Response) -> hyper::Response<Full<Bytes>> {
+    let mut builder = hyper::Response::builder().status(response.status);
+    for (name, value) in response.headers.iter() {
+        builder = builder.header(name, value);
+    }
+    let body = Full::new(Bytes::from(response.body));
+    builder.body(body).unwrap_or_else(|_| status(500))
+}
+
+pub(super) fn status(status: u16) -> hyper::Response<Full<Bytes>> {
+    let mut response = hyper::Response::new(Full::default());
+    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
+/// Reads a body to its end, and keeps it or not. The status of the refusal where it is too long or breaks off.
+async fn read(mut body: Incoming, keep: bool) -> Result<Vec<u8>, u16> {
+    let (mut kept, mut length) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(bytes) = frame.map_err(|_| 400_u16)?.into_data() else { continue };
+        length += bytes.len();
+        if length > MAX_REQUEST_BODY {
+            return Err(413);
+        }
+        if keep {
+            kept.extend_from_slice(&bytes);
+        }
+    }
+    Ok(kept)
+}
+
+async fn answer(
+    host: &Host,
+    peer: Peer,
+    scheme: &str,
+    request: hyper::Request<Incoming>,
+) -> hyper::Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let method = match head.method {
+        hyper::Method::GET => Method::Get,
+        hyper::Method::PUT => Method::Put,
+        hyper::Method::DELETE => Method::Delete,
+        _ => return status(405),
+    };
+    let mut headers = Headers::new();
+    for (name, value) in &head.headers {
+        // Fields that are not text have no meaning here.
+        if let Ok(value) = value.to_str() {
+            headers.push(name.as_str(), value);
+        }
+    }
+    let path_and_query = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let mut request = Request { method, path_and_query, headers, body: Vec::new() };
+    // Without a right to be here a client cannot make the emulator hold its body (docs/evidence/field-reports.md A5).
+    let keep = !body.is_end_stream() && {
+        let clock = host.clock.now();
+        host.with(None, |broker| broker.is_authorized(clock, &request))
+    };
+    match tokio::time::timeout(PATIENCE, read(body, keep)).await {
+        Ok(Ok(body)) => request.body = body,
+        Ok(Err(refused)) => return status(refused),
+        Err(_) => return status(408),
+    }
+    let clock = host.clock.now();
+    let local = peer.is_local();
+    let (answer, reason) = host.with(None, |broker| {
+        let answer = broker.manage_from(clock, scheme, &request, local);
+        (answer, broker.take_reason_phrase())
+    });
+    let mut response = respond(answer);
+    if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.into_bytes()).ok()) {
+        response.extensions_mut().insert(reason);
+    }
+    response
+}
