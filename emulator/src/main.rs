@@ -4,34 +4,50 @@ use core::error::Error;
 use servicebus_emulator::broker::Tier;
 use servicebus_emulator::server::Identity;
 use servicebus_emulator::{Emulator, config};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
 
 const USAGE: &str = "\
 Usage: servicebus-emulator [OPTIONS]
 
-  --config FILE        entities, as a configuration file of Microsoft's emulator
-  --amqp-port PORT     plain AMQP, as it is or over WebSockets (5672; 0 picks one)
-  --admin-port PORT    the management API (5300; 0 picks one)
-  --tls-port PORT      AMQP over TLS as well (0 picks one); the management API then takes HTTPS too
-  --certificate FILE   certificate chain for TLS in PEM; one is made when it is not given
-  --key FILE           its key in PEM
-  --tier TIER          standard or premium (standard): sizes and limits
-  --host ADDRESS       where to listen (127.0.0.1)
-  --memory SIZE        memory that clients can make it hold, as 512M or 2G (1G)
-  --help               this text
+Every port takes AMQP, AMQP over WebSockets and the management API, without TLS or with it.
+
+  --config FILE               entities, as a configuration file of Microsoft's emulator
+  --amqp-port PORT            the port of the first connection string (5672; 0 picks one)
+  --admin-port PORT           a second one, where tools expect the management API (5300; 0 picks one)
+  --tls-port PORT             one that takes TLS alone, as on Azure (0 picks one); may be given again
+  --certificate FILE          certificate chain for TLS in PEM; one is made when it is not given
+  --key FILE                  its key in PEM
+  --write-certificate FILE    writes the certificate that clients have to trust, in PEM
+  --tier standard|premium     sizes and limits (standard)
+  --host ADDRESS              where to listen (127.0.0.1)
+  --memory SIZE               memory that clients can make it hold, as 512M or 2G (1G)
+  --unsigned-tokens accept|refuse
+                              JSON web tokens, which cannot be verified (accept on loopback, else refuse)
+  --log FILTER                what to log on standard error, as RUST_LOG does: debug, or servicebus_emulator=trace
+  -v, -vv                     logs links and requests, and every message
+  -q                          logs errors alone
+  -V, --version               the version
+  -h, --help                  this text
 ";
 
+#[derive(Default)]
 struct Options {
     config: Option<String>,
-    amqp_port: u16,
-    admin_port: u16,
-    tls_port: Option<u16>,
+    amqp_port: Option<u16>,
+    admin_port: Option<u16>,
+    tls_ports: Vec<u16>,
     certificate: Option<String>,
     key: Option<String>,
+    write_certificate: Option<String>,
     host: Option<String>,
     memory: Option<usize>,
     tier: Option<Tier>,
+    unsigned_tokens: Option<bool>,
+    log: Option<String>,
+    verbose: u8,
+    quiet: bool,
 }
 
 /// A size in bytes, or with one of the letters K, M and G.
@@ -45,28 +61,24 @@ fn size(text: &str) -> Option<usize> {
     number.parse::<usize>().ok()?.checked_mul(1 << shift)
 }
 
-fn options() -> Result<Option<Options>, Box<dyn Error>> {
+enum Command {
+    Run(Options),
+    Print(String),
+}
+
+fn command() -> Result<Command, Box<dyn Error>> {
     use lexopt::prelude::*;
-    let mut options = Options {
-        config: None,
-        amqp_port: 5672,
-        admin_port: 5300,
-        tls_port: None,
-        certificate: None,
-        key: None,
-        host: None,
-        memory: None,
-        tier: None,
-    };
+    let mut options = Options::default();
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("config") => options.config = Some(parser.value()?.string()?),
-            Long("amqp-port") => options.amqp_port = parser.value()?.parse()?,
-            Long("admin-port") => options.admin_port = parser.value()?.parse()?,
-            Long("tls-port") => options.tls_port = Some(parser.value()?.parse()?),
+            Long("amqp-port") => options.amqp_port = Some(parser.value()?.parse()?),
+            Long("admin-port") => options.admin_port = Some(parser.value()?.parse()?),
+            Long("tls-port") => options.tls_ports.push(parser.value()?.parse()?),
             Long("certificate") => options.certificate = Some(parser.value()?.string()?),
             Long("key") => options.key = Some(parser.value()?.string()?),
+            Long("write-certificate") => options.write_certificate = Some(parser.value()?.string()?),
             Long("host") => options.host = Some(parser.value()?.string()?),
             Long("memory") => {
                 let text = parser.value()?.string()?;
@@ -75,65 +87,159 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
                 options.memory = Some(bytes);
             }
             Long("tier") => options.tier = Some(parser.value()?.parse()?),
-            Long("help") | Short('h') => return Ok(None),
+            Long("unsigned-tokens") => {
+                options.unsigned_tokens = Some(match parser.value()?.string()?.as_str() {
+                    "accept" => true,
+                    "refuse" => false,
+                    other => return Err(format!("--unsigned-tokens: '{other}' is neither accept nor refuse").into()),
+                });
+            }
+            Long("log") => options.log = Some(parser.value()?.string()?),
+            Short('v') => options.verbose = options.verbose.saturating_add(1),
+            Short('q') => options.quiet = true,
+            Long("version") | Short('V') => {
+                return Ok(Command::Print(format!("servicebus-emulator {}\n", env!("CARGO_PKG_VERSION"))));
+            }
+            Long("help") | Short('h') => return Ok(Command::Print(USAGE.to_owned())),
             other => return Err(other.unexpected().into()),
         }
     }
-    Ok(Some(options))
+    Ok(Command::Run(options))
 }
 
 fn read(path: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     std::fs::read(path).map_err(|error| format!("{path}: {error}").into())
 }
 
+/// Logs to standard error: `--log`, else `-v` or `-q`, else `RUST_LOG`, else a line for each connection and refusal.
+fn log(options: &Options) -> Result<(), Box<dyn Error>> {
+    let variable = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let filter = match (&options.log, options.quiet, options.verbose, variable) {
+        (Some(filter), ..) => filter.clone(),
+        (None, true, ..) => "error".to_owned(),
+        (None, false, 0, Some(filter)) => filter,
+        (None, false, 0, None) => "warn,servicebus_emulator=info".to_owned(),
+        (None, false, 1, _) => "warn,servicebus_emulator=debug".to_owned(),
+        (None, false, ..) => "warn,servicebus_emulator=trace".to_owned(),
+    };
+    let filter = EnvFilter::try_new(&filter).map_err(|error| format!("the log filter '{filter}': {error}"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    Ok(())
+}
+
+/// Completes when the process is asked to end. As process 1 of a container it would get no signal without a handler.
+#[cfg(unix)]
+fn ended() -> std::io::Result<impl Future<Output = &'static str>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn ended() -> std::io::Result<impl Future<Output = &'static str>> {
+    Ok(async {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            // Without a handler the process runs until it is killed.
+            Err(_) => core::future::pending().await,
+        }
+    })
+}
+
+/// The lines that are printed when it is ready.
+fn ready(emulator: &Emulator, written: Option<&str>) -> String {
+    let mut lines = format!("ready amqp={}", emulator.amqp_address());
+    for address in emulator.tls_addresses() {
+        lines.push_str(&format!(" tls={address}"));
+    }
+    lines.push_str(&format!(" admin={}\n", emulator.admin_address()));
+    lines.push_str(&format!("{}\n{}\n", emulator.connection_string(), emulator.admin_connection_string()));
+    let certificate = match written {
+        Some(file) => format!("trust {file}"),
+        None => "--write-certificate FILE writes the certificate to trust".to_owned(),
+    };
+    lines.push_str(&format!(
+        "# Paste the first string for messages and administration alike. The second has the port where tools expect\n\
+         # administration, and takes messages as well. Over TLS, as on Azure ({certificate}):\n# {}\n",
+        emulator.tls_connection_string()
+    ));
+    lines
+}
+
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let mut builder = Emulator::builder().amqp_port(options.amqp_port).admin_port(options.admin_port);
+    let mut builder =
+        Emulator::builder().amqp_port(options.amqp_port.unwrap_or(5672)).admin_port(options.admin_port.unwrap_or(5300));
     if let Some(host) = &options.host {
         builder = builder.host(host);
     }
     if let Some(bytes) = options.memory {
         builder = builder.memory(bytes);
     }
+    if let Some(tier) = options.tier {
+        builder = builder.tier(tier);
+    }
+    if let Some(accepted) = options.unsigned_tokens {
+        builder = builder.unsigned_tokens(accepted);
+    }
     if let Some(path) = &options.config {
         let text = String::from_utf8(read(path)?).map_err(|_| format!("{path}: not UTF-8"))?;
         builder = builder.blueprint(config::parse(&text).map_err(|error| format!("{path}: {error}"))?);
     }
-    if let Some(tier) = options.tier {
-        builder = builder.tier(tier);
+    for port in &options.tls_ports {
+        builder = builder.tls(*port, None);
     }
-    if let Some(port) = options.tls_port {
-        let identity = match (&options.certificate, &options.key) {
-            (Some(certificate), Some(key)) => Some(Identity::from_pem(&read(certificate)?, &read(key)?)?),
-            (None, None) => None,
-            _ => return Err("--certificate and --key go together".into()),
-        };
-        builder = builder.tls(port, identity);
+    let mut given = None;
+    match (&options.certificate, &options.key) {
+        (Some(certificate), Some(key)) => {
+            let (chain, secret) = (read(certificate)?, read(key)?);
+            let identity = Identity::from_pem(&chain, &secret);
+            builder = builder.identity(identity.map_err(|error| format!("{certificate}, {key}: {error}"))?);
+            given = Some(chain);
+        }
+        (None, None) => {}
+        _ => return Err("--certificate and --key go together".into()),
     }
+    let ended = ended()?;
     let emulator = builder.start().await?;
-    let mut ready = format!("ready amqp={}", emulator.amqp_address());
-    if let Some(address) = emulator.tls_address() {
-        ready.push_str(&format!(" tls={address}"));
+    if let Some(path) = &options.write_certificate {
+        let made = emulator.certificate_pem().unwrap_or_default().as_bytes();
+        std::fs::write(path, given.as_deref().unwrap_or(made)).map_err(|error| format!("{path}: {error}"))?;
     }
-    ready.push_str(&format!(" admin={}", emulator.admin_address()));
-    // In one piece: whoever reads the first line alone may be gone before the second.
-    let told = format!("{ready}\n{}\n", emulator.connection_string());
-    std::io::stdout().write_all(told.as_bytes())?;
-    tokio::signal::ctrl_c().await?;
+    if !emulator.amqp_address().ip().is_loopback() {
+        tracing::warn!(
+            address = %emulator.amqp_address(),
+            "not on loopback: every machine that reaches this one may use the emulator, whose key is public"
+        );
+    }
+    let certificate = options.write_certificate.as_deref().or(options.certificate.as_deref());
+    // In one piece: a reader of the first line alone may be gone before the second.
+    std::io::stdout().write_all(ready(&emulator, certificate).as_bytes())?;
+    let signal = ended.await;
+    let open = emulator.close().await;
+    tracing::info!(signal, %open, "stopped");
     Ok(())
 }
 
 fn main() -> ExitCode {
-    let result = match options() {
-        Ok(None) => {
-            print!("{USAGE}");
+    let result = match command() {
+        Ok(Command::Print(text)) => {
+            print!("{text}");
             return ExitCode::SUCCESS;
         }
-        Ok(Some(options)) => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(Into::into)
-            .and_then(|runtime| runtime.block_on(run(options))),
+        Ok(Command::Run(options)) => log(&options).and_then(|()| {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(run(options))
+        }),
         Err(error) => Err(error),
     };
     match result {
