@@ -1,5 +1,6 @@
 //! Counts for people and for Prometheus: what is open, what waits where, what was done and refused.
 
+use super::budget::Holding;
 use super::entities::Namespace;
 use super::entities::namespace::RuntimeCounts;
 use super::entities::queue::Stores;
@@ -149,6 +150,13 @@ impl Broker {
         page.family("locked_messages", "gauge", "Messages that are locked.");
         for Entity { path, locks, .. } in &entities {
             page.sample("locked_messages", &[("entity", path)], *locks as u64);
+        }
+        let budget = self.budget();
+        page.family("memory_limit_bytes", "gauge", "Memory that clients can make the emulator hold.");
+        page.sample("memory_limit_bytes", &[], budget.limit() as u64);
+        page.family("memory_bytes", "gauge", "Memory that clients make the emulator hold, by purpose.");
+        for holding in Holding::ALL {
+            page.sample("memory_bytes", &[("for", holding.name())], budget.used_for(holding) as u64);
         }
         let Statistics {
             connections_accepted,

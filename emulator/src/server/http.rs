@@ -2,6 +2,7 @@
 
 use super::port::{PATIENCE, Peer};
 use super::{Host, Phase, websocket};
+use crate::broker::budget::{Holding, Share};
 use core::convert::Infallible;
 use core::pin::pin;
 use http_body_util::{BodyExt, Full};
@@ -23,6 +24,11 @@ pub(super) async fn serve<S>(host: Arc<Host>, stream: S, peer: Peer, scheme: &'s
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    // Its buffer may grow to twice the largest head.
+    let Ok(share) = host.budget.share(Holding::Connections, 2 * MAX_HEAD) else {
+        tracing::warn!(protocol = scheme, "refused: the memory that clients may use is used up");
+        return;
+    };
     tracing::info!(protocol = scheme, "connected");
     let service = service_fn(|request| {
         let host = Arc::clone(&host);
@@ -55,6 +61,7 @@ where
     if let Err(error) = result {
         tracing::debug!(%error, "the HTTP connection failed");
     }
+    drop(share);
 }
 
 fn respond(response: Response) -> hyper::Response<Full<Bytes>> {
@@ -72,8 +79,9 @@ pub(super) fn status(status: u16) -> hyper::Response<Full<Bytes>> {
     response
 }
 
-/// Reads a body to its end, and keeps it or not. The status of the refusal where it is too long or breaks off.
-async fn read(mut body: Incoming, keep: bool) -> Result<Vec<u8>, u16> {
+/// Reads a body to its end, and keeps it while there is a share to count it in. The status of the refusal where it is too
+/// long or breaks off.
+async fn read(mut body: Incoming, share: &mut Option<Share>) -> Result<Vec<u8>, u16> {
     let (mut kept, mut length) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let Ok(bytes) = frame.map_err(|_| 400_u16)?.into_data() else { continue };
@@ -81,8 +89,9 @@ async fn read(mut body: Incoming, keep: bool) -> Result<Vec<u8>, u16> {
         if length > MAX_REQUEST_BODY {
             return Err(413);
         }
-        if keep {
+        if let Some(share) = share {
             kept.extend_from_slice(&bytes);
+            share.resize(kept.capacity()).map_err(|_| 503_u16)?;
         }
     }
     Ok(kept)
@@ -115,7 +124,8 @@ async fn answer(
         let clock = host.clock.now();
         host.with(None, |broker| broker.is_authorized(clock, &request))
     };
-    match tokio::time::timeout(PATIENCE, read(body, keep)).await {
+    let mut share = keep.then(|| host.budget.empty(Holding::Bodies));
+    match tokio::time::timeout(PATIENCE, read(body, &mut share)).await {
         Ok(Ok(body)) => request.body = body,
         Ok(Err(refused)) => return status(refused),
         Err(_) => return status(408),

@@ -9,6 +9,7 @@ mod stall;
 mod tls;
 mod websocket;
 
+use crate::broker::budget::Budget;
 use crate::broker::{Broker, ConnectionId};
 use buffers::Buffers;
 use core::fmt;
@@ -41,6 +42,7 @@ pub(crate) struct Host {
     /// The certificate that every port presents to clients that speak TLS.
     identity: Identity,
     buffers: Buffers,
+    budget: Budget,
     /// One for each place of a connection: notified when it has bytes to send.
     wakers: Mutex<Vec<Arc<Notify>>>,
     /// Notified when an earlier deadline has come up.
@@ -81,6 +83,7 @@ impl Drop for Serving {
 impl Host {
     pub(crate) fn new(broker: Broker, clock: ClockSource, identity: Identity) -> Arc<Self> {
         Arc::new(Self {
+            budget: broker.budget().clone(),
             broker: Mutex::new(broker),
             clock,
             identity,
