@@ -4,6 +4,7 @@ use super::budget::Holding;
 use super::entities::Namespace;
 use super::entities::namespace::RuntimeCounts;
 use super::entities::queue::Stores;
+use super::entities::store::Store;
 use super::protocol::peer::Purpose;
 use super::{Broker, Statistics};
 use core::fmt::{self, Write as _};
@@ -55,7 +56,7 @@ struct Entity {
 }
 
 fn locks(namespace: &Namespace, stores: &Stores) -> usize {
-    stores.all().iter().filter_map(|id| namespace.store(*id)).map(|store| store.lock_count()).sum()
+    stores.all().iter().filter_map(|id| namespace.store(*id)).map(Store::lock_count).sum()
 }
 
 fn entities(namespace: &Namespace) -> Vec<Entity> {
