@@ -50,7 +50,11 @@ impl CorrelationFilter {
     /// Whether the message has all of the values.
     pub fn matches<M: MessageProperties>(&self, message: &M) -> bool {
         let fields = self.fields().into_iter().all(|(property, wanted)| match wanted {
-            Some(wanted) => message.system(property).is_some_and(|found| found.as_str() == Some(wanted)),
+            Some(wanted) => message.system(property).is_some_and(|found| match (property, found.as_str()) {
+                // Session ids know no case (docs/evidence/field-reports.md F67).
+                (SystemProperty::SessionId, Some(found)) => found.to_lowercase() == wanted.to_lowercase(),
+                (_, found) => found == Some(wanted),
+            }),
             None => true,
         });
         fields

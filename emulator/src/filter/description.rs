@@ -80,7 +80,7 @@ fn described(sink: &mut Sink<'_>, code: u64, count: usize, fields: impl FnOnce(&
 }
 
 /// A rule that `add-rule` cannot add.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DescriptionError {
     /// The value under this key is not what it should be.
@@ -299,7 +299,7 @@ mod tests {
         let bad = encode_map(&[("expression".into(), "a =".into())], bad).expect("room");
         let number =
             encode_map(&[("expression".into(), 1i32.into()), ("label".into(), 2i32.into())], number).expect("room");
-        let position = |position, kind| ParseError { position, kind };
+        let position = |position, kind| ParseError::new("a =", position, kind);
         let operand = ParseErrorKind::Expected("a condition or a value");
         for (key, entry, error) in [
             ("sql-filter", empty.into(), DescriptionError::Malformed("sql-filter")),

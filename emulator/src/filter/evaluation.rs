@@ -2,13 +2,13 @@
 
 use super::error::EvaluationError;
 use super::expression::{Comparison, Constant, Expression, Predicate, Property, Statement};
-use super::like::like;
+use super::like::Pattern;
 use super::number::{arithmetic, converted, equal, order, signed};
 use super::property::{MessageProperties, MessagePropertiesMut, SystemProperty};
 use super::sql::AbsentSystemProperty;
 use super::value::Value;
-use core::fmt::Write;
 use servicebus_core::random::Random;
+use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Uuid;
 use std::borrow::Cow;
 
@@ -55,7 +55,11 @@ impl Predicate {
                 }
                 Ok(found.map(|found| found != *negated))
             }
-            Self::Like { operand, pattern, escape, negated } => {
+            Self::Like { operand, negated, compiled: Some(pattern), .. } => match operand.known(environment)? {
+                Some(Value::String(text)) => Ok(Some(pattern.matches(&text) != *negated)),
+                _ => Ok(None),
+            },
+            Self::Like { operand, pattern, escape, negated, compiled: None } => {
                 let operand = operand.known(environment)?;
                 let pattern = pattern.known(environment)?;
                 let escape = match escape {
@@ -72,7 +76,8 @@ impl Predicate {
                 let (Some(Value::String(text)), Some(Value::String(pattern))) = (operand, pattern) else {
                     return Ok(None);
                 };
-                Ok(Some(like(&text, &pattern, escape) != *negated))
+                let pattern = Pattern::new(&pattern, escape).map_err(|_| EvaluationError::Overflow)?;
+                Ok(Some(pattern.matches(&text) != *negated))
             }
             Self::Exists(property) => Ok(Some(property.find(environment.message).is_some())),
         }
@@ -185,11 +190,7 @@ impl Statement {
                 let Some(value) = value.evaluate(&mut environment)? else { return Ok(()) };
                 match target {
                     Property::User(name) => {
-                        let value = value.into_owned();
-                        let value = match message.user(name) {
-                            Some(existing) => converted(value, &existing),
-                            None => value,
-                        };
+                        let value = converted(value.into_owned(), &message.user(name).unwrap_or(Value::Null));
                         message.set_user(name, value);
                     }
                     Property::System(property) => {
@@ -203,37 +204,30 @@ impl Statement {
     }
 }
 
-/// `value` in the type of the system property.
+/// The longest id, in characters (docs/evidence/wire-protocol.md §8).
+const MAX_ID: usize = 128;
+
+/// `value` in the type of the system property, as a message can carry it.
 fn system_value(property: SystemProperty, value: Value<'_>) -> Result<Option<Value<'static>>, EvaluationError> {
-    let mut text = String::new();
-    let written = match value {
-        Value::Null => return Ok(None),
-        value @ Value::String(_) if property.is_text() => return Ok(Some(value.into_owned())),
-        value @ Value::Duration(_) if property == SystemProperty::TimeToLive => return Ok(Some(value.into_owned())),
-        value @ Value::Timestamp(_) if property == SystemProperty::ScheduledEnqueueTime => {
-            return Ok(Some(value.into_owned()));
-        }
-        _ if !property.is_text() => return Err(EvaluationError::Conversion(property)),
-        // As .NET prints them.
-        Value::Boolean(true) => write!(text, "True"),
-        Value::Boolean(false) => write!(text, "False"),
-        Value::Ubyte(v) => write!(text, "{v}"),
-        Value::Ushort(v) => write!(text, "{v}"),
-        Value::Uint(v) => write!(text, "{v}"),
-        Value::Ulong(v) => write!(text, "{v}"),
-        Value::Byte(v) => write!(text, "{v}"),
-        Value::Short(v) => write!(text, "{v}"),
-        Value::Int(v) => write!(text, "{v}"),
-        Value::Long(v) => write!(text, "{v}"),
-        Value::Float(v) => write!(text, "{v}"),
-        Value::Double(v) => write!(text, "{v}"),
-        Value::Char(v) => write!(text, "{v}"),
-        Value::Uuid(uuid) => uuid.0.iter().enumerate().try_for_each(|(index, byte)| {
-            let dash = if matches!(index, 4 | 6 | 8 | 10) { "-" } else { "" };
-            write!(text, "{dash}{byte:02x}")
-        }),
-        _ => return Err(EvaluationError::Conversion(property)),
+    if value == Value::Null {
+        return Ok(None);
+    }
+    let refused = EvaluationError::Conversion(property);
+    let wanted = match property {
+        SystemProperty::TimeToLive => Value::Duration(0),
+        SystemProperty::ScheduledEnqueueTime => Value::Timestamp(Timestamp::UNIX_EPOCH),
+        _ => Value::String(Cow::Borrowed("")),
     };
-    written.map_err(|_| EvaluationError::Conversion(property))?;
-    Ok(Some(Value::String(Cow::Owned(text))))
+    let value = converted(value.into_owned(), &wanted);
+    match (property, &value) {
+        (SystemProperty::TimeToLive, Value::Duration(0..)) => Ok(Some(value)),
+        (SystemProperty::ScheduledEnqueueTime, Value::Timestamp(_)) => Ok(Some(value)),
+        // A symbol on the wire (AMQP 1.0 §3.2.4), which is ASCII.
+        (SystemProperty::ContentType, Value::String(text)) if !text.is_ascii() => Err(refused),
+        (property, Value::String(text)) if property.is_id() && text.chars().nth(MAX_ID).is_some() => {
+            Err(EvaluationError::IdTooLong(property))
+        }
+        (property, Value::String(_)) if property.is_text() => Ok(Some(value)),
+        _ => Err(refused),
+    }
 }

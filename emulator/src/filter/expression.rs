@@ -1,5 +1,6 @@
 //! Parsed conditions, expressions and statements, and their canonical text.
 
+use super::like::{Pattern, TooLong};
 use super::property::SystemProperty;
 use super::value::Value;
 use core::fmt;
@@ -32,6 +33,8 @@ pub(super) enum Predicate {
         pattern: Expression,
         escape: Option<Expression>,
         negated: bool,
+        /// The pattern when no message decides it.
+        compiled: Option<Pattern>,
     },
     Exists(Property),
 }
@@ -150,6 +153,24 @@ impl Operator {
 }
 
 impl Predicate {
+    /// A `LIKE`, whose pattern is prepared where no message decides it.
+    pub(super) fn like(
+        operand: Expression,
+        pattern: Expression,
+        escape: Option<Expression>,
+        negated: bool,
+    ) -> Result<Self, TooLong> {
+        let fixed_escape = match &escape {
+            None => Some(None),
+            Some(escape) => escape.fixed_text().map(|text| text.chars().next()),
+        };
+        let compiled = match (pattern.fixed_text(), fixed_escape) {
+            (Some(text), Some(escape)) => Some(Pattern::new(text, escape)?),
+            _ => None,
+        };
+        Ok(Self::Like { operand, pattern, escape, negated, compiled })
+    }
+
     const fn binding(&self) -> i64 {
         match self {
             Self::Or(_) => binding::OR,
@@ -182,7 +203,7 @@ impl Predicate {
                 separated(f, items, ", ", |f, item| item.print(f, binding::SUM))?;
                 f.write_str(")")
             }
-            Self::Like { operand, pattern, escape, negated } => {
+            Self::Like { operand, pattern, escape, negated, .. } => {
                 write!(f, "{operand} {}LIKE {pattern}", not(*negated))?;
                 match escape {
                     Some(escape) => write!(f, " ESCAPE {escape}"),
@@ -210,6 +231,15 @@ fn separated<T>(
 }
 
 impl Expression {
+    /// The text when no message decides it.
+    pub(super) fn fixed_text(&self) -> Option<&str> {
+        match self {
+            Self::Constant(Constant::String(text)) => Some(text),
+            Self::Parameter(_, value) => value.as_str(),
+            _ => None,
+        }
+    }
+
     const fn binding(&self) -> i64 {
         match self {
             Self::Arithmetic { operator, .. } => operator.binding(),

@@ -26,6 +26,7 @@ mod rule;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod time;
 mod value;
 
 pub use correlation::CorrelationFilter;
@@ -35,4 +36,5 @@ pub use error::{EvaluationError, ParseError, ParseErrorKind};
 pub use property::{MessageProperties, MessagePropertiesMut, SystemProperty, UserProperties};
 pub use rule::{Filter, Rule, Selection, select};
 pub use sql::{AbsentSystemProperty, Dialect, SqlAction, SqlFilter};
+pub use time::DateTime;
 pub use value::Value;

@@ -7,6 +7,7 @@ use super::error::{ParseError, ParseErrorKind};
 use super::expression::{
     Comparison, Constant, Expression, Operator, Predicate, Property, Statement, binding, is_reserved,
 };
+use super::like::TooLong;
 use super::property::{SystemProperty, same_name};
 use super::sql::Dialect;
 use super::value::Value;
@@ -17,8 +18,8 @@ use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
 use winnow::token::{literal, one_of, take_while};
 
 type Input<'t> = Stateful<LocatingSlice<&'t str>, State<'t>>;
-type Parsed<T> = Result<T, ErrMode<ParseError>>;
-type InfixOperator<'t> = Infix<Input<'t>, Term, ErrMode<ParseError>>;
+type Parsed<T> = Result<T, ErrMode<Failure>>;
+type InfixOperator<'t> = Infix<Input<'t>, Term, ErrMode<Failure>>;
 
 /// Values of parameters by name, with or without `@`.
 pub(super) type Parameters = [(String, Value<'static>)];
@@ -31,7 +32,14 @@ struct State<'t> {
     depth: usize,
 }
 
-impl<'t> ParserError<Input<'t>> for ParseError {
+/// What is wrong, and where; the word there is looked up when the whole text is refused.
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    position: usize,
+    kind: ParseErrorKind,
+}
+
+impl<'t> ParserError<Input<'t>> for Failure {
     type Inner = Self;
 
     fn from_input(input: &Input<'t>) -> Self {
@@ -120,13 +128,15 @@ fn parse<'t, T>(
     mut parser: impl FnMut(&mut Input<'t>) -> Parsed<T>,
 ) -> Result<T, ParseError> {
     if let Some((position, _)) = text.char_indices().nth(dialect.characters) {
-        return Err(ParseError { position, kind: ParseErrorKind::TooLong { limit: dialect.characters } });
+        return Err(ParseError::new(text, position, ParseErrorKind::TooLong { limit: dialect.characters }));
     }
     let mut input = Stateful { input: LocatingSlice::new(text), state: State { dialect, parameters, depth: 0 } };
     parser(&mut input).map_err(|error| match error {
-        ErrMode::Cut(error) | ErrMode::Backtrack(error) => error,
-        // Never said of a text that is there as a whole.
-        ErrMode::Incomplete(_) => ParseError { position: text.len(), kind: ParseErrorKind::Expected("more") },
+        ErrMode::Cut(Failure { position, kind }) | ErrMode::Backtrack(Failure { position, kind }) => {
+            ParseError::new(text, position, kind)
+        }
+        // Never reported for a text that is there as a whole.
+        ErrMode::Incomplete(_) => ParseError::new(text, text.len(), ParseErrorKind::Expected("more")),
     })
 }
 
@@ -154,7 +164,7 @@ fn descend(input: &mut Input<'_>) -> Parsed<()> {
     if input.state.depth > limit { fail(input, ParseErrorKind::TooDeep { limit }) } else { Ok(()) }
 }
 
-fn prefix<'t>(input: &mut Input<'t>) -> Parsed<Prefix<Input<'t>, Term, ErrMode<ParseError>>> {
+fn prefix<'t>(input: &mut Input<'t>) -> Parsed<Prefix<Input<'t>, Term, ErrMode<Failure>>> {
     blanks(input)?;
     let position = input.current_token_start();
     let prefix = opt(alt((
@@ -254,7 +264,7 @@ fn chain(input: &mut Input<'_>, and: bool, left: Term, right: Term) -> Parsed<Te
     Term::of_predicate(input, predicate, start, depth)
 }
 
-fn postfix<'t>(input: &mut Input<'t>) -> Parsed<Postfix<Input<'t>, Term, ErrMode<ParseError>>> {
+fn postfix<'t>(input: &mut Input<'t>) -> Parsed<Postfix<Input<'t>, Term, ErrMode<Failure>>> {
     alt((
         keyword("IS").map(|_| Postfix(binding::COMPARISON, is_null)),
         keyword("IN").map(|_| Postfix(binding::COMPARISON, |i: &mut Input<'t>, operand| is_in(i, operand, false))),
@@ -323,7 +333,10 @@ fn like(input: &mut Input<'_>, operand: Term, negated: bool) -> Parsed<Term> {
         }
         Ok((pattern.expression()?, escape))
     })?;
-    Term::of_predicate(input, Predicate::Like { operand, pattern, escape, negated }, start, depth)
+    match Predicate::like(operand, pattern, escape, negated) {
+        Ok(predicate) => Term::of_predicate(input, predicate, start, depth),
+        Err(TooLong) => fail_at(start, ParseErrorKind::PatternTooLong),
+    }
 }
 
 /// Whether this can be an escape character, as far as that can be seen without a message.
@@ -513,11 +526,11 @@ fn word<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
     (one_of(char::is_alphabetic), take_while(0.., |c: char| c == '_' || c.is_alphanumeric())).take().parse_next(input)
 }
 
-fn keyword<'t>(keyword: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<ParseError>> {
+fn keyword<'t>(keyword: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Failure>> {
     preceded(blanks, word.verify(move |word: &str| word.eq_ignore_ascii_case(keyword)))
 }
 
-fn symbol<'t>(symbol: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<ParseError>> {
+fn symbol<'t>(symbol: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Failure>> {
     preceded(blanks, literal(symbol))
 }
 
@@ -543,11 +556,11 @@ fn fail<T>(input: &Input<'_>, kind: ParseErrorKind) -> Parsed<T> {
 }
 
 fn fail_at<T>(position: usize, kind: ParseErrorKind) -> Parsed<T> {
-    Err(ErrMode::Cut(ParseError { position, kind }))
+    Err(ErrMode::Cut(Failure { position, kind }))
 }
 
 fn backtrack<T>(input: &Input<'_>, kind: ParseErrorKind) -> Parsed<T> {
-    Err(ErrMode::Backtrack(ParseError { position: input.current_token_start(), kind }))
+    Err(ErrMode::Backtrack(Failure { position: input.current_token_start(), kind }))
 }
 
 impl Term {

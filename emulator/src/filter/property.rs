@@ -95,6 +95,14 @@ impl SystemProperty {
             || matches!(self, Self::TimeToLive | Self::ScheduledEnqueueTime)
     }
 
+    /// Whether the property is an id, whose length is limited.
+    pub(super) const fn is_id(self) -> bool {
+        matches!(
+            self,
+            Self::MessageId | Self::SessionId | Self::ReplyToSessionId | Self::PartitionKey | Self::ViaPartitionKey
+        )
+    }
+
     /// Whether the property holds a text.
     pub const fn is_text(self) -> bool {
         matches!(
@@ -133,7 +141,7 @@ pub trait MessageProperties {
 /// What actions write on a message.
 pub trait MessagePropertiesMut: MessageProperties {
     /// Sets a system property for which [`SystemProperty::is_settable`] holds, or removes it. The value's type is the
-    /// one that the property's documentation names; its length has not been checked.
+    /// one that the property's documentation names, and its text has been checked.
     fn set_system(&mut self, property: SystemProperty, value: Option<Value<'static>>);
 
     /// Sets an application property. One that differs in case only is changed and keeps the spelling of its name

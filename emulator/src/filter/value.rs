@@ -1,6 +1,8 @@
 //! Values of properties, constants and parameters.
 
 use super::decimal::Decimal;
+use super::time::{DateTime, print_span, print_time};
+use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{self, Encode, Sink, Symbol, Uuid};
 use std::borrow::Cow;
@@ -46,6 +48,8 @@ pub enum Value<'a> {
     Char(char),
     /// `timestamp`, or a .NET `DateTimeOffset`
     Timestamp(Timestamp),
+    /// A time that a rule names, as it was written; a timestamp in messages.
+    DateTime(DateTime),
     /// A .NET `TimeSpan`: ticks of 100 ns.
     Duration(i64),
     /// `uuid`
@@ -79,6 +83,7 @@ impl Value<'_> {
             Self::Decimal(v) => Value::Decimal(v),
             Self::Char(v) => Value::Char(v),
             Self::Timestamp(v) => Value::Timestamp(v),
+            Self::DateTime(v) => Value::DateTime(v),
             Self::Duration(v) => Value::Duration(v),
             Self::Uuid(v) => Value::Uuid(v),
             Self::Opaque => Value::Opaque,
@@ -100,6 +105,32 @@ impl Value<'_> {
             Self::String(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// The value as .NET prints it in the invariant culture; `None` for bytes, and for what is no value.
+    pub(super) fn to_text(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Owned(match self {
+            Self::String(text) => return Some(Cow::Borrowed(text)),
+            Self::Boolean(true) => "True".into(),
+            Self::Boolean(false) => "False".into(),
+            Self::Ubyte(v) => v.to_string(),
+            Self::Ushort(v) => v.to_string(),
+            Self::Uint(v) => v.to_string(),
+            Self::Ulong(v) => v.to_string(),
+            Self::Byte(v) => v.to_string(),
+            Self::Short(v) => v.to_string(),
+            Self::Int(v) => v.to_string(),
+            Self::Long(v) => v.to_string(),
+            Self::Float(v) => v.to_string(),
+            Self::Double(v) => v.to_string(),
+            Self::Decimal(v) => v.to_string(),
+            Self::Char(v) => v.to_string(),
+            Self::Timestamp(v) => print_time(*v),
+            Self::DateTime(v) => print_time(v.timestamp()),
+            Self::Duration(ticks) => print_span(*ticks),
+            Self::Uuid(v) => LockToken::from_uuid(*v).to_string(),
+            Self::Null | Self::Binary(_) | Self::Opaque => return None,
+        }))
     }
 }
 
@@ -159,6 +190,7 @@ impl Encode for Value<'_> {
             Self::Decimal(v) => wire::Value::Decimal128(v.to_decimal128()).encode(sink),
             Self::Char(v) => v.encode(sink),
             Self::Timestamp(v) => v.encode(sink),
+            Self::DateTime(v) => v.timestamp().encode(sink),
             Self::Duration(ticks) => {
                 sink.put_byte(0);
                 Symbol::new(TIMESPAN).encode(sink);
@@ -184,6 +216,7 @@ macro_rules! value_from {
 value_from! {
     bool => Boolean, u8 => Ubyte, u16 => Ushort, u32 => Uint, u64 => Ulong, i8 => Byte, i16 => Short, i32 => Int,
     i64 => Long, f32 => Float, f64 => Double, char => Char, Timestamp => Timestamp, Uuid => Uuid, Decimal => Decimal,
+    DateTime => DateTime,
 }
 
 impl<'a> From<&'a str> for Value<'a> {

@@ -1,7 +1,7 @@
 //! Rules as the management API and as the filter language have them.
 
 use super::refusal::{MORE, Refusal, Speaker};
-use crate::filter::{CorrelationFilter, Dialect, Filter, ParseError, Rule, SqlAction, SqlFilter, Value};
+use crate::filter::{CorrelationFilter, DateTime, Dialect, Filter, ParseError, Rule, SqlAction, SqlFilter, Value};
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::servicebus::administration::{
     CorrelationRuleFilter, CreateRuleOptions, RuleFilter, RuleProperties, RuleValue, SqlRuleAction, SqlRuleFilter,
@@ -19,6 +19,11 @@ fn to_value(value: &RuleValue) -> Value<'static> {
         RuleValue::Boolean(value) => Value::Boolean(*value),
         RuleValue::DateTime(time) => Value::Timestamp(*time),
         RuleValue::Duration(span) => Value::Duration(span.ticks()),
+        // A time that is no timestamp keeps its text: docs/evidence/field-reports.md F23, F72.
+        RuleValue::Other { kind, text } if kind == "dateTime" => match DateTime::parse(text) {
+            Some(time) => Value::DateTime(time),
+            None => Value::String(Cow::Owned(text.clone())),
+        },
         // Types that the language has no constants of are compared as text.
         RuleValue::Other { text, .. } => Value::String(Cow::Owned(text.clone())),
         _ => Value::Null,
@@ -40,6 +45,7 @@ fn from_value(value: &Value<'_>) -> RuleValue {
         Value::Float(number) => RuleValue::Double((*number).into()),
         Value::Double(number) => RuleValue::Double(*number),
         Value::Timestamp(time) => RuleValue::DateTime(*time),
+        Value::DateTime(time) => RuleValue::Other { kind: "dateTime".into(), text: time.text().into() },
         Value::Duration(ticks) => RuleValue::Duration(TimeSpan::from_ticks(*ticks)),
         Value::String(text) => RuleValue::String(text.clone().into_owned()),
         Value::Char(c) => RuleValue::String(c.to_string()),
@@ -57,9 +63,8 @@ fn from_values(pairs: &[(String, Value<'static>)]) -> Vec<(String, RuleValue)> {
     pairs.iter().map(|(key, value)| (key.clone(), from_value(value))).collect()
 }
 
-fn unreadable(what: &str, text: &str, error: ParseError) -> Refusal {
-    let text = format!("SubCode=40000. The {what} '{text}' could not be read: {error}. {MORE} ");
-    Refusal { speaker: Speaker::Broker, ..Refusal::bad_request(text) }
+fn unreadable(error: &ParseError) -> Refusal {
+    Refusal { speaker: Speaker::Broker, ..Refusal::bad_request(format!("SubCode=40000. {error} {MORE} ")) }
 }
 
 /// The rule that a client describes.
@@ -70,7 +75,7 @@ pub(super) fn to_rule(rule: &RuleProperties) -> Result<Rule, Refusal> {
         RuleFilter::False => Filter::False,
         RuleFilter::Sql(sql) => {
             let parsed = SqlFilter::parse(sql.sql_expression.as_str(), to_values(&sql.parameters), &dialect);
-            Filter::Sql(parsed.map_err(|error| unreadable("filter", &sql.sql_expression, error))?)
+            Filter::Sql(parsed.map_err(|error| unreadable(&error))?)
         }
         RuleFilter::Correlation(filter) => Filter::Correlation(CorrelationFilter {
             correlation_id: filter.correlation_id.clone(),
@@ -89,7 +94,7 @@ pub(super) fn to_rule(rule: &RuleProperties) -> Result<Rule, Refusal> {
         None => None,
         Some(action) => Some(
             SqlAction::parse(action.sql_expression.as_str(), to_values(&action.parameters), &dialect)
-                .map_err(|error| unreadable("action", &action.sql_expression, error))?,
+                .map_err(|error| unreadable(&error))?,
         ),
     };
     Ok(Rule { name: rule.name.clone(), filter, action })

@@ -2,8 +2,6 @@
 
 use servicebus_core::random::Random;
 use servicebus_emulator::filter::{Dialect, MessageProperties, SqlFilter, SystemProperty, Value};
-use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::time::{Duration, Instant};
 
 /// A message with one property.
@@ -35,10 +33,9 @@ fn time(text: &str, pattern: &str, escape: &str) -> Duration {
 type Pattern = fn(usize) -> String;
 
 /// Time for a pattern of 900 characters against one of 30: a match in linear time walks the text once for either.
-#[known_fault("A4")]
+#[test]
 #[ignore = "tests/run all: wall clock"]
 fn like_takes_time_for_the_text_and_not_for_every_start_of_the_pattern_a4() {
-    let mut judge = Judge::new();
     let shapes: [(&str, char, Pattern, &str); 7] = [
         ("%aa…ab", 'a', |length| format!("%{}b", "a".repeat(length)), ""),
         ("%aa…ab%", 'a', |length| format!("%{}b%", "a".repeat(length)), ""),
@@ -53,7 +50,6 @@ fn like_takes_time_for_the_text_and_not_for_every_start_of_the_pattern_a4() {
         let text = String::from(character).repeat(3_000);
         let (short, long) = (time(&text, &pattern(30), escape), time(&text, &pattern(900), escape));
         let ratio = long.as_secs_f64() / short.as_secs_f64().max(1e-6);
-        judge.case(name, ratio, |ratio| *ratio <= 5.0, |ratio| *ratio > 5.0);
+        assert!(ratio <= 5.0, "{name}: {ratio}");
     }
-    judge.finish();
 }

@@ -66,7 +66,9 @@ impl RuleValue {
         }
     }
 
-    fn read(node: Node<'_, '_>) -> Result<Self, InvalidElement> {
+    /// Reads a value. A service keeps a time as it was written where it is not to the millisecond and in UTC: it has to
+    /// give it back so.
+    fn read(node: Node<'_, '_>, reading: Reading) -> Result<Self, InvalidElement> {
         if xml::is_nil(node) {
             return Ok(Self::Null);
         }
@@ -79,7 +81,10 @@ impl RuleValue {
             "long" | "unsignedInt" => i64::from_text(&text).map(Self::Long),
             "double" | "float" => parse_double(&text).map(Self::Double),
             "boolean" => bool::from_text(&text).map(Self::Boolean),
-            "dateTime" => Timestamp::from_text(&text).map(Self::DateTime),
+            "dateTime" => Timestamp::from_text(&text).map(|time| match reading {
+                Reading::Strict if time.to_text() != text => Self::Other { kind: kind.into(), text },
+                _ => Self::DateTime(time),
+            }),
             "duration" => TimeSpan::parse(&text).map(Self::Duration),
             _ => Some(Self::Other { kind: kind.into(), text }),
         };
@@ -132,7 +137,7 @@ pub(super) fn read_pairs(node: Node<'_, '_>, reading: Reading) -> Result<Vec<(St
     let mut pairs = Vec::new();
     for pair in xml::elements(node).filter(|pair| pair.has_tag_name((SERVICE_BUS, "KeyValueOfstringanyType"))) {
         let key = xml::child(pair, SERVICE_BUS, "Key").map(xml::text);
-        let value = xml::child(pair, SERVICE_BUS, "Value").map(RuleValue::read).transpose()?;
+        let value = xml::child(pair, SERVICE_BUS, "Value").map(|node| RuleValue::read(node, reading)).transpose()?;
         match (key, value) {
             (Some(key), Some(value)) => pairs.push((key, value)),
             (Some(key), None) => pairs.push((key, RuleValue::Null)),

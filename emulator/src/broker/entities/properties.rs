@@ -1,7 +1,7 @@
 //! A message's properties as filters read and actions change them.
 
 use super::message::{Message, put_entry};
-use crate::filter::{MessageProperties, MessagePropertiesMut, SystemProperty, Value};
+use crate::filter::{EvaluationError, MessageProperties, MessagePropertiesMut, SystemProperty, Value};
 use bytes::BytesMut;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::servicebus::message::{PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, VIA_PARTITION_KEY};
@@ -94,7 +94,10 @@ impl<'m> PropertyEditor<'m> {
     }
 
     /// The message with the changes.
-    pub(super) fn finish(self) -> Message {
+    ///
+    /// # Errors
+    /// [`EvaluationError::Refused`] when it could not have been sent so.
+    pub(super) fn finish(self) -> Result<Message, EvaluationError> {
         let mut changed = self.message.clone();
         match self.system.get(&SystemProperty::TimeToLive) {
             Some(Some(Value::Duration(ticks))) => {
@@ -110,8 +113,8 @@ impl<'m> PropertyEditor<'m> {
         }
         let mut out = BytesMut::with_capacity(self.message.size() + 128);
         self.write(&changed, &mut Sink::from(&mut out));
-        let _ = changed.replace_bytes(out.freeze());
-        changed
+        changed.replace_bytes(out.freeze()).map_err(|error| EvaluationError::Refused(error.to_string()))?;
+        Ok(changed)
     }
 
     fn write(&self, changed: &Message, out: &mut Sink<'_>) {

@@ -177,7 +177,8 @@ fn errors() {
         ("ulong + 1 = 1", Overflow),
         ("-(-9223372036854775808) = 1", Overflow),
         ("1e308 * 10 = 1", Overflow),
-        ("'a' + 1 = 1", Operands { operator: "+" }),
+        ("'a' + bytes = 1", Operands { operator: "+" }),
+        ("opaque + 'a' = 1", Operands { operator: "+" }),
         ("text - text = 1", Operands { operator: "-" }),
         ("yes * 2 = 1", Operands { operator: "*" }),
         ("when + later = 1", Operands { operator: "+" }),
@@ -200,14 +201,14 @@ fn errors() {
 #[test]
 fn absent_system_properties_are_unknown_unless_the_dialect_is_strict() {
     let strict = Dialect { absent_system_property: AbsentSystemProperty::Error, ..Dialect::default() };
-    let absent = Err(EvaluationError::AbsentSystemProperty(SystemProperty::To));
+    let absent = || Err(EvaluationError::AbsentSystemProperty(SystemProperty::To));
     for (text, expected, strictly) in [
-        ("sys.To = 'x'", false, absent),
-        ("sys.To <> 'x'", false, absent),
-        ("NOT sys.To = 'x'", false, absent),
-        ("sys.To LIKE '%'", false, absent),
-        ("sys.To NOT IN ('x') OR int = 5", true, absent),
-        ("sys.To + 'x' = 'x'", false, absent),
+        ("sys.To = 'x'", false, absent()),
+        ("sys.To <> 'x'", false, absent()),
+        ("NOT sys.To = 'x'", false, absent()),
+        ("sys.To LIKE '%'", false, absent()),
+        ("sys.To NOT IN ('x') OR int = 5", true, absent()),
+        ("sys.To + 'x' = 'x'", false, absent()),
         ("int = 5 OR sys.To = 'x'", true, Ok(true)),
         ("sys.To IS NULL", true, Ok(true)),
         ("sys.To IS NOT NULL", false, Ok(false)),
@@ -265,7 +266,22 @@ fn set_converts_numbers_where_nothing_is_lost() {
         ("SET float = 0.25", "float", Value::Float(0.25)),
         ("SET float = 0.1", "float", Value::Double(0.1)),
         ("SET int = 'x'", "int", "x".into()),
-        ("SET text = 5", "text", Value::Long(5)),
+        // F54: a text stays a text, and a text becomes what the property was.
+        ("SET text = 5", "text", "5".into()),
+        ("SET text = id", "text", "09090909-0909-0909-0909-090909090909".into()),
+        ("SET text = bytes", "text", Value::Binary(Cow::Borrowed(b"ab"))),
+        ("SET int = ' 7 '", "int", Value::Int(7)),
+        ("SET int = '7.5'", "int", "7.5".into()),
+        ("SET zero = '256'", "zero", "256".into()),
+        ("SET small = 7.0", "small", Value::Byte(7)),
+        ("SET yes = 'FALSE'", "yes", Value::Boolean(false)),
+        ("SET yes = '1'", "yes", "1".into()),
+        ("SET char = 'y'", "char", Value::Char('y')),
+        ("SET char = 'yz'", "char", "yz".into()),
+        ("SET double = '-1e3'", "double", Value::Double(-1_000.0)),
+        ("SET double = 'inf'", "double", "inf".into()),
+        ("SET when = '1970-01-01T00:00:01Z'", "when", Timestamp::from_secs(1).into()),
+        ("SET when = 'soon'", "when", "soon".into()),
         ("SET int = NULL", "int", Value::Null),
         ("SET none = 1", "none", Value::Long(1)),
         // Unknown changes nothing.
@@ -285,9 +301,16 @@ fn actions_that_fail() {
         ("SET a = 1 / 0", DivisionByZero),
         ("SET sys.TimeToLive = 5", Conversion(SystemProperty::TimeToLive)),
         ("SET sys.ScheduledEnqueueTimeUtc = 'x'", Conversion(SystemProperty::ScheduledEnqueueTime)),
+        ("SET sys.ScheduledEnqueueTimeUtc = 5", Conversion(SystemProperty::ScheduledEnqueueTime)),
+        ("SET sys.TimeToLive = '-00:00:01'", Conversion(SystemProperty::TimeToLive)),
+        ("SET sys.TimeToLive = when", Conversion(SystemProperty::TimeToLive)),
         ("SET sys.To = bytes", Conversion(SystemProperty::To)),
+        ("SET sys.ContentType = text", Conversion(SystemProperty::ContentType)),
+        ("SET sys.MessageId = long", IdTooLong(SystemProperty::MessageId)),
+        ("SET sys.ReplyToSessionId = long", IdTooLong(SystemProperty::ReplyToSessionId)),
     ] {
-        assert_eq!(applied(text, &message()), Err(error), "{text}");
+        let message = message().with("long", "é".repeat(129));
+        assert_eq!(applied(text, &message), Err(error), "{text}");
     }
 }
 
