@@ -112,6 +112,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A span that is a limit: the default where the key is absent, none where it is the longest that there is.
+    fn limit(&mut self, key: &str, default: Option<Duration>) -> Result<Option<Duration>, ConfigError> {
+        Ok(self.duration(key)?.map_or(default, duration::limit))
+    }
+
     fn duration(&mut self, key: &str) -> Result<Option<Duration>, ConfigError> {
         let place = self.at(key);
         match self.text(key)? {
@@ -137,10 +142,14 @@ impl<'a> Section<'a> {
 /// # Errors
 /// [`ConfigError`], which names the place.
 pub fn parse(text: &str) -> Result<Blueprint, ConfigError> {
+    // Editors write a byte order mark (docs/evidence/field-reports.md F26).
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value = jsonc_parser::parse_to_value(text, &Default::default())
         .map_err(|error| ConfigError { place: String::new(), problem: error.to_string() })?;
     let Some(value) = value else { return wrong("", "the configuration is empty") };
     let mut file = Section::new(String::new(), value)?;
+    // For editors.
+    file.text("$schema")?;
     let Some(mut user) = file.section("UserConfig")? else { return wrong("", "UserConfig is missing") };
     file.finish()?;
     if let Some(mut logging) = user.section("Logging")? {
@@ -216,7 +225,7 @@ fn queue_of(mut section: Section<'_>) -> Result<(String, QueueDescription), Conf
         it.flag("DeadLetteringOnMessageExpiration")?
             .into_iter()
             .for_each(|value| d.dead_lettering_on_message_expiration = value);
-        d.default_message_time_to_live = it.duration("DefaultMessageTimeToLive")?.or(d.default_message_time_to_live);
+        d.default_message_time_to_live = it.limit("DefaultMessageTimeToLive", d.default_message_time_to_live)?;
         d.duplicate_detection_history_time_window =
             it.duration("DuplicateDetectionHistoryTimeWindow")?.unwrap_or(d.duplicate_detection_history_time_window);
         d.forward_to = it.text("ForwardTo")?.filter(|text| !text.is_empty());
@@ -229,7 +238,7 @@ fn queue_of(mut section: Section<'_>) -> Result<(String, QueueDescription), Conf
         // Beyond what Microsoft's emulator knows.
         d.max_message_size_in_kilobytes = it.number("MaxMessageSizeInKilobytes")?;
         d.max_size_in_megabytes = it.number("MaxSizeInMegabytes")?.unwrap_or(d.max_size_in_megabytes);
-        d.auto_delete_on_idle = it.duration("AutoDeleteOnIdle")?;
+        d.auto_delete_on_idle = it.limit("AutoDeleteOnIdle", None)?;
         d.authorization_rules = keys_of(it)?;
         properties.finish()?;
     }
@@ -248,14 +257,14 @@ fn topic_of(mut section: Section<'_>) -> Result<TopicBlueprint, ConfigError> {
     };
     if let Some(mut it) = section.section("Properties")? {
         let d = &mut description;
-        d.default_message_time_to_live = it.duration("DefaultMessageTimeToLive")?.or(d.default_message_time_to_live);
+        d.default_message_time_to_live = it.limit("DefaultMessageTimeToLive", d.default_message_time_to_live)?;
         d.duplicate_detection_history_time_window =
             it.duration("DuplicateDetectionHistoryTimeWindow")?.unwrap_or(d.duplicate_detection_history_time_window);
         d.requires_duplicate_detection =
             it.flag("RequiresDuplicateDetection")?.unwrap_or(d.requires_duplicate_detection);
         d.max_message_size_in_kilobytes = it.number("MaxMessageSizeInKilobytes")?;
         d.max_size_in_megabytes = it.number("MaxSizeInMegabytes")?.unwrap_or(d.max_size_in_megabytes);
-        d.auto_delete_on_idle = it.duration("AutoDeleteOnIdle")?;
+        d.auto_delete_on_idle = it.limit("AutoDeleteOnIdle", None)?;
         d.authorization_rules = keys_of(&mut it)?;
         it.finish()?;
     }
@@ -283,13 +292,13 @@ fn subscription_of(mut section: Section<'_>) -> Result<SubscriptionBlueprint, Co
         d.dead_lettering_on_filter_evaluation_exceptions = it
             .flag("DeadLetteringOnFilterEvaluationExceptions")?
             .unwrap_or(d.dead_lettering_on_filter_evaluation_exceptions);
-        d.default_message_time_to_live = it.duration("DefaultMessageTimeToLive")?.or(d.default_message_time_to_live);
+        d.default_message_time_to_live = it.limit("DefaultMessageTimeToLive", d.default_message_time_to_live)?;
         d.forward_to = it.text("ForwardTo")?.filter(|text| !text.is_empty());
         d.forward_dead_lettered_messages_to = it.text("ForwardDeadLetteredMessagesTo")?.filter(|text| !text.is_empty());
         d.lock_duration = it.duration("LockDuration")?.unwrap_or(d.lock_duration);
         d.max_delivery_count = it.number("MaxDeliveryCount")?.unwrap_or(d.max_delivery_count);
         d.requires_session = it.flag("RequiresSession")?.unwrap_or(d.requires_session);
-        d.auto_delete_on_idle = it.duration("AutoDeleteOnIdle")?;
+        d.auto_delete_on_idle = it.limit("AutoDeleteOnIdle", None)?;
         it.finish()?;
     }
     let mut rules = Vec::new();
@@ -301,6 +310,9 @@ fn subscription_of(mut section: Section<'_>) -> Result<SubscriptionBlueprint, Co
     description.validate().or_else(|error| wrong(&place, error.to_string()))?;
     Ok(SubscriptionBlueprint { name, description, rules })
 }
+
+/// Filters and actions have it where .NET wrote them; it has no meaning (docs/evidence/field-reports.md F59).
+const REQUIRES_PREPROCESSING: &str = "RequiresPreprocessing";
 
 fn rule_of(mut section: Section<'_>) -> Result<Rule, ConfigError> {
     let dialect = Dialect::default();
@@ -314,6 +326,7 @@ fn rule_of(mut section: Section<'_>) -> Result<Rule, ConfigError> {
         Some(mut action) => {
             let place = action.at("SqlExpression");
             let text = action.text("SqlExpression")?.filter(|text| !text.is_empty());
+            action.flag(REQUIRES_PREPROCESSING)?;
             action.finish()?;
             let parsed = text.map(|text| SqlAction::parse(text, Vec::new(), &dialect)).transpose();
             parsed.or_else(|error| wrong(&place, error.to_string()))?
@@ -324,6 +337,7 @@ fn rule_of(mut section: Section<'_>) -> Result<Rule, ConfigError> {
         ("sql", Some(mut sql), _) => {
             let place = sql.at("SqlExpression");
             let text = sql.required("SqlExpression")?;
+            sql.flag(REQUIRES_PREPROCESSING)?;
             sql.finish()?;
             let parsed = SqlFilter::parse(text, Vec::new(), &dialect);
             Filter::Sql(parsed.or_else(|error| wrong(&place, error.to_string()))?)
@@ -339,6 +353,7 @@ fn rule_of(mut section: Section<'_>) -> Result<Rule, ConfigError> {
 }
 
 fn correlation_of(mut section: Section<'_>) -> Result<CorrelationFilter, ConfigError> {
+    section.flag(REQUIRES_PREPROCESSING)?;
     let mut properties = Vec::new();
     if let Some(section) = section.section("Properties")? {
         for (name, value) in section.entries {

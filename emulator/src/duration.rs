@@ -2,6 +2,14 @@
 
 use core::time::Duration;
 
+/// The longest span of .NET as Java writes it; .NET itself writes `P10675199DT2H48M5.4775807S`.
+const LONGEST: Duration = Duration::new(922_337_203_685, 477_000_000);
+
+/// A span as a limit: the longest there is stands for none (docs/evidence/field-reports.md F25).
+pub fn limit(duration: Duration) -> Option<Duration> {
+    Some(duration).filter(|duration| *duration < LONGEST)
+}
+
 /// Reads a duration; `None` for a text that is none.
 pub fn parse(text: &str) -> Option<Duration> {
     let rest = text.trim().strip_prefix('P')?;
@@ -59,6 +67,9 @@ mod tests {
         assert_eq!(parse("PT20S"), Some(Duration::from_secs(20)));
         let max = parse("P10675199DT2H48M5.4775807S").unwrap();
         assert_eq!(max.subsec_nanos(), 477_580_700);
+        assert_eq!((limit(max), limit(parse("P10675199DT2H48M5.477S").unwrap())), (None, None));
+        let shorter = parse("P10675199DT2H48M5.476S").unwrap();
+        assert_eq!(limit(shorter), Some(shorter));
         for bad in ["", "P", "PT", "1H", "PT1", "PT1X", "PT1S1H", "P1Y", "PT.S", "PT99999999999999999999S", "-PT1S"] {
             assert_eq!(parse(bad), None, "{bad}");
         }
