@@ -209,7 +209,7 @@ impl Broker {
 
     /// What was counted.
     pub fn statistics(&self) -> Statistics {
-        Statistics { connections_open: self.peers.len() as u64, ..self.shared.statistics }
+        Statistics { connections_open: self.peers.len() as u64, ..self.shared.counted() }
     }
 
     /// Transactions that are open.

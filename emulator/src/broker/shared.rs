@@ -70,6 +70,11 @@ impl Shared {
         self.next_link + 1
     }
 
+    /// What was counted, connections left out.
+    pub(crate) fn counted(&self) -> Statistics {
+        Statistics { filters_evaluated: self.namespace.filters_evaluated, ..self.statistics }
+    }
+
     pub(crate) fn new_consumer(&mut self, connection: ConnectionId, link: LinkId) -> u64 {
         self.next_consumer += 1;
         self.consumers.insert(self.next_consumer, (connection, link));

@@ -27,11 +27,13 @@ pub struct Statistics {
     pub management_requests: u64,
     /// Locks renewed.
     pub locks_renewed: u64,
+    /// Filters that messages of topics were compared with.
+    pub filters_evaluated: u64,
 }
 
 impl Statistics {
     /// Names and values, in order.
-    pub fn entries(&self) -> [(&'static str, u64); 11] {
+    pub fn entries(&self) -> [(&'static str, u64); 12] {
         [
             ("connections-accepted", self.connections_accepted),
             ("connections-open", self.connections_open),
@@ -44,6 +46,7 @@ impl Statistics {
             ("settled-by-management", self.settled_by_management),
             ("management-requests", self.management_requests),
             ("locks-renewed", self.locks_renewed),
+            ("filters-evaluated", self.filters_evaluated),
         ]
     }
     /// One JSON object of the entries.

@@ -21,6 +21,7 @@ mod jms;
 mod links;
 mod lost_locks;
 mod management_http;
+mod many_rules;
 mod messages;
 mod non_exclusive_sessions;
 mod partitioned_entities;

@@ -5,8 +5,6 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::Tier;
 use servicebus_tests::administrator::{Administrator, HOST, elements, text};
 use servicebus_tests::broker::*;
-use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 const QUEUE: &str = "/queue?api-version=2021-05";
 const SUBSCRIPTION: &str = "/topic/Subscriptions/sub?api-version=2021-05";
@@ -27,9 +25,8 @@ fn namespace_of(tier: Tier) -> (World, Administrator) {
     (world, administrator)
 }
 
-#[known_fault("F10")]
+#[test]
 fn a_large_max_delivery_count_is_taken_f10() {
-    let mut judge = Judge::new();
     for count in [2_000_u32, 2_001, 2_500, 5_000, 65_536, 2_147_483_647] {
         let element = format!("<MaxDeliveryCount>{count}</MaxDeliveryCount>");
         for (path, kind, update) in [
@@ -41,36 +38,31 @@ fn a_large_max_delivery_count_is_taken_f10() {
             let (mut world, administrator) = namespace();
             let put = administrator.put(&mut world, path, kind, &element, update).status;
             let kept = elements(&administrator.get(&mut world, path), "MaxDeliveryCount");
-            let is_right = |(status, kept): &(u16, Vec<String>)| *status < 300 && *kept == [count.to_string()];
-            let name = format!("{count} in {path}");
-            if count <= 2_000 {
-                judge.control(name, (put, kept), is_right);
-            } else {
-                judge.case(name, (put, kept), is_right, |(status, _)| *status == 400);
-            }
+            assert!(put < 300, "{count} in {path}: {put}");
+            assert_eq!(kept, [count.to_string()], "{path}");
         }
     }
-    judge.finish();
 }
 
-#[known_fault("F22")]
+#[test]
 fn a_queue_may_forward_to_itself_by_an_update_f22() {
-    let mut judge = Judge::new();
     let own = format!("sb://{HOST}/queue");
     for target in ["queue", "Queue", own.as_str()] {
         for setting in ["ForwardTo", "ForwardDeadLetteredMessagesTo"] {
             let (mut world, administrator) = namespace();
             let element = format!("<{setting}>{target}</{setting}>");
             let status = administrator.put(&mut world, QUEUE, "QueueDescription", &element, true).status;
-            judge.equal(format!("{setting} {target}"), status, 200, 400);
+            assert_eq!(status, 200, "{setting} {target}");
+            // At its creation it is not there yet (docs/evidence/pinned-behaviour.md ADM76).
+            let own = element.replace("queue", "new").replace("Queue", "new");
+            let path = "/new?api-version=2021-05";
+            assert_eq!(administrator.put(&mut world, path, "QueueDescription", &own, false).status, 400, "{own}");
         }
     }
-    judge.finish();
 }
 
-#[known_fault("F22")]
+#[test]
 fn an_entity_of_sessions_that_forwards_is_refused_in_the_services_words_f22() {
-    let mut judge = Judge::new();
     let target = format!("sb://{HOST}/target");
     for target in ["target", "topic", target.as_str()] {
         for (path, kind) in [
@@ -80,15 +72,11 @@ fn an_entity_of_sessions_that_forwards_is_refused_in_the_services_words_f22() {
             let (mut world, administrator) = namespace();
             let settings = format!("<RequiresSession>true</RequiresSession><ForwardTo>{target}</ForwardTo>");
             let response = administrator.put(&mut world, path, kind, &settings, false);
-            judge.case(
-                format!("{path} to {target}"),
-                (response.status, text(&response)),
-                |(status, text)| *status == 400 && text.contains("SubCode=40000. Bad Request. To know more visit "),
-                |(status, text)| *status == 400 && text.contains("sessions cannot forward"),
-            );
+            let told = text(&response);
+            let is_right = told.contains("SubCode=40000. Bad Request. To know more visit ");
+            assert!(response.status == 400 && is_right, "{path} to {target}: {told}");
         }
     }
-    judge.finish();
 }
 
 #[test]
@@ -136,9 +124,8 @@ fn a_sender_learns_the_largest_message_of_the_tier_f24() {
 /// The largest span of time, which means without limit.
 const UNLIMITED: &str = "P10675199DT2H48M5.4775807S";
 
-#[known_fault("F8")]
+#[test]
 fn an_entity_that_forwards_is_never_idle_f8() {
-    let mut judge = Judge::new();
     for (minutes, setting, subscription, update) in [
         (5, "ForwardTo", false, false),
         (5, "ForwardTo", true, false),
@@ -159,12 +146,20 @@ fn an_entity_that_forwards_is_never_idle_f8() {
         let read = elements(&administrator.get(&mut world, path), "AutoDeleteOnIdle").join(" ");
         world.advance(Duration::from_secs(minutes * 60 + 60));
         let left = elements(&administrator.get(&mut world, path), "AutoDeleteOnIdle").len() == 1;
-        judge.equal(
-            format!("{setting} of {path} after {minutes} minutes"),
-            (read, left),
-            (UNLIMITED.to_owned(), true),
-            (format!("PT{minutes}M"), false),
-        );
+        assert_eq!((read.as_str(), left), (UNLIMITED, true), "{setting} of {path} after {minutes} minutes");
     }
-    judge.finish();
+}
+
+#[test]
+fn a_delivery_count_that_is_none_is_refused_f10() {
+    for count in ["0", "-1", "2147483648", "4294967296", "1.5", "many"] {
+        for (path, kind) in [
+            ("/new?api-version=2021-05", "QueueDescription"),
+            ("/topic/Subscriptions/new?api-version=2021-05", "SubscriptionDescription"),
+        ] {
+            let (mut world, administrator) = namespace();
+            let element = format!("<MaxDeliveryCount>{count}</MaxDeliveryCount>");
+            assert_eq!(administrator.put(&mut world, path, kind, &element, false).status, 400, "{count} in {path}");
+        }
+    }
 }

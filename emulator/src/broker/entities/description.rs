@@ -240,6 +240,9 @@ impl Default for SubscriptionDescription {
     }
 }
 
+/// The largest number of deliveries: NServiceBus creates every queue so (docs/evidence/field-reports.md F10).
+pub const MAX_DELIVERY_COUNT: u32 = 2_147_483_647;
+
 fn check_lock(lock_duration: Duration) -> Result<(), EntityError> {
     if lock_duration > Duration::from_secs(300) {
         let text = "The supplied lock time exceeds the allowed maximum of '5' minutes.";
@@ -252,8 +255,9 @@ fn check_lock(lock_duration: Duration) -> Result<(), EntityError> {
 }
 
 fn check_deliveries(max_delivery_count: u32) -> Result<(), EntityError> {
-    if max_delivery_count == 0 {
-        return Err(EntityError::InvalidSetting("MaxDeliveryCount", "it must be at least 1.".into()));
+    if !(1..=MAX_DELIVERY_COUNT).contains(&max_delivery_count) {
+        let text = format!("it must be between 1 and {MAX_DELIVERY_COUNT}.");
+        return Err(EntityError::InvalidSetting("MaxDeliveryCount", text));
     }
     Ok(())
 }
@@ -291,6 +295,15 @@ fn check_forwarding(requires_session: bool, forward_to: Option<&String>) -> Resu
 }
 
 impl QueueDescription {
+    /// What forwards is never idle: the service sets `AutoDeleteOnIdle` to its maximum there
+    /// (docs/evidence/field-reports.md F8).
+    pub(super) fn never_idle_where_it_forwards(mut self) -> Self {
+        if self.forward_to.is_some() || self.forward_dead_lettered_messages_to.is_some() {
+            self.auto_delete_on_idle = None;
+        }
+        self
+    }
+
     /// Checks what does not depend on other entities.
     ///
     /// # Errors
@@ -318,6 +331,14 @@ impl TopicDescription {
 }
 
 impl SubscriptionDescription {
+    /// As [`QueueDescription::never_idle_where_it_forwards`].
+    pub(super) fn never_idle_where_it_forwards(mut self) -> Self {
+        if self.forward_to.is_some() || self.forward_dead_lettered_messages_to.is_some() {
+            self.auto_delete_on_idle = None;
+        }
+        self
+    }
+
     /// Checks what does not depend on other entities.
     ///
     /// # Errors

@@ -79,7 +79,7 @@ impl fmt::Display for EntityError {
             Self::InvalidName(name) => write!(
                 f,
                 "'{name}' contains character(s) that is not allowed by Service Bus. Entity segments can contain only \
-                 letters, numbers, periods(.), hyphens(-), and underscores(_)."
+                 letters, numbers, periods (.), hyphens (-), and underscores (_)."
             ),
             Self::InvalidSetting(name, why) => write!(f, "The value of '{name}' is not valid: {why}"),
             Self::Unchangeable(what) => write!(f, "The value for the {what} cannot be changed."),

@@ -410,13 +410,14 @@ impl Namespace {
             base.time_to_live = Some(base.time_to_live.map_or(limit, |own| own.min(limit)));
         }
         let mut copies: Vec<(String, Result<Message, String>)> = Vec::new();
-        for (key, subscription) in &found.subscriptions {
-            let made = rule::copies(subscription.rules.values(), &base, &mut self.random);
-            copies.extend(made.messages.into_iter().map(|copy| (key.clone(), Ok(copy))));
+        for (key, subscription, rules) in found.candidates(&base) {
+            let made = rule::copies(rules.into_iter(), &base, &mut self.random);
+            self.filters_evaluated += made.evaluated;
+            copies.extend(made.messages.into_iter().map(|copy| (key.to_owned(), Ok(copy))));
             if subscription.description.dead_lettering_on_filter_evaluation_exceptions
                 && let Some(error) = made.errors.first()
             {
-                copies.push((key.clone(), Err(error.to_string())));
+                copies.push((key.to_owned(), Err(error.to_string())));
             }
         }
         for (subscription, copy) in copies {

@@ -12,6 +12,7 @@ pub mod namespace;
 mod properties;
 pub mod queue;
 pub mod rule;
+pub mod rule_index;
 mod session;
 pub mod settings;
 pub mod store;
@@ -19,7 +20,7 @@ mod subscription;
 pub mod topic;
 
 pub use description::{
-    AuthorizationRule, EntityStatus, QueueDescription, Rights, SubscriptionDescription, TopicDescription,
+    AuthorizationRule, EntityStatus, MAX_DELIVERY_COUNT, QueueDescription, Rights, SubscriptionDescription, TopicDescription,
 };
 pub use error::EntityError;
 pub use message::{Message, MessageState};

@@ -1,4 +1,7 @@
 //! Entity names (docs/evidence/wire-protocol.md §8): case-insensitive, of letters, digits and `. - _ /`.
+//!
+//! Which character stands first or last does not matter (docs/evidence/field-reports.md F9, F62): the service's refusal
+//! names characters alone.
 
 use super::error::EntityError;
 
@@ -7,19 +10,15 @@ const MAX_PATH: usize = 260;
 /// The longest name of a subscription or rule.
 const MAX_NAME: usize = 50;
 
-fn is_inner(character: char) -> bool {
+fn is_allowed(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_')
 }
 
 fn is_valid(name: &str, max: usize, slashes: bool, dollar: bool) -> bool {
     let name = if dollar { name.strip_prefix('$').unwrap_or(name) } else { name };
-    let ends = |character: Option<char>| character.is_some_and(|character| character.is_ascii_alphanumeric());
-    !name.is_empty()
-        && name.len() <= max
-        && name.chars().all(|character| is_inner(character) || slashes && character == '/')
-        && ends(name.chars().next())
-        && ends(name.chars().next_back())
-        && !name.contains("//")
+    // A segment of dots alone would be taken out of an address on its way.
+    let is_segment = |segment: &str| segment.chars().all(is_allowed) && segment.chars().any(|c| c != '.');
+    name.len() <= max && if slashes { name.split('/').all(is_segment) } else { is_segment(name) }
 }
 
 /// Checks the path of a queue or topic.
@@ -62,12 +61,20 @@ mod tests {
 
     #[test]
     fn names_are_checked_as_the_service_checks_them() {
-        for good in ["q", "a/b.c-d_e", "Q1", "queue.1"] {
+        for good in ["q", "a/b.c-d_e", "Q1", "queue.1", "q-", "a--", "q__", "a-/b_", "_q", "-q/--b", "__", "q.", ".q"] {
             assert_eq!(check_path(good), Ok(()), "{good}");
+            let name = good.replace('/', ".");
+            assert_eq!((check_name(&name), check_rule(&name)), (Ok(()), Ok(())), "{name}");
         }
         // docs/evidence/pinned-behaviour.md ADM69
-        for bad in ["", "qq@", "qq/", "/qq", "qq\\", "qq?", "qq#", "a//b", "t/Subscriptions/s", &"x".repeat(261)] {
+        for bad in [
+            "", "qq@", "qq/", "/qq", "qq\\", "qq?", "qq#", "a//b", "t/Subscriptions/s", ".", "..", "a/../b", "a b", "$q", "é",
+            &"x".repeat(261),
+        ] {
             assert!(check_path(bad).is_err(), "{bad}");
+        }
+        for bad in ["", ".", "a/b", "a b", "$s"] {
+            assert!(check_name(bad).is_err(), "{bad}");
         }
         assert!(check_name("q/q").is_err());
         assert!(check_name(&"s".repeat(51)).is_err());

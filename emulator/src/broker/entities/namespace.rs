@@ -5,6 +5,7 @@ use super::duplicates::Duplicates;
 use super::error::EntityError;
 use super::name;
 use super::queue::{self, Queue, Stores, Times};
+use super::rule_index::RuleIndex;
 use super::store::{Owner, Store, StoreSettings, StoreSignal};
 use super::topic::Topic;
 use crate::broker::tier::{Limits, Tier};
@@ -70,6 +71,8 @@ pub struct Namespace {
     idle: BTreeSet<(Timestamp, String)>,
     pub(super) signals: Vec<Signal>,
     pub(super) random: Random,
+    /// Filters that messages were compared with.
+    pub(in crate::broker) filters_evaluated: u64,
 }
 
 impl Namespace {
@@ -86,6 +89,7 @@ impl Namespace {
             idle: BTreeSet::new(),
             signals: Vec::new(),
             random: Random::seeded(seed),
+            filters_evaluated: 0,
         }
     }
 
@@ -286,19 +290,11 @@ impl Namespace {
         Ok(key)
     }
 
-    /// A forwarding target must exist before its source (docs/evidence/pinned-behaviour.md ADM76), and must not be the
-    /// source.
-    pub(super) fn check_target(
-        &self,
-        own: &str,
-        setting: &'static str,
-        target: Option<&String>,
-    ) -> Result<(), EntityError> {
+    /// A forwarding target must exist before its source (docs/evidence/pinned-behaviour.md ADM76). An entity that exists
+    /// may become its own (docs/evidence/field-reports.md F22).
+    pub(super) fn check_target(&self, setting: &'static str, target: Option<&String>) -> Result<(), EntityError> {
         let Some(target) = target else { return Ok(()) };
         let key = target_key(target);
-        if key == own {
-            return Err(EntityError::InvalidSetting(setting, "an entity cannot forward to itself.".into()));
-        }
         if self.queues.contains_key(&key) || self.topics.contains_key(&key) {
             Ok(())
         } else {
@@ -307,7 +303,7 @@ impl Namespace {
         }
     }
 
-    /// Makes a queue.
+    /// Makes a queue. Its name is kept in lower case (docs/evidence/field-reports.md F65).
     ///
     /// # Errors
     /// [`EntityError`] for a bad or taken name and for settings that are not valid.
@@ -319,16 +315,13 @@ impl Namespace {
     ) -> Result<(), EntityError> {
         let key = self.check_new(path)?;
         description.validate()?;
-        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
-        self.check_target(
-            &key,
-            "ForwardDeadLetteredMessagesTo",
-            description.forward_dead_lettered_messages_to.as_ref(),
-        )?;
-        let stores = self.new_stores(&key, None, path, |sub_queue| queue::settings(&description, sub_queue))?;
+        self.check_target("ForwardTo", description.forward_to.as_ref())?;
+        self.check_target("ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        let description = description.never_idle_where_it_forwards();
+        let stores = self.new_stores(&key, None, &key, |sub_queue| queue::settings(&description, sub_queue))?;
         self.watch_idle(key.clone(), description.auto_delete_on_idle, utc);
         let queue = Queue {
-            name: path.to_owned(),
+            name: key.clone(),
             description,
             times: Times::new(utc),
             stores,
@@ -361,12 +354,9 @@ impl Namespace {
             return Err(EntityError::Unchangeable("partitioning of an existing Queue"));
         }
         description.validate()?;
-        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
-        self.check_target(
-            &key,
-            "ForwardDeadLetteredMessagesTo",
-            description.forward_dead_lettered_messages_to.as_ref(),
-        )?;
+        self.check_target("ForwardTo", description.forward_to.as_ref())?;
+        self.check_target("ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        let description = description.never_idle_where_it_forwards();
         self.watch_idle(key.clone(), description.auto_delete_on_idle, utc);
         let Some(queue) = self.queues.get_mut(&key) else { return Err(EntityError::NotFound(path.to_owned())) };
         let stores = queue.stores;
@@ -383,7 +373,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Makes a topic.
+    /// Makes a topic. Its name is kept in lower case (docs/evidence/field-reports.md F65).
     ///
     /// # Errors
     /// As [`Namespace::create_queue`].
@@ -395,16 +385,17 @@ impl Namespace {
     ) -> Result<(), EntityError> {
         let key = self.check_new(path)?;
         description.validate()?;
-        let owner = Owner { entity: key.clone(), subscription: None, path: Arc::from(path) };
+        let owner = Owner { entity: key.clone(), subscription: None, path: Arc::from(key.as_str()) };
         let settings = queue::settings(&QueueDescription::default(), None);
         let scheduled = self.new_store(owner, settings)?;
         self.watch_idle(key.clone(), description.auto_delete_on_idle, utc);
         let topic = Topic {
-            name: path.to_owned(),
+            name: key.clone(),
             description,
             times: Times::new(utc),
             scheduled,
             subscriptions: BTreeMap::new(),
+            rules: RuleIndex::default(),
             duplicates: Duplicates::default(),
         };
         self.topics.insert(key, topic);

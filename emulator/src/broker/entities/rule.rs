@@ -23,6 +23,8 @@ pub(super) struct Copies {
     pub(super) messages: Vec<Message>,
     /// Filters and actions that could not be evaluated.
     pub(super) errors: Vec<EvaluationError>,
+    /// Filters that had to be evaluated.
+    pub(super) evaluated: u64,
 }
 
 /// Evaluates rules in their order (docs/evidence/service-evidence.md §11).
@@ -36,7 +38,7 @@ pub(super) fn copies<'r>(
     if let Some(Rule { filter: Filter::True, action: None, .. }) = rules.peek() {
         let first = rules.next();
         if rules.peek().is_none() {
-            return Copies { messages: vec![message.clone()], errors: Vec::new() };
+            return Copies { messages: vec![message.clone()], ..Copies::default() };
         }
         return evaluate(first.into_iter().chain(rules), message, random);
     }
@@ -45,6 +47,9 @@ pub(super) fn copies<'r>(
 
 fn evaluate<'r>(rules: impl Iterator<Item = &'r Rule>, message: &Message, random: &mut Random) -> Copies {
     let mut copies = Copies::default();
+    let rules = rules.inspect(|rule| {
+        copies.evaluated += u64::from(matches!(rule.filter, Filter::Sql(_) | Filter::Correlation(_)));
+    });
     let Selection { unchanged, annotated, errors } = select(rules, &PropertyEditor::new(message), random);
     copies.errors.extend(errors.into_iter().map(|(_, error)| error));
     if unchanged {
@@ -52,8 +57,8 @@ fn evaluate<'r>(rules: impl Iterator<Item = &'r Rule>, message: &Message, random
     }
     for rule in annotated {
         let mut editor = PropertyEditor::new(message);
-        match rule.annotate(&mut editor, random) {
-            Ok(()) => copies.messages.push(editor.finish()),
+        match rule.annotate(&mut editor, random).and_then(|()| editor.finish()) {
+            Ok(copy) => copies.messages.push(copy),
             Err(error) => copies.errors.push(error),
         }
     }

@@ -6,14 +6,26 @@ use super::name;
 use super::namespace::{Namespace, Signal};
 use super::queue::Times;
 use super::rule::{self, StoredRule};
+use super::rule_index::RuleIndex;
 use super::topic::{self, Subscription};
-use crate::filter::Rule;
+use crate::broker::tier::Limits;
+use crate::filter::{Filter, Rule};
 use servicebus_core::servicebus::SubQueue;
 use servicebus_core::time::Timestamp;
 use std::collections::BTreeMap;
 
-/// Most rules of a subscription.
-const MAX_RULES: usize = 100_000;
+/// Checks how many filters a topic has beside this one (docs/evidence/wire-protocol.md §8).
+fn check_filters(rules: &RuleIndex, rule: &Rule, limits: Limits) -> Result<(), EntityError> {
+    let (kind, count, limit) = match rule.filter {
+        Filter::Sql(_) => ("SQL", rules.sql_filters(), limits.sql_filters),
+        Filter::Correlation(_) => ("correlation", rules.correlation_filters(), limits.correlation_filters),
+        _ => return Ok(()),
+    };
+    if count < limit {
+        return Ok(());
+    }
+    Err(EntityError::OutOfRange(format!("A topic cannot have more than {limit} {kind} filters.")))
+}
 
 impl Namespace {
     /// Makes a subscription with one rule: the given one, or the one that takes everything.
@@ -40,27 +52,26 @@ impl Namespace {
         if found.subscriptions.len() >= self.limits.subscriptions {
             return Err(EntityError::OutOfRange("The topic has too many subscriptions.".into()));
         }
-        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
-        self.check_target("", "ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        self.check_target("ForwardTo", description.forward_to.as_ref())?;
+        self.check_target("ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        let description = description.never_idle_where_it_forwards();
         let mut rule = rule.unwrap_or_else(Rule::default_rule);
         if rule.name.is_empty() {
             rule.name = Rule::DEFAULT_NAME.into();
         }
         rule::check(&rule)?;
+        check_filters(&found.rules, &rule, self.limits)?;
         let stores = self.new_stores(&key, Some(&own), &path, |sub_queue| topic::settings(&description, sub_queue))?;
         self.watch_idle(format!("{key}/subscriptions/{own}"), description.auto_delete_on_idle, utc);
         let mut times = Times::new(utc);
         // A fresh subscription counts as used, and so does its topic (docs/evidence/pinned-behaviour.md ADM57, ADM58).
         times.accessed = utc;
-        let subscription = Subscription {
-            name: subscription.to_owned(),
-            description,
-            times,
-            stores,
-            rules: BTreeMap::from([(name::key(&rule.name), StoredRule { rule, created_at: utc })]),
-        };
+        let rule_key = name::key(&rule.name);
         if let Some(found) = self.topics.get_mut(&key) {
             found.times.accessed = utc;
+            found.rules.add(&own, &rule_key, &rule);
+            let rules = BTreeMap::from([(rule_key, StoredRule { rule, created_at: utc })]);
+            let subscription = Subscription { name: subscription.to_owned(), description, times, stores, rules };
             found.subscriptions.insert(own, subscription);
         }
         Ok(())
@@ -79,8 +90,9 @@ impl Namespace {
     ) -> Result<(), EntityError> {
         let (key, own) = (name::key(topic), name::key(subscription));
         description.validate()?;
-        self.check_target(&key, "ForwardTo", description.forward_to.as_ref())?;
-        self.check_target("", "ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        self.check_target("ForwardTo", description.forward_to.as_ref())?;
+        self.check_target("ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        let description = description.never_idle_where_it_forwards();
         let found = self.subscription_mut(topic, subscription)?;
         if found.description.requires_session != description.requires_session {
             return Err(EntityError::Unchangeable("RequiresSession property of an existing Subscription"));
@@ -110,6 +122,9 @@ impl Namespace {
         let (key, own) = (name::key(topic), name::key(subscription));
         let found = self.topics.get_mut(&key).ok_or_else(missing)?;
         let removed = found.subscriptions.remove(&own).ok_or_else(missing)?;
+        for (name, stored) in &removed.rules {
+            found.rules.remove(&own, name, &stored.rule);
+        }
         for id in removed.stores.all() {
             self.drop_store(id);
         }
@@ -144,16 +159,27 @@ impl Namespace {
         utc: Timestamp,
     ) -> Result<(), EntityError> {
         rule::check(&rule)?;
-        let key = name::key(&rule.name);
-        let found = self.subscription_mut(topic, subscription)?;
+        let (key, limits) = (name::key(&rule.name), self.limits);
+        let (found, rules) = self.rules_mut(topic, subscription)?;
         if found.rules.contains_key(&key) {
             return Err(EntityError::AlreadyExists(format!("{topic}|{subscription}|{}", rule.name)));
         }
-        if found.rules.len() >= MAX_RULES {
-            return Err(EntityError::OutOfRange("The subscription has too many rules.".into()));
-        }
+        check_filters(rules, &rule, limits)?;
+        rules.add(&name::key(subscription), &key, &rule);
         found.rules.insert(key, StoredRule { rule, created_at: utc });
         Ok(())
+    }
+
+    /// A subscription and the rules of its topic.
+    fn rules_mut(
+        &mut self,
+        topic: &str,
+        subscription: &str,
+    ) -> Result<(&mut Subscription, &mut RuleIndex), EntityError> {
+        let missing = || EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}"));
+        let found = self.topics.get_mut(&name::key(topic)).ok_or_else(missing)?;
+        let subscription = found.subscriptions.get_mut(&name::key(subscription)).ok_or_else(missing)?;
+        Ok((subscription, &mut found.rules))
     }
 
     /// Changes a rule; it counts as made anew (docs/evidence/pinned-behaviour.md ADM34).
@@ -167,12 +193,18 @@ impl Namespace {
         rule: Rule,
         utc: Timestamp,
     ) -> Result<(), EntityError> {
-        let key = name::key(&rule.name);
-        let found = self.subscription_mut(topic, subscription)?;
+        let (key, limits) = (name::key(&rule.name), self.limits);
+        let (found, rules) = self.rules_mut(topic, subscription)?;
         let missing = || EntityError::RuleNotFound(format!("{topic}|{subscription}|{}", rule.name));
         let slot = found.rules.get_mut(&key).ok_or_else(missing)?;
-        *slot = StoredRule { rule, created_at: utc };
-        Ok(())
+        let own = name::key(subscription);
+        rules.remove(&own, &key, &slot.rule);
+        let checked = check_filters(rules, &rule, limits);
+        if checked.is_ok() {
+            *slot = StoredRule { rule, created_at: utc };
+        }
+        rules.add(&own, &key, &slot.rule);
+        checked
     }
 
     /// Removes a rule.
@@ -180,8 +212,11 @@ impl Namespace {
     /// # Errors
     /// [`EntityError::RuleNotFound`].
     pub fn delete_rule(&mut self, topic: &str, subscription: &str, rule: &str) -> Result<(), EntityError> {
-        let found = self.subscription_mut(topic, subscription)?;
+        let (found, rules) = self.rules_mut(topic, subscription)?;
+        let key = name::key(rule);
         let missing = || EntityError::RuleNotFound(format!("{topic}|{subscription}|{rule}"));
-        found.rules.remove(&name::key(rule)).map(|_| ()).ok_or_else(missing)
+        let removed = found.rules.remove(&key).ok_or_else(missing)?;
+        rules.remove(&name::key(subscription), &key, &removed.rule);
+        Ok(())
     }
 }

@@ -2,9 +2,11 @@
 
 use super::description::{SubscriptionDescription, TopicDescription};
 use super::duplicates::Duplicates;
+use super::message::Message;
 use super::namespace::StoreId;
 use super::queue::{Stores, Times};
 use super::rule::StoredRule;
+use super::rule_index::RuleIndex;
 use super::store::StoreSettings;
 use servicebus_core::servicebus::SubQueue;
 use std::collections::BTreeMap;
@@ -22,7 +24,25 @@ pub struct Topic {
     pub scheduled: StoreId,
     /// By key.
     pub subscriptions: BTreeMap<String, Subscription>,
+    /// The rules of all subscriptions.
+    pub rules: RuleIndex,
     pub(super) duplicates: Duplicates,
+}
+
+impl Topic {
+    /// The rules that a message may match, by subscription, both in the order of their keys.
+    pub(in crate::broker) fn candidates(&self, message: &Message) -> Vec<(&str, &Subscription, Vec<&StoredRule>)> {
+        let mut found: Vec<(&str, &Subscription, Vec<&StoredRule>)> = Vec::new();
+        for (key, name) in self.rules.candidates(message) {
+            let Some(subscription) = self.subscriptions.get(&**key) else { continue };
+            let Some(rule) = subscription.rules.get(&**name) else { continue };
+            match found.last_mut() {
+                Some((last, _, rules)) if *last == &**key => rules.push(rule),
+                _ => found.push((key, subscription, vec![rule])),
+            }
+        }
+        found
+    }
 }
 
 /// A subscription.

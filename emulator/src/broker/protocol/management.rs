@@ -443,7 +443,7 @@ pub(super) fn is_sentinel(time: Timestamp) -> bool {
 impl Shared {
     /// The counters, as a map of longs.
     fn statistics_body(&self) -> Reply {
-        let entries = self.statistics.entries();
+        let entries = self.counted().entries();
         body(|out| {
             let mark = out.begin();
             for (name, value) in entries {

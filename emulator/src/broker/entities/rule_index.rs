@@ -1,0 +1,236 @@
+//! The rules of a topic by what a message must have to match them: a message meets the filters that it can match, and
+//! no others.
+
+use super::message::Message;
+use super::properties::PropertyEditor;
+use crate::filter::{CorrelationFilter, Filter, MessageProperties, Rule, SystemProperty, Value};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The keys of a subscription and of one of its rules.
+type Place = (Arc<str>, Arc<str>);
+
+/// Rules by the value that they require.
+type Values = HashMap<Box<str>, BTreeSet<Place>>;
+
+/// Rules that require an application property.
+#[derive(Debug, Default)]
+struct Named {
+    /// With this text.
+    texts: Values,
+    /// With a value of another type, or none.
+    others: BTreeSet<Place>,
+}
+
+/// Finds the rules that a message may match.
+#[derive(Debug, Default)]
+pub struct RuleIndex {
+    /// SQL filters, filters that take everything, and correlation filters without a condition.
+    always: BTreeSet<Place>,
+    system: HashMap<SystemProperty, Values>,
+    /// By the name in lower case.
+    user: HashMap<Box<str>, Named>,
+    sql_filters: usize,
+    correlation_filters: usize,
+    rules: usize,
+}
+
+/// One condition of a filter: without it the filter does not match.
+enum Condition<'f> {
+    System(SystemProperty, Cow<'f, str>),
+    Text(String, &'f str),
+    Other(String),
+}
+
+/// The form in which a value of a system property is looked up. Session ids know no case.
+fn folded(property: SystemProperty, value: &str) -> Cow<'_, str> {
+    if property == SystemProperty::SessionId { Cow::Owned(value.to_lowercase()) } else { Cow::Borrowed(value) }
+}
+
+/// The condition that a correlation filter is found by: ids first, which tell most messages apart.
+fn condition(filter: &CorrelationFilter) -> Option<Condition<'_>> {
+    let mut fields = filter.fields().into_iter();
+    if let Some((property, value)) = fields.find_map(|(property, value)| Some((property, value?))) {
+        return Some(Condition::System(property, folded(property, value)));
+    }
+    let texts = filter.properties.iter().find_map(|(name, value)| Some((name, value.as_str()?)));
+    match (texts, filter.properties.first()) {
+        (Some((name, text)), _) => Some(Condition::Text(name.to_lowercase(), text)),
+        (None, Some((name, _))) => Some(Condition::Other(name.to_lowercase())),
+        (None, None) => None,
+    }
+}
+
+impl RuleIndex {
+    /// SQL filters, those that take everything or nothing left out.
+    pub fn sql_filters(&self) -> usize {
+        self.sql_filters
+    }
+
+    /// Correlation filters.
+    pub fn correlation_filters(&self) -> usize {
+        self.correlation_filters
+    }
+
+    /// All rules.
+    pub fn rules(&self) -> usize {
+        self.rules
+    }
+
+    /// Adds a rule of a subscription.
+    pub(super) fn add(&mut self, subscription: &str, key: &str, rule: &Rule) {
+        self.rules += 1;
+        self.sql_filters += usize::from(matches!(rule.filter, Filter::Sql(_)));
+        self.correlation_filters += usize::from(matches!(rule.filter, Filter::Correlation(_)));
+        let place: Place = (subscription.into(), key.into());
+        self.change(&rule.filter, |places| {
+            places.insert(place);
+        });
+    }
+
+    /// Removes a rule of a subscription.
+    pub(super) fn remove(&mut self, subscription: &str, key: &str, rule: &Rule) {
+        self.rules = self.rules.saturating_sub(1);
+        self.sql_filters -= usize::from(matches!(rule.filter, Filter::Sql(_)));
+        self.correlation_filters -= usize::from(matches!(rule.filter, Filter::Correlation(_)));
+        let place: Place = (subscription.into(), key.into());
+        self.change(&rule.filter, |places| {
+            places.remove(&place);
+        });
+    }
+
+    fn change(&mut self, filter: &Filter, change: impl FnOnce(&mut BTreeSet<Place>)) {
+        /// Changes what is found by a key, and forgets the key when nothing is left.
+        fn entry(values: &mut Values, key: &str, change: impl FnOnce(&mut BTreeSet<Place>)) {
+            let places = values.entry(key.into()).or_default();
+            change(places);
+            if places.is_empty() {
+                values.remove(key);
+            }
+        }
+        let condition = match filter {
+            Filter::False => return,
+            Filter::Correlation(filter) => condition(filter),
+            _ => None,
+        };
+        match condition {
+            None => change(&mut self.always),
+            Some(Condition::System(property, value)) => {
+                let values = self.system.entry(property).or_default();
+                entry(values, &value, change);
+                if values.is_empty() {
+                    self.system.remove(&property);
+                }
+            }
+            Some(Condition::Text(name, text)) => {
+                let named = self.user.entry(name.as_str().into()).or_default();
+                entry(&mut named.texts, text, change);
+                self.forget(&name);
+            }
+            Some(Condition::Other(name)) => {
+                change(&mut self.user.entry(name.as_str().into()).or_default().others);
+                self.forget(&name);
+            }
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        if self.user.get(name).is_some_and(|named| named.texts.is_empty() && named.others.is_empty()) {
+            self.user.remove(name);
+        }
+    }
+
+    /// The rules that a message may match, in the order of their subscriptions and names.
+    pub(super) fn candidates(&self, message: &Message) -> Vec<&Place> {
+        let mut found: Vec<&Place> = self.always.iter().collect();
+        let properties = PropertyEditor::new(message);
+        for (property, values) in &self.system {
+            if let Some(Value::String(value)) = properties.system(*property) {
+                found.extend(values.get(folded(*property, &value).as_ref()).into_iter().flatten());
+            }
+        }
+        if !self.user.is_empty() {
+            for (name, value) in message.application_properties().iter().map_while(Result::ok) {
+                let named = name.as_str().and_then(|name| self.user.get(name.to_lowercase().as_str()));
+                let Some(named) = named else { continue };
+                found.extend(&named.others);
+                if let Value::String(text) = Value::from(value) {
+                    found.extend(named.texts.get(text.as_ref()).into_iter().flatten());
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::{Dialect, SqlFilter};
+    use bytes::Bytes;
+    use servicebus_core::servicebus::Message as Sent;
+
+    fn message(sent: &Sent<'_>) -> Message {
+        Message::accept(Bytes::from(servicebus_core::wire::to_vec(sent))).unwrap()
+    }
+
+    fn rule(name: &str, filter: Filter) -> Rule {
+        Rule { name: name.into(), filter, action: None }
+    }
+
+    fn names<'i>(index: &'i RuleIndex, sent: &Sent<'_>) -> Vec<(&'i str, &'i str)> {
+        let message = message(sent);
+        index.candidates(&message).into_iter().map(|(subscription, rule)| (&**subscription, &**rule)).collect()
+    }
+
+    #[test]
+    fn a_message_meets_the_rules_that_it_can_match() {
+        let label = CorrelationFilter { label: Some("red".into()), ..CorrelationFilter::default() };
+        let session = CorrelationFilter { session_id: Some("S1".into()), ..CorrelationFilter::default() };
+        let property = |value: Value<'static>| CorrelationFilter {
+            properties: vec![("Colour".into(), value)],
+            ..CorrelationFilter::default()
+        };
+        let sql = SqlFilter::parse("a = 1", Vec::new(), &Dialect::default()).unwrap();
+        let rules = [
+            ("all", rule("$default", Filter::True)),
+            ("b", rule("label", Filter::Correlation(label))),
+            ("b", rule("session", Filter::Correlation(session))),
+            ("c", rule("text", Filter::Correlation(property("red".into())))),
+            ("c", rule("number", Filter::Correlation(property(7i64.into())))),
+            ("c", rule("null", Filter::Correlation(property(Value::Null)))),
+            ("d", rule("empty", Filter::Correlation(CorrelationFilter::default()))),
+            ("none", rule("never", Filter::False)),
+            ("sql", rule("sql", Filter::Sql(sql))),
+        ];
+        let mut index = RuleIndex::default();
+        for (subscription, rule) in &rules {
+            index.add(subscription, &rule.name, rule);
+        }
+        assert_eq!((index.rules(), index.sql_filters(), index.correlation_filters()), (9, 1, 6));
+        let always = [("all", "$default"), ("d", "empty"), ("sql", "sql")];
+        let with = |more: &[(&'static str, &'static str)]| {
+            let mut all = [&always, more].concat();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(names(&index, &Sent::new("x")), always);
+        assert_eq!(names(&index, &Sent::new("x").with_subject("red")), with(&[("b", "label")]));
+        assert_eq!(names(&index, &Sent::new("x").with_subject("Red")), always);
+        assert_eq!(names(&index, &Sent::new("x").with_session_id("s1")), with(&[("b", "session")]));
+        let others = [("c", "number"), ("c", "null")];
+        let properties = [("COLOUR", "red".into())];
+        let coloured = Sent::new("x").with_application_properties(&properties);
+        assert_eq!(names(&index, &coloured), with(&[&others[..], &[("c", "text")]].concat()));
+        let properties = [("colour", 7i32.into()), ("colour2", "red".into())];
+        assert_eq!(names(&index, &Sent::new("x").with_application_properties(&properties)), with(&others));
+        for (subscription, rule) in &rules {
+            index.remove(subscription, &rule.name, rule);
+        }
+        assert_eq!((index.rules(), index.sql_filters(), index.correlation_filters()), (0, 0, 0));
+        assert!(index.always.is_empty() && index.system.is_empty() && index.user.is_empty());
+    }
+}
