@@ -63,31 +63,37 @@ pub(super) fn rights(
     }
 }
 
-/// The refusal for a key without the right to manage.
-pub(super) fn missing_right(resource: &Resource, method: Method, namespace: &str) -> Refusal {
+/// The refusal for a key without the right to manage (docs/evidence/field-reports.md F5). That of a queue or topic begins
+/// with the claim that is missing (ADM48 to ADM50).
+pub(super) fn missing_right(resource: &Resource, method: Method, host: &str, path_and_query: &str) -> Refusal {
     let (one, all) = match resource {
         Resource::Subscription { .. } | Resource::Subscriptions { .. } => ("Subscription", "Subscriptions"),
         Resource::Rule { .. } | Resource::Rules { .. } => ("Rule", "Rules"),
-        _ => {
-            let text = match method {
-                Method::Get => "Manage,EntityRead claims required for this operation.",
-                Method::Put => "Authorization failed for specified action: Manage,EntityWrite.",
-                Method::Delete => "Authorization failed for specified action: Manage,EntityDelete.",
-            };
-            return Refusal::new(401, text);
-        }
+        Resource::Queues => ("Queue", "Queues"),
+        Resource::Topics => ("Topic", "Topics"),
+        Resource::Namespace => ("NamespaceInfo", "NamespaceInfo"),
+        _ => ("Entity", "Entities"),
     };
-    let list = matches!(resource, Resource::Subscriptions { .. } | Resource::Rules { .. });
+    let is_list = matches!(
+        resource,
+        Resource::Subscriptions { .. } | Resource::Rules { .. } | Resource::Queues | Resource::Topics
+    );
     let operation = match method {
-        Method::Get if list => format!("Enumerate{all}"),
+        Method::Get if is_list => format!("Enumerate{all}"),
         Method::Get => format!("Get{one}"),
         Method::Put => format!("CreateOrUpdate{one}"),
         Method::Delete => format!("Delete{one}"),
     };
+    let is_below = !resource.topic().is_empty();
+    let claim = match method {
+        _ if is_below => "",
+        Method::Get => "Manage,EntityRead claims required for this operation. ",
+        Method::Put => "Authorization failed for specified action: Manage,EntityWrite. ",
+        Method::Delete => "Authorization failed for specified action: Manage,EntityDelete. ",
+    };
     let text = format!(
-        "SubCode=40100: Unauthorized : Unauthorized access for '{operation}' operation on endpoint \
-         'sb://{namespace}{resource}'. {}",
-        super::refusal::MORE
+        "{claim}SubCode=40100: Unauthorized : Unauthorized access for '{operation}' operation on endpoint \
+         'sb://{host}{path_and_query}'."
     );
-    Refusal { speaker: Speaker::Broker, ..Refusal::new(401, text) }
+    Refusal { speaker: Speaker::Operation, ..Refusal::new(401, text) }
 }

@@ -5,10 +5,10 @@ use super::refusal::Refusal;
 use super::shown::Kept;
 use super::{Call, bare_host, rule, settings};
 use crate::broker::entities::Namespace;
-use crate::broker::entities::queue::Queue;
+use crate::broker::entities::name;
+use crate::broker::entities::queue::{Queue, Times};
 use crate::broker::entities::rule::StoredRule;
 use crate::broker::entities::topic::{Subscription, Topic};
-use crate::filter::Filter;
 use servicebus_core::servicebus::administration::service::{Content, Entry, write_entry, write_feed};
 use servicebus_core::servicebus::administration::{
     CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions, Description, EntityState, MessageCountDetails,
@@ -133,9 +133,8 @@ impl<'a> Writer<'a> {
             .sum();
         let read = moment == Moment::Read;
         // A filter is an SQL filter unless it is a correlation filter: the one that takes everything counts (RUL46).
-        let rules = || topic.subscriptions.values().flat_map(|subscription| subscription.rules.values());
-        let correlations = rules().filter(|rule| matches!(rule.rule.filter, Filter::Correlation(_))).count();
-        let (filters, counted) = (rules().count(), read && self.query.has_filter_counts());
+        let correlations = topic.rules.correlation_filters();
+        let (filters, counted) = (topic.rules.rules(), read && self.query.has_filter_counts());
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let state = EntityState {
             size_in_bytes: Some(own.size_in_bytes.saturating_add(below)),
@@ -202,11 +201,11 @@ impl<'a> Writer<'a> {
     /// An update is answered with what was sent, and without the time of creation (docs/evidence/pinned-behaviour.md
     /// ADM10).
     pub(super) fn echo_queue(&self, path: &str, sent: Description<CreateQueueOptions>) -> String {
-        self.single(path, self.address(), None, self.utc, true, Content::Queue(sent))
+        self.single(&name::key(path), self.address(), None, self.utc, true, Content::Queue(sent))
     }
 
     pub(super) fn echo_topic(&self, path: &str, sent: Description<CreateTopicOptions>) -> String {
-        self.single(path, self.address(), None, self.utc, true, Content::Topic(sent))
+        self.single(&name::key(path), self.address(), None, self.utc, true, Content::Topic(sent))
     }
 
     pub(super) fn echo_subscription(
@@ -244,7 +243,7 @@ impl<'a> Writer<'a> {
 
     pub(super) fn rule(&self, topic: &str, subscription: &str, name: &str) -> Option<String> {
         let subscription = self.entities.subscription(topic, subscription)?;
-        let found = subscription.rules.get(&crate::broker::entities::name::key(name))?;
+        let found = subscription.rules.get(&name::key(name))?;
         let content = Content::Rule(rule::from_rule(&found.rule, found.created_at), RuleForm::Stored);
         let created = found.created_at;
         Some(self.single(&found.rule.name, self.address_below(), Some(created), created, false, content))
@@ -253,7 +252,7 @@ impl<'a> Writer<'a> {
     /// The answer to a rule's creation or update: what was sent, and when.
     pub(super) fn sent_rule(&self, topic: &str, subscription: &str, sent: &RuleProperties, update: bool) -> String {
         let found = self.entities.subscription(topic, subscription);
-        let found = found.and_then(|found| found.rules.get(&crate::broker::entities::name::key(&sent.name)));
+        let found = found.and_then(|found| found.rules.get(&name::key(&sent.name)));
         let created = found.map_or(self.utc, |rule| rule.created_at);
         let mut told = sent.clone();
         told.created_at = Some(created);
@@ -261,67 +260,97 @@ impl<'a> Writer<'a> {
         self.single(&sent.name, self.address(), (!update).then_some(created), created, false, content)
     }
 
+    fn entry(
+        &self,
+        name: &str,
+        path: &str,
+        link: &str,
+        created: Timestamp,
+        updated: Timestamp,
+        author: bool,
+        content: Content,
+    ) -> Entry {
+        let version = self.query.api_version;
+        Entry {
+            id: format!("{}://{}{path}?api-version={version}", self.scheme, self.host),
+            title: name.into(),
+            published: Some(created),
+            updated,
+            author: author.then(|| self.properties.name.clone()),
+            href: format!("{link}?api-version={version}"),
+            content,
+        }
+    }
+
+    fn queue_entry(&self, queue: &Queue) -> Entry {
+        let path = Resource::Entity(queue.name.clone()).to_string();
+        let content = Content::Queue(self.queue_description(queue, Moment::Read));
+        let Times { created, updated, .. } = queue.times;
+        self.entry(&queue.name, &path, &format!("..{path}"), created, updated, true, content)
+    }
+
+    fn topic_entry(&self, topic: &Topic) -> Entry {
+        let path = Resource::Entity(topic.name.clone()).to_string();
+        let content = Content::Topic(self.topic_description(topic, Moment::Read));
+        let Times { created, updated, .. } = topic.times;
+        self.entry(&topic.name, &path, &format!("..{path}"), created, updated, true, content)
+    }
+
+    /// One more entry than the page holds tells whether there is another one.
+    fn page(&self, title: &str, mut entries: Vec<Entry>, skip: usize, top: usize) -> String {
+        let next = (top > 0 && entries.len() > top).then(|| {
+            format!(
+                "{}://{}{}?%24skip={}&%24top={top}&api-version={}",
+                self.scheme,
+                self.host,
+                self.query.path,
+                skip + top,
+                self.query.api_version
+            )
+        });
+        entries.truncate(top);
+        write_feed(title, &self.address(), self.utc, next.as_deref(), &entries)
+    }
+
+    /// The entities of the namespace, queues first: what its root answers (docs/evidence/field-reports.md F20).
+    pub(super) fn entities(&self) -> Result<String, Refusal> {
+        let (skip, top) = self.query.page()?;
+        let queues = self.entities.queues().map(Ok);
+        let all = queues.chain(self.entities.topics().map(Err)).skip(skip).take(top + 1);
+        let entries = all.map(|entity: Result<&Queue, &Topic>| match entity {
+            Ok(queue) => self.queue_entry(queue),
+            Err(topic) => self.topic_entry(topic),
+        });
+        Ok(self.page("Publicly Listed Services", entries.collect(), skip, top))
+    }
+
     /// A page of a list, by name.
     pub(super) fn feed(&self, resource: &Resource) -> Result<String, Refusal> {
         let (skip, top) = self.query.page()?;
-        let version = self.query.api_version;
-        let (title, author) = match resource {
-            Resource::Queues => ("Queues", true),
-            Resource::Topics => ("Topics", true),
-            Resource::Subscriptions { .. } => ("Subscriptions", false),
-            _ => ("Rules", false),
-        };
         // The JavaScript SDK takes names out of these addresses, and knows their fixed parts with capitals only.
         let root = |topic: &str| Resource::Entity(topic.to_owned());
-        let entry =
-            |name: &str, path: String, link: String, created: Timestamp, updated: Timestamp, content: Content| Entry {
-                id: format!("{}://{}{path}?api-version={version}", self.scheme, self.host),
-                title: name.into(),
-                published: Some(created),
-                updated,
-                author: author.then(|| self.properties.name.clone()),
-                href: format!("{link}?api-version={version}"),
-                content,
-            };
-        // One more than the page holds tells whether there is another one.
-        let mut entries: Vec<Entry> = match resource {
-            Resource::Queues => self
-                .entities
-                .queues()
-                .skip(skip)
-                .take(top + 1)
-                .map(|queue| {
-                    let path = Resource::Entity(queue.name.clone()).to_string();
-                    let content = Content::Queue(self.queue_description(queue, Moment::Read));
-                    let link = format!("..{path}");
-                    entry(&queue.name, path, link, queue.times.created, queue.times.updated, content)
-                })
-                .collect(),
-            Resource::Topics => self
-                .entities
-                .topics()
-                .skip(skip)
-                .take(top + 1)
-                .map(|topic| {
-                    let path = Resource::Entity(topic.name.clone()).to_string();
-                    let content = Content::Topic(self.topic_description(topic, Moment::Read));
-                    let link = format!("..{path}");
-                    entry(&topic.name, path, link, topic.times.created, topic.times.updated, content)
-                })
-                .collect(),
+        let (title, entries): (_, Vec<Entry>) = match resource {
+            Resource::Queues => {
+                let page = self.entities.queues().skip(skip).take(top + 1);
+                ("Queues", page.map(|queue| self.queue_entry(queue)).collect())
+            }
+            Resource::Topics => {
+                let page = self.entities.topics().skip(skip).take(top + 1);
+                ("Topics", page.map(|topic| self.topic_entry(topic)).collect())
+            }
             Resource::Subscriptions { topic } => {
                 let missing = || Refusal::missing_below(&format!("{}:Topic:{topic}", self.properties.name));
                 let topic = self.entities.topic(topic).ok_or_else(missing)?;
                 let page = topic.subscriptions.values().skip(skip).take(top + 1);
-                page.map(|subscription| {
+                let entries = page.map(|subscription| {
                     let path = format!("{}/Subscriptions/{}", root(&topic.name), subscription.name);
                     let content =
                         Content::Subscription(self.subscription_description(topic, subscription, Moment::Read));
-                    let times = subscription.times;
+                    let Times { created, updated, .. } = subscription.times;
                     let link = format!("subscriptions/{}", subscription.name);
-                    entry(&subscription.name, path, link, times.created, times.updated, content)
-                })
-                .collect()
+                    self.entry(&subscription.name, &path, &link, created, updated, false, content)
+                });
+                ("Subscriptions", entries.collect())
             }
             below => {
                 let (topic, subscription) = match below {
@@ -332,26 +361,16 @@ impl<'a> Writer<'a> {
                     || Refusal::missing_below(&format!("{}:Topic:{topic}|{subscription}", self.properties.name));
                 let found = self.entities.subscription(topic, subscription).ok_or_else(missing)?;
                 let page = found.rules.values().skip(skip).take(top + 1);
-                page.map(|found: &StoredRule| {
-                    let name = found.rule.name.clone();
+                let entries = page.map(|found: &StoredRule| {
+                    let name = &found.rule.name;
                     let link = format!("rules/{name}");
-                    let path = format!("{}/Subscriptions/{subscription}/Rules/{name}", root(topic));
+                    let path = format!("{}/Subscriptions/{subscription}/Rules/{name}", root(&name::key(topic)));
                     let content = Content::Rule(rule::from_rule(&found.rule, found.created_at), RuleForm::Stored);
-                    entry(&name, path, link, found.created_at, found.created_at, content)
-                })
-                .collect()
+                    self.entry(name, &path, &link, found.created_at, found.created_at, false, content)
+                });
+                ("Rules", entries.collect())
             }
         };
-        let next = (top > 0 && entries.len() > top).then(|| {
-            format!(
-                "{}://{}{}?%24skip={}&%24top={top}&api-version={version}",
-                self.scheme,
-                self.host,
-                self.query.path,
-                skip + top
-            )
-        });
-        entries.truncate(top);
-        Ok(write_feed(title, &self.address(), self.utc, next.as_deref(), &entries))
+        Ok(self.page(title, entries, skip, top))
     }
 }

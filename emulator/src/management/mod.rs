@@ -25,7 +25,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-use crate::broker::entities::{AuthorizationRule, Namespace, Rights, name};
+use crate::broker::entities::{AuthorizationRule, EntityError, Namespace, Rights, name};
 use crate::broker::{Statistics, Tier};
 use entry::Writer;
 use query::Query;
@@ -190,8 +190,14 @@ impl Management {
         if refusal.text.is_empty() {
             return answer(refusal.status, ERROR, String::new());
         }
+        if refusal.speaker == Speaker::Operation {
+            let text = format!("{} Tracking Id: {}_G{}", refusal.text, self.guid(), self.answers % 16);
+            // The client for Go reads this one in the status line (docs/evidence/field-reports.md F5).
+            self.reason_phrase = Some(text.clone());
+            return answer(refusal.status, ERROR, write_error(refusal.status, &text));
+        }
         let (unit, system) = match refusal.speaker {
-            Speaker::Gateway => ("G", format!("{host}:{}", path.trim_start_matches('/'))),
+            Speaker::Gateway | Speaker::Operation => ("G", format!("{host}:{}", path.trim_start_matches('/'))),
             Speaker::Broker => ("B", "NoSystemTracker".into()),
             Speaker::Entity(path) => ("B", path),
         };
@@ -203,16 +209,16 @@ impl Management {
             self.guid(),
             self.answers % 16
         );
-        // The client for Go reads this one in the status line (docs/evidence/field-reports.md F5).
-        self.reason_phrase = (refusal.status == 401 && detail.starts_with("SubCode=")).then(|| detail.clone());
         answer(refusal.status, ERROR, write_error(refusal.status, &detail))
     }
 
     fn answer(&mut self, call: Call<'_>, resource: Option<&Resource>) -> Result<Response, Refusal> {
         let own = own_path(call.namespace, call.query.path);
+        let is_root = call.query.path.trim_matches('/').is_empty();
         let resource = match (own, resource) {
             (Some(_), _) => &Resource::Namespace,
             (None, Some(resource)) => resource,
+            (None, None) if is_root => &Resource::Namespace,
             (None, None) => return Err(Refusal::nothing_here()),
         };
         let Call { namespace, authority, request, utc, .. } = &call;
@@ -229,7 +235,7 @@ impl Management {
             // Not found wins over a missing right for queues and topics (docs/evidence/pinned-behaviour.md ADM52).
             let hidden = matches!(resource, Resource::Entity(name) if !exists(namespace, name));
             if !(hidden && request.method == Method::Get) {
-                return Err(access::missing_right(resource, request.method, &self.properties.name));
+                return Err(access::missing_right(resource, request.method, call.host, &request.path_and_query));
             }
         }
         match (own, call.request.method) {
@@ -248,6 +254,13 @@ impl Management {
                 _ => return Err(Refusal::nothing_here()),
             },
             (Some(_), _) => return Err(Refusal::nothing_here()),
+            (None, Method::Get) if is_root => {
+                return Ok(answer(200, FEED, Writer::new(&call, &self.properties, &self.kept).entities()?));
+            }
+            (None, _) if is_root => return Err(Refusal::nothing_here()),
+            (None, method) if let Some(path) = sub_queue(&call, resource, &self.properties.name) => {
+                return Err(Refusal::no_resource(path, method));
+            }
             (None, Method::Get) => return self.get(&call, resource),
             (None, Method::Put) => return self.put(call, resource),
             (None, Method::Delete) => return self.delete(call, resource),
@@ -262,12 +275,7 @@ impl Management {
             Resource::Queues | Resource::Topics | Resource::Subscriptions { .. } | Resource::Rules { .. } => {
                 return Ok(answer(200, FEED, writer.feed(resource)?));
             }
-            Resource::Entity(name) => match Address::parse(name) {
-                Address { entity, sub_queue: Some(_), .. } if call.namespace.queue(entity).is_some() => {
-                    return Err(Refusal::no_resource(format!("{}:Queue:{entity}", self.properties.name)));
-                }
-                _ => writer.entity(name),
-            },
+            Resource::Entity(name) => writer.entity(name),
             Resource::Subscription { topic, name } => match writer.subscription(topic, name) {
                 // The list without entries (ADM35) is for what has no topic either (ADM40): the service answers 404
                 // below one that is there (Azure/azure-sdk-for-java#33609, #36050), and the client for Java, whose
@@ -352,13 +360,11 @@ impl Management {
             namespace: &self.properties.name,
             host: bare_host(call.host),
             topic: "",
-            utc: call.utc,
             tier: call.namespace.tier(),
             has_message_size: call.query.has_message_size(),
         };
         settings::complete_keys(
             sent.options.authorization_rules.as_deref_mut().unwrap_or_default(),
-            &request,
             &mut self.random,
         )?;
         let mut shown = Shown::of_queue(&sent.options, update);
@@ -371,18 +377,16 @@ impl Management {
             let description = settings::queue(&sent.options, Stage::Update(&queue.description), &request)?;
             check_targets(
                 call.namespace,
-                path,
                 &description.forward_to,
                 &description.forward_dead_lettered_messages_to,
             )?;
             call.namespace.update_queue(path, description, call.utc)?;
             created
         } else {
-            check_new(call.namespace, path)?;
+            check_new(&call, path)?;
             let description = settings::queue(&sent.options, Stage::Create, &request)?;
             check_targets(
                 call.namespace,
-                path,
                 &description.forward_to,
                 &description.forward_dead_lettered_messages_to,
             )?;
@@ -410,13 +414,11 @@ impl Management {
             namespace: &self.properties.name,
             host: bare_host(call.host),
             topic: "",
-            utc: call.utc,
             tier: call.namespace.tier(),
             has_message_size: call.query.has_message_size(),
         };
         settings::complete_keys(
             sent.options.authorization_rules.as_deref_mut().unwrap_or_default(),
-            &request,
             &mut self.random,
         )?;
         let mut shown = Shown::of_topic(&sent.options, update);
@@ -430,7 +432,7 @@ impl Management {
             call.namespace.update_topic(path, description, call.utc)?;
             created
         } else {
-            check_new(call.namespace, path)?;
+            check_new(&call, path)?;
             let description = settings::topic(&sent.options, Stage::Create, &request)?;
             call.namespace.create_topic(path, description, call.utc)?;
             call.utc
@@ -466,11 +468,9 @@ impl Management {
             namespace: &self.properties.name,
             host: bare_host(call.host),
             topic: &found.name,
-            utc: call.utc,
             tier: call.namespace.tier(),
             has_message_size: call.query.has_message_size(),
         };
-        let own = format!("{topic}/subscriptions/{name}");
         let created = if update {
             let missing = || Refusal::missing_below(&self.path(topic, name, ""));
             let subscription = call.namespace.subscription(topic, name).ok_or_else(missing)?;
@@ -479,7 +479,6 @@ impl Management {
                 settings::subscription(&sent.options, Stage::Update(&subscription.description), &request)?;
             check_targets(
                 call.namespace,
-                &own,
                 &description.forward_to,
                 &description.forward_dead_lettered_messages_to,
             )?;
@@ -489,11 +488,10 @@ impl Management {
             if call.namespace.subscription(topic, name).is_some() {
                 return Err(Refusal::exists_below(&self.path(topic, name, "")));
             }
-            name::check_name(name).map_err(|_| bad_name(name))?;
+            name::check_name(name).map_err(|_| bad_name(&call))?;
             let description = settings::subscription(&sent.options, Stage::Create, &request)?;
             check_targets(
                 call.namespace,
-                &own,
                 &description.forward_to,
                 &description.forward_dead_lettered_messages_to,
             )?;
@@ -525,7 +523,7 @@ impl Management {
         match (update, found.rules.contains_key(&name::key(&sent.name))) {
             (true, false) => return Err(Refusal::missing_below(&path)),
             (false, true) => return Err(Refusal::exists_below(&path)),
-            (false, false) => name::check_rule(&sent.name).map_err(|_| bad_name(&sent.name))?,
+            (false, false) => name::check_rule(&sent.name).map_err(|_| bad_name(&call))?,
             (true, true) => {}
         }
         let rule = rule::to_rule(&sent)?;
@@ -571,6 +569,19 @@ fn exists(namespace: &Namespace, path: &str) -> bool {
     namespace.queue(path).is_some() || namespace.topic(path).is_some()
 }
 
+/// The entity of which the resource is a sub-queue, as errors name it: sub-queues cannot be read or changed
+/// (docs/evidence/field-reports.md F73).
+fn sub_queue(call: &Call<'_>, resource: &Resource, namespace: &str) -> Option<String> {
+    let Resource::Entity(path) = resource else { return None };
+    let Address { entity, subscription, sub_queue: Some(_), .. } = Address::parse(path) else { return None };
+    match subscription {
+        None if call.namespace.queue(entity).is_some() => Some(format!("{namespace}:Queue:{entity}")),
+        _ if call.namespace.topic(entity).is_none() => None,
+        None => Some(format!("{namespace}:Topic:{entity}")),
+        Some(subscription) => Some(format!("{namespace}:Topic:{entity}|{subscription}")),
+    }
+}
+
 /// The tag of the queue or topic that the resource is, or is below.
 fn tag(namespace: &Namespace, resource: &Resource) -> Option<i64> {
     let entity = match resource {
@@ -583,35 +594,28 @@ fn tag(namespace: &Namespace, resource: &Resource) -> Option<i64> {
     Some(times.updated.as_dotnet_ticks())
 }
 
-fn bad_name(name: &str) -> Refusal {
-    Refusal::setting(
-        &format!(
-            "'{name}' contains character(s) that is not allowed by Service Bus. Entity segments can contain only letters, \
-             numbers, periods(.), hyphens(-), and underscores(_)."
-        ),
-        None,
-    )
+/// A name with characters that are not allowed: the whole address is quoted (docs/evidence/field-reports.md F63).
+fn bad_name(call: &Call<'_>) -> Refusal {
+    let Query { path, api_version, .. } = call.query;
+    let address = format!("{}://{}{path}?api-version={api_version}", call.scheme, call.host);
+    Refusal::setting(&EntityError::InvalidName(address).to_string(), None)
 }
 
-fn check_new(namespace: &Namespace, path: &str) -> Result<(), Refusal> {
-    if exists(namespace, path) {
+fn check_new(call: &Call<'_>, path: &str) -> Result<(), Refusal> {
+    if exists(call.namespace, path) {
         return Err(Refusal::exists());
     }
-    name::check_path(path).map_err(|_| bad_name(path))
+    name::check_path(path).map_err(|_| bad_name(call))
 }
 
 /// Targets of forwarding must be there before their source (docs/evidence/pinned-behaviour.md ADM76).
 fn check_targets(
     namespace: &Namespace,
-    own: &str,
     forward_to: &Option<String>,
     forward_dead_lettered_messages_to: &Option<String>,
 ) -> Result<(), Refusal> {
     for target in [forward_to, forward_dead_lettered_messages_to].into_iter().flatten() {
         let entity = servicebus_core::servicebus::Address::parse(target).entity;
-        if name::key(entity) == name::key(own) {
-            return Err(Refusal::setting("An entity cannot forward to itself.", None));
-        }
         if !exists(namespace, entity) {
             return Err(settings::missing_target(target));
         }

@@ -2,6 +2,7 @@
 //! docs/evidence/pinned-behaviour.md §15).
 
 use crate::broker::entities::EntityError;
+use servicebus_core::servicebus::administration::Method;
 use servicebus_core::servicebus::administration::service::BodyError;
 use servicebus_core::time::Duration;
 
@@ -17,6 +18,8 @@ pub(super) enum Speaker {
     Broker,
     /// The broker, about this entity.
     Entity(String),
+    /// The gateway, about an operation: its text ends with the tracking id.
+    Operation,
 }
 
 /// A refusal: its status, and its text without the tracking block.
@@ -83,9 +86,14 @@ impl Refusal {
         Self::new(404, "No service is hosted at the specified address.")
     }
 
-    /// DLQ13: a sub-queue is nothing that can be asked for; `path` is that of its queue.
-    pub(super) fn no_resource(path: String) -> Self {
-        let text = format!("The specified HTTP verb (GET) is not valid. {MORE} .");
+    /// DLQ13: a sub-queue is no resource; `path` is that of its entity.
+    pub(super) fn no_resource(path: String, method: Method) -> Self {
+        let verb = match method {
+            Method::Get => "GET",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        };
+        let text = format!("The specified HTTP verb ({verb}) is not valid. {MORE} .");
         Self { speaker: Speaker::Entity(path), ..Self::new(400, text) }
     }
 

@@ -3,7 +3,7 @@
 use super::refusal::{MORE, Refusal, Speaker};
 use crate::broker::Tier;
 use crate::broker::entities::{
-    self, EntityStatus, QueueDescription, Rights, SubscriptionDescription, TopicDescription,
+    self, EntityStatus, MAX_DELIVERY_COUNT, QueueDescription, Rights, SubscriptionDescription, TopicDescription,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use servicebus_core::servicebus::administration::{
     self as api, AccessRights, AuthorizationRule, CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions,
     MAX_TIME_SPAN,
 };
-use servicebus_core::time::{Duration, Timestamp};
+use servicebus_core::time::Duration;
 
 /// How much larger a partitioned entity is reported than it was asked for (ADM24).
 const PARTITIONS: u64 = 16;
@@ -35,7 +35,6 @@ pub(super) struct Request<'a> {
     pub(super) host: &'a str,
     /// `topic` of a subscription, empty otherwise.
     pub(super) topic: &'a str,
-    pub(super) utc: Timestamp,
     pub(super) tier: Tier,
     /// Whether the version of the API has `MaxMessageSizeInKilobytes`.
     pub(super) has_message_size: bool,
@@ -98,9 +97,9 @@ fn lock(lock: Option<Duration>, request: &Request<'_>) -> Result<Duration, Refus
 
 fn deliveries(count: Option<u32>) -> Result<u32, Refusal> {
     let count = count.unwrap_or(10);
-    if !(1..=2_000).contains(&count) {
-        let text = "The value of the property 'MaxDeliveryCount' must be between 1 and 2000.";
-        return Err(Refusal::setting(text, Some(("MaxDeliveryCount", &count.to_string()))));
+    if !(1..=MAX_DELIVERY_COUNT).contains(&count) {
+        let text = format!("The value of the property 'MaxDeliveryCount' must be between 1 and {MAX_DELIVERY_COUNT}.");
+        return Err(Refusal::setting(&text, Some(("MaxDeliveryCount", &count.to_string()))));
     }
     Ok(count)
 }
@@ -192,9 +191,9 @@ fn idle(idle: Option<Duration>) -> Result<Option<Duration>, Refusal> {
 }
 
 fn sessions_and_forwarding(requires_session: bool, forward_to: Option<&String>) -> Result<(), Refusal> {
-    // FWD11
+    // FWD11, in the words of docs/evidence/field-reports.md F22.
     if requires_session && forward_to.is_some() {
-        return Err(Refusal::setting("An entity that requires sessions cannot forward its messages.", None));
+        return Err(Refusal::bad_request(format!("SubCode=40000. Bad Request. {MORE} .")));
     }
     Ok(())
 }
@@ -226,7 +225,6 @@ fn partitioning(sent: Option<bool>, before: Option<bool>, kind: &str, tier: Tier
 /// Checks the keys and makes those that were not sent.
 pub(super) fn complete_keys(
     rules: &mut [AuthorizationRule],
-    request: &Request<'_>,
     random: &mut Random,
 ) -> Result<(), Refusal> {
     if rules.len() > MAX_RULES {
@@ -255,8 +253,6 @@ pub(super) fn complete_keys(
                 *key = Some(STANDARD.encode(bytes));
             }
         }
-        rule.created_at.get_or_insert(request.utc);
-        rule.modified_at.get_or_insert(request.utc);
     }
     Ok(())
 }

@@ -93,8 +93,21 @@ impl Shown {
 }
 
 /// What is kept, by the entity's path.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Kept(BTreeMap<String, Shown>);
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    shown: BTreeMap<String, Shown>,
+    /// How many there are when those of entities that have gone are forgotten next.
+    most: usize,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { shown: BTreeMap::new(), most: LEAST }
+    }
+}
+
+/// Entries that are kept in any case.
+const LEAST: usize = 64;
 
 impl Kept {
     fn key(entity: &str, subscription: &str) -> String {
@@ -107,28 +120,29 @@ impl Kept {
 
     /// What is kept for the entity that was made at that time.
     pub(super) fn get(&self, entity: &str, subscription: &str, created: Timestamp) -> Shown {
-        let found = self.0.get(&Self::key(entity, subscription)).filter(|shown| shown.created == created);
+        let found = self.shown.get(&Self::key(entity, subscription)).filter(|shown| shown.created == created);
         found.cloned().unwrap_or_default()
     }
 
     pub(super) fn put(&mut self, entity: &str, subscription: &str, created: Timestamp, shown: Shown) {
-        self.0.insert(Self::key(entity, subscription), Shown { created, ..shown });
+        self.shown.insert(Self::key(entity, subscription), Shown { created, ..shown });
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.shown.len()
     }
 
-    /// Forgets entities that have gone, once there are more than the namespace can need.
+    /// Forgets entities that have gone, once there are twice as many as were left the last time: each entity is looked
+    /// at a few times, however many there are.
     pub(super) fn prune(&mut self, namespace: &Namespace) {
-        let subscriptions: usize = namespace.topics().map(|topic| topic.subscriptions.len()).sum();
-        let living = namespace.queues().count() + namespace.topics().count() + subscriptions;
-        if self.0.len() > living * 2 + 64 {
-            self.0.retain(|key, _| match key.split_once("/subscriptions/") {
-                Some((topic, subscription)) => namespace.subscription(topic, subscription).is_some(),
-                None => namespace.queue(key).is_some() || namespace.topic(key).is_some(),
-            });
+        if self.shown.len() <= self.most {
+            return;
         }
+        self.shown.retain(|key, _| match key.split_once("/subscriptions/") {
+            Some((topic, subscription)) => namespace.subscription(topic, subscription).is_some(),
+            None => namespace.queue(key).is_some() || namespace.topic(key).is_some(),
+        });
+        self.most = self.shown.len() * 2 + LEAST;
     }
 }
