@@ -38,7 +38,8 @@ fn a_missing_right_is_in_the_reason_phrase_f5() {
             "/other/topic/Subscriptions/sub?api-version=2021-05",
         ] {
             let line = status_line(&emulator, path).await;
-            let start = "HTTP/1.1 401 SubCode=40100: Unauthorized : Unauthorized access for 'GetSubscription' operation on ";
+            let start =
+                "HTTP/1.1 401 SubCode=40100: Unauthorized : Unauthorized access for 'GetSubscription' operation on ";
             assert!(line.starts_with(start), "{path}: {line}");
             assert!(line.contains(&format!("{path}'. Tracking Id: ")), "{path}: {line}");
         }

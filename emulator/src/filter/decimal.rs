@@ -134,11 +134,7 @@ pub(super) struct Fixed {
 
 impl From<Fixed> for Decimal {
     fn from(number: Fixed) -> Self {
-        Self {
-            negative: number.negative,
-            coefficient: number.coefficient,
-            exponent: -i16::from(number.scale),
-        }
+        Self { negative: number.negative, coefficient: number.coefficient, exponent: -i16::from(number.scale) }
     }
 }
 
@@ -501,7 +497,8 @@ mod tests {
 
     #[test]
     fn doubles_become_the_decimals_that_they_are_written_as() {
-        for (double, text) in [(10.5, "10.5"), (0.1, "0.1"), (-2.0, "-2"), (1e20, "100000000000000000000"), (0.0, "0")] {
+        for (double, text) in [(10.5, "10.5"), (0.1, "0.1"), (-2.0, "-2"), (1e20, "100000000000000000000"), (0.0, "0")]
+        {
             assert_eq!(printed(Fixed::of_double(double)).as_deref(), Some(text));
         }
         assert!(Fixed::of_double(1e300).is_none() && Fixed::of_double(f64::NAN).is_none());

@@ -147,7 +147,8 @@ pub(super) fn parse_span(text: &str) -> Option<i64> {
                 Some(_) => return None,
                 None => (seconds, 0),
             };
-            let seconds = field(whole, 0, whole.len()).filter(|value| (1..=2).contains(&whole.len()) && *value <= 59)?;
+            let seconds =
+                field(whole, 0, whole.len()).filter(|value| (1..=2).contains(&whole.len()) && *value <= 59)?;
             (seconds, ticks)
         }
     };
@@ -214,7 +215,19 @@ mod tests {
             assert_eq!(print_span(ticks), text);
         }
         assert_eq!(parse_span("1:2"), parse_span("01:02:00"));
-        for bad in ["", "7", "-", "24:00:00", "00:60:00", "00:00:60", "1.5", "00:00:00.12345678", "a:b:c", ".00:00:00", "99999999999.00:00:00"] {
+        for bad in [
+            "",
+            "7",
+            "-",
+            "24:00:00",
+            "00:60:00",
+            "00:00:60",
+            "1.5",
+            "00:00:00.12345678",
+            "a:b:c",
+            ".00:00:00",
+            "99999999999.00:00:00",
+        ] {
             assert_eq!(parse_span(bad), None, "{bad}");
         }
     }

@@ -363,10 +363,7 @@ impl Management {
             tier: call.namespace.tier(),
             has_message_size: call.query.has_message_size(),
         };
-        settings::complete_keys(
-            sent.options.authorization_rules.as_deref_mut().unwrap_or_default(),
-            &mut self.random,
-        )?;
+        settings::complete_keys(sent.options.authorization_rules.as_deref_mut().unwrap_or_default(), &mut self.random)?;
         let mut shown = Shown::of_queue(&sent.options, update);
         let created = if update {
             let queue = call.namespace.queue(path).ok_or_else(Refusal::nothing_to_update)?;
@@ -375,21 +372,13 @@ impl Management {
                 shown.keep_keys(&self.kept.get(path, "", created));
             }
             let description = settings::queue(&sent.options, Stage::Update(&queue.description), &request)?;
-            check_targets(
-                call.namespace,
-                &description.forward_to,
-                &description.forward_dead_lettered_messages_to,
-            )?;
+            check_targets(call.namespace, &description.forward_to, &description.forward_dead_lettered_messages_to)?;
             call.namespace.update_queue(path, description, call.utc)?;
             created
         } else {
             check_new(&call, path)?;
             let description = settings::queue(&sent.options, Stage::Create, &request)?;
-            check_targets(
-                call.namespace,
-                &description.forward_to,
-                &description.forward_dead_lettered_messages_to,
-            )?;
+            check_targets(call.namespace, &description.forward_to, &description.forward_dead_lettered_messages_to)?;
             call.namespace.create_queue(path, description, call.utc)?;
             call.utc
         };
@@ -417,10 +406,7 @@ impl Management {
             tier: call.namespace.tier(),
             has_message_size: call.query.has_message_size(),
         };
-        settings::complete_keys(
-            sent.options.authorization_rules.as_deref_mut().unwrap_or_default(),
-            &mut self.random,
-        )?;
+        settings::complete_keys(sent.options.authorization_rules.as_deref_mut().unwrap_or_default(), &mut self.random)?;
         let mut shown = Shown::of_topic(&sent.options, update);
         let created = if update {
             let topic = call.namespace.topic(path).ok_or_else(Refusal::nothing_to_update)?;
@@ -477,11 +463,7 @@ impl Management {
             let created = subscription.times.created;
             let description =
                 settings::subscription(&sent.options, Stage::Update(&subscription.description), &request)?;
-            check_targets(
-                call.namespace,
-                &description.forward_to,
-                &description.forward_dead_lettered_messages_to,
-            )?;
+            check_targets(call.namespace, &description.forward_to, &description.forward_dead_lettered_messages_to)?;
             call.namespace.update_subscription(topic, name, description, call.utc)?;
             created
         } else {
@@ -490,11 +472,7 @@ impl Management {
             }
             name::check_name(name).map_err(|_| bad_name(&call))?;
             let description = settings::subscription(&sent.options, Stage::Create, &request)?;
-            check_targets(
-                call.namespace,
-                &description.forward_to,
-                &description.forward_dead_lettered_messages_to,
-            )?;
+            check_targets(call.namespace, &description.forward_to, &description.forward_dead_lettered_messages_to)?;
             let rule = sent.options.default_rule.as_ref().map(rule::to_rule).transpose()?;
             call.namespace.create_subscription(topic, name, description, rule, call.utc)?;
             call.utc

@@ -223,10 +223,7 @@ fn partitioning(sent: Option<bool>, before: Option<bool>, kind: &str, tier: Tier
 }
 
 /// Checks the keys and makes those that were not sent.
-pub(super) fn complete_keys(
-    rules: &mut [AuthorizationRule],
-    random: &mut Random,
-) -> Result<(), Refusal> {
+pub(super) fn complete_keys(rules: &mut [AuthorizationRule], random: &mut Random) -> Result<(), Refusal> {
     if rules.len() > MAX_RULES {
         return Err(Refusal::setting("An entity cannot have more than 12 authorization rules.", None));
     }

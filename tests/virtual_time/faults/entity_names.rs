@@ -59,9 +59,8 @@ fn a_segment_of_a_name_may_end_in_a_hyphen_or_an_underscore_f9() {
 }
 
 /// Beginnings are no other than endings.
-const ENDS_IN_UNDERSCORE: [&str; 10] = [
-    "Messages/PingMessage__", "q__", "q_", "a_/b_", "a__/b", "shop.orders_", "__q", "_a/-b", "-q", "__",
-];
+const ENDS_IN_UNDERSCORE: [&str; 10] =
+    ["Messages/PingMessage__", "q__", "q_", "a_/b_", "a__/b", "shop.orders_", "__q", "_a/-b", "-q", "__"];
 
 #[test]
 fn a_name_may_end_in_underscores_f62() {

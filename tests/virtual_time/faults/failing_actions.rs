@@ -43,9 +43,9 @@ fn a_message_is_not_passed_on_without_its_action_f77() {
     ] {
         // An action is carried out whole or not at all.
         let made = changed(&format!("{action}; SET z = '1'"), &message);
-        let is_carried_out = made.copy().is_some_and(|copy| {
-            copy.property("z") == Some("1".into()) && copy.property("RuleName").is_some()
-        });
+        let is_carried_out = made
+            .copy()
+            .is_some_and(|copy| copy.property("z") == Some("1".into()) && copy.property("RuleName").is_some());
         assert_eq!(is_carried_out, !action.contains("+ long"), "{action}: {made:?}");
     }
 }

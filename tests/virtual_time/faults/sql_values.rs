@@ -29,8 +29,7 @@ fn ieee_tenths(tenths: u32) -> Value<'static> {
 #[test]
 fn decimals_compare_and_compute_with_integers_f52() {
     for (encoding, decimal) in [(".NET", dotnet_tenths as fn(u32) -> Value<'static>), ("IEEE 754", ieee_tenths)] {
-        let properties =
-            [
+        let properties = [
             ("Price", decimal(105)),
             ("Less", decimal(99)),
             ("Qty", Value::Int(3)),

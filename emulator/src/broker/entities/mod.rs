@@ -20,7 +20,8 @@ mod subscription;
 pub mod topic;
 
 pub use description::{
-    AuthorizationRule, EntityStatus, MAX_DELIVERY_COUNT, QueueDescription, Rights, SubscriptionDescription, TopicDescription,
+    AuthorizationRule, EntityStatus, MAX_DELIVERY_COUNT, QueueDescription, Rights, SubscriptionDescription,
+    TopicDescription,
 };
 pub use error::EntityError;
 pub use message::{Message, MessageState};

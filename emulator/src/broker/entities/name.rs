@@ -68,7 +68,21 @@ mod tests {
         }
         // docs/evidence/pinned-behaviour.md ADM69
         for bad in [
-            "", "qq@", "qq/", "/qq", "qq\\", "qq?", "qq#", "a//b", "t/Subscriptions/s", ".", "..", "a/../b", "a b", "$q", "é",
+            "",
+            "qq@",
+            "qq/",
+            "/qq",
+            "qq\\",
+            "qq?",
+            "qq#",
+            "a//b",
+            "t/Subscriptions/s",
+            ".",
+            "..",
+            "a/../b",
+            "a b",
+            "$q",
+            "é",
             &"x".repeat(261),
         ] {
             assert!(check_path(bad).is_err(), "{bad}");

@@ -320,13 +320,8 @@ impl Namespace {
         let description = description.never_idle_where_it_forwards();
         let stores = self.new_stores(&key, None, &key, |sub_queue| queue::settings(&description, sub_queue))?;
         self.watch_idle(key.clone(), description.auto_delete_on_idle, utc);
-        let queue = Queue {
-            name: key.clone(),
-            description,
-            times: Times::new(utc),
-            stores,
-            duplicates: Duplicates::default(),
-        };
+        let queue =
+            Queue { name: key.clone(), description, times: Times::new(utc), stores, duplicates: Duplicates::default() };
         self.queues.insert(key, queue);
         Ok(())
     }

@@ -106,7 +106,8 @@ fn predicate() -> impl Strategy<Value = Predicate> {
             (expression(), vec(expression(), 1..4), any::<bool>())
                 .prop_map(|(operand, items, negated)| Predicate::In { operand, items, negated }),
             (expression(), expression(), option::of(escape), any::<bool>())
-                .prop_map(|(operand, pattern, escape, negated)| Predicate::like(operand, pattern, escape, negated).expect("short")),
+                .prop_map(|(operand, pattern, escape, negated)| Predicate::like(operand, pattern, escape, negated)
+                    .expect("short")),
             property().prop_map(Predicate::Exists),
         ];
     leaf.prop_recursive(4, 16, 3, |inner| {
