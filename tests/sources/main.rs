@@ -8,3 +8,4 @@ mod layers;
 mod parts;
 mod pinned;
 mod public_futures;
+mod wire_names;
