@@ -608,6 +608,13 @@ pub struct HeapTx {
     end: usize,
 }
 
+impl HeapTx {
+    /// Bytes of memory that it holds.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
 impl fmt::Debug for HeapTx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HeapTx({} bytes)", self.end - self.start)

@@ -330,7 +330,7 @@ impl Broker {
                     let opened = peer.engine.open(&open);
                     peer.opened = opened.is_ok();
                     peer.told(opened);
-                    if peer.is_client_provider {
+                    if peer.is_client_provider && shared.namespace.tier() == Tier::Standard {
                         // The words of the service (Azure/azure-sdk-for-java#13644).
                         let text = "Full JMS 2.0 parity over AMQP is a feature supported only by a Premium Messaging \
                                     namespace.";

@@ -1,6 +1,7 @@
 //! One connection of AMQP: reading and writing side by side, everything of a wake-up in one write.
 
 use super::{Host, Phase};
+use crate::broker::budget::Holding;
 use crate::broker::{Broker, ConnectionId};
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
@@ -84,6 +85,12 @@ impl Lent<'_> {
         }
     }
 
+    /// Bytes of the buffers that the connection keeps while it waits.
+    fn memory(&self) -> usize {
+        let large = self.rx.as_ref().map_or(0, HeapRx::memory) + self.tx.as_ref().map_or(0, HeapTx::memory);
+        large + self.begun.capacity()
+    }
+
     /// Fetches what the broker has to send. False when there is nothing left and the connection is closed.
     fn fetch(&mut self, id: ConnectionId) -> bool {
         if self.tx.is_some() {
@@ -132,6 +139,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(host: Arc<Host>, mu
     };
     tracing::info!(protocol, "connected");
     let waker = host.waker(id);
+    let mut memory = host.budget.empty(Holding::Connections);
     let mut lent = Lent { host: &host, rx: None, tx: None, begun: Vec::new() };
     let mut stopped = pin!(host.reached(Phase::Stopped));
     let reason = loop {
@@ -151,6 +159,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(host: Arc<Host>, mu
             }
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Step::Over("the emulator stops"));
+            }
+            if memory.resize(lent.memory()).is_err() {
+                return Poll::Ready(Step::Over("the memory budget is used up"));
             }
             Poll::Pending
         })
