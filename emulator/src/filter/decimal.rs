@@ -172,7 +172,7 @@ impl Fixed {
         if coefficient == 0 {
             exponent = 0;
         }
-        while coefficient != 0 && coefficient % 10 == 0 && exponent < 0 {
+        while coefficient != 0 && coefficient.is_multiple_of(10) && exponent < 0 {
             coefficient /= 10;
             exponent += 1;
         }
