@@ -3,6 +3,10 @@
 //! Two loops run side by side on the halves of a transport. One reads and hands what came to the machine; the other
 //! writes what the machine has to say and otherwise sleeps until its next deadline or until it is woken. Neither I/O
 //! future is ever dropped half-way while the transport is in use, so transports need not be cancel-safe.
+//!
+//! A write that is blocked holds up bytes and nothing else: deadlines, wake-ups and closing go on beside it. No loop
+//! takes more than [`TURN`] steps before the other one, and the other tasks of the executor, have a turn, so that a
+//! transport that is always ready starves nothing.
 
 use crate::client::{State, change};
 use crate::engine::ConnectionErrorKind;
@@ -10,7 +14,7 @@ use crate::machine::{Cause, Failure, Target, Want};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
 use crate::storage::{Rx, Storage, Tx};
-use crate::time::{Instant, Timestamp};
+use crate::time::{Duration, Instant, Timestamp};
 use core::fmt::{self, Display};
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
@@ -116,6 +120,12 @@ where
     }
 }
 
+/// Reads or writes that one loop of a connection does before the other one has a turn.
+const TURN: u8 = 64;
+
+/// How long a write may go on once the connection is over, so that the peer gets the reason.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Ends when the first of both does. Both are pinned by the caller: an async function would keep each of them twice,
 /// as its argument and in the place that it is pinned at.
 fn race<T>(
@@ -125,6 +135,18 @@ fn race<T>(
     poll_fn(move |cx| match one.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(output),
         Poll::Pending => other.as_mut().poll(cx),
+    })
+}
+
+/// Counts a step, and is pending once after every [`TURN`] of them.
+fn step(steps: &mut u8) -> impl Future<Output = ()> {
+    poll_fn(|cx| {
+        *steps = steps.wrapping_add(1);
+        if !steps.is_multiple_of(TURN) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
 }
 
@@ -155,16 +177,40 @@ fn failure<R: Runtime>(shared: &R::Shared, cause: Cause, error: &dyn Display) ->
     shared.with(|state| state.machine.failure(cause, error))
 }
 
+/// A driver, from when it is made until it has ended or is dropped: then every call ends.
+struct Running<R: Runtime>(R::Shared);
+
+impl<R: Runtime> Drop for Running<R> {
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.with(State::stop) {
+            waker.wake();
+        }
+        wake_tasks::<R>(&self.0);
+    }
+}
+
 /// Carries bytes until the client is closed or its last handle is dropped. Connects when somebody needs a connection
 /// and again when it is lost.
 ///
-/// Dropping the future drops the transport: pending calls of the client then wait until their deadlines.
-pub async fn run<R, D, C>(shared: R::Shared, runtime: R, mut dialer: D, mut credential: C)
+/// Dropping the future drops the transport, and ends every call of the client, pending or later, with
+/// [`Cause::DriverStopped`]. So does dropping the runtime that polls it.
+pub fn run<R, D, C>(shared: R::Shared, runtime: R, dialer: D, credential: C) -> impl Future<Output = ()>
 where
     R: Runtime,
     D: Dial,
     C: TokenCredential<<R::Storage as Storage>::Payload>,
 {
+    // Made now: a future that is dropped before it was ever polled ends the calls as well.
+    drive::<R, D, C>(Running(shared), runtime, dialer, credential)
+}
+
+async fn drive<R, D, C>(running: Running<R>, runtime: R, mut dialer: D, mut credential: C)
+where
+    R: Runtime,
+    D: Dial,
+    C: TokenCredential<<R::Storage as Storage>::Payload>,
+{
+    let shared = &running.0;
     let frame_size = shared.with(|state| {
         if !C::GIVES {
             state.machine.use_connection_string();
@@ -174,13 +220,13 @@ where
     let mut rx = <R::Storage as Storage>::rx(frame_size);
     let mut tx = <R::Storage as Storage>::tx(frame_size);
     loop {
-        wake_tasks::<R>(&shared);
+        wake_tasks::<R>(shared);
         let clock = runtime.clock();
         let (want, mut deadline) = shared.with(|state| {
             state.machine.handle_timeout(clock);
             (state.machine.poll_want(), state.machine.poll_timeout())
         });
-        wake_tasks::<R>(&shared);
+        wake_tasks::<R>(shared);
         let dials = match want {
             Want::Stop => break,
             Want::Nothing => false,
@@ -193,16 +239,14 @@ where
         if dials {
             rx.clear();
             tx.clear();
-            let result = connect(&shared, &runtime, &mut dialer, &mut credential, &mut rx, &mut tx).await;
+            let result = connect(shared, &runtime, &mut dialer, &mut credential, &mut rx, &mut tx).await;
             let clock = runtime.clock();
             shared.with(|state| state.machine.handle_disconnected(clock, result));
         } else {
-            woken_or(&shared, &runtime, deadline).await;
+            woken_or(shared, &runtime, deadline).await;
         }
     }
     log!(info, "closed");
-    shared.with(State::stop);
-    wake_tasks::<R>(&shared);
 }
 
 /// One connection, from dialling to its end; returns why it ended.
@@ -251,37 +295,51 @@ async fn dial<'d, R: Runtime, D: Dial>(
     dialer: &'d mut D,
 ) -> Result<D::Transport<'d>, Failure<R::Storage>> {
     let mut host = heapless::String::<256>::new();
-    let (port, tls, patience) = shared.with(|state| {
+    let (port, tls, until) = shared.with(|state| {
+        let until = state.machine.handle_dialling(state.runtime.clock());
         let target = state.machine.target()?;
         let pushed = host.push_str(target.host);
         pushed.map_err(|_| Failure::<R::Storage>::new(Cause::Argument(Argument::HostName)))?;
-        Ok::<_, Failure<R::Storage>>((target.port, target.tls, state.machine.settings().retry.try_timeout))
+        Ok::<_, Failure<R::Storage>>((target.port, target.tls, until))
     })?;
     log!(info, "connecting", host = host, port = port, tls = tls);
-    let until = runtime.clock().now + patience;
     let opening = dialer.dial(Target { host: &host, port, tls });
     let opening = async { opening.await.map_err(|error| failure::<R>(shared, Cause::Unreachable, &error)) };
-    let give_up = async {
-        serve_deadlines(shared, runtime, until).await;
-        Err(Failure::new(Cause::Timeout))
-    };
+    let give_up = async { Err(serve::<R>(shared, runtime, until, Duration::ZERO).await) };
     race(pin!(opening), pin!(give_up)).await
 }
 
-/// While a transport is being opened: deadlines of calls go on, and a client that is closed does not wait for it.
-async fn serve_deadlines<R: Runtime>(shared: &R::Shared, runtime: &R, until: Instant) {
+/// Does what time and calls ask for while a transport is being opened or its write is blocked, but no longer than
+/// `until`, and no longer than `farewell` once the client closes or the connection is over.
+async fn serve<R: Runtime>(
+    shared: &R::Shared,
+    runtime: &R,
+    mut until: Instant,
+    farewell: Duration,
+) -> Failure<R::Storage> {
+    let mut steps = 0;
+    let mut over = false;
+    let mut deadline = None;
     loop {
         let clock = runtime.clock();
-        let (closing, deadline) = shared.with(|state| {
-            state.machine.handle_timeout(clock);
-            (state.machine.is_closing(), state.machine.poll_timeout())
+        let busy = shared.with(|state| {
+            let busy = state.machine.handle_due(clock, deadline);
+            deadline = state.machine.poll_timeout_without_output();
+            if !over && state.machine.is_over() {
+                over = true;
+                until = until.min(clock.now + farewell);
+            }
+            busy
         });
         wake_tasks::<R>(shared);
-        if closing || clock.now >= until {
-            return;
+        if clock.now >= until {
+            return Failure::new(Cause::Timeout);
         }
-        let at = deadline.map_or(until, |deadline| deadline.min(until));
-        woken_or(shared, runtime, Some(at)).await;
+        if !busy {
+            let at = deadline.map_or(until, |deadline| deadline.min(until));
+            woken_or(shared, runtime, Some(at)).await;
+        }
+        step(&mut steps).await;
     }
 }
 
@@ -291,6 +349,7 @@ async fn read<R: Runtime>(
     reader: &mut impl Read,
     rx: &mut <R::Storage as Storage>::Rx,
 ) -> Failure<R::Storage> {
+    let mut steps = 0;
     loop {
         let count = match reader.read(rx.spare()).await {
             Ok(0) => return Failure::new(Cause::Connection(ConnectionErrorKind::Disconnected)),
@@ -301,6 +360,7 @@ async fn read<R: Runtime>(
         let clock = runtime.clock();
         change::<R, _>(shared, |state| state.machine.handle_input(clock, rx));
         wake_tasks::<R>(shared);
+        step(&mut steps).await;
     }
 }
 
@@ -319,34 +379,54 @@ async fn write<R: Runtime>(
     writer: &mut impl Write,
     tx: &mut <R::Storage as Storage>::Tx,
 ) -> Failure<R::Storage> {
+    let mut steps = 0;
     let mut deadline = None;
     loop {
         let clock = runtime.clock();
-        let over = shared.with(|state| {
+        let (over, busy) = shared.with(|state| {
             if deadline.is_none_or(|deadline| deadline <= clock.now) {
                 state.machine.handle_timeout(clock);
             }
             state.machine.poll_transmit(clock, tx);
             deadline = state.machine.poll_timeout();
-            state.machine.is_disconnected()
+            (state.machine.is_over(), state.machine.has_work())
         });
         wake_tasks::<R>(shared);
         if !tx.filled().is_empty() {
             // One write for all frames of a wake-up; more may have come up while it lasted.
-            if let Err(error) = writer.write_all(tx.filled()).await {
-                return failure::<R>(shared, Cause::Unreachable, &DebugText(&error));
+            let mut written = 0;
+            while let Some(rest) = tx.filled().get(written..).filter(|rest| !rest.is_empty()) {
+                match unblocked(shared, runtime, pin!(writer.write(rest))).await {
+                    Ok(0) => return Failure::new(Cause::Connection(ConnectionErrorKind::Disconnected)),
+                    Ok(count) => written += count,
+                    Err(failure) => return failure,
+                }
             }
             tx.clear();
-            if let Err(error) = writer.flush().await {
-                return failure::<R>(shared, Cause::Unreachable, &DebugText(&error));
+            if let Err(failure) = unblocked(shared, runtime, pin!(writer.flush())).await {
+                return failure;
             }
-            continue;
-        }
-        if over {
+        } else if over {
             return Failure::new(Cause::Connection(ConnectionErrorKind::ClosedByPeer));
+        } else if !busy {
+            woken_or(shared, runtime, deadline).await;
         }
-        woken_or(shared, runtime, deadline).await;
+        step(&mut steps).await;
     }
+}
+
+/// Waits for a write, in the time of one attempt; a connection that takes no byte for as long is lost.
+async fn unblocked<R: Runtime, T, E: fmt::Debug>(
+    shared: &R::Shared,
+    runtime: &R,
+    writing: Pin<&mut impl Future<Output = Result<T, E>>>,
+) -> Result<T, Failure<R::Storage>> {
+    let writing = async { writing.await.map_err(|error| failure::<R>(shared, Cause::Unreachable, &DebugText(&error))) };
+    let blocked = async {
+        let until = runtime.now() + shared.with(|state| state.machine.settings().retry.try_timeout);
+        Err(serve::<R>(shared, runtime, until, FAREWELL).await)
+    };
+    race(pin!(writing), pin!(blocked)).await
 }
 
 /// Asks the credential whenever the machine wants a token.

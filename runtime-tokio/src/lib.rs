@@ -61,8 +61,18 @@ fn utc() -> SystemTime {
     moved.unwrap_or(utc)
 }
 
-/// The start of the monotonic clock.
-static START: LazyLock<tokio::time::Instant> = LazyLock::new(tokio::time::Instant::now);
+/// The start of the monotonic clock. It is the machine's, whichever runtime reads it first: a runtime whose clock was
+/// advanced leaves the clocks of others alone. It lies in the past, since a clock that was paused before stands there.
+static START: LazyLock<std::time::Instant> = LazyLock::new(|| {
+    let (now, _) = *MACHINE;
+    // As far back as the machine's clock goes, up to a day.
+    (0..17).find_map(|halved| now.checked_sub(Duration::from_secs(86_400 >> halved))).unwrap_or(now)
+});
+
+/// Tokio's clock since the start.
+fn elapsed() -> Duration {
+    tokio::time::Instant::now().into_std().saturating_duration_since(*START)
+}
 
 impl Runtime for Tokio {
     type Storage = Heap;
@@ -75,14 +85,14 @@ impl Runtime for Tokio {
     }
 
     fn now(&self) -> Instant {
-        let elapsed = START.elapsed();
+        let elapsed = elapsed();
         Instant::from_micros(elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros()))
     }
 
     async fn sleep_until(&self, at: Instant) {
         // A year is as good as for ever, and far below what tokio's clock can tell.
-        let since = Duration::from_micros(at.as_micros()).min(START.elapsed() + Duration::from_secs(31_536_000));
-        tokio::time::sleep_until(*START + since).await;
+        let since = Duration::from_micros(at.as_micros()).min(elapsed() + Duration::from_secs(31_536_000));
+        tokio::time::sleep_until((*START + since).into()).await;
     }
 }
 

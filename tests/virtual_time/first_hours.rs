@@ -305,7 +305,7 @@ fn causes(connected: bool, first: Change, second: Change) -> Vec<String> {
     lost.map(|(_, failure)| failure.split(" pause_ms").next().unwrap_or_default().to_owned()).collect()
 }
 
-#[known_fault("N5")]
+#[test]
 fn the_cause_that_an_outage_is_logged_with_is_the_current_one_n5() {
     let mut judge = Judge::new();
     for (first_name, first) in AWAY {

@@ -3,9 +3,8 @@
 use crate::stage::overslept_in;
 use crate::{cancellation, failures, responses};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
-#[known_fault("C23")]
+#[test]
 fn a_driver_sleeps_only_when_its_client_has_nothing_to_do_c23() {
     let scenes: [(&str, fn()); 6] = [
         ("a silent server", failures::a_silent_server_is_given_up_in_time),

@@ -40,15 +40,6 @@ pub(crate) fn add_queue(world: &World, name: &str, queue: QueueDescription) {
     });
 }
 
-/// Scenes in which a driver goes to sleep although its machine has something to do, which then waits for the next
-/// wake-up, however far that is (docs/evidence/field-reports.md C23; `oversleeping.rs` holds each of them against it).
-const OVERSLEEPING: [&str; 4] = [
-    "cancellation::session_processor::on_fixed",
-    "cancellation::session_processor::on_heap",
-    "failures::a_silent_server_is_given_up_in_time",
-    "responses::what_applications_do_not_take_leaves_room_for_renewals",
-];
-
 thread_local! {
     /// How often drivers slept too early, while [`overslept_in`] counts that.
     static OVERSLEPT: Cell<Option<u64>> = const { Cell::new(None) };
@@ -68,9 +59,7 @@ pub(crate) fn play<F: Future<Output = ()> + 'static>(world: &World, scene: impl 
         OVERSLEPT.set(Some(count + world.overslept()));
         return;
     }
-    let thread = std::thread::current();
-    let listed = thread.name().is_some_and(|name| OVERSLEEPING.contains(&name));
-    assert!(listed || world.overslept() == 0, "a driver slept while its client had something to do");
+    assert!(world.overslept() == 0, "a driver slept while its client had something to do");
 }
 
 /// Looks at the messages of `q`.

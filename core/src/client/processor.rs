@@ -4,7 +4,7 @@ use super::call::{Call, Endpoint, clock};
 use super::receiver::DeadLetterOptions;
 use super::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions, SessionReceiver, StorageOf};
 use crate::log::Span;
-use crate::machine::{Cause, ClientMachine, Entity, Failure, OperationId, Properties, ReceiveMode, RenewalEnd};
+use crate::machine::{ClientMachine, Entity, Failure, OperationId, Properties, ReceiveMode, RenewalEnd};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::{Reason, ReceivedMessage};
 use crate::storage::Storage;
@@ -241,16 +241,15 @@ impl<R: Runtime> ProcessorControl<R> {
     /// # Errors
     /// The client is closed.
     pub(super) async fn changed(&self, known: Mode) -> Result<(), Failure<StorageOf<R>>> {
-        let closed = || Err(Failure::new(Cause::Closed));
         let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, _: OperationId| {
-            if machine.is_closing() {
-                return Poll::Ready(closed());
+            if let Some(cause) = machine.ended() {
+                return Poll::Ready(Err(Failure::new(cause)));
             }
             if self.mode() == known { Poll::Pending } else { Poll::Ready(Ok(())) }
         };
         match Call::<R, _>::start(&self.shared, None, None, poll) {
             Ok(call) => call.await,
-            Err(failure) if failure.cause == Cause::Closed => Err(failure),
+            Err(failure) if failure.is_end() => Err(failure),
             // There is no room for a call that waits: the others go on.
             Err(_) => core::future::pending().await,
         }
@@ -457,7 +456,7 @@ where
                     running.extend(messages.into_iter().map(|message| self.handle(receiver, session, message)));
                 }
                 Step::Received(Err(failure)) | Step::Changed(Err(failure))
-                    if failure.cause == Cause::Closed || failure.reason() == Some(Reason::SessionLockLost) =>
+                    if failure.is_end() || failure.reason() == Some(Reason::SessionLockLost) =>
                 {
                     break PumpEnd::Over { failure, moved };
                 }
@@ -570,7 +569,9 @@ impl<R: Runtime> Processor<R> {
     /// Cancel safety: dropped, it drops the handlers that run; their messages come again when their locks end.
     ///
     /// # Errors
-    /// [`Cause::Closed`] when the client is closed under it, or a full table of links.
+    /// [`Cause::Closed`](crate::machine::Cause::Closed) when the client is closed under it,
+    /// [`Cause::DriverStopped`](crate::machine::Cause::DriverStopped) when its driver is dropped, or a full table of
+    /// links.
     pub async fn run<H, E, F>(self, handler: H, on_error: F) -> Result<(), Failure<StorageOf<R>>>
     where
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,

@@ -97,7 +97,7 @@ impl<R: Runtime> SessionProcessor<R> {
     /// Cancel safety: dropped, it drops the handlers that run; their messages come again when their sessions do.
     ///
     /// # Errors
-    /// [`Cause::Closed`] when the client is closed under it.
+    /// [`Cause::Closed`] when the client is closed under it, [`Cause::DriverStopped`] when its driver is dropped.
     pub async fn run<H, E, F>(self, handler: H, on_error: F) -> Result<(), Failure<StorageOf<R>>>
     where
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
@@ -196,7 +196,7 @@ impl<R: Runtime> SessionProcessor<R> {
                             attempt = 0;
                             continue;
                         }
-                        Some(PumpEnd::Over { failure, .. }) if failure.cause == Cause::Closed => return Err(failure),
+                        Some(PumpEnd::Over { failure, .. }) if failure.is_end() => return Err(failure),
                         Some(PumpEnd::Over { failure, moved }) => {
                             pump.report(ProcessorError::LockLost(failure.clone()));
                             if moved || now(&self.control) >= accepted + HEALTHY {
@@ -212,7 +212,7 @@ impl<R: Runtime> SessionProcessor<R> {
                     attempt += 1;
                     continue;
                 }
-                Ok(Err(failure)) if failure.cause == Cause::Closed => return Err(failure),
+                Ok(Err(failure)) if failure.is_end() => return Err(failure),
                 Ok(Err(failure)) => failure,
             };
             pump.report(ProcessorError::Receive(failure.clone()));

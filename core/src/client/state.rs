@@ -92,13 +92,11 @@ impl<R: Runtime> State<R> {
         true
     }
 
-    /// The driver has ended.
-    pub(crate) fn stop(&mut self) {
+    /// The driver has ended, or it was dropped; the waker is to be woken outside of the lock.
+    pub(crate) fn stop(&mut self) -> Option<Waker> {
         self.stopped = true;
         self.machine.stop();
-        if let Some(waker) = self.closed.give() {
-            waker.wake();
-        }
+        self.closed.give()
     }
 
     pub(crate) fn poll_stopped(&mut self, waker: &Waker) -> Poll<()> {

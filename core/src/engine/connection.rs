@@ -358,6 +358,11 @@ impl<S: Storage> Connection<S> {
         }
     }
 
+    /// As [`Connection::poll_timeout`], while nothing can be written: without the next heartbeat.
+    pub fn poll_idle_timeout(&self) -> Option<Instant> {
+        self.config.idle_time_out.filter(|_| self.failed.is_none()).map(|idle| self.overdue(idle))
+    }
+
     /// When the peer has been silent for twice as long as it was told that it may be.
     fn overdue(&self, idle: Duration) -> Instant {
         let idle = Millis::from(idle);

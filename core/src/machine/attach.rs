@@ -98,7 +98,7 @@ impl<S: Storage> ClientMachine<S> {
             let Some(endpoint) = self.endpoints.get(place) else { continue };
             if endpoint.may_attach(clock.now) && self.token_is_valid(endpoint.token) {
                 if let Err(error) = self.attach_endpoint(place, clock.now) {
-                    let failure = Failure::new(Cause::Engine(error));
+                    let failure = Failure::of_engine(error);
                     self.give_up(place, &failure);
                 }
             } else if endpoint.closing {
@@ -189,6 +189,7 @@ impl<S: Storage> ClientMachine<S> {
         let told = || log!(debug, "link attached", entity = Maybe(Self::address(&self.tokens, entity)));
         endpoint.span.within(told);
         self.last_error = None;
+        self.ending = None;
         self.notice_endpoint(place);
         self.due = true;
     }

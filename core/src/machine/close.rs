@@ -50,17 +50,18 @@ impl<S: Storage> ClientMachine<S> {
         if !endpoint.is_draining() {
             endpoint.drain(clock.now);
         }
-        let late = endpoint.drain_deadline().is_some_and(|deadline| deadline <= clock.now);
         let is_receiver = endpoint.is_receiver();
         let in_session = endpoint.is_session();
+        // A session that is not granted yet holds nothing, and its attach may be answered late: the detach is enough.
+        let late = (in_session && !attached)
+            || endpoint.drain_deadline().is_some_and(|deadline| deadline <= clock.now);
         let releases = is_receiver && endpoint.mode() == ReceiveMode::PeekLock;
         let Some(connection) = &mut self.connection else { return };
         let Some(status) = connection.link(link) else { return };
         if is_receiver {
             // Draining counts the credit down to nothing; asking again while it lasts changes nothing. Credit may have
-            // travelled with the attach, and messages come for it as soon as that is answered. A session's messages
-            // are free again with the session, and its attach may be answered late.
-            if (attached || !in_session) && !late && (status.credit > 0 || status.draining) {
+            // travelled with the attach, and messages come for it as soon as that is answered.
+            if !late && (status.credit > 0 || status.draining) {
                 if !status.draining {
                     let _ = connection.drain(link);
                 }

@@ -28,7 +28,7 @@ struct Watch<'n, S: Storage> {
     requests: &'n mut S::Requests<Request<S>>,
     operations: &'n mut S::Deliveries<Operation<S>>,
     notices: &'n mut S::DeliveryQueue,
-    last_error: &'n mut Option<Failure<S>>,
+    ending: &'n mut Option<Failure<S>>,
     last_description: &'n mut S::Text,
 }
 
@@ -67,7 +67,7 @@ impl<S: Storage> Watch<'_, S> {
     /// The peer has ended the session or the connection.
     fn ended(&mut self, error: Option<ErrorCondition<'_>>) {
         if let Some(error) = &error {
-            *self.last_error = Some(Failure::of(error, self.last_description));
+            *self.ending = Some(Failure::of(error, self.last_description));
         }
     }
 
@@ -160,7 +160,7 @@ impl<S: Storage> ClientMachine<S> {
             requests: &mut self.requests,
             operations: &mut self.operations,
             notices: &mut self.notices,
-            last_error: &mut self.last_error,
+            ending: &mut self.ending,
             last_description: &mut self.last_description,
         };
         if let Err(error) = connection.handle_input(clock.now, rx, &mut watch) {
@@ -283,11 +283,11 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Why the last connection ended, for those who time out waiting for the next.
+    /// Why the connection ends, unless the peer has said it.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn remember(&mut self, error: crate::engine::ConnectionError) {
-        if self.last_error.is_none() {
-            self.last_error = Some(Failure::told(Cause::Connection(error.kind()), &error));
+        if self.ending.is_none() {
+            self.ending = Some(Failure::told(Cause::Connection(error.kind()), &error));
         }
     }
 }

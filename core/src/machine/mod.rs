@@ -116,6 +116,8 @@ pub struct ClientMachine<S: Storage> {
     access_token_pending: bool,
     /// The service's time.
     service_clock: ServiceClock,
+    /// The driver was dropped before the client was closed.
+    driver_gone: bool,
     /// Counts connections.
     epoch: u32,
     /// Failed attempts to connect since the last success.
@@ -134,6 +136,8 @@ pub struct ClientMachine<S: Storage> {
     /// What is done about messages that are kept ready, once a receiver was to keep some.
     prefetching: Option<&'static Prefetching<S>>,
     dial_at: Option<Instant>,
+    /// When the opening of the connection must be done, `$cbs` included; `None` once it is.
+    opening_until: Option<Instant>,
     /// When the service answered the connection's open.
     opened_at: Option<Instant>,
     /// When the next renewal is due, or something before it.
@@ -150,6 +154,8 @@ pub struct ClientMachine<S: Storage> {
     owners: S::LinkSlots<Place>,
     /// Why the last connection ended.
     last_error: Option<Failure<S>>,
+    /// Why this connection ends, in the peer's words or the engine's.
+    ending: Option<Failure<S>>,
     /// What the service or the transport said last about something that did not work.
     last_description: S::Text,
     /// An earlier connection that still holds messages.
@@ -198,10 +204,13 @@ impl<S: Storage> ClientMachine<S> {
             span: Span::default(),
             epoch: 0,
             attempts: 0,
+            driver_gone: false,
             dial_at: None,
+            opening_until: None,
             opened_at: None,
             retired: S::Spare::default(),
             last_error: None,
+            ending: None,
             last_description: S::Text::default(),
             container,
             names: 0,
@@ -307,6 +316,14 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
+    /// An attempt to connect begins. Returns when its whole opening must be done: transport, TLS, SASL, open and the first
+    /// answer of `$cbs`.
+    pub fn handle_dialling(&mut self, clock: Clock) -> Instant {
+        let until = clock.now + self.settings.retry.try_timeout;
+        self.opening_until = Some(until);
+        until
+    }
+
     /// The host and port to dial, and whether the connection is to be encrypted.
     ///
     /// # Errors
@@ -362,11 +379,17 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.span = span;
         self.opened_at = None;
+        self.opening_until.get_or_insert(clock.now + self.settings.retry.try_timeout);
         self.epoch = self.epoch.wrapping_add(1);
         self.sessions = Table::bounded(self.settings.limits.sessions);
         self.dial_at = None;
         self.due = true;
         Ok(())
+    }
+
+    /// Whether the connection is over, or the client closes while there is none.
+    pub fn is_over(&self) -> bool {
+        self.connection.as_ref().map_or(self.closing, Connection::is_closed)
     }
 
     /// Whether the connection is over and the transport can be dropped.
@@ -398,7 +421,17 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     fn transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
+        self.act(clock);
+        let wrote = self.connection.as_mut().is_some_and(|connection| connection.poll_transmit(clock.now, tx));
+        // A link may be over by a detach that only now found room.
+        self.process_events(clock);
+        // The deadlines are read after this.
         self.moved = false;
+        wrote
+    }
+
+    /// Does what is due.
+    pub(super) fn act(&mut self, clock: Clock) {
         self.give_back(clock);
         if self.starved {
             self.sweep_held(clock);
@@ -409,22 +442,24 @@ impl<S: Storage> ClientMachine<S> {
         if core::mem::take(&mut self.due) {
             self.advance(clock);
         }
-        let wrote = self.connection.as_mut().is_some_and(|connection| connection.poll_transmit(clock.now, tx));
-        // A link may be over by a detach that only now found room.
-        self.process_events(clock);
-        wrote
+    }
+
+    /// Whether [`ClientMachine::poll_transmit`] has more to do, with bytes or without.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn has_work(&self) -> bool {
+        self.is_due()
+            || self.connection.as_ref().is_some_and(|connection| connection.has_output() || connection.is_closed())
+    }
+
+    /// Whether there is something to do that needs no transport.
+    pub(super) fn is_due(&self) -> bool {
+        self.due || self.give_back || (self.starved && self.connection.as_ref().is_some_and(Connection::has_freed))
     }
 
     /// Whether the driver has something to do now.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn is_busy(&self) -> bool {
-        self.due
-            || self.give_back
-            || self.moved
-            || !self.notices.is_empty()
-            || self.connection.as_ref().is_some_and(|connection| {
-                connection.has_output() || connection.is_closed() || (self.starved && connection.has_freed())
-            })
+        self.moved || !self.notices.is_empty() || self.has_work()
     }
 
     /// A message has come, enqueued at one time and locked until another, not before `asked_at` where that is known.
@@ -476,27 +511,40 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// The driver is gone: every call that waits ends.
+    /// Why the client takes no more calls: it is closed, or its driver is gone.
+    pub fn ended(&self) -> Option<Cause> {
+        match (self.closing, self.driver_gone) {
+            (true, _) => Some(Cause::Closed),
+            (false, true) => Some(Cause::DriverStopped),
+            (false, false) => None,
+        }
+    }
+
+    /// The driver has ended, or it was dropped: every call that waits ends.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn stop(&mut self) {
-        self.closing = true;
+        self.driver_gone = true;
+        let cause = self.ended().unwrap_or(Cause::Closed);
+        if cause == Cause::DriverStopped {
+            log!(warn, "the driver was dropped before the client was closed");
+        }
         self.connection = None;
         self.span = Span::default();
         if let Some(renewing) = self.renewing {
             (renewing.release)(self);
+        }
+        for place in 0..self.operations.end() {
+            if let Some(operation) = self.operations.get_mut(place)
+                && !matches!(operation.state, State::Done(_))
+            {
+                operation.state = State::Done(Err(Failure::new(cause)));
+            }
         }
         for place in 0..self.endpoints.end() {
             self.drop_endpoint(place);
         }
         for place in 0..self.requests.end() {
             self.requests.free(place);
-        }
-        for place in 0..self.operations.end() {
-            if let Some(operation) = self.operations.get_mut(place)
-                && !matches!(operation.state, State::Done(_))
-            {
-                operation.state = State::Done(Err(Failure::new(Cause::Closed)));
-            }
         }
         self.notice_all();
     }
@@ -510,14 +558,29 @@ impl<S: Storage> ClientMachine<S> {
 
     fn disconnected(&mut self, clock: Clock, failure: Failure<S>) {
         let lasted = self.opened_at.take().is_some_and(|at| at.after(LASTING) <= clock.now);
+        self.opening_until = None;
         // What the peer said about it tells more than that it is gone.
-        let failure = self.last_error.take().unwrap_or(failure);
+        let failure = self.ending.take().unwrap_or(failure);
         let keeps = self.retire();
         self.attempts = if lasted { 0 } else { self.attempts.saturating_add(1) };
         self.dial_at = self.try_again_at(clock.now, self.attempts, &failure);
         let pause = self.dial_at.map_or(0, |at| at.left(clock.now).get());
         log!(info, "disconnected", connection = self.epoch, failure = failure, pause_ms = pause);
         let gave_up = self.attempts > self.settings.retry.max_retries || !failure.is_transient();
+        for place in 0..self.nodes.end() {
+            if let Some(node) = self.nodes.get_mut(place) {
+                node.down();
+                node.retry_at = None;
+            }
+        }
+        for place in 0..self.requests.end() {
+            let Some(request) = self.requests.get(place) else { continue };
+            // Those that never left wait for the next connection, unless this was no more than an attempt.
+            let waits = request.waits() && lasted && !gave_up && request.owner.is_operation();
+            if !waits {
+                self.end_request(place, clock, Err(failure.clone()));
+            }
+        }
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
             let was_up = endpoint.attachment.is_up();
@@ -533,29 +596,22 @@ impl<S: Storage> ClientMachine<S> {
                 link.within(|| (claiming.detached)(self, place, was_up, &failure));
             } else if gave_up {
                 self.give_up(place, &failure);
-            } else if was_up
-                && !self.has_operations(place)
-                && let Some(endpoint) = self.endpoints.get_mut(place)
-            {
-                // Nobody waits: the next call connects again.
-                endpoint.parked = true;
+            } else {
+                if !lasted {
+                    // A failed attempt to connect is a failed attempt of the calls that wait for a link: each tries again
+                    // as often as its own policy wants.
+                    self.fail_idle(place, &failure);
+                }
+                if (was_up || !lasted)
+                    && !self.has_pending(place)
+                    && let Some(endpoint) = self.endpoints.get_mut(place)
+                {
+                    // Nobody waits: the next call connects again.
+                    endpoint.parked = true;
+                }
             }
             // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
             self.notice_endpoint(place);
-        }
-        for place in 0..self.nodes.end() {
-            if let Some(node) = self.nodes.get_mut(place) {
-                node.down();
-                node.retry_at = None;
-            }
-        }
-        for place in 0..self.requests.end() {
-            let Some(request) = self.requests.get(place) else { continue };
-            // Those that never left wait for the next connection, unless there is to be none.
-            let waits = request.waits() && !gave_up && request.owner.is_operation();
-            if !waits {
-                self.end_request(place, clock, Err(failure.clone()));
-            }
         }
         for place in 0..self.tokens.end() {
             if let Some(token) = self.tokens.get_mut(place) {
@@ -567,10 +623,8 @@ impl<S: Storage> ClientMachine<S> {
                 token.refresh_at = None;
             }
         }
-        if !gave_up {
-            // For those who time out waiting for the next connection.
-            self.last_error = Some(failure);
-        }
+        // For those who time out waiting for the next connection.
+        self.last_error = (!gave_up).then_some(failure);
         // The credential is asked while there is a connection: an answer that was under way is lost.
         self.access_token_wanted = false;
         self.access_token_pending = false;

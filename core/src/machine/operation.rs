@@ -71,8 +71,8 @@ impl<S: Storage> ClientMachine<S> {
         endpoint: Option<EndpointId>,
         deadline: Option<Instant>,
     ) -> Result<OperationId, Failure<S>> {
-        if self.closing {
-            return Err(Failure::new(Cause::Closed));
+        if let Some(cause) = self.ended() {
+            return Err(Failure::new(cause));
         }
         self.check_tables()?;
         if let Some(id) = endpoint {
@@ -92,10 +92,9 @@ impl<S: Storage> ClientMachine<S> {
                 endpoint.retry(None);
                 endpoint.error = None;
                 self.retry_token(token);
-                self.attempts = 0;
-                self.dial_at = None;
                 self.due = true;
             }
+            self.dial_again();
         }
         let operation = Operation {
             endpoint: endpoint.map(|id| Place::new(id.0.index)),
@@ -111,6 +110,15 @@ impl<S: Storage> ClientMachine<S> {
             .map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))))?;
         self.note_deadline(deadline);
         Ok(OperationId(key))
+    }
+
+    /// A call needs a connection. After the policy's attempts the pauses begin anew; before, they are the policy's and
+    /// every call waits for the same attempt.
+    pub(super) fn dial_again(&mut self) {
+        if self.connection.is_none() && self.attempts > self.settings.retry.max_retries {
+            self.attempts = 0;
+            self.dial_at = None;
+        }
     }
 
     /// A table of deliveries that has no place for a request, its response, a message out and one in would make calls
@@ -203,6 +211,17 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
+    /// Every call on an endpoint that waits for its link, and receives nothing, ends with `failure`.
+    pub(super) fn fail_idle(&mut self, endpoint: u32, failure: &Failure<S>) {
+        for place in 0..self.operations.end() {
+            let Some(operation) = self.operations.get_mut(place) else { continue };
+            if operation.endpoint == Some(Place::new(endpoint)) && matches!(operation.state, State::Idle) {
+                operation.state = State::Done(Err(failure.clone()));
+                self.notice(place);
+            }
+        }
+    }
+
     /// Every call on an endpoint whose delivery was on the link that is gone ends with `failure`.
     pub(super) fn fail_sent(&mut self, endpoint: u32, failure: &Failure<S>) {
         for place in 0..self.operations.end() {
@@ -219,6 +238,15 @@ impl<S: Storage> ClientMachine<S> {
         (0..self.operations.end())
             .filter_map(|place| self.operations.get(place))
             .any(|operation| operation.endpoint == Some(Place::new(endpoint)) && !operation.dropped)
+    }
+
+    /// Whether a call on an endpoint is pending that has not ended.
+    pub(super) fn has_pending(&self, endpoint: u32) -> bool {
+        (0..self.operations.end()).filter_map(|place| self.operations.get(place)).any(|operation| {
+            operation.endpoint == Some(Place::new(endpoint))
+                && !operation.dropped
+                && !matches!(operation.state, State::Done(_))
+        })
     }
 
     pub(super) fn expire_operations(&mut self, now: Instant) {
@@ -260,7 +288,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Waits for the operation's deadline and nothing else.
     pub fn poll_sleep(&mut self, operation: OperationId) -> Poll<()> {
         match self.operations.find(operation.0) {
-            Some(found) if !found.expired && !self.closing => Poll::Pending,
+            Some(found) if !found.expired && self.ended().is_none() => Poll::Pending,
             _ => Poll::Ready(()),
         }
     }
@@ -310,7 +338,7 @@ impl<S: Storage> ClientMachine<S> {
     /// A timeout, with what was known to be wrong meanwhile.
     pub(super) fn timeout(&self, endpoint: Option<u32>) -> Failure<S> {
         let known = endpoint.and_then(|place| self.endpoints.get(place)).and_then(|endpoint| endpoint.error.as_ref());
-        let known = known.or(self.last_error.as_ref());
+        let known = known.or(self.ending.as_ref()).or(self.last_error.as_ref());
         Failure { cause: Cause::Timeout, description: known.map(|known| known.text()).unwrap_or_default() }
     }
 }

@@ -638,8 +638,13 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     fn release_renewals(&mut self) {
+        // With the driver gone nothing renews a lock that the application still counts on.
+        let (state, failure) = match self.ended() {
+            Some(Cause::DriverStopped) => (State::Lost, Some(Failure::new(Cause::DriverStopped))),
+            _ => (State::Released, None),
+        };
         for place in 0..self.renewals.end() {
-            self.end_renewal(place, State::Released, None);
+            self.end_renewal(place, state, failure.clone());
         }
     }
 }

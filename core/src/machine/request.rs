@@ -170,6 +170,7 @@ impl<S: Storage> ClientMachine<S> {
         owner: Owner,
         deadline: Instant,
     ) -> Result<Key, Failure<S>> {
+        self.dial_again();
         self.node_used(node, clock);
         if let Some(found) = self.nodes.get_mut(node).filter(|found| found.error.is_some() && found.is_down()) {
             found.error = None;
@@ -227,7 +228,7 @@ impl<S: Storage> ClientMachine<S> {
                 self.starved = true;
                 Ok(())
             }
-            Err((error, _)) => Err(Failure::new(Cause::Engine(error))),
+            Err((error, _)) => Err(Failure::of_engine(error)),
         }
     }
 
@@ -488,7 +489,7 @@ impl<S: Storage> ClientMachine<S> {
                 && found.entity.is_none_or(|entity| self.token_is_valid(entity.token))
                 && let Err(error) = self.within(|machine| machine.attach_node(node))
             {
-                self.fail_requests(node, clock, &Failure::new(Cause::Engine(error)), false);
+                self.fail_requests(node, clock, &Failure::of_engine(error), false);
             }
             return false;
         }
@@ -536,6 +537,9 @@ impl<S: Storage> ClientMachine<S> {
                 && self.requests.find(key).is_some_and(|request| !is_answered(request))
             {
                 let result = check_response(response, &mut self.last_description);
+                if self.nodes.get(place).is_some_and(|node| node.entity.is_none()) {
+                    self.opening_until = None;
+                }
                 self.end_request(key.index, clock, result.map(|()| delivery));
             }
             if key.and_then(|key| self.requests.find(key)).is_some_and(is_answered) {
@@ -570,7 +574,8 @@ impl<S: Storage> ClientMachine<S> {
             let expired = |request: &&Request<S>| request.deadline <= clock.now && !request.is_answered();
             let Some(request) = self.requests.get(place).filter(expired) else { continue };
             let node = self.nodes.get(request.node);
-            let known = node.and_then(|node| node.error.as_ref()).or(self.last_error.as_ref());
+            let known = node.and_then(|node| node.error.as_ref());
+            let known = known.or(self.ending.as_ref()).or(self.last_error.as_ref());
             let description = known.map(|known| known.text()).unwrap_or_default();
             self.end_request(place, clock, Err(Failure { cause: Cause::Timeout, description }));
         }

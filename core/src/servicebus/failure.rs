@@ -27,6 +27,8 @@ pub enum Cause {
     Timeout,
     /// The client, sender or receiver is closed.
     Closed,
+    /// The client's driver was dropped, or the runtime that ran it: the client connects no more.
+    DriverStopped,
     /// The service does not offer this, or not for this entity; the description is the service's, where it said why.
     NotOffered(Offer),
     /// What was given does not fit.
@@ -48,6 +50,7 @@ impl Cause {
             Self::Engine(error) => error.words(),
             Self::Timeout => "it took too long",
             Self::Closed => "it is closed",
+            Self::DriverStopped => "the driver of the client was dropped, or the runtime that ran it has ended",
             Self::NotOffered(offer) => offer.words(),
             Self::Argument(argument) => argument.words(),
         }
@@ -120,8 +123,21 @@ impl<S: Storage> Failure<S> {
             Cause::LinkLost | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
             // Tables get room again; a message does not get smaller.
             Cause::Engine(EngineError::NoCapacity(capacity)) => capacity != Capacity::Message,
-            Cause::Engine(_) | Cause::Closed | Cause::NotOffered(_) | Cause::Argument(_) => false,
+            Cause::Engine(_) | Cause::Closed | Cause::DriverStopped | Cause::NotOffered(_) | Cause::Argument(_) => false,
         }
+    }
+
+    /// A failure of the engine's: a link that is gone comes back.
+    pub(crate) fn of_engine(error: EngineError) -> Self {
+        Self::new(match error {
+            EngineError::Detached | EngineError::Closed => Cause::LinkLost,
+            error => Cause::Engine(error),
+        })
+    }
+
+    /// Whether the client takes no more calls, or the sender or receiver does not.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self.cause, Cause::Closed | Cause::DriverStopped)
     }
 
     /// The service's reason, when it gave one.

@@ -14,6 +14,12 @@ pub enum RetryMode {
 }
 
 /// When to try again.
+///
+/// A call takes at most `(max_retries + 1) × try_timeout`, and the pauses: after attempt `n`, counted from 0, `delay`, doubled
+/// `n` times where they grow, at most `max_delay`, and by chance a fifth more or less. "Server busy" makes a pause at
+/// least four seconds, or `max_delay` where that is shorter. Attempts to connect do not come on top: the opening of a
+/// connection, from TCP to the first answer of `$cbs`, has `try_timeout`, and one that fails is a failed attempt of every
+/// call that waits for it. A call that is given a longest wait, such as a receive, ends with that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts after the first.

@@ -4,7 +4,6 @@ use crate::calls::{self, Ending, IN_TIME};
 use futures_util::future::join_all;
 use servicebus_emulator::Emulator;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use servicebus_tokio::Message;
 use tokio::runtime::{Builder, Runtime};
 
@@ -36,7 +35,7 @@ fn ends(threads: bool) -> Vec<(&'static str, Ending)> {
     ended
 }
 
-#[known_fault("C5")]
+#[test]
 fn calls_end_when_the_runtime_of_their_driver_is_gone_c5() {
     let mut judge = Judge::new();
     for threads in [false, true] {

@@ -4,7 +4,7 @@ use crate::calls::{self, Ending, IN_TIME};
 use futures_util::future::join_all;
 use servicebus_emulator::Emulator;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::{in_a_process, known_fault};
+use servicebus_tests::in_a_process;
 use std::time::Duration;
 use tokio::runtime::Builder;
 
@@ -57,12 +57,12 @@ fn judge(advanced: Duration, uses_client: bool) {
     judge.finish();
 }
 
-#[known_fault("C15")]
+#[test]
 fn a_clock_that_was_advanced_elsewhere_stops_no_client_c15() {
     in_a_process!(60, { judge(Duration::from_secs(3_600), false) });
 }
 
-#[known_fault("C15")]
+#[test]
 fn a_clock_that_was_advanced_by_a_minute_stops_no_client_c15() {
     in_a_process!(60, { judge(Duration::from_secs(60), false) });
 }

@@ -6,7 +6,6 @@ use futures_util::future::join_all;
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use servicebus_tokio::{Client, Message};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,7 +81,7 @@ fn blocked(threads: bool) -> Vec<(&'static str, Ending)> {
     ended
 }
 
-#[known_fault("C1")]
+#[test]
 fn calls_end_in_their_time_while_a_socket_takes_nothing_c1() {
     let mut judge = Judge::new();
     for threads in [false, true] {

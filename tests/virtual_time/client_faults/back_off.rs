@@ -133,7 +133,7 @@ fn unreachable(retry: RetryPolicy, verb: &'static str) -> (Ending, u32) {
     })
 }
 
-#[known_fault("C20")]
+#[test]
 fn a_call_to_an_unreachable_service_takes_no_longer_than_its_policy_c20_n4() {
     let mut judge = Judge::new();
     let fixed = RetryPolicy { mode: RetryMode::Fixed, ..policy(3) };

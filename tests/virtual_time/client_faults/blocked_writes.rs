@@ -8,7 +8,6 @@ use servicebus_core::servicebus::{Message, RetryPolicy};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::World;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::rc::Rc;
 
 /// Longer than the idle time-out and than every call's own time.
@@ -23,7 +22,7 @@ async fn blocked(world: &World, retry: RetryPolicy) -> (Rc<Kit>, Valve) {
     (kit, valve)
 }
 
-#[known_fault("C1")]
+#[test]
 fn calls_end_in_their_time_while_a_write_is_blocked_c1() {
     let mut judge = Judge::new();
     for retry in [policy(1), policy(3)] {
@@ -39,7 +38,7 @@ fn calls_end_in_their_time_while_a_write_is_blocked_c1() {
     judge.finish();
 }
 
-#[known_fault("C1")]
+#[test]
 fn closing_ends_while_a_write_is_blocked_c1() {
     let mut judge = Judge::new();
     for (name, call) in VERBS {
@@ -57,7 +56,7 @@ fn closing_ends_while_a_write_is_blocked_c1() {
     judge.finish();
 }
 
-#[known_fault("C1")]
+#[test]
 fn the_idle_time_out_ends_a_connection_whose_write_is_blocked_c1() {
     let mut judge = Judge::new();
     for (name, call) in VERBS {

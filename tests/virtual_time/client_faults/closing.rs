@@ -7,7 +7,6 @@ use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_simulation::World;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::convert::Infallible;
 
 /// The call that waits for a session when the client closes.
@@ -63,7 +62,7 @@ fn start(world: &World, client: &HeapClient, waits: Waits) {
     }
 }
 
-#[known_fault("C16")]
+#[test]
 fn a_client_closes_at_once_while_an_accept_is_pending_c16() {
     let mut judge = Judge::new();
     for waits in [

@@ -7,7 +7,6 @@ use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::World;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -30,7 +29,7 @@ async fn driven(world: &World) -> (Rc<Kit>, Rc<RefCell<Option<Driver>>>) {
     (Kit::new(world, client).await, driver)
 }
 
-#[known_fault("C5")]
+#[test]
 fn calls_end_when_their_driver_is_dropped_c5() {
     let mut judge = Judge::new();
     for (name, call) in VERBS {
@@ -55,7 +54,7 @@ fn calls_end_when_their_driver_is_dropped_c5() {
     judge.finish();
 }
 
-#[known_fault("C5")]
+#[test]
 fn closing_ends_when_the_driver_was_dropped_c5() {
     let mut judge = Judge::of_few(2, "closing has no input but whether a call is pending");
     for pending in [false, true] {

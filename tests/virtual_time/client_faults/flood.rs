@@ -19,7 +19,6 @@ use servicebus_core::wire::{Multiple, Symbol};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::engine::{begin, flow, frame, open, sasl_frame};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -140,7 +139,7 @@ fn reads_in_a_poll(again: Vec<u8>) -> u32 {
     reads.most.get()
 }
 
-#[known_fault("H1")]
+#[test]
 fn reads_and_timers_take_turns_h1() {
     let disposition = |role, state| {
         let settled = true;

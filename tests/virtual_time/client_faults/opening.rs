@@ -11,7 +11,6 @@ use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::Server;
 use servicebus_tests::engine::{begin, frame, open, sasl_frame};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// The bytes that a server sends before it falls silent, one step more each time.
 fn half_openings() -> Vec<(&'static str, Vec<u8>)> {
@@ -35,7 +34,7 @@ fn half_openings() -> Vec<(&'static str, Vec<u8>)> {
         .into()
 }
 
-#[known_fault("H3")]
+#[test]
 fn an_opening_that_is_not_finished_ends_after_one_attempt_h3() {
     let mut judge = Judge::new();
     for (name, sent) in half_openings() {

@@ -5,7 +5,6 @@ use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_tests::calls::{Bound, Call, Scene, calls, closing};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -64,7 +63,7 @@ fn calls_without_a_bound_end_when_their_client_closes() {
     }
 }
 
-#[known_fault("C5")]
+#[test]
 fn calls_without_a_bound_end_when_their_driver_is_dropped_c5() {
     let mut judge = Judge::new();
     for call in unbounded() {
