@@ -53,8 +53,7 @@ impl<S: Storage> ClientMachine<S> {
         let is_receiver = endpoint.is_receiver();
         let in_session = endpoint.is_session();
         // A session that is not granted yet holds nothing, and its attach may be answered late: the detach is enough.
-        let late = (in_session && !attached)
-            || endpoint.drain_deadline().is_some_and(|deadline| deadline <= clock.now);
+        let late = (in_session && !attached) || endpoint.drain_deadline().is_some_and(|deadline| deadline <= clock.now);
         let releases = is_receiver && endpoint.mode() == ReceiveMode::PeekLock;
         let Some(connection) = &mut self.connection else { return };
         let Some(status) = connection.link(link) else { return };

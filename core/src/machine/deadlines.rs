@@ -72,14 +72,13 @@ impl<S: Storage> ClientMachine<S> {
 
     /// An opening that takes longer than an attempt may is given up, transport and all.
     fn expire_opening(&mut self, now: Instant) {
-        let Some(connection) = self.connection.as_mut().filter(|_| self.opening_until.is_some_and(|at| at <= now)) else {
+        let Some(connection) = self.connection.as_mut().filter(|_| self.opening_until.is_some_and(|at| at <= now))
+        else {
             return;
         };
         // A credential that is slow is not the connection's fault.
         let mut tokens = (0..self.tokens.end()).filter_map(|place| self.tokens.get(place));
-        if connection.is_open()
-            && (self.access_token_pending || !tokens.any(|token| !token.valid && !token.parked))
-        {
+        if connection.is_open() && (self.access_token_pending || !tokens.any(|token| !token.valid && !token.parked)) {
             self.opening_until = Some(now + self.settings.retry.try_timeout);
             return;
         }

@@ -155,8 +155,9 @@ impl<S: Storage> ClientMachine<S> {
             let found = self.endpoints.get(place);
             let down = found.is_some_and(|found| !found.attachment.is_up());
             // A link that was there before comes back by itself; one that never was is worth a word.
-            let wrong =
-                found.is_some_and(|found| !found.was_up && (found.error.is_some() || self.ending.is_some() || self.last_error.is_some()));
+            let wrong = found.is_some_and(|found| {
+                !found.was_up && (found.error.is_some() || self.ending.is_some() || self.last_error.is_some())
+            });
             return Poll::Ready(if down && wrong { Err(self.timeout(Some(place))) } else { Ok(0) });
         }
         // A drain that only proved the link alive, or that another call wanted.

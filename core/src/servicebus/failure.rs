@@ -123,7 +123,9 @@ impl<S: Storage> Failure<S> {
             Cause::LinkLost | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
             // Tables get room again; a message does not get smaller.
             Cause::Engine(EngineError::NoCapacity(capacity)) => capacity != Capacity::Message,
-            Cause::Engine(_) | Cause::Closed | Cause::DriverStopped | Cause::NotOffered(_) | Cause::Argument(_) => false,
+            Cause::Engine(_) | Cause::Closed | Cause::DriverStopped | Cause::NotOffered(_) | Cause::Argument(_) => {
+                false
+            }
         }
     }
 
