@@ -121,10 +121,20 @@ impl Budget {
     /// Whether so many more bytes may be used. What is not stored in entities takes half of the limit at most: clients
     /// that never read or never finish cannot keep others from storing messages.
     pub fn has_room(&self, holding: Holding, bytes: usize) -> bool {
+        self.fits(holding, bytes, self.0.limit / 2)
+    }
+
+    fn fits(&self, holding: Holding, bytes: usize, passing: usize) -> bool {
         let fits = |used: &AtomicUsize, limit: usize| {
             used.load(Ordering::Relaxed).checked_add(bytes).is_some_and(|used| used <= limit)
         };
-        fits(&self.0.used, self.0.limit) && (holding.is_stored() || fits(&self.0.passing, self.0.limit / 2))
+        fits(&self.0.used, self.0.limit) && (holding.is_stored() || fits(&self.0.passing, passing))
+    }
+
+    /// The size up to which a share counts as small. Small ones find room in another eighth of the limit: a client that
+    /// needs little goes on beside those that hold all they can.
+    fn small(&self) -> usize {
+        (16 << 10).min(self.0.limit / 64)
     }
 
     /// Takes a share.
@@ -201,7 +211,9 @@ impl Share {
     /// [`OverBudget`].
     pub fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
         let more = bytes.saturating_sub(self.bytes);
-        if more > 0 && !self.budget.has_room(self.holding, more) {
+        let limit = self.budget.0.limit;
+        let passing = if bytes <= self.budget.small() { limit / 2 + limit / 8 } else { limit / 2 };
+        if more > 0 && !self.budget.fits(self.holding, more, passing) {
             return Err(OverBudget);
         }
         self.set(bytes);
@@ -266,10 +278,21 @@ mod tests {
         for holding in [Holding::Tokens, Holding::Deliveries, Holding::Connections, Holding::Bodies] {
             shares.push(budget.share(holding, 125).unwrap());
         }
-        assert!(budget.share(Holding::Transactions, 1).is_err());
+        assert!(budget.share(Holding::Transactions, 16).is_err());
         assert!(budget.share(Holding::Messages, 501).is_err());
         shares.push(budget.share(Holding::Messages, 500).unwrap());
         assert_eq!(budget.used(), 1_000);
+    }
+
+    #[test]
+    fn a_small_share_finds_room_beside_large_ones() {
+        let budget = Budget::new(64_000);
+        let _large = budget.share(Holding::Deliveries, 32_000).unwrap();
+        assert!(budget.share(Holding::Deliveries, 1_001).is_err());
+        let small: Vec<_> = (0..8).map(|_| budget.share(Holding::Connections, 1_000).unwrap()).collect();
+        assert!(budget.share(Holding::Connections, 1_000).is_err());
+        drop(small);
+        assert_eq!(budget.used(), 32_000);
     }
 
     #[test]

@@ -19,8 +19,6 @@ const TOKEN: usize = 128;
 struct Token {
     rights: Rights,
     expires: Timestamp,
-    /// Its part of the memory budget, until it is dropped.
-    _share: Share,
 }
 
 /// The rights of a connection.
@@ -34,6 +32,8 @@ pub(crate) struct Access {
     ends: BTreeSet<(Timestamp, Arc<str>)>,
     /// Whether there ever was a token.
     shown: bool,
+    /// Their part of the memory budget.
+    share: Option<Share>,
 }
 
 /// Why a token is refused.
@@ -177,12 +177,17 @@ impl Access {
         if before.is_none() && self.tokens.len() >= MAX_TOKENS {
             return Err(OverBudget);
         }
-        let share = budget.share(Holding::Tokens, path.len() + TOKEN)?;
-        if let Some(before) = before {
-            self.ends.remove(&(before, Arc::clone(&path)));
+        match before {
+            Some(before) => {
+                self.ends.remove(&(before, Arc::clone(&path)));
+            }
+            None => {
+                let share = self.share.get_or_insert_with(|| budget.empty(Holding::Tokens));
+                share.resize(share.bytes() + path.len() + TOKEN)?;
+            }
         }
         self.ends.insert((expires, Arc::clone(&path)));
-        self.tokens.insert(path, Token { rights: unite(rights, Rights::default()), expires, _share: share });
+        self.tokens.insert(path, Token { rights: unite(rights, Rights::default()), expires });
         self.shown = true;
         Ok(())
     }
@@ -192,6 +197,9 @@ impl Access {
         while self.ends.first().is_some_and(|(end, _)| *end <= utc) {
             if let Some((_, path)) = self.ends.pop_first() {
                 self.tokens.remove(&path);
+                if let Some(share) = &mut self.share {
+                    share.set(share.bytes().saturating_sub(path.len() + TOKEN));
+                }
             }
         }
     }

@@ -101,9 +101,10 @@ impl Shared {
     fn operate(&mut self, peer: &mut Peer, path: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
         let operation = call.request.operation;
         if operation == "com.servicebus-emulator:statistics" {
-            // They tell of the whole namespace, as over HTTP.
-            let allowed = peer.access.rights("", call.clock.utc).listen;
-            let missing = || super::attach::missing_claim("Listen", &format!("sb://{}/", peer.host));
+            // A right is wanted, as over HTTP: one of the entity whose node is asked.
+            let rights = peer.access.management_rights(path, call.clock.utc);
+            let allowed = rights.listen || rights.send;
+            let missing = || super::attach::missing_claim("Listen", &format!("sb://{}/{}", peer.host, call.address));
             return if allowed {
                 Ok(self.statistics_body())
             } else {
