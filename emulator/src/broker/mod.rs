@@ -10,17 +10,25 @@
 //!
 //! What one connection sends makes another's receiver get something: [`Broker::poll_ready`] names those.
 
+mod admission;
+mod apply;
 pub mod budget;
+pub mod change;
 mod clock;
+mod commands;
 pub mod entities;
 mod faults;
 mod observation;
+mod plan;
 pub(crate) mod protocol;
+mod relays;
+mod routing;
 mod shared;
 mod signals;
 mod statistics;
 mod tier;
 mod timers;
+pub(crate) mod transactions;
 
 use crate::management::{self, Authority, Management, Order};
 use budget::{Budget, OverBudget};
@@ -79,6 +87,9 @@ pub struct BrokerConfig {
     pub idle_time_out: Duration,
     /// Bytes of memory that clients can make the broker hold at most.
     pub memory: usize,
+    /// Whether every transaction may span queues and topics. The service allows that only to clients that ask for it, and
+    /// refuses it otherwise.
+    pub cross_entity_transactions: bool,
 }
 
 impl Default for BrokerConfig {
@@ -99,6 +110,7 @@ impl Default for BrokerConfig {
             max_connections: 10_000,
             idle_time_out: Duration::from_secs(120),
             memory: Budget::DEFAULT_LIMIT,
+            cross_entity_transactions: false,
         }
     }
 }
@@ -123,6 +135,7 @@ impl Broker {
         let budget = Budget::new(config.memory);
         let mut shared = Shared::new(&config.name, config.keys, config.accept_jwt, budget, seed);
         shared.namespace.set_tier(config.tier, config.limits);
+        shared.transactions.span_entities = config.cross_entity_transactions;
         Self {
             shared,
             peers: HeapTable::bounded(config.max_connections),
@@ -395,7 +408,7 @@ impl Broker {
         for link in links {
             shared.on_detached(peer, link, clock);
         }
-        shared.transactions.roll_back_connection(id);
+        shared.transactions.roll_back_connection(&mut shared.namespace, id);
     }
 
     /// Writes what a connection has to say into `tx`; true when there is something: send it and call again.

@@ -68,6 +68,8 @@ impl Broker {
     pub(super) fn advance(&mut self, clock: Clock) {
         self.clock = clock;
         self.detach_updated(clock);
+        let Shared { transactions, namespace, .. } = &mut self.shared;
+        transactions.handle_timeout(namespace, clock.now);
         if self.shared.namespace.poll_timeout().is_some_and(|at| at <= clock.utc) {
             self.shared.namespace.handle_timeout(clock.utc);
             self.run_signals(clock);
@@ -78,7 +80,8 @@ impl Broker {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let entities = self.shared.namespace.poll_timeout().map(|at| self.clock.instant_of(at));
         let connections = self.timers.first().map(|(at, _)| *at);
-        [entities, connections, self.next_update()].into_iter().flatten().min()
+        let shared = self.shared.transactions.poll_timeout();
+        [entities, connections, shared, self.next_update()].into_iter().flatten().min()
     }
 
     /// Carries out what is due; then ask [`Broker::poll_ready`].

@@ -132,7 +132,7 @@ impl Model {
                 // A copy without a session id is dead-lettered where sessions are required
                 // (docs/evidence/service-evidence.md §9).
                 if self.entities[&subscription].settings.sessions && copy.session.is_none() {
-                    self.bury(&subscription, copy, "Session ID is null.");
+                    self.bury(&subscription, copy, "Session id is null.");
                 } else {
                     self.enqueue(&subscription, copy);
                 }
@@ -164,16 +164,12 @@ impl Model {
             return Err(Box::new((message, "MaxTransferHopCountExceeded")));
         }
         // SendDisabled does not stop a transfer (docs/evidence/field-reports.md F13).
-        let open = match self.status(target) {
-            Status::Active | Status::ReceiveDisabled => true,
-            Status::SendDisabled => !self.tolerates("F13"),
-            Status::Disabled => false,
-        };
+        let open = self.status(target) != Status::Disabled;
         if !open || !(self.entities.contains_key(target) || self.topics.contains_key(target)) {
             return Err(Box::new((message, "")));
         }
         if self.entities.get(target).is_some_and(|found| found.settings.sessions) && message.session.is_none() {
-            return Err(Box::new((message, "Session ID is null.")));
+            return Err(Box::new((message, "Session id is null.")));
         }
         let hops = message.hops + 1;
         let moved = Message { lock: None, count: 0, schedule: None, ..message };
@@ -181,30 +177,37 @@ impl Model {
         Ok(())
     }
 
-    /// A message that cannot be transferred goes to the dead-letter queue of the entity that it comes from
-    /// (docs/evidence/field-reports.md F11).
+    /// A message that cannot be transferred goes to the dead-letter queue of the entity that it comes from, over the last
+    /// hop to that of its transfers (docs/evidence/field-reports.md F11).
     fn fail_transfer(&mut self, entity: &str, message: Message, reason: &'static str) {
-        let sub = if self.tolerates("F11") && reason != "Session ID is null." { Sub::Transfer } else { Sub::Dead };
+        let sub = if reason == "MaxTransferHopCountExceeded" { Sub::Transfer } else { Sub::Dead };
         self.put_dead(entity, sub, message, Some(reason).filter(|reason| !reason.is_empty()));
     }
 
     /// Dead-letters a message: number and count stay (docs/evidence/service-evidence.md §8,
     /// docs/evidence/pinned-behaviour.md SET8), or it is forwarded (DLQ10).
     pub(super) fn bury(&mut self, entity: &str, message: Message, reason: &'static str) {
-        match self.entities[entity].settings.forward_dead.clone() {
-            Some(target) => {
-                let letter = Message { reason: Some(reason), state: State::Active, taken: None, ..message };
-                if let Err(refused) = self.transfer(&target, letter) {
-                    let (letter, _) = *refused;
-                    // It stays with its own reason until it can go (docs/evidence/field-reports.md F12).
-                    if self.tolerates("F12") {
-                        self.put_dead(entity, Sub::Transfer, Message { count: 0, ..letter }, None);
-                    } else {
-                        self.put_dead(entity, Sub::Dead, letter, Some(reason));
-                    }
-                }
+        self.put_dead(entity, Sub::Dead, message, Some(reason));
+        self.forward_letters(entity);
+    }
+
+    /// Dead letters go on where their entity forwards them, with their reason, as soon as the target takes them
+    /// (docs/evidence/field-reports.md F12). Their life has ended, and does not end again in the target (F78).
+    pub(super) fn forward_letters(&mut self, entity: &str) {
+        let Some(target) = self.entities.get(entity).and_then(|found| found.settings.forward_dead.clone()) else {
+            return;
+        };
+        let place = Place::dead(entity);
+        let mut free: Vec<(i64, i64)> = Vec::new();
+        for message in self.store(&place).messages.iter().filter(|message| message.is_available()) {
+            free.push((message.order, message.number));
+        }
+        free.sort_unstable();
+        for (_, number) in free {
+            let letter = self.store_mut(&place).remove(number).expect("it was found");
+            if let Err(refused) = self.transfer(&target, letter) {
+                self.store_mut(&place).messages.push(refused.0);
             }
-            None => self.put_dead(entity, Sub::Dead, message, Some(reason)),
         }
     }
 

@@ -21,7 +21,6 @@ pub enum Ending {
 
 const LOST: Answer = Answer::Refused(&["com.microsoft:message-lock-lost"]);
 const SESSION_LOST: Answer = Answer::Refused(&["com.microsoft:session-lock-lost"]);
-const EITHER_LOST: Answer = Answer::Refused(&["com.microsoft:message-lock-lost", "com.microsoft:session-lock-lost"]);
 
 impl Model {
     /// The answer where a lock is lost (docs/evidence/pinned-behaviour.md SET31, SET32 and SES27). In a session that the
@@ -31,7 +30,6 @@ impl Model {
             return LOST;
         }
         match session {
-            Some(session) if self.holds(client, place, session) && self.tolerates("F70") => EITHER_LOST,
             Some(session) if self.holds(client, place, session) => LOST,
             _ => SESSION_LOST,
         }
@@ -57,16 +55,9 @@ impl Model {
             return self.lost(client, place, session);
         };
         if ending == Ending::Reject && place.sub != Sub::Main {
-            return match transaction {
-                // Accepted, and without effect.
-                Some(_) if self.tolerates("F37") => {
-                    self.store_mut(place).find(number).expect("it was found").taken = transaction;
-                    Answer::Done
-                }
-                // A dead letter stays where it is (docs/evidence/pinned-behaviour.md DLQ7 and SET34).
-                _ if self.tolerates("F15") => Answer::Refused(&["amqp:internal-error", "amqp:not-allowed"]),
-                _ => Answer::Refused(&["amqp:not-allowed"]),
-            };
+            // A dead letter stays where it is (docs/evidence/pinned-behaviour.md DLQ7 and SET34,
+            // docs/evidence/field-reports.md F15 and F37).
+            return Answer::Refused(&["amqp:not-allowed"]);
         }
         match transaction {
             Some(_) => self.store_mut(place).find(number).expect("it was found").taken = transaction,
@@ -94,12 +85,10 @@ impl Model {
                 message.state = State::Deferred;
                 self.fail_delivery(place, number);
             }
-            Ending::Reject if place.sub == Sub::Main => {
+            Ending::Reject => {
                 let message = self.store_mut(place).remove(number).expect("it was found");
                 self.bury(&place.entity, message, "rejected");
             }
-            // Only as tolerated by F37.
-            Ending::Reject => {}
         }
     }
 

@@ -70,6 +70,9 @@ impl Model {
             self.end_locks(&place);
             self.expire_all(&place);
         }
+        for entity in self.entities.keys().cloned().collect::<Vec<_>>() {
+            self.forward_letters(&entity);
+        }
         // A link that waited in vain (docs/evidence/pinned-behaviour.md SES5). Where a session is free at that very
         // time, it may still get it.
         let late =

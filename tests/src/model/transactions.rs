@@ -36,8 +36,6 @@ pub struct Transaction {
     pub declared: Time,
     /// When it was declared, by UTC.
     pub declared_utc: Time,
-    /// The entity that it began with.
-    pub entity: Option<String>,
     /// Its operations in order.
     pub work: Vec<Work>,
 }
@@ -45,7 +43,7 @@ pub struct Transaction {
 impl Transaction {
     /// One without work.
     pub fn new(client: usize, declared: Time, declared_utc: Time) -> Self {
-        Self { client, declared, declared_utc, entity: None, work: Vec::new() }
+        Self { client, declared, declared_utc, work: Vec::new() }
     }
 
     /// Whether its life is over by one clock and not by the other: which of them counts is decided by no document.
@@ -64,16 +62,15 @@ impl Transaction {
 
 impl Model {
     /// Whether a transaction can be used: by its own connection (docs/evidence/pinned-behaviour.md TXN13), within its
-    /// life (docs/evidence/field-reports.md F48) and with one entity (docs/evidence/field-reports.md F41).
-    pub fn use_transaction(&mut self, number: usize, client: usize, entity: &str) -> Answer {
-        let (late, several) = (self.tolerates("F48"), self.tolerates("F41"));
+    /// life (docs/evidence/field-reports.md F48) and with one entity (docs/evidence/field-reports.md F41), that of its first
+    /// operation which was not refused.
+    pub fn use_transaction(&self, number: usize, client: usize, entity: &str) -> Answer {
         let now = self.now;
-        let Some(found) = self.transactions.get_mut(&number) else { return UNKNOWN };
-        if found.client != client || (!late && found.declared + LIFE <= now) {
+        let Some(found) = self.transactions.get(&number) else { return UNKNOWN };
+        if found.client != client || found.declared + LIFE <= now {
             return UNKNOWN;
         }
-        let first = found.entity.get_or_insert_with(|| entity.to_owned());
-        if first != entity && !several {
+        if found.entities().next().is_some_and(|first| first != entity) {
             return Answer::Refused(&["amqp:not-allowed"]);
         }
         Answer::Done
@@ -168,9 +165,6 @@ impl Model {
 
     /// Rolls back transactions that are too old.
     pub(super) fn end_transactions(&mut self) {
-        if self.tolerates("F36") {
-            return;
-        }
         let over = |found: &Transaction| found.declared + LIFE <= self.now;
         let old: Vec<usize> =
             self.transactions.iter().filter(|(_, found)| over(found)).map(|(number, _)| *number).collect();

@@ -99,14 +99,18 @@ fn the_fifth_hop_fails_into_the_transfer_dead_letter_queue() {
 
 #[test]
 fn what_the_target_refuses_is_kept_for_the_source() {
-    let mut world = World::new();
-    world.queue("b", QueueDescription { status: EntityStatus::SendDisabled, ..QueueDescription::default() });
-    world.queue("a", forward("b"));
-    let c = world.connect();
-    let sender = world.sender(c, "a").unwrap();
-    world.send_texts(c, sender, &["x"]);
-    let queue = world.broker.namespace().queue("a").unwrap();
-    assert_eq!(world.broker.namespace().counts(&queue.stores).transfer_dead_letter, 1);
+    for (status, dead) in [(EntityStatus::Disabled, 1), (EntityStatus::SendDisabled, 0)] {
+        let mut world = World::new();
+        world.queue("b", QueueDescription { status, ..QueueDescription::default() });
+        world.queue("a", forward("b"));
+        let c = world.connect();
+        let sender = world.sender(c, "a").unwrap();
+        world.send_texts(c, sender, &["x"]);
+        let namespace = world.broker.namespace();
+        let counts = |name: &str| namespace.counts(&namespace.queue(name).unwrap().stores);
+        assert_eq!((counts("a").dead_letter, counts("a").transfer_dead_letter), (dead, 0), "{status:?}");
+        assert_eq!(counts("b").active, 1 - dead, "{status:?}");
+    }
 }
 
 #[test]

@@ -217,6 +217,12 @@ proptest! {
         let sender = world.sender(0, "queue").unwrap();
         let format = if batch { 0x8001_3700 } else { 0 };
         let ended = world.send_bytes(0, sender, bytes.into(), format, None);
+        if batch && ended == Ended::Nothing {
+            // A batch without data ends its link (docs/evidence/field-reports.md F46).
+            prop_assert!(world.detached(0, sender).is_some());
+            prop_assert!(world.peek(0, "queue", 0, 1).is_empty());
+            return Ok(());
+        }
         prop_assert!(matches!(ended, Ended::Accepted | Ended::Rejected(Some(_))), "{:?}", ended);
         for message in world.peek(0, "queue", 0, 100) {
             // What was taken can be read.

@@ -44,7 +44,8 @@ fn a_scheduled_message_arrives_in_time_under_a_new_number_sch11_sch12() {
     let message = world.taken(0, receiver).remove(0);
     assert_eq!((message.body().as_str(), message.number(), message.enqueued()), ("later", 3, at));
     assert_eq!(message.annotation("x-opt-scheduled-enqueue-time"), Some(at.into()));
-    assert_eq!(message.state(), 0);
+    // Its receivers learn that it has waited (docs/evidence/field-reports.md F18).
+    assert_eq!(message.state(), 2);
 }
 
 #[test]

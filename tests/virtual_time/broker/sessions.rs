@@ -384,7 +384,8 @@ fn a_message_without_session_id_is_dead_lettered_by_a_subscription_with_sessions
     world.send_texts(c, sender, &["a"]);
     let dead = world.receiver(c, "topic/Subscriptions/sub/$DeadLetterQueue").unwrap();
     let message = world.receive_now(c, dead, 1).remove(0);
-    assert_eq!(message.property("DeadLetterErrorDescription"), Some("Session id is null".into()));
+    let text = "Session enabled entity doesn't allow a message whose session identifier is null.";
+    assert_eq!(message.property("DeadLetterErrorDescription"), Some(text.into()));
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_dead_message_cannot_be_dead_lettered_again_set34_dlq7() {
     let dead = world.receiver(c, DEAD).unwrap();
     let buried = world.receive_now(c, dead, 1).remove(0);
     let Ended::Rejected(Some(failure)) = world.dead_letter(c, &buried, "r", "d") else { panic!("not refused") };
-    assert_eq!(failure.condition, "amqp:internal-error");
+    assert_eq!(failure.condition, "amqp:not-allowed");
     world.advance(Duration::from_secs(61));
     assert_eq!(world.consume(c, dead).unwrap().count(), 0);
 }

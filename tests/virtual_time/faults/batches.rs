@@ -7,7 +7,6 @@ use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::broker::{Ended, Failure, World, encoded};
 use servicebus_tests::coordinator::refusal;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// Whether a link went as that of a publisher does that sends a batch without data.
 fn no_data(detached: Option<&Failure>) -> bool {
@@ -37,7 +36,7 @@ fn payloads() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-#[known_fault("F46")]
+#[test]
 fn a_batch_without_data_ends_its_link_f46() {
     let mut judge = Judge::new();
     for (name, payload) in payloads() {
@@ -61,7 +60,7 @@ fn a_batch_without_data_ends_its_link_f46() {
     judge.finish();
 }
 
-#[known_fault("F46")]
+#[test]
 fn every_accepted_message_is_kept_f46() {
     let mut judge = Judge::new();
     let mut message = payloads();
@@ -93,7 +92,7 @@ fn premium() -> QueueDescription {
     QueueDescription { max_message_size_in_kilobytes: Some(10_240), ..QueueDescription::default() }
 }
 
-#[known_fault("F47")]
+#[test]
 fn a_batch_beyond_its_limit_is_one_without_data_f47() {
     let mut judge = Judge::new();
     for (count, kilobytes) in [(3, 700), (2, 600), (4, 300), (2, 1_100), (11, 100), (2, 500), (3, 100)] {
@@ -117,7 +116,7 @@ fn a_batch_beyond_its_limit_is_one_without_data_f47() {
 
 /// Reports about the standard tier are divided (docs/evidence/field-reports.md F75); in the premium tier, which
 /// alone has entities for messages of more than 256 KB, both reports agree on up to 15 000.
-#[known_fault("F75")]
+#[test]
 fn a_batch_of_the_premium_tier_has_no_limit_of_messages_f75() {
     let mut judge = Judge::new();
     for count in [4_499, 4_500, 4_501, 4_502, 6_000, 9_001, 15_000] {

@@ -7,7 +7,6 @@ use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescri
 use servicebus_tests::broker::*;
 use servicebus_tests::coordinator::{Control, is_enlisted};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// Entities with one dead message each.
 const ENTITIES: [(&str, &str); 3] =
@@ -38,7 +37,7 @@ fn condition(ended: &Ended) -> &str {
     }
 }
 
-#[known_fault("F15")]
+#[test]
 fn dead_lettering_a_dead_letter_is_not_allowed_f15() {
     let mut judge = Judge::new();
     for (entity, path) in ENTITIES {
@@ -56,7 +55,7 @@ fn dead_lettering_a_dead_letter_is_not_allowed_f15() {
     judge.finish();
 }
 
-#[known_fault("F37")]
+#[test]
 fn dead_lettering_a_dead_letter_in_a_transaction_is_refused_at_once_f37() {
     let mut judge = Judge::new();
     for (entity, path) in ENTITIES {

@@ -4,7 +4,6 @@ use servicebus_core::servicebus::Message;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// The queue `queue` and the topic `topic`, which detect duplicates.
 fn world(enable_partitioning: bool) -> World {
@@ -35,7 +34,7 @@ fn kept(partitioned: bool, entity: &str, id: &str, keys: [&str; 2]) -> usize {
     world.peek(0, if entity == "topic" { "topic/Subscriptions/sub" } else { entity }, 0, 10).len()
 }
 
-#[known_fault("F32")]
+#[test]
 fn messages_of_one_id_and_two_partition_keys_are_kept_f32() {
     let mut judge = Judge::new();
     for entity in ["queue", "topic"] {

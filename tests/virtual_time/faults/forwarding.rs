@@ -8,7 +8,6 @@ use servicebus_emulator::broker::entities::{
 };
 use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 const SUB: &str = "topic/Subscriptions/sub";
 
@@ -96,7 +95,7 @@ fn fill(world: &mut World) {
     while world.send(0, sender, &Message::new(&body)) == Ended::Accepted {}
 }
 
-#[known_fault("F11")]
+#[test]
 fn a_message_that_cannot_be_forwarded_is_a_dead_letter_f11() {
     let mut judge = Judge::new();
     for why in ["disabled", "not accepting", "deleted", "full"] {
@@ -161,7 +160,7 @@ fn reason_at(world: &mut World, path: &str) -> Option<String> {
     world.peek(0, path, 0, 10).first().and_then(|message| Some(message.reason()?.to_owned()))
 }
 
-#[known_fault("F12")]
+#[test]
 fn a_dead_letter_waits_for_its_target_with_its_reason_f12() {
     let mut judge = Judge::new();
     for source in ["queue", SUB] {
@@ -194,7 +193,7 @@ fn a_dead_letter_waits_for_its_target_with_its_reason_f12() {
     judge.finish();
 }
 
-#[known_fault("F13")]
+#[test]
 fn a_target_with_sends_disabled_takes_forwarded_messages_f13() {
     let mut judge = Judge::new();
     for target in ["target", "broadcast"] {

@@ -5,7 +5,6 @@ use servicebus_core::wire::{Reader, Uuid, Value};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::{Response, World, uuids};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 const SESSION: &str = "held";
 
@@ -37,7 +36,7 @@ fn used_token(world: &mut World, target: &str, source: &str) -> LockToken {
     token
 }
 
-#[known_fault("F70")]
+#[test]
 fn a_message_lock_is_lost_while_the_session_is_held_f70() {
     let sessions = SubscriptionDescription { requires_session: true, ..SubscriptionDescription::default() };
     let mut judge = Judge::new();

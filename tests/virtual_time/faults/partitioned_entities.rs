@@ -5,7 +5,6 @@ use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescri
 use servicebus_tests::broker::{Ended, Received, World};
 use servicebus_tests::coordinator::refusal;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 const ENQUEUE_NUMBER: &str = "x-opt-enqueue-sequence-number";
 
@@ -52,7 +51,7 @@ fn refused(judge: &mut Judge, name: &str, answer: &Ended, wanted: &str) {
     judge.case(name, text(answer), |text| text.as_ref().is_some_and(|text| text.contains(wanted)), Option::is_none);
 }
 
-#[known_fault("F44")]
+#[test]
 fn a_batch_for_a_partitioned_entity_has_one_key_f44() {
     const DISTINCT: &str = "Batching brokered messages with distinct SessionId or PartitionKey is not supported for an \
         entity with partitioning enabled";
@@ -87,7 +86,7 @@ fn answer_of_plain(topic: bool, sessions: bool, batch: &[Message<'_>]) -> Ended 
     answer(&mut world(topic, false, false, sessions), batch, true)
 }
 
-#[known_fault("F45")]
+#[test]
 fn duplicates_are_detected_in_a_partition_by_id_or_key_f45() {
     const NEITHER: &str = "Message to a partitioned entity with duplicate detection enabled must have either \
         PartitionKey or MessageId set";

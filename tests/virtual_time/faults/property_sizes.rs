@@ -9,7 +9,6 @@ use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescri
 use servicebus_tests::broker::{Ended, Failure, World, modified, uuids};
 use servicebus_tests::coordinator::refusal;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 #[derive(Clone, Copy, Debug)]
 enum Verb {
@@ -47,7 +46,7 @@ fn sent(verb: Verb, properties: &[(&str, Value<'_>)]) -> Option<Failure> {
     refusal(&answer)
 }
 
-#[known_fault("F49")]
+#[test]
 fn properties_beyond_64_kilobytes_are_refused_f49() {
     let mut judge = Judge::new();
     for verb in [Verb::Send, Verb::SendToTopic, Verb::Batch, Verb::Schedule] {
@@ -76,7 +75,7 @@ fn properties_beyond_64_kilobytes_are_refused_f49() {
     judge.finish();
 }
 
-#[known_fault("F50")]
+#[test]
 fn a_property_has_fewer_than_32_kilobytes_f50() {
     let mut judge = Judge::new();
     for verb in [Verb::Send, Verb::SendToTopic, Verb::Batch, Verb::Schedule] {
@@ -129,7 +128,7 @@ fn settled(way: &str, name: &str, value: &str) -> Option<String> {
     }
 }
 
-#[known_fault("F50")]
+#[test]
 fn a_settlement_has_no_property_of_32_kilobytes_f50() {
     let mut judge = Judge::new();
     for way in ["abandon", "defer", "dead-letter", "abandoned", "defered", "suspended"] {

@@ -142,7 +142,7 @@ fn dead(world: &mut World, c: usize, target: &str, message: &Message<'_>, from: 
     (text("DeadLetterReason"), text("DeadLetterErrorDescription"))
 }
 
-#[known_fault("F57")]
+#[test]
 fn a_message_without_a_session_is_dead_lettered_in_the_services_words_f57() {
     let mut world = World::new();
     let sessions = SubscriptionDescription { requires_session: true, ..SubscriptionDescription::default() };

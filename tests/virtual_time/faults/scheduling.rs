@@ -7,7 +7,6 @@ use servicebus_core::wire::{Compound, Reader, Sink, Value};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 const LATER: Duration = Duration::from_secs(60);
 
@@ -42,7 +41,7 @@ fn schedule(world: &mut World, entity: &str, messages: &[Message<'_>]) -> Option
     Some(world.try_ask(0, &address, &operation, |out| put_map(out, &entries), None)?.status())
 }
 
-#[known_fault("F17")]
+#[test]
 fn a_scheduled_message_over_the_entitys_size_is_refused_f17() {
     let mut judge = Judge::new();
     for entity in ["queue", "topic", "sessions"] {
@@ -69,7 +68,7 @@ fn a_scheduled_message_over_the_entitys_size_is_refused_f17() {
     judge.finish();
 }
 
-#[known_fault("F18")]
+#[test]
 fn a_message_that_was_scheduled_is_received_in_state_2_f18() {
     let mut judge = Judge::new();
     for (entity, path) in [("queue", "queue"), ("sessions", "sessions"), ("topic", "topic/Subscriptions/sub")] {

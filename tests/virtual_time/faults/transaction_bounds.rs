@@ -9,7 +9,6 @@ use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::broker::{Ended, Failure, Response, World, uuids};
 use servicebus_tests::coordinator::{Control, refusal};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 fn world() -> (World, LinkId, LinkId, Control) {
     let mut world =
@@ -23,7 +22,7 @@ fn response_refusal(response: &Response) -> Option<Failure> {
     (response.status() >= 400).then(|| Failure { condition: String::new(), text: response.text().into() })
 }
 
-#[known_fault("F42")]
+#[test]
 fn a_transaction_sends_a_hundred_messages_f42() {
     let mut judge = Judge::new();
     // Settlements do not count.
@@ -63,7 +62,7 @@ fn a_transaction_sends_a_hundred_messages_f42() {
 /// Uses a transaction, with a sender and a receiver of the queue: why that was refused.
 type Use = fn(&mut World, LinkId, LinkId, &[u8]) -> Option<Failure>;
 
-#[known_fault("F48")]
+#[test]
 fn a_transaction_that_took_too_long_is_refused_at_each_use_f48() {
     let uses: [(&str, Use); 6] = [
         ("send", |world, sender, _, txn| refusal(&world.send_in(0, sender, txn, &Message::new("x")))),
@@ -130,7 +129,7 @@ fn a_transaction_that_took_too_long_is_refused_at_each_use_f48() {
     judge.finish();
 }
 
-#[known_fault("F48")]
+#[test]
 fn a_commit_that_comes_too_late_is_refused_in_the_services_words_f48() {
     let mut judge = Judge::new();
     for (seconds, sends) in [(119, 1), (121, 0), (121, 1), (125, 2), (300, 0), (300, 1)] {
@@ -180,7 +179,7 @@ fn state(world: &mut World) -> Option<Vec<u8>> {
     response.body().get("session-state").and_then(|value| value.as_bytes().map(<[u8]>::to_vec))
 }
 
-#[known_fault("F71")]
+#[test]
 fn a_session_state_is_part_of_the_transaction_f71() {
     let mut judge = Judge::new();
     let states: [Change; 6] = [

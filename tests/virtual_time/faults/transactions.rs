@@ -7,7 +7,6 @@ use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescri
 use servicebus_tests::broker::*;
 use servicebus_tests::coordinator::{Control, is_enlisted};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 const MEGABYTE: usize = 1 << 20;
 
@@ -53,7 +52,7 @@ const TOO_MUCH: [(usize, &[usize]); 5] = [
 /// The same where all of them fit.
 const FITS: [(usize, &[usize]); 3] = [(0, &[400_000, 400_000]), (500_000, &[100_000; 3]), (900_000, &[60_000])];
 
-#[known_fault("F34")]
+#[test]
 fn a_transaction_of_sends_is_all_or_nothing_f34() {
     let mut judge = Judge::new();
     for entity in ["queue", "topic"] {
@@ -98,7 +97,7 @@ fn a_transaction_of_sends_is_all_or_nothing_f34() {
     judge.finish();
 }
 
-#[known_fault("F35")]
+#[test]
 fn a_batch_is_all_or_nothing_f35() {
     let mut judge = Judge::new();
     for entity in ["queue", "topic"] {
@@ -137,7 +136,7 @@ fn a_batch_is_all_or_nothing_f35() {
     judge.finish();
 }
 
-#[known_fault("F36")]
+#[test]
 fn a_transaction_that_is_left_is_rolled_back_f36() {
     let mut judge = Judge::new();
     for (transactions, sends, minutes) in [(1, 0, 3), (1, 1, 3), (50, 0, 3), (50, 1, 5), (3, 10, 4)] {
@@ -156,7 +155,7 @@ fn a_transaction_that_is_left_is_rolled_back_f36() {
     judge.finish();
 }
 
-#[known_fault("F36")]
+#[test]
 fn bytes_of_open_transactions_count_f36() {
     let mut judge = Judge::new();
     for entity in ["queue", "topic"] {

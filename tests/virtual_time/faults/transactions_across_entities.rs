@@ -8,7 +8,6 @@ use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescri
 use servicebus_tests::broker::{Failure, World, attach_of, uuids};
 use servicebus_tests::coordinator::{Control, refusal};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 const SPAN: &str = "Local transactions cannot span multiple top-level entities such as queue or topic.";
 
@@ -107,7 +106,7 @@ fn second_after(first: Step, second: Step) -> Option<String> {
     second.run(&mut world, c, control)
 }
 
-#[known_fault("F40")]
+#[test]
 fn a_connection_for_transactions_across_entities_receives_from_one_of_them_f40() {
     use Step::{Peek, Receive, ReceiveSession, Send};
     let mut judge = Judge::new();
@@ -217,7 +216,7 @@ fn in_one_transaction(parts: &[Part]) -> Option<String> {
     refused.or(refusal(&committed)).map(|failure| failure.text)
 }
 
-#[known_fault("F41")]
+#[test]
 fn a_plain_connection_has_one_entity_in_a_transaction_f41() {
     use Part::{Complete, DeadLetter, Schedule, Send, Update};
     let mut judge = Judge::new();
@@ -240,7 +239,7 @@ fn a_plain_connection_has_one_entity_in_a_transaction_f41() {
     judge.finish();
 }
 
-#[known_fault("F41")]
+#[test]
 fn an_unknown_transaction_is_refused_in_the_services_words_f41() {
     const UNKNOWN: &str = "Transaction hasn't been declared yet, or has already been discharged";
     let mut world = world();
@@ -298,7 +297,7 @@ fn partitioned_message<'a>(key: &'a str, by_session: bool) -> Message<'a> {
     if by_session { message.with_session_id(key) } else { message.with_partition_key(key) }
 }
 
-#[known_fault("F69")]
+#[test]
 fn a_transaction_stays_in_one_partition_f69() {
     let mut judge = Judge::new();
     for (keys, by_session) in [(["1", "2"], false), (["a", "b"], false), (["1", "2"], true), (["7", "7"], false)] {

@@ -8,25 +8,29 @@ const MAX_IDS: usize = 1_000_000;
 
 /// Ids with the time at which they came.
 #[derive(Debug, Default)]
-pub(super) struct Duplicates {
+pub(in crate::broker) struct Duplicates {
     seen: HashMap<String, Timestamp>,
     order: VecDeque<(Timestamp, String)>,
 }
 
 impl Duplicates {
-    /// Notes an id; whether it was there within the window.
-    pub(super) fn is_repeated(&mut self, id: &str, window: Duration, utc: Timestamp) -> bool {
+    /// Whether an id came within the window.
+    pub(in crate::broker) fn contains(&self, id: &str, window: Duration, utc: Timestamp) -> bool {
+        self.seen.get(id).is_some_and(|at| *at + window > utc)
+    }
+
+    /// Notes an id.
+    pub(in crate::broker) fn remember(&mut self, id: String, window: Duration, utc: Timestamp) {
         while let Some((at, id)) = self.order.front()
             && (*at + window <= utc || self.order.len() >= MAX_IDS)
         {
-            self.seen.remove(id);
+            // One that came again since has a later entry.
+            if self.seen.get(id) == Some(at) {
+                self.seen.remove(id);
+            }
             self.order.pop_front();
         }
-        if self.seen.contains_key(id) {
-            return true;
-        }
-        self.seen.insert(id.to_owned(), utc);
-        self.order.push_back((utc, id.to_owned()));
-        false
+        self.seen.insert(id.clone(), utc);
+        self.order.push_back((utc, id));
     }
 }

@@ -29,6 +29,10 @@ pub enum EntityError {
     NullAnnotation(&'static str),
     /// An application property of a type that the service does not keep.
     UnsupportedProperty,
+    /// A property whose name or value is too long.
+    PropertyTooLong,
+    /// Properties that take too much together.
+    HeaderTooLarge,
     /// An id of more than 128 characters.
     IdTooLong(&'static str),
     /// Session id and partition key differ.
@@ -97,6 +101,16 @@ impl fmt::Display for EntityError {
             Self::UnsupportedProperty => {
                 f.write_str("Serialization operation failed due to unsupported type of an application property.")
             }
+            // The service says no more than this: NServiceBus.Transport.AzureServiceBus#171.
+            Self::PropertyTooLong => f.write_str(
+                "The service was unable to process the request; please retry the operation. For more information on \
+                 exception types and proper exception handling, please refer to \
+                 http://go.microsoft.com/fwlink/?LinkId=761101",
+            ),
+            Self::HeaderTooLarge => f.write_str(
+                "A serialization error occurred while processing the message header stream with sequence number 0. \
+                 The size quota for this stream (65536) has been exceeded..",
+            ),
             Self::IdTooLong(name) => write!(f, "The value of '{name}' exceeds the limit of 128 characters."),
             Self::PartitionKeyMismatch => f.write_str("PartitionKey and SessionId of a message must be equal."),
             Self::SessionIdMissing => f.write_str(
@@ -127,10 +141,9 @@ impl fmt::Display for EntityError {
                 f.write_str("The session lock has expired on the MessageSession. Accept a new MessageSession.")
             }
             Self::MessageNotFound(text) | Self::OutOfRange(text) | Self::NotAllowed(text) => f.write_str(text),
-            Self::AlreadyDeadLettered => f.write_str(
-                "The service was unable to process the request; please retry the operation. A message in a dead-letter \
-                 queue cannot be dead-lettered.",
-            ),
+            Self::AlreadyDeadLettered => {
+                f.write_str("A message that is in a dead-letter queue cannot be dead-lettered again.")
+            }
             Self::InvalidFilter(why) => write!(f, "The filter or action could not be read: {why}"),
         }
     }

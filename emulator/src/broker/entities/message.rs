@@ -4,6 +4,7 @@
 //! the message is handed out, so a body is copied once per delivery and never looked into.
 
 use bytes::{Bytes, BytesMut};
+use servicebus_core::random::Random;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::servicebus::message::{
     DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER, ENQUEUED_TIME, LOCKED_UNTIL, MESSAGE_STATE, PARTITION_KEY,
@@ -56,13 +57,12 @@ pub struct Message {
     pub state: MessageState,
     /// How often it has been forwarded.
     pub hops: u8,
+    /// Whether it has waited for its time.
+    pub activated: bool,
     /// A message id for a message that came without one (docs/evidence/pinned-behaviour.md SND37): the JavaScript SDK
     /// cannot settle a message that has none.
     made_id: Option<Arc<str>>,
 }
-
-/// Messages of one batch at most (docs/evidence/pinned-behaviour.md SND21).
-const MAX_BATCH: usize = 4_500;
 
 /// How a message is handed out.
 #[derive(Clone, Copy, Debug)]
@@ -183,28 +183,25 @@ impl Message {
             dead_letter_source: None,
             state: MessageState::Active,
             hops: 0,
+            activated: false,
             made_id: None,
         })
     }
 
-    /// Takes the messages of a batch in: one in each data section (docs/evidence/wire-protocol.md §3.3).
+    /// Takes the messages of a batch in: one in each data section (docs/evidence/wire-protocol.md §3.3). `None` for a
+    /// batch without any.
     ///
     /// # Errors
-    /// As [`Message::accept`]; one bad message refuses the batch. [`EntityError::BatchTooLong`] for more than 4500.
-    pub fn accept_batch(bytes: &Bytes) -> Result<Vec<Self>, EntityError> {
-        let view = MessageView::parse(bytes).map_err(|_| EntityError::Malformed)?;
-        match view.body().map_err(|_| EntityError::Malformed)? {
-            Body::Data(sections) => {
-                if sections.data().take(MAX_BATCH + 1).count() > MAX_BATCH {
-                    return Err(EntityError::BatchTooLong);
-                }
-                let message =
-                    |data: Result<&[u8], _>| Self::accept(bytes.slice_ref(data.map_err(|_| EntityError::Malformed)?));
-                sections.data().map(message).collect()
-            }
-            Body::Empty => Ok(Vec::new()),
-            _ => Err(EntityError::Malformed),
+    /// As [`Message::accept`]; one bad message refuses the batch. [`EntityError::BatchTooLong`] for more than `limit`.
+    pub fn accept_batch(bytes: &Bytes, limit: usize) -> Result<Option<Vec<Self>>, EntityError> {
+        let Ok(view) = MessageView::parse(bytes) else { return Ok(None) };
+        let Ok(Body::Data(sections)) = view.body() else { return Ok(None) };
+        if sections.data().count() > limit {
+            return Err(EntityError::BatchTooLong);
         }
+        let message = |data: Result<&[u8], _>| Self::accept(bytes.slice_ref(data.map_err(|_| EntityError::Malformed)?));
+        let messages: Vec<Self> = sections.data().map(message).collect::<Result<_, _>>()?;
+        Ok(Some(messages).filter(|messages| !messages.is_empty()))
     }
 
     /// The message as it was sent.
@@ -240,6 +237,20 @@ impl Message {
     /// Gives it a message id.
     pub fn set_made_id(&mut self, id: Arc<str>) {
         self.made_id = Some(id);
+    }
+
+    /// Cuts its life to the limit of an entity.
+    pub fn limit_life(&mut self, limit: Option<Duration>) {
+        if let Some(limit) = limit {
+            self.time_to_live = Some(self.time_to_live.map_or(limit, |own| own.min(limit)));
+        }
+    }
+
+    /// Its partition key, or the session that stands for one.
+    pub fn partition(&self) -> Option<&str> {
+        let annotations = self.view().message_annotations().ok();
+        let key = annotations.and_then(|map| map.get(PARTITION_KEY)).and_then(|value| value.as_str());
+        key.or(self.session_id.as_deref())
     }
 
     /// What it takes in the entity, in bytes.
@@ -382,8 +393,11 @@ impl Message {
             put(LOCKED_UNTIL, Value::Timestamp(until));
         }
         // An active message has no state annotation (docs/evidence/pinned-behaviour.md SND36).
+        // One that has waited for its time says so to its receivers (docs/evidence/field-reports.md F18).
         if self.state != MessageState::Active {
             put(MESSAGE_STATE, Value::Int(self.state as i32));
+        } else if self.activated && !handout.peeked {
+            put(MESSAGE_STATE, Value::Int(MessageState::Scheduled as i32));
         }
         if let Some(time) = self.scheduled_enqueue_time {
             put(SCHEDULED_ENQUEUE_TIME, Value::Timestamp(time));
@@ -455,6 +469,11 @@ pub(crate) fn put_entry(out: &mut Sink<'_>, count: &mut usize, key: Value<'_>, v
     key.encode(out);
     value.encode(out);
     *count += 2;
+}
+
+/// A made-up message id.
+pub(in crate::broker) fn made_id(random: &mut Random) -> Arc<str> {
+    random.uuid().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 /// Checks that a client's encoded value is one through and through, since its parts are read later.

@@ -1,11 +1,11 @@
 //! The entities of a namespace: messages, queues, topics, subscriptions, locks, sessions, rules and schedules, as pure
 //! functions of time. Nothing here knows of AMQP's performatives or of connections.
 
+mod addresses;
 mod delivery;
 pub mod description;
-mod duplicates;
+pub(super) mod duplicates;
 pub mod error;
-mod forwarding;
 pub mod message;
 pub mod name;
 pub mod namespace;

@@ -8,13 +8,15 @@ use super::queue::{self, Queue, Stores, Times};
 use super::rule_index::RuleIndex;
 use super::store::{Owner, Store, StoreSettings, StoreSignal};
 use super::topic::Topic;
+use crate::broker::change::Change;
+use crate::broker::relays::Relays;
 use crate::broker::tier::{Limits, Tier};
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{LockToken, SubQueue};
 use servicebus_core::storage::{HeapTable, Key, Table};
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Uuid;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Names a store. A stale id reads as gone.
@@ -30,6 +32,15 @@ pub enum Signal {
     Updated(String),
     /// An entity is gone; its key, or `topic/subscriptions/name`.
     Deleted(String),
+}
+
+/// The stores that belong with a store.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::broker) struct StoreOwner {
+    /// Those of its queue or subscription; none for a topic.
+    pub(in crate::broker) stores: Option<Stores>,
+    /// The one where messages come in.
+    pub(in crate::broker) arrivals: StoreId,
 }
 
 /// How many messages an entity holds.
@@ -65,14 +76,23 @@ pub struct Namespace {
     /// The next timer of each store that has one.
     deadlines: BTreeSet<(Timestamp, u32)>,
     recorded: Vec<Option<Timestamp>>,
-    pub(super) queues: BTreeMap<String, Queue>,
-    pub(super) topics: BTreeMap<String, Topic>,
+    /// Bytes of each store as they are counted in `sizes`.
+    recorded_sizes: Vec<u64>,
+    /// Bytes of each queue, and of each topic with its subscriptions.
+    sizes: HashMap<String, u64>,
+    /// Bytes that open transactions have reserved, by queue or topic.
+    pub(in crate::broker) reserved: HashMap<String, u64>,
+    pub(in crate::broker) queues: BTreeMap<String, Queue>,
+    pub(in crate::broker) topics: BTreeMap<String, Topic>,
     /// When to look whether an entity has been idle for too long.
     idle: BTreeSet<(Timestamp, String)>,
     pub(super) signals: Vec<Signal>,
-    pub(super) random: Random,
+    pub(in crate::broker) random: Random,
     /// Filters that messages were compared with.
     pub(in crate::broker) filters_evaluated: u64,
+    pub(in crate::broker) relays: Relays,
+    /// The changes that were made, where they are recorded.
+    pub(in crate::broker) log: Option<Vec<Change>>,
 }
 
 impl Namespace {
@@ -84,12 +104,17 @@ impl Namespace {
             stores: HeapTable::bounded(usize::MAX),
             deadlines: BTreeSet::new(),
             recorded: Vec::new(),
+            recorded_sizes: Vec::new(),
+            sizes: HashMap::new(),
+            reserved: HashMap::new(),
             queues: BTreeMap::new(),
             topics: BTreeMap::new(),
             idle: BTreeSet::new(),
             signals: Vec::new(),
             random: Random::seeded(seed),
             filters_evaluated: 0,
+            relays: Relays::default(),
+            log: None,
         }
     }
 
@@ -109,12 +134,6 @@ impl Namespace {
         LockToken::from_uuid(Uuid(self.random.uuid()))
     }
 
-    /// A made-up message id.
-    pub(super) fn new_message_id(&mut self) -> Arc<str> {
-        let bytes = self.random.uuid();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
-    }
-
     /// Takes what has happened since the last call.
     pub fn take_signals(&mut self) -> Vec<Signal> {
         core::mem::take(&mut self.signals)
@@ -130,14 +149,61 @@ impl Namespace {
         self.stores.find(id.0)
     }
 
-    pub(super) fn store_mut(&mut self, id: StoreId) -> Option<&mut Store> {
+    pub(in crate::broker) fn store_mut(&mut self, id: StoreId) -> Option<&mut Store> {
         self.stores.find_mut(id.0)
     }
 
+    /// The stores that belong with a store.
+    pub(in crate::broker) fn owner_of(&self, id: StoreId) -> Option<StoreOwner> {
+        let Owner { entity, subscription, .. } = &self.store(id)?.owner;
+        if let Some(queue) = self.queues.get(entity) {
+            return Some(StoreOwner { stores: Some(queue.stores), arrivals: queue.stores.main });
+        }
+        let topic = self.topics.get(entity)?;
+        match subscription {
+            None => Some(StoreOwner { stores: None, arrivals: topic.transit }),
+            Some(name) => {
+                let stores = topic.subscriptions.get(name)?.stores;
+                Some(StoreOwner { stores: Some(stores), arrivals: stores.main })
+            }
+        }
+    }
+
+    /// The key of the queue or topic that a store belongs to.
+    pub(in crate::broker) fn top_level(&self, id: StoreId) -> Option<&str> {
+        Some(&self.store(id)?.owner.entity)
+    }
+
+    /// Bytes of a queue, or of a topic with its subscriptions, with those that open transactions have reserved.
+    pub(in crate::broker) fn held(&self, entity: &str) -> u64 {
+        let bytes = |sizes: &HashMap<String, u64>| sizes.get(entity).copied().unwrap_or_default();
+        bytes(&self.sizes) + bytes(&self.reserved)
+    }
+
+    fn count_size(&mut self, id: StoreId) {
+        let Some(store) = self.stores.find(id.0) else { return };
+        let size = store.size();
+        let Some(recorded) = self.recorded_sizes.get_mut(id.0.index as usize) else { return };
+        if *recorded == size {
+            return;
+        }
+        let before = core::mem::replace(recorded, size);
+        match self.sizes.get_mut(&store.owner.entity) {
+            Some(total) => *total = *total + size - before,
+            None => {
+                self.sizes.insert(store.owner.entity.clone(), size);
+            }
+        }
+    }
+
     /// Brings deadlines and signals up to date after a change to a store.
-    pub(super) fn touched(&mut self, id: StoreId) {
+    pub(in crate::broker) fn touched(&mut self, id: StoreId) {
         let index = id.0.index;
+        self.count_size(id);
         let Some(store) = self.stores.find_mut(id.0) else { return };
+        if store.settings().relays && store.has_available(None) {
+            self.relays.note(id);
+        }
         let deadline = store.next_deadline();
         let signals = store.take_signals();
         if let Some(slot) = self.recorded.get_mut(index as usize)
@@ -163,10 +229,7 @@ impl Namespace {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let store = self.deadlines.first().map(|(at, _)| *at);
         let idle = self.idle.first().map(|(at, _)| *at);
-        match (store, idle) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        [store, idle, self.relays.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Carries out what is due: lock ends, expiries, schedules, idle entities.
@@ -178,14 +241,13 @@ impl Namespace {
                 self.deadlines.pop_first();
                 continue;
             };
-            let effects = self.store_mut(id).map(|store| store.handle_timers(utc)).unwrap_or_default();
-            self.touched(id);
-            self.process(id, effects, utc);
+            self.apply(Change::Time { store: id, utc });
         }
         while self.idle.first().is_some_and(|(at, _)| *at <= utc) {
             let Some((_, key)) = self.idle.pop_first() else { break };
             self.check_idle(key, utc);
         }
+        self.run_relays(utc);
     }
 
     fn check_idle(&mut self, key: String, utc: Timestamp) {
@@ -238,11 +300,21 @@ impl Namespace {
         }
     }
 
+    /// Settings of an entity with these stores have changed: messages that waited for it go on.
+    pub(super) fn settings_changed(&mut self, stores: &[StoreId], utc: Timestamp) {
+        for id in stores {
+            self.touched(*id);
+        }
+        self.relays.try_all_again();
+        self.run_relays(utc);
+    }
+
     fn new_store(&mut self, owner: Owner, settings: StoreSettings) -> Result<StoreId, EntityError> {
         let full = |_| EntityError::OutOfRange("The namespace holds too many entities.".into());
         let key = self.stores.insert(Store::new(owner, settings)).map_err(full)?;
         let slots = self.recorded.len().max(key.index as usize + 1);
         self.recorded.resize(slots, None);
+        self.recorded_sizes.resize(slots, 0);
         Ok(StoreId(key))
     }
 
@@ -323,6 +395,7 @@ impl Namespace {
         let queue =
             Queue { name: key.clone(), description, times: Times::new(utc), stores, duplicates: Duplicates::default() };
         self.queues.insert(key, queue);
+        self.settings_changed(&[], utc);
         Ok(())
     }
 
@@ -364,7 +437,7 @@ impl Namespace {
             }
         }
         self.signals.push(Signal::Updated(key));
-        self.forward_waiting(stores.main, utc);
+        self.settings_changed(&stores.all(), utc);
         Ok(())
     }
 
@@ -382,18 +455,21 @@ impl Namespace {
         description.validate()?;
         let owner = Owner { entity: key.clone(), subscription: None, path: Arc::from(key.as_str()) };
         let settings = queue::settings(&QueueDescription::default(), None);
-        let scheduled = self.new_store(owner, settings)?;
+        let scheduled = self.new_store(owner.clone(), settings.clone())?;
+        let transit = self.new_store(owner, StoreSettings { relays: true, ..settings })?;
         self.watch_idle(key.clone(), description.auto_delete_on_idle, utc);
         let topic = Topic {
             name: key.clone(),
             description,
             times: Times::new(utc),
             scheduled,
+            transit,
             subscriptions: BTreeMap::new(),
             rules: RuleIndex::default(),
             duplicates: Duplicates::default(),
         };
         self.topics.insert(key, topic);
+        self.settings_changed(&[], utc);
         Ok(())
     }
 
@@ -421,6 +497,7 @@ impl Namespace {
         topic.times.updated = utc;
         self.watch_idle(key.clone(), idle, utc);
         self.signals.push(Signal::Updated(key));
+        self.settings_changed(&[], utc);
         Ok(())
     }
 
@@ -436,6 +513,7 @@ impl Namespace {
             }
         } else if let Some(topic) = self.topics.remove(&key) {
             self.drop_store(topic.scheduled);
+            self.drop_store(topic.transit);
             for subscription in topic.subscriptions.into_values() {
                 for id in subscription.stores.all() {
                     self.drop_store(id);
@@ -445,6 +523,7 @@ impl Namespace {
             return Err(EntityError::NotFound(path.to_owned()));
         }
         self.idle.retain(|(_, watched)| *watched != key);
+        self.sizes.remove(&key);
         self.signals.push(Signal::Deleted(key));
         Ok(())
     }
@@ -454,7 +533,7 @@ impl Namespace {
         let queues = self.queues.values().flat_map(|queue| queue.stores.all());
         let topics = self.topics.values().flat_map(|topic| {
             let below = topic.subscriptions.values().flat_map(|subscription| subscription.stores.all());
-            below.chain([topic.scheduled])
+            below.chain([topic.scheduled, topic.transit])
         });
         let stores: Vec<StoreId> = queues.chain(topics).collect();
         for id in stores {
@@ -513,15 +592,16 @@ impl Namespace {
     /// How many messages wait in a topic for their time.
     pub fn topic_counts(&self, topic: &Topic) -> RuntimeCounts {
         let store = self.store(topic.scheduled);
+        let bytes = |id| self.store(id).map_or(0, Store::size);
         RuntimeCounts {
             scheduled: store.map_or(0, |store| store.scheduled_count() as u64),
-            size_in_bytes: store.map_or(0, Store::size),
+            size_in_bytes: bytes(topic.scheduled) + bytes(topic.transit),
             ..RuntimeCounts::default()
         }
     }
 }
 
 /// The key of a forwarding target, which may be written as an absolute address.
-pub(super) fn target_key(target: &str) -> String {
+pub(in crate::broker) fn target_key(target: &str) -> String {
     name::key(servicebus_core::servicebus::Address::parse(target).entity)
 }

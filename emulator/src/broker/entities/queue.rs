@@ -63,7 +63,7 @@ pub struct Queue {
     pub times: Times,
     /// Its messages.
     pub stores: Stores,
-    pub(super) duplicates: Duplicates,
+    pub(in crate::broker) duplicates: Duplicates,
 }
 
 /// What a queue's description means for its stores.
@@ -76,5 +76,19 @@ pub(super) fn settings(description: &QueueDescription, sub_queue: Option<SubQueu
         of_sessions: description.requires_session && sub_queue.is_some(),
         dead_letter_on_expiry: description.dead_lettering_on_message_expiration,
         sub_queue,
+        relays: relays(
+            sub_queue,
+            description.forward_to.is_some(),
+            description.forward_dead_lettered_messages_to.is_some(),
+        ),
+    }
+}
+
+/// Whether the messages of a store go on by themselves.
+pub(super) fn relays(sub_queue: Option<SubQueue>, forwards: bool, forwards_letters: bool) -> bool {
+    match sub_queue {
+        None => forwards,
+        Some(SubQueue::DeadLetter) => forwards_letters,
+        Some(SubQueue::TransferDeadLetter) => false,
     }
 }

@@ -18,17 +18,17 @@ pub struct StoredRule {
 
 /// What the rules of a subscription make of a message.
 #[derive(Debug, Default)]
-pub(super) struct Copies {
+pub(in crate::broker) struct Copies {
     /// The copies for the subscription.
-    pub(super) messages: Vec<Message>,
+    pub(in crate::broker) messages: Vec<Message>,
     /// Filters and actions that could not be evaluated.
-    pub(super) errors: Vec<EvaluationError>,
+    pub(in crate::broker) errors: Vec<EvaluationError>,
     /// Filters that had to be evaluated.
-    pub(super) evaluated: u64,
+    pub(in crate::broker) evaluated: u64,
 }
 
 /// Evaluates rules in their order (docs/evidence/service-evidence.md §11).
-pub(super) fn copies<'r>(
+pub(in crate::broker) fn copies<'r>(
     rules: impl Iterator<Item = &'r StoredRule>,
     message: &Message,
     random: &mut Random,

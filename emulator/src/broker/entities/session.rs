@@ -163,19 +163,24 @@ impl Store {
         self.sessions().get(id)?.state.clone()
     }
 
-    /// Sets the state of a session, or clears it.
+    /// Checks that the state of a session can be set.
     ///
     /// # Errors
     /// [`EntityError::OutOfRange`] when all states together take too much.
-    pub fn set_session_state(&mut self, id: &str, state: Option<Bytes>, utc: Timestamp) -> Result<(), EntityError> {
+    pub(in crate::broker) fn check_session_state(&self, id: &str, state: Option<&Bytes>) -> Result<(), EntityError> {
+        let before = self.sessions().get(id).and_then(|session| session.state.as_ref()).map_or(0, Bytes::len);
+        self.check_states(before, state.map_or(0, Bytes::len))
+    }
+
+    /// Sets the state of a session, or clears it.
+    pub(in crate::broker) fn put_session_state(&mut self, id: &str, state: Option<Bytes>, utc: Timestamp) {
         let id: Arc<str> = Arc::from(id);
         let before = self.sessions().get(&id).and_then(|session| session.state.as_ref()).map_or(0, Bytes::len);
-        self.count_states(before, state.as_ref().map_or(0, Bytes::len))?;
+        self.count_states(before, state.as_ref().map_or(0, Bytes::len));
         let session = self.sessions_mut().entry(Arc::clone(&id)).or_default();
         session.state_updated = state.is_some().then_some(utc);
         session.state = state;
         self.refresh_session(&id);
-        Ok(())
     }
 
     /// Ids of sessions, in order: those with messages or a state, or with a cutoff those whose state was set after it

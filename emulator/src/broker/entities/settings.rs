@@ -20,6 +20,8 @@ pub struct StoreSettings {
     pub dead_letter_on_expiry: bool,
     /// Which sub-queue it is, if one.
     pub sub_queue: Option<SubQueue>,
+    /// Whether its messages go on by themselves.
+    pub relays: bool,
 }
 
 /// Whose store it is.

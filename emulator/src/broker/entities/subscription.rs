@@ -109,7 +109,7 @@ impl Namespace {
         let path = format!("{key}/subscriptions/{own}");
         self.watch_idle(path.clone(), description.auto_delete_on_idle, utc);
         self.signals.push(Signal::Updated(path));
-        self.forward_waiting(stores.main, utc);
+        self.settings_changed(&stores.all(), utc);
         Ok(())
     }
 

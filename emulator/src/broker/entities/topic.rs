@@ -22,11 +22,13 @@ pub struct Topic {
     pub times: Times,
     /// Messages that wait for their time; they reach the subscriptions when it has come.
     pub scheduled: StoreId,
+    /// Messages on their way to the subscriptions.
+    pub transit: StoreId,
     /// By key.
     pub subscriptions: BTreeMap<String, Subscription>,
     /// The rules of all subscriptions.
     pub rules: RuleIndex,
-    pub(super) duplicates: Duplicates,
+    pub(in crate::broker) duplicates: Duplicates,
 }
 
 impl Topic {
@@ -69,5 +71,10 @@ pub(super) fn settings(description: &SubscriptionDescription, sub_queue: Option<
         of_sessions: description.requires_session && sub_queue.is_some(),
         dead_letter_on_expiry: description.dead_lettering_on_message_expiration,
         sub_queue,
+        relays: super::queue::relays(
+            sub_queue,
+            description.forward_to.is_some(),
+            description.forward_dead_lettered_messages_to.is_some(),
+        ),
     }
 }

@@ -6,6 +6,7 @@ use super::peer::{Link, Node, Peer, Purpose, Receiver};
 use crate::broker::Clock;
 use crate::broker::entities::{EntityError, StoreId};
 use crate::broker::shared::Shared;
+use crate::broker::transactions::SPANS_ENTITIES;
 use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::{Address, LockToken, Reason};
 use servicebus_core::time::{Duration, Timestamp};
@@ -143,6 +144,7 @@ impl Shared {
         };
         if let (Role::Sender, Some(TargetArchetype::Coordinator(_))) = (attach.role, attach.target) {
             if self.accept(peer, &attach, id, CBS_LIMIT, None) {
+                peer.note_coordinator(session);
                 peer.add_link(link);
                 let granted = peer.engine.grant(id, CBS_CREDIT);
                 peer.told(granted);
@@ -367,8 +369,11 @@ impl Shared {
             Some(Ok(millis)) => Duration::from_millis(millis),
             Some(Err(_)) => return Err(wrong_type(TIMEOUT, "zero or more milliseconds")),
         };
-        let consumer = self.new_consumer(peer.id, link.id);
         let entity = crate::broker::entities::name::key(address.entity);
+        if !self.transactions.span_entities && !peer.pin(link.session, &entity) {
+            return Err(Refusal::new(Reason::NotAllowed, SPANS_ENTITIES));
+        }
+        let consumer = self.new_consumer(peer.id, link.id);
         let subscription = address.subscription.map(crate::broker::entities::name::key);
         self.namespace.accessed(&entity, subscription.as_deref(), clock.utc);
         let settled = attach.snd_settle_mode == SenderSettleMode::Settled;

@@ -66,9 +66,14 @@ impl Shared {
                 peer.settle(incoming.delivery, &DeliveryState::ACCEPTED);
             }
             let Some(request) = Request::parse(&incoming.payload) else { continue };
+            if let Node::Management(path) = &node
+                && let Some(refusal) = self.oversized(path, &request)
+            {
+                return self.detach(peer, id, refusal, clock);
+            }
             let response = match &node {
                 Node::Cbs => self.put_token(peer, &request, clock),
-                Node::Management(path) => self.manage(peer, path, &request, state.as_ref(), clock),
+                Node::Management(path) => self.manage(peer, path, session, &request, state.as_ref(), clock),
             };
             if matches!(node, Node::Management(_)) && self.faults.loses_response() {
                 continue;

@@ -47,7 +47,8 @@ impl From<EntityError> for Refusal {
             EntityError::MessageLockLost => Reason::MessageLockLost,
             EntityError::SessionLockLost => Reason::SessionLockLost,
             EntityError::MessageNotFound(_) => Reason::MessageNotFound,
-            EntityError::AlreadyDeadLettered | EntityError::BatchTooLong => Reason::InternalError,
+            EntityError::PropertyTooLong | EntityError::BatchTooLong => Reason::InternalError,
+            EntityError::HeaderTooLarge => Reason::MessageSizeExceeded,
             EntityError::OutOfRange(_) => Reason::ArgumentOutOfRange,
             EntityError::InvalidName(_)
             | EntityError::InvalidSetting(..)

@@ -3,15 +3,17 @@
 use super::fault::Refusal;
 use super::peer::{Peer, Purpose};
 use super::response::{self, Request};
-use super::settlement::{Settlement, State};
-use super::transaction::Operation;
+use super::settlement::State;
 use crate::broker::Clock;
 use crate::broker::budget::{Holding, OverBudget};
+use crate::broker::change::Settlement;
 use crate::broker::entities::message::Handout;
 use crate::broker::entities::queue::Stores;
 use crate::broker::entities::{EntityError, Message, StoreId};
 use crate::broker::shared::Shared;
+use crate::broker::transactions::{Operation, SPANS_ENTITIES};
 use bytes::{Bytes, BytesMut};
+use servicebus_core::engine::SessionId;
 use servicebus_core::servicebus::{Address, LockToken, Reason};
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::messaging::DeliveryState;
@@ -40,6 +42,8 @@ pub(super) struct Call<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) address: Address<'a>,
     pub(super) txn: Option<Vec<u8>>,
+    /// The AMQP session of the request.
+    pub(super) session: SessionId,
     pub(super) clock: Clock,
 }
 
@@ -60,6 +64,7 @@ impl Shared {
         &mut self,
         peer: &mut Peer,
         path: &str,
+        session: SessionId,
         request: &Request<'_>,
         state: Option<&State>,
         clock: Clock,
@@ -69,7 +74,7 @@ impl Shared {
             Some(DeliveryState::Transactional(state)) => Some(state.txn_id.to_vec()),
             _ => None,
         };
-        let call = Call { request, address: Address::parse(path), txn, clock };
+        let call = Call { request, address: Address::parse(path), txn, session, clock };
         let result = match self.injected() {
             Some(refusal) => Err(refusal),
             None => self.operate(peer, path, &call),
@@ -96,6 +101,24 @@ impl Shared {
             Some(body) => out.put(&body),
             None => Map::EMPTY.encode(out),
         })
+    }
+
+    /// A request to schedule a message that is larger than the entity takes: its link is closed with this
+    /// (docs/evidence/field-reports.md F17).
+    pub(super) fn oversized(&self, path: &str, request: &Request<'_>) -> Option<Refusal> {
+        if request.operation.strip_prefix("com.microsoft:").unwrap_or(request.operation) != "schedule-message" {
+            return None;
+        }
+        let limit =
+            self.namespace.sender(&Address { management: false, ..Address::parse(path) }).ok()?.max_message_size;
+        let size = |item: Value<'_>| match item {
+            Value::Map(item) => {
+                Ok(item.get("message").and_then(|value| value.as_bytes()).map_or(0, <[u8]>::len) as u64)
+            }
+            _ => Ok(0),
+        };
+        let size = request.items("messages", "", size).ok()?.into_iter().max().filter(|size| *size > limit)?;
+        Some(super::sending::too_large(size, limit))
     }
 
     fn operate(&mut self, peer: &mut Peer, path: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
@@ -126,6 +149,9 @@ impl Shared {
             return Err(Refusal::new(Reason::Unauthorized, super::attach::missing_claim(claim, &resource)));
         }
         let entity = crate::broker::entities::name::key(call.address.entity);
+        if !sends && !self.transactions.span_entities && !peer.pin(call.session, &entity) {
+            return Err(Refusal::new(Reason::NotAllowed, SPANS_ENTITIES));
+        }
         let subscription = call.address.subscription.map(crate::broker::entities::name::key);
         self.namespace.accessed(&entity, subscription.as_deref(), call.clock.utc);
         match name {
@@ -236,31 +262,32 @@ impl Shared {
             let text = "Messages cannot be scheduled on an entity with auto-forwarding enabled.";
             return Err(EntityError::NotAllowed(text.into()).into());
         }
-        let messages = call.request.items("messages", "The request holds no messages.", |item| {
+        let mut messages = call.request.items("messages", "The request holds no messages.", |item| {
             let Value::Map(item) = item else { return Err(argument("A message of the request is no map.")) };
             let bytes = item.get("message").and_then(|value| value.as_bytes());
             let bytes = bytes.ok_or_else(|| argument("A message of the request has no bytes."))?;
-            let message = Message::accept(Bytes::copy_from_slice(bytes))?;
-            let checked = self.namespace.check_send(entity, &message);
-            checked.map_err(|error| self.located(&peer.host, error, &call.address, true))?;
-            Ok(message)
+            Ok(Message::accept(Bytes::copy_from_slice(bytes))?)
         })?;
-        let mut numbers = Vec::with_capacity(messages.len());
-        for mut message in messages {
-            let number = self.namespace.reserve_number(entity)?;
-            message.sequence_number = number;
-            numbers.push(number);
-            match &call.txn {
-                Some(txn) => {
-                    let operation = Operation::Send { entity: entity.to_owned(), message: Box::new(message) };
-                    self.enlist(peer, txn, operation)?;
-                }
-                None => {
-                    self.namespace.send(entity, message, call.clock.utc)?;
-                }
+        let count = messages.len();
+        let numbers = match &call.txn {
+            None => {
+                let scheduled = self.namespace.schedule(entity, messages, call.clock.utc);
+                scheduled.map_err(|error| self.located(&peer.host, error, &call.address, true))?
             }
-            self.statistics.messages_sent += 1;
-        }
+            Some(txn) => {
+                // The numbers are given before the commit (docs/evidence/pinned-behaviour.md TXN4).
+                let first = self.namespace.next_number(entity)?;
+                let numbers: Vec<i64> = (first..).take(count).collect();
+                for (message, number) in messages.iter_mut().zip(&numbers) {
+                    message.sequence_number = *number;
+                }
+                let operation = Operation::Send { entity: entity.to_owned(), messages };
+                self.enlist(peer, call.session, txn, operation, call.clock)?;
+                self.namespace.reserve_numbers(entity, count)?;
+                numbers
+            }
+        };
+        self.statistics.messages_sent += count as u64;
         Ok(body(|out| response::put_single(out, "sequence-numbers", |out| response::put_longs(out, &numbers))))
     }
 
@@ -268,10 +295,15 @@ impl Shared {
         let numbers = numbers(call.request)?;
         match &call.txn {
             Some(txn) => {
-                self.namespace.check_scheduled(entity, &numbers)?;
-                self.enlist(peer, txn, Operation::Cancel { entity: entity.to_owned(), numbers })?;
+                self.enlist(
+                    peer,
+                    call.session,
+                    txn,
+                    Operation::Cancel { entity: entity.to_owned(), numbers },
+                    call.clock,
+                )?;
             }
-            None => self.namespace.cancel_scheduled(entity, &numbers)?,
+            None => self.namespace.cancel_scheduled(entity, &numbers, call.clock.utc)?,
         }
         Ok(Reply::Done)
     }
@@ -331,21 +363,26 @@ impl Shared {
         }
         let mut order = vec![first];
         order.extend(stores.all().into_iter().filter(|id| *id != first));
+        let lost = |shared: &Self, error: EntityError| {
+            shared.lost_lock(peer, first, request.text("session-id"), error.into(), call.clock)
+        };
+        let Some(txn) = &call.txn else {
+            // All of them, or none.
+            let settled = self.namespace.execute(call.clock.utc, |plan| {
+                tokens.iter().try_for_each(|token| plan.settle(&order, *token, &settlement))
+            });
+            settled.map_err(|error| lost(self, error))?;
+            self.statistics.settled_by_management += tokens.len() as u64;
+            return Ok(Reply::Done);
+        };
         // All locks are looked at before any of them ends.
         for token in &tokens {
-            self.namespace.find_lock(&order, *token)?;
+            let checked = self.namespace.check_settlement(&order, *token, &settlement);
+            checked.map_err(|error| lost(self, error))?;
         }
         for token in tokens {
-            match &call.txn {
-                Some(txn) => {
-                    let operation = Operation::Settle { stores: order.clone(), token, settlement: settlement.clone() };
-                    self.enlist(peer, txn, operation)?;
-                }
-                None => {
-                    self.settle(&order, token, &settlement, call.clock)?;
-                    self.statistics.settled_by_management += 1;
-                }
-            }
+            let operation = Operation::Settle { stores: order.clone(), token, settlement: settlement.clone() };
+            self.enlist(peer, call.session, txn, operation, call.clock)?;
         }
         Ok(Reply::Done)
     }

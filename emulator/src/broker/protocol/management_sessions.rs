@@ -7,6 +7,7 @@ use super::response;
 use crate::broker::budget::Holding;
 use crate::broker::entities::EntityError;
 use crate::broker::shared::Shared;
+use crate::broker::transactions::Operation;
 use bytes::Bytes;
 use servicebus_core::wire::{Compound, Encode, Value};
 use std::sync::Arc;
@@ -58,7 +59,14 @@ impl Shared {
                 }
                 let keep = |state| self.budget.keep(Holding::SessionStates, Bytes::copy_from_slice(state));
                 let state = state.map(keep).transpose()?;
-                self.namespace.set_session_state(id, session, state, utc)?;
+                match &call.txn {
+                    None => self.namespace.set_session_state(id, session, state, utc)?,
+                    // It is set with the commit (docs/evidence/field-reports.md F71).
+                    Some(txn) => {
+                        let operation = Operation::SessionState { store: id, session: session.to_owned(), state };
+                        self.enlist(peer, call.session, txn, operation, call.clock)?;
+                    }
+                }
                 Ok(Reply::Done)
             }
         }

@@ -149,6 +149,8 @@ pub(crate) struct Peer {
     /// Since when there is no link to an entity.
     pub(crate) linkless: Instant,
     pub(crate) had_links: bool,
+    /// Sessions for transactions across entities, each with the entity that it receives from.
+    cross_entity: Vec<(SessionId, Option<String>)>,
     pub(crate) closed: bool,
     /// The timer that is set for it.
     pub(crate) timer: Option<Instant>,
@@ -191,6 +193,7 @@ impl Peer {
             opened: false,
             linkless: now,
             had_links: false,
+            cross_entity: Vec::new(),
             closed: false,
             timer: None,
             is_client_provider: false,
@@ -301,6 +304,33 @@ impl Peer {
             *slot = Some(link);
         }
         self.had_links = true;
+    }
+
+    /// A session begins with a coordinator: that is how clients ask for transactions across entities (recording
+    /// `transaction-cross-entity` in docs/evidence/data/dotnet-wire). Links to `$cbs` do not count, since clients with one
+    /// session have them there. Sessions without links are forgotten.
+    pub(crate) fn note_coordinator(&mut self, session: SessionId) {
+        let Self { links, cross_entity, .. } = self;
+        let used = |session: SessionId| {
+            let mut links = links.iter().flatten().filter(|link| link.session == session);
+            links.any(|link| !matches!(link.purpose, Purpose::Requests(Node::Cbs) | Purpose::Responses(Node::Cbs)))
+        };
+        cross_entity.retain(|(known, _)| used(*known));
+        if !used(session) {
+            cross_entity.push((session, None));
+        }
+    }
+
+    /// Whether transactions of this session may span entities.
+    pub(crate) fn spans_entities(&self, session: SessionId) -> bool {
+        self.cross_entity.iter().any(|(known, _)| *known == session)
+    }
+
+    /// Notes that a session uses an entity. A session for transactions across entities stays with the first one
+    /// (docs/evidence/pinned-behaviour.md TXN20); false for another.
+    pub(crate) fn pin(&mut self, session: SessionId, entity: &str) -> bool {
+        let found = self.cross_entity.iter_mut().find(|(known, _)| *known == session);
+        found.is_none_or(|(_, pinned)| pinned.get_or_insert_with(|| entity.to_owned()) == entity)
     }
 
     pub(crate) fn take_link(&mut self, id: LinkId) -> Option<Link> {

@@ -3,12 +3,13 @@
 use super::attach::condition_of;
 use super::fault::Refusal;
 use super::peer::{Outgoing, Peer, Purpose};
-use super::settlement::{Settlement, State};
-use super::transaction::Operation;
+use super::settlement::State;
 use crate::broker::Clock;
 use crate::broker::budget::Holding;
-use crate::broker::entities::EntityError;
+use crate::broker::change::Settlement;
+use crate::broker::entities::{EntityError, StoreId};
 use crate::broker::shared::Shared;
+use crate::broker::transactions::Operation;
 use servicebus_core::engine::{DeliveryId, LinkId, SendOptions, Tag};
 use servicebus_core::servicebus::Reason;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
@@ -80,8 +81,7 @@ impl Shared {
                 }
                 Err(_) => {
                     peer.stalled = true;
-                    let release = Settlement::plain(crate::broker::entities::store::Ending::Release);
-                    let _ = self.namespace.settle(&[store], token, release.ending, &[], clock.utc);
+                    self.namespace.release(store, token, clock.utc);
                     false
                 }
             }
@@ -128,12 +128,12 @@ impl Shared {
             }
             _ => {}
         }
-        let path = match peer.link_mut(id) {
+        let (path, session) = match peer.link_mut(id) {
             // The client cannot hear any more what came of it, and settles once more through `$management`.
             Some(link) if link.closing && !settled => return,
             Some(link) => {
                 link.active = clock.now;
-                link.path.clone()
+                (link.path.clone(), link.session)
             }
             None => return,
         };
@@ -152,6 +152,10 @@ impl Shared {
         };
         let Some(outgoing) = peer.take_outgoing(delivery) else { return };
         let settlement = Settlement::of(&outcome);
+        let of_session = match peer.link(id).map(|link| &link.purpose) {
+            Some(Purpose::Receiver(receiver)) => receiver.session.clone(),
+            _ => None,
+        };
         let result = match &txn {
             None => {
                 self.statistics.settled_on_links += 1;
@@ -163,12 +167,14 @@ impl Shared {
                     token: outgoing.token,
                     settlement: settlement.clone(),
                 };
-                self.enlist(peer, txn, operation)
+                self.enlist(peer, session, txn, operation, clock)
             }
         };
         if settled {
             return;
         }
+        let result =
+            result.map_err(|refusal| self.lost_lock(peer, outgoing.store, of_session.as_deref(), refusal, clock));
         let fault = result.err().map(|refusal| self.fault(refusal, &path, clock));
         let echo = match &fault {
             None => settlement.echo(),
@@ -183,28 +189,39 @@ impl Shared {
         peer.settle(delivery, &answer);
     }
 
+    /// The lock that was lost: without the lock of its session no message's lock counts, and that one is named; while the
+    /// session is held it is the message's (docs/evidence/field-reports.md F70). Other refusals stay as they are.
+    pub(super) fn lost_lock(
+        &self,
+        peer: &Peer,
+        store: StoreId,
+        session: Option<&str>,
+        refusal: Refusal,
+        clock: Clock,
+    ) -> Refusal {
+        let requires = self.namespace.store(store).is_some_and(|store| store.settings().requires_session);
+        if refusal.reason != Reason::MessageLockLost || !requires {
+            return refusal;
+        }
+        let held = match session {
+            Some(session) => self.check_session(peer, store, session, clock).is_ok(),
+            None => peer.links.iter().flatten().any(|link| match &link.purpose {
+                Purpose::Receiver(receiver) => receiver.store == store && receiver.session.is_some() && !receiver.lost,
+                _ => false,
+            }),
+        };
+        if held { refusal } else { EntityError::SessionLockLost.into() }
+    }
+
     /// Ends a lock as a client asked for.
     pub(crate) fn settle(
         &mut self,
-        stores: &[crate::broker::entities::StoreId],
+        stores: &[StoreId],
         token: servicebus_core::servicebus::LockToken,
         settlement: &Settlement,
         clock: Clock,
     ) -> Result<(), Refusal> {
-        let changes = settlement.decoded();
-        self.namespace.settle(stores, token, settlement.ending, &changes, clock.utc)?;
-        Ok(())
-    }
-
-    /// Adds an operation to a transaction.
-    pub(crate) fn enlist(&mut self, peer: &Peer, txn: &[u8], operation: Operation) -> Result<(), Refusal> {
-        if let Operation::Settle { stores, token, .. } = &operation {
-            self.namespace.find_lock(stores, *token)?;
-        }
-        match self.transactions.get_mut(txn, peer.id) {
-            Some(transaction) => transaction.add(operation),
-            None => Err(Refusal::new(Reason::TransactionUnknown, "The transaction is not known on this connection.")),
-        }
+        Ok(self.namespace.settle(stores, token, settlement, clock.utc)?)
     }
 
     /// A link is over: what was not sent goes back, sessions are let go; message locks stay
@@ -223,8 +240,7 @@ impl Shared {
                     if let Some(outgoing) = slot.filter(|outgoing| outgoing.link == id) {
                         *slot = None;
                         if peer.engine.is_unsent(outgoing.id) {
-                            let release = crate::broker::entities::store::Ending::Release;
-                            let _ = self.namespace.settle(&[outgoing.store], outgoing.token, release, &[], clock.utc);
+                            self.namespace.release(outgoing.store, outgoing.token, clock.utc);
                         }
                     }
                 }
@@ -234,7 +250,7 @@ impl Shared {
                 self.forget_consumer(receiver.store, receiver.consumer);
             }
             Purpose::Accepting { store, consumer, .. } => self.forget_consumer(store, consumer),
-            Purpose::Coordinator => self.transactions.roll_back_link(peer.id, id),
+            Purpose::Coordinator => self.transactions.roll_back_link(&mut self.namespace, peer.id, id),
             Purpose::Sender { .. } | Purpose::Requests(_) | Purpose::Responses(_) => {}
         }
         peer.engine.forget(id);

@@ -4,16 +4,21 @@ use super::attach::{BATCH_LIMIT, CREDIT, condition_of};
 use super::fault::Refusal;
 use super::peer::{Peer, Purpose};
 use super::settlement::State;
-use super::transaction::Operation;
 use crate::broker::Clock;
 use crate::broker::entities::Message;
 use crate::broker::shared::Shared;
+use crate::broker::transactions::Operation;
 use bytes::Bytes;
-use servicebus_core::engine::{Incoming, LinkId};
+use servicebus_core::engine::{Incoming, LinkId, SessionId};
 use servicebus_core::servicebus::Reason;
 use servicebus_core::servicebus::message::BATCH_FORMAT;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
 use servicebus_core::wire::transaction::TransactionalState;
+
+/// Messages of one batch at most in the standard tier (docs/evidence/pinned-behaviour.md SND21).
+const MAX_BATCH: usize = 4_500;
+/// The largest message of the standard tier.
+const STANDARD_LIMIT: u64 = 256 << 10;
 
 impl Shared {
     /// Takes what waits on a sender's link.
@@ -22,25 +27,26 @@ impl Shared {
             let Some(link) = peer.link_mut(id) else { continue };
             link.active = clock.now;
             let Purpose::Sender { entity, limit } = &link.purpose else { continue };
-            let (entity, path) = (entity.clone(), link.path.clone());
-            let limit = if incoming.format == BATCH_FORMAT { BATCH_LIMIT.min(*limit) } else { *limit };
+            let (entity, path, limit) = (entity.clone(), link.path.clone(), *limit);
+            let session = link.session;
             let state = peer.take_incoming(incoming.delivery);
             let txn = match state.as_ref().and_then(State::state) {
                 Some(DeliveryState::Transactional(state)) => Some(state.txn_id.to_vec()),
                 _ => None,
             };
-            let size = incoming.payload.len() as u64;
-            let result = if size > limit {
-                Err(Refusal::new(
-                    Reason::MessageSizeExceeded,
-                    format!(
-                        "The received message (delivery-id:0, size:{size} bytes) exceeds the limit ({limit} bytes) \
-                         currently allowed on the link."
-                    ),
-                ))
-            } else {
-                self.take_in(peer, &entity, &incoming, txn.as_deref(), clock)
+            let result = match check_size(&incoming, limit) {
+                Ok(()) => self.take_in(peer, session, &entity, &incoming, limit, txn.as_deref(), clock),
+                Err(rejection) => Err(rejection),
             };
+            let result = match result {
+                Ok(()) => Ok(()),
+                Err(Rejection::Message(refusal)) => Err(refusal),
+                Err(Rejection::Link) => return self.detach_without_data(peer, id, clock),
+            };
+            if txn.is_some() && result.is_ok() {
+                // The first entity of all is the one that the session may receive from.
+                peer.pin(session, &entity);
+            }
             if incoming.settled {
                 continue;
             }
@@ -56,10 +62,11 @@ impl Shared {
                 }
                 _ => DeliveryState::Outcome(outcome),
             };
-            let _ = peer.engine.settle(incoming.delivery, &state, true);
+            peer.settle(incoming.delivery, &state);
         }
         if peer.engine.link(id).is_some_and(|status| status.credit < CREDIT / 2) {
-            let _ = peer.engine.grant(id, CREDIT);
+            let granted = peer.engine.grant(id, CREDIT);
+            peer.told(granted);
         }
     }
 
@@ -67,36 +74,81 @@ impl Shared {
     fn take_in(
         &mut self,
         peer: &Peer,
+        session: SessionId,
         entity: &str,
         incoming: &Incoming<Bytes>,
+        limit: u64,
         txn: Option<&[u8]>,
         clock: Clock,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Rejection> {
         if let Some(refusal) = self.injected() {
-            return Err(refusal);
+            return Err(refusal.into());
         }
         let messages = if incoming.format == BATCH_FORMAT {
-            Message::accept_batch(&incoming.payload)?
+            // Reports of a limit are of the standard tier, where a link takes 256 KiB (docs/evidence/field-reports.md
+            // F75).
+            let count = if limit > STANDARD_LIMIT { usize::MAX } else { MAX_BATCH };
+            Message::accept_batch(&incoming.payload, count)?.ok_or(Rejection::Link)?
         } else {
             vec![Message::accept(incoming.payload.clone())?]
         };
-        for message in &messages {
-            self.namespace.check_send(entity, message)?;
-        }
-        self.statistics.messages_sent += messages.len() as u64;
-        if let Some(txn) = txn {
-            let Some(transaction) = self.transactions.get_mut(txn, peer.id) else {
-                let text = "The transaction is not known on this connection.";
-                return Err(Refusal::new(Reason::TransactionUnknown, text));
-            };
-            for message in messages {
-                transaction.add(Operation::Send { entity: entity.to_owned(), message: Box::new(message) })?;
+        let count = messages.len() as u64;
+        match txn {
+            Some(txn) => {
+                self.enlist(peer, session, txn, Operation::Send { entity: entity.to_owned(), messages }, clock)?;
             }
-            return Ok(());
+            None => self.namespace.execute(clock.utc, |plan| plan.send_batch(entity, messages))?,
         }
-        for message in messages {
-            self.namespace.send(entity, message, clock.utc)?;
-        }
+        self.statistics.messages_sent += count;
         Ok(())
     }
+
+    /// Detaches a link that has sent a batch without messages (docs/evidence/field-reports.md F46).
+    fn detach_without_data(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
+        let name = peer.link(id).map(|link| link.name.clone()).unwrap_or_default();
+        let text = format!(
+            "The link '{name}' is force detached by the broker because publisher(link{}) received a batch message with no \
+             data in it. Detach origin: Publisher.",
+            id.index()
+        );
+        self.detach(peer, id, Refusal::new(Reason::NotAllowed, text), clock);
+    }
+}
+
+/// Why a message is not taken.
+enum Rejection {
+    /// It is refused by itself.
+    Message(Refusal),
+    /// The link is detached with it.
+    Link,
+}
+
+impl<T: Into<Refusal>> From<T> for Rejection {
+    fn from(refusal: T) -> Self {
+        Self::Message(refusal.into())
+    }
+}
+
+/// Checks the size of a message, or of a batch.
+fn check_size(incoming: &Incoming<Bytes>, limit: u64) -> Result<(), Rejection> {
+    let size = incoming.payload.len() as u64;
+    let batch = incoming.format == BATCH_FORMAT;
+    if batch && size > BATCH_LIMIT && limit > BATCH_LIMIT {
+        // Where single messages may be larger, the service takes it for one without data
+        // (docs/evidence/field-reports.md F47).
+        return Err(Rejection::Link);
+    }
+    if size <= limit {
+        return Ok(());
+    }
+    Err(Rejection::Message(too_large(size, limit)))
+}
+
+/// The refusal of a message of this size.
+pub(super) fn too_large(size: u64, limit: u64) -> Refusal {
+    let text = format!(
+        "The received message (delivery-id:0, size:{size} bytes) exceeds the limit ({limit} bytes) currently allowed on \
+         the link."
+    );
+    Refusal::new(Reason::MessageSizeExceeded, text)
 }

@@ -1,18 +1,10 @@
 //! How a client ends a delivery: its outcome, or `update-disposition` (docs/evidence/wire-protocol.md §4.3, §5).
 
+use crate::broker::change::Settlement;
 use crate::broker::entities::store::Ending;
 use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
 use servicebus_core::wire::{self, Map, Reader, Value};
-
-/// What becomes of a message, in a form that can wait for a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settlement {
-    /// How the lock ends.
-    pub ending: Ending,
-    /// Application properties to set, with encoded values.
-    pub changes: Vec<(String, Vec<u8>)>,
-}
 
 fn changes_of(map: Map<'_>) -> Vec<(String, Vec<u8>)> {
     map.iter()
@@ -22,11 +14,6 @@ fn changes_of(map: Map<'_>) -> Vec<(String, Vec<u8>)> {
 }
 
 impl Settlement {
-    /// Without changes.
-    pub(crate) const fn plain(ending: Ending) -> Self {
-        Self { ending, changes: Vec::new() }
-    }
-
     /// What an outcome means.
     pub(crate) fn of(outcome: &Outcome<'_>) -> Self {
         match outcome {
@@ -85,11 +72,6 @@ impl Settlement {
             }
         }
         Some(Self { ending, changes })
-    }
-
-    /// The changes with their values decoded.
-    pub(crate) fn decoded(&self) -> Vec<(&str, Value<'_>)> {
-        self.changes.iter().filter_map(|(key, value)| Some((key.as_str(), Reader::new(value).value().ok()?))).collect()
     }
 
     /// The outcome that confirms it: of the same kind, and a rejected one without an error

@@ -189,8 +189,6 @@ impl Run {
             None => self.request(client, &place.address(), "set-session-state", &entries, None),
         };
         let observed = response.condition().map(str::to_owned);
-        // Tolerated as F71: the transaction counts for nothing.
-        let used = used.filter(|_| !self.model.tolerates("F71"));
         let transaction = match &used {
             Some((number, _)) => self.model.use_transaction(*number, client, &place.entity),
             None => Answer::Done,
@@ -241,8 +239,12 @@ impl Run {
             desired_capabilities: None,
             properties: None,
         };
+        // On a session of its own, as where transactions belong to one entity (docs/evidence/field-reports.md F40).
+        let links = self.world.clients[client].session;
+        self.world.begin_session(client);
         let found = &mut self.world.clients[client];
         let link = found.engine.attach(found.session, &attach).unwrap();
+        found.session = links;
         self.world.settle_down();
         let link = self.world.attached(client, link).unwrap();
         self.controls[client] = Some(link);

@@ -350,6 +350,8 @@ impl Run {
         let settings = found.settings.clone();
         self.model.detach_all(entity);
         bench::update(&mut self.world, entity, &settings);
+        // Dead letters that waited for this entity go on.
+        self.model.run_timers();
         self.compare()
     }
 

@@ -157,11 +157,7 @@ impl Run {
         let observed = response.condition().map(str::to_owned);
         match (&transaction, &own) {
             (Answer::Done, _) => own.check("schedule", observed.as_deref())?,
-            (_, Answer::Done) => {
-                // It may cost a number: that there are no gaps is not promised (docs/evidence/wire-protocol.md §8).
-                self.model.reserve(entity);
-                transaction.check("schedule in a transaction", observed.as_deref())?;
-            }
+            (_, Answer::Done) => transaction.check("schedule in a transaction", observed.as_deref())?,
             _ if observed.is_some() => return Ok(()),
             _ => return Err("a schedule that is wrong twice was accepted".into()),
         }

@@ -16,7 +16,7 @@ pub(super) struct Lock {
 
 impl Store {
     /// Locks a message under this token; the end of the lock.
-    pub(super) fn lock_entry(&mut self, number: i64, token: LockToken, utc: Timestamp) -> Option<Timestamp> {
+    pub(in crate::broker) fn lock_entry(&mut self, number: i64, token: LockToken, utc: Timestamp) -> Option<Timestamp> {
         let id = self.entries.get(&number).and_then(|entry| self.session_key(&entry.message));
         let session_end = id.as_ref().and_then(|id| self.sessions.get(id)?.lock).map(|lock| lock.until);
         let entry = self.entries.get_mut(&number)?;
@@ -45,28 +45,31 @@ impl Store {
     /// The number of the message under this lock.
     ///
     /// # Errors
-    /// [`EntityError::MessageLockLost`], or [`EntityError::SessionLockLost`] where sessions guard messages.
+    /// [`EntityError::MessageLockLost`].
     pub fn locked(&self, token: LockToken) -> Result<i64, EntityError> {
-        let lost =
-            if self.settings.requires_session { EntityError::SessionLockLost } else { EntityError::MessageLockLost };
-        self.locks.get(&token).copied().ok_or(lost)
+        self.locks.get(&token).copied().ok_or(EntityError::MessageLockLost)
+    }
+
+    /// Whether locks can end in this way here.
+    ///
+    /// # Errors
+    /// [`EntityError::AlreadyDeadLettered`] in a dead-letter queue.
+    pub(in crate::broker) fn check_ending(&self, ending: Ending) -> Result<(), EntityError> {
+        if ending == Ending::DeadLetter && self.settings.sub_queue.is_some() {
+            return Err(EntityError::AlreadyDeadLettered);
+        }
+        Ok(())
     }
 
     /// Ends the lock of a message.
-    ///
-    /// # Errors
-    /// As [`Store::locked`]; [`EntityError::AlreadyDeadLettered`] in a dead-letter queue.
-    pub fn settle(
+    pub(in crate::broker) fn settle(
         &mut self,
         token: LockToken,
         ending: Ending,
         changes: &Changes<'_>,
         utc: Timestamp,
-    ) -> Result<Option<Effect>, EntityError> {
-        let number = self.locked(token)?;
-        if ending == Ending::DeadLetter && self.settings.sub_queue.is_some() {
-            return Err(EntityError::AlreadyDeadLettered);
-        }
+    ) -> Option<Effect> {
+        let number = self.locks.get(&token).copied()?;
         if !changes.is_empty()
             && ending != Ending::Complete
             && let Some(entry) = self.entries.get_mut(&number)
@@ -75,7 +78,7 @@ impl Store {
             entry.message.set_application_properties(changes);
             self.bytes = self.bytes + entry.message.size() as u64 - before;
         }
-        Ok(self.unlock(number, ending, utc))
+        self.unlock(number, ending, utc)
     }
 
     /// Ends the lock of a message, or what the lock of its session guarded.
@@ -135,20 +138,16 @@ impl Store {
     }
 
     /// Extends the lock of a message; of a session's message the lock of the session is meant, and told.
-    ///
-    /// # Errors
-    /// As [`Store::locked`].
-    pub fn renew(&mut self, token: LockToken, utc: Timestamp) -> Result<Timestamp, EntityError> {
-        let number = self.locked(token)?;
+    pub(in crate::broker) fn extend_lock(&mut self, token: LockToken, utc: Timestamp) {
         let until = utc + self.settings.lock_duration;
-        let entry = self.entries.get_mut(&number).ok_or(EntityError::MessageLockLost)?;
-        let lock = entry.lock.as_mut().ok_or(EntityError::MessageLockLost)?;
+        let Some(number) = self.locks.get(&token).copied() else { return };
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        let Some(lock) = entry.lock.as_mut() else { return };
         let before = core::mem::replace(&mut lock.until, until);
         entry.locked_until = Some(until);
         if self.timers.remove(&(before, Timer::Lock(number))) {
             self.timers.insert((until, Timer::Lock(number)));
         }
-        Ok(until)
     }
 
     /// Gives back the messages that were locked under a session.

@@ -41,7 +41,7 @@ enum Timer {
 }
 
 /// A message taken for good, with its place in case it has to come back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Taken {
     /// The message.
     pub message: Message,
@@ -152,6 +152,18 @@ impl Store {
         number
     }
 
+    /// The number that the next message gets.
+    pub fn next_number(&self) -> i64 {
+        self.next_sequence
+    }
+
+    /// Takes a message in as it is: its number, state and times are given.
+    pub(in crate::broker) fn place(&mut self, message: Message) {
+        self.next_sequence = self.next_sequence.max(message.sequence_number + 1);
+        let position = self.next_position();
+        self.insert(message, position);
+    }
+
     fn insert(&mut self, message: Message, position: u64) {
         let number = message.sequence_number;
         self.bytes += message.size() as u64;
@@ -188,40 +200,32 @@ impl Store {
         self.next_position
     }
 
-    /// Enqueues a message now, under the number it has been given or else the next one; returns the number.
-    pub fn push(&mut self, mut message: Message, utc: Timestamp) -> i64 {
-        if message.sequence_number == 0 {
-            message.sequence_number = self.reserve_number();
-        }
-        let number = message.sequence_number;
-        message.enqueued_time = utc;
-        message.state = MessageState::Active;
-        let position = self.next_position();
-        self.insert(message, position);
-        number
+    /// Bytes of a message that waits for its time under this number.
+    pub(in crate::broker) fn scheduled_size(&self, number: i64) -> Option<u64> {
+        let message = self.message(number)?;
+        (message.state == MessageState::Scheduled).then_some(message.size() as u64)
     }
 
-    /// Keeps a message until its time; a number that it has been given stays.
-    pub fn schedule(&mut self, mut message: Message, utc: Timestamp) -> i64 {
-        if message.sequence_number == 0 {
-            message.sequence_number = self.reserve_number();
-        }
-        let number = message.sequence_number;
-        message.enqueued_time = utc;
-        message.state = MessageState::Scheduled;
-        let position = self.next_position();
-        self.insert(message, position);
-        number
+    /// The message with this number.
+    pub fn message(&self, number: i64) -> Option<&Message> {
+        self.entries.get(&number).map(|entry| &entry.message)
     }
 
-    /// Whether this number is a message that waits for its time.
-    pub fn is_scheduled(&self, number: i64) -> bool {
-        self.entries.get(&number).is_some_and(|entry| entry.message.state == MessageState::Scheduled)
+    /// A copy of a message with its place, to be put back if need be.
+    pub(in crate::broker) fn copy_of(&self, number: i64) -> Option<Taken> {
+        let entry = self.entries.get(&number)?;
+        Some(Taken { message: entry.message.clone(), position: entry.position })
     }
 
-    /// Takes a scheduled message back.
-    pub fn cancel(&mut self, number: i64) -> Option<Message> {
-        if self.is_scheduled(number) { self.remove(number) } else { None }
+    /// The message under a lock, and the lock's end.
+    pub fn under_lock(&self, token: LockToken) -> Option<(&Message, Timestamp)> {
+        let entry = self.entries.get(self.locks.get(&token)?)?;
+        Some((&entry.message, entry.lock?.until))
+    }
+
+    /// Removes a message for good.
+    pub(in crate::broker) fn delete(&mut self, number: i64) {
+        self.remove(number);
     }
 
     /// Takes in a dead message under the number it had (docs/evidence/service-evidence.md §8), behind those that came
@@ -310,13 +314,20 @@ impl Store {
         Some(message)
     }
 
-    /// The first message that can be received, of this session where the entity has sessions.
-    fn first(&self, session: Option<&str>) -> Option<i64> {
-        let set = match session {
-            None => &self.available,
-            Some(id) => &self.sessions.get(id)?.available,
-        };
-        set.first().map(|(_, number)| *number)
+    /// The first message that can be received, of this session where the entity has sessions: its place and number.
+    pub(in crate::broker) fn first(&self, session: Option<&str>) -> Option<(u64, i64)> {
+        match session {
+            None => self.available.first().copied(),
+            Some(id) => self.sessions.get(id)?.available.first().copied(),
+        }
+    }
+
+    /// The first message behind a place that can be received.
+    pub(in crate::broker) fn first_after(&self, position: Option<u64>) -> Option<(u64, i64)> {
+        match position {
+            None => self.available.first().copied(),
+            Some(position) => self.available.range((position + 1, i64::MIN)..).next().copied(),
+        }
     }
 
     /// Whether there is something to receive.
@@ -324,26 +335,7 @@ impl Store {
         self.first(session).is_some()
     }
 
-    /// Locks the next message and shows it, with the end of its lock.
-    pub fn receive(
-        &mut self,
-        session: Option<&str>,
-        token: LockToken,
-        utc: Timestamp,
-    ) -> Option<(&Message, Timestamp)> {
-        let number = self.first(session)?;
-        let until = self.lock_entry(number, token, utc)?;
-        self.entries.get(&number).map(|entry| (&entry.message, until))
-    }
-
-    /// Takes the next message for good.
-    pub fn take(&mut self, session: Option<&str>) -> Option<Taken> {
-        let number = self.first(session)?;
-        let position = self.entries.get(&number)?.position;
-        Some(Taken { message: self.remove(number)?, position })
-    }
-
-    fn expire(&mut self, number: i64) -> Option<Effect> {
+    pub(in crate::broker) fn expire(&mut self, number: i64) -> Option<Effect> {
         let message = self.remove(number)?;
         self.settings.dead_letter_on_expiry.then_some(Effect::DeadLetter(message, DeadReason::Expired))
     }
@@ -356,17 +348,17 @@ impl Store {
             .filter(move |peeked| session.is_none_or(|id| peeked.message.session_id.as_deref() == Some(id)))
     }
 
-    /// Checks that all of these are deferred, unlocked, alive and, where a session is named, of it; expired ones go the
-    /// way of expired messages (docs/evidence/service-evidence.md §10).
+    /// Checks that all of these are deferred, unlocked, alive and, where a session is named, of it; expired ones are
+    /// to go the way of expired messages (docs/evidence/service-evidence.md §10).
     ///
     /// # Errors
     /// [`EntityError::MessageNotFound`]: the whole request fails with one of them.
     pub fn check_deferred(
-        &mut self,
+        &self,
         numbers: &[i64],
         session: Option<&str>,
         utc: Timestamp,
-        effects: &mut Vec<Effect>,
+        expired: &mut Vec<i64>,
     ) -> Result<(), EntityError> {
         let mut missing = false;
         for &number in numbers {
@@ -381,7 +373,7 @@ impl Store {
                 missing = true;
             } else if self.settings.sub_queue.is_none() && entry.message.expires_at().is_some_and(|at| at <= utc) {
                 missing = true;
-                effects.extend(self.expire(number));
+                expired.push(number);
             }
         }
         let mut sorted = numbers.to_vec();
@@ -397,20 +389,9 @@ impl Store {
         Ok(())
     }
 
-    /// Locks a deferred message that [`Store::check_deferred`] has let through.
-    pub fn lock_deferred(&mut self, number: i64, token: LockToken, utc: Timestamp) -> Option<(&Message, Timestamp)> {
-        let until = self.lock_entry(number, token, utc)?;
-        self.entries.get(&number).map(|entry| (&entry.message, until))
-    }
-
-    /// Takes a deferred message for good.
-    pub fn take_deferred(&mut self, number: i64) -> Option<Message> {
-        self.remove(number)
-    }
-
-    /// Deletes up to `count` messages that are neither locked nor deferred nor scheduled and were enqueued before
-    /// `cutoff`, the oldest first.
-    pub fn delete_batch(&mut self, count: usize, cutoff: Timestamp, session: Option<&str>) -> usize {
+    /// Up to `count` messages that are neither locked nor deferred nor scheduled and were enqueued before `cutoff`, the
+    /// oldest first.
+    pub fn deletable(&self, count: usize, cutoff: Timestamp, session: Option<&str>) -> Vec<i64> {
         let set = match session {
             None if self.settings.requires_session => {
                 let all = self.sessions.values().filter(|session| session.lock.is_none());
@@ -422,11 +403,7 @@ impl Store {
             Some(id) => self.sessions.get(id).map(|it| it.available.iter().copied().collect()).unwrap_or_default(),
         };
         let old = |number: &i64| self.entries.get(number).is_some_and(|entry| entry.message.enqueued_time < cutoff);
-        let doomed: Vec<i64> = set.into_iter().map(|(_, number)| number).filter(old).take(count).collect();
-        for number in &doomed {
-            self.remove(*number);
-        }
-        doomed.len()
+        set.into_iter().map(|(_, number)| number).filter(old).take(count).collect()
     }
 
     /// Deletes everything, when the entity goes.
@@ -477,14 +454,17 @@ impl Store {
         &mut self.sessions
     }
 
-    /// Accounts for the state of a session that is replaced.
-    pub(super) fn count_states(&mut self, before: usize, after: usize) -> Result<(), EntityError> {
-        let states = self.states.saturating_sub(before) + after;
-        if states > MAX_STATES {
+    /// Checks that the state of a session can be replaced.
+    pub(super) fn check_states(&self, before: usize, after: usize) -> Result<(), EntityError> {
+        if self.states.saturating_sub(before) + after > MAX_STATES {
             return Err(EntityError::OutOfRange("The states of the entity's sessions take too much.".into()));
         }
-        self.states = states;
         Ok(())
+    }
+
+    /// Accounts for the state of a session that is replaced.
+    pub(super) fn count_states(&mut self, before: usize, after: usize) {
+        self.states = self.states.saturating_sub(before) + after;
     }
 
     pub(super) fn first_ready(&self) -> Option<Arc<str>> {

@@ -1,0 +1,144 @@
+//! The changes of a namespace's messages. A change holds outcomes (sequence numbers, ids, lock tokens, times), so that the
+//! same changes in the same order lead to the same state: see [`super::apply`].
+
+use super::entities::store::{Ending, Taken};
+use super::entities::{Message, StoreId};
+use bytes::Bytes;
+use servicebus_core::servicebus::LockToken;
+use servicebus_core::time::Timestamp;
+use servicebus_core::wire::{Reader, Value};
+
+/// The end of a message's lock, in a form that can wait for a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// How the lock ends.
+    pub ending: Ending,
+    /// Application properties to set, with encoded values.
+    pub changes: Vec<(String, Vec<u8>)>,
+}
+
+impl Settlement {
+    /// Without changes to properties.
+    pub const fn plain(ending: Ending) -> Self {
+        Self { ending, changes: Vec::new() }
+    }
+
+    /// The changes with their values decoded.
+    pub fn decoded(&self) -> Vec<(&str, Value<'_>)> {
+        self.changes.iter().filter_map(|(key, value)| Some((key.as_str(), Reader::new(value).value().ok()?))).collect()
+    }
+}
+
+/// One change.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A message comes into a store, at once or for its time, under its number.
+    Insert {
+        /// The store.
+        store: StoreId,
+        /// The message, with its number, state and times.
+        message: Box<Message>,
+    },
+    /// A message comes into a dead-letter queue, under the number it had where that is free.
+    Bury {
+        /// The dead-letter queue.
+        store: StoreId,
+        /// The message, with the reason among its properties.
+        message: Box<Message>,
+    },
+    /// A message leaves a store for good.
+    Remove {
+        /// The store.
+        store: StoreId,
+        /// The message's number.
+        number: i64,
+    },
+    /// A message comes back that was taken for good and not sent.
+    Restore {
+        /// The store.
+        store: StoreId,
+        /// The message and its place.
+        taken: Box<Taken>,
+    },
+    /// A sequence number is given away, for a message that comes with a commit.
+    Reserve {
+        /// The store.
+        store: StoreId,
+    },
+    /// An entity remembers a message id.
+    Remember {
+        /// The entity's key.
+        entity: String,
+        /// The id.
+        id: String,
+        /// When it came.
+        utc: Timestamp,
+    },
+    /// An entity was used.
+    Use {
+        /// The key of the queue or topic.
+        entity: String,
+        /// The key of the subscription.
+        subscription: Option<String>,
+        /// When.
+        utc: Timestamp,
+    },
+    /// A message is locked.
+    Lock {
+        /// The store.
+        store: StoreId,
+        /// The message's number.
+        number: i64,
+        /// The name of the lock.
+        token: LockToken,
+        /// When.
+        utc: Timestamp,
+    },
+    /// A message's lock ends as its holder says.
+    Settle {
+        /// The store.
+        store: StoreId,
+        /// The name of the lock.
+        token: LockToken,
+        /// How.
+        settlement: Settlement,
+        /// When.
+        utc: Timestamp,
+    },
+    /// A message's lock is extended.
+    Renew {
+        /// The store.
+        store: StoreId,
+        /// The name of the lock.
+        token: LockToken,
+        /// When.
+        utc: Timestamp,
+    },
+    /// A deferred message is found to be past its time to live.
+    Expire {
+        /// The store.
+        store: StoreId,
+        /// The message's number.
+        number: i64,
+        /// When.
+        utc: Timestamp,
+    },
+    /// Locks, sessions, lives and schedules of a store that end at a time.
+    Time {
+        /// The store.
+        store: StoreId,
+        /// The time.
+        utc: Timestamp,
+    },
+    /// The state of a session is set or cleared.
+    SessionState {
+        /// The store.
+        store: StoreId,
+        /// The session.
+        session: String,
+        /// The state.
+        state: Option<Bytes>,
+        /// When.
+        utc: Timestamp,
+    },
+}

@@ -1,0 +1,224 @@
+//! Messages that go on by themselves: to where an entity forwards, to the subscriptions of a topic, dead letters to where
+//! those are forwarded. Each step takes one message one hop on, in the order of arrival and in turn among the stores; work
+//! in one call is bounded, and the rest goes on in the next.
+
+use super::change::Change;
+use super::entities::queue::Stores;
+use super::entities::{EntityError, Namespace, StoreId, namespace};
+use super::plan::Plan;
+use super::routing::{self, Copy};
+use servicebus_core::servicebus::SubQueue;
+use servicebus_core::time::{Duration, Timestamp};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+/// Changes by relays in one call, give or take those of one message.
+const MAX_CHANGES: usize = 4_096;
+/// When a target is tried again that does not take dead letters.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Stores whose messages go on, and those whose target does not take them.
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    ready: VecDeque<StoreId>,
+    queued: HashSet<StoreId>,
+    /// Stores to be tried again, and when.
+    retries: VecDeque<(Timestamp, StoreId)>,
+    blocked: HashSet<StoreId>,
+    /// Behind which arrival the letters of a store are that can go on: those before cannot, whatever the time.
+    passed: HashMap<StoreId, u64>,
+    /// When work was left for the next call.
+    left: Option<Timestamp>,
+}
+
+impl Relays {
+    /// Notes that a store has messages that go on.
+    pub(super) fn note(&mut self, id: StoreId) {
+        if !self.blocked.contains(&id) && self.queued.insert(id) {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// When there is something to do.
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        let retry = self.retries.front().map(|(at, _)| *at);
+        match (self.left, retry) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Settings of entities have changed: everything can be tried again.
+    pub(super) fn try_all_again(&mut self) {
+        self.retries.clear();
+        let stores: Vec<StoreId> = self.blocked.drain().chain(self.passed.drain().map(|(id, _)| id)).collect();
+        for id in stores {
+            self.note(id);
+        }
+    }
+
+    fn take_due(&mut self, utc: Timestamp) {
+        while let Some(&(at, id)) = self.retries.front()
+            && at <= utc
+        {
+            self.retries.pop_front();
+            self.blocked.remove(&id);
+            self.note(id);
+        }
+    }
+
+    fn block(&mut self, id: StoreId, utc: Timestamp) {
+        if self.blocked.insert(id) {
+            self.retries.push_back((utc + RETRY, id));
+        }
+    }
+}
+
+/// Where the messages of a store go on to.
+enum Route {
+    /// To the subscriptions of this topic.
+    Subscriptions(String),
+    /// To this entity.
+    Forward { target: String, stores: Stores },
+    /// Dead letters of an entity of this path, to this entity.
+    Letters { target: String, source: Arc<str> },
+}
+
+/// What one step came to.
+enum Step {
+    /// So many changes.
+    Done(usize),
+    /// The message cannot go on, now or ever; its place.
+    Stays(u64),
+    /// The target takes nothing now.
+    Blocked,
+}
+
+impl Namespace {
+    fn route(&self, id: StoreId) -> Option<Route> {
+        let store = self.store(id).filter(|store| store.settings().relays)?;
+        let owner = &store.owner;
+        let Some(subscription) = &owner.subscription else {
+            if self.topics.contains_key(&owner.entity) {
+                return Some(Route::Subscriptions(owner.entity.clone()));
+            }
+            let queue = self.queues.get(&owner.entity)?;
+            let description = &queue.description;
+            return match store.settings().sub_queue {
+                None => Some(Route::Forward { target: description.forward_to.clone()?, stores: queue.stores }),
+                Some(SubQueue::DeadLetter) => {
+                    let target = description.forward_dead_lettered_messages_to.clone()?;
+                    Some(Route::Letters { target, source: self.store(queue.stores.main)?.owner.path.clone() })
+                }
+                Some(SubQueue::TransferDeadLetter) => None,
+            };
+        };
+        let found = self.topics.get(&owner.entity)?.subscriptions.get(subscription)?;
+        match store.settings().sub_queue {
+            None => Some(Route::Forward { target: found.description.forward_to.clone()?, stores: found.stores }),
+            Some(SubQueue::DeadLetter) => {
+                let target = found.description.forward_dead_lettered_messages_to.clone()?;
+                Some(Route::Letters { target, source: self.store(found.stores.main)?.owner.path.clone() })
+            }
+            Some(SubQueue::TransferDeadLetter) => None,
+        }
+    }
+
+    /// Takes messages on, as far as one call goes.
+    pub(super) fn run_relays(&mut self, utc: Timestamp) {
+        self.relays.take_due(utc);
+        self.relays.left = None;
+        let mut changes = 0;
+        while let Some(id) = self.relays.ready.pop_front() {
+            self.relays.queued.remove(&id);
+            match self.relay(id, utc) {
+                Some(Step::Done(count)) => changes += count,
+                Some(Step::Stays(position)) => {
+                    self.relays.passed.insert(id, position);
+                    changes += 1;
+                }
+                Some(Step::Blocked) => {
+                    self.relays.block(id, utc);
+                    continue;
+                }
+                None => continue,
+            }
+            self.relays.note(id);
+            if changes >= MAX_CHANGES {
+                self.relays.left = (!self.relays.ready.is_empty()).then_some(utc);
+                return;
+            }
+        }
+    }
+
+    /// Takes the next message of a store one hop on; `None` when there is none.
+    fn relay(&mut self, id: StoreId, utc: Timestamp) -> Option<Step> {
+        let route = self.route(id)?;
+        let store = self.store(id)?;
+        let after = self.relays.passed.get(&id).copied();
+        let (position, number) = store.first_after(after)?;
+        let message = store.message(number)?;
+        let mut plan = Plan::new(self, utc);
+        let mut evaluated = 0;
+        match route {
+            Route::Subscriptions(topic) => {
+                plan.push(Change::Remove { store: id, number });
+                let mut message = message.clone();
+                // Copies in a partitioned topic carry the number that it took the message under
+                // (docs/evidence/service-evidence.md §8, docs/evidence/field-reports.md F74).
+                if message.enqueued_sequence_number.is_none()
+                    && let Some(found) = self.topics.get(&topic).filter(|topic| topic.description.enable_partitioning)
+                {
+                    message.enqueued_sequence_number = Some(plan.reserve(found.scheduled));
+                }
+                let made = routing::fan_out(self, &topic, &message, plan.random(), utc);
+                evaluated = made.evaluated;
+                for (store, copy) in made.copies {
+                    match copy {
+                        Copy::Alive(mut copy) => {
+                            copy.sequence_number = plan.next_number(store);
+                            plan.push(Change::Insert { store, message: Box::new(copy) });
+                        }
+                        Copy::Dead { mut message, main } => {
+                            message.sequence_number = plan.next_number(main);
+                            plan.push(Change::Reserve { store: main });
+                            plan.push(Change::Bury { store, message: Box::new(message) });
+                        }
+                    }
+                }
+            }
+            Route::Forward { target, stores } => {
+                plan.push(Change::Remove { store: id, number });
+                if message.hops >= routing::MAX_HOPS {
+                    let dead = routing::dead_after_hops(message.clone());
+                    plan.push(Change::Bury { store: stores.transfer, message: Box::new(dead) });
+                } else if let Err(why) = plan.forward(&namespace::target_key(&target), routing::hop(message)) {
+                    let dead = routing::dead_in_transfer(message.clone(), &why);
+                    plan.push(Change::Bury { store: stores.dead_letter, message: Box::new(dead) });
+                }
+            }
+            Route::Letters { target, source } => {
+                if message.hops >= routing::MAX_HOPS {
+                    return Some(Step::Stays(position));
+                }
+                plan.push(Change::Remove { store: id, number });
+                let mut letter = routing::hop(message);
+                letter.dead_letter_source = Some(source);
+                letter.delivery_count = 0;
+                // Its life has ended where it died: an expired message would be lost in the target
+                // (docs/evidence/field-reports.md F78).
+                letter.time_to_live = None;
+                match plan.forward(&namespace::target_key(&target), letter) {
+                    Ok(()) => {}
+                    Err(EntityError::SessionIdMissing) => return Some(Step::Stays(position)),
+                    Err(_) => return Some(Step::Blocked),
+                }
+            }
+        }
+        let planned = plan.finish();
+        let changes = planned.changes.len();
+        self.carry_out(planned);
+        self.filters_evaluated += evaluated;
+        Some(Step::Done(changes))
+    }
+}

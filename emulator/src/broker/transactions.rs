@@ -1,0 +1,377 @@
+//! Transactions: what waits for a commit, the bytes that are reserved for it, and its two minutes.
+
+use super::ConnectionId;
+use super::admission::Target;
+use super::change::Settlement;
+use super::entities::{EntityError, Message, Namespace, StoreId};
+use super::plan::{Balance, Plan};
+use bytes::Bytes;
+use core::fmt;
+use servicebus_core::engine::{LinkId, SessionId};
+use servicebus_core::servicebus::LockToken;
+use servicebus_core::time::{Duration, Instant, Timestamp};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+/// Operations of a transaction at most.
+const MAX_OPERATIONS: usize = 10_000;
+/// Messages sent in a transaction at most (docs/evidence/field-reports.md F42).
+const MAX_SENDS: usize = 100;
+/// Transactions of a namespace at most.
+const MAX_TRANSACTIONS: usize = 10_000;
+/// Transactions of a connection at most that are remembered as timed out.
+const MAX_TIMED_OUT: usize = 1_000;
+/// A transaction that is not discharged is rolled back.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Why an operation is not part of a transaction, or a transaction not committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TransactionError {
+    /// Not declared on this connection, or discharged.
+    Unknown,
+    /// Rolled back after its two minutes.
+    TimedOut(Vec<u8>),
+    /// Too many transactions are open.
+    TooMany,
+    /// It has too many operations.
+    TooManyOperations,
+    /// It has too many sends.
+    TooManySends,
+    /// It would belong to two entities.
+    SpansEntities,
+    /// It would belong to two partitions of an entity.
+    SpansPartitions,
+    /// The operation itself is refused.
+    Refused(EntityError),
+    /// The commit failed.
+    RolledBack(EntityError),
+}
+
+/// The text for what may not span entities, with transactions or without.
+pub(crate) const SPANS_ENTITIES: &str =
+    "Local transactions cannot span multiple top-level entities such as queue or topic.";
+
+impl fmt::Display for TransactionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("Transaction hasn't been declared yet, or has already been discharged."),
+            Self::TimedOut(id) => {
+                f.write_str("No active Transaction was found for ID 'txn:")?;
+                for byte in id {
+                    write!(f, "{byte:02x}")?;
+                }
+                f.write_str(
+                    "'. The Transaction may have timed out or attempted to span multiple top-level entities such as \
+                     Queue or Topic. The server Transaction timeout is: 00:02:00.",
+                )
+            }
+            Self::TooMany => f.write_str("Too many transactions are open."),
+            Self::TooManyOperations => f.write_str("The transaction has too many operations."),
+            Self::TooManySends => {
+                write!(f, "Cannot send more than {MAX_SENDS} messages in a single transaction.")
+            }
+            Self::SpansEntities => f.write_str(SPANS_ENTITIES),
+            Self::SpansPartitions => f.write_str("A transaction cannot span multiple partitions of an entity."),
+            Self::Refused(error) => error.fmt(f),
+            Self::RolledBack(error) => write!(f, "The transaction was rolled back. {error}"),
+        }
+    }
+}
+
+/// Something that happens when a transaction commits.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    /// Messages for an entity; a scheduled one has its number already.
+    Send { entity: String, messages: Vec<Message> },
+    /// The end of a lock, held in one of these stores.
+    Settle { stores: Vec<StoreId>, token: LockToken, settlement: Settlement },
+    /// Scheduled messages taken back.
+    Cancel { entity: String, numbers: Vec<i64> },
+    /// The state of a session.
+    SessionState { store: StoreId, session: String, state: Option<Bytes> },
+}
+
+impl Operation {
+    /// Plans the operation; what is planned earlier counts.
+    fn plan(&self, plan: &mut Plan<'_>) -> Result<(), EntityError> {
+        match self {
+            Self::Send { entity, messages } => plan.send_batch(entity, messages.clone()),
+            Self::Settle { stores, token, settlement } => plan.settle(stores, *token, settlement),
+            Self::Cancel { entity, numbers } => plan.cancel(entity, numbers),
+            Self::SessionState { store, session, state } => plan.set_session_state(*store, session, state.clone()),
+        }
+    }
+
+    /// The queue or topic that it belongs to, and its partition where it has one.
+    fn scope(&self, namespace: &Namespace) -> Option<(String, Option<String>)> {
+        let (entity, message) = match self {
+            Self::Send { entity, messages } => (entity.clone(), messages.first()),
+            Self::Cancel { entity, .. } => (entity.clone(), None),
+            Self::SessionState { store, .. } => (namespace.top_level(*store)?.to_owned(), None),
+            Self::Settle { stores, token, .. } => {
+                let store = namespace.find_lock(stores, *token).ok()?;
+                let message = namespace.store(store)?.under_lock(*token).map(|(message, _)| message);
+                (namespace.top_level(store)?.to_owned(), message)
+            }
+        };
+        let target = Target::find(namespace, &entity).ok()?;
+        let partition = message.and_then(|message| target.partition_of(message));
+        Some((entity, partition))
+    }
+}
+
+/// What a client has begun and not ended.
+#[derive(Debug)]
+struct Transaction {
+    link: LinkId,
+    ends: Instant,
+    serial: u64,
+    /// The session whose links it may span entities on, if any.
+    session: Option<SessionId>,
+    operations: Vec<Operation>,
+    sends: usize,
+    settled: HashSet<LockToken>,
+    /// The entities that it belongs to, and the partition of each.
+    scopes: Vec<(String, Option<String>)>,
+    balances: HashMap<String, Balance>,
+}
+
+#[derive(Debug, Default)]
+struct OfConnection {
+    open: HashMap<Vec<u8>, Transaction>,
+    /// Ids of those that were rolled back after their time, the latest last.
+    timed_out: VecDeque<Vec<u8>>,
+}
+
+/// All transactions.
+#[derive(Debug, Default)]
+pub(crate) struct Transactions {
+    /// Whether every transaction may span entities.
+    pub(crate) span_entities: bool,
+    connections: HashMap<ConnectionId, OfConnection>,
+    /// By their ends.
+    timers: BTreeMap<(Instant, u64), (ConnectionId, Vec<u8>)>,
+    serial: u64,
+}
+
+impl Transactions {
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// When the next one ends.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Rolls back those whose time is over.
+    pub(crate) fn handle_timeout(&mut self, namespace: &mut Namespace, now: Instant) {
+        while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now) {
+            let (connection, id) = entry.remove();
+            let Some(found) = self.connections.get_mut(&connection) else { continue };
+            if let Some(transaction) = found.open.remove(&id) {
+                transaction.give_back(namespace);
+                if found.timed_out.len() == MAX_TIMED_OUT {
+                    found.timed_out.pop_front();
+                }
+                found.timed_out.push_back(id);
+            }
+        }
+    }
+
+    /// Begins one.
+    pub(crate) fn declare(
+        &mut self,
+        connection: ConnectionId,
+        link: LinkId,
+        id: Vec<u8>,
+        session: Option<SessionId>,
+        now: Instant,
+    ) -> Result<(), TransactionError> {
+        if self.len() >= MAX_TRANSACTIONS {
+            return Err(TransactionError::TooMany);
+        }
+        self.serial += 1;
+        let (serial, ends) = (self.serial, now + TIMEOUT);
+        let transaction = Transaction {
+            link,
+            ends,
+            serial,
+            session,
+            operations: Vec::new(),
+            sends: 0,
+            settled: HashSet::new(),
+            scopes: Vec::new(),
+            balances: HashMap::new(),
+        };
+        self.timers.insert((ends, serial), (connection, id.clone()));
+        self.connections.entry(connection).or_default().open.insert(id, transaction);
+        Ok(())
+    }
+
+    fn missing(&self, connection: ConnectionId, id: &[u8]) -> TransactionError {
+        let timed_out =
+            self.connections.get(&connection).is_some_and(|found| found.timed_out.iter().any(|of| of == id));
+        if timed_out { TransactionError::TimedOut(id.to_vec()) } else { TransactionError::Unknown }
+    }
+
+    /// Checks that a transaction of this connection is open: others cannot take part (docs/evidence/pinned-behaviour.md
+    /// TXN13).
+    pub(crate) fn check(&self, connection: ConnectionId, id: &[u8]) -> Result<(), TransactionError> {
+        let known = self.connections.get(&connection).is_some_and(|found| found.open.contains_key(id));
+        if known { Ok(()) } else { Err(self.missing(connection, id)) }
+    }
+
+    /// Adds an operation, which came on this session, to a transaction, and reserves what it needs.
+    pub(crate) fn enlist(
+        &mut self,
+        namespace: &mut Namespace,
+        connection: ConnectionId,
+        id: &[u8],
+        session: SessionId,
+        operation: Operation,
+        utc: Timestamp,
+    ) -> Result<(), TransactionError> {
+        self.check(connection, id)?;
+        let all = self.span_entities;
+        let found = self.connections.get_mut(&connection).and_then(|found| found.open.get_mut(id));
+        let transaction = found.ok_or(TransactionError::Unknown)?;
+        let spans = all || transaction.session == Some(session);
+        transaction.add(namespace, spans, operation, utc)
+    }
+
+    fn take(
+        &mut self,
+        namespace: &mut Namespace,
+        connection: ConnectionId,
+        id: &[u8],
+    ) -> Result<Transaction, TransactionError> {
+        let found = self.connections.get_mut(&connection).and_then(|found| found.open.remove(id));
+        let Some(transaction) = found else { return Err(self.missing(connection, id)) };
+        self.timers.remove(&(transaction.ends, transaction.serial));
+        transaction.give_back(namespace);
+        Ok(transaction)
+    }
+
+    /// Ends a transaction without effect.
+    pub(crate) fn roll_back(
+        &mut self,
+        namespace: &mut Namespace,
+        connection: ConnectionId,
+        id: &[u8],
+    ) -> Result<(), TransactionError> {
+        self.take(namespace, connection, id).map(|_| ())
+    }
+
+    /// Carries everything out, or nothing.
+    pub(crate) fn commit(
+        &mut self,
+        namespace: &mut Namespace,
+        connection: ConnectionId,
+        id: &[u8],
+        utc: Timestamp,
+    ) -> Result<(), TransactionError> {
+        let transaction = self.take(namespace, connection, id)?;
+        namespace
+            .execute(utc, |plan| transaction.operations.iter().try_for_each(|operation| operation.plan(plan)))
+            .map_err(TransactionError::RolledBack)
+    }
+
+    /// Rolls back what was begun on a control link that is gone.
+    pub(crate) fn roll_back_link(&mut self, namespace: &mut Namespace, connection: ConnectionId, link: LinkId) {
+        let Some(found) = self.connections.get_mut(&connection) else { return };
+        for (_, transaction) in found.open.extract_if(|_, transaction| transaction.link == link) {
+            self.timers.remove(&(transaction.ends, transaction.serial));
+            transaction.give_back(namespace);
+        }
+    }
+
+    /// Rolls back what a connection began that is gone.
+    pub(crate) fn roll_back_connection(&mut self, namespace: &mut Namespace, connection: ConnectionId) {
+        let Some(found) = self.connections.remove(&connection) else { return };
+        for transaction in found.open.into_values() {
+            self.timers.remove(&(transaction.ends, transaction.serial));
+            transaction.give_back(namespace);
+        }
+    }
+}
+
+impl Transaction {
+    fn add(
+        &mut self,
+        namespace: &mut Namespace,
+        spans: bool,
+        operation: Operation,
+        utc: Timestamp,
+    ) -> Result<(), TransactionError> {
+        if self.operations.len() >= MAX_OPERATIONS {
+            return Err(TransactionError::TooManyOperations);
+        }
+        let sends = match &operation {
+            Operation::Send { messages, .. } => messages.len(),
+            _ => 0,
+        };
+        if self.sends + sends > MAX_SENDS {
+            return Err(TransactionError::TooManySends);
+        }
+        if let Operation::Settle { token, .. } = &operation
+            && self.settled.contains(token)
+        {
+            // Within the transaction the lock is gone already (docs/evidence/pinned-behaviour.md SET33).
+            return Err(TransactionError::Refused(EntityError::MessageLockLost));
+        }
+        let scope = operation.scope(namespace);
+        if let Some(scope) = &scope {
+            self.check_scope(scope, spans)?;
+        }
+        let gained = {
+            let mut plan = Plan::new(namespace, utc);
+            for (entity, balance) in &self.balances {
+                plan.assume_freed(entity, balance.freed);
+            }
+            operation.plan(&mut plan).map_err(TransactionError::Refused)?;
+            plan.into_balances()
+        };
+        for (entity, Balance { added, freed }) in gained {
+            *namespace.reserved.entry(entity.clone()).or_default() += added;
+            let own = self.balances.entry(entity).or_default();
+            own.added += added;
+            own.freed = freed;
+        }
+        if let Some((entity, partition)) = scope {
+            match self.scopes.iter_mut().find(|(of, _)| *of == entity) {
+                Some((_, of)) => *of = of.take().or(partition),
+                None => self.scopes.push((entity, partition)),
+            }
+        }
+        if let Operation::Settle { token, .. } = &operation {
+            self.settled.insert(*token);
+        }
+        self.sends += sends;
+        self.operations.push(operation);
+        Ok(())
+    }
+
+    fn check_scope(&self, (entity, partition): &(String, Option<String>), spans: bool) -> Result<(), TransactionError> {
+        if !spans && self.scopes.iter().any(|(of, _)| of != entity) {
+            return Err(TransactionError::SpansEntities);
+        }
+        let other = |of: &(String, Option<String>)| of.0 == *entity && of.1.is_some() && of.1 != *partition;
+        if partition.is_some() && self.scopes.iter().any(other) {
+            return Err(TransactionError::SpansPartitions);
+        }
+        Ok(())
+    }
+
+    /// Gives back what is reserved.
+    fn give_back(&self, namespace: &mut Namespace) {
+        for (entity, balance) in &self.balances {
+            if let Some(reserved) = namespace.reserved.get_mut(entity) {
+                *reserved = reserved.saturating_sub(balance.added);
+                if *reserved == 0 {
+                    namespace.reserved.remove(entity);
+                }
+            }
+        }
+    }
+}
