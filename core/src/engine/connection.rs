@@ -114,6 +114,12 @@ pub struct Connection<S: Storage> {
     pub(super) peer_channel_max: u16,
     /// Sessions with a flow due.
     pub(super) session_flows: usize,
+    /// Bytes of deliveries that have come in and are not taken, where their number alone is no bound.
+    pub(super) buffered: usize,
+    /// Those of whole messages among them.
+    pub(super) buffered_whole: usize,
+    /// A session got less of a window than its share, for what is buffered.
+    pub(super) narrowed: bool,
     /// Deliveries that receiving links have granted credit for and that have not come yet.
     pub(super) outstanding: usize,
     /// Sessions and links whose end or detach is due.
@@ -197,6 +203,9 @@ impl<S: Storage> Connection<S> {
             events: IndexQueue::bounded(slots),
             outbox: Outbox::bounded(limits.outbox),
             session_flows: 0,
+            buffered: 0,
+            buffered_whole: 0,
+            narrowed: false,
             outstanding: 0,
             endings: 0,
         }

@@ -235,8 +235,11 @@ impl<S: Storage> Connection<S> {
     /// Writes the flow that is due on a link; `None` when there is no room for it.
     pub(super) fn transmit_link_flow(&mut self, at: LinkIndex, tx: &mut S::Tx) -> Option<()> {
         let server = self.is_server();
+        let apart = self.sessions.get(self.links.get(at)?.session)?.apart;
+        let window = self.window(apart);
         let link = self.links.get_mut(at)?;
         let session = self.sessions.get_mut(link.session)?;
+        session.open_window(window);
         let flow = Flow {
             handle: Some(link.output_handle),
             // Unknown to a receiver until the sender's attach has come.
@@ -254,7 +257,6 @@ impl<S: Storage> Connection<S> {
         if !write_frame(tx, session.channel, &flow) {
             return None;
         }
-        session.incoming_left = session.incoming_window;
         if session.flow_due && !session.echo_due {
             session.flow_due = false;
             self.session_flows -= 1;

@@ -293,6 +293,9 @@ impl<S: Storage> Connection<S> {
         if delivery.presettled {
             self.free_delivery(place);
         }
+        if self.bounds_bytes() {
+            self.unbuffer(incoming.payload.as_ref().len(), true);
+        }
         Some(incoming)
     }
 
@@ -374,7 +377,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// Places for deliveries with their messages that are neither taken nor outstanding to a peer.
+    /// Places for deliveries with their messages that are neither taken nor promised to a peer.
     pub fn free_deliveries(&self) -> usize {
         self.places_left().saturating_sub(self.outstanding)
     }
@@ -409,14 +412,29 @@ impl<S: Storage> Connection<S> {
         self.deliveries.free(place);
     }
 
+    /// Bytes of a message that came in are no longer buffered.
+    fn unbuffer(&mut self, bytes: usize, whole: bool) {
+        self.buffered = self.buffered.saturating_sub(bytes);
+        if whole {
+            self.buffered_whole = self.buffered_whole.saturating_sub(bytes);
+        }
+        if self.narrowed {
+            self.widen_windows();
+        }
+    }
+
     /// Drops what a delivery has of its message.
     pub(super) fn drop_payload(&mut self, place: DeliveryIndex) {
         let Some(delivery) = self.deliveries.get_mut(place) else { return };
-        let kept = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
+        let (kept, comes, whole) = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
             Stage::Bare => return,
-            Stage::Outgoing { payload, .. } | Stage::Ready(payload) => payload,
-            Stage::Assembling(begun) => self.payloads.finish(begun),
+            Stage::Outgoing { payload, .. } => (payload, false, false),
+            Stage::Ready(payload) => (payload, true, true),
+            Stage::Assembling(begun) => (self.payloads.finish(begun), true, false),
         };
+        if comes && self.bounds_bytes() {
+            self.unbuffer(self.payloads.bytes(&kept).len(), whole);
+        }
         self.payloads.discard(kept);
         self.freed = S::Payloads::BOUNDED;
     }

@@ -30,6 +30,7 @@ impl<S: Storage> Connection<S> {
             rx.consume(size);
             return;
         };
+        let bounds_bytes = self.bounds_bytes();
         let Some(delivery) = self.deliveries.get_mut(at) else {
             rx.consume(size);
             return;
@@ -42,8 +43,9 @@ impl<S: Storage> Connection<S> {
             rx.consume(size);
             return;
         };
+        let before = assembly.len();
         if rx.take(offset, size, assembly).is_err() {
-            // Fixed storage: the message is larger than the at for one.
+            // Fixed storage: the message is larger than the place for one.
             let link = delivery.link;
             let id = delivery.id.filter(|_| !delivery.presettled);
             let so_far = assembly.len() as u64;
@@ -51,7 +53,20 @@ impl<S: Storage> Connection<S> {
             self.too_large::<H>(link, id, so_far + size as u64, so_far);
             return;
         }
+        let whole = assembly.len();
         self.payloads.grew(size - offset);
+        if bounds_bytes {
+            self.buffered += whole - before;
+            if complete {
+                self.buffered_whole += whole;
+            } else if self.buffered_whole == 0 && self.buffered > self.config.limits.largest_buffer() {
+                // No message can be taken, and more pieces have no room.
+                let link = delivery.link;
+                self.drop_assembly(link, at);
+                self.detach_for(link, Violation::ResourceLimitExceeded);
+                return;
+            }
+        }
         if complete {
             if let Stage::Assembling(begun) = core::mem::replace(&mut delivery.stage, Stage::Bare) {
                 delivery.stage = Stage::Ready(self.payloads.finish(begun));

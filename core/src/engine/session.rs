@@ -7,7 +7,7 @@ use super::frames::{OUTBOX_FULL, Wrong, write_frame};
 use super::id::{SessionId, SessionIndex};
 use super::numbers::Channel;
 use super::{Capacity, Connection, EngineError, Handler, Violation};
-use crate::storage::Storage;
+use crate::storage::{Payloads, Storage};
 use crate::wire::View;
 use crate::wire::frame::Kind;
 use crate::wire::performative::{Begin, End, ErrorCondition, Flow};
@@ -34,6 +34,8 @@ pub(super) struct Session {
     pub(super) echo_due: bool,
     /// The peer has been asked since its window was last open.
     pub(super) asked: bool,
+    /// For responses: its window stays open whatever is buffered.
+    pub(super) apart: bool,
     pub(super) flags: u8,
     pub(super) in_events: bool,
     pub(super) channel: u16,
@@ -44,9 +46,11 @@ pub(super) struct Session {
     pub(super) next_delivery_id: u32,
     /// The transfer-id of the next frame we expect.
     pub(super) next_incoming_id: u32,
-    /// Frames the peer may still send before it needs another flow.
+    /// Frames that the peer may still send by the last flow.
     pub(super) incoming_left: u32,
-    /// The window that flows renew.
+    /// Frames that may still come by any flow: a smaller window does not take back frames under way.
+    pub(super) incoming_promised: u32,
+    /// The window of the last flow.
     pub(super) incoming_window: u32,
     /// Frames the peer is ready to take.
     pub(super) peer_incoming_window: u32,
@@ -72,6 +76,7 @@ impl Session {
             next_delivery_id: 0,
             next_incoming_id: 0,
             incoming_left: incoming_window,
+            incoming_promised: incoming_window,
             incoming_window,
             peer_incoming_window: 0,
             outgoing_window: u32::MAX,
@@ -81,6 +86,7 @@ impl Session {
             flow_due: false,
             echo_due: false,
             asked: false,
+            apart: false,
             flags: 0,
             in_events: false,
         }
@@ -110,12 +116,20 @@ impl Session {
     /// never re-advertised without link flow).
     pub(super) fn on_transfer(&mut self) -> Option<bool> {
         self.next_incoming_id = self.next_incoming_id.wrapping_add(1);
-        self.incoming_left = self.incoming_left.checked_sub(1)?;
+        self.incoming_promised = self.incoming_promised.checked_sub(1)?;
+        self.incoming_left = self.incoming_left.saturating_sub(1);
         Some(self.incoming_left <= self.incoming_window / 2)
     }
 }
 
 impl Session {
+    /// Renews the window.
+    pub(super) fn open_window(&mut self, window: u32) {
+        self.incoming_window = window;
+        self.incoming_left = window;
+        self.incoming_promised = self.incoming_promised.max(window);
+    }
+
     /// The session part of a flow.
     pub(super) fn flow(&self) -> Flow<'static> {
         Flow {
@@ -140,23 +154,95 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// [`EngineError::NoCapacity`] when the table, the peer's channel-max or the outbox is exhausted.
     pub fn begin(&mut self) -> Result<SessionId, EngineError> {
+        self.begin_session(false)
+    }
+
+    /// Begins a session for links whose messages are taken as they come, such as responses: messages that wait on other
+    /// sessions do not close its window.
+    ///
+    /// # Errors
+    /// As [`Connection::begin`].
+    pub fn begin_apart(&mut self) -> Result<SessionId, EngineError> {
+        self.begin_session(true)
+    }
+
+    fn begin_session(&mut self, apart: bool) -> Result<SessionId, EngineError> {
         self.alive()?;
         let full = EngineError::NoCapacity(Capacity::Sessions);
-        let session = Session::new(0, self.config.incoming_window, self.config.handle_max);
+        let mut session = Session::new(0, self.config.incoming_window, self.config.handle_max);
+        session.apart = apart;
         let id = self.sessions.insert(session).map_err(|_| full)?;
         let at = id.at();
         let Some(channel) = self.free_channel(at.number(), at) else {
             self.sessions.free(at);
             return Err(full);
         };
+        let window = self.window(apart);
         if let Some(session) = self.sessions.get_mut(at) {
             session.channel = channel;
+            (session.incoming_promised, session.incoming_left, session.incoming_window) = (window, window, window);
         }
         if let Err(error) = self.send_begin(at, None) {
             self.sessions.free(at);
             return Err(error);
         }
+        if !apart {
+            self.share_windows(at);
+        }
         Ok(id)
+    }
+
+    /// Whether the bytes of incoming messages are bounded by the sessions' windows.
+    pub(super) fn bounds_bytes(&self) -> bool {
+        !S::Payloads::BOUNDED && self.config.limits.buffered != usize::MAX
+    }
+
+    /// Bytes of messages that may be buffered. While no message is whole, none can be taken: the largest that is
+    /// accepted has room then, or it would never end.
+    pub(super) fn buffer_limit(&self) -> usize {
+        let limits = &self.config.limits;
+        if self.buffered_whole == 0 { limits.largest_buffer() } else { limits.buffered }
+    }
+
+    /// The frames that a session may be sent now: its share of the bytes that may still be buffered.
+    pub(super) fn window(&mut self, apart: bool) -> u32 {
+        let most = self.config.incoming_window;
+        if apart || !self.bounds_bytes() {
+            return most;
+        }
+        let frames = |bytes: usize| bytes / self.config.max_frame_size as usize / self.sessions.len().max(1);
+        let share = frames(self.config.limits.buffered).max(1);
+        let free = frames(self.buffer_limit().saturating_sub(self.buffered));
+        self.narrowed |= free < share;
+        // With nothing to take there is always one, and the link that exceeds the limit by it is closed.
+        let free = if self.buffered_whole == 0 { free.max(1) } else { free };
+        u32::try_from(free.min(share)).unwrap_or(u32::MAX).min(most)
+    }
+
+    /// A session that begins takes its share of the windows of others.
+    fn share_windows(&mut self, begun: SessionIndex) {
+        if !self.bounds_bytes() {
+            return;
+        }
+        for at in self.sessions.indices() {
+            let other = self.sessions.get(at).filter(|found| !found.apart && found.begin_received && found.is_live());
+            if at != begun && other.is_some() {
+                self.flag_session_flow(at);
+            }
+        }
+    }
+
+    /// Bytes of messages were taken or dropped: windows that they had narrowed open again.
+    pub(super) fn widen_windows(&mut self) {
+        let room = self.buffered <= self.config.limits.buffered / 2 || self.buffered_whole == 0;
+        if !room || !core::mem::take(&mut self.narrowed) {
+            return;
+        }
+        for at in self.sessions.indices() {
+            if self.sessions.get(at).is_some_and(|session| !session.apart && session.begin_sent && session.is_live()) {
+                self.flag_session_flow(at);
+            }
+        }
     }
 
     /// A channel that no other session than the one at `at` sends on: `wanted`, or the lowest.
@@ -345,13 +431,15 @@ impl<S: Storage> Connection<S> {
 
     pub(super) fn transmit_session_flows(&mut self, tx: &mut S::Tx) -> bool {
         for at in self.sessions.indices() {
-            let Some(session) = self.sessions.get_mut(at).filter(|session| session.flow_due) else { continue };
+            let Some(session) = self.sessions.get(at).filter(|session| session.flow_due) else { continue };
+            let window = self.window(session.apart);
+            let Some(session) = self.sessions.get_mut(at) else { continue };
             if session.is_live() && session.begin_sent {
+                session.open_window(window);
                 let flow = Flow { echo: session.echo_due, ..session.flow() };
                 if !write_frame(tx, session.channel, &flow) {
                     return false;
                 }
-                session.incoming_left = session.incoming_window;
             }
             session.echo_due = false;
             session.flow_due = false;

@@ -36,13 +36,30 @@ pub struct Limits {
     pub outbox: usize,
     /// Bytes of one message that comes in on a link without a max-message-size of its own.
     pub message: usize,
+    /// Bytes of messages that have come in and are not taken, over all links: beyond it the peer gets no window. One
+    /// message always has room, whatever its size. Storage that bounds messages by places needs no such bound.
+    pub buffered: usize,
+}
+
+impl Limits {
+    /// The most that is ever buffered: the bound, or the largest message.
+    pub(crate) fn largest_buffer(&self) -> usize {
+        self.buffered.max(self.message)
+    }
 }
 
 impl Default for Limits {
     /// What a server-side client needs: 5 000 sessions, 5 000 links, 100 000 deliveries, 1 MiB of control frames,
-    /// messages of up to 128 MiB.
+    /// messages of up to 128 MiB, and 64 MiB of them in all.
     fn default() -> Self {
-        Self { sessions: 5_000, links: 5_000, deliveries: 100_000, outbox: 1 << 20, message: 128 << 20 }
+        Self {
+            sessions: 5_000,
+            links: 5_000,
+            deliveries: 100_000,
+            outbox: 1 << 20,
+            message: 128 << 20,
+            buffered: 64 << 20,
+        }
     }
 }
 

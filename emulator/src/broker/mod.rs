@@ -236,7 +236,8 @@ impl Broker {
         let config = Config {
             max_frame_size: MAX_FRAME_SIZE as u32,
             idle_time_out: Some(self.idle_time_out),
-            limits: Limits { outbox: 4 << 20, ..Limits::default() },
+            // The budget of the process bounds what clients send.
+            limits: Limits { outbox: 4 << 20, buffered: usize::MAX, ..Limits::default() },
             ..Config::default()
         };
         let engine = Connection::server(config, clock.now);
