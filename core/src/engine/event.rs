@@ -25,6 +25,9 @@ pub enum Event {
     /// The peer's `attach` arrived; on a link of the peer's making, answer with
     /// [`accept_link`](super::Connection::accept_link) or [`refuse_link`](super::Connection::refuse_link).
     LinkAttached(LinkId),
+    /// This end has detached the link for what the peer sent on it ([`LinkStatus::fault`](super::LinkStatus::fault)).
+    /// Nothing more comes on it but [`Event::LinkDetached`], once the peer has answered.
+    LinkFailed(LinkId),
     /// The link is over, and so is every delivery on it. The id is stale from now on.
     LinkDetached(LinkId),
     /// A sending link has credit, or has more than before.
@@ -195,6 +198,7 @@ impl<S: Storage> Connection<S> {
             flag::READABLE => Event::Readable(id),
             flag::DRAIN => Event::DrainRequested(id),
             flag::DRAINED => Event::Drained(id),
+            flag::FAILED => Event::LinkFailed(id),
             flag::DETACHED => Event::LinkDetached(id),
             _ => return None,
         })

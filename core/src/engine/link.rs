@@ -39,7 +39,8 @@ pub(super) mod flag {
     pub(in crate::engine) const READABLE: u8 = 1 << 2;
     pub(in crate::engine) const DRAIN: u8 = 1 << 3;
     pub(in crate::engine) const DRAINED: u8 = 1 << 4;
-    pub(in crate::engine) const DETACHED: u8 = 1 << 5;
+    pub(in crate::engine) const FAILED: u8 = 1 << 5;
+    pub(in crate::engine) const DETACHED: u8 = 1 << 6;
 }
 
 #[derive(Debug)]
@@ -251,7 +252,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Takes messages of up to `bytes` on a receiving link, whatever its attach said; zero for no limit. A server that
-    /// would rather refuse a message for its size than the link takes a little more than it outstanding.
+    /// would rather refuse a message for its size than the link takes a little more than it promised.
     ///
     /// # Errors
     /// [`EngineError::Detached`].
@@ -359,7 +360,7 @@ impl<S: Storage> Connection<S> {
         }
         let Some(found) = self.links.get_mut(at) else { return };
         if found.in_work || found.in_events || self.has_deliveries(at) {
-            // A queue still names the at; whoever pops it there finds nothing to do and frees it.
+            // A queue still has its index.
             if let Some(found) = self.links.get_mut(at) {
                 found.flags = 0;
             }
@@ -553,6 +554,7 @@ impl<S: Storage> Connection<S> {
             found.fault = Some(violation);
         }
         self.detach_link(link, true, error);
+        self.flag_link(link, flag::FAILED);
     }
 
     /// Writes the detaches that are due. Those of links that are not answered yet go on waiting: a detach without an

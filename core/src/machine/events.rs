@@ -125,11 +125,11 @@ impl<S: Storage> Handler for Watch<'_, S> {
             let refused = match state {
                 Some(DeliveryState::Outcome(messaging::Outcome::Rejected(Rejected { error }))) => Some(match error {
                     Some(error) => Failure::of(error, self.last_description),
-                    None => Failure::new(Cause::LinkLost),
+                    None => Failure::new(Cause::NotAccepted(OutcomeKind::Rejected)),
                 }),
-                Some(DeliveryState::Outcome(messaging::Outcome::Released | messaging::Outcome::Modified(_))) => {
-                    Some(Failure::new(Cause::LinkLost))
-                }
+                Some(DeliveryState::Outcome(
+                    outcome @ (messaging::Outcome::Released | messaging::Outcome::Modified(_)),
+                )) => Some(Failure::new(Cause::NotAccepted(OutcomeKind::from(outcome)))),
                 _ => None,
             };
             let place = user & !REQUEST;
@@ -178,7 +178,7 @@ impl<S: Storage> ClientMachine<S> {
                     self.due = true;
                 }
                 Event::LinkAttached(link) => self.link_attached(link, clock),
-                Event::LinkDetached(link) => self.link_detached(link, clock),
+                Event::LinkFailed(link) | Event::LinkDetached(link) => self.link_detached(link, clock),
                 Event::Readable(link) => match LinkOwner::of::<S>(&self.owners, link) {
                     Some(LinkOwner::Receiver(place)) => self.take_responses(place, clock),
                     Some(LinkOwner::Endpoint(place)) => self.endpoint_readable(place, clock),
@@ -231,6 +231,21 @@ impl<S: Storage> ClientMachine<S> {
 
     fn link_attached(&mut self, link: LinkId, clock: Clock) {
         let Some(owner) = LinkOwner::of::<S>(&self.owners, link) else { return };
+        let status = self.connection.as_ref().and_then(|connection| connection.link(link));
+        if !status.is_some_and(|status| status.attached) {
+            // Detached before this event was polled: the end of the link is the next one, and its reason is kept.
+            if let LinkOwner::Endpoint(place) = owner
+                && let Some(endpoint) = self.endpoints.get_mut(place).filter(|endpoint| endpoint.is_session())
+            {
+                // A session that was granted and lost is not one that was refused.
+                let reason = endpoint.error.take();
+                self.endpoint_attached(place, link, clock);
+                if let Some(endpoint) = self.endpoints.get_mut(place) {
+                    endpoint.error = reason;
+                }
+            }
+            return;
+        }
         match owner {
             LinkOwner::Endpoint(place) => self.endpoint_attached(place, link, clock),
             LinkOwner::Sender(place) | LinkOwner::Receiver(place) => {
@@ -249,10 +264,14 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
+    /// A link is over, or will be once the peer has answered our detach: its owner does not wait for that.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_detached(&mut self, link: LinkId, clock: Clock) {
         let Some(owner) = self.owners.take(link.index()).map(LinkOwner::from) else {
-            if let Some(connection) = &mut self.connection {
+            let remains = (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place)).any(|endpoint| {
+                matches!(endpoint.attachment, Attachment::Remains { link: left, retired: false } if left == link)
+            });
+            if !remains && let Some(connection) = &mut self.connection {
                 connection.forget(link);
             }
             return;

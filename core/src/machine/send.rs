@@ -63,8 +63,8 @@ impl<S: Storage> ClientMachine<S> {
             return self.poll_done(operation).map(|result| match result? {
                 Outcome::Delivery(OutcomeKind::Accepted) => Ok(()),
                 Outcome::Delivery(OutcomeKind::Rejected) => Err(Failure::new(Cause::Service(Reason::Other))),
-                // Released or modified: the service has not taken it.
-                _ => Err(Failure::new(Cause::LinkLost)),
+                Outcome::Delivery(kind) => Err(Failure::new(Cause::NotAccepted(kind))),
+                Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
             });
         }
         match self.poll_attached(operation, endpoint) {
@@ -120,7 +120,7 @@ impl<S: Storage> ClientMachine<S> {
         self.poll_done(operation).map(|result| match result? {
             Outcome::Declared(id) => Ok(Some(id)),
             Outcome::Delivery(OutcomeKind::Accepted) => Ok(None),
-            _ => Err(Failure::new(Cause::LinkLost)),
+            Outcome::Delivery(kind) => Err(Failure::new(Cause::NotAccepted(kind))),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::argument::Argument;
 use super::reason::Reason;
-use crate::engine::{Capacity, ConnectionErrorKind, EngineError};
+use crate::engine::{Capacity, ConnectionErrorKind, EngineError, OutcomeKind};
 use crate::storage::{Description, Storage, Text};
 use crate::wire::performative::ErrorCondition;
 use core::fmt;
@@ -21,6 +21,8 @@ pub enum Cause {
     Credential,
     /// The link went away before the outcome was known.
     LinkLost,
+    /// The service has not taken the message: it released or modified it.
+    NotAccepted(OutcomeKind),
     /// The engine could not take the call: a table is full, or the message is too large.
     Engine(EngineError),
     /// It took longer than it was allowed to.
@@ -47,6 +49,8 @@ impl Cause {
             Self::Unreachable => "the service cannot be reached",
             Self::Credential => "the credential gave no token",
             Self::LinkLost => "the link was lost before the outcome was known",
+            Self::NotAccepted(OutcomeKind::Released) => "the service released the message",
+            Self::NotAccepted(_) => "the service modified the message and did not take it",
             Self::Engine(error) => error.words(),
             Self::Timeout => "it took too long",
             Self::Closed => "it is closed",
@@ -120,7 +124,7 @@ impl<S: Storage> Failure<S> {
                 use ConnectionErrorKind::{NoMechanism, NotAmqp, Sasl};
                 !matches!(kind, NotAmqp(_) | NoMechanism | Sasl(_))
             }
-            Cause::LinkLost | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
+            Cause::LinkLost | Cause::NotAccepted(_) | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
             // Tables get room again; a message does not get smaller.
             Cause::Engine(EngineError::NoCapacity(capacity)) => capacity != Capacity::Message,
             Cause::Engine(_) | Cause::Closed | Cause::DriverStopped | Cause::NotOffered(_) | Cause::Argument(_) => {

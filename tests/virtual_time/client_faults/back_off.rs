@@ -190,7 +190,7 @@ fn node_attaches(node: &'static str, condition: &'static str, calls: usize) -> u
     attaches.get()
 }
 
-#[known_fault("H2")]
+#[test]
 fn a_node_that_is_refused_is_attached_again_with_pauses_h2() {
     let mut judge = Judge::new();
     for (node, condition, calls) in [

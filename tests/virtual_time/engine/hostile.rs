@@ -651,6 +651,8 @@ fn answers_wait_for_their_questions<S: Storage>() {
                     side.connection.forget(link);
                     detached += 1;
                 }
+                // A link that the peer's messages on it have ended.
+                Event::LinkFailed(_) => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -394,8 +394,10 @@ fn any_frames_do_no_harm<S: Storage>(client: bool) {
                     }
                 }
             }
+            // The failure of a link asks for nothing: its end follows.
             while random.below(3) > 0
-                && let Some(event) = side.connection.poll_event()
+                && let Some(event) = std::iter::from_fn(|| side.connection.poll_event())
+                    .find(|event| !matches!(event, Event::LinkFailed(_)))
             {
                 match event {
                     Event::Opened if !client => side.connection.open(&open("server")).expect("room"),
