@@ -8,7 +8,7 @@ use servicebus_core::engine::{
 };
 use servicebus_core::servicebus::message::BATCH_FORMAT;
 use servicebus_core::servicebus::{LockToken, Message, sas};
-use servicebus_core::storage::{Heap, HeapRx, HeapTx, Rx as _, Tx as _};
+use servicebus_core::storage::{Heap, HeapRx, HeapTx, Limits, Rx as _, Tx as _};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::message::{Body, MessageView, section};
 use servicebus_core::wire::messaging::{
@@ -301,7 +301,9 @@ impl World {
 
     /// A connection whose `open` has these properties.
     pub fn open_client_with(&mut self, id: ConnectionId, init: &SaslInit<'_>, properties: Option<Map<'_>>) -> usize {
-        let config = Config { idle_time_out: None, ..Config::default() };
+        // More places than the broker has for one connection: its bounds are what is tested.
+        let limits = Limits { deliveries: 200_000, links: 6_000, ..Limits::default() };
+        let config = Config { idle_time_out: None, limits, ..Config::default() };
         let open = Open {
             container_id: "client",
             hostname: Some("localhost"),

@@ -16,6 +16,7 @@ pub mod budget;
 pub mod change;
 mod clock;
 mod commands;
+mod consumers;
 pub mod entities;
 mod faults;
 mod observation;
@@ -29,6 +30,7 @@ mod statistics;
 mod tier;
 mod timers;
 pub(crate) mod transactions;
+mod work;
 
 use crate::management::{self, Authority, Management, Order};
 use budget::{Budget, OverBudget};
@@ -53,6 +55,13 @@ pub use tier::{Limits as NamespaceLimits, Tier, UnknownTier};
 
 /// The largest frame in bytes, either way (docs/evidence/service-evidence.md §1).
 pub const MAX_FRAME_SIZE: usize = 65_536;
+
+/// Links of a connection at most: the 4 999 of the service, and some for tokens.
+const MAX_LINKS: usize = 5_100;
+
+/// Places for deliveries of a connection: each link keeps its whole credit, since the broker takes a message in as it
+/// comes and a place is used for a moment only; and there is room for what is with the client and for responses.
+const MAX_DELIVERIES: usize = MAX_LINKS * protocol::attach::CREDIT as usize + 4 * protocol::peer::MAX_UNSETTLED;
 
 /// Sets the randomness of the management endpoint apart from that of the connections.
 const MANAGEMENT_SEED: u64 = 0x6d61_6e61_6765;
@@ -237,7 +246,13 @@ impl Broker {
             max_frame_size: MAX_FRAME_SIZE as u32,
             idle_time_out: Some(self.idle_time_out),
             // The budget of the process bounds what clients send.
-            limits: Limits { outbox: 4 << 20, buffered: usize::MAX, ..Limits::default() },
+            limits: Limits {
+                outbox: 4 << 20,
+                buffered: usize::MAX,
+                links: MAX_LINKS,
+                deliveries: MAX_DELIVERIES,
+                ..Limits::default()
+            },
             ..Config::default()
         };
         let engine = Connection::server(config, clock.now);
@@ -278,11 +293,13 @@ impl Broker {
             shared.on_state(peer, delivery, link, settled, state, clock);
         }
         self.run_events(id, &mut attaches, clock);
-        if let Some(peer) = self.peers.find_mut(id.0) {
+        let Self { shared, peers, .. } = self;
+        if let Some(peer) = peers.find_mut(id.0) {
             for link in flows {
                 if let Some(found) = peer.link_mut(link) {
                     found.active = clock.now;
                 }
+                shared.note_flow(peer, link, clock);
             }
         }
         self.bound_memory(id, clock);
@@ -382,7 +399,9 @@ impl Broker {
                 },
                 Event::DrainRequested(link) => {
                     self.serve_link(id, link, clock);
-                    if let Some(peer) = self.peers.find_mut(id.0).filter(|peer| peer.link(link).is_some()) {
+                    let Self { shared, peers, .. } = self;
+                    if let Some(peer) = peers.find_mut(id.0).filter(|peer| peer.link(link).is_some()) {
+                        shared.rest(peer, link, clock);
                         let drained = peer.engine.drained(link);
                         peer.told(drained);
                     }
@@ -421,7 +440,7 @@ impl Broker {
             peer.ready = false;
             let more = peer.engine.poll_transmit(clock.now, tx);
             wrote |= more;
-            Shared::sweep_sent(peer);
+            peer.sweep_sent();
             peer.sweep_answers();
             let throttled = core::mem::take(&mut peer.throttled);
             let answered = shared.on_room_for_answers(peer, clock);
@@ -437,14 +456,7 @@ impl Broker {
             }
             let Some(peer) = self.peers.find_mut(id.0) else { return wrote };
             // There is room for receivers that were held back.
-            let receivers: Vec<_> = peer
-                .links
-                .iter()
-                .flatten()
-                .filter(|link| matches!(link.purpose, Purpose::Receiver(_)))
-                .map(|link| link.id)
-                .collect();
-            for link in receivers {
+            for link in peer.take_held_back() {
                 self.serve_link(id, link, clock);
             }
             self.run_signals(clock);

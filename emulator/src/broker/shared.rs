@@ -1,6 +1,7 @@
 //! What the connections of a namespace share.
 
 use super::budget::Budget;
+use super::consumers::Consumers;
 use super::entities::{AuthorizationRule, Namespace, StoreId};
 use super::faults::Faults;
 use super::protocol::access::SigningKey;
@@ -8,10 +9,9 @@ use super::protocol::fault::{Fault, Refusal, Tracker};
 use super::statistics::Statistics;
 use super::transactions::Transactions;
 use super::{Clock, ConnectionId};
-use servicebus_core::engine::LinkId;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{Address, Reason};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// Entities, those who wait for them, and what is counted.
 #[derive(Debug)]
@@ -27,21 +27,17 @@ pub(crate) struct Shared {
     pub(crate) keys: Vec<AuthorizationRule>,
     pub(crate) accept_jwt: bool,
     pub(crate) budget: Budget,
-    next_consumer: u64,
     next_link: u64,
-    /// Where each receiver is.
-    pub(crate) consumers: HashMap<u64, (ConnectionId, LinkId)>,
-    /// Receivers of a store, the one to be served next in front.
-    pub(crate) watchers: HashMap<StoreId, VecDeque<u64>>,
-    /// Receivers that wait for a session, in order.
-    pub(crate) acceptors: HashMap<StoreId, VecDeque<u64>>,
+    pub(crate) consumers: Consumers,
 }
 
 impl Shared {
     pub(crate) fn new(name: &str, keys: Vec<AuthorizationRule>, accept_jwt: bool, budget: Budget, seed: u64) -> Self {
         let mut random = Random::seeded(seed);
+        let namespace = Namespace::new(random.next());
+        let consumers = Consumers::new(namespace.work().clone());
         Self {
-            namespace: Namespace::new(random.next()),
+            namespace,
             tracker: Tracker::new(name.to_owned(), random.next()),
             random,
             statistics: Statistics::default(),
@@ -51,11 +47,8 @@ impl Shared {
             keys,
             accept_jwt,
             budget,
-            next_consumer: 0,
             next_link: 0,
-            consumers: HashMap::new(),
-            watchers: HashMap::new(),
-            acceptors: HashMap::new(),
+            consumers,
         }
     }
 
@@ -72,34 +65,29 @@ impl Shared {
 
     /// What was counted, connections left out.
     pub(crate) fn counted(&self) -> Statistics {
-        Statistics { filters_evaluated: self.namespace.filters_evaluated, ..self.statistics }
-    }
-
-    pub(crate) fn new_consumer(&mut self, connection: ConnectionId, link: LinkId) -> u64 {
-        self.next_consumer += 1;
-        self.consumers.insert(self.next_consumer, (connection, link));
-        self.next_consumer
-    }
-
-    pub(crate) fn watch(&mut self, store: StoreId, consumer: u64) {
-        self.watchers.entry(store).or_default().push_back(consumer);
-    }
-
-    pub(crate) fn forget_consumer(&mut self, store: StoreId, consumer: u64) {
-        self.consumers.remove(&consumer);
-        for map in [&mut self.watchers, &mut self.acceptors] {
-            if let Some(waiting) = map.get_mut(&store) {
-                waiting.retain(|other| *other != consumer);
-                if waiting.is_empty() {
-                    map.remove(&store);
-                }
-            }
+        Statistics {
+            filters_evaluated: self.namespace.filters_evaluated,
+            entries_touched: self.namespace.entries_touched(),
+            ..self.statistics
         }
+    }
+
+    /// A receiver is gone.
+    pub(crate) fn forget_consumer(&mut self, consumer: u64, clock: Clock) {
+        if let Some(store) = self.consumers.remove(consumer) {
+            self.note_awaited(store, clock);
+        }
+    }
+
+    /// Tells a store whether a receiver waits for its messages.
+    pub(crate) fn note_awaited(&mut self, store: StoreId, clock: Clock) {
+        let awaited = self.consumers.is_awaited(store);
+        self.namespace.set_awaited(store, awaited, clock.utc);
     }
 
     /// Whether a receiver is on this connection.
     pub(crate) fn holder_is(&self, consumer: u64, connection: ConnectionId) -> bool {
-        self.consumers.get(&consumer).is_some_and(|(of, _)| *of == connection)
+        self.consumers.place(consumer).is_some_and(|(of, _)| of == connection)
     }
 
     /// The keys that can sign tokens for an entity: the namespace's and its own.

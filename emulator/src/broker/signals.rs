@@ -4,7 +4,8 @@ use super::entities::store::StoreSignal;
 use super::entities::{Signal, StoreId};
 use super::protocol::access::covers;
 use super::protocol::fault::Refusal;
-use super::protocol::peer::{Peer, Purpose};
+use super::protocol::peer::{Peer, Purpose, Receiver};
+use super::protocol::receiving::Offer;
 use super::shared::Shared;
 use super::{Broker, Clock, ConnectionId};
 use servicebus_core::engine::LinkId;
@@ -24,10 +25,64 @@ pub(super) struct Update {
     before: u64,
 }
 
+/// Messages and sessions that one call hands out at most: the rest goes on in the next.
+const MAX_HANDOUTS: usize = 4_096;
+
+/// The receiver that a link is.
+fn receiver_of(peer: &Peer, id: LinkId) -> Option<&Receiver> {
+    match &peer.link(id)?.purpose {
+        Purpose::Receiver(receiver) => Some(receiver),
+        _ => None,
+    }
+}
+
 impl Shared {
-    /// A receiver was attached, perhaps with credit already.
+    /// A receiver was attached or got credit: a session's gets what there is for it, and another gets a turn.
     pub(crate) fn after_credit(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
-        while self.offer(peer, id, clock) {}
+        let Some(receiver) = receiver_of(peer, id) else { return };
+        if receiver.session.is_none() {
+            let store = receiver.store;
+            self.line_up(peer, id, clock);
+            if self.namespace.store(store).is_some_and(|store| store.has_available(None)) {
+                self.namespace.signal(Signal::Store(store, StoreSignal::Messages));
+            }
+            return;
+        }
+        loop {
+            match self.offer(peer, id, clock) {
+                Offer::Sent => {}
+                Offer::HeldBack => return peer.hold_back(id),
+                Offer::NoMessage | Offer::NoCredit => return,
+            }
+        }
+    }
+
+    /// Gives a receiver a turn if it has credit, and none otherwise.
+    fn line_up(&mut self, peer: &Peer, id: LinkId, clock: Clock) {
+        let Some(receiver) = receiver_of(peer, id) else { return };
+        if peer.engine.link(id).is_some_and(|status| status.credit > status.waiting) {
+            self.consumers.want(receiver.consumer);
+        } else {
+            self.consumers.rest(receiver.consumer);
+        }
+        self.note_awaited(receiver.store, clock);
+    }
+
+    /// A receiver gives its credit back.
+    pub(crate) fn rest(&mut self, peer: &Peer, id: LinkId, clock: Clock) {
+        if let Some(receiver) = receiver_of(peer, id) {
+            self.consumers.rest(receiver.consumer);
+            self.note_awaited(receiver.store, clock);
+        }
+    }
+
+    /// A client said something about credit: to ask for messages is use of the entity.
+    pub(crate) fn note_flow(&mut self, peer: &Peer, id: LinkId, clock: Clock) {
+        let Some(receiver) = receiver_of(peer, id) else { return };
+        self.namespace.used(receiver.store, clock.utc);
+        if peer.engine.link(id).is_some_and(|status| status.credit <= status.waiting) {
+            self.rest(peer, id, clock);
+        }
     }
 }
 
@@ -36,86 +91,87 @@ impl Broker {
     pub(super) fn serve_link(&mut self, id: ConnectionId, link: LinkId, clock: Clock) {
         let Self { shared, peers, .. } = self;
         let Some(peer) = peers.find_mut(id.0) else { return };
-        let Some(Purpose::Receiver(receiver)) = peer.link(link).map(|link| &link.purpose) else { return };
-        if receiver.session.is_some() || shared.watchers.get(&receiver.store).is_none_or(|all| all.len() < 2) {
-            shared.after_credit(peer, link, clock);
-            return;
+        let Some(receiver) = receiver_of(peer, link) else { return };
+        let (store, plain) = (receiver.store, receiver.session.is_none());
+        shared.after_credit(peer, link, clock);
+        if plain {
+            let mut left = MAX_HANDOUTS;
+            self.serve(store, &mut left, clock);
         }
-        let store = receiver.store;
-        self.serve(store, clock);
     }
 
     /// Gives the receivers of a store what there is, in turn.
-    fn serve(&mut self, store: StoreId, clock: Clock) {
-        let Self { shared, peers, .. } = self;
-        let Some(mut waiting) = shared.watchers.remove(&store) else { return };
-        let mut served = Vec::new();
-        let mut idle = 0;
-        while idle < waiting.len() && shared.namespace.store(store).is_some_and(|store| store.has_available(None)) {
-            let Some(consumer) = waiting.pop_front() else { break };
-            let sent = match shared.consumers.get(&consumer) {
-                Some(&(connection, link)) => peers.find_mut(connection.0).is_some_and(|peer| {
-                    let sent = shared.offer(peer, link, clock);
-                    if sent && !peer.ready {
-                        served.push(connection);
+    fn serve(&mut self, store: StoreId, left: &mut usize, clock: Clock) {
+        let Self { shared, peers, ready, .. } = self;
+        while shared.namespace.store(store).is_some_and(|store| store.has_available(None)) {
+            if *left == 0 {
+                shared.namespace.signal(Signal::Store(store, StoreSignal::Messages));
+                break;
+            }
+            let Some((consumer, connection, link)) = shared.consumers.next(store) else { break };
+            *left -= 1;
+            let Some(peer) = peers.find_mut(connection.0) else { continue };
+            match shared.offer(peer, link, clock) {
+                Offer::Sent => {
+                    shared.consumers.want(consumer);
+                    if !peer.ready {
+                        peer.ready = true;
+                        ready.push_back(connection);
                     }
-                    sent
-                }),
-                None => false,
-            };
-            idle = if sent { 0 } else { idle + 1 };
-            waiting.push_back(consumer);
-        }
-        shared.watchers.insert(store, waiting);
-        for connection in served {
-            self.mark_ready(connection);
-        }
-    }
-
-    /// Carries out what the entities have told.
-    pub(super) fn run_signals(&mut self, clock: Clock) {
-        while self.shared.namespace.has_signals() {
-            for signal in self.shared.namespace.take_signals() {
-                match signal {
-                    Signal::Store(store, StoreSignal::Messages) => self.serve(store, clock),
-                    Signal::Store(_, StoreSignal::Session(holder)) => {
-                        if let Some(&(connection, link)) = self.shared.consumers.get(&holder) {
-                            self.serve_link(connection, link, clock);
-                            self.mark_ready(connection);
-                        }
-                    }
-                    Signal::Store(store, StoreSignal::SessionReady) => self.accept_waiting(store, clock),
-                    Signal::Store(_, StoreSignal::SessionLost(holder)) => {
-                        if let Some(&(connection, link)) = self.shared.consumers.get(&holder) {
-                            if let Some(peer) = self.peers.find_mut(connection.0) {
-                                self.shared.lose_session(peer, link, clock);
-                            }
-                            self.mark_ready(connection);
-                        }
-                    }
-                    Signal::Updated(path) => self.detach_later(path, clock),
-                    Signal::Deleted(path) => self.detach_path(&path, true, u64::MAX, clock),
                 }
+                Offer::NoMessage => {
+                    shared.consumers.want(consumer);
+                    break;
+                }
+                Offer::NoCredit => {}
+                Offer::HeldBack => peer.hold_back(link),
+            }
+        }
+        shared.note_awaited(store, clock);
+    }
+
+    /// Carries out what the entities have told, up to a bound; the rest is due at once, see [`Broker::poll_timeout`].
+    pub(super) fn run_signals(&mut self, clock: Clock) {
+        let mut left = MAX_HANDOUTS;
+        while left > 0
+            && let Some(signal) = self.shared.namespace.next_signal()
+        {
+            left -= 1;
+            match signal {
+                Signal::Store(store, StoreSignal::Messages) => self.serve(store, &mut left, clock),
+                Signal::Store(_, StoreSignal::Session(holder)) => {
+                    if let Some((connection, link)) = self.shared.consumers.place(holder) {
+                        self.serve_link(connection, link, clock);
+                        self.mark_ready(connection);
+                    }
+                }
+                Signal::Store(store, StoreSignal::SessionReady) => self.accept_waiting(store, &mut left, clock),
+                Signal::Store(_, StoreSignal::SessionLost(holder)) => {
+                    if let Some((connection, link)) = self.shared.consumers.place(holder) {
+                        if let Some(peer) = self.peers.find_mut(connection.0) {
+                            self.shared.lose_session(peer, link, clock);
+                        }
+                        self.mark_ready(connection);
+                    }
+                }
+                Signal::Updated(path) => self.detach_later(path, clock),
+                Signal::Deleted(path) => self.detach_path(&path, true, u64::MAX, clock),
             }
         }
     }
 
-    /// Gives sessions to those who have waited for one.
-    fn accept_waiting(&mut self, store: StoreId, clock: Clock) {
-        while let Some(&consumer) = self.shared.acceptors.get(&store).and_then(|waiting| waiting.front()) {
-            let place = self.shared.consumers.get(&consumer).copied();
-            let Some((connection, link)) = place else {
-                self.shared.forget_consumer(store, consumer);
-                continue;
-            };
-            let Ok(Some((session, until))) = self.shared.namespace.accept_session(store, None, consumer, clock.utc)
-            else {
-                return;
-            };
-            if let Some(waiting) = self.shared.acceptors.get_mut(&store) {
-                waiting.pop_front();
+    /// Gives sessions to receivers that wait for one.
+    fn accept_waiting(&mut self, store: StoreId, left: &mut usize, clock: Clock) {
+        while self.shared.consumers.has_acceptor(store) {
+            if *left == 0 {
+                return self.shared.namespace.signal(Signal::Store(store, StoreSignal::SessionReady));
             }
+            *left -= 1;
             let Self { shared, peers, .. } = self;
+            let Shared { consumers, random, namespace, .. } = shared;
+            let Some((consumer, connection, link)) = consumers.choose_acceptor(store, random) else { return };
+            let Ok(Some((session, until))) = namespace.accept_session(store, None, consumer, clock.utc) else { return };
+            consumers.rest(consumer);
             let taken = peers.find_mut(connection.0).and_then(|peer| Some((peer.take_link(link)?, peer)));
             match taken {
                 Some((mut found, peer)) => {
@@ -127,7 +183,7 @@ impl Broker {
                 }
                 None => {
                     shared.namespace.release_session(store, &session, consumer, clock.utc);
-                    shared.forget_consumer(store, consumer);
+                    shared.forget_consumer(consumer, clock);
                 }
             }
         }

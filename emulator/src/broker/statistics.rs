@@ -29,11 +29,14 @@ pub struct Statistics {
     pub locks_renewed: u64,
     /// Filters that messages of topics were compared with.
     pub filters_evaluated: u64,
+    /// Messages, sessions, timers, receivers and entities that the broker looked at: the work it did, whatever the
+    /// machine's speed.
+    pub entries_touched: u64,
 }
 
 impl Statistics {
     /// Names and values, in order.
-    pub fn entries(&self) -> [(&'static str, u64); 12] {
+    pub fn entries(&self) -> [(&'static str, u64); 13] {
         [
             ("connections-accepted", self.connections_accepted),
             ("connections-open", self.connections_open),
@@ -47,6 +50,7 @@ impl Statistics {
             ("management-requests", self.management_requests),
             ("locks-renewed", self.locks_renewed),
             ("filters-evaluated", self.filters_evaluated),
+            ("entries-touched", self.entries_touched),
         ]
     }
     /// One JSON object of the entries.

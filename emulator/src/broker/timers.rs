@@ -11,12 +11,13 @@ use servicebus_core::time::{Duration, Instant};
 
 /// A connection must show a token within this time.
 const TOKEN_WAIT: Duration = Duration::from_secs(20);
-/// A link without traffic is detached after this time.
-const LINK_IDLE: Duration = Duration::from_secs(600);
 /// A connection whose links are all gone is closed after this time, and
 const LINKLESS: Duration = Duration::from_secs(300);
 /// one that never had any after this.
 const NEVER_LINKED: Duration = Duration::from_secs(60);
+
+/// Connections that one call looks at: the rest is due in the next.
+const MAX_CONNECTIONS: usize = 1_000;
 
 fn linkless_limit(peer: &Peer) -> Duration {
     if peer.had_links { LINKLESS } else { NEVER_LINKED }
@@ -34,12 +35,8 @@ fn deadline(peer: &Peer, clock: Clock) -> Option<Instant> {
     if !peer.has_entity_links() {
         consider(peer.linkless + linkless_limit(peer));
     }
-    for link in peer.links.iter().flatten().filter(|link| !link.closing) {
-        match link.purpose {
-            Purpose::Accepting { deadline, .. } => consider(deadline),
-            Purpose::Sender { .. } | Purpose::Receiver(_) => consider(link.active + LINK_IDLE),
-            _ => {}
-        }
+    if let Some(at) = peer.next_link_timer() {
+        consider(at);
     }
     if let Some(at) = Shared::next_token_expiry(peer, clock.utc) {
         consider(clock.instant_of(at));
@@ -72,12 +69,16 @@ impl Broker {
         transactions.handle_timeout(namespace, clock.now);
         if self.shared.namespace.poll_timeout().is_some_and(|at| at <= clock.utc) {
             self.shared.namespace.handle_timeout(clock.utc);
-            self.run_signals(clock);
         }
+        self.run_signals(clock);
     }
 
     /// When [`Broker::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.shared.namespace.has_signals() {
+            // More than one call carries out.
+            return Some(self.clock.now);
+        }
         let entities = self.shared.namespace.poll_timeout().map(|at| self.clock.instant_of(at));
         let connections = self.timers.first().map(|(at, _)| *at);
         let shared = self.shared.transactions.poll_timeout();
@@ -89,8 +90,10 @@ impl Broker {
         self.advance(clock);
         // A connection is looked at once per call: what it finds not yet due is set again behind this moment.
         let mut due = Vec::new();
-        while self.timers.first().is_some_and(|(at, _)| *at <= clock.now) {
+        while due.len() < MAX_CONNECTIONS
+            && self.timers.first().is_some_and(|(at, _)| *at <= clock.now) {
             let Some((_, index)) = self.timers.pop_first() else { break };
+            self.shared.namespace.work().add(1);
             let Some(id) = self.peers.key(index).map(ConnectionId) else { continue };
             if let Some(peer) = self.peers.find_mut(id.0) {
                 peer.timer = None;
@@ -133,25 +136,25 @@ impl Broker {
             );
             return force_close(shared, peer, text, clock);
         }
-        let links: Vec<_> = peer.links.iter().flatten().filter(|link| !link.closing).map(|link| link.id).collect();
-        for link in links {
+        while let Some(link) = peer.next_due_link(clock.now) {
+            shared.namespace.work().add(1);
             let Some(found) = peer.link(link) else { continue };
             match &found.purpose {
-                Purpose::Accepting { deadline, allotted, store, consumer, .. } if clock.now >= *deadline => {
-                    let (store, consumer) = (*store, *consumer);
+                Purpose::Accepting { allotted, consumer, .. } => {
+                    let consumer = *consumer;
                     let text = format!(
                         "The operation did not complete within the allotted timeout of {}. The time allotted to this \
                          operation may have been a portion of a longer timeout.",
                         time_span(*allotted)
                     );
-                    shared.forget_consumer(store, consumer);
+                    shared.forget_consumer(consumer, clock);
                     if let Some(found) = peer.take_link(link) {
                         peer.note_linkless(clock.now);
                         let refusal = Refusal::new(Reason::Timeout, text);
                         shared.refuse(peer, link, &found.name, &found.path, refusal, clock);
                     }
                 }
-                Purpose::Sender { .. } | Purpose::Receiver(_) if clock.now >= found.active + LINK_IDLE => {
+                Purpose::Sender { .. } | Purpose::Receiver(_) => {
                     let (code, who) = match found.purpose {
                         Purpose::Sender { .. } => ("publisher", "AmqpMessagePublisher"),
                         _ => ("consumer", "AmqpMessageConsumer"),

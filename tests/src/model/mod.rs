@@ -148,6 +148,6 @@ impl Model {
 
     /// The form in which a session id is compared: ids are not case-sensitive (docs/evidence/field-reports.md F67).
     pub fn session_key(&self, id: &str) -> String {
-        if self.tolerates("F67") { id.to_owned() } else { id.to_lowercase() }
+        id.to_lowercase()
     }
 }

@@ -4,8 +4,6 @@ use servicebus_core::servicebus::Message;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::*;
-use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SUB: &str = "topic/Subscriptions/sub";
@@ -35,9 +33,8 @@ fn is_there(world: &World, entity: &str) -> bool {
     if entity == SUB { namespace.subscription("topic", "sub").is_some() } else { namespace.queue(entity).is_some() }
 }
 
-#[known_fault("F7")]
+#[test]
 fn a_receive_that_waits_keeps_its_entity_f7() {
-    let mut judge = Judge::new();
     for (name, entity, credit, again) in [
         ("a prefetch that waits", "queue", 10, false),
         ("a prefetch that waits", SUB, 100, false),
@@ -60,15 +57,13 @@ fn a_receive_that_waits_keeps_its_entity_f7() {
                 world.advance(MINUTE);
             }
             let name = format!("{name} on {entity}, receive and delete: {deleting}");
-            judge.equal(name, is_there(&world, entity), true, false);
+            assert!(is_there(&world, entity), "{name}");
         }
     }
-    judge.finish();
 }
 
-#[known_fault("F7")]
+#[test]
 fn a_settlement_counts_as_use_f7() {
-    let mut judge = Judge::new();
     for entity in ["queue", SUB] {
         for how in ["complete", "abandon", "dead-letter", "defer"] {
             let mut world = world(false);
@@ -84,15 +79,13 @@ fn a_settlement_counts_as_use_f7() {
                 _ => world.dead_letter(0, &message, "why", ""),
             };
             world.advance(3 * MINUTE);
-            judge.equal(format!("{how} on {entity}"), is_there(&world, entity), true, false);
+            assert!(is_there(&world, entity), "{how} on {entity}");
         }
     }
-    judge.finish();
 }
 
-#[known_fault("F7")]
+#[test]
 fn a_receiver_that_waits_for_a_session_does_not_keep_an_idle_subscription_f7() {
-    let mut judge = Judge::new();
     for wait in [Some(10_000), Some(30_000), Some(60_000), Some(120_000), None] {
         let mut world = world(true);
         world.queue("beside", QueueDescription::default());
@@ -104,9 +97,8 @@ fn a_receiver_that_waits_for_a_session_does_not_keep_an_idle_subscription_f7() {
             world.begin_session_receiver(0, SUB, None, wait);
             world.advance(wait.map_or(Duration::from_secs(65), |wait| Duration::from_millis(wait.into())));
         }
-        judge.equal(format!("accepts of {wait:?} ms, one after the other"), is_there(&world, SUB), false, true);
+        assert!(!is_there(&world, SUB), "accepts of {wait:?} ms, one after the other");
     }
-    judge.finish();
 }
 
 #[test]

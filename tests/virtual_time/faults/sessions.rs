@@ -61,3 +61,28 @@ fn an_entity_of_sessions_is_peeked_without_a_session_f31() {
         }
     }
 }
+
+/// Waits for the next session on three connections; one message of a new session: who gets it, in twenty rounds.
+#[test]
+fn no_order_is_promised_to_receivers_that_wait_for_a_session_f66() {
+    for entity in ["queue", SUB] {
+        let mut world = world(Duration::from_secs(60));
+        let clients = [world.connect(), world.connect(), world.connect()];
+        let mut granted = [0; 3];
+        for round in 0..20 {
+            let waits = clients.map(|client| world.begin_session_receiver(client, entity, None, Some(30_000)));
+            world.settle_down();
+            send(&mut world, entity, &round.to_string(), &["a"]);
+            for (place, client) in clients.into_iter().enumerate() {
+                if world.attached(client, waits[place]).is_ok() {
+                    granted[place] += 1;
+                    let message = world.receive(client, waits[place], 1).remove(0);
+                    assert_eq!(world.complete(client, &message), Ended::Accepted);
+                }
+                world.detach(client, waits[place]);
+            }
+        }
+        assert_eq!(granted.iter().sum::<i32>(), 20, "{entity}: one receiver gets each session");
+        assert!(granted.iter().all(|count| *count > 0), "{entity}: {granted:?}");
+    }
+}

@@ -6,17 +6,18 @@ use super::error::EntityError;
 use super::name;
 use super::queue::{self, Queue, Stores, Times};
 use super::rule_index::RuleIndex;
-use super::store::{Owner, Store, StoreSettings, StoreSignal};
+use super::store::{MAX_TIMERS, Owner, Store, StoreSettings, StoreSignal};
 use super::topic::Topic;
 use crate::broker::change::Change;
 use crate::broker::relays::Relays;
 use crate::broker::tier::{Limits, Tier};
+use crate::broker::work::Work;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{LockToken, SubQueue};
 use servicebus_core::storage::{HeapTable, Key, Table};
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Uuid;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Names a store. A stale id reads as gone.
@@ -24,7 +25,7 @@ use std::sync::Arc;
 pub struct StoreId(Key);
 
 /// What those who are attached should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// Something in a store.
     Store(StoreId, StoreSignal),
@@ -86,7 +87,12 @@ pub struct Namespace {
     pub(in crate::broker) topics: BTreeMap<String, Topic>,
     /// When to look whether an entity has been idle for too long.
     idle: BTreeSet<(Timestamp, String)>,
-    pub(super) signals: Vec<Signal>,
+    /// The time under which an entity is in `idle`.
+    idle_checks: HashMap<String, Timestamp>,
+    signals: VecDeque<Signal>,
+    /// What is among the signals.
+    signalled: HashSet<Signal>,
+    work: Work,
     pub(in crate::broker) random: Random,
     /// Filters that messages were compared with.
     pub(in crate::broker) filters_evaluated: u64,
@@ -110,7 +116,10 @@ impl Namespace {
             queues: BTreeMap::new(),
             topics: BTreeMap::new(),
             idle: BTreeSet::new(),
-            signals: Vec::new(),
+            idle_checks: HashMap::new(),
+            signals: VecDeque::new(),
+            signalled: HashSet::new(),
+            work: Work::default(),
             random: Random::seeded(seed),
             filters_evaluated: 0,
             relays: Relays::default(),
@@ -136,7 +145,32 @@ impl Namespace {
 
     /// Takes what has happened since the last call.
     pub fn take_signals(&mut self) -> Vec<Signal> {
-        core::mem::take(&mut self.signals)
+        self.signalled.clear();
+        core::mem::take(&mut self.signals).into()
+    }
+
+    /// Takes the first thing that has happened.
+    pub(crate) fn next_signal(&mut self) -> Option<Signal> {
+        let signal = self.signals.pop_front()?;
+        self.signalled.remove(&signal);
+        Some(signal)
+    }
+
+    /// Notes that something has happened.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        if self.signalled.insert(signal.clone()) {
+            self.signals.push_back(signal);
+        }
+    }
+
+    /// Entries that operations have looked at so far: messages, sessions, timers, entities.
+    pub fn entries_touched(&self) -> u64 {
+        self.work.done()
+    }
+
+    /// Where entries that were looked at are counted.
+    pub(in crate::broker) fn work(&self) -> &Work {
+        &self.work
     }
 
     /// Whether something has happened since [`Namespace::take_signals`].
@@ -218,10 +252,7 @@ impl Namespace {
             }
         }
         for signal in signals {
-            let signal = Signal::Store(id, signal);
-            if !self.signals.contains(&signal) {
-                self.signals.push(signal);
-            }
+            self.signal(Signal::Store(id, signal));
         }
     }
 
@@ -232,9 +263,12 @@ impl Namespace {
         [store, idle, self.relays.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// Carries out what is due: lock ends, expiries, schedules, idle entities.
+    /// Carries out what is due, up to a bound: lock ends, expiries, schedules, idle entities. The rest stays due, see
+    /// [`Namespace::poll_timeout`].
     pub fn handle_timeout(&mut self, utc: Timestamp) {
-        while let Some(&(at, index)) = self.deadlines.first()
+        let end = self.work.done() + MAX_TIMERS;
+        while self.work.done() < end
+            && let Some(&(at, index)) = self.deadlines.first()
             && at <= utc
         {
             let Some(id) = self.stores.key(index).map(StoreId) else {
@@ -243,8 +277,10 @@ impl Namespace {
             };
             self.apply(Change::Time { store: id, utc });
         }
-        while self.idle.first().is_some_and(|(at, _)| *at <= utc) {
+        while self.work.done() < end && self.idle.first().is_some_and(|(at, _)| *at <= utc) {
             let Some((_, key)) = self.idle.pop_first() else { break };
+            self.work.add(1);
+            self.idle_checks.remove(&key);
             self.check_idle(key, utc);
         }
         self.run_relays(utc);
@@ -256,8 +292,10 @@ impl Namespace {
             None => (key.as_str(), None),
         };
         let Some((idle, times)) = self.idle_setting(entity, subscription) else { return };
-        let due = times.accessed.max(times.updated) + idle;
+        let awaited = self.is_awaited(entity, subscription);
+        let due = if awaited { utc } else { times.accessed.max(times.updated) } + idle;
         if due > utc {
+            self.idle_checks.insert(key.clone(), due);
             self.idle.insert((due, key));
             return;
         }
@@ -281,10 +319,54 @@ impl Namespace {
         }
     }
 
+    /// Whether a receiver waits for messages with credit: that is use, also where none comes
+    /// (docs/evidence/field-reports.md F7). One that waits for a session is not.
+    fn is_awaited(&self, entity: &str, subscription: Option<&str>) -> bool {
+        let stores = match (subscription, self.queues.get(entity)) {
+            (None, Some(queue)) => Some(queue.stores),
+            (None, None) => None,
+            (Some(name), _) => {
+                self.topics.get(entity).and_then(|topic| topic.subscriptions.get(name)).map(|found| found.stores)
+            }
+        };
+        stores.is_some_and(|stores| stores.all().iter().any(|id| self.store(*id).is_some_and(|store| store.awaited)))
+    }
+
     pub(super) fn watch_idle(&mut self, key: String, idle: Option<core::time::Duration>, utc: Timestamp) {
-        self.idle.retain(|(_, watched)| *watched != key);
+        self.work.add(1);
+        self.forget_idle(&key);
         if let Some(idle) = idle {
+            self.idle_checks.insert(key.clone(), utc + idle);
             self.idle.insert((utc + idle, key));
+        }
+    }
+
+    pub(super) fn forget_idle(&mut self, key: &str) {
+        if let Some((key, at)) = self.idle_checks.remove_entry(key) {
+            self.idle.remove(&(at, key));
+        }
+    }
+
+    /// Notes whether a receiver waits for messages of a store with credit. It was in use until now if one did.
+    pub(crate) fn set_awaited(&mut self, id: StoreId, awaited: bool, utc: Timestamp) {
+        let Some(store) = self.store_mut(id) else { return };
+        if core::mem::replace(&mut store.awaited, awaited) || awaited {
+            self.used(id, utc);
+        }
+    }
+
+    /// Notes that the entity of a store was used: a message received or settled, or asked for.
+    pub(crate) fn used(&mut self, id: StoreId, utc: Timestamp) {
+        let Some(owner) = self.stores.find(id.0).map(|store| &store.owner) else { return };
+        if let Some(queue) = self.queues.get_mut(&owner.entity) {
+            queue.times.accessed = utc;
+        } else if let Some(topic) = self.topics.get_mut(&owner.entity) {
+            topic.times.accessed = utc;
+            if let Some(name) = &owner.subscription
+                && let Some(subscription) = topic.subscriptions.get_mut(name)
+            {
+                subscription.times.accessed = utc;
+            }
         }
     }
 
@@ -311,7 +393,9 @@ impl Namespace {
 
     fn new_store(&mut self, owner: Owner, settings: StoreSettings) -> Result<StoreId, EntityError> {
         let full = |_| EntityError::OutOfRange("The namespace holds too many entities.".into());
-        let key = self.stores.insert(Store::new(owner, settings)).map_err(full)?;
+        let mut store = Store::new(owner, settings);
+        store.count_in(self.work.clone());
+        let key = self.stores.insert(store).map_err(full)?;
         let slots = self.recorded.len().max(key.index as usize + 1);
         self.recorded.resize(slots, None);
         self.recorded_sizes.resize(slots, 0);
@@ -436,7 +520,7 @@ impl Namespace {
                 store.set_settings(queue::settings(&description, sub_queue));
             }
         }
-        self.signals.push(Signal::Updated(key));
+        self.signal(Signal::Updated(key));
         self.settings_changed(&stores.all(), utc);
         Ok(())
     }
@@ -496,7 +580,7 @@ impl Namespace {
         topic.description = description;
         topic.times.updated = utc;
         self.watch_idle(key.clone(), idle, utc);
-        self.signals.push(Signal::Updated(key));
+        self.signal(Signal::Updated(key));
         self.settings_changed(&[], utc);
         Ok(())
     }
@@ -514,7 +598,8 @@ impl Namespace {
         } else if let Some(topic) = self.topics.remove(&key) {
             self.drop_store(topic.scheduled);
             self.drop_store(topic.transit);
-            for subscription in topic.subscriptions.into_values() {
+            for (name, subscription) in topic.subscriptions {
+                self.forget_idle(&format!("{key}/subscriptions/{name}"));
                 for id in subscription.stores.all() {
                     self.drop_store(id);
                 }
@@ -522,9 +607,9 @@ impl Namespace {
         } else {
             return Err(EntityError::NotFound(path.to_owned()));
         }
-        self.idle.retain(|(_, watched)| *watched != key);
+        self.forget_idle(&key);
         self.sizes.remove(&key);
-        self.signals.push(Signal::Deleted(key));
+        self.signal(Signal::Deleted(key));
         Ok(())
     }
 

@@ -73,7 +73,7 @@ pub enum Effect {
 }
 
 /// What a store tells those who wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StoreSignal {
     /// There is something to receive.
     Messages,

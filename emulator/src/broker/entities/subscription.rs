@@ -108,7 +108,7 @@ impl Namespace {
         }
         let path = format!("{key}/subscriptions/{own}");
         self.watch_idle(path.clone(), description.auto_delete_on_idle, utc);
-        self.signals.push(Signal::Updated(path));
+        self.signal(Signal::Updated(path));
         self.settings_changed(&stores.all(), utc);
         Ok(())
     }
@@ -128,7 +128,9 @@ impl Namespace {
         for id in removed.stores.all() {
             self.drop_store(id);
         }
-        self.signals.push(Signal::Deleted(format!("{key}/subscriptions/{own}")));
+        let path = format!("{key}/subscriptions/{own}");
+        self.forget_idle(&path);
+        self.signal(Signal::Deleted(path));
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use servicebus_core::servicebus::{Address, LockToken, Reason};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::performative::{Attach, ErrorCondition, Role, SenderSettleMode, TargetArchetype};
 use servicebus_core::wire::{Compound, Described, Encode, Map, Reader, Sink, Symbol, Value, encode_map};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The filter that asks for a session.
@@ -141,6 +141,7 @@ impl Shared {
             tags: 0,
             closing: false,
             number: self.next_link(),
+            timer: None,
         };
         if let (Role::Sender, Some(TargetArchetype::Coordinator(_))) = (attach.role, attach.target) {
             if self.accept(peer, &attach, id, CBS_LIMIT, None) {
@@ -373,9 +374,11 @@ impl Shared {
         if !self.transactions.span_entities && !peer.pin(link.session, &entity) {
             return Err(Refusal::new(Reason::NotAllowed, SPANS_ENTITIES));
         }
-        let consumer = self.new_consumer(peer.id, link.id);
-        let subscription = address.subscription.map(crate::broker::entities::name::key);
-        self.namespace.accessed(&entity, subscription.as_deref(), clock.utc);
+        let consumer = self.consumers.add(peer.id, link.id, store);
+        // To wait for a session is no use of the entity (docs/evidence/field-reports.md F7).
+        if !matches!(wanted, Wanted::Next) {
+            self.namespace.used(store, clock.utc);
+        }
         let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
         match wanted {
             Wanted::Plain => {
@@ -383,7 +386,6 @@ impl Shared {
                     let id = link.id;
                     link.purpose = Purpose::Receiver(new_receiver(store, consumer, settled, None));
                     peer.add_link(link);
-                    self.watch(store, consumer);
                     self.after_credit(peer, id, clock);
                 }
                 Ok(())
@@ -395,7 +397,7 @@ impl Shared {
                 }
                 Ok(None) => Ok(()),
                 Err(error) => {
-                    self.forget_consumer(store, consumer);
+                    self.forget_consumer(consumer, clock);
                     Err(error.into())
                 }
             },
@@ -406,27 +408,26 @@ impl Shared {
                         Ok(())
                     }
                     Err(error) => {
-                        self.forget_consumer(store, consumer);
+                        self.forget_consumer(consumer, clock);
                         Err(error.into())
                     }
                 }
             }
             Wanted::Next => {
-                // Those who have waited longer come first.
-                let queue_is_empty = self.acceptors.get(&store).is_none_or(VecDeque::is_empty);
-                let accepted = if queue_is_empty {
-                    self.namespace.accept_session(store, None, consumer, clock.utc)
-                } else {
+                // Receivers that wait already come first.
+                let accepted = if self.consumers.has_acceptor(store) {
                     Ok(None)
+                } else {
+                    self.namespace.accept_session(store, None, consumer, clock.utc)
                 };
                 if let Ok(Some((session, until))) = accepted {
                     self.start_session(peer, link, bytes, store, consumer, session, until, clock);
                     return Ok(());
                 }
                 let deadline = clock.now + allotted;
-                link.purpose = Purpose::Accepting { store, consumer, deadline, allotted, attach: bytes.to_vec() };
+                link.purpose = Purpose::Accepting { consumer, deadline, allotted, attach: bytes.to_vec() };
                 peer.add_link(link);
-                self.acceptors.entry(store).or_default().push_back(consumer);
+                self.consumers.want_session(consumer);
                 Ok(())
             }
         }
@@ -445,6 +446,7 @@ impl Shared {
         clock: Clock,
     ) {
         let Ok(attach) = Reader::new(bytes).read::<Attach<'_>>() else { return };
+        self.namespace.used(store, clock.utc);
         let id = link.id;
         let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
         let limit = attach.max_message_size.unwrap_or(0);
@@ -457,7 +459,7 @@ impl Shared {
             self.after_credit(peer, id, clock);
         } else {
             self.namespace.release_session(store, &session, consumer, clock.utc);
-            self.forget_consumer(store, consumer);
+            self.forget_consumer(consumer, clock);
         }
     }
 
@@ -554,7 +556,16 @@ fn check_source(attach: &Attach<'_>) -> Result<(), Refusal> {
 }
 
 fn new_receiver(store: StoreId, consumer: u64, settled: bool, session: Option<Arc<str>>) -> Receiver {
-    Receiver { store, consumer, settled, session, pending: VecDeque::new(), lost: false }
+    Receiver {
+        store,
+        consumer,
+        settled,
+        session,
+        pending: VecDeque::new(),
+        unsettled: BTreeSet::new(),
+        held_back: false,
+        lost: false,
+    }
 }
 
 /// The session filter with the granted id, described or not as the client wrote it.

@@ -8,7 +8,7 @@ mod management;
 mod management_rules;
 mod management_sessions;
 pub(crate) mod peer;
-mod receiving;
+pub(crate) mod receiving;
 mod response;
 mod sending;
 pub(crate) mod settlement;

@@ -12,12 +12,12 @@ use servicebus_core::engine::{
 };
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::storage::Heap;
-use servicebus_core::time::Instant;
+use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::{PerformativeView, Role};
 use servicebus_core::wire::sasl::{SaslCode, SaslInit};
 use servicebus_core::wire::{self, Value};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What a link is for.
@@ -38,8 +38,6 @@ pub(crate) enum Purpose {
     Receiver(Receiver),
     /// A receiver that waits for a session.
     Accepting {
-        /// Where sessions are.
-        store: StoreId,
         /// The number of the receiver to be.
         consumer: u64,
         /// When to give up.
@@ -72,6 +70,10 @@ pub(crate) struct Receiver {
     pub(crate) settled: bool,
     /// The session it holds.
     pub(crate) session: Option<Arc<str>>,
+    /// Places of its deliveries among the connection's that are not settled.
+    pub(crate) unsettled: BTreeSet<usize>,
+    /// It is among the links that were held back.
+    pub(crate) held_back: bool,
     /// Messages that were taken for good and may not be on the wire yet.
     pub(crate) pending: VecDeque<(DeliveryId, Taken)>,
     /// The session's lock is gone: nothing is to be released any more.
@@ -97,9 +99,24 @@ pub(crate) struct Link {
     pub(crate) closing: bool,
     /// The number of its attach among all that the broker has had: tells which links an update finds.
     pub(crate) number: u64,
+    /// The time under which it is among the connection's timers.
+    pub(crate) timer: Option<Instant>,
 }
 
 impl Link {
+    /// When it has to be looked at, unless something moves on it before.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.purpose {
+            Purpose::Accepting { deadline, .. } => Some(deadline),
+            Purpose::Sender { .. } | Purpose::Receiver(_) => Some(self.active + LINK_IDLE),
+            _ => None,
+        }
+    }
+
+    fn is_of_entity(&self) -> bool {
+        !matches!(self.purpose, Purpose::Requests(Node::Cbs) | Purpose::Responses(Node::Cbs))
+    }
+
     /// Bytes that it holds beside its place.
     fn bytes(&self) -> usize {
         let attach = match &self.purpose {
@@ -116,6 +133,10 @@ const LINK: usize = 512;
 const CONNECTION: usize = 4_096;
 /// Responses that wait on a connection at most, in bytes. More requests are not carried out until the client has read.
 const MAX_ANSWERS: usize = 1 << 20;
+/// A link without traffic is detached after this time.
+pub(crate) const LINK_IDLE: Duration = Duration::from_secs(600);
+/// Messages at most that a connection's client has and has not settled.
+pub(crate) const MAX_UNSETTLED: usize = 100_000;
 
 /// A message that is with a client, locked.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +155,17 @@ pub(crate) struct Peer {
     pub(crate) access: Access,
     pub(crate) host: String,
     pub(crate) links: Vec<Option<Link>>,
-    pub(crate) outgoing: Vec<Option<Outgoing>>,
+    outgoing: Vec<Option<Outgoing>>,
+    /// How many there are.
+    unsettled: usize,
+    /// Links with messages that were taken for good and may not be on the wire yet.
+    links_with_taken: Vec<LinkId>,
+    /// Receivers that get messages when there is room.
+    held_back: Vec<LinkId>,
+    /// Links to entities and to `$management` nodes.
+    entity_links: usize,
+    /// When links have to be looked at, with their places.
+    link_timers: BTreeSet<(Instant, usize)>,
     /// States that incoming messages came with, by the place of the delivery.
     incoming: Vec<Option<(DeliveryId, State)>>,
     /// It is in the list of connections that have something to send.
@@ -185,6 +216,11 @@ impl Peer {
             host: String::new(),
             links: Vec::new(),
             outgoing: Vec::new(),
+            unsettled: 0,
+            links_with_taken: Vec::new(),
+            held_back: Vec::new(),
+            entity_links: 0,
+            link_timers: BTreeSet::new(),
             incoming: Vec::new(),
             ready: false,
             stalled: false,
@@ -294,9 +330,12 @@ impl Peer {
         self.links.get_mut(id.index())?.as_mut().filter(|link| link.id == id)
     }
 
-    pub(crate) fn add_link(&mut self, link: Link) {
+    pub(crate) fn add_link(&mut self, mut link: Link) {
         self.held += link.bytes();
         let index = link.id.index();
+        link.timer = link.deadline();
+        self.link_timers.extend(link.timer.map(|at| (at, index)));
+        self.entity_links += usize::from(link.is_of_entity());
         if self.links.len() <= index {
             self.links.resize_with(index + 1, || None);
         }
@@ -335,7 +374,11 @@ impl Peer {
 
     pub(crate) fn take_link(&mut self, id: LinkId) -> Option<Link> {
         self.link(id)?;
-        let link = self.links.get_mut(id.index())?.take()?;
+        let mut link = self.links.get_mut(id.index())?.take()?;
+        if let Some(at) = link.timer.take() {
+            self.link_timers.remove(&(at, id.index()));
+        }
+        self.entity_links -= usize::from(link.is_of_entity());
         self.held = self.held.saturating_sub(link.bytes());
         Some(link)
     }
@@ -347,19 +390,108 @@ impl Peer {
         }
     }
 
+    /// When a link has to be looked at.
+    pub(crate) fn next_link_timer(&self) -> Option<Instant> {
+        self.link_timers.first().map(|(at, _)| *at)
+    }
+
+    /// A link whose time has come. Where something moved on a link since its timer was set, that is set anew.
+    pub(crate) fn next_due_link(&mut self, now: Instant) -> Option<LinkId> {
+        while let Some(&(at, index)) = self.link_timers.first().filter(|(at, _)| *at <= now) {
+            self.link_timers.remove(&(at, index));
+            let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else { continue };
+            link.timer = None;
+            match link.deadline().filter(|_| !link.closing) {
+                Some(later) if later > now => {
+                    link.timer = Some(later);
+                    self.link_timers.insert((later, index));
+                }
+                Some(_) => return Some(link.id),
+                None => {}
+            }
+        }
+        None
+    }
+
+    /// Places for messages that the client settles.
+    pub(crate) fn places_left(&self) -> usize {
+        MAX_UNSETTLED.saturating_sub(self.unsettled)
+    }
+
+    /// Notes a receiver that gets messages when there is room.
+    pub(crate) fn hold_back(&mut self, id: LinkId) {
+        if let Some(Purpose::Receiver(receiver)) = self.link_mut(id).map(|link| &mut link.purpose)
+            && !core::mem::replace(&mut receiver.held_back, true)
+        {
+            self.held_back.push(id);
+        }
+    }
+
+    /// The receivers that were held back.
+    pub(crate) fn take_held_back(&mut self) -> Vec<LinkId> {
+        let held_back = core::mem::take(&mut self.held_back);
+        for id in &held_back {
+            if let Some(Purpose::Receiver(receiver)) = self.link_mut(*id).map(|link| &mut link.purpose) {
+                receiver.held_back = false;
+            }
+        }
+        held_back
+    }
+
+    /// Keeps a message that was taken for good until it is on the wire.
+    pub(crate) fn note_taken(&mut self, id: LinkId, delivery: DeliveryId, taken: Taken) {
+        if let Some(Purpose::Receiver(receiver)) = self.link_mut(id).map(|link| &mut link.purpose) {
+            receiver.pending.push_back((delivery, taken));
+            if receiver.pending.len() == 1 {
+                self.links_with_taken.push(id);
+            }
+        }
+    }
+
+    /// Forgets messages taken for good once they are on the wire.
+    pub(crate) fn sweep_sent(&mut self) {
+        let Self { engine, links, links_with_taken, .. } = self;
+        links_with_taken.retain(|id| {
+            let link = links.get_mut(id.index()).and_then(Option::as_mut).filter(|link| link.id == *id);
+            let Some(Purpose::Receiver(receiver)) = link.map(|link| &mut link.purpose) else { return false };
+            while receiver.pending.front().is_some_and(|(delivery, _)| !engine.is_unsent(*delivery)) {
+                receiver.pending.pop_front();
+            }
+            !receiver.pending.is_empty()
+        });
+    }
+
     pub(crate) fn note_outgoing(&mut self, outgoing: Outgoing) {
         let index = outgoing.id.index();
+        if let Some(Purpose::Receiver(receiver)) = self.link_mut(outgoing.link).map(|link| &mut link.purpose) {
+            receiver.unsettled.insert(index);
+        }
         if self.outgoing.len() <= index {
             self.outgoing.resize(index + 1, None);
         }
         if let Some(slot) = self.outgoing.get_mut(index) {
-            *slot = Some(outgoing);
+            self.unsettled += usize::from(slot.replace(outgoing).is_none());
         }
     }
 
     pub(crate) fn take_outgoing(&mut self, id: DeliveryId) -> Option<Outgoing> {
         let slot = self.outgoing.get_mut(id.index())?;
-        if slot.is_some_and(|outgoing| outgoing.id == id) { slot.take() } else { None }
+        let outgoing = slot.take_if(|outgoing| outgoing.id == id)?;
+        // Room for receivers that were held back for lack of places.
+        self.throttled |= self.places_left() <= self.links.len() && !self.held_back.is_empty();
+        self.unsettled -= 1;
+        if let Some(Purpose::Receiver(receiver)) = self.link_mut(outgoing.link).map(|link| &mut link.purpose) {
+            receiver.unsettled.remove(&id.index());
+        }
+        Some(outgoing)
+    }
+
+    /// Takes the messages in these places.
+    pub(crate) fn take_all_outgoing(&mut self, places: BTreeSet<usize>) -> Vec<Outgoing> {
+        let taken = places.into_iter().filter_map(|place| self.outgoing.get_mut(place)?.take());
+        let taken: Vec<Outgoing> = taken.collect();
+        self.unsettled -= taken.len();
+        taken
     }
 
     /// Keeps the state that a message came with.
@@ -397,10 +529,7 @@ impl Peer {
 
     /// Whether there is a link to an entity or to a `$management` node.
     pub(crate) fn has_entity_links(&self) -> bool {
-        self.links
-            .iter()
-            .flatten()
-            .any(|link| !matches!(link.purpose, Purpose::Requests(Node::Cbs) | Purpose::Responses(Node::Cbs)))
+        self.entity_links > 0
     }
 
     /// The link that a response goes out on: the one of the node that the request names, by its address or its name. A

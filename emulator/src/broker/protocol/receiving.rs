@@ -19,56 +19,66 @@ use servicebus_core::wire::transaction::TransactionalState;
 /// have it.
 const MAX_WAITING: u32 = 64;
 
+/// What came of an offer of a message to a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// It gets one.
+    Sent,
+    /// There is none for it.
+    NoMessage,
+    /// It wants none.
+    NoCredit,
+    /// It gets one when the connection has room for it.
+    HeldBack,
+}
+
 impl Shared {
-    /// Sends one message to a receiver; false when there is none or it cannot take one.
-    pub(crate) fn offer(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) -> bool {
-        if peer.stalled || !peer.engine.is_open() {
-            // On its way out, or full: a message offered here would come back at once, and be offered again.
-            return false;
+    /// Sends one message to a receiver.
+    pub(crate) fn offer(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) -> Offer {
+        self.namespace.work().add(1);
+        if !peer.engine.is_open() {
+            return Offer::NoCredit;
         }
-        let Some(status) = peer.engine.link(id) else { return false };
-        if status.credit <= status.waiting {
-            return false;
+        let Some(status) = peer.engine.link(id) else { return Offer::NoCredit };
+        let Some(link) = peer.link(id) else { return Offer::NoCredit };
+        let Purpose::Receiver(receiver) = &link.purpose else { return Offer::NoCredit };
+        if status.credit <= status.waiting || link.closing || receiver.lost {
+            return Offer::NoCredit;
+        }
+        // The last places are for receivers that have nothing yet, one each.
+        let few = peer.places_left() <= peer.links.len();
+        if peer.stalled || few && (!receiver.unsettled.is_empty() || peer.places_left() == 0) {
+            return Offer::HeldBack;
         }
         if status.waiting >= MAX_WAITING {
             peer.throttled = true;
-            return false;
+            return Offer::HeldBack;
         }
         if peer.engine.payload_bytes() > 0 && !self.budget.has_room(Holding::Deliveries, 1) {
             // The client reads what is on its way first.
             peer.throttled = true;
-            return false;
-        }
-        let Some(link) = peer.link_mut(id) else { return false };
-        if link.closing {
-            return false;
-        }
-        let Purpose::Receiver(receiver) = &mut link.purpose else { return false };
-        if receiver.lost {
-            return false;
+            return Offer::HeldBack;
         }
         let (store, session) = (receiver.store, receiver.session.clone());
-        let sent = if receiver.settled {
-            let Some((payload, taken)) = self.namespace.take(store, session.as_deref()) else { return false };
+        let deletes = receiver.settled;
+        if deletes {
+            let Some((payload, taken)) = self.namespace.take(store, session.as_deref()) else { return Offer::NoMessage };
             let token = self.namespace.new_token();
             let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
             let options = SendOptions { tag, settled: true, oversize: true, batchable: true, ..SendOptions::default() };
             match peer.engine.send(id, payload, &options) {
                 Ok(delivery) => {
-                    if let Some(Purpose::Receiver(receiver)) = peer.link_mut(id).map(|link| &mut link.purpose) {
-                        receiver.pending.push_back((delivery, taken));
-                    }
-                    true
+                    peer.note_taken(id, delivery, taken);
                 }
                 Err(_) => {
                     peer.stalled = true;
                     self.namespace.put_back(store, taken);
-                    false
+                    return Offer::HeldBack;
                 }
             }
         } else {
             let Some((payload, token, _)) = self.namespace.receive(store, session.as_deref(), clock.utc) else {
-                return false;
+                return Offer::NoMessage;
             };
             let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
             // The SDK for Python announces 1 MiB on every receiver, and takes more. Batchable as
@@ -77,35 +87,20 @@ impl Shared {
             match peer.engine.send(id, payload, &options) {
                 Ok(delivery) => {
                     peer.note_outgoing(Outgoing { id: delivery, link: id, store, token });
-                    true
                 }
                 Err(_) => {
                     peer.stalled = true;
                     self.namespace.release(store, token, clock.utc);
-                    false
-                }
-            }
-        };
-        if sent {
-            self.statistics.messages_delivered += 1;
-            if let Some(link) = peer.link_mut(id) {
-                link.active = clock.now;
-            }
-            peer.count_memory();
-        }
-        sent
-    }
-
-    /// Forgets messages taken for good once they are on the wire.
-    pub(crate) fn sweep_sent(peer: &mut Peer) {
-        let Peer { engine, links, .. } = peer;
-        for link in links.iter_mut().flatten() {
-            if let Purpose::Receiver(receiver) = &mut link.purpose {
-                while receiver.pending.front().is_some_and(|(delivery, _)| !engine.is_unsent(*delivery)) {
-                    receiver.pending.pop_front();
+                    return Offer::HeldBack;
                 }
             }
         }
+        self.statistics.messages_delivered += 1;
+        if let Some(link) = peer.link_mut(id) {
+            link.active = clock.now;
+        }
+        peer.count_memory();
+        Offer::Sent
     }
 
     /// A client reported the state of a delivery.
@@ -151,6 +146,7 @@ impl Shared {
             }
         };
         let Some(outgoing) = peer.take_outgoing(delivery) else { return };
+        self.namespace.used(outgoing.store, clock.utc);
         let settlement = Settlement::of(&outcome);
         let of_session = match peer.link(id).map(|link| &link.purpose) {
             Some(Purpose::Receiver(receiver)) => receiver.session.clone(),
@@ -227,6 +223,7 @@ impl Shared {
     /// A link is over: what was not sent goes back, sessions are let go; message locks stay
     /// (docs/evidence/pinned-behaviour.md SET40).
     pub(crate) fn on_detached(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
+        self.namespace.work().add(1);
         let Some(link) = peer.take_link(id) else { return };
         match link.purpose {
             Purpose::Receiver(mut receiver) => {
@@ -236,20 +233,17 @@ impl Shared {
                         self.statistics.messages_delivered -= 1;
                     }
                 }
-                for slot in &mut peer.outgoing {
-                    if let Some(outgoing) = slot.filter(|outgoing| outgoing.link == id) {
-                        *slot = None;
-                        if peer.engine.is_unsent(outgoing.id) {
-                            self.namespace.release(outgoing.store, outgoing.token, clock.utc);
-                        }
+                for outgoing in peer.take_all_outgoing(receiver.unsettled) {
+                    if peer.engine.is_unsent(outgoing.id) {
+                        self.namespace.release(outgoing.store, outgoing.token, clock.utc);
                     }
                 }
                 if let Some(session) = &receiver.session {
                     self.namespace.release_session(receiver.store, session, receiver.consumer, clock.utc);
                 }
-                self.forget_consumer(receiver.store, receiver.consumer);
+                self.forget_consumer(receiver.consumer, clock);
             }
-            Purpose::Accepting { store, consumer, .. } => self.forget_consumer(store, consumer),
+            Purpose::Accepting { consumer, .. } => self.forget_consumer(consumer, clock),
             Purpose::Coordinator => self.transactions.roll_back_link(&mut self.namespace, peer.id, id),
             Purpose::Sender { .. } | Purpose::Requests(_) | Purpose::Responses(_) => {}
         }
@@ -272,9 +266,9 @@ impl Shared {
         if link.closing {
             return;
         }
-        if let Purpose::Accepting { store, consumer, .. } = link.purpose {
+        if let Purpose::Accepting { consumer, .. } = link.purpose {
             // Not answered yet: it is refused instead.
-            self.forget_consumer(store, consumer);
+            self.forget_consumer(consumer, clock);
             if let Some(link) = peer.take_link(id) {
                 peer.note_linkless(clock.now);
                 self.refuse(peer, id, &link.name, &link.path, refusal, clock);

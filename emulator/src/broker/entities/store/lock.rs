@@ -17,25 +17,24 @@ pub(super) struct Lock {
 impl Store {
     /// Locks a message under this token; the end of the lock.
     pub(in crate::broker) fn lock_entry(&mut self, number: i64, token: LockToken, utc: Timestamp) -> Option<Timestamp> {
-        let id = self.entries.get(&number).and_then(|entry| self.session_key(&entry.message));
+        self.make_unavailable(number);
+        self.work.add(1);
+        let id = self.entries.get(&number).and_then(|entry| entry.session.clone());
         let session_end = id.as_ref().and_then(|id| self.sessions.get(id)?.lock).map(|lock| lock.until);
         let entry = self.entries.get_mut(&number)?;
         let until = session_end.unwrap_or(utc + self.settings.lock_duration);
         entry.lock = Some(Lock { token, until });
         entry.locked_until = Some(until);
-        let position = entry.position;
         self.locks.insert(token, number);
         match &id {
             // The session's lock guards the message.
             Some(id) => {
                 if let Some(session) = self.sessions.get_mut(id) {
-                    session.available.remove(&(position, number));
                     session.locked.insert(number);
                 }
                 self.refresh_session(id);
             }
             None => {
-                self.available.remove(&(position, number));
                 self.timers.insert((until, Timer::Lock(number)));
             }
         }
@@ -95,6 +94,7 @@ impl Store {
         }
         let in_sub_queue = self.settings.sub_queue.is_some();
         let max = self.settings.max_delivery_count;
+        self.work.add(1);
         let entry = self.entries.get_mut(&number)?;
         if let Some(lock) = entry.lock.take() {
             self.locks.remove(&lock.token);
@@ -120,7 +120,7 @@ impl Store {
         {
             self.timers.insert((at, Timer::Expiry(number)));
         }
-        if let Some(id) = self.entries.get(&number).and_then(|entry| self.session_key(&entry.message))
+        if let Some(id) = self.entries.get(&number).and_then(|entry| entry.session.clone())
             && let Some(session) = self.sessions.get_mut(&id)
         {
             session.locked.remove(&number);

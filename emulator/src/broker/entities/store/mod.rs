@@ -1,19 +1,22 @@
 //! The messages of a queue, a subscription or a sub-queue, keyed by sequence number.
 //!
-//! Indexes beside the messages make every operation logarithmic: what can be received (by arrival), locks by token, and
-//! one ordered set of timers for lock ends, expiries and schedules. What concerns others (a message that goes to the
-//! dead-letter queue, a receiver to wake) is handed back as [`Effect`]s and [`StoreSignal`]s.
+//! Indexes beside the messages make every operation logarithmic: what can be received (by arrival), locks by token,
+//! messages by session, and one ordered set of timers for lock ends, expiries and schedules. What concerns others (a
+//! message that goes to the dead-letter queue, a receiver to wake) is handed back as [`Effect`]s and [`StoreSignal`]s.
+//! Operations count the entries that they look at.
 
 mod lock;
 
 use super::error::EntityError;
 use super::message::{Message, MessageState};
-use super::session::Session;
+use super::session::{Session, session_key};
 pub use super::settings::{DeadReason, Effect, Ending, Owner, StoreSettings, StoreSignal};
 use lock::Lock;
+use crate::broker::work::Work;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The end of a lock that never ends: what the service shows of messages in the sub-queues of an entity with sessions
@@ -21,10 +24,14 @@ use std::sync::Arc;
 const NEVER: Timestamp = Timestamp::from_secs(253_402_300_800);
 /// Bytes of the states of all sessions at most.
 const MAX_STATES: usize = 1 << 30;
+/// Timers that one call of [`Store::handle_timers`] carries out at most: the rest stays due.
+pub(in crate::broker) const MAX_TIMERS: u64 = 1_000;
 
 #[derive(Debug)]
 struct Entry {
     message: Message,
+    /// The key of the session that it is received by; `None` in entities without sessions and in sub-queues.
+    session: Option<Arc<str>>,
     /// Order of arrival: receivers get messages by it, abandoned ones keep it.
     position: u64,
     lock: Option<Lock>,
@@ -58,15 +65,27 @@ pub struct Store {
     next_position: u64,
     entries: BTreeMap<i64, Entry>,
     available: BTreeSet<(u64, i64)>,
+    /// Of a sub-queue, what is available by the time it was enqueued: messages come into it in another order.
+    ages: BTreeSet<(Timestamp, u64, i64)>,
+    /// By key, see [`session_key`].
     sessions: BTreeMap<Arc<str>, Session>,
+    /// Sessions that can be taken over, by token.
+    shared: HashMap<LockToken, Arc<str>>,
     ready: BTreeSet<(u64, Arc<str>)>,
     locks: HashMap<LockToken, i64>,
     timers: BTreeSet<(Timestamp, Timer)>,
     signals: Vec<StoreSignal>,
+    /// What is among the signals.
+    signalled: HashSet<StoreSignal>,
     scheduled: usize,
+    /// Messages that can be received, over all sessions.
+    receivable: usize,
     bytes: u64,
     /// Bytes of the states of all sessions.
     states: usize,
+    /// Whether a receiver waits for messages with credit: that is use of the entity.
+    pub(in crate::broker) awaited: bool,
+    work: Work,
 }
 
 impl Store {
@@ -79,14 +98,20 @@ impl Store {
             next_position: 0,
             entries: BTreeMap::new(),
             available: BTreeSet::new(),
+            ages: BTreeSet::new(),
             sessions: BTreeMap::new(),
+            shared: HashMap::new(),
             ready: BTreeSet::new(),
             locks: HashMap::new(),
             timers: BTreeSet::new(),
             signals: Vec::new(),
+            signalled: HashSet::new(),
             scheduled: 0,
+            receivable: 0,
             bytes: 0,
             states: 0,
+            awaited: false,
+            work: Work::default(),
         }
     }
 
@@ -112,11 +137,7 @@ impl Store {
 
     /// Messages that can be received now, over all sessions.
     pub fn available_count(&self) -> usize {
-        if self.settings.requires_session {
-            self.sessions.values().map(|session| session.available.len()).sum()
-        } else {
-            self.available.len()
-        }
+        self.receivable
     }
 
     /// Locks that are held on messages.
@@ -136,13 +157,19 @@ impl Store {
 
     /// Takes what those who wait should know.
     pub fn take_signals(&mut self) -> Vec<StoreSignal> {
+        self.signalled.clear();
         core::mem::take(&mut self.signals)
     }
 
     fn signal(&mut self, signal: StoreSignal) {
-        if !self.signals.contains(&signal) {
+        if self.signalled.insert(signal) {
             self.signals.push(signal);
         }
+    }
+
+    /// Counts entries that operations look at there.
+    pub(in crate::broker) fn count_in(&mut self, work: Work) {
+        self.work = work;
     }
 
     /// Reserves the next sequence number.
@@ -180,19 +207,18 @@ impl Store {
             self.timers.insert((at, Timer::Expiry(number)));
         }
         let available = message.state == MessageState::Active;
-        if let Some(id) = self.session_key(&message) {
-            self.sessions.entry(id).or_default().messages += 1;
-        }
+        let session = if self.settings.requires_session { message.session_id.clone() } else { None };
+        let session = session.map(|id| {
+            let (key, session) = self.session_entry(&id);
+            session.messages.insert(number);
+            key
+        });
         let locked_until = self.settings.of_sessions.then_some(NEVER);
-        self.entries.insert(number, Entry { message, position, lock: None, locked_until });
+        self.work.add(1);
+        self.entries.insert(number, Entry { message, session, position, lock: None, locked_until });
         if available {
             self.make_available(number);
         }
-    }
-
-    /// The session a message is received by; `None` in entities without sessions and in sub-queues.
-    fn session_key(&self, message: &Message) -> Option<Arc<str>> {
-        if self.settings.requires_session { message.session_id.clone() } else { None }
     }
 
     fn next_position(&mut self) -> u64 {
@@ -250,19 +276,45 @@ impl Store {
     fn make_available(&mut self, number: i64) {
         let Some(entry) = self.entries.get(&number) else { return };
         let position = entry.position;
-        match self.session_key(&entry.message) {
+        self.work.add(1);
+        match entry.session.clone() {
             None => {
-                self.available.insert((position, number));
+                if self.available.insert((position, number)) {
+                    self.receivable += 1;
+                }
+                if self.settings.sub_queue.is_some() {
+                    self.ages.insert((entry.message.enqueued_time, position, number));
+                }
                 self.signal(StoreSignal::Messages);
             }
             Some(id) => {
-                let session = self.sessions.entry(id.clone()).or_default();
-                session.available.insert((position, number));
+                let Some(session) = self.sessions.get_mut(&id) else { return };
+                if session.available.insert((position, number)) {
+                    self.receivable += 1;
+                }
                 match session.lock {
                     Some(lock) => self.signal(StoreSignal::Session(lock.holder)),
                     None => self.refresh_session(&id),
                 }
             }
+        }
+    }
+
+    /// Takes a message out of the indexes of what can be received.
+    fn make_unavailable(&mut self, number: i64) {
+        let Some(entry) = self.entries.get(&number) else { return };
+        let place = (entry.position, number);
+        let removed = match &entry.session {
+            None => {
+                if self.settings.sub_queue.is_some() {
+                    self.ages.remove(&(entry.message.enqueued_time, entry.position, number));
+                }
+                self.available.remove(&place)
+            }
+            Some(id) => self.sessions.get_mut(id).is_some_and(|session| session.available.remove(&place)),
+        };
+        if removed {
+            self.receivable -= 1;
         }
     }
 
@@ -286,7 +338,9 @@ impl Store {
     }
 
     fn remove(&mut self, number: i64) -> Option<Message> {
+        self.make_unavailable(number);
         let entry = self.entries.remove(&number)?;
+        self.work.add(1);
         let message = entry.message;
         self.bytes -= message.size() as u64;
         if message.state == MessageState::Scheduled {
@@ -302,14 +356,16 @@ impl Store {
             self.locks.remove(&lock.token);
             self.timers.remove(&(lock.until, Timer::Lock(number)));
         }
-        self.available.remove(&(entry.position, number));
-        if let Some(id) = self.session_key(&message) {
+        if let Some(id) = entry.session {
             if let Some(session) = self.sessions.get_mut(&id) {
-                session.available.remove(&(entry.position, number));
                 session.locked.remove(&number);
-                session.messages = session.messages.saturating_sub(1);
+                session.messages.remove(&number);
             }
             self.refresh_session(&id);
+        }
+        // A table keeps the room that it once needed.
+        if self.locks.capacity() > 1_024 && self.locks.capacity() / 8 > self.locks.len() {
+            self.locks.shrink_to(2 * self.locks.len());
         }
         Some(message)
     }
@@ -318,7 +374,7 @@ impl Store {
     pub(in crate::broker) fn first(&self, session: Option<&str>) -> Option<(u64, i64)> {
         match session {
             None => self.available.first().copied(),
-            Some(id) => self.sessions.get(id)?.available.first().copied(),
+            Some(id) => self.sessions.get(session_key(id).as_ref())?.available.first().copied(),
         }
     }
 
@@ -341,11 +397,12 @@ impl Store {
     }
 
     /// The messages from a number on, in order; of one session where asked for.
-    pub fn peek<'a>(&'a self, from: i64, session: Option<&'a str>) -> impl Iterator<Item = Peeked<'a>> {
-        self.entries
-            .range(from..)
-            .map(|(_, entry)| Peeked { message: &entry.message, locked_until: entry.locked_until })
-            .filter(move |peeked| session.is_none_or(|id| peeked.message.session_id.as_deref() == Some(id)))
+    pub fn peek<'a>(&'a self, from: i64, session: Option<&str>) -> impl Iterator<Item = Peeked<'a>> {
+        let all = session.is_none().then(|| self.entries.range(from..).map(|(_, entry)| entry));
+        let messages = session.and_then(|id| Some(&self.sessions.get(session_key(id).as_ref())?.messages));
+        let of_session = messages.map(|numbers| numbers.range(from..).filter_map(|number| self.entries.get(number)));
+        let entries = all.into_iter().flatten().chain(of_session.into_iter().flatten());
+        entries.inspect(|_| self.work.add(1)).map(|entry| Peeked { message: &entry.message, locked_until: entry.locked_until })
     }
 
     /// Checks that all of these are deferred, unlocked, alive and, where a session is named, of it; expired ones are
@@ -368,7 +425,7 @@ impl Store {
             };
             if entry.message.state != MessageState::Deferred
                 || entry.lock.is_some()
-                || session.is_some_and(|id| entry.message.session_id.as_deref() != Some(id))
+                || session.is_some_and(|id| entry.session.as_deref() != Some(session_key(id).as_ref()))
             {
                 missing = true;
             } else if self.settings.sub_queue.is_none() && entry.message.expires_at().is_some_and(|at| at <= utc) {
@@ -392,38 +449,69 @@ impl Store {
     /// Up to `count` messages that are neither locked nor deferred nor scheduled and were enqueued before `cutoff`, the
     /// oldest first.
     pub fn deletable(&self, count: usize, cutoff: Timestamp, session: Option<&str>) -> Vec<i64> {
-        let set = match session {
-            None if self.settings.requires_session => {
-                let all = self.sessions.values().filter(|session| session.lock.is_none());
-                let mut numbers: Vec<_> = all.flat_map(|session| session.available.iter().copied()).collect();
-                numbers.sort_unstable();
-                numbers
-            }
-            None => self.available.iter().copied().take(count.saturating_mul(2)).collect(),
-            Some(id) => self.sessions.get(id).map(|it| it.available.iter().copied().collect()).unwrap_or_default(),
+        let old = |number: &i64| {
+            self.work.add(1);
+            self.entries.get(number).is_some_and(|entry| entry.message.enqueued_time < cutoff)
         };
-        let old = |number: &i64| self.entries.get(number).is_some_and(|entry| entry.message.enqueued_time < cutoff);
-        set.into_iter().map(|(_, number)| number).filter(old).take(count).collect()
+        if self.settings.sub_queue.is_some() && session.is_none() {
+            return self.ages.range(..(cutoff, 0, i64::MIN)).take(count).map(|(_, _, number)| *number).collect();
+        }
+        // Messages are enqueued in the order of their places.
+        let of = |set: &BTreeSet<(u64, i64)>| {
+            set.iter().map(|(_, number)| *number).take_while(old).take(count).collect::<Vec<_>>()
+        };
+        match session {
+            Some(id) => self.sessions.get(session_key(id).as_ref()).map(|it| of(&it.available)).unwrap_or_default(),
+            None if self.settings.requires_session => self.oldest_of_sessions(count, old),
+            None => of(&self.available),
+        }
+    }
+
+    /// The oldest messages over all sessions without a lock: the first of each session, and behind each that is taken the
+    /// next one of its session.
+    fn oldest_of_sessions(&self, count: usize, old: impl Fn(&i64) -> bool) -> Vec<i64> {
+        let mut sessions = self.ready.iter().peekable();
+        let mut next: BTreeSet<(u64, i64, &Arc<str>)> = BTreeSet::new();
+        let mut found = Vec::new();
+        while found.len() < count {
+            while let Some((rank, id)) = sessions.peek()
+                && next.first().is_none_or(|(position, _, _)| rank < position)
+            {
+                let first = self.sessions.get(id).and_then(|session| session.available.first());
+                next.extend(first.map(|(position, number)| (*position, *number, id)));
+                sessions.next();
+            }
+            let Some((position, number, id)) = next.pop_first().filter(|(_, number, _)| old(number)) else { break };
+            found.push(number);
+            let behind = self.sessions.get(id).and_then(|it| it.available.range((position + 1, i64::MIN)..).next());
+            next.extend(behind.map(|(position, number)| (*position, *number, id)));
+        }
+        found
     }
 
     /// Deletes everything, when the entity goes.
     pub fn clear(&mut self) {
         self.entries.clear();
         self.available.clear();
+        self.ages.clear();
         self.sessions.clear();
+        self.shared.clear();
         self.ready.clear();
         self.locks.clear();
         self.timers.clear();
         self.scheduled = 0;
+        self.receivable = 0;
         self.bytes = 0;
         self.states = 0;
     }
 
-    /// Carries out what is due.
+    /// Carries out what is due, up to a bound: [`Store::next_deadline`] tells whether more is.
     pub fn handle_timers(&mut self, utc: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        while self.timers.first().is_some_and(|(at, _)| *at <= utc) {
+        let end = self.work.done() + MAX_TIMERS;
+        while self.work.done() < end && self.timers.first().is_some_and(|(at, _)| *at <= utc) {
             let Some((_, timer)) = self.timers.pop_first() else { break };
+            self.work.add(1);
             match timer {
                 Timer::Lock(number) => effects.extend(self.unlock(number, Ending::Expire, utc)),
                 Timer::Session(id) => effects.extend(self.session_timer(&id, utc)),
@@ -478,6 +566,24 @@ impl Store {
         if let Some(after) = after {
             self.timers.insert((after, Timer::Session(id.clone())));
         }
+    }
+
+    /// A session by its id, made if need be, with its key.
+    pub(super) fn session_entry(&mut self, id: &Arc<str>) -> (Arc<str>, &mut Session) {
+        let key = match session_key(id) {
+            Cow::Borrowed(_) => Arc::clone(id),
+            Cow::Owned(key) => Arc::from(key),
+        };
+        let session = self.sessions.entry(Arc::clone(&key)).or_insert_with(|| Session::named(Arc::clone(id)));
+        (key, session)
+    }
+
+    pub(super) fn count_work(&self, entries: u64) {
+        self.work.add(entries);
+    }
+
+    pub(super) fn shared(&mut self) -> &mut HashMap<LockToken, Arc<str>> {
+        &mut self.shared
     }
 
     pub(super) fn signal_session_lost(&mut self, holder: u64) {
