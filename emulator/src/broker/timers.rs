@@ -90,8 +90,7 @@ impl Broker {
         self.advance(clock);
         // A connection is looked at once per call: what it finds not yet due is set again behind this moment.
         let mut due = Vec::new();
-        while due.len() < MAX_CONNECTIONS
-            && self.timers.first().is_some_and(|(at, _)| *at <= clock.now) {
+        while due.len() < MAX_CONNECTIONS && self.timers.first().is_some_and(|(at, _)| *at <= clock.now) {
             let Some((_, index)) = self.timers.pop_first() else { break };
             self.shared.namespace.work().add(1);
             let Some(id) = self.peers.key(index).map(ConnectionId) else { continue };

@@ -44,7 +44,11 @@ fn a_session_has_one_holder_in_any_case_f67() {
             world.session_receiver(0, source, Some(one), None).unwrap();
             let condition = world.session_receiver(second, source, Some(other), None).err();
             let condition = condition.map(|failure| failure.condition);
-            assert_eq!(condition.as_deref(), Some("com.microsoft:session-cannot-be-locked"), "{one} and {other} at {source}");
+            assert_eq!(
+                condition.as_deref(),
+                Some("com.microsoft:session-cannot-be-locked"),
+                "{one} and {other} at {source}"
+            );
         }
     }
 }

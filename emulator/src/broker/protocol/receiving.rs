@@ -62,7 +62,9 @@ impl Shared {
         let (store, session) = (receiver.store, receiver.session.clone());
         let deletes = receiver.settled;
         if deletes {
-            let Some((payload, taken)) = self.namespace.take(store, session.as_deref()) else { return Offer::NoMessage };
+            let Some((payload, taken)) = self.namespace.take(store, session.as_deref()) else {
+                return Offer::NoMessage;
+            };
             let token = self.namespace.new_token();
             let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
             let options = SendOptions { tag, settled: true, oversize: true, batchable: true, ..SendOptions::default() };

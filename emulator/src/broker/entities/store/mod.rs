@@ -11,8 +11,8 @@ use super::error::EntityError;
 use super::message::{Message, MessageState};
 use super::session::{Session, session_key};
 pub use super::settings::{DeadReason, Effect, Ending, Owner, StoreSettings, StoreSignal};
-use lock::Lock;
 use crate::broker::work::Work;
+use lock::Lock;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
 use std::borrow::Cow;
@@ -402,7 +402,9 @@ impl Store {
         let messages = session.and_then(|id| Some(&self.sessions.get(session_key(id).as_ref())?.messages));
         let of_session = messages.map(|numbers| numbers.range(from..).filter_map(|number| self.entries.get(number)));
         let entries = all.into_iter().flatten().chain(of_session.into_iter().flatten());
-        entries.inspect(|_| self.work.add(1)).map(|entry| Peeked { message: &entry.message, locked_until: entry.locked_until })
+        entries
+            .inspect(|_| self.work.add(1))
+            .map(|entry| Peeked { message: &entry.message, locked_until: entry.locked_until })
     }
 
     /// Checks that all of these are deferred, unlocked, alive and, where a session is named, of it; expired ones are
