@@ -25,7 +25,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-use crate::broker::entities::{AuthorizationRule, EntityError, Namespace, Rights, name};
+use crate::broker::entities::{AuthorizationRule, EntityError, Namespace, OutOfBounds, Rights, name};
 use crate::broker::{Statistics, Tier};
 use entry::Writer;
 use query::Query;
@@ -300,6 +300,10 @@ impl Management {
         })
     }
 
+    fn within(&self, bounds: Result<(), OutOfBounds>) -> Result<(), Refusal> {
+        bounds.map_err(|error| Refusal::out_of_bounds(&error, &self.properties.name))
+    }
+
     /// A subscription or rule as errors name it.
     fn path(&self, topic: &str, subscription: &str, rule: &str) -> String {
         let rule = if rule.is_empty() { String::new() } else { format!("|{rule}") };
@@ -357,13 +361,11 @@ impl Management {
         update: bool,
     ) -> Result<Response, Refusal> {
         let request = settings::Request {
-            namespace: &self.properties.name,
             host: bare_host(call.host),
-            topic: "",
             tier: call.namespace.tier(),
             has_message_size: call.query.has_message_size(),
         };
-        settings::complete_keys(sent.options.authorization_rules.as_deref_mut().unwrap_or_default(), &mut self.random)?;
+        settings::complete_keys(sent.options.authorization_rules.as_deref_mut().unwrap_or_default(), &mut self.random);
         let mut shown = Shown::of_queue(&sent.options, update);
         let created = if update {
             let queue = call.namespace.queue(path).ok_or_else(Refusal::nothing_to_update)?;
@@ -372,13 +374,13 @@ impl Management {
                 shown.keep_keys(&self.kept.get(path, "", created));
             }
             let description = settings::queue(&sent.options, Stage::Update(&queue.description), &request)?;
-            check_targets(call.namespace, &description.forward_to, &description.forward_dead_lettered_messages_to)?;
+            self.within(description.check_bounds(request.tier, false))?;
             call.namespace.update_queue(path, description, call.utc)?;
             created
         } else {
             check_new(&call, path)?;
             let description = settings::queue(&sent.options, Stage::Create, &request)?;
-            check_targets(call.namespace, &description.forward_to, &description.forward_dead_lettered_messages_to)?;
+            self.within(description.check_bounds(request.tier, true))?;
             call.namespace.create_queue(path, description, call.utc)?;
             call.utc
         };
@@ -400,13 +402,11 @@ impl Management {
         update: bool,
     ) -> Result<Response, Refusal> {
         let request = settings::Request {
-            namespace: &self.properties.name,
             host: bare_host(call.host),
-            topic: "",
             tier: call.namespace.tier(),
             has_message_size: call.query.has_message_size(),
         };
-        settings::complete_keys(sent.options.authorization_rules.as_deref_mut().unwrap_or_default(), &mut self.random)?;
+        settings::complete_keys(sent.options.authorization_rules.as_deref_mut().unwrap_or_default(), &mut self.random);
         let mut shown = Shown::of_topic(&sent.options, update);
         let created = if update {
             let topic = call.namespace.topic(path).ok_or_else(Refusal::nothing_to_update)?;
@@ -415,11 +415,13 @@ impl Management {
                 shown.keep_keys(&self.kept.get(path, "", created));
             }
             let description = settings::topic(&sent.options, Stage::Update(&topic.description), &request)?;
+            self.within(description.check_bounds(request.tier, false))?;
             call.namespace.update_topic(path, description, call.utc)?;
             created
         } else {
             check_new(&call, path)?;
             let description = settings::topic(&sent.options, Stage::Create, &request)?;
+            self.within(description.check_bounds(request.tier, true))?;
             call.namespace.create_topic(path, description, call.utc)?;
             call.utc
         };
@@ -450,10 +452,9 @@ impl Management {
                 Refusal::missing_topic()
             });
         };
+        let topic_name = found.name.clone();
         let request = settings::Request {
-            namespace: &self.properties.name,
             host: bare_host(call.host),
-            topic: &found.name,
             tier: call.namespace.tier(),
             has_message_size: call.query.has_message_size(),
         };
@@ -463,8 +464,13 @@ impl Management {
             let created = subscription.times.created;
             let description =
                 settings::subscription(&sent.options, Stage::Update(&subscription.description), &request)?;
-            check_targets(call.namespace, &description.forward_to, &description.forward_dead_lettered_messages_to)?;
-            call.namespace.update_subscription(topic, name, description, call.utc)?;
+            description
+                .check_bounds()
+                .map_err(|error| Refusal::out_of_bounds_below(&error, &self.properties.name, &topic_name))?;
+            call.namespace.update_subscription(topic, name, description, call.utc).map_err(|error| match error {
+                error @ EntityError::Unchangeable(_) => Refusal { speaker: Speaker::Broker, ..error.into() },
+                error => error.into(),
+            })?;
             created
         } else {
             if call.namespace.subscription(topic, name).is_some() {
@@ -472,7 +478,9 @@ impl Management {
             }
             name::check_name(name).map_err(|_| bad_name(&call))?;
             let description = settings::subscription(&sent.options, Stage::Create, &request)?;
-            check_targets(call.namespace, &description.forward_to, &description.forward_dead_lettered_messages_to)?;
+            description
+                .check_bounds()
+                .map_err(|error| Refusal::out_of_bounds_below(&error, &self.properties.name, &topic_name))?;
             let rule = sent.options.default_rule.as_ref().map(rule::to_rule).transpose()?;
             call.namespace.create_subscription(topic, name, description, rule, call.utc)?;
             call.utc
@@ -584,19 +592,4 @@ fn check_new(call: &Call<'_>, path: &str) -> Result<(), Refusal> {
         return Err(Refusal::exists());
     }
     name::check_path(path).map_err(|_| bad_name(call))
-}
-
-/// Targets of forwarding must be there before their source (docs/evidence/pinned-behaviour.md ADM76).
-fn check_targets(
-    namespace: &Namespace,
-    forward_to: &Option<String>,
-    forward_dead_lettered_messages_to: &Option<String>,
-) -> Result<(), Refusal> {
-    for target in [forward_to, forward_dead_lettered_messages_to].into_iter().flatten() {
-        let entity = servicebus_core::servicebus::Address::parse(target).entity;
-        if !exists(namespace, entity) {
-            return Err(settings::missing_target(target));
-        }
-    }
-    Ok(())
 }

@@ -1,10 +1,9 @@
 //! What the endpoint refuses, with the service's texts (docs/evidence/service-evidence.md §13.5,
 //! docs/evidence/pinned-behaviour.md §15).
 
-use crate::broker::entities::EntityError;
+use crate::broker::entities::{EntityError, OutOfBounds};
 use servicebus_core::servicebus::administration::Method;
 use servicebus_core::servicebus::administration::service::BodyError;
-use servicebus_core::time::Duration;
 
 /// Ends most of the service's texts.
 pub(super) const MORE: &str = "To know more visit https://aka.ms/sbResourceMgrExceptions.";
@@ -97,28 +96,35 @@ impl Refusal {
         Self { speaker: Speaker::Entity(path), ..Self::new(400, text) }
     }
 
-    /// The lock of a queue, or of a subscription of the topic at this path, is longer than five minutes (ADM71).
-    pub(super) fn lock_too_long(lock: Duration, topic: Option<String>) -> Self {
-        let text = "The supplied lock time exceeds the allowed maximum of '5' minutes.";
-        let refusal = Self::setting(text, Some(("LockDuration", &dotnet(lock))));
-        match topic {
-            None => refusal,
-            Some(topic) => Self {
+    /// A refusal for which the service gives no reason.
+    pub(super) fn unexplained() -> Self {
+        Self::bad_request(format!("SubCode=40000. Bad Request. {MORE} ."))
+    }
+
+    /// A setting that a client cannot have.
+    pub(super) fn out_of_bounds(error: &OutOfBounds, namespace: &str) -> Self {
+        if error.is_unexplained() {
+            return Self::unexplained();
+        }
+        let name = format!("the namespace '{namespace}' is");
+        let parameter = error.parameter();
+        let parameter = parameter.as_ref().map(|(name, value)| (*name, value.as_str()));
+        Self::setting(&error.to_string().replace("the namespace is", &name), parameter)
+    }
+
+    /// A setting of a subscription of this topic that a client cannot have; of its lock the topic's broker says so
+    /// (ADM71).
+    pub(super) fn out_of_bounds_below(error: &OutOfBounds, namespace: &str, topic: &str) -> Self {
+        let refusal = Self::out_of_bounds(error, namespace);
+        match error {
+            OutOfBounds::LockTooLong(_) => Self {
                 text: refusal.text.trim_start_matches("SubCode=40000. ").into(),
-                speaker: Speaker::Entity(topic),
+                speaker: Speaker::Entity(format!("{namespace}:Topic:{topic}")),
                 ..refusal
             },
+            _ => refusal,
         }
     }
-}
-
-/// A span as .NET prints it: `[d.]hh:mm:ss[.fffffff]`.
-fn dotnet(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let days = if seconds >= 86_400 { format!("{}.", seconds / 86_400) } else { String::new() };
-    let fraction = span.subsec_nanos() / 100;
-    let fraction = if fraction > 0 { format!(".{fraction:07}") } else { String::new() };
-    format!("{days}{:02}:{:02}:{:02}{fraction}", seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
 impl From<BodyError> for Refusal {
@@ -149,17 +155,5 @@ impl From<EntityError> for Refusal {
             }
             error => Self::setting(&error.to_string(), None),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_printed_as_dotnet_prints_them() {
-        assert_eq!(dotnet(Duration::from_secs(25 * 86_400)), "25.00:00:00");
-        assert_eq!(dotnet(Duration::from_secs(301)), "00:05:01");
-        assert_eq!(dotnet(Duration::from_millis(400_500)), "00:06:40.5000000");
     }
 }

@@ -17,6 +17,8 @@ pub enum EntityError {
     InvalidName(String),
     /// A setting outside of what the service allows: its name and why.
     InvalidSetting(&'static str, String),
+    /// A target of forwarding that does not exist.
+    NoForwardTarget(String),
     /// A setting that cannot be changed on an existing entity.
     Unchangeable(&'static str),
     /// The entity does not take messages, or does not give them.
@@ -86,6 +88,11 @@ impl fmt::Display for EntityError {
                  letters, numbers, periods (.), hyphens (-), and underscores (_)."
             ),
             Self::InvalidSetting(name, why) => write!(f, "The value of '{name}' is not valid: {why}"),
+            Self::NoForwardTarget(target) => write!(
+                f,
+                "The autoforwarding destination entity does not exist. The destination '{target}' must be created before \
+                 its source."
+            ),
             Self::Unchangeable(what) => write!(f, "The value for the {what} cannot be changed."),
             Self::Disabled(path) => {
                 write!(f, "Messaging entity '{path}' is currently disabled for this operation.")

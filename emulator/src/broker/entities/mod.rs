@@ -2,6 +2,7 @@
 //! functions of time. Nothing here knows of AMQP's performatives or of connections.
 
 mod addresses;
+pub mod bounds;
 mod delivery;
 pub mod description;
 pub(super) mod duplicates;
@@ -19,6 +20,7 @@ pub mod store;
 mod subscription;
 pub mod topic;
 
+pub use bounds::OutOfBounds;
 pub use description::{
     AuthorizationRule, EntityStatus, MAX_DELIVERY_COUNT, QueueDescription, Rights, SubscriptionDescription,
     TopicDescription,

@@ -448,14 +448,13 @@ impl Namespace {
 
     /// A forwarding target must exist before its source (docs/evidence/pinned-behaviour.md ADM76). An entity that exists
     /// may become its own (docs/evidence/field-reports.md F22).
-    pub(super) fn check_target(&self, setting: &'static str, target: Option<&String>) -> Result<(), EntityError> {
+    pub(super) fn check_target(&self, target: Option<&String>) -> Result<(), EntityError> {
         let Some(target) = target else { return Ok(()) };
         let key = target_key(target);
         if self.queues.contains_key(&key) || self.topics.contains_key(&key) {
             Ok(())
         } else {
-            let text = format!("the autoforwarding destination entity does not exist: '{target}'.");
-            Err(EntityError::InvalidSetting(setting, text))
+            Err(EntityError::NoForwardTarget(target.clone()))
         }
     }
 
@@ -471,8 +470,8 @@ impl Namespace {
     ) -> Result<(), EntityError> {
         let key = self.check_new(path)?;
         description.validate()?;
-        self.check_target("ForwardTo", description.forward_to.as_ref())?;
-        self.check_target("ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        self.check_target(description.forward_to.as_ref())?;
+        self.check_target(description.forward_dead_lettered_messages_to.as_ref())?;
         let description = description.never_idle_where_it_forwards();
         let stores = self.new_stores(&key, None, &key, |sub_queue| queue::settings(&description, sub_queue))?;
         self.watch_idle(key.clone(), description.auto_delete_on_idle, utc);
@@ -506,8 +505,8 @@ impl Namespace {
             return Err(EntityError::Unchangeable("partitioning of an existing Queue"));
         }
         description.validate()?;
-        self.check_target("ForwardTo", description.forward_to.as_ref())?;
-        self.check_target("ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        self.check_target(description.forward_to.as_ref())?;
+        self.check_target(description.forward_dead_lettered_messages_to.as_ref())?;
         let description = description.never_idle_where_it_forwards();
         self.watch_idle(key.clone(), description.auto_delete_on_idle, utc);
         let Some(queue) = self.queues.get_mut(&key) else { return Err(EntityError::NotFound(path.to_owned())) };

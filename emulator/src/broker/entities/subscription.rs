@@ -52,8 +52,8 @@ impl Namespace {
         if found.subscriptions.len() >= self.limits.subscriptions {
             return Err(EntityError::OutOfRange("The topic has too many subscriptions.".into()));
         }
-        self.check_target("ForwardTo", description.forward_to.as_ref())?;
-        self.check_target("ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        self.check_target(description.forward_to.as_ref())?;
+        self.check_target(description.forward_dead_lettered_messages_to.as_ref())?;
         let description = description.never_idle_where_it_forwards();
         let mut rule = rule.unwrap_or_else(Rule::default_rule);
         if rule.name.is_empty() {
@@ -90,8 +90,8 @@ impl Namespace {
     ) -> Result<(), EntityError> {
         let (key, own) = (name::key(topic), name::key(subscription));
         description.validate()?;
-        self.check_target("ForwardTo", description.forward_to.as_ref())?;
-        self.check_target("ForwardDeadLetteredMessagesTo", description.forward_dead_lettered_messages_to.as_ref())?;
+        self.check_target(description.forward_to.as_ref())?;
+        self.check_target(description.forward_dead_lettered_messages_to.as_ref())?;
         let description = description.never_idle_where_it_forwards();
         let found = self.subscription_mut(topic, subscription)?;
         if found.description.requires_session != description.requires_session {
