@@ -120,8 +120,8 @@ fn forwarding_that_cannot_be_is_refused_adm76_fwd11() {
     let mut create = |name: &str, description: QueueDescription| {
         world.broker.with_namespace(clock, |namespace| namespace.create_queue(name, description, clock.utc))
     };
-    assert!(matches!(create("a", forward("nowhere")), Err(EntityError::InvalidSetting("ForwardTo", _))));
-    assert!(matches!(create("a", forward("a")), Err(EntityError::InvalidSetting("ForwardTo", _))));
+    assert!(matches!(create("a", forward("nowhere")), Err(EntityError::NoForwardTarget(_))));
+    assert!(matches!(create("a", forward("a")), Err(EntityError::NoForwardTarget(_))));
     create("b", QueueDescription::default()).unwrap();
     let both = QueueDescription { requires_session: true, ..forward("b") };
     assert!(matches!(create("a", both), Err(EntityError::InvalidSetting("ForwardTo", _))));
