@@ -19,16 +19,20 @@ class Emulator:
             text=True,
         )
         ready = self.process.stdout.readline()
-        match = re.match(r"ready .*\badmin=\S+:(\d+)", ready)
+        match = re.match(r"ready amqp=\S+:(\d+) tls=\S+:(\d+) admin=\S+:(\d+)", ready)
         if not match:
             self.stop()
             raise RuntimeError(f"the emulator did not start: {ready!r}")
-        self.admin = int(match[1])
+        self.port, self.tls, self.admin = int(match[1]), int(match[2]), int(match[3])
         self.connection_string = self.process.stdout.readline().strip()
 
     def admin_connection_string(self, name="RootManageSharedAccessKey", key="SAS_KEY_VALUE"):
         """A connection string for administration clients."""
-        return f"Endpoint=sb://localhost:{self.admin};SharedAccessKeyName={name};SharedAccessKey={key};"
+        return self.to(self.admin, name, key)
+
+    def to(self, port, name="RootManageSharedAccessKey", key="SAS_KEY_VALUE"):
+        """A connection string with this port, as one of the service has it."""
+        return f"Endpoint=sb://localhost:{port};SharedAccessKeyName={name};SharedAccessKey={key};"
 
     def stop(self):
         self.process.terminate()

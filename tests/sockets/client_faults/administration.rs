@@ -5,7 +5,6 @@ use servicebus_core::servicebus::RetryPolicy;
 use servicebus_core::servicebus::administration::{CreateQueueOptions, CreateTopicOptions};
 use servicebus_emulator::Emulator;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use servicebus_tokio::administration::{self, AdministrationClient, Http};
 
 /// A client as an application makes it that has one connection string for both.
@@ -20,7 +19,7 @@ fn helps(text: &str) -> bool {
     (text.contains("port") || text.contains("connection string")) && (text.contains("admin") || text.contains("manage"))
 }
 
-#[known_fault("C21")]
+#[test]
 fn the_connection_string_for_amqp_works_or_the_error_helps_c21_n2() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("tokio starts");
     let results = runtime.block_on(async {

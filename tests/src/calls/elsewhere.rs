@@ -18,6 +18,8 @@ macro_rules! elsewhere {
 pub const ELSEWHERE: &[Elsewhere] = elsewhere! {
     "Emulator::start": "the time of binding sockets; tests/sockets/matrix/emulator.rs",
     "EmulatorBuilder::start": "the time of binding sockets; tests/sockets/matrix/emulator.rs",
+    "Emulator::close": "a second, and what its clients take before; emulator/tests/server.rs",
+    "Emulator::serve": "until the stream or the emulator ends; emulator/tests/server.rs",
     "ClockSource::sleep_until": "until the clock shows the time; tests/sockets/matrix/emulator.rs",
     "driver::run": "until the client is closed, which waits for it: the rows of Client::close; tests/sockets/matrix/driver.rs",
     "Options::into_parts": "the driver, as driver::run; tests/sockets/matrix/driver.rs",

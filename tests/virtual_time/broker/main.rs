@@ -2,6 +2,7 @@
 
 mod authorization;
 mod deferral;
+mod dotnet;
 mod expiry;
 mod faults;
 mod forwarding;
