@@ -8,18 +8,19 @@ import subprocess
 class Emulator:
     """A running emulator: `admin` is the management port, `connection_string` is for AMQP and has every right."""
 
-    def __init__(self):
+    def __init__(self, *options):
         self.process = subprocess.Popen(
             [
                 os.environ["SERVICEBUS_EMULATOR"],
                 *("--amqp-port", "0", "--tls-port", "0", "--admin-port", "0"),
+                *options,
                 *("--certificate", os.environ["EMULATOR_CERTIFICATE"], "--key", os.environ["EMULATOR_KEY"]),
             ],
             stdout=subprocess.PIPE,
             text=True,
         )
         ready = self.process.stdout.readline()
-        match = re.match(r"ready amqp=\S+:(\d+) tls=\S+:(\d+) admin=\S+:(\d+)", ready)
+        match = re.match(r"ready amqp=\S+:(\d+) tls=\S+:(\d+) .*\badmin=\S+:(\d+)", ready)
         if not match:
             self.stop()
             raise RuntimeError(f"the emulator did not start: {ready!r}")

@@ -5,7 +5,7 @@ use servicebus_core::engine::ConnectionError;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::administration::{Headers, Method, Request};
 use servicebus_core::storage::{Rx as _, Tx as _};
-use servicebus_core::time::{Instant, Timestamp};
+use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::frame::{Frame, Kind};
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -241,48 +241,113 @@ fn replay(broker: &mut Broker, clock: Clock, recorded: &[Chunk], mut size: impl 
     (now, closed)
 }
 
-/// Answers that have changed since they were recorded, with the row that changed them: the whole of the scenario.
+/// The scenarios in the order in which they were recorded, on one broker.
+const ORDER: [&str; 31] = [
+    "send-one",
+    "send-batch",
+    "send-all-fields",
+    "send-value-bodies",
+    "schedule-cancel",
+    "receive-complete",
+    "receive-settlements",
+    "receive-and-delete",
+    "receive-prefetch",
+    "peek",
+    "defer",
+    "renew-lock",
+    "dead-letter-queue",
+    "session-named",
+    "session-next",
+    "session-state-renew",
+    "session-non-exclusive",
+    "session-list",
+    "processor",
+    "session-processor",
+    "rules",
+    "transaction-one-entity",
+    "transaction-cross-entity",
+    "delete-messages",
+    "subscription",
+    "sas-signature",
+    "identifiers",
+    "large-message",
+    "missing-entity",
+    "wrong-key",
+    "websockets",
+];
+
+/// Scenarios whose answers have changed since, with the row that changed them.
 const MENDED: [(&str, &str); 1] = [("session-non-exclusive", "F68: refused then")];
+
+/// When a connection was recorded: its first token ends half an hour later. Some tokens live longer.
+fn recorded_at(chunks: &[Chunk], before: Timestamp) -> Timestamp {
+    let sent: Vec<u8> = chunks.iter().filter(|chunk| chunk.is_sent).flat_map(|chunk| chunk.bytes.clone()).collect();
+    let end = find(&sent, b"&se=").map(|at| &sent[at + 4..at + 14]);
+    let end = end.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).map(Timestamp::from_secs);
+    match end.map(|end| end - Duration::from_secs(1_800)) {
+        Some(at) if at > before && at < before + Duration::from_secs(120) => at,
+        _ => before,
+    }
+}
+
+/// Replays every scenario: its name, what the client counts on of the answers then and now, and the bytes of now.
+type Replayed = (String, BTreeMap<String, usize>, BTreeMap<String, usize>, Vec<u8>);
+
+fn replay_all(scenarios: &BTreeMap<String, Vec<Vec<Chunk>>>, mut size: impl FnMut() -> usize) -> Vec<Replayed> {
+    let mut utc = RECORDED - Duration::from_secs(60);
+    let mut broker = broker(Clock { now: Instant::ZERO, utc });
+    let mut clock = Clock { now: Instant::ZERO, utc };
+    let mut all = Vec::new();
+    for name in ORDER {
+        for (number, connection) in scenarios[name].iter().enumerate() {
+            utc = recorded_at(connection, utc);
+            clock = clock.after(Duration::from_millis(utc.as_millis().abs_diff(clock.utc.as_millis())));
+            broker.handle_timeout(clock);
+            let (now, closed) = replay(&mut broker, clock, connection, &mut size);
+            assert!(closed, "{name}: the client's close is answered");
+            let then = connection.iter().filter(|chunk| !chunk.is_sent);
+            let then: Vec<u8> = then.flat_map(|chunk| chunk.bytes.clone()).collect();
+            all.push((format!("{name}.{}", number + 1), summaries(&then), summaries(&now), now));
+        }
+    }
+    all
+}
+
+/// Cuts do not show in what the broker writes, but for the identifiers that it makes: a message that is offered and taken
+/// back between two pieces of a chunk has used one up.
+fn same(whole: &[Replayed], other: &[Replayed], cut: &str) {
+    let shape = |bytes: &[u8]| -> Vec<(String, usize)> {
+        frames(bytes).iter().map(|(_, channel, body)| (summary(*channel, body), body.len())).collect()
+    };
+    for ((name, _, _, one), (_, _, _, other)) in whole.iter().zip(other) {
+        assert_eq!(shape(one), shape(other), "{name}, {cut}");
+    }
+}
 
 #[test]
 fn what_the_sdk_for_dotnet_sends_is_answered_as_it_expects_f68() {
-    let clock = Clock { now: Instant::ZERO, utc: RECORDED };
-    let scenarios = scenarios(false);
-    assert_eq!(scenarios.len(), 31);
+    let mut scenarios = scenarios(false);
+    assert_eq!(scenarios.len(), ORDER.len());
+    for connection in scenarios.get_mut("websockets").into_iter().flatten() {
+        *connection = unframed(core::mem::take(connection));
+    }
+    let whole = replay_all(&scenarios, || usize::MAX);
+    same(&whole, &replay_all(&scenarios, || 1), "byte by byte");
+    for seed in 0..5 {
+        let mut random = Random::seeded(seed);
+        let chopped = replay_all(&scenarios, || 1 + random.below(90) as usize);
+        same(&whole, &chopped, &format!("chopped with seed {seed}"));
+    }
     let mut wrong = Vec::new();
-    for (name, connections) in scenarios {
-        let connections: Vec<Vec<Chunk>> = connections
-            .into_iter()
-            .map(|chunks| if name == "websockets" { unframed(chunks) } else { chunks })
-            .collect();
-        let run = |size: &mut dyn FnMut() -> usize| {
-            let mut broker = broker(clock);
-            connections.iter().map(|recorded| replay(&mut broker, clock, recorded, &mut *size)).collect::<Vec<_>>()
-        };
-        let whole = run(&mut || usize::MAX);
-        assert_eq!(whole, run(&mut || 1), "{name}, byte by byte");
-        for seed in 0..5 {
-            let mut random = Random::seeded(seed);
-            assert_eq!(whole, run(&mut || 1 + random.below(90) as usize), "{name}, chopped with seed {seed}");
-        }
-        for (number, ((answered, closed), recorded)) in whole.iter().zip(&connections).enumerate() {
-            assert!(closed, "{name}: the client's close is answered");
-            let then: Vec<u8> =
-                recorded.iter().filter(|chunk| !chunk.is_sent).flat_map(|chunk| chunk.bytes.clone()).collect();
-            let (then, now) = (summaries(&then), summaries(answered));
-            let mended = MENDED.iter().any(|(mended, _)| *mended == name);
-            if then != now && !mended {
-                let only = |one: &BTreeMap<String, usize>, other: &BTreeMap<String, usize>| {
-                    one.iter()
-                        .filter(|(text, count)| other.get(*text) != Some(*count))
-                        .map(|(text, count)| format!("{count} × {text}"))
-                        .collect::<Vec<_>>()
-                };
-                wrong.push(format!("{name}.{}: then {:?}, now {:?}", number + 1, only(&then, &now), only(&now, &then)));
-            }
-            if mended {
-                assert!(!now.keys().any(|text| text.contains("detach error")), "{name}: {now:?}");
-            }
+    for (name, then, now, _) in &whole {
+        if MENDED.iter().any(|(mended, _)| name.starts_with(mended)) {
+            assert!(!now.keys().any(|text| text.contains("detach error")), "{name}: {now:?}");
+        } else if then != now {
+            let only = |one: &BTreeMap<String, usize>, other: &BTreeMap<String, usize>| {
+                let differing = one.iter().filter(|(text, count)| other.get(*text) != Some(*count));
+                differing.map(|(text, count)| format!("{count} × {text}")).collect::<Vec<_>>()
+            };
+            wrong.push(format!("{name}: then {:?}, now {:?}", only(then, now), only(now, then)));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -309,8 +374,10 @@ fn request(bytes: &[u8]) -> Request {
 }
 
 /// Statuses that have changed since they were recorded, with the row that changed them.
-const OTHER_STATUS: [(&str, &str, u16, &str); 1] =
-    [("admin-errors", "/events/$DeadLetterQueue", 400, "F73: an empty list then")];
+const OTHER_STATUS: [(&str, &str, u16, &str); 2] = [
+    ("admin-errors", "/events/$DeadLetterQueue", 400, "F73: an empty list then"),
+    ("admin-errors", "/mdc", 201, "F10: a maximum of 2147483647 was refused then"),
+];
 
 #[test]
 fn what_the_administration_client_for_dotnet_sends_is_answered_as_it_expects() {

@@ -511,6 +511,13 @@ impl Shared {
             properties,
             ..*attach
         };
+        let (sends, name) = (attach.role == Role::Sender, attach.name);
+        let entity = match (sends, attach.target) {
+            (true, Some(TargetArchetype::Target(target))) => address_of(target.address),
+            (true, _) => None,
+            (false, _) => attach.source.and_then(|source| address_of(source.address)),
+        };
+        tracing::debug!(entity, link = name, sends, "attached");
         let accepted = peer.engine.accept_link(id, &answer);
         let done = accepted.is_ok();
         peer.told(accepted);

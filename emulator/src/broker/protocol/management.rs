@@ -88,6 +88,7 @@ impl Shared {
                 (fault.status, fault.description, Some(fault.condition), None)
             }
         };
+        tracing::debug!(entity = path, operation = request.operation, status, "request");
         let mut properties =
             vec![("statusCode", Value::Int(i32::from(status))), ("statusDescription", Value::String(&description))];
         if let Some(condition) = condition {

@@ -227,6 +227,7 @@ impl Shared {
     pub(crate) fn on_detached(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
         self.namespace.work().add(1);
         let Some(link) = peer.take_link(id) else { return };
+        tracing::debug!(entity = link.path, link = link.name, "detached");
         match link.purpose {
             Purpose::Receiver(mut receiver) => {
                 while let Some((delivery, taken)) = receiver.pending.pop_back() {
