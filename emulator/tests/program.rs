@@ -268,3 +268,33 @@ fn the_binary_names_what_is_wrong_with_its_configuration() {
     let output = plain().arg("--port").output().unwrap();
     assert!(!output.status.success());
 }
+
+#[test]
+fn the_log_has_a_line_for_connections_and_refusals_and_no_key() {
+    for (arguments, shown, hidden) in [
+        (&[][..], &["connected", "refused"][..], &["management"][..]),
+        (&["-v"], &["connected", "refused", "management"], &[]),
+        (&["-q"], &[], &["connected", "refused", "management"]),
+        (&["--log", "off"], &[], &["connected", "refused", "management"]),
+    ] {
+        let mut running = Running::start(arguments);
+        let port = running.port("amqp=");
+        // A body of a connection that is no AMQP, and requests with and without a right.
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.write_all(&[0xff; 16]).unwrap();
+        _ = socket.read_to_end(&mut Vec::new());
+        assert!(status_line(port, "/none").contains(" 401 "));
+        running.signal("-TERM");
+        assert!(running.ended().is_some());
+        let mut log = String::new();
+        running.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        for word in shown {
+            assert!(log.contains(word), "{arguments:?} {word}: {log}");
+        }
+        for word in hidden.iter().chain(&["SAS_KEY_VALUE"]) {
+            assert!(!log.contains(word), "{arguments:?} {word}: {log}");
+        }
+    }
+    let refused = output(&["--log", "servicebus_emulator=loud"]);
+    assert!(!refused.status.success());
+}

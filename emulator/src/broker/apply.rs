@@ -30,6 +30,7 @@ impl Namespace {
 
     /// Makes one change.
     pub fn apply(&mut self, change: Change) {
+        self.log_change(&change);
         if let Some(log) = &mut self.log {
             log.push(change.clone());
         }
@@ -132,6 +133,7 @@ impl Namespace {
                 }
             };
             let Some(StoreOwner { stores: Some(stores), .. }) = self.owner_of(id) else { continue };
+            self.log_dead(stores.dead_letter, &message);
             if let Some(store) = self.store_mut(stores.dead_letter) {
                 store.bury(message);
             }

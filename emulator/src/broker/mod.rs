@@ -18,6 +18,7 @@ mod clock;
 mod commands;
 mod consumers;
 pub mod entities;
+mod events;
 mod faults;
 mod observation;
 mod plan;
