@@ -155,7 +155,8 @@ fn summaries(bytes: &[u8]) -> BTreeMap<String, usize> {
     all
 }
 
-/// Identifiers that the broker makes: the delivery tags of 16 bytes, which are lock tokens, and ids of transactions.
+/// Identifiers that the broker makes: the delivery tags of 16 bytes, which are lock tokens, those in answers of
+/// `$management`, and ids of transactions.
 fn identifiers(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for (kind, _, body) in frames(bytes) {
@@ -164,6 +165,11 @@ fn identifiers(bytes: &[u8]) -> Vec<Vec<u8>> {
             (Kind::Amqp, Some(0x15)) => find(&body, &[0x00, 0x53, 0x33]).map(|at| at + 6),
             _ => None,
         };
+        let mut rest = body.as_slice();
+        while let Some(at) = find(rest, b"lock-token\x98") {
+            found.push(swapped(&rest[at + 11..at + 27]));
+            rest = &rest[at + 27..];
+        }
         if let Some(start) = start {
             let length = usize::from(body[start + 1]);
             found.push(body[start + 2..start + 2 + length].to_vec());
@@ -172,8 +178,9 @@ fn identifiers(bytes: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
-/// A lock token as a UUID, in the order of its text: .NET keeps three of its fields the other way round.
-fn as_uuid(tag: &[u8]) -> Vec<u8> {
+/// A lock token as a UUID, in the order of its text, from a delivery tag, and back: .NET keeps three of its fields the
+/// other way round.
+fn swapped(tag: &[u8]) -> Vec<u8> {
     let mut bytes = tag.to_vec();
     if bytes.len() == 16 {
         bytes[..4].reverse();
@@ -217,7 +224,7 @@ fn replay(broker: &mut Broker, clock: Clock, recorded: &[Chunk], mut size: impl 
         let mut bytes = chunk.bytes.clone();
         for (from, to) in identifiers(&then).iter().zip(identifiers(&now)) {
             replace(&mut bytes, from, &to);
-            replace(&mut bytes, &as_uuid(from), &as_uuid(&to));
+            replace(&mut bytes, &swapped(from), &swapped(&to));
         }
         let mut rest = &bytes[..];
         while !rest.is_empty() {
@@ -279,6 +286,10 @@ const ORDER: [&str; 31] = [
 /// Scenarios whose answers have changed since, with the row that changed them.
 const MENDED: [(&str, &str); 1] = [("session-non-exclusive", "F68: refused then")];
 
+/// Scenarios that meet what others left: how much of it there is depends on pauses that were not recorded, so their
+/// transfers are not counted.
+const OF_LEFTOVERS: [&str; 2] = ["delete-messages", "large-message"];
+
 /// When a connection was recorded: its first token ends half an hour later. Some tokens live longer.
 fn recorded_at(chunks: &[Chunk], before: Timestamp) -> Timestamp {
     let sent: Vec<u8> = chunks.iter().filter(|chunk| chunk.is_sent).flat_map(|chunk| chunk.bytes.clone()).collect();
@@ -331,7 +342,7 @@ fn what_the_sdk_for_dotnet_sends_is_answered_as_it_expects_f68() {
     for connection in scenarios.get_mut("websockets").into_iter().flatten() {
         *connection = unframed(core::mem::take(connection));
     }
-    let whole = replay_all(&scenarios, || usize::MAX);
+    let mut whole = replay_all(&scenarios, || usize::MAX);
     same(&whole, &replay_all(&scenarios, || 1), "byte by byte");
     for seed in 0..5 {
         let mut random = Random::seeded(seed);
@@ -339,7 +350,13 @@ fn what_the_sdk_for_dotnet_sends_is_answered_as_it_expects_f68() {
         same(&whole, &chopped, &format!("chopped with seed {seed}"));
     }
     let mut wrong = Vec::new();
-    for (name, then, now, _) in &whole {
+    for (name, then, now, _) in &mut whole {
+        if OF_LEFTOVERS.iter().any(|of_leftovers| name.starts_with(of_leftovers)) {
+            assert!(now.keys().all(|text| !text.contains(" 4") && !text.contains("error")), "{name}: {now:?}");
+            for summaries in [&mut *then, &mut *now] {
+                summaries.retain(|text, _| !text.contains(" transfer"));
+            }
+        }
         if MENDED.iter().any(|(mended, _)| name.starts_with(mended)) {
             assert!(!now.keys().any(|text| text.contains("detach error")), "{name}: {now:?}");
         } else if then != now {
