@@ -17,6 +17,7 @@ pub(super) struct Target<'n> {
     /// Its key.
     pub(super) key: &'n str,
     name: &'n str,
+    namespace: &'n str,
     kind: &'static str,
     status: EntityStatus,
     limit: u64,
@@ -39,6 +40,7 @@ impl<'n> Target<'n> {
             return Ok(Self {
                 key,
                 name: &queue.name,
+                namespace: &namespace.name,
                 kind: "Queue",
                 status: description.status,
                 limit: description.max_size_in_megabytes << 20,
@@ -58,6 +60,7 @@ impl<'n> Target<'n> {
         Ok(Self {
             key,
             name: &topic.name,
+            namespace: &namespace.name,
             kind: "Topic",
             status: description.status,
             limit: description.max_size_in_megabytes << 20,
@@ -136,7 +139,9 @@ impl<'n> Target<'n> {
         if held + size <= self.limit {
             return Ok(());
         }
-        Err(EntityError::QuotaExceeded { kind: self.kind, name: self.name.to_owned(), size: held, limit: self.limit })
+        // The size that it would have: the service tells one at or above the maximum.
+        let name = format!("{}:{}:{}", self.namespace, self.kind, self.name).to_uppercase();
+        Err(EntityError::QuotaExceeded { kind: self.kind, name, size: held + size, limit: self.limit })
     }
 
     /// What duplicates of a message are known by: its id, and in a partitioned entity its partition key besides

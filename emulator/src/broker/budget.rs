@@ -118,21 +118,30 @@ impl Budget {
         self.counter(holding).load(Ordering::Relaxed)
     }
 
-    /// Whether so many more bytes may be used. What is not stored in entities takes half of the limit at most: clients
-    /// that never read or never finish cannot keep others from storing messages.
+    /// Whether so many more bytes may be used, in large pieces. What is not stored in entities takes half of the limit at
+    /// most: clients that never read or never finish cannot keep others from storing messages. What is stored leaves an
+    /// eighth.
     pub fn has_room(&self, holding: Holding, bytes: usize) -> bool {
-        self.fits(holding, bytes, self.0.limit / 2)
+        self.fits(holding, bytes, false)
     }
 
-    fn fits(&self, holding: Holding, bytes: usize, passing: usize) -> bool {
+    /// A client that needs little goes on beside those that hold all they can: small shares find room in another eighth of
+    /// the limit, and connections find room where entities are full.
+    fn fits(&self, holding: Holding, bytes: usize, small: bool) -> bool {
+        let limit = self.0.limit;
         let fits = |used: &AtomicUsize, limit: usize| {
             used.load(Ordering::Relaxed).checked_add(bytes).is_some_and(|used| used <= limit)
         };
-        fits(&self.0.used, self.0.limit) && (holding.is_stored() || fits(&self.0.passing, passing))
+        let reserved = match (holding.is_stored(), small) {
+            (true, false) => limit / 8,
+            (true, true) => limit / 16,
+            (false, _) => 0,
+        };
+        let passing = if small { limit / 2 + limit / 8 } else { limit / 2 };
+        fits(&self.0.used, limit - reserved) && (holding.is_stored() || fits(&self.0.passing, passing))
     }
 
-    /// The size up to which a share counts as small. Small ones find room in another eighth of the limit: a client that
-    /// needs little goes on beside those that hold all they can.
+    /// The size up to which a share counts as small.
     fn small(&self) -> usize {
         (16 << 10).min(self.0.limit / 64)
     }
@@ -211,9 +220,7 @@ impl Share {
     /// [`OverBudget`].
     pub fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
         let more = bytes.saturating_sub(self.bytes);
-        let limit = self.budget.0.limit;
-        let passing = if bytes <= self.budget.small() { limit / 2 + limit / 8 } else { limit / 2 };
-        if more > 0 && !self.budget.fits(self.holding, more, passing) {
+        if more > 0 && !self.budget.fits(self.holding, more, bytes <= self.budget.small()) {
             return Err(OverBudget);
         }
         self.set(bytes);
@@ -249,8 +256,8 @@ mod tests {
         let message = budget.share(Holding::Messages, 600).unwrap();
         assert_eq!((budget.used(), budget.used_for(Holding::Messages), message.bytes()), (600, 600, 600));
         assert_eq!(budget.share(Holding::Messages, 401).map(|share| share.bytes()), Err(OverBudget));
-        let mut state = budget.share(Holding::SessionStates, 400).unwrap();
-        assert_eq!(state.resize(401), Err(OverBudget));
+        let mut state = budget.share(Holding::SessionStates, 275).unwrap();
+        assert_eq!(state.resize(276), Err(OverBudget));
         state.resize(100).unwrap();
         assert_eq!((budget.used(), state.bytes()), (700, 100));
         drop(message);
@@ -280,8 +287,9 @@ mod tests {
         }
         assert!(budget.share(Holding::Transactions, 16).is_err());
         assert!(budget.share(Holding::Messages, 501).is_err());
-        shares.push(budget.share(Holding::Messages, 500).unwrap());
-        assert_eq!(budget.used(), 1_000);
+        shares.push(budget.share(Holding::Messages, 375).unwrap());
+        assert!(budget.share(Holding::Messages, 16).is_err());
+        assert_eq!(budget.used(), 875);
     }
 
     #[test]
@@ -303,7 +311,7 @@ mod tests {
         assert!(!budget.has_room(Holding::Messages, 1));
         assert!(!budget.has_room(Holding::Messages, usize::MAX));
         share.set(0);
-        assert!(budget.has_room(Holding::Messages, 100));
+        assert!(budget.has_room(Holding::Messages, 88) && !budget.has_room(Holding::Messages, 89));
         assert!(!budget.has_room(Holding::Deliveries, 51));
     }
 }

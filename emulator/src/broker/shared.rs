@@ -34,7 +34,8 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(name: &str, keys: Vec<AuthorizationRule>, accept_jwt: bool, budget: Budget, seed: u64) -> Self {
         let mut random = Random::seeded(seed);
-        let namespace = Namespace::new(random.next());
+        let mut namespace = Namespace::new(random.next());
+        namespace.name = name.to_owned();
         let consumers = Consumers::new(namespace.work().clone());
         Self {
             namespace,

@@ -2,6 +2,7 @@
 
 use super::ConnectionId;
 use super::admission::Target;
+use super::budget::{Budget, Holding, OverBudget, Share};
 use super::change::Settlement;
 use super::entities::{EntityError, Message, Namespace, StoreId};
 use super::plan::{Balance, Plan};
@@ -22,6 +23,13 @@ const MAX_TRANSACTIONS: usize = 10_000;
 const MAX_TIMED_OUT: usize = 1_000;
 /// A transaction that is not discharged is rolled back.
 const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What a transaction takes beside its operations.
+const TRANSACTION: usize = 1_024;
+
+fn over(error: OverBudget) -> TransactionError {
+    TransactionError::Refused(error.into())
+}
 
 /// Why an operation is not part of a transaction, or a transaction not committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +99,21 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
+    /// Bytes that it takes beside those of its messages, which are counted by themselves.
+    fn bytes(&self) -> usize {
+        const OPERATION: usize = 256;
+        let own = match self {
+            Self::Send { entity, .. } => entity.len(),
+            Self::Settle { stores, settlement, .. } => {
+                let changes = settlement.changes.iter().map(|(key, value)| key.len() + value.len());
+                size_of_val(&stores[..]) + changes.sum::<usize>()
+            }
+            Self::Cancel { entity, numbers } => entity.len() + size_of_val(&numbers[..]),
+            Self::SessionState { session, .. } => session.len(),
+        };
+        OPERATION + own
+    }
+
     /// Plans the operation; what is planned earlier counts.
     fn plan(&self, plan: &mut Plan<'_>) -> Result<(), EntityError> {
         match self {
@@ -133,6 +156,8 @@ struct Transaction {
     /// The entities that it belongs to, and the partition of each.
     scopes: Vec<(String, Option<String>)>,
     balances: HashMap<String, Balance>,
+    /// Its part of the memory budget.
+    share: Share,
 }
 
 #[derive(Debug, Default)]
@@ -186,6 +211,7 @@ impl Transactions {
         link: LinkId,
         id: Vec<u8>,
         session: Option<SessionId>,
+        budget: &Budget,
         now: Instant,
     ) -> Result<(), TransactionError> {
         if self.len() >= MAX_TRANSACTIONS {
@@ -203,6 +229,7 @@ impl Transactions {
             settled: HashSet::new(),
             scopes: Vec::new(),
             balances: HashMap::new(),
+            share: budget.share(Holding::Transactions, TRANSACTION).map_err(over)?,
         };
         self.timers.insert((ends, serial), (connection, id.clone()));
         self.connections.entry(connection).or_default().open.insert(id, transaction);
@@ -237,6 +264,8 @@ impl Transactions {
         let found = self.connections.get_mut(&connection).and_then(|found| found.open.get_mut(id));
         let transaction = found.ok_or(TransactionError::Unknown)?;
         let spans = all || transaction.session == Some(session);
+        let bytes = operation.bytes();
+        transaction.share.resize(transaction.share.bytes() + bytes).map_err(over)?;
         transaction.add(namespace, spans, operation, utc)
     }
 

@@ -337,7 +337,8 @@ fn a_full_entity_refuses() {
     }
     let failure = rejected(ended.pop().unwrap());
     assert_eq!(failure.condition, "amqp:resource-limit-exceeded");
-    assert!(failure.text.starts_with("The maximum entity size has been reached or exceeded for Queue: 'queue'."));
+    let text = "The maximum entity size has been reached or exceeded for Queue: 'SBEMULATORNS:QUEUE:QUEUE'.";
+    assert!(failure.text.starts_with(text), "{}", failure.text);
 }
 
 #[test]

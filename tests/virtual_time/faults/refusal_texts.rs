@@ -9,7 +9,6 @@ use servicebus_emulator::filter::{Dialect, Filter, Rule, SqlAction};
 use servicebus_tests::broker::{Ended, Failure, KEY, KEY_NAME, World};
 use servicebus_tests::coordinator::refusal;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// Judges a text: right with all of these parts, wrong with today's.
 fn text(judge: &mut Judge, name: &str, failure: Option<Failure>, parts: &[&str], today: &str) {
@@ -98,7 +97,7 @@ fn number(text: &str, before: &str) -> Option<u64> {
     rest.get(..end)?.parse().ok()
 }
 
-#[known_fault("F56")]
+#[test]
 fn the_refusal_of_a_full_entity_has_its_path_and_a_size_at_the_maximum_f56() {
     let mut judge = Judge::new();
     for topic in [false, true] {

@@ -45,9 +45,9 @@ pub enum EntityError {
     QuotaExceeded {
         /// `Queue` or `Topic`.
         kind: &'static str,
-        /// The entity.
+        /// Namespace, kind and entity, with colons between.
         name: String,
-        /// Bytes in it.
+        /// Bytes that would be in it.
         size: u64,
         /// Bytes it may hold.
         limit: u64,
@@ -127,7 +127,8 @@ impl fmt::Display for EntityError {
             Self::QuotaExceeded { kind, name, size, limit } => write!(
                 f,
                 "The maximum entity size has been reached or exceeded for {kind}: '{name}'. Size of entity in \
-                 bytes:{size}, Max entity size in bytes:{limit}."
+                 bytes:{size}, Max entity size in bytes:{limit}. For more information please see \
+                 https://aka.ms/ServiceBusExceptions . QuotaType: EntitySize"
             ),
             Self::OverBudget(error) => error.fmt(f),
             Self::SessionRequired => f.write_str(

@@ -17,6 +17,7 @@ use servicebus_core::wire::{Compound, Encode, Map, MapWriter, Reader, Sink, Symb
 use std::sync::Arc;
 
 use super::error::EntityError;
+use crate::broker::budget::{Budget, Holding, OverBudget, Share};
 
 /// Longest session id, message id and partition key, in characters (docs/evidence/wire-protocol.md §8).
 const MAX_ID_LEN: usize = 128;
@@ -62,6 +63,8 @@ pub struct Message {
     /// A message id for a message that came without one (docs/evidence/pinned-behaviour.md SND37): the JavaScript SDK
     /// cannot settle a message that has none.
     made_id: Option<Arc<str>>,
+    /// Its part of the memory budget, which its copies share.
+    share: Option<Arc<Share>>,
 }
 
 /// How a message is handed out.
@@ -185,6 +188,7 @@ impl Message {
             hops: 0,
             activated: false,
             made_id: None,
+            share: None,
         })
     }
 
@@ -256,6 +260,22 @@ impl Message {
     /// What it takes in the entity, in bytes.
     pub fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Counts the message against the memory budget, until the last of its copies is gone, and gives it memory of its own:
+    /// part of a larger piece would keep all of that.
+    ///
+    /// # Errors
+    /// [`OverBudget`].
+    pub(crate) fn hold(&mut self, budget: &Budget) -> Result<(), OverBudget> {
+        self.share = Some(Arc::new(budget.share(Holding::Messages, self.bytes.len() + Budget::ENTRY)?));
+        let bytes = core::mem::take(&mut self.bytes);
+        self.bytes = match bytes.try_into_mut() {
+            Ok(own) if own.capacity() - own.len() <= own.len() / 4 => own.freeze(),
+            Ok(wasteful) => Bytes::copy_from_slice(&wasteful),
+            Err(shared) => Bytes::copy_from_slice(&shared),
+        };
+        Ok(())
     }
 
     /// What everything but the body takes, in bytes.

@@ -83,6 +83,8 @@ pub struct Namespace {
     sizes: HashMap<String, u64>,
     /// Bytes that open transactions have reserved, by queue or topic.
     pub(in crate::broker) reserved: HashMap<String, u64>,
+    /// Its name, for texts.
+    pub(in crate::broker) name: String,
     pub(in crate::broker) queues: BTreeMap<String, Queue>,
     pub(in crate::broker) topics: BTreeMap<String, Topic>,
     /// When to look whether an entity has been idle for too long.
@@ -113,6 +115,7 @@ impl Namespace {
             recorded_sizes: Vec::new(),
             sizes: HashMap::new(),
             reserved: HashMap::new(),
+            name: String::new(),
             queues: BTreeMap::new(),
             topics: BTreeMap::new(),
             idle: BTreeSet::new(),

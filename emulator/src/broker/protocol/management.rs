@@ -267,7 +267,9 @@ impl Shared {
             let Value::Map(item) = item else { return Err(argument("A message of the request is no map.")) };
             let bytes = item.get("message").and_then(|value| value.as_bytes());
             let bytes = bytes.ok_or_else(|| argument("A message of the request has no bytes."))?;
-            Ok(Message::accept(Bytes::copy_from_slice(bytes))?)
+            let mut message = Message::accept(Bytes::copy_from_slice(bytes))?;
+            message.hold(&self.budget)?;
+            Ok(message)
         })?;
         let count = messages.len();
         let numbers = match &call.txn {

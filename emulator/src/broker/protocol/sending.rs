@@ -34,8 +34,9 @@ impl Shared {
                 Some(DeliveryState::Transactional(state)) => Some(state.txn_id.to_vec()),
                 _ => None,
             };
-            let result = match check_size(&incoming, limit) {
-                Ok(()) => self.take_in(peer, session, &entity, &incoming, limit, txn.as_deref(), clock),
+            let Incoming { delivery, format, settled, payload, .. } = incoming;
+            let result = match check_size(format, payload.len() as u64, limit) {
+                Ok(()) => self.take_in(peer, session, &entity, format, payload, limit, txn.as_deref(), clock),
                 Err(rejection) => Err(rejection),
             };
             let result = match result {
@@ -47,7 +48,7 @@ impl Shared {
                 // The first entity of all is the one that the session may receive from.
                 peer.pin(session, &entity);
             }
-            if incoming.settled {
+            if settled {
                 continue;
             }
             let fault = result.err().map(|refusal| self.fault(refusal, &path, clock));
@@ -62,7 +63,7 @@ impl Shared {
                 }
                 _ => DeliveryState::Outcome(outcome),
             };
-            peer.settle(incoming.delivery, &state);
+            peer.settle(delivery, &state);
         }
         if peer.engine.link(id).is_some_and(|status| status.credit < CREDIT / 2) {
             let granted = peer.engine.grant(id, CREDIT);
@@ -76,7 +77,8 @@ impl Shared {
         peer: &Peer,
         session: SessionId,
         entity: &str,
-        incoming: &Incoming<Bytes>,
+        format: u32,
+        payload: Bytes,
         limit: u64,
         txn: Option<&[u8]>,
         clock: Clock,
@@ -84,14 +86,17 @@ impl Shared {
         if let Some(refusal) = self.injected() {
             return Err(refusal.into());
         }
-        let messages = if incoming.format == BATCH_FORMAT {
+        let mut messages = if format == BATCH_FORMAT {
             // Reports of a limit are of the standard tier, where a link takes 256 KiB (docs/evidence/field-reports.md
             // F75).
             let count = if limit > STANDARD_LIMIT { usize::MAX } else { MAX_BATCH };
-            Message::accept_batch(&incoming.payload, count)?.ok_or(Rejection::Link)?
+            Message::accept_batch(&payload, count)?.ok_or(Rejection::Link)?
         } else {
-            vec![Message::accept(incoming.payload.clone())?]
+            vec![Message::accept(payload)?]
         };
+        for message in &mut messages {
+            message.hold(&self.budget)?;
+        }
         let count = messages.len() as u64;
         match txn {
             Some(txn) => {
@@ -130,9 +135,8 @@ impl<T: Into<Refusal>> From<T> for Rejection {
 }
 
 /// Checks the size of a message, or of a batch.
-fn check_size(incoming: &Incoming<Bytes>, limit: u64) -> Result<(), Rejection> {
-    let size = incoming.payload.len() as u64;
-    let batch = incoming.format == BATCH_FORMAT;
+fn check_size(format: u32, size: u64, limit: u64) -> Result<(), Rejection> {
+    let batch = format == BATCH_FORMAT;
     if batch && size > BATCH_LIMIT && limit > BATCH_LIMIT {
         // Where single messages may be larger, the service takes it for one without data
         // (docs/evidence/field-reports.md F47).

@@ -72,7 +72,7 @@ impl Shared {
             Some(code) if code == Declare::DEFINITION.code => {
                 let id = self.random.uuid().to_vec();
                 let session = peer.link(link).map(|link| link.session).filter(|session| peer.spans_entities(*session));
-                self.transactions.declare(peer.id, link, id.clone(), session, clock.now)?;
+                self.transactions.declare(peer.id, link, id.clone(), session, &self.budget, clock.now)?;
                 *declared = id;
                 Ok(())
             }
