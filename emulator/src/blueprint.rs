@@ -37,6 +37,8 @@ pub struct Blueprint {
     pub name: Option<String>,
     /// The pricing tier; `None` for the one that is given otherwise, or Standard.
     pub tier: Option<Tier>,
+    /// Whether every transaction may span entities.
+    pub cross_entity_transactions: bool,
     /// Keys for the whole namespace, beside the one that every namespace has.
     pub keys: Vec<AuthorizationRule>,
     /// Queues with their settings.

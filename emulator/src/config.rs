@@ -171,6 +171,7 @@ pub fn parse(text: &str) -> Result<Blueprint, ConfigError> {
     let mut blueprint = Blueprint {
         name: namespace.text("Name")?,
         tier: tier.or_else(|error: UnknownTier| wrong(&place, error.to_string()))?,
+        cross_entity_transactions: namespace.flag("CrossEntityTransactions")?.unwrap_or(false),
         keys: keys_of(&mut namespace)?,
         ..Blueprint::default()
     };

@@ -119,6 +119,7 @@ impl EmulatorBuilder {
         if let Some(tier) = blueprint.tier {
             self.config.tier = tier;
         }
+        self.config.cross_entity_transactions |= blueprint.cross_entity_transactions;
         self.config.keys.extend(blueprint.keys);
         self.blueprint.queues.extend(blueprint.queues);
         self.blueprint.topics.extend(blueprint.topics);
@@ -129,6 +130,14 @@ impl EmulatorBuilder {
     #[must_use]
     pub fn tier(mut self, tier: Tier) -> Self {
         self.config.tier = tier;
+        self
+    }
+
+    /// Whether every transaction may span queues and topics. By default it is as with the service, which allows that on an
+    /// AMQP session that begins with a coordinator, and there receives from one entity only.
+    #[must_use]
+    pub fn cross_entity_transactions(mut self, allowed: bool) -> Self {
+        self.config.cross_entity_transactions = allowed;
         self
     }
 

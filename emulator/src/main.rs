@@ -21,6 +21,7 @@ Every port takes AMQP, AMQP over WebSockets and the management API, without TLS 
   --key FILE                  its key in PEM
   --write-certificate FILE    writes the certificate that clients have to trust, in PEM
   --tier standard|premium     sizes and limits (standard)
+  --cross-entity-transactions lets every transaction span queues and topics, which the service refuses
   --host ADDRESS              where to listen (127.0.0.1)
   --memory SIZE               memory that clients can make it hold, as 512M or 2G (1G)
   --unsigned-tokens accept|refuse
@@ -44,6 +45,7 @@ struct Options {
     host: Option<String>,
     memory: Option<usize>,
     tier: Option<Tier>,
+    cross_entity_transactions: bool,
     unsigned_tokens: Option<bool>,
     log: Option<String>,
     verbose: u8,
@@ -86,6 +88,7 @@ fn command() -> Result<Command, Box<dyn Error>> {
                     size(&text).ok_or_else(|| format!("--memory: '{text}' is not a size such as 512M or 2G"))?;
                 options.memory = Some(bytes);
             }
+            Long("cross-entity-transactions") => options.cross_entity_transactions = true,
             Long("tier") => options.tier = Some(parser.value()?.parse()?),
             Long("unsigned-tokens") => {
                 options.unsigned_tokens = Some(match parser.value()?.string()?.as_str() {
@@ -187,6 +190,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     if let Some(tier) = options.tier {
         builder = builder.tier(tier);
+    }
+    if options.cross_entity_transactions {
+        builder = builder.cross_entity_transactions(true);
     }
     if let Some(accepted) = options.unsigned_tokens {
         builder = builder.unsigned_tokens(accepted);

@@ -17,8 +17,8 @@ use core::fmt;
 
 /// Begins transactions. It has a link of its own to the service's coordinator.
 ///
-/// Everything that a transaction touches goes through the entity of the first link of the connection. To span several
-/// entities, make the controller before any sender or receiver of the same client.
+/// A transaction belongs to one queue or topic. To span several, begin a transaction before the client has any sender or
+/// receiver: then all of them can be sent to, and only the first entity that is used can be received from or peeked.
 pub struct TransactionController<R: Runtime> {
     endpoint: Endpoint<R>,
 }

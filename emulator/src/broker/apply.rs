@@ -158,3 +158,207 @@ impl Namespace {
 
 /// A lock that ends because nothing was done with the message.
 pub(super) const RELEASE: super::change::Settlement = super::change::Settlement::plain(Ending::Release);
+
+#[cfg(test)]
+mod tests {
+    use crate::broker::change::{Change, Settlement};
+    use crate::broker::entities::store::Ending;
+    use crate::broker::entities::{
+        Message, Namespace, QueueDescription, StoreId, SubscriptionDescription, TopicDescription,
+    };
+    use crate::filter::{Dialect, Filter, Rule, SqlAction};
+    use bytes::{Bytes, BytesMut};
+    use servicebus_core::random::Random;
+    use servicebus_core::servicebus::LockToken;
+    use servicebus_core::time::{Duration, Timestamp};
+    use servicebus_core::wire::{Encode, Sink};
+
+    const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    /// Queues that forward, detect duplicates and dead-letter, a topic with rules, and a queue for dead letters.
+    fn namespace(seed: u64) -> (Namespace, Vec<StoreId>) {
+        let mut namespace = Namespace::new(seed);
+        let to = |target: &str| Some(target.to_owned());
+        let plain = QueueDescription {
+            lock_duration: Duration::from_secs(10),
+            max_delivery_count: 3,
+            dead_lettering_on_message_expiration: true,
+            ..QueueDescription::default()
+        };
+        let queues = [
+            ("letters", QueueDescription { max_delivery_count: 2, ..plain.clone() }),
+            ("end", QueueDescription { forward_dead_lettered_messages_to: to("letters"), ..plain.clone() }),
+            ("first", QueueDescription { forward_to: to("end"), ..plain.clone() }),
+            ("once", QueueDescription { requires_duplicate_detection: true, ..plain.clone() }),
+        ];
+        for (name, description) in queues {
+            namespace.create_queue(name, description, START).unwrap();
+        }
+        namespace.create_topic("topic", TopicDescription::default(), START).unwrap();
+        let subscriptions = [
+            ("all", SubscriptionDescription { lock_duration: Duration::from_secs(5), ..Default::default() }),
+            ("sessions", SubscriptionDescription { requires_session: true, ..Default::default() }),
+            ("on", SubscriptionDescription { forward_to: to("first"), ..Default::default() }),
+        ];
+        for (name, description) in subscriptions {
+            namespace.create_subscription("topic", name, description, None, START).unwrap();
+        }
+        let action = SqlAction::parse("SET made = newid()", Vec::new(), &Dialect::default()).unwrap();
+        let rule = Rule { name: "made".into(), filter: Filter::True, action: Some(action) };
+        namespace.create_rule("topic", "all", rule, START).unwrap();
+        let mut stores: Vec<StoreId> = namespace.queues().flat_map(|queue| queue.stores.all()).collect();
+        let topic = namespace.topic("topic").unwrap();
+        stores.extend([topic.scheduled, topic.transit]);
+        stores.extend(topic.subscriptions.values().flat_map(|subscription| subscription.stores.all()));
+        (namespace, stores)
+    }
+
+    fn message(random: &mut Random, utc: Timestamp) -> Message {
+        let id = random.below(20).to_string();
+        let mut message = servicebus_core::servicebus::Message::new("body");
+        if random.below(3) > 0 {
+            message = message.with_message_id(&id);
+        }
+        if random.below(4) == 0 {
+            message = message.with_time_to_live(Duration::from_secs(1 + random.below(30)));
+        }
+        if random.below(5) == 0 {
+            message = message.with_scheduled_enqueue_time(utc + Duration::from_secs(random.below(30)));
+        }
+        let mut bytes = BytesMut::new();
+        message.encode(&mut Sink::from(&mut bytes));
+        Message::accept(bytes.freeze()).unwrap()
+    }
+
+    /// Everything that can be seen of the stores.
+    fn seen(namespace: &Namespace, stores: &[StoreId], tokens: &[LockToken]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for id in stores {
+            let store = namespace.store(*id).unwrap();
+            for found in store.peek(0, None) {
+                lines.push(format!("{}: {:?}, {:?}", store.owner.path, found.message, found.locked_until));
+            }
+            lines.push(format!(
+                "{}: {} available, {} locks, {} scheduled, {} bytes, then {}, due {:?}",
+                store.owner.path,
+                store.available_count(),
+                store.lock_count(),
+                store.scheduled_count(),
+                store.size(),
+                store.next_number(),
+                store.next_deadline(),
+            ));
+            lines.push(format!("{:?}", store.session_state("session")));
+            let locked = tokens.iter().filter_map(|token| Some((token, store.under_lock(*token)?.1)));
+            lines.extend(locked.map(|(token, until)| format!("{token} until {until}")));
+        }
+        for entity in ["letters", "end", "first", "once", "topic"] {
+            lines.push(format!("{entity}: {} bytes", namespace.held(entity)));
+        }
+        lines.push(format!("{:?}", namespace.queue("once").unwrap().times));
+        lines
+    }
+
+    /// One random command.
+    fn step(
+        namespace: &mut Namespace,
+        stores: &[StoreId],
+        tokens: &mut Vec<LockToken>,
+        random: &mut Random,
+        utc: Timestamp,
+    ) {
+        let entity = ["end", "first", "once", "topic"][random.below(4) as usize];
+        let store = stores[random.below(stores.len() as u64) as usize];
+        match random.below(13) {
+            0..=2 => {
+                let message = message(random, utc);
+                namespace.send(entity, message, utc).unwrap();
+            }
+            3 => {
+                let messages = vec![message(random, utc), message(random, utc)];
+                assert_eq!(namespace.schedule(entity, messages, utc).unwrap().len(), 2);
+            }
+            4..=6 => tokens.extend(namespace.receive(store, None, utc).map(|(_, token, _)| token)),
+            7..=8 if !tokens.is_empty() => {
+                let token = tokens[tokens.len() - 1 - random.below(tokens.len().min(6) as u64) as usize];
+                let endings = [Ending::Complete, Ending::Abandon, Ending::Defer, Ending::DeadLetter, Ending::Release];
+                let ending = endings[random.below(5) as usize];
+                // Many locks have ended already: then nothing happens.
+                let settled = namespace.settle(stores, token, &Settlement::plain(ending), utc);
+                assert!(settled.is_ok() || namespace.find_lock(stores, token).is_err() || ending == Ending::DeadLetter);
+            }
+            11 => {
+                let state = (random.below(2) == 0).then(|| Bytes::from_static(b"state"));
+                namespace.set_session_state(store, "session", state, utc).unwrap();
+            }
+            9 => {
+                if let Some((_, taken)) = namespace.take(store, None)
+                    && random.below(2) == 0
+                {
+                    namespace.put_back(store, taken);
+                }
+            }
+            10 => {
+                let numbers: Vec<i64> =
+                    namespace.store(store).unwrap().peek(0, None).map(|it| it.message.sequence_number).collect();
+                let number = numbers.get(random.below(8) as usize).copied().unwrap_or_default();
+                let cancelled = namespace.cancel_scheduled(entity, &[number], utc).is_ok();
+                let received = namespace.receive_deferred(store, &[number], None, random.below(2) == 0, utc);
+                if !cancelled && let Ok(received) = received {
+                    tokens.extend(received.into_iter().filter_map(|(token, _)| token));
+                }
+            }
+            _ => {
+                namespace.delete_batch(store, random.below(3) as usize, utc, None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_of_changes_leads_to_the_same_state() {
+        let mut kinds = std::collections::HashSet::new();
+        for seed in 0..30 {
+            let (mut original, stores) = namespace(seed);
+            original.record_changes();
+            let (mut random, mut tokens, mut utc) = (Random::seeded(seed), Vec::new(), START);
+            let mut changes = Vec::new();
+            for _ in 0..400 {
+                step(&mut original, &stores, &mut tokens, &mut random, utc);
+                if random.below(4) == 0 {
+                    utc = utc + Duration::from_millis(random.below(4_000));
+                    original.handle_timeout(utc);
+                }
+                changes.extend(original.take_changes());
+            }
+            // Its own randomness is another.
+            let (mut replayed, again) = namespace(seed + 1_000);
+            assert_eq!(stores, again);
+            for change in changes {
+                kinds.insert(core::mem::discriminant(&change));
+                replayed.apply(change);
+            }
+            assert_eq!(seen(&original, &stores, &tokens), seen(&replayed, &stores, &tokens), "seed {seed}");
+        }
+        assert!(kinds.len() >= 11, "{}", kinds.len());
+    }
+
+    #[test]
+    fn a_change_for_what_is_gone_is_none() {
+        let (mut original, stores) = namespace(1);
+        let token = LockToken::from_uuid(servicebus_core::wire::Uuid([7; 16]));
+        let before = seen(&original, &stores, &[]);
+        original.apply(Change::Remove { store: stores[0], number: 77 });
+        original.apply(Change::Renew { store: stores[0], token, utc: START });
+        original.apply(Change::Lock { store: stores[0], number: 77, token, utc: START });
+        let settlement = Settlement::plain(Ending::DeadLetter);
+        original.apply(Change::Settle { store: stores[0], token, settlement, utc: START });
+        assert_eq!(seen(&original, &stores, &[]), before);
+        original.delete("end").unwrap();
+        let gone: Vec<StoreId> = stores.iter().copied().filter(|id| original.store(*id).is_none()).collect();
+        assert_eq!(gone.len(), 3);
+        for store in gone {
+            original.apply(Change::Reserve { store });
+            original.apply(Change::Time { store, utc: START });
+        }
+    }
+}

@@ -10,6 +10,7 @@ use servicebus_core::wire::performative::{Attach, ReceiverSettleMode, Role, Send
 use servicebus_core::wire::transaction::{Coordinator, Declare, Discharge, TransactionalState};
 use servicebus_core::wire::{Encode, Reader, Sink, Value};
 use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_emulator::broker::{Broker, BrokerConfig};
 use servicebus_tests::broker::*;
 
 fn control(world: &mut World, c: usize) -> LinkId {
@@ -247,4 +248,32 @@ fn nonsense_on_the_control_link_is_refused() {
     let (mut world, _, _, control) = world();
     assert!(matches!(request(&mut world, 0, control, &Value::from("declare")), Ended::Rejected(Some(_))));
     assert!(matches!(end(&mut world, 0, control, b"unknown", false), Ended::Rejected(Some(_))));
+}
+
+/// The switch lifts what the service refuses (docs/evidence/field-reports.md F40 and F41).
+#[test]
+fn transactions_span_entities_where_that_is_switched_on() {
+    for allowed in [true, false] {
+        let config = BrokerConfig { cross_entity_transactions: allowed, ..BrokerConfig::default() };
+        let mut world = World { broker: Broker::new(config, 7), ..World::new() };
+        for name in ["queue", "other"] {
+            world.queue(name, QueueDescription::default());
+        }
+        let c = world.connect();
+        let (sender, receiver) = (world.sender(c, "queue").unwrap(), world.receiver(c, "queue").unwrap());
+        world.send_texts(c, sender, &["a"]);
+        let message = world.receive_now(c, receiver, 1).remove(0);
+        let (other, control) = (world.sender(c, "other").unwrap(), control(&mut world, c));
+        let txn = begin(&mut world, c, control);
+        complete_in(&mut world, c, &message, &txn);
+        let spans = matches!(send_in(&mut world, c, other, &txn, "b"), Ended::Transactional(_));
+        assert_eq!(spans, allowed);
+        assert_eq!(end(&mut world, c, control, &txn, false), Ended::Accepted);
+        assert_eq!(world.peek(c, "other", 0, 1).len(), usize::from(allowed));
+        // A session that begins with a coordinator is not bound to one entity either.
+        world.begin_session(c);
+        super::transactions::control(&mut world, c);
+        world.receiver(c, "queue").unwrap();
+        assert_eq!(world.receiver(c, "other").is_ok(), allowed);
+    }
 }
