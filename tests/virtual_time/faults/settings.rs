@@ -2,7 +2,11 @@
 
 use servicebus_core::servicebus::administration::{CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions};
 use servicebus_core::time::Duration;
-use servicebus_emulator::broker::Tier;
+use servicebus_emulator::broker::entities::{
+    EntityError, Namespace, QueueDescription, SubscriptionDescription, TopicDescription,
+};
+use servicebus_emulator::broker::{NamespaceLimits, Tier};
+use servicebus_emulator::filter::{CorrelationFilter, Dialect, Filter, Rule, SqlFilter};
 use servicebus_tests::administrator::{Administrator, HOST, elements, text};
 use servicebus_tests::broker::*;
 
@@ -161,5 +165,51 @@ fn a_delivery_count_that_is_none_is_refused_f10() {
             let element = format!("<MaxDeliveryCount>{count}</MaxDeliveryCount>");
             assert_eq!(administrator.put(&mut world, path, kind, &element, false).status, 400, "{count} in {path}");
         }
+    }
+}
+
+/// Limits of the tier, smaller ones in their place: what is beyond is refused, and what goes makes room.
+#[test]
+fn a_namespace_holds_what_its_limits_allow_f24() {
+    let limits = NamespaceLimits { entities: 3, subscriptions: 2, sql_filters: 1, correlation_filters: 1 };
+    let mut world = World::new();
+    let clock = world.clock;
+    world.broker.with_namespace(clock, |namespace| {
+        namespace.set_tier(Tier::Standard, Some(limits));
+        let utc = clock.utc;
+        let queue = |namespace: &mut Namespace, name| namespace.create_queue(name, QueueDescription::default(), utc);
+        let subscription = |namespace: &mut Namespace, name| {
+            namespace.create_subscription("t", name, SubscriptionDescription::default(), None, utc)
+        };
+        let rule = |name: &str, filter: Filter| Rule { name: name.into(), filter, action: None };
+        let sql = || Filter::Sql(SqlFilter::parse("a = 1", Vec::new(), &Dialect::default()).unwrap());
+        let beyond = |result: Result<(), EntityError>| assert!(matches!(result, Err(EntityError::OutOfRange(_))));
+        namespace.create_topic("t", TopicDescription::default(), utc).unwrap();
+        queue(namespace, "a").unwrap();
+        queue(namespace, "b").unwrap();
+        beyond(queue(namespace, "c"));
+        beyond(namespace.create_topic("u", TopicDescription::default(), utc));
+        namespace.delete("a").unwrap();
+        queue(namespace, "c").unwrap();
+        subscription(namespace, "one").unwrap();
+        subscription(namespace, "two").unwrap();
+        beyond(subscription(namespace, "three"));
+        namespace.create_rule("t", "one", rule("sql", sql()), utc).unwrap();
+        // The limit is the topic's.
+        beyond(namespace.create_rule("t", "two", rule("sql", sql()), utc));
+        beyond(namespace.update_rule("t", "two", rule("$Default", sql()), utc));
+        namespace.update_rule("t", "one", rule("sql", sql()), utc).unwrap();
+        let correlation = || Filter::Correlation(CorrelationFilter::default());
+        namespace.create_rule("t", "one", rule("correlation", correlation()), utc).unwrap();
+        beyond(namespace.create_rule("t", "two", rule("correlation", correlation()), utc));
+        namespace.create_rule("t", "two", rule("true", Filter::True), utc).unwrap();
+        namespace.delete_subscription("t", "one").unwrap();
+        subscription(namespace, "three").unwrap();
+        namespace.create_rule("t", "two", rule("sql", sql()), utc).unwrap();
+        namespace.set_tier(Tier::Standard, Some(NamespaceLimits::LIFTED));
+        namespace.create_rule("t", "two", rule("more", sql()), utc).unwrap();
+    });
+    for (tier, entities) in [(Tier::Standard, 10_000), (Tier::Premium, 1_000)] {
+        assert_eq!(tier.limits().entities, entities);
     }
 }
