@@ -86,7 +86,7 @@ def test_invalid(furnished):
         (lambda: client.create_queue("size", max_size_in_megabytes=16384), "1024;2048;3072;4096;5120"),
         (lambda: client.create_queue("lonely", forward_to="nowhere"), "does not exist"),
         (lambda: client.create_queue("char$"), "not allowed by Service Bus"),
-        (lambda: client.create_rule("topic", "sub", "bad", filter=SqlRuleFilter("a =")), "could not be read"),
+        (lambda: client.create_rule("topic", "sub", "bad", filter=SqlRuleFilter("a =")), "There was an error parsing the SQL expression"),
         (lambda: client.list_queues(start_index=-1, max_page_size=-1), "'skip' should be non-negative"),
         (lambda: client.list_queues(max_page_size=-1), "'top' should be non-negative"),
     ):

@@ -107,10 +107,13 @@ func TestAQueueKeepsEverySettingAndIsUpdatedAndDeleted(t *testing.T) {
 	must(t, err)
 	holds(t, strings.HasSuffix(*created.ForwardDeadLetteredMessagesTo, "/target"), "%s", *created.ForwardDeadLetteredMessagesTo)
 	rules := created.AuthorizationRules
-	holds(t, len(rules) == 1 && *rules[0].KeyName == "key" && *rules[0].PrimaryKey != "" && rules[0].CreatedTime != nil, "%v", rules)
+	holds(t, len(rules) == 1 && *rules[0].KeyName == "key" && *rules[0].PrimaryKey != "" && rules[0].CreatedTime == nil, "%v", rules)
 	same := created.QueueProperties
 	same.ForwardDeadLetteredMessagesTo, same.AuthorizationRules = sent.ForwardDeadLetteredMessagesTo, sent.AuthorizationRules
 	same.MaxMessageSizeInKilobytes = nil
+	// F8: what forwards is never idle.
+	equal(t, *same.AutoDeleteOnIdle, forever)
+	same.AutoDeleteOnIdle = sent.AutoDeleteOnIdle
 	equal(t, same, sent)
 
 	changed := created.QueueProperties
@@ -471,7 +474,7 @@ func TestWhatIsThereAlreadyOrWrongIsRefusedADM43ADM44(t *testing.T) {
 	_, err = client.CreateQueue(ctx, "lonely", &admin.CreateQueueOptions{Properties: &admin.QueueProperties{ForwardTo: to("nowhere")}})
 	refused(t, err, http.StatusBadRequest, "does not exist")
 	_, err = client.CreateRule(ctx, "topic", "sub", &admin.CreateRuleOptions{Name: to("bad"), Filter: &admin.SQLFilter{Expression: "a ="}})
-	refused(t, err, http.StatusBadRequest, "could not be read")
+	refused(t, err, http.StatusBadRequest, "There was an error parsing the SQL expression")
 	found, err := client.GetTopic(ctx, "topic", nil)
 	must(t, err)
 	changed := found.TopicProperties
