@@ -3,6 +3,7 @@
 use super::change::Change;
 use super::entities::store::Ending;
 use super::entities::{Message, MessageState, Namespace, StoreId};
+use bytes::Bytes;
 use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 
 /// The name of the event that a lock's end is.
@@ -45,7 +46,7 @@ impl Namespace {
             }
             Change::SessionState { store, session, state, .. } => {
                 let entity = self.store(*store).map(|store| &*store.owner.path);
-                tracing::trace!(entity, session, bytes = state.as_ref().map(|state| state.len()), "session state");
+                tracing::trace!(entity, session, bytes = state.as_ref().map(Bytes::len), "session state");
             }
             Change::Reserve { .. } | Change::Remember { .. } | Change::Use { .. } | Change::Time { .. } => {}
         }

@@ -12,7 +12,7 @@ class Emulator:
         self.process = subprocess.Popen(
             [
                 os.environ["SERVICEBUS_EMULATOR"],
-                *("--amqp-port", "0", "--tls-port", "0", "--admin-port", "0"),
+                *("-q", "--amqp-port", "0", "--tls-port", "0", "--admin-port", "0"),
                 *options,
                 *("--certificate", os.environ["EMULATOR_CERTIFICATE"], "--key", os.environ["EMULATOR_KEY"]),
             ],

@@ -13,7 +13,7 @@ const { ServiceBusAdministrationClient } = require("@azure/service-bus");
 const { SERVICEBUS_EMULATOR, EMULATOR_CERTIFICATE, EMULATOR_KEY } = process.env;
 const emulator = spawn(
   SERVICEBUS_EMULATOR,
-  ["--amqp-port", "0", "--tls-port", "0", "--admin-port", "0", "--certificate", EMULATOR_CERTIFICATE, "--key", EMULATOR_KEY],
+  ["-q", "--amqp-port", "0", "--tls-port", "0", "--admin-port", "0", "--certificate", EMULATOR_CERTIFICATE, "--key", EMULATOR_KEY],
   { stdio: ["ignore", "pipe", "inherit"] },
 );
 after(() => emulator.kill());

@@ -112,7 +112,7 @@ type emulator struct {
 func start(t *testing.T) *emulator {
 	t.Helper()
 	command := exec.Command(os.Getenv("SERVICEBUS_EMULATOR"),
-		"--amqp-port", "0", "--tls-port", "0", "--admin-port", "0", "--config", filepath.Join("..", "namespace.json"),
+		"-q", "--amqp-port", "0", "--tls-port", "0", "--admin-port", "0", "--config", filepath.Join("..", "namespace.json"),
 		"--certificate", certificate.chain, "--key", certificate.key)
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()

@@ -32,7 +32,7 @@ class Emulator {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), "interop-"));
     const file = path.join(folder, "namespace.json");
     fs.writeFileSync(file, JSON.stringify(namespace()));
-    emulator.process = spawn(process.env.SERVICEBUS_EMULATOR, ["--amqp-port", "0", "--admin-port", "0", "--config", file], {
+    emulator.process = spawn(process.env.SERVICEBUS_EMULATOR, ["-q", "--amqp-port", "0", "--admin-port", "0", "--config", file], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const lines = readline.createInterface({ input: emulator.process.stdout })[Symbol.asyncIterator]();

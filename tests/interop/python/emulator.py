@@ -37,7 +37,7 @@ class Emulator:
             json.dump(configuration or namespace(COPIES), file)
             file.flush()
             self.process = subprocess.Popen(
-                [os.environ["SERVICEBUS_EMULATOR"], "--amqp-port", "0", "--admin-port", "0", "--config", file.name],
+                [os.environ["SERVICEBUS_EMULATOR"], "-q", "--amqp-port", "0", "--admin-port", "0", "--config", file.name],
                 stdout=subprocess.PIPE,
                 text=True,
             )

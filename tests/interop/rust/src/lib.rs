@@ -31,7 +31,17 @@ impl Emulator {
         let program = std::env::var("SERVICEBUS_EMULATOR").expect("SERVICEBUS_EMULATOR names the emulator");
         let namespace = concat!(env!("CARGO_MANIFEST_DIR"), "/../namespace.json");
         let mut process = Command::new(program)
-            .args(["--host", &host.to_string(), "--amqp-port", "5672", "--admin-port", "0", "--config", namespace])
+            .args([
+                "-q",
+                "--host",
+                &host.to_string(),
+                "--amqp-port",
+                "5672",
+                "--admin-port",
+                "0",
+                "--config",
+                namespace,
+            ])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the emulator starts");

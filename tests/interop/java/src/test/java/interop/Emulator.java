@@ -52,15 +52,16 @@ final class Emulator implements AutoCloseable {
         return shared;
     }
 
-    /** One for who counts or disturbs. */
-    Emulator() {
+    /** One of its own, for tests that count or disturb. */
+    Emulator(String... options) {
         try {
             Path configuration = Files.createTempFile("interop", ".json");
             Files.writeString(configuration, namespace());
-            List<String> command = List.of(
-                System.getenv("SERVICEBUS_EMULATOR"), "--amqp-port", "0", "--tls-port", "0", "--admin-port", "0",
+            List<String> command = new ArrayList<>(List.of(
+                System.getenv("SERVICEBUS_EMULATOR"), "-q", "--amqp-port", "0", "--tls-port", "0", "--admin-port", "0",
                 "--certificate", System.getenv("EMULATOR_CERTIFICATE"), "--key", System.getenv("EMULATOR_KEY"),
-                "--config", configuration.toString());
+                "--config", configuration.toString()));
+            command.addAll(List.of(options));
             process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
             BufferedReader output =
                 new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
