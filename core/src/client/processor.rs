@@ -28,7 +28,9 @@ pub struct ProcessorOptions {
     pub max_concurrent_calls: usize,
     /// Whether a message is completed when its handler has returned without an error and has not settled it.
     pub auto_complete: bool,
-    /// How long locks are renewed while handlers run; `None` leaves them alone.
+    /// How long locks are renewed while handlers run; `None` leaves them alone. A session is held for as long: then it
+    /// gets no more messages, its handlers end under a lock that is renewed for as long once more, and it is closed, free
+    /// for the next receiver.
     pub max_auto_lock_renewal: Option<Duration>,
 }
 
@@ -299,6 +301,11 @@ pub(super) enum PumpEnd<S: Storage> {
     Told,
     /// No message came for as long as it was to wait.
     Idle,
+    /// The session was held for as long as its lock was to be renewed.
+    Held {
+        /// A message was received meanwhile.
+        moved: bool,
+    },
     /// There is nothing to receive from any more.
     Over {
         failure: Failure<S>,
@@ -388,95 +395,109 @@ where
         }
     }
 
-    /// Receives and handles until it is told to end; for a session also when nothing comes for `idle`, or its lock is
-    /// lost under `renewal`. Every handler has returned when it ends.
-    pub(super) async fn run(
+    /// Receives and handles until it is told to end; for a session also when nothing comes for `idle`, or its `renewal`
+    /// has ended. Every handler has returned when it ends.
+    pub(super) async fn run<'s>(
         &self,
         receiver: &Receiver<R>,
-        session: Option<&SessionReceiver<R>>,
-        renewal: Option<&mut LockRenewal<'_, R>>,
+        session: Option<&'s SessionReceiver<R>>,
+        mut renewal: Option<&mut LockRenewal<'s, R>>,
         idle: Option<Duration>,
     ) -> PumpEnd<StorageOf<R>> {
-        let mut lost = pin!(async {
-            if let Some(renewal) = renewal
-                && let RenewalEnd::Lost(failure) = renewal.ended().await
-            {
-                return failure;
-            }
-            core::future::pending().await
-        });
         let mut running = FuturesUnordered::new();
         let limit = self.options.max_concurrent_calls.max(1);
         let (mut attempt, mut moved) = (0, false);
-        let end = loop {
-            let mode = self.control.mode();
-            if mode == Mode::Stopping || (mode == Mode::Paused && session.is_some()) {
-                break PumpEnd::Told;
-            }
-            let free = limit - running.len();
-            let mut receive = pin!(async {
-                if mode == Mode::Paused || free == 0 {
-                    return core::future::pending().await;
+        let end = {
+            let mut over = pin!(async {
+                match renewal.as_deref_mut() {
+                    Some(renewal) => match renewal.ended().await {
+                        RenewalEnd::Lost(failure) => Some(failure),
+                        RenewalEnd::Elapsed => None,
+                        RenewalEnd::Released => core::future::pending().await,
+                    },
+                    None => core::future::pending().await,
                 }
-                let mut messages = Vec::new();
-                let free = u32::try_from(free).unwrap_or(u32::MAX);
-                receiver.receive_each(free, idle, |message| messages.push(message)).await?;
-                Ok(messages)
             });
-            let mut changed = pin!(self.control.changed(mode));
-            let full = free == 0;
-            let step = poll_fn(|cx| {
-                // What has been received is taken first: nothing may get lost.
-                if let Poll::Ready(result) = receive.as_mut().poll(cx) {
-                    return Poll::Ready(Step::Received(result));
+            loop {
+                let mode = self.control.mode();
+                if mode == Mode::Stopping || (mode == Mode::Paused && session.is_some()) {
+                    break PumpEnd::Told;
                 }
-                if let Poll::Ready(result) = changed.as_mut().poll(cx) {
-                    return Poll::Ready(Step::Changed(result));
-                }
-                if let Poll::Ready(failure) = lost.as_mut().poll(cx) {
-                    return Poll::Ready(Step::Lost(failure));
-                }
-                while let Poll::Ready(Some(())) = Pin::new(&mut running).poll_next(cx) {
-                    if full {
-                        return Poll::Ready(Step::Handled);
+                let free = limit - running.len();
+                let mut receive = pin!(async {
+                    if mode == Mode::Paused || free == 0 {
+                        return core::future::pending().await;
                     }
-                }
-                Poll::Pending
-            })
-            .await;
-            match step {
-                Step::Handled => {}
-                Step::Received(Ok(messages)) if messages.is_empty() => {
-                    if idle.is_some() && running.is_empty() {
-                        break PumpEnd::Idle;
+                    let mut messages = Vec::new();
+                    let free = u32::try_from(free).unwrap_or(u32::MAX);
+                    receiver.receive_each(free, idle, |message| messages.push(message)).await?;
+                    Ok(messages)
+                });
+                let mut changed = pin!(self.control.changed(mode));
+                let full = free == 0;
+                let step = poll_fn(|cx| {
+                    // What has been received is taken first: nothing may get lost.
+                    if let Poll::Ready(result) = receive.as_mut().poll(cx) {
+                        return Poll::Ready(Step::Received(result));
                     }
+                    if let Poll::Ready(result) = changed.as_mut().poll(cx) {
+                        return Poll::Ready(Step::Changed(result));
+                    }
+                    if let Poll::Ready(lost) = over.as_mut().poll(cx) {
+                        return Poll::Ready(Step::Over(lost));
+                    }
+                    while let Poll::Ready(Some(())) = Pin::new(&mut running).poll_next(cx) {
+                        if full {
+                            return Poll::Ready(Step::Handled);
+                        }
+                    }
+                    Poll::Pending
+                })
+                .await;
+                match step {
+                    Step::Handled => {}
+                    Step::Received(Ok(messages)) if messages.is_empty() => {
+                        if idle.is_some() && running.is_empty() {
+                            break PumpEnd::Idle;
+                        }
+                    }
+                    Step::Received(Ok(messages)) => {
+                        (attempt, moved) = (0, true);
+                        running.extend(messages.into_iter().map(|message| self.handle(receiver, session, message)));
+                    }
+                    Step::Received(Err(failure)) | Step::Changed(Err(failure))
+                        if failure.is_end() || failure.reason() == Some(Reason::SessionLockLost) =>
+                    {
+                        break PumpEnd::Over { failure, moved };
+                    }
+                    Step::Received(Err(failure)) => {
+                        let wait = self.control.pause_after(attempt, &failure);
+                        attempt += 1;
+                        self.report(ProcessorError::Receive(failure.clone()));
+                        let mut wait = pin!(wait);
+                        poll_fn(|cx| {
+                            while let Poll::Ready(Some(())) = Pin::new(&mut running).poll_next(cx) {}
+                            wait.as_mut().poll(cx)
+                        })
+                        .await;
+                    }
+                    Step::Changed(Ok(()) | Err(_)) => receiver.suspend(self.control.mode() == Mode::Paused),
+                    Step::Over(Some(failure)) => break PumpEnd::Over { failure, moved },
+                    Step::Over(None) => break PumpEnd::Held { moved },
                 }
-                Step::Received(Ok(messages)) => {
-                    (attempt, moved) = (0, true);
-                    running.extend(messages.into_iter().map(|message| self.handle(receiver, session, message)));
-                }
-                Step::Received(Err(failure)) | Step::Changed(Err(failure))
-                    if failure.is_end() || failure.reason() == Some(Reason::SessionLockLost) =>
-                {
-                    break PumpEnd::Over { failure, moved };
-                }
-                Step::Received(Err(failure)) => {
-                    let wait = self.control.pause_after(attempt, &failure);
-                    attempt += 1;
-                    self.report(ProcessorError::Receive(failure.clone()));
-                    let mut wait = pin!(wait);
-                    poll_fn(|cx| {
-                        while let Poll::Ready(Some(())) = Pin::new(&mut running).poll_next(cx) {}
-                        wait.as_mut().poll(cx)
-                    })
-                    .await;
-                }
-                Step::Changed(Ok(()) | Err(_)) => receiver.suspend(self.control.mode() == Mode::Paused),
-                Step::Lost(failure) => break PumpEnd::Over { failure, moved },
             }
         };
         // Nothing more is prefetched while the last handlers run.
         receiver.suspend(true);
+        if let (Some(renewal), Some(session), Some(max)) = (renewal, session, self.options.max_auto_lock_renewal)
+            && !matches!(end, PumpEnd::Over { .. })
+        {
+            // The handlers that began last have as long as the first ones.
+            match AutoLockRenewer::new(max).session(session) {
+                Ok(registered) => *renewal = registered,
+                Err(failure) => self.report(ProcessorError::LockLost(failure)),
+            }
+        }
         finish(&mut running).await;
         // What was deleted when it was sent is in nobody else's hands: it is handled as well.
         while let Some(count) = receiver.leftover() {
@@ -508,7 +529,8 @@ enum Step<S: Storage> {
     Handled,
     Received(Result<Vec<ReceivedMessage<S>>, Failure<S>>),
     Changed(Result<(), Failure<S>>),
-    Lost(Failure<S>),
+    /// The lock is renewed no more; it is lost for a reason.
+    Over(Option<Failure<S>>),
 }
 
 impl<R: Runtime> Receiver<R> {
@@ -582,7 +604,7 @@ impl<R: Runtime> Processor<R> {
         let end = pump.run(&receiver, None, None, None).await;
         receiver.close().await;
         match end {
-            PumpEnd::Told | PumpEnd::Idle => Ok(()),
+            PumpEnd::Told | PumpEnd::Idle | PumpEnd::Held { .. } => Ok(()),
             PumpEnd::Over { failure, .. } => Err(failure),
         }
     }

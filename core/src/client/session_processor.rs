@@ -192,7 +192,7 @@ impl<R: Runtime> SessionProcessor<R> {
                     let end = self.hold(pump, &session, opened, closing).await;
                     session.close().await;
                     let failure = match end {
-                        Some(PumpEnd::Told | PumpEnd::Idle) => {
+                        Some(PumpEnd::Told | PumpEnd::Idle | PumpEnd::Held { moved: true }) => {
                             attempt = 0;
                             continue;
                         }
@@ -206,7 +206,7 @@ impl<R: Runtime> SessionProcessor<R> {
                             failure
                         }
                         // The session is free again, and would be accepted at once.
-                        None => Failure::new(Cause::Timeout),
+                        Some(PumpEnd::Held { moved: false }) | None => Failure::new(Cause::Timeout),
                     };
                     self.control.pause_after(attempt, &failure).await;
                     attempt += 1;
@@ -236,7 +236,7 @@ impl<R: Runtime> SessionProcessor<R> {
         F: Fn(ProcessorError<StorageOf<R>, E>),
     {
         let mut renewal = None;
-        if let Some(max) = self.options.processor.max_auto_lock_renewal {
+        if let Some(max) = self.options.processor.max_auto_lock_renewal.filter(|max| !max.is_zero()) {
             match AutoLockRenewer::new(max).session(session) {
                 Ok(registered) => renewal = Some(registered),
                 Err(failure) => return Some(PumpEnd::Over { failure, moved: false }),

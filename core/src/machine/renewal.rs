@@ -228,8 +228,8 @@ impl<S: Storage> ClientMachine<S> {
         max: Duration,
         known: bool,
     ) -> Result<RenewalId, Failure<S>> {
-        if self.closing {
-            return Err(Failure::new(Cause::Closed));
+        if let Some(cause) = self.ended() {
+            return Err(Failure::new(cause));
         }
         self.renewing = Some(Self::RENEWING);
         self.node_used(node, clock);

@@ -13,7 +13,6 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Skew, UtcClock, World};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -265,7 +264,7 @@ fn busy_session(cap: Duration, lock: Duration, messages: u32, each: Duration) ->
     })
 }
 
-#[known_fault("C10")]
+#[test]
 fn a_busy_session_loses_nothing_when_its_renewal_ends_c10() {
     let mut judge = Judge::new();
     for (cap, lock, messages, each) in [
