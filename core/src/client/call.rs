@@ -317,6 +317,17 @@ impl<R: Runtime> Endpoint<R> {
         self::request::<R>(&self.shared, Some(self.id), &self.entity, request).await
     }
 
+    /// Asks the entity's `$management` once.
+    pub(super) async fn request_once(
+        &self,
+        request: &dyn Request,
+    ) -> Result<Response<PayloadOf<R>>, Failure<StorageOf<R>>> {
+        let Self { shared, id, entity } = self;
+        let mut asking = Asking::<R> { shared, endpoint: Some(*id), entity, request, response: None };
+        Attempts::once(shared, &mut asking).await?;
+        asking.response.ok_or_else(|| Failure::new(Cause::LinkLost))
+    }
+
     /// Closes and waits until the link is gone.
     pub(super) async fn close(self) {
         self.begin_close();

@@ -390,11 +390,12 @@ impl<R: Runtime> Receiver<R> {
         }
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
-        let response = self.endpoint.request(&DeleteMessages { count: max, before, session_id }).await?;
-        Ok(response.message_count())
+        let request = DeleteMessages { count: max, before, session_id };
+        Ok(self.endpoint.request_once(&request).await?.message_count())
     }
 
-    /// Deletes every message that was enqueued before `before`, in steps of up to 500. Returns how many there were.
+    /// Deletes every message that was enqueued before `before`, in steps of up to 500, each tried again after failures
+    /// that can pass. Returns how many there were, without those that a step deleted whose answer was lost.
     ///
     /// Cancel safety: a dropped future has deleted some of the messages.
     ///
@@ -403,7 +404,10 @@ impl<R: Runtime> Receiver<R> {
     pub async fn purge(&self, before: Timestamp) -> Result<u64, Failure<StorageOf<R>>> {
         let mut total = 0;
         loop {
-            match self.delete_messages(500, before).await? {
+            let session = self.session_id();
+            let session_id = session.as_ref().map(AsRef::as_ref);
+            let request = DeleteMessages { count: 500, before, session_id };
+            match self.endpoint.request(&request).await?.message_count() {
                 0 => return Ok(total),
                 count => total += u64::from(count),
             }

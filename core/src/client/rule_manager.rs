@@ -2,7 +2,7 @@
 
 use super::call;
 use super::{Client, StorageOf};
-use crate::machine::{Entity, Failure};
+use crate::machine::{Cause, Entity, Failure};
 use crate::runtime::Runtime;
 use crate::servicebus::RuleDescription;
 use crate::servicebus::management::{AddRule, ListRules, ListSessions, RemoveRule, Request, Response};
@@ -21,8 +21,47 @@ impl<R: Runtime> fmt::Debug for RuleManager<R> {
     }
 }
 
-/// Rules that are asked for at a time.
+/// Entries that are asked for at a time.
 const PAGE: u32 = 100;
+/// Entries of the longest list: their number is signed on the wire.
+const MOST: u32 = i32::MAX as u32;
+
+/// A list that is read page by page.
+#[derive(Default)]
+struct Listed {
+    total: u32,
+    /// Entries of this page, and a digest of their names.
+    count: u32,
+    digest: u64,
+    /// The digest of the page before.
+    before: u64,
+}
+
+impl Listed {
+    fn entry(&mut self, name: &str) {
+        self.count = self.count.saturating_add(1);
+        for byte in name.bytes() {
+            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        self.digest = self.digest.rotate_left(1).wrapping_add(1);
+    }
+
+    /// A page is over; whether another one follows.
+    ///
+    /// # Errors
+    /// A list without an end, such as that of a service that sends the same page again and again.
+    fn page<S: Storage>(&mut self) -> Result<bool, Failure<S>> {
+        let (count, digest) = (core::mem::take(&mut self.count), core::mem::take(&mut self.digest));
+        self.total = self.total.saturating_add(count);
+        if count < PAGE {
+            return Ok(false);
+        }
+        if core::mem::replace(&mut self.before, digest) == digest || self.total > MOST {
+            return Err(Failure::new(Cause::Endless));
+        }
+        Ok(true)
+    }
+}
 
 impl<R: Runtime> RuleManager<R> {
     pub(super) fn new(client: Client<R>, subscription: Entity<StorageOf<R>>) -> Self {
@@ -62,19 +101,17 @@ impl<R: Runtime> RuleManager<R> {
     /// Cancel safety: nothing is lost.
     ///
     /// # Errors
-    /// What the service says, after the retries of the policy.
+    /// What the service says, after the retries of the policy; [`Cause::Endless`] when it sends the same rules again.
     pub async fn list_each(&self, mut take: impl FnMut(RuleDescription<'_>)) -> Result<u32, Failure<StorageOf<R>>> {
-        let mut total = 0;
+        let mut listed = Listed::default();
         loop {
-            let response = self.request(&ListRules { skip: total, top: PAGE }).await?;
-            let mut count = 0;
+            let response = self.request(&ListRules { skip: listed.total, top: PAGE }).await?;
             for rule in response.rules() {
+                listed.entry(rule.name);
                 take(rule);
-                count += 1;
             }
-            total += count;
-            if count < PAGE {
-                return Ok(total);
+            if !listed.page()? {
+                return Ok(listed.total);
             }
         }
     }
@@ -96,26 +133,57 @@ impl<R: Runtime> Client<R> {
     /// Cancel safety: nothing is lost.
     ///
     /// # Errors
-    /// What the service says, after the retries of the policy.
+    /// What the service says, after the retries of the policy; [`Cause::Endless`] when it sends the same ids again.
     pub async fn list_sessions_each(
         &self,
         entity: Entity<StorageOf<R>>,
         updated_after: Option<crate::time::Timestamp>,
         mut take: impl FnMut(&str),
     ) -> Result<u32, Failure<StorageOf<R>>> {
-        let mut total = 0;
+        let mut listed = Listed::default();
         loop {
-            let request = ListSessions { updated_after, skip: total, top: PAGE };
+            let request = ListSessions { updated_after, skip: listed.total, top: PAGE };
             let response = self.request(&entity, &request).await?;
-            let mut count = 0;
             for id in response.session_ids() {
+                listed.entry(id);
                 take(id);
-                count += 1;
             }
-            total += count;
-            if count < PAGE {
-                return Ok(total);
+            if !listed.page()? {
+                return Ok(listed.total);
             }
         }
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use crate::storage::Heap;
+    use alloc::string::ToString;
+
+    fn page(listed: &mut Listed, names: core::ops::Range<u32>) -> Result<bool, Cause> {
+        names.for_each(|name| listed.entry(&name.to_string()));
+        listed.page::<Heap>().map_err(|failure| failure.cause)
+    }
+
+    #[test]
+    fn a_list_ends_with_a_page_that_is_not_full() {
+        let mut listed = Listed::default();
+        assert_eq!(page(&mut listed, 0..100), Ok(true));
+        assert_eq!(page(&mut listed, 100..200), Ok(true));
+        assert_eq!(page(&mut listed, 200..299), Ok(false));
+        assert_eq!(listed.total, 299);
+        assert_eq!(page(&mut Listed::default(), 0..0), Ok(false));
+    }
+
+    #[test]
+    fn the_same_page_again_ends_a_list() {
+        for size in [100, 101, 250] {
+            let mut listed = Listed::default();
+            assert_eq!(page(&mut listed, 0..size), Ok(true));
+            assert_eq!(page(&mut listed, 0..size), Err(Cause::Endless));
+        }
+        let mut listed = Listed { total: MOST, ..Listed::default() };
+        assert_eq!(page(&mut listed, 0..100), Err(Cause::Endless));
     }
 }

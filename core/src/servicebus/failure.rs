@@ -29,6 +29,8 @@ pub enum Cause {
     Timeout,
     /// The client, sender or receiver is closed.
     Closed,
+    /// The service's list has no end: it sends what it has sent before.
+    Endless,
     /// The client's driver was dropped, or the runtime that ran it: the client connects no more.
     DriverStopped,
     /// The service does not offer this, or not for this entity; the description is the service's, where it said why.
@@ -54,6 +56,7 @@ impl Cause {
             Self::Engine(error) => error.words(),
             Self::Timeout => "it took too long",
             Self::Closed => "it is closed",
+            Self::Endless => "the service sends the same part of a list again",
             Self::DriverStopped => "the driver of the client was dropped, or the runtime that ran it has ended",
             Self::NotOffered(offer) => offer.words(),
             Self::Argument(argument) => argument.words(),
@@ -127,7 +130,7 @@ impl<S: Storage> Failure<S> {
             Cause::LinkLost | Cause::NotAccepted(_) | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
             // Tables get room again; a message does not get smaller.
             Cause::Engine(EngineError::NoCapacity(capacity)) => capacity != Capacity::Message,
-            Cause::Engine(_) | Cause::Closed | Cause::DriverStopped | Cause::NotOffered(_) | Cause::Argument(_) => {
+            Cause::Engine(_) | Cause::Closed | Cause::DriverStopped | Cause::Endless | Cause::NotOffered(_) | Cause::Argument(_) => {
                 false
             }
         }
@@ -142,6 +145,7 @@ impl<S: Storage> Failure<S> {
     }
 
     /// Whether the client takes no more calls, or the sender or receiver does not.
+    #[cfg(feature = "alloc")]
     pub(crate) fn is_end(&self) -> bool {
         matches!(self.cause, Cause::Closed | Cause::DriverStopped)
     }

@@ -107,7 +107,7 @@ fn managing<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
         call!("Receiver::receive_deferred", Receiver, Bound::Policy, |scene| {
             scene.receiver().receive_deferred(&[MISSING_SEQUENCE_NUMBER]).await
         }),
-        call!("Receiver::delete_messages", Receiver, Bound::Policy, |scene| {
+        call!("Receiver::delete_messages", Receiver, Bound::Attempt, |scene| {
             scene.receiver().delete_messages(3, LONG_AGO).await
         }),
         call!("Receiver::purge", Receiver, Bound::Policy, |scene| scene.receiver().purge(LONG_AGO).await),

@@ -283,6 +283,20 @@ fn pages_follow_the_link_to_the_next_one() {
 }
 
 #[test]
+fn a_list_that_never_ends_is_given_up() {
+    let feed = |page: u32| {
+        let entries: Vec<Entry> = (0..1_000).map(|_| queue("q")).collect();
+        let next = format!("https://localhost:5300/$Resources/queues?%24skip={page}&%24top=100&api-version=2024-05");
+        answer(200, write_feed("Queues", "id", Timestamp::UNIX_EPOCH, Some(&next), &entries))
+    };
+    // Each page names one that was not there before.
+    let script = Script::new((1..10).map(feed).collect::<Vec<_>>());
+    let listed = block_on(client(&script).list_queues().all());
+    assert!(matches!(listed, Err(AdministrationError::Response(ResponseError::Unexpected))), "{listed:?}");
+    assert_eq!(script.requests.borrow().len(), 3);
+}
+
+#[test]
 fn what_passes_is_tried_again() {
     let mut busy = Headers::new();
     busy.push("Retry-After", "30");
