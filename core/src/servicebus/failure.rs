@@ -130,9 +130,12 @@ impl<S: Storage> Failure<S> {
             Cause::LinkLost | Cause::NotAccepted(_) | Cause::Timeout | Cause::Unreachable | Cause::Credential => true,
             // Tables get room again; a message does not get smaller.
             Cause::Engine(EngineError::NoCapacity(capacity)) => capacity != Capacity::Message,
-            Cause::Engine(_) | Cause::Closed | Cause::DriverStopped | Cause::Endless | Cause::NotOffered(_) | Cause::Argument(_) => {
-                false
-            }
+            Cause::Engine(_)
+            | Cause::Closed
+            | Cause::DriverStopped
+            | Cause::Endless
+            | Cause::NotOffered(_)
+            | Cause::Argument(_) => false,
         }
     }
 
