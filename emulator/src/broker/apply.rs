@@ -72,7 +72,7 @@ impl Namespace {
                 } else {
                     return;
                 };
-                duplicates.remember(id, window, utc);
+                duplicates.remember(&id, window, utc);
             }
             Change::Use { entity, subscription, utc } => self.accessed(&entity, subscription.as_deref(), utc),
             Change::Lock { store: id, number, token, utc } => {
