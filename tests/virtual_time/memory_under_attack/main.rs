@@ -5,6 +5,7 @@ mod answers;
 mod budgets;
 mod connections;
 mod lists;
+mod memory_returns;
 
 use servicebus_core::wire::Symbol;
 use servicebus_core::wire::frame::Protocol;

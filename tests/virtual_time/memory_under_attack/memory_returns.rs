@@ -1,0 +1,131 @@
+//! What has come and gone takes no memory: live bytes after many messages are those of the start.
+
+use crate::live;
+use servicebus_core::servicebus::Message;
+use servicebus_core::time::Duration;
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
+use servicebus_tests::broker::*;
+
+/// What each way of using an entity is: its name, and a round of so many messages that come and go.
+type Round = fn(&mut World, usize);
+
+fn send_all(world: &mut World, entity: &str, count: usize, message: impl Fn(usize, &mut dyn FnMut(Message<'_>))) {
+    let sender = world.sender(0, entity).unwrap();
+    for n in 0..count {
+        message(n, &mut |message| assert_eq!(world.send(0, sender, &message), Ended::Accepted));
+    }
+    world.detach(0, sender);
+}
+
+/// Receives all of them at once, and completes them.
+fn complete_all(world: &mut World, path: &str, count: usize) {
+    let receiver = world.receiver(0, path).unwrap();
+    let messages = world.receive_now(0, receiver, u32::try_from(count).unwrap());
+    assert_eq!(messages.len(), count);
+    for message in &messages {
+        assert_eq!(world.complete(0, message), Ended::Accepted);
+    }
+    world.detach(0, receiver);
+}
+
+fn plain(world: &mut World, count: usize) {
+    send_all(world, "queue", count, |_, send| send(Message::new(&[7; 100][..])));
+    complete_all(world, "queue", count);
+}
+
+fn sessions(world: &mut World, count: usize) {
+    send_all(world, "sessions", count, |n, send| send(Message::new("x").with_session_id(&n.to_string())));
+    for _ in 0..count {
+        let receiver = world.session_receiver(0, "sessions", None, None).unwrap();
+        let message = world.receive(0, receiver, 1).remove(0);
+        assert_eq!(world.complete(0, &message), Ended::Accepted);
+        world.detach(0, receiver);
+    }
+}
+
+fn duplicates(world: &mut World, count: usize) {
+    send_all(world, "detecting", count, |n, send| send(Message::new("x").with_message_id(&n.to_string())));
+    complete_all(world, "detecting", count);
+    // The ids are forgotten once their window has passed, by the next message.
+    world.advance(Duration::from_secs(61));
+    send_all(world, "detecting", 1, |_, send| send(Message::new("x").with_message_id("last")));
+    complete_all(world, "detecting", 1);
+    world.advance(Duration::from_secs(61));
+}
+
+fn expired(world: &mut World, count: usize) {
+    send_all(world, "queue", count, |_, send| send(Message::new("x").with_time_to_live(Duration::from_secs(10))));
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.peek(0, "queue", 0, 1).len(), 0);
+}
+
+fn fanned_out(world: &mut World, count: usize) {
+    send_all(world, "topic", count, |_, send| send(Message::new("x")));
+    for path in ["topic/Subscriptions/one", "topic/Subscriptions/two"] {
+        complete_all(world, path, count);
+    }
+}
+
+/// Bytes beyond those of the start after so many messages, where a first small round is part of the start: tables get
+/// their first size in it.
+fn kept(round: Round, count: usize) -> (isize, isize) {
+    let lock_duration = Duration::from_secs(300);
+    let mut world = World::with_queue(QueueDescription { lock_duration, ..QueueDescription::default() });
+    let requires_session = true;
+    world.queue("sessions", QueueDescription { requires_session, lock_duration, ..QueueDescription::default() });
+    let detecting = QueueDescription {
+        requires_duplicate_detection: true,
+        duplicate_detection_history_time_window: Duration::from_secs(60),
+        lock_duration,
+        ..QueueDescription::default()
+    };
+    world.queue("detecting", detecting);
+    let of = || SubscriptionDescription { lock_duration, ..SubscriptionDescription::default() };
+    world.topic("topic", &[("one", of()), ("two", of())]);
+    let round = |world: &mut World, count: usize| {
+        world.connect();
+        round(world, count);
+        // The clients are part of this test: they and what they have seen go.
+        for client in std::mem::take(&mut world.clients) {
+            world.broker.disconnect(client.id, world.clock);
+        }
+    };
+    for client in std::mem::take(&mut world.clients) {
+        world.broker.disconnect(client.id, world.clock);
+    }
+    round(&mut world, 10);
+    let start = live();
+    let mut left = count;
+    while left > 0 {
+        let part = left.min(5_000);
+        round(&mut world, part);
+        left -= part;
+    }
+    (start, live() - start)
+}
+
+fn messages_come_and_go(count: usize) {
+    let rounds: [(&str, Round); 5] = [
+        ("completed", plain),
+        ("completed in sessions", sessions),
+        ("completed, with detection of duplicates", duplicates),
+        ("expired", expired),
+        ("fanned out", fanned_out),
+    ];
+    for (name, round) in rounds {
+        let (start, kept) = kept(round, count);
+        println!("{count} messages {name}: {kept} bytes beyond {start}");
+        assert!(kept <= start / 5 + (1 << 20), "{count} messages {name}: {kept} bytes beyond {start}");
+    }
+}
+
+#[test]
+fn memory_comes_back_after_five_thousand_messages() {
+    messages_come_and_go(5_000);
+}
+
+#[test]
+#[ignore = "tests/run all: full size"]
+fn memory_comes_back_after_200_000_messages() {
+    messages_come_and_go(200_000);
+}
