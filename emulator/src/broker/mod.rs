@@ -11,6 +11,7 @@
 //! What one connection sends makes another's receiver get something: [`Broker::poll_ready`] names those.
 
 mod admission;
+mod attachments;
 mod apply;
 pub mod budget;
 pub mod change;

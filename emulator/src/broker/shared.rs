@@ -1,14 +1,17 @@
 //! What the connections of a namespace share.
 
 use super::budget::Budget;
+use super::attachments::Attachments;
 use super::consumers::Consumers;
 use super::entities::{AuthorizationRule, Namespace, StoreId};
 use super::faults::Faults;
 use super::protocol::access::SigningKey;
+use super::protocol::peer::{Link, Peer};
 use super::protocol::fault::{Fault, Refusal, Tracker};
 use super::statistics::Statistics;
 use super::transactions::Transactions;
 use super::{Clock, ConnectionId};
+use servicebus_core::engine::LinkId;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{Address, Reason};
 use std::collections::BTreeMap;
@@ -28,7 +31,8 @@ pub(crate) struct Shared {
     pub(crate) accept_jwt: bool,
     pub(crate) budget: Budget,
     next_link: u64,
-    pub(crate) consumers: Consumers,
+    pub(crate) consumers: Consumers<(ConnectionId, LinkId)>,
+    pub(crate) attachments: Attachments<(ConnectionId, LinkId)>,
 }
 
 impl Shared {
@@ -37,6 +41,7 @@ impl Shared {
         let mut namespace = Namespace::new(random.next());
         namespace.name = name.to_owned();
         let consumers = Consumers::new(namespace.work().clone());
+        let attachments = Attachments::new(namespace.work().clone());
         Self {
             namespace,
             tracker: Tracker::new(name.to_owned(), random.next()),
@@ -50,6 +55,7 @@ impl Shared {
             budget,
             next_link: 0,
             consumers,
+            attachments,
         }
     }
 
@@ -71,6 +77,21 @@ impl Shared {
             entries_touched: self.namespace.entries_touched(),
             ..self.statistics
         }
+    }
+
+    /// A link that works, or waits for a session.
+    pub(crate) fn add_link(&mut self, peer: &mut Peer, link: Link) {
+        if !link.path.is_empty() {
+            self.attachments.add(&link.path, link.number, (peer.id, link.id));
+        }
+        peer.add_link(link);
+    }
+
+    /// Takes a link away.
+    pub(crate) fn take_link(&mut self, peer: &mut Peer, id: LinkId) -> Option<Link> {
+        let link = peer.take_link(id)?;
+        self.attachments.remove(&link.path, link.number);
+        Some(link)
     }
 
     /// A receiver is gone.

@@ -108,7 +108,7 @@ impl Broker {
                 shared.namespace.signal(Signal::Store(store, StoreSignal::Messages));
                 break;
             }
-            let Some((consumer, connection, link)) = shared.consumers.next(store) else { break };
+            let Some((consumer, (connection, link))) = shared.consumers.next(store) else { break };
             *left -= 1;
             let Some(peer) = peers.find_mut(connection.0) else { continue };
             match shared.offer(peer, link, clock) {
@@ -169,10 +169,10 @@ impl Broker {
             *left -= 1;
             let Self { shared, peers, .. } = self;
             let Shared { consumers, random, namespace, .. } = shared;
-            let Some((consumer, connection, link)) = consumers.choose_acceptor(store, random) else { return };
+            let Some((consumer, (connection, link))) = consumers.choose_acceptor(store, random) else { return };
             let Ok(Some((session, until))) = namespace.accept_session(store, None, consumer, clock.utc) else { return };
             consumers.rest(consumer);
-            let taken = peers.find_mut(connection.0).and_then(|peer| Some((peer.take_link(link)?, peer)));
+            let taken = peers.find_mut(connection.0).and_then(|peer| Some((shared.take_link(peer, link)?, peer)));
             match taken {
                 Some((mut found, peer)) => {
                     let purpose = core::mem::replace(&mut found.purpose, Purpose::Coordinator);
@@ -216,33 +216,25 @@ impl Broker {
     /// Detaches the links of an entity that was changed or deleted (docs/evidence/service-evidence.md §2, §5): those whose
     /// attach has a number below `before`.
     pub(super) fn detach_path(&mut self, path: &str, deleted: bool, before: u64, clock: Clock) {
-        for id in self.connections() {
+        for (id, link) in self.shared.attachments.of(path) {
             let Self { shared, peers, .. } = self;
             let Some(peer) = peers.find_mut(id.0) else { continue };
-            let concerned: Vec<(LinkId, String)> = peer
-                .links
-                .iter()
-                .flatten()
-                .filter(|link| link.number < before && !link.path.is_empty() && covers(path, &link.path))
-                .filter(|link| deleted || !matches!(link.purpose, Purpose::Requests(_) | Purpose::Responses(_)))
-                .map(|link| (link.id, link.name.clone()))
-                .collect();
-            if concerned.is_empty() {
+            let Some(found) = peer.link(link).filter(|link| link.number < before) else { continue };
+            if !deleted && matches!(found.purpose, Purpose::Requests(_) | Purpose::Responses(_)) {
                 continue;
             }
-            for (link, name) in concerned {
-                let refusal = if deleted {
-                    let text = format!("The messaging entity 'sb://{}/{path}' could not be found.", peer.host);
-                    Refusal::new(Reason::EntityNotFound, text)
-                } else {
-                    let text = format!(
-                        "The link '{name}' is force detached. Code: consumer({name}). Details: InnerMessageReceiver was \
-                         closed."
-                    );
-                    Refusal::new(Reason::DetachForced, text)
-                };
-                shared.detach(peer, link, refusal, clock);
-            }
+            let refusal = if deleted {
+                let text = format!("The messaging entity 'sb://{}/{path}' could not be found.", peer.host);
+                Refusal::new(Reason::EntityNotFound, text)
+            } else {
+                let name = &found.name;
+                let text = format!(
+                    "The link '{name}' is force detached. Code: consumer({name}). Details: InnerMessageReceiver was \
+                     closed."
+                );
+                Refusal::new(Reason::DetachForced, text)
+            };
+            shared.detach(peer, link, refusal, clock);
             self.mark_ready(id);
         }
     }

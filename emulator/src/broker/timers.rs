@@ -147,7 +147,7 @@ impl Broker {
                         time_span(*allotted)
                     );
                     shared.forget_consumer(consumer, clock);
-                    if let Some(found) = peer.take_link(link) {
+                    if let Some(found) = shared.take_link(peer, link) {
                         peer.note_linkless(clock.now);
                         let refusal = Refusal::new(Reason::Timeout, text);
                         shared.refuse(peer, link, &found.name, &found.path, refusal, clock);

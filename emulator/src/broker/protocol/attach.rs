@@ -146,7 +146,7 @@ impl Shared {
         if let (Role::Sender, Some(TargetArchetype::Coordinator(_))) = (attach.role, attach.target) {
             if self.accept(peer, &attach, id, CBS_LIMIT, None) {
                 peer.note_coordinator(session);
-                peer.add_link(link);
+                self.add_link(peer, link);
                 let granted = peer.engine.grant(id, CBS_CREDIT);
                 peer.told(granted);
             }
@@ -309,7 +309,7 @@ impl Shared {
             Role::Sender => Purpose::Requests(node),
             Role::Receiver => Purpose::Responses(node),
         };
-        peer.add_link(link);
+        self.add_link(peer, link);
         if attach.role == Role::Sender {
             let granted = peer.engine.grant(id, credit);
             peer.told(granted);
@@ -338,7 +338,7 @@ impl Shared {
             let set = peer.engine.set_max_message_size(id, most);
             peer.told(set);
             link.purpose = Purpose::Sender { entity: target.entity, limit };
-            peer.add_link(link);
+            self.add_link(peer, link);
             let granted = peer.engine.grant(id, CREDIT);
             peer.told(granted);
         }
@@ -374,7 +374,7 @@ impl Shared {
         if !self.transactions.span_entities && !peer.pin(link.session, &entity) {
             return Err(Refusal::new(Reason::NotAllowed, SPANS_ENTITIES));
         }
-        let consumer = self.consumers.add(peer.id, link.id, store);
+        let consumer = self.consumers.add((peer.id, link.id), store);
         // To wait for a session is no use of the entity (docs/evidence/field-reports.md F7).
         if !matches!(wanted, Wanted::Next) {
             self.namespace.used(store, clock.utc);
@@ -385,7 +385,7 @@ impl Shared {
                 if self.accept(peer, &attach, link.id, attach.max_message_size.unwrap_or(0), None) {
                     let id = link.id;
                     link.purpose = Purpose::Receiver(new_receiver(store, consumer, settled, None));
-                    peer.add_link(link);
+                    self.add_link(peer, link);
                     self.after_credit(peer, id, clock);
                 }
                 Ok(())
@@ -426,7 +426,7 @@ impl Shared {
                 }
                 let deadline = clock.now + allotted;
                 link.purpose = Purpose::Accepting { consumer, deadline, allotted, attach: bytes.to_vec() };
-                peer.add_link(link);
+                self.add_link(peer, link);
                 self.consumers.want_session(consumer);
                 Ok(())
             }
@@ -455,7 +455,7 @@ impl Shared {
         if self.accept(peer, &attach, id, limit, Some(Told::Session(&session, until, token))) {
             link.purpose = Purpose::Receiver(new_receiver(store, consumer, settled, Some(session)));
             link.active = clock.now;
-            peer.add_link(link);
+            self.add_link(peer, link);
             self.after_credit(peer, id, clock);
         } else {
             self.namespace.release_session(store, &session, consumer, clock.utc);

@@ -226,7 +226,7 @@ impl Shared {
     /// (docs/evidence/pinned-behaviour.md SET40).
     pub(crate) fn on_detached(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
         self.namespace.work().add(1);
-        let Some(link) = peer.take_link(id) else { return };
+        let Some(link) = self.take_link(peer, id) else { return };
         tracing::debug!(entity = link.path, link = link.name, "detached");
         match link.purpose {
             Purpose::Receiver(mut receiver) => {
@@ -272,7 +272,7 @@ impl Shared {
         if let Purpose::Accepting { consumer, .. } = link.purpose {
             // Not answered yet: it is refused instead.
             self.forget_consumer(consumer, clock);
-            if let Some(link) = peer.take_link(id) {
+            if let Some(link) = self.take_link(peer, id) {
                 peer.note_linkless(clock.now);
                 self.refuse(peer, id, &link.name, &link.path, refusal, clock);
             }
