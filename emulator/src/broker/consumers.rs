@@ -34,14 +34,7 @@ pub(crate) struct Consumers<P> {
 impl<P: Copy> Consumers<P> {
     /// No receivers yet; those that are looked at are counted there.
     pub(crate) fn new(work: Work) -> Self {
-        Self {
-            all: HashMap::new(),
-            last: 0,
-            last_turn: 0,
-            receivers: HashMap::new(),
-            acceptors: HashMap::new(),
-            work,
-        }
+        Self { all: HashMap::new(), last: 0, last_turn: 0, receivers: HashMap::new(), acceptors: HashMap::new(), work }
     }
 
     /// A new receiver; its number.
@@ -124,11 +117,7 @@ impl<P: Copy> Consumers<P> {
 
     /// One of the receivers that wait for a session. No document names an order, so that none is promised: the seed
     /// chooses (docs/evidence/field-reports.md F66).
-    pub(crate) fn choose_acceptor(
-        &mut self,
-        store: StoreId,
-        random: &mut Random,
-    ) -> Option<(u64, P)> {
+    pub(crate) fn choose_acceptor(&mut self, store: StoreId, random: &mut Random) -> Option<(u64, P)> {
         let turns = self.acceptors.get(&store)?;
         let (first, last) = (*turns.first_key_value()?.0, *turns.last_key_value()?.0);
         let from = first + random.below(last - first + 1);

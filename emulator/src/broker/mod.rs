@@ -11,8 +11,8 @@
 //! What one connection sends makes another's receiver get something: [`Broker::poll_ready`] names those.
 
 mod admission;
-mod attachments;
 mod apply;
+mod attachments;
 pub mod budget;
 pub mod change;
 mod clock;

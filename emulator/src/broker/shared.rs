@@ -1,13 +1,13 @@
 //! What the connections of a namespace share.
 
-use super::budget::Budget;
 use super::attachments::Attachments;
+use super::budget::Budget;
 use super::consumers::Consumers;
 use super::entities::{AuthorizationRule, Namespace, StoreId};
 use super::faults::Faults;
 use super::protocol::access::SigningKey;
-use super::protocol::peer::{Link, Peer};
 use super::protocol::fault::{Fault, Refusal, Tracker};
+use super::protocol::peer::{Link, Peer};
 use super::statistics::Statistics;
 use super::transactions::Transactions;
 use super::{Clock, ConnectionId};
