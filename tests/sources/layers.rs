@@ -10,7 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("log", &[]),
     ("wire", &["time"]),
     // Storage holds encoded values, so it knows how they are appended, and nothing else of the wire.
-    ("storage", &["wire"]),
+    ("storage", &["wire", "time"]),
     ("engine", &["wire", "storage", "time", "random", "log"]),
     ("servicebus", &["engine", "wire", "storage", "time", "random", "log"]),
     ("machine", &["servicebus", "engine", "wire", "storage", "time", "random", "log"]),

@@ -175,7 +175,7 @@ pub(super) fn start_wait<R: Runtime>(
 ) -> Option<OperationId> {
     shared.with(|state| {
         let now = state.runtime.now();
-        let delay = state.machine.retry_delay(now, endpoint, failed, failure)?;
+        let delay = state.machine.retry_delay(endpoint, failed, failure)?;
         log!(debug, "trying again", attempt = *failed, delay_ms = delay.get(), failure = failure);
         state.machine.start(None, Some(now.after(delay))).ok()
     })

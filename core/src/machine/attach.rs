@@ -3,13 +3,13 @@
 
 use super::endpoint::{Attachment, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, Work};
 use super::link_owner::LinkOwner;
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, HEALTHY, Name, Timer};
 use crate::engine::{Connection, LinkId, SessionId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::session_filter;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Slots, Storage, Table};
-use crate::time::{Instant, Millis};
+use crate::storage::{Marks, Slots, Storage, Table};
+use crate::time::Instant;
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
@@ -19,10 +19,6 @@ use crate::wire::{Multiple, Symbol, Value, encode_map};
 const TIMEOUT: &str = "com.microsoft:timeout";
 /// How a receiver names itself.
 const RECEIVER_NAME: &str = "com.microsoft:receiver-name";
-
-/// A link that lived for less than this is counted as a failed attempt, so that a link that is detached as soon as it
-/// is attached does not come back in a tight loop.
-const LASTING: Millis = Millis::from_secs(1);
 
 /// The attach of a link between two addresses. Not inlined: it is large, and its users change a field or two.
 #[inline(never)]
@@ -78,7 +74,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.advance_tokens(clock);
         self.advance_requests(clock);
-        self.advance_endpoints(clock);
+        self.advance_links(clock);
         self.advance_close(clock);
     }
 
@@ -93,20 +89,82 @@ impl<S: Storage> ClientMachine<S> {
         attach_link(&mut self.connection, &mut self.sessions, &attach(name, role, source, target))
     }
 
-    fn advance_endpoints(&mut self, clock: Clock) {
-        for place in 0..self.endpoints.end() {
-            let Some(endpoint) = self.endpoints.get(place) else { continue };
-            if endpoint.may_attach(clock.now) && self.token_is_valid(endpoint.token) {
-                if let Err(error) = self.attach_endpoint(place, clock.now) {
-                    let failure = Failure::of_engine(error);
-                    self.give_up(place, &failure);
-                }
-            } else if endpoint.closing {
-                self.wind_down(place, clock);
-            } else {
-                self.top_up(place);
+    /// Something may be done for a sender or receiver.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn mark_link(&mut self, place: u32) {
+        self.due = true;
+        self.ready.mark(place);
+    }
+
+    /// Does what can be done for those that are marked; what is marked meanwhile has its turn next.
+    fn advance_links(&mut self, clock: Clock) {
+        if core::mem::take(&mut self.token_changed) {
+            while let Some(place) = self.without_token.take() {
+                self.ready.mark(place);
             }
         }
+        for _ in 0..self.ready.len() {
+            let Some(place) = self.ready.take() else { return };
+            self.advance_link(place, clock);
+        }
+    }
+
+    fn advance_link(&mut self, place: u32, clock: Clock) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        if endpoint.closing {
+            self.wind_down(place, clock);
+            return;
+        }
+        if core::mem::take(&mut endpoint.gives_back) {
+            self.give_back(place, clock);
+        }
+        let Some(endpoint) = self.endpoints.get(place) else { return };
+        if !endpoint.wants_link() {
+            self.top_up(place);
+        } else if self.timers.get(Timer::Link, place).is_none() {
+            if !self.token_is_valid(endpoint.token) {
+                self.without_token.mark(place);
+            } else {
+                match self.attach_endpoint(place, clock.now) {
+                    Ok(()) => {}
+                    // The only session that there can be is about to end.
+                    Err(EngineError::Detached) => self.endpoint_detached(place, clock, Attachment::Down, None),
+                    Err(error) => self.give_up(place, &Failure::of_engine(error)),
+                }
+            }
+        }
+    }
+
+    /// The pause for which a link waited is over, or the link has lived long enough to be healthy.
+    pub(super) fn link_timer(&mut self, place: u32) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        if !endpoint.attachment.is_up() {
+            self.mark_link(place);
+            return;
+        }
+        endpoint.backoff.healthy();
+        let claim = endpoint.claim;
+        if let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) {
+            claim.settle_in();
+        }
+    }
+
+    /// A delivery of the application's has moved on a link: link and connection are healthy.
+    pub(super) fn link_moved(&mut self, place: u32) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        endpoint.backoff.healthy();
+        self.dials.healthy();
+        if endpoint.closing {
+            self.mark_link(place);
+        }
+    }
+
+    /// An endpoint's link is gone, but for what it `leaves`; returns its span for the events that remain.
+    pub(super) fn link_gone(&mut self, place: u32, leaves: Attachment) -> Span {
+        for timer in [Timer::Link, Timer::Credit, Timer::Prefetched] {
+            self.timers.stop(timer, place);
+        }
+        self.endpoints.get_mut(place).map(|endpoint| endpoint.detached(leaves)).unwrap_or_default()
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -184,22 +242,24 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        endpoint.attached(link, clock.now);
+        endpoint.attached(link);
+        self.timers.start(Timer::Link, place, clock.now, HEALTHY);
+        self.hear(place, clock);
+        let Some(endpoint) = self.endpoints.get(place) else { return };
         let entity = endpoint.entity();
         let told = || log!(debug, "link attached", entity = Maybe(Self::address(&self.tokens, entity)));
         endpoint.span.within(told);
         self.last_error = None;
         self.ending = None;
         self.notice_endpoint(place);
-        self.due = true;
+        self.mark_link(place);
     }
 
     /// An endpoint's link is gone, but for what it `leaves`.
     pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, leaves: Attachment, fault: Option<Violation>) {
+        let was_up = self.endpoints.get(place).is_some_and(|endpoint| endpoint.attachment.is_up());
+        let span = self.link_gone(place, leaves);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        let was_up = endpoint.attachment.is_up();
-        let lasted = endpoint.up_since().is_some_and(|since| since.after(LASTING) <= clock.now);
-        let span = endpoint.detached(leaves);
         if endpoint.closing {
             self.drop_endpoint(place);
             return;
@@ -228,23 +288,23 @@ impl<S: Storage> ClientMachine<S> {
             span.within(|| (claiming.detached)(self, place, was_up, &failure));
             return;
         }
-        endpoint.attempts = if lasted { 0 } else { endpoint.attempts.saturating_add(1) };
-        let attempts = u32::from(endpoint.attempts);
-        if !failure.is_transient() || attempts > self.settings.retry.max_retries {
+        endpoint.backoff.failed();
+        let backoff = endpoint.backoff;
+        let retry_at = self.retry_at(backoff, clock.now, &failure);
+        self.timers.set(Timer::Link, place, retry_at);
+        if !failure.is_transient() || backoff.is_exhausted(&self.settings.retry) {
             self.give_up(place, &failure);
             return;
         }
-        let retry_at = self.try_again_at(clock.now, attempts, &failure);
         let wanted = self.has_operations(place);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.retry(retry_at);
             // Nobody waits: the next call attaches again. A paused receiver would only let the locks of what it fetches
             // run out, until the messages are dead-lettered (docs/evidence/invariants.md §1 row 11).
             endpoint.parked = !wanted;
         }
         // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
         self.notice_endpoint(place);
-        self.due = true;
+        self.mark_link(place);
     }
 
     /// Waiting does not help: those who wait are told, and the next call tries again.
@@ -298,7 +358,9 @@ impl<S: Storage> ClientMachine<S> {
         if added.is_err() {
             self.release_token(entity.token);
         }
-        self.due = true;
+        if let Ok(key) = &added {
+            self.mark_link(key.index);
+        }
         added.map(EndpointId).map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links))))
     }
 }

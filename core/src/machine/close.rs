@@ -2,8 +2,8 @@
 
 use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::State;
-use super::{Cause, ClientMachine, Clock, Failure};
-use crate::storage::{Place, Storage, Table};
+use super::{Cause, ClientMachine, Clock, Failure, Timer, client};
+use crate::storage::{Marks, Place, Storage, Table};
 use crate::time::Millis;
 
 /// How long the peer may take to answer a drain or a detach before the rest goes on without it.
@@ -30,6 +30,7 @@ impl<S: Storage> ClientMachine<S> {
         if down {
             self.drop_endpoint(place);
         }
+        self.mark_link(place);
         self.due = true;
     }
 
@@ -48,12 +49,14 @@ impl<S: Storage> ClientMachine<S> {
         };
         let attached = endpoint.attachment.is_up();
         if !endpoint.is_draining() {
-            endpoint.drain(clock.now);
+            self.drain_begins(place, clock);
         }
+        let late = self.timers.get(Timer::Credit, place).is_none();
+        let Some(endpoint) = self.endpoints.get(place) else { return };
         let is_receiver = endpoint.is_receiver();
         let in_session = endpoint.is_session();
         // A session that is not granted yet holds nothing, and its attach may be answered late: the detach is enough.
-        let late = (in_session && !attached) || endpoint.drain_deadline().is_some_and(|deadline| deadline <= clock.now);
+        let late = (in_session && !attached) || late;
         let releases = is_receiver && endpoint.mode() == ReceiveMode::PeekLock;
         let Some(connection) = &mut self.connection else { return };
         let Some(status) = connection.link(link) else { return };
@@ -80,9 +83,9 @@ impl<S: Storage> ClientMachine<S> {
         if let Some(connection) = &mut self.connection {
             let _ = connection.detach(link, true, None);
         }
-        if late && let Some(endpoint) = self.endpoints.get_mut(place) {
+        if late {
             // The peer does not answer: it is dropped with the connection, or when the answer comes after all.
-            endpoint.detached(Attachment::Down);
+            self.link_gone(place, Attachment::Down);
             self.drop_endpoint(place);
         }
     }
@@ -90,7 +93,11 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn drop_endpoint(&mut self, place: u32) {
         let Some(endpoint) = self.endpoints.get(place) else { return };
         let (attachment, claim, token) = (endpoint.attachment, endpoint.claim, endpoint.token);
+        self.link_gone(place, Attachment::Down);
         self.endpoints.free(place);
+        // The place may get a new entry, whose marks are its own.
+        self.ready.clear(place);
+        self.without_token.clear(place);
         if let (Attachment::Remains { link, retired: false }, Some(connection)) = (attachment, &mut self.connection) {
             connection.forget(link);
         }
@@ -139,21 +146,14 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Closes the connection once no endpoint is left.
     pub(super) fn advance_close(&mut self, clock: Clock) {
-        if !self.closing {
-            return;
-        }
-        if self.close_sent {
-            if self.close_deadline.is_some_and(|deadline| deadline <= clock.now)
-                && let Some(connection) = &mut self.connection
-            {
-                self.close_deadline = None;
-                connection.handle_disconnect();
-            }
-        } else if self.endpoints.is_empty() {
-            let Some(connection) = &mut self.connection else { return };
+        if self.closing
+            && !self.close_sent
+            && self.endpoints.is_empty()
+            && let Some(connection) = &mut self.connection
+        {
             connection.close(None);
             self.close_sent = true;
-            self.close_deadline = Some(clock.now.after(PATIENCE));
+            self.timers.start(Timer::Client, client::CLOSE, clock.now, PATIENCE);
         }
     }
 }

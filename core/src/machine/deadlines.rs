@@ -1,25 +1,17 @@
-//! Deadlines: of calls, requests, drains and tokens, of links and nodes that come back, and of the connection.
+//! Deadlines that have passed: each is handed to the part that set it.
 
+use super::backoff::Backoff;
+use super::timers::{Timer, client};
 use super::{Cause, ClientMachine, Clock, Failure};
 use crate::engine::Connection;
 use crate::storage::{Storage, Table};
 use crate::time::Instant;
 
-/// Brings a deadline forward.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
-fn sooner(earliest: &mut Option<Instant>, at: &Option<Instant>) {
-    if let Some(at) = at
-        && earliest.is_none_or(|earliest| *at < earliest)
-    {
-        *earliest = Some(*at);
-    }
-}
-
 impl<S: Storage> ClientMachine<S> {
     /// Deadlines have passed. Without any it does nothing.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_timeout(&mut self, clock: Clock) {
-        self.within(|machine| machine.timers(clock));
+        self.within(|machine| machine.handle_timers(clock));
     }
 
     /// Does what is due, and what a deadline announced once it has passed, without a transport; whether there is more.
@@ -27,72 +19,71 @@ impl<S: Storage> ClientMachine<S> {
     pub fn handle_due(&mut self, clock: Clock, deadline: Option<Instant>) -> bool {
         self.within(|machine| {
             if deadline.is_none_or(|deadline| deadline <= clock.now) {
-                machine.timers(clock);
+                machine.handle_timers(clock);
             }
             machine.act(clock);
             machine.process_events(clock);
-            machine.moved = false;
+            machine.timers.told();
             machine.is_due()
         })
     }
 
-    fn timers(&mut self, clock: Clock) {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn handle_timers(&mut self, clock: Clock) {
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);
         }
-        self.expire_opening(clock.now);
-        if let Some(renewing) = self.renewing {
-            (renewing.advance)(self, clock);
-        }
-        self.expire_operations(clock.now);
-        self.expire_requests(clock);
-        self.expire_nodes(clock);
-        self.expire_drains(clock);
-        self.probe_links(clock);
-        if let Some(prefetching) = self.prefetching {
-            (prefetching.pause_idle)(self, clock);
-        }
-        let passed = |at: &Instant| *at <= clock.now;
-        for place in 0..self.endpoints.end() {
-            if let Some(endpoint) = self.endpoints.get_mut(place)
-                && endpoint.retry_at().as_ref().is_some_and(passed)
-            {
-                endpoint.retry(None);
+        while let Some((timer, entry)) = self.timers.pop(clock.now) {
+            match timer {
+                Timer::Token => self.mark_token(entry),
+                Timer::Link => self.link_timer(entry),
+                Timer::Credit => self.credit_timer(entry, clock),
+                Timer::Prefetched => {
+                    if let Some(prefetching) = self.prefetching {
+                        (prefetching.pause_idle)(self, entry, clock);
+                    }
+                }
+                Timer::Call => self.call_expired(entry),
+                Timer::Client if entry == client::OPENING => self.opening_expired(clock),
+                // The peer does not answer our close.
+                Timer::Client => {
+                    if let Some(connection) = &mut self.connection {
+                        connection.handle_disconnect();
+                    }
+                }
+                Timer::Channel => self.channel_timer(entry),
+                Timer::ChannelIdle => self.channel_idle(entry, clock),
+                Timer::Request => self.request_expired(entry, clock),
+                Timer::Renewal => {
+                    if let Some(renewing) = self.renewing {
+                        (renewing.renew)(self, entry, clock);
+                    }
+                }
             }
         }
-        for place in 0..self.nodes.end() {
-            if let Some(node) = self.nodes.get_mut(place) {
-                node.retry_at.take_if(|at| passed(at));
-            }
-        }
-        self.due = true;
         self.process_events(clock);
-        self.moved = false;
+        self.timers.told();
     }
 
     /// An opening that takes longer than an attempt may is given up, transport and all.
-    fn expire_opening(&mut self, now: Instant) {
-        let Some(connection) = self.connection.as_mut().filter(|_| self.opening_until.is_some_and(|at| at <= now))
-        else {
-            return;
-        };
+    fn opening_expired(&mut self, clock: Clock) {
+        let Some(connection) = &mut self.connection else { return };
         // A credential that is slow is not the connection's fault.
         let mut tokens = (0..self.tokens.end()).filter_map(|place| self.tokens.get(place));
         if connection.is_open() && (self.access_token_pending || !tokens.any(|token| !token.valid && !token.parked)) {
-            self.opening_until = Some(now + self.settings.retry.try_timeout);
+            let at = clock.now + self.settings.retry.try_timeout;
+            self.timers.set(Timer::Client, client::OPENING, Some(at));
             return;
         }
         if self.ending.is_none() {
             self.ending = Some(Failure::told(Cause::Timeout, &"the connection was not open in the time of an attempt"));
         }
-        self.opening_until = None;
         connection.handle_disconnect();
     }
 
-    /// The next point in time at which [`ClientMachine::handle_timeout`] is due.
+    /// The next point in time at which [`ClientMachine::handle_timeout`] is due; there may be nothing to do then.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let connection = self.connection.as_ref().and_then(Connection::poll_timeout).map(|(at, _)| at);
-        self.next_deadline(connection)
+        self.next_deadline(self.connection.as_ref().and_then(Connection::poll_timeout).map(|(at, _)| at))
     }
 
     /// The next point in time at which [`ClientMachine::handle_due`] is due.
@@ -100,49 +91,18 @@ impl<S: Storage> ClientMachine<S> {
         self.next_deadline(self.connection.as_ref().and_then(Connection::poll_idle_timeout))
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn next_deadline(&self, connection: Option<Instant>) -> Option<Instant> {
-        let mut earliest = self.earliest;
-        let first = &mut earliest;
-        for place in 0..self.requests.end() {
-            if let Some(request) = self.requests.get(place).filter(|request| !request.is_answered()) {
-                sooner(first, &Some(request.deadline));
-            }
-        }
-        sooner(first, &self.renewal_at);
+        let own = self.timers.next();
         // Nothing is tried any more on a connection that has failed.
-        if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {
-            return earliest;
+        match connection.filter(|_| self.connection.as_ref().is_some_and(|connection| connection.failure().is_none())) {
+            Some(at) => Some(own.map_or(at, |own| own.min(at))),
+            None => own,
         }
-        sooner(first, &connection);
-        sooner(first, &self.close_deadline);
-        sooner(first, &self.opening_until);
-        for place in 0..self.endpoints.end() {
-            if let Some(endpoint) = self.endpoints.get(place) {
-                sooner(first, &endpoint.retry_at());
-                sooner(first, &endpoint.drain_deadline());
-                sooner(first, &endpoint.release_at);
-            }
-            sooner(first, &self.probe_at(place));
-        }
-        for place in 0..self.nodes.end() {
-            if let Some(node) = self.nodes.get(place) {
-                sooner(first, &node.retry_at);
-                sooner(first, &node.idle_at);
-            }
-        }
-        for place in 0..self.tokens.end() {
-            if let Some(token) = self.tokens.get(place) {
-                sooner(first, &token.refresh_at);
-            }
-        }
-        earliest
     }
 
-    /// When to try again after so many attempts in a row that failed; `None` for at once.
+    /// When to try again after a failure; `None` for at once.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn try_again_at(&mut self, now: Instant, attempts: u32, failure: &Failure<S>) -> Option<Instant> {
-        let wait = self.settings.retry.wait(attempts.checked_sub(1)?, failure.reason(), &mut self.random);
-        (wait.get() > 0).then(|| now.after(wait))
+    pub(super) fn retry_at(&mut self, backoff: Backoff, now: Instant, failure: &Failure<S>) -> Option<Instant> {
+        backoff.retry_at(&self.settings.retry, now, failure.reason(), &mut self.random)
     }
 }

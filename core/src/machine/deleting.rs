@@ -101,7 +101,7 @@ impl<S: Storage> ClientMachine<S> {
             connection.forget(link);
         }
         endpoint.attachment = Attachment::Down;
-        self.due = true;
+        self.mark_link(place);
         if retired {
             let needed = (0..self.endpoints.end())
                 .filter_map(|place| self.endpoints.get(place))

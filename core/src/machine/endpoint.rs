@@ -1,6 +1,7 @@
 //! A sender or receiver as the application holds it: it outlives the links that serve it.
 
 use super::Failure;
+use super::backoff::Backoff;
 use crate::engine::LinkId;
 use crate::log::Span;
 use crate::servicebus::address::{Address, SubQueue};
@@ -163,14 +164,16 @@ pub(super) struct Endpoint<S: Storage> {
     /// A drain has ended: what came of it is taken before new credit is granted.
     pub(super) harvest: bool,
     /// A drain is under way, or the end of an endpoint that closes.
-    draining: bool,
+    pub(super) draining: bool,
+    /// Its last receive is over: unused credit is given back.
+    pub(super) gives_back: bool,
     /// They were given back: nothing is fetched ahead until the next call.
     pub(super) idled: bool,
     /// The application has dropped it: it goes when its link has.
     pub(super) closing: bool,
     pub(super) sub_queue: Option<SubQueue>,
-    /// Failed attempts to attach since the last link that lasted.
-    pub(super) attempts: u16,
+    /// Links that failed in a row.
+    pub(super) backoff: Backoff,
     pub(super) work: Work,
     /// The place of its session, when it is for one.
     pub(super) claim: Option<Place>,
@@ -189,12 +192,6 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) identifier: Option<S::Literal>,
     /// What the peer said last; for good when `over`.
     pub(super) error: Option<Failure<S>>,
-    /// While both attaches were seen: since when. While there is no link: when one may be asked for.
-    turn: Option<Instant>,
-    /// When something came on its link last; while it drains, when that began.
-    heard: Instant,
-    /// When messages that wait for a call are given back, since their locks are about to end.
-    pub(super) release_at: Option<Instant>,
     /// Since when there always was a message that waited.
     pub(super) stocked_since: Option<Instant>,
     /// When the oldest lock that it may have was asked for: by a receive call, or by its attach for a session.
@@ -212,9 +209,8 @@ impl<S: Storage> Endpoint<S> {
             span: Span::default(),
             name: 0,
             was_up: false,
-            heard: Instant::ZERO,
-            attempts: 0,
-            turn: None,
+            backoff: Backoff::default(),
+            gives_back: false,
             draining: false,
             parked: false,
             error: None,
@@ -225,7 +221,6 @@ impl<S: Storage> Endpoint<S> {
             receives: 0,
             receiver: None,
             harvest: false,
-            release_at: None,
             stocked_since: None,
             asked_at: Instant::ZERO,
             idled: false,
@@ -239,61 +234,20 @@ impl<S: Storage> Endpoint<S> {
         EntityId { token: self.token, sub_queue: self.sub_queue }
     }
 
-    /// Whether a link is wanted and may be asked for at `now`.
-    pub(super) fn may_attach(&self, now: Instant) -> bool {
-        self.attachment == Attachment::Down
-            && !self.closing
-            && !self.parked
-            && !self.over
-            && self.turn.is_none_or(|at| at <= now)
+    /// Whether a link is wanted.
+    pub(super) fn wants_link(&self) -> bool {
+        self.attachment == Attachment::Down && !self.closing && !self.parked && !self.over
     }
 
     /// Both attaches were seen.
-    pub(super) fn attached(&mut self, link: LinkId, now: Instant) {
+    pub(super) fn attached(&mut self, link: LinkId) {
         self.attachment = Attachment::Up(link);
         self.was_up = true;
-        self.turn = Some(now);
-        self.hear(now);
         self.error = None;
-    }
-
-    /// Since when there is a link.
-    pub(super) fn up_since(&self) -> Option<Instant> {
-        self.turn.filter(|_| self.attachment.is_up())
-    }
-
-    /// No link may be asked for before this time.
-    pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.turn.filter(|_| self.attachment.link().is_none())
-    }
-
-    /// A link may be asked for from this time on, or at once.
-    pub(super) fn retry(&mut self, at: Option<Instant>) {
-        if self.attachment.link().is_none() {
-            self.turn = at;
-        }
-    }
-
-    /// Something has come on its link.
-    pub(super) fn hear(&mut self, now: Instant) {
-        if !self.draining {
-            self.heard = now;
-        }
-    }
-
-    /// When something came on its link last.
-    pub(super) fn heard(&self) -> Instant {
-        self.heard
     }
 
     pub(super) fn is_draining(&self) -> bool {
         self.draining
-    }
-
-    /// A drain begins.
-    pub(super) fn drain(&mut self, now: Instant) {
-        self.draining = true;
-        self.heard = now;
     }
 
     /// It is over.
@@ -301,19 +255,13 @@ impl<S: Storage> Endpoint<S> {
         self.draining = false;
     }
 
-    /// Until when the drain that is under way is waited for.
-    pub(super) fn drain_deadline(&self) -> Option<Instant> {
-        if self.draining { Some(self.heard.after(super::close::PATIENCE)) } else { None }
-    }
-
     /// The link is gone, but for what it `leaves`; what is still to be told of it goes into what this returns.
     pub(super) fn detached(&mut self, leaves: Attachment) -> Span {
         self.attachment = leaves;
-        self.turn = None;
         self.refused = false;
         self.harvest = false;
         self.draining = false;
-        self.release_at = None;
+        self.gives_back = false;
         self.stocked_since = None;
         core::mem::take(&mut self.span)
     }

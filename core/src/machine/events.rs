@@ -7,7 +7,7 @@ use super::node::Node;
 use super::operation::{Operation, Outcome, State};
 use super::request::{REQUEST, Request};
 use super::session::{Claim, Claiming};
-use super::{Cause, ClientMachine, Clock, Failure};
+use super::{Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject};
 use crate::servicebus::Reason;
 use crate::storage::{Place, Queue, Slots, Storage, Table, TransactionId};
@@ -30,6 +30,7 @@ struct Watch<'n, S: Storage> {
     notices: &'n mut S::DeliveryQueue,
     ending: &'n mut Option<Failure<S>>,
     last_description: &'n mut S::Text,
+    timers: &'n mut Timers<S>,
 }
 
 impl<S: Storage> Watch<'_, S> {
@@ -134,10 +135,10 @@ impl<S: Storage> Handler for Watch<'_, S> {
             };
             let place = user & !REQUEST;
             if let Some(failure) = refused
-                && let Some(request) = self.requests.get_mut(place)
+                && let Some(request) = self.requests.get(place)
             {
                 // Whoever waits is told when the request expires, which is now.
-                request.deadline = crate::time::Instant::ZERO;
+                self.timers.set(Timer::Request, place, Some(crate::time::Instant::ZERO));
                 if let Some(node) = self.nodes.get_mut(request.node) {
                     node.error = Some(failure);
                 }
@@ -162,6 +163,7 @@ impl<S: Storage> ClientMachine<S> {
             notices: &mut self.notices,
             ending: &mut self.ending,
             last_description: &mut self.last_description,
+            timers: &mut self.timers,
         };
         if let Err(error) = connection.handle_input(clock.now, rx, &mut watch) {
             self.remember(error);
@@ -185,7 +187,7 @@ impl<S: Storage> ClientMachine<S> {
                     _ => {}
                 },
                 Event::Drained(link) => {
-                    if let Some(LinkOwner::Endpoint(place)) = LinkOwner::of::<S>(&self.owners, link) {
+                    if let Some(place) = self.endpoint_of(link) {
                         self.endpoint_drained(place, clock);
                     }
                 }
@@ -199,10 +201,13 @@ impl<S: Storage> ClientMachine<S> {
                     }
                     self.due |= self.closing;
                 }
-                Event::Settled { delivery, .. } => {
+                Event::Settled { delivery, link, .. } => {
                     let renewal = self.held.take(delivery.index()).and_then(|held| held.renewal);
                     if let (Some(renewal), Some(renewing)) = (renewal, self.renewing) {
                         (renewing.message_settled)(self, renewal);
+                    }
+                    if let Some(place) = self.endpoint_of(link) {
+                        self.link_moved(place);
                     }
                     self.settled();
                 }
@@ -219,14 +224,24 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
+    /// The sender or receiver whose link this is.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn endpoint_of(&self, link: LinkId) -> Option<u32> {
+        match LinkOwner::of::<S>(&self.owners, link) {
+            Some(LinkOwner::Endpoint(place)) => Some(place),
+            _ => None,
+        }
+    }
+
     /// A place in one of the engine's tables is free again: those who wait for one go on.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn settled(&mut self) {
         if core::mem::take(&mut self.starved) {
             self.notice_all();
-            self.due = true;
+            for place in 0..self.endpoints.end() {
+                self.mark_link(place);
+            }
         }
-        self.due |=
-            (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place)).any(|endpoint| endpoint.closing);
     }
 
     fn link_attached(&mut self, link: LinkId, clock: Clock) {
@@ -256,8 +271,7 @@ impl<S: Storage> ClientMachine<S> {
                     *slot = Attachment::Up(link);
                 }
                 if node.is_up() {
-                    node.attempts = 0;
-                    node.retry_at = None;
+                    self.timers.start(Timer::Channel, place, clock.now, HEALTHY);
                 }
                 self.due = true;
             }

@@ -5,6 +5,7 @@
 
 mod access_token;
 mod attach;
+mod backoff;
 mod close;
 mod control;
 mod deadlines;
@@ -24,18 +25,20 @@ mod service_clock;
 mod session;
 mod settings;
 mod settle;
+mod timers;
 mod token;
 
 use crate::engine::{self, Capacity, Connection, EngineError};
 use crate::log::Span;
 use crate::random::Random;
-use crate::storage::{Description, Place, Queue, Spare, Storage, Table};
+use crate::storage::{Description, Marks, Place, Queue, Spare, Storage, Table};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
 use crate::wire::{Symbol, Value, encode_map};
 use core::fmt;
 
+use backoff::{Backoff, HEALTHY};
 use deleting::{Deleting, leaves};
 use endpoint::Endpoint;
 use node::Node;
@@ -46,6 +49,7 @@ use renewal::{Renewal, Renewing};
 use request::Request;
 use service_clock::ServiceClock;
 use session::{Claim, Claiming};
+use timers::{Timer, Timers, client};
 use token::Token;
 
 pub use crate::servicebus::disposition::{Disposition, Properties};
@@ -70,9 +74,8 @@ pub struct Clock {
     pub utc: Timestamp,
 }
 
-/// A connection that lived for less than this is counted as a failed attempt, so that one that is closed as soon as it
-/// is open does not come back in a tight loop.
-const LASTING: Millis = Millis::from_secs(1);
+/// A connection that ends sooner after the service's open was refused by it.
+const BRIEF: Millis = Millis::from_secs(1);
 
 /// Where a connection leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,10 +109,8 @@ pub struct ClientMachine<S: Storage> {
     due: bool,
     /// Somebody waits for a place in the engine's table of deliveries.
     starved: bool,
-    /// A receiver without a pending call has unused credit.
-    give_back: bool,
-    /// A deadline came to be before those that were told.
-    moved: bool,
+    /// A token has become valid, or is not waited for any more.
+    token_changed: bool,
     closing: bool,
     close_sent: bool,
     access_token_wanted: bool,
@@ -120,8 +121,8 @@ pub struct ClientMachine<S: Storage> {
     driver_gone: bool,
     /// Counts connections.
     epoch: u32,
-    /// Failed attempts to connect since the last success.
-    attempts: u32,
+    /// Connections that failed in a row.
+    dials: Backoff,
     container: u32,
     names: u32,
     /// Counts deliveries: their tags are numbers.
@@ -136,15 +137,15 @@ pub struct ClientMachine<S: Storage> {
     /// What is done about messages that are kept ready, once a receiver was to keep some.
     prefetching: Option<&'static Prefetching<S>>,
     dial_at: Option<Instant>,
-    /// When the opening of the connection must be done, `$cbs` included; `None` once it is.
-    opening_until: Option<Instant>,
     /// When the service answered the connection's open.
     opened_at: Option<Instant>,
-    /// When the next renewal is due, or something before it.
-    renewal_at: Option<Instant>,
-    /// The earliest deadline of an operation, or something before it.
-    earliest: Option<Instant>,
-    close_deadline: Option<Instant>,
+    timers: Timers<S>,
+    /// Senders and receivers for which something can be done now.
+    ready: S::LinkMarks,
+    /// Senders and receivers that wait for their tokens.
+    without_token: S::LinkMarks,
+    /// Tokens that are to be put.
+    tokens_due: S::LinkMarks,
     settings: Settings<S>,
     sessions: S::Sessions<engine::SessionId>,
     notices: S::DeliveryQueue,
@@ -203,10 +204,9 @@ impl<S: Storage> ClientMachine<S> {
             connection: None,
             span: Span::default(),
             epoch: 0,
-            attempts: 0,
             driver_gone: false,
+            dials: Backoff::default(),
             dial_at: None,
-            opening_until: None,
             opened_at: None,
             retired: S::Spare::default(),
             last_error: None,
@@ -217,7 +217,6 @@ impl<S: Storage> ClientMachine<S> {
             tags: 0,
             closing: false,
             close_sent: false,
-            close_deadline: None,
             access_token: S::Spare::default(),
             access_token_wanted: false,
             access_token_pending: false,
@@ -234,15 +233,16 @@ impl<S: Storage> ClientMachine<S> {
             claiming: None,
             deleting: None,
             prefetching: None,
-            renewal_at: None,
             notices: Queue::bounded(limits.deliveries),
             owners: S::LinkSlots::default(),
             held: S::Slots::default(),
-            earliest: None,
             due: false,
             starved: false,
-            give_back: false,
-            moved: false,
+            token_changed: false,
+            timers: Timers::new(),
+            ready: Marks::empty(),
+            without_token: Marks::empty(),
+            tokens_due: Marks::empty(),
             settings,
         }
     }
@@ -320,7 +320,7 @@ impl<S: Storage> ClientMachine<S> {
     /// answer of `$cbs`.
     pub fn handle_dialling(&mut self, clock: Clock) -> Instant {
         let until = clock.now + self.settings.retry.try_timeout;
-        self.opening_until = Some(until);
+        self.timers.set(Timer::Client, client::OPENING, Some(until));
         until
     }
 
@@ -379,7 +379,10 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.span = span;
         self.opened_at = None;
-        self.opening_until.get_or_insert(clock.now + self.settings.retry.try_timeout);
+        if self.timers.get(Timer::Client, client::OPENING).is_none() {
+            let until = clock.now + self.settings.retry.try_timeout;
+            self.timers.set(Timer::Client, client::OPENING, Some(until));
+        }
         self.epoch = self.epoch.wrapping_add(1);
         self.sessions = Table::bounded(self.settings.limits.sessions);
         self.dial_at = None;
@@ -426,13 +429,12 @@ impl<S: Storage> ClientMachine<S> {
         // A link may be over by a detach that only now found room.
         self.process_events(clock);
         // The deadlines are read after this.
-        self.moved = false;
+        self.timers.told();
         wrote
     }
 
     /// Does what is due.
     pub(super) fn act(&mut self, clock: Clock) {
-        self.give_back(clock);
         if self.starved {
             self.sweep_held(clock);
             if self.connection.as_mut().is_some_and(Connection::take_freed) {
@@ -453,13 +455,13 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Whether there is something to do that needs no transport.
     pub(super) fn is_due(&self) -> bool {
-        self.due || self.give_back || (self.starved && self.connection.as_ref().is_some_and(Connection::has_freed))
+        self.due || (self.starved && self.connection.as_ref().is_some_and(Connection::has_freed))
     }
 
     /// Whether the driver has something to do now.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn is_busy(&self) -> bool {
-        self.moved || !self.notices.is_empty() || self.has_work()
+        self.timers.has_moved() || !self.notices.is_empty() || self.has_work()
     }
 
     /// A message has come, enqueued at one time and locked until another, not before `asked_at` where that is known.
@@ -503,8 +505,8 @@ impl<S: Storage> ClientMachine<S> {
             self.replan_tokens(clock);
             // What was fetched ahead may have waited beyond the end of its lock: it comes again with a new one.
             for place in 0..self.endpoints.end() {
-                if let Some(endpoint) = self.endpoints.get_mut(place).filter(|endpoint| endpoint.prefetch() > 0) {
-                    endpoint.release_at = None;
+                if self.endpoints.get(place).is_some_and(|endpoint| endpoint.prefetch() > 0) {
+                    self.timers.stop(Timer::Prefetched, place);
                     self.release_waiting(place);
                 }
             }
@@ -544,7 +546,7 @@ impl<S: Storage> ClientMachine<S> {
             self.drop_endpoint(place);
         }
         for place in 0..self.requests.end() {
-            self.requests.free(place);
+            self.free_request(place);
         }
         self.notice_all();
     }
@@ -557,20 +559,25 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     fn disconnected(&mut self, clock: Clock, failure: Failure<S>) {
-        let lasted = self.opened_at.take().is_some_and(|at| at.after(LASTING) <= clock.now);
-        self.opening_until = None;
+        let opened = self.opened_at.take();
+        // One that ends sooner was refused: it is no more than an attempt.
+        let lasted = opened.is_some_and(|at| at.after(BRIEF) <= clock.now);
+        if opened.is_some_and(|at| at.after(HEALTHY) <= clock.now) {
+            self.dials.healthy();
+        }
+        self.timers.stop(Timer::Client, client::OPENING);
         // What the peer said about it tells more than that it is gone.
         let failure = self.ending.take().unwrap_or(failure);
         let keeps = self.retire();
-        self.attempts = if lasted { 0 } else { self.attempts.saturating_add(1) };
-        self.dial_at = self.try_again_at(clock.now, self.attempts, &failure);
+        self.dials.failed();
+        self.dial_at = self.retry_at(self.dials, clock.now, &failure);
         let pause = self.dial_at.map_or(0, |at| at.left(clock.now).get());
         log!(info, "disconnected", connection = self.epoch, failure = failure, pause_ms = pause);
-        let gave_up = self.attempts > self.settings.retry.max_retries || !failure.is_transient();
+        let gave_up = self.dials.is_exhausted(&self.settings.retry) || !failure.is_transient();
         for place in 0..self.nodes.end() {
             if let Some(node) = self.nodes.get_mut(place) {
                 node.down();
-                node.retry_at = None;
+                self.timers.stop(Timer::Channel, place);
             }
         }
         for place in 0..self.requests.end() {
@@ -578,24 +585,27 @@ impl<S: Storage> ClientMachine<S> {
             // Those that never left wait for the next connection, unless this was no more than an attempt.
             let waits = request.waits() && lasted && !gave_up && request.owner.is_operation();
             if !waits {
-                self.end_request(place, clock, Err(failure.clone()));
+                let own = self.nodes.get(request.node).and_then(|node| node.error.clone());
+                self.end_request(place, clock, Err(own.unwrap_or_else(|| failure.clone())));
             }
         }
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
             let was_up = endpoint.attachment.is_up();
             let leaves = leaves(self.deleting, endpoint, self.retired.kept().filter(|_| keeps), true);
-            let link = endpoint.detached(leaves);
-            if endpoint.closing {
+            let (closing, in_session) = (endpoint.closing, endpoint.is_session());
+            let link = self.link_gone(place, leaves);
+            if closing {
                 self.drop_endpoint(place);
                 continue;
             }
-            let in_session = endpoint.is_session();
             self.fail_sent(place, &failure);
             if let (Some(claiming), true, true) = (self.claiming, in_session, was_up) {
                 link.within(|| (claiming.detached)(self, place, was_up, &failure));
             } else if gave_up {
-                self.give_up(place, &failure);
+                // What kept the link from coming up tells more than that the connection was closed meanwhile.
+                let own = self.endpoints.get_mut(place).and_then(|endpoint| endpoint.error.take());
+                self.give_up(place, own.as_ref().unwrap_or(&failure));
             } else {
                 if !lasted {
                     // A failed attempt to connect is a failed attempt of the calls that wait for a link: each tries again
@@ -612,23 +622,25 @@ impl<S: Storage> ClientMachine<S> {
             }
             // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
             self.notice_endpoint(place);
+            self.mark_link(place);
         }
         for place in 0..self.tokens.end() {
             if let Some(token) = self.tokens.get_mut(place) {
                 // Attempts that failed still count: else each connection would bring as many again.
                 if core::mem::take(&mut token.valid) {
-                    token.attempts = 0;
+                    token.backoff.forget();
                 }
                 token.request = None;
-                token.refresh_at = None;
+                self.timers.stop(Timer::Token, place);
             }
+            self.mark_token(place);
         }
         // For those who time out waiting for the next connection.
-        self.last_error = (!gave_up).then_some(failure);
+        self.last_error = Some(failure);
         // The credential is asked while there is a connection: an answer that was under way is lost.
         self.access_token_wanted = false;
         self.access_token_pending = false;
-        self.close_deadline = None;
+        self.timers.stop(Timer::Client, client::CLOSE);
         self.due = true;
         if self.closing {
             self.notice_all();

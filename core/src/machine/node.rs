@@ -3,10 +3,10 @@
 
 use super::endpoint::{Attachment, EntityId, Path};
 use super::link_owner::LinkOwner;
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name};
+use super::{Backoff, Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name, Timer};
 use crate::log::Span;
 use crate::storage::{Slots, Storage, Table};
-use crate::time::{Instant, Millis};
+use crate::time::Millis;
 use crate::wire::performative::Role;
 
 /// The two links to a node.
@@ -20,15 +20,12 @@ pub(super) struct Node<S: Storage> {
     pub(super) span: Span,
     /// The number in its links' names and in the address that responses go to.
     pub(super) name: u32,
-    /// Failed attempts to attach since the last success.
-    pub(super) attempts: u16,
-    pub(super) retry_at: Option<Instant>,
+    /// Pairs of links that failed in a row.
+    pub(super) backoff: Backoff,
     /// What the peer's last detach said.
     pub(super) error: Option<Failure<S>>,
     /// Requests that were sent and have no response yet.
     pub(super) under_way: u32,
-    /// When it is looked whether anybody needs it; none while a sender or receiver does and nothing is asked.
-    pub(super) idle_at: Option<Instant>,
 }
 
 impl<S: Storage> Node<S> {
@@ -73,11 +70,9 @@ impl<S: Storage> ClientMachine<S> {
             receiver: Attachment::Down,
             span: Span::default(),
             name: self.next_number(),
-            attempts: 0,
-            retry_at: None,
+            backoff: Backoff::default(),
             error: None,
             under_way: 0,
-            idle_at: None,
         };
         let inserted = self.nodes.insert(node);
         if inserted.is_err() {
@@ -103,28 +98,26 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// The same after a quiet minute where there never was a sender or receiver, as for rules.
-    pub(super) fn expire_nodes(&mut self, clock: Clock) {
-        for place in 0..self.nodes.end() {
-            let idle_at = self.nodes.get(place).and_then(|node| node.idle_at);
-            if idle_at.is_none_or(|at| at > clock.now) {
-                continue;
-            }
-            if self.node_is_asked(place) {
-                self.node_used(place, clock);
-            } else if !self.node_has_endpoint(place) {
-                self.drop_node(place);
-            } else if let Some(node) = self.nodes.get_mut(place) {
-                // It goes with the endpoint.
-                node.idle_at = None;
-            }
+    /// The same after a quiet minute where there never was a sender or receiver, as for rules. Elsewhere it goes with the
+    /// endpoint.
+    pub(super) fn channel_idle(&mut self, place: u32, clock: Clock) {
+        if self.node_is_asked(place) {
+            self.node_used(place, clock);
+        } else if !self.node_has_endpoint(place) {
+            self.drop_node(place);
         }
     }
 
     /// Somebody asks a node, or will.
     pub(super) fn node_used(&mut self, place: u32, clock: Clock) {
-        if let Some(node) = self.nodes.get_mut(place) {
-            node.idle_at = Some(clock.now.after(QUIET));
+        self.timers.start(Timer::ChannelIdle, place, clock.now, QUIET);
+    }
+
+    /// The pause for which a node waited is over, or its links have lived long enough to be healthy.
+    pub(super) fn channel_timer(&mut self, place: u32) {
+        self.due = true;
+        if let Some(node) = self.nodes.get_mut(place).filter(|node| node.is_up()) {
+            node.backoff.healthy();
         }
     }
 
@@ -164,6 +157,8 @@ impl<S: Storage> ClientMachine<S> {
             }
         }
         self.nodes.free(place);
+        self.timers.stop(Timer::Channel, place);
+        self.timers.stop(Timer::ChannelIdle, place);
         entity
     }
 
@@ -216,7 +211,6 @@ impl<S: Storage> ClientMachine<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn node_detached(&mut self, place: u32, clock: Clock) {
         let Some(node) = self.nodes.get_mut(place) else { return };
-        let was_up = node.is_up();
         for link in [node.sender.link(), node.receiver.link()].into_iter().flatten() {
             if let Some(connection) = &mut self.connection {
                 let _ = connection.detach(link, true, None);
@@ -224,13 +218,11 @@ impl<S: Storage> ClientMachine<S> {
         }
         node.down();
         let failure = node.error.clone().unwrap_or_else(|| Failure::new(Cause::LinkLost));
-        node.attempts = if was_up { 0 } else { node.attempts.saturating_add(1) };
-        let attempts = u32::from(node.attempts);
-        let retry_at = self.try_again_at(clock.now, attempts, &failure);
-        if let Some(node) = self.nodes.get_mut(place) {
-            node.retry_at = retry_at;
-        }
-        let hopeless = !failure.is_transient() || attempts > self.settings.retry.max_retries;
+        node.backoff.failed();
+        let backoff = node.backoff;
+        let retry_at = self.retry_at(backoff, clock.now, &failure);
+        self.timers.set(Timer::Channel, place, retry_at);
+        let hopeless = !failure.is_transient() || backoff.is_exhausted(&self.settings.retry);
         self.fail_requests(place, clock, &failure, !hopeless);
         self.due = true;
     }

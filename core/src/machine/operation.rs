@@ -1,7 +1,7 @@
 //! What the application waits for: one slot for each pending call.
 
 use super::endpoint::EndpointId;
-use super::{Capacity, Cause, ClientMachine, EngineError, Failure};
+use super::{Capacity, Cause, ClientMachine, EngineError, Failure, Timer};
 use crate::engine::{DeliveryId, OutcomeKind};
 use crate::servicebus::Reason;
 use crate::storage::{Key, Place, Queue, Storage, Table};
@@ -57,7 +57,6 @@ pub(super) struct Operation<S: Storage> {
     /// The endpoint it belongs to; `None` for those of the client itself.
     pub(super) endpoint: Option<Place>,
     pub(super) state: State<S>,
-    pub(super) deadline: Option<Instant>,
 }
 
 impl<S: Storage> ClientMachine<S> {
@@ -81,25 +80,21 @@ impl<S: Storage> ClientMachine<S> {
             if endpoint.over {
                 return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
             }
-            endpoint.release_at = None;
-            if core::mem::take(&mut endpoint.idled) {
-                self.due = true;
-            }
+            let idled = core::mem::take(&mut endpoint.idled);
             let parked = core::mem::take(&mut endpoint.parked);
             let token = endpoint.token;
+            self.timers.stop(Timer::Prefetched, id.0.index);
             if parked {
-                endpoint.attempts = 0;
-                endpoint.retry(None);
                 endpoint.error = None;
                 self.retry_token(token);
-                self.due = true;
             }
-            self.dial_again();
+            if parked || idled {
+                self.mark_link(id.0.index);
+            }
         }
         let operation = Operation {
             endpoint: endpoint.map(|id| Place::new(id.0.index)),
             state: State::Idle,
-            deadline,
             expired: false,
             noticed: false,
             dropped: false,
@@ -108,17 +103,8 @@ impl<S: Storage> ClientMachine<S> {
             .operations
             .insert(operation)
             .map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))))?;
-        self.note_deadline(deadline);
+        self.timers.set(Timer::Call, key.index, deadline);
         Ok(OperationId(key))
-    }
-
-    /// A call needs a connection. After the policy's attempts the pauses begin anew; before, they are the policy's and
-    /// every call waits for the same attempt.
-    pub(super) fn dial_again(&mut self) {
-        if self.connection.is_none() && self.attempts > self.settings.retry.max_retries {
-            self.attempts = 0;
-            self.dial_at = None;
-        }
     }
 
     /// A table of deliveries that has no place for a request, its response, a message out and one in would make calls
@@ -128,16 +114,6 @@ impl<S: Storage> ClientMachine<S> {
             Ok(())
         } else {
             Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))))
-        }
-    }
-
-    pub(super) fn note_deadline(&mut self, deadline: Option<Instant>) {
-        if let Some(deadline) = deadline {
-            let sooner = self.earliest.is_none_or(|earliest| deadline < earliest);
-            if sooner {
-                self.earliest = Some(deadline);
-                self.moved = true;
-            }
         }
     }
 
@@ -159,6 +135,7 @@ impl<S: Storage> ClientMachine<S> {
             State::Receiving(count) => self.end_receive(endpoint, place, count),
             State::Idle | State::Done(_) => {}
         }
+        self.timers.stop(Timer::Call, place);
         let Some(found) = self.operations.get_mut(place) else { return };
         if found.noticed {
             found.dropped = true;
@@ -249,25 +226,12 @@ impl<S: Storage> ClientMachine<S> {
         })
     }
 
-    pub(super) fn expire_operations(&mut self, now: Instant) {
-        if self.earliest.is_none_or(|earliest| earliest > now) {
-            return;
+    /// The deadline of a call has passed.
+    pub(super) fn call_expired(&mut self, place: u32) {
+        if let Some(operation) = self.operations.get_mut(place) {
+            operation.expired = true;
+            self.notice(place);
         }
-        let mut earliest: Option<Instant> = None;
-        for place in 0..self.operations.end() {
-            let Some(operation) = self.operations.get_mut(place) else { continue };
-            match operation.deadline {
-                Some(deadline) if deadline <= now => {
-                    let told = core::mem::replace(&mut operation.expired, true);
-                    if !told {
-                        self.notice(place);
-                    }
-                }
-                Some(deadline) => earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline))),
-                None => {}
-            }
-        }
-        self.earliest = earliest;
     }
 
     /// The slot of an operation that has news.
@@ -316,14 +280,13 @@ impl<S: Storage> ClientMachine<S> {
     /// What a new holder of a session is told while the service has not noticed yet does not count.
     pub(crate) fn retry_delay(
         &mut self,
-        now: Instant,
         endpoint: Option<EndpointId>,
         attempt: &mut u32,
         failure: &Failure<S>,
     ) -> Option<Millis> {
         let reason = failure.reason();
         if let (Some(Reason::SessionLockLost), Some(claiming), Some(id)) = (reason, self.claiming, endpoint)
-            && (claiming.is_taking_over)(self, id, now)
+            && (claiming.is_taking_over)(self, id)
         {
             return Some(super::session::TAKEOVER_POLL);
         }

@@ -1,7 +1,7 @@
 //! Messages that are kept ready for calls to come (docs/evidence/invariants.md §1 row 11).
 
-use super::endpoint::{EndpointId, ReceiveMode};
-use super::{ClientMachine, Clock};
+use super::endpoint::{Endpoint, EndpointId, ReceiveMode};
+use super::{ClientMachine, Clock, Timer};
 use crate::servicebus::message::LOCKED_UNTIL;
 use crate::storage::{Storage, Table};
 use crate::time::{Millis, Timestamp};
@@ -20,8 +20,8 @@ fn locked_until(message: &[u8]) -> Option<Timestamp> {
 pub(super) struct Prefetching<S: Storage> {
     /// Notes when the messages that wait on a receiver have to be given back.
     pub(super) note_locks: fn(&mut ClientMachine<S>, u32, Clock),
-    /// Gives back those for which that time has come.
-    pub(super) pause_idle: fn(&mut ClientMachine<S>, Clock),
+    /// Gives them back: that time has come.
+    pub(super) pause_idle: fn(&mut ClientMachine<S>, u32, Clock),
 }
 
 impl<S: Storage> ClientMachine<S> {
@@ -33,9 +33,10 @@ impl<S: Storage> ClientMachine<S> {
     pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
         let Some(found) = self.endpoints.find_mut(endpoint.0).filter(|found| !found.closing) else { return };
         found.suspended = suspended;
-        self.due = true;
-        if suspended && self.endpoints.find(endpoint.0).is_some_and(|found| found.receives == 0) {
-            self.give_back = true;
+        let gives_back = suspended && found.receives == 0;
+        found.gives_back |= gives_back;
+        self.mark_link(endpoint.0.index);
+        if gives_back {
             self.release_waiting(endpoint.0.index);
         }
     }
@@ -45,41 +46,29 @@ impl<S: Storage> ClientMachine<S> {
         let waits = self.endpoints.get(place).is_some_and(|endpoint| {
             endpoint.receives == 0
                 && endpoint.prefetch() > 0
-                && endpoint.release_at.is_none()
                 && endpoint.mode() == ReceiveMode::PeekLock
                 && !endpoint.is_session()
                 && !endpoint.closing
         });
-        if !waits {
+        if !waits || self.timers.get(Timer::Prefetched, place).is_some() {
             return;
         }
         let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
         let front = link.and_then(|link| self.connection.as_ref()?.peek(link));
         let Some(until) = front.and_then(locked_until) else { return };
         let left = self.service_clock.left(clock, until);
-        if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.release_at = Some(clock.now.after(left.before_end(left, 4, HANDOVER)));
-            self.moved = true;
-        }
+        self.timers.start(Timer::Prefetched, place, clock.now, left.before_end(left, 4, HANDOVER));
     }
 
     /// Whoever pauses lets no lock run out: that would count as a failed delivery, and in the end dead-letter the
     /// messages (docs/evidence/invariants.md §1 row 11).
-    fn pause_idle(&mut self, clock: Clock) {
-        for place in 0..self.endpoints.end() {
-            let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
-            if endpoint.release_at.is_none_or(|at| at > clock.now) {
-                continue;
-            }
-            endpoint.release_at = None;
-            if endpoint.receives > 0 || endpoint.closing {
-                continue;
-            }
-            endpoint.idled = true;
-            self.release_waiting(place);
-            if self.stock(place).expected > 0 {
-                self.start_drain(place, clock);
-            }
+    fn pause_idle(&mut self, place: u32, clock: Clock) {
+        let waits = |endpoint: &&mut Endpoint<S>| endpoint.receives == 0 && !endpoint.closing;
+        let Some(endpoint) = self.endpoints.get_mut(place).filter(waits) else { return };
+        endpoint.idled = true;
+        self.release_waiting(place);
+        if self.stock(place).expected > 0 {
+            self.start_drain(place, clock);
         }
     }
 }

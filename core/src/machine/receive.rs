@@ -1,15 +1,16 @@
 //! Receiving: credit, drains, and the messages that wait for the application (docs/evidence/invariants.md §1 rows
 //! 4–10).
 
+use super::close::PATIENCE;
 use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::{OperationId, State};
-use super::{Cause, ClientMachine, Clock, Failure};
+use super::{Cause, ClientMachine, Clock, Failure, Timer};
 use crate::engine::DeliveryId;
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::received::{Origin, ReceivedMessage};
 use crate::storage::{Place, Slots, Storage, Table};
-use crate::time::{Instant, Millis, Timestamp};
+use crate::time::{Millis, Timestamp};
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
 
@@ -115,7 +116,9 @@ impl<S: Storage> ClientMachine<S> {
                 endpoint.demand = endpoint.demand.saturating_add(max);
                 endpoint.receives += 1;
                 endpoint.receiver.get_or_insert(Place::new(operation.0.index));
-                self.due |= endpoint.attachment == Attachment::Down;
+                if endpoint.attachment == Attachment::Down {
+                    self.mark_link(place);
+                }
                 self.top_up(place);
                 // The driver looks for places that can be freed.
                 self.due |= self.starved;
@@ -183,58 +186,65 @@ impl<S: Storage> ClientMachine<S> {
             self.top_up(place);
             return;
         }
-        if found.prefetch() > 0 {
-            self.give_back = true;
-        } else if !found.closing {
+        found.gives_back = true;
+        if found.prefetch() == 0 && !found.closing {
             let stock = self.stock(place);
-            if stock.expected > 0 && !stock.draining {
-                self.give_back = true;
-            } else if stock.ready > 0 && !stock.draining {
+            if stock.expected == 0 && stock.ready > 0 && !stock.draining {
                 self.release_waiting(place);
             }
         }
-        self.due = true;
+        self.mark_link(place);
     }
 
-    /// Receivers without a pending call give unused credit back.
-    pub(super) fn give_back(&mut self, clock: Clock) {
-        if !core::mem::take(&mut self.give_back) {
-            return;
+    /// A receiver without a pending call gives unused credit back.
+    pub(super) fn give_back(&mut self, place: u32, clock: Clock) {
+        if let Some(prefetching) = self.prefetching {
+            (prefetching.note_locks)(self, place, clock);
         }
-        for place in 0..self.endpoints.end() {
-            if let Some(prefetching) = self.prefetching {
-                (prefetching.note_locks)(self, place, clock);
-            }
-            let idle = self.endpoints.get(place).is_some_and(|endpoint| {
-                endpoint.receives == 0
-                    && endpoint.prefetch() == 0
-                    && !endpoint.closing
-                    && !endpoint.is_draining()
-                    && endpoint.is_receiver()
-            });
-            if idle && self.stock(place).expected > 0 {
-                self.start_drain(place, clock);
-            }
+        let idle = self
+            .endpoints
+            .get(place)
+            .is_some_and(|endpoint| endpoint.receives == 0 && endpoint.prefetch() == 0 && !endpoint.is_draining());
+        if idle && self.stock(place).expected > 0 {
+            self.start_drain(place, clock);
+        }
+    }
+
+    /// A drain has begun, or the end of an endpoint that closes.
+    pub(super) fn drain_begins(&mut self, place: u32, clock: Clock) {
+        if let Some(endpoint) = self.endpoints.get_mut(place) {
+            endpoint.draining = true;
+        }
+        self.timers.start(Timer::Credit, place, clock.now, PATIENCE);
+    }
+
+    /// Something has come on a link. The end of a drain is not put off.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn hear(&mut self, place: u32, clock: Clock) {
+        if self.endpoints.get(place).is_some_and(|endpoint| !endpoint.draining) {
+            self.timers.start(Timer::Credit, place, clock.now, SILENCE);
         }
     }
 
     pub(super) fn start_drain(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        let Some(endpoint) = self.endpoints.get(place) else { return };
         let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
         if connection.drain(link).is_ok() {
-            endpoint.drain(clock.now);
+            self.drain_begins(place, clock);
         }
     }
 
     /// The service has sent what it had and given the rest of the credit back.
     pub(super) fn endpoint_drained(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        self.due = true;
         if endpoint.closing {
+            self.mark_link(place);
             return;
         }
         endpoint.drained();
-        endpoint.hear(clock.now);
+        self.hear(place, clock);
+        self.mark_link(place);
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         if endpoint.receives > 0 {
             endpoint.harvest = true;
             self.notice_endpoint(place);
@@ -243,47 +253,36 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// A drain that the peer does not answer is not waited for for ever.
-    pub(super) fn expire_drains(&mut self, clock: Clock) {
-        for place in 0..self.endpoints.end() {
-            let late = self.endpoints.get(place).is_some_and(|endpoint| {
-                !endpoint.closing && endpoint.drain_deadline().is_some_and(|deadline| deadline <= clock.now)
-            });
-            if !late {
-                continue;
-            }
-            let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
-            // A link that does not answer is replaced; its credit goes with it.
-            if let (Some(link), Some(connection)) = (link, &mut self.connection) {
-                let _ = connection.detach(link, true, None);
-            }
-            self.release_waiting(place);
-            self.endpoint_detached(place, clock, Attachment::Down, None);
+    /// A drain was not answered in its time, or a link has been silent for long. A link can be gone without a word while
+    /// the connection is well (docs/evidence/invariants.md §1 row 1): the answer to a drain proves that it is not, and a
+    /// link that gives none is replaced.
+    pub(super) fn credit_timer(&mut self, place: u32, clock: Clock) {
+        let Some(endpoint) = self.endpoints.get(place) else { return };
+        if endpoint.closing {
+            self.mark_link(place);
+            return;
         }
-    }
-
-    /// When a receiver that has heard nothing on its link asks whether that is still alive.
-    pub(super) fn probe_at(&self, place: u32) -> Option<Instant> {
-        let endpoint = self.endpoints.get(place)?;
-        let waits =
-            endpoint.attachment.is_up() && endpoint.is_receiver() && !endpoint.closing && !endpoint.is_draining();
-        (waits && self.stock(place).expected > 0).then(|| endpoint.heard().after(SILENCE))
-    }
-
-    /// A link can be gone without a word while the connection is well (docs/evidence/invariants.md §1 row 1): the
-    /// answer to a drain proves that it is not, and a link that gives none is replaced.
-    pub(super) fn probe_links(&mut self, clock: Clock) {
-        for place in 0..self.endpoints.end() {
-            if self.probe_at(place).is_some_and(|at| at <= clock.now) {
+        if !endpoint.is_draining() {
+            if endpoint.is_receiver() && self.stock(place).expected > 0 {
                 self.start_drain(place, clock);
+            } else {
+                self.hear(place, clock);
             }
+            return;
         }
+        // Its credit goes with the link.
+        if let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) {
+            let _ = connection.detach(link, true, None);
+        }
+        self.release_waiting(place);
+        self.endpoint_detached(place, clock, Attachment::Down, None);
     }
 
     /// A whole message has come.
     pub(super) fn endpoint_readable(&mut self, place: u32, clock: Clock) {
+        self.hear(place, clock);
+        self.link_moved(place);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        endpoint.hear(clock.now);
         endpoint.stocked_since.get_or_insert(clock.now);
         match (endpoint.receives, endpoint.receiver) {
             (1, Some(operation)) => self.notice(operation.index()),

@@ -5,7 +5,7 @@ use super::endpoint::EndpointId;
 use super::operation::OperationId;
 use super::request::Owner;
 use super::settle::Locked;
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure};
+use super::{Backoff, Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure, Timer};
 use crate::engine::DeliveryId;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
@@ -65,10 +65,8 @@ pub(super) struct Renewal<S: Storage> {
     length: Millis,
     /// From when on the lock is not renewed any more.
     until: Instant,
-    /// When there is something to do.
-    next: Option<Instant>,
-    /// Failed attempts since the last success.
-    attempts: u32,
+    /// Requests that failed in a row.
+    backoff: Backoff,
     request: Option<Key>,
     /// When the last request was begun.
     asked_at: Instant,
@@ -138,8 +136,8 @@ type Sent<S> = Result<(), Failure<S>>;
 /// What is done about registrations. The machine gets it with the first of them, so that a program that renews nothing
 /// is linked without any of it.
 pub(super) struct Renewing<S: Storage> {
-    /// Renews what is due.
-    pub(super) advance: fn(&mut ClientMachine<S>, Clock),
+    /// Renews a lock.
+    pub(super) renew: fn(&mut ClientMachine<S>, u32, Clock),
     /// Sends the request of a registration.
     pub(super) send: fn(&mut ClientMachine<S>, Key, u32, Clock) -> Sent<S>,
     /// The service has answered, or an attempt has failed.
@@ -162,7 +160,7 @@ pub(super) struct Renewing<S: Storage> {
 
 impl<S: Storage> ClientMachine<S> {
     const RENEWING: &'static Renewing<S> = &Renewing {
-        advance: Self::advance_renewals,
+        renew: Self::renew,
         send: Self::send_renewal,
         answered: Self::renewal_answered,
         settling: Self::settling,
@@ -242,8 +240,7 @@ impl<S: Storage> ClientMachine<S> {
             locked_until,
             length,
             until,
-            next: None,
-            attempts: 0,
+            backoff: Backoff::default(),
             request: None,
             asked_at: clock.now,
             state: State::Active,
@@ -262,20 +259,10 @@ impl<S: Storage> ClientMachine<S> {
         }
         match self.renewals.insert(renewal) {
             Ok(key) => {
-                self.set_renewal_time(key.index, first.min(until));
+                self.timers.set(Timer::Renewal, key.index, Some(first.min(until)));
                 Ok(RenewalId(key))
             }
             Err(_) => Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)))),
-        }
-    }
-
-    fn set_renewal_time(&mut self, place: u32, at: Instant) {
-        if let Some(renewal) = self.renewals.get_mut(place) {
-            renewal.next = Some(at);
-        }
-        if self.renewal_at.is_none_or(|earliest| at < earliest) {
-            self.renewal_at = Some(at);
-            self.moved = true;
         }
     }
 
@@ -283,21 +270,6 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn node_renews(&self, node: u32) -> bool {
         let mut renewals = (0..self.renewals.end()).filter_map(|place| self.renewals.get(place));
         renewals.any(|renewal| renewal.node == node && renewal.is_active())
-    }
-
-    fn advance_renewals(&mut self, clock: Clock) {
-        if self.renewal_at.is_none_or(|at| at > clock.now) {
-            return;
-        }
-        for place in 0..self.renewals.end() {
-            let due = self.renewals.get_mut(place).filter(|renewal| renewal.next.is_some_and(|at| at <= clock.now));
-            if let Some(renewal) = due {
-                renewal.next = None;
-                self.renew(place, clock);
-            }
-        }
-        let times = (0..self.renewals.end()).filter_map(|place| self.renewals.get(place)?.next);
-        self.renewal_at = times.min();
     }
 
     fn renew(&mut self, place: u32, clock: Clock) {
@@ -325,7 +297,6 @@ impl<S: Storage> ClientMachine<S> {
         if self.connection.is_none() {
             // The lock does not wait for the back-off of connecting.
             self.dial_at = None;
-            self.moved = true;
         }
         let Some(owner) = self.renewals.key(place).map(Owner::Renewal) else { return };
         let closing = match subject {
@@ -399,19 +370,19 @@ impl<S: Storage> ClientMachine<S> {
         log!(debug, "a lock was renewed", locked_until = until);
         renewal.locked_until = until;
         renewal.length = self.service_clock.left(clock, until);
-        renewal.attempts = 0;
+        renewal.backoff.forget();
         renewal.failure = None;
         renewal.renewed = true;
         let next = clock.now.after(rest(renewal.length, renewal.length).max(SHORTEST));
         let next = next.min(renewal.until);
         if renewal.is_active() && renewal.request.is_none() {
-            self.set_renewal_time(place, next);
+            self.timers.set(Timer::Renewal, place, Some(next));
         }
     }
 
     fn renewal_failed(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
         let Some(renewal) = self.renewals.get(place) else { return };
-        let passing = matches!(renewal.subject, Subject::Session(id) if self.claiming.is_some_and(|claiming| (claiming.is_taking_over)(self, id, clock.now)));
+        let passing = matches!(renewal.subject, Subject::Session(id) if self.claiming.is_some_and(|claiming| (claiming.is_taking_over)(self, id)));
         let Some(renewal) = self.renewals.get_mut(place) else { return };
         if is_final(&failure) && !passing {
             if matches!(failure.reason(), Some(Reason::MessageLockLost | Reason::SessionLockLost)) {
@@ -426,31 +397,32 @@ impl<S: Storage> ClientMachine<S> {
         }
         let until = renewal.locked_until;
         let left = self.service_clock.left(clock, until);
-        let (attempts, reason) = (renewal.attempts, failure.reason());
-        log!(warn, "a lock was not renewed", attempt = attempts, left_ms = left.get(), failure = failure);
-        renewal.attempts = attempts.saturating_add(1);
+        renewal.backoff.failed();
+        let (backoff, reason) = (renewal.backoff, failure.reason());
+        log!(warn, "a lock was not renewed", attempt = backoff.failures(), left_ms = left.get(), failure = failure);
         renewal.failure = Some(failure);
         if self.service_clock.has_passed(clock, until) {
             self.lock_ran_out(place);
             return;
         }
-        let wait = self.settings.retry.wait(attempts, reason, &mut self.random);
+        let wait = backoff.pause(&self.settings.retry, reason, &mut self.random);
         // The lock's end comes first, however patient the policy is. Past the end that is expected, the service may
         // still hold the lock, by a clock of its own.
         let wait = if left.get() > 0 { wait.min(left.part(3)).max(SHORTEST).min(left) } else { wait.max(DOUBTFUL) };
         let wait = wait.min(self.service_clock.left_at_most(clock, until));
-        self.set_renewal_time(place, clock.now.after(wait));
+        self.timers.start(Timer::Renewal, place, clock.now, wait);
     }
 
     /// The local UTC turned out to be wrong: what was scheduled by it may be late.
     fn replan_renewals(&mut self, clock: Clock) {
         for place in 0..self.renewals.end() {
             let Some(renewal) = self.renewals.get_mut(place) else { continue };
-            let Some(planned) = renewal.next.filter(|_| renewal.is_active()) else { continue };
+            let active = renewal.is_active();
+            let Some(planned) = self.timers.get(Timer::Renewal, place).filter(|_| active) else { continue };
             let left = self.service_clock.left(clock, renewal.locked_until);
             renewal.length = renewal.length.min(left);
             let next = clock.now.after(rest(left, renewal.length));
-            self.set_renewal_time(place, planned.min(next));
+            self.timers.set(Timer::Renewal, place, Some(planned.min(next)));
         }
     }
 
@@ -469,9 +441,9 @@ impl<S: Storage> ClientMachine<S> {
             log!(warn, "a lock is lost", locked_until = renewal.locked_until, failure = failure);
         }
         renewal.state = state;
-        renewal.next = None;
         renewal.failure = failure;
         let (request, waiter) = (renewal.request.take(), renewal.waiter.take());
+        self.timers.stop(Timer::Renewal, place);
         if let Some(request) = request {
             self.drop_request(request);
         }
@@ -484,6 +456,7 @@ impl<S: Storage> ClientMachine<S> {
         let Some(renewal) = self.renewals.get(place) else { return };
         let (request, subject) = (renewal.request, renewal.subject);
         self.renewals.free(place);
+        self.timers.stop(Timer::Renewal, place);
         if let Some(request) = request {
             self.drop_request(request);
         }
@@ -512,7 +485,7 @@ impl<S: Storage> ClientMachine<S> {
         if let Some(renewal) = self.renewals.get_mut(place) {
             renewal.forgotten = true;
         }
-        self.set_renewal_time(place, clock.now.after(left));
+        self.timers.start(Timer::Renewal, place, clock.now, left);
     }
 
     /// Waits for the end of a registration.

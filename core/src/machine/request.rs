@@ -3,7 +3,7 @@
 
 use super::endpoint::{Attachment, Entity, Path};
 use super::operation::{OperationId, Outcome, State};
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Timer, client};
 use crate::engine::{DeliveryId, OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
@@ -51,7 +51,6 @@ pub(super) struct Request<S: Storage> {
     pub(super) stage: Stage<S>,
     /// That of the request; once its response is there, where it waits on its link, that of the response.
     pub(super) delivery: Option<DeliveryId>,
-    pub(super) deadline: Instant,
 }
 
 impl<S: Storage> Request<S> {
@@ -156,13 +155,14 @@ impl<S: Storage> ClientMachine<S> {
         if matches!(owner, Owner::Operation(_)) && self.requests.len() + 1 >= self.requests.capacity() {
             return Err(full());
         }
-        let request = Request { node, owner, stage: Stage::Waiting, delivery: None, deadline };
+        let request = Request { node, owner, stage: Stage::Waiting, delivery: None };
         let key = self.requests.insert(request).map_err(|_| full())?;
+        self.timers.set(Timer::Request, key.index, Some(deadline));
         self.due = true;
         Ok(key)
     }
 
-    /// The same, to an entity's `$management`: a node that waits after a failure tries again for a new call.
+    /// The same, to an entity's `$management`: a token that was given up is put again for a new call.
     pub(super) fn start_management(
         &mut self,
         clock: Clock,
@@ -170,15 +170,9 @@ impl<S: Storage> ClientMachine<S> {
         owner: Owner,
         deadline: Instant,
     ) -> Result<Key, Failure<S>> {
-        self.dial_again();
         self.node_used(node, clock);
-        if let Some(found) = self.nodes.get_mut(node).filter(|found| found.error.is_some() && found.is_down()) {
-            found.error = None;
-            found.retry_at = None;
-            found.attempts = 0;
-            if let Some(entity) = found.entity {
-                self.retry_token(entity.token);
-            }
+        if let Some(entity) = self.nodes.get(node).and_then(|found| found.entity) {
+            self.retry_token(entity.token);
         }
         self.start_request(node, owner, deadline)
     }
@@ -265,9 +259,10 @@ impl<S: Storage> ClientMachine<S> {
         let Some(found) = self.operations.find(operation.0) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
-        let (deadline, endpoint) = (found.deadline, found.endpoint.map(Place::index));
+        let endpoint = found.endpoint.map(Place::index);
         let place = match found.state {
             State::Idle => {
+                let deadline = self.timers.get(Timer::Call, operation.0.index);
                 let deadline = deadline.unwrap_or(clock.now + self.settings.retry.try_timeout);
                 let node = self.use_entity(entity).and_then(|entity| self.use_node(Some(entity)));
                 let started = node.and_then(|node| self.start_management(clock, node, owner, deadline));
@@ -296,7 +291,7 @@ impl<S: Storage> ClientMachine<S> {
         match self.ask(clock, place, endpoint, request, transaction) {
             Ok(()) => Poll::Pending,
             Err(failure) => {
-                self.requests.free(place);
+                self.free_request(place);
                 if let Some(found) = self.operations.find_mut(operation.0) {
                     found.state = State::Idle;
                 }
@@ -315,7 +310,7 @@ impl<S: Storage> ClientMachine<S> {
         request: &dyn management::Request,
         transaction: Option<S::Transaction>,
     ) -> Result<(), Failure<S>> {
-        let deadline = self.requests.get(place).map_or(clock.now, |request| request.deadline);
+        let deadline = self.timers.get(Timer::Request, place).unwrap_or(clock.now);
         let left = deadline.left(clock.now);
         let endpoint = endpoint.and_then(|place| self.endpoints.get(place));
         let link_name = endpoint
@@ -338,7 +333,7 @@ impl<S: Storage> ClientMachine<S> {
         let Stage::Answered(kept) = &mut request.stage else { return None };
         let (node, response, kept) = (request.node, request.delivery, kept.take());
         found.state = State::Idle;
-        self.requests.free(key.index);
+        self.free_request(key.index);
         kept.or_else(|| self.take_from_node(node, response?))
     }
 
@@ -346,7 +341,7 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn drop_request(&mut self, key: Key) {
         let Some(request) = self.requests.find(key) else { return };
         let (delivery, node) = (request.delivery, request.node);
-        self.requests.free(key.index);
+        self.free_request(key.index);
         // Its response may be on the link.
         self.due |= S::Payloads::BOUNDED;
         let (Some(delivery), Some(connection)) = (delivery, &mut self.connection) else { return };
@@ -387,13 +382,13 @@ impl<S: Storage> ClientMachine<S> {
                 self.end_asked(place, key, result.map(|_| Outcome::Delivery(outcome)));
             }
             (Owner::Renewal(key), result) => {
-                self.requests.free(place);
+                self.free_request(place);
                 if let Some(renewing) = self.renewing {
                     (renewing.answered)(self, key, clock, result);
                 }
             }
             (Owner::Token(key, expiry), result) => {
-                self.requests.free(place);
+                self.free_request(place);
                 self.token_answered(key, expiry, clock, result.map(|_| ()));
             }
         }
@@ -410,21 +405,23 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The operation that waits for a request ends with it.
     fn end_asked(&mut self, place: u32, operation: Key, result: Result<Outcome<S>, Failure<S>>) {
-        self.requests.free(place);
+        self.free_request(place);
         if let Some(found) = self.operations.find_mut(operation) {
             found.state = State::Done(result);
             self.notice(operation.index);
         }
     }
 
-    /// Requests on the nodes that need a token fail when it cannot be had.
-    pub(super) fn fail_node_requests(&mut self, token: u32, clock: Clock, failure: &Failure<S>) {
+    /// The nodes that need a token that was refused remember why; their requests fail when it cannot be had.
+    pub(super) fn fail_node_requests(&mut self, token: u32, clock: Clock, failure: &Failure<S>, hopeless: bool) {
         for place in 0..self.nodes.end() {
             if self.nodes.get(place).is_some_and(|node| node.entity.is_some_and(|entity| entity.token == token)) {
                 if let Some(node) = self.nodes.get_mut(place) {
                     node.error = Some(failure.clone());
                 }
-                self.fail_requests(place, clock, failure, false);
+                if hopeless {
+                    self.fail_requests(place, clock, failure, false);
+                }
             }
         }
     }
@@ -484,7 +481,7 @@ impl<S: Storage> ClientMachine<S> {
             return false;
         }
         if found.is_down() {
-            let ready = found.retry_at.is_none_or(|at| at <= clock.now);
+            let ready = self.timers.get(Timer::Channel, node).is_none();
             if ready
                 && found.entity.is_none_or(|entity| self.token_is_valid(entity.token))
                 && let Err(error) = self.within(|machine| machine.attach_node(node))
@@ -538,7 +535,7 @@ impl<S: Storage> ClientMachine<S> {
             {
                 let result = check_response(response, &mut self.last_description);
                 if self.nodes.get(place).is_some_and(|node| node.entity.is_none()) {
-                    self.opening_until = None;
+                    self.timers.stop(Timer::Client, client::OPENING);
                 }
                 self.end_request(key.index, clock, result.map(|()| delivery));
             }
@@ -562,22 +559,25 @@ impl<S: Storage> ClientMachine<S> {
     fn taken_from_node(&mut self, place: u32, response: DeliveryId, settled: bool) {
         if let Some(node) = self.nodes.get_mut(place) {
             node.under_way = node.under_way.saturating_sub(1);
+            node.backoff.healthy();
         }
         if let (false, Some(connection)) = (settled, &mut self.connection) {
             let _ = connection.settle(response, &DeliveryState::ACCEPTED, true);
         }
     }
 
-    /// Requests whose deadline has passed will not be waited for.
-    pub(super) fn expire_requests(&mut self, clock: Clock) {
-        for place in 0..self.requests.end() {
-            let expired = |request: &&Request<S>| request.deadline <= clock.now && !request.is_answered();
-            let Some(request) = self.requests.get(place).filter(expired) else { continue };
-            let node = self.nodes.get(request.node);
-            let known = node.and_then(|node| node.error.as_ref());
-            let known = known.or(self.ending.as_ref()).or(self.last_error.as_ref());
-            let description = known.map(|known| known.text()).unwrap_or_default();
-            self.end_request(place, clock, Err(Failure { cause: Cause::Timeout, description }));
-        }
+    /// The deadline of a request has passed: it is not waited for any more.
+    pub(super) fn request_expired(&mut self, place: u32, clock: Clock) {
+        let Some(request) = self.requests.get(place).filter(|request| !request.is_answered()) else { return };
+        let node = self.nodes.get(request.node);
+        let known = node.and_then(|node| node.error.as_ref());
+        let known = known.or(self.ending.as_ref()).or(self.last_error.as_ref());
+        let description = known.map(|known| known.text()).unwrap_or_default();
+        self.end_request(place, clock, Err(Failure { cause: Cause::Timeout, description }));
+    }
+
+    pub(super) fn free_request(&mut self, place: u32) {
+        self.timers.stop(Timer::Request, place);
+        self.requests.free(place);
     }
 }

@@ -13,16 +13,15 @@ use crate::servicebus::received::Origin;
 use crate::servicebus::session_choice::SessionChoice;
 use crate::servicebus::session_filter;
 use crate::storage::{Place, Storage, Table};
-use crate::time::{Instant, Millis, Timestamp};
+use crate::time::{Millis, Timestamp};
 use crate::wire::performative::Attach;
 use crate::wire::{Full, Map, View};
 use core::task::Poll;
 
 /// Until when a session is locked, in .NET ticks (docs/evidence/wire-protocol.md §4.6).
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
-/// How long after a take-over the service may still take the new holder of a session for a stranger, and how often it
-/// is asked again meanwhile (docs/evidence/pinned-behaviour.md SES44).
-const TAKEOVER: Millis = Millis::from_secs(30);
+/// How often the service is asked again while it may take the new holder of a session for a stranger: until the link is
+/// healthy, thirty seconds after the take-over (docs/evidence/pinned-behaviour.md SES44).
 pub(super) const TAKEOVER_POLL: Millis = Millis::new(100);
 
 /// The session that a receiver asks for, or has.
@@ -35,7 +34,7 @@ pub(super) struct Claim<S: Storage> {
     non_exclusive: bool,
     /// It is held.
     granted: bool,
-    /// It was taken over by a token.
+    /// It was taken over by a token, not long ago.
     took_over: bool,
     /// The peer has attached without granting what was asked for.
     declined: bool,
@@ -73,7 +72,7 @@ pub(super) struct Claiming<S: Storage> {
     pub(super) update: Update<S>,
     /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
     /// (docs/evidence/pinned-behaviour.md SES44).
-    pub(super) is_taking_over: fn(&ClientMachine<S>, EndpointId, Instant) -> bool,
+    pub(super) is_taking_over: fn(&ClientMachine<S>, EndpointId) -> bool,
 }
 
 /// A filter, and milliseconds.
@@ -91,6 +90,11 @@ type Update<S> = fn(
 ) -> Poll<Result<(), Failure<S>>>;
 
 impl<S: Storage> Claim<S> {
+    /// The link has lived so long that the service knows the session's new holder.
+    pub(super) fn settle_in(&mut self) {
+        self.took_over = false;
+    }
+
     fn ask<'b>(&self, buffer: &'b mut [u8]) -> Result<Ask<'b>, Full> {
         let filter = session_filter::encode(&self.choice, buffer)?;
         Ok((filter, self.accept_timeout.filter(|_| self.choice.id().is_none())))
@@ -233,10 +237,9 @@ impl<S: Storage> ClientMachine<S> {
         self.poll_asked(clock, operation, owner, entity, &request, transaction).map_ok(|_| ())
     }
 
-    fn is_taking_over(&self, id: EndpointId, now: Instant) -> bool {
+    fn is_taking_over(&self, id: EndpointId) -> bool {
         self.endpoints.find(id.0).is_some_and(|endpoint| {
-            self.claim_of(endpoint).is_some_and(|claim| claim.took_over)
-                && endpoint.up_since().is_some_and(|since| now < since.after(TAKEOVER))
+            self.claim_of(endpoint).is_some_and(|claim| claim.took_over) && endpoint.attachment.is_up()
         })
     }
 

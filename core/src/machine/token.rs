@@ -3,13 +3,13 @@
 
 use super::endpoint::{Entity, EntityId, Path};
 use super::request::Owner;
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure};
+use super::{Backoff, Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Timer};
 use crate::servicebus::Argument;
 use crate::servicebus::address::Address;
 use crate::servicebus::connection_string::ConnectionCredential;
-use crate::servicebus::sas;
-use crate::storage::{Key, Storage, Table};
-use crate::time::{Instant, Millis, Timestamp};
+use crate::servicebus::{RetryMode, RetryPolicy, sas};
+use crate::storage::{Key, Marks, Storage, Table};
+use crate::time::{Duration, Instant, Millis, Timestamp};
 use crate::wire::Value;
 use core::fmt::{self, Write};
 
@@ -22,10 +22,15 @@ const EXPIRED: &str = "ExpiredToken";
 /// How long a token that is signed here lives: as the official SDKs' (docs/evidence/wire-protocol.md §2.3).
 pub(super) const LIFETIME: Millis = Millis::from_secs(3_600);
 
-/// Waits between attempts to renew: from 3 s, doubled up to 60 s, for ever (docs/evidence/invariants.md §1 row 16).
-pub(super) fn backoff(attempts: u16) -> Millis {
-    Millis::from_secs((3 << attempts.min(5)).min(60))
-}
+/// Pauses between attempts to put a token: from 3 s, doubled up to 60 s, without an end while the old one counts
+/// (docs/evidence/invariants.md §1 row 16).
+const PAUSES: RetryPolicy = RetryPolicy {
+    max_retries: u32::MAX,
+    delay: Duration::from_secs(3),
+    max_delay: Duration::from_secs(60),
+    mode: RetryMode::Exponential,
+    try_timeout: Duration::from_secs(60),
+};
 
 /// How long before its end a token that is signed here is renewed: a quarter of an hour, since the local clock may be
 /// ten minutes behind the service's before there is any evidence of that.
@@ -52,16 +57,8 @@ pub(super) struct Token<S: Storage> {
     pub(super) expiry: Timestamp,
     /// The request that puts it.
     pub(super) request: Option<Key>,
-    /// When to put it again; at once when it is not valid and this is `None`.
-    pub(super) refresh_at: Option<Instant>,
-    /// Failed attempts since it was valid last, on whatever connections.
-    pub(super) attempts: u16,
-}
-
-impl<S: Storage> Token<S> {
-    fn is_due(&self, now: Instant) -> bool {
-        !self.parked && self.request.is_none() && self.refresh_at.map_or(!self.valid, |at| at <= now)
-    }
+    /// Attempts that failed in a row, on whatever connections.
+    pub(super) backoff: Backoff,
 }
 
 /// Room for an audience: scheme, host and an entity's path.
@@ -84,9 +81,7 @@ impl<S: Storage> ClientMachine<S> {
         let sub_queue = entity.sub_queue;
         let shared = |&place: &u32| self.tokens.get(place).is_some_and(|token| token.entity.shares_token(entity));
         if let Some(token) = (0..self.tokens.end()).find(shared) {
-            if self.tokens.get(token).is_some_and(|token| token.parked) {
-                self.retry_token(token);
-            }
+            self.retry_token(token);
             return Ok(EntityId { token, sub_queue });
         }
         let token = Token {
@@ -95,11 +90,13 @@ impl<S: Storage> ClientMachine<S> {
             parked: false,
             expiry: Timestamp::DOTNET_MIN,
             request: None,
-            refresh_at: None,
-            attempts: 0,
+            backoff: Backoff::default(),
         };
         match self.tokens.insert(token) {
-            Ok(key) => Ok(EntityId { token: key.index, sub_queue }),
+            Ok(key) => {
+                self.mark_token(key.index);
+                Ok(EntityId { token: key.index, sub_queue })
+            }
             Err(_) => Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)))),
         }
     }
@@ -113,6 +110,8 @@ impl<S: Storage> ClientMachine<S> {
         if !used && let Some(token) = self.tokens.get(place) {
             let request = token.request;
             self.tokens.free(place);
+            self.timers.stop(Timer::Token, place);
+            self.tokens_due.clear(place);
             if let Some(request) = request {
                 self.drop_request(request);
             }
@@ -136,13 +135,22 @@ impl<S: Storage> ClientMachine<S> {
         fmt::write(path, format_args!("{address}")).map_err(|_| EngineError::IllegalState)
     }
 
-    /// Somebody tries again: a token that waits after a refusal does so too.
+    /// A new call tries again: so does a token that waits after a refusal, with the attempts that a call has. A refusal is
+    /// the answer to one request, so that calls in a loop cost no more than their own requests.
     pub(super) fn retry_token(&mut self, place: u32) {
         if let Some(token) = self.tokens.get_mut(place).filter(|token| !token.valid && token.request.is_none()) {
             token.parked = false;
-            token.refresh_at = None;
-            token.attempts = 0;
+            token.backoff.forget();
+            self.timers.stop(Timer::Token, place);
+            self.mark_token(place);
         }
+    }
+
+    /// A token may have to be put.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn mark_token(&mut self, place: u32) {
+        self.due = true;
+        self.tokens_due.mark(place);
     }
 
     pub(super) fn token_is_valid(&self, place: u32) -> bool {
@@ -151,8 +159,10 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Puts every token that is due; `$cbs` is attached for it.
     pub(super) fn advance_tokens(&mut self, clock: Clock) {
-        for place in 0..self.tokens.end() {
-            if !self.tokens.get(place).is_some_and(|token| token.is_due(clock.now)) {
+        for _ in 0..self.tokens_due.len() {
+            let Some(place) = self.tokens_due.take() else { return };
+            let Some(token) = self.tokens.get(place) else { continue };
+            if token.parked || token.request.is_some() || self.timers.get(Timer::Token, place).is_some() {
                 continue;
             }
             let Some(key) = self.tokens.key(place) else { continue };
@@ -163,7 +173,6 @@ impl<S: Storage> ClientMachine<S> {
                 Ok(request) => {
                     if let Some(token) = self.tokens.get_mut(place) {
                         token.request = Some(request);
-                        token.refresh_at = None;
                     }
                 }
                 Err(failure) => self.token_refused(place, clock, failure),
@@ -235,17 +244,16 @@ impl<S: Storage> ClientMachine<S> {
             Ok(()) => {
                 token.valid = true;
                 token.expiry = expiry;
-                token.attempts = 0;
+                token.backoff.forget();
                 // A signature that was given ready-made cannot be renewed.
                 let renewable = self.settings.external_tokens
                     || self
                         .settings
                         .parsed()
                         .is_ok_and(|parsed| matches!(parsed.credential, ConnectionCredential::SharedAccessKey { .. }));
-                let refresh_at = renewable.then(|| self.token_renewal(clock, expiry));
-                if let Some(token) = self.tokens.find_mut(key) {
-                    token.refresh_at = refresh_at;
-                }
+                let at = renewable.then(|| self.token_renewal(clock, expiry));
+                self.timers.set(Timer::Token, key.index, at);
+                self.token_changed = true;
                 self.due = true;
             }
             Err(failure) => {
@@ -270,9 +278,8 @@ impl<S: Storage> ClientMachine<S> {
                 continue;
             };
             let at = self.token_renewal(clock, expiry);
-            if let Some(planned) = self.tokens.get_mut(place).and_then(|token| token.refresh_at.as_mut()) {
-                *planned = at.min(*planned);
-                self.moved = true;
+            if let Some(planned) = self.timers.get(Timer::Token, place) {
+                self.timers.set(Timer::Token, place, Some(at.min(planned)));
             }
         }
     }
@@ -286,15 +293,13 @@ impl<S: Storage> ClientMachine<S> {
         // The next one is signed by a better clock.
         let expired = failure.description.as_ref().starts_with(EXPIRED) && !self.settings.external_tokens;
         token.valid &= self.service_clock.utc(clock) < token.expiry;
-        token.refresh_at = Some(clock.now.after(backoff(token.attempts)));
-        token.attempts = token.attempts.saturating_add(1);
-        let hopeless = !token.valid
-            && (!(failure.is_transient() || expired) || u32::from(token.attempts) > self.settings.retry.max_retries);
-        if hopeless {
-            token.parked = true;
-            token.refresh_at = None;
-        }
-        self.moved = true;
+        token.backoff.failed();
+        let backoff = token.backoff;
+        let hopeless =
+            !token.valid && (!(failure.is_transient() || expired) || backoff.is_exhausted(&self.settings.retry));
+        token.parked = hopeless;
+        let at = backoff.retry_at(&PAUSES, clock.now, failure.reason(), &mut self.random).filter(|_| !hopeless);
+        self.timers.set(Timer::Token, place, at);
         for at in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(at).filter(|endpoint| endpoint.token == place) else {
                 continue;
@@ -305,8 +310,6 @@ impl<S: Storage> ClientMachine<S> {
                 self.fail_waiting(at, &failure);
             }
         }
-        if hopeless {
-            self.fail_node_requests(place, clock, &failure);
-        }
+        self.fail_node_requests(place, clock, &failure, hopeless);
     }
 }

@@ -1,15 +1,16 @@
 //! Storage without an allocator: every size is in the type.
 
 use super::{
-    Arena, Assembly, Description, Encoder, FixedBuffer, FixedIndex, FixedQueue, FixedSlots, FixedTable, NoDescription,
-    NoSpare, NoTransactions, PayloadBuilder, Payloads, Storage, Text, TransactionId,
+    Arena, Assembly, Description, Encoder, FixedBuffer, FixedDeadlines, FixedIndex, FixedMarks, FixedQueue, FixedSlots,
+    FixedTable, NoDescription, NoSpare, NoTransactions, PayloadBuilder, Payloads, Storage, Text, TransactionId,
 };
 use crate::wire::{self, Encode, Full};
 use core::fmt;
 use core::marker::PhantomData;
 
 /// Storage with compile-time sizes. Name one with [`fixed_storage!`](crate::fixed_storage) instead of writing the
-/// parameters: `SLOTS` is the sum of `SESSIONS`, `LINKS` and `DELIVERIES`, `OUTBOX` follows from `TRANSMIT`.
+/// parameters: `SLOTS` is the sum of `SESSIONS`, `LINKS` and `DELIVERIES`, `OUTBOX` follows from `TRANSMIT`, and
+/// `DEADLINES` from `LINKS` and `DELIVERIES`.
 #[derive(Clone, Copy)]
 pub struct Fixed<
     const SESSIONS: usize,
@@ -22,6 +23,7 @@ pub struct Fixed<
     const MESSAGE: usize,
     const MESSAGES: usize,
     const SESSION_RECEIVERS: usize,
+    const DEADLINES: usize,
     X: TransactionId = NoTransactions,
 >(PhantomData<fn() -> X>);
 
@@ -36,8 +38,9 @@ impl<
     const M: usize,
     const P: usize,
     const C: usize,
+    const E: usize,
     X: TransactionId,
-> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P, C, X>
+> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P, C, E, X>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fixed")
@@ -75,6 +78,7 @@ macro_rules! fixed_storage {
             { $receive }, { $transmit }, { $crate::storage::half_or($transmit, 512) }, { $message },
             { $crate::storage::first_of(&[$($messages,)? $crate::storage::half_or(($deliveries) + 2, 4)]) },
             { $crate::storage::first_of(&[$($receivers,)? 2]) },
+            { $crate::storage::deadlines($links, $deliveries) },
             $crate::fixed_storage!(@transactions $($transactions)?),
         >;
         const _: () = {
@@ -112,8 +116,9 @@ impl<
     const M: usize,
     const P: usize,
     const C: usize,
+    const E: usize,
     X: TransactionId,
-> Storage for Fixed<S, L, D, N, R, T, O, M, P, C, X>
+> Storage for Fixed<S, L, D, N, R, T, O, M, P, C, E, X>
 {
     type Payload = heapless::Vec<u8, M>;
     type Encoder = heapless::Vec<u8, M>;
@@ -138,6 +143,8 @@ impl<
     type LinkSlots<V> = FixedSlots<V, L>;
     type Nodes<V> = FixedTable<V, NODES>;
     type Claims<V> = FixedTable<V, C>;
+    type LinkMarks = FixedMarks<L>;
+    type Deadlines = FixedDeadlines<L, D, E>;
     type Transaction = X;
     type Spare<V> = NoSpare;
     type Arena = FixedArena<M>;

@@ -1,8 +1,8 @@
 //! Storage that grows: messages are slices of the read buffer.
 
 use super::{
-    Arena, Assembly, Description, Encoder, Generation, Index, Key, Outbox, PayloadBuilder, Payloads, Queue, Rx, Slots,
-    Spare, Storage, Table, Text, Tx,
+    Arena, Assembly, Description, Encoder, Generation, HeapDeadlines, HeapMarks, Index, Key, Outbox, PayloadBuilder,
+    Payloads, Queue, Rx, Slots, Spare, Storage, Table, Text, Tx,
 };
 use crate::wire::{Encode, Full, Sink, Tag, measure};
 use alloc::boxed::Box;
@@ -46,6 +46,8 @@ impl Storage for Heap {
     type LinkSlots<T> = Vec<Option<T>>;
     type Nodes<T> = HeapTable<T>;
     type Claims<T> = HeapTable<T>;
+    type LinkMarks = HeapMarks;
+    type Deadlines = HeapDeadlines;
     type Transaction = Tag;
     type Spare<T> = Option<Box<T>>;
 

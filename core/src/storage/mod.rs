@@ -5,22 +5,30 @@
 //! by [`fixed_storage!`](crate::fixed_storage). Both are types, not features: one build holds both, and one test run
 //! tests both.
 
+mod deadlines;
 mod fixed;
 mod fixed_buffer;
 mod fixed_table;
 #[cfg(feature = "alloc")]
 mod heap;
+mod marks;
 mod transaction_id;
 
 use crate::wire::{Encode, Full};
 use core::fmt::Debug;
 use core::num::NonZeroU32;
 
+#[cfg(feature = "alloc")]
+pub use deadlines::HeapDeadlines;
+pub use deadlines::{DELIVERY_ROWS, Deadlines, FixedDeadlines, LINK_ROWS, SMALL_ROWS, deadlines};
 pub use fixed::{Fixed, FixedArena, FixedPayloads, FixedPlace, first_of, half_or};
 pub use fixed_buffer::FixedBuffer;
 pub use fixed_table::{FixedIndex, FixedQueue, FixedSlots, FixedTable};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapPayloads, HeapRx, HeapTable, HeapTx};
+#[cfg(feature = "alloc")]
+pub use marks::HeapMarks;
+pub use marks::{FixedMarks, Marks};
 pub use transaction_id::{NoTransactions, TransactionId};
 
 /// What a table is asked to hold at most. `Fixed` tables are bounded by their type alone.
@@ -115,6 +123,10 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Nodes<T>: Table<T>;
     /// A table with a place for every receiver of a session.
     type Claims<T>: Table<T>;
+    /// Marked places of a table of links.
+    type LinkMarks: Marks;
+    /// Deadlines of links, deliveries and some more.
+    type Deadlines: Deadlines;
     /// The id of a transaction; [`NoTransactions`] where there are to be none.
     type Transaction: TransactionId;
 

@@ -11,7 +11,6 @@ use servicebus_core::storage::{Heap, Storage};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::Server;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -68,7 +67,7 @@ fn times(receivers: usize) -> Vec<Duration> {
     })
 }
 
-#[known_fault("C22")]
+#[test]
 #[ignore = "tests/run all: wall clock"]
 fn no_step_takes_longer_with_more_idle_receivers_c22() {
     let (few, many) = (times(FEW), times(MANY));
