@@ -1,7 +1,7 @@
 //! A request whose response link does not exist is refused.
 
 use bytes::BytesMut;
-use servicebus_core::engine::LinkId;
+use servicebus_core::engine::{LinkId, SendOptions, Tag};
 use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::{MessageId, Properties, put_section};
 use servicebus_core::wire::performative::Role;
@@ -15,8 +15,8 @@ fn node_link(world: &mut World, c: usize, role: Role, address: &str, name: &str)
     world.attach(c, &attach_of(name, role, address, false, None, None)).unwrap()
 }
 
-/// A peek whose response goes to `reply_to`: why it was refused.
-fn peek(world: &mut World, requests: LinkId, reply_to: &str) -> Option<String> {
+/// A peek whose response goes to `reply_to`.
+fn request(reply_to: &str) -> bytes::Bytes {
     let mut out = BytesMut::new();
     let sink = &mut Sink::from(&mut out);
     let id = Some(MessageId::String("request1"));
@@ -25,7 +25,12 @@ fn peek(world: &mut World, requests: LinkId, reply_to: &str) -> Option<String> {
     put_map(sink, &[("operation", "com.microsoft:peek-message".into())]);
     put_section(sink, section::AMQP_VALUE);
     put_map(sink, &[("from-sequence-number", Value::Long(0)), ("message-count", Value::Int(1))]);
-    refusal(&world.send_bytes(0, requests, out.freeze(), 0, None)).map(|failure| failure.text)
+    out.freeze()
+}
+
+/// Why it was refused.
+fn peek(world: &mut World, requests: LinkId, reply_to: &str) -> Option<String> {
+    refusal(&world.send_bytes(0, requests, request(reply_to), 0, None)).map(|failure| failure.text)
 }
 
 #[test]
@@ -57,4 +62,33 @@ fn a_request_without_a_response_link_is_refused_f51() {
         judge.control(format!("there at {entity}"), peek(&mut world, requests, "there"), Option::is_none);
     }
     judge.finish();
+}
+
+/// A request that is settled already cannot be rejected: its link is detached, with the same words.
+#[test]
+fn a_settled_request_without_a_response_link_ends_its_link_f51() {
+    for entity in ["queue", "topic/Subscriptions/s"] {
+        let mut world = World::with_queue(QueueDescription::default());
+        world.topic("topic", &[("s", SubscriptionDescription::default())]);
+        let requests = node_link(&mut world, 0, Role::Sender, &format!("{entity}/$management"), "requests");
+        let options = SendOptions { tag: Tag::new(&[1]).unwrap(), settled: true, ..SendOptions::default() };
+        world.clients[0].engine.send(requests, request("X"), &options).unwrap();
+        world.settle_down();
+        let failure = world.detached(0, requests).expect("detached");
+        assert_eq!(failure.condition, "amqp:not-allowed");
+        assert!(failure.text.contains("The response link 'X' was not found"), "{}", failure.text);
+    }
+}
+
+/// What is no request is not accepted.
+#[test]
+fn what_is_no_request_is_rejected_f51() {
+    for address in ["queue/$management", "$cbs"] {
+        let mut world = World::with_queue(QueueDescription::default());
+        let (requests, _) = world.node(0, address);
+        for bytes in [&b"\xff\xff"[..], &[0x00, 0x53, 0x77], &[0x40], &[0x00, 0x53, 0x74, 0xd1, 0, 0, 0, 9]] {
+            let refused = refusal(&world.send_bytes(0, requests, bytes::Bytes::from_static(bytes), 0, None));
+            assert_eq!(refused.map(|failure| failure.condition).as_deref(), Some("amqp:decode-error"), "{bytes:?}");
+        }
+    }
 }

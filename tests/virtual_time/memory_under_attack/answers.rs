@@ -77,3 +77,29 @@ fn answers_that_are_not_read_are_not_made_a1() {
     }
     judge.finish();
 }
+
+/// Requests that waited for their responses to be read are carried out then: none is lost, and none is made twice.
+#[test]
+fn responses_that_waited_come_when_they_are_read_a1() {
+    for (size, count, requests) in [(1_000, 1, 90), (100_000, 4, 40), (240_000, 4, 20)] {
+        let mut world = World::with_queue(QueueDescription::default());
+        let sender = world.sender(0, "queue").unwrap();
+        for _ in 0..count {
+            assert_eq!(world.send(0, sender, &Message::new(&vec![7; size])), Ended::Accepted);
+        }
+        let client = world.connect();
+        let (request, response) = world.node(client, "queue/$management");
+        let reply_to = world.reply_to(client, response).to_owned();
+        for _ in 0..requests {
+            send_only(&mut world, client, request, peek(count, &reply_to));
+        }
+        world.settle_down();
+        let engine = &mut world.clients[client].engine;
+        let mut answers = 0;
+        while let Some(answer) = engine.receive(response) {
+            assert!(answer.payload.len() > size * count as usize, "{} bytes", answer.payload.len());
+            answers += 1;
+        }
+        assert_eq!(answers, requests, "{count} messages of {size} bytes");
+    }
+}
