@@ -73,8 +73,8 @@ def test_everything_goes_at_once(emulator, client, messaging):
     [
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", b"405"),
         (b"PUT /q HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300000, b"413"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"404"),
-        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"401"),
+        (b"NONSENSE\r\n\r\n", b"400"),
         (b"GET /q HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 200000 + b"\r\n\r\n", b"431"),
     ],
 )
