@@ -103,7 +103,7 @@ impl<S: Storage> ClientMachine<S> {
                 self.ready.mark(place);
             }
         }
-        for _ in 0..self.ready.len() {
+        for _ in 0..self.ready.count() {
             let Some(place) = self.ready.take() else { return };
             self.advance_link(place, clock);
         }

@@ -159,7 +159,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Puts every token that is due; `$cbs` is attached for it.
     pub(super) fn advance_tokens(&mut self, clock: Clock) {
-        for _ in 0..self.tokens_due.len() {
+        for _ in 0..self.tokens_due.count() {
             let Some(place) = self.tokens_due.take() else { return };
             let Some(token) = self.tokens.get(place) else { continue };
             if token.parked || token.request.is_some() || self.timers.get(Timer::Token, place).is_some() {

@@ -11,7 +11,7 @@ pub trait Marks {
     /// Takes a marked place; the one that was taken last comes last.
     fn take(&mut self) -> Option<u32>;
     /// As many places as are marked now, or more.
-    fn len(&self) -> usize;
+    fn count(&self) -> usize;
 }
 
 /// Marks of up to `N` places.
@@ -60,7 +60,7 @@ impl<const N: usize> Marks for FixedMarks<N> {
         take(&mut self.marked, &mut self.next)
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         N
     }
 }
@@ -119,7 +119,7 @@ mod heap {
             }
         }
 
-        fn len(&self) -> usize {
+        fn count(&self) -> usize {
             self.ring.len()
         }
     }
@@ -135,7 +135,7 @@ mod tests {
             marks.mark(place);
         }
         marks.clear(1);
-        assert!(marks.len() >= 2);
+        assert!(marks.count() >= 2);
         let first = marks.take().unwrap();
         marks.mark(first);
         let second = marks.take().unwrap();
@@ -159,6 +159,6 @@ mod tests {
             marks.mark(0);
             marks.clear(0);
         }
-        assert_eq!(marks.len(), 1);
+        assert_eq!(marks.count(), 1);
     }
 }
