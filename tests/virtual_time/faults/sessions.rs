@@ -86,3 +86,47 @@ fn no_order_is_promised_to_receivers_that_wait_for_a_session_f66() {
         assert!(granted.iter().all(|count| *count > 0), "{entity}: {granted:?}");
     }
 }
+
+#[test]
+fn a_session_is_taken_over_with_its_own_token_only_f76() {
+    for entity in ["queue", SUB] {
+        let mut world = world(Duration::from_secs(60));
+        let second = world.connect();
+        let one = world.shared_session_receiver(0, entity, Some("one"), None).unwrap();
+        let other = world.shared_session_receiver(0, entity, Some("other"), None).unwrap();
+        let (_, token) = world.granted_shared(0, one);
+        let (_, foreign) = world.granted_shared(0, other);
+        let unknown = servicebus_core::servicebus::LockToken::from_uuid(servicebus_core::wire::Uuid([7; 16]));
+        for (session, token) in [(Some("one"), foreign), (Some("one"), unknown), (None, unknown), (Some("new"), token)] {
+            let refused = world.shared_session_receiver(second, entity, session, Some(token)).unwrap_err();
+            assert_eq!(refused.condition, "com.microsoft:session-lock-lost", "{session:?} at {entity}");
+        }
+        // The holders keep their sessions, and the right token takes one over.
+        assert_eq!((world.detached(0, one), world.detached(0, other)), (None, None));
+        let taken = world.shared_session_receiver(second, entity, None, Some(token)).unwrap();
+        assert_eq!(world.granted_shared(second, taken), ("one".to_owned(), token));
+    }
+}
+
+#[test]
+fn a_deferred_message_of_a_session_is_locked_as_long_as_the_session_f76() {
+    for entity in ["queue", SUB] {
+        for seconds in [0, 20, 50] {
+            let mut world = world(Duration::from_secs(60));
+            send(&mut world, entity, "s", &["a"]);
+            let link = world.session_receiver(0, entity, Some("s"), None).unwrap();
+            let message = world.receive_now(0, link, 1).remove(0);
+            world.defer(0, &message);
+            let end = world.clock.utc + Duration::from_secs(60);
+            world.advance(Duration::from_secs(seconds));
+            let numbers = longs(&[message.number()]);
+            let entries = [
+                ("sequence-numbers", servicebus_core::wire::Reader::new(&numbers).value().unwrap()),
+                ("receiver-settle-mode", Value::Uint(1)),
+                ("session-id", Value::from("s")),
+            ];
+            let response = world.manage(0, entity, "receive-by-sequence-number", &entries);
+            assert_eq!(response.messages()[0].locked_until(), end, "{entity} after {seconds} s");
+        }
+    }
+}

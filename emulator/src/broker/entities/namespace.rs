@@ -302,9 +302,9 @@ impl Namespace {
             self.idle.insert((due, key));
             return;
         }
-        let _ = match subscription {
-            Some(name) => self.delete_subscription(entity, name),
-            None => self.delete(entity),
+        match subscription {
+            Some(name) => self.remove_subscription(entity, name),
+            None => self.remove_entity(entity),
         };
     }
 
@@ -592,12 +592,16 @@ impl Namespace {
     /// # Errors
     /// [`EntityError::NotFound`].
     pub fn delete(&mut self, path: &str) -> Result<(), EntityError> {
-        let key = name::key(path);
-        if let Some(queue) = self.queues.remove(&key) {
+        if self.remove_entity(&name::key(path)) { Ok(()) } else { Err(EntityError::NotFound(path.to_owned())) }
+    }
+
+    /// Removes a queue or a topic by its key; false when there is none.
+    fn remove_entity(&mut self, key: &str) -> bool {
+        if let Some(queue) = self.queues.remove(key) {
             for id in queue.stores.all() {
                 self.drop_store(id);
             }
-        } else if let Some(topic) = self.topics.remove(&key) {
+        } else if let Some(topic) = self.topics.remove(key) {
             self.drop_store(topic.scheduled);
             self.drop_store(topic.transit);
             for (name, subscription) in topic.subscriptions {
@@ -607,12 +611,12 @@ impl Namespace {
                 }
             }
         } else {
-            return Err(EntityError::NotFound(path.to_owned()));
+            return false;
         }
-        self.forget_idle(&key);
-        self.sizes.remove(&key);
-        self.signal(Signal::Deleted(key));
-        Ok(())
+        self.forget_idle(key);
+        self.sizes.remove(key);
+        self.signal(Signal::Deleted(key.to_owned()));
+        true
     }
 
     /// Removes every message from every entity.
@@ -635,7 +639,7 @@ impl Namespace {
     pub fn clear(&mut self) {
         let paths: Vec<String> = self.queues.keys().chain(self.topics.keys()).cloned().collect();
         for path in paths {
-            let _ = self.delete(&path);
+            self.remove_entity(&path);
         }
     }
 

@@ -118,12 +118,19 @@ impl Namespace {
     /// # Errors
     /// [`EntityError::NotFound`].
     pub fn delete_subscription(&mut self, topic: &str, subscription: &str) -> Result<(), EntityError> {
-        let missing = || EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}"));
-        let (key, own) = (name::key(topic), name::key(subscription));
-        let found = self.topics.get_mut(&key).ok_or_else(missing)?;
-        let removed = found.subscriptions.remove(&own).ok_or_else(missing)?;
+        if self.remove_subscription(&name::key(topic), &name::key(subscription)) {
+            Ok(())
+        } else {
+            Err(EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}")))
+        }
+    }
+
+    /// Removes a subscription by its keys; false when there is none.
+    pub(super) fn remove_subscription(&mut self, key: &str, own: &str) -> bool {
+        let Some(found) = self.topics.get_mut(key) else { return false };
+        let Some(removed) = found.subscriptions.remove(own) else { return false };
         for (name, stored) in &removed.rules {
-            found.rules.remove(&own, name, &stored.rule);
+            found.rules.remove(own, name, &stored.rule);
         }
         for id in removed.stores.all() {
             self.drop_store(id);
@@ -131,7 +138,7 @@ impl Namespace {
         let path = format!("{key}/subscriptions/{own}");
         self.forget_idle(&path);
         self.signal(Signal::Deleted(path));
-        Ok(())
+        true
     }
 
     /// A subscription.
