@@ -97,7 +97,8 @@ fn a_session_is_taken_over_with_its_own_token_only_f76() {
         let (_, token) = world.granted_shared(0, one);
         let (_, foreign) = world.granted_shared(0, other);
         let unknown = servicebus_core::servicebus::LockToken::from_uuid(servicebus_core::wire::Uuid([7; 16]));
-        for (session, token) in [(Some("one"), foreign), (Some("one"), unknown), (None, unknown), (Some("new"), token)] {
+        for (session, token) in [(Some("one"), foreign), (Some("one"), unknown), (None, unknown), (Some("new"), token)]
+        {
             let refused = world.shared_session_receiver(second, entity, session, Some(token)).unwrap_err();
             assert_eq!(refused.condition, "com.microsoft:session-lock-lost", "{session:?} at {entity}");
         }
