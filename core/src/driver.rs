@@ -83,7 +83,8 @@ pub trait TokenCredential<P> {
 
     /// A token for Service Bus (scope `https://servicebus.azure.net/.default`). Called again before a token ends, and
     /// after a failure with a back-off: while the last token still counts as long as it takes, else as often as the
-    /// retry policy wants and then when the next call needs a token. The future is dropped when the connection is lost.
+    /// retry policy wants and then when the next call needs a token. The future is dropped when the connection is lost,
+    /// or when it takes longer than the policy's try time-out; then it is called again.
     fn token(&mut self) -> impl Future<Output = Result<AccessToken<P>, Self::Error>>;
 }
 
@@ -445,9 +446,16 @@ where
             if wanted { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        let token = match credential.token().await {
-            Ok(token) => Ok((token.token, token.expires_at)),
-            Err(error) => Err(failure::<R>(shared, Cause::Credential, &error)),
+        let mut asking = pin!(credential.token());
+        let answer = poll_fn(|cx| match asking.as_mut().poll(cx) {
+            // The deadline of the question passes in the same task.
+            Poll::Pending if !shared.with(|state| state.machine.awaits_access_token()) => Poll::Ready(None),
+            answer => answer.map(Some),
+        });
+        let token = match answer.await {
+            None => continue,
+            Some(Ok(token)) => Ok((token.token, token.expires_at)),
+            Some(Err(error)) => Err(failure::<R>(shared, Cause::Credential, &error)),
         };
         change::<R, _>(shared, |state| state.machine.handle_access_token(state.runtime.clock(), token));
     }

@@ -3,7 +3,7 @@
 //! The driver asks for them: a program whose driver has no credential is linked without any of this.
 
 use super::request::{Owner, Request, Stage};
-use super::{Cause, ClientMachine, Clock, Failure};
+use super::{Cause, ClientMachine, Clock, Failure, Timer, client};
 use crate::servicebus::Argument;
 use crate::storage::{Spare, Storage, Table};
 use crate::time::Timestamp;
@@ -24,13 +24,32 @@ impl<S: Storage> ClientMachine<S> {
             wanted &= self.put_access_token(clock, &kept, false);
             self.access_token.keep(kept);
         }
-        self.access_token_pending |= wanted;
+        if wanted {
+            self.access_token_pending = true;
+            let until = clock.now + self.settings.retry.try_timeout;
+            self.timers.set(Timer::Client, client::CREDENTIAL, Some(until));
+        }
         wanted
+    }
+
+    /// Whether the answer of the credential is still waited for: a question that takes longer than an attempt may is
+    /// dropped, and asked again when a token needs it.
+    pub fn awaits_access_token(&self) -> bool {
+        self.access_token_pending
+    }
+
+    /// The credential has not answered in its time.
+    pub(super) fn credential_expired(&mut self) {
+        log!(warn, "the credential does not answer");
+        self.access_token_pending = false;
+        // Requests that wait for a token ask again.
+        self.due = true;
     }
 
     /// The credential has answered; a failed answer is retried with a back-off, as often as the policy wants.
     pub fn handle_access_token(&mut self, clock: Clock, token: Result<(S::Payload, Timestamp), Failure<S>>) {
         self.access_token_pending = false;
+        self.timers.stop(Timer::Client, client::CREDENTIAL);
         match token {
             Ok(token) => {
                 self.put_access_token(clock, &token, true);

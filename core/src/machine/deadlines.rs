@@ -45,6 +45,7 @@ impl<S: Storage> ClientMachine<S> {
                 }
                 Timer::Call => self.call_expired(entry),
                 Timer::Client if entry == client::OPENING => self.opening_expired(clock),
+                Timer::Client if entry == client::CREDENTIAL => self.credential_expired(),
                 // The peer does not answer our close.
                 Timer::Client => {
                     if let Some(connection) = &mut self.connection {

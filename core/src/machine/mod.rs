@@ -640,6 +640,7 @@ impl<S: Storage> ClientMachine<S> {
         // The credential is asked while there is a connection: an answer that was under way is lost.
         self.access_token_wanted = false;
         self.access_token_pending = false;
+        self.timers.stop(Timer::Client, client::CREDENTIAL);
         self.timers.stop(Timer::Client, client::CLOSE);
         self.due = true;
         if self.closing {

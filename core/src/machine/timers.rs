@@ -34,6 +34,8 @@ pub(super) mod client {
     pub(in super::super) const CLOSE: u32 = 0;
     /// The whole opening of the connection: transport, SASL, open and the first answer of `$cbs`.
     pub(in super::super) const OPENING: u32 = 1;
+    /// The credential's answer.
+    pub(in super::super) const CREDENTIAL: u32 = 2;
 }
 
 /// In the order of the rows that storage has for them.

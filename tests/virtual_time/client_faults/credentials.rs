@@ -14,7 +14,6 @@ use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::World;
 use servicebus_tests::engine::Item;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -85,7 +84,7 @@ fn sends(life: Duration, first: u32, hangs: u32) -> (u32, bool) {
     })
 }
 
-#[known_fault("C4")]
+#[test]
 fn a_credential_that_never_answers_is_asked_again_c4() {
     let mut judge = Judge::new();
     let ten = MINUTE * 10;
