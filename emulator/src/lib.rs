@@ -17,6 +17,7 @@
 //! What a namespace has counted is told in process by [`broker::Broker::statistics`], and over AMQP by the operation
 //! `com.servicebus-emulator:statistics` of any `$management` node, also of the namespace's own (address `$management`):
 //! the response's body is a map of longs with the names of [`broker::Statistics::entries`].
+#![cfg_attr(not(test), warn(clippy::let_underscore_must_use, clippy::unused_result_ok))]
 #![forbid(unsafe_code)]
 
 pub mod blueprint;

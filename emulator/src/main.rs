@@ -1,4 +1,5 @@
 //! Serves an emulated Service Bus namespace.
+#![warn(clippy::let_underscore_must_use, clippy::unused_result_ok)]
 
 use core::error::Error;
 use servicebus_emulator::broker::Tier;

@@ -1,7 +1,7 @@
 //! The one place that changes messages. Applying cannot fail: what could be refused was refused by the plan, and a change
 //! for a store or message that is gone is none.
 
-use super::change::Change;
+use super::change::{Change, SessionStep};
 use super::entities::namespace::StoreOwner;
 use super::entities::store::{DeadReason, Effect, Ending};
 use super::entities::{Message, MessageState, Namespace, StoreId};
@@ -103,6 +103,30 @@ impl Namespace {
                 self.touched(id);
                 self.follow(id, effects.into_iter().flatten(), utc);
             }
+            Change::Session { store: id, session, step, utc } => {
+                let Some(store) = self.store_mut(id) else { return };
+                let effects = match step {
+                    SessionStep::Release { holder } => store.release_session(&session, holder, utc),
+                    SessionStep::Accept { holder } => {
+                        store.lock_session(&session, holder, utc);
+                        Vec::new()
+                    }
+                    SessionStep::Share { token } => {
+                        store.share_session(&session, token);
+                        Vec::new()
+                    }
+                    SessionStep::TakeOver { holder, token } => {
+                        store.hand_over_session(&session, token, holder, utc);
+                        Vec::new()
+                    }
+                    SessionStep::Renew => {
+                        store.extend_session(&session, utc);
+                        Vec::new()
+                    }
+                };
+                self.touched(id);
+                self.follow(id, effects, utc);
+            }
             Change::SessionState { store: id, session, state, utc } => {
                 if let Some(store) = self.store_mut(id) {
                     store.put_session_state(&session, state, utc);
@@ -189,6 +213,7 @@ mod tests {
             ("letters", QueueDescription { max_delivery_count: 2, ..plain.clone() }),
             ("end", QueueDescription { forward_dead_lettered_messages_to: to("letters"), ..plain.clone() }),
             ("first", QueueDescription { forward_to: to("end"), ..plain.clone() }),
+            ("sessions", QueueDescription { requires_session: true, ..plain.clone() }),
             ("once", QueueDescription { requires_duplicate_detection: true, ..plain.clone() }),
         ];
         for (name, description) in queues {
@@ -215,7 +240,8 @@ mod tests {
 
     fn message(random: &mut Random, utc: Timestamp) -> Message {
         let id = random.below(20).to_string();
-        let mut message = servicebus_core::servicebus::Message::new("body");
+        let session = random.below(4).to_string();
+        let mut message = servicebus_core::servicebus::Message::new("body").with_session_id(&session);
         if random.below(3) > 0 {
             message = message.with_message_id(&id);
         }
@@ -249,10 +275,11 @@ mod tests {
                 store.next_deadline(),
             ));
             lines.push(format!("{:?}", store.session_state("session")));
+            lines.extend(store.list_sessions(None).map(|id| format!("{id}: {:?}", store.session_lock(id))));
             let locked = tokens.iter().filter_map(|token| Some((token, store.under_lock(*token)?.1)));
             lines.extend(locked.map(|(token, until)| format!("{token} until {until}")));
         }
-        for entity in ["letters", "end", "first", "once", "topic"] {
+        for entity in ["letters", "end", "first", "once", "topic", "sessions"] {
             lines.push(format!("{entity}: {} bytes", namespace.held(entity)));
         }
         lines.push(format!("{:?}", namespace.queue("once").unwrap().times));
@@ -267,8 +294,9 @@ mod tests {
         random: &mut Random,
         utc: Timestamp,
     ) {
-        let entity = ["end", "first", "once", "topic"][random.below(4) as usize];
+        let entity = ["end", "first", "once", "topic", "sessions"][random.below(5) as usize];
         let store = stores[random.below(stores.len() as u64) as usize];
+        let sessions = namespace.queue("sessions").unwrap().stores.main;
         match random.below(13) {
             0..=2 => {
                 let message = message(random, utc);
@@ -288,6 +316,17 @@ mod tests {
                 assert!(settled.is_ok() || namespace.find_lock(stores, token).is_err() || ending == Ending::DeadLetter);
             }
             11 => {
+                let accepted = namespace.accept_session(sessions, None, random.below(3), utc);
+                if let Ok(Some((session, _))) = accepted {
+                    let shared = namespace.share_session(sessions, &session, utc);
+                    tokens.extend(namespace.receive(sessions, Some(&session), utc).map(|(_, token, _)| token));
+                    match random.below(4) {
+                        0 => namespace.release_session(sessions, &session, random.below(3), utc),
+                        1 => assert!(namespace.renew_session(sessions, &session, utc).is_ok()),
+                        2 => assert!(namespace.take_over_session(sessions, None, shared.unwrap(), 9, utc).is_ok()),
+                        _ => {}
+                    }
+                }
                 let state = (random.below(2) == 0).then(|| Bytes::from_static(b"state"));
                 namespace.set_session_state(store, "session", state, utc).unwrap();
             }
@@ -339,7 +378,7 @@ mod tests {
             }
             assert_eq!(seen(&original, &stores, &tokens), seen(&replayed, &stores, &tokens), "seed {seed}");
         }
-        assert!(kinds.len() >= 11, "{}", kinds.len());
+        assert!(kinds.len() >= 12, "{}", kinds.len());
     }
 
     #[test]

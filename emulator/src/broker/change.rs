@@ -29,6 +29,35 @@ impl Settlement {
     }
 }
 
+/// What happens to the lock of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionStep {
+    /// A receiver locks it.
+    Accept {
+        /// The receiver.
+        holder: u64,
+    },
+    /// Others can take it over.
+    Share {
+        /// By this token, unless it has one.
+        token: LockToken,
+    },
+    /// Another receiver takes it over.
+    TakeOver {
+        /// The receiver.
+        holder: u64,
+        /// The token by which it does.
+        token: LockToken,
+    },
+    /// Its receiver lets it go.
+    Release {
+        /// The receiver; nothing happens if another holds it.
+        holder: u64,
+    },
+    /// Its lock is extended.
+    Renew,
+}
+
 /// One change.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -128,6 +157,17 @@ pub enum Change {
         /// The store.
         store: StoreId,
         /// The time.
+        utc: Timestamp,
+    },
+    /// The lock of a session begins, changes or ends.
+    Session {
+        /// The store.
+        store: StoreId,
+        /// The session.
+        session: String,
+        /// How.
+        step: SessionStep,
+        /// When.
         utc: Timestamp,
     },
     /// The state of a session is set or cleared.

@@ -48,6 +48,10 @@ impl Namespace {
                 let entity = self.store(*store).map(|store| &*store.owner.path);
                 tracing::trace!(entity, session, bytes = state.as_ref().map(Bytes::len), "session state");
             }
+            Change::Session { store, session, step, .. } => {
+                let entity = self.store(*store).map(|store| &*store.owner.path);
+                tracing::trace!(entity, session, ?step, "session lock");
+            }
             Change::Reserve { .. } | Change::Remember { .. } | Change::Use { .. } | Change::Time { .. } => {}
         }
     }

@@ -26,6 +26,7 @@ mod plan;
 pub(crate) mod protocol;
 mod relays;
 mod routing;
+mod sessions;
 mod shared;
 mod signals;
 mod statistics;

@@ -62,7 +62,8 @@ impl ClockSource {
             }
             Self::Virtual { elapsed, .. } => {
                 let mut elapsed = elapsed.subscribe();
-                let _ = elapsed.wait_for(|elapsed| Instant::ZERO + *elapsed >= at).await;
+                let waited = elapsed.wait_for(|elapsed| Instant::ZERO + *elapsed >= at).await;
+                debug_assert!(waited.is_ok(), "the clock is borrowed");
             }
         }
     }

@@ -91,7 +91,8 @@ struct WebSocket<S: AsyncRead + AsyncWrite + Unpin> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for WebSocket<S> {
     fn drop(&mut self) {
         // A peer that does not read is not waited for.
-        let _ = self.socket.poll_close_unpin(&mut Context::from_waker(Waker::noop()));
+        let closed = self.socket.poll_close_unpin(&mut Context::from_waker(Waker::noop()));
+        tracing::trace!(sent = closed.is_ready(), "close of a WebSocket");
     }
 }
 

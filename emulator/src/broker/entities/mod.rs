@@ -3,7 +3,6 @@
 
 mod addresses;
 pub mod bounds;
-mod delivery;
 pub mod description;
 pub(super) mod duplicates;
 pub mod error;

@@ -69,72 +69,65 @@ impl Store {
         self.sessions().get_key_value(session_key(id).as_ref()).map(|(key, _)| Arc::clone(key))
     }
 
-    /// Locks a session: the named one, which need not exist, or the one whose first message has waited longest. Its id
-    /// comes back as it was asked for, or as the session was first written. `None` when the next one is asked for and
+    /// The session to be locked: the named one, which need not exist, or the one whose first message has waited longest. Its
+    /// id comes back as it was asked for, or as the session was first written. `None` when the next one is asked for and
     /// there is none.
     ///
     /// # Errors
     /// [`EntityError::SessionCannotBeLocked`].
-    pub fn accept_session(
-        &mut self,
-        id: Option<&str>,
-        holder: u64,
-        utc: Timestamp,
-    ) -> Result<Option<(Arc<str>, Timestamp)>, EntityError> {
-        let name: Arc<str> = match id {
-            Some(id) => Arc::from(id),
-            None => match self.first_ready().and_then(|key| self.sessions().get(&key)) {
-                Some(session) => Arc::clone(&session.name),
-                None => return Ok(None),
-            },
+    pub(in crate::broker) fn acceptable(&self, id: Option<&str>) -> Result<Option<Arc<str>>, EntityError> {
+        let Some(id) = id else {
+            let next = self.first_ready().and_then(|key| self.sessions().get(&key));
+            return Ok(next.map(|session| Arc::clone(&session.name)));
         };
-        let until = utc + self.settings().lock_duration;
-        let (key, session) = self.session_entry(&name);
-        if session.lock.is_some() {
-            return Err(EntityError::SessionCannotBeLocked(name.as_ref().to_owned()));
+        if self.session_lock(id).is_some() {
+            return Err(EntityError::SessionCannotBeLocked(id.to_owned()));
         }
-        session.lock = Some(SessionLock { holder, until, token: None, taken_over: None });
-        self.set_session_timer(&key, None, Some(until));
-        self.refresh_session(&key);
-        Ok(Some((name, until)))
+        Ok(Some(Arc::from(id)))
     }
 
-    /// Lets others take a locked session over by a token: the one it has, or else this one. `None` when nobody holds
-    /// the session.
-    pub fn share_session(&mut self, id: &str, token: LockToken) -> Option<LockToken> {
-        let key = self.find_session(id)?;
-        let lock = self.sessions_mut().get_mut(&key)?.lock.as_mut()?;
+    /// Locks a session.
+    pub(in crate::broker) fn lock_session(&mut self, id: &str, holder: u64, utc: Timestamp) {
+        let until = utc + self.settings().lock_duration;
+        let (key, session) = self.session_entry(&Arc::from(id));
+        let before = session.lock.replace(SessionLock { holder, until, token: None, taken_over: None });
+        self.set_session_timer(&key, before.map(|lock| lock.until), Some(until));
+        self.refresh_session(&key);
+    }
+
+    /// Lets others take a locked session over by a token: the one it has, or else this one.
+    pub(in crate::broker) fn share_session(&mut self, id: &str, token: LockToken) {
+        let Some(key) = self.find_session(id) else { return };
+        let Some(lock) = self.sessions_mut().get_mut(&key).and_then(|session| session.lock.as_mut()) else { return };
         let token = *lock.token.get_or_insert(token);
         self.shared().insert(token, key);
-        Some(token)
     }
 
-    /// Gives a locked session to another holder: the one under this token, of this id where it is named. What the
-    /// former holder has received stays locked, for the new one to settle (docs/evidence/pinned-behaviour.md SES43,
-    /// SES45).
+    /// The session that is locked under this token, of this id where it is named.
     ///
     /// # Errors
     /// [`EntityError::SessionLockLost`] when no lock goes by this token (any more).
-    pub fn take_over_session(
-        &mut self,
-        id: Option<&str>,
-        token: LockToken,
-        holder: u64,
-        utc: Timestamp,
-    ) -> Result<(Arc<str>, Timestamp), EntityError> {
-        let key = self.shared().get(&token).cloned().ok_or(EntityError::SessionLockLost)?;
-        if id.is_some_and(|id| session_key(id) != *key) {
-            return Err(EntityError::SessionLockLost);
+    pub(in crate::broker) fn session_under(&self, id: Option<&str>, token: LockToken) -> Result<Arc<str>, EntityError> {
+        let key = self.shared_session(&token).ok_or(EntityError::SessionLockLost)?;
+        let session = self.sessions().get(key).filter(|session| session.lock.is_some());
+        let session = session.ok_or(EntityError::SessionLockLost)?;
+        match id {
+            Some(id) if session_key(id) != **key => Err(EntityError::SessionLockLost),
+            Some(id) => Ok(Arc::from(id)),
+            None => Ok(Arc::clone(&session.name)),
         }
+    }
+
+    /// Gives a locked session to another holder. What the former holder has received stays locked, for the new one to
+    /// settle (docs/evidence/pinned-behaviour.md SES43, SES45).
+    pub(in crate::broker) fn hand_over_session(&mut self, id: &str, token: LockToken, holder: u64, utc: Timestamp) {
         let until = utc + self.settings().lock_duration;
-        let session = self.sessions_mut().get_mut(&key).ok_or(EntityError::SessionLockLost)?;
-        let name = id.map_or_else(|| Arc::clone(&session.name), Arc::from);
-        let lock = session.lock.as_mut().ok_or(EntityError::SessionLockLost)?;
+        let Some(key) = self.find_session(id) else { return };
+        let Some(lock) = self.sessions_mut().get_mut(&key).and_then(|session| session.lock.as_mut()) else { return };
         let taken = SessionLock { holder, until, token: Some(token), taken_over: Some(utc) };
         let before = core::mem::replace(lock, taken);
         self.set_session_timer(&key, Some(before.until), Some(until));
         self.signal_session_lost(before.holder);
-        Ok((name, until))
     }
 
     /// The lock of a session.
@@ -143,17 +136,12 @@ impl Store {
     }
 
     /// Extends the lock of a session.
-    ///
-    /// # Errors
-    /// [`EntityError::SessionLockLost`] when nobody holds it.
-    pub fn renew_session(&mut self, id: &str, utc: Timestamp) -> Result<Timestamp, EntityError> {
+    pub(in crate::broker) fn extend_session(&mut self, id: &str, utc: Timestamp) {
         let until = utc + self.settings().lock_duration;
-        let key = self.find_session(id).ok_or(EntityError::SessionLockLost)?;
-        let session = self.sessions_mut().get_mut(&key).ok_or(EntityError::SessionLockLost)?;
-        let lock = session.lock.as_mut().ok_or(EntityError::SessionLockLost)?;
+        let Some(key) = self.find_session(id) else { return };
+        let Some(lock) = self.sessions_mut().get_mut(&key).and_then(|session| session.lock.as_mut()) else { return };
         let before = core::mem::replace(&mut lock.until, until);
         self.set_session_timer(&key, Some(before), Some(until));
-        Ok(until)
     }
 
     /// The lock of a session is over.

@@ -451,7 +451,7 @@ impl Shared {
         let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
         let limit = attach.max_message_size.unwrap_or(0);
         let shared = attach.source.and_then(|source| source.filter?.get(SHARED_FILTER)).is_some();
-        let token = if shared { self.namespace.share_session(store, &session) } else { None };
+        let token = if shared { self.namespace.share_session(store, &session, clock.utc) } else { None };
         if self.accept(peer, &attach, id, limit, Some(Told::Session(&session, until, token))) {
             link.purpose = Purpose::Receiver(new_receiver(store, consumer, settled, Some(session)));
             link.active = clock.now;

@@ -3,7 +3,6 @@
 
 use crate::broker::budget::OverBudget;
 use crate::broker::entities::EntityError;
-use core::fmt::Write;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::Reason;
 use servicebus_core::time::Timestamp;
@@ -87,11 +86,7 @@ impl Tracker {
 
     /// 32 hexadecimal digits.
     pub(crate) fn hex(&mut self) -> String {
-        let mut text = String::with_capacity(32);
-        for byte in self.random.uuid() {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        self.random.uuid().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// A UUID as text.
@@ -105,17 +100,17 @@ impl Tracker {
         let Refusal { reason, mut text } = refusal;
         if matches!(reason, Reason::MessageLockLost | Reason::SessionLockLost | Reason::InternalError) {
             let guid = self.guid();
-            let _ = write!(text, " Reference:{guid},");
+            text.push_str(&format!(" Reference:{guid},"));
         }
         let id = self.hex();
         let stamp = utc.to_string();
         let seconds = stamp.get(..19).unwrap_or(&stamp);
-        let _ = match entity {
+        text.push_str(&match entity {
             Some(entity) => {
-                write!(text, " TrackingId:{id}_G0_B0, SystemTracker:{}:{entity}, Timestamp:{seconds}", self.namespace)
+                format!(" TrackingId:{id}_G0_B0, SystemTracker:{}:{entity}, Timestamp:{seconds}", self.namespace)
             }
-            None => write!(text, " TrackingId:{id}_G0, SystemTracker:gateway0, Timestamp:{seconds}"),
-        };
+            None => format!(" TrackingId:{id}_G0, SystemTracker:gateway0, Timestamp:{seconds}"),
+        });
         Fault { condition: reason.condition(), status: reason.status_code(), description: text }
     }
 }

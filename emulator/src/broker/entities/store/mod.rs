@@ -584,6 +584,11 @@ impl Store {
         self.work.add(entries);
     }
 
+    /// The key of the session that is shared under a token.
+    pub(super) fn shared_session(&self, token: &LockToken) -> Option<&Arc<str>> {
+        self.shared.get(token)
+    }
+
     pub(super) fn shared(&mut self) -> &mut HashMap<LockToken, Arc<str>> {
         &mut self.shared
     }
