@@ -138,7 +138,8 @@ impl<R: Runtime> Receiver<R> {
         Receiving { endpoint: &self.endpoint, deadline, max, take, taken: 0 }
     }
 
-    /// Waits up to `max_wait` for a message; `None` when there is none by then.
+    /// Waits up to `max_wait` for a message; `None` when the service has none by then. Where the service does not answer
+    /// on the link, that is not known: then it fails with [`Cause::Timeout`](crate::machine::Cause::Timeout).
     ///
     /// Cancel safety: a dropped future has taken no message.
     ///

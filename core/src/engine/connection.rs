@@ -122,6 +122,8 @@ pub struct Connection<S: Storage> {
     pub(super) narrowed: bool,
     /// Deliveries that receiving links have granted credit for and that have not come yet.
     pub(super) outstanding: usize,
+    /// Links among them.
+    pub(super) creditors: usize,
     /// Sessions and links whose end or detach is due.
     pub(super) endings: usize,
     /// Our close is due, behind what the outbox holds; nothing follows it.
@@ -207,6 +209,7 @@ impl<S: Storage> Connection<S> {
             buffered_whole: 0,
             narrowed: false,
             outstanding: 0,
+            creditors: 0,
             endings: 0,
         }
     }

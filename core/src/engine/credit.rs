@@ -95,7 +95,8 @@ impl<S: Storage> Connection<S> {
         if found.credit != credit || found.drain {
             found.drain = false;
             found.set_credit(credit);
-            self.outstanding = self.outstanding - own + found.outstanding() as usize;
+            let after = found.outstanding();
+            self.note_outstanding(own as u32, after);
             self.flag_work(link.at());
         }
         Ok(credit)
@@ -133,12 +134,23 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
+    /// The outstanding credit of a link changes.
+    pub(super) fn note_outstanding(&mut self, before: u32, after: u32) {
+        self.outstanding = self.outstanding + after as usize - before as usize;
+        self.creditors = self.creditors + usize::from(after > 0) - usize::from(before > 0);
+    }
+
+    /// Links with credit that is not used up.
+    pub fn creditors(&self) -> usize {
+        self.creditors
+    }
+
     /// Nothing more comes on a receiving link: revokes its outstanding credit.
     pub(super) fn revoke_credit(&mut self, at: LinkIndex) {
-        if let Some(link) = self.links.get_mut(at) {
-            self.outstanding -= link.outstanding() as usize;
-            link.delivery_limit = link.delivery_count;
-        }
+        let Some(link) = self.links.get_mut(at) else { return };
+        let before = link.outstanding();
+        link.delivery_limit = link.delivery_count;
+        self.note_outstanding(before, 0);
     }
 
     /// Reports a drain that the last message has ended.
@@ -175,7 +187,7 @@ impl<S: Storage> Connection<S> {
             return Ok(None);
         }
         let credit = flow.link_credit.unwrap_or(0);
-        let mut flags = 0;
+        let (mut flags, mut outstanding) = (0, (0, 0));
         match link.role {
             Role::Sender => {
                 if link.on_receiver_flow(flow.delivery_count, credit, flow.drain) {
@@ -188,14 +200,16 @@ impl<S: Storage> Connection<S> {
             Role::Receiver => {
                 let before = link.outstanding();
                 link.on_sender_flow(flow.delivery_count);
-                self.outstanding -= (before - link.outstanding()) as usize;
+                let after = link.outstanding();
                 if link.end_drain() {
                     flags |= flag::DRAINED;
                 }
+                outstanding = (before, after);
             }
         }
         link.echo_due |= flow.echo;
         let work = link.echo_due || (link.role == Role::Sender && link.waiting.len > 0);
+        self.note_outstanding(outstanding.0, outstanding.1);
         if flags != 0 {
             self.flag_link(at, flags);
         }

@@ -158,7 +158,8 @@ impl<S: Storage> Connection<S> {
         };
         link.delivery_count = link.delivery_count.wrapping_add(1);
         link.credit = link.credit.saturating_sub(1);
-        self.outstanding -= 1;
+        let left = link.outstanding();
+        self.note_outstanding(left + 1, left);
         if transfer.aborted {
             self.check_drain(at);
             return Ok(Destination::Nowhere);

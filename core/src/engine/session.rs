@@ -332,13 +332,12 @@ impl<S: Storage> Connection<S> {
             if found.is_over() {
                 continue;
             }
-            self.outstanding -= found.outstanding() as usize;
-            found.delivery_limit = found.delivery_count;
             found.detach_sent = true;
             found.detach_received = true;
             if found.detach_due.take().is_some() {
                 self.endings -= 1;
             }
+            self.revoke_credit(at);
             self.close_link(at);
         }
     }

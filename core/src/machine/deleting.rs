@@ -2,8 +2,8 @@
 //! becomes of their link.
 
 use super::ClientMachine;
+use super::credit::Stock;
 use super::endpoint::{Attachment, Endpoint, EndpointId, ReceiveMode};
-use super::receive::Stock;
 use crate::engine::Connection;
 use crate::servicebus::received::{Origin, ReceivedMessage};
 use crate::storage::{Spare, Storage, Table};

@@ -165,6 +165,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) harvest: bool,
     /// A drain is under way, or the end of an endpoint that closes.
     pub(super) draining: bool,
+    /// How long its answer has been missing.
+    pub(super) overdue: Overdue,
     /// Its last receive is over: unused credit is given back.
     pub(super) gives_back: bool,
     /// They were given back: nothing is fetched ahead until the next call.
@@ -198,6 +200,17 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) asked_at: Instant,
 }
 
+/// How long the answer to a drain has been missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Overdue {
+    /// Not for longer than a healthy service takes.
+    No,
+    /// For longer: a receive whose time is up does not wait for it.
+    Late,
+    /// For so long that the link is held to be sick.
+    Sick,
+}
+
 impl<S: Storage> Endpoint<S> {
     pub(super) fn new(work: Work, entity: EntityId, identifier: Option<S::Literal>) -> Self {
         Self {
@@ -212,6 +225,7 @@ impl<S: Storage> Endpoint<S> {
             backoff: Backoff::default(),
             gives_back: false,
             draining: false,
+            overdue: Overdue::No,
             parked: false,
             error: None,
             over: false,

@@ -177,6 +177,7 @@ impl<S: Storage> ClientMachine<S> {
                 Event::Opened => {
                     log!(info, "connected", connection = self.epoch);
                     self.opened_at = Some(clock.now);
+                    self.note_answer_time(clock.now.left(self.connected_at));
                     self.due = true;
                 }
                 Event::LinkAttached(link) => self.link_attached(link, clock),

@@ -8,6 +8,7 @@ mod attach;
 mod backoff;
 mod close;
 mod control;
+mod credit;
 mod deadlines;
 mod deleting;
 mod endpoint;
@@ -139,6 +140,10 @@ pub struct ClientMachine<S: Storage> {
     dial_at: Option<Instant>,
     /// When the service answered the connection's open.
     opened_at: Option<Instant>,
+    /// When the transport was there.
+    connected_at: Instant,
+    /// How long an answer of the service may take at most before something is wrong.
+    answer_time: Millis,
     timers: Timers<S>,
     /// Senders and receivers for which something can be done now.
     ready: S::LinkMarks,
@@ -208,6 +213,8 @@ impl<S: Storage> ClientMachine<S> {
             dials: Backoff::default(),
             dial_at: None,
             opened_at: None,
+            connected_at: Instant::ZERO,
+            answer_time: credit::ANSWER,
             retired: S::Spare::default(),
             last_error: None,
             ending: None,
@@ -383,6 +390,7 @@ impl<S: Storage> ClientMachine<S> {
             let until = clock.now + self.settings.retry.try_timeout;
             self.timers.set(Timer::Client, client::OPENING, Some(until));
         }
+        self.connected_at = clock.now;
         self.epoch = self.epoch.wrapping_add(1);
         self.sessions = Table::bounded(self.settings.limits.sessions);
         self.dial_at = None;

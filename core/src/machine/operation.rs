@@ -110,7 +110,7 @@ impl<S: Storage> ClientMachine<S> {
     /// A table of deliveries that has no place for a request, its response, a message out and one in would make calls
     /// wait for ever: that is told instead.
     pub(super) fn check_tables(&self) -> Result<(), Failure<S>> {
-        if self.operations.capacity() > super::receive::RESERVE {
+        if self.operations.capacity() > super::credit::RESERVE {
             Ok(())
         } else {
             Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))))

@@ -1,8 +1,7 @@
-//! Receiving: credit, drains, and the messages that wait for the application (docs/evidence/invariants.md §1 rows
-//! 4–10).
+//! Receiving: calls that wait for messages, and the messages that wait for the application
+//! (docs/evidence/invariants.md §1 rows 4–10).
 
-use super::close::PATIENCE;
-use super::endpoint::{Attachment, EndpointId, ReceiveMode};
+use super::endpoint::{Attachment, EndpointId, Overdue, ReceiveMode};
 use super::operation::{OperationId, State};
 use super::{Cause, ClientMachine, Clock, Failure, Timer};
 use crate::engine::DeliveryId;
@@ -24,69 +23,13 @@ pub(super) struct Held {
     pub(super) renewal: Option<u32>,
 }
 
-/// Places in the table of deliveries that receivers leave free.
-pub(super) const RESERVE: usize = 3;
-
 /// How long after the end of its lock a message that was never settled is forgotten.
 const GRACE: Millis = Millis::from_secs(60);
 
 /// The shortest lock that an entity can have: what came less than this ago is still locked, whatever the clocks say.
 const SHORTEST_LOCK: Millis = Millis::from_secs(5);
 
-/// How long a receiver with credit believes in a link on which nothing comes.
-const SILENCE: Millis = Millis::from_secs(300);
-
-/// What a receiver has and expects.
-pub(super) struct Stock {
-    /// Messages that can be taken.
-    pub(super) ready: u32,
-    /// Messages that may still come.
-    pub(super) expected: u32,
-    pub(super) draining: bool,
-}
-
 impl<S: Storage> ClientMachine<S> {
-    pub(super) fn stock(&self, place: u32) -> Stock {
-        let endpoint = self.endpoints.get(place);
-        let live = endpoint.and_then(|endpoint| self.connection.as_ref()?.link(endpoint.attachment.link()?));
-        let remains = self.deleting.zip(endpoint).map_or(0, |(deleting, endpoint)| (deleting.remain)(self, endpoint));
-        Stock {
-            ready: live.map_or(0, |status| status.waiting) + remains,
-            expected: live.map_or(0, |status| status.credit),
-            draining: endpoint.is_some_and(|endpoint| endpoint.is_draining()),
-        }
-    }
-
-    /// Grants the credit that a receiver's prefetch or its pending calls ask for. Credit is never lowered: what was
-    /// promised is taken back by a drain.
-    pub(super) fn top_up(&mut self, place: u32) {
-        let Some(endpoint) = self.endpoints.get(place) else { return };
-        if !endpoint.is_receiver() || endpoint.closing || endpoint.harvest || endpoint.idled || endpoint.is_draining() {
-            return;
-        }
-        if let (Some(claiming), Some(claim)) = (self.claiming, endpoint.claim)
-            && !(claiming.may_grant)(self, claim)
-        {
-            return;
-        }
-        let (prefetch, demand) = (endpoint.prefetch(), endpoint.demand);
-        let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
-        let Some(status) = connection.link(link) else { return };
-        let wanted = if prefetch > 0 { prefetch } else { demand }.saturating_sub(status.waiting);
-        // Requests, their responses and a message to send need places as well, or nothing would ever be settled.
-        let spare = u32::try_from(connection.free_deliveries().saturating_sub(RESERVE)).unwrap_or(u32::MAX);
-        let possible = status.credit.saturating_add(spare);
-        self.starved |= possible < wanted;
-        let wanted = wanted.min(possible);
-        // A window is renewed at half, so that a flow serves many messages.
-        if wanted <= status.credit || (prefetch > 0 && status.credit > prefetch / 2) {
-            return;
-        }
-        if connection.grant(link, wanted).is_ok_and(|granted| granted < wanted) {
-            self.starved = true;
-        }
-    }
-
     /// Waits for messages and takes up to `max` of them; none when the operation's deadline passes first. Messages are
     /// taken by the call that returns them: one that is given up before has taken none.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -102,6 +45,7 @@ impl<S: Storage> ClientMachine<S> {
         let place = endpoint.0.index;
         let Some(found) = self.operations.find_mut(operation.0) else { return closed() };
         let expired = found.expired;
+        let begins = matches!(found.state, State::Idle);
         match &mut found.state {
             State::Idle => {
                 found.state = State::Receiving(max);
@@ -137,7 +81,15 @@ impl<S: Storage> ClientMachine<S> {
         let up = found.attachment.is_up();
         let stock = self.stock(place);
         let settled_down = prefetches || (stock.expected == 0 && !stock.draining);
-        if stock.ready >= max || (stock.ready > 0 && settled_down) {
+        // All that the service has now, and the rest of the credit back: then nothing is locked without an owner.
+        let drains = (stock.ready > 0 || (expired && up)) && !settled_down && stock.ready < max;
+        let drains = drains && (stock.draining || self.start_drain(place, clock));
+        let answer = self.endpoints.get(place).filter(|found| found.is_draining()).map(|found| found.overdue);
+        let waits = if expired { Overdue::Late } else { Overdue::Sick };
+        if drains && answer.is_none_or(|overdue| overdue < waits) {
+            return Poll::Pending;
+        }
+        if stock.ready >= max || (stock.ready > 0 && (settled_down || drains)) {
             let taken = self.take_messages(place, clock, max, take);
             if taken > 0 {
                 return Poll::Ready(Ok(taken));
@@ -147,12 +99,9 @@ impl<S: Storage> ClientMachine<S> {
                 found.harvest = false;
             }
             self.top_up(place);
-        } else if (stock.ready > 0 || (expired && up)) && !settled_down {
-            // All that the service has now, and the rest of the credit back: then nothing is locked without an owner.
-            if !stock.draining {
-                self.start_drain(place, clock);
-            }
-            return Poll::Pending;
+        }
+        if expired && up && answer == Some(Overdue::Sick) {
+            return Poll::Ready(Err(Failure::described(Cause::Timeout, "the link does not answer")));
         }
         if expired {
             let found = self.endpoints.get(place);
@@ -168,6 +117,10 @@ impl<S: Storage> ClientMachine<S> {
             && core::mem::take(&mut found.harvest)
         {
             self.top_up(place);
+        }
+        if begins {
+            let deadline = self.timers.get(Timer::Call, operation.0.index);
+            self.prove_before(place, deadline, clock);
         }
         Poll::Pending
     }
@@ -194,88 +147,6 @@ impl<S: Storage> ClientMachine<S> {
             }
         }
         self.mark_link(place);
-    }
-
-    /// A receiver without a pending call gives unused credit back.
-    pub(super) fn give_back(&mut self, place: u32, clock: Clock) {
-        if let Some(prefetching) = self.prefetching {
-            (prefetching.note_locks)(self, place, clock);
-        }
-        let idle = self
-            .endpoints
-            .get(place)
-            .is_some_and(|endpoint| endpoint.receives == 0 && endpoint.prefetch() == 0 && !endpoint.is_draining());
-        if idle && self.stock(place).expected > 0 {
-            self.start_drain(place, clock);
-        }
-    }
-
-    /// A drain has begun, or the end of an endpoint that closes.
-    pub(super) fn drain_begins(&mut self, place: u32, clock: Clock) {
-        if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.draining = true;
-        }
-        self.timers.start(Timer::Credit, place, clock.now, PATIENCE);
-    }
-
-    /// Something has come on a link. The end of a drain is not put off.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn hear(&mut self, place: u32, clock: Clock) {
-        if self.endpoints.get(place).is_some_and(|endpoint| !endpoint.draining) {
-            self.timers.start(Timer::Credit, place, clock.now, SILENCE);
-        }
-    }
-
-    pub(super) fn start_drain(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get(place) else { return };
-        let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
-        if connection.drain(link).is_ok() {
-            self.drain_begins(place, clock);
-        }
-    }
-
-    /// The service has sent what it had and given the rest of the credit back.
-    pub(super) fn endpoint_drained(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.closing {
-            self.mark_link(place);
-            return;
-        }
-        endpoint.drained();
-        self.hear(place, clock);
-        self.mark_link(place);
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.receives > 0 {
-            endpoint.harvest = true;
-            self.notice_endpoint(place);
-        } else if endpoint.prefetch() == 0 {
-            self.release_waiting(place);
-        }
-    }
-
-    /// A drain was not answered in its time, or a link has been silent for long. A link can be gone without a word while
-    /// the connection is well (docs/evidence/invariants.md §1 row 1): the answer to a drain proves that it is not, and a
-    /// link that gives none is replaced.
-    pub(super) fn credit_timer(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get(place) else { return };
-        if endpoint.closing {
-            self.mark_link(place);
-            return;
-        }
-        if !endpoint.is_draining() {
-            if endpoint.is_receiver() && self.stock(place).expected > 0 {
-                self.start_drain(place, clock);
-            } else {
-                self.hear(place, clock);
-            }
-            return;
-        }
-        // Its credit goes with the link.
-        if let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) {
-            let _ = connection.detach(link, true, None);
-        }
-        self.release_waiting(place);
-        self.endpoint_detached(place, clock, Attachment::Down, None);
     }
 
     /// A whole message has come.

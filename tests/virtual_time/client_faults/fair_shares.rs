@@ -7,7 +7,6 @@ use servicebus_core::servicebus::Message;
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// How much one receiver wants, and how.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +41,7 @@ fn beside(wants: Wants) -> (bool, bool) {
     })
 }
 
-#[known_fault("C12")]
+#[test]
 fn a_receiver_that_asks_for_much_leaves_some_to_others_c12() {
     let mut judge = Judge::new();
     for wants in [

@@ -5,6 +5,7 @@ mod blocked_writes;
 mod clocks;
 mod closing;
 mod credentials;
+mod credit;
 mod drains;
 mod dropped_driver;
 mod fair_shares;
