@@ -1,6 +1,9 @@
 //! Links as they come: what they are for, whether they are allowed, and how they are answered.
 
 use super::access::address_path;
+use super::attach_fields::{
+    SHARED_FILTER, Wanted, check_source, granted_filter, integer, shared_filter, wanted, wrong_type,
+};
 use super::fault::{Fault, Refusal};
 use super::peer::{Link, Node, Peer, Purpose, Receiver};
 use crate::broker::Clock;
@@ -11,17 +14,10 @@ use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::{Address, LockToken, Reason};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::performative::{Attach, ErrorCondition, Role, SenderSettleMode, TargetArchetype};
-use servicebus_core::wire::{Compound, Described, Encode, Map, Reader, Sink, Symbol, Value, encode_map};
+use servicebus_core::wire::{Map, Reader, Symbol, Value, encode_map};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// The filter that asks for a session.
-const SESSION_FILTER: &str = "com.microsoft:session-filter";
-/// The filter that asks for a session which another receiver may take over (docs/evidence/wire-protocol.md §5). Only the
-/// symbol that describes its value ends in `:list`.
-const SHARED_FILTER: &str = "com.microsoft:non-exclusive-session-filter";
-/// The descriptor of that filter's list.
-const SHARED_DESCRIPTOR: u64 = 0x0000_0013_7000_000e;
 /// The kind of entity that the client expects, as an integer.
 const ENTITY_TYPE: &str = "com.microsoft:entity-type";
 /// The kinds in the order of their numbers, which are those of the SDKs for .NET and Java.
@@ -56,60 +52,6 @@ enum Told<'a> {
     BatchSize(u64),
     /// The session that was granted, until when, and the token under which it is shared.
     Session(&'a str, Timestamp, Option<LockToken>),
-}
-
-/// The session that an attach asks for.
-enum Wanted<'a> {
-    /// None.
-    Plain,
-    /// The next one.
-    Next,
-    /// This one.
-    Named(&'a str),
-    /// The one under this token, whoever holds it; it may be named besides.
-    Shared(Option<&'a str>, LockToken),
-}
-
-/// A field of an attach that is not of the type that it must have.
-fn wrong_type(name: &str, must_be: &str) -> Refusal {
-    Refusal::new(Reason::InvalidField, format!("The value of '{name}' is not valid: it must be {must_be}."))
-}
-
-fn wanted<'a>(attach: &Attach<'a>, exclusive_only: bool) -> Result<Wanted<'a>, Refusal> {
-    let Some(filters) = attach.source.and_then(|source| source.filter) else { return Ok(Wanted::Plain) };
-    if let Some(filter) = filters.get(SHARED_FILTER).filter(|_| !exclusive_only) {
-        let wrong = || wrong_type(SHARED_FILTER, "a described list of a session id and a lock token");
-        let Value::Described(filter) = filter else { return Err(wrong()) };
-        let Ok(Value::List(fields)) = filter.value() else { return Err(wrong()) };
-        let mut fields = fields.iter();
-        let mut next = || fields.next().unwrap_or(Ok(Value::Null)).map_err(|_| wrong());
-        return match (next()?, next()?) {
-            (Value::String(id), Value::Uuid(token)) => Ok(Wanted::Shared(Some(id), LockToken::from_uuid(token))),
-            (Value::Null, Value::Uuid(token)) => Ok(Wanted::Shared(None, LockToken::from_uuid(token))),
-            (Value::String(id), Value::Null) => Ok(Wanted::Named(id)),
-            (Value::Null, Value::Null) => Ok(Wanted::Next),
-            _ => Err(wrong()),
-        };
-    }
-    let Some(filter) = filters.get(SESSION_FILTER) else { return Ok(Wanted::Plain) };
-    // Go describes the value, the others do not (docs/evidence/wire-protocol.md §0 fact 9).
-    let value = match filter {
-        Value::Described(described) => described.value().map_err(|_| wrong_type(SESSION_FILTER, "a string or null"))?,
-        value => value,
-    };
-    match value {
-        Value::String(id) => Ok(Wanted::Named(id)),
-        Value::Null => Ok(Wanted::Next),
-        _ => Err(wrong_type(SESSION_FILTER, "a string or null")),
-    }
-}
-
-/// A property of an attach that must be an integer, where it is there.
-fn integer(attach: &Attach<'_>, name: &str) -> Result<Option<i64>, Refusal> {
-    match attach.properties.and_then(|properties| properties.get(name)) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => value.as_i64().map(Some).ok_or_else(|| wrong_type(name, "an integer")),
-    }
 }
 
 fn address_of<'a>(value: Option<Value<'a>>) -> Option<&'a str> {
@@ -549,19 +491,6 @@ pub(crate) fn missing_claim(claim: &str, resource: &str) -> String {
     format!("Unauthorized access. '{claim}' claim(s) are required to perform this operation. Resource: '{resource}'.")
 }
 
-/// What a receiver asks of its source and the broker does not have.
-fn check_source(attach: &Attach<'_>) -> Result<(), Refusal> {
-    let mode = attach.source.and_then(|source| source.distribution_mode);
-    match (attach.role, mode) {
-        // A browser of JMS: its messages must not be taken for received ones.
-        (Role::Receiver, Some(mode)) if mode.as_str() != "move" => {
-            let text = format!("The distribution mode '{}' is not supported. Messages can be peeked.", mode.as_str());
-            Err(Refusal::new(Reason::NotImplemented, text))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn new_receiver(store: StoreId, consumer: u64, settled: bool, session: Option<Arc<str>>) -> Receiver {
     Receiver {
         store,
@@ -573,32 +502,4 @@ fn new_receiver(store: StoreId, consumer: u64, settled: bool, session: Option<Ar
         held_back: false,
         lost: false,
     }
-}
-
-/// The session filter with the granted id, described or not as the client wrote it.
-fn granted_filter<'a>(attach: &Attach<'_>, session: &str, buffer: &'a mut [u8]) -> Option<Map<'a>> {
-    let key = Value::Symbol(Symbol::new(SESSION_FILTER));
-    let asked = attach.source?.filter?.get(SESSION_FILTER);
-    if matches!(asked, Some(Value::Described(_))) {
-        // 0x00, the descriptor as ulong, and the id.
-        let mut bytes = vec![0x00, 0x80];
-        bytes.extend_from_slice(&0x0000_0013_7000_000c_u64.to_be_bytes());
-        session.encode(&mut Sink::from(&mut bytes));
-        let described = Reader::new(&bytes).read::<Described<'_>>().ok()?;
-        return encode_map(&[(key, Value::Described(described))], buffer).ok();
-    }
-    encode_map(&[(key, Value::String(session))], buffer).ok()
-}
-
-/// The filter of a session that can be taken over: id and token, both filled (docs/evidence/pinned-behaviour.md SES46).
-fn shared_filter<'a>(session: &str, token: LockToken, buffer: &'a mut [u8]) -> Option<Map<'a>> {
-    let mut bytes = vec![0x00, 0x80];
-    bytes.extend_from_slice(&SHARED_DESCRIPTOR.to_be_bytes());
-    let mut sink = Sink::from(&mut bytes);
-    let list = sink.begin();
-    session.encode(&mut sink);
-    token.uuid().encode(&mut sink);
-    sink.end(list, Compound::List, 2);
-    let described = Reader::new(&bytes).read::<Described<'_>>().ok()?;
-    encode_map(&[(Value::Symbol(Symbol::new(SHARED_FILTER)), Value::Described(described))], buffer).ok()
 }

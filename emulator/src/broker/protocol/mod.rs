@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod attach;
+mod attach_fields;
 mod cbs;
 pub(crate) mod fault;
 mod management;
@@ -9,6 +10,7 @@ mod management_rules;
 mod management_sessions;
 pub(crate) mod peer;
 pub(crate) mod receiving;
+pub(crate) mod recorder;
 mod response;
 mod sending;
 pub(crate) mod settlement;

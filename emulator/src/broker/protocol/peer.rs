@@ -1,22 +1,18 @@
 //! One connection: its engine, and what its links are for.
 
-use super::access::{Access, plain_rights};
+use super::access::Access;
 use super::settlement::State;
 use crate::broker::ConnectionId;
 use crate::broker::budget::{Budget, Holding, OverBudget, Share};
+use crate::broker::entities::StoreId;
 use crate::broker::entities::store::Taken;
-use crate::broker::entities::{AuthorizationRule, Rights, StoreId};
 use bytes::Bytes;
-use servicebus_core::engine::{
-    Connection, DeliveryId, EngineError, Handler, LinkId, SendOptions, SessionId, Subject, Tag,
-};
+use servicebus_core::engine::{Connection, DeliveryId, EngineError, LinkId, SendOptions, SessionId, Tag};
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::messaging::DeliveryState;
-use servicebus_core::wire::performative::{PerformativeView, Role};
-use servicebus_core::wire::sasl::{SaslCode, SaslInit};
-use servicebus_core::wire::{self, Value};
+use servicebus_core::wire::performative::Role;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -552,70 +548,5 @@ impl Peer {
             Node::Management(_) => found,
         };
         found.map(|link| link.id)
-    }
-}
-
-/// The property of `open` of a client of JMS 2.0.
-const IS_CLIENT_PROVIDER: &str = "com.microsoft:is-client-provider";
-
-/// Keeps what the engine shows of frames while it applies them.
-#[derive(Debug)]
-pub(crate) struct Recorder<'a> {
-    pub(crate) keys: &'a [AuthorizationRule],
-    pub(crate) plain: Option<Rights>,
-    pub(crate) host: Option<String>,
-    pub(crate) attaches: Vec<(LinkId, Vec<u8>)>,
-    pub(crate) states: Vec<(DeliveryId, LinkId, bool, State)>,
-    pub(crate) flows: Vec<LinkId>,
-    /// The property of `open` by which clients of JMS 2.0 say that they are such.
-    pub(crate) is_client_provider: bool,
-}
-
-impl<'a> Recorder<'a> {
-    pub(crate) fn new(keys: &'a [AuthorizationRule]) -> Self {
-        Self {
-            keys,
-            plain: None,
-            host: None,
-            attaches: Vec::new(),
-            states: Vec::new(),
-            flows: Vec::new(),
-            is_client_provider: false,
-        }
-    }
-}
-
-impl Handler for Recorder<'_> {
-    fn authenticate(&mut self, init: &SaslInit<'_>) -> SaslCode {
-        if init.mechanism.as_str() != "PLAIN" {
-            // The others say that a token follows.
-            return SaslCode::Ok;
-        }
-        let mut parts = init.initial_response.unwrap_or_default().split(|byte| *byte == 0);
-        let (_, name, key) = (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        self.plain = plain_rights(self.keys, name, key);
-        if self.plain.is_some() { SaslCode::Ok } else { SaslCode::Auth }
-    }
-
-    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
-        match (subject, performative) {
-            (_, PerformativeView::Open(open)) => {
-                self.host = open.hostname().map(str::to_owned);
-                let properties = open.whole().ok().and_then(|open| open.properties);
-                let asked = properties.and_then(|properties| properties.get(IS_CLIENT_PROVIDER));
-                self.is_client_provider = asked == Some(Value::Boolean(true));
-            }
-            (Subject::Link(link), PerformativeView::Attach(attach)) => {
-                if let Ok(attach) = attach.whole() {
-                    self.attaches.push((link, wire::to_vec(&attach)));
-                }
-            }
-            (Subject::Link(link), PerformativeView::Flow(_)) => self.flows.push(link),
-            _ => {}
-        }
-    }
-
-    fn state(&mut self, delivery: DeliveryId, link: LinkId, settled: bool, state: Option<&DeliveryState<'_>>) {
-        self.states.push((delivery, link, settled, State::keep(state)));
     }
 }
