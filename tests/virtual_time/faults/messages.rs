@@ -81,3 +81,31 @@ fn a_message_that_is_deleted_has_empty_delivery_annotations_f38() {
     }
     judge.finish();
 }
+
+/// A life as the SDK for .NET writes its longest one: a header's field of 49 days, and the times from and until when.
+#[test]
+fn a_life_without_end_is_read_back_as_the_time_to_the_end_of_9999_f76() {
+    use servicebus_core::time::Timestamp;
+    use servicebus_core::wire::messaging::{Header, Properties, put_section};
+    use servicebus_core::wire::{Encode as _, Sink};
+    const END: i64 = 253_402_243_199_000;
+    for entity in ["queue", "topic"] {
+        for until in [253_402_300_799_999, 253_402_300_000_000, END] {
+            let mut world = world();
+            let mut bytes = Vec::new();
+            let out = &mut Sink::from(&mut bytes);
+            Header { ttl: Some(u32::MAX), ..Header::EMPTY }.encode(out);
+            let (creation_time, absolute_expiry_time) = (Some(world.clock.utc), Some(Timestamp::from_millis(until)));
+            Properties { creation_time, absolute_expiry_time, ..Properties::EMPTY }.encode(out);
+            put_section(out, servicebus_core::wire::message::section::DATA);
+            b"x"[..].encode(out);
+            let sender = world.sender(0, entity).unwrap();
+            assert_eq!(world.send_bytes(0, sender, bytes.into(), 0, None), Ended::Accepted, "{until} to {entity}");
+            let path = if entity == "topic" { "topic/Subscriptions/sub" } else { entity };
+            let receiver = world.receiver(0, path).unwrap();
+            let message = world.receive_now(0, receiver, 1).remove(0);
+            let read = message.view().properties().unwrap().absolute_expiry_time;
+            assert_eq!(read.map(Timestamp::as_millis), Some(END), "{until} to {entity}");
+        }
+    }
+}
