@@ -389,6 +389,8 @@ impl Run {
         }
         self.world.queue(entity, bench::queue(&settings));
         self.model.create(entity, settings);
+        // Dead letters that waited for this entity go on.
+        self.model.run_timers();
         Ok(())
     }
 
