@@ -143,9 +143,8 @@ fn sends_on_short_connections(count: usize, queues: &'static [&'static str], kee
     pauses
 }
 
-#[known_fault("D3")]
+#[test]
 fn short_connections_that_ended_do_not_delay_the_next_d3() {
-    let mut judge = Judge::new();
     // The first pause of the retry policy is 0.8 s, and varies by a fifth.
     let first = Duration::from_millis(1_000);
     for (name, queues, keeps_sender) in [
@@ -154,8 +153,7 @@ fn short_connections_that_ended_do_not_delay_the_next_d3() {
         ("a sender of another queue for each", &["q", "r"], false),
     ] {
         for (number, pause) in sends_on_short_connections(6, queues, keeps_sender).into_iter().enumerate() {
-            judge.case(format!("{name}, after {number}"), pause, |pause| *pause <= first, |pause| *pause > first);
+            assert!(pause <= first, "{name}, after {number}: {pause:?}");
         }
     }
-    judge.finish();
 }
