@@ -3,9 +3,10 @@
 //! A receiver without credit has no turn and costs nothing; one that is gone costs what it takes to find it.
 
 use super::entities::StoreId;
+use super::id_map::IdMap;
 use super::work::Work;
 use servicebus_core::random::Random;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 #[derive(Debug)]
 struct Consumer<P> {
@@ -21,20 +22,27 @@ type Turns = BTreeMap<u64, u64>;
 /// The receivers of a namespace by number, each with its place: where it is found.
 #[derive(Debug)]
 pub(crate) struct Consumers<P> {
-    all: HashMap<u64, Consumer<P>>,
+    all: IdMap<u64, Consumer<P>>,
     last: u64,
     last_turn: u64,
     /// Receivers that have credit, by store.
-    receivers: HashMap<StoreId, Turns>,
+    receivers: IdMap<StoreId, Turns>,
     /// Receivers that wait for a session, by store.
-    acceptors: HashMap<StoreId, Turns>,
+    acceptors: IdMap<StoreId, Turns>,
     work: Work,
 }
 
 impl<P: Copy> Consumers<P> {
     /// No receivers yet; those that are looked at are counted there.
     pub(crate) fn new(work: Work) -> Self {
-        Self { all: HashMap::new(), last: 0, last_turn: 0, receivers: HashMap::new(), acceptors: HashMap::new(), work }
+        Self {
+            all: IdMap::default(),
+            last: 0,
+            last_turn: 0,
+            receivers: IdMap::default(),
+            acceptors: IdMap::default(),
+            work,
+        }
     }
 
     /// A new receiver; its number.

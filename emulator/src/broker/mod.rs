@@ -21,6 +21,7 @@ mod consumers;
 pub mod entities;
 mod events;
 mod faults;
+mod id_map;
 mod observation;
 mod plan;
 pub(crate) mod protocol;

@@ -8,11 +8,12 @@ use super::admission::Target;
 use super::change::{Change, Settlement};
 use super::entities::store::Ending;
 use super::entities::{EntityError, Message, MessageState, Namespace, StoreId};
+use super::id_map::IdSet;
 use bytes::Bytes;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes that an entity gains and loses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,12 +31,12 @@ pub(crate) struct Plan<'n> {
     random: Random,
     utc: Timestamp,
     changes: Vec<Change>,
-    balances: HashMap<&'n str, Balance>,
-    identities: HashSet<(&'n str, String)>,
+    balances: BTreeMap<&'n str, Balance>,
+    identities: BTreeSet<(&'n str, String)>,
     /// The next number of each store that gets messages.
     numbers: Vec<(StoreId, i64)>,
-    ended: HashSet<LockToken>,
-    cancelled: HashSet<(StoreId, i64)>,
+    ended: IdSet<LockToken>,
+    cancelled: IdSet<(StoreId, i64)>,
 }
 
 /// What a plan comes to.
@@ -53,11 +54,11 @@ impl<'n> Plan<'n> {
             random: namespace.random.clone(),
             utc,
             changes: Vec::new(),
-            balances: HashMap::new(),
-            identities: HashSet::new(),
+            balances: BTreeMap::new(),
+            identities: BTreeSet::new(),
             numbers: Vec::new(),
-            ended: HashSet::new(),
-            cancelled: HashSet::new(),
+            ended: IdSet::default(),
+            cancelled: IdSet::default(),
         }
     }
 

@@ -5,11 +5,12 @@
 use super::change::Change;
 use super::entities::queue::Stores;
 use super::entities::{EntityError, Namespace, StoreId, namespace};
+use super::id_map::{IdMap, IdSet};
 use super::plan::Plan;
 use super::routing::{self, Copy};
 use servicebus_core::servicebus::SubQueue;
 use servicebus_core::time::{Duration, Timestamp};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Changes by relays in one call, give or take those of one message.
@@ -21,12 +22,12 @@ const RETRY: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Relays {
     ready: VecDeque<StoreId>,
-    queued: HashSet<StoreId>,
+    queued: IdSet<StoreId>,
     /// Stores to be tried again, and when.
     retries: VecDeque<(Timestamp, StoreId)>,
-    blocked: HashSet<StoreId>,
+    blocked: IdSet<StoreId>,
     /// Behind which arrival the letters of a store are that can go on: those before cannot, whatever the time.
-    passed: HashMap<StoreId, u64>,
+    passed: IdMap<StoreId, u64>,
     /// When work was left for the next call.
     left: Option<Timestamp>,
 }

@@ -5,13 +5,14 @@ use super::admission::Target;
 use super::budget::{Budget, Holding, OverBudget, Share};
 use super::change::Settlement;
 use super::entities::{EntityError, Message, Namespace, StoreId};
+use super::id_map::{IdMap, IdSet};
 use super::plan::{Balance, Plan};
 use bytes::Bytes;
 use core::fmt;
 use servicebus_core::engine::{LinkId, SessionId};
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::{Duration, Instant, Timestamp};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Operations of a transaction at most.
 const MAX_OPERATIONS: usize = 10_000;
@@ -152,17 +153,17 @@ struct Transaction {
     session: Option<SessionId>,
     operations: Vec<Operation>,
     sends: usize,
-    settled: HashSet<LockToken>,
+    settled: IdSet<LockToken>,
     /// The entities that it belongs to, and the partition of each.
     scopes: Vec<(String, Option<String>)>,
-    balances: HashMap<String, Balance>,
+    balances: BTreeMap<String, Balance>,
     /// Its part of the memory budget.
     share: Share,
 }
 
 #[derive(Debug, Default)]
 struct OfConnection {
-    open: HashMap<Vec<u8>, Transaction>,
+    open: IdMap<Vec<u8>, Transaction>,
     /// Ids of those that were rolled back after their time, the latest last.
     timed_out: VecDeque<Vec<u8>>,
 }
@@ -172,7 +173,7 @@ struct OfConnection {
 pub(crate) struct Transactions {
     /// Whether every transaction may span entities.
     pub(crate) span_entities: bool,
-    connections: HashMap<ConnectionId, OfConnection>,
+    connections: IdMap<ConnectionId, OfConnection>,
     /// By their ends.
     timers: BTreeMap<(Instant, u64), (ConnectionId, Vec<u8>)>,
     serial: u64,
@@ -226,9 +227,9 @@ impl Transactions {
             session,
             operations: Vec::new(),
             sends: 0,
-            settled: HashSet::new(),
+            settled: IdSet::default(),
             scopes: Vec::new(),
-            balances: HashMap::new(),
+            balances: BTreeMap::new(),
             share: budget.share(Holding::Transactions, TRANSACTION).map_err(over)?,
         };
         self.timers.insert((ends, serial), (connection, id.clone()));

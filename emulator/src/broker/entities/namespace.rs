@@ -9,6 +9,7 @@ use super::rule_index::RuleIndex;
 use super::store::{MAX_TIMERS, Owner, Store, StoreSettings, StoreSignal};
 use super::topic::Topic;
 use crate::broker::change::Change;
+use crate::broker::id_map::IdSet;
 use crate::broker::relays::Relays;
 use crate::broker::tier::{Limits, Tier};
 use crate::broker::work::Work;
@@ -17,7 +18,7 @@ use servicebus_core::servicebus::{LockToken, SubQueue};
 use servicebus_core::storage::{HeapTable, Key, Table};
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Uuid;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Names a store. A stale id reads as gone.
@@ -80,9 +81,9 @@ pub struct Namespace {
     /// Bytes of each store as they are counted in `sizes`.
     recorded_sizes: Vec<u64>,
     /// Bytes of each queue, and of each topic with its subscriptions.
-    sizes: HashMap<String, u64>,
+    sizes: BTreeMap<String, u64>,
     /// Bytes that open transactions have reserved, by queue or topic.
-    pub(in crate::broker) reserved: HashMap<String, u64>,
+    pub(in crate::broker) reserved: BTreeMap<String, u64>,
     /// Its name, for texts.
     pub(in crate::broker) name: String,
     pub(in crate::broker) queues: BTreeMap<String, Queue>,
@@ -90,10 +91,10 @@ pub struct Namespace {
     /// When to look whether an entity has been idle for too long.
     idle: BTreeSet<(Timestamp, String)>,
     /// The time under which an entity is in `idle`.
-    idle_checks: HashMap<String, Timestamp>,
+    idle_checks: BTreeMap<String, Timestamp>,
     signals: VecDeque<Signal>,
     /// What is among the signals.
-    signalled: HashSet<Signal>,
+    signalled: IdSet<Signal>,
     work: Work,
     pub(in crate::broker) random: Random,
     /// Filters that messages were compared with.
@@ -113,15 +114,15 @@ impl Namespace {
             deadlines: BTreeSet::new(),
             recorded: Vec::new(),
             recorded_sizes: Vec::new(),
-            sizes: HashMap::new(),
-            reserved: HashMap::new(),
+            sizes: BTreeMap::new(),
+            reserved: BTreeMap::new(),
             name: String::new(),
             queues: BTreeMap::new(),
             topics: BTreeMap::new(),
             idle: BTreeSet::new(),
-            idle_checks: HashMap::new(),
+            idle_checks: BTreeMap::new(),
             signals: VecDeque::new(),
-            signalled: HashSet::new(),
+            signalled: IdSet::default(),
             work: Work::default(),
             random: Random::seeded(seed),
             filters_evaluated: 0,
@@ -213,7 +214,7 @@ impl Namespace {
 
     /// Bytes of a queue, or of a topic with its subscriptions, with those that open transactions have reserved.
     pub(in crate::broker) fn held(&self, entity: &str) -> u64 {
-        let bytes = |sizes: &HashMap<String, u64>| sizes.get(entity).copied().unwrap_or_default();
+        let bytes = |sizes: &BTreeMap<String, u64>| sizes.get(entity).copied().unwrap_or_default();
         bytes(&self.sizes) + bytes(&self.reserved)
     }
 

@@ -11,12 +11,13 @@ use super::error::EntityError;
 use super::message::{Message, MessageState};
 use super::session::{Session, session_key};
 pub use super::settings::{DeadReason, Effect, Ending, Owner, StoreSettings, StoreSignal};
+use crate::broker::id_map::{IdMap, IdSet};
 use crate::broker::work::Work;
 use lock::Lock;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The end of a lock that never ends: what the service shows of messages in the sub-queues of an entity with sessions
@@ -70,13 +71,13 @@ pub struct Store {
     /// By key, see [`session_key`].
     sessions: BTreeMap<Arc<str>, Session>,
     /// Sessions that can be taken over, by token.
-    shared: HashMap<LockToken, Arc<str>>,
+    shared: IdMap<LockToken, Arc<str>>,
     ready: BTreeSet<(u64, Arc<str>)>,
-    locks: HashMap<LockToken, i64>,
+    locks: IdMap<LockToken, i64>,
     timers: BTreeSet<(Timestamp, Timer)>,
     signals: Vec<StoreSignal>,
     /// What is among the signals.
-    signalled: HashSet<StoreSignal>,
+    signalled: IdSet<StoreSignal>,
     scheduled: usize,
     /// Messages that can be received, over all sessions.
     receivable: usize,
@@ -100,12 +101,12 @@ impl Store {
             available: BTreeSet::new(),
             ages: BTreeSet::new(),
             sessions: BTreeMap::new(),
-            shared: HashMap::new(),
+            shared: IdMap::default(),
             ready: BTreeSet::new(),
-            locks: HashMap::new(),
+            locks: IdMap::default(),
             timers: BTreeSet::new(),
             signals: Vec::new(),
-            signalled: HashSet::new(),
+            signalled: IdSet::default(),
             scheduled: 0,
             receivable: 0,
             bytes: 0,
@@ -589,7 +590,7 @@ impl Store {
         self.shared.get(token)
     }
 
-    pub(super) fn shared(&mut self) -> &mut HashMap<LockToken, Arc<str>> {
+    pub(super) fn shared(&mut self) -> &mut IdMap<LockToken, Arc<str>> {
         &mut self.shared
     }
 
