@@ -194,6 +194,32 @@ fn a_dead_letter_waits_for_its_target_with_its_reason_f12() {
 }
 
 #[test]
+fn a_forwarded_dead_letter_lives_on_and_stays_after_the_fourth_hop_f78() {
+    let mut world = World::new();
+    let names = ["q5", "q4", "q3", "q2", "q1", "q0"];
+    for (at, name) in names.into_iter().enumerate() {
+        let target = at.checked_sub(1).map(|before| names[before].to_owned());
+        let description = QueueDescription {
+            forward_dead_lettered_messages_to: target,
+            dead_lettering_on_message_expiration: true,
+            ..QueueDescription::default()
+        };
+        world.queue(name, description);
+    }
+    world.connect();
+    kill(&mut world, "q0", "expired");
+    for source in ["q1", "q2", "q3", "q4"] {
+        world.advance(Duration::from_secs(60));
+        assert_eq!((counts(&world, source).active, counts(&world, source).total()), (1, 1), "{source}");
+        let receiver = world.receiver(0, source).unwrap();
+        let message = world.receive_now(0, receiver, 1).remove(0);
+        world.dead_letter(0, &message, "mine", "because");
+        world.detach(0, receiver);
+    }
+    assert_eq!((dead(&world, "q4"), counts(&world, "q5").total()), ((1, 0), 0));
+}
+
+#[test]
 fn a_target_with_sends_disabled_takes_forwarded_messages_f13() {
     let mut judge = Judge::new();
     for target in ["target", "broadcast"] {
