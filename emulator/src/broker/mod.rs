@@ -309,7 +309,8 @@ impl Broker {
         }
         self.bound_memory(id, clock);
         self.run_signals(clock);
-        if retime {
+        let closing = self.peers.find(id.0).is_some_and(|peer| peer.closing_since.is_some());
+        if retime || closing {
             self.set_timer(id, clock);
         }
         self.mark_ready(id);
@@ -320,7 +321,7 @@ impl Broker {
     fn bound_memory(&mut self, id: ConnectionId, clock: Clock) {
         let Self { shared, peers, .. } = self;
         let Some(peer) = peers.find_mut(id.0) else { return };
-        if peer.closed {
+        if peer.closed || peer.closing_since.is_some() {
             return;
         }
         if !peer.counts_within_budget() {

@@ -11,6 +11,8 @@ use servicebus_core::time::{Duration, Instant};
 
 /// A connection must show a token within this time.
 const TOKEN_WAIT: Duration = Duration::from_secs(20);
+/// A client that was told `close` must answer within this time.
+const CLOSE_WAIT: Duration = Duration::from_secs(20);
 /// A connection whose links are all gone is closed after this time, and
 const LINKLESS: Duration = Duration::from_secs(300);
 /// one that never had any after this.
@@ -24,11 +26,14 @@ fn linkless_limit(peer: &Peer) -> Duration {
 }
 
 fn deadline(peer: &Peer, clock: Clock) -> Option<Instant> {
-    let mut first = peer.engine.poll_timeout().map(|(at, _)| at);
-    let mut consider = |at: Instant| first = Some(first.map_or(at, |first| first.min(at)));
     if peer.closed || peer.engine.is_closed() {
         return None;
     }
+    if let Some(since) = peer.closing_since {
+        return Some(since + CLOSE_WAIT);
+    }
+    let mut first = peer.engine.poll_timeout().map(|(at, _)| at);
+    let mut consider = |at: Instant| first = Some(first.map_or(at, |first| first.min(at)));
     if !peer.access.is_authorized() {
         consider(peer.connected + TOKEN_WAIT);
     }
@@ -121,6 +126,13 @@ impl Broker {
     fn connection_timeout(&mut self, id: ConnectionId, clock: Clock) {
         let Self { shared, peers, .. } = self;
         let Some(peer) = peers.find_mut(id.0) else { return };
+        if let Some(since) = peer.closing_since {
+            // Nothing else counts any more. What the connection holds goes when its end is seen.
+            if clock.now >= since + CLOSE_WAIT {
+                peer.engine.handle_disconnect();
+            }
+            return;
+        }
         peer.engine.handle_timeout(clock.now);
         if !peer.access.is_authorized() && clock.now >= peer.connected + TOKEN_WAIT {
             let text = "The connection was not authorized within 20000 milliseconds and is closed.";
@@ -178,6 +190,7 @@ impl Broker {
         if let Some(peer) = peers.find_mut(id.0) {
             force_close(shared, peer, "The connection was closed on request.".to_owned(), clock);
         }
+        self.set_timer(id, clock);
         self.mark_ready(id);
     }
 }
@@ -186,8 +199,11 @@ fn force_close(shared: &mut Shared, peer: &mut Peer, text: String, clock: Clock)
     close_with(shared, peer, Refusal::new(Reason::ConnectionForced, text), clock);
 }
 
-/// Closes a connection with an error.
+/// Closes a connection with an error, once; its timer is to be set anew.
 pub(super) fn close_with(shared: &mut Shared, peer: &mut Peer, refusal: Refusal, clock: Clock) {
+    if peer.closing_since.is_some() {
+        return;
+    }
     if !peer.opened {
         // Nothing can be said before `open`, and a client that is opening would wait for its answer.
         peer.engine.handle_disconnect();
@@ -195,6 +211,7 @@ pub(super) fn close_with(shared: &mut Shared, peer: &mut Peer, refusal: Refusal,
     }
     let fault = shared.fault(refusal, "", clock);
     peer.engine.close(Some(&condition_of(&fault)));
+    peer.closing_since = Some(clock.now);
 }
 
 /// A duration as .NET writes it.

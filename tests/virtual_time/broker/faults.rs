@@ -37,6 +37,35 @@ fn links_can_be_detached_and_connections_closed_on_request() {
 }
 
 #[test]
+fn a_client_that_does_not_answer_close_loses_what_it_held_after_twenty_seconds() {
+    let lock_duration = Duration::from_secs(300);
+    let mut world =
+        World::with_queue(QueueDescription { requires_session: true, lock_duration, ..QueueDescription::default() });
+    world.session_receiver(0, "queue", Some("s"), None).unwrap();
+    let other = world.connect();
+    let id = world.clients[0].id;
+    world.broker.close_connection(id, world.clock);
+    let since = world.clock.now;
+    // Nobody reads what the broker says.
+    let mut calls = 0;
+    while let Some(at) = world.broker.poll_timeout().filter(|at| *at <= since + Duration::from_secs(20)) {
+        assert!(!world.broker.is_closed(id), "at {at:?}");
+        let passed = at.saturating_duration_since(world.clock.now);
+        world.clock.now = at;
+        world.clock.utc = world.clock.utc + passed;
+        world.broker.handle_timeout(world.clock);
+        // Closing it again says nothing more.
+        world.broker.close_connection(id, world.clock);
+        calls += 1;
+    }
+    assert!(world.broker.is_closed(id) && calls < 10, "{calls} calls");
+    assert_eq!(world.clock.now, since + Duration::from_secs(20));
+    let metrics = world.broker.metrics();
+    assert!(metrics.contains("amqp:connection:forced\"} 1\n"), "{metrics}");
+    assert!(world.session_receiver(other, "queue", Some("s"), None).is_ok());
+}
+
+#[test]
 fn links_can_be_detached_and_connections_closed_over_http() {
     let mut world = World::with_queue(QueueDescription::default());
     let sender = world.sender(0, "queue").unwrap();

@@ -179,6 +179,8 @@ pub(crate) struct Peer {
     /// Sessions for transactions across entities, each with the entity that it receives from.
     cross_entity: Vec<(SessionId, Option<String>)>,
     pub(crate) closed: bool,
+    /// When the broker sent its `close`, for a reason of its own.
+    pub(crate) closing_since: Option<Instant>,
     /// The timer that is set for it.
     pub(crate) timer: Option<Instant>,
     /// The client wants to be one of JMS 2.0.
@@ -227,6 +229,7 @@ impl Peer {
             had_links: false,
             cross_entity: Vec::new(),
             closed: false,
+            closing_since: None,
             timer: None,
             is_client_provider: false,
             answers: Vec::new(),
