@@ -38,6 +38,46 @@ fn a_message_needs_a_session_id_and_an_empty_one_counts_snd5_snd6_snd7_ses14() {
 }
 
 #[test]
+fn a_purge_leaves_sessions_with_their_holders_and_their_ends() {
+    let (mut world, sender) = world();
+    send(&mut world, sender, "s", &["1", "2"]);
+    let link = world.session_receiver(0, "queue", Some("s"), None).unwrap();
+    assert_eq!(bodies(&world.receive(0, link, 1)), ["1"]);
+    let clock = world.clock;
+    world.broker.with_namespace(clock, |namespace| namespace.purge());
+    assert!(world.peek(0, "queue", 0, 10).is_empty());
+    send(&mut world, sender, "s", &["3"]);
+    assert!(world.session_receiver(0, "queue", Some("s"), None).is_err(), "it is held");
+    assert_eq!(bodies(&world.receive(0, link, 1)), ["3"]);
+    world.advance(Duration::from_secs(61));
+    assert_eq!(world.detached(0, link).unwrap().condition, "com.microsoft:session-lock-lost");
+    let link = world.session_receiver(0, "queue", Some("s"), None).unwrap();
+    let got = world.receive(0, link, 1);
+    assert_eq!((bodies(&got), got[0].count()), (vec!["3".to_owned()], 1));
+}
+
+#[test]
+fn the_lock_of_a_deferred_message_ends_though_nobody_holds_its_session() {
+    let (mut world, sender) = world();
+    send(&mut world, sender, "s", &["1"]);
+    let link = world.session_receiver(0, "queue", Some("s"), None).unwrap();
+    let got = world.receive(0, link, 1).remove(0);
+    let number = got.number();
+    world.defer(0, &got);
+    world.detach(0, link);
+    let receive = |world: &mut World| {
+        let clock = world.clock;
+        world.broker.with_namespace(clock, |namespace| {
+            let main = namespace.queue("queue").unwrap().stores.main;
+            namespace.receive_deferred(main, &[number], None, true, clock.utc).is_ok()
+        })
+    };
+    assert!(receive(&mut world) && !receive(&mut world));
+    world.advance(Duration::from_secs(61));
+    assert!(receive(&mut world));
+}
+
+#[test]
 fn a_named_session_is_granted_with_the_end_of_its_lock_ses1_ses13_ses33() {
     let (mut world, sender) = world();
     send(&mut world, sender, "other", &["x"]);

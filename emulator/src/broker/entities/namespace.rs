@@ -620,7 +620,7 @@ impl Namespace {
         true
     }
 
-    /// Removes every message from every entity.
+    /// Removes every message and every session's state from every entity; who holds a session keeps it.
     pub fn purge(&mut self) {
         let queues = self.queues.values().flat_map(|queue| queue.stores.all());
         let topics = self.topics.values().flat_map(|topic| {
@@ -630,7 +630,7 @@ impl Namespace {
         let stores: Vec<StoreId> = queues.chain(topics).collect();
         for id in stores {
             if let Some(store) = self.store_mut(id) {
-                store.clear();
+                store.purge();
             }
             self.touched(id);
         }

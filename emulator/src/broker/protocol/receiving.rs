@@ -60,6 +60,12 @@ impl Shared {
             return Offer::HeldBack;
         }
         let (store, session) = (receiver.store, receiver.session.clone());
+        if let Some(session) = &session {
+            let lock = self.namespace.store(store).and_then(|store| store.session_lock(session));
+            if lock.is_none_or(|lock| lock.holder != receiver.consumer) {
+                return Offer::NoMessage;
+            }
+        }
         let deletes = receiver.settled;
         if deletes {
             let Some((payload, taken)) = self.namespace.take(store, session.as_deref()) else {

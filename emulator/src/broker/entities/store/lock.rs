@@ -26,17 +26,15 @@ impl Store {
         entry.lock = Some(Lock { token, until });
         entry.locked_until = Some(until);
         self.locks.insert(token, number);
-        match &id {
-            // The session's lock guards the message.
-            Some(id) => {
-                if let Some(session) = self.sessions.get_mut(id) {
-                    session.locked.insert(number);
-                }
-                self.refresh_session(id);
+        if let Some(id) = &id {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.locked.insert(number);
             }
-            None => {
-                self.timers.insert((until, Timer::Lock(number)));
-            }
+            self.refresh_session(id);
+        }
+        // The lock of a session guards its message.
+        if session_end.is_none() {
+            self.timers.insert((until, Timer::Lock(number)));
         }
         Some(until)
     }
@@ -137,15 +135,21 @@ impl Store {
         None
     }
 
-    /// Extends the lock of a message; of a session's message the lock of the session is meant, and told.
+    /// Extends the lock of a message. One that the lock of its session guards lasts as long as that, which is not extended
+    /// (docs/evidence/pinned-behaviour.md SES26).
     pub(in crate::broker) fn extend_lock(&mut self, token: LockToken, utc: Timestamp) {
-        let until = utc + self.settings.lock_duration;
         let Some(number) = self.locks.get(&token).copied() else { return };
         let Some(entry) = self.entries.get_mut(&number) else { return };
         let Some(lock) = entry.lock.as_mut() else { return };
-        let before = core::mem::replace(&mut lock.until, until);
+        let has_timer = self.timers.remove(&(lock.until, Timer::Lock(number)));
+        let session = entry.session.as_ref().and_then(|id| self.sessions.get(id)?.lock);
+        let until = match session {
+            Some(session) if !has_timer => session.until,
+            _ => utc + self.settings.lock_duration,
+        };
+        lock.until = until;
         entry.locked_until = Some(until);
-        if self.timers.remove(&(before, Timer::Lock(number))) {
+        if has_timer {
             self.timers.insert((until, Timer::Lock(number)));
         }
     }

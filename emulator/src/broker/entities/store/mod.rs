@@ -508,6 +508,20 @@ impl Store {
         self.states = 0;
     }
 
+    /// Deletes every message and every state. Sessions that are held stay so, until their locks end.
+    pub(in crate::broker::entities) fn purge(&mut self) {
+        let sessions = core::mem::take(&mut self.sessions);
+        self.clear();
+        for (key, session) in sessions {
+            let Some(lock) = session.lock else { continue };
+            self.timers.insert((lock.until, Timer::Session(Arc::clone(&key))));
+            if let Some(token) = lock.token {
+                self.shared.insert(token, Arc::clone(&key));
+            }
+            self.sessions.insert(key, Session { lock: session.lock, ..Session::named(session.name) });
+        }
+    }
+
     /// Carries out what is due, up to a bound: [`Store::next_deadline`] tells whether more is.
     pub fn handle_timers(&mut self, utc: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
