@@ -5,7 +5,7 @@ use super::message::Message;
 use super::properties::PropertyEditor;
 use crate::filter::{CorrelationFilter, Filter, MessageProperties, Rule, SystemProperty, Value};
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The keys of a subscription and of one of its rules.
@@ -143,6 +143,14 @@ impl RuleIndex {
 
     /// The rules that a message may match, in the order of their subscriptions and names.
     pub(super) fn candidates(&self, message: &Message) -> Vec<&Place> {
+        let mut found = self.matched(message);
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Those rules in any order: a rule has one condition, and is found by it once.
+    fn matched(&self, message: &Message) -> Vec<&Place> {
         let mut found: Vec<&Place> = self.always.iter().collect();
         let properties = PropertyEditor::new(message);
         for (property, values) in &self.system {
@@ -151,17 +159,22 @@ impl RuleIndex {
             }
         }
         if !self.user.is_empty() {
+            // A message may say a name and a text any number of times: each counts once.
+            let (mut names, mut texts) = (HashSet::new(), HashSet::new());
             for (name, value) in message.application_properties().iter().map_while(Result::ok) {
-                let named = name.as_str().and_then(|name| self.user.get(name.to_lowercase().as_str()));
-                let Some(named) = named else { continue };
-                found.extend(&named.others);
-                if let Value::String(text) = Value::from(value) {
-                    found.extend(named.texts.get(text.as_ref()).into_iter().flatten());
+                let known = name.as_str().and_then(|name| self.user.get_key_value(name.to_lowercase().as_str()));
+                let Some((name, named)) = known else { continue };
+                if names.insert(name) {
+                    found.extend(&named.others);
+                }
+                if let Value::String(text) = Value::from(value)
+                    && let Some((text, places)) = named.texts.get_key_value(text.as_ref())
+                    && texts.insert((name, text))
+                {
+                    found.extend(places);
                 }
             }
         }
-        found.sort_unstable();
-        found.dedup();
         found
     }
 }
@@ -184,6 +197,24 @@ mod tests {
     fn names<'i>(index: &'i RuleIndex, sent: &Sent<'_>) -> Vec<(&'i str, &'i str)> {
         let message = message(sent);
         index.candidates(&message).into_iter().map(|(subscription, rule)| (&**subscription, &**rule)).collect()
+    }
+
+    #[test]
+    fn a_property_that_a_message_repeats_counts_once() {
+        let mut index = RuleIndex::default();
+        for (at, value) in [Value::Null, "red".into(), "blue".into()].into_iter().enumerate() {
+            let properties = vec![("Colour".into(), value)];
+            let filter = Filter::Correlation(CorrelationFilter { properties, ..CorrelationFilter::default() });
+            index.add("sub", &at.to_string(), &rule("r", filter));
+        }
+        let mut properties = Vec::new();
+        for name in ["colour", "COLOUR", "Colour", "cOLOUR"] {
+            properties.push((name, "red".into()));
+            properties.push((name, "green".into()));
+        }
+        let sent = Sent::new("x").with_application_properties(&properties);
+        assert_eq!(index.matched(&message(&sent)).len(), 2);
+        assert_eq!(names(&index, &sent), [("sub", "0"), ("sub", "1")]);
     }
 
     #[test]
