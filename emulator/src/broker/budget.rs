@@ -161,6 +161,11 @@ impl Budget {
     /// # Errors
     /// [`OverBudget`].
     pub fn keep(&self, holding: Holding, bytes: Bytes) -> Result<Bytes, OverBudget> {
+        self.keep_beside(holding, bytes, 0)
+    }
+
+    /// The same, with so many bytes more for what is held beside them.
+    pub(crate) fn keep_beside(&self, holding: Holding, bytes: Bytes, more: usize) -> Result<Bytes, OverBudget> {
         struct Kept {
             bytes: Bytes,
             _share: Share,
@@ -170,7 +175,7 @@ impl Budget {
                 &self.bytes
             }
         }
-        let share = self.share(holding, bytes.len() + Self::ENTRY)?;
+        let share = self.share(holding, bytes.len() + Self::ENTRY + more)?;
         Ok(Bytes::from_owner(Kept { bytes, _share: share }))
     }
 
@@ -212,6 +217,18 @@ impl Share {
     /// Its bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether its budget has room for so many more bytes of the same use.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.budget.has_room(self.holding, bytes)
+    }
+
+    /// One more of the same use, for what is held already.
+    pub(crate) fn another(&self, bytes: usize) -> Self {
+        let mut share = self.budget.empty(self.holding);
+        share.set(bytes);
+        share
     }
 
     /// Makes it larger or smaller. Only growth can be refused, and leaves it as it was then.

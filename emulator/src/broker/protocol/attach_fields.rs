@@ -1,6 +1,8 @@
 //! Filters and properties of an attach: their types, what they ask for, and how a granted session is answered.
 
 use super::fault::Refusal;
+use crate::broker::entities::EntityError;
+use crate::broker::entities::message::MAX_ID_LEN;
 use servicebus_core::servicebus::{LockToken, Reason};
 use servicebus_core::wire::performative::{Attach, Role};
 use servicebus_core::wire::{Compound, Described, Encode, Map, Reader, Sink, Symbol, Value, encode_map};
@@ -30,6 +32,14 @@ pub(super) fn wrong_type(name: &str, must_be: &str) -> Refusal {
     Refusal::new(Reason::InvalidField, format!("The value of '{name}' is not valid: it must be {must_be}."))
 }
 
+/// A session by its id, which is no longer than that of a message can be: it is kept while the session is held.
+fn named(id: &str) -> Result<Wanted<'_>, Refusal> {
+    if id.chars().count() > MAX_ID_LEN {
+        return Err(EntityError::IdTooLong("SessionId").into());
+    }
+    Ok(Wanted::Named(id))
+}
+
 pub(super) fn wanted<'a>(attach: &Attach<'a>, exclusive_only: bool) -> Result<Wanted<'a>, Refusal> {
     let Some(filters) = attach.source.and_then(|source| source.filter) else { return Ok(Wanted::Plain) };
     if let Some(filter) = filters.get(SHARED_FILTER).filter(|_| !exclusive_only) {
@@ -41,7 +51,7 @@ pub(super) fn wanted<'a>(attach: &Attach<'a>, exclusive_only: bool) -> Result<Wa
         return match (next()?, next()?) {
             (Value::String(id), Value::Uuid(token)) => Ok(Wanted::Shared(Some(id), LockToken::from_uuid(token))),
             (Value::Null, Value::Uuid(token)) => Ok(Wanted::Shared(None, LockToken::from_uuid(token))),
-            (Value::String(id), Value::Null) => Ok(Wanted::Named(id)),
+            (Value::String(id), Value::Null) => named(id),
             (Value::Null, Value::Null) => Ok(Wanted::Next),
             _ => Err(wrong()),
         };
@@ -53,7 +63,7 @@ pub(super) fn wanted<'a>(attach: &Attach<'a>, exclusive_only: bool) -> Result<Wa
         value => value,
     };
     match value {
-        Value::String(id) => Ok(Wanted::Named(id)),
+        Value::String(id) => named(id),
         Value::Null => Ok(Wanted::Next),
         _ => Err(wrong_type(SESSION_FILTER, "a string or null")),
     }

@@ -57,7 +57,10 @@ impl Shared {
                     let text = "The state of a session must not exceed 262144 bytes.";
                     return Err(Refusal::new(servicebus_core::servicebus::Reason::MessageSizeExceeded, text));
                 }
-                let keep = |state| self.budget.keep(Holding::SessionStates, Bytes::copy_from_slice(state));
+                // The session is there as long as its state: its name twice, as written and as compared.
+                let keep = |state| {
+                    self.budget.keep_beside(Holding::SessionStates, Bytes::copy_from_slice(state), 2 * session.len())
+                };
                 let state = state.map(keep).transpose()?;
                 match &call.txn {
                     None => self.namespace.set_session_state(id, session, state, utc)?,
