@@ -7,7 +7,7 @@ use super::entities::{EntityError, Message, Namespace, StoreId};
 use servicebus_core::time::Duration;
 
 /// The application properties and annotations of a message at most, in bytes (docs/evidence/wire-protocol.md §8).
-const MAX_HEADER: usize = 64 << 10;
+pub(super) const MAX_HEADER: usize = 64 << 10;
 /// A property's name or value at most, in bytes (docs/evidence/field-reports.md F50).
 const MAX_PROPERTY: usize = 32_767;
 

@@ -7,25 +7,44 @@ use bytes::Bytes;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::{Reader, Value};
+use std::sync::Arc;
 
 /// The end of a message's lock, in a form that can wait for a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     /// How the lock ends.
     pub ending: Ending,
-    /// Application properties to set, with encoded values.
-    pub changes: Vec<(String, Vec<u8>)>,
+    /// Application properties to set, with encoded values. Copies share them: a transaction and the changes that a
+    /// request is planned as hold one settlement for many messages.
+    changes: Option<Arc<[(String, Vec<u8>)]>>,
 }
 
 impl Settlement {
     /// Without changes to properties.
     pub const fn plain(ending: Ending) -> Self {
-        Self { ending, changes: Vec::new() }
+        Self { ending, changes: None }
+    }
+
+    /// With application properties to set.
+    pub fn with_changes(ending: Ending, changes: Vec<(String, Vec<u8>)>) -> Self {
+        Self { ending, changes: (!changes.is_empty()).then(|| changes.into()) }
+    }
+
+    fn changes(&self) -> &[(String, Vec<u8>)] {
+        self.changes.as_deref().unwrap_or_default()
+    }
+
+    /// Bytes of the names and values to set.
+    pub fn size(&self) -> usize {
+        self.changes().iter().map(|(key, value)| key.len() + value.len()).sum()
     }
 
     /// The changes with their values decoded.
     pub fn decoded(&self) -> Vec<(&str, Value<'_>)> {
-        self.changes.iter().filter_map(|(key, value)| Some((key.as_str(), Reader::new(value).value().ok()?))).collect()
+        self.changes()
+            .iter()
+            .filter_map(|(key, value)| Some((key.as_str(), Reader::new(value).value().ok()?)))
+            .collect()
     }
 }
 

@@ -133,25 +133,37 @@ impl Namespace {
         self.make(Change::Settle { store, token, settlement, utc }, utc);
     }
 
-    /// Whether a lock can be ended in this way, in one of these stores; the store and the bytes of the message.
+    /// Whether a lock can be ended in this way, in one of these stores; the store, the bytes of the message, and those
+    /// that it gains.
     ///
     /// # Errors
     /// The first store's error when the lock is held in none; [`EntityError::AlreadyDeadLettered`] in a dead-letter
-    /// queue; [`EntityError::PropertyTooLong`].
+    /// queue; [`EntityError::PropertyTooLong`], [`EntityError::HeaderTooLarge`].
     pub(crate) fn check_settlement(
         &self,
         stores: &[StoreId],
         token: LockToken,
         settlement: &Settlement,
-    ) -> Result<(StoreId, u64), EntityError> {
+    ) -> Result<(StoreId, u64, u64), EntityError> {
         let id = self.find_lock(stores, token)?;
         let store = self.store(id).ok_or(EntityError::MessageLockLost)?;
         store.check_ending(settlement.ending)?;
-        for (key, value) in settlement.decoded() {
+        if settlement.size() > super::admission::MAX_HEADER {
+            return Err(EntityError::HeaderTooLarge);
+        }
+        let changes = settlement.decoded();
+        for (key, value) in &changes {
             super::admission::check_property(key.len(), value.as_str().map_or(0, str::len))?;
         }
         let (message, _) = store.under_lock(token).ok_or(EntityError::MessageLockLost)?;
-        Ok((id, message.size() as u64))
+        let growth = match settlement.ending {
+            super::entities::store::Ending::Complete => 0,
+            _ => message.growth(&changes),
+        };
+        if growth > 0 && message.header_size() + growth > super::admission::MAX_HEADER {
+            return Err(EntityError::HeaderTooLarge);
+        }
+        Ok((id, message.size() as u64, growth as u64))
     }
 
     /// The store in which this lock is held.

@@ -37,6 +37,8 @@ pub(crate) struct Plan<'n> {
     numbers: Vec<(StoreId, i64)>,
     ended: IdSet<LockToken>,
     cancelled: IdSet<(StoreId, i64)>,
+    /// Bytes of messages whose properties change.
+    rewritten: usize,
 }
 
 /// What a plan comes to.
@@ -59,6 +61,7 @@ impl<'n> Plan<'n> {
             numbers: Vec::new(),
             ended: IdSet::default(),
             cancelled: IdSet::default(),
+            rewritten: 0,
         }
     }
 
@@ -175,7 +178,7 @@ impl<'n> Plan<'n> {
         token: LockToken,
         settlement: &Settlement,
     ) -> Result<(), EntityError> {
-        let (store, size) = self.namespace.check_settlement(stores, token, settlement)?;
+        let (store, size, growth) = self.namespace.check_settlement(stores, token, settlement)?;
         if !self.ended.insert(token) {
             return Err(EntityError::MessageLockLost);
         }
@@ -184,8 +187,29 @@ impl<'n> Plan<'n> {
         {
             self.balance(key).freed += size;
         }
+        if growth > 0 {
+            self.grow(store, token, growth)?;
+        }
         let (settlement, utc) = (settlement.clone(), self.utc);
         self.push(Change::Settle { store, token, settlement, utc });
+        Ok(())
+    }
+
+    /// A stored message gets larger: its entity and the memory budget must have room, for all of the plan's together.
+    fn grow(&mut self, store: StoreId, token: LockToken, growth: u64) -> Result<(), EntityError> {
+        let namespace = self.namespace;
+        if let Some(key) = namespace.top_level(store) {
+            let target = Target::find(namespace, key)?;
+            target.check_quota(self.held(target.key), growth)?;
+            self.balance(target.key).added += growth;
+        }
+        // Its bytes become its own, and may have been shared with copies.
+        let message = namespace.store(store).and_then(|store| store.under_lock(token)).map(|(message, _)| message);
+        let own = message.map_or(0, Message::size) + usize::try_from(growth).unwrap_or(usize::MAX);
+        self.rewritten = self.rewritten.saturating_add(own);
+        if message.is_some_and(|message| !message.has_room(self.rewritten)) {
+            return Err(super::budget::OverBudget.into());
+        }
         Ok(())
     }
 

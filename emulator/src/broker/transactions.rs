@@ -105,10 +105,7 @@ impl Operation {
         const OPERATION: usize = 256;
         let own = match self {
             Self::Send { entity, .. } => entity.len(),
-            Self::Settle { stores, settlement, .. } => {
-                let changes = settlement.changes.iter().map(|(key, value)| key.len() + value.len());
-                size_of_val(&stores[..]) + changes.sum::<usize>()
-            }
+            Self::Settle { stores, settlement, .. } => size_of_val(&stores[..]) + settlement.size(),
             Self::Cancel { entity, numbers } => entity.len() + size_of_val(&numbers[..]),
             Self::SessionState { session, .. } => session.len(),
         };
@@ -265,9 +262,14 @@ impl Transactions {
         let found = self.connections.get_mut(&connection).and_then(|found| found.open.get_mut(id));
         let transaction = found.ok_or(TransactionError::Unknown)?;
         let spans = all || transaction.session == Some(session);
-        let bytes = operation.bytes();
-        transaction.share.resize(transaction.share.bytes() + bytes).map_err(over)?;
-        transaction.add(namespace, spans, operation, utc)
+        let before = transaction.share.bytes();
+        transaction.share.resize(before + operation.bytes()).map_err(over)?;
+        let added = transaction.add(namespace, spans, operation, utc);
+        if added.is_err() {
+            // What is refused is not kept.
+            transaction.share.set(before);
+        }
+        added
     }
 
     fn take(

@@ -6,6 +6,7 @@ mod budgets;
 mod connections;
 mod lists;
 mod memory_returns;
+mod settlements;
 
 use servicebus_core::wire::Symbol;
 use servicebus_core::wire::frame::Protocol;

@@ -14,13 +14,14 @@ use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::{Body, MessageView, section};
 use servicebus_core::wire::messaging::{Header, MessageId, Properties, put_section};
 use servicebus_core::wire::{Compound, Encode, Map, MapWriter, Reader, Sink, Symbol, Value};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::error::EntityError;
 use crate::broker::budget::{Budget, Holding, OverBudget, Share};
 
 /// Longest session id, message id and partition key, in characters (docs/evidence/wire-protocol.md §8).
-const MAX_ID_LEN: usize = 128;
+pub(in crate::broker) const MAX_ID_LEN: usize = 128;
 
 /// What has become of a message; the number is that of `x-opt-message-state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +154,9 @@ impl Message {
             if id.is_some_and(|id| id.chars().count() > MAX_ID_LEN) {
                 return Err(EntityError::IdTooLong(name));
             }
+        }
+        if matches!(properties.message_id, Some(MessageId::Binary(id)) if id.len() > MAX_ID_LEN) {
+            return Err(EntityError::IdTooLong("MessageId"));
         }
         if let (Some(session), Some(partition)) = (session_id, partition_key)
             && session != partition
@@ -299,6 +303,7 @@ impl Message {
         self.bytes = fresh.bytes;
         self.layout = fresh.layout;
         self.session_id = fresh.session_id;
+        self.renew_share();
         Ok(())
     }
 
@@ -323,13 +328,21 @@ impl Message {
         }
         put_section(out, section::APPLICATION_PROPERTIES);
         let mut map = MapWriter::begin(out);
+        // A client chooses how many there are: none is looked for among the others.
+        let last: HashMap<&str, usize> = changes.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect();
+        let mut there = HashSet::new();
         for (key, value) in self.application_properties().iter().map_while(Result::ok) {
             let Some(key) = key.as_str() else { continue };
-            map.put(key, changes.iter().rev().find(|(changed, _)| *changed == key).map_or(value, |(_, value)| *value));
+            match last.get(key).and_then(|at| changes.get(*at)) {
+                Some((_, changed)) => {
+                    there.insert(key);
+                    map.put(key, *changed);
+                }
+                None => map.put(key, value),
+            }
         }
         for (at, (key, value)) in changes.iter().enumerate() {
-            let later = changes.iter().skip(at + 1).any(|(other, _)| other == key);
-            if !later && self.application_properties().get(key).is_none() {
+            if last.get(key) == Some(&at) && !there.contains(key) {
                 map.put(key, *value);
             }
         }
@@ -339,6 +352,32 @@ impl Message {
         if let Ok(layout) = servicebus_core::wire::message::Layout::of(&bytes) {
             self.bytes = bytes.freeze();
             self.layout = layout;
+            self.renew_share();
+        }
+    }
+
+    /// Bytes that it gains when properties are set.
+    pub(crate) fn growth(&self, changes: &Changes<'_>) -> usize {
+        let len = |key: &str, value: Value<'_>| key.len() + servicebus_core::wire::to_vec(&value).len();
+        let last: HashMap<&str, Value<'_>> = changes.iter().copied().collect();
+        let gained: usize = last.iter().map(|(key, value)| len(key, *value)).sum();
+        let before = self.application_properties().iter().map_while(Result::ok);
+        let replaced = before.filter_map(|(key, value)| {
+            let key = key.as_str()?;
+            last.contains_key(key).then(|| len(key, value))
+        });
+        gained.saturating_sub(replaced.sum())
+    }
+
+    /// Whether the memory budget has room for so many more bytes of messages.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.share.as_ref().is_none_or(|share| share.has_room(bytes))
+    }
+
+    /// Bytes that replace others are this message's alone: its copies keep those they had.
+    fn renew_share(&mut self) {
+        if let Some(share) = &self.share {
+            self.share = Some(Arc::new(share.another(self.bytes.len() + Budget::ENTRY)));
         }
     }
 

@@ -70,6 +70,7 @@ impl Handler for Recorder<'_> {
     }
 
     fn state(&mut self, delivery: DeliveryId, link: LinkId, settled: bool, state: Option<&DeliveryState<'_>>) {
-        self.states.push((delivery, link, settled, State::keep(state)));
+        let state = State::keep_after(self.states.last().map(|(.., state)| state), state);
+        self.states.push((delivery, link, settled, state));
     }
 }

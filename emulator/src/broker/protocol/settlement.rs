@@ -2,6 +2,7 @@
 
 use crate::broker::change::Settlement;
 use crate::broker::entities::store::Ending;
+use bytes::Bytes;
 use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
 use servicebus_core::wire::{self, Map, Reader, Value};
@@ -22,7 +23,7 @@ impl Settlement {
             Outcome::Modified(Modified { undeliverable_here, message_annotations, .. }) => {
                 // Undeliverable-here tells deferring from abandoning; clients do not agree on delivery-failed.
                 let ending = if *undeliverable_here == Some(true) { Ending::Defer } else { Ending::Abandon };
-                Self { ending, changes: message_annotations.map(changes_of).unwrap_or_default() }
+                Self::with_changes(ending, message_annotations.map(changes_of).unwrap_or_default())
             }
             Outcome::Rejected(Rejected { error }) => {
                 let mut changes = Vec::new();
@@ -41,7 +42,7 @@ impl Settlement {
                         changes.push((DEAD_LETTER_ERROR_DESCRIPTION.into(), wire::to_vec(text)));
                     }
                 }
-                Self { ending: Ending::DeadLetter, changes }
+                Self::with_changes(Ending::DeadLetter, changes)
             }
         }
     }
@@ -71,7 +72,7 @@ impl Settlement {
                 }
             }
         }
-        Some(Self { ending, changes })
+        Some(Self::with_changes(ending, changes))
     }
 
     /// The outcome that confirms it: of the same kind, and a rejected one without an error
@@ -95,8 +96,8 @@ impl Settlement {
 pub(crate) enum State {
     /// `accepted`, the usual one.
     Accepted,
-    /// Any other, encoded.
-    Encoded(Vec<u8>),
+    /// Any other, encoded; the deliveries of one disposition share it.
+    Encoded(Bytes),
     /// None at all.
     None,
 }
@@ -115,7 +116,15 @@ impl State {
         match state {
             None => Self::None,
             Some(DeliveryState::Outcome(Outcome::Accepted)) => Self::Accepted,
-            Some(state) => Self::Encoded(wire::to_vec(state)),
+            Some(state) => Self::Encoded(wire::to_vec(state).into()),
+        }
+    }
+
+    /// Keeps a state that may be the same as this one. A disposition has one for all its deliveries.
+    pub(crate) fn keep_after(before: Option<&Self>, state: Option<&DeliveryState<'_>>) -> Self {
+        match before {
+            Some(before @ Self::Encoded(_)) if state.is_some() && before.state().as_ref() == state => before.clone(),
+            _ => Self::keep(state),
         }
     }
 
@@ -126,5 +135,34 @@ impl State {
             Self::Encoded(bytes) => Reader::new(bytes).read().ok(),
             Self::None => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_comes_again_is_kept_once() {
+        let text = |text| {
+            DeliveryState::Outcome(Outcome::Rejected(Rejected {
+                error: Some(servicebus_core::wire::performative::ErrorCondition {
+                    condition: servicebus_core::wire::Symbol::new("com.microsoft:dead-letter"),
+                    description: Some(text),
+                    info: None,
+                }),
+            }))
+        };
+        let place = |state: &State| match state {
+            State::Encoded(bytes) => bytes.as_ptr(),
+            _ => core::ptr::null(),
+        };
+        let first = State::keep_after(None, Some(&text("one")));
+        let same = State::keep_after(Some(&first), Some(&text("one")));
+        let other = State::keep_after(Some(&first), Some(&text("two")));
+        assert_eq!((place(&first), &first), (place(&same), &same));
+        assert_eq!(other.state(), Some(text("two")));
+        assert_eq!(State::keep_after(Some(&first), None), State::None);
+        assert_eq!(State::keep_after(Some(&first), Some(&DeliveryState::ACCEPTED)), State::Accepted);
     }
 }
