@@ -173,6 +173,10 @@ impl Namespace {
                     message.enqueued_sequence_number = Some(plan.reserve(found.scheduled));
                 }
                 let made = routing::fan_out(self, &topic, &message, plan.random(), utc);
+                if made.is_cut {
+                    // It waits in the topic until there is room.
+                    return Some(Step::Blocked);
+                }
                 evaluated = made.evaluated;
                 for (store, copy) in made.copies {
                     match copy {

@@ -1,6 +1,7 @@
 //! Where messages go: hops, copies for subscriptions, dead letters. Nothing here changes anything.
 
 use super::admission::is_header_too_large;
+use super::budget::Budget;
 use super::entities::queue::Stores;
 use super::entities::{EntityError, Message, Namespace, StoreId, rule};
 use servicebus_core::random::Random;
@@ -66,6 +67,8 @@ pub(super) struct FanOut {
     pub(super) copies: Vec<(StoreId, Copy)>,
     /// Filters that had to be evaluated.
     pub(super) evaluated: u64,
+    /// The memory budget has no room for the copies: these are not all of them.
+    pub(super) is_cut: bool,
 }
 
 /// The copies that the subscriptions of a topic get of a message.
@@ -86,6 +89,12 @@ pub(super) fn fan_out(
         copies.copies.push((stores.dead_letter, Copy::Dead { message, main: stores.main }));
     };
     for (_, subscription, rules) in found.candidates(&base) {
+        let before = copies.copies.len();
+        // The first copy takes the place of the message itself.
+        if before > 0 && !base.has_room(Budget::ENTRY) {
+            copies.is_cut = true;
+            return copies;
+        }
         let description = &subscription.description;
         let made = rule::copies(rules.into_iter(), &base, random);
         copies.evaluated += made.evaluated;
@@ -105,6 +114,11 @@ pub(super) fn fan_out(
         {
             let copy = dead(base.clone(), "FilterEvaluationException", &error.to_string());
             push_dead(&mut copies, &subscription.stores, copy);
+        }
+        for (_, copy) in copies.copies.iter_mut().skip(before.max(1)) {
+            match copy {
+                Copy::Alive(message) | Copy::Dead { message, .. } => message.take_place(),
+            }
         }
     }
     copies

@@ -4,7 +4,7 @@ use servicebus_core::servicebus::Message;
 use servicebus_core::wire::messaging::{MessageId, Properties};
 use servicebus_core::wire::{self, MapWriter, Reader, Sink};
 use servicebus_emulator::broker::budget::Holding;
-use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_emulator::broker::{Broker, BrokerConfig};
 use servicebus_tests::broker::*;
 use servicebus_tests::coordinator::{Control, is_enlisted};
@@ -128,4 +128,19 @@ fn ids_of_any_type_and_names_of_sessions_are_bounded() {
         let name = "x".repeat(length.min(129));
         assert_eq!(world.session_receiver(0, "sessions", Some(&name), None).is_ok(), taken, "{length} characters");
     }
+}
+
+#[test]
+fn copies_that_come_back_to_their_topic_stay_within_the_budget() {
+    const LIMIT: usize = 2 << 20;
+    let mut world = world(LIMIT, QueueDescription::default());
+    let names: Vec<String> = (0..40).map(|number| format!("s{number}")).collect();
+    let back = || SubscriptionDescription { forward_to: Some("topic".into()), ..SubscriptionDescription::default() };
+    let subscriptions: Vec<_> = names.iter().map(|name| (name.as_str(), back())).collect();
+    world.topic("topic", &subscriptions);
+    let sender = world.sender(0, "topic").unwrap();
+    assert_eq!(world.send(0, sender, &Message::new("x")), Ended::Accepted);
+    world.advance(core::time::Duration::from_secs(60));
+    let used = world.broker.budget().used();
+    assert!((LIMIT / 2..=LIMIT).contains(&used), "{used}");
 }

@@ -66,6 +66,8 @@ pub struct Message {
     made_id: Option<Arc<str>>,
     /// Its part of the memory budget, which its copies share.
     share: Option<Arc<Share>>,
+    /// What a copy takes beside the bytes that it shares with the others.
+    place: Option<Arc<Share>>,
 }
 
 /// How a message is handed out.
@@ -193,6 +195,7 @@ impl Message {
             activated: false,
             made_id: None,
             share: None,
+            place: None,
         })
     }
 
@@ -372,6 +375,11 @@ impl Message {
     /// Whether the memory budget has room for so many more bytes of messages.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.share.as_ref().is_none_or(|share| share.has_room(bytes))
+    }
+
+    /// Counts the place of one copy more.
+    pub(crate) fn take_place(&mut self) {
+        self.place = self.share.as_ref().map(|share| Arc::new(share.another(Budget::ENTRY)));
     }
 
     /// Bytes that replace others are this message's alone: its copies keep those they had.
