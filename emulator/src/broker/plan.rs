@@ -8,7 +8,7 @@ use super::admission::Target;
 use super::change::{Change, Settlement};
 use super::entities::store::Ending;
 use super::entities::{EntityError, Message, MessageState, Namespace, StoreId};
-use super::id_map::IdSet;
+use super::id_map::{IdMap, IdSet};
 use bytes::Bytes;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::LockToken;
@@ -34,7 +34,7 @@ pub(crate) struct Plan<'n> {
     balances: BTreeMap<&'n str, Balance>,
     identities: BTreeSet<(&'n str, String)>,
     /// The next number of each store that gets messages.
-    numbers: Vec<(StoreId, i64)>,
+    numbers: IdMap<StoreId, i64>,
     ended: IdSet<LockToken>,
     cancelled: IdSet<(StoreId, i64)>,
     /// Bytes of messages whose properties change.
@@ -58,7 +58,7 @@ impl<'n> Plan<'n> {
             changes: Vec::new(),
             balances: BTreeMap::new(),
             identities: BTreeSet::new(),
-            numbers: Vec::new(),
+            numbers: IdMap::default(),
             ended: IdSet::default(),
             cancelled: IdSet::default(),
             rewritten: 0,
@@ -102,13 +102,11 @@ impl<'n> Plan<'n> {
 
     /// The next sequence number of a store.
     pub(super) fn next_number(&mut self, id: StoreId) -> i64 {
-        if let Some((_, next)) = self.numbers.iter_mut().find(|(store, _)| *store == id) {
-            *next += 1;
-            return *next - 1;
-        }
-        let next = self.namespace.store(id).map_or(1, super::entities::store::Store::next_number);
-        self.numbers.push((id, next + 1));
-        next
+        let namespace = self.namespace;
+        let first = || namespace.store(id).map_or(1, super::entities::store::Store::next_number);
+        let next = self.numbers.entry(id).or_insert_with(first);
+        *next += 1;
+        *next - 1
     }
 
     /// Gives the next sequence number of a store away.

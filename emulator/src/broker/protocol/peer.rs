@@ -13,7 +13,7 @@ use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::Role;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// What a link is for.
@@ -349,10 +349,9 @@ impl Peer {
     /// session have them there. Sessions without links are forgotten.
     pub(crate) fn note_coordinator(&mut self, session: SessionId) {
         let Self { links, cross_entity, .. } = self;
-        let used = |session: SessionId| {
-            let mut links = links.iter().flatten().filter(|link| link.session == session);
-            links.any(|link| !matches!(link.purpose, Purpose::Requests(Node::Cbs) | Purpose::Responses(Node::Cbs)))
-        };
+        let of_entities = links.iter().flatten().filter(|link| link.is_of_entity());
+        let sessions: HashSet<SessionId> = of_entities.map(|link| link.session).collect();
+        let used = |session: SessionId| sessions.contains(&session);
         cross_entity.retain(|(known, _)| used(*known));
         if !used(session) {
             cross_entity.push((session, None));
