@@ -280,7 +280,7 @@ fn check_jwt(token: &str, utc: Timestamp) -> Result<(Rights, Timestamp), TokenEr
     if expiry <= utc { Err(TokenError::Expired(expiry)) } else { Ok((Rights::ALL, expiry)) }
 }
 
-/// Whether an address that a link was attached to lies on a path that a token is for.
+/// The path that rights to an address are looked up by: in lower case, and that of its entity for a `$management` node.
 pub(crate) fn address_path(address: &str) -> String {
     let mut parsed = Address::parse(address);
     parsed.management = false;
