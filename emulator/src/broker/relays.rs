@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::routing::{self, Copy};
 use servicebus_core::servicebus::SubQueue;
 use servicebus_core::time::{Duration, Timestamp};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Changes by relays in one call, give or take those of one message.
@@ -28,6 +28,8 @@ pub(super) struct Relays {
     blocked: IdSet<StoreId>,
     /// Behind which arrival the letters of a store are that can go on: those before cannot, whatever the time.
     passed: IdMap<StoreId, u64>,
+    /// Places before that one where a letter came back that somebody had locked: those are looked at by themselves.
+    returned: IdMap<StoreId, BTreeSet<u64>>,
     /// When work was left for the next call.
     left: Option<Timestamp>,
 }
@@ -37,6 +39,32 @@ impl Relays {
     pub(super) fn note(&mut self, id: StoreId) {
         if !self.blocked.contains(&id) && self.queued.insert(id) {
             self.ready.push_back(id);
+        }
+    }
+
+    /// Notes places of a store where messages became available again.
+    pub(super) fn note_returned(&mut self, id: StoreId, places: Vec<u64>) {
+        let Some(passed) = self.passed.get(&id) else { return };
+        let behind = places.into_iter().filter(|place| place <= passed);
+        let mut behind = behind.peekable();
+        if behind.peek().is_some() {
+            self.returned.entry(id).or_default().extend(behind);
+        }
+    }
+
+    /// The letter of a store is not looked at again at this place, unless it comes back once more.
+    fn pass(&mut self, id: StoreId, position: u64) {
+        let passed = self.passed.entry(id).or_default();
+        *passed = position.max(*passed);
+        self.forget_returned(id, position);
+    }
+
+    fn forget_returned(&mut self, id: StoreId, position: u64) {
+        if let Some(places) = self.returned.get_mut(&id) {
+            places.remove(&position);
+            if places.is_empty() {
+                self.returned.remove(&id);
+            }
         }
     }
 
@@ -52,6 +80,7 @@ impl Relays {
     /// Settings of entities have changed: everything can be tried again.
     pub(super) fn try_all_again(&mut self) {
         self.retries.clear();
+        self.returned.clear();
         let stores: Vec<StoreId> = self.blocked.drain().chain(self.passed.drain().map(|(id, _)| id)).collect();
         for id in stores {
             self.note(id);
@@ -135,7 +164,7 @@ impl Namespace {
             match self.relay(id, utc) {
                 Some(Step::Done(count)) => changes += count,
                 Some(Step::Stays(position)) => {
-                    self.relays.passed.insert(id, position);
+                    self.relays.pass(id, position);
                     changes += 1;
                 }
                 Some(Step::Blocked) => {
@@ -152,12 +181,28 @@ impl Namespace {
         }
     }
 
+    /// The place of the first letter that came back before those that are passed, and is still there.
+    fn first_returned(&mut self, id: StoreId) -> Option<u64> {
+        loop {
+            let position = *self.relays.returned.get(&id)?.first()?;
+            let next = self.store(id)?.first_after(Some(position.saturating_sub(1)));
+            if next.is_some_and(|(found, _)| found == position) {
+                return Some(position);
+            }
+            self.relays.forget_returned(id, position);
+        }
+    }
+
     /// Takes the next message of a store one hop on; `None` when there is none.
     fn relay(&mut self, id: StoreId, utc: Timestamp) -> Option<Step> {
         let route = self.route(id)?;
+        let returned = self.first_returned(id);
         let store = self.store(id)?;
         let after = self.relays.passed.get(&id).copied();
-        let (position, number) = store.first_after(after)?;
+        let (position, number) = match returned {
+            Some(position) => store.first_after(Some(position.saturating_sub(1)))?,
+            None => store.first_after(after)?,
+        };
         let message = store.message(number)?;
         let mut plan = Plan::new(self, utc);
         let mut evaluated = 0;

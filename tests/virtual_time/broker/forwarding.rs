@@ -47,6 +47,31 @@ fn dead_letters_are_forwarded_to_the_targets_main_queue_fwd2_dlq10() {
 }
 
 #[test]
+fn a_letter_that_comes_back_before_one_that_cannot_go_on_is_forwarded() {
+    let mut world = World::new();
+    world.queue("b", QueueDescription { requires_session: true, ..QueueDescription::default() });
+    world.queue("a", QueueDescription::default());
+    let c = world.connect();
+    let (sender, receiver) = (world.sender(c, "a").unwrap(), world.receiver(c, "a").unwrap());
+    for message in [Message::new("1").with_session_id("s"), Message::new("2"), Message::new("3").with_session_id("s")] {
+        world.send(c, sender, &message);
+    }
+    for message in world.receive(c, receiver, 3) {
+        world.dead_letter(c, &message, "why", "");
+    }
+    let letters = world.receiver(c, "a/$DeadLetterQueue").unwrap();
+    let first = world.receive(c, letters, 1).remove(0);
+    let clock = world.clock;
+    let description =
+        QueueDescription { forward_dead_lettered_messages_to: Some("b".into()), ..QueueDescription::default() };
+    world.broker.with_namespace(clock, |namespace| namespace.update_queue("a", description, clock.utc)).unwrap();
+    assert_eq!(world.peek(c, "b", 0, 10).len(), 1, "the second has no session, the first is locked");
+    world.abandon(c, &first);
+    assert_eq!(world.peek(c, "b", 0, 10).len(), 2);
+    assert_eq!(world.peek(c, "a/$DeadLetterQueue", 0, 10).len(), 1);
+}
+
+#[test]
 fn forwarding_set_by_an_update_moves_what_waits_fwd3() {
     let mut world = World::new();
     world.queue("b", QueueDescription::default());

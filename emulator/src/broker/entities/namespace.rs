@@ -9,7 +9,6 @@ use super::rule_index::RuleIndex;
 use super::store::{MAX_TIMERS, Owner, Store, StoreSettings, StoreSignal};
 use super::topic::Topic;
 use crate::broker::change::Change;
-use crate::broker::id_map::IdSet;
 use crate::broker::relays::Relays;
 use crate::broker::tier::{Limits, Tier};
 use crate::broker::work::Work;
@@ -18,7 +17,7 @@ use servicebus_core::servicebus::{LockToken, SubQueue};
 use servicebus_core::storage::{HeapTable, Key, Table};
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Uuid;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Names a store. A stale id reads as gone.
@@ -94,7 +93,7 @@ pub struct Namespace {
     idle_checks: BTreeMap<String, Timestamp>,
     signals: VecDeque<Signal>,
     /// What is among the signals.
-    signalled: IdSet<Signal>,
+    signalled: HashSet<Signal>,
     work: Work,
     pub(in crate::broker) random: Random,
     /// Filters that messages were compared with.
@@ -122,7 +121,7 @@ impl Namespace {
             idle: BTreeSet::new(),
             idle_checks: BTreeMap::new(),
             signals: VecDeque::new(),
-            signalled: IdSet::default(),
+            signalled: HashSet::new(),
             work: Work::default(),
             random: Random::seeded(seed),
             filters_evaluated: 0,
@@ -242,6 +241,7 @@ impl Namespace {
         if store.settings().relays && store.has_available(None) {
             self.relays.note(id);
         }
+        self.relays.note_returned(id, store.take_returned());
         let deadline = store.next_deadline();
         let signals = store.take_signals();
         if let Some(slot) = self.recorded.get_mut(index as usize)

@@ -111,6 +111,7 @@ impl Store {
             && entry.message.state == MessageState::Active
             && entry.message.expires_at().is_some_and(|at| at <= utc);
         let active = entry.message.state == MessageState::Active;
+        let position = entry.position;
         // The timer was used up if it came while the lock was held; UTC may have gone back since.
         if !in_sub_queue
             && active
@@ -130,6 +131,7 @@ impl Store {
             return self.expire(number);
         }
         if active {
+            self.note_returned(position);
             self.make_available(number);
         }
         None

@@ -75,6 +75,8 @@ pub struct Store {
     ready: BTreeSet<(u64, Arc<str>)>,
     locks: IdMap<LockToken, i64>,
     timers: BTreeSet<(Timestamp, Timer)>,
+    /// Of a store whose messages go on: places of messages that became available again.
+    returned: Vec<u64>,
     signals: Vec<StoreSignal>,
     /// What is among the signals.
     signalled: IdSet<StoreSignal>,
@@ -105,6 +107,7 @@ impl Store {
             ready: BTreeSet::new(),
             locks: IdMap::default(),
             timers: BTreeSet::new(),
+            returned: Vec::new(),
             signals: Vec::new(),
             signalled: IdSet::default(),
             scheduled: 0,
@@ -270,8 +273,20 @@ impl Store {
     /// Puts a message back that was taken and not sent after all.
     pub fn put_back(&mut self, taken: Taken) {
         if !self.entries.contains_key(&taken.message.sequence_number) {
+            self.note_returned(taken.position);
             self.insert(taken.message, taken.position);
         }
+    }
+
+    fn note_returned(&mut self, position: u64) {
+        if self.settings.relays {
+            self.returned.push(position);
+        }
+    }
+
+    /// Takes the places of messages that became available again.
+    pub(in crate::broker) fn take_returned(&mut self) -> Vec<u64> {
+        core::mem::take(&mut self.returned)
     }
 
     fn make_available(&mut self, number: i64) {
@@ -502,6 +517,7 @@ impl Store {
         self.ready.clear();
         self.locks.clear();
         self.timers.clear();
+        self.returned.clear();
         self.scheduled = 0;
         self.receivable = 0;
         self.bytes = 0;
