@@ -9,6 +9,9 @@ use servicebus_core::time::Timestamp;
 use servicebus_core::wire::{Reader, Value};
 use std::sync::Arc;
 
+/// The name of an application property and its encoded value.
+type Property = (String, Vec<u8>);
+
 /// The end of a message's lock, in a form that can wait for a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
@@ -16,7 +19,7 @@ pub struct Settlement {
     pub ending: Ending,
     /// Application properties to set, with encoded values. Copies share them: a transaction and the changes that a
     /// request is planned as hold one settlement for many messages.
-    changes: Option<Arc<[(String, Vec<u8>)]>>,
+    changes: Option<Arc<[Property]>>,
 }
 
 impl Settlement {
@@ -30,7 +33,7 @@ impl Settlement {
         Self { ending, changes: (!changes.is_empty()).then(|| changes.into()) }
     }
 
-    fn changes(&self) -> &[(String, Vec<u8>)] {
+    fn changes(&self) -> &[Property] {
         self.changes.as_deref().unwrap_or_default()
     }
 
