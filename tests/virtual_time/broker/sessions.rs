@@ -78,6 +78,23 @@ fn the_lock_of_a_deferred_message_ends_though_nobody_holds_its_session() {
 }
 
 #[test]
+fn renewing_a_message_of_a_session_tells_the_end_of_the_sessions_lock_ses26() {
+    let (mut world, sender) = world();
+    send(&mut world, sender, "s", &["1"]);
+    let link = world.session_receiver(0, "queue", Some("s"), None).unwrap();
+    let token = world.receive(0, link, 1).remove(0).token;
+    world.advance(Duration::from_secs(30));
+    let clock = world.clock;
+    let until = world.broker.with_namespace(clock, |namespace| {
+        let main = namespace.queue("queue").unwrap().stores.main;
+        namespace.renew(&[main], token, clock.utc)
+    });
+    assert_eq!(until.unwrap(), START + Duration::from_secs(60));
+    world.advance(Duration::from_secs(31));
+    assert_eq!(world.detached(0, link).unwrap().condition, "com.microsoft:session-lock-lost");
+}
+
+#[test]
 fn a_named_session_is_granted_with_the_end_of_its_lock_ses1_ses13_ses33() {
     let (mut world, sender) = world();
     send(&mut world, sender, "other", &["x"]);
