@@ -287,13 +287,13 @@ impl Broker {
         peer.throttled |= core::mem::take(&mut peer.stalled);
         let mut recorder = Recorder::new(&shared.keys);
         let result = peer.engine.handle_input(clock.now, rx, &mut recorder);
-        let Recorder { plain, host, mut attaches, states, flows, is_client_provider, .. } = recorder;
+        let Recorder { plain, host, mut attaches, states, flows, detaches, is_client_provider, .. } = recorder;
         peer.is_client_provider |= is_client_provider;
         peer.access.plain = plain.or(peer.access.plain);
         if let Some(host) = host {
             peer.host = host;
         }
-        let retime = !attaches.is_empty() || peer.timer.is_none();
+        let retime = !attaches.is_empty() || !detaches.is_empty() || peer.timer.is_none();
         for (delivery, link, settled, state) in states {
             shared.on_state(peer, delivery, link, settled, state, clock);
         }
@@ -305,6 +305,9 @@ impl Broker {
                     found.active = clock.now;
                 }
                 shared.note_flow(peer, link, clock);
+            }
+            for link in detaches {
+                shared.give_up_accept(peer, link, clock);
             }
         }
         self.bound_memory(id, clock);
@@ -444,6 +447,8 @@ impl Broker {
             let Self { shared, peers, .. } = self;
             let Some(peer) = peers.find_mut(id.0) else { return wrote };
             peer.ready = false;
+            // The end of their session answers them as well, where it has come meanwhile.
+            shared.answer_given_up(peer, clock);
             let more = peer.engine.poll_transmit(clock.now, tx);
             wrote |= more;
             peer.sweep_sent();

@@ -95,6 +95,22 @@ fn renewing_a_message_of_a_session_tells_the_end_of_the_sessions_lock_ses26() {
 }
 
 #[test]
+fn the_detach_of_an_accept_that_waits_is_answered() {
+    let (mut world, sender) = world();
+    for _ in 0..3 {
+        let link = world.begin_session_receiver(0, "queue", None, None);
+        world.settle_down();
+        world.detach(0, link);
+        world.with_attach(0, link, |attach| assert!(attach.source.is_none()));
+        assert!(world.is_detached(0, link) && world.detached(0, link).is_none(), "answered without an error");
+    }
+    // Nobody who has gone gets the session.
+    send(&mut world, sender, "s", &["1"]);
+    let link = world.session_receiver(0, "queue", None, None).unwrap();
+    assert_eq!(world.granted(0, link), "s");
+}
+
+#[test]
 fn a_named_session_is_granted_with_the_end_of_its_lock_ses1_ses13_ses33() {
     let (mut world, sender) = world();
     send(&mut world, sender, "other", &["x"]);

@@ -179,6 +179,8 @@ pub(crate) struct Peer {
     /// Sessions for transactions across entities, each with the entity that it receives from.
     cross_entity: Vec<(SessionId, Option<String>)>,
     pub(crate) closed: bool,
+    /// Links that waited for a session until the client detached them: to be answered.
+    pub(crate) given_up: Vec<LinkId>,
     /// When the broker sent its `close`, for a reason of its own.
     pub(crate) closing_since: Option<Instant>,
     /// The timer that is set for it.
@@ -229,6 +231,7 @@ impl Peer {
             had_links: false,
             cross_entity: Vec::new(),
             closed: false,
+            given_up: Vec::new(),
             closing_since: None,
             timer: None,
             is_client_provider: false,

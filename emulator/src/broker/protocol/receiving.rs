@@ -13,6 +13,7 @@ use crate::broker::transactions::Operation;
 use servicebus_core::engine::{DeliveryId, LinkId, SendOptions, Tag};
 use servicebus_core::servicebus::Reason;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
+use servicebus_core::wire::performative::ErrorCondition;
 use servicebus_core::wire::transaction::TransactionalState;
 
 /// Messages of a link that wait in the engine at most. A slow reader keeps the rest in the entity, where others can
@@ -258,6 +259,26 @@ impl Shared {
         }
         peer.engine.forget(id);
         peer.note_linkless(clock.now);
+    }
+
+    /// The client detaches a link that waits for a session: it gets none.
+    pub(crate) fn give_up_accept(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
+        if let Some(Purpose::Accepting { consumer, .. }) = peer.link(id).map(|link| &link.purpose) {
+            let consumer = *consumer;
+            self.forget_consumer(consumer, clock);
+            peer.given_up.push(id);
+        }
+    }
+
+    /// Answers the attaches of links that were given up, so that their detaches can be answered.
+    pub(crate) fn answer_given_up(&mut self, peer: &mut Peer, clock: Clock) {
+        for id in core::mem::take(&mut peer.given_up) {
+            let Some(link) = self.take_link(peer, id) else { continue };
+            peer.note_linkless(clock.now);
+            // The engine answers a detach of the client without an error.
+            let answered = peer.engine.refuse_link(id, &link.name, &ErrorCondition::new(Reason::Timeout.condition()));
+            peer.told(answered);
+        }
     }
 
     /// The state of a lost session is told to its holder, once.

@@ -21,6 +21,8 @@ pub(crate) struct Recorder<'a> {
     pub(crate) attaches: Vec<(LinkId, Vec<u8>)>,
     pub(crate) states: Vec<(DeliveryId, LinkId, bool, State)>,
     pub(crate) flows: Vec<LinkId>,
+    /// Links that the client detaches.
+    pub(crate) detaches: Vec<LinkId>,
     /// The property of `open` by which clients of JMS 2.0 say that they are such.
     pub(crate) is_client_provider: bool,
 }
@@ -34,6 +36,7 @@ impl<'a> Recorder<'a> {
             attaches: Vec::new(),
             states: Vec::new(),
             flows: Vec::new(),
+            detaches: Vec::new(),
             is_client_provider: false,
         }
     }
@@ -65,6 +68,7 @@ impl Handler for Recorder<'_> {
                 }
             }
             (Subject::Link(link), PerformativeView::Flow(_)) => self.flows.push(link),
+            (Subject::Link(link), PerformativeView::Detach(_)) => self.detaches.push(link),
             _ => {}
         }
     }
