@@ -27,7 +27,8 @@ fn share(free: usize, others: usize, has_some: bool, halves: bool) -> u32 {
     // Requests, their responses and a message to send need places as well, or nothing would ever be settled.
     let spare = free.saturating_sub(RESERVE);
     let first = usize::from(!has_some && spare > 0);
-    let reserve = others.min(spare / 2);
+    // Where places are few, half of them may go to one link, whatever the others are.
+    let reserve = others.min(if halves { spare } else { spare / 2 });
     let rest = spare.saturating_sub(first).saturating_sub(reserve);
     u32::try_from(first + if halves { rest.div_ceil(2) } else { rest }).unwrap_or(u32::MAX)
 }
