@@ -67,12 +67,13 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         let (prefetch, demand) = (endpoint.prefetch(), endpoint.demand);
-        let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
+        let link = endpoint.attachment.link();
+        // Where places are few, those that are declared are for the links that there are.
+        let links = if S::Payloads::BOUNDED { self.receivers() } else { self.endpoints.capacity() };
+        let (Some(link), Some(connection)) = (link, &mut self.connection) else { return };
         let Some(status) = connection.link(link) else { return };
         let wanted = if prefetch > 0 { prefetch } else { demand }.saturating_sub(status.waiting);
         let has_some = status.credit > 0 || status.waiting > 0;
-        // Where places are few, those that are declared are for the links that there are.
-        let links = if S::Payloads::BOUNDED { self.endpoints.len() } else { self.endpoints.capacity() };
         let others = links.saturating_sub(connection.creditors() + usize::from(!has_some));
         let share = share(connection.free_deliveries(), others, has_some, !S::Payloads::BOUNDED);
         let possible = status.credit.saturating_add(share);
@@ -86,6 +87,12 @@ impl<S: Storage> ClientMachine<S> {
         if connection.grant(link, wanted) == Ok(0) {
             self.starved = true;
         }
+    }
+
+    /// Receivers that may take credit. A walk, for tables with a few places.
+    fn receivers(&self) -> usize {
+        let endpoints = (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place));
+        endpoints.filter(|endpoint| endpoint.is_receiver() && !endpoint.closing && !endpoint.parked).count()
     }
 
     /// A receiver without a pending call gives unused credit back.
@@ -135,10 +142,12 @@ impl<S: Storage> ClientMachine<S> {
         self.answer_time = Millis::new(took.get().saturating_mul(4)).max(ANSWER).min(PATIENCE);
     }
 
-    /// Something has come on a link. The end of a drain is not put off.
+    /// Something has come on a link. The end of a drain is not put off, nor the proof that a receive waits for.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn hear(&mut self, place: u32, clock: Clock) {
-        if self.endpoints.get(place).is_some_and(|endpoint| !endpoint.draining) {
+        let Some(endpoint) = self.endpoints.get(place).filter(|endpoint| !endpoint.draining) else { return };
+        let proves = endpoint.receives > 0 && self.timers.get(Timer::Credit, place).is_some_and(|at| at > clock.now);
+        if !proves {
             self.timers.start(Timer::Credit, place, clock.now, SILENCE);
         }
     }
@@ -162,6 +171,7 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         endpoint.drained();
+        self.timers.stop(Timer::Credit, place);
         self.hear(place, clock);
         self.mark_link(place);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
@@ -211,6 +221,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.release_waiting(place);
         self.endpoint_detached(place, clock, Attachment::Down, None);
+        self.settled();
     }
 }
 

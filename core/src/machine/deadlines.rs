@@ -5,7 +5,7 @@ use super::timers::{Timer, client};
 use super::{Cause, ClientMachine, Clock, Failure};
 use crate::engine::Connection;
 use crate::storage::{Storage, Table};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl<S: Storage> ClientMachine<S> {
     /// Deadlines have passed. Without any it does nothing.
@@ -72,7 +72,8 @@ impl<S: Storage> ClientMachine<S> {
         // A credential that is slow is not the connection's fault.
         let mut tokens = (0..self.tokens.end()).filter_map(|place| self.tokens.get(place));
         if connection.is_open() && (self.access_token_pending || !tokens.any(|token| !token.valid && !token.parked)) {
-            let at = clock.now + self.settings.retry.try_timeout;
+            // A policy without time must not look again at once.
+            let at = clock.now + self.settings.retry.try_timeout.max(Duration::from_secs(1));
             self.timers.set(Timer::Client, client::OPENING, Some(at));
             return;
         }

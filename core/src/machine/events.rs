@@ -181,7 +181,11 @@ impl<S: Storage> ClientMachine<S> {
                     self.due = true;
                 }
                 Event::LinkAttached(link) => self.link_attached(link, clock),
-                Event::LinkFailed(link) | Event::LinkDetached(link) => self.link_detached(link, clock),
+                Event::LinkFailed(link) | Event::LinkDetached(link) => {
+                    self.link_detached(link, clock);
+                    // Its credit is free for others.
+                    self.settled();
+                }
                 Event::Readable(link) => match LinkOwner::of::<S>(&self.owners, link) {
                     Some(LinkOwner::Receiver(place)) => self.take_responses(place, clock),
                     Some(LinkOwner::Endpoint(place)) => self.endpoint_readable(place, clock),
@@ -191,6 +195,7 @@ impl<S: Storage> ClientMachine<S> {
                     if let Some(place) = self.endpoint_of(link) {
                         self.endpoint_drained(place, clock);
                     }
+                    self.settled();
                 }
                 Event::Updated { delivery, link, outcome } => {
                     // A receiver that waits for our half of the settlement.

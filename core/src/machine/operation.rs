@@ -80,15 +80,11 @@ impl<S: Storage> ClientMachine<S> {
             if endpoint.over {
                 return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
             }
-            let idled = core::mem::take(&mut endpoint.idled);
             let parked = core::mem::take(&mut endpoint.parked);
             let token = endpoint.token;
-            self.timers.stop(Timer::Prefetched, id.0.index);
             if parked {
                 endpoint.error = None;
                 self.retry_token(token);
-            }
-            if parked || idled {
                 self.mark_link(id.0.index);
             }
         }

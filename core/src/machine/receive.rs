@@ -45,7 +45,6 @@ impl<S: Storage> ClientMachine<S> {
         let place = endpoint.0.index;
         let Some(found) = self.operations.find_mut(operation.0) else { return closed() };
         let expired = found.expired;
-        let begins = matches!(found.state, State::Idle);
         match &mut found.state {
             State::Idle => {
                 found.state = State::Receiving(max);
@@ -60,9 +59,12 @@ impl<S: Storage> ClientMachine<S> {
                 endpoint.demand = endpoint.demand.saturating_add(max);
                 endpoint.receives += 1;
                 endpoint.receiver.get_or_insert(Place::new(operation.0.index));
-                if endpoint.attachment == Attachment::Down {
+                let idled = core::mem::take(&mut endpoint.idled);
+                if idled || endpoint.attachment == Attachment::Down {
                     self.mark_link(place);
                 }
+                // What was fetched ahead is taken now, and not given back; other calls leave that as it is.
+                self.timers.stop(Timer::Prefetched, place);
                 self.top_up(place);
                 // The driver looks for places that can be freed.
                 self.due |= self.starved;
@@ -118,10 +120,9 @@ impl<S: Storage> ClientMachine<S> {
         {
             self.top_up(place);
         }
-        if begins {
-            let deadline = self.timers.get(Timer::Call, operation.0.index);
-            self.prove_before(place, deadline, clock);
-        }
+        // Again and again: the link may be a new one.
+        let deadline = self.timers.get(Timer::Call, operation.0.index);
+        self.prove_before(place, deadline, clock);
         Poll::Pending
     }
 

@@ -8,14 +8,17 @@ use std::time::Duration;
 async fn main() -> Result<()> {
     let namespace = Namespace::open(|emulator| emulator.queue("orders").queue("invoices")).await?;
     let client = connect(namespace.connection_string.as_str())?;
-    // First of all: what it touches goes through the first entity of the connection.
+    // First of all, before any sender or receiver: only then may transactions of this client send to several entities.
     let transactions = client.transactions("orders")?;
+    let transaction = transactions.begin().await?;
     let (orders, received) = (client.sender("orders")?, client.receiver("orders")?);
-    let (invoices, checked) = (client.sender("invoices")?, client.receiver("invoices")?);
+    let invoices = client.sender("invoices")?;
+    // Such a client receives from one entity alone: the invoices are read by another.
+    let office = connect(namespace.connection_string.as_str())?;
+    let checked = office.receiver("invoices")?;
     orders.send(&Message::new("a bicycle")).await?;
 
     let order = received.receive(Duration::from_secs(5)).await?.ok_or("no order")?;
-    let transaction = transactions.begin().await?;
     transaction.send(&invoices, &Message::new("a bicycle, 400 €")).await?;
     transaction.complete(&received, &order).await?;
     transaction.roll_back().await?;
@@ -29,6 +32,7 @@ async fn main() -> Result<()> {
     let invoice = checked.receive(Duration::from_secs(5)).await?.ok_or("no invoice")?;
     println!("committed: the order is done, and the invoice says \"{}\"", invoice.text().unwrap_or("?"));
     checked.complete(&invoice).await?;
+    office.close().await;
     client.close().await;
     Ok(())
 }

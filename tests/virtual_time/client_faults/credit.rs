@@ -1,13 +1,16 @@
 //! When credit is granted, and when it is taken back.
 
 use crate::scripted::{self, Server};
-use crate::stage::{MINUTE, SECOND, observe, policy, settings, world};
+use crate::stage::{MINUTE, SECOND, add_queue, observe, policy, settings, world};
 use servicebus_core::client::{ProcessorMessage, ProcessorOptions, ReceiverOptions};
+use servicebus_core::fixed_storage;
 use servicebus_core::machine::Entity;
+use servicebus_core::servicebus::Message;
+use servicebus_core::storage::Heap;
 use servicebus_core::wire::performative::{Performative, Role};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::engine::Item;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::rc::Rc;
 
@@ -91,4 +94,70 @@ fn a_processor_that_is_paused_gives_its_credit_back() {
         });
         assert!(flows.borrow().iter().any(|(_, drain)| *drain), "{prefetch}, {messages} messages: {flows:?}");
     }
+}
+
+/// What was fetched ahead goes back before its locks end, whatever else is called meanwhile
+/// (docs/evidence/invariants.md §1 row 11).
+#[test]
+fn settling_a_message_lets_no_lock_of_those_fetched_ahead_run_out() {
+    let counts = observe(&world(QueueDescription::default()), async move |world| {
+        let client = world.client_with(settings(&world, policy(2)));
+        let sender = client.sender("q").unwrap();
+        for _ in 0..5 {
+            sender.send(&Message::new("x")).await.unwrap();
+        }
+        let options = ReceiverOptions { prefetch: 10, ..ReceiverOptions::default() };
+        let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let mut counts = Vec::new();
+        for _ in 0..5 {
+            let message = receiver.receive(SECOND).await.unwrap().expect("a message");
+            counts.push(message.delivery_count());
+            receiver.complete(&message).await.unwrap();
+            // Twice the locks of the others.
+            world.sleep(MINUTE * 2).await;
+        }
+        counts
+    });
+    assert_eq!(counts, [0; 5]);
+}
+
+/// Places that a receiver gives back go to one that got none.
+#[test]
+fn a_receiver_that_got_no_credit_gets_what_another_gives_back() {
+    fixed_storage! {
+        /// Five places for messages.
+        type Board { sessions: 1, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+    }
+    let received = observe(&world(QueueDescription::default()), async move |world| {
+        add_queue(&world, "r", QueueDescription::default());
+        let client = world.client::<Board>();
+        let greedy = client.receiver("q").unwrap();
+        world.spawn(async move {
+            drop(greedy.receive_each(10, Some(SECOND * 5), |_| {}).await);
+            std::future::pending::<()>().await;
+        });
+        world.sleep(SECOND).await;
+        let others: Vec<_> = (0..2).map(|_| client.receiver("r").unwrap()).collect();
+        let waiting: Vec<_> = others
+            .into_iter()
+            .map(|receiver| {
+                let got = Rc::new(Cell::new(false));
+                let inner = Rc::clone(&got);
+                world.spawn(async move {
+                    let message = receiver.next().await.unwrap();
+                    receiver.complete(&message).await.unwrap();
+                    inner.set(true);
+                });
+                got
+            })
+            .collect();
+        world.sleep(SECOND * 10).await;
+        let sender = world.client::<Heap>().sender("r").unwrap();
+        for _ in 0..2 {
+            sender.send(&Message::new("x")).await.unwrap();
+        }
+        world.sleep(SECOND * 5).await;
+        waiting.iter().filter(|got| got.get()).count()
+    });
+    assert_eq!(received, 2);
 }
