@@ -14,8 +14,8 @@
 pub mod script;
 
 use servicebus_core::client::{Client, ReceiverOptions};
-use servicebus_core::servicebus::Message;
 use servicebus_core::machine::{Entity, Failure};
+use servicebus_core::servicebus::Message;
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
