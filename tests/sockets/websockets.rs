@@ -88,6 +88,13 @@ async fn requests_that_open_no_websocket_are_told_why() {
             assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
         }
     }
+    // Java's client offers HTTP/2 with every request: the offer is passed over.
+    let mut stream = connect(&emulator).await;
+    let offer = "GET /$emulator/statistics HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings, close\r\n\
+                 Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+    stream.write_all(offer.as_bytes()).await.unwrap();
+    let answer = read(&mut stream, 1 << 20).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{:?}", String::from_utf8_lossy(&answer));
     // A request that never ends.
     let mut stream = connect(&emulator).await;
     stream.write_all(b"GET /").await.unwrap();

@@ -29,9 +29,11 @@ const CHUNK: usize = 64 << 10;
 /// Bytes that are read at a time.
 const READ_BUFFER: usize = 16 << 10;
 
-/// Whether a request is for a WebSocket, or for an upgrade to anything on another path.
+/// Whether a request is for a WebSocket, here or on another path. An offer of another protocol may be ignored (RFC 9110
+/// §7.8): Java's client offers HTTP/2 with every request.
 pub(super) fn is_upgrade(request: &hyper::Request<Incoming>) -> bool {
-    is_here(request) || request.headers().contains_key(UPGRADE)
+    is_here(request)
+        || request.headers().get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn is_here(request: &hyper::Request<Incoming>) -> bool {

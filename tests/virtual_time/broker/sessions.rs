@@ -3,7 +3,7 @@
 use servicebus_core::servicebus::Message;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{Uuid, Value};
-use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
+use servicebus_emulator::broker::entities::{Namespace, QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::*;
 
 fn world() -> (World, servicebus_core::engine::LinkId) {
@@ -44,7 +44,7 @@ fn a_purge_leaves_sessions_with_their_holders_and_their_ends() {
     let link = world.session_receiver(0, "queue", Some("s"), None).unwrap();
     assert_eq!(bodies(&world.receive(0, link, 1)), ["1"]);
     let clock = world.clock;
-    world.broker.with_namespace(clock, |namespace| namespace.purge());
+    world.broker.with_namespace(clock, Namespace::purge);
     assert!(world.peek(0, "queue", 0, 10).is_empty());
     send(&mut world, sender, "s", &["3"]);
     assert!(world.session_receiver(0, "queue", Some("s"), None).is_err(), "it is held");

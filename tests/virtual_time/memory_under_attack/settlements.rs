@@ -86,18 +86,21 @@ fn properties_that_a_settlement_sets_have_the_room_of_those_that_are_sent() {
     }
 }
 
+/// The size of a queue bounds what comes in: its messages can always be settled, and what that adds counts.
 #[test]
-fn properties_that_a_settlement_sets_count_against_the_size_of_the_queue() {
+fn a_message_of_a_full_queue_is_settled_in_every_way() {
     let mut world = world(64 << 20, QueueDescription { max_size_in_megabytes: 1, ..QueueDescription::default() });
     let (sender, receiver) = (world.sender(0, "queue").unwrap(), world.receiver(0, "queue").unwrap());
     for _ in 0..5 {
         assert_eq!(world.send(0, sender, &Message::new(&vec![7; 200_000])), Ended::Accepted);
     }
-    let messages = world.receive(0, receiver, 2);
+    let messages = world.receive(0, receiver, 3);
     let changes = properties("p", 2, 15_000);
     assert_eq!(condition(&abandon_with(&mut world, &messages[0], &changes)), None);
-    let refused = condition(&abandon_with(&mut world, &messages[1], &changes));
-    assert_eq!(refused.as_deref(), Some("amqp:resource-limit-exceeded"));
+    assert_eq!(condition(&abandon_with(&mut world, &messages[1], &changes)), None);
+    world.dead_letter(0, &messages[2], "mine", "because");
+    let full = condition(&world.send(0, sender, &Message::new("x")));
+    assert_eq!(full.as_deref(), Some("amqp:resource-limit-exceeded"));
 }
 
 #[test]
