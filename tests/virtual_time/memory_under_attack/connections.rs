@@ -174,7 +174,9 @@ fn a_client_that_reads_keeps_its_connection_a2() {
     run(async {
         let emulator = emulator().await;
         let mut socket = TcpStream::connect(emulator.amqp_address()).await.unwrap();
-        socket.write_all(&opening(true)).await.unwrap();
+        // Without a link it would be closed after a minute.
+        let attached = [opening(true), link("receiver", 0, Role::Receiver, "queue")].concat();
+        socket.write_all(&attached).await.unwrap();
         let mut buffer = vec![0; 4_096];
         for _ in 0..12 {
             socket.write_all(&EMPTY).await.unwrap();
