@@ -15,7 +15,7 @@ pub mod script;
 
 use servicebus_core::client::{Client, ReceiverOptions};
 use servicebus_core::machine::{Entity, Failure};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -64,7 +64,7 @@ pub fn world() -> World {
 pub async fn scene<S: Names>(client: &SimulatedClient<S>) -> Outcome<S> {
     let second = Duration::from_secs(1);
     let sender = client.sender("q")?;
-    let message = Message::new("21.5").with_message_id("r-1").with_subject("celsius");
+    let message = MessageRef::new("21.5").with_message_id("r-1").with_subject("celsius");
     sender.send(&message).await?;
     let receiver = client.receiver("q")?;
     if let Some(mut message) = receiver.receive(second).await? {
@@ -84,7 +84,7 @@ pub async fn scene<S: Names>(client: &SimulatedClient<S>) -> Outcome<S> {
     let _ = batch.try_add(&message);
     let _ = batch.try_add(&message);
     sender.send_batch(batch).await.map_err(|error| error.failure)?;
-    let in_session = Message::new("in a session").with_session_id("one");
+    let in_session = MessageRef::new("in a session").with_session_id("one");
     client.sender("s")?.send(&in_session).await?;
     let session = client.accept_session(Entity::queue("s"), "one", ReceiverOptions::default()).await?;
     session.set_state(Some(b"state")).await?;

@@ -4,7 +4,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -64,11 +64,11 @@ async fn works_again<S: Names>(world: World, calm: Rc<Cell<bool>>) {
     let check = |client: servicebus_fuzz::SimulatedClient<S>| async move {
         // What was changed on its way may have made the client believe that it has to wait for a while.
         let sender = client.sender("check").expect("a sender");
-        let mut sent = sender.send(&Message::new("works")).await;
+        let mut sent = sender.send(&MessageRef::new("works")).await;
         for _ in 0..20 {
             match sent {
                 Ok(()) => break,
-                Err(_) => sent = sender.send(&Message::new("works")).await,
+                Err(_) => sent = sender.send(&MessageRef::new("works")).await,
             }
         }
         sent.expect("it is sent");

@@ -5,7 +5,7 @@ use embassy_time::MockDriver;
 use embedded_io_async::{ErrorType, Read, Write};
 use futures_util::future::join;
 use servicebus_core::machine::Settings;
-use servicebus_core::servicebus::{Message, sas};
+use servicebus_core::servicebus::{MessageRef, sas};
 use servicebus_core::storage::{Rx, Tx};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_embassy::{Client, Connect, FixedUtc, Plain, Resources, Utc, new};
@@ -178,7 +178,7 @@ async fn round_trip(client: &Client<Board>, count: u32) {
     let sender = client.sender("readings").expect("there is room");
     for number in 0..count {
         let text = number.to_string();
-        sender.send(&Message::new(&text).with_message_id(&text)).await.expect("it is accepted");
+        sender.send(&MessageRef::new(&text).with_message_id(&text)).await.expect("it is accepted");
     }
     sender.close().await;
     let receiver = client.receiver("readings").expect("there is room");
@@ -209,7 +209,7 @@ fn a_lost_connection_is_made_again_with_back_off() {
         memory.0.borrow_mut().reachable = false;
         let before = embassy_time::Instant::now();
         let sender = client.sender("commands").expect("there is room");
-        let message = Message::new("led 1");
+        let message = MessageRef::new("led 1");
         let back = async {
             embassy_time::Timer::after_secs(3).await;
             memory.0.borrow_mut().reachable = true;
@@ -239,7 +239,7 @@ fn plain_text_is_refused_where_tls_is_wanted() {
     let real = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE";
     run(real, &UTC, |client, memory| async move {
         let sender = client.sender("readings").expect("there is room");
-        let failure = sender.send(&Message::new("secret")).await.expect_err("it must not be sent");
+        let failure = sender.send(&MessageRef::new("secret")).await.expect_err("it must not be sent");
         assert!(client.last_description().contains("wants TLS"), "{failure}");
         assert_eq!(memory.0.borrow().connections, 0);
         drop(sender);

@@ -59,7 +59,7 @@ mod tests {
         let credential = Arc::new(Recorder::default());
         let options = Options::new(emulator.connection_string()).unwrap();
         let client = options.connect_with_azure_credential(credential.clone());
-        client.sender("q").unwrap().send(&crate::Message::new("x")).await.unwrap();
+        client.sender("q").unwrap().send(&crate::MessageRef::new("x")).await.unwrap();
         assert_eq!(*credential.0.lock().unwrap(), [SCOPE]);
         client.close().await;
     }

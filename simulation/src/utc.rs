@@ -109,7 +109,7 @@ impl UtcClock {
 mod tests {
     use super::*;
     use crate::World;
-    use servicebus_core::servicebus::Message;
+    use servicebus_core::servicebus::MessageRef;
     use servicebus_core::storage::Heap;
     use servicebus_emulator::broker::BrokerConfig;
     use servicebus_emulator::broker::entities::QueueDescription;
@@ -172,7 +172,7 @@ mod tests {
         let inner = world.clone();
         world.run(async move {
             let client = inner.client_with_utc(inner.settings::<Heap>(), &one);
-            client.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+            client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
             let message =
                 client.receiver("q").unwrap().receive(Duration::from_secs(1)).await.unwrap().expect("a message");
             // The broker stamps with its own clock.
@@ -181,7 +181,7 @@ mod tests {
             // This client's first token has ended an hour ago; it learns of it and signs another.
             let began = inner.clock().now;
             let late = inner.client_with_utc(inner.settings::<Heap>(), &other);
-            late.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+            late.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
             assert!(inner.clock().now.saturating_duration_since(began) >= Duration::from_millis(500));
             late.close().await;
             client.close().await;
@@ -197,7 +197,7 @@ mod tests {
             let inner = world.clone();
             world.run(async move {
                 let client = inner.client::<Heap>();
-                let message = Message { time_to_live: Some(Duration::from_secs(60)), ..Message::new("x") };
+                let message = MessageRef { time_to_live: Some(Duration::from_secs(60)), ..MessageRef::new("x") };
                 client.sender("q").unwrap().send(&message).await.unwrap();
                 let sent = inner.clock().now;
                 let left = |world: &World| {

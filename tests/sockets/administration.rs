@@ -10,7 +10,7 @@ use servicebus_core::servicebus::administration::{
 };
 use servicebus_emulator::Emulator;
 use servicebus_tokio::administration::{self, AdministrationClient, Http, HttpError};
-use servicebus_tokio::{Message, Tls, connect};
+use servicebus_tokio::{MessageRef, Tls, connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -114,7 +114,7 @@ async fn counts_are_those_of_messages_that_were_sent() {
     admin.create_subscription("topic", "sub", CreateSubscriptionOptions::new()).await.unwrap();
     let client = connect(emulator.connection_string()).unwrap();
     let sender = client.sender("topic").unwrap();
-    sender.send_all(&[Message::new("one"), Message::new("two")]).await.unwrap();
+    sender.send_all(&[MessageRef::new("one"), MessageRef::new("two")]).await.unwrap();
     let runtime = admin.get_subscription_runtime_properties("topic", "sub").await.unwrap();
     assert_eq!((runtime.message_count_details.active, runtime.total_message_count), (2, 2));
     emulator.purge();
@@ -131,13 +131,13 @@ async fn a_waiting_receiver_learns_that_its_queue_is_gone_and_goes_on_after_a_ch
     let mut queue = admin.create_queue("queue", CreateQueueOptions::new()).await.unwrap();
     let client = connect(emulator.connection_string()).unwrap();
     let (sender, receiver) = (client.sender("queue").unwrap(), client.receiver("queue").unwrap());
-    sender.send(&Message::new("one")).await.unwrap();
+    sender.send(&MessageRef::new("one")).await.unwrap();
     let message = receiver.receive(WAIT).await.unwrap().unwrap();
     receiver.complete(&message).await.unwrap();
 
     queue.max_delivery_count = 2;
     admin.update_queue(&queue).await.unwrap();
-    sender.send(&Message::new("two")).await.unwrap();
+    sender.send(&MessageRef::new("two")).await.unwrap();
     let message = receiver.receive(WAIT).await.unwrap().unwrap();
     assert_eq!(message.text(), Some("two"));
     receiver.complete(&message).await.unwrap();

@@ -1,7 +1,7 @@
 //! The whole client on tokio and a real socket allocates nothing for a message once it is warm: counted on the thread that
 //! runs it, with the emulator on another.
 
-use servicebus_tokio::{Entity, Error, Message, ReceiverOptions, connect};
+use servicebus_tokio::{Entity, Error, MessageRef, ReceiverOptions, connect};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
@@ -67,7 +67,7 @@ fn a_message_costs_the_client_no_allocation() {
             let before = ALLOCATIONS.get();
             let workers = (0..WORKERS).map(|_| async {
                 while next(&left) {
-                    sender.send(&Message::new(&body)).await?;
+                    sender.send(&MessageRef::new(&body)).await?;
                 }
                 Ok::<(), Error>(())
             });

@@ -3,7 +3,7 @@
 use servicebus_emulator::Emulator;
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
-use servicebus_tokio::{Entity, Message, ProcessorMessage, ProcessorOptions, connect};
+use servicebus_tokio::{Entity, MessageRef, ProcessorMessage, ProcessorOptions, connect};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ async fn side_by_side(calls: usize) -> usize {
     let client = connect(emulator.connection_string()).unwrap();
     let sender = client.sender("q").unwrap();
     for _ in 0..2 * calls {
-        sender.send(&Message::new("work")).await.unwrap();
+        sender.send(&MessageRef::new("work")).await.unwrap();
     }
     let options = ProcessorOptions { max_concurrent_calls: calls, ..ProcessorOptions::default() };
     let processor = client.processor(Entity::queue("q"), options);

@@ -2,7 +2,7 @@
 
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_tokio::{Entity, Message, ReceiverOptions, connect};
+use servicebus_tokio::{Entity, MessageRef, ReceiverOptions, connect};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -15,14 +15,14 @@ async fn a_message_of_100_mebibytes_goes_round() {
     assert_eq!(limit, 100 << 20);
     // The rest of the limit is for the section around it.
     let body: Vec<u8> = (0..limit - 1_024).map(|at| (at / 251) as u8).collect();
-    sender.send(&Message::new(&body)).await.unwrap();
+    sender.send(&MessageRef::new(&body)).await.unwrap();
 
     let receiver = client.receiver_named(Entity::queue("large"), ReceiverOptions::default(), "the receiver").unwrap();
     let message = receiver.receive(Duration::from_secs(60)).await.unwrap().expect("the message");
     assert!(message.data() == body, "it came as it was sent");
     receiver.complete(&message).await.unwrap();
 
-    let failure = sender.send(&Message::new(&vec![0; limit + 1])).await.unwrap_err();
+    let failure = sender.send(&MessageRef::new(&vec![0; limit + 1])).await.unwrap_err();
     assert_eq!(failure.reason(), Some(servicebus_tokio::Reason::MessageSizeExceeded), "{failure}");
     client.close().await;
 }

@@ -3,7 +3,7 @@
 
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_tokio::{Client, Entity, Message, ReceiverOptions, connect};
+use servicebus_tokio::{Client, Entity, MessageRef, ReceiverOptions, connect};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -42,7 +42,7 @@ async fn a_message_wakes_the_connection_of_a_waiting_receiver() {
         let sending = async {
             // The receiver's credit is there by now, so that only the message can wake its connection.
             tokio::time::sleep(Duration::from_millis(20)).await;
-            timeout(PROMPT, sender.send(&Message::new(&text))).await.expect("a prompt answer").unwrap();
+            timeout(PROMPT, sender.send(&MessageRef::new(&text))).await.expect("a prompt answer").unwrap();
             tokio::time::Instant::now()
         };
         let (message, sent) = tokio::join!(async { (waiting.await, tokio::time::Instant::now()) }, sending);
@@ -62,7 +62,7 @@ async fn a_lock_of_400_milliseconds_is_free_soon_after() {
     let (sender, first, second) = (one.sender("q").unwrap(), one.receiver("q").unwrap(), other.receiver("q").unwrap());
     assert!(timeout(PATIENCE, second.receive(Duration::from_millis(1))).await.unwrap().unwrap().is_none());
     for _ in 0..3 {
-        timeout(PATIENCE, sender.send(&Message::new("x"))).await.unwrap().unwrap();
+        timeout(PATIENCE, sender.send(&MessageRef::new("x"))).await.unwrap().unwrap();
         let held = timeout(PATIENCE, first.next()).await.unwrap().unwrap();
         let message = timeout(LOCK_AND_PROMPT, second.next()).await.expect("the lock has ended long ago").unwrap();
         assert_eq!((held.text(), message.delivery_count()), (Some("x"), 1));
@@ -75,7 +75,7 @@ async fn a_session_that_is_not_renewed_goes_to_the_waiting_receiver() {
     let emulator = emulator().await;
     let (one, other) = (client(&emulator), client(&emulator));
     let sender = one.sender("sessions").unwrap();
-    timeout(PATIENCE, sender.send(&Message::new("x").with_session_id("s"))).await.unwrap().unwrap();
+    timeout(PATIENCE, sender.send(&MessageRef::new("x").with_session_id("s"))).await.unwrap().unwrap();
     timeout(PATIENCE, other.sender("q").unwrap().size_limits()).await.unwrap().unwrap();
     let options = ReceiverOptions::default;
     let _held =
@@ -94,7 +94,7 @@ async fn a_scheduled_message_comes_at_its_time() {
     timeout(PATIENCE, sender.size_limits()).await.unwrap().unwrap();
     for _ in 0..3 {
         let at = sender.clock().utc + LOCK;
-        timeout(PATIENCE, sender.schedule(&Message::new("x"), at)).await.unwrap().unwrap();
+        timeout(PATIENCE, sender.schedule(&MessageRef::new("x"), at)).await.unwrap().unwrap();
         let message = timeout(LOCK_AND_PROMPT, receiver.next()).await.expect("its time has come long ago").unwrap();
         timeout(PROMPT, receiver.complete(&message)).await.expect("a prompt answer").unwrap();
     }

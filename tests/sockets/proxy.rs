@@ -5,7 +5,7 @@ use servicebus_core::servicebus::RetryPolicy;
 use servicebus_core::servicebus::administration::CreateQueueOptions;
 use servicebus_emulator::Emulator;
 use servicebus_tokio::administration::{self, Http};
-use servicebus_tokio::{Cause, Error, Message, Options, Proxy, ProxyError, Tls};
+use servicebus_tokio::{Cause, Error, MessageRef, Options, Proxy, ProxyError, Tls};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -62,7 +62,7 @@ fn options(connection_string: &str, proxy: &str) -> Options {
 async fn goes_round(options: Options) -> Result<(), Error> {
     let client = options.connect();
     let result = async {
-        client.sender("q")?.send(&Message::new("through")).await?;
+        client.sender("q")?.send(&MessageRef::new("through")).await?;
         let receiver = client.receiver("q")?;
         let message = receiver.receive(PATIENCE).await?.expect("a message");
         assert_eq!(message.text(), Some("through"));

@@ -3,7 +3,7 @@
 
 use servicebus_core::servicebus::RetryPolicy;
 use servicebus_emulator::Emulator;
-use servicebus_tokio::{Cause, Message};
+use servicebus_tokio::{Cause, MessageRef};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -197,7 +197,7 @@ async fn an_answer_that_opens_no_websocket_is_told() {
             let connection_string = format!(
                 "Endpoint=sb://localhost:{port};SharedAccessKeyName=k;SharedAccessKey=k;UseDevelopmentEmulator=true"
             );
-            let message = Message::new("m");
+            let message = MessageRef::new("m");
             macro_rules! refused {
                 ($adapter:ident) => {{
                     let options = $adapter::Options::new(connection_string).unwrap().with_retry(RetryPolicy::none());

@@ -28,7 +28,7 @@ fn names_that_programs_need_are_at_the_root_of_an_adapter_n13() {
     let mut judge = Judge::new();
     for adapter in ["runtime-tokio/src/lib.rs", "runtime-async-std/src/lib.rs"] {
         let names = &exported(&read(adapter)) | &shared;
-        for name in ["RetryPolicy", "Timestamp", "BatchError", "CreateQueueOptions", "RuleDescription", "Message"] {
+        for name in ["RetryPolicy", "Timestamp", "BatchError", "CreateQueueOptions", "RuleDescription", "MessageRef"] {
             judge.equal(format!("{adapter}: {name}"), names.contains(name), true, false);
         }
     }
@@ -70,7 +70,7 @@ fn a_name_that_programs_need_means_one_type_n13() {
         "SqlRuleFilter",
         "CreateRuleOptions",
         "RetryPolicy",
-        "Message",
+        "MessageRef",
         "SqlRuleAction",
         "BatchError",
     ] {

@@ -7,7 +7,7 @@ use servicebus_core::engine::{
     Config, Connection, DeliveryId, Event, Handler, LinkId, SendOptions, SessionId, Subject, Tag,
 };
 use servicebus_core::servicebus::message::BATCH_FORMAT;
-use servicebus_core::servicebus::{LockToken, Message, sas};
+use servicebus_core::servicebus::{LockToken, MessageRef, sas};
 use servicebus_core::storage::{Heap, HeapRx, HeapTx, Limits, Rx as _, Tx as _};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::message::{Body, MessageView, section};
@@ -630,18 +630,18 @@ impl World {
         }
     }
 
-    pub fn send(&mut self, client: usize, link: LinkId, message: &Message<'_>) -> Ended {
+    pub fn send(&mut self, client: usize, link: LinkId, message: &MessageRef<'_>) -> Ended {
         self.send_bytes(client, link, encoded(message), 0, None)
     }
 
     /// Sends texts, each a message of its own.
     pub fn send_texts(&mut self, client: usize, link: LinkId, texts: &[&str]) {
         for text in texts {
-            assert_eq!(self.send(client, link, &Message::new(*text)), Ended::Accepted);
+            assert_eq!(self.send(client, link, &MessageRef::new(*text)), Ended::Accepted);
         }
     }
 
-    pub fn send_batch(&mut self, client: usize, link: LinkId, messages: &[Message<'_>]) -> Ended {
+    pub fn send_batch(&mut self, client: usize, link: LinkId, messages: &[MessageRef<'_>]) -> Ended {
         let mut out = BytesMut::new();
         let sink = &mut Sink::from(&mut out);
         for message in messages {
@@ -833,7 +833,7 @@ impl World {
         self.manage(client, entity, "renew-lock", &entries)
     }
 
-    pub fn schedule(&mut self, client: usize, entity: &str, messages: &[Message<'_>]) -> Response {
+    pub fn schedule(&mut self, client: usize, entity: &str, messages: &[MessageRef<'_>]) -> Response {
         self.schedule_in(client, entity, messages, None)
     }
 
@@ -841,7 +841,7 @@ impl World {
         &mut self,
         client: usize,
         entity: &str,
-        messages: &[Message<'_>],
+        messages: &[MessageRef<'_>],
         txn: Option<&[u8]>,
     ) -> Response {
         let mut list = BytesMut::new();
@@ -870,7 +870,7 @@ pub fn modified(defer: bool, annotations: Option<Map<'_>>) -> DeliveryState<'_> 
     }))
 }
 
-pub fn encoded(message: &Message<'_>) -> Bytes {
+pub fn encoded(message: &MessageRef<'_>) -> Bytes {
     wire::to_vec(message).into()
 }
 

@@ -3,7 +3,7 @@
 use crate::broker::{Ended, Failure, Received, World, attach_of, encoded};
 use bytes::BytesMut;
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, put_section};
 use servicebus_core::wire::performative::{Role, TargetArchetype};
@@ -81,7 +81,7 @@ pub fn is_enlisted(answer: &Ended) -> bool {
 
 impl World {
     /// Sends a message in a transaction.
-    pub fn send_in(&mut self, client: usize, link: LinkId, txn: &[u8], message: &Message<'_>) -> Ended {
+    pub fn send_in(&mut self, client: usize, link: LinkId, txn: &[u8], message: &MessageRef<'_>) -> Ended {
         self.send_bytes(client, link, encoded(message), 0, Some(txn))
     }
 

@@ -6,7 +6,7 @@ use servicebus_core::client::{
     SessionProcessorOptions,
 };
 use servicebus_core::machine::{Entity, ReceiveMode};
-use servicebus_core::servicebus::{Message, ReceivedMessage, RuleDescription, RuleFilter};
+use servicebus_core::servicebus::{MessageRef, ReceivedMessage, RuleDescription, RuleFilter};
 use servicebus_core::storage::Storage;
 use servicebus_core::wire::Tag;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -90,7 +90,7 @@ fn at_every_poll<S: Names, F: Future<Output = ()> + 'static>(
             send_numbers(&sender, 0..5).await;
             sender.close().await;
             let sender = feeder.sender("s").unwrap();
-            sender.send(&Message::new("x").with_session_id("one")).await.unwrap();
+            sender.send(&MessageRef::new("x").with_session_id("one")).await.unwrap();
             sender.close().await;
             feeder.close().await;
             let (client, state) = world.client_and_state::<S>(world.settings());
@@ -149,20 +149,20 @@ macro_rules! scenes {
 }
 
 scenes! {
-    send: |stage| { stage.drop_at(stage.sender.send(&Message::new("x"))).await; }
-    send_all: |stage| { stage.drop_at(stage.sender.send_all(&[Message::new("x"), Message::new("y")])).await; }
+    send: |stage| { stage.drop_at(stage.sender.send(&MessageRef::new("x"))).await; }
+    send_all: |stage| { stage.drop_at(stage.sender.send_all(&[MessageRef::new("x"), MessageRef::new("y")])).await; }
     create_batch: |stage| { stage.drop_at(stage.sender.create_batch()).await; }
     schedule: |stage| {
         let at = stage.world.clock().utc + MINUTE;
-        stage.drop_at(stage.sender.schedule(&Message::new("x"), at)).await;
+        stage.drop_at(stage.sender.schedule(&MessageRef::new("x"), at)).await;
     }
     cancel_scheduled: |stage| {
         let at = stage.world.clock().utc + MINUTE;
-        let number = stage.sender.schedule(&Message::new("x"), at).await.unwrap();
+        let number = stage.sender.schedule(&MessageRef::new("x"), at).await.unwrap();
         stage.drop_at(stage.sender.cancel_scheduled(&[number])).await;
     }
     close_sender: |stage| {
-        stage.sender.send(&Message::new("x")).await.unwrap();
+        stage.sender.send(&MessageRef::new("x")).await.unwrap();
         let Stage { sender, polls, ended, .. } = stage;
         ended.set(polled(polls, sender.close()).await.is_some());
     }
@@ -248,7 +248,7 @@ scenes! {
         let message = stage.message().await;
         stage.drop_at(async {
             let transaction = controller.begin().await.unwrap();
-            transaction.send(&stage.sender, &Message::new("x")).await.unwrap();
+            transaction.send(&stage.sender, &MessageRef::new("x")).await.unwrap();
             transaction.complete(&stage.receiver, &message).await.unwrap();
             transaction.commit().await.unwrap();
         })
@@ -260,7 +260,7 @@ scenes! {
         stage.drop_at(async {
             let transaction = controller.begin().await.unwrap();
             let at = stage.world.clock().utc + MINUTE;
-            transaction.schedule(&stage.sender, &Message::new("x"), at).await.unwrap();
+            transaction.schedule(&stage.sender, &MessageRef::new("x"), at).await.unwrap();
             transaction.roll_back().await.unwrap();
         })
         .await;
@@ -357,7 +357,7 @@ scenes! {
         // Every call that is pending elsewhere ends.
         world.spawn(async move {
             let _ = receiver.receive(MINUTE * 60).await;
-            let _ = sender.send(&Message::new("x")).await;
+            let _ = sender.send(&MessageRef::new("x")).await;
         });
         world.settle().await;
         ended.set(polled(polls, client.close()).await.is_some());

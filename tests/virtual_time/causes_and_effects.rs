@@ -5,7 +5,7 @@ use crate::stage::{MINUTE, Names, SECOND, add_queue, counts, locks, on_both_stor
 use servicebus_core::client::{AutoLockRenewer, ReceiverOptions};
 use servicebus_core::engine::Tag;
 use servicebus_core::machine::{Entity, ReceiveMode};
-use servicebus_core::servicebus::{LockToken, Message, Reason};
+use servicebus_core::servicebus::{LockToken, MessageRef, Reason};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -74,13 +74,13 @@ fn send_and_receive<S: Names>() {
     play(&world, async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
-        world.within(CONNECTED, sender.send(&Message::new("first"))).await.unwrap();
+        world.within(CONNECTED, sender.send(&MessageRef::new("first"))).await.unwrap();
         let first = world.within(CONNECTED, receiver.next()).await.unwrap();
         world.within(PROMPT, receiver.complete(&first)).await.unwrap();
         let listener = listen(&world, Entity::<S>::queue("q"));
         world.sleep(CONNECTED).await;
         for count in 1..=20 {
-            world.within(PROMPT, sender.send(&Message::new("x"))).await.unwrap();
+            world.within(PROMPT, sender.send(&MessageRef::new("x"))).await.unwrap();
             seen(&world, &listener, count).await;
             // Long enough for timers of any kind to be due at different moments.
             world.sleep(SECOND * 7).await;
@@ -97,7 +97,7 @@ fn several<S: Names>() {
         let all = |listeners: &[Rc<RefCell<Vec<String>>>]| listeners.iter().map(|it| it.borrow().len()).sum::<usize>();
         for round in 1..=6 {
             world.sleep(MINUTE).await;
-            world.within(CONNECTED, sender.send_all(&[Message::new("x"); 10])).await.unwrap();
+            world.within(CONNECTED, sender.send_all(&[MessageRef::new("x"); 10])).await.unwrap();
             world
                 .within(PROMPT, async {
                     while all(&listeners) < 10 * round {
@@ -115,7 +115,7 @@ fn given_back<S: Names>() {
     play(&world, async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let message = receiver.next().await.unwrap();
         let listener = listen(&world, Entity::<S>::queue("q"));
         world.sleep(SECOND).await;
@@ -130,7 +130,7 @@ fn lock_ends<S: Names>() {
     play(&world, async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let message = receiver.next().await.unwrap();
         let until = message.locked_until().expect("a lock");
         let listener = listen(&world, Entity::<S>::queue("q"));
@@ -147,7 +147,7 @@ fn side_by_side<S: Names>() {
     play(&world, async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("0")).await.unwrap();
+        sender.send(&MessageRef::new("0")).await.unwrap();
         let message = receiver.next().await.unwrap();
         receiver.complete(&message).await.unwrap();
         // The receiver waits on the connection on which the sender sends, and the driver sleeps between.
@@ -155,7 +155,7 @@ fn side_by_side<S: Names>() {
             let waiting = async { receiver.next().await.unwrap() };
             let sending = async {
                 world.sleep(SECOND * 9).await;
-                world.within(PROMPT, sender.send(&Message::new("x"))).await.unwrap();
+                world.within(PROMPT, sender.send(&MessageRef::new("x"))).await.unwrap();
                 world.clock().now
             };
             let (message, sent) = futures_util::future::join(waiting, sending).await;
@@ -171,7 +171,7 @@ fn renewed<S: Names>() {
     play(&world, async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let mut message = receiver.next().await.unwrap();
         world.sleep(SECOND).await;
         let until = world.within(CONNECTED, receiver.renew_lock(&mut message)).await.unwrap();
@@ -194,7 +194,7 @@ fn renewed<S: Names>() {
 async fn handed_over<S: Names>(world: &World, cause: impl Future<Output = ()>) {
     let client = world.client::<S>();
     // Connected before, so that only the hand-over is timed.
-    client.sender("q").unwrap().send(&Message::new("x").with_session_id("s")).await.unwrap();
+    client.sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
     let options = ReceiverOptions::default();
     let accepting = async {
         let receiver = client.accept_next_session(Entity::queue("q"), MINUTE, options).await;
@@ -253,14 +253,14 @@ fn session_begins<S: Names>() {
     play(&world, async |world| {
         let client = world.client::<Heap>();
         let sender = client.sender("q").unwrap();
-        sender.send(&Message::new("y").with_session_id("other")).await.unwrap();
+        sender.send(&MessageRef::new("y").with_session_id("other")).await.unwrap();
         let waiting = world.client::<S>();
         let accept = || waiting.accept_next_session(Entity::queue("q"), MINUTE, ReceiverOptions::default());
         let other = accept().await.unwrap().expect("a session");
         let accepting = async { (accept().await.unwrap().expect("a session"), world.clock().now) };
         let sending = async {
             world.sleep(SECOND * 9).await;
-            world.within(PROMPT, sender.send(&Message::new("z").with_session_id("new"))).await.unwrap();
+            world.within(PROMPT, sender.send(&MessageRef::new("z").with_session_id("new"))).await.unwrap();
             world.clock().now
         };
         let ((receiver, accepted), sent) = futures_util::future::join(accepting, sending).await;
@@ -305,7 +305,7 @@ fn scheduled<S: Names>() {
         let listener = listen(&world, Entity::<S>::queue("q"));
         for count in 1..=5 {
             let at = world.clock().utc + SECOND * 33;
-            world.within(CONNECTED, sender.schedule(&Message::new("x"), at)).await.unwrap();
+            world.within(CONNECTED, sender.schedule(&MessageRef::new("x"), at)).await.unwrap();
             world.sleep(at.saturating_duration_since(world.clock().utc) - PROMPT).await;
             assert_eq!(listener.borrow().len(), count - 1);
             world.sleep(PROMPT).await;
@@ -344,7 +344,7 @@ fn forwarded<S: Names>() {
         let sender = client.sender("t").unwrap();
         let listener = listen(&world, Entity::<S>::queue("q"));
         for count in 1..=5 {
-            world.within(CONNECTED, sender.send(&Message::new("x"))).await.unwrap();
+            world.within(CONNECTED, sender.send(&MessageRef::new("x"))).await.unwrap();
             seen(&world, &listener, count).await;
             world.sleep(MINUTE).await;
         }
@@ -359,12 +359,12 @@ fn dead<S: Names>() {
         let (sender, receiver) = pair(&client);
         let listener = listen(&world, Entity::<S>::queue("d"));
         // By its last failed delivery, and by the end of its life.
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let message = receiver.next().await.unwrap();
         world.within(PROMPT, receiver.abandon(&message)).await.unwrap();
         seen(&world, &listener, 1).await;
         receiver.close().await;
-        world.within(PROMPT, sender.send(&Message::new("x").with_time_to_live(SECOND * 33))).await.unwrap();
+        world.within(PROMPT, sender.send(&MessageRef::new("x").with_time_to_live(SECOND * 33))).await.unwrap();
         world.sleep(SECOND * 33).await;
         seen(&world, &listener, 2).await;
         client.close().await;
@@ -381,7 +381,7 @@ fn committed<S: Names + Storage<Transaction = Tag>>() {
         let listener = listen(&world, Entity::<S>::queue("q"));
         for count in 1..=3 {
             let transaction = world.within(CONNECTED, controller.begin()).await.unwrap();
-            world.within(CONNECTED, transaction.send(&sender, &Message::new("x"))).await.unwrap();
+            world.within(CONNECTED, transaction.send(&sender, &MessageRef::new("x"))).await.unwrap();
             world.sleep(SECOND * 9).await;
             assert_eq!(listener.borrow().len(), count - 1);
             world.within(PROMPT, transaction.commit()).await.unwrap();
@@ -396,7 +396,7 @@ fn rolled_back<S: Names + Storage<Transaction = Tag>>() {
     play(&world, async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let message = receiver.next().await.unwrap();
         let controller = client.transactions("q").unwrap();
         let transaction = controller.begin().await.unwrap();
@@ -440,8 +440,8 @@ fn stalled_write<S: Names>() {
         let (client, other) = (world.client::<S>(), world.client::<Heap>());
         let (to_b, from_q) = (client.sender("b").unwrap(), client.receiver("q").unwrap());
         let sender = other.sender("q").unwrap();
-        to_b.send(&Message::new("x")).await.unwrap();
-        sender.send(&Message::new("x")).await.unwrap();
+        to_b.send(&MessageRef::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let message = from_q.next().await.unwrap();
         from_q.complete(&message).await.unwrap();
         // A message is on its way to the waiting receiver when the client's connection takes no more bytes.
@@ -457,12 +457,12 @@ fn stalled_write<S: Names>() {
             from_q.complete(&message).await.unwrap();
         });
         let sending = async {
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
         };
         let stalling = async {
             world.sleep(PROMPT).await;
             world.set_writes_stalled(true);
-            to_b.send(&Message::new("x")).await.unwrap();
+            to_b.send(&MessageRef::new("x")).await.unwrap();
         };
         let resuming = async {
             world.sleep(latency * 4).await;
@@ -485,7 +485,7 @@ fn an_idle_queue_is_deleted_at_its_time() {
     play(&world, async move |world| {
         let there = || world.broker(|broker, _| broker.namespace().queue("q").is_some());
         let client = world.client::<Heap>();
-        client.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+        client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
         client.close().await;
         let begin = world.clock().now;
         // With no connection there is no heartbeat that could make up for the timer.
@@ -502,13 +502,13 @@ fn messages_are_sent_while_the_network_is_slow_in_two_ways_each() {
     play(&world, async |world| {
         let client = world.client::<Heap>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let message = receiver.next().await.unwrap();
         receiver.complete(&message).await.unwrap();
         let latency = Duration::from_millis(200);
         world.set_latency(latency);
         for _ in 0..10 {
-            world.within(latency * 2 + PROMPT, sender.send(&Message::new("x"))).await.unwrap();
+            world.within(latency * 2 + PROMPT, sender.send(&MessageRef::new("x"))).await.unwrap();
             let message = world.within(latency * 2 + PROMPT, receiver.next()).await.unwrap();
             world.within(latency * 2 + PROMPT, receiver.complete(&message)).await.unwrap();
         }

@@ -2,7 +2,7 @@
 
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Entity, ReceiveMode};
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -51,7 +51,7 @@ fn goes_round<S: Storage<Literal: From<&'static str>>>() {
     world.run(async move {
         let client = inner.client::<S>();
         let sender = client.sender("q").unwrap();
-        sender.send(&Message::new("one")).await.unwrap();
+        sender.send(&MessageRef::new("one")).await.unwrap();
         let receiver = client.receiver("q").unwrap();
         let message = receiver.receive(SECOND).await.unwrap().expect("a message");
         assert_eq!(message.text(), Some("one"));
@@ -71,7 +71,7 @@ fn lost_connection<S: Storage<Literal: From<&'static str>>>() {
         let sender = client.sender("q").unwrap();
         let receiver = client.receiver("q").unwrap();
         for number in 0..5u8 {
-            sender.send(&Message::new(&[number])).await.unwrap();
+            sender.send(&MessageRef::new(&[number])).await.unwrap();
             let cutter = inner.clone();
             inner.spawn(async move {
                 cutter.sleep(Duration::from_secs(20)).await;
@@ -96,7 +96,7 @@ fn no_credit_left<S: Storage<Literal: From<&'static str>>>() {
         let receiver = client.receiver("q").unwrap();
         assert!(receiver.receive(SECOND).await.unwrap().is_none());
         let sender = client.sender("q").unwrap();
-        sender.send(&Message::new("later")).await.unwrap();
+        sender.send(&MessageRef::new("later")).await.unwrap();
         inner.sleep(Duration::from_secs(600)).await;
         let message = receiver.receive(SECOND).await.unwrap().expect("a message");
         assert_eq!(message.delivery_count(), 0, "nobody held the message meanwhile");
@@ -113,7 +113,7 @@ fn take_turns<S: Storage<Literal: From<&'static str>>>() {
         let sender = client.sender("q").unwrap();
         // `Small` has places for five messages, and for eight calls.
         let began = inner.clock().now;
-        let messages: [Message<'_>; 7] = std::array::from_fn(|_| Message::new("x"));
+        let messages: [MessageRef<'_>; 7] = std::array::from_fn(|_| MessageRef::new("x"));
         let sends = messages.iter().map(|message| sender.send(message));
         for sent in futures_util::future::join_all(sends).await {
             sent.unwrap();
@@ -134,7 +134,7 @@ fn two_requests<S: Storage<Literal: From<&'static str>>>() {
     world.run(async move {
         let client = inner.client::<S>();
         let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
-        sender.send(&Message::new("one")).await.unwrap();
+        sender.send(&MessageRef::new("one")).await.unwrap();
         let began = inner.clock().now;
         for round in 0..20 {
             let mut peeked = 0;
@@ -142,7 +142,7 @@ fn two_requests<S: Storage<Literal: From<&'static str>>>() {
                 assert_eq!(message.text(), Some("one"));
                 peeked += 1;
             });
-            let (later, message) = (inner.clock().utc + Duration::from_secs(3_600), Message::new("later"));
+            let (later, message) = (inner.clock().utc + Duration::from_secs(3_600), MessageRef::new("later"));
             let schedule = sender.schedule(&message, later);
             // Whoever is polled last finds its response behind the other's.
             let number = if round % 2 == 0 {
@@ -179,7 +179,7 @@ fn clock_ahead<S: Storage<Literal: From<&'static str>>>() {
         let sender = client.sender("q").unwrap();
         for prefetch in [0, 1] {
             for text in ["one", "two"] {
-                sender.send(&Message::new(text)).await.unwrap();
+                sender.send(&MessageRef::new(text)).await.unwrap();
             }
             let options = ReceiverOptions { prefetch, ..Default::default() };
             let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
@@ -203,7 +203,7 @@ fn unknown_queue<S: Storage<Literal: From<&'static str>>>() {
     world.run(async move {
         let client = inner.client::<S>();
         let began = inner.clock().now;
-        let failure = client.sender("missing").unwrap().send(&Message::new("x")).await.unwrap_err();
+        let failure = client.sender("missing").unwrap().send(&MessageRef::new("x")).await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::EntityNotFound), "{failure}");
         let failure = client.receiver("missing").unwrap().receive(SECOND * 60).await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::EntityNotFound), "{failure}");
@@ -220,7 +220,7 @@ fn messages_that_were_never_settled_make_room_a_minute_after_their_locks_have_en
         let client = inner.client::<Small>();
         let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
         for _ in 0..20 {
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
         }
         let mut forgotten = 0;
         while let Ok(Some(_)) = receiver.receive(SECOND).await {
@@ -246,7 +246,7 @@ fn receive_and_delete_loses_nothing_that_was_received() {
         let client = inner.client::<Heap>();
         let sender = client.sender("q").unwrap();
         let bodies: Vec<String> = (0..100).map(|number| number.to_string()).collect();
-        let messages: Vec<Message<'_>> = bodies.iter().map(|body| Message::new(body.as_str())).collect();
+        let messages: Vec<MessageRef<'_>> = bodies.iter().map(|body| MessageRef::new(body.as_str())).collect();
         sender.send_all(&messages).await.unwrap();
         let options =
             ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, prefetch: 50, ..ReceiverOptions::default() };
@@ -285,7 +285,7 @@ fn messages_for_a_call_that_is_dropped_are_given_back_at_once() {
                 .await;
                 world.sleep(SECOND).await;
                 for _ in 0..at_once {
-                    sender.send(&Message::new("x")).await.unwrap();
+                    sender.send(&MessageRef::new("x")).await.unwrap();
                 }
                 world.sleep(SECOND).await;
                 assert_eq!(crate::stage::locks(&world), at_once as usize, "they have come");

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use servicebus_core::client::{Client, ProcessorMessage, ProcessorOptions, ReceiverOptions};
 use servicebus_core::driver::{AccessToken, TokenFn};
 use servicebus_core::machine::{Cause, Entity};
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::PayloadBuilder;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_emulator::broker::entities::{Namespace, QueueDescription};
@@ -75,12 +75,12 @@ fn renewed<S: Names>() {
         let began = world.clock().now;
         while world.clock().now < began + HOUR {
             for sender in &senders {
-                sender.send(&Message::new("x")).await.unwrap();
+                sender.send(&MessageRef::new("x")).await.unwrap();
             }
             // Three entities are asked by request, one after the other: `Small` has places for two.
             let later = world.clock().utc + HOUR;
             for sender in &senders {
-                sender.schedule(&Message::new("later"), later).await.unwrap();
+                sender.schedule(&MessageRef::new("later"), later).await.unwrap();
             }
             world.sleep(MINUTE * 2).await;
         }
@@ -99,12 +99,12 @@ fn fails<S: Names>() {
         let issuer = Issuer::new(None);
         let client = client::<S>(&world, &issuer);
         let sender = client.sender("q").unwrap();
-        let failure = sender.send(&Message::new("x")).await.unwrap_err();
+        let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
         assert_eq!(failure.cause, Cause::Credential, "{failure}");
         assert!(!client.last_description().as_ref().is_empty());
         assert!((13..=16).contains(&issuer.asked.get()), "no more than four times for each attempt to send");
         issuer.lasting.set(Some(HOUR));
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         client.close().await;
     });
 }
@@ -115,12 +115,12 @@ fn over<S: Names>() {
         let issuer = Issuer::new(Some(Duration::ZERO));
         let client = client::<S>(&world, &issuer);
         let sender = client.sender("q").unwrap();
-        let failure = sender.send(&Message::new("x")).await.unwrap_err();
+        let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
         assert!(matches!(failure.cause, Cause::Credential | Cause::Timeout), "{failure}");
         world.sleep(HOUR).await;
         assert!(issuer.asked.get() <= 16, "four times for each attempt to send: {}", issuer.asked.get());
         issuer.lasting.set(Some(HOUR));
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         // One that cannot be replaced in time by another is not asked for in a loop either.
         let before = issuer.asked.get();
         issuer.lasting.set(Some(Duration::ZERO));
@@ -144,7 +144,7 @@ fn late<S: Names>() {
         });
         let client = world.client_with_credential::<S>(world.settings(), credential);
         let began = world.clock().now;
-        client.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+        client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
         assert!(world.clock().now < began + SECOND * 16);
         assert_eq!(asked.get(), 1);
         client.close().await;
@@ -166,7 +166,7 @@ fn too_late<S: Names>() {
             }
         });
         let client = world.client_with_credential::<S>(world.settings(), credential);
-        client.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+        client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
         assert_eq!(asked.get(), 1, "the first answer was not waited for");
         assert_eq!(world.connections_opened(), 2);
         client.close().await;
@@ -190,11 +190,11 @@ fn idle_sender<S: Names>() {
         world.sleep(MINUTE).await;
         assert_eq!((issuer.asked.get(), world.connections_opened()), (4, 2), "the retries of one attempt");
         assert_quiet(&world, &issuer).await;
-        sender.send(&Message::new("x")).await.unwrap_err();
+        sender.send(&MessageRef::new("x")).await.unwrap_err();
         world.sleep(MINUTE).await;
         assert_quiet(&world, &issuer).await;
         issuer.lasting.set(Some(HOUR));
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         client.close().await;
     });
 }
@@ -213,7 +213,7 @@ fn idle_receiver<S: Names>() {
         world.sleep(MINUTE).await;
         assert_quiet(&world, &issuer).await;
         issuer.lasting.set(Some(HOUR));
-        client.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+        client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
         assert!(receiver.receive(MINUTE).await.unwrap().is_some());
         client.close().await;
     });
@@ -249,7 +249,7 @@ fn idle_when_it_runs_out<S: Names>() {
         let client = client::<S>(&world, &issuer);
         let senders = ["q", "a"].map(|name| client.sender(name).unwrap());
         for sender in &senders {
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
         }
         let asked = issuer.asked.get();
         issuer.lasting.set(None);
@@ -258,7 +258,7 @@ fn idle_when_it_runs_out<S: Names>() {
         assert_quiet(&world, &issuer).await;
         issuer.lasting.set(Some(HOUR));
         for sender in &senders {
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
         }
         client.close().await;
     });
@@ -270,7 +270,7 @@ fn idle_when_refused<S: Names>() {
     play(&world, async |world| {
         let client = world.client::<S>();
         let busy = client.sender("a").unwrap();
-        busy.send(&Message::new("x")).await.unwrap();
+        busy.send(&MessageRef::new("x")).await.unwrap();
         // The connection stays for the one that works; the token of the other is refused.
         let refused = || world.broker(|broker, _| broker.statistics().tokens_refused);
         let mut before = 0;
@@ -280,13 +280,13 @@ fn idle_when_refused<S: Names>() {
             idle = Some(client.sender("q").unwrap());
             for _ in 0..10 {
                 world.sleep(MINUTE).await;
-                busy.send(&Message::new("x")).await.unwrap();
+                busy.send(&MessageRef::new("x")).await.unwrap();
             }
             assert_eq!(refused() - before, attempts, "{reason}");
             before = refused();
         }
         world.broker(|broker, _| broker.refuse_tokens(0, Reason::Unauthorized));
-        idle.unwrap().send(&Message::new("x")).await.unwrap();
+        idle.unwrap().send(&MessageRef::new("x")).await.unwrap();
         assert_eq!(world.connections_opened(), 1);
         client.close().await;
     });
@@ -301,7 +301,7 @@ fn new_sender<S: Names>() {
         world.sleep(MINUTE).await;
         assert_quiet(&world, &issuer).await;
         issuer.lasting.set(Some(HOUR));
-        client.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+        client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
         assert!(parked.receive(MINUTE).await.unwrap().is_some());
         client.close().await;
     });
@@ -352,7 +352,7 @@ fn processor<S: Names>() {
         assert!(each_hour(issuer.asked.get() - before), "asked {} times in the second", issuer.asked.get() - before);
         assert!(failed.get() > 10, "told {} times", failed.get());
         issuer.lasting.set(Some(HOUR));
-        client.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+        client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
         world.sleep(MINUTE * 2).await;
         assert_eq!(handled.get(), 1);
         control.stop();

@@ -4,7 +4,7 @@ use crate::stage::{MINUTE, Names, SECOND, counts, number, on_both_storages, pair
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::engine::{Capacity, EngineError};
 use servicebus_core::machine::{Cause, Entity, Settings};
-use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Reader;
@@ -64,7 +64,7 @@ fn refused<S: Names>(connection_string: &'static str, reason: Reason) {
         let began = world.clock().now;
         let (sender, receiver) = pair(&client);
         for _ in 0..2 {
-            let failure = sender.send(&Message::new("x")).await.unwrap_err();
+            let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
             assert_eq!(failure.reason(), Some(reason), "{failure}");
             let failure = receiver.receive(MINUTE).await.unwrap_err();
             assert_eq!(failure.reason(), Some(reason), "{failure}");
@@ -97,7 +97,7 @@ fn missing_right<S: Names>() {
         let client = world.client_with::<S>(Settings::new(LISTENER.into(), 3));
         let began = world.clock().now;
         let (sender, receiver) = pair(&client);
-        let failure = sender.send(&Message::new("x")).await.unwrap_err();
+        let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::Unauthorized), "{failure}");
         assert!(receiver.receive(SECOND).await.unwrap().is_none(), "it may listen");
         assert!(world.clock().now.saturating_duration_since(began) < SECOND * 5);
@@ -136,7 +136,7 @@ fn bad_server<S: Names>(server: Server, patience: Duration, transient: bool) {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
         let began = world.clock().now;
-        let failure = sender.send(&Message::new("x")).await.unwrap_err();
+        let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
         assert!(!matches!(failure.cause, Cause::Service(_)), "{server:?}: {failure}");
         assert_eq!(failure.is_transient(), transient, "{server:?}: {failure}");
         let took = world.clock().now.saturating_duration_since(began);
@@ -200,7 +200,7 @@ fn unreachable<S: Names>() {
         world.set_reachable(false);
         let client = world.client::<S>();
         let began = world.clock().now;
-        let failure = client.sender("q").unwrap().send(&Message::new("x")).await.unwrap_err();
+        let failure = client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap_err();
         let words = client.last_description();
         assert!(words.as_ref().contains("connection refused"), "{failure}: {words:?}");
         assert!(failure.is_transient());
@@ -295,12 +295,12 @@ fn a_full_table_of_links_names_its_knob() {
     play(&world, async |world| {
         let full = Cause::Engine(EngineError::NoCapacity(Capacity::Links));
         let client = world.client::<TwoLinks>();
-        let failure = client.sender("q").unwrap().send(&Message::new("x")).await.unwrap_err();
+        let failure = client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap_err();
         assert_eq!(failure.cause, full, "{failure}");
         client.close().await;
         let client = world.client::<ThreeLinks>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let failure = receiver.receive(SECOND).await.unwrap_err();
         assert_eq!(failure.cause, full, "{failure}");
         let failure = receiver.peek_each(0, 1, drop).await.unwrap_err();
@@ -364,11 +364,11 @@ fn a_message_larger_than_fixed_storage_is_told_and_stays_in_the_queue() {
     play(&world, async |world| {
         let large = world.client::<Heap>();
         let sender = large.sender("q").unwrap();
-        sender.send(&Message::new(&[1; 5_000])).await.unwrap();
-        sender.send(&Message::new(&[2; 100])).await.unwrap();
+        sender.send(&MessageRef::new(&[1; 5_000])).await.unwrap();
+        sender.send(&MessageRef::new(&[2; 100])).await.unwrap();
         let client = world.client::<SmallFrames>();
         let (own, receiver) = pair(&client);
-        let failure = own.send(&Message::new(&[3; 5_000])).await.unwrap_err();
+        let failure = own.send(&MessageRef::new(&[3; 5_000])).await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::MessageSizeExceeded), "{failure}");
         let failure = receiver.receive(SECOND * 30).await.unwrap_err();
         assert_eq!(failure.cause, Cause::Engine(EngineError::NoCapacity(Capacity::Message)), "{failure}");
@@ -393,7 +393,7 @@ fn frames_of_512_bytes_carry_everything() {
         let client = world.client::<SmallFrames>();
         let (sender, receiver) = pair(&client);
         for _ in 0..10 {
-            sender.send(&Message::new(&[7; 700])).await.unwrap();
+            sender.send(&MessageRef::new(&[7; 700])).await.unwrap();
             let message = receiver.receive(SECOND).await.unwrap().expect("a message");
             assert_eq!(message.data(), [7; 700]);
             receiver.complete(&message).await.unwrap();

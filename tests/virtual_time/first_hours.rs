@@ -2,7 +2,7 @@
 
 use servicebus_core::client::{ProcessorError, ProcessorMessage, ProcessorOptions};
 use servicebus_core::machine::{Entity, Failure};
-use servicebus_core::servicebus::{BatchError, LockToken, Message};
+use servicebus_core::servicebus::{BatchError, LockToken, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{Uuid, Value};
@@ -42,7 +42,7 @@ fn processor_error(entity: &'static str, id: &'static str, fail: fn() -> Result<
     let inner = world.clone();
     world.run(async move {
         let client = inner.client::<Heap>();
-        let message = Message::new("an order").with_message_id(id);
+        let message = MessageRef::new("an order").with_message_id(id);
         client.sender(entity).unwrap().send(&message).await.unwrap();
         let processor = client.processor(Entity::queue(entity), ProcessorOptions::default());
         let control = processor.control();
@@ -135,16 +135,16 @@ fn times_and_lock_tokens_are_readable_n16() {
 }
 
 /// Makes a message with a text that is too long in one place.
-type Overlong = fn(&'static str) -> Message<'static>;
+type Overlong = fn(&'static str) -> MessageRef<'static>;
 
 #[known_fault("N17")]
 fn a_refusal_names_the_limit_and_who_refused_n17() {
     let long: &'static str = Box::leak("x".repeat(129).into_boxed_str());
     let messages: [(&str, Overlong); 4] = [
-        ("message id", |text| Message::new("m").with_message_id(text)),
-        ("session id", |text| Message::new("m").with_session_id(text)),
-        ("partition key", |text| Message::new("m").with_partition_key(text)),
-        ("reply to session id", |text| Message::new("m").with_reply_to_session_id(text)),
+        ("message id", |text| MessageRef::new("m").with_message_id(text)),
+        ("session id", |text| MessageRef::new("m").with_session_id(text)),
+        ("partition key", |text| MessageRef::new("m").with_partition_key(text)),
+        ("reply to session id", |text| MessageRef::new("m").with_reply_to_session_id(text)),
     ];
     let mut judge = Judge::new();
     for (name, message) in messages {
@@ -164,7 +164,7 @@ fn a_refusal_names_the_limit_and_who_refused_n17() {
         let client = inner.client::<Heap>();
         let sender = client.sender("orders").unwrap();
         let body = vec![0; 1 << 21];
-        sender.send(&Message::new(&body)).await.expect_err("the link takes less").to_string()
+        sender.send(&MessageRef::new(&body)).await.expect_err("the link takes less").to_string()
     });
     judge.case(
         "a message over the link's limit",
@@ -220,11 +220,11 @@ fn logged(trouble: fn(&World)) -> Vec<(Level, String)> {
         world.run(async move {
             let client = inner.client::<Heap>();
             let sender = client.sender("orders").unwrap();
-            sender.send(&Message::new("first")).await.unwrap();
+            sender.send(&MessageRef::new("first")).await.unwrap();
             trouble(&inner);
             inner.sleep(Duration::from_secs(1)).await;
             inner.set_reachable(true);
-            sender.send(&Message::new("second")).await.unwrap();
+            sender.send(&MessageRef::new("second")).await.unwrap();
             client.close().await;
         });
     });
@@ -287,12 +287,12 @@ fn causes(connected: bool, first: Change, second: Change) -> Vec<String> {
             let client = inner.client::<Heap>();
             let sender = client.sender("orders").unwrap();
             if connected {
-                sender.send(&Message::new("first")).await.unwrap();
+                sender.send(&MessageRef::new("first")).await.unwrap();
                 inner.cut();
             }
             first(&inner);
             // A call keeps the client dialling; the first dial comes within a second.
-            let message = Message::new("second");
+            let message = MessageRef::new("second");
             let mut sending = std::pin::pin!(sender.send(&message));
             let meanwhile = std::pin::pin!(inner.sleep(Duration::from_millis(1_200)));
             futures_util::future::select(sending.as_mut(), meanwhile).await;

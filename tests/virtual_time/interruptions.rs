@@ -3,7 +3,7 @@
 use futures_util::future::{Either, select};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Cause, Entity};
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -187,7 +187,7 @@ mod tests {
             let client = inner.client::<S>();
             let sender = client.sender("q").unwrap();
             for _ in 0..3 {
-                sender.send(&Message::new("kept")).await.unwrap();
+                sender.send(&MessageRef::new("kept")).await.unwrap();
             }
             let mut time = Duration::ZERO;
             while time < LATENCY * 12 {
@@ -218,7 +218,7 @@ mod tests {
             let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
             for (cut, abandon) in [(false, false), (false, true), (true, false)] {
                 at_each_moment(async |moment| {
-                    sender.send(&Message::new("settled")).await.unwrap();
+                    sender.send(&MessageRef::new("settled")).await.unwrap();
                     let message = receiver.receive(SECOND).await.unwrap().expect("a message");
                     if cut {
                         inner.cut();
@@ -256,7 +256,7 @@ mod tests {
             let client = inner.client::<S>();
             let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
             for wait in [Duration::ZERO, LATENCY / 2, LATENCY] {
-                sender.send(&Message::new("once")).await.unwrap();
+                sender.send(&MessageRef::new("once")).await.unwrap();
                 let message = receiver.receive(SECOND).await.unwrap().expect("a message");
                 let second = async {
                     inner.sleep(wait).await;
@@ -278,8 +278,8 @@ mod tests {
             at_each_moment(async |moment| {
                 let client = inner.client::<S>();
                 let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
-                let sent = until(&inner, moment, sender.send(&Message::new("a"))).await;
-                sender.send(&Message::new("b")).await.unwrap();
+                let sent = until(&inner, moment, sender.send(&MessageRef::new("a"))).await;
+                sender.send(&MessageRef::new("b")).await.unwrap();
                 let mut texts = String::new();
                 while !texts.ends_with('b') {
                     let message = receiver.receive(SECOND).await.unwrap().expect("a message");
@@ -304,7 +304,7 @@ mod tests {
                     let client = inner.client::<S>();
                     let sender = client.sender("q").unwrap();
                     for text in ["a", "b", "c"] {
-                        sender.send(&Message::new(text)).await.unwrap();
+                        sender.send(&MessageRef::new(text)).await.unwrap();
                     }
                     sender.close().await;
                     let options = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
@@ -343,7 +343,7 @@ mod tests {
         world.run(async move {
             let other = inner.client::<S>();
             let sender = other.sender("s").unwrap();
-            sender.send(&Message::new("kept").with_session_id("one")).await.unwrap();
+            sender.send(&MessageRef::new("kept").with_session_id("one")).await.unwrap();
             let options = ReceiverOptions { prefetch: 2, ..ReceiverOptions::default() };
             for next in [false, true] {
                 at_each_moment(async |moment| {

@@ -6,7 +6,7 @@ use crate::stage::{
 };
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Entity, ReceiveMode};
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::store::Store;
@@ -43,7 +43,7 @@ fn dead_link<S: Names>() {
             other.sleep(SECOND * 30).await;
             let client = other.client::<S>();
             *at.borrow_mut() = Some(other.clock().now);
-            client.sender("q").unwrap().send(&Message::new("after")).await.unwrap();
+            client.sender("q").unwrap().send(&MessageRef::new("after")).await.unwrap();
             client.close().await;
         });
         let message = receiver.next().await.unwrap();
@@ -65,7 +65,7 @@ fn idle_detach<S: Names>() {
         world.spawn(async move {
             other.sleep(HOUR * 3).await;
             let client = other.client::<S>();
-            client.sender("q").unwrap().send(&Message::new("at last")).await.unwrap();
+            client.sender("q").unwrap().send(&MessageRef::new("at last")).await.unwrap();
             client.close().await;
         });
         assert_eq!(receiver.next().await.unwrap().text(), Some("at last"));
@@ -223,7 +223,7 @@ fn max_wait_race<S: Names>() {
             let other = world.clone();
             world.spawn(async move {
                 other.sleep(Duration::from_millis(70 + offset)).await;
-                sender.send(&Message::new("x")).await.unwrap();
+                sender.send(&MessageRef::new("x")).await.unwrap();
             });
             let got = receiver.receive(Duration::from_millis(100)).await.unwrap();
             let now = usize::from(got.is_some());

@@ -5,7 +5,7 @@ use crate::stage::{
 };
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Cause, Disposition, Entity, Occupancy};
-use servicebus_core::servicebus::{BatchError, LockToken, Message, Reason};
+use servicebus_core::servicebus::{BatchError, LockToken, MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -92,7 +92,7 @@ fn token_refused_for_long<S: Names>() {
             other.broker(|broker, _| broker.refuse_tokens(0, Reason::InternalError));
             other.sleep(MINUTE * 10).await;
             let client = other.client::<S>();
-            client.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+            client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
             client.close().await;
         });
         let message = receiver.next().await.unwrap();
@@ -139,7 +139,7 @@ fn accept_timeout<S: Names>() {
         let other = world.clone();
         world.spawn(async move {
             other.sleep(SECOND * 100).await;
-            sender.send(&Message::new("x").with_session_id("late")).await.unwrap();
+            sender.send(&MessageRef::new("x").with_session_id("late")).await.unwrap();
         });
         // Longer than the service looks by itself.
         let found = client.accept_next_session(Entity::queue("q"), SECOND * 120, ReceiverOptions::default()).await;
@@ -166,8 +166,8 @@ fn no_orphans<S: Names>() {
             let (a, b, c, d) = (ended.clone(), ended.clone(), ended.clone(), ended.clone());
             let (own, slow) = (world.clone(), client.receiver("q").unwrap());
             world.spawn(async move {
-                let _ = sender.send(&Message::new("x")).await;
-                let _ = sender.schedule(&Message::new("y"), own.clock().utc + HOUR).await;
+                let _ = sender.send(&MessageRef::new("x")).await;
+                let _ = sender.schedule(&MessageRef::new("y"), own.clock().utc + HOUR).await;
                 sender.close().await;
                 count(&a);
             });
@@ -219,7 +219,7 @@ fn no_leaks<S: Names>() {
         let mut before = Occupancy::default();
         for round in 0..200 {
             let sender = client.sender("q").unwrap();
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
             sender.close().await;
             let (one, other) = (client.receiver("q").unwrap(), client.receiver("q").unwrap());
             // Received by one, settled by the other.
@@ -259,7 +259,7 @@ fn many_entities<S: Names>() {
         for _ in 0..3 {
             for name in names {
                 let sender = client.sender(name).unwrap();
-                let number = sender.schedule(&Message::new("x"), world.clock().utc + HOUR).await.unwrap();
+                let number = sender.schedule(&MessageRef::new("x"), world.clock().utc + HOUR).await.unwrap();
                 sender.cancel_scheduled(&[number]).await.unwrap();
                 sender.close().await;
             }
@@ -373,7 +373,7 @@ fn http_answer<S: Names>() {
         world.set_server(Server::Sends(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
         let client = world.client::<S>();
         let began = world.clock().now;
-        let failure = client.sender("q").unwrap().send(&Message::new("x")).await.unwrap_err();
+        let failure = client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap_err();
         assert!(failure.to_string().contains("HTTP"), "{failure}");
         assert!(!failure.is_transient());
         assert!(world.clock().now.saturating_duration_since(began) < SECOND);
@@ -488,7 +488,7 @@ fn row_23_large_messages_of_one_sender_do_not_mix() {
             let sender = Rc::clone(&sender);
             // More than a frame each.
             world.spawn(async move {
-                sender.send(&Message::new(&vec![number; 150_000 + usize::from(number)])).await.unwrap();
+                sender.send(&MessageRef::new(&vec![number; 150_000 + usize::from(number)])).await.unwrap();
             });
         }
         let mut seen = 0;
@@ -514,7 +514,7 @@ fn row_24_a_full_batch_is_accepted_and_one_byte_more_is_not_added() {
         for size in [1, 77, 254, 255, 256, 1_000, 40_000, 70_000] {
             let mut batch = sender.create_batch().await.unwrap();
             let body = vec![7; size];
-            let message = Message::new(&body).with_message_id("0123456789").with_session_id("s");
+            let message = MessageRef::new(&body).with_message_id("0123456789").with_session_id("s");
             let added = loop {
                 match batch.try_add(&message) {
                     Ok(()) => {}
@@ -574,7 +574,7 @@ fn row_30_fifteen_pollers_repeat_their_time_outs() {
         }
         world.sleep(SECOND * 102).await;
         assert_eq!(done.get(), 15);
-        let failure = client.sender("missing").unwrap().send(&Message::new("")).await.unwrap_err();
+        let failure = client.sender("missing").unwrap().send(&MessageRef::new("")).await.unwrap_err();
         assert_eq!(failure.cause, Cause::Service(Reason::EntityNotFound));
         client.close().await;
     });

@@ -3,7 +3,7 @@
 
 use servicebus_core::client::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions};
 use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode, RenewalEnd};
-use servicebus_core::servicebus::{Message, Reason, ReceivedMessage};
+use servicebus_core::servicebus::{MessageRef, Reason, ReceivedMessage};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -40,7 +40,7 @@ async fn received<S: Storage<Literal: From<&'static str>>>(
 ) -> (Client<Simulated<S>>, Receiver<Simulated<S>>, ReceivedMessage<S>) {
     let client = world.client::<S>();
     let sender = client.sender("q").unwrap();
-    sender.send(&Message::new("work")).await.unwrap();
+    sender.send(&MessageRef::new("work")).await.unwrap();
     sender.close().await;
     let receiver = client.receiver("q").unwrap();
     let message = receiver.receive(SECOND).await.unwrap().expect("a message");
@@ -273,7 +273,7 @@ fn thousand_locks_are_kept_side_by_side() {
     world.run(async move {
         let client = inner.client::<Heap>();
         let sender = client.sender("q").unwrap();
-        let messages = vec![Message::new("work"); 1_000];
+        let messages = vec![MessageRef::new("work"); 1_000];
         sender.send_all(&messages).await.unwrap();
         let receiver = client.receiver("q").unwrap();
         let mut messages = Vec::new();
@@ -301,13 +301,13 @@ fn what_has_no_lock_of_its_own_is_refused() {
         let (client, receiver, message) = received::<Heap>(&inner).await;
         receiver.complete(&message).await.unwrap();
         let sender = client.sender("q").unwrap();
-        sender.send(&Message::new("taken")).await.unwrap();
+        sender.send(&MessageRef::new("taken")).await.unwrap();
         let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() };
         let deleting = client.receiver_with(Entity::queue("q"), options).unwrap();
         let message = deleting.receive(SECOND).await.unwrap().expect("a message");
         let failure = ALWAYS.message(&deleting, &message).unwrap_err();
         assert!(matches!(failure.cause, Cause::Argument(_)), "{failure}");
-        sender.send(&Message::new("late")).await.unwrap();
+        sender.send(&MessageRef::new("late")).await.unwrap();
         let message = receiver.receive(SECOND).await.unwrap().expect("a message");
         inner.sleep(SECOND * 31).await;
         let failure = ALWAYS.message(&receiver, &message).unwrap_err();
@@ -324,7 +324,7 @@ fn fixed_storage_says_when_there_is_no_room() {
         let client = inner.client::<Small>();
         let sender = client.sender("q").unwrap();
         for _ in 0..3 {
-            sender.send(&Message::new("work")).await.unwrap();
+            sender.send(&MessageRef::new("work")).await.unwrap();
         }
         let receiver = client.receiver("q").unwrap();
         let mut messages = Vec::new();
@@ -351,7 +351,7 @@ fn fixed_storage_says_when_there_is_no_room() {
 async fn accepted(world: &World) -> servicebus_core::client::SessionReceiver<Simulated<Heap>> {
     let client = world.client::<Heap>();
     let sender = client.sender("q").unwrap();
-    sender.send(&Message::new("work").with_session_id("s")).await.unwrap();
+    sender.send(&MessageRef::new("work").with_session_id("s")).await.unwrap();
     client.accept_session(Entity::queue("q"), "s", ReceiverOptions::default()).await.unwrap()
 }
 

@@ -4,7 +4,7 @@
 use crate::stage::{
     MINUTE, Names, SECOND, Small, add_queue, counts, on_both_storages, pair, play, send_numbers, world,
 };
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::Tier;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -47,7 +47,7 @@ fn deletion_has_a_limit_for_each_request_del15_del17() {
         let client = world.client::<Heap>();
         let (sender, receiver) = pair(&client);
         for _ in 0..12 {
-            sender.send_all(&[Message::new("x"); 100]).await.unwrap();
+            sender.send_all(&[MessageRef::new("x"); 100]).await.unwrap();
         }
         world.sleep(SECOND).await;
         let now = world.clock().utc;
@@ -60,9 +60,9 @@ fn deletion_has_a_limit_for_each_request_del15_del17() {
         assert_eq!(receiver.purge(now).await.unwrap(), 1_200);
         assert_eq!(requests(&world), 5);
         for _ in 0..40 {
-            sender.send_all(&[Message::new("x"); 100]).await.unwrap();
+            sender.send_all(&[MessageRef::new("x"); 100]).await.unwrap();
         }
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         world.sleep(SECOND).await;
         world.broker(|broker, clock| broker.with_namespace(clock, |namespace| namespace.set_tier(Tier::Premium, None)));
         let failure = receiver.delete_messages(4_001, world.clock().utc).await.unwrap_err();
@@ -90,8 +90,8 @@ fn a_transaction_begins_with_a_send_txn21_txn24() {
         let controller = client.transactions("b").unwrap();
         let transaction = controller.begin().await.unwrap();
         let (b, c) = (client.sender("b").unwrap(), client.sender("c").unwrap());
-        transaction.send(&b, &Message::new("to b")).await.unwrap();
-        transaction.send(&c, &Message::new("to c")).await.unwrap();
+        transaction.send(&b, &MessageRef::new("to b")).await.unwrap();
+        transaction.send(&c, &MessageRef::new("to c")).await.unwrap();
         transaction.commit().await.unwrap();
         // The session of such transactions receives from its first entity only (docs/evidence/field-reports.md F40).
         let other = world.client::<Heap>();
@@ -103,7 +103,7 @@ fn a_transaction_begins_with_a_send_txn21_txn24() {
         // Then what came is completed together with a send to elsewhere.
         let transaction = controller.begin().await.unwrap();
         transaction.complete(&from_b, &message).await.unwrap();
-        transaction.send(&c, &Message::new("on to c")).await.unwrap();
+        transaction.send(&c, &MessageRef::new("on to c")).await.unwrap();
         transaction.commit().await.unwrap();
         assert_eq!(from_c.receive(SECOND).await.unwrap().expect("a message").text(), Some("on to c"));
         assert_eq!(from_b.peek(0, 1).await.unwrap().len(), 0);
@@ -117,7 +117,7 @@ fn a_send_that_fails_leaves_the_rest_of_a_transaction_txn23() {
     let world = three_queues();
     play(&world, async |world| {
         let client = world.client::<Heap>();
-        client.sender("b").unwrap().send(&Message::new("x")).await.unwrap();
+        client.sender("b").unwrap().send(&MessageRef::new("x")).await.unwrap();
         let receiver = client.receiver("b").unwrap();
         let message = receiver.receive(SECOND).await.unwrap().expect("the message");
         let controller = client.transactions("b").unwrap();
@@ -126,7 +126,7 @@ fn a_send_that_fails_leaves_the_rest_of_a_transaction_txn23() {
         // The sender of another client is on another connection, which does not know the transaction.
         let other = world.client::<Heap>();
         let stranger = other.sender("c").unwrap();
-        assert!(transaction.send(&stranger, &Message::new("y")).await.is_err());
+        assert!(transaction.send(&stranger, &MessageRef::new("y")).await.is_err());
         transaction.commit().await.unwrap();
         assert_eq!(receiver.peek(0, 1).await.unwrap().len(), 0);
         assert_eq!(client.receiver("c").unwrap().peek(0, 1).await.unwrap().len(), 0);
@@ -143,7 +143,7 @@ fn a_connection_has_one_pair_of_links_to_cbs_crd15() {
         let client = world.client::<Small>();
         let senders: Vec<_> = ["q", "b", "c"].map(|name| client.sender(name).unwrap()).into();
         for sender in &senders {
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
         }
         let tokens = world.broker(|broker, _| broker.statistics().tokens_put);
         assert_eq!((attached(&world), tokens), (2 + 3, 3), "a pair for tokens, and a link for each queue");
@@ -151,7 +151,7 @@ fn a_connection_has_one_pair_of_links_to_cbs_crd15() {
         for _ in 0..12 {
             world.sleep(MINUTE * 5).await;
             for sender in &senders {
-                sender.send(&Message::new("x")).await.unwrap();
+                sender.send(&MessageRef::new("x")).await.unwrap();
             }
         }
         let tokens = world.broker(|broker, _| broker.statistics().tokens_put);

@@ -4,7 +4,7 @@
 use crate::stage::{HOUR, MINUTE, SECOND, add_queue, counts, locks, pair, play, send_numbers, world};
 use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
 use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode};
-use servicebus_core::servicebus::{BatchError, Body, Message, MessageState, Reason, ReceivedMessage};
+use servicebus_core::servicebus::{BatchError, Body, MessageRef, MessageState, Reason, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{Uuid, Value, encode_list};
@@ -21,28 +21,28 @@ fn sends_that_are_accepted_snd1_snd4_snd13_snd14_snd15_snd16_snd17_snd19_snd42()
     play(&world, async |world| {
         let client = world.client::<Heap>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x").with_session_id("no sessions here")).await.unwrap();
+        sender.send(&MessageRef::new("x").with_session_id("no sessions here")).await.unwrap();
         let message = receiver.next().await.unwrap();
         assert_eq!(message.session_id(), Some("no sessions here"));
         receiver.complete(&message).await.unwrap();
         for size in [300_000, 1_000_000] {
             let began = world.clock().now;
-            let failure = sender.send(&Message::new(&vec![0; size])).await.unwrap_err();
+            let failure = sender.send(&MessageRef::new(&vec![0; size])).await.unwrap_err();
             assert_eq!(failure.reason(), Some(Reason::MessageSizeExceeded), "{failure}");
             assert!(world.clock().now.saturating_duration_since(began) < SECOND, "not tried again");
         }
         let large = vec![1; 200_000];
         let mut batch = sender.create_batch().await.unwrap();
-        batch.try_add(&Message::new(&large)).unwrap();
-        assert!(matches!(batch.try_add(&Message::new(&large)), Err(BatchError::Full)));
+        batch.try_add(&MessageRef::new(&large)).unwrap();
+        assert!(matches!(batch.try_add(&MessageRef::new(&large)), Err(BatchError::Full)));
         sender.send_batch(batch).await.unwrap();
         let third = vec![2; 33_333];
-        sender.send_all(&[Message::new(&third), Message::new(&third), Message::new(&third)]).await.unwrap();
-        sender.send_all(&[Message::new("")]).await.unwrap();
-        sender.send_all(&[Message::new("p").with_partition_key("key")]).await.unwrap();
+        sender.send_all(&[MessageRef::new(&third), MessageRef::new(&third), MessageRef::new(&third)]).await.unwrap();
+        sender.send_all(&[MessageRef::new("")]).await.unwrap();
+        sender.send_all(&[MessageRef::new("p").with_partition_key("key")]).await.unwrap();
         let (small, big) = (vec![3; 64], vec![4; 65_536]);
-        sender.send(&Message::new(&small)).await.unwrap();
-        sender.send(&Message::new(&big)).await.unwrap();
+        sender.send(&MessageRef::new(&small)).await.unwrap();
+        sender.send(&MessageRef::new(&big)).await.unwrap();
         let got = receiver.receive_messages(20, SECOND).await.unwrap();
         let sizes: Vec<usize> = got.iter().map(|message| message.data().len()).collect();
         assert_eq!(sizes, [200_000, 33_333, 33_333, 33_333, 0, 1, 64, 65_536]);
@@ -63,7 +63,7 @@ fn a_topic_without_sessions_takes_session_ids_snd8_and_a_missing_entity_is_told_
     });
     play(&world, async |world| {
         let client = world.client::<Heap>();
-        client.sender("t").unwrap().send(&Message::new("x").with_session_id("s")).await.unwrap();
+        client.sender("t").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
         let receiver = client.subscription_receiver("t", "u").unwrap();
         assert_eq!(receiver.next().await.unwrap().session_id(), Some("s"));
         let failure = client.sender("missing").unwrap().create_batch().await.unwrap_err();
@@ -80,9 +80,9 @@ fn a_batch_holds_4500_messages_snd21() {
         let sender = client.sender("q").unwrap();
         let mut batch = sender.create_batch().await.unwrap();
         for _ in 0..4_500 {
-            batch.try_add(&Message::new("123456789012345678901234")).unwrap();
+            batch.try_add(&MessageRef::new("123456789012345678901234")).unwrap();
         }
-        assert!(matches!(batch.try_add(&Message::new("x")), Err(BatchError::Full)));
+        assert!(matches!(batch.try_add(&MessageRef::new("x")), Err(BatchError::Full)));
         sender.send_batch(batch).await.unwrap();
         assert_eq!(counts(&world).active, 4_500);
         client.close().await;
@@ -114,11 +114,11 @@ fn properties_keep_type_and_value_snd23_snd24_snd25_snd26_snd30_snd31_snd33() {
             ("null", Value::Null),
         ];
         let footer = [("f", Value::Long(1))];
-        let message = Message {
+        let message = MessageRef {
             footer: &footer,
             priority: Some(100),
             durable: Some(true),
-            ..Message::with_body(Body::Value(Value::Long(6))).with_application_properties(&properties)
+            ..MessageRef::with_body(Body::Value(Value::Long(6))).with_application_properties(&properties)
         };
         sender.send(&message).await.unwrap();
         let first = receiver.next().await.unwrap();
@@ -152,7 +152,7 @@ fn nothing_is_scheduled_or_cancelled_for_nothing_sch10_and_sessions_keep_their_s
         sender.cancel_scheduled(&[]).await.unwrap();
         assert_eq!(requests(&world), 0);
         for id in ["", "named"] {
-            sender.schedule(&Message::new(id).with_session_id(id), now).await.unwrap();
+            sender.schedule(&MessageRef::new(id).with_session_id(id), now).await.unwrap();
             let options = ReceiverOptions::default();
             let session = client.accept_session(Entity::queue("s"), id, options).await.unwrap();
             let message = session.next().await.unwrap();
@@ -161,7 +161,7 @@ fn nothing_is_scheduled_or_cancelled_for_nothing_sch10_and_sessions_keep_their_s
             session.close().await;
         }
         let (plain, receiver) = pair(&client);
-        let number = plain.schedule(&Message::new("x"), now + HOUR).await.unwrap();
+        let number = plain.schedule(&MessageRef::new("x"), now + HOUR).await.unwrap();
         plain.close().await;
         let peeked = receiver.peek(number, 1).await.unwrap();
         assert_eq!((peeked.len(), peeked[0].state()), (1, MessageState::Scheduled));
@@ -349,7 +349,7 @@ fn a_thousand_completions_meet_a_busy_service_set37_err13() {
     play(&world, async |world| {
         let client = world.client::<Heap>();
         let (sender, receiver) = pair(&client);
-        sender.send_all(&vec![Message::new("x"); 1_000]).await.unwrap();
+        sender.send_all(&vec![MessageRef::new("x"); 1_000]).await.unwrap();
         let receiver = Rc::new(receiver);
         let messages = receiver.receive_messages(1_000, SECOND).await.unwrap();
         assert_eq!(messages.len(), 1_000);
@@ -405,14 +405,14 @@ fn waiting_ends_when_it_should_crd3_crd4_crd9_crd10_crd13() {
             let message = receiver.receive(SECOND).await.unwrap().expect("on a new link");
             receiver.complete(&message).await.unwrap();
             world.cut();
-            let number = sender.schedule(&Message::new("x"), world.clock().utc + HOUR).await.unwrap();
+            let number = sender.schedule(&MessageRef::new("x"), world.clock().utc + HOUR).await.unwrap();
             world.cut();
             assert_eq!(receiver.peek(number, 1).await.unwrap().len(), 1);
         }
         receiver.close().await;
         let deleter = client.receiver_with(Entity::queue("q"), deleting()).unwrap();
         for _ in 0..30 {
-            sender.send_all(&[Message::new("x"); 100]).await.unwrap();
+            sender.send_all(&[MessageRef::new("x"); 100]).await.unwrap();
         }
         let mut seen = 0;
         while seen < 3_000 {
@@ -441,7 +441,7 @@ fn a_body_of_any_kind_can_be_sent_on_snd47() {
             Body::Sequence(&lists),
         ];
         for body in bodies {
-            sender.send(&Message::with_body(body)).await.unwrap();
+            sender.send(&MessageRef::with_body(body)).await.unwrap();
             let first = receiver.next().await.unwrap();
             sender.send(&first.to_message(&mut [])).await.unwrap();
             let second = receiver.next().await.unwrap();

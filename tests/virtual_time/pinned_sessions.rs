@@ -4,7 +4,7 @@
 use crate::stage::{MINUTE, SECOND, add_queue, counts, number, pair, play, send_numbers, world};
 use servicebus_core::client::{ReceiverOptions, SessionReceiver};
 use servicebus_core::machine::{Disposition, Entity, ReceiveMode, Settings};
-use servicebus_core::servicebus::{CorrelationFilter, Message, Reason, RuleDescription, RuleFilter};
+use servicebus_core::servicebus::{CorrelationFilter, MessageRef, Reason, RuleDescription, RuleFilter};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -20,7 +20,7 @@ async fn send_to(world: &World, sessions: &[&str]) {
     let client = world.client::<Heap>();
     let sender = client.sender("q").unwrap();
     for session in sessions {
-        sender.send(&Message::new(*session).with_session_id(session)).await.unwrap();
+        sender.send(&MessageRef::new(*session).with_session_id(session)).await.unwrap();
     }
     client.close().await;
 }
@@ -174,7 +174,7 @@ fn rules_come_and_go_rul2_rul10_rul11_rul12_rul37_rul38_rul39_ses49() {
         let filter = RuleFilter::Sql("sys.To = 'telemetry-event'");
         rules.add(&RuleDescription::new("e", filter).with_action("SET sys.label='GREEN' SET a='b'")).await.unwrap();
         let sender = client.sender("t").unwrap();
-        sender.send(&Message::new("x").with_to("telemetry-event").with_session_id("one")).await.unwrap();
+        sender.send(&MessageRef::new("x").with_to("telemetry-event").with_session_id("one")).await.unwrap();
         let receiver = client.subscription_receiver("t", "u").unwrap();
         let message = receiver.next().await.unwrap();
         assert_eq!(message.subject(), Some("GREEN"));
@@ -196,8 +196,8 @@ fn transactions_hold_together_txn3_txn9_txn11_txn15_def18() {
         let sender = client.sender("q").unwrap();
         for commit in [false, true] {
             let transaction = controller.begin().await.unwrap();
-            transaction.send(&sender, &Message::new("x").with_session_id("one")).await.unwrap();
-            let two = Message::new("y").with_session_id("two");
+            transaction.send(&sender, &MessageRef::new("x").with_session_id("one")).await.unwrap();
+            let two = MessageRef::new("y").with_session_id("two");
             transaction.schedule(&sender, &two, world.clock().utc).await.unwrap();
             assert!(next(&client).await.is_none());
             if commit {
@@ -258,9 +258,9 @@ fn messages_are_deleted_in_bulk_del5_del9_del10_del11_del12_del13() {
         let (sender, receiver) = pair(&client);
         let before = world.clock().utc;
         for _ in 0..40 {
-            sender.send_all(&[Message::new("x"); 100]).await.unwrap();
+            sender.send_all(&[MessageRef::new("x"); 100]).await.unwrap();
         }
-        sender.send(&Message::new("last")).await.unwrap();
+        sender.send(&MessageRef::new("last")).await.unwrap();
         world.sleep(SECOND).await;
         let now = world.clock().utc;
         assert_eq!(receiver.delete_messages(50, before).await.unwrap(), 0, "nothing is that old");

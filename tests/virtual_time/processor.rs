@@ -6,7 +6,7 @@ use servicebus_core::client::{
     SessionProcessorOptions,
 };
 use servicebus_core::machine::{Cause, Entity, ReceiveMode};
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -39,7 +39,7 @@ fn world(queue: QueueDescription) -> World {
 
 async fn send(client: &Client<Simulated<Heap>>, count: usize) {
     let bodies: Vec<String> = (0..count).map(|number| number.to_string()).collect();
-    let messages: Vec<Message<'_>> = bodies.iter().map(|body| Message::new(body.as_str())).collect();
+    let messages: Vec<MessageRef<'_>> = bodies.iter().map(|body| MessageRef::new(body.as_str())).collect();
     client.sender("q").unwrap().send_all(&messages).await.unwrap();
 }
 
@@ -414,8 +414,8 @@ async fn send_to_sessions(client: &Client<Simulated<Heap>>, sessions: usize, eac
     for session in 0..sessions {
         let id = format!("session-{session}");
         let bodies: Vec<String> = (0..each).map(|number| format!("{number}")).collect();
-        let messages: Vec<Message<'_>> =
-            bodies.iter().map(|body| Message::new(body.as_str()).with_session_id(&id)).collect();
+        let messages: Vec<MessageRef<'_>> =
+            bodies.iter().map(|body| MessageRef::new(body.as_str()).with_session_id(&id)).collect();
         sender.send_all(&messages).await.unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, pair, play, world};
 use servicebus_core::client::{AutoLockRenewer, Receiver, ReceiverOptions};
 use servicebus_core::machine::{Disposition, Entity, Failure, ReceiveMode};
-use servicebus_core::servicebus::{LockToken, Message};
+use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
@@ -65,7 +65,7 @@ fn renewals<S: Names>() {
     play(&locked_minute(), async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let message = receiver.receive(MINUTE).await.unwrap().unwrap();
         warm_up(&receiver).await;
         // Both have their responses, and nobody takes them.
@@ -88,10 +88,10 @@ fn crowded<S: Names>() {
     add_queue(&world, "a", QueueDescription::default());
     play(&world, async |world| {
         let others = world.client::<Heap>();
-        others.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+        others.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
         let sender = others.sender("a").unwrap();
         for _ in 0..20 {
-            sender.send(&Message::new("ahead")).await.unwrap();
+            sender.send(&MessageRef::new("ahead")).await.unwrap();
         }
         let client = world.client::<S>();
         let receiver = client.receiver("q").unwrap();
@@ -123,7 +123,7 @@ fn unpolled<S: Names>() {
     play(&locked_minute(), async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let message = receiver.receive(MINUTE).await.unwrap().unwrap();
         // They wait for links; once these are there nobody goes on with the calls.
         let calls = (begin_peek(&receiver).await, begin_peek(&receiver).await);
@@ -141,7 +141,7 @@ fn any_order<S: Names>() {
     play(&locked_minute(), async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         warm_up(&receiver).await;
         for _ in 0..20 {
             let first = begin_peek(&receiver).await;
@@ -161,7 +161,7 @@ fn dropped<S: Names>() {
     play(&locked_minute(), async |world| {
         let (client, state) = world.client_and_state::<S>(world.settings());
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         warm_up(&receiver).await;
         for round in 0..20 {
             let first = begin_peek(&receiver).await;
@@ -186,7 +186,7 @@ fn cut<S: Names>() {
     play(&locked_minute(), async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         warm_up(&receiver).await;
         let (first, second) = (begin_peek(&receiver).await, begin_peek(&receiver).await);
         world.sleep(SECOND).await;
@@ -202,7 +202,7 @@ fn settlement<S: Names>() {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
         for _ in 0..2 {
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
         }
         let message = receiver.receive(MINUTE).await.unwrap().unwrap();
         let token: LockToken = message.lock_token().unwrap();

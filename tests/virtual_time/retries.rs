@@ -5,7 +5,7 @@
 
 use crate::stage::{Names, SECOND, counts, on_both_storages, pair, play, send_numbers, world};
 use servicebus_core::machine::Cause;
-use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_emulator::broker::entities::QueueDescription;
 
 /// Reasons that another attempt follows. AuthFailed, EntityDisabled and EntityAlreadyExists, which the Python SDK tries
@@ -65,7 +65,7 @@ fn retried<S: Names>() {
             let client = world.client::<S>();
             let (sender, receiver) = pair(&client);
             world.broker(|broker, _| broker.refuse(2, reason));
-            sender.send(&Message::new("x")).await.unwrap_or_else(|failure| panic!("{reason:?}: {failure}"));
+            sender.send(&MessageRef::new("x")).await.unwrap_or_else(|failure| panic!("{reason:?}: {failure}"));
             assert_eq!(counts(&world).active, 1, "{reason:?}");
             // Requests are tried again alike.
             world.broker(|broker, _| broker.refuse(2, reason));
@@ -85,7 +85,7 @@ fn told_at_once<S: Names>() {
             sender.size_limits().await.unwrap();
             let began = world.clock().now;
             world.broker(|broker, _| broker.refuse(1, reason));
-            let failure = sender.send(&Message::new("x")).await.unwrap_err();
+            let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
             assert_eq!(failure.cause, Cause::Service(reason));
             assert!(!failure.is_transient(), "{reason:?}");
             assert!(failure.to_string().contains(reason.condition()), "{failure}");
@@ -116,10 +116,10 @@ fn exhausted<S: Names>() {
             let (sender, _) = pair(&client);
             // As many as the attempts of one call: the next call finds the service well.
             world.broker(|broker, _| broker.refuse(4, reason));
-            let failure = sender.send(&Message::new("x")).await.unwrap_err();
+            let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
             assert_eq!(failure.cause, Cause::Service(reason));
             assert!(failure.is_transient());
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
             assert_eq!(counts(&world).active, 1);
             client.close().await;
         });
@@ -134,7 +134,7 @@ fn busy<S: Names>() {
         sender.size_limits().await.unwrap();
         let began = world.clock().now;
         world.broker(|broker, _| broker.throttle(2));
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         let took = world.clock().now.saturating_duration_since(began);
         assert!(took >= SECOND * 8 && took < SECOND * 12, "{took:?}");
         client.close().await;
@@ -149,9 +149,9 @@ fn no_retries<S: Names>() {
         let client = world.client_with(settings);
         let (sender, _) = pair(&client);
         world.broker(|broker, _| broker.refuse(1, Reason::InternalError));
-        let failure = sender.send(&Message::new("x")).await.unwrap_err();
+        let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::InternalError));
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         client.close().await;
     });
 }

@@ -4,7 +4,7 @@ use crate::stage::{MINUTE, Names, SECOND, Small, play, world};
 use servicebus_core::client::{Receiver, ReceiverOptions, Sender};
 use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::random::Random;
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -40,7 +40,7 @@ async fn send_some<S: Names>(world: World, sender: Sender<Simulated<S>>, mut ran
     for _ in 0..30 {
         let count = 1 + below(&mut random, 4) as usize;
         let bodies: Vec<Vec<u8>> = (0..count).map(|_| vec![7; below(&mut random, 40) as usize]).collect();
-        let messages: Vec<Message<'_>> = bodies.iter().map(Message::new).collect();
+        let messages: Vec<MessageRef<'_>> = bodies.iter().map(MessageRef::new).collect();
         let result = match below(&mut random, 3) {
             0 => sender.send(&messages[0]).await.map(|()| 1),
             _ => sender.send_all(&messages).await.map(|()| count as u64),
@@ -193,7 +193,7 @@ fn what_is_deleted_when_it_is_sent_is_received_once_while_the_network_is_well() 
             let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, prefetch, ..Default::default() };
             let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
             for _ in 0..below(&mut random, 10) {
-                sender.send(&Message::new("x")).await.unwrap();
+                sender.send(&MessageRef::new("x")).await.unwrap();
                 sent += 1;
             }
             // Everything that has come is taken before the receiver is closed.

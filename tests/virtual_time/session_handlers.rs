@@ -6,7 +6,7 @@ use servicebus_core::client::{
     SessionProcessorOptions, SessionReceiver,
 };
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -39,7 +39,7 @@ fn world() -> World {
 async fn send(client: &Client<Simulated<Heap>>, session: &str, bodies: &[&str]) {
     let sender = client.sender("q").unwrap();
     for body in bodies {
-        sender.send(&Message::new(*body).with_session_id(session)).await.unwrap();
+        sender.send(&MessageRef::new(*body).with_session_id(session)).await.unwrap();
     }
     sender.close().await;
 }

@@ -2,7 +2,7 @@
 
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -142,7 +142,7 @@ fn told<F: Future<Output = ()> + 'static>(scene: impl FnOnce(World) -> F) -> Arc
 
 async fn send_and_receive(client: &servicebus_core::client::Client<Simulated<Heap>>) {
     let sender = client.sender("q").unwrap();
-    sender.send(&Message::new("x")).await.unwrap();
+    sender.send(&MessageRef::new("x")).await.unwrap();
     let receiver = client.receiver("q").unwrap();
     receiver.complete(&receiver.next().await.unwrap()).await.unwrap();
     receiver.peek(0, 1).await.unwrap();

@@ -1,7 +1,7 @@
 //! What the scenes share.
 
 use servicebus_core::client::{Client, Receiver, Sender};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -84,7 +84,7 @@ pub(crate) fn counts(world: &World) -> RuntimeCounts {
 /// Sends `count` messages whose bodies are their numbers.
 pub(crate) async fn send_numbers<S: Names>(sender: &Sender<Simulated<S>>, numbers: core::ops::Range<u32>) {
     for number in numbers {
-        sender.send(&Message::new(&number.to_be_bytes())).await.expect("a send");
+        sender.send(&MessageRef::new(&number.to_be_bytes())).await.expect("a send");
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::stage::{HOUR, MINUTE, SECOND, counts, locks, number, pair, play, send_numbers, world};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -32,7 +32,7 @@ async fn send_many(world: &World, count: u32, body: usize) {
     let body = vec![1; body];
     let mut left = count;
     while left > 0 {
-        let messages = vec![Message::new(&body); left.min(100) as usize];
+        let messages = vec![MessageRef::new(&body); left.min(100) as usize];
         sender.send_all(&messages).await.unwrap();
         left -= messages.len() as u32;
     }
@@ -81,9 +81,9 @@ fn constant_detachment_of_a_sender() {
         let sender = client.sender("q").unwrap();
         for _ in 0..100 {
             world.broker(|broker, clock| broker.force_detach("q", clock));
-            sender.send(&Message::new("single")).await.unwrap();
+            sender.send(&MessageRef::new("single")).await.unwrap();
             world.broker(|broker, clock| broker.force_detach("q", clock));
-            sender.send_all(&[Message::new("batch")]).await.unwrap();
+            sender.send_all(&[MessageRef::new("batch")]).await.unwrap();
             world.sleep(SECOND).await;
         }
         assert_eq!(counts(&world).active, 200);
@@ -174,7 +174,7 @@ fn finite_sessions_on(world: &World) {
             let mut seen = BTreeSet::new();
             for session in 0..100 {
                 let id = format!("{round}-{session}");
-                sender.send(&Message::new(&id).with_session_id(&id)).await.unwrap();
+                sender.send(&MessageRef::new(&id).with_session_id(&id)).await.unwrap();
                 world.sleep(SECOND).await;
             }
             while seen.len() < 100 {
@@ -239,7 +239,7 @@ fn five_days(world: &World) {
         let (other, count) = (world.clone(), Rc::clone(&sent));
         world.spawn(async move {
             for _ in 0..5 * 24 * 30 {
-                sender.send_all(&vec![Message::new("x"); 20]).await.unwrap();
+                sender.send_all(&vec![MessageRef::new("x"); 20]).await.unwrap();
                 count.set(count.get() + 20);
                 other.sleep(MINUTE * 2).await;
             }
@@ -386,7 +386,7 @@ fn send_and_receive_drain() {
             let mut body = vec![0; 4_096];
             for at in 0..200u32 {
                 body[..4].copy_from_slice(&(round * 200 + at).to_be_bytes());
-                sender.send(&Message::new(&body)).await.unwrap();
+                sender.send(&MessageRef::new(&body)).await.unwrap();
             }
             let receiver = client.receiver("q").unwrap();
             let mut seen = BTreeSet::new();

@@ -4,7 +4,7 @@
 use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, counts, locks, on_both_storages, play, with_store, world};
 use servicebus_core::client::{AutoLockRenewer, Client, DeadLetterOptions, ReceiverOptions, SessionReceiver};
 use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode, RenewalEnd, Settings};
-use servicebus_core::servicebus::{LockToken, Message, Reason};
+use servicebus_core::servicebus::{LockToken, MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
@@ -26,7 +26,7 @@ fn settle_for_another<S: Names>() {
         let (one, other, third) = (world.client::<S>(), world.client::<S>(), world.client::<S>());
         let sender = third.sender("q").unwrap();
         for body in ["a", "b"] {
-            sender.send(&Message::new(body)).await.unwrap();
+            sender.send(&MessageRef::new(body)).await.unwrap();
         }
         third.close().await;
         // Each has one message at the same place of its tables.
@@ -53,7 +53,7 @@ async fn send(world: &World, bodies: &[&str]) {
     let client = world.client::<Heap>();
     let sender = client.sender("q").unwrap();
     for body in bodies {
-        sender.send(&Message::new(*body).with_session_id("s")).await.unwrap();
+        sender.send(&MessageRef::new(*body).with_session_id("s")).await.unwrap();
     }
     client.close().await;
 }
@@ -212,7 +212,7 @@ fn not_offered<S: Names>() {
     play(&world, async |world| {
         send(&world, &["1"]).await;
         let client = world.client::<S>();
-        client.sender("plain").unwrap().send(&Message::new("x")).await.unwrap();
+        client.sender("plain").unwrap().send(&MessageRef::new("x")).await.unwrap();
         // A peer that does not know the filter refuses a receiver without a session, or grants it where it can.
         world.broker(|broker, _| broker.offer_non_exclusive_sessions(false));
         let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, prefetch: 2, ..Default::default() };

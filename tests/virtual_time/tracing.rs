@@ -2,7 +2,7 @@
 
 use servicebus_core::client::{ProcessorMessage, ProcessorOptions, ReceiverOptions};
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
@@ -69,7 +69,7 @@ fn told() -> Vec<String> {
         world.run(async move {
             let client = inner.client::<Heap>();
             let sender = client.sender("q").unwrap();
-            let message = Message::new("a body nobody may read").with_traceparent(TRACEPARENT);
+            let message = MessageRef::new("a body nobody may read").with_traceparent(TRACEPARENT);
             sender.send(&message).await.unwrap();
             let receiver = client.receiver("q").unwrap();
             let message = receiver.receive(Duration::from_secs(1)).await.unwrap().expect("a message");
@@ -146,7 +146,7 @@ fn a_trace_context_that_the_application_sets_itself_is_sent_once() {
     world.run(async move {
         let client = inner.client::<Heap>();
         let properties = [("traceparent", Value::String(TRACEPARENT)), ("celsius", Value::Int(20))];
-        let message = Message::new("x")
+        let message = MessageRef::new("x")
             .with_application_properties(&properties)
             .with_traceparent("another")
             .with_tracestate("vendor=1");

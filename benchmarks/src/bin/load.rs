@@ -9,7 +9,7 @@
 //! with 2N messages and take the difference.
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use servicebus_tokio::{Entity, Error, Message, ReceiverOptions, connect};
+use servicebus_tokio::{Entity, Error, MessageRef, ReceiverOptions, connect};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Error> {
             .map(|_| async {
                 while left.get() > 0 {
                     left.set(left.get() - 1);
-                    sender.send(&Message::new(&body)).await?;
+                    sender.send(&MessageRef::new(&body)).await?;
                 }
                 Ok::<(), Error>(())
             })

@@ -6,7 +6,7 @@ use crate::machine::{
     Cause, ClientMachine, Clock, EndpointId, Entity, Failure, Kind, OperationId, SessionChoice, SizeLimits,
 };
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::Message;
+use crate::servicebus::MessageRef;
 use crate::servicebus::management::{Request, Response};
 use crate::storage::{Arena, Slots, Storage};
 use crate::time::Instant;
@@ -275,7 +275,7 @@ impl<R: Runtime> Endpoint<R> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn encode_and_start(
         &self,
-        message: &Message<'_>,
+        message: &MessageRef<'_>,
     ) -> Result<(OperationId, PayloadOf<R>), Failure<StorageOf<R>>> {
         // Whoever comes meanwhile finds no arena and makes one of its own.
         let mut arena = self.shared.with(|state| core::mem::take(&mut state.arena));

@@ -11,7 +11,7 @@ macro_rules! client_names {
             SessionProcessorOptions,
         };
         pub use $crate::machine::{Cause, Disposition, ReceiveMode};
-        pub use $crate::servicebus::{Argument, Body, LockToken, Message, Reason, SubQueue};
+        pub use $crate::servicebus::{Argument, Body, LockToken, MessageRef, Reason, SubQueue};
         pub use $crate::wire::Value;
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).

@@ -7,7 +7,7 @@ use crate::machine::{Cause, ClientMachine, Clock, Failure, OperationId, SizeLimi
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{CancelScheduled, Schedule};
 use crate::servicebus::message::BATCH_FORMAT;
-use crate::servicebus::{Argument, BatchError, Message, MessageBatch, Reason};
+use crate::servicebus::{Argument, BatchError, MessageBatch, MessageRef, Reason};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use core::fmt;
@@ -55,7 +55,7 @@ impl<S: Storage> From<BatchSendError<S>> for Failure<S> {
 
 /// What is encoded and sent in each attempt.
 enum Source<'c, R: Runtime> {
-    Message(&'c Message<'c>),
+    Message(&'c MessageRef<'c>),
     Batch(&'c PayloadOf<R>),
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Sending<'c, R: Runtime> {
 impl<'c, R: Runtime> Sending<'c, R> {
     pub(super) fn message(
         endpoint: &'c Endpoint<R>,
-        message: &'c Message<'c>,
+        message: &'c MessageRef<'c>,
         transaction: Option<TransactionOf<R>>,
     ) -> Self {
         Self { endpoint, source: Source::Message(message), payload: None, transaction }
@@ -155,7 +155,7 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// A message that is not valid or too large, and what the service says, after the retries of the policy.
-    pub async fn send(&self, message: &Message<'_>) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn send(&self, message: &MessageRef<'_>) -> Result<(), Failure<StorageOf<R>>> {
         message.validate().map_err(|error| invalid(&error))?;
         let sending = Sending::message(&self.endpoint, message, None);
         in_span!("ServiceBus.send", self.endpoint.entity, Attempts::new(&self.endpoint.shared, sending))
@@ -210,7 +210,7 @@ impl<R: Runtime> Sender<R> {
     /// # Errors
     /// [`Reason::MessageSizeExceeded`] when they do not fit into one batch; nothing is sent then. Else as
     /// [`Sender::send`].
-    pub async fn send_all(&self, messages: &[Message<'_>]) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn send_all(&self, messages: &[MessageRef<'_>]) -> Result<(), Failure<StorageOf<R>>> {
         if messages.is_empty() {
             return Ok(());
         }
@@ -230,7 +230,7 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub async fn schedule(&self, message: &Message<'_>, at: Timestamp) -> Result<i64, Failure<StorageOf<R>>> {
+    pub async fn schedule(&self, message: &MessageRef<'_>, at: Timestamp) -> Result<i64, Failure<StorageOf<R>>> {
         let mut number = None;
         self.schedule_each(core::slice::from_ref(message), at, |found| number = Some(found)).await?;
         number.ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
@@ -245,7 +245,7 @@ impl<R: Runtime> Sender<R> {
     /// As [`Sender::send`].
     pub async fn schedule_each(
         &self,
-        messages: &[Message<'_>],
+        messages: &[MessageRef<'_>],
         at: Timestamp,
         mut numbers: impl FnMut(i64),
     ) -> Result<(), Failure<StorageOf<R>>> {
@@ -254,8 +254,11 @@ impl<R: Runtime> Sender<R> {
             // The service wants an id for each; one request carries one message here, so that nothing has to be
             // collected where there is no allocator.
             let id = self.endpoint.shared.with(|state| text_id(state.machine.random().uuid()));
-            let message =
-                Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
+            let message = MessageRef {
+                message_id: message.message_id.or(Some(&id)),
+                scheduled_enqueue_time: Some(at),
+                ..*message
+            };
             let request = Schedule { messages: core::slice::from_ref(&message) };
             let scheduling = self.endpoint.request(&request);
             let response = in_span!("ServiceBus.schedule", self.endpoint.entity, scheduling)?;
@@ -316,7 +319,7 @@ impl<R: Runtime> Sender<R> {
     /// As [`Sender::send`].
     pub async fn schedule_all(
         &self,
-        messages: &[Message<'_>],
+        messages: &[MessageRef<'_>],
         at: Timestamp,
     ) -> Result<alloc::vec::Vec<i64>, Failure<StorageOf<R>>> {
         use alloc::string::ToString;
@@ -326,10 +329,10 @@ impl<R: Runtime> Sender<R> {
             let id = self.endpoint.shared.with(|state| text_id(state.machine.random().uuid()));
             ids.push(message.message_id.map_or_else(|| id.to_string(), ToString::to_string));
         }
-        let messages: alloc::vec::Vec<Message<'_>> = messages
+        let messages: alloc::vec::Vec<MessageRef<'_>> = messages
             .iter()
             .zip(&ids)
-            .map(|(message, id)| Message { message_id: Some(id), scheduled_enqueue_time: Some(at), ..*message })
+            .map(|(message, id)| MessageRef { message_id: Some(id), scheduled_enqueue_time: Some(at), ..*message })
             .collect();
         if messages.is_empty() {
             return Ok(alloc::vec::Vec::new());

@@ -9,7 +9,7 @@ use crate::machine::{Cause, ClientMachine, Control, Disposition, Entity, Failure
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
-use crate::servicebus::{Message, MessageBatch, Reason, ReceivedMessage};
+use crate::servicebus::{MessageBatch, MessageRef, Reason, ReceivedMessage};
 use crate::storage::{PayloadBuilder, Storage};
 use crate::time::Timestamp;
 use crate::wire::Tag;
@@ -125,7 +125,7 @@ impl<R: Runtime> Transaction<'_, R> {
     ///
     /// # Errors
     /// As [`Sender::send`], at the first attempt.
-    pub async fn send(&self, sender: &Sender<R>, message: &Message<'_>) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn send(&self, sender: &Sender<R>, message: &MessageRef<'_>) -> Result<(), Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::sender::invalid(&error))?;
         let sending = Sending::message(&sender.endpoint, message, Some(self.id));
         Attempts::once(&sender.endpoint.shared, sending).await
@@ -159,14 +159,14 @@ impl<R: Runtime> Transaction<'_, R> {
     pub async fn schedule(
         &self,
         sender: &Sender<R>,
-        message: &Message<'_>,
+        message: &MessageRef<'_>,
         at: Timestamp,
     ) -> Result<i64, Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::sender::invalid(&error))?;
         let endpoint = &sender.endpoint;
         let id = endpoint.shared.with(|state| super::sender::text_id(state.machine.random().uuid()));
         let message =
-            Message { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
+            MessageRef { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
         let request = Schedule { messages: core::slice::from_ref(&message) };
         let (entity, transaction) = (&endpoint.entity, Some(self.id));
         let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation: OperationId| {

@@ -3,7 +3,7 @@
 use super::disposition::Disposition;
 use super::failure::{Cause, Failure};
 use super::lock_token::LockToken;
-use super::message::Message;
+use super::message::MessageRef;
 use super::reason::Reason;
 use super::rule::RuleDescription;
 use crate::storage::{PayloadBuilder, Storage};
@@ -67,7 +67,7 @@ requests! {
     /// Messages for later. Each has a message id and its time.
     Schedule<'a> = "com.microsoft:schedule-message" {
         /// The messages.
-        messages: &'a [Message<'a>],
+        messages: &'a [MessageRef<'a>],
     } |request, map| {
         put_messages(map.key("messages"), request.messages);
     }
@@ -241,7 +241,7 @@ fn put_tokens(sink: &mut Sink<'_>, tokens: &[LockToken]) {
 }
 
 /// The list of messages to schedule.
-fn put_messages(sink: &mut Sink<'_>, messages: &[Message<'_>]) {
+fn put_messages(sink: &mut Sink<'_>, messages: &[MessageRef<'_>]) {
     let mark = sink.begin();
     for message in messages {
         let mut map = MapWriter::begin(sink);

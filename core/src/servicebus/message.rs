@@ -77,15 +77,15 @@ impl fmt::Debug for Body<'_> {
 /// copy; fields that are `None` are not sent.
 ///
 /// ```
-/// use servicebus_core::servicebus::Message;
+/// use servicebus_core::servicebus::MessageRef;
 /// use servicebus_core::wire::Value;
 ///
 /// let properties = [("celsius", Value::Double(21.5))];
-/// let message = Message::new("reading").with_subject("temperature").with_application_properties(&properties);
+/// let message = MessageRef::new("reading").with_subject("temperature").with_application_properties(&properties);
 /// assert_eq!(message.subject, Some("temperature"));
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Message<'a> {
+pub struct MessageRef<'a> {
     /// The body.
     pub body: Body<'a>,
     /// Identifies the message; duplicate detection goes by it. At most 128 characters.
@@ -142,7 +142,7 @@ pub struct Message<'a> {
     pub first_acquirer: Option<bool>,
 }
 
-impl Default for Message<'_> {
+impl Default for MessageRef<'_> {
     fn default() -> Self {
         Self {
             body: Body::Empty,
@@ -187,7 +187,7 @@ macro_rules! setters {
     )* };
 }
 
-impl<'a> Message<'a> {
+impl<'a> MessageRef<'a> {
     /// A message with one data section.
     pub fn new(body: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self { body: Body::Data(body.as_ref()), ..Self::default() }
@@ -199,35 +199,35 @@ impl<'a> Message<'a> {
     }
 
     setters! {
-        /// Sets [`Message::message_id`].
+        /// Sets [`MessageRef::message_id`].
         with_message_id, message_id: &'a str;
-        /// Sets [`Message::session_id`].
+        /// Sets [`MessageRef::session_id`].
         with_session_id, session_id: &'a str;
-        /// Sets [`Message::partition_key`].
+        /// Sets [`MessageRef::partition_key`].
         with_partition_key, partition_key: &'a str;
-        /// Sets [`Message::correlation_id`].
+        /// Sets [`MessageRef::correlation_id`].
         with_correlation_id, correlation_id: &'a str;
-        /// Sets [`Message::subject`].
+        /// Sets [`MessageRef::subject`].
         with_subject, subject: &'a str;
-        /// Sets [`Message::to`].
+        /// Sets [`MessageRef::to`].
         with_to, to: &'a str;
-        /// Sets [`Message::reply_to`].
+        /// Sets [`MessageRef::reply_to`].
         with_reply_to, reply_to: &'a str;
-        /// Sets [`Message::reply_to_session_id`].
+        /// Sets [`MessageRef::reply_to_session_id`].
         with_reply_to_session_id, reply_to_session_id: &'a str;
-        /// Sets [`Message::content_type`].
+        /// Sets [`MessageRef::content_type`].
         with_content_type, content_type: &'a str;
-        /// Sets [`Message::traceparent`].
+        /// Sets [`MessageRef::traceparent`].
         with_traceparent, traceparent: &'a str;
-        /// Sets [`Message::tracestate`].
+        /// Sets [`MessageRef::tracestate`].
         with_tracestate, tracestate: &'a str;
-        /// Sets [`Message::time_to_live`].
+        /// Sets [`MessageRef::time_to_live`].
         with_time_to_live, time_to_live: Duration;
-        /// Sets [`Message::scheduled_enqueue_time`].
+        /// Sets [`MessageRef::scheduled_enqueue_time`].
         with_scheduled_enqueue_time, scheduled_enqueue_time: Timestamp;
     }
 
-    /// Sets [`Message::application_properties`].
+    /// Sets [`MessageRef::application_properties`].
     #[must_use]
     pub fn with_application_properties(mut self, properties: &'a [(&'a str, Value<'a>)]) -> Self {
         self.application_properties = properties;
@@ -357,7 +357,7 @@ fn put_annotations(mut map: MapWriter<'_, '_>, annotations: &[(&str, Value<'_>)]
     map.end();
 }
 
-impl Encode for Message<'_> {
+impl Encode for MessageRef<'_> {
     fn encode(&self, sink: &mut Sink<'_>) {
         if self.has_header() {
             self.header().encode(sink);
@@ -492,7 +492,7 @@ impl<S: Storage> MessageBatch<S> {
     ///
     /// # Errors
     /// [`BatchError`]; the batch is unchanged then.
-    pub fn try_add(&mut self, message: &Message<'_>) -> Result<(), BatchError> {
+    pub fn try_add(&mut self, message: &MessageRef<'_>) -> Result<(), BatchError> {
         message.validate().map_err(BatchError::Invalid)?;
         let start = self.encoded.len();
         let size = measure(message);
@@ -510,7 +510,7 @@ impl<S: Storage> MessageBatch<S> {
         Err(BatchError::Full)
     }
 
-    fn append(&mut self, message: &Message<'_>, size: usize) -> Result<(), Full> {
+    fn append(&mut self, message: &MessageRef<'_>, size: usize) -> Result<(), Full> {
         if self.count == 0 {
             self.encoded.append(&Envelope(message))?;
         }
@@ -567,17 +567,17 @@ fn section_size(size: usize) -> usize {
 }
 
 /// What a batch carries besides its messages.
-struct Envelope<'m, 'a>(&'m Message<'a>);
+struct Envelope<'m, 'a>(&'m MessageRef<'a>);
 
 impl Encode for Envelope<'_, '_> {
     fn encode(&self, sink: &mut Sink<'_>) {
         let Self(first) = self;
-        let envelope = Message {
+        let envelope = MessageRef {
             body: Body::Empty,
             message_id: first.message_id,
             session_id: first.session_id,
             partition_key: first.partition_key,
-            ..Message::default()
+            ..MessageRef::default()
         };
         envelope.encode(sink);
     }
@@ -585,7 +585,7 @@ impl Encode for Envelope<'_, '_> {
 
 /// A message as a data section of a batch.
 struct Enclosed<'m, 'a> {
-    message: &'m Message<'a>,
+    message: &'m MessageRef<'a>,
     size: usize,
 }
 

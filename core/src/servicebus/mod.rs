@@ -24,7 +24,7 @@ pub use connection_string::{ConnectionCredential, ConnectionString, ConnectionSt
 pub use disposition::{Disposition, Properties};
 pub use failure::{Cause, Failure, Offer};
 pub use lock_token::LockToken;
-pub use message::{BatchError, Body, InvalidMessage, Message, MessageBatch};
+pub use message::{BatchError, Body, InvalidMessage, MessageBatch, MessageRef};
 pub use reason::Reason;
 pub use received::{MessageState, ReceivedMessage};
 pub use retry::{RetryMode, RetryPolicy};

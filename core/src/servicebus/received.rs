@@ -3,7 +3,7 @@
 use super::lock_token::LockToken;
 use super::message::{
     Body as SendBody, DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON, DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER,
-    ENQUEUED_TIME, LOCKED_UNTIL, MESSAGE_STATE, Message, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
+    ENQUEUED_TIME, LOCKED_UNTIL, MESSAGE_STATE, MessageRef, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
     TRACEPARENT, TRACESTATE,
 };
 use crate::engine::DeliveryId;
@@ -269,14 +269,14 @@ impl<S: Storage> ReceivedMessage<S> {
 
     /// A message with the same content, to be sent on: what belongs to the sender is kept, what belongs to the service
     /// is left out. Application properties are collected into `properties`; those that do not fit are left out.
-    pub fn to_message<'a>(&'a self, properties: &'a mut [(&'a str, Value<'a>)]) -> Message<'a> {
+    pub fn to_message<'a>(&'a self, properties: &'a mut [(&'a str, Value<'a>)]) -> MessageRef<'a> {
         let mut count = 0;
         for (slot, property) in properties.iter_mut().zip(self.application_properties()) {
             *slot = property;
             count += 1;
         }
         let kept: &'a [(&'a str, Value<'a>)] = properties;
-        Message {
+        MessageRef {
             body: match self.view().body() {
                 Ok(Body::Value(value)) => SendBody::Value(value),
                 Ok(Body::Data(sections)) if sections.data().count() == 1 => SendBody::Data(self.data()),
@@ -294,7 +294,7 @@ impl<S: Storage> ReceivedMessage<S> {
             content_type: self.content_type(),
             time_to_live: self.time_to_live(),
             application_properties: kept.get(..count).unwrap_or_default(),
-            ..Message::default()
+            ..MessageRef::default()
         }
     }
 }

@@ -241,7 +241,7 @@ mod tests {
     fn message(random: &mut Random, utc: Timestamp) -> Message {
         let id = random.below(20).to_string();
         let session = random.below(4).to_string();
-        let mut message = servicebus_core::servicebus::Message::new("body").with_session_id(&session);
+        let mut message = servicebus_core::servicebus::MessageRef::new("body").with_session_id(&session);
         if random.below(3) > 0 {
             message = message.with_message_id(&id);
         }

@@ -30,7 +30,7 @@ use embedded_hal_bus::spi::ExclusiveDevice;
 use panic_probe as _;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::machine::Settings;
 use servicebus_core::time::Timestamp;
 use servicebus_embassy::tls::{Records, Root, Tls, TrustAnchor};
@@ -191,7 +191,7 @@ async fn main(spawner: Spawner) {
         // Both fit: 16 and 10 digits with a dash, and a small number.
         let _ = write!(id, "{start:016x}-{number}");
         let _ = write!(text, "{:.1}", celsius(raw));
-        let message = Message::new(text.as_str()).with_message_id(&id).with_subject("celsius");
+        let message = MessageRef::new(text.as_str()).with_message_id(&id).with_subject("celsius");
         while let Err(failure) = sender.send(&message).await {
             warn!("reading {}: {}", number, failure);
             if !failure.is_transient() {

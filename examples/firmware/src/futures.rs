@@ -4,7 +4,7 @@
 use crate::whole_client::{Board, telemetry};
 use core::future::Future;
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{LockToken, Message, MessageBatch, ReceivedMessage};
+use servicebus_core::servicebus::{LockToken, MessageRef, MessageBatch, ReceivedMessage};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_embassy::{Client, LockRenewal, Receiver, RuleManager, Sender, SessionReceiver};
 
@@ -24,7 +24,7 @@ macro_rules! sizes {
 }
 
 type Text = &'static str;
-type Sending = (&'static Sender<Board>, &'static Message<'static>);
+type Sending = (&'static Sender<Board>, &'static MessageRef<'static>);
 type Receiving = &'static Receiver<Board>;
 type Settling = (Receiving, &'static ReceivedMessage<Board>);
 type Session = &'static SessionReceiver<Board>;
@@ -49,7 +49,7 @@ sizes! {
 }
 
 sizes! {
-    SIZE_OF_CALL_SEND_ALL: |(sender, messages): (&'static Sender<Board>, &'static [Message<'static>])| {
+    SIZE_OF_CALL_SEND_ALL: |(sender, messages): (&'static Sender<Board>, &'static [MessageRef<'static>])| {
         sender.send_all(messages)
     };
     SIZE_OF_CALL_SIZE_LIMITS: |sender: &'static Sender<Board>| sender.size_limits();
@@ -86,7 +86,7 @@ sizes! {
 
 #[cfg(feature = "full")]
 mod transactions {
-    use super::{Board, Call, Message, ReceivedMessage, Receiver, Sender, size_of_future};
+    use super::{Board, Call, MessageRef, ReceivedMessage, Receiver, Sender, size_of_future};
     use servicebus_embassy::{Transaction, TransactionController};
 
     type Within = &'static Transaction<'static, Board>;
@@ -96,7 +96,7 @@ mod transactions {
         SIZE_OF_CALL_SEND_IN_TRANSACTION: |(within, sender, message): (
             Within,
             &'static Sender<Board>,
-            &'static Message<'static>,
+            &'static MessageRef<'static>,
         )| within.send(sender, message);
         SIZE_OF_CALL_COMPLETE_IN_TRANSACTION: |(within, receiver, message): (
             Within,

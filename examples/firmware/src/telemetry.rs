@@ -7,7 +7,7 @@ use embassy_futures::join::join;
 use embassy_time::{Instant, Timer};
 use heapless::String;
 use servicebus_core::machine::Failure;
-use servicebus_core::servicebus::{BatchError, Message, MessageBatch};
+use servicebus_core::servicebus::{BatchError, MessageRef, MessageBatch};
 use servicebus_core::time::Duration;
 use servicebus_embassy::{Client, Sender};
 
@@ -52,8 +52,8 @@ impl Reading {
         Self { id, body }
     }
 
-    fn message(&self) -> Message<'_> {
-        Message::new(self.body.as_str()).with_message_id(&self.id).with_subject("celsius")
+    fn message(&self) -> MessageRef<'_> {
+        MessageRef::new(self.body.as_str()).with_message_id(&self.id).with_subject("celsius")
     }
 }
 

@@ -11,7 +11,7 @@ use core::hint::black_box;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::machine::Settings;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_embassy::{Client, Connect, FixedUtc, Plain, Resources, Runner, Stream, new};
@@ -78,7 +78,7 @@ pub(crate) async fn run(runner: Runner<Board>) {
 
 pub(crate) async fn telemetry(client: Client<Board>) -> Option<()> {
     let sender = client.sender(black_box("readings")).ok()?;
-    let message = Message::new(black_box("21.5")).with_subject(black_box("celsius"));
+    let message = MessageRef::new(black_box("21.5")).with_subject(black_box("celsius"));
     black_box(sender.send(&message).await).ok()?;
     let mut batch = sender.create_batch().await.ok()?;
     black_box(batch.try_add(&message)).ok()?;
@@ -115,7 +115,7 @@ mod rest {
         black_box(receiver.peek_each(1, 1, |message| _ = black_box(message)).await).ok()?;
         black_box(receiver.receive_deferred_each(&[1], |message| _ = black_box(message)).await).ok()?;
         black_box(receiver.purge(Timestamp::from_secs(1)).await).ok()?;
-        let again = servicebus_core::servicebus::Message::new("later");
+        let again = servicebus_core::servicebus::MessageRef::new("later");
         let number = sender.schedule(&again, Timestamp::from_secs(2)).await.ok()?;
         black_box(sender.cancel_scheduled(&[number]).await).ok()?;
         let session = client.accept_session(Entity::queue("sessions"), "one", Default::default()).await.ok()?;

@@ -2,7 +2,7 @@
 
 use servicebus_examples::{Namespace, Result};
 use servicebus_tokio::servicebus_core::servicebus::{CorrelationFilter, RuleDescription, RuleFilter};
-use servicebus_tokio::{Message, Value, connect};
+use servicebus_tokio::{MessageRef, Value, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -25,7 +25,7 @@ async fn main() -> Result<()> {
     let sender = client.sender("prices")?;
     for (subject, euros) in [("tea", 3), ("coffee", 6), ("tea", 12)] {
         let properties = [("euros", Value::Int(euros))];
-        sender.send(&Message::new("").with_subject(subject).with_application_properties(&properties)).await?;
+        sender.send(&MessageRef::new("").with_subject(subject).with_application_properties(&properties)).await?;
     }
 
     for subscription in ["all", "dear", "tea"] {

@@ -2,7 +2,7 @@
 
 use servicebus_core::servicebus::{RetryMode, RetryPolicy};
 use servicebus_core::time::Timestamp;
-use servicebus_tokio::{Cause, Client, Message, Options};
+use servicebus_tokio::{Cause, Client, MessageRef, Options};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -55,8 +55,8 @@ pub(crate) fn all(client: &Client) -> Vec<(&'static str, Calling)> {
     }
     let later = Timestamp::from_secs(4_000_000_000);
     calls! {
-        "send": |client| client.sender("queue").unwrap().send(&Message::new("x")).await;
-        "schedule": |client| client.sender("queue").unwrap().schedule(&Message::new("x"), later).await;
+        "send": |client| client.sender("queue").unwrap().send(&MessageRef::new("x")).await;
+        "schedule": |client| client.sender("queue").unwrap().schedule(&MessageRef::new("x"), later).await;
         "size_limits": |client| client.sender("queue").unwrap().size_limits().await;
         "peek": |client| client.receiver("queue").unwrap().peek(0, 1).await;
         "receive": |client| client.receiver("queue").unwrap().receive(TRY).await;

@@ -4,7 +4,7 @@ use crate::calls::{self, Ending, IN_TIME};
 use futures_util::future::join_all;
 use servicebus_emulator::Emulator;
 use servicebus_tests::fault::Judge;
-use servicebus_tokio::Message;
+use servicebus_tokio::MessageRef;
 use tokio::runtime::{Builder, Runtime};
 
 fn runtime(threads: bool) -> Runtime {
@@ -19,7 +19,7 @@ fn ends(threads: bool) -> Vec<(&'static str, Ending)> {
     let first = runtime(threads);
     let client = first.block_on(async {
         let client = calls::options(&emulator.connection_string()).connect();
-        client.sender("queue").unwrap().send(&Message::new("x")).await.unwrap();
+        client.sender("queue").unwrap().send(&MessageRef::new("x")).await.unwrap();
         client
     });
     first.shutdown_background();

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::fault::Judge;
-use servicebus_tokio::{Client, Message};
+use servicebus_tokio::{Client, MessageRef};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,11 +62,11 @@ fn blocked(threads: bool) -> Vec<(&'static str, Ending)> {
     let ended = client_runtime.block_on(async {
         let client: Client = calls::options(&text).connect();
         let sender = client.sender("queue").unwrap();
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
         shut.store(true, Ordering::Relaxed);
         let large = vec![0; 32 << 20];
         let sending: calls::Calling =
-            Box::pin(async move { sender.send(&Message::new(&large)).await.map_err(|error| error.cause) });
+            Box::pin(async move { sender.send(&MessageRef::new(&large)).await.map_err(|error| error.cause) });
         let mut calls = calls::all(&client);
         calls[0] = ("send 32 MiB", sending);
         let closing = calls.pop().expect("there is one");

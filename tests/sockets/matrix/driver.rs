@@ -3,7 +3,7 @@
 use crate::cell::{RETRY, with_slack};
 use crate::column::columns;
 use crate::platform::{Site, smol_options};
-use servicebus_async_std::{AccessToken, Client, Message};
+use servicebus_async_std::{AccessToken, Client, MessageRef};
 use servicebus_tests::calls::{QUEUE, closing};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn ends(driver: impl Future<Output = ()> + Send + 'static, client: Client, close
     smol::future::block_on(async {
         let sender = client.sender(QUEUE).expect("a sender");
         // It fails: the peer was sick from the start.
-        let _ = sender.send(&Message::new("lost")).await;
+        let _ = sender.send(&MessageRef::new("lost")).await;
         drop(sender);
         if close {
             client.close().await;

@@ -6,7 +6,7 @@ use crate::bench::{Bench, ClientOf, Counts, QUEUE, SESSIONS, SOON, active, faile
 use futures_util::StreamExt as _;
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Cause, Entity};
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::time::Duration;
 
 /// Runs `attempt` with one poll, two polls and so on, until the future ends by itself: then it returns true.
@@ -36,7 +36,7 @@ async fn rest<A: Adapter>(bench: &Bench<A>, least: u64, most: u64) -> Vec<String
 async fn store<A: Adapter>(client: &ClientOf<A>, queue: &'static str, texts: &[&str]) {
     let sender = client.sender(queue).unwrap();
     for text in texts {
-        let message = Message::new(*text);
+        let message = MessageRef::new(*text);
         let message = if queue == SESSIONS { message.with_session_id("s") } else { message };
         sender.send(&message).await.unwrap();
     }
@@ -53,7 +53,7 @@ pub(crate) fn of_send<A: Adapter>() {
                 if warm {
                     sender.size_limits().await.unwrap();
                 }
-                let (a, b) = (Message::new("a"), Message::new("b"));
+                let (a, b) = (MessageRef::new("a"), MessageRef::new("b"));
                 let sent = interrupted(bench, polls, hold, sender.send(&a)).await;
                 sender.send(&b).await.unwrap();
                 client.close().await;
@@ -78,10 +78,10 @@ pub(crate) fn of_send_while_the_service_is_busy<A: Adapter>() {
             let sender = client.sender(QUEUE).unwrap();
             sender.size_limits().await.unwrap();
             bench.emulator.throttle(2);
-            let a = Message::new("a");
+            let a = MessageRef::new("a");
             let sent = interrupted(bench, polls, hold, sender.send(&a)).await;
             bench.emulator.throttle(0);
-            sender.send(&Message::new("b")).await.unwrap();
+            sender.send(&MessageRef::new("b")).await.unwrap();
             client.close().await;
             let texts = rest(bench, 1, 2).await;
             assert!(texts == ["a", "b"] || (sent.is_none() && texts == ["b"]), "{polls} polls: {texts:?}");
@@ -96,9 +96,9 @@ pub(crate) fn of_send_batch<A: Adapter>() {
         each_poll(async |polls, hold| {
             let client = bench.client();
             let sender = client.sender(QUEUE).unwrap();
-            let messages = [Message::new("a"), Message::new("b"), Message::new("c")];
+            let messages = [MessageRef::new("a"), MessageRef::new("b"), MessageRef::new("c")];
             let sent = interrupted(bench, polls, hold, sender.send_all(&messages)).await;
-            sender.send(&Message::new("d")).await.unwrap();
+            sender.send(&MessageRef::new("d")).await.unwrap();
             client.close().await;
             let texts = rest(bench, 1, 4).await.concat();
             assert!(texts == "abcd" || (sent.is_none() && texts == "d"), "{polls} polls: {texts}");
@@ -281,12 +281,12 @@ pub(crate) fn of_requests<A: Adapter>() {
             let client = bench.client();
             let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
             let at = sender.clock().utc + Duration::from_secs(3_600);
-            let message = Message::new("later");
+            let message = MessageRef::new("later");
             let scheduled = interrupted(bench, polls, hold, sender.schedule(&message, at)).await;
             let ended = scheduled.is_some();
             // Further requests get their own answers, not that of the one that was given up.
             assert!(receiver.peek(i64::MAX, 1).await.unwrap().is_empty());
-            let number = sender.schedule(&Message::new("other"), at).await.unwrap();
+            let number = sender.schedule(&MessageRef::new("other"), at).await.unwrap();
             sender.cancel_scheduled(&[number]).await.unwrap();
             client.close().await;
             let left = bench.counts(QUEUE).scheduled;
@@ -411,7 +411,7 @@ pub(crate) fn of_transactions<A: Adapter>() {
             let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
             store::<A>(&client, QUEUE, &["in"]).await;
             let message = receiver.receive(SOON).await.unwrap().expect("a message");
-            let out = Message::new("out");
+            let out = MessageRef::new("out");
             let ended = interrupted(bench, polls, hold, async {
                 let transaction = controller.begin().await.unwrap();
                 transaction.complete(&receiver, &message).await.unwrap();

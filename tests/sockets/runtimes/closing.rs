@@ -5,7 +5,7 @@ use crate::bench::{Bench, Counts, MOMENT, QUEUE, SESSIONS, SOON, active, failed_
 use futures_util::future::{join, join_all};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Cause, Entity};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 
 const PREFETCH: ReceiverOptions =
@@ -16,7 +16,7 @@ async fn fill<A: Adapter>(bench: &Bench<A>, count: usize) {
     let client = bench.client();
     let sender = client.sender(QUEUE).unwrap();
     for number in 0..count {
-        sender.send(&Message::new(&number.to_string())).await.unwrap();
+        sender.send(&MessageRef::new(&number.to_string())).await.unwrap();
     }
     client.close().await;
 }
@@ -53,7 +53,7 @@ pub(crate) fn what_is_dropped_is_closed<A: Adapter>() {
         bench.until_counts(QUEUE, active(10)).await;
         // A session is free again when its receiver is dropped.
         let sender = client.sender(SESSIONS).unwrap();
-        sender.send(&Message::new("").with_session_id("s")).await.unwrap();
+        sender.send(&MessageRef::new("").with_session_id("s")).await.unwrap();
         for _ in 0..3 {
             let options = ReceiverOptions::default();
             drop(client.accept_session(Entity::queue(SESSIONS), "s", options).await.unwrap());
@@ -70,7 +70,7 @@ pub(crate) fn a_closed_sender_has_sent<A: Adapter>() {
         {
             // Handed over, and nobody waits for the outcome.
             let texts: Vec<String> = (0..20).map(|number| number.to_string()).collect();
-            let messages: Vec<Message<'_>> = texts.iter().map(Message::new).collect();
+            let messages: Vec<MessageRef<'_>> = texts.iter().map(MessageRef::new).collect();
             let sends = join_all(messages.iter().map(|message| sender.send(message)));
             let _ = futures_util::poll!(Box::pin(sends));
         }
@@ -84,7 +84,7 @@ pub(crate) fn a_closed_client_fails_what_is_pending<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let (receiver, sender) = (client.receiver(QUEUE).unwrap(), client.sender(QUEUE).unwrap());
-        sender.send(&Message::new("taken")).await.unwrap();
+        sender.send(&MessageRef::new("taken")).await.unwrap();
         let taken = receiver.receive(SOON).await.unwrap().expect("a message");
         let handle = client.clone();
         let pending = join_all((0..3).map(|_| receiver.receive(SOON)));
@@ -98,7 +98,7 @@ pub(crate) fn a_closed_client_fails_what_is_pending<A: Adapter>() {
         }
         assert!(failed_for(&receiver.receive(MOMENT).await, Cause::Closed));
         assert!(failed_for(&receiver.complete(&taken).await, Cause::Closed));
-        assert!(failed_for(&sender.send(&Message::new("late")).await, Cause::Closed));
+        assert!(failed_for(&sender.send(&MessageRef::new("late")).await, Cause::Closed));
         assert!(client.sender(QUEUE).is_err());
         assert_eq!(bench.emulator.statistics().connections_open, 0);
         // Twice is once.

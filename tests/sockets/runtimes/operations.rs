@@ -9,7 +9,8 @@ use servicebus_core::client::{
 };
 use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{
-    Argument, Body, CorrelationFilter, LockToken, Message, Reason, RetryPolicy, RuleDescription, RuleFilter, SubQueue,
+    Argument, Body, CorrelationFilter, LockToken, MessageRef, Reason, RetryPolicy, RuleDescription, RuleFilter,
+    SubQueue,
 };
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Uuid, Value, message as wire};
@@ -21,7 +22,7 @@ pub(crate) fn a_message_goes_round<A: Adapter>() {
         let client = bench.client();
         let sender = client.sender(QUEUE).unwrap();
         let properties = [("number", Value::Int(-7)), ("text", Value::String("ü"))];
-        let message = Message::new("hello")
+        let message = MessageRef::new("hello")
             .with_message_id("id")
             .with_correlation_id("correlation")
             .with_subject("subject")
@@ -62,7 +63,7 @@ pub(crate) fn a_large_message<A: Adapter>() {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
         let large = vec![0x5a; 200_000];
-        sender.send(&Message::new(&large)).await.unwrap();
+        sender.send(&MessageRef::new(&large)).await.unwrap();
         let message = receiver.next().await.unwrap();
         assert_eq!(message.data(), large);
         receiver.complete(&message).await.unwrap();
@@ -75,15 +76,15 @@ pub(crate) fn bodies_of_every_kind<A: Adapter>() {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
         let data = vec![0x5a; 1_000];
-        sender.send(&Message::new(&data)).await.unwrap();
+        sender.send(&MessageRef::new(&data)).await.unwrap();
         let message = receiver.next().await.unwrap();
         assert_eq!(message.data(), data);
         receiver.complete(&message).await.unwrap();
-        sender.send(&Message::new("")).await.unwrap();
+        sender.send(&MessageRef::new("")).await.unwrap();
         let message = receiver.next().await.unwrap();
         assert!(message.data().is_empty());
         receiver.complete(&message).await.unwrap();
-        sender.send(&Message::with_body(Body::Value(Value::Long(1 << 40)))).await.unwrap();
+        sender.send(&MessageRef::with_body(Body::Value(Value::Long(1 << 40)))).await.unwrap();
         let message = receiver.next().await.unwrap();
         assert!(matches!(message.body(), Ok(wire::Body::Value(Value::Long(n))) if n == 1 << 40));
         receiver.complete(&message).await.unwrap();
@@ -96,10 +97,10 @@ pub(crate) fn messages_travel_together<A: Adapter>() {
         let client = bench.client();
         let sender = client.sender(QUEUE).unwrap();
         assert_eq!(sender.size_limits().await.unwrap().message, 256 * 1024);
-        sender.send_all(&[Message::new("0"), Message::new("1")]).await.unwrap();
+        sender.send_all(&[MessageRef::new("0"), MessageRef::new("1")]).await.unwrap();
         let mut batch = sender.create_batch().await.unwrap();
         for body in ["2", "3", "4"] {
-            batch.try_add(&Message::new(body)).unwrap();
+            batch.try_add(&MessageRef::new(body)).unwrap();
         }
         sender.send_batch(batch).await.unwrap();
         sender.send_all(&[]).await.unwrap();
@@ -113,7 +114,7 @@ pub(crate) fn many_calls_at_once<A: Adapter>() {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
         let texts: Vec<String> = (0..A::AT_ONCE).map(|n| n.to_string()).collect();
-        let send = join_all(texts.iter().map(|text| async { sender.send(&Message::new(text)).await.unwrap() }));
+        let send = join_all(texts.iter().map(|text| async { sender.send(&MessageRef::new(text)).await.unwrap() }));
         let receive = join_all((0..4).map(|_| async {
             let mut got = Vec::new();
             for _ in 0..A::AT_ONCE / 4 {
@@ -139,7 +140,7 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
         let note = [("note", Value::String("changed"))];
 
-        sender.send(&Message::new("abandoned")).await.unwrap();
+        sender.send(&MessageRef::new("abandoned")).await.unwrap();
         let message = receiver.next().await.unwrap();
         receiver.abandon(&message).await.unwrap();
         let message = receiver.next().await.unwrap();
@@ -149,7 +150,7 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
         assert_eq!((message.delivery_count(), message.application_property("note")), (2, Some(note[0].1)));
         receiver.complete(&message).await.unwrap();
 
-        sender.send_all(&[Message::new("deferred"), Message::new("deferred too")]).await.unwrap();
+        sender.send_all(&[MessageRef::new("deferred"), MessageRef::new("deferred too")]).await.unwrap();
         let message = receiver.next().await.unwrap();
         receiver.defer(&message).await.unwrap();
         let other = receiver.next().await.unwrap();
@@ -168,7 +169,7 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
         let again = receiver.receive_deferred(&numbers).await;
         assert!(failed_for(&again, Cause::Service(Reason::MessageNotFound)), "{again:?}");
 
-        sender.send(&Message::new("dead")).await.unwrap();
+        sender.send(&MessageRef::new("dead")).await.unwrap();
         let message = receiver.next().await.unwrap();
         let options = DeadLetterOptions { reason: Some("reason"), description: Some("description"), properties: &note };
         receiver.dead_letter(&message, options).await.unwrap();
@@ -190,7 +191,7 @@ pub(crate) fn a_message_is_settled_once<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
-        sender.send(&Message::new("once")).await.unwrap();
+        sender.send(&MessageRef::new("once")).await.unwrap();
         let message = receiver.next().await.unwrap();
         receiver.complete(&message).await.unwrap();
         let again = receiver.complete(&message).await;
@@ -203,7 +204,7 @@ pub(crate) fn locks_are_renewed_and_settled_by_token<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
-        sender.send_all(&[Message::new("a"), Message::new("b")]).await.unwrap();
+        sender.send_all(&[MessageRef::new("a"), MessageRef::new("b")]).await.unwrap();
         let mut message = receiver.next().await.unwrap();
         let before = message.locked_until().unwrap();
         bench.sleep(Duration::from_millis(5)).await;
@@ -227,7 +228,7 @@ pub(crate) fn received_and_deleted<A: Adapter>() {
         let client = bench.client();
         let sender = client.sender(QUEUE).unwrap();
         let texts: Vec<String> = (0..20).map(|n| n.to_string()).collect();
-        sender.send_all(&texts.iter().map(Message::new).collect::<Vec<_>>()).await.unwrap();
+        sender.send_all(&texts.iter().map(MessageRef::new).collect::<Vec<_>>()).await.unwrap();
         assert_eq!(bench.drain(QUEUE, 20).await, texts);
         bench.until_counts(QUEUE, active(0)).await;
         client.close().await;
@@ -238,7 +239,7 @@ pub(crate) fn messages_as_a_stream<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
-        sender.send_all(&[Message::new("0"), Message::new("1"), Message::new("2")]).await.unwrap();
+        sender.send_all(&[MessageRef::new("0"), MessageRef::new("1"), MessageRef::new("2")]).await.unwrap();
         let mut messages = receiver.messages();
         for expected in ["0", "1", "2"] {
             let message = messages.next().await.expect("it never ends").unwrap();
@@ -256,7 +257,7 @@ pub(crate) fn prefetched_messages_are_kept_ready<A: Adapter>() {
         let client = bench.client();
         let sender = client.sender(QUEUE).unwrap();
         for _ in 0..10 {
-            sender.send(&Message::new("early")).await.unwrap();
+            sender.send(&MessageRef::new("early")).await.unwrap();
         }
         let options = ReceiverOptions { prefetch: 6, ..ReceiverOptions::default() };
         let receiver = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
@@ -275,8 +276,8 @@ pub(crate) fn messages_are_scheduled_and_cancelled<A: Adapter>() {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
         let now = sender.clock().utc;
-        let number = sender.schedule(&Message::new("later"), now + Duration::from_secs(3_600)).await.unwrap();
-        let messages = [Message::new("b"), Message::new("c").with_message_id("own")];
+        let number = sender.schedule(&MessageRef::new("later"), now + Duration::from_secs(3_600)).await.unwrap();
+        let messages = [MessageRef::new("b"), MessageRef::new("c").with_message_id("own")];
         let numbers = sender.schedule_all(&messages, now + Duration::from_secs(3_600)).await.unwrap();
         assert_eq!(numbers.len(), 2);
         assert_eq!(bench.counts(QUEUE), Counts { scheduled: 3, ..Counts::default() });
@@ -284,7 +285,7 @@ pub(crate) fn messages_are_scheduled_and_cancelled<A: Adapter>() {
         assert_eq!(bench.counts(QUEUE), active(0));
         let gone = sender.cancel_scheduled(&[number]).await;
         assert!(failed_for(&gone, Cause::Service(Reason::MessageNotFound)), "{gone:?}");
-        sender.schedule(&Message::new("soon"), sender.clock().utc + Duration::from_millis(40)).await.unwrap();
+        sender.schedule(&MessageRef::new("soon"), sender.clock().utc + Duration::from_millis(40)).await.unwrap();
         let message = receiver.receive(SOON).await.unwrap().expect("its time has come");
         assert_eq!(message.text(), Some("soon"));
         receiver.complete(&message).await.unwrap();
@@ -297,7 +298,7 @@ pub(crate) fn messages_are_peeked_and_deleted<A: Adapter>() {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
         for text in ["a", "b", "c"] {
-            sender.send(&Message::new(text)).await.unwrap();
+            sender.send(&MessageRef::new(text)).await.unwrap();
         }
         let peeked = receiver.peek(0, 10).await.unwrap();
         assert_eq!(peeked.iter().map(|message| message.text().unwrap()).collect::<String>(), "abc");
@@ -319,7 +320,7 @@ pub(crate) fn sessions_are_opened_and_closed_by_a_processor<A: Adapter>() {
         let client = bench.client();
         let sender = client.sender(SESSIONS).unwrap();
         for session in ["one", "two"] {
-            sender.send(&Message::new("x").with_session_id(session)).await.unwrap();
+            sender.send(&MessageRef::new("x").with_session_id(session)).await.unwrap();
         }
         let options = SessionProcessorOptions {
             max_concurrent_sessions: 1,
@@ -358,7 +359,7 @@ pub(crate) fn sessions_change_hands<A: Adapter>() {
         let (client, other) = (bench.client(), bench.client());
         let sender = client.sender(SESSIONS).unwrap();
         for text in ["a", "b"] {
-            sender.send(&Message::new(text).with_session_id("one")).await.unwrap();
+            sender.send(&MessageRef::new(text).with_session_id("one")).await.unwrap();
         }
         let (entity, options) = (|| Entity::queue(SESSIONS), ReceiverOptions::default());
         let next = client.accept_next_non_exclusive_session(entity(), SOON, options).await.unwrap();
@@ -392,7 +393,7 @@ pub(crate) fn sessions<A: Adapter>() {
         let client = bench.client();
         let sender = client.sender(SESSIONS).unwrap();
         for (session, text) in [("one", "1a"), ("two", "2a"), ("one", "1b")] {
-            sender.send(&Message::new(text).with_session_id(session)).await.unwrap();
+            sender.send(&MessageRef::new(text).with_session_id(session)).await.unwrap();
         }
         let entity = || Entity::queue(SESSIONS);
         let one = client.accept_session(entity(), "one", ReceiverOptions::default()).await.unwrap();
@@ -450,10 +451,10 @@ pub(crate) fn rules_choose_messages<A: Adapter>() {
         assert_eq!(names, ["large", "red"]);
 
         let sender = client.sender(TOPIC).unwrap();
-        sender.send(&Message::new("red one").with_subject("red")).await.unwrap();
-        sender.send(&Message::new("blue one").with_subject("blue")).await.unwrap();
+        sender.send(&MessageRef::new("red one").with_subject("red")).await.unwrap();
+        sender.send(&MessageRef::new("blue one").with_subject("blue")).await.unwrap();
         let size = [("size", Value::Int(11))];
-        sender.send(&Message::new("large one").with_application_properties(&size)).await.unwrap();
+        sender.send(&MessageRef::new("large one").with_application_properties(&size)).await.unwrap();
         let receiver = client.subscription_receiver(TOPIC, SUBSCRIPTION).unwrap();
         let first = receiver.receive(SOON).await.unwrap().expect("a message");
         let second = receiver.receive(SOON).await.unwrap().expect("a message");
@@ -471,23 +472,23 @@ pub(crate) fn transactions<A: Adapter>() {
         let client = bench.client();
         let controller = client.transactions(QUEUE).unwrap();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
-        sender.send(&Message::new("in")).await.unwrap();
+        sender.send(&MessageRef::new("in")).await.unwrap();
         let message = receiver.next().await.unwrap();
 
         let transaction = controller.begin().await.unwrap();
-        transaction.send(&sender, &Message::new("never")).await.unwrap();
+        transaction.send(&sender, &MessageRef::new("never")).await.unwrap();
         transaction.complete(&receiver, &message).await.unwrap();
         transaction.roll_back().await.unwrap();
         assert_eq!(bench.counts(QUEUE).active, 1);
 
         let transaction = controller.begin().await.unwrap();
-        transaction.send(&sender, &Message::new("never either")).await.unwrap();
+        transaction.send(&sender, &MessageRef::new("never either")).await.unwrap();
         drop(transaction);
         bench.until("rolled back", || bench.emulator.with_broker(|broker, _| broker.open_transactions()) == 0).await;
         assert_eq!(bench.counts(QUEUE).active, 1);
 
         let transaction = controller.begin().await.unwrap();
-        transaction.send(&sender, &Message::new("out")).await.unwrap();
+        transaction.send(&sender, &MessageRef::new("out")).await.unwrap();
         transaction.complete(&receiver, &message).await.unwrap();
         assert_eq!(bench.counts(QUEUE).active, 1);
         transaction.commit().await.unwrap();
@@ -500,23 +501,23 @@ pub(crate) fn transactions<A: Adapter>() {
 pub(crate) fn refusals_say_why<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client_with(Connection::new(bench.connection_string(), RetryPolicy::none()));
-        let absent = client.sender("absent").unwrap().send(&Message::new("lost")).await;
+        let absent = client.sender("absent").unwrap().send(&MessageRef::new("lost")).await;
         assert!(failed_for(&absent, Cause::Service(Reason::EntityNotFound)), "{absent:?}");
         let absent = client.receiver("absent").unwrap().receive(SOON).await;
         assert!(failed_for(&absent, Cause::Service(Reason::EntityNotFound)), "{absent:?}");
         let large = vec![0; 300_000];
-        let large = client.sender(QUEUE).unwrap().send(&Message::new(&large)).await;
+        let large = client.sender(QUEUE).unwrap().send(&MessageRef::new(&large)).await;
         assert!(failed_for(&large, Cause::Service(Reason::MessageSizeExceeded)), "{large:?}");
-        let no_session = client.sender(SESSIONS).unwrap().send(&Message::new("without a session")).await;
+        let no_session = client.sender(SESSIONS).unwrap().send(&MessageRef::new("without a session")).await;
         assert!(no_session.is_err());
         let id = "x".repeat(200);
-        let invalid = client.sender(QUEUE).unwrap().send(&Message::new("").with_message_id(&id)).await;
+        let invalid = client.sender(QUEUE).unwrap().send(&MessageRef::new("").with_message_id(&id)).await;
         assert!(failed_for(&invalid, Cause::Argument(Argument::MessageId)), "{invalid:?}");
         client.close().await;
 
         let wrong = bench.connection_string().replace("SharedAccessKey=", "SharedAccessKey=wrong");
         let client = bench.client_with(Connection::new(wrong, RetryPolicy::none()));
-        let refused = client.sender(QUEUE).unwrap().send(&Message::new("lost")).await;
+        let refused = client.sender(QUEUE).unwrap().send(&MessageRef::new("lost")).await;
         assert!(failed_for(&refused, Cause::Service(Reason::AuthFailed)), "{refused:?}");
         client.close().await;
         assert_eq!(bench.counts(QUEUE), active(0));
@@ -540,7 +541,7 @@ pub(crate) fn over_tls<A: Adapter>() {
         let (sent, received) = join(
             async {
                 for _ in 0..10 {
-                    sender.send(&Message::new(&large)).await.unwrap();
+                    sender.send(&MessageRef::new(&large)).await.unwrap();
                 }
             },
             async {
@@ -558,7 +559,7 @@ pub(crate) fn over_tls<A: Adapter>() {
 
         // A certificate of an authority that nobody trusts.
         let client = bench.client_with(connection(None));
-        let refused = client.sender(QUEUE).unwrap().send(&Message::new("lost")).await;
+        let refused = client.sender(QUEUE).unwrap().send(&MessageRef::new("lost")).await;
         assert!(failed_for(&refused, Cause::Unreachable), "{refused:?}");
         client.close().await;
     });
@@ -568,7 +569,7 @@ pub(crate) fn receive_modes_of_an_entity<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let sender = client.sender(TOPIC).unwrap();
-        sender.send(&Message::new("to the subscription")).await.unwrap();
+        sender.send(&MessageRef::new("to the subscription")).await.unwrap();
         let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() };
         let receiver = client.receiver_with(Entity::subscription(TOPIC, SUBSCRIPTION), options).unwrap();
         let message = receiver.receive(SOON).await.unwrap().expect("a message");

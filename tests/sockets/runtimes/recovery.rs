@@ -5,7 +5,7 @@ use crate::bench::{BRIEF, Bench, Counts, QUEUE, SESSIONS, SOON, active, failed_f
 use futures_util::future::{join, join3};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Cause, Entity};
-use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_core::time::Duration;
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ pub(crate) fn a_send_goes_on_over_a_cut<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let sender = client.sender(QUEUE).unwrap();
-        sender.send(&Message::new("0")).await.unwrap();
+        sender.send(&MessageRef::new("0")).await.unwrap();
         bench.proxy.cut();
-        sender.send(&Message::new("1")).await.unwrap();
-        sender.send(&Message::new("2")).await.unwrap();
+        sender.send(&MessageRef::new("1")).await.unwrap();
+        sender.send(&MessageRef::new("2")).await.unwrap();
         assert_eq!(bench.proxy.accepted(), 2);
         client.close().await;
         // The first send after the cut may have left twice: before the loss was seen, and again.
@@ -39,7 +39,7 @@ pub(crate) fn a_receive_goes_on_over_a_cut<A: Adapter>() {
                 bench.proxy.cut();
             }
             bench.sleep(Duration::from_millis(10)).await;
-            sender.send(&Message::new("after the cuts")).await.unwrap();
+            sender.send(&MessageRef::new("after the cuts")).await.unwrap();
         };
         let (received, ()) = join(receive, send).await;
         let message = received.unwrap().expect("a message");
@@ -55,7 +55,7 @@ pub(crate) fn settling_survives_a_cut<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
-        sender.send_all(&[Message::new("completed"), Message::new("abandoned")]).await.unwrap();
+        sender.send_all(&[MessageRef::new("completed"), MessageRef::new("abandoned")]).await.unwrap();
         let first = receiver.next().await.unwrap();
         let second = receiver.next().await.unwrap();
         bench.proxy.cut();
@@ -76,7 +76,7 @@ pub(crate) fn a_lost_session_says_so<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let sender = client.sender(SESSIONS).unwrap();
-        sender.send(&Message::new("kept").with_session_id("s")).await.unwrap();
+        sender.send(&MessageRef::new("kept").with_session_id("s")).await.unwrap();
         let entity = Entity::queue(SESSIONS);
         let session = client.accept_session(entity.clone(), "s", ReceiverOptions::default()).await.unwrap();
         let message = session.receive(SOON).await.unwrap().expect("a message");
@@ -99,12 +99,12 @@ pub(crate) fn a_service_that_is_away_fails_calls_and_comes_back<A: Adapter>() {
         bench.proxy.set_reachable(false);
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
-        let failure = sender.send(&Message::new("lost")).await.expect_err("nobody answers");
+        let failure = sender.send(&MessageRef::new("lost")).await.expect_err("nobody answers");
         assert!(failure.is_transient(), "{failure:?}");
         let failure = receiver.receive(SOON).await.expect_err("nobody answers");
         assert!(failure.is_transient(), "{failure:?}");
         bench.proxy.set_reachable(true);
-        sender.send(&Message::new("found")).await.unwrap();
+        sender.send(&MessageRef::new("found")).await.unwrap();
         let message = receiver.receive(SOON).await.unwrap().expect("a message");
         assert_eq!(message.text(), Some("found"));
         receiver.complete(&message).await.unwrap();
@@ -118,12 +118,12 @@ pub(crate) fn a_silent_service_is_noticed<A: Adapter>() {
         let retry = RetryPolicy { try_timeout: Duration::from_secs(1), max_retries: 1, ..Bench::<A>::retry() };
         let client = bench.client_with(Connection::new(bench.connection_string(), retry));
         let sender = client.sender(QUEUE).unwrap();
-        sender.send(&Message::new("0")).await.unwrap();
+        sender.send(&MessageRef::new("0")).await.unwrap();
         bench.proxy.set_silent(true);
-        let late = sender.send(&Message::new("1")).await;
+        let late = sender.send(&MessageRef::new("1")).await;
         assert!(failed_for(&late, Cause::Timeout), "{late:?}");
         bench.proxy.set_silent(false);
-        sender.send(&Message::new("2")).await.unwrap();
+        sender.send(&MessageRef::new("2")).await.unwrap();
         client.close().await;
         bench.until_counts(QUEUE, active(bench.counts(QUEUE).active)).await;
         let count = bench.counts(QUEUE).active as usize;
@@ -147,7 +147,7 @@ pub(crate) fn a_service_that_moves_an_entity_or_closes<A: Adapter>() {
                 } else {
                     bench.emulator.drop_connections();
                 }
-                sender.send(&Message::new(&text)).await.unwrap();
+                sender.send(&MessageRef::new(&text)).await.unwrap();
             })
             .await;
             let message = received.unwrap().expect("a message");
@@ -165,12 +165,12 @@ pub(crate) fn a_busy_service_is_asked_again<A: Adapter>() {
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
         sender.size_limits().await.unwrap();
         bench.emulator.throttle(2);
-        sender.send(&Message::new("patient")).await.unwrap();
+        sender.send(&MessageRef::new("patient")).await.unwrap();
         bench.until_counts(QUEUE, active(1)).await;
         bench.emulator.throttle(2);
         assert_eq!(receiver.peek(0, 5).await.unwrap().len(), 1);
         bench.emulator.throttle(1_000);
-        let refused = sender.send(&Message::new("refused")).await;
+        let refused = sender.send(&MessageRef::new("refused")).await;
         assert!(failed_for(&refused, Cause::Service(Reason::ServerBusy)), "{refused:?}");
         bench.emulator.throttle(0);
         client.close().await;
@@ -185,7 +185,7 @@ pub(crate) fn a_cut_loses_nothing_under_load<A: Adapter>() {
         let (sender, receiver) = (client.sender(BRIEF).unwrap(), client.receiver(BRIEF).unwrap());
         let sending = async {
             for number in 0..MESSAGES {
-                sender.send(&Message::new(&number.to_string())).await.unwrap();
+                sender.send(&MessageRef::new(&number.to_string())).await.unwrap();
             }
         };
         let receiving = async {
@@ -217,13 +217,13 @@ pub(crate) fn a_cut_loses_nothing_under_load<A: Adapter>() {
 pub(crate) fn tokens_come_from_a_credential<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let refusing = A::connect_with_token(Connection::new(bench.connection_string(), RetryPolicy::none()), None);
-        let refused = refusing.sender(QUEUE).unwrap().send(&Message::new("lost")).await;
+        let refused = refusing.sender(QUEUE).unwrap().send(&MessageRef::new("lost")).await;
         assert!(failed_for(&refused, Cause::Credential), "{refused:?}");
         refusing.close().await;
         let token = "a token of somebody else's".to_owned();
         let connection = Connection::new(bench.connection_string(), RetryPolicy::none());
         let client = A::connect_with_token(connection, Some(token));
-        let refused = client.sender(QUEUE).unwrap().send(&Message::new("lost")).await;
+        let refused = client.sender(QUEUE).unwrap().send(&MessageRef::new("lost")).await;
         // The emulator knows no such token, and says so: it has travelled.
         assert!(failed_for(&refused, Cause::Service(Reason::AuthFailed)), "{refused:?}");
         assert!(bench.emulator.statistics().tokens_refused > 0);

@@ -7,7 +7,7 @@
 //! sdk-peer CONNECTION_STRING operate QUEUE SESSIONS every operation once, for a look at the frames
 //! ```
 //!
-//! A description holds the fields of `Message` by name, those of sections as `[type, contents]`
+//! A description holds the fields of `MessageRef` by name, those of sections as `[type, contents]`
 //! ([`Tree::of_pair`]): `"application_properties": [["key", ["ubyte", 5]]]`, `"body": ["value", ["int", 7]]`,
 //! `["data", ["00ff"]]`, `["sequence", [[["int", 1]]]]` or `null`. Bytes are in hexadecimal, times in milliseconds.
 
@@ -18,7 +18,8 @@ use servicebus_core::wire::messaging::MessageId;
 use servicebus_core::wire::{List, Reader, Value};
 use servicebus_tests::tree::Tree;
 use servicebus_tokio::{
-    Body, Client, DeadLetterOptions, Entity, Message, ReceiveMode, ReceivedMessage, Receiver, ReceiverOptions, connect,
+    Body, Client, DeadLetterOptions, Entity, MessageRef, ReceiveMode, ReceivedMessage, Receiver, ReceiverOptions,
+    connect,
 };
 use std::error::Error;
 use std::io::{BufRead as _, Write as _};
@@ -89,7 +90,7 @@ async fn send(client: &Client, queue: &str, description: &Json) -> Result<()> {
         _ => Body::Empty,
     };
     let small = |name: &str| description[name].as_u64();
-    let message = Message {
+    let message = MessageRef {
         body,
         message_id: text("message_id"),
         session_id: text("session_id"),
@@ -113,7 +114,7 @@ async fn send(client: &Client, queue: &str, description: &Json) -> Result<()> {
         priority: small("priority").map(u8::try_from).transpose()?,
         durable: description["durable"].as_bool(),
         first_acquirer: description["first_acquirer"].as_bool(),
-        ..Message::default()
+        ..MessageRef::default()
     };
     let sender = client.sender(queue)?;
     sender.send(&message).await?;
@@ -207,7 +208,7 @@ async fn one(receiver: &Receiver) -> Result<ReceivedMessage> {
 async fn operate(client: &Client, queue: &str, sessions: &str) -> Result<()> {
     let properties = [("text", Value::String("value")), ("flag", Value::Boolean(true))];
     let sender = client.sender(queue)?;
-    let full = Message::new("one")
+    let full = MessageRef::new("one")
         .with_message_id("one")
         .with_subject("subject")
         .with_content_type("text/plain")
@@ -215,10 +216,11 @@ async fn operate(client: &Client, queue: &str, sessions: &str) -> Result<()> {
         .with_time_to_live(Duration::from_secs(60))
         .with_application_properties(&properties);
     sender.send(&full).await?;
-    let (two, three) = (Message::new("two").with_message_id("two"), Message::new("three").with_message_id("three"));
+    let (two, three) =
+        (MessageRef::new("two").with_message_id("two"), MessageRef::new("three").with_message_id("three"));
     sender.send_all(&[two, three]).await?;
     let hours = Timestamp::from_millis(253_402_300_000_000);
-    let number = sender.schedule(&Message::new("later").with_message_id("later"), hours).await?;
+    let number = sender.schedule(&MessageRef::new("later").with_message_id("later"), hours).await?;
     sender.cancel_scheduled(&[number]).await?;
 
     let receiver = client.receiver(queue)?;
@@ -246,7 +248,7 @@ async fn operate(client: &Client, queue: &str, sessions: &str) -> Result<()> {
     sender.close().await;
 
     let sender = client.sender(sessions)?;
-    sender.send(&Message::new("one").with_message_id("one").with_session_id("a")).await?;
+    sender.send(&MessageRef::new("one").with_message_id("one").with_session_id("a")).await?;
     sender.close().await;
     let session = client.accept_session(Entity::queue(sessions), "a", ReceiverOptions::default()).await?;
     session.set_state(Some(b"state")).await?;

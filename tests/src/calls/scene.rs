@@ -7,7 +7,7 @@ use servicebus_core::client::{
 };
 use servicebus_core::machine::Entity;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::{Message, ReceivedMessage};
+use servicebus_core::servicebus::{MessageRef, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use std::fmt::{self, Display};
@@ -231,7 +231,7 @@ impl<R: Runtime<Storage = Heap>> Scene<R> {
 
 async fn send<R: Runtime<Storage = Heap>>(client: &Client<R>, queue: &str, session: Option<&str>) -> Outcome {
     let sender = client.sender(queue).map_err(text)?;
-    let message = Message { session_id: session, ..Message::new(b"prepared") };
+    let message = MessageRef { session_id: session, ..MessageRef::new(b"prepared") };
     sender.send(&message).await.map_err(text)?;
     sender.close().await;
     Ok(())

@@ -4,15 +4,15 @@ use super::{Bound, Call, MISSING_SEQUENCE_NUMBER, call};
 use servicebus_core::client::Sender;
 use servicebus_core::machine::Failure;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::{Message, MessageBatch};
+use servicebus_core::servicebus::{MessageBatch, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use std::future::poll_fn;
 use std::task::Poll;
 
 /// The message of every send.
-pub(super) fn message() -> Message<'static> {
-    Message::new(b"sent")
+pub(super) fn message() -> MessageRef<'static> {
+    MessageRef::new(b"sent")
 }
 
 /// A batch of one message.
@@ -30,7 +30,7 @@ pub(super) fn later<R: Runtime>(sender: &Sender<R>) -> Timestamp {
 /// Sends more at once than sockets hold for a peer that does not read.
 async fn send_much<R: Runtime<Storage = Heap>>(sender: &Sender<R>) -> Result<(), Failure<Heap>> {
     let body = vec![7; 200_000];
-    let message = Message::new(&body);
+    let message = MessageRef::new(&body);
     let mut sends: Vec<_> = (0..32).map(|_| Box::pin(sender.send(&message))).collect();
     let mut result = Ok(());
     poll_fn(|cx| {

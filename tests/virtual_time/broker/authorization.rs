@@ -1,6 +1,6 @@
 //! Who may connect, attach and ask.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::sasl::SaslInit;
 use servicebus_core::wire::{Symbol, Value};
@@ -208,7 +208,7 @@ fn plain_gives_the_rights_of_the_key_without_a_token() {
     let init = SaslInit { mechanism: Symbol::new("PLAIN"), initial_response: Some(b"\0send\0k"), hostname: None };
     let c = world.open_client(id, &init);
     let sender = world.sender(c, "queue").unwrap();
-    world.send(c, sender, &Message::new("a"));
+    world.send(c, sender, &MessageRef::new("a"));
     assert_eq!(world.receiver(c, "queue").unwrap_err().condition, "amqp:unauthorized-access");
     world.advance(Duration::from_secs(30));
     assert_eq!(world.closed(c), None);

@@ -1,7 +1,7 @@
 //! Messages set aside, and peek.
 
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
 use servicebus_core::wire::message::Body;
@@ -146,7 +146,7 @@ fn peek_shows_every_state_in_order_and_takes_no_lock_pek1_pek3_pek8_pek10_pek11(
     let messages = world.receive_now(0, receiver, 2);
     world.defer(0, &messages[1]);
     let later = world.clock.utc + Duration::from_secs(60);
-    world.send(0, sender, &Message::new("d").with_scheduled_enqueue_time(later));
+    world.send(0, sender, &MessageRef::new("d").with_scheduled_enqueue_time(later));
     let seen = world.peek(0, "queue", 1, 10);
     assert_eq!(seen.iter().map(Received::body).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
     assert_eq!(seen.iter().map(Received::state).collect::<Vec<_>>(), [0, 1, 0, 2]);
@@ -163,7 +163,7 @@ fn peek_gives_nothing_of_an_empty_entity_and_at_most_250_pek5_pek6_pek21_pek22()
     let (mut world, sender, _) = world();
     let entries = [("from-sequence-number", Value::Long(1)), ("message-count", Value::Int(5))];
     assert_eq!(world.manage(0, "queue", "peek-message", &entries).status(), 204);
-    let messages = vec![Message::new("x"); 300];
+    let messages = vec![MessageRef::new("x"); 300];
     world.send_batch(0, sender, &messages);
     assert_eq!(world.peek(0, "queue", 0, 300).len(), 250);
     assert_eq!(world.peek(0, "queue", 300, 5)[0].number(), 300);
@@ -204,7 +204,7 @@ fn batch_delete_takes_what_is_old_and_free_del1_del2_del3_del4_del14() {
     assert_eq!(delete(&mut world, &all), (200, Some(0)));
     world.send_texts(0, sender, &["locked", "deferred", "free", "free too"]);
     let later = world.clock.utc + Duration::from_secs(60);
-    world.send(0, sender, &Message::new("scheduled").with_scheduled_enqueue_time(later));
+    world.send(0, sender, &MessageRef::new("scheduled").with_scheduled_enqueue_time(later));
     let messages = world.receive_now(0, receiver, 2);
     world.defer(0, &messages[1]);
     // The cutoff is exclusive.
@@ -260,7 +260,7 @@ fn a_peek_in_the_dead_letter_queue_of_an_entity_with_sessions_shows_a_lock_witho
     world.queue("queue", QueueDescription { requires_session: true, ..QueueDescription::default() });
     let c = world.connect();
     let sender = world.sender(c, "queue").unwrap();
-    world.send(c, sender, &Message::new("a").with_session_id("s"));
+    world.send(c, sender, &MessageRef::new("a").with_session_id("s"));
     let receiver = world.session_receiver(c, "queue", Some("s"), None).unwrap();
     let message = world.receive(c, receiver, 1).remove(0);
     world.dead_letter(c, &message, "r", "d");

@@ -1,6 +1,6 @@
 //! Time to live, idle links and connections, entities that come and go.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::broker::*;
@@ -22,8 +22,8 @@ fn world(dead_letter: bool) -> (World, servicebus_core::engine::LinkId, serviceb
 #[test]
 fn an_expired_message_is_dropped() {
     let (mut world, sender, _) = world(false);
-    world.send(0, sender, &Message::new("short").with_time_to_live(MINUTE));
-    world.send(0, sender, &Message::new("long").with_time_to_live(100 * MINUTE));
+    world.send(0, sender, &MessageRef::new("short").with_time_to_live(MINUTE));
+    world.send(0, sender, &MessageRef::new("long").with_time_to_live(100 * MINUTE));
     world.advance(2 * MINUTE);
     assert_eq!(world.peek(0, "queue", 0, 10).len(), 1);
     // The entity's limit cuts what the sender wished.
@@ -35,7 +35,7 @@ fn an_expired_message_is_dropped() {
 #[test]
 fn an_expired_message_is_dead_lettered_where_that_is_asked_for_dlq15() {
     let (mut world, sender, _) = world(true);
-    world.send(0, sender, &Message::new("a").with_time_to_live(MINUTE));
+    world.send(0, sender, &MessageRef::new("a").with_time_to_live(MINUTE));
     world.advance(2 * MINUTE);
     let dead = world.receiver(0, "queue/$DeadLetterQueue").unwrap();
     let message = world.receive_now(0, dead, 1).remove(0);
@@ -51,7 +51,7 @@ fn an_expired_message_is_dead_lettered_where_that_is_asked_for_dlq15() {
 #[test]
 fn a_lock_protects_a_message_past_its_life_dlq18() {
     let (mut world, sender, receiver) = world(true);
-    world.send(0, sender, &Message::new("a").with_time_to_live(Duration::from_secs(30)));
+    world.send(0, sender, &MessageRef::new("a").with_time_to_live(Duration::from_secs(30)));
     let message = world.receive_now(0, receiver, 1).remove(0);
     world.advance(Duration::from_secs(40));
     assert_eq!(world.peek(0, "queue", 0, 1).len(), 1);
@@ -63,7 +63,7 @@ fn a_lock_protects_a_message_past_its_life_dlq18() {
 #[test]
 fn a_deferred_message_expires_when_it_is_asked_for() {
     let (mut world, sender, receiver) = world(true);
-    world.send(0, sender, &Message::new("a").with_time_to_live(MINUTE));
+    world.send(0, sender, &MessageRef::new("a").with_time_to_live(MINUTE));
     let message = world.receive_now(0, receiver, 1).remove(0);
     world.defer(0, &message);
     world.advance(2 * MINUTE);
@@ -76,7 +76,7 @@ fn a_deferred_message_expires_when_it_is_asked_for() {
 fn a_scheduled_message_lives_from_its_activation_on() {
     let (mut world, sender, receiver) = world(false);
     let later = world.clock.utc + 5 * MINUTE;
-    let message = Message::new("a").with_time_to_live(MINUTE).with_scheduled_enqueue_time(later);
+    let message = MessageRef::new("a").with_time_to_live(MINUTE).with_scheduled_enqueue_time(later);
     world.send(0, sender, &message);
     world.advance(5 * MINUTE);
     assert_eq!(world.receive_now(0, receiver, 1).len(), 1);

@@ -1,7 +1,7 @@
 //! Faults on request, and peers that break the rules.
 
 use servicebus_core::servicebus::administration::{Headers, Method, Request};
-use servicebus_core::servicebus::{Message, sas};
+use servicebus_core::servicebus::{MessageRef, sas};
 use servicebus_core::storage::Rx as _;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
@@ -14,12 +14,12 @@ fn throttling_lasts_for_as_many_operations_as_were_asked_for() {
     let mut world = World::with_queue(QueueDescription::default());
     let sender = world.sender(0, "queue").unwrap();
     world.broker.throttle(2);
-    let Ended::Rejected(Some(failure)) = world.send(0, sender, &Message::new("a")) else { panic!("taken") };
+    let Ended::Rejected(Some(failure)) = world.send(0, sender, &MessageRef::new("a")) else { panic!("taken") };
     assert_eq!(failure.condition, "com.microsoft:server-busy");
     assert!(failure.text.contains("Error code : 50009. Please wait 2 seconds and try again."));
     let response = world.manage(0, "queue", "peek-message", &[("message-count", Value::Int(1))]);
     assert_eq!((response.status(), response.condition()), (503, Some("com.microsoft:server-busy")));
-    assert_eq!(world.send(0, sender, &Message::new("a")), Ended::Accepted);
+    assert_eq!(world.send(0, sender, &MessageRef::new("a")), Ended::Accepted);
 }
 
 #[test]

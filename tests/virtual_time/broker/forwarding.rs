@@ -1,6 +1,6 @@
 //! Messages that move on by themselves.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::entities::{
     EntityError, EntityStatus, QueueDescription, SubscriptionDescription, TopicDescription,
@@ -18,7 +18,7 @@ fn a_queue_forwards_to_a_queue_and_keeps_the_message_id_fwd1() {
     world.queue("a", forward("sb://localhost/b"));
     let c = world.connect();
     let (sender, receiver) = (world.sender(c, "a").unwrap(), world.receiver(c, "b").unwrap());
-    world.send(c, sender, &Message::new("x").with_message_id("id"));
+    world.send(c, sender, &MessageRef::new("x").with_message_id("id"));
     let message = world.receive(c, receiver, 1).remove(0);
     assert_eq!(
         message.view().properties().unwrap().message_id,
@@ -53,7 +53,9 @@ fn a_letter_that_comes_back_before_one_that_cannot_go_on_is_forwarded() {
     world.queue("a", QueueDescription::default());
     let c = world.connect();
     let (sender, receiver) = (world.sender(c, "a").unwrap(), world.receiver(c, "a").unwrap());
-    for message in [Message::new("1").with_session_id("s"), Message::new("2"), Message::new("3").with_session_id("s")] {
+    for message in
+        [MessageRef::new("1").with_session_id("s"), MessageRef::new("2"), MessageRef::new("3").with_session_id("s")]
+    {
         world.send(c, sender, &message);
     }
     for message in world.receive(c, receiver, 3) {
@@ -94,7 +96,7 @@ fn a_subscription_forwards_into_sessions_fwd9_and_keeps_what_has_none_fwd10() {
     let c = world.connect();
     let sender = world.sender(c, "topic").unwrap();
     for (session, body) in [("1", "a"), ("2", "x"), ("1", "b"), ("2", "y")] {
-        world.send(c, sender, &Message::new(body).with_session_id(session));
+        world.send(c, sender, &MessageRef::new(body).with_session_id(session));
     }
     world.send_texts(c, sender, &["homeless"]);
     for (session, expected) in [("1", ["a", "b"]), ("2", ["x", "y"])] {

@@ -1,7 +1,7 @@
 //! What no client should send: nothing of it may panic, hang, or disturb others.
 
 use proptest::prelude::*;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::{Rx as _, Tx as _};
 use servicebus_core::wire::frame::{Kind, header};
 use servicebus_core::wire::messaging::{DeliveryState, Source, Target};
@@ -228,7 +228,7 @@ proptest! {
             // What was taken can be read.
             prop_assert!(message.view().message_annotations().is_ok());
         }
-        prop_assert_eq!(world.send(0, sender, &Message::new("after")), Ended::Accepted);
+        prop_assert_eq!(world.send(0, sender, &MessageRef::new("after")), Ended::Accepted);
     }
 
     #[test]

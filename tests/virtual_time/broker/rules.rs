@@ -1,6 +1,6 @@
 //! Topics, subscriptions and their rules.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::wire::{Value, encode_map};
 use servicebus_emulator::broker::entities::{EntityError, SubscriptionDescription, TopicDescription};
 use servicebus_emulator::filter::{CorrelationFilter, Dialect, Filter, Rule, SqlAction, SqlFilter};
@@ -55,7 +55,7 @@ fn world(rules: Vec<Rule>) -> (World, usize, servicebus_core::engine::LinkId) {
 fn send_orders(world: &mut World, c: usize, sender: servicebus_core::engine::LinkId) {
     for (color, quantity, priority) in ORDERS {
         let properties = [("color", Value::from(color)), ("quantity", quantity.into()), ("priority", priority.into())];
-        let message = Message::new("order")
+        let message = MessageRef::new("order")
             .with_subject(color)
             .with_correlation_id(priority)
             .with_application_properties(&properties);

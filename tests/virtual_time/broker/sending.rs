@@ -1,7 +1,7 @@
 //! What can be sent, and what of it comes back.
 
 use bytes::{Bytes, BytesMut};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::message::Body as SendBody;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::frame::Frame;
@@ -90,7 +90,7 @@ fn every_settable_property_comes_back_snd29_snd32_snd34_snd35() {
     let annotations = [("x-mine", Value::from("m"))];
     let delivery = [("x-theirs", Value::from(1i32))];
     let footer = [("x-foot", Value::from("f"))];
-    let message = Message {
+    let message = MessageRef {
         message_id: Some("id"),
         session_id: Some("s"),
         partition_key: Some("s"),
@@ -112,7 +112,7 @@ fn every_settable_property_comes_back_snd29_snd32_snd34_snd35() {
         annotations: &annotations,
         delivery_annotations: &delivery,
         footer: &footer,
-        ..Message::new("body")
+        ..MessageRef::new("body")
     };
     assert_eq!(world.send(0, sender, &message), Ended::Accepted);
     let got = world.receive(0, receiver, 1).remove(0);
@@ -150,7 +150,7 @@ fn every_kind_of_body_comes_back_as_it_was_snd38_snd39_snd40_snd41() {
         SendBody::Empty,
     ];
     for body in bodies {
-        let message = Message::with_body(body);
+        let message = MessageRef::with_body(body);
         assert_eq!(world.send(0, sender, &message), Ended::Accepted);
         let got = world.receive(0, receiver, 1).remove(0);
         let sent = encoded(&message);
@@ -172,7 +172,7 @@ fn service_owned_fields_from_a_client_are_ignored_snd44_snd46() {
         ("x-opt-partition-key", Value::Null),
         ("x-opt-deadletter-source", Value::Null),
     ];
-    let message = Message { annotations: &annotations, ..Message::new("a") };
+    let message = MessageRef { annotations: &annotations, ..MessageRef::new("a") };
     assert_eq!(world.send(0, sender, &message), Ended::Accepted);
     let got = world.receive(0, receiver, 1).remove(0);
     assert_eq!((got.number(), got.enqueued()), (1, START));
@@ -186,13 +186,13 @@ fn null_system_annotations_and_compound_properties_are_refused_snd45_snd27() {
     let (mut world, sender, _) = world();
     for key in ["x-opt-scheduled-enqueue-time", "x-opt-message-state", "x-opt-enqueue-sequence-number"] {
         let annotations = [(key, Value::Null)];
-        let ended = world.send(0, sender, &Message { annotations: &annotations, ..Message::new("a") });
+        let ended = world.send(0, sender, &MessageRef { annotations: &annotations, ..MessageRef::new("a") });
         rejected(ended);
     }
     let mut buffer = [0; 16];
     let list = encode_list(&[1i32.into()], &mut buffer).unwrap();
     let properties = [("list", Value::List(list))];
-    let failure = rejected(world.send(0, sender, &Message::new("a").with_application_properties(&properties)));
+    let failure = rejected(world.send(0, sender, &MessageRef::new("a").with_application_properties(&properties)));
     assert!(failure.text.starts_with("Serialization operation failed due to unsupported type"), "{}", failure.text);
     assert!(world.peek(0, "queue", 0, 1).is_empty());
 }
@@ -210,13 +210,14 @@ fn bytes_that_are_no_message_are_refused_and_the_link_lives_on() {
 #[test]
 fn a_batch_is_stored_in_order_or_not_at_all_snd3_snd18_snd20_snd22() {
     let (mut world, sender, receiver) = world();
-    let messages = [Message::new("a").with_session_id("1"), Message::new("b").with_session_id("2"), Message::new("")];
+    let messages =
+        [MessageRef::new("a").with_session_id("1"), MessageRef::new("b").with_session_id("2"), MessageRef::new("")];
     assert_eq!(world.send_batch(0, sender, &messages), Ended::Accepted);
     let got = world.receive_now(0, receiver, 10);
     assert_eq!(got.iter().map(Received::body).collect::<Vec<_>>(), ["a", "b", ""]);
     assert_eq!(got.iter().map(Received::number).collect::<Vec<_>>(), [1, 2, 3]);
     let id = "x".repeat(129);
-    let messages = [Message::new("a"), Message::new("b").with_message_id(&id)];
+    let messages = [MessageRef::new("a"), MessageRef::new("b").with_message_id(&id)];
     assert_eq!(rejected(world.send_batch(0, sender, &messages)).condition, "com.microsoft:argument-error");
     assert!(world.receive_now(0, receiver, 10).is_empty());
 }
@@ -226,7 +227,7 @@ fn the_link_tells_the_limit_and_the_largest_body_fits_snd11_snd12() {
     let (mut world, sender, _) = world();
     world.with_attach(0, sender, |attach| assert_eq!(attach.max_message_size, Some(262_144)));
     let fits = vec![7; 262_067];
-    assert_eq!(world.send(0, sender, &Message::new(&fits)), Ended::Accepted);
+    assert_eq!(world.send(0, sender, &MessageRef::new(&fits)), Ended::Accepted);
 }
 
 #[test]
@@ -236,7 +237,7 @@ fn large_messages_go_through_where_the_entity_allows_them() {
     let sender = world.sender(0, "queue").unwrap();
     let receiver = world.receiver(0, "queue").unwrap();
     let body: Vec<u8> = (0..10_000_000u32).map(|i| i as u8).collect();
-    assert_eq!(world.send(0, sender, &Message::new(&body)), Ended::Accepted);
+    assert_eq!(world.send(0, sender, &MessageRef::new(&body)), Ended::Accepted);
     let got = world.receive(0, receiver, 1).remove(0);
     let Body::Data(sections) = got.view().body().unwrap() else { panic!("no data") };
     assert_eq!(sections.data().next().unwrap().unwrap(), &body[..]);
@@ -257,7 +258,7 @@ fn a_copy_whose_header_is_too_large_is_dead_lettered_dlq16() {
     let sender = world.sender(0, "topic").unwrap();
     let text = "x".repeat(30_000);
     let properties = [("long", Value::from(text.as_str()))];
-    let message = Message::new("a").with_application_properties(&properties);
+    let message = MessageRef::new("a").with_application_properties(&properties);
     assert_eq!(world.send(0, sender, &message), Ended::Accepted);
     assert!(world.peek(0, "topic/Subscriptions/sub", 0, 1).is_empty());
     let dead = world.peek(0, "topic/Subscriptions/sub/$DeadLetterQueue", 0, 1);
@@ -267,14 +268,14 @@ fn a_copy_whose_header_is_too_large_is_dead_lettered_dlq16() {
 #[test]
 fn a_partition_key_must_be_the_session_id() {
     let (mut world, sender, _) = world();
-    let message = Message::new("a").with_session_id("s").with_partition_key("p");
+    let message = MessageRef::new("a").with_session_id("s").with_partition_key("p");
     assert_eq!(rejected(world.send(0, sender, &message)).condition, "amqp:not-allowed");
 }
 
 #[test]
 fn time_to_live_writes_both_times_dlq4() {
     let (mut world, sender, receiver) = world();
-    let message = Message::new("a").with_time_to_live(Duration::from_secs(60));
+    let message = MessageRef::new("a").with_time_to_live(Duration::from_secs(60));
     world.send(0, sender, &message);
     let got = world.receive(0, receiver, 1).remove(0);
     let properties = got.view().properties().unwrap();
@@ -294,7 +295,7 @@ fn duplicates_are_accepted_and_dropped_within_the_window() {
     let sender = world.sender(0, "queue").unwrap();
     let receiver = world.receiver(0, "queue").unwrap();
     let send = |world: &mut World, body: &str| {
-        assert_eq!(world.send(0, sender, &Message::new(body).with_message_id("1")), Ended::Accepted);
+        assert_eq!(world.send(0, sender, &MessageRef::new(body).with_message_id("1")), Ended::Accepted);
     };
     send(&mut world, "first");
     send(&mut world, "second");
@@ -317,7 +318,7 @@ fn a_message_id_is_new_again_exactly_when_the_window_has_passed() {
             ..QueueDescription::default()
         });
         let sender = world.sender(0, "queue").unwrap();
-        let message = Message::new("a").with_message_id("1");
+        let message = MessageRef::new("a").with_message_id("1");
         assert_eq!(world.send(0, sender, &message), Ended::Accepted);
         world.advance(after);
         assert_eq!(world.send(0, sender, &message), Ended::Accepted);
@@ -333,7 +334,7 @@ fn a_full_entity_refuses() {
     let body = vec![0; 200_000];
     let mut ended = Vec::new();
     for _ in 0..6 {
-        ended.push(world.send(0, sender, &Message::new(&body)));
+        ended.push(world.send(0, sender, &MessageRef::new(&body)));
     }
     let failure = rejected(ended.pop().unwrap());
     assert_eq!(failure.condition, "amqp:resource-limit-exceeded");
@@ -457,9 +458,9 @@ fn a_batch_has_a_megabyte_at_most_whatever_the_entity_takes() {
     let plain = world.sender(0, "plain").unwrap();
     assert_eq!(told(&world, plain), None);
     let bytes = vec![0; 5_000_000];
-    let half = Message::new(&bytes[..500_000]);
+    let half = MessageRef::new(&bytes[..500_000]);
     assert_eq!(world.send_batch(0, sender, &[half, half]), Ended::Accepted);
-    assert_eq!(world.send(0, sender, &Message::new(&bytes)), Ended::Accepted);
+    assert_eq!(world.send(0, sender, &MessageRef::new(&bytes)), Ended::Accepted);
     // Where single messages may be larger, a batch beyond its limit is one without data (docs/evidence/field-reports.md
     // F47).
     world.send_batch(0, sender, &[half, half, half]);
@@ -470,7 +471,7 @@ fn a_batch_has_a_megabyte_at_most_whatever_the_entity_takes() {
 #[test]
 fn a_batch_of_more_than_4500_messages_is_refused_whole_snd21() {
     let (mut world, sender, receiver) = world();
-    let mut messages = vec![Message::new("a"); 4_501];
+    let mut messages = vec![MessageRef::new("a"); 4_501];
     let failure = rejected(world.send_batch(0, sender, &messages));
     assert_eq!(failure.condition, "amqp:internal-error");
     assert!(failure.text.starts_with("The service was unable to process the request; please retry the operation."));

@@ -1,6 +1,6 @@
 //! Sessions: locks, order, state.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{Uuid, Value};
 use servicebus_emulator::broker::entities::{Namespace, QueueDescription, SubscriptionDescription};
@@ -17,7 +17,7 @@ fn world() -> (World, servicebus_core::engine::LinkId) {
 
 fn send(world: &mut World, sender: servicebus_core::engine::LinkId, session: &str, bodies: &[&str]) {
     for body in bodies {
-        assert_eq!(world.send(0, sender, &Message::new(*body).with_session_id(session)), Ended::Accepted);
+        assert_eq!(world.send(0, sender, &MessageRef::new(*body).with_session_id(session)), Ended::Accepted);
     }
 }
 
@@ -28,7 +28,7 @@ fn bodies(messages: &[Received]) -> Vec<String> {
 #[test]
 fn a_message_needs_a_session_id_and_an_empty_one_counts_snd5_snd6_snd7_ses14() {
     let (mut world, sender) = world();
-    let Ended::Rejected(Some(failure)) = world.send(0, sender, &Message::new("a")) else { panic!("not refused") };
+    let Ended::Rejected(Some(failure)) = world.send(0, sender, &MessageRef::new("a")) else { panic!("not refused") };
     assert_eq!(failure.condition, "amqp:not-allowed");
     assert!(failure.text.starts_with("The SessionId was not set on a message, and it cannot be sent to the entity."));
     send(&mut world, sender, "", &["a"]);
@@ -188,7 +188,7 @@ fn a_message_of_a_session_expires_whether_or_not_the_session_is_held() {
     let (mut world, sender) = world();
     let minute = Duration::from_secs(60);
     for session in ["held", "free"] {
-        let message = Message::new("short").with_session_id(session).with_time_to_live(minute / 2);
+        let message = MessageRef::new("short").with_session_id(session).with_time_to_live(minute / 2);
         assert_eq!(world.send(0, sender, &message), Ended::Accepted);
         send(&mut world, sender, session, &["long"]);
     }

@@ -1,7 +1,7 @@
 //! Peek-lock, receive-and-delete, and how deliveries end.
 
 use servicebus_core::servicebus::LockToken;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::{Uuid, Value, encode_map};
@@ -153,7 +153,7 @@ fn a_dead_message_cannot_be_dead_lettered_again_set34_dlq7() {
 fn properties_to_modify_are_set_and_overwrite_set21_set22_set23_set24() {
     let (mut world, c, sender, receiver) = world(60);
     let sent = [("kept", Value::from(1i32)), ("mine", "old".into())];
-    let message = Message::new("a").with_application_properties(&sent);
+    let message = MessageRef::new("a").with_application_properties(&sent);
     assert_eq!(world.send(c, sender, &message), Ended::Accepted);
     let mut buffer = [0; 128];
     let changes = encode_map(&[("mine".into(), "new".into()), ("more".into(), true.into())], &mut buffer).unwrap();
@@ -256,7 +256,7 @@ fn receive_and_delete_removes_at_once_and_has_no_lock_rad1_rad2_rad3() {
 fn unused_credit_takes_nothing_and_nothing_is_lost_with_the_link_rad11() {
     let (mut world, c, sender, _) = world(30);
     let texts: Vec<String> = (0..300).map(|i| i.to_string()).collect();
-    let messages: Vec<Message<'_>> = texts.iter().map(|text| Message::new(text.as_str())).collect();
+    let messages: Vec<MessageRef<'_>> = texts.iter().map(|text| MessageRef::new(text.as_str())).collect();
     assert_eq!(world.send_batch(c, sender, &messages), Ended::Accepted);
     let receiver = world.deleting_receiver(c, "queue").unwrap();
     let got = world.receive(c, receiver, 100).len();
@@ -340,7 +340,7 @@ fn receivers_on_several_connections_are_served_in_turn() {
 #[test]
 fn thousands_of_deliveries_may_be_unsettled_on_a_link_set38_crd12() {
     let (mut world, c, sender, receiver) = world(60);
-    let messages = vec![Message::new("x"); 1_000];
+    let messages = vec![MessageRef::new("x"); 1_000];
     for _ in 0..6 {
         assert_eq!(world.send_batch(c, sender, &messages), Ended::Accepted);
     }
@@ -386,7 +386,7 @@ fn a_message_that_was_not_sent_yet_is_free_at_once_when_its_receiver_goes() {
         };
         assert!(world.receive(client, link, 10).is_empty());
         let (id, clock) = (world.clients[client].id, world.clock);
-        let bytes = encoded(&Message::new("x").with_session_id("s"));
+        let bytes = encoded(&MessageRef::new("x").with_session_id("s"));
         world.broker.with_namespace(clock, |namespace| {
             for _ in 0..3 {
                 let message = servicebus_emulator::broker::entities::Message::accept(bytes.clone()).unwrap();

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Source, put_section};
@@ -55,7 +55,7 @@ fn end(world: &mut World, c: usize, link: LinkId, txn: &[u8], fail: bool) -> End
 }
 
 fn send_in(world: &mut World, c: usize, link: LinkId, txn: &[u8], body: &str) -> Ended {
-    world.send_bytes(c, link, encoded(&Message::new(body)), 0, Some(txn))
+    world.send_bytes(c, link, encoded(&MessageRef::new(body)), 0, Some(txn))
 }
 
 fn complete_in(world: &mut World, c: usize, message: &Received, txn: &[u8]) -> Ended {
@@ -98,7 +98,7 @@ fn scheduling_answers_numbers_before_the_commit_txn4() {
     let (mut world, _, receiver, control) = world();
     let txn = begin(&mut world, 0, control);
     let at = world.clock.utc + Duration::from_secs(10);
-    let messages = [Message::new("a").with_scheduled_enqueue_time(at)];
+    let messages = [MessageRef::new("a").with_scheduled_enqueue_time(at)];
     let numbers = world.schedule_in(0, "queue", &messages, Some(&txn)).numbers();
     assert_eq!(numbers, [1]);
     assert!(world.peek(0, "queue", 0, 1).is_empty());
@@ -112,7 +112,7 @@ fn scheduling_answers_numbers_before_the_commit_txn4() {
 fn a_cancel_that_is_rolled_back_leaves_the_message_txn5() {
     let (mut world, _, _, control) = world();
     let at = world.clock.utc + Duration::from_secs(60);
-    world.schedule(0, "queue", &[Message::new("a").with_scheduled_enqueue_time(at)]);
+    world.schedule(0, "queue", &[MessageRef::new("a").with_scheduled_enqueue_time(at)]);
     let numbers = longs(&[1]);
     let entries = [("sequence-numbers", Reader::new(&numbers).value().unwrap())];
     let txn = begin(&mut world, 0, control);

@@ -7,7 +7,7 @@ use crate::stage::{
 use crate::valve::Valve;
 use servicebus_core::client::{ProcessorMessage, ReceiverOptions, SessionProcessorOptions};
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{Message, RetryMode, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, RetryMode, RetryPolicy};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::{Performative, Role};
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -119,8 +119,10 @@ fn unreachable(retry: RetryPolicy, verb: &'static str) -> (Ending, u32) {
         let limit = MINUTE * 60;
         let later = world.clock().utc + MINUTE;
         let ended = match verb {
-            "send" => ending(&world, limit, client.sender("q").unwrap().send(&Message::new("x"))).await,
-            "schedule" => ending(&world, limit, client.sender("q").unwrap().schedule(&Message::new("x"), later)).await,
+            "send" => ending(&world, limit, client.sender("q").unwrap().send(&MessageRef::new("x"))).await,
+            "schedule" => {
+                ending(&world, limit, client.sender("q").unwrap().schedule(&MessageRef::new("x"), later)).await
+            }
             "peek" => ending(&world, limit, client.receiver("q").unwrap().peek(0, 1)).await,
             "size_limits" => ending(&world, limit, client.sender("q").unwrap().size_limits()).await,
             "accept_session" => {

@@ -4,7 +4,7 @@ use crate::stage::{
     HeapClient, Kit, MINUTE, SECOND, VERBS, ended_by, ending, longest, observe, policy, settings, within, world,
 };
 use crate::valve::Valve;
-use servicebus_core::servicebus::{Message, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, RetryPolicy};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::World;
 use servicebus_tests::fault::Judge;
@@ -66,7 +66,7 @@ fn the_idle_time_out_ends_a_connection_whose_write_is_blocked_c1() {
             world.spawn(async move { drop(call(blocking).await) });
             world.sleep(LIMIT).await;
             // The first call may have failed; this one meets a healthy service.
-            drop(within(&world, MINUTE, kit.sender.send(&Message::new("x"))).await);
+            drop(within(&world, MINUTE, kit.sender.send(&MessageRef::new("x"))).await);
             valve.dials.get()
         });
         judge.case(name, dials, |dials| *dials >= 2, |dials| *dials == 1);

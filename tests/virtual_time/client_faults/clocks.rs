@@ -7,7 +7,7 @@ use servicebus_core::client::{
     ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
 };
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{Message, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -65,7 +65,7 @@ async fn client(world: &World, fault: Fault) -> (HeapClient, UtcClock) {
     if matches!(fault, Fault::Drifts(_)) {
         // What is known is a day old when the message comes.
         add_queue(world, "before", QueueDescription::default());
-        client.sender("before").unwrap().send(&Message::new("x")).await.unwrap();
+        client.sender("before").unwrap().send(&MessageRef::new("x")).await.unwrap();
         let receiver = client.receiver("before").unwrap();
         let message = receiver.receive(MINUTE).await.unwrap().unwrap();
         receiver.complete(&message).await.unwrap();
@@ -106,7 +106,7 @@ struct Handled {
 fn handle(fault: Fault, lock: Duration, way: Way, age: Duration) -> Handled {
     observe(&world(way.queue(lock)), async move |world| {
         let (client, utc) = client(&world, fault).await;
-        world.client::<Heap>().sender("q").unwrap().send(&Message::new("x").with_session_id("s")).await.unwrap();
+        world.client::<Heap>().sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
         world.sleep(age).await;
         let (times, errors) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let (inner, counted) = (world.clone(), Rc::clone(&times));
@@ -191,7 +191,7 @@ fn a_message_is_settled_within_its_lock_with_a_clock_that_is_wrong_c2() {
                 let queue = QueueDescription { lock_duration: lock, ..QueueDescription::default() };
                 let settled = observe(&world(queue), async move |world| {
                     let (client, utc) = client(&world, fault).await;
-                    client.sender("q").unwrap().send(&Message::new("x")).await.unwrap();
+                    client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
                     let options = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
                     let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
                     let message = receiver.receive(MINUTE).await.unwrap().unwrap();
@@ -213,7 +213,9 @@ fn a_token_that_is_refused_as_expired_is_signed_again_c2() {
     for behind in [MINUTE * 10, MINUTE * 59, MINUTE * 61, MINUTE * 90, HOUR * 2] {
         let sent = observe(&world(QueueDescription::default()), async move |world| {
             let (client, _) = client(&world, Fault::Wrong(Skew::Behind(behind))).await;
-            ending(&world, MINUTE, client.sender("q").unwrap().send(&Message::new("x"))).await.map(|(_, result)| result)
+            ending(&world, MINUTE, client.sender("q").unwrap().send(&MessageRef::new("x")))
+                .await
+                .map(|(_, result)| result)
         });
         assert_eq!(sent, Some(Ok(())), "{behind:?} behind");
     }
@@ -228,7 +230,7 @@ fn a_sender_with_a_clock_ten_minutes_off_never_fails_c2() {
             let sender = client.sender("q").unwrap();
             let mut failures = 0;
             for _ in 0..240 {
-                failures += u32::from(sender.send(&Message::new("x")).await.is_err());
+                failures += u32::from(sender.send(&MessageRef::new("x")).await.is_err());
                 world.sleep(MINUTE).await;
             }
             (failures, world.connections_opened())
@@ -243,7 +245,7 @@ fn busy_session(cap: Duration, lock: Duration, messages: u32, each: Duration) ->
         let client = world.client::<Heap>();
         let sender = client.sender("q").unwrap();
         for _ in 0..messages {
-            sender.send(&Message::new("x").with_session_id("s")).await.unwrap();
+            sender.send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
         }
         let mut options = SessionProcessorOptions::default();
         options.processor.max_auto_lock_renewal = Some(cap);

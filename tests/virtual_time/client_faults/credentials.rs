@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use servicebus_core::driver::{AccessToken, TokenCredential, TokenFn};
 use servicebus_core::machine::Settings;
-use servicebus_core::servicebus::{Message, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, RetryPolicy};
 use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::performative::Performative;
@@ -75,11 +75,11 @@ fn sends(life: Duration, first: u32, hangs: u32) -> (u32, bool) {
         let end = world.clock().now + life * (first + 2) + HOUR;
         while world.clock().now < end {
             // It may fail while the credential does not answer.
-            let _ = ending(&world, MINUTE * 10, sender.send(&Message::new("x"))).await;
+            let _ = ending(&world, MINUTE * 10, sender.send(&MessageRef::new("x"))).await;
             world.sleep(SECOND * 20).await;
         }
         // The credential would answer for long, if it was asked.
-        let sent = ending(&world, MINUTE * 10, sender.send(&Message::new("x"))).await;
+        let sent = ending(&world, MINUTE * 10, sender.send(&MessageRef::new("x"))).await;
         (asked.get(), matches!(sent, Some((_, Ok(())))))
     })
 }
@@ -109,11 +109,11 @@ fn a_credential_that_never_answers_holds_up_no_valid_token_c4() {
             let (credential, _) = credential(&world, life, 2, u32::MAX);
             let client = world.client_with_credential(settings(&world, RetryPolicy::default()), credential);
             let sender = client.sender("q").unwrap();
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
             let other = client.sender("a").unwrap();
-            world.spawn(async move { drop(other.send(&Message::new("x")).await) });
+            world.spawn(async move { drop(other.send(&MessageRef::new("x")).await) });
             world.sleep(wait).await;
-            ending(&world, MINUTE, sender.send(&Message::new("x"))).await
+            ending(&world, MINUTE, sender.send(&MessageRef::new("x"))).await
         });
         assert!(sent.is_some_and(|(took, result)| took < SECOND && result.is_ok()), "{life:?} {wait:?}: {sent:?}");
     }

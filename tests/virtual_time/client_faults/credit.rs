@@ -5,7 +5,7 @@ use crate::stage::{MINUTE, SECOND, add_queue, observe, policy, settings, world};
 use servicebus_core::client::{ProcessorMessage, ProcessorOptions, ReceiverOptions};
 use servicebus_core::fixed_storage;
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_core::wire::performative::{Performative, Role};
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -104,7 +104,7 @@ fn settling_a_message_lets_no_lock_of_those_fetched_ahead_run_out() {
         let client = world.client_with(settings(&world, policy(2)));
         let sender = client.sender("q").unwrap();
         for _ in 0..5 {
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
         }
         let options = ReceiverOptions { prefetch: 10, ..ReceiverOptions::default() };
         let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
@@ -154,7 +154,7 @@ fn a_receiver_that_got_no_credit_gets_what_another_gives_back() {
         world.sleep(SECOND * 10).await;
         let sender = world.client::<Heap>().sender("r").unwrap();
         for _ in 0..2 {
-            sender.send(&Message::new("x")).await.unwrap();
+            sender.send(&MessageRef::new("x")).await.unwrap();
         }
         world.sleep(SECOND * 5).await;
         waiting.iter().filter(|got| got.get()).count()

@@ -3,7 +3,7 @@
 use crate::stage::{DAY, SECOND, add_queue, ended_by, ending, observe, world};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Entity, ReceiveMode};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::fault::Judge;
@@ -21,7 +21,7 @@ fn beside(wants: Wants) -> (bool, bool) {
     add_queue(&queues, "a", QueueDescription::default());
     observe(&queues, async move |world| {
         let client = world.client::<Heap>();
-        world.client::<Heap>().sender("a").unwrap().send(&Message::new("x")).await.unwrap();
+        world.client::<Heap>().sender("a").unwrap().send(&MessageRef::new("x")).await.unwrap();
         match wants {
             Wants::Receives(count) => {
                 let receiver = client.receiver("q").unwrap();

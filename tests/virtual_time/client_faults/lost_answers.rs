@@ -2,7 +2,7 @@
 
 use crate::stage::{HOUR, Kit, MINUTE, Verb, ending, observe, policy, settings, verbs, world};
 use servicebus_core::machine::{Cause, Disposition};
-use servicebus_core::servicebus::{Message, Reason, RuleDescription, RuleFilter};
+use servicebus_core::servicebus::{MessageRef, Reason, RuleDescription, RuleFilter};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_simulation::World;
 use servicebus_tests::fault::Judge;
@@ -81,7 +81,7 @@ fn a_message_is_scheduled_once_when_the_answer_is_lost_c18() {
                 let sender = client.sender("q").unwrap();
                 sender.size_limits().await.unwrap();
                 world.broker(|broker, _| broker.lose_responses(lost));
-                let messages = vec![Message::new("x"); count];
+                let messages = vec![MessageRef::new("x"); count];
                 let at = world.clock().utc + HOUR;
                 let ended = if all_at_once {
                     ending(&world, MINUTE, sender.schedule_all(&messages, at)).await

@@ -3,7 +3,7 @@
 use crate::stage::{MINUTE, ending, observe, world};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Cause, Entity, Settings};
-use servicebus_core::servicebus::{Argument, Message, SubQueue};
+use servicebus_core::servicebus::{Argument, MessageRef, SubQueue};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_tests::fault::Judge;
@@ -39,7 +39,7 @@ fn use_names(host: usize, topic: &str, subscription: &str, sub_queue: Option<Sub
         let client = world.client_with(Settings { connection_string, ..world.settings::<Heap>() });
         let done = |ended: crate::stage::Ending| ended.expect("it ends").1;
         let sender = client.sender(topic.clone()).map_err(|failure| failure.cause)?;
-        done(ending(&world, MINUTE * 10, sender.send(&Message::new("x"))).await)?;
+        done(ending(&world, MINUTE * 10, sender.send(&MessageRef::new("x"))).await)?;
         let options = ReceiverOptions { sub_queue, ..ReceiverOptions::default() };
         let receiver = client.receiver_with(Entity::subscription(topic, subscription), options);
         let receiver = receiver.map_err(|failure| failure.cause)?;

@@ -1,7 +1,7 @@
 //! The whole opening of a connection ends with one attempt's time.
 
 use crate::stage::{MINUTE, SECOND, ending, observe, policy, settings, world};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::frame::Protocol;
 use servicebus_core::wire::performative::Open;
@@ -54,7 +54,7 @@ fn an_opening_that_is_not_finished_ends_after_one_attempt_h3() {
                     }
                     heal.set_server(Server::Emulator);
                 });
-                while !matches!(ending(&world, MINUTE, sender.send(&Message::new("x"))).await, Some((_, Ok(())))) {
+                while !matches!(ending(&world, MINUTE, sender.send(&MessageRef::new("x"))).await, Some((_, Ok(())))) {
                     failed += 1;
                     assert!(failed < 100, "{name}: it never recovers");
                 }

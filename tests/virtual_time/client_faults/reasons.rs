@@ -4,7 +4,7 @@ use crate::scripted::{self, Server};
 use crate::stage::{Ending, MINUTE, SECOND, ending, observe, settings, world};
 use servicebus_core::engine::OutcomeKind;
 use servicebus_core::machine::Cause;
-use servicebus_core::servicebus::{Message, Reason, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
 use servicebus_core::wire::performative::{ErrorCondition, Performative};
@@ -26,7 +26,7 @@ fn refused(condition: &'static str, wait: Duration, sends: bool) -> Ending {
     observe(&world(QueueDescription::default()), async move |world| {
         let (client, _) = scripted::client(&world, settings(&world, RetryPolicy::none()), script);
         if sends {
-            ending(&world, MINUTE, client.sender("q").unwrap().send(&Message::new("x"))).await
+            ending(&world, MINUTE, client.sender("q").unwrap().send(&MessageRef::new("x"))).await
         } else {
             ending(&world, MINUTE, client.receiver("q").unwrap().receive(SECOND * 10)).await
         }
@@ -69,7 +69,7 @@ fn outcome(state: &DeliveryState<'static>) -> Option<Cause> {
     };
     observe(&world(QueueDescription::default()), async move |world| {
         let (client, _) = scripted::client(&world, settings(&world, RetryPolicy::none()), script);
-        let ended = ending(&world, MINUTE, client.sender("q").unwrap().send(&Message::new("x"))).await;
+        let ended = ending(&world, MINUTE, client.sender("q").unwrap().send(&MessageRef::new("x"))).await;
         ended.expect("it ends").1.err()
     })
 }

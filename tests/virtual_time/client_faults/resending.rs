@@ -3,7 +3,7 @@
 use crate::stage::{DAY, HOUR, MINUTE, observe, world};
 use servicebus_core::client::{DeadLetterOptions, Receiver, ReceiverOptions, Sender};
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{Body, Message, ReceivedMessage, SubQueue};
+use servicebus_core::servicebus::{Body, MessageRef, ReceivedMessage, SubQueue};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::section;
@@ -21,7 +21,7 @@ async fn resend(sender: &Sender<Simulated<Heap>>, message: &ReceivedMessage<Heap
 }
 
 /// A message as it came first, and as it came when it was sent on.
-fn twice(message: Message<'static>, room: usize) -> (ReceivedMessage<Heap>, ReceivedMessage<Heap>) {
+fn twice(message: MessageRef<'static>, room: usize) -> (ReceivedMessage<Heap>, ReceivedMessage<Heap>) {
     observe(&world(QueueDescription::default()), async move |world| {
         let client = world.client::<Heap>();
         let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
@@ -51,28 +51,28 @@ fn properties(message: &ReceivedMessage<Heap>) -> Properties<'_> {
 fn a_message_that_is_sent_on_keeps_what_its_sender_set_c8_n6() {
     const LOST_TODAY: usize = 8;
     let made = Timestamp::from_secs(1_700_000_000);
-    let plain = || Message::new("x");
-    let cases: [(&str, Message<'static>, Part); 14] = [
-        ("content encoding", Message { content_encoding: Some("gzip"), ..plain() }, |m| {
+    let plain = || MessageRef::new("x");
+    let cases: [(&str, MessageRef<'static>, Part); 14] = [
+        ("content encoding", MessageRef { content_encoding: Some("gzip"), ..plain() }, |m| {
             format!("{:?}", properties(m).content_encoding)
         }),
-        ("user id", Message { user_id: Some(b"me"), ..plain() }, |m| format!("{:?}", properties(m).user_id)),
-        ("group sequence", Message { group_sequence: Some(7), ..plain() }, |m| {
+        ("user id", MessageRef { user_id: Some(b"me"), ..plain() }, |m| format!("{:?}", properties(m).user_id)),
+        ("group sequence", MessageRef { group_sequence: Some(7), ..plain() }, |m| {
             format!("{:?}", properties(m).group_sequence)
         }),
-        ("creation time", Message { creation_time: Some(made), ..plain() }, |m| {
+        ("creation time", MessageRef { creation_time: Some(made), ..plain() }, |m| {
             format!("{:?}", properties(m).creation_time)
         }),
-        ("priority", Message { priority: Some(7), ..plain() }, |m| {
+        ("priority", MessageRef { priority: Some(7), ..plain() }, |m| {
             format!("{:?}", m.view().header().unwrap().priority)
         }),
-        ("durable", Message { durable: Some(true), ..plain() }, |m| {
+        ("durable", MessageRef { durable: Some(true), ..plain() }, |m| {
             format!("{:?}", m.view().header().unwrap().durable)
         }),
-        ("annotation", Message { annotations: &[("x-opt-own", Value::Int(7))], ..plain() }, |m| {
+        ("annotation", MessageRef { annotations: &[("x-opt-own", Value::Int(7))], ..plain() }, |m| {
             format!("{:?}", m.view().message_annotations().unwrap().get("x-opt-own"))
         }),
-        ("footer", Message { footer: &[("own", Value::Int(7))], ..plain() }, |m| {
+        ("footer", MessageRef { footer: &[("own", Value::Int(7))], ..plain() }, |m| {
             format!("{:?}", m.view().footer().unwrap().get("own"))
         }),
         // Kept today.
@@ -102,7 +102,7 @@ fn a_message_that_is_sent_on_keeps_all_of_its_properties_c8() {
     let mut judge = Judge::new();
     for count in [1, 15, 16, 17, 40, 200] {
         let pairs = (0..count).map(|number| (&*format!("p{number}").leak(), Value::Int(number)));
-        let message = Message::new("x").with_application_properties(Box::leak(pairs.collect()));
+        let message = MessageRef::new("x").with_application_properties(Box::leak(pairs.collect()));
         let (first, second) = twice(message, 16);
         assert_eq!(first.application_properties().count(), count as usize);
         let kept = second.application_properties().count();
@@ -123,11 +123,11 @@ fn a_message_that_is_sent_on_keeps_its_life_c8() {
         let made = Timestamp::from_secs(1_767_225_600);
         let life = DAY * days;
         // As the SDKs write a life of more than 49 days.
-        let message = Message {
+        let message = MessageRef {
             creation_time: Some(made),
             absolute_expiry_time: Some(made + life),
             time_to_live: Some(life),
-            ..Message::new("x")
+            ..MessageRef::new("x")
         };
         let (first, second) = twice(message, 0);
         let live = |message: &ReceivedMessage<Heap>| lifetime(message);
@@ -163,7 +163,7 @@ fn a_time_to_live_of_more_than_49_days_is_exact_c9() {
     for life in [DAY * 49, DAY * 50, DAY * 60, DAY * 100, DAY * 365, DAY * 3_650, most + HOUR] {
         let lived = observe(&world(QueueDescription::default()), async move |world| {
             let client = world.client::<Heap>();
-            client.sender("q").unwrap().send(&Message::new("x").with_time_to_live(life)).await.unwrap();
+            client.sender("q").unwrap().send(&MessageRef::new("x").with_time_to_live(life)).await.unwrap();
             lifetime(&take(&client.receiver("q").unwrap()).await)
         });
         judge.case(format!("{life:?}"), lived, |lived| near(*lived, life), |lived| near(*lived, most));
@@ -185,7 +185,7 @@ fn a_dead_lettered_message_is_sent_on_without_the_reason_c8() {
             let client = world.client::<Heap>();
             let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
             let own = [("own", Value::Int(1))];
-            sender.send(&Message::new("x").with_application_properties(&own)).await.unwrap();
+            sender.send(&MessageRef::new("x").with_application_properties(&own)).await.unwrap();
             let message = receiver.receive(MINUTE).await.unwrap().unwrap();
             let options = DeadLetterOptions { reason, description, properties: &[] };
             receiver.dead_letter(&message, options).await.unwrap();
@@ -231,7 +231,7 @@ fn ids_of_every_type_are_kept_when_a_message_is_sent_on_c13() {
         for of_message in [true, false] {
             let (message_id, correlation_id) = if of_message { (Some(id), None) } else { (None, Some(id)) };
             let sections: &'static [u8] = with_ids(message_id, correlation_id).leak();
-            let (first, second) = twice(Message::with_body(Body::Encoded(sections)), 0);
+            let (first, second) = twice(MessageRef::with_body(Body::Encoded(sections)), 0);
             let found = |message: &ReceivedMessage<Heap>| {
                 let found = properties(message);
                 let id = if of_message { found.message_id } else { found.correlation_id };

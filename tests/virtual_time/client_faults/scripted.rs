@@ -6,7 +6,7 @@ use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::client::Client;
 use servicebus_core::driver::{self, Dial, NoCredential, TokenCredential, Transport};
 use servicebus_core::machine::{Settings, Target};
-use servicebus_core::servicebus::{Body, Message};
+use servicebus_core::servicebus::{Body, MessageRef};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::frame::Protocol;
@@ -208,7 +208,7 @@ impl Server {
         let head = Properties { correlation_id: properties.message_id, ..Properties::EMPTY };
         let status = [("statusCode", Value::Int(202)), ("statusDescription", Value::String("Accepted"))];
         let body = Body::Value(Value::Null);
-        let rest = Message { application_properties: &status, ..Message::with_body(body) };
+        let rest = MessageRef { application_properties: &status, ..MessageRef::with_body(body) };
         self.deliver(&link, false, &[to_vec(&head), to_vec(&rest)].concat());
     }
 }

@@ -3,7 +3,7 @@
 use crate::stage::{Ending, MINUTE, ending, observe, sessions, world};
 use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
 use servicebus_core::machine::{Cause, Disposition, Entity, Properties};
-use servicebus_core::servicebus::{Message, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -16,7 +16,7 @@ fn settle(disposition: Disposition<'static>, in_session: bool, by_token: bool) -
     observe(&world(queue), async move |world| {
         let client = world.client::<Heap>();
         let sender = client.sender("q").unwrap();
-        let mut message = Message::new("x");
+        let mut message = MessageRef::new("x");
         message.session_id = in_session.then_some("s");
         sender.send(&message).await.unwrap();
         let session;

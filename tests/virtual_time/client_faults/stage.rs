@@ -2,7 +2,7 @@
 
 use servicebus_core::client::{Client, Receiver, Sender};
 use servicebus_core::machine::{Cause, Failure, Settings};
-use servicebus_core::servicebus::{Message, ReceivedMessage, RetryMode, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, ReceivedMessage, RetryMode, RetryPolicy};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -120,10 +120,10 @@ pub(crate) struct Kit {
 impl Kit {
     pub(crate) async fn new(world: &World, client: HeapClient) -> Rc<Self> {
         let sender = client.sender("q").unwrap();
-        sender.send(&Message::new("locked")).await.unwrap();
+        sender.send(&MessageRef::new("locked")).await.unwrap();
         let receiver = client.receiver("q").unwrap();
         let message = receiver.receive(MINUTE).await.unwrap().unwrap();
-        let scheduled = sender.schedule(&Message::new("later"), world.clock().utc + HOUR).await.unwrap();
+        let scheduled = sender.schedule(&MessageRef::new("later"), world.clock().utc + HOUR).await.unwrap();
         Rc::new(Self { world: world.clone(), client, sender, receiver, message, scheduled })
     }
 }
@@ -143,9 +143,9 @@ pub(crate) use verbs;
 
 /// Calls of every kind.
 pub(crate) const VERBS: &[Verb] = verbs! {
-    "send": |kit| kit.sender.send(&Message::new("x"));
-    "send_all": |kit| kit.sender.send_all(&[Message::new("x"), Message::new("y")]);
-    "schedule": |kit| kit.sender.schedule(&Message::new("x"), kit.world.clock().utc + HOUR);
+    "send": |kit| kit.sender.send(&MessageRef::new("x"));
+    "send_all": |kit| kit.sender.send_all(&[MessageRef::new("x"), MessageRef::new("y")]);
+    "schedule": |kit| kit.sender.schedule(&MessageRef::new("x"), kit.world.clock().utc + HOUR);
     "cancel_scheduled": |kit| kit.sender.cancel_scheduled(&[kit.scheduled]);
     "peek": |kit| kit.receiver.peek(1, 10);
     "receive for a second": |kit| kit.receiver.receive(SECOND);

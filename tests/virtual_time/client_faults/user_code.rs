@@ -3,7 +3,7 @@
 use crate::stage::{HOUR, MINUTE, Notes, observe, sessions, settings, world};
 use servicebus_core::client::{ProcessorMessage, ProcessorOptions, ReceiverOptions, SessionProcessorOptions};
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{Message, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_simulation::{SharedState, World};
@@ -32,7 +32,7 @@ impl Probe {
 async fn closures_of_calls(world: &World, client: &crate::stage::HeapClient, probe: &Probe) {
     let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
     for _ in 0..3 {
-        sender.send(&Message::new("x")).await.unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
     }
     let mut received = Vec::new();
     let take = |message| {
@@ -45,7 +45,7 @@ async fn closures_of_calls(world: &World, client: &crate::stage::HeapClient, pro
     receiver.defer(&received[0]).await.unwrap();
     receiver.receive_deferred_each(&[number], |_| probe.check("receive_deferred_each")).await.unwrap();
     let at = world.clock().utc + HOUR;
-    sender.schedule_each(&[Message::new("x")], at, |_| probe.check("schedule_each")).await.unwrap();
+    sender.schedule_each(&[MessageRef::new("x")], at, |_| probe.check("schedule_each")).await.unwrap();
     client.rule_manager("t", "s").list_each(|_| probe.check("list_each")).await.unwrap();
     // Code that runs in the application's own task.
     let options = ProcessorOptions::default();
@@ -61,7 +61,7 @@ async fn closures_of_calls(world: &World, client: &crate::stage::HeapClient, pro
 
 async fn closures_of_sessions(client: &crate::stage::HeapClient, probe: &Probe) {
     let sender = client.sender("sessions").unwrap();
-    sender.send(&Message::new("x").with_session_id("s")).await.unwrap();
+    sender.send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
     let entity = Entity::queue("sessions");
     client.list_sessions_each(entity, None, |_| probe.check("list_sessions_each")).await.unwrap();
     let session = client.accept_session(Entity::queue("sessions"), "s", ReceiverOptions::default()).await.unwrap();

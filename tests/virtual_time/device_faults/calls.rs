@@ -1,7 +1,7 @@
 //! The costs of calls: RAM, round trips, and pauses between connections.
 
 use servicebus_core::client::Client;
-use servicebus_core::servicebus::{Message, MessageBatch};
+use servicebus_core::servicebus::{MessageBatch, MessageRef};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -74,7 +74,7 @@ fn round_trips(latency: Duration, sends: bool) -> u128 {
         world.run(async move {
             let client: Client<Simulated<Board1024>> = handle.client();
             let sender = client.sender("q").expect("there is room");
-            sender.send(&Message::new("led 1")).await.expect("it is accepted");
+            sender.send(&MessageRef::new("led 1")).await.expect("it is accepted");
             sender.close().await;
             client.close().await;
         });
@@ -85,7 +85,7 @@ fn round_trips(latency: Duration, sends: bool) -> u128 {
         let client: Client<Simulated<Board1024>> = handle.client();
         let begun = handle.clock().now;
         if sends {
-            client.sender("q").expect("there is room").send(&Message::new("21.5")).await.expect("it is accepted");
+            client.sender("q").expect("there is room").send(&MessageRef::new("21.5")).await.expect("it is accepted");
         } else {
             let receiver = client.receiver("q").expect("there is room");
             let message =
@@ -127,7 +127,7 @@ fn sends_on_short_connections(count: usize, queues: &'static [&'static str], kee
                 Some(sender) if keeps_sender => sender,
                 _ => client.sender(queues[number % queues.len()]).expect("there is room"),
             };
-            sender.send(&Message::new("21.5")).await.expect("it is accepted");
+            sender.send(&MessageRef::new("21.5")).await.expect("it is accepted");
             pauses.push(handle.clock().now.saturating_duration_since(begun));
             if keeps_sender {
                 kept.push(sender);

@@ -3,7 +3,7 @@
 use crate::network::{Board, KEY, Network, UTC, run, segment};
 use crate::tls_server::Chain;
 use rsa::rand_core::OsRng;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_embassy::tls::{Records, Root, Tls};
 use servicebus_embassy::{Client, Plain};
@@ -19,7 +19,7 @@ const WAYS: [&str; 5] = ["sent", "received", "sent and received", "sent, and was
 async fn act(way: &str, client: Client<Board>, network: Network) {
     let sender = client.sender("readings").expect("there is room");
     if way != "received" {
-        sender.send(&Message::new("21.5")).await.expect("it is accepted");
+        sender.send(&MessageRef::new("21.5")).await.expect("it is accepted");
     }
     if way.ends_with("received") {
         let receiver = client.receiver("readings").expect("there is room");
@@ -85,7 +85,7 @@ fn keep_alive_can_be_switched_off_d4() {
             |tcp| Plain::new(without_keep_alive(tcp)),
             |client, network| async move {
                 let sender = client.sender("readings").expect("there is room");
-                sender.send(&Message::new("21.5")).await.expect("it is accepted");
+                sender.send(&MessageRef::new("21.5")).await.expect("it is accepted");
                 network.board.sent.borrow_mut().clear();
                 network.step.set(50);
                 network.sleep(Duration::from_secs(minutes * 60)).await;

@@ -4,7 +4,7 @@ use crate::network::{BOARD, Board, Port, UTC, cable, poll_until, segment, stack,
 use embassy_net::Ipv4Address;
 use futures_util::future::join;
 use servicebus_core::machine::Settings;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_embassy::{Plain, Resources, Tcp, new};
 use servicebus_tests::fault::Judge;
@@ -90,7 +90,7 @@ fn attempt(connection_string: &'static str, addresses: Vec<Ipv4Address>) -> (Vec
     let tcp = Tcp::new(stack, vec![0; 4_096].leak(), vec![0; 4_096].leak());
     let test = async move {
         let sender = client.sender("readings").expect("there is room");
-        sender.send(&Message::new("21.5")).await.expect_err("no host answers");
+        sender.send(&MessageRef::new("21.5")).await.expect_err("no host answers");
         drop(sender);
         client.close().await;
     };

@@ -1,6 +1,6 @@
 //! Filters and properties of an attach that are of the wrong type.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::Role;
 use servicebus_core::wire::{Compound, Encode, Reader, Sink, Symbol, Uuid, Value, encode_map};
@@ -16,7 +16,7 @@ fn world(with_a_message: bool) -> World {
     let mut world = World::with_queue(QueueDescription { requires_session: true, ..QueueDescription::default() });
     if with_a_message {
         let sender = world.sender(0, "queue").unwrap();
-        assert_eq!(world.send(0, sender, &Message::new("x").with_session_id("1")), Ended::Accepted);
+        assert_eq!(world.send(0, sender, &MessageRef::new("x").with_session_id("1")), Ended::Accepted);
     }
     world
 }

@@ -1,6 +1,6 @@
 //! Secrets in `{:?}`, which ends up in logs.
 
-use servicebus_core::servicebus::{Body, Message};
+use servicebus_core::servicebus::{Body, MessageRef};
 use servicebus_core::wire::sasl::{SaslFrame, SaslInit, SaslResponse};
 use servicebus_core::wire::{Symbol, Value};
 use servicebus_tests::fault::Judge;
@@ -48,7 +48,7 @@ fn a_password_is_not_printed_a8() {
 fn a_body_is_not_printed_a8() {
     let mut judge = Judge::new();
     for body in ["secret", "4711", "häß", "a longer text with spaces", "{\"card\": 4111}"] {
-        let data = Message::new(body).with_message_id("id");
+        let data = MessageRef::new(body).with_message_id("id");
         // Quotes are escaped in a debug text.
         let secret = body.replace('"', "\\\"");
         let is_shown = |text: &str| shows(text, body.as_bytes()) || shows(text, secret.as_bytes());
@@ -59,7 +59,7 @@ fn a_body_is_not_printed_a8() {
             ("a value", Body::Value(Value::String(body))),
             ("encoded sections", Body::Encoded(body.as_bytes())),
         ] {
-            let message = Message { body, ..Message::new("") };
+            let message = MessageRef { body, ..MessageRef::new("") };
             judge.equal(format!("{name} of {secret}"), is_shown(&format!("{message:?}")), false, true);
         }
     }

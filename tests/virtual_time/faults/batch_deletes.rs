@@ -1,6 +1,6 @@
 //! Deletes of many messages at once.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::Tier;
@@ -40,7 +40,7 @@ fn a_delete_that_finds_nothing_counts_zero_for_every_client_f21() {
     }
     let mut world = World::with_queue(QueueDescription::default());
     let sender = world.sender(0, "queue").unwrap();
-    assert_eq!(world.send(0, sender, &Message::new("x")), Ended::Accepted);
+    assert_eq!(world.send(0, sender, &MessageRef::new("x")), Ended::Accepted);
     let response = delete(&mut world, "queue", 10, None);
     assert_eq!(answer(&response), (200, None, Some(1)));
 }

@@ -1,7 +1,7 @@
 //! Batches without data, beyond the limit, or of many messages; and that each accepted message is stored.
 
 use bytes::Bytes;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::message::BATCH_FORMAT;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::broker::{Ended, Failure, World, encoded};
@@ -66,7 +66,7 @@ fn every_accepted_message_is_kept_f46() {
     let mut message = payloads();
     message.push(("data cut short", b"\x00\x53\x75\xa0\x05he".to_vec()));
     message.push(("data of garbage", b"\x00\x53\x75\xa0\x05hello".to_vec()));
-    message.push(("a message", encoded(&Message::new("x")).to_vec()));
+    message.push(("a message", encoded(&MessageRef::new("x")).to_vec()));
     for (name, payload) in message {
         for format in [0, 1, 0x8001_3700, 0x8001_3701, u32::MAX] {
             let mut world = World::with_queue(QueueDescription::default());
@@ -99,7 +99,7 @@ fn a_batch_beyond_its_limit_is_one_without_data_f47() {
         let mut world = World::with_queue(premium());
         let sender = world.sender(0, "queue").unwrap();
         let body = vec![b'x'; kilobytes * 1_000];
-        let answer = world.send_batch(0, sender, &vec![Message::new(&body); count]);
+        let answer = world.send_batch(0, sender, &vec![MessageRef::new(&body); count]);
         let condition = refusal(&answer).map(|failure| failure.condition);
         let fits = count * kilobytes <= 1_000;
         judge.case(
@@ -122,7 +122,7 @@ fn a_batch_of_the_premium_tier_has_no_limit_of_messages_f75() {
     for count in [4_499, 4_500, 4_501, 4_502, 6_000, 9_001, 15_000] {
         let mut world = World::with_queue(premium());
         let sender = world.sender(0, "queue").unwrap();
-        let answer = world.send_batch(0, sender, &vec![Message::new("x"); count]);
+        let answer = world.send_batch(0, sender, &vec![MessageRef::new("x"); count]);
         judge.case(count, refusal(&answer).map(|failure| failure.condition), Option::is_none, |condition| {
             count > 4_500 && condition.as_deref() == Some("amqp:internal-error")
         });

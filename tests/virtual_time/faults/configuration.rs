@@ -1,6 +1,6 @@
 //! Configuration files of Microsoft's emulator, as other programs write them.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_emulator::config;
 use servicebus_tests::broker::*;
 
@@ -23,7 +23,7 @@ fn life(text: &str, entity: &str, path: &str) -> (Option<u32>, Option<String>) {
     world.broker.with_namespace(clock, |namespace| blueprint.build(namespace, clock.utc)).unwrap();
     let client = world.connect();
     let sender = world.sender(client, entity).unwrap();
-    assert_eq!(world.send(client, sender, &Message::new("x")), Ended::Accepted);
+    assert_eq!(world.send(client, sender, &MessageRef::new("x")), Ended::Accepted);
     let receiver = world.receiver(client, path).unwrap();
     let message = world.receive_now(client, receiver, 1).remove(0);
     let expiry = message.view().properties().unwrap().absolute_expiry_time;

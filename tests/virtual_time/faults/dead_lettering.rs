@@ -1,6 +1,6 @@
 //! Dead-lettering a message that is in a dead-letter queue.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
 use servicebus_core::wire::transaction::TransactionalState;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -18,7 +18,7 @@ fn dead_message(entity: &str, path: &str) -> (World, String, Received) {
     world.queue("sessions", QueueDescription { requires_session: true, ..QueueDescription::default() });
     world.topic("topic", &[("sub", SubscriptionDescription::default())]);
     let sender = world.sender(0, entity).unwrap();
-    assert_eq!(world.send(0, sender, &Message::new("x").with_session_id("s")), Ended::Accepted);
+    assert_eq!(world.send(0, sender, &MessageRef::new("x").with_session_id("s")), Ended::Accepted);
     let receiver =
         if entity == "sessions" { world.session_receiver(0, path, Some("s"), None) } else { world.receiver(0, path) }
             .unwrap();

@@ -1,6 +1,6 @@
 //! Duplicate detection of partitioned entities.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
@@ -28,7 +28,7 @@ fn kept(partitioned: bool, entity: &str, id: &str, keys: [&str; 2]) -> usize {
     let mut world = world(partitioned);
     let sender = world.sender(0, entity).unwrap();
     for key in keys {
-        let message = Message::new("x").with_message_id(id).with_partition_key(key);
+        let message = MessageRef::new("x").with_message_id(id).with_partition_key(key);
         assert_eq!(world.send(0, sender, &message), Ended::Accepted);
     }
     world.peek(0, if entity == "topic" { "topic/Subscriptions/sub" } else { entity }, 0, 10).len()

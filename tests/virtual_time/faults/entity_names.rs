@@ -1,7 +1,7 @@
 //! Names of entities: those that are accepted, their case, and the text of a refusal.
 
 use crate::configured_rules::{file, start_refusal};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::administration::{
     ApiVersion, CreateQueueOptions, CreateRuleOptions, CreateSubscriptionOptions, CreateTopicOptions, InvalidRequest,
     Request, Response, RuleProperties, UnsignedRequest,
@@ -225,7 +225,7 @@ fn an_entity_is_found_by_its_name_in_any_case_f65() {
     let c = world.connect();
     for (target, source) in [("mycase.queue", "MYCASE.QUEUE"), ("MYTOPIC", "mytopic/subscriptions/SUB")] {
         let (sender, receiver) = (world.sender(c, target).unwrap(), world.receiver(c, source).unwrap());
-        assert_eq!(world.send(c, sender, &Message::new("x")), Ended::Accepted);
+        assert_eq!(world.send(c, sender, &MessageRef::new("x")), Ended::Accepted);
         assert_eq!(world.receive_now(c, receiver, 1).len(), 1);
     }
     let again = Administrator::default().create_queue(&mut world, "mycase.QUEUE", CreateQueueOptions::new());

@@ -1,7 +1,7 @@
 //! An action that cannot be carried out never lets the message through as if there were none.
 
 use crate::rule_bench::{Made, changed};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::wire::Value;
 
 #[test]
@@ -12,7 +12,7 @@ fn a_message_is_not_passed_on_without_its_action_f77() {
         ("long", Value::from(long.as_str())),
         ("longer", Value::from(longer.as_str())),
     ];
-    let message = Message::new("x").with_application_properties(&properties);
+    let message = MessageRef::new("x").with_application_properties(&properties);
     for action in [
         "SET sys.ContentType = 'éclair'",
         "SET sys.ContentType = '日本'",

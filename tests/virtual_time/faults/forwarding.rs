@@ -1,6 +1,6 @@
 //! Messages that cannot be forwarded, and those that can.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::namespace::RuntimeCounts;
 use servicebus_emulator::broker::entities::{
@@ -77,7 +77,7 @@ fn counts(world: &World, entity: &str) -> RuntimeCounts {
 }
 
 /// Sends a message to a source.
-fn send(world: &mut World, source: &str, message: &Message<'_>) {
+fn send(world: &mut World, source: &str, message: &MessageRef<'_>) {
     let sender = world.sender(0, if source == SUB { "topic" } else { source }).unwrap();
     assert_eq!(world.send(0, sender, message), Ended::Accepted);
     world.detach(0, sender);
@@ -92,7 +92,7 @@ fn dead(world: &World, source: &str) -> (u64, u64) {
 /// Fills the queue `target` up.
 fn fill(world: &mut World) {
     let (sender, body) = (world.sender(0, "target").unwrap(), "x".repeat(250_000));
-    while world.send(0, sender, &Message::new(&body)) == Ended::Accepted {}
+    while world.send(0, sender, &MessageRef::new(&body)) == Ended::Accepted {}
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_message_that_cannot_be_forwarded_is_a_dead_letter_f11() {
                 "full" => fill(&mut world),
                 _ => set_status(&mut world, "target", EntityStatus::ReceiveDisabled),
             }
-            send(&mut world, source, &Message::new(&"y".repeat(200_000)));
+            send(&mut world, source, &MessageRef::new(&"y".repeat(200_000)));
             let arrives = why == "not accepting";
             let right = if arrives { (0, 0) } else { (1, 0) };
             let wrong = if arrives { (1, 0) } else { (0, 1) };
@@ -128,7 +128,7 @@ fn a_message_over_the_fourth_hop_is_kept_f11() {
         world.queue(name, QueueDescription { forward_to: Some(target.into()), ..QueueDescription::default() });
     }
     world.connect();
-    send(&mut world, "q0", &Message::new("x"));
+    send(&mut world, "q0", &MessageRef::new("x"));
     // Which of the two dead-letter queues is undecided until a run against the live service.
     let kept: u64 = ["q0", "q1", "q2", "q3", "q4", "q5"].map(|name| counts(&world, name).total()).iter().sum();
     let (dead, transfer) = dead(&world, "q4");
@@ -138,11 +138,11 @@ fn a_message_over_the_fourth_hop_is_kept_f11() {
 /// Makes a message of a source dead; returns the reason that it then has.
 fn kill(world: &mut World, source: &str, how: &str) -> &'static str {
     if how == "expired" {
-        send(world, source, &Message::new("x").with_time_to_live(Duration::from_secs(5)));
+        send(world, source, &MessageRef::new("x").with_time_to_live(Duration::from_secs(5)));
         world.advance(Duration::from_secs(10));
         return "TTLExpiredException";
     }
-    send(world, source, &Message::new("x"));
+    send(world, source, &MessageRef::new("x"));
     let receiver = world.receiver(0, source).unwrap();
     let message = world.receive_now(0, receiver, 1).remove(0);
     let reason = if how == "by its receiver" {
@@ -227,7 +227,7 @@ fn a_target_with_sends_disabled_takes_forwarded_messages_f13() {
             for scheduled in [false, true] {
                 let mut world = world(target, Settings { forwards: true, ..Settings::default() });
                 set_status(&mut world, target, EntityStatus::SendDisabled);
-                let mut message = Message::new("x");
+                let mut message = MessageRef::new("x");
                 if scheduled {
                     message = message.with_scheduled_enqueue_time(world.clock.utc + Duration::from_secs(30));
                 }

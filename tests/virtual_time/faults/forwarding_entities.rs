@@ -1,6 +1,6 @@
 //! Requests that an entity refuses when it forwards its messages.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -69,7 +69,7 @@ fn nothing_is_scheduled_on_an_entity_that_forwards_f43() {
         ("dead-letters", false),
         ("topic", false),
     ] {
-        let status = world.schedule(c, entity, &[Message::new("x").with_scheduled_enqueue_time(at)]).status();
+        let status = world.schedule(c, entity, &[MessageRef::new("x").with_scheduled_enqueue_time(at)]).status();
         judge.case(
             format!("schedule to {entity}"),
             status,

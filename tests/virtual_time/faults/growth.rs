@@ -2,7 +2,7 @@
 //! for one operation they are the same at any size, within a factor of two, and one call does a bounded part. The full
 //! sizes and the times of two sizes, which are compared with wide gaps, are for `tests/run all`.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::Value;
 use servicebus_core::wire::performative::Role;
@@ -37,7 +37,7 @@ fn namespace(description: QueueDescription) -> (Namespace, StoreId) {
 
 fn message(session: Option<&str>) -> entities::Message {
     let body = "x".repeat(100);
-    let message = Message::new(&body[..]);
+    let message = MessageRef::new(&body[..]);
     entities::Message::accept(encoded(&session.map_or(message, |id| message.with_session_id(id)))).unwrap()
 }
 
@@ -118,7 +118,7 @@ fn one_call_ends_only_some_lives_and_schedules_g6() {
         let (mut namespace, store) = namespace(QueueDescription::default());
         let due = START + Duration::from_secs(60);
         for _ in 0..5_000 {
-            let body = Message::new("x");
+            let body = MessageRef::new("x");
             let sent = if scheduled {
                 body.with_scheduled_enqueue_time(due)
             } else {
@@ -153,7 +153,7 @@ fn waiting_messages(sizes: &[usize]) {
             let mut world = world_of(*count);
             let sender = world.sender(0, "queue").unwrap();
             let send = entries_of(&mut world, |world| {
-                let sent = Message::new("x");
+                let sent = MessageRef::new("x");
                 let sent = session.map_or(sent, |session| sent.with_session_id(session));
                 assert_eq!(world.send(0, sender, &sent), Ended::Accepted);
             });

@@ -1,6 +1,6 @@
 //! Operations that count as use of an entity with AutoDeleteOnIdle.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::*;
@@ -107,7 +107,7 @@ fn a_send_counts_as_use_f7() {
         let mut world = world(false);
         let sender = world.sender(0, entity).unwrap();
         for _ in 0..4 {
-            assert_eq!(world.send(0, sender, &Message::new("x")), Ended::Accepted);
+            assert_eq!(world.send(0, sender, &MessageRef::new("x")), Ended::Accepted);
             world.advance(4 * MINUTE);
         }
         assert!(entity == "topic" || is_there(&world, entity));

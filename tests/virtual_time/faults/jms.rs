@@ -1,7 +1,7 @@
 //! Links and connections of Java Message Service clients.
 
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::wire::performative::Role;
 use servicebus_core::wire::sasl::SaslInit;
 use servicebus_core::wire::{Encode, Reader, Sink, Symbol, Value, encode_map};
@@ -21,7 +21,7 @@ fn world(messages: usize) -> World {
         for n in 0..messages {
             let color = [("color", Value::String(if n % 2 == 0 { "red" } else { "blue" }))];
             let body = n.to_string();
-            let message = Message::new(&body).with_application_properties(&color);
+            let message = MessageRef::new(&body).with_application_properties(&color);
             assert_eq!(world.send(0, sender, &message), Ended::Accepted);
         }
     }

@@ -1,7 +1,7 @@
 //! Links of one connection: however many they are, each of them works.
 
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::{Message, sas};
+use servicebus_core::servicebus::{MessageRef, sas};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Encode, Value};
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -43,7 +43,8 @@ fn every_sender_of_a_connection_can_send_f1() {
     for count in [20, 50, 110, 150, 200] {
         let mut world = queues(1, false);
         let senders = open(count, |_| world.sender(0, "q0"));
-        let sent = senders.iter().filter(|link| world.send(0, **link, &Message::new("x")) == Ended::Accepted).count();
+        let sent =
+            senders.iter().filter(|link| world.send(0, **link, &MessageRef::new("x")) == Ended::Accepted).count();
         assert_eq!(sent, count);
     }
 }
@@ -91,7 +92,7 @@ fn receivers_alone_take_no_room_from_each_other_f1() {
     assert_eq!(receivers.len(), 200);
     let sender = world.sender(0, "q0").unwrap();
     for link in receivers {
-        assert_eq!(world.send(0, sender, &Message::new("x")), Ended::Accepted);
+        assert_eq!(world.send(0, sender, &MessageRef::new("x")), Ended::Accepted);
         assert_eq!(world.receive_now(0, link, 1).len(), 1);
     }
 }
@@ -121,15 +122,15 @@ fn links_of_any_mix(count: usize) {
         match n % 4 {
             0 => {
                 assert_eq!(world.flows(0, link).first(), Some(&(Some(1_000), Some(0))), "link {n}");
-                assert_eq!(world.send(0, link, &Message::new("x")), Ended::Accepted, "link {n}");
+                assert_eq!(world.send(0, link, &MessageRef::new("x")), Ended::Accepted, "link {n}");
                 continue;
             }
             2 => {
-                let message = Message::new("x");
+                let message = MessageRef::new("x");
                 let session = format!("s{n}");
                 assert_eq!(world.send(beside, to_sessions, &message.with_session_id(&session)), Ended::Accepted);
             }
-            _ => assert_eq!(world.send(beside, to_plain, &Message::new("x")), Ended::Accepted),
+            _ => assert_eq!(world.send(beside, to_plain, &MessageRef::new("x")), Ended::Accepted),
         }
         // Unsettled messages stay with the client, and their places are used.
         assert_eq!(world.receive(0, link, 1).len(), 1, "link {n}");
@@ -157,7 +158,7 @@ fn a_receiver_with_much_credit_leaves_a_place_for_each_other_f1() {
     let greedy = world.receiver(0, "q0").unwrap();
     let modest = world.receiver(0, "q1").unwrap();
     let clock = world.clock;
-    let bytes = encoded(&Message::new("x"));
+    let bytes = encoded(&MessageRef::new("x"));
     world.broker.with_namespace(clock, |namespace| {
         for name in ["q0", "q1"] {
             for _ in 0..if name == "q0" { 100_100 } else { 1 } {

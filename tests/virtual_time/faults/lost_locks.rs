@@ -1,6 +1,6 @@
 //! Which lock was lost: a message's, as long as its session is held.
 
-use servicebus_core::servicebus::{LockToken, Message};
+use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::wire::{Reader, Uuid, Value};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::{Response, World, uuids};
@@ -21,7 +21,7 @@ fn update(world: &mut World, entity: &str, token: LockToken, status: &str, named
 /// A deferred message of a held session that was received and completed: its token.
 fn used_token(world: &mut World, target: &str, source: &str) -> LockToken {
     let sender = world.sender(0, target).unwrap();
-    world.send(0, sender, &Message::new("x").with_session_id(SESSION));
+    world.send(0, sender, &MessageRef::new("x").with_session_id(SESSION));
     let receiver = world.session_receiver(0, source, Some(SESSION), None).unwrap();
     let message = world.receive_now(0, receiver, 1).remove(0);
     world.defer(0, &message);

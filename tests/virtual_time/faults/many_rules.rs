@@ -1,6 +1,6 @@
 //! Many rules of one topic: a message meets the filters that it can match.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::wire::Value as Wire;
 use servicebus_emulator::broker::entities::{SubscriptionDescription, TopicDescription};
 use servicebus_emulator::filter::{CorrelationFilter, Dialect, Filter, Rule, SqlFilter, Value};
@@ -32,7 +32,7 @@ fn world(count: usize, filter: impl Fn(usize) -> Filter) -> World {
 }
 
 /// Filters that a message was compared with, and the copies that it made.
-fn met(world: &mut World, message: &Message<'_>) -> (u64, u64) {
+fn met(world: &mut World, message: &MessageRef<'_>) -> (u64, u64) {
     let sender = world.sender(0, "topic").unwrap();
     let copies = |world: &World| {
         let namespace = world.broker.namespace();
@@ -48,29 +48,29 @@ fn met(world: &mut World, message: &Message<'_>) -> (u64, u64) {
 fn a_send_costs_the_filters_that_it_can_match_g3() {
     for count in [20, 2_000] {
         let mut labels = world(count, |number| correlation(|filter| filter.label = Some(format!("l{number}"))));
-        assert_eq!(met(&mut labels, &Message::new("x")), (0, 0));
-        assert_eq!(met(&mut labels, &Message::new("x").with_subject("none")), (0, 0));
-        assert_eq!(met(&mut labels, &Message::new("x").with_subject("l7")), (1, 1));
+        assert_eq!(met(&mut labels, &MessageRef::new("x")), (0, 0));
+        assert_eq!(met(&mut labels, &MessageRef::new("x").with_subject("none")), (0, 0));
+        assert_eq!(met(&mut labels, &MessageRef::new("x").with_subject("l7")), (1, 1));
         let mut properties = world(count, |number| {
             correlation(|filter| filter.properties = vec![("Kind".into(), format!("k{number}").into())])
         });
         let kind = [("kind", Wire::from("k3")), ("other", Wire::from("k4"))];
-        assert_eq!(met(&mut properties, &Message::new("x").with_application_properties(&kind)), (1, 1));
-        assert_eq!(met(&mut properties, &Message::new("x")), (0, 0));
+        assert_eq!(met(&mut properties, &MessageRef::new("x").with_application_properties(&kind)), (1, 1));
+        assert_eq!(met(&mut properties, &MessageRef::new("x")), (0, 0));
         // Values other than texts are found by the property alone.
         let mut numbers = world(count, |number| {
             let value = Value::Int(number as i32);
             correlation(|filter| filter.properties = vec![(format!("p{}", number % 10), value)])
         });
         let three = [("P3", Wire::Long(13))];
-        let message = Message::new("x").with_application_properties(&three);
+        let message = MessageRef::new("x").with_application_properties(&three);
         assert_eq!(met(&mut numbers, &message), (count as u64 / 10, 1));
         // These are decided without the message.
-        assert_eq!(met(&mut world(count, |_| Filter::False), &Message::new("x")), (0, 0));
-        assert_eq!(met(&mut world(count, |_| Filter::True), &Message::new("x")), (0, count as u64));
+        assert_eq!(met(&mut world(count, |_| Filter::False), &MessageRef::new("x")), (0, 0));
+        assert_eq!(met(&mut world(count, |_| Filter::True), &MessageRef::new("x")), (0, count as u64));
         // These are not.
         let sql = |_| Filter::Sql(SqlFilter::parse("a = 1", Vec::new(), &Dialect::default()).unwrap());
-        assert_eq!(met(&mut world(count, sql), &Message::new("x")), (count as u64, 0));
+        assert_eq!(met(&mut world(count, sql), &MessageRef::new("x")), (count as u64, 0));
     }
 }
 
@@ -93,7 +93,7 @@ fn every_condition_of_a_filter_counts_g3() {
     };
     let mut world = world(64, filter);
     for number in 0..64_usize {
-        let mut message = Message::new("x");
+        let mut message = MessageRef::new("x");
         if number & 1 != 0 {
             message = message.with_subject("l");
         }
@@ -124,7 +124,7 @@ fn rules_that_change_are_found_anew_g3() {
     let label = |text: &str| correlation(|filter| filter.label = Some(text.into()));
     let mut world = world(3, |_| label("a"));
     let clock = world.clock;
-    let red = Message::new("x").with_subject("a");
+    let red = MessageRef::new("x").with_subject("a");
     assert_eq!(met(&mut world, &red), (3, 3));
     world.broker.with_namespace(clock, |namespace| {
         namespace.update_rule("TOPIC", "S0", rule(label("b")), clock.utc).unwrap();
@@ -133,5 +133,5 @@ fn rules_that_change_are_found_anew_g3() {
         namespace.delete_subscription("topic", "s2").unwrap();
     });
     assert_eq!(met(&mut world, &red), (0, 1));
-    assert_eq!(met(&mut world, &Message::new("x").with_subject("b")), (1, 2));
+    assert_eq!(met(&mut world, &MessageRef::new("x").with_subject("b")), (1, 2));
 }

@@ -1,6 +1,6 @@
 //! Session id and partition key of a message that is sent; delivery annotations of one that is received.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Reader, Value};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -25,7 +25,7 @@ fn an_empty_session_id_goes_with_any_partition_key_f19() {
         for key in ["k", "K", "0", "a longer partition key", "1/2"] {
             let mut world = world();
             let sender = world.sender(0, entity).unwrap();
-            let message = Message::new("x").with_session_id("").with_partition_key(key);
+            let message = MessageRef::new("x").with_session_id("").with_partition_key(key);
             let ended = world.send(0, sender, &message);
             assert_eq!(ended, Ended::Accepted, "'{key}' to {entity}");
             let ended = world.send_batch(0, sender, &[message, message]);
@@ -34,7 +34,7 @@ fn an_empty_session_id_goes_with_any_partition_key_f19() {
     }
     let mut world = world();
     let sender = world.sender(0, "queue").unwrap();
-    let message = Message::new("x").with_session_id("s").with_partition_key("k");
+    let message = MessageRef::new("x").with_session_id("s").with_partition_key("k");
     assert!(must_be_equal(&world.send(0, sender, &message)), "another session");
 }
 
@@ -64,7 +64,7 @@ fn a_message_that_is_deleted_has_empty_delivery_annotations_f38() {
         for batch in [false, true] {
             let mut world = world();
             let sender = world.sender(0, entity).unwrap();
-            let message = Message::new("x").with_time_to_live(Duration::from_secs(600));
+            let message = MessageRef::new("x").with_time_to_live(Duration::from_secs(600));
             let sent = if batch { world.send_batch(0, sender, &[message]) } else { world.send(0, sender, &message) };
             assert_eq!(sent, Ended::Accepted);
             if let Some(owner) = path.strip_suffix("/$DeadLetterQueue") {

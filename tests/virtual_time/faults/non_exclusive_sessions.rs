@@ -3,7 +3,7 @@
 
 use servicebus_core::client::{ReceiverOptions, SessionReceiver};
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{LockToken, Message};
+use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::Role;
@@ -62,7 +62,7 @@ fn a_non_exclusive_session_is_granted_by_dotnets_filter_f68() {
             let sessions = SubscriptionDescription { requires_session: true, ..SubscriptionDescription::default() };
             world.topic("topic", &[("s", sessions)]);
             let sender = world.sender(0, target).unwrap();
-            world.send(0, sender, &Message::new("x").with_session_id("delta"));
+            world.send(0, sender, &MessageRef::new("x").with_session_id("delta"));
             let granted = accept(&mut world, 0, source, wanted, None);
             let refused = |text: &String| text.contains("create a non-sessionful message receiver");
             let token = granted.as_ref().ok().and_then(|(_, token)| *token);
@@ -117,7 +117,7 @@ fn the_client_asks_for_a_non_exclusive_session_as_dotnet_does_f68() {
         let client = scene.client::<Heap>();
         let queue = || Entity::queue("q");
         let sender = client.sender("q").unwrap();
-        sender.send(&Message::new("x").with_session_id("waiting")).await.unwrap();
+        sender.send(&MessageRef::new("x").with_session_id("waiting")).await.unwrap();
         let wait = Duration::from_secs(1);
         // An accept may fail: only the filters that were sent are judged.
         drop(client.accept_next_non_exclusive_session(queue(), wait, ReceiverOptions::default()).await);

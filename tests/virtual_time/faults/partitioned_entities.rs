@@ -1,6 +1,6 @@
 //! Requirements of partitioned entities, and the annotation that they add.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_tests::broker::{Ended, Received, World};
 use servicebus_tests::coordinator::refusal;
@@ -37,7 +37,7 @@ fn world(topic: bool, partitioned: bool, duplicates: bool, sessions: bool) -> Wo
     world
 }
 
-fn answer(world: &mut World, messages: &[Message<'_>], as_batch: bool) -> Ended {
+fn answer(world: &mut World, messages: &[MessageRef<'_>], as_batch: bool) -> Ended {
     let sender = world.sender(0, "entity").unwrap();
     if as_batch { world.send_batch(0, sender, messages) } else { world.send(0, sender, &messages[0]) }
 }
@@ -55,7 +55,7 @@ fn refused(judge: &mut Judge, name: &str, answer: &Ended, wanted: &str) {
 fn a_batch_for_a_partitioned_entity_has_one_key_f44() {
     const DISTINCT: &str = "Batching brokered messages with distinct SessionId or PartitionKey is not supported for an \
         entity with partitioning enabled";
-    let m = || Message::new("x");
+    let m = || MessageRef::new("x");
     let mut judge = Judge::new();
     for topic in [false, true] {
         let batches = [
@@ -82,7 +82,7 @@ fn a_batch_for_a_partitioned_entity_has_one_key_f44() {
     judge.finish();
 }
 
-fn answer_of_plain(topic: bool, sessions: bool, batch: &[Message<'_>]) -> Ended {
+fn answer_of_plain(topic: bool, sessions: bool, batch: &[MessageRef<'_>]) -> Ended {
     answer(&mut world(topic, false, false, sessions), batch, true)
 }
 
@@ -92,7 +92,7 @@ fn duplicates_are_detected_in_a_partition_by_id_or_key_f45() {
         PartitionKey or MessageId set";
     const DISTINCT: &str = "distinct SessionId, PartitionKey, or MessageId is not supported for an entity with \
         partitioning and duplicate detection enabled";
-    let m = || Message::new("x");
+    let m = || MessageRef::new("x");
     let mut judge = Judge::new();
     for topic in [false, true] {
         for (name, message) in
@@ -122,7 +122,7 @@ fn duplicates_are_detected_in_a_partition_by_id_or_key_f45() {
 /// The message, seen in some way: received, peeked, deferred and peeked, deferred and received.
 fn seen(world: &mut World, session: &str, way: &str) -> Received {
     let sender = world.sender(0, "entity").unwrap();
-    assert_eq!(world.send(0, sender, &Message::new("x").with_session_id(session)), Ended::Accepted);
+    assert_eq!(world.send(0, sender, &MessageRef::new("x").with_session_id(session)), Ended::Accepted);
     let path = "entity/Subscriptions/s";
     let receiver = world.session_receiver(0, path, Some(session), None).unwrap();
     let entries =

@@ -1,6 +1,6 @@
 //! Properties that are too large are refused when they come, not dead-lettered afterwards.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
 use servicebus_core::wire::performative::ErrorCondition;
@@ -22,7 +22,7 @@ enum Verb {
 fn sent(verb: Verb, properties: &[(&str, Value<'_>)]) -> Option<Failure> {
     let mut world = World::with_queue(QueueDescription::default());
     world.topic("topic", &[("s", SubscriptionDescription::default())]);
-    let message = Message::new("x").with_application_properties(properties);
+    let message = MessageRef::new("x").with_application_properties(properties);
     let answer = match verb {
         Verb::Send => {
             let sender = world.sender(0, "queue").unwrap();
@@ -34,7 +34,7 @@ fn sent(verb: Verb, properties: &[(&str, Value<'_>)]) -> Option<Failure> {
         }
         Verb::Batch => {
             let sender = world.sender(0, "queue").unwrap();
-            world.send_batch(0, sender, &[Message::new("small"), message])
+            world.send_batch(0, sender, &[MessageRef::new("small"), message])
         }
         Verb::Schedule => {
             let at = world.clock.utc + Duration::from_secs(60);

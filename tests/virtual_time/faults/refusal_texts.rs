@@ -1,6 +1,6 @@
 //! Texts about disabled, full and missing entities, and about messages without a session.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{
     EntityStatus, QueueDescription, SubscriptionDescription, TopicDescription,
@@ -82,7 +82,7 @@ fn filled(topic: bool, name: &str, body: usize, batch: usize) -> Option<Failure>
     let sender = world.sender(c, name).unwrap();
     let body = vec![b'x'; body];
     for _ in 0..(2 << 20) / (body.len() * batch) {
-        let answer = world.send_batch(c, sender, &vec![Message::new(&body); batch]);
+        let answer = world.send_batch(c, sender, &vec![MessageRef::new(&body); batch]);
         if answer != Ended::Accepted {
             return refusal(&answer);
         }
@@ -132,7 +132,7 @@ fn the_refusal_of_a_full_entity_has_its_path_and_a_size_at_the_maximum_f56() {
 }
 
 /// Sends to an entity, and reads reason and description in a dead-letter queue.
-fn dead(world: &mut World, c: usize, target: &str, message: &Message<'_>, from: &str) -> (String, String) {
+fn dead(world: &mut World, c: usize, target: &str, message: &MessageRef<'_>, from: &str) -> (String, String) {
     let sender = world.sender(c, target).unwrap();
     assert_eq!(world.send(c, sender, message), Ended::Accepted);
     let receiver = world.receiver(c, &format!("{from}/$DeadLetterQueue")).unwrap();
@@ -161,7 +161,7 @@ fn a_message_without_a_session_is_dead_lettered_in_the_services_words_f57() {
     });
     let c = world.connect();
     let (plain, keyed, of_session) =
-        (Message::new("x"), Message::new("x").with_partition_key("k"), Message::new("x").with_session_id("s"));
+        (MessageRef::new("x"), MessageRef::new("x").with_partition_key("k"), MessageRef::new("x").with_session_id("s"));
     let mut judge = Judge::new();
     for (name, target, from, message) in [
         ("subscription", "topic", "topic/Subscriptions/s", &plain),

@@ -1,6 +1,6 @@
 //! One rule and one message: the rule is created over HTTP, the copies are received.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::administration::{
     CreateRuleOptions, RuleFilter, RuleProperties, SqlRuleAction, SqlRuleFilter,
 };
@@ -56,7 +56,7 @@ pub(crate) fn world() -> (World, usize) {
 }
 
 /// Lets a rule meet a message.
-pub(crate) fn made(filter: RuleFilter, action: Option<&str>, message: &Message<'_>) -> Made {
+pub(crate) fn made(filter: RuleFilter, action: Option<&str>, message: &MessageRef<'_>) -> Made {
     let (mut world, c) = world();
     let mut options = CreateRuleOptions::new().filter(filter);
     if let Some(action) = action {
@@ -80,11 +80,11 @@ pub(crate) fn made(filter: RuleFilter, action: Option<&str>, message: &Message<'
 }
 
 /// Lets an action change a message.
-pub(crate) fn changed(action: &str, message: &Message<'_>) -> Made {
+pub(crate) fn changed(action: &str, message: &MessageRef<'_>) -> Made {
     made(RuleFilter::True, Some(action), message)
 }
 
 /// Whether an SQL filter takes a message with these properties.
-pub(crate) fn matches(filter: &str, message: &Message<'_>) -> Made {
+pub(crate) fn matches(filter: &str, message: &MessageRef<'_>) -> Made {
     made(SqlRuleFilter::new(filter).into(), None, message)
 }

@@ -1,6 +1,6 @@
 //! Times in rules: they come back as they were sent.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::administration::{
     ApiVersion, CorrelationRuleFilter, CreateRuleOptions, RuleProperties, RuleValue, SqlRuleAction, SqlRuleFilter,
 };
@@ -125,7 +125,7 @@ fn a_time_with_seven_digits_is_compared_to_the_tick_f72() {
         let c = world.connect();
         let (sender, receiver) = (world.sender(c, "t").unwrap(), world.receiver(c, "t/Subscriptions/s").unwrap());
         let at = Timestamp::from_millis(1_593_947_533_500);
-        let message = Message::new("x");
+        let message = MessageRef::new("x");
         world.send(c, sender, &message.with_application_properties(&[("t", Value::Timestamp(at))]));
         let copies = world.receive_now(c, receiver, 1);
         assert_eq!(copies.len(), usize::from(matches), "{filter}, {written}");

@@ -1,7 +1,7 @@
 //! Scheduled messages.
 
 use bytes::BytesMut;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Compound, Reader, Sink, Value};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -27,7 +27,7 @@ fn stored(world: &World) -> u64 {
 }
 
 /// Asks for messages to be scheduled; the status of the answer, if one comes.
-fn schedule(world: &mut World, entity: &str, messages: &[Message<'_>]) -> Option<i64> {
+fn schedule(world: &mut World, entity: &str, messages: &[MessageRef<'_>]) -> Option<i64> {
     let mut list = BytesMut::new();
     let sink = &mut Sink::from(&mut list);
     let mark = sink.begin();
@@ -49,7 +49,7 @@ fn a_scheduled_message_over_the_entitys_size_is_refused_f17() {
             let mut world = world();
             let body = "x".repeat(kilobytes << 10);
             let at = world.clock.utc + LATER;
-            let message = Message::new(&body).with_session_id("s").with_scheduled_enqueue_time(at);
+            let message = MessageRef::new(&body).with_session_id("s").with_scheduled_enqueue_time(at);
             let (link, _) = world.node(0, &format!("{entity}/$management"));
             let status = schedule(&mut world, entity, &[message]);
             let closed = world.detached(0, link).map(|failure| failure.condition);
@@ -79,7 +79,7 @@ fn a_message_that_was_scheduled_is_received_in_state_2_f18() {
                 }
                 let mut world = world();
                 let at = world.clock.utc + LATER;
-                let message = Message::new("x").with_session_id("s");
+                let message = MessageRef::new("x").with_session_id("s");
                 let sender = world.sender(0, entity).unwrap();
                 match how {
                     "scheduled" => {

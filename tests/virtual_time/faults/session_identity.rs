@@ -1,6 +1,6 @@
 //! A session is the same whatever case its id is written in.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -25,7 +25,7 @@ fn a_session_is_accepted_by_its_id_in_any_case_f67() {
         for (sent, accepted) in PAIRS {
             let mut world = world();
             let sender = world.sender(0, target).unwrap();
-            assert_eq!(world.send(0, sender, &Message::new("x").with_session_id(sent)), Ended::Accepted);
+            assert_eq!(world.send(0, sender, &MessageRef::new("x").with_session_id(sent)), Ended::Accepted);
             let receiver = world.session_receiver(0, source, Some(accepted), None).unwrap();
             let received = world.receive_now(0, receiver, 1).len();
             assert_eq!(received, 1, "{sent} accepted as {accepted} at {source}");
@@ -74,7 +74,7 @@ fn a_request_names_a_session_in_any_case_f67() {
         for (one, other) in PAIRS {
             let mut world = world();
             let sender = world.sender(0, target).unwrap();
-            assert_eq!(world.send(0, sender, &Message::new("x").with_session_id(one)), Ended::Accepted);
+            assert_eq!(world.send(0, sender, &MessageRef::new("x").with_session_id(one)), Ended::Accepted);
             world.session_receiver(0, source, Some(one), None).unwrap();
             let entries = [
                 ("session-id", Value::from(other)),
@@ -96,7 +96,7 @@ fn messages_belong_to_one_session_in_any_case_f67() {
             let mut world = world();
             let sender = world.sender(0, target).unwrap();
             for session in [one, other, one] {
-                assert_eq!(world.send(0, sender, &Message::new("x").with_session_id(session)), Ended::Accepted);
+                assert_eq!(world.send(0, sender, &MessageRef::new("x").with_session_id(session)), Ended::Accepted);
             }
             let receiver = world.session_receiver(0, source, None, None).unwrap();
             let received: Vec<i64> =
@@ -115,7 +115,7 @@ fn a_session_is_taken_over_in_any_case_f67() {
         for (one, other) in PAIRS {
             let mut world = world();
             let sender = world.sender(0, target).unwrap();
-            assert_eq!(world.send(0, sender, &Message::new("x").with_session_id(one)), Ended::Accepted);
+            assert_eq!(world.send(0, sender, &MessageRef::new("x").with_session_id(one)), Ended::Accepted);
             let first = world.session_receiver(0, source, Some(one), None).unwrap();
             assert_eq!(world.receive_now(0, first, 1).len(), 1);
             let entries = [("session-id", Value::from(one)), ("session-state", Value::Binary(b"state"))];
@@ -155,7 +155,7 @@ fn a_session_is_listed_once_in_any_case_f67() {
             let mut world = world();
             let sender = world.sender(0, target).unwrap();
             for session in [one, other, "beside"] {
-                assert_eq!(world.send(0, sender, &Message::new("x").with_session_id(session)), Ended::Accepted);
+                assert_eq!(world.send(0, sender, &MessageRef::new("x").with_session_id(session)), Ended::Accepted);
             }
             // The time that asks for sessions with messages.
             let all = Timestamp::from_millis(253_402_300_800_000);

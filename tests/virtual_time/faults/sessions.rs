@@ -1,6 +1,6 @@
 //! Locks of sessions, and peeks at them.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -21,7 +21,7 @@ fn world(lock_duration: Duration) -> World {
 fn send(world: &mut World, entity: &str, session: &str, bodies: &[&str]) {
     let sender = world.sender(0, if entity == SUB { "topic" } else { entity }).unwrap();
     for body in bodies {
-        assert_eq!(world.send(0, sender, &Message::new(*body).with_session_id(session)), Ended::Accepted);
+        assert_eq!(world.send(0, sender, &MessageRef::new(*body).with_session_id(session)), Ended::Accepted);
     }
 }
 

@@ -1,7 +1,7 @@
 //! SQL that does not parse is refused with the place and the word.
 
 use crate::rule_bench::{Made, made, world};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::administration::{RuleFilter, SqlRuleFilter};
 use servicebus_core::wire::{Reader, Sink, Value};
 use servicebus_tests::broker::put_map;
@@ -46,11 +46,11 @@ fn sql_that_does_not_parse_is_refused_over_http_with_the_word_f58() {
         _ => None,
     };
     for (filter, word) in FILTERS {
-        let made = made(SqlRuleFilter::new(filter).into(), None, &Message::new("x"));
+        let made = made(SqlRuleFilter::new(filter).into(), None, &MessageRef::new("x"));
         check(filter, refused(made), word);
     }
     for (action, word) in ACTIONS {
-        let made = made(RuleFilter::True, Some(action), &Message::new("x"));
+        let made = made(RuleFilter::True, Some(action), &MessageRef::new("x"));
         check(action, refused(made), word);
     }
 }

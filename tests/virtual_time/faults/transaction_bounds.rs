@@ -1,7 +1,7 @@
 //! Limits of a transaction: messages, time, and the effects of its end.
 
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::messaging::Outcome;
 use servicebus_core::wire::{Reader, Value};
@@ -31,7 +31,7 @@ fn a_transaction_sends_a_hundred_messages_f42() {
     {
         let (mut world, sender, receiver, control) = world();
         for _ in 0..completed {
-            world.send(0, sender, &Message::new("x"));
+            world.send(0, sender, &MessageRef::new("x"));
         }
         let held = world.receive_now(0, receiver, completed);
         let txn = control.declare(&mut world);
@@ -40,7 +40,7 @@ fn a_transaction_sends_a_hundred_messages_f42() {
             refused = refused.or(refusal(&world.complete_in(0, message, &txn)));
         }
         for _ in 0..sent {
-            refused = refused.or(refusal(&world.send_in(0, sender, &txn, &Message::new("x"))));
+            refused = refused.or(refusal(&world.send_in(0, sender, &txn, &MessageRef::new("x"))));
         }
         let refused = refused.or(refusal(&control.commit(&mut world, &txn))).map(|failure| failure.text);
         let name = format!("{completed} completed, {sent} sent");
@@ -65,7 +65,7 @@ type Use = fn(&mut World, LinkId, LinkId, &[u8]) -> Option<Failure>;
 #[test]
 fn a_transaction_that_took_too_long_is_refused_at_each_use_f48() {
     let uses: [(&str, Use); 6] = [
-        ("send", |world, sender, _, txn| refusal(&world.send_in(0, sender, txn, &Message::new("x")))),
+        ("send", |world, sender, _, txn| refusal(&world.send_in(0, sender, txn, &MessageRef::new("x")))),
         ("complete", |world, _, receiver, txn| {
             let message = world.receive_now(0, receiver, 1).remove(0);
             refusal(&world.complete_in(0, &message, txn))
@@ -80,12 +80,12 @@ fn a_transaction_that_took_too_long_is_refused_at_each_use_f48() {
         }),
         ("schedule", |world, _, _, txn| {
             let at = world.clock.utc + Duration::from_secs(60);
-            let message = Message::new("x").with_scheduled_enqueue_time(at);
+            let message = MessageRef::new("x").with_scheduled_enqueue_time(at);
             response_refusal(&world.schedule_in(0, "queue", &[message], Some(txn)))
         }),
         ("cancel", |world, _, _, txn| {
             let at = world.clock.utc + Duration::from_secs(60);
-            let numbers = world.schedule(0, "queue", &[Message::new("x").with_scheduled_enqueue_time(at)]).numbers();
+            let numbers = world.schedule(0, "queue", &[MessageRef::new("x").with_scheduled_enqueue_time(at)]).numbers();
             let numbers = servicebus_tests::broker::longs(&numbers);
             let entries = [("sequence-numbers", Reader::new(&numbers).value().unwrap())];
             response_refusal(&world.manage_in(0, "queue", "cancel-scheduled-message", &entries, Some(txn)))
@@ -103,7 +103,7 @@ fn a_transaction_that_took_too_long_is_refused_at_each_use_f48() {
     for seconds in [115, 121, 125, 300] {
         for (name, run) in uses {
             let (mut world, sender, receiver, control) = world();
-            world.send(0, sender, &Message::new("there"));
+            world.send(0, sender, &MessageRef::new("there"));
             let txn = control.declare(&mut world);
             world.advance(Duration::from_secs(seconds));
             let refused = run(&mut world, sender, receiver, &txn).map(|failure| failure.text);
@@ -136,7 +136,7 @@ fn a_commit_that_comes_too_late_is_refused_in_the_services_words_f48() {
         let (mut world, sender, _, control) = world();
         let txn = control.declare(&mut world);
         for _ in 0..sends {
-            world.send_in(0, sender, &txn, &Message::new("x"));
+            world.send_in(0, sender, &txn, &MessageRef::new("x"));
         }
         world.advance(Duration::from_secs(seconds));
         let committed = refusal(&control.commit(&mut world, &txn)).map(|failure| failure.text);

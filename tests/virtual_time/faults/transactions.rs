@@ -1,7 +1,7 @@
 //! All or nothing, and not indefinitely.
 
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_tests::broker::*;
@@ -31,7 +31,7 @@ fn world(entity: &str, held: usize) -> (World, LinkId) {
     });
     let sender = world.sender(0, entity).unwrap();
     if held > 0 {
-        assert_eq!(world.send(0, sender, &Message::new(&"h".repeat(held))), Ended::Accepted);
+        assert_eq!(world.send(0, sender, &MessageRef::new(&"h".repeat(held))), Ended::Accepted);
     }
     (world, sender)
 }
@@ -65,7 +65,7 @@ fn a_transaction_of_sends_is_all_or_nothing_f34() {
                 .iter()
                 .filter(|size| {
                     let body = "x".repeat(**size);
-                    is_enlisted(&world.send_in(0, sender, &txn, &Message::new(&body)))
+                    is_enlisted(&world.send_in(0, sender, &txn, &MessageRef::new(&body)))
                 })
                 .count();
             let committed = control.commit(&mut world, &txn);
@@ -87,7 +87,7 @@ fn a_transaction_of_sends_is_all_or_nothing_f34() {
             let before = stored(&mut world, entity);
             let txn = control.declare(&mut world);
             for size in sizes {
-                world.send_in(0, sender, &txn, &Message::new(&"x".repeat(*size)));
+                world.send_in(0, sender, &txn, &MessageRef::new(&"x".repeat(*size)));
             }
             let seen = (control.commit(&mut world, &txn), stored(&mut world, entity) - before);
             let all = |seen: &(Ended, usize)| *seen == (Ended::Accepted, sizes.len());
@@ -109,7 +109,7 @@ fn a_batch_is_all_or_nothing_f35() {
             let (mut world, sender) = world(entity, held);
             let before = stored(&mut world, entity);
             let bodies: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
-            let messages: Vec<Message<'_>> = bodies.iter().map(|body| Message::new(body.as_str())).collect();
+            let messages: Vec<MessageRef<'_>> = bodies.iter().map(|body| MessageRef::new(body.as_str())).collect();
             let fits = held + sizes.iter().sum::<usize>() < MEGABYTE - 1_000;
             let ended = world.send_batch(0, sender, &messages);
             let added = stored(&mut world, entity) - before;
@@ -127,7 +127,7 @@ fn a_batch_is_all_or_nothing_f35() {
             let (mut world, sender) = world(entity, held);
             let before = stored(&mut world, entity);
             let bodies: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
-            let messages: Vec<Message<'_>> = bodies.iter().map(|body| Message::new(body.as_str())).collect();
+            let messages: Vec<MessageRef<'_>> = bodies.iter().map(|body| MessageRef::new(body.as_str())).collect();
             let seen = (world.send_batch(0, sender, &messages), stored(&mut world, entity) - before);
             let all = |seen: &(Ended, usize)| *seen == (Ended::Accepted, sizes.len());
             judge.control(format!("{sizes:?} beside {held} in {entity}"), seen, all);
@@ -145,7 +145,7 @@ fn a_transaction_that_is_left_is_rolled_back_f36() {
         for _ in 0..transactions {
             let txn = control.declare(&mut world);
             for _ in 0..sends {
-                assert!(is_enlisted(&world.send_in(0, sender, &txn, &Message::new("x"))));
+                assert!(is_enlisted(&world.send_in(0, sender, &txn, &MessageRef::new("x"))));
             }
         }
         world.advance(Duration::from_secs(minutes * 60));
@@ -167,7 +167,7 @@ fn bytes_of_open_transactions_count_f36() {
             for _ in 0..transactions {
                 let txn = control.declare(&mut world);
                 for _ in 0..sends {
-                    enlisted += usize::from(is_enlisted(&world.send_in(0, sender, &txn, &Message::new(&body))));
+                    enlisted += usize::from(is_enlisted(&world.send_in(0, sender, &txn, &MessageRef::new(&body))));
                 }
             }
             let held = enlisted * size;

@@ -1,7 +1,7 @@
 //! A transaction belongs to one top-level entity, and to one partition of it.
 
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::wire::messaging::{Outcome, Rejected};
 use servicebus_core::wire::performative::Role;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -28,7 +28,7 @@ fn world() -> World {
     let c = world.connect();
     for name in ["a", "b", "sa", "sb", "t", "u"] {
         let sender = world.sender(c, name).unwrap();
-        world.send(c, sender, &Message::new("there").with_session_id("1"));
+        world.send(c, sender, &MessageRef::new("there").with_session_id("1"));
     }
     world
 }
@@ -87,7 +87,7 @@ impl Step {
                     Err(failure) => return Some(failure.text),
                 };
                 let txn = control.declare(world);
-                let sent = world.send_in(c, link, &txn, &Message::new("sent"));
+                let sent = world.send_in(c, link, &txn, &MessageRef::new("sent"));
                 let committed = control.commit(world, &txn);
                 refusal(&sent).or(refusal(&committed)).map(|failure| failure.text)
             }
@@ -159,9 +159,9 @@ enum Part {
 }
 
 /// A message for a minute from now.
-fn later(world: &World) -> Message<'static> {
+fn later(world: &World) -> MessageRef<'static> {
     let at = world.clock.utc + servicebus_core::time::Duration::from_secs(60);
-    Message::new("later").with_scheduled_enqueue_time(at)
+    MessageRef::new("later").with_scheduled_enqueue_time(at)
 }
 
 /// Runs parts in one transaction of a client whose links each have a session of their own (recording
@@ -187,7 +187,7 @@ fn in_one_transaction(parts: &[Part]) -> Option<String> {
             Part::Send(entity) => {
                 world.begin_session(c);
                 let link = world.sender(c, entity).unwrap();
-                refusal(&world.send_in(c, link, &txn, &Message::new("sent")))
+                refusal(&world.send_in(c, link, &txn, &MessageRef::new("sent")))
             }
             Part::Complete(_) => refusal(&world.complete_in(c, &held.next().unwrap(), &txn)),
             Part::DeadLetter(_) => {
@@ -246,7 +246,7 @@ fn an_unknown_transaction_is_refused_in_the_services_words_f41() {
     let (c, other) = (world.connect(), world.connect());
     let (sender, receiver) = (world.sender(c, "a").unwrap(), world.receiver(c, "a").unwrap());
     for _ in 0..3 {
-        world.send(c, sender, &Message::new("more"));
+        world.send(c, sender, &MessageRef::new("more"));
     }
     let held = world.receive_now(c, receiver, 4);
     let (control, foreign) = (Control::attach(&mut world, c), Control::attach(&mut world, other));
@@ -259,7 +259,7 @@ fn an_unknown_transaction_is_refused_in_the_services_words_f41() {
     let ids = [("foreign", foreign), ("ended", ended), ("rolled back", rolled_back), ("never", vec![7; 16])];
     for ((name, txn), message) in ids.iter().zip(&held) {
         for (verb, answer) in [
-            ("send", world.send_in(c, sender, txn, &Message::new("x"))),
+            ("send", world.send_in(c, sender, txn, &MessageRef::new("x"))),
             ("complete", world.complete_in(c, message, txn)),
             ("commit", control.commit(&mut world, txn)),
             ("roll back", control.roll_back(&mut world, txn)),
@@ -292,8 +292,8 @@ fn an_unknown_transaction_is_refused_in_the_services_words_f41() {
 }
 
 /// A partitioned queue or topic with two messages `1` and `2`: keys, or sessions.
-fn partitioned_message<'a>(key: &'a str, by_session: bool) -> Message<'a> {
-    let message = Message::new("x");
+fn partitioned_message<'a>(key: &'a str, by_session: bool) -> MessageRef<'a> {
+    let message = MessageRef::new("x");
     if by_session { message.with_session_id(key) } else { message.with_partition_key(key) }
 }
 

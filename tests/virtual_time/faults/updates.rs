@@ -1,7 +1,7 @@
 //! Links of an entity after an update.
 
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::Role;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -15,7 +15,7 @@ fn world() -> World {
     world.topic("topic", &[("sub", SubscriptionDescription::default())]);
     for entity in ["queue", "sessions", "topic"] {
         let sender = world.sender(0, entity).unwrap();
-        assert_eq!(world.send(0, sender, &Message::new("x").with_session_id("s")), Ended::Accepted);
+        assert_eq!(world.send(0, sender, &MessageRef::new("x").with_session_id("s")), Ended::Accepted);
     }
     world
 }
@@ -45,7 +45,7 @@ fn works(world: &mut World, link: LinkId, role: Role) -> bool {
     }
     match role {
         Role::Receiver => world.receive_now(0, link, 1).len() == 1,
-        Role::Sender => world.send(0, link, &Message::new("y")) == Ended::Accepted,
+        Role::Sender => world.send(0, link, &MessageRef::new("y")) == Ended::Accepted,
     }
 }
 

@@ -1,7 +1,7 @@
 //! One call against one sick peer.
 
 use servicebus_core::client::Client;
-use servicebus_core::servicebus::{Message, RetryPolicy};
+use servicebus_core::servicebus::{MessageRef, RetryPolicy};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::BrokerConfig;
@@ -162,7 +162,7 @@ pub(crate) fn works<S: Storage<Literal: From<&'static str>>>(
 ) -> Result<(), Wrong> {
     let next = async move {
         let sender = client.sender(QUEUE).map_err(drop)?;
-        sender.send(&Message::new(b"next")).await.map_err(drop)
+        sender.send(&MessageRef::new(b"next")).await.map_err(drop)
     };
     match judge(world, policy(&retry()), next) {
         Ok(Ok(())) => Ok(()),

@@ -1,7 +1,7 @@
 //! A connection that dies at any byte: the call ends, and the next one works.
 
 use crate::cell::{Wrong, client, ended, heal, retry, world};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_tests::calls::{QUEUE, policy};
@@ -16,7 +16,7 @@ fn cut_at(bytes: usize) -> Result<(), Wrong> {
     let other = client.clone();
     let calls = async move {
         let (sender, receiver) = (other.sender(QUEUE).expect("a sender"), other.receiver(QUEUE).expect("a receiver"));
-        _ = sender.send(&Message::new(b"sent")).await;
+        _ = sender.send(&MessageRef::new(b"sent")).await;
         receiver.receive(Duration::from_secs(1)).await.map(drop).map_err(drop)
     };
     let begin = world.clock().now;

@@ -1,7 +1,7 @@
 //! Rows of the matrix that no single call of the table is.
 
 use crate::cell::{Judged, STEPS, Sim, cell, client, heal, judge, retry, works, world};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_tests::calls::{QUEUE, calls, policy};
@@ -32,10 +32,10 @@ fn fixed(sick: &'static Sick, seed: u64) -> Option<Judged> {
     let handles = (client.sender(QUEUE).expect("a sender"), client.receiver(QUEUE).expect("a receiver"));
     let prepared = async move {
         let (sender, receiver) = handles;
-        sender.send(&Message::new(b"prepared")).await.expect("a send");
+        sender.send(&MessageRef::new(b"prepared")).await.expect("a send");
         let message = receiver.receive(Duration::from_secs(5)).await.expect("a receive").expect("the message");
         receiver.complete(&message).await.expect("a settlement");
-        sender.send(&Message::new(b"waits")).await.expect("a send");
+        sender.send(&MessageRef::new(b"waits")).await.expect("a send");
         (sender, receiver)
     };
     let prepared = world.try_run(prepared, Duration::from_secs(60), STEPS);
@@ -43,7 +43,7 @@ fn fixed(sick: &'static Sick, seed: u64) -> Option<Judged> {
     service.fall_sick(sick);
     let before = service.demands();
     let running = async move {
-        let sent = sender.send(&Message::new(b"sent")).await.is_ok();
+        let sent = sender.send(&MessageRef::new(b"sent")).await.is_ok();
         let received = receiver.receive(WAIT).await.is_ok();
         drop((sender, receiver));
         (sent, received)
@@ -74,7 +74,7 @@ fn beside(sick: &'static Sick, seed: u64) -> Option<Judged> {
     service.fall_sick(sick);
     let client = client::<Heap>(&world);
     let sender = client.sender(QUEUE).expect("a sender");
-    let first = async move { _ = sender.send(&Message::new(b"first")).await };
+    let first = async move { _ = sender.send(&MessageRef::new(b"first")).await };
     let judged = judge(&world, policy(&retry()), first);
     let judged = Judged::new(judged, &service, 0).and(|| {
         service.heal_new();

@@ -3,7 +3,7 @@
 use crate::live;
 use bytes::{Bytes, BytesMut};
 use servicebus_core::engine::{LinkId, SendOptions, Tag};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::{Rx as _, Tx as _};
 use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::{MessageId, Properties, put_section};
@@ -47,7 +47,7 @@ fn kept(size: usize, count: usize) -> isize {
     let sender = world.sender(0, "queue").unwrap();
     let body = vec![7; size];
     for _ in 0..count {
-        assert_eq!(world.send(0, sender, &Message::new(&body)), Ended::Accepted);
+        assert_eq!(world.send(0, sender, &MessageRef::new(&body)), Ended::Accepted);
     }
     let client = world.connect();
     let (request, response) = world.node(client, "queue/$management");
@@ -85,7 +85,7 @@ fn responses_that_waited_come_when_they_are_read_a1() {
         let mut world = World::with_queue(QueueDescription::default());
         let sender = world.sender(0, "queue").unwrap();
         for _ in 0..count {
-            assert_eq!(world.send(0, sender, &Message::new(&vec![7; size])), Ended::Accepted);
+            assert_eq!(world.send(0, sender, &MessageRef::new(&vec![7; size])), Ended::Accepted);
         }
         let client = world.connect();
         let (request, response) = world.node(client, "queue/$management");

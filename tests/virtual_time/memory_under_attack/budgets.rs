@@ -3,7 +3,7 @@
 use crate::connections::{emulator, pause, run};
 use crate::live;
 use bytes::Bytes;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::sas;
 use servicebus_core::storage::{Rx as _, Tx as _};
 use servicebus_core::time::Duration;
@@ -60,7 +60,7 @@ fn tokens(world: &mut World, bytes: usize) {
 fn transactions(world: &mut World, bytes: usize) {
     let sender = world.sender(0, "queue").unwrap();
     let control = Control::attach(world, 0);
-    let message = encoded(&Message::new(&vec![7; 1 << 20]));
+    let message = encoded(&MessageRef::new(&vec![7; 1 << 20]));
     let mut transaction = Vec::new();
     for number in 0..=bytes >> 20 {
         // The service takes a hundred in each.
@@ -160,7 +160,7 @@ fn others_go_on_beside_an_attack_on_the_budget_a5() {
         assert!(world.broker.budget().used() <= MEMORY, "{name}: {} bytes are counted", world.broker.budget().used());
         let client = world.connect();
         let sender = world.sender(client, "queue").unwrap();
-        assert_eq!(world.send(client, sender, &Message::new("x")), Ended::Accepted, "beside {name}");
+        assert_eq!(world.send(client, sender, &MessageRef::new("x")), Ended::Accepted, "beside {name}");
         let receiver = world.receiver(client, "queue").unwrap();
         let message = world.receive_now(client, receiver, 1).pop().expect("a message");
         assert_eq!(world.complete(client, &message), Ended::Accepted, "beside {name}");
@@ -186,9 +186,9 @@ fn messages_count_until_they_are_gone_a5() {
     ] {
         let sender = world.sender(0, target).unwrap();
         let before = world.broker.budget().used();
-        let sent = (0..50).take_while(|_| world.send(0, sender, &Message::new(&body)) == Ended::Accepted).count();
+        let sent = (0..50).take_while(|_| world.send(0, sender, &MessageRef::new(&body)) == Ended::Accepted).count();
         assert!((30..40).contains(&sent), "{sent} messages to {target}");
-        let failure = refusal(&world.send(0, sender, &Message::new(&body))).expect("it is full");
+        let failure = refusal(&world.send(0, sender, &MessageRef::new(&body))).expect("it is full");
         assert_eq!(failure.condition, "amqp:resource-limit-exceeded", "{}", failure.text);
         for source in sources {
             assert!(world.broker.budget().used() > 6 << 20, "{source}");
@@ -202,7 +202,7 @@ fn messages_count_until_they_are_gone_a5() {
         }
         let after = world.broker.budget().used();
         assert!(after < before + (16 << 10), "{before} bytes before and {after} after {target}");
-        assert_eq!(world.send(0, sender, &Message::new("x")), Ended::Accepted);
+        assert_eq!(world.send(0, sender, &MessageRef::new("x")), Ended::Accepted);
     }
 }
 

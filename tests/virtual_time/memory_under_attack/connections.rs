@@ -1,7 +1,7 @@
 //! Connections to the server that do nothing much, and connections that read nothing.
 
 use crate::{live, opening};
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::frame::{EMPTY, Protocol};
 use servicebus_core::wire::messaging::{Source, Target};
@@ -73,7 +73,7 @@ fn an_idle_connection_takes_little_a6() {
     // Messages of 200 KB in frames of 50 KB, which need the buffers for a while.
     let chunk = vec![7; 50_000];
     let sent = (0..5).flat_map(|id| (0..4).map(move |part| (id, part))).flat_map(|(id, part)| {
-        let head = encoded(&Message::new(&chunk));
+        let head = encoded(&MessageRef::new(&chunk));
         let payload = if part == 0 { &head[..] } else { &[0x00, 0x53, 0x75, 0xa0, 1, 7] };
         frame(0, &transfer(0, id, part < 3), payload)
     });
@@ -99,7 +99,7 @@ async fn is_kept(size: usize, bytes: Vec<u8>) -> bool {
     let emulator = emulator().await;
     emulator.with_broker(|broker, clock| {
         broker.with_namespace(clock, |namespace| {
-            let body = encoded(&Message::new(&vec![7; size]));
+            let body = encoded(&MessageRef::new(&vec![7; size]));
             for _ in 0..16_000_000 / size {
                 namespace.send("queue", entities::Message::accept(body.clone()).unwrap(), clock.utc).unwrap();
             }

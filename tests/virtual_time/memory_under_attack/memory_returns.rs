@@ -1,7 +1,7 @@
 //! What has come and gone takes no memory: live bytes after many messages are those of the start.
 
 use crate::live;
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::*;
@@ -9,7 +9,7 @@ use servicebus_tests::broker::*;
 /// What each way of using an entity is: its name, and a round of so many messages that come and go.
 type Round = fn(&mut World, usize);
 
-fn send_all(world: &mut World, entity: &str, count: usize, message: impl Fn(usize, &mut dyn FnMut(Message<'_>))) {
+fn send_all(world: &mut World, entity: &str, count: usize, message: impl Fn(usize, &mut dyn FnMut(MessageRef<'_>))) {
     let sender = world.sender(0, entity).unwrap();
     for n in 0..count {
         message(n, &mut |message| assert_eq!(world.send(0, sender, &message), Ended::Accepted));
@@ -29,12 +29,12 @@ fn complete_all(world: &mut World, path: &str, count: usize) {
 }
 
 fn plain(world: &mut World, count: usize) {
-    send_all(world, "queue", count, |_, send| send(Message::new(&[7; 100][..])));
+    send_all(world, "queue", count, |_, send| send(MessageRef::new(&[7; 100][..])));
     complete_all(world, "queue", count);
 }
 
 fn sessions(world: &mut World, count: usize) {
-    send_all(world, "sessions", count, |n, send| send(Message::new("x").with_session_id(&n.to_string())));
+    send_all(world, "sessions", count, |n, send| send(MessageRef::new("x").with_session_id(&n.to_string())));
     for _ in 0..count {
         let receiver = world.session_receiver(0, "sessions", None, None).unwrap();
         let message = world.receive(0, receiver, 1).remove(0);
@@ -44,23 +44,23 @@ fn sessions(world: &mut World, count: usize) {
 }
 
 fn duplicates(world: &mut World, count: usize) {
-    send_all(world, "detecting", count, |n, send| send(Message::new("x").with_message_id(&n.to_string())));
+    send_all(world, "detecting", count, |n, send| send(MessageRef::new("x").with_message_id(&n.to_string())));
     complete_all(world, "detecting", count);
     // The ids are forgotten once their window has passed, by the next message.
     world.advance(Duration::from_secs(61));
-    send_all(world, "detecting", 1, |_, send| send(Message::new("x").with_message_id("last")));
+    send_all(world, "detecting", 1, |_, send| send(MessageRef::new("x").with_message_id("last")));
     complete_all(world, "detecting", 1);
     world.advance(Duration::from_secs(61));
 }
 
 fn expired(world: &mut World, count: usize) {
-    send_all(world, "queue", count, |_, send| send(Message::new("x").with_time_to_live(Duration::from_secs(10))));
+    send_all(world, "queue", count, |_, send| send(MessageRef::new("x").with_time_to_live(Duration::from_secs(10))));
     world.advance(Duration::from_secs(60));
     assert_eq!(world.peek(0, "queue", 0, 1).len(), 0);
 }
 
 fn fanned_out(world: &mut World, count: usize) {
-    send_all(world, "topic", count, |_, send| send(Message::new("x")));
+    send_all(world, "topic", count, |_, send| send(MessageRef::new("x")));
     for path in ["topic/Subscriptions/one", "topic/Subscriptions/two"] {
         complete_all(world, path, count);
     }

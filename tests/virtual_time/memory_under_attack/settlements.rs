@@ -1,6 +1,6 @@
 //! What settlements, names and copies add to what was sent: it counts like what was sent.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::wire::messaging::{MessageId, Properties};
 use servicebus_core::wire::{self, MapWriter, Reader, Sink};
 use servicebus_emulator::broker::budget::Holding;
@@ -92,14 +92,14 @@ fn a_message_of_a_full_queue_is_settled_in_every_way() {
     let mut world = world(64 << 20, QueueDescription { max_size_in_megabytes: 1, ..QueueDescription::default() });
     let (sender, receiver) = (world.sender(0, "queue").unwrap(), world.receiver(0, "queue").unwrap());
     for _ in 0..5 {
-        assert_eq!(world.send(0, sender, &Message::new(&vec![7; 200_000])), Ended::Accepted);
+        assert_eq!(world.send(0, sender, &MessageRef::new(&vec![7; 200_000])), Ended::Accepted);
     }
     let messages = world.receive(0, receiver, 3);
     let changes = properties("p", 2, 15_000);
     assert_eq!(condition(&abandon_with(&mut world, &messages[0], &changes)), None);
     assert_eq!(condition(&abandon_with(&mut world, &messages[1], &changes)), None);
     world.dead_letter(0, &messages[2], "mine", "because");
-    let full = condition(&world.send(0, sender, &Message::new("x")));
+    let full = condition(&world.send(0, sender, &MessageRef::new("x")));
     assert_eq!(full.as_deref(), Some("amqp:resource-limit-exceeded"));
 }
 
@@ -111,7 +111,7 @@ fn an_operation_that_a_transaction_refuses_is_not_counted() {
     let txn = control.declare(&mut world);
     let before = world.broker.budget().used_for(Holding::Transactions);
     for _ in 0..10 {
-        let answer = world.send_in(0, sender, &txn, &Message::new("it has no session"));
+        let answer = world.send_in(0, sender, &txn, &MessageRef::new("it has no session"));
         assert!(!is_enlisted(&answer), "{answer:?}");
     }
     assert_eq!(world.broker.budget().used_for(Holding::Transactions), before);
@@ -142,7 +142,7 @@ fn copies_that_come_back_to_their_topic_stay_within_the_budget() {
     let subscriptions: Vec<_> = names.iter().map(|name| (name.as_str(), back())).collect();
     world.topic("topic", &subscriptions);
     let sender = world.sender(0, "topic").unwrap();
-    assert_eq!(world.send(0, sender, &Message::new("x")), Ended::Accepted);
+    assert_eq!(world.send(0, sender, &MessageRef::new("x")), Ended::Accepted);
     world.advance(core::time::Duration::from_secs(60));
     let used = world.broker.budget().used();
     assert!((LIMIT / 2..=LIMIT).contains(&used), "{used}");

@@ -1,7 +1,7 @@
 //! One function each, over fixed input: performatives, a message with sections, what Service Bus makes of it.
 
 use crate::counted;
-use servicebus_core::servicebus::{LockToken, Message, MessageBatch, ReceivedMessage};
+use servicebus_core::servicebus::{LockToken, MessageBatch, MessageRef, ReceivedMessage};
 use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::{MessageView, section};
@@ -24,8 +24,8 @@ const PROPERTIES: &[(&str, Value<'static>)] = &[
 ];
 
 /// The message that every figure sends or reads.
-pub(crate) fn message(body: &[u8]) -> Message<'_> {
-    Message::new(body)
+pub(crate) fn message(body: &[u8]) -> MessageRef<'_> {
+    MessageRef::new(body)
         .with_message_id("0b8c5c2e-order-000017")
         .with_subject("order.created")
         .with_content_type("application/json")

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use crate::filter::{Dialect, SqlFilter};
     use bytes::Bytes;
-    use servicebus_core::servicebus::Message as Sent;
+    use servicebus_core::servicebus::MessageRef as Sent;
 
     fn message(sent: &Sent<'_>) -> Message {
         Message::accept(Bytes::from(servicebus_core::wire::to_vec(sent))).unwrap()

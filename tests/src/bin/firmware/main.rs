@@ -13,7 +13,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsage
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::server::Identity;
-use servicebus_tokio::{Client, Message, connect};
+use servicebus_tokio::{Client, MessageRef, connect};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -140,7 +140,7 @@ async fn telemetry(checks: &mut Checks, emulator: Emulator, board: Child, line: 
     let client = connect(emulator.connection_string())?;
     let commands = client.sender("commands")?;
     for number in 0..COMMANDS / 2 {
-        commands.send(&Message::new(&format!("led {number}"))).await?;
+        commands.send(&MessageRef::new(&format!("led {number}"))).await?;
     }
     let trouble = async {
         let reach = async |count: u64| {
@@ -157,7 +157,7 @@ async fn telemetry(checks: &mut Checks, emulator: Emulator, board: Child, line: 
         reach(CLOSED_AT[2]).await;
         emulator.drop_connections();
         for number in COMMANDS / 2..COMMANDS {
-            commands.send(&Message::new(&format!("led {number}"))).await?;
+            commands.send(&MessageRef::new(&format!("led {number}"))).await?;
         }
         Ok::<_, Box<dyn Error>>(())
     };
@@ -279,7 +279,7 @@ async fn logged(folder: &Path) -> Result<Checks> {
     let client = connect(emulator.connection_string())?;
     let commands = client.sender("commands")?;
     for number in 0..COMMANDS {
-        commands.send(&Message::new(&format!("led {number}"))).await?;
+        commands.send(&MessageRef::new(&format!("led {number}"))).await?;
     }
     let mut board = qemu(&image, &[emulator.amqp_address().port().to_string()])?;
     let mut output = board.stdout.take().ok_or("no output")?;
