@@ -4,6 +4,7 @@ mod evidence;
 mod fault_rows;
 mod files;
 mod first_hours;
+mod imports;
 mod layers;
 mod parts;
 mod pinned;
