@@ -74,7 +74,9 @@ impl Imports {
 
     fn imports(&self, module: &Module) -> BTreeSet<&Module> {
         let named = self.files[module].named.iter().filter_map(|path| self.resolve(module, path, 0));
-        named.filter(|found| *found != module && parent(found) != Some(module) && parent(module) != Some(found)).collect()
+        named
+            .filter(|found| *found != module && parent(found) != Some(module) && parent(module) != Some(found))
+            .collect()
     }
 
     /// The module whose file defines what a path names, seen from a module; `None` for another crate's.

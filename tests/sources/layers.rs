@@ -70,13 +70,7 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "engine/session.rs",
         "engine/settlement.rs",
     ],
-    &[
-        "machine/close.rs",
-        "machine/credit.rs",
-        "machine/operation.rs",
-        "machine/request.rs",
-        "machine/session.rs",
-    ],
+    &["machine/close.rs", "machine/credit.rs", "machine/operation.rs", "machine/request.rs", "machine/session.rs"],
     &[
         "wire/codec.rs",
         "wire/composite.rs",
