@@ -3,6 +3,7 @@
 
 use super::endpoint::{Attachment, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, Work};
 use super::link_owner::LinkOwner;
+use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, HEALTHY, Name, Timer};
 use crate::engine::{Connection, LinkId, SessionId, Violation};
 use crate::log::{Maybe, Span};
@@ -72,7 +73,7 @@ impl<S: Storage> ClientMachine<S> {
         if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {
             return;
         }
-        self.advance_tokens(clock);
+        self.pump(clock);
         self.advance_requests(clock);
         self.advance_links(clock);
         self.advance_close(clock);
@@ -98,11 +99,6 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Does what can be done for those that are marked; what is marked meanwhile has its turn next.
     fn advance_links(&mut self, clock: Clock) {
-        if core::mem::take(&mut self.token_changed) {
-            while let Some(place) = self.without_token.take() {
-                self.ready.mark(place);
-            }
-        }
         for _ in 0..self.ready.count() {
             let Some(place) = self.ready.take() else { return };
             self.advance_link(place, clock);
@@ -122,7 +118,7 @@ impl<S: Storage> ClientMachine<S> {
         if !endpoint.wants_link() {
             self.top_up(place);
         } else if self.timers.get(Timer::Link, place).is_none() {
-            if !self.token_is_valid(endpoint.token) {
+            if !self.tokens.is_valid(endpoint.entity().token) {
                 self.without_token.mark(place);
             } else {
                 match self.attach_endpoint(place, clock.now) {
@@ -247,7 +243,7 @@ impl<S: Storage> ClientMachine<S> {
         self.hear(place, clock);
         let Some(endpoint) = self.endpoints.get(place) else { return };
         let entity = endpoint.entity();
-        let told = || log!(debug, "link attached", entity = Maybe(Self::address(&self.tokens, entity)));
+        let told = || log!(debug, "link attached", entity = Maybe(self.tokens.address(entity)));
         endpoint.span.within(told);
         self.last_error = None;
         self.ending = None;
@@ -273,7 +269,7 @@ impl<S: Storage> ClientMachine<S> {
         };
         let entity = endpoint.entity();
         span.within(|| {
-            log!(debug, "link detached", entity = Maybe(Self::address(&self.tokens, entity)), failure = failure);
+            log!(debug, "link detached", entity = Maybe(self.tokens.address(entity)), failure = failure);
         });
         endpoint.error = Some(failure.clone());
         self.fail_sent(place, &failure);
@@ -353,10 +349,10 @@ impl<S: Storage> ClientMachine<S> {
             Kind::Coordinator => Work::Coordinator,
             Kind::Receiver { mode, prefetch } => Work::Receiver { mode, prefetch },
         };
-        let entity = self.use_entity(&entity)?;
+        let entity = self.acquire(&entity, User::Link)?;
         let added = self.endpoints.insert(Endpoint::new(work, entity, identifier));
         if added.is_err() {
-            self.release_token(entity.token);
+            self.release(entity.token, User::Link);
         }
         if let Ok(key) = &added {
             self.mark_link(key.index);

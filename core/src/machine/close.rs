@@ -2,6 +2,7 @@
 
 use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::operation::State;
+use super::tokens::User;
 use super::{Cause, ClientMachine, Clock, Failure, Timer, client};
 use crate::storage::{Marks, Place, Storage, Table};
 use crate::time::Millis;
@@ -92,7 +93,7 @@ impl<S: Storage> ClientMachine<S> {
 
     pub(super) fn drop_endpoint(&mut self, place: u32) {
         let Some(endpoint) = self.endpoints.get(place) else { return };
-        let (attachment, claim, token) = (endpoint.attachment, endpoint.claim, endpoint.token);
+        let (attachment, claim, token) = (endpoint.attachment, endpoint.claim, endpoint.entity().token);
         self.link_gone(place, Attachment::Down);
         self.endpoints.free(place);
         // The place may get a new entry, whose marks are its own.
@@ -104,8 +105,7 @@ impl<S: Storage> ClientMachine<S> {
         if let (Some(claiming), Some(claim)) = (self.claiming, claim) {
             (claiming.dropped)(self, claim);
         }
-        self.release_token(token);
-        self.drop_idle_nodes();
+        self.release(token, User::Link);
         let closed = Failure::new(Cause::Closed);
         for at in 0..self.operations.end() {
             let Some(operation) = self.operations.get_mut(at).filter(|found| found.endpoint == Some(Place::new(place)))

@@ -4,7 +4,7 @@ use super::backoff::Backoff;
 use super::timers::{Timer, client};
 use super::{Cause, ClientMachine, Clock, Failure};
 use crate::engine::Connection;
-use crate::storage::{Storage, Table};
+use crate::storage::Storage;
 use crate::time::{Duration, Instant};
 
 impl<S: Storage> ClientMachine<S> {
@@ -35,7 +35,10 @@ impl<S: Storage> ClientMachine<S> {
         }
         while let Some((timer, entry)) = self.timers.pop(clock.now) {
             match timer {
-                Timer::Token => self.mark_token(entry),
+                Timer::Token => {
+                    self.tokens.handle_timer(entry);
+                    self.due = true;
+                }
                 Timer::Link => self.link_timer(entry),
                 Timer::Credit => self.credit_timer(entry, clock),
                 Timer::Prefetched => {
@@ -70,8 +73,7 @@ impl<S: Storage> ClientMachine<S> {
     fn opening_expired(&mut self, clock: Clock) {
         let Some(connection) = &mut self.connection else { return };
         // A credential that is slow is not the connection's fault.
-        let mut tokens = (0..self.tokens.end()).filter_map(|place| self.tokens.get(place));
-        if connection.is_open() && (self.access_token_pending || !tokens.any(|token| !token.valid && !token.parked)) {
+        if connection.is_open() && !self.tokens.awaits_service() {
             // A policy without time must not look again at once.
             let at = clock.now + self.settings.retry.try_timeout.max(Duration::from_secs(1));
             self.timers.set(Timer::Client, client::OPENING, Some(at));

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::backoff::Backoff;
+use super::id::{EntityId, TokenId};
 use crate::engine::LinkId;
 use crate::log::Span;
 use crate::servicebus::address::{Address, SubQueue};
@@ -72,13 +73,6 @@ impl<S: Storage> Entity<S> {
             && subscription(self) == subscription(other)
             && self.subscription.as_ref().map(AsRef::as_ref) == other.subscription.as_ref().map(AsRef::as_ref)
     }
-}
-
-/// An entity that is in use, by the place of its token, which its sub-queues share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct EntityId {
-    pub(super) token: u32,
-    pub(super) sub_queue: Option<SubQueue>,
 }
 
 /// What an endpoint does.
@@ -179,7 +173,7 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) work: Work,
     /// The place of its session, when it is for one.
     pub(super) claim: Option<Place>,
-    pub(super) token: u32,
+    pub(super) token: TokenId,
     pub(super) attachment: Attachment,
     /// Its link in what is told.
     pub(super) span: Span,

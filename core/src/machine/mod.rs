@@ -11,8 +11,10 @@ mod control;
 mod credit;
 mod deadlines;
 mod deleting;
+mod effect;
 mod endpoint;
 mod events;
+mod id;
 mod link_owner;
 mod node;
 mod occupancy;
@@ -27,7 +29,7 @@ mod session;
 mod settings;
 mod settle;
 mod timers;
-mod token;
+mod tokens;
 
 use crate::engine::{self, Capacity, Connection, EngineError};
 use crate::log::Span;
@@ -41,17 +43,19 @@ use core::fmt;
 
 use backoff::{Backoff, HEALTHY};
 use deleting::{Deleting, leaves};
-use endpoint::Endpoint;
+use effect::Effect;
+use endpoint::{Endpoint, Path};
+use id::{EntityId, RequestId, TokenId};
 use node::Node;
 use operation::{Operation, State};
 use prefetch::Prefetching;
 use receive::Held;
 use renewal::{Renewal, Renewing};
-use request::Request;
+use request::{Owner, Request};
 use service_clock::ServiceClock;
 use session::{Claim, Claiming};
 use timers::{Timer, Timers, client};
-use token::Token;
+use tokens::{Attempt, SAS_TOKEN, TokenText, Tokens, User};
 
 pub use crate::servicebus::disposition::{Disposition, Properties};
 pub use crate::servicebus::failure::{Cause, Failure, Offer};
@@ -110,12 +114,8 @@ pub struct ClientMachine<S: Storage> {
     due: bool,
     /// Somebody waits for a place in the engine's table of deliveries.
     starved: bool,
-    /// A token has become valid, or is not waited for any more.
-    token_changed: bool,
     closing: bool,
     close_sent: bool,
-    access_token_wanted: bool,
-    access_token_pending: bool,
     /// The service's time.
     service_clock: ServiceClock,
     /// The driver was dropped before the client was closed.
@@ -149,8 +149,6 @@ pub struct ClientMachine<S: Storage> {
     ready: S::LinkMarks,
     /// Senders and receivers that wait for their tokens.
     without_token: S::LinkMarks,
-    /// Tokens that are to be put.
-    tokens_due: S::LinkMarks,
     settings: Settings<S>,
     sessions: S::Sessions<engine::SessionId>,
     notices: S::DeliveryQueue,
@@ -168,7 +166,7 @@ pub struct ClientMachine<S: Storage> {
     retired: S::Spare<Connection<S>>,
     /// The connection in what is told.
     span: Span,
-    tokens: S::Links<Token<S>>,
+    tokens: Tokens<S>,
     /// Locks that are renewed.
     renewals: S::Renewals<Renewal<S>>,
     nodes: S::Nodes<Node<S>>,
@@ -177,9 +175,6 @@ pub struct ClientMachine<S: Storage> {
     endpoints: S::Links<Endpoint<S>>,
     operations: S::Deliveries<Operation<S>>,
     requests: S::Requests<Request<S>>,
-    /// The token of an external credential, and its end; where there is no room for it, the credential is asked for each
-    /// entity.
-    access_token: S::Spare<(S::Payload, Timestamp)>,
     connection: Option<Connection<S>>,
 }
 
@@ -224,15 +219,12 @@ impl<S: Storage> ClientMachine<S> {
             tags: 0,
             closing: false,
             close_sent: false,
-            access_token: S::Spare::default(),
-            access_token_wanted: false,
-            access_token_pending: false,
             service_clock: ServiceClock::default(),
             sessions: Table::bounded(limits.sessions),
             endpoints: Table::bounded(limits.links),
             nodes: Table::bounded(limits.links),
             claims: Table::bounded(limits.links),
-            tokens: Table::bounded(limits.links),
+            tokens: Tokens::new(limits.links),
             requests: Table::bounded(limits.deliveries),
             operations: Table::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
@@ -245,11 +237,9 @@ impl<S: Storage> ClientMachine<S> {
             held: S::Slots::default(),
             due: false,
             starved: false,
-            token_changed: false,
             timers: Timers::new(),
             ready: Marks::empty(),
             without_token: Marks::empty(),
-            tokens_due: Marks::empty(),
             settings,
         }
     }
@@ -510,7 +500,8 @@ impl<S: Storage> ClientMachine<S> {
             if let Some(renewing) = self.renewing {
                 (renewing.replan)(self, clock);
             }
-            self.replan_tokens(clock);
+            let (tokens, mut attempt) = self.token_attempt(clock);
+            tokens.replan(&mut attempt);
             // What was fetched ahead may have waited beyond the end of its lock: it comes again with a new one.
             for place in 0..self.endpoints.end() {
                 if self.endpoints.get(place).is_some_and(|endpoint| endpoint.prefetch() > 0) {
@@ -632,22 +623,10 @@ impl<S: Storage> ClientMachine<S> {
             self.notice_endpoint(place);
             self.mark_link(place);
         }
-        for place in 0..self.tokens.end() {
-            if let Some(token) = self.tokens.get_mut(place) {
-                // Attempts that failed still count: else each connection would bring as many again.
-                if core::mem::take(&mut token.valid) {
-                    token.backoff.forget();
-                }
-                token.request = None;
-                self.timers.stop(Timer::Token, place);
-            }
-            self.mark_token(place);
-        }
+        self.tokens.handle_disconnected(&mut self.timers);
         // For those who time out waiting for the next connection.
         self.last_error = Some(failure);
         // The credential is asked while there is a connection: an answer that was under way is lost.
-        self.access_token_wanted = false;
-        self.access_token_pending = false;
         self.timers.stop(Timer::Client, client::CREDENTIAL);
         self.timers.stop(Timer::Client, client::CLOSE);
         self.due = true;
@@ -668,5 +647,155 @@ impl<S: Storage> ClientMachine<S> {
         let keeps = self.deleting.is_some_and(|deleting| (deleting.retire)(self));
         self.connection = None;
         keeps
+    }
+
+    /// Carries out what the parts ask for, until none asks for anything.
+    fn pump(&mut self, clock: Clock) {
+        // What an entry may pass through in one pump: more means that it goes back.
+        let most = if cfg!(debug_assertions) { 8 * (self.tokens.len() + 1) } else { 0 };
+        let mut count = 0;
+        while let Some(effect) = self.tokens.poll_effect() {
+            count += 1;
+            debug_assert!(count <= most, "a pump that does not end");
+            self.carry_out(effect, clock);
+        }
+    }
+
+    /// One arm for each effect: calls to other parts, and no rule.
+    fn carry_out(&mut self, effect: Effect<S>, clock: Clock) {
+        match effect {
+            Effect::Put(token) => {
+                let deadline = clock.now + self.settings.retry.try_timeout;
+                let begun = self.use_node(None).and_then(|node| self.start_request(node, Owner::Token(token), deadline));
+                match begun {
+                    Ok(request) => self.tokens.begun(token, RequestId::new(request)),
+                    Err(failure) => {
+                        let (tokens, mut attempt) = self.token_attempt(clock);
+                        tokens.refused(token, failure, false, &mut attempt);
+                    }
+                }
+            }
+            Effect::Usable(token) => {
+                for _ in 0..self.without_token.count() {
+                    let Some(place) = self.without_token.take() else { break };
+                    if self.endpoints.get(place).is_some_and(|endpoint| endpoint.entity().token == token) {
+                        self.mark_link(place);
+                    } else {
+                        self.without_token.mark(place);
+                    }
+                }
+            }
+            Effect::Refused { token, failure, hopeless } => {
+                for place in 0..self.endpoints.end() {
+                    let endpoint = self.endpoints.get_mut(place).filter(|endpoint| endpoint.entity().token == token);
+                    let Some(endpoint) = endpoint else { continue };
+                    endpoint.error = Some(failure.clone());
+                    if hopeless {
+                        endpoint.parked = true;
+                        self.fail_waiting(place, &failure);
+                    }
+                }
+                self.fail_node_requests(token, clock, &failure, hopeless);
+            }
+        }
+    }
+
+    /// The tokens, and what an attempt to put one needs.
+    fn token_attempt(&mut self, clock: Clock) -> (&mut Tokens<S>, Attempt<'_, S>) {
+        let utc = self.service_clock.utc(clock);
+        let attempt = Attempt {
+            now: clock.now,
+            utc,
+            settings: &self.settings,
+            random: &mut self.random,
+            timers: &mut self.timers,
+        };
+        (&mut self.tokens, attempt)
+    }
+
+    /// Begins a use of an entity, and puts its token again if that was given up.
+    ///
+    /// # Errors
+    /// [`Capacity::Links`] when there are too many.
+    fn acquire(&mut self, entity: &Entity<S>, user: User) -> Result<EntityId, Failure<S>> {
+        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
+        let id = self.tokens.acquire(entity, user).map_err(full)?;
+        self.tokens.retry(id.token);
+        self.due = true;
+        Ok(id)
+    }
+
+    /// Ends a use of an entity.
+    fn release(&mut self, token: TokenId, user: User) {
+        let released = self.tokens.release(token, user, &mut self.timers);
+        if let Some(request) = released.request {
+            self.drop_request(request.key());
+        }
+        if released.without_links && user == User::Link {
+            self.drop_idle_nodes(token);
+        }
+    }
+
+    /// Puts the address, of an entity or of its `$management`, into `path`.
+    ///
+    /// # Errors
+    /// One that is too long.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn put_path(&self, entity: EntityId, management: bool, path: &mut Path) -> Result<(), EngineError> {
+        let address = self.tokens.address(entity).ok_or(EngineError::Detached)?;
+        let address = if management { address.management() } else { address };
+        fmt::write(path, format_args!("{address}")).map_err(|_| EngineError::IllegalState)
+    }
+
+    /// Sends the request that puts a token. It goes on waiting while the credential that makes the token is asked.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn send_token(&mut self, token: TokenId, request: u32, clock: Clock) -> Result<(), Failure<S>> {
+        if self.settings.external_tokens {
+            self.tokens.want_text(token);
+            return Ok(());
+        }
+        let audience = self.tokens.audience(token, &self.settings)?;
+        let mut text = TokenText::new();
+        let expiry = Tokens::sign(&audience, &self.settings, self.service_clock.utc(clock), &mut text)?;
+        self.put_token(token, request, &audience, (SAS_TOKEN, &text), expiry)
+    }
+
+    /// Sends the request that puts this token, of this type.
+    fn put_token(
+        &mut self,
+        token: TokenId,
+        request: u32,
+        audience: &str,
+        (kind, text): (&str, &str),
+        expiry: Timestamp,
+    ) -> Result<(), Failure<S>> {
+        let properties = [
+            ("type", Value::String(kind)),
+            ("name", Value::String(audience)),
+            ("expiration", Value::Timestamp(expiry)),
+        ];
+        self.tokens.sent(token, expiry);
+        self.send_request(request, "put-token", &properties, &text, None)
+    }
+
+    /// The service has answered a put-token, or none came.
+    fn token_answered(&mut self, token: TokenId, clock: Clock, result: Result<(), Failure<S>>) {
+        self.due = true;
+        let failure = match result {
+            Ok(()) => {
+                let (tokens, mut attempt) = self.token_attempt(clock);
+                return tokens.accepted(token, &mut attempt);
+            }
+            Err(failure) => failure,
+        };
+        // Fixed storage keeps the words of the last failure alone, which is this one.
+        let kept = failure.description.as_ref();
+        let words = if kept.is_empty() { self.last_description.as_ref() } else { kept };
+        let expired = self.tokens.expired(token, words).filter(|_| failure.reason().is_some());
+        if let Some(expiry) = expired {
+            self.lock_ended(clock, expiry);
+        }
+        let (tokens, mut attempt) = self.token_attempt(clock);
+        tokens.refused(token, failure, expired.is_some(), &mut attempt);
     }
 }

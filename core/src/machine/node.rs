@@ -1,8 +1,10 @@
 //! The pairs of links that requests travel over: `$cbs` and `<entity>/$management` (docs/evidence/wire-protocol.md §2,
 //! §5).
 
-use super::endpoint::{Attachment, EntityId, Path};
+use super::endpoint::{Attachment, Path};
+use super::id::{EntityId, TokenId};
 use super::link_owner::LinkOwner;
+use super::tokens::User;
 use super::{Backoff, Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name, Timer};
 use crate::log::Span;
 use crate::storage::{Slots, Storage, Table};
@@ -50,10 +52,14 @@ impl<S: Storage> Node<S> {
 const QUIET: Millis = Millis::from_secs(60);
 
 impl<S: Storage> ClientMachine<S> {
-    /// The node of an entity, or `$cbs`; made when there is none.
+    /// The node of an entity that was acquired for a channel, or `$cbs`; made when there is none.
     pub(super) fn use_node(&mut self, entity: Option<EntityId>) -> Result<u32, Failure<S>> {
         let same = |&place: &u32| self.nodes.get(place).is_some_and(|node| node.entity == entity);
         if let Some(place) = (0..self.nodes.end()).find(same) {
+            // It has a use of its own.
+            if let Some(entity) = entity {
+                self.release(entity.token, User::Channel);
+            }
             return Ok(place);
         }
         let mut left = None;
@@ -80,7 +86,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         // Only now: both may be of one entity.
         if let Some(left) = left {
-            self.release_token(left.token);
+            self.release(left.token, User::Channel);
         }
         match inserted {
             Ok(key) => Ok(key.index),
@@ -90,9 +96,10 @@ impl<S: Storage> ClientMachine<S> {
 
     /// An entity's `$management` goes with its last sender or receiver, unless it still owes a response or renews a
     /// lock: a client that sees many entities in its life keeps links only to those that it uses.
-    pub(super) fn drop_idle_nodes(&mut self) {
+    pub(super) fn drop_idle_nodes(&mut self, token: TokenId) {
         for place in 0..self.nodes.end() {
-            if !self.node_is_asked(place) && !self.node_has_endpoint(place) {
+            let node = self.nodes.get(place).and_then(|node| node.entity);
+            if node.is_some_and(|entity| entity.token == token) && !self.node_is_asked(place) {
                 self.drop_node(place);
             }
         }
@@ -128,9 +135,8 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     fn node_has_endpoint(&self, place: u32) -> bool {
-        let Some(entity) = self.nodes.get(place).and_then(|node| node.entity) else { return false };
-        let mut endpoints = (0..self.endpoints.end()).filter_map(|at| self.endpoints.get(at));
-        endpoints.any(|endpoint| endpoint.entity() == entity)
+        let entity = self.nodes.get(place).and_then(|node| node.entity);
+        entity.is_some_and(|entity| self.tokens.has_links(entity.token))
     }
 
     fn is_management(&self, place: u32) -> bool {
@@ -140,7 +146,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Lets go of an entity's `$management`; `$cbs` stays.
     fn drop_node(&mut self, place: u32) {
         if let Some(entity) = self.remove_node(place) {
-            self.release_token(entity.token);
+            self.release(entity.token, User::Channel);
         }
     }
 

@@ -81,10 +81,10 @@ impl<S: Storage> ClientMachine<S> {
                 return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
             }
             let parked = core::mem::take(&mut endpoint.parked);
-            let token = endpoint.token;
+            let token = endpoint.entity().token;
             if parked {
                 endpoint.error = None;
-                self.retry_token(token);
+                self.tokens.retry(token);
                 self.mark_link(id.0.index);
             }
         }

@@ -5,6 +5,7 @@ use super::endpoint::EndpointId;
 use super::operation::OperationId;
 use super::request::Owner;
 use super::settle::Locked;
+use super::tokens::User;
 use super::{Backoff, Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure, Timer};
 use crate::engine::DeliveryId;
 use crate::servicebus::lock_token::LockToken;
@@ -190,7 +191,7 @@ impl<S: Storage> ClientMachine<S> {
         if self.service_clock.has_passed(clock, locked_until) {
             return Err(Failure::new(Cause::Service(Reason::MessageLockLost)));
         }
-        let entity = self.use_entity(entity)?;
+        let entity = self.acquire(entity, User::Channel)?;
         let node = self.use_node(Some(entity))?;
         let subject = Subject::Message { token, origin: message.origin };
         let known = message.locked_until.is_some();
@@ -212,6 +213,7 @@ impl<S: Storage> ClientMachine<S> {
             return Err(found.error.clone().unwrap_or(lost));
         };
         let (entity, known) = (found.entity(), claim.locked_until);
+        self.tokens.acquire_again(entity.token, User::Channel);
         let node = self.use_node(Some(entity))?;
         let locked_until = known.unwrap_or(self.service_clock.utc(clock).after(UNKNOWN));
         self.add_renewal(clock, Subject::Session(session), node, locked_until, max, known.is_some())

@@ -2,13 +2,15 @@
 //! §5).
 
 use super::endpoint::{Attachment, Entity, Path};
+use super::id::TokenId;
 use super::operation::{OperationId, Outcome, State};
+use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Timer, client};
 use crate::engine::{DeliveryId, OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
 use crate::storage::{Encoder, Generation, Key, Payloads, Place, Spare, Storage, Table, Text};
-use crate::time::{Instant, Timestamp};
+use crate::time::Instant;
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
 use crate::wire::{Encode, Map, MapWriter, Sink, Uuid, Value};
@@ -22,8 +24,8 @@ pub(super) enum Owner {
     Settlement(Key, OutcomeKind),
     /// The renewal of a lock.
     Renewal(Key),
-    /// A token, and when the token that is put ends.
-    Token(Key, Timestamp),
+    /// A token.
+    Token(TokenId),
 }
 
 impl Owner {
@@ -172,7 +174,7 @@ impl<S: Storage> ClientMachine<S> {
     ) -> Result<Key, Failure<S>> {
         self.node_used(node, clock);
         if let Some(entity) = self.nodes.get(node).and_then(|found| found.entity) {
-            self.retry_token(entity.token);
+            self.tokens.retry(entity.token);
         }
         self.start_request(node, owner, deadline)
     }
@@ -264,7 +266,7 @@ impl<S: Storage> ClientMachine<S> {
             State::Idle => {
                 let deadline = self.timers.get(Timer::Call, operation.0.index);
                 let deadline = deadline.unwrap_or(clock.now + self.settings.retry.try_timeout);
-                let node = self.use_entity(entity).and_then(|entity| self.use_node(Some(entity)));
+                let node = self.acquire(entity, User::Channel).and_then(|entity| self.use_node(Some(entity)));
                 let started = node.and_then(|node| self.start_management(clock, node, owner, deadline));
                 let key = match started {
                     Ok(key) => key,
@@ -387,9 +389,9 @@ impl<S: Storage> ClientMachine<S> {
                     (renewing.answered)(self, key, clock, result);
                 }
             }
-            (Owner::Token(key, expiry), result) => {
+            (Owner::Token(token), result) => {
                 self.free_request(place);
-                self.token_answered(key, expiry, clock, result.map(|_| ()));
+                self.token_answered(token, clock, result.map(|_| ()));
             }
         }
     }
@@ -413,7 +415,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The nodes that need a token that was refused remember why; their requests fail when it cannot be had.
-    pub(super) fn fail_node_requests(&mut self, token: u32, clock: Clock, failure: &Failure<S>, hopeless: bool) {
+    pub(super) fn fail_node_requests(&mut self, token: TokenId, clock: Clock, failure: &Failure<S>, hopeless: bool) {
         for place in 0..self.nodes.end() {
             if self.nodes.get(place).is_some_and(|node| node.entity.is_some_and(|entity| entity.token == token)) {
                 if let Some(node) = self.nodes.get_mut(place) {
@@ -464,7 +466,7 @@ impl<S: Storage> ClientMachine<S> {
                     Some(renewing) => (renewing.send)(self, key, place, clock),
                     None => Ok(()),
                 },
-                Owner::Token(key, _) => self.send_token(key, place, clock),
+                Owner::Token(token) => self.send_token(token, place, clock),
             };
             if let Err(failure) = sent {
                 self.end_request(place, clock, Err(failure));
@@ -483,7 +485,7 @@ impl<S: Storage> ClientMachine<S> {
         if found.is_down() {
             let ready = self.timers.get(Timer::Channel, node).is_none();
             if ready
-                && found.entity.is_none_or(|entity| self.token_is_valid(entity.token))
+                && found.entity.is_none_or(|entity| self.tokens.is_valid(entity.token))
                 && let Err(error) = self.within(|machine| machine.attach_node(node))
             {
                 self.fail_requests(node, clock, &Failure::of_engine(error), false);

@@ -201,7 +201,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         let lost = Failure { cause: Cause::Service(Reason::SessionLockLost), description: failure.text() };
         let entity = endpoint.entity();
-        log!(warn, "session lost", entity = Maybe(Self::address(&self.tokens, entity)), failure = lost);
+        log!(warn, "session lost", entity = Maybe(self.tokens.address(entity)), failure = lost);
         endpoint.over = true;
         endpoint.error = Some(lost.clone());
         self.fail_sent(place, &lost);

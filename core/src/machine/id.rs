@@ -1,0 +1,42 @@
+//! Ids of the parts' entries: parts name one another's entries by these, and know nothing else of each other.
+
+use crate::servicebus::address::SubQueue;
+use crate::storage::Key;
+
+/// Declares ids. A generation tells an entry from later ones in the same place: a stale id finds nothing.
+macro_rules! ids {
+    ($($(#[$meta:meta])* $name:ident;)*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) struct $name(Key);
+
+        impl $name {
+            pub(super) const fn new(key: Key) -> Self {
+                Self(key)
+            }
+
+            pub(super) const fn key(self) -> Key {
+                self.0
+            }
+
+            /// The entry's place: for timers and for what is kept beside the table.
+            pub(super) const fn index(self) -> u32 {
+                self.0.index
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A token of [`Tokens`](super::tokens::Tokens).
+    TokenId;
+    /// A request of `channels`.
+    RequestId;
+}
+
+/// An entity that is in use, by its token, which its sub-queues share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EntityId {
+    pub(super) token: TokenId,
+    pub(super) sub_queue: Option<SubQueue>,
+}
