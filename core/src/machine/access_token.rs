@@ -84,9 +84,10 @@ impl<S: Storage> ClientMachine<S> {
                     continue;
                 }
                 _ if !lasts => Err(Failure::described(Cause::Credential, "the token ends before one that is needed")),
-                Ok(token) => self.tokens.audience(id, &self.settings).and_then(|audience| {
-                    self.put_token(id, request.index(), &audience, (JWT, token), *expiry)
-                }),
+                Ok(token) => self
+                    .tokens
+                    .audience(id, &self.settings)
+                    .and_then(|audience| self.put_token(id, request.index(), &audience, (JWT, token), *expiry)),
                 Err(_) => Err(Failure::new(Cause::Argument(Argument::AccessToken))),
             };
             if let Err(failure) = sent {

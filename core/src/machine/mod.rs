@@ -666,7 +666,8 @@ impl<S: Storage> ClientMachine<S> {
         match effect {
             Effect::Put(token) => {
                 let deadline = clock.now + self.settings.retry.try_timeout;
-                let begun = self.use_node(None).and_then(|node| self.start_request(node, Owner::Token(token), deadline));
+                let begun =
+                    self.use_node(None).and_then(|node| self.start_request(node, Owner::Token(token), deadline));
                 match begun {
                     Ok(request) => self.tokens.begun(token, RequestId::new(request)),
                     Err(failure) => {

@@ -456,8 +456,7 @@ impl<S: Storage> Tokens<S> {
     pub(super) fn replan(&mut self, attempt: &mut Attempt<'_, S>) {
         for place in 0..self.table.end() {
             let Some(token) = self.table.get(place).filter(|token| token.valid) else { continue };
-            if let (Some(at), Some(planned)) =
-                (attempt.renewal(token.expiry), attempt.timers.get(Timer::Token, place))
+            if let (Some(at), Some(planned)) = (attempt.renewal(token.expiry), attempt.timers.get(Timer::Token, place))
             {
                 attempt.timers.set(Timer::Token, place, Some(at.min(planned)));
             }
@@ -485,7 +484,8 @@ impl<S: Storage> Tokens<S> {
     pub(super) fn next_without_text(&mut self) -> Option<(TokenId, RequestId)> {
         loop {
             let place = self.without_text.take()?;
-            let request = self.table.get(place).filter(|token| token.state == State::Asked).and_then(|token| token.request);
+            let request =
+                self.table.get(place).filter(|token| token.state == State::Asked).and_then(|token| token.request);
             if let (Some(request), Some(key)) = (request, self.table.key(place)) {
                 return Some((TokenId::new(key), request));
             }
