@@ -1,4 +1,4 @@
-//! The entities that a namespace starts with.
+//! The namespaces and entities that an emulator starts with.
 
 use crate::broker::Tier;
 use crate::broker::entities::{

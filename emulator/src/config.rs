@@ -2,7 +2,7 @@
 //! caps on how many and how long. A key that is not known is an error that names its place.
 
 use crate::blueprint::{Blueprint, SubscriptionBlueprint, TopicBlueprint};
-use crate::broker::UnknownTier;
+use crate::broker::{NamespaceConfig, UnknownTier};
 use crate::broker::entities::{AuthorizationRule, QueueDescription, Rights, SubscriptionDescription, TopicDescription};
 use crate::duration;
 use crate::filter::{CorrelationFilter, Dialect, Filter, Rule, SqlAction, SqlFilter, Value};
@@ -141,7 +141,7 @@ impl<'a> Section<'a> {
 ///
 /// # Errors
 /// [`ConfigError`], which names the place.
-pub fn parse(text: &str) -> Result<Blueprint, ConfigError> {
+pub fn parse(text: &str) -> Result<Vec<Blueprint>, ConfigError> {
     // Editors write a byte order mark (docs/evidence/field-reports.md F26).
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value = jsonc_parser::parse_to_value(text, &Default::default())
@@ -159,13 +159,29 @@ pub fn parse(text: &str) -> Result<Blueprint, ConfigError> {
     }
     let namespaces = user.list("Namespaces")?;
     user.finish()?;
-    let mut namespaces = namespaces.into_iter();
-    let Some(mut namespace) = namespaces.next() else {
-        return wrong("UserConfig.Namespaces", "must hold one namespace");
-    };
-    if let Some(second) = namespaces.next() {
-        return wrong(&second.place, "only one namespace can be served");
+    if namespaces.is_empty() {
+        return wrong("UserConfig.Namespaces", "must hold a namespace");
     }
+    let mut blueprints: Vec<Blueprint> = Vec::with_capacity(namespaces.len());
+    for namespace in namespaces {
+        let place = namespace.at("Name");
+        let blueprint = namespace_of(namespace)?;
+        // Clients choose among several by their names.
+        if !blueprints.is_empty() {
+            let Some(name) = &blueprint.name else { return wrong(&place, "is missing: every further namespace has one") };
+            let known = |other: &Blueprint| {
+                other.name.as_deref().unwrap_or(NamespaceConfig::DEFAULT_NAME).eq_ignore_ascii_case(name)
+            };
+            if blueprints.iter().any(known) {
+                return wrong(&place, format!("there are two namespaces '{name}'"));
+            }
+        }
+        blueprints.push(blueprint);
+    }
+    Ok(blueprints)
+}
+
+fn namespace_of(mut namespace: Section<'_>) -> Result<Blueprint, ConfigError> {
     let place = namespace.at("Tier");
     let tier = namespace.text("Tier")?.map(|text| text.parse()).transpose();
     let mut blueprint = Blueprint {
@@ -404,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_configuration_of_the_official_emulator_is_read_with_its_defaults() {
-        let blueprint = parse(FILE).unwrap();
+        let blueprint = parse(FILE).unwrap().remove(0);
         let (name, queue) = &blueprint.queues[0];
         assert_eq!((name.as_str(), queue.lock_duration, queue.max_delivery_count), ("q", Duration::from_secs(5), 3));
         assert_eq!(queue.default_message_time_to_live, Some(Duration::from_secs(3_600)));
@@ -415,11 +431,24 @@ mod tests {
         assert_eq!((rule.name.as_str(), matches!(rule.filter, Filter::Sql(_))), ("r", true));
     }
 
+    /// The file with a second namespace.
+    fn with_another(second: &str) -> String {
+        FILE.replace("} ], \"Logging\"", &format!("}}, {second} ], \"Logging\""))
+    }
+
+    #[test]
+    fn several_namespaces_are_read_in_their_order() {
+        let second = r#"{ "Name": "b", "Tier": "Premium", "Queues": [ { "Name": "q" } ] }"#;
+        let all = parse(&with_another(second)).unwrap();
+        let names: Vec<_> = all.iter().map(|it| (it.name.as_deref().unwrap(), it.tier, it.queues.len())).collect();
+        assert_eq!(names, [("ns", None, 1), ("b", Some(crate::broker::Tier::Premium), 1)]);
+    }
+
     #[test]
     fn the_example_of_the_readme_is_read() {
         let readme = include_str!("../README.md");
         let example = readme.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        let blueprint = parse(example).unwrap();
+        let blueprint = parse(example).unwrap().remove(0);
         assert!(blueprint.queues[0].1.requires_session);
         assert_eq!(blueprint.topics[0].subscriptions[0].rules.len(), 1);
     }
@@ -435,6 +464,13 @@ mod tests {
             ("\"UserConfig\"", "\"Config\"", "UserConfig is missing"),
         ] {
             let error = parse(&FILE.replace(from, to)).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+        for (second, message) in [
+            ("{}", "UserConfig.Namespaces[1].Name: is missing"),
+            (r#"{ "Name": "NS" }"#, "UserConfig.Namespaces[1].Name: there are two namespaces 'NS'"),
+        ] {
+            let error = parse(&with_another(second)).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");
         }
         assert!(parse("{").is_err());

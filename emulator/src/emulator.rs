@@ -4,7 +4,7 @@ use crate::blueprint::{Blueprint, BlueprintError, SubscriptionBlueprint, TopicBl
 use crate::broker::entities::{
     AuthorizationRule, Namespace, QueueDescription, SubscriptionDescription, TopicDescription,
 };
-use crate::broker::{Broker, BrokerConfig, Clock, OpenCounts, Statistics, Tier};
+use crate::broker::{Broker, BrokerConfig, Clock, NamespaceConfig, OpenCounts, Statistics, Tier};
 use crate::filter::Rule;
 use crate::server::{BindError, ClockSource, Host, Identity, IdentityError, Peer, Phase, Port, bare_host, bind, serve};
 use core::fmt;
@@ -38,11 +38,21 @@ impl fmt::Display for StartError {
 
 impl core::error::Error for StartError {}
 
-/// What is to be started.
+/// A namespace and the entities that it starts with.
+#[derive(Debug, Default)]
+struct Start {
+    config: NamespaceConfig,
+    blueprint: Blueprint,
+}
+
+/// What is to be started. There is a default namespace; what is added after [`EmulatorBuilder::namespace`] is for another.
 #[derive(Debug)]
 pub struct EmulatorBuilder {
     config: BrokerConfig,
-    blueprint: Blueprint,
+    default: Start,
+    others: Vec<Start>,
+    /// The namespace that entities are added to; `None` for the default one.
+    current: Option<usize>,
     host: String,
     amqp_port: u16,
     admin_port: u16,
@@ -57,7 +67,9 @@ impl EmulatorBuilder {
     fn new() -> Self {
         Self {
             config: BrokerConfig::default(),
-            blueprint: Blueprint::default(),
+            default: Start::default(),
+            others: Vec::new(),
+            current: None,
             host: "127.0.0.1".into(),
             amqp_port: 0,
             admin_port: 0,
@@ -69,6 +81,30 @@ impl EmulatorBuilder {
         }
     }
 
+    fn current(&mut self) -> &mut Start {
+        match self.current.and_then(|at| self.others.get_mut(at)) {
+            Some(start) => start,
+            None => &mut self.default,
+        }
+    }
+
+    /// Adds a namespace with the key of the default one, or goes back to the one of this name: entities, keys and the tier
+    /// that follow are its own. Clients choose it by the first label of the host that they name, such as
+    /// `NAME.servicebus.windows.net` or `NAME.localhost`; the default namespace answers at any other host.
+    #[must_use]
+    pub fn namespace(mut self, name: &str) -> Self {
+        let is = |start: &Start| start.config.name.eq_ignore_ascii_case(name);
+        self.current = if is(&self.default) {
+            None
+        } else if let Some(at) = self.others.iter().position(is) {
+            Some(at)
+        } else {
+            self.others.push(Start { config: NamespaceConfig::named(name), blueprint: Blueprint::default() });
+            Some(self.others.len() - 1)
+        };
+        self
+    }
+
     /// Adds a queue with the service's default settings.
     #[must_use]
     pub fn queue(self, name: &str) -> Self {
@@ -78,7 +114,7 @@ impl EmulatorBuilder {
     /// Adds a queue.
     #[must_use]
     pub fn queue_with(mut self, name: &str, description: QueueDescription) -> Self {
-        self.blueprint.queues.push((name.to_owned(), description));
+        self.current().blueprint.queues.push((name.to_owned(), description));
         self
     }
 
@@ -91,7 +127,7 @@ impl EmulatorBuilder {
     /// Adds a topic.
     #[must_use]
     pub fn topic_with(mut self, name: &str, description: TopicDescription) -> Self {
-        self.blueprint.topics.push(TopicBlueprint { name: name.to_owned(), description, subscriptions: Vec::new() });
+        self.current().blueprint.topics.push(TopicBlueprint { name: name.to_owned(), description, subscriptions: Vec::new() });
         self
     }
 
@@ -104,47 +140,62 @@ impl EmulatorBuilder {
     /// Adds a subscription with these rules to the topic that was added last; without any rule it takes everything.
     #[must_use]
     pub fn subscription_with(mut self, name: &str, description: SubscriptionDescription, rules: Vec<Rule>) -> Self {
-        if let Some(topic) = self.blueprint.topics.last_mut() {
+        if let Some(topic) = self.current().blueprint.topics.last_mut() {
             topic.subscriptions.push(SubscriptionBlueprint { name: name.to_owned(), description, rules });
         }
         self
     }
 
-    /// Adds everything of a blueprint, for instance of a configuration file.
+    /// Adds everything of a blueprint to the namespace, which takes its name if it has one.
     #[must_use]
     pub fn blueprint(mut self, blueprint: Blueprint) -> Self {
+        let Start { config, blueprint: all } = self.current();
         if let Some(name) = blueprint.name {
-            self.config.name = name;
+            config.name = name;
         }
         if let Some(tier) = blueprint.tier {
-            self.config.tier = tier;
+            config.tier = tier;
         }
-        self.config.cross_entity_transactions |= blueprint.cross_entity_transactions;
-        self.config.keys.extend(blueprint.keys);
-        self.blueprint.queues.extend(blueprint.queues);
-        self.blueprint.topics.extend(blueprint.topics);
+        config.cross_entity_transactions |= blueprint.cross_entity_transactions;
+        config.keys.extend(blueprint.keys);
+        all.queues.extend(blueprint.queues);
+        all.topics.extend(blueprint.topics);
         self
     }
 
-    /// The pricing tier: it decides sizes and limits. Standard by default.
+    /// Adds the namespaces of a configuration file, as [`config::parse`](crate::config::parse) reads it; the first is the
+    /// default one.
+    #[must_use]
+    pub fn configuration(mut self, blueprints: Vec<Blueprint>) -> Self {
+        for (at, blueprint) in blueprints.into_iter().enumerate() {
+            self = match &blueprint.name {
+                Some(name) if at > 0 => self.namespace(&name.clone()),
+                _ => Self { current: None, ..self },
+            };
+            self = self.blueprint(blueprint);
+        }
+        self
+    }
+
+    /// The pricing tier of the namespace: it decides sizes and limits. Standard by default.
     #[must_use]
     pub fn tier(mut self, tier: Tier) -> Self {
-        self.config.tier = tier;
+        self.current().config.tier = tier;
         self
     }
 
-    /// Whether every transaction may span queues and topics. By default it is as with the service, which allows that on an
-    /// AMQP session that begins with a coordinator, and there receives from one entity only.
+    /// Whether every transaction of the namespace may span queues and topics. By default it is as with the service, which
+    /// allows that on an AMQP session that begins with a coordinator, and there receives from one entity only.
     #[must_use]
     pub fn cross_entity_transactions(mut self, allowed: bool) -> Self {
-        self.config.cross_entity_transactions = allowed;
+        self.current().config.cross_entity_transactions = allowed;
         self
     }
 
     /// Adds a key for the whole namespace.
     #[must_use]
     pub fn key(mut self, rule: AuthorizationRule) -> Self {
-        self.config.keys.push(rule);
+        self.current().config.keys.push(rule);
         self
     }
 
@@ -223,10 +274,15 @@ impl EmulatorBuilder {
         let seed = self.seed.unwrap_or(clock.utc.as_millis() as u64);
         let mut config = self.config.clone();
         config.accept_jwt = self.unsigned_tokens.unwrap_or(config.accept_jwt);
+        config.namespace = self.default.config.clone();
+        config.others = self.others.iter().map(|start| start.config.clone()).collect();
         let mut broker = Broker::new(config, seed);
-        broker
-            .with_namespace(clock, |namespace| self.blueprint.build(namespace, clock.utc))
-            .map_err(StartError::Entity)?;
+        let starts = core::iter::once(&self.default).chain(&self.others);
+        for (id, start) in broker.namespace_ids().zip(starts) {
+            broker
+                .with_namespace_of(id, clock, |namespace| start.blueprint.build(namespace, clock.utc))
+                .map_err(StartError::Entity)?;
+        }
         Ok(broker)
     }
 
@@ -245,6 +301,7 @@ impl EmulatorBuilder {
                 if !names.iter().any(|name| name == host) {
                     names.push(host.to_owned());
                 }
+                names.extend(self.others.iter().map(|start| host_within(&start.config.name, host)));
                 Identity::self_signed(names).map_err(StartError::Identity)?
             }
         };
@@ -265,8 +322,9 @@ impl EmulatorBuilder {
             tokio::spawn(Arc::clone(&host).run_listener(listener, port));
         }
         tokio::spawn(Arc::clone(&host).run_timer());
-        let key = self.config.keys.first().cloned();
-        Ok(Emulator { host, name: self.host, amqp, admin, tls, key })
+        let key = self.default.config.keys.first().cloned();
+        let keys = self.others.iter().map(|start| (start.config.name.clone(), start.config.keys.first().cloned()));
+        Ok(Emulator { host, name: self.host, amqp, admin, tls, key, others: keys.collect() })
     }
 }
 
@@ -280,6 +338,13 @@ pub struct Emulator {
     admin: SocketAddr,
     tls: Vec<SocketAddr>,
     key: Option<AuthorizationRule>,
+    /// The further namespaces, each with its first key.
+    others: Vec<(String, Option<AuthorizationRule>)>,
+}
+
+/// The host by which clients name a namespace of an emulator at this host. An address has no names below it.
+fn host_within(namespace: &str, host: &str) -> String {
+    if host.parse::<IpAddr>().is_ok() { format!("{namespace}.localhost") } else { format!("{namespace}.{host}") }
 }
 
 impl Drop for Emulator {
@@ -382,20 +447,39 @@ impl Emulator {
     }
 
     fn connection_string_to(&self, address: SocketAddr, development: &str) -> String {
-        let host = self.host_of(address);
-        let (name, key) =
-            self.key.as_ref().map_or(("", ""), |rule| (rule.key_name.as_str(), rule.primary_key.as_str()));
-        format!("Endpoint=sb://{host};SharedAccessKeyName={name};SharedAccessKey={key};{development}")
+        connection_string(&self.host_of(address), self.key.as_ref(), development)
     }
 
-    /// Removes every message from every entity.
+    /// The further namespaces, in the order in which they were added.
+    pub fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.others.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// A connection string for messages and administration in a further namespace; `None` when there is none of this
+    /// name. It names the host `NAME.localhost`, or `NAME` below the host that the emulator was given: clients must be
+    /// able to resolve that.
+    pub fn connection_string_of(&self, namespace: &str) -> Option<String> {
+        let (name, key) = self.others.iter().find(|(name, _)| name.eq_ignore_ascii_case(namespace))?;
+        let host = format!("{}:{}", host_within(name, bare_host(&self.name)), self.amqp.port());
+        Some(connection_string(&host, key.as_ref(), "UseDevelopmentEmulator=true;"))
+    }
+
+    /// Removes every message from every entity, in all namespaces.
     pub fn purge(&self) {
-        self.with_broker(|broker, clock| broker.with_namespace(clock, Namespace::purge));
+        self.in_all_namespaces(Namespace::purge);
     }
 
-    /// Deletes every entity.
+    /// Deletes every entity, in all namespaces.
     pub fn clear(&self) {
-        self.with_broker(|broker, clock| broker.with_namespace(clock, Namespace::clear));
+        self.in_all_namespaces(Namespace::clear);
+    }
+
+    fn in_all_namespaces(&self, work: impl Fn(&mut Namespace)) {
+        self.with_broker(|broker, clock| {
+            for id in broker.namespace_ids() {
+                broker.with_namespace_of(id, clock, &work);
+            }
+        });
     }
 
     /// What was counted.
@@ -439,4 +523,9 @@ impl Emulator {
             }
         });
     }
+}
+
+fn connection_string(host: &str, key: Option<&AuthorizationRule>, development: &str) -> String {
+    let (name, key) = key.map_or(("", ""), |rule| (rule.key_name.as_str(), rule.primary_key.as_str()));
+    format!("Endpoint=sb://{host};SharedAccessKeyName={name};SharedAccessKey={key};{development}")
 }

@@ -14,7 +14,8 @@ Usage: servicebus-emulator [OPTIONS]
 
 Every port takes AMQP, AMQP over WebSockets and the management API, without TLS or with it.
 
-  --config FILE               entities, as a configuration file of Microsoft's emulator
+  --config FILE               entities, as a configuration file of Microsoft's emulator; its first namespace is the default
+  --namespace NAME            a further namespace, which clients choose by the host NAME.…; may be given again
   --amqp-port PORT            the port of the first connection string (5672; 0 picks one)
   --admin-port PORT           a second one, where tools expect the management API (5300; 0 picks one)
   --tls-port PORT             one that takes TLS alone, as on Azure (0 picks one); may be given again
@@ -37,6 +38,7 @@ Every port takes AMQP, AMQP over WebSockets and the management API, without TLS 
 #[derive(Default)]
 struct Options {
     config: Option<String>,
+    namespaces: Vec<String>,
     amqp_port: Option<u16>,
     admin_port: Option<u16>,
     tls_ports: Vec<u16>,
@@ -76,6 +78,7 @@ fn command() -> Result<Command, Box<dyn Error>> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("config") => options.config = Some(parser.value()?.string()?),
+            Long("namespace") => options.namespaces.push(parser.value()?.string()?),
             Long("amqp-port") => options.amqp_port = Some(parser.value()?.parse()?),
             Long("admin-port") => options.admin_port = Some(parser.value()?.parse()?),
             Long("tls-port") => options.tls_ports.push(parser.value()?.parse()?),
@@ -177,6 +180,10 @@ fn ready(emulator: &Emulator, written: Option<&str>) -> String {
          # administration, and takes messages as well. Over TLS, as on Azure ({certificate}):\n# {}\n",
         emulator.tls_connection_string()
     ));
+    for name in emulator.namespaces() {
+        let string = emulator.connection_string_of(name).unwrap_or_default();
+        lines.push_str(&format!("# Namespace {name}, where its host can be resolved:\n# {string}\n"));
+    }
     lines
 }
 
@@ -200,7 +207,21 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     if let Some(path) = &options.config {
         let text = String::from_utf8(read(path)?).map_err(|_| format!("{path}: not UTF-8"))?;
-        builder = builder.blueprint(config::parse(&text).map_err(|error| format!("{path}: {error}"))?);
+        let mut blueprints = config::parse(&text).map_err(|error| format!("{path}: {error}"))?;
+        for blueprint in &mut blueprints {
+            blueprint.tier = blueprint.tier.or(options.tier);
+            blueprint.cross_entity_transactions |= options.cross_entity_transactions;
+        }
+        builder = builder.configuration(blueprints);
+    }
+    for name in &options.namespaces {
+        builder = builder.namespace(name);
+        if let Some(tier) = options.tier {
+            builder = builder.tier(tier);
+        }
+        if options.cross_entity_transactions {
+            builder = builder.cross_entity_transactions(true);
+        }
     }
     for port in &options.tls_ports {
         builder = builder.tls(*port, None);

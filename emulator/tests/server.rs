@@ -177,7 +177,7 @@ async fn a_stream_of_this_process_is_served_like_a_socket() {
     client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.contains("servicebus_messages{entity=\"q\",state=\"active\"} 0\n"), "{answer}");
+    assert!(answer.contains("servicebus_messages{namespace=\"sbemulatorns\",entity=\"q\",state=\"active\"} 0\n"), "{answer}");
     tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
 
     // Streams end with the emulator.
@@ -261,4 +261,38 @@ async fn unsigned_tokens_are_accepted_on_loopback_unless_told_otherwise() {
         let answer = ask(&emulator, "GET /orders", true).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
     }
+}
+
+/// One port, several namespaces: by the host of `open`, that of the TLS handshake, and that of a request.
+#[tokio::test]
+async fn a_port_serves_several_namespaces() {
+    let emulator = Emulator::builder().queue("q").namespace("b").queue("q").queue("r").start().await.unwrap();
+    assert_eq!(emulator.namespaces().collect::<Vec<_>>(), ["b"]);
+    let port = emulator.amqp_address().port();
+    let string = emulator.connection_string_of("B").unwrap();
+    assert!(string.starts_with(&format!("Endpoint=sb://b.localhost:{port};SharedAccessKeyName=")), "{string}");
+    assert_eq!(emulator.connection_string_of("c"), None);
+    let queues = emulator.with_broker(|broker, _| {
+        let ids = broker.namespace_ids();
+        ids.map(|id| broker.namespace_of(id).queues().count()).collect::<Vec<_>>()
+    });
+    assert_eq!(queues, [1, 2]);
+
+    let mut socket = TcpStream::connect(emulator.amqp_address()).await.unwrap();
+    greet(&mut socket).await;
+    let init = b"\x00\x00\x00\x19\x02\x01\x00\x00\x00\x53\x41\xc0\x0c\x01\xa3\x09ANONYMOUS";
+    // A container named x, and the host b.x.
+    let open = b"\x00\x00\x00\x16\x02\x00\x00\x00\x00\x53\x10\xc0\x09\x02\xa1\x01x\xa1\x03b.x";
+    for part in [&init[..], b"AMQP\x00\x01\x00\x00", open] {
+        socket.write_all(part).await.unwrap();
+    }
+    let opened = async {
+        while emulator.with_broker(|broker, _| {
+            let b = broker.find_namespace("b").unwrap();
+            broker.statistics_of(b).connections_open == 0
+        }) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), opened).await.unwrap();
 }

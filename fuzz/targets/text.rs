@@ -93,7 +93,7 @@ fuzz_target!(|input: (u8, &str)| {
             let _ = TimeSpan::parse(text);
             let _ = servicebus_emulator::duration::parse(text);
             let _ = Random::seeded(text.len() as u64);
-            if let Ok(blueprint) = servicebus_emulator::config::parse(text) {
+            for blueprint in servicebus_emulator::config::parse(text).unwrap_or_default() {
                 let clock = Clock { now: Instant::ZERO, utc: Timestamp::UNIX_EPOCH };
                 let mut broker = Broker::new(BrokerConfig::default(), SEED);
                 let _ = broker.with_namespace(clock, |namespace| blueprint.build(namespace, clock.utc));

@@ -21,7 +21,7 @@ use servicebus_core::wire::performative::{
 use servicebus_core::wire::sasl::SaslInit;
 use servicebus_core::wire::{self, Compound, Encode, Map, MapWriter, Reader, Sink, Symbol, Uuid, Value, encode_map};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
-use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId, Tier};
+use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId, NamespaceConfig, Tier};
 use std::collections::HashMap;
 
 pub const KEY_NAME: &str = "RootManageSharedAccessKey";
@@ -260,7 +260,7 @@ impl World {
     /// A world of this tier.
     pub fn of_tier(tier: Tier) -> Self {
         let clock = Clock { now: Instant::ZERO, utc: START };
-        let config = BrokerConfig { tier, ..BrokerConfig::default() };
+        let config = BrokerConfig { namespace: NamespaceConfig { tier, ..Default::default() }, ..BrokerConfig::default() };
         Self { broker: Broker::new(config, 7), clock, clients: Vec::new() }
     }
 
@@ -301,12 +301,23 @@ impl World {
 
     /// A connection whose `open` has these properties.
     pub fn open_client_with(&mut self, id: ConnectionId, init: &SaslInit<'_>, properties: Option<Map<'_>>) -> usize {
+        self.open_client_at(id, init, Some("localhost"), properties)
+    }
+
+    /// A connection whose `open` names this host.
+    pub fn open_client_at(
+        &mut self,
+        id: ConnectionId,
+        init: &SaslInit<'_>,
+        hostname: Option<&str>,
+        properties: Option<Map<'_>>,
+    ) -> usize {
         // More places than the broker has for one connection: its bounds are what is tested.
         let limits = Limits { deliveries: 200_000, links: 6_000, ..Limits::default() };
         let config = Config { idle_time_out: None, limits, ..Config::default() };
         let open = Open {
             container_id: "client",
-            hostname: Some("localhost"),
+            hostname,
             max_frame_size: u32::MAX,
             channel_max: 0,
             idle_time_out: None,

@@ -72,16 +72,24 @@ impl fmt::Display for OverBudget {
 
 impl core::error::Error for OverBudget {}
 
+/// What the process uses.
 #[derive(Debug)]
-struct Counters {
+struct Process {
     limit: usize,
     used: AtomicUsize,
     /// The part that is not stored in entities.
     passing: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Counters {
+    process: Arc<Process>,
+    /// What is used of it here: in a namespace, or outside of all.
     by_use: [AtomicUsize; Holding::ALL.len()],
 }
 
-/// A limit on memory and what of it is used. Clones share both.
+/// A limit on memory and what of it is used. Clones share both; the budgets of namespaces share the limit with that of
+/// the process, and count their own uses.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Counters>);
 
@@ -99,21 +107,30 @@ impl Budget {
 
     /// A budget of so many bytes.
     pub fn new(limit: usize) -> Self {
+        Self::of(Arc::new(Process { limit, used: AtomicUsize::new(0), passing: AtomicUsize::new(0) }))
+    }
+
+    fn of(process: Arc<Process>) -> Self {
         let by_use = core::array::from_fn(|_| AtomicUsize::new(0));
-        Self(Arc::new(Counters { limit, used: AtomicUsize::new(0), passing: AtomicUsize::new(0), by_use }))
+        Self(Arc::new(Counters { process, by_use }))
+    }
+
+    /// A part of the same budget with uses of its own.
+    pub fn of_namespace(&self) -> Self {
+        Self::of(Arc::clone(&self.0.process))
     }
 
     /// The limit in bytes.
     pub fn limit(&self) -> usize {
-        self.0.limit
+        self.0.process.limit
     }
 
-    /// Bytes in use.
+    /// Bytes in use, over all namespaces.
     pub fn used(&self) -> usize {
-        self.0.used.load(Ordering::Relaxed)
+        self.0.process.used.load(Ordering::Relaxed)
     }
 
-    /// Bytes in use for one purpose.
+    /// Bytes in use here for one purpose.
     pub fn used_for(&self, holding: Holding) -> usize {
         self.counter(holding).load(Ordering::Relaxed)
     }
@@ -128,7 +145,7 @@ impl Budget {
     /// A client that needs little goes on beside those that hold all they can: small shares find room in another eighth of
     /// the limit, and connections find room where entities are full.
     fn fits(&self, holding: Holding, bytes: usize, small: bool) -> bool {
-        let limit = self.0.limit;
+        let limit = self.limit();
         let fits = |used: &AtomicUsize, limit: usize| {
             used.load(Ordering::Relaxed).checked_add(bytes).is_some_and(|used| used <= limit)
         };
@@ -138,12 +155,13 @@ impl Budget {
             (false, _) => 0,
         };
         let passing = if small { limit / 2 + limit / 8 } else { limit / 2 };
-        fits(&self.0.used, limit - reserved) && (holding.is_stored() || fits(&self.0.passing, passing))
+        let process = &self.0.process;
+        fits(&process.used, limit - reserved) && (holding.is_stored() || fits(&process.passing, passing))
     }
 
     /// The size up to which a share counts as small.
     fn small(&self) -> usize {
-        (16 << 10).min(self.0.limit / 64)
+        (16 << 10).min(self.limit() / 64)
     }
 
     /// Takes a share.
@@ -199,8 +217,9 @@ impl Budget {
 
     /// The counters that a use is part of.
     fn counters(&self, holding: Holding) -> impl Iterator<Item = &AtomicUsize> {
-        let passing = (!holding.is_stored()).then_some(&self.0.passing);
-        [&self.0.used, self.counter(holding)].into_iter().chain(passing)
+        let process = &self.0.process;
+        let passing = (!holding.is_stored()).then_some(&process.passing);
+        [&process.used, self.counter(holding)].into_iter().chain(passing)
     }
 }
 
@@ -307,6 +326,17 @@ mod tests {
         shares.push(budget.share(Holding::Messages, 375).unwrap());
         assert!(budget.share(Holding::Messages, 16).is_err());
         assert_eq!(budget.used(), 875);
+    }
+
+    #[test]
+    fn namespaces_share_the_limit_and_count_by_themselves() {
+        let process = Budget::new(1_000);
+        let (one, other) = (process.of_namespace(), process.of_namespace());
+        let _held = one.share(Holding::Messages, 600).unwrap();
+        assert!(other.share(Holding::Messages, 276).is_err());
+        let _beside = other.share(Holding::Messages, 200).unwrap();
+        let used = [&one, &other, &process].map(|budget| budget.used_for(Holding::Messages));
+        assert_eq!((used, one.used(), process.used()), ([600, 200, 0], 800, 800));
     }
 
     #[test]

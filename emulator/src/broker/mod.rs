@@ -1,4 +1,4 @@
-//! The broker: a namespace served to any number of connections, without I/O, clock or threads.
+//! The broker: namespaces served to any number of connections, without I/O, clock or threads.
 //!
 //! ```text
 //! let id = broker.connect(clock)
@@ -22,6 +22,7 @@ pub mod entities;
 mod events;
 mod faults;
 mod id_map;
+mod namespaces;
 mod observation;
 mod plan;
 pub(crate) mod protocol;
@@ -36,24 +37,24 @@ mod timers;
 pub(crate) mod transactions;
 mod work;
 
-use crate::management::{self, Authority, Management, Order};
+use crate::management::{self, Authority, Order};
 use budget::{Budget, OverBudget};
-use entities::{AuthorizationRule, Namespace, Rights};
+use entities::Namespace;
+use namespaces::Namespaces;
 use protocol::fault::Refusal;
 use protocol::peer::{Node, Peer, Purpose};
 use protocol::recorder::Recorder;
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
-use servicebus_core::random::Random;
 use servicebus_core::servicebus::Reason;
 use servicebus_core::servicebus::administration::{Request, Response};
 use servicebus_core::storage::{Generation, Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::performative::Open;
 use shared::Shared;
-use signals::Update;
 use std::collections::{BTreeSet, VecDeque};
 
 pub use clock::Clock;
+pub use namespaces::{NamespaceConfig, NamespaceId};
 pub use observation::OpenCounts;
 pub use statistics::Statistics;
 pub use tier::{Limits as NamespaceLimits, Tier, UnknownTier};
@@ -67,9 +68,6 @@ const MAX_LINKS: usize = 5_100;
 /// Places for deliveries of a connection: each link keeps its whole credit, since the broker takes a message in as it
 /// comes and a place is used for a moment only; and there is room for what is with the client and for responses.
 const MAX_DELIVERIES: usize = MAX_LINKS * protocol::attach::CREDIT as usize + 4 * protocol::peer::MAX_UNSETTLED;
-
-/// Sets the randomness of the management endpoint apart from that of the connections.
-const MANAGEMENT_SEED: u64 = 0x6d61_6e61_6765;
 
 /// Names a connection. A stale id reads as gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,80 +83,59 @@ impl ConnectionId {
 /// How a broker behaves.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// The namespace's name.
-    pub name: String,
-    /// The pricing tier.
-    pub tier: Tier,
-    /// How much the namespace may hold; `None` for the limits of the tier.
-    pub limits: Option<NamespaceLimits>,
-    /// Keys for the whole namespace.
-    pub keys: Vec<AuthorizationRule>,
+    /// The namespace of clients that name no other.
+    pub namespace: NamespaceConfig,
+    /// Further namespaces, which clients choose by the host that they name. Of several with one name the first counts.
+    pub others: Vec<NamespaceConfig>,
     /// Whether JSON web tokens are taken by their form, since nobody can sign for an emulator.
     pub accept_jwt: bool,
-    /// Connections at most.
+    /// Connections at most, over all namespaces.
     pub max_connections: usize,
     /// The silence after which a connection is given up, announced to clients.
     pub idle_time_out: Duration,
-    /// Bytes of memory that clients can make the broker hold at most.
+    /// Bytes of memory that clients can make the broker hold at most, over all namespaces.
     pub memory: usize,
-    /// Whether every transaction may span queues and topics. The service allows that only to clients that ask for it, and
-    /// refuses it otherwise.
-    pub cross_entity_transactions: bool,
 }
 
 impl Default for BrokerConfig {
-    /// The namespace, key name and key of Microsoft's emulator, the Standard tier, web tokens taken, 10 000 connections,
-    /// 120 s, 1 GiB.
+    /// The namespace of Microsoft's emulator, web tokens taken, 10 000 connections, 120 s, 1 GiB.
     fn default() -> Self {
         Self {
-            name: "sbemulatorns".into(),
-            tier: Tier::Standard,
-            limits: None,
-            keys: vec![AuthorizationRule {
-                key_name: "RootManageSharedAccessKey".into(),
-                primary_key: "SAS_KEY_VALUE".into(),
-                secondary_key: String::new(),
-                rights: Rights::ALL,
-            }],
+            namespace: NamespaceConfig::default(),
+            others: Vec::new(),
             accept_jwt: true,
             max_connections: 10_000,
             idle_time_out: Duration::from_secs(120),
             memory: Budget::DEFAULT_LIMIT,
-            cross_entity_transactions: false,
         }
     }
 }
 
-/// A namespace and its connections.
+/// Namespaces and their connections. What names no namespace is for the default one.
 #[derive(Debug)]
 pub struct Broker {
-    shared: Shared,
+    namespaces: Namespaces,
+    /// The memory of the whole process.
+    budget: Budget,
     peers: HeapTable<Peer>,
     ready: VecDeque<ConnectionId>,
     timers: BTreeSet<(Instant, u32)>,
     clock: Clock,
     idle_time_out: Duration,
-    management: Management,
-    /// Updates of entities whose links are still to be detached, in order.
-    updates: VecDeque<Update>,
 }
 
 impl Broker {
     /// A broker without entities. All randomness comes from the seed.
     pub fn new(config: BrokerConfig, seed: u64) -> Self {
         let budget = Budget::new(config.memory);
-        let mut shared = Shared::new(&config.name, config.keys, config.accept_jwt, budget, seed);
-        shared.namespace.set_tier(config.tier, config.limits);
-        shared.transactions.span_entities = config.cross_entity_transactions;
         Self {
-            shared,
+            namespaces: Namespaces::new(config.namespace, config.others, config.accept_jwt, &budget, seed),
+            budget,
             peers: HeapTable::bounded(config.max_connections),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
             clock: Clock { now: Instant::ZERO, utc: Timestamp::UNIX_EPOCH },
             idle_time_out: config.idle_time_out,
-            updates: VecDeque::new(),
-            management: Management::new(&config.name, Random::seeded(seed ^ MANAGEMENT_SEED).next()),
         }
     }
 
@@ -174,79 +151,141 @@ impl Broker {
 
     /// What clients have made the process hold, and its limit: for whatever holds more on their behalf.
     pub fn budget(&self) -> &Budget {
-        &self.shared.budget
+        &self.budget
     }
 
-    /// The entities.
+    /// The namespaces, the default one first.
+    pub fn namespace_ids(&self) -> impl Iterator<Item = NamespaceId> + use<> {
+        self.namespaces.ids()
+    }
+
+    /// The namespace of this name.
+    pub fn find_namespace(&self, name: &str) -> Option<NamespaceId> {
+        self.namespaces.named(name)
+    }
+
+    /// The entities of the default namespace.
     pub fn namespace(&self) -> &Namespace {
-        &self.shared.namespace
+        self.namespace_of(NamespaceId::default())
     }
 
-    /// Changes entities or messages; what follows from it for connections happens before this returns.
+    /// The entities of a namespace.
+    pub fn namespace_of(&self, id: NamespaceId) -> &Namespace {
+        &self.namespaces.get(id).namespace
+    }
+
+    /// Changes entities or messages of the default namespace; what follows from it for connections happens before this
+    /// returns.
     pub fn with_namespace<T>(&mut self, clock: Clock, change: impl FnOnce(&mut Namespace) -> T) -> T {
-        self.advance(clock);
-        let result = change(&mut self.shared.namespace);
-        self.run_signals(clock);
+        self.with_namespace_of(NamespaceId::default(), clock, change)
+    }
+
+    /// As [`Broker::with_namespace`], for any namespace.
+    pub fn with_namespace_of<T>(
+        &mut self,
+        id: NamespaceId,
+        clock: Clock,
+        change: impl FnOnce(&mut Namespace) -> T,
+    ) -> T {
+        self.advance(id, clock);
+        let result = change(&mut self.namespaces.get_mut(id).namespace);
+        self.run_signals(id, clock);
         result
+    }
+
+    /// The namespace that a request of the management API is for: that of the host that it names.
+    fn namespace_of_request(&self, request: &Request) -> NamespaceId {
+        self.namespaces.at_host(request.headers.get("Host").unwrap_or_default()).unwrap_or_default()
     }
 
     /// Answers a request of the management API; what follows from it for connections happens before this returns.
     /// `scheme` is the one that the client used, `http` or `https`. The emulator has requests of its own, which its README
     /// lists under "Management endpoint".
     pub fn manage(&mut self, clock: Clock, scheme: &str, request: &Request) -> Response {
-        self.manage_from(clock, scheme, request, false)
+        self.manage_from(clock, scheme, request, false).0
     }
 
-    /// Answers a request of the management API; a client on this machine (`local`) may read counters and metrics without
-    /// a token.
-    pub fn manage_from(&mut self, clock: Clock, scheme: &str, request: &Request, local: bool) -> Response {
-        self.advance(clock);
-        let own = management::is_own(&self.shared.namespace, request);
-        let throttled = !own && self.shared.injected().is_some();
+    /// Answers a request of the management API, with the text of the status line where it is not the status's own. A
+    /// client on this machine (`local`) may read counters and metrics without a token.
+    pub fn manage_from(
+        &mut self,
+        clock: Clock,
+        scheme: &str,
+        request: &Request,
+        local: bool,
+    ) -> (Response, Option<String>) {
+        let id = self.namespace_of_request(request);
+        self.advance(id, clock);
         let statistics = self.statistics();
-        let authority =
-            Authority { keys: &self.shared.keys, accept_jwt: self.shared.accept_jwt, throttled, statistics, local };
-        let mut response = self.management.handle(&mut self.shared.namespace, authority, scheme, request, clock.utc);
-        self.run_signals(clock);
-        match self.management.take_order() {
+        let shared = self.namespaces.get_mut(id);
+        let own = management::is_own(&shared.namespace, request);
+        let throttled = !own && shared.injected().is_some();
+        let Shared { keys, accept_jwt, namespace, management, .. } = shared;
+        let authority = Authority { keys, accept_jwt: *accept_jwt, throttled, statistics, local };
+        let mut response = management.handle(namespace, authority, scheme, request, clock.utc);
+        let (order, reason_phrase) = (management.take_order(), management.take_reason_phrase());
+        self.run_signals(id, clock);
+        match order {
             Some(Order::CloseConnections) => {
-                for id in self.connections() {
-                    self.close_connection(id, clock);
+                for connection in self.connections_of(id) {
+                    self.close_connection(connection, clock);
                 }
             }
-            Some(Order::Detach(path)) => self.force_detach(&path, clock),
+            Some(Order::Detach(path)) => self.force_detach_in(id, &path, clock),
             Some(Order::Metrics) => response.body = self.metrics().into_bytes(),
             None => {}
         }
         let (method, path) = (request.method, request.path_and_query.as_str());
         tracing::debug!(?method, path, status = response.status, "management");
-        response
-    }
-
-    /// The text of the last management answer's status line, where it is not the status's own.
-    pub fn take_reason_phrase(&mut self) -> Option<String> {
-        self.management.take_reason_phrase()
+        (response, reason_phrase)
     }
 
     /// Whether a request of the management API shows a token that grants anything. It is asked before its body is kept.
     pub fn is_authorized(&self, clock: Clock, request: &Request) -> bool {
-        let Shared { namespace, keys, accept_jwt, .. } = &self.shared;
+        let Shared { namespace, keys, accept_jwt, .. } = self.namespaces.get(self.namespace_of_request(request));
         management::is_authorized(namespace, keys, *accept_jwt, request, clock.utc)
     }
 
-    /// What was counted.
+    /// What was counted, over all namespaces.
     pub fn statistics(&self) -> Statistics {
-        Statistics { connections_open: self.peers.len() as u64, ..self.shared.counted() }
+        let counted = self.namespaces.all().map(Shared::counted);
+        let sum = counted.fold(Statistics::default(), Statistics::plus);
+        Statistics { connections_open: self.peers.len() as u64, ..sum }
+    }
+
+    /// What was counted in a namespace.
+    pub fn statistics_of(&self, id: NamespaceId) -> Statistics {
+        let open = self.connections_of(id).len() as u64;
+        Statistics { connections_open: open, ..self.namespaces.get(id).counted() }
     }
 
     /// Transactions that are open.
     pub fn open_transactions(&self) -> usize {
-        self.shared.transactions.len()
+        self.namespaces.all().map(|shared| shared.transactions.len()).sum()
+    }
+
+    /// A connection with its namespace.
+    fn find(&mut self, id: ConnectionId) -> Option<(&mut Shared, &mut Peer)> {
+        let peer = self.peers.find_mut(id.0)?;
+        Some((self.namespaces.get_mut(peer.namespace), peer))
+    }
+
+    /// The namespace of a connection; the default one for a connection that is gone.
+    fn namespace_id(&self, id: ConnectionId) -> NamespaceId {
+        self.peers.find(id.0).map(|peer| peer.namespace).unwrap_or_default()
     }
 
     /// A new connection; `None` when there are too many, or when the memory budget is used up.
     pub fn connect(&mut self, clock: Clock) -> Option<ConnectionId> {
-        self.advance(clock);
+        self.connect_to(clock, "")
+    }
+
+    /// A new connection to a host that the transport names: that of the TLS handshake, or of the request that opened a
+    /// WebSocket. The host of `open` comes before it.
+    pub fn connect_to(&mut self, clock: Clock, host: &str) -> Option<ConnectionId> {
+        let transport = self.namespaces.at_host(host);
+        let namespace = transport.unwrap_or_default();
+        self.advance(namespace, clock);
         let config = Config {
             max_frame_size: MAX_FRAME_SIZE as u32,
             idle_time_out: Some(self.idle_time_out),
@@ -262,13 +301,14 @@ impl Broker {
         };
         let engine = Connection::server(config, clock.now);
         let placeholder = ConnectionId(Key { index: 0, generation: Generation::FIRST });
-        let peer = Peer::new(placeholder, engine, clock.now, &self.shared.budget).ok()?;
+        let shared = self.namespaces.get_mut(namespace);
+        let peer = Peer::new(placeholder, transport, engine, clock.now, &shared.budget).ok()?;
         let key = self.peers.insert(peer).ok()?;
         let id = ConnectionId(key);
         if let Some(peer) = self.peers.find_mut(key) {
             peer.id = id;
         }
-        self.shared.statistics.connections_accepted += 1;
+        shared.statistics.connections_accepted += 1;
         self.set_timer(id, clock);
         Some(id)
     }
@@ -278,28 +318,33 @@ impl Broker {
     /// # Errors
     /// Why the connection is over. What it still has to say is sent by [`Broker::poll_transmit`].
     pub fn handle_input(&mut self, id: ConnectionId, clock: Clock, rx: &mut HeapRx) -> Result<(), ConnectionError> {
-        self.advance(clock);
-        let Self { shared, peers, .. } = self;
+        self.advance(self.namespace_id(id), clock);
+        let Self { namespaces, peers, .. } = self;
         let Some(peer) = peers.find_mut(id.0) else {
             rx.clear();
             return Err(ConnectionError::Disconnected);
         };
         peer.throttled |= core::mem::take(&mut peer.stalled);
-        let mut recorder = Recorder::new(&shared.keys);
+        let mut recorder = Recorder::new(namespaces, peer.transport);
         let result = peer.engine.handle_input(clock.now, rx, &mut recorder);
         let Recorder { plain, host, mut attaches, states, flows, detaches, is_client_provider, .. } = recorder;
         peer.is_client_provider |= is_client_provider;
-        peer.access.plain = plain.or(peer.access.plain);
+        peer.note_plain(plain);
         if let Some(host) = host {
-            peer.host = host;
+            let namespace = namespaces.at_host(&host).or(peer.transport).unwrap_or_default();
+            let before = peer.namespace;
+            if peer.enter(host, namespace, &namespaces.get(namespace).budget) {
+                namespaces.get_mut(before).statistics.connections_accepted -= 1;
+                namespaces.get_mut(namespace).statistics.connections_accepted += 1;
+            }
         }
+        let shared = namespaces.get_mut(peer.namespace);
         let retime = !attaches.is_empty() || !detaches.is_empty() || peer.timer.is_none();
         for (delivery, link, settled, state) in states {
             shared.on_state(peer, delivery, link, settled, state, clock);
         }
         self.run_events(id, &mut attaches, clock);
-        let Self { shared, peers, .. } = self;
-        if let Some(peer) = peers.find_mut(id.0) {
+        if let Some((shared, peer)) = self.find(id) {
             for link in flows {
                 if let Some(found) = peer.link_mut(link) {
                     found.active = clock.now;
@@ -311,7 +356,7 @@ impl Broker {
             }
         }
         self.bound_memory(id, clock);
-        self.run_signals(clock);
+        self.run_signals(self.namespace_id(id), clock);
         let closing = self.peers.find(id.0).is_some_and(|peer| peer.closing_since.is_some());
         if retime || closing {
             self.set_timer(id, clock);
@@ -322,8 +367,7 @@ impl Broker {
 
     /// Ends what a connection holds beyond the memory budget: links on which a message is coming in, else the connection.
     fn bound_memory(&mut self, id: ConnectionId, clock: Clock) {
-        let Self { shared, peers, .. } = self;
-        let Some(peer) = peers.find_mut(id.0) else { return };
+        let Some((shared, peer)) = self.find(id) else { return };
         if peer.closed || peer.closing_since.is_some() {
             return;
         }
@@ -349,8 +393,7 @@ impl Broker {
         clock: Clock,
     ) {
         loop {
-            let Self { shared, peers, .. } = self;
-            let Some(peer) = peers.find_mut(id.0) else { return };
+            let Some((shared, peer)) = self.find(id) else { return };
             let Some(event) = peer.engine.poll_event() else { return };
             match event {
                 Event::Opened => {
@@ -408,8 +451,9 @@ impl Broker {
                 },
                 Event::DrainRequested(link) => {
                     self.serve_link(id, link, clock);
-                    let Self { shared, peers, .. } = self;
-                    if let Some(peer) = peers.find_mut(id.0).filter(|peer| peer.link(link).is_some()) {
+                    if let Some((shared, peer)) = self.find(id)
+                        && peer.link(link).is_some()
+                    {
                         shared.rest(peer, link, clock);
                         let drained = peer.engine.drained(link);
                         peer.told(drained);
@@ -431,8 +475,7 @@ impl Broker {
 
     /// Everything a connection held is given up.
     fn drop_links(&mut self, id: ConnectionId, clock: Clock) {
-        let Self { shared, peers, .. } = self;
-        let Some(peer) = peers.find_mut(id.0) else { return };
+        let Some((shared, peer)) = self.find(id) else { return };
         let links: Vec<_> = peer.links.iter().flatten().map(|link| link.id).collect();
         for link in links {
             shared.on_detached(peer, link, clock);
@@ -444,8 +487,7 @@ impl Broker {
     pub fn poll_transmit(&mut self, id: ConnectionId, clock: Clock, tx: &mut HeapTx) -> bool {
         let mut wrote = false;
         loop {
-            let Self { shared, peers, .. } = self;
-            let Some(peer) = peers.find_mut(id.0) else { return wrote };
+            let Some((shared, peer)) = self.find(id) else { return wrote };
             peer.ready = false;
             // The end of their session answers them as well, where it has come meanwhile.
             shared.answer_given_up(peer, clock);
@@ -458,7 +500,7 @@ impl Broker {
             peer.count_memory();
             // A link whose detach came before its attach was answered is over once both answers are sent.
             self.run_events(id, &mut Vec::new(), clock);
-            self.run_signals(clock);
+            self.run_signals(self.namespace_id(id), clock);
             if answered && !more {
                 continue;
             }
@@ -470,7 +512,7 @@ impl Broker {
             for link in peer.take_held_back() {
                 self.serve_link(id, link, clock);
             }
-            self.run_signals(clock);
+            self.run_signals(self.namespace_id(id), clock);
             if !more {
                 return wrote;
             }
@@ -505,7 +547,8 @@ impl Broker {
 
     /// The transport of a connection is gone.
     pub fn disconnect(&mut self, id: ConnectionId, clock: Clock) {
-        self.advance(clock);
+        let namespace = self.namespace_id(id);
+        self.advance(namespace, clock);
         if let Some(peer) = self.peers.find_mut(id.0) {
             peer.engine.handle_disconnect();
             if let Some(timer) = peer.timer.take() {
@@ -516,12 +559,24 @@ impl Broker {
         if self.peers.find(id.0).is_some() {
             self.peers.remove(id.0.index);
         }
-        self.run_signals(clock);
+        self.run_signals(namespace, clock);
     }
 
     /// The connections that are open.
     pub fn connections(&self) -> Vec<ConnectionId> {
         (0..self.peers.end()).filter_map(|index| self.peers.key(index).map(ConnectionId)).collect()
+    }
+
+    /// The connections of a namespace.
+    fn connections_of(&self, namespace: NamespaceId) -> Vec<ConnectionId> {
+        let mut all = self.connections();
+        all.retain(|id| self.namespace_id(*id) == namespace);
+        all
+    }
+
+    /// The faults on request, which are those of the default namespace.
+    fn faults(&mut self) -> &mut faults::Faults {
+        &mut self.namespaces.get_mut(NamespaceId::default()).faults
     }
 
     /// The next `operations` sends and management requests are answered with server-busy.
@@ -531,28 +586,28 @@ impl Broker {
 
     /// The next `operations` sends and management requests are refused for this reason.
     pub fn refuse(&mut self, operations: u64, reason: Reason) {
-        self.shared.faults.refuse_operations(operations, reason);
+        self.faults().refuse_operations(operations, reason);
     }
 
     /// The next `count` tokens are refused for this reason.
     pub fn refuse_tokens(&mut self, count: u64, reason: Reason) {
-        self.shared.faults.refuse_tokens(count, reason);
+        self.faults().refuse_tokens(count, reason);
     }
 
     /// What the next `count` requests to `$management` ask for is done, and their responses are lost.
     pub fn lose_responses(&mut self, count: u64) {
-        self.shared.faults.lost_responses = count;
+        self.faults().lost_responses = count;
     }
 
     /// Whether sessions can be accepted non-exclusively, as they can unless this is called: where the service does not
     /// offer that, it does not know the filter either.
     pub fn offer_non_exclusive_sessions(&mut self, offered: bool) {
-        self.shared.faults.exclusive_only = !offered;
+        self.faults().exclusive_only = !offered;
     }
 
     /// Who takes a session over is taken for a stranger by `$management` for this long, as it can happen at the service
     /// (docs/evidence/pinned-behaviour.md SES44).
     pub fn delay_take_over(&mut self, delay: Duration) {
-        self.shared.faults.takeover_delay = delay;
+        self.faults().takeover_delay = delay;
     }
 }

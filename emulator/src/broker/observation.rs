@@ -6,7 +6,7 @@ use super::entities::namespace::RuntimeCounts;
 use super::entities::queue::Stores;
 use super::entities::store::Store;
 use super::protocol::peer::Purpose;
-use super::{Broker, Statistics};
+use super::{Broker, NamespaceId, Statistics};
 use core::fmt::{self, Write as _};
 use servicebus_core::storage::Table;
 
@@ -100,18 +100,21 @@ impl Page {
 impl Broker {
     /// What is open.
     pub fn open(&self) -> OpenCounts {
+        let namespaces = self.namespaces.all();
+        let locks = namespaces.flat_map(|shared| entities(&shared.namespace)).map(|entity| entity.locks);
         OpenCounts {
             connections: self.peers.len(),
-            links: self.links().iter().sum(),
-            locked_messages: entities(&self.shared.namespace).iter().map(|entity| entity.locks).sum(),
+            links: self.namespaces.ids().flat_map(|id| self.links(id)).sum(),
+            locked_messages: locks.sum(),
             transactions: self.open_transactions(),
         }
     }
 
-    /// Links of each kind.
-    fn links(&self) -> [usize; KINDS.len()] {
+    /// Links of each kind in a namespace.
+    fn links(&self, namespace: NamespaceId) -> [usize; KINDS.len()] {
         let mut links = [0; KINDS.len()];
-        for peer in (0..self.peers.end()).filter_map(|index| self.peers.get(index)) {
+        let peers = (0..self.peers.end()).filter_map(|index| self.peers.get(index));
+        for peer in peers.filter(|peer| peer.namespace == namespace) {
             for link in peer.links.iter().flatten() {
                 if let Some(count) = links.get_mut(kind(&link.purpose)) {
                     *count += 1;
@@ -121,74 +124,108 @@ impl Broker {
         links
     }
 
-    /// Metrics in Prometheus' text format.
+    /// Bytes of the memory budget in use for one purpose, over all namespaces and outside of them.
+    pub fn memory_used_for(&self, holding: Holding) -> usize {
+        let namespaces = self.namespaces.all().map(|shared| shared.budget.used_for(holding));
+        namespaces.sum::<usize>() + self.budget().used_for(holding)
+    }
+
+    /// Metrics of all namespaces in Prometheus' text format.
     pub fn metrics(&self) -> String {
         let mut page = Page(String::new());
+        let all: Vec<_> = self.namespaces.ids().map(|id| (id, self.namespaces.get(id))).collect();
+        let entities: Vec<(&str, Entity)> = all
+            .iter()
+            .flat_map(|(_, shared)| entities(&shared.namespace).into_iter().map(|it| (shared.namespace.name(), it)))
+            .collect();
         page.family("connections", "gauge", "AMQP connections that are open.");
-        page.sample("connections", &[], self.peers.len() as u64);
+        for (id, shared) in &all {
+            let count = self.connections_of(*id).len();
+            page.sample("connections", &[("namespace", shared.namespace.name())], count as u64);
+        }
         page.family("links", "gauge", "Links that are attached.");
-        for (kind, count) in KINDS.iter().zip(self.links()) {
-            page.sample("links", &[("kind", kind)], count as u64);
+        for (id, shared) in &all {
+            for (kind, count) in KINDS.iter().zip(self.links(*id)) {
+                page.sample("links", &[("namespace", shared.namespace.name()), ("kind", kind)], count as u64);
+            }
         }
         page.family("transactions", "gauge", "Transactions that are open.");
-        page.sample("transactions", &[], self.open_transactions() as u64);
-        let entities = entities(&self.shared.namespace);
+        for (_, shared) in &all {
+            let count = shared.transactions.len();
+            page.sample("transactions", &[("namespace", shared.namespace.name())], count as u64);
+        }
         page.family("messages", "gauge", "Messages in queues, topics and subscriptions.");
-        for Entity { path, counts, .. } in &entities {
+        for (namespace, Entity { path, counts, .. }) in &entities {
             for (state, count) in [
                 ("active", counts.active),
                 ("scheduled", counts.scheduled),
                 ("dead-letter", counts.dead_letter),
                 ("transfer-dead-letter", counts.transfer_dead_letter),
             ] {
-                page.sample("messages", &[("entity", path), ("state", state)], count);
+                page.sample("messages", &[("namespace", namespace), ("entity", path), ("state", state)], count);
             }
         }
         page.family("message_bytes", "gauge", "Bytes of these messages.");
-        for Entity { path, counts, .. } in &entities {
-            page.sample("message_bytes", &[("entity", path)], counts.size_in_bytes);
+        for (namespace, Entity { path, counts, .. }) in &entities {
+            page.sample("message_bytes", &[("namespace", namespace), ("entity", path)], counts.size_in_bytes);
         }
         page.family("locked_messages", "gauge", "Messages that are locked.");
-        for Entity { path, locks, .. } in &entities {
-            page.sample("locked_messages", &[("entity", path)], *locks as u64);
+        for (namespace, Entity { path, locks, .. }) in &entities {
+            page.sample("locked_messages", &[("namespace", namespace), ("entity", path)], *locks as u64);
         }
         let budget = self.budget();
         page.family("memory_limit_bytes", "gauge", "Memory that clients can make the emulator hold.");
         page.sample("memory_limit_bytes", &[], budget.limit() as u64);
         page.family("memory_bytes", "gauge", "Memory that clients make the emulator hold, by purpose.");
-        for holding in Holding::ALL {
-            page.sample("memory_bytes", &[("for", holding.name())], budget.used_for(holding) as u64);
+        // What is held outside of namespaces has none: sockets and HTTP requests.
+        let namespaces = all.iter().map(|(_, shared)| (shared.namespace.name(), &shared.budget));
+        for (namespace, budget) in namespaces.chain([("", budget)]) {
+            for holding in Holding::ALL {
+                let labels = [("namespace", namespace), ("for", holding.name())];
+                page.sample("memory_bytes", &labels, budget.used_for(holding) as u64);
+            }
         }
-        let Statistics {
-            connections_accepted,
-            links_attached,
-            tokens_put,
-            tokens_refused,
-            messages_sent,
-            messages_delivered,
-            settled_on_links,
-            settled_by_management,
-            management_requests,
-            locks_renewed,
-            ..
-        } = self.statistics();
         page.family("operations_total", "counter", "Operations that were carried out.");
-        for (operation, count) in [
-            ("connect", connections_accepted),
-            ("attach", links_attached),
-            ("put-token", tokens_put.saturating_sub(tokens_refused)),
-            ("send", messages_sent),
-            ("deliver", messages_delivered),
-            ("settle", settled_on_links + settled_by_management),
-            ("request", management_requests),
-            ("renew-lock", locks_renewed),
-        ] {
-            page.sample("operations_total", &[("operation", operation)], count);
+        for (_, shared) in &all {
+            for (operation, count) in operations(shared.counted()) {
+                let labels = [("namespace", shared.namespace.name()), ("operation", operation)];
+                page.sample("operations_total", &labels, count);
+            }
         }
         page.family("refusals_total", "counter", "Operations that were refused, by AMQP condition.");
-        for (condition, count) in &self.shared.refused {
-            page.sample("refusals_total", &[("condition", condition)], *count);
+        for (_, shared) in &all {
+            for (condition, count) in &shared.refused {
+                let labels = [("namespace", shared.namespace.name()), ("condition", *condition)];
+                page.sample("refusals_total", &labels, *count);
+            }
         }
         page.0
     }
+}
+
+/// Operations by name.
+fn operations(counted: Statistics) -> [(&'static str, u64); 8] {
+    let Statistics {
+        connections_accepted,
+        links_attached,
+        tokens_put,
+        tokens_refused,
+        messages_sent,
+        messages_delivered,
+        settled_on_links,
+        settled_by_management,
+        management_requests,
+        locks_renewed,
+        ..
+    } = counted;
+    [
+        ("connect", connections_accepted),
+        ("attach", links_attached),
+        ("put-token", tokens_put.saturating_sub(tokens_refused)),
+        ("send", messages_sent),
+        ("deliver", messages_delivered),
+        ("settle", settled_on_links + settled_by_management),
+        ("request", management_requests),
+        ("renew-lock", locks_renewed),
+    ]
 }

@@ -1,24 +1,34 @@
-//! What the connections of a namespace share.
+//! One namespace of a broker: what its connections share.
 
 use super::attachments::Attachments;
 use super::budget::Budget;
 use super::consumers::Consumers;
 use super::entities::{AuthorizationRule, Namespace, StoreId};
 use super::faults::Faults;
+use super::namespaces::{Names, NamespaceConfig, NamespaceId, host_of};
 use super::protocol::access::SigningKey;
 use super::protocol::fault::{Fault, Refusal, Tracker};
 use super::protocol::peer::{Link, Peer};
+use super::signals::Update;
 use super::statistics::Statistics;
 use super::transactions::Transactions;
 use super::{Clock, ConnectionId};
+use crate::management::Management;
 use servicebus_core::engine::LinkId;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{Address, Reason};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Sets the randomness of the management endpoint apart from that of the connections.
+const MANAGEMENT_SEED: u64 = 0x6d61_6e61_6765;
 
 /// Entities, those who wait for them, and what is counted.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) id: NamespaceId,
+    /// The names of all namespaces.
+    pub(crate) names: Arc<Names>,
     pub(crate) namespace: Namespace,
     pub(crate) tracker: Tracker,
     pub(crate) random: Random,
@@ -33,30 +43,48 @@ pub(crate) struct Shared {
     next_link: u64,
     pub(crate) consumers: Consumers<(ConnectionId, LinkId)>,
     pub(crate) attachments: Attachments<(ConnectionId, LinkId)>,
+    pub(crate) management: Management,
+    /// Updates of entities whose links are still to be detached, in order.
+    pub(crate) updates: VecDeque<Update>,
 }
 
 impl Shared {
-    pub(crate) fn new(name: &str, keys: Vec<AuthorizationRule>, accept_jwt: bool, budget: Budget, seed: u64) -> Self {
+    pub(crate) fn new(config: NamespaceConfig, accept_jwt: bool, budget: Budget, seed: u64) -> Self {
+        let NamespaceConfig { name, tier, limits, keys, cross_entity_transactions } = config;
+        let mut transactions = Transactions::default();
+        transactions.span_entities = cross_entity_transactions;
         let mut random = Random::seeded(seed);
         let mut namespace = Namespace::new(random.next());
-        namespace.name = name.to_owned();
+        namespace.set_tier(tier, limits);
+        let management = Management::new(&name, Random::seeded(seed ^ MANAGEMENT_SEED).next());
+        namespace.name.clone_from(&name);
         let consumers = Consumers::new(namespace.work().clone());
         let attachments = Attachments::new(namespace.work().clone());
         Self {
+            id: NamespaceId::default(),
+            names: Arc::default(),
             namespace,
-            tracker: Tracker::new(name.to_owned(), random.next()),
+            tracker: Tracker::new(name, random.next()),
             random,
             statistics: Statistics::default(),
             refused: BTreeMap::new(),
             faults: Faults::default(),
-            transactions: Transactions::default(),
+            transactions,
             keys,
             accept_jwt,
             budget,
             next_link: 0,
             consumers,
             attachments,
+            management,
+            updates: VecDeque::new(),
         }
+    }
+
+    /// Whether a token for this host is one for the namespace: where there are several, it names this one, or the client
+    /// calls this one so.
+    pub(crate) fn is_own_host(&self, host: &str, peer: &Peer) -> bool {
+        self.names.at_host(host).unwrap_or_default() == self.id || host == host_of(&peer.host)
     }
 
     /// The number of the next attach.

@@ -7,7 +7,7 @@ use super::protocol::fault::Refusal;
 use super::protocol::peer::{Peer, Purpose, Receiver};
 use super::protocol::receiving::Offer;
 use super::shared::Shared;
-use super::{Broker, Clock, ConnectionId};
+use super::{Broker, Clock, ConnectionId, NamespaceId};
 use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::Reason;
 use servicebus_core::storage::Table;
@@ -18,11 +18,18 @@ const UPDATE_DELAY: Duration = Duration::from_secs(1);
 
 /// An update of an entity whose links are still to be detached.
 #[derive(Debug)]
-pub(super) struct Update {
+pub(crate) struct Update {
     at: Instant,
     path: String,
     /// Links that were attached since keep their places: their numbers are not below this one.
     before: u64,
+}
+
+impl Update {
+    /// When they are.
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
 }
 
 /// Messages and sessions that one call hands out at most: the rest goes on in the next.
@@ -86,23 +93,36 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// The links that an entity has now are detached a little after its update: operations that come right behind it are
+    /// carried out (docs/evidence/field-reports.md F6).
+    fn detach_later(&mut self, path: String, clock: Clock) {
+        let before = self.coming_link();
+        // One of several updates at once is enough.
+        let known = |update: &Update| update.path == path && update.before == before;
+        if !self.updates.iter().rev().take_while(|update| update.before == before).any(known) {
+            self.updates.push_back(Update { at: clock.now + UPDATE_DELAY, path, before });
+        }
+    }
+}
+
 impl Broker {
     /// Gives a receiver what there is for it.
     pub(super) fn serve_link(&mut self, id: ConnectionId, link: LinkId, clock: Clock) {
-        let Self { shared, peers, .. } = self;
-        let Some(peer) = peers.find_mut(id.0) else { return };
+        let Some((shared, peer)) = self.find(id) else { return };
         let Some(receiver) = receiver_of(peer, link) else { return };
-        let (store, plain) = (receiver.store, receiver.session.is_none());
+        let (store, plain, namespace) = (receiver.store, receiver.session.is_none(), peer.namespace);
         shared.after_credit(peer, link, clock);
         if plain {
             let mut left = MAX_HANDOUTS;
-            self.serve(store, &mut left, clock);
+            self.serve(namespace, store, &mut left, clock);
         }
     }
 
     /// Gives the receivers of a store what there is, in turn.
-    fn serve(&mut self, store: StoreId, left: &mut usize, clock: Clock) {
-        let Self { shared, peers, ready, .. } = self;
+    fn serve(&mut self, namespace: NamespaceId, store: StoreId, left: &mut usize, clock: Clock) {
+        let Self { namespaces, peers, ready, .. } = self;
+        let shared = namespaces.get_mut(namespace);
         while shared.namespace.store(store).is_some_and(|store| store.has_available(None)) {
             if *left == 0 {
                 shared.namespace.signal(Signal::Store(store, StoreSignal::Messages));
@@ -130,44 +150,51 @@ impl Broker {
         shared.note_awaited(store, clock);
     }
 
-    /// Carries out what the entities have told, up to a bound; the rest is due at once, see [`Broker::poll_timeout`].
-    pub(super) fn run_signals(&mut self, clock: Clock) {
+    /// Carries out what the entities of a namespace have told, up to a bound; the rest is due at once, see
+    /// [`Broker::poll_timeout`].
+    pub(super) fn run_signals(&mut self, namespace: NamespaceId, clock: Clock) {
         let mut left = MAX_HANDOUTS;
-        while left > 0
-            && let Some(signal) = self.shared.namespace.next_signal()
-        {
+        while left > 0 {
+            let shared = self.namespaces.get_mut(namespace);
+            let Some(signal) = shared.namespace.next_signal() else { return };
             left -= 1;
             match signal {
-                Signal::Store(store, StoreSignal::Messages) => self.serve(store, &mut left, clock),
+                Signal::Store(store, StoreSignal::Messages) => self.serve(namespace, store, &mut left, clock),
                 Signal::Store(_, StoreSignal::Session(holder)) => {
-                    if let Some((connection, link)) = self.shared.consumers.place(holder) {
+                    if let Some((connection, link)) = shared.consumers.place(holder) {
                         self.serve_link(connection, link, clock);
                         self.mark_ready(connection);
                     }
                 }
-                Signal::Store(store, StoreSignal::SessionReady) => self.accept_waiting(store, &mut left, clock),
+                Signal::Store(store, StoreSignal::SessionReady) => {
+                    self.accept_waiting(namespace, store, &mut left, clock);
+                }
                 Signal::Store(_, StoreSignal::SessionLost(holder)) => {
-                    if let Some((connection, link)) = self.shared.consumers.place(holder) {
+                    if let Some((connection, link)) = shared.consumers.place(holder) {
                         if let Some(peer) = self.peers.find_mut(connection.0) {
-                            self.shared.lose_session(peer, link, clock);
+                            shared.lose_session(peer, link, clock);
                         }
                         self.mark_ready(connection);
                     }
                 }
-                Signal::Updated(path) => self.detach_later(path, clock),
-                Signal::Deleted(path) => self.detach_path(&path, true, u64::MAX, clock),
+                Signal::Updated(path) => shared.detach_later(path, clock),
+                Signal::Deleted(path) => self.detach_path(namespace, &path, true, u64::MAX, clock),
             }
         }
     }
 
     /// Gives sessions to receivers that wait for one.
-    fn accept_waiting(&mut self, store: StoreId, left: &mut usize, clock: Clock) {
-        while self.shared.consumers.has_acceptor(store) {
+    fn accept_waiting(&mut self, id: NamespaceId, store: StoreId, left: &mut usize, clock: Clock) {
+        loop {
+            let Self { namespaces, peers, .. } = self;
+            let shared = namespaces.get_mut(id);
+            if !shared.consumers.has_acceptor(store) {
+                return;
+            }
             if *left == 0 {
-                return self.shared.namespace.signal(Signal::Store(store, StoreSignal::SessionReady));
+                return shared.namespace.signal(Signal::Store(store, StoreSignal::SessionReady));
             }
             *left -= 1;
-            let Self { shared, peers, .. } = self;
             let Shared { consumers, random, namespace, .. } = shared;
             let Some((consumer, (connection, link))) = consumers.choose_acceptor(store, random) else { return };
             let Ok(Some((session, until))) = namespace.accept_session(store, None, consumer, clock.utc) else { return };
@@ -189,36 +216,30 @@ impl Broker {
         }
     }
 
-    /// The links that an entity has now are detached a little after its update: operations that come right behind it are
-    /// carried out (docs/evidence/field-reports.md F6).
-    fn detach_later(&mut self, path: String, clock: Clock) {
-        let before = self.shared.coming_link();
-        // One of several updates at once is enough.
-        let known = |update: &Update| update.path == path && update.before == before;
-        if !self.updates.iter().rev().take_while(|update| update.before == before).any(known) {
-            self.updates.push_back(Update { at: clock.now + UPDATE_DELAY, path, before });
-        }
-    }
-
     /// Detaches links whose entity was updated a while ago.
-    pub(super) fn detach_updated(&mut self, clock: Clock) {
-        while self.updates.front().is_some_and(|update| update.at <= clock.now) {
-            let Some(Update { path, before, .. }) = self.updates.pop_front() else { return };
-            self.detach_path(&path, false, before, clock);
+    pub(super) fn detach_updated(&mut self, namespace: NamespaceId, clock: Clock) {
+        loop {
+            let updates = &mut self.namespaces.get_mut(namespace).updates;
+            if updates.front().is_none_or(|update| update.at > clock.now) {
+                return;
+            }
+            let Some(Update { path, before, .. }) = updates.pop_front() else { return };
+            self.detach_path(namespace, &path, false, before, clock);
         }
-    }
-
-    /// When links are to be detached next.
-    pub(super) fn next_update(&self) -> Option<Instant> {
-        self.updates.front().map(|update| update.at)
     }
 
     /// Detaches the links of an entity that was changed or deleted (docs/evidence/service-evidence.md §2, §5): those whose
     /// attach has a number below `before`.
-    pub(super) fn detach_path(&mut self, path: &str, deleted: bool, before: u64, clock: Clock) {
-        for (id, link) in self.shared.attachments.of(path) {
-            let Self { shared, peers, .. } = self;
-            let Some(peer) = peers.find_mut(id.0) else { continue };
+    pub(super) fn detach_path(
+        &mut self,
+        namespace: NamespaceId,
+        path: &str,
+        deleted: bool,
+        before: u64,
+        clock: Clock,
+    ) {
+        for (id, link) in self.namespaces.get(namespace).attachments.of(path) {
+            let Some((shared, peer)) = self.find(id) else { continue };
             let Some(found) = peer.link(link).filter(|link| link.number < before) else { continue };
             if !deleted && matches!(found.purpose, Purpose::Requests(_) | Purpose::Responses(_)) {
                 continue;
@@ -241,11 +262,11 @@ impl Broker {
 
     /// Forgets the receivers of an entity without a word to anybody: their links look well and get nothing any more.
     pub fn forget_links(&mut self, path: &str, clock: Clock) {
-        self.advance(clock);
+        let namespace = NamespaceId::default();
+        self.advance(namespace, clock);
         let path = path.trim_matches('/').to_ascii_lowercase();
-        for id in self.connections() {
-            let Self { shared, peers, .. } = self;
-            let Some(peer) = peers.find_mut(id.0) else { continue };
+        for id in self.connections_of(namespace) {
+            let Some((shared, peer)) = self.find(id) else { continue };
             let concerned: Vec<LinkId> = peer
                 .links
                 .iter()
@@ -257,13 +278,19 @@ impl Broker {
                 shared.on_detached(peer, link, clock);
             }
         }
-        self.run_signals(clock);
+        self.run_signals(namespace, clock);
     }
 
-    /// Detaches every link of an entity, as the service does when it moves it; its path as it is addressed.
+    /// Detaches every link of an entity of the default namespace, as the service does when it moves it; its path as it is
+    /// addressed.
     pub fn force_detach(&mut self, path: &str, clock: Clock) {
-        self.advance(clock);
-        self.detach_path(&path.trim_matches('/').to_ascii_lowercase(), false, u64::MAX, clock);
-        self.run_signals(clock);
+        self.force_detach_in(NamespaceId::default(), path, clock);
+    }
+
+    /// As [`Broker::force_detach`], for any namespace.
+    pub(super) fn force_detach_in(&mut self, namespace: NamespaceId, path: &str, clock: Clock) {
+        self.advance(namespace, clock);
+        self.detach_path(namespace, &path.trim_matches('/').to_ascii_lowercase(), false, u64::MAX, clock);
+        self.run_signals(namespace, clock);
     }
 }

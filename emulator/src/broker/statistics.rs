@@ -53,6 +53,26 @@ impl Statistics {
             ("entries-touched", self.entries_touched),
         ]
     }
+
+    /// Counters of two namespaces together.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            connections_accepted: self.connections_accepted + other.connections_accepted,
+            connections_open: self.connections_open + other.connections_open,
+            links_attached: self.links_attached + other.links_attached,
+            tokens_put: self.tokens_put + other.tokens_put,
+            tokens_refused: self.tokens_refused + other.tokens_refused,
+            messages_sent: self.messages_sent + other.messages_sent,
+            messages_delivered: self.messages_delivered + other.messages_delivered,
+            settled_on_links: self.settled_on_links + other.settled_on_links,
+            settled_by_management: self.settled_by_management + other.settled_by_management,
+            management_requests: self.management_requests + other.management_requests,
+            locks_renewed: self.locks_renewed + other.locks_renewed,
+            filters_evaluated: self.filters_evaluated + other.filters_evaluated,
+            entries_touched: self.entries_touched + other.entries_touched,
+        }
+    }
+
     /// One JSON object of the entries.
     pub(crate) fn to_json(self) -> String {
         let entries = self.entries().map(|(name, value)| format!("\"{name}\":{value}"));

@@ -4,7 +4,8 @@ use super::protocol::attach::condition_of;
 use super::protocol::fault::Refusal;
 use super::protocol::peer::{Peer, Purpose};
 use super::shared::Shared;
-use super::{Broker, Clock, ConnectionId};
+use super::signals::Update;
+use super::{Broker, Clock, ConnectionId, NamespaceId};
 use servicebus_core::servicebus::Reason;
 use servicebus_core::storage::Table;
 use servicebus_core::time::{Duration, Instant};
@@ -49,6 +50,19 @@ fn deadline(peer: &Peer, clock: Clock) -> Option<Instant> {
     first
 }
 
+impl Shared {
+    /// When something is due in the namespace, its connections left out.
+    fn poll_timeout(&self, clock: Clock) -> Option<Instant> {
+        if self.namespace.has_signals() {
+            // More than one call carries out.
+            return Some(clock.now);
+        }
+        let entities = self.namespace.poll_timeout().map(|at| clock.instant_of(at));
+        let update = self.updates.front().map(Update::at);
+        [entities, self.transactions.poll_timeout(), update].into_iter().flatten().min()
+    }
+}
+
 impl Broker {
     /// Sets the timer of a connection anew.
     pub(super) fn set_timer(&mut self, id: ConnectionId, clock: Clock) {
@@ -66,40 +80,37 @@ impl Broker {
         }
     }
 
-    /// The entities' time moves on.
-    pub(super) fn advance(&mut self, clock: Clock) {
+    /// The time of a namespace's entities moves on.
+    pub(super) fn advance(&mut self, namespace: NamespaceId, clock: Clock) {
         self.clock = clock;
-        self.detach_updated(clock);
-        let Shared { transactions, namespace, .. } = &mut self.shared;
-        transactions.handle_timeout(namespace, clock.now);
-        if self.shared.namespace.poll_timeout().is_some_and(|at| at <= clock.utc) {
-            self.shared.namespace.handle_timeout(clock.utc);
+        self.detach_updated(namespace, clock);
+        let Shared { transactions, namespace: entities, .. } = self.namespaces.get_mut(namespace);
+        transactions.handle_timeout(entities, clock.now);
+        if entities.poll_timeout().is_some_and(|at| at <= clock.utc) {
+            entities.handle_timeout(clock.utc);
         }
-        self.run_signals(clock);
+        self.run_signals(namespace, clock);
     }
 
     /// When [`Broker::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.shared.namespace.has_signals() {
-            // More than one call carries out.
-            return Some(self.clock.now);
-        }
-        let entities = self.shared.namespace.poll_timeout().map(|at| self.clock.instant_of(at));
         let connections = self.timers.first().map(|(at, _)| *at);
-        let shared = self.shared.transactions.poll_timeout();
-        [entities, connections, shared, self.next_update()].into_iter().flatten().min()
+        let namespaces = self.namespaces.all().filter_map(|shared| shared.poll_timeout(self.clock));
+        connections.into_iter().chain(namespaces).min()
     }
 
     /// Carries out what is due; then ask [`Broker::poll_ready`].
     pub fn handle_timeout(&mut self, clock: Clock) {
-        self.advance(clock);
+        for namespace in self.namespaces.ids() {
+            self.advance(namespace, clock);
+        }
         // A connection is looked at once per call: what it finds not yet due is set again behind this moment.
         let mut due = Vec::new();
         while due.len() < MAX_CONNECTIONS && self.timers.first().is_some_and(|(at, _)| *at <= clock.now) {
             let Some((_, index)) = self.timers.pop_first() else { break };
-            self.shared.namespace.work().add(1);
             let Some(id) = self.peers.key(index).map(ConnectionId) else { continue };
-            if let Some(peer) = self.peers.find_mut(id.0) {
+            if let Some((shared, peer)) = self.find(id) {
+                shared.namespace.work().add(1);
                 peer.timer = None;
             }
             due.push(id);
@@ -107,7 +118,7 @@ impl Broker {
         for id in due {
             self.connection_timeout(id, clock);
             self.run_events(id, &mut Vec::new(), clock);
-            self.run_signals(clock);
+            self.run_signals(self.namespace_id(id), clock);
             self.mark_ready(id);
             self.set_timer(id, clock);
             // A heartbeat stays due until it is written: look again a little later.
@@ -124,8 +135,7 @@ impl Broker {
     }
 
     fn connection_timeout(&mut self, id: ConnectionId, clock: Clock) {
-        let Self { shared, peers, .. } = self;
-        let Some(peer) = peers.find_mut(id.0) else { return };
+        let Some((shared, peer)) = self.find(id) else { return };
         if let Some(since) = peer.closing_since {
             // Nothing else counts any more. What the connection holds goes when its end is seen.
             if clock.now >= since + CLOSE_WAIT {
@@ -186,8 +196,7 @@ impl Broker {
 
     /// Closes a connection by force.
     pub fn close_connection(&mut self, id: ConnectionId, clock: Clock) {
-        let Self { shared, peers, .. } = self;
-        if let Some(peer) = peers.find_mut(id.0) {
+        if let Some((shared, peer)) = self.find(id) {
             force_close(shared, peer, "The connection was closed on request.".to_owned(), clock);
         }
         self.set_timer(id, clock);

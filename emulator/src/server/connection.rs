@@ -130,10 +130,13 @@ impl Lent<'_> {
     }
 }
 
-/// Serves a stream of AMQP until it ends.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(host: Arc<Host>, mut socket: S, protocol: &'static str) {
+/// Serves a stream of AMQP until it ends. `name` is the host that the transport names, or empty.
+pub(super) async fn serve<S>(host: Arc<Host>, mut socket: S, protocol: &'static str, name: &str)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let clock = host.clock.now();
-    let Some(id) = host.with(None, |broker| broker.connect(clock)) else {
+    let Some(id) = host.with(None, |broker| broker.connect_to(clock, name)) else {
         tracing::warn!(protocol, "refused: too many connections");
         return;
     };

@@ -132,10 +132,7 @@ async fn answer(
     }
     let clock = host.clock.now();
     let local = peer.is_local();
-    let (answer, reason) = host.with(None, |broker| {
-        let answer = broker.manage_from(clock, scheme, &request, local);
-        (answer, broker.take_reason_phrase())
-    });
+    let (answer, reason) = host.with(None, |broker| broker.manage_from(clock, scheme, &request, local));
     let mut response = respond(answer);
     if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.into_bytes()).ok()) {
         response.extensions_mut().insert(reason);

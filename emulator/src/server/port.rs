@@ -77,14 +77,18 @@ where
                 let Some((stream, first)) = begun(&host, stream).await else { return };
                 match first {
                     first if METHODS.contains(&first) => http::serve(host, stream, peer, "https").await,
-                    _ => connection::serve(host, stream, "AMQP over TLS").await,
+                    _ => {
+                        // The host that the client asked the certificate for.
+                        let name = stream.get_ref().get_ref().1.server_name().map(str::to_owned).unwrap_or_default();
+                        connection::serve(host, stream, "AMQP over TLS", &name).await;
+                    }
                 }
             }
             Err(error) => tracing::warn!(%error, "the TLS handshake failed"),
         },
         (_, Port::Tls) => tracing::warn!("refused: this port takes TLS alone"),
         (first, Port::Any) if METHODS.contains(&first) => http::serve(host, stream, peer, "http").await,
-        (_, Port::Any) => connection::serve(host, stream, "AMQP").await,
+        (_, Port::Any) => connection::serve(host, stream, "AMQP", "").await,
     }
 }
 

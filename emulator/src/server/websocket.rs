@@ -8,7 +8,7 @@ use core::task::{Context, Poll, Waker, ready};
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
+use hyper::header::{HOST, HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::sync::Arc;
@@ -67,6 +67,7 @@ pub(super) fn answer(
     response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
     let upgrade = hyper::upgrade::on(&mut request);
     let serving = Serving::new(Arc::clone(host));
+    let name = request.headers().get(HOST).and_then(|name| name.to_str().ok()).unwrap_or_default().to_owned();
     let protocol = if scheme == "https" { "AMQP over WebSockets and TLS" } else { "AMQP over WebSockets" };
     let open = async move {
         let Ok(socket) = upgrade.await else { return };
@@ -77,7 +78,7 @@ pub(super) fn answer(
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(socket), Role::Server, Some(config)).await;
-        connection::serve(Arc::clone(&serving.0), WebSocket { socket, rest: Bytes::new() }, protocol).await;
+        connection::serve(Arc::clone(&serving.0), WebSocket { socket, rest: Bytes::new() }, protocol, &name).await;
     };
     tokio::spawn(open.in_current_span());
     response

@@ -15,8 +15,8 @@ fn key(name: &str, rights: Rights) -> AuthorizationRule {
 fn world() -> World {
     let mut world = World::new();
     let mut config = BrokerConfig::default();
-    config.keys.push(key("send", Rights::SEND));
-    config.keys.push(key("listen", Rights::LISTEN));
+    config.namespace.keys.push(key("send", Rights::SEND));
+    config.namespace.keys.push(key("listen", Rights::LISTEN));
     world.broker = Broker::new(config, 7);
     world.queue("queue", QueueDescription::default());
     world.topic("topic", &[("sub", SubscriptionDescription::default())]);
@@ -94,7 +94,7 @@ fn manage_includes_send_and_listen() {
     let mut world = world();
     let manage = Rights { send: false, listen: false, manage: true };
     let mut config = BrokerConfig::default();
-    config.keys.push(key("manage", manage));
+    config.namespace.keys.push(key("manage", manage));
     world.broker = Broker::new(config, 7);
     world.queue("queue", QueueDescription::default());
     world.topic("topic", &[("sub", SubscriptionDescription::default())]);

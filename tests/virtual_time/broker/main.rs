@@ -7,6 +7,7 @@ mod expiry;
 mod faults;
 mod forwarding;
 mod hostile;
+mod namespaces;
 mod rules;
 mod scheduling;
 mod sending;

@@ -10,7 +10,7 @@ use servicebus_core::wire::performative::{Attach, ReceiverSettleMode, Role, Send
 use servicebus_core::wire::transaction::{Coordinator, Declare, Discharge, TransactionalState};
 use servicebus_core::wire::{Encode, Reader, Sink, Value};
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_emulator::broker::{Broker, BrokerConfig};
+use servicebus_emulator::broker::{Broker, BrokerConfig, NamespaceConfig};
 use servicebus_tests::broker::*;
 
 fn control(world: &mut World, c: usize) -> LinkId {
@@ -254,7 +254,10 @@ fn nonsense_on_the_control_link_is_refused() {
 #[test]
 fn transactions_span_entities_where_that_is_switched_on() {
     for allowed in [true, false] {
-        let config = BrokerConfig { cross_entity_transactions: allowed, ..BrokerConfig::default() };
+        let config = BrokerConfig {
+            namespace: NamespaceConfig { cross_entity_transactions: allowed, ..Default::default() },
+            ..BrokerConfig::default()
+        };
         let mut world = World { broker: Broker::new(config, 7), ..World::new() };
         for name in ["queue", "other"] {
             world.queue(name, QueueDescription::default());

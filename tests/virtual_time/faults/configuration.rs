@@ -17,7 +17,7 @@ fn file(queue: &str, topic: &str, subscription: &str) -> String {
 
 /// The time to live and the year of expiry that a receiver sees on a message of an entity of this configuration.
 fn life(text: &str, entity: &str, path: &str) -> (Option<u32>, Option<String>) {
-    let blueprint = config::parse(text).unwrap();
+    let blueprint = config::parse(text).unwrap().remove(0);
     let mut world = World::new();
     let clock = world.clock;
     world.broker.with_namespace(clock, |namespace| blueprint.build(namespace, clock.utc)).unwrap();
@@ -66,7 +66,7 @@ fn a_byte_order_mark_and_a_schema_are_taken_f26() {
         ("a schema at the end", schema("last")),
         ("both", format!("\u{feff}{}", schema("first"))),
     ] {
-        let taken = config::parse(&text).map(|blueprint| blueprint.queues.len()).map_err(|error| error.to_string());
+        let taken = config::parse(&text).map(|blueprints| blueprints[0].queues.len()).map_err(|error| error.to_string());
         assert_eq!(taken, Ok(1), "{name}");
     }
 }

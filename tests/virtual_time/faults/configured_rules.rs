@@ -7,12 +7,12 @@ use servicebus_tests::broker::START;
 
 /// Starts a broker with this file, without sockets: why that is refused.
 pub(crate) fn start_refusal(file: &str) -> Option<String> {
-    let blueprint = match config::parse(file) {
-        Ok(blueprint) => blueprint,
+    let blueprints = match config::parse(file) {
+        Ok(blueprints) => blueprints,
         Err(error) => return Some(error.to_string()),
     };
     let clock = Clock { now: Instant::ZERO, utc: START };
-    Emulator::builder().blueprint(blueprint).broker(clock).err().map(|error| error.to_string())
+    Emulator::builder().configuration(blueprints).broker(clock).err().map(|error| error.to_string())
 }
 
 /// A file with one namespace of these queues and topics.

@@ -203,7 +203,7 @@ fn ids_and_links_of_listed_entities_are_in_lower_case_f65() {
             let file = if kind == "queue" { file(&entity, "") } else { file("", &entity) };
             let mut world = World::new();
             let clock = world.clock;
-            let blueprint = config::parse(&file).unwrap();
+            let blueprint = config::parse(&file).unwrap().remove(0);
             world.broker.with_namespace(clock, |namespace| blueprint.build(namespace, clock.utc)).unwrap();
             let path = format!("/$Resources/{list}?api-version=2021-05&$skip=0&$top=100");
             let listed = Administrator::of(ApiVersion::V2021_05).get(&mut world, &path);

@@ -55,7 +55,7 @@ fn with_a_listener() -> (World, Administrator) {
         rights: Rights::LISTEN,
     };
     let mut config = BrokerConfig::default();
-    config.keys.push(key);
+    config.namespace.keys.push(key);
     let mut world = World::new();
     world.broker = Broker::new(config, 7);
     world.topic("topic", &[("sub", Default::default())]);

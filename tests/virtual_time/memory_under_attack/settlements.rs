@@ -47,7 +47,7 @@ fn properties_that_a_settlement_sets_count_against_the_budget() {
     const COUNT: usize = 400;
     let mut world = world(LIMIT, QueueDescription::default());
     let (sender, receiver) = (world.sender(0, "queue").unwrap(), world.receiver(0, "queue").unwrap());
-    let before = world.broker.budget().used_for(Holding::Messages);
+    let before = world.broker.memory_used_for(Holding::Messages);
     world.send_texts(0, sender, &[""; COUNT]);
     let changes = properties("p", 2, 15_000);
     let mut taken = 0;
@@ -61,12 +61,12 @@ fn properties_that_a_settlement_sets_count_against_the_budget() {
     }
     assert!((150..240).contains(&taken), "{taken}");
     assert_eq!(refused.as_deref(), Some("amqp:resource-limit-exceeded"));
-    assert!(world.broker.budget().used_for(Holding::Messages) >= taken * 30_000);
+    assert!(world.broker.memory_used_for(Holding::Messages) >= taken * 30_000);
     // What was refused is still locked, and comes back with the end of its lock.
     world.advance(core::time::Duration::from_secs(61));
     let receiver = world.receiver(0, "queue").unwrap();
     while world.consume(0, receiver).is_some() {}
-    assert_eq!(world.broker.budget().used_for(Holding::Messages), before);
+    assert_eq!(world.broker.memory_used_for(Holding::Messages), before);
 }
 
 #[test]
@@ -109,12 +109,12 @@ fn an_operation_that_a_transaction_refuses_is_not_counted() {
     let sender = world.sender(0, "queue").unwrap();
     let control = Control::attach(&mut world, 0);
     let txn = control.declare(&mut world);
-    let before = world.broker.budget().used_for(Holding::Transactions);
+    let before = world.broker.memory_used_for(Holding::Transactions);
     for _ in 0..10 {
         let answer = world.send_in(0, sender, &txn, &MessageRef::new("it has no session"));
         assert!(!is_enlisted(&answer), "{answer:?}");
     }
-    assert_eq!(world.broker.budget().used_for(Holding::Transactions), before);
+    assert_eq!(world.broker.memory_used_for(Holding::Transactions), before);
 }
 
 #[test]

@@ -136,6 +136,11 @@ impl Namespace {
         self.limits = limits.unwrap_or(tier.limits());
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The pricing tier.
     pub fn tier(&self) -> Tier {
         self.tier

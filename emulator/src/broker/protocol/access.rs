@@ -3,6 +3,7 @@
 
 use crate::broker::budget::{Budget, Holding, OverBudget, Share};
 use crate::broker::entities::{AuthorizationRule, Rights};
+use crate::broker::namespaces::host_of;
 use servicebus_core::servicebus::Address;
 use servicebus_core::servicebus::sas::{SasError, SharedAccessSignature};
 use servicebus_core::time::Timestamp;
@@ -59,16 +60,6 @@ pub(crate) struct Audience {
     pub(crate) written: String,
 }
 
-/// A host without its port, in lower case.
-fn host_of(authority: &str) -> String {
-    let host = match authority.rsplit_once(':') {
-        // An IPv6 address has colons of its own, in brackets.
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    host.to_ascii_lowercase()
-}
-
 impl Audience {
     fn new(host: Option<String>, path: &str) -> Self {
         let path = path.trim_matches('/');
@@ -103,6 +94,11 @@ impl Audience {
     pub(crate) fn at(self, host: &str) -> Self {
         let named = self.host.or_else(|| (!host.is_empty()).then(|| host_of(host)));
         Self { host: named, ..self }
+    }
+
+    /// The host that it names.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// Whether a token for this audience is one for the other, or for all above it. Hosts count where both are named.

@@ -139,7 +139,11 @@ impl Shared {
         let written = audience.written.clone();
         let address = Address::parse(&written);
         let keys = self.signing_keys(address.entity);
-        match check_token(token, &audience, &keys, self.accept_jwt, clock.utc) {
+        let checked = match audience.host() {
+            Some(host) if !self.is_own_host(host, peer) => Err(TokenError::WrongAudience),
+            _ => check_token(token, &audience, &keys, self.accept_jwt, clock.utc),
+        };
+        match checked {
             Ok((rights, expires)) => {
                 // The top-level entity must be there; what lies below it is looked up at attach
                 // (docs/evidence/service-evidence.md §6).

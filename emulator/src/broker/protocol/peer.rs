@@ -2,9 +2,9 @@
 
 use super::access::Access;
 use super::settlement::State;
-use crate::broker::ConnectionId;
+use crate::broker::{ConnectionId, NamespaceId};
 use crate::broker::budget::{Budget, Holding, OverBudget, Share};
-use crate::broker::entities::StoreId;
+use crate::broker::entities::{Rights, StoreId};
 use crate::broker::entities::store::Taken;
 use bytes::Bytes;
 use servicebus_core::engine::{Connection, DeliveryId, EngineError, LinkId, SendOptions, SessionId, Tag};
@@ -149,7 +149,16 @@ pub(crate) struct Peer {
     pub(crate) id: ConnectionId,
     pub(crate) engine: Connection<Heap>,
     pub(crate) access: Access,
+    /// Whose entities it uses.
+    pub(crate) namespace: NamespaceId,
+    /// The one that the transport names: that of the TLS handshake, or of the request that opened a WebSocket.
+    pub(crate) transport: Option<NamespaceId>,
+    /// The host of `open`.
     pub(crate) host: String,
+    /// Whether `open` has told the namespace.
+    entered: bool,
+    /// What SASL PLAIN grants, by namespace.
+    plain: Vec<(NamespaceId, Rights)>,
     pub(crate) links: Vec<Option<Link>>,
     outgoing: Vec<Option<Outgoing>>,
     /// How many there are.
@@ -205,6 +214,7 @@ impl Peer {
     /// A connection, where the memory budget has room for it.
     pub(crate) fn new(
         id: ConnectionId,
+        transport: Option<NamespaceId>,
         engine: Connection<Heap>,
         now: Instant,
         budget: &Budget,
@@ -213,7 +223,11 @@ impl Peer {
             id,
             engine,
             access: Access::default(),
+            namespace: transport.unwrap_or_default(),
+            transport,
             host: String::new(),
+            entered: false,
+            plain: Vec::new(),
             links: Vec::new(),
             outgoing: Vec::new(),
             unsettled: 0,
@@ -242,6 +256,34 @@ impl Peer {
             memory: budget.share(Holding::Connections, CONNECTION)?,
             deliveries: budget.empty(Holding::Deliveries),
         })
+    }
+
+    /// Notes what SASL PLAIN grants.
+    pub(crate) fn note_plain(&mut self, mut plain: Vec<(NamespaceId, Rights)>) {
+        self.plain.append(&mut plain);
+        let own = self.plain.iter().find(|(namespace, _)| *namespace == self.namespace);
+        self.access.plain = own.map(|(_, rights)| *rights);
+    }
+
+    /// Takes the client into the namespace that its `open` names, once; false when it is there already.
+    pub(crate) fn enter(&mut self, host: String, namespace: NamespaceId, budget: &Budget) -> bool {
+        if core::mem::replace(&mut self.entered, true) {
+            return false;
+        }
+        self.host = host;
+        if self.namespace == namespace {
+            return false;
+        }
+        self.namespace = namespace;
+        self.note_plain(Vec::new());
+        for (share, holding) in
+            [(&mut self.memory, Holding::Connections), (&mut self.deliveries, Holding::Deliveries)]
+        {
+            let bytes = share.bytes();
+            *share = budget.empty(holding);
+            share.set(bytes);
+        }
+        true
     }
 
     fn memory(&self) -> usize {

@@ -1,8 +1,8 @@
 //! Frames of a client as the engine applies them: the parts that the broker looks at.
 
-use super::access::plain_rights;
 use super::settlement::State;
-use crate::broker::entities::{AuthorizationRule, Rights};
+use crate::broker::entities::Rights;
+use crate::broker::namespaces::{NamespaceId, Namespaces};
 use servicebus_core::engine::{DeliveryId, Handler, LinkId, Subject};
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::PerformativeView;
@@ -15,8 +15,11 @@ const IS_CLIENT_PROVIDER: &str = "com.microsoft:is-client-provider";
 /// Keeps what the engine shows of frames while it applies them.
 #[derive(Debug)]
 pub(crate) struct Recorder<'a> {
-    pub(crate) keys: &'a [AuthorizationRule],
-    pub(crate) plain: Option<Rights>,
+    namespaces: &'a Namespaces,
+    /// The one that the transport names.
+    transport: Option<NamespaceId>,
+    /// What SASL PLAIN grants, by namespace.
+    pub(crate) plain: Vec<(NamespaceId, Rights)>,
     pub(crate) host: Option<String>,
     pub(crate) attaches: Vec<(LinkId, Vec<u8>)>,
     pub(crate) states: Vec<(DeliveryId, LinkId, bool, State)>,
@@ -28,10 +31,11 @@ pub(crate) struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    pub(crate) fn new(keys: &'a [AuthorizationRule]) -> Self {
+    pub(crate) fn new(namespaces: &'a Namespaces, transport: Option<NamespaceId>) -> Self {
         Self {
-            keys,
-            plain: None,
+            namespaces,
+            transport,
+            plain: Vec::new(),
             host: None,
             attaches: Vec::new(),
             states: Vec::new(),
@@ -50,8 +54,9 @@ impl Handler for Recorder<'_> {
         }
         let mut parts = init.initial_response.unwrap_or_default().split(|byte| *byte == 0);
         let (_, name, key) = (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        self.plain = plain_rights(self.keys, name, key);
-        if self.plain.is_some() { SaslCode::Ok } else { SaslCode::Auth }
+        let host = init.hostname.unwrap_or_default();
+        self.plain = self.namespaces.plain_rights(host, self.transport, name, key);
+        if self.plain.is_empty() { SaslCode::Auth } else { SaslCode::Ok }
     }
 
     fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {

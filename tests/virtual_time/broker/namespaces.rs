@@ -1,0 +1,267 @@
+//! Several namespaces of one broker: chosen by the host that a client names, and apart in everything but connections and
+//! memory.
+
+use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::administration::{
+    ApiVersion, CreateQueueOptions, Endpoint, Headers, Method, Request, RequestBuilder,
+};
+use servicebus_core::time::Duration;
+use servicebus_core::wire::Symbol;
+use servicebus_core::wire::sasl::SaslInit;
+use servicebus_emulator::broker::budget::Holding;
+use servicebus_emulator::broker::entities::{AuthorizationRule, QueueDescription, Rights};
+use servicebus_emulator::broker::{Broker, BrokerConfig, NamespaceConfig, NamespaceId};
+use servicebus_tests::administrator::Administrator;
+use servicebus_tests::broker::*;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const ANONYMOUS: SaslInit<'_> =
+    SaslInit { mechanism: Symbol::new("ANONYMOUS"), initial_response: None, hostname: None };
+
+/// The default namespace, `a` and `b`, each with a queue of the same name. `b` has a key of its own besides.
+fn world() -> World {
+    let mut b = NamespaceConfig::named("b");
+    b.keys.push(AuthorizationRule {
+        key_name: "own".into(),
+        primary_key: "k".into(),
+        secondary_key: String::new(),
+        rights: Rights::ALL,
+    });
+    let config = BrokerConfig { others: vec![NamespaceConfig::named("a"), b], ..BrokerConfig::default() };
+    let mut world = World { broker: Broker::new(config, 7), ..World::new() };
+    let clock = world.clock;
+    for id in world.broker.namespace_ids() {
+        let description = QueueDescription { lock_duration: Duration::from_secs(10), ..Default::default() };
+        let create = |namespace: &mut servicebus_emulator::broker::entities::Namespace| {
+            namespace.create_queue("queue", description, clock.utc)
+        };
+        world.broker.with_namespace_of(id, clock, create).unwrap();
+    }
+    world
+}
+
+fn id(world: &World, name: &str) -> NamespaceId {
+    world.broker.find_namespace(name).unwrap()
+}
+
+/// A client that names this host in `open`, over a transport that names another; without a token.
+fn bare(world: &mut World, open: Option<&str>, transport: &str) -> usize {
+    let id = world.broker.connect_to(world.clock, transport).unwrap();
+    world.open_client_at(id, &ANONYMOUS, open, None)
+}
+
+/// The same with a token for the namespace.
+fn client(world: &mut World, host: &str) -> usize {
+    let client = bare(world, Some(host), "");
+    let response = world.put_token(client, &format!("sb://{host}/"), KEY_NAME, KEY, HOUR);
+    assert_eq!(response.status(), 202, "{}", response.text());
+    client
+}
+
+#[test]
+fn entities_of_the_same_name_are_apart() {
+    let mut world = world();
+    let hosts = ["localhost", "a.servicebus.windows.net", "B.localhost:5672"];
+    let clients = hosts.map(|host| client(&mut world, host));
+    for (client, text) in clients.into_iter().zip(["default", "of a", "of b"]) {
+        let sender = world.sender(client, "queue").unwrap();
+        world.send_texts(client, sender, &[text]);
+    }
+    for (client, text) in clients.into_iter().zip(["default", "of a", "of b"]) {
+        let receiver = world.receiver(client, "queue").unwrap();
+        assert_eq!(world.consume(client, receiver).unwrap().body(), text);
+        assert!(world.receive_now(client, receiver, 1).is_empty(), "{text}");
+    }
+    // What happens to one leaves the others as they are.
+    let senders = clients.map(|client| world.sender(client, "queue").unwrap());
+    let (a, clock) = (id(&world, "a"), world.clock);
+    world.broker.with_namespace_of(a, clock, |namespace| namespace.delete("queue")).unwrap();
+    world.settle_down();
+    let attached = [0, 1, 2].map(|at| world.attached(clients[at], senders[at]).is_ok());
+    assert_eq!(attached, [true, false, true]);
+    assert_eq!(world.sender(clients[1], "queue").unwrap_err().condition, "amqp:not-found");
+}
+
+#[test]
+fn locks_end_in_every_namespace() {
+    let mut world = world();
+    let client = client(&mut world, "b");
+    let (sender, receiver) = (world.sender(client, "queue").unwrap(), world.receiver(client, "queue").unwrap());
+    world.send_texts(client, sender, &["x"]);
+    assert_eq!(world.receive_now(client, receiver, 1).len(), 1);
+    let b = id(&world, "b");
+    let locks = |world: &World| {
+        let namespace = world.broker.namespace_of(b);
+        namespace.store(namespace.queue("queue").unwrap().stores.main).unwrap().lock_count()
+    };
+    assert_eq!(locks(&world), 1);
+    world.advance(Duration::from_secs(11));
+    assert_eq!(locks(&world), 0);
+}
+
+#[test]
+fn a_client_is_in_the_namespace_that_it_names() {
+    for (open, transport, name) in [
+        (Some("localhost"), "", "sbemulatorns"),
+        (None, "", "sbemulatorns"),
+        (Some("127.0.0.1"), "unknown.example", "sbemulatorns"),
+        (Some("a.localhost"), "", "a"),
+        (Some("A.servicebus.windows.net"), "b.localhost", "a"),
+        (Some("localhost"), "b.localhost", "b"),
+        (None, "b", "b"),
+        (Some("sbemulatorns.servicebus.windows.net"), "b", "sbemulatorns"),
+    ] {
+        let mut world = world();
+        bare(&mut world, open, transport);
+        let expected = id(&world, name);
+        for namespace in world.broker.namespace_ids() {
+            let counted = world.broker.statistics_of(namespace);
+            let here = u64::from(namespace == expected);
+            let case = format!("open {open:?}, transport {transport:?}");
+            assert_eq!((counted.connections_open, counted.connections_accepted), (here, here), "{case}");
+        }
+    }
+}
+
+#[test]
+fn tokens_of_one_namespace_are_no_good_in_the_other() {
+    let mut world = world();
+    // The same key in both: the host tells them apart.
+    for (host, audience) in [
+        ("b.localhost", "sb://a.localhost/queue"),
+        ("b.localhost", "sb://localhost/queue"),
+        ("localhost", "sb://a.localhost/queue"),
+        ("a.localhost", "sb://sbemulatorns.servicebus.windows.net/"),
+    ] {
+        let client = bare(&mut world, Some(host), "");
+        let response = world.put_token(client, audience, KEY_NAME, KEY, HOUR);
+        assert_eq!(response.status(), 401, "{audience} at {host}");
+        assert!(response.text().starts_with("InvalidAudience: "), "{}", response.text());
+        assert_eq!(world.sender(client, "queue").unwrap_err().condition, "amqp:unauthorized-access");
+    }
+    // Where a client calls the namespace differently from its transport, its own word counts.
+    let client = bare(&mut world, Some("localhost"), "b.localhost");
+    assert_eq!(world.put_token(client, "sb://localhost/queue", KEY_NAME, KEY, HOUR).status(), 202);
+    // A key of one signs for that one.
+    for (host, status) in [("a", 401), ("b", 202)] {
+        let client = bare(&mut world, Some(host), "");
+        assert_eq!(world.put_token(client, &format!("sb://{host}/queue"), "own", "k", HOUR).status(), status, "{host}");
+    }
+}
+
+#[test]
+fn a_key_in_sasl_plain_is_one_of_the_namespace() {
+    let init = |hostname| SaslInit {
+        mechanism: Symbol::new("PLAIN"),
+        initial_response: Some(b"\0own\0k"),
+        hostname,
+    };
+    for (sasl, open, transport, allowed) in [
+        (None, "b.localhost", "", true),
+        (Some("b.localhost"), "b.localhost", "", true),
+        (Some("localhost"), "localhost", "b.localhost", true),
+        (None, "a.localhost", "", false),
+        (None, "localhost", "", false),
+        (Some("b.localhost"), "a.localhost", "", false),
+    ] {
+        let mut world = world();
+        let id = world.broker.connect_to(world.clock, transport).unwrap();
+        let client = world.open_client_at(id, &init(sasl), Some(open), None);
+        assert_eq!(world.sender(client, "queue").is_ok(), allowed, "SASL {sasl:?}, open {open}, transport {transport}");
+    }
+    let mut world = world();
+    let id = world.broker.connect(world.clock).unwrap();
+    let client = world.open_client_at(id, &init(Some("a.localhost")), Some("a.localhost"), None);
+    assert!(!world.clients[client].engine.is_open(), "no key of this namespace");
+}
+
+/// An administrator of the namespace at this host, with a token for another.
+fn administrator(host: &str, audience: &str) -> Administrator {
+    Administrator {
+        requests: RequestBuilder::new(Endpoint::new(host), ApiVersion::default()),
+        host: host.to_owned(),
+        audience: format!("https://{audience}/"),
+        ..Administrator::default()
+    }
+}
+
+fn delete(world: &mut World, administrator: &Administrator, path: &str) -> u16 {
+    let request =
+        Request { method: Method::Delete, path_and_query: path.to_owned(), headers: Headers::new(), body: Vec::new() };
+    administrator.send(world, request).status
+}
+
+#[test]
+fn requests_are_for_the_namespace_of_their_host() {
+    let mut world = world();
+    let [a, b] = ["a.localhost", "b.localhost:5300"].map(|host| administrator(host, host));
+    assert_eq!(a.create_queue(&mut world, "made", CreateQueueOptions::new()).status, 201);
+    assert_eq!(b.create_queue(&mut world, "made", CreateQueueOptions::new()).status, 201);
+    let count = |world: &World, name| world.broker.namespace_of(id(world, name)).queues().count();
+    assert_eq!(["sbemulatorns", "a", "b"].map(|name| count(&world, name)), [1, 2, 2]);
+    let stranger = administrator("b.localhost", "a.localhost");
+    assert_eq!(stranger.create_queue(&mut world, "not", CreateQueueOptions::new()).status, 401);
+
+    let clients = ["localhost", "a", "b"].map(|host| client(&mut world, host));
+    assert_eq!(delete(&mut world, &a, "/$emulator/connections"), 200);
+    let closed = clients.map(|client| world.closed(client).is_some());
+    assert_eq!(closed, [false, true, false]);
+    assert_eq!(delete(&mut world, &b, "/$emulator/entities"), 200);
+    assert_eq!(["sbemulatorns", "a", "b"].map(|name| count(&world, name)), [1, 2, 0]);
+}
+
+#[test]
+fn budget_and_metrics_know_the_namespace() {
+    let mut world = world();
+    let client = client(&mut world, "b");
+    let sender = world.sender(client, "queue").unwrap();
+    let body = "x".repeat(10_000);
+    assert_eq!(world.send(client, sender, &Message::new(&body[..])), Ended::Accepted);
+    assert_eq!(world.sender(client, "missing").unwrap_err().condition, "amqp:not-found");
+    let metrics = world.broker.metrics();
+    let value = |sample: &str| {
+        let found = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        found.and_then(|value| value.parse::<usize>().ok())
+    };
+    for name in ["sbemulatorns", "a", "b"] {
+        let here = usize::from(name == "b");
+        let active = format!(r#"servicebus_messages{{namespace="{name}",entity="queue",state="active"}}"#);
+        assert_eq!(value(&active), Some(here));
+        assert_eq!(value(&format!(r#"servicebus_connections{{namespace="{name}"}}"#)), Some(here));
+        assert_eq!(value(&format!(r#"servicebus_operations_total{{namespace="{name}",operation="send"}}"#)), Some(here));
+        let refused = format!(r#"servicebus_refusals_total{{namespace="{name}",condition="amqp:not-found"}}"#);
+        assert_eq!(value(&refused), (here > 0).then_some(1));
+        for holding in ["messages", "connections"] {
+            let bytes = value(&format!(r#"servicebus_memory_bytes{{namespace="{name}",for="{holding}"}}"#)).unwrap();
+            assert_eq!(bytes > 0, name == "b", "{holding} of {name}");
+        }
+    }
+    assert!((10_000..12_000).contains(&world.broker.memory_used_for(Holding::Messages)));
+}
+
+/// The limit is the process's: what one namespace holds, the other cannot.
+#[test]
+fn namespaces_share_the_memory() {
+    let others = vec![NamespaceConfig::named("a")];
+    let config = BrokerConfig { others, memory: 8 << 20, ..BrokerConfig::default() };
+    let mut world = World { broker: Broker::new(config, 7), ..World::new() };
+    let clock = world.clock;
+    for id in world.broker.namespace_ids() {
+        let create = |namespace: &mut servicebus_emulator::broker::entities::Namespace| {
+            namespace.create_queue("queue", QueueDescription::default(), clock.utc)
+        };
+        world.broker.with_namespace_of(id, clock, create).unwrap();
+    }
+    let clients = ["localhost", "a"].map(|host| client(&mut world, host));
+    let senders = clients.map(|client| world.sender(client, "queue").unwrap());
+    let body = "x".repeat(200_000);
+    let mut sent = 0;
+    while world.send(clients[0], senders[0], &Message::new(&body[..])) == Ended::Accepted {
+        sent += 1;
+    }
+    assert!(sent > 20, "{sent}");
+    match world.send(clients[1], senders[1], &Message::new(&body[..])) {
+        Ended::Rejected(Some(failure)) => assert_eq!(failure.condition, "amqp:resource-limit-exceeded"),
+        other => panic!("{other:?}"),
+    }
+}
