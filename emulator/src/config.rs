@@ -2,8 +2,8 @@
 //! caps on how many and how long. A key that is not known is an error that names its place.
 
 use crate::blueprint::{Blueprint, SubscriptionBlueprint, TopicBlueprint};
-use crate::broker::{NamespaceConfig, UnknownTier};
 use crate::broker::entities::{AuthorizationRule, QueueDescription, Rights, SubscriptionDescription, TopicDescription};
+use crate::broker::{NamespaceConfig, UnknownTier};
 use crate::duration;
 use crate::filter::{CorrelationFilter, Dialect, Filter, Rule, SqlAction, SqlFilter, Value};
 use core::fmt;
@@ -168,7 +168,9 @@ pub fn parse(text: &str) -> Result<Vec<Blueprint>, ConfigError> {
         let blueprint = namespace_of(namespace)?;
         // Clients choose among several by their names.
         if !blueprints.is_empty() {
-            let Some(name) = &blueprint.name else { return wrong(&place, "is missing: every further namespace has one") };
+            let Some(name) = &blueprint.name else {
+                return wrong(&place, "is missing: every further namespace has one");
+            };
             let known = |other: &Blueprint| {
                 other.name.as_deref().unwrap_or(NamespaceConfig::DEFAULT_NAME).eq_ignore_ascii_case(name)
             };

@@ -127,7 +127,11 @@ impl EmulatorBuilder {
     /// Adds a topic.
     #[must_use]
     pub fn topic_with(mut self, name: &str, description: TopicDescription) -> Self {
-        self.current().blueprint.topics.push(TopicBlueprint { name: name.to_owned(), description, subscriptions: Vec::new() });
+        self.current().blueprint.topics.push(TopicBlueprint {
+            name: name.to_owned(),
+            description,
+            subscriptions: Vec::new(),
+        });
         self
     }
 

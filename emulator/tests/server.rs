@@ -177,7 +177,10 @@ async fn a_stream_of_this_process_is_served_like_a_socket() {
     client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.contains("servicebus_messages{namespace=\"sbemulatorns\",entity=\"q\",state=\"active\"} 0\n"), "{answer}");
+    assert!(
+        answer.contains("servicebus_messages{namespace=\"sbemulatorns\",entity=\"q\",state=\"active\"} 0\n"),
+        "{answer}"
+    );
     tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
 
     // Streams end with the emulator.

@@ -260,7 +260,8 @@ impl World {
     /// A world of this tier.
     pub fn of_tier(tier: Tier) -> Self {
         let clock = Clock { now: Instant::ZERO, utc: START };
-        let config = BrokerConfig { namespace: NamespaceConfig { tier, ..Default::default() }, ..BrokerConfig::default() };
+        let config =
+            BrokerConfig { namespace: NamespaceConfig { tier, ..Default::default() }, ..BrokerConfig::default() };
         Self { broker: Broker::new(config, 7), clock, clients: Vec::new() }
     }
 

@@ -77,7 +77,6 @@ impl Names {
         let label = host.split('.').next().unwrap_or_default();
         self.0.get(&host).or_else(|| self.0.get(label)).copied()
     }
-
 }
 
 /// Every namespace. Their number is the configuration's: no client can add one.

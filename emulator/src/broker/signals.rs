@@ -230,14 +230,7 @@ impl Broker {
 
     /// Detaches the links of an entity that was changed or deleted (docs/evidence/service-evidence.md §2, §5): those whose
     /// attach has a number below `before`.
-    pub(super) fn detach_path(
-        &mut self,
-        namespace: NamespaceId,
-        path: &str,
-        deleted: bool,
-        before: u64,
-        clock: Clock,
-    ) {
+    pub(super) fn detach_path(&mut self, namespace: NamespaceId, path: &str, deleted: bool, before: u64, clock: Clock) {
         for (id, link) in self.namespaces.get(namespace).attachments.of(path) {
             let Some((shared, peer)) = self.find(id) else { continue };
             let Some(found) = peer.link(link).filter(|link| link.number < before) else { continue };

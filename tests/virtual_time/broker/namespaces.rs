@@ -151,11 +151,7 @@ fn tokens_of_one_namespace_are_no_good_in_the_other() {
 
 #[test]
 fn a_key_in_sasl_plain_is_one_of_the_namespace() {
-    let init = |hostname| SaslInit {
-        mechanism: Symbol::new("PLAIN"),
-        initial_response: Some(b"\0own\0k"),
-        hostname,
-    };
+    let init = |hostname| SaslInit { mechanism: Symbol::new("PLAIN"), initial_response: Some(b"\0own\0k"), hostname };
     for (sasl, open, transport, allowed) in [
         (None, "b.localhost", "", true),
         (Some("b.localhost"), "b.localhost", "", true),
@@ -228,7 +224,10 @@ fn budget_and_metrics_know_the_namespace() {
         let active = format!(r#"servicebus_messages{{namespace="{name}",entity="queue",state="active"}}"#);
         assert_eq!(value(&active), Some(here));
         assert_eq!(value(&format!(r#"servicebus_connections{{namespace="{name}"}}"#)), Some(here));
-        assert_eq!(value(&format!(r#"servicebus_operations_total{{namespace="{name}",operation="send"}}"#)), Some(here));
+        assert_eq!(
+            value(&format!(r#"servicebus_operations_total{{namespace="{name}",operation="send"}}"#)),
+            Some(here)
+        );
         let refused = format!(r#"servicebus_refusals_total{{namespace="{name}",condition="amqp:not-found"}}"#);
         assert_eq!(value(&refused), (here > 0).then_some(1));
         for holding in ["messages", "connections"] {

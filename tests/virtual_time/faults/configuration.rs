@@ -66,7 +66,8 @@ fn a_byte_order_mark_and_a_schema_are_taken_f26() {
         ("a schema at the end", schema("last")),
         ("both", format!("\u{feff}{}", schema("first"))),
     ] {
-        let taken = config::parse(&text).map(|blueprints| blueprints[0].queues.len()).map_err(|error| error.to_string());
+        let taken =
+            config::parse(&text).map(|blueprints| blueprints[0].queues.len()).map_err(|error| error.to_string());
         assert_eq!(taken, Ok(1), "{name}");
     }
 }

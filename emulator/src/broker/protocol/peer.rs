@@ -2,10 +2,10 @@
 
 use super::access::Access;
 use super::settlement::State;
-use crate::broker::{ConnectionId, NamespaceId};
 use crate::broker::budget::{Budget, Holding, OverBudget, Share};
-use crate::broker::entities::{Rights, StoreId};
 use crate::broker::entities::store::Taken;
+use crate::broker::entities::{Rights, StoreId};
+use crate::broker::{ConnectionId, NamespaceId};
 use bytes::Bytes;
 use servicebus_core::engine::{Connection, DeliveryId, EngineError, LinkId, SendOptions, SessionId, Tag};
 use servicebus_core::servicebus::LockToken;
@@ -276,8 +276,7 @@ impl Peer {
         }
         self.namespace = namespace;
         self.note_plain(Vec::new());
-        for (share, holding) in
-            [(&mut self.memory, Holding::Connections), (&mut self.deliveries, Holding::Deliveries)]
+        for (share, holding) in [(&mut self.memory, Holding::Connections), (&mut self.deliveries, Holding::Deliveries)]
         {
             let bytes = share.bytes();
             *share = budget.empty(holding);
