@@ -1,7 +1,7 @@
 //! Several namespaces of one broker: chosen by the host that a client names, and apart in everything but connections and
 //! memory.
 
-use servicebus_core::servicebus::Message;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::administration::{
     ApiVersion, CreateQueueOptions, Endpoint, Headers, Method, Request, RequestBuilder,
 };
@@ -212,7 +212,7 @@ fn budget_and_metrics_know_the_namespace() {
     let client = client(&mut world, "b");
     let sender = world.sender(client, "queue").unwrap();
     let body = "x".repeat(10_000);
-    assert_eq!(world.send(client, sender, &Message::new(&body[..])), Ended::Accepted);
+    assert_eq!(world.send(client, sender, &MessageRef::new(&body[..])), Ended::Accepted);
     assert_eq!(world.sender(client, "missing").unwrap_err().condition, "amqp:not-found");
     let metrics = world.broker.metrics();
     let value = |sample: &str| {
@@ -255,11 +255,11 @@ fn namespaces_share_the_memory() {
     let senders = clients.map(|client| world.sender(client, "queue").unwrap());
     let body = "x".repeat(200_000);
     let mut sent = 0;
-    while world.send(clients[0], senders[0], &Message::new(&body[..])) == Ended::Accepted {
+    while world.send(clients[0], senders[0], &MessageRef::new(&body[..])) == Ended::Accepted {
         sent += 1;
     }
     assert!(sent > 20, "{sent}");
-    match world.send(clients[1], senders[1], &Message::new(&body[..])) {
+    match world.send(clients[1], senders[1], &MessageRef::new(&body[..])) {
         Ended::Rejected(Some(failure)) => assert_eq!(failure.condition, "amqp:resource-limit-exceeded"),
         other => panic!("{other:?}"),
     }
