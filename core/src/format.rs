@@ -1,6 +1,6 @@
 //! What `defmt` prints of the types that people see: the text that they display, which holds no key, token or body.
 
-use crate::client::BatchSendError;
+use crate::client::{Error, SendError};
 use crate::engine::{ConnectionError, EngineError};
 use crate::machine::Failure;
 use crate::servicebus::connection_string::ConnectionStringError;
@@ -26,11 +26,11 @@ macro_rules! format_as_text {
 
 format_as_text! {
     [] BatchError;
-    [S: Storage] BatchSendError<S>;
     [] ConnectionError;
     [] ConnectionStringError<'_>;
     [] DecodeError;
     [] EngineError;
+    [S: Storage] Error<S>;
     [S: Storage] Failure<S>;
     [] FrameError;
     [] Full;
@@ -38,6 +38,7 @@ format_as_text! {
     [] LockToken;
     [] Reason;
     [] SasError;
+    [S: Storage, M] SendError<S, M>;
     [] Timestamp;
 }
 

@@ -175,7 +175,7 @@ pub(crate) const fn micros(duration: Duration) -> u64 {
 
 /// A point in UTC: milliseconds since the Unix epoch, as AMQP's `timestamp` (AMQP 1.0 §1.6.17).
 // Two halves, as with `Instant`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     high: i32,
     low: u32,
@@ -256,6 +256,12 @@ impl Sub<Duration> for Timestamp {
 }
 
 /// ISO 8601 in UTC with milliseconds: `2026-11-23T08:00:00.000Z`.
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let days = self.as_millis().div_euclid(86_400_000);

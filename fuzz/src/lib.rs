@@ -13,8 +13,8 @@
 
 pub mod script;
 
-use servicebus_core::client::{Client, ReceiverOptions};
-use servicebus_core::machine::{Entity, Failure};
+use servicebus_core::client::{Client, ReceiverOptions, Error};
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
@@ -36,7 +36,7 @@ pub trait Names: Storage<Literal: From<&'static str>> {}
 impl<S: Storage<Literal: From<&'static str>>> Names for S {}
 
 /// What can go wrong for a client.
-pub type Outcome<S> = Result<(), Failure<S>>;
+pub type Outcome<S> = Result<(), Error<S>>;
 
 /// A client in a world.
 pub type SimulatedClient<S> = Client<Simulated<S>>;
@@ -83,7 +83,7 @@ pub async fn scene<S: Names>(client: &SimulatedClient<S>) -> Outcome<S> {
     let mut batch = sender.create_batch().await?;
     let _ = batch.try_add(&message);
     let _ = batch.try_add(&message);
-    sender.send_batch(batch).await.map_err(|error| error.failure)?;
+    sender.send_batch(batch).await?;
     let in_session = MessageRef::new("in a session").with_session_id("one");
     client.sender("s")?.send(&in_session).await?;
     let session = client.accept_session(Entity::queue("s"), "one", ReceiverOptions::default()).await?;

@@ -28,7 +28,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use servicebus_core::client::administration::{AdministrationOptions, HttpClient};
 use servicebus_core::driver::Dial;
-use servicebus_core::machine::{Cause, Target};
+use servicebus_core::machine::Target;
 use servicebus_core::servicebus::administration::{Endpoint, Headers, MAX_RESPONSE_BODY, Method, Request, Response};
 use servicebus_core::servicebus::{Argument, ConnectionString};
 use smol_hyper::rt::FuturesIo;
@@ -60,10 +60,8 @@ pub fn connect_with(
     options: AdministrationOptions,
     http: Http,
 ) -> Result<AdministrationClient, Error> {
-    let text = ConnectionString::parse(connection_string).map_err(|error| Error {
-        cause: Cause::Argument(Argument::ConnectionString),
-        description: error.to_string(),
-    })?;
+    let text = ConnectionString::parse(connection_string)
+        .map_err(|error| Error::invalid(Argument::ConnectionString, &error))?;
     Ok(AdministrationClient::from_connection_string(&text, options, http, AsyncIo))
 }
 

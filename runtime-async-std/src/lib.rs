@@ -201,5 +201,5 @@ pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
 }
 
 fn invalid(error: &ConnectionStringError<'_>) -> Error {
-    Error { cause: Cause::Argument(Argument::ConnectionString), description: error.to_string() }
+    Error::invalid(Argument::ConnectionString, error)
 }

@@ -3,14 +3,15 @@
 use crate::stage::{HOUR, MINUTE, Names, SECOND, add_queue, on_both_storages, play, world};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use servicebus_core::client::{Client, ProcessorMessage, ProcessorOptions, ReceiverOptions};
+use servicebus_core::client::{Client, ErrorKind, ProcessorMessage, ProcessorOptions, ReceiverOptions};
 use servicebus_core::driver::{AccessToken, TokenFn};
-use servicebus_core::machine::{Cause, Entity};
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::PayloadBuilder;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_emulator::broker::entities::{Namespace, QueueDescription};
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::told::Told;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::ready;
@@ -100,7 +101,7 @@ fn fails<S: Names>() {
         let client = client::<S>(&world, &issuer);
         let sender = client.sender("q").unwrap();
         let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
-        assert_eq!(failure.cause, Cause::Credential, "{failure}");
+        assert_eq!(Told::of(&failure), Told::Kind(ErrorKind::Credential), "{failure}");
         assert!(!client.last_description().as_ref().is_empty());
         assert!((13..=16).contains(&issuer.asked.get()), "no more than four times for each attempt to send");
         issuer.lasting.set(Some(HOUR));
@@ -116,7 +117,10 @@ fn over<S: Names>() {
         let client = client::<S>(&world, &issuer);
         let sender = client.sender("q").unwrap();
         let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
-        assert!(matches!(failure.cause, Cause::Credential | Cause::Timeout), "{failure}");
+        assert!(
+            matches!(Told::of(&failure), Told::Kind(ErrorKind::Credential) | Told::Kind(ErrorKind::Timeout)),
+            "{failure}"
+        );
         world.sleep(HOUR).await;
         assert!(issuer.asked.get() <= 16, "four times for each attempt to send: {}", issuer.asked.get());
         issuer.lasting.set(Some(HOUR));
@@ -209,7 +213,7 @@ fn idle_receiver<S: Names>() {
         world.sleep(MINUTE).await;
         assert_eq!((issuer.asked.get(), world.connections_opened()), (4, 2), "the retries of one attempt");
         assert_quiet(&world, &issuer).await;
-        assert_eq!(receiver.receive(HOUR).await.unwrap_err().cause, Cause::Credential);
+        assert_eq!(Told::of(&receiver.receive(HOUR).await.unwrap_err()), Told::Kind(ErrorKind::Credential));
         world.sleep(MINUTE).await;
         assert_quiet(&world, &issuer).await;
         issuer.lasting.set(Some(HOUR));
@@ -226,7 +230,7 @@ fn idle_session<S: Names>() {
         let client = client::<S>(&world, &issuer);
         let options = ReceiverOptions::default();
         let accepted = client.accept_session(Entity::queue("q"), "s", options).await;
-        assert_eq!(accepted.unwrap_err().cause, Cause::Credential);
+        assert_eq!(Told::of(&accepted.unwrap_err()), Told::Kind(ErrorKind::Credential));
         world.sleep(MINUTE).await;
         assert_quiet(&world, &issuer).await;
         // One that is held goes with the end of its token, and stays lost.
@@ -321,7 +325,7 @@ fn request<S: Names>() {
         let client = client::<S>(&world, &issuer);
         // No sender and no receiver uses the token.
         let rules = client.rule_manager("t", "u");
-        assert_eq!(rules.list_each(|_| {}).await.unwrap_err().cause, Cause::Credential);
+        assert_eq!(Told::of(&rules.list_each(|_| {}).await.unwrap_err()), Told::Kind(ErrorKind::Credential));
         assert_quiet(&world, &issuer).await;
         issuer.lasting.set(Some(HOUR));
         assert_eq!(rules.list_each(|_| {}).await.unwrap(), 1);

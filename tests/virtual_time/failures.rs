@@ -1,9 +1,9 @@
 //! Bad input and failures: each is a typed error that says what is wrong, within its deadline.
 
 use crate::stage::{MINUTE, Names, SECOND, counts, number, on_both_storages, pair, play, send_numbers, world};
-use servicebus_core::client::ReceiverOptions;
-use servicebus_core::engine::{Capacity, EngineError};
-use servicebus_core::machine::{Cause, Entity, Settings};
+use servicebus_core::client::{ErrorKind, ReceiverOptions};
+use servicebus_core::engine::Capacity;
+use servicebus_core::machine::{Entity, Settings};
 use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
@@ -12,6 +12,7 @@ use servicebus_core::wire::frame::Frame;
 use servicebus_core::wire::performative::Performative;
 use servicebus_emulator::broker::entities::{AuthorizationRule, QueueDescription, Rights};
 use servicebus_simulation::Server;
+use servicebus_tests::told::Told;
 
 servicebus_core::fixed_storage! {
     /// Nothing can be attached.
@@ -137,7 +138,7 @@ fn bad_server<S: Names>(server: Server, patience: Duration, transient: bool) {
         let (sender, receiver) = pair(&client);
         let began = world.clock().now;
         let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
-        assert!(!matches!(failure.cause, Cause::Service(_)), "{server:?}: {failure}");
+        assert!(!matches!(Told::of(&failure), Told::Service(_)), "{server:?}: {failure}");
         assert_eq!(failure.is_transient(), transient, "{server:?}: {failure}");
         let took = world.clock().now.saturating_duration_since(began);
         assert!(took <= patience, "{server:?}: {failure} after {took:?}");
@@ -186,7 +187,7 @@ fn lost_responses<S: Names>() {
             world.broker(|broker, _| broker.lose_responses(12));
             for _ in 0..12 {
                 let failure = receiver.peek_each(1, 1, |_| {}).await.unwrap_err();
-                assert_eq!(failure.cause, Cause::Timeout, "{failure}");
+                assert_eq!(Told::of(&failure), Told::Kind(ErrorKind::Timeout), "{failure}");
             }
             receiver.peek_each(1, 1, |_| {}).await.unwrap();
         }
@@ -293,18 +294,18 @@ fn breaks_window<S: Names>() {
 fn a_full_table_of_links_names_its_knob() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
-        let full = Cause::Engine(EngineError::NoCapacity(Capacity::Links));
+        let full = Told::Capacity(Capacity::Links);
         let client = world.client::<TwoLinks>();
         let failure = client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap_err();
-        assert_eq!(failure.cause, full, "{failure}");
+        assert_eq!(Told::of(&failure), full, "{failure}");
         client.close().await;
         let client = world.client::<ThreeLinks>();
         let (sender, receiver) = pair(&client);
         sender.send(&MessageRef::new("x")).await.unwrap();
         let failure = receiver.receive(SECOND).await.unwrap_err();
-        assert_eq!(failure.cause, full, "{failure}");
+        assert_eq!(Told::of(&failure), full, "{failure}");
         let failure = receiver.peek_each(0, 1, drop).await.unwrap_err();
-        assert_eq!(failure.cause, full, "{failure}");
+        assert_eq!(Told::of(&failure), full, "{failure}");
         // Room for one again: the other works.
         sender.close().await;
         let message = receiver.receive(SECOND).await.unwrap().expect("a message");
@@ -318,11 +319,11 @@ fn too_few_deliveries<S: Names>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
-        let full = Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries));
-        assert_eq!(client.sender("q").unwrap_err().cause, full);
-        assert_eq!(client.receiver("q").unwrap_err().cause, full);
+        let full = Told::Capacity(Capacity::Deliveries);
+        assert_eq!(Told::of(&client.sender("q").unwrap_err()), full);
+        assert_eq!(Told::of(&client.receiver("q").unwrap_err()), full);
         let rules = client.rule_manager("t", "s");
-        assert_eq!(rules.list_each(|_| ()).await.unwrap_err().cause, full);
+        assert_eq!(Told::of(&rules.list_each(|_| ()).await.unwrap_err()), full);
         client.close().await;
     });
 }
@@ -371,7 +372,7 @@ fn a_message_larger_than_fixed_storage_is_told_and_stays_in_the_queue() {
         let failure = own.send(&MessageRef::new(&[3; 5_000])).await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::MessageSizeExceeded), "{failure}");
         let failure = receiver.receive(SECOND * 30).await.unwrap_err();
-        assert_eq!(failure.cause, Cause::Engine(EngineError::NoCapacity(Capacity::Message)), "{failure}");
+        assert_eq!(Told::of(&failure), Told::Capacity(Capacity::Message), "{failure}");
         // Whoever has room gets it.
         let other = large.receiver("q").unwrap();
         assert_eq!(counts(&world).active, 2);

@@ -2,13 +2,14 @@
 
 use futures_util::future::{Either, select};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Cause, Entity};
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::World;
+use servicebus_tests::told::Told;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -264,7 +265,7 @@ mod tests {
                 };
                 let (first, second) = futures_util::future::join(receiver.complete(&message), second).await;
                 first.unwrap();
-                assert!(matches!(second, Err(failure) if matches!(failure.cause, Cause::Argument(_))));
+                assert!(matches!(second, Err(failure) if matches!(Told::of(&failure), Told::Argument(_))));
                 assert_eq!(counts(&inner, "q"), (0, 0));
             }
             client.close().await;

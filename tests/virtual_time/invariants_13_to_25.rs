@@ -4,12 +4,13 @@ use crate::stage::{
     HOUR, MINUTE, Names, SECOND, Small, counts, locks, number, on_both_storages, pair, play, send_numbers, world,
 };
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Cause, Disposition, Entity, Occupancy};
+use servicebus_core::machine::{Disposition, Entity, Occupancy};
 use servicebus_core::servicebus::{BatchError, LockToken, MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Server, World};
+use servicebus_tests::told::Told;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -575,7 +576,7 @@ fn row_30_fifteen_pollers_repeat_their_time_outs() {
         world.sleep(SECOND * 102).await;
         assert_eq!(done.get(), 15);
         let failure = client.sender("missing").unwrap().send(&MessageRef::new("")).await.unwrap_err();
-        assert_eq!(failure.cause, Cause::Service(Reason::EntityNotFound));
+        assert_eq!(Told::of(&failure), Told::Service(Reason::EntityNotFound));
         client.close().await;
     });
 }

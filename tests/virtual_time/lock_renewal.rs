@@ -1,14 +1,15 @@
 //! Locks that are renewed by the machine, in virtual time (docs/evidence/invariants.md §1 rows 13–15,
 //! docs/evidence/pinned-behaviour.md §9).
 
-use servicebus_core::client::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions};
-use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode, RenewalEnd};
+use servicebus_core::client::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions, RenewalEnd};
+use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{MessageRef, Reason, ReceivedMessage};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::told::Told;
 use std::cell::Cell;
 
 servicebus_core::fixed_storage! {
@@ -306,7 +307,7 @@ fn what_has_no_lock_of_its_own_is_refused() {
         let deleting = client.receiver_with(Entity::queue("q"), options).unwrap();
         let message = deleting.receive(SECOND).await.unwrap().expect("a message");
         let failure = ALWAYS.message(&deleting, &message).unwrap_err();
-        assert!(matches!(failure.cause, Cause::Argument(_)), "{failure}");
+        assert!(matches!(Told::of(&failure), Told::Argument(_)), "{failure}");
         sender.send(&MessageRef::new("late")).await.unwrap();
         let message = receiver.receive(SECOND).await.unwrap().expect("a message");
         inner.sleep(SECOND * 31).await;
@@ -365,7 +366,7 @@ fn a_session_is_kept() {
         let first_end = session.locked_until().unwrap();
         let message = session.receive(SECOND).await.unwrap().expect("a message");
         let failure = ALWAYS.message(&session, &message).unwrap_err();
-        assert!(matches!(failure.cause, Cause::Argument(_)), "the session's lock protects its messages");
+        assert!(matches!(Told::of(&failure), Told::Argument(_)), "the session's lock protects its messages");
         // Not as long as a link may be idle.
         inner.sleep(MINUTE * 9).await;
         assert!(session.locked_until().unwrap() > first_end + MINUTE * 8);

@@ -2,13 +2,14 @@
 //! settling, deferring.
 
 use crate::stage::{HOUR, MINUTE, SECOND, add_queue, counts, locks, pair, play, send_numbers, world};
-use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
-use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode};
+use servicebus_core::client::{DeadLetterOptions, ErrorKind, ReceiverOptions};
+use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{BatchError, Body, MessageRef, MessageState, Reason, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{Uuid, Value, encode_list};
 use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_tests::told::Told;
 use std::rc::Rc;
 
 fn deleting() -> ReceiverOptions {
@@ -192,7 +193,7 @@ fn peeking_sees_what_is_there_pek7_pek9_pek12_pek14_pek15_set12_set17_set18_dlq1
         assert_eq!(numbers, (1..=10).collect::<Vec<_>>(), "in their first order, one after the other");
         assert_eq!(peeked[0].lock_token(), None);
         let failure = receiver.complete(&peeked[0]).await.unwrap_err();
-        assert!(matches!(failure.cause, Cause::Argument(_)), "{failure}");
+        assert!(matches!(Told::of(&failure), Told::Argument(_)), "{failure}");
         let again = receiver.receive_messages(10, SECOND).await.unwrap();
         assert!(again.iter().all(|message| message.delivery_count() == 1));
         receiver.dead_letter(&again[0], DeadLetterOptions::default()).await.unwrap();
@@ -223,8 +224,8 @@ fn what_is_received_and_deleted_cannot_be_settled_rad4_and_outlives_the_connecti
         let options = ReceiverOptions { prefetch: 10, ..deleting() };
         let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
         let mut message = receiver.next().await.unwrap();
-        assert!(matches!(receiver.complete(&message).await.unwrap_err().cause, Cause::Argument(_)));
-        assert!(matches!(receiver.renew_lock(&mut message).await.unwrap_err().cause, Cause::Argument(_)));
+        assert!(matches!(Told::of(&receiver.complete(&message).await.unwrap_err()), Told::Argument(_)));
+        assert!(matches!(Told::of(&receiver.renew_lock(&mut message).await.unwrap_err()), Told::Argument(_)));
         world.sleep(SECOND).await;
         assert_eq!(counts(&world).active, 0);
         world.cut();
@@ -390,7 +391,7 @@ fn waiting_ends_when_it_should_crd3_crd4_crd9_crd10_crd13() {
             other.close().await;
         });
         let began = world.clock().now;
-        assert_eq!(waiting.receive(MINUTE).await.unwrap_err().cause, Cause::Closed);
+        assert_eq!(Told::of(&waiting.receive(MINUTE).await.unwrap_err()), Told::Kind(ErrorKind::Closed));
         assert!(world.clock().now.saturating_duration_since(began) < SECOND * 2);
         // Cut while a drain is under way.
         for delay in 0..8 {

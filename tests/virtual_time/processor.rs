@@ -2,16 +2,17 @@
 //! 15).
 
 use servicebus_core::client::{
-    Client, DeadLetterOptions, ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions,
+    Client, DeadLetterOptions, ErrorKind, ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions,
     SessionProcessorOptions,
 };
-use servicebus_core::machine::{Cause, Entity, ReceiveMode};
+use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::told::Told;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -374,7 +375,7 @@ fn a_pump_outlives_lost_connections_and_a_missing_queue() {
         client.close().await;
         inner.settle().await;
         let end = ended.borrow_mut().take().expect("the pump ends with its client");
-        assert_eq!(end.unwrap_err().cause, Cause::Closed);
+        assert_eq!(Told::of(&end.unwrap_err()), Told::Kind(ErrorKind::Closed));
     });
 }
 

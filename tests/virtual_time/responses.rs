@@ -1,8 +1,8 @@
 //! Responses that the application is slow to take: what else is asked of the same entity goes on.
 
 use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, pair, play, world};
-use servicebus_core::client::{AutoLockRenewer, Receiver, ReceiverOptions};
-use servicebus_core::machine::{Disposition, Entity, Failure, ReceiveMode};
+use servicebus_core::client::{AutoLockRenewer, Error, Receiver, ReceiverOptions};
+use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -39,7 +39,7 @@ on_storages! {
 }
 
 /// A call that can be left alone half-way.
-type Peeking<'r, S> = Pin<Box<dyn Future<Output = Result<u32, Failure<S>>> + 'r>>;
+type Peeking<'r, S> = Pin<Box<dyn Future<Output = Result<u32, Error<S>>> + 'r>>;
 
 /// Asks for the first message; polled once, and again only by who awaits it.
 async fn begin_peek<S: Names>(receiver: &Receiver<Simulated<S>>) -> Peeking<'_, S> {

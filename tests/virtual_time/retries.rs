@@ -4,9 +4,9 @@
 //! Nothing reconnects on a refusal: the link that carried it is well, so the next attempt takes the same one.
 
 use crate::stage::{Names, SECOND, counts, on_both_storages, pair, play, send_numbers, world};
-use servicebus_core::machine::Cause;
 use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_tests::told::Told;
 
 /// Reasons that another attempt follows. AuthFailed, EntityDisabled and EntityAlreadyExists, which the Python SDK tries
 /// again, are not among them: nothing that a retry of seconds waits for changes them.
@@ -86,12 +86,12 @@ fn told_at_once<S: Names>() {
             let began = world.clock().now;
             world.broker(|broker, _| broker.refuse(1, reason));
             let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
-            assert_eq!(failure.cause, Cause::Service(reason));
+            assert_eq!(Told::of(&failure), Told::Service(reason));
             assert!(!failure.is_transient(), "{reason:?}");
             assert!(failure.to_string().contains(reason.condition()), "{failure}");
             world.broker(|broker, _| broker.refuse(1, reason));
             let failure = receiver.peek_each(0, 10, drop).await.unwrap_err();
-            assert_eq!(failure.cause, Cause::Service(reason));
+            assert_eq!(Told::of(&failure), Told::Service(reason));
             assert!(world.clock().now.saturating_duration_since(began) < SECOND, "{reason:?}");
             // The link goes on.
             send_numbers(&sender, 0..1).await;
@@ -117,7 +117,7 @@ fn exhausted<S: Names>() {
             // As many as the attempts of one call: the next call finds the service well.
             world.broker(|broker, _| broker.refuse(4, reason));
             let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
-            assert_eq!(failure.cause, Cause::Service(reason));
+            assert_eq!(Told::of(&failure), Told::Service(reason));
             assert!(failure.is_transient());
             sender.send(&MessageRef::new("x")).await.unwrap();
             assert_eq!(counts(&world).active, 1);

@@ -2,12 +2,15 @@
 //! (docs/evidence/pinned-behaviour.md SES42–SES46).
 
 use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, counts, locks, on_both_storages, play, with_store, world};
-use servicebus_core::client::{AutoLockRenewer, Client, DeadLetterOptions, ReceiverOptions, SessionReceiver};
-use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode, RenewalEnd, Settings};
+use servicebus_core::client::{
+    AutoLockRenewer, Client, DeadLetterOptions, ErrorKind, ReceiverOptions, RenewalEnd, SessionReceiver,
+};
+use servicebus_core::machine::{Disposition, Entity, ReceiveMode, Settings};
 use servicebus_core::servicebus::{LockToken, MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::told::Told;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -222,7 +225,7 @@ fn not_offered<S: Names>() {
                 client.accept_non_exclusive_session(entity.clone(), "s", options).await.unwrap_err(),
                 client.accept_next_non_exclusive_session(entity.clone(), SECOND, options).await.unwrap_err(),
             ] {
-                assert!(matches!(failure.cause, Cause::NotOffered(_)), "{failure}");
+                assert!(matches!(Told::of(&failure), Told::Kind(ErrorKind::NotOffered)), "{failure}");
                 assert!(failure.to_string().contains("non-exclusive sessions"), "{failure}");
                 assert!(client.last_description().as_ref().contains(said), "{failure}");
             }
@@ -241,7 +244,7 @@ fn not_offered<S: Names>() {
         });
         let failure =
             client.accept_non_exclusive_session(Entity::queue("q"), "s", ReceiverOptions::default()).await.unwrap_err();
-        assert!(matches!(failure.cause, Cause::NotOffered(_)), "{failure}");
+        assert!(matches!(Told::of(&failure), Told::Kind(ErrorKind::NotOffered)), "{failure}");
         world.sleep(SECOND).await;
         assert_eq!(with_store(&world, |store| store.session_lock("s").map(|lock| lock.holder)), None);
         world.set_tamper(|_| ());
@@ -286,7 +289,7 @@ fn an_id_that_is_cut_is_no_session() {
             client.accept_session(Entity::queue("q"), &id, ReceiverOptions::default()).await.unwrap_err(),
             client.accept_non_exclusive_session(Entity::queue("q"), &id, ReceiverOptions::default()).await.unwrap_err(),
         ] {
-            assert!(matches!(failure.cause, Cause::Argument(_)), "{failure}");
+            assert!(matches!(Told::of(&failure), Told::Argument(_)), "{failure}");
         }
         let heap = world.client::<Heap>();
         let session = heap.accept_session(Entity::queue("q"), &id, ReceiverOptions::default()).await.unwrap();

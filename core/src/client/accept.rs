@@ -1,7 +1,7 @@
 //! Sessions are locked before their messages are received.
 
 use super::call::Endpoint;
-use super::{Client, Receiver, ReceiverOptions, SessionReceiver, StorageOf, call};
+use super::{Client, Error, Receiver, ReceiverOptions, SessionReceiver, StorageOf, call};
 use crate::machine::{Cause, Entity, Failure, SessionChoice};
 use crate::runtime::Runtime;
 use crate::servicebus::{Argument, LockToken, Reason};
@@ -14,15 +14,16 @@ impl<R: Runtime> Client<R> {
     /// Cancel safety: a dropped future leaves no lock behind.
     ///
     /// # Errors
-    /// [`Reason::SessionCannotBeLocked`] while another receiver holds it, after the retries of the policy; an id that has
+    /// [`ErrorKind::SessionLocked`](super::ErrorKind::SessionLocked) while another receiver holds it, after the retries of the policy; an id that has
     /// no room in fixed storage.
     pub async fn accept_session(
         &self,
         entity: Entity<StorageOf<R>>,
         session_id: &str,
         options: ReceiverOptions,
-    ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
-        self.accept(entity, &SessionChoice::Named(whole(session_id)?), options).await
+    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>> {
+        let session = SessionChoice::Named(whole::<R>(session_id, &entity)?);
+        self.accept(entity, &session, options).await
     }
 
     /// Locks any session that has messages and that nobody holds, waiting up to `max_wait` for one; `None` when there
@@ -37,7 +38,7 @@ impl<R: Runtime> Client<R> {
         entity: Entity<StorageOf<R>>,
         max_wait: Duration,
         options: ReceiverOptions,
-    ) -> Result<Option<SessionReceiver<R>>, Failure<StorageOf<R>>> {
+    ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>> {
         self.accept_next(entity, max_wait, &SessionChoice::NextAvailable, options).await
     }
 
@@ -48,14 +49,14 @@ impl<R: Runtime> Client<R> {
     /// Cancel safety: a dropped future leaves no lock behind.
     ///
     /// # Errors
-    /// [`Cause::NotOffered`] where there are no such sessions, and as [`Client::accept_session`].
+    /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as [`Client::accept_session`].
     pub async fn accept_non_exclusive_session(
         &self,
         entity: Entity<StorageOf<R>>,
         session_id: &str,
         options: ReceiverOptions,
-    ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
-        let session = SessionChoice::NonExclusive { id: Some(whole(session_id)?), token: None };
+    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>> {
+        let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &entity)?), token: None };
         self.accept(entity, &session, options).await
     }
 
@@ -64,18 +65,18 @@ impl<R: Runtime> Client<R> {
     /// Cancel safety: a dropped future leaves no lock behind.
     ///
     /// # Errors
-    /// [`Cause::NotOffered`] where there are no such sessions, and as [`Client::accept_next_session`].
+    /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as [`Client::accept_next_session`].
     pub async fn accept_next_non_exclusive_session(
         &self,
         entity: Entity<StorageOf<R>>,
         max_wait: Duration,
         options: ReceiverOptions,
-    ) -> Result<Option<SessionReceiver<R>>, Failure<StorageOf<R>>> {
+    ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>> {
         self.accept_next(entity, max_wait, &SessionChoice::NonExclusive { id: None, token: None }, options).await
     }
 
     /// Takes a non-exclusive session over from the receiver whose [`lock_token`](SessionReceiver::lock_token) this is.
-    /// That receiver has lost the session: each of its calls fails with [`Reason::SessionLockLost`]. What it had received
+    /// That receiver has lost the session: each of its calls fails with [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost). What it had received
     /// stays locked, and is settled by the new one.
     ///
     /// The service may need a moment to know the new holder: what it refuses in the first half minute for want of the
@@ -84,7 +85,7 @@ impl<R: Runtime> Client<R> {
     /// Cancel safety: a dropped future may have taken the session over, and then leaves no lock behind.
     ///
     /// # Errors
-    /// [`Reason::SessionLockLost`] when no lock goes by this token any more, [`Cause::NotOffered`] where there are no
+    /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost) when no lock goes by this token any more, [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no
     /// such sessions.
     pub async fn take_over_session(
         &self,
@@ -92,8 +93,8 @@ impl<R: Runtime> Client<R> {
         session_id: &str,
         token: LockToken,
         options: ReceiverOptions,
-    ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
-        let session = SessionChoice::NonExclusive { id: Some(whole(session_id)?), token: Some(token) };
+    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>> {
+        let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &entity)?), token: Some(token) };
         self.accept(entity, &session, options).await
     }
 
@@ -102,7 +103,7 @@ impl<R: Runtime> Client<R> {
         entity: Entity<StorageOf<R>>,
         session: &SessionChoice<StorageOf<R>>,
         options: ReceiverOptions,
-    ) -> Result<SessionReceiver<R>, Failure<StorageOf<R>>> {
+    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>> {
         let mut attempt = 0;
         loop {
             let endpoint = Endpoint::in_session(&self.shared, options, session, entity.clone(), None)?;
@@ -111,7 +112,7 @@ impl<R: Runtime> Client<R> {
                 Err(failure) => {
                     drop(endpoint);
                     if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure).await {
-                        return Err(failure);
+                        return Err(Error::new(failure, &entity));
                     }
                 }
             }
@@ -124,7 +125,7 @@ impl<R: Runtime> Client<R> {
         max_wait: Duration,
         session: &SessionChoice<StorageOf<R>>,
         options: ReceiverOptions,
-    ) -> Result<Option<SessionReceiver<R>>, Failure<StorageOf<R>>> {
+    ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>> {
         let deadline = call::clock::<R>(&self.shared).now + max_wait;
         let mut attempt = 0;
         loop {
@@ -139,17 +140,23 @@ impl<R: Runtime> Client<R> {
             drop(endpoint);
             let waited = failure.reason() == Some(Reason::Timeout) || failure.cause == Cause::Timeout;
             if waited || call::clock::<R>(&self.shared).now >= deadline {
-                return if waited { Ok(None) } else { Err(failure) };
+                return if waited { Ok(None) } else { Err(Error::new(failure, &entity)) };
             }
             if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure).await {
-                return Err(failure);
+                return Err(Error::new(failure, &entity));
             }
         }
     }
 }
 
 /// A session's id as it is kept: one that was cut would be another session's.
-fn whole<S: Storage>(session_id: &str) -> Result<S::Text, Failure<S>> {
-    let id = S::Text::cut(session_id);
-    if id.as_ref() == session_id { Ok(id) } else { Err(Failure::new(Cause::Argument(Argument::SessionId))) }
+fn whole<R: Runtime>(
+    session_id: &str,
+    entity: &Entity<StorageOf<R>>,
+) -> Result<<StorageOf<R> as Storage>::Text, Error<StorageOf<R>>> {
+    let id = <StorageOf<R> as Storage>::Text::cut(session_id);
+    if id.as_ref() == session_id {
+        return Ok(id);
+    }
+    Err(Error::new(Failure::new(Cause::Argument(Argument::SessionId)), entity))
 }

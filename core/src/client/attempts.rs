@@ -1,7 +1,7 @@
 //! A call that is tried again after failures that can pass.
 
-use super::StorageOf;
 use super::call::{PayloadOf, Pending, poll_pending, start_wait};
+use super::{Error, StorageOf};
 use crate::machine::{ClientMachine, EndpointId, Entity, Failure, OperationId};
 use crate::runtime::Runtime;
 use crate::servicebus::management::{Request, Response};
@@ -15,6 +15,9 @@ pub(super) trait Attempt<R: Runtime> {
     fn endpoint(&self) -> Option<EndpointId> {
         None
     }
+
+    /// What it is done with, for the error.
+    fn entity(&self) -> &Entity<StorageOf<R>>;
 
     /// Starts an attempt.
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>>;
@@ -32,6 +35,10 @@ pub(super) trait Attempt<R: Runtime> {
 impl<R: Runtime, A: Attempt<R>> Attempt<R> for &mut A {
     fn endpoint(&self) -> Option<EndpointId> {
         (**self).endpoint()
+    }
+
+    fn entity(&self) -> &Entity<StorageOf<R>> {
+        (**self).entity()
     }
 
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
@@ -61,6 +68,8 @@ struct Progress<'c, R: Runtime> {
     /// The attempt that is under way, or the wait for the next.
     pending: Pending<'c, R>,
     waits: bool,
+    /// An attempt that failed may have been carried out.
+    uncertain: bool,
     /// Attempts that failed; `None` when there is to be one only.
     failed: Option<u32>,
 }
@@ -68,25 +77,32 @@ struct Progress<'c, R: Runtime> {
 impl<'c, R: Runtime, A: Attempt<R>> Attempts<'c, R, A> {
     /// As many attempts as the policy wants.
     pub(super) fn new(shared: &'c R::Shared, attempt: A) -> Self {
-        Self { progress: Progress { pending: Pending::idle(shared), waits: false, failed: Some(0) }, attempt }
+        Self {
+            progress: Progress { pending: Pending::idle(shared), waits: false, uncertain: false, failed: Some(0) },
+            attempt,
+        }
     }
 
     /// One attempt.
     pub(super) fn once(shared: &'c R::Shared, attempt: A) -> Self {
-        Self { progress: Progress { pending: Pending::idle(shared), waits: false, failed: None }, attempt }
+        Self {
+            progress: Progress { pending: Pending::idle(shared), waits: false, uncertain: false, failed: None },
+            attempt,
+        }
     }
 }
 
 impl<R: Runtime, A: Attempt<R> + Unpin> Future for Attempts<'_, R, A> {
-    type Output = Result<(), Failure<StorageOf<R>>>;
+    type Output = Result<(), Error<StorageOf<R>>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         // One copy for all kinds where there is no allocator; servers have one for each, without indirect calls.
         #[cfg(feature = "alloc")]
-        return this.progress.poll(cx, &mut this.attempt);
+        let polled = this.progress.poll(cx, &mut this.attempt);
         #[cfg(not(feature = "alloc"))]
-        this.progress.poll(cx, &mut this.attempt as &mut dyn Attempt<R>)
+        let polled = this.progress.poll(cx, &mut this.attempt as &mut dyn Attempt<R>);
+        polled.map_err(|failure| Error::new(failure, this.attempt.entity()))
     }
 }
 
@@ -102,16 +118,22 @@ impl<R: Runtime> Progress<'_, R> {
                 self.waits = false;
             }
             if self.pending.operation.is_none() {
-                self.pending.operation = Some(attempt.start()?);
+                let started = attempt.start();
+                let uncertain = self.uncertain;
+                self.pending.operation = Some(started.map_err(|failure| Failure { uncertain, ..failure })?);
             }
             let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation| {
                 attempt.poll(machine, runtime, operation)
             };
-            let Err(failure) = ready!(poll_pending(&mut self.pending, cx, poll)) else { return Poll::Ready(Ok(())) };
+            let Err(mut failure) = ready!(poll_pending(&mut self.pending, cx, poll)) else {
+                return Poll::Ready(Ok(()));
+            };
             let endpoint = attempt.endpoint();
             let shared = self.pending.shared;
             let wait = self.failed.as_mut().and_then(|failed| start_wait::<R>(shared, endpoint, failed, &failure));
+            self.uncertain |= failure.is_uncertain();
             if wait.is_none() {
+                failure.uncertain = self.uncertain;
                 return Poll::Ready(Err(failure));
             }
             self.pending.operation = wait;
@@ -132,6 +154,10 @@ pub(super) struct Asking<'c, R: Runtime> {
 impl<R: Runtime> Attempt<R> for Asking<'_, R> {
     fn endpoint(&self) -> Option<EndpointId> {
         self.endpoint
+    }
+
+    fn entity(&self) -> &Entity<StorageOf<R>> {
+        self.entity
     }
 
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {

@@ -1,7 +1,8 @@
 //! A pending call as a future, and what all calls share.
 
 use super::attempts::{Asking, Attempts};
-use super::{LiteralOf, ReceiverOptions, State, StorageOf};
+use super::{Error, LiteralOf, ReceiverOptions, State, StorageOf};
+use crate::engine::{Capacity, EngineError};
 use crate::machine::{
     Cause, ClientMachine, Clock, EndpointId, Entity, Failure, Kind, OperationId, SessionChoice, SizeLimits,
 };
@@ -220,10 +221,10 @@ pub(super) async fn request<R: Runtime>(
     endpoint: Option<EndpointId>,
     entity: &Entity<StorageOf<R>>,
     request: &dyn Request,
-) -> Result<Response<PayloadOf<R>>, Failure<StorageOf<R>>> {
+) -> Result<Response<PayloadOf<R>>, Error<StorageOf<R>>> {
     let mut asking = Asking::<R> { shared, endpoint, entity, request, response: None };
     Attempts::new(shared, &mut asking).await?;
-    asking.response.ok_or_else(|| Failure::new(Cause::LinkLost))
+    asking.response.ok_or_else(|| Error::new(Failure::new(Cause::LinkLost), entity))
 }
 
 /// A sender or receiver of the application's: dropped, it is closed in the background.
@@ -246,9 +247,10 @@ impl<R: Runtime> Endpoint<R> {
         kind: Kind,
         entity: Entity<StorageOf<R>>,
         identifier: Option<LiteralOf<R>>,
-    ) -> Result<Self, Failure<StorageOf<R>>> {
+    ) -> Result<Self, Error<StorageOf<R>>> {
         let id = change::<R, _>(shared, |state| state.machine.add_endpoint(kind, entity.clone(), identifier));
-        Ok(Self { id: id?, shared: handle::<R>(shared), entity })
+        let id = id.map_err(|failure| Error::new(failure, &entity))?;
+        Ok(Self { id, shared: handle::<R>(shared), entity })
     }
 
     /// A receiver of a session; the service may look for one for `accept_timeout` milliseconds.
@@ -258,13 +260,19 @@ impl<R: Runtime> Endpoint<R> {
         session: &SessionChoice<StorageOf<R>>,
         entity: Entity<StorageOf<R>>,
         accept_timeout: Option<u32>,
-    ) -> Result<Self, Failure<StorageOf<R>>> {
+    ) -> Result<Self, Error<StorageOf<R>>> {
         let ReceiverOptions { mode, prefetch, .. } = options;
         let id = change::<R, _>(shared, |state| {
             state.machine.prepare(mode, prefetch);
             state.machine.add_session_receiver(mode, prefetch, session.clone(), entity.clone(), accept_timeout)
         });
-        Ok(Self { id: id?, shared: handle::<R>(shared), entity })
+        let id = id.map_err(|failure| Error::new(failure, &entity))?;
+        Ok(Self { id, shared: handle::<R>(shared), entity })
+    }
+
+    /// The error of a call on it.
+    pub(super) fn error(&self, failure: Failure<StorageOf<R>>) -> Error<StorageOf<R>> {
+        Error::new(failure, &self.entity)
     }
 
     fn begin_close(&self) {
@@ -289,7 +297,7 @@ impl<R: Runtime> Endpoint<R> {
         payload.map(|payload| (operation, payload)).map_err(|_| {
             // The call was started for nothing.
             give_up::<R>(&self.shared, operation);
-            super::sender::too_large()
+            Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)))
         })
     }
 
@@ -313,7 +321,7 @@ impl<R: Runtime> Endpoint<R> {
     }
 
     /// Asks the entity's `$management`, again after failures that can pass.
-    pub(super) async fn request(&self, request: &dyn Request) -> Result<Response<PayloadOf<R>>, Failure<StorageOf<R>>> {
+    pub(super) async fn request(&self, request: &dyn Request) -> Result<Response<PayloadOf<R>>, Error<StorageOf<R>>> {
         self::request::<R>(&self.shared, Some(self.id), &self.entity, request).await
     }
 
@@ -321,11 +329,11 @@ impl<R: Runtime> Endpoint<R> {
     pub(super) async fn request_once(
         &self,
         request: &dyn Request,
-    ) -> Result<Response<PayloadOf<R>>, Failure<StorageOf<R>>> {
+    ) -> Result<Response<PayloadOf<R>>, Error<StorageOf<R>>> {
         let Self { shared, id, entity } = self;
         let mut asking = Asking::<R> { shared, endpoint: Some(*id), entity, request, response: None };
         Attempts::once(shared, &mut asking).await?;
-        asking.response.ok_or_else(|| Failure::new(Cause::LinkLost))
+        asking.response.ok_or_else(|| self.error(Failure::new(Cause::LinkLost)))
     }
 
     /// Closes and waits until the link is gone.

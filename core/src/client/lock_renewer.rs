@@ -1,11 +1,12 @@
 //! Locks that are kept while the application is busy.
 
-use super::call::Call;
-use super::{Receiver, SessionReceiver, StorageOf};
-use crate::machine::{ClientMachine, Clock, Failure, Locked, OperationId, RenewalEnd, RenewalId};
+use super::call::{Call, Endpoint};
+use super::{DescriptionOf, Error, Receiver, SessionReceiver, StorageOf};
+use crate::machine::{self, ClientMachine, Clock, Failure, Locked, OperationId, RenewalId};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{LockToken, ReceivedMessage};
+use crate::storage::{Description, Storage};
 use crate::time::{Duration, Timestamp};
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -38,9 +39,10 @@ impl AutoLockRenewer {
     }
 
     fn register<'m, R: Runtime>(
-        shared: &R::Shared,
+        endpoint: &Endpoint<R>,
         add: impl FnOnce(&mut ClientMachine<StorageOf<R>>, Clock) -> Result<RenewalId, Failure<StorageOf<R>>>,
-    ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
+    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>> {
+        let shared = &endpoint.shared;
         let (id, driver) = shared.with(|state| {
             let clock = state.runtime.clock();
             (add(&mut state.machine, clock), state.wake_driver())
@@ -48,7 +50,9 @@ impl AutoLockRenewer {
         if let Some(waker) = driver {
             waker.wake();
         }
-        Ok(LockRenewal { shared: shared.clone(), id: id?, subject: PhantomData })
+        let id = id.map_err(|failure| endpoint.error(failure))?;
+        let entity = DescriptionOf::<R>::of(&endpoint.entity);
+        Ok(LockRenewal { shared: shared.clone(), id, entity, subject: PhantomData })
     }
 
     /// Renews the lock on a message from now on, until it is settled or what is returned is dropped.
@@ -60,7 +64,7 @@ impl AutoLockRenewer {
         &self,
         receiver: &Receiver<R>,
         message: &'m ReceivedMessage<StorageOf<R>>,
-    ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
+    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>> {
         self.locked(receiver, message.locked())
     }
 
@@ -73,7 +77,7 @@ impl AutoLockRenewer {
         receiver: &Receiver<R>,
         token: LockToken,
         locked_until: Timestamp,
-    ) -> Result<LockRenewal<'static, R>, Failure<StorageOf<R>>> {
+    ) -> Result<LockRenewal<'static, R>, Error<StorageOf<R>>> {
         let locked = Locked { origin: Origin::NONE, token: Some(token), locked_until: Some(locked_until) };
         self.locked(receiver, locked)
     }
@@ -82,9 +86,9 @@ impl AutoLockRenewer {
         &self,
         receiver: &Receiver<R>,
         locked: Locked,
-    ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
+    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>> {
         let (endpoint, max) = (&receiver.endpoint, self.max_duration);
-        Self::register(&endpoint.shared, |machine, clock| machine.renew_message(clock, &endpoint.entity, locked, max))
+        Self::register(endpoint, |machine, clock| machine.renew_message(clock, &endpoint.entity, locked, max))
     }
 
     /// Renews a session's lock from now on, until its receiver is closed or what is returned is dropped.
@@ -94,10 +98,21 @@ impl AutoLockRenewer {
     pub fn session<'m, R: Runtime>(
         &self,
         session: &'m SessionReceiver<R>,
-    ) -> Result<LockRenewal<'m, R>, Failure<StorageOf<R>>> {
+    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>> {
         let (endpoint, max) = (&session.endpoint, self.max_duration);
-        Self::register(&endpoint.shared, |machine, clock| machine.renew_session(clock, endpoint.id, max))
+        Self::register(endpoint, |machine, clock| machine.renew_session(clock, endpoint.id, max))
     }
+}
+
+/// Why a lock is not renewed any more.
+#[derive(Debug)]
+pub enum RenewalEnd<S: Storage> {
+    /// The lock is lost.
+    Lost(Error<S>),
+    /// It was renewed for as long as it was to be.
+    Elapsed,
+    /// The message was settled, or the session closed.
+    Released,
 }
 
 /// The renewal of one lock. It ends when it is dropped, and with the message it borrows; a lock that was renewed lasts
@@ -105,6 +120,7 @@ impl AutoLockRenewer {
 pub struct LockRenewal<'m, R: Runtime> {
     shared: R::Shared,
     id: RenewalId,
+    entity: DescriptionOf<R>,
     subject: PhantomData<&'m ()>,
 }
 
@@ -138,9 +154,14 @@ impl<R: Runtime> LockRenewal<'_, R> {
         self.shared.with(|state| state.machine.renewed_until(self.id))
     }
 
+    fn error(&self, failure: Failure<StorageOf<R>>) -> Error<StorageOf<R>> {
+        Error::new(failure, &self.entity.as_ref())
+    }
+
     /// Why the lock is lost; `None` while it is not.
-    pub fn failure(&self) -> Option<Failure<StorageOf<R>>> {
-        self.shared.with(|state| state.machine.renewal_failure(self.id).cloned())
+    pub fn failure(&self) -> Option<Error<StorageOf<R>>> {
+        let failure = self.shared.with(|state| state.machine.renewal_failure(self.id).cloned());
+        failure.map(|failure| self.error(failure))
     }
 
     /// Waits until the lock is not renewed any more, and tells why.
@@ -152,11 +173,15 @@ impl<R: Runtime> LockRenewal<'_, R> {
             machine.poll_renewal(operation, id)
         };
         match Call::<R, _>::start(&self.shared, None, None, poll) {
-            Ok(call) => call.await,
+            Ok(call) => match call.await {
+                machine::RenewalEnd::Lost(failure) => RenewalEnd::Lost(self.error(failure)),
+                machine::RenewalEnd::Elapsed => RenewalEnd::Elapsed,
+                machine::RenewalEnd::Released => RenewalEnd::Released,
+            },
             // The client is closed, or has no room for a call that waits: what is known now is all there is.
             Err(failure) => match self.failure() {
                 Some(lost) => RenewalEnd::Lost(lost),
-                None if self.is_active() => RenewalEnd::Lost(failure),
+                None if self.is_active() => RenewalEnd::Lost(self.error(failure)),
                 None => RenewalEnd::Released,
             },
         }
@@ -165,7 +190,7 @@ impl<R: Runtime> LockRenewal<'_, R> {
     /// Runs `work` and calls `on_lost` when the lock is lost meanwhile; `work` goes on all the same.
     ///
     /// Cancel safety: that of `work`.
-    pub async fn during<T>(&mut self, work: impl Future<Output = T>, on_lost: impl FnOnce(Failure<StorageOf<R>>)) -> T {
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>, on_lost: impl FnOnce(Error<StorageOf<R>>)) -> T {
         let mut work = pin!(work);
         let mut ended = pin!(self.ended());
         let mut on_lost = Some(on_lost);
@@ -189,15 +214,18 @@ impl<R: Runtime> LockRenewal<'_, R> {
 
 impl<R: Runtime> Receiver<R> {
     /// Why the lock on a message could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
-    pub fn lock_renewal_failure(&self, message: &ReceivedMessage<StorageOf<R>>) -> Option<Failure<StorageOf<R>>> {
+    pub fn lock_renewal_failure(&self, message: &ReceivedMessage<StorageOf<R>>) -> Option<Error<StorageOf<R>>> {
         let locked = message.locked();
-        self.endpoint.shared.with(|state| state.machine.message_renewal_failure(&locked).cloned())
+        let failure = self.endpoint.shared.with(|state| state.machine.message_renewal_failure(&locked).cloned());
+        failure.map(|failure| self.endpoint.error(failure))
     }
 }
 
 impl<R: Runtime> SessionReceiver<R> {
     /// Why the session's lock could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
-    pub fn session_renewal_failure(&self) -> Option<Failure<StorageOf<R>>> {
-        self.endpoint.shared.with(|state| state.machine.session_renewal_failure(self.endpoint.id).cloned())
+    pub fn session_renewal_failure(&self) -> Option<Error<StorageOf<R>>> {
+        let endpoint = &self.endpoint;
+        let failure = endpoint.shared.with(|state| state.machine.session_renewal_failure(endpoint.id).cloned());
+        failure.map(|failure| endpoint.error(failure))
     }
 }

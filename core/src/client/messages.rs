@@ -1,8 +1,8 @@
 //! Messages as a stream.
 
 use super::call::{Pending, poll_pending};
-use super::{Receiver, StorageOf};
-use crate::machine::{ClientMachine, Failure, OperationId};
+use super::{Error, Receiver, StorageOf};
+use crate::machine::{ClientMachine, OperationId};
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
 use core::fmt;
@@ -31,7 +31,7 @@ impl<R: Runtime> Receiver<R> {
 }
 
 impl<R: Runtime> Stream for Messages<'_, R> {
-    type Item = Result<ReceivedMessage<StorageOf<R>>, Failure<StorageOf<R>>>;
+    type Item = Result<ReceivedMessage<StorageOf<R>>, Error<StorageOf<R>>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
@@ -41,7 +41,7 @@ impl<R: Runtime> Stream for Messages<'_, R> {
                 Some(pending) => pending,
                 None => match Pending::start(&endpoint.shared, Some(endpoint.id), None) {
                     Ok(pending) => this.pending.insert(pending),
-                    Err(failure) => return Poll::Ready(Some(Err(failure))),
+                    Err(failure) => return Poll::Ready(Some(Err(endpoint.error(failure)))),
                 },
             };
             let mut message = None;
@@ -54,7 +54,7 @@ impl<R: Runtime> Stream for Messages<'_, R> {
             };
             this.pending = None;
             match (result, message) {
-                (Err(failure), _) => return Poll::Ready(Some(Err(failure))),
+                (Err(failure), _) => return Poll::Ready(Some(Err(endpoint.error(failure)))),
                 (Ok(_), Some(message)) => return Poll::Ready(Some(Ok(message))),
                 (Ok(_), None) => {}
             }

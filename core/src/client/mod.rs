@@ -8,6 +8,7 @@ mod accept;
 pub mod administration;
 mod attempts;
 mod call;
+mod error;
 mod lock_renewer;
 mod messages;
 mod names;
@@ -23,21 +24,22 @@ mod session_processor;
 mod state;
 mod transaction;
 
-use crate::machine::{ClientMachine, Entity, Failure, Kind, ReceiveMode, Settings};
+use crate::machine::{ClientMachine, Entity, Kind, ReceiveMode, Settings};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::SubQueue;
 use crate::storage::{Storage, Text};
 use core::fmt;
 
 pub(crate) use call::change;
-pub use lock_renewer::{AutoLockRenewer, LockRenewal};
+pub use error::{Error, ErrorKind, ErrorOutcome, SendError};
+pub use lock_renewer::{AutoLockRenewer, LockRenewal, RenewalEnd};
 pub use messages::Messages;
 pub use peeker::Peeker;
 #[cfg(feature = "alloc")]
 pub use processor::{Processor, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions};
 pub use receiver::{DeadLetterOptions, Receiver};
 pub use rule_manager::RuleManager;
-pub use sender::{BatchSendError, Sender};
+pub use sender::Sender;
 pub use session::SessionReceiver;
 #[cfg(feature = "alloc")]
 pub use session_processor::{SessionHandlers, SessionProcessor, SessionProcessorOptions};
@@ -46,6 +48,8 @@ pub use transaction::{Transaction, TransactionController};
 
 /// The storage of a runtime.
 pub(crate) type StorageOf<R> = <R as Runtime>::Storage;
+/// The words that come with an error in the storage of a runtime.
+pub(crate) type DescriptionOf<R> = <StorageOf<R> as Storage>::Description;
 /// A text of the application's in the storage of a runtime.
 pub(crate) type LiteralOf<R> = <StorageOf<R> as Storage>::Literal;
 
@@ -102,15 +106,15 @@ impl<R: Runtime> Client<R> {
         self.shared.with(|state| Text::cut(state.machine.last_description()))
     }
 
-    fn add(&self, kind: Kind, entity: Entity<StorageOf<R>>) -> Result<call::Endpoint<R>, Failure<StorageOf<R>>> {
+    fn add(&self, kind: Kind, entity: Entity<StorageOf<R>>) -> Result<call::Endpoint<R>, Error<StorageOf<R>>> {
         call::Endpoint::new(&self.shared, kind, entity, None)
     }
 
     /// A sender to a queue or topic. It attaches in the background; the first send waits for it.
     ///
     /// # Errors
-    /// [`Cause::Closed`](crate::machine::Cause::Closed), or a full table of links.
-    pub fn sender(&self, entity: impl Into<LiteralOf<R>>) -> Result<Sender<R>, Failure<StorageOf<R>>> {
+    /// [`ErrorKind::Closed`], or a full table of links.
+    pub fn sender(&self, entity: impl Into<LiteralOf<R>>) -> Result<Sender<R>, Error<StorageOf<R>>> {
         Ok(Sender::new(self.add(Kind::Sender, Entity::queue(entity))?))
     }
 
@@ -122,7 +126,7 @@ impl<R: Runtime> Client<R> {
         &self,
         entity: impl Into<LiteralOf<R>>,
         identifier: impl Into<LiteralOf<R>>,
-    ) -> Result<Sender<R>, Failure<StorageOf<R>>> {
+    ) -> Result<Sender<R>, Error<StorageOf<R>>> {
         let (entity, identifier) = (Entity::queue(entity), Some(identifier.into()));
         Ok(Sender::new(call::Endpoint::new(&self.shared, Kind::Sender, entity, identifier)?))
     }
@@ -131,7 +135,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     /// As [`Client::sender`].
-    pub fn receiver(&self, queue: impl Into<LiteralOf<R>>) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
+    pub fn receiver(&self, queue: impl Into<LiteralOf<R>>) -> Result<Receiver<R>, Error<StorageOf<R>>> {
         self.receiver_with(Entity::queue(queue), ReceiverOptions::default())
     }
 
@@ -143,7 +147,7 @@ impl<R: Runtime> Client<R> {
         &self,
         topic: impl Into<LiteralOf<R>>,
         subscription: impl Into<LiteralOf<R>>,
-    ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
+    ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
         self.receiver_with(Entity::subscription(topic, subscription), ReceiverOptions::default())
     }
 
@@ -155,7 +159,7 @@ impl<R: Runtime> Client<R> {
         &self,
         entity: Entity<StorageOf<R>>,
         options: ReceiverOptions,
-    ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
+    ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
         self.add_receiver(entity, options, None)
     }
 
@@ -168,7 +172,7 @@ impl<R: Runtime> Client<R> {
         entity: Entity<StorageOf<R>>,
         options: ReceiverOptions,
         identifier: impl Into<LiteralOf<R>>,
-    ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
+    ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
         self.add_receiver(entity, options, Some(identifier.into()))
     }
 
@@ -177,7 +181,7 @@ impl<R: Runtime> Client<R> {
         mut entity: Entity<StorageOf<R>>,
         options: ReceiverOptions,
         identifier: Option<LiteralOf<R>>,
-    ) -> Result<Receiver<R>, Failure<StorageOf<R>>> {
+    ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
         entity.sub_queue = options.sub_queue.or(entity.sub_queue);
         let ReceiverOptions { mode, prefetch, .. } = options;
         self.shared.with(|state| state.machine.prepare(mode, prefetch));
@@ -199,7 +203,7 @@ impl<R: Runtime> Client<R> {
 
     /// Closes everything: receivers give back what they have not handed out, messages under way are waited for, links
     /// are detached, and the connection is closed. Ends when the driver has; calls that are pending elsewhere fail
-    /// with [`Cause::Closed`](crate::machine::Cause::Closed).
+    /// with [`ErrorKind::Closed`].
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     pub async fn close(self) {

@@ -10,7 +10,8 @@ macro_rules! client_names {
             AutoLockRenewer, DeadLetterOptions, ProcessorOptions, ReceiverOptions, SessionHandlers,
             SessionProcessorOptions,
         };
-        pub use $crate::machine::{Cause, Disposition, ReceiveMode};
+        pub use $crate::client::{ErrorKind, ErrorOutcome};
+        pub use $crate::machine::{Disposition, ReceiveMode};
         pub use $crate::servicebus::{Argument, Body, LockToken, MessageRef, Reason, SubQueue};
         pub use $crate::wire::Value;
 
@@ -58,8 +59,11 @@ macro_rules! client_names {
         /// [`servicebus_core::machine::Entity`]($crate::machine::Entity).
         pub type Entity = $crate::machine::Entity<$crate::storage::Heap>;
         /// Why something did not work; see
-        /// [`servicebus_core::machine::Failure`]($crate::machine::Failure).
-        pub type Error = $crate::machine::Failure<$crate::storage::Heap>;
+        /// [`servicebus_core::client::Error`]($crate::client::Error).
+        pub type Error = $crate::client::Error<$crate::storage::Heap>;
+        /// Why something was not sent, with what was to be sent; see
+        /// [`servicebus_core::client::SendError`]($crate::client::SendError).
+        pub type SendError<M> = $crate::client::SendError<$crate::storage::Heap, M>;
         /// A token from outside; see [`servicebus_core::driver::AccessToken`]($crate::driver::AccessToken).
         pub type AccessToken =
             $crate::driver::AccessToken<<$crate::storage::Heap as $crate::storage::Storage>::Payload>;

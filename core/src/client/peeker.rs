@@ -1,7 +1,6 @@
 //! Looking at messages one page after the other.
 
-use super::{Receiver, StorageOf};
-use crate::machine::Failure;
+use super::{Error, Receiver, StorageOf};
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
 use core::fmt;
@@ -43,7 +42,7 @@ impl<R: Runtime> Peeker<'_, R> {
         &mut self,
         max: u32,
         mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<u32, Failure<StorageOf<R>>> {
+    ) -> Result<u32, Error<StorageOf<R>>> {
         let Self { receiver, next } = self;
         let from = *next;
         let seen = |message: ReceivedMessage<StorageOf<R>>| {
@@ -63,7 +62,7 @@ impl<R: Runtime> Peeker<'_, R> {
     pub async fn peek(
         &mut self,
         max: u32,
-    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
+    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
         let mut messages = alloc::vec::Vec::new();
         self.peek_each(max, |message| messages.push(message)).await?;
         Ok(messages)

@@ -2,9 +2,11 @@
 
 use super::call::{Call, Endpoint, clock};
 use super::receiver::DeadLetterOptions;
-use super::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions, SessionReceiver, StorageOf};
+use super::{
+    AutoLockRenewer, Client, Error, LockRenewal, Receiver, ReceiverOptions, RenewalEnd, SessionReceiver, StorageOf,
+};
 use crate::log::Span;
-use crate::machine::{ClientMachine, Entity, Failure, OperationId, Properties, ReceiveMode, RenewalEnd};
+use crate::machine::{ClientMachine, Entity, Failure, OperationId, Properties, ReceiveMode};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::{Reason, ReceivedMessage};
 use crate::storage::Storage;
@@ -49,11 +51,11 @@ impl Default for ProcessorOptions {
 /// What went wrong in a processor; it goes on after each of them.
 pub enum ProcessorError<S: Storage, E> {
     /// Messages could not be received, or a session could not be accepted.
-    Receive(Failure<S>),
+    Receive(Error<S>),
     /// A lock was lost while a handler had the message or session.
-    LockLost(Failure<S>),
+    LockLost(Error<S>),
     /// A message could not be completed or abandoned.
-    Settle(Failure<S>),
+    Settle(Error<S>),
     /// A handler returned an error; its message is abandoned, and a session that it was to open is let go of.
     Handler(E),
     /// A handler panicked; what follows is as after an error. Panics are caught with the feature `std` only.
@@ -110,7 +112,7 @@ impl<R: Runtime> Deref for ProcessorMessage<'_, R> {
 }
 
 impl<'p, R: Runtime> ProcessorMessage<'p, R> {
-    fn done(&self, result: Result<(), Failure<StorageOf<R>>>) -> Result<(), Failure<StorageOf<R>>> {
+    fn done(&self, result: Result<(), Error<StorageOf<R>>>) -> Result<(), Error<StorageOf<R>>> {
         if result.is_ok() {
             self.settled.store(true, Ordering::Relaxed);
         }
@@ -123,7 +125,7 @@ impl<'p, R: Runtime> ProcessorMessage<'p, R> {
     }
 
     /// Why the message's lock, or its session's, could not be renewed; `None` while it is not lost.
-    pub fn lock_failure(&self) -> Option<Failure<StorageOf<R>>> {
+    pub fn lock_failure(&self) -> Option<Error<StorageOf<R>>> {
         match self.session {
             Some(session) => session.session_renewal_failure(),
             None => self.receiver.lock_renewal_failure(self.message),
@@ -136,7 +138,7 @@ impl<'p, R: Runtime> ProcessorMessage<'p, R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn complete(&self) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn complete(&self) -> Result<(), Error<StorageOf<R>>> {
         self.done(self.receiver.complete(self.message).await)
     }
 
@@ -146,7 +148,7 @@ impl<'p, R: Runtime> ProcessorMessage<'p, R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn abandon(&self, properties: Properties<'_>) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn abandon(&self, properties: Properties<'_>) -> Result<(), Error<StorageOf<R>>> {
         self.done(self.receiver.abandon_with(self.message, properties).await)
     }
 
@@ -156,7 +158,7 @@ impl<'p, R: Runtime> ProcessorMessage<'p, R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn defer(&self, properties: Properties<'_>) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn defer(&self, properties: Properties<'_>) -> Result<(), Error<StorageOf<R>>> {
         self.done(self.receiver.defer_with(self.message, properties).await)
     }
 
@@ -166,7 +168,7 @@ impl<'p, R: Runtime> ProcessorMessage<'p, R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn dead_letter(&self, options: DeadLetterOptions<'_>) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn dead_letter(&self, options: DeadLetterOptions<'_>) -> Result<(), Error<StorageOf<R>>> {
         self.done(self.receiver.dead_letter(self.message, options).await)
     }
 }
@@ -242,26 +244,26 @@ impl<R: Runtime> ProcessorControl<R> {
     ///
     /// # Errors
     /// The client is closed.
-    pub(super) async fn changed(&self, known: Mode) -> Result<(), Failure<StorageOf<R>>> {
+    pub(super) async fn changed(&self, known: Mode) -> Result<(), Error<StorageOf<R>>> {
         let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, _: OperationId| {
             if let Some(cause) = machine.ended() {
-                return Poll::Ready(Err(Failure::new(cause)));
+                return Poll::Ready(Err(Error::of(Failure::new(cause))));
             }
             if self.mode() == known { Poll::Pending } else { Poll::Ready(Ok(())) }
         };
         match Call::<R, _>::start(&self.shared, None, None, poll) {
             Ok(call) => call.await,
-            Err(failure) if failure.is_end() => Err(failure),
+            Err(failure) if failure.is_end() => Err(Error::of(failure)),
             // There is no room for a call that waits: the others go on.
             Err(_) => core::future::pending().await,
         }
     }
 
     /// Waits after a failure, longer each time; sooner over when there is something else to do.
-    pub(super) async fn pause_after(&self, attempt: u32, failure: &Failure<StorageOf<R>>) {
+    pub(super) async fn pause_after(&self, attempt: u32, reason: Option<Reason>) {
         let until = self.shared.with(|state| {
             let retry = state.machine.settings().retry;
-            state.runtime.clock().now + retry.backoff(attempt, failure.reason(), state.machine.random())
+            state.runtime.clock().now + retry.backoff(attempt, reason, state.machine.random())
         });
         let mode = self.mode();
         let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation: OperationId| {
@@ -308,7 +310,7 @@ pub(super) enum PumpEnd<S: Storage> {
     },
     /// There is nothing to receive from any more.
     Over {
-        failure: Failure<S>,
+        failure: Error<S>,
         /// A message was received before.
         moved: bool,
     },
@@ -471,7 +473,7 @@ where
                         break PumpEnd::Over { failure, moved };
                     }
                     Step::Received(Err(failure)) => {
-                        let wait = self.control.pause_after(attempt, &failure);
+                        let wait = self.control.pause_after(attempt, failure.reason());
                         attempt += 1;
                         self.report(ProcessorError::Receive(failure.clone()));
                         let mut wait = pin!(wait);
@@ -527,10 +529,10 @@ async fn finish(running: &mut FuturesUnordered<impl Future<Output = ()>>) {
 enum Step<S: Storage> {
     /// A handler has returned, and there is room for another.
     Handled,
-    Received(Result<Vec<ReceivedMessage<S>>, Failure<S>>),
-    Changed(Result<(), Failure<S>>),
+    Received(Result<Vec<ReceivedMessage<S>>, Error<S>>),
+    Changed(Result<(), Error<S>>),
     /// The lock is renewed no more; it is lost for a reason.
-    Over(Option<Failure<S>>),
+    Over(Option<Error<S>>),
 }
 
 impl<R: Runtime> Receiver<R> {
@@ -591,10 +593,9 @@ impl<R: Runtime> Processor<R> {
     /// Cancel safety: dropped, it drops the handlers that run; their messages come again when their locks end.
     ///
     /// # Errors
-    /// [`Cause::Closed`](crate::machine::Cause::Closed) when the client is closed under it,
-    /// [`Cause::DriverStopped`](crate::machine::Cause::DriverStopped) when its driver is dropped, or a full table of
-    /// links.
-    pub async fn run<H, E, F>(self, handler: H, on_error: F) -> Result<(), Failure<StorageOf<R>>>
+    /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped, or a
+    /// full table of links.
+    pub async fn run<H, E, F>(self, handler: H, on_error: F) -> Result<(), Error<StorageOf<R>>>
     where
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
         F: Fn(ProcessorError<StorageOf<R>, E>),

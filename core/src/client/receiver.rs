@@ -1,13 +1,13 @@
 //! Receiving from a queue or subscription, and settling what was received.
 
-use super::StorageOf;
 use super::attempts::{Attempt, Attempts};
 use super::call::{self, Endpoint, TransactionOf};
+use super::{Error, StorageOf};
 use crate::machine::{Cause, ClientMachine, Disposition, EndpointId, Entity, Failure, Locked, OperationId, Properties};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{DeleteMessages, Peek, ReceiveDeferred, RenewLock};
 use crate::servicebus::received::Origin;
-use crate::servicebus::{Argument, LockToken, Reason, ReceivedMessage};
+use crate::servicebus::{Argument, LockToken, ReceivedMessage};
 use crate::storage::Storage;
 use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
@@ -55,6 +55,10 @@ struct Receiving<'c, R: Runtime, F> {
 }
 
 impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>)> Attempt<R> for Receiving<'_, R, F> {
+    fn entity(&self) -> &Entity<StorageOf<R>> {
+        &self.endpoint.entity
+    }
+
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
         self.endpoint.shared.with(|state| state.machine.start(Some(self.endpoint.id), self.deadline))
     }
@@ -71,7 +75,7 @@ impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>)> Attempt<R> for Receivi
 }
 
 /// How a settlement ended.
-type Settled<R> = Result<(), Failure<StorageOf<R>>>;
+type Settled<R> = Result<(), Error<StorageOf<R>>>;
 
 /// Settling a message once.
 pub(super) struct Settling<'c, R: Runtime> {
@@ -82,6 +86,10 @@ pub(super) struct Settling<'c, R: Runtime> {
 }
 
 impl<R: Runtime> Attempt<R> for Settling<'_, R> {
+    fn entity(&self) -> &Entity<StorageOf<R>> {
+        &self.endpoint.entity
+    }
+
     fn endpoint(&self) -> Option<EndpointId> {
         Some(self.endpoint.id)
     }
@@ -123,7 +131,7 @@ impl<R: Runtime> Receiver<R> {
         max: u32,
         max_wait: Option<Duration>,
         mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<u32, Failure<StorageOf<R>>> {
+    ) -> Result<u32, Error<StorageOf<R>>> {
         if max == 0 {
             return Ok(0);
         }
@@ -139,7 +147,7 @@ impl<R: Runtime> Receiver<R> {
     }
 
     /// Waits up to `max_wait` for a message; `None` when the service has none by then. Where the service does not answer
-    /// on the link, that is not known: then it fails with [`Cause::Timeout`](crate::machine::Cause::Timeout).
+    /// on the link, that is not known: then it fails with [`ErrorKind::Timeout`](super::ErrorKind::Timeout).
     ///
     /// Cancel safety: a dropped future has taken no message.
     ///
@@ -148,7 +156,7 @@ impl<R: Runtime> Receiver<R> {
     pub async fn receive(
         &self,
         max_wait: Duration,
-    ) -> Result<Option<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
+    ) -> Result<Option<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
         let mut message = None;
         let mut take = |found| message = Some(found);
         let received = Attempts::once(&self.endpoint.shared, self.receiving(1, Some(max_wait), &mut take));
@@ -162,7 +170,7 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy; calling again tries again.
-    pub async fn next(&self) -> Result<ReceivedMessage<StorageOf<R>>, Failure<StorageOf<R>>> {
+    pub async fn next(&self) -> Result<ReceivedMessage<StorageOf<R>>, Error<StorageOf<R>>> {
         loop {
             let mut message = None;
             self.receive_each(1, None, |found| message = Some(found)).await?;
@@ -197,7 +205,7 @@ impl<R: Runtime> Receiver<R> {
     /// Cancel safety: a dropped future may still have completed the message.
     ///
     /// # Errors
-    /// [`Reason::MessageLockLost`] when the lock has ended, without asking the service when that is known here.
+    /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended, without asking the service when that is known here.
     // None of the settlements is an async function: each would be a state machine around the same future.
     pub fn complete(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
         self.settle(message, Disposition::Complete)
@@ -276,7 +284,7 @@ impl<R: Runtime> Receiver<R> {
         &self,
         token: LockToken,
         disposition: Disposition<'_>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
+    ) -> Result<(), Error<StorageOf<R>>> {
         let message = Locked { origin: Origin::NONE, token: Some(token), locked_until: None };
         self.settle_locked(message, disposition).await
     }
@@ -286,12 +294,13 @@ impl<R: Runtime> Receiver<R> {
     /// Cancel safety: a dropped future may still have renewed the lock.
     ///
     /// # Errors
-    /// [`Reason::MessageLockLost`] when the lock has ended.
+    /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
     pub async fn renew_lock(
         &self,
         message: &mut ReceivedMessage<StorageOf<R>>,
-    ) -> Result<Timestamp, Failure<StorageOf<R>>> {
-        let token = message.lock_token.ok_or_else(|| Failure::new(Cause::Argument(Argument::Unlocked)))?;
+    ) -> Result<Timestamp, Error<StorageOf<R>>> {
+        let token =
+            message.lock_token.ok_or_else(|| self.endpoint.error(Failure::new(Cause::Argument(Argument::Unlocked))))?;
         let until = self.renew_lock_of(token).await?;
         let locked = message.locked();
         let driver = self.endpoint.shared.with(|state| {
@@ -311,10 +320,10 @@ impl<R: Runtime> Receiver<R> {
     /// Cancel safety: a dropped future may still have renewed the lock.
     ///
     /// # Errors
-    /// [`Reason::MessageLockLost`] when the lock has ended.
-    pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Failure<StorageOf<R>>> {
+    /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
+    pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Error<StorageOf<R>>> {
         let response = self.endpoint.request(&RenewLock { lock_tokens: &[token] }).await?;
-        response.expirations().next().ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
+        response.expirations().next().ok_or_else(|| self.endpoint.error(Failure::new(Cause::Malformed)))
     }
 
     fn session_id(&self) -> Option<<StorageOf<R> as Storage>::Text> {
@@ -337,7 +346,7 @@ impl<R: Runtime> Receiver<R> {
         from: i64,
         max: u32,
         mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<u32, Failure<StorageOf<R>>> {
+    ) -> Result<u32, Error<StorageOf<R>>> {
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
         let request = Peek { from, count: max, session_id };
@@ -356,12 +365,12 @@ impl<R: Runtime> Receiver<R> {
     /// Cancel safety: a dropped future may have locked the messages; in receive-and-delete mode they may be lost.
     ///
     /// # Errors
-    /// [`Reason::MessageNotFound`] when one of them is not deferred, or is locked.
+    /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) when one of them is not deferred, or is locked.
     pub async fn receive_deferred_each(
         &self,
         sequence_numbers: &[i64],
         mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<(), Failure<StorageOf<R>>> {
+    ) -> Result<(), Error<StorageOf<R>>> {
         if sequence_numbers.is_empty() {
             return Ok(());
         }
@@ -385,7 +394,7 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// What the service says.
-    pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Failure<StorageOf<R>>> {
+    pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Error<StorageOf<R>>> {
         if max == 0 {
             return Ok(0);
         }
@@ -402,7 +411,7 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// What the service says.
-    pub async fn purge(&self, before: Timestamp) -> Result<u64, Failure<StorageOf<R>>> {
+    pub async fn purge(&self, before: Timestamp) -> Result<u64, Error<StorageOf<R>>> {
         let mut total = 0;
         loop {
             let session = self.session_id();
@@ -437,7 +446,7 @@ impl<R: Runtime> Receiver<R> {
         &self,
         max: u32,
         max_wait: Duration,
-    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
+    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
         let mut messages = alloc::vec::Vec::new();
         self.receive_each(max, Some(max_wait), |message| messages.push(message)).await?;
         Ok(messages)
@@ -453,7 +462,7 @@ impl<R: Runtime> Receiver<R> {
         &self,
         from: i64,
         max: u32,
-    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
+    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
         let mut messages = alloc::vec::Vec::new();
         self.peek_each(from, max, |message| messages.push(message)).await?;
         Ok(messages)
@@ -468,7 +477,7 @@ impl<R: Runtime> Receiver<R> {
     pub async fn receive_deferred(
         &self,
         sequence_numbers: &[i64],
-    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Failure<StorageOf<R>>> {
+    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
         let mut messages = alloc::vec::Vec::new();
         self.receive_deferred_each(sequence_numbers, |message| messages.push(message)).await?;
         Ok(messages)

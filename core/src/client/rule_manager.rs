@@ -1,7 +1,7 @@
 //! The rules of a subscription, over AMQP.
 
 use super::call;
-use super::{Client, StorageOf};
+use super::{Client, Error, StorageOf};
 use crate::machine::{Cause, Entity, Failure};
 use crate::runtime::Runtime;
 use crate::servicebus::RuleDescription;
@@ -71,7 +71,7 @@ impl<R: Runtime> RuleManager<R> {
     async fn request(
         &self,
         request: &dyn Request,
-    ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Failure<StorageOf<R>>> {
+    ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Error<StorageOf<R>>> {
         self.client.request(&self.subscription, request).await
     }
 
@@ -80,9 +80,9 @@ impl<R: Runtime> RuleManager<R> {
     /// Cancel safety: a dropped future may still have added the rule.
     ///
     /// # Errors
-    /// [`Reason::EntityAlreadyExists`](crate::servicebus::Reason::EntityAlreadyExists), and
-    /// [`Reason::ArgumentError`](crate::servicebus::Reason::ArgumentError) for an expression that is not valid.
-    pub async fn add(&self, rule: &RuleDescription<'_>) -> Result<(), Failure<StorageOf<R>>> {
+    /// [`ErrorKind::AlreadyExists`](super::ErrorKind::AlreadyExists), and
+    /// [`ErrorKind::Rejected`](super::ErrorKind::Rejected) for an expression that is not valid.
+    pub async fn add(&self, rule: &RuleDescription<'_>) -> Result<(), Error<StorageOf<R>>> {
         self.request(&AddRule { rule: *rule }).await.map(|_| ())
     }
 
@@ -91,8 +91,8 @@ impl<R: Runtime> RuleManager<R> {
     /// Cancel safety: a dropped future may still have removed the rule.
     ///
     /// # Errors
-    /// [`Reason::EntityNotFound`](crate::servicebus::Reason::EntityNotFound).
-    pub async fn remove(&self, name: &str) -> Result<(), Failure<StorageOf<R>>> {
+    /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound).
+    pub async fn remove(&self, name: &str) -> Result<(), Error<StorageOf<R>>> {
         self.request(&RemoveRule { name }).await.map(|_| ())
     }
 
@@ -101,8 +101,8 @@ impl<R: Runtime> RuleManager<R> {
     /// Cancel safety: nothing is lost.
     ///
     /// # Errors
-    /// What the service says, after the retries of the policy; [`Cause::Endless`] when it sends the same rules again.
-    pub async fn list_each(&self, mut take: impl FnMut(RuleDescription<'_>)) -> Result<u32, Failure<StorageOf<R>>> {
+    /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when it sends the same rules again.
+    pub async fn list_each(&self, mut take: impl FnMut(RuleDescription<'_>)) -> Result<u32, Error<StorageOf<R>>> {
         let mut listed = Listed::default();
         loop {
             let response = self.request(&ListRules { skip: listed.total, top: PAGE }).await?;
@@ -110,7 +110,7 @@ impl<R: Runtime> RuleManager<R> {
                 listed.entry(rule.name);
                 take(rule);
             }
-            if !listed.page()? {
+            if !listed.page().map_err(|failure| Error::new(failure, &self.subscription))? {
                 return Ok(listed.total);
             }
         }
@@ -123,7 +123,7 @@ impl<R: Runtime> Client<R> {
         &self,
         entity: &Entity<StorageOf<R>>,
         request: &dyn Request,
-    ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Failure<StorageOf<R>>> {
+    ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Error<StorageOf<R>>> {
         call::request::<R>(&self.shared, None, entity, request).await
     }
 
@@ -133,13 +133,13 @@ impl<R: Runtime> Client<R> {
     /// Cancel safety: nothing is lost.
     ///
     /// # Errors
-    /// What the service says, after the retries of the policy; [`Cause::Endless`] when it sends the same ids again.
+    /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when it sends the same ids again.
     pub async fn list_sessions_each(
         &self,
         entity: Entity<StorageOf<R>>,
         updated_after: Option<crate::time::Timestamp>,
         mut take: impl FnMut(&str),
-    ) -> Result<u32, Failure<StorageOf<R>>> {
+    ) -> Result<u32, Error<StorageOf<R>>> {
         let mut listed = Listed::default();
         loop {
             let request = ListSessions { updated_after, skip: listed.total, top: PAGE };
@@ -148,7 +148,7 @@ impl<R: Runtime> Client<R> {
                 listed.entry(id);
                 take(id);
             }
-            if !listed.page()? {
+            if !listed.page().map_err(|failure| Error::new(failure, &entity))? {
                 return Ok(listed.total);
             }
         }

@@ -1,14 +1,14 @@
 //! Sending to a queue or topic.
 
-use super::StorageOf;
 use super::attempts::{Attempt, Attempts};
 use super::call::{self, Endpoint, PayloadOf, TransactionOf};
-use crate::machine::{Cause, ClientMachine, Clock, Failure, OperationId, SizeLimits};
+use super::error::{self, invalid};
+use super::{Error, SendError, StorageOf};
+use crate::machine::{Cause, ClientMachine, Clock, Entity, Failure, OperationId, SizeLimits};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{CancelScheduled, Schedule};
 use crate::servicebus::message::BATCH_FORMAT;
-use crate::servicebus::{Argument, BatchError, MessageBatch, MessageRef, Reason};
-use crate::storage::Storage;
+use crate::servicebus::{MessageBatch, MessageRef};
 use crate::time::Timestamp;
 use core::fmt;
 use core::task::{Poll, ready};
@@ -22,34 +22,6 @@ pub struct Sender<R: Runtime> {
 impl<R: Runtime> fmt::Debug for Sender<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("entity", &self.endpoint.entity).finish()
-    }
-}
-
-/// A batch that could not be sent, and why.
-pub struct BatchSendError<S: Storage> {
-    /// Why.
-    pub failure: Failure<S>,
-    /// The batch, to be sent again.
-    pub batch: MessageBatch<S>,
-}
-
-impl<S: Storage> fmt::Debug for BatchSendError<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchSendError").field("failure", &self.failure).finish_non_exhaustive()
-    }
-}
-
-impl<S: Storage> fmt::Display for BatchSendError<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.failure.fmt(f)
-    }
-}
-
-impl<S: Storage> core::error::Error for BatchSendError<S> {}
-
-impl<S: Storage> From<BatchSendError<S>> for Failure<S> {
-    fn from(error: BatchSendError<S>) -> Self {
-        error.failure
     }
 }
 
@@ -87,6 +59,10 @@ impl<'c, R: Runtime> Sending<'c, R> {
 }
 
 impl<R: Runtime> Attempt<R> for Sending<'_, R> {
+    fn entity(&self) -> &Entity<StorageOf<R>> {
+        &self.endpoint.entity
+    }
+
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
         let (operation, payload) = match self.source {
             Source::Message(message) => self.endpoint.encode_and_start(message)?,
@@ -120,12 +96,17 @@ struct Attaching<'c, R: Runtime> {
 
 impl<R: Runtime> Attaching<'_, R> {
     /// What the link allows, once it is there.
-    fn limits(self) -> Result<SizeLimits, Failure<StorageOf<R>>> {
-        self.limits.ok_or_else(|| Failure::new(Cause::LinkLost))
+    fn limits(self) -> Result<SizeLimits, Error<StorageOf<R>>> {
+        let Self { endpoint, limits } = self;
+        limits.ok_or_else(|| endpoint.error(Failure::new(Cause::LinkLost)))
     }
 }
 
 impl<R: Runtime> Attempt<R> for Attaching<'_, R> {
+    fn entity(&self) -> &Entity<StorageOf<R>> {
+        &self.endpoint.entity
+    }
+
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
         call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))
     }
@@ -155,8 +136,8 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// A message that is not valid or too large, and what the service says, after the retries of the policy.
-    pub async fn send(&self, message: &MessageRef<'_>) -> Result<(), Failure<StorageOf<R>>> {
-        message.validate().map_err(|error| invalid(&error))?;
+    pub async fn send(&self, message: &MessageRef<'_>) -> Result<(), Error<StorageOf<R>>> {
+        message.validate().map_err(|error| self.endpoint.error(invalid(&error)))?;
         let sending = Sending::message(&self.endpoint, message, None);
         in_span!("ServiceBus.send", self.endpoint.entity, Attempts::new(&self.endpoint.shared, sending))
     }
@@ -167,7 +148,7 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
-    pub async fn size_limits(&self) -> Result<SizeLimits, Failure<StorageOf<R>>> {
+    pub async fn size_limits(&self) -> Result<SizeLimits, Error<StorageOf<R>>> {
         let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
         Attempts::new(&self.endpoint.shared, &mut attaching).await?;
         attaching.limits()
@@ -179,7 +160,7 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::size_limits`].
-    pub async fn create_batch(&self) -> Result<MessageBatch<StorageOf<R>>, Failure<StorageOf<R>>> {
+    pub async fn create_batch(&self) -> Result<MessageBatch<StorageOf<R>>, Error<StorageOf<R>>> {
         let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
         Attempts::new(&self.endpoint.shared, &mut attaching).await?;
         let limits = attaching.limits()?;
@@ -192,7 +173,10 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`]; the batch comes back.
-    pub async fn send_batch(&self, batch: MessageBatch<StorageOf<R>>) -> Result<(), BatchSendError<StorageOf<R>>> {
+    pub async fn send_batch(
+        &self,
+        batch: MessageBatch<StorageOf<R>>,
+    ) -> Result<(), SendError<StorageOf<R>, MessageBatch<StorageOf<R>>>> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -200,7 +184,7 @@ impl<R: Runtime> Sender<R> {
         let sending = Sending::batch(&self.endpoint, sealed.payload(), None);
         let sending = Attempts::new(&self.endpoint.shared, sending);
         let result = in_span!("ServiceBus.send", self.endpoint.entity, sending);
-        result.map_err(|failure| BatchSendError { failure, batch: sealed.unseal() })
+        result.map_err(|error| SendError::new(error, sealed.unseal()))
     }
 
     /// Sends messages together, as one batch: all are stored, or none.
@@ -208,20 +192,17 @@ impl<R: Runtime> Sender<R> {
     /// Cancel safety: a dropped future may still have sent the messages.
     ///
     /// # Errors
-    /// [`Reason::MessageSizeExceeded`] when they do not fit into one batch; nothing is sent then. Else as
+    /// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) when they do not fit into one batch; nothing is sent then. Else as
     /// [`Sender::send`].
-    pub async fn send_all(&self, messages: &[MessageRef<'_>]) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn send_all(&self, messages: &[MessageRef<'_>]) -> Result<(), Error<StorageOf<R>>> {
         if messages.is_empty() {
             return Ok(());
         }
         let mut batch = self.create_batch().await?;
         for message in messages {
-            batch.try_add(message).map_err(|error| match error {
-                BatchError::Full | BatchError::TooLarge { .. } => too_large(),
-                BatchError::Invalid(error) => invalid(&error),
-            })?;
+            batch.try_add(message).map_err(|error| self.endpoint.error(error::not_added(&error)))?;
         }
-        self.send_batch(batch).await.map_err(Failure::from)
+        self.send_batch(batch).await.map_err(Error::from)
     }
 
     /// Stores a message that becomes available at `at`, and returns the sequence number that cancels it.
@@ -230,10 +211,10 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub async fn schedule(&self, message: &MessageRef<'_>, at: Timestamp) -> Result<i64, Failure<StorageOf<R>>> {
+    pub async fn schedule(&self, message: &MessageRef<'_>, at: Timestamp) -> Result<i64, Error<StorageOf<R>>> {
         let mut number = None;
         self.schedule_each(core::slice::from_ref(message), at, |found| number = Some(found)).await?;
-        number.ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
+        number.ok_or_else(|| self.endpoint.error(Failure::new(Cause::Malformed)))
     }
 
     /// Stores messages that become available at `at`, and hands their sequence numbers to `numbers` in their order.
@@ -248,9 +229,9 @@ impl<R: Runtime> Sender<R> {
         messages: &[MessageRef<'_>],
         at: Timestamp,
         mut numbers: impl FnMut(i64),
-    ) -> Result<(), Failure<StorageOf<R>>> {
+    ) -> Result<(), Error<StorageOf<R>>> {
         for message in messages {
-            message.validate().map_err(|error| invalid(&error))?;
+            message.validate().map_err(|error| self.endpoint.error(invalid(&error)))?;
             // The service wants an id for each; one request carries one message here, so that nothing has to be
             // collected where there is no allocator.
             let id = self.endpoint.shared.with(|state| text_id(state.machine.random().uuid()));
@@ -272,8 +253,8 @@ impl<R: Runtime> Sender<R> {
     /// Cancel safety: a dropped future may still have cancelled them.
     ///
     /// # Errors
-    /// [`Reason::MessageNotFound`] for a number that is not there any more.
-    pub async fn cancel_scheduled(&self, sequence_numbers: &[i64]) -> Result<(), Failure<StorageOf<R>>> {
+    /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) for a number that is not there any more.
+    pub async fn cancel_scheduled(&self, sequence_numbers: &[i64]) -> Result<(), Error<StorageOf<R>>> {
         if sequence_numbers.is_empty() {
             return Ok(());
         }
@@ -286,18 +267,6 @@ impl<R: Runtime> Sender<R> {
     pub fn close(self) -> impl Future<Output = ()> {
         self.endpoint.close()
     }
-}
-
-pub(super) fn too_large<S: Storage>() -> Failure<S> {
-    Failure::described(Cause::Service(Reason::MessageSizeExceeded), "more than the link or the storage allows")
-}
-
-pub(super) fn invalid<S: Storage>(error: &crate::servicebus::InvalidMessage) -> Failure<S> {
-    use crate::servicebus::InvalidMessage;
-    Failure::new(Cause::Argument(match error {
-        InvalidMessage::TooLong(argument) => *argument,
-        InvalidMessage::PartitionKeyMismatch => Argument::PartitionKey,
-    }))
 }
 
 /// A UUID as text.
@@ -321,11 +290,11 @@ impl<R: Runtime> Sender<R> {
         &self,
         messages: &[MessageRef<'_>],
         at: Timestamp,
-    ) -> Result<alloc::vec::Vec<i64>, Failure<StorageOf<R>>> {
+    ) -> Result<alloc::vec::Vec<i64>, Error<StorageOf<R>>> {
         use alloc::string::ToString;
         let mut ids = alloc::vec::Vec::with_capacity(messages.len());
         for message in messages {
-            message.validate().map_err(|error| invalid(&error))?;
+            message.validate().map_err(|error| self.endpoint.error(invalid(&error)))?;
             let id = self.endpoint.shared.with(|state| text_id(state.machine.random().uuid()));
             ids.push(message.message_id.map_or_else(|| id.to_string(), ToString::to_string));
         }

@@ -1,7 +1,6 @@
 //! Receiving from one session.
 
-use super::{Receiver, StorageOf};
-use crate::machine::Failure;
+use super::{Error, Receiver, StorageOf};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::LockToken;
 use crate::servicebus::management::{GetSessionState, RenewSessionLock, SetSessionState};
@@ -16,7 +15,7 @@ use core::ops::Deref;
 /// then lost it.
 ///
 /// The session's lock goes with its link: when that is lost, every call fails with
-/// [`Reason::SessionLockLost`](crate::servicebus::Reason::SessionLockLost), and the session has to be accepted again.
+/// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost), and the session has to be accepted again.
 pub struct SessionReceiver<R: Runtime> {
     receiver: Receiver<R>,
     id: <StorageOf<R> as Storage>::Text,
@@ -74,11 +73,11 @@ impl<R: Runtime> SessionReceiver<R> {
     /// Cancel safety: a dropped future may still have renewed the lock.
     ///
     /// # Errors
-    /// [`Reason::SessionLockLost`](crate::servicebus::Reason::SessionLockLost) when it has ended.
-    pub async fn renew_session_lock(&self) -> Result<Timestamp, Failure<StorageOf<R>>> {
+    /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost) when it has ended.
+    pub async fn renew_session_lock(&self) -> Result<Timestamp, Error<StorageOf<R>>> {
         let endpoint = &self.receiver.endpoint;
         let request = RenewSessionLock { session_id: self.id.as_ref() };
-        let until = endpoint.request(&request).await?.expiration()?;
+        let until = endpoint.request(&request).await?.expiration().map_err(|failure| endpoint.error(failure))?;
         endpoint.shared.with(|state| state.machine.set_session_lock(endpoint.id, until));
         Ok(until)
     }
@@ -89,7 +88,7 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
-    pub async fn state(&self) -> Result<Option<<StorageOf<R> as Storage>::Payload>, Failure<StorageOf<R>>> {
+    pub async fn state(&self) -> Result<Option<<StorageOf<R> as Storage>::Payload>, Error<StorageOf<R>>> {
         let request = GetSessionState { session_id: self.id.as_ref() };
         Ok(self.receiver.endpoint.request(&request).await?.session_state())
     }
@@ -100,7 +99,7 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
-    pub async fn set_state(&self, state: Option<&[u8]>) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn set_state(&self, state: Option<&[u8]>) -> Result<(), Error<StorageOf<R>>> {
         let request = SetSessionState { session_id: self.id.as_ref(), state };
         self.receiver.endpoint.request(&request).await.map(|_| ())
     }

@@ -3,10 +3,10 @@
 
 use super::processor::{Mode, Pump, PumpEnd, either, now};
 use super::{
-    AutoLockRenewer, Client, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions, SessionReceiver,
-    StorageOf,
+    AutoLockRenewer, Client, Error, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions,
+    SessionReceiver, StorageOf,
 };
-use crate::machine::{Cause, Entity, Failure};
+use crate::machine::Entity;
 use crate::runtime::Runtime;
 use crate::time::Duration;
 use core::fmt;
@@ -55,7 +55,7 @@ pub struct SessionHandlers<O, H, C> {
     pub message: H,
     /// Called with each session that was opened without an error before it is let go of, when no handler of its messages
     /// runs any more. It is called for a session that was lost as well: what it asks of the service then fails with
-    /// [`Reason::SessionLockLost`](crate::servicebus::Reason::SessionLockLost).
+    /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost).
     pub closing: C,
 }
 
@@ -97,8 +97,8 @@ impl<R: Runtime> SessionProcessor<R> {
     /// Cancel safety: dropped, it drops the handlers that run; their messages come again when their sessions do.
     ///
     /// # Errors
-    /// [`Cause::Closed`] when the client is closed under it, [`Cause::DriverStopped`] when its driver is dropped.
-    pub async fn run<H, E, F>(self, handler: H, on_error: F) -> Result<(), Failure<StorageOf<R>>>
+    /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped.
+    pub async fn run<H, E, F>(self, handler: H, on_error: F) -> Result<(), Error<StorageOf<R>>>
     where
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
         F: Fn(ProcessorError<StorageOf<R>, E>),
@@ -119,7 +119,7 @@ impl<R: Runtime> SessionProcessor<R> {
         self,
         handlers: SessionHandlers<O, H, C>,
         on_error: F,
-    ) -> Result<(), Failure<StorageOf<R>>>
+    ) -> Result<(), Error<StorageOf<R>>>
     where
         O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
@@ -153,7 +153,7 @@ impl<R: Runtime> SessionProcessor<R> {
         pump: &Pump<'_, R, H, F>,
         opened: &O,
         closing: &C,
-    ) -> Result<(), Failure<StorageOf<R>>>
+    ) -> Result<(), Error<StorageOf<R>>>
     where
         O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
@@ -183,7 +183,7 @@ impl<R: Runtime> SessionProcessor<R> {
                 Ok(Ok(None)) => {
                     attempt = 0;
                     if now(&self.control) < began + SOONEST {
-                        self.control.pause_after(0, &Failure::new(Cause::Timeout)).await;
+                        self.control.pause_after(0, None).await;
                     }
                     continue;
                 }
@@ -191,7 +191,7 @@ impl<R: Runtime> SessionProcessor<R> {
                     let accepted = now(&self.control);
                     let end = self.hold(pump, &session, opened, closing).await;
                     session.close().await;
-                    let failure = match end {
+                    let reason = match end {
                         Some(PumpEnd::Told | PumpEnd::Idle | PumpEnd::Held { moved: true }) => {
                             attempt = 0;
                             continue;
@@ -203,20 +203,21 @@ impl<R: Runtime> SessionProcessor<R> {
                                 attempt = 0;
                                 continue;
                             }
-                            failure
+                            failure.reason()
                         }
                         // The session is free again, and would be accepted at once.
-                        Some(PumpEnd::Held { moved: false }) | None => Failure::new(Cause::Timeout),
+                        Some(PumpEnd::Held { moved: false }) | None => None,
                     };
-                    self.control.pause_after(attempt, &failure).await;
+                    self.control.pause_after(attempt, reason).await;
                     attempt += 1;
                     continue;
                 }
                 Ok(Err(failure)) if failure.is_end() => return Err(failure),
                 Ok(Err(failure)) => failure,
             };
-            pump.report(ProcessorError::Receive(failure.clone()));
-            self.control.pause_after(attempt, &failure).await;
+            let reason = failure.reason();
+            pump.report(ProcessorError::Receive(failure));
+            self.control.pause_after(attempt, reason).await;
             attempt += 1;
         }
     }

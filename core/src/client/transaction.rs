@@ -2,14 +2,15 @@
 
 use super::attempts::Attempts;
 use super::call::{Endpoint, TransactionOf};
+use super::error::invalid;
 use super::receiver::Settling;
 use super::sender::Sending;
-use super::{Client, LiteralOf, Receiver, Sender, StorageOf};
+use super::{Client, Error, LiteralOf, Receiver, SendError, Sender, StorageOf};
 use crate::machine::{Cause, ClientMachine, Control, Disposition, Entity, Failure, Kind, OperationId};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
-use crate::servicebus::{MessageBatch, MessageRef, Reason, ReceivedMessage};
+use crate::servicebus::{MessageBatch, MessageRef, ReceivedMessage};
 use crate::storage::{PayloadBuilder, Storage};
 use crate::time::Timestamp;
 use crate::wire::Tag;
@@ -35,10 +36,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     /// As [`Client::sender`].
-    pub fn transactions(
-        &self,
-        entity: impl Into<LiteralOf<R>>,
-    ) -> Result<TransactionController<R>, Failure<StorageOf<R>>>
+    pub fn transactions(&self, entity: impl Into<LiteralOf<R>>) -> Result<TransactionController<R>, Error<StorageOf<R>>>
     where
         R::Storage: Storage<Transaction = Tag>,
     {
@@ -65,15 +63,15 @@ impl<R: Runtime> TransactionController<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
-    pub async fn begin(&self) -> Result<Transaction<'_, R>, Failure<StorageOf<R>>> {
+    pub async fn begin(&self) -> Result<Transaction<'_, R>, Error<StorageOf<R>>> {
         let mut attempt = 0;
         loop {
             match self.control(Control::Declare).await {
                 Ok(Some(id)) => return Ok(Transaction { controller: self, id, open: true }),
-                Ok(None) => return Err(Failure::new(Cause::Service(Reason::DecodeError))),
+                Ok(None) => return Err(self.endpoint.error(Failure::new(Cause::Malformed))),
                 Err(failure) => {
                     if !super::call::wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure).await {
-                        return Err(failure);
+                        return Err(self.endpoint.error(failure));
                     }
                 }
             }
@@ -125,8 +123,8 @@ impl<R: Runtime> Transaction<'_, R> {
     ///
     /// # Errors
     /// As [`Sender::send`], at the first attempt.
-    pub async fn send(&self, sender: &Sender<R>, message: &MessageRef<'_>) -> Result<(), Failure<StorageOf<R>>> {
-        message.validate().map_err(|error| super::sender::invalid(&error))?;
+    pub async fn send(&self, sender: &Sender<R>, message: &MessageRef<'_>) -> Result<(), Error<StorageOf<R>>> {
+        message.validate().map_err(|error| sender.endpoint.error(invalid(&error)))?;
         let sending = Sending::message(&sender.endpoint, message, Some(self.id));
         Attempts::once(&sender.endpoint.shared, sending).await
     }
@@ -136,18 +134,19 @@ impl<R: Runtime> Transaction<'_, R> {
     /// Cancel safety: a dropped future may still have sent the batch.
     ///
     /// # Errors
-    /// As [`Sender::send`], at the first attempt.
+    /// As [`Sender::send`], at the first attempt; the batch comes back.
     pub async fn send_batch(
         &self,
         sender: &Sender<R>,
         batch: MessageBatch<StorageOf<R>>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
+    ) -> Result<(), SendError<StorageOf<R>, MessageBatch<StorageOf<R>>>> {
         if batch.is_empty() {
             return Ok(());
         }
         let sealed = batch.seal();
         let sending = Sending::batch(&sender.endpoint, sealed.payload(), Some(self.id));
-        Attempts::once(&sender.endpoint.shared, sending).await
+        let result = Attempts::once(&sender.endpoint.shared, sending).await;
+        result.map_err(|error| SendError::new(error, sealed.unseal()))
     }
 
     /// Schedules a message under the transaction, and returns the sequence number that it gets.
@@ -161,8 +160,8 @@ impl<R: Runtime> Transaction<'_, R> {
         sender: &Sender<R>,
         message: &MessageRef<'_>,
         at: Timestamp,
-    ) -> Result<i64, Failure<StorageOf<R>>> {
-        message.validate().map_err(|error| super::sender::invalid(&error))?;
+    ) -> Result<i64, Error<StorageOf<R>>> {
+        message.validate().map_err(|error| sender.endpoint.error(invalid(&error)))?;
         let endpoint = &sender.endpoint;
         let id = endpoint.shared.with(|state| super::sender::text_id(state.machine.random().uuid()));
         let message =
@@ -172,8 +171,14 @@ impl<R: Runtime> Transaction<'_, R> {
         let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation: OperationId| {
             machine.poll_request(runtime.clock(), operation, entity, &request, transaction)
         };
-        let response = endpoint.call(Some(endpoint.try_deadline()), poll)?.await?;
-        response.sequence_numbers().next().ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
+        let response = match endpoint.call(Some(endpoint.try_deadline()), poll) {
+            Ok(call) => call.await,
+            Err(failure) => Err(failure),
+        };
+        let number = response.map(|response| response.sequence_numbers().next());
+        number
+            .and_then(|number| number.ok_or_else(|| Failure::new(Cause::Malformed)))
+            .map_err(|failure| endpoint.error(failure))
     }
 
     /// Settles a message under the transaction: it is settled when that commits, and keeps its lock otherwise.
@@ -187,7 +192,7 @@ impl<R: Runtime> Transaction<'_, R> {
         receiver: &Receiver<R>,
         message: &ReceivedMessage<StorageOf<R>>,
         disposition: Disposition<'_>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
+    ) -> Result<(), Error<StorageOf<R>>> {
         let endpoint = &receiver.endpoint;
         let settling = Settling { endpoint, message: message.locked(), disposition, transaction: Some(self.id) };
         Attempts::once(&endpoint.shared, settling).await
@@ -203,14 +208,14 @@ impl<R: Runtime> Transaction<'_, R> {
         &self,
         receiver: &Receiver<R>,
         message: &ReceivedMessage<StorageOf<R>>,
-    ) -> Result<(), Failure<StorageOf<R>>> {
+    ) -> Result<(), Error<StorageOf<R>>> {
         self.settle(receiver, message, Disposition::Complete).await
     }
 
-    async fn discharge(mut self, fail: bool) -> Result<(), Failure<StorageOf<R>>> {
+    async fn discharge(mut self, fail: bool) -> Result<(), Error<StorageOf<R>>> {
         let result = self.controller.control(Control::Discharge { id: self.id, fail }).await;
         self.open = false;
-        result.map(|_| ())
+        result.map(|_| ()).map_err(|failure| self.controller.endpoint.error(failure))
     }
 
     /// Makes everything that was done under the transaction count, at once.
@@ -219,7 +224,7 @@ impl<R: Runtime> Transaction<'_, R> {
     ///
     /// # Errors
     /// What the service says; whether a transaction committed is not known when the answer was lost.
-    pub async fn commit(self) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn commit(self) -> Result<(), Error<StorageOf<R>>> {
         self.discharge(false).await
     }
 
@@ -229,7 +234,7 @@ impl<R: Runtime> Transaction<'_, R> {
     ///
     /// # Errors
     /// What the service says; it rolls back by itself in the end.
-    pub async fn roll_back(self) -> Result<(), Failure<StorageOf<R>>> {
+    pub async fn roll_back(self) -> Result<(), Error<StorageOf<R>>> {
         self.discharge(true).await
     }
 }

@@ -77,6 +77,20 @@ pub enum Capacity {
     Message,
 }
 
+impl Capacity {
+    /// The name of the number to raise.
+    pub const fn knob(self) -> &'static str {
+        match self {
+            Self::Sessions => "`sessions`",
+            Self::Links => "`links`",
+            Self::SessionReceivers => "`session_receivers`",
+            Self::Deliveries => "`deliveries`",
+            Self::Outbox => "`outbox` of the limits, or `transmit`",
+            Self::Message => "`message`",
+        }
+    }
+}
+
 macro_rules! violations {
     ($($(#[$meta:meta])* $variant:ident = $condition:ident,)*) => {
         /// What a peer did wrong, by the error condition that tells it.
@@ -148,7 +162,7 @@ impl EngineError {
             Self::Detached => "the link or session is gone",
             Self::NoCapacity(_) => "no capacity left",
             Self::IllegalState => "not possible in this state",
-            Self::MessageTooLarge => "message exceeds the link's limit",
+            Self::MessageTooLarge => "the message is too large for the link",
         }
     }
 }
@@ -156,7 +170,7 @@ impl EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoCapacity(capacity) => write!(f, "{} for {capacity:?}", self.words()),
+            Self::NoCapacity(capacity) => write!(f, "{}: {}", self.words(), capacity.knob()),
             _ => f.write_str(self.words()),
         }
     }

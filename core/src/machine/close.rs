@@ -115,7 +115,8 @@ impl<S: Storage> ClientMachine<S> {
             // The place may get a new tenant: nothing of the old one may point at it.
             operation.endpoint = None;
             if !matches!(operation.state, State::Done(_) | State::Requested(_)) {
-                operation.state = State::Done(Err(closed.clone()));
+                let uncertain = matches!(operation.state, State::Sent(_));
+                operation.state = State::Done(Err(Failure { uncertain, ..closed.clone() }));
             }
             self.notice(at);
         }

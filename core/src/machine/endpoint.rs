@@ -38,6 +38,12 @@ pub struct Entity<S: Storage> {
     pub sub_queue: Option<SubQueue>,
 }
 
+impl<S: Storage> fmt::Display for Entity<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address().fmt(f)
+    }
+}
+
 impl<S: Storage> Entity<S> {
     /// A queue or topic.
     pub fn queue(name: impl Into<S::Literal>) -> Self {

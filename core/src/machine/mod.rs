@@ -263,7 +263,13 @@ impl<S: Storage> ClientMachine<S> {
     /// A failure outside of the machine, such as the transport's.
     pub fn failure(&mut self, cause: Cause, words: &dyn fmt::Display) -> Failure<S> {
         self.last_description = S::Text::of(words);
-        Failure { cause, description: S::Description::of(words) }
+        Failure::told(cause, words)
+    }
+
+    /// A failure outside of the machine that comes from an error of another library.
+    pub fn failure_by(&mut self, cause: Cause, error: impl core::error::Error + Send + Sync + 'static) -> Failure<S> {
+        self.last_description = S::Text::of(&error);
+        Failure::caused(cause, error)
     }
 
     /// The generator that jitter comes from.
@@ -538,7 +544,12 @@ impl<S: Storage> ClientMachine<S> {
             if let Some(operation) = self.operations.get_mut(place)
                 && !matches!(operation.state, State::Done(_))
             {
-                operation.state = State::Done(Err(Failure::new(cause)));
+                let uncertain = match operation.state {
+                    State::Sent(_) => true,
+                    State::Requested(key) => self.requests.find(key).is_some_and(|request| !request.waits()),
+                    _ => false,
+                };
+                operation.state = State::Done(Err(Failure { uncertain, ..Failure::new(cause) }));
             }
         }
         for place in 0..self.endpoints.end() {
@@ -585,7 +596,7 @@ impl<S: Storage> ClientMachine<S> {
             let waits = request.waits() && lasted && !gave_up && request.owner.is_operation();
             if !waits {
                 let own = self.nodes.get(request.node).and_then(|node| node.error.clone());
-                self.end_request(place, clock, Err(own.unwrap_or_else(|| failure.clone())));
+                self.lose_request(place, clock, own.as_ref().unwrap_or(&failure));
             }
         }
         for place in 0..self.endpoints.end() {

@@ -200,7 +200,7 @@ impl<S: Storage> ClientMachine<S> {
         for place in 0..self.operations.end() {
             let Some(operation) = self.operations.get_mut(place) else { continue };
             if operation.endpoint == Some(Place::new(endpoint)) && matches!(operation.state, State::Sent(_)) {
-                operation.state = State::Done(Err(failure.clone()));
+                operation.state = State::Done(Err(failure.maybe_done()));
                 self.notice(place);
             }
         }
@@ -266,8 +266,13 @@ impl<S: Storage> ClientMachine<S> {
             };
         }
         if found.expired {
-            let endpoint = found.endpoint.map(Place::index);
-            return Poll::Ready(Err(self.timeout(endpoint)));
+            let (endpoint, state) = (found.endpoint.map(Place::index), &found.state);
+            let uncertain = match *state {
+                State::Sent(_) => true,
+                State::Requested(key) => self.requests.find(key).is_some_and(|request| !request.waits()),
+                _ => false,
+            };
+            return Poll::Ready(Err(Failure { uncertain, ..self.timeout(endpoint) }));
         }
         Poll::Pending
     }
@@ -298,6 +303,6 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn timeout(&self, endpoint: Option<u32>) -> Failure<S> {
         let known = endpoint.and_then(|place| self.endpoints.get(place)).and_then(|endpoint| endpoint.error.as_ref());
         let known = known.or(self.ending.as_ref()).or(self.last_error.as_ref());
-        Failure { cause: Cause::Timeout, description: known.map(|known| known.text()).unwrap_or_default() }
+        Failure::after(Cause::Timeout, known)
     }
 }

@@ -354,7 +354,7 @@ impl<S: Storage> ClientMachine<S> {
             Subject::Session(_) => response.expiration::<S>().ok(),
         });
         let Some(until) = until else {
-            let failure = Failure::described(Cause::Service(Reason::DecodeError), "a renewal without a time");
+            let failure = Failure::described(Cause::Malformed, "a renewal without a time");
             return self.renewal_failed(key.index, clock, failure);
         };
         self.lock_held(clock, asked_at, before);
@@ -432,8 +432,7 @@ impl<S: Storage> ClientMachine<S> {
     fn lock_ran_out(&mut self, place: u32) {
         let Some(renewal) = self.renewals.get_mut(place) else { return };
         let state = if renewal.settling { State::Released } else { State::Lost };
-        let text = renewal.failure.as_ref().map(Failure::text).unwrap_or_default();
-        let failure = Failure { cause: Cause::Service(renewal.lost()), description: text };
+        let failure = Failure::after(Cause::Service(renewal.lost()), renewal.failure.as_ref());
         self.end_renewal(place, state, Some(failure));
     }
 

@@ -132,7 +132,7 @@ fn either<'a>(map: &Map<'a>, one: &str, other: &str) -> Option<Value<'a>> {
 /// (docs/evidence/wire-protocol.md §0 fact 12).
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> Result<(), Failure<S>> {
-    let malformed = || Failure::new(Cause::Service(Reason::DecodeError));
+    let malformed = || Failure::new(Cause::Malformed);
     let view = MessageView::parse(payload).map_err(|_| malformed())?;
     let properties = view.application_properties().map_err(|_| malformed())?;
     let get = |one, other| either(&properties, one, other);
@@ -396,6 +396,12 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
+    /// A request will get no response. What was sent may have been carried out.
+    pub(super) fn lose_request(&mut self, place: u32, clock: Clock, failure: &Failure<S>) {
+        let uncertain = self.requests.get(place).is_some_and(|request| !request.waits());
+        self.end_request(place, clock, Err(Failure { uncertain, ..failure.clone() }));
+    }
+
     /// Takes a response from its link, for as long as its application leaves it here.
     fn keep_response(&mut self, place: u32, node: u32, response: DeliveryId) {
         let payload = self.take_from_node(node, response);
@@ -434,7 +440,7 @@ impl<S: Storage> ClientMachine<S> {
             let hit =
                 self.requests.get(place).is_some_and(|request| request.node == node && !(only_sent && request.waits()));
             if hit {
-                self.end_request(place, clock, Err(failure.clone()));
+                self.lose_request(place, clock, failure);
             }
         }
     }
@@ -574,8 +580,8 @@ impl<S: Storage> ClientMachine<S> {
         let node = self.nodes.get(request.node);
         let known = node.and_then(|node| node.error.as_ref());
         let known = known.or(self.ending.as_ref()).or(self.last_error.as_ref());
-        let description = known.map(|known| known.text()).unwrap_or_default();
-        self.end_request(place, clock, Err(Failure { cause: Cause::Timeout, description }));
+        let failure = Failure::after(Cause::Timeout, known);
+        self.lose_request(place, clock, &failure);
     }
 
     pub(super) fn free_request(&mut self, place: u32) {

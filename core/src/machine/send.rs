@@ -104,13 +104,12 @@ impl<S: Storage> ClientMachine<S> {
                     EngineError::Detached | EngineError::Closed => Cause::LinkLost,
                     EngineError::MessageTooLarge => {
                         let limit = connection.link(link).map_or(0, |status| status.peer_max_message_size);
-                        let sizes = format_args!("message of {size} bytes exceeds the link's limit of {limit} bytes");
-                        let cause = Cause::Service(Reason::MessageSizeExceeded);
-                        return Poll::Ready(Err(Failure::told(cause, &sizes)));
+                        let sizes = format_args!("{size} bytes, and the link takes {limit}");
+                        return Poll::Ready(Err(Failure::told(Cause::Engine(error), &sizes)));
                     }
                     other => Cause::Engine(other),
                 };
-                Poll::Ready(Err(Failure::told(cause, &error)))
+                Poll::Ready(Err(Failure::new(cause)))
             }
         }
     }

@@ -193,13 +193,13 @@ impl<S: Storage> ClientMachine<S> {
                 && claim.is_some_and(|claim| claim.non_exclusive);
             if unknown {
                 let cause = Cause::NotOffered(Offer::NonExclusiveSessions);
-                self.give_up(place, &Failure { cause, description: failure.description.clone() });
+                self.give_up(place, &Failure { cause, ..failure.clone() });
             } else {
                 self.give_up(place, failure);
             }
             return;
         }
-        let lost = Failure { cause: Cause::Service(Reason::SessionLockLost), description: failure.text() };
+        let lost = Failure::after(Cause::Service(Reason::SessionLockLost), Some(failure));
         let entity = endpoint.entity();
         log!(warn, "session lost", entity = Maybe(self.tokens.address(entity)), failure = lost);
         endpoint.over = true;

@@ -20,6 +20,8 @@ pub enum Argument {
     SessionId,
     /// A message's partition key.
     PartitionKey,
+    /// A message's partition key beside its session's id.
+    PartitionKeyMismatch,
     /// The session that replies belong to.
     ReplyToSessionId,
     /// A message without a lock, or without one of its own.
@@ -33,22 +35,23 @@ pub enum Argument {
 }
 
 impl Argument {
-    /// What it is in words.
+    /// What is wrong with it, in words; a limit is named.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::ConnectionString => "the connection string",
-            Self::HostName => "the host name",
-            Self::EntityName => "the length of the entity's name",
-            Self::Identifier => "an identifier of more than 128 characters",
-            Self::AccessToken => "the access token",
-            Self::MessageId => "message_id",
-            Self::SessionId => "session_id",
-            Self::PartitionKey => "partition_key",
-            Self::ReplyToSessionId => "reply_to_session_id",
-            Self::Unlocked => "a message without a lock of its own",
-            Self::BeingSettled => "a message that is being settled already",
-            Self::Properties => "the size of the properties",
-            Self::Storage => "the size of fixed storage",
+            Self::ConnectionString => "the connection string is not valid",
+            Self::HostName => "the host name has more than 256 bytes",
+            Self::EntityName => "the entity's name has more than 260 characters, or its subscription's more than 50",
+            Self::Identifier => "the identifier has more than 128 characters",
+            Self::AccessToken => "the access token is not text",
+            Self::MessageId => "message_id has more than 128 characters",
+            Self::SessionId => "session_id has more than 128 characters",
+            Self::PartitionKey => "partition_key has more than 128 characters",
+            Self::PartitionKeyMismatch => "partition_key and session_id differ",
+            Self::ReplyToSessionId => "reply_to_session_id has more than 128 characters",
+            Self::Unlocked => "the message has no lock of its own",
+            Self::BeingSettled => "the message is being settled already",
+            Self::Properties => "the properties are larger than the storage takes",
+            Self::Storage => "the request is larger than `message` of fixed storage",
         }
     }
 }

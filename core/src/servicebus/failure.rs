@@ -31,6 +31,8 @@ pub enum Cause {
     Closed,
     /// The service's list has no end: it sends what it has sent before.
     Endless,
+    /// The service's answer cannot be read.
+    Malformed,
     /// The client's driver was dropped, or the runtime that ran it: the client connects no more.
     DriverStopped,
     /// The service does not offer this, or not for this entity; the description is the service's, where it said why.
@@ -39,8 +41,8 @@ pub enum Cause {
     Argument(Argument),
 }
 
-// Failures are handed on in every call: a word is what small machines return in a register.
-const _: () = assert!(size_of::<Cause>() <= 4);
+// Failures are returned by every call, and a small machine returns a word in a register.
+const _: () = assert!(size_of::<Cause>() <= 3);
 
 impl Cause {
     /// What it is in words, without its details.
@@ -57,6 +59,7 @@ impl Cause {
             Self::Timeout => "it took too long",
             Self::Closed => "it is closed",
             Self::Endless => "the service sends the same part of a list again",
+            Self::Malformed => "the service's answer cannot be read",
             Self::DriverStopped => "the driver of the client was dropped, or the runtime that ran it has ended",
             Self::NotOffered(offer) => offer.words(),
             Self::Argument(argument) => argument.words(),
@@ -85,6 +88,8 @@ impl Offer {
 pub struct Failure<S: Storage> {
     /// Whose fault it is.
     pub cause: Cause,
+    /// The call may have been carried out all the same.
+    pub uncertain: bool,
     /// The service's description, with its tracking id; empty when there is none, and in fixed storage, where the
     /// client keeps the last one.
     pub description: S::Description,
@@ -92,17 +97,35 @@ pub struct Failure<S: Storage> {
 
 impl<S: Storage> Failure<S> {
     pub(crate) fn new(cause: Cause) -> Self {
-        Self { cause, description: S::Description::default() }
+        Self { cause, uncertain: false, description: S::Description::default() }
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn described(cause: Cause, description: &str) -> Self {
-        Self { cause, description: S::Description::of(&description) }
+        Self { description: S::Description::of(&description), ..Self::new(cause) }
     }
 
     /// A failure that is described by an error.
     pub(crate) fn told(cause: Cause, error: &dyn fmt::Display) -> Self {
-        Self { cause, description: S::Description::of(error) }
+        Self { description: S::Description::of(error), ..Self::new(cause) }
+    }
+
+    /// A failure that comes from an error of another library.
+    pub fn caused(cause: Cause, error: impl core::error::Error + Send + Sync + 'static) -> Self {
+        Self { description: S::Description::caused(error), ..Self::new(cause) }
+    }
+
+    /// A failure by `cause`, as long as `known` was wrong.
+    pub(crate) fn after(cause: Cause, known: Option<&Self>) -> Self {
+        match known {
+            Some(known) => Self { description: known.text(), ..Self::new(cause) },
+            None => Self::new(cause),
+        }
+    }
+
+    /// The same of a call that may have been carried out.
+    pub(crate) fn maybe_done(&self) -> Self {
+        Self { uncertain: true, ..self.clone() }
     }
 
     /// What the peer said in a detach, an end, a close or an outcome; the words are kept in `last` as well.
@@ -134,9 +157,19 @@ impl<S: Storage> Failure<S> {
             | Cause::Closed
             | Cause::DriverStopped
             | Cause::Endless
+            | Cause::Malformed
             | Cause::NotOffered(_)
             | Cause::Argument(_) => false,
         }
+    }
+
+    /// Whether the call may have been carried out all the same: its answer is lost or cannot be read, or the service
+    /// itself does not know.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        use Reason::{InternalError, OperationCancelled, Other, Timeout};
+        let doubtful = Cause::Malformed == self.cause || Cause::Endless == self.cause;
+        let unknown = matches!(self.cause, Cause::Service(Timeout | InternalError | OperationCancelled | Other));
+        self.uncertain || doubtful || unknown
     }
 
     /// A failure of the engine's: a link that is gone comes back.
@@ -165,7 +198,7 @@ impl<S: Storage> Failure<S> {
 impl<S: Storage> Clone for Failure<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn clone(&self) -> Self {
-        Self { cause: self.cause, description: self.description.clone() }
+        Self { cause: self.cause, uncertain: self.uncertain, description: self.description.clone() }
     }
 }
 
@@ -184,11 +217,15 @@ impl<S: Storage> fmt::Display for Failure<S> {
             Cause::Connection(kind) => write!(f, "connection: {}", kind.words())?,
             Cause::Engine(error) => error.fmt(f)?,
             Cause::NotOffered(offer) => write!(f, "the service does not offer {}", offer.words())?,
-            Cause::Argument(argument) => write!(f, "{} is not valid", argument.words())?,
+            Cause::Argument(argument) => f.write_str(argument.words())?,
             cause => f.write_str(cause.words())?,
         }
         if self.description.as_ref().is_empty() { Ok(()) } else { write!(f, ": {}", self.description.as_ref()) }
     }
 }
 
-impl<S: Storage> core::error::Error for Failure<S> {}
+impl<S: Storage> core::error::Error for Failure<S> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.description.source()
+    }
+}

@@ -7,7 +7,7 @@ use core::str::FromStr;
 /// Names the lock on a message or a non-exclusive session. On a link that of a message is the delivery-tag in .NET's
 /// byte order, everywhere else it is a UUID in network order. As text it is the UUID in its usual form, in which it can
 /// be handed to another process and parsed again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LockToken(Uuid);
 
 /// .NET writes the first three fields of a GUID in little-endian order.
@@ -34,6 +34,12 @@ impl LockToken {
     /// The UUID.
     pub const fn uuid(self) -> Uuid {
         self.0
+    }
+}
+
+impl fmt::Debug for LockToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -4,7 +4,6 @@ use super::disposition::Disposition;
 use super::failure::{Cause, Failure};
 use super::lock_token::LockToken;
 use super::message::MessageRef;
-use super::reason::Reason;
 use super::rule::RuleDescription;
 use crate::storage::{PayloadBuilder, Storage};
 use crate::time::Timestamp;
@@ -277,8 +276,7 @@ impl<P: AsRef<[u8]> + PayloadBuilder> Response<P> {
 
     /// The value of a key that must be there.
     fn need<S: Storage>(&self, key: &str) -> Result<Value<'_>, Failure<S>> {
-        self.get(key)
-            .ok_or_else(|| Failure::described(Cause::Service(Reason::DecodeError), "a response lacks its value"))
+        self.get(key).ok_or_else(|| Failure::described(Cause::Malformed, "a response lacks its value"))
     }
 
     /// The items of an array or list; no item where there is none.
@@ -308,7 +306,7 @@ impl<P: AsRef<[u8]> + PayloadBuilder> Response<P> {
     /// A response without it.
     pub fn expiration<S: Storage>(&self) -> Result<Timestamp, Failure<S>> {
         let value = self.need("expiration")?;
-        value.as_timestamp().ok_or_else(|| Failure::new(Cause::Service(Reason::DecodeError)))
+        value.as_timestamp().ok_or_else(|| Failure::new(Cause::Malformed))
     }
 
     /// Peeked or deferred messages with their locks, where they have one.

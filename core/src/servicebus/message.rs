@@ -426,8 +426,8 @@ pub enum InvalidMessage {
 impl fmt::Display for InvalidMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong(argument) => write!(f, "{} has more than {MAX_ID_LEN} characters", argument.words()),
-            Self::PartitionKeyMismatch => f.write_str("partition_key must equal session_id where both are set"),
+            Self::TooLong(argument) => f.write_str(argument.words()),
+            Self::PartitionKeyMismatch => f.write_str(Argument::PartitionKeyMismatch.words()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Arena, Assembly, Description, Encoder, FixedBuffer, FixedDeadlines, FixedIndex, FixedMarks, FixedQueue, FixedSlots,
-    FixedTable, NoDescription, NoSpare, NoTransactions, PayloadBuilder, Payloads, Storage, Text, TransactionId,
+    FixedTable, Inline, NoDescription, NoSpare, NoTransactions, PayloadBuilder, Payloads, Storage, Text, TransactionId,
 };
 use crate::wire::{self, Encode, Full};
 use core::fmt;
@@ -124,6 +124,7 @@ impl<
     type Encoder = heapless::Vec<u8, M>;
     type Text = heapless::String<TEXT>;
     type Description = NoDescription;
+    type Boxed<V> = Inline<V>;
     type Literal = &'static str;
     type Requests<V> = FixedTable<V, REQUESTS>;
     type Renewals<V> = FixedTable<V, RENEWALS>;

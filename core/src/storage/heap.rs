@@ -1,13 +1,14 @@
 //! Storage that grows: messages are slices of the read buffer.
 
 use super::{
-    Arena, Assembly, Description, Encoder, Generation, HeapDeadlines, HeapMarks, Index, Key, Outbox, PayloadBuilder,
-    Payloads, Queue, Rx, Slots, Spare, Storage, Table, Text, Tx,
+    Arena, Assembly, Boxed, Description, Encoder, Generation, HeapDeadlines, HeapMarks, Index, Key, Outbox,
+    PayloadBuilder, Payloads, Queue, Rx, Slots, Spare, Storage, Table, Text, Tx,
 };
 use crate::wire::{Encode, Full, Sink, Tag, measure};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use core::fmt;
@@ -25,7 +26,8 @@ impl Storage for Heap {
     type Payload = Bytes;
     type Encoder = BytesMut;
     type Text = String;
-    type Description = String;
+    type Description = HeapDescription;
+    type Boxed<T> = Box<T>;
     type Literal = String;
     type Requests<T> = HeapTable<T>;
     type Renewals<T> = HeapTable<T>;
@@ -96,6 +98,51 @@ impl Encoder for BytesMut {
 impl Description for String {
     fn of(words: &dyn fmt::Display) -> Self {
         alloc::string::ToString::to_string(words)
+    }
+}
+
+/// The words that come with a failure, and the error of another library that it comes from, which failures share.
+#[derive(Clone, Debug, Default)]
+pub struct HeapDescription {
+    words: String,
+    source: Option<Arc<dyn core::error::Error + Send + Sync>>,
+}
+
+impl AsRef<str> for HeapDescription {
+    fn as_ref(&self) -> &str {
+        &self.words
+    }
+}
+
+impl Description for HeapDescription {
+    fn of(words: &dyn fmt::Display) -> Self {
+        Self { words: String::of(words), source: None }
+    }
+
+    fn caused(error: impl core::error::Error + Send + Sync + 'static) -> Self {
+        Self { words: String::of(&error), source: Some(Arc::new(error)) }
+    }
+
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.source.as_deref().map(|error| error as _)
+    }
+}
+
+impl<T> Boxed<T> for Box<T> {
+    fn new(value: T) -> Self {
+        Self::new(value)
+    }
+
+    fn get(&self) -> &T {
+        self
+    }
+
+    fn get_mut(&mut self) -> &mut T {
+        self
+    }
+
+    fn into_inner(self) -> T {
+        *self
     }
 }
 

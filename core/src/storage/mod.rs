@@ -25,7 +25,7 @@ pub use fixed::{Fixed, FixedArena, FixedPayloads, FixedPlace, first_of, half_or}
 pub use fixed_buffer::FixedBuffer;
 pub use fixed_table::{FixedIndex, FixedQueue, FixedSlots, FixedTable};
 #[cfg(feature = "alloc")]
-pub use heap::{Heap, HeapAssembly, HeapIndex, HeapOutbox, HeapPayloads, HeapRx, HeapTable, HeapTx};
+pub use heap::{Heap, HeapAssembly, HeapDescription, HeapIndex, HeapOutbox, HeapPayloads, HeapRx, HeapTable, HeapTx};
 #[cfg(feature = "alloc")]
 pub use marks::HeapMarks;
 pub use marks::{FixedMarks, Marks};
@@ -81,6 +81,8 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Text: Text;
     /// What comes with each failure beside its cause.
     type Description: Description;
+    /// A value that many results carry: behind a pointer where there is an allocator.
+    type Boxed<T>: Boxed<T>;
     /// A text of the application's: owned on the heap, `&'static str` in fixed storage.
     type Literal: AsRef<str> + Clone + Debug;
     /// A table with a place for every request that waits for its response.
@@ -173,6 +175,14 @@ pub trait Text: Description + PartialEq {
 pub trait Description: AsRef<str> + Clone + Debug + Default {
     /// These words, cut where they do not fit.
     fn of(words: &dyn core::fmt::Display) -> Self;
+    /// The words of an error of another library, and the error itself where there is room for it.
+    fn caused(error: impl core::error::Error + Send + Sync + 'static) -> Self {
+        Self::of(&error)
+    }
+    /// The error of another library, where it is kept.
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        None
+    }
 }
 
 /// No words: fixed storage has many places for failures, and keeps only the last words that were said
@@ -189,6 +199,40 @@ impl AsRef<str> for NoDescription {
 impl Description for NoDescription {
     fn of(_words: &dyn core::fmt::Display) -> Self {
         Self
+    }
+}
+
+/// A value that many results carry.
+pub trait Boxed<T> {
+    /// Keeps a value.
+    fn new(value: T) -> Self;
+    /// The value.
+    fn get(&self) -> &T;
+    /// The value.
+    fn get_mut(&mut self) -> &mut T;
+    /// Takes the value out.
+    fn into_inner(self) -> T;
+}
+
+/// A value in its place, without an allocator.
+#[derive(Clone, Copy, Debug)]
+pub struct Inline<T>(T);
+
+impl<T> Boxed<T> for Inline<T> {
+    fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    fn get(&self) -> &T {
+        &self.0
+    }
+
+    fn get_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+
+    fn into_inner(self) -> T {
+        self.0
     }
 }
 

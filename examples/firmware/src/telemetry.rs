@@ -6,7 +6,7 @@ use embassy_executor::Spawner;
 use embassy_futures::join::join;
 use embassy_time::{Instant, Timer};
 use heapless::String;
-use servicebus_core::machine::Failure;
+use servicebus_core::client::Error;
 use servicebus_core::servicebus::{BatchError, MessageRef, MessageBatch};
 use servicebus_core::time::Duration;
 use servicebus_embassy::{Client, Sender};
@@ -87,14 +87,15 @@ async fn send_readings(client: &Client<Board>) -> u32 {
         let (batch, count) = loop {
             match fill(&sender, next).await {
                 Ok(filled) => break filled,
-                Err(failure) => report(client, "batch", &failure).await,
+                Err(error) => report(client, "batch", &error).await,
             }
         };
         let mut batch = batch;
         while let Err(error) = sender.send_batch(batch).await {
             retried += 1;
-            batch = error.batch;
-            report(client, "batch", &error.failure).await;
+            let (error, unsent) = error.into_parts();
+            batch = unsent;
+            report(client, "batch", &error).await;
         }
         next += count;
     }
@@ -104,7 +105,7 @@ async fn send_readings(client: &Client<Board>) -> u32 {
 }
 
 /// As many readings as a batch holds.
-async fn fill(sender: &Sender<Board>, first: u32) -> Result<(MessageBatch<Board>, u32), Failure<Board>> {
+async fn fill(sender: &Sender<Board>, first: u32) -> Result<(MessageBatch<Board>, u32), Error<Board>> {
     let mut batch = sender.create_batch().await?;
     let mut count = 0;
     while first + count < READINGS {
@@ -118,9 +119,9 @@ async fn fill(sender: &Sender<Board>, first: u32) -> Result<(MessageBatch<Board>
 }
 
 /// Prints what failed, with what service or transport said last, and waits a little.
-async fn report(client: &Client<Board>, what: &str, failure: &Failure<Board>) {
-    println!("telemetry: {what}: {failure} ({})", client.last_description());
-    assert!(failure.is_transient(), "trying again does not help");
+async fn report(client: &Client<Board>, what: &str, error: &Error<Board>) {
+    println!("telemetry: {what}: {error} ({})", client.last_description());
+    assert!(error.is_transient(), "trying again does not help");
     Timer::after(PAUSE).await;
 }
 

@@ -19,7 +19,7 @@ async fn main() -> Result<()> {
         sender.send(&MessageRef::new(step).with_session_id("order-1")).await?;
     }
 
-    // Not every namespace offers this: `Cause::NotOffered` says so.
+    // Not every namespace offers this: an error of the kind `NotOffered` reports it.
     let first = client.accept_non_exclusive_session(entity.clone(), "order-1", options).await?;
     let message = first.receive(wait).await?.ok_or("no message")?;
     println!("the first receiver has {:?}", message.text().unwrap_or("?"));

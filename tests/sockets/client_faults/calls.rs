@@ -2,7 +2,8 @@
 
 use servicebus_core::servicebus::{RetryMode, RetryPolicy};
 use servicebus_core::time::Timestamp;
-use servicebus_tokio::{Cause, Client, MessageRef, Options};
+use servicebus_tests::told::Told;
+use servicebus_tokio::{Client, MessageRef, Options};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -28,9 +29,9 @@ pub(crate) fn options(connection_string: &str) -> Options {
 }
 
 /// After how long a call ended and how; `None` while it is pending.
-pub(crate) type Ending = Option<(Duration, Result<(), Cause>)>;
+pub(crate) type Ending = Option<(Duration, Result<(), Told>)>;
 
-pub(crate) type Calling = Pin<Box<dyn Future<Output = Result<(), Cause>>>>;
+pub(crate) type Calling = Pin<Box<dyn Future<Output = Result<(), Told>>>>;
 
 /// Watches a call on tokio.
 pub(crate) async fn watch(call: Calling) -> Ending {
@@ -47,7 +48,7 @@ pub(crate) fn all(client: &Client) -> Vec<(&'static str, Calling)> {
                 let $client = client.clone();
                 let call: Calling = Box::pin(async move {
                     let done: Result<_, servicebus_tokio::Error> = $call;
-                    done.map(drop).map_err(|error| error.cause)
+                    done.map(drop).map_err(|error| Told::of(&error))
                 });
                 ($name, call)
             } ),*]

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::fault::Judge;
+use servicebus_tests::told::Told;
 use servicebus_tokio::{Client, MessageRef};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ fn blocked(threads: bool) -> Vec<(&'static str, Ending)> {
         shut.store(true, Ordering::Relaxed);
         let large = vec![0; 32 << 20];
         let sending: calls::Calling =
-            Box::pin(async move { sender.send(&MessageRef::new(&large)).await.map_err(|error| error.cause) });
+            Box::pin(async move { sender.send(&MessageRef::new(&large)).await.map_err(|error| Told::of(&error)) });
         let mut calls = calls::all(&client);
         calls[0] = ("send 32 MiB", sending);
         let closing = calls.pop().expect("there is one");

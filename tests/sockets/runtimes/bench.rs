@@ -3,14 +3,15 @@
 use crate::adapter::{Adapter, Connection};
 use crate::proxy::Proxy;
 use futures_util::future::{Either, select};
-use servicebus_core::client::{Client, ReceiverOptions};
-use servicebus_core::machine::{Cause, Entity, Failure, ReceiveMode};
+use servicebus_core::client::{Client, Error, ReceiverOptions};
+use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{RetryMode, RetryPolicy};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::Broker;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
+use servicebus_tests::told::Told;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::pin;
@@ -205,7 +206,7 @@ pub(crate) async fn interrupted<A: Adapter, T>(
     output
 }
 
-/// Whether a call failed for this cause.
-pub(crate) fn failed_for<T, S: Storage>(result: &Result<T, Failure<S>>, cause: Cause) -> bool {
-    result.as_ref().is_err_and(|failure| failure.cause == cause)
+/// Whether a call failed so.
+pub(crate) fn failed_for<T, S: Storage>(result: &Result<T, Error<S>>, told: Told) -> bool {
+    result.as_ref().is_err_and(|failure| Told::of(failure) == told)
 }

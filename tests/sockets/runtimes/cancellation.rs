@@ -5,9 +5,10 @@ use crate::adapter::Adapter;
 use crate::bench::{Bench, ClientOf, Counts, QUEUE, SESSIONS, SOON, active, failed_for, interrupted};
 use futures_util::StreamExt as _;
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Cause, Entity};
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::time::Duration;
+use servicebus_tests::told::Told;
 
 /// Runs `attempt` with one poll, two polls and so on, until the future ends by itself: then it returns true.
 async fn each_poll(mut attempt: impl AsyncFnMut(usize, bool) -> bool) {
@@ -224,7 +225,7 @@ pub(crate) fn of_complete<A: Adapter>() {
                     Some(result) => result.unwrap(),
                     None => {
                         let again = receiver.complete(&message).await;
-                        let done = failed_for(&again, Cause::Service(Reason::MessageLockLost));
+                        let done = failed_for(&again, Told::Service(Reason::MessageLockLost));
                         assert!(again.is_ok() || done, "{polls} polls: {again:?}");
                     }
                 }

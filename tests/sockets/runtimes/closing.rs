@@ -3,10 +3,11 @@
 use crate::adapter::Adapter;
 use crate::bench::{Bench, Counts, MOMENT, QUEUE, SESSIONS, SOON, active, failed_for};
 use futures_util::future::{join, join_all};
-use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Cause, Entity};
+use servicebus_core::client::{ErrorKind, ReceiverOptions};
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
+use servicebus_tests::told::Told;
 
 const PREFETCH: ReceiverOptions =
     ReceiverOptions { mode: servicebus_core::machine::ReceiveMode::PeekLock, prefetch: 10, sub_queue: None };
@@ -94,11 +95,11 @@ pub(crate) fn a_closed_client_fails_what_is_pending<A: Adapter>() {
         })
         .await;
         for result in results {
-            assert!(failed_for(&result, Cause::Closed), "{result:?}");
+            assert!(failed_for(&result, Told::Kind(ErrorKind::Closed)), "{result:?}");
         }
-        assert!(failed_for(&receiver.receive(MOMENT).await, Cause::Closed));
-        assert!(failed_for(&receiver.complete(&taken).await, Cause::Closed));
-        assert!(failed_for(&sender.send(&MessageRef::new("late")).await, Cause::Closed));
+        assert!(failed_for(&receiver.receive(MOMENT).await, Told::Kind(ErrorKind::Closed)));
+        assert!(failed_for(&receiver.complete(&taken).await, Told::Kind(ErrorKind::Closed)));
+        assert!(failed_for(&sender.send(&MessageRef::new("late")).await, Told::Kind(ErrorKind::Closed)));
         assert!(client.sender(QUEUE).is_err());
         assert_eq!(bench.emulator.statistics().connections_open, 0);
         // Twice is once.

@@ -5,15 +5,17 @@ use crate::bench::{Bench, Counts, MOMENT, QUEUE, SESSIONS, SOON, SUBSCRIPTION, T
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 use servicebus_core::client::{
-    DeadLetterOptions, ProcessorMessage, ReceiverOptions, SessionHandlers, SessionProcessorOptions, SessionReceiver,
+    DeadLetterOptions, ErrorKind, ProcessorMessage, ReceiverOptions, SessionHandlers, SessionProcessorOptions,
+    SessionReceiver,
 };
-use servicebus_core::machine::{Cause, Disposition, Entity, ReceiveMode};
+use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{
     Argument, Body, CorrelationFilter, LockToken, MessageRef, Reason, RetryPolicy, RuleDescription, RuleFilter,
     SubQueue,
 };
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Uuid, Value, message as wire};
+use servicebus_tests::told::Told;
 use std::cell::RefCell;
 use std::convert::Infallible;
 
@@ -167,7 +169,7 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
             receiver.complete(message).await.unwrap();
         }
         let again = receiver.receive_deferred(&numbers).await;
-        assert!(failed_for(&again, Cause::Service(Reason::MessageNotFound)), "{again:?}");
+        assert!(failed_for(&again, Told::Service(Reason::MessageNotFound)), "{again:?}");
 
         sender.send(&MessageRef::new("dead")).await.unwrap();
         let message = receiver.next().await.unwrap();
@@ -195,7 +197,7 @@ pub(crate) fn a_message_is_settled_once<A: Adapter>() {
         let message = receiver.next().await.unwrap();
         receiver.complete(&message).await.unwrap();
         let again = receiver.complete(&message).await;
-        assert!(failed_for(&again, Cause::Service(Reason::MessageLockLost)), "{again:?}");
+        assert!(failed_for(&again, Told::Service(Reason::MessageLockLost)), "{again:?}");
         client.close().await;
     });
 }
@@ -216,7 +218,7 @@ pub(crate) fn locks_are_renewed_and_settled_by_token<A: Adapter>() {
         let other_receiver = other.receiver(QUEUE).unwrap();
         other_receiver.settle_by_token(message.lock_token().unwrap(), Disposition::Complete).await.unwrap();
         let lost = receiver.renew_lock(&mut message).await;
-        assert!(failed_for(&lost, Cause::Service(Reason::MessageLockLost)), "{lost:?}");
+        assert!(failed_for(&lost, Told::Service(Reason::MessageLockLost)), "{lost:?}");
         client.close().await;
         other.close().await;
         assert_eq!(bench.drain(QUEUE, 1).await, ["b"]);
@@ -284,7 +286,7 @@ pub(crate) fn messages_are_scheduled_and_cancelled<A: Adapter>() {
         sender.cancel_scheduled(&[number, numbers[0], numbers[1]]).await.unwrap();
         assert_eq!(bench.counts(QUEUE), active(0));
         let gone = sender.cancel_scheduled(&[number]).await;
-        assert!(failed_for(&gone, Cause::Service(Reason::MessageNotFound)), "{gone:?}");
+        assert!(failed_for(&gone, Told::Service(Reason::MessageNotFound)), "{gone:?}");
         sender.schedule(&MessageRef::new("soon"), sender.clock().utc + Duration::from_millis(40)).await.unwrap();
         let message = receiver.receive(SOON).await.unwrap().expect("its time has come");
         assert_eq!(message.text(), Some("soon"));
@@ -370,7 +372,7 @@ pub(crate) fn sessions_change_hands<A: Adapter>() {
         let second = other.take_over_session(entity(), "one", token, options).await.unwrap();
         assert_eq!(second.lock_token(), Some(token));
         let lost = first.receive(SOON).await;
-        assert!(failed_for(&lost, Cause::Service(Reason::SessionLockLost)), "{lost:?}");
+        assert!(failed_for(&lost, Told::Service(Reason::SessionLockLost)), "{lost:?}");
         second.complete(&message).await.unwrap();
         let message = second.receive(SOON).await.unwrap().expect("a message");
         assert_eq!(message.text(), Some("b"));
@@ -379,7 +381,7 @@ pub(crate) fn sessions_change_hands<A: Adapter>() {
         second.renew_session_lock().await.unwrap();
         bench.until_counts(SESSIONS, active(0)).await;
         let stale = other.take_over_session(entity(), "one", LockToken::from_uuid(Uuid([0; 16])), options).await;
-        assert!(failed_for(&stale, Cause::Service(Reason::SessionLockLost)), "{stale:?}");
+        assert!(failed_for(&stale, Told::Service(Reason::SessionLockLost)), "{stale:?}");
         second.close().await;
         let named = client.accept_non_exclusive_session(entity(), "one", options).await.unwrap();
         named.set_state(None).await.unwrap();
@@ -423,7 +425,7 @@ pub(crate) fn sessions<A: Adapter>() {
 
         let hasty = bench.client_with(Connection::new(bench.connection_string(), RetryPolicy::none()));
         let held = hasty.accept_session(entity(), "one", ReceiverOptions::default()).await;
-        assert!(failed_for(&held, Cause::Service(Reason::SessionCannotBeLocked)), "{held:?}");
+        assert!(failed_for(&held, Told::Service(Reason::SessionCannotBeLocked)), "{held:?}");
         one.close().await;
         let again = hasty.accept_session(entity(), "one", ReceiverOptions::default()).await.unwrap();
         again.set_state(None).await.unwrap();
@@ -444,7 +446,7 @@ pub(crate) fn rules_choose_messages<A: Adapter>() {
         let large = RuleDescription::new("large", RuleFilter::Sql("size > 10")).with_action("SET seen = TRUE");
         rules.add(&large).await.unwrap();
         let twice = rules.add(&large).await;
-        assert!(failed_for(&twice, Cause::Service(Reason::EntityAlreadyExists)), "{twice:?}");
+        assert!(failed_for(&twice, Told::Service(Reason::EntityAlreadyExists)), "{twice:?}");
         let mut names = Vec::new();
         rules.list_each(|rule| names.push(rule.name.to_owned())).await.unwrap();
         names.sort();
@@ -502,23 +504,23 @@ pub(crate) fn refusals_say_why<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client_with(Connection::new(bench.connection_string(), RetryPolicy::none()));
         let absent = client.sender("absent").unwrap().send(&MessageRef::new("lost")).await;
-        assert!(failed_for(&absent, Cause::Service(Reason::EntityNotFound)), "{absent:?}");
+        assert!(failed_for(&absent, Told::Service(Reason::EntityNotFound)), "{absent:?}");
         let absent = client.receiver("absent").unwrap().receive(SOON).await;
-        assert!(failed_for(&absent, Cause::Service(Reason::EntityNotFound)), "{absent:?}");
+        assert!(failed_for(&absent, Told::Service(Reason::EntityNotFound)), "{absent:?}");
         let large = vec![0; 300_000];
         let large = client.sender(QUEUE).unwrap().send(&MessageRef::new(&large)).await;
-        assert!(failed_for(&large, Cause::Service(Reason::MessageSizeExceeded)), "{large:?}");
+        assert!(failed_for(&large, Told::Service(Reason::MessageSizeExceeded)), "{large:?}");
         let no_session = client.sender(SESSIONS).unwrap().send(&MessageRef::new("without a session")).await;
         assert!(no_session.is_err());
         let id = "x".repeat(200);
         let invalid = client.sender(QUEUE).unwrap().send(&MessageRef::new("").with_message_id(&id)).await;
-        assert!(failed_for(&invalid, Cause::Argument(Argument::MessageId)), "{invalid:?}");
+        assert!(failed_for(&invalid, Told::Argument(Argument::MessageId)), "{invalid:?}");
         client.close().await;
 
         let wrong = bench.connection_string().replace("SharedAccessKey=", "SharedAccessKey=wrong");
         let client = bench.client_with(Connection::new(wrong, RetryPolicy::none()));
         let refused = client.sender(QUEUE).unwrap().send(&MessageRef::new("lost")).await;
-        assert!(failed_for(&refused, Cause::Service(Reason::AuthFailed)), "{refused:?}");
+        assert!(failed_for(&refused, Told::Service(Reason::AuthFailed)), "{refused:?}");
         client.close().await;
         assert_eq!(bench.counts(QUEUE), active(0));
     });
@@ -560,7 +562,7 @@ pub(crate) fn over_tls<A: Adapter>() {
         // A certificate of an authority that nobody trusts.
         let client = bench.client_with(connection(None));
         let refused = client.sender(QUEUE).unwrap().send(&MessageRef::new("lost")).await;
-        assert!(failed_for(&refused, Cause::Unreachable), "{refused:?}");
+        assert!(failed_for(&refused, Told::Kind(ErrorKind::Disconnected)), "{refused:?}");
         client.close().await;
     });
 }

@@ -3,10 +3,11 @@
 use crate::adapter::{Adapter, Connection};
 use crate::bench::{BRIEF, Bench, Counts, QUEUE, SESSIONS, SOON, active, failed_for};
 use futures_util::future::{join, join3};
-use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Cause, Entity};
+use servicebus_core::client::{ErrorKind, ReceiverOptions};
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_core::time::Duration;
+use servicebus_tests::told::Told;
 use std::collections::BTreeSet;
 
 pub(crate) fn a_send_goes_on_over_a_cut<A: Adapter>() {
@@ -83,9 +84,9 @@ pub(crate) fn a_lost_session_says_so<A: Adapter>() {
         bench.proxy.cut();
         bench.until("the connection is gone", || bench.emulator.statistics().connections_open == 0).await;
         let lost = session.receive(SOON).await;
-        assert!(failed_for(&lost, Cause::Service(Reason::SessionLockLost)), "{lost:?}");
+        assert!(failed_for(&lost, Told::Service(Reason::SessionLockLost)), "{lost:?}");
         let lost = session.complete(&message).await;
-        assert!(failed_for(&lost, Cause::Service(Reason::SessionLockLost)), "{lost:?}");
+        assert!(failed_for(&lost, Told::Service(Reason::SessionLockLost)), "{lost:?}");
         let again = client.accept_session(entity, "s", ReceiverOptions::default()).await.unwrap();
         let message = again.receive(SOON).await.unwrap().expect("the message");
         again.complete(&message).await.unwrap();
@@ -121,7 +122,7 @@ pub(crate) fn a_silent_service_is_noticed<A: Adapter>() {
         sender.send(&MessageRef::new("0")).await.unwrap();
         bench.proxy.set_silent(true);
         let late = sender.send(&MessageRef::new("1")).await;
-        assert!(failed_for(&late, Cause::Timeout), "{late:?}");
+        assert!(failed_for(&late, Told::Kind(ErrorKind::Timeout)), "{late:?}");
         bench.proxy.set_silent(false);
         sender.send(&MessageRef::new("2")).await.unwrap();
         client.close().await;
@@ -171,7 +172,7 @@ pub(crate) fn a_busy_service_is_asked_again<A: Adapter>() {
         assert_eq!(receiver.peek(0, 5).await.unwrap().len(), 1);
         bench.emulator.throttle(1_000);
         let refused = sender.send(&MessageRef::new("refused")).await;
-        assert!(failed_for(&refused, Cause::Service(Reason::ServerBusy)), "{refused:?}");
+        assert!(failed_for(&refused, Told::Service(Reason::ServerBusy)), "{refused:?}");
         bench.emulator.throttle(0);
         client.close().await;
         bench.until_counts(QUEUE, active(1)).await;
@@ -195,7 +196,7 @@ pub(crate) fn a_cut_loses_nothing_under_load<A: Adapter>() {
                 seen.insert(message.text().unwrap().parse::<u32>().unwrap());
                 // A completion whose answer was lost is tried again by its token, which then is gone.
                 let result = receiver.complete(&message).await;
-                let lost = failed_for(&result, Cause::Service(Reason::MessageLockLost));
+                let lost = failed_for(&result, Told::Service(Reason::MessageLockLost));
                 assert!(result.is_ok() || lost, "{result:?}");
             }
         };
@@ -218,14 +219,14 @@ pub(crate) fn tokens_come_from_a_credential<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let refusing = A::connect_with_token(Connection::new(bench.connection_string(), RetryPolicy::none()), None);
         let refused = refusing.sender(QUEUE).unwrap().send(&MessageRef::new("lost")).await;
-        assert!(failed_for(&refused, Cause::Credential), "{refused:?}");
+        assert!(failed_for(&refused, Told::Kind(ErrorKind::Credential)), "{refused:?}");
         refusing.close().await;
         let token = "a token of somebody else's".to_owned();
         let connection = Connection::new(bench.connection_string(), RetryPolicy::none());
         let client = A::connect_with_token(connection, Some(token));
         let refused = client.sender(QUEUE).unwrap().send(&MessageRef::new("lost")).await;
         // The emulator knows no such token, and says so: it has travelled.
-        assert!(failed_for(&refused, Cause::Service(Reason::AuthFailed)), "{refused:?}");
+        assert!(failed_for(&refused, Told::Service(Reason::AuthFailed)), "{refused:?}");
         assert!(bench.emulator.statistics().tokens_refused > 0);
         client.close().await;
     });

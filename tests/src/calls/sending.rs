@@ -1,8 +1,7 @@
 //! Calls of the client itself and of senders.
 
 use super::{Bound, Call, MISSING_SEQUENCE_NUMBER, call};
-use servicebus_core::client::Sender;
-use servicebus_core::machine::Failure;
+use servicebus_core::client::{Error, Sender};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::{MessageBatch, MessageRef};
 use servicebus_core::storage::Heap;
@@ -28,7 +27,7 @@ pub(super) fn later<R: Runtime>(sender: &Sender<R>) -> Timestamp {
 }
 
 /// Sends more at once than sockets hold for a peer that does not read.
-async fn send_much<R: Runtime<Storage = Heap>>(sender: &Sender<R>) -> Result<(), Failure<Heap>> {
+async fn send_much<R: Runtime<Storage = Heap>>(sender: &Sender<R>) -> Result<(), Error<Heap>> {
     let body = vec![7; 200_000];
     let message = MessageRef::new(&body);
     let mut sends: Vec<_> = (0..32).map(|_| Box::pin(sender.send(&message))).collect();

@@ -1,12 +1,14 @@
 //! A request that was carried out is not reported as impossible when its answer is lost.
 
-use crate::stage::{HOUR, Kit, MINUTE, Verb, ending, observe, policy, settings, verbs, world};
-use servicebus_core::machine::{Cause, Disposition};
+use crate::stage::{HOUR, Kit, MINUTE, Verb, ending, observe, policy, settings, verbs, within, world};
+use servicebus_core::client::ErrorOutcome;
+use servicebus_core::machine::Disposition;
 use servicebus_core::servicebus::{MessageRef, Reason, RuleDescription, RuleFilter};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_simulation::World;
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
+use servicebus_tests::told::Told;
 
 /// Requests that are refused when they are made a second time.
 const VERBS: &[Verb] = verbs! {
@@ -42,7 +44,7 @@ fn with_topic() -> World {
     world
 }
 
-#[known_fault("C18")]
+#[test]
 fn a_request_whose_answer_is_lost_ends_as_done_or_as_uncertain_c18() {
     let mut judge = Judge::new();
     for (name, call) in VERBS {
@@ -50,20 +52,20 @@ fn a_request_whose_answer_is_lost_ends_as_done_or_as_uncertain_c18() {
             let client = world.client_with(settings(&world, policy(2)));
             let kit = Kit::new(&world, client).await;
             world.broker(|broker, _| broker.lose_responses(1));
-            ending(&world, MINUTE, call(kit)).await.map(|(_, result)| result)
+            let ended = within(&world, MINUTE, call(kit)).await?.1;
+            Some(ended.map_err(|error| (Told::of(&error), error.outcome())))
         });
         judge.case(
             name,
             result,
             |result| match result {
                 Some(Ok(())) => true,
-                // The outcome is not known.
-                Some(Err(cause)) => matches!(cause, Cause::Timeout | Cause::LinkLost | Cause::Connection(_)),
+                Some(Err((_, outcome))) => *outcome == ErrorOutcome::Unknown,
                 None => false,
             },
             |result| {
                 use Reason::{EntityAlreadyExists, EntityNotFound, MessageLockLost, MessageNotFound};
-                let Some(Err(Cause::Service(reason))) = result else { return false };
+                let Some(Err((Told::Service(reason), ErrorOutcome::NotSent))) = result else { return false };
                 matches!(reason, EntityAlreadyExists | EntityNotFound | MessageLockLost | MessageNotFound)
             },
         );

@@ -2,12 +2,13 @@
 
 use crate::stage::{MINUTE, ending, observe, world};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Cause, Entity, Settings};
+use servicebus_core::machine::{Entity, Settings};
 use servicebus_core::servicebus::{Argument, MessageRef, SubQueue};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
+use servicebus_tests::told::Told;
 
 /// A name of this length, with slashes where `deep`.
 fn name(length: usize, deep: bool) -> String {
@@ -18,7 +19,7 @@ fn name(length: usize, deep: bool) -> String {
 }
 
 /// Sends to a topic and peeks at and receives from its subscription; with the first failure's cause.
-fn use_names(host: usize, topic: &str, subscription: &str, sub_queue: Option<SubQueue>) -> Result<(), Cause> {
+fn use_names(host: usize, topic: &str, subscription: &str, sub_queue: Option<SubQueue>) -> Result<(), Told> {
     let host = format!("{}.servicebus.windows.net", name(host - ".servicebus.windows.net".len(), false));
     let names = world(QueueDescription::default());
     let (topic, subscription) = (topic.to_owned(), subscription.to_owned());
@@ -38,11 +39,11 @@ fn use_names(host: usize, topic: &str, subscription: &str, sub_queue: Option<Sub
         );
         let client = world.client_with(Settings { connection_string, ..world.settings::<Heap>() });
         let done = |ended: crate::stage::Ending| ended.expect("it ends").1;
-        let sender = client.sender(topic.clone()).map_err(|failure| failure.cause)?;
+        let sender = client.sender(topic.clone()).map_err(|failure| Told::of(&failure))?;
         done(ending(&world, MINUTE * 10, sender.send(&MessageRef::new("x"))).await)?;
         let options = ReceiverOptions { sub_queue, ..ReceiverOptions::default() };
         let receiver = client.receiver_with(Entity::subscription(topic, subscription), options);
-        let receiver = receiver.map_err(|failure| failure.cause)?;
+        let receiver = receiver.map_err(|failure| Told::of(&failure))?;
         done(ending(&world, MINUTE * 10, receiver.peek(0, 1)).await)?;
         done(ending(&world, MINUTE * 10, receiver.receive(MINUTE / 60)).await)
     })
@@ -67,7 +68,7 @@ fn the_longest_names_of_the_service_work_c14() {
             topic.len(),
             subscription.len()
         );
-        judge.equal(case, result, Ok(()), Err(Cause::Argument(Argument::EntityName)));
+        judge.equal(case, result, Ok(()), Err(Told::Argument(Argument::EntityName)));
     }
     judge.finish();
 }

@@ -1,9 +1,8 @@
 //! The service's reason for a failure reaches the application.
 
 use crate::scripted::{self, Server};
-use crate::stage::{Ending, MINUTE, SECOND, ending, observe, settings, world};
-use servicebus_core::engine::OutcomeKind;
-use servicebus_core::machine::Cause;
+use crate::stage::{Ending, MINUTE, SECOND, ending, observe, settings, within, world};
+use servicebus_core::client::ErrorKind;
 use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
@@ -11,6 +10,7 @@ use servicebus_core::wire::performative::{ErrorCondition, Performative};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::engine::Item;
 use servicebus_tests::fault::Judge;
+use servicebus_tests::told::Told;
 
 /// How a call ends when each link to `q` is answered and detached for this reason so long after.
 fn refused(condition: &'static str, wait: Duration, sends: bool) -> Ending {
@@ -49,15 +49,20 @@ fn a_link_that_is_detached_at_once_reports_the_reason_h7() {
             for sends in [true, false] {
                 let result = refused(reason.condition(), wait, sends).map(|(_, result)| result);
                 let case = format!("{reason:?} {wait:?} after the answer, a send: {sends}");
-                judge.equal(case, result, Some(Err(Cause::Service(reason))), Some(Err(Cause::LinkLost)));
+                judge.equal(
+                    case,
+                    result,
+                    Some(Err(Told::Service(reason))),
+                    Some(Err(Told::Kind(ErrorKind::Disconnected))),
+                );
             }
         }
     }
     judge.finish();
 }
 
-/// The cause with which a send fails for an outcome.
-fn outcome(state: &DeliveryState<'static>) -> Option<Cause> {
+/// The error with which a send fails for an outcome, and its text.
+fn outcome(state: &DeliveryState<'static>) -> Option<(Told, String)> {
     let state = *state;
     let script = move |server: &mut Server, item: &Item<'_>| {
         let Item::Frame(_, Performative::Transfer(transfer), _) = item else { return false };
@@ -69,8 +74,9 @@ fn outcome(state: &DeliveryState<'static>) -> Option<Cause> {
     };
     observe(&world(QueueDescription::default()), async move |world| {
         let (client, _) = scripted::client(&world, settings(&world, RetryPolicy::none()), script);
-        let ended = ending(&world, MINUTE, client.sender("q").unwrap().send(&MessageRef::new("x"))).await;
-        ended.expect("it ends").1.err()
+        let sender = client.sender("q").unwrap();
+        let ended = within(&world, MINUTE, sender.send(&MessageRef::new("x"))).await;
+        ended.expect("it ends").1.err().map(|error| (Told::of(&error), error.to_string()))
     })
 }
 
@@ -83,21 +89,33 @@ fn every_outcome_of_a_send_has_a_name_of_its_own_h7() {
         DeliveryState::Outcome(Outcome::Modified(modified))
     };
     let mut judge = Judge::new();
-    let (released, modified_is) =
-        (Cause::NotAccepted(OutcomeKind::Released), Cause::NotAccepted(OutcomeKind::Modified));
-    for (name, state, cause) in [
-        ("released", DeliveryState::RELEASED, released),
-        ("modified", modified(None, None), modified_is),
-        ("modified, failed", modified(Some(true), None), modified_is),
-        ("modified, undeliverable", modified(None, Some(true)), modified_is),
+    let (released, modified_is) = ("the service released the message", "the service modified the message");
+    let not_accepted = Told::Kind(ErrorKind::NotAccepted);
+    for (name, state, told, text) in [
+        ("released", DeliveryState::RELEASED, not_accepted, released),
+        ("modified", modified(None, None), not_accepted, modified_is),
+        ("modified, failed", modified(Some(true), None), not_accepted, modified_is),
+        ("modified, undeliverable", modified(None, Some(true)), not_accepted, modified_is),
         (
             "rejected for its size",
             rejected("amqp:link:message-size-exceeded"),
-            Cause::Service(Reason::MessageSizeExceeded),
+            Told::Service(Reason::MessageSizeExceeded),
+            "MessageSizeExceeded",
         ),
-        ("rejected by a quota", rejected("amqp:resource-limit-exceeded"), Cause::Service(Reason::QuotaExceeded)),
+        (
+            "rejected by a quota",
+            rejected("amqp:resource-limit-exceeded"),
+            Told::Service(Reason::QuotaExceeded),
+            "QuotaExceeded",
+        ),
     ] {
-        judge.equal(name, outcome(&state), Some(cause), Some(Cause::LinkLost));
+        let right = |ended: &Option<(Told, String)>| {
+            ended.as_ref().is_some_and(|(is, words)| *is == told && words.contains(text))
+        };
+        let lost = |ended: &Option<(Told, String)>| {
+            ended.as_ref().is_some_and(|(is, _)| *is == Told::Kind(ErrorKind::Disconnected))
+        };
+        judge.case(name, outcome(&state), right, lost);
     }
     judge.finish();
 }

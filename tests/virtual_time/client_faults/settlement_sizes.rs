@@ -2,13 +2,14 @@
 
 use crate::stage::{Ending, MINUTE, ending, observe, sessions, world};
 use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
-use servicebus_core::machine::{Cause, Disposition, Entity, Properties};
+use servicebus_core::machine::{Disposition, Entity, Properties};
 use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::fault::Judge;
 use servicebus_tests::known_fault;
+use servicebus_tests::told::Told;
 
 /// How a settlement ends, how many connections there were by then, and whether the message can still be settled.
 fn settle(disposition: Disposition<'static>, in_session: bool, by_token: bool) -> (Ending, u64, bool) {
@@ -78,11 +79,11 @@ fn a_settlement_larger_than_a_frame_is_refused_locally_c6() {
         judge.case(
             name,
             settle(disposition, in_session, false),
-            |(ended, opened, settles)| matches!(ended, Some((_, Err(Cause::Argument(_))))) && *opened == 1 && *settles,
+            |(ended, opened, settles)| matches!(ended, Some((_, Err(Told::Argument(_))))) && *opened == 1 && *settles,
             |(ended, opened, settles)| match ended {
                 // The session went with the connection, which is not dialled again for it.
-                Some((_, Err(Cause::Service(Reason::SessionLockLost)))) => in_session && !settles,
-                Some((_, Err(Cause::Argument(_)))) => false,
+                Some((_, Err(Told::Service(Reason::SessionLockLost)))) => in_session && !settles,
+                Some((_, Err(Told::Argument(_)))) => false,
                 _ => *opened > 1,
             },
         );
@@ -105,7 +106,7 @@ fn dead_letter_texts_have_4096_characters_at_most_c6() {
                 assert_eq!(result, accepted, "{length} characters");
             } else {
                 let refused =
-                    |result: &Option<(Result<(), Cause>, u64)>| matches!(result, Some((Err(Cause::Argument(_)), 1)));
+                    |result: &Option<(Result<(), Told>, u64)>| matches!(result, Some((Err(Told::Argument(_)), 1)));
                 judge.case(format!("{length} characters, reason: {of_reason}"), result, refused, |result| {
                     *result == accepted
                 });

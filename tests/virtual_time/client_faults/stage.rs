@@ -1,13 +1,14 @@
 //! Clients with short retry policies, and calls that are watched for a while.
 
-use servicebus_core::client::{Client, Receiver, Sender};
-use servicebus_core::machine::{Cause, Failure, Settings};
+use servicebus_core::client::{Client, Error, Receiver, Sender};
+use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{MessageRef, ReceivedMessage, RetryMode, RetryPolicy};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::told::Told;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -20,7 +21,7 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 pub(crate) type HeapClient = Client<Simulated<Heap>>;
-pub(crate) type HeapFailure = Failure<Heap>;
+pub(crate) type HeapFailure = Error<Heap>;
 
 /// A world with the queue `q`.
 pub(crate) fn world(queue: QueueDescription) -> World {
@@ -69,7 +70,7 @@ pub(crate) fn settings(world: &World, retry: RetryPolicy) -> Settings<Heap> {
 }
 
 /// After how long a call ended and how; `None` while it is pending.
-pub(crate) type Ending = Option<(Duration, Result<(), Cause>)>;
+pub(crate) type Ending = Option<(Duration, Result<(), Told>)>;
 
 /// Waits for a call, but no longer than `limit`.
 pub(crate) async fn within<T>(world: &World, limit: Duration, call: impl Future<Output = T>) -> Option<(Duration, T)> {
@@ -89,10 +90,10 @@ pub(crate) async fn within<T>(world: &World, limit: Duration, call: impl Future<
 pub(crate) async fn ending<T, S: Storage>(
     world: &World,
     limit: Duration,
-    call: impl Future<Output = Result<T, Failure<S>>>,
+    call: impl Future<Output = Result<T, Error<S>>>,
 ) -> Ending {
     let (took, result) = within(world, limit, call).await?;
-    Some((took, result.map(drop).map_err(|failure| failure.cause)))
+    Some((took, result.map(drop).map_err(|failure| Told::of(&failure))))
 }
 
 /// Whether a call ended by then.
