@@ -27,8 +27,8 @@ pub trait Dial {
     type Transport<'a>: Transport
     where
         Self: 'a;
-    /// Why it could not be opened; its text reaches the application.
-    type Error: Display;
+    /// Why it could not be opened. The application sees its text, and with a heap the error itself as a source.
+    type Error: core::error::Error + Send + Sync + 'static;
 
     /// Opens a transport to `target`, encrypted where `target` says so. The future is dropped when it takes too long.
     fn dial<'a>(&'a mut self, target: Target<'_>) -> impl Future<Output = Result<Self::Transport<'a>, Self::Error>>;
@@ -36,17 +36,26 @@ pub trait Dial {
 
 /// A stream of bytes in both directions.
 pub trait Transport {
+    /// Why it broke. The application sees its text, and with a heap the error itself as a source.
+    type Error: embedded_io_async::Error + Send + Sync + 'static;
     /// The half that reads.
-    type Reader<'a>: Read
+    type Reader<'a>: Read<Error = Self::Error>
     where
         Self: 'a;
-    /// The half that writes.
-    type Writer<'a>: Write
+    /// The half that writes. Frames that can be sent together come in one write, which is to be one system call.
+    type Writer<'a>: Write<Error = Self::Error>
     where
         Self: 'a;
 
     /// Both halves, to be used side by side.
     fn split(&mut self) -> (Self::Reader<'_>, Self::Writer<'_>);
+
+    /// Ends the stream in its own terms, such as TLS's `close_notify` and TCP's FIN, once AMQP is closed. The future is
+    /// dropped after a second. By default the stream ends when it is dropped.
+    fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> {
+        // Not `ready`, which would keep a place for the result in the driver's future.
+        poll_fn(|_| Poll::Ready(Ok(())))
+    }
 }
 
 /// A token from outside, such as Entra ID's.
@@ -174,8 +183,12 @@ fn wake_tasks<R: Runtime>(shared: &R::Shared) {
     }
 }
 
-fn failure<R: Runtime>(shared: &R::Shared, cause: Cause, error: &dyn Display) -> Failure<R::Storage> {
-    shared.with(|state| state.machine.failure(cause, error))
+/// A failure of a transport.
+fn unreachable<R: Runtime>(
+    shared: &R::Shared,
+    error: impl core::error::Error + Send + Sync + 'static,
+) -> Failure<R::Storage> {
+    shared.with(|state| state.machine.failure(Cause::Unreachable, &error))
 }
 
 /// A driver, from when it is made until it has ended or is dropped: then every call ends.
@@ -272,21 +285,29 @@ where
     if let Err(failure) = shared.with(|state| state.machine.handle_connected(runtime.clock())) {
         return failure;
     }
-    let (mut reader, mut writer) = transport.split();
-    let mut read = pin!(read::<R>(shared, runtime, &mut reader, rx));
-    let mut write = pin!(write(shared, runtime, &mut writer, tx));
-    let mut fetch = pin!(fetch_tokens::<R, C>(shared, credential));
-    poll_fn(|cx| {
-        let mut ended = read.as_mut().poll(cx);
-        if ended.is_pending() {
-            ended = write.as_mut().poll(cx);
-        }
-        if C::GIVES && ended.is_pending() {
-            ended = fetch.as_mut().poll(cx);
-        }
-        ended
-    })
-    .await
+    let ended = {
+        let (mut reader, mut writer) = transport.split();
+        let mut read = pin!(read::<R>(shared, runtime, &mut reader, rx));
+        let mut write = pin!(write(shared, runtime, &mut writer, tx));
+        let mut fetch = pin!(fetch_tokens::<R, C>(shared, credential));
+        poll_fn(|cx| {
+            let mut ended = read.as_mut().poll(cx);
+            if ended.is_pending() {
+                ended = write.as_mut().poll(cx);
+            }
+            if C::GIVES && ended.is_pending() {
+                ended = fetch.as_mut().poll(cx);
+            }
+            ended
+        })
+        .await
+    };
+    if shared.with(|state| state.machine.is_over()) {
+        let closing = async { drop(transport.close().await) };
+        let late = async { drop(serve::<R>(shared, runtime, runtime.now() + FAREWELL, FAREWELL).await) };
+        race(pin!(closing), pin!(late)).await;
+    }
+    ended
 }
 
 /// Opens a transport, in the time of one attempt.
@@ -305,7 +326,7 @@ async fn dial<'d, R: Runtime, D: Dial>(
     })?;
     log!(info, "connecting", host = host, port = port, tls = tls);
     let opening = dialer.dial(Target { host: &host, port, tls });
-    let opening = async { opening.await.map_err(|error| failure::<R>(shared, Cause::Unreachable, &error)) };
+    let opening = async { opening.await.map_err(|error| unreachable::<R>(shared, error)) };
     let give_up = async { Err(serve::<R>(shared, runtime, until, Duration::ZERO).await) };
     race(pin!(opening), pin!(give_up)).await
 }
@@ -347,7 +368,7 @@ async fn serve<R: Runtime>(
 async fn read<R: Runtime>(
     shared: &R::Shared,
     runtime: &R,
-    reader: &mut impl Read,
+    reader: &mut impl Read<Error: Send + Sync + 'static>,
     rx: &mut <R::Storage as Storage>::Rx,
 ) -> Failure<R::Storage> {
     let mut steps = 0;
@@ -355,7 +376,7 @@ async fn read<R: Runtime>(
         let count = match reader.read(rx.spare()).await {
             Ok(0) => return Failure::new(Cause::Connection(ConnectionErrorKind::Disconnected)),
             Ok(count) => count,
-            Err(error) => return failure::<R>(shared, Cause::Unreachable, &DebugText(&error)),
+            Err(error) => return unreachable::<R>(shared, error),
         };
         rx.commit(count);
         let clock = runtime.clock();
@@ -365,19 +386,10 @@ async fn read<R: Runtime>(
     }
 }
 
-/// Errors of transports are only known to be printable for developers.
-struct DebugText<'a, T>(&'a T);
-
-impl<T: fmt::Debug> Display for DebugText<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 async fn write<R: Runtime>(
     shared: &R::Shared,
     runtime: &R,
-    writer: &mut impl Write,
+    writer: &mut impl Write<Error: Send + Sync + 'static>,
     tx: &mut <R::Storage as Storage>::Tx,
 ) -> Failure<R::Storage> {
     let mut steps = 0;
@@ -417,12 +429,12 @@ async fn write<R: Runtime>(
 }
 
 /// Waits for a write, in the time of one attempt; a connection that takes no byte for as long is lost.
-async fn unblocked<R: Runtime, T, E: fmt::Debug>(
+async fn unblocked<R: Runtime, T, E: core::error::Error + Send + Sync + 'static>(
     shared: &R::Shared,
     runtime: &R,
     writing: Pin<&mut impl Future<Output = Result<T, E>>>,
 ) -> Result<T, Failure<R::Storage>> {
-    let writing = async { writing.await.map_err(|error| failure::<R>(shared, Cause::Unreachable, &DebugText(&error))) };
+    let writing = async { writing.await.map_err(|error| unreachable::<R>(shared, error)) };
     let blocked = async {
         let until = runtime.now() + shared.with(|state| state.machine.settings().retry.try_timeout);
         Err(serve::<R>(shared, runtime, until, FAREWELL).await)
@@ -455,7 +467,7 @@ where
         let token = match answer.await {
             None => continue,
             Some(Ok(token)) => Ok((token.token, token.expires_at)),
-            Some(Err(error)) => Err(failure::<R>(shared, Cause::Credential, &error)),
+            Some(Err(error)) => Err(shared.with(|state| state.machine.failure(Cause::Credential, &error))),
         };
         change::<R, _>(shared, |state| state.machine.handle_access_token(state.runtime.clock(), token));
     }

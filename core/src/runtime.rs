@@ -7,7 +7,7 @@
 //! 1. A type with [`Runtime`]: it tells the time and waits for it. Its `Shared` is `Arc<Mutex<_>>` where the driver runs
 //!    on another thread, and `Rc<RefCell<_>>` where everything stays on one.
 //! 2. A type with [`Dial`](crate::driver::Dial): it opens a [`Transport`](crate::driver::Transport), any stream of bytes
-//!    whose halves have embedded-io-async's `Read` and `Write`. Where `Target::tls` is set the stream has to be
+//!    whose halves have embedded-io-async's `Read` and `Write`, and an error that threads can hand on. Where `Target::tls` is set the stream has to be
 //!    encrypted, and to `Target::host` and nobody else. Reads and writes that the driver has begun are polled to their
 //!    end as long as the connection lasts, so they need not survive being dropped.
 //! 3. The state that both share: [`Client::state`](crate::client::Client::state) in a `Shared`, and

@@ -76,7 +76,17 @@ impl fmt::Display for DialError {
     }
 }
 
-impl std::error::Error for DialError {}
+impl std::error::Error for DialError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) | Self::Handshake(error) => Some(error),
+            Self::Tls(error) => Some(error),
+            Self::ServerName => None,
+            #[cfg(feature = "websockets")]
+            Self::WebSocket(error) => Some(error),
+        }
+    }
+}
 
 /// What carries bytes both ways.
 pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
@@ -146,6 +156,7 @@ type Reader<'a> = Half<'a, io::ReadHalf<&'a mut Box<dyn Socket>>>;
 type Writer<'a> = Half<'a, io::WriteHalf<&'a mut Box<dyn Socket>>>;
 
 impl servicebus_core::driver::Transport for Transport {
+    type Error = io::Error;
     type Reader<'a> = Reader<'a>;
     type Writer<'a> = Writer<'a>;
 
@@ -156,6 +167,14 @@ impl servicebus_core::driver::Transport for Transport {
                 let (reader, writer) = io::split(stream);
                 (Half::Over(reader), Half::Over(writer))
             }
+        }
+    }
+
+    /// Ends WebSocket, TLS and TCP.
+    async fn close(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.close().await,
+            Self::Over(stream) => stream.close().await,
         }
     }
 }

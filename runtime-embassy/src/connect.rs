@@ -13,14 +13,15 @@ use servicebus_core::machine::Target;
 /// ```
 /// # use core::cell::RefCell;
 /// # use embedded_io_async::{Read, Write};
-/// # use servicebus_embassy::{Connect, Stream};
+/// # use servicebus_embassy::{Connect, Stream, StreamError};
 /// struct Uart<R, W> {
 ///     receive: RefCell<R>,
 ///     transmit: RefCell<W>,
 /// }
 ///
-/// impl<R: Read, W: Write<Error = R::Error>> Connect for Uart<R, W> {
+/// impl<R: Read<Error: Send + Sync + 'static>, W: Write<Error = R::Error>> Connect for Uart<R, W> {
 ///     type Stream<'a> = Stream<'a, R, W> where Self: 'a;
+///     type StreamError = StreamError<R::Error>;
 ///     type Error = core::convert::Infallible;
 ///
 ///     async fn connect<'a>(&'a mut self, _host: &str, _port: u16) -> Result<Self::Stream<'a>, Self::Error> {
@@ -31,11 +32,13 @@ use servicebus_core::machine::Target;
 /// ```
 pub trait Connect {
     /// A handle to the stream; reads and writes of clones go on side by side.
-    type Stream<'a>: Read + Write + Clone
+    type Stream<'a>: Read<Error = Self::StreamError> + Write + Clone
     where
         Self: 'a;
+    /// Why a stream broke; its text reaches the application.
+    type StreamError: embedded_io_async::Error + Send + Sync + 'static;
     /// Why there is no stream; its text reaches the application.
-    type Error: fmt::Display;
+    type Error: core::error::Error + Send + Sync + 'static;
 
     /// Connects to `port` of `host`, a DNS name or an IP address. What an earlier stream was is over. The future is
     /// dropped when it takes too long.
@@ -101,7 +104,8 @@ impl<E: fmt::Display + fmt::Debug> core::error::Error for PlainError<E> {}
 #[derive(Debug)]
 pub struct Duplex<S>(S);
 
-impl<S: Read + Write + Clone> Transport for Duplex<S> {
+impl<S: Read<Error: Send + Sync + 'static> + Write + Clone> Transport for Duplex<S> {
+    type Error = S::Error;
     type Reader<'a>
         = S
     where

@@ -56,6 +56,7 @@ impl<'d> Connect for Tcp<'d> {
         = TcpStream<'a, 'd>
     where
         Self: 'a;
+    type StreamError = Error;
     type Error = TcpError;
 
     async fn connect<'a>(&'a mut self, host: &str, port: u16) -> Result<TcpStream<'a, 'd>, TcpError> {

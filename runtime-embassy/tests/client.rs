@@ -72,7 +72,10 @@ impl Memory {
     }
 }
 
+#[derive(Debug)]
 struct Refused;
+
+impl std::error::Error for Refused {}
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -82,6 +85,7 @@ impl std::fmt::Display for Refused {
 
 impl Connect for Memory {
     type Stream<'a> = Wire;
+    type StreamError = Infallible;
     type Error = Refused;
 
     async fn connect(&mut self, host: &str, port: u16) -> Result<Wire, Refused> {

@@ -102,7 +102,19 @@ impl fmt::Display for DialError {
     }
 }
 
-impl std::error::Error for DialError {}
+impl std::error::Error for DialError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) | Self::Handshake(error) => Some(error),
+            Self::Tls(error) => Some(error),
+            Self::ServerName => None,
+            #[cfg(feature = "websockets")]
+            Self::WebSocket(error) => Some(error),
+            #[cfg(feature = "proxy")]
+            Self::Proxy(error) => Some(error),
+        }
+    }
+}
 
 /// What carries bytes both ways.
 pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
@@ -154,6 +166,7 @@ type Reader<'a> = Half<tcp::ReadHalf<'a>, tokio::io::ReadHalf<&'a mut Box<dyn So
 type Writer<'a> = Half<tcp::WriteHalf<'a>, tokio::io::WriteHalf<&'a mut Box<dyn Socket>>>;
 
 impl servicebus_core::driver::Transport for Transport {
+    type Error = io::Error;
     type Reader<'a> = Reader<'a>;
     type Writer<'a> = Writer<'a>;
 
@@ -167,6 +180,14 @@ impl servicebus_core::driver::Transport for Transport {
                 let (reader, writer) = tokio::io::split(stream);
                 (Half::Over(reader), Half::Over(writer))
             }
+        }
+    }
+
+    /// Ends WebSocket, TLS and TCP.
+    async fn close(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.shutdown().await,
+            Self::Over(stream) => stream.shutdown().await,
         }
     }
 }

@@ -10,6 +10,7 @@ use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{Broker, Clock, ConnectionId};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io;
 use std::task::{Poll, Waker};
 
 /// The server behind every new connection.
@@ -348,9 +349,9 @@ impl Drop for SimulatedTransport {
 
 impl Dial for SimulatedDialer {
     type Transport<'a> = SimulatedTransport;
-    type Error = &'static str;
+    type Error = io::Error;
 
-    async fn dial(&mut self, _target: Target<'_>) -> Result<SimulatedTransport, &'static str> {
+    async fn dial(&mut self, _target: Target<'_>) -> io::Result<SimulatedTransport> {
         let latency = self.0.0.network.borrow().latency;
         self.0.sleep(latency * 2).await;
         if self.0.0.network.borrow().black_hole {
@@ -358,7 +359,7 @@ impl Dial for SimulatedDialer {
             std::future::pending::<()>().await;
         }
         if !self.0.0.network.borrow().reachable {
-            return Err("connection refused");
+            return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let server = self.0.0.network.borrow().server.clone();
         let mut scripted = None;
@@ -368,7 +369,7 @@ impl Dial for SimulatedDialer {
                     peer.connected(self.0.clock().now);
                     scripted = Some(Scripted { peer, reads: true, pending: true });
                 }
-                Answer::Refuses => return Err("connection refused"),
+                Answer::Refuses => return Err(io::ErrorKind::ConnectionRefused.into()),
                 Answer::Nothing => std::future::pending().await,
             }
         }
@@ -388,9 +389,11 @@ impl Dial for SimulatedDialer {
             }
         };
         let id = match server {
-            Server::Emulator => {
-                Some(self.0.broker(servicebus_emulator::broker::Broker::connect).ok_or("too many connections")?)
-            }
+            Server::Emulator => Some(
+                self.0
+                    .broker(servicebus_emulator::broker::Broker::connect)
+                    .ok_or_else(|| io::Error::other("too many connections"))?,
+            ),
             _ => None,
         };
         // Only the emulator's bytes pass these.
@@ -425,6 +428,7 @@ impl Dial for SimulatedDialer {
 pub struct Half<'a>(&'a SimulatedTransport);
 
 impl Transport for SimulatedTransport {
+    type Error = ErrorKind;
     type Reader<'a> = Half<'a>;
     type Writer<'a> = Half<'a>;
 

@@ -14,7 +14,7 @@ use embedded_io_async::{ErrorType, Read, Write};
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::machine::Settings;
 use servicebus_core::time::{Duration, Timestamp};
-use servicebus_embassy::{Client, Connect, FixedUtc, Plain, Resources, Runner, Stream, new};
+use servicebus_embassy::{Client, Connect, FixedUtc, Plain, Resources, Runner, Stream, StreamError, new};
 use static_cell::ConstStaticCell;
 
 // The vector table's interrupts and the critical section.
@@ -65,6 +65,7 @@ struct Registers(RefCell<Register>, RefCell<Register>);
 
 impl Connect for Registers {
     type Stream<'a> = Stream<'a, Register, Register>;
+    type StreamError = StreamError<Infallible>;
     type Error = Infallible;
 
     async fn connect<'a>(&'a mut self, _: &str, _: u16) -> Result<Self::Stream<'a>, Infallible> {

@@ -144,6 +144,7 @@ struct UnixTransport {
 struct Half<'a>(&'a UnixTransport);
 
 impl Transport for UnixTransport {
+    type Error = io::Error;
     type Reader<'a> = Half<'a>;
     type Writer<'a> = Half<'a>;
 

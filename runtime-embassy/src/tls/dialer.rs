@@ -5,7 +5,7 @@ use crate::clock::Utc;
 use crate::connect::Connect;
 use core::fmt;
 use embedded_io_async::{Read, Write};
-use embedded_tls::{Aes128GcmSha256, CryptoRngCore, TlsConnection, TlsReader, TlsWriter};
+use embedded_tls::{Aes128GcmSha256, CryptoRngCore, TlsConnection, TlsError, TlsReader, TlsWriter};
 use servicebus_core::driver::{Dial, Transport};
 use servicebus_core::machine::Target;
 
@@ -87,6 +87,7 @@ impl<S: Read + Write> fmt::Debug for Encrypted<'_, S> {
 }
 
 impl<S: Read + Write + Clone> Transport for Encrypted<'_, S> {
+    type Error = TlsError;
     type Reader<'b>
         = TlsReader<'b, S, Aes128GcmSha256>
     where

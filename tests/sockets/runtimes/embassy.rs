@@ -143,6 +143,7 @@ struct Loopback;
 
 impl Connect for Loopback {
     type Stream<'a> = Socket;
+    type StreamError = SocketError;
     type Error = SocketError;
 
     async fn connect(&mut self, host: &str, port: u16) -> Result<Socket, SocketError> {

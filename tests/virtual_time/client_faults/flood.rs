@@ -44,14 +44,15 @@ struct Flood {
 
 impl Dial for Flood {
     type Transport<'a> = Self;
-    type Error = &'static str;
+    type Error = ErrorKind;
 
-    async fn dial(&mut self, _target: Target<'_>) -> Result<Self, &'static str> {
+    async fn dial(&mut self, _target: Target<'_>) -> Result<Self, ErrorKind> {
         Ok(self.clone())
     }
 }
 
 impl Transport for Flood {
+    type Error = ErrorKind;
     type Reader<'a> = Self;
     type Writer<'a> = Self;
 

@@ -246,9 +246,9 @@ struct Dialer {
 
 impl Dial for Dialer {
     type Transport<'a> = Scripted;
-    type Error = &'static str;
+    type Error = ErrorKind;
 
-    async fn dial(&mut self, _target: Target<'_>) -> Result<Scripted, &'static str> {
+    async fn dial(&mut self, _target: Target<'_>) -> Result<Scripted, ErrorKind> {
         self.dials.set(self.dials.get() + 1);
         self.world.sleep(LATENCY * 2).await;
         let server = Server { links: Vec::new(), deliveries: 0, transfers: 0, outgoing: Vec::new() };
@@ -274,6 +274,7 @@ pub(crate) struct Scripted {
 pub(crate) struct Half<'a>(&'a Scripted);
 
 impl Transport for Scripted {
+    type Error = ErrorKind;
     type Reader<'a> = Half<'a>;
     type Writer<'a> = Half<'a>;
 

@@ -58,9 +58,9 @@ pub(crate) struct ValveTransport {
 
 impl Dial for ValveDialer {
     type Transport<'a> = ValveTransport;
-    type Error = &'static str;
+    type Error = std::io::Error;
 
-    async fn dial(&mut self, target: Target<'_>) -> Result<ValveTransport, &'static str> {
+    async fn dial(&mut self, target: Target<'_>) -> std::io::Result<ValveTransport> {
         let number = self.valve.dials.get() + 1;
         self.valve.dials.set(number);
         let inner = self.inner.dial(target).await?;
@@ -75,6 +75,7 @@ pub(crate) struct Half<H> {
 }
 
 impl Transport for ValveTransport {
+    type Error = ErrorKind;
     type Reader<'a> = Half<<Inner as Transport>::Reader<'a>>;
     type Writer<'a> = Half<<Inner as Transport>::Writer<'a>>;
 

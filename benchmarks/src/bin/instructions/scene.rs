@@ -89,14 +89,15 @@ impl Dial for Dialer<'_> {
         = Both<'a>
     where
         Self: 'a;
-    type Error = &'static str;
+    type Error = ErrorKind;
 
-    async fn dial<'a>(&'a mut self, _: Target<'_>) -> Result<Both<'a>, &'static str> {
+    async fn dial<'a>(&'a mut self, _: Target<'_>) -> Result<Both<'a>, ErrorKind> {
         Ok(Both(self.0))
     }
 }
 
 impl Transport for Both<'_> {
+    type Error = ErrorKind;
     type Reader<'a>
         = Half<'a>
     where
