@@ -188,7 +188,7 @@ fn unreachable<R: Runtime>(
     shared: &R::Shared,
     error: impl core::error::Error + Send + Sync + 'static,
 ) -> Failure<R::Storage> {
-    shared.with(|state| state.machine.failure(Cause::Unreachable, &error))
+    shared.with(|state| state.machine.failure_by(Cause::Unreachable, error))
 }
 
 /// A driver, from when it is made until it has ended or is dropped: then every call ends.

@@ -17,6 +17,7 @@
 //! | [`machine`] | the whole client without I/O: its connection, tokens, links, calls. |
 //! | [`client`] | the API people use: async, without a runtime. |
 //! | [`driver`] | the only file that awaits I/O. |
+//! | `transport` (feature `tls`) | the way to a namespace on runtimes of the standard library: TLS, WebSockets, proxy, HTTP. |
 //!
 //! Nothing below `client` waits, reads a clock or allocates in the fixed profile. Time, randomness and bytes come in as
 //! arguments; the same inputs give the same bytes.
@@ -47,8 +48,12 @@
 //! | `alloc` (default) | [`storage::Heap`], methods that return collections, the processors |
 //! | `std` | implementations for types of the standard library; nothing here does I/O |
 //! | `administration` | the management API: descriptions, requests, the administration client |
+//! | `tls` | TLS by rustls with the dialer of the std adapters; `ring` for its cryptography unless the process has another provider, `platform-roots` and `bundled-roots` for what it trusts |
+//! | `websockets`, `proxy`, `http` | AMQP over WebSockets, an HTTP proxy, the HTTP client of the administration client |
 //! | `tracing` | events of connections, links, messages, settlement and retries; spans of connections, links, calls and handlers; frames as traces |
 //! | `defmt` | the same events; `defmt::Format` for errors |
+//!
+//! Events of `tracing` have the target `servicebus`: a filter such as `servicebus=debug` shows them.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -71,4 +76,6 @@ pub mod runtime;
 pub mod servicebus;
 pub mod storage;
 pub mod time;
+#[cfg(feature = "tls")]
+pub mod transport;
 pub mod wire;

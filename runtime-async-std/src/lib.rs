@@ -10,12 +10,10 @@
 
 #[cfg(feature = "administration")]
 pub mod administration;
-mod dial;
-mod tls;
-#[cfg(feature = "websockets")]
-mod websocket;
+mod network;
 
 use async_io::Timer;
+use futures_lite::io::{AsyncRead, AsyncWrite};
 use servicebus_core::driver::{self, NoCredential, TokenFn};
 use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::Runtime;
@@ -28,13 +26,18 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
-pub use dial::{DialError, Dialer, Socket, Transport};
+pub use network::{Half, Other, Plain, Socket, Tcp};
 pub use servicebus_core;
-pub use tls::{Tls, TlsError};
 #[cfg(feature = "websockets")]
-pub use websocket::WebSocketError;
+pub use servicebus_core::transport::WebSocketError;
+pub use servicebus_core::transport::{DialError, Tls, TlsError};
+#[cfg(feature = "proxy")]
+pub use servicebus_core::transport::{Proxy, ProxyError};
 
 servicebus_core::client_names!(AsyncIo);
+
+/// Opens connections; see [`servicebus_core::transport::Dialer`].
+pub type Dialer = servicebus_core::transport::Dialer<Tcp>;
 
 /// What async-io provides, beneath smol and async-std.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,8 +87,7 @@ impl Options {
         }
         // A hasher's keys are random for every one that is made.
         let seed = RandomState::new().build_hasher().finish();
-        let dialer = Dialer::new(Tls::default(), None);
-        Ok(Self { settings: Settings::new(connection_string, seed), dialer })
+        Ok(Self { settings: Settings::new(connection_string, seed), dialer: Dialer::new(Tcp::default()) })
     }
 
     /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
@@ -107,7 +109,7 @@ impl Options {
     /// Sets which certificates are trusted.
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
-        self.dialer.tls = tls;
+        self.dialer = self.dialer.with_tls(tls);
         self
     }
 
@@ -115,7 +117,52 @@ impl Options {
     /// AMQP still go by the namespace's own name.
     #[must_use]
     pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
-        self.dialer.endpoint = Some((host.into(), port));
+        self.dialer = self.dialer.with_endpoint(host, port);
+        self
+    }
+
+    /// Connects over WebSockets, for networks that only let HTTPS out: to port 443, or to an emulator's own port without
+    /// TLS.
+    #[cfg(feature = "websockets")]
+    #[must_use]
+    pub fn with_websockets(mut self) -> Self {
+        self.dialer = self.dialer.with_websockets();
+        self
+    }
+
+    /// Connects through an HTTP proxy: with `with_websockets` where it lets port 443 out only. Hosts are resolved by the
+    /// proxy.
+    #[cfg(feature = "proxy")]
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: Proxy) -> Self {
+        self.dialer = self.dialer.with_proxy(proxy);
+        self
+    }
+
+    /// Connects by streams of the program's own instead of TCP, such as those of a SOCKS proxy, a Unix socket or a VPN's
+    /// library. `connect` is called with a host and a port whenever a connection is needed, and its future is dropped when
+    /// it takes longer than an attempt may.
+    ///
+    /// TLS goes over the stream as it would over TCP. Where the stream is encrypted already and has proven the host's
+    /// name, [`Tls::Stream`] says so.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), servicebus_async_std::Error> {
+    /// use servicebus_async_std::Options;
+    ///
+    /// let options = Options::new("Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…")?;
+    /// let client = options.with_connector(|host, port| async move { smol::net::TcpStream::connect((host, port)).await }).connect();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_connector<F, T, S>(mut self, connect: F) -> Self
+    where
+        F: Fn(String, u16) -> T + Send + Sync + 'static,
+        T: Future<Output = std::io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.dialer = self.dialer.with_network(Tcp::by(connect));
         self
     }
 

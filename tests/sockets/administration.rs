@@ -157,12 +157,12 @@ async fn https_is_spoken_on_the_same_port() {
     let text = emulator.admin_connection_string().replace("UseDevelopmentEmulator=true;", "");
     let trusted = Tls::authorities_from_pem(emulator.certificate_pem().unwrap().as_bytes()).unwrap();
     let options = || AdministrationOptions::default().retry(RetryPolicy::none()).api_version(ApiVersion::V2021_05);
-    let client = administration::connect_with(&text, options(), Http::new(trusted, None)).unwrap();
+    let client = administration::connect_with(&text, options(), Http::default().with_tls(trusted)).unwrap();
     assert!(client.queue_exists("queue").await.unwrap());
     // Requests that follow use the connection again.
     assert_eq!(client.list_queues().all().await.unwrap().len(), 1);
 
-    let distrustful = Http::new(Tls::Authorities(Vec::new()), None);
+    let distrustful = Http::default().with_tls(Tls::Authorities(Vec::new()));
     let client = administration::connect_with(&text, options(), distrustful).unwrap();
     let error = client.queue_exists("queue").await.unwrap_err();
     assert!(matches!(error, AdministrationError::Transport(HttpError::Dial(_))), "{error}");
@@ -184,7 +184,7 @@ fn smol_speaks_http_and_https() {
         for number in 0..120 {
             client.create_queue(&format!("q{number:03}"), CreateQueueOptions::new()).await.unwrap();
         }
-        let http = smol_administration::Http::new(trusted, None);
+        let http = smol_administration::Http::default().with_tls(trusted);
         let client = smol_administration::connect_with(&secure, AdministrationOptions::default(), http).unwrap();
         assert_eq!(client.list_queues().all().await.unwrap().len(), 120);
         client.delete_queue("q000").await.unwrap();

@@ -83,7 +83,7 @@ fn a_name_that_programs_need_means_one_type_n13() {
 /// The adapters for hosts, which have the same features.
 const HOSTS: [&str; 2] = ["runtime-tokio", "runtime-async-std"];
 
-#[known_fault("N5")]
+#[test]
 fn logging_is_a_feature_of_each_adapter_n5() {
     let mut judge = Judge::new();
     for adapter in HOSTS {
@@ -91,14 +91,14 @@ fn logging_is_a_feature_of_each_adapter_n5() {
         let features = manifest.split("[features]").nth(1).and_then(|rest| rest.split("\n[").next()).expect("features");
         for name in ["tracing", "administration", "bundled-roots", "platform-roots"] {
             let found = features.lines().any(|line| line.starts_with(&format!("{name} = ")));
-            judge.case(format!("{adapter}: {name}"), found, |found| *found, |found| name == "tracing" && !found);
+            judge.case(format!("{adapter}: {name}"), found, |found| *found, |_| false);
         }
     }
     judge.finish();
 }
 
 /// Where a user looks for the target that events are logged under, to write a filter such as `servicebus=debug`.
-#[known_fault("N5")]
+#[test]
 fn the_target_of_events_is_documented_n5() {
     let mut judge = Judge::of_few(3, "one place for the core and one for each adapter");
     let places: [&[&str]; 3] = [
@@ -122,7 +122,7 @@ fn the_target_of_events_is_documented_n5() {
             .filter(|line| !line.starts_with("    "))
             .filter(|line| is_named(line))
             .count();
-        judge.case(files[0], lines, |lines| *lines > 0, |lines| *lines == 0);
+        judge.case(files[0], lines, |lines| *lines > 0, |_| false);
     }
     judge.finish();
 }
@@ -132,7 +132,7 @@ fn version(text: &str) -> Vec<u32> {
     text.split('.').map(|part| part.parse().expect("a number")).collect()
 }
 
-#[known_fault("N10")]
+#[test]
 fn the_declared_compiler_is_new_enough_for_every_dependency_n10() {
     let version_of_rustc = Command::new("rustc").arg("-vV").output().expect("rustc");
     let version_of_rustc = String::from_utf8(version_of_rustc.stdout).expect("text");
@@ -174,7 +174,7 @@ fn the_declared_compiler_is_new_enough_for_every_dependency_n10() {
                 }
             }
         }
-        judge.case(text(&package["name"]), newer, Vec::is_empty, |newer| !newer.is_empty());
+        judge.case(text(&package["name"]), newer, Vec::is_empty, |_| false);
     }
     judge.finish();
 }

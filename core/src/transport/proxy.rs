@@ -1,20 +1,17 @@
 //! An HTTP proxy on the way to the namespace: the connection goes through a tunnel that `CONNECT` opens (RFC 9110
 //! §9.3.6).
 
-use crate::Options;
-use crate::dial::{DialError, Dialer, Socket};
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::client::conn::http1::handshake;
-use hyper::header::{HOST, PROXY_AUTHORIZATION};
-use hyper::http::uri::{Authority, Scheme};
-use hyper::{Method, Request, StatusCode, Uri};
+use super::head;
+use super::network::Network;
+use crate::driver::Transport;
+use ::http::Uri;
+use ::http::uri::{Authority, Scheme};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::sync::Arc;
+use core::fmt;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use hyper_util::rt::TokioIo;
-use std::fmt;
 use std::io;
-use std::sync::Arc;
-use tokio::net::TcpStream;
 
 /// The port of a proxy whose address names none.
 const PORT: u16 = 80;
@@ -53,12 +50,17 @@ impl Proxy {
     }
 
     /// Opens a tunnel; `None` for a host that is reached without the proxy.
-    pub(crate) async fn open(&self, host: &str, port: u16) -> Result<Option<Box<dyn Socket>>, ProxyError> {
+    pub(super) async fn open<N: Network>(
+        &self,
+        network: &N,
+        host: &str,
+        port: u16,
+    ) -> Result<Option<N::Stream>, ProxyError> {
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let authority: Authority = format!("{host}:{port}").parse().map_err(|_| ProxyError::Host)?;
         let uri = Uri::builder().scheme(Scheme::HTTPS).authority(authority.clone()).path_and_query("/").build();
         match self.matcher.intercept(&uri.map_err(|_| ProxyError::Host)?) {
-            Some(proxy) => tunnel(&proxy, authority).await.map(Some),
+            Some(proxy) => tunnel(network, &proxy, &authority).await.map(Some),
             None => Ok(None),
         }
     }
@@ -73,58 +75,30 @@ fn address(url: &Uri) -> Result<(&str, u16), ProxyError> {
     Ok((host.trim_matches(['[', ']']), port.ok_or(ProxyError::Url)?))
 }
 
-async fn tunnel(proxy: &Intercept, destination: Authority) -> Result<Box<dyn Socket>, ProxyError> {
-    let stream = TcpStream::connect(address(proxy.uri())?).await.map_err(ProxyError::Connect)?;
-    stream.set_nodelay(true).map_err(ProxyError::Connect)?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(ProxyError::Http)?;
-    // The task ends with the answer: what becomes a tunnel has no HTTP on it any more.
-    tokio::spawn(connection.with_upgrades());
-    let mut request = Request::new(Empty::<Bytes>::new());
-    *request.method_mut() = Method::CONNECT;
-    if let Ok(host) = destination.as_str().parse() {
-        request.headers_mut().insert(HOST, host);
-    }
+async fn tunnel<N: Network>(network: &N, proxy: &Intercept, destination: &Authority) -> Result<N::Stream, ProxyError> {
+    let (host, port) = address(proxy.uri())?;
+    let mut stream = network.connect(host, port).await.map_err(ProxyError::Connect)?;
+    let mut request = format!("CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n").into_bytes();
     if let Some(authorization) = proxy.basic_auth() {
-        request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+        request.extend_from_slice(b"Proxy-Authorization: ");
+        request.extend_from_slice(authorization.as_bytes());
+        request.extend_from_slice(b"\r\n");
     }
-    *request.uri_mut() = destination.into();
-    let response = sender.send_request(request).await.map_err(ProxyError::Http)?;
-    if response.status() != StatusCode::OK {
-        let status = response.status();
-        let reason = status.canonical_reason().unwrap_or_default();
-        return Err(ProxyError::Refused { status: status.as_u16(), reason });
+    request.extend_from_slice(b"\r\n");
+    let head = {
+        let (mut reader, mut writer) = stream.split();
+        head::write(&mut writer, &request).await.map_err(ProxyError::Http)?;
+        head::read(&mut reader).await.map_err(|error| ProxyError::Http(error.into_io()))?
+    };
+    if head.status != 200 {
+        return Err(ProxyError::Refused { status: head.status, reason: head::reason(head.status) });
     }
-    let tunnel = hyper::upgrade::on(response).await.map_err(ProxyError::Http)?;
-    Ok(Box::new(TokioIo::new(tunnel)))
-}
-
-impl Options {
-    /// Connects through an HTTP proxy: with [`with_websockets`](Self::with_websockets) where it lets port 443 out only.
-    /// Hosts are resolved by the proxy.
-    #[must_use]
-    pub fn with_proxy(mut self, proxy: Proxy) -> Self {
-        self.dialer = self.dialer.with_proxy(proxy);
-        self
+    // Who is at the far end of the tunnel waits for our first bytes: TLS, AMQP and HTTP begin with the client's.
+    if !head.rest.is_empty() {
+        let error = io::Error::new(io::ErrorKind::InvalidData, "bytes behind the answer");
+        return Err(ProxyError::Http(error));
     }
-}
-
-impl Dialer {
-    /// Connects through an HTTP proxy.
-    #[must_use]
-    pub fn with_proxy(mut self, proxy: Proxy) -> Self {
-        self.proxy = Some(proxy);
-        self
-    }
-}
-
-#[cfg(feature = "administration")]
-impl crate::administration::Http {
-    /// Connects through an HTTP proxy.
-    #[must_use]
-    pub fn with_proxy(mut self, proxy: Proxy) -> Self {
-        self.dialer = self.dialer.with_proxy(proxy);
-        self
-    }
+    Ok(stream)
 }
 
 /// Why there is no way through a proxy.
@@ -145,13 +119,7 @@ pub enum ProxyError {
         reason: &'static str,
     },
     /// The answer was not HTTP's, or the connection was lost before there was one.
-    Http(hyper::Error),
-}
-
-impl From<ProxyError> for DialError {
-    fn from(error: ProxyError) -> Self {
-        Self::Proxy(error)
-    }
+    Http(io::Error),
 }
 
 impl fmt::Display for ProxyError {
@@ -166,4 +134,11 @@ impl fmt::Display for ProxyError {
     }
 }
 
-impl std::error::Error for ProxyError {}
+impl core::error::Error for ProxyError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) | Self::Http(error) => Some(error),
+            Self::Url | Self::Host | Self::Refused { .. } => None,
+        }
+    }
+}

@@ -1,12 +1,18 @@
-//! Which certificates are trusted.
+//! Which certificates are trusted, and by whose cryptography.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use std::fmt;
-use std::sync::Arc;
 
 /// Which certificates are trusted.
+///
+/// Cryptography is that of the process's default provider, such as aws-lc-rs's,
+/// ([`CryptoProvider::install_default`](rustls::crypto::CryptoProvider::install_default)) where the program has
+/// installed one, else ring (feature `ring`, a default of the adapters).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Tls {
@@ -20,6 +26,8 @@ pub enum Tls {
     Authorities(Vec<CertificateDer<'static>>),
     /// Whatever this configuration says.
     Config(Arc<ClientConfig>),
+    /// The stream that the program opens itself is encrypted already and has proven the host's name. Refused for TCP.
+    Stream,
 }
 
 impl Default for Tls {
@@ -42,6 +50,10 @@ pub enum TlsError {
     Pem(rustls::pki_types::pem::Error),
     /// A certificate that is not valid, or a platform without a store.
     Certificate(rustls::Error),
+    /// Feature `ring` is off, and the process has no default provider.
+    NoProvider,
+    /// [`Tls::Stream`] without a stream of the program's own.
+    NotEncrypted,
 }
 
 impl fmt::Display for TlsError {
@@ -49,11 +61,32 @@ impl fmt::Display for TlsError {
         match self {
             Self::Pem(error) => write!(f, "trusted certificates: {error}"),
             Self::Certificate(error) => write!(f, "trusted certificates: {error}"),
+            Self::NoProvider => f.write_str("TLS: no crypto provider; enable feature `ring` or install one"),
+            Self::NotEncrypted => f.write_str("TLS: `Tls::Stream` needs a stream of the program's own"),
         }
     }
 }
 
-impl std::error::Error for TlsError {}
+impl core::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Pem(error) => Some(error),
+            Self::Certificate(error) => Some(error),
+            Self::NoProvider | Self::NotEncrypted => None,
+        }
+    }
+}
+
+/// The provider of cryptography.
+fn provider() -> Option<Arc<CryptoProvider>> {
+    if let Some(installed) = CryptoProvider::get_default() {
+        return Some(Arc::clone(installed));
+    }
+    #[cfg(feature = "ring")]
+    return Some(Arc::new(rustls::crypto::ring::default_provider()));
+    #[cfg(not(feature = "ring"))]
+    None
+}
 
 impl Tls {
     /// Trusts the authorities in a PEM text and no others.
@@ -67,31 +100,34 @@ impl Tls {
     /// The configuration of a TLS client.
     ///
     /// # Errors
-    /// Certificates that cannot be used.
+    /// Certificates that cannot be used, or no provider of cryptography; [`TlsError::NotEncrypted`] for
+    /// [`Tls::Stream`], which has none.
     pub fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Certificate)?;
+        let builder = || {
+            ClientConfig::builder_with_provider(provider().ok_or(TlsError::NoProvider)?)
+                .with_safe_default_protocol_versions()
+                .map_err(TlsError::Certificate)
+        };
         let config = match self {
             #[cfg(feature = "platform-roots")]
             Self::Platform => {
                 use rustls_platform_verifier::BuilderVerifierExt;
-                builder.with_platform_verifier().map_err(TlsError::Certificate)?.with_no_client_auth()
+                builder()?.with_platform_verifier().map_err(TlsError::Certificate)?.with_no_client_auth()
             }
             #[cfg(feature = "bundled-roots")]
             Self::Bundled => {
                 let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-                builder.with_root_certificates(roots).with_no_client_auth()
+                builder()?.with_root_certificates(roots).with_no_client_auth()
             }
             Self::Authorities(authorities) => {
                 let mut roots = RootCertStore::empty();
                 for authority in authorities {
                     roots.add(authority.clone()).map_err(TlsError::Certificate)?;
                 }
-                builder.with_root_certificates(roots).with_no_client_auth()
+                builder()?.with_root_certificates(roots).with_no_client_auth()
             }
-            Self::Config(config) => return Ok(config.clone()),
+            Self::Config(config) => return Ok(Arc::clone(config)),
+            Self::Stream => return Err(TlsError::NotEncrypted),
         };
         Ok(Arc::new(config))
     }

@@ -1,0 +1,350 @@
+//! HTTP/1.1 for the administration client. Connections are used again.
+
+use super::dialer::{DialError, Dialer, Secured};
+use super::head::{self, Head, HeadError};
+use super::network::Network;
+use super::roots::Tls;
+use crate::client::administration::HttpClient;
+use crate::driver::Transport;
+use crate::machine::Target;
+use crate::servicebus::administration::{Endpoint, Headers, MAX_RESPONSE_BODY, Method, Request, Response};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use embedded_io_async::Read;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Connections that are kept for the next requests.
+const MAX_IDLE: usize = 4;
+
+/// HTTP/1.1 over a [`Dialer`].
+pub struct Http<N: Network> {
+    dialer: Dialer<N>,
+    idle: Mutex<Vec<Secured<N::Stream>>>,
+}
+
+impl<N: Network + fmt::Debug> fmt::Debug for Http<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("dialer", &self.dialer).finish_non_exhaustive()
+    }
+}
+
+impl<N: Network + Default> Default for Http<N> {
+    /// Trusts what [`Tls::default`] trusts.
+    fn default() -> Self {
+        Self::new(Dialer::new(N::default()))
+    }
+}
+
+/// Why there was no response.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// There is no connection.
+    Dial(DialError),
+    /// The request cannot be written as HTTP.
+    Request,
+    /// The connection broke, or the peer does not speak HTTP.
+    Http(io::Error),
+    /// The response has a body that is too large, or that broke off.
+    Body(io::Error),
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(error) => error.fmt(f),
+            Self::Request => f.write_str("the request: a path or a field has a character that HTTP does not allow"),
+            Self::Http(error) => write!(f, "HTTP: {error}"),
+            Self::Body(error) => write!(f, "the response's body: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for HttpError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Dial(error) => Some(error),
+            Self::Request => None,
+            Self::Http(error) | Self::Body(error) => Some(error),
+        }
+    }
+}
+
+impl<N: Network> Http<N> {
+    /// A client over these connections.
+    pub fn new(dialer: Dialer<N>) -> Self {
+        Self { dialer, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Sets which certificates are trusted.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.dialer = self.dialer.with_tls(tls);
+        self
+    }
+
+    /// Connects to this host and port instead of the namespace's; certificates and tokens still go by its own name.
+    #[must_use]
+    pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.dialer = self.dialer.with_endpoint(host, port);
+        self
+    }
+
+    /// Connects through an HTTP proxy.
+    #[cfg(feature = "proxy")]
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: super::Proxy) -> Self {
+        self.dialer = self.dialer.with_proxy(proxy);
+        self
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Secured<N::Stream>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn open(&self, endpoint: &Endpoint) -> Result<Secured<N::Stream>, HttpError> {
+        let target = Target { host: endpoint.host(), port: endpoint.port(), tls: endpoint.use_tls() };
+        self.dialer.open(target).await.map_err(HttpError::Dial)
+    }
+
+    /// A connection that was kept and is still open.
+    async fn kept(&self) -> Option<Secured<N::Stream>> {
+        loop {
+            let mut stream = self.idle().pop()?;
+            if is_quiet(&mut stream).await {
+                return Some(stream);
+            }
+        }
+    }
+}
+
+/// Whether a connection on which nothing is under way is open: one that has ended, or on which something comes, is not.
+async fn is_quiet<T: Transport>(stream: &mut T) -> bool {
+    let (mut reader, _writer) = stream.split();
+    let mut byte = [0];
+    let mut reading = pin!(reader.read(&mut byte));
+    poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx).is_pending())).await
+}
+
+/// Whether a text can stand in a request's line or field.
+fn is_clean(text: &str) -> bool {
+    !text.bytes().any(|byte| byte.is_ascii_control())
+}
+
+/// The bytes of a request.
+fn encode(endpoint: &Endpoint, request: &Request) -> Result<Vec<u8>, HttpError> {
+    let method = match request.method {
+        Method::Get => "GET",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+    };
+    let is_field = |(name, value): (&str, &str)| is_clean(name) && !name.contains([' ', ':']) && is_clean(value);
+    if !is_clean(&request.path_and_query)
+        || request.path_and_query.contains(' ')
+        || !request.headers.iter().all(is_field)
+    {
+        return Err(HttpError::Request);
+    }
+    let mut head = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", request.path_and_query, endpoint.authority());
+    for (name, value) in request.headers.iter() {
+        head.push_str(name);
+        head.push_str(": ");
+        head.push_str(value);
+        head.push_str("\r\n");
+    }
+    if request.method == Method::Put || !request.body.is_empty() {
+        head.push_str(&format!("Content-Length: {}\r\n", request.body.len()));
+    }
+    head.push_str("\r\n");
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(&request.body);
+    Ok(bytes)
+}
+
+/// How a body ends (RFC 9112 §6.3).
+enum Length {
+    Known(usize),
+    Chunked,
+    /// With the connection.
+    Unknown,
+}
+
+fn length(head: &Head) -> io::Result<Length> {
+    if matches!(head.status, 204 | 304) {
+        return Ok(Length::Known(0));
+    }
+    if let Some(coding) = head.field("transfer-encoding") {
+        return if coding.trim().eq_ignore_ascii_case("chunked") {
+            Ok(Length::Chunked)
+        } else {
+            Err(invalid("coding"))
+        };
+    }
+    match head.field("content-length") {
+        Some(length) => Ok(Length::Known(length.trim().parse().map_err(|_| invalid("length"))?)),
+        None => Ok(Length::Unknown),
+    }
+}
+
+fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the answer's {what} is not valid"))
+}
+
+/// A body that is read: what has come of the connection, and what of it was used.
+struct Body<'r, R> {
+    reader: &'r mut R,
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl<R: Read<Error = io::Error>> Body<'_, R> {
+    /// Reads more; whether there was any.
+    async fn more(&mut self) -> io::Result<bool> {
+        if self.bytes.len() - self.used > MAX_RESPONSE_BODY {
+            return Err(too_large());
+        }
+        let mut part = [0; 4096];
+        let count = self.reader.read(&mut part).await?;
+        self.bytes.drain(..self.used);
+        self.used = 0;
+        self.bytes.extend_from_slice(part.get(..count).unwrap_or_default());
+        Ok(count > 0)
+    }
+
+    /// Takes this many bytes.
+    async fn take(&mut self, count: usize, body: &mut Vec<u8>) -> io::Result<()> {
+        if count > MAX_RESPONSE_BODY.saturating_sub(body.len()) {
+            return Err(too_large());
+        }
+        while self.bytes.len() - self.used < count {
+            if !self.more().await? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        body.extend_from_slice(self.bytes.get(self.used..self.used + count).unwrap_or_default());
+        self.used += count;
+        Ok(())
+    }
+
+    /// The size of the next chunk.
+    async fn chunk_size(&mut self) -> io::Result<usize> {
+        loop {
+            match httparse::parse_chunk_size(self.bytes.get(self.used..).unwrap_or_default()) {
+                Ok(httparse::Status::Complete((length, size))) => {
+                    self.used += length;
+                    return usize::try_from(size).map_err(|_| too_large());
+                }
+                Ok(httparse::Status::Partial) if self.bytes.len() - self.used < 1024 => {}
+                _ => return Err(invalid("chunk")),
+            }
+            if !self.more().await? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Passes the end of a line; what the line says is returned.
+    async fn line(&mut self) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            if line.len() > 8 << 10 {
+                return Err(invalid("trailer"));
+            }
+            self.take(1, &mut line).await?;
+        }
+        Ok(line)
+    }
+
+    async fn read(&mut self, length: Length) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        match length {
+            Length::Known(length) => self.take(length, &mut body).await?,
+            Length::Chunked => {
+                loop {
+                    let size = self.chunk_size().await?;
+                    if size == 0 {
+                        break;
+                    }
+                    self.take(size, &mut body).await?;
+                    if self.line().await? != b"\r\n" {
+                        return Err(invalid("chunk"));
+                    }
+                }
+                // Fields behind the body are of no use here.
+                while self.line().await? != b"\r\n" {}
+            }
+            Length::Unknown => {
+                while self.more().await? {}
+                body = core::mem::take(&mut self.bytes);
+                if body.len() > MAX_RESPONSE_BODY {
+                    return Err(too_large());
+                }
+            }
+        }
+        Ok(body)
+    }
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is larger than the service's answers are")
+}
+
+/// A response, and whether another request can follow on its connection.
+async fn exchange<T: Transport<Error = io::Error>>(
+    stream: &mut T,
+    request: &[u8],
+) -> Result<(Response, bool), HttpError> {
+    let (mut reader, mut writer) = stream.split();
+    head::write(&mut writer, request).await.map_err(HttpError::Http)?;
+    let mut head = head::read(&mut reader).await.map_err(|error| HttpError::Http(HeadError::into_io(error)))?;
+    let length = length(&head).map_err(HttpError::Http)?;
+    let ends = matches!(length, Length::Unknown)
+        || !head.keeps_open
+        || head.field("connection").is_some_and(|value| value.to_ascii_lowercase().contains("close"));
+    let bytes = core::mem::take(&mut head.rest);
+    let mut reading = Body { reader: &mut reader, bytes, used: 0 };
+    let body = reading.read(length).await.map_err(HttpError::Body)?;
+    let left = reading.bytes.len() > reading.used;
+    let mut headers = Headers::new();
+    for (name, value) in &head.fields {
+        headers.push(name.as_str(), value.as_str());
+    }
+    Ok((Response { status: head.status, headers, body }, !ends && !left))
+}
+
+impl<N: Network> HttpClient for Http<N> {
+    type Error = HttpError;
+
+    async fn send(&self, endpoint: &Endpoint, request: Request) -> Result<Response, HttpError> {
+        let bytes = encode(endpoint, &request)?;
+        // May be sent twice, as it changes nothing (RFC 9110 §9.2.2).
+        let is_safe = request.method == Method::Get;
+        let (mut stream, response, open) = loop {
+            let (kept, mut stream) = match self.kept().await {
+                Some(stream) => (true, stream),
+                None => (false, self.open(endpoint).await?),
+            };
+            match exchange(&mut stream, &bytes).await {
+                Ok((response, open)) => break (stream, response, open),
+                // The service closed a connection that was kept, in this moment.
+                Err(HttpError::Http(_)) if kept && is_safe => {}
+                Err(error) => return Err(error),
+            }
+        };
+        if open {
+            let mut idle = self.idle();
+            if idle.len() < MAX_IDLE {
+                idle.push(stream);
+            }
+        } else {
+            let _ = stream.close().await;
+        }
+        Ok(response)
+    }
+}

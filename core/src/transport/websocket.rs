@@ -1,0 +1,410 @@
+//! AMQP over WebSockets: the bytes of a connection as binary messages, cut anywhere (docs/evidence/wire-protocol.md
+//! §1.1).
+
+use super::head;
+use crate::driver::Transport;
+use crate::machine::Target;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use embedded_io_async::{ErrorType, Read, Write};
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tungstenite::handshake::client::generate_key;
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::{Bytes, Error, Message, WebSocket};
+
+/// The port of HTTPS: the namespace takes WebSockets nowhere else.
+pub(super) const PORT: u16 = 443;
+const PATH: &str = "/$servicebus/websocket";
+const SUBPROTOCOL: &str = "AMQPWSB10";
+/// Bytes of a message that comes in at most. Bytes of AMQP may be cut anywhere, so that no server needs longer ones.
+const MAX_MESSAGE: usize = 1 << 20;
+/// Bytes of a message that goes out at most.
+const CHUNK: usize = 64 << 10;
+/// Bytes that are read in one call.
+const READ: usize = 16 << 10;
+
+/// Why no WebSocket was opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WebSocketError {
+    /// Another answer of HTTP, such as that of a proxy on the way.
+    Refused {
+        /// The status of the answer.
+        status: u16,
+        /// What HTTP calls it; empty where it has no name.
+        reason: &'static str,
+    },
+    /// The answer was not HTTP's, or the connection was lost before there was one.
+    Handshake(io::Error),
+}
+
+impl fmt::Display for WebSocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { status, reason } => {
+                write!(f, "no WebSocket was opened: the answer was HTTP {status} {reason}")
+            }
+            Self::Handshake(error) => write!(f, "WebSocket: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for WebSocketError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Handshake(error) => Some(error),
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// The bytes that a WebSocket carries.
+pub struct WebSocketStream<T> {
+    stream: T,
+    frames: Mutex<Frames>,
+    buffer: Box<[u8]>,
+}
+
+impl<T> fmt::Debug for WebSocketStream<T> {
+    /// Without content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketStream").finish_non_exhaustive()
+    }
+}
+
+/// The frames of both directions. A lock on it is never held across a wait.
+struct Frames {
+    socket: WebSocket<Pipe>,
+    /// The rest of the last message.
+    rest: Bytes,
+    /// A write was dropped before its end: nothing that makes sense can follow.
+    torn: bool,
+}
+
+/// The stream as the frames see it: bytes that have come, and bytes that are to go.
+#[derive(Default)]
+struct Pipe {
+    incoming: Vec<u8>,
+    taken: usize,
+    ended: bool,
+    outgoing: Vec<u8>,
+}
+
+impl io::Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let waiting = self.incoming.get(self.taken..).unwrap_or_default();
+        let count = waiting.len().min(buffer.len());
+        if count == 0 && !self.ended {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if let (Some(from), Some(to)) = (waiting.get(..count), buffer.get_mut(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.taken += count;
+        Ok(count)
+    }
+}
+
+impl io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.outgoing.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Pipe {
+    fn fill(&mut self, bytes: &[u8]) {
+        self.incoming.clear();
+        self.taken = 0;
+        self.incoming.extend_from_slice(bytes);
+        self.ended = bytes.is_empty();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn into_io(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        error => io::Error::new(io::ErrorKind::InvalidData, error),
+    }
+}
+
+fn invalid(words: &'static str) -> WebSocketError {
+    WebSocketError::Handshake(io::Error::new(io::ErrorKind::InvalidData, words))
+}
+
+impl<T: Transport<Error = io::Error>> WebSocketStream<T> {
+    /// Asks for the upgrade on a stream to this target.
+    pub(super) async fn open(mut stream: T, target: Target<'_>) -> Result<Self, WebSocketError> {
+        let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.to_owned() };
+        let port = if target.port == PORT { String::new() } else { format!(":{}", target.port) };
+        let key = generate_key();
+        let request = format!(
+            "GET {PATH} HTTP/1.1\r\nHost: {host}{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n"
+        );
+        let head = {
+            let (mut reader, mut writer) = stream.split();
+            head::write(&mut writer, request.as_bytes()).await.map_err(WebSocketError::Handshake)?;
+            head::read(&mut reader).await.map_err(|error| WebSocketError::Handshake(error.into_io()))?
+        };
+        if head.status != 101 {
+            return Err(WebSocketError::Refused { status: head.status, reason: head::reason(head.status) });
+        }
+        if head.field("sec-websocket-accept") != Some(derive_accept_key(key.as_bytes()).as_str()) {
+            return Err(invalid("the answer is to another request"));
+        }
+        if !head.field("sec-websocket-protocol").is_some_and(|chosen| chosen.eq_ignore_ascii_case(SUBPROTOCOL)) {
+            return Err(invalid("the server has not chosen AMQP"));
+        }
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ)
+            // A frame is written as a whole.
+            .write_buffer_size(0)
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        let pipe = Pipe { incoming: head.rest, ..Pipe::default() };
+        let socket = WebSocket::from_raw_socket(pipe, Role::Client, Some(config));
+        let frames = Mutex::new(Frames { socket, rest: Bytes::new(), torn: false });
+        Ok(Self { stream, frames, buffer: vec![0; READ].into_boxed_slice() })
+    }
+}
+
+impl<T: Transport<Error = io::Error>> Transport for WebSocketStream<T> {
+    type Error = io::Error;
+    type Reader<'a>
+        = WebSocketReader<'a, T::Reader<'a>, T::Writer<'a>>
+    where
+        Self: 'a;
+    type Writer<'a>
+        = WebSocketWriter<'a, T::Writer<'a>>
+    where
+        Self: 'a;
+
+    fn split(&mut self) -> (Self::Reader<'_>, Self::Writer<'_>) {
+        let (reader, writer) = self.stream.split();
+        let sink = Arc::new(Mutex::new(Sink { writer: Some(writer), waker: None }));
+        let writer = WebSocketWriter { frames: &self.frames, sink: Arc::clone(&sink) };
+        (WebSocketReader { reader, frames: &self.frames, sink, buffer: &mut self.buffer }, writer)
+    }
+
+    /// Says goodbye to the server, and closes the stream.
+    async fn close(&mut self) -> io::Result<()> {
+        {
+            let mut frames = lock(&self.frames);
+            if frames.torn {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            // It fails where the server was first; that has been answered.
+            let _ = frames.socket.close(None);
+            let _ = frames.socket.flush();
+        }
+        let (_, mut writer) = self.stream.split();
+        drain(&self.frames, &mut writer).await?;
+        writer.flush().await?;
+        drop(writer);
+        self.stream.close().await
+    }
+}
+
+/// The writing half of the stream, for the half of the WebSocket that writes at the moment: the one that sends messages,
+/// or the one that reads and answers pings and goodbyes.
+struct Sink<W> {
+    writer: Option<W>,
+    waker: Option<Waker>,
+}
+
+/// The writing half of the stream, until it is dropped.
+struct Taken<'s, W> {
+    sink: &'s Mutex<Sink<W>>,
+    writer: Option<W>,
+}
+
+impl<W> Drop for Taken<'_, W> {
+    fn drop(&mut self) {
+        let waker = {
+            let mut sink = lock(self.sink);
+            sink.writer = self.writer.take();
+            sink.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<W> Sink<W> {
+    fn try_take(sink: &Mutex<Self>) -> Option<Taken<'_, W>> {
+        let writer = lock(sink).writer.take()?;
+        Some(Taken { sink, writer: Some(writer) })
+    }
+
+    async fn take(sink: &Mutex<Self>) -> Taken<'_, W> {
+        poll_fn(|cx| match Self::try_take(sink) {
+            Some(taken) => Poll::Ready(taken),
+            None => {
+                let waker = cx.waker().clone();
+                lock(sink).waker = Some(waker);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+/// Writes the frames that are to go.
+async fn drain(frames: &Mutex<Frames>, writer: &mut impl Write<Error = io::Error>) -> io::Result<()> {
+    loop {
+        let outgoing = {
+            let mut frames = lock(frames);
+            let outgoing = core::mem::take(&mut frames.socket.get_mut().outgoing);
+            frames.torn = !outgoing.is_empty();
+            outgoing
+        };
+        let mut rest = outgoing.as_slice();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        while !rest.is_empty() {
+            match writer.write(rest).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => rest = rest.get(count..).unwrap_or_default(),
+            }
+        }
+        let mut frames = lock(frames);
+        frames.torn = false;
+        let pipe = frames.socket.get_mut();
+        if pipe.outgoing.is_empty() {
+            // Its room is used again.
+            pipe.outgoing = outgoing;
+            pipe.outgoing.clear();
+        }
+    }
+}
+
+impl<W: Write<Error = io::Error>> Taken<'_, W> {
+    /// Sends every frame, those that come up meanwhile as well.
+    async fn send(&mut self, frames: &Mutex<Frames>) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        loop {
+            drain(frames, writer).await?;
+            writer.flush().await?;
+            if lock(frames).socket.get_ref().outgoing.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The half that reads messages, and answers pings and goodbyes.
+pub struct WebSocketReader<'a, R, W> {
+    reader: R,
+    frames: &'a Mutex<Frames>,
+    sink: Arc<Mutex<Sink<W>>>,
+    buffer: &'a mut [u8],
+}
+
+impl<R, W> fmt::Debug for WebSocketReader<'_, R, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketReader").finish_non_exhaustive()
+    }
+}
+
+impl<R, W> ErrorType for WebSocketReader<'_, R, W> {
+    type Error = io::Error;
+}
+
+impl Frames {
+    /// The next bytes, `None` until more have come.
+    fn take(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        while self.rest.is_empty() {
+            match self.socket.read() {
+                Ok(Message::Binary(bytes)) => self.rest = bytes,
+                Ok(Message::Text(_)) => {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a WebSocket message of text"));
+                }
+                // The answers to pings and goodbyes are among the outgoing frames after the next read.
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Ok(Some(0)),
+                Err(error) => return Err(into_io(error)),
+            }
+        }
+        let bytes = self.rest.split_to(self.rest.len().min(buffer.len()));
+        if let Some(place) = buffer.get_mut(..bytes.len()) {
+            place.copy_from_slice(&bytes);
+        }
+        Ok(Some(bytes.len()))
+    }
+}
+
+impl<R: Read<Error = io::Error>, W: Write<Error = io::Error>> Read for WebSocketReader<'_, R, W> {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let (taken, answers) = {
+                let mut frames = lock(self.frames);
+                let taken = frames.take(buffer)?;
+                (taken, !frames.socket.get_ref().outgoing.is_empty())
+            };
+            if let Some(count) = taken {
+                return Ok(count);
+            }
+            // Where the other half writes, it sends them behind its own.
+            if answers && let Some(mut writer) = Sink::try_take(&self.sink) {
+                writer.send(self.frames).await?;
+            }
+            let count = self.reader.read(self.buffer).await?;
+            lock(self.frames).socket.get_mut().fill(self.buffer.get(..count).unwrap_or_default());
+        }
+    }
+}
+
+/// The half that writes messages. A flush sends what was written.
+pub struct WebSocketWriter<'a, W> {
+    frames: &'a Mutex<Frames>,
+    sink: Arc<Mutex<Sink<W>>>,
+}
+
+impl<W> fmt::Debug for WebSocketWriter<'_, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketWriter").finish_non_exhaustive()
+    }
+}
+
+impl<W> ErrorType for WebSocketWriter<'_, W> {
+    type Error = io::Error;
+}
+
+impl<W: Write<Error = io::Error>> Write for WebSocketWriter<'_, W> {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut writer = Sink::take(&self.sink).await;
+        if let Some(writer) = &mut writer.writer {
+            drain(self.frames, writer).await?;
+        }
+        let chunk = bytes.get(..CHUNK).unwrap_or(bytes);
+        let message = Message::Binary(Bytes::copy_from_slice(chunk));
+        lock(self.frames).socket.send(message).map_err(into_io)?;
+        Ok(chunk.len())
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        Sink::take(&self.sink).await.send(self.frames).await
+    }
+}
