@@ -182,7 +182,7 @@ async fn round_trip(client: &Client<Board>, count: u32) {
     let sender = client.sender("readings").expect("there is room");
     for number in 0..count {
         let text = number.to_string();
-        sender.send(&MessageRef::new(&text).with_message_id(&text)).await.expect("it is accepted");
+        sender.send(&MessageRef::new(&text).with_message_id(text.as_str())).await.expect("it is accepted");
     }
     sender.close().await;
     let receiver = client.receiver("readings").expect("there is room");

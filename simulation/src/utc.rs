@@ -197,7 +197,7 @@ mod tests {
             let inner = world.clone();
             world.run(async move {
                 let client = inner.client::<Heap>();
-                let message = MessageRef { time_to_live: Some(Duration::from_secs(60)), ..MessageRef::new("x") };
+                let message = MessageRef::new("x").with_time_to_live(Duration::from_secs(60));
                 client.sender("q").unwrap().send(&message).await.unwrap();
                 let sent = inner.clock().now;
                 let left = |world: &World| {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use servicebus_core::engine::{
     Config, Connection, DeliveryId, Event, Handler, LinkId, SendOptions, SessionId, Subject, Tag,
 };
-use servicebus_core::servicebus::message::BATCH_FORMAT;
+use servicebus_core::servicebus::batch::BATCH_FORMAT;
 use servicebus_core::servicebus::{LockToken, MessageRef, sas};
 use servicebus_core::storage::{Heap, HeapRx, HeapTx, Limits, Rx as _, Tx as _};
 use servicebus_core::time::{Duration, Instant, Timestamp};

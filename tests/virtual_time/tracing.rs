@@ -146,10 +146,8 @@ fn a_trace_context_that_the_application_sets_itself_is_sent_once() {
     world.run(async move {
         let client = inner.client::<Heap>();
         let properties = [("traceparent", Value::String(TRACEPARENT)), ("celsius", Value::Int(20))];
-        let message = MessageRef::new("x")
-            .with_application_properties(&properties)
-            .with_traceparent("another")
-            .with_tracestate("vendor=1");
+        let message =
+            MessageRef::new("x").with_properties(&properties).with_traceparent("another").with_tracestate("vendor=1");
         client.sender("q").unwrap().send(&message).await.unwrap();
         let receiver = client.receiver("q").unwrap();
         let message = receiver.receive(Duration::from_secs(1)).await.unwrap().expect("a message");

@@ -19,6 +19,11 @@ pub(super) trait Attempt<R: Runtime> {
     /// What it is done with, for the error.
     fn entity(&self) -> &Entity<StorageOf<R>>;
 
+    /// Whether a second attempt does it a second time, where the first one's answer was lost.
+    fn doubles(&self) -> bool {
+        false
+    }
+
     /// Starts an attempt.
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>>;
 
@@ -39,6 +44,10 @@ impl<R: Runtime, A: Attempt<R>> Attempt<R> for &mut A {
 
     fn entity(&self) -> &Entity<StorageOf<R>> {
         (**self).entity()
+    }
+
+    fn doubles(&self) -> bool {
+        (**self).doubles()
     }
 
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
@@ -130,8 +139,9 @@ impl<R: Runtime> Progress<'_, R> {
             };
             let endpoint = attempt.endpoint();
             let shared = self.pending.shared;
-            let wait = self.failed.as_mut().and_then(|failed| start_wait::<R>(shared, endpoint, failed, &failure));
             self.uncertain |= failure.is_uncertain();
+            let again = self.failed.as_mut().filter(|_| !self.uncertain || !attempt.doubles());
+            let wait = again.and_then(|failed| start_wait::<R>(shared, endpoint, failed, &failure));
             if wait.is_none() {
                 failure.uncertain = self.uncertain;
                 return Poll::Ready(Err(failure));
@@ -154,6 +164,10 @@ pub(super) struct Asking<'c, R: Runtime> {
 impl<R: Runtime> Attempt<R> for Asking<'_, R> {
     fn endpoint(&self) -> Option<EndpointId> {
         self.endpoint
+    }
+
+    fn doubles(&self) -> bool {
+        self.request.doubles()
     }
 
     fn entity(&self) -> &Entity<StorageOf<R>> {

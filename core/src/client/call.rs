@@ -7,10 +7,11 @@ use crate::machine::{
     Cause, ClientMachine, Clock, EndpointId, Entity, Failure, Kind, OperationId, SessionChoice, SizeLimits,
 };
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::MessageRef;
 use crate::servicebus::management::{Request, Response};
+use crate::servicebus::{MessageId, MessageRef};
 use crate::storage::{Arena, Slots, Storage};
 use crate::time::Instant;
+use crate::wire::{Uuid, UuidText};
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -279,15 +280,38 @@ impl<R: Runtime> Endpoint<R> {
         change::<R, _>(&self.shared, |state| state.machine.close_endpoint(self.id));
     }
 
-    /// Encodes a message outside of the lock and starts the call that sends it.
+    /// An id for a message that has none.
+    pub(super) fn new_id(&self) -> UuidText {
+        Uuid(self.shared.with(|state| state.machine.random().uuid())).text()
+    }
+
+    /// Encodes a message outside of the lock and starts the call that sends it. `id` is the place for the id of a message
+    /// that has none, in a call that makes several attempts.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn encode_and_start(
         &self,
-        message: &MessageRef<'_>,
+        mut message: MessageRef<'_>,
+        id: Option<&mut Option<Uuid>>,
     ) -> Result<(OperationId, PayloadOf<R>), Failure<StorageOf<R>>> {
-        // Whoever comes meanwhile finds no arena and makes one of its own.
-        let mut arena = self.shared.with(|state| core::mem::take(&mut state.arena));
-        let payload = arena.encode(message);
+        message.validate().map_err(|error| super::error::invalid(&error))?;
+        if message.needs_expiry() {
+            message = message.with_expiry(clock::<R>(&self.shared).utc);
+        }
+        let id = id.filter(|_| message.message_id.is_none());
+        let (mut arena, id) = self.shared.with(|state| {
+            let id = id.and_then(|id| {
+                if id.is_none() && state.machine.settings().message_ids {
+                    *id = Some(Uuid(state.machine.random().uuid()));
+                }
+                *id
+            });
+            // Whoever comes meanwhile finds no arena and makes one of its own.
+            (core::mem::take(&mut state.arena), id)
+        });
+        let text = id.map(Uuid::text);
+        let mut message: MessageRef<'_> = message;
+        message.message_id = message.message_id.or(text.as_ref().map(|text| MessageId::String(text.as_str())));
+        let payload = arena.encode(&message);
         let started = self.shared.with(|state| {
             state.arena = arena;
             let deadline = state.runtime.now() + state.machine.settings().retry.try_timeout;

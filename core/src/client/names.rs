@@ -12,7 +12,10 @@ macro_rules! client_names {
         };
         pub use $crate::client::{ErrorKind, ErrorOutcome};
         pub use $crate::machine::{Disposition, ReceiveMode};
-        pub use $crate::servicebus::{Argument, Body, LockToken, MessageRef, Reason, SubQueue};
+        pub use $crate::servicebus::{
+            Argument, AsMessage, Body, Entries, LockToken, Message, MessageBody, MessageId, MessageIdBuf, MessageRef,
+            Reason, SubQueue,
+        };
         pub use $crate::wire::Value;
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).

@@ -5,11 +5,14 @@ use super::call::{self, Endpoint, PayloadOf, TransactionOf};
 use super::error::{self, invalid};
 use super::{Error, SendError, StorageOf};
 use crate::machine::{Cause, ClientMachine, Clock, Entity, Failure, OperationId, SizeLimits};
+use crate::random::Random;
 use crate::runtime::{Runtime, Shared};
+use crate::servicebus::batch::BATCH_FORMAT;
 use crate::servicebus::management::{CancelScheduled, Schedule};
-use crate::servicebus::message::BATCH_FORMAT;
-use crate::servicebus::{MessageBatch, MessageRef};
+use crate::servicebus::{AsMessage, MessageBatch, MessageId, MessageRef};
+use crate::storage::Storage;
 use crate::time::Timestamp;
+use crate::wire::{Uuid, UuidText};
 use core::fmt;
 use core::task::{Poll, ready};
 
@@ -26,46 +29,49 @@ impl<R: Runtime> fmt::Debug for Sender<R> {
 }
 
 /// What is encoded and sent in each attempt.
-enum Source<'c, R: Runtime> {
-    Message(&'c MessageRef<'c>),
+enum Source<'c, R: Runtime, M: ?Sized> {
+    Message(&'c M),
     Batch(&'c PayloadOf<R>),
 }
 
 /// Sending once: a message, which is encoded for each attempt, or an encoded batch.
-pub(super) struct Sending<'c, R: Runtime> {
+pub(super) struct Sending<'c, R: Runtime, M: ?Sized = [u8]> {
     endpoint: &'c Endpoint<R>,
-    source: Source<'c, R>,
+    source: Source<'c, R, M>,
     /// What the engine has not taken yet.
     payload: Option<PayloadOf<R>>,
     transaction: Option<TransactionOf<R>>,
+    /// The id of a message without one: the same in every attempt, so that the service can tell a second one.
+    id: Option<Uuid>,
+}
+
+impl<'c, R: Runtime, M: AsMessage + ?Sized> Sending<'c, R, M> {
+    pub(super) fn message(endpoint: &'c Endpoint<R>, message: &'c M, transaction: Option<TransactionOf<R>>) -> Self {
+        Self { endpoint, source: Source::Message(message), payload: None, transaction, id: None }
+    }
 }
 
 impl<'c, R: Runtime> Sending<'c, R> {
-    pub(super) fn message(
-        endpoint: &'c Endpoint<R>,
-        message: &'c MessageRef<'c>,
-        transaction: Option<TransactionOf<R>>,
-    ) -> Self {
-        Self { endpoint, source: Source::Message(message), payload: None, transaction }
-    }
-
     pub(super) fn batch(
         endpoint: &'c Endpoint<R>,
         batch: &'c PayloadOf<R>,
         transaction: Option<TransactionOf<R>>,
     ) -> Self {
-        Self { endpoint, source: Source::Batch(batch), payload: None, transaction }
+        Self { endpoint, source: Source::Batch(batch), payload: None, transaction, id: None }
     }
 }
 
-impl<R: Runtime> Attempt<R> for Sending<'_, R> {
+impl<R: Runtime, M: AsMessage + ?Sized> Attempt<R> for Sending<'_, R, M> {
     fn entity(&self) -> &Entity<StorageOf<R>> {
         &self.endpoint.entity
     }
 
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
         let (operation, payload) = match self.source {
-            Source::Message(message) => self.endpoint.encode_and_start(message)?,
+            Source::Message(message) => {
+                let id = if self.transaction.is_none() { Some(&mut self.id) } else { None };
+                self.endpoint.encode_and_start(message.as_message(), id)?
+            }
             Source::Batch(batch) => {
                 (call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))?, batch.clone())
             }
@@ -129,15 +135,15 @@ impl<R: Runtime> Sender<R> {
 
     /// Sends one message and waits until the service has stored it.
     ///
-    /// A send whose outcome was lost with the connection is tried again, so the message can arrive twice: give it a
-    /// message id and let the entity detect duplicates where that matters.
+    /// A send whose outcome was lost with the connection is tried again, so that the message can arrive twice. Every
+    /// attempt has the same message id: an entity that detects duplicates keeps one. A message without an id gets one for
+    /// that, as [`Settings::message_ids`](crate::machine::Settings::message_ids) says.
     ///
     /// Cancel safety: a dropped future may still have sent the message.
     ///
     /// # Errors
     /// A message that is not valid or too large, and what the service says, after the retries of the policy.
-    pub async fn send(&self, message: &MessageRef<'_>) -> Result<(), Error<StorageOf<R>>> {
-        message.validate().map_err(|error| self.endpoint.error(invalid(&error)))?;
+    pub async fn send(&self, message: &(impl AsMessage + ?Sized)) -> Result<(), Error<StorageOf<R>>> {
         let sending = Sending::message(&self.endpoint, message, None);
         in_span!("ServiceBus.send", self.endpoint.entity, Attempts::new(&self.endpoint.shared, sending))
     }
@@ -164,7 +170,13 @@ impl<R: Runtime> Sender<R> {
         let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
         Attempts::new(&self.endpoint.shared, &mut attaching).await?;
         let limits = attaching.limits()?;
-        Ok(MessageBatch::with_limit(usize::try_from(limits.batch).unwrap_or(usize::MAX)))
+        let limit = usize::try_from(limits.batch).unwrap_or(usize::MAX);
+        let batch = MessageBatch::new(limit, self.clock().utc);
+        let ids = self.endpoint.shared.with(|state| {
+            let wanted = state.machine.settings().message_ids;
+            wanted.then(|| Random::seeded(state.machine.random().next()))
+        });
+        Ok(batch.with_ids(ids))
     }
 
     /// Sends a batch: all of it is stored, or nothing. An empty one is not sent at all.
@@ -194,7 +206,7 @@ impl<R: Runtime> Sender<R> {
     /// # Errors
     /// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) when they do not fit into one batch; nothing is sent then. Else as
     /// [`Sender::send`].
-    pub async fn send_all(&self, messages: &[MessageRef<'_>]) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn send_all(&self, messages: &[impl AsMessage]) -> Result<(), Error<StorageOf<R>>> {
         if messages.is_empty() {
             return Ok(());
         }
@@ -207,13 +219,20 @@ impl<R: Runtime> Sender<R> {
 
     /// Stores a message that becomes available at `at`, and returns the sequence number that cancels it.
     ///
+    /// Tried again only while it is known that the service has not taken it: a lost answer is an error whose
+    /// [outcome](Error::outcome) is unknown, and no second message.
+    ///
     /// Cancel safety: a dropped future may still have scheduled the message.
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub async fn schedule(&self, message: &MessageRef<'_>, at: Timestamp) -> Result<i64, Error<StorageOf<R>>> {
+    pub async fn schedule(
+        &self,
+        message: &(impl AsMessage + ?Sized),
+        at: Timestamp,
+    ) -> Result<i64, Error<StorageOf<R>>> {
         let mut number = None;
-        self.schedule_each(core::slice::from_ref(message), at, |found| number = Some(found)).await?;
+        self.schedule_each(&[message], at, |found| number = Some(found)).await?;
         number.ok_or_else(|| self.endpoint.error(Failure::new(Cause::Malformed)))
     }
 
@@ -226,20 +245,15 @@ impl<R: Runtime> Sender<R> {
     /// As [`Sender::send`].
     pub async fn schedule_each(
         &self,
-        messages: &[MessageRef<'_>],
+        messages: &[impl AsMessage],
         at: Timestamp,
         mut numbers: impl FnMut(i64),
     ) -> Result<(), Error<StorageOf<R>>> {
         for message in messages {
-            message.validate().map_err(|error| self.endpoint.error(invalid(&error)))?;
-            // The service wants an id for each; one request carries one message here, so that nothing has to be
-            // collected where there is no allocator.
-            let id = self.endpoint.shared.with(|state| text_id(state.machine.random().uuid()));
-            let message = MessageRef {
-                message_id: message.message_id.or(Some(&id)),
-                scheduled_enqueue_time: Some(at),
-                ..*message
-            };
+            // One request carries one message here, so that nothing has to be collected where there is no allocator.
+            let (id, utc) = (self.endpoint.new_id(), self.clock().utc);
+            let message =
+                scheduled(message.as_message(), &id, at, utc).map_err(|failure| self.endpoint.error(failure))?;
             let request = Schedule { messages: core::slice::from_ref(&message) };
             let scheduling = self.endpoint.request(&request);
             let response = in_span!("ServiceBus.schedule", self.endpoint.entity, scheduling)?;
@@ -269,13 +283,17 @@ impl<R: Runtime> Sender<R> {
     }
 }
 
-/// A UUID as text.
-pub(super) fn text_id(uuid: [u8; 16]) -> heapless::String<36> {
-    let token = crate::servicebus::LockToken::from_uuid(crate::wire::Uuid(uuid));
-    let mut text = heapless::String::new();
-    // 32 digits and four hyphens fit.
-    let _ = fmt::write(&mut text, format_args!("{token}"));
-    text
+/// A message that is valid, for later. The service wants an id for each.
+pub(super) fn scheduled<'m, S: Storage>(
+    mut message: MessageRef<'m>,
+    id: &'m UuidText,
+    at: Timestamp,
+    utc: Timestamp,
+) -> Result<MessageRef<'m>, Failure<S>> {
+    message.validate().map_err(|error| invalid(&error))?;
+    message.message_id.get_or_insert(MessageId::String(id.as_str()));
+    message.scheduled_enqueue_time = Some(at);
+    Ok(message.with_expiry(utc))
 }
 
 #[cfg(feature = "alloc")]
@@ -288,21 +306,14 @@ impl<R: Runtime> Sender<R> {
     /// As [`Sender::send`].
     pub async fn schedule_all(
         &self,
-        messages: &[MessageRef<'_>],
+        messages: &[impl AsMessage],
         at: Timestamp,
     ) -> Result<alloc::vec::Vec<i64>, Error<StorageOf<R>>> {
-        use alloc::string::ToString;
-        let mut ids = alloc::vec::Vec::with_capacity(messages.len());
-        for message in messages {
-            message.validate().map_err(|error| self.endpoint.error(invalid(&error)))?;
-            let id = self.endpoint.shared.with(|state| text_id(state.machine.random().uuid()));
-            ids.push(message.message_id.map_or_else(|| id.to_string(), ToString::to_string));
-        }
-        let messages: alloc::vec::Vec<MessageRef<'_>> = messages
-            .iter()
-            .zip(&ids)
-            .map(|(message, id)| MessageRef { message_id: Some(id), scheduled_enqueue_time: Some(at), ..*message })
-            .collect();
+        let utc = self.clock().utc;
+        let ids: alloc::vec::Vec<_> = messages.iter().map(|_| self.endpoint.new_id()).collect();
+        let messages = messages.iter().zip(&ids).map(|(message, id)| scheduled(message.as_message(), id, at, utc));
+        let messages: Result<alloc::vec::Vec<MessageRef<'_>>, _> = messages.collect();
+        let messages = messages.map_err(|failure| self.endpoint.error(failure))?;
         if messages.is_empty() {
             return Ok(alloc::vec::Vec::new());
         }

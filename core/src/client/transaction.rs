@@ -2,7 +2,6 @@
 
 use super::attempts::Attempts;
 use super::call::{Endpoint, TransactionOf};
-use super::error::invalid;
 use super::receiver::Settling;
 use super::sender::Sending;
 use super::{Client, Error, LiteralOf, Receiver, SendError, Sender, StorageOf};
@@ -10,7 +9,7 @@ use crate::machine::{Cause, ClientMachine, Control, Disposition, Entity, Failure
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
-use crate::servicebus::{MessageBatch, MessageRef, ReceivedMessage};
+use crate::servicebus::{AsMessage, MessageBatch, ReceivedMessage};
 use crate::storage::{PayloadBuilder, Storage};
 use crate::time::Timestamp;
 use crate::wire::Tag;
@@ -123,8 +122,11 @@ impl<R: Runtime> Transaction<'_, R> {
     ///
     /// # Errors
     /// As [`Sender::send`], at the first attempt.
-    pub async fn send(&self, sender: &Sender<R>, message: &MessageRef<'_>) -> Result<(), Error<StorageOf<R>>> {
-        message.validate().map_err(|error| sender.endpoint.error(invalid(&error)))?;
+    pub async fn send(
+        &self,
+        sender: &Sender<R>,
+        message: &(impl AsMessage + ?Sized),
+    ) -> Result<(), Error<StorageOf<R>>> {
         let sending = Sending::message(&sender.endpoint, message, Some(self.id));
         Attempts::once(&sender.endpoint.shared, sending).await
     }
@@ -158,14 +160,13 @@ impl<R: Runtime> Transaction<'_, R> {
     pub async fn schedule(
         &self,
         sender: &Sender<R>,
-        message: &MessageRef<'_>,
+        message: &(impl AsMessage + ?Sized),
         at: Timestamp,
     ) -> Result<i64, Error<StorageOf<R>>> {
-        message.validate().map_err(|error| sender.endpoint.error(invalid(&error)))?;
         let endpoint = &sender.endpoint;
-        let id = endpoint.shared.with(|state| super::sender::text_id(state.machine.random().uuid()));
+        let (id, utc) = (endpoint.new_id(), sender.clock().utc);
         let message =
-            MessageRef { message_id: message.message_id.or(Some(&id)), scheduled_enqueue_time: Some(at), ..*message };
+            super::sender::scheduled(message.as_message(), &id, at, utc).map_err(|failure| endpoint.error(failure))?;
         let request = Schedule { messages: core::slice::from_ref(&message) };
         let (entity, transaction) = (&endpoint.entity, Some(self.id));
         let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation: OperationId| {

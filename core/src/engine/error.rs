@@ -150,7 +150,8 @@ pub enum EngineError {
     /// The verb does not fit the link's role or state.
     IllegalState,
     /// The message exceeds what the peer accepts: see
-    /// [`LinkStatus::peer_max_message_size`](super::LinkStatus::peer_max_message_size).
+    /// [`LinkStatus::peer_max_message_size`](super::LinkStatus::peer_max_message_size). So do the details of a
+    /// settlement, which have to fit into one frame.
     MessageTooLarge,
 }
 

@@ -6,10 +6,10 @@ use super::id::{DeliveryId, DeliveryIndex, SessionIndex};
 use super::numbers::DeliveryNumber;
 use super::{Connection, EngineError, Handler, OutcomeKind, Violation};
 use crate::storage::Storage;
-use crate::wire::View;
-use crate::wire::frame::Kind;
+use crate::wire::frame::{self, Kind};
 use crate::wire::messaging::{DeliveryState, Outcome};
 use crate::wire::performative::Disposition;
+use crate::wire::{View, measure};
 
 /// A state that needs no bytes beyond its name, so that ranges of it can be told in one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,8 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::Detached`] when the delivery or its link is gone, [`EngineError::IllegalState`] when it was
-    /// settled before, or is not wholly sent or taken yet, [`EngineError::NoCapacity`] when a state with details finds no room in the outbox.
+    /// settled before, or is not wholly sent or taken yet, [`EngineError::NoCapacity`] when a state with details finds no
+    /// room in the outbox, [`EngineError::MessageTooLarge`] when it does not fit into a frame of the peer's.
     pub fn settle(
         &mut self,
         delivery: DeliveryId,
@@ -59,6 +60,10 @@ impl<S: Storage> Connection<S> {
         let (role, session) = (link.role, link.session);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let disposition = Disposition { role, first: id, last: None, settled, state: Some(*state), batchable: false };
+        // A disposition is one frame, whatever its details.
+        if measure(&disposition) + frame::HEADER_LEN > self.peer_max_frame_size as usize {
+            return Err(EngineError::MessageTooLarge);
+        }
         self.push_frame(Kind::Amqp, channel, &disposition).map_err(|_| OUTBOX_FULL)?;
         if let Some(found) = self.deliveries.get_mut(at) {
             found.due = None;

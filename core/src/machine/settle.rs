@@ -178,6 +178,9 @@ impl<S: Storage> ClientMachine<S> {
         let Some(token) = message.token else {
             return Poll::Ready(Err(Failure::new(Cause::Argument(Argument::Unlocked))));
         };
+        if let Err(argument) = disposition.validate() {
+            return Poll::Ready(Err(Failure::new(Cause::Argument(argument))));
+        }
         let in_session = message.origin.in_session;
         if !asked
             && !in_session
@@ -260,6 +263,11 @@ impl<S: Storage> ClientMachine<S> {
             }
             Err(EngineError::Detached | EngineError::Closed) => Ok(false),
             Err(EngineError::IllegalState) => Err(Failure::new(Cause::Argument(Argument::BeingSettled))),
+            Err(EngineError::MessageTooLarge) => {
+                let limit = connection.peer_max_frame_size();
+                let sizes = format_args!("{} bytes, and a frame has {limit}", encoded.len());
+                Err(Failure::told(Cause::Argument(Argument::Properties), &sizes))
+            }
             Err(error) => Err(Failure::new(Cause::Engine(error))),
         }
     }

@@ -51,9 +51,9 @@ fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp, margin: Millis) -> I
 }
 
 /// Room for an audience: scheme, host and an entity's path.
-pub(super) type Audience = heapless::String<400>;
+pub(super) type Audience = heapless::String<408>;
 /// Room for a signed token: an audience, percent-encoded, and the signature's other fields.
-pub(super) type TokenText = heapless::String<1024>;
+pub(super) type TokenText = heapless::String<1152>;
 
 /// The field that does not fit is the one that the application has named.
 fn too_long<S: Storage>() -> Failure<S> {

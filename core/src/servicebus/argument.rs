@@ -30,6 +30,10 @@ pub enum Argument {
     BeingSettled,
     /// The properties that a settlement changes.
     Properties,
+    /// The reason of a dead letter.
+    DeadLetterReason,
+    /// The description of a dead letter.
+    DeadLetterDescription,
     /// The storage's room for what is sent.
     Storage,
 }
@@ -50,7 +54,9 @@ impl Argument {
             Self::ReplyToSessionId => "reply_to_session_id has more than 128 characters",
             Self::Unlocked => "the message has no lock of its own",
             Self::BeingSettled => "the message is being settled already",
-            Self::Properties => "the properties are larger than the storage takes",
+            Self::Properties => "the properties are larger than the storage or a frame takes",
+            Self::DeadLetterReason => "the dead-letter reason has more than 4096 characters",
+            Self::DeadLetterDescription => "the dead-letter description has more than 4096 characters",
             Self::Storage => "the request is larger than `message` of fixed storage",
         }
     }

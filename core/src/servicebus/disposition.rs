@@ -1,5 +1,6 @@
 //! What the application decides about a locked message.
 
+use super::argument::Argument;
 use crate::wire::Value;
 
 /// Application properties and their new values.
@@ -29,4 +30,26 @@ pub enum Disposition<'a> {
         /// Application properties to change.
         properties: Properties<'a>,
     },
+}
+
+/// The longest reason and description of a dead letter, in characters (docs/evidence/field-reports.md C6).
+pub const MAX_DEAD_LETTER_TEXT: usize = 4_096;
+
+impl Disposition<'_> {
+    /// Checks what the service would refuse.
+    ///
+    /// # Errors
+    /// The text that is too long.
+    pub(crate) fn validate(&self) -> Result<(), Argument> {
+        let Self::DeadLetter { reason, description, .. } = self else { return Ok(()) };
+        let texts = [(reason, Argument::DeadLetterReason), (description, Argument::DeadLetterDescription)];
+        for (text, argument) in texts {
+            // A character has a byte at least.
+            let long = |text: &str| text.len() > MAX_DEAD_LETTER_TEXT && text.chars().count() > MAX_DEAD_LETTER_TEXT;
+            if text.is_some_and(long) {
+                return Err(argument);
+            }
+        }
+        Ok(())
+    }
 }

@@ -8,6 +8,7 @@ use super::rule::RuleDescription;
 use crate::storage::{PayloadBuilder, Storage};
 use crate::time::Timestamp;
 use crate::wire::message::{Body, MessageView};
+use crate::wire::messaging::MessageId;
 use crate::wire::{Array, Compound, Encode, MapWriter, Sink, Value, measure, put_binary_head};
 
 /// `get-message-sessions` without a time: sessions that have messages or a state.
@@ -18,11 +19,16 @@ const ANY_SESSION: Timestamp = Timestamp::DOTNET_MAX;
 pub trait Request: Encode + Sync {
     /// The name of the operation.
     fn name(&self) -> &'static str;
+
+    /// Whether the service does it twice when it is asked twice, so that a lost answer must not be asked for again.
+    fn doubles(&self) -> bool {
+        false
+    }
 }
 
 /// Declares operations: the type, its name, and how its map is filled.
 macro_rules! requests {
-    ($( $(#[$meta:meta])* $name:ident $(<$life:lifetime>)? = $text:literal {
+    ($( $(#[$meta:meta])* $name:ident $(<$life:lifetime>)? = $text:literal $(, $doubles:ident)? {
         $( $(#[$field_meta:meta])* $field:ident : $type:ty, )*
     } |$request:ident, $map:ident| $fill:block )*) => { $(
         $(#[$meta])*
@@ -35,6 +41,10 @@ macro_rules! requests {
             fn name(&self) -> &'static str {
                 $text
             }
+
+            $( fn $doubles(&self) -> bool {
+                true
+            } )?
         }
 
         impl $(<$life>)? Encode for $name $(<$life>)? {
@@ -64,7 +74,7 @@ requests! {
     }
 
     /// Messages for later. Each has a message id and its time.
-    Schedule<'a> = "com.microsoft:schedule-message" {
+    Schedule<'a> = "com.microsoft:schedule-message", doubles {
         /// The messages.
         messages: &'a [MessageRef<'a>],
     } |request, map| {
@@ -244,7 +254,7 @@ fn put_messages(sink: &mut Sink<'_>, messages: &[MessageRef<'_>]) {
     let mark = sink.begin();
     for message in messages {
         let mut map = MapWriter::begin(sink);
-        map.put("message-id", message.message_id.unwrap_or_default());
+        map.put("message-id", message.message_id.unwrap_or(MessageId::String("")));
         map.put_if("session-id", message.session_id);
         map.put_if("partition-key", message.partition_key);
         map.put_if("via-partition-key", message.transaction_partition_key);

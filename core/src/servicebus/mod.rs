@@ -4,12 +4,20 @@ pub mod address;
 #[cfg(feature = "administration")]
 pub mod administration;
 pub mod argument;
+pub mod as_message;
+pub mod batch;
+pub mod body;
 pub mod connection_string;
 pub mod disposition;
+#[cfg(feature = "alloc")]
+mod encoded_entries;
+pub mod entries;
 pub mod failure;
 pub mod lock_token;
 pub mod management;
 pub mod message;
+#[cfg(feature = "alloc")]
+pub mod owned_message;
 pub mod reason;
 pub mod received;
 pub mod retry;
@@ -20,13 +28,21 @@ pub(crate) mod session_filter;
 
 pub use address::{Address, SubQueue};
 pub use argument::Argument;
+pub use as_message::AsMessage;
+pub use batch::{BatchError, MessageBatch};
+pub use body::Body;
 pub use connection_string::{ConnectionCredential, ConnectionString, ConnectionStringError};
 pub use disposition::{Disposition, Properties};
+pub use entries::Entries;
 pub use failure::{Cause, Failure, Offer};
 pub use lock_token::LockToken;
-pub use message::{BatchError, Body, InvalidMessage, MessageBatch, MessageRef};
+pub use message::{InvalidMessage, MessageRef};
+#[cfg(feature = "alloc")]
+pub use owned_message::{Message, MessageBody, MessageIdBuf};
 pub use reason::Reason;
 pub use received::{MessageState, ReceivedMessage};
 pub use retry::{RetryMode, RetryPolicy};
 pub use rule::{CorrelationFilter, RuleDescription, RuleFilter};
 pub use session_choice::SessionChoice;
+
+pub use crate::wire::messaging::MessageId;

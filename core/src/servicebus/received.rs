@@ -1,17 +1,20 @@
 //! A received message: its bytes as they came, read on demand (docs/evidence/wire-protocol.md §4.7).
 
+use super::as_message::AsMessage;
+use super::body::Body as SendBody;
+use super::entries::Entries;
 use super::lock_token::LockToken;
 use super::message::{
-    Body as SendBody, DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON, DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER,
-    ENQUEUED_TIME, LOCKED_UNTIL, MESSAGE_STATE, MessageRef, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
-    TRACEPARENT, TRACESTATE,
+    DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON, DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER, ENQUEUED_TIME,
+    LOCKED_UNTIL, MESSAGE_STATE, MessageRef, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER, TRACEPARENT,
+    TRACESTATE, VIA_PARTITION_KEY,
 };
 use crate::engine::DeliveryId;
 use crate::storage::Storage;
 use crate::time::{Duration, Timestamp};
 use crate::wire::message::{Body, Layout, MessageView};
-use crate::wire::messaging::MessageId;
-use crate::wire::{DecodeError, Value};
+use crate::wire::messaging::{MessageId, Properties};
+use crate::wire::{DecodeError, Symbol, Value, View};
 use core::fmt;
 
 /// What has become of a stored message.
@@ -117,54 +120,63 @@ impl<S: Storage> ReceivedMessage<S> {
         self.view().body()
     }
 
-    fn annotation(&self, key: &str) -> Option<Value<'_>> {
+    /// One of the message annotations, the service's own and the sender's.
+    pub fn annotation(&self, key: &str) -> Option<Value<'_>> {
         self.view().message_annotations().ok()?.get(key)
     }
 
-    /// The message id, when it is text.
-    pub fn message_id(&self) -> Option<&str> {
-        match self.view().properties_view()?.message_id()? {
-            MessageId::String(id) => Some(id),
-            _ => None,
-        }
+    /// One of the delivery annotations.
+    pub fn delivery_annotation(&self, key: &str) -> Option<Value<'_>> {
+        self.view().delivery_annotations().ok()?.get(key)
     }
 
-    /// The correlation id, when it is text.
-    pub fn correlation_id(&self) -> Option<&str> {
-        match self.view().properties_view()?.correlation_id()? {
-            MessageId::String(id) => Some(id),
-            _ => None,
-        }
+    /// One of the entries of the footer.
+    pub fn footer(&self, key: &str) -> Option<Value<'_>> {
+        self.view().footer().ok()?.get(key)
+    }
+
+    fn properties(&self) -> Option<View<'_, Properties<'_>>> {
+        self.view().properties_view()
+    }
+
+    /// The message id, in whichever of AMQP's types the sender gave it.
+    pub fn message_id(&self) -> Option<MessageId<'_>> {
+        self.properties()?.message_id()
+    }
+
+    /// The correlation id, in whichever of AMQP's types the sender gave it.
+    pub fn correlation_id(&self) -> Option<MessageId<'_>> {
+        self.properties()?.correlation_id()
     }
 
     /// The session id.
     pub fn session_id(&self) -> Option<&str> {
-        self.view().properties_view()?.group_id()
+        self.properties()?.group_id()
     }
 
     /// The session that replies belong to.
     pub fn reply_to_session_id(&self) -> Option<&str> {
-        self.view().properties_view()?.reply_to_group_id()
+        self.properties()?.reply_to_group_id()
     }
 
     /// What the message is about.
     pub fn subject(&self) -> Option<&str> {
-        self.view().properties_view()?.subject()
+        self.properties()?.subject()
     }
 
     /// Where the message is meant to go.
     pub fn to(&self) -> Option<&str> {
-        self.view().properties_view()?.to()
+        self.properties()?.to()
     }
 
     /// Where to send replies.
     pub fn reply_to(&self) -> Option<&str> {
-        self.view().properties_view()?.reply_to()
+        self.properties()?.reply_to()
     }
 
     /// MIME type of the body.
     pub fn content_type(&self) -> Option<&str> {
-        self.view().properties_view()?.content_type().map(crate::wire::Symbol::as_str)
+        self.properties()?.content_type().map(Symbol::as_str)
     }
 
     /// Earlier deliveries that failed: 0 at the first delivery.
@@ -174,13 +186,56 @@ impl<S: Storage> ReceivedMessage<S> {
 
     /// How long the message lives, from [`ReceivedMessage::enqueued_time`] on.
     pub fn time_to_live(&self) -> Option<Duration> {
-        self.view().header_view()?.ttl().map(|ttl| Duration::from_millis(u64::from(ttl)))
+        let ttl = Duration::from_millis(u64::from(self.view().header_view()?.ttl()?));
+        // The header ends at 49 days; for longer lives only the times of creation and expiry tell
+        // (docs/evidence/service-evidence.md §10).
+        let longer = self.absolute_expiry_time().zip(self.creation_time());
+        Some(longer.map_or(ttl, |(until, from)| ttl.max(until.saturating_duration_since(from))))
+    }
+
+    /// MIME encoding of the body.
+    pub fn content_encoding(&self) -> Option<&str> {
+        self.properties()?.content_encoding().map(Symbol::as_str)
+    }
+
+    /// Who made the message.
+    pub fn user_id(&self) -> Option<&[u8]> {
+        self.properties()?.user_id()
+    }
+
+    /// Position in a group.
+    pub fn group_sequence(&self) -> Option<u32> {
+        self.properties()?.group_sequence()
+    }
+
+    /// When the message was made, as the sender says, or as the service does for a message with a time to live.
+    pub fn creation_time(&self) -> Option<Timestamp> {
+        self.properties()?.creation_time()
+    }
+
+    /// The expiry time that the message carries.
+    pub fn absolute_expiry_time(&self) -> Option<Timestamp> {
+        self.properties()?.absolute_expiry_time()
+    }
+
+    /// AMQP's priority.
+    pub fn priority(&self) -> Option<u8> {
+        self.view().header_view()?.priority()
+    }
+
+    /// AMQP's durable flag.
+    pub fn durable(&self) -> Option<bool> {
+        self.view().header_view()?.durable()
+    }
+
+    /// AMQP's first-acquirer flag.
+    pub fn first_acquirer(&self) -> Option<bool> {
+        self.view().header_view()?.first_acquirer()
     }
 
     /// When the message expires.
     pub fn expires_at(&self) -> Option<Timestamp> {
-        let absolute = self.view().properties_view().and_then(|mut properties| properties.absolute_expiry_time());
-        absolute.or_else(|| Some(self.enqueued_time()? + self.time_to_live()?))
+        self.absolute_expiry_time().or_else(|| Some(self.enqueued_time()? + self.time_to_live()?))
     }
 
     /// When the message was enqueued.
@@ -213,9 +268,14 @@ impl<S: Storage> ReceivedMessage<S> {
         self.annotation(PARTITION_KEY)?.as_str()
     }
 
+    /// The partition key of the entity that a transaction went through.
+    pub fn transaction_partition_key(&self) -> Option<&str> {
+        self.annotation(VIA_PARTITION_KEY)?.as_str()
+    }
+
     /// When the message was to be enqueued.
     pub fn scheduled_enqueue_time(&self) -> Option<Timestamp> {
-        self.annotation(SCHEDULED_ENQUEUE_TIME)?.as_timestamp()
+        self.annotation(SCHEDULED_ENQUEUE_TIME)?.as_timestamp().filter(|time| *time != Timestamp::DOTNET_MIN)
     }
 
     /// The entity whose dead-letter queue the message came from.
@@ -229,7 +289,7 @@ impl<S: Storage> ReceivedMessage<S> {
     }
 
     /// Details of why the message was dead-lettered.
-    pub fn dead_letter_error_description(&self) -> Option<&str> {
+    pub fn dead_letter_description(&self) -> Option<&str> {
         self.application_property(DEAD_LETTER_ERROR_DESCRIPTION)?.as_str()
     }
 
@@ -266,35 +326,60 @@ impl<S: Storage> ReceivedMessage<S> {
         let properties = self.view().application_properties().unwrap_or(crate::wire::Map::EMPTY);
         properties.iter().map_while(Result::ok).filter_map(|(key, value)| Some((key.as_str()?, value)))
     }
+}
 
-    /// A message with the same content, to be sent on: what belongs to the sender is kept, what belongs to the service
-    /// is left out. Application properties are collected into `properties`; those that do not fit are left out.
-    pub fn to_message<'a>(&'a self, properties: &'a mut [(&'a str, Value<'a>)]) -> MessageRef<'a> {
-        let mut count = 0;
-        for (slot, property) in properties.iter_mut().zip(self.application_properties()) {
-            *slot = property;
-            count += 1;
+/// The same message to be sent once more: what its sender set is kept, what the service set is left out.
+impl<S: Storage> AsMessage for ReceivedMessage<S> {
+    fn as_message(&self) -> MessageRef<'_> {
+        let view = self.view();
+        let entries = |map: Result<_, DecodeError>| map.map(Entries::received).unwrap_or_default();
+        let mut message = MessageRef::from_body(SendBody::Encoded(view.body_bytes()));
+        message.application_properties = entries(view.application_properties());
+        message.annotations = entries(view.message_annotations());
+        message.delivery_annotations = entries(view.delivery_annotations());
+        message.footer = entries(view.footer());
+        message.partition_key = self.partition_key();
+        message.transaction_partition_key = self.transaction_partition_key();
+        message.scheduled_enqueue_time = self.scheduled_enqueue_time();
+        message.time_to_live = self.time_to_live();
+        if let Some(mut header) = view.header_view() {
+            message.priority = header.priority();
+            message.durable = header.durable();
+            message.first_acquirer = header.first_acquirer();
         }
-        let kept: &'a [(&'a str, Value<'a>)] = properties;
-        MessageRef {
-            body: match self.view().body() {
-                Ok(Body::Value(value)) => SendBody::Value(value),
-                Ok(Body::Data(sections)) if sections.data().count() == 1 => SendBody::Data(self.data()),
-                Ok(Body::Data(_) | Body::Sequence(_)) => SendBody::Encoded(self.view().body_bytes()),
-                Ok(Body::Empty) | Err(_) => SendBody::Empty,
-            },
-            message_id: self.message_id(),
-            session_id: self.session_id(),
-            partition_key: self.partition_key(),
-            correlation_id: self.correlation_id(),
-            subject: self.subject(),
-            to: self.to(),
-            reply_to: self.reply_to(),
-            reply_to_session_id: self.reply_to_session_id(),
-            content_type: self.content_type(),
-            time_to_live: self.time_to_live(),
-            application_properties: kept.get(..count).unwrap_or_default(),
-            ..MessageRef::default()
+        if let Some(mut properties) = view.properties_view() {
+            message.message_id = properties.message_id();
+            message.user_id = properties.user_id();
+            message.to = properties.to();
+            message.subject = properties.subject();
+            message.reply_to = properties.reply_to();
+            message.correlation_id = properties.correlation_id();
+            message.content_type = properties.content_type().map(Symbol::as_str);
+            message.content_encoding = properties.content_encoding().map(Symbol::as_str);
+            message.session_id = properties.group_id();
+            message.group_sequence = properties.group_sequence();
+            message.reply_to_session_id = properties.reply_to_group_id();
+            message.creation_time = properties.creation_time();
+            message.absolute_expiry_time = properties.absolute_expiry_time();
         }
+        if message.time_to_live.is_some() {
+            // The service adds both to what has a time to live (docs/evidence/service-evidence.md §10), and the new
+            // life begins when the copy is enqueued.
+            message.absolute_expiry_time = None;
+            message.creation_time =
+                message.creation_time.filter(|made| Some(*made) != self.enqueued_time() && !message.needs_expiry());
+        }
+        message
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl ReceivedMessage<crate::storage::Heap> {
+    /// A copy to be sent: everything that its sender set is kept, what the service set is left out. The copy shares the
+    /// bytes of the body.
+    pub fn to_message(&self) -> super::owned_message::Message {
+        let mut message = self.as_message();
+        message.body = SendBody::Empty;
+        super::owned_message::Message::from(message).with_sections(self.payload.slice_ref(self.view().body_bytes()))
     }
 }

@@ -54,6 +54,7 @@ impl Storage for Heap {
     type Spare<T> = Option<Box<T>>;
 
     const MAX_FRAME_SIZE: u32 = u32::MAX;
+    const MESSAGE_IDS: bool = true;
 
     fn rx(max_frame_size: usize) -> Self::Rx {
         HeapRx::new(max_frame_size)

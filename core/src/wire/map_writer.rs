@@ -1,6 +1,6 @@
 //! A map whose entries are appended one by one.
 
-use super::{Compound, Encode, Sink, Symbol, Value};
+use super::{Compound, Encode, Map, Sink, Symbol, Value};
 
 /// Writes a map and counts its entries.
 #[derive(Debug)]
@@ -44,6 +44,19 @@ impl<'s, 'a> MapWriter<'s, 'a> {
         for (key, value) in entries {
             self.put(key, value);
         }
+    }
+
+    /// Appends an entry whose key is of any type.
+    pub fn put_entry(&mut self, key: &Value<'_>, value: &Value<'_>) {
+        key.encode(self.sink);
+        value.encode(self.sink);
+        self.count += 2;
+    }
+
+    /// Appends the entries of a map as they are encoded.
+    pub fn put_map(&mut self, map: Map<'_>) {
+        self.sink.put(map.items);
+        self.count += map.count as usize;
     }
 
     /// Appends an entry whose key is a symbol.

@@ -5,6 +5,7 @@ use super::performative::{ErrorCondition, choice};
 use super::{Decode, Decoder, Encode, Expected, Fields, Map, Multiple, Sink, Symbol, Uuid, Value};
 use crate::time::Timestamp;
 use crate::wire::transaction::{Declared, TransactionalState};
+use core::fmt;
 
 composite! {
     /// Transport headers of a message (AMQP 1.0 §3.2.1).
@@ -257,8 +258,61 @@ pub enum MessageId<'a> {
     Uuid(Uuid),
     /// Bytes.
     Binary(&'a [u8]),
-    /// Text: the only form Service Bus users see.
+    /// Text: what every SDK sends.
     String(&'a str),
+}
+
+impl<'a> MessageId<'a> {
+    /// The id, when it is text.
+    pub const fn as_str(&self) -> Option<&'a str> {
+        match *self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl PartialEq<str> for MessageId<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == Some(other)
+    }
+}
+
+impl PartialEq<&str> for MessageId<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == Some(other)
+    }
+}
+
+/// Text as it is, numbers in decimal, UUIDs in their usual form, bytes in hexadecimal digits.
+impl fmt::Display for MessageId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ulong(number) => number.fmt(f),
+            Self::Uuid(uuid) => uuid.fmt(f),
+            Self::Binary(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            Self::String(text) => f.write_str(text),
+        }
+    }
+}
+
+macro_rules! message_id_from {
+    ($($type:ty => $variant:ident),* $(,)?) => { $(
+        impl<'a> From<$type> for MessageId<'a> {
+            fn from(id: $type) -> Self {
+                Self::$variant(id)
+            }
+        }
+    )* };
+}
+
+message_id_from! { &'a str => String, &'a [u8] => Binary, u64 => Ulong, Uuid => Uuid }
+
+#[cfg(feature = "alloc")]
+impl<'a> From<&'a alloc::string::String> for MessageId<'a> {
+    fn from(id: &'a alloc::string::String) -> Self {
+        Self::String(id)
+    }
 }
 
 impl Encode for MessageId<'_> {

@@ -32,5 +32,5 @@ pub use map_writer::MapWriter;
 pub use reader::{MAX_DEPTH, Reader};
 pub use sink::{Compound, Full, Sink};
 pub use tag::Tag;
-pub use value::{Array, Described, List, Map, Symbol, Uuid, Value, encode_list, encode_map};
+pub use value::{Array, Described, List, Map, Symbol, Uuid, UuidText, Value, encode_list, encode_map};
 pub use view::View;

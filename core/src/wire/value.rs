@@ -34,9 +34,51 @@ impl fmt::Display for Symbol<'_> {
     }
 }
 
-/// A UUID in network order (AMQP 1.0 §1.6.18).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// A UUID in network order (AMQP 1.0 §1.6.18). As text it has its usual form, in lower case.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 16]);
+
+/// The text of a UUID: 32 hexadecimal digits in five groups.
+#[derive(Clone, Copy, Debug)]
+pub struct UuidText([u8; 36]);
+
+impl UuidText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl Uuid {
+    /// Its text.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn text(self) -> UuidText {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; 36];
+        let digit = |four: u8| DIGITS.get(usize::from(four & 15)).copied().unwrap_or_default();
+        let mut place = 0;
+        for (number, byte) in self.0.into_iter().enumerate() {
+            place += usize::from(matches!(number, 4 | 6 | 8 | 10));
+            if let Some([high, low]) = text.get_mut(place..).and_then(|rest| rest.first_chunk_mut()) {
+                (*high, *low) = (digit(byte >> 4), digit(byte));
+            }
+            place += 2;
+        }
+        UuidText(text)
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text().as_str())
+    }
+}
+
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Uuid({self})")
+    }
+}
 
 /// Any AMQP value. Compound values are views that decode their items on demand.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,6 +137,11 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// A symbol of this text: what names annotations.
+    pub const fn symbol(text: &'a str) -> Self {
+        Self::Symbol(Symbol::new(text))
+    }
+
     /// Whether this is `null`.
     pub const fn is_null(&self) -> bool {
         matches!(self, Self::Null)

@@ -243,7 +243,7 @@ mod tests {
         let session = random.below(4).to_string();
         let mut message = servicebus_core::servicebus::MessageRef::new("body").with_session_id(&session);
         if random.below(3) > 0 {
-            message = message.with_message_id(&id);
+            message = message.with_message_id(id.as_str());
         }
         if random.below(4) == 0 {
             message = message.with_time_to_live(Duration::from_secs(1 + random.below(30)));

@@ -191,7 +191,7 @@ async fn main(spawner: Spawner) {
         // Both fit: 16 and 10 digits with a dash, and a small number.
         let _ = write!(id, "{start:016x}-{number}");
         let _ = write!(text, "{:.1}", celsius(raw));
-        let message = MessageRef::new(text.as_str()).with_message_id(&id).with_subject("celsius");
+        let message = MessageRef::new(text.as_str()).with_message_id(id.as_str()).with_subject("celsius");
         while let Err(failure) = sender.send(&message).await {
             warn!("reading {}: {}", number, failure);
             if !failure.is_transient() {

@@ -53,7 +53,7 @@ impl Reading {
     }
 
     fn message(&self) -> MessageRef<'_> {
-        MessageRef::new(self.body.as_str()).with_message_id(&self.id).with_subject("celsius")
+        MessageRef::new(self.body.as_str()).with_message_id(self.id.as_str()).with_subject("celsius")
     }
 }
 

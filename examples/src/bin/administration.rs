@@ -10,7 +10,7 @@ use servicebus_core::servicebus::administration::{
 };
 use servicebus_examples::{Namespace, Result};
 use servicebus_tokio::administration;
-use servicebus_tokio::{MessageRef, Value, connect};
+use servicebus_tokio::{Message, connect};
 use std::time::Instant;
 
 const QUEUE: &str = "example-audit";
@@ -66,10 +66,8 @@ async fn main() -> Result<()> {
     let client = connect(namespace.connection_string.as_str())?;
     let sender = client.sender(TOPIC)?;
     for (color, quantity) in [("red", 5), ("blue", 500), ("red", 1_000)] {
-        let properties = [("color", Value::String(color)), ("quantity", Value::Int(quantity))];
-        sender
-            .send(&MessageRef::new("an order").with_subject("order").with_application_properties(&properties))
-            .await?;
+        let order = Message::new("an order").with_subject("order");
+        sender.send(&order.with_property("color", color).with_property("quantity", quantity)).await?;
     }
     for subscription in admin.list_subscriptions_runtime_properties(TOPIC).all().await? {
         println!("  {} holds {} of 3", subscription.name, subscription.message_count_details.active);
@@ -79,7 +77,7 @@ async fn main() -> Result<()> {
     let mut all = admin.get_subscription(TOPIC, "all").await?;
     all.forward_to = Some(QUEUE.into());
     admin.update_subscription(&all).await?;
-    sender.send(&MessageRef::new("one more")).await?;
+    sender.send("one more").await?;
     let runtime = admin.get_queue_runtime_properties(QUEUE).await?;
     println!("  {QUEUE} holds {} messages, {} bytes", runtime.total_message_count, runtime.size_in_bytes);
     client.close().await;

@@ -5,7 +5,7 @@
 
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{AutoLockRenewer, MessageRef, connect};
+use servicebus_tokio::{AutoLockRenewer, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -16,7 +16,7 @@ async fn main() -> Result<()> {
     println!("Renewing locks of \"{queue}\", on {}", namespace.place);
 
     let client = connect(namespace.connection_string.as_str())?;
-    client.sender(&*queue)?.send(&MessageRef::new("slow work")).await?;
+    client.sender(&*queue)?.send("slow work").await?;
     let receiver = client.receiver(&*queue)?;
     let message = receiver.receive(Duration::from_secs(10)).await?.ok_or("the message did not come")?;
     println!("  received, locked until {}", message.locked_until().ok_or("no lock")?);

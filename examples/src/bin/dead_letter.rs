@@ -2,7 +2,7 @@
 
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{DeadLetterOptions, Entity, MessageRef, ReceiverOptions, Value, connect};
+use servicebus_tokio::{DeadLetterOptions, Entity, ReceiverOptions, Value, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -13,7 +13,7 @@ async fn main() -> Result<()> {
     let client = connect(namespace.connection_string.as_str())?;
     let (sender, receiver) = (client.sender(&*queue)?, client.receiver(&*queue)?);
 
-    sender.send_all(&[MessageRef::new("no amount"), MessageRef::new("unlucky")]).await?;
+    sender.send_all(&["no amount", "unlucky"]).await?;
     while let Some(message) = receiver.receive(Duration::from_millis(500)).await? {
         if message.text() == Some("no amount") {
             let options = DeadLetterOptions {
@@ -34,7 +34,7 @@ async fn main() -> Result<()> {
             "{}: {}: {}",
             message.text().unwrap_or("?"),
             message.dead_letter_reason().unwrap_or("?"),
-            message.dead_letter_error_description().unwrap_or("?"),
+            message.dead_letter_description().unwrap_or("?"),
         );
         dead.complete(&message).await?;
     }

@@ -1,7 +1,7 @@
 //! A message that cannot be worked on yet is set aside and fetched by its number.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{MessageRef, connect};
+use servicebus_tokio::connect;
 use std::time::Duration;
 
 #[tokio::main]
@@ -13,7 +13,7 @@ async fn main() -> Result<()> {
     let receiver = client.receiver(&*queue)?;
 
     for step in ["second", "first"] {
-        sender.send(&MessageRef::new(step)).await?;
+        sender.send(step).await?;
     }
     let mut set_aside = Vec::new();
     for message in receiver.receive_messages(2, Duration::from_secs(5)).await? {

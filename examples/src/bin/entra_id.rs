@@ -6,7 +6,7 @@
 
 use servicebus_examples::{Namespace, Result, queue_name};
 use servicebus_tokio::servicebus_core::time::Timestamp;
-use servicebus_tokio::{AccessToken, MessageRef, Options, connect};
+use servicebus_tokio::{AccessToken, Options, connect};
 use std::time::{Duration, SystemTime};
 
 #[tokio::main]
@@ -25,7 +25,7 @@ async fn main() -> Result<()> {
             Timestamp::from_secs(i64::try_from(expires.as_secs()).unwrap_or(i64::MAX)),
         ))
     });
-    client.sender(&*queue)?.send(&MessageRef::new("sent with a token")).await?;
+    client.sender(&*queue)?.send("sent with a token").await?;
     client.close().await;
 
     let client = connect(namespace.connection_string.as_str())?;

@@ -10,7 +10,6 @@ use servicebus_core::client::{Client, State};
 use servicebus_core::driver::{self, Dial, NoCredential, Transport};
 use servicebus_core::machine::{Clock, Settings, Target};
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Instant, Timestamp};
 use servicebus_examples::{Namespace, Result};
@@ -204,7 +203,7 @@ fn main() -> Result<()> {
 
     let application = async {
         let sender = client.sender("orders")?;
-        sender.send(&MessageRef::new("hello from one thread")).await?;
+        sender.send("hello from one thread").await?;
         println!("sent a message");
         let receiver = client.receiver("orders")?;
         let message = receiver.receive(Duration::from_secs(10)).await?.ok_or("the message did not come back")?;

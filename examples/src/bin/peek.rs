@@ -1,7 +1,7 @@
 //! A look at what is in a queue, without taking or locking anything.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{MessageRef, connect};
+use servicebus_tokio::connect;
 use std::time::Duration;
 
 #[tokio::main]
@@ -12,9 +12,9 @@ async fn main() -> Result<()> {
     let (sender, receiver) = (client.sender(&*queue)?, client.receiver(&*queue)?);
 
     for letter in ["alpha", "beta", "gamma", "delta"] {
-        sender.send(&MessageRef::new(letter)).await?;
+        sender.send(letter).await?;
     }
-    sender.schedule(&MessageRef::new("omega"), sender.clock().utc + Duration::from_secs(3_600)).await?;
+    sender.schedule("omega", sender.clock().utc + Duration::from_secs(3_600)).await?;
     let deferred = receiver.receive(Duration::from_secs(5)).await?.ok_or("nothing there")?;
     receiver.defer(&deferred).await?;
 

@@ -5,7 +5,7 @@
 //! `SERVICEBUS_QUEUE_NAME`.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{Entity, MessageRef, ProcessorMessage, ProcessorOptions, connect};
+use servicebus_tokio::{Entity, ProcessorMessage, ProcessorOptions, connect};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,8 +18,7 @@ async fn main() -> Result<()> {
 
     let client = connect(namespace.connection_string.as_str())?;
     let sender = client.sender(&*queue)?;
-    let bodies: Vec<String> = (1..=8).map(|number| format!("order {number}")).collect();
-    let orders: Vec<MessageRef<'_>> = bodies.iter().map(|body| MessageRef::new(body.as_str())).collect();
+    let orders: Vec<String> = (1..=8).map(|number| format!("order {number}")).collect();
     sender.send_all(&orders).await?;
 
     let options = ProcessorOptions { max_concurrent_calls: 4, ..ProcessorOptions::default() };
@@ -43,7 +42,7 @@ async fn main() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     control.pause();
-    sender.send(&MessageRef::new("order 9")).await?;
+    sender.send("order 9").await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
     println!("Paused: {} are done. Resumed:", done.load(Ordering::Relaxed));
     control.resume();

@@ -4,7 +4,7 @@
 //! `SERVICEBUS_QUEUE_NAME`.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{DeadLetterOptions, Entity, MessageRef, ReceiverOptions, Value, connect};
+use servicebus_tokio::{DeadLetterOptions, Entity, Message, ReceiverOptions, connect};
 use std::time::{Duration, Instant};
 
 #[tokio::main]
@@ -19,20 +19,20 @@ async fn main() -> Result<()> {
     let receiver = client.receiver(&*queue)?;
 
     println!("\nSending to \"{queue}\":");
-    let properties = [("celsius", Value::Double(21.5)), ("indoors", Value::Boolean(true))];
-    let reading = MessageRef::new("a reading")
+    let reading = Message::new("a reading")
         .with_message_id("reading-1")
         .with_subject("temperature")
-        .with_application_properties(&properties);
+        .with_property("celsius", 21.5)
+        .with_property("indoors", true);
     sender.send(&reading).await?;
     println!("  one message, with properties");
 
-    sender.send_all(&[MessageRef::new("apples"), MessageRef::new("broken eggs")]).await?;
+    sender.send_all(&["apples", "broken eggs"]).await?;
     println!("  a list of two, together");
 
     let mut batch = sender.create_batch().await?;
     for body in ["cheese", "dates", "elderberries"] {
-        batch.try_add(&MessageRef::new(body))?;
+        batch.try_add(body)?;
     }
     println!("  a batch of {}, {} of {} bytes", batch.len(), batch.size_in_bytes(), batch.max_size_in_bytes());
     sender.send_batch(batch).await?;
@@ -80,7 +80,7 @@ async fn main() -> Result<()> {
         "  {:<14} {}: {} -> completed",
         message.text().unwrap_or("?"),
         message.dead_letter_reason().unwrap_or("?"),
-        message.dead_letter_error_description().unwrap_or("?"),
+        message.dead_letter_description().unwrap_or("?"),
     );
     dead.complete(&message).await?;
 

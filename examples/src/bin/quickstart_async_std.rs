@@ -3,7 +3,7 @@
 //! Runs on an emulator in this process, or against the namespace of `SERVICEBUS_CONNECTION_STRING` and the queue of
 //! `SERVICEBUS_QUEUE_NAME`.
 
-use servicebus_async_std::{MessageRef, connect};
+use servicebus_async_std::connect;
 use servicebus_examples::{Namespace, Result, queue_name};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn main() -> Result<()> {
     async_std::task::block_on(async {
         let client = connect(namespace.connection_string.as_str())?;
         let sender = client.sender(&*queue)?;
-        sender.send(&MessageRef::new("hello from async-std")).await?;
+        sender.send("hello from async-std").await?;
         println!("sent a message");
 
         let receiver = client.receiver(&*queue)?;

@@ -1,7 +1,7 @@
 //! Messages for later, and how to take them back.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{MessageRef, connect};
+use servicebus_tokio::connect;
 use std::time::Duration;
 
 #[tokio::main]
@@ -13,8 +13,8 @@ async fn main() -> Result<()> {
     let receiver = client.receiver(&*queue)?;
 
     let now = sender.clock().utc;
-    let soon = sender.schedule(&MessageRef::new("stand up"), now + Duration::from_secs(1)).await?;
-    let late = sender.schedule(&MessageRef::new("go home"), now + Duration::from_secs(3_600)).await?;
+    let soon = sender.schedule("stand up", now + Duration::from_secs(1)).await?;
+    let late = sender.schedule("go home", now + Duration::from_secs(3_600)).await?;
     println!("scheduled {soon} for {} and {late} for later", now + Duration::from_secs(1));
 
     sender.cancel_scheduled(&[late]).await?;

@@ -3,7 +3,7 @@
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
 use servicebus_tokio::{
-    Entity, Error, MessageRef, ProcessorMessage, SessionHandlers, SessionProcessorOptions, SessionReceiver, connect,
+    Entity, Error, Message, ProcessorMessage, SessionHandlers, SessionProcessorOptions, SessionReceiver, connect,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
     let client = connect(namespace.connection_string.as_str())?;
     let sender = client.sender(&*queue)?;
     for (order, step) in [("order-1", "created"), ("order-2", "created"), ("order-1", "paid"), ("order-2", "paid")] {
-        sender.send(&MessageRef::new(step).with_session_id(order)).await?;
+        sender.send(&Message::new(step).with_session_id(order)).await?;
     }
 
     let options = SessionProcessorOptions {

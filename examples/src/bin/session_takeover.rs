@@ -2,7 +2,7 @@
 
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{Entity, LockToken, MessageRef, Reason, ReceiverOptions, connect};
+use servicebus_tokio::{Entity, LockToken, Message, Reason, ReceiverOptions, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -16,7 +16,7 @@ async fn main() -> Result<()> {
 
     let sender = client.sender(&*queue)?;
     for step in ["created", "paid"] {
-        sender.send(&MessageRef::new(step).with_session_id("order-1")).await?;
+        sender.send(&Message::new(step).with_session_id("order-1")).await?;
     }
 
     // Not every namespace offers this: an error of the kind `NotOffered` reports it.

@@ -2,7 +2,7 @@
 
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{Entity, MessageRef, ReceiverOptions, connect};
+use servicebus_tokio::{Entity, Message, ReceiverOptions, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -14,7 +14,7 @@ async fn main() -> Result<()> {
 
     let sender = client.sender(&*queue)?;
     for (order, step) in [("order-1", "created"), ("order-2", "created"), ("order-1", "paid"), ("order-1", "shipped")] {
-        sender.send(&MessageRef::new(step).with_session_id(order)).await?;
+        sender.send(&Message::new(step).with_session_id(order)).await?;
     }
 
     // Whichever order nobody else is working on, until there is none left.

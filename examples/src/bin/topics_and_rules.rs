@@ -2,7 +2,7 @@
 
 use servicebus_examples::{Namespace, Result};
 use servicebus_tokio::servicebus_core::servicebus::{CorrelationFilter, RuleDescription, RuleFilter};
-use servicebus_tokio::{MessageRef, Value, connect};
+use servicebus_tokio::{Message, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -24,8 +24,7 @@ async fn main() -> Result<()> {
 
     let sender = client.sender("prices")?;
     for (subject, euros) in [("tea", 3), ("coffee", 6), ("tea", 12)] {
-        let properties = [("euros", Value::Int(euros))];
-        sender.send(&MessageRef::new("").with_subject(subject).with_application_properties(&properties)).await?;
+        sender.send(&Message::new("").with_subject(subject).with_property("euros", euros)).await?;
     }
 
     for subscription in ["all", "dear", "tea"] {

@@ -1,7 +1,7 @@
 //! Messages that are sent and settled together, or not at all.
 
 use servicebus_examples::{Namespace, Result};
-use servicebus_tokio::{MessageRef, connect};
+use servicebus_tokio::connect;
 use std::time::Duration;
 
 #[tokio::main]
@@ -16,17 +16,17 @@ async fn main() -> Result<()> {
     // Such a client receives from one entity alone: the invoices are read by another.
     let office = connect(namespace.connection_string.as_str())?;
     let checked = office.receiver("invoices")?;
-    orders.send(&MessageRef::new("a bicycle")).await?;
+    orders.send("a bicycle").await?;
 
     let order = received.receive(Duration::from_secs(5)).await?.ok_or("no order")?;
-    transaction.send(&invoices, &MessageRef::new("a bicycle, 400 €")).await?;
+    transaction.send(&invoices, "a bicycle, 400 €").await?;
     transaction.complete(&received, &order).await?;
     transaction.roll_back().await?;
     let none = checked.receive(Duration::from_millis(200)).await?.is_none();
     println!("rolled back: the invoice was {}", if none { "not sent" } else { "sent" });
 
     let transaction = transactions.begin().await?;
-    transaction.send(&invoices, &MessageRef::new("a bicycle, 400 €")).await?;
+    transaction.send(&invoices, "a bicycle, 400 €").await?;
     transaction.complete(&received, &order).await?;
     transaction.commit().await?;
     let invoice = checked.receive(Duration::from_secs(5)).await?.ok_or("no invoice")?;

@@ -14,12 +14,11 @@
 use serde_json::{Map, Value as Json, json};
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::message::Body as ReceivedBody;
-use servicebus_core::wire::messaging::MessageId;
 use servicebus_core::wire::{List, Reader, Value};
 use servicebus_tests::tree::Tree;
 use servicebus_tokio::{
-    Body, Client, DeadLetterOptions, Entity, MessageRef, ReceiveMode, ReceivedMessage, Receiver, ReceiverOptions,
-    connect,
+    Body, Client, DeadLetterOptions, Entity, MessageId, MessageRef, ReceiveMode, ReceivedMessage, Receiver,
+    ReceiverOptions, connect,
 };
 use std::error::Error;
 use std::io::{BufRead as _, Write as _};
@@ -90,32 +89,29 @@ async fn send(client: &Client, queue: &str, description: &Json) -> Result<()> {
         _ => Body::Empty,
     };
     let small = |name: &str| description[name].as_u64();
-    let message = MessageRef {
-        body,
-        message_id: text("message_id"),
-        session_id: text("session_id"),
-        partition_key: text("partition_key"),
-        correlation_id: text("correlation_id"),
-        subject: text("subject"),
-        to: text("to"),
-        reply_to: text("reply_to"),
-        reply_to_session_id: text("reply_to_session_id"),
-        content_type: text("content_type"),
-        content_encoding: text("content_encoding"),
-        time_to_live: small("time_to_live").map(Duration::from_millis),
-        application_properties: &application_properties,
-        annotations: &annotations,
-        delivery_annotations: &delivery_annotations,
-        footer: &footer,
-        user_id: user_id.as_deref(),
-        group_sequence: small("group_sequence").map(u32::try_from).transpose()?,
-        creation_time: time("creation_time"),
-        absolute_expiry_time: time("absolute_expiry_time"),
-        priority: small("priority").map(u8::try_from).transpose()?,
-        durable: description["durable"].as_bool(),
-        first_acquirer: description["first_acquirer"].as_bool(),
-        ..MessageRef::default()
-    };
+    let mut message = MessageRef::from_body(body)
+        .with_properties(&application_properties)
+        .with_annotations(&annotations)
+        .with_delivery_annotations(&delivery_annotations)
+        .with_footer(&footer);
+    message.message_id = text("message_id").map(MessageId::String);
+    message.session_id = text("session_id");
+    message.partition_key = text("partition_key");
+    message.correlation_id = text("correlation_id").map(MessageId::String);
+    message.subject = text("subject");
+    message.to = text("to");
+    message.reply_to = text("reply_to");
+    message.reply_to_session_id = text("reply_to_session_id");
+    message.content_type = text("content_type");
+    message.content_encoding = text("content_encoding");
+    message.time_to_live = small("time_to_live").map(Duration::from_millis);
+    message.user_id = user_id.as_deref();
+    message.group_sequence = small("group_sequence").map(u32::try_from).transpose()?;
+    message.creation_time = time("creation_time");
+    message.absolute_expiry_time = time("absolute_expiry_time");
+    message.priority = small("priority").map(u8::try_from).transpose()?;
+    message.durable = description["durable"].as_bool();
+    message.first_acquirer = description["first_acquirer"].as_bool();
     let sender = client.sender(queue)?;
     sender.send(&message).await?;
     sender.close().await;
@@ -214,7 +210,7 @@ async fn operate(client: &Client, queue: &str, sessions: &str) -> Result<()> {
         .with_content_type("text/plain")
         .with_correlation_id("correlation")
         .with_time_to_live(Duration::from_secs(60))
-        .with_application_properties(&properties);
+        .with_properties(&properties);
     sender.send(&full).await?;
     let (two, three) =
         (MessageRef::new("two").with_message_id("two"), MessageRef::new("three").with_message_id("three"));

@@ -231,7 +231,8 @@ impl<R: Runtime<Storage = Heap>> Scene<R> {
 
 async fn send<R: Runtime<Storage = Heap>>(client: &Client<R>, queue: &str, session: Option<&str>) -> Outcome {
     let sender = client.sender(queue).map_err(text)?;
-    let message = MessageRef { session_id: session, ..MessageRef::new(b"prepared") };
+    let mut message = MessageRef::new(b"prepared");
+    message.session_id = session;
     sender.send(&message).await.map_err(text)?;
     sender.close().await;
     Ok(())

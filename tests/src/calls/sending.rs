@@ -16,7 +16,7 @@ pub(super) fn message() -> MessageRef<'static> {
 
 /// A batch of one message.
 pub(super) fn batch() -> MessageBatch<Heap> {
-    let mut batch = MessageBatch::with_limit(65_536);
+    let mut batch = MessageBatch::new(65_536, Timestamp::UNIX_EPOCH);
     batch.try_add(&message()).expect("there is room for a message");
     batch
 }

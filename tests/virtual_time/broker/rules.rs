@@ -55,10 +55,8 @@ fn world(rules: Vec<Rule>) -> (World, usize, servicebus_core::engine::LinkId) {
 fn send_orders(world: &mut World, c: usize, sender: servicebus_core::engine::LinkId) {
     for (color, quantity, priority) in ORDERS {
         let properties = [("color", Value::from(color)), ("quantity", quantity.into()), ("priority", priority.into())];
-        let message = MessageRef::new("order")
-            .with_subject(color)
-            .with_correlation_id(priority)
-            .with_application_properties(&properties);
+        let message =
+            MessageRef::new("order").with_subject(color).with_correlation_id(priority).with_properties(&properties);
         assert_eq!(world.send(c, sender, &message), Ended::Accepted);
     }
 }

@@ -153,7 +153,7 @@ fn a_dead_message_cannot_be_dead_lettered_again_set34_dlq7() {
 fn properties_to_modify_are_set_and_overwrite_set21_set22_set23_set24() {
     let (mut world, c, sender, receiver) = world(60);
     let sent = [("kept", Value::from(1i32)), ("mine", "old".into())];
-    let message = MessageRef::new("a").with_application_properties(&sent);
+    let message = MessageRef::new("a").with_properties(&sent);
     assert_eq!(world.send(c, sender, &message), Ended::Accepted);
     let mut buffer = [0; 128];
     let changes = encode_map(&[("mine".into(), "new".into()), ("more".into(), true.into())], &mut buffer).unwrap();

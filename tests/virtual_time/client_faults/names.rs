@@ -7,7 +7,6 @@ use servicebus_core::servicebus::{Argument, MessageRef, SubQueue};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use servicebus_tests::told::Told;
 
 /// A name of this length, with slashes where `deep`.
@@ -49,7 +48,7 @@ fn use_names(host: usize, topic: &str, subscription: &str, sub_queue: Option<Sub
     })
 }
 
-#[known_fault("C14")]
+#[test]
 fn the_longest_names_of_the_service_work_c14() {
     let mut judge = Judge::new();
     for (host, topic, subscription, sub_queue) in [

@@ -208,7 +208,7 @@ impl Server {
         let head = Properties { correlation_id: properties.message_id, ..Properties::EMPTY };
         let status = [("statusCode", Value::Int(202)), ("statusDescription", Value::String("Accepted"))];
         let body = Body::Value(Value::Null);
-        let rest = MessageRef { application_properties: &status, ..MessageRef::with_body(body) };
+        let rest = MessageRef::from_body(body).with_properties(&status);
         self.deliver(&link, false, &[to_vec(&head), to_vec(&rest)].concat());
     }
 }

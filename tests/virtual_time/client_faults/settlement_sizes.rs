@@ -8,7 +8,6 @@ use servicebus_core::storage::Heap;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use servicebus_tests::told::Told;
 
 /// How a settlement ends, how many connections there were by then, and whether the message can still be settled.
@@ -61,7 +60,7 @@ fn properties(count: usize, length: usize) -> Properties<'static> {
     Box::leak(pairs.collect())
 }
 
-#[known_fault("C6")]
+#[test]
 fn a_settlement_larger_than_a_frame_is_refused_locally_c6() {
     let mut judge = Judge::new();
     let dead_letter = |reason, description, properties| Disposition::DeadLetter { reason, description, properties };
@@ -91,7 +90,7 @@ fn a_settlement_larger_than_a_frame_is_refused_locally_c6() {
     judge.finish();
 }
 
-#[known_fault("C6")]
+#[test]
 fn dead_letter_texts_have_4096_characters_at_most_c6() {
     let mut judge = Judge::new();
     for length in [1, 4_095, 4_096, 4_097, 5_000, 20_000] {

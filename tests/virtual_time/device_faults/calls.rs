@@ -3,7 +3,7 @@
 use servicebus_core::client::Client;
 use servicebus_core::servicebus::{MessageBatch, MessageRef};
 use servicebus_core::storage::Storage;
-use servicebus_core::time::Duration;
+use servicebus_core::time::{Duration, Timestamp};
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
@@ -38,8 +38,8 @@ fn futures<S: Storage<Literal: From<&'static str>>>() -> [usize; 3] {
     let world = world();
     let client: Client<Simulated<S>> = world.client();
     let sender = client.sender("q").expect("there is room");
-    let batch = size_of_val(&sender.send_batch(MessageBatch::with_limit(1)));
-    let all = size_of_val(&sender.send_all(&[]));
+    let batch = size_of_val(&sender.send_batch(MessageBatch::new(1, Timestamp::UNIX_EPOCH)));
+    let all = size_of_val(&sender.send_all(&[""; 0]));
     drop((sender, client));
     world.end();
     [size_of::<MessageBatch<S>>(), batch, all]

@@ -59,7 +59,7 @@ fn a_body_is_not_printed_a8() {
             ("a value", Body::Value(Value::String(body))),
             ("encoded sections", Body::Encoded(body.as_bytes())),
         ] {
-            let message = MessageRef { body, ..MessageRef::new("") };
+            let message = MessageRef::from_body(body);
             judge.equal(format!("{name} of {secret}"), is_shown(&format!("{message:?}")), false, true);
         }
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use servicebus_core::servicebus::MessageRef;
-use servicebus_core::servicebus::message::BATCH_FORMAT;
+use servicebus_core::servicebus::batch::BATCH_FORMAT;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::broker::{Ended, Failure, World, encoded};
 use servicebus_tests::coordinator::refusal;

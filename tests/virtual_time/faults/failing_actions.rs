@@ -12,7 +12,7 @@ fn a_message_is_not_passed_on_without_its_action_f77() {
         ("long", Value::from(long.as_str())),
         ("longer", Value::from(longer.as_str())),
     ];
-    let message = MessageRef::new("x").with_application_properties(&properties);
+    let message = MessageRef::new("x").with_properties(&properties);
     for action in [
         "SET sys.ContentType = 'éclair'",
         "SET sys.ContentType = '日本'",

@@ -21,7 +21,7 @@ fn world(messages: usize) -> World {
         for n in 0..messages {
             let color = [("color", Value::String(if n % 2 == 0 { "red" } else { "blue" }))];
             let body = n.to_string();
-            let message = MessageRef::new(&body).with_application_properties(&color);
+            let message = MessageRef::new(&body).with_properties(&color);
             assert_eq!(world.send(0, sender, &message), Ended::Accepted);
         }
     }

@@ -55,7 +55,7 @@ fn a_send_costs_the_filters_that_it_can_match_g3() {
             correlation(|filter| filter.properties = vec![("Kind".into(), format!("k{number}").into())])
         });
         let kind = [("kind", Wire::from("k3")), ("other", Wire::from("k4"))];
-        assert_eq!(met(&mut properties, &MessageRef::new("x").with_application_properties(&kind)), (1, 1));
+        assert_eq!(met(&mut properties, &MessageRef::new("x").with_properties(&kind)), (1, 1));
         assert_eq!(met(&mut properties, &MessageRef::new("x")), (0, 0));
         // Values other than texts are found by the property alone.
         let mut numbers = world(count, |number| {
@@ -63,7 +63,7 @@ fn a_send_costs_the_filters_that_it_can_match_g3() {
             correlation(|filter| filter.properties = vec![(format!("p{}", number % 10), value)])
         });
         let three = [("P3", Wire::Long(13))];
-        let message = MessageRef::new("x").with_application_properties(&three);
+        let message = MessageRef::new("x").with_properties(&three);
         assert_eq!(met(&mut numbers, &message), (count as u64 / 10, 1));
         // These are decided without the message.
         assert_eq!(met(&mut world(count, |_| Filter::False), &MessageRef::new("x")), (0, 0));
@@ -113,7 +113,7 @@ fn every_condition_of_a_filter_counts_g3() {
         if number & 32 != 0 {
             properties.push(("Number", Wire::Long(1)));
         }
-        let message = message.with_application_properties(&properties);
+        let message = message.with_properties(&properties);
         // One subscription for each subset of what the message has.
         assert_eq!(met(&mut world, &message).1, 1 << number.count_ones(), "{number}");
     }

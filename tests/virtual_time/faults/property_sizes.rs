@@ -22,7 +22,7 @@ enum Verb {
 fn sent(verb: Verb, properties: &[(&str, Value<'_>)]) -> Option<Failure> {
     let mut world = World::with_queue(QueueDescription::default());
     world.topic("topic", &[("s", SubscriptionDescription::default())]);
-    let message = MessageRef::new("x").with_application_properties(properties);
+    let message = MessageRef::new("x").with_properties(properties);
     let answer = match verb {
         Verb::Send => {
             let sender = world.sender(0, "queue").unwrap();

@@ -126,7 +126,7 @@ fn a_time_with_seven_digits_is_compared_to_the_tick_f72() {
         let (sender, receiver) = (world.sender(c, "t").unwrap(), world.receiver(c, "t/Subscriptions/s").unwrap());
         let at = Timestamp::from_millis(1_593_947_533_500);
         let message = MessageRef::new("x");
-        world.send(c, sender, &message.with_application_properties(&[("t", Value::Timestamp(at))]));
+        world.send(c, sender, &message.with_properties(&[("t", Value::Timestamp(at))]));
         let copies = world.receive_now(c, receiver, 1);
         assert_eq!(copies.len(), usize::from(matches), "{filter}, {written}");
         if let Some(copy) = copies.first() {

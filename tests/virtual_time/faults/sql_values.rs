@@ -36,7 +36,7 @@ fn decimals_compare_and_compute_with_integers_f52() {
             ("Big", Value::Long(1_000)),
             ("Rate", Value::Double(1.5)),
         ];
-        let message = MessageRef::new("x").with_application_properties(&properties);
+        let message = MessageRef::new("x").with_properties(&properties);
         for (filter, right) in [
             ("Price > 10", true),
             ("Price < 10", false),
@@ -71,7 +71,7 @@ fn decimals_compare_and_compute_with_integers_f52() {
         }
     }
     let properties = [("Qty", Value::Int(3)), ("Rate", Value::Double(1.5)), ("Text", Value::from("10"))];
-    let message = MessageRef::new("x").with_application_properties(&properties);
+    let message = MessageRef::new("x").with_properties(&properties);
     for (filter, right) in
         [("Qty > 2", true), ("Qty = 4", false), ("Qty + 1 = 4", true), ("Rate < 2", true), ("Text > 5", false)]
     {
@@ -89,7 +89,7 @@ fn a_text_and_another_value_are_put_together_f53() {
         ("u", Value::Uint(9)),
         ("X", Value::from("X")),
     ];
-    let message = MessageRef::new("x").with_application_properties(&properties);
+    let message = MessageRef::new("x").with_properties(&properties);
     for (expression, right) in [
         ("i + '1'", "51"),
         ("'1' + i", "15"),
@@ -137,7 +137,7 @@ fn of_each_type() -> Vec<(&'static str, Value<'static>, Option<&'static str>)> {
 fn a_text_and_a_value_of_any_type_are_put_together_f53() {
     for (name, value, text) in of_each_type() {
         let properties = [("s", Value::from("<")), ("v", value)];
-        let message = MessageRef::new("x").with_application_properties(&properties);
+        let message = MessageRef::new("x").with_properties(&properties);
         for (expression, is_first) in [("s + v", true), ("v + s", false)] {
             let whole = |found: &str| {
                 let rest = if is_first { found.strip_prefix('<') } else { found.strip_suffix('<') };
@@ -184,7 +184,7 @@ fn numbers_of_any_two_types_compute_and_compare_f53() {
     for (left_name, left) in numbers(7) {
         for (right_name, right) in numbers(2) {
             let properties = [("l", left), ("r", right)];
-            let message = MessageRef::new("x").with_application_properties(&properties);
+            let message = MessageRef::new("x").with_properties(&properties);
             // A quotient of integers is an integer.
             let fraction = [left, right].iter().any(|value| matches!(value, Value::Float(_) | Value::Double(_)));
             let quotient = if fraction { "l / r = 3.5" } else { "l / r = 3" };
@@ -201,7 +201,7 @@ fn numbers_of_any_two_types_compute_and_compare_f53() {
 #[test]
 fn a_text_and_a_new_id_are_put_together_f53() {
     let properties = [("X", Value::from("X"))];
-    let message = MessageRef::new("x").with_application_properties(&properties);
+    let message = MessageRef::new("x").with_properties(&properties);
     for (expression, before, after) in [
         ("'a' + newid()", "a", ""),
         ("newid() + 'a'", "", "a"),
@@ -255,7 +255,7 @@ fn set_keeps_the_type_of_a_property_f54() {
         ("maybe", Value::Boolean(true), Value::from("maybe")),
     ] {
         let properties = [("p", before)];
-        let message = MessageRef::new("x").with_application_properties(&properties);
+        let message = MessageRef::new("x").with_properties(&properties);
         let made = changed(&format!("SET p = '{text}'"), &message);
         let found = made.copy().and_then(|copy| Some(wire::to_vec(&copy.property("p")?)));
         assert_eq!(found, Some(wire::to_vec(&after)), "SET p = '{text}', was {before:?}");

@@ -44,7 +44,7 @@ fn sessions(world: &mut World, count: usize) {
 }
 
 fn duplicates(world: &mut World, count: usize) {
-    send_all(world, "detecting", count, |n, send| send(MessageRef::new("x").with_message_id(&n.to_string())));
+    send_all(world, "detecting", count, |n, send| send(MessageRef::new("x").with_message_id(n.to_string().as_str())));
     complete_all(world, "detecting", count);
     // The ids are forgotten once their window has passed, by the next message.
     world.advance(Duration::from_secs(61));

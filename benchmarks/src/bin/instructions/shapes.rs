@@ -31,7 +31,7 @@ pub(crate) fn message(body: &[u8]) -> MessageRef<'_> {
         .with_content_type("application/json")
         .with_correlation_id("checkout-42")
         .with_time_to_live(Duration::from_secs(3_600))
-        .with_application_properties(PROPERTIES)
+        .with_properties(PROPERTIES)
 }
 
 pub(crate) fn body() -> Vec<u8> {
@@ -160,10 +160,10 @@ pub(crate) fn decode_message(count: u32) {
 pub(crate) fn fill_batch(count: u32) {
     let body = body();
     let message = message(&body);
-    let mut batch = MessageBatch::<Heap>::with_limit(1 << 20);
+    let mut batch = MessageBatch::<Heap>::new(1 << 20, Timestamp::UNIX_EPOCH);
     repeat(count, || {
         if batch.len() == 64 {
-            batch = MessageBatch::with_limit(1 << 20);
+            batch = MessageBatch::new(1 << 20, Timestamp::UNIX_EPOCH);
         }
         batch.try_add(black_box(&message)).expect("room");
     });

@@ -212,7 +212,7 @@ mod tests {
             properties.push((name, "red".into()));
             properties.push((name, "green".into()));
         }
-        let sent = Sent::new("x").with_application_properties(&properties);
+        let sent = Sent::new("x").with_properties(&properties);
         assert_eq!(index.matched(&message(&sent)).len(), 2);
         assert_eq!(names(&index, &sent), [("sub", "0"), ("sub", "1")]);
     }
@@ -254,10 +254,10 @@ mod tests {
         assert_eq!(names(&index, &Sent::new("x").with_session_id("s1")), with(&[("b", "session")]));
         let others = [("c", "number"), ("c", "null")];
         let properties = [("COLOUR", "red".into())];
-        let coloured = Sent::new("x").with_application_properties(&properties);
+        let coloured = Sent::new("x").with_properties(&properties);
         assert_eq!(names(&index, &coloured), with(&[&others[..], &[("c", "text")]].concat()));
         let properties = [("colour", 7i32.into()), ("colour2", "red".into())];
-        assert_eq!(names(&index, &Sent::new("x").with_application_properties(&properties)), with(&others));
+        assert_eq!(names(&index, &Sent::new("x").with_properties(&properties)), with(&others));
         for (subscription, rule) in &rules {
             index.remove(subscription, &rule.name, rule);
         }

@@ -11,7 +11,7 @@ use crate::broker::transactions::Operation;
 use bytes::Bytes;
 use servicebus_core::engine::{Incoming, LinkId, SessionId};
 use servicebus_core::servicebus::Reason;
-use servicebus_core::servicebus::message::BATCH_FORMAT;
+use servicebus_core::servicebus::batch::BATCH_FORMAT;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
 use servicebus_core::wire::transaction::TransactionalState;
 

@@ -123,7 +123,7 @@ async fn drain_readings(client: &Client) -> Result<BTreeMap<String, u32>> {
             return Ok(found);
         }
         for message in &messages {
-            *found.entry(message.message_id().unwrap_or("none").to_owned()).or_insert(0) += 1;
+            *found.entry(message.message_id().map_or_else(|| "none".to_owned(), |id| id.to_string())).or_insert(0) += 1;
             receiver.complete(message).await?;
         }
     }

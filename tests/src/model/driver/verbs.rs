@@ -12,7 +12,7 @@ use crate::model::settlement::Ending;
 use crate::model::steps::Draft;
 use crate::model::transactions::Work;
 use bytes::{Bytes, BytesMut};
-use servicebus_core::servicebus::message::BATCH_FORMAT;
+use servicebus_core::servicebus::batch::BATCH_FORMAT;
 use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::message::section;
@@ -55,7 +55,7 @@ impl Run {
         let mut properties = Vec::new();
         properties.extend(message.color.as_deref().map(|color| ("color", Value::from(color))));
         properties.extend(message.quantity.map(|quantity| ("quantity", Value::Long(quantity))));
-        let mut built = MessageRef::new(body.as_str()).with_application_properties(&properties);
+        let mut built = MessageRef::new(body.as_str()).with_properties(&properties);
         if let Some(id) = &message.id {
             built = built.with_message_id(id.as_str());
         }

@@ -1,0 +1,202 @@
+//! Messages that travel together (docs/evidence/wire-protocol.md §3.3).
+
+use super::as_message::AsMessage;
+use super::body::Body;
+use super::message::{InvalidMessage, MessageRef};
+use crate::random::Random;
+use crate::storage::{Encoder, Storage};
+use crate::time::Timestamp;
+use crate::wire::message::section;
+use crate::wire::messaging::{MessageId, put_section};
+use crate::wire::{Encode, Full, Sink, Uuid, measure, put_binary_head};
+use core::fmt;
+
+/// The message format of a batch (docs/evidence/wire-protocol.md §3.3).
+pub const BATCH_FORMAT: u32 = 0x8001_3700;
+
+/// Why a message was not added to a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// The batch has no room for it; it fits into an empty one.
+    Full,
+    /// No batch on this link can hold it: its size with the envelope, and the limit, in bytes.
+    TooLarge {
+        /// The batch's size with this message alone.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The message is not valid.
+    Invalid(InvalidMessage),
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the batch is full"),
+            Self::TooLarge { size, limit } => {
+                write!(f, "a batch of this message alone takes {size} bytes; the limit is {limit}")
+            }
+            Self::Invalid(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for BatchError {}
+
+/// More messages than this are refused by the service (docs/evidence/pinned-behaviour.md SND21).
+pub const MAX_BATCH_COUNT: usize = 4_500;
+
+/// Messages that travel, and are stored, together. Its size is exact: it is the encoded batch itself.
+pub struct MessageBatch<S: Storage> {
+    encoded: S::Encoder,
+    count: usize,
+    limit: usize,
+    lacking: Lacking,
+}
+
+/// What messages get that they lack.
+#[derive(Clone, Debug)]
+struct Lacking {
+    /// The time of creation, where that has to be sent.
+    utc: Timestamp,
+    /// Ids.
+    ids: Option<Random>,
+}
+
+impl<S: Storage> fmt::Debug for MessageBatch<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageBatch({} messages, {} of {} bytes)", self.count, self.size_in_bytes(), self.limit)
+    }
+}
+
+impl<S: Storage> MessageBatch<S> {
+    /// An empty batch of up to `limit` encoded bytes; `utc` is the time now.
+    pub fn new(limit: usize, utc: Timestamp) -> Self {
+        Self { encoded: S::Encoder::default(), count: 0, limit, lacking: Lacking { utc, ids: None } }
+    }
+
+    /// The same batch, in which messages without an id get one from `ids`.
+    pub(crate) fn with_ids(mut self, ids: Option<Random>) -> Self {
+        self.lacking.ids = ids;
+        self
+    }
+
+    /// Adds a message. The first one lends its message id, session id and partition key to the envelope, as the
+    /// official SDKs do (docs/evidence/wire-protocol.md §3.3).
+    ///
+    /// # Errors
+    /// [`BatchError`]; the batch is unchanged then.
+    pub fn try_add(&mut self, message: &(impl AsMessage + ?Sized)) -> Result<(), BatchError> {
+        let mut message = message.as_message().with_expiry(self.lacking.utc);
+        let ids = self.lacking.ids.as_mut().filter(|_| message.message_id.is_none());
+        let text = ids.map(|ids| Uuid(ids.uuid()).text());
+        message.message_id = message.message_id.or(text.as_ref().map(|text| MessageId::String(text.as_str())));
+        self.add(&message)
+    }
+
+    fn add(&mut self, message: &MessageRef<'_>) -> Result<(), BatchError> {
+        message.validate().map_err(BatchError::Invalid)?;
+        let start = self.encoded.len();
+        let size = measure(message);
+        let result = self.append(message, size);
+        let end = self.encoded.len();
+        if result.is_ok() && end <= self.limit && self.count < MAX_BATCH_COUNT {
+            self.count += 1;
+            return Ok(());
+        }
+        self.encoded.truncate(start);
+        let alone = measure(&Envelope(message)) + section_size(size);
+        if self.count == 0 || alone > self.limit {
+            return Err(BatchError::TooLarge { size: alone, limit: self.limit });
+        }
+        Err(BatchError::Full)
+    }
+
+    fn append(&mut self, message: &MessageRef<'_>, size: usize) -> Result<(), Full> {
+        if self.count == 0 {
+            self.encoded.append(&Envelope(message))?;
+        }
+        self.encoded.append(&Enclosed { message, size })
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The encoded size so far.
+    pub fn size_in_bytes(&self) -> usize {
+        self.encoded.len()
+    }
+
+    /// The largest encoded size.
+    pub fn max_size_in_bytes(&self) -> usize {
+        self.limit
+    }
+
+    /// The batch as it is sent.
+    pub(crate) fn seal(self) -> SealedBatch<S> {
+        let Self { encoded, count, limit, lacking } = self;
+        SealedBatch { payload: encoded.finish(), count, limit, lacking }
+    }
+}
+
+/// A batch that is being sent.
+pub(crate) struct SealedBatch<S: Storage> {
+    payload: S::Payload,
+    count: usize,
+    limit: usize,
+    lacking: Lacking,
+}
+
+impl<S: Storage> SealedBatch<S> {
+    pub(crate) fn payload(&self) -> &S::Payload {
+        &self.payload
+    }
+
+    /// The batch, to be added to or sent again.
+    pub(crate) fn unseal(self) -> MessageBatch<S> {
+        let Self { payload, count, limit, lacking } = self;
+        MessageBatch { encoded: S::Encoder::resume(payload), count, limit, lacking }
+    }
+}
+
+/// A data section around `size` bytes.
+fn section_size(size: usize) -> usize {
+    size + if size < 256 { 5 } else { 8 }
+}
+
+/// What a batch carries besides its messages.
+struct Envelope<'m, 'a>(&'m MessageRef<'a>);
+
+impl Encode for Envelope<'_, '_> {
+    fn encode(&self, sink: &mut Sink<'_>) {
+        let Self(first) = self;
+        let mut envelope = MessageRef::from_body(Body::Empty);
+        envelope.message_id = first.message_id;
+        envelope.session_id = first.session_id;
+        envelope.partition_key = first.partition_key;
+        envelope.encode(sink);
+    }
+}
+
+/// A message as a data section of a batch.
+struct Enclosed<'m, 'a> {
+    message: &'m MessageRef<'a>,
+    size: usize,
+}
+
+impl Encode for Enclosed<'_, '_> {
+    fn encode(&self, sink: &mut Sink<'_>) {
+        put_section(sink, section::DATA);
+        put_binary_head(sink, self.size);
+        self.message.encode(sink);
+    }
+}
