@@ -393,7 +393,7 @@ mod tests {
             .with_partition_key("s")
             .with_transaction_partition_key("t")
             .with_correlation_id(7u64)
-            .with_subject(&"subject".to_string())
+            .with_subject("subject".to_string())
             .with_to("to")
             .with_reply_to("back")
             .with_reply_to_session_id("rs")
@@ -472,15 +472,16 @@ mod tests {
 
     #[test]
     fn a_body_is_made_from_bytes_and_text_of_every_kind() {
+        let (text, bytes) = (String::from("text"), b"text".to_vec());
         for message in [
             Message::new("text"),
-            Message::new(&String::from("text")),
-            Message::new(String::from("text")),
+            Message::new(&text),
+            Message::new(text),
             Message::new(b"text"),
             Message::new(*b"text"),
             Message::new(&b"text"[..]),
-            Message::new(b"text".to_vec()),
-            Message::new(&b"text".to_vec()),
+            Message::new(&bytes),
+            Message::new(bytes),
             Message::new(Bytes::from_static(b"text")),
             Message::new(Cow::from("text")),
         ] {
