@@ -370,7 +370,7 @@ fn a_message_larger_than_fixed_storage_is_told_and_stays_in_the_queue() {
         let client = world.client::<SmallFrames>();
         let (own, receiver) = pair(&client);
         let failure = own.send(&MessageRef::new(&[3; 5_000])).await.unwrap_err();
-        assert_eq!(failure.reason(), Some(Reason::MessageSizeExceeded), "{failure}");
+        assert_eq!(failure.kind(), ErrorKind::TooLarge, "{failure}");
         let failure = receiver.receive(SECOND * 30).await.unwrap_err();
         assert_eq!(Told::of(&failure), Told::Capacity(Capacity::Message), "{failure}");
         // Whoever has room gets it.

@@ -16,7 +16,9 @@ impl EncodedEntries {
     /// A copy of these; `key` makes the key of a name.
     pub(super) fn of(entries: &Entries<'_>, key: fn(&str) -> Value<'_>) -> Self {
         let mut copy = Self::default();
-        entries.copy_to(&mut copy, key);
+        // Of a name that is there twice the last value counts.
+        let put = if entries.is_slice() { Self::set } else { Self::append };
+        entries.for_each(key, |key, value| put(&mut copy, key, value));
         copy
     }
 

@@ -1,8 +1,6 @@
 //! Named values that a message carries in one section: application properties, annotations or a footer.
 
-#[cfg(feature = "alloc")]
-use super::encoded_entries::EncodedEntries;
-use super::message::{
+use super::key::{
     DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON, DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER, ENQUEUED_TIME,
     LOCK_TOKEN, LOCKED_UNTIL, MESSAGE_STATE, PARTITION_ID, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
     VIA_PARTITION_KEY,
@@ -112,16 +110,21 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Copies the entries; `key` makes the key of a name.
+    /// Whether they are a slice, which may have a name twice.
     #[cfg(feature = "alloc")]
-    pub(super) fn copy_to(&self, copy: &mut EncodedEntries, key: fn(&str) -> Value<'_>) {
+    pub(super) const fn is_slice(&self) -> bool {
+        matches!(self.0, Source::Listed(_))
+    }
+
+    /// Gives out the entries with their keys; `key` makes the key of a name.
+    #[cfg(feature = "alloc")]
+    pub(super) fn for_each(&self, key: fn(&str) -> Value<'_>, mut take: impl FnMut(Value<'_>, Value<'_>)) {
         match self.0 {
-            // A slice may have a name twice, of which the last one counts.
-            Source::Listed(entries) => entries.iter().for_each(|(name, value)| copy.set(key(name), *value)),
+            Source::Listed(entries) => entries.iter().for_each(|(name, value)| take(key(name), *value)),
             Source::Encoded(map) | Source::Received(map) => {
                 let all = matches!(self.0, Source::Encoded(_));
                 for (key, value) in map.iter().map_while(Result::ok).filter(|(key, _)| all || is_forwarded(key)) {
-                    copy.append(key, value);
+                    take(key, value);
                 }
             }
         }

@@ -9,37 +9,11 @@ use crate::wire::messaging::{Header, MessageId, Properties, put_section};
 use crate::wire::{Encode, MapWriter, Sink, Symbol, Value};
 use core::fmt;
 
-/// `x-opt-partition-key`
-pub const PARTITION_KEY: &str = "x-opt-partition-key";
-/// `x-opt-via-partition-key`
-pub const VIA_PARTITION_KEY: &str = "x-opt-via-partition-key";
-/// `x-opt-partition-id`
-pub const PARTITION_ID: &str = "x-opt-partition-id";
-/// `x-opt-scheduled-enqueue-time`
-pub const SCHEDULED_ENQUEUE_TIME: &str = "x-opt-scheduled-enqueue-time";
-/// `x-opt-enqueued-time`
-pub const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
-/// `x-opt-sequence-number`
-pub const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
-/// `x-opt-enqueue-sequence-number`
-pub const ENQUEUED_SEQUENCE_NUMBER: &str = "x-opt-enqueue-sequence-number";
-/// `x-opt-locked-until`
-pub const LOCKED_UNTIL: &str = "x-opt-locked-until";
-/// `x-opt-lock-token`, a delivery annotation
-pub const LOCK_TOKEN: &str = "x-opt-lock-token";
-/// `x-opt-deadletter-source`
-pub const DEAD_LETTER_SOURCE: &str = "x-opt-deadletter-source";
-/// `x-opt-message-state`
-pub const MESSAGE_STATE: &str = "x-opt-message-state";
-/// `DeadLetterReason`
-pub const DEAD_LETTER_REASON: &str = "DeadLetterReason";
-/// `DeadLetterErrorDescription`
-pub const DEAD_LETTER_ERROR_DESCRIPTION: &str = "DeadLetterErrorDescription";
-
-/// `traceparent`: the W3C trace context, as an application property (docs/evidence/sdk-features.md §9)
-pub const TRACEPARENT: &str = "traceparent";
-/// `tracestate`
-pub const TRACESTATE: &str = "tracestate";
+pub use super::key::{
+    DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON, DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER, ENQUEUED_TIME,
+    LOCK_TOKEN, LOCKED_UNTIL, MESSAGE_STATE, PARTITION_ID, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
+    TRACEPARENT, TRACESTATE, VIA_PARTITION_KEY,
+};
 
 /// Session ids, message ids and partition keys have this many characters at most (docs/evidence/wire-protocol.md §3.1).
 pub const MAX_ID_LEN: usize = 128;

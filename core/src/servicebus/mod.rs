@@ -13,6 +13,7 @@ pub mod disposition;
 mod encoded_entries;
 pub mod entries;
 pub mod failure;
+pub mod key;
 pub mod lock_token;
 pub mod management;
 pub mod message;
