@@ -105,7 +105,7 @@ pub struct Connection<S: Storage> {
     pub(super) close_received: bool,
     pub(super) opened_due: bool,
     pub(super) closed_due: bool,
-    /// A place of [`Self::payloads`] has become free since this was asked.
+    /// Room was made since this was asked: a place in a table, credit, or bytes of the outbox.
     pub(super) freed: bool,
     pub(super) failed: Option<ConnectionError>,
     /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.

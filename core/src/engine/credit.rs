@@ -137,6 +137,7 @@ impl<S: Storage> Connection<S> {
     /// The outstanding credit of a link changes.
     pub(super) fn note_outstanding(&mut self, before: u32, after: u32) {
         self.outstanding = self.outstanding + after as usize - before as usize;
+        self.freed |= after < before;
         self.creditors = self.creditors + usize::from(after > 0) - usize::from(before > 0);
     }
 

@@ -281,7 +281,7 @@ impl<S: Storage> Connection<S> {
             Stage::Assembling(begun) => Some(self.payloads.finish(begun)),
             Stage::Bare => None,
         };
-        self.freed = S::Payloads::BOUNDED;
+        self.freed = true;
         let payload = kept.map_or_else(S::Payload::default, |kept| self.payloads.take(kept));
         let incoming = Incoming {
             delivery: id,
@@ -387,8 +387,8 @@ impl<S: Storage> Connection<S> {
         self.deliveries.capacity().saturating_sub(self.deliveries.len()).min(self.payloads.free())
     }
 
-    /// Whether a message was written or taken since this was asked, so that there is room for another. Always false
-    /// where messages have no places of their own.
+    /// Whether room was made since this was asked: a place for a session, a link, a delivery or its message, credit that
+    /// came back, or bytes of the outbox.
     pub fn take_freed(&mut self) -> bool {
         core::mem::take(&mut self.freed)
     }
@@ -410,6 +410,7 @@ impl<S: Storage> Connection<S> {
         self.drop_payload(place);
         self.unindex_delivery(place);
         self.deliveries.free(place);
+        self.freed = true;
     }
 
     /// Bytes of a message that came in are no longer buffered.
@@ -436,7 +437,7 @@ impl<S: Storage> Connection<S> {
             self.unbuffer(self.payloads.bytes(&kept).len(), whole);
         }
         self.payloads.discard(kept);
-        self.freed = S::Payloads::BOUNDED;
+        self.freed = true;
     }
 
     pub(super) fn unindex_delivery(&mut self, place: DeliveryIndex) {

@@ -175,6 +175,7 @@ impl<S: Storage> Connection<S> {
                 self.session_flows -= 1;
             }
             self.sessions.free(at);
+            self.freed = true;
             return Some(Event::SessionEnded(id));
         }
         None

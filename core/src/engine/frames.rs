@@ -258,6 +258,7 @@ impl<S: Storage> Connection<S> {
             }
             tx.commit(count);
             self.outbox.consume(count);
+            self.freed = true;
             if self.released != usize::MAX {
                 self.released -= count;
             }

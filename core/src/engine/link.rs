@@ -368,6 +368,7 @@ impl<S: Storage> Connection<S> {
             return;
         }
         self.links.free(at);
+        self.freed = true;
     }
 
     fn has_deliveries(&self, link: LinkIndex) -> bool {
@@ -408,6 +409,7 @@ impl<S: Storage> Connection<S> {
             }
         }
         self.links.free(at);
+        self.freed = true;
     }
 
     /// A link at a glance; `None` when the id is stale.

@@ -16,10 +16,18 @@ use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMo
 use crate::wire::transaction::Coordinator;
 use crate::wire::{Multiple, Symbol, Value, encode_map};
 
+/// Links that the pair of `$cbs` takes as long as the connection lasts.
+const CBS_LINKS: usize = 2;
 /// How long the service may take to find a session.
 const TIMEOUT: &str = "com.microsoft:timeout";
 /// How a receiver names itself.
 const RECEIVER_NAME: &str = "com.microsoft:receiver-name";
+
+/// Whether a failure is that of an attach which waits for room.
+pub(super) fn is_of_room<S: Storage>(failure: &Failure<S>) -> bool {
+    let full = |capacity| matches!(capacity, Capacity::Links | Capacity::Sessions | Capacity::Outbox);
+    matches!(failure.cause, Cause::Engine(EngineError::NoCapacity(capacity)) if full(capacity))
+}
 
 /// The attach of a link between two addresses. Not inlined: it is large, and its users change a field or two.
 #[inline(never)]
@@ -99,22 +107,31 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Does what can be done for those that are marked; what is marked meanwhile has its turn next.
     fn advance_links(&mut self, clock: Clock) {
+        if core::mem::take(&mut self.has_room) {
+            for _ in 0..self.without_room.count() {
+                let Some(place) = self.without_room.take() else { break };
+                if !self.advance_link(place, clock) {
+                    break;
+                }
+            }
+        }
         for _ in 0..self.ready.count() {
             let Some(place) = self.ready.take() else { return };
             self.advance_link(place, clock);
         }
     }
 
-    fn advance_link(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+    /// Does what can be done for a sender or receiver; false when its attach waits for room.
+    fn advance_link(&mut self, place: u32, clock: Clock) -> bool {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return true };
         if endpoint.closing {
             self.wind_down(place, clock);
-            return;
+            return true;
         }
         if core::mem::take(&mut endpoint.gives_back) {
             self.give_back(place, clock);
         }
-        let Some(endpoint) = self.endpoints.get(place) else { return };
+        let Some(endpoint) = self.endpoints.get(place) else { return true };
         if !endpoint.wants_link() {
             self.top_up(place);
         } else if self.timers.get(Timer::Link, place).is_none() {
@@ -125,9 +142,35 @@ impl<S: Storage> ClientMachine<S> {
                     Ok(()) => {}
                     // The only session that there can be is about to end.
                     Err(EngineError::Detached) => self.endpoint_detached(place, clock, Attachment::Down, None),
+                    Err(error) if self.may_fit(error) => {
+                        self.wait_for_room(place, error);
+                        return false;
+                    }
                     Err(error) => self.give_up(place, &Failure::of_engine(error)),
                 }
             }
+        }
+        true
+    }
+
+    /// Whether an attach that failed for want of room may have it later: links are detached, and the outbox is sent.
+    fn may_fit(&self, error: EngineError) -> bool {
+        match error {
+            EngineError::NoCapacity(Capacity::Outbox) => {
+                self.connection.as_ref().is_some_and(|connection| connection.outbox_bytes() > 0)
+            }
+            EngineError::NoCapacity(Capacity::Links) => self.endpoints.capacity() > CBS_LINKS,
+            EngineError::NoCapacity(Capacity::Sessions) => true,
+            _ => false,
+        }
+    }
+
+    /// An attach waits for room. Calls whose time ends first report what was missing.
+    fn wait_for_room(&mut self, place: u32, error: EngineError) {
+        self.starved = true;
+        self.without_room.mark(place);
+        if let Some(endpoint) = self.endpoints.get_mut(place) {
+            endpoint.error = Some(Failure::of_engine(error));
         }
     }
 

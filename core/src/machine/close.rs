@@ -99,6 +99,8 @@ impl<S: Storage> ClientMachine<S> {
         // The place may get a new entry, whose marks are its own.
         self.ready.clear(place);
         self.without_token.clear(place);
+        self.without_room.clear(place);
+        self.without_credit.clear(place);
         if let (Attachment::Remains { link, retired: false }, Some(connection)) = (attachment, &mut self.connection) {
             connection.forget(link);
         }

@@ -4,7 +4,7 @@
 use super::close::PATIENCE;
 use super::endpoint::{Attachment, Overdue};
 use super::{ClientMachine, Clock, Timer};
-use crate::storage::{Payloads, Storage, Table};
+use crate::storage::{Marks, Payloads, Storage, Table};
 use crate::time::{Instant, Millis};
 
 /// Places in the table of deliveries that receivers leave free.
@@ -54,39 +54,40 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Grants the credit that a receiver's prefetch or its pending calls ask for. Credit is never lowered: what was
-    /// promised is taken back by a drain.
-    pub(super) fn top_up(&mut self, place: u32) {
-        let Some(endpoint) = self.endpoints.get(place) else { return };
+    /// Grants the credit that a receiver's prefetch or its pending calls ask for; false where none is left, which it
+    /// waits for then. Credit is never lowered: what was promised is taken back by a drain.
+    pub(super) fn top_up(&mut self, place: u32) -> bool {
+        let Some(endpoint) = self.endpoints.get(place) else { return true };
         if !endpoint.is_receiver() || endpoint.closing || endpoint.harvest || endpoint.idled || endpoint.is_draining() {
-            return;
+            return true;
         }
         if let (Some(claiming), Some(claim)) = (self.claiming, endpoint.claim)
             && !(claiming.may_grant)(self, claim)
         {
-            return;
+            return true;
         }
         let (prefetch, demand) = (endpoint.prefetch(), endpoint.demand);
         let link = endpoint.attachment.link();
         // Where places are few, those that are declared are for the links that there are.
         let links = if S::Payloads::BOUNDED { self.receivers() } else { self.endpoints.capacity() };
-        let (Some(link), Some(connection)) = (link, &mut self.connection) else { return };
-        let Some(status) = connection.link(link) else { return };
+        let (Some(link), Some(connection)) = (link, &mut self.connection) else { return true };
+        let Some(status) = connection.link(link) else { return true };
         let wanted = if prefetch > 0 { prefetch } else { demand }.saturating_sub(status.waiting);
         let has_some = status.credit > 0 || status.waiting > 0;
         let others = links.saturating_sub(connection.creditors() + usize::from(!has_some));
         let share = share(connection.free_deliveries(), others, has_some, !S::Payloads::BOUNDED);
         let possible = status.credit.saturating_add(share);
         // More comes with the messages; none at all is asked for again when a place becomes free.
-        self.starved |= wanted > 0 && possible == 0 && status.waiting == 0;
+        let none = wanted > 0 && possible == 0 && status.waiting == 0;
         let wanted = wanted.min(possible);
         // A window is renewed at half, so that a flow serves many messages.
-        if wanted <= status.credit || (prefetch > 0 && status.credit > prefetch.min(possible) / 2) {
-            return;
-        }
-        if connection.grant(link, wanted) == Ok(0) {
+        let enough = wanted <= status.credit || (prefetch > 0 && status.credit > prefetch.min(possible) / 2);
+        if none || (!enough && connection.grant(link, wanted) == Ok(0)) {
             self.starved = true;
+            self.without_credit.mark(place);
+            return false;
         }
+        true
     }
 
     /// Receivers that may take credit. A walk, for tables with a few places.
@@ -221,7 +222,21 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.release_waiting(place);
         self.endpoint_detached(place, clock, Attachment::Down, None);
-        self.settled();
+    }
+
+    /// Room was made: requests look for it themselves, links and messages get it in turn, as far as it goes.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn room_made(&mut self) {
+        self.starved = false;
+        self.has_room = true;
+        self.due = true;
+        self.notice_all();
+        for _ in 0..self.without_credit.count() {
+            let Some(place) = self.without_credit.take() else { return };
+            if !self.top_up(place) {
+                return;
+            }
+        }
     }
 }
 

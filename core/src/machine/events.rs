@@ -183,8 +183,6 @@ impl<S: Storage> ClientMachine<S> {
                 Event::LinkAttached(link) => self.link_attached(link, clock),
                 Event::LinkFailed(link) | Event::LinkDetached(link) => {
                     self.link_detached(link, clock);
-                    // Its credit is free for others.
-                    self.settled();
                 }
                 Event::Readable(link) => match LinkOwner::of::<S>(&self.owners, link) {
                     Some(LinkOwner::Receiver(place)) => self.take_responses(place, clock),
@@ -195,7 +193,6 @@ impl<S: Storage> ClientMachine<S> {
                     if let Some(place) = self.endpoint_of(link) {
                         self.endpoint_drained(place, clock);
                     }
-                    self.settled();
                 }
                 Event::Updated { delivery, link, outcome } => {
                     // A receiver that waits for our half of the settlement.
@@ -215,7 +212,6 @@ impl<S: Storage> ClientMachine<S> {
                     if let Some(place) = self.endpoint_of(link) {
                         self.link_moved(place);
                     }
-                    self.settled();
                 }
                 Event::SessionEnded(session) => {
                     for place in 0..self.sessions.end() {
@@ -236,17 +232,6 @@ impl<S: Storage> ClientMachine<S> {
         match LinkOwner::of::<S>(&self.owners, link) {
             Some(LinkOwner::Endpoint(place)) => Some(place),
             _ => None,
-        }
-    }
-
-    /// A place in one of the engine's tables is free again: those who wait for one go on.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn settled(&mut self) {
-        if core::mem::take(&mut self.starved) {
-            self.notice_all();
-            for place in 0..self.endpoints.end() {
-                self.mark_link(place);
-            }
         }
     }
 

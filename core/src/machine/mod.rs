@@ -112,8 +112,10 @@ pub enum Want {
 pub struct ClientMachine<S: Storage> {
     /// Something may have to be attached, put or sent.
     due: bool,
-    /// Somebody waits for a place in the engine's table of deliveries.
+    /// A link, a message or a request waits for room in the engine's tables or in the outbox.
     starved: bool,
+    /// Links that wait for room may be attached.
+    has_room: bool,
     closing: bool,
     close_sent: bool,
     /// The service's time.
@@ -149,6 +151,10 @@ pub struct ClientMachine<S: Storage> {
     ready: S::LinkMarks,
     /// Senders and receivers that wait for their tokens.
     without_token: S::LinkMarks,
+    /// Senders and receivers whose attach waits for room.
+    without_room: S::LinkMarks,
+    /// Receivers that got less credit than they want.
+    without_credit: S::LinkMarks,
     settings: Settings<S>,
     sessions: S::Sessions<engine::SessionId>,
     notices: S::DeliveryQueue,
@@ -237,9 +243,12 @@ impl<S: Storage> ClientMachine<S> {
             held: S::Slots::default(),
             due: false,
             starved: false,
+            has_room: false,
             timers: Timers::new(),
             ready: Marks::empty(),
             without_token: Marks::empty(),
+            without_room: Marks::empty(),
+            without_credit: Marks::empty(),
             settings,
         }
     }
@@ -442,7 +451,7 @@ impl<S: Storage> ClientMachine<S> {
         if self.starved {
             self.sweep_held(clock);
             if self.connection.as_mut().is_some_and(Connection::take_freed) {
-                self.settled();
+                self.room_made();
             }
         }
         if core::mem::take(&mut self.due) {

@@ -1,5 +1,6 @@
 //! What the application waits for: one slot for each pending call.
 
+use super::attach::is_of_room;
 use super::endpoint::EndpointId;
 use super::{Capacity, Cause, ClientMachine, EngineError, Failure, Timer};
 use crate::engine::{DeliveryId, OutcomeKind};
@@ -299,9 +300,12 @@ impl<S: Storage> ClientMachine<S> {
         Some(wait)
     }
 
-    /// A timeout, with what was known to be wrong meanwhile.
+    /// A timeout, with what was known to be wrong meanwhile; what was missing where the link waited for room.
     pub(super) fn timeout(&self, endpoint: Option<u32>) -> Failure<S> {
         let known = endpoint.and_then(|place| self.endpoints.get(place)).and_then(|endpoint| endpoint.error.as_ref());
+        if let Some(known) = known.filter(|known| is_of_room(known)) {
+            return known.clone();
+        }
         let known = known.or(self.ending.as_ref()).or(self.last_error.as_ref());
         Failure::after(Cause::Timeout, known)
     }

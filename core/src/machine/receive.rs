@@ -1,6 +1,7 @@
 //! Receiving: calls that wait for messages, and the messages that wait for the application
 //! (docs/evidence/invariants.md §1 rows 4–10).
 
+use super::attach::is_of_room;
 use super::endpoint::{Attachment, EndpointId, Overdue, ReceiveMode};
 use super::operation::{OperationId, State};
 use super::{Cause, ClientMachine, Clock, Failure, Timer};
@@ -110,7 +111,8 @@ impl<S: Storage> ClientMachine<S> {
             let down = found.is_some_and(|found| !found.attachment.is_up());
             // A link that was there before comes back by itself; one that never was is worth a word.
             let wrong = found.is_some_and(|found| {
-                !found.was_up && (found.error.is_some() || self.ending.is_some() || self.last_error.is_some())
+                let full = found.error.as_ref().is_some_and(is_of_room);
+                full || !found.was_up && (found.error.is_some() || self.ending.is_some() || self.last_error.is_some())
             });
             return Poll::Ready(if down && wrong { Err(self.timeout(Some(place))) } else { Ok(0) });
         }

@@ -10,6 +10,7 @@ mod drains;
 mod dropped_driver;
 mod fair_shares;
 mod flood;
+mod full_tables;
 mod idle_receivers;
 mod large_messages;
 mod lost_answers;

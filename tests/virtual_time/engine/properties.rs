@@ -602,6 +602,8 @@ fn a_delivery_keeps_its_place_for_a_message_only_until_that_is_written_or_taken(
         let payload = PayloadBuilder::copy_from(b"message").unwrap();
         side.connection.send(link, payload, &SendOptions::default()).map_err(|(error, _)| error)
     };
+    // What was sent until here has left the outbox.
+    side.connection.take_freed();
     for _ in 0..3 {
         send(&mut side).unwrap();
     }
