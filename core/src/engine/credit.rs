@@ -279,8 +279,10 @@ impl<S: Storage> Connection<S> {
         if link.role == Role::Sender && link.credit == 0 {
             link.drain = false;
         }
-        link.flow_due = false;
         link.echo_due = false;
+        if core::mem::take(&mut link.flow_due) && link.drain {
+            self.flag_link(at, flag::DRAIN_SENT);
+        }
         Some(())
     }
 }

@@ -34,6 +34,8 @@ pub enum Event {
     Credit(LinkId),
     /// The receiver asks a sending link to use up its credit; answer with [`drained`](super::Connection::drained).
     DrainRequested(LinkId),
+    /// The flow that asks the sender of a link to [`drain`](super::Connection::drain) is written.
+    DrainSent(LinkId),
     /// The sender has used up the credit of a link that was told to [`drain`](super::Connection::drain).
     Drained(LinkId),
     /// A whole message waits; take it with [`receive`](super::Connection::receive).
@@ -198,6 +200,7 @@ impl<S: Storage> Connection<S> {
             flag::CREDIT => Event::Credit(id),
             flag::READABLE => Event::Readable(id),
             flag::DRAIN => Event::DrainRequested(id),
+            flag::DRAIN_SENT => Event::DrainSent(id),
             flag::DRAINED => Event::Drained(id),
             flag::FAILED => Event::LinkFailed(id),
             flag::DETACHED => Event::LinkDetached(id),

@@ -26,6 +26,8 @@ pub struct LinkStatus {
     pub waiting: u32,
     /// A drain is under way.
     pub draining: bool,
+    /// The flow that asks for the drain is written.
+    pub drain_sent: bool,
     /// The largest message the peer of a sending link accepts, in bytes; zero for no limit.
     pub peer_max_message_size: u64,
     /// Why this end detached the link, when it was for what the peer sent.
@@ -38,9 +40,10 @@ pub(super) mod flag {
     pub(in crate::engine) const CREDIT: u8 = 1 << 1;
     pub(in crate::engine) const READABLE: u8 = 1 << 2;
     pub(in crate::engine) const DRAIN: u8 = 1 << 3;
-    pub(in crate::engine) const DRAINED: u8 = 1 << 4;
-    pub(in crate::engine) const FAILED: u8 = 1 << 5;
-    pub(in crate::engine) const DETACHED: u8 = 1 << 6;
+    pub(in crate::engine) const DRAIN_SENT: u8 = 1 << 4;
+    pub(in crate::engine) const DRAINED: u8 = 1 << 5;
+    pub(in crate::engine) const FAILED: u8 = 1 << 6;
+    pub(in crate::engine) const DETACHED: u8 = 1 << 7;
 }
 
 #[derive(Debug)]
@@ -421,6 +424,7 @@ impl<S: Storage> Connection<S> {
             credit: found.credit,
             waiting: found.waiting.len,
             draining: found.drain,
+            drain_sent: found.drain && !found.flow_due,
             peer_max_message_size: if found.role == Role::Sender { u64::from(found.max_message_size) } else { 0 },
             fault: found.fault,
         })

@@ -10,7 +10,7 @@ use crate::log::{Maybe, Span};
 use crate::servicebus::session_filter;
 use crate::servicebus::{Argument, Reason};
 use crate::storage::{Marks, Slots, Storage, Table};
-use crate::time::Instant;
+use crate::time::{Instant, Millis};
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
@@ -18,6 +18,8 @@ use crate::wire::{Multiple, Symbol, Value, encode_map};
 
 /// Links that the pair of `$cbs` takes as long as the connection lasts.
 const CBS_LINKS: usize = 2;
+/// How long the service may take to answer an attach before another one is sent; that of a session may take longer.
+const ATTACH_ANSWER: Millis = Millis::from_secs(60);
 /// How long the service may take to find a session.
 const TIMEOUT: &str = "com.microsoft:timeout";
 /// How a receiver names itself.
@@ -174,9 +176,14 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// The pause for which a link waited is over, or the link has lived long enough to be healthy.
-    pub(super) fn link_timer(&mut self, place: u32) {
+    /// The pause for which a link waited is over, its attach got no answer, or it has lived long enough to be healthy.
+    pub(super) fn link_timer(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        if let (Attachment::Pending(link), Some(connection)) = (endpoint.attachment, &mut self.connection) {
+            let _ = connection.detach(link, true, None);
+            self.endpoint_detached(place, clock, Attachment::Down, None);
+            return;
+        }
         if !endpoint.attachment.is_up() {
             self.mark_link(place);
             return;
@@ -263,6 +270,9 @@ impl<S: Storage> ClientMachine<S> {
             endpoint.name = number;
             endpoint.refused = false;
             endpoint.asked_at = now;
+            if !endpoint.is_session() {
+                self.timers.start(Timer::Link, place, now, ATTACH_ANSWER);
+            }
         }
         // Credit travels with the attach: the first message needs no round trip of its own.
         self.top_up(place);
@@ -284,6 +294,7 @@ impl<S: Storage> ClientMachine<S> {
         endpoint.attached(link);
         self.timers.start(Timer::Link, place, clock.now, HEALTHY);
         self.hear(place, clock);
+        self.drain_seen(place, clock);
         let Some(endpoint) = self.endpoints.get(place) else { return };
         let entity = endpoint.entity();
         let told = || log!(debug, "link attached", entity = Maybe(self.tokens.address(entity)));

@@ -120,6 +120,20 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
+    /// A link is attached, or the flow of a drain on it is written. Once it is both, the service has the drain, and the
+    /// time for its answer begins.
+    pub(super) fn drain_seen(&mut self, place: u32, clock: Clock) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        if endpoint.draining && !endpoint.closing && endpoint.attachment.is_up() && self.is_drain_sent(place) {
+            self.drain_begins(place, clock);
+        }
+    }
+
+    fn is_drain_sent(&self, place: u32) -> bool {
+        let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
+        link.and_then(|link| self.connection.as_ref()?.link(link)).is_some_and(|status| status.drain_sent)
+    }
+
     /// After how long without an answer to its drain a link is held to be sick.
     pub(super) fn sick_after(&self) -> Millis {
         self.answer_time.max(SICK)
@@ -201,14 +215,18 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         let (overdue, next) = match endpoint.overdue {
-            Overdue::No => (Overdue::Late, self.sick_after().get() - self.answer_time.get()),
-            Overdue::Late => (Overdue::Sick, PATIENCE.get() - self.sick_after().get()),
+            // The service has not seen it yet, which tells nothing about the link.
+            Overdue::No if !endpoint.attachment.is_up() || !self.is_drain_sent(place) => (Overdue::Late, None),
+            Overdue::No => (Overdue::Late, Some(self.sick_after().get() - self.answer_time.get())),
+            Overdue::Late => (Overdue::Sick, Some(PATIENCE.get() - self.sick_after().get())),
             Overdue::Sick => return self.replace_link(place, clock),
         };
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.overdue = overdue;
         }
-        self.timers.start(Timer::Credit, place, clock.now, Millis::new(next));
+        if let Some(next) = next {
+            self.timers.start(Timer::Credit, place, clock.now, Millis::new(next));
+        }
         // Receives whose time is up do not wait for longer.
         self.notice_endpoint(place);
     }

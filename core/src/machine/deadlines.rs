@@ -39,7 +39,7 @@ impl<S: Storage> ClientMachine<S> {
                     self.tokens.handle_timer(entry);
                     self.due = true;
                 }
-                Timer::Link => self.link_timer(entry),
+                Timer::Link => self.link_timer(entry, clock),
                 Timer::Credit => self.credit_timer(entry, clock),
                 Timer::Prefetched => {
                     if let Some(prefetching) = self.prefetching {

@@ -189,6 +189,11 @@ impl<S: Storage> ClientMachine<S> {
                     Some(LinkOwner::Endpoint(place)) => self.endpoint_readable(place, clock),
                     _ => {}
                 },
+                Event::DrainSent(link) => {
+                    if let Some(place) = self.endpoint_of(link) {
+                        self.drain_seen(place, clock);
+                    }
+                }
                 Event::Drained(link) => {
                     if let Some(place) = self.endpoint_of(link) {
                         self.endpoint_drained(place, clock);

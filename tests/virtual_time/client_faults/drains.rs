@@ -3,9 +3,9 @@
 use crate::scripted::{self, Server};
 use crate::stage::{SECOND, observe, policy, settings, within, world};
 use servicebus_core::time::Duration;
-use servicebus_core::wire::performative::Performative;
+use servicebus_core::wire::performative::{Flow, Performative};
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_tests::engine::Item;
+use servicebus_tests::engine::{Item, flow};
 use servicebus_tests::fault::Judge;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -91,4 +91,49 @@ fn a_link_that_answers_no_drain_is_detached_h5() {
     });
     assert!(attached.get() >= 2, "{} links", attached.get());
     assert!(detached.get() + 1 >= attached.get(), "{} of {} links", detached.get(), attached.get());
+}
+
+/// How often the link was attached, and whether a receive failed, where the service takes its time to answer the attach:
+/// a drain that it cannot answer before tells nothing about the link.
+#[test]
+fn a_drain_is_not_late_before_the_link_is_attached_h5() {
+    let mut judge = Judge::new();
+    for (slow, wait) in [(7, SECOND), (8, SECOND * 3), (12, SECOND), (20, SECOND), (7, SECOND * 6)] {
+        let attaches = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&attaches);
+        let script = move |server: &mut Server, item: &Item<'_>| match item {
+            Item::Frame(_, Performative::Attach(attach), _) => {
+                let link = server.link(attach.handle).expect("it was remembered");
+                if link.address != "q" {
+                    return false;
+                }
+                counted.set(counted.get() + 1);
+                server.send_bytes(SECOND * slow, Vec::new());
+                server.accept(&link, 0);
+                true
+            }
+            Item::Frame(
+                _,
+                Performative::Flow(Flow { handle: Some(handle), link_credit: Some(credit), drain: true, .. }),
+                _,
+            ) => {
+                // All of the credit is given up.
+                server.send(&Flow { drain: true, ..flow(*handle, *credit, 0) }, &[]);
+                true
+            }
+            _ => false,
+        };
+        let failed = observe(&world(QueueDescription::default()), async move |world| {
+            let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
+            let receiver = client.receiver("q").unwrap();
+            let mut failed = 0;
+            for _ in 0..10 {
+                failed += u32::from(receiver.receive(wait).await.is_err());
+            }
+            world.sleep(SECOND * 30).await;
+            failed
+        });
+        judge.equal(format!("attached after {slow} s, waits of {wait:?}"), (attaches.get(), failed), (1, 0), (2, 0));
+    }
+    judge.finish();
 }

@@ -1,7 +1,7 @@
 //! A table or a buffer that is full for a moment holds an attach up, and does not end the calls that wait for it.
 
 use crate::scripted::{self, Server};
-use crate::stage::{MINUTE, SECOND, ending, observe, policy, within, world};
+use crate::stage::{MINUTE, SECOND, add_queue, ending, observe, policy, sessions, within, world};
 use servicebus_core::client::{Client, ReceiverOptions};
 use servicebus_core::engine::{Capacity, EngineError};
 use servicebus_core::machine::{Cause, Entity, Settings};
@@ -122,11 +122,14 @@ fn an_attach_without_a_place_waits_within_the_bound_of_its_call() {
 
 #[test]
 fn an_attach_that_never_fits_is_refused_at_once() {
-    observe(&world(QueueDescription::default()), async move |world| {
+    let name: &'static str = "q".repeat(250).leak();
+    let world = world(QueueDescription::default());
+    add_queue(&world, name, sessions(MINUTE));
+    observe(&world, async move |world| {
         let client: Client<Simulated<SmallOutbox>> = world.client_with(settings(&world, 2));
-        // A path and a session's id that leave no room in 512 bytes.
-        let entity = Entity::subscription(&*"t".repeat(250).leak(), &*"s".repeat(50).leak());
-        let accept = client.accept_session(entity, &*"i".repeat(128).leak(), ReceiverOptions::default());
+        // A name and a session's id that leave no room in 512 bytes.
+        let id = "i".repeat(128);
+        let accept = client.accept_session(Entity::queue(name), &id, ReceiverOptions::default());
         let (took, result) = ending(&world, MINUTE, accept).await.expect("it ends");
         assert_eq!(result, Err(OUTBOX));
         assert!(took < Duration::from_millis(500), "{took:?}");

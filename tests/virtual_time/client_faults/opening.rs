@@ -1,16 +1,19 @@
 //! The whole opening of a connection ends with one attempt's time.
 
+use crate::scripted;
 use crate::stage::{MINUTE, SECOND, ending, observe, policy, settings, world};
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::frame::Protocol;
-use servicebus_core::wire::performative::Open;
+use servicebus_core::wire::performative::{Open, Performative};
 use servicebus_core::wire::sasl::{SaslCode, SaslMechanisms, SaslOutcome};
 use servicebus_core::wire::{Multiple, Symbol};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::Server;
-use servicebus_tests::engine::{begin, frame, open, sasl_frame};
+use servicebus_tests::engine::{Item, begin, frame, open, sasl_frame};
 use servicebus_tests::fault::Judge;
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// The bytes that a server sends before it falls silent, one step more each time.
 fn half_openings() -> Vec<(&'static str, Vec<u8>)> {
@@ -70,4 +73,38 @@ fn an_opening_that_is_not_finished_ends_after_one_attempt_h3() {
         }
     }
     judge.finish();
+}
+
+/// The connection is well, so that only the link has to be attached again.
+#[test]
+fn a_link_whose_attach_is_never_answered_is_attached_again() {
+    for sends in [true, false] {
+        let attaches = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&attaches);
+        let script = move |server: &mut scripted::Server, item: &Item<'_>| {
+            let Item::Frame(_, Performative::Attach(attach), _) = item else { return false };
+            let link = server.link(attach.handle).expect("it was remembered");
+            if link.address != "q" {
+                return false;
+            }
+            counted.set(counted.get() + 1);
+            counted.get() == 1
+        };
+        let ended = observe(&world(QueueDescription::default()), async move |world| {
+            let (client, dials) = scripted::client(&world, settings(&world, policy(0)), script);
+            let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
+            for _ in 0..40 {
+                let ending = match sends {
+                    true => ending(&world, MINUTE, sender.send(&Message::new("x"))).await,
+                    false => ending(&world, MINUTE, receiver.receive(SECOND * 2)).await,
+                };
+                assert!(ending.is_some_and(|(took, _)| took <= SECOND * 3), "{ending:?}");
+                if matches!(ending, Some((_, Ok(())))) && attaches.get() > 1 {
+                    return dials.get();
+                }
+            }
+            0
+        });
+        assert_eq!(ended, 1, "it works again on the same connection; a sender: {sends}");
+    }
 }
