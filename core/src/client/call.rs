@@ -367,8 +367,10 @@ impl<R: Runtime> Endpoint<R> {
         let gone = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, _| {
             if machine.is_gone(id) { Poll::Ready(()) } else { Poll::Pending }
         };
-        if let Ok(call) = Call::<R, _>::start(&self.shared, None, None, gone) {
-            call.await;
+        let operation = self.shared.with(|state| state.machine.start_close(id).ok());
+        if operation.is_some() {
+            let pending = Pending { shared: &self.shared, operation };
+            Call::<R, _> { pending, poll: gone }.await;
         }
     }
 }

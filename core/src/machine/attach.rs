@@ -301,7 +301,7 @@ impl<S: Storage> ClientMachine<S> {
         endpoint.span.within(told);
         self.last_error = None;
         self.ending = None;
-        self.notice_endpoint(place);
+        self.calls.notice_endpoint(place);
         self.mark_link(place);
     }
 
@@ -346,14 +346,14 @@ impl<S: Storage> ClientMachine<S> {
             self.give_up(place, &failure);
             return;
         }
-        let wanted = self.has_operations(place);
+        let wanted = self.calls.has_any(place);
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             // Nobody waits: the next call attaches again. A paused receiver would only let the locks of what it fetches
             // run out, until the messages are dead-lettered (docs/evidence/invariants.md §1 row 11).
             endpoint.parked = !wanted;
         }
         // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
-        self.notice_endpoint(place);
+        self.calls.notice_endpoint(place);
         self.mark_link(place);
     }
 

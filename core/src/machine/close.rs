@@ -1,10 +1,10 @@
 //! Closing: nothing stays locked at the service for something that is closed (docs/evidence/invariants.md §1 row 4).
 
+use super::calls::{OperationId, State};
 use super::endpoint::{Attachment, EndpointId, ReceiveMode};
-use super::operation::State;
 use super::tokens::User;
 use super::{Cause, ClientMachine, Clock, Failure, Timer, client};
-use crate::storage::{Marks, Place, Storage, Table};
+use crate::storage::{Marks, Storage, Table};
 use crate::time::Millis;
 
 /// How long the peer may take to answer a drain or a detach before the rest goes on without it.
@@ -33,6 +33,18 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.mark_link(place);
         self.due = true;
+    }
+
+    /// A call that has news when an endpoint that closes is gone.
+    ///
+    /// # Errors
+    /// As [`ClientMachine::start`].
+    pub(crate) fn start_close(&mut self, id: EndpointId) -> Result<OperationId, Failure<S>> {
+        let operation = self.start(None, None)?;
+        if !self.is_gone(id) {
+            self.calls.follow(operation, id.0.index);
+        }
+        Ok(operation)
     }
 
     /// Whether an endpoint is gone, link and all.
@@ -71,9 +83,7 @@ impl<S: Storage> ClientMachine<S> {
                 return;
             }
         } else {
-            let under_way = (0..self.operations.end())
-                .filter_map(|at| self.operations.get(at))
-                .any(|found| found.endpoint == Some(Place::new(place)) && matches!(found.state, State::Sent(_)));
+            let under_way = self.calls.any(place, |state| matches!(state, State::Sent(_)));
             if attached && !late && (status.waiting > 0 || under_way) {
                 return;
             }
@@ -100,7 +110,7 @@ impl<S: Storage> ClientMachine<S> {
         self.ready.clear(place);
         self.without_token.clear(place);
         self.without_room.clear(place);
-        self.without_credit.clear(place);
+        self.without_places.clear(place);
         if let (Attachment::Remains { link, retired: false }, Some(connection)) = (attachment, &mut self.connection) {
             connection.forget(link);
         }
@@ -108,23 +118,8 @@ impl<S: Storage> ClientMachine<S> {
             (claiming.dropped)(self, claim);
         }
         self.release(token, User::Link);
-        let closed = Failure::new(Cause::Closed);
-        for at in 0..self.operations.end() {
-            let Some(operation) = self.operations.get_mut(at).filter(|found| found.endpoint == Some(Place::new(place)))
-            else {
-                continue;
-            };
-            // The place may get a new tenant: nothing of the old one may point at it.
-            operation.endpoint = None;
-            if !matches!(operation.state, State::Done(_) | State::Requested(_)) {
-                let uncertain = matches!(operation.state, State::Sent(_));
-                operation.state = State::Done(Err(Failure { uncertain, ..closed.clone() }));
-            }
-            self.notice(at);
-        }
+        self.calls.leave(place, &Failure::new(Cause::Closed));
         self.due = true;
-        // Whoever waits for its end is told.
-        self.notice_all();
     }
 
     /// Closes: receivers drain and release, links are detached, then the connection is closed.

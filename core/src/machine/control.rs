@@ -1,7 +1,7 @@
 //! The coordinator's link: transactions begin and end by messages on it (AMQP 1.0 §4.3, §4.4).
 
+use super::calls::OperationId;
 use super::endpoint::{Attachment, EndpointId};
-use super::operation::OperationId;
 use super::{ClientMachine, Failure};
 use crate::engine::{SendOptions, Tag};
 use crate::storage::{PayloadBuilder, Storage, Table, TransactionId};

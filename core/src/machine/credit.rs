@@ -4,6 +4,7 @@
 use super::close::PATIENCE;
 use super::endpoint::{Attachment, Overdue};
 use super::{ClientMachine, Clock, Timer};
+use crate::engine::Connection;
 use crate::storage::{Marks, Payloads, Storage, Table};
 use crate::time::{Instant, Millis};
 
@@ -84,7 +85,7 @@ impl<S: Storage> ClientMachine<S> {
         let enough = wanted <= status.credit || (prefetch > 0 && status.credit > prefetch.min(possible) / 2);
         if none || (!enough && connection.grant(link, wanted) == Ok(0)) {
             self.starved = true;
-            self.without_credit.mark(place);
+            self.without_places.mark(place);
             return false;
         }
         true
@@ -192,7 +193,7 @@ impl<S: Storage> ClientMachine<S> {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         if endpoint.receives > 0 {
             endpoint.harvest = true;
-            self.notice_endpoint(place);
+            self.calls.notice_endpoint(place);
         } else if endpoint.prefetch() == 0 {
             self.release_waiting(place);
         }
@@ -228,7 +229,7 @@ impl<S: Storage> ClientMachine<S> {
             self.timers.start(Timer::Credit, place, clock.now, Millis::new(next));
         }
         // Receives whose time is up do not wait for longer.
-        self.notice_endpoint(place);
+        self.calls.notice_endpoint(place);
     }
 
     /// Replaces a link that does not answer a drain: its credit goes with it.
@@ -248,13 +249,18 @@ impl<S: Storage> ClientMachine<S> {
         self.starved = false;
         self.has_room = true;
         self.due = true;
-        self.notice_all();
-        for _ in 0..self.without_credit.count() {
-            let Some(place) = self.without_credit.take() else { return };
-            if !self.top_up(place) {
+        let mut free = self.connection.as_ref().map_or(0, Connection::free_deliveries);
+        while free > 0 {
+            let Some(place) = self.without_places.take() else { return };
+            if self.calls.give_place(place) {
+                // The next message has its turn after those of others.
+                self.without_places.mark(place);
+                free -= 1;
+            } else if !self.top_up(place) {
                 return;
             }
         }
+        self.starved = true;
     }
 }
 

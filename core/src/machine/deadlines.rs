@@ -46,7 +46,7 @@ impl<S: Storage> ClientMachine<S> {
                         (prefetching.pause_idle)(self, entry, clock);
                     }
                 }
-                Timer::Call => self.call_expired(entry),
+                Timer::Call => self.calls.expire(entry),
                 Timer::Client if entry == client::OPENING => self.opening_expired(clock),
                 Timer::Client if entry == client::CREDENTIAL => self.credential_expired(),
                 // The peer does not answer our close.

@@ -187,9 +187,8 @@ pub(super) struct Endpoint<S: Storage> {
     pub(super) name: u32,
     /// Messages that the pending receives want.
     pub(super) demand: u32,
-    /// Pending receives, and one of them.
+    /// Pending receives.
     pub(super) receives: u32,
-    pub(super) receiver: Option<Place>,
     /// How the application names it to the service.
     pub(super) identifier: Option<S::Literal>,
     /// What the peer said last; for good when `over`.
@@ -233,7 +232,6 @@ impl<S: Storage> Endpoint<S> {
             demand: 0,
             suspended: false,
             receives: 0,
-            receiver: None,
             harvest: false,
             stocked_since: None,
             asked_at: Instant::ZERO,

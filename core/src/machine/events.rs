@@ -1,16 +1,16 @@
 //! What the engine tells: frames while they are applied, events afterwards.
 
+use super::calls::{Calls, Outcome, State};
 use super::deleting::leaves;
 use super::endpoint::{Attachment, Endpoint, Work};
 use super::link_owner::LinkOwner;
 use super::node::Node;
-use super::operation::{Operation, Outcome, State};
 use super::request::{REQUEST, Request};
 use super::session::{Claim, Claiming};
 use super::{Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject};
 use crate::servicebus::Reason;
-use crate::storage::{Place, Queue, Slots, Storage, Table, TransactionId};
+use crate::storage::{Place, Slots, Storage, Table, TransactionId};
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView, Role};
 use crate::wire::{Map, View};
@@ -26,8 +26,7 @@ struct Watch<'n, S: Storage> {
     claiming: Option<&'static Claiming<S>>,
     nodes: &'n mut S::Nodes<Node<S>>,
     requests: &'n mut S::Requests<Request<S>>,
-    operations: &'n mut S::Deliveries<Operation<S>>,
-    notices: &'n mut S::DeliveryQueue,
+    calls: &'n mut Calls<S>,
     ending: &'n mut Option<Failure<S>>,
     last_description: &'n mut S::Text,
     timers: &'n mut Timers<S>,
@@ -74,8 +73,7 @@ impl<S: Storage> Watch<'_, S> {
 
     /// The peer has told the state of a delivery: what that means to the call that waits for it.
     fn settled(&mut self, place: u32, settled: bool, state: Option<&DeliveryState<'_>>) {
-        let Some(operation) = self.operations.get_mut(place) else { return };
-        if !matches!(operation.state, State::Sent(_)) {
+        if !matches!(self.calls.state_at(place), Some(State::Sent(_))) {
             return;
         }
         let outcome = match state {
@@ -83,7 +81,7 @@ impl<S: Storage> Watch<'_, S> {
             Some(DeliveryState::Transactional(state)) => state.outcome.as_ref(),
             _ => None,
         };
-        operation.state = State::Done(match (outcome, state) {
+        let result = match (outcome, state) {
             (Some(messaging::Outcome::Rejected(Rejected { error: Some(error) })), _) => {
                 Err(Failure::of(error, self.last_description))
             }
@@ -95,11 +93,8 @@ impl<S: Storage> Watch<'_, S> {
             // Settled without a word: whether it was taken is not known.
             (None, _) if settled => Err(Failure::new(Cause::LinkLost)),
             (None, _) => return,
-        });
-        if !operation.noticed {
-            operation.noticed = true;
-            let _ = self.notices.push(place);
-        }
+        };
+        self.calls.end(place, result);
     }
 }
 
@@ -159,8 +154,7 @@ impl<S: Storage> ClientMachine<S> {
             claiming: self.claiming,
             nodes: &mut self.nodes,
             requests: &mut self.requests,
-            operations: &mut self.operations,
-            notices: &mut self.notices,
+            calls: &mut self.calls,
             ending: &mut self.ending,
             last_description: &mut self.last_description,
             timers: &mut self.timers,

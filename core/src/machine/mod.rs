@@ -6,6 +6,7 @@
 mod access_token;
 mod attach;
 mod backoff;
+mod calls;
 mod close;
 mod control;
 mod credit;
@@ -34,7 +35,7 @@ mod tokens;
 use crate::engine::{self, Capacity, Connection, EngineError};
 use crate::log::Span;
 use crate::random::Random;
-use crate::storage::{Description, Marks, Place, Queue, Spare, Storage, Table};
+use crate::storage::{Description, Marks, Place, Spare, Storage, Table};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -42,12 +43,12 @@ use crate::wire::{Symbol, Value, encode_map};
 use core::fmt;
 
 use backoff::{Backoff, HEALTHY};
+use calls::Calls;
 use deleting::{Deleting, leaves};
 use effect::Effect;
 use endpoint::{Endpoint, Path};
 use id::{EntityId, RequestId, TokenId};
 use node::Node;
-use operation::{Operation, State};
 use prefetch::Prefetching;
 use receive::Held;
 use renewal::{Renewal, Renewing};
@@ -60,11 +61,11 @@ use tokens::{Attempt, SAS_TOKEN, TokenText, Tokens, User};
 pub use crate::servicebus::disposition::{Disposition, Properties};
 pub use crate::servicebus::failure::{Cause, Failure, Offer};
 pub use crate::servicebus::session_choice::SessionChoice;
+pub use calls::{OperationId, Outcome};
 pub use control::Control;
 pub(crate) use endpoint::Kind;
 pub use endpoint::{EndpointId, Entity, ReceiveMode};
 pub use occupancy::Occupancy;
-pub use operation::{OperationId, Outcome};
 pub use renewal::{RenewalEnd, RenewalId};
 pub use send::SizeLimits;
 pub use settings::Settings;
@@ -153,11 +154,10 @@ pub struct ClientMachine<S: Storage> {
     without_token: S::LinkMarks,
     /// Senders and receivers whose attach waits for room.
     without_room: S::LinkMarks,
-    /// Receivers that got less credit than they want.
-    without_credit: S::LinkMarks,
+    /// Receivers that want credit, and senders with messages, for which there was no place.
+    without_places: S::LinkMarks,
     settings: Settings<S>,
     sessions: S::Sessions<engine::SessionId>,
-    notices: S::DeliveryQueue,
     /// Messages in the application's hands, by the places of their deliveries.
     held: S::Slots<Held>,
     /// Whose an engine's link is, by its place.
@@ -179,7 +179,7 @@ pub struct ClientMachine<S: Storage> {
     /// Sessions of receivers.
     claims: S::Claims<Claim<S>>,
     endpoints: S::Links<Endpoint<S>>,
-    operations: S::Deliveries<Operation<S>>,
+    calls: Calls<S>,
     requests: S::Requests<Request<S>>,
     connection: Option<Connection<S>>,
 }
@@ -189,7 +189,7 @@ impl<S: Storage> fmt::Debug for ClientMachine<S> {
         f.debug_struct("ClientMachine")
             .field("connection", &self.connection)
             .field("endpoints", &self.endpoints.len())
-            .field("operations", &self.operations.len())
+            .field("calls", &self.calls.len())
             .finish_non_exhaustive()
     }
 }
@@ -232,13 +232,12 @@ impl<S: Storage> ClientMachine<S> {
             claims: Table::bounded(limits.links),
             tokens: Tokens::new(limits.links),
             requests: Table::bounded(limits.deliveries),
-            operations: Table::bounded(limits.deliveries),
+            calls: Calls::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
             renewing: None,
             claiming: None,
             deleting: None,
             prefetching: None,
-            notices: Queue::bounded(limits.deliveries),
             owners: S::LinkSlots::default(),
             held: S::Slots::default(),
             due: false,
@@ -248,7 +247,7 @@ impl<S: Storage> ClientMachine<S> {
             ready: Marks::empty(),
             without_token: Marks::empty(),
             without_room: Marks::empty(),
-            without_credit: Marks::empty(),
+            without_places: Marks::empty(),
             settings,
         }
     }
@@ -314,12 +313,8 @@ impl<S: Storage> ClientMachine<S> {
         let waiting = (0..self.endpoints.end())
             .filter_map(|place| self.endpoints.get(place))
             .any(|endpoint| !endpoint.parked && !endpoint.over);
-        let mut calls = (0..self.operations.end()).filter_map(|place| self.operations.get(place));
         let mut renewals = (0..self.renewals.end()).filter_map(|place| self.renewals.get(place));
-        if !waiting
-            && !calls.any(|operation| matches!(operation.state, State::Requested(_)))
-            && !renewals.any(Renewal::has_request)
-        {
+        if !waiting && !self.calls.has_requested() && !renewals.any(Renewal::has_request) {
             return Want::Nothing;
         }
         match self.dial_at {
@@ -474,7 +469,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Whether the driver has something to do now.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn is_busy(&self) -> bool {
-        self.timers.has_moved() || !self.notices.is_empty() || self.has_work()
+        self.timers.has_moved() || self.calls.has_notices() || self.has_work()
     }
 
     /// A message has come, enqueued at one time and locked until another, not before `asked_at` where that is known.
@@ -549,18 +544,8 @@ impl<S: Storage> ClientMachine<S> {
         if let Some(renewing) = self.renewing {
             (renewing.release)(self);
         }
-        for place in 0..self.operations.end() {
-            if let Some(operation) = self.operations.get_mut(place)
-                && !matches!(operation.state, State::Done(_))
-            {
-                let uncertain = match operation.state {
-                    State::Sent(_) => true,
-                    State::Requested(key) => self.requests.find(key).is_some_and(|request| !request.waits()),
-                    _ => false,
-                };
-                operation.state = State::Done(Err(Failure { uncertain, ..Failure::new(cause) }));
-            }
-        }
+        let requests = &self.requests;
+        self.calls.fail_all(|state| Failure { uncertain: Self::may_be_done(requests, state), ..Failure::new(cause) });
         for place in 0..self.endpoints.end() {
             self.drop_endpoint(place);
         }
@@ -640,7 +625,7 @@ impl<S: Storage> ClientMachine<S> {
                 }
             }
             // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
-            self.notice_endpoint(place);
+            self.calls.notice_endpoint(place);
             self.mark_link(place);
         }
         self.tokens.handle_disconnected(&mut self.timers);

@@ -36,7 +36,7 @@ impl<S: Storage> ClientMachine<S> {
             nodes: self.nodes.len(),
             tokens: self.tokens.len(),
             requests: self.requests.len(),
-            operations: self.operations.len(),
+            operations: self.calls.len(),
             held: (0..self.held.end()).filter(|&index| self.held.get(index).is_some()).count(),
             sessions,
             links,

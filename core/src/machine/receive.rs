@@ -2,14 +2,14 @@
 //! (docs/evidence/invariants.md §1 rows 4–10).
 
 use super::attach::is_of_room;
+use super::calls::{OperationId, State};
 use super::endpoint::{Attachment, EndpointId, Overdue, ReceiveMode};
-use super::operation::{OperationId, State};
 use super::{Cause, ClientMachine, Clock, Failure, Timer};
 use crate::engine::DeliveryId;
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::received::{Origin, ReceivedMessage};
-use crate::storage::{Place, Slots, Storage, Table};
+use crate::storage::{Slots, Storage, Table};
 use crate::time::{Millis, Timestamp};
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
@@ -44,11 +44,11 @@ impl<S: Storage> ClientMachine<S> {
     ) -> Poll<Result<u32, Failure<S>>> {
         let closed = || Poll::Ready(Err(Failure::new(Cause::Closed)));
         let place = endpoint.0.index;
-        let Some(found) = self.operations.find_mut(operation.0) else { return closed() };
-        let expired = found.expired;
-        match &mut found.state {
-            State::Idle => {
-                found.state = State::Receiving(max);
+        let expired = self.calls.is_expired(operation);
+        match self.calls.state(operation) {
+            None => return closed(),
+            Some(State::Idle) => {
+                self.calls.set_state(operation, State::Receiving(max));
                 let idle = self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.receives == 0) && {
                     let stock = self.stock(place);
                     stock.ready == 0 && stock.expected == 0 && !stock.draining
@@ -59,7 +59,6 @@ impl<S: Storage> ClientMachine<S> {
                 }
                 endpoint.demand = endpoint.demand.saturating_add(max);
                 endpoint.receives += 1;
-                endpoint.receiver.get_or_insert(Place::new(operation.0.index));
                 let idled = core::mem::take(&mut endpoint.idled);
                 if idled || endpoint.attachment == Attachment::Down {
                     self.mark_link(place);
@@ -70,13 +69,13 @@ impl<S: Storage> ClientMachine<S> {
                 // The driver looks for places that can be freed.
                 self.due |= self.starved;
             }
-            State::Done(_) => {
-                return match core::mem::replace(&mut found.state, State::Idle) {
-                    State::Done(Err(failure)) => Poll::Ready(Err(failure)),
+            Some(State::Done(_)) => {
+                return match self.calls.take_result(operation) {
+                    Some(Err(failure)) => Poll::Ready(Err(failure)),
                     _ => closed(),
                 };
             }
-            _ => {}
+            Some(_) => {}
         }
         let Some(found) = self.endpoints.find(endpoint.0) else { return closed() };
         let prefetches = found.prefetch() > 0;
@@ -129,17 +128,18 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// A receive is over: what it asked for and nobody else wants is given back.
-    pub(super) fn end_receive(&mut self, endpoint: Option<u32>, operation: u32, count: u32) {
+    pub(super) fn end_receive(&mut self, endpoint: Option<u32>, count: u32) {
         let Some(place) = endpoint else { return };
         let Some(found) = self.endpoints.get_mut(place) else { return };
         found.demand = found.demand.saturating_sub(count);
         found.receives = found.receives.saturating_sub(1);
         found.harvest = false;
-        if found.receiver == Some(Place::new(operation)) {
-            found.receiver = None;
-        }
         if found.receives > 0 {
             self.top_up(place);
+            if self.stock(place).ready > 0 {
+                // What is left is for the next one.
+                self.calls.notice_first(place);
+            }
             return;
         }
         found.gives_back = true;
@@ -158,18 +158,16 @@ impl<S: Storage> ClientMachine<S> {
         self.link_moved(place);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         endpoint.stocked_since.get_or_insert(clock.now);
-        match (endpoint.receives, endpoint.receiver) {
-            (1, Some(operation)) => self.notice(operation.index()),
-            (0, _) => {
-                if endpoint.closing || endpoint.is_draining() {
-                    return;
-                }
-                match self.prefetching {
-                    Some(prefetching) if endpoint.prefetch() > 0 => (prefetching.note_locks)(self, place, clock),
-                    _ => self.release_waiting(place),
-                }
-            }
-            _ => self.notice_endpoint(place),
+        if endpoint.receives > 0 {
+            self.calls.notice_first(place);
+            return;
+        }
+        if endpoint.closing || endpoint.is_draining() {
+            return;
+        }
+        match self.prefetching {
+            Some(prefetching) if endpoint.prefetch() > 0 => (prefetching.note_locks)(self, place, clock),
+            _ => self.release_waiting(place),
         }
     }
 

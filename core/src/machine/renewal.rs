@@ -1,8 +1,8 @@
 //! Locks that are kept alive: entries of a table with a deadline each, not tasks. They go on while the application's
 //! code is busy, on any runtime, without an allocator and in virtual time (docs/evidence/invariants.md §1 rows 13–15).
 
+use super::calls::OperationId;
 use super::endpoint::EndpointId;
-use super::operation::OperationId;
 use super::request::Owner;
 use super::settle::Locked;
 use super::tokens::User;
@@ -449,7 +449,7 @@ impl<S: Storage> ClientMachine<S> {
             self.drop_request(request);
         }
         if let Some(waiter) = waiter {
-            self.notice(waiter);
+            self.calls.notice(waiter);
         }
     }
 

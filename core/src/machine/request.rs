@@ -1,15 +1,15 @@
 //! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (docs/evidence/wire-protocol.md §2,
 //! §5).
 
+use super::calls::{OperationId, Outcome, State};
 use super::endpoint::{Attachment, Entity, Path};
 use super::id::TokenId;
-use super::operation::{OperationId, Outcome, State};
 use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Timer, client};
 use crate::engine::{DeliveryId, OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
-use crate::storage::{Encoder, Generation, Key, Payloads, Place, Spare, Storage, Table, Text};
+use crate::storage::{Encoder, Generation, Key, Payloads, Spare, Storage, Table, Text};
 use crate::time::Instant;
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
@@ -258,12 +258,9 @@ impl<S: Storage> ClientMachine<S> {
         if let Poll::Ready(result) = self.poll_done(operation) {
             return Poll::Ready(result);
         }
-        let Some(found) = self.operations.find(operation.0) else {
-            return Poll::Ready(Err(Failure::new(Cause::Closed)));
-        };
-        let endpoint = found.endpoint.map(Place::index);
-        let place = match found.state {
-            State::Idle => {
+        let endpoint = self.calls.endpoint(operation);
+        let place = match self.calls.state(operation) {
+            Some(State::Idle) => {
                 let deadline = self.timers.get(Timer::Call, operation.0.index);
                 let deadline = deadline.unwrap_or(clock.now + self.settings.retry.try_timeout);
                 let node = self.acquire(entity, User::Channel).and_then(|entity| self.use_node(Some(entity)));
@@ -272,12 +269,10 @@ impl<S: Storage> ClientMachine<S> {
                     Ok(key) => key,
                     Err(failure) => return Poll::Ready(Err(failure)),
                 };
-                if let Some(found) = self.operations.find_mut(operation.0) {
-                    found.state = State::Requested(key);
-                }
+                self.calls.set_state(operation, State::Requested(key));
                 key.index
             }
-            State::Requested(Key { index, .. })
+            Some(&State::Requested(Key { index, .. }))
                 if self.requests.get(index).is_some_and(|request| matches!(request.stage, Stage::Called)) =>
             {
                 index
@@ -294,9 +289,7 @@ impl<S: Storage> ClientMachine<S> {
             Ok(()) => Poll::Pending,
             Err(failure) => {
                 self.free_request(place);
-                if let Some(found) = self.operations.find_mut(operation.0) {
-                    found.state = State::Idle;
-                }
+                self.calls.set_state(operation, State::Idle);
                 Poll::Ready(Err(failure))
             }
         }
@@ -329,12 +322,11 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The response to an operation's request, once it is there.
     pub(super) fn take_response(&mut self, operation: OperationId) -> Option<S::Payload> {
-        let found = self.operations.find_mut(operation.0)?;
-        let State::Requested(key) = found.state else { return None };
+        let Some(&State::Requested(key)) = self.calls.state(operation) else { return None };
         let request = self.requests.find_mut(key)?;
         let Stage::Answered(kept) = &mut request.stage else { return None };
         let (node, response, kept) = (request.node, request.delivery, kept.take());
-        found.state = State::Idle;
+        self.calls.set_state(operation, State::Idle);
         self.free_request(key.index);
         kept.or_else(|| self.take_from_node(node, response?))
     }
@@ -377,7 +369,7 @@ impl<S: Storage> ClientMachine<S> {
                 if !S::Payloads::BOUNDED {
                     self.keep_response(place, node, response);
                 }
-                self.notice(key.index);
+                self.calls.notice(key.index);
             }
             (Owner::Operation(key), Err(failure)) => self.end_asked(place, key, Err(failure)),
             (Owner::Settlement(key, outcome), result) => {
@@ -414,9 +406,8 @@ impl<S: Storage> ClientMachine<S> {
     /// The operation that waits for a request ends with it.
     fn end_asked(&mut self, place: u32, operation: Key, result: Result<Outcome<S>, Failure<S>>) {
         self.free_request(place);
-        if let Some(found) = self.operations.find_mut(operation) {
-            found.state = State::Done(result);
-            self.notice(operation.index);
+        if self.calls.state(OperationId(operation)).is_some() {
+            self.calls.end(operation.index, result);
         }
     }
 
@@ -465,7 +456,7 @@ impl<S: Storage> ClientMachine<S> {
                     if let Some(request) = self.requests.get_mut(place) {
                         request.stage = Stage::Called;
                     }
-                    self.notice(key.index);
+                    self.calls.notice(key.index);
                     Ok(())
                 }
                 Owner::Renewal(key) => match self.renewing {

@@ -1,11 +1,11 @@
 //! Sending: a message is handed to the engine once its link is there, and its outcome is waited for.
 
+use super::calls::{OperationId, Outcome, State};
 use super::endpoint::{Attachment, EndpointId, Work};
-use super::operation::{OperationId, Outcome, State};
 use super::{Capacity, Cause, ClientMachine, EngineError, Failure};
 use crate::engine::{OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
-use crate::storage::{Storage, Table};
+use crate::storage::{Marks, Storage, Table};
 use core::task::Poll;
 
 /// What a sender may send at once, in bytes.
@@ -86,14 +86,14 @@ impl<S: Storage> ClientMachine<S> {
         };
         match connection.send(link, bytes, &options) {
             Ok(delivery) => {
-                if let Some(found) = self.operations.find_mut(operation.0) {
-                    found.state = State::Sent(delivery);
-                }
+                self.calls.set_state(operation, State::Sent(delivery));
                 Poll::Pending
             }
             Err((EngineError::NoCapacity(Capacity::Deliveries), bytes)) => {
                 // The table is full of messages under way: the next settlement makes room.
                 *payload = Some(bytes);
+                self.calls.wait_for_place(operation);
+                self.without_places.mark(endpoint.0.index);
                 self.starved = true;
                 Poll::Pending
             }

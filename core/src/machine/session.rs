@@ -1,7 +1,7 @@
 //! Sessions of receivers: asked for with the link, held as long as it lives (docs/evidence/wire-protocol.md §4.6).
 
+use super::calls::OperationId;
 use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode};
-use super::operation::OperationId;
 use super::request::Owner;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Offer};
 use crate::engine::LinkId;
@@ -209,7 +209,7 @@ impl<S: Storage> ClientMachine<S> {
         if let (Some(key), Some(renewing)) = (self.endpoints.key(place), self.renewing) {
             (renewing.session_ended)(self, EndpointId(key), Some(&lost));
         }
-        self.notice_endpoint(place);
+        self.calls.notice_endpoint(place);
     }
 
     fn hold(&self, place: u32, origin: Origin) -> Hold {

@@ -1,8 +1,8 @@
 //! Settlement: on the message's link while that lives, else through `$management` (docs/evidence/invariants.md §1 row
 //! 25).
 
+use super::calls::{OperationId, Outcome, State};
 use super::endpoint::Entity;
-use super::operation::{OperationId, Outcome, State};
 use super::request::Owner;
 use super::session::Hold;
 use super::{Cause, ClientMachine, Clock, EngineError, Failure};
@@ -14,7 +14,7 @@ use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Encoder, Place, Storage, Table, TransactionId};
+use crate::storage::{Encoder, Storage, Table, TransactionId};
 use crate::time::Timestamp;
 use crate::wire::messaging::{self, DeliveryState, Modified, Rejected};
 use crate::wire::performative::ErrorCondition;
@@ -158,11 +158,11 @@ impl<S: Storage> ClientMachine<S> {
         disposition: &Disposition<'_>,
         transaction: Option<S::Transaction>,
     ) -> Poll<Result<(), Failure<S>>> {
-        let Some(found) = self.operations.find(operation.0) else {
+        let Some(state) = self.calls.state(operation) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
-        let asked = matches!(found.state, State::Requested(_));
-        if !asked && (!matches!(found.state, State::Idle) || found.expired) {
+        let asked = matches!(state, State::Requested(_));
+        if !asked && (!matches!(state, State::Idle) || self.calls.is_expired(operation)) {
             return self.poll_done(operation).map(|result| match result? {
                 // Only another settlement of the same message, whose call was given up, has another outcome
                 // (docs/evidence/wire-protocol.md §0 fact 8).
@@ -174,7 +174,7 @@ impl<S: Storage> ClientMachine<S> {
                 Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
             });
         }
-        let holder = found.endpoint.map(Place::index);
+        let holder = self.calls.endpoint(operation);
         let Some(token) = message.token else {
             return Poll::Ready(Err(Failure::new(Cause::Argument(Argument::Unlocked))));
         };
@@ -237,8 +237,8 @@ impl<S: Storage> ClientMachine<S> {
         // A settlement that somebody waits for is not disturbed; one whose call was given up is said again.
         let awaited = connection
             .user(delivery)
-            .and_then(|place| self.operations.get(place))
-            .is_some_and(|owner| matches!(owner.state, State::Sent(sent) if sent == delivery));
+            .and_then(|place| self.calls.state_at(place))
+            .is_some_and(|state| matches!(state, State::Sent(sent) if *sent == delivery));
         if awaited {
             return Err(Failure::new(Cause::Argument(Argument::BeingSettled)));
         }
@@ -256,9 +256,7 @@ impl<S: Storage> ClientMachine<S> {
         match connection.settle(delivery, &state, false) {
             Ok(()) => {
                 connection.set_user(delivery, Some(operation.0.index));
-                if let Some(found) = self.operations.find_mut(operation.0) {
-                    found.state = State::Sent(delivery);
-                }
+                self.calls.set_state(operation, State::Sent(delivery));
                 Ok(true)
             }
             Err(EngineError::Detached | EngineError::Closed) => Ok(false),

@@ -5,6 +5,7 @@
 //! by [`fixed_storage!`](crate::fixed_storage). Both are types, not features: one build holds both, and one test run
 //! tests both.
 
+mod chain;
 mod deadlines;
 mod fixed;
 mod fixed_buffer;
@@ -17,6 +18,8 @@ mod transaction_id;
 use crate::wire::{Encode, Full};
 use core::fmt::Debug;
 use core::num::NonZeroU32;
+
+pub(crate) use chain::{Chain, Joint};
 
 #[cfg(feature = "alloc")]
 pub use deadlines::HeapDeadlines;

@@ -3,9 +3,9 @@
 use crate::scripted::{self, Server};
 use crate::stage::{SECOND, observe, policy, settings, within, world};
 use servicebus_core::time::Duration;
-use servicebus_core::wire::performative::{Flow, Performative};
+use servicebus_core::wire::performative::Performative;
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_tests::engine::{Item, flow};
+use servicebus_tests::engine::Item;
 use servicebus_tests::fault::Judge;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -112,15 +112,7 @@ fn a_drain_is_not_late_before_the_link_is_attached_h5() {
                 server.accept(&link, 0);
                 true
             }
-            Item::Frame(
-                _,
-                Performative::Flow(Flow { handle: Some(handle), link_credit: Some(credit), drain: true, .. }),
-                _,
-            ) => {
-                // All of the credit is given up.
-                server.send(&Flow { drain: true, ..flow(*handle, *credit, 0) }, &[]);
-                true
-            }
+            Item::Frame(_, Performative::Flow(flow), _) => server.drained(flow),
             _ => false,
         };
         let failed = observe(&world(QueueDescription::default()), async move |world| {

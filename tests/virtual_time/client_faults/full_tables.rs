@@ -126,7 +126,7 @@ fn an_attach_that_never_fits_is_refused_at_once() {
     let world = world(QueueDescription::default());
     add_queue(&world, name, sessions(MINUTE));
     observe(&world, async move |world| {
-        let client: Client<Simulated<SmallOutbox>> = world.client_with(settings(&world, 2));
+        let client: Client<Simulated<SmallOutbox>> = world.client_with(settings(&world, 0));
         // A name and a session's id that leave no room in 512 bytes.
         let id = "i".repeat(128);
         let accept = client.accept_session(Entity::queue(name), &id, ReceiverOptions::default());

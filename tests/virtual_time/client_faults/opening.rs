@@ -81,14 +81,14 @@ fn a_link_whose_attach_is_never_answered_is_attached_again() {
     for sends in [true, false] {
         let attaches = Rc::new(Cell::new(0));
         let counted = Rc::clone(&attaches);
-        let script = move |server: &mut scripted::Server, item: &Item<'_>| {
-            let Item::Frame(_, Performative::Attach(attach), _) = item else { return false };
-            let link = server.link(attach.handle).expect("it was remembered");
-            if link.address != "q" {
-                return false;
+        let script = move |server: &mut scripted::Server, item: &Item<'_>| match item {
+            Item::Frame(_, Performative::Flow(flow), _) => server.drained(flow),
+            Item::Frame(_, Performative::Attach(attach), _) => {
+                let of_queue = server.link(attach.handle).is_some_and(|link| link.address == "q");
+                counted.set(counted.get() + u32::from(of_queue));
+                of_queue && counted.get() == 1
             }
-            counted.set(counted.get() + 1);
-            counted.get() == 1
+            _ => false,
         };
         let ended = observe(&world(QueueDescription::default()), async move |world| {
             let (client, dials) = scripted::client(&world, settings(&world, policy(0)), script);

@@ -99,6 +99,16 @@ impl Server {
         self.send(&Attach { source: Some(source), target: None, max_message_size: Some(1 << 20), ..answer }, &[]);
     }
 
+    /// Answers the request to drain a link: all of its credit is given up. False for any other flow.
+    pub(crate) fn drained(&mut self, request: &Flow<'_>) -> bool {
+        let (Some(handle), Some(credit), true) = (request.handle, request.link_credit, request.drain) else {
+            return false;
+        };
+        let count = request.delivery_count.unwrap_or(0) + credit;
+        self.send(&Flow { drain: true, ..flow(handle, count, 0) }, &[]);
+        true
+    }
+
     /// Detaches a link for this reason.
     pub(crate) fn detach(&mut self, link: &Link, condition: &str) {
         let error = Some(ErrorCondition::new(condition).with_description("as the script wants"));

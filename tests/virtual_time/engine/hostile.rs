@@ -302,7 +302,7 @@ fn more_messages_than_credit<S: Storage>() {
     side.transmit();
     side.feed(&frame(0, &Flow { drain: true, ..flow(0, 2, 0) }, &[]));
     side.poll();
-    assert_eq!(side.events, [Event::Drained(link)]);
+    assert_eq!(side.events, [Event::DrainSent(link), Event::Drained(link)]);
     side.feed(&frame(0, &transfer(0, 0, false), b"x"));
     detaches(side, condition::TRANSFER_LIMIT_EXCEEDED);
 

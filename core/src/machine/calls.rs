@@ -1,0 +1,459 @@
+//! Calls of the application: one slot for each that is pending, in a chain for each sender or receiver, so that news
+//! reaches the calls that it is for without a search.
+
+use super::Failure;
+use crate::engine::{DeliveryId, OutcomeKind};
+use crate::storage::{Chain, Joint, Key, Place, Queue, Slots, Storage, Table};
+use crate::wire::Full;
+
+/// Names a pending call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperationId(pub(super) Key);
+
+impl OperationId {
+    /// The slot, below the limit on deliveries; slots are used again.
+    pub const fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
+/// How a pending call stands.
+#[derive(Debug)]
+pub(super) enum State<S: Storage> {
+    /// Nothing has been handed to the engine.
+    Idle,
+    /// The engine has a delivery of it: a message or a settlement.
+    Sent(DeliveryId),
+    /// A request waits for its response.
+    Requested(Key),
+    /// A receive is registered with its endpoint, for this many messages.
+    Receiving(u32),
+    /// It has ended.
+    Done(Result<Outcome<S>, Failure<S>>),
+}
+
+/// How a call ended well.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<S: Storage> {
+    /// The peer's outcome for a delivery.
+    Delivery(OutcomeKind),
+    /// A transaction was declared; its id.
+    Declared(S::Transaction),
+}
+
+/// A pending call.
+// In this order: the places of small fields fit into the instructions of small machines.
+#[repr(C)]
+#[derive(Debug)]
+struct Call<S: Storage> {
+    /// The deadline has passed.
+    expired: bool,
+    /// It is in the queue of notices.
+    noticed: bool,
+    /// It ended while it was in that queue.
+    dropped: bool,
+    /// It is in the chain of calls that wait for their turn.
+    waits: bool,
+    /// The sender or receiver that it belongs to; `None` for calls of the client itself.
+    endpoint: Option<Place>,
+    joint: Joint,
+    state: State<S>,
+}
+
+fn joint<S: Storage>(call: &mut Call<S>) -> &mut Joint {
+    &mut call.joint
+}
+
+/// The calls of one sender or receiver.
+#[derive(Clone, Copy, Debug)]
+struct Chains {
+    /// Receives, and messages that wait for a place in the engine's tables: each has its turn.
+    waiting: Chain,
+    others: Chain,
+}
+
+impl Chains {
+    const EMPTY: Self = Self { waiting: Chain::EMPTY, others: Chain::EMPTY };
+
+    fn of(&mut self, waits: bool) -> &mut Chain {
+        if waits { &mut self.waiting } else { &mut self.others }
+    }
+}
+
+/// All pending calls.
+pub(super) struct Calls<S: Storage> {
+    calls: S::Deliveries<Call<S>>,
+    /// Calls that have news for their tasks.
+    notices: S::DeliveryQueue,
+    /// By the places of senders and receivers.
+    chains: S::LinkSlots<Chains>,
+    /// Calls whose requests have no response yet.
+    requested: usize,
+}
+
+impl<S: Storage> Calls<S> {
+    #[inline(always)]
+    pub(super) fn bounded(limit: usize) -> Self {
+        Self {
+            calls: Table::bounded(limit),
+            notices: Queue::bounded(limit),
+            chains: S::LinkSlots::default(),
+            requested: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.calls.capacity()
+    }
+
+    /// A slot for a call on this sender or receiver, or on the client itself.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub(super) fn begin(&mut self, endpoint: Option<u32>) -> Result<OperationId, Full> {
+        let key = self.calls.insert(Call {
+            expired: false,
+            noticed: false,
+            dropped: false,
+            waits: false,
+            endpoint: endpoint.map(Place::new),
+            joint: Joint::FREE,
+            state: State::Idle,
+        })?;
+        self.chain(key.index, false);
+        Ok(OperationId(key))
+    }
+
+    /// Frees the slot of a call, or leaves that to the queue that still has it.
+    pub(super) fn free(&mut self, place: u32) {
+        self.set_state_at(place, State::Idle);
+        self.unchain(place);
+        let Some(call) = self.calls.get_mut(place) else { return };
+        call.endpoint = None;
+        if call.noticed {
+            call.dropped = true;
+        } else {
+            self.calls.free(place);
+        }
+    }
+
+    /// A call of the client itself waits for news of a sender or receiver.
+    pub(super) fn follow(&mut self, id: OperationId, endpoint: u32) {
+        if let Some(call) = self.calls.find_mut(id.0).filter(|call| call.endpoint.is_none()) {
+            call.endpoint = Some(Place::new(endpoint));
+            self.chain(id.0.index, false);
+        }
+    }
+
+    /// Appends a call to one of its endpoint's chains.
+    fn chain(&mut self, place: u32, waits: bool) {
+        let Some(call) = self.calls.get_mut(place) else { return };
+        call.waits = waits;
+        let Some(endpoint) = call.endpoint else { return };
+        let endpoint = endpoint.index() as usize;
+        let mut chains = self.chains.take(endpoint).unwrap_or(Chains::EMPTY);
+        chains.of(waits).push(&mut self.calls, place, joint);
+        self.chains.put(endpoint, chains);
+    }
+
+    fn unchain(&mut self, place: u32) {
+        let Some(call) = self.calls.get(place) else { return };
+        let (Some(endpoint), waits) = (call.endpoint, call.waits) else { return };
+        let endpoint = endpoint.index() as usize;
+        let Some(mut chains) = self.chains.take(endpoint) else { return };
+        chains.of(waits).remove(&mut self.calls, place, joint);
+        if !(chains.waiting.is_empty() && chains.others.is_empty()) {
+            self.chains.put(endpoint, chains);
+        }
+    }
+
+    fn set_waits(&mut self, place: u32, waits: bool) {
+        if self.calls.get(place).is_some_and(|call| call.waits != waits) {
+            self.unchain(place);
+            self.chain(place, waits);
+        }
+    }
+
+    /// The state of a call.
+    pub(super) fn state(&self, id: OperationId) -> Option<&State<S>> {
+        self.calls.find(id.0).map(|call| &call.state)
+    }
+
+    /// The state of the call at a place.
+    pub(super) fn state_at(&self, place: u32) -> Option<&State<S>> {
+        self.calls.get(place).map(|call| &call.state)
+    }
+
+    /// The sender or receiver of a call.
+    pub(super) fn endpoint(&self, id: OperationId) -> Option<u32> {
+        self.calls.find(id.0)?.endpoint.map(Place::index)
+    }
+
+    /// Whether the deadline of a call has passed.
+    pub(super) fn is_expired(&self, id: OperationId) -> bool {
+        self.calls.find(id.0).is_some_and(|call| call.expired)
+    }
+
+    /// Changes the state of a call; returns the one before.
+    pub(super) fn set_state(&mut self, id: OperationId, state: State<S>) -> Option<State<S>> {
+        self.calls.find(id.0)?;
+        self.set_state_at(id.0.index, state)
+    }
+
+    fn set_state_at(&mut self, place: u32, state: State<S>) -> Option<State<S>> {
+        self.set_waits(place, matches!(state, State::Receiving(_)));
+        let requested = |state: &State<S>| usize::from(matches!(state, State::Requested(_)));
+        let call = self.calls.get_mut(place)?;
+        self.requested = self.requested + requested(&state) - requested(&call.state);
+        Some(core::mem::replace(&mut call.state, state))
+    }
+
+    /// A call ends; its task has news. Returns the state before.
+    pub(super) fn end(&mut self, place: u32, result: Result<Outcome<S>, Failure<S>>) -> Option<State<S>> {
+        let before = self.set_state_at(place, State::Done(result));
+        self.notice(place);
+        before
+    }
+
+    /// The result of a call that has ended, which is idle afterwards.
+    pub(super) fn take_result(&mut self, id: OperationId) -> Option<Result<Outcome<S>, Failure<S>>> {
+        let call = self.calls.find_mut(id.0)?;
+        if !matches!(call.state, State::Done(_)) {
+            return None;
+        }
+        match core::mem::replace(&mut call.state, State::Idle) {
+            State::Done(result) => Some(result),
+            _ => None,
+        }
+    }
+
+    /// A message waits for a place in the engine's tables.
+    pub(super) fn wait_for_place(&mut self, id: OperationId) {
+        if self.calls.find(id.0).is_some() {
+            self.set_waits(id.0.index, true);
+        }
+    }
+
+    /// A place is free: the message of a sender that waits for one has news. False where none waits.
+    pub(super) fn give_place(&mut self, endpoint: u32) -> bool {
+        let Some(first) = self.first_waiting(endpoint) else { return false };
+        if !matches!(self.state_at(first), Some(State::Idle)) {
+            return false;
+        }
+        self.set_waits(first, false);
+        self.notice(first);
+        true
+    }
+
+    /// The call on a sender or receiver whose turn it is.
+    pub(super) fn first_waiting(&self, endpoint: u32) -> Option<u32> {
+        self.chains.get(endpoint as usize)?.waiting.first()
+    }
+
+    /// The first call on a sender or receiver, waiting ones first.
+    pub(super) fn first(&self, endpoint: u32) -> Option<u32> {
+        let chains = self.chains.get(endpoint as usize)?;
+        chains.waiting.first().or_else(|| chains.others.first())
+    }
+
+    /// The call behind another one on the same sender or receiver.
+    pub(super) fn next(&self, place: u32) -> Option<u32> {
+        let call = self.calls.get(place)?;
+        call.joint.next().or_else(|| {
+            let endpoint = call.endpoint.filter(|_| call.waits)?;
+            self.chains.get(endpoint.index() as usize)?.others.first()
+        })
+    }
+
+    /// Whether a call on a sender or receiver is pending.
+    pub(super) fn has_any(&self, endpoint: u32) -> bool {
+        self.first(endpoint).is_some()
+    }
+
+    /// Whether a call on a sender or receiver is pending whose state is one of these.
+    pub(super) fn any(&self, endpoint: u32, is: fn(&State<S>) -> bool) -> bool {
+        let mut at = self.first(endpoint);
+        while let Some(place) = at {
+            if self.state_at(place).is_some_and(is) {
+                return true;
+            }
+            at = self.next(place);
+        }
+        false
+    }
+
+    /// Whether a call waits for the response to a request.
+    pub(super) fn has_requested(&self) -> bool {
+        self.requested > 0
+    }
+
+    /// A call has news.
+    pub(super) fn notice(&mut self, place: u32) {
+        if let Some(call) = self.calls.get_mut(place)
+            && !call.noticed
+        {
+            call.noticed = true;
+            let _ = self.notices.push(place);
+        }
+    }
+
+    /// Every call on a sender or receiver has news.
+    pub(super) fn notice_endpoint(&mut self, endpoint: u32) {
+        let mut at = self.first(endpoint);
+        while let Some(place) = at {
+            at = self.next(place);
+            self.notice(place);
+        }
+    }
+
+    /// The call of a receiver whose turn it is has news.
+    pub(super) fn notice_first(&mut self, endpoint: u32) {
+        if let Some(first) = self.first_waiting(endpoint) {
+            self.notice(first);
+        }
+    }
+
+    /// Every call has news.
+    pub(super) fn notice_all(&mut self) {
+        for place in 0..self.calls.end() {
+            self.notice(place);
+        }
+    }
+
+    /// The deadline of a call has passed.
+    pub(super) fn expire(&mut self, place: u32) {
+        if let Some(call) = self.calls.get_mut(place) {
+            call.expired = true;
+            self.notice(place);
+        }
+    }
+
+    /// Every call that has not ended fails with what `failure` returns.
+    pub(super) fn fail_all(&mut self, failure: impl Fn(&State<S>) -> Failure<S>) {
+        for place in 0..self.calls.end() {
+            let state = self.state_at(place).filter(|state| !matches!(state, State::Done(_)));
+            if let Some(failure) = state.map(&failure) {
+                self.end(place, Err(failure));
+            }
+        }
+    }
+
+    /// Takes a sender or receiver that is gone from its calls; those that wait for nothing else fail.
+    pub(super) fn leave(&mut self, endpoint: u32, failure: &Failure<S>) {
+        while let Some(place) = self.first(endpoint) {
+            self.unchain(place);
+            if let Some(call) = self.calls.get_mut(place) {
+                // The place may get a new tenant: nothing of the old one may point at it.
+                call.endpoint = None;
+                call.waits = false;
+            }
+            match self.state_at(place) {
+                Some(State::Done(_) | State::Requested(_)) => self.notice(place),
+                state => {
+                    let uncertain = matches!(state, Some(State::Sent(_)));
+                    self.end(place, Err(Failure { uncertain, ..failure.clone() }));
+                }
+            }
+        }
+    }
+
+    /// Takes a call that has news.
+    pub(super) fn poll_notice(&mut self) -> Option<u32> {
+        while let Some(place) = self.notices.pop() {
+            let Some(call) = self.calls.get_mut(place) else { continue };
+            call.noticed = false;
+            if call.dropped {
+                self.calls.free(place);
+                continue;
+            }
+            return Some(place);
+        }
+        None
+    }
+
+    /// Whether [`Calls::poll_notice`] has any.
+    pub(super) fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use crate::servicebus::failure::Cause;
+    use crate::storage::Heap;
+    use alloc::vec::Vec;
+
+    fn noticed(calls: &mut Calls<Heap>) -> Vec<u32> {
+        core::iter::from_fn(|| calls.poll_notice()).collect()
+    }
+
+    #[test]
+    fn news_of_an_endpoint_reach_its_own_calls_in_order() {
+        let mut calls = Calls::<Heap>::bounded(100);
+        let ids: Vec<_> = (0..9).map(|number| calls.begin(Some(number % 3)).unwrap()).collect();
+        calls.notice_endpoint(1);
+        assert_eq!(noticed(&mut calls), [1, 4, 7]);
+        calls.set_state(ids[7], State::Receiving(1));
+        calls.set_state(ids[4], State::Receiving(1));
+        assert_eq!(calls.first_waiting(1), Some(7));
+        calls.notice_endpoint(1);
+        assert_eq!(noticed(&mut calls), [7, 4, 1], "receives come first, the one that waits longest before the others");
+        calls.free(7);
+        calls.notice_first(1);
+        assert_eq!(noticed(&mut calls), [4]);
+    }
+
+    #[test]
+    fn a_call_that_is_freed_while_it_has_news_keeps_its_slot_until_they_are_taken() {
+        let mut calls = Calls::<Heap>::bounded(100);
+        let id = calls.begin(Some(0)).unwrap();
+        calls.notice(0);
+        calls.free(0);
+        assert!(!calls.has_any(0));
+        let other = calls.begin(Some(0)).unwrap();
+        assert_ne!(other.index(), id.index());
+        assert_eq!((noticed(&mut calls), calls.len()), (Vec::new(), 1));
+        assert!(calls.state(id).is_none());
+    }
+
+    #[test]
+    fn places_go_to_messages_in_the_order_in_which_they_wait() {
+        let mut calls = Calls::<Heap>::bounded(100);
+        let ids: Vec<_> = (0..3).map(|_| calls.begin(Some(0)).unwrap()).collect();
+        for id in [2, 0, 1] {
+            calls.wait_for_place(ids[id]);
+        }
+        assert!(calls.give_place(0) && calls.give_place(0));
+        assert_eq!(noticed(&mut calls), [2, 0]);
+        calls.end(1, Err(Failure::new(Cause::LinkLost)));
+        assert!(!calls.give_place(0), "a call that has ended waits for nothing");
+        calls.set_state(ids[0], State::Receiving(1));
+        assert!(!calls.give_place(0), "a receive waits for messages");
+    }
+
+    #[test]
+    fn calls_of_an_endpoint_that_is_gone_fail_but_for_requests() {
+        let mut calls = Calls::<Heap>::bounded(100);
+        let ids: Vec<_> = (0..3).map(|_| calls.begin(Some(5)).unwrap()).collect();
+        calls.set_state(ids[1], State::Requested(ids[1].0));
+        calls.end(2, Err(Failure::new(Cause::LinkLost)));
+        let close = calls.begin(None).unwrap();
+        calls.follow(close, 5);
+        assert_eq!(noticed(&mut calls), [2]);
+        calls.leave(5, &Failure::new(Cause::Closed));
+        assert!(calls.has_requested() && !calls.has_any(5));
+        assert_eq!(noticed(&mut calls), [0, 1, 2, 3], "all have news");
+        let ended =
+            |calls: &mut Calls<Heap>, id| calls.take_result(id).map(|result| result.map(drop).unwrap_err().cause);
+        assert_eq!(ended(&mut calls, ids[0]), Some(Cause::Closed));
+        assert_eq!(ended(&mut calls, ids[1]), None);
+        assert_eq!(ended(&mut calls, ids[2]), Some(Cause::LinkLost));
+        calls.set_state(ids[1], State::Idle);
+        assert!(!calls.has_requested());
+    }
+}
