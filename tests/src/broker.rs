@@ -4,7 +4,7 @@
 
 use bytes::{Bytes, BytesMut};
 use servicebus_core::engine::{
-    Config, Connection, DeliveryId, Event, Handler, LinkId, SendOptions, SessionId, Subject, Tag,
+    Config, Connection, DeliveryId, Event, Handler, LinkId, SendOptions, SessionId, StateUpdate, Subject, Tag,
 };
 use servicebus_core::servicebus::batch::BATCH_FORMAT;
 use servicebus_core::servicebus::{LockToken, MessageRef, sas};
@@ -105,8 +105,8 @@ impl Handler for Seen {
         }
     }
 
-    fn state(&mut self, delivery: DeliveryId, _: LinkId, settled: bool, state: Option<&DeliveryState<'_>>) {
-        self.states.push((delivery, settled, ended(state)));
+    fn state(&mut self, update: &StateUpdate<'_>) {
+        self.states.push((update.delivery, update.settled, ended(update.state)));
     }
 }
 

@@ -1,7 +1,8 @@
 //! Engines in virtual time: two back to back, or one against a script of frames.
 
 use servicebus_core::engine::{
-    Config, Connection, ConnectionError, Event, Handler, LinkId, SendOptions, SessionId, Subject,
+    Config, Connection, ConnectionError, DeliveryId, Event, Handler, LinkId, OutcomeKind, SendOptions, SessionId,
+    StateUpdate, Subject,
 };
 use servicebus_core::fixed_storage;
 use servicebus_core::random::Random;
@@ -218,25 +219,40 @@ pub enum Item<'a> {
     Frame(u16, Performative<'a>, &'a [u8]),
 }
 
-/// Writes down what the engine applies.
+/// A delivery that the peer has settled, or proposed an outcome for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// The link it is on.
+    pub link: LinkId,
+    /// Whether it is settled.
+    pub settled: bool,
+    /// The outcome.
+    pub outcome: Option<OutcomeKind>,
+}
+
+impl Told {
+    /// A delivery that is settled as accepted.
+    pub fn accepted(delivery: DeliveryId, link: LinkId) -> Self {
+        Self { delivery, link, settled: true, outcome: Some(OutcomeKind::Accepted) }
+    }
+}
+
+/// Writes down what the engine applies, and what it reports of deliveries.
 #[derive(Debug, Default)]
-pub struct Log(pub Vec<String>);
+pub struct Log(pub Vec<String>, pub Vec<Told>);
 
 impl Handler for Log {
     fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
         self.0.push(format!("{subject:?} {performative:?}"));
     }
 
-    fn state(
-        &mut self,
-        delivery: servicebus_core::engine::DeliveryId,
-        link: LinkId,
-        settled: bool,
-        state: Option<&servicebus_core::wire::messaging::DeliveryState<'_>>,
-    ) {
-        // Which place a delivery has depends on when the events about others were asked for.
-        let _ = delivery;
+    fn state(&mut self, update: &StateUpdate<'_>) {
+        let StateUpdate { delivery, link, settled, state, .. } = *update;
+        // Which place a delivery has depends on when others were taken.
         self.0.push(format!("{link:?} {settled} {state:?}"));
+        self.1.push(Told { delivery, link, settled, outcome: update.outcome() });
     }
 }
 
@@ -353,6 +369,11 @@ impl<S: Storage> Side<S> {
             self.tx.consume(count);
         }
         Sent(sent)
+    }
+
+    /// Takes what was reported of deliveries.
+    pub fn told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.log.1)
     }
 
     /// Adds what happened to [`Side::events`].
@@ -477,7 +498,7 @@ impl<S: Storage> Pair<S> {
     ///
     /// # Panics
     /// When the engine refuses it.
-    pub fn send(&mut self, link: LinkId, bytes: &[u8]) -> servicebus_core::engine::DeliveryId {
+    pub fn send(&mut self, link: LinkId, bytes: &[u8]) -> DeliveryId {
         let payload = S::Payload::copy_from(bytes).expect("room");
         self.client.connection.send(link, payload, &SendOptions::default()).expect("the message is taken")
     }

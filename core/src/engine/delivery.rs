@@ -1,7 +1,6 @@
 //! Deliveries: messages on their way out, and those that wait to be taken (AMQP 1.0 §2.6.12).
 
 use super::entries::Indexes;
-use super::error::OutcomeKind;
 use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex};
 use super::numbers::DeliveryNumber;
 use super::settlement::Simple;
@@ -22,7 +21,7 @@ pub struct SendOptions<S: Storage> {
     pub settled: bool,
     /// The transaction the message belongs to.
     pub transaction: Option<S::Transaction>,
-    /// A number of the application's, given back with [`super::Handler::outcome`].
+    /// A number of the application's, given back with [`super::Handler::state`].
     pub user: Option<u32>,
     /// Sends the message even when it is larger than the receiver said it takes: some receivers announce less than
     /// they want.
@@ -87,12 +86,6 @@ impl<S: Storage> fmt::Debug for Stage<S> {
     }
 }
 
-/// What has changed on a delivery since its last event.
-pub(super) mod flag {
-    pub(in crate::engine) const UPDATED: u8 = 1;
-    pub(in crate::engine) const SETTLED: u8 = 1 << 1;
-}
-
 #[derive(Debug)]
 pub(super) struct Delivery<S: Storage> {
     pub(super) link: LinkIndex,
@@ -115,9 +108,6 @@ pub(super) struct Delivery<S: Storage> {
     pub(super) in_dispositions: bool,
     /// Settled by us; the place is freed when the disposition is written.
     pub(super) settled: bool,
-    pub(super) outcome: Option<OutcomeKind>,
-    pub(super) flags: u8,
-    pub(super) in_events: bool,
 }
 
 impl<S: Storage> Delivery<S> {
@@ -137,9 +127,6 @@ impl<S: Storage> Delivery<S> {
             due: None,
             in_dispositions: false,
             settled: false,
-            outcome: None,
-            flags: 0,
-            in_events: false,
         }
     }
 }
@@ -157,7 +144,7 @@ impl Chain {
 }
 
 impl<S: Storage> Connection<S> {
-    /// Sends a message as soon as there is credit. [`super::Event::Settled`] reports the outcome.
+    /// Sends a message as soon as there is credit. [`super::Handler::state`] reports the outcome.
     ///
     /// # Errors
     /// The payload comes back with [`EngineError::Detached`], [`EngineError::IllegalState`] for a receiving link,
@@ -336,7 +323,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// Puts a number of the application's on a delivery, given back with [`super::Handler::outcome`].
+    /// Puts a number of the application's on a delivery, given back with [`super::Handler::state`].
     pub fn set_user(&mut self, delivery: DeliveryId, user: Option<u32>) {
         if let Some(found) = self.deliveries.find_mut(delivery) {
             found.user = user;
@@ -401,7 +388,7 @@ impl<S: Storage> Connection<S> {
     /// Frees a delivery's place, or leaves that to the queue that still holds it.
     pub(super) fn free_delivery(&mut self, place: DeliveryIndex) {
         let Some(delivery) = self.deliveries.get_mut(place) else { return };
-        if delivery.in_events || delivery.in_dispositions {
+        if delivery.in_dispositions {
             delivery.settled = true;
             delivery.due = None;
             self.drop_payload(place);

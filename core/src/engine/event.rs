@@ -1,13 +1,12 @@
 //! What the engine tells the layer above.
 
-use super::delivery::{self, Stage};
 use super::entries::Number;
 use super::error::{ConnectionError, OutcomeKind};
-use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
+use super::id::{LinkIndex, SessionIndex};
 use super::{Connection, DeliveryId, LinkId, SessionId, link, session};
 use crate::storage::Storage;
 use crate::wire::messaging::DeliveryState;
-use crate::wire::performative::PerformativeView;
+use crate::wire::performative::{PerformativeView, Role};
 use crate::wire::sasl::{SaslCode, SaslInit};
 
 /// Something to look at. Events are flags on the thing they name: several of a kind fold into one, none is lost.
@@ -40,24 +39,6 @@ pub enum Event {
     Drained(LinkId),
     /// A whole message waits; take it with [`receive`](super::Connection::receive).
     Readable(LinkId),
-    /// The peer reported a state without settling, usually the first half of a two-phase settlement.
-    Updated {
-        /// The delivery.
-        delivery: DeliveryId,
-        /// The link it is on.
-        link: LinkId,
-        /// The outcome that the peer proposes.
-        outcome: Option<OutcomeKind>,
-    },
-    /// The peer settled a delivery. The id is stale from now on.
-    Settled {
-        /// The delivery.
-        delivery: DeliveryId,
-        /// The link it is on.
-        link: LinkId,
-        /// The outcome, when there was one.
-        outcome: Option<OutcomeKind>,
-    },
 }
 
 /// What a frame is about.
@@ -79,6 +60,9 @@ pub trait Handler {
     /// looked at.
     const SERVES: bool = true;
 
+    /// Whether outcomes that receivers propose for our messages are accepted, and the deliveries settled, at once.
+    const SETTLES: bool = false;
+
     /// Whether a client may connect. Only asked on servers.
     fn authenticate(&mut self, init: &SaslInit<'_>) -> SaslCode {
         let _ = init;
@@ -90,15 +74,40 @@ pub trait Handler {
         let _ = (subject, performative);
     }
 
-    /// A delivery got a state: by a disposition, or by the transfer that brought it.
-    fn state(&mut self, delivery: DeliveryId, link: LinkId, settled: bool, state: Option<&DeliveryState<'_>>) {
-        let _ = (delivery, link, settled, state);
+    /// A delivery got a state: by a disposition, or by the transfer that brought it. The only report of outcomes; a
+    /// delivery that is settled by it is stale afterwards, unless it is not wholly sent or taken yet.
+    fn state(&mut self, update: &StateUpdate<'_>) {
+        let _ = update;
     }
+}
 
-    /// The same, for a delivery that the application has put a number on with
-    /// [`set_user`](super::Connection::set_user) or [`SendOptions::user`](super::SendOptions::user).
-    fn outcome(&mut self, user: u32, settled: bool, state: Option<&DeliveryState<'_>>) {
-        let _ = (user, settled, state);
+/// The peer's word on a delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct StateUpdate<'a> {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// The link it is on.
+    pub link: LinkId,
+    /// Our role on the link.
+    pub role: Role,
+    /// The application's number for it: [`SendOptions::user`](super::SendOptions::user) or
+    /// [`set_user`](super::Connection::set_user).
+    pub user: Option<u32>,
+    /// Whether the peer has settled it.
+    pub settled: bool,
+    /// Its state.
+    pub state: Option<&'a DeliveryState<'a>>,
+}
+
+impl StateUpdate<'_> {
+    /// The outcome, final or proposed, when there is one.
+    pub fn outcome(&self) -> Option<OutcomeKind> {
+        match self.state? {
+            DeliveryState::Outcome(outcome) => Some(OutcomeKind::from(outcome)),
+            DeliveryState::Transactional(state) => state.outcome.as_ref().map(OutcomeKind::from),
+            DeliveryState::Declared(_) => Some(OutcomeKind::Accepted),
+            DeliveryState::Received(_) => None,
+        }
     }
 }
 
@@ -110,12 +119,10 @@ impl Handler for () {}
 pub(super) enum Changed {
     Session(SessionIndex),
     Link(LinkIndex),
-    Delivery(DeliveryIndex),
 }
 
 /// The kind is in the two highest bits.
 const LINK: u32 = 1 << 30;
-const DELIVERY: u32 = 2 << 30;
 const KIND: u32 = 3 << 30;
 
 impl Number for Changed {
@@ -123,7 +130,6 @@ impl Number for Changed {
         let index = number & !KIND;
         match number & KIND {
             LINK => Self::Link(LinkIndex::of(index)),
-            DELIVERY => Self::Delivery(DeliveryIndex::of(index)),
             _ => Self::Session(SessionIndex::of(index)),
         }
     }
@@ -132,7 +138,6 @@ impl Number for Changed {
         match self {
             Self::Session(at) => at.number(),
             Self::Link(at) => at.number() | LINK,
-            Self::Delivery(at) => at.number() | DELIVERY,
         }
     }
 }
@@ -147,7 +152,6 @@ impl<S: Storage> Connection<S> {
             let event = match entry {
                 Changed::Session(at) => self.session_event(at),
                 Changed::Link(at) => self.link_event(at),
-                Changed::Delivery(at) => self.delivery_event(at),
             };
             if event.is_some() {
                 return event;
@@ -208,36 +212,6 @@ impl<S: Storage> Connection<S> {
         })
     }
 
-    fn delivery_event(&mut self, at: DeliveryIndex) -> Option<Event> {
-        use delivery::flag;
-        let id = self.deliveries.id(at)?;
-        let delivery = self.deliveries.get_mut(at)?;
-        delivery.in_events = false;
-        let flags = core::mem::take(&mut delivery.flags);
-        let (outcome, link) = (delivery.outcome, delivery.link);
-        let link = self.links.id(link)?;
-        if delivery.settled {
-            // Settled by us meanwhile: nothing is left to tell.
-            if !delivery.in_dispositions {
-                self.free_delivery(at);
-            }
-            return None;
-        }
-        if flags & flag::SETTLED != 0 {
-            if matches!(delivery.stage, Stage::Bare) {
-                self.free_delivery(at);
-            } else {
-                // Settled before it was wholly sent, or before it was taken: it goes when that has happened.
-                delivery.presettled = true;
-            }
-            return Some(Event::Settled { delivery: id, link, outcome });
-        }
-        if flags & flag::UPDATED != 0 {
-            return Some(Event::Updated { delivery: id, link, outcome });
-        }
-        None
-    }
-
     pub(super) fn flag_session(&mut self, at: SessionIndex, flag: u8) {
         if let Some(session) = self.sessions.get_mut(at) {
             session.flags |= flag;
@@ -254,16 +228,6 @@ impl<S: Storage> Connection<S> {
             if !link.in_events {
                 link.in_events = true;
                 self.events.push(Changed::Link(at));
-            }
-        }
-    }
-
-    pub(super) fn flag_delivery(&mut self, at: DeliveryIndex, flag: u8) {
-        if let Some(delivery) = self.deliveries.get_mut(at) {
-            delivery.flags |= flag;
-            if !delivery.in_events {
-                delivery.in_events = true;
-                self.events.push(Changed::Delivery(at));
             }
         }
     }

@@ -355,9 +355,6 @@ impl<S: Storage> Connection<S> {
         }
         for delivery in self.deliveries.indices() {
             if self.deliveries.get(delivery).is_some_and(|delivery| delivery.link == at) {
-                if let Some(delivery) = self.deliveries.get_mut(delivery) {
-                    delivery.flags = 0;
-                }
                 self.free_delivery(delivery);
             }
         }
@@ -391,7 +388,6 @@ impl<S: Storage> Connection<S> {
             let Some(entry) = self.events.pop() else { break };
             let ours = match entry {
                 Changed::Link(link) => link == at,
-                Changed::Delivery(delivery) => self.deliveries.get(delivery).is_none_or(|found| found.link == at),
                 Changed::Session(_) => false,
             };
             if !ours {
@@ -406,7 +402,6 @@ impl<S: Storage> Connection<S> {
         }
         for delivery in self.deliveries.indices() {
             if let Some(found) = self.deliveries.get_mut(delivery).filter(|found| found.link == at) {
-                found.in_events = false;
                 found.in_dispositions = false;
                 self.free_delivery(delivery);
             }

@@ -41,6 +41,6 @@ pub use delivery::{Incoming, SendOptions};
 pub use error::{
     Capacity, ConnectionError, ConnectionErrorKind, EngineError, OutcomeKind, Spoken, Violation, condition,
 };
-pub use event::{Event, Handler, Subject};
+pub use event::{Event, Handler, StateUpdate, Subject};
 pub use id::{DeliveryId, LinkId, SessionId};
 pub use link::LinkStatus;

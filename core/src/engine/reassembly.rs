@@ -2,6 +2,7 @@
 
 use super::delivery::{Delivery, Stage};
 use super::entries::Indexes;
+use super::event::StateUpdate;
 use super::frames::Wrong;
 use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
 use super::link::flag;
@@ -188,7 +189,14 @@ impl<S: Storage> Connection<S> {
             link.assembling = delivery.at();
         }
         if transfer.state.is_some() {
-            handler.state(delivery, id, false, transfer.state.as_ref());
+            handler.state(&StateUpdate {
+                delivery,
+                link: id,
+                role: Role::Receiver,
+                user: None,
+                settled: false,
+                state: transfer.state.as_ref(),
+            });
         }
         Ok(Destination::Delivery(delivery.at(), !transfer.more))
     }

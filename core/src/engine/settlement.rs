@@ -1,14 +1,15 @@
 //! Settlement: dispositions in both directions (AMQP 1.0 §2.6.12, §2.7.6).
 
-use super::delivery::{Stage, flag};
+use super::delivery::Stage;
+use super::event::StateUpdate;
 use super::frames::{OUTBOX_FULL, Wrong, write_frame};
 use super::id::{DeliveryId, DeliveryIndex, SessionIndex};
 use super::numbers::DeliveryNumber;
-use super::{Connection, EngineError, Handler, OutcomeKind, Violation};
+use super::{Connection, EngineError, Handler, Violation};
 use crate::storage::Storage;
 use crate::wire::frame::{self, Kind};
 use crate::wire::messaging::{DeliveryState, Outcome};
-use crate::wire::performative::Disposition;
+use crate::wire::performative::{Disposition, Role};
 use crate::wire::{View, measure};
 
 /// A state that needs no bytes beyond its name, so that ranges of it can be told in one frame.
@@ -20,7 +21,7 @@ pub(super) enum Simple {
 
 impl<S: Storage> Connection<S> {
     /// Tells the peer the state of a delivery. With `settled` that is the end of it; without, the peer's
-    /// [`super::Event::Settled`] is. Plain outcomes of neighbouring deliveries travel in one frame. A state that was not
+    /// report by [`Handler::state`] is. Plain outcomes of neighbouring deliveries travel in one frame. A state that was not
     /// final and has not left yet is replaced.
     ///
     /// # Errors
@@ -75,11 +76,11 @@ impl<S: Storage> Connection<S> {
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn on_disposition<'a>(
+    pub(super) fn on_disposition<'a, H: Handler>(
         &mut self,
         session: SessionIndex,
         view: &mut View<'a, Disposition<'a>>,
-        handler: &mut impl Handler,
+        handler: &mut H,
     ) -> Result<(), Wrong> {
         let disposition = &view.all();
         view.check()?;
@@ -112,33 +113,28 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    fn on_state(&mut self, at: DeliveryIndex, disposition: &Disposition<'_>, handler: &mut impl Handler) {
+    fn on_state<H: Handler>(&mut self, at: DeliveryIndex, disposition: &Disposition<'_>, handler: &mut H) {
         let Some(id) = self.deliveries.id(at) else { return };
         let Some(delivery) = self.deliveries.get_mut(at) else { return };
-        if delivery.flags & flag::SETTLED != 0 {
-            return;
-        }
         let Some(link) = self.links.id(delivery.link) else { return };
-        if let Some(state) = &disposition.state {
-            let outcome = match state {
-                DeliveryState::Outcome(outcome) => Some(OutcomeKind::from(outcome)),
-                DeliveryState::Transactional(state) => state.outcome.as_ref().map(OutcomeKind::from),
-                DeliveryState::Declared(_) => Some(OutcomeKind::Accepted),
-                DeliveryState::Received(_) => None,
-            };
-            delivery.outcome = outcome.or(delivery.outcome);
-        }
-        handler.state(id, link, disposition.settled, disposition.state.as_ref());
-        if let Some(user) = delivery.user {
-            handler.outcome(user, disposition.settled, disposition.state.as_ref());
-        }
-        if disposition.settled {
+        let settled = disposition.settled;
+        let role = disposition.role.other();
+        let update =
+            StateUpdate { delivery: id, link, role, user: delivery.user, settled, state: disposition.state.as_ref() };
+        handler.state(&update);
+        if settled {
             delivery.due = None;
+            let sent = matches!(delivery.stage, Stage::Bare);
+            // Settled before it was wholly sent, or before it was taken: it goes when that has happened.
+            delivery.presettled |= !sent;
             // The numbers are free for the next delivery from here on.
             self.unindex_delivery(at);
-            self.flag_delivery(at, flag::SETTLED);
-        } else {
-            self.flag_delivery(at, flag::UPDATED);
+            if sent {
+                self.free_delivery(at);
+            }
+        } else if H::SETTLES && role == Role::Sender && update.outcome().is_some() {
+            // The receiver waits for our half of the settlement.
+            let _ = self.settle(id, &DeliveryState::ACCEPTED, true);
         }
     }
 

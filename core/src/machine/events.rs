@@ -5,14 +5,17 @@ use super::deleting::leaves;
 use super::endpoint::{Attachment, Endpoint, Work};
 use super::link_owner::LinkOwner;
 use super::node::Node;
+use super::receive::Held;
+use super::renewal::Renewal;
 use super::request::{REQUEST, Request};
 use super::session::{Claim, Claiming};
-use super::{Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
-use crate::engine::{Event, Handler, LinkId, OutcomeKind, Subject};
+use super::{Backoff, Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
+use crate::engine::{Event, Handler, LinkId, OutcomeKind, StateUpdate, Subject};
 use crate::servicebus::Reason;
-use crate::storage::{Place, Slots, Storage, Table, TransactionId};
+use crate::storage::{Marks, Place, Slots, Storage, Table, TransactionId};
+use crate::time::Instant;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
-use crate::wire::performative::{Attach, ErrorCondition, PerformativeView, Role};
+use crate::wire::performative::{Attach, ErrorCondition, PerformativeView};
 use crate::wire::{Map, View};
 
 /// The limit of a batch, where the service tells it (docs/evidence/wire-protocol.md §3.3).
@@ -30,6 +33,11 @@ struct Watch<'n, S: Storage> {
     ending: &'n mut Option<Failure<S>>,
     last_description: &'n mut S::Text,
     timers: &'n mut Timers<S>,
+    held: &'n mut S::Slots<Held>,
+    renewals: &'n mut S::Renewals<Renewal<S>>,
+    dials: &'n mut Backoff,
+    ready: &'n mut S::LinkMarks,
+    due: &'n mut bool,
 }
 
 impl<S: Storage> Watch<'_, S> {
@@ -71,6 +79,28 @@ impl<S: Storage> Watch<'_, S> {
         }
     }
 
+    /// A delivery has moved: its link and the connection are healthy. Settled, it is not in the application's hands.
+    fn moved(&mut self, update: &StateUpdate<'_>) {
+        if update.settled
+            && let Some(held) = self.held.take(update.delivery.index())
+            && let Some(place) = held.renewal
+            && let Some(renewal) = self.renewals.get_mut(place)
+        {
+            renewal.settled = renewal.settling;
+            self.timers.set(Timer::Renewal, place, Some(Instant::ZERO));
+        }
+        if let Some(LinkOwner::Endpoint(place)) = LinkOwner::of::<S>(self.owners, update.link)
+            && let Some(endpoint) = self.endpoints.get_mut(place)
+        {
+            endpoint.backoff.healthy();
+            self.dials.healthy();
+            if endpoint.closing {
+                self.ready.mark(place);
+                *self.due = true;
+            }
+        }
+    }
+
     /// The peer has told the state of a delivery: what that means to the call that waits for it.
     fn settled(&mut self, place: u32, settled: bool, state: Option<&DeliveryState<'_>>) {
         if !matches!(self.calls.state_at(place), Some(State::Sent(_))) {
@@ -100,6 +130,7 @@ impl<S: Storage> Watch<'_, S> {
 
 impl<S: Storage> Handler for Watch<'_, S> {
     const SERVES: bool = false;
+    const SETTLES: bool = true;
 
     fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
         match (subject, performative) {
@@ -115,7 +146,10 @@ impl<S: Storage> Handler for Watch<'_, S> {
         }
     }
 
-    fn outcome(&mut self, user: u32, settled: bool, state: Option<&DeliveryState<'_>>) {
+    fn state(&mut self, update: &StateUpdate<'_>) {
+        self.moved(update);
+        let Some(user) = update.user else { return };
+        let state = update.state;
         if user & REQUEST != 0 {
             // An accepted request gets its response; a refused one gets none.
             let refused = match state {
@@ -133,14 +167,14 @@ impl<S: Storage> Handler for Watch<'_, S> {
                 && let Some(request) = self.requests.get(place)
             {
                 // Whoever waits is told when the request expires, which is now.
-                self.timers.set(Timer::Request, place, Some(crate::time::Instant::ZERO));
+                self.timers.set(Timer::Request, place, Some(Instant::ZERO));
                 if let Some(node) = self.nodes.get_mut(request.node) {
                     node.error = Some(failure);
                 }
             }
             return;
         }
-        self.settled(user, settled, state);
+        self.settled(user, update.settled, state);
     }
 }
 
@@ -158,6 +192,11 @@ impl<S: Storage> ClientMachine<S> {
             ending: &mut self.ending,
             last_description: &mut self.last_description,
             timers: &mut self.timers,
+            held: &mut self.held,
+            renewals: &mut self.renewals,
+            dials: &mut self.dials,
+            ready: &mut self.ready,
+            due: &mut self.due,
         };
         if let Err(error) = connection.handle_input(clock.now, rx, &mut watch) {
             self.remember(error);
@@ -191,25 +230,6 @@ impl<S: Storage> ClientMachine<S> {
                 Event::Drained(link) => {
                     if let Some(place) = self.endpoint_of(link) {
                         self.endpoint_drained(place, clock);
-                    }
-                }
-                Event::Updated { delivery, link, outcome } => {
-                    // A receiver that waits for our half of the settlement.
-                    if outcome.is_some()
-                        && let Some(connection) = &mut self.connection
-                        && connection.link(link).is_some_and(|status| status.role == Role::Sender)
-                    {
-                        let _ = connection.settle(delivery, &DeliveryState::ACCEPTED, true);
-                    }
-                    self.due |= self.closing;
-                }
-                Event::Settled { delivery, link, .. } => {
-                    let renewal = self.held.take(delivery.index()).and_then(|held| held.renewal);
-                    if let (Some(renewal), Some(renewing)) = (renewal, self.renewing) {
-                        (renewing.message_settled)(self, renewal);
-                    }
-                    if let Some(place) = self.endpoint_of(link) {
-                        self.link_moved(place);
                     }
                 }
                 Event::SessionEnded(session) => {

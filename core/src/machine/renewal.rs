@@ -75,7 +75,9 @@ pub(super) struct Renewal<S: Storage> {
     /// Why the last attempt failed; why the lock is lost.
     failure: Option<Failure<S>>,
     /// The message is being settled: that its lock is gone is no news.
-    settling: bool,
+    pub(super) settling: bool,
+    /// The settlement is done.
+    pub(super) settled: bool,
     renewed: bool,
     /// Who waits for the end.
     waiter: Option<u32>,
@@ -147,8 +149,6 @@ pub(super) struct Renewing<S: Storage> {
     pub(super) settling: fn(&mut ClientMachine<S>, &Locked),
     /// A settlement has ended.
     pub(super) settlement_ended: fn(&mut ClientMachine<S>, &Locked, &Result<(), Failure<S>>),
-    /// A message is settled: its lock is of no interest any more.
-    pub(super) message_settled: fn(&mut ClientMachine<S>, u32),
     /// A session is lost, or its receiver is closed.
     pub(super) session_ended: fn(&mut ClientMachine<S>, EndpointId, Option<&Failure<S>>),
     /// The client closes.
@@ -166,7 +166,6 @@ impl<S: Storage> ClientMachine<S> {
         answered: Self::renewal_answered,
         settling: Self::settling,
         settlement_ended: Self::settlement_ended,
-        message_settled: Self::message_settled,
         session_ended: Self::session_renewals_end,
         release: Self::release_renewals,
         replan: Self::replan_renewals,
@@ -248,6 +247,7 @@ impl<S: Storage> ClientMachine<S> {
             state: State::Active,
             failure: None,
             settling: false,
+            settled: false,
             renewed: false,
             waiter: None,
             forgotten: false,
@@ -276,6 +276,10 @@ impl<S: Storage> ClientMachine<S> {
 
     fn renew(&mut self, place: u32, clock: Clock) {
         let Some(renewal) = self.renewals.get(place) else { return };
+        if renewal.settled {
+            self.message_settled(place);
+            return;
+        }
         if renewal.forgotten {
             self.remove_renewal(place);
             return;

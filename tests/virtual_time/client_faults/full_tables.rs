@@ -5,7 +5,7 @@ use crate::stage::{MINUTE, SECOND, add_queue, ending, observe, policy, sessions,
 use servicebus_core::client::{Client, ReceiverOptions};
 use servicebus_core::engine::{Capacity, EngineError};
 use servicebus_core::machine::{Cause, Entity, Settings};
-use servicebus_core::servicebus::{Body, Message};
+use servicebus_core::servicebus::{Body, MessageRef};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::{Detach, Performative, Role};
@@ -56,7 +56,7 @@ fn a_link_that_is_replaced_on_a_board_waits_for_the_place_of_the_old_one() {
             }
             // The second link works.
             server.accept(&link, 0);
-            server.deliver(&link, false, &to_vec(&Message::with_body(Body::Data(b"x"))));
+            server.deliver(&link, false, &to_vec(&MessageRef::with_body(Body::Data(b"x"))));
             true
         }
         Item::Frame(_, Performative::Detach(detach), _) if counted.get() == 1 => {
@@ -69,7 +69,7 @@ fn a_link_that_is_replaced_on_a_board_waits_for_the_place_of_the_old_one() {
     let received = observe(&world(QueueDescription::default()), async move |world| {
         let (client, _) = scripted::client(&world, settings::<FourLinks>(&world, 2), script);
         let sender = client.sender("q").unwrap();
-        sender.send(&Message::new("x")).await.expect("a link for messages out");
+        sender.send(&MessageRef::new("x")).await.expect("a link for messages out");
         let receiver = client.receiver("q").unwrap();
         // No drain is answered: the link is replaced.
         drop(receiver.receive(SECOND).await);
@@ -89,7 +89,7 @@ fn attaches_that_the_outbox_has_no_room_for_wait_for_it() {
         for sender in senders {
             let results = Rc::clone(&results);
             world.spawn(async move {
-                let result = sender.send(&Message::new("x")).await;
+                let result = sender.send(&MessageRef::new("x")).await;
                 results.borrow_mut().push(result.map_err(|failure| failure.cause));
             });
         }
@@ -105,16 +105,16 @@ fn an_attach_without_a_place_waits_within_the_bound_of_its_call() {
     observe(&world(QueueDescription::default()), async move |world| {
         let client: Client<Simulated<ThreeLinks>> = world.client_with(settings(&world, 0));
         let first = client.sender("q").unwrap();
-        first.send(&Message::new("x")).await.expect("there is a place");
+        first.send(&MessageRef::new("x")).await.expect("there is a place");
         let second = client.sender("q").unwrap();
-        let (took, result) = ending(&world, MINUTE, second.send(&Message::new("x"))).await.expect("it ends");
+        let (took, result) = ending(&world, MINUTE, second.send(&MessageRef::new("x"))).await.expect("it ends");
         assert_eq!((took, result), (SECOND * 2, Err(LINKS)), "in the time of an attempt");
         let closing = world.clone();
         world.spawn(async move {
             closing.sleep(SECOND).await;
             first.close().await;
         });
-        let (took, result) = ending(&world, MINUTE, second.send(&Message::new("x"))).await.expect("it ends");
+        let (took, result) = ending(&world, MINUTE, second.send(&MessageRef::new("x"))).await.expect("it ends");
         assert_eq!(result, Ok(()), "the place of the first one is free after a second");
         assert!(took < SECOND * 3 / 2, "{took:?}");
     });
@@ -134,6 +134,6 @@ fn an_attach_that_never_fits_is_refused_at_once() {
         assert_eq!(result, Err(OUTBOX));
         assert!(took < Duration::from_millis(500), "{took:?}");
         let sender = client.sender("q").unwrap();
-        sender.send(&Message::new("x")).await.expect("the connection is well");
+        sender.send(&MessageRef::new("x")).await.expect("the connection is well");
     });
 }

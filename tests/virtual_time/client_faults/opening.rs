@@ -95,7 +95,7 @@ fn a_link_whose_attach_is_never_answered_is_attached_again() {
             let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
             for _ in 0..40 {
                 let ending = match sends {
-                    true => ending(&world, MINUTE, sender.send(&Message::new("x"))).await,
+                    true => ending(&world, MINUTE, sender.send(&MessageRef::new("x"))).await,
                     false => ending(&world, MINUTE, receiver.receive(SECOND * 2)).await,
                 };
                 assert!(ending.is_some_and(|(took, _)| took <= SECOND * 3), "{ending:?}");

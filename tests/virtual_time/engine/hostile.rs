@@ -1,8 +1,7 @@
 //! Peers that break the protocol: each gets the error that AMQP has for it, and the engine the typed one.
 
 use servicebus_core::engine::{
-    Capacity, Config, Connection, ConnectionError, EngineError, Event, Handler, OutcomeKind, SendOptions, Violation,
-    condition,
+    Capacity, Config, Connection, ConnectionError, EngineError, Event, Handler, SendOptions, Violation, condition,
 };
 use servicebus_core::storage::{PayloadBuilder, Rx, Storage};
 use servicebus_core::time::{Duration, Instant};
@@ -11,7 +10,9 @@ use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::*;
 use servicebus_core::wire::sasl::*;
 use servicebus_core::wire::{self, Composite, DecodeError, Expected, FieldName, Multiple, Symbol};
-use servicebus_tests::engine::{Item, Pair, Side, attach, begin, config, flow, frame, open, sasl_frame, transfer};
+use servicebus_tests::engine::{
+    Item, Pair, Side, Told, attach, begin, config, flow, frame, open, sasl_frame, transfer,
+};
 use servicebus_tests::on_storages;
 use std::time::Instant as Clock;
 
@@ -496,8 +497,8 @@ fn ranges_of_every_size<S: Storage>() {
         assert!(began.elapsed().as_secs() < 5, "a range is walked number by number");
         side.feed(&range(0, u32::MAX >> 1));
         side.poll();
-        settled.push(Event::Settled { delivery, link, outcome: Some(OutcomeKind::Accepted) });
-        assert_eq!(side.events, settled, "settled once");
+        settled.push(Told::accepted(delivery, link));
+        assert_eq!(side.log.1, settled, "settled once");
         assert_eq!(side.connection.table_sizes().2, 0);
         // The other role's numbers are others.
         side.feed(&frame(
@@ -511,9 +512,7 @@ fn ranges_of_every_size<S: Storage>() {
     side.transmit();
     side.feed(&range(5, 4));
     side.poll();
-    assert!(
-        !side.events.iter().any(|event| matches!(event, Event::Settled { delivery: found, .. } if *found == delivery))
-    );
+    assert!(!side.log.1.iter().any(|told| told.delivery == delivery));
     ends_session(side, condition::INVALID_FIELD);
 }
 

@@ -10,7 +10,7 @@ use servicebus_core::wire::frame::Protocol;
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
 use servicebus_core::wire::performative::*;
 use servicebus_tests::conformance::Conformance;
-use servicebus_tests::engine::{Item, Pair, Sent, Side, attach, begin, config, flow, frame, open, transfer};
+use servicebus_tests::engine::{Item, Pair, Sent, Side, Told, attach, begin, config, flow, frame, open, transfer};
 use servicebus_tests::on_storages;
 
 on_storages! {
@@ -90,6 +90,7 @@ fn scenario<S: Storage>(random: &mut Option<Random>) -> Trace {
                 (rank, format!("{event:?}"))
             });
             events.dedup();
+            settled.extend(to.told().iter().filter(|told| told.settled).map(|told| told.outcome));
             for event in events {
                 match event {
                     Event::Opened if to_server => to.connection.open(&open("server")).expect("room"),
@@ -101,7 +102,6 @@ fn scenario<S: Storage>(random: &mut Option<Random>) -> Trace {
                             to.connection.grant(link, 1).expect("a receiver");
                         }
                     }
-                    Event::Settled { outcome, .. } => settled.push(outcome),
                     Event::LinkDetached(link) => to.connection.forget(link),
                     Event::Readable(link) => {
                         while let Some(incoming) = to.connection.receive(link) {
@@ -677,15 +677,9 @@ fn outcomes_travel_in_ranges_over_the_wrap<S: Storage>() {
         state: Some(DeliveryState::ACCEPTED),
         batchable: false,
     };
-    side.events.clear();
     side.feed(&frame(0, &range(first, 0), &[]));
-    side.poll();
-    side.events.retain(|event| !matches!(event, Event::Readable(_)));
-    let expected: Vec<Event> = deliveries
-        .iter()
-        .map(|&delivery| Event::Settled { delivery, link, outcome: Some(OutcomeKind::Accepted) })
-        .collect();
-    assert_eq!(side.events, expected);
+    let expected: Vec<Told> = deliveries.iter().map(|&delivery| Told::accepted(delivery, link)).collect();
+    assert_eq!(side.told(), expected);
     assert_eq!(side.connection.table_sizes().2, 0);
     for delivery in deliveries {
         assert_eq!(side.connection.settle(delivery, &DeliveryState::ACCEPTED, true), Err(EngineError::Detached));
@@ -721,7 +715,7 @@ fn messages_of_many_frames_are_interleaved<S: Storage>() {
             pair.server.connection.settle(incoming.delivery, &DeliveryState::ACCEPTED, true).unwrap();
         }
         pair.run();
-        let settled = pair.client.events.iter().filter(|event| matches!(event, Event::Settled { .. })).count();
+        let settled = pair.client.told().iter().filter(|told| told.settled).count();
         assert_eq!((settled, pair.client.connection.table_sizes().2), (2, 0));
     }
 }

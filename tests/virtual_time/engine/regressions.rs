@@ -1,14 +1,14 @@
 //! What broke for others, kept from breaking here: the list at the end of `docs/evidence/peers.md`, and what
 //! `docs/evidence/invariants.md` §1 says of links and connections.
 
-use servicebus_core::engine::{Connection, ConnectionError, EngineError, Event, OutcomeKind, SendOptions, condition};
+use servicebus_core::engine::{Connection, ConnectionError, EngineError, Event, SendOptions, condition};
 use servicebus_core::storage::{PayloadBuilder, Storage};
 use servicebus_core::time::Instant;
 use servicebus_core::wire::frame::{self, Protocol};
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::*;
 use servicebus_tests::conformance::Conformance;
-use servicebus_tests::engine::{Item, Pair, Side, attach, begin, config, flow, frame, open, transfer};
+use servicebus_tests::engine::{Item, Pair, Side, Told, attach, begin, config, flow, frame, open, transfer};
 use servicebus_tests::on_storages;
 
 on_storages! {
@@ -60,8 +60,7 @@ fn an_outcome_that_comes_at_once_is_not_lost<S: Storage>() {
         side.transmit();
         side.feed(&settles(Role::Receiver, number, None));
         side.poll();
-        let settled = Event::Settled { delivery, link, outcome: Some(OutcomeKind::Accepted) };
-        assert_eq!(side.events.last(), Some(&settled));
+        assert_eq!(side.told(), [Told::accepted(delivery, link)]);
         assert_eq!(side.connection.table_sizes().2, 0);
     }
 }
@@ -74,8 +73,7 @@ fn an_outcome_before_the_last_frame_ends_the_delivery_once<S: Storage>() {
     side.feed(&settles(Role::Receiver, 0, None));
     side.feed(&settles(Role::Receiver, 0, None));
     side.poll();
-    side.events.retain(|event| matches!(event, Event::Settled { .. }));
-    assert_eq!(side.events, [Event::Settled { delivery, link, outcome: Some(OutcomeKind::Accepted) }]);
+    assert_eq!(side.told(), [Told::accepted(delivery, link)]);
     // The rest still goes, for the peer counts on it, and the next delivery is whole.
     side.feed(&frame(0, &Flow { next_incoming_id: Some(3), incoming_window: 100, ..flow(0, 1, 5) }, &[]));
     let next = send(&mut side, link, b"next").expect("a place");
@@ -89,10 +87,7 @@ fn an_outcome_before_the_last_frame_ends_the_delivery_once<S: Storage>() {
     assert_eq!(last, b"\0next");
     side.feed(&settles(Role::Receiver, 1, None));
     side.poll();
-    assert_eq!(
-        side.events.last(),
-        Some(&Event::Settled { delivery: next, link, outcome: Some(OutcomeKind::Accepted) })
-    );
+    assert_eq!(side.told(), [Told::accepted(next, link)]);
     assert_eq!(side.connection.table_sizes().2, 0);
 }
 

@@ -3,8 +3,7 @@
 use super::settlement::State;
 use crate::broker::entities::Rights;
 use crate::broker::namespaces::{NamespaceId, Namespaces};
-use servicebus_core::engine::{DeliveryId, Handler, LinkId, Subject};
-use servicebus_core::wire::messaging::DeliveryState;
+use servicebus_core::engine::{DeliveryId, Handler, LinkId, StateUpdate, Subject};
 use servicebus_core::wire::performative::PerformativeView;
 use servicebus_core::wire::sasl::{SaslCode, SaslInit};
 use servicebus_core::wire::{self, Value};
@@ -78,7 +77,8 @@ impl Handler for Recorder<'_> {
         }
     }
 
-    fn state(&mut self, delivery: DeliveryId, link: LinkId, settled: bool, state: Option<&DeliveryState<'_>>) {
+    fn state(&mut self, update: &StateUpdate<'_>) {
+        let StateUpdate { delivery, link, settled, state, .. } = *update;
         let state = State::keep_after(self.states.last().map(|(.., state)| state), state);
         self.states.push((delivery, link, settled, state));
     }

@@ -2,7 +2,7 @@
 
 use super::{Arguments, config, data_message, payload, value_message, value_of};
 use servicebus_core::engine::{
-    Connection, DeliveryId, Event, Handler, LinkId, OutcomeKind, SendOptions, SessionId, Subject, Tag,
+    Connection, DeliveryId, Event, Handler, LinkId, OutcomeKind, SendOptions, SessionId, StateUpdate, Subject, Tag,
 };
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Instant};
@@ -36,6 +36,8 @@ const CHECKS: &[(&str, Check)] = &[
 struct Heard {
     /// The conditions of its detaches.
     conditions: Vec<String>,
+    /// Its outcomes, and whether they are final.
+    outcomes: Vec<(DeliveryId, bool, Option<OutcomeKind>)>,
     /// The conditions in its outcomes.
     refusals: Vec<String>,
 }
@@ -51,8 +53,9 @@ impl Handler for Heard {
         self.conditions.extend(error.map(|error| error.condition.as_str().to_owned()));
     }
 
-    fn state(&mut self, _: DeliveryId, _: LinkId, _: bool, state: Option<&DeliveryState<'_>>) {
-        if let Some(DeliveryState::Outcome(Outcome::Rejected(rejected))) = state {
+    fn state(&mut self, update: &StateUpdate<'_>) {
+        self.outcomes.push((update.delivery, update.settled, update.outcome()));
+        if let Some(DeliveryState::Outcome(Outcome::Rejected(rejected))) = update.state {
             self.refusals.extend(rejected.error.map(|error| error.condition.as_str().to_owned()));
         }
     }
@@ -147,10 +150,11 @@ impl Client {
 
     fn outcome(&mut self, delivery: DeliveryId) -> Result<Option<OutcomeKind>, String> {
         self.until("an outcome", |client| {
-            client.events.iter().find_map(|event| match event {
-                Event::Settled { delivery: found, outcome, .. } if *found == delivery => Some(*outcome),
-                _ => None,
-            })
+            client
+                .heard
+                .outcomes
+                .iter()
+                .find_map(|&(found, settled, outcome)| (found == delivery && settled).then_some(outcome))
         })
     }
 
@@ -299,11 +303,11 @@ fn two_phase(client: &mut Client) -> Result<String, String> {
         // The receiver proposes, the sender settles.
         let delivery = client.send(sender, &value_message(&Tree::Plain(Plain::Ubyte(number))), false)?;
         let outcome = client.until("a proposed outcome", |client| {
-            client.events.iter().find_map(|event| match event {
-                Event::Updated { delivery: found, outcome, .. } if *found == delivery => Some((*outcome, false)),
-                Event::Settled { delivery: found, outcome, .. } if *found == delivery => Some((*outcome, true)),
-                _ => None,
-            })
+            client
+                .heard
+                .outcomes
+                .iter()
+                .find_map(|&(found, settled, outcome)| (found == delivery).then_some((outcome, settled)))
         })?;
         if outcome != (Some(OutcomeKind::Accepted), false) {
             return Err(format!("{outcome:?} instead of a proposal"));

@@ -39,6 +39,8 @@ struct Seen {
 }
 
 impl Handler for Seen {
+    const SETTLES: bool = true;
+
     fn authenticate(&mut self, init: &SaslInit<'_>) -> SaslCode {
         let expected = self.plain.as_ref().map(|(user, password)| format!("\0{user}\0{password}"));
         let right = match (init.mechanism.as_str(), expected) {
@@ -224,10 +226,6 @@ fn handle(
             }
         }
         Event::DrainRequested(link) => draining.push(link),
-        Event::Updated { delivery, .. } => {
-            // The receiver has proposed an outcome: the sender settles.
-            let _ = connection.settle(delivery, &DeliveryState::ACCEPTED, true);
-        }
         Event::LinkDetached(link) => {
             connection.forget(link);
             seen.links.remove(&link);
