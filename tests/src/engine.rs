@@ -221,7 +221,7 @@ pub enum Item<'a> {
 
 /// A delivery that the peer has settled, or proposed an outcome for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Reported {
     /// The delivery.
     pub delivery: DeliveryId,
     /// The link it is on.
@@ -232,7 +232,7 @@ pub struct Told {
     pub outcome: Option<OutcomeKind>,
 }
 
-impl Told {
+impl Reported {
     /// A delivery that is settled as accepted.
     pub fn accepted(delivery: DeliveryId, link: LinkId) -> Self {
         Self { delivery, link, settled: true, outcome: Some(OutcomeKind::Accepted) }
@@ -241,7 +241,7 @@ impl Told {
 
 /// Writes down what the engine applies, and what it reports of deliveries.
 #[derive(Debug, Default)]
-pub struct Log(pub Vec<String>, pub Vec<Told>);
+pub struct Log(pub Vec<String>, pub Vec<Reported>);
 
 impl Handler for Log {
     fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
@@ -252,7 +252,7 @@ impl Handler for Log {
         let StateUpdate { delivery, link, settled, state, .. } = *update;
         // Which place a delivery has depends on when others were taken.
         self.0.push(format!("{link:?} {settled} {state:?}"));
-        self.1.push(Told { delivery, link, settled, outcome: update.outcome() });
+        self.1.push(Reported { delivery, link, settled, outcome: update.outcome() });
     }
 }
 
@@ -372,7 +372,7 @@ impl<S: Storage> Side<S> {
     }
 
     /// Takes what was reported of deliveries.
-    pub fn told(&mut self) -> Vec<Told> {
+    pub fn reported(&mut self) -> Vec<Reported> {
         std::mem::take(&mut self.log.1)
     }
 

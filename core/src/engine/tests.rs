@@ -51,9 +51,9 @@ fn attach(name: &str, role: Role) -> Attach<'_> {
 
 /// What is reported of deliveries: link, whether it is settled, and the outcome.
 #[derive(Default)]
-struct Told(Vec<(DeliveryId, LinkId, bool, Option<OutcomeKind>)>);
+struct Reported(Vec<(DeliveryId, LinkId, bool, Option<OutcomeKind>)>);
 
-impl Handler for Told {
+impl Handler for Reported {
     fn state(&mut self, update: &StateUpdate<'_>) {
         self.0.push((update.delivery, update.link, update.settled, update.outcome()));
     }
@@ -66,8 +66,8 @@ struct Pair<S: Storage> {
     server: Connection<S>,
     client_events: Vec<Event>,
     server_events: Vec<Event>,
-    client_told: Told,
-    server_told: Told,
+    client_reported: Reported,
+    server_reported: Reported,
     chunk: usize,
     frames: (S::Tx, S::Rx, S::Tx, S::Rx),
 }
@@ -85,8 +85,8 @@ impl<S: Storage> Pair<S> {
             server,
             client_events: Vec::new(),
             server_events: Vec::new(),
-            client_told: Told::default(),
-            server_told: Told::default(),
+            client_reported: Reported::default(),
+            server_reported: Reported::default(),
             chunk,
             frames,
         }
@@ -97,7 +97,7 @@ impl<S: Storage> Pair<S> {
         tx: &mut S::Tx,
         to: &mut Connection<S>,
         rx: &mut S::Rx,
-        told: &mut Told,
+        told: &mut Reported,
         chunk: usize,
         now: Instant,
     ) -> bool {
@@ -119,8 +119,9 @@ impl<S: Storage> Pair<S> {
         loop {
             let (a, b, c, d) = &mut self.frames;
             let mut moved =
-                Self::pump(&mut self.client, a, &mut self.server, b, &mut self.server_told, self.chunk, self.now);
-            moved |= Self::pump(&mut self.server, c, &mut self.client, d, &mut self.client_told, self.chunk, self.now);
+                Self::pump(&mut self.client, a, &mut self.server, b, &mut self.server_reported, self.chunk, self.now);
+            moved |=
+                Self::pump(&mut self.server, c, &mut self.client, d, &mut self.client_reported, self.chunk, self.now);
             while let Some(event) = self.client.poll_event() {
                 self.client_events.push(event);
             }
@@ -170,10 +171,10 @@ fn message_goes_round<S: Storage>(chunk: usize, size: usize) {
     // Two-phase: the sender's side settles after the receiver proposed the outcome.
     pair.server.settle(incoming.delivery, &DeliveryState::ACCEPTED, false).unwrap();
     pair.settle_down();
-    assert_eq!(pair.client_told.0, [(delivery, ours, false, Some(OutcomeKind::Accepted))]);
+    assert_eq!(pair.client_reported.0, [(delivery, ours, false, Some(OutcomeKind::Accepted))]);
     pair.client.settle(delivery, &DeliveryState::ACCEPTED, true).unwrap();
     pair.settle_down();
-    assert_eq!(pair.server_told.0, [(incoming.delivery, theirs, true, Some(OutcomeKind::Accepted))]);
+    assert_eq!(pair.server_reported.0, [(incoming.delivery, theirs, true, Some(OutcomeKind::Accepted))]);
     assert_eq!(pair.client.table_sizes(), (1, 1, 0));
     assert_eq!(pair.server.table_sizes(), (1, 1, 0));
     pair.client.detach(ours, true, None).unwrap();
@@ -208,7 +209,7 @@ fn many_deliveries<S: Storage>() {
         assert_eq!(incoming.payload.as_ref(), &[round]);
         pair.server.settle(incoming.delivery, &DeliveryState::RELEASED, true).unwrap();
         pair.settle_down();
-        assert_eq!(pair.client_told.0.pop(), Some((delivery, ours, true, Some(OutcomeKind::Released))));
+        assert_eq!(pair.client_reported.0.pop(), Some((delivery, ours, true, Some(OutcomeKind::Released))));
     }
     assert_eq!(pair.client.table_sizes(), (1, 1, 0));
 }
@@ -247,7 +248,7 @@ fn ranges_pass_the_wrap<S: Storage>() {
         pair.server.sessions.get_mut(server_session).unwrap().next_incoming_id = id;
         // The window of the peer as seen from the new numbers.
         pair.client.sessions.get_mut(session).unwrap().peer_incoming_window = 2;
-        pair.client_told.0.clear();
+        pair.client_reported.0.clear();
         assert_eq!(pair.server.grant(theirs, 2), Ok(2));
         let deliveries = [(); 2].map(|()| pair.client.send(ours, Default::default(), &SendOptions::default()).unwrap());
         pair.settle_down();
@@ -256,7 +257,7 @@ fn ranges_pass_the_wrap<S: Storage>() {
         }
         pair.settle_down();
         let settled = |delivery| (delivery, ours, true, Some(OutcomeKind::Accepted));
-        assert_eq!(pair.client_told.0, deliveries.map(settled));
+        assert_eq!(pair.client_reported.0, deliveries.map(settled));
         assert_eq!(pair.client.table_sizes(), (1, 1, 0));
         assert_eq!(pair.client.sessions.get(session).unwrap().next_delivery_id, id.wrapping_add(2));
     }

@@ -3,8 +3,8 @@
 use crate::scripted::{self, Server};
 use crate::stage::{MINUTE, SECOND, add_queue, ending, observe, policy, sessions, within, world};
 use servicebus_core::client::{Client, ReceiverOptions};
-use servicebus_core::engine::{Capacity, EngineError};
-use servicebus_core::machine::{Cause, Entity, Settings};
+use servicebus_core::engine::Capacity;
+use servicebus_core::machine::{Entity, Settings};
 use servicebus_core::servicebus::{Body, MessageRef};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
@@ -13,6 +13,7 @@ use servicebus_core::wire::to_vec;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
 use servicebus_tests::engine::Item;
+use servicebus_tests::told::Told;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -36,8 +37,8 @@ where
     Settings { retry: policy(retries), ..world.settings() }
 }
 
-const LINKS: Cause = Cause::Engine(EngineError::NoCapacity(Capacity::Links));
-const OUTBOX: Cause = Cause::Engine(EngineError::NoCapacity(Capacity::Outbox));
+const LINKS: Told = Told::Capacity(Capacity::Links);
+const OUTBOX: Told = Told::Capacity(Capacity::Outbox);
 
 /// The old link keeps its place until the service has answered its detach.
 #[test]
@@ -74,7 +75,7 @@ fn a_link_that_is_replaced_on_a_board_waits_for_the_place_of_the_old_one() {
         // No drain is answered: the link is replaced.
         drop(receiver.receive(SECOND).await);
         let received = within(&world, MINUTE, receiver.receive(SECOND * 30)).await;
-        received.expect("it ends").1.map(|message| message.is_some()).map_err(|failure| failure.cause)
+        received.expect("it ends").1.map(|message| message.is_some()).map_err(|failure| Told::of(&failure))
     });
     assert_eq!(received, Ok(true));
     assert_eq!(attaches.get(), 2);
@@ -90,7 +91,7 @@ fn attaches_that_the_outbox_has_no_room_for_wait_for_it() {
             let results = Rc::clone(&results);
             world.spawn(async move {
                 let result = sender.send(&MessageRef::new("x")).await;
-                results.borrow_mut().push(result.map_err(|failure| failure.cause));
+                results.borrow_mut().push(result.map_err(|failure| Told::of(&failure)));
             });
         }
         world.sleep(SECOND * 10).await;

@@ -11,7 +11,7 @@ use servicebus_core::wire::performative::*;
 use servicebus_core::wire::sasl::*;
 use servicebus_core::wire::{self, Composite, DecodeError, Expected, FieldName, Multiple, Symbol};
 use servicebus_tests::engine::{
-    Item, Pair, Side, Told, attach, begin, config, flow, frame, open, sasl_frame, transfer,
+    Item, Pair, Reported, Side, attach, begin, config, flow, frame, open, sasl_frame, transfer,
 };
 use servicebus_tests::on_storages;
 use std::time::Instant as Clock;
@@ -497,7 +497,7 @@ fn ranges_of_every_size<S: Storage>() {
         assert!(began.elapsed().as_secs() < 5, "a range is walked number by number");
         side.feed(&range(0, u32::MAX >> 1));
         side.poll();
-        settled.push(Told::accepted(delivery, link));
+        settled.push(Reported::accepted(delivery, link));
         assert_eq!(side.log.1, settled, "settled once");
         assert_eq!(side.connection.table_sizes().2, 0);
         // The other role's numbers are others.

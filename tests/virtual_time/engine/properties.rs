@@ -10,7 +10,7 @@ use servicebus_core::wire::frame::Protocol;
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
 use servicebus_core::wire::performative::*;
 use servicebus_tests::conformance::Conformance;
-use servicebus_tests::engine::{Item, Pair, Sent, Side, Told, attach, begin, config, flow, frame, open, transfer};
+use servicebus_tests::engine::{Item, Pair, Reported, Sent, Side, attach, begin, config, flow, frame, open, transfer};
 use servicebus_tests::on_storages;
 
 on_storages! {
@@ -90,7 +90,7 @@ fn scenario<S: Storage>(random: &mut Option<Random>) -> Trace {
                 (rank, format!("{event:?}"))
             });
             events.dedup();
-            settled.extend(to.told().iter().filter(|told| told.settled).map(|told| told.outcome));
+            settled.extend(to.reported().iter().filter(|told| told.settled).map(|told| told.outcome));
             for event in events {
                 match event {
                     Event::Opened if to_server => to.connection.open(&open("server")).expect("room"),
@@ -678,8 +678,8 @@ fn outcomes_travel_in_ranges_over_the_wrap<S: Storage>() {
         batchable: false,
     };
     side.feed(&frame(0, &range(first, 0), &[]));
-    let expected: Vec<Told> = deliveries.iter().map(|&delivery| Told::accepted(delivery, link)).collect();
-    assert_eq!(side.told(), expected);
+    let expected: Vec<Reported> = deliveries.iter().map(|&delivery| Reported::accepted(delivery, link)).collect();
+    assert_eq!(side.reported(), expected);
     assert_eq!(side.connection.table_sizes().2, 0);
     for delivery in deliveries {
         assert_eq!(side.connection.settle(delivery, &DeliveryState::ACCEPTED, true), Err(EngineError::Detached));
@@ -715,7 +715,7 @@ fn messages_of_many_frames_are_interleaved<S: Storage>() {
             pair.server.connection.settle(incoming.delivery, &DeliveryState::ACCEPTED, true).unwrap();
         }
         pair.run();
-        let settled = pair.client.told().iter().filter(|told| told.settled).count();
+        let settled = pair.client.reported().iter().filter(|told| told.settled).count();
         assert_eq!((settled, pair.client.connection.table_sizes().2), (2, 0));
     }
 }

@@ -8,7 +8,7 @@ use servicebus_core::wire::frame::{self, Protocol};
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::*;
 use servicebus_tests::conformance::Conformance;
-use servicebus_tests::engine::{Item, Pair, Side, Told, attach, begin, config, flow, frame, open, transfer};
+use servicebus_tests::engine::{Item, Pair, Reported, Side, attach, begin, config, flow, frame, open, transfer};
 use servicebus_tests::on_storages;
 
 on_storages! {
@@ -60,7 +60,7 @@ fn an_outcome_that_comes_at_once_is_not_lost<S: Storage>() {
         side.transmit();
         side.feed(&settles(Role::Receiver, number, None));
         side.poll();
-        assert_eq!(side.told(), [Told::accepted(delivery, link)]);
+        assert_eq!(side.reported(), [Reported::accepted(delivery, link)]);
         assert_eq!(side.connection.table_sizes().2, 0);
     }
 }
@@ -73,7 +73,7 @@ fn an_outcome_before_the_last_frame_ends_the_delivery_once<S: Storage>() {
     side.feed(&settles(Role::Receiver, 0, None));
     side.feed(&settles(Role::Receiver, 0, None));
     side.poll();
-    assert_eq!(side.told(), [Told::accepted(delivery, link)]);
+    assert_eq!(side.reported(), [Reported::accepted(delivery, link)]);
     // The rest still goes, for the peer counts on it, and the next delivery is whole.
     side.feed(&frame(0, &Flow { next_incoming_id: Some(3), incoming_window: 100, ..flow(0, 1, 5) }, &[]));
     let next = send(&mut side, link, b"next").expect("a place");
@@ -87,7 +87,7 @@ fn an_outcome_before_the_last_frame_ends_the_delivery_once<S: Storage>() {
     assert_eq!(last, b"\0next");
     side.feed(&settles(Role::Receiver, 1, None));
     side.poll();
-    assert_eq!(side.told(), [Told::accepted(next, link)]);
+    assert_eq!(side.reported(), [Reported::accepted(next, link)]);
     assert_eq!(side.connection.table_sizes().2, 0);
 }
 
