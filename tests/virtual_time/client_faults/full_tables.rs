@@ -57,7 +57,7 @@ fn a_link_that_is_replaced_on_a_board_waits_for_the_place_of_the_old_one() {
             }
             // The second link works.
             server.accept(&link, 0);
-            server.deliver(&link, false, &to_vec(&MessageRef::with_body(Body::Data(b"x"))));
+            server.deliver(&link, false, &to_vec(&MessageRef::from_body(Body::Data(b"x"))));
             true
         }
         Item::Frame(_, Performative::Detach(detach), _) if counted.get() == 1 => {
