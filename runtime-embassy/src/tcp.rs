@@ -8,15 +8,18 @@ use core::pin::pin;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{ConnectError, Error, TcpSocket};
 use embassy_net::{IpAddress, Stack, dns};
-use embassy_time::Duration;
+use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
 
-/// Silence on the wire after which a connection counts as dead: longer than the keep-alives below.
+/// How long bytes may stay without an acknowledgement before a connection counts as dead.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a silent peer is asked whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long an address has to answer while there is another one to try.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Connects over embassy-net.
+///
+/// A name is looked up as an IPv4 and then, where that leads nowhere, as an IPv6 address; all of its addresses are tried
+/// in turn, up to eight of each kind, each for five seconds while there is another one of its kind.
 pub struct Tcp<'d> {
     stack: Stack<'d>,
     socket: RefCell<TcpSocket<'d>>,
@@ -37,7 +40,6 @@ impl<'d> Tcp<'d> {
     pub fn new(stack: Stack<'d>, receive: &'d mut [u8], transmit: &'d mut [u8]) -> Self {
         let mut socket = TcpSocket::new(stack, receive, transmit);
         socket.set_timeout(Some(TIMEOUT));
-        socket.set_keep_alive(Some(KEEP_ALIVE));
         // Whole frames are written at once: there is nothing to wait for.
         socket.set_nagle_enabled(false);
         Self { stack, socket: RefCell::new(socket), address: None }
@@ -48,6 +50,41 @@ impl<'d> Tcp<'d> {
     pub fn with_address(mut self, address: impl Into<IpAddress>) -> Self {
         self.address = Some(address.into());
         self
+    }
+
+    /// Asks a silent peer this often whether it is still there; `None`, which is the default, never does.
+    ///
+    /// AMQP's heartbeats show a peer that is gone, so that this is for networks that forget idle connections sooner than
+    /// those come. Each keep-alive and its answer are about 100 bytes on the wire, and wake a radio that sleeps.
+    #[must_use]
+    pub fn with_keep_alive(mut self, every: Option<Duration>) -> Self {
+        self.socket.get_mut().set_keep_alive(every);
+        self
+    }
+
+    /// How long bytes or a keep-alive may stay unanswered before the connection counts as dead: 30 s by default.
+    /// `None` leaves it to AMQP's time-outs alone.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.socket.get_mut().set_timeout(timeout);
+        self
+    }
+
+    /// Connects the socket, whatever it was before.
+    async fn open(&mut self, address: IpAddress, port: u16, within: Option<Duration>) -> Result<(), TcpError> {
+        let socket = self.socket.get_mut();
+        socket.abort();
+        // Lets the reset of an earlier connection out; when it cannot leave, the time-out of the attempt ends it.
+        let _ = socket.flush().await;
+        #[cfg(feature = "defmt")]
+        defmt::debug!("TCP to {}:{=u16}", defmt::Display2Format(&address), port);
+        let connected = match within {
+            Some(within) => {
+                with_timeout(within, socket.connect((address, port))).await.unwrap_or(Err(ConnectError::TimedOut))
+            }
+            None => socket.connect((address, port)).await,
+        };
+        connected.map_err(TcpError::Connect)
     }
 }
 
@@ -60,21 +97,31 @@ impl<'d> Connect for Tcp<'d> {
     type Error = TcpError;
 
     async fn connect<'a>(&'a mut self, host: &str, port: u16) -> Result<TcpStream<'a, 'd>, TcpError> {
-        let socket = self.socket.get_mut();
-        socket.abort();
-        // Lets the reset of an earlier connection out; when it cannot leave, the time-out of the attempt ends it.
-        let _ = socket.flush().await;
-        let address = match self.address {
-            Some(address) => address,
-            None => {
-                let found = self.stack.dns_query(host, DnsQueryType::A).await.map_err(TcpError::Dns)?;
-                *found.first().ok_or(TcpError::NoAddress)?
+        if let Some(address) = self.address {
+            self.open(address, port, None).await?;
+            return Ok(TcpStream { socket: &self.socket });
+        }
+        let mut failure = TcpError::NoAddress;
+        for kind in [DnsQueryType::A, DnsQueryType::Aaaa] {
+            let found = match self.stack.dns_query(host, kind).await {
+                Ok(found) => found,
+                Err(error) => {
+                    // Why the first kind did not lead to the host says more than that there is none of the second.
+                    if failure == TcpError::NoAddress {
+                        failure = TcpError::Dns(error);
+                    }
+                    continue;
+                }
+            };
+            for (number, address) in found.iter().enumerate() {
+                let within = (number + 1 < found.len()).then_some(ANSWER);
+                match self.open(*address, port, within).await {
+                    Ok(()) => return Ok(TcpStream { socket: &self.socket }),
+                    Err(error) => failure = error,
+                }
             }
-        };
-        #[cfg(feature = "defmt")]
-        defmt::debug!("TCP to {}:{=u16}", defmt::Display2Format(&address), port);
-        socket.connect((address, port)).await.map_err(TcpError::Connect)?;
-        Ok(TcpStream { socket: &self.socket })
+        }
+        Err(failure)
     }
 }
 
