@@ -1,6 +1,7 @@
 //! What webpki reads over in a certificate: keyUsage, the anchor's constraints, the key as it is encoded.
 
-use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef};
+use core::time::Duration;
+use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, OctetStringRef, UtcTime};
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
@@ -27,6 +28,8 @@ pub(super) struct BasicConstraints {
 pub(super) struct Certificate<'a> {
     /// The SubjectPublicKeyInfo with its tag and length.
     pub(super) key: &'a [u8],
+    /// When it becomes valid, since 1970 (RFC 5280 §4.1.2.5).
+    pub(super) not_before: Duration,
     /// `None` when the extension is absent.
     pub(super) key_usage: Option<KeyUsage>,
     /// `None` when the extension is absent.
@@ -49,11 +52,22 @@ impl<'a> Certificate<'a> {
         if body.peek_tag()? == context(TagNumber::N0) {
             body.tlv_bytes()?;
         }
-        // Serial number, algorithm, issuer, validity, subject.
-        for _ in 0..5 {
+        // Serial number, algorithm, issuer.
+        for _ in 0..3 {
             body.tlv_bytes()?;
         }
-        let mut parsed = Self { key: body.tlv_bytes()?, key_usage: None, basic_constraints: None };
+        let validity: AnyRef<'a> = body.decode()?;
+        let not_before = validity.sequence(|validity| {
+            let not_before = match validity.peek_tag()? {
+                Tag::UtcTime => validity.decode::<UtcTime>()?.to_unix_duration(),
+                _ => validity.decode::<GeneralizedTime>()?.to_unix_duration(),
+            };
+            validity.tlv_bytes()?;
+            Ok(not_before)
+        })?;
+        // Subject.
+        body.tlv_bytes()?;
+        let mut parsed = Self { key: body.tlv_bytes()?, not_before, key_usage: None, basic_constraints: None };
         while !body.is_finished() {
             let field: AnyRef<'a> = body.decode()?;
             if field.tag() == context(TagNumber::N3) {

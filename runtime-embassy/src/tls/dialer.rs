@@ -1,11 +1,13 @@
 //! Dials with TLS.
 
+use super::cipher::Suite;
+use super::socket::Socket;
 use super::{Algorithms, HandshakeError, Peer, Records, Root, handshake};
 use crate::clock::Utc;
 use crate::connect::Connect;
 use core::fmt;
 use embedded_io_async::{Read, Write};
-use embedded_tls::{Aes128GcmSha256, CryptoRngCore, TlsConnection, TlsError, TlsReader, TlsWriter};
+use embedded_tls::{CryptoRngCore, TlsConnection, TlsError, TlsReader, TlsWriter};
 use servicebus_core::driver::{Dial, Transport};
 use servicebus_core::machine::Target;
 
@@ -15,6 +17,7 @@ pub struct Tls<'r, C, G> {
     random: G,
     roots: &'r [Root<'r>],
     algorithms: Algorithms,
+    judges_not_before: bool,
     utc: &'r dyn Utc,
     records: Records<'r>,
 }
@@ -24,13 +27,25 @@ impl<'r, C: Connect, G: CryptoRngCore> Tls<'r, C, G> {
     ///
     /// All of [`Algorithms`] are understood; see [`Tls::with_algorithms`].
     pub fn new(connect: C, random: G, roots: &'r [Root<'r>], utc: &'r dyn Utc, records: Records<'r>) -> Self {
-        Self { connect, random, roots, algorithms: Algorithms::ALL, utc, records }
+        Self { connect, random, roots, algorithms: Algorithms::ALL, judges_not_before: true, utc, records }
     }
 
     /// Understands only these.
     #[must_use]
     pub fn with_algorithms(mut self, algorithms: Algorithms) -> Self {
         self.algorithms = algorithms;
+        self
+    }
+
+    /// Takes certificates that are not valid yet: for a board whose clock may be behind, such as one that knows no
+    /// other time than that of its build. Otherwise it is cut off when the service renews its certificate.
+    ///
+    /// What it gives up: a certificate is as good before its first day as on it. When a certificate has ended is judged
+    /// by the clock or by the latest first day among those shown, whichever is later, so that a chain that contradicts
+    /// itself is refused; a board whose clock is behind takes a certificate that has ended since, as it would in any case.
+    #[must_use]
+    pub fn without_not_before(mut self) -> Self {
+        self.judges_not_before = false;
         self
     }
 }
@@ -50,9 +65,15 @@ impl<C: Connect, G: CryptoRngCore> Dial for Tls<'_, C, G> {
 
     async fn dial<'a>(&'a mut self, target: Target<'_>) -> Result<Self::Transport<'a>, Self::Error> {
         let stream = self.connect.connect(target.host, target.port).await.map_err(TlsDialError::Connect)?;
-        let peer = Peer { host: target.host, roots: self.roots, algorithms: self.algorithms, now: self.utc.now() };
+        let peer = Peer {
+            host: target.host,
+            roots: self.roots,
+            algorithms: self.algorithms,
+            now: self.utc.now(),
+            judges_not_before: self.judges_not_before,
+        };
         let records = Records { read: &mut *self.records.read, write: &mut *self.records.write };
-        handshake(stream, records, peer, &mut self.random).await.map(Encrypted).map_err(TlsDialError::Handshake)
+        handshake(stream, records, peer, &mut self.random).await.map_err(TlsDialError::Handshake)
     }
 }
 
@@ -78,7 +99,14 @@ impl<E: fmt::Display> fmt::Display for TlsDialError<E> {
 impl<E: fmt::Display + fmt::Debug> core::error::Error for TlsDialError<E> {}
 
 /// An encrypted connection.
-pub struct Encrypted<'a, S: Read + Write + 'a>(TlsConnection<'a, S, Aes128GcmSha256>);
+pub struct Encrypted<'a, S: Read + Write + 'a>(TlsConnection<'a, Socket<S>, Suite>);
+
+impl<'a, S: Read + Write + 'a> Encrypted<'a, S> {
+    /// A connection whose handshake is over.
+    pub(super) const fn new(connection: TlsConnection<'a, Socket<S>, Suite>) -> Self {
+        Self(connection)
+    }
+}
 
 impl<S: Read + Write> fmt::Debug for Encrypted<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,11 +117,11 @@ impl<S: Read + Write> fmt::Debug for Encrypted<'_, S> {
 impl<S: Read + Write + Clone> Transport for Encrypted<'_, S> {
     type Error = TlsError;
     type Reader<'b>
-        = TlsReader<'b, S, Aes128GcmSha256>
+        = TlsReader<'b, Socket<S>, Suite>
     where
         Self: 'b;
     type Writer<'b>
-        = TlsWriter<'b, S, Aes128GcmSha256>
+        = TlsWriter<'b, Socket<S>, Suite>
     where
         Self: 'b;
 

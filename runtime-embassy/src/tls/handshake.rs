@@ -1,9 +1,11 @@
 //! The handshake: embedded-tls with the verifier in it, and the last word on whether the server is proven.
 
-use super::{Algorithms, Refusal, Root, Verifier};
+use super::cipher::Suite;
+use super::socket::Socket;
+use super::{Algorithms, Encrypted, Refusal, Root, Verifier};
 use core::fmt;
 use embedded_io_async::{Read, Write};
-use embedded_tls::{Aes128GcmSha256, CryptoProvider, CryptoRngCore, TlsConfig, TlsConnection, TlsContext, TlsError};
+use embedded_tls::{CryptoProvider, CryptoRngCore, TlsConfig, TlsConnection, TlsContext, TlsError};
 use servicebus_core::time::Timestamp;
 
 /// Whom to connect to, and whom to trust.
@@ -17,6 +19,9 @@ pub struct Peer<'a> {
     pub algorithms: Algorithms,
     /// The time, for the certificates' validity.
     pub now: Timestamp,
+    /// Whether a certificate that is not valid yet is refused; see
+    /// [`Tls::without_not_before`](super::Tls::without_not_before).
+    pub judges_not_before: bool,
 }
 
 /// The memory of one TLS connection.
@@ -38,7 +43,7 @@ pub async fn handshake<'a, S, G>(
     records: Records<'a>,
     peer: Peer<'_>,
     random: G,
-) -> Result<TlsConnection<'a, S, Aes128GcmSha256>, HandshakeError>
+) -> Result<Encrypted<'a, S>, HandshakeError>
 where
     S: Read + Write + 'a,
     G: CryptoRngCore,
@@ -46,8 +51,9 @@ where
     let config = TlsConfig::new().with_server_name(peer.host);
     let config = if peer.algorithms.has_rsa() { config.enable_rsa_signatures() } else { config };
     let verifier = Verifier::new(peer.roots, peer.host, peer.now, peer.algorithms);
+    let verifier = if peer.judges_not_before { verifier } else { verifier.without_not_before() };
     let mut provider = Provider { verifier, random };
-    let mut connection = TlsConnection::new(socket, records.read, records.write);
+    let mut connection = TlsConnection::new(Socket::new(socket), records.read, records.write);
     let opened = connection.open(TlsContext::new(&config, &mut provider)).await;
     let proven = match (provider.verifier.refusal(), opened) {
         (Some(refusal), _) => Err(HandshakeError::Refused(refusal)),
@@ -61,7 +67,7 @@ where
         Ok(()) => defmt::debug!("TLS: {=str} is proven", peer.host),
         Err(error) => defmt::warn!("TLS: {=str}: {}", peer.host, error),
     }
-    proven.map(|()| connection)
+    proven.map(|()| Encrypted::new(connection))
 }
 
 struct Provider<'a, G> {
@@ -70,14 +76,14 @@ struct Provider<'a, G> {
 }
 
 impl<G: CryptoRngCore> CryptoProvider for Provider<'_, G> {
-    type CipherSuite = Aes128GcmSha256;
+    type CipherSuite = Suite;
     type Signature = [u8; 0];
 
     fn rng(&mut self) -> impl CryptoRngCore {
         &mut self.random
     }
 
-    fn verifier(&mut self) -> Result<&mut impl embedded_tls::TlsVerifier<Aes128GcmSha256>, TlsError> {
+    fn verifier(&mut self) -> Result<&mut impl embedded_tls::TlsVerifier<Suite>, TlsError> {
         Ok(&mut self.verifier)
     }
 }

@@ -4,11 +4,13 @@
 //! a certificate. [`handshake`] closes both gaps; [`Verifier`] is its part for those who drive embedded-tls themselves.
 
 mod certificate;
+mod cipher;
 mod dialer;
 mod ecdsa;
 mod handshake;
 mod root;
 mod rsa;
+mod socket;
 mod verifier;
 
 pub use dialer::{Encrypted, Tls, TlsDialError};

@@ -83,6 +83,7 @@ pub struct Verifier<'a> {
     host: &'a str,
     now: Timestamp,
     algorithms: Algorithms,
+    judges_not_before: bool,
     state: State,
     refusal: Option<Refusal>,
 }
@@ -100,7 +101,14 @@ enum State {
 impl<'a> Verifier<'a> {
     /// Expects the server `host`, a DNS name of up to 253 bytes or an IP address, at the time `now`.
     pub const fn new(roots: &'a [Root<'a>], host: &'a str, now: Timestamp, algorithms: Algorithms) -> Self {
-        Self { roots, host, now, algorithms, state: State::Waiting, refusal: None }
+        Self { roots, host, now, algorithms, judges_not_before: true, state: State::Waiting, refusal: None }
+    }
+
+    /// Takes certificates that are not valid yet; see [`Tls::without_not_before`](super::Tls::without_not_before).
+    #[must_use]
+    pub const fn without_not_before(mut self) -> Self {
+        self.judges_not_before = false;
+        self
     }
 
     /// Whether the server has shown a valid chain *and* signed the handshake with its key.
@@ -136,7 +144,7 @@ impl<'a> Verifier<'a> {
             intermediates.push(entry?).map_err(|_| Refusal::TooLong)?;
         }
 
-        let server = EndEntityCert::try_from(&leaf).map_err(|_| Refusal::Malformed)?;
+        let server = EndEntityCert::try_from(&leaf).map_err(Refusal::from)?;
         let name = ServerName::try_from(self.host).map_err(|_| Refusal::Host)?;
         server.verify_is_valid_for_subject_name(&name).map_err(|_| Refusal::Host)?;
 
@@ -144,8 +152,14 @@ impl<'a> Verifier<'a> {
         if parsed.key_usage.is_some_and(|usage| !usage.digital_signature) {
             return Err(Refusal::Usage);
         }
-        let seconds = u64::try_from(self.now.as_secs()).map_err(|_| Refusal::Time)?;
-        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let mut time = Duration::from_secs(u64::try_from(self.now.as_secs()).map_err(|_| Refusal::Time)?);
+        if !self.judges_not_before {
+            time = time.max(parsed.not_before);
+            for intermediate in &intermediates {
+                time = time.max(Certificate::parse(intermediate).map_err(|_| Refusal::Malformed)?.not_before);
+            }
+        }
+        let time = UnixTime::since_unix_epoch(time);
 
         let mut refusal = Refusal::Untrusted;
         for root in self.roots {
@@ -227,7 +241,9 @@ pub enum Refusal {
     Missing,
     /// A certificate cannot be read.
     Malformed,
-    /// The chain has more certificates than are looked at.
+    /// A certificate has a critical extension that is not understood.
+    Extension,
+    /// The chain has more certificates than are looked at: six behind the server's own.
     TooLong,
     /// None of the certificate's alternative names is the host's.
     Host,
@@ -254,6 +270,10 @@ impl From<webpki::Error> for Refusal {
             Error::CertExpired { .. } | Error::CertNotValidYet { .. } => Self::Time,
             Error::EndEntityUsedAsCa | Error::CaUsedAsEndEntity => Self::Authority,
             Error::PathLenConstraintViolated => Self::PathLength,
+            Error::MaximumPathDepthExceeded
+            | Error::MaximumPathBuildCallsExceeded
+            | Error::MaximumSignatureChecksExceeded => Self::TooLong,
+            Error::UnsupportedCriticalExtension => Self::Extension,
             Error::RequiredEkuNotFoundContext(_) => Self::Usage,
             Error::InvalidSignatureForPublicKey => Self::Signature,
             Error::UnsupportedSignatureAlgorithmContext(_)
@@ -269,6 +289,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Missing => "the server showed no certificate",
             Self::Malformed => "a certificate cannot be read",
+            Self::Extension => "a certificate has a critical extension that is not understood",
             Self::TooLong => "the chain has too many certificates",
             Self::Host => "the certificate is for another host",
             Self::Untrusted => "the chain ends at no trusted root",

@@ -12,6 +12,7 @@ use rsa::rand_core::OsRng;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{KeyLog, ServerConfig, ServerConnection};
+use servicebus_core::driver::Transport;
 use servicebus_core::time::Timestamp;
 use servicebus_embassy::tls::{Algorithms, HandshakeError, Peer, Records, Refusal, Root, handshake};
 use std::cell::RefCell;
@@ -339,6 +340,8 @@ pub(crate) enum Ended {
 pub(crate) struct Attempt<'a> {
     pub(crate) chain: &'a Chain,
     pub(crate) now: Timestamp,
+    /// Whether a certificate that is not valid yet is refused.
+    pub(crate) judges_not_before: bool,
     pub(crate) script: Script<'a>,
     /// Bytes of the device's buffer for records.
     pub(crate) buffer: usize,
@@ -346,7 +349,13 @@ pub(crate) struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     pub(crate) fn new(chain: &'a Chain) -> Self {
-        Self { chain, now: NOW, script: Script { flight: &whole, after: Vec::new() }, buffer: 16_640 }
+        Self {
+            chain,
+            now: NOW,
+            judges_not_before: true,
+            script: Script { flight: &whole, after: Vec::new() },
+            buffer: 16_640,
+        }
     }
 
     /// Runs the handshake, and one read where the script has records for it.
@@ -361,7 +370,13 @@ impl<'a> Attempt<'a> {
         let socket = Socket(Rc::new(RefCell::new(server)));
 
         let root = Root::from_certificate(&self.chain.root.der).unwrap();
-        let peer = Peer { host: HOST, roots: core::slice::from_ref(&root), algorithms: Algorithms::ALL, now: self.now };
+        let peer = Peer {
+            host: HOST,
+            roots: core::slice::from_ref(&root),
+            algorithms: Algorithms::ALL,
+            now: self.now,
+            judges_not_before: self.judges_not_before,
+        };
         let (mut read, mut write) = (vec![0; self.buffer], vec![0; 4_096]);
         let records = Records { read: &mut read, write: &mut write };
         let attempt = async {
@@ -369,7 +384,7 @@ impl<'a> Attempt<'a> {
                 Err(HandshakeError::Refused(refusal)) => Ended::Refused(refusal),
                 Err(error) => Ended::Failed(error.to_string()),
                 Ok(_) if !reads => Ended::Opened(None),
-                Ok(mut connection) => match connection.read(&mut [0; 256]).await {
+                Ok(mut connection) => match connection.split().0.read(&mut [0; 256]).await {
                     Ok(count) => Ended::Opened(Some(count)),
                     Err(error) => Ended::Failed(format!("{error:?}")),
                 },

@@ -1,0 +1,154 @@
+//! The stream below TLS, record by record: what has no place in TLS 1.3 does not reach embedded-tls.
+
+use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
+
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
+
+const HEADER: usize = 5;
+/// A content type and a tag: no encrypted record is shorter.
+const SHORTEST: usize = 17;
+/// What a record can hold, encrypted (RFC 8446 §5.2); plain ones hold 256 bytes less.
+const LONGEST: usize = (1 << 14) + 256;
+
+/// The version in the header of a record behind the handshake. On the wire it says nothing, for it is always the same
+/// and has to be ignored (RFC 8446 §5.1); from here to the [`Cipher`](super::cipher::Cipher) it says that the handshake
+/// is over, which embedded-tls does not tell the cipher.
+pub(super) const OPENED: [u8; 2] = [3, 4];
+const OPENING: [u8; 2] = [3, 3];
+
+/// What may come next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The ServerHello, or an alert.
+    Hello,
+    /// Encrypted records, and a ChangeCipherSpec for the middleboxes.
+    Handshake,
+    /// Encrypted records.
+    Opened,
+}
+
+/// A stream that refuses records before they reach embedded-tls, which would take plain ones where only encrypted
+/// ones may be, and panic on some of them (`docs/evidence/field-reports.md`, D1).
+///
+/// The halves of a connection are its clones, and they are made when the handshake is over: a clone is past it.
+#[derive(Debug)]
+pub struct Socket<S> {
+    stream: S,
+    phase: Phase,
+    header: [u8; HEADER],
+    /// Bytes of the header that have come, and those that were handed on.
+    came: usize,
+    handed: usize,
+    /// Bytes of the record behind its header that are still to be handed on.
+    rest: usize,
+}
+
+impl<S> Socket<S> {
+    pub(super) const fn new(stream: S) -> Self {
+        Self { stream, phase: Phase::Hello, header: [0; HEADER], came: 0, handed: 0, rest: 0 }
+    }
+
+    /// Checks the header that has come, and says in it whether the handshake is over.
+    fn check(&mut self) -> Result<(), ErrorKind> {
+        let [kind, .., high, low] = self.header;
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let encrypted = kind == APPLICATION_DATA;
+        let in_place = match self.phase {
+            Phase::Hello => kind == HANDSHAKE || kind == ALERT,
+            Phase::Handshake => encrypted || kind == ALERT || kind == CHANGE_CIPHER_SPEC,
+            Phase::Opened => encrypted,
+        };
+        let fits = if encrypted { (SHORTEST..=LONGEST).contains(&length) } else { (1..=1 << 14).contains(&length) };
+        if !in_place || !fits {
+            return Err(ErrorKind::InvalidData);
+        }
+        if kind == HANDSHAKE {
+            self.phase = Phase::Handshake;
+        }
+        let version = if self.phase == Phase::Opened { OPENED } else { OPENING };
+        self.header[1..3].copy_from_slice(&version);
+        self.rest = length;
+        Ok(())
+    }
+}
+
+impl<S: Clone> Clone for Socket<S> {
+    fn clone(&self) -> Self {
+        Self { stream: self.stream.clone(), phase: Phase::Opened, ..*self }
+    }
+}
+
+/// Why nothing more can be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketError<E> {
+    /// A record that has no place there, or a length that no record has.
+    Record(ErrorKind),
+    /// The stream's own.
+    Stream(E),
+}
+
+impl<E: core::fmt::Debug> core::fmt::Display for SocketError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Record(_) => f.write_str("the server sent a record that has no place there"),
+            Self::Stream(error) => write!(f, "{error:?}"),
+        }
+    }
+}
+
+impl<E: core::fmt::Debug> core::error::Error for SocketError<E> {}
+
+impl<E: Error> Error for SocketError<E> {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Record(kind) => *kind,
+            Self::Stream(error) => error.kind(),
+        }
+    }
+}
+
+impl<S: ErrorType> ErrorType for Socket<S> {
+    type Error = SocketError<S::Error>;
+}
+
+impl<S: Read> Read for Socket<S> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        if self.handed == HEADER && self.rest == 0 {
+            (self.came, self.handed) = (0, 0);
+        }
+        while self.came < HEADER {
+            let count = self.stream.read(&mut self.header[self.came..]).await.map_err(SocketError::Stream)?;
+            if count == 0 {
+                return Ok(0);
+            }
+            self.came += count;
+            if self.came == HEADER {
+                self.check().map_err(SocketError::Record)?;
+            }
+        }
+        if self.handed < HEADER {
+            let count = buffer.len().min(HEADER - self.handed);
+            buffer[..count].copy_from_slice(&self.header[self.handed..][..count]);
+            self.handed += count;
+            return Ok(count);
+        }
+        let most = buffer.len().min(self.rest);
+        let count = self.stream.read(&mut buffer[..most]).await.map_err(SocketError::Stream)?;
+        self.rest -= count;
+        Ok(count)
+    }
+}
+
+impl<S: Write> Write for Socket<S> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        self.stream.write(bytes).await.map_err(SocketError::Stream)
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        self.stream.flush().await.map_err(SocketError::Stream)
+    }
+}
