@@ -1,15 +1,16 @@
 //! What `defmt` prints of the types that people see: the text that they display, which holds no key, token or body.
 
-use crate::client::{Error, SendError};
+use crate::client::{Error, SendAllError, SendError};
 use crate::engine::{ConnectionError, EngineError};
 use crate::machine::Failure;
 use crate::servicebus::connection_string::ConnectionStringError;
 use crate::servicebus::sas::SasError;
-use crate::servicebus::{BatchError, InvalidMessage, LockToken, Reason, ReceivedMessage};
+use crate::servicebus::{BatchError, BodyError, InvalidMessage, LockToken, Reason, ReceivedMessage};
 use crate::storage::Storage;
-use crate::time::{Instant, Timestamp};
+use crate::time::{Instant, TimeOutOfRange, Timestamp};
 use crate::wire::frame::FrameError;
-use crate::wire::{DecodeError, Full};
+use crate::wire::messaging::MessageId;
+use crate::wire::{DecodeError, Full, Uuid, WrongValue};
 
 /// `defmt::Format` by a type's text: `format_as_text! { [] Plain; [E: Display] Generic<E>; }`.
 #[doc(hidden)]
@@ -26,6 +27,7 @@ macro_rules! format_as_text {
 
 format_as_text! {
     [] BatchError;
+    [] BodyError;
     [] ConnectionError;
     [] ConnectionStringError<'_>;
     [] DecodeError;
@@ -36,8 +38,13 @@ format_as_text! {
     [] Full;
     [] InvalidMessage;
     [] LockToken;
+    [] MessageId<'_>;
     [] Reason;
     [] SasError;
+    [S: Storage] SendAllError<S>;
+    [] TimeOutOfRange;
+    [] Uuid;
+    [] WrongValue;
     [S: Storage, M] SendError<S, M>;
     [] Timestamp;
 }

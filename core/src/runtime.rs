@@ -42,7 +42,7 @@
 //!     }
 //! }
 //!
-//! let settings = Settings::new("Endpoint=sb://localhost;UseDevelopmentEmulator=true".to_owned(), 1);
+//! let settings = Settings::new("Endpoint=sb://localhost;UseDevelopmentEmulator=true".into(), 1);
 //! let shared = Rc::new(RefCell::new(Client::state(Still, settings)));
 //! let client = Client::<Still>::new(&shared);
 //! let sender = client.sender("orders").expect("there is room for one");

@@ -1,5 +1,8 @@
 //! The two clocks of the state machine. Both are arguments; nothing in this crate reads a clock.
 
+mod convert;
+
+pub use convert::TimeOutOfRange;
 use core::cmp::Ordering;
 use core::fmt;
 use core::num::NonZeroU32;

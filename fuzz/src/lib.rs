@@ -103,6 +103,6 @@ pub async fn scene<S: Names>(client: &SimulatedClient<S>) -> Outcome<S> {
 pub fn look<S: Storage>(message: &servicebus_core::servicebus::ReceivedMessage<S>) {
     let _ = (message.data(), message.subject(), message.message_id(), message.application_property("unit"));
     let _ = (message.sequence_number(), message.locked_until(), message.lock_token(), message.delivery_count());
-    let _ = (message.session_id(), message.text(), message.state(), message.as_bytes().len());
+    let _ = (message.session_id(), message.text().ok(), message.state(), message.as_bytes().len());
     let _ = message.traceparent();
 }

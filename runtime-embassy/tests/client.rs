@@ -188,7 +188,7 @@ async fn round_trip(client: &Client<Board>, count: u32) {
     let receiver = client.receiver("readings").expect("there is room");
     for number in 0..count {
         let message = receiver.receive(Duration::from_secs(5)).await.expect("it comes").expect("it is there");
-        assert_eq!(message.text(), Some(number.to_string().as_str()));
+        assert_eq!(message.text().ok(), Some(number.to_string().as_str()));
         receiver.complete(&message).await.expect("the lock holds");
     }
     let rest = receiver.receive(Duration::from_secs(1)).await.expect("the link holds");

@@ -112,7 +112,7 @@ impl Options {
         ConnectionString::parse_endpoint(&connection_string).map_err(|error| invalid(&error))?;
         // A hasher's keys are random for every one that is made.
         let seed = RandomState::new().build_hasher().finish();
-        Ok(Self { settings: Settings::new(connection_string, seed), dialer: Dialer::new(Tcp::default()) })
+        Ok(Self { settings: Settings::new(connection_string.into(), seed), dialer: Dialer::new(Tcp::default()) })
     }
 
     /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a

@@ -1,7 +1,7 @@
 //! Random scripts of operations, cuts and latencies: the same seed sends the same bytes, and no message is lost.
 
 use crate::stage::{MINUTE, Names, SECOND, Small, play, world};
-use servicebus_core::client::{Receiver, ReceiverOptions, Sender};
+use servicebus_core::client::{Error, Receiver, ReceiverOptions, Sender};
 use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{MessageRef, Reason};
@@ -43,7 +43,7 @@ async fn send_some<S: Names>(world: World, sender: Sender<Simulated<S>>, mut ran
         let messages: Vec<MessageRef<'_>> = bodies.iter().map(MessageRef::new).collect();
         let result = match below(&mut random, 3) {
             0 => sender.send(&messages[0]).await.map(|()| 1),
-            _ => sender.send_all(&messages).await.map(|()| count as u64),
+            _ => sender.send_all(&messages).await.map(|()| count as u64).map_err(Error::from),
         };
         if let Ok(count) = result {
             ledger.sent.set(ledger.sent.get() + count);

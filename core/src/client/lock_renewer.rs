@@ -1,6 +1,7 @@
 //! Locks that are kept while the application is busy.
 
 use super::call::{Call, Endpoint};
+use super::receiver::other_entity;
 use super::{DescriptionOf, Error, Receiver, SessionReceiver, StorageOf};
 use crate::machine::{self, ClientMachine, Clock, Failure, Locked, OperationId, RenewalId};
 use crate::runtime::{Runtime, Shared};
@@ -65,6 +66,9 @@ impl AutoLockRenewer {
         receiver: &Receiver<R>,
         message: &'m ReceivedMessage<StorageOf<R>>,
     ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>> {
+        if let Some(refused) = other_entity(&receiver.endpoint, message) {
+            return Err(receiver.endpoint.error(refused));
+        }
         self.locked(receiver, message.locked())
     }
 

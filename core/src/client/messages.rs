@@ -46,7 +46,9 @@ impl<R: Runtime> Stream for Messages<'_, R> {
             };
             let mut message = None;
             let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation: OperationId| {
-                machine.poll_receive(runtime.clock(), operation, endpoint.id, 1, &mut |found| message = Some(found))
+                machine.poll_receive(runtime.clock(), operation, endpoint.id, 1, &mut |found: ReceivedMessage<_>| {
+                    message = Some(found.of(&endpoint.entity));
+                })
             };
             let result = match poll_pending(pending, cx, poll) {
                 Poll::Pending => return Poll::Pending,

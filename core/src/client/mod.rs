@@ -17,6 +17,7 @@ mod peeker;
 mod processor;
 mod receiver;
 mod rule_manager;
+mod send_all_error;
 mod sender;
 mod session;
 #[cfg(feature = "alloc")]
@@ -39,6 +40,7 @@ pub use peeker::Peeker;
 pub use processor::{Processor, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions};
 pub use receiver::{DeadLetterOptions, Receiver};
 pub use rule_manager::RuleManager;
+pub use send_all_error::SendAllError;
 pub use sender::Sender;
 pub use session::SessionReceiver;
 #[cfg(feature = "alloc")]

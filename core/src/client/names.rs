@@ -67,6 +67,8 @@ macro_rules! client_names {
         /// Why something was not sent, with what was to be sent; see
         /// [`servicebus_core::client::SendError`]($crate::client::SendError).
         pub type SendError<M> = $crate::client::SendError<$crate::storage::Heap, M>;
+        /// Not all of several messages were sent; see [`servicebus_core::client::SendAllError`]($crate::client::SendAllError).
+        pub type SendAllError = $crate::client::SendAllError<$crate::storage::Heap>;
         /// A token from outside; see [`servicebus_core::driver::AccessToken`]($crate::driver::AccessToken).
         pub type AccessToken =
             $crate::driver::AccessToken<<$crate::storage::Heap as $crate::storage::Storage>::Payload>;

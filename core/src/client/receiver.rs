@@ -69,7 +69,9 @@ impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>)> Attempt<R> for Receivi
         runtime: &R,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let received = machine.poll_receive(runtime.clock(), operation, self.endpoint.id, self.max, self.take);
+        let Self { endpoint, max, take, .. } = self;
+        let mut take = |message: ReceivedMessage<StorageOf<R>>| (**take)(message.of(&endpoint.entity));
+        let received = machine.poll_receive(runtime.clock(), operation, endpoint.id, *max, &mut take);
         Poll::Ready(ready!(received).map(|taken| self.taken = taken))
     }
 }
@@ -83,6 +85,33 @@ pub(super) struct Settling<'c, R: Runtime> {
     pub(super) message: Locked,
     pub(super) disposition: Disposition<'c>,
     pub(super) transaction: Option<TransactionOf<R>>,
+    /// Why it is not even begun.
+    pub(super) refused: Option<Failure<StorageOf<R>>>,
+}
+
+/// Nothing in it is pinned.
+impl<R: Runtime> Unpin for Settling<'_, R> {}
+
+impl<'c, R: Runtime> Settling<'c, R> {
+    /// Settles a message through a receiver of its entity.
+    pub(super) fn new(
+        endpoint: &'c Endpoint<R>,
+        message: &ReceivedMessage<StorageOf<R>>,
+        disposition: Disposition<'c>,
+        transaction: Option<TransactionOf<R>>,
+    ) -> Self {
+        Self { endpoint, message: message.locked(), disposition, transaction, refused: other_entity(endpoint, message) }
+    }
+}
+
+/// The failure for a message of another entity than the receiver's.
+pub(super) fn other_entity<R: Runtime>(
+    endpoint: &Endpoint<R>,
+    message: &ReceivedMessage<StorageOf<R>>,
+) -> Option<Failure<StorageOf<R>>> {
+    let (theirs, ours) = (message.entity()?, &endpoint.entity);
+    let names = format_args!("it is of {theirs}, and the receiver of {ours}");
+    (theirs != ours).then(|| Failure::told(Cause::Argument(Argument::OtherEntity), &names))
 }
 
 impl<R: Runtime> Attempt<R> for Settling<'_, R> {
@@ -95,7 +124,10 @@ impl<R: Runtime> Attempt<R> for Settling<'_, R> {
     }
 
     fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
-        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))
+        match self.refused.take() {
+            Some(refused) => Err(refused),
+            None => call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id)),
+        }
     }
 
     fn poll(
@@ -104,7 +136,7 @@ impl<R: Runtime> Attempt<R> for Settling<'_, R> {
         runtime: &R,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let Self { endpoint, message, disposition, transaction } = self;
+        let Self { endpoint, message, disposition, transaction, .. } = self;
         machine.poll_settle(runtime.clock(), operation, &endpoint.entity, *message, disposition, *transaction)
     }
 }
@@ -181,22 +213,17 @@ impl<R: Runtime> Receiver<R> {
     }
 
     /// Settles a message and waits for the confirmation. A settlement that was lost on its way is tried again until
-    /// the message's lock has ended.
+    /// the message's lock has ended. Any receiver of the message's entity can settle it.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn settle<'c>(
         &'c self,
         message: &ReceivedMessage<StorageOf<R>>,
         disposition: Disposition<'c>,
     ) -> impl Future<Output = Settled<R>> + use<'c, R> {
-        self.settle_locked(message.locked(), disposition)
+        self.settling(Settling::new(&self.endpoint, message, disposition, None))
     }
 
-    fn settle_locked<'c>(
-        &'c self,
-        message: Locked,
-        disposition: Disposition<'c>,
-    ) -> impl Future<Output = Settled<R>> + use<'c, R> {
-        let settling = Settling { endpoint: &self.endpoint, message, disposition, transaction: None };
+    fn settling<'c>(&'c self, settling: Settling<'c, R>) -> impl Future<Output = Settled<R>> + use<'c, R> {
         spanned!("ServiceBus.settle", self.endpoint.entity, Attempts::new(&self.endpoint.shared, settling))
     }
 
@@ -286,7 +313,8 @@ impl<R: Runtime> Receiver<R> {
         disposition: Disposition<'_>,
     ) -> Result<(), Error<StorageOf<R>>> {
         let message = Locked { origin: Origin::NONE, token: Some(token), locked_until: None };
-        self.settle_locked(message, disposition).await
+        let endpoint = &self.endpoint;
+        self.settling(Settling { endpoint, message, disposition, transaction: None, refused: None }).await
     }
 
     /// Renews the lock on a message and returns its new end.
@@ -299,6 +327,9 @@ impl<R: Runtime> Receiver<R> {
         &self,
         message: &mut ReceivedMessage<StorageOf<R>>,
     ) -> Result<Timestamp, Error<StorageOf<R>>> {
+        if let Some(refused) = other_entity(&self.endpoint, message) {
+            return Err(self.endpoint.error(refused));
+        }
         let token =
             message.lock_token.ok_or_else(|| self.endpoint.error(Failure::new(Cause::Argument(Argument::Unlocked))))?;
         let until = self.renew_lock_of(token).await?;
@@ -354,7 +385,7 @@ impl<R: Runtime> Receiver<R> {
         let response = in_span!("ServiceBus.peek", self.endpoint.entity, peeking)?;
         let mut count = 0;
         for (payload, _) in response.messages() {
-            take(ReceivedMessage::new(payload, None, Origin::NONE));
+            take(ReceivedMessage::new(payload, None, Origin::NONE).of(&self.endpoint.entity));
             count += 1;
         }
         Ok(count)
@@ -381,7 +412,7 @@ impl<R: Runtime> Receiver<R> {
         let receiving = self.endpoint.request(&request);
         let response = in_span!("ServiceBus.receive_deferred", self.endpoint.entity, receiving)?;
         for (payload, token) in response.messages() {
-            take(ReceivedMessage::new(payload, token.filter(|_| !delete), Origin::NONE));
+            take(ReceivedMessage::new(payload, token.filter(|_| !delete), Origin::NONE).of(&self.endpoint.entity));
         }
         Ok(())
     }

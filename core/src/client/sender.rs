@@ -3,13 +3,13 @@
 use super::attempts::{Attempt, Attempts};
 use super::call::{self, Endpoint, PayloadOf, TransactionOf};
 use super::error::{self, invalid};
-use super::{Error, SendError, StorageOf};
+use super::{Error, SendAllError, SendError, StorageOf};
 use crate::machine::{Cause, ClientMachine, Clock, Entity, Failure, OperationId, SizeLimits};
 use crate::random::Random;
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::batch::BATCH_FORMAT;
 use crate::servicebus::management::{CancelScheduled, Schedule};
-use crate::servicebus::{AsMessage, MessageBatch, MessageId, MessageRef};
+use crate::servicebus::{AsMessage, BatchError, MessageBatch, MessageId, MessageRef};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use crate::wire::{Uuid, UuidText};
@@ -199,22 +199,37 @@ impl<R: Runtime> Sender<R> {
         result.map_err(|error| SendError::new(error, sealed.unseal()))
     }
 
-    /// Sends messages together, as one batch: all are stored, or none.
+    /// Sends messages in as few batches as they fit into, one after the other: of each batch all messages are stored, or
+    /// none.
     ///
-    /// Cancel safety: a dropped future may still have sent the messages.
+    /// Cancel safety: a dropped future may still have sent some of the messages, or all of them.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) when they do not fit into one batch; nothing is sent then. Else as
-    /// [`Sender::send`].
-    pub async fn send_all(&self, messages: &[impl AsMessage]) -> Result<(), Error<StorageOf<R>>> {
-        if messages.is_empty() {
-            return Ok(());
+    /// As [`Sender::send`], with the number of messages that are stored: those before the first that is not valid or too
+    /// large for a batch, or before the batch that was not taken.
+    pub async fn send_all(&self, messages: &[impl AsMessage]) -> Result<(), SendAllError<StorageOf<R>>> {
+        let mut stored = 0;
+        while stored < messages.len() {
+            let mut batch = self.create_batch().await.map_err(|error| SendAllError::new(error, stored))?;
+            let mut refused = None;
+            for message in messages.iter().skip(stored) {
+                match batch.try_add(message) {
+                    Ok(()) => {}
+                    Err(BatchError::Full) => break,
+                    Err(error) => {
+                        refused = Some(error);
+                        break;
+                    }
+                }
+            }
+            let count = batch.len();
+            self.send_batch(batch).await.map_err(|error| SendAllError::new(error.into(), stored))?;
+            stored += count;
+            if let Some(error) = refused {
+                return Err(SendAllError::new(self.endpoint.error(error::not_added(&error)), stored));
+            }
         }
-        let mut batch = self.create_batch().await?;
-        for message in messages {
-            batch.try_add(message).map_err(|error| self.endpoint.error(error::not_added(&error)))?;
-        }
-        self.send_batch(batch).await.map_err(Error::from)
+        Ok(())
     }
 
     /// Stores a message that becomes available at `at`, and returns the sequence number that cancels it.

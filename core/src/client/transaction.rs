@@ -195,7 +195,7 @@ impl<R: Runtime> Transaction<'_, R> {
         disposition: Disposition<'_>,
     ) -> Result<(), Error<StorageOf<R>>> {
         let endpoint = &receiver.endpoint;
-        let settling = Settling { endpoint, message: message.locked(), disposition, transaction: Some(self.id) };
+        let settling = Settling::new(endpoint, message, disposition, Some(self.id));
         Attempts::once(&endpoint.shared, settling).await
     }
 

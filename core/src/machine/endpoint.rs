@@ -5,7 +5,8 @@ use super::backoff::Backoff;
 use super::id::{EntityId, TokenId};
 use crate::engine::LinkId;
 use crate::log::Span;
-use crate::servicebus::address::{Address, SubQueue};
+use crate::servicebus::address::SubQueue;
+pub use crate::servicebus::entity::Entity;
 use crate::storage::{Key, Place, Storage};
 use crate::time::Instant;
 use core::fmt;
@@ -26,60 +27,6 @@ pub enum ReceiveMode {
 
 /// Room for the longest address: 260 characters of an entity, 50 of a subscription, sub-queue and node.
 pub(super) type Path = heapless::String<400>;
-
-/// A queue, a topic or a subscription, by name.
-#[derive(Clone, Debug)]
-pub struct Entity<S: Storage> {
-    /// The queue or topic.
-    pub name: S::Literal,
-    /// The subscription of the topic.
-    pub subscription: Option<S::Literal>,
-    /// The sub-queue.
-    pub sub_queue: Option<SubQueue>,
-}
-
-impl<S: Storage> fmt::Display for Entity<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address().fmt(f)
-    }
-}
-
-impl<S: Storage> Entity<S> {
-    /// A queue or topic.
-    pub fn queue(name: impl Into<S::Literal>) -> Self {
-        Self { name: name.into(), subscription: None, sub_queue: None }
-    }
-
-    /// A subscription of a topic.
-    pub fn subscription(topic: impl Into<S::Literal>, subscription: impl Into<S::Literal>) -> Self {
-        Self { name: topic.into(), subscription: Some(subscription.into()), sub_queue: None }
-    }
-
-    /// Its dead-letter queue.
-    #[must_use]
-    pub fn dead_letter(self) -> Self {
-        Self { sub_queue: Some(SubQueue::DeadLetter), ..self }
-    }
-
-    /// Its transfer dead-letter queue.
-    #[must_use]
-    pub fn transfer_dead_letter(self) -> Self {
-        Self { sub_queue: Some(SubQueue::TransferDeadLetter), ..self }
-    }
-
-    /// The address on the wire.
-    pub fn address(&self) -> Address<'_> {
-        Address::new(self.name.as_ref(), self.subscription.as_ref().map(AsRef::as_ref), self.sub_queue)
-    }
-
-    /// Whether both have the same token: sub-queues share their entity's.
-    pub(super) fn shares_token(&self, other: &Self) -> bool {
-        let subscription = |entity: &Self| entity.subscription.as_ref().map(|name| name.as_ref().len());
-        self.name.as_ref().eq_ignore_ascii_case(other.name.as_ref())
-            && subscription(self) == subscription(other)
-            && self.subscription.as_ref().map(AsRef::as_ref) == other.subscription.as_ref().map(AsRef::as_ref)
-    }
-}
 
 /// What an endpoint does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,6 +28,8 @@ pub enum Argument {
     Unlocked,
     /// A message that is being settled already.
     BeingSettled,
+    /// A message of another entity than the receiver's.
+    OtherEntity,
     /// The properties that a settlement changes.
     Properties,
     /// The reason of a dead letter.
@@ -53,6 +55,7 @@ impl Argument {
             Self::PartitionKeyMismatch => "partition_key and session_id differ",
             Self::ReplyToSessionId => "reply_to_session_id has more than 128 characters",
             Self::Unlocked => "the message has no lock of its own",
+            Self::OtherEntity => "the message is of another entity",
             Self::BeingSettled => "the message is being settled already",
             Self::Properties => "the properties are larger than the storage or a frame takes",
             Self::DeadLetterReason => "the dead-letter reason has more than 4096 characters",

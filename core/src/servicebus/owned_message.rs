@@ -99,6 +99,13 @@ macro_rules! id_from {
 
 id_from! { u64 => Ulong, Uuid => Uuid, Vec<u8> => Binary, &[u8] => Binary, String => String, &str => String, &String => String }
 
+#[cfg(feature = "uuid")]
+impl From<uuid::Uuid> for MessageIdBuf {
+    fn from(id: uuid::Uuid) -> Self {
+        Self::Uuid(id.into())
+    }
+}
+
 /// The encoded body.
 #[derive(Clone)]
 enum Content {

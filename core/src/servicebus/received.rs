@@ -2,6 +2,8 @@
 
 use super::as_message::AsMessage;
 use super::body::Body as SendBody;
+use super::body_error::BodyError;
+use super::entity::Entity;
 use super::entries::Entries;
 use super::lock_token::LockToken;
 use super::message::{
@@ -54,12 +56,45 @@ pub struct ReceivedMessage<S: Storage> {
     pub(crate) lock_token: Option<LockToken>,
     pub(crate) locked_until: Option<Timestamp>,
     pub(crate) origin: Origin,
+    entity: Option<Entity<S>>,
+}
+
+/// On the heap a clone shares the message's bytes. Every clone can settle the message, which counts once.
+impl<S: Storage> Clone for ReceivedMessage<S> {
+    fn clone(&self) -> Self {
+        Self {
+            payload: self.payload.clone(),
+            layout: self.layout,
+            lock_token: self.lock_token,
+            locked_until: self.locked_until,
+            origin: self.origin,
+            entity: self.entity.clone(),
+        }
+    }
+}
+
+/// For logs: the entity, the sequence number and the message id, as far as there are any.
+impl<S: Storage> fmt::Display for ReceivedMessage<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.entity {
+            Some(entity) => write!(f, "message of {entity}")?,
+            None => f.write_str("message")?,
+        }
+        if let Some(number) = self.sequence_number() {
+            write!(f, ", sequence number {number}")?;
+        }
+        if let Some(id) = self.message_id() {
+            write!(f, ", id {id}")?;
+        }
+        Ok(())
+    }
 }
 
 impl<S: Storage> fmt::Debug for ReceivedMessage<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Never the body.
         f.debug_struct("ReceivedMessage")
+            .field("entity", &self.entity)
             .field("message_id", &self.message_id())
             .field("sequence_number", &self.sequence_number())
             .field("lock_token", &self.lock_token)
@@ -71,7 +106,7 @@ impl<S: Storage> ReceivedMessage<S> {
     pub(crate) fn new(payload: S::Payload, lock_token: Option<LockToken>, origin: Origin) -> Self {
         // A message that cannot be parsed is handed out all the same: it must be possible to dead-letter it.
         let layout = Layout::of(payload.as_ref()).unwrap_or_default();
-        let mut message = Self { payload, layout, lock_token, locked_until: None, origin };
+        let mut message = Self { payload, layout, lock_token, locked_until: None, origin, entity: None };
         message.locked_until = message.annotation(LOCKED_UNTIL).and_then(|value| value.as_timestamp());
         message
     }
@@ -83,6 +118,17 @@ impl<S: Storage> ReceivedMessage<S> {
     pub fn from_bytes(payload: S::Payload) -> Result<Self, DecodeError> {
         Layout::of(payload.as_ref())?;
         Ok(Self::new(payload, None, Origin::NONE))
+    }
+
+    /// The same message, of this entity.
+    pub(crate) fn of(mut self, entity: &Entity<S>) -> Self {
+        self.entity = Some(entity.clone());
+        self
+    }
+
+    /// What the message was received or peeked from; `None` for one that was read from bytes.
+    pub fn entity(&self) -> Option<&Entity<S>> {
+        self.entity.as_ref()
     }
 
     /// The message's sections as they came.
@@ -103,13 +149,40 @@ impl<S: Storage> ReceivedMessage<S> {
         }
     }
 
-    /// The body as text, when it is one data section or string of UTF-8.
-    pub fn text(&self) -> Option<&str> {
-        match self.view().body().ok()? {
-            Body::Data(sections) => core::str::from_utf8(sections.data().next()?.ok()?).ok(),
-            Body::Value(value) => value.as_str(),
-            Body::Empty | Body::Sequence(_) => None,
+    /// The body's bytes, when it is one data section, a string or a binary.
+    ///
+    /// # Errors
+    /// A body that is another.
+    pub fn bytes(&self) -> Result<&[u8], BodyError> {
+        match self.view().body().map_err(BodyError::Malformed)? {
+            Body::Data(sections) => {
+                let mut sections = sections.data();
+                match (sections.next(), sections.next()) {
+                    (Some(first), None) => first.map_err(BodyError::Malformed),
+                    _ => Err(BodyError::OtherKind),
+                }
+            }
+            Body::Value(Value::Binary(bytes)) => Ok(bytes),
+            Body::Value(value) => value.as_str().map(str::as_bytes).ok_or(BodyError::OtherKind),
+            Body::Empty | Body::Sequence(_) => Err(BodyError::OtherKind),
         }
+    }
+
+    /// The body as text, when it is one data section, a string or a binary, of UTF-8.
+    ///
+    /// # Errors
+    /// A body that is another.
+    pub fn text(&self) -> Result<&str, BodyError> {
+        core::str::from_utf8(self.bytes()?).map_err(|_| BodyError::NotUtf8)
+    }
+
+    /// What the body is in JSON.
+    ///
+    /// # Errors
+    /// A body that is no JSON, or not that of a `T`.
+    #[cfg(feature = "serde")]
+    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(self.bytes().map_err(serde::de::Error::custom)?)
     }
 
     /// The body, whatever its kind.

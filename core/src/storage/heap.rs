@@ -2,7 +2,7 @@
 
 use super::{
     Arena, Assembly, Boxed, Description, Encoder, Generation, HeapDeadlines, HeapMarks, Index, Key, Outbox,
-    PayloadBuilder, Payloads, Queue, Rx, Slots, Spare, Storage, Table, Text, Tx,
+    PayloadBuilder, Payloads, Queue, Rx, SharedText, Slots, Spare, Storage, Table, Text, Tx,
 };
 use crate::wire::{Encode, Full, Sink, Tag, measure};
 use alloc::boxed::Box;
@@ -28,7 +28,7 @@ impl Storage for Heap {
     type Text = String;
     type Description = HeapDescription;
     type Boxed<T> = Box<T>;
-    type Literal = String;
+    type Literal = SharedText;
     type Requests<T> = HeapTable<T>;
     type Renewals<T> = HeapTable<T>;
     type Assembly = HeapAssembly;

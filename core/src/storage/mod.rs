@@ -13,6 +13,8 @@ mod fixed_table;
 #[cfg(feature = "alloc")]
 mod heap;
 mod marks;
+#[cfg(feature = "alloc")]
+mod shared_text;
 mod transaction_id;
 
 use crate::wire::{Encode, Full};
@@ -32,6 +34,8 @@ pub use heap::{Heap, HeapAssembly, HeapDescription, HeapIndex, HeapOutbox, HeapP
 #[cfg(feature = "alloc")]
 pub use marks::HeapMarks;
 pub use marks::{FixedMarks, Marks};
+#[cfg(feature = "alloc")]
+pub use shared_text::SharedText;
 pub use transaction_id::{NoTransactions, TransactionId};
 
 /// What a table is asked to hold at most. `Fixed` tables are bounded by their type alone.
@@ -86,7 +90,7 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Description: Description;
     /// A value that many results carry: behind a pointer where there is an allocator.
     type Boxed<T>: Boxed<T>;
-    /// A text of the application's: owned on the heap, `&'static str` in fixed storage.
+    /// A text of the application's whose clones cost nothing: shared on the heap, `&'static str` in fixed storage.
     type Literal: AsRef<str> + Clone + Debug;
     /// A table with a place for every request that waits for its response.
     type Requests<T>: Table<T>;

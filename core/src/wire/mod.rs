@@ -7,6 +7,7 @@
 mod composite;
 
 mod codec;
+mod convert;
 mod decoder;
 mod error;
 pub mod frame;
@@ -26,6 +27,7 @@ mod view;
 pub use codec::to_vec;
 pub use codec::{Decode, Encode, Multiple, encode, measure, put_binary_head};
 pub use composite::{Composite, Definition, Field, Fields, Presence};
+pub use convert::WrongValue;
 pub use decoder::Decoder;
 pub use error::{DecodeError, Expected, FieldName};
 pub use map_writer::MapWriter;

@@ -188,23 +188,6 @@ impl<'a> Value<'a> {
     }
 }
 
-macro_rules! value_from {
-    ($($type:ty => $variant:ident),* $(,)?) => { $(
-        impl<'a> From<$type> for Value<'a> {
-            fn from(value: $type) -> Self {
-                Self::$variant(value)
-            }
-        }
-    )* };
-}
-
-value_from! {
-    bool => Boolean, u8 => Ubyte, u16 => Ushort, u32 => Uint, u64 => Ulong, i8 => Byte, i16 => Short, i32 => Int,
-    i64 => Long, f32 => Float, f64 => Double, char => Char, Timestamp => Timestamp, Uuid => Uuid, &'a str => String,
-    &'a [u8] => Binary, Symbol<'a> => Symbol, List<'a> => List, Map<'a> => Map, Array<'a> => Array,
-    Described<'a> => Described,
-}
-
 /// A list's items, decoded on demand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct List<'a> {

@@ -141,7 +141,7 @@ async fn obey_commands(client: &Client<Board>) -> u32 {
                 continue;
             }
         };
-        let Some(number) = message.text().and_then(|text| text.strip_prefix("led ")?.parse::<u32>().ok()) else {
+        let Some(number) = message.text().ok().and_then(|text| text.strip_prefix("led ")?.parse::<u32>().ok()) else {
             panic!("not a command: {:?}", message.data());
         };
         // A command whose completion got lost comes again: it has been carried out already.

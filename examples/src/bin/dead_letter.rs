@@ -15,7 +15,7 @@ async fn main() -> Result<()> {
 
     sender.send_all(&["no amount", "unlucky"]).await?;
     while let Some(message) = receiver.receive(Duration::from_millis(500)).await? {
-        if message.text() == Some("no amount") {
+        if message.text().ok() == Some("no amount") {
             let options = DeadLetterOptions {
                 reason: Some("Invalid"),
                 description: Some("an invoice has an amount"),

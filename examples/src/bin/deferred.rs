@@ -17,7 +17,7 @@ async fn main() -> Result<()> {
     }
     let mut set_aside = Vec::new();
     for message in receiver.receive_messages(2, Duration::from_secs(5)).await? {
-        match message.text() {
+        match message.text().ok() {
             Some("first") => {
                 println!("first: done");
                 receiver.complete(&message).await?;

@@ -1,7 +1,8 @@
 //! A request that was carried out is not reported as impossible when its answer is lost.
 
 use crate::stage::{
-    Calling, HOUR, Kit, MINUTE, SECOND, Verb, active, ending, observe, policy, settings, verbs, within, world,
+    Calling, HOUR, HeapFailure, Kit, MINUTE, SECOND, Verb, active, ending, observe, policy, settings, verbs, within,
+    world,
 };
 use servicebus_core::client::{ErrorOutcome, Sender};
 use servicebus_core::machine::{Disposition, Settings};
@@ -82,7 +83,7 @@ type Call = fn(Sender<Simulated<Heap>>) -> Calling;
 fn stored_with_lost_answers(message_ids: bool, detects: bool) -> [u64; 3] {
     let calls: [Call; 3] = [
         |sender| Box::pin(async move { sender.send("x").await }),
-        |sender| Box::pin(async move { sender.send_all(&["x", "y"]).await }),
+        |sender| Box::pin(async move { sender.send_all(&["x", "y"]).await.map_err(HeapFailure::from) }),
         |sender| Box::pin(async move { sender.send(&Message::new("x").with_message_id("own")).await }),
     ];
     calls.map(|call| {

@@ -36,7 +36,8 @@ fn use_names(host: usize, topic: &str, subscription: &str, sub_queue: Option<Sub
             "Endpoint=sb://{host};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;\
              UseDevelopmentEmulator=true"
         );
-        let client = world.client_with(Settings { connection_string, ..world.settings::<Heap>() });
+        let client =
+            world.client_with(Settings { connection_string: connection_string.into(), ..world.settings::<Heap>() });
         let done = |ended: crate::stage::Ending| ended.expect("it ends").1;
         let sender = client.sender(topic.clone()).map_err(|failure| Told::of(&failure))?;
         done(ending(&world, MINUTE * 10, sender.send(&MessageRef::new("x"))).await)?;

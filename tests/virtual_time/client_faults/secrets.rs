@@ -22,7 +22,7 @@ fn texts(value: &impl Debug) -> String {
 
 /// Every part of a client by name, with its `Debug` output.
 fn printed(secret: &str, connection_string: &str) -> Vec<(&'static str, String)> {
-    let settings: Settings<Heap> = Settings::new(connection_string.to_owned(), 1);
+    let settings: Settings<Heap> = Settings::new(connection_string.into(), 1);
     let parsed = ConnectionString::parse(connection_string).expect("it is valid");
     let world = World::new(BrokerConfig::default(), 7);
     let tokio = servicebus_tokio::Options::new(connection_string).expect("it is valid");

@@ -145,7 +145,7 @@ pub(crate) use verbs;
 /// Calls of every kind.
 pub(crate) const VERBS: &[Verb] = verbs! {
     "send": |kit| kit.sender.send(&MessageRef::new("x"));
-    "send_all": |kit| kit.sender.send_all(&[MessageRef::new("x"), MessageRef::new("y")]);
+    "send_all": |kit| async { kit.sender.send_all(&["x", "y"]).await.map_err(HeapFailure::from) };
     "schedule": |kit| kit.sender.schedule(&MessageRef::new("x"), kit.world.clock().utc + HOUR);
     "cancel_scheduled": |kit| kit.sender.cancel_scheduled(&[kit.scheduled]);
     "peek": |kit| kit.receiver.peek(1, 10);

@@ -1,0 +1,28 @@
+//! Why a body is not what was asked for.
+
+use crate::wire::DecodeError;
+use core::fmt;
+
+/// A body is not the text or the bytes that were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// It cannot be decoded.
+    Malformed(DecodeError),
+    /// It has bytes that are not UTF-8.
+    NotUtf8,
+    /// It is of another kind: there is none, or it has several sections, or a value that is neither text nor bytes.
+    OtherKind,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => write!(f, "the body cannot be decoded: {error}"),
+            Self::NotUtf8 => f.write_str("the body is not text in UTF-8"),
+            Self::OtherKind => f.write_str("the body is not one section of bytes or text"),
+        }
+    }
+}
+
+impl core::error::Error for BodyError {}
