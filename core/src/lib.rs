@@ -51,6 +51,7 @@
 //! | `tls` | TLS by rustls with the dialer of the std adapters; `ring` for its cryptography unless the process has another provider, `platform-roots` and `bundled-roots` for what it trusts |
 //! | `websockets`, `proxy`, `http` | AMQP over WebSockets, an HTTP proxy, the HTTP client of the administration client |
 //! | `chrono`, `jiff`, `time`, `uuid` | conversions from and to the types of these crates |
+//! | `stream` | the messages of a receiver as a stream of `futures-core` |
 //! | `serde` | messages from and to what `serde` knows, as JSON |
 //! | `tracing` | events of connections, links, messages, settlement and retries; spans of connections, links, calls and handlers; frames as traces |
 //! | `defmt` | the same events; `defmt::Format` for errors |

@@ -10,6 +10,7 @@ mod attempts;
 mod call;
 mod error;
 mod lock_renewer;
+#[cfg(feature = "stream")]
 mod messages;
 mod names;
 mod peeker;
@@ -34,6 +35,7 @@ use core::fmt;
 pub(crate) use call::change;
 pub use error::{Error, ErrorKind, ErrorOutcome, SendError};
 pub use lock_renewer::{AutoLockRenewer, LockRenewal, RenewalEnd};
+#[cfg(feature = "stream")]
 pub use messages::Messages;
 pub use peeker::Peeker;
 #[cfg(feature = "alloc")]
