@@ -105,7 +105,7 @@ fn a_transaction_begins_with_a_send_txn21_txn24() {
         transaction.complete(&from_b, &message).await.unwrap();
         transaction.send(&c, &MessageRef::new("on to c")).await.unwrap();
         transaction.commit().await.unwrap();
-        assert_eq!(from_c.receive(SECOND).await.unwrap().expect("a message").text(), Some("on to c"));
+        assert_eq!(from_c.receive(SECOND).await.unwrap().expect("a message").text(), Ok("on to c"));
         assert_eq!(from_b.peek(0, 1).await.unwrap().len(), 0);
         client.close().await;
         other.close().await;

@@ -110,7 +110,7 @@ mod tests {
         }
         assert_eq!(policy.delay(3, None, &mut random), None);
         assert!(policy.backoff(60, None, &mut random) <= Duration::from_secs(72));
-        assert!(policy.delay(0, Some(Reason::ServerBusy), &mut random).unwrap() >= BUSY_DELAY.into());
+        assert!(policy.delay(0, Some(Reason::ServerBusy), &mut random).unwrap() >= Duration::from(BUSY_DELAY));
         assert_eq!(RetryPolicy::none().delay(0, None, &mut random), None);
     }
 }
