@@ -297,7 +297,7 @@ impl<R: Runtime> Endpoint<R> {
         if message.needs_expiry() {
             message = message.with_expiry(clock::<R>(&self.shared).utc);
         }
-        let id = id.filter(|_| message.message_id.is_none());
+        let id = id.filter(|_| <StorageOf<R> as Storage>::MESSAGE_IDS && message.message_id.is_none());
         let (mut arena, id) = self.shared.with(|state| {
             let id = id.and_then(|id| {
                 if id.is_none() && state.machine.settings().message_ids {

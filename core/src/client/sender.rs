@@ -172,6 +172,9 @@ impl<R: Runtime> Sender<R> {
         let limits = attaching.limits()?;
         let limit = usize::try_from(limits.batch).unwrap_or(usize::MAX);
         let batch = MessageBatch::new(limit, self.clock().utc);
+        if !<StorageOf<R> as Storage>::MESSAGE_IDS {
+            return Ok(batch);
+        }
         let ids = self.endpoint.shared.with(|state| {
             let wanted = state.machine.settings().message_ids;
             wanted.then(|| Random::seeded(state.machine.random().next()))

@@ -25,8 +25,8 @@ pub struct Settings<S: Storage> {
     /// Tokens come from a credential of the application's (Entra ID) instead of the connection string.
     pub external_tokens: bool,
     /// A message without an id that is sent gets a UUID, the same in every attempt: an entity that detects duplicates
-    /// then drops what a lost answer has stored twice. The default of the storage: on for the heap, off where there is no
-    /// allocator, since a device whose seed is the same after each start would repeat its ids.
+    /// then drops what a lost answer has stored twice. On by default; without effect in fixed storage, since a device whose
+    /// seed is the same after each start would repeat its ids.
     pub message_ids: bool,
 }
 

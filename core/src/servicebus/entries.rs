@@ -17,11 +17,33 @@ pub struct Entries<'a>(Source<'a>);
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Listed(&'a [(&'a str, Value<'a>)]),
-    /// The map of an owned message.
-    #[cfg(feature = "alloc")]
-    Encoded(Map<'a>),
-    /// The map of a received message, of which the service's own entries are left out.
-    Received(Map<'a>),
+    /// The map of another message, and how it is read.
+    Map(Map<'a>, &'static Reading),
+}
+
+/// How the map of a message is read: as a table, so that a program holds the code only for maps that it makes.
+#[derive(Debug)]
+struct Reading {
+    put: fn(Map<'_>, &mut MapWriter<'_, '_>),
+    is_empty: fn(&Map<'_>) -> bool,
+    is_kept: fn(&str) -> bool,
+}
+
+/// The map of an owned message.
+#[cfg(feature = "alloc")]
+static WHOLE: Reading =
+    Reading { put: |map, writer| writer.put_map(map), is_empty: |map| map.is_empty(), is_kept: |_| true };
+
+/// The map of a received message, of which the service's own entries are left out.
+static RECEIVED: Reading = Reading {
+    put: |map, writer| kept(&map).for_each(|(key, value)| writer.put_entry(&key, &value)),
+    is_empty: |map| kept(map).next().is_none(),
+    is_kept: |name| !NOT_FORWARDED.contains(&name),
+};
+
+/// What is sent on of a received message's map.
+fn kept<'a>(map: &Map<'a>) -> impl Iterator<Item = (Value<'a>, Value<'a>)> + use<'a> {
+    map.iter().map_while(Result::ok).filter(|(key, _)| key.as_str().is_none_or(|name| (RECEIVED.is_kept)(name)))
 }
 
 impl Default for Source<'_> {
@@ -48,65 +70,51 @@ const NOT_FORWARDED: [&str; 13] = [
     VIA_PARTITION_KEY,
 ];
 
-fn is_forwarded(key: &Value<'_>) -> bool {
-    key.as_str().is_none_or(|key| !NOT_FORWARDED.contains(&key))
-}
-
 impl<'a> Entries<'a> {
     /// What a received message brings and a copy of it keeps.
     pub(super) const fn received(map: Map<'a>) -> Self {
-        Self(Source::Received(map))
+        Self(Source::Map(map, &RECEIVED))
     }
 
     /// A map that an owned message keeps encoded.
     #[cfg(feature = "alloc")]
     pub(super) const fn encoded(map: Map<'a>) -> Self {
-        Self(Source::Encoded(map))
+        Self(Source::Map(map, &WHOLE))
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        match self.0 {
+        match &self.0 {
             Source::Listed(entries) => entries.is_empty(),
-            #[cfg(feature = "alloc")]
-            Source::Encoded(map) => map.is_empty(),
-            Source::Received(map) => !map.iter().map_while(Result::ok).any(|(key, _)| is_forwarded(&key)),
+            Source::Map(map, reading) => (reading.is_empty)(map),
         }
     }
 
     /// The value with this name.
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
-        match self.0 {
+        match &self.0 {
             Source::Listed(entries) => entries.iter().find(|(key, _)| *key == name).map(|(_, value)| *value),
-            #[cfg(feature = "alloc")]
-            Source::Encoded(map) => map.get(name),
-            Source::Received(map) => {
-                if NOT_FORWARDED.contains(&name) {
-                    None
-                } else {
-                    map.get(name)
-                }
-            }
+            Source::Map(map, reading) => map.get(name).filter(|_| (reading.is_kept)(name)),
         }
     }
 
     /// Appends the entries to a map, application properties with strings as keys.
-    pub(super) fn put_properties(&self, map: &mut MapWriter<'_, '_>) {
+    pub(super) fn put_properties(&self, writer: &mut MapWriter<'_, '_>) {
         match self.0 {
-            Source::Listed(entries) => map.put_all(entries),
-            _ => self.put_map(map),
+            Source::Listed(entries) => writer.put_all(entries),
+            Source::Map(map, reading) => (reading.put)(map, writer),
         }
     }
 
     /// Appends the entries to a map, annotations with symbols as keys.
-    pub(super) fn put_annotations(&self, map: &mut MapWriter<'_, '_>) {
+    pub(super) fn put_annotations(&self, writer: &mut MapWriter<'_, '_>) {
         match self.0 {
             Source::Listed(entries) => {
                 for (key, value) in entries {
-                    map.put_symbol(key, value);
+                    writer.put_symbol(key, value);
                 }
             }
-            _ => self.put_map(map),
+            Source::Map(map, reading) => (reading.put)(map, writer),
         }
     }
 
@@ -121,24 +129,10 @@ impl<'a> Entries<'a> {
     pub(super) fn for_each(&self, key: fn(&str) -> Value<'_>, mut take: impl FnMut(Value<'_>, Value<'_>)) {
         match self.0 {
             Source::Listed(entries) => entries.iter().for_each(|(name, value)| take(key(name), *value)),
-            Source::Encoded(map) | Source::Received(map) => {
-                let all = matches!(self.0, Source::Encoded(_));
-                for (key, value) in map.iter().map_while(Result::ok).filter(|(key, _)| all || is_forwarded(key)) {
-                    take(key, value);
-                }
-            }
-        }
-    }
-
-    fn put_map(&self, writer: &mut MapWriter<'_, '_>) {
-        match self.0 {
-            Source::Listed(_) => {}
-            #[cfg(feature = "alloc")]
-            Source::Encoded(map) => writer.put_map(map),
-            Source::Received(map) => {
-                for (key, value) in map.iter().map_while(Result::ok).filter(|(key, _)| is_forwarded(key)) {
-                    writer.put_entry(&key, &value);
-                }
+            Source::Map(map, reading) => {
+                let all = map.iter().map_while(Result::ok);
+                all.filter(|(key, _)| key.as_str().is_none_or(|name| (reading.is_kept)(name)))
+                    .for_each(|(key, value)| take(key, value));
             }
         }
     }
@@ -154,9 +148,7 @@ impl fmt::Debug for Entries<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Source::Listed(entries) => f.debug_map().entries(entries.iter().copied()).finish(),
-            #[cfg(feature = "alloc")]
-            Source::Encoded(map) => map.fmt(f),
-            Source::Received(map) => map.fmt(f),
+            Source::Map(map, _) => map.fmt(f),
         }
     }
 }

@@ -185,8 +185,8 @@ impl<'a> MessageRef<'a> {
 
     /// Whether it lives longer than the header can tell, which has room for 49 days of milliseconds.
     pub(crate) fn needs_expiry(&self) -> bool {
-        self.absolute_expiry_time.is_none()
-            && self.time_to_live.is_some_and(|life| life.as_millis() > u128::from(u32::MAX))
+        const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
+        self.absolute_expiry_time.is_none() && self.time_to_live.is_some_and(|life| life > LONGEST)
     }
 
     /// Adds the times of creation and expiry if the header cannot tell how long it lives. The service takes the

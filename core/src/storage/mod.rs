@@ -141,7 +141,7 @@ pub trait Storage: Clone + Debug + Sized + 'static {
 
     /// The largest frame that the receive buffer can hold, whatever is asked for.
     const MAX_FRAME_SIZE: u32;
-    /// Whether messages without an id get one unless the settings say otherwise.
+    /// Whether messages without an id get one, unless the settings say otherwise.
     const MESSAGE_IDS: bool = false;
 
     /// A receive buffer for frames of up to `max_frame_size` bytes.
