@@ -78,6 +78,8 @@ pub mod random;
 pub mod runtime;
 pub mod servicebus;
 pub mod storage;
+#[cfg(feature = "std")]
+mod system_time;
 pub mod time;
 #[cfg(feature = "tls")]
 pub mod transport;
