@@ -89,7 +89,10 @@ impl<S: Storage> MessageBatch<S> {
     /// # Errors
     /// [`BatchError`]; the batch is unchanged then.
     pub fn try_add(&mut self, message: &(impl AsMessage + ?Sized)) -> Result<(), BatchError> {
-        let mut message = message.as_message().with_expiry(self.lacking.utc);
+        let mut message = message.as_message();
+        if message.needs_expiry() {
+            message = message.with_expiry(self.lacking.utc);
+        }
         let ids = self.lacking.ids.as_mut().filter(|_| message.message_id.is_none());
         let text = ids.map(|ids| Uuid(ids.uuid()).text());
         message.message_id = message.message_id.or(text.as_ref().map(|text| MessageId::String(text.as_str())));

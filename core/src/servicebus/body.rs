@@ -39,6 +39,7 @@ impl fmt::Debug for Body<'_> {
 }
 
 impl Encode for Body<'_> {
+    #[inline]
     fn encode(&self, sink: &mut Sink<'_>) {
         match *self {
             Self::Empty => {}
@@ -64,6 +65,7 @@ impl Encode for Body<'_> {
 }
 
 /// A data section. Its head is written in one piece: this is what nearly every message consists of.
+#[inline]
 fn encode_data(sink: &mut Sink<'_>, data: &[u8]) {
     match u8::try_from(data.len()) {
         Ok(len) => sink.put(&[0x00, 0x53, section::DATA, 0xa0, len]),

@@ -83,6 +83,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Whether there are none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         match &self.0 {
             Source::Listed(entries) => entries.is_empty(),
@@ -99,6 +100,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Appends the entries to a map, application properties with strings as keys.
+    #[inline]
     pub(super) fn put_properties(&self, writer: &mut MapWriter<'_, '_>) {
         match self.0 {
             Source::Listed(entries) => writer.put_all(entries),

@@ -259,11 +259,15 @@ impl<S: Storage> ReceivedMessage<S> {
 
     /// How long the message lives, from [`ReceivedMessage::enqueued_time`] on.
     pub fn time_to_live(&self) -> Option<Duration> {
-        let ttl = Duration::from_millis(u64::from(self.view().header_view()?.ttl()?));
+        let ttl = self.view().header_view()?.ttl()?;
+        let life = Duration::from_millis(u64::from(ttl));
+        if ttl < u32::MAX {
+            return Some(life);
+        }
         // The header ends at 49 days; for longer lives only the times of creation and expiry tell
         // (docs/evidence/service-evidence.md §10).
         let longer = self.absolute_expiry_time().zip(self.creation_time());
-        Some(longer.map_or(ttl, |(until, from)| ttl.max(until.saturating_duration_since(from))))
+        Some(longer.map_or(life, |(until, from)| life.max(until.saturating_duration_since(from))))
     }
 
     /// MIME encoding of the body.
