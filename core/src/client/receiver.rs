@@ -213,7 +213,7 @@ impl<R: Runtime> Receiver<R> {
     }
 
     /// Settles a message and waits for the confirmation. A settlement that was lost on its way is tried again until
-    /// the message's lock has ended. Any receiver of the message's entity can settle it.
+    /// the message's lock has ended.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn settle<'c>(
         &'c self,
@@ -227,12 +227,14 @@ impl<R: Runtime> Receiver<R> {
         spanned!("ServiceBus.settle", self.endpoint.entity, Attempts::new(&self.endpoint.shared, settling))
     }
 
-    /// Completes a message: it is done and leaves the entity.
+    /// Completes a message: it is done and leaves the entity. Any receiver of the message's entity can settle it, also
+    /// after the one that it came on is gone.
     ///
     /// Cancel safety: a dropped future may still have completed the message.
     ///
     /// # Errors
-    /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended, without asking the service when that is known here.
+    /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended, without asking the service when that is known here;
+    /// [`Argument::OtherEntity`](crate::servicebus::Argument::OtherEntity) for a message of another entity.
     // None of the settlements is an async function: each would be a state machine around the same future.
     pub fn complete(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
         self.settle(message, Disposition::Complete)
