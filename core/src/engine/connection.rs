@@ -120,6 +120,8 @@ pub struct Connection<S: Storage> {
     pub(super) buffered_whole: usize,
     /// A session got less of a window than its share, for what is buffered.
     pub(super) narrowed: bool,
+    /// Sessions that have no share of the bytes that may be buffered.
+    pub(super) sessions_apart: usize,
     /// Deliveries that receiving links have granted credit for and that have not come yet.
     pub(super) outstanding: usize,
     /// Links among them.
@@ -208,6 +210,7 @@ impl<S: Storage> Connection<S> {
             buffered: 0,
             buffered_whole: 0,
             narrowed: false,
+            sessions_apart: 0,
             outstanding: 0,
             creditors: 0,
             endings: 0,

@@ -180,6 +180,7 @@ impl<S: Storage> Connection<S> {
             if session.flow_due {
                 self.session_flows -= 1;
             }
+            self.sessions_apart -= usize::from(session.apart);
             self.sessions.free(at);
             self.freed = true;
             return Some(Event::SessionEnded(id));

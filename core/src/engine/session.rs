@@ -186,7 +186,9 @@ impl<S: Storage> Connection<S> {
             self.sessions.free(at);
             return Err(error);
         }
-        if !apart {
+        if apart {
+            self.sessions_apart += 1;
+        } else {
             self.share_windows(at);
         }
         Ok(id)
@@ -210,7 +212,8 @@ impl<S: Storage> Connection<S> {
         if apart || !self.bounds_bytes() {
             return most;
         }
-        let frames = |bytes: usize| bytes / self.config.max_frame_size as usize / self.sessions.len().max(1);
+        let sharing = self.sessions.len().saturating_sub(self.sessions_apart).max(1);
+        let frames = |bytes: usize| bytes / self.config.max_frame_size as usize / sharing;
         let share = frames(self.config.limits.buffered).max(1);
         let free = frames(self.buffer_limit().saturating_sub(self.buffered));
         self.narrowed |= free < share;

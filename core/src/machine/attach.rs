@@ -3,9 +3,10 @@
 
 use super::endpoint::{Attachment, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, Work};
 use super::link_owner::LinkOwner;
+use super::link_up::Traffic;
 use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, HEALTHY, Name, Timer};
-use crate::engine::{Connection, LinkId, SessionId, Violation};
+use crate::engine::{LinkId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::session_filter;
 use crate::servicebus::{Argument, Reason};
@@ -52,30 +53,6 @@ fn attach<'a>(name: &'a str, role: Role, source: &'a str, target: &'a str) -> At
     }
 }
 
-/// Attaches on the newest session that has a free handle, or on a new one: the service allows 255 links each.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
-fn attach_link<S: Storage>(
-    connection: &mut Option<Connection<S>>,
-    sessions: &mut S::Sessions<SessionId>,
-    attach: &Attach<'_>,
-) -> Result<LinkId, EngineError> {
-    let connection = connection.as_mut().ok_or(EngineError::Closed)?;
-    let mut full = None;
-    for place in (0..sessions.end()).rev() {
-        let Some(&session) = sessions.get(place) else { continue };
-        match connection.attach(session, attach) {
-            Err(error @ (EngineError::NoCapacity(Capacity::Links) | EngineError::Detached)) => full = Some(error),
-            other => return other,
-        }
-    }
-    let session = connection.begin().map_err(|error| full.unwrap_or(error))?;
-    if sessions.insert(session).is_err() {
-        connection.end(session, None);
-        return Err(full.unwrap_or(EngineError::NoCapacity(Capacity::Sessions)));
-    }
-    connection.attach(session, attach)
-}
-
 impl<S: Storage> ClientMachine<S> {
     /// Does whatever can be done now: puts tokens, attaches links, sends requests, grants credit, closes.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -97,7 +74,8 @@ impl<S: Storage> ClientMachine<S> {
         source: &str,
         target: &str,
     ) -> Result<LinkId, EngineError> {
-        attach_link(&mut self.connection, &mut self.sessions, &attach(name, role, source, target))
+        let connection = self.connection.as_mut().ok_or(EngineError::Closed)?;
+        self.sessions.attach(connection, Traffic::Requests, &attach(name, role, source, target))
     }
 
     /// Something may be done for a sender or receiver.
@@ -262,7 +240,8 @@ impl<S: Storage> ClientMachine<S> {
                 };
             }
         }
-        let link = attach_link(&mut self.connection, &mut self.sessions, &attach)?;
+        let connection = self.connection.as_mut().ok_or(EngineError::Closed)?;
+        let link = self.sessions.attach(connection, Traffic::Messages, &attach)?;
         let _ = self.owners.put(link.index(), LinkOwner::Endpoint(place).into());
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.attachment = Attachment::Pending(link);

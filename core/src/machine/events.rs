@@ -232,13 +232,7 @@ impl<S: Storage> ClientMachine<S> {
                         self.endpoint_drained(place, clock);
                     }
                 }
-                Event::SessionEnded(session) => {
-                    for place in 0..self.sessions.end() {
-                        if self.sessions.get(place) == Some(&session) {
-                            self.sessions.free(place);
-                        }
-                    }
-                }
+                Event::SessionEnded(session) => self.sessions.ended(session),
                 Event::Closed(error) => self.remember(error),
                 _ => {}
             }

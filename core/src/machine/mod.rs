@@ -17,6 +17,7 @@ mod endpoint;
 mod events;
 mod id;
 mod link_owner;
+mod link_up;
 mod node;
 mod occupancy;
 mod operation;
@@ -48,6 +49,7 @@ use deleting::{Deleting, leaves};
 use effect::Effect;
 use endpoint::{Endpoint, Path};
 use id::{EntityId, RequestId, TokenId};
+use link_up::Sessions;
 use node::Node;
 use prefetch::Prefetching;
 use receive::Held;
@@ -157,7 +159,7 @@ pub struct ClientMachine<S: Storage> {
     /// Receivers that want credit, and senders with messages, for which there was no place.
     without_places: S::LinkMarks,
     settings: Settings<S>,
-    sessions: S::Sessions<engine::SessionId>,
+    sessions: Sessions<S>,
     /// Messages in the application's hands, by the places of their deliveries.
     held: S::Slots<Held>,
     /// Whose an engine's link is, by its place.
@@ -226,7 +228,7 @@ impl<S: Storage> ClientMachine<S> {
             closing: false,
             close_sent: false,
             service_clock: ServiceClock::default(),
-            sessions: Table::bounded(limits.sessions),
+            sessions: Sessions::new(limits.sessions),
             endpoints: Table::bounded(limits.links),
             nodes: Table::bounded(limits.links),
             claims: Table::bounded(limits.links),
@@ -392,7 +394,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.connected_at = clock.now;
         self.epoch = self.epoch.wrapping_add(1);
-        self.sessions = Table::bounded(self.settings.limits.sessions);
+        self.sessions = Sessions::new(self.settings.limits.sessions);
         self.dial_at = None;
         self.due = true;
         Ok(())
@@ -672,7 +674,7 @@ impl<S: Storage> ClientMachine<S> {
             Effect::Put(token) => {
                 let deadline = clock.now + self.settings.retry.try_timeout;
                 let begun =
-                    self.use_node(None).and_then(|node| self.start_request(node, Owner::Token(token), deadline));
+                    self.use_node(None).and_then(|node| self.start_request(node, Owner::Token(token, Timestamp::DOTNET_MIN), deadline));
                 match begun {
                     Ok(request) => self.tokens.begun(token, RequestId::new(request)),
                     Err(failure) => {
@@ -780,28 +782,31 @@ impl<S: Storage> ClientMachine<S> {
             ("name", Value::String(audience)),
             ("expiration", Value::Timestamp(expiry)),
         ];
-        self.tokens.sent(token, expiry);
+        self.tokens.sent(token);
+        if let Some(request) = self.requests.get_mut(request) {
+            request.owner = Owner::Token(token, expiry);
+        }
         self.send_request(request, "put-token", &properties, &text, None)
     }
 
     /// The service has answered a put-token, or none came.
-    fn token_answered(&mut self, token: TokenId, clock: Clock, result: Result<(), Failure<S>>) {
+    fn token_answered(&mut self, token: TokenId, expiry: Timestamp, clock: Clock, result: Result<(), Failure<S>>) {
         self.due = true;
         let failure = match result {
             Ok(()) => {
                 let (tokens, mut attempt) = self.token_attempt(clock);
-                return tokens.accepted(token, &mut attempt);
+                return tokens.accepted(token, expiry, &mut attempt);
             }
             Err(failure) => failure,
         };
         // Fixed storage keeps the words of the last failure alone, which is this one.
         let kept = failure.description.as_ref();
         let words = if kept.is_empty() { self.last_description.as_ref() } else { kept };
-        let expired = self.tokens.expired(token, words).filter(|_| failure.reason().is_some());
-        if let Some(expiry) = expired {
+        let expired = failure.reason().is_some() && Tokens::<S>::says_expired(words);
+        if expired {
             self.lock_ended(clock, expiry);
         }
         let (tokens, mut attempt) = self.token_attempt(clock);
-        tokens.refused(token, failure, expired.is_some(), &mut attempt);
+        tokens.refused(token, failure, expired, &mut attempt);
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::{DeliveryId, OutcomeKind, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
 use crate::storage::{Encoder, Generation, Key, Payloads, Spare, Storage, Table, Text};
-use crate::time::Instant;
+use crate::time::{Instant, Timestamp};
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
 use crate::wire::{Encode, Map, MapWriter, Sink, Uuid, Value};
@@ -24,8 +24,8 @@ pub(super) enum Owner {
     Settlement(Key, OutcomeKind),
     /// The renewal of a lock.
     Renewal(Key),
-    /// A token.
-    Token(TokenId),
+    /// A token, and the end of the one that is put.
+    Token(TokenId, Timestamp),
 }
 
 impl Owner {
@@ -381,9 +381,9 @@ impl<S: Storage> ClientMachine<S> {
                     (renewing.answered)(self, key, clock, result);
                 }
             }
-            (Owner::Token(token), result) => {
+            (Owner::Token(token, expiry), result) => {
                 self.free_request(place);
-                self.token_answered(token, clock, result.map(|_| ()));
+                self.token_answered(token, expiry, clock, result.map(|_| ()));
             }
         }
     }
@@ -463,7 +463,7 @@ impl<S: Storage> ClientMachine<S> {
                     Some(renewing) => (renewing.send)(self, key, place, clock),
                     None => Ok(()),
                 },
-                Owner::Token(token) => self.send_token(token, place, clock),
+                Owner::Token(token, _) => self.send_token(token, place, clock),
             };
             if let Err(failure) = sent {
                 self.end_request(place, clock, Err(failure));

@@ -10,7 +10,7 @@ use super::timers::{Timer, Timers};
 use super::{Cause, Failure};
 use crate::random::Random;
 use crate::servicebus::Argument;
-use crate::servicebus::address::Address;
+use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::connection_string::ConnectionCredential;
 use crate::servicebus::{RetryMode, RetryPolicy, sas};
 use crate::storage::{Index, Marks, Spare, Storage, Table};
@@ -83,7 +83,8 @@ enum News {
 
 /// A token for one entity, shared by everything that uses it.
 struct Token<S: Storage> {
-    entity: Entity<S>,
+    name: S::Literal,
+    subscription: Option<S::Literal>,
     state: State,
     /// The service has accepted it on this connection.
     valid: bool,
@@ -101,8 +102,19 @@ struct Token<S: Storage> {
     refusal: Option<Failure<S>>,
     /// The end of the token that was accepted last.
     expiry: Timestamp,
-    /// The end of the one that is being put.
-    put: Timestamp,
+}
+
+impl<S: Storage> Token<S> {
+    /// Whether it is this entity's: sub-queues share their entity's token.
+    fn is_for(&self, entity: &Entity<S>) -> bool {
+        let (own, other) = (self.subscription.as_ref(), entity.subscription.as_ref());
+        self.name.as_ref().eq_ignore_ascii_case(entity.name.as_ref())
+            && own.map(AsRef::as_ref) == other.map(AsRef::as_ref)
+    }
+
+    fn address(&self, sub_queue: Option<SubQueue>) -> Address<'_> {
+        Address::new(self.name.as_ref(), self.subscription.as_ref().map(AsRef::as_ref), sub_queue)
+    }
 }
 
 /// What uses an entity.
@@ -154,9 +166,9 @@ pub(super) struct Tokens<S: Storage> {
 }
 
 /// A number for an entity's name (FNV-1a); other names may have the same.
-fn number_of<S: Storage>(entity: &Entity<S>) -> u64 {
-    let subscription = entity.subscription.as_ref().map(AsRef::as_ref).unwrap_or_default();
-    let name = entity.name.as_ref().bytes().map(|byte| byte.to_ascii_lowercase());
+fn number_of<T: AsRef<str>>(name: &T, subscription: Option<&T>) -> u64 {
+    let subscription = subscription.map(AsRef::as_ref).unwrap_or_default();
+    let name = name.as_ref().bytes().map(|byte| byte.to_ascii_lowercase());
     let bytes = name.chain([b'\n']).chain(subscription.bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -192,10 +204,10 @@ impl<S: Storage> Tokens<S> {
 
     /// The entity, if its token is here.
     pub(super) fn find(&self, entity: &Entity<S>) -> Option<EntityId> {
-        let is_it = |&place: &u32| self.table.get(place).is_some_and(|token| token.entity.shares_token(entity));
+        let is_it = |&place: &u32| self.table.get(place).is_some_and(|token| token.is_for(entity));
         // Without an index, and where names share their number, the table is searched.
         let place = match self.names.kept() {
-            Some(names) => Some(names.get(number_of(entity))?).filter(is_it),
+            Some(names) => Some(names.get(number_of(&entity.name, entity.subscription.as_ref()))?).filter(is_it),
             None => None,
         };
         let place = place.or_else(|| (0..self.table.end()).find(is_it))?;
@@ -227,7 +239,8 @@ impl<S: Storage> Tokens<S> {
 
     fn insert(&mut self, entity: &Entity<S>) -> Result<EntityId, Full> {
         let token = Token {
-            entity: Entity { sub_queue: None, ..entity.clone() },
+            name: entity.name.clone(),
+            subscription: entity.subscription.clone(),
             state: State::Due,
             valid: false,
             held_up: false,
@@ -238,11 +251,10 @@ impl<S: Storage> Tokens<S> {
             request: None,
             refusal: None,
             expiry: Timestamp::DOTNET_MIN,
-            put: Timestamp::DOTNET_MIN,
         };
         let id = TokenId::new(self.table.insert(token)?);
         if let Some(names) = self.names.kept_mut() {
-            let _ = names.insert(number_of(entity), id.index());
+            let _ = names.insert(number_of(&entity.name, entity.subscription.as_ref()), id.index());
         }
         self.mark(id);
         Ok(EntityId { token: id, sub_queue: entity.sub_queue })
@@ -259,7 +271,7 @@ impl<S: Storage> Tokens<S> {
         if released.without_links && token.channels == 0 {
             released.request = token.request;
             if let Some(names) = self.names.kept_mut() {
-                let number = number_of(&token.entity);
+                let number = number_of(&token.name, token.subscription.as_ref());
                 if names.get(number) == Some(id.index()) {
                     names.remove(number);
                 }
@@ -279,8 +291,7 @@ impl<S: Storage> Tokens<S> {
 
     /// The address of an entity on the wire.
     pub(super) fn address(&self, entity: EntityId) -> Option<Address<'_>> {
-        let address = self.get(entity.token)?.entity.address();
-        Some(Address { sub_queue: entity.sub_queue, ..address })
+        Some(self.get(entity.token)?.address(entity.sub_queue))
     }
 
     pub(super) fn is_valid(&self, id: TokenId) -> bool {
@@ -373,7 +384,7 @@ impl<S: Storage> Tokens<S> {
         let host = settings.parsed()?.host;
         let known = self.get(id).ok_or_else(|| Failure::new(Cause::Closed))?;
         let mut audience = Audience::new();
-        write!(audience, "sb://{host}/{}", known.entity.address().audience()).map_err(|_| too_long())?;
+        write!(audience, "sb://{host}/{}", known.address(None).audience()).map_err(|_| too_long())?;
         Ok(audience)
     }
 
@@ -402,27 +413,26 @@ impl<S: Storage> Tokens<S> {
         }
     }
 
-    /// A token that ends at `expiry` is on its way to the service.
-    pub(super) fn sent(&mut self, id: TokenId, expiry: Timestamp) {
+    /// The token's text is on its way to the service.
+    pub(super) fn sent(&mut self, id: TokenId) {
         self.without_text.clear(id.index());
         if let Some(token) = self.table.find_mut(id.key()) {
-            token.put = expiry;
             token.held_up = false;
         }
     }
 
-    /// The end of the token that is being put, if the service refuses it as expired with these words.
-    pub(super) fn expired(&self, id: TokenId, words: &str) -> Option<Timestamp> {
-        self.get(id).filter(|_| words.starts_with(EXPIRED)).map(|token| token.put)
+    /// Whether the service refuses a token as expired with these words.
+    pub(super) fn says_expired(words: &str) -> bool {
+        words.starts_with(EXPIRED)
     }
 
-    /// The service has accepted a token.
-    pub(super) fn accepted(&mut self, id: TokenId, attempt: &mut Attempt<'_, S>) {
+    /// The service has accepted a token that ends at `expiry`.
+    pub(super) fn accepted(&mut self, id: TokenId, expiry: Timestamp, attempt: &mut Attempt<'_, S>) {
         let Some(token) = self.table.find_mut(id.key()) else { return };
         token.request = None;
         token.state = State::Resting;
         token.valid = true;
-        token.expiry = token.put;
+        token.expiry = expiry;
         token.backoff.forget();
         token.news = Some(News::Usable);
         let at = attempt.renewal(token.expiry);
@@ -596,8 +606,8 @@ mod tests {
         fn accept(&mut self, token: TokenId, life: Millis) {
             let utc = self.utc;
             let (tokens, mut attempt) = self.parts();
-            tokens.sent(token, utc.after(life));
-            tokens.accepted(token, &mut attempt);
+            tokens.sent(token);
+            tokens.accepted(token, utc.after(life), &mut attempt);
         }
 
         fn put(&mut self) -> TokenId {

@@ -13,15 +13,14 @@ use servicebus_core::wire::messaging::{DeliveryState, Outcome};
 use servicebus_core::wire::performative::{Close, Disposition, End, Flow, Performative, Role, Transfer};
 use servicebus_core::wire::sasl::{SaslCode, SaslOutcome};
 use servicebus_emulator::broker::{Broker, ConnectionId, MAX_FRAME_SIZE};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 /// The pause between the heartbeats of a peer that sends nothing else.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Where the session of the client stands.
+/// Where a session of the client stands.
 #[derive(Clone, Copy, Debug, Default)]
 struct Session {
-    channel: u16,
     begun: bool,
     next_incoming_id: u32,
     next_outgoing_id: u32,
@@ -38,7 +37,9 @@ pub(super) struct Connection {
     raw: Vec<u8>,
     client: Vec<u8>,
     links: Links,
-    session: Session,
+    sessions: BTreeMap<u16, Session>,
+    /// The channel of the session that floods are about: the last one that has begun.
+    channel: u16,
     sick: Option<&'static Sick>,
     epoch: u32,
     now: Instant,
@@ -70,7 +71,8 @@ impl Connection {
             raw: Vec::new(),
             client: Vec::new(),
             links: Links::default(),
-            session: Session::default(),
+            sessions: BTreeMap::new(),
+            channel: 0,
             sick: None,
             epoch: 0,
             now: Instant::ZERO,
@@ -153,15 +155,17 @@ impl Connection {
                 None
             }
             Performative::Begin(begin) => {
-                self.session.channel = channel;
-                self.session.begun = true;
-                self.session.next_outgoing_id = begin.next_outgoing_id;
+                self.channel = channel;
+                let session = self.sessions.entry(channel).or_default();
+                session.begun = true;
+                session.next_outgoing_id = begin.next_outgoing_id;
                 None
             }
             Performative::Flow(flow) => flow.handle,
             Performative::Transfer(transfer) => {
-                self.session.next_outgoing_id = self.session.next_outgoing_id.wrapping_add(1);
-                self.session.last_delivery = transfer.delivery_id.unwrap_or(self.session.last_delivery);
+                let session = self.sessions.entry(channel).or_default();
+                session.next_outgoing_id = session.next_outgoing_id.wrapping_add(1);
+                session.last_delivery = transfer.delivery_id.unwrap_or(session.last_delivery);
                 Some(transfer.handle)
             }
             Performative::Detach(detach) => {
@@ -290,7 +294,8 @@ impl Connection {
             return;
         }
         self.triggered = true;
-        let last = self.session.last_delivery;
+        let channel = performative(&unit).map_or(0, |(channel, _, _)| channel);
+        let last = self.sessions.entry(channel).or_default().last_delivery;
         self.push(unit.clone());
         for more in 1..=extra {
             self.push(copy_of(&unit, last.wrapping_add(u32::from(more))));
@@ -320,12 +325,13 @@ impl Connection {
         }
         let pace = self.service.lock().pace;
         self.flood_at = Some(self.now + pace.every);
-        if !self.session.begun {
+        let session = self.sessions.get(&self.channel).copied().unwrap_or_default();
+        if !session.begun {
             // Before the session there is nothing valid to repeat.
             self.flood_at = Some(self.now + pace.every.max(Duration::from_millis(1)));
             return;
         }
-        let Session { channel, next_incoming_id, next_outgoing_id, .. } = self.session;
+        let (channel, Session { next_incoming_id, next_outgoing_id, .. }) = (self.channel, session);
         for _ in 0..pace.burst {
             let state = Some(DeliveryState::Outcome(Outcome::Accepted));
             let unit = match flood {
@@ -350,8 +356,10 @@ impl Connection {
                     frame(channel, &session, &[])
                 }
                 Flood::Transfers => {
-                    self.session.last_delivery = self.session.last_delivery.wrapping_add(1);
-                    copy_of(&self.sample, self.session.last_delivery)
+                    let channel = performative(&self.sample).map_or(0, |(channel, _, _)| channel);
+                    let session = self.sessions.entry(channel).or_default();
+                    session.last_delivery = session.last_delivery.wrapping_add(1);
+                    copy_of(&self.sample, session.last_delivery)
                 }
                 Flood::Continuations => continuation(&self.sample, pace.payload),
             };
@@ -407,9 +415,12 @@ impl Peer for Connection {
             let step = self.links.from_client(&unit);
             match performative(&unit) {
                 Some((_, Performative::Attach(_), _)) => self.service.lock().attaches += 1,
-                Some((_, Performative::Begin(begin), _)) => self.session.next_incoming_id = begin.next_outgoing_id,
-                Some((_, Performative::Transfer(_), _)) => {
-                    self.session.next_incoming_id = self.session.next_incoming_id.wrapping_add(1);
+                Some((channel, Performative::Begin(begin), _)) => {
+                    self.sessions.entry(channel).or_default().next_incoming_id = begin.next_outgoing_id;
+                }
+                Some((channel, Performative::Transfer(_), _)) => {
+                    let session = self.sessions.entry(channel).or_default();
+                    session.next_incoming_id = session.next_incoming_id.wrapping_add(1);
                 }
                 _ => {}
             }

@@ -120,7 +120,7 @@ fn held(receivers: usize, prefetch: u32, message: usize) -> usize {
             let Some(link) = server.link(handle) else { continue };
             let place = begun.entry(handle).or_default();
             let until = ended[&handle] as usize * pieces;
-            while *place < until && server.transfers < window && counted.get() < OFFERED {
+            while *place < until && server.transfers(&link) < window && counted.get() < OFFERED {
                 *place += 1;
                 server.deliver(&link, !place.is_multiple_of(pieces), &vec![0; piece]);
                 counted.set(counted.get() + piece);

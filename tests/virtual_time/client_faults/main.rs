@@ -24,3 +24,4 @@ mod settlement_sizes;
 mod stage;
 mod user_code;
 mod valve;
+mod windows;

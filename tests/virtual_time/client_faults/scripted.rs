@@ -18,7 +18,7 @@ use servicebus_core::wire::{Encode, Multiple, Symbol, Value, encode_map, to_vec}
 use servicebus_simulation::{Simulated, World};
 use servicebus_tests::engine::{Item, Sent, attach, begin, flow, frame, open, sasl_frame, transfer};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -32,6 +32,7 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// A link as the client has attached it.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
+    pub(crate) channel: u16,
     pub(crate) name: String,
     pub(crate) handle: u32,
     /// The client's role.
@@ -47,16 +48,28 @@ pub(crate) type Script = Rc<RefCell<dyn FnMut(&mut Server, &Item<'_>) -> bool>>;
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) links: Vec<Link>,
-    deliveries: u32,
-    /// Transfers on the session.
-    pub(crate) transfers: u32,
+    /// The channel of the frame that is answered.
+    channel: u16,
+    /// Deliveries by channel.
+    deliveries: BTreeMap<u16, u32>,
+    /// Transfers by channel.
+    transfers: BTreeMap<u16, u32>,
     outgoing: Vec<(Duration, Option<Vec<u8>>)>,
 }
 
 impl Server {
-    /// Sends a frame.
+    /// Sends a frame on the channel of the one that is answered.
     pub(crate) fn send(&mut self, body: &impl Encode, payload: &[u8]) {
-        self.send_bytes(Duration::ZERO, frame(0, body, payload));
+        self.send_on(self.channel, body, payload);
+    }
+
+    fn send_on(&mut self, channel: u16, body: &impl Encode, payload: &[u8]) {
+        self.send_bytes(Duration::ZERO, frame(channel, body, payload));
+    }
+
+    /// Transfers that were sent on the session of a link.
+    pub(crate) fn transfers(&self, link: &Link) -> u32 {
+        self.transfers.get(&link.channel).copied().unwrap_or(0)
     }
 
     /// Sends bytes so long after what was sent before.
@@ -74,7 +87,8 @@ impl Server {
         let role = link.role.other();
         let (source, target) =
             (messaging::Source::new(Some(&link.address)), messaging::Target::new(Some(&link.address)));
-        self.send(
+        self.send_on(
+            link.channel,
             &Attach {
                 source: Some(source),
                 target: Some(TargetArchetype::Target(target)),
@@ -84,7 +98,7 @@ impl Server {
             &[],
         );
         if role == Role::Receiver && credit > 0 {
-            self.send(&flow(link.handle, 0, credit), &[]);
+            self.send_on(link.channel, &flow(link.handle, 0, credit), &[]);
         }
     }
 
@@ -96,7 +110,8 @@ impl Server {
         let filter = encode_map(&entries, &mut buffer).expect("room");
         let source = messaging::Source { filter: Some(filter), ..messaging::Source::new(Some(&link.address)) };
         let answer = attach(&link.name, link.handle, Role::Sender);
-        self.send(&Attach { source: Some(source), target: None, max_message_size: Some(1 << 20), ..answer }, &[]);
+        let answer = Attach { source: Some(source), target: None, max_message_size: Some(1 << 20), ..answer };
+        self.send_on(link.channel, &answer, &[]);
     }
 
     /// Answers the request to drain a link: all of its credit is given up. False for any other flow.
@@ -112,7 +127,7 @@ impl Server {
     /// Detaches a link for this reason.
     pub(crate) fn detach(&mut self, link: &Link, condition: &str) {
         let error = Some(ErrorCondition::new(condition).with_description("as the script wants"));
-        self.send(&Detach { handle: link.handle, closed: true, error }, &[]);
+        self.send_on(link.channel, &Detach { handle: link.handle, closed: true, error }, &[]);
     }
 
     /// Sends the outcome of a delivery.
@@ -130,11 +145,12 @@ impl Server {
 
     /// Sends a message, or a piece of one, to a receiver of the client's.
     pub(crate) fn deliver(&mut self, link: &Link, more: bool, payload: &[u8]) {
-        let id = self.deliveries;
-        self.deliveries += u32::from(!more);
-        self.transfers += 1;
+        let deliveries = self.deliveries.entry(link.channel).or_default();
+        let id = *deliveries;
+        *deliveries += u32::from(!more);
+        *self.transfers.entry(link.channel).or_default() += 1;
         let tag = u128::from(id).to_be_bytes();
-        self.send(&Transfer { delivery_tag: Some(&tag), ..transfer(link.handle, id, more) }, payload);
+        self.send_on(link.channel, &Transfer { delivery_tag: Some(&tag), ..transfer(link.handle, id, more) }, payload);
     }
 
     /// Parses an attach and remembers it.
@@ -146,15 +162,16 @@ impl Server {
         };
         let address = if attach.role == Role::Sender { of_target } else { of_source };
         let address = address.and_then(|address| address.as_str()).unwrap_or_default().to_owned();
-        let link = Link { name: attach.name.to_owned(), handle: attach.handle, role: attach.role, address };
-        self.links.retain(|known| known.handle != link.handle);
+        let (name, channel) = (attach.name.to_owned(), self.channel);
+        let link = Link { channel, name, handle: attach.handle, role: attach.role, address };
+        self.links.retain(|known| (known.channel, known.handle) != (link.channel, link.handle));
         self.links.push(link.clone());
         link
     }
 
-    /// The link that a frame names, as the client attached it.
+    /// The link that the frame which is answered names, as the client attached it.
     pub(crate) fn link(&self, handle: u32) -> Option<Link> {
-        self.links.iter().find(|link| link.handle == handle).cloned()
+        self.links.iter().find(|link| (link.channel, link.handle) == (self.channel, handle)).cloned()
     }
 
     fn answer(&mut self, item: &Item<'_>) {
@@ -198,7 +215,7 @@ impl Server {
                 }
             }
             Performative::Detach(Detach { handle, closed, .. }) => {
-                self.links.retain(|link| link.handle != *handle);
+                self.links.retain(|link| (link.channel, link.handle) != (channel, *handle));
                 self.send(&Detach { handle: *handle, closed: *closed, error: None }, &[]);
             }
             Performative::End(_) => self.send(&End { error: None }, &[]),
@@ -261,7 +278,13 @@ impl Dial for Dialer {
     async fn dial(&mut self, _target: Target<'_>) -> Result<Scripted, ErrorKind> {
         self.dials.set(self.dials.get() + 1);
         self.world.sleep(LATENCY * 2).await;
-        let server = Server { links: Vec::new(), deliveries: 0, transfers: 0, outgoing: Vec::new() };
+        let server = Server {
+            links: Vec::new(),
+            channel: 0,
+            deliveries: BTreeMap::new(),
+            transfers: BTreeMap::new(),
+            outgoing: Vec::new(),
+        };
         let wire = Wire { server, to_client: VecDeque::new(), readable: VecDeque::new(), reader: None };
         Ok(Scripted { world: self.world.clone(), script: Rc::clone(&self.script), wire: RefCell::new(wire) })
     }
@@ -342,8 +365,11 @@ impl Write for Half<'_> {
         let Wire { server, to_client, reader, .. } = &mut *wire;
         // The client writes whole frames.
         Sent(bytes.to_vec()).each(|item| {
-            if let Item::Frame(_, Performative::Attach(attach), _) = &item {
-                server.remember(attach);
+            if let Item::Frame(channel, performative, _) = &item {
+                server.channel = *channel;
+                if let Performative::Attach(attach) = performative {
+                    server.remember(attach);
+                }
             }
             if !(self.0.script.borrow_mut())(server, &item) {
                 server.answer(&item);

@@ -1,0 +1,99 @@
+//! The AMQP sessions of the connection: which one a link is attached on.
+
+use crate::engine::{Capacity, Connection, EngineError, LinkId, SessionId};
+use crate::storage::{Storage, Table};
+use crate::wire::performative::Attach;
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Traffic {
+    /// Messages of the application.
+    Messages,
+    /// Requests and their responses.
+    Requests,
+}
+
+/// An AMQP session.
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    id: SessionId,
+    traffic: Traffic,
+}
+
+/// The AMQP sessions of a connection. Requests have one of their own, so that neither messages that wait to be taken nor
+/// a peer that grants no window for messages can stop tokens and settlements. Where there is one place for a session,
+/// they share it.
+pub(super) struct Sessions<S: Storage> {
+    table: S::Sessions<Session>,
+}
+
+impl<S: Storage> Sessions<S> {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { table: Table::bounded(limit) }
+    }
+
+    /// Attaches on the newest session for this traffic that has a free handle, or on a new one: the service allows 255
+    /// links each. Where no other can begin, on any.
+    ///
+    /// # Errors
+    /// No room for a session, a link or a frame.
+    pub(super) fn attach(
+        &mut self,
+        connection: &mut Connection<S>,
+        traffic: Traffic,
+        attach: &Attach<'_>,
+    ) -> Result<LinkId, EngineError> {
+        let traffic = if self.table.capacity() > 1 { traffic } else { Traffic::Messages };
+        let mut full = None;
+        if let Some(done) = self.attach_on(connection, |found| found == traffic, attach, &mut full) {
+            return done;
+        }
+        let error = match self.begin(connection, traffic) {
+            Ok(session) => return connection.attach(session, attach),
+            Err(error) => full.unwrap_or(error),
+        };
+        if self.table.capacity() == 1 || error != EngineError::NoCapacity(Capacity::Sessions) {
+            return Err(error);
+        }
+        self.attach_on(connection, |found| found != traffic, attach, &mut full).unwrap_or(Err(error))
+    }
+
+    /// Attaches on one of some sessions, unless all are full.
+    fn attach_on(
+        &self,
+        connection: &mut Connection<S>,
+        suits: impl Fn(Traffic) -> bool,
+        attach: &Attach<'_>,
+        full: &mut Option<EngineError>,
+    ) -> Option<Result<LinkId, EngineError>> {
+        for place in (0..self.table.end()).rev() {
+            let Some(session) = self.table.get(place).filter(|session| suits(session.traffic)) else { continue };
+            match connection.attach(session.id, attach) {
+                Err(error @ (EngineError::NoCapacity(Capacity::Links) | EngineError::Detached)) => *full = Some(error),
+                other => return Some(other),
+            }
+        }
+        None
+    }
+
+    fn begin(&mut self, connection: &mut Connection<S>, traffic: Traffic) -> Result<SessionId, EngineError> {
+        let id = match traffic {
+            Traffic::Messages => connection.begin(),
+            Traffic::Requests => connection.begin_apart(),
+        }?;
+        if self.table.insert(Session { id, traffic }).is_err() {
+            connection.end(id, None);
+            return Err(EngineError::NoCapacity(Capacity::Sessions));
+        }
+        Ok(id)
+    }
+
+    /// A session is over.
+    pub(super) fn ended(&mut self, id: SessionId) {
+        for place in 0..self.table.end() {
+            if self.table.get(place).is_some_and(|session| session.id == id) {
+                self.table.free(place);
+            }
+        }
+    }
+}
