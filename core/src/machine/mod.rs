@@ -673,8 +673,9 @@ impl<S: Storage> ClientMachine<S> {
         match effect {
             Effect::Put(token) => {
                 let deadline = clock.now + self.settings.retry.try_timeout;
-                let begun =
-                    self.use_node(None).and_then(|node| self.start_request(node, Owner::Token(token, Timestamp::DOTNET_MIN), deadline));
+                let begun = self
+                    .use_node(None)
+                    .and_then(|node| self.start_request(node, Owner::Token(token, Timestamp::DOTNET_MIN), deadline));
                 match begun {
                     Ok(request) => self.tokens.begun(token, RequestId::new(request)),
                     Err(failure) => {

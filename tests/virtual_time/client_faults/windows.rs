@@ -32,6 +32,8 @@ struct Answered {
 struct Strict {
     /// The transfer behind the last one that the client's window has room for, by channel.
     until: BTreeMap<u16, u32>,
+    /// Transfers of the client's, by channel.
+    received: BTreeMap<u16, u32>,
     messages: u32,
     answered: Rc<Cell<Answered>>,
 }
@@ -49,7 +51,13 @@ impl Strict {
                 let link = server.link(attach.handle).expect("it was remembered");
                 server.accept(&link, 100);
                 if link.address == "q" {
-                    let shut = Flow { next_incoming_id: Some(0), incoming_window: 0, ..flow(0, 0, 0) };
+                    // As many as have come: there is no room for another.
+                    self.received.entry(*channel).or_default();
+                    let shut = Flow {
+                        next_incoming_id: self.received.get(channel).copied(),
+                        incoming_window: 0,
+                        ..flow(0, 0, 0)
+                    };
                     server.send(&Flow { handle: None, delivery_count: None, link_credit: None, ..shut }, &[]);
                 }
                 true
@@ -70,6 +78,7 @@ impl Strict {
                 true
             }
             Performative::Transfer(transfer) => {
+                *self.received.entry(*channel).or_default() += 1;
                 let Some(link) = server.link(transfer.handle) else { return false };
                 if server.transfers(&link) >= self.until[channel] {
                     // The response has no room.
