@@ -44,8 +44,7 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn credential_expired(&mut self) {
         log!(warn, "the credential does not answer");
         self.tokens.set_pending(false);
-        // Requests that wait for a token ask again.
-        self.due = true;
+        self.tokens.ask_again();
     }
 
     /// The credential has answered; a failed answer is retried with a back-off, as often as the policy wants.
@@ -73,7 +72,8 @@ impl<S: Storage> ClientMachine<S> {
         for _ in 0..self.tokens.count_without_text() {
             let Some((id, request)) = self.tokens.next_without_text() else { break };
             if !self.can_send(request.index(), clock) {
-                // It is sent, or asks again, once it can be.
+                // It asks again once it can be sent.
+                self.channels.wait_again(request.index());
                 continue;
             }
             let lasts = self.tokens.lasts(id, *expiry, self.service_clock.utc(clock));

@@ -249,6 +249,7 @@ impl<S: Storage> ClientMachine<S> {
         self.starved = false;
         self.has_room = true;
         self.due = true;
+        self.channels.room_made();
         let mut free = self.connection.as_ref().map_or(0, Connection::free_deliveries);
         while free > 0 {
             let Some(place) = self.without_places.take() else { return };

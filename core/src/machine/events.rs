@@ -4,10 +4,10 @@ use super::calls::{Calls, Outcome, State};
 use super::deleting::leaves;
 use super::endpoint::{Attachment, Endpoint, Work};
 use super::link_owner::LinkOwner;
-use super::node::Node;
 use super::receive::Held;
 use super::renewal::Renewal;
-use super::request::{REQUEST, Request};
+use super::channels::Channels;
+use super::request::REQUEST;
 use super::session::{Claim, Claiming};
 use super::{Backoff, Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, StateUpdate, Subject};
@@ -27,8 +27,7 @@ struct Watch<'n, S: Storage> {
     endpoints: &'n mut S::Links<Endpoint<S>>,
     claims: &'n mut S::Claims<Claim<S>>,
     claiming: Option<&'static Claiming<S>>,
-    nodes: &'n mut S::Nodes<Node<S>>,
-    requests: &'n mut S::Requests<Request<S>>,
+    channels: &'n mut Channels<S>,
     calls: &'n mut Calls<S>,
     ending: &'n mut Option<Failure<S>>,
     last_description: &'n mut S::Text,
@@ -60,15 +59,15 @@ impl<S: Storage> Watch<'_, S> {
     }
 
     fn link_error(&mut self, link: LinkId, error: &ErrorCondition<'_>) {
-        let kept = match LinkOwner::of::<S>(self.owners, link) {
-            Some(LinkOwner::Endpoint(place)) => self.endpoints.get_mut(place).map(|endpoint| &mut endpoint.error),
-            Some(LinkOwner::Sender(place) | LinkOwner::Receiver(place)) => {
-                self.nodes.get_mut(place).map(|node| &mut node.error)
+        let Some(owner) = LinkOwner::of::<S>(self.owners, link) else { return };
+        let failure = Failure::of(error, self.last_description);
+        match owner {
+            LinkOwner::Endpoint(place) => {
+                if let Some(endpoint) = self.endpoints.get_mut(place) {
+                    endpoint.error = Some(failure);
+                }
             }
-            None => None,
-        };
-        if let Some(kept) = kept {
-            *kept = Some(Failure::of(error, self.last_description));
+            LinkOwner::Sender(place) | LinkOwner::Receiver(place) => self.channels.set_error(place, failure),
         }
     }
 
@@ -164,13 +163,11 @@ impl<S: Storage> Handler for Watch<'_, S> {
             };
             let place = user & !REQUEST;
             if let Some(failure) = refused
-                && let Some(request) = self.requests.get(place)
+                && let Some((channel, _)) = self.channels.request(place)
             {
                 // Whoever waits is told when the request expires, which is now.
                 self.timers.set(Timer::Request, place, Some(Instant::ZERO));
-                if let Some(node) = self.nodes.get_mut(request.node) {
-                    node.error = Some(failure);
-                }
+                self.channels.set_error(channel, failure);
             }
             return;
         }
@@ -186,8 +183,7 @@ impl<S: Storage> ClientMachine<S> {
             endpoints: &mut self.endpoints,
             claims: &mut self.claims,
             claiming: self.claiming,
-            nodes: &mut self.nodes,
-            requests: &mut self.requests,
+            channels: &mut self.channels,
             calls: &mut self.calls,
             ending: &mut self.ending,
             last_description: &mut self.last_description,
@@ -268,13 +264,7 @@ impl<S: Storage> ClientMachine<S> {
         match owner {
             LinkOwner::Endpoint(place) => self.endpoint_attached(place, link, clock),
             LinkOwner::Sender(place) | LinkOwner::Receiver(place) => {
-                let Some(node) = self.nodes.get_mut(place) else { return };
-                let is_sender = matches!(owner, LinkOwner::Sender(_));
-                let slot = if is_sender { &mut node.sender } else { &mut node.receiver };
-                if slot.link() == Some(link) {
-                    *slot = Attachment::Up(link);
-                }
-                if node.is_up() {
+                if self.channels.attached(place, link) {
                     self.timers.start(Timer::Channel, place, clock.now, HEALTHY);
                 }
                 self.due = true;
@@ -308,10 +298,7 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         let (LinkOwner::Endpoint(place) | LinkOwner::Sender(place) | LinkOwner::Receiver(place)) = owner;
-        let current = self
-            .nodes
-            .get(place)
-            .is_some_and(|node| node.sender.link() == Some(link) || node.receiver.link() == Some(link));
+        let current = self.channels.both(place).contains(&Some(link));
         if let Some(connection) = &mut self.connection {
             connection.forget(link);
         }

@@ -7,6 +7,7 @@ mod access_token;
 mod attach;
 mod backoff;
 mod calls;
+mod channels;
 mod close;
 mod control;
 mod credit;
@@ -45,16 +46,15 @@ use core::fmt;
 
 use backoff::{Backoff, HEALTHY};
 use calls::Calls;
+use channels::{Channels, Owner};
 use deleting::{Deleting, leaves};
 use effect::Effect;
 use endpoint::{Endpoint, Path};
 use id::{EntityId, RequestId, TokenId};
 use link_up::Sessions;
-use node::Node;
 use prefetch::Prefetching;
 use receive::Held;
 use renewal::{Renewal, Renewing};
-use request::{Owner, Request};
 use service_clock::ServiceClock;
 use session::{Claim, Claiming};
 use timers::{Timer, Timers, client};
@@ -177,12 +177,11 @@ pub struct ClientMachine<S: Storage> {
     tokens: Tokens<S>,
     /// Locks that are renewed.
     renewals: S::Renewals<Renewal<S>>,
-    nodes: S::Nodes<Node<S>>,
+    channels: Channels<S>,
     /// Sessions of receivers.
     claims: S::Claims<Claim<S>>,
     endpoints: S::Links<Endpoint<S>>,
     calls: Calls<S>,
-    requests: S::Requests<Request<S>>,
     connection: Option<Connection<S>>,
 }
 
@@ -230,10 +229,9 @@ impl<S: Storage> ClientMachine<S> {
             service_clock: ServiceClock::default(),
             sessions: Sessions::new(limits.sessions),
             endpoints: Table::bounded(limits.links),
-            nodes: Table::bounded(limits.links),
+            channels: Channels::new(limits.links, limits.deliveries),
             claims: Table::bounded(limits.links),
             tokens: Tokens::new(limits.links),
-            requests: Table::bounded(limits.deliveries),
             calls: Calls::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
             renewing: None,
@@ -546,12 +544,12 @@ impl<S: Storage> ClientMachine<S> {
         if let Some(renewing) = self.renewing {
             (renewing.release)(self);
         }
-        let requests = &self.requests;
-        self.calls.fail_all(|state| Failure { uncertain: Self::may_be_done(requests, state), ..Failure::new(cause) });
+        let channels = &self.channels;
+        self.calls.fail_all(|state| Failure { uncertain: Self::may_be_done(channels, state), ..Failure::new(cause) });
         for place in 0..self.endpoints.end() {
             self.drop_endpoint(place);
         }
-        for place in 0..self.requests.end() {
+        for place in 0..self.channels.requests_end() {
             self.free_request(place);
         }
         self.notice_all();
@@ -580,18 +578,16 @@ impl<S: Storage> ClientMachine<S> {
         let pause = self.dial_at.map_or(0, |at| at.left(clock.now).get());
         log!(info, "disconnected", connection = self.epoch, failure = failure, pause_ms = pause);
         let gave_up = self.dials.is_exhausted(&self.settings.retry) || !failure.is_transient();
-        for place in 0..self.nodes.end() {
-            if let Some(node) = self.nodes.get_mut(place) {
-                node.down();
-                self.timers.stop(Timer::Channel, place);
-            }
+        for place in 0..self.channels.end() {
+            self.channels.down(place);
+            self.timers.stop(Timer::Channel, place);
         }
-        for place in 0..self.requests.end() {
-            let Some(request) = self.requests.get(place) else { continue };
+        for place in 0..self.channels.requests_end() {
+            let Some((channel, owner)) = self.channels.request(place) else { continue };
             // Those that never left wait for the next connection, unless this was no more than an attempt.
-            let waits = request.waits() && lasted && !gave_up && request.owner.is_operation();
+            let waits = self.channels.waits(place) && lasted && !gave_up && owner.is_operation();
             if !waits {
-                let own = self.nodes.get(request.node).and_then(|node| node.error.clone());
+                let own = self.channels.error(channel).cloned();
                 self.lose_request(place, clock, own.as_ref().unwrap_or(&failure));
             }
         }
@@ -685,6 +681,9 @@ impl<S: Storage> ClientMachine<S> {
                 }
             }
             Effect::Usable(token) => {
+                for channel in self.channels.of_token(token).into_iter().flatten() {
+                    self.channels.mark(channel);
+                }
                 for _ in 0..self.without_token.count() {
                     let Some(place) = self.without_token.take() else { break };
                     if self.endpoints.get(place).is_some_and(|endpoint| endpoint.entity().token == token) {
@@ -784,9 +783,7 @@ impl<S: Storage> ClientMachine<S> {
             ("expiration", Value::Timestamp(expiry)),
         ];
         self.tokens.sent(token);
-        if let Some(request) = self.requests.get_mut(request) {
-            request.owner = Owner::Token(token, expiry);
-        }
+        self.channels.set_owner(request, Owner::Token(token, expiry));
         self.send_request(request, "put-token", &properties, &text, None)
     }
 

@@ -33,9 +33,9 @@ impl<S: Storage> ClientMachine<S> {
             self.connection.as_ref().map_or((0, 0, 0), |connection| connection.table_sizes());
         Occupancy {
             endpoints: self.endpoints.len(),
-            nodes: self.nodes.len(),
+            nodes: self.channels.len(),
             tokens: self.tokens.len(),
-            requests: self.requests.len(),
+            requests: self.channels.requests_len(),
             operations: self.calls.len(),
             held: (0..self.held.end()).filter(|&index| self.held.get(index).is_some()).count(),
             sessions,

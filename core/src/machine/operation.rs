@@ -3,7 +3,8 @@
 use super::attach::is_of_room;
 use super::calls::{OperationId, Outcome, State};
 use super::endpoint::EndpointId;
-use super::request::Request;
+use super::channels::Channels;
+use super::id::RequestId;
 use super::{Capacity, Cause, ClientMachine, EngineError, Failure, Timer};
 use crate::servicebus::Reason;
 use crate::storage::{Storage, Table};
@@ -105,10 +106,10 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Whether the service may do what a call in this state asked for.
-    pub(super) fn may_be_done(requests: &S::Requests<Request<S>>, state: &State<S>) -> bool {
+    pub(super) fn may_be_done(channels: &Channels<S>, state: &State<S>) -> bool {
         match *state {
             State::Sent(_) => true,
-            State::Requested(key) => requests.find(key).is_some_and(|request| !request.waits()),
+            State::Requested(key) => channels.has(RequestId::new(key)) && !channels.waits(key.index),
             _ => false,
         }
     }
@@ -146,7 +147,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         if self.calls.is_expired(operation) {
             let state = self.calls.state(operation);
-            let uncertain = state.is_some_and(|state| Self::may_be_done(&self.requests, state));
+            let uncertain = state.is_some_and(|state| Self::may_be_done(&self.channels, state));
             return Poll::Ready(Err(Failure { uncertain, ..self.timeout(self.calls.endpoint(operation)) }));
         }
         Poll::Pending

@@ -3,7 +3,7 @@
 
 use super::calls::OperationId;
 use super::endpoint::EndpointId;
-use super::request::Owner;
+use super::channels::Owner;
 use super::settle::Locked;
 use super::tokens::User;
 use super::{Backoff, Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure, Timer};
@@ -261,17 +261,12 @@ impl<S: Storage> ClientMachine<S> {
         }
         match self.renewals.insert(renewal) {
             Ok(key) => {
+                self.channels.count_renewal(node, true);
                 self.timers.set(Timer::Renewal, key.index, Some(first.min(until)));
                 Ok(RenewalId(key))
             }
             Err(_) => Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)))),
         }
-    }
-
-    /// Whether locks are renewed through a node.
-    pub(super) fn node_renews(&self, node: u32) -> bool {
-        let mut renewals = (0..self.renewals.end()).filter_map(|place| self.renewals.get(place));
-        renewals.any(|renewal| renewal.node == node && renewal.is_active())
     }
 
     fn renew(&mut self, place: u32, clock: Clock) {
@@ -448,6 +443,7 @@ impl<S: Storage> ClientMachine<S> {
         renewal.state = state;
         renewal.failure = failure;
         let (request, waiter) = (renewal.request.take(), renewal.waiter.take());
+        self.channels.count_renewal(renewal.node, false);
         self.timers.stop(Timer::Renewal, place);
         if let Some(request) = request {
             self.drop_request(request);
@@ -460,6 +456,9 @@ impl<S: Storage> ClientMachine<S> {
     fn remove_renewal(&mut self, place: u32) {
         let Some(renewal) = self.renewals.get(place) else { return };
         let (request, subject) = (renewal.request, renewal.subject);
+        if renewal.is_active() {
+            self.channels.count_renewal(renewal.node, false);
+        }
         self.renewals.free(place);
         self.timers.stop(Timer::Renewal, place);
         if let Some(request) = request {

@@ -2,69 +2,20 @@
 //! §5).
 
 use super::calls::{OperationId, Outcome, State};
-use super::endpoint::{Attachment, Entity, Path};
-use super::id::TokenId;
+use super::channels::{Links, Owner, Row};
+use super::endpoint::{Entity, Path};
+use super::id::{RequestId, TokenId};
 use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Timer, client};
-use crate::engine::{DeliveryId, OutcomeKind, SendOptions, Tag};
+use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
 use crate::storage::{Encoder, Generation, Key, Payloads, Spare, Storage, Table, Text};
-use crate::time::{Instant, Timestamp};
+use crate::time::Instant;
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
 use crate::wire::{Encode, Map, MapWriter, Sink, Uuid, Value};
 use core::task::Poll;
-
-/// Who waits for a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    Operation(Key),
-    /// A settlement, and what it makes of the message: all that counts is that the response tells of no failure.
-    Settlement(Key, OutcomeKind),
-    /// The renewal of a lock.
-    Renewal(Key),
-    /// A token, and the end of the one that is put.
-    Token(TokenId, Timestamp),
-}
-
-impl Owner {
-    /// Whether the application has to go on with it.
-    pub(super) fn is_operation(self) -> bool {
-        matches!(self, Self::Operation(_) | Self::Settlement(..))
-    }
-}
-
-/// How far a request is. It is encoded when it can be sent, not before: until then it takes no room.
-pub(super) enum Stage<S: Storage> {
-    /// Waits for the links, or for a place.
-    Waiting,
-    /// It can be sent: the operation that waits for it is told to encode it.
-    Called,
-    Sent,
-    /// The response is here until it is taken, or on its link where the storage has no room for it here.
-    Answered(S::Spare<S::Payload>),
-}
-
-/// A request under way.
-pub(super) struct Request<S: Storage> {
-    pub(super) node: u32,
-    pub(super) owner: Owner,
-    pub(super) stage: Stage<S>,
-    /// That of the request; once its response is there, where it waits on its link, that of the response.
-    pub(super) delivery: Option<DeliveryId>,
-}
-
-impl<S: Storage> Request<S> {
-    /// Whether it has not left yet.
-    pub(super) fn waits(&self) -> bool {
-        matches!(self.stage, Stage::Waiting | Stage::Called)
-    }
-
-    pub(super) fn is_answered(&self) -> bool {
-        matches!(self.stage, Stage::Answered(_))
-    }
-}
 
 /// Marks the engine's number of a delivery as that of a request.
 pub(super) const REQUEST: u32 = 1 << 31;
@@ -153,15 +104,11 @@ impl<S: Storage> ClientMachine<S> {
     /// may be slow to take it.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn start_request(&mut self, node: u32, owner: Owner, deadline: Instant) -> Result<Key, Failure<S>> {
-        let full = || Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)));
-        if matches!(owner, Owner::Operation(_)) && self.requests.len() + 1 >= self.requests.capacity() {
-            return Err(full());
-        }
-        let request = Request { node, owner, stage: Stage::Waiting, delivery: None };
-        let key = self.requests.insert(request).map_err(|_| full())?;
-        self.timers.set(Timer::Request, key.index, Some(deadline));
+        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)));
+        let id = self.channels.start(node, owner).map_err(full)?;
+        self.timers.set(Timer::Request, id.index(), Some(deadline));
         self.due = true;
-        Ok(key)
+        Ok(id.key())
     }
 
     /// The same, to an entity's `$management`: a token that was given up is put again for a new call.
@@ -173,7 +120,7 @@ impl<S: Storage> ClientMachine<S> {
         deadline: Instant,
     ) -> Result<Key, Failure<S>> {
         self.node_used(node, clock);
-        if let Some(entity) = self.nodes.get(node).and_then(|found| found.entity) {
+        if let Some(entity) = self.channels.entity(node) {
             self.tokens.retry(entity.token);
         }
         self.start_request(node, owner, deadline)
@@ -190,8 +137,8 @@ impl<S: Storage> ClientMachine<S> {
         transaction: Option<S::Transaction>,
     ) -> Result<(), Failure<S>> {
         let closed = || Failure::new(Cause::Closed);
-        let key = self.requests.key(place).ok_or_else(closed)?;
-        let node = self.requests.get(place).ok_or_else(closed)?.node;
+        let key = self.channels.id(place).ok_or_else(closed)?.key();
+        let (node, _) = self.channels.request(place).ok_or_else(closed)?;
         let reply_to = self.node_name(node);
         let mut address = Path::new();
         // One that is too long does not get this far: its node is not attached.
@@ -201,8 +148,10 @@ impl<S: Storage> ClientMachine<S> {
         let mut encoder = S::Encoder::default();
         let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)));
         encoder.append(&message).map_err(full)?;
-        let found = self.nodes.get_mut(node).ok_or_else(closed)?;
-        let Attachment::Up(link) = found.sender else { return Ok(()) };
+        let Links::Up { sender: link, .. } = self.channels.links(node) else {
+            self.channels.wait_again(place);
+            return Ok(());
+        };
         self.tags = self.tags.wrapping_add(1);
         let options = SendOptions {
             tag: Tag::number(self.tags),
@@ -211,16 +160,14 @@ impl<S: Storage> ClientMachine<S> {
             ..SendOptions::default()
         };
         let connection = self.connection.as_mut().ok_or_else(closed)?;
-        let request = self.requests.get_mut(place).ok_or_else(closed)?;
         match connection.send(link, encoder.finish(), &options) {
             Ok(delivery) => {
-                request.stage = Stage::Sent;
-                request.delivery = Some(delivery);
-                found.under_way += 1;
+                self.channels.sent(place, delivery);
                 Ok(())
             }
             Err((EngineError::NoCapacity(_), _)) => {
-                request.stage = Stage::Waiting;
+                self.channels.wait_again(place);
+                self.channels.starve(node);
                 self.starved = true;
                 Ok(())
             }
@@ -273,16 +220,14 @@ impl<S: Storage> ClientMachine<S> {
                 key.index
             }
             Some(&State::Requested(Key { index, .. }))
-                if self.requests.get(index).is_some_and(|request| matches!(request.stage, Stage::Called)) =>
+                if self.channels.is_called(index) =>
             {
                 index
             }
             _ => return Poll::Pending,
         };
         if !self.can_send(place, clock) {
-            if let Some(request) = self.requests.get_mut(place) {
-                request.stage = Stage::Waiting;
-            }
+            self.channels.wait_again(place);
             return Poll::Pending;
         }
         match self.ask(clock, place, endpoint, request, transaction) {
@@ -323,52 +268,50 @@ impl<S: Storage> ClientMachine<S> {
     /// The response to an operation's request, once it is there.
     pub(super) fn take_response(&mut self, operation: OperationId) -> Option<S::Payload> {
         let Some(&State::Requested(key)) = self.calls.state(operation) else { return None };
-        let request = self.requests.find_mut(key)?;
-        let Stage::Answered(kept) = &mut request.stage else { return None };
-        let (node, response, kept) = (request.node, request.delivery, kept.take());
+        let (node, response, kept) = self.channels.take_answer(RequestId::new(key))?;
+        self.timers.stop(Timer::Request, key.index);
         self.calls.set_state(operation, State::Idle);
-        self.free_request(key.index);
         kept.or_else(|| self.take_from_node(node, response?))
     }
 
     /// Nobody waits for the response any more.
     pub(super) fn drop_request(&mut self, key: Key) {
-        let Some(request) = self.requests.find(key) else { return };
-        let (delivery, node) = (request.delivery, request.node);
-        self.free_request(key.index);
+        if !self.channels.has(RequestId::new(key)) {
+            return;
+        }
+        let Some((node, delivery)) = self.free_request(key.index) else { return };
         // Its response may be on the link.
         self.due |= S::Payloads::BOUNDED;
         let (Some(delivery), Some(connection)) = (delivery, &mut self.connection) else { return };
         connection.set_user(delivery, None);
-        if connection.cancel(delivery)
-            && let Some(node) = self.nodes.get_mut(node)
-        {
+        if connection.cancel(delivery) {
             // It never left: there will be no response, and no place is kept for one.
-            node.under_way = node.under_way.saturating_sub(1);
+            self.channels.count_response(node);
         }
     }
 
     /// A request has its response, which waits on its node's link, or will get none.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn end_request(&mut self, place: u32, clock: Clock, result: Result<DeliveryId, Failure<S>>) {
-        let Some(request) = self.requests.get_mut(place) else { return };
-        if !S::Payloads::BOUNDED && request.is_answered() {
+        let Some((node, owner)) = self.channels.request(place) else { return };
+        if !S::Payloads::BOUNDED && self.channels.is_answered(place) {
             // It has its response, and waits for the application.
             return;
         }
         if result.is_err()
-            && let (Some(delivery), Some(connection)) = (request.delivery, &mut self.connection)
+            && let (Some(delivery), Some(connection)) = (self.channels.delivery(place), &mut self.connection)
         {
             connection.set_user(delivery, None);
         }
-        match (request.owner, result) {
+        match (owner, result) {
             (Owner::Operation(key), Ok(response)) => {
-                let node = request.node;
-                request.stage = Stage::Answered(S::Spare::default());
-                request.delivery = Some(response);
-                if !S::Payloads::BOUNDED {
-                    self.keep_response(place, node, response);
+                let mut kept = S::Spare::default();
+                if !S::Payloads::BOUNDED
+                    && let Some(payload) = self.take_from_node(node, response)
+                {
+                    kept.keep(payload);
                 }
+                self.channels.answered(place, response, kept);
                 self.calls.notice(key.index);
             }
             (Owner::Operation(key), Err(failure)) => self.end_asked(place, key, Err(failure)),
@@ -390,17 +333,8 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A request will get no response. What was sent may have been carried out.
     pub(super) fn lose_request(&mut self, place: u32, clock: Clock, failure: &Failure<S>) {
-        let uncertain = self.requests.get(place).is_some_and(|request| !request.waits());
+        let uncertain = !self.channels.waits(place);
         self.end_request(place, clock, Err(Failure { uncertain, ..failure.clone() }));
-    }
-
-    /// Takes a response from its link, for as long as its application leaves it here.
-    fn keep_response(&mut self, place: u32, node: u32, response: DeliveryId) {
-        let payload = self.take_from_node(node, response);
-        let request = self.requests.get_mut(place);
-        if let (Some(Stage::Answered(kept)), Some(payload)) = (request.map(|request| &mut request.stage), payload) {
-            kept.keep(payload);
-        }
     }
 
     /// The operation that waits for a request ends with it.
@@ -411,27 +345,28 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// The nodes that need a token that was refused remember why; their requests fail when it cannot be had.
+    /// The channels that need a token that was refused remember why; their requests fail when it cannot be had.
     pub(super) fn fail_node_requests(&mut self, token: TokenId, clock: Clock, failure: &Failure<S>, hopeless: bool) {
-        for place in 0..self.nodes.end() {
-            if self.nodes.get(place).is_some_and(|node| node.entity.is_some_and(|entity| entity.token == token)) {
-                if let Some(node) = self.nodes.get_mut(place) {
-                    node.error = Some(failure.clone());
-                }
-                if hopeless {
-                    self.fail_requests(place, clock, failure, false);
-                }
+        for place in self.channels.of_token(token).into_iter().flatten() {
+            self.channels.set_error(place, failure.clone());
+            if hopeless {
+                self.fail_requests(place, clock, failure, false);
             }
         }
     }
 
-    /// Ends the requests of a node: all of them, or those that were sent.
+    /// Ends the requests of a channel: all of them, or those that were sent.
     pub(super) fn fail_requests(&mut self, node: u32, clock: Clock, failure: &Failure<S>, only_sent: bool) {
-        for place in 0..self.requests.end() {
-            let hit =
-                self.requests.get(place).is_some_and(|request| request.node == node && !(only_sent && request.waits()));
-            if hit {
-                self.lose_request(place, clock, failure);
+        for row in [Row::Others, Row::Urgent, Row::Waiting] {
+            if only_sent && row != Row::Others {
+                continue;
+            }
+            let mut at = self.channels.first(node, row);
+            while let Some(place) = at {
+                at = self.channels.next(place);
+                if !(only_sent && self.channels.waits(place)) {
+                    self.lose_request(place, clock, failure);
+                }
             }
         }
     }
@@ -440,57 +375,63 @@ impl<S: Storage> ClientMachine<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn advance_requests(&mut self, clock: Clock) {
         if S::Payloads::BOUNDED {
-            // Nobody may wait any more for one that is there.
-            for place in 0..self.nodes.end() {
+            // A response may be there that no call waits for any more.
+            for place in 0..self.channels.end() {
                 self.take_responses(place, clock);
             }
         }
-        for place in 0..self.requests.end() {
-            let Some(request) = self.requests.get(place) else { continue };
-            let owner = request.owner;
-            if !matches!(request.stage, Stage::Waiting) || !self.can_send(place, clock) {
-                continue;
-            }
-            let sent = match owner {
-                Owner::Operation(key) | Owner::Settlement(key, _) => {
-                    if let Some(request) = self.requests.get_mut(place) {
-                        request.stage = Stage::Called;
-                    }
-                    self.calls.notice(key.index);
-                    Ok(())
+        for _ in 0..self.channels.count_marked() {
+            let Some(node) = self.channels.take_marked() else { return };
+            for row in [Row::Urgent, Row::Waiting] {
+                while let Some(place) = self.channels.first(node, row)
+                    && self.can_send(place, clock)
+                {
+                    self.channels.called(place);
+                    self.send_called(place, clock);
                 }
-                Owner::Renewal(key) => match self.renewing {
-                    Some(renewing) => (renewing.send)(self, key, place, clock),
-                    None => Ok(()),
-                },
-                Owner::Token(token, _) => self.send_token(token, place, clock),
-            };
-            if let Err(failure) = sent {
-                self.end_request(place, clock, Err(failure));
             }
+        }
+    }
+
+    /// The owner of a request that can be sent encodes it.
+    fn send_called(&mut self, place: u32, clock: Clock) {
+        let Some((_, owner)) = self.channels.request(place) else { return };
+        let sent = match owner {
+            Owner::Operation(key) | Owner::Settlement(key, _) => {
+                self.calls.notice(key.index);
+                Ok(())
+            }
+            Owner::Renewal(key) => match self.renewing {
+                Some(renewing) => (renewing.send)(self, key, place, clock),
+                None => Ok(()),
+            },
+            Owner::Token(token, _) => self.send_token(token, place, clock),
+        };
+        if let Err(failure) = sent {
+            self.end_request(place, clock, Err(failure));
         }
     }
 
     /// Whether a request can be sent now. Attaches its node, and grants a place for the response.
     pub(super) fn can_send(&mut self, place: u32, clock: Clock) -> bool {
-        let Some(request) = self.requests.get(place) else { return false };
-        let (node, is_operation) = (request.node, matches!(request.owner, Owner::Operation(_)));
-        let Some(found) = self.nodes.get(node) else { return false };
+        let Some((node, owner)) = self.channels.request(place) else { return false };
+        let is_operation = matches!(owner, Owner::Operation(_));
         if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {
             return false;
         }
-        if found.is_down() {
+        let links = self.channels.links(node);
+        if links == Links::Down {
             let ready = self.timers.get(Timer::Channel, node).is_none();
             if ready
-                && found.entity.is_none_or(|entity| self.tokens.is_valid(entity.token))
+                && self.channels.entity(node).is_none_or(|entity| self.tokens.is_valid(entity.token))
                 && let Err(error) = self.within(|machine| machine.attach_node(node))
             {
                 self.fail_requests(node, clock, &Failure::of_engine(error), false);
             }
             return false;
         }
-        let (Attachment::Up(_), Attachment::Up(receiver)) = (found.sender, found.receiver) else { return false };
-        let under_way = found.under_way;
+        let Links::Up { receiver, .. } = links else { return false };
+        let under_way = self.channels.under_way(node);
         let Some(connection) = &mut self.connection else { return false };
         // A place for the response comes first: small tables have few.
         let Some(status) = connection.link(receiver) else { return false };
@@ -502,20 +443,15 @@ impl<S: Storage> ClientMachine<S> {
         // Applications may be slow to take their responses: from the second on they leave room for a renewal and its own.
         let spare = usize::from(is_operation && under_way > 0);
         if short || connection.free_deliveries() <= spare {
-            if self.asked_of(node) < under_way {
+            if self.channels.has_forgotten(node) {
                 // Responses that nobody waits for any more may never come: the places for them come back with the link.
                 self.node_detached(node, clock);
             }
+            self.channels.starve(node);
             self.starved = true;
             return false;
         }
         true
-    }
-
-    /// Requests to a node that were sent and that somebody waits for.
-    fn asked_of(&self, node: u32) -> u32 {
-        let requests = (0..self.requests.end()).filter_map(|place| self.requests.get(place));
-        requests.filter(|request| request.node == node && !request.waits()).count() as u32
     }
 
     /// Looks at the responses that wait on a node's link. Where the storage has no room for them elsewhere, those of
@@ -524,21 +460,22 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn take_responses(&mut self, place: u32, clock: Clock) {
         let mut last_that_stays = None;
         loop {
-            let Some(link) = self.nodes.get(place).and_then(|node| node.receiver.link()) else { return };
+            let Some(link) = self.channels.receiver(place) else { return };
             let next = self.connection.as_ref().and_then(|connection| connection.peek_behind(link, last_that_stays));
             let Some((delivery, response)) = next else { return };
             let key = response_to(response);
-            let is_answered = |request: &Request<S>| S::Payloads::BOUNDED && request.is_answered();
+            let key = key.filter(|key| self.channels.has(RequestId::new(*key)));
             if let Some(key) = key
-                && self.requests.find(key).is_some_and(|request| !is_answered(request))
+                && !(S::Payloads::BOUNDED && self.channels.is_answered(key.index))
             {
                 let result = check_response(response, &mut self.last_description);
-                if self.nodes.get(place).is_some_and(|node| node.entity.is_none()) {
+                if self.channels.entity(place).is_none() {
                     self.timers.stop(Timer::Client, client::OPENING);
                 }
                 self.end_request(key.index, clock, result.map(|()| delivery));
             }
-            if key.and_then(|key| self.requests.find(key)).is_some_and(is_answered) {
+            let stays = |key: &Key| self.channels.has(RequestId::new(*key)) && self.channels.is_answered(key.index);
+            if S::Payloads::BOUNDED && key.is_some_and(|key| stays(&key)) {
                 last_that_stays = Some(delivery);
             } else if let Some(connection) = &mut self.connection
                 && let Some(settled) = connection.discard(delivery)
@@ -556,10 +493,8 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     fn taken_from_node(&mut self, place: u32, response: DeliveryId, settled: bool) {
-        if let Some(node) = self.nodes.get_mut(place) {
-            node.under_way = node.under_way.saturating_sub(1);
-            node.backoff.healthy();
-        }
+        self.channels.count_response(place);
+        self.channels.healthy(place);
         if let (false, Some(connection)) = (settled, &mut self.connection) {
             let _ = connection.settle(response, &DeliveryState::ACCEPTED, true);
         }
@@ -567,16 +502,18 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The deadline of a request has passed: it is not waited for any more.
     pub(super) fn request_expired(&mut self, place: u32, clock: Clock) {
-        let Some(request) = self.requests.get(place).filter(|request| !request.is_answered()) else { return };
-        let node = self.nodes.get(request.node);
-        let known = node.and_then(|node| node.error.as_ref());
+        let Some((node, _)) = self.channels.request(place).filter(|_| !self.channels.is_answered(place)) else {
+            return;
+        };
+        let known = self.channels.error(node);
         let known = known.or(self.ending.as_ref()).or(self.last_error.as_ref());
         let failure = Failure::after(Cause::Timeout, known);
         self.lose_request(place, clock, &failure);
     }
 
-    pub(super) fn free_request(&mut self, place: u32) {
+    /// Forgets a request; returns its channel and its delivery.
+    pub(super) fn free_request(&mut self, place: u32) -> Option<(u32, Option<DeliveryId>)> {
         self.timers.stop(Timer::Request, place);
-        self.requests.free(place);
+        self.channels.free(place)
     }
 }

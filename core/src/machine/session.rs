@@ -2,7 +2,7 @@
 
 use super::calls::OperationId;
 use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode};
-use super::request::Owner;
+use super::channels::Owner;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Offer};
 use crate::engine::LinkId;
 use crate::log::Maybe;

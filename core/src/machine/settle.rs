@@ -3,7 +3,7 @@
 
 use super::calls::{OperationId, Outcome, State};
 use super::endpoint::Entity;
-use super::request::Owner;
+use super::channels::Owner;
 use super::session::Hold;
 use super::{Cause, ClientMachine, Clock, EngineError, Failure};
 use crate::engine::{LinkId, OutcomeKind};

@@ -485,6 +485,13 @@ impl<S: Storage> Tokens<S> {
         }
     }
 
+    /// The credential has not answered: tokens that wait for it ask again.
+    pub(super) fn ask_again(&mut self) {
+        if let Some((id, _)) = self.next_without_text() {
+            self.want_text(id);
+        }
+    }
+
     /// The credential's last token does not suit one: it waits for the next.
     pub(super) fn leave_without_text(&mut self, id: TokenId) {
         self.without_text.mark(id.index());
