@@ -5,9 +5,9 @@
 //! others that wait, which do not wait behind them, and those that are encoded or were sent. A channel is marked when its
 //! waiting requests may be sent.
 
+use super::Failure;
 use super::backoff::Backoff;
 use super::id::{EntityId, RequestId, TokenId};
-use super::Failure;
 use crate::engine::{DeliveryId, LinkId, OutcomeKind};
 use crate::log::Span;
 use crate::servicebus::address::SubQueue;
@@ -205,7 +205,9 @@ impl<S: Storage> Channels<S> {
     pub(super) fn find(&self, entity: Option<EntityId>) -> Option<u32> {
         match self.entities.kept() {
             Some(entities) => entities.get(number_of(entity)),
-            None => (0..self.table.end()).find(|&place| self.table.get(place).is_some_and(|found| found.entity == entity)),
+            None => {
+                (0..self.table.end()).find(|&place| self.table.get(place).is_some_and(|found| found.entity == entity))
+            }
         }
     }
 

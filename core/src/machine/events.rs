@@ -1,12 +1,12 @@
 //! What the engine tells: frames while they are applied, events afterwards.
 
 use super::calls::{Calls, Outcome, State};
+use super::channels::Channels;
 use super::deleting::leaves;
 use super::endpoint::{Attachment, Endpoint, Work};
 use super::link_owner::LinkOwner;
 use super::receive::Held;
 use super::renewal::Renewal;
-use super::channels::Channels;
 use super::request::REQUEST;
 use super::session::{Claim, Claiming};
 use super::{Backoff, Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};

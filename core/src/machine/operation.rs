@@ -2,8 +2,8 @@
 
 use super::attach::is_of_room;
 use super::calls::{OperationId, Outcome, State};
-use super::endpoint::EndpointId;
 use super::channels::Channels;
+use super::endpoint::EndpointId;
 use super::id::RequestId;
 use super::{Capacity, Cause, ClientMachine, EngineError, Failure, Timer};
 use crate::servicebus::Reason;

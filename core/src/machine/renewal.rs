@@ -2,8 +2,8 @@
 //! code is busy, on any runtime, without an allocator and in virtual time (docs/evidence/invariants.md §1 rows 13–15).
 
 use super::calls::OperationId;
-use super::endpoint::EndpointId;
 use super::channels::Owner;
+use super::endpoint::EndpointId;
 use super::settle::Locked;
 use super::tokens::User;
 use super::{Backoff, Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure, Timer};

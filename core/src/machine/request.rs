@@ -219,11 +219,7 @@ impl<S: Storage> ClientMachine<S> {
                 self.calls.set_state(operation, State::Requested(key));
                 key.index
             }
-            Some(&State::Requested(Key { index, .. }))
-                if self.channels.is_called(index) =>
-            {
-                index
-            }
+            Some(&State::Requested(Key { index, .. })) if self.channels.is_called(index) => index,
             _ => return Poll::Pending,
         };
         if !self.can_send(place, clock) {

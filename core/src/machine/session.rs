@@ -1,8 +1,8 @@
 //! Sessions of receivers: asked for with the link, held as long as it lives (docs/evidence/wire-protocol.md §4.6).
 
 use super::calls::OperationId;
-use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode};
 use super::channels::Owner;
+use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode};
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Offer};
 use crate::engine::LinkId;
 use crate::log::Maybe;

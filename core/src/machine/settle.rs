@@ -2,8 +2,8 @@
 //! 25).
 
 use super::calls::{OperationId, Outcome, State};
-use super::endpoint::Entity;
 use super::channels::Owner;
+use super::endpoint::Entity;
 use super::session::Hold;
 use super::{Cause, ClientMachine, Clock, EngineError, Failure};
 use crate::engine::{LinkId, OutcomeKind};
