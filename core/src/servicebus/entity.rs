@@ -48,14 +48,6 @@ impl<S: Storage> Entity<S> {
     pub fn address(&self) -> Address<'_> {
         Address::new(self.name.as_ref(), self.subscription.as_ref().map(AsRef::as_ref), self.sub_queue)
     }
-
-    /// Whether both have the same token: sub-queues share their entity's.
-    pub(crate) fn shares_token(&self, other: &Self) -> bool {
-        let subscription = |entity: &Self| entity.subscription.as_ref().map(|name| name.as_ref().len());
-        self.name.as_ref().eq_ignore_ascii_case(other.name.as_ref())
-            && subscription(self) == subscription(other)
-            && self.subscription.as_ref().map(AsRef::as_ref) == other.subscription.as_ref().map(AsRef::as_ref)
-    }
 }
 
 /// Whether two names are those of the same entity: the service does not tell cases apart.
