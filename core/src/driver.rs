@@ -13,9 +13,10 @@ use crate::engine::ConnectionErrorKind;
 use crate::machine::{Cause, Failure, Target, Want};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
+pub use crate::servicebus::Token;
 use crate::storage::{Rx, Storage, Tx};
-use crate::time::{Duration, Instant, Timestamp};
-use core::fmt::{self, Display};
+use crate::time::{Duration, Instant};
+use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Poll, Waker};
@@ -58,57 +59,41 @@ pub trait Transport {
     }
 }
 
-/// A token from outside, such as Entra ID's.
-#[derive(Clone)]
-pub struct AccessToken<P> {
-    /// The token's text.
-    pub token: P,
-    /// When it ends.
-    pub expires_at: Timestamp,
-}
-
-impl<P> AccessToken<P> {
-    /// A token and its end.
-    pub fn new(token: impl Into<P>, expires_at: Timestamp) -> Self {
-        Self { token: token.into(), expires_at }
-    }
-}
-
-impl<P> fmt::Debug for AccessToken<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
-    }
-}
-
-/// Where access tokens come from. Its tokens are used when the client was made with
+/// Where tokens come from that the connection string does not give. They are used when the client was made with
 /// [`Settings::external_tokens`](crate::machine::Settings::external_tokens).
-pub trait TokenCredential<P> {
+///
+/// On runtimes of the standard library, implement `transport::Credential`, whose futures may move between threads.
+pub trait Credential<P> {
     /// Whether it gives any: without, a program is linked without what is done with them, and
     /// [`Settings::external_tokens`](crate::machine::Settings::external_tokens) is of no effect.
     const GIVES: bool = true;
 
-    /// Why there is none; its text reaches the application.
-    type Error: Display;
+    /// Why there is none. The application sees its text, and with a heap the error itself as a source.
+    type Error: core::error::Error + Send + Sync + 'static;
 
-    /// A token for Service Bus (scope `https://servicebus.azure.net/.default`). Called again before a token ends, and
-    /// after a failure with a back-off: while the last token still counts as long as it takes, else as often as the
-    /// retry policy wants and then when the next call needs a token. The future is dropped when the connection is lost,
-    /// or when it takes longer than the policy's try time-out; then it is called again.
-    fn token(&mut self) -> impl Future<Output = Result<AccessToken<P>, Self::Error>>;
+    /// A token for `audience`, the address of an entity such as `sb://contoso.servicebus.windows.net/orders`. A
+    /// [`Token::Jwt`] (scope `https://servicebus.azure.net/.default`) is used for every other entity as well, a
+    /// [`Token::Sas`] for this one.
+    ///
+    /// One token is asked for at a time, again before a token ends, and after a failure with a back-off: while the last
+    /// token still counts as long as it takes, else as often as the retry policy wants and then when the next call needs
+    /// a token. The future is dropped when the connection is lost, or when it takes longer than the policy's try
+    /// time-out; then it is called again. Entities whose token counts are not held up.
+    fn token(&mut self, audience: &str) -> impl Future<Output = Result<Token<P>, Self::Error>>;
 }
 
 /// No credential: tokens are made from the connection string.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoCredential;
 
-impl<P> TokenCredential<P> for NoCredential {
+impl<P> Credential<P> for NoCredential {
     const GIVES: bool = false;
 
-    type Error = &'static str;
+    type Error = fmt::Error;
 
-    fn token(&mut self) -> impl Future<Output = Result<AccessToken<P>, Self::Error>> {
+    fn token(&mut self, _: &str) -> impl Future<Output = Result<Token<P>, Self::Error>> {
         // Not `ready`, which would keep a place for a token in the driver's future.
-        poll_fn(|_| Poll::Ready(Err("the client has no credential")))
+        poll_fn(|_| Poll::Ready(Err(fmt::Error)))
     }
 }
 
@@ -116,16 +101,15 @@ impl<P> TokenCredential<P> for NoCredential {
 #[derive(Clone, Copy, Debug)]
 pub struct TokenFn<F>(pub F);
 
-#[expect(refining_impl_trait, reason = "whether the future can be sent must be known to spawn the driver")]
-impl<P, F, T, E> TokenCredential<P> for TokenFn<F>
+impl<P, F, T, E> Credential<P> for TokenFn<F>
 where
     F: FnMut() -> T,
-    T: Future<Output = Result<AccessToken<P>, E>>,
-    E: Display,
+    T: Future<Output = Result<Token<P>, E>>,
+    E: core::error::Error + Send + Sync + 'static,
 {
     type Error = E;
 
-    fn token(&mut self) -> T {
+    fn token(&mut self, _: &str) -> impl Future<Output = Result<Token<P>, E>> {
         (self.0)()
     }
 }
@@ -212,7 +196,7 @@ pub fn run<R, D, C>(shared: R::Shared, runtime: R, dialer: D, credential: C) -> 
 where
     R: Runtime,
     D: Dial,
-    C: TokenCredential<<R::Storage as Storage>::Payload>,
+    C: Credential<<R::Storage as Storage>::Payload>,
 {
     // Made now: a future that is dropped before it was ever polled ends the calls as well.
     drive::<R, D, C>(Running(shared), runtime, dialer, credential)
@@ -222,7 +206,7 @@ async fn drive<R, D, C>(running: Running<R>, runtime: R, mut dialer: D, mut cred
 where
     R: Runtime,
     D: Dial,
-    C: TokenCredential<<R::Storage as Storage>::Payload>,
+    C: Credential<<R::Storage as Storage>::Payload>,
 {
     let shared = &running.0;
     let frame_size = shared.with(|state| {
@@ -275,21 +259,22 @@ async fn connect<R, D, C>(
 where
     R: Runtime,
     D: Dial,
-    C: TokenCredential<<R::Storage as Storage>::Payload>,
+    C: Credential<<R::Storage as Storage>::Payload>,
 {
     // All that dialling needs is gone when the bytes flow: the two share their room in the future.
     let mut transport = match dial::<R, D>(shared, runtime, dialer).await {
         Ok(transport) => transport,
         Err(failure) => return failure,
     };
-    if let Err(failure) = shared.with(|state| state.machine.handle_connected(runtime.clock())) {
+    let clock = runtime.clock();
+    if let Err(failure) = shared.with(|state| state.machine.handle_connected(clock)) {
         return failure;
     }
     let ended = {
         let (mut reader, mut writer) = transport.split();
         let mut read = pin!(read::<R>(shared, runtime, &mut reader, rx));
         let mut write = pin!(write(shared, runtime, &mut writer, tx));
-        let mut fetch = pin!(fetch_tokens::<R, C>(shared, credential));
+        let mut fetch = pin!(fetch_tokens::<R, C>(shared, runtime, credential));
         poll_fn(|cx| {
             let mut ended = read.as_mut().poll(cx);
             if ended.is_pending() {
@@ -317,8 +302,9 @@ async fn dial<'d, R: Runtime, D: Dial>(
     dialer: &'d mut D,
 ) -> Result<D::Transport<'d>, Failure<R::Storage>> {
     let mut host = heapless::String::<256>::new();
+    let clock = runtime.clock();
     let (port, tls, until) = shared.with(|state| {
-        let until = state.machine.handle_dialling(state.runtime.clock());
+        let until = state.machine.handle_dialling(clock);
         let target = state.machine.target()?;
         let pushed = host.push_str(target.host);
         pushed.map_err(|_| Failure::<R::Storage>::new(Cause::Argument(Argument::HostName)))?;
@@ -443,22 +429,25 @@ async fn unblocked<R: Runtime, T, E: core::error::Error + Send + Sync + 'static>
 }
 
 /// Asks the credential whenever the machine wants a token.
-async fn fetch_tokens<R, C>(shared: &R::Shared, credential: &mut C) -> Failure<R::Storage>
+async fn fetch_tokens<R, C>(shared: &R::Shared, runtime: &R, credential: &mut C) -> Failure<R::Storage>
 where
     R: Runtime,
-    C: TokenCredential<<R::Storage as Storage>::Payload>,
+    C: Credential<<R::Storage as Storage>::Payload>,
 {
     loop {
         // Only the driver itself can come to want one, in the same task: there is nothing to be woken by.
-        poll_fn(|_| {
+        let audience = poll_fn(|_| {
             if !shared.with(|state| state.machine.wants_access_token()) {
                 return Poll::Pending;
             }
-            let wanted = change::<R, _>(shared, |state| state.machine.poll_access_token(state.runtime.clock()));
-            if wanted { Poll::Ready(()) } else { Poll::Pending }
+            let clock = runtime.clock();
+            match change::<R, _>(shared, |state| state.machine.poll_access_token(clock)) {
+                Some(audience) => Poll::Ready(audience),
+                None => Poll::Pending,
+            }
         })
         .await;
-        let mut asking = pin!(credential.token());
+        let mut asking = pin!(credential.token(&audience));
         let answer = poll_fn(|cx| match asking.as_mut().poll(cx) {
             // The deadline of the question passes in the same task.
             Poll::Pending if !shared.with(|state| state.machine.awaits_access_token()) => Poll::Ready(None),
@@ -466,9 +455,10 @@ where
         });
         let token = match answer.await {
             None => continue,
-            Some(Ok(token)) => Ok((token.token, token.expires_at)),
-            Some(Err(error)) => Err(shared.with(|state| state.machine.failure(Cause::Credential, &error))),
+            Some(Ok(token)) => Ok(token),
+            Some(Err(error)) => Err(shared.with(|state| state.machine.failure_by(Cause::Credential, error))),
         };
-        change::<R, _>(shared, |state| state.machine.handle_access_token(state.runtime.clock(), token));
+        let clock = runtime.clock();
+        change::<R, _>(shared, |state| state.machine.handle_access_token(clock, &audience, token));
     }
 }

@@ -14,14 +14,14 @@ mod network;
 
 use async_io::Timer;
 use futures_lite::io::{AsyncRead, AsyncWrite};
-use servicebus_core::driver::{self, NoCredential, TokenFn};
+use servicebus_core::driver::{self, NoCredential};
 use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::{ConnectionString, ConnectionStringError, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Instant, Timestamp};
+use servicebus_core::transport::Asked;
 use std::collections::hash_map::RandomState;
-use std::fmt::Display;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
@@ -30,7 +30,9 @@ pub use network::{Half, Other, Plain, Socket, Tcp};
 pub use servicebus_core;
 #[cfg(feature = "websockets")]
 pub use servicebus_core::transport::WebSocketError;
-pub use servicebus_core::transport::{DialError, Tls, TlsError};
+pub use servicebus_core::transport::{Credential, CredentialError, DialError, Tls, TlsError};
+#[cfg(feature = "azure-identity")]
+pub use servicebus_core::transport::AzureCredential;
 #[cfg(feature = "proxy")]
 pub use servicebus_core::transport::{Proxy, ProxyError};
 
@@ -180,14 +182,10 @@ impl Options {
     }
 
     /// Makes a client whose tokens come from `credential` instead of the connection string, such as Entra ID's; of the
-    /// connection string only the endpoint counts. `credential` is called again before a token ends.
+    /// connection string only the endpoint counts. `credential` is asked again before a token ends: a closure that returns
+    /// a future, a [`Credential`], or with feature `azure-identity` an `AzureCredential`.
     #[cfg(any(feature = "async-std", feature = "smol"))]
-    pub fn connect_with_credential<F, T, E>(self, credential: F) -> Client
-    where
-        F: FnMut() -> T + Send + 'static,
-        T: Future<Output = Result<AccessToken, E>> + Send + 'static,
-        E: Display + Send + 'static,
-    {
+    pub fn connect_with_credential(self, credential: impl Credential) -> Client {
         let (client, driver) = self.into_parts_with_credential(credential);
         spawn(driver);
         client
@@ -201,18 +199,13 @@ impl Options {
 
     /// As [`Options::into_parts`], with tokens as for a client that is
     /// [made with a credential](Options::connect_with_credential).
-    pub fn into_parts_with_credential<F, T, E>(
+    pub fn into_parts_with_credential<C: Credential>(
         mut self,
-        credential: F,
-    ) -> (Client, impl Future<Output = ()> + Send + use<F, T, E>)
-    where
-        F: FnMut() -> T + Send + 'static,
-        T: Future<Output = Result<AccessToken, E>> + Send + 'static,
-        E: Display + Send + 'static,
-    {
+        credential: C,
+    ) -> (Client, impl Future<Output = ()> + Send + use<C>) {
         self.settings.external_tokens = true;
         let (client, shared, dialer) = self.prepare();
-        (client, driver::run(shared, AsyncIo, dialer, TokenFn(credential)))
+        (client, driver::run(shared, AsyncIo, dialer, Asked(credential)))
     }
 
     fn prepare(self) -> (Client, <AsyncIo as Runtime>::Shared, Dialer) {

@@ -5,7 +5,7 @@ use crate::clock::{self, Utc};
 use core::cell::{RefCell, RefMut};
 use core::future::Future;
 use servicebus_core::client;
-use servicebus_core::driver::{self, Dial, NoCredential, TokenCredential};
+use servicebus_core::driver::{self, Dial, NoCredential, Credential};
 use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::{Runtime, Shared};
 use servicebus_core::storage::Storage;
@@ -62,7 +62,7 @@ impl<S: Storage> Runner<S> {
     }
 
     /// As [`Runner::run`], with access tokens from `credential`.
-    pub fn run_with_credential<D: Dial, C: TokenCredential<S::Payload>>(
+    pub fn run_with_credential<D: Dial, C: Credential<S::Payload>>(
         self,
         dialer: D,
         credential: C,

@@ -5,18 +5,16 @@
 
 #[cfg(feature = "administration")]
 pub mod administration;
-#[cfg(feature = "azure-identity")]
-mod azure;
 mod network;
 
-use servicebus_core::driver::{self, NoCredential, TokenFn};
+use servicebus_core::driver::{self, NoCredential};
 use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::{ConnectionString, ConnectionStringError, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Instant, Timestamp};
+use servicebus_core::transport::Asked;
 use std::collections::hash_map::RandomState;
-use std::fmt::Display;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
@@ -26,7 +24,9 @@ pub use network::{Half, Other, Plain, Socket, Tcp};
 pub use servicebus_core;
 #[cfg(feature = "websockets")]
 pub use servicebus_core::transport::WebSocketError;
-pub use servicebus_core::transport::{DialError, Tls, TlsError};
+pub use servicebus_core::transport::{Credential, CredentialError, DialError, Tls, TlsError};
+#[cfg(feature = "azure-identity")]
+pub use servicebus_core::transport::AzureCredential;
 #[cfg(feature = "proxy")]
 pub use servicebus_core::transport::{Proxy, ProxyError};
 
@@ -207,19 +207,15 @@ impl Options {
     }
 
     /// Makes a client whose tokens come from `credential` instead of the connection string, such as Entra ID's; of the
-    /// connection string only the endpoint counts. `credential` is called again before a token ends.
+    /// connection string only the endpoint counts. `credential` is asked again before a token ends: a closure that returns
+    /// a future, a [`Credential`], or with feature `azure-identity` an `AzureCredential`.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn connect_with_credential<F, T, E>(mut self, credential: F) -> Client
-    where
-        F: FnMut() -> T + Send + 'static,
-        T: Future<Output = Result<AccessToken, E>> + Send + 'static,
-        E: Display + Send + 'static,
-    {
+    pub fn connect_with_credential(mut self, credential: impl Credential) -> Client {
         self.settings.external_tokens = true;
         let (client, shared, dialer) = self.prepare();
-        tokio::spawn(driver::run(shared, Tokio, dialer, TokenFn(credential)));
+        tokio::spawn(driver::run(shared, Tokio, dialer, Asked(credential)));
         client
     }
 

@@ -17,7 +17,7 @@ mod peer;
 mod utc;
 
 use servicebus_core::client::{Client, State};
-use servicebus_core::driver::{self, NoCredential, TokenCredential};
+use servicebus_core::driver::{self, NoCredential, Credential};
 use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::storage::Storage;
@@ -187,7 +187,7 @@ impl World {
     pub fn client_with_credential<S: Storage>(
         &self,
         settings: Settings<S>,
-        credential: impl TokenCredential<S::Payload> + 'static,
+        credential: impl Credential<S::Payload> + 'static,
     ) -> Client<Simulated<S>> {
         self.client_with_utc_and_credential(settings, &self.utc_clock(), credential)
     }
@@ -197,7 +197,7 @@ impl World {
         &self,
         settings: Settings<S>,
         utc: &UtcClock,
-        credential: impl TokenCredential<S::Payload> + 'static,
+        credential: impl Credential<S::Payload> + 'static,
     ) -> Client<Simulated<S>> {
         self.start(Settings { external_tokens: true, ..settings }, utc, credential).0
     }
@@ -206,14 +206,14 @@ impl World {
         &self,
         settings: Settings<S>,
         utc: &UtcClock,
-        credential: impl TokenCredential<S::Payload> + 'static,
+        credential: impl Credential<S::Payload> + 'static,
     ) -> (Client<Simulated<S>>, SharedState<S>) {
         let (client, shared, driver) = self.parts(settings, utc, credential);
         self.spawn(driver);
         (client, shared)
     }
 
-    fn parts<S: Storage, C: TokenCredential<S::Payload> + 'static>(
+    fn parts<S: Storage, C: Credential<S::Payload> + 'static>(
         &self,
         settings: Settings<S>,
         utc: &UtcClock,

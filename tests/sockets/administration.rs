@@ -280,3 +280,18 @@ async fn answers_are_bounded() {
     let error = Http::default().send(&endpoint, get()).await.unwrap_err();
     assert!(matches!(error, HttpError::Http(_)), "{error}");
 }
+
+#[tokio::test]
+async fn what_is_there_is_not_created_again() {
+    let emulator = Emulator::start().await.unwrap();
+    let client = administration::connect(&emulator.admin_connection_string()).unwrap();
+    for expected in [true, false] {
+        let options = CreateQueueOptions::new().max_delivery_count(5);
+        assert_eq!(client.create_queue_if_missing("q", options).await.unwrap(), expected);
+        assert_eq!(client.create_topic_if_missing("t", CreateTopicOptions::new()).await.unwrap(), expected);
+        let options = CreateSubscriptionOptions::new();
+        assert_eq!(client.create_subscription_if_missing("t", "s", options).await.unwrap(), expected);
+        assert_eq!(client.create_rule_if_missing("t", "s", "r", CreateRuleOptions::new()).await.unwrap(), expected);
+    }
+    assert!(client.create_subscription_if_missing("gone", "s", CreateSubscriptionOptions::new()).await.is_err());
+}

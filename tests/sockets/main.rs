@@ -1,6 +1,7 @@
 //! Clients and emulator over real sockets, TLS and HTTP.
 
 mod administration;
+mod connectors;
 mod first_hours;
 mod hosts;
 mod large_message;

@@ -100,6 +100,37 @@ async fn connections_go_through_the_proxy() {
 }
 
 #[tokio::test]
+async fn connections_of_smol_go_through_the_proxy() {
+    let emulator = Emulator::builder().queue("q").tls(0, None).start().await.unwrap();
+    let pem = emulator.certificate_pem().unwrap().as_bytes().to_vec();
+    let secure = emulator.connection_string().replace(";UseDevelopmentEmulator=true", "");
+    let secure = secure.replace(&format!("localhost:{}", emulator.amqp_address().port()), "localhost");
+    for (namespace, port, is_secure) in [
+        (emulator.connection_string().to_owned(), emulator.amqp_address().port(), false),
+        (secure, emulator.tls_address().unwrap().port(), true),
+    ] {
+        let proxy = TestProxy::start(port, OPEN).await;
+        for websockets in [false, true] {
+            let url = format!("http://127.0.0.1:{}", proxy.port);
+            let mut options = servicebus_async_std::Options::new(namespace.as_str())
+                .unwrap()
+                .with_retry(RetryPolicy::none())
+                .with_proxy(servicebus_async_std::Proxy::new(&url).unwrap())
+                .with_tls(servicebus_async_std::Tls::authorities_from_pem(&pem).unwrap());
+            if websockets {
+                options = options.with_websockets();
+            }
+            let client = options.connect();
+            client.sender("q").unwrap().send(&MessageRef::new("through")).await.unwrap();
+            client.close().await;
+        }
+        let heads = proxy.heads();
+        assert_eq!(heads.len(), 2, "secure: {is_secure}, {heads:?}");
+        assert!(heads.iter().all(|head| head.starts_with("CONNECT localhost:")), "{heads:?}");
+    }
+}
+
+#[tokio::test]
 async fn tls_is_spoken_with_the_namespace_through_the_tunnel() {
     let emulator = Emulator::builder().queue("q").tls(0, None).start().await.unwrap();
     let proxy = TestProxy::start(emulator.tls_address().unwrap().port(), OPEN).await;

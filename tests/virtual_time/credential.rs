@@ -4,15 +4,15 @@ use crate::stage::{HOUR, MINUTE, Names, SECOND, add_queue, on_both_storages, pla
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use servicebus_core::client::{Client, ErrorKind, ProcessorMessage, ProcessorOptions, ReceiverOptions};
-use servicebus_core::driver::{AccessToken, TokenFn};
+use servicebus_core::driver::{Credential, Token, TokenFn};
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{MessageRef, Reason};
+use servicebus_core::servicebus::{MessageRef, Reason, sas};
 use servicebus_core::storage::PayloadBuilder;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_emulator::broker::entities::{Namespace, QueueDescription};
 use servicebus_simulation::{Simulated, World};
 use servicebus_tests::told::Told;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::ready;
 use std::rc::Rc;
@@ -31,6 +31,7 @@ on_both_storages! {
     a_new_sender_asks_again_for_a_parked_one => new_sender;
     a_request_asks_again_for_a_parked_token => request;
     a_processor_goes_on_asking_with_pauses => processor;
+    a_signature_is_asked_for_each_audience_and_put_for_that_one => signed;
 }
 
 /// What a credential does, and how often it was asked.
@@ -46,10 +47,10 @@ impl Issuer {
         Self { asked: Rc::default(), lasting: Rc::new(Cell::new(lasting)) }
     }
 
-    fn issue<P: PayloadBuilder>(&self, world: &World) -> Result<AccessToken<P>, &'static str> {
+    fn issue<P: PayloadBuilder>(&self, world: &World) -> std::io::Result<Token<P>> {
         self.asked.set(self.asked.get() + 1);
-        let expires_at = world.clock().utc + self.lasting.get().ok_or("nobody is signed in")?;
-        Ok(AccessToken { token: token(expires_at), expires_at })
+        let expires_at = world.clock().utc + self.lasting.get().ok_or_else(|| std::io::Error::other("nobody is signed in"))?;
+        Ok(Token::Jwt { text: token(expires_at), expires_at })
     }
 }
 
@@ -57,6 +58,52 @@ impl Issuer {
 fn token<P: PayloadBuilder>(expires_at: Timestamp) -> P {
     let claims = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{}}}", expires_at.as_secs()));
     P::copy_from(format!("e30.{claims}.x").as_bytes()).expect("there is room")
+}
+
+/// Signs for the audience that it is asked for, as a back end that keeps the key would.
+struct Signing {
+    world: World,
+    audiences: Rc<RefCell<Vec<String>>>,
+}
+
+impl<P: PayloadBuilder> Credential<P> for Signing {
+    type Error = std::io::Error;
+
+    async fn token(&mut self, audience: &str) -> std::io::Result<Token<P>> {
+        self.audiences.borrow_mut().push(audience.to_owned());
+        let expires_at = self.world.clock().utc + HOUR;
+        let mut text = String::new();
+        sas::sign(audience, "RootManageSharedAccessKey", "SAS_KEY_VALUE", expires_at, &mut text)
+            .map_err(std::io::Error::other)?;
+        let text = P::copy_from(text.as_bytes()).map_err(|_| std::io::Error::other("the signature is too long"))?;
+        Ok(Token::Sas { text, expires_at })
+    }
+}
+
+fn signed<S: Names>() {
+    let world = world(QueueDescription::default());
+    for name in ["a", "b"] {
+        add_queue(&world, name, QueueDescription::default());
+    }
+    play(&world, async |world| {
+        let audiences = Rc::<RefCell<Vec<String>>>::default();
+        let credential = Signing { world: world.clone(), audiences: Rc::clone(&audiences) };
+        let client = world.client_with_credential::<S>(world.settings(), credential);
+        let (a, b) = (client.sender("a").unwrap(), client.sender("b").unwrap());
+        for _ in 0..3 {
+            a.send(&MessageRef::new("x")).await.unwrap();
+            b.send(&MessageRef::new("x")).await.unwrap();
+        }
+        let mut asked = audiences.take();
+        asked.sort();
+        assert_eq!(asked.len(), 2, "each signature is used while it counts: {asked:?}");
+        assert!(asked[0].ends_with("/a") && asked[1].ends_with("/b"), "{asked:?}");
+        // Each is renewed by one of its own.
+        world.sleep(HOUR * 2).await;
+        a.send(&MessageRef::new("x")).await.unwrap();
+        b.send(&MessageRef::new("x")).await.unwrap();
+        client.close().await;
+    });
 }
 
 fn client<S: Names>(world: &World, issuer: &Issuer) -> Client<Simulated<S>> {

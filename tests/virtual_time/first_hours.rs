@@ -231,7 +231,7 @@ fn logged(trouble: fn(&World)) -> Vec<(Level, String)> {
     events.0.lock().unwrap().clone()
 }
 
-#[known_fault("N5")]
+#[test]
 fn a_graceful_close_is_no_failure_an_outage_a_warning_and_a_send_an_event_n5() {
     let quiet = logged(|_| {});
     let cut = logged(World::cut);
@@ -246,16 +246,20 @@ fn a_graceful_close_is_no_failure_an_outage_a_warning_and_a_send_an_event_n5() {
             format!("{name}: a graceful close"),
             last,
             |last| last.as_ref().is_none_or(|(_, text)| !text.contains("failure")),
-            |last| last.as_ref().is_some_and(|(_, text)| text.contains("failure")),
+            |_| false,
         );
     }
     for (name, events) in [("a cut", &cut), ("an outage", &away)] {
         let first = events.iter().find(|(_, text)| text.contains("disconnected")).map(|(level, _)| *level);
-        judge.equal(format!("{name} is logged as"), first, Some(Level::WARN), Some(Level::INFO));
+        judge.case(format!("{name} is logged as"), first, |level| *level == Some(Level::WARN), |_| false);
+        let warnings = events.iter().filter(|(level, _)| *level == Level::WARN).count();
+        judge.case(format!("{name}: warnings"), warnings, |count| *count == 1, |_| false);
+        let recoveries = events.iter().filter(|(_, text)| text.contains("message=connected")).count();
+        judge.case(format!("{name}: two connections, a line each"), recoveries, |count| *count == 2, |_| false);
     }
     for (name, events) in [("quiet", &quiet), ("after a cut", &cut)] {
         let sends = events.iter().filter(|(_, text)| text.contains("sent")).count();
-        judge.equal(format!("{name}: events of two sends"), sends, 2, 0);
+        judge.case(format!("{name}: events of two sends"), sends, |sends| *sends == 2, |_| false);
     }
     judge.finish();
 }

@@ -6,6 +6,7 @@ mod cancellation;
 mod causes_and_effects;
 mod client;
 mod credential;
+mod disconnect;
 mod failures;
 mod interruptions;
 mod invariants_01_to_12;

@@ -30,6 +30,7 @@ use crate::machine::{ClientMachine, Entity, Kind, ReceiveMode, Settings};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::SubQueue;
 use crate::storage::{Storage, Text};
+use crate::time::Duration;
 use core::fmt;
 
 pub(crate) use call::change;
@@ -49,6 +50,9 @@ pub use session::SessionReceiver;
 pub use session_processor::{SessionHandlers, SessionProcessor, SessionProcessorOptions};
 pub use state::{Signal, State};
 pub use transaction::{Transaction, TransactionController};
+
+/// How long a connection may take to end: drains, the peer's close, and the end of the transport have a bound each.
+const DISCONNECT: Duration = Duration::from_secs(12);
 
 /// The storage of a runtime.
 pub(crate) type StorageOf<R> = <R as Runtime>::Storage;
@@ -203,6 +207,36 @@ impl<R: Runtime> Client<R> {
         subscription: impl Into<LiteralOf<R>>,
     ) -> RuleManager<R> {
         RuleManager::new(self.clone(), Entity::subscription(topic, subscription))
+    }
+
+    /// Ends the connection cleanly and keeps client, senders and receivers: messages under way are waited for, receivers
+    /// give back what they have not handed out, then links, AMQP, TLS and TCP are closed. The next call connects again;
+    /// one that is pending does so at once. A receiver of a session gives its session up.
+    ///
+    /// Ends within twelve seconds, whatever the service does, and at once without a connection.
+    ///
+    /// Cancel safety: once polled, the connection ends when the future is dropped.
+    pub async fn disconnect(&self) {
+        let clock = call::clock::<R>(&self.shared);
+        call::change::<R, _>(&self.shared, |state| state.machine.disconnect());
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation| machine.poll_disconnected(operation);
+        // Without a place for another call there is nothing to wait with; the connection ends all the same.
+        if let Ok(call) = call::Call::<R, _>::start(&self.shared, None, Some(clock.now + DISCONNECT), poll) {
+            call.await;
+        }
+    }
+
+    /// Exchanges the connection string, such as for another key: the next token is made with it, and the next connection
+    /// goes where it leads. Tokens that the service has taken count until they are renewed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for one that is not valid, or that is for another host.
+    pub fn set_connection_string(
+        &self,
+        connection_string: impl Into<LiteralOf<R>>,
+    ) -> Result<(), Error<StorageOf<R>>> {
+        let connection_string = connection_string.into();
+        self.shared.with(|state| state.machine.set_connection_string(connection_string)).map_err(Error::of)
     }
 
     /// Closes everything: receivers give back what they have not handed out, messages under way are waited for, links

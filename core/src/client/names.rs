@@ -69,9 +69,8 @@ macro_rules! client_names {
         pub type SendError<M> = $crate::client::SendError<$crate::storage::Heap, M>;
         /// Not all of several messages were sent; see [`servicebus_core::client::SendAllError`]($crate::client::SendAllError).
         pub type SendAllError = $crate::client::SendAllError<$crate::storage::Heap>;
-        /// A token from outside; see [`servicebus_core::driver::AccessToken`]($crate::driver::AccessToken).
-        pub type AccessToken =
-            $crate::driver::AccessToken<<$crate::storage::Heap as $crate::storage::Storage>::Payload>;
+        /// A token from outside; see [`servicebus_core::servicebus::Token`]($crate::servicebus::Token).
+        pub type Token = $crate::servicebus::Token<<$crate::storage::Heap as $crate::storage::Storage>::Payload>;
 
         const _: () = {
             const fn crosses_threads<T: Send + Sync>() {}

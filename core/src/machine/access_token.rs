@@ -4,8 +4,9 @@
 //! A program whose driver has no credential is linked without any of this.
 
 use super::timers::{Timer, client};
+use super::tokens::{Audience, SAS_TOKEN};
 use super::{Cause, ClientMachine, Clock, Failure};
-use crate::servicebus::Argument;
+use crate::servicebus::{Argument, Token};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 
@@ -18,20 +19,29 @@ impl<S: Storage> ClientMachine<S> {
         self.tokens.wants_credential()
     }
 
-    /// Whether an access token is wanted from the credential, which is told once. The last one is used again where it
-    /// suits.
-    pub fn poll_access_token(&mut self, clock: Clock) -> bool {
+    /// The audience that a token is wanted for from the credential, once. The last token is used again where it suits.
+    pub fn poll_access_token(&mut self, clock: Clock) -> Option<Audience> {
         let mut wanted = self.tokens.take_wanted();
         if let Some(kept) = self.tokens.take_kept() {
-            wanted &= self.put_access_token(clock, &kept, false);
+            wanted &= self.put_access_token(clock, &kept, None, false);
             self.tokens.keep(kept);
         }
-        if wanted {
-            self.tokens.set_pending(true);
-            let until = clock.now + self.settings.retry.try_timeout;
-            self.timers.set(Timer::Client, client::CREDENTIAL, Some(until));
+        if !wanted {
+            return None;
         }
-        wanted
+        let (id, request) = self.tokens.next_without_text()?;
+        self.tokens.leave_without_text(id);
+        let audience = match self.tokens.audience(id, &self.settings) {
+            Ok(audience) => audience,
+            Err(failure) => {
+                self.end_request(request.index(), clock, Err(failure));
+                return None;
+            }
+        };
+        self.tokens.set_pending(true);
+        let until = clock.now + self.settings.retry.try_timeout;
+        self.timers.set(Timer::Client, client::CREDENTIAL, Some(until));
+        Some(audience)
     }
 
     /// Whether the answer of the credential is still waited for: a question that takes longer than an attempt may is
@@ -47,15 +57,26 @@ impl<S: Storage> ClientMachine<S> {
         self.tokens.ask_again();
     }
 
-    /// The credential has answered; a failed answer is retried with a back-off, as often as the policy wants.
-    pub fn handle_access_token(&mut self, clock: Clock, token: Result<(S::Payload, Timestamp), Failure<S>>) {
+    /// The credential has answered for an audience; a failed answer is retried with a back-off, as often as the policy
+    /// wants.
+    pub fn handle_access_token(
+        &mut self,
+        clock: Clock,
+        audience: &str,
+        token: Result<Token<S::Payload>, Failure<S>>,
+    ) {
         self.tokens.set_pending(false);
         self.timers.stop(Timer::Client, client::CREDENTIAL);
         self.due = true;
         match token {
-            Ok(token) => {
-                self.put_access_token(clock, &token, true);
+            Ok(Token::Jwt { text, expires_at }) => {
+                let token = (text, expires_at);
+                self.put_access_token(clock, &token, None, true);
                 self.tokens.keep(token);
+            }
+            // The others ask for their own.
+            Ok(Token::Sas { text, expires_at }) => {
+                self.put_access_token(clock, &(text, expires_at), Some(audience), true);
             }
             Err(failure) => {
                 while let Some((_, request)) = self.tokens.next_without_text() {
@@ -66,8 +87,14 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Puts a token for every entity that waits for one and for which it lasts; whether others are left. For a `new` one
-    /// there is no better to wait for.
-    fn put_access_token(&mut self, clock: Clock, (token, expiry): &(S::Payload, Timestamp), new: bool) -> bool {
+    /// there is no better to wait for. A shared access signature is for one `signed` audience.
+    fn put_access_token(
+        &mut self,
+        clock: Clock,
+        (token, expiry): &(S::Payload, Timestamp),
+        signed: Option<&str>,
+        new: bool,
+    ) -> bool {
         let mut left = false;
         for _ in 0..self.tokens.count_without_text() {
             let Some((id, request)) = self.tokens.next_without_text() else { break };
@@ -76,7 +103,14 @@ impl<S: Storage> ClientMachine<S> {
                 self.channels.wait_again(request.index());
                 continue;
             }
+            let audience = self.tokens.audience(id, &self.settings);
+            if signed.is_some_and(|signed| audience.as_ref().is_ok_and(|audience| audience != signed)) {
+                left = true;
+                self.tokens.want_text(id);
+                continue;
+            }
             let lasts = self.tokens.lasts(id, *expiry, self.service_clock.utc(clock));
+            let kind = if signed.is_some() { SAS_TOKEN } else { JWT };
             let sent = match core::str::from_utf8(token.as_ref()) {
                 _ if !lasts && !new => {
                     left = true;
@@ -84,10 +118,8 @@ impl<S: Storage> ClientMachine<S> {
                     continue;
                 }
                 _ if !lasts => Err(Failure::described(Cause::Credential, "the token ends before one that is needed")),
-                Ok(token) => self
-                    .tokens
-                    .audience(id, &self.settings)
-                    .and_then(|audience| self.put_token(id, request.index(), &audience, (JWT, token), *expiry)),
+                Ok(token) => audience
+                    .and_then(|audience| self.put_token(id, request.index(), &audience, (kind, token), *expiry)),
                 Err(_) => Err(Failure::new(Cause::Argument(Argument::AccessToken))),
             };
             if let Err(failure) = sent {

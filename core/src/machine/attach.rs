@@ -104,7 +104,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Does what can be done for a sender or receiver; false when its attach waits for room.
     fn advance_link(&mut self, place: u32, clock: Clock) -> bool {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return true };
-        if endpoint.closing {
+        if endpoint.closing || self.leaving {
             self.wind_down(place, clock);
             return true;
         }
@@ -289,8 +289,8 @@ impl<S: Storage> ClientMachine<S> {
         let was_up = self.endpoints.get(place).is_some_and(|endpoint| endpoint.attachment.is_up());
         let span = self.link_gone(place, leaves);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.closing {
-            self.drop_endpoint(place);
+        if endpoint.closing || (self.leaving && !endpoint.is_session()) {
+            self.wound_down(place);
             return;
         }
         let failure = match fault {

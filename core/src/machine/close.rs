@@ -6,6 +6,7 @@ use super::tokens::User;
 use super::{Cause, ClientMachine, Clock, Failure, Timer, client};
 use crate::storage::{Marks, Storage, Table};
 use crate::time::Millis;
+use core::task::Poll;
 
 /// How long the peer may take to answer a drain or a detach before the rest goes on without it.
 pub(super) const PATIENCE: Millis = Millis::from_secs(5);
@@ -57,7 +58,9 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn wind_down(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let Some(link) = endpoint.attachment.link() else {
-            self.drop_endpoint(place);
+            if endpoint.closing {
+                self.drop_endpoint(place);
+            }
             return;
         };
         let attached = endpoint.attachment.is_up();
@@ -97,7 +100,19 @@ impl<S: Storage> ClientMachine<S> {
         if late {
             // The peer does not answer: it is dropped with the connection, or when the answer comes after all.
             self.link_gone(place, Attachment::Down);
-            self.drop_endpoint(place);
+            self.wound_down(place);
+        }
+    }
+
+    /// The link of an endpoint is gone that closes, or that nothing needs for now.
+    pub(super) fn wound_down(&mut self, place: u32) {
+        let wanted = self.calls.has_any(place);
+        match self.endpoints.get_mut(place) {
+            Some(endpoint) if !endpoint.closing => {
+                endpoint.parked = !wanted;
+                self.due = true;
+            }
+            _ => self.drop_endpoint(place),
         }
     }
 
@@ -137,6 +152,26 @@ impl<S: Storage> ClientMachine<S> {
         self.notice_all();
     }
 
+    /// Ends the connection, if there is one, and keeps senders and receivers: messages under way are waited for, receivers
+    /// drain and release, links are detached, then the connection is closed. The next call opens another.
+    pub fn disconnect(&mut self) {
+        if self.connection.is_none() || self.closing {
+            return;
+        }
+        self.leaving = true;
+        for place in 0..self.endpoints.end() {
+            if self.endpoints.get(place).is_some() {
+                self.mark_link(place);
+            }
+        }
+        self.due = true;
+    }
+
+    /// Waits until the connection has ended that [`ClientMachine::disconnect`] was to end.
+    pub fn poll_disconnected(&mut self, operation: OperationId) -> Poll<()> {
+        if self.leaving && self.poll_done(operation).is_pending() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
     /// Whether [`ClientMachine::close`] has been called.
     pub fn is_closing(&self) -> bool {
         self.closing
@@ -144,9 +179,14 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Closes the connection once no endpoint is left.
     pub(super) fn advance_close(&mut self, clock: Clock) {
-        if self.closing
+        let ends = if self.closing {
+            self.endpoints.is_empty()
+        } else {
+            let mut endpoints = (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place));
+            self.leaving && !endpoints.any(|endpoint| endpoint.attachment.link().is_some())
+        };
+        if ends
             && !self.close_sent
-            && self.endpoints.is_empty()
             && let Some(connection) = &mut self.connection
         {
             connection.close(None);

@@ -34,9 +34,10 @@ mod settle;
 mod timers;
 mod tokens;
 
-use crate::engine::{self, Capacity, Connection, EngineError};
+use crate::engine::{self, Capacity, Connection, ConnectionErrorKind, EngineError};
 use crate::log::Span;
 use crate::random::Random;
+use crate::servicebus::Argument;
 use crate::storage::{Description, Marks, Place, Spare, Storage, Table};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
@@ -72,6 +73,7 @@ pub use renewal::{RenewalEnd, RenewalId};
 pub use send::SizeLimits;
 pub use settings::Settings;
 pub use settle::Locked;
+pub use tokens::Audience;
 
 /// The two clocks at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,6 +123,8 @@ pub struct ClientMachine<S: Storage> {
     has_room: bool,
     closing: bool,
     close_sent: bool,
+    /// The connection ends because nothing needs it for now.
+    leaving: bool,
     /// The service's time.
     service_clock: ServiceClock,
     /// The driver was dropped before the client was closed.
@@ -226,6 +230,7 @@ impl<S: Storage> ClientMachine<S> {
             tags: 0,
             closing: false,
             close_sent: false,
+            leaving: false,
             service_clock: ServiceClock::default(),
             sessions: Sessions::new(limits.sessions),
             endpoints: Table::bounded(limits.links),
@@ -257,6 +262,19 @@ impl<S: Storage> ClientMachine<S> {
         &self.settings
     }
 
+    /// Exchanges the connection string: the next token and the next connection are made with it.
+    ///
+    /// # Errors
+    /// One that is not valid, or that is for another host.
+    pub fn set_connection_string(&mut self, connection_string: S::Literal) -> Result<(), Failure<S>> {
+        let given = Settings { connection_string, ..self.settings.clone() };
+        if given.parsed()?.host != self.settings.parsed()?.host {
+            return Err(Failure::new(Cause::Argument(Argument::ConnectionString)));
+        }
+        self.settings = given;
+        Ok(())
+    }
+
     /// Tokens are made from the connection string, whatever the settings say.
     pub fn use_connection_string(&mut self) {
         self.settings.external_tokens = false;
@@ -268,13 +286,7 @@ impl<S: Storage> ClientMachine<S> {
         self.last_description.as_ref()
     }
 
-    /// A failure outside of the machine, such as the transport's.
-    pub fn failure(&mut self, cause: Cause, words: &dyn fmt::Display) -> Failure<S> {
-        self.last_description = S::Text::of(words);
-        Failure::told(cause, words)
-    }
-
-    /// A failure outside of the machine that comes from an error of another library.
+    /// A failure outside of the machine, such as the transport's, that comes from an error.
     pub fn failure_by(&mut self, cause: Cause, error: impl core::error::Error + Send + Sync + 'static) -> Failure<S> {
         self.last_description = S::Text::of(&error);
         Failure::caused(cause, error)
@@ -572,12 +584,26 @@ impl<S: Storage> ClientMachine<S> {
         self.timers.stop(Timer::Client, client::OPENING);
         // What the peer said about it tells more than that it is gone.
         let failure = self.ending.take().unwrap_or(failure);
+        let closed = self.close_sent && failure.cause == Cause::Connection(ConnectionErrorKind::ClosedByPeer);
+        let outage_begins = opened.is_some() || self.dials.failures() == 0;
         let keeps = self.retire();
-        self.dials.failed();
-        self.dial_at = self.retry_at(self.dials, clock.now, &failure);
+        let left = core::mem::take(&mut self.leaving);
+        self.close_sent &= self.closing;
+        self.dial_at = None;
+        if !left {
+            self.dials.failed();
+            self.dial_at = self.retry_at(self.dials, clock.now, &failure);
+        }
         let pause = self.dial_at.map_or(0, |at| at.left(clock.now).get());
-        log!(info, "disconnected", connection = self.epoch, failure = failure, pause_ms = pause);
-        let gave_up = self.dials.is_exhausted(&self.settings.retry) || !failure.is_transient();
+        if closed {
+            log!(info, "disconnected", connection = self.epoch);
+        } else if outage_begins {
+            log!(warn, "disconnected", connection = self.epoch, failure = failure, pause_ms = pause);
+        } else {
+            log!(info, "still disconnected", connection = self.epoch, failure = failure, pause_ms = pause);
+        }
+        let lasted = lasted || left;
+        let gave_up = !left && (self.dials.is_exhausted(&self.settings.retry) || !failure.is_transient());
         for place in 0..self.channels.end() {
             self.channels.down(place);
             self.timers.stop(Timer::Channel, place);
@@ -614,7 +640,7 @@ impl<S: Storage> ClientMachine<S> {
                     // as often as its own policy wants.
                     self.fail_idle(place, &failure);
                 }
-                if (was_up || !lasted)
+                if (was_up || !lasted || left)
                     && !self.has_pending(place)
                     && let Some(endpoint) = self.endpoints.get_mut(place)
                 {
@@ -633,7 +659,7 @@ impl<S: Storage> ClientMachine<S> {
         self.timers.stop(Timer::Client, client::CREDENTIAL);
         self.timers.stop(Timer::Client, client::CLOSE);
         self.due = true;
-        if self.closing {
+        if self.closing || left {
             self.notice_all();
         }
     }

@@ -4,6 +4,7 @@ use super::calls::{OperationId, Outcome, State};
 use super::endpoint::{Attachment, EndpointId, Work};
 use super::{Capacity, Cause, ClientMachine, EngineError, Failure};
 use crate::engine::{OutcomeKind, SendOptions, Tag};
+use crate::log::Maybe;
 use crate::servicebus::Reason;
 use crate::storage::{Marks, Storage, Table};
 use core::task::Poll;
@@ -61,7 +62,11 @@ impl<S: Storage> ClientMachine<S> {
     ) -> Poll<Result<(), Failure<S>>> {
         if payload.is_none() {
             return self.poll_done(operation).map(|result| match result? {
-                Outcome::Delivery(OutcomeKind::Accepted) => Ok(()),
+                Outcome::Delivery(OutcomeKind::Accepted) => {
+                    let entity = || self.endpoints.find(endpoint.0).map(|found| found.entity());
+                    log!(debug, "sent", entity = Maybe(entity().and_then(|entity| self.tokens.address(entity))));
+                    Ok(())
+                }
                 Outcome::Delivery(OutcomeKind::Rejected) => Err(Failure::new(Cause::Service(Reason::Other))),
                 Outcome::Delivery(kind) => Err(Failure::new(Cause::NotAccepted(kind))),
                 Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),

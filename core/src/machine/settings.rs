@@ -6,9 +6,10 @@ use crate::servicebus::connection_string::{ConnectionCredential, ConnectionStrin
 use crate::servicebus::retry::RetryPolicy;
 use crate::storage::{Limits, Storage};
 use crate::time::Duration;
+use core::fmt;
 
 /// How a client behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings<S: Storage> {
     /// The connection string; it is read again whenever a part of it is needed.
     pub connection_string: S::Literal,
@@ -28,6 +29,22 @@ pub struct Settings<S: Storage> {
     /// then drops what a lost answer has stored twice. On by default; without effect in fixed storage, since a device whose
     /// seed is the same after each start would repeat its ids.
     pub message_ids: bool,
+}
+
+impl<S: Storage> fmt::Debug for Settings<S> {
+    /// Without the key or the signature.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its parts have texts of their own; what is no connection string may hold a key anywhere.
+        let parsed = ConnectionString::parse_endpoint(self.connection_string.as_ref()).ok();
+        f.debug_struct("Settings")
+            .field("connection_string", &parsed)
+            .field("retry", &self.retry)
+            .field("max_frame_size", &self.max_frame_size)
+            .field("idle_time_out", &self.idle_time_out)
+            .field("limits", &self.limits)
+            .field("external_tokens", &self.external_tokens)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S: Storage> Settings<S> {

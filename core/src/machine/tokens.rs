@@ -51,7 +51,7 @@ fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp, margin: Millis) -> I
 }
 
 /// Room for an audience: scheme, host and an entity's path.
-pub(super) type Audience = heapless::String<408>;
+pub type Audience = heapless::String<408>;
 /// Room for a signed token: an audience, percent-encoded, and the signature's other fields.
 pub(super) type TokenText = heapless::String<1152>;
 

@@ -27,6 +27,7 @@ pub mod retry;
 pub mod rule;
 pub mod sas;
 pub mod session_choice;
+pub mod token;
 pub(crate) mod session_filter;
 
 pub use address::{Address, SubQueue};
@@ -49,5 +50,6 @@ pub use received::{MessageState, ReceivedMessage};
 pub use retry::{RetryMode, RetryPolicy};
 pub use rule::{CorrelationFilter, RuleDescription, RuleFilter};
 pub use session_choice::SessionChoice;
+pub use token::Token;
 
 pub use crate::wire::messaging::MessageId;

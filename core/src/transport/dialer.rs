@@ -185,7 +185,12 @@ impl fmt::Display for DialError {
 impl core::error::Error for DialError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Connect(error) | Self::Handshake(error) => Some(error),
+            Self::Connect(error) => Some(error),
+            // What rustls says is inside of an error of the stream's kind.
+            Self::Handshake(error) => match error.get_ref() {
+                Some(inner) => Some(inner),
+                None => Some(error),
+            },
             Self::Tls(error) => Some(error),
             Self::ServerName => None,
             #[cfg(feature = "websockets")]

@@ -14,6 +14,9 @@
 //! ```
 
 mod addresses;
+#[cfg(feature = "azure-identity")]
+mod azure;
+mod credential;
 mod dialer;
 mod either;
 #[cfg(any(feature = "http", feature = "proxy", feature = "websockets"))]
@@ -29,6 +32,9 @@ mod tls;
 mod websocket;
 
 pub use addresses::first_to_connect;
+#[cfg(feature = "azure-identity")]
+pub use azure::AzureCredential;
+pub use credential::{Asked, Credential, CredentialError, HeapToken};
 pub use dialer::{DialError, Dialer, Opened, Secured};
 pub use either::Either;
 #[cfg(feature = "http")]

@@ -1,12 +1,12 @@
 //! Tokens from outside, as Entra ID gives them, instead of a key.
 //!
-//! With the feature `azure-identity` of `servicebus-tokio` the credentials of the crate `azure_identity` are taken as
-//! they are: `Options::for_namespace("….servicebus.windows.net").connect_with_azure_credential(credential)`. Here the
+//! With the feature `azure-identity` of `servicebus-tokio` and `servicebus-async-std` the credentials of the crate `azure_identity` are taken as
+//! they are: `Options::for_namespace("….servicebus.windows.net")?.connect_with_credential(AzureCredential(credential))`. Here the
 //! token is made up, since the emulator has nobody to ask.
 
 use servicebus_examples::{Namespace, Result, queue_name};
 use servicebus_tokio::servicebus_core::time::Timestamp;
-use servicebus_tokio::{AccessToken, Options, connect};
+use servicebus_tokio::{Options, Token, connect};
 use std::time::{Duration, SystemTime};
 
 #[tokio::main]
@@ -19,7 +19,7 @@ async fn main() -> Result<()> {
     let client = Options::new(namespace.connection_string.as_str())?.connect_with_credential(|| async {
         let expires = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)? + Duration::from_secs(3_600);
         println!("the credential was asked for a token");
-        Ok::<_, std::time::SystemTimeError>(AccessToken::new(
+        Ok::<_, std::time::SystemTimeError>(Token::jwt(
             // {"alg":"none"} . {"aud":"https://servicebus.azure.net","exp":4102444800} . no signature
             "eyJhbGciOiJub25lIn0.eyJhdWQiOiJodHRwczovL3NlcnZpY2VidXMuYXp1cmUubmV0IiwiZXhwIjo0MTAyNDQ0ODAwfQ.",
             Timestamp::from_secs(i64::try_from(expires.as_secs()).unwrap_or(i64::MAX)),

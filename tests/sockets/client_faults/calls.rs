@@ -1,9 +1,12 @@
 //! Calls of many kinds, each watched for a while.
 
+use servicebus_core::client::Client;
+use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::{RetryMode, RetryPolicy};
+use servicebus_core::storage::Heap;
 use servicebus_core::time::Timestamp;
 use servicebus_tests::told::Told;
-use servicebus_tokio::{Client, MessageRef, Options};
+use servicebus_tokio::{MessageRef, Options};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -41,7 +44,7 @@ pub(crate) async fn watch(call: Calling) -> Ending {
 }
 
 /// Calls on the queue `queue`.
-pub(crate) fn all(client: &Client) -> Vec<(&'static str, Calling)> {
+pub(crate) fn all<R: Runtime<Storage = Heap>>(client: &Client<R>) -> Vec<(&'static str, Calling)> {
     macro_rules! calls {
         ($($name:literal: |$client:ident| $call:expr;)*) => {
             vec![$( {

@@ -42,7 +42,7 @@ fn plan<P: Platform>(wanted: impl Fn(Column, &str, Start) -> bool) -> Vec<Planne
     let only = std::env::var("MATRIX_ONLY").unwrap_or_default();
     // Row by row: floods would take the processors from each other, and from those that still prepare.
     for (row, (label, call)) in labelled::<P::Runtime>().iter().enumerate() {
-        for column in columns().filter(|column| P::offers(column.carrier())) {
+        for column in columns() {
             for start in [Start::Warm, Start::Cold] {
                 if column.takes(call.needs, start) && wanted(column, label, start) {
                     let name = format!("{} / {} / {label} / {start:?}", P::NAME, column.name());

@@ -3,7 +3,7 @@
 use crate::cell::{RETRY, with_slack};
 use crate::column::columns;
 use crate::platform::{Site, smol_options};
-use servicebus_async_std::{AccessToken, Client, MessageRef};
+use servicebus_async_std::{Client, MessageRef, Token};
 use servicebus_tests::calls::{QUEUE, closing};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn a_driver_ends_with_its_client_at_every_step() {
                 site.fall_sick();
                 let options = smol_options(&site, RETRY);
                 let ended = if credential {
-                    let never = || std::future::pending::<Result<AccessToken, &'static str>>();
+                    let never = || std::future::pending::<Result<Token, &'static str>>();
                     let (client, driver) = options.into_parts_with_credential(never);
                     ends(driver, client, close)
                 } else {

@@ -132,9 +132,6 @@ pub(crate) trait Platform: 'static {
 
     type Runtime: Runtime<Storage = Heap> + Default;
 
-    /// Whether its clients can go this way.
-    fn offers(carrier: Carrier) -> bool;
-
     /// Runs a cell; its tasks may continue in the background.
     fn block_on<T>(cell: impl Future<Output = T>) -> T;
 
@@ -148,7 +145,11 @@ macro_rules! options {
         let options = $adapter::Options::new($site.connection_string.clone()).expect("the connection string is valid");
         let options = options.with_retry($retry);
         match $site.carrier {
-            Carrier::Tcp | Carrier::Proxy => options,
+            Carrier::Tcp => options,
+            Carrier::Proxy => {
+                let url = format!("http://127.0.0.1:{}", $site.port);
+                options.with_proxy($adapter::Proxy::new(&url).expect("it is a URL"))
+            }
             Carrier::WebSocket => options.with_websockets(),
             Carrier::Tls => {
                 let pem = IDENTITY.certificate_pem().expect("it was made here");
@@ -167,10 +168,6 @@ impl Platform for Tokio {
 
     type Runtime = servicebus_tokio::Tokio;
 
-    fn offers(_: Carrier) -> bool {
-        true
-    }
-
     fn block_on<T>(cell: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio starts");
         let output = runtime.block_on(cell);
@@ -179,12 +176,7 @@ impl Platform for Tokio {
     }
 
     fn connect(site: &Site, retry: RetryPolicy) -> Client<Self::Runtime> {
-        let mut options = options!(servicebus_tokio, site, retry);
-        if site.carrier == Carrier::Proxy {
-            let url = format!("http://127.0.0.1:{}", site.port);
-            options = options.with_proxy(servicebus_tokio::Proxy::new(&url).expect("it is a URL"));
-        }
-        options.connect()
+        options!(servicebus_tokio, site, retry).connect()
     }
 }
 
@@ -195,10 +187,6 @@ impl Platform for Smol {
     const NAME: &'static str = "smol";
 
     type Runtime = servicebus_async_std::AsyncIo;
-
-    fn offers(carrier: Carrier) -> bool {
-        carrier != Carrier::Proxy
-    }
 
     fn block_on<T>(cell: impl Future<Output = T>) -> T {
         smol::future::block_on(cell)

@@ -1,7 +1,7 @@
 //! The runtimes under test.
 
 use servicebus_core::client::Client;
-use servicebus_core::driver::AccessToken;
+use servicebus_core::driver::Token;
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::RetryPolicy;
 use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
@@ -82,10 +82,10 @@ macro_rules! clock {
 }
 
 /// A token that lasts, or the reason why there is none.
-pub(crate) fn access<S: Storage>(token: Option<&str>) -> Result<AccessToken<S::Payload>, &'static str> {
-    let token = token.ok_or("nobody is signed in")?;
-    let token = S::Payload::copy_from(token.as_bytes()).map_err(|_| "the token is too long")?;
-    Ok(AccessToken::new(token, Timestamp::from_secs(4_000_000_000)))
+pub(crate) fn access<S: Storage>(token: Option<&str>) -> std::io::Result<Token<S::Payload>> {
+    let token = token.ok_or_else(|| std::io::Error::other("nobody is signed in"))?;
+    let token = S::Payload::copy_from(token.as_bytes()).map_err(|_| std::io::Error::other("the token is too long"))?;
+    Ok(Token::jwt(token, Timestamp::from_secs(4_000_000_000)))
 }
 
 /// tokio with threads.

@@ -56,6 +56,12 @@ fn queues_and_topics<H: HttpClient + 'static, T: Timer + 'static>() -> Vec<Admin
         }),
         row!("AdministrationClient::delete_queue", |client| client.delete_queue("queue")),
         row!("AdministrationClient::queue_exists", |client| client.queue_exists("queue")),
+        row!("AdministrationClient::create_queue_if_missing", |client| {
+            client.create_queue_if_missing("new", CreateQueueOptions::new())
+        }),
+        row!("AdministrationClient::create_topic_if_missing", |client| {
+            client.create_topic_if_missing("new", CreateTopicOptions::new())
+        }),
         row!("AdministrationClient::create_topic", |client| client.create_topic("new", CreateTopicOptions::new())),
         row!("AdministrationClient::get_topic", |client| client.get_topic("topic")),
         row!("AdministrationClient::get_topic_runtime_properties", |client| {
@@ -74,6 +80,12 @@ fn queues_and_topics<H: HttpClient + 'static, T: Timer + 'static>() -> Vec<Admin
 
 fn subscriptions_and_rules<H: HttpClient + 'static, T: Timer + 'static>() -> Vec<AdministrationCall<H, T>> {
     vec![
+        row!("AdministrationClient::create_subscription_if_missing", |client| {
+            client.create_subscription_if_missing("topic", "new", CreateSubscriptionOptions::new())
+        }),
+        row!("AdministrationClient::create_rule_if_missing", |client| {
+            client.create_rule_if_missing("topic", "subscription", "new", CreateRuleOptions::new())
+        }),
         row!("AdministrationClient::create_subscription", |client| {
             client.create_subscription("topic", "new", CreateSubscriptionOptions::new())
         }),

@@ -35,7 +35,7 @@ pub const ELSEWHERE: &[Elsewhere] = elsewhere! {
     "TlsStream::open": "none: Dial::dial is dropped after the try time-out, and the handshake with it",
     "Transport::close": "implemented by adapters; the driver drops it after a second",
     "Connect::connect": "implemented by applications; part of Dial::dial",
-    "TokenCredential::token": "implemented by applications; fault C4 asks for a deadline",
+    "Credential::token": "implemented by applications; the driver drops it after the try time-out: row C4",
     "AccessTokens::token": "implemented by applications; part of a request of the administration client",
     "HttpClient::send": "implemented by adapters; dropped after the try time-out",
     "Runtime::sleep_until": "implemented by runtimes: until the clock shows the time",

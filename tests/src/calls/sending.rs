@@ -58,6 +58,10 @@ pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
             scene.client.clone().close().await;
             Ok::<_, String>(())
         }),
+        call!("Client::disconnect", Message, Bound::Given(Duration::from_secs(12)), |scene| {
+            scene.client.disconnect().await;
+            Ok::<_, String>(())
+        }),
         call!("Sender::send", Sender, Bound::Policy, |scene| scene.sender().send(&message()).await),
         call!("Sender::send", Sender, Bound::Policy, |scene| send_much(scene.sender()).await),
         call!("Sender::size_limits", Sender, Bound::Policy, |scene| scene.sender().size_limits().await),

@@ -4,7 +4,7 @@ use crate::scripted::{self, Server};
 use crate::stage::{HOUR, MINUTE, SECOND, add_queue, ending, observe, settings, world};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use servicebus_core::driver::{AccessToken, TokenCredential, TokenFn};
+use servicebus_core::driver::{Credential, Token, TokenFn};
 use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{MessageRef, RetryPolicy};
 use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
@@ -21,9 +21,9 @@ use std::rc::Rc;
 type Payload = <Heap as Storage>::Payload;
 
 /// A token as the emulator reads it.
-fn token(expires_at: Timestamp) -> AccessToken<Payload> {
+fn token(expires_at: Timestamp) -> Token<Payload> {
     let claims = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{}}}", expires_at.as_secs()));
-    AccessToken::new(Payload::copy_from(format!("e30.{claims}.x").as_bytes()).expect("room"), expires_at)
+    Token::jwt(Payload::copy_from(format!("e30.{claims}.x").as_bytes()).expect("room"), expires_at)
 }
 
 /// A credential that gives tokens of this life, except for the requests from `first` on, `hangs` in number: those are
@@ -33,7 +33,7 @@ fn credential(
     life: Duration,
     first: u32,
     hangs: u32,
-) -> (impl TokenCredential<Payload> + use<>, Rc<Cell<u32>>) {
+) -> (impl Credential<Payload> + use<>, Rc<Cell<u32>>) {
     let asked = Rc::new(Cell::new(0));
     let (counted, inner) = (Rc::clone(&asked), world.clone());
     let credential = TokenFn(move || {

@@ -4,7 +4,7 @@
 use crate::stage::within;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::client::Client;
-use servicebus_core::driver::{self, Dial, NoCredential, TokenCredential, Transport};
+use servicebus_core::driver::{self, Dial, NoCredential, Credential, Transport};
 use servicebus_core::machine::{Settings, Target};
 use servicebus_core::servicebus::{Body, MessageRef};
 use servicebus_core::storage::Storage;
@@ -253,7 +253,7 @@ pub(crate) fn client<S: Storage>(
 pub(crate) fn client_with_credential<S: Storage>(
     world: &World,
     settings: Settings<S>,
-    credential: impl TokenCredential<S::Payload> + 'static,
+    credential: impl Credential<S::Payload> + 'static,
     script: impl FnMut(&mut Server, &Item<'_>) -> bool + 'static,
 ) -> (Client<Simulated<S>>, Rc<Cell<u32>>) {
     let runtime = world.runtime::<S>();

@@ -2,15 +2,19 @@
 
 use base64::Engine as _;
 use servicebus_core::client::administration::{AdministrationOptions, Credential};
-use servicebus_core::driver::AccessToken;
+use servicebus_core::driver::Token;
 use servicebus_core::machine::{ClientMachine, Settings};
+use servicebus_core::servicebus::administration::{
+    AccessRights, AuthorizationRule, Headers, Method, Request, Response,
+};
 use servicebus_core::servicebus::{ConnectionString, sas};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Timestamp;
-use servicebus_emulator::broker::BrokerConfig;
+use servicebus_core::wire::Symbol;
+use servicebus_core::wire::sasl::SaslInit;
+use servicebus_emulator::broker::{BrokerConfig, entities};
 use servicebus_simulation::World;
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 use std::fmt::Debug;
 
 const KEY: &str = "bm90LWZvci1sb2dzLW5vdC1mb3ItbG9ncw==";
@@ -34,8 +38,30 @@ fn printed(secret: &str, connection_string: &str) -> Vec<(&'static str, String)>
     let options = AdministrationOptions::default();
     let administration = servicebus_tokio::administration::connect_with(connection_string, options, http);
     let credential: Credential = parsed.credential.into();
-    let token = AccessToken::<Vec<u8>> { token: secret.as_bytes().to_vec(), expires_at: Timestamp::from_secs(1) };
-    let text_token = AccessToken::<String> { token: secret.to_owned(), expires_at: Timestamp::from_secs(1) };
+    let token = Token::<Vec<u8>>::jwt(secret.as_bytes(), Timestamp::from_secs(1));
+    let text_token = Token::<String>::sas(secret, Timestamp::from_secs(1));
+    let body = format!("<PrimaryKey>{secret}</PrimaryKey>").into_bytes();
+    let mut headers = Headers::new();
+    headers.push("Authorization", secret);
+    let request =
+        Request { method: Method::Put, path_and_query: "/q".into(), headers: headers.clone(), body: body.clone() };
+    let response = Response { status: 200, headers, body };
+    let mut managed = AuthorizationRule::new("name", [AccessRights::Send]);
+    managed.primary_key = Some(secret.to_owned());
+    let initial_response = format!("\0name\0{secret}").into_bytes();
+    let init = SaslInit {
+        mechanism: Symbol::new("PLAIN"),
+        initial_response: Some(&initial_response),
+        hostname: Some("localhost"),
+    };
+    let rule = entities::AuthorizationRule {
+        key_name: "name".into(),
+        primary_key: secret.to_owned(),
+        secondary_key: secret.to_owned(),
+        rights: entities::Rights::ALL,
+    };
+    let mut config = BrokerConfig::default();
+    config.namespace.keys = vec![rule.clone()];
     // Each is borrowed for itself: they are cells of one value.
     let state_text = texts(&*state.borrow());
     let own_settings = texts(state.borrow_mut().machine().settings());
@@ -50,12 +76,18 @@ fn printed(secret: &str, connection_string: &str) -> Vec<(&'static str, String)>
         ("ConnectionCredential", texts(&parsed.credential)),
         ("administration's Credential", texts(&credential)),
         ("AdministrationClient", texts(&administration.expect("it is valid"))),
-        ("AccessToken", texts(&token)),
-        ("AccessToken of text", texts(&text_token)),
+        ("Token", texts(&token)),
+        ("Token, a signature", texts(&text_token)),
         ("Client", texts(&client)),
         ("State", state_text),
         ("ClientMachine", texts(&ClientMachine::new(settings))),
         ("Client's settings", own_settings),
+        ("administration's Request", texts(&request)),
+        ("administration's Response", texts(&response)),
+        ("administration's AuthorizationRule", texts(&managed)),
+        ("SaslInit", texts(&init)),
+        ("the emulator's AuthorizationRule", texts(&rule)),
+        ("BrokerConfig", texts(&config)),
     ];
     drop((client, state));
     world.end();
@@ -76,7 +108,7 @@ fn holds_secret(text: &str, secret: &str) -> bool {
     [secret, &spaced, &hex(secret), &basic].into_iter().any(|form| text.contains(form) || flat.contains(form))
 }
 
-#[known_fault("C19")]
+#[test]
 fn no_public_type_prints_a_secret_c19_n1() {
     let mut signature = String::new();
     sas::sign("sb://localhost/", "name", KEY, Timestamp::from_secs(2_000_000_000), &mut signature).unwrap();
@@ -86,7 +118,12 @@ fn no_public_type_prints_a_secret_c19_n1() {
     let mut judge = Judge::new();
     for (secret, connection_string) in [(KEY, with_key), (signed.as_str(), with_signature)] {
         for (name, text) in printed(secret, &connection_string) {
-            judge.equal(format!("{name}, {}", &connection_string[..30]), holds_secret(&text, secret), false, true);
+            judge.case(
+                format!("{name}, {}", &connection_string[..30]),
+                holds_secret(&text, secret),
+                |holds| !holds,
+                |_| false,
+            );
         }
     }
     judge.finish();

@@ -177,6 +177,18 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         self.put(unsigned, Resource::Entity(name.into()), Operation::Create).await
     }
 
+    /// Creates a queue unless there is one of this name, whose settings stay as they are; whether it was created.
+    ///
+    /// # Errors
+    /// [`AdministrationError`].
+    pub async fn create_queue_if_missing(
+        &self,
+        name: &str,
+        options: CreateQueueOptions,
+    ) -> Result<bool, AdministrationError<H::Error>> {
+        created(self.create_queue(name, options).await)
+    }
+
     /// The settings of a queue.
     ///
     /// # Errors
@@ -246,6 +258,18 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     ) -> Result<TopicProperties, AdministrationError<H::Error>> {
         let unsigned = self.requests.create_topic(name, options)?;
         self.put(unsigned, Resource::Entity(name.into()), Operation::Create).await
+    }
+
+    /// Creates a topic unless there is one of this name, whose settings stay as they are; whether it was created.
+    ///
+    /// # Errors
+    /// [`AdministrationError`].
+    pub async fn create_topic_if_missing(
+        &self,
+        name: &str,
+        options: CreateTopicOptions,
+    ) -> Result<bool, AdministrationError<H::Error>> {
+        created(self.create_topic(name, options).await)
     }
 
     /// The settings of a topic.
@@ -318,6 +342,19 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     ) -> Result<SubscriptionProperties, AdministrationError<H::Error>> {
         let unsigned = self.requests.create_subscription(topic, name, options)?;
         self.put(unsigned, Resource::Subscription { topic: topic.into(), name: name.into() }, Operation::Create).await
+    }
+
+    /// Creates a subscription unless there is one of this name, whose settings stay as they are; whether it was created.
+    ///
+    /// # Errors
+    /// [`AdministrationError`].
+    pub async fn create_subscription_if_missing(
+        &self,
+        topic: &str,
+        name: &str,
+        options: CreateSubscriptionOptions,
+    ) -> Result<bool, AdministrationError<H::Error>> {
+        created(self.create_subscription(topic, name, options).await)
     }
 
     /// The settings of a subscription.
@@ -406,6 +443,20 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         .await
     }
 
+    /// Creates a rule unless there is one of this name, whose settings stay as they are; whether it was created.
+    ///
+    /// # Errors
+    /// [`AdministrationError`].
+    pub async fn create_rule_if_missing(
+        &self,
+        topic: &str,
+        subscription: &str,
+        name: &str,
+        options: CreateRuleOptions,
+    ) -> Result<bool, AdministrationError<H::Error>> {
+        created(self.create_rule(topic, subscription, name, options).await)
+    }
+
     /// A rule.
     ///
     /// # Errors
@@ -468,5 +519,14 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// All of a subscription's rules, by name.
     pub fn list_rules(&self, topic: &str, subscription: &str) -> Pages<'_, H, T, RuleProperties> {
         Pages::new(self, Resource::Rules { topic: topic.into(), subscription: subscription.into() })
+    }
+}
+
+/// Whether something was created, where what was there before is as good.
+fn created<P, E>(result: Result<P, AdministrationError<E>>) -> Result<bool, AdministrationError<E>> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_already_exists() => Ok(false),
+        Err(error) => Err(error),
     }
 }

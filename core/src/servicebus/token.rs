@@ -1,0 +1,54 @@
+//! Tokens that a credential gives (docs/evidence/wire-protocol.md §2.2).
+
+use crate::time::Timestamp;
+use core::fmt;
+
+/// A token from outside of the connection string, and its end.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Token<P> {
+    /// A JSON web token, such as Entra ID's: for every entity of the namespace that its principal may use.
+    Jwt {
+        /// The token.
+        text: P,
+        /// When it ends.
+        expires_at: Timestamp,
+    },
+    /// A shared access signature for the audience that was asked for, `SharedAccessSignature sr=…`.
+    Sas {
+        /// The signature with its fields.
+        text: P,
+        /// When it ends, as in its `se`.
+        expires_at: Timestamp,
+    },
+}
+
+impl<P> Token<P> {
+    /// A JSON web token and its end.
+    pub fn jwt(text: impl Into<P>, expires_at: Timestamp) -> Self {
+        Self::Jwt { text: text.into(), expires_at }
+    }
+
+    /// A shared access signature and its end.
+    pub fn sas(text: impl Into<P>, expires_at: Timestamp) -> Self {
+        Self::Sas { text: text.into(), expires_at }
+    }
+
+    /// When it ends.
+    pub fn expires_at(&self) -> Timestamp {
+        match self {
+            Self::Jwt { expires_at, .. } | Self::Sas { expires_at, .. } => *expires_at,
+        }
+    }
+}
+
+impl<P> fmt::Debug for Token<P> {
+    /// Without its text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Jwt { .. } => "Jwt",
+            Self::Sas { .. } => "Sas",
+        };
+        f.debug_struct(name).field("expires_at", &self.expires_at()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,32 @@
+//! Credentials of the Azure SDK for Rust, such as those of `azure_identity`.
+
+use super::credential::{Credential, HeapToken};
+use crate::servicebus::Token;
+use crate::time::Timestamp;
+use alloc::borrow::ToOwned;
+use alloc::sync::Arc;
+use azure_core::credentials::TokenCredential;
+use core::fmt;
+
+/// What tokens are for.
+const SCOPE: &str = "https://servicebus.azure.net/.default";
+
+/// A credential of the Azure SDK as the client takes it.
+#[derive(Clone)]
+pub struct AzureCredential(pub Arc<dyn TokenCredential>);
+
+impl fmt::Debug for AzureCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AzureCredential")
+    }
+}
+
+impl Credential for AzureCredential {
+    type Error = azure_core::Error;
+
+    async fn token(&mut self, _: &str) -> Result<HeapToken, azure_core::Error> {
+        let token = self.0.get_token(&[SCOPE], None).await?;
+        let expires_at = Timestamp::from_secs(token.expires_on.unix_timestamp());
+        Ok(Token::jwt(token.token.secret().to_owned(), expires_at))
+    }
+}

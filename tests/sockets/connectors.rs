@@ -1,0 +1,64 @@
+//! Streams of the program's own in the place of TCP, and the causes of what goes wrong with one.
+
+use servicebus_core::servicebus::RetryPolicy;
+use servicebus_emulator::Emulator;
+use servicebus_tokio::{Error, MessageRef, Options, Tls};
+use std::error::Error as _;
+use std::io;
+use tokio::net::TcpStream;
+
+async fn send(options: Options) -> Result<(), Error> {
+    let client = options.with_retry(RetryPolicy::none()).connect();
+    let result = client.sender("q").unwrap().send(&MessageRef::new("x")).await;
+    client.close().await;
+    result
+}
+
+/// The connection string of an emulator as of a namespace, where connections are encrypted.
+fn secure(emulator: &Emulator) -> String {
+    let port = emulator.amqp_address().port();
+    let text = emulator.connection_string().replace(";UseDevelopmentEmulator=true", "");
+    text.replace(&format!("localhost:{port}"), "localhost")
+}
+
+#[tokio::test]
+async fn a_stream_that_encrypts_itself_is_taken_from_the_program_and_from_nobody_else() {
+    let emulator = Emulator::builder().queue("q").start().await.unwrap();
+    let port = emulator.amqp_address().port();
+    let options = Options::new(secure(&emulator)).unwrap().with_tls(Tls::Stream);
+    let tunnel = options.clone().with_connector(move |host, asked| async move {
+        assert_eq!((host.as_str(), asked), ("localhost", 5671));
+        TcpStream::connect(("127.0.0.1", port)).await
+    });
+    send(tunnel).await.unwrap();
+    let error = send(options.with_endpoint("127.0.0.1", port)).await.unwrap_err();
+    assert!(error.to_string().contains("`Tls::Stream` needs a stream of the program's own"), "{error}");
+}
+
+#[tokio::test]
+async fn tls_goes_over_a_stream_of_the_programs_own() {
+    let emulator = Emulator::builder().queue("q").tls(0, None).start().await.unwrap();
+    let port = emulator.tls_address().unwrap().port();
+    let trusted = Tls::authorities_from_pem(emulator.certificate_pem().unwrap().as_bytes()).unwrap();
+    let connect = move |_, _| TcpStream::connect(("127.0.0.1", port));
+    let options = Options::new(secure(&emulator)).unwrap().with_connector(connect);
+    send(options.clone().with_tls(trusted)).await.unwrap();
+
+    let error = send(options.with_tls(Tls::Authorities(Vec::new()))).await.unwrap_err();
+    let below = |kind: &dyn Fn(&(dyn std::error::Error + 'static)) -> bool| {
+        std::iter::successors(error.source(), |&error| error.source()).any(kind)
+    };
+    assert!(below(&|error| error.is::<rustls::Error>()), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_a_stream_says_is_a_source_of_the_error() {
+    let refuse = |_, _| async { Err::<TcpStream, _>(io::Error::new(io::ErrorKind::AddrNotAvailable, "no way out")) };
+    let options = Options::new("Endpoint=sb://nowhere.invalid;SharedAccessKeyName=k;SharedAccessKey=k").unwrap();
+    let error = send(options.with_connector(refuse)).await.unwrap_err();
+    assert!(error.to_string().contains("no way out"), "{error}");
+    let source = std::iter::successors(error.source(), |&error| error.source())
+        .find_map(|error| error.downcast_ref::<io::Error>())
+        .expect("the stream's own");
+    assert_eq!(source.kind(), io::ErrorKind::AddrNotAvailable);
+}
