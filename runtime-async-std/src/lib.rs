@@ -28,11 +28,11 @@ use std::time::{Duration, SystemTime};
 
 pub use network::{Half, Other, Plain, Socket, Tcp};
 pub use servicebus_core;
+#[cfg(feature = "azure-identity")]
+pub use servicebus_core::transport::AzureCredential;
 #[cfg(feature = "websockets")]
 pub use servicebus_core::transport::WebSocketError;
 pub use servicebus_core::transport::{Credential, CredentialError, DialError, Tls, TlsError};
-#[cfg(feature = "azure-identity")]
-pub use servicebus_core::transport::AzureCredential;
 #[cfg(feature = "proxy")]
 pub use servicebus_core::transport::{Proxy, ProxyError};
 

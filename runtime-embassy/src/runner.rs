@@ -5,7 +5,7 @@ use crate::clock::{self, Utc};
 use core::cell::{RefCell, RefMut};
 use core::future::Future;
 use servicebus_core::client;
-use servicebus_core::driver::{self, Dial, NoCredential, Credential};
+use servicebus_core::driver::{self, Credential, Dial, NoCredential};
 use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::{Runtime, Shared};
 use servicebus_core::storage::Storage;

@@ -17,7 +17,7 @@ mod peer;
 mod utc;
 
 use servicebus_core::client::{Client, State};
-use servicebus_core::driver::{self, NoCredential, Credential};
+use servicebus_core::driver::{self, Credential, NoCredential};
 use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::storage::Storage;

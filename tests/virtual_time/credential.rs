@@ -49,7 +49,8 @@ impl Issuer {
 
     fn issue<P: PayloadBuilder>(&self, world: &World) -> std::io::Result<Token<P>> {
         self.asked.set(self.asked.get() + 1);
-        let expires_at = world.clock().utc + self.lasting.get().ok_or_else(|| std::io::Error::other("nobody is signed in"))?;
+        let expires_at =
+            world.clock().utc + self.lasting.get().ok_or_else(|| std::io::Error::other("nobody is signed in"))?;
         Ok(Token::Jwt { text: token(expires_at), expires_at })
     }
 }

@@ -231,10 +231,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for one that is not valid, or that is for another host.
-    pub fn set_connection_string(
-        &self,
-        connection_string: impl Into<LiteralOf<R>>,
-    ) -> Result<(), Error<StorageOf<R>>> {
+    pub fn set_connection_string(&self, connection_string: impl Into<LiteralOf<R>>) -> Result<(), Error<StorageOf<R>>> {
         let connection_string = connection_string.into();
         self.shared.with(|state| state.machine.set_connection_string(connection_string)).map_err(Error::of)
     }

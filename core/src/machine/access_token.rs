@@ -59,12 +59,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The credential has answered for an audience; a failed answer is retried with a back-off, as often as the policy
     /// wants.
-    pub fn handle_access_token(
-        &mut self,
-        clock: Clock,
-        audience: &str,
-        token: Result<Token<S::Payload>, Failure<S>>,
-    ) {
+    pub fn handle_access_token(&mut self, clock: Clock, audience: &str, token: Result<Token<S::Payload>, Failure<S>>) {
         self.tokens.set_pending(false);
         self.timers.stop(Timer::Client, client::CREDENTIAL);
         self.due = true;
@@ -118,8 +113,9 @@ impl<S: Storage> ClientMachine<S> {
                     continue;
                 }
                 _ if !lasts => Err(Failure::described(Cause::Credential, "the token ends before one that is needed")),
-                Ok(token) => audience
-                    .and_then(|audience| self.put_token(id, request.index(), &audience, (kind, token), *expiry)),
+                Ok(token) => {
+                    audience.and_then(|audience| self.put_token(id, request.index(), &audience, (kind, token), *expiry))
+                }
                 Err(_) => Err(Failure::new(Cause::Argument(Argument::AccessToken))),
             };
             if let Err(failure) = sent {

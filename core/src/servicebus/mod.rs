@@ -27,8 +27,8 @@ pub mod retry;
 pub mod rule;
 pub mod sas;
 pub mod session_choice;
-pub mod token;
 pub(crate) mod session_filter;
+pub mod token;
 
 pub use address::{Address, SubQueue};
 pub use argument::Argument;

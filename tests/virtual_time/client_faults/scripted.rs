@@ -4,7 +4,7 @@
 use crate::stage::within;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::client::Client;
-use servicebus_core::driver::{self, Dial, NoCredential, Credential, Transport};
+use servicebus_core::driver::{self, Credential, Dial, NoCredential, Transport};
 use servicebus_core::machine::{Settings, Target};
 use servicebus_core::servicebus::{Body, MessageRef};
 use servicebus_core::storage::Storage;
