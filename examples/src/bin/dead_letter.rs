@@ -15,7 +15,7 @@ async fn main() -> Result<()> {
 
     sender.send_all(&["no amount", "unlucky"]).await?;
     while let Some(message) = receiver.receive(Duration::from_millis(500)).await? {
-        if message.text().ok() == Some("no amount") {
+        if message.text() == Ok("no amount") {
             let options = DeadLetterOptions {
                 reason: Some("Invalid"),
                 description: Some("an invoice has an amount"),
@@ -30,12 +30,10 @@ async fn main() -> Result<()> {
 
     let dead = client.receiver_with(Entity::queue(&*queue).dead_letter(), ReceiverOptions::default())?;
     for message in dead.receive_messages(10, Duration::from_secs(5)).await? {
-        println!(
-            "{}: {}: {}",
-            message.text().unwrap_or("?"),
-            message.dead_letter_reason().unwrap_or("?"),
-            message.dead_letter_description().unwrap_or("?"),
-        );
+        let reason = message.dead_letter_reason().unwrap_or("?");
+        println!("{message}: {reason}: {}", message.dead_letter_description().unwrap_or("?"));
+        // A copy without the reasons goes back; the original goes once that is stored.
+        sender.send(&message.to_message().with_property("resubmitted", true)).await?;
         dead.complete(&message).await?;
     }
     client.close().await;

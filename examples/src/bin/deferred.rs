@@ -17,8 +17,8 @@ async fn main() -> Result<()> {
     }
     let mut set_aside = Vec::new();
     for message in receiver.receive_messages(2, Duration::from_secs(5)).await? {
-        match message.text().ok() {
-            Some("first") => {
+        match message.text() {
+            Ok("first") => {
                 println!("first: done");
                 receiver.complete(&message).await?;
             }
