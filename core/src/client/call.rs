@@ -295,7 +295,7 @@ impl<R: Runtime> Endpoint<R> {
     ) -> Result<(OperationId, PayloadOf<R>), Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::error::invalid(&error))?;
         if message.needs_expiry() {
-            message = message.with_expiry(clock::<R>(&self.shared).utc);
+            message.set_expiry(clock::<R>(&self.shared).utc);
         }
         let id = id.filter(|_| <StorageOf<R> as Storage>::MESSAGE_IDS && message.message_id.is_none());
         let (mut arena, id) = self.shared.with(|state| {

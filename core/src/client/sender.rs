@@ -311,7 +311,8 @@ pub(super) fn scheduled<'m, S: Storage>(
     message.validate().map_err(|error| invalid(&error))?;
     message.message_id.get_or_insert(MessageId::String(id.as_str()));
     message.scheduled_enqueue_time = Some(at);
-    Ok(message.with_expiry(utc))
+    message.set_expiry(utc);
+    Ok(message)
 }
 
 #[cfg(feature = "alloc")]

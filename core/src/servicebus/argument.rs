@@ -64,3 +64,10 @@ impl Argument {
         }
     }
 }
+
+/// Whether a text has more characters than these.
+#[inline(never)]
+pub(super) fn is_longer(text: &str, characters: usize) -> bool {
+    // A character has a byte at least.
+    text.len() > characters && text.chars().count() > characters
+}

@@ -91,7 +91,7 @@ impl<S: Storage> MessageBatch<S> {
     pub fn try_add(&mut self, message: &(impl AsMessage + ?Sized)) -> Result<(), BatchError> {
         let mut message = message.as_message();
         if message.needs_expiry() {
-            message = message.with_expiry(self.lacking.utc);
+            message.set_expiry(self.lacking.utc);
         }
         let ids = self.lacking.ids.as_mut().filter(|_| message.message_id.is_none());
         let text = ids.map(|ids| Uuid(ids.uuid()).text());

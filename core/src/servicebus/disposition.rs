@@ -1,6 +1,6 @@
 //! What the application decides about a locked message.
 
-use super::argument::Argument;
+use super::argument::{Argument, is_longer};
 use crate::wire::Value;
 
 /// Application properties and their new values.
@@ -44,9 +44,7 @@ impl Disposition<'_> {
         let Self::DeadLetter { reason, description, .. } = self else { return Ok(()) };
         let texts = [(reason, Argument::DeadLetterReason), (description, Argument::DeadLetterDescription)];
         for (text, argument) in texts {
-            // A character has a byte at least.
-            let long = |text: &str| text.len() > MAX_DEAD_LETTER_TEXT && text.chars().count() > MAX_DEAD_LETTER_TEXT;
-            if text.is_some_and(long) {
+            if text.is_some_and(|text| is_longer(text, MAX_DEAD_LETTER_TEXT)) {
                 return Err(argument);
             }
         }

@@ -1,6 +1,6 @@
 //! A message to be sent, as Service Bus knows it (docs/evidence/wire-protocol.md §3.1).
 
-use super::argument::Argument;
+use super::argument::{Argument, is_longer};
 use super::body::Body;
 use super::entries::Entries;
 use crate::time::{Duration, Millis, Timestamp};
@@ -169,8 +169,7 @@ impl<'a> MessageRef<'a> {
             (self.reply_to_session_id, Argument::ReplyToSessionId),
         ];
         for (id, argument) in ids {
-            // A character has a byte at least.
-            if id.is_some_and(|id| id.len() > MAX_ID_LEN && id.chars().count() > MAX_ID_LEN) {
+            if id.is_some_and(|id| is_longer(id, MAX_ID_LEN)) {
                 return Err(InvalidMessage::TooLong(argument));
             }
         }
@@ -191,13 +190,12 @@ impl<'a> MessageRef<'a> {
 
     /// Adds the times of creation and expiry if the header cannot tell how long it lives. The service takes the
     /// difference of the two (docs/evidence/service-evidence.md §10), so that no clock has to be right.
-    #[must_use]
-    pub(crate) fn with_expiry(mut self, utc: Timestamp) -> Self {
+    #[inline(never)]
+    pub(crate) fn set_expiry(&mut self, utc: Timestamp) {
         if let Some(life) = self.time_to_live.filter(|_| self.needs_expiry()) {
             let created = *self.creation_time.get_or_insert(utc);
             self.absolute_expiry_time = Some((created + life).min(LAST_EXPIRY));
         }
-        self
     }
 
     /// Appends a property of the trace context, unless the application has set it itself.
