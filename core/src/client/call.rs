@@ -290,13 +290,10 @@ impl<R: Runtime> Endpoint<R> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn encode_and_start(
         &self,
-        mut message: MessageRef<'_>,
+        message: &MessageRef<'_>,
         id: Option<&mut Option<Uuid>>,
     ) -> Result<(OperationId, PayloadOf<R>), Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::error::invalid(&error))?;
-        if message.needs_expiry() {
-            message.set_expiry(clock::<R>(&self.shared).utc);
-        }
         let id = id.filter(|_| <StorageOf<R> as Storage>::MESSAGE_IDS && message.message_id.is_none());
         let (mut arena, id) = self.shared.with(|state| {
             let id = id.and_then(|id| {
@@ -309,9 +306,16 @@ impl<R: Runtime> Endpoint<R> {
             (core::mem::take(&mut state.arena), id)
         });
         let text = id.map(Uuid::text);
-        let mut message: MessageRef<'_> = message;
-        message.message_id = message.message_id.or(text.as_ref().map(|text| MessageId::String(text.as_str())));
-        let payload = arena.encode(&message);
+        let payload = if text.is_some() || message.needs_expiry() {
+            let mut message: MessageRef<'_> = *message;
+            message.message_id = message.message_id.or(text.as_ref().map(|text| MessageId::String(text.as_str())));
+            if message.needs_expiry() {
+                message.set_expiry(clock::<R>(&self.shared).utc);
+            }
+            arena.encode(&message)
+        } else {
+            arena.encode(message)
+        };
         let started = self.shared.with(|state| {
             state.arena = arena;
             let deadline = state.runtime.now() + state.machine.settings().retry.try_timeout;

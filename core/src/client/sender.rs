@@ -70,7 +70,7 @@ impl<R: Runtime, M: AsMessage + ?Sized> Attempt<R> for Sending<'_, R, M> {
         let (operation, payload) = match self.source {
             Source::Message(message) => {
                 let id = if self.transaction.is_none() { Some(&mut self.id) } else { None };
-                self.endpoint.encode_and_start(message.as_message(), id)?
+                self.endpoint.encode_and_start(&message.as_message(), id)?
             }
             Source::Batch(batch) => {
                 (call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))?, batch.clone())
