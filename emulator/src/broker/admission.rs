@@ -160,6 +160,14 @@ impl<'n> Target<'n> {
         self.duplicates.is_some_and(|(window, duplicates)| duplicates.contains(identity, window, utc))
     }
 
+    /// Checks that there is memory for so many more ids of this length together.
+    pub(super) fn check_room_for_ids(&self, ids: usize, length: usize) -> Result<(), EntityError> {
+        match self.duplicates {
+            Some((_, duplicates)) if !duplicates.has_room(ids, length) => Err(super::budget::OverBudget.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// The partition that a message belongs to; `None` where nothing says so.
     pub(super) fn partition_of(&self, message: &Message) -> Option<String> {
         message.partition().filter(|_| self.partitioned).map(str::to_owned)

@@ -1,4 +1,4 @@
-//! The one place that changes messages. Applying cannot fail: what could be refused was refused by the plan, and a change
+//! The one place that changes messages, entities and rules. Applying cannot fail: what could be refused was refused by the plan, and a change
 //! for a store or message that is gone is none.
 
 use super::change::{Change, SessionStep};
@@ -64,17 +64,9 @@ impl Namespace {
                     store.reserve_number();
                 }
             }
-            Change::Remember { entity, id, utc } => {
-                let (duplicates, window) = if let Some(queue) = self.queues.get_mut(&entity) {
-                    (&mut queue.duplicates, queue.description.duplicate_detection_history_time_window)
-                } else if let Some(topic) = self.topics.get_mut(&entity) {
-                    (&mut topic.duplicates, topic.description.duplicate_detection_history_time_window)
-                } else {
-                    return;
-                };
-                duplicates.remember(&id, window, utc);
-            }
-            Change::Use { entity, subscription, utc } => self.accessed(&entity, subscription.as_deref(), utc),
+            Change::Remember { entity, id, utc } => self.remember_id(&entity, &id, utc),
+            Change::Forget { entity, utc } => self.forget_ids(&entity, utc),
+            Change::Use { store, utc } => self.note_use(store, utc),
             Change::Lock { store: id, number, token, utc } => {
                 if let Some(store) = self.store_mut(id) {
                     store.lock_entry(number, token, utc);
@@ -133,6 +125,19 @@ impl Namespace {
                 }
                 self.touched(id);
             }
+            Change::Queue { key, description, utc } => self.put_queue(key, *description, utc),
+            Change::Topic { key, description, utc } => self.put_topic(key, *description, utc),
+            Change::Subscription { topic, name, description, rule, utc } => {
+                self.put_subscription(&topic, name, *description, rule.map(|rule| *rule), utc);
+            }
+            Change::Rule { topic, subscription, rule, utc } => self.put_rule(&topic, &subscription, *rule, utc),
+            Change::RemoveRule { topic, subscription, rule } => self.remove_rule(&topic, &subscription, &rule),
+            Change::Delete { entity, subscription: None } => self.remove_entity(&entity),
+            Change::Delete { entity, subscription: Some(subscription) } => {
+                self.remove_subscription(&entity, &subscription);
+            }
+            Change::Clear => self.remove_all(),
+            Change::Purge { store } => self.purge_store(store),
         }
     }
 
@@ -185,12 +190,13 @@ pub(super) const RELEASE: super::change::Settlement = super::change::Settlement:
 
 #[cfg(test)]
 mod tests {
+    use crate::broker::budget::Holding;
     use crate::broker::change::{Change, Settlement};
     use crate::broker::entities::store::Ending;
     use crate::broker::entities::{
         Message, Namespace, QueueDescription, StoreId, SubscriptionDescription, TopicDescription,
     };
-    use crate::filter::{Dialect, Filter, Rule, SqlAction};
+    use crate::filter::{CorrelationFilter, Dialect, Filter, Rule, SqlAction, SqlFilter};
     use bytes::{Bytes, BytesMut};
     use servicebus_core::random::Random;
     use servicebus_core::servicebus::LockToken;
@@ -200,7 +206,7 @@ mod tests {
     const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     /// Queues that forward, detect duplicates and dead-letter, a topic with rules, and a queue for dead letters.
-    fn namespace(seed: u64) -> (Namespace, Vec<StoreId>) {
+    fn namespace(seed: u64) -> Namespace {
         let mut namespace = Namespace::new(seed);
         let to = |target: &str| Some(target.to_owned());
         let plain = QueueDescription {
@@ -231,11 +237,7 @@ mod tests {
         let action = SqlAction::parse("SET made = newid()", Vec::new(), &Dialect::default()).unwrap();
         let rule = Rule { name: "made".into(), filter: Filter::True, action: Some(action) };
         namespace.create_rule("topic", "all", rule, START).unwrap();
-        let mut stores: Vec<StoreId> = namespace.queues().flat_map(|queue| queue.stores.all()).collect();
-        let topic = namespace.topic("topic").unwrap();
-        stores.extend([topic.scheduled, topic.transit]);
-        stores.extend(topic.subscriptions.values().flat_map(|subscription| subscription.stores.all()));
-        (namespace, stores)
+        namespace
     }
 
     fn message(random: &mut Random, utc: Timestamp) -> Message {
@@ -256,11 +258,25 @@ mod tests {
         Message::accept(bytes.freeze()).unwrap()
     }
 
-    /// Everything that can be seen of the stores.
-    fn seen(namespace: &Namespace, stores: &[StoreId], tokens: &[LockToken]) -> Vec<String> {
+    /// Everything that can be seen of the entities, and of their stores.
+    fn seen(namespace: &Namespace, tokens: &[LockToken]) -> Vec<String> {
         let mut lines = Vec::new();
-        for id in stores {
-            let store = namespace.store(*id).unwrap();
+        for queue in namespace.queues() {
+            let held = namespace.held(&queue.name);
+            lines.push(format!("{}: {:?}, {:?}, {held} bytes", queue.name, queue.description, queue.times));
+        }
+        for topic in namespace.topics() {
+            let held = namespace.held(&topic.name);
+            lines.push(format!("{}: {:?}, {:?}, {held} bytes", topic.name, topic.description, topic.times));
+            lines.push(format!("{:?}", topic.rules));
+            for subscription in topic.subscriptions.values() {
+                lines.push(format!("{}: {:?}", subscription.name, (&subscription.description, subscription.times)));
+                let rules = subscription.rules.values();
+                lines.extend(rules.map(|stored| format!("{:?} {:?}", stored.rule, stored.created_at)));
+            }
+        }
+        for id in stores(namespace) {
+            let store = namespace.store(id).unwrap();
             for found in store.peek(0, None) {
                 lines.push(format!("{}: {:?}, {:?}", store.owner.path, found.message, found.locked_until));
             }
@@ -279,24 +295,84 @@ mod tests {
             let locked = tokens.iter().filter_map(|token| Some((token, store.under_lock(*token)?.1)));
             lines.extend(locked.map(|(token, until)| format!("{token} until {until}")));
         }
-        for entity in ["letters", "end", "first", "once", "topic", "sessions"] {
-            lines.push(format!("{entity}: {} bytes", namespace.held(entity)));
-        }
-        lines.push(format!("{:?}", namespace.queue("once").unwrap().times));
         lines
     }
 
-    /// One random command.
-    fn step(
-        namespace: &mut Namespace,
-        stores: &[StoreId],
-        tokens: &mut Vec<LockToken>,
-        random: &mut Random,
-        utc: Timestamp,
-    ) {
+    /// The stores of all entities, and those that are gone.
+    fn stores(namespace: &Namespace) -> Vec<StoreId> {
+        let mut stores: Vec<StoreId> = namespace.queues().flat_map(|queue| queue.stores.all()).collect();
+        for topic in namespace.topics() {
+            stores.extend([topic.scheduled, topic.transit]);
+            stores.extend(topic.subscriptions.values().flat_map(|subscription| subscription.stores.all()));
+        }
+        stores
+    }
+
+    /// One random command on entities: they come, change, lose their messages and go; some delete themselves.
+    /// Whether it was refused.
+    fn administer(namespace: &mut Namespace, random: &mut Random, utc: Timestamp) -> bool {
+        let name = ["letters", "end", "first", "once", "sessions", "new"][random.below(6) as usize];
+        let subscription = ["all", "sessions", "on", "made"][random.below(4) as usize];
+        let idle = (random.below(3) == 0).then_some(Duration::from_secs(300));
+        let queue = QueueDescription {
+            auto_delete_on_idle: idle,
+            lock_duration: Duration::from_secs(5 + random.below(20)),
+            requires_session: name == "sessions",
+            requires_duplicate_detection: name == "once",
+            forward_to: (name == "first").then(|| "end".to_owned()),
+            ..QueueDescription::default()
+        };
+        let of_topic = TopicDescription { auto_delete_on_idle: idle, ..TopicDescription::default() };
+        let below = SubscriptionDescription {
+            auto_delete_on_idle: idle,
+            requires_session: subscription == "sessions",
+            max_delivery_count: 1 + random.below(3) as u32,
+            ..SubscriptionDescription::default()
+        };
+        let filter = match random.below(3) {
+            0 => Filter::True,
+            1 => Filter::Correlation(CorrelationFilter { message_id: Some("3".into()), ..Default::default() }),
+            _ => Filter::Sql(SqlFilter::parse("sys.MessageId = '4'", Vec::new(), &Dialect::default()).unwrap()),
+        };
+        let rule = Rule { name: ["$Default", "a", "b"][random.below(3) as usize].into(), filter, action: None };
+        // Many are refused, by what is there and what is not: then nothing happens.
+        match random.below(14) {
+            0..=2 => namespace.create_queue(name, queue, utc).is_err(),
+            3 => namespace.update_queue(name, queue, utc).is_err(),
+            4 => namespace.create_topic("topic", of_topic, utc).is_err(),
+            5 => namespace.update_topic("topic", of_topic, utc).is_err(),
+            6 | 7 => namespace.create_subscription("topic", subscription, below, Some(rule), utc).is_err(),
+            8 => namespace.update_subscription("topic", subscription, below, utc).is_err(),
+            9 => namespace.create_rule("topic", subscription, rule, utc).is_err(),
+            10 => namespace.update_rule("topic", subscription, rule, utc).is_err(),
+            11 => namespace.delete_rule("topic", subscription, &rule.name).is_err(),
+            12 => match random.below(8) {
+                0 => namespace.delete("topic").is_err(),
+                1 | 2 => namespace.delete_subscription("topic", subscription).is_err(),
+                _ => namespace.delete(name).is_err(),
+            },
+            _ => match random.below(12) {
+                0 => {
+                    namespace.clear();
+                    false
+                }
+                1 | 2 => {
+                    namespace.purge();
+                    false
+                }
+                _ => false,
+            },
+        }
+    }
+
+    /// One random command on messages.
+    fn step(namespace: &mut Namespace, tokens: &mut Vec<LockToken>, random: &mut Random, utc: Timestamp) {
+        let stores = stores(namespace);
         let entity = ["end", "first", "once", "topic", "sessions"][random.below(5) as usize];
+        if stores.is_empty() || !namespace.exists(entity) {
+            return;
+        }
         let store = stores[random.below(stores.len() as u64) as usize];
-        let sessions = namespace.queue("sessions").unwrap().stores.main;
         match random.below(13) {
             0..=2 => {
                 let message = message(random, utc);
@@ -312,12 +388,16 @@ mod tests {
                 let endings = [Ending::Complete, Ending::Abandon, Ending::Defer, Ending::DeadLetter, Ending::Release];
                 let ending = endings[random.below(5) as usize];
                 // Many locks have ended already: then nothing happens.
-                let settled = namespace.settle(stores, token, &Settlement::plain(ending), utc);
-                assert!(settled.is_ok() || namespace.find_lock(stores, token).is_err() || ending == Ending::DeadLetter);
+                let settled = namespace.settle(&stores, token, &Settlement::plain(ending), utc);
+                assert!(
+                    settled.is_ok() || namespace.find_lock(&stores, token).is_err() || ending == Ending::DeadLetter
+                );
             }
             11 => {
-                let accepted = namespace.accept_session(sessions, None, random.below(3), utc);
-                if let Ok(Some((session, _))) = accepted {
+                let sessions = namespace.queue("sessions").map(|queue| queue.stores.main);
+                if let Some(sessions) = sessions
+                    && let Ok(Some((session, _))) = namespace.accept_session(sessions, None, random.below(3), utc)
+                {
                     let shared = namespace.share_session(sessions, &session, utc);
                     tokens.extend(namespace.receive(sessions, Some(&session), utc).map(|(_, token, _)| token));
                     match random.below(4) {
@@ -356,48 +436,105 @@ mod tests {
     #[test]
     fn a_log_of_changes_leads_to_the_same_state() {
         let mut kinds = std::collections::HashSet::new();
+        let (mut deleted_themselves, mut refused) = (0, 0);
         for seed in 0..30 {
-            let (mut original, stores) = namespace(seed);
+            let mut original = namespace(seed);
             original.record_changes();
             let (mut random, mut tokens, mut utc) = (Random::seeded(seed), Vec::new(), START);
             let mut changes = Vec::new();
             for _ in 0..400 {
-                step(&mut original, &stores, &mut tokens, &mut random, utc);
                 if random.below(4) == 0 {
-                    utc = utc + Duration::from_millis(random.below(4_000));
-                    original.handle_timeout(utc);
+                    refused += usize::from(administer(&mut original, &mut random, utc));
+                } else {
+                    step(&mut original, &mut tokens, &mut random, utc);
                 }
                 changes.extend(original.take_changes());
+                if random.below(4) == 0 {
+                    // Now and then long enough for idle entities to go.
+                    let longest = if random.below(40) == 0 { 700_000 } else { 4_000 };
+                    utc = utc + Duration::from_millis(random.below(longest));
+                    original.handle_timeout(utc);
+                }
+                let by_themselves = original.take_changes();
+                let is_delete = |change: &&Change| matches!(change, Change::Delete { .. });
+                deleted_themselves += by_themselves.iter().filter(is_delete).count();
+                changes.extend(by_themselves);
             }
             // Its own randomness is another.
-            let (mut replayed, again) = namespace(seed + 1_000);
-            assert_eq!(stores, again);
+            let mut replayed = namespace(seed + 1_000);
             for change in changes {
                 kinds.insert(core::mem::discriminant(&change));
                 replayed.apply(change);
             }
-            assert_eq!(seen(&original, &stores, &tokens), seen(&replayed, &stores, &tokens), "seed {seed}");
+            let (one, other) = (seen(&original, &tokens), seen(&replayed, &tokens));
+            assert_eq!(one, other, "seed {seed}");
+            let memory = |namespace: &Namespace| namespace.budget.used_for(Holding::Entities);
+            assert_eq!(stores(&original), stores(&replayed), "seed {seed}");
+            let_all_go(&mut original);
+            let_all_go(&mut replayed);
+            assert_eq!(memory(&original), memory(&replayed), "seed {seed}");
         }
-        assert!(kinds.len() >= 12, "{}", kinds.len());
+        assert!(kinds.len() >= 22, "{}", kinds.len());
+        assert!(deleted_themselves > 20 && refused < 2_000, "{deleted_themselves}, {refused}");
+    }
+
+    /// What is left of entities that are gone goes as well.
+    fn let_all_go(namespace: &mut Namespace) {
+        while namespace.poll_timeout() == Some(Timestamp::DOTNET_MIN) {
+            namespace.handle_timeout(Timestamp::DOTNET_MIN);
+        }
     }
 
     #[test]
     fn a_change_for_what_is_gone_is_none() {
-        let (mut original, stores) = namespace(1);
+        let mut original = namespace(1);
+        let stores = stores(&original);
         let token = LockToken::from_uuid(servicebus_core::wire::Uuid([7; 16]));
-        let before = seen(&original, &stores, &[]);
+        let before = seen(&original, &[]);
         original.apply(Change::Remove { store: stores[0], number: 77 });
         original.apply(Change::Renew { store: stores[0], token, utc: START });
         original.apply(Change::Lock { store: stores[0], number: 77, token, utc: START });
         let settlement = Settlement::plain(Ending::DeadLetter);
         original.apply(Change::Settle { store: stores[0], token, settlement, utc: START });
-        assert_eq!(seen(&original, &stores, &[]), before);
+        let (topic, subscription, rule) = ("topic".to_owned(), "all".to_owned(), "missing".to_owned());
+        original.apply(Change::RemoveRule { topic, subscription, rule });
+        original.apply(Change::Delete { entity: "topic".into(), subscription: Some("missing".into()) });
+        original.apply(Change::Delete { entity: "missing".into(), subscription: None });
+        original.apply(Change::Forget { entity: "missing".into(), utc: START });
+        assert_eq!(seen(&original, &[]), before);
         original.delete("end").unwrap();
+        original.delete("topic").unwrap();
         let gone: Vec<StoreId> = stores.iter().copied().filter(|id| original.store(*id).is_none()).collect();
-        assert_eq!(gone.len(), 3);
+        assert_eq!(gone.len(), 14);
+        let before = seen(&original, &[]);
         for store in gone {
             original.apply(Change::Reserve { store });
             original.apply(Change::Time { store, utc: START });
+            original.apply(Change::Use { store, utc: START });
+            original.apply(Change::Purge { store });
         }
+        let rule = Box::new(Rule { name: "r".into(), filter: Filter::True, action: None });
+        original.apply(Change::Rule { topic: "topic".into(), subscription: "all".into(), rule, utc: START });
+        assert_eq!(seen(&original, &[]), before);
+    }
+
+    /// What a queue left behind is nothing of the next one's of its name.
+    #[test]
+    fn an_entity_of_the_same_name_begins_anew() {
+        let mut namespace = namespace(1);
+        let before = namespace.queue("letters").unwrap().stores.main;
+        for _ in 0..5_000 {
+            let sent = message(&mut Random::seeded(3), START);
+            namespace.send("letters", sent, START).unwrap();
+        }
+        let (_, token, _) = namespace.receive(before, None, START).unwrap();
+        namespace.delete("letters").unwrap();
+        namespace.create_queue("letters", QueueDescription::default(), START).unwrap();
+        assert_eq!(namespace.held("letters"), 0);
+        assert!(namespace.settle(&[before], token, &Settlement::plain(Ending::Complete), START).is_err());
+        let_all_go(&mut namespace);
+        let queue = namespace.queue("letters").unwrap();
+        assert_eq!((namespace.held("letters"), namespace.counts(&queue.stores).total()), (0, 0));
+        assert_ne!(queue.stores.main, before);
     }
 }

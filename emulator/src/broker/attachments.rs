@@ -1,12 +1,16 @@
 //! The links of entities by path, for what concerns all links of one: it is deleted, changed or moved.
 
 use super::work::Work;
+use core::ops::Bound;
 use std::collections::BTreeMap;
+
+/// The path and number of a link.
+pub(crate) type Attachment = (String, u64);
 
 /// Links by path and number, each with its place.
 #[derive(Debug)]
 pub(crate) struct Attachments<P> {
-    by_path: BTreeMap<(String, u64), P>,
+    by_path: BTreeMap<Attachment, P>,
     work: Work,
 }
 
@@ -26,18 +30,28 @@ impl<P: Copy> Attachments<P> {
         self.by_path.remove(&(path.to_owned(), number));
     }
 
-    /// The links of an entity and of what lies below it, in the order of their attaches; all of them without a path.
-    pub(crate) fn of(&self, path: &str) -> Vec<P> {
+    /// The first link of an entity or of what lies below it behind this one, by path and number; without a path the first
+    /// of all.
+    pub(crate) fn next(&self, path: &str, after: Option<&Attachment>) -> Option<(Attachment, P)> {
+        self.work.add(1);
+        let found = |from: Bound<&Attachment>| {
+            let next = self.by_path.range((from, Bound::Unbounded)).next()?;
+            Some((next.0.clone(), *next.1))
+        };
         if path.is_empty() {
-            return self.by_path.values().copied().collect();
+            return found(after.map_or(Bound::Unbounded, Bound::Excluded));
         }
-        let own = self.by_path.range((path.to_owned(), 0)..=(path.to_owned(), u64::MAX));
-        let prefix = format!("{path}/");
-        let below = self.by_path.range((prefix.clone(), 0)..).take_while(|((path, _), _)| path.starts_with(&prefix));
-        let mut found: Vec<(u64, P)> = own.chain(below).map(|((_, number), place)| (*number, *place)).collect();
-        self.work.add(found.len() as u64);
-        found.sort_unstable_by_key(|(number, _)| *number);
-        found.into_iter().map(|(_, place)| place).collect()
+        let own = (path.to_owned(), 0);
+        // Others stand between an entity and what lies below it.
+        let below = (format!("{path}/"), 0);
+        if after.is_none_or(|after| after.0 == path) {
+            let next = found(after.map_or(Bound::Included(&own), Bound::Excluded));
+            if let Some(next) = next.filter(|((of, _), _)| of == path) {
+                return Some(next);
+            }
+        }
+        let from = after.filter(|after| **after >= below).map_or(Bound::Included(&below), Bound::Excluded);
+        found(from).filter(|((of, _), _)| of.starts_with(&below.0))
     }
 }
 
@@ -54,13 +68,21 @@ mod tests {
         for (number, path) in paths.into_iter().enumerate() {
             attachments.add(path, number as u64, number);
         }
-        assert_eq!(attachments.of("t"), [0, 1, 3, 4, 6]);
-        assert_eq!(attachments.of("t/subscriptions/a"), [0, 3]);
-        assert!(attachments.of("nothing").is_empty());
-        assert_eq!(work.done(), 7, "no others were looked at");
-        assert_eq!(attachments.of("").len(), 7);
+        let of = |attachments: &Attachments<usize>, path: &str| {
+            let (mut found, mut after) = (Vec::new(), None);
+            while let Some((next, place)) = attachments.next(path, after.as_ref()) {
+                found.push(place);
+                after = Some(next);
+            }
+            found
+        };
+        assert_eq!(of(&attachments, "t"), [1, 6, 0, 3, 4]);
+        assert_eq!(work.done(), 6, "no others were looked at");
+        assert_eq!(of(&attachments, "t/subscriptions/a"), [0, 3]);
+        assert!(of(&attachments, "nothing").is_empty());
+        assert_eq!(of(&attachments, "").len(), 7);
         attachments.remove("t", 1);
         attachments.remove("t", 1);
-        assert_eq!(attachments.of("t"), [0, 3, 4, 6]);
+        assert_eq!(of(&attachments, "t"), [6, 0, 3, 4]);
     }
 }

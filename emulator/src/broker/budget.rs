@@ -16,6 +16,10 @@ pub enum Holding {
     Messages,
     /// States of sessions.
     SessionStates,
+    /// Queues, topics, subscriptions and rules, with their names and settings.
+    Entities,
+    /// Message ids that are remembered for the detection of duplicates.
+    MessageIds,
     /// Messages and settlements of open transactions.
     Transactions,
     /// Tokens of connections.
@@ -31,9 +35,11 @@ pub enum Holding {
 
 impl Holding {
     /// Every use, in the order of [`Budget::used_for`]'s counters.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Messages,
         Self::SessionStates,
+        Self::Entities,
+        Self::MessageIds,
         Self::Transactions,
         Self::Tokens,
         Self::Deliveries,
@@ -46,6 +52,8 @@ impl Holding {
         match self {
             Self::Messages => "messages",
             Self::SessionStates => "session-states",
+            Self::Entities => "entities",
+            Self::MessageIds => "message-ids",
             Self::Transactions => "transactions",
             Self::Tokens => "tokens",
             Self::Deliveries => "deliveries",
@@ -56,7 +64,7 @@ impl Holding {
 
     /// Whether it stays when its client is gone.
     const fn is_stored(self) -> bool {
-        matches!(self, Self::Messages | Self::SessionStates)
+        matches!(self, Self::Messages | Self::SessionStates | Self::Entities | Self::MessageIds)
     }
 }
 
@@ -203,10 +211,12 @@ impl Budget {
     }
 
     fn counter(&self, holding: Holding) -> &AtomicUsize {
-        let [messages, states, transactions, tokens, deliveries, connections, bodies] = &self.0.by_use;
+        let [messages, states, entities, ids, transactions, tokens, deliveries, connections, bodies] = &self.0.by_use;
         match holding {
             Holding::Messages => messages,
             Holding::SessionStates => states,
+            Holding::Entities => entities,
+            Holding::MessageIds => ids,
             Holding::Transactions => transactions,
             Holding::Tokens => tokens,
             Holding::Deliveries => deliveries,
@@ -298,7 +308,7 @@ mod tests {
         assert_eq!((budget.used(), state.bytes()), (700, 100));
         drop(message);
         drop(state);
-        assert_eq!(Holding::ALL.map(|holding| budget.used_for(holding)), [0; 7]);
+        assert_eq!(Holding::ALL.map(|holding| budget.used_for(holding)), [0; 9]);
         assert_eq!(budget.used(), 0);
     }
 

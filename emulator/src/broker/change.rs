@@ -1,8 +1,9 @@
-//! The changes of a namespace's messages. A change holds outcomes (sequence numbers, ids, lock tokens, times), so that the
+//! The changes of a namespace: of its messages, entities and rules. A change holds outcomes (sequence numbers, ids, lock tokens, times), so that the
 //! same changes in the same order lead to the same state: see [`super::apply`].
 
 use super::entities::store::{Ending, Taken};
-use super::entities::{Message, StoreId};
+use super::entities::{Message, QueueDescription, StoreId, SubscriptionDescription, TopicDescription};
+use crate::filter::Rule;
 use bytes::Bytes;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
@@ -125,12 +126,17 @@ pub enum Change {
         /// When it came.
         utc: Timestamp,
     },
-    /// An entity was used.
-    Use {
-        /// The key of the queue or topic.
+    /// An entity forgets message ids that are past its window, some at once.
+    Forget {
+        /// The entity's key.
         entity: String,
-        /// The key of the subscription.
-        subscription: Option<String>,
+        /// When.
+        utc: Timestamp,
+    },
+    /// An entity was used: the one that a store belongs to, and for a subscription its topic.
+    Use {
+        /// The store.
+        store: StoreId,
         /// When.
         utc: Timestamp,
     },
@@ -202,5 +208,70 @@ pub enum Change {
         state: Option<Bytes>,
         /// When.
         utc: Timestamp,
+    },
+    /// A queue is made, or gets other settings.
+    Queue {
+        /// Its key.
+        key: String,
+        /// The settings.
+        description: Box<QueueDescription>,
+        /// When.
+        utc: Timestamp,
+    },
+    /// A topic is made, or gets other settings.
+    Topic {
+        /// Its key.
+        key: String,
+        /// The settings.
+        description: Box<TopicDescription>,
+        /// When.
+        utc: Timestamp,
+    },
+    /// A subscription is made, or gets other settings.
+    Subscription {
+        /// The topic's key.
+        topic: String,
+        /// The name as it was written first.
+        name: String,
+        /// The settings.
+        description: Box<SubscriptionDescription>,
+        /// The rule of one that is made.
+        rule: Option<Box<Rule>>,
+        /// When.
+        utc: Timestamp,
+    },
+    /// A rule is made, or comes in the place of the one of its name.
+    Rule {
+        /// The topic's key.
+        topic: String,
+        /// The subscription's key.
+        subscription: String,
+        /// The rule.
+        rule: Box<Rule>,
+        /// When.
+        utc: Timestamp,
+    },
+    /// A rule goes.
+    RemoveRule {
+        /// The topic's key.
+        topic: String,
+        /// The subscription's key.
+        subscription: String,
+        /// The rule's key.
+        rule: String,
+    },
+    /// A queue or topic goes, or one subscription of a topic.
+    Delete {
+        /// The key of the queue or topic.
+        entity: String,
+        /// The subscription's key.
+        subscription: Option<String>,
+    },
+    /// Every entity goes.
+    Clear,
+    /// The messages of a store go, and the states of its sessions.
+    Purge {
+        /// The store.
+        store: StoreId,
     },
 }

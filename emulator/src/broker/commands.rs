@@ -28,7 +28,7 @@ impl Namespace {
     }
 
     /// Makes one change.
-    fn make(&mut self, change: Change, utc: Timestamp) {
+    pub(super) fn make(&mut self, change: Change, utc: Timestamp) {
         self.apply(change);
         self.run_relays(utc);
     }

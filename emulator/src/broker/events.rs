@@ -52,7 +52,27 @@ impl Namespace {
                 let entity = self.store(*store).map(|store| &*store.owner.path);
                 tracing::trace!(entity, session, ?step, "session lock");
             }
-            Change::Reserve { .. } | Change::Remember { .. } | Change::Use { .. } | Change::Time { .. } => {}
+            Change::Queue { key, .. } | Change::Topic { key, .. } => tracing::debug!(entity = key, "created or changed"),
+            Change::Subscription { topic, name, .. } => {
+                tracing::debug!(entity = topic, subscription = name, "created or changed");
+            }
+            Change::Rule { topic, subscription, rule, .. } => {
+                tracing::debug!(entity = topic, subscription, rule = rule.name, "created or changed");
+            }
+            Change::RemoveRule { topic, subscription, rule } => {
+                tracing::debug!(entity = topic, subscription, rule, "deleted");
+            }
+            Change::Delete { entity, subscription } => tracing::debug!(entity, subscription, "deleted"),
+            Change::Clear => tracing::debug!("every entity deleted"),
+            Change::Purge { store } => {
+                let entity = self.store(*store).map(|store| &*store.owner.path);
+                tracing::debug!(entity, "purged");
+            }
+            Change::Reserve { .. }
+            | Change::Remember { .. }
+            | Change::Forget { .. }
+            | Change::Use { .. }
+            | Change::Time { .. } => {}
         }
     }
 

@@ -10,6 +10,7 @@
 //!
 //! What one connection sends makes another's receiver get something: [`Broker::poll_ready`] names those.
 
+mod administration;
 mod admission;
 mod apply;
 mod attachments;

@@ -33,6 +33,8 @@ pub(crate) struct Plan<'n> {
     changes: Vec<Change>,
     balances: BTreeMap<&'n str, Balance>,
     identities: BTreeSet<(&'n str, String)>,
+    /// Bytes of these ids.
+    remembered: usize,
     /// The next number of each store that gets messages.
     numbers: IdMap<StoreId, i64>,
     ended: IdSet<LockToken>,
@@ -58,6 +60,7 @@ impl<'n> Plan<'n> {
             changes: Vec::new(),
             balances: BTreeMap::new(),
             identities: BTreeSet::new(),
+            remembered: 0,
             numbers: IdMap::default(),
             ended: IdSet::default(),
             cancelled: IdSet::default(),
@@ -121,7 +124,7 @@ impl<'n> Plan<'n> {
         let target = Target::find(self.namespace, entity)?;
         target.check(&message)?;
         target.check_quota(self.held(target.key), message.size() as u64)?;
-        Ok(self.take_in(&target, message))
+        self.take_in(&target, message)
     }
 
     /// Messages of a batch: all of them or none.
@@ -138,17 +141,19 @@ impl<'n> Plan<'n> {
         let target = Target::find(self.namespace, entity)?;
         target.check_forwarded(&message)?;
         target.check_quota(self.held(target.key), message.size() as u64)?;
-        self.take_in(&target, message);
+        self.take_in(&target, message)?;
         Ok(())
     }
 
-    fn take_in(&mut self, target: &Target<'n>, mut message: Message) -> i64 {
+    fn take_in(&mut self, target: &Target<'n>, mut message: Message) -> Result<i64, EntityError> {
         let utc = self.utc;
-        self.push(Change::Use { entity: target.key.to_owned(), subscription: None, utc });
+        self.push(Change::Use { store: target.arrivals, utc });
         if let Some(identity) = target.identity(&message) {
             if target.is_remembered(&identity, utc) || !self.identities.insert((target.key, identity.clone())) {
-                return 0;
+                return Ok(0);
             }
+            self.remembered += identity.len();
+            target.check_room_for_ids(self.identities.len(), self.remembered)?;
             self.push(Change::Remember { entity: target.key.to_owned(), id: identity, utc });
         }
         if message.lacks_id() {
@@ -166,7 +171,7 @@ impl<'n> Plan<'n> {
         let number = if passes { 0 } else { message.sequence_number };
         self.balance(target.key).added += message.size() as u64;
         self.push(Change::Insert { store, message: Box::new(message) });
-        number
+        Ok(number)
     }
 
     /// The end of a lock, held in one of these stores.

@@ -92,9 +92,17 @@ impl Relays {
             && at <= utc
         {
             self.retries.pop_front();
-            self.blocked.remove(&id);
-            self.note(id);
+            if self.blocked.remove(&id) {
+                self.note(id);
+            }
         }
+    }
+
+    /// Forgets a store that is gone.
+    pub(super) fn forget(&mut self, id: StoreId) {
+        self.passed.remove(&id);
+        self.returned.remove(&id);
+        self.blocked.remove(&id);
     }
 
     fn block(&mut self, id: StoreId, utc: Timestamp) {

@@ -58,6 +58,7 @@ impl Shared {
         namespace.set_tier(tier, limits);
         let management = Management::new(&name, Random::seeded(seed ^ MANAGEMENT_SEED).next());
         namespace.name.clone_from(&name);
+        namespace.budget = budget.clone();
         let consumers = Consumers::new(namespace.work().clone());
         let attachments = Attachments::new(namespace.work().clone());
         Self {

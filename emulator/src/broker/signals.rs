@@ -1,5 +1,6 @@
 //! What follows from a change: messages for those who wait, sessions for those who ask, detaches.
 
+use super::attachments::Attachment;
 use super::entities::store::StoreSignal;
 use super::entities::{Signal, StoreId};
 use super::protocol::access::covers;
@@ -16,13 +17,16 @@ use servicebus_core::time::{Duration, Instant};
 /// How long after an update the links of an entity are detached.
 const UPDATE_DELAY: Duration = Duration::from_secs(1);
 
-/// An update of an entity whose links are still to be detached.
+/// An entity that was changed or deleted, and whose links are still to be detached.
 #[derive(Debug)]
 pub(crate) struct Update {
     at: Instant,
     path: String,
     /// Links that were attached since keep their places: their numbers are not below this one.
     before: u64,
+    deleted: bool,
+    /// The last link that was looked at.
+    after: Option<Attachment>,
 }
 
 impl Update {
@@ -32,7 +36,9 @@ impl Update {
     }
 }
 
-/// Messages and sessions that one call hands out at most: the rest goes on in the next.
+/// Updates that a new one is compared with.
+const MAX_COMPARED: usize = 16;
+/// Messages and sessions that one call hands out, and links that it detaches, at most: the rest goes on in the next.
 const MAX_HANDOUTS: usize = 4_096;
 
 /// The receiver that a link is.
@@ -99,10 +105,48 @@ impl Shared {
     fn detach_later(&mut self, path: String, clock: Clock) {
         let before = self.coming_link();
         // One of several updates at once is enough.
-        let known = |update: &Update| update.path == path && update.before == before;
-        if !self.updates.iter().rev().take_while(|update| update.before == before).any(known) {
-            self.updates.push_back(Update { at: clock.now + UPDATE_DELAY, path, before });
+        let known = |update: &Update| update.path == path && update.before == before && !update.deleted;
+        let last = self.updates.iter().rev().take_while(|update| update.before == before).take(MAX_COMPARED);
+        if !last.into_iter().any(known) {
+            let at = clock.now + UPDATE_DELAY;
+            self.updates.push_back(Update { at, path, before, deleted: false, after: None });
         }
+    }
+
+    /// The links that an entity has now are detached, before those of others that were updated.
+    fn detach_now(&mut self, path: String, deleted: bool, clock: Clock) {
+        let before = self.coming_link();
+        self.updates.push_front(Update { at: clock.now, path, before, deleted, after: None });
+    }
+
+    /// Detaches a link of an entity that was changed or deleted, if its attach has a number below `before`.
+    fn detach_from(
+        &mut self,
+        peer: &mut Peer,
+        link: LinkId,
+        path: &str,
+        deleted: bool,
+        before: u64,
+        clock: Clock,
+    ) -> bool {
+        let Some(found) = peer.link(link).filter(|link| link.number < before) else { return false };
+        if !deleted && matches!(found.purpose, Purpose::Requests(_) | Purpose::Responses(_)) {
+            return false;
+        }
+        let refusal = if deleted {
+            let path = if path.is_empty() { &found.path } else { path };
+            let text = format!("The messaging entity 'sb://{}/{path}' could not be found.", peer.host);
+            Refusal::new(Reason::EntityNotFound, text)
+        } else {
+            let name = &found.name;
+            let text = format!(
+                "The link '{name}' is force detached. Code: consumer({name}). Details: InnerMessageReceiver was \
+                 closed."
+            );
+            Refusal::new(Reason::DetachForced, text)
+        };
+        self.detach(peer, link, refusal, clock);
+        true
     }
 }
 
@@ -154,8 +198,12 @@ impl Broker {
     /// [`Broker::poll_timeout`].
     pub(super) fn run_signals(&mut self, namespace: NamespaceId, clock: Clock) {
         let mut left = MAX_HANDOUTS;
-        while left > 0 {
+        loop {
+            self.detach_due(namespace, &mut left, clock);
             let shared = self.namespaces.get_mut(namespace);
+            if left == 0 {
+                return;
+            }
             let Some(signal) = shared.namespace.next_signal() else { return };
             left -= 1;
             match signal {
@@ -178,7 +226,8 @@ impl Broker {
                     }
                 }
                 Signal::Updated(path) => shared.detach_later(path, clock),
-                Signal::Deleted(path) => self.detach_path(namespace, &path, true, u64::MAX, clock),
+                Signal::Deleted(path) => shared.detach_now(path, true, clock),
+                Signal::Cleared => shared.detach_now(String::new(), true, clock),
             }
         }
     }
@@ -216,40 +265,24 @@ impl Broker {
         }
     }
 
-    /// Detaches links whose entity was updated a while ago.
-    pub(super) fn detach_updated(&mut self, namespace: NamespaceId, clock: Clock) {
-        loop {
-            let updates = &mut self.namespaces.get_mut(namespace).updates;
-            if updates.front().is_none_or(|update| update.at > clock.now) {
-                return;
-            }
-            let Some(Update { path, before, .. }) = updates.pop_front() else { return };
-            self.detach_path(namespace, &path, false, before, clock);
-        }
-    }
-
-    /// Detaches the links of an entity that was changed or deleted (docs/evidence/service-evidence.md §2, §5): those whose
-    /// attach has a number below `before`.
-    pub(super) fn detach_path(&mut self, namespace: NamespaceId, path: &str, deleted: bool, before: u64, clock: Clock) {
-        for (id, link) in self.namespaces.get(namespace).attachments.of(path) {
-            let Some((shared, peer)) = self.find(id) else { continue };
-            let Some(found) = peer.link(link).filter(|link| link.number < before) else { continue };
-            if !deleted && matches!(found.purpose, Purpose::Requests(_) | Purpose::Responses(_)) {
+    /// Detaches links whose entity was deleted, or updated a while ago, as far as one call goes
+    /// (docs/evidence/service-evidence.md §2, §5).
+    fn detach_due(&mut self, namespace: NamespaceId, left: &mut usize, clock: Clock) {
+        while *left > 0 {
+            *left -= 1;
+            let shared = self.namespaces.get_mut(namespace);
+            let Some(update) = shared.updates.front_mut().filter(|update| update.at <= clock.now) else { return };
+            let Some((next, (id, link))) = shared.attachments.next(&update.path, update.after.as_ref()) else {
+                shared.updates.pop_front();
                 continue;
-            }
-            let refusal = if deleted {
-                let text = format!("The messaging entity 'sb://{}/{path}' could not be found.", peer.host);
-                Refusal::new(Reason::EntityNotFound, text)
-            } else {
-                let name = &found.name;
-                let text = format!(
-                    "The link '{name}' is force detached. Code: consumer({name}). Details: InnerMessageReceiver was \
-                     closed."
-                );
-                Refusal::new(Reason::DetachForced, text)
             };
-            shared.detach(peer, link, refusal, clock);
-            self.mark_ready(id);
+            let (path, before, deleted) = (update.path.clone(), update.before, update.deleted);
+            update.after = Some(next);
+            if let Some((shared, peer)) = self.find(id)
+                && shared.detach_from(peer, link, &path, deleted, before, clock)
+            {
+                self.mark_ready(id);
+            }
         }
     }
 
@@ -283,7 +316,8 @@ impl Broker {
     /// As [`Broker::force_detach`], for any namespace.
     pub(super) fn force_detach_in(&mut self, namespace: NamespaceId, path: &str, clock: Clock) {
         self.advance(namespace, clock);
-        self.detach_path(namespace, &path.trim_matches('/').to_ascii_lowercase(), false, u64::MAX, clock);
+        let path = path.trim_matches('/').to_ascii_lowercase();
+        self.namespaces.get_mut(namespace).detach_now(path, false, clock);
         self.run_signals(namespace, clock);
     }
 }

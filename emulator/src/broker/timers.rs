@@ -83,7 +83,6 @@ impl Broker {
     /// The time of a namespace's entities moves on.
     pub(super) fn advance(&mut self, namespace: NamespaceId, clock: Clock) {
         self.clock = clock;
-        self.detach_updated(namespace, clock);
         let Shared { transactions, namespace: entities, .. } = self.namespaces.get_mut(namespace);
         transactions.handle_timeout(entities, clock.now);
         if entities.poll_timeout().is_some_and(|at| at <= clock.utc) {

@@ -52,7 +52,29 @@ pub struct Rule {
     pub action: Option<SqlAction>,
 }
 
+/// Bytes that values take with their names.
+pub(super) fn memory_of(values: &[(String, Value<'static>)]) -> usize {
+    let text = |value: &Value<'_>| value.as_str().map_or(0, str::len);
+    values.iter().map(|(name, value)| size_of::<(String, Value<'_>)>() + name.len() + text(value)).sum()
+}
+
 impl Rule {
+    /// What a rule takes beside its texts: its places in the tables of subscription and topic.
+    const PLACES: usize = 768;
+
+    /// Bytes that a rule of a subscription takes.
+    pub(crate) fn memory(&self) -> usize {
+        let filter = match &self.filter {
+            Filter::True | Filter::False => 0,
+            Filter::Sql(filter) => filter.memory(),
+            Filter::Correlation(filter) => {
+                let texts = filter.fields().into_iter().filter_map(|(_, value)| value).map(str::len).sum::<usize>();
+                2 * (texts + memory_of(&filter.properties))
+            }
+        };
+        Self::PLACES + 4 * self.name.len() + filter + self.action.as_ref().map_or(0, SqlAction::memory)
+    }
+
     /// The name of the rule that a new subscription starts with.
     pub const DEFAULT_NAME: &'static str = "$Default";
 

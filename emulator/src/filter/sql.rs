@@ -65,7 +65,18 @@ pub struct SqlFilter {
     absent: AbsentSystemProperty,
 }
 
+/// Bytes that a parsed text takes at most: a part of it is as short as one character.
+fn memory(text: &str, parameters: &[(String, Value<'static>)]) -> usize {
+    const CHARACTER: usize = 64;
+    CHARACTER * text.len() + super::rule::memory_of(parameters)
+}
+
 impl SqlFilter {
+    /// Bytes that it takes.
+    pub(super) fn memory(&self) -> usize {
+        memory(&self.text, &self.parameters)
+    }
+
     /// Parses `text`. Parameters are found by name, with or without `@` and in any case.
     ///
     /// # Errors
@@ -117,6 +128,11 @@ pub struct SqlAction {
 }
 
 impl SqlAction {
+    /// Bytes that it takes.
+    pub(super) fn memory(&self) -> usize {
+        memory(&self.text, &self.parameters)
+    }
+
     /// Parses `text`. Parameters are found by name, with or without `@` and in any case.
     ///
     /// # Errors

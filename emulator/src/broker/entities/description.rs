@@ -294,10 +294,25 @@ fn check_forwarding(requires_session: bool, forward_to: Option<&String>) -> Resu
     Ok(())
 }
 
+fn texts<'a>(texts: impl IntoIterator<Item = &'a Option<String>>) -> usize {
+    texts.into_iter().flatten().map(String::len).sum()
+}
+
+fn keys(rules: &[AuthorizationRule]) -> usize {
+    let texts = |rule: &AuthorizationRule| rule.key_name.len() + rule.primary_key.len() + rule.secondary_key.len();
+    rules.iter().map(|rule| size_of::<AuthorizationRule>() + texts(rule)).sum()
+}
+
 impl QueueDescription {
+    /// Bytes of its texts.
+    pub(super) fn memory(&self) -> usize {
+        let all = [&self.forward_to, &self.forward_dead_lettered_messages_to, &self.user_metadata];
+        texts(all) + keys(&self.authorization_rules)
+    }
+
     /// What forwards is never idle: the service sets `AutoDeleteOnIdle` to its maximum there
     /// (docs/evidence/field-reports.md F8).
-    pub(super) fn never_idle_where_it_forwards(mut self) -> Self {
+    pub(in crate::broker) fn never_idle_where_it_forwards(mut self) -> Self {
         if self.forward_to.is_some() || self.forward_dead_lettered_messages_to.is_some() {
             self.auto_delete_on_idle = None;
         }
@@ -319,6 +334,11 @@ impl QueueDescription {
 }
 
 impl TopicDescription {
+    /// Bytes of its texts.
+    pub(super) fn memory(&self) -> usize {
+        texts([&self.user_metadata]) + keys(&self.authorization_rules)
+    }
+
     /// Checks what does not depend on other entities.
     ///
     /// # Errors
@@ -331,8 +351,13 @@ impl TopicDescription {
 }
 
 impl SubscriptionDescription {
+    /// Bytes of its texts.
+    pub(super) fn memory(&self) -> usize {
+        texts([&self.forward_to, &self.forward_dead_lettered_messages_to, &self.user_metadata])
+    }
+
     /// As [`QueueDescription::never_idle_where_it_forwards`].
-    pub(super) fn never_idle_where_it_forwards(mut self) -> Self {
+    pub(in crate::broker) fn never_idle_where_it_forwards(mut self) -> Self {
         if self.forward_to.is_some() || self.forward_dead_lettered_messages_to.is_some() {
             self.auto_delete_on_idle = None;
         }

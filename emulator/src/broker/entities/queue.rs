@@ -3,9 +3,12 @@
 use super::description::QueueDescription;
 use super::duplicates::Duplicates;
 use super::namespace::StoreId;
-use super::store::StoreSettings;
+use super::remains::Life;
+use super::store::{Store, StoreSettings};
+use crate::broker::budget::Share;
 use servicebus_core::servicebus::SubQueue;
 use servicebus_core::time::Timestamp;
+use std::sync::Arc;
 
 /// The stores of a queue or a subscription.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +67,17 @@ pub struct Queue {
     /// Its messages.
     pub stores: Stores,
     pub(in crate::broker) duplicates: Duplicates,
+    /// Its part of the memory budget.
+    pub(super) share: Share,
+    pub(super) life: Arc<Life>,
+}
+
+/// What an entity takes beside its stores, name and texts: its places in the tables of namespace and management.
+pub(super) const PLACES: usize = 1_024;
+
+/// Bytes that a queue takes without messages. Its name stands in many places; texts are kept as set and as shown.
+pub(in crate::broker) fn bytes(key: &str, description: &QueueDescription) -> usize {
+    PLACES + 3 * size_of::<Store>() + 12 * key.len() + 2 * description.memory()
 }
 
 /// What a queue's description means for its stores.

@@ -3,17 +3,20 @@
 use super::error::EntityError;
 use super::message::Message;
 use super::properties::PropertyEditor;
+use crate::broker::budget::Share;
 use crate::filter::{EvaluationError, Filter, Rule, Selection, select};
 use servicebus_core::random::Random;
 use servicebus_core::time::Timestamp;
 
 /// A rule and its age.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct StoredRule {
     /// The rule.
     pub rule: Rule,
     /// When it was made or last changed.
     pub created_at: Timestamp,
+    /// Its part of the memory budget.
+    pub(super) share: Share,
 }
 
 /// What the rules of a subscription make of a message.
@@ -66,6 +69,6 @@ fn evaluate<'r>(rules: impl Iterator<Item = &'r Rule>, message: &Message, random
 }
 
 /// Checks what a rule must have beyond its texts.
-pub(super) fn check(rule: &Rule) -> Result<(), EntityError> {
+pub(in crate::broker) fn check(rule: &Rule) -> Result<(), EntityError> {
     super::name::check_rule(&rule.name)
 }

@@ -1,8 +1,10 @@
 //! The rules of a topic by what a message must have to match them: a message meets the filters that it can match, and
 //! no others.
 
+use super::error::EntityError;
 use super::message::Message;
 use super::properties::PropertyEditor;
+use crate::broker::tier::Limits;
 use crate::filter::{CorrelationFilter, Filter, MessageProperties, Rule, SystemProperty, Value};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -76,6 +78,40 @@ impl RuleIndex {
     /// All rules.
     pub fn rules(&self) -> usize {
         self.rules
+    }
+
+    /// Checks how many filters there are beside this one, and without the one in whose place it comes
+    /// (docs/evidence/wire-protocol.md §8).
+    ///
+    /// # Errors
+    /// [`EntityError::OutOfRange`].
+    pub(in crate::broker) fn check_room(
+        &self,
+        rule: &Rule,
+        before: Option<&Rule>,
+        limits: Limits,
+    ) -> Result<(), EntityError> {
+        let is_sql = |rule: &Rule| matches!(rule.filter, Filter::Sql(_));
+        let is_correlation = |rule: &Rule| matches!(rule.filter, Filter::Correlation(_));
+        let (kind, count, limit, freed) = if is_sql(rule) {
+            ("SQL", self.sql_filters, limits.sql_filters, before.is_some_and(is_sql))
+        } else if is_correlation(rule) {
+            let freed = before.is_some_and(is_correlation);
+            ("correlation", self.correlation_filters, limits.correlation_filters, freed)
+        } else {
+            return Ok(());
+        };
+        if count - usize::from(freed) < limit {
+            return Ok(());
+        }
+        Err(EntityError::OutOfRange(format!("A topic cannot have more than {limit} {kind} filters.")))
+    }
+
+    /// Its entries, to be let go.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = ()> + Send {
+        let of = |values: Values| values.into_values().flatten();
+        let user = self.user.into_values().flat_map(move |named| of(named.texts).chain(named.others));
+        self.always.into_iter().chain(self.system.into_values().flat_map(of)).chain(user).map(|_| ())
     }
 
     /// Adds a rule of a subscription.

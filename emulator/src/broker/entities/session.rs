@@ -58,6 +58,13 @@ impl Session {
         }
     }
 
+    /// Its entries, to be let go.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = ()> + Send {
+        let Self { state, available, locked, messages, .. } = self;
+        let numbers = locked.into_iter().chain(messages).map(|_| ());
+        state.into_iter().map(|_| ()).chain(available.into_iter().map(|_| ())).chain(numbers)
+    }
+
     pub(super) fn is_vacant(&self) -> bool {
         self.lock.is_none() && self.messages.is_empty() && self.state.is_none()
     }

@@ -4,12 +4,15 @@ use super::description::{SubscriptionDescription, TopicDescription};
 use super::duplicates::Duplicates;
 use super::message::Message;
 use super::namespace::StoreId;
-use super::queue::{Stores, Times};
+use super::queue::{PLACES, Stores, Times};
+use super::remains::Life;
 use super::rule::StoredRule;
 use super::rule_index::RuleIndex;
-use super::store::StoreSettings;
+use super::store::{Store, StoreSettings};
+use crate::broker::budget::Share;
 use servicebus_core::servicebus::SubQueue;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A topic.
 #[derive(Debug)]
@@ -29,6 +32,19 @@ pub struct Topic {
     /// The rules of all subscriptions.
     pub rules: RuleIndex,
     pub(in crate::broker) duplicates: Duplicates,
+    /// Its part of the memory budget, without its subscriptions'.
+    pub(super) share: Share,
+    pub(super) life: Arc<Life>,
+}
+
+/// Bytes that a topic takes without messages and subscriptions.
+pub(in crate::broker) fn bytes(key: &str, description: &TopicDescription) -> usize {
+    PLACES + 2 * size_of::<Store>() + 12 * key.len() + 2 * description.memory()
+}
+
+/// Bytes that a subscription of this path takes without messages and rules.
+pub(in crate::broker) fn subscription_bytes(path: &str, description: &SubscriptionDescription) -> usize {
+    PLACES + 3 * size_of::<Store>() + 12 * path.len() + 2 * description.memory()
 }
 
 impl Topic {
@@ -60,6 +76,8 @@ pub struct Subscription {
     pub stores: Stores,
     /// By key: that is the order in which they are listed (docs/evidence/pinned-behaviour.md RUL4).
     pub rules: BTreeMap<String, StoredRule>,
+    /// Its part of the memory budget, without its rules'.
+    pub(super) share: Share,
 }
 
 /// What a subscription's description means for its stores.

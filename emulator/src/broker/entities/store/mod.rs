@@ -9,6 +9,7 @@ mod lock;
 
 use super::error::EntityError;
 use super::message::{Message, MessageState};
+use super::remains::Life;
 use super::session::{Session, session_key};
 pub use super::settings::{DeadReason, Effect, Ending, Owner, StoreSettings, StoreSignal};
 use crate::broker::id_map::{IdMap, IdSet};
@@ -86,6 +87,9 @@ pub struct Store {
     bytes: u64,
     /// Bytes of the states of all sessions.
     states: usize,
+    /// Sessions that are locked.
+    held: BTreeSet<Arc<str>>,
+    life: Arc<Life>,
     /// Whether a receiver waits for messages with credit: that is use of the entity.
     pub(in crate::broker) awaited: bool,
     work: Work,
@@ -114,6 +118,8 @@ impl Store {
             receivable: 0,
             bytes: 0,
             states: 0,
+            held: BTreeSet::new(),
+            life: Arc::default(),
             awaited: false,
             work: Work::default(),
         }
@@ -174,6 +180,16 @@ impl Store {
     /// Counts entries that operations look at there.
     pub(in crate::broker) fn count_in(&mut self, work: Work) {
         self.work = work;
+    }
+
+    /// It goes with this life.
+    pub(in crate::broker::entities) fn live_in(&mut self, life: Arc<Life>) {
+        self.life = life;
+    }
+
+    /// Whether its entity is there.
+    pub(in crate::broker::entities) fn is_there(&self) -> bool {
+        !self.life.has_ended()
     }
 
     /// Reserves the next sequence number.
@@ -507,35 +523,44 @@ impl Store {
         found
     }
 
-    /// Deletes everything, when the entity goes.
-    pub fn clear(&mut self) {
-        self.entries.clear();
-        self.available.clear();
-        self.ages.clear();
-        self.sessions.clear();
-        self.shared.clear();
-        self.ready.clear();
-        self.locks.clear();
-        self.timers.clear();
-        self.returned.clear();
-        self.scheduled = 0;
-        self.receivable = 0;
-        self.bytes = 0;
-        self.states = 0;
+    /// Its entries, to be let go one by one.
+    pub(in crate::broker::entities) fn into_entries(self) -> impl Iterator<Item = ()> + Send {
+        let Self { entries, available, ages, sessions, shared, ready, timers, held, .. } = self;
+        let messages = entries.into_values().map(|_| ());
+        let indexes = available.into_iter().map(|_| ()).chain(ages.into_iter().map(|_| ()));
+        let sessions = sessions.into_values().flat_map(Session::into_entries);
+        let of_sessions = shared.into_values().chain(held).map(|_| ()).chain(ready.into_iter().map(|_| ()));
+        messages.chain(indexes).chain(sessions).chain(of_sessions).chain(timers.into_iter().map(|_| ()))
     }
 
-    /// Deletes every message and every state. Sessions that are held stay so, until their locks end.
-    pub(in crate::broker::entities) fn purge(&mut self) {
-        let sessions = core::mem::take(&mut self.sessions);
-        self.clear();
-        for (key, session) in sessions {
+    /// Whether it has neither messages nor sessions.
+    pub(in crate::broker) fn is_pure(&self) -> bool {
+        self.entries.is_empty() && self.sessions.is_empty()
+    }
+
+    /// Takes every message and every state out, to be let go one by one. Sessions that are held stay so, until their locks
+    /// end.
+    pub(in crate::broker::entities) fn purge(&mut self) -> impl Iterator<Item = ()> + Send + use<> {
+        let mut fresh = Self::new(self.owner.clone(), self.settings.clone());
+        fresh.next_sequence = self.next_sequence;
+        fresh.next_position = self.next_position;
+        fresh.awaited = self.awaited;
+        fresh.work = self.work.clone();
+        fresh.life = Arc::clone(&self.life);
+        fresh.signals = core::mem::take(&mut self.signals);
+        fresh.signalled = core::mem::take(&mut self.signalled);
+        for key in &self.held {
+            self.work.add(1);
+            let Some(session) = self.sessions.get(key) else { continue };
             let Some(lock) = session.lock else { continue };
-            self.timers.insert((lock.until, Timer::Session(Arc::clone(&key))));
             if let Some(token) = lock.token {
-                self.shared.insert(token, Arc::clone(&key));
+                fresh.shared.insert(token, Arc::clone(key));
             }
-            self.sessions.insert(key, Session { lock: session.lock, ..Session::named(session.name) });
+            let name = Arc::clone(&session.name);
+            fresh.sessions.insert(Arc::clone(key), Session { lock: session.lock, ..Session::named(name) });
+            fresh.set_session_timer(key, None, Some(lock.until));
         }
+        core::mem::replace(self, fresh).into_entries()
     }
 
     /// Carries out what is due, up to a bound: [`Store::next_deadline`] tells whether more is.
@@ -596,8 +621,12 @@ impl Store {
         if let Some(before) = before {
             self.timers.remove(&(before, Timer::Session(id.clone())));
         }
-        if let Some(after) = after {
-            self.timers.insert((after, Timer::Session(id.clone())));
+        match after {
+            Some(after) => {
+                self.timers.insert((after, Timer::Session(id.clone())));
+                self.held.insert(id.clone());
+            }
+            None => _ = self.held.remove(id),
         }
     }
 

@@ -1,0 +1,142 @@
+//! What is left of entities and messages that are gone: nobody can reach it any more, and it is let go in parts, so that
+//! no call pays for all of a large entity.
+
+use super::duplicates::Duplicates;
+use super::namespace::StoreId;
+use super::queue::Queue;
+use super::rule_index::RuleIndex;
+use super::topic::{Subscription, Topic};
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Whether an entity is there. The stores of a topic and of its subscriptions share one, so that all of them go at once;
+/// those of a namespace have another above theirs.
+#[derive(Debug, Default)]
+pub(in crate::broker) struct Life {
+    ended: AtomicBool,
+    above: Option<Arc<Self>>,
+}
+
+impl Life {
+    /// One that also ends with this one.
+    pub(super) fn below(above: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { ended: AtomicBool::new(false), above: Some(Arc::clone(above)) })
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) || self.above.as_ref().is_some_and(|above| above.has_ended())
+    }
+}
+
+/// Entries that are let go one by one.
+type Entries = Box<dyn Iterator<Item = ()> + Send>;
+
+/// A part that takes one step.
+pub(super) enum Part {
+    /// An entry is gone.
+    Entry,
+    /// This store is to be taken out of its table.
+    Store(StoreId),
+}
+
+/// What is to be let go.
+#[derive(Default)]
+pub(super) struct Remains {
+    entries: VecDeque<Entries>,
+    stores: VecDeque<StoreId>,
+    subscriptions: VecDeque<Box<dyn Iterator<Item = Subscription> + Send>>,
+    queues: VecDeque<Box<dyn Iterator<Item = Queue> + Send>>,
+    topics: VecDeque<Box<dyn Iterator<Item = Topic> + Send>>,
+}
+
+impl fmt::Debug for Remains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remains").field("is_empty", &self.is_empty()).finish_non_exhaustive()
+    }
+}
+
+/// The next item of the first of several iterators that has one.
+fn next_of<T>(all: &mut VecDeque<Box<dyn Iterator<Item = T> + Send>>) -> Option<T> {
+    loop {
+        match all.front_mut()?.next() {
+            Some(item) => return Some(item),
+            None => _ = all.pop_front(),
+        }
+    }
+}
+
+impl Remains {
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { entries, stores, subscriptions, queues, topics } = self;
+        entries.is_empty() && stores.is_empty() && subscriptions.is_empty() && queues.is_empty() && topics.is_empty()
+    }
+
+    /// Entries that were taken out of something.
+    pub(super) fn add<T>(&mut self, entries: impl Iterator<Item = T> + Send + 'static) {
+        self.entries.push_back(Box::new(entries.map(|_| ())));
+    }
+
+    pub(super) fn add_duplicates(&mut self, duplicates: Duplicates) {
+        self.entries.push_back(Box::new(duplicates.into_entries()));
+    }
+
+    pub(super) fn add_rules(&mut self, rules: RuleIndex) {
+        self.entries.push_back(Box::new(rules.into_entries()));
+    }
+
+    /// A subscription, whose stores are not reached any more.
+    pub(super) fn add_subscription(&mut self, subscription: Subscription) {
+        self.stores.extend(subscription.stores.all());
+        self.add(subscription.rules.into_iter());
+    }
+
+    /// A queue whose stores are not reached any more.
+    pub(super) fn add_queue(&mut self, queue: Queue) {
+        self.stores.extend(queue.stores.all());
+        self.add_duplicates(queue.duplicates);
+    }
+
+    /// A topic; its life has ended.
+    pub(super) fn add_topic(&mut self, topic: Topic) {
+        self.stores.extend([topic.scheduled, topic.transit]);
+        self.add_duplicates(topic.duplicates);
+        self.add_rules(topic.rules);
+        self.subscriptions.push_back(Box::new(topic.subscriptions.into_values()));
+    }
+
+    /// All queues and topics of a namespace.
+    pub(super) fn add_all(
+        &mut self,
+        queues: impl Iterator<Item = Queue> + Send + 'static,
+        topics: impl Iterator<Item = Topic> + Send + 'static,
+    ) {
+        self.queues.push_back(Box::new(queues));
+        self.topics.push_back(Box::new(topics));
+    }
+
+    /// Lets one part go; `None` when nothing is left.
+    pub(super) fn next(&mut self) -> Option<Part> {
+        if let Some(()) = next_of(&mut self.entries) {
+            return Some(Part::Entry);
+        }
+        if let Some(id) = self.stores.pop_front() {
+            return Some(Part::Store(id));
+        }
+        if let Some(subscription) = next_of(&mut self.subscriptions) {
+            self.add_subscription(subscription);
+        } else if let Some(queue) = next_of(&mut self.queues) {
+            self.add_queue(queue);
+        } else if let Some(topic) = next_of(&mut self.topics) {
+            self.add_topic(topic);
+        } else {
+            return None;
+        }
+        Some(Part::Entry)
+    }
+}
