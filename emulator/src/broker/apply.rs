@@ -291,7 +291,7 @@ mod tests {
                 store.next_deadline(),
             ));
             lines.push(format!("{:?}", store.session_state("session")));
-            lines.extend(store.list_sessions(None).map(|id| format!("{id}: {:?}", store.session_lock(id))));
+            lines.extend(store.list_sessions(None, 0).map(|id| format!("{id}: {:?}", store.session_lock(id))));
             let locked = tokens.iter().filter_map(|token| Some((token, store.under_lock(*token)?.1)));
             lines.extend(locked.map(|(token, until)| format!("{token} until {until}")));
         }
@@ -373,7 +373,7 @@ mod tests {
             return;
         }
         let store = stores[random.below(stores.len() as u64) as usize];
-        match random.below(13) {
+        match random.below(14) {
             0..=2 => {
                 let message = message(random, utc);
                 namespace.send(entity, message, utc).unwrap();
@@ -409,6 +409,10 @@ mod tests {
                 }
                 let state = (random.below(2) == 0).then(|| Bytes::from_static(b"state"));
                 namespace.set_session_state(store, "session", state, utc).unwrap();
+            }
+            12 if !tokens.is_empty() => {
+                let token = tokens[tokens.len() - 1];
+                assert_eq!(namespace.renew(&stores, token, utc).is_ok(), namespace.find_lock(&stores, token).is_ok());
             }
             9 => {
                 if let Some((_, taken)) = namespace.take(store, None)

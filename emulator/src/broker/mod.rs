@@ -303,7 +303,7 @@ impl Broker {
         let engine = Connection::server(config, clock.now);
         let placeholder = ConnectionId(Key { index: 0, generation: Generation::FIRST });
         let shared = self.namespaces.get_mut(namespace);
-        let peer = Peer::new(placeholder, transport, engine, clock.now, &shared.budget).ok()?;
+        let peer = Peer::new(placeholder, transport, engine, clock.now, &shared.budget, shared.namespace.work().clone()).ok()?;
         let key = self.peers.insert(peer).ok()?;
         let id = ConnectionId(key);
         if let Some(peer) = self.peers.find_mut(key) {
@@ -422,6 +422,7 @@ impl Broker {
                     }
                 }
                 Event::SessionBegun(session) => {
+                    peer.count_session(true);
                     let accepted = peer.engine.accept_session(session);
                     peer.told(accepted);
                 }
@@ -465,6 +466,7 @@ impl Broker {
                     shared.on_room_for_answers(peer, clock);
                     self.set_timer(id, clock);
                 }
+                Event::SessionEnded(_) => peer.count_session(false),
                 Event::Closed(_) => {
                     peer.closed = true;
                     self.drop_links(id, clock);

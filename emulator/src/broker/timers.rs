@@ -21,6 +21,8 @@ const NEVER_LINKED: Duration = Duration::from_secs(60);
 
 /// Connections that one call looks at: the rest is due in the next.
 const MAX_CONNECTIONS: usize = 1_000;
+/// Links and tokens of these connections that one call looks at.
+const MAX_LINKS: usize = 4_000;
 
 fn linkless_limit(peer: &Peer) -> Duration {
     if peer.had_links { LINKLESS } else { NEVER_LINKED }
@@ -114,8 +116,9 @@ impl Broker {
             }
             due.push(id);
         }
+        let mut left = MAX_LINKS;
         for id in due {
-            self.connection_timeout(id, clock);
+            self.connection_timeout(id, &mut left, clock);
             self.run_events(id, &mut Vec::new(), clock);
             self.run_signals(self.namespace_id(id), clock);
             self.mark_ready(id);
@@ -124,6 +127,7 @@ impl Broker {
             if let Some(peer) = self.peers.find_mut(id.0)
                 && let Some(timer) = peer.timer
                 && timer <= clock.now
+                && left > 0
             {
                 let later = clock.now + Duration::from_millis(100);
                 self.timers.remove(&(timer, id.0.index));
@@ -133,7 +137,7 @@ impl Broker {
         }
     }
 
-    fn connection_timeout(&mut self, id: ConnectionId, clock: Clock) {
+    fn connection_timeout(&mut self, id: ConnectionId, left: &mut usize, clock: Clock) {
         let Some((shared, peer)) = self.find(id) else { return };
         if let Some(since) = peer.closing_since {
             // Nothing else counts any more. What the connection holds goes when its end is seen.
@@ -156,7 +160,10 @@ impl Broker {
             );
             return force_close(shared, peer, text, clock);
         }
-        while let Some(link) = peer.next_due_link(clock.now) {
+        while *left > 0
+            && let Some(link) = peer.next_due_link(clock.now)
+        {
+            *left -= 1;
             shared.namespace.work().add(1);
             let Some(found) = peer.link(link) else { continue };
             match &found.purpose {
@@ -190,7 +197,7 @@ impl Broker {
                 _ => {}
             }
         }
-        shared.expire_tokens(peer, clock);
+        shared.expire_tokens(peer, left, clock);
     }
 
     /// Closes a connection by force.

@@ -6,6 +6,7 @@ use servicebus_core::servicebus::administration::{
     AuthorizationRule, CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions, EntityAvailabilityStatus,
 };
 use servicebus_core::time::Timestamp;
+use core::ops::Bound;
 use std::collections::BTreeMap;
 
 /// What is kept for one entity.
@@ -93,21 +94,15 @@ impl Shown {
 }
 
 /// What is kept, by the entity's path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     shown: BTreeMap<String, Shown>,
-    /// How many there are when those of entities that have gone are forgotten next.
-    most: usize,
+    /// The last entry that was looked at for an entity that has gone.
+    looked_at: String,
 }
 
-impl Default for Kept {
-    fn default() -> Self {
-        Self { shown: BTreeMap::new(), most: LEAST }
-    }
-}
-
-/// Entries that are kept in any case.
-const LEAST: usize = 64;
+/// Entries that are looked at when one is added: more than one, so that those of entities that have gone become fewer.
+const LOOKED_AT: usize = 3;
 
 impl Kept {
     fn key(entity: &str, subscription: &str) -> String {
@@ -133,16 +128,23 @@ impl Kept {
         self.shown.len()
     }
 
-    /// Forgets entities that have gone, once there are twice as many as were left the last time: each entity is looked
-    /// at a few times, however many there are.
+    /// Forgets entities that have gone: looks at the next few entries, in turn.
     pub(super) fn prune(&mut self, namespace: &Namespace) {
-        if self.shown.len() <= self.most {
-            return;
+        for _ in 0..LOOKED_AT {
+            let behind = (Bound::Excluded(self.looked_at.as_str()), Bound::Unbounded);
+            let next = self.shown.range::<str, _>(behind).next().map(|(key, _)| key.clone());
+            let Some(key) = next else {
+                self.looked_at.clear();
+                continue;
+            };
+            let is_there = match key.split_once("/subscriptions/") {
+                Some((topic, subscription)) => namespace.subscription(topic, subscription).is_some(),
+                None => namespace.queue(&key).is_some() || namespace.topic(&key).is_some(),
+            };
+            if !is_there {
+                self.shown.remove(&key);
+            }
+            self.looked_at = key;
         }
-        self.shown.retain(|key, _| match key.split_once("/subscriptions/") {
-            Some((topic, subscription)) => namespace.subscription(topic, subscription).is_some(),
-            None => namespace.queue(key).is_some() || namespace.topic(key).is_some(),
-        });
-        self.most = self.shown.len() * 2 + LEAST;
     }
 }

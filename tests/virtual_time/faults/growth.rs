@@ -3,18 +3,23 @@
 //! sizes and the times of two sizes, which are compared with wide gaps, are for `tests/run all`.
 
 use servicebus_core::servicebus::MessageRef;
+use servicebus_core::storage::{Rx as _, Tx as _};
 use servicebus_core::time::{Duration, Timestamp};
-use servicebus_core::wire::Value;
+use servicebus_core::wire::frame::Protocol;
 use servicebus_core::wire::performative::Role;
+use servicebus_core::wire::sasl::SaslInit;
+use servicebus_core::wire::{Symbol, Value};
 use servicebus_emulator::broker::entities::{self, EntityStatus, Namespace, QueueDescription, StoreId};
+use servicebus_emulator::broker::{Broker, BrokerConfig, NamespaceLimits, Tier};
 use servicebus_tests::broker::*;
+use servicebus_tests::engine::{begin, frame, open, sasl_frame};
 use std::time::Instant;
 
 /// Entries that one call looks at, at most: timers, and what each of them leads to.
-const CALL: u64 = 5_000;
+pub(crate) const CALL: u64 = 5_000;
 
 /// The same operation at several sizes.
-fn assert_flat(name: &str, sizes: &[usize], mut entries: impl FnMut(usize) -> u64) {
+pub(crate) fn assert_flat(name: &str, sizes: &[usize], mut entries: impl FnMut(usize) -> u64) {
     let counts: Vec<u64> = sizes.iter().map(|size| entries(*size)).collect();
     println!("{name}: {counts:?} entries at {sizes:?}");
     let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
@@ -22,27 +27,71 @@ fn assert_flat(name: &str, sizes: &[usize], mut entries: impl FnMut(usize) -> u6
 }
 
 /// Entries that the broker looks at while `act` runs.
-fn entries_of(world: &mut World, act: impl FnOnce(&mut World)) -> u64 {
+pub(crate) fn entries_of(world: &mut World, act: impl FnOnce(&mut World)) -> u64 {
     let before = world.broker.statistics().entries_touched;
     act(world);
     world.broker.statistics().entries_touched - before
 }
 
-fn namespace(description: QueueDescription) -> (Namespace, StoreId) {
+pub(crate) fn namespace(description: QueueDescription) -> (Namespace, StoreId) {
     let mut namespace = Namespace::new(1);
     namespace.create_queue("queue", description, START).unwrap();
     let store = namespace.queue("queue").unwrap().stores.main;
     (namespace, store)
 }
 
-fn message(session: Option<&str>) -> entities::Message {
+pub(crate) fn message(session: Option<&str>) -> entities::Message {
     let body = "x".repeat(100);
     let message = MessageRef::new(&body[..]);
     entities::Message::accept(encoded(&session.map_or(message, |id| message.with_session_id(id)))).unwrap()
 }
 
+/// A namespace whose queue has so many messages, all of them locked.
+fn locked(count: usize, description: QueueDescription) -> (Namespace, StoreId) {
+    let (mut namespace, store) = namespace(description);
+    for _ in 0..count {
+        namespace.send("queue", message(None), START).unwrap();
+        namespace.receive(store, None, START).unwrap();
+    }
+    (namespace, store)
+}
+
+/// A namespace whose queue has so many locked sessions, without messages.
+fn locked_sessions(count: usize) -> (Namespace, StoreId) {
+    let (mut namespace, store) = namespace(QueueDescription { requires_session: true, ..Default::default() });
+    for n in 0..count {
+        namespace.accept_session(store, Some(&n.to_string()), n as u64 + 1, START).unwrap();
+    }
+    namespace.take_signals();
+    (namespace, store)
+}
+
+/// A namespace without limits with so many queues, which delete themselves when they are idle.
+fn idle_queues(count: usize) -> Namespace {
+    let mut namespace = Namespace::new(1);
+    namespace.set_tier(Tier::Standard, Some(NamespaceLimits::LIFTED));
+    for n in 0..count {
+        namespace.create_queue(&format!("queue-{n}"), idle(), START).unwrap();
+    }
+    namespace
+}
+
+fn idle() -> QueueDescription {
+    QueueDescription { auto_delete_on_idle: Some(Duration::from_secs(600)), ..QueueDescription::default() }
+}
+
+/// Entries of a message that is sent to the queue and received from it by a client beside others.
+fn send_and_consume(world: &mut World) -> u64 {
+    let sender = world.sender(0, "queue").unwrap();
+    let receiver = world.receiver(0, "queue").unwrap();
+    entries_of(world, |world| {
+        world.send_texts(0, sender, &["x"]);
+        assert!(world.consume(0, receiver).is_some());
+    })
+}
+
 /// Carries out all that is due, in as many calls as it takes; entries in all of them.
-fn end_all(namespace: &mut Namespace, utc: Timestamp) -> u64 {
+pub(crate) fn end_all(namespace: &mut Namespace, utc: Timestamp) -> u64 {
     let begun = namespace.entries_touched();
     while namespace.poll_timeout().is_some_and(|at| at <= utc) {
         let before = namespace.entries_touched();
@@ -55,10 +104,7 @@ fn end_all(namespace: &mut Namespace, utc: Timestamp) -> u64 {
 
 fn session_locks(sizes: &[usize]) {
     assert_flat("the end of a session's lock", sizes, |count| {
-        let (mut namespace, store) = namespace(QueueDescription { requires_session: true, ..Default::default() });
-        for n in 0..count {
-            namespace.accept_session(store, Some(&n.to_string()), n as u64, START).unwrap();
-        }
+        let (mut namespace, store) = locked_sessions(count);
         let entries = end_all(&mut namespace, START + Duration::from_secs(61));
         assert!((0..count).all(|n| namespace.store(store).unwrap().session_lock(&n.to_string()).is_none()));
         entries / count as u64
@@ -78,11 +124,7 @@ fn fifty_thousand_session_locks_g1() {
 
 fn message_locks(sizes: &[usize]) {
     assert_flat("the end of a message's lock", sizes, |count| {
-        let (mut namespace, store) = namespace(QueueDescription::default());
-        for _ in 0..count {
-            namespace.send("queue", message(None), START).unwrap();
-            namespace.receive(store, None, START).unwrap();
-        }
+        let (mut namespace, store) = locked(count, QueueDescription::default());
         let entries = end_all(&mut namespace, START + Duration::from_secs(61));
         assert_eq!(namespace.store(store).unwrap().lock_count(), 0);
         entries / count as u64
@@ -94,11 +136,7 @@ fn one_call_ends_only_some_of_the_locks_g6() {
     message_locks(&[1, 1_000, 20_000]);
     for (count, seconds) in [(20_000, 5), (3_000, 60), (2_500, 30), (2_001, 300), (4_000, 5)] {
         let lock_duration = Duration::from_secs(seconds);
-        let (mut namespace, store) = namespace(QueueDescription { lock_duration, ..QueueDescription::default() });
-        for _ in 0..count {
-            namespace.send("queue", message(None), START).unwrap();
-            namespace.receive(store, None, START).unwrap();
-        }
+        let (mut namespace, store) = locked(count, QueueDescription { lock_duration, ..QueueDescription::default() });
         namespace.handle_timeout(START + lock_duration + Duration::from_secs(1));
         let left = namespace.store(store).unwrap().lock_count();
         assert!((1..count).contains(&left), "{left} of {count} locks of {seconds} s");
@@ -202,16 +240,11 @@ fn operations_beside_a_million_waiting_messages() {
 }
 
 fn entities_made_and_gone(sizes: &[usize]) {
-    let idle = Some(Duration::from_secs(600));
-    let of = || QueueDescription { auto_delete_on_idle: idle, ..QueueDescription::default() };
     assert_flat("a queue created, changed and deleted", sizes, |count| {
-        let mut namespace = Namespace::new(1);
-        for n in 0..count {
-            namespace.create_queue(&format!("queue-{n}"), of(), START).unwrap();
-        }
+        let mut namespace = idle_queues(count);
         let before = namespace.entries_touched();
-        namespace.create_queue("another", of(), START).unwrap();
-        let disabled = QueueDescription { status: EntityStatus::Disabled, ..of() };
+        namespace.create_queue("another", idle(), START).unwrap();
+        let disabled = QueueDescription { status: EntityStatus::Disabled, ..idle() };
         namespace.update_queue("another", disabled, START).unwrap();
         namespace.delete("another").unwrap();
         let entries = namespace.entries_touched() - before;
@@ -226,8 +259,14 @@ fn queues_that_delete_themselves_g4() {
     entities_made_and_gone(&[1, 1_000, 5_000]);
 }
 
+#[test]
+#[ignore = "tests/run all: full size"]
+fn a_hundred_thousand_queues_g4() {
+    entities_made_and_gone(&[1, 10_000, 100_000]);
+}
+
 /// Attaches so many receivers without credit at once.
-fn attach_receivers(world: &mut World, client: usize, count: usize) {
+pub(crate) fn attach_receivers(world: &mut World, client: usize, count: usize) {
     for _ in 0..count {
         let name = world.name(client);
         let attach = attach_of(&name, Role::Receiver, "queue", false, None, None);
@@ -255,12 +294,7 @@ fn receivers(count: usize) -> World {
 fn beside_receivers(sizes: &[usize]) {
     assert_flat("a send and a receive beside receivers without credit", sizes, |count| {
         let mut world = receivers(count);
-        let sender = world.sender(0, "queue").unwrap();
-        let receiver = world.receiver(0, "queue").unwrap();
-        entries_of(&mut world, |world| {
-            world.send_texts(0, sender, &["x"]);
-            assert!(world.consume(0, receiver).is_some());
-        })
+        send_and_consume(&mut world)
     });
 }
 
@@ -288,22 +322,44 @@ fn a_disconnect_among_many_receivers_g5() {
 
 fn beside_connections(sizes: &[usize]) {
     assert_flat("a send and a receive beside connections", sizes, |count| {
-        let mut world = World::with_queue(QueueDescription::default());
+        let config = BrokerConfig { max_connections: count + 1, ..BrokerConfig::default() };
+        let mut world = World { broker: Broker::new(config, 7), ..World::new() };
+        world.queue("queue", QueueDescription::default());
+        world.connect();
+        let (mut rx, mut tx) = (Broker::rx(), Broker::tx());
+        let opening = opening();
         for _ in 0..count {
-            world.connect_bare();
+            let id = world.broker.connect(world.clock).unwrap();
+            rx.spare()[..opening.len()].copy_from_slice(&opening);
+            rx.commit(opening.len());
+            world.broker.handle_input(id, world.clock, &mut rx).unwrap();
+            while world.broker.poll_transmit(id, world.clock, &mut tx) {
+                tx.clear();
+            }
         }
-        let sender = world.sender(0, "queue").unwrap();
-        let receiver = world.receiver(0, "queue").unwrap();
-        entries_of(&mut world, |world| {
-            world.send_texts(0, sender, &["x"]);
-            assert!(world.consume(0, receiver).is_some());
-        })
+        assert_eq!(world.broker.statistics().connections_open as usize, count + 1);
+        send_and_consume(&mut world)
     });
+}
+
+/// A client's bytes up to its session.
+fn opening() -> Vec<u8> {
+    let response = &b"\0RootManageSharedAccessKey\0SAS_KEY_VALUE"[..];
+    let init = SaslInit { mechanism: Symbol::new("PLAIN"), initial_response: Some(response), hostname: None };
+    let sasl = [Protocol::Sasl.header().to_vec(), sasl_frame(&init)].concat();
+    let amqp = [Protocol::Amqp.header().to_vec(), frame(0, &open("raw"), &[]), frame(0, &begin(None), &[])].concat();
+    [sasl, amqp].concat()
 }
 
 #[test]
 fn operations_beside_connections() {
-    beside_connections(&[1, 50, 250]);
+    beside_connections(&[1, 50, 1_000]);
+}
+
+#[test]
+#[ignore = "tests/run all: full size"]
+fn operations_beside_ten_thousand_connections() {
+    beside_connections(&[1, 10_000]);
 }
 
 /// What many receivers with credit get at once is handed out in parts as well.
@@ -356,11 +412,7 @@ fn time_of(work: impl FnOnce()) -> std::time::Duration {
 #[ignore = "tests/run all: wall clock"]
 fn the_time_of_session_locks_that_end_together_g1() {
     assert_linear(3, (500, 8_000), 16.0, |count| {
-        let (mut namespace, store) = namespace(QueueDescription { requires_session: true, ..Default::default() });
-        for n in 0..count {
-            namespace.accept_session(store, Some(&n.to_string()), n as u64, START).unwrap();
-        }
-        namespace.take_signals();
+        let (mut namespace, _) = locked_sessions(count);
         time_of(|| _ = end_all(&mut namespace, START + Duration::from_secs(61)))
     });
 }
@@ -369,14 +421,7 @@ fn the_time_of_session_locks_that_end_together_g1() {
 #[ignore = "tests/run all: wall clock"]
 fn the_time_of_queues_that_delete_themselves_g4() {
     assert_linear(3, (250, 4_000), 16.0, |count| {
-        let mut namespace = Namespace::new(1);
-        let idle = Some(Duration::from_secs(600));
-        time_of(|| {
-            for n in 0..count {
-                let description = QueueDescription { auto_delete_on_idle: idle, ..QueueDescription::default() };
-                namespace.create_queue(&format!("queue-{n}"), description, START).unwrap();
-            }
-        })
+        time_of(|| _ = idle_queues(count))
     });
 }
 

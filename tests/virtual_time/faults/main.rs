@@ -16,6 +16,7 @@ mod failing_actions;
 mod forwarding;
 mod forwarding_entities;
 mod growth;
+mod growth_of_deletes;
 mod idle;
 mod jms;
 mod links;

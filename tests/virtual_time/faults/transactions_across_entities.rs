@@ -147,6 +147,31 @@ fn a_connection_for_transactions_across_entities_sends_to_any_of_them_f40() {
     }
 }
 
+/// What ends the AMQP session on the service ends it here: docs/evidence/pinned-behaviour.md TXN20.
+#[test]
+fn a_receiver_of_another_entity_ends_the_session_txn20() {
+    for second in [Step::Receive("b"), Step::ReceiveSession("sb"), Step::Receive("t/Subscriptions/s")] {
+        let mut world = world();
+        let c = world.connect();
+        let beside = world.sender(c, "b").unwrap();
+        world.begin_session(c);
+        let control = Control::attach(&mut world, c);
+        assert_eq!(Step::Send("a").run(&mut world, c, control), None);
+        let sender = world.sender(c, "a").unwrap();
+        let refused = second.run(&mut world, c, control);
+        assert!(refused.is_some_and(|text| text.contains(SPAN)), "{second:?}");
+        assert!(world.clients[c].engine.link(sender).is_none(), "a link of the session is over with it");
+        let name = world.name(c);
+        let attach = attach_of(&name, Role::Sender, "a", false, None, None);
+        let client = &mut world.clients[c];
+        assert!(client.engine.attach(client.session, &attach).is_err(), "{second:?}: the session is over");
+        // Other sessions of the connection go on, and so do new ones.
+        world.send_texts(c, beside, &["x"]);
+        world.begin_session(c);
+        assert_eq!(second.run(&mut world, c, control), None, "{second:?}");
+    }
+}
+
 /// One operation in a transaction.
 #[derive(Clone, Copy, Debug)]
 enum Part {

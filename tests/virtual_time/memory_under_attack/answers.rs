@@ -14,7 +14,7 @@ use servicebus_tests::broker::*;
 use servicebus_tests::fault::Judge;
 
 /// A request to peek so many messages.
-fn peek(count: i32, reply_to: &str) -> Bytes {
+pub(crate) fn peek(count: i32, reply_to: &str) -> Bytes {
     let mut out = BytesMut::new();
     let sink = &mut Sink::from(&mut out);
     Properties { message_id: Some(MessageId::String("1")), reply_to: Some(reply_to), ..Properties::EMPTY }.encode(sink);
@@ -26,7 +26,7 @@ fn peek(count: i32, reply_to: &str) -> Bytes {
 }
 
 /// Sends on a link and reads nothing of what the broker answers.
-fn send_only(world: &mut World, client: usize, link: LinkId, payload: Bytes) {
+pub(crate) fn send_only(world: &mut World, client: usize, link: LinkId, payload: Bytes) {
     let (mut tx, mut rx) = (Broker::tx(), Broker::rx());
     let options = SendOptions { tag: Tag::new(&[1]).unwrap(), ..SendOptions::default() };
     let World { broker, clock, clients } = world;

@@ -46,7 +46,7 @@ const ATTACKS: [(&str, Attack); 3] =
     [("tokens", tokens), ("transactions", transactions), ("unfinished messages", unfinished)];
 
 /// Tokens put for names of a megabyte.
-fn tokens(world: &mut World, bytes: usize) {
+pub(crate) fn tokens(world: &mut World, bytes: usize) {
     let client = world.connect_bare();
     let mut token = String::new();
     sas::sign("sb://localhost/", KEY_NAME, KEY, world.clock.utc + Duration::from_secs(3_600), &mut token).unwrap();
@@ -57,7 +57,7 @@ fn tokens(world: &mut World, bytes: usize) {
 }
 
 /// Sends in open transactions.
-fn transactions(world: &mut World, bytes: usize) {
+pub(crate) fn transactions(world: &mut World, bytes: usize) {
     let sender = world.sender(0, "queue").unwrap();
     let control = Control::attach(world, 0);
     let message = encoded(&MessageRef::new(&vec![7; 1 << 20]));
@@ -72,7 +72,7 @@ fn transactions(world: &mut World, bytes: usize) {
 }
 
 /// Messages that never end, each on a connection of its own.
-fn unfinished(world: &mut World, bytes: usize) {
+pub(crate) fn unfinished(world: &mut World, bytes: usize) {
     let begin = crate::opening(true);
     let chunk = Bytes::from(vec![7; 60_000]);
     for _ in 0..=bytes >> 23 {
@@ -90,7 +90,7 @@ fn unfinished(world: &mut World, bytes: usize) {
 }
 
 /// Hands bytes to the broker, and drops its answers.
-fn feed(world: &mut World, id: ConnectionId, mut bytes: &[u8]) {
+pub(crate) fn feed(world: &mut World, id: ConnectionId, mut bytes: &[u8]) {
     let (mut rx, mut tx) = (Broker::rx(), Broker::tx());
     while !bytes.is_empty() {
         let count = bytes.len().min(rx.spare().len());

@@ -2,8 +2,10 @@
 //! runs broker, server and clients on its own thread, and counts that.
 
 mod answers;
+mod beside_attacks;
 mod budgets;
 mod connections;
+mod counted;
 mod lists;
 mod memory_returns;
 mod settlements;

@@ -129,8 +129,14 @@ impl Namespace {
 
     /// Forgets ids of the next entity where that is due; false when there is none.
     pub(super) fn forget_next_ids(&mut self, utc: Timestamp) -> bool {
-        let due = self.duplicate_checks.first().filter(|(at, _)| *at <= utc);
-        let Some(entity) = due.map(|(_, key)| key.clone()) else { return false };
+        if self.duplicate_checks.first().is_none_or(|(at, _)| *at > utc) {
+            return false;
+        }
+        let Some((_, entity)) = self.duplicate_checks.pop_first() else { return false };
+        self.work().add(1);
+        if let Some((duplicates, _)) = self.duplicates_of(&entity) {
+            duplicates.check = None;
+        }
         self.apply(Change::Forget { entity, utc });
         true
     }
@@ -182,9 +188,9 @@ mod tests {
         }
         assert_eq!(duplicates.forget(WINDOW, at(999), 500), 500);
         assert_eq!(duplicates.forget(WINDOW, at(999), 500), 440);
-        assert_eq!((duplicates.seen.len(), duplicates.order.len()), (60, 60));
+        assert_eq!((duplicates.seen.len(), duplicates.order.len()), (61, 61));
         assert!(duplicates.contains("ahead", WINDOW, at(10_059)));
-        assert_eq!(duplicates.forget(WINDOW, at(10_060), 500), 60);
+        assert_eq!(duplicates.forget(WINDOW, at(10_060), 500), 61);
     }
 
     #[test]

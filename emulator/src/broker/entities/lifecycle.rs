@@ -182,7 +182,7 @@ impl Namespace {
             found.rules.remove(subscription, &key, &before.rule);
         }
         found.rules.add(subscription, &key, &rule);
-        place.rules.insert(key, StoredRule { rule, created_at: utc, share });
+        place.rules.insert(key, StoredRule { rule, created_at: utc, _share: share });
     }
 
     /// Takes a rule away. All three are keys.
@@ -197,6 +197,7 @@ impl Namespace {
     /// Takes a queue, or a topic with its subscriptions, away by its key: nobody finds it any more, and what is left of
     /// it goes in parts.
     pub(in crate::broker) fn remove_entity(&mut self, key: &str) {
+        self.forget_duplicates_of(key);
         if let Some(queue) = self.queues.remove(key) {
             queue.life.end();
             self.remains.add_queue(queue);
@@ -208,7 +209,6 @@ impl Namespace {
         }
         self.work().add(1);
         self.idle.forget(key);
-        self.forget_duplicates_of(key);
         self.sizes.remove(key);
         self.signal(Signal::Deleted(key.to_owned()));
         self.let_go();

@@ -13,6 +13,7 @@ pub mod name;
 pub mod namespace;
 mod properties;
 pub mod queue;
+mod ranked;
 mod remains;
 pub mod rule;
 pub mod rule_index;

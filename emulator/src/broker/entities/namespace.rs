@@ -94,7 +94,7 @@ pub struct Namespace {
     pub(in crate::broker) name: String,
     pub(in crate::broker) queues: BTreeMap<String, Queue>,
     pub(in crate::broker) topics: BTreeMap<String, Topic>,
-    pub(in crate::broker) idle: IdleChecks,
+    pub(super) idle: IdleChecks,
     /// When message ids of an entity are forgotten next, by its key.
     pub(super) duplicate_checks: BTreeSet<(Timestamp, String)>,
     signals: VecDeque<Signal>,
@@ -226,7 +226,7 @@ impl Namespace {
     }
 
     /// Bytes of a queue, or of a topic with its subscriptions, with those that open transactions have reserved.
-    pub(in crate::broker) fn held(&self, entity: &str) -> u64 {
+    pub fn held(&self, entity: &str) -> u64 {
         let bytes = |sizes: &BTreeMap<String, u64>| sizes.get(entity).copied().unwrap_or_default();
         bytes(&self.sizes) + bytes(&self.reserved)
     }

@@ -16,7 +16,7 @@ pub struct StoredRule {
     /// When it was made or last changed.
     pub created_at: Timestamp,
     /// Its part of the memory budget.
-    pub(super) share: Share,
+    pub(super) _share: Share,
 }
 
 /// What the rules of a subscription make of a message.

@@ -25,7 +25,12 @@ pub struct SessionLock {
     pub token: Option<LockToken>,
     /// When it was taken over from another holder.
     pub taken_over: Option<Timestamp>,
+    /// How the messages that it guards are given back, once it is over.
+    ending: Option<Ending>,
 }
+
+/// The holder of a session whose lock is over, while its messages are given back: receivers are counted from one.
+const NOBODY: u64 = 0;
 
 /// A session: it exists while it has messages, a state or a holder.
 #[derive(Debug)]
@@ -42,6 +47,10 @@ pub(super) struct Session {
     pub(super) lock: Option<SessionLock>,
     /// Its place in the index of sessions that can be accepted.
     pub(super) rank: Option<u64>,
+    /// Whether it is among the listed ones.
+    pub(super) listed: bool,
+    /// The time under which it is among those with a state.
+    pub(super) stated: Option<Timestamp>,
 }
 
 impl Session {
@@ -55,6 +64,8 @@ impl Session {
             messages: BTreeSet::new(),
             lock: None,
             rank: None,
+            listed: false,
+            stated: None,
         }
     }
 
@@ -97,7 +108,7 @@ impl Store {
     pub(in crate::broker) fn lock_session(&mut self, id: &str, holder: u64, utc: Timestamp) {
         let until = utc + self.settings().lock_duration;
         let (key, session) = self.session_entry(&Arc::from(id));
-        let before = session.lock.replace(SessionLock { holder, until, token: None, taken_over: None });
+        let before = session.lock.replace(SessionLock { holder, until, token: None, taken_over: None, ending: None });
         self.set_session_timer(&key, before.map(|lock| lock.until), Some(until));
         self.refresh_session(&key);
     }
@@ -131,7 +142,7 @@ impl Store {
         let until = utc + self.settings().lock_duration;
         let Some(key) = self.find_session(id) else { return };
         let Some(lock) = self.sessions_mut().get_mut(&key).and_then(|session| session.lock.as_mut()) else { return };
-        let taken = SessionLock { holder, until, token: Some(token), taken_over: Some(utc) };
+        let taken = SessionLock { holder, until, token: Some(token), taken_over: Some(utc), ending: None };
         let before = core::mem::replace(lock, taken);
         self.set_session_timer(&key, Some(before.until), Some(until));
         self.signal_session_lost(before.holder);
@@ -162,14 +173,36 @@ impl Store {
         self.set_session_timer(key, Some(lock.until), None);
     }
 
+    /// Gives back messages that the lock of a session guards, some at once; the lock is over with the last of them. Until
+    /// then nobody holds the session and nobody gets it, so that its messages keep their order.
+    fn unlock_some(&mut self, key: &Arc<str>, lock: SessionLock, ending: Ending, utc: Timestamp) -> Vec<Effect> {
+        if let Some(token) = lock.token {
+            self.shared().remove(&token);
+        }
+        let effects = self.unlock_session(key, ending, utc);
+        let rest = self.sessions().get(key).is_some_and(|session| !session.locked.is_empty());
+        if rest {
+            let ending = SessionLock { holder: NOBODY, until: utc, token: None, ending: Some(ending), ..lock };
+            if let Some(session) = self.sessions_mut().get_mut(key) {
+                session.lock = Some(ending);
+            }
+            self.set_session_timer(key, Some(lock.until), Some(utc));
+        } else {
+            self.end_session_lock(key, lock);
+            self.refresh_session(key);
+        }
+        effects
+    }
+
     /// The lock of a session may have run out: it does whatever credit its link has (docs/evidence/field-reports.md F14).
     pub(super) fn session_timer(&mut self, key: &Arc<str>, utc: Timestamp) -> Vec<Effect> {
         match self.sessions().get(key).and_then(|session| session.lock) {
             Some(lock) if lock.until <= utc => {
-                self.end_session_lock(key, lock);
-                self.signal_session_lost(lock.holder);
+                if lock.holder != NOBODY {
+                    self.signal_session_lost(lock.holder);
+                }
                 // The lock's end is a failed delivery of what it guarded (docs/evidence/pinned-behaviour.md SET3).
-                self.unlock_session(key, Ending::Expire, utc)
+                self.unlock_some(key, lock, lock.ending.unwrap_or(Ending::Expire), utc)
             }
             _ => Vec::new(),
         }
@@ -179,10 +212,7 @@ impl Store {
     pub fn release_session(&mut self, id: &str, holder: u64, utc: Timestamp) -> Vec<Effect> {
         let Some(key) = self.find_session(id) else { return Vec::new() };
         match self.sessions().get(&key).and_then(|session| session.lock) {
-            Some(lock) if lock.holder == holder => {
-                self.end_session_lock(&key, lock);
-                self.unlock_session(&key, Ending::Release, utc)
-            }
+            Some(lock) if lock.holder == holder => self.unlock_some(&key, lock, Ending::Release, utc),
             _ => Vec::new(),
         }
     }
@@ -211,16 +241,11 @@ impl Store {
         self.refresh_session(&key);
     }
 
-    /// Ids of sessions, in order: those with messages or a state, or with a cutoff those whose state was set after it
-    /// (docs/evidence/pinned-behaviour.md SES47, SES50).
-    pub fn list_sessions(&self, updated_after: Option<Timestamp>) -> impl Iterator<Item = &Arc<str>> {
-        self.sessions()
-            .values()
-            .inspect(|_| self.count_work(1))
-            .filter(move |session| match updated_after {
-                None => !session.messages.is_empty() || session.state.is_some(),
-                Some(cutoff) => session.state_updated.is_some_and(|at| at > cutoff),
-            })
-            .map(|session| &session.name)
+    /// Ids of sessions: those with messages or a state by id, or with a cutoff those whose state was set after it by that
+    /// time (docs/evidence/pinned-behaviour.md SES47, SES50). The first so many are left out.
+    pub fn list_sessions(&self, updated_after: Option<Timestamp>, skip: usize) -> impl Iterator<Item = &Arc<str>> {
+        let first = skip.saturating_add(updated_after.map_or(0, |cutoff| self.states_until(cutoff)));
+        let ranks = (0..).map_while(move |at: usize| first.checked_add(at));
+        ranks.map_while(move |rank| self.listed_session(updated_after.is_some(), rank)).map(|session| &session.name)
     }
 }

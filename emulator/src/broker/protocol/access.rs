@@ -165,9 +165,7 @@ impl Access {
         rights: Rights,
         expires: Timestamp,
         budget: &Budget,
-        utc: Timestamp,
     ) -> Result<(), OverBudget> {
-        self.forget_ended(utc);
         let path: Arc<str> = audience.path.into();
         let before = self.tokens.get(&path).map(|token| token.expires);
         if before.is_none() && self.tokens.len() >= MAX_TOKENS {
@@ -188,21 +186,20 @@ impl Access {
         Ok(())
     }
 
-    /// Forgets tokens that have ended.
-    pub(crate) fn forget_ended(&mut self, utc: Timestamp) {
-        while self.ends.first().is_some_and(|(end, _)| *end <= utc) {
-            if let Some((_, path)) = self.ends.pop_first() {
-                self.tokens.remove(&path);
-                if let Some(share) = &mut self.share {
-                    share.set(share.bytes().saturating_sub(path.len() + TOKEN));
-                }
-            }
+    /// Forgets the first token that has ended; its path.
+    pub(crate) fn take_ended(&mut self, utc: Timestamp) -> Option<Arc<str>> {
+        self.ends.first().filter(|(end, _)| *end <= utc)?;
+        let (_, path) = self.ends.pop_first()?;
+        self.tokens.remove(&path);
+        if let Some(share) = &mut self.share {
+            share.set(share.bytes().saturating_sub(path.len() + TOKEN));
         }
+        Some(path)
     }
 
-    /// When the next token ends that has not ended yet.
-    pub(crate) fn next_expiry(&self, utc: Timestamp) -> Option<Timestamp> {
-        self.ends.iter().map(|(end, _)| *end).find(|end| *end > utc)
+    /// When the next token ends, or ended.
+    pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
+        self.ends.first().map(|(end, _)| *end)
     }
 }
 

@@ -314,7 +314,13 @@ impl Shared {
         };
         let entity = crate::broker::entities::name::key(address.entity);
         if !self.transactions.span_entities && !peer.pin(link.session, &entity) {
-            return Err(Refusal::new(Reason::NotAllowed, SPANS_ENTITIES));
+            // The service ends the whole AMQP session (docs/evidence/pinned-behaviour.md TXN20).
+            let fault = self.fault(Refusal::new(Reason::NotAllowed, SPANS_ENTITIES), &link.path, clock);
+            let error = condition_of(&fault);
+            let refused = peer.engine.refuse_link(link.id, attach.name, &error);
+            peer.told(refused);
+            peer.engine.end(link.session, Some(&error));
+            return Ok(());
         }
         let consumer = self.consumers.add((peer.id, link.id), store);
         // To wait for a session is no use of the entity (docs/evidence/field-reports.md F7).

@@ -154,7 +154,7 @@ impl Shared {
                     let text = format!("The messaging entity 'sb://{}/{address}' could not be found.", peer.host);
                     return refused(404, self.tracked(text, clock), "amqp:not-found");
                 }
-                match peer.access.put(audience, rights, expires, &self.budget, clock.utc) {
+                match peer.access.put(audience, rights, expires, &self.budget) {
                     Ok(()) => Answer { status: 202, description: "Accepted".into(), condition: None },
                     Err(error) => {
                         self.statistics.tokens_refused += 1;
@@ -179,41 +179,51 @@ impl Shared {
         }
     }
 
-    /// Links whose token has ended are detached (docs/evidence/service-evidence.md §5).
-    pub(crate) fn expire_tokens(&mut self, peer: &mut Peer, clock: Clock) {
-        peer.access.forget_ended(clock.utc);
-        if peer.access.plain.is_some() {
-            return;
-        }
-        let stale: Vec<(LinkId, &'static str, String)> = peer
-            .links
-            .iter()
-            .flatten()
-            .filter(|link| !link.closing)
-            .filter_map(|link| {
-                let rights: Rights = peer.access.rights(&link.path, clock.utc);
-                let claim = match link.purpose {
-                    Purpose::Sender { .. } => (!rights.send).then_some("Send")?,
-                    Purpose::Receiver(_) | Purpose::Accepting { .. } => (!rights.listen).then_some("Listen")?,
-                    _ => return None,
-                };
-                Some((link.id, claim, link.path.clone()))
-            })
-            .collect();
-        for (id, claim, path) in stale {
-            let name = peer.link(id).map(|link| link.name.clone()).unwrap_or_default();
-            let resource = format!("sb://{}/{path}", peer.host);
-            let text = format!(
-                "The link '{name}' is force detached. Code: RenewToken. Details: {}.",
-                super::attach::missing_claim(claim, &resource)
-            );
-            let refusal = Refusal::new(Reason::DetachForced, text);
-            self.detach(peer, id, refusal, clock);
+    /// Links whose token has ended are detached (docs/evidence/service-evidence.md §5), as far as one call goes: `left` is
+    /// the number of tokens and links that it may look at.
+    pub(crate) fn expire_tokens(&mut self, peer: &mut Peer, left: &mut usize, clock: Clock) {
+        while *left > 0 {
+            *left -= 1;
+            let Some((path, after)) = peer.ended_tokens.front() else {
+                let Some(path) = peer.access.take_ended(clock.utc) else { return };
+                if peer.access.plain.is_none() {
+                    peer.ended_tokens.push_back((path, None));
+                }
+                continue;
+            };
+            let Some((next, id)) = peer.next_link_below(path, after.as_ref()) else {
+                peer.ended_tokens.pop_front();
+                continue;
+            };
+            if let Some((_, after)) = peer.ended_tokens.front_mut() {
+                *after = Some(next);
+            }
+            self.detach_without_right(peer, id, clock);
         }
     }
 
-    /// When tokens of a connection end next.
+    fn detach_without_right(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
+        let Some(link) = peer.link(id).filter(|link| !link.closing) else { return };
+        let rights: Rights = peer.access.rights(&link.path, clock.utc);
+        let (allowed, claim) = match link.purpose {
+            Purpose::Sender { .. } => (rights.send, "Send"),
+            _ => (rights.listen, "Listen"),
+        };
+        if allowed {
+            return;
+        }
+        let resource = format!("sb://{}/{}", peer.host, link.path);
+        let text = format!(
+            "The link '{}' is force detached. Code: RenewToken. Details: {}.",
+            link.name,
+            super::attach::missing_claim(claim, &resource)
+        );
+        let refusal = Refusal::new(Reason::DetachForced, text);
+        self.detach(peer, id, refusal, clock);
+    }
+
+    /// When tokens of a connection end next, or links without one are to be detached.
     pub(crate) fn next_token_expiry(peer: &Peer, utc: Timestamp) -> Option<Timestamp> {
-        peer.access.next_expiry(utc)
+        if peer.ended_tokens.is_empty() { peer.access.next_expiry() } else { Some(utc) }
     }
 }

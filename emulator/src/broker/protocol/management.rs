@@ -1,7 +1,7 @@
 //! The `$management` nodes: what they know, and what it takes to be allowed it (docs/evidence/wire-protocol.md §5).
 
 use super::fault::Refusal;
-use super::peer::{Peer, Purpose};
+use super::peer::Peer;
 use super::response::{self, Request};
 use super::settlement::State;
 use crate::broker::Clock;
@@ -434,10 +434,7 @@ fn unknown_operation(operation: &str) -> Refusal {
 fn named_session<'a>(peer: &'a Peer, store: StoreId, call: &'a Call<'_>) -> Option<&'a str> {
     call.request.text("session-id").or_else(|| {
         let name = call.request.properties.get("associated-link-name")?.as_str()?;
-        peer.links.iter().flatten().find_map(|link| match &link.purpose {
-            Purpose::Receiver(receiver) if link.name == name && receiver.store == store => receiver.session.as_deref(),
-            _ => None,
-        })
+        peer.session_named(name, store)
     })
 }
 

@@ -82,7 +82,7 @@ impl Shared {
         let skip = usize::try_from(call.request.number("skip").unwrap_or(0)).unwrap_or(0);
         let top = usize::try_from(call.request.number("top").unwrap_or(100)).unwrap_or(0).min(MAX_PAGE);
         let Some(store) = self.namespace.store(id) else { return Ok(Reply::Nothing) };
-        let ids: Vec<Arc<str>> = store.list_sessions(after).skip(skip).take(top).cloned().collect();
+        let ids: Vec<Arc<str>> = store.list_sessions(after, skip).take(top).cloned().collect();
         if ids.is_empty() {
             return Ok(Reply::Nothing);
         }

@@ -1,10 +1,12 @@
 //! The namespace as clients see it over AMQP: connections, `$cbs`, entity links, `$management`, the coordinator.
 
 pub(crate) mod access;
+mod answers;
 pub(crate) mod attach;
 mod attach_fields;
 mod cbs;
 pub(crate) mod fault;
+mod link_index;
 mod management;
 mod management_rules;
 mod management_sessions;

@@ -1,19 +1,21 @@
 //! One connection: its engine, and what its links are for.
 
 use super::access::Access;
+use super::link_index::LinkIndex;
 use super::settlement::State;
+use crate::broker::attachments::Attachment;
 use crate::broker::budget::{Budget, Holding, OverBudget, Share};
 use crate::broker::entities::store::Taken;
+use crate::broker::work::Work;
 use crate::broker::entities::{Rights, StoreId};
 use crate::broker::{ConnectionId, NamespaceId};
-use bytes::Bytes;
-use servicebus_core::engine::{Connection, DeliveryId, EngineError, LinkId, SendOptions, SessionId, Tag};
+use servicebus_core::engine::{Connection, DeliveryId, EngineError, LinkId, SessionId};
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::Role;
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What a link is for.
@@ -109,26 +111,31 @@ impl Link {
         }
     }
 
-    fn is_of_entity(&self) -> bool {
+    pub(super) fn is_of_entity(&self) -> bool {
         !matches!(self.purpose, Purpose::Requests(Node::Cbs) | Purpose::Responses(Node::Cbs))
     }
 
-    /// Bytes that it holds beside its place.
+    /// Bytes that it holds: its places in the tables of engine and broker, and its texts as often as they stand there.
     fn bytes(&self) -> usize {
-        let attach = match &self.purpose {
+        let more = match &self.purpose {
             Purpose::Accepting { attach, .. } => attach.len(),
+            Purpose::Sender { entity, .. } => entity.len(),
+            Purpose::Requests(Node::Management(path)) => path.len(),
+            Purpose::Responses(Node::Management(path)) => 4 * path.len(),
+            Purpose::Receiver(receiver) => receiver.session.as_ref().map_or(0, |session| session.len()),
             _ => 0,
         };
-        LINK + self.name.len() + self.own_address.as_ref().map_or(0, String::len) + self.path.len() + attach
+        let own = self.own_address.as_ref().map_or(0, String::len);
+        LINK + 5 * self.name.len() + 3 * own + 3 * self.path.len() + more
     }
 }
 
 /// What a link takes beside its texts.
-const LINK: usize = 512;
+const LINK: usize = 1_024;
+/// What an AMQP session takes.
+const SESSION: usize = 1_024;
 /// What a connection takes beside its buffers and links.
 const CONNECTION: usize = 4_096;
-/// Responses that wait on a connection at most, in bytes. More requests are not carried out until the client has read.
-const MAX_ANSWERS: usize = 1 << 20;
 /// A link without traffic is detached after this time.
 pub(crate) const LINK_IDLE: Duration = Duration::from_secs(600);
 /// Messages at most that a connection's client has and has not settled.
@@ -160,6 +167,9 @@ pub(crate) struct Peer {
     /// What SASL PLAIN grants, by namespace.
     plain: Vec<(NamespaceId, Rights)>,
     pub(crate) links: Vec<Option<Link>>,
+    pub(super) index: LinkIndex,
+    /// Paths whose token has ended, each with the last link below it that was looked at.
+    pub(crate) ended_tokens: VecDeque<(Arc<str>, Option<Attachment>)>,
     outgoing: Vec<Option<Outgoing>>,
     /// How many there are.
     unsettled: usize,
@@ -197,9 +207,11 @@ pub(crate) struct Peer {
     /// The client wants to be one of JMS 2.0.
     pub(crate) is_client_provider: bool,
     /// Responses that are not wholly written, with their sizes.
-    answers: Vec<(DeliveryId, usize)>,
+    pub(super) answers: Vec<(DeliveryId, usize)>,
+    /// Their sizes together.
+    pub(super) answers_size: usize,
     /// Links with requests that wait until their responses have room.
-    waiting_requests: Vec<LinkId>,
+    pub(super) waiting_requests: Vec<LinkId>,
     /// Something that the client must be told had no room: it does not read.
     pub(crate) overflowed: bool,
     /// Bytes that its links and the states of incoming messages take.
@@ -218,6 +230,7 @@ impl Peer {
         engine: Connection<Heap>,
         now: Instant,
         budget: &Budget,
+        work: Work,
     ) -> Result<Self, OverBudget> {
         Ok(Self {
             id,
@@ -229,6 +242,8 @@ impl Peer {
             entered: false,
             plain: Vec::new(),
             links: Vec::new(),
+            index: LinkIndex::new(work),
+            ended_tokens: VecDeque::new(),
             outgoing: Vec::new(),
             unsettled: 0,
             links_with_taken: Vec::new(),
@@ -250,6 +265,7 @@ impl Peer {
             timer: None,
             is_client_provider: false,
             answers: Vec::new(),
+            answers_size: 0,
             waiting_requests: Vec::new(),
             overflowed: false,
             held: 0,
@@ -324,47 +340,6 @@ impl Peer {
         self.told(result);
     }
 
-    /// Whether a response may be made for this link: there is room for it, and no other waits there for credit.
-    pub(crate) fn can_answer(&self, link: LinkId) -> bool {
-        let waiting: usize = self.answers.iter().map(|(_, size)| size).sum();
-        waiting < MAX_ANSWERS
-            && self.engine.free_deliveries() > 0
-            && self.engine.link(link).is_some_and(|status| status.waiting == 0 || status.credit > status.waiting)
-    }
-
-    /// Sends a response, settled: there is nothing to confirm, and some clients never settle what they get here.
-    pub(crate) fn answer(&mut self, id: LinkId, response: Bytes, now: Instant) {
-        let Some(link) = self.link_mut(id) else { return };
-        link.active = now;
-        link.tags = link.tags.wrapping_add(1);
-        // A counter in little-endian order, as the service numbers them (docs/evidence/service-evidence.md §3).
-        let tag = Tag::new(&link.tags.to_le_bytes()).unwrap_or(Tag::EMPTY);
-        let size = response.len();
-        let sent = self.engine.send(id, response, &SendOptions { tag, settled: true, ..SendOptions::default() });
-        match sent {
-            Ok(delivery) => self.answers.push((delivery, size)),
-            Err((error, _)) => self.told::<()>(Err(error)),
-        }
-    }
-
-    /// Lets the requests of a link wait until the client has read responses.
-    pub(crate) fn let_wait(&mut self, requests: LinkId) {
-        if !self.waiting_requests.contains(&requests) {
-            self.waiting_requests.push(requests);
-        }
-    }
-
-    /// The links with requests that wait; they wait no more.
-    pub(crate) fn take_waiting_requests(&mut self) -> Vec<LinkId> {
-        core::mem::take(&mut self.waiting_requests)
-    }
-
-    /// Forgets responses that are written.
-    pub(crate) fn sweep_answers(&mut self) {
-        let engine = &self.engine;
-        self.answers.retain(|(delivery, _)| engine.link_of(*delivery).is_some());
-    }
-
     pub(crate) fn link(&self, id: LinkId) -> Option<&Link> {
         self.links.get(id.index())?.as_ref().filter(|link| link.id == id)
     }
@@ -379,6 +354,7 @@ impl Peer {
         link.timer = link.deadline();
         self.link_timers.extend(link.timer.map(|at| (at, index)));
         self.entity_links += usize::from(link.is_of_entity());
+        self.index.add(&link);
         if self.links.len() <= index {
             self.links.resize_with(index + 1, || None);
         }
@@ -392,12 +368,9 @@ impl Peer {
     /// `transaction-cross-entity` in docs/evidence/data/dotnet-wire). Links to `$cbs` do not count, since clients with one
     /// session have them there. Sessions without links are forgotten.
     pub(crate) fn note_coordinator(&mut self, session: SessionId) {
-        let Self { links, cross_entity, .. } = self;
-        let of_entities = links.iter().flatten().filter(|link| link.is_of_entity());
-        let sessions: HashSet<SessionId> = of_entities.map(|link| link.session).collect();
-        let used = |session: SessionId| sessions.contains(&session);
-        cross_entity.retain(|(known, _)| used(*known));
-        if !used(session) {
+        let Self { index, cross_entity, .. } = self;
+        cross_entity.retain(|(known, _)| index.is_used(*known));
+        if !index.is_used(session) {
             cross_entity.push((session, None));
         }
     }
@@ -421,6 +394,7 @@ impl Peer {
             self.link_timers.remove(&(at, id.index()));
         }
         self.entity_links -= usize::from(link.is_of_entity());
+        self.index.remove(&link);
         self.held = self.held.saturating_sub(link.bytes());
         Some(link)
     }
@@ -559,40 +533,66 @@ impl Peer {
 
     /// Whether there is a link to `$cbs` in this role of the client.
     pub(crate) fn has_cbs_link(&self, role: Role) -> bool {
-        self.links.iter().flatten().any(|link| {
+        self.index.cbs().filter_map(|id| self.link(id)).any(|link| {
             let same = match link.purpose {
                 Purpose::Requests(Node::Cbs) => role == Role::Sender,
                 Purpose::Responses(Node::Cbs) => role == Role::Receiver,
                 _ => false,
             };
-            same && self.engine.link(link.id).is_some_and(|status| status.attached)
+            same && self.is_attached(link.id)
         })
+    }
+
+    pub(super) fn is_attached(&self, link: LinkId) -> bool {
+        self.engine.link(link).is_some_and(|status| status.attached)
+    }
+
+    /// An AMQP session begins or ends.
+    pub(crate) fn count_session(&mut self, begins: bool) {
+        self.held = if begins { self.held + SESSION } else { self.held.saturating_sub(SESSION) };
+    }
+
+    /// A link is being detached: it gets no responses any more.
+    pub(crate) fn close_link(&mut self, id: LinkId) {
+        let Self { links, index, .. } = self;
+        if let Some(link) = links.get_mut(id.index()).and_then(Option::as_mut).filter(|link| link.id == id) {
+            link.closing = true;
+            index.forget_replies(link);
+        }
+    }
+
+    /// The session of a receiver is lost.
+    pub(crate) fn lose_session(&mut self, id: LinkId) {
+        let Self { links, index, .. } = self;
+        let link = links.get_mut(id.index()).and_then(Option::as_mut).filter(|link| link.id == id);
+        if let Some(Purpose::Receiver(receiver)) = link.map(|link| &mut link.purpose)
+            && !core::mem::replace(&mut receiver.lost, true)
+            && receiver.session.is_some()
+        {
+            index.forget_holder(receiver.store);
+        }
+    }
+
+    /// Whether a receiver of the connection holds a session of this store.
+    pub(crate) fn holds_session(&self, store: StoreId) -> bool {
+        self.index.holds_session(store)
+    }
+
+    /// The session of a receiver of this store by the name of its link.
+    pub(crate) fn session_named(&self, name: &str, store: StoreId) -> Option<&str> {
+        self.index.named(name).filter_map(|id| self.link(id)).find_map(|link| match &link.purpose {
+            Purpose::Receiver(receiver) if receiver.store == store => receiver.session.as_deref(),
+            _ => None,
+        })
+    }
+
+    /// The next link of an entity, or of what lies below it.
+    pub(crate) fn next_link_below(&self, path: &str, after: Option<&Attachment>) -> Option<(Attachment, LinkId)> {
+        self.index.next_below(path, after)
     }
 
     /// Whether there is a link to an entity or to a `$management` node.
     pub(crate) fn has_entity_links(&self) -> bool {
         self.entity_links > 0
-    }
-
-    /// The link that a response goes out on: the one of the node that the request names, by its address or its name. A
-    /// connection has one link for responses of `$cbs`: it is meant where none is named (docs/evidence/wire-protocol.md
-    /// §2.1, §5).
-    pub(crate) fn response_link(&self, node: &Node, session: SessionId, reply_to: Option<&str>) -> Option<LinkId> {
-        let all = || {
-            self.links
-                .iter()
-                .flatten()
-                .filter(|link| !link.closing && matches!(&link.purpose, Purpose::Responses(of) if of == node))
-                .filter(|link| self.engine.link(link.id).is_some_and(|status| status.attached))
-        };
-        let named =
-            |link: &&Link| reply_to.is_some_and(|name| link.name == name || link.own_address.as_deref() == Some(name));
-        let here = |link: &&Link| link.session == session;
-        let found = all().find(|link| here(link) && named(link)).or_else(|| all().find(named));
-        let found = match node {
-            Node::Cbs => found.or_else(|| all().next()),
-            Node::Management(_) => found,
-        };
-        found.map(|link| link.id)
     }
 }

@@ -210,10 +210,7 @@ impl Shared {
         }
         let held = match session {
             Some(session) => self.check_session(peer, store, session, clock).is_ok(),
-            None => peer.links.iter().flatten().any(|link| match &link.purpose {
-                Purpose::Receiver(receiver) => receiver.store == store && receiver.session.is_some() && !receiver.lost,
-                _ => false,
-            }),
+            None => peer.holds_session(store),
         };
         if held { refusal } else { EntityError::SessionLockLost.into() }
     }
@@ -283,10 +280,7 @@ impl Shared {
 
     /// The state of a lost session is told to its holder, once.
     pub(crate) fn lose_session(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
-        let Some(link) = peer.link_mut(id) else { return };
-        if let Purpose::Receiver(receiver) = &mut link.purpose {
-            receiver.lost = true;
-        }
+        peer.lose_session(id);
         self.detach(peer, id, EntityError::SessionLockLost.into(), clock);
     }
 
@@ -305,8 +299,8 @@ impl Shared {
             }
             return;
         }
-        link.closing = true;
         let path = link.path.clone();
+        peer.close_link(id);
         let fault = self.fault(refusal, &path, clock);
         let detached = peer.engine.detach(id, true, Some(&condition_of(&fault)));
         peer.told(detached);

@@ -7,6 +7,9 @@ use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
 use std::sync::Arc;
 
+/// Messages that the end of one session's lock gives back in one step.
+const MAX_UNLOCKED: usize = 500;
+
 /// Who may settle a message, and until when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lock {
@@ -156,7 +159,7 @@ impl Store {
         }
     }
 
-    /// Gives back the messages that were locked under a session.
+    /// Gives back messages that were locked under a session, up to a bound.
     pub(in crate::broker::entities) fn unlock_session(
         &mut self,
         id: &Arc<str>,
@@ -164,9 +167,7 @@ impl Store {
         utc: Timestamp,
     ) -> Vec<Effect> {
         let locked: Vec<i64> =
-            self.sessions.get(id).map(|session| session.locked.iter().copied().collect()).unwrap_or_default();
-        let effects = locked.into_iter().filter_map(|number| self.unlock(number, ending, utc)).collect();
-        self.refresh_session(id);
-        effects
+            self.sessions.get(id).map(|it| it.locked.iter().copied().take(MAX_UNLOCKED).collect()).unwrap_or_default();
+        locked.into_iter().filter_map(|number| self.unlock(number, ending, utc)).collect()
     }
 }

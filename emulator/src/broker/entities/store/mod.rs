@@ -5,10 +5,13 @@
 //! message that goes to the dead-letter queue, a receiver to wake) is handed back as [`Effect`]s and [`StoreSignal`]s.
 //! Operations count the entries that they look at.
 
+mod emptying;
 mod lock;
+mod sessions;
 
 use super::error::EntityError;
 use super::message::{Message, MessageState};
+use super::ranked::Ranked;
 use super::remains::Life;
 use super::session::{Session, session_key};
 pub use super::settings::{DeadReason, Effect, Ending, Owner, StoreSettings, StoreSignal};
@@ -17,7 +20,6 @@ use crate::broker::work::Work;
 use lock::Lock;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -89,6 +91,10 @@ pub struct Store {
     states: usize,
     /// Sessions that are locked.
     held: BTreeSet<Arc<str>>,
+    /// Sessions with messages or a state.
+    listed: Ranked<Arc<str>>,
+    /// Sessions with a state, by the time it was set.
+    stated: Ranked<(Timestamp, Arc<str>)>,
     life: Arc<Life>,
     /// Whether a receiver waits for messages with credit: that is use of the entity.
     pub(in crate::broker) awaited: bool,
@@ -119,6 +125,8 @@ impl Store {
             bytes: 0,
             states: 0,
             held: BTreeSet::new(),
+            listed: Ranked::default(),
+            stated: Ranked::default(),
             life: Arc::default(),
             awaited: false,
             work: Work::default(),
@@ -233,6 +241,9 @@ impl Store {
             session.messages.insert(number);
             key
         });
+        if let Some(key) = &session {
+            self.list_session(key);
+        }
         let locked_until = self.settings.of_sessions.then_some(NEVER);
         self.work.add(1);
         self.entries.insert(number, Entry { message, session, position, lock: None, locked_until });
@@ -347,25 +358,6 @@ impl Store {
         };
         if removed {
             self.receivable -= 1;
-        }
-    }
-
-    /// Brings the index of sessions that can be accepted up to date, and forgets a session that holds nothing.
-    pub(super) fn refresh_session(&mut self, id: &Arc<str>) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        let rank = if session.lock.is_none() { session.available.first().map(|(position, _)| *position) } else { None };
-        if session.rank != rank {
-            if let Some(old) = session.rank {
-                self.ready.remove(&(old, id.clone()));
-            }
-            session.rank = rank;
-            if let Some(new) = rank {
-                self.ready.insert((new, id.clone()));
-                self.signal(StoreSignal::SessionReady);
-            }
-        }
-        if self.sessions.get(id).is_some_and(Session::is_vacant) {
-            self.sessions.remove(id);
         }
     }
 
@@ -501,68 +493,6 @@ impl Store {
         }
     }
 
-    /// The oldest messages over all sessions without a lock: the first of each session, and behind each that is taken the
-    /// next one of its session.
-    fn oldest_of_sessions(&self, count: usize, old: impl Fn(&i64) -> bool) -> Vec<i64> {
-        let mut sessions = self.ready.iter().peekable();
-        let mut next: BTreeSet<(u64, i64, &Arc<str>)> = BTreeSet::new();
-        let mut found = Vec::new();
-        while found.len() < count {
-            while let Some((rank, id)) = sessions.peek()
-                && next.first().is_none_or(|(position, _, _)| rank < position)
-            {
-                let first = self.sessions.get(id).and_then(|session| session.available.first());
-                next.extend(first.map(|(position, number)| (*position, *number, id)));
-                sessions.next();
-            }
-            let Some((position, number, id)) = next.pop_first().filter(|(_, number, _)| old(number)) else { break };
-            found.push(number);
-            let behind = self.sessions.get(id).and_then(|it| it.available.range((position + 1, i64::MIN)..).next());
-            next.extend(behind.map(|(position, number)| (*position, *number, id)));
-        }
-        found
-    }
-
-    /// Its entries, to be let go one by one.
-    pub(in crate::broker::entities) fn into_entries(self) -> impl Iterator<Item = ()> + Send {
-        let Self { entries, available, ages, sessions, shared, ready, timers, held, .. } = self;
-        let messages = entries.into_values().map(|_| ());
-        let indexes = available.into_iter().map(|_| ()).chain(ages.into_iter().map(|_| ()));
-        let sessions = sessions.into_values().flat_map(Session::into_entries);
-        let of_sessions = shared.into_values().chain(held).map(|_| ()).chain(ready.into_iter().map(|_| ()));
-        messages.chain(indexes).chain(sessions).chain(of_sessions).chain(timers.into_iter().map(|_| ()))
-    }
-
-    /// Whether it has neither messages nor sessions.
-    pub(in crate::broker) fn is_pure(&self) -> bool {
-        self.entries.is_empty() && self.sessions.is_empty()
-    }
-
-    /// Takes every message and every state out, to be let go one by one. Sessions that are held stay so, until their locks
-    /// end.
-    pub(in crate::broker::entities) fn purge(&mut self) -> impl Iterator<Item = ()> + Send + use<> {
-        let mut fresh = Self::new(self.owner.clone(), self.settings.clone());
-        fresh.next_sequence = self.next_sequence;
-        fresh.next_position = self.next_position;
-        fresh.awaited = self.awaited;
-        fresh.work = self.work.clone();
-        fresh.life = Arc::clone(&self.life);
-        fresh.signals = core::mem::take(&mut self.signals);
-        fresh.signalled = core::mem::take(&mut self.signalled);
-        for key in &self.held {
-            self.work.add(1);
-            let Some(session) = self.sessions.get(key) else { continue };
-            let Some(lock) = session.lock else { continue };
-            if let Some(token) = lock.token {
-                fresh.shared.insert(token, Arc::clone(key));
-            }
-            let name = Arc::clone(&session.name);
-            fresh.sessions.insert(Arc::clone(key), Session { lock: session.lock, ..Session::named(name) });
-            fresh.set_session_timer(key, None, Some(lock.until));
-        }
-        core::mem::replace(self, fresh).into_entries()
-    }
-
     /// Carries out what is due, up to a bound: [`Store::next_deadline`] tells whether more is.
     pub fn handle_timers(&mut self, utc: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -588,73 +518,6 @@ impl Store {
             }
         }
         effects
-    }
-
-    // Sessions.
-
-    pub(super) fn sessions(&self) -> &BTreeMap<Arc<str>, Session> {
-        &self.sessions
-    }
-
-    pub(super) fn sessions_mut(&mut self) -> &mut BTreeMap<Arc<str>, Session> {
-        &mut self.sessions
-    }
-
-    /// Checks that the state of a session can be replaced.
-    pub(super) fn check_states(&self, before: usize, after: usize) -> Result<(), EntityError> {
-        if self.states.saturating_sub(before) + after > MAX_STATES {
-            return Err(EntityError::OutOfRange("The states of the entity's sessions take too much.".into()));
-        }
-        Ok(())
-    }
-
-    /// Accounts for the state of a session that is replaced.
-    pub(super) fn count_states(&mut self, before: usize, after: usize) {
-        self.states = self.states.saturating_sub(before) + after;
-    }
-
-    pub(super) fn first_ready(&self) -> Option<Arc<str>> {
-        self.ready.first().map(|(_, id)| id.clone())
-    }
-
-    pub(super) fn set_session_timer(&mut self, id: &Arc<str>, before: Option<Timestamp>, after: Option<Timestamp>) {
-        if let Some(before) = before {
-            self.timers.remove(&(before, Timer::Session(id.clone())));
-        }
-        match after {
-            Some(after) => {
-                self.timers.insert((after, Timer::Session(id.clone())));
-                self.held.insert(id.clone());
-            }
-            None => _ = self.held.remove(id),
-        }
-    }
-
-    /// A session by its id, made if need be, with its key.
-    pub(super) fn session_entry(&mut self, id: &Arc<str>) -> (Arc<str>, &mut Session) {
-        let key = match session_key(id) {
-            Cow::Borrowed(_) => Arc::clone(id),
-            Cow::Owned(key) => Arc::from(key),
-        };
-        let session = self.sessions.entry(Arc::clone(&key)).or_insert_with(|| Session::named(Arc::clone(id)));
-        (key, session)
-    }
-
-    pub(super) fn count_work(&self, entries: u64) {
-        self.work.add(entries);
-    }
-
-    /// The key of the session that is shared under a token.
-    pub(super) fn shared_session(&self, token: &LockToken) -> Option<&Arc<str>> {
-        self.shared.get(token)
-    }
-
-    pub(super) fn shared(&mut self) -> &mut IdMap<LockToken, Arc<str>> {
-        &mut self.shared
-    }
-
-    pub(super) fn signal_session_lost(&mut self, holder: u64) {
-        self.signal(StoreSignal::SessionLost(holder));
     }
 }
 

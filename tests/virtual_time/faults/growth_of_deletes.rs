@@ -1,0 +1,274 @@
+//! Large entities that are deleted, purged and listed, and what ends at once for one client: one call does a bounded part.
+
+use crate::growth::{CALL, assert_flat, attach_receivers, end_all, entries_of, message, namespace};
+use servicebus_core::servicebus::MessageRef;
+use servicebus_core::time::Duration;
+use servicebus_emulator::broker::entities::{
+    self, Namespace, QueueDescription, StoreId, SubscriptionDescription, TopicDescription,
+};
+use servicebus_emulator::filter::{CorrelationFilter, Filter, Rule};
+use servicebus_tests::broker::*;
+
+/// Entries that the links and receivers of one call are, at most.
+const HANDOUTS: u64 = 4 * CALL;
+
+/// A queue with so many messages, each in a session of its own where asked for.
+fn filled(count: usize, sessions: bool) -> (Namespace, StoreId) {
+    let (mut namespace, store) = namespace(QueueDescription { requires_session: sessions, ..Default::default() });
+    for n in 0..count {
+        let session = n.to_string();
+        namespace.send("queue", message(sessions.then_some(&session[..])), START).unwrap();
+    }
+    (namespace, store)
+}
+
+/// Entries of one call, which must be few.
+fn call(namespace: &mut Namespace, act: impl FnOnce(&mut Namespace)) -> u64 {
+    let before = namespace.entries_touched();
+    act(namespace);
+    let entries = namespace.entries_touched() - before;
+    assert!(entries <= CALL, "{entries} entries in one call");
+    entries
+}
+
+fn large_queues(sizes: &[usize]) {
+    for sessions in [false, true] {
+        for purged in [false, true] {
+            let name = format!("each message of a queue, sessions: {sessions}, purged: {purged}");
+            assert_flat(&name, sizes, |count| {
+                let (mut namespace, _) = filled(count, sessions);
+                let mut entries = call(&mut namespace, |namespace| match purged {
+                    true => namespace.purge(),
+                    false => namespace.delete("queue").unwrap(),
+                });
+                // It is gone at once, and another may have its name.
+                assert_eq!(namespace.queue("queue").is_some(), purged);
+                if !purged {
+                    namespace.create_queue("queue", QueueDescription::default(), START).unwrap();
+                }
+                let stores = namespace.queue("queue").unwrap().stores;
+                assert_eq!((namespace.counts(&stores).total(), namespace.held("queue")), (0, 0));
+                entries += end_all(&mut namespace, START);
+                assert_eq!(namespace.counts(&stores).total(), 0);
+                entries / count as u64
+            });
+        }
+    }
+}
+
+#[test]
+fn a_large_queue_goes_in_parts() {
+    large_queues(&[1_000, 20_000]);
+}
+
+#[test]
+#[ignore = "tests/run all: full size"]
+fn a_queue_of_a_million_messages_goes_in_parts() {
+    large_queues(&[1_000, 1_000_000]);
+}
+
+/// A namespace with a topic of so many subscriptions, each with a correlation filter of its own.
+fn subscribed(count: usize) -> Namespace {
+    let mut namespace = Namespace::new(1);
+    namespace.create_topic("topic", TopicDescription::default(), START).unwrap();
+    for n in 0..count {
+        let filter = CorrelationFilter { label: Some(n.to_string()), ..CorrelationFilter::default() };
+        let rule = Rule { name: "r".into(), filter: Filter::Correlation(filter), action: None };
+        let (name, description) = (format!("s{n}"), SubscriptionDescription::default());
+        namespace.create_subscription("topic", &name, description, Some(rule), START).unwrap();
+    }
+    namespace
+}
+
+#[test]
+fn a_topic_of_2_000_subscriptions_goes_in_parts() {
+    let mut namespace = subscribed(2_000);
+    let stores = |namespace: &Namespace, n: usize| namespace.subscription("topic", &format!("s{n}")).unwrap().stores;
+    let old = stores(&namespace, 0);
+    for _ in 0..3_000 {
+        let sent = entities::Message::accept(encoded(&MessageRef::new("x").with_subject("0"))).unwrap();
+        namespace.send("topic", sent, START).unwrap();
+    }
+    let (_, token, _) = namespace.receive(old.main, None, START).unwrap();
+    call(&mut namespace, |namespace| namespace.delete("topic").unwrap());
+    // Nothing of it can be reached, whatever has its name.
+    namespace.create_topic("topic", TopicDescription::default(), START).unwrap();
+    namespace.create_subscription("topic", "s0", SubscriptionDescription::default(), None, START).unwrap();
+    assert!(namespace.store(old.main).is_none() && namespace.find_lock(&[old.main], token).is_err());
+    end_all(&mut namespace, START + Duration::from_secs(3_600));
+    let new = stores(&namespace, 0);
+    assert_eq!((namespace.counts(&new).total(), namespace.held("topic")), (0, 0));
+}
+
+#[test]
+fn every_entity_goes_in_parts() {
+    let mut namespace = subscribed(500);
+    for n in 0..3_000 {
+        namespace.create_queue(&format!("queue-{n}"), QueueDescription::default(), START).unwrap();
+    }
+    call(&mut namespace, Namespace::clear);
+    assert_eq!((namespace.queues().count(), namespace.topics().count()), (0, 0));
+    namespace.create_queue("queue-7", QueueDescription::default(), START).unwrap();
+    end_all(&mut namespace, START);
+    assert_eq!((namespace.queues().count(), namespace.poll_timeout()), (1, None));
+}
+
+fn links_of_a_queue(count: usize) {
+    let mut world = World::new();
+    world.queue("queue", QueueDescription::default());
+    let mut clients = Vec::new();
+    while clients.len() * 1_000 < count {
+        let client = world.connect();
+        attach_receivers(&mut world, client, 1_000);
+        clients.push(client);
+    }
+    let clock = world.clock;
+    let delete = |world: &mut World| world.broker.with_namespace(clock, |namespace| namespace.delete("queue")).unwrap();
+    let mut most = entries_of(&mut world, delete);
+    // The rest is due at once.
+    while world.broker.poll_timeout().is_some_and(|at| at <= clock.now) {
+        most = most.max(entries_of(&mut world, |world| world.broker.handle_timeout(clock)));
+    }
+    println!("{most} entries in one call for {count} links");
+    assert!(most <= HANDOUTS, "{most} entries in one call for {count} links");
+    world.settle_down();
+    for client in clients {
+        assert_eq!(world.receiver(client, "queue").unwrap_err().condition, "amqp:not-found");
+    }
+}
+
+#[test]
+fn the_links_of_a_deleted_queue_are_detached_in_parts() {
+    links_of_a_queue(6_000);
+}
+
+fn pages_of_sessions(sizes: &[usize]) {
+    for by_state in [false, true] {
+        assert_flat(&format!("the last page of sessions, by state: {by_state}"), sizes, |count| {
+            let (mut namespace, store) = filled(if by_state { 0 } else { count }, true);
+            for n in 0..if by_state { count } else { 0 } {
+                let state = Some(bytes::Bytes::from_static(b"x"));
+                namespace.set_session_state(store, &n.to_string(), state, START).unwrap();
+            }
+            let after = by_state.then_some(START - Duration::from_secs(1));
+            let before = namespace.entries_touched();
+            let page = namespace.store(store).unwrap().list_sessions(after, count - 10).count();
+            assert_eq!(page, 10);
+            let future = namespace.store(store).unwrap().list_sessions(Some(START), 0).count();
+            assert_eq!(future, 0);
+            namespace.entries_touched() - before
+        });
+    }
+}
+
+#[test]
+fn a_page_of_sessions_costs_what_is_on_it() {
+    pages_of_sessions(&[10, 1_000, 20_000]);
+}
+
+#[test]
+#[ignore = "tests/run all: full size"]
+fn a_page_of_a_million_sessions() {
+    pages_of_sessions(&[10, 1_000_000]);
+}
+
+/// The lock of one session guards any number of messages: they are given back in parts and in their order, and nobody gets
+/// the session before that.
+#[test]
+fn the_messages_of_one_session_are_given_back_in_parts() {
+    const COUNT: usize = 12_000;
+    for released in [false, true] {
+        let (mut namespace, store) = namespace(QueueDescription { requires_session: true, ..Default::default() });
+        for _ in 0..COUNT {
+            namespace.send("queue", message(Some("one")), START).unwrap();
+        }
+        namespace.accept_session(store, Some("one"), 1, START).unwrap();
+        while namespace.receive(store, Some("one"), START).is_some() {}
+        let mut utc = START;
+        if released {
+            call(&mut namespace, |namespace| namespace.release_session(store, "one", 1, utc));
+        } else {
+            utc = START + Duration::from_secs(61);
+            call(&mut namespace, |namespace| namespace.handle_timeout(utc));
+        }
+        assert!(namespace.accept_session(store, Some("one"), 2, utc).is_err(), "released: {released}");
+        assert!(namespace.renew_session(store, "one", utc).is_err() || !released);
+        end_all(&mut namespace, utc);
+        namespace.accept_session(store, Some("one"), 2, utc).unwrap().unwrap();
+        let numbers: Vec<i64> =
+            core::iter::from_fn(|| Some(namespace.receive(store, Some("one"), utc)?.2)).collect();
+        assert!(numbers.len() == COUNT && numbers.is_sorted(), "released: {released}, {} messages", numbers.len());
+    }
+}
+
+/// What a send to a topic costs is the filters that it can match, however many subscriptions there are.
+#[test]
+fn a_send_to_a_topic_of_2_000_subscriptions() {
+    assert_flat("a send to a topic", &[1, 200, 2_000], |count| {
+        let mut namespace = subscribed(count);
+        let before = namespace.entries_touched();
+        let sent = entities::Message::accept(encoded(&MessageRef::new("x").with_subject("0"))).unwrap();
+        namespace.send("topic", sent, START).unwrap();
+        let stores = namespace.subscription("topic", "s0").unwrap().stores;
+        assert_eq!(namespace.counts(&stores).active, 1);
+        namespace.entries_touched() - before
+    });
+}
+
+/// Moves the clock and carries out what is due then, in one call.
+fn one_call(world: &mut World, by: Duration) -> u64 {
+    world.clock = world.clock.after(by);
+    let clock = world.clock;
+    entries_of(world, |world| world.broker.handle_timeout(clock))
+}
+
+/// The end of a token costs the links that it was for.
+#[test]
+fn a_token_that_ends_beside_many_links() {
+    assert_flat("the end of a token", &[1, 200, 2_000], |count| {
+        let mut world = World::new();
+        for name in ["queue", "other"] {
+            world.queue(name, QueueDescription::default());
+        }
+        let client = world.connect_bare();
+        for (name, life) in [("queue", 3_600), ("other", 60)] {
+            let audience = format!("sb://localhost/{name}");
+            let put = world.put_token(client, &audience, KEY_NAME, KEY, Duration::from_secs(life));
+            assert_eq!(put.status(), 202);
+        }
+        attach_receivers(&mut world, client, count);
+        let link = world.receiver(client, "other").unwrap();
+        let entries = one_call(&mut world, Duration::from_secs(61));
+        world.settle_down();
+        assert_eq!(world.detached(client, link).map(|failure| failure.condition).as_deref(), Some("amqp:link:detach-forced"));
+        entries
+    });
+}
+
+/// One call detaches a bounded number of the links whose token has ended; the rest is due at once.
+#[test]
+fn the_links_of_a_token_are_detached_in_parts() {
+    const COUNT: usize = 5_000;
+    let mut world = World::new();
+    world.queue("queue", QueueDescription::default());
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let client = world.connect_bare();
+        let put = world.put_token(client, "sb://localhost/queue", KEY_NAME, KEY, Duration::from_secs(60));
+        assert_eq!(put.status(), 202);
+        attach_receivers(&mut world, client, COUNT);
+        clients.push(client);
+    }
+    let mut most = one_call(&mut world, Duration::from_secs(61));
+    let clock = world.clock;
+    while world.broker.poll_timeout().is_some_and(|at| at <= clock.now) {
+        most = most.max(entries_of(&mut world, |world| world.broker.handle_timeout(clock)));
+    }
+    println!("{most} entries in one call");
+    assert!(most <= HANDOUTS, "{most} entries in one call");
+    world.settle_down();
+    for client in clients {
+        let error = world.receiver(client, "queue").unwrap_err();
+        assert_eq!(error.condition, "amqp:unauthorized-access");
+    }
+}
