@@ -1,12 +1,12 @@
 //! The commands on entities and rules: each is checked, then carried out, and messages that waited for it go on.
 
+use super::budget::{Holding, OverBudget};
 use super::change::Change;
 use super::entities::namespace::target_key;
 use super::entities::{
     EntityError, Namespace, QueueDescription, StoreId, SubscriptionDescription, TopicDescription, name, queue, rule,
     topic,
 };
-use super::budget::{Holding, OverBudget};
 use crate::filter::Rule;
 use servicebus_core::time::Timestamp;
 

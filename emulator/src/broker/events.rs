@@ -52,7 +52,9 @@ impl Namespace {
                 let entity = self.store(*store).map(|store| &*store.owner.path);
                 tracing::trace!(entity, session, ?step, "session lock");
             }
-            Change::Queue { key, .. } | Change::Topic { key, .. } => tracing::debug!(entity = key, "created or changed"),
+            Change::Queue { key, .. } | Change::Topic { key, .. } => {
+                tracing::debug!(entity = key, "created or changed")
+            }
             Change::Subscription { topic, name, .. } => {
                 tracing::debug!(entity = topic, subscription = name, "created or changed");
             }

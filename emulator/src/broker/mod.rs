@@ -303,7 +303,9 @@ impl Broker {
         let engine = Connection::server(config, clock.now);
         let placeholder = ConnectionId(Key { index: 0, generation: Generation::FIRST });
         let shared = self.namespaces.get_mut(namespace);
-        let peer = Peer::new(placeholder, transport, engine, clock.now, &shared.budget, shared.namespace.work().clone()).ok()?;
+        let peer =
+            Peer::new(placeholder, transport, engine, clock.now, &shared.budget, shared.namespace.work().clone())
+                .ok()?;
         let key = self.peers.insert(peer).ok()?;
         let id = ConnectionId(key);
         if let Some(peer) = self.peers.find_mut(key) {

@@ -13,7 +13,7 @@ impl Namespace {
 
     fn session_end(&self, id: StoreId, session: &str) -> Result<Timestamp, EntityError> {
         let lock = self.store(id).and_then(|store| store.session_lock(session));
-        lock.map(|lock| lock.until).ok_or(EntityError::SessionLockLost)
+        lock.filter(|lock| !lock.is_over()).map(|lock| lock.until).ok_or(EntityError::SessionLockLost)
     }
 
     /// Locks a session: the named one, which need not exist, or the one whose first message has waited longest; its id and

@@ -2,11 +2,11 @@
 
 use super::settings;
 use crate::broker::entities::{self, Namespace, name};
+use core::ops::Bound;
 use servicebus_core::servicebus::administration::{
     AuthorizationRule, CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions, EntityAvailabilityStatus,
 };
 use servicebus_core::time::Timestamp;
-use core::ops::Bound;
 use std::collections::BTreeMap;
 
 /// What is kept for one entity.

@@ -420,9 +420,7 @@ fn the_time_of_session_locks_that_end_together_g1() {
 #[test]
 #[ignore = "tests/run all: wall clock"]
 fn the_time_of_queues_that_delete_themselves_g4() {
-    assert_linear(3, (250, 4_000), 16.0, |count| {
-        time_of(|| _ = idle_queues(count))
-    });
+    assert_linear(3, (250, 4_000), 16.0, |count| time_of(|| _ = idle_queues(count)));
 }
 
 #[test]

@@ -86,10 +86,7 @@ fn filters(world: &mut World, part: usize) {
     let sender = world.sender(0, "topic").unwrap();
     let text = "a".repeat(20_000);
     let properties = [("p", text.as_str().into())];
-    assert_eq!(
-        world.send(0, sender, &MessageRef::new("x").with_application_properties(&properties)),
-        Ended::Accepted
-    );
+    assert_eq!(world.send(0, sender, &MessageRef::new("x").with_properties(&properties)), Ended::Accepted);
     world.detach(0, sender);
 }
 

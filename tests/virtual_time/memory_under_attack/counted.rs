@@ -5,8 +5,8 @@ use crate::budgets::feed;
 use crate::{live, opening};
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
-use servicebus_core::wire::performative::{Attach, Role, TargetArchetype};
 use servicebus_core::wire::messaging::{Source, Target};
+use servicebus_core::wire::performative::{Attach, Role, TargetArchetype};
 use servicebus_emulator::broker::budget::Holding;
 use servicebus_emulator::broker::entities::{
     EntityError, Message, QueueDescription, SubscriptionDescription, TopicDescription,
@@ -72,7 +72,7 @@ fn message_id(broker: &mut Broker, clock: Clock, n: usize) -> Result<(), EntityE
             namespace.create_queue("queue", description, clock.utc)?;
         }
         let id = format!("{n:0100}");
-        let message = Message::accept(encoded(&MessageRef::new("x").with_message_id(&id))).unwrap();
+        let message = Message::accept(encoded(&MessageRef::new("x").with_message_id(id.as_str()))).unwrap();
         namespace.send("queue", message, clock.utc)?;
         // The id stays when the message goes.
         let store = namespace.queue("queue").unwrap().stores.main;

@@ -29,6 +29,13 @@ pub struct SessionLock {
     ending: Option<Ending>,
 }
 
+impl SessionLock {
+    /// Whether it is over, and messages that it guarded are still to be given back.
+    pub(in crate::broker) fn is_over(&self) -> bool {
+        self.ending.is_some()
+    }
+}
+
 /// The holder of a session whose lock is over, while its messages are given back: receivers are counted from one.
 const NOBODY: u64 = 0;
 
@@ -117,6 +124,9 @@ impl Store {
     pub(in crate::broker) fn share_session(&mut self, id: &str, token: LockToken) {
         let Some(key) = self.find_session(id) else { return };
         let Some(lock) = self.sessions_mut().get_mut(&key).and_then(|session| session.lock.as_mut()) else { return };
+        if lock.is_over() {
+            return;
+        }
         let token = *lock.token.get_or_insert(token);
         self.shared().insert(token, key);
     }

@@ -111,7 +111,12 @@ impl Store {
         self.ready.first().map(|(_, id)| id.clone())
     }
 
-    pub(in crate::broker::entities) fn set_session_timer(&mut self, id: &Arc<str>, before: Option<Timestamp>, after: Option<Timestamp>) {
+    pub(in crate::broker::entities) fn set_session_timer(
+        &mut self,
+        id: &Arc<str>,
+        before: Option<Timestamp>,
+        after: Option<Timestamp>,
+    ) {
         if let Some(before) = before {
             self.timers.remove(&(before, Timer::Session(id.clone())));
         }
