@@ -60,7 +60,7 @@ pub(super) fn memory_of(values: &[(String, Value<'static>)]) -> usize {
 
 impl Rule {
     /// What a rule takes beside its texts: its places in the tables of subscription and topic.
-    const PLACES: usize = 768;
+    const PLACES: usize = 1_536;
 
     /// Bytes that a rule of a subscription takes.
     pub(crate) fn memory(&self) -> usize {

@@ -44,7 +44,10 @@ pub(in crate::broker) fn bytes(key: &str, description: &TopicDescription) -> usi
 
 /// Bytes that a subscription of this path takes without messages and rules.
 pub(in crate::broker) fn subscription_bytes(path: &str, description: &SubscriptionDescription) -> usize {
-    PLACES + 3 * size_of::<Store>() + 12 * path.len() + 2 * description.memory()
+    /// The first rule of a map takes the room of as many.
+    const RULES: usize = 11;
+    let rules = RULES * size_of::<(String, StoredRule)>();
+    PLACES + 3 * size_of::<Store>() + rules + 12 * path.len() + 2 * description.memory()
 }
 
 impl Topic {
