@@ -131,9 +131,9 @@ impl Link {
 }
 
 /// What a link takes beside its texts.
-const LINK: usize = 1_024;
+const LINK: usize = 512;
 /// What an AMQP session takes.
-const SESSION: usize = 1_024;
+const SESSION: usize = 256;
 /// What a connection takes beside its buffers and links.
 const CONNECTION: usize = 4_096;
 /// A link without traffic is detached after this time.
