@@ -53,7 +53,7 @@ impl Namespace {
                 tracing::trace!(entity, session, ?step, "session lock");
             }
             Change::Queue { key, .. } | Change::Topic { key, .. } => {
-                tracing::debug!(entity = key, "created or changed")
+                tracing::debug!(entity = key, "created or changed");
             }
             Change::Subscription { topic, name, .. } => {
                 tracing::debug!(entity = topic, subscription = name, "created or changed");
