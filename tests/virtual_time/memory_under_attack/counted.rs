@@ -9,7 +9,7 @@ use servicebus_core::wire::messaging::{Source, Target};
 use servicebus_core::wire::performative::{Attach, Role, TargetArchetype};
 use servicebus_emulator::broker::budget::Holding;
 use servicebus_emulator::broker::entities::{
-    EntityError, Message, QueueDescription, SubscriptionDescription, TopicDescription,
+    EntityError, Message, Namespace, QueueDescription, SubscriptionDescription, TopicDescription,
 };
 use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, NamespaceConfig, NamespaceLimits};
 use servicebus_emulator::filter::{CorrelationFilter, Dialect, Filter, Rule, SqlFilter};
@@ -134,7 +134,7 @@ fn over_the_budget_entities_are_refused() {
         let kept = live() - before;
         assert!(kept < (2 * MEMORY).cast_signed(), "{name}: {kept} bytes");
         // What goes gives its part back.
-        broker.with_namespace(clock, |namespace| namespace.clear());
+        broker.with_namespace(clock, Namespace::clear);
         while broker.poll_timeout().is_some_and(|at| at <= clock.now) {
             broker.handle_timeout(clock);
         }
