@@ -9,7 +9,7 @@ use super::link::{Link, name_hash};
 use super::numbers::Numbers;
 use super::session::Session;
 use super::{ConnectionError, EngineError, Violation};
-use crate::storage::{Limits, Outbox, Storage, Tx};
+use crate::storage::{Chain, Limits, Outbox, Storage, Tx};
 use crate::time::{Duration, Instant, Millis};
 use crate::wire::frame::{self, Kind, Protocol};
 use crate::wire::performative::{Close, ErrorCondition, Open};
@@ -113,7 +113,13 @@ pub struct Connection<S: Storage> {
     pub(super) peer_max_frame_size: u32,
     pub(super) peer_channel_max: u16,
     /// Sessions with a flow due.
-    pub(super) session_flows: usize,
+    pub(super) flows: Chain,
+    /// Sessions whose end is due.
+    pub(super) ends: Chain,
+    /// Links whose detach is due.
+    pub(super) detaches: Chain,
+    /// Links with a flow or a transfer to send.
+    pub(super) work: Chain,
     /// Bytes of deliveries that have come in and are not taken, where their number alone is no bound.
     pub(super) buffered: usize,
     /// Those of whole messages among them.
@@ -126,8 +132,6 @@ pub struct Connection<S: Storage> {
     pub(super) outstanding: usize,
     /// Links among them.
     pub(super) creditors: usize,
-    /// Sessions and links whose end or detach is due.
-    pub(super) endings: usize,
     /// Our close is due, behind what the outbox holds; nothing follows it.
     pub(super) close_due: Option<Ending>,
     /// The encoded sasl-init at the front of a client's outbox.
@@ -138,8 +142,6 @@ pub struct Connection<S: Storage> {
     pub(super) config: Config,
     /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
     pub(super) heartbeat: Option<Millis>,
-    /// Links with a flow or a transfer to send.
-    pub(super) work: IndexQueue<S::LinkQueue, LinkIndex>,
     /// Deliveries with a disposition to send.
     pub(super) dispositions: IndexQueue<S::DeliveryQueue, DeliveryIndex>,
     pub(super) events: IndexQueue<S::Queue, Changed>,
@@ -202,18 +204,19 @@ impl<S: Storage> Connection<S> {
             payloads: S::Payloads::default(),
             freed: false,
             numbers: Numbers::bounded(slots),
-            work: IndexQueue::bounded(limits.links),
             dispositions: IndexQueue::bounded(limits.deliveries),
             events: IndexQueue::bounded(slots),
             outbox: Outbox::bounded(limits.outbox),
-            session_flows: 0,
+            flows: Chain::EMPTY,
+            ends: Chain::EMPTY,
+            detaches: Chain::EMPTY,
+            work: Chain::EMPTY,
             buffered: 0,
             buffered_whole: 0,
             narrowed: false,
             sessions_apart: 0,
             outstanding: 0,
             creditors: 0,
-            endings: 0,
         }
     }
 

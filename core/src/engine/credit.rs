@@ -1,9 +1,10 @@
 //! Credit and drain (AMQP 1.0 §2.6.7).
 
-use super::entries::Indexes;
+use super::entries::{Indexes, Number};
 use super::frames::{Wrong, write_frame};
 use super::id::{DeliveryIndex, LinkId, LinkIndex, SessionIndex};
 use super::link::{Link, flag};
+use super::queue::Queued;
 use super::{Connection, EngineError, Violation};
 use crate::storage::Storage;
 use crate::wire::View;
@@ -220,12 +221,10 @@ impl<S: Storage> Connection<S> {
         Ok(self.links.id(at))
     }
 
-    /// Every sending link of a session may go on.
+    /// The window of a session is open: links that wait for it continue.
     pub(super) fn wake_links_of(&mut self, session: SessionIndex) {
-        for at in self.links.indices() {
-            if self.links.get(at).is_some_and(|link| link.session == session && link.waiting.len > 0) {
-                self.flag_work(at);
-            }
+        while let Some(at) = self.sessions.get(session).and_then(|session| session.stalled.first()) {
+            self.enqueue(LinkIndex::of(at), Queued::Work);
         }
     }
 
@@ -272,16 +271,17 @@ impl<S: Storage> Connection<S> {
         if !write_frame(tx, session.channel, &flow) {
             return None;
         }
-        if session.flow_due && !session.echo_due {
-            session.flow_due = false;
-            self.session_flows -= 1;
-        }
+        let told = session.flow_due && !session.echo_due;
+        let session = link.session;
         if link.role == Role::Sender && link.credit == 0 {
             link.drain = false;
         }
         link.echo_due = false;
         if core::mem::take(&mut link.flow_due) && link.drain {
             self.flag_link(at, flag::DRAIN_SENT);
+        }
+        if told {
+            self.unflag_session_flow(session);
         }
         Some(())
     }

@@ -5,7 +5,7 @@ use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex};
 use super::numbers::DeliveryNumber;
 use super::settlement::Simple;
 use super::{Capacity, Connection, EngineError};
-use crate::storage::{Assembly, Payloads, Storage};
+use crate::storage::{Assembly, Joint, Payloads, Storage};
 use crate::wire::Tag;
 use crate::wire::performative::Role;
 use core::fmt;
@@ -108,6 +108,8 @@ pub(super) struct Delivery<S: Storage> {
     pub(super) in_dispositions: bool,
     /// Settled by us; the place is freed when the disposition is written.
     pub(super) settled: bool,
+    /// Its neighbours among all deliveries of its link.
+    pub(super) of_link: Joint,
 }
 
 impl<S: Storage> Delivery<S> {
@@ -127,19 +129,20 @@ impl<S: Storage> Delivery<S> {
             due: None,
             in_dispositions: false,
             settled: false,
+            of_link: Joint::FREE,
         }
     }
 }
 
-/// First-in-first-out chain of delivery places.
+/// The deliveries that wait on a link, first in, first out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chain {
+pub(super) struct Waiting {
     pub(super) head: DeliveryIndex,
     pub(super) tail: DeliveryIndex,
     pub(super) len: u32,
 }
 
-impl Chain {
+impl Waiting {
     pub(super) const EMPTY: Self = Self { head: DeliveryIndex::NONE, tail: DeliveryIndex::NONE, len: 0 };
 }
 
@@ -191,6 +194,7 @@ impl<S: Storage> Connection<S> {
             }
             (Ok(_), None) => {}
         }
+        self.own(place, id.at());
         self.append(place, id.at());
         self.flag_work(place);
         Ok(id)
@@ -214,6 +218,22 @@ impl<S: Storage> Connection<S> {
             self.free_delivery(place);
         }
         taken
+    }
+
+    /// Adds a delivery to those of its link.
+    pub(super) fn own(&mut self, link: LinkIndex, delivery: DeliveryIndex) {
+        if let Some(link) = self.links.get_mut(link) {
+            self.deliveries.chain(&mut link.deliveries, delivery, |delivery| &mut delivery.of_link);
+        }
+    }
+
+    /// Takes a delivery from its link, whose place may get a new one.
+    pub(super) fn disown(&mut self, delivery: DeliveryIndex) {
+        let Some(found) = self.deliveries.get_mut(delivery) else { return };
+        let link = core::mem::replace(&mut found.link, LinkIndex::NONE);
+        if let Some(link) = self.links.get_mut(link) {
+            self.deliveries.unchain(&mut link.deliveries, delivery, |delivery| &mut delivery.of_link);
+        }
     }
 
     /// Appends a delivery to its link's chain.
@@ -343,7 +363,7 @@ impl<S: Storage> Connection<S> {
     /// Drops the messages of a link that wait to be sent.
     pub(super) fn drop_outgoing(&mut self, at: LinkIndex) {
         let Some(found) = self.links.get_mut(at).filter(|found| found.role == Role::Sender) else { return };
-        let mut next = core::mem::replace(&mut found.waiting, Chain::EMPTY).head;
+        let mut next = core::mem::replace(&mut found.waiting, Waiting::EMPTY).head;
         while let Some(delivery) = self.deliveries.get(next) {
             let place = core::mem::replace(&mut next, delivery.next);
             self.drop_payload(place);
@@ -396,6 +416,7 @@ impl<S: Storage> Connection<S> {
         }
         self.drop_payload(place);
         self.unindex_delivery(place);
+        self.disown(place);
         self.deliveries.free(place);
         self.freed = true;
     }

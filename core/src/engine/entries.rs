@@ -1,6 +1,6 @@
 //! Tables and queues that take the index of one kind only.
 
-use crate::storage::{Key, Queue, Table};
+use crate::storage::{Chain, Joint, Key, Queue, Table};
 use crate::wire::Full;
 use core::marker::PhantomData;
 
@@ -24,13 +24,36 @@ pub(super) trait Indexes: Number {
 }
 
 /// A table of `T` by indices of one kind.
-#[repr(transparent)]
-pub(super) struct Entries<C, T, I>(C, PhantomData<(T, I)>);
+#[cfg_attr(not(test), repr(transparent))]
+pub(super) struct Entries<C, T, I>(C, PhantomData<(T, I)>, Touched);
+
+/// How often entries were touched, so that tests can bound it.
+#[derive(Default)]
+pub(super) struct Touched(#[cfg(test)] core::cell::Cell<usize>);
+
+impl Touched {
+    #[inline(always)]
+    fn note(&self) {
+        #[cfg(test)]
+        self.0.set(self.0.get() + 1);
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.get()
+    }
+}
 
 impl<T, C: Table<T>, I: Indexes> Entries<C, T, I> {
     #[inline(always)]
     pub(super) fn bounded(limit: usize) -> Self {
-        Self(C::bounded(limit), PhantomData)
+        Self(C::bounded(limit), PhantomData, Touched::default())
+    }
+
+    /// How often entries were touched.
+    #[cfg(test)]
+    pub(super) fn touched(&self) -> usize {
+        self.2.count()
     }
 
     pub(super) fn insert(&mut self, value: T) -> Result<I::Id, Full> {
@@ -42,23 +65,38 @@ impl<T, C: Table<T>, I: Indexes> Entries<C, T, I> {
     }
 
     pub(super) fn get(&self, at: I) -> Option<&T> {
+        self.2.note();
         self.0.get(at.number())
     }
 
     pub(super) fn get_mut(&mut self, at: I) -> Option<&mut T> {
+        self.2.note();
         self.0.get_mut(at.number())
+    }
+
+    /// Appends the entry at an index to a chain.
+    pub(super) fn chain(&mut self, chain: &mut Chain, at: I, joint: impl Fn(&mut T) -> &mut Joint) {
+        chain.push(&mut self.0, at.number(), joint);
+    }
+
+    /// Removes the entry at an index from a chain.
+    pub(super) fn unchain(&mut self, chain: &mut Chain, at: I, joint: impl Fn(&mut T) -> &mut Joint) {
+        chain.remove(&mut self.0, at.number(), joint);
     }
 
     /// The id of the entry at an index.
     pub(super) fn id(&self, at: I) -> Option<I::Id> {
+        self.2.note();
         self.0.key(at.number()).map(I::Id::of)
     }
 
     pub(super) fn find(&self, id: I::Id) -> Option<&T> {
+        self.2.note();
         self.0.find(id.key())
     }
 
     pub(super) fn find_mut(&mut self, id: I::Id) -> Option<&mut T> {
+        self.2.note();
         self.0.find_mut(id.key())
     }
 

@@ -177,9 +177,6 @@ impl<S: Storage> Connection<S> {
         }
         session.in_events = false;
         if session.flags & session::flag::ENDED != 0 {
-            if session.flow_due {
-                self.session_flows -= 1;
-            }
             self.sessions_apart -= usize::from(session.apart);
             self.sessions.free(at);
             self.freed = true;
@@ -192,6 +189,11 @@ impl<S: Storage> Connection<S> {
         use link::flag;
         let id = self.links.id(at)?;
         let link = self.links.get_mut(at)?;
+        if link.forgotten {
+            self.links.free(at);
+            self.freed = true;
+            return None;
+        }
         // The lowest flag comes first.
         let flag = link.flags & link.flags.wrapping_neg();
         link.flags &= !flag;

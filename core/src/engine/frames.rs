@@ -211,8 +211,9 @@ impl<S: Storage> Connection<S> {
                 && self.open_sent
                 && (!self.dispositions.is_empty()
                     || !self.work.is_empty()
-                    || self.session_flows > 0
-                    || self.endings > 0))
+                    || !self.flows.is_empty()
+                    || !self.detaches.is_empty()
+                    || !self.ends.is_empty()))
     }
 
     /// Appends a frame to the outbox, or nothing.

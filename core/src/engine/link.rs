@@ -1,14 +1,14 @@
 //! Links: handles, attach and detach (AMQP 1.0 §2.6).
 
 use super::connection::Ending;
-use super::delivery::Chain;
-use super::entries::Indexes;
-use super::event::Changed;
-use super::frames::{OUTBOX_FULL, Wrong, write_frame};
+use super::delivery::Waiting;
+use super::entries::{Indexes, Number};
+use super::frames::{OUTBOX_FULL, Wrong};
 use super::id::{DeliveryIndex, LinkId, LinkIndex, SessionId, SessionIndex};
-use super::numbers::Handle;
+use super::numbers::{Handle, LinkName};
+use super::queue::Queued;
 use super::{Capacity, Connection, EngineError, Handler, Violation};
-use crate::storage::{Place, Storage};
+use crate::storage::{Chain, Joint, Place, Storage};
 use crate::wire::View;
 use crate::wire::frame::Kind;
 use crate::wire::performative::{Attach, Detach, ErrorCondition, ReceiverSettleMode, Role, SenderSettleMode};
@@ -65,7 +65,10 @@ pub(super) struct Link {
     pub(super) drained: bool,
     pub(super) flow_due: bool,
     pub(super) echo_due: bool,
-    pub(super) in_work: bool,
+    /// Its place is freed with its last event.
+    pub(super) forgotten: bool,
+    /// It is among the links of its session.
+    in_session: bool,
     pub(super) flags: u8,
     pub(super) in_events: bool,
     /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
@@ -86,10 +89,17 @@ pub(super) struct Link {
     /// The delivery whose frames are coming in.
     pub(super) assembling: DeliveryIndex,
     /// Deliveries to be sent (sender) or to be taken (receiver).
-    pub(super) waiting: Chain,
+    pub(super) waiting: Waiting,
     pub(super) input_handle: Option<Place>,
-    /// A hash of the name: replies are matched by it, and the name itself is the application's to keep.
-    pub(super) name: u64,
+    /// A hash of the name, session and role: replies are matched by it, and the name itself is the application's to keep.
+    pub(super) name: LinkName,
+    /// Where it waits for its turn, and its neighbours there.
+    pub(super) queued: Queued,
+    pub(super) queue: Joint,
+    /// Its neighbours among the links of its session that are not over.
+    pub(super) of_session: Joint,
+    /// All of its deliveries.
+    pub(super) deliveries: Chain,
 }
 
 /// A limit on messages as links keep it.
@@ -99,7 +109,7 @@ fn limit(size: Option<u64>) -> u32 {
 
 impl Link {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn new(session: SessionIndex, role: Role, name: u64) -> Self {
+    pub(super) fn new(session: SessionIndex, role: Role, name: LinkName) -> Self {
         Self {
             session,
             role,
@@ -120,11 +130,16 @@ impl Link {
             drain: false,
             drained: false,
             max_message_size: 0,
-            waiting: Chain::EMPTY,
+            waiting: Waiting::EMPTY,
             assembling: DeliveryIndex::NONE,
             flow_due: false,
             echo_due: false,
-            in_work: false,
+            forgotten: false,
+            in_session: false,
+            queued: Queued::Nowhere,
+            queue: Joint::FREE,
+            of_session: Joint::FREE,
+            deliveries: Chain::EMPTY,
             flags: 0,
             in_events: false,
         }
@@ -163,12 +178,23 @@ impl<S: Storage> Connection<S> {
     /// The handles in use among the 64 from `base` on, as bits.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn used_handles(&self, session: SessionIndex, base: u32) -> u64 {
-        self.links
-            .indices()
-            .filter_map(|at| self.links.get(at))
-            .filter(|link| link.session == session && !link.is_over())
-            .filter_map(|link| link.output_handle.checked_sub(base).filter(|&bit| bit < u64::BITS))
-            .fold(0u64, |used, bit| used | 1 << bit)
+        let mut used = 0;
+        let mut at = self.sessions.get(session).and_then(|session| session.links.first());
+        while let Some(link) = at.and_then(|at| self.links.get(LinkIndex::of(at))) {
+            if let Some(bit) = link.output_handle.checked_sub(base).filter(|&bit| bit < u64::BITS) {
+                used |= 1u64 << bit;
+            }
+            at = link.of_session.next();
+        }
+        used
+    }
+
+    /// Adds a link to those of its session.
+    fn join_session(&mut self, at: LinkIndex, session: SessionIndex) {
+        if let (Some(session), Some(link)) = (self.sessions.get_mut(session), self.links.get_mut(at)) {
+            link.in_session = true;
+            self.links.chain(&mut session.links, at, |link| &mut link.of_session);
+        }
     }
 
     /// A handle that no link of the session sends on: `wanted`, or the lowest.
@@ -198,7 +224,8 @@ impl<S: Storage> Connection<S> {
         }
         self.accept_session(session)?;
         let handle = self.free_handle(session.at(), 0)?;
-        let mut link = Link::new(session.at(), attach.role, name_hash(attach.name));
+        let name = link_name(session.at(), attach.role, attach.name);
+        let mut link = Link::new(session.at(), attach.role, name);
         link.output_handle = handle;
         link.attach_sent = true;
         link.sender_settle_mode = attach.snd_settle_mode;
@@ -214,6 +241,9 @@ impl<S: Storage> Connection<S> {
             self.links.free(id.at());
             return Err(OUTBOX_FULL);
         }
+        let named = self.numbers.insert(name, id.at());
+        debug_assert!(named.is_ok(), "there is room for a number of each link");
+        self.join_session(id.at(), session.at());
         Ok(id)
     }
 
@@ -248,6 +278,9 @@ impl<S: Storage> Connection<S> {
                 // Credit that came before this is counted from here as well.
                 found.delivery_count = count;
                 found.delivery_limit = count;
+            }
+            if found.detach_due.is_some() {
+                self.enqueue(link.at(), Queued::Detaches);
             }
         }
         self.flag_work(link.at());
@@ -311,9 +344,9 @@ impl<S: Storage> Connection<S> {
         let assembling = found.assembling;
         let detach = Detach { handle, closed, error: error.copied().or(Ending(found.fault).error()) };
         let said = attached && self.push_frame(Kind::Amqp, channel, &detach).is_ok();
+        self.enqueue(at, if attached && !said { Queued::Detaches } else { Queued::Nowhere });
         if !said && let Some(found) = self.links.get_mut(at) {
             found.detach_due = Some(closed);
-            self.endings += 1;
         }
         self.drop_outgoing(at);
         // Of a message that is coming in, nothing more is read.
@@ -330,18 +363,26 @@ impl<S: Storage> Connection<S> {
         let Some(found) = self.links.get_mut(at).filter(|found| found.is_over()) else { return };
         let (session, handle) = (found.session, found.input_handle.take().map(Place::index));
         found.credit = 0;
+        let name = Some(found.name).filter(|_| found.attach_sent && !found.attach_received);
+        if let Some(name) = name.filter(|name| self.numbers.get(*name) == Some(at)) {
+            self.numbers.remove(name);
+        }
         if let Some(handle) = handle {
             self.numbers.remove(Handle(session, handle));
         }
+        if core::mem::take(&mut found.in_session)
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            self.links.unchain(&mut session.links, at, |link| &mut link.of_session);
+        }
         self.drop_outgoing(at);
-        // The numbers of its deliveries mean nothing any more, and the session's at may get a new tenant.
-        for delivery in self.deliveries.indices() {
-            if self.deliveries.get(delivery).is_some_and(|delivery| delivery.link == at) {
-                self.unindex_delivery(delivery);
-                if let Some(delivery) = self.deliveries.get_mut(delivery) {
-                    delivery.id = None;
-                }
-            }
+        // The numbers of its deliveries mean nothing any more, and the session's place may get a new tenant.
+        let mut next = self.links.get(at).and_then(|link| link.deliveries.first()).map(DeliveryIndex::of);
+        while let Some(delivery) = next {
+            self.unindex_delivery(delivery);
+            let Some(found) = self.deliveries.get_mut(delivery) else { break };
+            found.id = None;
+            next = found.of_link.next().map(DeliveryIndex::of);
         }
         self.flag_link(at, flag::DETACHED);
     }
@@ -349,62 +390,21 @@ impl<S: Storage> Connection<S> {
     /// Forgets a detached link: its id, what was not taken from it, and every delivery on it.
     pub fn forget(&mut self, link: LinkId) {
         let at = link.at();
-        let Some(found) = self.links.find(link) else { return };
-        if !found.is_over() {
+        if !self.links.find(link).is_some_and(Link::is_over) {
             return;
         }
-        for delivery in self.deliveries.indices() {
-            if self.deliveries.get(delivery).is_some_and(|delivery| delivery.link == at) {
-                self.free_delivery(delivery);
-            }
+        self.enqueue(at, Queued::Nowhere);
+        while let Some(delivery) = self.links.get(at).and_then(|link| link.deliveries.first()) {
+            let delivery = DeliveryIndex::of(delivery);
+            self.unindex_delivery(delivery);
+            self.disown(delivery);
+            self.free_delivery(delivery);
         }
         let Some(found) = self.links.get_mut(at) else { return };
-        if found.in_work || found.in_events || self.has_deliveries(at) {
-            // A queue still has its index.
-            if let Some(found) = self.links.get_mut(at) {
-                found.flags = 0;
-            }
-            self.forgotten(at);
+        if found.in_events {
+            // The queue of events has its index: it goes with that.
+            found.forgotten = true;
             return;
-        }
-        self.links.free(at);
-        self.freed = true;
-    }
-
-    fn has_deliveries(&self, link: LinkIndex) -> bool {
-        self.deliveries.indices().any(|at| self.deliveries.get(at).is_some_and(|found| found.link == link))
-    }
-
-    /// Clears the queues of entries that belong to a forgotten link, then frees it.
-    fn forgotten(&mut self, at: LinkIndex) {
-        for _ in 0..self.work.len() {
-            if let Some(entry) = self.work.pop()
-                && entry != at
-            {
-                self.work.push(entry);
-            }
-        }
-        for _ in 0..self.events.len() {
-            let Some(entry) = self.events.pop() else { break };
-            let ours = match entry {
-                Changed::Link(link) => link == at,
-                Changed::Session(_) => false,
-            };
-            if !ours {
-                self.events.push(entry);
-            }
-        }
-        for _ in 0..self.dispositions.len() {
-            let Some(entry) = self.dispositions.pop() else { break };
-            if self.deliveries.get(entry).is_some_and(|found| found.link != at) {
-                self.dispositions.push(entry);
-            }
-        }
-        for delivery in self.deliveries.indices() {
-            if let Some(found) = self.deliveries.get_mut(delivery).filter(|found| found.link == at) {
-                found.in_dispositions = false;
-                self.free_delivery(delivery);
-            }
         }
         self.links.free(at);
         self.freed = true;
@@ -412,7 +412,7 @@ impl<S: Storage> Connection<S> {
 
     /// A link at a glance; `None` when the id is stale.
     pub fn link(&self, link: LinkId) -> Option<LinkStatus> {
-        let found = self.links.find(link)?;
+        let found = self.links.find(link).filter(|found| !found.forgotten)?;
         Some(LinkStatus {
             role: found.role,
             attached: found.is_attached(),
@@ -427,7 +427,7 @@ impl<S: Storage> Connection<S> {
 
     /// The session a link is on; `None` when the id is stale.
     pub fn session_of(&self, link: LinkId) -> Option<SessionId> {
-        let found = self.links.find(link)?;
+        let found = self.links.find(link).filter(|found| !found.forgotten)?;
         self.sessions.id(found.session)
     }
 
@@ -455,18 +455,16 @@ impl<S: Storage> Connection<S> {
         if self.numbers.get(key).is_some() {
             return Err(Wrong::Session(Violation::HandleInUse));
         }
-        let hash = name_hash(name);
-        let ours = self.links.indices().find(|&at| {
-            self.links.get(at).is_some_and(|link| {
-                link.session == session
-                    && link.role == role
-                    && link.name == hash
-                    && !link.attach_received
-                    && !link.detach_received
-            })
+        let hash = link_name(session, role, name);
+        let ours = self.numbers.get(hash).filter(|&at| {
+            let waits = |link: &Link| !link.attach_received && !link.detach_received;
+            self.links.get(at).is_some_and(|link| link.session == session && link.role == role && waits(link))
         });
         let at = match ours {
-            Some(at) => at,
+            Some(at) => {
+                self.numbers.remove(hash);
+                at
+            }
             None if !H::SERVES => return Err(Wrong::Session(Violation::NotAllowed)),
             None => {
                 let mut link = Link::new(session, role, hash);
@@ -487,6 +485,9 @@ impl<S: Storage> Connection<S> {
                 self.links.free(at);
             }
             return Err(Wrong::Session(Violation::ResourceLimitExceeded));
+        }
+        if ours.is_none() {
+            self.join_session(at, session);
         }
         let Some(link) = self.links.get_mut(at) else { return Ok(None) };
         link.attach_received = true;
@@ -557,26 +558,6 @@ impl<S: Storage> Connection<S> {
         self.detach_link(link, true, error);
         self.flag_link(link, flag::FAILED);
     }
-
-    /// Writes the detaches that are due. Those of links that are not answered yet go on waiting: a detach without an
-    /// attach would be another violation.
-    pub(super) fn transmit_detaches(&mut self, tx: &mut S::Tx) -> bool {
-        for at in self.links.indices() {
-            let Some(link) = self.links.get_mut(at).filter(|link| link.attach_sent) else { continue };
-            let Some(closed) = link.detach_due else { continue };
-            let channel = self.sessions.get(link.session).map_or(0, |session| session.channel);
-            let detach = Detach { handle: link.output_handle, closed, error: Ending(link.fault).error() };
-            if !write_frame(tx, channel, &detach) {
-                return false;
-            }
-            link.detach_due = None;
-            self.endings -= 1;
-            if link.detach_received {
-                self.close_link(at);
-            }
-        }
-        true
-    }
 }
 
 /// The attach that refuses a link: null termini and nothing else (docs/evidence/service-evidence.md §1).
@@ -597,6 +578,11 @@ pub(super) fn refusal(name: &str, handle: u32, role: Role) -> Attach<'_> {
         desired_capabilities: None,
         properties: None,
     }
+}
+
+/// The number by which the answer to an attach finds its link.
+fn link_name(session: SessionIndex, role: Role, name: &str) -> LinkName {
+    LinkName(name_hash(name) ^ u64::from(session.number()) << 1 ^ u64::from(role == Role::Receiver))
 }
 
 /// FNV-1a: link names are compared by it.

@@ -28,6 +28,7 @@ mod id;
 mod link;
 mod negotiation;
 mod numbers;
+mod queue;
 mod reassembly;
 mod session;
 mod settlement;

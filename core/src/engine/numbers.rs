@@ -20,6 +20,10 @@ pub(super) struct Channel(pub(super) u16);
 #[derive(Clone, Copy)]
 pub(super) struct Handle(pub(super) SessionIndex, pub(super) u32);
 
+/// The name of a link of ours, hashed with its session and role, while its attach is not answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LinkName(pub(super) u64);
+
 /// A delivery-id; both directions of a session count for themselves.
 #[derive(Clone, Copy)]
 pub(super) struct DeliveryNumber {
@@ -46,6 +50,15 @@ impl Numbered for Handle {
 
     fn key(self) -> u64 {
         key(1, self.0, self.1)
+    }
+}
+
+impl Numbered for LinkName {
+    type At = LinkIndex;
+
+    fn key(self) -> u64 {
+        // Channels have no number above their own 16 bits.
+        self.0 & !(3 << 62) | 1 << 32
     }
 }
 

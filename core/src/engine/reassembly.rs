@@ -181,6 +181,7 @@ impl<S: Storage> Connection<S> {
         delivery.presettled = transfer.settled == Some(true);
         let presettled = delivery.presettled;
         let Ok(delivery) = self.deliveries.insert(delivery) else { return Ok(Destination::Nowhere) };
+        self.own(at, delivery.at());
         if !presettled {
             let number = DeliveryNumber { role: Role::Receiver, session, id: number };
             self.numbers.put(number, delivery.at());

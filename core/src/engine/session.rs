@@ -4,10 +4,11 @@ use super::connection::Ending;
 use super::credit::remaining;
 use super::entries::{Indexes, Number};
 use super::frames::{OUTBOX_FULL, Wrong, write_frame};
-use super::id::{SessionId, SessionIndex};
+use super::id::{LinkIndex, SessionId, SessionIndex};
 use super::numbers::Channel;
+use super::queue::Queued;
 use super::{Capacity, Connection, EngineError, Handler, Violation};
-use crate::storage::{Payloads, Storage};
+use crate::storage::{Chain, Joint, Payloads, Storage};
 use crate::wire::View;
 use crate::wire::frame::Kind;
 use crate::wire::performative::{Begin, End, ErrorCondition, Flow};
@@ -60,6 +61,12 @@ pub(super) struct Session {
     /// Our end is due: the session was not begun from here yet, or the outbox was full.
     pub(super) end_due: Option<Ending>,
     pub(super) peer_channel: Option<u16>,
+    /// Its neighbours among the sessions with a flow or an end due.
+    pub(super) queue: Joint,
+    /// Its links that are not over.
+    pub(super) links: Chain,
+    /// Those that wait for its window.
+    pub(super) stalled: Chain,
 }
 
 impl Session {
@@ -89,6 +96,9 @@ impl Session {
             apart: false,
             flags: 0,
             in_events: false,
+            queue: Joint::FREE,
+            links: Chain::EMPTY,
+            stalled: Chain::EMPTY,
         }
     }
 
@@ -298,6 +308,9 @@ impl<S: Storage> Connection<S> {
         self.push_frame(Kind::Amqp, channel, &begin).map_err(|_| OUTBOX_FULL)?;
         if let Some(session) = self.sessions.get_mut(at) {
             session.begin_sent = true;
+            if session.end_due.is_some() {
+                self.sessions.chain(&mut self.ends, at, |session| &mut session.queue);
+            }
         }
         Ok(())
     }
@@ -318,11 +331,14 @@ impl<S: Storage> Connection<S> {
         }
         session.end_sent = true;
         let (channel, begun) = (session.channel, session.begin_sent);
+        self.unflag_session_flow(at);
         let said =
             begun && self.push_frame(Kind::Amqp, channel, &End { error: error.copied().or(ending.error()) }).is_ok();
         if !said && let Some(session) = self.sessions.get_mut(at) {
             session.end_due = Some(ending);
-            self.endings += 1;
+            if begun {
+                self.sessions.chain(&mut self.ends, at, |session| &mut session.queue);
+            }
         }
         self.detach_links_of(at);
         self.finish_session(at);
@@ -330,16 +346,13 @@ impl<S: Storage> Connection<S> {
 
     /// Every link of an ended session is over without a detach of its own (AMQP 1.0 §2.5.6).
     pub(super) fn detach_links_of(&mut self, session: SessionIndex) {
-        for at in self.links.indices() {
-            let Some(found) = self.links.get_mut(at).filter(|link| link.session == session) else { continue };
-            if found.is_over() {
-                continue;
-            }
+        while let Some(at) = self.sessions.get(session).and_then(|session| session.links.first()) {
+            let at = LinkIndex::of(at);
+            self.enqueue(at, Queued::Nowhere);
+            let Some(found) = self.links.get_mut(at) else { return };
             found.detach_sent = true;
             found.detach_received = true;
-            if found.detach_due.take().is_some() {
-                self.endings -= 1;
-            }
+            found.detach_due = None;
             self.revoke_credit(at);
             self.close_link(at);
         }
@@ -425,17 +438,27 @@ impl<S: Storage> Connection<S> {
     pub(super) fn flag_session_flow(&mut self, at: SessionIndex) {
         if let Some(session) = self.sessions.get_mut(at)
             && !session.flow_due
+            && !session.end_sent
         {
             session.flow_due = true;
-            self.session_flows += 1;
+            self.sessions.chain(&mut self.flows, at, |session| &mut session.queue);
+        }
+    }
+
+    /// The flow of a session is not due any more.
+    pub(super) fn unflag_session_flow(&mut self, at: SessionIndex) {
+        if let Some(session) = self.sessions.get_mut(at)
+            && core::mem::take(&mut session.flow_due)
+        {
+            session.echo_due = false;
+            self.sessions.unchain(&mut self.flows, at, |session| &mut session.queue);
         }
     }
 
     pub(super) fn transmit_session_flows(&mut self, tx: &mut S::Tx) -> bool {
-        for at in self.sessions.indices() {
-            let Some(session) = self.sessions.get(at).filter(|session| session.flow_due) else { continue };
-            let window = self.window(session.apart);
-            let Some(session) = self.sessions.get_mut(at) else { continue };
+        while let Some(at) = self.flows.first().map(SessionIndex::of) {
+            let window = self.window(self.sessions.get(at).is_some_and(|session| session.apart));
+            let Some(session) = self.sessions.get_mut(at) else { return true };
             if session.is_live() && session.begin_sent {
                 session.open_window(window);
                 let flow = Flow { echo: session.echo_due, ..session.flow() };
@@ -443,9 +466,7 @@ impl<S: Storage> Connection<S> {
                     return false;
                 }
             }
-            session.echo_due = false;
-            session.flow_due = false;
-            self.session_flows -= 1;
+            self.unflag_session_flow(at);
         }
         true
     }
@@ -453,14 +474,14 @@ impl<S: Storage> Connection<S> {
     /// Writes the ends that are due. Those of sessions that are not answered yet go on waiting: an end without a begin
     /// would be another violation.
     pub(super) fn transmit_ends(&mut self, tx: &mut S::Tx) -> bool {
-        for at in self.sessions.indices() {
-            let Some(session) = self.sessions.get_mut(at).filter(|session| session.begin_sent) else { continue };
-            let Some(ending) = session.end_due else { continue };
+        while let Some(at) = self.ends.first().map(SessionIndex::of) {
+            let Some(session) = self.sessions.get_mut(at) else { return true };
+            let ending = session.end_due.unwrap_or(Ending(None));
             if !write_frame(tx, session.channel, &End { error: ending.error() }) {
                 return false;
             }
             session.end_due = None;
-            self.endings -= 1;
+            self.sessions.unchain(&mut self.ends, at, |session| &mut session.queue);
             self.finish_session(at);
         }
         true

@@ -4,10 +4,13 @@ use super::*;
 use crate::fixed_storage;
 use crate::storage::{Heap, PayloadBuilder, Rx, Storage, Tx};
 use crate::time::Instant;
+use crate::wire::frame::{Kind, Outgoing, Protocol};
 use crate::wire::messaging::{DeliveryState, Source, Target};
-use crate::wire::performative::{Attach, Open, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
+use crate::wire::performative::{
+    Attach, Begin, Detach, Open, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype, Transfer,
+};
 use crate::wire::sasl::SaslInit;
-use crate::wire::{Multiple, Symbol};
+use crate::wire::{Encode, Multiple, Symbol, to_vec};
 use alloc::vec::Vec;
 
 fixed_storage! {
@@ -291,4 +294,106 @@ fn a_drain_gives_the_credit_back() {
 fn mechanisms_are_an_array_of_symbols() {
     let listed = [Symbol::new("PLAIN"), Symbol::new("ANONYMOUS")];
     assert_eq!(Multiple::new(&listed).iter().count(), 2);
+}
+
+/// Hands a frame to an engine.
+fn feed(connection: &mut Connection<Heap>, rx: &mut <Heap as Storage>::Rx, channel: u16, body: &dyn Encode) {
+    let bytes = to_vec(&Outgoing { kind: Kind::Amqp, channel, body });
+    rx.spare()[..bytes.len()].copy_from_slice(&bytes);
+    rx.commit(bytes.len());
+    connection.handle_input(Instant::ZERO, rx, &mut ()).unwrap();
+}
+
+/// Everything that an engine has to send goes nowhere.
+fn drop_output(connection: &mut Connection<Heap>, tx: &mut <Heap as Storage>::Tx) {
+    while connection.poll_transmit(Instant::ZERO, tx) || !tx.filled().is_empty() {
+        tx.clear();
+    }
+}
+
+/// How many entries are touched for each link that is attached, brings a message, sends one, and is detached, where all
+/// are there at once: 200 on each session.
+fn touched_for_each_link(sessions: u16) -> usize {
+    const LINKS: u32 = 200;
+    let config = Config { max_frame_size: 1024, incoming_window: 1_000_000, ..Config::default() };
+    let mut client = Connection::<Heap>::client(config, Instant::ZERO, None, &open("client")).unwrap();
+    let (mut tx, mut rx) = (Heap::tx(1024), Heap::rx(1024));
+    rx.spare()[..8].copy_from_slice(&Protocol::Amqp.header());
+    rx.commit(8);
+    client.handle_input(Instant::ZERO, &mut rx, &mut ()).unwrap();
+    feed(&mut client, &mut rx, 0, &Open { max_frame_size: 1024, channel_max: u16::MAX, ..open("server") });
+    let begin = |channel| Begin {
+        remote_channel: Some(channel),
+        next_outgoing_id: 0,
+        incoming_window: u32::MAX,
+        outgoing_window: u32::MAX,
+        handle_max: 255,
+        offered_capabilities: None,
+        desired_capabilities: None,
+        properties: None,
+    };
+    let ids: Vec<_> = (0..sessions).map(|_| client.begin().unwrap()).collect();
+    (0..sessions).for_each(|channel| feed(&mut client, &mut rx, channel, &begin(channel)));
+    let before = [client.links.touched(), client.deliveries.touched()];
+    let all: Vec<_> = (0..sessions).flat_map(|session| (0..LINKS).map(move |number| (session, number))).collect();
+    let role = |number: u32| if number % 2 == 0 { Role::Sender } else { Role::Receiver };
+    let name = |session: u16, number: u32| alloc::format!("{session}-{number}");
+    let mut links = Vec::new();
+    for &(session, number) in &all {
+        let name = name(session, number);
+        let asked = attach(&name, role(number));
+        let link = client.attach(ids[usize::from(session)], &asked).unwrap();
+        if role(number) == Role::Receiver {
+            client.grant(link, 1).unwrap();
+        }
+        links.push(link);
+    }
+    drop_output(&mut client, &mut tx);
+    for &(session, number) in &all {
+        let name = name(session, number);
+        let answer = Attach { handle: number, ..attach(&name, role(number).other()) };
+        feed(&mut client, &mut rx, session, &answer);
+    }
+    for (&(session, number), link) in all.iter().zip(&links) {
+        assert!(client.link(*link).unwrap().attached);
+        if role(number) == Role::Sender {
+            client.send(*link, Default::default(), &SendOptions::default()).unwrap();
+            continue;
+        }
+        let transfer = Transfer {
+            handle: number,
+            delivery_id: Some(number),
+            delivery_tag: Some(b"tag"),
+            message_format: Some(0),
+            settled: Some(false),
+            more: false,
+            rcv_settle_mode: None,
+            state: None,
+            resume: false,
+            aborted: false,
+            batchable: false,
+        };
+        feed(&mut client, &mut rx, session, &transfer);
+    }
+    for (&(session, number), link) in all.iter().zip(&links) {
+        client.detach(*link, true, None).unwrap();
+        feed(&mut client, &mut rx, session, &Detach { handle: number, closed: true, error: None });
+    }
+    drop_output(&mut client, &mut tx);
+    while let Some(event) = client.poll_event() {
+        if let Event::LinkDetached(link) = event {
+            client.forget(link);
+        }
+    }
+    assert_eq!(client.table_sizes(), (usize::from(sessions), 0, 0));
+    let touched = client.links.touched() + client.deliveries.touched() - before[0] - before[1];
+    touched / all.len()
+}
+
+/// No step of a link walks the links, sessions or deliveries that there are beside it (docs/evidence/field-reports.md
+/// C22).
+#[test]
+fn a_link_costs_the_same_however_many_there_are_c22() {
+    let (few, many) = (touched_for_each_link(1), touched_for_each_link(24));
+    assert!(many <= few * 11 / 10, "{few} entries for each of 200 links, {many} for each of 4800");
 }

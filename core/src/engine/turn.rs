@@ -1,16 +1,19 @@
 //! The fair turn: control frames first, then one frame of each link that is ready, so that no link starves another.
 
 use super::Connection;
-use super::connection::ConnectionRole;
+use super::connection::{ConnectionRole, Ending};
 use super::delivery::Stage;
+use super::entries::Number;
+use super::frames::write_frame;
 use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
 use super::numbers::DeliveryNumber;
+use super::queue::Queued;
 use super::session::Session;
 use crate::storage::{Payloads, Storage, TransactionId, Tx};
 use crate::time::Instant;
 use crate::wire::frame::{self, Kind};
 use crate::wire::messaging::DeliveryState;
-use crate::wire::performative::{Role, Transfer};
+use crate::wire::performative::{Detach, Role, Transfer};
 use crate::wire::transaction::TransactionalState;
 use crate::wire::{Encode, Sink};
 
@@ -21,6 +24,8 @@ const MIN_FRAGMENT: usize = 256;
 enum Turn {
     /// Nothing to send, or nothing that may be sent now.
     Idle,
+    /// The session's window is closed.
+    Stalled,
     /// A frame was written and there may be more.
     Again,
     /// The buffer is full.
@@ -56,45 +61,48 @@ impl<S: Storage> Connection<S> {
         if client_waits || !self.open_sent {
             return;
         }
-        if self.endings > 0 && !(self.transmit_detaches(tx) && self.transmit_ends(tx)) {
-            return;
-        }
-        if self.session_flows > 0 && !self.transmit_session_flows(tx) {
+        if !(self.transmit_detaches(tx) && self.transmit_ends(tx) && self.transmit_session_flows(tx)) {
             return;
         }
         if !self.transmit_dispositions(tx) {
             return;
         }
         // One frame per ready link and turn, so that no link starves another.
-        while let Some(at) = self.work.front() {
-            match self.link_turn(at, tx) {
-                Turn::Full => return,
-                turn => {
-                    self.work.pop();
-                    let again = matches!(turn, Turn::Again);
-                    if let Some(link) = self.links.get_mut(at) {
-                        link.in_work = again;
-                    }
-                    if again {
-                        self.work.push(at);
-                    }
-                }
+        while let Some(at) = self.work.first().map(LinkIndex::of) {
+            let turn = self.link_turn(at, tx);
+            if matches!(turn, Turn::Full) {
+                return;
+            }
+            self.enqueue(at, Queued::Nowhere);
+            match turn {
+                Turn::Again => self.enqueue(at, Queued::Work),
+                Turn::Stalled => self.enqueue(at, Queued::Stalled),
+                Turn::Idle | Turn::Full => {}
             }
         }
-        if self.session_flows > 0 {
-            // A window was used up just now.
-            self.transmit_session_flows(tx);
-        }
+        // A window was used up just now.
+        self.transmit_session_flows(tx);
     }
 
-    /// Queues a link for [`Connection::poll_transmit`].
-    pub(super) fn flag_work(&mut self, at: LinkIndex) {
-        if let Some(link) = self.links.get_mut(at)
-            && !link.in_work
-        {
-            link.in_work = true;
-            self.work.push(at);
+    /// Writes the detaches that are due. Those of links that are not answered yet go on waiting: a detach without an
+    /// attach would be another violation.
+    pub(super) fn transmit_detaches(&mut self, tx: &mut S::Tx) -> bool {
+        while let Some(at) = self.detaches.first().map(LinkIndex::of) {
+            let Some(link) = self.links.get_mut(at) else { return true };
+            let channel = self.sessions.get(link.session).map_or(0, |session| session.channel);
+            let closed = link.detach_due.unwrap_or(true);
+            let detach = Detach { handle: link.output_handle, closed, error: Ending(link.fault).error() };
+            if !write_frame(tx, channel, &detach) {
+                return false;
+            }
+            link.detach_due = None;
+            let answered = link.detach_received;
+            self.enqueue(at, Queued::Nowhere);
+            if answered {
+                self.close_link(at);
+            }
         }
+        true
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -130,7 +138,7 @@ impl<S: Storage> Connection<S> {
                 let session = link.session;
                 self.flag_session_flow(session);
             }
-            return Turn::Idle;
+            return Turn::Stalled;
         }
         let id = delivery.id.unwrap_or(session.next_delivery_id);
         let Stage::Outgoing { payload, sent, batchable } = &mut delivery.stage else { return Turn::Idle };
