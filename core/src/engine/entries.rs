@@ -152,10 +152,6 @@ impl<Q: Queue, N: Number> IndexQueue<Q, N> {
         self.0.peek(at).map(N::of)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
