@@ -105,6 +105,37 @@ impl<S: Storage> Connection<S> {
         true
     }
 
+    /// Queues a link for [`Connection::poll_transmit`].
+    pub(super) fn flag_work(&mut self, at: LinkIndex) {
+        if self.links.get(at).is_some_and(|link| link.queued != Queued::Detaches) {
+            self.enqueue(at, Queued::Work);
+        }
+    }
+
+    /// Moves a link to the end of a queue, unless it is in it.
+    pub(super) fn enqueue(&mut self, at: LinkIndex, to: Queued) {
+        let Some(link) = self.links.get_mut(at) else { return };
+        let (from, session) = (link.queued, link.session);
+        if from == to {
+            return;
+        }
+        link.queued = to;
+        let Self { links, sessions, work, detaches, .. } = self;
+        for (queue, joins) in [(from, false), (to, true)] {
+            let chain = match queue {
+                Queued::Nowhere => None,
+                Queued::Work => Some(&mut *work),
+                Queued::Stalled => sessions.get_mut(session).map(|session| &mut session.stalled),
+                Queued::Detaches => Some(&mut *detaches),
+            };
+            match chain {
+                Some(chain) if joins => links.chain(chain, at, |link| &mut link.queue),
+                Some(chain) => links.unchain(chain, at, |link| &mut link.queue),
+                None => {}
+            }
+        }
+    }
+
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_turn(&mut self, at: LinkIndex, tx: &mut S::Tx) -> Turn {
         let Some(link) = self.links.get(at) else { return Turn::Idle };
