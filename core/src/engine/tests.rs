@@ -336,7 +336,7 @@ fn touched_for_each_link(sessions: u16) -> usize {
     (0..sessions).for_each(|channel| feed(&mut client, &mut rx, channel, &begin(channel)));
     let before = [client.links.touched(), client.deliveries.touched()];
     let all: Vec<_> = (0..sessions).flat_map(|session| (0..LINKS).map(move |number| (session, number))).collect();
-    let role = |number: u32| if number % 2 == 0 { Role::Sender } else { Role::Receiver };
+    let role = |number: u32| if number.is_multiple_of(2) { Role::Sender } else { Role::Receiver };
     let name = |session: u16, number: u32| alloc::format!("{session}-{number}");
     let mut links = Vec::new();
     for &(session, number) in &all {
