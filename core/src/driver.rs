@@ -14,7 +14,7 @@ use crate::machine::{Cause, Failure, Target, Want};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
 pub use crate::servicebus::Token;
-use crate::storage::{Rx, Storage, Tx};
+use crate::storage::{Features, Rx, Storage, Tx};
 use crate::time::{Duration, Instant};
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -210,6 +210,12 @@ where
 {
     let shared = &running.0;
     let frame_size = shared.with(|state| {
+        const {
+            assert!(
+                !C::GIVES || <<R::Storage as Storage>::Features as Features>::EXTERNAL_TOKENS,
+                "the storage takes no tokens of a credential: add `external_tokens: true` to its `fixed_storage!`"
+            );
+        }
         if !C::GIVES {
             state.machine.use_connection_string();
         }

@@ -38,8 +38,8 @@
 //!
 //! # Two memory profiles
 //!
-//! [`storage::Heap`] grows up to the limits it is given; [`storage::Fixed`], named by [`fixed_storage!`], needs no
-//! allocator. Both are types, so one build can hold both.
+//! [`storage::Heap`] grows up to the limits it is given; what [`fixed_storage!`] makes needs no allocator, and has the
+//! capabilities that it declares. Both are types, so one build can hold both.
 //!
 //! # Features
 //!

@@ -16,7 +16,7 @@ pub mod script;
 use servicebus_core::client::{Client, ReceiverOptions, Error};
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::MessageRef;
-use servicebus_core::storage::Storage;
+use servicebus_core::storage::{Sessions, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::broker::{Broker, BrokerConfig, Clock};
@@ -24,16 +24,19 @@ use servicebus_simulation::{Simulated, World};
 
 servicebus_core::fixed_storage! {
     /// A microcontroller's tables.
-    pub type Board { sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024 }
+    pub type Board {
+        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, session_receivers: 2,
+        lock_renewal: true, prefetch: true, receive_and_delete: true,
+    }
 }
 
 /// The seed of everything: the traffic that the first inputs are made of fits what the targets replay.
 pub const SEED: u64 = 7;
 
 /// A storage whose names can be literals.
-pub trait Names: Storage<Literal: From<&'static str>> {}
+pub trait Names: Storage<Literal: From<&'static str>> + Sessions {}
 
-impl<S: Storage<Literal: From<&'static str>>> Names for S {}
+impl<S: Storage<Literal: From<&'static str>> + Sessions> Names for S {}
 
 /// What can go wrong for a client.
 pub type Outcome<S> = Result<(), Error<S>>;

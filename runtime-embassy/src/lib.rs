@@ -22,7 +22,7 @@ pub use clock::{FixedUtc, Utc};
 pub use connect::{Connect, Duplex, Plain, PlainError, Stream, StreamError};
 pub use runner::{Embassy, Handle, Resources, Runner, State, new};
 pub use servicebus_core;
-pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions, ReceiverOptions};
+pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions};
 #[cfg(feature = "sntp")]
 pub use sntp::{Sntp, SntpError};
 #[cfg(feature = "net")]
@@ -32,6 +32,8 @@ pub use tcp::{Tcp, TcpError, TcpStream};
 pub type Client<S> = servicebus_core::client::Client<Embassy<S>>;
 /// A sender; see [`servicebus_core::client::Sender`].
 pub type Sender<S> = servicebus_core::client::Sender<Embassy<S>>;
+/// How a receiver behaves; see [`servicebus_core::client::ReceiverOptions`].
+pub type ReceiverOptions<S> = servicebus_core::client::ReceiverOptions<S>;
 /// A receiver; see [`servicebus_core::client::Receiver`].
 pub type Receiver<S> = servicebus_core::client::Receiver<Embassy<S>>;
 /// A receiver of one session; see [`servicebus_core::client::SessionReceiver`].

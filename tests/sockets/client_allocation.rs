@@ -57,7 +57,7 @@ fn a_message_costs_the_client_no_allocation() {
     let (sending, receiving) = runtime.block_on(async {
         let client = connect(connection_string).unwrap();
         let sender = client.sender("q").unwrap();
-        let options = ReceiverOptions { prefetch: 200, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_prefetch(200);
         let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
         let body = [7; 1_024];
         let (mut sending, mut receiving) = (usize::MAX, usize::MAX);

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod model;
 pub mod peers;
 pub mod socket;
+pub mod storages;
 pub mod told;
 pub mod tree;
 

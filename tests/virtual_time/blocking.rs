@@ -1,11 +1,12 @@
 //! Row 15 of docs/evidence/invariants.md §1: code of the application that blocks its task does not stop the renewal of
 //! its locks.
 
-use crate::stage::{HOUR, Names, counts, on_both_storages, pair, play, send_numbers, world};
+use crate::stage::{HOUR, counts, on_both_storages, pair, play, send_numbers, world};
 use servicebus_core::client::{AutoLockRenewer, ProcessorMessage, ProcessorOptions};
 use servicebus_core::machine::Entity;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::Simulated;
+use servicebus_tests::storages::Complete;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -21,7 +22,7 @@ fn poll_once(future: Pin<&mut impl Future<Output = ()>>) -> bool {
     future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
-fn blocked_renewer<S: Names>() {
+fn blocked_renewer<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -51,7 +52,7 @@ fn blocked_renewer<S: Names>() {
     });
 }
 
-fn blocked_processor<S: Names>() {
+fn blocked_processor<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();

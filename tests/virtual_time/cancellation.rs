@@ -1,16 +1,15 @@
 //! Every async method dropped after each of its polls: nothing hangs, nothing is left behind, nothing stays locked.
 
-use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, locks, play, send_numbers, world};
+use crate::stage::{MINUTE, SECOND, Small, add_queue, locks, play, send_numbers, world};
 use servicebus_core::client::{
     AutoLockRenewer, Client, ProcessorControl, ProcessorMessage, ProcessorOptions, Receiver, ReceiverOptions, Sender,
     SessionProcessorOptions,
 };
 use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{MessageRef, ReceivedMessage, RuleDescription, RuleFilter};
-use servicebus_core::storage::Storage;
-use servicebus_core::wire::Tag;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::storages::Complete;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -34,7 +33,7 @@ async fn polled<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
 }
 
 /// What a scene has to work with.
-struct Stage<S: Names> {
+struct Stage<S: Complete> {
     world: World,
     client: Client<Simulated<S>>,
     sender: Sender<Simulated<S>>,
@@ -44,7 +43,7 @@ struct Stage<S: Names> {
     ended: Rc<Cell<bool>>,
 }
 
-impl<S: Names> Stage<S> {
+impl<S: Complete> Stage<S> {
     async fn drop_at<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let output = polled(self.polls, future).await;
         self.ended.set(output.is_some());
@@ -57,7 +56,7 @@ impl<S: Names> Stage<S> {
 }
 
 /// Stops a pump after so many seconds, whatever becomes of its future.
-fn stop_after<S: Names>(world: &World, control: ProcessorControl<Simulated<S>>, seconds: u64) {
+fn stop_after<S: Complete>(world: &World, control: ProcessorControl<Simulated<S>>, seconds: u64) {
     let time = world.clone();
     world.spawn(async move {
         time.sleep(SECOND * u32::try_from(seconds).expect("a few")).await;
@@ -66,7 +65,7 @@ fn stop_after<S: Names>(world: &World, control: ProcessorControl<Simulated<S>>, 
 }
 
 /// Plays a scene once for each number of polls, until the call ends before it is dropped.
-fn at_every_poll<S: Names, F: Future<Output = ()> + 'static>(
+fn at_every_poll<S: Complete, F: Future<Output = ()> + 'static>(
     what: &str,
     scene: impl Fn(Stage<S>) -> F + Copy + 'static,
 ) {
@@ -131,7 +130,7 @@ macro_rules! scenes {
         $(pub(crate) mod $name {
             use super::*;
 
-            fn scene<S: Names + Storage<Transaction = Tag>>() {
+            fn scene<S: Complete>() {
                 at_every_poll::<S, _>(stringify!($name), |$stage| async move $body);
             }
 
@@ -180,7 +179,7 @@ scenes! {
         assert_eq!(taken > 0, done.is_some());
     }
     receive_nothing: |stage| {
-        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
         let receiver = stage.client.receiver_with(Entity::queue("q").dead_letter(), options).unwrap();
         stage.drop_at(receiver.receive(SECOND)).await;
     }
@@ -222,7 +221,7 @@ scenes! {
         ended.set(polled(polls, receiver.close()).await.is_some());
     }
     accept_session: |stage| {
-        let options = ReceiverOptions { prefetch: 2, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_prefetch(2);
         stage.drop_at(stage.client.accept_session(Entity::queue("s"), "one", options)).await;
     }
     accept_next_session: |stage| {

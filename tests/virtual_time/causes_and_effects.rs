@@ -1,16 +1,16 @@
 //! Each effect comes as soon as its cause and the network allow, in virtual time. Without such a bound a heartbeat, an
 //! idle timer or a retry hides a lost wake-up, seconds or minutes late, and a test that only waits passes.
 
-use crate::stage::{MINUTE, Names, SECOND, add_queue, counts, locks, on_both_storages, pair, play, world};
+use crate::stage::{MINUTE, SECOND, add_queue, counts, locks, on_both_storages, pair, play, world};
 use servicebus_core::client::{AutoLockRenewer, ReceiverOptions};
-use servicebus_core::engine::Tag;
 use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{LockToken, MessageRef, Reason};
-use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_simulation::World;
+use servicebus_tests::storages::Complete;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -42,11 +42,11 @@ on_both_storages! {
 }
 
 /// Runs a receiver of its own client beside the test; bodies of what it received, in order.
-fn listen<S: Names>(world: &World, entity: Entity<S>) -> Rc<RefCell<Vec<String>>> {
+fn listen<S: Complete>(world: &World, entity: Entity<S>) -> Rc<RefCell<Vec<String>>> {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let (bodies, client) = (Rc::clone(&seen), world.client::<S>());
     world.spawn(async move {
-        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
         let receiver = client.receiver_with(entity, options).expect("a receiver");
         while let Ok(message) = receiver.next().await {
             bodies.borrow_mut().push(message.text().unwrap_or_default().to_owned());
@@ -69,7 +69,7 @@ fn sessions(lock_duration: Duration) -> World {
     world(QueueDescription { requires_session: true, lock_duration, ..QueueDescription::default() })
 }
 
-fn send_and_receive<S: Names>() {
+fn send_and_receive<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -88,7 +88,7 @@ fn send_and_receive<S: Names>() {
     });
 }
 
-fn several<S: Names>() {
+fn several<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let listeners: Vec<_> = (0..5).map(|_| listen(&world, Entity::<S>::queue("q"))).collect();
@@ -110,7 +110,7 @@ fn several<S: Names>() {
     });
 }
 
-fn given_back<S: Names>() {
+fn given_back<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -125,7 +125,7 @@ fn given_back<S: Names>() {
     });
 }
 
-fn lock_ends<S: Names>() {
+fn lock_ends<S: Complete>() {
     let world = world(QueueDescription { lock_duration: LOCK, ..QueueDescription::default() });
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -142,7 +142,7 @@ fn lock_ends<S: Names>() {
     });
 }
 
-fn side_by_side<S: Names>() {
+fn side_by_side<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -166,7 +166,7 @@ fn side_by_side<S: Names>() {
     });
 }
 
-fn renewed<S: Names>() {
+fn renewed<S: Complete>() {
     let world = world(QueueDescription { lock_duration: LOCK, ..QueueDescription::default() });
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -191,7 +191,7 @@ fn renewed<S: Names>() {
 }
 
 /// Another client waits for any session while `cause` releases the session `s`.
-async fn handed_over<S: Names>(world: &World, cause: impl Future<Output = ()>) {
+async fn handed_over<S: Complete>(world: &World, cause: impl Future<Output = ()>) {
     let client = world.client::<S>();
     // Connected before, so that only the hand-over is timed.
     client.sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
@@ -214,7 +214,7 @@ async fn handed_over<S: Names>(world: &World, cause: impl Future<Output = ()>) {
     client.close().await;
 }
 
-fn session_closed<S: Names>() {
+fn session_closed<S: Complete>() {
     let world = sessions(MINUTE);
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -224,7 +224,7 @@ fn session_closed<S: Names>() {
     });
 }
 
-fn session_ends<S: Names>() {
+fn session_ends<S: Complete>() {
     let world = sessions(LOCK);
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -238,7 +238,7 @@ fn session_ends<S: Names>() {
     });
 }
 
-fn session_cut<S: Names>() {
+fn session_cut<S: Complete>() {
     let world = sessions(MINUTE);
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -248,7 +248,7 @@ fn session_cut<S: Names>() {
     });
 }
 
-fn session_begins<S: Names>() {
+fn session_begins<S: Complete>() {
     let world = sessions(MINUTE);
     play(&world, async |world| {
         let client = world.client::<Heap>();
@@ -271,7 +271,7 @@ fn session_begins<S: Names>() {
     });
 }
 
-fn taken_over<S: Names>() {
+fn taken_over<S: Complete>() {
     let world = sessions(MINUTE);
     play(&world, async |world| {
         let (one, other) = (world.client::<S>(), world.client::<S>());
@@ -297,7 +297,7 @@ fn taken_over<S: Names>() {
     });
 }
 
-fn scheduled<S: Names>() {
+fn scheduled<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -337,7 +337,7 @@ fn forwarding() -> World {
     world
 }
 
-fn forwarded<S: Names>() {
+fn forwarded<S: Complete>() {
     let world = forwarding();
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -352,7 +352,7 @@ fn forwarded<S: Names>() {
     });
 }
 
-fn dead<S: Names>() {
+fn dead<S: Complete>() {
     let world = forwarding();
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -371,7 +371,7 @@ fn dead<S: Names>() {
     });
 }
 
-fn committed<S: Names + Storage<Transaction = Tag>>() {
+fn committed<S: Complete>() {
     let world = world(QueueDescription::default());
     add_queue(&world, "b", QueueDescription::default());
     play(&world, async |world| {
@@ -391,7 +391,7 @@ fn committed<S: Names + Storage<Transaction = Tag>>() {
     });
 }
 
-fn rolled_back<S: Names + Storage<Transaction = Tag>>() {
+fn rolled_back<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -411,7 +411,7 @@ fn rolled_back<S: Names + Storage<Transaction = Tag>>() {
     });
 }
 
-fn deleted<S: Names>() {
+fn deleted<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -433,7 +433,7 @@ fn deleted<S: Names>() {
     });
 }
 
-fn stalled_write<S: Names>() {
+fn stalled_write<S: Complete>() {
     let world = world(QueueDescription::default());
     add_queue(&world, "b", QueueDescription::default());
     play(&world, async |world| {

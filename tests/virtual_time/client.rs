@@ -3,15 +3,20 @@
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{MessageRef, Reason};
-use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Skew, World};
+use servicebus_tests::storages::Complete;
 
 servicebus_core::fixed_storage! {
     /// Room for a sender and a receiver at a time.
-    type Small { sessions: 1, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+    type Small {
+        sessions: 1, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
+        receive_and_delete: true, external_tokens: true,
+    }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,7 +50,7 @@ on_both_storages! {
     a_clock_that_is_ahead_gives_no_message_back => clock_ahead;
 }
 
-fn goes_round<S: Storage<Literal: From<&'static str>>>() {
+fn goes_round<S: Complete>() {
     let world = world(QueueDescription::default());
     let inner = world.clone();
     world.run(async move {
@@ -63,7 +68,7 @@ fn goes_round<S: Storage<Literal: From<&'static str>>>() {
     });
 }
 
-fn lost_connection<S: Storage<Literal: From<&'static str>>>() {
+fn lost_connection<S: Complete>() {
     let world = world(QueueDescription::default());
     let inner = world.clone();
     world.run(async move {
@@ -88,7 +93,7 @@ fn lost_connection<S: Storage<Literal: From<&'static str>>>() {
     });
 }
 
-fn no_credit_left<S: Storage<Literal: From<&'static str>>>() {
+fn no_credit_left<S: Complete>() {
     let world = world(QueueDescription::default());
     let inner = world.clone();
     world.run(async move {
@@ -105,7 +110,7 @@ fn no_credit_left<S: Storage<Literal: From<&'static str>>>() {
     });
 }
 
-fn take_turns<S: Storage<Literal: From<&'static str>>>() {
+fn take_turns<S: Complete>() {
     let world = world(QueueDescription::default());
     let inner = world.clone();
     world.run(async move {
@@ -128,7 +133,7 @@ fn take_turns<S: Storage<Literal: From<&'static str>>>() {
     });
 }
 
-fn two_requests<S: Storage<Literal: From<&'static str>>>() {
+fn two_requests<S: Complete>() {
     let world = world(QueueDescription::default());
     let inner = world.clone();
     world.run(async move {
@@ -169,7 +174,7 @@ fn two_requests<S: Storage<Literal: From<&'static str>>>() {
     });
 }
 
-fn clock_ahead<S: Storage<Literal: From<&'static str>>>() {
+fn clock_ahead<S: Complete>() {
     let world = world(QueueDescription::default());
     let utc = world.utc_clock();
     utc.set_offset(Skew::Ahead(Duration::from_secs(600)));
@@ -181,7 +186,7 @@ fn clock_ahead<S: Storage<Literal: From<&'static str>>>() {
             for text in ["one", "two"] {
                 sender.send(&MessageRef::new(text)).await.unwrap();
             }
-            let options = ReceiverOptions { prefetch, ..Default::default() };
+            let options = ReceiverOptions::new().with_prefetch(prefetch);
             let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
             for text in ["one", "two"] {
                 let message = receiver.receive(SECOND).await.unwrap().expect("a message");
@@ -197,7 +202,7 @@ fn clock_ahead<S: Storage<Literal: From<&'static str>>>() {
     });
 }
 
-fn unknown_queue<S: Storage<Literal: From<&'static str>>>() {
+fn unknown_queue<S: Complete>() {
     let world = world(QueueDescription::default());
     let inner = world.clone();
     world.run(async move {
@@ -248,8 +253,7 @@ fn receive_and_delete_loses_nothing_that_was_received() {
         let bodies: Vec<String> = (0..100).map(|number| number.to_string()).collect();
         let messages: Vec<MessageRef<'_>> = bodies.iter().map(|body| MessageRef::new(body.as_str())).collect();
         sender.send_all(&messages).await.unwrap();
-        let options =
-            ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, prefetch: 50, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(50);
         let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
         let mut seen = 0;
         while seen < 100 {

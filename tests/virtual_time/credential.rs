@@ -1,6 +1,6 @@
 //! Tokens that come from a credential of the application's, as Entra ID's do.
 
-use crate::stage::{HOUR, MINUTE, Names, SECOND, add_queue, on_both_storages, play, world};
+use crate::stage::{HOUR, MINUTE, SECOND, add_queue, on_both_storages, play, world};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use servicebus_core::client::{Client, ErrorKind, ProcessorMessage, ProcessorOptions, ReceiverOptions};
@@ -11,6 +11,7 @@ use servicebus_core::storage::PayloadBuilder;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_emulator::broker::entities::{Namespace, QueueDescription};
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::storages::Complete;
 use servicebus_tests::told::Told;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -81,7 +82,7 @@ impl<P: PayloadBuilder> Credential<P> for Signing {
     }
 }
 
-fn signed<S: Names>() {
+fn signed<S: Complete>() {
     let world = world(QueueDescription::default());
     for name in ["a", "b"] {
         add_queue(&world, name, QueueDescription::default());
@@ -107,12 +108,12 @@ fn signed<S: Names>() {
     });
 }
 
-fn client<S: Names>(world: &World, issuer: &Issuer) -> Client<Simulated<S>> {
+fn client<S: Complete>(world: &World, issuer: &Issuer) -> Client<Simulated<S>> {
     let (issuer, inner) = (issuer.clone(), world.clone());
     world.client_with_credential(world.settings(), TokenFn(move || ready(issuer.issue::<S::Payload>(&inner))))
 }
 
-fn renewed<S: Names>() {
+fn renewed<S: Complete>() {
     let world = world(QueueDescription::default());
     for name in ["a", "b"] {
         add_queue(&world, name, QueueDescription::default());
@@ -142,7 +143,7 @@ fn renewed<S: Names>() {
     });
 }
 
-fn fails<S: Names>() {
+fn fails<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let issuer = Issuer::new(None);
@@ -158,7 +159,7 @@ fn fails<S: Names>() {
     });
 }
 
-fn over<S: Names>() {
+fn over<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let issuer = Issuer::new(Some(Duration::ZERO));
@@ -182,7 +183,7 @@ fn over<S: Names>() {
     });
 }
 
-fn late<S: Names>() {
+fn late<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let (issuer, inner) = (Issuer::new(Some(HOUR)), world.clone());
@@ -203,7 +204,7 @@ fn late<S: Names>() {
     });
 }
 
-fn too_late<S: Names>() {
+fn too_late<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let (issuer, inner) = (Issuer::new(Some(HOUR)), world.clone());
@@ -232,7 +233,7 @@ async fn assert_quiet(world: &World, issuer: &Issuer) {
     assert_eq!((issuer.asked.get(), world.connections_opened()), before, "asked and connected for nobody");
 }
 
-fn idle_sender<S: Names>() {
+fn idle_sender<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let issuer = Issuer::new(None);
@@ -251,12 +252,12 @@ fn idle_sender<S: Names>() {
     });
 }
 
-fn idle_receiver<S: Names>() {
+fn idle_receiver<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let issuer = Issuer::new(None);
         let client = client::<S>(&world, &issuer);
-        let options = ReceiverOptions { prefetch: 4, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_prefetch(4);
         let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
         world.sleep(MINUTE).await;
         assert_eq!((issuer.asked.get(), world.connections_opened()), (4, 2), "the retries of one attempt");
@@ -271,7 +272,7 @@ fn idle_receiver<S: Names>() {
     });
 }
 
-fn idle_session<S: Names>() {
+fn idle_session<S: Complete>() {
     let world = world(QueueDescription { requires_session: true, ..QueueDescription::default() });
     play(&world, async |world| {
         let issuer = Issuer::new(None);
@@ -293,7 +294,7 @@ fn idle_session<S: Names>() {
     });
 }
 
-fn idle_when_it_runs_out<S: Names>() {
+fn idle_when_it_runs_out<S: Complete>() {
     let world = world(QueueDescription::default());
     add_queue(&world, "a", QueueDescription::default());
     play(&world, async |world| {
@@ -316,7 +317,7 @@ fn idle_when_it_runs_out<S: Names>() {
     });
 }
 
-fn idle_when_refused<S: Names>() {
+fn idle_when_refused<S: Complete>() {
     let world = world(QueueDescription::default());
     add_queue(&world, "a", QueueDescription::default());
     play(&world, async |world| {
@@ -344,7 +345,7 @@ fn idle_when_refused<S: Names>() {
     });
 }
 
-fn new_sender<S: Names>() {
+fn new_sender<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let issuer = Issuer::new(None);
@@ -359,7 +360,7 @@ fn new_sender<S: Names>() {
     });
 }
 
-fn request<S: Names>() {
+fn request<S: Complete>() {
     let world = world(QueueDescription::default());
     world.broker(|broker, clock| {
         let create = |namespace: &mut Namespace| {
@@ -381,7 +382,7 @@ fn request<S: Names>() {
     });
 }
 
-fn processor<S: Names>() {
+fn processor<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let issuer = Issuer::new(None);

@@ -12,6 +12,7 @@ use servicebus_core::wire::frame::Frame;
 use servicebus_core::wire::performative::Performative;
 use servicebus_emulator::broker::entities::{AuthorizationRule, QueueDescription, Rights};
 use servicebus_simulation::Server;
+use servicebus_tests::storages::Complete;
 use servicebus_tests::told::Told;
 
 servicebus_core::fixed_storage! {
@@ -106,7 +107,7 @@ fn missing_right<S: Names>() {
     });
 }
 
-fn unknown_subscription<S: Names>() {
+fn unknown_subscription<S: Complete>() {
     let world = world(QueueDescription::default());
     world.broker(|broker, clock| {
         broker.with_namespace(clock, |namespace| namespace.create_topic("t", Default::default(), clock.utc)).unwrap();

@@ -4,11 +4,11 @@ use futures_util::future::{Either, select};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{MessageRef, Reason};
-use servicebus_core::storage::Storage;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::World;
+use servicebus_tests::storages::Complete;
 use servicebus_tests::told::Told;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -16,7 +16,11 @@ use std::task::Poll;
 
 servicebus_core::fixed_storage! {
     /// Room for two of everything.
-    type Small { sessions: 1, links: 12, deliveries: 12, receive: 2048, transmit: 2048, message: 1024 }
+    type Small {
+        sessions: 1, links: 12, deliveries: 12, receive: 2048, transmit: 2048, message: 1024,
+        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
+        receive_and_delete: true, external_tokens: true,
+    }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -127,7 +131,7 @@ on_both_storages! {
 mod tests {
     use super::*;
 
-    pub(super) fn a_receive_ends_in_time_when_the_service_falls_silent<S: Storage<Literal: From<&'static str>>>() {
+    pub(super) fn a_receive_ends_in_time_when_the_service_falls_silent<S: Complete>() {
         let world = world();
         let inner = world.clone();
         world.run(async move {
@@ -143,7 +147,7 @@ mod tests {
         });
     }
 
-    pub(super) fn a_receive_ends_when_its_last_wait_loses_the_connection<S: Storage<Literal: From<&'static str>>>() {
+    pub(super) fn a_receive_ends_when_its_last_wait_loses_the_connection<S: Complete>() {
         let world = world();
         let inner = world.clone();
         world.run(async move {
@@ -163,7 +167,7 @@ mod tests {
         });
     }
 
-    pub(super) fn a_service_that_does_not_answer_delays_a_close_by_seconds<S: Storage<Literal: From<&'static str>>>() {
+    pub(super) fn a_service_that_does_not_answer_delays_a_close_by_seconds<S: Complete>() {
         let world = world();
         let inner = world.clone();
         world.run(async move {
@@ -181,7 +185,7 @@ mod tests {
         });
     }
 
-    pub(super) fn a_close_before_the_link_is_up_leaves_no_lock<S: Storage<Literal: From<&'static str>>>() {
+    pub(super) fn a_close_before_the_link_is_up_leaves_no_lock<S: Complete>() {
         let world = world();
         let inner = world.clone();
         world.run(async move {
@@ -193,7 +197,7 @@ mod tests {
             let mut time = Duration::ZERO;
             while time < LATENCY * 12 {
                 for dropped in [false, true] {
-                    let options = ReceiverOptions { prefetch: 2, ..ReceiverOptions::default() };
+                    let options = ReceiverOptions::new().with_prefetch(2);
                     let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
                     inner.sleep(time).await;
                     if dropped {
@@ -211,7 +215,7 @@ mod tests {
         });
     }
 
-    pub(super) fn a_settlement_that_was_given_up_can_be_made_again<S: Storage<Literal: From<&'static str>>>() {
+    pub(super) fn a_settlement_that_was_given_up_can_be_made_again<S: Complete>() {
         let world = world();
         let inner = world.clone();
         world.run(async move {
@@ -250,7 +254,7 @@ mod tests {
         });
     }
 
-    pub(super) fn two_settlements_at_once_do_not_hang<S: Storage<Literal: From<&'static str>>>() {
+    pub(super) fn two_settlements_at_once_do_not_hang<S: Complete>() {
         let world = world();
         let inner = world.clone();
         world.run(async move {
@@ -272,7 +276,7 @@ mod tests {
         });
     }
 
-    pub(super) fn sending_sends_once_or_not_at_all<S: Storage<Literal: From<&'static str>>>() {
+    pub(super) fn sending_sends_once_or_not_at_all<S: Complete>() {
         let world = world();
         let inner = world.clone();
         world.run(async move {
@@ -296,7 +300,7 @@ mod tests {
         });
     }
 
-    pub(super) fn receiving_loses_nothing<S: Storage<Literal: From<&'static str>>>() {
+    pub(super) fn receiving_loses_nothing<S: Complete>() {
         let world = world();
         let inner = world.clone();
         world.run(async move {
@@ -308,7 +312,7 @@ mod tests {
                         sender.send(&MessageRef::new(text)).await.unwrap();
                     }
                     sender.close().await;
-                    let options = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
+                    let options = ReceiverOptions::new().with_prefetch(prefetch);
                     let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
                     let mut texts = String::new();
                     let received = until(&inner, moment, receiver.receive(SECOND)).await;
@@ -338,14 +342,14 @@ mod tests {
         });
     }
 
-    pub(super) fn accepting_a_session_leaves_no_lock<S: Storage<Literal: From<&'static str>>>() {
+    pub(super) fn accepting_a_session_leaves_no_lock<S: Complete>() {
         let world = world();
         let inner = world.clone();
         world.run(async move {
             let other = inner.client::<S>();
             let sender = other.sender("s").unwrap();
             sender.send(&MessageRef::new("kept").with_session_id("one")).await.unwrap();
-            let options = ReceiverOptions { prefetch: 2, ..ReceiverOptions::default() };
+            let options = ReceiverOptions::new().with_prefetch(2);
             for next in [false, true] {
                 at_each_moment(async |moment| {
                     let client = inner.client::<S>();

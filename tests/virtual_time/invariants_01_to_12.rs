@@ -1,8 +1,7 @@
 //! Rows 1 to 12 of docs/evidence/invariants.md §1: waiting, credit, closing and locks.
 
 use crate::stage::{
-    HOUR, MINUTE, Names, SECOND, Small, counts, locks, number, on_both_storages, pair, play, send_numbers, with_store,
-    world,
+    HOUR, MINUTE, SECOND, Small, counts, locks, number, on_both_storages, pair, play, send_numbers, with_store, world,
 };
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Entity, ReceiveMode};
@@ -11,6 +10,7 @@ use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::store::Store;
 use servicebus_emulator::broker::entities::{EntityStatus, QueueDescription};
+use servicebus_tests::storages::Complete;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ on_both_storages! {
     row_12_messages_in_hand_do_not_count_for_the_prefetch_window => window_of_undelivered;
 }
 
-fn dead_link<S: Names>() {
+fn dead_link<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -56,7 +56,7 @@ fn dead_link<S: Names>() {
     });
 }
 
-fn idle_detach<S: Names>() {
+fn idle_detach<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -80,7 +80,7 @@ fn set_status(world: &servicebus_simulation::World, status: EntityStatus) {
     });
 }
 
-fn disabled_entity<S: Names>() {
+fn disabled_entity<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -107,11 +107,11 @@ fn disabled_entity<S: Names>() {
     });
 }
 
-fn prefetching(prefetch: u32) -> ReceiverOptions {
-    ReceiverOptions { prefetch, ..ReceiverOptions::default() }
+fn prefetching<S: Complete>(prefetch: u32) -> ReceiverOptions<S> {
+    ReceiverOptions::new().with_prefetch(prefetch)
 }
 
-fn close_releases<S: Names>() {
+fn close_releases<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -149,7 +149,7 @@ fn close_releases<S: Names>() {
     });
 }
 
-fn close_given_up<S: Names>() {
+fn close_given_up<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let (client, state) = world.client_and_state::<S>(world.settings());
@@ -181,7 +181,7 @@ fn row_06_receive_and_delete_loses_nothing_between_calls() {
         let client = world.client::<Heap>();
         let sender = client.sender("q").unwrap();
         for prefetch in [0, 20] {
-            let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, prefetch, ..Default::default() };
+            let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(prefetch);
             let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
             let mut seen = BTreeSet::new();
             for round in 0..20 {
@@ -210,7 +210,7 @@ fn row_06_receive_and_delete_loses_nothing_between_calls() {
     });
 }
 
-fn max_wait_race<S: Names>() {
+fn max_wait_race<S: Complete>() {
     // Latencies of 1 to 40 ms against a wait of 100 ms: the message comes before, at and after the deadline.
     for offset in 0..60 {
         let world = world(QueueDescription::default());
@@ -240,7 +240,7 @@ fn max_wait_race<S: Names>() {
     }
 }
 
-fn credit_is_what_was_asked<S: Names>() {
+fn credit_is_what_was_asked<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -280,7 +280,7 @@ fn row_09_credit_stays_exact_over_calls_that_are_given_up() {
     });
 }
 
-fn expired_prefetch<S: Names>() {
+fn expired_prefetch<S: Complete>() {
     let lock_duration = SECOND * 5;
     let world = world(QueueDescription { lock_duration, ..QueueDescription::default() });
     play(&world, async |world| {
@@ -305,7 +305,7 @@ fn expired_prefetch<S: Names>() {
     });
 }
 
-fn paused<S: Names>() {
+fn paused<S: Complete>() {
     let lock_duration = SECOND * 5;
     let world = world(QueueDescription { lock_duration, max_delivery_count: 3, ..QueueDescription::default() });
     play(&world, async |world| {
@@ -325,7 +325,7 @@ fn paused<S: Names>() {
     });
 }
 
-fn window_of_undelivered<S: Names>() {
+fn window_of_undelivered<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -351,7 +351,7 @@ fn row_08_is_the_same_in_receive_and_delete() {
         let client = world.client::<Small>();
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..10).await;
-        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
         let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
         assert!(receiver.receive(SECOND).await.unwrap().is_some());
         world.sleep(SECOND).await;

@@ -1,7 +1,7 @@
 //! Rows 13 to 25 of docs/evidence/invariants.md §1, and those below its table: renewal, deadlines, leaks, settlement.
 
 use crate::stage::{
-    HOUR, MINUTE, Names, SECOND, Small, counts, locks, number, on_both_storages, pair, play, send_numbers, world,
+    HOUR, MINUTE, SECOND, Small, counts, locks, number, on_both_storages, pair, play, send_numbers, world,
 };
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Disposition, Entity, Occupancy};
@@ -10,6 +10,7 @@ use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Server, World};
+use servicebus_tests::storages::Complete;
 use servicebus_tests::told::Told;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ on_both_storages! {
     row_29_a_settlement_waits_for_its_confirmation => settlement_refused;
 }
 
-fn renewal_over_failures<S: Names>() {
+fn renewal_over_failures<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -60,7 +61,7 @@ fn renewal_over_failures<S: Names>() {
     });
 }
 
-fn long_handler<S: Names>() {
+fn long_handler<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -79,7 +80,7 @@ fn long_handler<S: Names>() {
     });
 }
 
-fn token_refused_for_long<S: Names>() {
+fn token_refused_for_long<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -109,7 +110,7 @@ fn sessions() -> World {
     world(QueueDescription { requires_session: true, ..QueueDescription::default() })
 }
 
-fn bounded_accept<S: Names>() {
+fn bounded_accept<S: Complete>() {
     let world = sessions();
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -132,7 +133,7 @@ fn bounded_accept<S: Names>() {
     });
 }
 
-fn accept_timeout<S: Names>() {
+fn accept_timeout<S: Complete>() {
     let world = sessions();
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -153,7 +154,7 @@ fn accept_timeout<S: Names>() {
     });
 }
 
-fn no_orphans<S: Names>() {
+fn no_orphans<S: Complete>() {
     for blow in 0..5 {
         let world = world(QueueDescription::default());
         play(&world, async move |world| {
@@ -208,7 +209,7 @@ fn no_orphans<S: Names>() {
     }
 }
 
-fn no_leaks<S: Names>() {
+fn no_leaks<S: Complete>() {
     // The Go SDK's benchmark does this 100 000 times; here every kind of opening is done 200 times.
     let world = world(QueueDescription { max_delivery_count: 1_000, ..QueueDescription::default() });
     add_session_queue(&world);
@@ -248,7 +249,7 @@ fn no_leaks<S: Names>() {
     });
 }
 
-fn many_entities<S: Names>() {
+fn many_entities<S: Complete>() {
     // Each has a $management node of its own: those that are not used any more make room for others.
     let names = ["q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9"];
     let world = world(QueueDescription::default());
@@ -272,7 +273,7 @@ fn many_entities<S: Names>() {
     });
 }
 
-fn quiet_rules<S: Names>() {
+fn quiet_rules<S: Complete>() {
     // It has no sender or receiver that its $management could go with.
     let topics = ["t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9"];
     let world = world(QueueDescription::default());
@@ -307,7 +308,7 @@ fn add_session_queue(world: &World) {
     crate::stage::add_queue(world, "s", QueueDescription { requires_session: true, ..QueueDescription::default() });
 }
 
-fn settled_elsewhere<S: Names>() {
+fn settled_elsewhere<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
@@ -339,7 +340,7 @@ fn settled_elsewhere<S: Names>() {
     });
 }
 
-fn lock_tokens<S: Names>() {
+fn lock_tokens<S: Complete>() {
     // The first three fields of a GUID are little endian on a link.
     let tag = [0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
     let token = LockToken::from_delivery_tag(&tag).expect("16 bytes");
@@ -368,7 +369,7 @@ fn lock_tokens<S: Names>() {
     });
 }
 
-fn http_answer<S: Names>() {
+fn http_answer<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         world.set_server(Server::Sends(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
@@ -382,7 +383,7 @@ fn http_answer<S: Names>() {
     });
 }
 
-fn settlement_refused<S: Names>() {
+fn settlement_refused<S: Complete>() {
     let lock_duration = SECOND * 5;
     let world = world(QueueDescription { lock_duration, ..QueueDescription::default() });
     play(&world, async |world| {

@@ -4,17 +4,22 @@
 use servicebus_core::client::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions, RenewalEnd};
 use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{MessageRef, Reason, ReceivedMessage};
-use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::storages::Complete;
 use servicebus_tests::told::Told;
 use std::cell::Cell;
 
 servicebus_core::fixed_storage! {
     /// Room for a sender and a receiver at a time.
-    type Small { sessions: 1, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+    type Small {
+        sessions: 1, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
+        receive_and_delete: true, external_tokens: true,
+    }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,9 +41,7 @@ fn renewals(world: &World) -> u64 {
 }
 
 /// A client that has sent a message and received it.
-async fn received<S: Storage<Literal: From<&'static str>>>(
-    world: &World,
-) -> (Client<Simulated<S>>, Receiver<Simulated<S>>, ReceivedMessage<S>) {
+async fn received<S: Complete>(world: &World) -> (Client<Simulated<S>>, Receiver<Simulated<S>>, ReceivedMessage<S>) {
     let client = world.client::<S>();
     let sender = client.sender("q").unwrap();
     sender.send(&MessageRef::new("work")).await.unwrap();
@@ -76,7 +79,7 @@ on_both_storages! {
     the_end_of_a_client_ends_the_renewal, SECOND * 30 => client_closed;
 }
 
-async fn kept_for_75_minutes<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn kept_for_75_minutes<S: Complete>(world: World) {
     let (client, receiver, message) = received::<S>(&world).await;
     let first_end = message.locked_until().unwrap();
     let renewal = ALWAYS.message(&receiver, &message).unwrap();
@@ -91,7 +94,7 @@ async fn kept_for_75_minutes<S: Storage<Literal: From<&'static str>>>(world: Wor
     client.close().await;
 }
 
-async fn receiver_closed<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn receiver_closed<S: Complete>(world: World) {
     let (client, receiver, message) = received::<S>(&world).await;
     let renewal = ALWAYS.message(&receiver, &message).unwrap();
     receiver.close().await;
@@ -106,7 +109,7 @@ async fn receiver_closed<S: Storage<Literal: From<&'static str>>>(world: World) 
     client.close().await;
 }
 
-async fn shortest_lock<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn shortest_lock<S: Complete>(world: World) {
     let (client, receiver, message) = received::<S>(&world).await;
     let renewal = ALWAYS.message(&receiver, &message).unwrap();
     for _ in 0..600 {
@@ -120,7 +123,7 @@ async fn shortest_lock<S: Storage<Literal: From<&'static str>>>(world: World) {
     client.close().await;
 }
 
-async fn lost_connections<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn lost_connections<S: Complete>(world: World) {
     let (client, receiver, message) = received::<S>(&world).await;
     let renewal = ALWAYS.message(&receiver, &message).unwrap();
     for _ in 0..20 {
@@ -134,7 +137,7 @@ async fn lost_connections<S: Storage<Literal: From<&'static str>>>(world: World)
     client.close().await;
 }
 
-async fn short_outage<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn short_outage<S: Complete>(world: World) {
     let (client, receiver, message) = received::<S>(&world).await;
     let renewal = ALWAYS.message(&receiver, &message).unwrap();
     world.sleep(SECOND * 49).await;
@@ -149,7 +152,7 @@ async fn short_outage<S: Storage<Literal: From<&'static str>>>(world: World) {
     client.close().await;
 }
 
-async fn lost_once<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn lost_once<S: Complete>(world: World) {
     let (client, receiver, message) = received::<S>(&world).await;
     let mut renewal = ALWAYS.message(&receiver, &message).unwrap();
     world.sleep(SECOND * 5).await;
@@ -177,7 +180,7 @@ async fn lost_once<S: Storage<Literal: From<&'static str>>>(world: World) {
     client.close().await;
 }
 
-async fn ended_elsewhere<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn ended_elsewhere<S: Complete>(world: World) {
     let (client, receiver, message) = received::<S>(&world).await;
     let mut renewal = ALWAYS.message(&receiver, &message).unwrap();
     let other = world.client::<Heap>();
@@ -192,7 +195,7 @@ async fn ended_elsewhere<S: Storage<Literal: From<&'static str>>>(world: World) 
     client.close().await;
 }
 
-async fn settling<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn settling<S: Complete>(world: World) {
     let (client, receiver, message) = received::<S>(&world).await;
     let mut renewal = ALWAYS.message(&receiver, &message).unwrap();
     world.sleep(SECOND * 50).await;
@@ -207,7 +210,7 @@ async fn settling<S: Storage<Literal: From<&'static str>>>(world: World) {
     client.close().await;
 }
 
-async fn dropped<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn dropped<S: Complete>(world: World) {
     let (client, receiver, message) = received::<S>(&world).await;
     let renewal = ALWAYS.message(&receiver, &message).unwrap();
     // Renewed at 20 s until 50 s, and given up.
@@ -221,7 +224,7 @@ async fn dropped<S: Storage<Literal: From<&'static str>>>(world: World) {
     client.close().await;
 }
 
-async fn longest_duration<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn longest_duration<S: Complete>(world: World) {
     // Renewed for up to 38 s: completing at 35 s is in time (LCK7).
     let (client, receiver, message) = received::<S>(&world).await;
     let renewal = AutoLockRenewer::new(SECOND * 38).message(&receiver, &message).unwrap();
@@ -243,7 +246,7 @@ async fn longest_duration<S: Storage<Literal: From<&'static str>>>(world: World)
     client.close().await;
 }
 
-async fn by_hand<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn by_hand<S: Complete>(world: World) {
     let (client, receiver, mut message) = received::<S>(&world).await;
     for _ in 0..10 {
         world.sleep(SECOND * 20).await;
@@ -253,7 +256,7 @@ async fn by_hand<S: Storage<Literal: From<&'static str>>>(world: World) {
     client.close().await;
 }
 
-async fn client_closed<S: Storage<Literal: From<&'static str>>>(world: World) {
+async fn client_closed<S: Complete>(world: World) {
     let (client, receiver, message) = received::<S>(&world).await;
     let mut renewal = ALWAYS.message(&receiver, &message).unwrap();
     let closer = world.clone();
@@ -303,7 +306,7 @@ fn what_has_no_lock_of_its_own_is_refused() {
         receiver.complete(&message).await.unwrap();
         let sender = client.sender("q").unwrap();
         sender.send(&MessageRef::new("taken")).await.unwrap();
-        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
         let deleting = client.receiver_with(Entity::queue("q"), options).unwrap();
         let message = deleting.receive(SECOND).await.unwrap().expect("a message");
         let failure = ALWAYS.message(&deleting, &message).unwrap_err();

@@ -12,8 +12,8 @@ use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::told::Told;
 use std::rc::Rc;
 
-fn deleting() -> ReceiverOptions {
-    ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() }
+fn deleting() -> ReceiverOptions<Heap> {
+    ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete)
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn what_is_received_and_deleted_cannot_be_settled_rad4_and_outlives_the_connecti
         let client = world.client::<Heap>();
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..3).await;
-        let options = ReceiverOptions { prefetch: 10, ..deleting() };
+        let options = deleting().with_prefetch(10);
         let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
         let mut message = receiver.next().await.unwrap();
         assert!(matches!(Told::of(&receiver.complete(&message).await.unwrap_err()), Told::Argument(_)));
@@ -250,7 +250,7 @@ fn calls_that_are_given_up_lose_nothing_rad7_set11_crd6() {
             let world = world(QueueDescription::default());
             play(&world, async move |world| {
                 let client = world.client::<Heap>();
-                let options = ReceiverOptions { prefetch, mode, ..ReceiverOptions::default() };
+                let options = ReceiverOptions::new().with_prefetch(prefetch).with_mode(mode);
                 let receiver = Rc::new(client.receiver_with(Entity::queue("q"), options).unwrap());
                 // A receive that is dropped while it waits.
                 let mut call = Box::pin(receiver.receive(MINUTE));

@@ -67,7 +67,7 @@ fn a_session_that_is_lost_is_somebody_elses_ses29_ses31_ses32_ses36_rad10() {
     play(&world, async |world| {
         let client = world.client::<Heap>();
         send_to(&world, &["a", "a", "a"]).await;
-        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
         let session = client.accept_session(Entity::queue("q"), "a", options).await.unwrap();
         let first = session.receive(SECOND).await.unwrap().expect("the first");
         let second = session.receive(SECOND).await.unwrap().expect("the second");

@@ -246,7 +246,7 @@ fn a_paused_pump_holds_no_message() {
             let client = inner.client::<Heap>();
             send(&client, 30).await;
             let seen = Seen::default();
-            let receiver = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
+            let receiver = ReceiverOptions::new().with_prefetch(prefetch);
             let options = ProcessorOptions { receiver, max_concurrent_calls: 2, ..ProcessorOptions::default() };
             let processor = client.processor(Entity::queue("q"), options);
             let control = processor.control();
@@ -303,7 +303,7 @@ fn stopping_waits_for_handlers_and_loses_nothing() {
             let client = inner.client::<Heap>();
             send(&client, 20).await;
             let seen = Seen::default();
-            let receiver = ReceiverOptions { mode, prefetch, ..ReceiverOptions::default() };
+            let receiver = ReceiverOptions::new().with_mode(mode).with_prefetch(prefetch);
             let options = ProcessorOptions { receiver, max_concurrent_calls: 4, ..ProcessorOptions::default() };
             let processor = client.processor(Entity::queue("q"), options);
             let control = processor.control();

@@ -1,19 +1,24 @@
 //! Responses that the application is slow to take: what else is asked of the same entity goes on.
 
-use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, pair, play, world};
+use crate::stage::{MINUTE, SECOND, Small, add_queue, pair, play, world};
 use servicebus_core::client::{AutoLockRenewer, Error, Receiver, ReceiverOptions};
 use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::storages::Complete;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
 servicebus_core::fixed_storage! {
     /// One queue out, one in, and what its locks need.
-    type Board { sessions: 1, links: 6, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+    type Board {
+        sessions: 1, links: 6, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
+        receive_and_delete: true, external_tokens: true,
+    }
 }
 
 /// Runs a scene with an allocator, on a microcontroller's tables, and on the smallest that are of use.
@@ -42,7 +47,7 @@ on_storages! {
 type Peeking<'r, S> = Pin<Box<dyn Future<Output = Result<u32, Error<S>>> + 'r>>;
 
 /// Asks for the first message; polled once, and again only by who awaits it.
-async fn begin_peek<S: Names>(receiver: &Receiver<Simulated<S>>) -> Peeking<'_, S> {
+async fn begin_peek<S: Complete>(receiver: &Receiver<Simulated<S>>) -> Peeking<'_, S> {
     let mut peeking: Peeking<'_, S> = Box::pin(receiver.peek_each(0, 1, |_| {}));
     poll_fn(|cx| {
         assert!(peeking.as_mut().poll(cx).is_pending());
@@ -53,7 +58,7 @@ async fn begin_peek<S: Names>(receiver: &Receiver<Simulated<S>>) -> Peeking<'_, 
 }
 
 /// One that was asked before has its links: calls are sent when they are polled first.
-async fn warm_up<S: Names>(receiver: &Receiver<Simulated<S>>) {
+async fn warm_up<S: Complete>(receiver: &Receiver<Simulated<S>>) {
     assert_eq!(receiver.peek_each(0, 1, |_| {}).await.unwrap(), 1);
 }
 
@@ -61,7 +66,7 @@ fn locked_minute() -> World {
     world(QueueDescription { lock_duration: MINUTE, ..QueueDescription::default() })
 }
 
-fn renewals<S: Names>() {
+fn renewals<S: Complete>() {
     play(&locked_minute(), async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
@@ -83,7 +88,7 @@ fn renewals<S: Names>() {
     });
 }
 
-fn crowded<S: Names>() {
+fn crowded<S: Complete>() {
     let world = locked_minute();
     add_queue(&world, "a", QueueDescription::default());
     play(&world, async |world| {
@@ -99,7 +104,7 @@ fn crowded<S: Names>() {
         warm_up(&receiver).await;
         // Messages that were settled when they came wait for as long as nobody calls.
         let mode = ReceiveMode::ReceiveAndDelete;
-        let options = ReceiverOptions { mode, prefetch: 20, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_mode(mode).with_prefetch(20);
         let ahead = client.receiver_with(Entity::queue("a"), options).unwrap();
         world.sleep(SECOND).await;
         let first = begin_peek(&receiver).await;
@@ -119,7 +124,7 @@ fn crowded<S: Names>() {
     });
 }
 
-fn unpolled<S: Names>() {
+fn unpolled<S: Complete>() {
     play(&locked_minute(), async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
@@ -137,7 +142,7 @@ fn unpolled<S: Names>() {
     });
 }
 
-fn any_order<S: Names>() {
+fn any_order<S: Complete>() {
     play(&locked_minute(), async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
@@ -157,7 +162,7 @@ fn any_order<S: Names>() {
     });
 }
 
-fn dropped<S: Names>() {
+fn dropped<S: Complete>() {
     play(&locked_minute(), async |world| {
         let (client, state) = world.client_and_state::<S>(world.settings());
         let (sender, receiver) = pair(&client);
@@ -182,7 +187,7 @@ fn dropped<S: Names>() {
     });
 }
 
-fn cut<S: Names>() {
+fn cut<S: Complete>() {
     play(&locked_minute(), async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);
@@ -197,7 +202,7 @@ fn cut<S: Names>() {
     });
 }
 
-fn settlement<S: Names>() {
+fn settlement<S: Complete>() {
     play(&locked_minute(), async |world| {
         let client = world.client::<S>();
         let (sender, receiver) = pair(&client);

@@ -1,6 +1,6 @@
 //! Random scripts of operations, cuts and latencies: the same seed sends the same bytes, and no message is lost.
 
-use crate::stage::{MINUTE, Names, SECOND, Small, play, world};
+use crate::stage::{MINUTE, SECOND, Small, play, world};
 use servicebus_core::client::{Error, Receiver, ReceiverOptions, Sender};
 use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::random::Random;
@@ -9,6 +9,7 @@ use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, Traffic, World};
+use servicebus_tests::storages::Complete;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -36,7 +37,7 @@ fn below(random: &mut Random, bound: u64) -> u64 {
     random.below(bound)
 }
 
-async fn send_some<S: Names>(world: World, sender: Sender<Simulated<S>>, mut random: Random, ledger: Rc<Ledger>) {
+async fn send_some<S: Complete>(world: World, sender: Sender<Simulated<S>>, mut random: Random, ledger: Rc<Ledger>) {
     for _ in 0..30 {
         let count = 1 + below(&mut random, 4) as usize;
         let bodies: Vec<Vec<u8>> = (0..count).map(|_| vec![7; below(&mut random, 40) as usize]).collect();
@@ -54,7 +55,7 @@ async fn send_some<S: Names>(world: World, sender: Sender<Simulated<S>>, mut ran
     ledger.ended.set(ledger.ended.get() + 1);
 }
 
-async fn receive_some<S: Names>(
+async fn receive_some<S: Complete>(
     world: World,
     receiver: Receiver<Simulated<S>>,
     mut random: Random,
@@ -111,7 +112,7 @@ async fn break_things(world: World, mut random: Random) {
     }
 }
 
-fn script<S: Names>(seed: u64) -> Traffic {
+fn script<S: Complete>(seed: u64) -> Traffic {
     let queue = QueueDescription { max_delivery_count: 5, lock_duration: SECOND * 10, ..QueueDescription::default() };
     let world = world(queue);
     play(&world, async move |world| {
@@ -122,7 +123,7 @@ fn script<S: Names>(seed: u64) -> Traffic {
             let part = Random::seeded(random.next());
             world.spawn(send_some(world.clone(), client.sender("q").unwrap(), part, Rc::clone(&ledger)));
             let prefetch = [0, 3][below(&mut random, 2) as usize];
-            let options = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
+            let options = ReceiverOptions::new().with_prefetch(prefetch);
             let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
             let part = Random::seeded(random.next());
             world.spawn(receive_some(world.clone(), receiver, part, Rc::clone(&ledger)));
@@ -190,7 +191,7 @@ fn what_is_deleted_when_it_is_sent_is_received_once_while_the_network_is_well() 
         let mut sent = 0;
         for _ in 0..60 {
             let prefetch = [0, 8][below(&mut random, 2) as usize];
-            let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, prefetch, ..Default::default() };
+            let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(prefetch);
             let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
             for _ in 0..below(&mut random, 10) {
                 sender.send(&MessageRef::new("x")).await.unwrap();

@@ -12,12 +12,17 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::storages::Complete;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 servicebus_core::fixed_storage! {
     /// A microcontroller's tables.
-    type Small { sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024 }
+    type Small {
+        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024,
+        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
+        receive_and_delete: true, external_tokens: true,
+    }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -110,7 +115,7 @@ fn is_held(world: &World, session: &str) -> bool {
 }
 
 /// Handlers take longer than the lock lasts, and what a session remembers goes from closing to opening.
-fn order<S: Storage<Literal: From<&'static str>>>() {
+fn order<S: Complete>() {
     let world = world();
     let inner = world.clone();
     world.run(async move {
@@ -332,7 +337,7 @@ fn a_processor_that_is_stopped_while_it_opens_a_session_closes_it() {
             Entity::queue("q"),
             SessionProcessorOptions {
                 processor: ProcessorOptions {
-                    receiver: ReceiverOptions { prefetch: 5, ..ReceiverOptions::default() },
+                    receiver: ReceiverOptions::new().with_prefetch(5),
                     ..ProcessorOptions::default()
                 },
                 ..options()

@@ -14,7 +14,9 @@ use std::cell::Cell;
 servicebus_core::fixed_storage! {
     /// A microcontroller's tables, with room for two senders or receivers beside what they need.
     pub(crate) type Small {
-        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, transactions: true,
+        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024,
+        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
+        receive_and_delete: true, external_tokens: true,
     }
 }
 

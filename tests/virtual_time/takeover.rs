@@ -1,7 +1,7 @@
 //! Messages that another than their receiver settles, and sessions that go from one receiver to the next
 //! (docs/evidence/pinned-behaviour.md SES42–SES46).
 
-use crate::stage::{MINUTE, Names, SECOND, Small, add_queue, counts, locks, on_both_storages, play, with_store, world};
+use crate::stage::{MINUTE, SECOND, Small, add_queue, counts, locks, on_both_storages, play, with_store, world};
 use servicebus_core::client::{
     AutoLockRenewer, Client, DeadLetterOptions, ErrorKind, ReceiverOptions, RenewalEnd, SessionReceiver,
 };
@@ -10,6 +10,7 @@ use servicebus_core::servicebus::{LockToken, MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::storages::Complete;
 use servicebus_tests::told::Told;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,7 +24,7 @@ on_both_storages! {
     the_locks_of_sessions_that_change_hands_are_renewed => renewals;
 }
 
-fn settle_for_another<S: Names>() {
+fn settle_for_another<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let (one, other, third) = (world.client::<S>(), world.client::<S>(), world.client::<S>());
@@ -61,12 +62,12 @@ async fn send(world: &World, bodies: &[&str]) {
     client.close().await;
 }
 
-async fn accept<S: Names>(client: &Client<Simulated<S>>) -> SessionReceiver<Simulated<S>> {
+async fn accept<S: Complete>(client: &Client<Simulated<S>>) -> SessionReceiver<Simulated<S>> {
     let options = ReceiverOptions::default();
     client.accept_non_exclusive_session(Entity::queue("q"), "s", options).await.expect("the session")
 }
 
-async fn take<S: Names>(client: &Client<Simulated<S>>, token: LockToken) -> SessionReceiver<Simulated<S>> {
+async fn take<S: Complete>(client: &Client<Simulated<S>>, token: LockToken) -> SessionReceiver<Simulated<S>> {
     let options = ReceiverOptions::default();
     client.take_over_session(Entity::queue("q"), "s", token, options).await.expect("the session")
 }
@@ -75,7 +76,7 @@ fn settled_by_management(world: &World) -> u64 {
     world.broker(|broker, _| broker.statistics().settled_by_management)
 }
 
-fn take_over<S: Names>() {
+fn take_over<S: Complete>() {
     let world = sessions();
     play(&world, async |world| {
         send(&world, &["1", "2", "3", "4", "5", "6"]).await;
@@ -153,7 +154,7 @@ fn take_over<S: Names>() {
     });
 }
 
-fn take_over_within<S: Names>() {
+fn take_over_within<S: Complete>() {
     let world = sessions();
     play(&world, async |world| {
         send(&world, &["1", "2"]).await;
@@ -175,7 +176,7 @@ fn take_over_within<S: Names>() {
     });
 }
 
-fn strangers<S: Names>() {
+fn strangers<S: Complete>() {
     let world = sessions();
     play(&world, async |world| {
         world.broker(|broker, _| broker.delay_take_over(SECOND * 3));
@@ -209,7 +210,7 @@ fn strangers<S: Names>() {
     });
 }
 
-fn not_offered<S: Names>() {
+fn not_offered<S: Complete>() {
     let world = sessions();
     add_queue(&world, "plain", QueueDescription::default());
     play(&world, async |world| {
@@ -218,7 +219,7 @@ fn not_offered<S: Names>() {
         client.sender("plain").unwrap().send(&MessageRef::new("x")).await.unwrap();
         // A peer that does not know the filter refuses a receiver without a session, or grants it where it can.
         world.broker(|broker, _| broker.offer_non_exclusive_sessions(false));
-        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, prefetch: 2, ..Default::default() };
+        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(2);
         for (queue, said) in [("q", "entity that requires sessions"), ("plain", "")] {
             let entity = Entity::queue(queue);
             for failure in [
@@ -254,7 +255,7 @@ fn not_offered<S: Names>() {
     });
 }
 
-fn renewals<S: Names>() {
+fn renewals<S: Complete>() {
     let world = world(QueueDescription { requires_session: true, lock_duration: SECOND * 15, ..Default::default() });
     play(&world, async |world| {
         world.broker(|broker, _| broker.delay_take_over(SECOND * 12));

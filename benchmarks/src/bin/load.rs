@@ -44,7 +44,7 @@ async fn main() -> Result<(), Error> {
             result?;
         }
     } else {
-        let options = ReceiverOptions { prefetch: WINDOW, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_prefetch(WINDOW);
         let receiver = client.receiver_with(Entity::queue(queue.as_str()), options)?;
         let mut completions = FuturesUnordered::new();
         let mut messages = Vec::new();

@@ -5,7 +5,7 @@ use super::{Client, Error, Receiver, ReceiverOptions, SessionReceiver, StorageOf
 use crate::machine::{Cause, Entity, Failure, SessionChoice};
 use crate::runtime::Runtime;
 use crate::servicebus::{Argument, LockToken, Reason};
-use crate::storage::{Storage, Text};
+use crate::storage::{Sessions, Storage, Text};
 use crate::time::Duration;
 
 impl<R: Runtime> Client<R> {
@@ -20,8 +20,11 @@ impl<R: Runtime> Client<R> {
         &self,
         entity: Entity<StorageOf<R>>,
         session_id: &str,
-        options: ReceiverOptions,
-    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>> {
+        options: ReceiverOptions<StorageOf<R>>,
+    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
+    where
+        R::Storage: Sessions,
+    {
         let session = SessionChoice::Named(whole::<R>(session_id, &entity)?);
         self.accept(entity, &session, options).await
     }
@@ -37,8 +40,11 @@ impl<R: Runtime> Client<R> {
         &self,
         entity: Entity<StorageOf<R>>,
         max_wait: Duration,
-        options: ReceiverOptions,
-    ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>> {
+        options: ReceiverOptions<StorageOf<R>>,
+    ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>>
+    where
+        R::Storage: Sessions,
+    {
         self.accept_next(entity, max_wait, &SessionChoice::NextAvailable, options).await
     }
 
@@ -54,8 +60,11 @@ impl<R: Runtime> Client<R> {
         &self,
         entity: Entity<StorageOf<R>>,
         session_id: &str,
-        options: ReceiverOptions,
-    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>> {
+        options: ReceiverOptions<StorageOf<R>>,
+    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
+    where
+        R::Storage: Sessions,
+    {
         let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &entity)?), token: None };
         self.accept(entity, &session, options).await
     }
@@ -70,8 +79,11 @@ impl<R: Runtime> Client<R> {
         &self,
         entity: Entity<StorageOf<R>>,
         max_wait: Duration,
-        options: ReceiverOptions,
-    ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>> {
+        options: ReceiverOptions<StorageOf<R>>,
+    ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>>
+    where
+        R::Storage: Sessions,
+    {
         self.accept_next(entity, max_wait, &SessionChoice::NonExclusive { id: None, token: None }, options).await
     }
 
@@ -92,8 +104,11 @@ impl<R: Runtime> Client<R> {
         entity: Entity<StorageOf<R>>,
         session_id: &str,
         token: LockToken,
-        options: ReceiverOptions,
-    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>> {
+        options: ReceiverOptions<StorageOf<R>>,
+    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
+    where
+        R::Storage: Sessions,
+    {
         let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &entity)?), token: Some(token) };
         self.accept(entity, &session, options).await
     }
@@ -102,7 +117,7 @@ impl<R: Runtime> Client<R> {
         &self,
         entity: Entity<StorageOf<R>>,
         session: &SessionChoice<StorageOf<R>>,
-        options: ReceiverOptions,
+        options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>> {
         let mut attempt = 0;
         loop {
@@ -124,7 +139,7 @@ impl<R: Runtime> Client<R> {
         entity: Entity<StorageOf<R>>,
         max_wait: Duration,
         session: &SessionChoice<StorageOf<R>>,
-        options: ReceiverOptions,
+        options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>> {
         let deadline = call::clock::<R>(&self.shared).now + max_wait;
         let mut attempt = 0;

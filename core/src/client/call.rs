@@ -9,7 +9,7 @@ use crate::machine::{
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::{MessageId, MessageRef};
-use crate::storage::{Arena, Slots, Storage};
+use crate::storage::{self, Arena, Slots, Storage};
 use crate::time::Instant;
 use crate::wire::{Uuid, UuidText};
 use core::future::Future;
@@ -20,7 +20,7 @@ use core::task::{Context, Poll};
 pub(super) type PayloadOf<R> = <StorageOf<R> as Storage>::Payload;
 
 /// The id of a transaction, where the storage of a runtime has any.
-pub(super) type TransactionOf<R> = <StorageOf<R> as Storage>::Transaction;
+pub(super) type TransactionOf<R> = storage::TransactionOf<StorageOf<R>>;
 
 /// Another handle to the state.
 pub(super) fn handle<R: Runtime>(shared: &R::Shared) -> R::Shared {
@@ -257,14 +257,13 @@ impl<R: Runtime> Endpoint<R> {
     /// A receiver of a session; the service may look for one for `accept_timeout` milliseconds.
     pub(super) fn in_session(
         shared: &R::Shared,
-        options: ReceiverOptions,
+        options: ReceiverOptions<StorageOf<R>>,
         session: &SessionChoice<StorageOf<R>>,
         entity: Entity<StorageOf<R>>,
         accept_timeout: Option<u32>,
     ) -> Result<Self, Error<StorageOf<R>>> {
-        let ReceiverOptions { mode, prefetch, .. } = options;
+        let (mode, prefetch) = (options.mode, options.prefetch);
         let id = change::<R, _>(shared, |state| {
-            state.machine.prepare(mode, prefetch);
             state.machine.add_session_receiver(mode, prefetch, session.clone(), entity.clone(), accept_timeout)
         });
         let id = id.map_err(|failure| Error::new(failure, &entity))?;

@@ -7,7 +7,7 @@ use crate::machine::{self, ClientMachine, Clock, Failure, Locked, OperationId, R
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{LockToken, ReceivedMessage};
-use crate::storage::{Description, Storage};
+use crate::storage::{self, Description, Storage};
 use crate::time::{Duration, Timestamp};
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -65,7 +65,10 @@ impl AutoLockRenewer {
         &self,
         receiver: &Receiver<R>,
         message: &'m ReceivedMessage<StorageOf<R>>,
-    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>> {
+    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>>
+    where
+        R::Storage: storage::LockRenewal,
+    {
         if let Some(refused) = other_entity(&receiver.endpoint, message) {
             return Err(receiver.endpoint.error(refused));
         }
@@ -81,7 +84,10 @@ impl AutoLockRenewer {
         receiver: &Receiver<R>,
         token: LockToken,
         locked_until: Timestamp,
-    ) -> Result<LockRenewal<'static, R>, Error<StorageOf<R>>> {
+    ) -> Result<LockRenewal<'static, R>, Error<StorageOf<R>>>
+    where
+        R::Storage: storage::LockRenewal,
+    {
         let locked = Locked { origin: Origin::NONE, token: Some(token), locked_until: Some(locked_until) };
         self.locked(receiver, locked)
     }
@@ -90,7 +96,10 @@ impl AutoLockRenewer {
         &self,
         receiver: &Receiver<R>,
         locked: Locked,
-    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>> {
+    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>>
+    where
+        R::Storage: storage::LockRenewal,
+    {
         let (endpoint, max) = (&receiver.endpoint, self.max_duration);
         Self::register(endpoint, |machine, clock| machine.renew_message(clock, &endpoint.entity, locked, max))
     }
@@ -102,7 +111,10 @@ impl AutoLockRenewer {
     pub fn session<'m, R: Runtime>(
         &self,
         session: &'m SessionReceiver<R>,
-    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>> {
+    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>>
+    where
+        R::Storage: storage::LockRenewal,
+    {
         let (endpoint, max) = (&session.endpoint, self.max_duration);
         Self::register(endpoint, |machine, clock| machine.renew_session(clock, endpoint.id, max))
     }

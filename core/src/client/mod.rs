@@ -17,6 +17,7 @@ mod peeker;
 #[cfg(feature = "alloc")]
 mod processor;
 mod receiver;
+mod receiver_options;
 mod rule_manager;
 mod send_all_error;
 mod sender;
@@ -26,9 +27,8 @@ mod session_processor;
 mod state;
 mod transaction;
 
-use crate::machine::{ClientMachine, Entity, Kind, ReceiveMode, Settings};
+use crate::machine::{ClientMachine, Entity, Kind, Settings};
 use crate::runtime::{Runtime, Shared};
-use crate::servicebus::SubQueue;
 use crate::storage::{Storage, Text};
 use crate::time::Duration;
 use core::fmt;
@@ -42,6 +42,7 @@ pub use peeker::Peeker;
 #[cfg(feature = "alloc")]
 pub use processor::{Processor, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions};
 pub use receiver::{DeadLetterOptions, Receiver};
+pub use receiver_options::ReceiverOptions;
 pub use rule_manager::RuleManager;
 pub use send_all_error::SendAllError;
 pub use sender::Sender;
@@ -60,18 +61,6 @@ pub(crate) type StorageOf<R> = <R as Runtime>::Storage;
 pub(crate) type DescriptionOf<R> = <StorageOf<R> as Storage>::Description;
 /// A text of the application's in the storage of a runtime.
 pub(crate) type LiteralOf<R> = <StorageOf<R> as Storage>::Literal;
-
-/// How a receiver behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReceiverOptions {
-    /// Locks messages, or takes them at once.
-    pub mode: ReceiveMode,
-    /// Messages that are kept ready beyond those that a call asks for; their locks run meanwhile. Zero fetches only
-    /// what is asked for.
-    pub prefetch: u32,
-    /// The sub-queue to receive from instead of the entity itself.
-    pub sub_queue: Option<SubQueue>,
-}
 
 /// A connection to a machine, made when it is needed and made again when it is lost. Clones are handles to the same
 /// connection; when the last handle, sender and receiver is dropped, it is closed.
@@ -166,7 +155,7 @@ impl<R: Runtime> Client<R> {
     pub fn receiver_with(
         &self,
         entity: Entity<StorageOf<R>>,
-        options: ReceiverOptions,
+        options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
         self.add_receiver(entity, options, None)
     }
@@ -178,7 +167,7 @@ impl<R: Runtime> Client<R> {
     pub fn receiver_named(
         &self,
         entity: Entity<StorageOf<R>>,
-        options: ReceiverOptions,
+        options: ReceiverOptions<StorageOf<R>>,
         identifier: impl Into<LiteralOf<R>>,
     ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
         self.add_receiver(entity, options, Some(identifier.into()))
@@ -187,13 +176,11 @@ impl<R: Runtime> Client<R> {
     fn add_receiver(
         &self,
         mut entity: Entity<StorageOf<R>>,
-        options: ReceiverOptions,
+        options: ReceiverOptions<StorageOf<R>>,
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
         entity.sub_queue = options.sub_queue.or(entity.sub_queue);
-        let ReceiverOptions { mode, prefetch, .. } = options;
-        self.shared.with(|state| state.machine.prepare(mode, prefetch));
-        let kind = Kind::Receiver { mode, prefetch };
+        let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch };
         Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, identifier)?))
     }
 

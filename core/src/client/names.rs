@@ -7,8 +7,7 @@
 macro_rules! client_names {
     ($runtime:ty) => {
         pub use $crate::client::{
-            AutoLockRenewer, DeadLetterOptions, ProcessorOptions, ReceiverOptions, SessionHandlers,
-            SessionProcessorOptions,
+            AutoLockRenewer, DeadLetterOptions, ProcessorOptions, SessionHandlers, SessionProcessorOptions,
         };
         pub use $crate::client::{ErrorKind, ErrorOutcome};
         pub use $crate::machine::{Disposition, ReceiveMode};
@@ -20,6 +19,9 @@ macro_rules! client_names {
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).
         pub type Client = $crate::client::Client<$runtime>;
+        /// How a receiver behaves; see
+        /// [`servicebus_core::client::ReceiverOptions`]($crate::client::ReceiverOptions).
+        pub type ReceiverOptions = $crate::client::ReceiverOptions<$crate::storage::Heap>;
         /// Sends messages; see [`servicebus_core::client::Sender`]($crate::client::Sender).
         pub type Sender = $crate::client::Sender<$runtime>;
         /// Receives messages; see [`servicebus_core::client::Receiver`]($crate::client::Receiver).

@@ -9,7 +9,7 @@ use crate::log::Span;
 use crate::machine::{ClientMachine, Entity, Failure, OperationId, Properties, ReceiveMode};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::{Reason, ReceivedMessage};
-use crate::storage::Storage;
+use crate::storage::{self, Heap, Storage};
 use crate::time::Duration;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,7 +25,7 @@ use futures_util::stream::{FuturesUnordered, Stream};
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessorOptions {
     /// How messages are received.
-    pub receiver: ReceiverOptions,
+    pub receiver: ReceiverOptions<Heap>,
     /// Handlers that may run at once; one at least.
     pub max_concurrent_calls: usize,
     /// Whether a message is completed when its handler has returned without an error and has not settled it.
@@ -326,7 +326,7 @@ pub(super) struct Pump<'p, R: Runtime, H, F> {
 
 impl<R, H, E, F> Pump<'_, R, H, F>
 where
-    R: Runtime,
+    R: Runtime<Storage: storage::LockRenewal>,
     H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
     F: Fn(ProcessorError<StorageOf<R>, E>),
 {
@@ -362,7 +362,7 @@ where
         session: Option<&SessionReceiver<R>>,
         message: ReceivedMessage<StorageOf<R>>,
     ) {
-        let locks = self.options.receiver.mode == ReceiveMode::PeekLock;
+        let locks = self.options.receiver.mode() == ReceiveMode::PeekLock;
         let mut renewal: Option<LockRenewal<'_, R>> = None;
         if let (true, None, Some(max)) = (locks, session, self.options.max_auto_lock_renewal) {
             match AutoLockRenewer::new(max).message(receiver, &message) {
@@ -597,10 +597,11 @@ impl<R: Runtime> Processor<R> {
     /// full table of links.
     pub async fn run<H, E, F>(self, handler: H, on_error: F) -> Result<(), Error<StorageOf<R>>>
     where
+        R::Storage: storage::LockRenewal,
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
         F: Fn(ProcessorError<StorageOf<R>, E>),
     {
-        let receiver = self.client.receiver_with(self.entity.clone(), self.options.receiver)?;
+        let receiver = self.client.receiver_with(self.entity.clone(), self.options.receiver.in_storage())?;
         let pump = Pump { control: &self.control, options: self.options, handler: &handler, on_error: &on_error };
         let end = pump.run(&receiver, None, None, None).await;
         receiver.close().await;

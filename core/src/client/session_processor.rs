@@ -8,6 +8,7 @@ use super::{
 };
 use crate::machine::Entity;
 use crate::runtime::Runtime;
+use crate::storage::{LockRenewal, Sessions};
 use crate::time::Duration;
 use core::fmt;
 use core::future::poll_fn;
@@ -100,6 +101,7 @@ impl<R: Runtime> SessionProcessor<R> {
     /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped.
     pub async fn run<H, E, F>(self, handler: H, on_error: F) -> Result<(), Error<StorageOf<R>>>
     where
+        R::Storage: LockRenewal + Sessions,
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
         F: Fn(ProcessorError<StorageOf<R>, E>),
     {
@@ -121,6 +123,7 @@ impl<R: Runtime> SessionProcessor<R> {
         on_error: F,
     ) -> Result<(), Error<StorageOf<R>>>
     where
+        R::Storage: LockRenewal + Sessions,
         O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
         C: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
@@ -155,12 +158,13 @@ impl<R: Runtime> SessionProcessor<R> {
         closing: &C,
     ) -> Result<(), Error<StorageOf<R>>>
     where
+        R::Storage: LockRenewal + Sessions,
         O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
         C: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
         F: Fn(ProcessorError<StorageOf<R>, E>),
     {
-        let receiver = self.options.processor.receiver;
+        let receiver = self.options.processor.receiver.in_storage();
         // Counts what went wrong since a session was opened last.
         let mut attempt = 0;
         loop {
@@ -231,6 +235,7 @@ impl<R: Runtime> SessionProcessor<R> {
         closing: &C,
     ) -> Option<PumpEnd<StorageOf<R>>>
     where
+        R::Storage: LockRenewal + Sessions,
         O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
         H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
         C: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,

@@ -10,9 +10,8 @@ use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
 use crate::servicebus::{AsMessage, MessageBatch, ReceivedMessage};
-use crate::storage::{PayloadBuilder, Storage};
+use crate::storage::{PayloadBuilder, Storage, Transactions};
 use crate::time::Timestamp;
-use crate::wire::Tag;
 use core::fmt;
 
 /// Begins transactions. It has a link of its own to the service's coordinator.
@@ -30,14 +29,13 @@ impl<R: Runtime> fmt::Debug for TransactionController<R> {
 }
 
 impl<R: Runtime> Client<R> {
-    /// A controller of transactions, authorized by a right on `entity`. Fixed storage has room for transactions where it is
-    /// declared so ([`fixed_storage!`](crate::fixed_storage)).
+    /// A controller of transactions, authorized by a right on `entity`.
     ///
     /// # Errors
     /// As [`Client::sender`].
     pub fn transactions(&self, entity: impl Into<LiteralOf<R>>) -> Result<TransactionController<R>, Error<StorageOf<R>>>
     where
-        R::Storage: Storage<Transaction = Tag>,
+        R::Storage: Transactions,
     {
         Ok(TransactionController { endpoint: self.add(Kind::Coordinator, Entity::queue(entity))? })
     }

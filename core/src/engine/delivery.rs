@@ -5,7 +5,7 @@ use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex};
 use super::numbers::DeliveryNumber;
 use super::settlement::Simple;
 use super::{Capacity, Connection, EngineError};
-use crate::storage::{Assembly, Joint, Payloads, Storage};
+use crate::storage::{Assembly, Joint, Payloads, Storage, TransactionOf};
 use crate::wire::Tag;
 use crate::wire::performative::Role;
 use core::fmt;
@@ -20,7 +20,7 @@ pub struct SendOptions<S: Storage> {
     /// Whether no outcome is wanted.
     pub settled: bool,
     /// The transaction the message belongs to.
-    pub transaction: Option<S::Transaction>,
+    pub transaction: Option<TransactionOf<S>>,
     /// A number of the application's, given back with [`super::Handler::state`].
     pub user: Option<u32>,
     /// Sends the message even when it is larger than the receiver said it takes: some receivers announce less than
@@ -100,7 +100,7 @@ pub(super) struct Delivery<S: Storage> {
     pub(super) presettled: bool,
     /// Given to us to be sent, and no byte of it is written.
     pub(super) unsent: bool,
-    pub(super) transaction: Option<S::Transaction>,
+    pub(super) transaction: Option<TransactionOf<S>>,
     /// The application's number for it.
     pub(super) user: Option<u32>,
     /// What our next disposition says, when one is due.

@@ -10,7 +10,7 @@ use crate::engine::{LinkId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::session_filter;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Marks, Slots, Storage, Table};
+use crate::storage::{Features, Marks, Slots, Storage, Table};
 use crate::time::{Instant, Millis};
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
@@ -167,7 +167,7 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         endpoint.backoff.healthy();
-        let claim = endpoint.claim;
+        let claim = endpoint.claim.filter(|_| S::Features::SESSIONS);
         if let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) {
             claim.settle_in();
         }
@@ -220,9 +220,9 @@ impl<S: Storage> ClientMachine<S> {
             Work::Receiver { mode, .. } => {
                 let too_long = |_| EngineError::IllegalState;
                 let mut timeout = None;
-                if let (Some(claiming), Some(claim)) = (self.claiming, self.claim_of(endpoint)) {
+                if let Some(claim) = self.claim_of(endpoint) {
                     let filter;
-                    (filter, timeout) = (claiming.ask)(claim, &mut filter_buffer).map_err(too_long)?;
+                    (filter, timeout) = claim.ask(&mut filter_buffer).map_err(too_long)?;
                     if let Some(source) = &mut attach.source {
                         source.filter = Some(filter);
                     }
@@ -264,9 +264,7 @@ impl<S: Storage> ClientMachine<S> {
         if endpoint.refused || endpoint.attachment.link() != Some(link) {
             return;
         }
-        if let (Some(claiming), true) = (self.claiming, endpoint.is_session())
-            && !(claiming.attached)(self, place, link, clock)
-        {
+        if endpoint.is_session() && !self.session_attached(place, link, clock) {
             return;
         }
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
@@ -307,14 +305,14 @@ impl<S: Storage> ClientMachine<S> {
         endpoint.error = Some(failure.clone());
         self.fail_sent(place, &failure);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if let (Some(claiming), true) = (self.claiming, endpoint.is_session()) {
+        if endpoint.is_session() {
             let claim = endpoint.claim.and_then(|claim| self.claims.get(claim.index()));
             if failure.reason() == Some(Reason::SessionLockLost)
                 && let Some(until) = claim.and_then(|claim| claim.locked_until)
             {
                 self.lock_ended(clock, until);
             }
-            span.within(|| (claiming.detached)(self, place, was_up, &failure));
+            span.within(|| self.session_detached(place, was_up, &failure));
             return;
         }
         endpoint.backoff.failed();
@@ -343,18 +341,6 @@ impl<S: Storage> ClientMachine<S> {
             endpoint.error = Some(failure.clone());
         }
         self.fail_waiting(place, failure);
-    }
-
-    /// Makes ready for a receiver of this mode that keeps so many messages ready: to be called before it is added.
-    // Inlined: where both are known, a program is linked without what is done about the others.
-    #[inline(always)]
-    pub(crate) fn prepare(&mut self, mode: ReceiveMode, prefetch: u32) {
-        if prefetch > 0 {
-            self.prefetching = Some(Self::PREFETCHING);
-        }
-        if mode == ReceiveMode::ReceiveAndDelete {
-            self.deleting = Some(Self::DELETING);
-        }
     }
 
     /// Adds a sender or receiver; it attaches as soon as there is a connection.

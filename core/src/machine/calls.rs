@@ -3,7 +3,7 @@
 
 use super::Failure;
 use crate::engine::{DeliveryId, OutcomeKind};
-use crate::storage::{Chain, Joint, Key, Place, Queue, Slots, Storage, Table};
+use crate::storage::{Chain, Joint, Key, Place, Queue, Slots, Storage, Table, TransactionOf};
 use crate::wire::Full;
 
 /// Names a pending call.
@@ -38,7 +38,7 @@ pub enum Outcome<S: Storage> {
     /// The peer's outcome for a delivery.
     Delivery(OutcomeKind),
     /// A transaction was declared; its id.
-    Declared(S::Transaction),
+    Declared(TransactionOf<S>),
 }
 
 /// A pending call.

@@ -4,7 +4,7 @@ use super::calls::{OperationId, State};
 use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::tokens::User;
 use super::{Cause, ClientMachine, Clock, Failure, Timer, client};
-use crate::storage::{Marks, Storage, Table};
+use crate::storage::{Features, Marks, Storage, Table};
 use crate::time::Millis;
 use core::task::Poll;
 
@@ -23,10 +23,8 @@ impl<S: Storage> ClientMachine<S> {
         endpoint.closing = true;
         endpoint.drained();
         let down = endpoint.attachment.link().is_none();
-        if endpoint.is_session()
-            && let Some(renewing) = self.renewing
-        {
-            (renewing.session_ended)(self, id, None);
+        if endpoint.is_session() {
+            self.session_renewals_end(id, None);
         }
         self.fail_waiting(place, &Failure::new(Cause::Closed));
         if down {
@@ -129,8 +127,10 @@ impl<S: Storage> ClientMachine<S> {
         if let (Attachment::Remains { link, retired: false }, Some(connection)) = (attachment, &mut self.connection) {
             connection.forget(link);
         }
-        if let (Some(claiming), Some(claim)) = (self.claiming, claim) {
-            (claiming.dropped)(self, claim);
+        if S::Features::SESSIONS
+            && let Some(claim) = claim
+        {
+            self.claims.free(claim.index());
         }
         self.release(token, User::Link);
         self.calls.leave(place, &Failure::new(Cause::Closed));
@@ -140,8 +140,8 @@ impl<S: Storage> ClientMachine<S> {
     /// Closes: receivers drain and release, links are detached, then the connection is closed.
     pub fn close(&mut self) {
         self.closing = true;
-        if let Some(renewing) = self.renewing {
-            (renewing.release)(self);
+        if S::Features::LOCK_RENEWAL {
+            self.release_renewals();
         }
         for place in 0..self.endpoints.end() {
             if let Some(key) = self.endpoints.key(place) {

@@ -4,7 +4,7 @@ use super::calls::OperationId;
 use super::endpoint::{Attachment, EndpointId};
 use super::{ClientMachine, Failure};
 use crate::engine::{SendOptions, Tag};
-use crate::storage::{PayloadBuilder, Storage, Table, TransactionId};
+use crate::storage::{PayloadBuilder, Storage, Table, TransactionId, TransactionOf};
 use crate::wire::message::section;
 use crate::wire::messaging::put_section;
 use crate::wire::transaction::{Declare, Discharge};
@@ -19,7 +19,7 @@ pub enum Control<S: Storage> {
     /// A transaction ends.
     Discharge {
         /// The transaction.
-        id: S::Transaction,
+        id: TransactionOf<S>,
         /// Whether it is rolled back.
         fail: bool,
     },
@@ -42,7 +42,7 @@ impl<S: Storage> ClientMachine<S> {
         operation: OperationId,
         endpoint: EndpointId,
         payload: &mut Option<S::Payload>,
-    ) -> Poll<Result<Option<S::Transaction>, Failure<S>>> {
+    ) -> Poll<Result<Option<TransactionOf<S>>, Failure<S>>> {
         if payload.is_some() {
             return self.poll_send(operation, endpoint, payload, 0, None).map_ok(|()| None);
         }

@@ -5,7 +5,7 @@ use super::close::PATIENCE;
 use super::endpoint::{Attachment, Overdue};
 use super::{ClientMachine, Clock, Timer};
 use crate::engine::Connection;
-use crate::storage::{Marks, Payloads, Storage, Table};
+use crate::storage::{Features, Marks, Payloads, Storage, Table};
 use crate::time::{Instant, Millis};
 
 /// Places in the table of deliveries that receivers leave free.
@@ -47,7 +47,7 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn stock(&self, place: u32) -> Stock {
         let endpoint = self.endpoints.get(place);
         let live = endpoint.and_then(|endpoint| self.connection.as_ref()?.link(endpoint.attachment.link()?));
-        let remains = self.deleting.zip(endpoint).map_or(0, |(deleting, endpoint)| (deleting.remain)(self, endpoint));
+        let remains = endpoint.filter(|_| S::Features::RECEIVE_AND_DELETE).map_or(0, |endpoint| self.remain(endpoint));
         Stock {
             ready: live.map_or(0, |status| status.waiting) + remains,
             expected: live.map_or(0, |status| status.credit),
@@ -62,9 +62,7 @@ impl<S: Storage> ClientMachine<S> {
         if !endpoint.is_receiver() || endpoint.closing || endpoint.harvest || endpoint.idled || endpoint.is_draining() {
             return true;
         }
-        if let (Some(claiming), Some(claim)) = (self.claiming, endpoint.claim)
-            && !(claiming.may_grant)(self, claim)
-        {
+        if !self.may_grant(endpoint) {
             return true;
         }
         let (prefetch, demand) = (endpoint.prefetch(), endpoint.demand);
@@ -99,8 +97,8 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A receiver without a pending call gives unused credit back.
     pub(super) fn give_back(&mut self, place: u32, clock: Clock) {
-        if let Some(prefetching) = self.prefetching {
-            (prefetching.note_locks)(self, place, clock);
+        if S::Features::PREFETCH {
+            self.note_locks(place, clock);
         }
         let idle = self
             .endpoints

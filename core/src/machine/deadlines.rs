@@ -4,7 +4,7 @@ use super::backoff::Backoff;
 use super::timers::{Timer, client};
 use super::{Cause, ClientMachine, Clock, Failure};
 use crate::engine::Connection;
-use crate::storage::Storage;
+use crate::storage::{Features, Storage};
 use crate::time::{Duration, Instant};
 
 impl<S: Storage> ClientMachine<S> {
@@ -42,8 +42,8 @@ impl<S: Storage> ClientMachine<S> {
                 Timer::Link => self.link_timer(entry, clock),
                 Timer::Credit => self.credit_timer(entry, clock),
                 Timer::Prefetched => {
-                    if let Some(prefetching) = self.prefetching {
-                        (prefetching.pause_idle)(self, entry, clock);
+                    if S::Features::PREFETCH {
+                        self.pause_idle(entry, clock);
                     }
                 }
                 Timer::Call => self.calls.expire(entry),
@@ -59,8 +59,8 @@ impl<S: Storage> ClientMachine<S> {
                 Timer::ChannelIdle => self.channel_idle(entry, clock),
                 Timer::Request => self.request_expired(entry, clock),
                 Timer::Renewal => {
-                    if let Some(renewing) = self.renewing {
-                        (renewing.renew)(self, entry, clock);
+                    if S::Features::LOCK_RENEWAL {
+                        self.renew(entry, clock);
                     }
                 }
             }

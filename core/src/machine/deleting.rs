@@ -6,28 +6,19 @@ use super::credit::Stock;
 use super::endpoint::{Attachment, Endpoint, EndpointId, ReceiveMode};
 use crate::engine::Connection;
 use crate::servicebus::received::{Origin, ReceivedMessage};
-use crate::storage::{Spare, Storage, Table};
+use crate::storage::{Features, Spare, Storage, Table};
 
 /// Gives a message away.
 type Take<'t, S> = &'t mut dyn FnMut(ReceivedMessage<S>);
 
-/// What is done about messages that outlive their link. The machine gets it with the first receiver that deletes, so
-/// that a program whose receivers lock what they receive is linked without any of it.
-pub(super) struct Deleting<S: Storage> {
-    /// What the link of an endpoint leaves when it is gone from a connection, which is retired or goes on.
-    pub(super) leaves: fn(&Endpoint<S>, Option<&Connection<S>>, bool) -> Attachment,
-    /// How many messages the last link of an endpoint has left.
-    pub(super) remain: fn(&ClientMachine<S>, &Endpoint<S>) -> u32,
-    /// Takes some of them.
-    pub(super) take_remains: fn(&mut ClientMachine<S>, u32, u32, Take<'_, S>) -> u32,
-    /// Keeps a connection that is over, if there are any on it; whether it did.
-    pub(super) retire: fn(&mut ClientMachine<S>) -> bool,
-}
-
 impl<S: Storage> Endpoint<S> {
-    /// What an earlier connection left stays where it is, unless this one takes the one place that there is for retired
-    /// ones.
-    fn leaves(&self, connection: Option<&Connection<S>>, retired: bool) -> Attachment {
+    /// Returns the attachment after the link is gone from a connection, which is retired or continues: messages that
+    /// were settled when they came may remain. Those of an earlier connection stay, unless this one takes the one place
+    /// for retired connections.
+    pub(super) fn leaves(&self, connection: Option<&Connection<S>>, retired: bool) -> Attachment {
+        if !S::Features::RECEIVE_AND_DELETE {
+            return Attachment::Down;
+        }
         let link = match self.attachment {
             Attachment::Down => return Attachment::Down,
             Attachment::Remains { retired: true, .. } if connection.is_none() => return self.attachment,
@@ -44,24 +35,7 @@ impl<S: Storage> Endpoint<S> {
     }
 }
 
-/// What the link of an endpoint leaves where receivers may delete: nothing where none does.
-pub(super) fn leaves<S: Storage>(
-    deleting: Option<&Deleting<S>>,
-    endpoint: &Endpoint<S>,
-    connection: Option<&Connection<S>>,
-    retired: bool,
-) -> Attachment {
-    deleting.map_or(Attachment::Down, |deleting| (deleting.leaves)(endpoint, connection, retired))
-}
-
 impl<S: Storage> ClientMachine<S> {
-    pub(super) const DELETING: &'static Deleting<S> = &Deleting {
-        leaves: Endpoint::leaves,
-        remain: Self::remain,
-        take_remains: Self::take_remains,
-        retire: Self::retire_with_remains,
-    };
-
     /// Whether a receiver takes messages instead of locking them.
     pub fn deletes(&self, endpoint: EndpointId) -> bool {
         self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.mode() == ReceiveMode::ReceiveAndDelete)
@@ -77,13 +51,15 @@ impl<S: Storage> ClientMachine<S> {
         (ready > 0 || expected > 0 || draining).then(|| ready.max(1))
     }
 
-    fn remain(&self, endpoint: &Endpoint<S>) -> u32 {
+    /// The number of messages that the last link of an endpoint has left.
+    pub(super) fn remain(&self, endpoint: &Endpoint<S>) -> u32 {
         let Attachment::Remains { link, retired } = endpoint.attachment else { return 0 };
         let holder = if retired { self.retired.kept() } else { self.connection.as_ref() };
         holder.and_then(|connection| connection.link(link)).map_or(0, |status| status.waiting)
     }
 
-    fn take_remains(&mut self, place: u32, max: u32, take: Take<'_, S>) -> u32 {
+    /// Takes some of them.
+    pub(super) fn take_remains(&mut self, place: u32, max: u32, take: Take<'_, S>) -> u32 {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return 0 };
         let Attachment::Remains { link, retired } = endpoint.attachment else { return 0 };
         let holder = if retired { self.retired.kept_mut() } else { self.connection.as_mut() };
@@ -113,7 +89,8 @@ impl<S: Storage> ClientMachine<S> {
         taken
     }
 
-    fn retire_with_remains(&mut self) -> bool {
+    /// Keeps a connection that is over, if there are any on it; whether it did.
+    pub(super) fn retire_with_remains(&mut self) -> bool {
         let connection = self.connection.as_ref();
         let keeps = (0..self.endpoints.end())
             .filter_map(|place| self.endpoints.get(place))

@@ -7,7 +7,7 @@ use crate::engine::LinkId;
 use crate::log::Span;
 use crate::servicebus::address::SubQueue;
 pub use crate::servicebus::entity::Entity;
-use crate::storage::{Key, Place, Storage};
+use crate::storage::{Features, Key, Place, Storage};
 use crate::time::Instant;
 use core::fmt;
 
@@ -226,7 +226,7 @@ impl<S: Storage> Endpoint<S> {
     }
 
     pub(super) fn is_session(&self) -> bool {
-        self.claim.is_some()
+        S::Features::SESSIONS && self.claim.is_some()
     }
 
     pub(super) fn is_receiver(&self) -> bool {
@@ -235,15 +235,14 @@ impl<S: Storage> Endpoint<S> {
 
     pub(super) fn mode(&self) -> ReceiveMode {
         match self.work {
-            Work::Receiver { mode, .. } => mode,
-            Work::Sender { .. } | Work::Coordinator => ReceiveMode::PeekLock,
+            Work::Receiver { mode, .. } if S::Features::RECEIVE_AND_DELETE => mode,
+            _ => ReceiveMode::PeekLock,
         }
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn prefetch(&self) -> u32 {
         match self.work {
-            Work::Receiver { prefetch, .. } if !self.suspended && !self.idled => prefetch,
+            Work::Receiver { prefetch, .. } if S::Features::PREFETCH && !self.suspended && !self.idled => prefetch,
             _ => 0,
         }
     }

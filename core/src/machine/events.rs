@@ -2,17 +2,16 @@
 
 use super::calls::{Calls, Outcome, State};
 use super::channels::Channels;
-use super::deleting::leaves;
 use super::endpoint::{Attachment, Endpoint, Work};
 use super::link_owner::LinkOwner;
 use super::receive::Held;
 use super::renewal::Renewal;
 use super::request::REQUEST;
-use super::session::{Claim, Claiming};
+use super::session::Claim;
 use super::{Backoff, Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, StateUpdate, Subject};
 use crate::servicebus::Reason;
-use crate::storage::{Marks, Place, Slots, Storage, Table, TransactionId};
+use crate::storage::{Features, Marks, Place, Slots, Storage, Table, TransactionId, TransactionOf};
 use crate::time::Instant;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView};
@@ -26,7 +25,6 @@ struct Watch<'n, S: Storage> {
     owners: &'n S::LinkSlots<Place>,
     endpoints: &'n mut S::Links<Endpoint<S>>,
     claims: &'n mut S::Claims<Claim<S>>,
-    claiming: Option<&'static Claiming<S>>,
     channels: &'n mut Channels<S>,
     calls: &'n mut Calls<S>,
     ending: &'n mut Option<Failure<S>>,
@@ -51,10 +49,11 @@ impl<S: Storage> Watch<'_, S> {
             // More than four gigabytes are as good as no limit.
             *max_batch_size = u32::try_from(told.max(0)).unwrap_or(u32::MAX);
         }
-        if let (Some(claiming), Some(claim)) = (self.claiming, endpoint.claim)
+        if S::Features::SESSIONS
+            && let Some(claim) = endpoint.claim
             && let Some(claim) = self.claims.get_mut(claim.index())
         {
-            (claiming.answered)(claim, properties, attach);
+            claim.answered(properties, attach);
         }
     }
 
@@ -115,7 +114,7 @@ impl<S: Storage> Watch<'_, S> {
                 Err(Failure::of(error, self.last_description))
             }
             (Some(outcome), _) => Ok(Outcome::Delivery(OutcomeKind::from(outcome))),
-            (None, Some(DeliveryState::Declared(declared))) => match S::Transaction::new(declared.txn_id) {
+            (None, Some(DeliveryState::Declared(declared))) => match TransactionOf::<S>::new(declared.txn_id) {
                 Some(id) => Ok(Outcome::Declared(id)),
                 None => Err(Failure::new(Cause::Service(Reason::InvalidField))),
             },
@@ -182,7 +181,6 @@ impl<S: Storage> ClientMachine<S> {
             owners: &self.owners,
             endpoints: &mut self.endpoints,
             claims: &mut self.claims,
-            claiming: self.claiming,
             channels: &mut self.channels,
             calls: &mut self.calls,
             ending: &mut self.ending,
@@ -288,7 +286,7 @@ impl<S: Storage> ClientMachine<S> {
         let fault = status.and_then(|status| status.fault);
         if let LinkOwner::Endpoint(place) = owner {
             let current = self.endpoints.get(place).filter(|found| found.attachment.link() == Some(link));
-            let leaves = current.map(|found| leaves(self.deleting, found, self.connection.as_ref(), false));
+            let leaves = current.map(|found| found.leaves(self.connection.as_ref(), false));
             if let (None | Some(Attachment::Down), Some(connection)) = (leaves, &mut self.connection) {
                 connection.forget(link);
             }

@@ -38,7 +38,7 @@ use crate::engine::{self, Capacity, Connection, ConnectionErrorKind, EngineError
 use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::Argument;
-use crate::storage::{Description, Marks, Place, Spare, Storage, Table};
+use crate::storage::{Description, Features, Marks, Place, Spare, Storage, Table};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -48,16 +48,14 @@ use core::fmt;
 use backoff::{Backoff, HEALTHY};
 use calls::Calls;
 use channels::{Channels, Owner};
-use deleting::{Deleting, leaves};
 use effect::Effect;
 use endpoint::{Endpoint, Path};
 use id::{EntityId, RequestId, TokenId};
 use link_up::Sessions;
-use prefetch::Prefetching;
 use receive::Held;
-use renewal::{Renewal, Renewing};
+use renewal::Renewal;
 use service_clock::ServiceClock;
-use session::{Claim, Claiming};
+use session::Claim;
 use timers::{Timer, Timers, client};
 use tokens::{Attempt, SAS_TOKEN, TokenText, Tokens, User};
 
@@ -138,14 +136,6 @@ pub struct ClientMachine<S: Storage> {
     /// Counts deliveries: their tags are numbers.
     tags: u32,
     random: Random,
-    /// What is done about locks that are renewed, once there was one.
-    renewing: Option<&'static Renewing<S>>,
-    /// What is done about sessions, once one was asked for.
-    claiming: Option<&'static Claiming<S>>,
-    /// What is done about messages that outlive their link, once a receiver was to delete them.
-    deleting: Option<&'static Deleting<S>>,
-    /// What is done about messages that are kept ready, once a receiver was to keep some.
-    prefetching: Option<&'static Prefetching<S>>,
     dial_at: Option<Instant>,
     /// When the service answered the connection's open.
     opened_at: Option<Instant>,
@@ -239,10 +229,6 @@ impl<S: Storage> ClientMachine<S> {
             tokens: Tokens::new(limits.links),
             calls: Calls::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
-            renewing: None,
-            claiming: None,
-            deleting: None,
-            prefetching: None,
             owners: S::LinkSlots::default(),
             held: S::Slots::default(),
             due: false,
@@ -519,17 +505,13 @@ impl<S: Storage> ClientMachine<S> {
     fn replan(&mut self, turned: bool, clock: Clock) {
         if turned {
             log!(warn, "the local clock is wrong", utc = clock.utc, service = self.service_clock.utc(clock));
-            if let Some(renewing) = self.renewing {
-                (renewing.replan)(self, clock);
+            if S::Features::LOCK_RENEWAL {
+                self.replan_renewals(clock);
             }
             let (tokens, mut attempt) = self.token_attempt(clock);
             tokens.replan(&mut attempt);
-            // What was fetched ahead may have waited beyond the end of its lock: it comes again with a new one.
-            for place in 0..self.endpoints.end() {
-                if self.endpoints.get(place).is_some_and(|endpoint| endpoint.prefetch() > 0) {
-                    self.timers.stop(Timer::Prefetched, place);
-                    self.release_waiting(place);
-                }
+            if S::Features::PREFETCH {
+                self.release_prefetched();
             }
         }
     }
@@ -553,8 +535,8 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.connection = None;
         self.span = Span::default();
-        if let Some(renewing) = self.renewing {
-            (renewing.release)(self);
+        if S::Features::LOCK_RENEWAL {
+            self.release_renewals();
         }
         let channels = &self.channels;
         self.calls.fail_all(|state| Failure { uncertain: Self::may_be_done(channels, state), ..Failure::new(cause) });
@@ -620,7 +602,7 @@ impl<S: Storage> ClientMachine<S> {
         for place in 0..self.endpoints.end() {
             let Some(endpoint) = self.endpoints.get_mut(place) else { continue };
             let was_up = endpoint.attachment.is_up();
-            let leaves = leaves(self.deleting, endpoint, self.retired.kept().filter(|_| keeps), true);
+            let leaves = endpoint.leaves(self.retired.kept().filter(|_| keeps), true);
             let (closing, in_session) = (endpoint.closing, endpoint.is_session());
             let link = self.link_gone(place, leaves);
             if closing {
@@ -628,8 +610,8 @@ impl<S: Storage> ClientMachine<S> {
                 continue;
             }
             self.fail_sent(place, &failure);
-            if let (Some(claiming), true, true) = (self.claiming, in_session, was_up) {
-                link.within(|| (claiming.detached)(self, place, was_up, &failure));
+            if in_session && was_up {
+                link.within(|| self.session_detached(place, was_up, &failure));
             } else if gave_up {
                 // What kept the link from coming up tells more than that the connection was closed meanwhile.
                 let own = self.endpoints.get_mut(place).and_then(|endpoint| endpoint.error.take());
@@ -673,7 +655,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.owners = S::LinkSlots::default();
         self.held = S::Slots::default();
-        let keeps = self.deleting.is_some_and(|deleting| (deleting.retire)(self));
+        let keeps = S::Features::RECEIVE_AND_DELETE && self.retire_with_remains();
         self.connection = None;
         keeps
     }
@@ -784,7 +766,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Sends the request that puts a token. It goes on waiting while the credential that makes the token is asked.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn send_token(&mut self, token: TokenId, request: u32, clock: Clock) -> Result<(), Failure<S>> {
-        if self.settings.external_tokens {
+        if self.settings.takes_tokens() {
             self.tokens.want_text(token);
             return Ok(());
         }

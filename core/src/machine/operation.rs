@@ -7,7 +7,7 @@ use super::endpoint::EndpointId;
 use super::id::RequestId;
 use super::{Capacity, Cause, ClientMachine, EngineError, Failure, Timer};
 use crate::servicebus::Reason;
-use crate::storage::{Storage, Table};
+use crate::storage::{Features, Storage, Table};
 use crate::time::{Instant, Millis};
 use core::task::Poll;
 
@@ -162,8 +162,9 @@ impl<S: Storage> ClientMachine<S> {
         failure: &Failure<S>,
     ) -> Option<Millis> {
         let reason = failure.reason();
-        if let (Some(Reason::SessionLockLost), Some(claiming), Some(id)) = (reason, self.claiming, endpoint)
-            && (claiming.is_taking_over)(self, id)
+        if S::Features::SESSIONS
+            && let (Some(Reason::SessionLockLost), Some(id)) = (reason, endpoint)
+            && self.is_taking_over(id)
         {
             return Some(super::session::TAKEOVER_POLL);
         }

@@ -15,19 +15,7 @@ fn locked_until(message: &[u8]) -> Option<Timestamp> {
     MessageView::parse(message).ok()?.message_annotations().ok()?.get(LOCKED_UNTIL)?.as_timestamp()
 }
 
-/// What is done about messages that wait for a call. The machine gets it with the first receiver that keeps some ready,
-/// so that a program that only ever fetches what it is asked for is linked without any of it.
-pub(super) struct Prefetching<S: Storage> {
-    /// Notes when the messages that wait on a receiver have to be given back.
-    pub(super) note_locks: fn(&mut ClientMachine<S>, u32, Clock),
-    /// Gives them back: that time has come.
-    pub(super) pause_idle: fn(&mut ClientMachine<S>, u32, Clock),
-}
-
 impl<S: Storage> ClientMachine<S> {
-    pub(super) const PREFETCHING: &'static Prefetching<S> =
-        &Prefetching { note_locks: Self::note_locks, pause_idle: Self::pause_idle };
-
     /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
     /// has come is released (docs/evidence/invariants.md §1 row 11). What was settled when it came is kept.
     pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
@@ -42,7 +30,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Notes when the messages that wait on a receiver without a pending call have to be given back.
-    fn note_locks(&mut self, place: u32, clock: Clock) {
+    pub(super) fn note_locks(&mut self, place: u32, clock: Clock) {
         let waits = self.endpoints.get(place).is_some_and(|endpoint| {
             endpoint.receives == 0
                 && endpoint.prefetch() > 0
@@ -60,9 +48,20 @@ impl<S: Storage> ClientMachine<S> {
         self.timers.start(Timer::Prefetched, place, clock.now, left.before_end(left, 4, HANDOVER));
     }
 
+    /// The local clock was wrong: what was fetched ahead may have waited beyond the end of its lock, and comes again with
+    /// a new one.
+    pub(super) fn release_prefetched(&mut self) {
+        for place in 0..self.endpoints.end() {
+            if self.endpoints.get(place).is_some_and(|endpoint| endpoint.prefetch() > 0) {
+                self.timers.stop(Timer::Prefetched, place);
+                self.release_waiting(place);
+            }
+        }
+    }
+
     /// Whoever pauses lets no lock run out: that would count as a failed delivery, and in the end dead-letter the
     /// messages (docs/evidence/invariants.md §1 row 11).
-    fn pause_idle(&mut self, place: u32, clock: Clock) {
+    pub(super) fn pause_idle(&mut self, place: u32, clock: Clock) {
         let waits = |endpoint: &&mut Endpoint<S>| endpoint.receives == 0 && !endpoint.closing;
         let Some(endpoint) = self.endpoints.get_mut(place).filter(waits) else { return };
         endpoint.idled = true;

@@ -9,7 +9,7 @@ use crate::engine::DeliveryId;
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::received::{Origin, ReceivedMessage};
-use crate::storage::{Slots, Storage, Table};
+use crate::storage::{Features, Slots, Storage, Table};
 use crate::time::{Millis, Timestamp};
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
@@ -165,9 +165,10 @@ impl<S: Storage> ClientMachine<S> {
         if endpoint.closing || endpoint.is_draining() {
             return;
         }
-        match self.prefetching {
-            Some(prefetching) if endpoint.prefetch() > 0 => (prefetching.note_locks)(self, place, clock),
-            _ => self.release_waiting(place),
+        if endpoint.prefetch() > 0 {
+            self.note_locks(place, clock);
+        } else {
+            self.release_waiting(place);
         }
     }
 
@@ -195,7 +196,7 @@ impl<S: Storage> ClientMachine<S> {
         let fresh = endpoint.stocked_since.filter(|since| clock.now < since.after(SHORTEST_LOCK));
         // What was fetched ahead may have been locked at any time; a session's messages have no locks of their own.
         let asked_at = (endpoint.prefetch() == 0).then_some(endpoint.asked_at);
-        let mut taken = self.deleting.map_or(0, |deleting| (deleting.take_remains)(self, place, max, take));
+        let mut taken = if S::Features::RECEIVE_AND_DELETE { self.take_remains(place, max, take) } else { 0 };
         while taken < max {
             let (Some(link), Some(connection)) = (live, &mut self.connection) else { break };
             let Some(incoming) = connection.receive(link) else { break };

@@ -12,7 +12,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Key, Storage, Table};
+use crate::storage::{Features, Key, Storage, Table};
 use crate::time::{Duration, Instant, Millis, Timestamp};
 use core::fmt;
 use core::task::Poll;
@@ -133,45 +133,7 @@ impl<S: Storage> Renewal<S> {
 
 /// What a request for a renewal brought: its response waits on the node's link.
 type Answer<S> = Result<DeliveryId, Failure<S>>;
-/// Whether it could be sent.
-type Sent<S> = Result<(), Failure<S>>;
-
-/// What is done about registrations. The machine gets it with the first of them, so that a program that renews nothing
-/// is linked without any of it.
-pub(super) struct Renewing<S: Storage> {
-    /// Renews a lock.
-    pub(super) renew: fn(&mut ClientMachine<S>, u32, Clock),
-    /// Sends the request of a registration.
-    pub(super) send: fn(&mut ClientMachine<S>, Key, u32, Clock) -> Sent<S>,
-    /// The service has answered, or an attempt has failed.
-    pub(super) answered: fn(&mut ClientMachine<S>, Key, Clock, Answer<S>),
-    /// A message is about to be settled.
-    pub(super) settling: fn(&mut ClientMachine<S>, &Locked),
-    /// A settlement has ended.
-    pub(super) settlement_ended: fn(&mut ClientMachine<S>, &Locked, &Result<(), Failure<S>>),
-    /// A session is lost, or its receiver is closed.
-    pub(super) session_ended: fn(&mut ClientMachine<S>, EndpointId, Option<&Failure<S>>),
-    /// The client closes.
-    pub(super) release: fn(&mut ClientMachine<S>),
-    /// The local UTC turned out to be wrong.
-    pub(super) replan: fn(&mut ClientMachine<S>, Clock),
-    /// The end of a message's lock, as it was renewed.
-    pub(super) renewed_until: fn(&ClientMachine<S>, &Locked) -> Option<Timestamp>,
-}
-
 impl<S: Storage> ClientMachine<S> {
-    const RENEWING: &'static Renewing<S> = &Renewing {
-        renew: Self::renew,
-        send: Self::send_renewal,
-        answered: Self::renewal_answered,
-        settling: Self::settling,
-        settlement_ended: Self::settlement_ended,
-        session_ended: Self::session_renewals_end,
-        release: Self::release_renewals,
-        replan: Self::replan_renewals,
-        renewed_until: |machine, message| machine.renewal_of(message).and_then(|id| machine.renewed_until(id)),
-    };
-
     /// Renews the lock on a message until it is settled or the registration is given up, for `max` at the longest.
     ///
     /// # Errors
@@ -230,7 +192,6 @@ impl<S: Storage> ClientMachine<S> {
         if let Some(cause) = self.ended() {
             return Err(Failure::new(cause));
         }
-        self.renewing = Some(Self::RENEWING);
         self.node_used(node, clock);
         let length = self.service_clock.left(clock, locked_until);
         let until = clock.now + max;
@@ -269,7 +230,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    fn renew(&mut self, place: u32, clock: Clock) {
+    /// Renews a lock: its time has come.
+    pub(super) fn renew(&mut self, place: u32, clock: Clock) {
         let Some(renewal) = self.renewals.get(place) else { return };
         if renewal.settled {
             self.message_settled(place);
@@ -321,7 +283,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Sends the request of a registration: its links are up.
-    fn send_renewal(&mut self, key: Key, request: u32, clock: Clock) -> Result<(), Failure<S>> {
+    pub(super) fn send_renewal(&mut self, key: Key, request: u32, clock: Clock) -> Result<(), Failure<S>> {
         let closed = || Failure::new(Cause::Closed);
         match self.renewals.find(key).ok_or_else(closed)?.subject {
             Subject::Message { token, .. } => {
@@ -336,7 +298,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    fn renewal_answered(&mut self, key: Key, clock: Clock, result: Answer<S>) {
+    /// The service has answered, or an attempt has failed.
+    pub(super) fn renewal_answered(&mut self, key: Key, clock: Clock, result: Answer<S>) {
         let Some(renewal) = self.renewals.find_mut(key) else { return };
         renewal.request = None;
         if !renewal.is_active() {
@@ -383,7 +346,7 @@ impl<S: Storage> ClientMachine<S> {
 
     fn renewal_failed(&mut self, place: u32, clock: Clock, failure: Failure<S>) {
         let Some(renewal) = self.renewals.get(place) else { return };
-        let passing = matches!(renewal.subject, Subject::Session(id) if self.claiming.is_some_and(|claiming| (claiming.is_taking_over)(self, id)));
+        let passing = matches!(renewal.subject, Subject::Session(id) if self.is_taking_over(id));
         let Some(renewal) = self.renewals.get_mut(place) else { return };
         if is_final(&failure) && !passing {
             if matches!(failure.reason(), Some(Reason::MessageLockLost | Reason::SessionLockLost)) {
@@ -415,7 +378,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The local UTC turned out to be wrong: what was scheduled by it may be late.
-    fn replan_renewals(&mut self, clock: Clock) {
+    pub(super) fn replan_renewals(&mut self, clock: Clock) {
         for place in 0..self.renewals.end() {
             let Some(renewal) = self.renewals.get_mut(place) else { continue };
             let active = renewal.is_active();
@@ -537,7 +500,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The registration of a message.
     fn renewal_of(&self, message: &Locked) -> Option<RenewalId> {
-        if self.renewals.is_empty() {
+        if !S::Features::LOCK_RENEWAL || self.renewals.is_empty() {
             return None;
         }
         let wanted = message.token?;
@@ -557,7 +520,7 @@ impl<S: Storage> ClientMachine<S> {
         if let Some(held) = self.held_of(message.origin).filter(|held| held.locked_until < Timestamp::DOTNET_MAX) {
             end = end.max(Some(held.locked_until));
         }
-        end.max(self.renewing.and_then(|renewing| (renewing.renewed_until)(self, message)))
+        end.max(self.renewal_of(message).and_then(|id| self.renewed_until(id)))
     }
 
     /// The lock on a message was renewed by the application.
@@ -568,7 +531,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    fn settling(&mut self, message: &Locked) {
+    /// A message is about to be settled.
+    pub(super) fn settling(&mut self, message: &Locked) {
         if let Some(RenewalId(key)) = self.renewal_of(message)
             && let Some(renewal) = self.renewals.get_mut(key.index)
         {
@@ -576,7 +540,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    fn settlement_ended(&mut self, message: &Locked, result: &Result<(), Failure<S>>) {
+    /// A settlement has ended.
+    pub(super) fn settlement_ended(&mut self, message: &Locked, result: &Result<(), Failure<S>>) {
         let Some(RenewalId(key)) = self.renewal_of(message) else { return };
         let place = key.index;
         match result {
@@ -592,7 +557,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    fn message_settled(&mut self, place: u32) {
+    /// A message is settled: its lock need not be renewed any more.
+    pub(super) fn message_settled(&mut self, place: u32) {
         let Some(renewal) = self.renewals.get(place).filter(|renewal| renewal.settling) else { return };
         if renewal.forgotten {
             self.remove_renewal(place);
@@ -601,7 +567,11 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    fn session_renewals_end(&mut self, session: EndpointId, lost: Option<&Failure<S>>) {
+    /// A session is lost, or its receiver is closed.
+    pub(super) fn session_renewals_end(&mut self, session: EndpointId, lost: Option<&Failure<S>>) {
+        if !S::Features::LOCK_RENEWAL {
+            return;
+        }
         for place in 0..self.renewals.end() {
             let hit = self
                 .renewals
@@ -614,7 +584,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    fn release_renewals(&mut self) {
+    /// The client closes, or its driver is gone.
+    pub(super) fn release_renewals(&mut self) {
         // With the driver gone nothing renews a lock that the application still counts on.
         let (state, failure) = match self.ended() {
             Some(Cause::DriverStopped) => (State::Lost, Some(Failure::new(Cause::DriverStopped))),

@@ -10,7 +10,7 @@ use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Timer, 
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
-use crate::storage::{Encoder, Generation, Key, Payloads, Spare, Storage, Table, Text};
+use crate::storage::{Encoder, Features, Generation, Key, Payloads, Spare, Storage, Table, Text, TransactionOf};
 use crate::time::Instant;
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
@@ -134,7 +134,7 @@ impl<S: Storage> ClientMachine<S> {
         operation: &str,
         properties: &[(&str, Value<'_>)],
         body: &dyn Encode,
-        transaction: Option<S::Transaction>,
+        transaction: Option<TransactionOf<S>>,
     ) -> Result<(), Failure<S>> {
         let closed = || Failure::new(Cause::Closed);
         let key = self.channels.id(place).ok_or_else(closed)?.key();
@@ -182,7 +182,7 @@ impl<S: Storage> ClientMachine<S> {
         operation: OperationId,
         entity: &Entity<S>,
         request: &dyn management::Request,
-        transaction: Option<S::Transaction>,
+        transaction: Option<TransactionOf<S>>,
     ) -> Poll<Result<Response<S::Payload>, Failure<S>>> {
         if let Some(payload) = self.take_response(operation) {
             return Poll::Ready(Ok(Response::new(payload)));
@@ -200,7 +200,7 @@ impl<S: Storage> ClientMachine<S> {
         owner: Owner,
         entity: &Entity<S>,
         request: &dyn management::Request,
-        transaction: Option<S::Transaction>,
+        transaction: Option<TransactionOf<S>>,
     ) -> Poll<Result<Outcome<S>, Failure<S>>> {
         if let Poll::Ready(result) = self.poll_done(operation) {
             return Poll::Ready(result);
@@ -244,7 +244,7 @@ impl<S: Storage> ClientMachine<S> {
         place: u32,
         endpoint: Option<u32>,
         request: &dyn management::Request,
-        transaction: Option<S::Transaction>,
+        transaction: Option<TransactionOf<S>>,
     ) -> Result<(), Failure<S>> {
         let deadline = self.timers.get(Timer::Request, place).unwrap_or(clock.now);
         let left = deadline.left(clock.now);
@@ -316,8 +316,8 @@ impl<S: Storage> ClientMachine<S> {
             }
             (Owner::Renewal(key), result) => {
                 self.free_request(place);
-                if let Some(renewing) = self.renewing {
-                    (renewing.answered)(self, key, clock, result);
+                if S::Features::LOCK_RENEWAL {
+                    self.renewal_answered(key, clock, result);
                 }
             }
             (Owner::Token(token, expiry), result) => {
@@ -397,10 +397,8 @@ impl<S: Storage> ClientMachine<S> {
                 self.calls.notice(key.index);
                 Ok(())
             }
-            Owner::Renewal(key) => match self.renewing {
-                Some(renewing) => (renewing.send)(self, key, place, clock),
-                None => Ok(()),
-            },
+            Owner::Renewal(key) if S::Features::LOCK_RENEWAL => self.send_renewal(key, place, clock),
+            Owner::Renewal(_) => Ok(()),
             Owner::Token(token, _) => self.send_token(token, place, clock),
         };
         if let Err(failure) = sent {

@@ -6,7 +6,7 @@ use super::{Capacity, Cause, ClientMachine, EngineError, Failure};
 use crate::engine::{OutcomeKind, SendOptions, Tag};
 use crate::log::Maybe;
 use crate::servicebus::Reason;
-use crate::storage::{Marks, Storage, Table};
+use crate::storage::{Marks, Storage, Table, TransactionOf};
 use core::task::Poll;
 
 /// What a sender may send at once, in bytes.
@@ -58,7 +58,7 @@ impl<S: Storage> ClientMachine<S> {
         endpoint: EndpointId,
         payload: &mut Option<S::Payload>,
         format: u32,
-        transaction: Option<S::Transaction>,
+        transaction: Option<TransactionOf<S>>,
     ) -> Poll<Result<(), Failure<S>>> {
         if payload.is_none() {
             return self.poll_done(operation).map(|result| match result? {
@@ -120,7 +120,10 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The coordinator's answer: the id of a transaction that was declared, or none.
-    pub(super) fn poll_declared(&mut self, operation: OperationId) -> Poll<Result<Option<S::Transaction>, Failure<S>>> {
+    pub(super) fn poll_declared(
+        &mut self,
+        operation: OperationId,
+    ) -> Poll<Result<Option<TransactionOf<S>>, Failure<S>>> {
         self.poll_done(operation).map(|result| match result? {
             Outcome::Declared(id) => Ok(Some(id)),
             Outcome::Delivery(OutcomeKind::Accepted) => Ok(None),

@@ -12,7 +12,7 @@ use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::received::Origin;
 use crate::servicebus::session_choice::SessionChoice;
 use crate::servicebus::session_filter;
-use crate::storage::{Place, Storage, Table};
+use crate::storage::{Features, Place, Storage, Table, TransactionOf};
 use crate::time::{Millis, Timestamp};
 use crate::wire::performative::Attach;
 use crate::wire::{Full, Map, View};
@@ -51,43 +51,8 @@ pub(super) enum Hold {
     Elsewhere,
 }
 
-/// What is done about sessions. The machine gets it with the first receiver that asks for one, so that a program
-/// without sessions is linked without any of it.
-pub(super) struct Claiming<S: Storage> {
-    /// The filter that asks for a session, in the buffer, and how long the service may look for one.
-    pub(super) ask: for<'b> fn(&Claim<S>, &'b mut [u8]) -> Result<Ask<'b>, Full>,
-    /// The peer's attach has come, with these properties: what it grants.
-    pub(super) answered: for<'a> fn(&mut Claim<S>, Map<'a>, &mut View<'a, Attach<'a>>),
-    /// Both attaches were seen; false when the peer has granted nothing, and the link is of no use.
-    pub(super) attached: fn(&mut ClientMachine<S>, u32, LinkId, Clock) -> bool,
-    /// The link is gone, which was up or not.
-    pub(super) detached: fn(&mut ClientMachine<S>, u32, bool, &Failure<S>),
-    /// The receiver is gone.
-    pub(super) dropped: fn(&mut ClientMachine<S>, Place),
-    /// Whether a receiver may be sent messages.
-    pub(super) may_grant: fn(&ClientMachine<S>, Place) -> bool,
-    /// Who holds the session of a message from a receiver.
-    pub(super) hold: fn(&ClientMachine<S>, u32, Origin) -> Hold,
-    /// Settles by request, with the session of the receiver in it.
-    pub(super) update: Update<S>,
-    /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
-    /// (docs/evidence/pinned-behaviour.md SES44).
-    pub(super) is_taking_over: fn(&ClientMachine<S>, EndpointId) -> bool,
-}
-
 /// A filter, and milliseconds.
 type Ask<'b> = (Map<'b>, Option<u32>);
-/// Settles a message by request for a receiver, by its place.
-type Update<S> = fn(
-    &mut ClientMachine<S>,
-    Clock,
-    OperationId,
-    Owner,
-    &Entity<S>,
-    UpdateDisposition<'_>,
-    Option<<S as Storage>::Transaction>,
-    u32,
-) -> Poll<Result<(), Failure<S>>>;
 
 impl<S: Storage> Claim<S> {
     /// The link has lived so long that the service knows the session's new holder.
@@ -95,12 +60,14 @@ impl<S: Storage> Claim<S> {
         self.took_over = false;
     }
 
-    fn ask<'b>(&self, buffer: &'b mut [u8]) -> Result<Ask<'b>, Full> {
+    /// The filter that asks for the session, in the buffer, and how long the service may look for one.
+    pub(super) fn ask<'b>(&self, buffer: &'b mut [u8]) -> Result<Ask<'b>, Full> {
         let filter = session_filter::encode(&self.choice, buffer)?;
         Ok((filter, self.accept_timeout.filter(|_| self.choice.id().is_none())))
     }
 
-    fn answered<'a>(&mut self, properties: Map<'a>, attach: &mut View<'a, Attach<'a>>) {
+    /// The peer's attach has come, with these properties: what it grants.
+    pub(super) fn answered<'a>(&mut self, properties: Map<'a>, attach: &mut View<'a, Attach<'a>>) {
         self.locked_until =
             properties.get(LOCKED_UNTIL).and_then(|value| value.as_i64()).map(Timestamp::from_dotnet_ticks);
         match session_filter::granted(&self.choice, attach.filter()) {
@@ -114,20 +81,11 @@ impl<S: Storage> Claim<S> {
 }
 
 impl<S: Storage> ClientMachine<S> {
-    const CLAIMING: &'static Claiming<S> = &Claiming {
-        ask: Claim::ask,
-        answered: Claim::answered,
-        attached: Self::session_attached,
-        detached: Self::session_detached,
-        dropped: |machine, claim| machine.claims.free(claim.index()),
-        may_grant: |machine, claim| {
-            // A peer that does not know non-exclusive sessions might send what is nobody's to take.
-            machine.claims.get(claim.index()).is_some_and(|claim| claim.granted || !claim.non_exclusive)
-        },
-        hold: Self::hold,
-        update: Self::update_in_session,
-        is_taking_over: Self::is_taking_over,
-    };
+    /// Whether a receiver may be sent messages: a peer that does not know non-exclusive sessions might send messages
+    /// without a session.
+    pub(super) fn may_grant(&self, endpoint: &Endpoint<S>) -> bool {
+        self.claim_of(endpoint).is_none_or(|claim| claim.granted || !claim.non_exclusive)
+    }
 
     /// Adds a receiver of a session; it asks for it as soon as there is a connection. `accept_timeout` is how long the
     /// service may take to find one, in milliseconds.
@@ -142,7 +100,6 @@ impl<S: Storage> ClientMachine<S> {
         entity: Entity<S>,
         accept_timeout: Option<u32>,
     ) -> Result<EndpointId, Failure<S>> {
-        self.claiming = Some(Self::CLAIMING);
         let claim = Claim {
             non_exclusive: matches!(choice, SessionChoice::NonExclusive { .. }),
             choice,
@@ -162,7 +119,8 @@ impl<S: Storage> ClientMachine<S> {
         added
     }
 
-    fn session_attached(&mut self, place: u32, link: LinkId, clock: Clock) -> bool {
+    /// Both attaches were seen; false when the peer has granted nothing, and the link is unusable.
+    pub(super) fn session_attached(&mut self, place: u32, link: LinkId, clock: Clock) -> bool {
         let Some(endpoint) = self.endpoints.get(place) else { return true };
         let (claim, asked_at) = (endpoint.claim, endpoint.asked_at);
         let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) else { return true };
@@ -184,7 +142,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A held session's lock is gone with its link: said once, never mended silently. Which session to ask for next
     /// where none was held is the application's decision.
-    fn session_detached(&mut self, place: u32, was_up: bool, failure: &Failure<S>) {
+    pub(super) fn session_detached(&mut self, place: u32, was_up: bool, failure: &Failure<S>) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         if !was_up {
             let claim = endpoint.claim.and_then(|claim| self.claims.get(claim.index()));
@@ -206,13 +164,14 @@ impl<S: Storage> ClientMachine<S> {
         endpoint.error = Some(lost.clone());
         self.fail_sent(place, &lost);
         self.fail_waiting(place, &lost);
-        if let (Some(key), Some(renewing)) = (self.endpoints.key(place), self.renewing) {
-            (renewing.session_ended)(self, EndpointId(key), Some(&lost));
+        if let Some(key) = self.endpoints.key(place) {
+            self.session_renewals_end(EndpointId(key), Some(&lost));
         }
         self.calls.notice_endpoint(place);
     }
 
-    fn hold(&self, place: u32, origin: Origin) -> Hold {
+    /// Who holds the session of a message from a receiver.
+    pub(super) fn hold(&self, place: u32, origin: Origin) -> Hold {
         let Some(holder) = self.endpoints.get(place) else { return Hold::Exclusive };
         if !self.granted_to(holder).is_some_and(|claim| claim.non_exclusive) {
             return Hold::Exclusive;
@@ -221,14 +180,15 @@ impl<S: Storage> ClientMachine<S> {
         if self.link_of(origin).is_some_and(|link| own == Some(link)) { Hold::Here } else { Hold::Elsewhere }
     }
 
-    fn update_in_session(
+    /// Settles by request, with the session of the receiver in it.
+    pub(super) fn update_in_session(
         &mut self,
         clock: Clock,
         operation: OperationId,
         owner: Owner,
         entity: &Entity<S>,
         request: UpdateDisposition<'_>,
-        transaction: Option<S::Transaction>,
+        transaction: Option<TransactionOf<S>>,
         place: u32,
     ) -> Poll<Result<(), Failure<S>>> {
         let holder = self.endpoints.get(place);
@@ -237,7 +197,9 @@ impl<S: Storage> ClientMachine<S> {
         self.poll_asked(clock, operation, owner, entity, &request, transaction).map_ok(|_| ())
     }
 
-    fn is_taking_over(&self, id: EndpointId) -> bool {
+    /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
+    /// (docs/evidence/pinned-behaviour.md SES44).
+    pub(super) fn is_taking_over(&self, id: EndpointId) -> bool {
         self.endpoints.find(id.0).is_some_and(|endpoint| {
             self.claim_of(endpoint).is_some_and(|claim| claim.took_over) && endpoint.attachment.is_up()
         })
@@ -245,7 +207,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The session that a receiver asks for, or has.
     pub(super) fn claim_of(&self, endpoint: &Endpoint<S>) -> Option<&Claim<S>> {
-        self.claims.get(endpoint.claim?.index())
+        if S::Features::SESSIONS { self.claims.get(endpoint.claim?.index()) } else { None }
     }
 
     /// The session that a receiver has.

@@ -4,7 +4,7 @@ use super::{Cause, Failure};
 use crate::servicebus::Argument;
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::retry::RetryPolicy;
-use crate::storage::{Limits, Storage};
+use crate::storage::{ExternalTokens, Features, Limits, Storage};
 use crate::time::Duration;
 use core::fmt;
 
@@ -63,11 +63,25 @@ impl<S: Storage> Settings<S> {
         }
     }
 
+    /// The same with tokens of a credential of the application (Entra ID) instead of the connection string.
+    #[must_use]
+    pub fn with_external_tokens(self) -> Self
+    where
+        S: ExternalTokens,
+    {
+        Self { external_tokens: true, ..self }
+    }
+
+    /// Whether tokens come from a credential of the application.
+    pub(super) fn takes_tokens(&self) -> bool {
+        S::Features::EXTERNAL_TOKENS && self.external_tokens
+    }
+
     /// What the connection string says; only its endpoint where tokens come from outside.
     pub(super) fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
         let parsed = ConnectionString::parse_endpoint(self.connection_string.as_ref()).ok();
         let usable = |parsed: &ConnectionString<'_>| {
-            self.external_tokens || !matches!(parsed.credential, ConnectionCredential::None)
+            self.takes_tokens() || !matches!(parsed.credential, ConnectionCredential::None)
         };
         parsed.filter(usable).ok_or_else(|| Failure::new(Cause::Argument(Argument::ConnectionString)))
     }

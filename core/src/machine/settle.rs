@@ -14,7 +14,7 @@ use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Encoder, Storage, Table, TransactionId};
+use crate::storage::{Encoder, Features, Storage, Table, TransactionId, TransactionOf};
 use crate::time::Timestamp;
 use crate::wire::messaging::{self, DeliveryState, Modified, Rejected};
 use crate::wire::performative::ErrorCondition;
@@ -123,7 +123,7 @@ impl<S: Storage> ClientMachine<S> {
         entity: &Entity<S>,
         message: Locked,
         disposition: &Disposition<'_>,
-        transaction: Option<S::Transaction>,
+        transaction: Option<TransactionOf<S>>,
     ) -> Poll<Result<(), Failure<S>>> {
         let result = self.poll_disposition(clock, operation, entity, message, disposition, transaction);
         match &result {
@@ -143,8 +143,8 @@ impl<S: Storage> ClientMachine<S> {
         {
             self.lock_ended(clock, until);
         }
-        if let (Poll::Ready(result), None, Some(renewing)) = (&result, transaction, self.renewing) {
-            (renewing.settlement_ended)(self, &message, result);
+        if let (Poll::Ready(result), None, true) = (&result, transaction, S::Features::LOCK_RENEWAL) {
+            self.settlement_ended(&message, result);
         }
         result
     }
@@ -156,7 +156,7 @@ impl<S: Storage> ClientMachine<S> {
         entity: &Entity<S>,
         message: Locked,
         disposition: &Disposition<'_>,
-        transaction: Option<S::Transaction>,
+        transaction: Option<TransactionOf<S>>,
     ) -> Poll<Result<(), Failure<S>>> {
         let Some(state) = self.calls.state(operation) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
@@ -189,13 +189,12 @@ impl<S: Storage> ClientMachine<S> {
             let lost = Cause::Service(Reason::MessageLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
         }
-        if let (None, Some(renewing), false) = (transaction, self.renewing, asked) {
-            (renewing.settling)(self, &message);
+        if transaction.is_none() && !asked {
+            self.settling(&message);
         }
         // The receiver of a session, by its place.
         let holder = holder.filter(|&place| self.endpoints.get(place).is_some_and(|holder| holder.is_session()));
-        let holder = self.claiming.zip(holder);
-        let hold = holder.map_or(Hold::Exclusive, |(claiming, place)| (claiming.hold)(self, place, message.origin));
+        let hold = holder.map_or(Hold::Exclusive, |place| self.hold(place, message.origin));
         let on_link = !asked && hold != Hold::Elsewhere;
         match on_link.then(|| self.settle_on_link(operation, message.origin, disposition, transaction)) {
             Some(Ok(true)) => return Poll::Pending,
@@ -208,8 +207,8 @@ impl<S: Storage> ClientMachine<S> {
         }
         let request = UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id: None };
         let owner = Owner::Settlement(operation.0, disposition.outcome());
-        if let Some((claiming, place)) = holder {
-            return (claiming.update)(self, clock, operation, owner, entity, request, transaction, place);
+        if let Some(place) = holder {
+            return self.update_in_session(clock, operation, owner, entity, request, transaction, place);
         }
         self.poll_asked(clock, operation, owner, entity, &request, transaction).map_ok(|_| ())
     }
@@ -227,7 +226,7 @@ impl<S: Storage> ClientMachine<S> {
         operation: OperationId,
         origin: Origin,
         disposition: &Disposition<'_>,
-        transaction: Option<S::Transaction>,
+        transaction: Option<TransactionOf<S>>,
     ) -> Result<bool, Failure<S>> {
         let connection_id = self.connection_id();
         let (Some(delivery), Some(connection)) = (origin.delivery, &mut self.connection) else { return Ok(false) };

@@ -1,6 +1,6 @@
 //! The deadlines of all parts: one for each entry and reason.
 
-use crate::storage::{DELIVERY_ROWS, Deadlines, LINK_ROWS, SMALL_ROWS, Storage};
+use crate::storage::{Deadlines, ROWS, Storage};
 use crate::time::{Instant, Millis};
 
 /// What a deadline is for. Its entry is an index: of a token, a sender or receiver, a call, and so on.
@@ -12,8 +12,6 @@ pub(super) enum Timer {
     Link,
     /// A drain has taken too long, or nothing has come on a link with credit.
     Credit,
-    /// Messages that were fetched ahead are given back.
-    Prefetched,
     /// A call ends.
     Call,
     /// The client's own, by the numbers in [`client`].
@@ -26,6 +24,8 @@ pub(super) enum Timer {
     Request,
     /// A lock is renewed.
     Renewal,
+    /// Messages that were fetched ahead are given back.
+    Prefetched,
 }
 
 /// The entries of the client's own deadlines.
@@ -39,17 +39,17 @@ pub(super) mod client {
 }
 
 /// In the order of the rows that storage has for them.
-const TIMERS: [Timer; LINK_ROWS + DELIVERY_ROWS + SMALL_ROWS] = [
+const TIMERS: [Timer; ROWS] = [
     Timer::Token,
     Timer::Link,
     Timer::Credit,
-    Timer::Prefetched,
     Timer::Call,
     Timer::Client,
     Timer::Channel,
     Timer::ChannelIdle,
     Timer::Request,
     Timer::Renewal,
+    Timer::Prefetched,
 ];
 
 const _: () = {

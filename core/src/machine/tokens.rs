@@ -450,7 +450,7 @@ impl<S: Storage> Tokens<S> {
         token.valid &= attempt.utc < token.expiry;
         token.backoff.failed();
         let Attempt { now, settings, random, timers, .. } = attempt;
-        let may_help = failure.is_transient() || (expired && !settings.external_tokens);
+        let may_help = failure.is_transient() || (expired && !settings.takes_tokens());
         let hopeless = !token.valid && (!may_help || token.backoff.is_exhausted(&settings.retry));
         token.state = if hopeless { State::Parked } else { State::Resting };
         // Never at once: the pump would not end.
@@ -553,7 +553,7 @@ impl<S: Storage> Tokens<S> {
 impl<S: Storage> Attempt<'_, S> {
     /// When to renew a token that ends at `expiry`; never where that is given as a whole.
     fn renewal(&self, expiry: Timestamp) -> Option<Instant> {
-        let margin = if self.settings.external_tokens {
+        let margin = if self.settings.takes_tokens() {
             GIVEN_MARGIN
         } else {
             let parsed = self.settings.parsed().ok()?;

@@ -3,14 +3,13 @@
 use crate::time::Instant;
 
 /// Rows with a place for every link.
-pub const LINK_ROWS: usize = 4;
+const LINK_ROWS: usize = 3;
 /// Rows with a place for every delivery; they follow those of links.
-pub const DELIVERY_ROWS: usize = 1;
-/// Rows with a few places; they come last.
-pub const SMALL_ROWS: usize = 5;
-/// All rows.
-#[cfg(any(test, feature = "alloc"))]
-pub(crate) const ROWS: usize = LINK_ROWS + DELIVERY_ROWS + SMALL_ROWS;
+const DELIVERY_ROWS: usize = 1;
+/// Rows with a few places.
+const SMALL_ROWS: usize = 5;
+/// All rows. The last one has a place for every link where messages are fetched ahead, and none elsewhere.
+pub const ROWS: usize = LINK_ROWS + DELIVERY_ROWS + SMALL_ROWS + 1;
 /// Places of a small row in fixed storage.
 const FEW: usize = 3;
 
@@ -28,10 +27,11 @@ pub trait Deadlines {
     fn pop(&mut self, now: Instant) -> Option<(usize, u32)>;
 }
 
-/// Places for `L` links and `D` deliveries.
+/// Places for `links` and `deliveries`, and whether messages are fetched ahead.
 #[doc(hidden)]
-pub const fn deadlines(links: usize, deliveries: usize) -> usize {
-    LINK_ROWS * links + DELIVERY_ROWS * deliveries + SMALL_ROWS * FEW
+pub const fn deadlines(links: usize, deliveries: usize, prefetch: bool) -> usize {
+    let rows = if prefetch { LINK_ROWS + 1 } else { LINK_ROWS };
+    rows * links + DELIVERY_ROWS * deliveries + SMALL_ROWS * FEW
 }
 
 /// Deadlines for `L` links and `D` deliveries, `N` together ([`deadlines`]): a scan of a few entries finds the earliest.
@@ -62,7 +62,8 @@ impl<const L: usize, const D: usize, const N: usize> FixedDeadlines<L, D, N> {
         match row {
             ..LINK_ROWS => L,
             LINK_ROWS => D,
-            _ => FEW,
+            _ if row + 1 < ROWS => FEW,
+            _ => L,
         }
     }
 
@@ -291,7 +292,7 @@ mod tests {
 
     #[test]
     fn fixed_deadlines_are_those_of_a_list() {
-        as_a_list::<FixedDeadlines<3, 4, { deadlines(3, 4) }>>();
+        as_a_list::<FixedDeadlines<3, 4, { deadlines(3, 4, true) }>>();
     }
 
     #[cfg(feature = "alloc")]

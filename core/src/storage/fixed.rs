@@ -1,53 +1,10 @@
 //! Storage without an allocator: every size is in the type.
 
-use super::{
-    Arena, Assembly, Description, Encoder, FixedBuffer, FixedDeadlines, FixedIndex, FixedMarks, FixedQueue, FixedSlots,
-    FixedTable, Inline, NoDescription, NoSpare, NoTransactions, PayloadBuilder, Payloads, Storage, Text, TransactionId,
-};
+use super::{Arena, Assembly, Description, Encoder, PayloadBuilder, Payloads, Text};
 use crate::wire::{self, Encode, Full};
 use core::fmt;
-use core::marker::PhantomData;
 
-/// Storage with compile-time sizes. Name one with [`fixed_storage!`](crate::fixed_storage) instead of writing the
-/// parameters: `SLOTS` is the sum of `SESSIONS`, `LINKS` and `DELIVERIES`, `OUTBOX` follows from `TRANSMIT`, and
-/// `DEADLINES` from `LINKS` and `DELIVERIES`.
-#[derive(Clone, Copy)]
-pub struct Fixed<
-    const SESSIONS: usize,
-    const LINKS: usize,
-    const DELIVERIES: usize,
-    const SLOTS: usize,
-    const RECEIVE: usize,
-    const TRANSMIT: usize,
-    const OUTBOX: usize,
-    const MESSAGE: usize,
-    const MESSAGES: usize,
-    const SESSION_RECEIVERS: usize,
-    const DEADLINES: usize,
-    X: TransactionId = NoTransactions,
->(PhantomData<fn() -> X>);
-
-impl<
-    const S: usize,
-    const L: usize,
-    const D: usize,
-    const N: usize,
-    const R: usize,
-    const T: usize,
-    const O: usize,
-    const M: usize,
-    const P: usize,
-    const C: usize,
-    const E: usize,
-    X: TransactionId,
-> fmt::Debug for Fixed<S, L, D, N, R, T, O, M, P, C, E, X>
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Fixed")
-    }
-}
-
-/// Names a [`Fixed`] storage by its sizes.
+/// Makes a storage without an allocator: a type with all sizes and capabilities.
 ///
 /// ```
 /// servicebus_core::fixed_storage! {
@@ -56,47 +13,200 @@ impl<
 /// }
 /// ```
 ///
-/// `receive` is the largest frame that is accepted and at least 512 (AMQP 1.0 §2.7.1); `transmit` is the largest
-/// frame that is sent; `message` bounds one encoded message in either direction. `messages` is how many of them can
-/// wait at once, to be sent or to be taken: half of the deliveries and one more when it is left out, never less than
-/// four, for a delivery keeps its message only until that is written or taken. Three are for a request, its response
-/// and a message to send, the rest for messages that come in. `session_receivers` is how many receivers can have a
-/// session at a time, two when it is left out. `transactions: true` makes room for transactions.
+/// Sizes, in any order:
+///
+/// | Key | Meaning | Left out |
+/// |---|---|---|
+/// | `links` | links of the connection: one for each sender and receiver, two for `$cbs`, two for each `$management` in use | |
+/// | `deliveries` | messages that wait, are under way or unsettled, in both directions | |
+/// | `receive` | bytes of the largest frame that is accepted, at least 512 (AMQP 1.0 §2.7.1) | |
+/// | `transmit` | bytes of the largest frame that is sent, at least 512 | |
+/// | `message` | bytes of one encoded message, in either direction | |
+/// | `sessions` | AMQP sessions of the connection | 1 |
+/// | `messages` | encoded messages that wait to be sent or to be taken; a delivery keeps its message only until that is written or taken. Three are for a request, its response and a message to send, the rest for messages that come in | half of the deliveries and one more, at least 4 |
+///
+/// Capabilities are off unless they are declared. A call that needs one which is off does not compile, and what is off
+/// takes no memory ([`Features`](crate::storage::Features)):
+///
+/// | Key | Capability |
+/// |---|---|
+/// | `session_receivers: 2` | receivers of sessions, so many at once |
+/// | `lock_renewal: true` | automatic renewal of locks, two at once |
+/// | `transactions: true` | transactions |
+/// | `prefetch: true` | messages that are fetched ahead of calls |
+/// | `receive_and_delete: true` | receivers that take messages without locks |
+/// | `external_tokens: true` | tokens of a credential of the application |
+///
+/// ```compile_fail
+/// servicebus_core::fixed_storage! {
+///     pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024, cheese: true }
+/// }
+/// ```
 #[macro_export]
 macro_rules! fixed_storage {
-    (@transactions true) => { $crate::wire::Tag };
-    (@transactions $(false)?) => { $crate::storage::NoTransactions };
-    ($(#[$meta:meta])* $vis:vis type $name:ident {
-        sessions: $sessions:expr, links: $links:expr, deliveries: $deliveries:expr,
-        receive: $receive:expr, transmit: $transmit:expr, message: $message:expr
-        $(, messages: $messages:expr)? $(, session_receivers: $receivers:expr)?
-        $(, transactions: $transactions:tt)? $(,)?
-    }) => {
+    // The ids of transactions.
+    (@transaction transactions: true $(, $($rest:tt)*)?) => { $crate::wire::Tag };
+    (@transaction $key:ident: $value:expr $(, $($rest:tt)*)?) => { $crate::fixed_storage!(@transaction $($($rest)*)?) };
+    (@transaction) => { $crate::storage::NoTransactions };
+    // The traits of declared capabilities.
+    (@declare $name:ident) => {};
+    (@declare $name:ident session_receivers: $value:expr $(, $($rest:tt)*)?) => {
+        impl $crate::storage::Sessions for $name {}
+        $crate::fixed_storage!(@declare $name $($($rest)*)?);
+    };
+    (@declare $name:ident lock_renewal: true $(, $($rest:tt)*)?) => {
+        impl $crate::storage::LockRenewal for $name {}
+        $crate::fixed_storage!(@declare $name $($($rest)*)?);
+    };
+    (@declare $name:ident transactions: true $(, $($rest:tt)*)?) => {
+        impl $crate::storage::Transactions for $name {}
+        $crate::fixed_storage!(@declare $name $($($rest)*)?);
+    };
+    (@declare $name:ident prefetch: true $(, $($rest:tt)*)?) => {
+        impl $crate::storage::Prefetch for $name {}
+        $crate::fixed_storage!(@declare $name $($($rest)*)?);
+    };
+    (@declare $name:ident receive_and_delete: true $(, $($rest:tt)*)?) => {
+        impl $crate::storage::ReceiveAndDelete for $name {}
+        $crate::fixed_storage!(@declare $name $($($rest)*)?);
+    };
+    (@declare $name:ident external_tokens: true $(, $($rest:tt)*)?) => {
+        impl $crate::storage::ExternalTokens for $name {}
+        $crate::fixed_storage!(@declare $name $($($rest)*)?);
+    };
+    (@declare $name:ident $key:ident: false $(, $($rest:tt)*)?) => {
+        $crate::fixed_storage!(@declare $name $($($rest)*)?);
+    };
+    (@declare $name:ident $key:ident: $value:expr $(, $($rest:tt)*)?) => {
+        $crate::fixed_storage!(@size $key);
+        $crate::fixed_storage!(@declare $name $($($rest)*)?);
+    };
+    (@size sessions) => {};
+    (@size links) => {};
+    (@size deliveries) => {};
+    (@size receive) => {};
+    (@size transmit) => {};
+    (@size message) => {};
+    (@size messages) => {};
+    (@size $key:ident) => {
+        compile_error!(concat!("`", stringify!($key), "` is no key of `fixed_storage!`, or its value must be `true` or `false`"));
+    };
+    // Every key with its value as a number.
+    (@numbers $($key:ident: $value:expr),* $(,)?) => { &[$((stringify!($key), ($value) as usize)),*] };
+    ($(#[$meta:meta])* $vis:vis type $name:ident { $($keys:tt)* }) => {
         $(#[$meta])*
-        $vis type $name = $crate::storage::Fixed<
-            { $sessions }, { $links }, { $deliveries }, { ($sessions) + ($links) + ($deliveries) },
-            { $receive }, { $transmit }, { $crate::storage::half_or($transmit, 512) }, { $message },
-            { $crate::storage::first_of(&[$($messages,)? $crate::storage::half_or(($deliveries) + 2, 4)]) },
-            { $crate::storage::first_of(&[$($receivers,)? 2]) },
-            { $crate::storage::deadlines($links, $deliveries) },
-            $crate::fixed_storage!(@transactions $($transactions)?),
-        >;
+        #[derive(Clone, Copy, Debug)]
+        $vis enum $name {}
+
+        $crate::fixed_storage!(@declare $name $($keys)*);
+
         const _: () = {
-            assert!($receive >= 512 && $transmit >= 512, "frames of 512 bytes must fit (AMQP 1.0 §2.7.1)");
-            assert!($sessions >= 1 && $links >= 1 && $deliveries >= 1, "every table needs a place");
-            assert!(($sessions) + ($links) + ($deliveries) < 1 << 14, "fixed tables are small ones");
-            $( assert!($messages >= 1 && $messages <= 256, "between 1 and 256 messages can wait"); )?
+            // Outside of the block below, whose names are not for the values.
+            const __NUMBERS: &[(&str, usize)] = $crate::fixed_storage!(@numbers $($keys)*);
+        const _: () = {
+            use $crate::storage::{
+                Features, FixedArena, FixedBuffer, FixedDeadlines, FixedIndex, FixedMarks, FixedPayload, FixedPayloads,
+                FixedQueue, FixedSlots, FixedTable, FixedText, Inline, NoDescription, NoSpare, Storage,
+            };
+
+            const fn number(key: &str, left_out: usize) -> usize {
+                $crate::storage::declared(__NUMBERS, key, left_out)
+            }
+
+            const SESSIONS: usize = number("sessions", 1);
+            const LINKS: usize = number("links", 0);
+            const DELIVERIES: usize = number("deliveries", 0);
+            const RECEIVE: usize = number("receive", 0);
+            const TRANSMIT: usize = number("transmit", 0);
+            const MESSAGE: usize = number("message", 0);
+            const MESSAGES: usize = number("messages", $crate::storage::half_or(DELIVERIES + 2, 4));
+            const SESSION_RECEIVERS: usize = number("session_receivers", 0);
+            const RENEWALS: usize = if $name::LOCK_RENEWAL { $crate::storage::FEW_RENEWALS } else { 0 };
+            const SLOTS: usize = SESSIONS + LINKS + DELIVERIES;
+            const DEADLINES: usize = $crate::storage::deadlines(LINKS, DELIVERIES, $name::PREFETCH);
+
+            assert!(RECEIVE >= 512 && TRANSMIT >= 512, "frames of 512 bytes must fit (AMQP 1.0 §2.7.1)");
+            assert!(SESSIONS >= 1 && LINKS >= 1 && DELIVERIES >= 1, "every table needs a place");
+            assert!(MESSAGE >= 1, "messages need room");
+            assert!(SLOTS < 1 << 14, "fixed tables are small ones");
+            assert!(MESSAGES >= 1 && MESSAGES <= 256, "between 1 and 256 messages can wait");
+
+            impl Features for $name {
+                const LOCK_RENEWAL: bool = number("lock_renewal", 0) > 0;
+                const SESSIONS: bool = SESSION_RECEIVERS > 0;
+                const PREFETCH: bool = number("prefetch", 0) > 0;
+                const RECEIVE_AND_DELETE: bool = number("receive_and_delete", 0) > 0;
+                const EXTERNAL_TOKENS: bool = number("external_tokens", 0) > 0;
+
+                type Transaction = $crate::fixed_storage!(@transaction $($keys)*);
+            }
+
+            impl Storage for $name {
+                type Payload = FixedPayload<MESSAGE>;
+                type Encoder = FixedPayload<MESSAGE>;
+                type Text = FixedText;
+                type Description = NoDescription;
+                type Boxed<V> = Inline<V>;
+                type Literal = &'static str;
+                type Requests<V> = FixedTable<V, { $crate::storage::FEW_REQUESTS }>;
+                type Renewals<V> = FixedTable<V, RENEWALS>;
+                type Assembly = FixedPayload<MESSAGE>;
+                type Payloads = FixedPayloads<MESSAGE, MESSAGES>;
+                type Rx = FixedBuffer<RECEIVE>;
+                type Tx = FixedBuffer<TRANSMIT>;
+                type Sessions<V> = FixedTable<V, SESSIONS>;
+                type Links<V> = FixedTable<V, LINKS>;
+                type Deliveries<V> = FixedTable<V, DELIVERIES>;
+                type Index = FixedIndex<SLOTS>;
+                type Queue = FixedQueue<SLOTS>;
+                type LinkQueue = FixedQueue<LINKS>;
+                type DeliveryQueue = FixedQueue<DELIVERIES>;
+                type Outbox = FixedBuffer<{ $crate::storage::half_or(TRANSMIT, 512) }>;
+                type Slots<V> = FixedSlots<V, DELIVERIES>;
+                type LinkSlots<V> = FixedSlots<V, LINKS>;
+                type Nodes<V> = FixedTable<V, { $crate::storage::FEW_NODES }>;
+                type Claims<V> = FixedTable<V, SESSION_RECEIVERS>;
+                type LinkMarks = FixedMarks<LINKS>;
+                type Deadlines = FixedDeadlines<LINKS, DELIVERIES, DEADLINES>;
+                type Features = Self;
+                type Spare<V> = NoSpare;
+                type Arena = FixedArena<MESSAGE>;
+
+                const MAX_FRAME_SIZE: u32 = RECEIVE as u32;
+
+                fn rx(_max_frame_size: usize) -> Self::Rx {
+                    FixedBuffer::new()
+                }
+
+                fn tx(_max_frame_size: usize) -> Self::Tx {
+                    FixedBuffer::new()
+                }
+            }
+        };
         };
     };
 }
 
-/// The first of some numbers.
+/// The number with this key, or `left_out`.
 #[doc(hidden)]
-pub const fn first_of(numbers: &[usize]) -> usize {
-    match numbers {
-        [first, ..] => *first,
-        [] => 0,
+pub const fn declared(numbers: &[(&str, usize)], key: &str, left_out: usize) -> usize {
+    let mut at = 0;
+    while at < numbers.len() {
+        let (name, number) = numbers[at];
+        if is_same(name.as_bytes(), key.as_bytes()) {
+            return number;
+        }
+        at += 1;
     }
+    left_out
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
 }
 
 /// Half of a number, and never less than `least`.
@@ -105,70 +215,16 @@ pub const fn half_or(number: usize, least: usize) -> usize {
     if number / 2 > least { number / 2 } else { least }
 }
 
-impl<
-    const S: usize,
-    const L: usize,
-    const D: usize,
-    const N: usize,
-    const R: usize,
-    const T: usize,
-    const O: usize,
-    const M: usize,
-    const P: usize,
-    const C: usize,
-    const E: usize,
-    X: TransactionId,
-> Storage for Fixed<S, L, D, N, R, T, O, M, P, C, E, X>
-{
-    type Payload = heapless::Vec<u8, M>;
-    type Encoder = heapless::Vec<u8, M>;
-    type Text = heapless::String<TEXT>;
-    type Description = NoDescription;
-    type Boxed<V> = Inline<V>;
-    type Literal = &'static str;
-    type Requests<V> = FixedTable<V, REQUESTS>;
-    type Renewals<V> = FixedTable<V, RENEWALS>;
-    type Assembly = heapless::Vec<u8, M>;
-    type Payloads = FixedPayloads<M, P>;
-    type Rx = FixedBuffer<R>;
-    type Tx = FixedBuffer<T>;
-    type Sessions<V> = FixedTable<V, S>;
-    type Links<V> = FixedTable<V, L>;
-    type Deliveries<V> = FixedTable<V, D>;
-    type Index = FixedIndex<N>;
-    type Queue = FixedQueue<N>;
-    type LinkQueue = FixedQueue<L>;
-    type DeliveryQueue = FixedQueue<D>;
-    type Outbox = FixedBuffer<O>;
-    type Slots<V> = FixedSlots<V, D>;
-    type LinkSlots<V> = FixedSlots<V, L>;
-    type Nodes<V> = FixedTable<V, NODES>;
-    type Claims<V> = FixedTable<V, C>;
-    type LinkMarks = FixedMarks<L>;
-    type Deadlines = FixedDeadlines<L, D, E>;
-    type Transaction = X;
-    type Spare<V> = NoSpare;
-    type Arena = FixedArena<M>;
-
-    const MAX_FRAME_SIZE: u32 = R as u32;
-
-    fn rx(_max_frame_size: usize) -> Self::Rx {
-        FixedBuffer::new()
-    }
-
-    fn tx(_max_frame_size: usize) -> Self::Tx {
-        FixedBuffer::new()
-    }
-}
-
-/// Session ids have up to 128 characters; the last description is cut there.
-const TEXT: usize = 128;
+/// Room for a whole encoded message of up to `M` bytes.
+pub type FixedPayload<const M: usize> = heapless::Vec<u8, M>;
+/// Room for a short text: session ids have up to 128 characters; the last description is cut there.
+pub type FixedText = heapless::String<128>;
 /// Requests under way at once: two of the application's, and one for a token or the renewal of a lock.
-const REQUESTS: usize = 3;
+pub const FEW_REQUESTS: usize = 3;
 /// Locks that are renewed at once.
-const RENEWALS: usize = 2;
+pub const FEW_RENEWALS: usize = 2;
 /// Nodes that are asked: `$cbs`, and two entities; one that was not asked for a while makes room for another.
-const NODES: usize = 3;
+pub const FEW_NODES: usize = 3;
 
 impl<const M: usize> Encoder for heapless::Vec<u8, M> {
     type Payload = Self;

@@ -1,10 +1,10 @@
 //! Storage that grows: messages are slices of the read buffer.
 
 use super::{
-    Arena, Assembly, Boxed, Description, Encoder, Generation, HeapDeadlines, HeapMarks, Index, Key, Outbox,
-    PayloadBuilder, Payloads, Queue, Rx, SharedText, Slots, Spare, Storage, Table, Text, Tx,
+    AllFeatures, Arena, Assembly, Boxed, Description, Encoder, Generation, HeapDeadlines, HeapMarks, Index, Key,
+    Outbox, PayloadBuilder, Payloads, Queue, Rx, SharedText, Slots, Spare, Storage, Table, Text, Tx,
 };
-use crate::wire::{Encode, Full, Sink, Tag, measure};
+use crate::wire::{Encode, Full, Sink, measure};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -50,7 +50,7 @@ impl Storage for Heap {
     type Claims<T> = HeapTable<T>;
     type LinkMarks = HeapMarks;
     type Deadlines = HeapDeadlines;
-    type Transaction = Tag;
+    type Features = AllFeatures;
     type Spare<T> = Option<Box<T>>;
 
     const MAX_FRAME_SIZE: u32 = u32::MAX;

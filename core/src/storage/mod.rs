@@ -1,12 +1,13 @@
 //! Where bytes and tables live.
 //!
 //! One type parameter, [`Storage`], decides for the whole state machine. `Heap` grows up to the limits it is given and
-//! slices messages out of the read buffer without a copy; [`Fixed`] needs no allocator at all, its sizes written once
-//! by [`fixed_storage!`](crate::fixed_storage). Both are types, not features: one build holds both, and one test run
-//! tests both.
+//! slices messages out of the read buffer without a copy; a storage that [`fixed_storage!`](crate::fixed_storage) makes
+//! needs no allocator at all, its sizes and [capabilities](Features) written once. Both are types, not features: one
+//! build holds both, and one test run tests both.
 
 mod chain;
 mod deadlines;
+mod features;
 mod fixed;
 mod fixed_buffer;
 mod fixed_table;
@@ -25,8 +26,15 @@ pub(crate) use chain::{Chain, Joint};
 
 #[cfg(feature = "alloc")]
 pub use deadlines::HeapDeadlines;
-pub use deadlines::{DELIVERY_ROWS, Deadlines, FixedDeadlines, LINK_ROWS, SMALL_ROWS, deadlines};
-pub use fixed::{Fixed, FixedArena, FixedPayloads, FixedPlace, first_of, half_or};
+pub use deadlines::{Deadlines, FixedDeadlines, ROWS, deadlines};
+pub use features::{
+    AllFeatures, ExternalTokens, Features, LockRenewal, NoFeatures, Prefetch, ReceiveAndDelete, Sessions,
+    TransactionOf, Transactions,
+};
+pub use fixed::{
+    FEW_NODES, FEW_RENEWALS, FEW_REQUESTS, FixedArena, FixedPayload, FixedPayloads, FixedPlace, FixedText, declared,
+    half_or,
+};
 pub use fixed_buffer::FixedBuffer;
 pub use fixed_table::{FixedIndex, FixedQueue, FixedSlots, FixedTable};
 #[cfg(feature = "alloc")]
@@ -136,8 +144,8 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type LinkMarks: Marks;
     /// Deadlines of links, deliveries and some more.
     type Deadlines: Deadlines;
-    /// The id of a transaction; [`NoTransactions`] where there are to be none.
-    type Transaction: TransactionId;
+    /// The capabilities of the client.
+    type Features: Features;
 
     /// The largest frame that the receive buffer can hold, whatever is asked for.
     const MAX_FRAME_SIZE: u32;

@@ -27,9 +27,11 @@ servicebus_core::fixed_storage! {
 }
 #[cfg(feature = "full")]
 servicebus_core::fixed_storage! {
-    /// The same with transactions.
+    /// The same with every capability.
     pub(crate) type Board {
-        sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024, transactions: true,
+        sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true, receive_and_delete: true,
+        external_tokens: true,
     }
 }
 
@@ -133,7 +135,7 @@ mod rest {
         let renewer = AutoLockRenewer::new(black_box(Duration::from_secs(60)));
         let mut renewal = renewer.message(receiver, &message).ok()?;
         black_box(renewal.ended().await);
-        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, prefetch: 4, ..Default::default() };
+        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(4);
         let deletes = client.receiver_with(Entity::queue("events"), options).ok()?;
         black_box(deletes.next().await).ok()?;
         deletes.close().await;

@@ -6,7 +6,7 @@ use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::RetryPolicy;
 use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
 use servicebus_core::time::{Duration, Instant, Timestamp};
-use servicebus_core::wire::Tag;
+use servicebus_tests::storages::Complete;
 use std::future::ready;
 
 pub(crate) use crate::embassy::EmbassyFixed;
@@ -29,7 +29,7 @@ impl Connection {
 
 /// A runtime under test.
 pub(crate) trait Adapter: 'static {
-    type Storage: Storage<Literal: From<&'static str>, Transaction = Tag>;
+    type Storage: Complete;
     type Runtime: Runtime<Storage = Self::Storage>;
 
     /// How many messages its storage can have under way at once, or more; a multiple of four.

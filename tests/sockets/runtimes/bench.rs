@@ -159,7 +159,7 @@ impl<A: Adapter> Bench<A> {
     pub(crate) async fn drain(&self, entity: &str, count: usize) -> Vec<String> {
         self.until_counts(entity, active(count as u64)).await;
         let client = self.client();
-        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
         let entity = match entity {
             QUEUE => Entity::queue(QUEUE),
             _ => Entity::subscription(TOPIC, SUBSCRIPTION),

@@ -114,7 +114,7 @@ pub(crate) fn of_receive<A: Adapter>() {
         for (warm, prefetch) in [(false, 0), (true, 0), (true, 2)] {
             each_poll(async |polls, hold| {
                 let client = bench.client();
-                let options = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
+                let options = ReceiverOptions::new().with_prefetch(prefetch);
                 let receiver = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
                 if warm {
                     assert!(receiver.receive(Duration::from_millis(1)).await.unwrap().is_none());
@@ -343,7 +343,7 @@ pub(crate) fn of_accept_next_session<A: Adapter>() {
         let entity = Entity::queue(SESSIONS);
         each_poll(async |polls, hold| {
             let client = bench.client();
-            let options = ReceiverOptions { prefetch: 5, ..ReceiverOptions::default() };
+            let options = ReceiverOptions::new().with_prefetch(5);
             let accept = client.accept_next_session(entity.clone(), SOON, options);
             let accepted = interrupted(bench, polls, hold, accept).await;
             let ended = accepted.is_some();
@@ -368,7 +368,7 @@ pub(crate) fn of_closing_a_receiver<A: Adapter>() {
         let client = bench.client();
         store::<A>(&client, QUEUE, &["a", "b", "c"]).await;
         each_poll(async |polls, hold| {
-            let options = ReceiverOptions { prefetch: 3, ..ReceiverOptions::default() };
+            let options = ReceiverOptions::new().with_prefetch(3);
             let receiver = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
             let locked = Counts { active: 3, locks: 3, ..Counts::default() };
             bench.until_counts(QUEUE, locked).await;
@@ -389,7 +389,7 @@ pub(crate) fn of_closing_a_client<A: Adapter>() {
         client.close().await;
         each_poll(async |polls, hold| {
             let client = bench.client();
-            let options = ReceiverOptions { prefetch: 3, ..ReceiverOptions::default() };
+            let options = ReceiverOptions::new().with_prefetch(3);
             let receiver = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
             let locked = Counts { active: 3, locks: 3, ..Counts::default() };
             bench.until_counts(QUEUE, locked).await;

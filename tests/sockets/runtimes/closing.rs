@@ -6,11 +6,13 @@ use futures_util::future::{join, join_all};
 use servicebus_core::client::{ErrorKind, ReceiverOptions};
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::MessageRef;
+use servicebus_core::storage::Prefetch;
 use servicebus_core::time::Duration;
 use servicebus_tests::told::Told;
 
-const PREFETCH: ReceiverOptions =
-    ReceiverOptions { mode: servicebus_core::machine::ReceiveMode::PeekLock, prefetch: 10, sub_queue: None };
+const fn prefetching<S: Prefetch>() -> ReceiverOptions<S> {
+    ReceiverOptions::new().with_prefetch(10)
+}
 
 /// Stores messages by a client of its own.
 async fn fill<A: Adapter>(bench: &Bench<A>, count: usize) {
@@ -26,7 +28,7 @@ pub(crate) fn a_closed_receiver_gives_back_what_it_had<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         fill(bench, 10).await;
         let client = bench.client();
-        let receiver = client.receiver_with(Entity::queue(QUEUE), PREFETCH).unwrap();
+        let receiver = client.receiver_with(Entity::queue(QUEUE), prefetching()).unwrap();
         bench.until("it fetches", || bench.counts(QUEUE).locks == 10).await;
         let kept = receiver.receive(SOON).await.unwrap().expect("a message");
         receiver.close().await;
@@ -48,7 +50,7 @@ pub(crate) fn what_is_dropped_is_closed<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         fill(bench, 10).await;
         let client = bench.client();
-        let receiver = client.receiver_with(Entity::queue(QUEUE), PREFETCH).unwrap();
+        let receiver = client.receiver_with(Entity::queue(QUEUE), prefetching()).unwrap();
         bench.until("it fetches", || bench.counts(QUEUE).locks == 10).await;
         drop(receiver);
         bench.until_counts(QUEUE, active(10)).await;
@@ -112,7 +114,7 @@ pub(crate) fn a_dropped_client_closes<A: Adapter>() {
         fill(bench, 10).await;
         bench.until("closed", || bench.emulator.statistics().connections_open == 0).await;
         let client = bench.client();
-        let receiver = client.receiver_with(Entity::queue(QUEUE), PREFETCH).unwrap();
+        let receiver = client.receiver_with(Entity::queue(QUEUE), prefetching()).unwrap();
         drop(client);
         // It lives as long as its receivers.
         let message = receiver.receive(SOON).await.unwrap().expect("a message");

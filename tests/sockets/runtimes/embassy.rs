@@ -33,7 +33,11 @@ servicebus_core::fixed_storage! {
         transmit: 8192,
         message: 2048,
         session_receivers: 4,
+        lock_renewal: true,
         transactions: true,
+        prefetch: true,
+        receive_and_delete: true,
+        external_tokens: true,
     }
 }
 

@@ -176,7 +176,7 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
         let options = DeadLetterOptions { reason: Some("reason"), description: Some("description"), properties: &note };
         receiver.dead_letter(&message, options).await.unwrap();
         assert_eq!(bench.counts(QUEUE), Counts { dead_letter: 1, ..Counts::default() });
-        let options = ReceiverOptions { sub_queue: Some(SubQueue::DeadLetter), ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_sub_queue(SubQueue::DeadLetter);
         let dead = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
         let message = dead.receive(SOON).await.unwrap().expect("a dead letter");
         assert_eq!(message.dead_letter_reason(), Some("reason"));
@@ -261,7 +261,7 @@ pub(crate) fn prefetched_messages_are_kept_ready<A: Adapter>() {
         for _ in 0..10 {
             sender.send(&MessageRef::new("early")).await.unwrap();
         }
-        let options = ReceiverOptions { prefetch: 6, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_prefetch(6);
         let receiver = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
         bench.until_counts(QUEUE, Counts { active: 10, locks: 6, ..Counts::default() }).await;
         for _ in 0..10 {
@@ -572,7 +572,7 @@ pub(crate) fn receive_modes_of_an_entity<A: Adapter>() {
         let client = bench.client();
         let sender = client.sender(TOPIC).unwrap();
         sender.send(&MessageRef::new("to the subscription")).await.unwrap();
-        let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
         let receiver = client.receiver_with(Entity::subscription(TOPIC, SUBSCRIPTION), options).unwrap();
         let message = receiver.receive(SOON).await.unwrap().expect("a message");
         assert_eq!((message.text().ok(), message.lock_token()), (Some("to the subscription"), None));

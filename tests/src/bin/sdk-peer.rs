@@ -237,7 +237,7 @@ async fn operate(client: &Client, queue: &str, sessions: &str) -> Result<()> {
     }
     receiver.close().await;
 
-    let options = ReceiverOptions { mode: ReceiveMode::ReceiveAndDelete, ..Default::default() };
+    let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
     let dead = client.receiver_with(Entity::queue(queue).dead_letter(), options)?;
     one(&dead).await?;
     dead.close().await;

@@ -20,7 +20,7 @@ fn queue() -> Entity<Heap> {
     Entity::queue(SESSIONS)
 }
 
-fn options() -> ReceiverOptions {
+fn options() -> ReceiverOptions<Heap> {
     ReceiverOptions::default()
 }
 

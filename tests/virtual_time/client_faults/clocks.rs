@@ -131,7 +131,7 @@ fn handle(fault: Fault, lock: Duration, way: Way, age: Duration) -> Handled {
                 world.spawn(async move { drop(processor.run(handler, on_error).await) });
             }
             Way::Messages { prefetch } => {
-                let receiver = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
+                let receiver = ReceiverOptions::new().with_prefetch(prefetch);
                 let options = ProcessorOptions { receiver, max_auto_lock_renewal, ..ProcessorOptions::default() };
                 let processor = client.processor(Entity::queue("q"), options);
                 world.spawn(async move { drop(processor.run(handler, on_error).await) });
@@ -192,7 +192,7 @@ fn a_message_is_settled_within_its_lock_with_a_clock_that_is_wrong_c2() {
                 let settled = observe(&world(queue), async move |world| {
                     let (client, utc) = client(&world, fault).await;
                     client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
-                    let options = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
+                    let options = ReceiverOptions::new().with_prefetch(prefetch);
                     let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
                     let message = receiver.receive(MINUTE).await.unwrap().unwrap();
                     if let Fault::Jumps(by) = fault {

@@ -45,7 +45,7 @@ fn prefetched(messages: u32) -> Vec<(u32, bool)> {
     let script = script(&flows, messages);
     observe(&world(QueueDescription::default()), async move |world| {
         let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
-        let options = ReceiverOptions { prefetch: 10, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_prefetch(10);
         let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
         world.sleep(SECOND).await;
         for _ in 0..messages {
@@ -79,7 +79,7 @@ fn a_processor_that_is_paused_gives_its_credit_back() {
         let before = Rc::clone(&flows);
         observe(&world(QueueDescription::default()), async move |world| {
             let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
-            let receiver = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
+            let receiver = ReceiverOptions::new().with_prefetch(prefetch);
             let options = ProcessorOptions { receiver, ..ProcessorOptions::default() };
             let processor = client.processor(Entity::queue("q"), options);
             let control = processor.control();
@@ -106,7 +106,7 @@ fn settling_a_message_lets_no_lock_of_those_fetched_ahead_run_out() {
         for _ in 0..5 {
             sender.send(&MessageRef::new("x")).await.unwrap();
         }
-        let options = ReceiverOptions { prefetch: 10, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_prefetch(10);
         let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
         let mut counts = Vec::new();
         for _ in 0..5 {

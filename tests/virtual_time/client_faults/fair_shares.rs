@@ -28,7 +28,7 @@ fn beside(wants: Wants) -> (bool, bool) {
                 world.spawn(async move { drop(receiver.receive_messages(count, DAY).await) });
             }
             Wants::Prefetches(prefetch, mode) => {
-                let options = ReceiverOptions { mode, prefetch, ..ReceiverOptions::default() };
+                let options = ReceiverOptions::new().with_mode(mode).with_prefetch(prefetch);
                 let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
                 world.spawn(async move { drop(receiver.receive(DAY).await) });
             }

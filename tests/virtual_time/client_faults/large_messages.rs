@@ -4,19 +4,24 @@ use crate::scripted::{self, Server};
 use crate::stage::{Ending, HOUR, SECOND, ended_by, ending, observe, policy, world};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Entity, Settings};
-use servicebus_core::storage::{Heap, Limits, Storage};
+use servicebus_core::storage::{Heap, Limits};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::{Performative, Role};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::engine::Item;
 use servicebus_tests::fault::{Hanging, Judge};
 use servicebus_tests::in_a_process;
+use servicebus_tests::storages::Complete;
 use std::cell::Cell;
 use std::rc::Rc;
 
 servicebus_core::fixed_storage! {
     /// A board that takes messages of a kilobyte.
-    type Board { sessions: 1, links: 8, deliveries: 12, receive: 2048, transmit: 2048, message: 1024 }
+    type Board {
+        sessions: 1, links: 8, deliveries: 12, receive: 2048, transmit: 2048, message: 1024,
+        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
+        receive_and_delete: true, external_tokens: true,
+    }
 }
 
 /// The slack of a receive whose drain is not answered.
@@ -24,7 +29,7 @@ const DRAIN: Duration = Duration::from_millis(100);
 
 /// How a receive ends when a message of so many bytes, in pieces of this size, never ends. A server that is silent then
 /// answers nothing more; others answer a detach, and begin such a message on each link.
-fn endless<S: Storage<Literal: From<&'static str>>>(
+fn endless<S: Complete>(
     (limit, bytes, piece): (usize, usize, usize),
     silent: bool,
     at_once: u32,
@@ -130,7 +135,7 @@ fn held(receivers: usize, prefetch: u32, message: usize) -> usize {
     };
     observe(&world(QueueDescription::default()), async move |world| {
         let (client, _) = scripted::client(&world, Settings { retry: policy(2), ..world.settings::<Heap>() }, script);
-        let options = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_prefetch(prefetch);
         let kept: Vec<_> =
             (0..receivers).map(|_| client.receiver_with(Entity::queue("q"), options).expect("room")).collect();
         world.sleep(SECOND * 10).await;

@@ -41,7 +41,7 @@ fn use_names(host: usize, topic: &str, subscription: &str, sub_queue: Option<Sub
         let done = |ended: crate::stage::Ending| ended.expect("it ends").1;
         let sender = client.sender(topic.clone()).map_err(|failure| Told::of(&failure))?;
         done(ending(&world, MINUTE * 10, sender.send(&MessageRef::new("x"))).await)?;
-        let options = ReceiverOptions { sub_queue, ..ReceiverOptions::default() };
+        let options = sub_queue.map_or_else(ReceiverOptions::new, |found| ReceiverOptions::new().with_sub_queue(found));
         let receiver = client.receiver_with(Entity::subscription(topic, subscription), options);
         let receiver = receiver.map_err(|failure| Told::of(&failure))?;
         done(ending(&world, MINUTE * 10, receiver.peek(0, 1)).await)?;

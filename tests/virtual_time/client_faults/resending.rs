@@ -173,7 +173,7 @@ fn a_dead_lettered_message_is_sent_on_without_the_reason_c8() {
             let message = receiver.receive(MINUTE).await.unwrap().unwrap();
             let options = DeadLetterOptions { reason, description, properties: &[] };
             receiver.dead_letter(&message, options).await.unwrap();
-            let options = ReceiverOptions { sub_queue: Some(SubQueue::DeadLetter), ..ReceiverOptions::default() };
+            let options = ReceiverOptions::new().with_sub_queue(SubQueue::DeadLetter);
             let dead = take(&client.receiver_with(Entity::queue("q"), options).unwrap()).await;
             resend(&sender, &dead).await;
             let again = take(&receiver).await;

@@ -109,7 +109,7 @@ fn with_a_full_window<S: Storage<Literal: From<&'static str>>>(prefetch: u32, si
         let mut strict = strict;
         let script = move |server: &mut Server, item: &Item<'_>| strict.answers(server, item, size);
         let (client, dials) = scripted::client(&world, settings, script);
-        let options = ReceiverOptions { prefetch, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_prefetch(prefetch);
         let receiver = client.receiver_with(Entity::queue("q"), options).expect("room");
         world.sleep(HOUR - MINUTE).await;
         let token = LockToken::from_delivery_tag(&[1; 16]).expect("a lock token");

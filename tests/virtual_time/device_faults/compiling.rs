@@ -55,6 +55,54 @@ fn storage(links: u32, deliveries: u32, message: u32, more: &str) -> String {
     )
 }
 
+/// Capabilities of fixed storage are off unless they are declared.
+#[test]
+fn a_call_that_needs_a_capability_which_is_off_does_not_compile() {
+    let needs: [(&str, &str, &str); 6] = [
+        ("sessions", "session_receivers: 2", "client.accept_session(Entity::queue(\"q\"), \"s\", Default::default())"),
+        ("lock_renewal", "lock_renewal: true", "AutoLockRenewer::default().message(receiver, message)"),
+        ("transactions", "transactions: true", "client.transactions(\"q\")"),
+        (
+            "prefetch",
+            "prefetch: true",
+            "client.receiver_with(Entity::queue(\"q\"), ReceiverOptions::new().with_prefetch(1))",
+        ),
+        (
+            "receive_and_delete",
+            "receive_and_delete: true",
+            "client.receiver_with(Entity::queue(\"q\"), ReceiverOptions::new().with_mode(Default::default()))",
+        ),
+        ("external_tokens", "external_tokens: true", "settings.with_external_tokens()"),
+    ];
+    let program = |keys: &str, call: &str| {
+        format!(
+            "servicebus_core::fixed_storage! {{ pub type Board {{ links: 4, deliveries: 8, receive: 2048, transmit: 2048, \
+             message: 1024, {keys} }} }}\n#[allow(unused)] use servicebus_embassy::*;\n\
+             #[allow(unused)] use servicebus_core::{{machine::{{Entity, Settings}}, servicebus::ReceivedMessage}};\n\
+             pub fn f(client: &Client<Board>, receiver: &Receiver<Board>, message: &ReceivedMessage<Board>, \
+             settings: Settings<Board>) {{ _ = {call}; }}\nfn main() {{}}\n"
+        )
+    };
+    let names = needs.map(|(name, _, _)| (name, &*format!("with_{name}").leak(), &*format!("without_{name}").leak()));
+    let mut programs = Vec::new();
+    for ((_, with, without), (_, key, call)) in names.iter().zip(needs) {
+        programs.push((*with, program(key, call)));
+        programs.push((*without, program("", call)));
+    }
+    programs.push(("unknown", storage(4, 8, 1024, ", sesions: 2")));
+    programs.push(("neither", storage(4, 8, 1024, ", prefetch: maybe")));
+    let errors = check("capabilities", &programs);
+    for ((_, with, without), (_, key, _)) in names.iter().zip(needs) {
+        assert_eq!(errors[with], None);
+        let error = errors[without].as_deref().unwrap_or_else(|| panic!("{without} compiles"));
+        assert!(error.contains(&format!("add `{key}`")), "{error}");
+    }
+    for (name, key) in [("unknown", "sesions"), ("neither", "prefetch")] {
+        let error = errors[name].as_deref().expect("it does not compile");
+        assert!(error.contains(&format!("`{key}` is no key")), "{error}");
+    }
+}
+
 #[known_fault("D8")]
 fn storages_that_cannot_work_do_not_compile_d8() {
     let programs = [

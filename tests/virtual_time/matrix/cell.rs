@@ -2,12 +2,13 @@
 
 use servicebus_core::client::Client;
 use servicebus_core::servicebus::{MessageRef, RetryPolicy};
-use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_simulation::{Server, Simulated, Stuck, World};
 use servicebus_tests::calls::{Bound, Call, QUEUE, Scene, closing, policy};
 use servicebus_tests::peers::{Service, Sick, VIRTUAL};
+use servicebus_tests::storages::Complete;
 use std::fmt;
 
 pub(crate) type Sim = Simulated<Heap>;
@@ -86,7 +87,7 @@ pub(crate) fn world(seed: u64) -> (World, Service) {
     (world, service)
 }
 
-pub(crate) fn client<S: Storage<Literal: From<&'static str>>>(world: &World) -> Client<Simulated<S>> {
+pub(crate) fn client<S: Complete>(world: &World) -> Client<Simulated<S>> {
     let mut settings = world.settings();
     settings.retry = retry();
     world.client_with(settings)
@@ -146,20 +147,13 @@ pub(crate) fn cell(call: &Call<Sim>, sick: &'static Sick, seed: u64, meanwhile: 
 }
 
 /// Heals the service: the next send must be accepted.
-pub(crate) fn heal<S: Storage<Literal: From<&'static str>>>(
-    world: &World,
-    service: &Service,
-    client: Client<Simulated<S>>,
-) -> Result<(), Wrong> {
+pub(crate) fn heal<S: Complete>(world: &World, service: &Service, client: Client<Simulated<S>>) -> Result<(), Wrong> {
     service.heal();
     works(world, client)
 }
 
 /// Whether the next send is accepted within its bound.
-pub(crate) fn works<S: Storage<Literal: From<&'static str>>>(
-    world: &World,
-    client: Client<Simulated<S>>,
-) -> Result<(), Wrong> {
+pub(crate) fn works<S: Complete>(world: &World, client: Client<Simulated<S>>) -> Result<(), Wrong> {
     let next = async move {
         let sender = client.sender(QUEUE).map_err(drop)?;
         sender.send(&MessageRef::new(b"next")).await.map_err(drop)

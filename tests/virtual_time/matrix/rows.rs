@@ -20,7 +20,9 @@ pub(crate) const ROWS: &[(&str, Judge)] = &[
 servicebus_core::fixed_storage! {
     /// A microcontroller's tables.
     pub(crate) type Small {
-        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, transactions: true,
+        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024,
+        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
+        receive_and_delete: true, external_tokens: true,
     }
 }
 
