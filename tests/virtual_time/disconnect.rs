@@ -7,6 +7,7 @@ use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{Argument, MessageRef};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Server, World};
+use servicebus_tests::storages::Complete;
 use servicebus_tests::told::Told;
 
 on_both_storages! {
@@ -23,13 +24,13 @@ fn open(world: &World) -> u64 {
     world.broker(|broker, _| broker.statistics().connections_open)
 }
 
-fn comes_back<S: Names>() {
+fn comes_back<S: Complete>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let client = world.client::<S>();
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..4).await;
-        let options = ReceiverOptions { prefetch: 2, ..ReceiverOptions::default() };
+        let options = ReceiverOptions::new().with_prefetch(2);
         let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
         let message = receiver.receive(SECOND).await.unwrap().expect("a message");
         receiver.complete(&message).await.unwrap();

@@ -27,7 +27,9 @@ servicebus_core::fixed_storage! {
 }
 servicebus_core::fixed_storage! {
     /// An outbox of 512 bytes, which has room for two attaches or three.
-    type SmallOutbox { sessions: 1, links: 10, deliveries: 24, receive: 1024, transmit: 512, message: 2048 }
+    type SmallOutbox {
+        sessions: 1, links: 10, deliveries: 24, receive: 1024, transmit: 512, message: 2048, session_receivers: 2
+    }
 }
 
 fn settings<S: Storage>(world: &World, retries: u32) -> Settings<S>
