@@ -53,7 +53,10 @@ pub trait Transport {
 
     /// Ends the stream in its own terms, such as TLS's `close_notify` and TCP's FIN, once AMQP is closed. The future is
     /// dropped after a second. By default the stream ends when it is dropped.
-    fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> {
+    fn close(self) -> impl Future<Output = Result<(), Self::Error>>
+    where
+        Self: Sized,
+    {
         // Not `ready`, which would keep a place for the result in the driver's future.
         poll_fn(|_| Poll::Ready(Ok(())))
     }

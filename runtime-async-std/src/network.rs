@@ -94,7 +94,7 @@ impl servicebus_core::driver::Transport for Plain {
         (Half(&self.0), Half(&self.0))
     }
 
-    async fn close(&mut self) -> io::Result<()> {
+    async fn close(mut self) -> io::Result<()> {
         self.0.close().await
     }
 }
@@ -109,7 +109,7 @@ impl servicebus_core::driver::Transport for Other {
         (Half(reader), Half(writer))
     }
 
-    async fn close(&mut self) -> io::Result<()> {
+    async fn close(mut self) -> io::Result<()> {
         self.0.close().await
     }
 }

@@ -1,7 +1,8 @@
 //! The hook for transports: whatever yields a stream of bytes can carry Service Bus, with TLS or without.
 
 use core::fmt;
-use core::future::Future;
+use core::future::{Future, poll_fn};
+use core::task::Poll;
 use embedded_io_async::{ErrorType, Read, Write};
 use servicebus_core::driver::{Dial, Transport};
 use servicebus_core::machine::Target;
@@ -32,7 +33,7 @@ use servicebus_core::machine::Target;
 /// ```
 pub trait Connect {
     /// A handle to the stream; reads and writes of clones go on side by side.
-    type Stream<'a>: Read<Error = Self::StreamError> + Write + Clone
+    type Stream<'a>: Read<Error = Self::StreamError> + Write + Close + Clone
     where
         Self: 'a;
     /// Why a stream broke; its text reaches the application.
@@ -43,6 +44,16 @@ pub trait Connect {
     /// Connects to `port` of `host`, a DNS name or an IP address. What an earlier stream was is over. The future is
     /// dropped when it takes too long.
     fn connect<'a>(&'a mut self, host: &str, port: u16) -> impl Future<Output = Result<Self::Stream<'a>, Self::Error>>;
+}
+
+/// A stream of bytes that can be ended, so that the other end knows that nothing more comes.
+pub trait Close: ErrorType {
+    /// Sends what is still to be sent and the end behind it, such as TCP's FIN. The future is dropped after a second.
+    /// By default nothing is sent, for streams that have no end of their own.
+    fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> {
+        // Not `ready`, which would keep a place for the result in the future.
+        poll_fn(|_| Poll::Ready(Ok(())))
+    }
 }
 
 /// Dials without TLS: for an emulator, or for a transport that encrypts by itself.
@@ -104,7 +115,7 @@ impl<E: fmt::Display + fmt::Debug> core::error::Error for PlainError<E> {}
 #[derive(Debug)]
 pub struct Duplex<S>(S);
 
-impl<S: Read<Error: Send + Sync + 'static> + Write + Clone> Transport for Duplex<S> {
+impl<S: Read<Error: Send + Sync + 'static> + Write + Close + Clone> Transport for Duplex<S> {
     type Error = S::Error;
     type Reader<'a>
         = S
@@ -117,6 +128,10 @@ impl<S: Read<Error: Send + Sync + 'static> + Write + Clone> Transport for Duplex
 
     fn split(&mut self) -> (S, S) {
         (self.0.clone(), self.0.clone())
+    }
+
+    async fn close(mut self) -> Result<(), S::Error> {
+        self.0.close().await
     }
 }
 
@@ -169,6 +184,8 @@ impl<E: embedded_io_async::Error> embedded_io_async::Error for StreamError<E> {
 impl<R: ErrorType, W> ErrorType for Stream<'_, R, W> {
     type Error = StreamError<R::Error>;
 }
+
+impl<R: ErrorType, W> Close for Stream<'_, R, W> {}
 
 #[expect(clippy::await_holding_refcell_ref, reason = "the borrow is what keeps a second read out")]
 impl<R: Read, W> Read for Stream<'_, R, W> {

@@ -19,7 +19,7 @@ mod tcp;
 pub mod tls;
 
 pub use clock::{FixedUtc, Utc};
-pub use connect::{Connect, Duplex, Plain, PlainError, Stream, StreamError};
+pub use connect::{Close, Connect, Duplex, Plain, PlainError, Stream, StreamError};
 pub use runner::{Embassy, Handle, Resources, Runner, State, new};
 pub use servicebus_core;
 pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions};

@@ -1,6 +1,6 @@
 //! embassy-net's TCP.
 
-use crate::connect::Connect;
+use crate::connect::{Close, Connect};
 use core::cell::RefCell;
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -150,6 +150,14 @@ impl Write for TcpStream<'_, '_> {
     /// TCP sends what it has by itself; embassy-net's flush would wait until the peer has acknowledged it.
     async fn flush(&mut self) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+impl Close for TcpStream<'_, '_> {
+    /// Waits until the peer has acknowledged all that was written, and the end.
+    async fn close(&mut self) -> Result<(), Error> {
+        self.socket.borrow_mut().close();
+        poll_fn(|cx| pin!(self.socket.borrow_mut().flush()).poll(cx)).await
     }
 }
 

@@ -8,7 +8,7 @@ use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{MessageRef, sas};
 use servicebus_core::storage::{Rx, Tx};
 use servicebus_core::time::{Duration, Instant, Timestamp};
-use servicebus_embassy::{Client, Connect, FixedUtc, Plain, Resources, Utc, new};
+use servicebus_embassy::{Client, Close, Connect, FixedUtc, Plain, Resources, Utc, new};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId};
 use std::cell::RefCell;
@@ -135,6 +135,8 @@ impl Read for Wire {
         .await
     }
 }
+
+impl Close for Wire {}
 
 impl Write for Wire {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {

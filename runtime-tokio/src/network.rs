@@ -89,7 +89,7 @@ impl servicebus_core::driver::Transport for Plain {
         (Half(reader), Half(writer))
     }
 
-    async fn close(&mut self) -> io::Result<()> {
+    async fn close(mut self) -> io::Result<()> {
         self.0.shutdown().await
     }
 }
@@ -104,7 +104,7 @@ impl servicebus_core::driver::Transport for Other {
         (Half(reader), Half(writer))
     }
 
-    async fn close(&mut self) -> io::Result<()> {
+    async fn close(mut self) -> io::Result<()> {
         self.0.shutdown().await
     }
 }

@@ -36,7 +36,7 @@ impl<A: Transport, B: Transport<Error = A::Error>> Transport for Either<A, B> {
         }
     }
 
-    async fn close(&mut self) -> Result<(), A::Error> {
+    async fn close(self) -> Result<(), A::Error> {
         match self {
             Self::Left(stream) => stream.close().await,
             Self::Right(stream) => stream.close().await,

@@ -325,7 +325,7 @@ impl<N: Network> HttpClient for Http<N> {
         let bytes = encode(endpoint, &request)?;
         // May be sent twice, as it changes nothing (RFC 9110 §9.2.2).
         let is_safe = request.method == Method::Get;
-        let (mut stream, response, open) = loop {
+        let (stream, response, open) = loop {
             let (kept, mut stream) = match self.kept().await {
                 Some(stream) => (true, stream),
                 None => (false, self.open(endpoint).await?),

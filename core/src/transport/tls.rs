@@ -145,7 +145,7 @@ impl<T: Transport<Error = io::Error>> Transport for TlsStream<T> {
     }
 
     /// Sends `close_notify`, and closes the stream.
-    async fn close(&mut self) -> io::Result<()> {
+    async fn close(mut self) -> io::Result<()> {
         {
             let mut session = lock(&self.session);
             session.send_close_notify();

@@ -206,7 +206,7 @@ impl<T: Transport<Error = io::Error>> Transport for WebSocketStream<T> {
     }
 
     /// Says goodbye to the server, and closes the stream.
-    async fn close(&mut self) -> io::Result<()> {
+    async fn close(mut self) -> io::Result<()> {
         {
             let mut frames = lock(&self.frames);
             if frames.torn {

@@ -4,9 +4,9 @@ use super::cipher::Suite;
 use super::socket::Socket;
 use super::{Algorithms, HandshakeError, Peer, Records, Root, handshake};
 use crate::clock::Utc;
-use crate::connect::Connect;
+use crate::connect::{Close, Connect};
 use core::fmt;
-use embedded_io_async::{Read, Write};
+use embedded_io_async::{Error as _, Read, Write};
 use embedded_tls::{CryptoRngCore, TlsConnection, TlsError, TlsReader, TlsWriter};
 use servicebus_core::driver::{Dial, Transport};
 use servicebus_core::machine::Target;
@@ -114,7 +114,7 @@ impl<S: Read + Write> fmt::Debug for Encrypted<'_, S> {
     }
 }
 
-impl<S: Read + Write + Clone> Transport for Encrypted<'_, S> {
+impl<S: Read + Write + Close + Clone> Transport for Encrypted<'_, S> {
     type Error = TlsError;
     type Reader<'b>
         = TlsReader<'b, Socket<S>, Suite>
@@ -127,5 +127,15 @@ impl<S: Read + Write + Clone> Transport for Encrypted<'_, S> {
 
     fn split(&mut self) -> (Self::Reader<'_>, Self::Writer<'_>) {
         self.0.split()
+    }
+
+    /// Sends `close_notify`, and closes the stream.
+    async fn close(self) -> Result<(), TlsError> {
+        let (mut stream, ended) = match self.0.close().await {
+            Ok(stream) => (stream, Ok(())),
+            Err((stream, error)) => (stream, Err(error)),
+        };
+        let closed = stream.close().await.map_err(|error| TlsError::Io(error.kind()));
+        ended.and(closed)
     }
 }

@@ -1,5 +1,6 @@
 //! The stream below TLS, record by record: what has no place in TLS 1.3 does not reach embedded-tls.
 
+use crate::connect::Close;
 use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -140,6 +141,12 @@ impl<S: Read> Read for Socket<S> {
         let count = self.stream.read(&mut buffer[..most]).await.map_err(SocketError::Stream)?;
         self.rest -= count;
         Ok(count)
+    }
+}
+
+impl<S: Close> Close for Socket<S> {
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.stream.close().await.map_err(SocketError::Stream)
     }
 }
 

@@ -7,7 +7,7 @@ use servicebus_core::client::Client;
 use servicebus_core::driver::TokenFn;
 use servicebus_core::machine::Settings;
 use servicebus_core::time::{Duration, Instant, Timestamp};
-use servicebus_embassy::{Connect, Embassy, Plain, Runner};
+use servicebus_embassy::{Close, Connect, Embassy, Plain, Runner};
 use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, poll_fn, ready};
@@ -197,6 +197,8 @@ impl Read for Socket {
         }
     }
 }
+
+impl Close for Socket {}
 
 impl Write for Socket {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, SocketError> {

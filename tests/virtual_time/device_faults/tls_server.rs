@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{KeyLog, ServerConfig, ServerConnection};
 use servicebus_core::driver::Transport;
 use servicebus_core::time::Timestamp;
+use servicebus_embassy::Close;
 use servicebus_embassy::tls::{Algorithms, HandshakeError, Peer, Records, Refusal, Root, handshake};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -309,6 +310,8 @@ impl Read for Socket<'_> {
         .await
     }
 }
+
+impl Close for Socket<'_> {}
 
 impl Write for Socket<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
