@@ -3,10 +3,9 @@
 
 use crate::whole_client::{Board, telemetry};
 use core::future::Future;
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{LockToken, MessageRef, MessageBatch, ReceivedMessage};
+use servicebus_core::servicebus::{MessageBatch, MessageRef, ReceivedMessage};
 use servicebus_core::time::{Duration, Timestamp};
-use servicebus_embassy::{Client, LockRenewal, Receiver, RuleManager, Sender, SessionReceiver};
+use servicebus_embassy::{Client, Receiver, RuleManager, Sender};
 
 type Call<A, F> = fn(A) -> F;
 
@@ -23,11 +22,9 @@ macro_rules! sizes {
     )* };
 }
 
-type Text = &'static str;
 type Sending = (&'static Sender<Board>, &'static MessageRef<'static>);
 type Receiving = &'static Receiver<Board>;
 type Settling = (Receiving, &'static ReceivedMessage<Board>);
-type Session = &'static SessionReceiver<Board>;
 
 // What the image `client` awaits without the feature `full`.
 sizes! {
@@ -67,21 +64,35 @@ sizes! {
         receiver.receive_deferred_each(numbers, drop)
     };
     SIZE_OF_CALL_PURGE: |receiver: Receiving| receiver.purge(Timestamp::UNIX_EPOCH);
-    SIZE_OF_CALL_ACCEPT_SESSION: |(client, id): (&'static Client<Board>, Text)| {
-        client.accept_session(Entity::queue("sessions"), id, Default::default())
-    };
-    SIZE_OF_CALL_ACCEPT_NEXT_SESSION: |client: &'static Client<Board>| {
-        client.accept_next_session(Entity::queue("sessions"), Duration::from_secs(1), Default::default())
-    };
-    SIZE_OF_CALL_TAKE_OVER_SESSION: |(client, id, token): (&'static Client<Board>, Text, LockToken)| {
-        client.take_over_session(Entity::queue("sessions"), id, token, Default::default())
-    };
-    SIZE_OF_CALL_RENEW_SESSION_LOCK: |session: Session| session.renew_session_lock();
-    SIZE_OF_CALL_SESSION_STATE: |session: Session| session.state();
-    SIZE_OF_CALL_SET_SESSION_STATE: |(session, state): (Session, &'static [u8])| session.set_state(Some(state));
-    SIZE_OF_CALL_CLOSE_SESSION: |session: SessionReceiver<Board>| session.close();
-    SIZE_OF_CALL_RENEWAL_ENDED: |renewal: &'static mut LockRenewal<'static, Board>| renewal.ended();
     SIZE_OF_CALL_REMOVE_RULE: |rules: &'static RuleManager<Board>| rules.remove("rule");
+}
+
+#[cfg(feature = "full")]
+mod sessions {
+    use super::{Board, Call, Client, Duration, size_of_future};
+    use servicebus_core::machine::Entity;
+    use servicebus_core::servicebus::LockToken;
+    use servicebus_embassy::{LockRenewal, SessionReceiver};
+
+    type Text = &'static str;
+    type Session = &'static SessionReceiver<Board>;
+
+    sizes! {
+        SIZE_OF_CALL_ACCEPT_SESSION: |(client, id): (&'static Client<Board>, Text)| {
+            client.accept_session(Entity::queue("sessions"), id, Default::default())
+        };
+        SIZE_OF_CALL_ACCEPT_NEXT_SESSION: |client: &'static Client<Board>| {
+            client.accept_next_session(Entity::queue("sessions"), Duration::from_secs(1), Default::default())
+        };
+        SIZE_OF_CALL_TAKE_OVER_SESSION: |(client, id, token): (&'static Client<Board>, Text, LockToken)| {
+            client.take_over_session(Entity::queue("sessions"), id, token, Default::default())
+        };
+        SIZE_OF_CALL_RENEW_SESSION_LOCK: |session: Session| session.renew_session_lock();
+        SIZE_OF_CALL_SESSION_STATE: |session: Session| session.state();
+        SIZE_OF_CALL_SET_SESSION_STATE: |(session, state): (Session, &'static [u8])| session.set_state(Some(state));
+        SIZE_OF_CALL_CLOSE_SESSION: |session: SessionReceiver<Board>| session.close();
+        SIZE_OF_CALL_RENEWAL_ENDED: |renewal: &'static mut LockRenewal<'static, Board>| renewal.ended();
+    }
 }
 
 #[cfg(feature = "full")]
