@@ -2,15 +2,15 @@
 //! §6.4).
 
 use super::endpoint::{Attachment, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, Work};
-use super::link_owner::LinkOwner;
 use super::link_up::Traffic;
+use super::routes::Route;
 use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, HEALTHY, Name, Timer};
 use crate::engine::{LinkId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::session_filter;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Features, Marks, Slots, Storage, Table};
+use crate::storage::{Features, Marks, Storage, Table};
 use crate::time::{Instant, Millis};
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
@@ -34,7 +34,7 @@ pub(super) fn is_of_room<S: Storage>(failure: &Failure<S>) -> bool {
 
 /// The attach of a link between two addresses. Not inlined: it is large, and its users change a field or two.
 #[inline(never)]
-fn attach<'a>(name: &'a str, role: Role, source: &'a str, target: &'a str) -> Attach<'a> {
+pub(super) fn attach<'a>(name: &'a str, role: Role, source: &'a str, target: &'a str) -> Attach<'a> {
     Attach {
         name,
         handle: 0,
@@ -242,7 +242,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         let connection = self.connection.as_mut().ok_or(EngineError::Closed)?;
         let link = self.sessions.attach(connection, Traffic::Messages, &attach)?;
-        let _ = self.owners.put(link.index(), LinkOwner::Endpoint(place).into());
+        self.routes.add(link, Route::Endpoint(place));
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.attachment = Attachment::Pending(link);
             endpoint.span = span;

@@ -87,19 +87,12 @@ pub(super) struct Calls<S: Storage> {
     notices: S::DeliveryQueue,
     /// By the places of senders and receivers.
     chains: S::LinkSlots<Chains>,
-    /// Calls whose requests have no response yet.
-    requested: usize,
 }
 
 impl<S: Storage> Calls<S> {
     #[inline(always)]
     pub(super) fn bounded(limit: usize) -> Self {
-        Self {
-            calls: Table::bounded(limit),
-            notices: Queue::bounded(limit),
-            chains: S::LinkSlots::default(),
-            requested: 0,
-        }
+        Self { calls: Table::bounded(limit), notices: Queue::bounded(limit), chains: S::LinkSlots::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -206,10 +199,7 @@ impl<S: Storage> Calls<S> {
 
     fn set_state_at(&mut self, place: u32, state: State<S>) -> Option<State<S>> {
         self.set_waits(place, matches!(state, State::Receiving(_)));
-        let requested = |state: &State<S>| usize::from(matches!(state, State::Requested(_)));
-        let call = self.calls.get_mut(place)?;
-        self.requested = self.requested + requested(&state) - requested(&call.state);
-        Some(core::mem::replace(&mut call.state, state))
+        Some(core::mem::replace(&mut self.calls.get_mut(place)?.state, state))
     }
 
     /// A call ends; its task has news. Returns the state before.
@@ -284,11 +274,6 @@ impl<S: Storage> Calls<S> {
             at = self.next(place);
         }
         false
-    }
-
-    /// Whether a call waits for the response to a request.
-    pub(super) fn has_requested(&self) -> bool {
-        self.requested > 0
     }
 
     /// A call has news.
@@ -446,14 +431,13 @@ mod tests {
         calls.follow(close, 5);
         assert_eq!(noticed(&mut calls), [2]);
         calls.leave(5, &Failure::new(Cause::Closed));
-        assert!(calls.has_requested() && !calls.has_any(5));
+        assert!(!calls.has_any(5));
         assert_eq!(noticed(&mut calls), [0, 1, 2, 3], "all have news");
         let ended =
             |calls: &mut Calls<Heap>, id| calls.take_result(id).map(|result| result.map(drop).unwrap_err().cause);
         assert_eq!(ended(&mut calls, ids[0]), Some(Cause::Closed));
         assert_eq!(ended(&mut calls, ids[1]), None);
         assert_eq!(ended(&mut calls, ids[2]), Some(Cause::LinkLost));
-        calls.set_state(ids[1], State::Idle);
-        assert!(!calls.has_requested());
+        assert!(matches!(calls.state(ids[1]), Some(State::Requested(_))), "its request goes on");
     }
 }

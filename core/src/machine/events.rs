@@ -3,15 +3,15 @@
 use super::calls::{Calls, Outcome, State};
 use super::channels::Channels;
 use super::endpoint::{Attachment, Endpoint, Work};
-use super::link_owner::LinkOwner;
 use super::receive::Held;
 use super::renewal::Renewal;
 use super::request::REQUEST;
+use super::routes::{Route, Routes};
 use super::session::Claim;
 use super::{Backoff, Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, StateUpdate, Subject};
 use crate::servicebus::Reason;
-use crate::storage::{Features, Marks, Place, Slots, Storage, Table, TransactionId, TransactionOf};
+use crate::storage::{Features, Marks, Slots, Storage, Table, TransactionId, TransactionOf};
 use crate::time::Instant;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView};
@@ -22,7 +22,7 @@ const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 
 /// Sees frames while their bytes are there.
 struct Watch<'n, S: Storage> {
-    owners: &'n S::LinkSlots<Place>,
+    routes: &'n Routes<S>,
     endpoints: &'n mut S::Links<Endpoint<S>>,
     claims: &'n mut S::Claims<Claim<S>>,
     channels: &'n mut Channels<S>,
@@ -39,7 +39,7 @@ struct Watch<'n, S: Storage> {
 
 impl<S: Storage> Watch<'_, S> {
     fn attached<'a>(&mut self, link: LinkId, attach: &mut View<'a, Attach<'a>>) {
-        let Some(LinkOwner::Endpoint(place)) = LinkOwner::of::<S>(self.owners, link) else { return };
+        let Some(Route::Endpoint(place)) = self.routes.of(link) else { return };
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         // A detach with the reason follows.
         endpoint.refused = attach.is_refusal();
@@ -58,15 +58,15 @@ impl<S: Storage> Watch<'_, S> {
     }
 
     fn link_error(&mut self, link: LinkId, error: &ErrorCondition<'_>) {
-        let Some(owner) = LinkOwner::of::<S>(self.owners, link) else { return };
+        let Some(owner) = self.routes.of(link) else { return };
         let failure = Failure::of(error, self.last_description);
         match owner {
-            LinkOwner::Endpoint(place) => {
+            Route::Endpoint(place) => {
                 if let Some(endpoint) = self.endpoints.get_mut(place) {
                     endpoint.error = Some(failure);
                 }
             }
-            LinkOwner::Sender(place) | LinkOwner::Receiver(place) => self.channels.set_error(place, failure),
+            Route::Sender(place) | Route::Receiver(place) => self.channels.set_error(place, failure),
         }
     }
 
@@ -87,7 +87,7 @@ impl<S: Storage> Watch<'_, S> {
             renewal.settled = renewal.settling;
             self.timers.set(Timer::Renewal, place, Some(Instant::ZERO));
         }
-        if let Some(LinkOwner::Endpoint(place)) = LinkOwner::of::<S>(self.owners, update.link)
+        if let Some(Route::Endpoint(place)) = self.routes.of(update.link)
             && let Some(endpoint) = self.endpoints.get_mut(place)
         {
             endpoint.backoff.healthy();
@@ -178,7 +178,7 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn input(&mut self, clock: Clock, rx: &mut S::Rx) {
         let Some(connection) = &mut self.connection else { return };
         let mut watch = Watch {
-            owners: &self.owners,
+            routes: &self.routes,
             endpoints: &mut self.endpoints,
             claims: &mut self.claims,
             channels: &mut self.channels,
@@ -211,9 +211,9 @@ impl<S: Storage> ClientMachine<S> {
                 Event::LinkFailed(link) | Event::LinkDetached(link) => {
                     self.link_detached(link, clock);
                 }
-                Event::Readable(link) => match LinkOwner::of::<S>(&self.owners, link) {
-                    Some(LinkOwner::Receiver(place)) => self.take_responses(place, clock),
-                    Some(LinkOwner::Endpoint(place)) => self.endpoint_readable(place, clock),
+                Event::Readable(link) => match self.routes.of(link) {
+                    Some(Route::Receiver(place)) => self.take_responses(place, clock),
+                    Some(Route::Endpoint(place)) => self.endpoint_readable(place, clock),
                     _ => {}
                 },
                 Event::DrainSent(link) => {
@@ -236,18 +236,18 @@ impl<S: Storage> ClientMachine<S> {
     /// The sender or receiver whose link this is.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn endpoint_of(&self, link: LinkId) -> Option<u32> {
-        match LinkOwner::of::<S>(&self.owners, link) {
-            Some(LinkOwner::Endpoint(place)) => Some(place),
+        match self.routes.of(link) {
+            Some(Route::Endpoint(place)) => Some(place),
             _ => None,
         }
     }
 
     fn link_attached(&mut self, link: LinkId, clock: Clock) {
-        let Some(owner) = LinkOwner::of::<S>(&self.owners, link) else { return };
+        let Some(owner) = self.routes.of(link) else { return };
         let status = self.connection.as_ref().and_then(|connection| connection.link(link));
         if !status.is_some_and(|status| status.attached) {
             // Detached before this event was polled: the end of the link is the next one, and its reason is kept.
-            if let LinkOwner::Endpoint(place) = owner
+            if let Route::Endpoint(place) = owner
                 && let Some(endpoint) = self.endpoints.get_mut(place).filter(|endpoint| endpoint.is_session())
             {
                 // A session that was granted and lost is not one that was refused.
@@ -260,8 +260,8 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         match owner {
-            LinkOwner::Endpoint(place) => self.endpoint_attached(place, link, clock),
-            LinkOwner::Sender(place) | LinkOwner::Receiver(place) => {
+            Route::Endpoint(place) => self.endpoint_attached(place, link, clock),
+            Route::Sender(place) | Route::Receiver(place) => {
                 if self.channels.attached(place, link) {
                     self.timers.start(Timer::Channel, place, clock.now, HEALTHY);
                 }
@@ -273,7 +273,7 @@ impl<S: Storage> ClientMachine<S> {
     /// A link is over, or will be once the peer has answered our detach: its owner does not wait for that.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_detached(&mut self, link: LinkId, clock: Clock) {
-        let Some(owner) = self.owners.take(link.index()).map(LinkOwner::from) else {
+        let Some(owner) = self.routes.take(link) else {
             let remains = (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place)).any(|endpoint| {
                 matches!(endpoint.attachment, Attachment::Remains { link: left, retired: false } if left == link)
             });
@@ -284,7 +284,7 @@ impl<S: Storage> ClientMachine<S> {
         };
         let status = self.connection.as_ref().and_then(|connection| connection.link(link));
         let fault = status.and_then(|status| status.fault);
-        if let LinkOwner::Endpoint(place) = owner {
+        if let Route::Endpoint(place) = owner {
             let current = self.endpoints.get(place).filter(|found| found.attachment.link() == Some(link));
             let leaves = current.map(|found| found.leaves(self.connection.as_ref(), false));
             if let (None | Some(Attachment::Down), Some(connection)) = (leaves, &mut self.connection) {
@@ -295,7 +295,7 @@ impl<S: Storage> ClientMachine<S> {
             }
             return;
         }
-        let (LinkOwner::Endpoint(place) | LinkOwner::Sender(place) | LinkOwner::Receiver(place)) = owner;
+        let (Route::Endpoint(place) | Route::Sender(place) | Route::Receiver(place)) = owner;
         let current = self.channels.both(place).contains(&Some(link));
         if let Some(connection) = &mut self.connection {
             connection.forget(link);

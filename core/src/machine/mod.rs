@@ -17,7 +17,6 @@ mod effect;
 mod endpoint;
 mod events;
 mod id;
-mod link_owner;
 mod link_up;
 mod node;
 mod occupancy;
@@ -26,6 +25,7 @@ mod prefetch;
 mod receive;
 mod renewal;
 mod request;
+mod routes;
 mod send;
 mod service_clock;
 mod session;
@@ -38,7 +38,7 @@ use crate::engine::{self, Capacity, Connection, ConnectionErrorKind, EngineError
 use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::Argument;
-use crate::storage::{Description, Features, Marks, Place, Spare, Storage, Table};
+use crate::storage::{Description, Features, Marks, Spare, Storage, Table};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -54,6 +54,7 @@ use id::{EntityId, RequestId, TokenId};
 use link_up::Sessions;
 use receive::Held;
 use renewal::Renewal;
+use routes::Routes;
 use service_clock::ServiceClock;
 use session::Claim;
 use timers::{Timer, Timers, client};
@@ -156,8 +157,7 @@ pub struct ClientMachine<S: Storage> {
     sessions: Sessions<S>,
     /// Messages in the application's hands, by the places of their deliveries.
     held: S::Slots<Held>,
-    /// Whose an engine's link is, by its place.
-    owners: S::LinkSlots<Place>,
+    routes: Routes<S>,
     /// Why the last connection ended.
     last_error: Option<Failure<S>>,
     /// Why this connection ends, in the peer's words or the engine's.
@@ -229,7 +229,7 @@ impl<S: Storage> ClientMachine<S> {
             tokens: Tokens::new(limits.links),
             calls: Calls::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
-            owners: S::LinkSlots::default(),
+            routes: Routes::new(),
             held: S::Slots::default(),
             due: false,
             starved: false,
@@ -311,8 +311,7 @@ impl<S: Storage> ClientMachine<S> {
         let waiting = (0..self.endpoints.end())
             .filter_map(|place| self.endpoints.get(place))
             .any(|endpoint| !endpoint.parked && !endpoint.over);
-        let mut renewals = (0..self.renewals.end()).filter_map(|place| self.renewals.get(place));
-        if !waiting && !self.calls.has_requested() && !renewals.any(Renewal::has_request) {
+        if !waiting && self.channels.requests_len() == 0 {
             return Want::Nothing;
         }
         match self.dial_at {
@@ -653,7 +652,7 @@ impl<S: Storage> ClientMachine<S> {
         if self.connection.is_none() {
             return false;
         }
-        self.owners = S::LinkSlots::default();
+        self.routes = Routes::new();
         self.held = S::Slots::default();
         let keeps = S::Features::RECEIVE_AND_DELETE && self.retire_with_remains();
         self.connection = None;

@@ -4,11 +4,11 @@
 use super::channels::Links;
 use super::endpoint::Path;
 use super::id::{EntityId, TokenId};
-use super::link_owner::LinkOwner;
+use super::routes::Route;
 use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name, Timer};
 use crate::log::Span;
-use crate::storage::{Slots, Storage};
+use crate::storage::Storage;
 use crate::time::Millis;
 use crate::wire::performative::Role;
 
@@ -125,8 +125,8 @@ impl<S: Storage> ClientMachine<S> {
                 return Err(error);
             }
         };
-        let _ = self.owners.put(sender.index(), LinkOwner::Sender(place).into());
-        let _ = self.owners.put(receiver.index(), LinkOwner::Receiver(place).into());
+        self.routes.add(sender, Route::Sender(place));
+        self.routes.add(receiver, Route::Receiver(place));
         self.channels.attaching(place, sender, receiver, span);
         Ok(())
     }

@@ -119,10 +119,6 @@ impl<S: Storage> Renewal<S> {
         self.state == State::Active
     }
 
-    pub(super) fn has_request(&self) -> bool {
-        self.request.is_some()
-    }
-
     fn lost(&self) -> Reason {
         match self.subject {
             Subject::Message { .. } => Reason::MessageLockLost,
