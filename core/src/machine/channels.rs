@@ -542,6 +542,11 @@ impl<S: Storage> Channels<S> {
         self.requests.get(request).is_some_and(|found| matches!(found.stage, Stage::Called))
     }
 
+    /// Whether the response of the request with this id is there; `None` without such a request.
+    pub(super) fn answer_is_here(&self, id: RequestId) -> Option<bool> {
+        self.requests.find(id.key()).map(|found| matches!(found.stage, Stage::Answered(_)))
+    }
+
     /// Whether its response is there.
     pub(super) fn is_answered(&self, request: u32) -> bool {
         self.requests.get(request).is_some_and(|found| matches!(found.stage, Stage::Answered(_)))

@@ -43,37 +43,32 @@ impl<S: Storage> Sessions<S> {
         traffic: Traffic,
         attach: &Attach<'_>,
     ) -> Result<LinkId, EngineError> {
-        let traffic = if self.table.capacity() > 1 { traffic } else { Traffic::Messages };
+        let shares = self.table.capacity() == 1;
+        let traffic = if shares { Traffic::Messages } else { traffic };
         let mut full = None;
-        if let Some(done) = self.attach_on(connection, |found| found == traffic, attach, &mut full) {
-            return done;
-        }
-        let error = match self.begin(connection, traffic) {
-            Ok(session) => return connection.attach(session, attach),
-            Err(error) => full.unwrap_or(error),
-        };
-        if self.table.capacity() == 1 || error != EngineError::NoCapacity(Capacity::Sessions) {
-            return Err(error);
-        }
-        self.attach_on(connection, |found| found != traffic, attach, &mut full).unwrap_or(Err(error))
-    }
-
-    /// Attaches on one of some sessions, unless all are full.
-    fn attach_on(
-        &self,
-        connection: &mut Connection<S>,
-        suits: impl Fn(Traffic) -> bool,
-        attach: &Attach<'_>,
-        full: &mut Option<EngineError>,
-    ) -> Option<Result<LinkId, EngineError>> {
-        for place in (0..self.table.end()).rev() {
-            let Some(session) = self.table.get(place).filter(|session| suits(session.traffic)) else { continue };
-            match connection.attach(session.id, attach) {
-                Err(error @ (EngineError::NoCapacity(Capacity::Links) | EngineError::Detached)) => *full = Some(error),
-                other => return Some(other),
+        for own in [true, false] {
+            for place in (0..self.table.end()).rev() {
+                let found = self.table.get(place).filter(|session| (session.traffic == traffic) == own);
+                let Some(&Session { id, .. }) = found else { continue };
+                match connection.attach(id, attach) {
+                    Err(error @ (EngineError::NoCapacity(Capacity::Links) | EngineError::Detached)) => {
+                        full = Some(error)
+                    }
+                    other => return other,
+                }
+            }
+            if own {
+                let error = match self.begin(connection, traffic) {
+                    Ok(session) => return connection.attach(session, attach),
+                    Err(error) => error,
+                };
+                full.get_or_insert(error);
+                if shares || error != EngineError::NoCapacity(Capacity::Sessions) {
+                    break;
+                }
             }
         }
-        None
+        Err(full.unwrap_or(EngineError::NoCapacity(Capacity::Sessions)))
     }
 
     fn begin(&mut self, connection: &mut Connection<S>, traffic: Traffic) -> Result<SessionId, EngineError> {

@@ -2,7 +2,7 @@
 //! §5).
 
 use super::calls::{OperationId, Outcome, State};
-use super::channels::{Links, Owner, Row};
+use super::channels::{Channels, Links, Owner, Row};
 use super::endpoint::{Entity, Path};
 use super::id::{RequestId, TokenId};
 use super::tokens::User;
@@ -458,9 +458,9 @@ impl<S: Storage> ClientMachine<S> {
             let next = self.connection.as_ref().and_then(|connection| connection.peek_behind(link, last_that_stays));
             let Some((delivery, response)) = next else { return };
             let key = response_to(response);
-            let key = key.filter(|key| self.channels.has(RequestId::new(*key)));
-            if let Some(key) = key
-                && !(S::Payloads::BOUNDED && self.channels.is_answered(key.index))
+            let state = |channels: &Channels<S>| channels.answer_is_here(RequestId::new(key?));
+            if let (Some(key), Some(here)) = (key, state(&self.channels))
+                && !(S::Payloads::BOUNDED && here)
             {
                 let result = check_response(response, &mut self.last_description);
                 if self.channels.entity(place).is_none() {
@@ -468,8 +468,7 @@ impl<S: Storage> ClientMachine<S> {
                 }
                 self.end_request(key.index, clock, result.map(|()| delivery));
             }
-            let stays = |key: &Key| self.channels.has(RequestId::new(*key)) && self.channels.is_answered(key.index);
-            if S::Payloads::BOUNDED && key.is_some_and(|key| stays(&key)) {
+            if S::Payloads::BOUNDED && state(&self.channels) == Some(true) {
                 last_that_stays = Some(delivery);
             } else if let Some(connection) = &mut self.connection
                 && let Some(settled) = connection.discard(delivery)
