@@ -52,7 +52,7 @@ impl<S: Storage> Sessions<S> {
                 let Some(&Session { id, .. }) = found else { continue };
                 match connection.attach(id, attach) {
                     Err(error @ (EngineError::NoCapacity(Capacity::Links) | EngineError::Detached)) => {
-                        full = Some(error)
+                        full = Some(error);
                     }
                     other => return other,
                 }
