@@ -127,8 +127,11 @@ fn uses(code: &str) -> Vec<(String, Vec<String>)> {
         if code[..at].chars().next_back().is_some_and(|before| before.is_alphanumeric() || before == '_') {
             continue;
         }
-        let tree = code[at + 4..].split(';').next().unwrap_or_default();
-        expand(&[], tree.trim(), &mut found);
+        let tree = code[at + 4..].split(';').next().unwrap_or_default().trim();
+        // What a macro names is imported where the macro is used.
+        if !tree.starts_with('$') {
+            expand(&[], tree, &mut found);
+        }
     }
     found
 }
@@ -144,7 +147,7 @@ fn expand(before: &[String], tree: &str, found: &mut Vec<(String, Vec<String>)>)
         None => (path, None),
     };
     let mut whole = before.to_vec();
-    let parts = path.split("::").map(|part| part.trim().trim_start_matches('$'));
+    let parts = path.split("::").map(str::trim);
     whole.extend(parts.filter(|part| !part.is_empty() && *part != "*").map(str::to_owned));
     let Some(branches) = branches else {
         if whole.len() > 1 && whole.last().is_some_and(|last| last == "self") {
@@ -175,6 +178,9 @@ fn inline_paths(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for start in ["crate::", "super::"] {
         for (at, _) in code.match_indices(start) {
+            if code[..at].ends_with('$') {
+                continue;
+            }
             let named = code[at..].split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != ':');
             let path = named.take(1).flat_map(|path| path.split("::")).filter(|part| !part.is_empty());
             found.push(path.map(str::to_owned).collect());

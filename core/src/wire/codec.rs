@@ -1,14 +1,10 @@
 //! Encoding and decoding of the primitive types, always in their shortest form.
 
+use super::decoder::{Decode, Decoder};
+use super::error::Expected;
+use super::sink::{Compound, Encode, Full, Sink};
 use super::value::{Array, Described, List, Map, Symbol, Uuid, Value};
-use super::{Decoder, Expected, Full, Sink};
 use crate::time::Timestamp;
-
-/// A value that can be appended to a [`Sink`].
-pub trait Encode {
-    /// Appends the encoded value.
-    fn encode(&self, sink: &mut Sink<'_>);
-}
 
 /// Encodes `value` at the start of `place` and returns its size.
 ///
@@ -198,13 +194,6 @@ impl Encode for Symbol<'_> {
     }
 }
 
-/// A value that can be taken from encoded bytes that live for `'a`.
-pub trait Decode<'a>: Sized {
-    /// Takes one value. `None` when it is not one of this type; and any value counts only if [`Decoder::check`] says so
-    /// afterwards.
-    fn decode(decoder: &mut Decoder<'a>) -> Option<Self>;
-}
-
 macro_rules! decode {
     ($($type:ty, $name:ident, |$decoder:ident| { $($pattern:pat => $result:expr),* $(,)? })*) => { $(
         impl<'a> Decode<'a> for $type {
@@ -347,7 +336,7 @@ impl Encode for Multiple<'_> {
                     sink.put_size(symbol.as_str().len());
                     sink.put(symbol.as_str().as_bytes());
                 }
-                sink.end(mark, super::Compound::Array, symbols.len());
+                sink.end(mark, Compound::Array, symbols.len());
             }
         }
     }

@@ -1,156 +1,10 @@
 //! Described lists with named fields: the shape of every performative, section and outcome (AMQP 1.0 §1.4).
 
-use super::messaging::Received;
-use super::performative::{Attach, Begin, Detach, Disposition, ErrorCondition, Flow, Open, Role, Transfer};
-use super::sasl::{SaslChallenge, SaslCode, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse};
-use super::transaction::{Declared, Discharge, TransactionalState};
-use super::{Decode, DecodeError, Decoder, Multiple, Sink, Symbol};
-
-/// How a field behaves when it is absent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// Absence is an error.
-    Mandatory,
-    /// Absence is `None`.
-    Optional,
-    /// Absence means this value, in the specification's spelling.
-    Default(&'static str),
-}
-
-/// A field of a composite type.
-#[derive(Clone, Copy, Debug)]
-pub struct Field {
-    /// The Rust name; the specification's has hyphens for underscores.
-    pub name: &'static str,
-    /// The Rust type.
-    pub kind: &'static str,
-    /// What absence means.
-    pub presence: Presence,
-}
-
-/// What the specification says of a composite type; tests hold it against the specification's own XML.
-#[derive(Clone, Copy, Debug)]
-pub struct Definition {
-    /// The symbolic descriptor.
-    pub name: &'static str,
-    /// The numeric descriptor.
-    pub code: u64,
-    /// The fields in order.
-    pub fields: &'static [Field],
-}
-
-impl Definition {
-    /// The place of the field with this name.
-    ///
-    /// # Panics
-    /// There is none. Names are written down, so that is found when it is compiled.
-    pub(crate) const fn place(&self, name: &str) -> u8 {
-        let mut place = 0;
-        while place < self.fields.len() {
-            if same(self.fields[place].name.as_bytes(), name.as_bytes()) {
-                return place as u8;
-            }
-            place += 1;
-        }
-        panic!("no such field")
-    }
-}
-
-/// Whether two names are the same.
-const fn same(one: &[u8], other: &[u8]) -> bool {
-    match (one, other) {
-        ([], []) => true,
-        ([a, one @ ..], [b, other @ ..]) => *a == *b && same(one, other),
-        _ => false,
-    }
-}
-
-/// A type that is a described list.
-pub trait Composite {
-    /// Its definition.
-    const DEFINITION: Definition;
-}
-
-/// The descriptors that have a name.
-const NAMES: &[(&str, u8)] = &[
-    ("amqp:open:list", 0x10),
-    ("amqp:begin:list", 0x11),
-    ("amqp:attach:list", 0x12),
-    ("amqp:flow:list", 0x13),
-    ("amqp:transfer:list", 0x14),
-    ("amqp:disposition:list", 0x15),
-    ("amqp:detach:list", 0x16),
-    ("amqp:end:list", 0x17),
-    ("amqp:close:list", 0x18),
-    ("amqp:error:list", 0x1d),
-    ("amqp:received:list", 0x23),
-    ("amqp:accepted:list", 0x24),
-    ("amqp:rejected:list", 0x25),
-    ("amqp:released:list", 0x26),
-    ("amqp:modified:list", 0x27),
-    ("amqp:source:list", 0x28),
-    ("amqp:target:list", 0x29),
-    ("amqp:delete-on-close:list", 0x2b),
-    ("amqp:delete-on-no-links:list", 0x2c),
-    ("amqp:delete-on-no-messages:list", 0x2d),
-    ("amqp:delete-on-no-links-or-messages:list", 0x2e),
-    ("amqp:coordinator:list", 0x30),
-    ("amqp:declare:list", 0x31),
-    ("amqp:discharge:list", 0x32),
-    ("amqp:declared:list", 0x33),
-    ("amqp:transactional-state:list", 0x34),
-    ("amqp:sasl-mechanisms:list", 0x40),
-    ("amqp:sasl-init:list", 0x41),
-    ("amqp:sasl-challenge:list", 0x42),
-    ("amqp:sasl-response:list", 0x43),
-    ("amqp:sasl-outcome:list", 0x44),
-    ("amqp:header:list", 0x70),
-    ("amqp:delivery-annotations:map", 0x71),
-    ("amqp:message-annotations:map", 0x72),
-    ("amqp:properties:list", 0x73),
-    ("amqp:application-properties:map", 0x74),
-    ("amqp:data:binary", 0x75),
-    ("amqp:amqp-sequence:list", 0x76),
-    ("amqp:amqp-value:*", 0x77),
-    ("amqp:footer:map", 0x78),
-];
-
-/// The number of a symbolic descriptor; zero for one that is not known.
-pub(super) fn code_of(name: Symbol<'_>) -> u8 {
-    NAMES.iter().find(|(known, _)| *known == name.as_str()).map_or(0, |(_, code)| *code)
-}
-
-/// The name of the type with this descriptor.
-pub(super) fn name_of(code: u8) -> &'static str {
-    NAMES.iter().find(|(_, known)| *known == code).map_or("described value", |(name, _)| name)
-}
-
-/// The types with fields that must be there.
-const DEMANDING: [Definition; 17] = [
-    Open::DEFINITION,
-    Begin::DEFINITION,
-    Attach::DEFINITION,
-    Flow::DEFINITION,
-    Transfer::DEFINITION,
-    Disposition::DEFINITION,
-    Detach::DEFINITION,
-    ErrorCondition::DEFINITION,
-    Received::DEFINITION,
-    Declared::DEFINITION,
-    Discharge::DEFINITION,
-    TransactionalState::DEFINITION,
-    SaslMechanisms::DEFINITION,
-    SaslInit::DEFINITION,
-    SaslChallenge::DEFINITION,
-    SaslResponse::DEFINITION,
-    SaslOutcome::DEFINITION,
-];
-
-/// The name of a field that must be there.
-pub(super) fn field_of(code: u8, index: u8) -> &'static str {
-    let definition = DEMANDING.iter().find(|definition| definition.code == u64::from(code));
-    definition.and_then(|definition| definition.fields.get(usize::from(index))).map_or("?", |field| field.name)
-}
+use super::codec::Multiple;
+use super::decoder::{Decode, Decoder};
+use super::error::DecodeError;
+use super::sink::Sink;
+use super::value::Symbol;
 
 /// The fields of a described list, taken in order. What is wrong with one is kept until [`Fields::check`].
 #[derive(Clone, Debug)]
@@ -261,8 +115,6 @@ mandatory! {
     &[u8] = &[];
     Symbol<'_> = Symbol::new("");
     Multiple<'_> = Multiple::NONE;
-    Role = Role::Sender;
-    SaslCode = SaslCode::Sys;
 }
 
 /// A composite type, made of its fields.
@@ -382,4 +234,30 @@ macro_rules! composite {
             }
         }
     };
+}
+
+/// Restricted types with named choices (AMQP 1.0 §2.8.1–§2.8.3).
+macro_rules! choice {
+    ($( $(#[$meta:meta])* $name:ident: $base:ty { $( $(#[$choice_meta:meta])* $choice:ident = $value:literal, )* } )*) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $( $(#[$choice_meta])* $choice, )* }
+
+        impl $crate::wire::Encode for $name {
+            #[inline]
+            fn encode(&self, sink: &mut $crate::wire::Sink<'_>) {
+                let value: $base = match self { $( Self::$choice => $value, )* };
+                value.encode(sink);
+            }
+        }
+
+        impl<'a> $crate::wire::Decode<'a> for $name {
+            #[inline]
+            fn decode(decoder: &mut $crate::wire::Decoder<'a>) -> Option<Self> {
+                let value: $base = decoder.read()?;
+                $( if value == $value { return Some(Self::$choice); } )*
+                decoder.invalid($crate::wire::Expected::$name)
+            }
+        }
+    )* };
 }

@@ -1,7 +1,8 @@
 //! A cursor that takes values and remembers the first thing that is wrong.
 
+use super::descriptor;
+use super::error::{DecodeError, Expected, FieldName};
 use super::value::{Array, Described, List, Map, Symbol, Uuid, Value};
-use super::{Decode, DecodeError, Expected, FieldName};
 use crate::time::Timestamp;
 
 /// How many zero-width items (null, true, list0 …) an array may claim: they take no bytes, so their number is not
@@ -41,6 +42,13 @@ fn number(bytes: &[u8]) -> u64 {
         place.copy_from_slice(bytes);
     }
     u64::from_be_bytes(all)
+}
+
+/// A value that can be taken from encoded bytes that live for `'a`.
+pub trait Decode<'a>: Sized {
+    /// Takes one value. `None` when it is not one of this type; and any value counts only if [`Decoder::check`] says so
+    /// afterwards.
+    fn decode(decoder: &mut Decoder<'a>) -> Option<Self>;
 }
 
 /// Takes values from encoded bytes one by one. What is wrong is kept beside them and asked for once, at the end, by
@@ -457,7 +465,7 @@ impl<'a> Decoder<'a> {
         let found = self.peek()?;
         let code = match self.value()? {
             Value::Ulong(code) => code,
-            Value::Symbol(name) => u64::from(super::composite::code_of(name)),
+            Value::Symbol(name) => u64::from(descriptor::code_of(name.as_str())),
             _ => return self.unexpected(Expected::Descriptor, found),
         };
         match u8::try_from(code) {

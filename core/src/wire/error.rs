@@ -1,6 +1,7 @@
 //! What can be wrong with encoded bytes.
 
-use super::composite::{self, Definition};
+use super::definition::Definition;
+use super::descriptor;
 use core::fmt;
 
 /// Why bytes are not the AMQP value that was asked for. A word in size, since everything that is decoded may carry one.
@@ -56,7 +57,7 @@ macro_rules! expected {
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
-                    Self::Composite(code) => composite::name_of(code),
+                    Self::Composite(code) => descriptor::name_of(code),
                 }
             }
         }
@@ -109,8 +110,8 @@ impl fmt::Display for Expected {
 /// Names a field of a composite type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldName {
-    composite: u8,
-    index: u8,
+    pub(super) composite: u8,
+    pub(super) index: u8,
 }
 
 impl FieldName {
@@ -123,17 +124,6 @@ impl FieldName {
     pub const fn of(definition: &Definition, index: usize) -> Self {
         // Neither goes beyond a byte.
         Self::new(definition.code as u8, index as u8)
-    }
-
-    /// The field's name, with underscores for the specification's hyphens.
-    pub fn as_str(self) -> &'static str {
-        composite::field_of(self.composite, self.index)
-    }
-}
-
-impl fmt::Display for FieldName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -1,11 +1,12 @@
 //! Termini, outcomes and message sections that are lists (AMQP 1.0 §3).
 
 use super::composite::{FromFields, put_descriptor};
-use super::performative::{ErrorCondition, choice};
 use super::{Decode, Decoder, Encode, Expected, Fields, Map, Multiple, Sink, Symbol, Uuid, Value};
 use crate::time::Timestamp;
 use crate::wire::transaction::{Declared, TransactionalState};
 use core::fmt;
+
+pub use super::outcome::{Accepted, Modified, Outcome, Received, Rejected, Released};
 
 composite! {
     /// Transport headers of a message (AMQP 1.0 §3.2.1).
@@ -98,41 +99,6 @@ composite! {
         dynamic_node_properties: Map<'a> [optional],
         /// Extensions.
         capabilities: Multiple<'a> [optional],
-    }
-
-    /// How far a delivery was received (AMQP 1.0 §3.4.1).
-    #[derive(Debug)]
-    Received = 0x23 "amqp:received:list" {
-        /// The section.
-        section_number: u32 [mandatory],
-        /// The byte in it.
-        section_offset: u64 [mandatory],
-    }
-
-    /// The message was processed (AMQP 1.0 §3.4.2).
-    #[derive(Debug)]
-    Accepted = 0x24 "amqp:accepted:list" {}
-
-    /// The message is refused (AMQP 1.0 §3.4.3).
-    #[derive(Debug)]
-    Rejected<'a> = 0x25 "amqp:rejected:list" {
-        /// Why.
-        error: ErrorCondition<'a> [optional],
-    }
-
-    /// The message was not processed (AMQP 1.0 §3.4.4).
-    #[derive(Debug)]
-    Released = 0x26 "amqp:released:list" {}
-
-    /// The message was not processed and is to be changed (AMQP 1.0 §3.4.5).
-    #[derive(Debug)]
-    Modified<'a> = 0x27 "amqp:modified:list" {
-        /// Whether the delivery counts as failed.
-        delivery_failed: bool [optional],
-        /// Whether the message is not to come here again; Service Bus reads it as "defer".
-        undeliverable_here: bool [optional],
-        /// Annotations to merge; Service Bus merges them into the application properties.
-        message_annotations: Map<'a> [optional],
     }
 
     /// A dynamic node goes when its link closes (AMQP 1.0 §3.5.10).
@@ -339,19 +305,6 @@ impl<'a> Decode<'a> for MessageId<'a> {
     }
 }
 
-/// How a delivery ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Outcome<'a> {
-    /// `accepted`
-    Accepted,
-    /// `rejected`
-    Rejected(Rejected<'a>),
-    /// `released`
-    Released,
-    /// `modified`
-    Modified(Modified<'a>),
-}
-
 /// The state of a delivery: an outcome, or something on the way to one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DeliveryState<'a> {
@@ -370,18 +323,6 @@ impl DeliveryState<'_> {
     pub const ACCEPTED: Self = Self::Outcome(Outcome::Accepted);
     /// `released`
     pub const RELEASED: Self = Self::Outcome(Outcome::Released);
-}
-
-impl Encode for Outcome<'_> {
-    #[inline]
-    fn encode(&self, sink: &mut Sink<'_>) {
-        match self {
-            Self::Accepted => sink.put(&[0x00, 0x53, 0x24, 0x45]),
-            Self::Rejected(v) => v.encode(sink),
-            Self::Released => sink.put(&[0x00, 0x53, 0x26, 0x45]),
-            Self::Modified(v) => v.encode(sink),
-        }
-    }
 }
 
 impl Encode for DeliveryState<'_> {

@@ -7,13 +7,20 @@
 mod composite;
 
 mod codec;
+mod compound;
 mod convert;
 mod decoder;
+mod definition;
+mod descriptor;
 mod error;
+mod error_condition;
+mod field_name;
 pub mod frame;
+mod items;
 mod map_writer;
 pub mod message;
 pub mod messaging;
+mod outcome;
 pub mod performative;
 mod reader;
 pub mod sasl;
@@ -25,14 +32,16 @@ mod view;
 
 #[cfg(feature = "alloc")]
 pub use codec::to_vec;
-pub use codec::{Decode, Encode, Multiple, encode, measure, put_binary_head};
-pub use composite::{Composite, Definition, Field, Fields, Presence};
+pub use codec::{Multiple, encode, measure, put_binary_head};
+pub use composite::Fields;
+pub use compound::{encode_list, encode_map};
 pub use convert::WrongValue;
-pub use decoder::Decoder;
+pub use decoder::{Decode, Decoder};
+pub use definition::{Composite, Definition, Field, Presence};
 pub use error::{DecodeError, Expected, FieldName};
 pub use map_writer::MapWriter;
 pub use reader::{MAX_DEPTH, Reader};
-pub use sink::{Compound, Full, Sink};
+pub use sink::{Compound, Encode, Full, Sink};
 pub use tag::Tag;
-pub use value::{Array, Described, List, Map, Symbol, Uuid, UuidText, Value, encode_list, encode_map};
+pub use value::{Array, Described, List, Map, Symbol, Uuid, UuidText, Value};
 pub use view::View;

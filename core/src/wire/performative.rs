@@ -1,9 +1,12 @@
 //! The performatives (AMQP 1.0 §2.7) and what they are made of.
 
+use super::composite::Mandatory;
 use super::messaging::{DeliveryState, Source, Target};
 use super::transaction::Coordinator;
 use super::view::Items;
-use super::{Composite, Decode, DecodeError, Decoder, Encode, Expected, Fields, Map, Multiple, Sink, Symbol, View};
+use super::{Composite, Decode, DecodeError, Decoder, Encode, Expected, Fields, Map, Multiple, Sink, View};
+
+pub use super::error_condition::ErrorCondition;
 
 composite! {
     /// Negotiates connection parameters (AMQP 1.0 §2.7.1).
@@ -180,58 +183,7 @@ composite! {
         /// Why.
         error: ErrorCondition<'a> [optional],
     }
-
-    /// Details of an error (AMQP 1.0 §2.8.14). All three fields are always written: the Python SDK hangs on a shorter
-    /// list (docs/evidence/wire-protocol.md §0 fact 13).
-    #[derive(Debug)]
-    ErrorCondition<'a> = 0x1d "amqp:error:list" {
-        /// What happened, as a symbol.
-        condition: Symbol<'a> [mandatory],
-        /// Text for people.
-        description: &'a str [optional],
-        /// Details.
-        info: Map<'a> [optional],
-    }
 }
-
-impl<'a> ErrorCondition<'a> {
-    /// A condition without details.
-    pub const fn new(condition: &'a str) -> Self {
-        Self { condition: Symbol::new(condition), description: None, info: None }
-    }
-
-    /// The same with text for people.
-    pub const fn with_description(self, description: &'a str) -> Self {
-        Self { description: Some(description), ..self }
-    }
-}
-
-/// Restricted types with named choices (AMQP 1.0 §2.8.1–§2.8.3).
-macro_rules! choice {
-    ($( $(#[$meta:meta])* $name:ident: $base:ty { $( $(#[$choice_meta:meta])* $choice:ident = $value:literal, )* } )*) => { $(
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $( $(#[$choice_meta])* $choice, )* }
-
-        impl Encode for $name {
-            #[inline]
-            fn encode(&self, sink: &mut Sink<'_>) {
-                let value: $base = match self { $( Self::$choice => $value, )* };
-                value.encode(sink);
-            }
-        }
-
-        impl<'a> Decode<'a> for $name {
-            #[inline]
-            fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-                let value: $base = decoder.read()?;
-                $( if value == $value { return Some(Self::$choice); } )*
-                decoder.invalid($crate::wire::Expected::$name)
-            }
-        }
-    )* };
-}
-pub(super) use choice;
 
 choice! {
     /// A link endpoint's role (AMQP 1.0 §2.8.1).
@@ -259,6 +211,10 @@ choice! {
         /// After the sender has settled.
         Second = 1,
     }
+}
+
+impl Mandatory for Role {
+    const ABSENT: Self = Self::Sender;
 }
 
 impl Role {

@@ -1,7 +1,8 @@
 //! Values read one at a time, each with its result.
 
+use super::decoder::{Decode, Decoder};
+use super::error::DecodeError;
 use super::value::Value;
-use super::{Decode, DecodeError, Decoder};
 
 /// How deep values may be nested before [`Reader::validate`] refuses them.
 pub const MAX_DEPTH: usize = 64;

@@ -1,6 +1,6 @@
 //! SASL frames (AMQP 1.0 §5.3).
 
-use super::performative::choice;
+use super::composite::Mandatory;
 use super::view::Items;
 use super::{Decode, DecodeError, Decoder, Encode, Expected, Multiple, Sink, Symbol, View};
 use core::fmt;
@@ -60,6 +60,10 @@ choice! {
         /// Failed for the system, for now.
         SysTemp = 4,
     }
+}
+
+impl Mandatory for SaslCode {
+    const ABSENT: Self = Self::Sys;
 }
 
 impl fmt::Debug for SaslInit<'_> {

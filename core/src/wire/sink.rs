@@ -18,6 +18,12 @@ impl fmt::Display for Full {
 
 impl core::error::Error for Full {}
 
+/// A value that can be appended to a [`Sink`].
+pub trait Encode {
+    /// Appends the encoded value.
+    fn encode(&self, sink: &mut Sink<'_>);
+}
+
 /// The compound types whose size is known only after their items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compound {

@@ -1,6 +1,6 @@
 //! Transactions (AMQP 1.0 §4).
 
-use super::messaging::Outcome;
+use super::outcome::Outcome;
 use super::{Multiple, Value};
 
 composite! {

@@ -1,8 +1,5 @@
 //! AMQP 1.0's type system as borrowed values (AMQP 1.0 §1.6).
 
-use super::codec::{Encode, fixed};
-use super::sink::{Compound, Full, Sink};
-use super::{Decode, DecodeError, Decoder, Reader};
 use crate::time::Timestamp;
 use core::fmt;
 
@@ -195,7 +192,7 @@ pub struct List<'a> {
     pub(super) items: &'a [u8],
 }
 
-impl<'a> List<'a> {
+impl List<'_> {
     /// How many items the list claims.
     pub const fn len(&self) -> usize {
         self.count as usize
@@ -204,20 +201,6 @@ impl<'a> List<'a> {
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
-    }
-
-    /// The items in order; ends after the first error.
-    pub fn iter(&self) -> impl Iterator<Item = Result<Value<'a>, DecodeError>> + use<'a> {
-        let mut items = Reader::new(self.items);
-        let mut left = self.count;
-        core::iter::from_fn(move || {
-            left = left.checked_sub(1)?;
-            let item = items.value();
-            if item.is_err() {
-                left = 0;
-            }
-            Some(item)
-        })
     }
 }
 
@@ -247,33 +230,6 @@ impl<'a> Map<'a> {
     pub const fn is_empty(&self) -> bool {
         self.count < 2
     }
-
-    /// The entries in order; ends after the first error.
-    pub fn iter(&self) -> impl Iterator<Item = Result<(Value<'a>, Value<'a>), DecodeError>> + use<'a> {
-        let mut items = List { count: self.count, items: self.items }.iter();
-        core::iter::from_fn(move || {
-            let key = items.next()?;
-            let value = items.next()?;
-            Some(key.and_then(|key| value.map(|value| (key, value))))
-        })
-    }
-
-    /// The value whose key is this text, as a string or as a symbol; malformed entries end the search.
-    pub fn get(&self, key: &str) -> Option<Value<'a>> {
-        let mut items = Decoder::new(self.items);
-        for _ in 0..self.count / 2 {
-            let found = match items.rest() {
-                // The short forms of symbol and string are compared as they are, without a look at what is not wanted.
-                [0xa1 | 0xa3, len, ..] => items.take(2 + usize::from(*len))?.get(2..) == Some(key.as_bytes()),
-                _ => items.value()?.as_str() == Some(key),
-            };
-            if found {
-                return items.value();
-            }
-            items.skip()?;
-        }
-        None
-    }
 }
 
 /// An array's items, decoded on demand.
@@ -297,40 +253,6 @@ impl<'a> Array<'a> {
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
-
-    /// The items in order; ends after the first error.
-    pub fn iter(&self) -> impl Iterator<Item = Result<Value<'a>, DecodeError>> + use<'a> {
-        let mut items = Reader::new(self.items);
-        let mut left = self.count;
-        let constructor = self.constructor;
-        core::iter::from_fn(move || {
-            left = left.checked_sub(1)?;
-            let item = items.payload(constructor);
-            if item.is_err() {
-                left = 0;
-            }
-            Some(item)
-        })
-    }
-}
-
-/// A value in a map that is told: of maps inside of it only the size, so that no peer decides how deep this goes.
-struct Shallow<'a>(Value<'a>);
-
-impl fmt::Debug for Shallow<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Value::Map(map) => write!(f, "Map({} entries)", map.len()),
-            value => value.fmt(f),
-        }
-    }
-}
-
-impl fmt::Debug for Map<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.iter().map_while(Result::ok);
-        f.debug_map().entries(entries.map(|(key, value)| (Shallow(key), Shallow(value)))).finish()
-    }
 }
 
 /// A value with a descriptor.
@@ -342,130 +264,4 @@ pub struct Described<'a> {
     pub(super) constructor: &'a [u8],
     /// The value behind its constructor.
     pub(super) payload: &'a [u8],
-}
-
-impl<'a> Described<'a> {
-    /// The descriptor.
-    pub fn descriptor(&self) -> Result<Value<'a>, DecodeError> {
-        Reader::new(self.descriptor).value()
-    }
-
-    /// The descriptor when it is a `ulong`.
-    pub fn code(&self) -> Option<u64> {
-        match self.descriptor() {
-            Ok(Value::Ulong(code)) => Some(code),
-            _ => None,
-        }
-    }
-
-    /// The value that is described.
-    pub fn value(&self) -> Result<Value<'a>, DecodeError> {
-        Reader::new(self.payload).payload(self.constructor)
-    }
-}
-
-/// Tells the descriptor alone: frames are told at the level of traces, and a filter in one may hold a secret.
-impl fmt::Debug for Described<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.descriptor() {
-            Ok(Value::Ulong(code)) => write!(f, "Described({code:#x})"),
-            Ok(Value::Symbol(name)) => write!(f, "Described({name:?})"),
-            _ => f.write_str("Described"),
-        }
-    }
-}
-
-/// Encodes `items` as a list into `buffer` and returns the view, to nest it in another value.
-pub fn encode_list<'a>(items: &[Value<'_>], buffer: &'a mut [u8]) -> Result<List<'a>, Full> {
-    let mut sink = Sink::new(buffer);
-    for item in items {
-        item.encode(&mut sink);
-    }
-    let len = sink.finish()?;
-    let count = u32::try_from(items.len()).map_err(|_| Full)?;
-    Ok(List { count, items: buffer.get(..len).unwrap_or_default() })
-}
-
-/// Encodes `entries` as a map into `buffer` and returns the view, to nest it in another value.
-pub fn encode_map<'a>(entries: &[(Value<'_>, Value<'_>)], buffer: &'a mut [u8]) -> Result<Map<'a>, Full> {
-    let mut sink = Sink::new(buffer);
-    for (key, value) in entries {
-        key.encode(&mut sink);
-        value.encode(&mut sink);
-    }
-    let len = sink.finish()?;
-    let count = u32::try_from(entries.len()).ok().and_then(|entries| entries.checked_mul(2)).ok_or(Full)?;
-    Ok(Map { count, items: buffer.get(..len).unwrap_or_default() })
-}
-
-fn encode_items(sink: &mut Sink<'_>, compound: Compound, count: u32, items: [&[u8]; 2]) {
-    let mark = sink.begin();
-    sink.put(items[0]);
-    sink.put(items[1]);
-    sink.end(mark, compound, count as usize);
-}
-
-impl Encode for List<'_> {
-    fn encode(&self, sink: &mut Sink<'_>) {
-        encode_items(sink, Compound::List, self.count, [self.items, &[]]);
-    }
-}
-
-impl Encode for Map<'_> {
-    fn encode(&self, sink: &mut Sink<'_>) {
-        encode_items(sink, Compound::Map, self.count, [self.items, &[]]);
-    }
-}
-
-impl Encode for Array<'_> {
-    fn encode(&self, sink: &mut Sink<'_>) {
-        encode_items(sink, Compound::Array, self.count, [self.constructor, self.items]);
-    }
-}
-
-impl Encode for Described<'_> {
-    fn encode(&self, sink: &mut Sink<'_>) {
-        sink.put_byte(0);
-        sink.put(self.descriptor);
-        sink.put(self.constructor);
-        sink.put(self.payload);
-    }
-}
-
-impl Encode for Value<'_> {
-    fn encode(&self, sink: &mut Sink<'_>) {
-        match *self {
-            Self::Null => sink.put_byte(0x40),
-            Self::Boolean(v) => v.encode(sink),
-            Self::Ubyte(v) => v.encode(sink),
-            Self::Ushort(v) => v.encode(sink),
-            Self::Uint(v) => v.encode(sink),
-            Self::Ulong(v) => v.encode(sink),
-            Self::Byte(v) => v.encode(sink),
-            Self::Short(v) => v.encode(sink),
-            Self::Int(v) => v.encode(sink),
-            Self::Long(v) => v.encode(sink),
-            Self::Float(v) => v.encode(sink),
-            Self::Double(v) => v.encode(sink),
-            Self::Decimal32(v) => fixed(sink, 0x74, &v),
-            Self::Decimal64(v) => fixed(sink, 0x84, &v),
-            Self::Decimal128(v) => fixed(sink, 0x94, &v),
-            Self::Char(v) => v.encode(sink),
-            Self::Timestamp(v) => v.encode(sink),
-            Self::Uuid(v) => v.encode(sink),
-            Self::Binary(v) => v.encode(sink),
-            Self::String(v) => v.encode(sink),
-            Self::Symbol(v) => v.encode(sink),
-            Self::List(v) => v.encode(sink),
-            Self::Map(v) => v.encode(sink),
-            Self::Array(v) => v.encode(sink),
-            Self::Described(v) => v.encode(sink),
-        }
-    }
-}
-
-impl<'a> Decode<'a> for Value<'a> {
-    fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        decoder.value()
-    }
 }

@@ -1,7 +1,8 @@
 //! Composite values whose fields are decoded when they are asked for.
 
-use super::composite::{Composite, FromFields, Mandatory};
-use super::{Decode, DecodeError, Decoder, Fields};
+use super::composite::{Fields, FromFields, Mandatory};
+use super::definition::Composite;
+use super::{Decode, DecodeError, Decoder};
 use core::marker::PhantomData;
 
 /// A list whose descriptor was taken, with a cursor in it that can go back.

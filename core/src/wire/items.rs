@@ -1,0 +1,116 @@
+//! The items of compound values, decoded on demand.
+
+use super::{Array, DecodeError, Decoder, Described, List, Map, Reader, Value};
+use core::fmt;
+
+impl<'a> List<'a> {
+    /// The items in order; ends after the first error.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Value<'a>, DecodeError>> + use<'a> {
+        let mut items = Reader::new(self.items);
+        let mut left = self.count;
+        core::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let item = items.value();
+            if item.is_err() {
+                left = 0;
+            }
+            Some(item)
+        })
+    }
+}
+
+impl<'a> Map<'a> {
+    /// The entries in order; ends after the first error.
+    pub fn iter(&self) -> impl Iterator<Item = Result<(Value<'a>, Value<'a>), DecodeError>> + use<'a> {
+        let mut items = List { count: self.count, items: self.items }.iter();
+        core::iter::from_fn(move || {
+            let key = items.next()?;
+            let value = items.next()?;
+            Some(key.and_then(|key| value.map(|value| (key, value))))
+        })
+    }
+
+    /// The value whose key is this text, as a string or as a symbol; malformed entries end the search.
+    pub fn get(&self, key: &str) -> Option<Value<'a>> {
+        let mut items = Decoder::new(self.items);
+        for _ in 0..self.count / 2 {
+            let found = match items.rest() {
+                // The short forms of symbol and string are compared as they are, without a look at what is not wanted.
+                [0xa1 | 0xa3, len, ..] => items.take(2 + usize::from(*len))?.get(2..) == Some(key.as_bytes()),
+                _ => items.value()?.as_str() == Some(key),
+            };
+            if found {
+                return items.value();
+            }
+            items.skip()?;
+        }
+        None
+    }
+}
+
+impl<'a> Array<'a> {
+    /// The items in order; ends after the first error.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Value<'a>, DecodeError>> + use<'a> {
+        let mut items = Reader::new(self.items);
+        let mut left = self.count;
+        let constructor = self.constructor;
+        core::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let item = items.payload(constructor);
+            if item.is_err() {
+                left = 0;
+            }
+            Some(item)
+        })
+    }
+}
+
+/// A value in a map that is told: of maps inside of it only the size, so that no peer decides how deep this goes.
+struct Shallow<'a>(Value<'a>);
+
+impl fmt::Debug for Shallow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Map(map) => write!(f, "Map({} entries)", map.len()),
+            value => value.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Map<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.iter().map_while(Result::ok);
+        f.debug_map().entries(entries.map(|(key, value)| (Shallow(key), Shallow(value)))).finish()
+    }
+}
+
+impl<'a> Described<'a> {
+    /// The descriptor.
+    pub fn descriptor(&self) -> Result<Value<'a>, DecodeError> {
+        Reader::new(self.descriptor).value()
+    }
+
+    /// The descriptor when it is a `ulong`.
+    pub fn code(&self) -> Option<u64> {
+        match self.descriptor() {
+            Ok(Value::Ulong(code)) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The value that is described.
+    pub fn value(&self) -> Result<Value<'a>, DecodeError> {
+        Reader::new(self.payload).payload(self.constructor)
+    }
+}
+
+/// Tells the descriptor alone: frames are told at the level of traces, and a filter in one may hold a secret.
+impl fmt::Debug for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.descriptor() {
+            Ok(Value::Ulong(code)) => write!(f, "Described({code:#x})"),
+            Ok(Value::Symbol(name)) => write!(f, "Described({name:?})"),
+            _ => f.write_str("Described"),
+        }
+    }
+}
