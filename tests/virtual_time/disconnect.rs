@@ -5,6 +5,7 @@ use futures_util::future::{Either, select};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{Argument, MessageRef};
+use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Server, World};
 use servicebus_tests::storages::Complete;
@@ -14,6 +15,7 @@ on_both_storages! {
     what_was_fetched_is_given_back_and_the_next_call_connects_again => comes_back;
     a_message_in_hand_is_settled_over_the_next_connection => settled_later;
     a_call_that_waits_goes_on_over_another_connection => waiting;
+    a_message_under_way_is_waited_for => under_way;
     a_client_without_a_connection_disconnects_at_once => nothing_to_do;
     a_service_that_answers_nothing_is_left_in_time => silent;
     the_next_token_is_made_with_another_key => another_key;
@@ -84,6 +86,33 @@ fn waiting<S: Names>() {
         let message = next.await.unwrap().expect("a message");
         receiver.complete(&message).await.unwrap();
         assert_eq!(world.connections_opened(), 2);
+        client.close().await;
+    });
+}
+
+fn under_way<S: Names>() {
+    let world = world(QueueDescription::default());
+    play(&world, async |world| {
+        let client = world.client::<S>();
+        let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
+        sender.send(&MessageRef::new("first")).await.unwrap();
+        assert!(receiver.receive(SECOND).await.unwrap().is_some());
+        for round in 1..4 {
+            let message = MessageRef::new("x");
+            let mut send = std::pin::pin!(sender.send(&message));
+            let moment = std::pin::pin!(world.sleep(Duration::from_micros(1)));
+            let is_early = matches!(select(send.as_mut(), moment).await, Either::Left(_));
+            assert!(!is_early, "its outcome takes a way");
+            let began = world.clock().now;
+            client.disconnect().await;
+            assert!(world.clock().now < began + SECOND, "{:?}", world.clock().now);
+            assert_eq!(open(&world), 0);
+            send.await.unwrap();
+            assert_eq!(counts(&world).active, 2 * round);
+            // Whoever comes afterwards is served.
+            client.sender("q").unwrap().send(&MessageRef::new("y")).await.unwrap();
+            assert!(receiver.receive(SECOND).await.unwrap().is_some());
+        }
         client.close().await;
     });
 }

@@ -220,7 +220,8 @@ impl<R: Runtime> Client<R> {
     /// [`ErrorKind::InvalidArgument`] for one that is not valid, or that is for another host.
     pub fn set_connection_string(&self, connection_string: impl Into<LiteralOf<R>>) -> Result<(), Error<StorageOf<R>>> {
         let connection_string = connection_string.into();
-        self.shared.with(|state| state.machine.set_connection_string(connection_string)).map_err(Error::of)
+        call::change::<R, _>(&self.shared, |state| state.machine.set_connection_string(connection_string))
+            .map_err(Error::of)
     }
 
     /// Closes everything: receivers give back what they have not handed out, messages under way are waited for, links

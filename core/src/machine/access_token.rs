@@ -29,13 +29,15 @@ impl<S: Storage> ClientMachine<S> {
         if !wanted {
             return None;
         }
-        let (id, request) = self.tokens.next_without_text()?;
-        self.tokens.leave_without_text(id);
-        let audience = match self.tokens.audience(id, &self.settings) {
-            Ok(audience) => audience,
-            Err(failure) => {
-                self.end_request(request.index(), clock, Err(failure));
-                return None;
+        let audience = loop {
+            let (id, request) = self.tokens.next_without_text()?;
+            match self.tokens.audience(id, &self.settings) {
+                Ok(audience) => {
+                    self.tokens.leave_without_text(id);
+                    break audience;
+                }
+                // Others that wait are not held up by one that has no audience.
+                Err(failure) => self.end_request(request.index(), clock, Err(failure)),
             }
         };
         self.tokens.set_pending(true);

@@ -3,6 +3,7 @@
 
 use super::endpoint::{Attachment, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, Work};
 use super::link_up::Traffic;
+use super::node::CBS;
 use super::routes::Route;
 use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, HEALTHY, Name, Timer};
@@ -75,7 +76,10 @@ impl<S: Storage> ClientMachine<S> {
         target: &str,
     ) -> Result<LinkId, EngineError> {
         let connection = self.connection.as_mut().ok_or(EngineError::Closed)?;
-        self.sessions.attach(connection, Traffic::Requests, &attach(name, role, source, target))
+        // A request is part of a transaction only on the session of its coordinator.
+        let is_cbs = source == CBS || target == CBS;
+        let traffic = if self.transacts && !is_cbs { Traffic::Messages } else { Traffic::Requests };
+        self.sessions.attach(connection, traffic, &attach(name, role, source, target))
     }
 
     /// Something may be done for a sender or receiver.
@@ -134,7 +138,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Whether an attach that failed for want of room may have it later: links are detached, and the outbox is sent.
-    fn may_fit(&self, error: EngineError) -> bool {
+    pub(super) fn may_fit(&self, error: EngineError) -> bool {
         match error {
             EngineError::NoCapacity(Capacity::Outbox) => {
                 self.connection.as_ref().is_some_and(|connection| connection.outbox_bytes() > 0)
@@ -178,7 +182,7 @@ impl<S: Storage> ClientMachine<S> {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         endpoint.backoff.healthy();
         self.dials.healthy();
-        if endpoint.closing {
+        if endpoint.closing || self.leaving {
             self.mark_link(place);
         }
     }
@@ -365,7 +369,10 @@ impl<S: Storage> ClientMachine<S> {
         }
         let work = match kind {
             Kind::Sender => Work::Sender { max_batch_size: 0 },
-            Kind::Coordinator => Work::Coordinator,
+            Kind::Coordinator => {
+                self.transacts = true;
+                Work::Coordinator
+            }
             Kind::Receiver { mode, prefetch } => Work::Receiver { mode, prefetch },
         };
         let entity = self.acquire(&entity, User::Link)?;

@@ -98,7 +98,13 @@ impl<S: Storage> ClientMachine<S> {
         if late {
             // The peer does not answer: it is dropped with the connection, or when the answer comes after all.
             self.link_gone(place, Attachment::Down);
-            self.wound_down(place);
+            let keeps = self.endpoints.get(place).is_some_and(|endpoint| !endpoint.closing);
+            if in_session && attached && keeps {
+                // Its lock goes with the link: whoever uses it is told.
+                self.session_detached(place, true, &Failure::new(Cause::LinkLost));
+            } else {
+                self.wound_down(place);
+            }
         }
     }
 

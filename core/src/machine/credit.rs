@@ -114,7 +114,7 @@ impl<S: Storage> ClientMachine<S> {
         if let Some(endpoint) = self.endpoints.get_mut(place) {
             endpoint.draining = true;
             endpoint.overdue = Overdue::No;
-            let patience = if endpoint.closing { PATIENCE } else { self.answer_time };
+            let patience = if endpoint.closing || self.leaving { PATIENCE } else { self.answer_time };
             self.timers.start(Timer::Credit, place, clock.now, patience);
         }
     }
@@ -123,7 +123,12 @@ impl<S: Storage> ClientMachine<S> {
     /// time for its answer begins.
     pub(super) fn drain_seen(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.draining && !endpoint.closing && endpoint.attachment.is_up() && self.is_drain_sent(place) {
+        if endpoint.draining
+            && !endpoint.closing
+            && !self.leaving
+            && endpoint.attachment.is_up()
+            && self.is_drain_sent(place)
+        {
             self.drain_begins(place, clock);
         }
     }
@@ -180,7 +185,7 @@ impl<S: Storage> ClientMachine<S> {
     /// The service has sent what it had and given the rest of the credit back.
     pub(super) fn endpoint_drained(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.closing {
+        if endpoint.closing || self.leaving {
             self.mark_link(place);
             return;
         }
@@ -202,7 +207,7 @@ impl<S: Storage> ClientMachine<S> {
     /// link that gives none is replaced.
     pub(super) fn credit_timer(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.endpoints.get(place) else { return };
-        if endpoint.closing {
+        if endpoint.closing || self.leaving {
             self.mark_link(place);
             return;
         }

@@ -35,6 +35,7 @@ struct Watch<'n, S: Storage> {
     dials: &'n mut Backoff,
     ready: &'n mut S::LinkMarks,
     due: &'n mut bool,
+    leaving: bool,
 }
 
 impl<S: Storage> Watch<'_, S> {
@@ -92,16 +93,18 @@ impl<S: Storage> Watch<'_, S> {
         {
             endpoint.backoff.healthy();
             self.dials.healthy();
-            if endpoint.closing {
+            if endpoint.closing || self.leaving {
                 self.ready.mark(place);
                 *self.due = true;
             }
         }
     }
 
-    /// The peer has told the state of a delivery: what that means to the call that waits for it.
-    fn settled(&mut self, place: u32, settled: bool, state: Option<&DeliveryState<'_>>) {
-        if !matches!(self.calls.state_at(place), Some(State::Sent(_))) {
+    /// The peer has told the state of a delivery: what that means to the call that waits for it. The place may have
+    /// another call by now, when the first one has ended without its outcome.
+    fn settled(&mut self, place: u32, update: &StateUpdate<'_>) {
+        let state = update.state;
+        if !matches!(self.calls.state_at(place), Some(State::Sent(sent)) if *sent == update.delivery) {
             return;
         }
         let outcome = match state {
@@ -119,7 +122,7 @@ impl<S: Storage> Watch<'_, S> {
                 None => Err(Failure::new(Cause::Service(Reason::InvalidField))),
             },
             // Settled without a word: whether it was taken is not known.
-            (None, _) if settled => Err(Failure::new(Cause::LinkLost)),
+            (None, _) if update.settled => Err(Failure::new(Cause::LinkLost)),
             (None, _) => return,
         };
         self.calls.end(place, result);
@@ -162,6 +165,7 @@ impl<S: Storage> Handler for Watch<'_, S> {
             };
             let place = user & !REQUEST;
             if let Some(failure) = refused
+                && self.channels.delivery(place) == Some(update.delivery)
                 && let Some((channel, _)) = self.channels.request(place)
             {
                 // Whoever waits is told when the request expires, which is now.
@@ -170,7 +174,7 @@ impl<S: Storage> Handler for Watch<'_, S> {
             }
             return;
         }
-        self.settled(user, update.settled, state);
+        self.settled(user, update);
     }
 }
 
@@ -191,6 +195,7 @@ impl<S: Storage> ClientMachine<S> {
             dials: &mut self.dials,
             ready: &mut self.ready,
             due: &mut self.due,
+            leaving: self.leaving,
         };
         if let Err(error) = connection.handle_input(clock.now, rx, &mut watch) {
             self.remember(error);

@@ -22,7 +22,7 @@ struct Session {
 
 /// The AMQP sessions of a connection. Requests have one of their own, so that neither messages that wait to be taken nor
 /// a peer that grants no window for messages can stop tokens and settlements. Where there is one place for a session,
-/// they share it.
+/// they share it. With transactions, requests to entities are on the session of the coordinator.
 pub(super) struct Sessions<S: Storage> {
     table: S::Sessions<Session>,
 }

@@ -124,6 +124,8 @@ pub struct ClientMachine<S: Storage> {
     close_sent: bool,
     /// The connection ends because nothing needs it for now.
     leaving: bool,
+    /// Transactions were asked for.
+    transacts: bool,
     /// The service's time.
     service_clock: ServiceClock,
     /// The driver was dropped before the client was closed.
@@ -221,6 +223,7 @@ impl<S: Storage> ClientMachine<S> {
             closing: false,
             close_sent: false,
             leaving: false,
+            transacts: false,
             service_clock: ServiceClock::default(),
             sessions: Sessions::new(limits.sessions),
             endpoints: Table::bounded(limits.links),
@@ -258,6 +261,8 @@ impl<S: Storage> ClientMachine<S> {
             return Err(Failure::new(Cause::Argument(Argument::ConnectionString)));
         }
         self.settings = given;
+        self.tokens.exchanged(&self.timers);
+        self.due = true;
         Ok(())
     }
 

@@ -15,6 +15,9 @@ use crate::wire::performative::Role;
 /// An entity's `$management` that nothing else keeps stays for this long after the last request.
 const QUIET: Millis = Millis::from_secs(60);
 
+/// The node that takes tokens.
+pub(super) const CBS: &str = "$cbs";
+
 impl<S: Storage> ClientMachine<S> {
     /// The channel of an entity that was acquired for it, or of `$cbs`; made when there is none.
     pub(super) fn use_node(&mut self, entity: Option<EntityId>) -> Result<u32, Failure<S>> {
@@ -102,7 +105,7 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn put_node_address(&self, node: u32, path: &mut Path) -> Result<(), EngineError> {
         match self.channels.entity(node) {
             Some(entity) => self.put_path(entity, true, path),
-            None => path.push_str("$cbs").map_err(|_| EngineError::IllegalState),
+            None => path.push_str(CBS).map_err(|_| EngineError::IllegalState),
         }
     }
 

@@ -420,7 +420,13 @@ impl<S: Storage> ClientMachine<S> {
                 && self.channels.entity(node).is_none_or(|entity| self.tokens.is_valid(entity.token))
                 && let Err(error) = self.within(|machine| machine.attach_node(node))
             {
-                self.fail_requests(node, clock, &Failure::of_engine(error), false);
+                // The outbox is empty again in a moment; links that others hold may stay.
+                if error == EngineError::NoCapacity(Capacity::Outbox) && self.may_fit(error) {
+                    self.channels.starve(node);
+                    self.starved = true;
+                } else {
+                    self.fail_requests(node, clock, &Failure::of_engine(error), false);
+                }
             }
             return false;
         }

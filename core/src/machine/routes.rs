@@ -72,6 +72,7 @@ impl<S: Storage> Routes<S> {
 mod tests {
     use super::*;
     use crate::storage::Heap;
+    use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode};
 
     #[test]
     fn a_route_is_the_same_after_it_was_kept() {
@@ -103,7 +104,22 @@ mod tests {
         connection.greet(None, &open).expect("room");
         let mut routes = Routes::<Heap>::new();
         let session = connection.begin().expect("room");
-        let attach = super::super::attach::attach("a", crate::wire::performative::Role::Sender, "a", "q");
+        let attach = Attach {
+            name: "a",
+            handle: 0,
+            role: Role::Sender,
+            snd_settle_mode: SenderSettleMode::Unsettled,
+            rcv_settle_mode: ReceiverSettleMode::First,
+            source: None,
+            target: None,
+            unsettled: None,
+            incomplete_unsettled: false,
+            initial_delivery_count: Some(0),
+            max_message_size: None,
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties: None,
+        };
         let link = connection.attach(session, &attach).expect("room");
         assert_eq!(routes.of(link), None);
         routes.add(link, Route::Receiver(3));

@@ -323,6 +323,19 @@ impl<S: Storage> Tokens<S> {
         }
     }
 
+    /// The connection string has been exchanged: what would not be put again by itself is put with the new one. Tokens
+    /// that are signed here follow when they are renewed.
+    pub(super) fn exchanged(&mut self, timers: &Timers<S>) {
+        for place in 0..self.table.end() {
+            let Some(token) = self.table.get_mut(place) else { continue };
+            if matches!(token.state, State::Resting | State::Parked) && timers.get(Timer::Token, place).is_none() {
+                token.state = State::Due;
+                token.backoff.forget();
+                self.marked.mark(place);
+            }
+        }
+    }
+
     /// The connection is gone, and with it all that the service has accepted. Attempts that failed still count: else each
     /// connection would bring as many again.
     pub(super) fn handle_disconnected(&mut self, timers: &mut Timers<S>) {
@@ -451,6 +464,10 @@ impl<S: Storage> Tokens<S> {
         token.backoff.failed();
         let Attempt { now, settings, random, timers, .. } = attempt;
         let may_help = failure.is_transient() || (expired && !settings.takes_tokens());
+        if settings.takes_tokens() && !may_help && failure.reason().is_some() {
+            // The service does not want the credential's token: it is asked for another.
+            self.kept.take();
+        }
         let hopeless = !token.valid && (!may_help || token.backoff.is_exhausted(&settings.retry));
         token.state = if hopeless { State::Parked } else { State::Resting };
         // Never at once: the pump would not end.

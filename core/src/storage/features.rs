@@ -87,16 +87,3 @@ pub trait ReceiveAndDelete: Storage {}
     message = "`{Self}` has no external tokens: add `external_tokens: true` to its `fixed_storage!`"
 )]
 pub trait ExternalTokens: Storage {}
-
-#[cfg(feature = "alloc")]
-mod heap {
-    use super::{ExternalTokens, LockRenewal, Prefetch, ReceiveAndDelete, Sessions, Transactions};
-    use crate::storage::Heap;
-
-    impl LockRenewal for Heap {}
-    impl Sessions for Heap {}
-    impl Transactions for Heap {}
-    impl Prefetch for Heap {}
-    impl ReceiveAndDelete for Heap {}
-    impl ExternalTokens for Heap {}
-}

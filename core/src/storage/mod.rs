@@ -13,6 +13,8 @@ mod fixed_buffer;
 mod fixed_table;
 #[cfg(feature = "alloc")]
 mod heap;
+#[cfg(feature = "alloc")]
+mod heap_features;
 mod marks;
 #[cfg(feature = "alloc")]
 mod shared_text;

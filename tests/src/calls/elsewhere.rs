@@ -34,6 +34,7 @@ pub const ELSEWHERE: &[Elsewhere] = elsewhere! {
     "addresses::first_to_connect": "as long as an attempt to connect takes; part of Dial::dial: its unit tests",
     "TlsStream::open": "none: Dial::dial is dropped after the try time-out, and the handshake with it",
     "Transport::close": "implemented by adapters; the driver drops it after a second",
+    "Close::close": "implemented by applications; part of Transport::close",
     "Connect::connect": "implemented by applications; part of Dial::dial",
     "Credential::token": "implemented by applications; the driver drops it after the try time-out: row C4",
     "AccessTokens::token": "implemented by applications; part of a request of the administration client",
