@@ -10,6 +10,8 @@ use std::io;
 const MAX_HEAD: usize = 64 << 10;
 /// Fields of a head at most.
 const MAX_FIELDS: usize = 128;
+/// Interim responses before the final one at most.
+const MAX_INTERIM: usize = 16;
 
 /// The head of a response.
 pub(super) struct Head {
@@ -42,6 +44,8 @@ pub(super) enum HeadError {
     Parse(httparse::Error),
     /// It is larger than any that makes sense.
     TooLarge,
+    /// Interim responses come, and no final one.
+    Interim,
 }
 
 impl fmt::Display for HeadError {
@@ -50,6 +54,7 @@ impl fmt::Display for HeadError {
             Self::Io(error) => error.fmt(f),
             Self::Parse(error) => write!(f, "the answer is not HTTP: {error}"),
             Self::TooLarge => f.write_str("the head of the answer is too large"),
+            Self::Interim => f.write_str("too many interim responses come before the answer"),
         }
     }
 }
@@ -78,10 +83,15 @@ pub(super) async fn write(writer: &mut impl Write<Error = io::Error>, request: &
 /// Reads the head of the final response.
 pub(super) async fn read(reader: &mut impl Read<Error = io::Error>) -> Result<Head, HeadError> {
     let mut bytes = Vec::new();
+    let mut interim = 0;
     loop {
         if let Some(head) = parse(&bytes)? {
             // Interim responses come before the one that counts (RFC 9110 §15.2); 101 is final here.
             if (100..200).contains(&head.status) && head.status != 101 {
+                if interim == MAX_INTERIM {
+                    return Err(HeadError::Interim);
+                }
+                interim += 1;
                 bytes = head.rest;
                 continue;
             }
@@ -113,4 +123,23 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, HeadError> {
         rest: bytes.get(length..).unwrap_or_default().to_vec(),
         keeps_open: response.version == Some(1),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{Script, now};
+    use super::*;
+
+    fn behind(interim: usize) -> Result<Head, HeadError> {
+        let mut script = Script::default();
+        script.incoming.borrow_mut().extend(b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(interim));
+        script.incoming.borrow_mut().extend(b"HTTP/1.1 200 OK\r\n\r\n");
+        now(read(&mut script))
+    }
+
+    #[test]
+    fn interim_responses_are_passed_over_up_to_a_limit() {
+        assert!(matches!(behind(MAX_INTERIM), Ok(head) if head.status == 200));
+        assert!(matches!(behind(MAX_INTERIM + 1), Err(HeadError::Interim)));
+    }
 }

@@ -25,7 +25,22 @@ const MAX_IDLE: usize = 4;
 /// HTTP/1.1 over a [`Dialer`].
 pub struct Http<N: Network> {
     dialer: Dialer<N>,
-    idle: Mutex<Vec<Secured<N::Stream>>>,
+    /// The one that was used last is at the end.
+    idle: Mutex<Vec<Idle<Secured<N::Stream>>>>,
+}
+
+/// A connection that is kept, and where it leads.
+struct Idle<T> {
+    host: String,
+    port: u16,
+    tls: bool,
+    stream: T,
+}
+
+impl<T> Idle<T> {
+    fn leads_to(&self, endpoint: &Endpoint) -> bool {
+        self.port == endpoint.port() && self.tls == endpoint.use_tls() && self.host == endpoint.host()
+    }
 }
 
 impl<N: Network + fmt::Debug> fmt::Debug for Http<N> {
@@ -104,7 +119,7 @@ impl<N: Network> Http<N> {
         self
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Secured<N::Stream>>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle<Secured<N::Stream>>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,14 +128,29 @@ impl<N: Network> Http<N> {
         self.dialer.open(target).await.map_err(HttpError::Dial)
     }
 
-    /// A connection that was kept and is still open.
-    async fn kept(&self) -> Option<Secured<N::Stream>> {
+    /// A connection to this endpoint that was kept and is still open.
+    async fn kept(&self, endpoint: &Endpoint) -> Option<Secured<N::Stream>> {
         loop {
-            let mut stream = self.idle().pop()?;
+            let mut stream = {
+                let mut idle = self.idle();
+                let place = idle.iter().rposition(|idle| idle.leads_to(endpoint))?;
+                idle.remove(place).stream
+            };
             if is_quiet(&mut stream).await {
                 return Some(stream);
             }
         }
+    }
+
+    /// Keeps a connection for the next requests, instead of the one that has waited longest where there are enough.
+    fn keep(&self, endpoint: &Endpoint, stream: Secured<N::Stream>) {
+        let new = Idle { host: endpoint.host().into(), port: endpoint.port(), tls: endpoint.use_tls(), stream };
+        let mut idle = self.idle();
+        let oldest = if idle.len() < MAX_IDLE { None } else { Some(idle.remove(0)) };
+        idle.push(new);
+        drop(idle);
+        // What its end does needs no lock.
+        drop(oldest);
     }
 }
 
@@ -186,10 +216,21 @@ fn length(head: &Head) -> io::Result<Length> {
             Err(invalid("coding"))
         };
     }
-    match head.field("content-length") {
-        Some(length) => Ok(Length::Known(length.trim().parse().map_err(|_| invalid("length"))?)),
-        None => Ok(Length::Unknown),
+    // Fields of one name count as one list; a length that is said twice is the same one (RFC 9110 §8.6).
+    let lengths = head.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let mut known = None;
+    for text in lengths.flat_map(|(_, list)| list.split(',')) {
+        let length = digits(text.trim_matches([' ', '\t'])).ok_or_else(|| invalid("length"))?;
+        if known.replace(length).is_some_and(|former| former != length) {
+            return Err(invalid("length"));
+        }
     }
+    Ok(known.map_or(Length::Unknown, Length::Known))
+}
+
+/// A number of digits alone: `parse` takes a sign as well.
+fn digits(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn invalid(what: &'static str) -> io::Error {
@@ -326,7 +367,7 @@ impl<N: Network> HttpClient for Http<N> {
         // May be sent twice, as it changes nothing (RFC 9110 §9.2.2).
         let is_safe = request.method == Method::Get;
         let (stream, response, open) = loop {
-            let (kept, mut stream) = match self.kept().await {
+            let (kept, mut stream) = match self.kept(endpoint).await {
                 Some(stream) => (true, stream),
                 None => (false, self.open(endpoint).await?),
             };
@@ -338,13 +379,87 @@ impl<N: Network> HttpClient for Http<N> {
             }
         };
         if open {
-            let mut idle = self.idle();
-            if idle.len() < MAX_IDLE {
-                idle.push(stream);
-            }
+            self.keep(endpoint, stream);
         } else {
             let _ = stream.close().await;
         }
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{Answering, now};
+    use super::*;
+    use alloc::rc::Rc;
+    use alloc::string::ToString;
+    use alloc::vec;
+    use core::cell::RefCell;
+
+    type Connected = Rc<RefCell<Vec<(String, u16)>>>;
+
+    /// A client whose service has one answer for every request, and where it has connected to.
+    fn client() -> (Http<Answering>, Connected) {
+        let network = Answering::new("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let connected = Rc::clone(&network.connected);
+        (Http::new(Dialer::new(network)), connected)
+    }
+
+    fn endpoint(host: &str, port: u16) -> Endpoint {
+        let text = format!(
+            "Endpoint=sb://{host}:{port};SharedAccessKeyName=n;SharedAccessKey=a2V5;UseDevelopmentEmulator=true"
+        );
+        Endpoint::from_connection_string(&crate::servicebus::ConnectionString::parse(&text).expect("it is valid"))
+    }
+
+    fn get(client: &Http<Answering>, endpoint: &Endpoint) -> Result<Response, HttpError> {
+        let (method, path_and_query) = (Method::Get, "/queue".to_string());
+        now(client.send(endpoint, Request { method, path_and_query, headers: Headers::new(), body: Vec::new() }))
+    }
+
+    #[test]
+    fn a_connection_is_used_again_for_its_own_endpoint_only() {
+        let (client, connected) = client();
+        let mut expected = vec![];
+        for (host, port) in [("a", 1), ("b", 1), ("b", 2)] {
+            get(&client, &endpoint(host, port)).expect("a response");
+            expected.push((host.to_string(), port));
+            assert_eq!(*connected.borrow(), expected);
+        }
+        for (host, port) in [("a", 1), ("b", 2), ("b", 1), ("a", 1)] {
+            get(&client, &endpoint(host, port)).expect("a response");
+        }
+        assert_eq!(*connected.borrow(), expected, "each was kept");
+    }
+
+    #[test]
+    fn the_endpoints_used_last_keep_their_connections() {
+        let (client, connected) = client();
+        for port in 1..=6 {
+            get(&client, &endpoint("a", port)).expect("a response");
+        }
+        assert_eq!(client.idle().len(), MAX_IDLE);
+        get(&client, &endpoint("a", 6)).expect("a response");
+        assert_eq!(connected.borrow().len(), 6);
+    }
+
+    #[test]
+    fn a_length_is_digits_and_the_same_everywhere() {
+        let lengths = |values: &[&str]| {
+            let fields = values.iter().map(|value| ("Content-Length".to_string(), value.to_string())).collect();
+            match length(&Head { status: 200, fields, rest: vec![], keeps_open: true }) {
+                Ok(Length::Known(length)) => Some(length),
+                Ok(_) => panic!("there is a length"),
+                Err(_) => None,
+            }
+        };
+        for valid in [&["5"][..], &["5", "5"], &["5, 5"]] {
+            assert_eq!(lengths(valid), Some(5), "{valid:?}");
+        }
+        let too_long = "9".repeat(40);
+        for refused in [&["+5"][..], &["-5"], &["5 5"], &[""], &["5,"], &["0x5"], &[&too_long], &["5", "6"], &["5, 6"]]
+        {
+            assert_eq!(lengths(refused), None, "{refused:?}");
+        }
     }
 }

@@ -27,6 +27,8 @@ mod network;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod roots;
+#[cfg(all(test, any(feature = "http", feature = "proxy", feature = "websockets")))]
+mod script;
 mod tls;
 #[cfg(feature = "websockets")]
 mod websocket;

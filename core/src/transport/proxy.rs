@@ -90,7 +90,7 @@ async fn tunnel<N: Network>(network: &N, proxy: &Intercept, destination: &Author
         head::write(&mut writer, &request).await.map_err(ProxyError::Http)?;
         head::read(&mut reader).await.map_err(|error| ProxyError::Http(error.into_io()))?
     };
-    if head.status != 200 {
+    if !(200..300).contains(&head.status) {
         return Err(ProxyError::Refused { status: head.status, reason: head::reason(head.status) });
     }
     // Who is at the far end of the tunnel waits for our first bytes: TLS, AMQP and HTTP begin with the client's.
@@ -140,5 +140,28 @@ impl core::error::Error for ProxyError {
             Self::Connect(error) | Self::Http(error) => Some(error),
             Self::Url | Self::Host | Self::Refused { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{Answering, now};
+    use super::*;
+
+    fn status(answer: &'static str) -> Result<(), ProxyError> {
+        let proxy = Proxy::new("http://proxy:3128").expect("an address");
+        let network = Answering::new(answer);
+        let tunnel = now(proxy.open(&network, "contoso.servicebus.windows.net", 5671))?;
+        assert!(tunnel.is_some(), "the way goes through the proxy");
+        Ok(())
+    }
+
+    #[test]
+    fn every_successful_status_opens_the_tunnel() {
+        for answer in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 201 Created\r\n\r\n", "HTTP/1.1 299 Tunnel\r\n\r\n"] {
+            assert!(status(answer).is_ok(), "{answer}");
+        }
+        let refused = status("HTTP/1.1 300 Multiple Choices\r\n\r\n");
+        assert!(matches!(refused, Err(ProxyError::Refused { status: 300, .. })));
     }
 }

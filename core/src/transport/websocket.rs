@@ -32,6 +32,9 @@ const MAX_MESSAGE: usize = 1 << 20;
 const CHUNK: usize = 64 << 10;
 /// Bytes that are read in one call.
 const READ: usize = 16 << 10;
+/// Bytes that may wait behind a write before reading waits for it as well. Behind a write only answers to pings wait, at
+/// most three bytes for each that was read.
+const MAX_ANSWERS: usize = 64 << 10;
 
 /// Why no WebSocket was opened.
 #[derive(Debug)]
@@ -174,16 +177,21 @@ impl<T: Transport<Error = io::Error>> WebSocketStream<T> {
         if !head.field("sec-websocket-protocol").is_some_and(|chosen| chosen.eq_ignore_ascii_case(SUBPROTOCOL)) {
             return Err(invalid("the server has not chosen AMQP"));
         }
+        Ok(Self::over(stream, head.rest))
+    }
+
+    /// A WebSocket that is open, and what came of it already.
+    fn over(stream: T, incoming: Vec<u8>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ)
             // A frame is written as a whole.
             .write_buffer_size(0)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let pipe = Pipe { incoming: head.rest, ..Pipe::default() };
+        let pipe = Pipe { incoming, ..Pipe::default() };
         let socket = WebSocket::from_raw_socket(pipe, Role::Client, Some(config));
         let frames = Mutex::new(Frames { socket, rest: Bytes::new(), torn: false });
-        Ok(Self { stream, frames, buffer: vec![0; READ].into_boxed_slice() })
+        Self { stream, frames, buffer: vec![0; READ].into_boxed_slice() }
     }
 }
 
@@ -256,24 +264,34 @@ impl<W> Sink<W> {
         Some(Taken { sink, writer: Some(writer) })
     }
 
+    /// Takes the writer, or leaves a waker for when it is given back: one step, as nobody would be woken by what is given
+    /// back in between. The waker that was left before is returned.
+    fn take_or_wait(&mut self, waker: &Waker) -> Result<W, Option<Waker>> {
+        self.writer.take().ok_or_else(|| self.waker.replace(waker.clone()))
+    }
+
     async fn take(sink: &Mutex<Self>) -> Taken<'_, W> {
-        poll_fn(|cx| match Self::try_take(sink) {
-            Some(taken) => Poll::Ready(taken),
-            None => {
-                let waker = cx.waker().clone();
-                lock(sink).waker = Some(waker);
-                Poll::Pending
+        poll_fn(|cx| {
+            let step = lock(sink).take_or_wait(cx.waker());
+            match step {
+                Ok(writer) => Poll::Ready(Taken { sink, writer: Some(writer) }),
+                // It may be the last that holds its task, and with it what takes the lock when it is dropped: not
+                // under the lock.
+                Err(_former) => Poll::Pending,
             }
         })
         .await
     }
 }
 
-/// Writes the frames that are to go.
+/// Writes the frames that are to go, unless an earlier one was cut.
 async fn drain(frames: &Mutex<Frames>, writer: &mut impl Write<Error = io::Error>) -> io::Result<()> {
     loop {
         let outgoing = {
             let mut frames = lock(frames);
+            if frames.torn {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
             let outgoing = core::mem::take(&mut frames.socket.get_mut().outgoing);
             frames.torn = !outgoing.is_empty();
             outgoing
@@ -361,13 +379,19 @@ impl<R: Read<Error = io::Error>, W: Write<Error = io::Error>> Read for WebSocket
             let (taken, answers) = {
                 let mut frames = lock(self.frames);
                 let taken = frames.take(buffer)?;
-                (taken, !frames.socket.get_ref().outgoing.is_empty())
+                (taken, frames.socket.get_ref().outgoing.len())
             };
             if let Some(count) = taken {
                 return Ok(count);
             }
-            // Where the other half writes, it sends them behind its own.
-            if answers && let Some(mut writer) = Sink::try_take(&self.sink) {
+            // Where the other half writes, it sends them behind its own. A peer that sends pings and does not read is
+            // not read from either, or its answers would take any amount of memory.
+            let writer = match answers {
+                0 => None,
+                1..=MAX_ANSWERS => Sink::try_take(&self.sink),
+                _ => Some(Sink::take(&self.sink).await),
+            };
+            if let Some(mut writer) = writer {
                 writer.send(self.frames).await?;
             }
             let count = self.reader.read(self.buffer).await?;
@@ -406,5 +430,119 @@ impl<W: Write<Error = io::Error>> Write for WebSocketWriter<'_, W> {
 
     async fn flush(&mut self) -> io::Result<()> {
         Sink::take(&self.sink).await.send(self.frames).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{Script, now, poll};
+    use super::*;
+    use alloc::task::Wake;
+    use core::future::Future;
+    use core::pin::pin;
+    use core::sync::atomic::{AtomicBool, Ordering};
+    use core::task::Context;
+
+    /// The masked frames of a client, each as its first byte and its content.
+    fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let mut frames = Vec::new();
+        while let [first, length, mask @ ..] = bytes {
+            let (mask, rest) = mask.split_at(4);
+            let (content, rest) = rest.split_at(usize::from(length & 0x7f));
+            frames.push((*first, content.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect()));
+            bytes = rest;
+        }
+        frames
+    }
+
+    #[test]
+    fn pings_of_a_peer_that_does_not_read_take_bounded_memory_and_no_frame_is_lost() {
+        const PINGS: usize = 64 * READ / 2;
+        let script = Script::default();
+        let mut stream = WebSocketStream::over(script.clone(), Vec::new());
+        let (mut reader, mut writer) = stream.split();
+        let waiting = |frames: &Mutex<Frames>| lock(frames).socket.get_ref().outgoing.len();
+        script.blocks.set(true);
+        assert_eq!(now(writer.write(b"before")).expect("it is queued"), 6);
+        script.incoming.borrow_mut().extend([0x89, 0].repeat(PINGS));
+        script.incoming.borrow_mut().extend(*b"\x82\x02hi");
+        let mut buffer = [0; 8];
+        let both = reader.frames;
+        {
+            let mut flushing = pin!(writer.flush());
+            assert!(poll(flushing.as_mut()).is_pending());
+            let mut reading = pin!(reader.read(&mut buffer));
+            assert!(poll(reading.as_mut()).is_pending());
+            assert!(waiting(both) <= MAX_ANSWERS + 3 * READ, "{} bytes wait", waiting(both));
+            script.blocks.set(false);
+            assert!(matches!(poll(flushing.as_mut()), Poll::Ready(Ok(()))));
+            assert!(matches!(poll(reading.as_mut()), Poll::Ready(Ok(2))), "reading goes on");
+        }
+        assert_eq!(buffer[..2], *b"hi");
+        assert_eq!(now(writer.write(b"behind")).expect("it is queued"), 6);
+        now(writer.flush()).expect("it is written");
+        let frames = frames(&script.written.borrow());
+        assert_eq!(frames.len(), PINGS + 2, "every ping is answered");
+        assert_eq!(frames.first(), Some(&(0x82, b"before".to_vec())));
+        assert_eq!(frames.last(), Some(&(0x82, b"behind".to_vec())));
+    }
+
+    #[test]
+    fn nothing_is_written_behind_a_frame_that_was_cut() {
+        let script = Script::default();
+        let mut stream = WebSocketStream::over(script.clone(), Vec::new());
+        let (_reader, mut writer) = stream.split();
+        now(writer.write(b"cut")).expect("it is queued");
+        script.blocks.set(true);
+        assert!(poll(pin!(writer.flush())).is_pending());
+        script.blocks.set(false);
+        for _ in 0..2 {
+            let error = now(writer.write(b"behind")).expect_err("the stream makes no sense any more");
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+            assert_eq!(now(writer.flush()).expect_err("nor does a flush").kind(), io::ErrorKind::BrokenPipe);
+        }
+        assert!(script.written.borrow().is_empty());
+    }
+
+    /// A task that waits for the sink: whether it was woken, and whether the sink was locked when it was dropped.
+    struct Waiting {
+        sink: Arc<Mutex<Sink<()>>>,
+        woken: Arc<AtomicBool>,
+        locked: Arc<AtomicBool>,
+    }
+
+    impl Wake for Waiting {
+        fn wake(self: Arc<Self>) {
+            self.woken.store(true, Ordering::SeqCst);
+        }
+    }
+
+    impl Drop for Waiting {
+        fn drop(&mut self) {
+            self.locked.fetch_or(self.sink.try_lock().is_err(), Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_the_writer_is_left_in_the_step_that_finds_it_taken() {
+        let mut sink = Sink { writer: None::<()>, waker: None };
+        assert!(matches!(sink.take_or_wait(Waker::noop()), Err(None)));
+        assert!(sink.waker.is_some());
+        assert!(matches!(sink.take_or_wait(Waker::noop()), Err(Some(_))), "the former one is given out");
+
+        let sink = Arc::new(Mutex::new(Sink { writer: Some(()), waker: None }));
+        let [first, second, locked] = core::array::from_fn(|_| Arc::new(AtomicBool::new(false)));
+        let taken = Sink::try_take(&sink).expect("it is there");
+        let mut waiting = pin!(Sink::take(&sink));
+        for woken in [&first, &second] {
+            let (sink, woken, locked) = (Arc::clone(&sink), Arc::clone(woken), Arc::clone(&locked));
+            let waker = Waker::from(Arc::new(Waiting { sink, woken, locked }));
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        drop(taken);
+        assert!(second.load(Ordering::SeqCst), "the task of the last poll is woken");
+        assert!(!first.load(Ordering::SeqCst));
+        assert!(!locked.load(Ordering::SeqCst), "no task is dropped under the lock");
+        assert!(poll(waiting).is_ready());
     }
 }
