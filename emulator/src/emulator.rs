@@ -24,6 +24,8 @@ pub enum StartError {
     Entity(BlueprintError),
     /// The certificate cannot be used.
     Identity(IdentityError),
+    /// Two namespaces have come to have this name.
+    NamespaceTwice(String),
 }
 
 impl fmt::Display for StartError {
@@ -32,6 +34,7 @@ impl fmt::Display for StartError {
             Self::Bind(error) => error.fmt(f),
             Self::Entity(error) => error.fmt(f),
             Self::Identity(error) => error.fmt(f),
+            Self::NamespaceTwice(name) => write!(f, "two namespaces have the name '{name}'"),
         }
     }
 }
@@ -89,8 +92,8 @@ impl EmulatorBuilder {
     }
 
     /// Adds a namespace with the key of the default one, or goes back to the one of this name: entities, keys and the tier
-    /// that follow are its own. Clients choose it by the first label of the host that they name, such as
-    /// `NAME.servicebus.windows.net` or `NAME.localhost`; the default namespace answers at any other host.
+    /// that follow are its own. Clients choose it by the first label or labels of the host that they name, such
+    /// as `NAME.servicebus.windows.net` or `NAME.localhost`; the default namespace answers at any other host.
     #[must_use]
     pub fn namespace(mut self, name: &str) -> Self {
         let is = |start: &Start| start.config.name.eq_ignore_ascii_case(name);
@@ -273,7 +276,7 @@ impl EmulatorBuilder {
     /// A broker with these entities and no sockets, for tests in virtual time.
     ///
     /// # Errors
-    /// [`StartError::Entity`].
+    /// [`StartError::Entity`] and [`StartError::NamespaceTwice`].
     pub fn broker(&self, clock: Clock) -> Result<Broker, StartError> {
         let seed = self.seed.unwrap_or(clock.utc.as_millis() as u64);
         let mut config = self.config.clone();
@@ -281,8 +284,12 @@ impl EmulatorBuilder {
         config.namespace = self.default.config.clone();
         config.others = self.others.iter().map(|start| start.config.clone()).collect();
         let mut broker = Broker::new(config, seed);
-        let starts = core::iter::once(&self.default).chain(&self.others);
-        for (id, start) in broker.namespace_ids().zip(starts) {
+        let mut built = Vec::new();
+        for start in core::iter::once(&self.default).chain(&self.others) {
+            let name = &start.config.name;
+            let id = broker.find_namespace(name).filter(|id| !built.contains(id));
+            let id = id.ok_or_else(|| StartError::NamespaceTwice(name.clone()))?;
+            built.push(id);
             broker
                 .with_namespace_of(id, clock, |namespace| start.blueprint.build(namespace, clock.utc))
                 .map_err(StartError::Entity)?;

@@ -138,6 +138,7 @@ impl Namespace {
             }
             Change::Clear => self.remove_all(),
             Change::Purge { store } => self.purge_store(store),
+            Change::LetGo => self.let_go(),
         }
     }
 
@@ -540,5 +541,69 @@ mod tests {
         let queue = namespace.queue("letters").unwrap();
         assert_eq!((namespace.held("letters"), namespace.counts(&queue.stores).total()), (0, 0));
         assert_ne!(queue.stores.main, before);
+    }
+
+    /// Stores of an entity that goes in parts free their places, and the next entity has the same ones in a replay.
+    #[test]
+    fn a_log_with_a_large_delete_leads_to_the_same_state() {
+        let mut original = namespace(1);
+        original.record_changes();
+        for _ in 0..3_000 {
+            let sent = message(&mut Random::seeded(3), START);
+            original.send("letters", sent, START).unwrap();
+        }
+        original.delete("letters").unwrap();
+        original.create_queue("before", QueueDescription::default(), START).unwrap();
+        while original.poll_timeout() == Some(Timestamp::DOTNET_MIN) {
+            original.handle_timeout(START);
+        }
+        original.create_queue("letters", QueueDescription::default(), START).unwrap();
+        original.send("letters", message(&mut Random::seeded(4), START), START).unwrap();
+        let mut replayed = namespace(1_001);
+        for change in original.take_changes() {
+            replayed.apply(change);
+        }
+        assert_eq!(stores(&original), stores(&replayed));
+        assert_eq!(seen(&original, &[]), seen(&replayed, &[]));
+    }
+
+    /// When to look at the subscriptions of a topic is forgotten with it, and stays for one that has the name again.
+    #[test]
+    fn subscriptions_that_went_with_their_topic_are_not_idle() {
+        let idle = Some(Duration::from_secs(300));
+        let below = SubscriptionDescription { auto_delete_on_idle: idle, ..SubscriptionDescription::default() };
+        let mut namespace = Namespace::new(1);
+        let make = |namespace: &mut Namespace, names: core::ops::Range<usize>| {
+            namespace.create_topic("topic", TopicDescription::default(), START).unwrap();
+            for name in names {
+                namespace.create_subscription("topic", &name.to_string(), below.clone(), None, START).unwrap();
+            }
+        };
+        make(&mut namespace, 0..500);
+        namespace.delete("topic").unwrap();
+        let_all_go(&mut namespace);
+        assert_eq!(namespace.poll_timeout(), None);
+        make(&mut namespace, 0..500);
+        namespace.delete("topic").unwrap();
+        make(&mut namespace, 499..501);
+        let_all_go(&mut namespace);
+        assert_eq!(namespace.poll_timeout(), Some(START + Duration::from_secs(300)));
+        namespace.handle_timeout(START + Duration::from_secs(300));
+        assert_eq!((namespace.topic("topic").unwrap().subscriptions.len(), namespace.poll_timeout()), (0, None));
+    }
+
+    /// A link to an entity that is gone does not use the next one of its name.
+    #[test]
+    fn a_store_that_is_gone_uses_nothing() {
+        let mut namespace = namespace(1);
+        let before = namespace.queue("letters").unwrap().stores.main;
+        for _ in 0..3_000 {
+            namespace.send("letters", message(&mut Random::seeded(3), START), START).unwrap();
+        }
+        namespace.delete("letters").unwrap();
+        namespace.create_queue("letters", QueueDescription::default(), START).unwrap();
+        let accessed = namespace.queue("letters").unwrap().times.accessed;
+        namespace.used(before, START + Duration::from_secs(60));
+        assert_eq!(namespace.queue("letters").unwrap().times.accessed, accessed);
     }
 }

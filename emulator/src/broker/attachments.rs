@@ -20,6 +20,11 @@ impl<P: Copy> Attachments<P> {
         Self { by_path: BTreeMap::new(), work }
     }
 
+    /// From now on those that are looked at are counted there.
+    pub(crate) fn count_in(&mut self, work: Work) {
+        self.work = work;
+    }
+
     /// Notes a link of this path, under its number.
     pub(crate) fn add(&mut self, path: &str, number: u64, place: P) {
         self.by_path.insert((path.to_owned(), number), place);

@@ -274,4 +274,7 @@ pub enum Change {
         /// The store.
         store: StoreId,
     },
+    /// A part of what is left of entities and messages that are gone goes. With it go stores, and the next ones that are
+    /// made take their places.
+    LetGo,
 }

@@ -74,7 +74,8 @@ impl Namespace {
             | Change::Remember { .. }
             | Change::Forget { .. }
             | Change::Use { .. }
-            | Change::Time { .. } => {}
+            | Change::Time { .. }
+            | Change::LetGo => {}
         }
     }
 

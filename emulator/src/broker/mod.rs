@@ -217,7 +217,9 @@ impl Broker {
     ) -> (Response, Option<String>) {
         let id = self.namespace_of_request(request);
         self.advance(id, clock);
-        let statistics = self.statistics();
+        // Who may manage a further namespace sees nothing of the others.
+        let sees_all = local || id == NamespaceId::default();
+        let statistics = if sees_all { self.statistics() } else { self.statistics_of(id) };
         let shared = self.namespaces.get_mut(id);
         let own = management::is_own(&shared.namespace, request);
         let throttled = !own && shared.injected().is_some();
@@ -233,7 +235,10 @@ impl Broker {
                 }
             }
             Some(Order::Detach(path)) => self.force_detach_in(id, &path, clock),
-            Some(Order::Metrics) => response.body = self.metrics().into_bytes(),
+            Some(Order::Metrics) => {
+                let page = if sees_all { self.metrics() } else { self.metrics_of(id) };
+                response.body = page.into_bytes();
+            }
             None => {}
         }
         let (method, path) = (request.method, request.path_and_query.as_str());
@@ -336,7 +341,8 @@ impl Broker {
         if let Some(host) = host {
             let namespace = namespaces.at_host(&host).or(peer.transport).unwrap_or_default();
             let before = peer.namespace;
-            if peer.enter(host, namespace, &namespaces.get(namespace).budget) {
+            let Shared { budget, namespace: entities, .. } = namespaces.get(namespace);
+            if peer.enter(host, namespace, budget, entities.work()) {
                 namespaces.get_mut(before).statistics.connections_accepted -= 1;
                 namespaces.get_mut(namespace).statistics.connections_accepted += 1;
             }

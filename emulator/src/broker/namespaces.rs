@@ -5,6 +5,7 @@ use super::entities::{AuthorizationRule, Rights};
 use super::protocol::access::plain_rights;
 use super::shared::Shared;
 use super::tier::{Limits, Tier};
+use core::net::IpAddr;
 use servicebus_core::random::Random;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ pub struct NamespaceId(usize);
 /// How a namespace behaves.
 #[derive(Clone, Debug)]
 pub struct NamespaceConfig {
-    /// Its name: with several namespaces, clients choose it by the first label of the host that they name.
+    /// Its name: with several namespaces, clients choose it by the first label or labels of the host that they
+    /// name.
     pub name: String,
     /// The pricing tier.
     pub tier: Tier,
@@ -57,13 +59,17 @@ impl Default for NamespaceConfig {
     }
 }
 
-/// A host without its port, in lower case. An IPv6 address has colons of its own, in brackets.
+/// The longest host name in bytes (RFC 1035 §2.3.4).
+const MAX_HOST: usize = 255;
+
+/// A host without its port and without the dot of a full name, in lower case. An IPv6 address has colons of its own, in
+/// brackets.
 pub(crate) fn host_of(authority: &str) -> String {
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,
     };
-    host.to_ascii_lowercase()
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
 /// The namespaces by name in lower case.
@@ -71,11 +77,14 @@ pub(crate) fn host_of(authority: &str) -> String {
 pub(crate) struct Names(HashMap<String, NamespaceId>);
 
 impl Names {
-    /// The namespace that a host names as a whole or by its first label.
+    /// The namespace that a host names as a whole or by its first labels, as many as a name has: the longest counts. An
+    /// address has no labels.
     pub(crate) fn at_host(&self, host: &str) -> Option<NamespaceId> {
         let host = host_of(host);
-        let label = host.split('.').next().unwrap_or_default();
-        self.0.get(&host).or_else(|| self.0.get(label)).copied()
+        let named = |end: usize| self.0.get(host.get(..end)?).copied();
+        let is_name = host.len() <= MAX_HOST && host.parse::<IpAddr>().is_err();
+        let dots = host.rmatch_indices('.').filter(|_| is_name);
+        named(host.len()).or_else(|| dots.map(|(at, _)| at).find_map(named))
     }
 }
 
@@ -161,17 +170,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_name_namespaces_by_their_first_label() {
-        let others = ["a", "B.example", "a"].map(NamespaceConfig::named).to_vec();
+    fn hosts_name_namespaces_by_their_first_labels() {
+        let others = ["a", "B.example", "a", "127", "a.b"].map(NamespaceConfig::named).to_vec();
         let all = Namespaces::new(NamespaceConfig::default(), others, true, &Budget::new(1 << 20), 1);
-        let [default, a, b] = [0, 1, 2].map(NamespaceId);
-        assert_eq!(all.ids().collect::<Vec<_>>(), [default, a, b]);
+        let [default, a, b, number, below] = [0, 1, 2, 3, 4].map(NamespaceId);
+        assert_eq!(all.ids().collect::<Vec<_>>(), [default, a, b, number, below]);
         for (host, id) in [
             ("a", Some(a)),
             ("A.servicebus.windows.net", Some(a)),
             ("a.localhost:5672", Some(a)),
             ("b.example", Some(b)),
             ("b.example:1", Some(b)),
+            ("b.example.localhost:5672", Some(b)),
+            ("b.example.servicebus.windows.net.", Some(b)),
+            ("b.examples", None),
+            ("a.b.localhost", Some(below)),
+            ("a.bc.localhost", Some(a)),
+            ("a.", Some(a)),
+            ("127.0.0.1:5672", None),
+            ("127.localhost", Some(number)),
             ("b", None),
             ("localhost", None),
             ("[::1]:5672", None),

@@ -132,8 +132,19 @@ impl Broker {
 
     /// Metrics of all namespaces in Prometheus' text format.
     pub fn metrics(&self) -> String {
+        self.page_of(None)
+    }
+
+    /// Metrics of a namespace in Prometheus' text format.
+    pub fn metrics_of(&self, id: NamespaceId) -> String {
+        self.page_of(Some(id))
+    }
+
+    /// The metrics of one namespace, or of all and what is outside of them.
+    fn page_of(&self, one: Option<NamespaceId>) -> String {
         let mut page = Page(String::new());
-        let all: Vec<_> = self.namespaces.ids().map(|id| (id, self.namespaces.get(id))).collect();
+        let ids = self.namespaces.ids().filter(|id| one.is_none_or(|one| one == *id));
+        let all: Vec<_> = ids.map(|id| (id, self.namespaces.get(id))).collect();
         let entities: Vec<(&str, Entity)> = all
             .iter()
             .flat_map(|(_, shared)| entities(&shared.namespace).into_iter().map(|it| (shared.namespace.name(), it)))
@@ -179,7 +190,8 @@ impl Broker {
         page.family("memory_bytes", "gauge", "Memory that clients make the emulator hold, by purpose.");
         // What is held outside of namespaces has none: sockets and HTTP requests.
         let namespaces = all.iter().map(|(_, shared)| (shared.namespace.name(), &shared.budget));
-        for (namespace, budget) in namespaces.chain([("", budget)]) {
+        let outside = one.is_none().then_some(("", budget));
+        for (namespace, budget) in namespaces.chain(outside) {
             for holding in Holding::ALL {
                 let labels = [("namespace", namespace), ("for", holding.name())];
                 page.sample("memory_bytes", &labels, budget.used_for(holding) as u64);

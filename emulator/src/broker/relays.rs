@@ -250,9 +250,16 @@ impl Namespace {
                 if message.hops >= routing::MAX_HOPS {
                     let dead = routing::dead_after_hops(message.clone());
                     plan.push(Change::Bury { store: stores.transfer, message: Box::new(dead) });
-                } else if let Err(why) = plan.forward(&namespace::target_key(&target), routing::hop(message)) {
-                    let dead = routing::dead_in_transfer(message.clone(), &why);
-                    plan.push(Change::Bury { store: stores.dead_letter, message: Box::new(dead) });
+                } else {
+                    match plan.forward(&namespace::target_key(&target), routing::hop(message)) {
+                        Ok(()) => {}
+                        // It waits here until there is room.
+                        Err(EntityError::OverBudget(_)) => return Some(Step::Blocked),
+                        Err(why) => {
+                            let dead = routing::dead_in_transfer(message.clone(), &why);
+                            plan.push(Change::Bury { store: stores.dead_letter, message: Box::new(dead) });
+                        }
+                    }
                 }
             }
             Route::Letters { target, source } => {
@@ -278,5 +285,37 @@ impl Namespace {
         self.carry_out(planned);
         self.filters_evaluated += evaluated;
         Some(Step::Done(changes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::broker::budget::Holding;
+    use crate::broker::entities::{Message, Namespace, QueueDescription};
+    use bytes::BytesMut;
+    use servicebus_core::servicebus::MessageRef;
+    use servicebus_core::time::{Duration, Timestamp};
+    use servicebus_core::wire::{Encode, Sink};
+
+    /// A message that is forwarded waits while there is no memory for its id, and goes on later.
+    #[test]
+    fn a_forward_waits_for_memory() {
+        let utc = Timestamp::from_secs(1_700_000_000);
+        let mut namespace = Namespace::new(1);
+        let once = QueueDescription { requires_duplicate_detection: true, ..QueueDescription::default() };
+        namespace.create_queue("once", once, utc).unwrap();
+        let first = QueueDescription { forward_to: Some("once".into()), ..QueueDescription::default() };
+        namespace.create_queue("first", first, utc).unwrap();
+        let mut all = namespace.budget.empty(Holding::MessageIds);
+        all.set(namespace.budget.limit());
+        let mut bytes = BytesMut::new();
+        MessageRef::new("body").with_message_id("1").encode(&mut Sink::from(&mut bytes));
+        namespace.send("first", Message::accept(bytes.freeze()).unwrap(), utc).unwrap();
+        namespace.handle_timeout(utc);
+        let counts = |namespace: &Namespace, name| namespace.counts(&namespace.queue(name).unwrap().stores);
+        assert_eq!((counts(&namespace, "first").active, counts(&namespace, "once").total()), (1, 0));
+        drop(all);
+        namespace.handle_timeout(utc + Duration::from_secs(30));
+        assert_eq!((counts(&namespace, "first").total(), counts(&namespace, "once").active), (0, 1));
     }
 }

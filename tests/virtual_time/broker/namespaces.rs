@@ -5,12 +5,15 @@ use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::administration::{
     ApiVersion, CreateQueueOptions, Endpoint, Headers, Method, Request, RequestBuilder,
 };
+use servicebus_core::servicebus::sas;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Symbol;
 use servicebus_core::wire::sasl::SaslInit;
+use servicebus_emulator::blueprint::Blueprint;
 use servicebus_emulator::broker::budget::Holding;
 use servicebus_emulator::broker::entities::{AuthorizationRule, QueueDescription, Rights};
 use servicebus_emulator::broker::{Broker, BrokerConfig, NamespaceConfig, NamespaceId};
+use servicebus_emulator::{Emulator, StartError};
 use servicebus_tests::administrator::Administrator;
 use servicebus_tests::broker::*;
 
@@ -149,6 +152,40 @@ fn tokens_of_one_namespace_are_no_good_in_the_other() {
     }
 }
 
+/// A client that names no host at all shows a token: the host that it is signed for counts.
+#[test]
+fn a_token_for_another_namespace_is_no_good_without_a_host() {
+    for (transport, signed, status) in [
+        ("", "sb://b.localhost/queue", 401),
+        ("b", "sb://sbemulatorns.localhost/queue", 401),
+        ("", "sb://localhost/queue", 202),
+        ("b", "sb://b.localhost/queue", 202),
+        ("", "queue", 202),
+    ] {
+        let mut world = world();
+        let client = bare(&mut world, None, transport);
+        let mut token = String::new();
+        sas::sign(signed, KEY_NAME, KEY, world.clock.utc + HOUR, &mut token).unwrap();
+        let response = world.put_text(client, "queue", &token);
+        assert_eq!(response.status(), status, "{signed} at '{transport}': {}", response.text());
+    }
+}
+
+/// What is looked at for a client counts in the namespace that its `open` names.
+#[test]
+fn work_counts_in_the_namespace_that_a_client_names() {
+    let mut world = world();
+    let client = client(&mut world, "b");
+    world.sender(client, "queue").unwrap();
+    let touched = |world: &World, name| world.broker.statistics_of(id(world, name)).entries_touched;
+    let before = ["sbemulatorns", "b"].map(|name| touched(&world, name));
+    // The token ends, and with it the link.
+    world.advance(HOUR + HOUR);
+    let after = ["sbemulatorns", "b"].map(|name| touched(&world, name));
+    assert_eq!(after[0], before[0]);
+    assert!(after[1] > before[1]);
+}
+
 #[test]
 fn a_key_in_sasl_plain_is_one_of_the_namespace() {
     let init = |hostname| SaslInit { mechanism: Symbol::new("PLAIN"), initial_response: Some(b"\0own\0k"), hostname };
@@ -236,6 +273,54 @@ fn budget_and_metrics_know_the_namespace() {
         }
     }
     assert!((10_000..12_000).contains(&world.broker.memory_used_for(Holding::Messages)));
+}
+
+/// Who may manage a further namespace reads nothing of the others; who may manage the default one reads of all.
+#[test]
+fn metrics_and_counters_are_those_of_the_host() {
+    let mut world = world();
+    let clients = ["localhost", "a", "b"].map(|host| client(&mut world, host));
+    for client in clients {
+        world.sender(client, "queue").unwrap();
+    }
+    let of = |world: &mut World, host: &str, path: &str| {
+        let response = administrator(host, host).get(world, path);
+        assert_eq!(response.status, 200);
+        String::from_utf8(response.body).unwrap()
+    };
+    for (host, open, names) in [("localhost", 3, ["sbemulatorns", "a", "b"]), ("b.localhost", 1, ["b"; 3])] {
+        let metrics = of(&mut world, host, "/$emulator/metrics");
+        for name in ["sbemulatorns", "a", "b", ""] {
+            let shown = metrics.contains(&format!(r#"{{namespace="{name}","#));
+            assert_eq!(shown, names.contains(&name) || (name.is_empty() && open > 1), "{name} at {host}");
+        }
+        let counted = of(&mut world, host, "/$emulator/statistics");
+        assert!(counted.contains(&format!(r#""connections-open":{open},"links-attached":{}"#, 3 * open)), "{counted}");
+    }
+    // Without a token, from this machine.
+    let mut headers = Headers::new();
+    headers.push("Host", "b.localhost");
+    let path_and_query = "/$emulator/metrics".to_owned();
+    let request = Request { method: Method::Get, path_and_query, headers, body: Vec::new() };
+    let (response, _) = world.broker.manage_from(world.clock, "http", &request, true);
+    assert!(String::from_utf8(response.body).unwrap().contains(r#"{namespace="a","#));
+}
+
+/// Namespaces keep their entities, whatever blueprints name them; two with one name are refused.
+#[test]
+fn a_blueprint_cannot_give_two_namespaces_one_name() {
+    let named = |name: &str| Blueprint { name: Some(name.to_owned()), ..Blueprint::default() };
+    let clock = World::new().clock;
+    let builder = || Emulator::builder().queue("of-default").namespace("a").queue("of-a");
+    for twice in ["B", "sbemulatorns"] {
+        let built = builder().namespace("b").queue("of-b").namespace("a").blueprint(named(twice)).broker(clock);
+        assert!(matches!(&built, Err(StartError::NamespaceTwice(name)) if name.eq_ignore_ascii_case(twice)), "{twice}");
+    }
+    let built = builder().blueprint(named("c")).namespace("a").queue("of-the-next").broker(clock).unwrap();
+    for (name, queue) in [("sbemulatorns", "of-default"), ("c", "of-a"), ("a", "of-the-next")] {
+        let namespace = built.namespace_of(built.find_namespace(name).unwrap());
+        assert_eq!(namespace.queues().map(|queue| queue.name.as_str()).collect::<Vec<_>>(), [queue], "{name}");
+    }
 }
 
 /// The limit is the process's: what one namespace holds, the other cannot.

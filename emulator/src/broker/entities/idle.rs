@@ -138,7 +138,9 @@ impl Namespace {
 
     /// The entity of a store was used at this time.
     pub(in crate::broker) fn note_use(&mut self, id: StoreId, utc: Timestamp) {
-        let Some(owner) = self.stores.find(id.0).map(|store| &store.owner) else { return };
+        // What still has the store of an entity that is gone does not use the next one of its name.
+        let found = self.stores.find(id.0).filter(|store| store.is_there());
+        let Some(owner) = found.map(|store| &store.owner) else { return };
         if let Some(queue) = self.queues.get_mut(&owner.entity) {
             queue.times.accessed = utc;
         } else if let Some(topic) = self.topics.get_mut(&owner.entity) {

@@ -272,16 +272,30 @@ impl Namespace {
         self.remains.add(store.into_entries());
     }
 
-    /// Lets go of what is left of entities and messages that are gone, up to a bound.
-    pub(super) fn let_go(&mut self) {
+    /// Lets go of what is left of entities and messages that are gone, up to a bound. The places of stores that go are
+    /// given to new ones.
+    pub(in crate::broker) fn let_go(&mut self) {
         let end = self.work().done() + MAX_TIMERS;
         while self.work().done() < end
             && let Some(part) = self.remains.next()
         {
             self.work().add(1);
-            if let Part::Store(id) = part {
-                self.drop_store(id);
+            match part {
+                Part::Entry => {}
+                Part::Store(id) => self.drop_store(id),
+                Part::Subscription(main) => self.forget_idle_of(main),
             }
+        }
+    }
+
+    /// A subscription that went with its topic is not idle any more, unless there is another of its name by now.
+    fn forget_idle_of(&mut self, main: StoreId) {
+        let Some(Owner { entity, subscription: Some(own), .. }) = self.stores.find(main.0).map(|store| &store.owner)
+        else {
+            return;
+        };
+        if self.topics.get(entity).is_none_or(|topic| !topic.subscriptions.contains_key(own)) {
+            self.idle.forget(&subscription_key(entity, own));
         }
     }
 }

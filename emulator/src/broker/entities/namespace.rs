@@ -313,7 +313,9 @@ impl Namespace {
         }
         while self.work.done() < end && self.check_next_idle(utc) {}
         while self.work.done() < end && self.forget_next_ids(utc) {}
-        self.let_go();
+        if !self.remains.is_empty() {
+            self.apply(Change::LetGo);
+        }
         self.run_relays(utc);
     }
 

@@ -43,6 +43,8 @@ pub(super) enum Part {
     Entry,
     /// This store is to be taken out of its table.
     Store(StoreId),
+    /// A subscription of a topic that is gone, whose main store this is: its stores go later.
+    Subscription(StoreId),
 }
 
 /// What is to be let go.
@@ -129,7 +131,9 @@ impl Remains {
             return Some(Part::Store(id));
         }
         if let Some(subscription) = next_of(&mut self.subscriptions) {
+            let main = subscription.stores.main;
             self.add_subscription(subscription);
+            return Some(Part::Subscription(main));
         } else if let Some(queue) = next_of(&mut self.queues) {
             self.add_queue(queue);
         } else if let Some(topic) = next_of(&mut self.topics) {

@@ -212,6 +212,17 @@ pub(crate) struct SigningKey {
     pub scope: String,
 }
 
+/// The audience that a shared access signature is signed for, read for a client that has named this host.
+fn signed_audience(signature: &SharedAccessSignature<'_>, host: &str) -> Option<Audience> {
+    let signed = String::from_utf8(signature.audience().collect()).ok()?;
+    Some(Audience::parse(&signed, host))
+}
+
+/// The host that a shared access signature is signed for; `None` where it names none.
+pub(crate) fn signed_host(token: &str) -> Option<String> {
+    signed_audience(&SharedAccessSignature::parse(token).ok()?, "")?.host
+}
+
 /// Checks a token against the keys that could have signed it; what it grants, and until when.
 ///
 /// # Errors
@@ -227,9 +238,8 @@ pub(crate) fn check_token(
     let Ok(signature) = SharedAccessSignature::parse(token) else {
         return if accept_jwt { check_jwt(token, utc) } else { Err(TokenError::Malformed) };
     };
-    let signed: Vec<u8> = signature.audience().collect();
-    let signed = String::from_utf8(signed).map_err(|_| TokenError::Malformed)?;
-    let signed = Audience::parse(&signed, audience.host.as_deref().unwrap_or_default());
+    let host = audience.host.as_deref().unwrap_or_default();
+    let signed = signed_audience(&signature, host).ok_or(TokenError::Malformed)?;
     let expiry = signature.exact_expiry().ok_or(TokenError::Malformed)?;
     let mut result = Err(TokenError::InvalidSignature);
     for key in keys.iter().filter(|key| signature.key_name_is(&key.rule.key_name)) {

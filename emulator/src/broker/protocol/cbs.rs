@@ -1,6 +1,6 @@
 //! Tokens: the `$cbs` node (docs/evidence/wire-protocol.md §2, docs/evidence/service-evidence.md §6).
 
-use super::access::{Audience, TokenError, check_token};
+use super::access::{Audience, TokenError, check_token, signed_host};
 use super::attach::{CBS_CREDIT, condition_of};
 use super::fault::Refusal;
 use super::peer::{Node, Peer, Purpose};
@@ -139,8 +139,10 @@ impl Shared {
         let written = audience.written.clone();
         let address = Address::parse(&written);
         let keys = self.signing_keys(address.entity);
-        let checked = match audience.host() {
-            Some(host) if !self.is_own_host(host, peer) => Err(TokenError::WrongAudience),
+        // Where the client has named no host, the token may be signed for one.
+        let host = audience.host().map(str::to_owned).or_else(|| signed_host(token));
+        let checked = match host {
+            Some(host) if !self.is_own_host(&host, peer) => Err(TokenError::WrongAudience),
             _ => check_token(token, &audience, &keys, self.accept_jwt, clock.utc),
         };
         match checked {

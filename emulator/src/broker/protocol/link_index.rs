@@ -71,6 +71,11 @@ impl LinkIndex {
         }
     }
 
+    /// From now on links that are looked at are counted there.
+    pub(super) fn count_in(&mut self, work: Work) {
+        self.paths.count_in(work);
+    }
+
     pub(super) fn add(&mut self, link: &Link) {
         let (index, id) = (link.id.index(), link.id);
         self.names.insert((link.name.clone(), index), id);

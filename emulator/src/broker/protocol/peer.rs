@@ -282,7 +282,7 @@ impl Peer {
     }
 
     /// Takes the client into the namespace that its `open` names, once; false when it is there already.
-    pub(crate) fn enter(&mut self, host: String, namespace: NamespaceId, budget: &Budget) -> bool {
+    pub(crate) fn enter(&mut self, host: String, namespace: NamespaceId, budget: &Budget, work: &Work) -> bool {
         if core::mem::replace(&mut self.entered, true) {
             return false;
         }
@@ -292,6 +292,7 @@ impl Peer {
         }
         self.namespace = namespace;
         self.note_plain(Vec::new());
+        self.index.count_in(work.clone());
         for (share, holding) in [(&mut self.memory, Holding::Connections), (&mut self.deliveries, Holding::Deliveries)]
         {
             let bytes = share.bytes();
