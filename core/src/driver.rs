@@ -8,7 +8,7 @@
 //! takes more than [`TURN`] steps before the other one, and the other tasks of the executor, have a turn, so that a
 //! transport that is always ready starves nothing.
 
-use crate::client::{State, change};
+use crate::client::change;
 use crate::engine::ConnectionErrorKind;
 use crate::machine::{Cause, Failure, Target, Want};
 use crate::runtime::{Runtime, Shared};
@@ -183,9 +183,7 @@ struct Running<R: Runtime>(R::Shared);
 
 impl<R: Runtime> Drop for Running<R> {
     fn drop(&mut self) {
-        if let Some(waker) = self.0.with(State::stop) {
-            waker.wake();
-        }
+        self.0.with(|state| state.machine.stop());
         wake_tasks::<R>(&self.0);
     }
 }
@@ -231,7 +229,7 @@ where
         let clock = runtime.clock();
         let (want, mut deadline) = shared.with(|state| {
             state.machine.handle_timeout(clock);
-            (state.machine.poll_want(), state.machine.poll_timeout())
+            (state.machine.handle_want(), state.machine.poll_timeout())
         });
         wake_tasks::<R>(shared);
         let dials = match want {

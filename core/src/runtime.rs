@@ -10,7 +10,7 @@
 //!    whose halves have embedded-io-async's `Read` and `Write`, and an error that threads can hand on. Where `Target::tls` is set the stream has to be
 //!    encrypted, and to `Target::host` and nobody else. Reads and writes that the driver has begun are polled to their
 //!    end as long as the connection lasts, so they need not survive being dropped.
-//! 3. The state that both share: [`Client::state`](crate::client::Client::state) in a `Shared`, and
+//! 3. The state that both share: [`Client::shared_state`](crate::client::Client::shared_state) in a `Shared`, and
 //!    [`Client::new`](crate::client::Client::new) over it.
 //! 4. [`driver::run`](crate::driver::run) over the same state: a future that somebody polls until the client is closed.
 //!
@@ -43,7 +43,7 @@
 //! }
 //!
 //! let settings = Settings::new("Endpoint=sb://localhost;UseDevelopmentEmulator=true".into(), 1);
-//! let shared = Rc::new(RefCell::new(Client::state(Still, settings)));
+//! let shared = Rc::new(RefCell::new(Client::shared_state(Still, settings)));
 //! let client = Client::<Still>::new(&shared);
 //! let sender = client.sender("orders").expect("there is room for one");
 //! ```

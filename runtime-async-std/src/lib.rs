@@ -17,9 +17,9 @@ use futures_lite::io::{AsyncRead, AsyncWrite};
 use servicebus_core::driver::{self, NoCredential};
 use servicebus_core::machine::{Clock, Settings};
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::{ConnectionString, ConnectionStringError, RetryPolicy};
+use servicebus_core::servicebus::{ConnectionString, ConnectionStringError};
 use servicebus_core::storage::Heap;
-use servicebus_core::time::{Instant, Timestamp};
+use servicebus_core::time::Instant;
 use servicebus_core::transport::Asked;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -209,7 +209,7 @@ impl Options {
     }
 
     fn prepare(self) -> (Client, <AsyncIo as Runtime>::Shared, Dialer) {
-        let shared = Arc::new(Mutex::new(Client::state(AsyncIo, self.settings)));
+        let shared = Arc::new(Mutex::new(Client::shared_state(AsyncIo, self.settings)));
         (Client::new(&shared), shared, self.dialer)
     }
 }

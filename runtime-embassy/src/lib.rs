@@ -47,4 +47,4 @@ pub type RuleManager<S> = servicebus_core::client::RuleManager<Embassy<S>>;
 /// Begins transactions; see [`servicebus_core::client::TransactionController`].
 pub type TransactionController<S> = servicebus_core::client::TransactionController<Embassy<S>>;
 /// A transaction; see [`servicebus_core::client::Transaction`].
-pub type Transaction<'c, S> = servicebus_core::client::Transaction<'c, Embassy<S>>;
+pub type Transaction<S> = servicebus_core::client::Transaction<Embassy<S>>;

@@ -42,7 +42,8 @@ pub fn new<S: Storage>(
     utc: &'static (dyn Utc + Sync),
 ) -> (Client<S>, Runner<S>) {
     let runtime = Embassy { utc, storage: core::marker::PhantomData };
-    let shared = Handle(resources.state.get_or_insert_with(|| RefCell::new(Client::state(runtime.clone(), settings))));
+    let shared =
+        Handle(resources.state.get_or_insert_with(|| RefCell::new(Client::shared_state(runtime.clone(), settings))));
     (Client::new(&shared), Runner { shared, runtime })
 }
 

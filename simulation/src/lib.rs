@@ -220,7 +220,7 @@ impl World {
         credential: C,
     ) -> (Client<Simulated<S>>, SharedState<S>, impl Future<Output = ()> + use<S, C>) {
         let runtime = Simulated(self.clone(), utc.clone(), PhantomData);
-        let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
+        let shared = Rc::new(RefCell::new(Client::shared_state(runtime.clone(), settings)));
         let client = Client::new(&shared);
         let state = Rc::downgrade(&shared);
         self.0.busy.borrow_mut().push(Box::new(move || {

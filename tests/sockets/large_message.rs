@@ -2,7 +2,7 @@
 
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_tokio::{Entity, MessageRef, ReceiverOptions, connect};
+use servicebus_tokio::{Entity, ErrorKind, MessageRef, ReceiverOptions, SenderOptions, connect};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -10,7 +10,7 @@ async fn a_message_of_100_mebibytes_goes_round() {
     let queue = QueueDescription { max_message_size_in_kilobytes: Some(102_400), ..QueueDescription::default() };
     let emulator = Emulator::builder().queue_with("large", queue).start().await.unwrap();
     let client = connect(emulator.connection_string()).unwrap();
-    let sender = client.sender_named("large", "the sender").unwrap();
+    let sender = client.sender_with("large", SenderOptions::new().with_identifier("the sender")).unwrap();
     let limit = usize::try_from(sender.size_limits().await.unwrap().message).unwrap();
     assert_eq!(limit, 100 << 20);
     // The rest of the limit is for the section around it.
@@ -24,6 +24,6 @@ async fn a_message_of_100_mebibytes_goes_round() {
 
     let failure = sender.send(&MessageRef::new(&vec![0; limit + 1])).await.unwrap_err();
     // Refused here: the service has given no reason.
-    assert_eq!((failure.kind(), failure.reason()), (servicebus_tokio::ErrorKind::TooLarge, None), "{failure}");
+    assert_eq!((failure.kind(), failure.reason()), (ErrorKind::TooLarge, None), "{failure}");
     client.close().await;
 }

@@ -76,7 +76,8 @@ fn make(call: &Call<Simulated<Heap>>, cold: bool) -> Option<Result<Outcome, Stri
                 Ok(outcome) => return Ok(outcome),
                 Err(running) => running,
             };
-            here.spawn(client.close());
+            let closed = client.clone();
+            here.spawn(async move { closed.close().await });
             let ended = within(&here, closing(&retry), running).await;
             return ended.map(|_| Ok(())).map_err(|_| "it still runs after the client is closed".to_owned());
         };

@@ -265,7 +265,7 @@ scenes! {
         .await;
     }
     rules: |stage| {
-        let rules = stage.client.rule_manager("t", "u");
+        let rules = stage.client.rule_manager(Entity::subscription("t", "u"));
         stage.drop_at(async {
             rules.add(&RuleDescription::new("r", RuleFilter::True)).await.unwrap();
             rules.list_each(|_| ()).await.unwrap();

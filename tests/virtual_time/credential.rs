@@ -373,7 +373,7 @@ fn request<S: Complete>() {
         let issuer = Issuer::new(None);
         let client = client::<S>(&world, &issuer);
         // No sender and no receiver uses the token.
-        let rules = client.rule_manager("t", "u");
+        let rules = client.rule_manager(Entity::subscription("t", "u"));
         assert_eq!(Told::of(&rules.list_each(|_| {}).await.unwrap_err()), Told::Kind(ErrorKind::Credential));
         assert_quiet(&world, &issuer).await;
         issuer.lasting.set(Some(HOUR));

@@ -115,7 +115,7 @@ fn unknown_subscription<S: Complete>() {
     play(&world, async |world| {
         let client = world.client::<S>();
         let began = world.clock().now;
-        let receiver = client.subscription_receiver("t", "missing").unwrap();
+        let receiver = client.receiver(Entity::subscription("t", "missing")).unwrap();
         let failure = receiver.receive(MINUTE).await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::EntityNotFound), "{failure}");
         let failure = client.receiver("t").unwrap().receive(MINUTE).await.unwrap_err();
@@ -323,7 +323,7 @@ fn too_few_deliveries<S: Names>() {
         let full = Told::Capacity(Capacity::Deliveries);
         assert_eq!(Told::of(&client.sender("q").unwrap_err()), full);
         assert_eq!(Told::of(&client.receiver("q").unwrap_err()), full);
-        let rules = client.rule_manager("t", "s");
+        let rules = client.rule_manager(Entity::subscription("t", "s"));
         assert_eq!(Told::of(&rules.list_each(|_| ()).await.unwrap_err()), full);
         client.close().await;
     });

@@ -15,11 +15,11 @@ use servicebus_tokio::Sender;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::SystemTime;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 fn world() -> World {
     let world = World::new(BrokerConfig::default(), 3);
@@ -211,10 +211,18 @@ impl Subscriber for Events {
     fn exit(&self, _: &Id) {}
 }
 
+/// Runs a scene whose events are kept.
+fn with_events(events: &Events, scene: impl FnOnce()) {
+    // While there is one subscriber only, a thread without any that meets an event first turns it off for all.
+    static OTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Events::default()));
+    LazyLock::force(&OTHER);
+    tracing::subscriber::with_default(events.clone(), scene);
+}
+
 /// The events of a scene of a client that sends, with what `trouble` does after the first message.
 fn logged(trouble: fn(&World)) -> Vec<(Level, String)> {
     let events = Events::default();
-    tracing::subscriber::with_default(events.clone(), || {
+    with_events(&events, || {
         let world = world();
         let inner = world.clone();
         world.run(async move {
@@ -284,7 +292,7 @@ const AWAY: [(&str, Change); 3] = [
 /// one that had none. The first dial meets `first`, the second `second`.
 fn causes(connected: bool, first: Change, second: Change) -> Vec<String> {
     let events = Events::default();
-    tracing::subscriber::with_default(events.clone(), || {
+    with_events(&events, || {
         let world = world();
         let inner = world.clone();
         world.run(async move {

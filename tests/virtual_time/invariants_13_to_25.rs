@@ -289,7 +289,7 @@ fn quiet_rules<S: Complete>() {
         let (client, state) = world.client_and_state::<S>(world.settings());
         let nodes = || state.borrow_mut().machine().occupancy().nodes;
         for topic in topics {
-            let rules = client.rule_manager(topic, "s");
+            let rules = client.rule_manager(Entity::subscription(topic, "s"));
             for _ in 0..3 {
                 assert_eq!(rules.list_each(|_| ()).await.unwrap(), 1);
                 world.sleep(SECOND * 40).await;

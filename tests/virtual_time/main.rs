@@ -8,6 +8,7 @@ mod client;
 mod credential;
 mod disconnect;
 mod failures;
+mod handles;
 mod interruptions;
 mod invariants_01_to_12;
 mod invariants_13_to_25;

@@ -65,7 +65,7 @@ fn a_topic_without_sessions_takes_session_ids_snd8_and_a_missing_entity_is_told_
     play(&world, async |world| {
         let client = world.client::<Heap>();
         client.sender("t").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
-        let receiver = client.subscription_receiver("t", "u").unwrap();
+        let receiver = client.receiver(Entity::subscription("t", "u")).unwrap();
         assert_eq!(receiver.next().await.unwrap().session_id(), Some("s"));
         let failure = client.sender("missing").unwrap().create_batch().await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::EntityNotFound));

@@ -152,7 +152,7 @@ fn rules_come_and_go_rul2_rul10_rul11_rul12_rul37_rul38_rul39_ses49() {
     });
     play(&world, async |world| {
         let client = world.client::<Heap>();
-        let rules = client.rule_manager("t", "u");
+        let rules = client.rule_manager(Entity::subscription("t", "u"));
         let mut default = false;
         // The filter that takes everything is told as SQL.
         rules
@@ -175,7 +175,7 @@ fn rules_come_and_go_rul2_rul10_rul11_rul12_rul37_rul38_rul39_ses49() {
         rules.add(&RuleDescription::new("e", filter).with_action("SET sys.label='GREEN' SET a='b'")).await.unwrap();
         let sender = client.sender("t").unwrap();
         sender.send(&MessageRef::new("x").with_to("telemetry-event").with_session_id("one")).await.unwrap();
-        let receiver = client.subscription_receiver("t", "u").unwrap();
+        let receiver = client.receiver(Entity::subscription("t", "u")).unwrap();
         let message = receiver.next().await.unwrap();
         assert_eq!(message.subject(), Some("GREEN"));
         let mut listed = Vec::new();

@@ -4,6 +4,7 @@
 //! Nothing reconnects on a refusal: the link that carried it is well, so the next attempt takes the same one.
 
 use crate::stage::{Names, SECOND, counts, on_both_storages, pair, play, send_numbers, world};
+use servicebus_core::client::ErrorKind;
 use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::told::Told;
@@ -54,6 +55,7 @@ on_both_storages! {
     a_refusal_that_stays_is_told_at_once => told_at_once;
     a_refusal_that_does_not_pass_is_told_after_the_last_attempt => exhausted;
     a_busy_service_is_given_time => busy;
+    all_calls_of_a_client_pause_while_the_service_is_busy => busy_for_all;
     a_policy_without_retries_tries_once => no_retries;
     a_detach_and_a_close_are_mended => mended;
 }
@@ -137,6 +139,43 @@ fn busy<S: Names>() {
         sender.send(&MessageRef::new("x")).await.unwrap();
         let took = world.clock().now.saturating_duration_since(began);
         assert!(took >= SECOND * 8 && took < SECOND * 12, "{took:?}");
+        client.close().await;
+    });
+}
+
+fn busy_for_all<S: Names>() {
+    let world = world(QueueDescription::default());
+    play(&world, async |world| {
+        let client = world.client::<S>();
+        let (sender, receiver) = pair(&client);
+        sender.size_limits().await.unwrap();
+        let began = world.clock().now;
+        let since = || world.clock().now.saturating_duration_since(began);
+        world.broker(|broker, _| broker.throttle(1));
+        let message = MessageRef::new("x");
+        let first = async {
+            sender.send(&message).await.unwrap();
+            since()
+        };
+        // Those that begin meanwhile wait with it, and are not refused one by one.
+        let others = async {
+            world.sleep(SECOND).await;
+            let late = MessageRef::new("late");
+            sender.send(&late).await.unwrap();
+            let sent = since();
+            receiver.peek_each(1, 1, |_| {}).await.unwrap();
+            (sent, since())
+        };
+        let (first, (sent, peeked)) = futures_util::future::join(first, others).await;
+        for took in [first, sent, peeked] {
+            assert!(took >= SECOND * 4 && took < SECOND * 6, "{took:?}");
+        }
+        // A call that may not take as long ends in its time.
+        world.broker(|broker, _| broker.throttle(1));
+        let began = world.clock().now;
+        let error = sender.timeout(SECOND).send(&message).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Throttled, "{error}");
+        assert!(world.clock().now.saturating_duration_since(began) <= SECOND);
         client.close().await;
     });
 }

@@ -18,13 +18,14 @@ impl<R: Runtime> Client<R> {
     /// no room in fixed storage.
     pub async fn accept_session(
         &self,
-        entity: Entity<StorageOf<R>>,
+        entity: impl Into<Entity<StorageOf<R>>>,
         session_id: &str,
         options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
     where
         R::Storage: Sessions,
     {
+        let entity = entity.into();
         let session = SessionChoice::Named(whole::<R>(session_id, &entity)?);
         self.accept(entity, &session, options).await
     }
@@ -38,13 +39,14 @@ impl<R: Runtime> Client<R> {
     /// Whatever the service says but a time-out.
     pub async fn accept_next_session(
         &self,
-        entity: Entity<StorageOf<R>>,
+        entity: impl Into<Entity<StorageOf<R>>>,
         max_wait: Duration,
         options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>>
     where
         R::Storage: Sessions,
     {
+        let entity = entity.into();
         self.accept_next(entity, max_wait, &SessionChoice::NextAvailable, options).await
     }
 
@@ -58,13 +60,14 @@ impl<R: Runtime> Client<R> {
     /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as [`Client::accept_session`].
     pub async fn accept_non_exclusive_session(
         &self,
-        entity: Entity<StorageOf<R>>,
+        entity: impl Into<Entity<StorageOf<R>>>,
         session_id: &str,
         options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
     where
         R::Storage: Sessions,
     {
+        let entity = entity.into();
         let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &entity)?), token: None };
         self.accept(entity, &session, options).await
     }
@@ -77,13 +80,14 @@ impl<R: Runtime> Client<R> {
     /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as [`Client::accept_next_session`].
     pub async fn accept_next_non_exclusive_session(
         &self,
-        entity: Entity<StorageOf<R>>,
+        entity: impl Into<Entity<StorageOf<R>>>,
         max_wait: Duration,
         options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>>
     where
         R::Storage: Sessions,
     {
+        let entity = entity.into();
         self.accept_next(entity, max_wait, &SessionChoice::NonExclusive { id: None, token: None }, options).await
     }
 
@@ -101,7 +105,7 @@ impl<R: Runtime> Client<R> {
     /// such sessions.
     pub async fn take_over_session(
         &self,
-        entity: Entity<StorageOf<R>>,
+        entity: impl Into<Entity<StorageOf<R>>>,
         session_id: &str,
         token: LockToken,
         options: ReceiverOptions<StorageOf<R>>,
@@ -109,6 +113,7 @@ impl<R: Runtime> Client<R> {
     where
         R::Storage: Sessions,
     {
+        let entity = entity.into();
         let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &entity)?), token: Some(token) };
         self.accept(entity, &session, options).await
     }
@@ -126,7 +131,7 @@ impl<R: Runtime> Client<R> {
                 Ok(_) => return Ok(SessionReceiver::new(Receiver::new(endpoint))),
                 Err(failure) => {
                     drop(endpoint);
-                    if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure).await {
+                    if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure, None).await {
                         return Err(Error::new(failure, &entity));
                     }
                 }
@@ -157,7 +162,7 @@ impl<R: Runtime> Client<R> {
             if waited || call::clock::<R>(&self.shared).now >= deadline {
                 return if waited { Ok(None) } else { Err(Error::new(failure, &entity)) };
             }
-            if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure).await {
+            if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure, None).await {
                 return Err(Error::new(failure, &entity));
             }
         }

@@ -1,10 +1,11 @@
 //! A call that is tried again after failures that can pass.
 
-use super::call::{PayloadOf, Pending, poll_pending, start_wait};
+use super::call::{PayloadOf, Pending, change, poll_pending, start_wait};
 use super::{Error, StorageOf};
 use crate::machine::{ClientMachine, EndpointId, Entity, Failure, OperationId};
 use crate::runtime::Runtime;
 use crate::servicebus::management::{Request, Response};
+use crate::time::Instant;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -24,8 +25,8 @@ pub(super) trait Attempt<R: Runtime> {
         false
     }
 
-    /// Starts an attempt.
-    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>>;
+    /// Starts an attempt, or the pause that has to be made before.
+    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>>;
 
     /// Goes on with the attempt that was started last.
     fn poll(
@@ -50,8 +51,8 @@ impl<R: Runtime, A: Attempt<R>> Attempt<R> for &mut A {
         (**self).doubles()
     }
 
-    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
-        (**self).start()
+    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
+        (**self).start(turn)
     }
 
     fn poll(
@@ -62,6 +63,16 @@ impl<R: Runtime, A: Attempt<R>> Attempt<R> for &mut A {
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
         (**self).poll(machine, runtime, operation)
     }
+}
+
+/// When the next attempt of a call may begin, and when it has to end.
+pub(super) struct Turn {
+    /// The end of the call, where it has one of its own.
+    pub(super) until: Option<Instant>,
+    /// What was started is a pause.
+    pub(super) waits: bool,
+    /// The pause that all calls make while the service is busy was made.
+    pub(super) paused: bool,
 }
 
 /// A call, attempt after attempt, as the retry policy wants.
@@ -76,7 +87,7 @@ pub(super) struct Attempts<'c, R: Runtime, A> {
 struct Progress<'c, R: Runtime> {
     /// The attempt that is under way, or the wait for the next.
     pending: Pending<'c, R>,
-    waits: bool,
+    turn: Turn,
     /// An attempt that failed may have been carried out.
     uncertain: bool,
     /// Attempts that failed; `None` when there is to be one only.
@@ -84,20 +95,19 @@ struct Progress<'c, R: Runtime> {
 }
 
 impl<'c, R: Runtime, A: Attempt<R>> Attempts<'c, R, A> {
-    /// As many attempts as the policy wants.
-    pub(super) fn new(shared: &'c R::Shared, attempt: A) -> Self {
-        Self {
-            progress: Progress { pending: Pending::idle(shared), waits: false, uncertain: false, failed: Some(0) },
-            attempt,
-        }
+    /// As many attempts as the policy wants, until `until` at the latest.
+    pub(super) fn new(shared: &'c R::Shared, until: Option<Instant>, attempt: A) -> Self {
+        Self::counted(shared, until, Some(0), attempt)
     }
 
     /// One attempt.
-    pub(super) fn once(shared: &'c R::Shared, attempt: A) -> Self {
-        Self {
-            progress: Progress { pending: Pending::idle(shared), waits: false, uncertain: false, failed: None },
-            attempt,
-        }
+    pub(super) fn once(shared: &'c R::Shared, until: Option<Instant>, attempt: A) -> Self {
+        Self::counted(shared, until, None, attempt)
+    }
+
+    fn counted(shared: &'c R::Shared, until: Option<Instant>, failed: Option<u32>, attempt: A) -> Self {
+        let turn = Turn { until, waits: false, paused: false };
+        Self { progress: Progress { pending: Pending::idle(shared), turn, uncertain: false, failed }, attempt }
     }
 }
 
@@ -122,14 +132,17 @@ impl<R: Runtime> Progress<'_, R> {
         attempt: &mut A,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
         loop {
-            if self.waits {
+            if self.turn.waits {
                 ready!(poll_pending(&mut self.pending, cx, |machine, _, operation| machine.poll_sleep(operation)));
-                self.waits = false;
+                self.turn.waits = false;
             }
             if self.pending.operation.is_none() {
-                let started = attempt.start();
+                let started = attempt.start(&mut self.turn);
                 let uncertain = self.uncertain;
                 self.pending.operation = Some(started.map_err(|failure| Failure { uncertain, ..failure })?);
+                if self.turn.waits {
+                    continue;
+                }
             }
             let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation| {
                 attempt.poll(machine, runtime, operation)
@@ -138,16 +151,17 @@ impl<R: Runtime> Progress<'_, R> {
                 return Poll::Ready(Ok(()));
             };
             let endpoint = attempt.endpoint();
-            let shared = self.pending.shared;
+            let (shared, until) = (self.pending.shared, self.turn.until);
             self.uncertain |= failure.is_uncertain();
             let again = self.failed.as_mut().filter(|_| !self.uncertain || !attempt.doubles());
-            let wait = again.and_then(|failed| start_wait::<R>(shared, endpoint, failed, &failure));
+            let wait = again.and_then(|failed| start_wait::<R>(shared, endpoint, failed, &failure, until));
             if wait.is_none() {
+                change::<R, _>(shared, |state| state.machine.needs_less());
                 failure.uncertain = self.uncertain;
                 return Poll::Ready(Err(failure));
             }
             self.pending.operation = wait;
-            self.waits = true;
+            self.turn.waits = true;
         }
     }
 }
@@ -174,8 +188,8 @@ impl<R: Runtime> Attempt<R> for Asking<'_, R> {
         self.entity
     }
 
-    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
-        super::call::start_try::<R>(self.shared, self.endpoint)
+    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
+        super::call::start_try::<R>(self.shared, self.endpoint, turn)
     }
 
     fn poll(

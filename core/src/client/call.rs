@@ -1,6 +1,6 @@
 //! A pending call as a future, and what all calls share.
 
-use super::attempts::{Asking, Attempts};
+use super::attempts::{Asking, Attempt, Attempts, Turn};
 use super::{Error, LiteralOf, ReceiverOptions, State, StorageOf};
 use crate::engine::{Capacity, EngineError};
 use crate::machine::{
@@ -8,11 +8,11 @@ use crate::machine::{
 };
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{Request, Response};
-use crate::servicebus::{MessageId, MessageRef};
+use crate::servicebus::{MessageId, MessageRef, Reason};
 use crate::storage::{self, Arena, Slots, Storage};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::{Uuid, UuidText};
-use core::future::Future;
+use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
@@ -83,10 +83,13 @@ impl<R: Runtime> Drop for Pending<'_, R> {
     }
 }
 
-/// Nobody waits for a call any more. Not part of the futures that hold one: each would have a copy of it.
+/// Drops a call. Not part of the futures that hold one: each would have a copy of it.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-fn give_up<R: Runtime>(shared: &R::Shared, operation: OperationId) {
-    change::<R, _>(shared, |state| finish(state, operation));
+pub(super) fn give_up<R: Runtime>(shared: &R::Shared, operation: OperationId) {
+    change::<R, _>(shared, |state| {
+        finish(state, operation);
+        state.machine.needs_less();
+    });
 }
 
 /// Polls a call; once it is ready, its slot is free again.
@@ -166,6 +169,46 @@ where
     }
 }
 
+/// Closes the client and waits until its driver has ended.
+pub(super) async fn close<R: Runtime>(shared: &R::Shared) {
+    change::<R, _>(shared, |state| state.machine.close());
+    news::<R, _>(shared, ClientMachine::start_closing, |machine| {
+        if machine.is_stopped() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Waits until `poll` is ready, which depends on what the client's driver does. `start` takes a slot for that; while all
+/// are taken, the task waits in a place that is left for those.
+pub(super) async fn news<R: Runtime, T>(
+    shared: &R::Shared,
+    start: fn(&mut ClientMachine<StorageOf<R>>) -> Option<OperationId>,
+    mut poll: impl FnMut(&ClientMachine<StorageOf<R>>) -> Poll<T>,
+) -> T {
+    let mut pending = Pending::<R>::idle(shared);
+    poll_fn(|cx| {
+        if pending.operation.is_none() {
+            let (polled, before) = change::<R, _>(shared, |state| {
+                pending.operation = start(&mut state.machine);
+                if pending.operation.is_some() {
+                    return (Poll::Pending, None);
+                }
+                let polled = poll(&state.machine);
+                let before = if polled.is_pending() { state.wait_outside(cx.waker()) } else { None };
+                (polled, before)
+            });
+            if let Some(before) = before {
+                before.wake();
+            }
+            if pending.operation.is_none() {
+                return polled;
+            }
+        }
+        poll_pending(&mut pending, cx, |machine, _, _| poll(machine))
+    })
+    .await
+}
+
 /// Starts the wait that the retry policy wants after a failed attempt of a call on an endpoint; `None` when there is to
 /// be no other.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -174,12 +217,19 @@ pub(super) fn start_wait<R: Runtime>(
     endpoint: Option<EndpointId>,
     failed: &mut u32,
     failure: &Failure<StorageOf<R>>,
+    until: Option<Instant>,
 ) -> Option<OperationId> {
     shared.with(|state| {
         let now = state.runtime.now();
         let delay = state.machine.retry_delay(endpoint, failed, failure)?;
+        if failure.reason() == Some(Reason::ServerBusy) {
+            state.machine.pause_until(now.after(delay));
+        }
+        if until.is_some_and(|until| until <= now.after(delay)) {
+            return None;
+        }
         log!(debug, "trying again", attempt = *failed, delay_ms = delay.get(), failure = failure);
-        state.machine.start(None, Some(now.after(delay))).ok()
+        state.machine.start_pause(now.after(delay)).ok()
     })
 }
 
@@ -189,8 +239,9 @@ pub(super) async fn wait_to_retry<R: Runtime>(
     endpoint: Option<EndpointId>,
     failed: &mut u32,
     failure: &Failure<StorageOf<R>>,
+    until: Option<Instant>,
 ) -> bool {
-    let operation = start_wait::<R>(shared, endpoint, failed, failure);
+    let operation = start_wait::<R>(shared, endpoint, failed, failure, until);
     let waits = operation.is_some();
     if waits {
         let pending = Pending::<R> { shared, operation };
@@ -200,8 +251,30 @@ pub(super) async fn wait_to_retry<R: Runtime>(
 }
 
 /// The end of an attempt that starts now.
-pub(super) fn try_deadline<R: Runtime>(shared: &R::Shared) -> Instant {
-    shared.with(|state| state.runtime.now() + state.machine.settings().retry.try_timeout)
+fn try_deadline<R: Runtime>(state: &State<R>, now: Instant, until: Option<Instant>) -> Instant {
+    let deadline = now + state.machine.settings().retry.try_timeout;
+    until.map_or(deadline, |until| until.min(deadline))
+}
+
+/// Starts an attempt of a call, or the pause before it: while the service is busy, all calls of the client wait
+/// together.
+fn begin<R: Runtime>(
+    state: &mut State<R>,
+    endpoint: Option<EndpointId>,
+    turn: &mut Turn,
+) -> Result<OperationId, Failure<StorageOf<R>>> {
+    let now = state.runtime.now();
+    if turn.until.is_some_and(|until| until <= now) {
+        // Nothing may leave for a call whose time is up.
+        return Err(state.machine.late(endpoint));
+    }
+    let busy = state.machine.paused_until().filter(|busy| !turn.paused && *busy > now);
+    turn.paused = busy.is_some();
+    turn.waits = busy.is_some();
+    match busy {
+        Some(busy) => state.machine.start_pause(turn.until.map_or(busy, |until| until.min(busy))),
+        None => state.machine.start(endpoint, Some(try_deadline(state, now, turn.until))),
+    }
 }
 
 /// Starts an attempt of a call on an endpoint, or on the client itself.
@@ -209,11 +282,9 @@ pub(super) fn try_deadline<R: Runtime>(shared: &R::Shared) -> Instant {
 pub(super) fn start_try<R: Runtime>(
     shared: &R::Shared,
     endpoint: Option<EndpointId>,
+    turn: &mut Turn,
 ) -> Result<OperationId, Failure<StorageOf<R>>> {
-    shared.with(|state| {
-        let deadline = state.runtime.now() + state.machine.settings().retry.try_timeout;
-        state.machine.start(endpoint, Some(deadline))
-    })
+    shared.with(|state| begin(state, endpoint, turn))
 }
 
 /// Asks an entity's `$management`, for an endpoint or for the client itself, again after failures that can pass.
@@ -222,22 +293,35 @@ pub(super) async fn request<R: Runtime>(
     endpoint: Option<EndpointId>,
     entity: &Entity<StorageOf<R>>,
     request: &dyn Request,
+    until: Option<Instant>,
 ) -> Result<Response<PayloadOf<R>>, Error<StorageOf<R>>> {
     let mut asking = Asking::<R> { shared, endpoint, entity, request, response: None };
-    Attempts::new(shared, &mut asking).await?;
+    Attempts::new(shared, until, &mut asking).await?;
     asking.response.ok_or_else(|| Error::new(Failure::new(Cause::LinkLost), entity))
 }
 
-/// A sender or receiver of the application's: dropped, it is closed in the background.
+/// A handle to a sender or receiver: with the last one dropped, it is closed in the background.
 pub(super) struct Endpoint<R: Runtime> {
     pub(super) shared: R::Shared,
     pub(super) id: EndpointId,
     pub(super) entity: Entity<StorageOf<R>>,
+    /// How long each call may take, whatever the retry policy allows.
+    limit: Option<Duration>,
+}
+
+impl<R: Runtime> Clone for Endpoint<R> {
+    fn clone(&self) -> Self {
+        self.shared.with(|state| {
+            state.handles += 1;
+            state.machine.share_endpoint(self.id);
+        });
+        Self { shared: self.shared.clone(), id: self.id, entity: self.entity.clone(), limit: self.limit }
+    }
 }
 
 impl<R: Runtime> Drop for Endpoint<R> {
     fn drop(&mut self) {
-        self.begin_close();
+        change::<R, _>(&self.shared, |state| state.machine.release_endpoint(self.id));
         drop_handle::<R>(&self.shared);
     }
 }
@@ -251,7 +335,7 @@ impl<R: Runtime> Endpoint<R> {
     ) -> Result<Self, Error<StorageOf<R>>> {
         let id = change::<R, _>(shared, |state| state.machine.add_endpoint(kind, entity.clone(), identifier));
         let id = id.map_err(|failure| Error::new(failure, &entity))?;
-        Ok(Self { id, shared: handle::<R>(shared), entity })
+        Ok(Self { id, shared: handle::<R>(shared), entity, limit: None })
     }
 
     /// A receiver of a session; the service may look for one for `accept_timeout` milliseconds.
@@ -267,7 +351,7 @@ impl<R: Runtime> Endpoint<R> {
             state.machine.add_session_receiver(mode, prefetch, session.clone(), entity.clone(), accept_timeout)
         });
         let id = id.map_err(|failure| Error::new(failure, &entity))?;
-        Ok(Self { id, shared: handle::<R>(shared), entity })
+        Ok(Self { id, shared: handle::<R>(shared), entity, limit: None })
     }
 
     /// The error of a call on it.
@@ -279,58 +363,87 @@ impl<R: Runtime> Endpoint<R> {
         change::<R, _>(&self.shared, |state| state.machine.close_endpoint(self.id));
     }
 
+    /// Another handle, each of whose calls takes no longer than this.
+    pub(super) fn limited(&self, limit: Duration) -> Self {
+        let mut limited = self.clone();
+        limited.limit = Some(limit);
+        limited
+    }
+
+    /// The end of a call that starts now, where it has one of its own.
+    pub(super) fn until(&self) -> Option<Instant> {
+        let limit = self.limit?;
+        Some(self.shared.with(|state| state.runtime.now()) + limit)
+    }
+
+    /// Makes a call, attempt after attempt.
+    pub(super) fn attempts<A: Attempt<R>>(&self, attempt: A) -> Attempts<'_, R, A> {
+        Attempts::new(&self.shared, self.until(), attempt)
+    }
+
+    /// Makes a call of one attempt.
+    pub(super) fn attempt_once<A: Attempt<R>>(&self, attempt: A) -> Attempts<'_, R, A> {
+        Attempts::once(&self.shared, self.until(), attempt)
+    }
+
     /// An id for a message that has none.
     pub(super) fn new_id(&self) -> UuidText {
         Uuid(self.shared.with(|state| state.machine.random().uuid())).text()
     }
 
-    /// Encodes a message outside of the lock and starts the call that sends it. `id` is the place for the id of a message
-    /// that has none, in a call that makes several attempts.
+    /// Encodes a message outside of the lock into `payload` and starts the call that sends it; nothing is encoded where a
+    /// pause comes first. `id` is the place for the id of a message that has none, in a call that makes several attempts.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn encode_and_start(
         &self,
         message: &MessageRef<'_>,
         id: Option<&mut Option<Uuid>>,
-    ) -> Result<(OperationId, PayloadOf<R>), Failure<StorageOf<R>>> {
+        turn: &mut Turn,
+        payload: &mut Option<PayloadOf<R>>,
+    ) -> Result<OperationId, Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::error::invalid(&error))?;
         let id = id.filter(|_| <StorageOf<R> as Storage>::MESSAGE_IDS && message.message_id.is_none());
-        let (mut arena, id) = self.shared.with(|state| {
+        let (started, mut arena, id) = self.shared.with(|state| {
+            let started = begin(state, Some(self.id), turn);
             let id = id.and_then(|id| {
                 if id.is_none() && state.machine.settings().message_ids {
                     *id = Some(Uuid(state.machine.random().uuid()));
                 }
                 *id
             });
-            // Whoever comes meanwhile finds no arena and makes one of its own.
-            (core::mem::take(&mut state.arena), id)
+            // A task that comes meanwhile finds no arena and makes one of its own.
+            (started, core::mem::take(&mut state.arena), id)
         });
         let text = id.map(Uuid::text);
-        let payload = if text.is_some() || message.needs_expiry() {
-            let mut message: MessageRef<'_> = *message;
-            message.message_id = message.message_id.or(text.as_ref().map(|text| MessageId::String(text.as_str())));
-            if message.needs_expiry() {
-                message.set_expiry(clock::<R>(&self.shared).utc);
+        let encoded = (started.is_ok() && !turn.waits).then(|| {
+            if text.is_some() || message.needs_expiry() {
+                let mut message: MessageRef<'_> = *message;
+                message.message_id = message.message_id.or(text.as_ref().map(|text| MessageId::String(text.as_str())));
+                if message.needs_expiry() {
+                    message.set_expiry(clock::<R>(&self.shared).utc);
+                }
+                arena.encode(&message)
+            } else {
+                arena.encode(message)
             }
-            arena.encode(&message)
-        } else {
-            arena.encode(message)
-        };
-        let started = self.shared.with(|state| {
-            state.arena = arena;
-            let deadline = state.runtime.now() + state.machine.settings().retry.try_timeout;
-            state.machine.start(Some(self.id), Some(deadline))
         });
+        self.shared.with(|state| state.arena = arena);
         let operation = started?;
-        payload.map(|payload| (operation, payload)).map_err(|_| {
-            // The call was started for nothing.
-            give_up::<R>(&self.shared, operation);
-            Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)))
-        })
+        match encoded.transpose() {
+            Ok(encoded) => *payload = encoded,
+            Err(_) => {
+                // The call was started for nothing.
+                give_up::<R>(&self.shared, operation);
+                return Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message))));
+            }
+        }
+        Ok(operation)
     }
 
     /// The end of an attempt that starts now.
     pub(super) fn try_deadline(&self) -> Instant {
-        try_deadline::<R>(&self.shared)
+        let until = self.until();
+        self.shared.with(|state| try_deadline(state, state.runtime.now(), until))
     }
 
     pub(super) fn call<T, F>(&self, deadline: Option<Instant>, poll: F) -> Result<Call<'_, R, F>, Failure<StorageOf<R>>>
@@ -349,7 +462,7 @@ impl<R: Runtime> Endpoint<R> {
 
     /// Asks the entity's `$management`, again after failures that can pass.
     pub(super) async fn request(&self, request: &dyn Request) -> Result<Response<PayloadOf<R>>, Error<StorageOf<R>>> {
-        self::request::<R>(&self.shared, Some(self.id), &self.entity, request).await
+        self::request::<R>(&self.shared, Some(self.id), &self.entity, request, self.until()).await
     }
 
     /// Asks the entity's `$management` once.
@@ -357,20 +470,21 @@ impl<R: Runtime> Endpoint<R> {
         &self,
         request: &dyn Request,
     ) -> Result<Response<PayloadOf<R>>, Error<StorageOf<R>>> {
-        let Self { shared, id, entity } = self;
+        let Self { shared, id, entity, .. } = self;
         let mut asking = Asking::<R> { shared, endpoint: Some(*id), entity, request, response: None };
-        Attempts::once(shared, &mut asking).await?;
+        Attempts::once(shared, self.until(), &mut asking).await?;
         asking.response.ok_or_else(|| self.error(Failure::new(Cause::LinkLost)))
     }
 
-    /// Closes and waits until the link is gone.
-    pub(super) async fn close(self) {
+    /// Closes it for all handles and waits until the link is gone.
+    pub(super) async fn close(&self) {
         self.begin_close();
         let id = self.id;
-        let gone = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, _| {
-            if machine.is_gone(id) { Poll::Ready(()) } else { Poll::Pending }
+        let gone = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation| {
+            if machine.is_gone(id) || machine.is_late(operation) { Poll::Ready(()) } else { Poll::Pending }
         };
-        let operation = self.shared.with(|state| state.machine.start_close(id).ok());
+        let until = self.until();
+        let operation = self.shared.with(|state| state.machine.start_close(id, until).ok());
         if operation.is_some() {
             let pending = Pending { shared: &self.shared, operation };
             Call::<R, _> { pending, poll: gone }.await;

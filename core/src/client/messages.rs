@@ -1,47 +1,60 @@
 //! Messages as a stream.
 
-use super::call::{Pending, poll_pending};
-use super::{Error, Receiver, StorageOf};
+use super::call::{Pending, give_up, poll_pending};
+use super::{Error, ErrorKind, Receiver, StorageOf};
 use crate::machine::{ClientMachine, OperationId};
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
+use crate::storage::Storage;
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use futures_core::Stream;
 
-/// The messages of a receiver, one after the other. It never ends by itself; after an error the next item tries again.
-/// Dropped, it has taken no message that it has not given out.
-pub struct Messages<'r, R: Runtime> {
-    receiver: &'r Receiver<R>,
-    pending: Option<Pending<'r, R>>,
+/// The messages of a receiver, one after the other. It owns a clone of its receiver. With the receiver or the client closed it
+/// ends; any other failure is an item, after which it continues.
+///
+/// Cancel safety: dropped, it has taken no message that it has not returned.
+pub struct Messages<R: Runtime> {
+    receiver: Receiver<R>,
+    pending: Option<OperationId>,
 }
 
-impl<R: Runtime> fmt::Debug for Messages<'_, R> {
+impl<R: Runtime> fmt::Debug for Messages<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Messages").field("receiver", &self.receiver).finish()
     }
 }
 
-impl<R: Runtime> Receiver<R> {
-    /// The messages as a stream.
-    pub fn messages(&self) -> Messages<'_, R> {
-        Messages { receiver: self, pending: None }
+impl<R: Runtime> Drop for Messages<R> {
+    fn drop(&mut self) {
+        if let Some(operation) = self.pending.take() {
+            give_up::<R>(&self.receiver.endpoint.shared, operation);
+        }
     }
 }
 
-impl<R: Runtime> Stream for Messages<'_, R> {
+impl<R: Runtime> Receiver<R> {
+    /// The messages as a stream.
+    pub fn messages(&self) -> Messages<R> {
+        Messages { receiver: self.clone(), pending: None }
+    }
+}
+
+// Nothing in it is borrowed from it.
+impl<R: Runtime> Unpin for Messages<R> {}
+
+impl<R: Runtime> Stream for Messages<R> {
     type Item = Result<ReceivedMessage<StorageOf<R>>, Error<StorageOf<R>>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        let endpoint = &this.receiver.endpoint;
+        let Self { receiver: Receiver { endpoint }, pending } = self.get_mut();
         loop {
-            let pending = match &mut this.pending {
-                Some(pending) => pending,
+            let mut call = match pending.take() {
+                Some(operation) => Pending::<R> { shared: &endpoint.shared, operation: Some(operation) },
                 None => match Pending::start(&endpoint.shared, Some(endpoint.id), None) {
-                    Ok(pending) => this.pending.insert(pending),
-                    Err(failure) => return Poll::Ready(Some(Err(endpoint.error(failure)))),
+                    Ok(call) => call,
+                    Err(failure) => return Poll::Ready(ended(endpoint.error(failure))),
                 },
             };
             let mut message = None;
@@ -50,16 +63,20 @@ impl<R: Runtime> Stream for Messages<'_, R> {
                     message = Some(found.of(&endpoint.entity));
                 })
             };
-            let result = match poll_pending(pending, cx, poll) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(result) => result,
-            };
-            this.pending = None;
-            match (result, message) {
-                (Err(failure), _) => return Poll::Ready(Some(Err(endpoint.error(failure)))),
-                (Ok(_), Some(message)) => return Poll::Ready(Some(Ok(message))),
-                (Ok(_), None) => {}
+            let polled = poll_pending(&mut call, cx, poll);
+            // Kept for the next poll; a call that has ended has none.
+            *pending = call.operation.take();
+            match (polled, message) {
+                (Poll::Pending, _) => return Poll::Pending,
+                (Poll::Ready(Err(failure)), _) => return Poll::Ready(ended(endpoint.error(failure))),
+                (Poll::Ready(Ok(_)), Some(message)) => return Poll::Ready(Some(Ok(message))),
+                (Poll::Ready(Ok(_)), None) => {}
             }
         }
     }
+}
+
+/// An error as the item of a stream, or its end.
+fn ended<T, S: Storage>(error: Error<S>) -> Option<Result<T, Error<S>>> {
+    (error.kind() != ErrorKind::Closed).then_some(Err(error))
 }

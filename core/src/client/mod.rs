@@ -1,13 +1,16 @@
 //! The API people use: async, and written once for every runtime.
 //!
-//! A [`Client`] is a cheap handle; senders and receivers are made from it and outlive connections. Each adapter crate
-//! exports aliases of these types for its runtime.
+//! A [`Client`] is a cheap handle, and so are the senders and receivers that are made from it: they are cloned, outlive
+//! connections, and are closed for all clones by `close`, or in the background with the last one. `timeout` of a sender or
+//! receiver bounds its calls; [`Client::state`], [`Client::state_changed`] and [`Client::ready`] are about the connection.
+//! Each adapter crate exports aliases of these types for its runtime.
 
 mod accept;
 #[cfg(feature = "administration")]
 pub mod administration;
 mod attempts;
 mod call;
+mod connection_state;
 mod error;
 mod lock_renewer;
 #[cfg(feature = "stream")]
@@ -21,6 +24,7 @@ mod receiver_options;
 mod rule_manager;
 mod send_all_error;
 mod sender;
+mod sender_options;
 mod session;
 #[cfg(feature = "alloc")]
 mod session_processor;
@@ -34,6 +38,7 @@ use crate::time::Duration;
 use core::fmt;
 
 pub(crate) use call::change;
+pub use connection_state::ConnectionState;
 pub use error::{Error, ErrorKind, ErrorOutcome, SendError};
 pub use lock_renewer::{AutoLockRenewer, LockRenewal, RenewalEnd};
 #[cfg(feature = "stream")]
@@ -46,6 +51,7 @@ pub use receiver_options::ReceiverOptions;
 pub use rule_manager::RuleManager;
 pub use send_all_error::SendAllError;
 pub use sender::Sender;
+pub use sender_options::SenderOptions;
 pub use session::SessionReceiver;
 #[cfg(feature = "alloc")]
 pub use session_processor::{SessionHandlers, SessionProcessor, SessionProcessorOptions};
@@ -62,7 +68,7 @@ pub(crate) type DescriptionOf<R> = <StorageOf<R> as Storage>::Description;
 /// A text of the application's in the storage of a runtime.
 pub(crate) type LiteralOf<R> = <StorageOf<R> as Storage>::Literal;
 
-/// A connection to a machine, made when it is needed and made again when it is lost. Clones are handles to the same
+/// A connection to a namespace, made when it is needed and made again when it is lost. Clones are handles to the same
 /// connection; when the last handle, sender and receiver is dropped, it is closed.
 pub struct Client<R: Runtime> {
     shared: R::Shared,
@@ -93,7 +99,7 @@ impl<R: Runtime> Client<R> {
     }
 
     /// The state of a client before it is shared.
-    pub fn state(runtime: R, settings: Settings<StorageOf<R>>) -> State<R> {
+    pub fn shared_state(runtime: R, settings: Settings<StorageOf<R>>) -> State<R> {
         State::new(runtime, ClientMachine::new(settings))
     }
 
@@ -110,42 +116,29 @@ impl<R: Runtime> Client<R> {
     /// A sender to a queue or topic. It attaches in the background; the first send waits for it.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`], or a full table of links.
-    pub fn sender(&self, entity: impl Into<LiteralOf<R>>) -> Result<Sender<R>, Error<StorageOf<R>>> {
-        Ok(Sender::new(self.add(Kind::Sender, Entity::queue(entity))?))
+    /// [`ErrorKind::Closed`], or a full table of links ([`ErrorKind::Capacity`]).
+    pub fn sender(&self, entity: impl Into<Entity<StorageOf<R>>>) -> Result<Sender<R>, Error<StorageOf<R>>> {
+        Ok(Sender::new(self.add(Kind::Sender, entity.into())?))
     }
 
-    /// A sender that the service knows by this identifier, in its logs and messages.
+    /// A sender to a queue or topic with options.
     ///
     /// # Errors
     /// As [`Client::sender`], and an identifier of more than 128 characters.
-    pub fn sender_named(
+    pub fn sender_with(
         &self,
-        entity: impl Into<LiteralOf<R>>,
-        identifier: impl Into<LiteralOf<R>>,
+        entity: impl Into<Entity<StorageOf<R>>>,
+        options: SenderOptions<StorageOf<R>>,
     ) -> Result<Sender<R>, Error<StorageOf<R>>> {
-        let (entity, identifier) = (Entity::queue(entity), Some(identifier.into()));
-        Ok(Sender::new(call::Endpoint::new(&self.shared, Kind::Sender, entity, identifier)?))
+        Ok(Sender::new(call::Endpoint::new(&self.shared, Kind::Sender, entity.into(), options.identifier)?))
     }
 
-    /// A receiver of a queue, in peek-lock mode and without prefetch.
+    /// A receiver of a queue or subscription, in peek-lock mode and without prefetch.
     ///
     /// # Errors
     /// As [`Client::sender`].
-    pub fn receiver(&self, queue: impl Into<LiteralOf<R>>) -> Result<Receiver<R>, Error<StorageOf<R>>> {
-        self.receiver_with(Entity::queue(queue), ReceiverOptions::default())
-    }
-
-    /// A receiver of a subscription, in peek-lock mode and without prefetch.
-    ///
-    /// # Errors
-    /// As [`Client::sender`].
-    pub fn subscription_receiver(
-        &self,
-        topic: impl Into<LiteralOf<R>>,
-        subscription: impl Into<LiteralOf<R>>,
-    ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
-        self.receiver_with(Entity::subscription(topic, subscription), ReceiverOptions::default())
+    pub fn receiver(&self, entity: impl Into<Entity<StorageOf<R>>>) -> Result<Receiver<R>, Error<StorageOf<R>>> {
+        self.receiver_with(entity, ReceiverOptions::default())
     }
 
     /// A receiver of a queue or subscription with options.
@@ -154,10 +147,10 @@ impl<R: Runtime> Client<R> {
     /// As [`Client::sender`].
     pub fn receiver_with(
         &self,
-        entity: Entity<StorageOf<R>>,
+        entity: impl Into<Entity<StorageOf<R>>>,
         options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
-        self.add_receiver(entity, options, None)
+        self.add_receiver(entity.into(), options, None)
     }
 
     /// A receiver of a queue or subscription that the service knows by this identifier, in its logs and messages.
@@ -166,11 +159,11 @@ impl<R: Runtime> Client<R> {
     /// As [`Client::sender`], and an identifier of more than 128 characters.
     pub fn receiver_named(
         &self,
-        entity: Entity<StorageOf<R>>,
+        entity: impl Into<Entity<StorageOf<R>>>,
         options: ReceiverOptions<StorageOf<R>>,
         identifier: impl Into<LiteralOf<R>>,
     ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
-        self.add_receiver(entity, options, Some(identifier.into()))
+        self.add_receiver(entity.into(), options, Some(identifier.into()))
     }
 
     fn add_receiver(
@@ -185,15 +178,8 @@ impl<R: Runtime> Client<R> {
     }
 
     /// The rules of a subscription.
-    ///
-    /// # Errors
-    /// As [`Client::sender`].
-    pub fn rule_manager(
-        &self,
-        topic: impl Into<LiteralOf<R>>,
-        subscription: impl Into<LiteralOf<R>>,
-    ) -> RuleManager<R> {
-        RuleManager::new(self.clone(), Entity::subscription(topic, subscription))
+    pub fn rule_manager(&self, subscription: impl Into<Entity<StorageOf<R>>>) -> RuleManager<R> {
+        RuleManager::new(self.clone(), subscription.into())
     }
 
     /// Ends the connection cleanly and keeps client, senders and receivers: messages under way are waited for, receivers
@@ -224,13 +210,12 @@ impl<R: Runtime> Client<R> {
             .map_err(Error::of)
     }
 
-    /// Closes everything: receivers give back what they have not handed out, messages under way are waited for, links
-    /// are detached, and the connection is closed. Ends when the driver has; calls that are pending elsewhere fail
-    /// with [`ErrorKind::Closed`].
+    /// Closes everything, for all clones: receivers give back what they have not handed out, messages under way are
+    /// waited for, links are detached, and the connection is closed. Ends when the driver has; calls that are pending
+    /// elsewhere fail with [`ErrorKind::Closed`].
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
-    pub async fn close(self) {
-        call::change::<R, _>(&self.shared, |state| state.machine.close());
-        core::future::poll_fn(|cx| self.shared.with(|state| state.poll_stopped(cx.waker()))).await;
+    pub async fn close(&self) {
+        call::close::<R>(&self.shared).await;
     }
 }

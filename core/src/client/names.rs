@@ -7,14 +7,15 @@
 macro_rules! client_names {
     ($runtime:ty) => {
         pub use $crate::client::{
-            AutoLockRenewer, DeadLetterOptions, ProcessorOptions, SessionHandlers, SessionProcessorOptions,
+            AutoLockRenewer, DeadLetterOptions, ErrorKind, ErrorOutcome, ProcessorOptions, SessionHandlers,
+            SessionProcessorOptions,
         };
-        pub use $crate::client::{ErrorKind, ErrorOutcome};
         pub use $crate::machine::{Disposition, ReceiveMode};
         pub use $crate::servicebus::{
-            Argument, AsMessage, Body, Entries, LockToken, Message, MessageBody, MessageId, MessageIdBuf, MessageRef,
-            Reason, SubQueue,
+            Argument, AsMessage, BatchError, Body, Entries, LockToken, Message, MessageBody, MessageId, MessageIdBuf,
+            MessageRef, Reason, RetryMode, RetryPolicy, RuleDescription, SubQueue,
         };
+        pub use $crate::time::Timestamp;
         pub use $crate::wire::Value;
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).
@@ -53,7 +54,7 @@ macro_rules! client_names {
         /// [`servicebus_core::client::TransactionController`]($crate::client::TransactionController).
         pub type TransactionController = $crate::client::TransactionController<$runtime>;
         /// A transaction; see [`servicebus_core::client::Transaction`]($crate::client::Transaction).
-        pub type Transaction<'c> = $crate::client::Transaction<'c, $runtime>;
+        pub type Transaction = $crate::client::Transaction<$runtime>;
         /// A message that was received; see
         /// [`servicebus_core::servicebus::ReceivedMessage`]($crate::servicebus::ReceivedMessage).
         pub type ReceivedMessage = $crate::servicebus::ReceivedMessage<$crate::storage::Heap>;
@@ -66,6 +67,13 @@ macro_rules! client_names {
         /// Why something did not work; see
         /// [`servicebus_core::client::Error`]($crate::client::Error).
         pub type Error = $crate::client::Error<$crate::storage::Heap>;
+        /// How a sender behaves; see [`servicebus_core::client::SenderOptions`]($crate::client::SenderOptions).
+        pub type SenderOptions = $crate::client::SenderOptions<$crate::storage::Heap>;
+        /// Why a lock is not renewed any more; see
+        /// [`servicebus_core::client::RenewalEnd`]($crate::client::RenewalEnd).
+        pub type RenewalEnd = $crate::client::RenewalEnd<$crate::storage::Heap>;
+        /// How the connection stands; see [`servicebus_core::client::ConnectionState`]($crate::client::ConnectionState).
+        pub type ConnectionState = $crate::client::ConnectionState<$crate::storage::Heap>;
         /// Why something was not sent, with what was to be sent; see
         /// [`servicebus_core::client::SendError`]($crate::client::SendError).
         pub type SendError<M> = $crate::client::SendError<$crate::storage::Heap, M>;
@@ -77,6 +85,7 @@ macro_rules! client_names {
         const _: () = {
             const fn crosses_threads<T: Send + Sync>() {}
             crosses_threads::<Client>();
+            crosses_threads::<Transaction>();
             crosses_threads::<Sender>();
             crosses_threads::<Receiver>();
             crosses_threads::<SessionReceiver>();

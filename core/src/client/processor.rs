@@ -576,7 +576,8 @@ impl<R: Runtime> fmt::Debug for Processor<R> {
 
 impl<R: Runtime> Client<R> {
     /// A processor of the messages of a queue or subscription.
-    pub fn processor(&self, entity: Entity<StorageOf<R>>, options: ProcessorOptions) -> Processor<R> {
+    pub fn processor(&self, entity: impl Into<Entity<StorageOf<R>>>, options: ProcessorOptions) -> Processor<R> {
+        let entity = entity.into();
         Processor { client: self.clone(), entity, options, control: ProcessorControl::new(self) }
     }
 }

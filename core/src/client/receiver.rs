@@ -1,6 +1,6 @@
 //! Receiving from a queue or subscription, and settling what was received.
 
-use super::attempts::{Attempt, Attempts};
+use super::attempts::{Attempt, Turn};
 use super::call::{self, Endpoint, TransactionOf};
 use super::{Error, StorageOf};
 use crate::machine::{Cause, ClientMachine, Disposition, EndpointId, Entity, Failure, Locked, OperationId, Properties};
@@ -14,12 +14,18 @@ use core::fmt;
 use core::future::Future;
 use core::task::{Poll, ready};
 
-/// Receives messages. All methods take `&self`: messages may be settled while others are received. Dropped, it is
-/// closed in the background and what it has not handed out is given back.
+/// Receives messages. It is a handle: clones share one link, and messages may be settled while others are received. With
+/// the last clone dropped, the link is closed in the background, and what it has not handed out is given back.
 ///
 /// A lost link or connection is mended behind the scenes; a receive goes on as if nothing had happened.
 pub struct Receiver<R: Runtime> {
     pub(super) endpoint: Endpoint<R>,
+}
+
+impl<R: Runtime> Clone for Receiver<R> {
+    fn clone(&self) -> Self {
+        Self { endpoint: self.endpoint.clone() }
+    }
 }
 
 impl<R: Runtime> fmt::Debug for Receiver<R> {
@@ -59,7 +65,7 @@ impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>)> Attempt<R> for Receivi
         &self.endpoint.entity
     }
 
-    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+    fn start(&mut self, _turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
         self.endpoint.shared.with(|state| state.machine.start(Some(self.endpoint.id), self.deadline))
     }
 
@@ -123,10 +129,10 @@ impl<R: Runtime> Attempt<R> for Settling<'_, R> {
         Some(self.endpoint.id)
     }
 
-    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
+    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
         match self.refused.take() {
             Some(refused) => Err(refused),
-            None => call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id)),
+            None => call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn),
         }
     }
 
@@ -144,6 +150,14 @@ impl<R: Runtime> Attempt<R> for Settling<'_, R> {
 impl<R: Runtime> Receiver<R> {
     pub(super) fn new(endpoint: Endpoint<R>) -> Self {
         Self { endpoint }
+    }
+
+    /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends with
+    /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would last
+    /// longer. A receive that finds nothing by then returns nothing.
+    #[must_use]
+    pub fn timeout(&self, limit: Duration) -> Self {
+        Self { endpoint: self.endpoint.limited(limit) }
     }
 
     /// What is received from.
@@ -168,13 +182,18 @@ impl<R: Runtime> Receiver<R> {
             return Ok(0);
         }
         let mut receiving = self.receiving(max, max_wait, &mut take);
-        let received = Attempts::once(&self.endpoint.shared, &mut receiving);
+        let received = self.endpoint.attempt_once(&mut receiving);
         in_span!("ServiceBus.receive", self.endpoint.entity, received)?;
         Ok(receiving.taken)
     }
 
     fn receiving<'c, F>(&'c self, max: u32, max_wait: Option<Duration>, take: &'c mut F) -> Receiving<'c, R, F> {
-        let deadline = max_wait.map(|wait| call::clock::<R>(&self.endpoint.shared).now + wait);
+        let (until, limit) = (max_wait, self.endpoint.until());
+        let until = until.map(|wait| call::clock::<R>(&self.endpoint.shared).now + wait);
+        let deadline = match (until, limit) {
+            (Some(until), Some(limit)) => Some(until.min(limit)),
+            (until, limit) => until.or(limit),
+        };
         Receiving { endpoint: &self.endpoint, deadline, max, take, taken: 0 }
     }
 
@@ -191,7 +210,7 @@ impl<R: Runtime> Receiver<R> {
     ) -> Result<Option<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
         let mut message = None;
         let mut take = |found| message = Some(found);
-        let received = Attempts::once(&self.endpoint.shared, self.receiving(1, Some(max_wait), &mut take));
+        let received = self.endpoint.attempt_once(self.receiving(1, Some(max_wait), &mut take));
         in_span!("ServiceBus.receive", self.endpoint.entity, received)?;
         Ok(message)
     }
@@ -224,7 +243,7 @@ impl<R: Runtime> Receiver<R> {
     }
 
     fn settling<'c>(&'c self, settling: Settling<'c, R>) -> impl Future<Output = Settled<R>> + use<'c, R> {
-        spanned!("ServiceBus.settle", self.endpoint.entity, Attempts::new(&self.endpoint.shared, settling))
+        spanned!("ServiceBus.settle", self.endpoint.entity, self.endpoint.attempts(settling))
     }
 
     /// Completes a message: it is done and leaves the entity. Any receiver of the message's entity can settle it, also
@@ -457,11 +476,11 @@ impl<R: Runtime> Receiver<R> {
         }
     }
 
-    /// Gives back what was not handed out, then detaches the link; afterwards the service holds no lock of it but
+    /// Closes it for all clones: gives back what was not handed out, then detaches the link; afterwards the service holds no lock of it but
     /// those on messages that were handed out.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
-    pub fn close(self) -> impl Future<Output = ()> {
+    pub fn close(&self) -> impl Future<Output = ()> {
         self.endpoint.close()
     }
 }

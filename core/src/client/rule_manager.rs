@@ -15,6 +15,12 @@ pub struct RuleManager<R: Runtime> {
     subscription: Entity<StorageOf<R>>,
 }
 
+impl<R: Runtime> Clone for RuleManager<R> {
+    fn clone(&self) -> Self {
+        Self { client: self.client.clone(), subscription: self.subscription.clone() }
+    }
+}
+
 impl<R: Runtime> fmt::Debug for RuleManager<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RuleManager").field("subscription", &self.subscription).finish()
@@ -124,7 +130,7 @@ impl<R: Runtime> Client<R> {
         entity: &Entity<StorageOf<R>>,
         request: &dyn Request,
     ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Error<StorageOf<R>>> {
-        call::request::<R>(&self.shared, None, entity, request).await
+        call::request::<R>(&self.shared, None, entity, request, None).await
     }
 
     /// Hands the ids of the sessions of a queue or subscription to `take`: those that have messages or a state, or
@@ -136,10 +142,11 @@ impl<R: Runtime> Client<R> {
     /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when it sends the same ids again.
     pub async fn list_sessions_each(
         &self,
-        entity: Entity<StorageOf<R>>,
+        entity: impl Into<Entity<StorageOf<R>>>,
         updated_after: Option<crate::time::Timestamp>,
         mut take: impl FnMut(&str),
     ) -> Result<u32, Error<StorageOf<R>>> {
+        let entity = entity.into();
         let mut listed = Listed::default();
         loop {
             let request = ListSessions { updated_after, skip: listed.total, top: PAGE };

@@ -1,6 +1,6 @@
 //! Sending to a queue or topic.
 
-use super::attempts::{Attempt, Attempts};
+use super::attempts::{Attempt, Turn};
 use super::call::{self, Endpoint, PayloadOf, TransactionOf};
 use super::error::{self, invalid};
 use super::{Error, SendAllError, SendError, StorageOf};
@@ -11,15 +11,21 @@ use crate::servicebus::batch::BATCH_FORMAT;
 use crate::servicebus::management::{CancelScheduled, Schedule};
 use crate::servicebus::{AsMessage, BatchError, MessageBatch, MessageId, MessageRef};
 use crate::storage::Storage;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::wire::{Uuid, UuidText};
 use core::fmt;
 use core::task::{Poll, ready};
 
-/// Sends messages to a queue or topic. All methods take `&self`: many sends may be under way at once, and share one
-/// link. Dropped, it is closed in the background.
+/// Sends messages to a queue or topic. It is a handle: clones share one link, and many sends may be under way at once.
+/// With the last clone dropped, the link is closed in the background.
 pub struct Sender<R: Runtime> {
     pub(super) endpoint: Endpoint<R>,
+}
+
+impl<R: Runtime> Clone for Sender<R> {
+    fn clone(&self) -> Self {
+        Self { endpoint: self.endpoint.clone() }
+    }
 }
 
 impl<R: Runtime> fmt::Debug for Sender<R> {
@@ -66,18 +72,17 @@ impl<R: Runtime, M: AsMessage + ?Sized> Attempt<R> for Sending<'_, R, M> {
         &self.endpoint.entity
     }
 
-    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
-        let (operation, payload) = match self.source {
+    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
+        match self.source {
             Source::Message(message) => {
                 let id = if self.transaction.is_none() { Some(&mut self.id) } else { None };
-                self.endpoint.encode_and_start(&message.as_message(), id)?
+                self.endpoint.encode_and_start(&message.as_message(), id, turn, &mut self.payload)
             }
             Source::Batch(batch) => {
-                (call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))?, batch.clone())
+                self.payload = Some(batch.clone());
+                call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn)
             }
-        };
-        self.payload = Some(payload);
-        Ok(operation)
+        }
     }
 
     fn poll(
@@ -113,8 +118,8 @@ impl<R: Runtime> Attempt<R> for Attaching<'_, R> {
         &self.endpoint.entity
     }
 
-    fn start(&mut self) -> Result<OperationId, Failure<StorageOf<R>>> {
-        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id))
+    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
+        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn)
     }
 
     fn poll(
@@ -133,6 +138,14 @@ impl<R: Runtime> Sender<R> {
         Self { endpoint }
     }
 
+    /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends with
+    /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would last
+    /// longer.
+    #[must_use]
+    pub fn timeout(&self, limit: Duration) -> Self {
+        Self { endpoint: self.endpoint.limited(limit) }
+    }
+
     /// Sends one message and waits until the service has stored it.
     ///
     /// A send whose outcome was lost with the connection is tried again, so that the message can arrive twice. Every
@@ -145,7 +158,7 @@ impl<R: Runtime> Sender<R> {
     /// A message that is not valid or too large, and what the service says, after the retries of the policy.
     pub async fn send(&self, message: &(impl AsMessage + ?Sized)) -> Result<(), Error<StorageOf<R>>> {
         let sending = Sending::message(&self.endpoint, message, None);
-        in_span!("ServiceBus.send", self.endpoint.entity, Attempts::new(&self.endpoint.shared, sending))
+        in_span!("ServiceBus.send", self.endpoint.entity, self.endpoint.attempts(sending))
     }
 
     /// Waits for the link and tells what it allows.
@@ -156,7 +169,7 @@ impl<R: Runtime> Sender<R> {
     /// Why there is no link, after the retries of the policy.
     pub async fn size_limits(&self) -> Result<SizeLimits, Error<StorageOf<R>>> {
         let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
-        Attempts::new(&self.endpoint.shared, &mut attaching).await?;
+        self.endpoint.attempts(&mut attaching).await?;
         attaching.limits()
     }
 
@@ -168,7 +181,7 @@ impl<R: Runtime> Sender<R> {
     /// As [`Sender::size_limits`].
     pub async fn create_batch(&self) -> Result<MessageBatch<StorageOf<R>>, Error<StorageOf<R>>> {
         let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
-        Attempts::new(&self.endpoint.shared, &mut attaching).await?;
+        self.endpoint.attempts(&mut attaching).await?;
         let limits = attaching.limits()?;
         let limit = usize::try_from(limits.batch).unwrap_or(usize::MAX);
         let batch = MessageBatch::new(limit, self.clock().utc);
@@ -197,7 +210,7 @@ impl<R: Runtime> Sender<R> {
         }
         let sealed = batch.seal();
         let sending = Sending::batch(&self.endpoint, sealed.payload(), None);
-        let sending = Attempts::new(&self.endpoint.shared, sending);
+        let sending = self.endpoint.attempts(sending);
         let result = in_span!("ServiceBus.send", self.endpoint.entity, sending);
         result.map_err(|error| SendError::new(error, sealed.unseal()))
     }
@@ -293,10 +306,10 @@ impl<R: Runtime> Sender<R> {
         self.endpoint.request(&CancelScheduled { sequence_numbers }).await.map(|_| ())
     }
 
-    /// Waits for what is under way, then detaches the link.
+    /// Closes it for all clones: waits for what is under way, then detaches the link.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
-    pub fn close(self) -> impl Future<Output = ()> {
+    pub fn close(&self) -> impl Future<Output = ()> {
         self.endpoint.close()
     }
 }

@@ -5,11 +5,12 @@ use crate::runtime::{Runtime, Shared};
 use crate::servicebus::LockToken;
 use crate::servicebus::management::{GetSessionState, RenewSessionLock, SetSessionState};
 use crate::storage::{Storage, Text};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use core::fmt;
 use core::ops::Deref;
 
-/// Receives the messages of one session, in their order and alone. It derefs to [`Receiver`].
+/// Receives the messages of one session, in their order and alone. It derefs to [`Receiver`], and clones share the
+/// session as those of a receiver share its link.
 ///
 /// The lock of a session that was accepted as a non-exclusive one can be taken over by another receiver; this one has
 /// then lost it.
@@ -20,6 +21,12 @@ pub struct SessionReceiver<R: Runtime> {
     receiver: Receiver<R>,
     id: <StorageOf<R> as Storage>::Text,
     token: Option<LockToken>,
+}
+
+impl<R: Runtime> Clone for SessionReceiver<R> {
+    fn clone(&self) -> Self {
+        Self { receiver: self.receiver.clone(), id: self.id.clone(), token: self.token }
+    }
 }
 
 impl<R: Runtime> fmt::Debug for SessionReceiver<R> {
@@ -47,6 +54,15 @@ impl<R: Runtime> SessionReceiver<R> {
             (<StorageOf<R> as Storage>::Text::cut(id), state.machine.session_token(endpoint.id))
         });
         Self { receiver, id, token }
+    }
+
+    /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends with
+    /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would last
+    /// longer. A receive that finds nothing by then returns nothing.
+    #[must_use]
+    pub fn timeout(&self, limit: Duration) -> Self {
+        let receiver = self.receiver.timeout(limit);
+        Self { receiver, id: self.id.clone(), token: self.token }
     }
 
     /// The session's id.
@@ -104,10 +120,10 @@ impl<R: Runtime> SessionReceiver<R> {
         self.receiver.endpoint.request(&request).await.map(|_| ())
     }
 
-    /// Gives back what was not handed out and lets go of the session.
+    /// Closes it for all clones: gives back what was not handed out and releases the session.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.receiver.close().await;
     }
 }

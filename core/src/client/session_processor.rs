@@ -79,9 +79,10 @@ impl<R: Runtime> Client<R> {
     /// A processor of the sessions of a queue or subscription.
     pub fn session_processor(
         &self,
-        entity: Entity<StorageOf<R>>,
+        entity: impl Into<Entity<StorageOf<R>>>,
         options: SessionProcessorOptions,
     ) -> SessionProcessor<R> {
+        let entity = entity.into();
         SessionProcessor { client: self.clone(), entity, options, control: ProcessorControl::new(self) }
     }
 }

@@ -32,6 +32,9 @@ impl Signal {
     }
 }
 
+/// How many tasks may wait without a slot before they have to take turns.
+const OUTSIDE: usize = 4;
+
 /// The machine, and who waits for it.
 pub struct State<R: Runtime> {
     pub(crate) runtime: R,
@@ -41,8 +44,8 @@ pub struct State<R: Runtime> {
     /// What messages are encoded into.
     pub(crate) arena: <R::Storage as Storage>::Arena,
     pub(crate) driver: Signal,
-    closed: Signal,
-    stopped: bool,
+    /// Tasks that wait for news of the client and found no free slot.
+    outside: heapless::Vec<Waker, OUTSIDE>,
     pub(crate) handles: usize,
 }
 
@@ -62,8 +65,7 @@ impl<R: Runtime> State<R> {
             wakers: Default::default(),
             arena: Default::default(),
             driver: Signal::default(),
-            closed: Signal::default(),
-            stopped: false,
+            outside: heapless::Vec::new(),
             handles: 0,
         }
     }
@@ -79,9 +81,14 @@ impl<R: Runtime> State<R> {
         if self.machine.is_busy() { self.driver.give() } else { None }
     }
 
-    /// Collects wakers of calls that have news; true when there may be more.
+    /// Collects wakers of calls that have news, and those of tasks without a slot; true when there may be more.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn take_wakers<const N: usize>(&mut self, wakers: &mut heapless::Vec<Waker, N>) -> bool {
+        while !wakers.is_full()
+            && let Some(waker) = self.outside.pop()
+        {
+            let _ = wakers.push(waker);
+        }
         while !wakers.is_full() {
             let Some(place) = self.machine.poll_notice() else { return false };
             if let Some(waker) = self.wakers.take(place) {
@@ -92,17 +99,13 @@ impl<R: Runtime> State<R> {
         true
     }
 
-    /// The driver has ended, or it was dropped; the waker is to be woken outside of the lock.
-    pub(crate) fn stop(&mut self) -> Option<Waker> {
-        self.stopped = true;
-        self.machine.stop();
-        self.closed.give()
-    }
-
-    pub(crate) fn poll_stopped(&mut self, waker: &Waker) -> Poll<()> {
-        if self.stopped {
-            return Poll::Ready(());
+    /// A task that has no slot waits for news of the client. Where there are more of them than places, one has to look
+    /// again: its waker is to be woken outside of the lock.
+    pub(crate) fn wait_outside(&mut self, waker: &Waker) -> Option<Waker> {
+        if self.outside.iter().any(|known| known.will_wake(waker)) {
+            return None;
         }
-        self.closed.poll(waker)
+        let waker = self.outside.push(waker.clone()).err()?;
+        self.outside.first_mut().map(|first| core::mem::replace(first, waker))
     }
 }

@@ -1,10 +1,9 @@
 //! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4, docs/evidence/wire-protocol.md §3.6).
 
-use super::attempts::Attempts;
 use super::call::{Endpoint, TransactionOf};
 use super::receiver::Settling;
 use super::sender::Sending;
-use super::{Client, Error, LiteralOf, Receiver, SendError, Sender, StorageOf};
+use super::{Client, Error, Receiver, SendError, Sender, StorageOf};
 use crate::machine::{Cause, ClientMachine, Control, Disposition, Entity, Failure, Kind, OperationId};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
@@ -14,12 +13,19 @@ use crate::storage::{PayloadBuilder, Storage, Transactions};
 use crate::time::Timestamp;
 use core::fmt;
 
-/// Begins transactions. It has a link of its own to the service's coordinator.
+/// Begins transactions. It is a handle: clones, and the transactions themselves, share one link to the service's
+/// coordinator, which is closed with the last of them.
 ///
 /// A transaction belongs to one queue or topic. To span several, begin a transaction before the client has any sender or
 /// receiver: then all of them can be sent to, and only the first entity that is used can be received from or peeked.
 pub struct TransactionController<R: Runtime> {
     endpoint: Endpoint<R>,
+}
+
+impl<R: Runtime> Clone for TransactionController<R> {
+    fn clone(&self) -> Self {
+        Self { endpoint: self.endpoint.clone() }
+    }
 }
 
 impl<R: Runtime> fmt::Debug for TransactionController<R> {
@@ -33,11 +39,14 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     /// As [`Client::sender`].
-    pub fn transactions(&self, entity: impl Into<LiteralOf<R>>) -> Result<TransactionController<R>, Error<StorageOf<R>>>
+    pub fn transactions(
+        &self,
+        entity: impl Into<Entity<StorageOf<R>>>,
+    ) -> Result<TransactionController<R>, Error<StorageOf<R>>>
     where
         R::Storage: Transactions,
     {
-        Ok(TransactionController { endpoint: self.add(Kind::Coordinator, Entity::queue(entity))? })
+        Ok(TransactionController { endpoint: self.add(Kind::Coordinator, entity.into())? })
     }
 }
 
@@ -60,14 +69,22 @@ impl<R: Runtime> TransactionController<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
-    pub async fn begin(&self) -> Result<Transaction<'_, R>, Error<StorageOf<R>>> {
+    pub async fn begin(&self) -> Result<Transaction<R>, Error<StorageOf<R>>> {
         let mut attempt = 0;
         loop {
             match self.control(Control::Declare).await {
-                Ok(Some(id)) => return Ok(Transaction { controller: self, id, open: true }),
+                Ok(Some(id)) => return Ok(Transaction { controller: self.clone(), id, open: true }),
                 Ok(None) => return Err(self.endpoint.error(Failure::new(Cause::Malformed))),
                 Err(failure) => {
-                    if !super::call::wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure).await {
+                    if !super::call::wait_to_retry::<R>(
+                        &self.endpoint.shared,
+                        None,
+                        &mut attempt,
+                        &failure,
+                        self.endpoint.until(),
+                    )
+                    .await
+                    {
                         return Err(self.endpoint.error(failure));
                     }
                 }
@@ -75,29 +92,29 @@ impl<R: Runtime> TransactionController<R> {
         }
     }
 
-    /// Detaches the controller's link; open transactions are rolled back.
+    /// Closes it for all clones: detaches the controller's link; open transactions are rolled back.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.endpoint.close().await;
     }
 }
 
 /// A transaction. Dropped, it is rolled back. When the connection is lost, the service rolls it back and everything
 /// done under it from then on fails; nothing is tried again, since what was done before is gone.
-pub struct Transaction<'c, R: Runtime> {
-    controller: &'c TransactionController<R>,
+pub struct Transaction<R: Runtime> {
+    controller: TransactionController<R>,
     id: TransactionOf<R>,
     open: bool,
 }
 
-impl<R: Runtime> fmt::Debug for Transaction<'_, R> {
+impl<R: Runtime> fmt::Debug for Transaction<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transaction").field("id", &self.id).finish()
     }
 }
 
-impl<R: Runtime> Drop for Transaction<'_, R> {
+impl<R: Runtime> Drop for Transaction<R> {
     fn drop(&mut self) {
         if !self.open {
             return;
@@ -113,7 +130,7 @@ impl<R: Runtime> Drop for Transaction<'_, R> {
     }
 }
 
-impl<R: Runtime> Transaction<'_, R> {
+impl<R: Runtime> Transaction<R> {
     /// Sends a message under the transaction: it is stored when that commits.
     ///
     /// Cancel safety: a dropped future may still have sent the message.
@@ -126,7 +143,7 @@ impl<R: Runtime> Transaction<'_, R> {
         message: &(impl AsMessage + ?Sized),
     ) -> Result<(), Error<StorageOf<R>>> {
         let sending = Sending::message(&sender.endpoint, message, Some(self.id));
-        Attempts::once(&sender.endpoint.shared, sending).await
+        sender.endpoint.attempt_once(sending).await
     }
 
     /// Sends a batch under the transaction.
@@ -145,7 +162,7 @@ impl<R: Runtime> Transaction<'_, R> {
         }
         let sealed = batch.seal();
         let sending = Sending::batch(&sender.endpoint, sealed.payload(), Some(self.id));
-        let result = Attempts::once(&sender.endpoint.shared, sending).await;
+        let result = sender.endpoint.attempt_once(sending).await;
         result.map_err(|error| SendError::new(error, sealed.unseal()))
     }
 
@@ -194,7 +211,7 @@ impl<R: Runtime> Transaction<'_, R> {
     ) -> Result<(), Error<StorageOf<R>>> {
         let endpoint = &receiver.endpoint;
         let settling = Settling::new(endpoint, message, disposition, Some(self.id));
-        Attempts::once(&endpoint.shared, settling).await
+        endpoint.attempt_once(settling).await
     }
 
     /// Completes a message under the transaction.

@@ -28,6 +28,12 @@ pub(super) enum State<S: Storage> {
     Requested(Key),
     /// A receive is registered with its endpoint, for this many messages.
     Receiving(u32),
+    /// It waits for a change of the connection's phase.
+    Watching,
+    /// The same, and needs the connection.
+    Opening,
+    /// It waits before its next attempt.
+    Pausing,
     /// It has ended.
     Done(Result<Outcome<S>, Failure<S>>),
 }
@@ -87,12 +93,22 @@ pub(super) struct Calls<S: Storage> {
     notices: S::DeliveryQueue,
     /// By the places of senders and receivers.
     chains: S::LinkSlots<Chains>,
+    /// Calls that need the connection itself.
+    opening: usize,
+    /// Calls that wait before their next attempt, or whose tasks have yet to learn that one failed.
+    pausing: usize,
 }
 
 impl<S: Storage> Calls<S> {
     #[inline(always)]
     pub(super) fn bounded(limit: usize) -> Self {
-        Self { calls: Table::bounded(limit), notices: Queue::bounded(limit), chains: S::LinkSlots::default() }
+        Self {
+            calls: Table::bounded(limit),
+            notices: Queue::bounded(limit),
+            chains: S::LinkSlots::default(),
+            opening: 0,
+            pausing: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -199,7 +215,12 @@ impl<S: Storage> Calls<S> {
 
     fn set_state_at(&mut self, place: u32, state: State<S>) -> Option<State<S>> {
         self.set_waits(place, matches!(state, State::Receiving(_)));
-        Some(core::mem::replace(&mut self.calls.get_mut(place)?.state, state))
+        let opening = |state: &State<S>| usize::from(matches!(state, State::Opening));
+        let pausing = |state: &State<S>| usize::from(matches!(state, State::Pausing | State::Done(Err(_))));
+        let call = self.calls.get_mut(place)?;
+        self.opening = self.opening + opening(&state) - opening(&call.state);
+        self.pausing = self.pausing + pausing(&state) - pausing(&call.state);
+        Some(core::mem::replace(&mut call.state, state))
     }
 
     /// A call ends; its task has news. Returns the state before.
@@ -211,11 +232,10 @@ impl<S: Storage> Calls<S> {
 
     /// The result of a call that has ended, which is idle afterwards.
     pub(super) fn take_result(&mut self, id: OperationId) -> Option<Result<Outcome<S>, Failure<S>>> {
-        let call = self.calls.find_mut(id.0)?;
-        if !matches!(call.state, State::Done(_)) {
+        if !matches!(self.state(id)?, State::Done(_)) {
             return None;
         }
-        match core::mem::replace(&mut call.state, State::Idle) {
+        match self.set_state_at(id.0.index, State::Idle)? {
             State::Done(result) => Some(result),
             _ => None,
         }
@@ -276,6 +296,16 @@ impl<S: Storage> Calls<S> {
         false
     }
 
+    /// Whether a call needs the connection itself.
+    pub(super) fn has_opening(&self) -> bool {
+        self.opening > 0
+    }
+
+    /// Whether a call waits before its next attempt, or may do so soon.
+    pub(super) fn has_pausing(&self) -> bool {
+        self.pausing > 0
+    }
+
     /// A call has news.
     pub(super) fn notice(&mut self, place: u32) {
         if let Some(call) = self.calls.get_mut(place)
@@ -306,6 +336,15 @@ impl<S: Storage> Calls<S> {
     pub(super) fn notice_all(&mut self) {
         for place in 0..self.calls.end() {
             self.notice(place);
+        }
+    }
+
+    /// Every call that watches the connection has news.
+    pub(super) fn notice_watchers(&mut self) {
+        for place in 0..self.calls.end() {
+            if matches!(self.state_at(place), Some(State::Watching | State::Opening)) {
+                self.notice(place);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use super::endpoint::{Attachment, EndpointId, ReceiveMode};
 use super::tokens::User;
 use super::{Cause, ClientMachine, Clock, Failure, Timer, client};
 use crate::storage::{Features, Marks, Storage, Table};
-use crate::time::Millis;
+use crate::time::{Instant, Millis};
 use core::task::Poll;
 
 /// How long the peer may take to answer a drain or a detach before the rest goes on without it.
@@ -34,12 +34,27 @@ impl<S: Storage> ClientMachine<S> {
         self.due = true;
     }
 
+    /// Another handle to a sender or receiver is made.
+    pub fn share_endpoint(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.find_mut(id.0) {
+            endpoint.clones = endpoint.clones.saturating_add(1);
+        }
+    }
+
+    /// A handle to a sender or receiver is dropped; with the last one it is closed.
+    pub fn release_endpoint(&mut self, id: EndpointId) {
+        match self.endpoints.find_mut(id.0) {
+            Some(endpoint) if endpoint.clones > 0 => endpoint.clones -= 1,
+            _ => self.close_endpoint(id),
+        }
+    }
+
     /// A call that has news when an endpoint that closes is gone.
     ///
     /// # Errors
     /// As [`ClientMachine::start`].
-    pub(crate) fn start_close(&mut self, id: EndpointId) -> Result<OperationId, Failure<S>> {
-        let operation = self.start(None, None)?;
+    pub(crate) fn start_close(&mut self, id: EndpointId, until: Option<Instant>) -> Result<OperationId, Failure<S>> {
+        let operation = self.start(None, until)?;
         if !self.is_gone(id) {
             self.calls.follow(operation, id.0.index);
         }

@@ -121,6 +121,8 @@ pub(super) struct Endpoint<S: Storage> {
     /// The application has dropped it: it goes when its link has.
     pub(super) closing: bool,
     pub(super) sub_queue: Option<SubQueue>,
+    /// The application's handles beyond the first.
+    pub(super) clones: u32,
     /// Links that failed in a row.
     pub(super) backoff: Backoff,
     pub(super) work: Work,
@@ -168,6 +170,7 @@ impl<S: Storage> Endpoint<S> {
             span: Span::default(),
             name: 0,
             was_up: false,
+            clones: 0,
             backoff: Backoff::default(),
             gives_back: false,
             draining: false,

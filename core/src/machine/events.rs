@@ -209,6 +209,8 @@ impl<S: Storage> ClientMachine<S> {
                 Event::Opened => {
                     log!(info, "connected", connection = self.epoch);
                     self.opened_at = Some(clock.now);
+                    self.lost_at = None;
+                    self.notice_watchers();
                     self.note_answer_time(clock.now.left(self.connected_at));
                     self.due = true;
                 }

@@ -21,6 +21,7 @@ mod link_up;
 mod node;
 mod occupancy;
 mod operation;
+mod phase;
 mod prefetch;
 mod receive;
 mod renewal;
@@ -68,6 +69,7 @@ pub use control::Control;
 pub(crate) use endpoint::Kind;
 pub use endpoint::{EndpointId, Entity, ReceiveMode};
 pub use occupancy::Occupancy;
+pub use phase::Phase;
 pub use renewal::{RenewalEnd, RenewalId};
 pub use send::SizeLimits;
 pub use settings::Settings;
@@ -140,6 +142,12 @@ pub struct ClientMachine<S: Storage> {
     tags: u32,
     random: Random,
     dial_at: Option<Instant>,
+    /// The service is busy: no call begins an attempt before.
+    paused_until: Option<Instant>,
+    /// Since when there is no connection, though one was wanted.
+    lost_at: Option<Timestamp>,
+    /// A connection was needed when the driver looked last.
+    needs: bool,
     /// When the service answered the connection's open.
     opened_at: Option<Instant>,
     /// When the transport was there.
@@ -210,6 +218,9 @@ impl<S: Storage> ClientMachine<S> {
             driver_gone: false,
             dials: Backoff::default(),
             dial_at: None,
+            paused_until: None,
+            lost_at: None,
+            needs: false,
             opened_at: None,
             connected_at: Instant::ZERO,
             answer_time: credit::ANSWER,
@@ -283,6 +294,16 @@ impl<S: Storage> ClientMachine<S> {
         Failure::caused(cause, error)
     }
 
+    /// Until when the calls of the client wait together, since the service is busy.
+    pub fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    /// The service is busy: no call begins an attempt before `until`.
+    pub fn pause_until(&mut self, until: Instant) {
+        self.paused_until = self.paused_until.max(Some(until));
+    }
+
     /// The generator that jitter comes from.
     pub fn random(&mut self) -> &mut Random {
         &mut self.random
@@ -316,7 +337,7 @@ impl<S: Storage> ClientMachine<S> {
         let waiting = (0..self.endpoints.end())
             .filter_map(|place| self.endpoints.get(place))
             .any(|endpoint| !endpoint.parked && !endpoint.over);
-        if !waiting && self.channels.requests_len() == 0 {
+        if !waiting && self.channels.requests_len() == 0 && !self.calls.has_opening() {
             return Want::Nothing;
         }
         match self.dial_at {
@@ -330,6 +351,7 @@ impl<S: Storage> ClientMachine<S> {
     pub fn handle_dialling(&mut self, clock: Clock) -> Instant {
         let until = clock.now + self.settings.retry.try_timeout;
         self.timers.set(Timer::Client, client::OPENING, Some(until));
+        self.notice_watchers();
         until
     }
 
@@ -529,6 +551,11 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
+    /// Whether the driver has ended, or was dropped.
+    pub fn is_stopped(&self) -> bool {
+        self.driver_gone
+    }
+
     /// The driver has ended, or it was dropped: every call that waits ends.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn stop(&mut self) {
@@ -577,6 +604,7 @@ impl<S: Storage> ClientMachine<S> {
         self.close_sent &= self.closing;
         self.dial_at = None;
         if !left {
+            self.lost_at = self.lost_at.or(Some(clock.utc));
             self.dials.failed();
             self.dial_at = self.retry_at(self.dials, clock.now, &failure);
         }
@@ -641,6 +669,7 @@ impl<S: Storage> ClientMachine<S> {
         self.tokens.handle_disconnected(&mut self.timers);
         // For those who time out waiting for the next connection.
         self.last_error = Some(failure);
+        self.notice_watchers();
         // The credential is asked while there is a connection: an answer that was under way is lost.
         self.timers.stop(Timer::Client, client::CREDENTIAL);
         self.timers.stop(Timer::Client, client::CLOSE);

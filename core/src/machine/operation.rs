@@ -46,6 +46,22 @@ impl<S: Storage> ClientMachine<S> {
         Ok(operation)
     }
 
+    /// A slot for a call that waits before its next attempt.
+    ///
+    /// # Errors
+    /// As [`ClientMachine::start`].
+    pub(crate) fn start_pause(&mut self, until: Instant) -> Result<OperationId, Failure<S>> {
+        let operation = self.start(None, Some(until))?;
+        self.calls.set_state(operation, State::Pausing);
+        Ok(operation)
+    }
+
+    /// A slot for a call that waits for the end of the client, which closes already or is about to. `None` when there are
+    /// too many calls.
+    pub fn start_closing(&mut self) -> Option<OperationId> {
+        self.calls.begin(None).ok()
+    }
+
     /// A table of deliveries that has no place for a request, its response, a message out and one in would make calls
     /// wait for ever: that is told instead.
     pub(super) fn check_tables(&self) -> Result<(), Failure<S>> {
@@ -71,10 +87,15 @@ impl<S: Storage> ClientMachine<S> {
             }
             State::Requested(key) => self.drop_request(key),
             State::Receiving(count) => self.end_receive(endpoint, count),
-            State::Idle | State::Done(_) => {}
+            State::Idle | State::Watching | State::Opening | State::Pausing | State::Done(_) => {}
         }
         self.timers.stop(Timer::Call, place);
         self.calls.free(place);
+    }
+
+    /// A call has ended for good that needed the connection: there may be nothing to dial for.
+    pub(crate) fn needs_less(&mut self) {
+        self.due |= self.connection.is_none();
     }
 
     /// Every call on an endpoint that waits for its link ends with `failure`.
@@ -130,6 +151,11 @@ impl<S: Storage> ClientMachine<S> {
         self.calls.poll_notice().map(|place| place as usize)
     }
 
+    /// Whether the deadline of a call has passed.
+    pub fn is_late(&self, operation: OperationId) -> bool {
+        self.calls.is_expired(operation)
+    }
+
     /// Waits for the operation's deadline and nothing else.
     pub fn poll_sleep(&mut self, operation: OperationId) -> Poll<()> {
         let sleeps = self.calls.state(operation).is_some() && !self.calls.is_expired(operation);
@@ -174,6 +200,11 @@ impl<S: Storage> ClientMachine<S> {
         let wait = self.settings.retry.next(*attempt, reason, &mut self.random)?;
         *attempt += 1;
         Some(wait)
+    }
+
+    /// The failure of a call on an endpoint, or on the client itself, whose time is up before it has begun.
+    pub(crate) fn late(&self, endpoint: Option<EndpointId>) -> Failure<S> {
+        self.timeout(endpoint.map(|id| id.0.index))
     }
 
     /// A timeout, with what was known to be wrong meanwhile; what was missing where the link waited for room.

@@ -15,6 +15,35 @@ pub struct Entity<S: Storage> {
     pub sub_queue: Option<SubQueue>,
 }
 
+/// A queue or topic.
+impl<'a, S: Storage<Literal: From<&'a str>>> From<&'a str> for Entity<S> {
+    fn from(name: &'a str) -> Self {
+        Self::queue(name)
+    }
+}
+
+/// A queue or topic.
+#[cfg(feature = "alloc")]
+impl<'a, S: Storage<Literal: From<&'a str>>> From<&'a alloc::string::String> for Entity<S> {
+    fn from(name: &'a alloc::string::String) -> Self {
+        Self::queue(name.as_str())
+    }
+}
+
+/// A queue or topic.
+#[cfg(feature = "alloc")]
+impl<S: Storage<Literal: From<alloc::string::String>>> From<alloc::string::String> for Entity<S> {
+    fn from(name: alloc::string::String) -> Self {
+        Self::queue(name)
+    }
+}
+
+impl<S: Storage> From<&Self> for Entity<S> {
+    fn from(entity: &Self) -> Self {
+        entity.clone()
+    }
+}
+
 impl<S: Storage> fmt::Display for Entity<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address().fmt(f)

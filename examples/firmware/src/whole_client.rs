@@ -145,7 +145,7 @@ mod rest {
         black_box(transaction.complete(receiver, &message).await).ok()?;
         black_box(transaction.commit().await).ok()?;
         transactions.close().await;
-        let rules = client.rule_manager("topic", "subscription");
+        let rules = client.rule_manager(Entity::subscription("topic", "subscription"));
         black_box(rules.remove("rule").await).ok()
     }
 }

@@ -2,7 +2,7 @@
 
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{DeadLetterOptions, Entity, ReceiverOptions, Value, connect};
+use servicebus_tokio::{DeadLetterOptions, Entity, Value, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -28,7 +28,7 @@ async fn main() -> Result<()> {
         }
     }
 
-    let dead = client.receiver_with(Entity::queue(&*queue).dead_letter(), ReceiverOptions::default())?;
+    let dead = client.receiver(Entity::queue(&*queue).dead_letter())?;
     for message in dead.receive_messages(10, Duration::from_secs(5)).await? {
         let reason = message.dead_letter_reason().unwrap_or("?");
         println!("{message}: {reason}: {}", message.dead_letter_description().unwrap_or("?"));

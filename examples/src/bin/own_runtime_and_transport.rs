@@ -197,7 +197,7 @@ fn main() -> Result<()> {
     // Names and jitter come from it: give every client its own.
     let seed = RandomState::new().build_hasher().finish();
     let settings = Settings::new(namespace.connection_string.as_str().into(), seed);
-    let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
+    let shared = Rc::new(RefCell::new(Client::shared_state(runtime.clone(), settings)));
     let client = Client::<OneThread>::new(&shared);
     let driver = driver::run(shared, runtime.clone(), UnixDialer { runtime: runtime.clone(), port }, NoCredential);
 

@@ -5,7 +5,7 @@
 //! `SERVICEBUS_QUEUE_NAME`.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{Entity, ProcessorMessage, ProcessorOptions, connect};
+use servicebus_tokio::{ProcessorMessage, ProcessorOptions, connect};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn main() -> Result<()> {
     sender.send_all(&orders).await?;
 
     let options = ProcessorOptions { max_concurrent_calls: 4, ..ProcessorOptions::default() };
-    let processor = client.processor(Entity::queue(&*queue), options);
+    let processor = client.processor(&*queue, options);
     let control = processor.control();
     let done = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&done);

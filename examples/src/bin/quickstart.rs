@@ -4,7 +4,7 @@
 //! `SERVICEBUS_QUEUE_NAME`.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{DeadLetterOptions, Entity, Message, ReceiverOptions, connect};
+use servicebus_tokio::{DeadLetterOptions, Entity, Message, connect};
 use std::time::{Duration, Instant};
 
 #[tokio::main]
@@ -74,7 +74,7 @@ async fn main() -> Result<()> {
     }
 
     println!("\nReading the dead-letter queue:");
-    let dead = client.receiver_with(Entity::queue(&*queue).dead_letter(), ReceiverOptions::default())?;
+    let dead = client.receiver(Entity::queue(&*queue).dead_letter())?;
     let message = dead.receive(Duration::from_secs(10)).await?.ok_or("the dead-letter queue is empty")?;
     println!(
         "  {:<14} {}: {} -> completed",

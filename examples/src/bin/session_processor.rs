@@ -3,7 +3,7 @@
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
 use servicebus_tokio::{
-    Entity, Error, Message, ProcessorMessage, SessionHandlers, SessionProcessorOptions, SessionReceiver, connect,
+    Error, Message, ProcessorMessage, SessionHandlers, SessionProcessorOptions, SessionReceiver, connect,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
         session_idle_timeout: Duration::from_millis(200),
         ..SessionProcessorOptions::default()
     };
-    let processor = client.session_processor(Entity::queue(&*queue), options);
+    let processor = client.session_processor(&*queue, options);
     let control = processor.control();
     let steps = Arc::new(Steps::default());
     let closed = Arc::new(tokio::sync::Semaphore::new(0));

@@ -2,7 +2,7 @@
 
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{Entity, Message, ReceiverOptions, connect};
+use servicebus_tokio::{Message, ReceiverOptions, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -18,8 +18,8 @@ async fn main() -> Result<()> {
     }
 
     // Whichever order nobody else is working on, until there is none left.
-    let (entity, wait) = (Entity::queue(&*queue), Duration::from_secs(1));
-    while let Some(session) = client.accept_next_session(entity.clone(), wait, ReceiverOptions::default()).await? {
+    let wait = Duration::from_secs(1);
+    while let Some(session) = client.accept_next_session(&*queue, wait, ReceiverOptions::default()).await? {
         print!("{}:", session.session_id());
         let mut steps = 0;
         for message in session.receive_messages(10, wait).await? {

@@ -2,7 +2,7 @@
 
 use servicebus_examples::{Namespace, Result};
 use servicebus_tokio::servicebus_core::servicebus::{CorrelationFilter, RuleDescription, RuleFilter};
-use servicebus_tokio::{Message, connect};
+use servicebus_tokio::{Entity, Message, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -14,10 +14,10 @@ async fn main() -> Result<()> {
     let client = connect(namespace.connection_string.as_str())?;
 
     // A new subscription takes everything by its rule $Default; another choice begins with its removal.
-    let dear = client.rule_manager("prices", "dear");
+    let dear = client.rule_manager(Entity::subscription("prices", "dear"));
     dear.remove("$Default").await?;
     dear.add(&RuleDescription::new("dear", RuleFilter::Sql("euros > 5")).with_action("SET dear = TRUE")).await?;
-    let tea = client.rule_manager("prices", "tea");
+    let tea = client.rule_manager(Entity::subscription("prices", "tea"));
     tea.remove("$Default").await?;
     let about_tea = CorrelationFilter { subject: Some("tea"), ..CorrelationFilter::default() };
     tea.add(&RuleDescription::new("tea", RuleFilter::Correlation(about_tea))).await?;
@@ -29,7 +29,7 @@ async fn main() -> Result<()> {
 
     for subscription in ["all", "dear", "tea"] {
         print!("{subscription}:");
-        let receiver = client.subscription_receiver("prices", subscription)?;
+        let receiver = client.receiver(Entity::subscription("prices", subscription))?;
         for message in receiver.receive_messages(10, Duration::from_secs(1)).await? {
             let euros = message.application_property("euros").and_then(|value| value.as_i64()).unwrap_or(0);
             let dear = message.application_property("dear").is_some();

@@ -73,7 +73,7 @@ async fn judge<P: Platform>(call: &Call<P::Runtime>, client: Client<P::Runtime>,
     let Some(limit) = call.bound.limit(&RETRY).map(with_slack) else {
         let Some(running) = within::<P>(RUNNING, running).await else { return Verdict::Kept };
         // Closing is a call of its own, with a row; here it only ends the other one.
-        let ended = Box::pin(async { futures_util::future::join(running, client.close()).await.0 });
+        let ended = Box::pin(async move { futures_util::future::join(running, client.close()).await.0 });
         let limit = with_slack(closing(&RETRY));
         return within::<P>(limit, ended).await.map_or(Verdict::Kept, |_| Verdict::Pending(began.elapsed()));
     };

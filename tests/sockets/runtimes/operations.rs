@@ -439,7 +439,7 @@ pub(crate) fn sessions<A: Adapter>() {
 pub(crate) fn rules_choose_messages<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
-        let rules = client.rule_manager(TOPIC, SUBSCRIPTION);
+        let rules = client.rule_manager(Entity::subscription(TOPIC, SUBSCRIPTION));
         rules.remove("$Default").await.unwrap();
         let red = CorrelationFilter { subject: Some("red"), ..CorrelationFilter::default() };
         rules.add(&RuleDescription::new("red", RuleFilter::Correlation(red))).await.unwrap();
@@ -457,7 +457,7 @@ pub(crate) fn rules_choose_messages<A: Adapter>() {
         sender.send(&MessageRef::new("blue one").with_subject("blue")).await.unwrap();
         let size = [("size", Value::Int(11))];
         sender.send(&MessageRef::new("large one").with_properties(&size)).await.unwrap();
-        let receiver = client.subscription_receiver(TOPIC, SUBSCRIPTION).unwrap();
+        let receiver = client.receiver(Entity::subscription(TOPIC, SUBSCRIPTION)).unwrap();
         let first = receiver.receive(SOON).await.unwrap().expect("a message");
         let second = receiver.receive(SOON).await.unwrap().expect("a message");
         assert_eq!((first.text().ok(), second.text().ok()), (Some("red one"), Some("large one")));

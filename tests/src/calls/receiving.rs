@@ -41,8 +41,8 @@ fn receiving<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
         call!("Receiver::next", Receiver, Bound::UntilClosed, |scene| scene.receiver().next().await),
         call!("Messages::poll_next", Receiver, Bound::UntilClosed, |scene| {
             let mut messages = scene.receiver().messages();
-            let next = poll_fn(|cx| Pin::new(&mut messages).poll_next(cx)).await;
-            next.unwrap_or_else(|| unreachable!("the stream never ends by itself"))
+            // It ends with the client.
+            poll_fn(|cx| Pin::new(&mut messages).poll_next(cx)).await.transpose()
         }),
         call!("Receiver::close", Receiver, Bound::Close, |scene| {
             let mut scene = scene;

@@ -71,7 +71,7 @@ pub struct Scene<R: Runtime> {
     pub(super) message: Option<ReceivedMessage<R::Storage>>,
     pub(super) renewal: Option<LockRenewal<'static, R>>,
     pub(super) session: Option<SessionReceiver<R>>,
-    pub(super) transaction: Option<Transaction<'static, R>>,
+    pub(super) transaction: Option<Transaction<R>>,
     pub(super) handling: Option<Handling<R>>,
 }
 
@@ -114,7 +114,7 @@ impl<R: Runtime<Storage = Heap>> Scene<R> {
             Needs::Nothing => {}
             Needs::Sender => scene.sender = Some(client.sender(QUEUE).expect("a sender")),
             Needs::Receiver => scene.receiver = Some(client.receiver(QUEUE).expect("a receiver")),
-            Needs::RuleManager => scene.rules = Some(client.rule_manager(TOPIC, SUBSCRIPTION)),
+            Needs::RuleManager => scene.rules = Some(client.rule_manager(Entity::subscription(TOPIC, SUBSCRIPTION))),
             Needs::Controller => scene.controller = Some(client.transactions(QUEUE).expect("a controller")),
             _ => return None,
         }
@@ -158,8 +158,7 @@ impl<R: Runtime<Storage = Heap>> Scene<R> {
             }
             Needs::Session => scene.lock_session().await?,
             Needs::Transaction => {
-                // A transaction borrows its controller, and a scene cannot borrow from itself.
-                let controller: &'static _ = Box::leak(Box::new(scene.client.transactions(QUEUE).map_err(text)?));
+                let controller = scene.client.transactions(QUEUE).map_err(text)?;
                 scene.sender = Some(scene.client.sender(QUEUE).map_err(text)?);
                 scene.lock().await?;
                 scene.transaction = Some(controller.begin().await.map_err(text)?);
@@ -219,7 +218,7 @@ impl<R: Runtime<Storage = Heap>> Scene<R> {
         self.session.as_ref().expect("the call needs a session")
     }
 
-    pub(super) fn transaction(&self) -> &Transaction<'static, R> {
+    pub(super) fn transaction(&self) -> &Transaction<R> {
         self.transaction.as_ref().expect("the call needs a transaction")
     }
 

@@ -1,7 +1,7 @@
 //! Calls of the client itself and of senders.
 
-use super::{Bound, Call, MISSING_SEQUENCE_NUMBER, call};
-use servicebus_core::client::{Error, Sender};
+use super::{Bound, Call, MISSING_SEQUENCE_NUMBER, WAIT, call};
+use servicebus_core::client::{ConnectionState, Error, Sender};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::{MessageBatch, MessageRef};
 use servicebus_core::storage::Heap;
@@ -50,6 +50,21 @@ async fn send_much<R: Runtime<Storage = Heap>>(sender: &Sender<R>) -> Result<(),
 
 pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
     vec![
+        call!("Client::ready", Nothing, Bound::Given(WAIT), |scene| scene.client.ready(WAIT).await),
+        call!("Client::state_changed", Nothing, Bound::UntilClosed, |scene| {
+            while !matches!(scene.client.state(), ConnectionState::Closed) {
+                scene.client.state_changed(&scene.client.state()).await;
+            }
+            Ok::<_, Error<Heap>>(())
+        }),
+        call!("Sender::send", Sender, Bound::Given(WAIT), |scene| scene.sender().timeout(WAIT).send(&message()).await),
+        call!("Sender::send_batch", Sender, Bound::Given(WAIT), |scene| {
+            scene.sender().timeout(WAIT).send_batch(batch()).await
+        }),
+        call!("Sender::schedule", Sender, Bound::Given(WAIT), |scene| {
+            let sender = scene.sender().timeout(WAIT);
+            sender.schedule(&message(), later(&sender)).await
+        }),
         call!("Client::close", Nothing, Bound::Close, |scene| {
             scene.client.close().await;
             Ok::<_, String>(())

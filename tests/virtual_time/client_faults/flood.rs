@@ -117,7 +117,7 @@ fn reads_in_a_poll(again: Vec<u8>) -> u32 {
     let reads = Counter::default();
     let dialer = Flood { opening: Rc::new(RefCell::new(opening())), again: Rc::new(again), reads: reads.clone() };
     let runtime = world.runtime::<Heap>();
-    let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings(&world, policy(2)))));
+    let shared = Rc::new(RefCell::new(Client::shared_state(runtime.clone(), settings(&world, policy(2)))));
     let client: HeapClient = Client::new(&shared);
     let counter = reads.clone();
     world.spawn(async move {

@@ -5,7 +5,7 @@ use crate::stage::{
     world,
 };
 use servicebus_core::client::{ErrorOutcome, Sender};
-use servicebus_core::machine::{Disposition, Settings};
+use servicebus_core::machine::{Disposition, Entity, Settings};
 use servicebus_core::servicebus::{Message, MessageRef, Reason, RuleDescription, RuleFilter};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
@@ -27,9 +27,9 @@ const VERBS: &[Verb] = verbs! {
     };
     "add a rule": |kit| async {
         let rule = RuleDescription { name: "new", filter: RuleFilter::False, action: None, created_at: None };
-        kit.client.rule_manager("t", "s").add(&rule).await
+        kit.client.rule_manager(Entity::subscription("t", "s")).add(&rule).await
     };
-    "remove a rule": |kit| async { kit.client.rule_manager("t", "s").remove("$Default").await };
+    "remove a rule": |kit| async { kit.client.rule_manager(Entity::subscription("t", "s")).remove("$Default").await };
     // These can be repeated.
     "renew_lock_of": |kit| kit.receiver.renew_lock_of(kit.message.lock_token().unwrap());
     "peek": |kit| kit.receiver.peek(1, 10);

@@ -46,7 +46,7 @@ async fn closures_of_calls(world: &World, client: &crate::stage::HeapClient, pro
     receiver.receive_deferred_each(&[number], |_| probe.check("receive_deferred_each")).await.unwrap();
     let at = world.clock().utc + HOUR;
     sender.schedule_each(&[MessageRef::new("x")], at, |_| probe.check("schedule_each")).await.unwrap();
-    client.rule_manager("t", "s").list_each(|_| probe.check("list_each")).await.unwrap();
+    client.rule_manager(Entity::subscription("t", "s")).list_each(|_| probe.check("list_each")).await.unwrap();
     // Code that runs in the application's own task.
     let options = ProcessorOptions::default();
     let processor = client.processor(Entity::queue("q"), options);

@@ -35,7 +35,7 @@ impl Valve {
     pub(crate) fn client(world: &World, settings: Settings<Heap>) -> (Client<Simulated<Heap>>, Self) {
         let valve = Self::default();
         let runtime = world.runtime::<Heap>();
-        let shared = Rc::new(RefCell::new(Client::state(runtime.clone(), settings)));
+        let shared = Rc::new(RefCell::new(Client::shared_state(runtime.clone(), settings)));
         let client = Client::new(&shared);
         let dialer = ValveDialer { inner: world.dialer(), valve: valve.clone() };
         world.spawn(driver::run(shared, runtime, dialer, NoCredential));

@@ -1,0 +1,97 @@
+//! How the connection of a client stands.
+
+use super::call::{Pending, change, news, poll_pending};
+use super::{Client, Error, StorageOf};
+use crate::machine::{Cause, ClientMachine, Failure, OperationId, Phase};
+use crate::runtime::{Runtime, Shared};
+use crate::storage::Storage;
+use crate::time::{Duration, Timestamp};
+use core::future::poll_fn;
+use core::mem::discriminant;
+use core::task::Poll;
+
+/// How the connection of a client stands. It is opened when a call needs it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ConnectionState<S: Storage> {
+    /// There is none, and none is needed.
+    Idle,
+    /// It is being opened.
+    Connecting,
+    /// It is open.
+    Connected,
+    /// It was lost, or could not be opened, and the client tries again.
+    Recovering {
+        /// When it was lost, or could not be opened for the first time.
+        since: Timestamp,
+        /// Why it was lost or could not be opened last.
+        error: Error<S>,
+    },
+    /// The client is closed, or its driver was dropped.
+    Closed,
+}
+
+impl<S: Storage> ConnectionState<S> {
+    fn of(machine: &ClientMachine<S>) -> Self {
+        match machine.phase() {
+            Phase::Idle => Self::Idle,
+            Phase::Connecting => Self::Connecting,
+            Phase::Connected => Self::Connected,
+            Phase::Recovering(since) => {
+                let failure = machine.last_failure().cloned();
+                Self::Recovering { since, error: Error::of(failure.unwrap_or_else(|| Failure::new(Cause::LinkLost))) }
+            }
+            Phase::Closed => Self::Closed,
+        }
+    }
+}
+
+impl<R: Runtime> Client<R> {
+    /// How the connection stands now.
+    pub fn state(&self) -> ConnectionState<StorageOf<R>> {
+        self.shared.with(|state| ConnectionState::of(&state.machine))
+    }
+
+    /// Waits until the connection's state is another one than `known`, and returns it. Given the state that was returned
+    /// last, no change is missed that lasts.
+    ///
+    /// Cancel safety: nothing is lost. It has no bound in time; it ends when the client closes.
+    ///
+    /// ```
+    /// # async fn watch<R: servicebus_core::runtime::Runtime>(client: servicebus_core::client::Client<R>) {
+    /// use servicebus_core::client::ConnectionState;
+    ///
+    /// let mut state = client.state();
+    /// while !matches!(state, ConnectionState::Closed) {
+    ///     state = client.state_changed(&state).await;
+    /// }
+    /// # }
+    /// ```
+    pub async fn state_changed(&self, known: &ConnectionState<StorageOf<R>>) -> ConnectionState<StorageOf<R>> {
+        let known = discriminant(known);
+        news::<R, _>(&self.shared, ClientMachine::start_watch, |machine| {
+            let state = ConnectionState::of(machine);
+            let stays = discriminant(&state) == known && !matches!(state, ConnectionState::Closed);
+            if stays { Poll::Pending } else { Poll::Ready(state) }
+        })
+        .await
+    }
+
+    /// Opens the connection, if there is none, and waits until it is open.
+    ///
+    /// Cancel safety: nothing is lost. It ends within `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), whose text and source are those of the last attempt, and at once
+    /// what another attempt does not mend.
+    pub async fn ready(&self, timeout: Duration) -> Result<(), Error<StorageOf<R>>> {
+        let started = change::<R, _>(&self.shared, |state| {
+            let deadline = state.runtime.now() + timeout;
+            state.machine.start_opening(deadline)
+        });
+        let mut pending = Pending::<R> { shared: &self.shared, operation: Some(started.map_err(Error::of)?) };
+        let opened =
+            |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation: OperationId| machine.poll_opened(operation);
+        poll_fn(|cx| poll_pending(&mut pending, cx, opened)).await.map_err(Error::of)
+    }
+}
