@@ -36,9 +36,9 @@ sizes! {
     SIZE_OF_USED_ABANDON: |(receiver, message): Settling| receiver.abandon(message);
     SIZE_OF_USED_DEFER: |(receiver, message): Settling| receiver.defer(message);
     SIZE_OF_USED_DEAD_LETTER: |(receiver, message): Settling| receiver.dead_letter(message, Default::default());
-    SIZE_OF_USED_CLOSE_RECEIVER: |receiver: Receiver<Board>| receiver.close();
-    SIZE_OF_USED_CLOSE_SENDER: |sender: Sender<Board>| sender.close();
-    SIZE_OF_USED_CLOSE_CLIENT: |client: Client<Board>| client.close();
+    SIZE_OF_USED_CLOSE_RECEIVER: |receiver: Receiving| receiver.close();
+    SIZE_OF_USED_CLOSE_SENDER: |sender: &'static Sender<Board>| sender.close();
+    SIZE_OF_USED_CLOSE_CLIENT: |client: &'static Client<Board>| client.close();
 }
 
 sizes! {
@@ -90,7 +90,7 @@ mod sessions {
         SIZE_OF_CALL_RENEW_SESSION_LOCK: |session: Session| session.renew_session_lock();
         SIZE_OF_CALL_SESSION_STATE: |session: Session| session.state();
         SIZE_OF_CALL_SET_SESSION_STATE: |(session, state): (Session, &'static [u8])| session.set_state(Some(state));
-        SIZE_OF_CALL_CLOSE_SESSION: |session: SessionReceiver<Board>| session.close();
+        SIZE_OF_CALL_CLOSE_SESSION: |session: Session| session.close();
         SIZE_OF_CALL_RENEWAL_ENDED: |renewal: &'static mut LockRenewal<'static, Board>| renewal.ended();
     }
 }
@@ -100,7 +100,7 @@ mod transactions {
     use super::{Board, Call, MessageRef, ReceivedMessage, Receiver, Sender, size_of_future};
     use servicebus_embassy::{Transaction, TransactionController};
 
-    type Within = &'static Transaction<'static, Board>;
+    type Within = &'static Transaction<Board>;
 
     sizes! {
         SIZE_OF_CALL_BEGIN_TRANSACTION: |transactions: &'static TransactionController<Board>| transactions.begin();
@@ -114,6 +114,6 @@ mod transactions {
             &'static Receiver<Board>,
             &'static ReceivedMessage<Board>,
         )| within.complete(receiver, message);
-        SIZE_OF_CALL_COMMIT: |transaction: Transaction<'static, Board>| transaction.commit();
+        SIZE_OF_CALL_COMMIT: |transaction: Transaction<Board>| transaction.commit();
     }
 }

@@ -175,12 +175,15 @@ fn a_token_for_another_namespace_is_no_good_without_a_host() {
 #[test]
 fn work_counts_in_the_namespace_that_a_client_names() {
     let mut world = world();
-    let client = client(&mut world, "b");
-    world.sender(client, "queue").unwrap();
+    let client = bare(&mut world, Some("b"), "");
+    let minute = Duration::from_secs(60);
+    assert_eq!(world.put_token(client, "sb://b/queue", KEY_NAME, KEY, minute).status(), 202);
+    let sender = world.sender(client, "queue").unwrap();
     let touched = |world: &World, name| world.broker.statistics_of(id(world, name)).entries_touched;
     let before = ["sbemulatorns", "b"].map(|name| touched(&world, name));
     // The token ends, and with it the link.
-    world.advance(HOUR + HOUR);
+    world.advance(minute + minute);
+    assert!(world.attached(client, sender).is_err());
     let after = ["sbemulatorns", "b"].map(|name| touched(&world, name));
     assert_eq!(after[0], before[0]);
     assert!(after[1] > before[1]);
