@@ -13,7 +13,7 @@
 
 pub mod script;
 
-use servicebus_core::client::{Client, ReceiverOptions, Error};
+use servicebus_core::client::{Client, Error, ReceiverOptions};
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::{Sessions, Storage};

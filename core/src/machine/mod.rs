@@ -611,9 +611,12 @@ impl<S: Storage> ClientMachine<S> {
         let pause = self.dial_at.map_or(0, |at| at.left(clock.now).get());
         if closed {
             log!(info, "disconnected", connection = self.epoch);
-        } else if outage_begins {
+        }
+        // An outage is one warning.
+        if !closed && outage_begins {
             log!(warn, "disconnected", connection = self.epoch, failure = failure, pause_ms = pause);
-        } else {
+        }
+        if !closed && !outage_begins {
             log!(info, "still disconnected", connection = self.epoch, failure = failure, pause_ms = pause);
         }
         let lasted = lasted || left;

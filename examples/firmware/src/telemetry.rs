@@ -7,7 +7,7 @@ use embassy_futures::join::join;
 use embassy_time::{Instant, Timer};
 use heapless::String;
 use servicebus_core::client::Error;
-use servicebus_core::servicebus::{BatchError, MessageRef, MessageBatch};
+use servicebus_core::servicebus::{BatchError, MessageBatch, MessageRef};
 use servicebus_core::time::Duration;
 use servicebus_embassy::{Client, Sender};
 

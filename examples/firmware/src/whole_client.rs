@@ -11,8 +11,8 @@ use core::hint::black_box;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
-use servicebus_core::servicebus::MessageRef;
 use servicebus_core::machine::Settings;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_embassy::{Client, Connect, FixedUtc, Plain, Resources, Runner, Stream, StreamError, new};
 use static_cell::ConstStaticCell;
@@ -104,8 +104,8 @@ pub(crate) async fn telemetry(client: Client<Board>) -> Option<()> {
 #[cfg(feature = "full")]
 mod rest {
     use super::{Board, Client, Duration, Timestamp, black_box};
-    use servicebus_core::servicebus::ReceivedMessage;
     use servicebus_core::machine::{Entity, ReceiveMode};
+    use servicebus_core::servicebus::ReceivedMessage;
     use servicebus_embassy::{AutoLockRenewer, Receiver, ReceiverOptions, Sender};
 
     pub(super) async fn rest(
