@@ -2,7 +2,7 @@
 
 use crate::machine::ClientMachine;
 use crate::runtime::Runtime;
-use crate::storage::{Slots, Storage};
+use crate::storage::{Slots, SlotsOf, Storage, room};
 use core::fmt;
 use core::task::{Poll, Waker};
 
@@ -40,7 +40,7 @@ pub struct State<R: Runtime> {
     pub(crate) runtime: R,
     pub(crate) machine: ClientMachine<R::Storage>,
     /// Wakers of pending calls, by the places of their operations.
-    pub(crate) wakers: <R::Storage as Storage>::Slots<Waker>,
+    pub(crate) wakers: SlotsOf<R::Storage, room::Deliveries, Waker>,
     /// What messages are encoded into.
     pub(crate) arena: <R::Storage as Storage>::Arena,
     pub(crate) driver: Signal,

@@ -9,7 +9,7 @@ use super::link::{Link, name_hash};
 use super::numbers::Numbers;
 use super::session::Session;
 use super::{ConnectionError, EngineError, Violation};
-use crate::storage::{Chain, Limits, Outbox, Storage, Tx};
+use crate::storage::{Chain, Limits, Outbox, QueueOf, Storage, TableOf, Tx, room};
 use crate::time::{Duration, Instant, Millis};
 use crate::wire::frame::{self, Kind, Protocol};
 use crate::wire::performative::{Close, ErrorCondition, Open};
@@ -143,13 +143,13 @@ pub struct Connection<S: Storage> {
     /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
     pub(super) heartbeat: Option<Millis>,
     /// Deliveries with a disposition to send.
-    pub(super) dispositions: IndexQueue<S::DeliveryQueue, DeliveryIndex>,
-    pub(super) events: IndexQueue<S::Queue, Changed>,
+    pub(super) dispositions: IndexQueue<QueueOf<S, room::Deliveries>, DeliveryIndex>,
+    pub(super) events: IndexQueue<QueueOf<S, room::Changes>, Changed>,
     pub(super) numbers: Numbers<S::Index>,
-    pub(super) sessions: Entries<S::Sessions<Session>, Session, SessionIndex>,
-    pub(super) links: Entries<S::Links<Link>, Link, LinkIndex>,
+    pub(super) sessions: Entries<TableOf<S, room::Sessions, Session>, Session, SessionIndex>,
+    pub(super) links: Entries<TableOf<S, room::Links, Link>, Link, LinkIndex>,
     pub(super) outbox: S::Outbox,
-    pub(super) deliveries: Entries<S::Deliveries<Delivery<S>>, Delivery<S>, DeliveryIndex>,
+    pub(super) deliveries: Entries<TableOf<S, room::Deliveries, Delivery<S>>, Delivery<S>, DeliveryIndex>,
     /// Their messages.
     pub(super) payloads: S::Payloads,
 }
@@ -170,8 +170,8 @@ impl<S: Storage> core::fmt::Debug for Connection<S> {
 impl<S: Storage> Connection<S> {
     fn new(role: ConnectionRole, phase: Phase, mut config: Config, now: Instant) -> Self {
         let limits = config.limits;
-        let sessions = Entries::<S::Sessions<Session>, _, _>::bounded(limits.sessions);
-        let links = Entries::<S::Links<Link>, _, _>::bounded(limits.links);
+        let sessions = Entries::<TableOf<S, room::Sessions, Session>, _, _>::bounded(limits.sessions);
+        let links = Entries::<TableOf<S, room::Links, Link>, _, _>::bounded(limits.links);
         // What is promised to the peer must fit: a peer that keeps to it cannot overflow a table or a buffer.
         let highest = |capacity: usize| u32::try_from(capacity.saturating_sub(1)).unwrap_or(u32::MAX);
         config.channel_max = config.channel_max.min(highest(sessions.capacity()).try_into().unwrap_or(u16::MAX));

@@ -3,7 +3,9 @@
 
 use super::Failure;
 use crate::engine::{DeliveryId, OutcomeKind};
-use crate::storage::{Chain, Joint, Key, Place, Queue, Slots, Storage, Table, TransactionOf};
+use crate::storage::{
+    Chain, Joint, Key, Place, Queue, QueueOf, Slots, SlotsOf, Storage, Table, TableOf, TransactionOf, room,
+};
 use crate::wire::Full;
 
 /// Names a pending call.
@@ -88,11 +90,11 @@ impl Chains {
 
 /// All pending calls.
 pub(super) struct Calls<S: Storage> {
-    calls: S::Deliveries<Call<S>>,
+    calls: TableOf<S, room::Deliveries, Call<S>>,
     /// Calls that have news for their tasks.
-    notices: S::DeliveryQueue,
+    notices: QueueOf<S, room::Deliveries>,
     /// By the places of senders and receivers.
-    chains: S::LinkSlots<Chains>,
+    chains: SlotsOf<S, room::Links, Chains>,
     /// Calls that need the connection itself.
     opening: usize,
     /// Calls that wait before their next attempt, or whose tasks have yet to learn that one failed.
@@ -105,7 +107,7 @@ impl<S: Storage> Calls<S> {
         Self {
             calls: Table::bounded(limit),
             notices: Queue::bounded(limit),
-            chains: S::LinkSlots::default(),
+            chains: SlotsOf::<S, room::Links, _>::default(),
             opening: 0,
             pausing: 0,
         }

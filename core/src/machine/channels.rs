@@ -11,7 +11,7 @@ use super::id::{EntityId, RequestId, TokenId};
 use crate::engine::{DeliveryId, LinkId, OutcomeKind};
 use crate::log::Span;
 use crate::servicebus::address::SubQueue;
-use crate::storage::{Chain, Index, Joint, Key, Marks, Spare, Storage, Table};
+use crate::storage::{Chain, Index, Joint, Key, Marks, MarksOf, Spare, Storage, Table, TableOf, room};
 use crate::time::Timestamp;
 use crate::wire::Full;
 
@@ -156,11 +156,11 @@ pub(super) enum Links {
 /// The channels of a client and their requests.
 pub(super) struct Channels<S: Storage> {
     /// Channels whose waiting requests may be sent.
-    marked: S::LinkMarks,
+    marked: MarksOf<S, room::Nodes>,
     /// Channels whose waiting requests lack room in the engine's tables.
-    starved: S::LinkMarks,
-    table: S::Nodes<Channel<S>>,
-    requests: S::Requests<Request<S>>,
+    starved: MarksOf<S, room::Nodes>,
+    table: TableOf<S, room::Nodes, Channel<S>>,
+    requests: TableOf<S, room::Requests, Request<S>>,
     /// Finds channels by their entities where there may be many.
     entities: S::Spare<S::Index>,
 }

@@ -11,7 +11,9 @@ use super::session::Claim;
 use super::{Backoff, Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, StateUpdate, Subject};
 use crate::servicebus::Reason;
-use crate::storage::{Features, Marks, Slots, Storage, Table, TransactionId, TransactionOf};
+use crate::storage::{
+    Features, Marks, MarksOf, Slots, SlotsOf, Storage, Table, TableOf, TransactionId, TransactionOf, room,
+};
 use crate::time::Instant;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView};
@@ -23,17 +25,17 @@ const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 /// Sees frames while their bytes are there.
 struct Watch<'n, S: Storage> {
     routes: &'n Routes<S>,
-    endpoints: &'n mut S::Links<Endpoint<S>>,
-    claims: &'n mut S::Claims<Claim<S>>,
+    endpoints: &'n mut TableOf<S, room::Links, Endpoint<S>>,
+    claims: &'n mut TableOf<S, room::Claims, Claim<S>>,
     channels: &'n mut Channels<S>,
     calls: &'n mut Calls<S>,
     ending: &'n mut Option<Failure<S>>,
     last_description: &'n mut S::Text,
     timers: &'n mut Timers<S>,
-    held: &'n mut S::Slots<Held>,
-    renewals: &'n mut S::Renewals<Renewal<S>>,
+    held: &'n mut SlotsOf<S, room::Deliveries, Held>,
+    renewals: &'n mut TableOf<S, room::Renewals, Renewal<S>>,
     dials: &'n mut Backoff,
-    ready: &'n mut S::LinkMarks,
+    ready: &'n mut MarksOf<S, room::Links>,
     due: &'n mut bool,
     leaving: bool,
 }

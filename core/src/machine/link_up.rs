@@ -1,7 +1,7 @@
 //! The AMQP sessions of the connection: which one a link is attached on.
 
 use crate::engine::{Capacity, Connection, EngineError, LinkId, SessionId};
-use crate::storage::{Storage, Table};
+use crate::storage::{Storage, Table, TableOf, room};
 use crate::wire::performative::Attach;
 
 /// What a link is for.
@@ -24,7 +24,7 @@ struct Session {
 /// a peer that grants no window for messages can stop tokens and settlements. Where there is one place for a session,
 /// they share it. With transactions, requests to entities are on the session of the coordinator.
 pub(super) struct Sessions<S: Storage> {
-    table: S::Sessions<Session>,
+    table: TableOf<S, room::Sessions, Session>,
 }
 
 impl<S: Storage> Sessions<S> {

@@ -39,7 +39,7 @@ use crate::engine::{self, Capacity, Connection, ConnectionErrorKind, EngineError
 use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::Argument;
-use crate::storage::{Description, Features, Marks, Spare, Storage, Table};
+use crate::storage::{Description, Features, Marks, MarksOf, SlotsOf, Spare, Storage, Table, TableOf, room};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -156,17 +156,17 @@ pub struct ClientMachine<S: Storage> {
     answer_time: Millis,
     timers: Timers<S>,
     /// Senders and receivers for which something can be done now.
-    ready: S::LinkMarks,
+    ready: MarksOf<S, room::Links>,
     /// Senders and receivers that wait for their tokens.
-    without_token: S::LinkMarks,
+    without_token: MarksOf<S, room::Links>,
     /// Senders and receivers whose attach waits for room.
-    without_room: S::LinkMarks,
+    without_room: MarksOf<S, room::Links>,
     /// Receivers that want credit, and senders with messages, for which there was no place.
-    without_places: S::LinkMarks,
+    without_places: MarksOf<S, room::Links>,
     settings: Settings<S>,
     sessions: Sessions<S>,
     /// Messages in the application's hands, by the places of their deliveries.
-    held: S::Slots<Held>,
+    held: SlotsOf<S, room::Deliveries, Held>,
     routes: Routes<S>,
     /// Why the last connection ended.
     last_error: Option<Failure<S>>,
@@ -180,11 +180,11 @@ pub struct ClientMachine<S: Storage> {
     span: Span,
     tokens: Tokens<S>,
     /// Locks that are renewed.
-    renewals: S::Renewals<Renewal<S>>,
+    renewals: TableOf<S, room::Renewals, Renewal<S>>,
     channels: Channels<S>,
     /// Sessions of receivers.
-    claims: S::Claims<Claim<S>>,
-    endpoints: S::Links<Endpoint<S>>,
+    claims: TableOf<S, room::Claims, Claim<S>>,
+    endpoints: TableOf<S, room::Links, Endpoint<S>>,
     calls: Calls<S>,
     connection: Option<Connection<S>>,
 }
@@ -244,7 +244,7 @@ impl<S: Storage> ClientMachine<S> {
             calls: Calls::bounded(limits.deliveries),
             renewals: Table::bounded(limits.deliveries),
             routes: Routes::new(),
-            held: S::Slots::default(),
+            held: SlotsOf::<S, room::Deliveries, _>::default(),
             due: false,
             starved: false,
             has_room: false,
@@ -690,7 +690,7 @@ impl<S: Storage> ClientMachine<S> {
             return false;
         }
         self.routes = Routes::new();
-        self.held = S::Slots::default();
+        self.held = SlotsOf::<S, room::Deliveries, _>::default();
         let keeps = S::Features::RECEIVE_AND_DELETE && self.retire_with_remains();
         self.connection = None;
         keeps

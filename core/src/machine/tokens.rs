@@ -13,7 +13,7 @@ use crate::servicebus::Argument;
 use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::connection_string::ConnectionCredential;
 use crate::servicebus::{RetryMode, RetryPolicy, sas};
-use crate::storage::{Index, Marks, Spare, Storage, Table};
+use crate::storage::{Index, Marks, MarksOf, Spare, Storage, Table, TableOf, room};
 use crate::time::{Duration, Instant, Millis, Timestamp};
 use crate::wire::Full;
 use core::fmt::Write;
@@ -154,10 +154,10 @@ pub(super) struct Tokens<S: Storage> {
     /// Its answer is missing.
     pending: bool,
     /// Those that are due or have news.
-    marked: S::LinkMarks,
+    marked: MarksOf<S, room::Links>,
     /// Those that wait for the credential.
-    without_text: S::LinkMarks,
-    table: S::Links<Token<S>>,
+    without_text: MarksOf<S, room::Links>,
+    table: TableOf<S, room::Links, Token<S>>,
     /// Finds them by their entities' names where there may be many.
     names: S::Spare<S::Index>,
     /// The last token of an external credential, and its end; where there is no room for it, the credential is asked for

@@ -91,6 +91,15 @@ macro_rules! fixed_storage {
     (@size $key:ident) => {
         compile_error!(concat!("`", stringify!($key), "` is no key of `fixed_storage!`, or its value must be `true` or `false`"));
     };
+    // Containers of each size.
+    (@rooms $name:ident $($room:ident: $size:expr,)*) => { $(
+        impl Room<$crate::storage::room::$room> for $name {
+            type Table<V> = FixedTable<V, { $size }>;
+            type Slots<V> = FixedSlots<V, { $size }>;
+            type Marks = FixedMarks<{ $size }>;
+            type Queue = FixedQueue<{ $size }>;
+        }
+    )* };
     // Every key with its value as a number.
     (@numbers $($key:ident: $value:expr),* $(,)?) => { &[$((stringify!($key), ($value) as usize)),*] };
     ($(#[$meta:meta])* $vis:vis type $name:ident { $($keys:tt)* }) => {
@@ -106,7 +115,7 @@ macro_rules! fixed_storage {
         const _: () = {
             use $crate::storage::{
                 Features, FixedArena, FixedBuffer, FixedDeadlines, FixedIndex, FixedMarks, FixedPayload, FixedPayloads,
-                FixedQueue, FixedSlots, FixedTable, FixedText, Inline, NoDescription, NoSpare, Storage,
+                FixedQueue, FixedSlots, FixedTable, FixedText, Inline, NoDescription, NoSpare, Room, Storage,
             };
 
             const fn number(key: &str, left_out: usize) -> usize {
@@ -141,6 +150,17 @@ macro_rules! fixed_storage {
                 type Transaction = $crate::fixed_storage!(@transaction $($keys)*);
             }
 
+            $crate::fixed_storage!(@rooms $name
+                Sessions: SESSIONS,
+                Links: LINKS,
+                Deliveries: DELIVERIES,
+                Changes: SLOTS,
+                Requests: $crate::storage::FEW_REQUESTS,
+                Renewals: RENEWALS,
+                Nodes: $crate::storage::FEW_NODES,
+                Claims: SESSION_RECEIVERS,
+            );
+
             impl Storage for $name {
                 type Payload = FixedPayload<MESSAGE>;
                 type Encoder = FixedPayload<MESSAGE>;
@@ -148,25 +168,12 @@ macro_rules! fixed_storage {
                 type Description = NoDescription;
                 type Boxed<V> = Inline<V>;
                 type Literal = &'static str;
-                type Requests<V> = FixedTable<V, { $crate::storage::FEW_REQUESTS }>;
-                type Renewals<V> = FixedTable<V, RENEWALS>;
                 type Assembly = FixedPayload<MESSAGE>;
                 type Payloads = FixedPayloads<MESSAGE, MESSAGES>;
                 type Rx = FixedBuffer<RECEIVE>;
                 type Tx = FixedBuffer<TRANSMIT>;
-                type Sessions<V> = FixedTable<V, SESSIONS>;
-                type Links<V> = FixedTable<V, LINKS>;
-                type Deliveries<V> = FixedTable<V, DELIVERIES>;
                 type Index = FixedIndex<SLOTS>;
-                type Queue = FixedQueue<SLOTS>;
-                type LinkQueue = FixedQueue<LINKS>;
-                type DeliveryQueue = FixedQueue<DELIVERIES>;
                 type Outbox = FixedBuffer<{ $crate::storage::half_or(TRANSMIT, 512) }>;
-                type Slots<V> = FixedSlots<V, DELIVERIES>;
-                type LinkSlots<V> = FixedSlots<V, LINKS>;
-                type Nodes<V> = FixedTable<V, { $crate::storage::FEW_NODES }>;
-                type Claims<V> = FixedTable<V, SESSION_RECEIVERS>;
-                type LinkMarks = FixedMarks<LINKS>;
                 type Deadlines = FixedDeadlines<LINKS, DELIVERIES, DEADLINES>;
                 type Features = Self;
                 type Spare<V> = NoSpare;

@@ -2,7 +2,7 @@
 
 use super::{
     AllFeatures, Arena, Assembly, Boxed, Description, Encoder, Generation, HeapDeadlines, HeapMarks, Index, Key,
-    Outbox, PayloadBuilder, Payloads, Queue, Rx, SharedText, Slots, Spare, Storage, Table, Text, Tx,
+    Outbox, PayloadBuilder, Payloads, Queue, Room, Rx, SharedText, Slots, Spare, Storage, Table, Text, Tx,
 };
 use crate::wire::{Encode, Full, Sink, measure};
 use alloc::boxed::Box;
@@ -29,26 +29,13 @@ impl Storage for Heap {
     type Description = HeapDescription;
     type Boxed<T> = Box<T>;
     type Literal = SharedText;
-    type Requests<T> = HeapTable<T>;
-    type Renewals<T> = HeapTable<T>;
     type Assembly = HeapAssembly;
     type Payloads = HeapPayloads;
     type Rx = HeapRx;
     type Tx = HeapTx;
-    type Sessions<T> = HeapTable<T>;
-    type Links<T> = HeapTable<T>;
-    type Deliveries<T> = HeapTable<T>;
     type Index = HeapIndex;
-    type Queue = VecDeque<u32>;
-    type LinkQueue = VecDeque<u32>;
-    type DeliveryQueue = VecDeque<u32>;
     type Outbox = HeapOutbox;
     type Arena = BytesMut;
-    type Slots<T> = Vec<Option<T>>;
-    type LinkSlots<T> = Vec<Option<T>>;
-    type Nodes<T> = HeapTable<T>;
-    type Claims<T> = HeapTable<T>;
-    type LinkMarks = HeapMarks;
     type Deadlines = HeapDeadlines;
     type Features = AllFeatures;
     type Spare<T> = Option<Box<T>>;
@@ -63,6 +50,14 @@ impl Storage for Heap {
     fn tx(max_frame_size: usize) -> Self::Tx {
         HeapTx { bytes: alloc::vec![0; max_frame_size], start: 0, end: 0 }
     }
+}
+
+/// Containers grow, whatever their room.
+impl<R> Room<R> for Heap {
+    type Table<T> = HeapTable<T>;
+    type Slots<T> = Vec<Option<T>>;
+    type Marks = HeapMarks;
+    type Queue = VecDeque<u32>;
 }
 
 impl Encoder for BytesMut {

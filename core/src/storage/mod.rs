@@ -16,6 +16,7 @@ mod heap;
 #[cfg(feature = "alloc")]
 mod heap_features;
 mod marks;
+pub mod room;
 #[cfg(feature = "alloc")]
 mod shared_text;
 mod transaction_id;
@@ -44,6 +45,7 @@ pub use heap::{Heap, HeapAssembly, HeapDescription, HeapIndex, HeapOutbox, HeapP
 #[cfg(feature = "alloc")]
 pub use marks::HeapMarks;
 pub use marks::{FixedMarks, Marks};
+pub use room::{MarksOf, QueueOf, Room, SlotsOf, TableOf};
 #[cfg(feature = "alloc")]
 pub use shared_text::SharedText;
 pub use transaction_id::{NoTransactions, TransactionId};
@@ -88,8 +90,22 @@ impl Default for Limits {
     }
 }
 
-/// The containers of one connection.
-pub trait Storage: Clone + Debug + Sized + 'static {
+/// The containers of one connection and of the client on it. Tables, and what belongs to their entries, are chosen by a
+/// [`Room`]: [`TableOf<S, room::Links, T>`](TableOf).
+pub trait Storage:
+    Room<room::Sessions>
+    + Room<room::Links>
+    + Room<room::Deliveries>
+    + Room<room::Changes>
+    + Room<room::Requests>
+    + Room<room::Renewals>
+    + Room<room::Nodes>
+    + Room<room::Claims>
+    + Clone
+    + Debug
+    + Sized
+    + 'static
+{
     /// A whole encoded message.
     type Payload: AsRef<[u8]> + Clone + Debug + Default + PayloadBuilder + Unpin;
     /// A payload that is being encoded.
@@ -102,10 +118,6 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Boxed<T>: Boxed<T>;
     /// A text of the application's whose clones cost nothing: shared on the heap, `&'static str` in fixed storage.
     type Literal: AsRef<str> + Clone + Debug;
-    /// A table with a place for every request that waits for its response.
-    type Requests<T>: Table<T>;
-    /// A table with a place for every lock that is renewed.
-    type Renewals<T>: Table<T>;
     /// A message whose frames are still coming in.
     type Assembly: Assembly<Payload = Self::Payload>;
     /// Where the messages of deliveries are, while they wait to be sent or to be taken.
@@ -114,36 +126,14 @@ pub trait Storage: Clone + Debug + Sized + 'static {
     type Rx: Rx<Self::Assembly>;
     /// The transmit buffer, owned by the driver.
     type Tx: Tx;
-    /// A table with a place for every session.
-    type Sessions<T>: Table<T>;
-    /// A table with a place for every link.
-    type Links<T>: Table<T>;
-    /// A table with a place for every delivery.
-    type Deliveries<T>: Table<T>;
     /// Finds sessions by channel, links by handle and deliveries by id.
     type Index: Index;
-    /// A ring with a place for every session, link and delivery.
-    type Queue: Queue;
-    /// A ring with a place for every link.
-    type LinkQueue: Queue;
-    /// A ring with a place for every delivery.
-    type DeliveryQueue: Queue;
     /// Encoded control frames that wait to be sent.
     type Outbox: Outbox;
     /// Where messages are encoded.
     type Arena: Arena<Payload = Self::Payload>;
     /// A second place for something large, where there is one.
     type Spare<T>: Spare<T>;
-    /// Something beside each entry of a table of deliveries, by its place.
-    type Slots<T>: Slots<T>;
-    /// Something beside each entry of a table of links, by its place.
-    type LinkSlots<T>: Slots<T>;
-    /// A table with a place for every node that is asked by requests.
-    type Nodes<T>: Table<T>;
-    /// A table with a place for every receiver of a session.
-    type Claims<T>: Table<T>;
-    /// Marked places of a table of links.
-    type LinkMarks: Marks;
     /// Deadlines of links, deliveries and some more.
     type Deadlines: Deadlines;
     /// The capabilities of the client.
