@@ -20,7 +20,7 @@ pub mod tls;
 
 pub use clock::{FixedUtc, Utc};
 pub use connect::{Close, Connect, Duplex, Plain, PlainError, Stream, StreamError};
-pub use runner::{Embassy, Handle, Resources, Runner, State, new};
+pub use runner::{Embassy, Handle, InUse, Resources, Runner, State, new};
 pub use servicebus_core;
 pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions};
 #[cfg(feature = "sntp")]

@@ -3,6 +3,7 @@
 use crate::Client;
 use crate::clock::{self, Utc};
 use core::cell::{RefCell, RefMut};
+use core::fmt;
 use core::future::Future;
 use servicebus_core::client;
 use servicebus_core::driver::{self, Credential, Dial, NoCredential};
@@ -16,14 +17,17 @@ pub type State<S> = client::State<Embassy<S>>;
 
 /// The memory of one client: `static RESOURCES: StaticCell<Resources<Board>>`. Its size is that of the storage `S`
 /// with the client's own tables; the two frame buffers are in the [`Runner`]'s future.
+///
+/// One client at a time: [`new`] takes it again once the last one is closed and gone.
 pub struct Resources<S: Storage> {
-    state: Option<RefCell<State<S>>>,
+    /// `Some` from the first client on.
+    state: RefCell<Option<State<S>>>,
 }
 
 impl<S: Storage> Resources<S> {
     /// Memory that is not in use yet.
     pub const fn new() -> Self {
-        Self { state: None }
+        Self { state: RefCell::new(None) }
     }
 }
 
@@ -35,17 +39,42 @@ impl<S: Storage> Default for Resources<S> {
 
 /// A client for the namespace of `settings`, and the runner that connects it.
 ///
-/// Both stay on one executor; every task there can have a clone of the client.
+/// Both stay on one executor; every task there can have a clone of the client. The same resources can be used again, with
+/// other settings, when that client is over: `close` it, let its runner end, and drop its senders, receivers and clones.
+/// Their calls fail with `ErrorKind::Closed` until then.
+///
+/// # Errors
+/// [`InUse`] while a handle of the last client is left or its runner has not ended.
 pub fn new<S: Storage>(
-    resources: &'static mut Resources<S>,
+    resources: &'static Resources<S>,
     settings: Settings<S>,
     utc: &'static (dyn Utc + Sync),
-) -> (Client<S>, Runner<S>) {
+) -> Result<(Client<S>, Runner<S>), InUse> {
     let runtime = Embassy { utc, storage: core::marker::PhantomData };
-    let shared =
-        Handle(resources.state.get_or_insert_with(|| RefCell::new(Client::shared_state(runtime.clone(), settings))));
-    (Client::new(&shared), Runner { shared, runtime })
+    {
+        let mut state = resources.state.try_borrow_mut().map_err(|_| InUse)?;
+        if state.as_ref().is_some_and(|state| !state.is_over()) {
+            return Err(InUse);
+        }
+        // Apart from the next line, which builds the state in its place rather than on the stack.
+        *state = None;
+        state.get_or_insert_with(|| Client::shared_state(runtime.clone(), settings));
+    }
+    let shared = Handle(&resources.state);
+    Ok((Client::new(&shared), Runner { shared, runtime }))
 }
+
+/// The [`Resources`] belong to a client that is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InUse;
+
+impl fmt::Display for InUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the resources belong to a client that has a handle left, or whose runner has not ended")
+    }
+}
+
+impl core::error::Error for InUse {}
 
 /// Connects the client and carries its bytes.
 #[must_use = "without its runner a client does nothing"]
@@ -99,7 +128,7 @@ impl<S: Storage> Runtime for Embassy<S> {
 }
 
 /// The state's place in the [`Resources`].
-pub struct Handle<S: Storage>(&'static RefCell<State<S>>);
+pub struct Handle<S: Storage>(&'static RefCell<Option<State<S>>>);
 
 impl<S: Storage> Clone for Handle<S> {
     fn clone(&self) -> Self {
@@ -117,6 +146,10 @@ impl<S: Storage> Handle<S> {
     /// In one place: each of many short closures would have the check of its own.
     #[inline(never)]
     fn borrow(&self) -> RefMut<'_, State<S>> {
-        self.0.borrow_mut()
+        RefMut::map(self.0.borrow_mut(), |state| match state {
+            Some(state) => state,
+            // The state is there before its first handle, and is replaced after its last one.
+            None => unreachable!(),
+        })
     }
 }

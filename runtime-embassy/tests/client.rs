@@ -4,11 +4,12 @@
 use embassy_time::MockDriver;
 use embedded_io_async::{ErrorType, Read, Write};
 use futures_util::future::join;
+use servicebus_core::client::ErrorKind;
 use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{MessageRef, sas};
 use servicebus_core::storage::{Rx, Tx};
 use servicebus_core::time::{Duration, Instant, Timestamp};
-use servicebus_embassy::{Client, Close, Connect, FixedUtc, Plain, Resources, Utc, new};
+use servicebus_embassy::{Client, Close, Connect, FixedUtc, InUse, Plain, Resources, Utc, new};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId};
 use std::cell::RefCell;
@@ -166,13 +167,18 @@ fn run<F: Future<Output = ()>>(
     let _one: MutexGuard<'_, ()> = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let memory = Memory::new();
     let resources = Box::leak(Box::new(Resources::<Board>::new()));
-    let (client, runner) = new(resources, Settings::new(connection_string, 7), utc);
-    let both = pin!(join(runner.run(Plain::new(memory.clone())), test(client, memory.clone())));
-    let mut both = both;
+    let (client, runner) = new(resources, Settings::new(connection_string, 7), utc).expect("they are new");
+    let both = join(runner.run(Plain::new(memory.clone())), test(client, memory.clone()));
+    to_end(&memory, both);
+}
+
+/// Polls `future` to its end, and lets a millisecond pass after each round.
+fn to_end<T>(memory: &Memory, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
     let mut cx = Context::from_waker(Waker::noop());
     for _ in 0..400_000 {
-        if both.as_mut().poll(&mut cx).is_ready() {
-            return;
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
         }
         MockDriver::get().advance(embassy_time::Duration::from_millis(1));
         memory.0.borrow_mut().broker.handle_timeout(clock());
@@ -251,4 +257,46 @@ fn plain_text_is_refused_where_tls_is_wanted() {
         drop(sender);
         client.close().await;
     });
+}
+
+/// `docs/evidence/field-reports.md` D3.
+#[test]
+fn resources_are_used_again_when_the_client_before_is_over() {
+    const ELSEWHERE: &str =
+        "Endpoint=sb://elsewhere;SharedAccessKeyName=a;SharedAccessKey=b;UseDevelopmentEmulator=true";
+    let _one = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    let memory = Memory::new();
+    let resources: &'static Resources<Board> = Box::leak(Box::new(Resources::new()));
+    for round in 0..3 {
+        let open = |text, seed| new(resources, Settings::new(text, seed), &UTC);
+        // Closed before it ever connected: with a runner that was not run, and with one that was dropped.
+        let (client, runner) = open(ELSEWHERE, 1).expect("nothing uses them");
+        assert_eq!(open(KEY, 1).expect_err("its handle and its runner are there"), InUse);
+        drop(client);
+        assert_eq!(open(KEY, 1).expect_err("its runner is there"), InUse);
+        drop(runner.run(Plain::new(memory.clone())));
+
+        let (client, runner) = open(KEY, round).expect("nothing uses them");
+        let sender = client.sender("readings").expect("there is room");
+        let receiver = client.receiver("readings").expect("there is room");
+        let (clone, other) = (client.clone(), sender.clone());
+        let used = async {
+            sender.send("21.5").await.expect("it is accepted");
+            client.close().await;
+            drop(client);
+        };
+        to_end(&memory, join(runner.run(Plain::new(memory.clone())), used));
+
+        let late = to_end(&memory, other.send("21.5")).expect_err("the client is closed");
+        assert_eq!(late.kind(), ErrorKind::Closed);
+        let late = to_end(&memory, receiver.receive(Duration::from_secs(1))).expect_err("the client is closed");
+        assert_eq!(late.kind(), ErrorKind::Closed);
+        assert_eq!(clone.sender("readings").map(drop).expect_err("the client is closed").kind(), ErrorKind::Closed);
+        drop(sender);
+        assert_eq!(open(KEY, 1).expect_err("three handles are left"), InUse);
+        drop((other, clone));
+        assert_eq!(open(KEY, 1).expect_err("one handle is left"), InUse);
+        drop(receiver);
+    }
+    assert_eq!(memory.0.borrow().connections, 3);
 }

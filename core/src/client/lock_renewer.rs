@@ -1,6 +1,6 @@
 //! Locks that are kept while the application is busy.
 
-use super::call::{Call, Endpoint};
+use super::call::{self, Call, Endpoint};
 use super::receiver::other_entity;
 use super::{DescriptionOf, Error, Receiver, SessionReceiver, StorageOf};
 use crate::machine::{self, ClientMachine, Clock, Failure, Locked, OperationId, RenewalId};
@@ -53,7 +53,7 @@ impl AutoLockRenewer {
         }
         let id = id.map_err(|failure| endpoint.error(failure))?;
         let entity = DescriptionOf::<R>::of(&endpoint.entity);
-        Ok(LockRenewal { shared: shared.clone(), id, entity, subject: PhantomData })
+        Ok(LockRenewal { shared: call::handle::<R>(shared), id, entity, subject: PhantomData })
     }
 
     /// Renews the lock on a message from now on, until it is settled or what is returned is dropped.
@@ -132,7 +132,7 @@ pub enum RenewalEnd<S: Storage> {
 }
 
 /// The renewal of one lock. It ends when it is dropped, and with the message it borrows; a lock that was renewed lasts
-/// until its end all the same.
+/// until its end all the same. It is a handle to the client, as receivers are.
 pub struct LockRenewal<'m, R: Runtime> {
     shared: R::Shared,
     id: RenewalId,
@@ -148,14 +148,11 @@ impl<R: Runtime> fmt::Debug for LockRenewal<'_, R> {
 
 impl<R: Runtime> Drop for LockRenewal<'_, R> {
     fn drop(&mut self) {
-        let driver = self.shared.with(|state| {
+        call::change::<R, _>(&self.shared, |state| {
             let clock = state.runtime.clock();
             state.machine.forget_renewal(clock, self.id);
-            state.wake_driver()
         });
-        if let Some(waker) = driver {
-            waker.wake();
-        }
+        call::drop_handle::<R>(&self.shared);
     }
 }
 

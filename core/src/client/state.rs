@@ -70,6 +70,11 @@ impl<R: Runtime> State<R> {
         }
     }
 
+    /// Whether nothing uses it any more: the driver has ended, and the last handle is dropped.
+    pub fn is_over(&self) -> bool {
+        self.handles == 0 && self.machine.is_stopped()
+    }
+
     /// The machine itself, for those that drive it by hand.
     pub fn machine(&mut self) -> &mut ClientMachine<R::Storage> {
         &mut self.machine

@@ -170,7 +170,7 @@ async fn main(spawner: Spawner) {
     let mut seed = [0; 32];
     random.fill_bytes(&mut seed).await;
     let settings = Settings::new(connection_string, random.blocking_next_u64());
-    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, &UTC);
+    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, &UTC).unwrap();
     let tcp = Tcp::new(stack, RECEIVE.take(), TRANSMIT.take());
     let records = Records { read: READ_RECORD.take(), write: WRITE_RECORD.take() };
     let tls = Tls::new(tcp, ChaCha20Rng::from_seed(seed), roots(), &UTC, records);

@@ -169,7 +169,7 @@ pub(crate) fn drive() -> ! {
     static UTC: FixedUtc = FixedUtc(Timestamp::UNIX_EPOCH);
     static RESOURCES: ConstStaticCell<Resources<Board>> = ConstStaticCell::new(Resources::new());
     let settings = Settings::new(black_box("Endpoint=sb://a;SharedAccessKeyName=b;SharedAccessKey=c"), 1);
-    let (client, runner) = new(RESOURCES.take(), settings, &UTC);
+    let Ok((client, runner)) = new(RESOURCES.take(), settings, &UTC) else { stop() };
     // As tasks of an executor are: somewhere in memory, and polled through a pointer.
     let run: Pin<&mut dyn Future<Output = ()>> = pin!(run(runner));
     let telemetry: Pin<&mut dyn Future<Output = Option<()>>> = pin!(telemetry(client));

@@ -225,7 +225,7 @@ impl EmbassyFixed {
         let connection_string: &'static str = connection.connection_string.leak();
         let settings =
             Settings { retry: connection.retry, external_tokens, ..Settings::new(connection_string, seed()) };
-        servicebus_embassy::new(Box::leak(Box::default()), settings, &UTC)
+        servicebus_embassy::new(Box::leak(Box::default()), settings, &UTC).expect("they are new")
     }
 }
 

@@ -131,7 +131,7 @@ fn storages_that_cannot_work_do_not_compile_d8() {
     judge.finish();
 }
 
-#[known_fault("D3")]
+#[test]
 fn a_client_disconnects_and_its_resources_are_used_again_d3() {
     let board = "servicebus_core::fixed_storage! { pub type Board { sessions: 1, links: 4, deliveries: 8, \
         receive: 2048, transmit: 2048, message: 1024 } }\nuse servicebus_embassy::{Client, Resources, new};\n\
@@ -149,12 +149,7 @@ fn a_client_disconnects_and_its_resources_are_used_again_d3() {
         ),
     ];
     let errors = check("resources", &programs);
-    let mut judge = Judge::of_few(2, "a method and a signature");
-    assert_eq!(errors["works"], None);
-    for (name, code) in [("disconnects", "E0599"), ("opens_again", "E0499")] {
-        judge.case(name, errors[name].clone(), Option::is_none, |error| {
-            error.as_ref().is_some_and(|error| error.contains(code))
-        });
+    for (name, _) in programs {
+        assert_eq!(errors[name], None);
     }
-    judge.finish();
 }

@@ -84,7 +84,7 @@ fn attempt(connection_string: &'static str, addresses: Vec<Ipv4Address>) -> (Vec
     let (stack, mut background) = stack(board, BOARD);
     let mut silence = Silence { port, addresses, queried: Vec::new(), tried: Vec::new() };
     let resources = Box::leak(Box::new(Resources::<Board>::new()));
-    let (client, runner) = new(resources, Settings::new(connection_string, 7), &UTC);
+    let (client, runner) = new(resources, Settings::new(connection_string, 7), &UTC).unwrap();
     let tcp = Tcp::new(stack, vec![0; 4_096].leak(), vec![0; 4_096].leak());
     let test = async move {
         let sender = client.sender("readings").expect("there is room");

@@ -34,7 +34,7 @@ async fn main(spawner: Spawner) {
 
     let connection_string: &'static str = CONNECTION_STRING.init(telemetry::connection_string("10.0.2.2", port, true));
     let settings = Settings::new(connection_string, hardware.seed);
-    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, utc);
+    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, utc).unwrap();
     let tcp = Tcp::new(stack, RECEIVE.take(), TRANSMIT.take());
     spawner.spawn(carry(runner, Plain::new(tcp)).expect("the runner's task is spawned once"));
     telemetry::run(client).await;

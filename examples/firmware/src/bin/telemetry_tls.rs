@@ -51,7 +51,7 @@ async fn main(spawner: Spawner) {
 
     let connection_string: &'static str = CONNECTION_STRING.init(telemetry::connection_string(HOST, port, false));
     let settings = Settings::new(connection_string, hardware.seed);
-    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, utc);
+    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, utc).unwrap();
     let tcp = Tcp::new(stack, RECEIVE.take(), TRANSMIT.take()).with_address(board::HOST);
     let records = Records { read: READ_RECORD.take(), write: WRITE_RECORD.take() };
     let tls = Tls::new(tcp, ChaCha20Rng::from_seed(seed), ROOTS.init([root]), utc, records);
