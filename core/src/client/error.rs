@@ -3,7 +3,7 @@
 use crate::engine::{Capacity, ConnectionErrorKind, EngineError};
 use crate::machine::{Cause, Failure};
 use crate::servicebus::{Argument, BatchError, InvalidMessage, Reason};
-use crate::storage::{Boxed, Description, Storage};
+use crate::storage::{Storage, Text};
 use core::fmt;
 
 /// Why a call did not work.
@@ -82,12 +82,12 @@ impl<S: Storage> Error<S> {
     #[cfg_attr(feature = "alloc", cold)]
     #[cfg_attr(not(feature = "alloc"), inline)]
     pub(crate) fn new(failure: Failure<S>, entity: &dyn fmt::Display) -> Self {
-        Self(S::Boxed::new(Details { failure, entity: S::Description::of(entity) }))
+        Self(S::Boxed::from(Details { failure, entity: S::Description::of(entity) }))
     }
 
     /// An error that belongs to no entity.
     pub(crate) fn of(failure: Failure<S>) -> Self {
-        Self(S::Boxed::new(Details { failure, entity: S::Description::default() }))
+        Self(S::Boxed::from(Details { failure, entity: S::Description::default() }))
     }
 
     /// An argument that is not valid, and why.
@@ -96,7 +96,7 @@ impl<S: Storage> Error<S> {
     }
 
     fn failure(&self) -> &Failure<S> {
-        &self.0.get().failure
+        &self.0.failure
     }
 
     /// What can be done about it.
@@ -122,7 +122,7 @@ impl<S: Storage> Error<S> {
 
     /// The path of the queue, topic or subscription; `None` where there is none, and in fixed storage.
     pub fn entity(&self) -> Option<&str> {
-        Some(self.0.get().entity.as_ref()).filter(|entity| !entity.is_empty())
+        Some(self.0.entity.as_ref()).filter(|entity| !entity.is_empty())
     }
 
     /// The words of the service, the transport or the credential; empty where there are none, and in fixed storage.
@@ -209,8 +209,8 @@ fn kind_of(reason: Reason) -> ErrorKind {
 
 impl<S: Storage> Clone for Error<S> {
     fn clone(&self) -> Self {
-        let Details { failure, entity } = self.0.get();
-        Self(S::Boxed::new(Details { failure: failure.clone(), entity: entity.clone() }))
+        let Details { failure, entity } = &*self.0;
+        Self(S::Boxed::from(Details { failure: failure.clone(), entity: entity.clone() }))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::machine::{self, ClientMachine, Clock, Failure, Locked, OperationId, R
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{LockToken, ReceivedMessage};
-use crate::storage::{self, Description, Storage};
+use crate::storage::{self, Storage, Text};
 use crate::time::{Duration, Timestamp};
 use core::fmt;
 use core::future::{Future, poll_fn};

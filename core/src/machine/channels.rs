@@ -42,7 +42,7 @@ pub(super) enum Stage<S: Storage> {
     Called,
     Sent,
     /// The response is here until it is taken, or on its link where the storage has no room for it here.
-    Answered(S::Spare<S::Payload>),
+    Answered(Spare<S, S::Payload>),
 }
 
 impl<S: Storage> Stage<S> {
@@ -162,7 +162,7 @@ pub(super) struct Channels<S: Storage> {
     table: TableOf<S, room::Nodes, Channel<S>>,
     requests: TableOf<S, room::Requests, Request<S>>,
     /// Finds channels by their entities where there may be many.
-    entities: S::Spare<S::Index>,
+    entities: Spare<S, S::Index>,
 }
 
 /// An entity as a number.
@@ -181,7 +181,7 @@ impl<S: Storage> Channels<S> {
     // Inlined, it is made in its place.
     #[inline(always)]
     pub(super) fn new(channels: usize, requests: usize) -> Self {
-        let mut entities = S::Spare::default();
+        let mut entities = Spare::default();
         entities.keep(S::Index::bounded(channels));
         Self {
             marked: Marks::empty(),
@@ -489,7 +489,7 @@ impl<S: Storage> Channels<S> {
     }
 
     /// Its response is here, or waits on its link as this delivery.
-    pub(super) fn answered(&mut self, request: u32, response: DeliveryId, kept: S::Spare<S::Payload>) {
+    pub(super) fn answered(&mut self, request: u32, response: DeliveryId, kept: Spare<S, S::Payload>) {
         self.set_stage(request, Stage::Answered(kept));
         if let Some(found) = self.requests.get_mut(request) {
             found.delivery = Some(response);

@@ -83,7 +83,7 @@ impl<S: Storage> ClientMachine<S> {
                 .filter_map(|place| self.endpoints.get(place))
                 .any(|endpoint| endpoint.attachment.is_retired());
             if !needed {
-                self.retired = S::Spare::default();
+                self.retired = Spare::default();
             }
         }
         taken

@@ -39,7 +39,7 @@ use crate::engine::{self, Capacity, Connection, ConnectionErrorKind, EngineError
 use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::Argument;
-use crate::storage::{Description, Features, Marks, MarksOf, SlotsOf, Spare, Storage, Table, TableOf, room};
+use crate::storage::{Features, Marks, MarksOf, SlotsOf, Spare, Storage, Table, TableOf, Text, room};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -175,7 +175,7 @@ pub struct ClientMachine<S: Storage> {
     /// What the service or the transport said last about something that did not work.
     last_description: S::Text,
     /// An earlier connection that still holds messages.
-    retired: S::Spare<Connection<S>>,
+    retired: Spare<S, Connection<S>>,
     /// The connection in what is told.
     span: Span,
     tokens: Tokens<S>,
@@ -224,7 +224,7 @@ impl<S: Storage> ClientMachine<S> {
             opened_at: None,
             connected_at: Instant::ZERO,
             answer_time: credit::ANSWER,
-            retired: S::Spare::default(),
+            retired: Spare::default(),
             last_error: None,
             ending: None,
             last_description: S::Text::default(),

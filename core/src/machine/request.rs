@@ -301,7 +301,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         match (owner, result) {
             (Owner::Operation(key), Ok(response)) => {
-                let mut kept = S::Spare::default();
+                let mut kept = Spare::default();
                 if !S::Payloads::BOUNDED
                     && let Some(payload) = self.take_from_node(node, response)
                 {

@@ -159,10 +159,10 @@ pub(super) struct Tokens<S: Storage> {
     without_text: MarksOf<S, room::Links>,
     table: TableOf<S, room::Links, Token<S>>,
     /// Finds them by their entities' names where there may be many.
-    names: S::Spare<S::Index>,
+    names: Spare<S, S::Index>,
     /// The last token of an external credential, and its end; where there is no room for it, the credential is asked for
     /// each entity.
-    kept: S::Spare<(S::Payload, Timestamp)>,
+    kept: Spare<S, (S::Payload, Timestamp)>,
 }
 
 /// A number for an entity's name (FNV-1a); other names may have the same.
@@ -177,7 +177,7 @@ impl<S: Storage> Tokens<S> {
     // Inlined, it is made in its place.
     #[inline(always)]
     pub(super) fn new(limit: usize) -> Self {
-        let mut names = S::Spare::default();
+        let mut names = Spare::default();
         names.keep(S::Index::bounded(limit));
         Self {
             wanted: false,
@@ -186,7 +186,7 @@ impl<S: Storage> Tokens<S> {
             without_text: Marks::empty(),
             table: Table::bounded(limit),
             names,
-            kept: S::Spare::default(),
+            kept: Spare::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::argument::Argument;
 use super::reason::Reason;
 use crate::engine::{Capacity, ConnectionErrorKind, EngineError, OutcomeKind};
-use crate::storage::{Description, Storage, Text};
+use crate::storage::{Storage, Text};
 use crate::wire::performative::ErrorCondition;
 use core::fmt;
 

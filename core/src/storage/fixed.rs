@@ -1,6 +1,6 @@
 //! Storage without an allocator: every size is in the type.
 
-use super::{Arena, Assembly, Description, Encoder, PayloadBuilder, Payloads, Text};
+use super::{Arena, Assembly, Encoder, PayloadBuilder, Payloads, Text};
 use crate::wire::{self, Encode, Full};
 use core::fmt;
 
@@ -115,7 +115,7 @@ macro_rules! fixed_storage {
         const _: () = {
             use $crate::storage::{
                 Features, FixedArena, FixedBuffer, FixedDeadlines, FixedIndex, FixedMarks, FixedPayload, FixedPayloads,
-                FixedQueue, FixedSlots, FixedTable, FixedText, Inline, NoDescription, NoSpare, Room, Storage,
+                FixedQueue, FixedSlots, FixedTable, FixedText, Inline, NoDescription, Room, Storage,
             };
 
             const fn number(key: &str, left_out: usize) -> usize {
@@ -159,6 +159,7 @@ macro_rules! fixed_storage {
                 Renewals: RENEWALS,
                 Nodes: $crate::storage::FEW_NODES,
                 Claims: SESSION_RECEIVERS,
+                Spare: 0,
             );
 
             impl Storage for $name {
@@ -176,7 +177,6 @@ macro_rules! fixed_storage {
                 type Outbox = FixedBuffer<{ $crate::storage::half_or(TRANSMIT, 512) }>;
                 type Deadlines = FixedDeadlines<LINKS, DELIVERIES, DEADLINES>;
                 type Features = Self;
-                type Spare<V> = NoSpare;
                 type Arena = FixedArena<MESSAGE>;
 
                 const MAX_FRAME_SIZE: u32 = RECEIVE as u32;
@@ -261,15 +261,6 @@ impl<const M: usize> Encoder for heapless::Vec<u8, M> {
     }
 }
 
-impl<const N: usize> Text for heapless::String<N> {
-    fn cut(text: &str) -> Self {
-        let mut kept = Cut(Self::new());
-        // The error is that it was cut.
-        let _ = fmt::Write::write_str(&mut kept, text);
-        kept.0
-    }
-}
-
 /// Takes what fits, up to the end of a character.
 struct Cut<const N: usize>(heapless::String<N>);
 
@@ -284,11 +275,18 @@ impl<const N: usize> fmt::Write for Cut<N> {
     }
 }
 
-impl<const N: usize> Description for heapless::String<N> {
+impl<const N: usize> Text for heapless::String<N> {
     fn of(words: &dyn fmt::Display) -> Self {
         let mut kept = Cut(Self::new());
         // The error is that it was cut.
         let _ = fmt::write(&mut kept, format_args!("{words}"));
+        kept.0
+    }
+
+    fn cut(text: &str) -> Self {
+        let mut kept = Cut(Self::new());
+        // The error is that it was cut.
+        let _ = fmt::Write::write_str(&mut kept, text);
         kept.0
     }
 }

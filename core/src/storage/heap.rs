@@ -1,8 +1,8 @@
 //! Storage that grows: messages are slices of the read buffer.
 
 use super::{
-    AllFeatures, Arena, Assembly, Boxed, Description, Encoder, Generation, HeapDeadlines, HeapMarks, Index, Key,
-    Outbox, PayloadBuilder, Payloads, Queue, Room, Rx, SharedText, Slots, Spare, Storage, Table, Text, Tx,
+    AllFeatures, Arena, Assembly, Encoder, Generation, HeapDeadlines, HeapMarks, Index, Key, Outbox, PayloadBuilder,
+    Payloads, Queue, Room, Rx, SharedText, Slots, Storage, Table, Text, Tx,
 };
 use crate::wire::{Encode, Full, Sink, measure};
 use alloc::boxed::Box;
@@ -38,7 +38,6 @@ impl Storage for Heap {
     type Arena = BytesMut;
     type Deadlines = HeapDeadlines;
     type Features = AllFeatures;
-    type Spare<T> = Option<Box<T>>;
 
     const MAX_FRAME_SIZE: u32 = u32::MAX;
     const MESSAGE_IDS: bool = true;
@@ -91,9 +90,13 @@ impl Encoder for BytesMut {
     }
 }
 
-impl Description for String {
+impl Text for String {
     fn of(words: &dyn fmt::Display) -> Self {
         alloc::string::ToString::to_string(words)
+    }
+
+    fn cut(text: &str) -> Self {
+        Self::from(text)
     }
 }
 
@@ -110,7 +113,7 @@ impl AsRef<str> for HeapDescription {
     }
 }
 
-impl Description for HeapDescription {
+impl Text for HeapDescription {
     fn of(words: &dyn fmt::Display) -> Self {
         Self { words: String::of(words), source: None }
     }
@@ -121,30 +124,6 @@ impl Description for HeapDescription {
 
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         self.source.as_deref().map(|error| error as _)
-    }
-}
-
-impl<T> Boxed<T> for Box<T> {
-    fn new(value: T) -> Self {
-        Self::new(value)
-    }
-
-    fn get(&self) -> &T {
-        self
-    }
-
-    fn get_mut(&mut self) -> &mut T {
-        self
-    }
-
-    fn into_inner(self) -> T {
-        *self
-    }
-}
-
-impl Text for String {
-    fn cut(text: &str) -> Self {
-        Self::from(text)
     }
 }
 
@@ -402,24 +381,6 @@ impl Index for HeapIndex {
     #[inline]
     fn remove(&mut self, key: u64) -> Option<u32> {
         self.0.remove(&key)
-    }
-}
-
-impl<T> Spare<T> for Option<Box<T>> {
-    fn keep(&mut self, value: T) {
-        *self = Some(Box::new(value));
-    }
-
-    fn kept(&self) -> Option<&T> {
-        self.as_deref()
-    }
-
-    fn kept_mut(&mut self) -> Option<&mut T> {
-        self.as_deref_mut()
-    }
-
-    fn take(&mut self) -> Option<T> {
-        Option::take(self).map(|kept| *kept)
     }
 }
 

@@ -19,13 +19,16 @@ mod marks;
 pub mod room;
 #[cfg(feature = "alloc")]
 mod shared_text;
+mod spare;
 mod transaction_id;
 
 use crate::wire::{Encode, Full};
 use core::fmt::Debug;
 use core::num::NonZeroU32;
+use core::ops::Deref;
 
 pub(crate) use chain::{Chain, Joint};
+pub(crate) use spare::Spare;
 
 #[cfg(feature = "alloc")]
 pub use deadlines::HeapDeadlines;
@@ -101,6 +104,7 @@ pub trait Storage:
     + Room<room::Renewals>
     + Room<room::Nodes>
     + Room<room::Claims>
+    + Room<room::Spare>
     + Clone
     + Debug
     + Sized
@@ -111,11 +115,11 @@ pub trait Storage:
     /// A payload that is being encoded.
     type Encoder: Encoder<Payload = Self::Payload>;
     /// A short text of the peer's, such as a session's id; cut where it does not fit.
-    type Text: Text;
-    /// What comes with each failure beside its cause.
-    type Description: Description;
+    type Text: Text + PartialEq;
+    /// The words that come with each failure, where there is room for them.
+    type Description: Text;
     /// A value that many results carry: behind a pointer where there is an allocator.
-    type Boxed<T>: Boxed<T>;
+    type Boxed<T>: From<T> + Deref<Target = T>;
     /// A text of the application's whose clones cost nothing: shared on the heap, `&'static str` in fixed storage.
     type Literal: AsRef<str> + Clone + Debug;
     /// A message whose frames are still coming in.
@@ -132,8 +136,6 @@ pub trait Storage:
     type Outbox: Outbox;
     /// Where messages are encoded.
     type Arena: Arena<Payload = Self::Payload>;
-    /// A second place for something large, where there is one.
-    type Spare<T>: Spare<T>;
     /// Deadlines of links, deliveries and some more.
     type Deadlines: Deadlines;
     /// The capabilities of the client.
@@ -174,16 +176,14 @@ pub trait Encoder: Default {
     fn resume(payload: Self::Payload) -> Self;
 }
 
-/// A text that is cut where it does not fit.
-pub trait Text: Description + PartialEq {
-    /// As much of `text` as fits.
-    fn cut(text: &str) -> Self;
-}
-
-/// The words that come with a failure, where the storage has room for them.
-pub trait Description: AsRef<str> + Clone + Debug + Default {
-    /// These words, cut where they do not fit.
+/// A text of the peer's or of another library's, cut where it does not fit.
+pub trait Text: AsRef<str> + Clone + Debug + Default {
+    /// What `words` say.
     fn of(words: &dyn core::fmt::Display) -> Self;
+    /// As much of `text` as fits.
+    fn cut(text: &str) -> Self {
+        Self::of(&text)
+    }
     /// The words of an error of another library, and the error itself where there is room for it.
     fn caused(error: impl core::error::Error + Send + Sync + 'static) -> Self {
         Self::of(&error)
@@ -205,43 +205,27 @@ impl AsRef<str> for NoDescription {
     }
 }
 
-impl Description for NoDescription {
+impl Text for NoDescription {
     fn of(_words: &dyn core::fmt::Display) -> Self {
         Self
     }
-}
-
-/// A value that many results carry.
-pub trait Boxed<T> {
-    /// Keeps a value.
-    fn new(value: T) -> Self;
-    /// The value.
-    fn get(&self) -> &T;
-    /// The value.
-    fn get_mut(&mut self) -> &mut T;
-    /// Takes the value out.
-    fn into_inner(self) -> T;
 }
 
 /// A value in its place, without an allocator.
 #[derive(Clone, Copy, Debug)]
 pub struct Inline<T>(T);
 
-impl<T> Boxed<T> for Inline<T> {
-    fn new(value: T) -> Self {
+impl<T> From<T> for Inline<T> {
+    fn from(value: T) -> Self {
         Self(value)
     }
+}
 
-    fn get(&self) -> &T {
+impl<T> Deref for Inline<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
         &self.0
-    }
-
-    fn get_mut(&mut self) -> &mut T {
-        &mut self.0
-    }
-
-    fn into_inner(self) -> T {
-        self.0
     }
 }
 
@@ -367,48 +351,6 @@ pub trait Arena: Default {
     /// # Errors
     /// A value that has no room.
     fn encode(&mut self, value: &dyn Encode) -> Result<Self::Payload, Full>;
-}
-
-/// A place that holds something large, or nothing; fixed storage has none.
-pub trait Spare<T>: Default {
-    /// Keeps a value, or drops it where there is no place.
-    fn keep(&mut self, value: T);
-    /// Keeps what is in another place, which is empty afterwards. What is not kept is dropped where it is.
-    fn keep_from(&mut self, place: &mut Option<T>) {
-        if let Some(value) = place.take() {
-            self.keep(value);
-        }
-    }
-    /// What is kept.
-    fn kept(&self) -> Option<&T>;
-    /// What is kept.
-    fn kept_mut(&mut self) -> Option<&mut T>;
-    /// Takes out what is kept.
-    fn take(&mut self) -> Option<T>;
-}
-
-/// No place at all.
-#[derive(Debug, Default)]
-pub struct NoSpare;
-
-impl<T> Spare<T> for NoSpare {
-    fn keep(&mut self, _value: T) {}
-
-    fn keep_from(&mut self, place: &mut Option<T>) {
-        *place = None;
-    }
-
-    fn kept(&self) -> Option<&T> {
-        None
-    }
-
-    fn kept_mut(&mut self) -> Option<&mut T> {
-        None
-    }
-
-    fn take(&mut self) -> Option<T> {
-        None
-    }
 }
 
 /// Values kept by the places of a table.

@@ -47,3 +47,6 @@ pub enum Nodes {}
 /// Every receiver of a session.
 #[derive(Debug)]
 pub enum Claims {}
+/// One entry that fixed storage has no room for.
+#[derive(Debug)]
+pub enum Spare {}
