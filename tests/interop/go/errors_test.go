@@ -118,11 +118,12 @@ func TestADisabledQueueSaysSo(t *testing.T) {
 	t.Parallel()
 	emulator := start(t)
 	client, admin, ctx := emulator.client(t), emulator.administration(t), during(t, patience)
-	sending := sender(t, client, "queue")
+	// A change of the entity detaches its links, which closing them would report.
+	sending, err := client.NewSender("queue", nil)
+	must(t, err)
 	must(t, sending.SendMessage(ctx, text("x"), nil))
 	status(t, admin, "queue", "SendDisabled")
 	breaks(t, sending.SendMessage(ctx, text("y"), nil), "com.microsoft:entity-disabled")
-	// Its link is detached later, which closing it would report.
 	receiving, err := client.NewReceiverForQueue("queue", nil)
 	must(t, err)
 	complete(t, receiving, receiveOne(t, receiving))
