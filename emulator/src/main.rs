@@ -1,6 +1,9 @@
 //! Serves an emulated Service Bus namespace.
 #![warn(clippy::let_underscore_must_use, clippy::unused_result_ok)]
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod trimming;
+
 use core::error::Error;
 use servicebus_emulator::broker::Tier;
 use servicebus_emulator::server::Identity;
@@ -248,6 +251,11 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
             address = %emulator.amqp_address(),
             "not on loopback: every machine that reaches this one may use the emulator, whose key is public"
         );
+    }
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        let budget = emulator.with_broker(|broker, _| broker.budget().clone());
+        tokio::spawn(trimming::run(move || budget.used()));
     }
     let certificate = options.write_certificate.as_deref().or(options.certificate.as_deref());
     // In one piece: a reader of the first line alone may be gone before the second.

@@ -1,4 +1,4 @@
-//! The emulator's program: options, signals, certificate, metrics.
+//! The emulator's program: options, signals, certificate, metrics, memory.
 #![cfg(feature = "binary")]
 
 use servicebus_tests::fault::Judge;
@@ -297,4 +297,91 @@ fn the_log_has_a_line_for_connections_and_refusals_and_no_key() {
     }
     let refused = output(&["--log", "servicebus_emulator=loud"]);
     assert!(!refused.status.success());
+}
+
+/// Bytes of the program that are resident.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn resident(running: &Running) -> usize {
+    let pages = std::fs::read_to_string(format!("/proc/{}/statm", running.0.id())).unwrap();
+    4_096 * pages.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+}
+
+/// So many messages are sent, wait together, and are received: resident bytes before, with all of them, and two seconds
+/// later.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn memory_of(count: usize, deletes: bool) -> (usize, usize, usize) {
+    use servicebus_tokio::{Message, ReceiveMode, ReceiverOptions};
+    let config = std::env::temp_dir().join(format!("servicebus-emulator-memory-{}-{deletes}.json", std::process::id()));
+    let queue = r#"{ "Name": "queue", "Properties": { "LockDuration": "PT5M" } }"#;
+    let text =
+        format!(r#"{{ "UserConfig": {{ "Namespaces": [ {{ "Name": "sbemulatorns", "Queues": [ {queue} ] }} ] }} }}"#);
+    std::fs::write(&config, text).unwrap();
+    let running = Running::start(&["-q", "--config", config.to_str().unwrap()]);
+    std::fs::remove_file(&config).unwrap();
+    let connection_string = format!(
+        "Endpoint=sb://localhost:{};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;\
+         UseDevelopmentEmulator=true",
+        running.port("amqp=")
+    );
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let client = servicebus_tokio::connect(&connection_string).unwrap();
+        let sender = client.sender("queue").unwrap();
+        let mode = if deletes { ReceiveMode::ReceiveAndDelete } else { ReceiveMode::PeekLock };
+        let receiver = client.receiver_with("queue", ReceiverOptions::new().with_mode(mode)).unwrap();
+        let round = async |count: usize| {
+            let messages: Vec<Message> = (0..500).map(|_| Message::new(vec![7; 500])).collect();
+            for _ in 0..count / 500 {
+                sender.send_all(&messages).await.unwrap();
+            }
+            let waiting = resident(&running);
+            let mut received = 0;
+            while received < count {
+                let messages = receiver.receive_messages(1_000, Duration::from_secs(10)).await.unwrap();
+                assert!(!messages.is_empty(), "{received} of {count}");
+                received += messages.len();
+                if !deletes {
+                    let settled = messages.iter().map(|message| receiver.complete(message));
+                    for settled in futures_util::future::join_all(settled).await {
+                        settled.unwrap();
+                    }
+                }
+            }
+            waiting
+        };
+        // Tables and threads get their first size.
+        round(1_000).await;
+        let start = resident(&running);
+        let waiting = round(count).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let behind = resident(&running);
+        client.close().await;
+        (start, waiting, behind)
+    })
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn memory_comes_back(count: usize) {
+    for deletes in [true, false] {
+        let (start, waiting, behind) = memory_of(count, deletes);
+        let kept = behind.saturating_sub(start);
+        println!(
+            "{count} messages, deleted: {deletes}: {start} bytes resident, {waiting} with all, {kept} more behind them"
+        );
+        assert!(waiting > start + 600 * count, "{start}, {waiting}");
+        assert!(kept < (64 << 20).min((waiting - start) / 4), "{kept} of {waiting} bytes stay");
+    }
+}
+
+/// What messages took goes back to the system.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn resident_memory_comes_back_after_messages() {
+    memory_comes_back(30_000);
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[ignore = "tests/run all: full size"]
+fn resident_memory_comes_back_after_200_000_messages() {
+    memory_comes_back(200_000);
 }
