@@ -4,6 +4,7 @@
 use core::time::Duration;
 use servicebus_core::time::Timestamp;
 use servicebus_emulator::Emulator;
+use servicebus_emulator::broker::budget::Holding;
 use servicebus_emulator::broker::entities::QueueDescription;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -298,4 +299,75 @@ async fn a_port_serves_several_namespaces() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), opened).await.unwrap();
+}
+
+/// RFC 9112 §3.2: a request of HTTP/1.1 names one host; that of a whole address counts before it.
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let emulator = Emulator::builder().queue("default").namespace("a").queue("of-a").start().await.unwrap();
+    let token = "Authorization: Bearer eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.eA\r\nConnection: close\r\n\r\n";
+    for (head, expected) in [
+        ("GET /of-a HTTP/1.1\r\nHost: a.localhost\r\n", "<title type=\"text\">of-a</title>"),
+        ("GET http://a.localhost:1/of-a HTTP/1.1\r\nHost: localhost\r\n", "<title type=\"text\">of-a</title>"),
+        ("GET http://localhost/default HTTP/1.1\r\nHost: a.localhost\r\n", "<title type=\"text\">default</title>"),
+        ("GET /default HTTP/1.0\r\n", "<title type=\"text\">default</title>"),
+        ("GET /default HTTP/1.1\r\n", "HTTP/1.1 400 "),
+        ("GET http://a.localhost/of-a HTTP/1.1\r\n", "HTTP/1.1 400 "),
+        ("GET /of-a HTTP/1.1\r\nHost: a.localhost\r\nHost: localhost\r\n", "HTTP/1.1 400 "),
+        ("GET /of-a HTTP/1.1\r\nHost: a.localhost\u{ff}\r\n", "HTTP/1.1 400 "),
+        ("GET /$servicebus/websocket HTTP/1.1\r\nUpgrade: websocket\r\n", "HTTP/1.1 400 "),
+    ] {
+        let mut socket = TcpStream::connect(emulator.admin_address()).await.unwrap();
+        let request: Vec<u8> = head.chars().map(|byte| u8::try_from(u32::from(byte)).unwrap()).collect();
+        socket.write_all(&[&request, token.as_bytes()].concat()).await.unwrap();
+        let mut answer = Vec::new();
+        tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut answer)).await.unwrap().unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.contains(expected), "{head}: {answer}");
+    }
+}
+
+/// An answer counts as memory until its client has read it, and one that finds no room is refused.
+#[tokio::test]
+async fn answers_that_are_not_read_count() {
+    let emulator = Emulator::builder().memory(16 << 20).start().await.unwrap();
+    let used = || emulator.with_broker(|broker, _| broker.budget().used_for(Holding::Bodies));
+    let create = |number: usize| {
+        emulator.with_broker(|broker, clock| {
+            broker.with_namespace(clock, |namespace| {
+                namespace.create_queue(&format!("queue-{number:0200}"), QueueDescription::default(), clock.utc)
+            })
+        })
+    };
+    for number in 0..300 {
+        create(number).unwrap();
+    }
+    let request = b"GET /$emulator/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut clients = Vec::new();
+    let mut refused = None;
+    while refused.is_none() {
+        let (mut client, server) = tokio::io::duplex(256);
+        tokio::spawn(emulator.serve(server));
+        client.write_all(request).await.unwrap();
+        let mut head = [0; 13];
+        client.read_exact(&mut head).await.unwrap();
+        if &head == b"HTTP/1.1 503 " {
+            refused = Some(clients.len());
+        }
+        clients.push(client);
+        assert!(clients.len() < 200, "{} bytes", used());
+    }
+    println!("{refused:?} answers, {} bytes", used());
+    assert!(refused > Some(3) && used() > 1 << 20, "{refused:?} answers, {} bytes", used());
+    // What a request does is answered in any case.
+    let put = ask(&emulator, "DELETE /queue-none", true).await;
+    assert!(put.starts_with("HTTP/1.1 404 "), "{put}");
+    drop(clients);
+    for _ in 0..100 {
+        if used() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{} bytes", used());
 }

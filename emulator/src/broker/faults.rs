@@ -1,5 +1,6 @@
 //! Faults on request, for tests of how clients take them.
 
+use super::{Broker, NamespaceId};
 use servicebus_core::servicebus::Reason;
 use servicebus_core::time::Duration;
 
@@ -58,5 +59,44 @@ impl Faults {
 
     pub(crate) fn take_token(&mut self) -> Option<Reason> {
         self.tokens.take()
+    }
+}
+
+impl Broker {
+    /// The faults on request, which are those of the default namespace.
+    fn faults(&mut self) -> &mut Faults {
+        &mut self.namespaces.get_mut(NamespaceId::default()).faults
+    }
+
+    /// The next `operations` sends and management requests are answered with server-busy.
+    pub fn throttle(&mut self, operations: u64) {
+        self.refuse(operations, Reason::ServerBusy);
+    }
+
+    /// The next `operations` sends and management requests are refused for this reason.
+    pub fn refuse(&mut self, operations: u64, reason: Reason) {
+        self.faults().refuse_operations(operations, reason);
+    }
+
+    /// The next `count` tokens are refused for this reason.
+    pub fn refuse_tokens(&mut self, count: u64, reason: Reason) {
+        self.faults().refuse_tokens(count, reason);
+    }
+
+    /// What the next `count` requests to `$management` ask for is done, and their responses are lost.
+    pub fn lose_responses(&mut self, count: u64) {
+        self.faults().lost_responses = count;
+    }
+
+    /// Whether sessions can be accepted non-exclusively, as they can unless this is called: where the service does not
+    /// offer that, it does not know the filter either.
+    pub fn offer_non_exclusive_sessions(&mut self, offered: bool) {
+        self.faults().exclusive_only = !offered;
+    }
+
+    /// Who takes a session over is taken for a stranger by `$management` for this long, as it can happen at the service
+    /// (docs/evidence/pinned-behaviour.md SES44).
+    pub fn delay_take_over(&mut self, delay: Duration) {
+        self.faults().takeover_delay = delay;
     }
 }

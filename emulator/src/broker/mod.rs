@@ -23,11 +23,12 @@ pub mod entities;
 mod events;
 mod faults;
 mod id_map;
-mod namespaces;
+pub(crate) mod namespaces;
 mod observation;
 mod plan;
 pub(crate) mod protocol;
 mod relays;
+mod requests;
 mod routing;
 mod sessions;
 mod shared;
@@ -38,7 +39,6 @@ mod timers;
 pub(crate) mod transactions;
 mod work;
 
-use crate::management::{self, Authority, Order};
 use budget::{Budget, OverBudget};
 use entities::Namespace;
 use namespaces::Namespaces;
@@ -47,7 +47,6 @@ use protocol::peer::{Node, Peer, Purpose};
 use protocol::recorder::Recorder;
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
 use servicebus_core::servicebus::Reason;
-use servicebus_core::servicebus::administration::{Request, Response};
 use servicebus_core::storage::{Generation, Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::performative::Open;
@@ -194,64 +193,6 @@ impl Broker {
         result
     }
 
-    /// The namespace that a request of the management API is for: that of the host that it names.
-    fn namespace_of_request(&self, request: &Request) -> NamespaceId {
-        self.namespaces.at_host(request.headers.get("Host").unwrap_or_default()).unwrap_or_default()
-    }
-
-    /// Answers a request of the management API; what follows from it for connections happens before this returns.
-    /// `scheme` is the one that the client used, `http` or `https`. The emulator has requests of its own, which its README
-    /// lists under "Management endpoint".
-    pub fn manage(&mut self, clock: Clock, scheme: &str, request: &Request) -> Response {
-        self.manage_from(clock, scheme, request, false).0
-    }
-
-    /// Answers a request of the management API, with the text of the status line where it is not the status's own. A
-    /// client on this machine (`local`) may read counters and metrics without a token.
-    pub fn manage_from(
-        &mut self,
-        clock: Clock,
-        scheme: &str,
-        request: &Request,
-        local: bool,
-    ) -> (Response, Option<String>) {
-        let id = self.namespace_of_request(request);
-        self.advance(id, clock);
-        // Who may manage a further namespace sees nothing of the others.
-        let sees_all = local || id == NamespaceId::default();
-        let statistics = if sees_all { self.statistics() } else { self.statistics_of(id) };
-        let shared = self.namespaces.get_mut(id);
-        let own = management::is_own(&shared.namespace, request);
-        let throttled = !own && shared.injected().is_some();
-        let Shared { keys, accept_jwt, namespace, management, .. } = shared;
-        let authority = Authority { keys, accept_jwt: *accept_jwt, throttled, statistics, local };
-        let mut response = management.handle(namespace, authority, scheme, request, clock.utc);
-        let (order, reason_phrase) = (management.take_order(), management.take_reason_phrase());
-        self.run_signals(id, clock);
-        match order {
-            Some(Order::CloseConnections) => {
-                for connection in self.connections_of(id) {
-                    self.close_connection(connection, clock);
-                }
-            }
-            Some(Order::Detach(path)) => self.force_detach_in(id, &path, clock),
-            Some(Order::Metrics) => {
-                let page = if sees_all { self.metrics() } else { self.metrics_of(id) };
-                response.body = page.into_bytes();
-            }
-            None => {}
-        }
-        let (method, path) = (request.method, request.path_and_query.as_str());
-        tracing::debug!(?method, path, status = response.status, "management");
-        (response, reason_phrase)
-    }
-
-    /// Whether a request of the management API shows a token that grants anything. It is asked before its body is kept.
-    pub fn is_authorized(&self, clock: Clock, request: &Request) -> bool {
-        let Shared { namespace, keys, accept_jwt, .. } = self.namespaces.get(self.namespace_of_request(request));
-        management::is_authorized(namespace, keys, *accept_jwt, request, clock.utc)
-    }
-
     /// What was counted, over all namespaces.
     pub fn statistics(&self) -> Statistics {
         let counted = self.namespaces.all().map(Shared::counted);
@@ -261,8 +202,8 @@ impl Broker {
 
     /// What was counted in a namespace.
     pub fn statistics_of(&self, id: NamespaceId) -> Statistics {
-        let open = self.connections_of(id).len() as u64;
-        Statistics { connections_open: open, ..self.namespaces.get(id).counted() }
+        let shared = self.namespaces.get(id);
+        Statistics { connections_open: shared.connections, ..shared.counted() }
     }
 
     /// Transactions that are open.
@@ -317,6 +258,7 @@ impl Broker {
             peer.id = id;
         }
         shared.statistics.connections_accepted += 1;
+        shared.connections += 1;
         self.set_timer(id, clock);
         Some(id)
     }
@@ -343,8 +285,12 @@ impl Broker {
             let before = peer.namespace;
             let Shared { budget, namespace: entities, .. } = namespaces.get(namespace);
             if peer.enter(host, namespace, budget, entities.work()) {
-                namespaces.get_mut(before).statistics.connections_accepted -= 1;
-                namespaces.get_mut(namespace).statistics.connections_accepted += 1;
+                let left = namespaces.get_mut(before);
+                left.statistics.connections_accepted -= 1;
+                left.connections -= 1;
+                let entered = namespaces.get_mut(namespace);
+                entered.statistics.connections_accepted += 1;
+                entered.connections += 1;
             }
         }
         let shared = namespaces.get_mut(peer.namespace);
@@ -569,6 +515,7 @@ impl Broker {
         self.drop_links(id, clock);
         if self.peers.find(id.0).is_some() {
             self.peers.remove(id.0.index);
+            self.namespaces.get_mut(namespace).connections -= 1;
         }
         self.run_signals(namespace, clock);
     }
@@ -583,42 +530,5 @@ impl Broker {
         let mut all = self.connections();
         all.retain(|id| self.namespace_id(*id) == namespace);
         all
-    }
-
-    /// The faults on request, which are those of the default namespace.
-    fn faults(&mut self) -> &mut faults::Faults {
-        &mut self.namespaces.get_mut(NamespaceId::default()).faults
-    }
-
-    /// The next `operations` sends and management requests are answered with server-busy.
-    pub fn throttle(&mut self, operations: u64) {
-        self.refuse(operations, Reason::ServerBusy);
-    }
-
-    /// The next `operations` sends and management requests are refused for this reason.
-    pub fn refuse(&mut self, operations: u64, reason: Reason) {
-        self.faults().refuse_operations(operations, reason);
-    }
-
-    /// The next `count` tokens are refused for this reason.
-    pub fn refuse_tokens(&mut self, count: u64, reason: Reason) {
-        self.faults().refuse_tokens(count, reason);
-    }
-
-    /// What the next `count` requests to `$management` ask for is done, and their responses are lost.
-    pub fn lose_responses(&mut self, count: u64) {
-        self.faults().lost_responses = count;
-    }
-
-    /// Whether sessions can be accepted non-exclusively, as they can unless this is called: where the service does not
-    /// offer that, it does not know the filter either.
-    pub fn offer_non_exclusive_sessions(&mut self, offered: bool) {
-        self.faults().exclusive_only = !offered;
-    }
-
-    /// Who takes a session over is taken for a stranger by `$management` for this long, as it can happen at the service
-    /// (docs/evidence/pinned-behaviour.md SES44).
-    pub fn delay_take_over(&mut self, delay: Duration) {
-        self.faults().takeover_delay = delay;
     }
 }

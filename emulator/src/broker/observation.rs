@@ -150,9 +150,8 @@ impl Broker {
             .flat_map(|(_, shared)| entities(&shared.namespace).into_iter().map(|it| (shared.namespace.name(), it)))
             .collect();
         page.family("connections", "gauge", "AMQP connections that are open.");
-        for (id, shared) in &all {
-            let count = self.connections_of(*id).len();
-            page.sample("connections", &[("namespace", shared.namespace.name())], count as u64);
+        for (_, shared) in &all {
+            page.sample("connections", &[("namespace", shared.namespace.name())], shared.connections);
         }
         page.family("links", "gauge", "Links that are attached.");
         for (id, shared) in &all {

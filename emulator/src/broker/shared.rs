@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) tracker: Tracker,
     pub(crate) random: Random,
     pub(crate) statistics: Statistics,
+    /// Connections that are open.
+    pub(crate) connections: u64,
     /// Refusals by condition.
     pub(crate) refused: BTreeMap<&'static str, u64>,
     pub(crate) faults: Faults,
@@ -68,6 +70,7 @@ impl Shared {
             tracker: Tracker::new(name, random.next()),
             random,
             statistics: Statistics::default(),
+            connections: 0,
             refused: BTreeMap::new(),
             faults: Faults::default(),
             transactions,

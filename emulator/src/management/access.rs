@@ -1,9 +1,10 @@
 //! Who may use the endpoint (docs/evidence/pinned-behaviour.md ADM47 to ADM52): a shared access signature by a key with
 //! the right to manage, or a bearer token.
 
+use super::Signers;
 use super::refusal::{Refusal, Speaker};
 use crate::broker::entities::{AuthorizationRule, Namespace, Rights, name};
-use crate::broker::protocol::access::{Audience, SigningKey, TokenError, check_token};
+use crate::broker::protocol::access::{Audience, SigningKey, TokenError, check_token, signed_host};
 use servicebus_core::servicebus::administration::{Method, Request, Resource};
 use servicebus_core::time::Timestamp;
 
@@ -22,8 +23,7 @@ fn signing_keys(namespace: &Namespace, keys: &[AuthorizationRule], entity: &str)
 /// What the request's token grants.
 pub(super) fn rights(
     namespace: &Namespace,
-    keys: &[AuthorizationRule],
-    accept_jwt: bool,
+    signers: Signers<'_>,
     resource: &Resource,
     request: &Request,
     utc: Timestamp,
@@ -41,16 +41,23 @@ pub(super) fn rights(
         below => below.topic(),
     };
     let (token, jwt) = match token.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => (token.trim(), accept_jwt),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => (token.trim(), signers.accept_jwt),
         Some(_) => (token, false),
         // The SDKs for Go and for Java send a bearer token without its scheme.
-        None => (token, accept_jwt),
+        None => (token, signers.accept_jwt),
     };
-    let keys = signing_keys(namespace, keys, entity);
-    // The host that the client speaks to: a token for another one counts for nothing here.
+    let keys = signing_keys(namespace, signers.keys, entity);
+    // The host that the client speaks to: a token for another one counts for nothing here. Where the client names none,
+    // the token's own has to be one of this namespace.
     let host = request.headers.get("Host").unwrap_or_default();
     let audience = Audience::of_path(path, host);
-    match check_token(token, &audience, &keys, jwt, utc) {
+    let is_own = |host: String| signers.names.at_host(&host).unwrap_or_default() == signers.id;
+    let checked = if host.is_empty() && !signed_host(token).is_none_or(is_own) {
+        Err(TokenError::WrongAudience)
+    } else {
+        check_token(token, &audience, &keys, jwt, utc)
+    };
+    match checked {
         Ok((rights, _)) => Ok(rights),
         Err(TokenError::Expired(_)) => Err(refuse("ExpiredToken: The token is expired.".into())),
         Err(TokenError::WrongAudience) => {

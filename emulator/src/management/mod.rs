@@ -26,7 +26,8 @@ mod shown;
 mod tests;
 
 use crate::broker::entities::{AuthorizationRule, EntityError, Namespace, OutOfBounds, Rights, name};
-use crate::broker::{Statistics, Tier};
+use crate::broker::namespaces::Names;
+use crate::broker::{NamespaceId, Statistics, Tier};
 use entry::Writer;
 use query::Query;
 use refusal::{Refusal, Speaker};
@@ -53,13 +54,24 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Below this are the emulator's own requests.
 const OWN: &str = "/$emulator/";
 
-/// Who may manage the namespace.
+/// Which tokens count in the namespace.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Authority<'a> {
+pub(crate) struct Signers<'a> {
     /// The namespace's keys; entities may have keys of their own.
     pub(crate) keys: &'a [AuthorizationRule],
     /// Whether bearer tokens are accepted. Nobody signs for an emulator: only their form and their end count.
     pub(crate) accept_jwt: bool,
+    /// The names of all namespaces, and
+    pub(crate) names: &'a Names,
+    /// which of them this is: a token for the host of another one does not count.
+    pub(crate) id: NamespaceId,
+}
+
+/// Who may manage the namespace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Authority<'a> {
+    /// Which tokens count.
+    pub(crate) signers: Signers<'a>,
     /// Whether the namespace is throttled: the answer is to try again later.
     pub(crate) throttled: bool,
     /// What was counted, for who may ask.
@@ -80,15 +92,9 @@ pub(crate) fn is_own(namespace: &Namespace, request: &Request) -> bool {
 }
 
 /// Whether a request shows a token that grants anything.
-pub(crate) fn is_authorized(
-    namespace: &Namespace,
-    keys: &[AuthorizationRule],
-    accept_jwt: bool,
-    request: &Request,
-    utc: Timestamp,
-) -> bool {
+pub(crate) fn is_authorized(namespace: &Namespace, signers: Signers<'_>, request: &Request, utc: Timestamp) -> bool {
     let resource = Resource::parse(Query::parse(&request.path_and_query).path).unwrap_or(Resource::Namespace);
-    access::rights(namespace, keys, accept_jwt, &resource, request, utc).is_ok()
+    access::rights(namespace, signers, &resource, request, utc).is_ok()
 }
 
 /// What a request asks of those who have the connections.
@@ -226,11 +232,8 @@ impl Management {
             return Err(Refusal::busy(&self.properties.name));
         }
         let open = authority.local && request.method == Method::Get && matches!(own, Some("statistics" | "metrics"));
-        let rights = if open {
-            Rights::ALL
-        } else {
-            access::rights(namespace, authority.keys, authority.accept_jwt, resource, request, *utc)?
-        };
+        let rights =
+            if open { Rights::ALL } else { access::rights(namespace, authority.signers, resource, request, *utc)? };
         if !rights.manage {
             // Not found wins over a missing right for queues and topics (docs/evidence/pinned-behaviour.md ADM52).
             let hidden = matches!(resource, Resource::Entity(name) if !exists(namespace, name));

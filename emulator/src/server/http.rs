@@ -2,12 +2,15 @@
 
 use super::port::{PATIENCE, Peer};
 use super::{Host, Phase, websocket};
-use crate::broker::budget::{Holding, Share};
+use crate::broker::budget::{Budget, Holding, Share};
 use core::convert::Infallible;
 use core::pin::pin;
 use http_body_util::{BodyExt, Full};
+use hyper::Version;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::ext::ReasonPhrase;
+use hyper::header::HOST;
+use hyper::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -64,13 +67,35 @@ where
     drop(share);
 }
 
-fn respond(response: Response) -> hyper::Response<Full<Bytes>> {
+/// Counts an answer until it is written. One that only shows what is there is refused where the budget has no room for
+/// it; what a request has done is answered in any case.
+fn respond(budget: &Budget, method: Method, response: Response) -> hyper::Response<Full<Bytes>> {
+    let mut share = budget.empty(Holding::Bodies);
+    if share.resize(response.body.capacity()).is_err() {
+        if method == Method::Get {
+            tracing::warn!("refused: the memory that clients may use is used up");
+            return status(503);
+        }
+        share.set(response.body.capacity());
+    }
     let mut builder = hyper::Response::builder().status(response.status);
     for (name, value) in response.headers.iter() {
         builder = builder.header(name, value);
     }
-    let body = Full::new(Bytes::from(response.body));
+    let body = Full::new(Bytes::from_owner(Counted { body: response.body, _share: share }));
     builder.body(body).unwrap_or_else(|_| status(500))
+}
+
+/// A body that is counted until it is dropped.
+struct Counted {
+    body: Vec<u8>,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
 }
 
 pub(super) fn status(status: u16) -> hyper::Response<Full<Bytes>> {
@@ -97,12 +122,32 @@ async fn read(mut body: Incoming, share: &mut Option<Share>) -> Result<Vec<u8>, 
     Ok(kept)
 }
 
+/// The host that a request names, or nothing: that of its target where this is a whole address, else `Host`. A request of
+/// HTTP/1.1 has one `Host`, also beside a whole address (RFC 9112 §3.2); an older one may have none.
+///
+/// # Errors
+/// The status of the refusal.
+pub(super) fn host_of<B>(request: &hyper::Request<B>) -> Result<String, u16> {
+    let mut fields = request.headers().get_all(HOST).iter();
+    let named = match (fields.next(), fields.next()) {
+        (Some(_), Some(_)) => return Err(400),
+        (Some(field), None) => field.to_str().map_err(|_| 400_u16)?,
+        (None, _) if request.version() >= Version::HTTP_11 => return Err(400),
+        (None, _) => "",
+    };
+    Ok(request.uri().authority().map_or(named, Authority::as_str).to_owned())
+}
+
 async fn answer(
     host: &Host,
     peer: Peer,
     scheme: &str,
     request: hyper::Request<Incoming>,
 ) -> hyper::Response<Full<Bytes>> {
+    let named = match host_of(&request) {
+        Ok(named) => named,
+        Err(refused) => return status(refused),
+    };
     let (head, body) = request.into_parts();
     let method = match head.method {
         hyper::Method::GET => Method::Get,
@@ -111,9 +156,14 @@ async fn answer(
         _ => return status(405),
     };
     let mut headers = Headers::new();
+    if !named.is_empty() {
+        headers.push("Host", named);
+    }
     for (name, value) in &head.headers {
         // Fields that are not text have no meaning here.
-        if let Ok(value) = value.to_str() {
+        if name != HOST
+            && let Ok(value) = value.to_str()
+        {
             headers.push(name.as_str(), value);
         }
     }
@@ -133,7 +183,7 @@ async fn answer(
     let clock = host.clock.now();
     let local = peer.is_local();
     let (answer, reason) = host.with(None, |broker| broker.manage_from(clock, scheme, &request, local));
-    let mut response = respond(answer);
+    let mut response = respond(&host.budget, method, answer);
     if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.into_bytes()).ok()) {
         response.extensions_mut().insert(reason);
     }

@@ -1,6 +1,6 @@
 //! AMQP over WebSockets (docs/evidence/wire-protocol.md §1.1).
 
-use super::http::status;
+use super::http::{host_of, status};
 use super::{Host, Serving, connection};
 use bytes::{Buf, Bytes};
 use core::pin::Pin;
@@ -8,7 +8,7 @@ use core::task::{Context, Poll, Waker, ready};
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
+use hyper::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::sync::Arc;
@@ -50,6 +50,10 @@ pub(super) fn answer(
     if !is_here(&request) {
         return status(404);
     }
+    let name = match host_of(&request) {
+        Ok(name) => name,
+        Err(refused) => return status(refused),
+    };
     if !request.headers().contains_key(UPGRADE) {
         let mut response = status(426);
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -67,7 +71,6 @@ pub(super) fn answer(
     response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
     let upgrade = hyper::upgrade::on(&mut request);
     let serving = Serving::new(Arc::clone(host));
-    let name = request.headers().get(HOST).and_then(|name| name.to_str().ok()).unwrap_or_default().to_owned();
     let protocol = if scheme == "https" { "AMQP over WebSockets and TLS" } else { "AMQP over WebSockets" };
     let open = async move {
         let Ok(socket) = upgrade.await else { return };

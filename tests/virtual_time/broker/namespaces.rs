@@ -3,7 +3,7 @@
 
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::administration::{
-    ApiVersion, CreateQueueOptions, Endpoint, Headers, Method, Request, RequestBuilder,
+    ApiVersion, CreateQueueOptions, Endpoint, Headers, Method, Request, RequestBuilder, shared_access_token,
 };
 use servicebus_core::servicebus::sas;
 use servicebus_core::time::Duration;
@@ -244,6 +244,33 @@ fn requests_are_for_the_namespace_of_their_host() {
     assert_eq!(closed, [false, true, false]);
     assert_eq!(delete(&mut world, &b, "/$emulator/entities"), 200);
     assert_eq!(["sbemulatorns", "a", "b"].map(|name| count(&world, name)), [1, 2, 0]);
+}
+
+/// Without a host a request is for the default namespace, and its token has to be for a host of that one.
+#[test]
+fn a_request_without_a_host_takes_no_token_of_another_namespace() {
+    let mut world = world();
+    let hosts = [
+        ("localhost", true),
+        ("sbemulatorns.servicebus.windows.net", true),
+        ("unknown.example", true),
+        ("a.localhost", false),
+        ("A", false),
+        ("b.servicebus.windows.net:5300", false),
+    ];
+    for (n, (audience, is_own)) in hosts.into_iter().enumerate() {
+        let nameless = Administrator { host: String::new(), ..administrator("localhost", audience) };
+        let created = nameless.create_queue(&mut world, &format!("made-{n}"), CreateQueueOptions::new());
+        assert_eq!(created.status, if is_own { 201 } else { 401 }, "{audience}");
+        let (name, key) = &nameless.key;
+        let mut headers = Headers::new();
+        let audience_url = &nameless.audience;
+        headers.push("Authorization", shared_access_token(audience_url, name, key, world.clock.utc));
+        let request = Request { method: Method::Put, path_and_query: "/x".into(), headers, body: Vec::new() };
+        assert_eq!(world.broker.is_authorized(world.clock, &request), is_own, "{audience}");
+    }
+    let counts = ["sbemulatorns", "a", "b"].map(|name| world.broker.namespace_of(id(&world, name)).queues().count());
+    assert_eq!(counts, [4, 1, 1]);
 }
 
 #[test]

@@ -8,9 +8,10 @@ mod requests;
 mod rights;
 mod rules;
 
-use super::{Authority, Management, Order};
+use super::{Authority, Management, Order, Signers};
 use crate::broker::entities::{AuthorizationRule, Namespace, Rights};
-use crate::broker::{Statistics, Tier};
+use crate::broker::namespaces::Names;
+use crate::broker::{NamespaceId, Statistics, Tier};
 use servicebus_core::servicebus::administration as api;
 use servicebus_core::servicebus::administration::*;
 use servicebus_core::time::{Duration, Timestamp};
@@ -74,13 +75,14 @@ impl Site {
             request.headers.push("Authorization", token.clone());
         }
         request.headers.push("Host", HOST);
-        let authority = Authority {
+        let signers = Signers {
             keys: &self.keys,
             accept_jwt: self.accept_jwt,
-            throttled: self.throttled,
-            statistics: Statistics::default(),
-            local: false,
+            names: &Names::default(),
+            id: NamespaceId::default(),
         };
+        let authority =
+            Authority { signers, throttled: self.throttled, statistics: Statistics::default(), local: false };
         self.management.handle(&mut self.entities, authority, "http", &request, self.utc)
     }
 
