@@ -6,6 +6,7 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{
     self, Namespace, QueueDescription, StoreId, SubscriptionDescription, TopicDescription,
 };
+use servicebus_emulator::broker::{NamespaceLimits, Tier};
 use servicebus_emulator::filter::{CorrelationFilter, Filter, Rule};
 use servicebus_tests::broker::*;
 
@@ -98,6 +99,102 @@ fn a_topic_of_2_000_subscriptions_goes_in_parts() {
     end_all(&mut namespace, START + Duration::from_secs(3_600));
     let new = stores(&namespace, 0);
     assert_eq!((namespace.counts(&new).total(), namespace.held("topic")), (0, 0));
+}
+
+fn subscriptions_of_many_rules(sizes: &[usize]) {
+    let labelled = |name: &str, label: &str| {
+        let filter = CorrelationFilter { label: Some(label.to_owned()), ..CorrelationFilter::default() };
+        Rule { name: name.to_owned(), filter: Filter::Correlation(filter), action: None }
+    };
+    let sent = |label: &str| entities::Message::accept(encoded(&MessageRef::new("x").with_subject(label))).unwrap();
+    assert_flat("each rule of a subscription", sizes, |count| {
+        let mut namespace = Namespace::new(1);
+        namespace.set_tier(Tier::Standard, Some(NamespaceLimits::LIFTED));
+        namespace.create_topic("topic", TopicDescription::default(), START).unwrap();
+        let make = |namespace: &mut Namespace, name: &str, rule: Rule| {
+            namespace
+                .create_subscription("topic", name, SubscriptionDescription::default(), Some(rule), START)
+                .unwrap();
+        };
+        make(&mut namespace, "other", labelled("r", "1"));
+        make(&mut namespace, "one", labelled("r0", "0"));
+        for n in 1..count {
+            namespace.create_rule("topic", "one", labelled(&format!("r{n}"), &n.to_string()), START).unwrap();
+        }
+        let mut entries = call(&mut namespace, |namespace| namespace.delete_subscription("topic", "one").unwrap());
+        assert_eq!(namespace.topic("topic").unwrap().rules.rules(), 1);
+        // Another one of its name has its own rule alone, also while those of the first one go.
+        make(&mut namespace, "one", labelled("r1", "new"));
+        for round in 1..3 {
+            for label in ["0", "1", "new"] {
+                namespace.send("topic", sent(label), START).unwrap();
+            }
+            let active = ["one", "other"].map(|name| {
+                let stores = namespace.subscription("topic", name).unwrap().stores;
+                namespace.counts(&stores).active
+            });
+            assert_eq!(active, [round, round]);
+            entries += end_all(&mut namespace, START);
+        }
+        let rules = &namespace.topic("topic").unwrap().rules;
+        assert_eq!((rules.rules(), rules.correlation_filters()), (2, 2));
+        entries / count as u64
+    });
+}
+
+#[test]
+fn the_rules_of_a_subscription_go_in_parts() {
+    subscriptions_of_many_rules(&[1_000, 10_000]);
+}
+
+#[test]
+#[ignore = "tests/run all: full size"]
+fn a_hundred_thousand_rules_go_in_parts() {
+    subscriptions_of_many_rules(&[1_000, 100_000]);
+}
+
+/// A link ends with so many messages that its client has not settled: their locks stay, and the broker looks at none of
+/// them.
+fn links_with_unsettled_messages(sizes: &[usize]) {
+    for disconnected in [false, true] {
+        assert_flat(&format!("the end of a link, disconnected: {disconnected}"), sizes, |count| {
+            let lock_duration = Duration::from_secs(300);
+            let mut world = World::with_queue(QueueDescription { lock_duration, ..QueueDescription::default() });
+            let clock = world.clock;
+            world.broker.with_namespace(clock, |namespace| {
+                for _ in 0..count {
+                    namespace.send("queue", message(None), clock.utc).unwrap();
+                }
+            });
+            let receiver = world.receiver(0, "queue").unwrap();
+            let mut received = 0;
+            while received < count {
+                let part = (count - received).min(5_000);
+                assert_eq!(world.receive(0, receiver, u32::try_from(part).unwrap()).len(), part);
+                received += part;
+            }
+            let (id, clock) = (world.clients[0].id, world.clock);
+            let entries = entries_of(&mut world, |world| match disconnected {
+                true => world.broker.disconnect(id, clock),
+                false => world.detach(0, receiver),
+            });
+            let namespace = world.broker.namespace();
+            let store = namespace.store(namespace.queue("queue").unwrap().stores.main).unwrap();
+            assert_eq!(store.lock_count(), count);
+            entries
+        });
+    }
+}
+
+#[test]
+fn a_link_ends_with_many_unsettled_messages() {
+    links_with_unsettled_messages(&[1, 200, 5_000]);
+}
+
+#[test]
+#[ignore = "tests/run all: full size"]
+fn a_link_ends_with_a_hundred_thousand_unsettled_messages() {
+    links_with_unsettled_messages(&[1, 90_000]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::namespace::{Namespace, Signal, StoreId};
 use super::queue::{self, Queue, Stores, Times};
 use super::remains::{Life, Part};
 use super::rule::StoredRule;
-use super::rule_index::RuleIndex;
+use super::rule_index::{RuleCounts, RuleIndex};
 use super::store::{MAX_TIMERS, Owner, Store, StoreSettings};
 use super::topic::{self, Subscription, Topic};
 use crate::broker::budget::{Holding, Share};
@@ -163,7 +163,9 @@ impl Namespace {
         let share = self.entity_share(topic::subscription_bytes(&path, &description));
         self.watch_idle(path, description.auto_delete_on_idle, utc);
         let times = Times { accessed: utc, ..Times::new(utc) };
-        let subscription = Subscription { name, description, times, stores, rules: BTreeMap::new(), share };
+        self.subscriptions_made += 1;
+        let (rules, counts, number) = (BTreeMap::new(), RuleCounts::default(), self.subscriptions_made);
+        let subscription = Subscription { name, description, times, stores, rules, counts, number, share };
         if let Some(topic) = self.topics.get_mut(key) {
             topic.subscriptions.insert(own.clone(), subscription);
         }
@@ -179,9 +181,11 @@ impl Namespace {
         let Some(found) = self.topics.get_mut(topic) else { return };
         let Some(place) = found.subscriptions.get_mut(subscription) else { return };
         if let Some(before) = place.rules.get(&key) {
-            found.rules.remove(subscription, &key, &before.rule);
+            found.rules.remove(subscription, place.number, &key, &before.rule);
+            place.counts.remove(&before.rule);
         }
-        found.rules.add(subscription, &key, &rule);
+        found.rules.add(subscription, place.number, &key, &rule);
+        place.counts.add(&rule);
         place.rules.insert(key, StoredRule { rule, created_at: utc, _share: share });
     }
 
@@ -190,7 +194,8 @@ impl Namespace {
         let Some(found) = self.topics.get_mut(topic) else { return };
         let Some(place) = found.subscriptions.get_mut(subscription) else { return };
         if let Some(removed) = place.rules.remove(rule) {
-            found.rules.remove(subscription, rule, &removed.rule);
+            found.rules.remove(subscription, place.number, rule, &removed.rule);
+            place.counts.remove(&removed.rule);
         }
     }
 
@@ -218,14 +223,12 @@ impl Namespace {
     pub(in crate::broker) fn remove_subscription(&mut self, key: &str, own: &str) {
         let Some(topic) = self.topics.get_mut(key) else { return };
         let Some(removed) = topic.subscriptions.remove(own) else { return };
-        for (name, stored) in &removed.rules {
-            topic.rules.remove(own, name, &stored.rule);
-        }
-        self.work().add(1 + removed.rules.len() as u64);
+        topic.rules.leave(removed.counts);
+        self.work().add(1);
         for id in removed.stores.all() {
             self.drop_store(id);
         }
-        self.remains.add_subscription(removed);
+        self.remains.add_subscription_of(key, own, removed);
         let path = subscription_key(key, own);
         self.idle.forget(&path);
         self.signal(Signal::Deleted(path));
@@ -284,6 +287,11 @@ impl Namespace {
                 Part::Entry => {}
                 Part::Store(id) => self.drop_store(id),
                 Part::Subscription(main) => self.forget_idle_of(main),
+                Part::Rule(gone) => {
+                    if let Some(topic) = self.topics.get_mut(&*gone.topic) {
+                        topic.rules.let_go(&gone.subscription, gone.number, &gone.key, &gone.rule.rule.filter);
+                    }
+                }
             }
         }
     }

@@ -94,6 +94,8 @@ pub struct Namespace {
     pub(in crate::broker) name: String,
     pub(in crate::broker) queues: BTreeMap<String, Queue>,
     pub(in crate::broker) topics: BTreeMap<String, Topic>,
+    /// Subscriptions that there were so far.
+    pub(super) subscriptions_made: u64,
     pub(super) idle: IdleChecks,
     /// When message ids of an entity are forgotten next, by its key.
     pub(super) duplicate_checks: BTreeSet<(Timestamp, String)>,
@@ -127,6 +129,7 @@ impl Namespace {
             name: String::new(),
             queues: BTreeMap::new(),
             topics: BTreeMap::new(),
+            subscriptions_made: 0,
             idle: IdleChecks::default(),
             duplicate_checks: BTreeSet::new(),
             signals: VecDeque::new(),

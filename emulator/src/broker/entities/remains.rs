@@ -4,6 +4,7 @@
 use super::duplicates::Duplicates;
 use super::namespace::StoreId;
 use super::queue::Queue;
+use super::rule::StoredRule;
 use super::rule_index::RuleIndex;
 use super::topic::{Subscription, Topic};
 use core::fmt;
@@ -45,6 +46,18 @@ pub(super) enum Part {
     Store(StoreId),
     /// A subscription of a topic that is gone, whose main store this is: its stores go later.
     Subscription(StoreId),
+    /// A rule of a subscription that is gone, which is still in the index of its topic.
+    Rule(Box<GoneRule>),
+}
+
+/// A rule of a subscription that is gone.
+pub(super) struct GoneRule {
+    pub(super) topic: Arc<str>,
+    pub(super) subscription: Arc<str>,
+    /// The subscription's number.
+    pub(super) number: u64,
+    pub(super) key: String,
+    pub(super) rule: StoredRule,
 }
 
 /// What is to be let go.
@@ -52,6 +65,7 @@ pub(super) enum Part {
 pub(super) struct Remains {
     entries: VecDeque<Entries>,
     stores: VecDeque<StoreId>,
+    rules: VecDeque<Box<dyn Iterator<Item = GoneRule> + Send>>,
     subscriptions: VecDeque<Box<dyn Iterator<Item = Subscription> + Send>>,
     queues: VecDeque<Box<dyn Iterator<Item = Queue> + Send>>,
     topics: VecDeque<Box<dyn Iterator<Item = Topic> + Send>>,
@@ -75,8 +89,9 @@ fn next_of<T>(all: &mut VecDeque<Box<dyn Iterator<Item = T> + Send>>) -> Option<
 
 impl Remains {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { entries, stores, subscriptions, queues, topics } = self;
-        entries.is_empty() && stores.is_empty() && subscriptions.is_empty() && queues.is_empty() && topics.is_empty()
+        let Self { entries, stores, rules, subscriptions, queues, topics } = self;
+        let has_entities = !(subscriptions.is_empty() && queues.is_empty() && topics.is_empty());
+        !has_entities && entries.is_empty() && stores.is_empty() && rules.is_empty()
     }
 
     /// Entries that were taken out of something.
@@ -96,6 +111,16 @@ impl Remains {
     pub(super) fn add_subscription(&mut self, subscription: Subscription) {
         self.stores.extend(subscription.stores.all());
         self.add(subscription.rules.into_iter());
+    }
+
+    /// The same for one whose topic stays: its rules are to be taken out of the index there. Both are keys.
+    pub(super) fn add_subscription_of(&mut self, topic: &str, own: &str, subscription: Subscription) {
+        let Subscription { number, rules, .. } = subscription;
+        let (topic, subscription): (Arc<str>, Arc<str>) = (topic.into(), own.into());
+        self.rules.push_back(Box::new(rules.into_iter().map(move |(key, rule)| {
+            let (topic, subscription) = (Arc::clone(&topic), Arc::clone(&subscription));
+            GoneRule { topic, subscription, number, key, rule }
+        })));
     }
 
     /// A queue whose stores are not reached any more.
@@ -129,6 +154,9 @@ impl Remains {
         }
         if let Some(id) = self.stores.pop_front() {
             return Some(Part::Store(id));
+        }
+        if let Some(rule) = next_of(&mut self.rules) {
+            return Some(Part::Rule(Box::new(rule)));
         }
         if let Some(subscription) = next_of(&mut self.subscriptions) {
             let main = subscription.stores.main;

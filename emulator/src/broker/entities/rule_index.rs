@@ -10,8 +10,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-/// The keys of a subscription and of one of its rules.
-type Place = (Arc<str>, Arc<str>);
+/// The key of a subscription, its number and the key of one of its rules. Numbers are not used again: a rule of a
+/// subscription that is gone is none of the next one of its name.
+type Place = (Arc<str>, u64, Arc<str>);
 
 /// Rules by the value that they require.
 type Values = HashMap<Box<str>, BTreeSet<Place>>;
@@ -33,9 +34,51 @@ pub struct RuleIndex {
     system: HashMap<SystemProperty, Values>,
     /// By the name in lower case.
     user: HashMap<Box<str>, Named>,
-    sql_filters: usize,
-    correlation_filters: usize,
+    counts: RuleCounts,
+}
+
+/// How many rules there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::broker) struct RuleCounts {
     rules: usize,
+    sql: usize,
+    correlation: usize,
+}
+
+impl RuleCounts {
+    fn of(rule: &Rule) -> Self {
+        Self {
+            rules: 1,
+            sql: usize::from(matches!(rule.filter, Filter::Sql(_))),
+            correlation: usize::from(matches!(rule.filter, Filter::Correlation(_))),
+        }
+    }
+
+    fn plus(self, more: Self) -> Self {
+        Self {
+            rules: self.rules + more.rules,
+            sql: self.sql + more.sql,
+            correlation: self.correlation + more.correlation,
+        }
+    }
+
+    fn minus(self, less: Self) -> Self {
+        Self {
+            rules: self.rules.saturating_sub(less.rules),
+            sql: self.sql.saturating_sub(less.sql),
+            correlation: self.correlation.saturating_sub(less.correlation),
+        }
+    }
+
+    /// One rule comes.
+    pub(super) fn add(&mut self, rule: &Rule) {
+        *self = self.plus(Self::of(rule));
+    }
+
+    /// One rule goes.
+    pub(super) fn remove(&mut self, rule: &Rule) {
+        *self = self.minus(Self::of(rule));
+    }
 }
 
 /// One condition of a filter: without it the filter does not match.
@@ -67,17 +110,17 @@ fn condition(filter: &CorrelationFilter) -> Option<Condition<'_>> {
 impl RuleIndex {
     /// SQL filters, those that take everything or nothing left out.
     pub fn sql_filters(&self) -> usize {
-        self.sql_filters
+        self.counts.sql
     }
 
     /// Correlation filters.
     pub fn correlation_filters(&self) -> usize {
-        self.correlation_filters
+        self.counts.correlation
     }
 
     /// All rules.
     pub fn rules(&self) -> usize {
-        self.rules
+        self.counts.rules
     }
 
     /// Checks how many filters there are beside this one, and without the one in whose place it comes
@@ -94,10 +137,10 @@ impl RuleIndex {
         let is_sql = |rule: &Rule| matches!(rule.filter, Filter::Sql(_));
         let is_correlation = |rule: &Rule| matches!(rule.filter, Filter::Correlation(_));
         let (kind, count, limit, freed) = if is_sql(rule) {
-            ("SQL", self.sql_filters, limits.sql_filters, before.is_some_and(is_sql))
+            ("SQL", self.counts.sql, limits.sql_filters, before.is_some_and(is_sql))
         } else if is_correlation(rule) {
             let freed = before.is_some_and(is_correlation);
-            ("correlation", self.correlation_filters, limits.correlation_filters, freed)
+            ("correlation", self.counts.correlation, limits.correlation_filters, freed)
         } else {
             return Ok(());
         };
@@ -114,24 +157,30 @@ impl RuleIndex {
         self.always.into_iter().chain(self.system.into_values().flat_map(of)).chain(user).map(|_| ())
     }
 
-    /// Adds a rule of a subscription.
-    pub(super) fn add(&mut self, subscription: &str, key: &str, rule: &Rule) {
-        self.rules += 1;
-        self.sql_filters += usize::from(matches!(rule.filter, Filter::Sql(_)));
-        self.correlation_filters += usize::from(matches!(rule.filter, Filter::Correlation(_)));
-        let place: Place = (subscription.into(), key.into());
+    /// Adds a rule of a subscription with this number.
+    pub(super) fn add(&mut self, subscription: &str, number: u64, key: &str, rule: &Rule) {
+        self.counts.add(rule);
+        let place: Place = (subscription.into(), number, key.into());
         self.change(&rule.filter, |places| {
             places.insert(place);
         });
     }
 
     /// Removes a rule of a subscription.
-    pub(super) fn remove(&mut self, subscription: &str, key: &str, rule: &Rule) {
-        self.rules = self.rules.saturating_sub(1);
-        self.sql_filters -= usize::from(matches!(rule.filter, Filter::Sql(_)));
-        self.correlation_filters -= usize::from(matches!(rule.filter, Filter::Correlation(_)));
-        let place: Place = (subscription.into(), key.into());
-        self.change(&rule.filter, |places| {
+    pub(super) fn remove(&mut self, subscription: &str, number: u64, key: &str, rule: &Rule) {
+        self.counts.remove(rule);
+        self.let_go(subscription, number, key, &rule.filter);
+    }
+
+    /// A subscription goes with all of its rules, which count no more: [`RuleIndex::let_go`] is for each of them.
+    pub(super) fn leave(&mut self, counts: RuleCounts) {
+        self.counts = self.counts.minus(counts);
+    }
+
+    /// Lets go of a rule of a subscription that is gone.
+    pub(super) fn let_go(&mut self, subscription: &str, number: u64, key: &str, filter: &Filter) {
+        let place: Place = (subscription.into(), number, key.into());
+        self.change(filter, |places| {
             places.remove(&place);
         });
     }
@@ -232,7 +281,7 @@ mod tests {
 
     fn names<'i>(index: &'i RuleIndex, sent: &Sent<'_>) -> Vec<(&'i str, &'i str)> {
         let message = message(sent);
-        index.candidates(&message).into_iter().map(|(subscription, rule)| (&**subscription, &**rule)).collect()
+        index.candidates(&message).into_iter().map(|(subscription, _, rule)| (&**subscription, &**rule)).collect()
     }
 
     #[test]
@@ -241,7 +290,7 @@ mod tests {
         for (at, value) in [Value::Null, "red".into(), "blue".into()].into_iter().enumerate() {
             let properties = vec![("Colour".into(), value)];
             let filter = Filter::Correlation(CorrelationFilter { properties, ..CorrelationFilter::default() });
-            index.add("sub", &at.to_string(), &rule("r", filter));
+            index.add("sub", 1, &at.to_string(), &rule("r", filter));
         }
         let mut properties = Vec::new();
         for name in ["colour", "COLOUR", "Colour", "cOLOUR"] {
@@ -275,7 +324,7 @@ mod tests {
         ];
         let mut index = RuleIndex::default();
         for (subscription, rule) in &rules {
-            index.add(subscription, &rule.name, rule);
+            index.add(subscription, 1, &rule.name, rule);
         }
         assert_eq!((index.rules(), index.sql_filters(), index.correlation_filters()), (9, 1, 6));
         let always = [("all", "$default"), ("d", "empty"), ("sql", "sql")];
@@ -295,7 +344,7 @@ mod tests {
         let properties = [("colour", 7i32.into()), ("colour2", "red".into())];
         assert_eq!(names(&index, &Sent::new("x").with_properties(&properties)), with(&others));
         for (subscription, rule) in &rules {
-            index.remove(subscription, &rule.name, rule);
+            index.remove(subscription, 1, &rule.name, rule);
         }
         assert_eq!((index.rules(), index.sql_filters(), index.correlation_filters()), (0, 0, 0));
         assert!(index.always.is_empty() && index.system.is_empty() && index.user.is_empty());

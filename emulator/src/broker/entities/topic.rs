@@ -7,7 +7,7 @@ use super::namespace::StoreId;
 use super::queue::{PLACES, Stores, Times};
 use super::remains::Life;
 use super::rule::StoredRule;
-use super::rule_index::RuleIndex;
+use super::rule_index::{RuleCounts, RuleIndex};
 use super::store::{Store, StoreSettings};
 use crate::broker::budget::Share;
 use servicebus_core::servicebus::SubQueue;
@@ -54,8 +54,8 @@ impl Topic {
     /// The rules that a message may match, by subscription, both in the order of their keys.
     pub(in crate::broker) fn candidates(&self, message: &Message) -> Vec<(&str, &Subscription, Vec<&StoredRule>)> {
         let mut found: Vec<(&str, &Subscription, Vec<&StoredRule>)> = Vec::new();
-        for (key, name) in self.rules.candidates(message) {
-            let Some(subscription) = self.subscriptions.get(&**key) else { continue };
+        for (key, number, name) in self.rules.candidates(message) {
+            let Some(subscription) = self.subscriptions.get(&**key).filter(|it| it.number == *number) else { continue };
             let Some(rule) = subscription.rules.get(&**name) else { continue };
             match found.last_mut() {
                 Some((last, _, rules)) if *last == &**key => rules.push(rule),
@@ -79,6 +79,10 @@ pub struct Subscription {
     pub stores: Stores,
     /// By key: that is the order in which they are listed (docs/evidence/pinned-behaviour.md RUL4).
     pub rules: BTreeMap<String, StoredRule>,
+    /// How many of them there are of each kind.
+    pub(super) counts: RuleCounts,
+    /// Its number among all subscriptions that there were.
+    pub(super) number: u64,
     /// Its part of the memory budget, without its rules'.
     pub(super) share: Share,
 }

@@ -15,7 +15,7 @@ use servicebus_core::servicebus::{Address, LockToken, Reason};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::performative::{Attach, ErrorCondition, Role, SenderSettleMode, TargetArchetype};
 use servicebus_core::wire::{Map, Reader, Symbol, Value, encode_map};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The kind of entity that the client expects, as an integer.
@@ -504,7 +504,8 @@ fn new_receiver(store: StoreId, consumer: u64, settled: bool, session: Option<Ar
         settled,
         session,
         pending: VecDeque::new(),
-        unsettled: BTreeSet::new(),
+        unsettled: 0,
+        unsent: VecDeque::new(),
         held_back: false,
         lost: false,
     }

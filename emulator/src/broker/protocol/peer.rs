@@ -68,8 +68,11 @@ pub(crate) struct Receiver {
     pub(crate) settled: bool,
     /// The session it holds.
     pub(crate) session: Option<Arc<str>>,
-    /// Places of its deliveries among the connection's that are not settled.
-    pub(crate) unsettled: BTreeSet<usize>,
+    /// How many of its messages the client has not settled, and
+    pub(crate) unsettled: usize,
+    /// which of them may not be on the wire yet, the oldest first: [`MAX_WAITING`](super::receiving::MAX_WAITING) and one
+    /// at most.
+    pub(crate) unsent: VecDeque<Outgoing>,
     /// It is among the links that were held back.
     pub(crate) held_back: bool,
     /// Messages that were taken for good and may not be on the wire yet.
@@ -480,14 +483,27 @@ impl Peer {
 
     pub(crate) fn note_outgoing(&mut self, outgoing: Outgoing) {
         let index = outgoing.id.index();
-        if let Some(Purpose::Receiver(receiver)) = self.link_mut(outgoing.link).map(|link| &mut link.purpose) {
-            receiver.unsettled.insert(index);
+        let Self { links, engine, .. } = self;
+        let link =
+            links.get_mut(outgoing.link.index()).and_then(Option::as_mut).filter(|link| link.id == outgoing.link);
+        if let Some(Purpose::Receiver(receiver)) = link.map(|link| &mut link.purpose) {
+            receiver.unsettled += 1;
+            self.unsettled += 1;
+            while receiver.unsent.front().is_some_and(|sent| !engine.is_unsent(sent.id)) {
+                receiver.unsent.pop_front();
+            }
+            receiver.unsent.push_back(outgoing);
         }
         if self.outgoing.len() <= index {
             self.outgoing.resize(index + 1, None);
         }
-        if let Some(slot) = self.outgoing.get_mut(index) {
-            self.unsettled += usize::from(slot.replace(outgoing).is_none());
+        // What was there is of a link that has gone, for which nothing counts any more.
+        let before = self.outgoing.get_mut(index).and_then(|slot| slot.replace(outgoing));
+        if let Some(Purpose::Receiver(receiver)) =
+            before.and_then(|before| self.link_mut(before.link)).map(|link| &mut link.purpose)
+        {
+            receiver.unsettled -= 1;
+            self.unsettled -= 1;
         }
     }
 
@@ -496,19 +512,23 @@ impl Peer {
         let outgoing = slot.take_if(|outgoing| outgoing.id == id)?;
         // Room for receivers that were held back for lack of places.
         self.throttled |= self.places_left() <= self.links.len() && !self.held_back.is_empty();
-        self.unsettled -= 1;
         if let Some(Purpose::Receiver(receiver)) = self.link_mut(outgoing.link).map(|link| &mut link.purpose) {
-            receiver.unsettled.remove(&id.index());
+            receiver.unsettled -= 1;
+            self.unsettled -= 1;
         }
         Some(outgoing)
     }
 
-    /// Takes the messages in these places.
-    pub(crate) fn take_all_outgoing(&mut self, places: BTreeSet<usize>) -> Vec<Outgoing> {
-        let taken = places.into_iter().filter_map(|place| self.outgoing.get_mut(place)?.take());
-        let taken: Vec<Outgoing> = taken.collect();
-        self.unsettled -= taken.len();
-        taken
+    /// Forgets the messages of a receiver that has gone; those that are not on the wire.
+    pub(crate) fn forget_outgoing(&mut self, receiver: &mut Receiver) -> VecDeque<Outgoing> {
+        self.unsettled -= receiver.unsettled;
+        let Self { outgoing, engine, .. } = self;
+        let mut unsent = core::mem::take(&mut receiver.unsent);
+        unsent.retain(|sent| {
+            let is_there = outgoing.get(sent.id.index()).and_then(Option::as_ref).is_some_and(|it| it.id == sent.id);
+            is_there && engine.is_unsent(sent.id)
+        });
+        unsent
     }
 
     /// Keeps the state that a message came with.

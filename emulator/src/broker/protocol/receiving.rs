@@ -18,7 +18,7 @@ use servicebus_core::wire::transaction::TransactionalState;
 
 /// Messages of a link that wait in the engine at most. A slow reader keeps the rest in the entity, where others can
 /// have it.
-const MAX_WAITING: u32 = 64;
+pub(super) const MAX_WAITING: u32 = 64;
 
 /// What came of an offer of a message to a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Shared {
         }
         // The last places are for receivers that have nothing yet, one each.
         let few = peer.places_left() <= peer.links.len();
-        if peer.stalled || few && (!receiver.unsettled.is_empty() || peer.places_left() == 0) {
+        if peer.stalled || few && (receiver.unsettled > 0 || peer.places_left() == 0) {
             return Offer::HeldBack;
         }
         if status.waiting >= MAX_WAITING {
@@ -240,10 +240,8 @@ impl Shared {
                         self.statistics.messages_delivered -= 1;
                     }
                 }
-                for outgoing in peer.take_all_outgoing(receiver.unsettled) {
-                    if peer.engine.is_unsent(outgoing.id) {
-                        self.namespace.release(outgoing.store, outgoing.token, clock.utc);
-                    }
+                for outgoing in peer.forget_outgoing(&mut receiver) {
+                    self.namespace.release(outgoing.store, outgoing.token, clock.utc);
                 }
                 if let Some(session) = &receiver.session {
                     self.namespace.release_session(receiver.store, session, receiver.consumer, clock.utc);
