@@ -50,6 +50,9 @@ pub(super) struct ServiceClock {
     most: Option<Bound>,
     /// The local UTC has been outside of the interval.
     wrong: bool,
+    /// `least` comes from a lock that the service has taken for lost, which may have another reason than its end: nothing
+    /// is refused here on account of it.
+    guessed: bool,
 }
 
 impl ServiceClock {
@@ -65,10 +68,17 @@ impl ServiceClock {
         Some(signed(now).saturating_add(bound.offset).saturating_add(bound.drift(now)))
     }
 
-    /// At `now`, it is `time` or later at the service. Returns whether the local UTC has just turned out to be wrong.
-    fn is_after(&mut self, clock: Clock, time: i64) -> bool {
+    /// The earliest that it can be at the service by what is certain, in microseconds.
+    fn certain(&self, now: Instant) -> Option<i64> {
+        self.earliest(now).filter(|_| !self.guessed)
+    }
+
+    /// At `now`, it is `time` or later at the service, which may be a guess. Returns whether the local UTC has just turned
+    /// out to be wrong.
+    fn is_after(&mut self, clock: Clock, time: i64, guessed: bool) -> bool {
         if self.earliest(clock.now).is_none_or(|earliest| time > earliest) {
             self.least = Some(Bound { offset: time.saturating_sub(signed(clock.now)), at: clock.now });
+            self.guessed = guessed;
             // Of two bounds that contradict each other, the older one goes.
             if self.latest(clock.now).is_some_and(|latest| latest < time) {
                 self.most = None;
@@ -103,7 +113,7 @@ impl ServiceClock {
     /// A message was enqueued at this time, which is past at the service. Returns whether the local UTC has just turned
     /// out to be wrong.
     pub(super) fn enqueued(&mut self, clock: Clock, time: Timestamp) -> bool {
-        is_time(time) && self.is_after(clock, micros(time))
+        is_time(time) && self.is_after(clock, micros(time), false)
     }
 
     /// The service has given a lock until `until`; not before `since`, where that is known. Returns whether the local
@@ -114,7 +124,7 @@ impl ServiceClock {
         }
         let until = micros(until);
         let given = |length: Millis| until.saturating_sub(i64::from(length.get()).saturating_mul(1_000));
-        let turned = self.is_after(clock, given(LONGEST_LOCK));
+        let turned = self.is_after(clock, given(LONGEST_LOCK), false);
         // A lock of this length is given at the latest when it begins, which is not before it was asked for.
         since.is_some_and(|since| self.was_before(clock, since, given(SHORTEST_LOCK))) || turned
     }
@@ -126,11 +136,11 @@ impl ServiceClock {
     }
 
     /// The service takes what ends at `until` for over: a lock, or a token. Where that was out of the question there is
-    /// another reason: a takeover, a purge, a link that is gone. Returns whether the local UTC has just turned out to be
-    /// wrong.
+    /// another reason: a takeover, a purge, another settlement. In doubt it is a guess: what is scheduled goes by it, and
+    /// nothing is refused. Returns whether the local UTC has just turned out to be wrong.
     pub(super) fn ended(&mut self, clock: Clock, until: Timestamp) -> bool {
         let doubtful = self.latest(clock.now).is_none_or(|latest| latest >= micros(until));
-        doubtful && is_time(until) && self.is_after(clock, micros(until))
+        doubtful && is_time(until) && self.is_after(clock, micros(until), true)
     }
 
     /// The service's time: the local UTC, clamped into the interval.
@@ -146,10 +156,7 @@ impl ServiceClock {
 
     /// Whether `time` has surely passed at the service.
     pub(super) fn has_passed(&self, clock: Clock, time: Timestamp) -> bool {
-        match self.earliest(clock.now) {
-            Some(earliest) => earliest >= micros(time),
-            None => false,
-        }
+        self.certain(clock.now).is_some_and(|earliest| earliest >= micros(time))
     }
 
     /// How long it surely is until `time` at the service: by a local UTC that is right so far, by the interval alone once
@@ -166,7 +173,7 @@ impl ServiceClock {
 
     /// How long it is at most until `time` at the service: 49 days while nothing is known.
     pub(super) fn left_at_most(&self, clock: Clock, time: Timestamp) -> Millis {
-        match self.earliest(clock.now) {
+        match self.certain(clock.now) {
             Some(earliest) => time.left(Timestamp::from_millis(earliest.div_euclid(1_000))),
             None => Millis::new(u32::MAX),
         }
@@ -291,9 +298,24 @@ mod tests {
         known.locked(clock(0, 0), Some(asked), service(30 * SECOND));
         // The service can be 25 s ahead at the most: the lock was taken away.
         known.ended(clock(SECOND, 0), service(30 * SECOND));
-        assert!(!known.has_passed(clock(SECOND, 0), service(2 * SECOND)));
+        assert_eq!(known.utc(clock(SECOND, 0)), service(SECOND));
         known.ended(clock(10 * SECOND, 0), service(30 * SECOND));
-        assert!(known.has_passed(clock(10 * SECOND, 0), service(30 * SECOND)));
+        assert_eq!(known.utc(clock(10 * SECOND, 0)), service(30 * SECOND));
+    }
+
+    #[test]
+    fn nothing_is_over_by_a_guess() {
+        let mut known = ServiceClock::default();
+        known.ended(clock(SECOND, 0), service(5 * MINUTE));
+        let then = clock(2 * SECOND, 0);
+        assert!(!known.has_passed(then, service(MINUTE)));
+        assert_eq!(known.left_at_most(then, service(MINUTE)), Millis::new(u32::MAX));
+        // A settlement that was taken proves the guess wrong.
+        known.within(then, then.now, service(MINUTE));
+        assert_eq!(known.utc(then), then.utc);
+        // What is certain counts again.
+        known.enqueued(then, service(2 * SECOND));
+        assert!(known.has_passed(then, service(SECOND)));
     }
 
     #[test]

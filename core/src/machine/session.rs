@@ -1,6 +1,6 @@
 //! Sessions of receivers: asked for with the link, held as long as it lives (docs/evidence/wire-protocol.md §4.6).
 
-use super::calls::OperationId;
+use super::calls::{OperationId, Outcome};
 use super::channels::Owner;
 use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode};
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Offer};
@@ -180,6 +180,12 @@ impl<S: Storage> ClientMachine<S> {
         if self.link_of(origin).is_some_and(|link| own == Some(link)) { Hold::Here } else { Hold::Elsewhere }
     }
 
+    /// When the lock of the session ends on whose receiver this call is.
+    pub(super) fn session_lock_end(&self, operation: OperationId) -> Option<Timestamp> {
+        let holder = self.endpoints.get(self.calls.endpoint(operation)?)?;
+        self.granted_to(holder).filter(|_| !holder.over)?.locked_until
+    }
+
     /// Settles by request, with the session of the receiver in it.
     pub(super) fn update_in_session(
         &mut self,
@@ -190,11 +196,11 @@ impl<S: Storage> ClientMachine<S> {
         request: UpdateDisposition<'_>,
         transaction: Option<TransactionOf<S>>,
         place: u32,
-    ) -> Poll<Result<(), Failure<S>>> {
+    ) -> Poll<Result<Outcome<S>, Failure<S>>> {
         let holder = self.endpoints.get(place);
         let session = holder.and_then(|holder| self.granted_to(holder)?.choice.id()).cloned();
         let request = UpdateDisposition { session_id: session.as_ref().map(AsRef::as_ref), ..request };
-        self.poll_asked(clock, operation, owner, entity, &request, transaction).map_ok(|_| ())
+        self.poll_asked(clock, operation, owner, entity, &request, transaction)
     }
 
     /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while

@@ -5,7 +5,7 @@ use super::calls::{OperationId, Outcome, State};
 use super::channels::Owner;
 use super::endpoint::Entity;
 use super::session::Hold;
-use super::{Cause, ClientMachine, Clock, EngineError, Failure};
+use super::{Cause, ClientMachine, Clock, EngineError, Failure, Timer};
 use crate::engine::{LinkId, OutcomeKind};
 use crate::log::Maybe;
 use crate::servicebus::disposition::Disposition;
@@ -137,12 +137,6 @@ impl<S: Storage> ClientMachine<S> {
             }
             Poll::Pending => {}
         }
-        if let Poll::Ready(Err(failure)) = &result
-            && failure.reason() == Some(Reason::MessageLockLost)
-            && let Some(until) = self.lock_end(&message)
-        {
-            self.lock_ended(clock, until);
-        }
         if let (Poll::Ready(result), None, true) = (&result, transaction, S::Features::LOCK_RENEWAL) {
             self.settlement_ended(&message, result);
         }
@@ -163,15 +157,16 @@ impl<S: Storage> ClientMachine<S> {
         };
         let asked = matches!(state, State::Requested(_));
         if !asked && (!matches!(state, State::Idle) || self.calls.is_expired(operation)) {
-            return self.poll_done(operation).map(|result| match result? {
+            let Poll::Ready(answer) = self.poll_done(operation) else { return Poll::Pending };
+            return Poll::Ready(match answer {
                 // Only another settlement of the same message, whose call was given up, has another outcome
                 // (docs/evidence/wire-protocol.md §0 fact 8).
-                Outcome::Delivery(kind) if transaction.is_none() && kind != disposition.outcome() => {
+                Ok(Outcome::Delivery(kind)) if transaction.is_none() && kind != disposition.outcome() => {
                     let lost = Cause::Service(Reason::MessageLockLost);
                     Err(Failure::described(lost, "the message was settled in another way before"))
                 }
-                Outcome::Delivery(_) => Ok(()),
-                Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
+                Ok(Outcome::Declared(_)) => Err(Failure::new(Cause::LinkLost)),
+                answer => self.settlement_answered(clock, operation, &message, answer),
             });
         }
         let holder = self.calls.endpoint(operation);
@@ -207,10 +202,38 @@ impl<S: Storage> ClientMachine<S> {
         }
         let request = UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id: None };
         let owner = Owner::Settlement(operation.0, disposition.outcome());
-        if let Some(place) = holder {
-            return self.update_in_session(clock, operation, owner, entity, request, transaction, place);
+        let answer = match holder {
+            Some(place) => self.update_in_session(clock, operation, owner, entity, request, transaction, place),
+            None => self.poll_asked(clock, operation, owner, entity, &request, transaction),
+        };
+        let Poll::Ready(answer) = answer else { return Poll::Pending };
+        Poll::Ready(self.settlement_answered(clock, operation, &message, answer))
+    }
+
+    /// The service has answered a settlement, or it has failed: what the answer says of the service's time. A settlement
+    /// that was taken was inside of the lock.
+    fn settlement_answered(
+        &mut self,
+        clock: Clock,
+        operation: OperationId,
+        message: &Locked,
+        answer: Result<Outcome<S>, Failure<S>>,
+    ) -> Result<(), Failure<S>> {
+        let end = if message.origin.in_session { self.session_lock_end(operation) } else { self.lock_end(message) };
+        let Some(until) = end else { return answer.map(|_| ()) };
+        match &answer {
+            // Attempts end no later than `try_timeout` after they began.
+            Ok(_) => {
+                if let Some(deadline) = self.timers.get(Timer::Call, operation.0.index) {
+                    self.lock_held(clock, deadline - self.settings.retry.try_timeout, until);
+                }
+            }
+            Err(failure) if failure.reason() == Some(Reason::MessageLockLost) && !message.origin.in_session => {
+                self.lock_ended(clock, until);
+            }
+            Err(_) => {}
         }
-        self.poll_asked(clock, operation, owner, entity, &request, transaction).map_ok(|_| ())
+        answer.map(|_| ())
     }
 
     /// The link that a delivery came on, while it is there.

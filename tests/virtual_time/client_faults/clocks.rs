@@ -1,10 +1,11 @@
 //! Locks work with a clock that is wrong.
 
 use crate::stage::{
-    DAY, HOUR, HeapClient, MINUTE, SECOND, active, add_queue, ending, observe, sessions, settings, world,
+    DAY, Ending, HOUR, HeapClient, MINUTE, SECOND, active, add_queue, ending, observe, sessions, settings, world,
 };
 use servicebus_core::client::{
-    ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
+    AutoLockRenewer, ProcessorError, ProcessorMessage, ProcessorOptions, Receiver, ReceiverOptions,
+    SessionProcessorOptions,
 };
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{MessageRef, RetryPolicy};
@@ -28,7 +29,7 @@ enum Fault {
     Drifts(i32),
 }
 
-const FAULTS: [Fault; 18] = [
+const FAULTS: [Fault; 20] = [
     Fault::Wrong(Skew::NONE),
     Fault::Wrong(Skew::Ahead(Duration::from_secs(2))),
     Fault::Wrong(Skew::Ahead(Duration::from_secs(5))),
@@ -39,9 +40,11 @@ const FAULTS: [Fault; 18] = [
     Fault::Wrong(Skew::Behind(Duration::from_secs(15))),
     Fault::Wrong(Skew::Behind(Duration::from_secs(120))),
     Fault::Wrong(Skew::Behind(Duration::from_secs(600))),
+    Fault::Jumps(Skew::Ahead(Duration::from_secs(2))),
     Fault::Jumps(Skew::Ahead(Duration::from_secs(15))),
     Fault::Jumps(Skew::Ahead(Duration::from_secs(120))),
     Fault::Jumps(Skew::Ahead(Duration::from_secs(600))),
+    Fault::Jumps(Skew::Behind(Duration::from_secs(2))),
     Fault::Jumps(Skew::Behind(Duration::from_secs(15))),
     Fault::Jumps(Skew::Behind(Duration::from_secs(120))),
     Fault::Jumps(Skew::Behind(Duration::from_secs(600))),
@@ -183,25 +186,56 @@ fn old_messages_are_lost_once_at_most_while_a_clock_is_learned_c2() {
     }
 }
 
+/// Settles a message that was received so, and whose lock is renewed if `renews`, when half of its lock has passed, or
+/// three of them where it is renewed.
+fn settle(fault: Fault, lock: Duration, way: Way, renews: bool) -> Ending {
+    observe(&world(way.queue(lock)), async move |world| {
+        let (client, utc) = client(&world, fault).await;
+        client.sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
+        let (receiver, session) = match way {
+            Way::Messages { prefetch } => {
+                let options = ReceiverOptions::new().with_prefetch(prefetch);
+                (client.receiver_with(Entity::queue("q"), options).unwrap(), None)
+            }
+            Way::Session => {
+                let session = client.accept_session("q", "s", ReceiverOptions::new()).await.unwrap();
+                (Receiver::clone(&session), Some(session))
+            }
+        };
+        let message = receiver.receive(MINUTE).await.unwrap().unwrap();
+        let renewer = AutoLockRenewer::new(HOUR);
+        let _renewal = renews.then(|| match &session {
+            Some(session) => renewer.session(session).unwrap(),
+            None => renewer.message(&receiver, &message).unwrap(),
+        });
+        if let Fault::Jumps(by) = fault {
+            utc.jump(by);
+        }
+        // A link on which nothing moves for ten minutes is detached.
+        world.sleep(if renews { (lock * 3).min(MINUTE * 9) } else { lock / 2 }).await;
+        ending(&world, MINUTE, receiver.complete(&message)).await
+    })
+}
+
 #[test]
 fn a_message_is_settled_within_its_lock_with_a_clock_that_is_wrong_c2() {
-    for prefetch in [0, 10] {
+    for way in WAYS {
         for fault in FAULTS {
             for lock in LOCKS {
-                let queue = QueueDescription { lock_duration: lock, ..QueueDescription::default() };
-                let settled = observe(&world(queue), async move |world| {
-                    let (client, utc) = client(&world, fault).await;
-                    client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
-                    let options = ReceiverOptions::new().with_prefetch(prefetch);
-                    let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
-                    let message = receiver.receive(MINUTE).await.unwrap().unwrap();
-                    if let Fault::Jumps(by) = fault {
-                        utc.jump(by);
-                    }
-                    world.sleep(lock / 2).await;
-                    ending(&world, MINUTE, receiver.complete(&message)).await.map(|(_, result)| result)
-                });
-                assert_eq!(settled, Some(Ok(())), "prefetch {prefetch}, {fault:?}, locks of {lock:?}");
+                let settled = settle(fault, lock, way, false).map(|(_, result)| result);
+                assert_eq!(settled, Some(Ok(())), "{way:?}, {fault:?}, locks of {lock:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_renewer_keeps_locks_with_a_clock_that_is_wrong_c2() {
+    for way in WAYS {
+        for fault in FAULTS {
+            for lock in LOCKS {
+                let settled = settle(fault, lock, way, true).map(|(_, result)| result);
+                assert_eq!(settled, Some(Ok(())), "{way:?}, {fault:?}, locks of {lock:?}");
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod back_off;
 mod blocked_writes;
+mod clock_evidence;
 mod clocks;
 mod closing;
 mod credentials;

@@ -1,0 +1,126 @@
+//! What the service's answers say of its time, and what they do not.
+
+use crate::stage::{HeapClient, MINUTE, SECOND, add_queue, observe, sessions, settings, within, world};
+use servicebus_core::client::{AutoLockRenewer, ErrorKind, Receiver, ReceiverOptions};
+use servicebus_core::machine::{Disposition, Entity};
+use servicebus_core::servicebus::{MessageRef, ReceivedMessage, RetryPolicy};
+use servicebus_core::storage::Heap;
+use servicebus_core::time::Duration;
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_simulation::{Simulated, Skew, World};
+
+/// A queue with locks of this length.
+fn locks(lock_duration: Duration) -> QueueDescription {
+    QueueDescription { lock_duration, ..QueueDescription::default() }
+}
+
+type HeapReceiver = Receiver<Simulated<Heap>>;
+
+/// A receiver that keeps messages ready, which say little about the service's time, and its first message.
+async fn prefetched(client: &HeapClient, queue: &'static str) -> (HeapReceiver, ReceivedMessage<Heap>) {
+    client.sender(queue).unwrap().send(&MessageRef::new("x")).await.unwrap();
+    let receiver = client.receiver_with(Entity::queue(queue), ReceiverOptions::new().with_prefetch(1)).unwrap();
+    let message = receiver.receive(MINUTE).await.unwrap().unwrap();
+    (receiver, message)
+}
+
+/// A second settlement of a message, whose first call was given up, fails here: the service has not said that the lock
+/// ended.
+#[test]
+fn a_message_that_was_settled_in_another_way_says_nothing_of_the_time() {
+    let kept = observe(&world(locks(MINUTE * 5)), async |world| {
+        add_queue(&world, "short", locks(MINUTE));
+        world.set_latency(SECOND / 5);
+        let client = world.client::<Heap>();
+        let (long, first) = prefetched(&client, "q").await;
+        let (short, second) = prefetched(&client, "short").await;
+        assert!(within(&world, SECOND / 10, long.complete(&first)).await.is_none(), "given up");
+        let lost = long.abandon(&first).await.expect_err("it was completed");
+        assert_eq!(lost.kind(), ErrorKind::LockLost);
+        world.sleep(SECOND).await;
+        short.complete(&second).await.map_err(|error| error.kind())
+    });
+    assert_eq!(kept, Ok(()), "the lock of a minute is seconds old");
+}
+
+/// A lock can be lost long before its end: what the client concludes of the service's time costs no other lock.
+#[test]
+fn a_lock_that_was_lost_before_its_end_costs_no_other_lock() {
+    for lock in [SECOND * 30, MINUTE, MINUTE * 5] {
+        for after in [SECOND, lock / 4, lock * 9 / 10] {
+            let kept: Result<(), (Duration, ErrorKind)> = observe(&world(locks(lock)), async move |world| {
+                let (client, other) = (world.client::<Heap>(), world.client::<Heap>());
+                let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
+                sender.send(&MessageRef::new("x")).await.unwrap();
+                let first = receiver.receive(MINUTE).await.unwrap().unwrap();
+                world.sleep(after).await;
+                let token = first.lock_token().unwrap();
+                other.receiver("q").unwrap().settle_by_token(token, Disposition::Complete).await.unwrap();
+                let lost = receiver.complete(&first).await.expect_err("it is gone");
+                assert_eq!(lost.kind(), ErrorKind::LockLost);
+                for wait in [SECOND, lock / 2, lock * 9 / 10] {
+                    sender.send(&MessageRef::new("x")).await.unwrap();
+                    let next = receiver.receive(MINUTE).await.unwrap().unwrap();
+                    world.sleep(wait).await;
+                    receiver.complete(&next).await.map_err(|error| (wait, error.kind()))?;
+                }
+                Ok(())
+            });
+            assert_eq!(kept, Ok(()), "locks of {lock:?}, lost after {after:?}");
+        }
+    }
+}
+
+/// The number of renewals of a lock within a quarter of a minute, by a client whose clock is two minutes ahead and that has
+/// settled a message, or a message of its session, half a minute after it was locked.
+fn renewals(in_session: bool, settles: bool) -> u64 {
+    let queue = if in_session { sessions(MINUTE) } else { locks(MINUTE) };
+    observe(&world(queue), async move |world: World| {
+        let utc = world.utc_clock();
+        utc.set_offset(Skew::Ahead(MINUTE * 2));
+        let client = world.client_with_utc(settings(&world, RetryPolicy::default()), &utc);
+        let send = async || {
+            let sender = client.sender("q").unwrap();
+            sender.send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
+        };
+        let renewed = || world.broker(|broker, _| broker.statistics().locks_renewed);
+        let renewer = AutoLockRenewer::new(MINUTE * 10);
+        send().await;
+        let before;
+        if in_session {
+            let receiver = client.accept_session("q", "s", ReceiverOptions::new()).await.unwrap();
+            let message = receiver.receive(MINUTE).await.unwrap().unwrap();
+            world.sleep(SECOND * 30).await;
+            if settles {
+                receiver.complete(&message).await.unwrap();
+            }
+            before = renewed();
+            let _renewal = renewer.session(&receiver).unwrap();
+            world.sleep(SECOND * 15).await;
+        } else {
+            let (receiver, message) = prefetched(&client, "q").await;
+            world.sleep(SECOND * 30).await;
+            if settles {
+                receiver.complete(&message).await.unwrap();
+            }
+            send().await;
+            let next = receiver.receive(MINUTE).await.unwrap().unwrap();
+            before = renewed();
+            let _renewal = renewer.message(&receiver, &next).unwrap();
+            world.sleep(SECOND * 15).await;
+        }
+        renewed() - before
+    })
+}
+
+/// A settlement that was taken was inside of the lock: renewals need not hurry as if nothing were known.
+#[test]
+fn a_settlement_that_was_taken_tells_the_time() {
+    for in_session in [false, true] {
+        let (with, without) = (renewals(in_session, true), renewals(in_session, false));
+        assert!(
+            with <= 4 && with < without,
+            "in a session: {in_session}; {with} renewals, {without} before a settlement"
+        );
+    }
+}
