@@ -60,3 +60,11 @@ ids! {
     /// Names a delivery.
     DeliveryId, DeliveryIndex, "delivery";
 }
+
+#[cfg(all(test, feature = "alloc"))]
+impl DeliveryId {
+    /// An id for tests of tables that are keyed by deliveries.
+    pub(crate) const fn numbered(index: u32, generation: crate::storage::Generation) -> Self {
+        Self(Key { index, generation })
+    }
+}

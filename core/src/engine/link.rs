@@ -4,7 +4,7 @@ use super::connection::Ending;
 use super::delivery::Waiting;
 use super::entries::{Indexes, Number};
 use super::frames::{OUTBOX_FULL, Wrong};
-use super::id::{DeliveryIndex, LinkId, LinkIndex, SessionId, SessionIndex};
+use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex, SessionId, SessionIndex};
 use super::numbers::{Handle, LinkName};
 use super::queue::Queued;
 use super::{Capacity, Connection, EngineError, Handler, Violation};
@@ -408,6 +408,16 @@ impl<S: Storage> Connection<S> {
         }
         self.links.free(at);
         self.freed = true;
+    }
+
+    /// The oldest delivery of a link.
+    pub fn first_delivery(&self, link: LinkId) -> Option<DeliveryId> {
+        self.deliveries.id(DeliveryIndex::of(self.links.find(link)?.deliveries.first()?))
+    }
+
+    /// The delivery behind another one of the same link.
+    pub fn next_delivery(&self, delivery: DeliveryId) -> Option<DeliveryId> {
+        self.deliveries.id(DeliveryIndex::of(self.deliveries.find(delivery)?.of_link.next()?))
     }
 
     /// A link at a glance; `None` when the id is stale.

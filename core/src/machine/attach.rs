@@ -11,7 +11,7 @@ use crate::engine::{LinkId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::session_filter;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Features, Marks, Storage, Table};
+use crate::storage::{Marks, Storage, Table};
 use crate::time::{Instant, Millis};
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
@@ -171,9 +171,8 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         endpoint.backoff.healthy();
-        let claim = endpoint.claim.filter(|_| S::Features::SESSIONS);
-        if let Some(claim) = claim.and_then(|claim| self.claims.get_mut(claim.index())) {
-            claim.settle_in();
+        if let Some(lock) = endpoint.session_lock() {
+            self.session_locks.settle_in(lock);
         }
     }
 
@@ -224,9 +223,9 @@ impl<S: Storage> ClientMachine<S> {
             Work::Receiver { mode, .. } => {
                 let too_long = |_| EngineError::IllegalState;
                 let mut timeout = None;
-                if let Some(claim) = self.claim_of(endpoint) {
+                if let Some(lock) = endpoint.session_lock() {
                     let filter;
-                    (filter, timeout) = claim.ask(&mut filter_buffer).map_err(too_long)?;
+                    (filter, timeout) = self.session_locks.ask(lock, &mut filter_buffer).map_err(too_long)?;
                     if let Some(source) = &mut attach.source {
                         source.filter = Some(filter);
                     }
@@ -309,10 +308,9 @@ impl<S: Storage> ClientMachine<S> {
         endpoint.error = Some(failure.clone());
         self.fail_sent(place, &failure);
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.is_session() {
-            let claim = endpoint.claim.and_then(|claim| self.claims.get(claim.index()));
+        if let Some(lock) = endpoint.session_lock() {
             if failure.reason() == Some(Reason::SessionLockLost)
-                && let Some(until) = claim.and_then(|claim| claim.locked_until)
+                && let Some(until) = self.session_locks.lock_end(lock)
             {
                 self.lock_ended(clock, until);
             }

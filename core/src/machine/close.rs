@@ -137,7 +137,7 @@ impl<S: Storage> ClientMachine<S> {
 
     pub(super) fn drop_endpoint(&mut self, place: u32) {
         let Some(endpoint) = self.endpoints.get(place) else { return };
-        let (attachment, claim, token) = (endpoint.attachment, endpoint.claim, endpoint.entity().token);
+        let (attachment, lock, token) = (endpoint.attachment, endpoint.session_lock(), endpoint.entity().token);
         self.link_gone(place, Attachment::Down);
         self.endpoints.free(place);
         // The place may get a new entry, whose marks are its own.
@@ -148,10 +148,8 @@ impl<S: Storage> ClientMachine<S> {
         if let (Attachment::Remains { link, retired: false }, Some(connection)) = (attachment, &mut self.connection) {
             connection.forget(link);
         }
-        if S::Features::SESSIONS
-            && let Some(claim) = claim
-        {
-            self.claims.free(claim.index());
+        if let Some(lock) = lock {
+            self.session_locks.release(lock);
         }
         self.release(token, User::Link);
         self.calls.leave(place, &Failure::new(Cause::Closed));

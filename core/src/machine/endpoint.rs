@@ -2,12 +2,12 @@
 
 use super::Failure;
 use super::backoff::Backoff;
-use super::id::{EntityId, TokenId};
+use super::id::{EntityId, SessionLockId, TokenId};
 use crate::engine::LinkId;
 use crate::log::Span;
 use crate::servicebus::address::SubQueue;
 pub use crate::servicebus::entity::Entity;
-use crate::storage::{Features, Key, Place, Storage};
+use crate::storage::{Features, Key, Storage};
 use crate::time::Instant;
 use core::fmt;
 
@@ -126,8 +126,8 @@ pub(super) struct Endpoint<S: Storage> {
     /// Links that failed in a row.
     pub(super) backoff: Backoff,
     pub(super) work: Work,
-    /// The place of its session, when it is for one.
-    pub(super) claim: Option<Place>,
+    /// The lock of its session, when it is for one.
+    pub(super) claim: Option<SessionLockId>,
     pub(super) token: TokenId,
     pub(super) attachment: Attachment,
     /// Its link in what is told.
@@ -229,7 +229,12 @@ impl<S: Storage> Endpoint<S> {
     }
 
     pub(super) fn is_session(&self) -> bool {
-        S::Features::SESSIONS && self.claim.is_some()
+        self.session_lock().is_some()
+    }
+
+    /// The lock of its session.
+    pub(super) fn session_lock(&self) -> Option<SessionLockId> {
+        if S::Features::SESSIONS { self.claim } else { None }
     }
 
     pub(super) fn is_receiver(&self) -> bool {

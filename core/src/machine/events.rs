@@ -3,17 +3,15 @@
 use super::calls::{Calls, Outcome, State};
 use super::channels::Channels;
 use super::endpoint::{Attachment, Endpoint, Work};
-use super::receive::Held;
-use super::renewal::Renewal;
+use super::lock_renewals::LockRenewals;
 use super::request::REQUEST;
 use super::routes::{Route, Routes};
-use super::session::Claim;
+use super::session_locks::SessionLocks;
+use super::settlement::Settlement;
 use super::{Backoff, Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, StateUpdate, Subject};
 use crate::servicebus::Reason;
-use crate::storage::{
-    Features, Marks, MarksOf, Slots, SlotsOf, Storage, Table, TableOf, TransactionId, TransactionOf, room,
-};
+use crate::storage::{Features, Marks, MarksOf, Storage, Table, TableOf, TransactionId, TransactionOf, room};
 use crate::time::Instant;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView};
@@ -26,14 +24,14 @@ const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 struct Watch<'n, S: Storage> {
     routes: &'n Routes<S>,
     endpoints: &'n mut TableOf<S, room::Links, Endpoint<S>>,
-    claims: &'n mut TableOf<S, room::Claims, Claim<S>>,
+    session_locks: &'n mut SessionLocks<S>,
     channels: &'n mut Channels<S>,
     calls: &'n mut Calls<S>,
     ending: &'n mut Option<Failure<S>>,
     last_description: &'n mut S::Text,
     timers: &'n mut Timers<S>,
-    held: &'n mut SlotsOf<S, room::Deliveries, Held>,
-    renewals: &'n mut TableOf<S, room::Renewals, Renewal<S>>,
+    settlement: &'n mut Settlement<S>,
+    lock_renewals: &'n mut LockRenewals<S>,
     dials: &'n mut Backoff,
     ready: &'n mut MarksOf<S, room::Links>,
     due: &'n mut bool,
@@ -52,11 +50,8 @@ impl<S: Storage> Watch<'_, S> {
             // More than four gigabytes are as good as no limit.
             *max_batch_size = u32::try_from(told.max(0)).unwrap_or(u32::MAX);
         }
-        if S::Features::SESSIONS
-            && let Some(claim) = endpoint.claim
-            && let Some(claim) = self.claims.get_mut(claim.index())
-        {
-            claim.answered(properties, attach);
+        if let Some(lock) = endpoint.session_lock() {
+            self.session_locks.answered(lock, properties, attach.filter());
         }
     }
 
@@ -83,12 +78,10 @@ impl<S: Storage> Watch<'_, S> {
     /// A delivery has moved: its link and the connection are healthy. Settled, it is not in the application's hands.
     fn moved(&mut self, update: &StateUpdate<'_>) {
         if update.settled
-            && let Some(held) = self.held.take(update.delivery.index())
-            && let Some(place) = held.renewal
-            && let Some(renewal) = self.renewals.get_mut(place)
+            && let Some(renewal) = self.settlement.ended(update.delivery)
+            && S::Features::LOCK_RENEWAL
         {
-            renewal.settled = renewal.settling;
-            self.timers.set(Timer::Renewal, place, Some(Instant::ZERO));
+            self.lock_renewals.message_ended(renewal, self.timers);
         }
         if let Some(Route::Endpoint(place)) = self.routes.of(update.link)
             && let Some(endpoint) = self.endpoints.get_mut(place)
@@ -186,14 +179,14 @@ impl<S: Storage> ClientMachine<S> {
         let mut watch = Watch {
             routes: &self.routes,
             endpoints: &mut self.endpoints,
-            claims: &mut self.claims,
+            session_locks: &mut self.session_locks,
             channels: &mut self.channels,
             calls: &mut self.calls,
             ending: &mut self.ending,
             last_description: &mut self.last_description,
             timers: &mut self.timers,
-            held: &mut self.held,
-            renewals: &mut self.renewals,
+            settlement: &mut self.settlement,
+            lock_renewals: &mut self.lock_renewals,
             dials: &mut self.dials,
             ready: &mut self.ready,
             due: &mut self.due,
@@ -286,8 +279,8 @@ impl<S: Storage> ClientMachine<S> {
             let remains = (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place)).any(|endpoint| {
                 matches!(endpoint.attachment, Attachment::Remains { link: left, retired: false } if left == link)
             });
-            if !remains && let Some(connection) = &mut self.connection {
-                connection.forget(link);
+            if !remains {
+                self.forget_link(link);
             }
             return;
         };
@@ -296,8 +289,8 @@ impl<S: Storage> ClientMachine<S> {
         if let Route::Endpoint(place) = owner {
             let current = self.endpoints.get(place).filter(|found| found.attachment.link() == Some(link));
             let leaves = current.map(|found| found.leaves(self.connection.as_ref(), false));
-            if let (None | Some(Attachment::Down), Some(connection)) = (leaves, &mut self.connection) {
-                connection.forget(link);
+            if let None | Some(Attachment::Down) = leaves {
+                self.forget_link(link);
             }
             if let Some(leaves) = leaves {
                 self.endpoint_detached(place, clock, leaves, fault);

@@ -1,7 +1,7 @@
 //! Ids of the parts' entries: parts name one another's entries by these, and know nothing else of each other.
 
 use crate::servicebus::address::SubQueue;
-use crate::storage::Key;
+use crate::storage::{Key, Place};
 
 /// Declares ids. A generation tells an entry from later ones in the same place: a stale id finds nothing.
 macro_rules! ids {
@@ -32,6 +32,40 @@ ids! {
     TokenId;
     /// A request of `channels`.
     RequestId;
+}
+
+/// The lock of a session: its receiver's as long as that is there, so that a place is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SessionLockId(Place);
+
+impl SessionLockId {
+    pub(super) const fn new(index: u32) -> Self {
+        Self(Place::new(index))
+    }
+
+    /// The entry's place.
+    pub(super) const fn index(self) -> u32 {
+        self.0.index()
+    }
+}
+
+/// Names a registration of a lock that is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RenewalId(Key);
+
+impl RenewalId {
+    pub(super) const fn new(key: Key) -> Self {
+        Self(key)
+    }
+
+    pub(super) const fn key(self) -> Key {
+        self.0
+    }
+
+    /// The entry's place.
+    pub(super) const fn index(self) -> u32 {
+        self.0.index
+    }
 }
 
 /// An entity that is in use, by its token, which its sub-queues share.

@@ -18,20 +18,21 @@ mod endpoint;
 mod events;
 mod id;
 mod link_up;
+mod lock_renewals;
 mod node;
 mod occupancy;
 mod operation;
 mod phase;
 mod prefetch;
 mod receive;
-mod renewal;
+mod renewing;
 mod request;
 mod routes;
 mod send;
 mod service_clock;
-mod session;
+mod session_locks;
 mod settings;
-mod settle;
+mod settlement;
 mod timers;
 mod tokens;
 
@@ -39,7 +40,7 @@ use crate::engine::{self, Capacity, Connection, ConnectionErrorKind, EngineError
 use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::Argument;
-use crate::storage::{Features, Marks, MarksOf, SlotsOf, Spare, Storage, Table, TableOf, Text, room};
+use crate::storage::{Features, Marks, MarksOf, Spare, Storage, Table, TableOf, Text, room};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -53,11 +54,11 @@ use effect::Effect;
 use endpoint::{Endpoint, Path};
 use id::{EntityId, RequestId, TokenId};
 use link_up::Sessions;
-use receive::Held;
-use renewal::Renewal;
+use lock_renewals::LockRenewals;
 use routes::Routes;
 use service_clock::ServiceClock;
-use session::Claim;
+use session_locks::SessionLocks;
+use settlement::Settlement;
 use timers::{Timer, Timers, client};
 use tokens::{Attempt, SAS_TOKEN, TokenText, Tokens, User};
 
@@ -68,12 +69,13 @@ pub use calls::{OperationId, Outcome};
 pub use control::Control;
 pub(crate) use endpoint::Kind;
 pub use endpoint::{EndpointId, Entity, ReceiveMode};
+pub use id::RenewalId;
+pub use lock_renewals::RenewalEnd;
 pub use occupancy::Occupancy;
 pub use phase::Phase;
-pub use renewal::{RenewalEnd, RenewalId};
 pub use send::SizeLimits;
 pub use settings::Settings;
-pub use settle::Locked;
+pub use settlement::Locked;
 pub use tokens::Audience;
 
 /// The two clocks at one moment.
@@ -165,8 +167,7 @@ pub struct ClientMachine<S: Storage> {
     without_places: MarksOf<S, room::Links>,
     settings: Settings<S>,
     sessions: Sessions<S>,
-    /// Messages in the application's hands, by the places of their deliveries.
-    held: SlotsOf<S, room::Deliveries, Held>,
+    settlement: Settlement<S>,
     routes: Routes<S>,
     /// Why the last connection ended.
     last_error: Option<Failure<S>>,
@@ -179,11 +180,9 @@ pub struct ClientMachine<S: Storage> {
     /// The connection in what is told.
     span: Span,
     tokens: Tokens<S>,
-    /// Locks that are renewed.
-    renewals: TableOf<S, room::Renewals, Renewal<S>>,
+    lock_renewals: LockRenewals<S>,
     channels: Channels<S>,
-    /// Sessions of receivers.
-    claims: TableOf<S, room::Claims, Claim<S>>,
+    session_locks: SessionLocks<S>,
     endpoints: TableOf<S, room::Links, Endpoint<S>>,
     calls: Calls<S>,
     connection: Option<Connection<S>>,
@@ -239,12 +238,12 @@ impl<S: Storage> ClientMachine<S> {
             sessions: Sessions::new(limits.sessions),
             endpoints: Table::bounded(limits.links),
             channels: Channels::new(limits.links, limits.deliveries),
-            claims: Table::bounded(limits.links),
+            session_locks: SessionLocks::new(limits.links),
             tokens: Tokens::new(limits.links),
             calls: Calls::bounded(limits.deliveries),
-            renewals: Table::bounded(limits.deliveries),
+            lock_renewals: LockRenewals::new(limits.deliveries),
             routes: Routes::new(),
-            held: SlotsOf::<S, room::Deliveries, _>::default(),
+            settlement: Settlement::new(),
             due: false,
             starved: false,
             has_room: false,
@@ -487,7 +486,9 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Whether there is something to do that needs no transport.
     pub(super) fn is_due(&self) -> bool {
-        self.due || (self.starved && self.connection.as_ref().is_some_and(Connection::has_freed))
+        self.due
+            || (self.starved
+                && (self.settlement.is_searching() || self.connection.as_ref().is_some_and(Connection::has_freed)))
     }
 
     /// Whether the driver has something to do now.
@@ -690,7 +691,7 @@ impl<S: Storage> ClientMachine<S> {
             return false;
         }
         self.routes = Routes::new();
-        self.held = SlotsOf::<S, room::Deliveries, _>::default();
+        self.settlement.clear();
         let keeps = S::Features::RECEIVE_AND_DELETE && self.retire_with_remains();
         self.connection = None;
         keeps

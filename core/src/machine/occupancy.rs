@@ -1,7 +1,7 @@
 //! How full the tables are.
 
 use super::ClientMachine;
-use crate::storage::{Slots, Storage, Table};
+use crate::storage::{Storage, Table};
 
 /// Entries of each table of a client, to see that nothing stays behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl<S: Storage> ClientMachine<S> {
             tokens: self.tokens.len(),
             requests: self.channels.requests_len(),
             operations: self.calls.len(),
-            held: (0..self.held.end()).filter(|&index| self.held.get(index).is_some()).count(),
+            held: self.settlement.len(),
             sessions,
             links,
             deliveries,

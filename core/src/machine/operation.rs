@@ -192,7 +192,7 @@ impl<S: Storage> ClientMachine<S> {
             && let (Some(Reason::SessionLockLost), Some(id)) = (reason, endpoint)
             && self.is_taking_over(id)
         {
-            return Some(super::session::TAKEOVER_POLL);
+            return Some(super::session_locks::TAKEOVER_POLL);
         }
         if !failure.is_transient() {
             return None;

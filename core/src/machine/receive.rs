@@ -5,27 +5,13 @@ use super::attach::is_of_room;
 use super::calls::{OperationId, State};
 use super::endpoint::{Attachment, EndpointId, Overdue, ReceiveMode};
 use super::{Cause, ClientMachine, Clock, Failure, Timer};
-use crate::engine::DeliveryId;
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::received::{Origin, ReceivedMessage};
-use crate::storage::{Features, Slots, Storage, Table};
+use crate::storage::{Features, Storage, Table};
 use crate::time::{Millis, Timestamp};
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
-
-/// A message in the application's hands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    delivery: DeliveryId,
-    /// When its lock ends.
-    pub(super) locked_until: Timestamp,
-    /// Who renews it, by its place.
-    pub(super) renewal: Option<u32>,
-}
-
-/// How long after the end of its lock a message that was never settled is forgotten.
-const GRACE: Millis = Millis::from_secs(60);
 
 /// The shortest lock that an entity can have: what came less than this ago is still locked, whatever the clocks say.
 const SHORTEST_LOCK: Millis = Millis::from_secs(5);
@@ -227,8 +213,7 @@ impl<S: Storage> ClientMachine<S> {
             }
             let lock = Maybe(message.lock_token);
             log!(debug, "received", lock = lock, traceparent = Maybe(message.traceparent()));
-            let held = Held { delivery: incoming.delivery, locked_until, renewal: None };
-            let _ = self.held.put(incoming.delivery.index(), held);
+            self.settlement.taken(incoming.delivery, locked_until);
             take(message);
             taken += 1;
         }
@@ -246,31 +231,6 @@ impl<S: Storage> ClientMachine<S> {
         let waiting = endpoint.attachment.link().and_then(|link| self.connection.as_ref()?.link(link));
         if waiting.is_none_or(|status| status.waiting == 0) {
             endpoint.stocked_since = None;
-        }
-    }
-
-    /// A message in the application's hands, while its link lives.
-    pub(super) fn held_of(&self, origin: Origin) -> Option<&Held> {
-        let delivery = origin.delivery.filter(|_| origin.connection == self.connection_id())?;
-        self.held.get(delivery.index()).filter(|held| held.delivery == delivery)
-    }
-
-    pub(super) fn set_held(&mut self, origin: Origin, change: impl FnOnce(&mut Held)) {
-        let Some(&(mut held)) = self.held_of(origin) else { return };
-        change(&mut held);
-        let _ = self.held.put(held.delivery.index(), held);
-    }
-
-    /// Makes room where messages were received and never settled: long after their locks have ended they are forgotten.
-    pub(super) fn sweep_held(&mut self, clock: Clock) {
-        for index in 0..self.held.end() {
-            let Some(&held) = self.held.get(index) else { continue };
-            if held.locked_until.after(GRACE) <= self.service_clock.utc(clock) {
-                self.held.take(index);
-                if let Some(connection) = &mut self.connection {
-                    let _ = connection.settle(held.delivery, &DeliveryState::RELEASED, true);
-                }
-            }
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::calls::{OperationId, Outcome, State};
 use super::channels::{Channels, Links, Owner, Row};
 use super::endpoint::{Entity, Path};
-use super::id::{RequestId, TokenId};
+use super::id::{RenewalId, RequestId, TokenId};
 use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Timer, client};
 use crate::engine::{DeliveryId, SendOptions, Tag};
@@ -317,7 +317,7 @@ impl<S: Storage> ClientMachine<S> {
             (Owner::Renewal(key), result) => {
                 self.free_request(place);
                 if S::Features::LOCK_RENEWAL {
-                    self.renewal_answered(key, clock, result);
+                    self.renewal_answered(RenewalId::new(key), clock, result);
                 }
             }
             (Owner::Token(token, expiry), result) => {
@@ -397,7 +397,7 @@ impl<S: Storage> ClientMachine<S> {
                 self.calls.notice(key.index);
                 Ok(())
             }
-            Owner::Renewal(key) if S::Features::LOCK_RENEWAL => self.send_renewal(key, place, clock),
+            Owner::Renewal(key) if S::Features::LOCK_RENEWAL => self.send_renewal(RenewalId::new(key), place, clock),
             Owner::Renewal(_) => Ok(()),
             Owner::Token(token, _) => self.send_token(token, place, clock),
         };

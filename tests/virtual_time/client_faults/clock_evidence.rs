@@ -71,44 +71,35 @@ fn a_lock_that_was_lost_before_its_end_costs_no_other_lock() {
     }
 }
 
-/// The number of renewals of a lock within a quarter of a minute, by a client whose clock is two minutes ahead and that has
-/// settled a message, or a message of its session, half a minute after it was locked.
+/// The number of renewals of a new lock within a quarter of a minute, by a client whose clock is two minutes ahead and
+/// that has settled a message, or a message of a session, half a minute after it was locked.
 fn renewals(in_session: bool, settles: bool) -> u64 {
     let queue = if in_session { sessions(MINUTE) } else { locks(MINUTE) };
     observe(&world(queue), async move |world: World| {
+        add_queue(&world, "other", locks(MINUTE));
         let utc = world.utc_clock();
         utc.set_offset(Skew::Ahead(MINUTE * 2));
         let client = world.client_with_utc(settings(&world, RetryPolicy::default()), &utc);
-        let send = async || {
-            let sender = client.sender("q").unwrap();
-            sender.send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
-        };
-        let renewed = || world.broker(|broker, _| broker.statistics().locks_renewed);
-        let renewer = AutoLockRenewer::new(MINUTE * 10);
-        send().await;
-        let before;
-        if in_session {
-            let receiver = client.accept_session("q", "s", ReceiverOptions::new()).await.unwrap();
-            let message = receiver.receive(MINUTE).await.unwrap().unwrap();
-            world.sleep(SECOND * 30).await;
-            if settles {
-                receiver.complete(&message).await.unwrap();
-            }
-            before = renewed();
-            let _renewal = renewer.session(&receiver).unwrap();
-            world.sleep(SECOND * 15).await;
+        let receiver = if in_session {
+            client.sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
+            let session = client.accept_session("q", "s", ReceiverOptions::new()).await.unwrap();
+            Receiver::clone(&session)
         } else {
-            let (receiver, message) = prefetched(&client, "q").await;
-            world.sleep(SECOND * 30).await;
-            if settles {
-                receiver.complete(&message).await.unwrap();
-            }
-            send().await;
-            let next = receiver.receive(MINUTE).await.unwrap().unwrap();
-            before = renewed();
-            let _renewal = renewer.message(&receiver, &next).unwrap();
-            world.sleep(SECOND * 15).await;
+            client.receiver_with(Entity::queue("q"), ReceiverOptions::new().with_prefetch(1)).unwrap()
+        };
+        if !in_session {
+            client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
         }
+        let message = receiver.receive(MINUTE).await.unwrap().unwrap();
+        world.sleep(SECOND * 30).await;
+        if settles {
+            receiver.complete(&message).await.unwrap();
+        }
+        let (other, next) = prefetched(&client, "other").await;
+        let renewed = || world.broker(|broker, _| broker.statistics().locks_renewed);
+        let before = renewed();
+        let _renewal = AutoLockRenewer::new(MINUTE * 10).message(&other, &next).unwrap();
+        world.sleep(SECOND * 15).await;
         renewed() - before
     })
 }

@@ -12,6 +12,7 @@ mod dropped_driver;
 mod fair_shares;
 mod flood;
 mod full_tables;
+mod held_messages;
 mod idle_receivers;
 mod large_messages;
 mod lost_answers;
