@@ -313,6 +313,12 @@ impl EmulatorBuilder {
                     names.push(host.to_owned());
                 }
                 names.extend(self.others.iter().map(|start| host_within(&start.config.name, host)));
+                // As on Azure, for clients that know a namespace by this name alone.
+                let all = core::iter::once(&self.default).chain(&self.others);
+                let labels = all.map(|start| start.config.name.to_ascii_lowercase());
+                let labels =
+                    labels.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+                names.extend(labels.map(|name| format!("{name}.servicebus.windows.net")));
                 Identity::self_signed(names).map_err(StartError::Identity)?
             }
         };

@@ -12,7 +12,7 @@ README = pathlib.Path(__file__).parents[3] / "emulator" / "README.md"
 
 
 def example():
-    [code] = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
+    [code] = re.findall(r"### Python\n\n```python\n(.*?)```", README.read_text(), flags=re.S)
     return code
 
 
