@@ -77,6 +77,19 @@ pub trait Runtime: Clone + Debug + Sized + 'static {
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()>;
 }
 
+/// A runtime that runs futures of this type as tasks of their own, such as the handlers of a
+/// [`Processor`](crate::client::Processor::run).
+///
+/// tokio, smol and async-std spawn futures that are `Send + 'static`; a runtime without a spawner runs any future in the place
+/// where its task is awaited.
+pub trait RunTask<F: Future>: Runtime {
+    /// The future under way. Dropped, it is cancelled.
+    type Task: Future<Output = F::Output>;
+
+    /// Starts a future.
+    fn run_task(&self, future: F) -> Self::Task;
+}
+
 /// A handle to a shared value. Closures that run inside are short and never wait.
 pub trait Shared<T>: Clone {
     /// Runs `f` on the value.

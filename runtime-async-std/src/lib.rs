@@ -11,6 +11,8 @@
 #[cfg(feature = "administration")]
 pub mod administration;
 mod network;
+#[cfg(any(feature = "async-std", feature = "smol"))]
+mod task;
 
 use async_io::Timer;
 use futures_lite::io::{AsyncRead, AsyncWrite};
@@ -35,6 +37,8 @@ pub use servicebus_core::transport::WebSocketError;
 pub use servicebus_core::transport::{Credential, CredentialError, DialError, Tls, TlsError};
 #[cfg(feature = "proxy")]
 pub use servicebus_core::transport::{Proxy, ProxyError};
+#[cfg(any(feature = "async-std", feature = "smol"))]
+pub use task::Task;
 
 servicebus_core::client_names!(AsyncIo);
 
@@ -75,6 +79,8 @@ impl Runtime for AsyncIo {
 pub struct Options {
     settings: Settings<Heap>,
     dialer: Dialer,
+    #[cfg(any(feature = "async-std", feature = "smol"))]
+    driver_thread: bool,
 }
 
 impl Options {
@@ -89,7 +95,12 @@ impl Options {
         }
         // A hasher's keys are random for every one that is made.
         let seed = RandomState::new().build_hasher().finish();
-        Ok(Self { settings: Settings::new(connection_string.into(), seed), dialer: Dialer::new(Tcp::default()) })
+        Ok(Self {
+            settings: Settings::new(connection_string.into(), seed),
+            dialer: Dialer::new(Tcp::default()),
+            #[cfg(any(feature = "async-std", feature = "smol"))]
+            driver_thread: false,
+        })
     }
 
     /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
@@ -168,16 +179,28 @@ impl Options {
         self
     }
 
+    /// Runs the driver on a thread of its own instead of a task of the executor: then handlers and other tasks that block
+    /// the threads of the executor stop no renewal of a lock, no heartbeat and no settlement. The thread ends with the client.
+    /// Where the system gives no thread, the client's calls fail with [`ErrorKind::Closed`].
+    #[cfg(any(feature = "async-std", feature = "smol"))]
+    #[must_use]
+    pub fn with_driver_thread(mut self) -> Self {
+        self.driver_thread = true;
+        self
+    }
+
     /// The finer settings.
     pub fn settings_mut(&mut self) -> &mut Settings<Heap> {
         &mut self.settings
     }
 
-    /// Makes the client. Its driver runs on the executor and connects when it is needed.
+    /// Makes the client. Its driver runs on the executor, or on a [thread of its own](Options::with_driver_thread), and
+    /// connects when it is needed.
     #[cfg(any(feature = "async-std", feature = "smol"))]
     pub fn connect(self) -> Client {
+        let spawn = self.spawner();
         let (client, driver) = self.into_parts();
-        spawn(driver);
+        spawn(Box::pin(driver));
         client
     }
 
@@ -186,9 +209,16 @@ impl Options {
     /// a future, a [`Credential`], or with feature `azure-identity` an `AzureCredential`.
     #[cfg(any(feature = "async-std", feature = "smol"))]
     pub fn connect_with_credential(self, credential: impl Credential) -> Client {
+        let spawn = self.spawner();
         let (client, driver) = self.into_parts_with_credential(credential);
-        spawn(driver);
+        spawn(Box::pin(driver));
         client
+    }
+
+    /// Starts the driver where the options want it.
+    #[cfg(any(feature = "async-std", feature = "smol"))]
+    fn spawner(&self) -> fn(Driver) {
+        if self.driver_thread { on_a_thread } else { spawn }
     }
 
     /// The client, and its driver for an executor of one's own: nothing happens unless it is polled.
@@ -214,9 +244,20 @@ impl Options {
     }
 }
 
+/// A driver.
+#[cfg(any(feature = "async-std", feature = "smol"))]
+type Driver = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs a driver on a thread of its own. Dropped for want of a thread, it ends every call.
+#[cfg(any(feature = "async-std", feature = "smol"))]
+fn on_a_thread(driver: Driver) {
+    let run = move || async_io::block_on(driver);
+    let _ = std::thread::Builder::new().name("servicebus".to_owned()).spawn(run);
+}
+
 /// Runs a driver in the background: on async-std's executor when it is called from there, else on smol's.
 #[cfg(any(feature = "async-std", feature = "smol"))]
-fn spawn(driver: impl Future<Output = ()> + Send + 'static) {
+fn spawn(driver: Driver) {
     #[cfg(all(feature = "async-std", feature = "smol"))]
     if async_std::task::try_current().is_none() {
         return smol::spawn(driver).detach();

@@ -8,7 +8,7 @@ use core::future::Future;
 use servicebus_core::client;
 use servicebus_core::driver::{self, Credential, Dial, NoCredential};
 use servicebus_core::machine::{Clock, Settings};
-use servicebus_core::runtime::{Runtime, Shared};
+use servicebus_core::runtime::{RunTask, Runtime, Shared};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::Instant;
 
@@ -124,6 +124,15 @@ impl<S: Storage> Runtime for Embassy<S> {
 
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {
         clock::sleep_until(at)
+    }
+}
+
+/// Runs it in the place where the task is awaited.
+impl<S: Storage, F: Future> RunTask<F> for Embassy<S> {
+    type Task = F;
+
+    fn run_task(&self, future: F) -> F {
+        future
     }
 }
 

@@ -6,6 +6,7 @@
 #[cfg(feature = "administration")]
 pub mod administration;
 mod network;
+mod task;
 
 use servicebus_core::driver::{self, NoCredential};
 use servicebus_core::machine::{Clock, Settings};
@@ -16,6 +17,7 @@ use servicebus_core::time::Instant;
 use servicebus_core::transport::Asked;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,6 +31,7 @@ pub use servicebus_core::transport::WebSocketError;
 pub use servicebus_core::transport::{Credential, CredentialError, DialError, Tls, TlsError};
 #[cfg(feature = "proxy")]
 pub use servicebus_core::transport::{Proxy, ProxyError};
+pub use task::Task;
 
 servicebus_core::client_names!(Tokio);
 
@@ -100,6 +103,7 @@ impl Runtime for Tokio {
 pub struct Options {
     settings: Settings<Heap>,
     dialer: Dialer,
+    driver_thread: bool,
 }
 
 impl Options {
@@ -112,7 +116,8 @@ impl Options {
         ConnectionString::parse_endpoint(&connection_string).map_err(|error| invalid(&error))?;
         // A hasher's keys are random for every one that is made.
         let seed = RandomState::new().build_hasher().finish();
-        Ok(Self { settings: Settings::new(connection_string.into(), seed), dialer: Dialer::new(Tcp::default()) })
+        let settings = Settings::new(connection_string.into(), seed);
+        Ok(Self { settings, dialer: Dialer::new(Tcp::default()), driver_thread: false })
     }
 
     /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
@@ -191,18 +196,32 @@ impl Options {
         self
     }
 
+    /// Runs the driver on a thread of its own instead of a task of the current runtime: then handlers and other tasks that block
+    /// the threads of the executor stop no renewal of a lock, no heartbeat and no settlement. The thread ends with the client.
+    /// Where the system gives no thread, the client's calls fail with [`ErrorKind::Closed`].
+    ///
+    /// The thread has a runtime of its own, with a clock that runs: not for tests that pause tokio's. [`Options::connect`] may
+    /// then be called outside of a runtime.
+    #[must_use]
+    pub fn with_driver_thread(mut self) -> Self {
+        self.driver_thread = true;
+        self
+    }
+
     /// The finer settings.
     pub fn settings_mut(&mut self) -> &mut Settings<Heap> {
         &mut self.settings
     }
 
-    /// Makes the client. Its driver runs as a task of the current tokio runtime and connects when it is needed.
+    /// Makes the client. Its driver runs as a task of the current tokio runtime, or on a
+    /// [thread of its own](Options::with_driver_thread), and connects when it is needed.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime, unless the driver has a thread of its own.
     pub fn connect(self) -> Client {
+        let spawn = self.spawner();
         let (client, shared, dialer) = self.prepare();
-        tokio::spawn(driver::run(shared, Tokio, dialer, NoCredential));
+        spawn(Box::pin(driver::run(shared, Tokio, dialer, NoCredential)));
         client
     }
 
@@ -211,18 +230,34 @@ impl Options {
     /// a future, a [`Credential`], or with feature `azure-identity` an `AzureCredential`.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// As [`Options::connect`].
     pub fn connect_with_credential(mut self, credential: impl Credential) -> Client {
         self.settings.external_tokens = true;
+        let spawn = self.spawner();
         let (client, shared, dialer) = self.prepare();
-        tokio::spawn(driver::run(shared, Tokio, dialer, Asked(credential)));
+        spawn(Box::pin(driver::run(shared, Tokio, dialer, Asked(credential))));
         client
+    }
+
+    /// Starts the driver where the options want it.
+    fn spawner(&self) -> fn(Pin<Box<dyn Future<Output = ()> + Send>>) {
+        if self.driver_thread { on_a_thread } else { |driver| drop(tokio::spawn(driver)) }
     }
 
     fn prepare(self) -> (Client, <Tokio as Runtime>::Shared, Dialer) {
         let shared = Arc::new(Mutex::new(Client::shared_state(Tokio, self.settings)));
         (Client::new(&shared), shared, self.dialer)
     }
+}
+
+/// Runs a driver on a thread of its own. Dropped for want of a thread or a runtime, it ends every call.
+fn on_a_thread(driver: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    let run = move || {
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            runtime.block_on(driver);
+        }
+    };
+    let _ = std::thread::Builder::new().name("servicebus".to_owned()).spawn(run);
 }
 
 /// Connects to a namespace by its connection string, as [`Options`] with its defaults.

@@ -19,7 +19,7 @@ mod utc;
 use servicebus_core::client::{Client, State};
 use servicebus_core::driver::{self, Credential, NoCredential};
 use servicebus_core::machine::{Clock, Settings};
-use servicebus_core::runtime::Runtime;
+use servicebus_core::runtime::{RunTask, Runtime};
 use servicebus_core::storage::Storage;
 use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{self, Broker, BrokerConfig};
@@ -92,6 +92,15 @@ impl<S: Storage> Runtime for Simulated<S> {
 
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {
         self.0.0.executor.sleep_until(self.0.clone(), at)
+    }
+}
+
+/// Runs it in the place where the task is awaited: everything is in one thread, and a future may borrow.
+impl<S: Storage, F: Future> RunTask<F> for Simulated<S> {
+    type Task = F;
+
+    fn run_task(&self, future: F) -> F {
+        future
     }
 }
 

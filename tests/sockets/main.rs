@@ -6,6 +6,7 @@ mod first_hours;
 mod hosts;
 mod large_message;
 mod ports;
+mod processors;
 mod promptness;
 mod proxy;
 mod status_lines;

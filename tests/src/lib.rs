@@ -10,6 +10,7 @@ pub mod coordinator;
 pub mod engine;
 pub mod evidence;
 pub mod fault;
+pub mod handler;
 pub mod model;
 pub mod peers;
 pub mod socket;

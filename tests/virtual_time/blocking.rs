@@ -6,6 +6,7 @@ use servicebus_core::client::{AutoLockRenewer, ProcessorMessage, ProcessorOption
 use servicebus_core::machine::Entity;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::Simulated;
+use servicebus_tests::handler::handler;
 use servicebus_tests::storages::Complete;
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -57,21 +58,21 @@ fn blocked_processor<S: Complete>() {
     play(&world, async |world| {
         let client = world.client::<S>();
         send_numbers(&client.sender("q").unwrap(), 0..1).await;
-        let options = ProcessorOptions { max_auto_lock_renewal: Some(HOUR * 2), ..ProcessorOptions::default() };
+        let options = ProcessorOptions::new().with_max_auto_lock_renewal(HOUR * 2);
         let processor = client.processor(Entity::queue("q"), options);
         let control = processor.control();
         let begun = Cell::new(false);
-        let handler = async |_: &ProcessorMessage<'_, Simulated<S>>| {
+        let handler = handler(async |_: ProcessorMessage<Simulated<S>>| {
             begun.set(true);
             // Gives way once, and is not polled again for an hour.
             let mut yielded = false;
             poll_fn(|_| if core::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }).await;
             control.stop();
             Ok::<(), &str>(())
-        };
+        });
         let errors = Cell::new(0);
         {
-            let run = processor.run(handler, |_| errors.set(errors.get() + 1));
+            let run = processor.on_error(|_| errors.set(errors.get() + 1)).run(handler);
             let mut task = pin!(async { run.await.unwrap() });
             while !begun.get() {
                 assert!(!poll_once(task.as_mut()));

@@ -9,6 +9,7 @@ use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{MessageRef, ReceivedMessage, RuleDescription, RuleFilter};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::handler::handler;
 use servicebus_tests::storages::Complete;
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -306,25 +307,25 @@ scenes! {
         .await;
     }
     processor: |stage| {
-        let options = ProcessorOptions { max_concurrent_calls: 2, ..ProcessorOptions::default() };
+        let options = ProcessorOptions::new().with_max_concurrent_calls(2);
         let processor = stage.client.processor(Entity::queue("q"), options);
         let control = processor.control();
         stop_after(&stage.world, processor.control(), 9);
-        let handler = async |message: &ProcessorMessage<'_, Simulated<S>>| {
+        let handler = handler(async |message: ProcessorMessage<Simulated<S>>| {
             stage.world.sleep(SECOND).await;
             match message.delivery_count() {
                 0 => Err("again"),
                 1 => message.defer(&[]).await.map_err(|_| "not deferred"),
                 _ => Ok(()),
             }
-        };
+        });
         let pause = async {
             stage.world.sleep(SECOND * 2).await;
             control.pause();
             stage.world.sleep(SECOND * 2).await;
             control.resume();
         };
-        let run = processor.run(handler, |_| ());
+        let run = processor.on_error(|_| ()).run(handler);
         let both = async {
             let (mut run, mut pause) = (pin!(run), pin!(pause));
             let mut paused = false;
@@ -338,18 +339,14 @@ scenes! {
         stage.drop_at(both).await;
     }
     session_processor: |stage| {
-        let options = SessionProcessorOptions {
-            max_concurrent_sessions: 2,
-            session_idle_timeout: SECOND * 3,
-            ..SessionProcessorOptions::default()
-        };
+        let options = SessionProcessorOptions::new().with_max_concurrent_sessions(2).with_session_idle_timeout(SECOND * 3);
         let processor = stage.client.session_processor(Entity::queue("s"), options);
         stop_after(&stage.world, processor.control(), 9);
-        let handler = async |message: &ProcessorMessage<'_, Simulated<S>>| {
+        let handler = handler(async |message: ProcessorMessage<Simulated<S>>| {
             stage.world.sleep(SECOND).await;
             if message.delivery_count() == 0 { Err("again") } else { Ok(()) }
-        };
-        stage.drop_at(async { processor.run(handler, |_| ()).await.unwrap() }).await;
+        });
+        stage.drop_at(async { processor.on_error(|_| ()).run(handler).await.unwrap() }).await;
     }
     close_client: |stage| {
         let Stage { client, sender, receiver, polls, ended, world } = stage;

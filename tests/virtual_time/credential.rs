@@ -11,6 +11,7 @@ use servicebus_core::storage::PayloadBuilder;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_emulator::broker::entities::{Namespace, QueueDescription};
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::handler::handler;
 use servicebus_tests::storages::Complete;
 use servicebus_tests::told::Told;
 use std::cell::{Cell, RefCell};
@@ -391,11 +392,11 @@ fn processor<S: Complete>() {
         let control = pump.control();
         let (handled, failed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let (handling, failing) = (Rc::clone(&handled), Rc::clone(&failed));
-        let handler = async move |_: &ProcessorMessage<'_, Simulated<S>>| {
+        let handler = handler(async move |_: ProcessorMessage<Simulated<S>>| {
             handling.set(handling.get() + 1);
             Ok::<(), Infallible>(())
-        };
-        world.spawn(async move { pump.run(handler, |_| failing.set(failing.get() + 1)).await.unwrap() });
+        });
+        world.spawn(async move { pump.on_error(|_| failing.set(failing.get() + 1)).run(handler).await.unwrap() });
         world.sleep(HOUR).await;
         // An attempt to receive asks four times in 21 s, and the pauses between them grow to a minute.
         let each_hour = |count: u32| (4 * 25..=4 * 70).contains(&count);

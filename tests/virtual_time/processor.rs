@@ -2,8 +2,8 @@
 //! 15).
 
 use servicebus_core::client::{
-    Client, DeadLetterOptions, ErrorKind, ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions,
-    SessionProcessorOptions,
+    Client, DeadLetter, DeadLetterOptions, ErrorKind, ProcessorError, ProcessorErrorCause, ProcessorMessage,
+    ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
 };
 use servicebus_core::machine::{Entity, ReceiveMode};
 use servicebus_core::servicebus::{MessageRef, Reason};
@@ -12,13 +12,14 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::handler::handler;
 use servicebus_tests::told::Told;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-type Handled<'p> = ProcessorMessage<'p, Simulated<Heap>>;
-type Errors = Rc<RefCell<Vec<ProcessorError<Heap, &'static str>>>>;
+type Handled = ProcessorMessage<Simulated<Heap>>;
+type Errors = Rc<RefCell<Vec<ProcessorError<Heap>>>>;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -59,7 +60,7 @@ impl Seen {
         self.most.set(self.most.get().max(self.running.get()));
     }
 
-    fn end(&self, message: &Handled<'_>) {
+    fn end(&self, message: &Handled) {
         self.running.set(self.running.get() - 1);
         self.done.borrow_mut().push(message.text().unwrap_or_default().to_owned());
     }
@@ -68,12 +69,12 @@ impl Seen {
         self.done.borrow().len()
     }
 
-    fn on_error(&self) -> impl Fn(ProcessorError<Heap, &'static str>) + 'static {
+    fn on_error(&self) -> impl Fn(ProcessorError<Heap>) + 'static {
         let errors = Rc::clone(&self.errors);
         move |error| errors.borrow_mut().push(error)
     }
 
-    fn errors(&self, wanted: fn(&ProcessorError<Heap, &'static str>) -> bool) -> usize {
+    fn errors(&self, wanted: fn(&ProcessorError<Heap>) -> bool) -> usize {
         self.errors.borrow().iter().filter(|error| wanted(error)).count()
     }
 }
@@ -105,17 +106,17 @@ fn no_more_handlers_run_than_may() {
         let client = inner.client::<Heap>();
         send(&client, 50).await;
         let seen = Seen::default();
-        let options = ProcessorOptions { max_concurrent_calls: 7, ..ProcessorOptions::default() };
+        let options = ProcessorOptions::new().with_max_concurrent_calls(7);
         let processor = client.processor(Entity::queue("q"), options);
         let control = processor.control();
         let (time, watch) = (inner.clone(), seen.clone());
-        let handler = async move |message: &Handled<'_>| {
+        let handler = handler(async move |message: Handled| {
             watch.begin();
             time.sleep(SECOND).await;
-            watch.end(message);
-            Ok(())
-        };
-        let pump = processor.run(handler, seen.on_error());
+            watch.end(&message);
+            Ok::<_, &str>(())
+        });
+        let pump = processor.on_error(seen.on_error()).run(handler);
         let stopped = Rc::new(Cell::new(false));
         let flag = Rc::clone(&stopped);
         inner.spawn(async move {
@@ -143,9 +144,9 @@ fn nothing_that_goes_wrong_in_a_callback_stops_the_pump() {
         let processor = client.processor(Entity::queue("q"), ProcessorOptions::default());
         let control = processor.control();
         let watch = seen.clone();
-        let handler = async move |message: &Handled<'_>| {
+        let handler = handler(async move |message: Handled| {
             watch.begin();
-            watch.end(message);
+            watch.end(&message);
             match (message.text().ok(), message.delivery_count()) {
                 (Some("1"), 0) => Err("not yet"),
                 (Some("2"), 0) => panic!("a handler that panics"),
@@ -155,18 +156,18 @@ fn nothing_that_goes_wrong_in_a_callback_stops_the_pump() {
                 }
                 _ => Ok(()),
             }
-        };
+        });
         let note = seen.on_error();
         let on_error = move |error| {
             note(error);
             panic!("an error callback that panics");
         };
-        inner.spawn(async move { processor.run(handler, on_error).await.unwrap() });
+        inner.spawn(async move { processor.on_error(on_error).run(handler).await.unwrap() });
         until(&inner, || seen.done() == 6).await;
         inner.settle().await;
         control.stop();
-        assert_eq!(seen.errors(|error| matches!(error, ProcessorError::Handler("not yet"))), 1);
-        assert_eq!(seen.errors(|error| matches!(error, ProcessorError::Panicked)), 1);
+        assert_eq!(seen.errors(|error| matches!(error.cause(), ProcessorErrorCause::Handler(error) if error.to_string() == "not yet")), 1);
+        assert_eq!(seen.errors(|error| matches!(error.cause(), ProcessorErrorCause::Panicked(panic) if panic.text() == "a handler that panics")), 1);
         assert_eq!(seen.errors.borrow().len(), 2);
         let dead = client.receiver_with(Entity::queue("q").dead_letter(), ReceiverOptions::default()).unwrap();
         let message = dead.receive(SECOND).await.unwrap().expect("a dead-lettered message");
@@ -185,14 +186,14 @@ fn a_lock_is_renewed_while_its_handler_runs() {
         let seen = Seen::default();
         let processor = client.processor(Entity::queue("q"), ProcessorOptions::default());
         let (time, watch) = (inner.clone(), seen.clone());
-        let handler = async move |message: &Handled<'_>| {
+        let handler = handler(async move |message: Handled| {
             watch.begin();
             time.sleep(SECOND * 280).await;
             assert!(message.lock_failure().is_none());
-            watch.end(message);
-            Ok(())
-        };
-        let pump = processor.run(handler, seen.on_error());
+            watch.end(&message);
+            Ok::<_, &str>(())
+        });
+        let pump = processor.on_error(seen.on_error()).run(handler);
         inner.spawn(async move { pump.await.unwrap_or_default() });
         until(&inner, || seen.done() == 1).await;
         inner.settle().await;
@@ -212,26 +213,26 @@ fn a_lost_lock_is_reported_while_the_handler_runs() {
         let seen = Seen::default();
         let processor = client.processor(Entity::queue("q"), ProcessorOptions::default());
         let (time, watch) = (inner.clone(), seen.clone());
-        let handler = async move |message: &Handled<'_>| {
+        let handler = handler(async move |message: Handled| {
             if message.delivery_count() > 0 {
                 watch.begin();
-                watch.end(message);
+                watch.end(&message);
                 return Ok(());
             }
             time.set_reachable(false);
             time.cut();
             time.sleep(SECOND * 60).await;
             assert!(message.lock_failure().is_some());
-            assert_eq!(watch.errors(|error| matches!(error, ProcessorError::LockLost(_))), 1);
+            assert_eq!(watch.errors(|error| matches!(error.cause(), ProcessorErrorCause::LockLost(_))), 1);
             time.set_reachable(true);
-            Ok(())
-        };
-        let pump = processor.run(handler, seen.on_error());
+            Ok::<_, &str>(())
+        });
+        let pump = processor.on_error(seen.on_error()).run(handler);
         inner.spawn(async move { pump.await.unwrap_or_default() });
         until(&inner, || seen.done() == 1).await;
         inner.settle().await;
-        assert_eq!(seen.errors(|error| matches!(error, ProcessorError::LockLost(_))), 1);
-        assert_eq!(seen.errors(|error| matches!(error, ProcessorError::Settle(_))), 1);
+        assert_eq!(seen.errors(|error| matches!(error.cause(), ProcessorErrorCause::LockLost(_))), 1);
+        assert_eq!(seen.errors(|error| matches!(error.cause(), ProcessorErrorCause::Settle(_))), 1);
         assert!(is_empty(&inner));
         client.close().await;
     });
@@ -247,18 +248,18 @@ fn a_paused_pump_holds_no_message() {
             send(&client, 30).await;
             let seen = Seen::default();
             let receiver = ReceiverOptions::new().with_prefetch(prefetch);
-            let options = ProcessorOptions { receiver, max_concurrent_calls: 2, ..ProcessorOptions::default() };
+            let options = ProcessorOptions::new().with_receiver(receiver).with_max_concurrent_calls(2);
             let processor = client.processor(Entity::queue("q"), options);
             let control = processor.control();
             let (time, watch) = (inner.clone(), seen.clone());
-            let handler = async move |message: &Handled<'_>| {
+            let handler = handler(async move |message: Handled| {
                 watch.begin();
                 time.sleep(SECOND).await;
                 assert_eq!(message.delivery_count(), 0);
-                watch.end(message);
-                Ok(())
-            };
-            let pump = processor.run(handler, seen.on_error());
+                watch.end(&message);
+                Ok::<_, &str>(())
+            });
+            let pump = processor.on_error(seen.on_error()).run(handler);
             inner.spawn(async move { pump.await.unwrap() });
             until(&inner, || seen.done() == 10).await;
             control.pause();
@@ -304,20 +305,20 @@ fn stopping_waits_for_handlers_and_loses_nothing() {
             send(&client, 20).await;
             let seen = Seen::default();
             let receiver = ReceiverOptions::new().with_mode(mode).with_prefetch(prefetch);
-            let options = ProcessorOptions { receiver, max_concurrent_calls: 4, ..ProcessorOptions::default() };
+            let options = ProcessorOptions::new().with_receiver(receiver).with_max_concurrent_calls(4);
             let processor = client.processor(Entity::queue("q"), options);
             let control = processor.control();
             let (time, watch) = (inner.clone(), seen.clone());
-            let handler = async move |message: &Handled<'_>| {
+            let handler = handler(async move |message: Handled| {
                 watch.begin();
                 if watch.done() >= 6 {
                     control.stop();
                 }
                 time.sleep(SECOND * 3).await;
-                watch.end(message);
-                Ok(())
-            };
-            processor.run(handler, seen.on_error()).await.unwrap();
+                watch.end(&message);
+                Ok::<_, &str>(())
+            });
+            processor.on_error(seen.on_error()).run(handler).await.unwrap();
             assert_eq!(seen.running.get(), 0, "every handler has returned");
             let receiver = client.receiver("q").unwrap();
             let mut left = 0;
@@ -341,22 +342,22 @@ fn a_pump_outlives_lost_connections_and_a_missing_queue() {
     world.run(async move {
         let client = inner.client::<Heap>();
         let seen = Seen::default();
-        let options = ProcessorOptions { max_concurrent_calls: 3, ..ProcessorOptions::default() };
+        let options = ProcessorOptions::new().with_max_concurrent_calls(3);
         let processor = client.processor(Entity::queue("q"), options);
         let (time, watch) = (inner.clone(), seen.clone());
-        let handler = async move |message: &Handled<'_>| {
+        let handler = handler(async move |message: Handled| {
             watch.begin();
             time.sleep(SECOND * 2).await;
-            watch.end(message);
-            Ok(())
-        };
-        let pump = processor.run(handler, seen.on_error());
+            watch.end(&message);
+            Ok::<_, &str>(())
+        });
+        let pump = processor.on_error(seen.on_error()).run(handler);
         let ended = Rc::new(RefCell::new(None));
         let slot = Rc::clone(&ended);
         inner.spawn(async move { *slot.borrow_mut() = Some(pump.await) });
         inner.sleep(SECOND * 30).await;
-        let refused = |error: &ProcessorError<Heap, _>| {
-            matches!(error, ProcessorError::Receive(failure) if failure.reason() == Some(Reason::EntityNotFound))
+        let refused = |error: &ProcessorError<Heap>| {
+            matches!(error.cause(), ProcessorErrorCause::Receive(failure) if failure.reason() == Some(Reason::EntityNotFound))
         };
         let told = seen.errors(refused);
         assert!((2..=10).contains(&told), "{told} reports in 30 s: neither silent nor in a tight loop");
@@ -387,20 +388,20 @@ fn what_is_not_completed_by_itself_stays() {
         let client = inner.client::<Heap>();
         send(&client, 2).await;
         let seen = Seen::default();
-        let options = ProcessorOptions { auto_complete: false, ..ProcessorOptions::default() };
+        let options = ProcessorOptions::new().without_auto_complete();
         let processor = client.processor(Entity::queue("q"), options);
         let control = processor.control();
         let watch = seen.clone();
-        let handler = async move |message: &Handled<'_>| {
+        let handler = handler(async move |message: Handled| {
             watch.begin();
-            watch.end(message);
+            watch.end(&message);
             if message.text().ok() == Some("0") {
                 message.complete().await.map_err(|_| "settling failed")
             } else {
                 Ok(())
             }
-        };
-        let pump = processor.run(handler, seen.on_error());
+        });
+        let pump = processor.on_error(seen.on_error()).run(handler);
         inner.spawn(async move { pump.await.unwrap() });
         until(&inner, || seen.done() == 2).await;
         control.stop();
@@ -434,26 +435,23 @@ fn roll_over(cut_every: Option<Duration>) {
         let client = inner.client::<Heap>();
         send_to_sessions(&client, 20, 5).await;
         let seen = Seen::default();
-        let options = SessionProcessorOptions {
-            max_concurrent_sessions: 4,
-            session_idle_timeout: SECOND * 5,
-            ..SessionProcessorOptions::default()
-        };
+        let options =
+            SessionProcessorOptions::new().with_max_concurrent_sessions(4).with_session_idle_timeout(SECOND * 5);
         let processor = client.session_processor(Entity::queue("q"), options);
         let control = processor.control();
         let (time, watch) = (inner.clone(), seen.clone());
         let order: Rc<RefCell<BTreeMap<String, Vec<String>>>> = Rc::default();
         let noted = Rc::clone(&order);
-        let handler = async move |message: &Handled<'_>| {
+        let handler = handler(async move |message: Handled| {
             watch.begin();
             let session = message.session().expect("a session").session_id().to_owned();
             assert_eq!(message.session_id(), Some(session.as_str()));
             time.sleep(SECOND * 4).await;
             noted.borrow_mut().entry(session).or_default().push(message.text().unwrap_or_default().to_owned());
-            watch.end(message);
-            Ok(())
-        };
-        let pump = processor.run(handler, seen.on_error());
+            watch.end(&message);
+            Ok::<_, &str>(())
+        });
+        let pump = processor.on_error(seen.on_error()).run(handler);
         let stopped = Rc::new(Cell::new(false));
         let flag = Rc::clone(&stopped);
         inner.spawn(async move {
@@ -480,7 +478,7 @@ fn roll_over(cut_every: Option<Duration>) {
             assert_eq!(seen.done(), 100);
             assert!(seen.errors.borrow().is_empty(), "{:?}", seen.errors.borrow());
         } else {
-            assert!(seen.errors(|error| matches!(error, ProcessorError::LockLost(_))) > 0);
+            assert!(seen.errors(|error| matches!(error.cause(), ProcessorErrorCause::LockLost(_))) > 0);
         }
         client.close().await;
     });
@@ -506,12 +504,12 @@ fn a_paused_session_processor_holds_no_session() {
         let processor = client.session_processor(Entity::queue("q"), SessionProcessorOptions::default());
         let control = processor.control();
         let watch = seen.clone();
-        let handler = async move |message: &Handled<'_>| {
+        let handler = handler(async move |message: Handled| {
             watch.begin();
-            watch.end(message);
-            Ok(())
-        };
-        let pump = processor.run(handler, seen.on_error());
+            watch.end(&message);
+            Ok::<_, &str>(())
+        });
+        let pump = processor.on_error(seen.on_error()).run(handler);
         inner.spawn(async move { pump.await.unwrap() });
         send_to_sessions(&client, 1, 2).await;
         until(&inner, || seen.done() == 2).await;
@@ -529,4 +527,78 @@ fn a_paused_session_processor_holds_no_session() {
         assert!(seen.errors.borrow().is_empty(), "{:?}", seen.errors.borrow());
         client.close().await;
     });
+}
+
+#[test]
+fn a_dead_letter_moves_its_message_to_the_dead_letter_queue() {
+    let world = world(QueueDescription::default());
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        send(&client, 2).await;
+        let seen = Seen::default();
+        let processor = client.processor("q", ProcessorOptions::new());
+        let control = processor.control();
+        let handler = move |message: Handled| async move {
+            let number: u32 = message.text()?.parse()?;
+            if number == 0 {
+                Err(DeadLetter::new("no zeros", format_args!("{number} of 2")))?;
+            }
+            Ok(())
+        };
+        let pump = processor.on_error(seen.on_error()).run(handler);
+        inner.spawn(async move { pump.await.unwrap() });
+        until(&inner, || seen.errors.borrow().len() == 1).await;
+        inner.settle().await;
+        control.stop();
+        let dead = client.receiver(Entity::queue("q").dead_letter()).unwrap();
+        let message = dead.receive(SECOND).await.unwrap().expect("the dead letter");
+        assert_eq!(message.text().unwrap(), "0");
+        assert_eq!(message.dead_letter_reason(), Some("no zeros"));
+        assert_eq!(message.dead_letter_description(), Some("0 of 2"));
+        dead.complete(&message).await.unwrap();
+        assert!(is_empty(&inner));
+        assert!(seen.errors.borrow()[0].to_string().ends_with("the handler failed: dead-lettered: no zeros: 0 of 2"));
+        client.close().await;
+    });
+}
+
+#[test]
+fn handlers_see_that_the_processor_stops() {
+    for by_close in [false, true] {
+        let world = world(QueueDescription::default());
+        let inner = world.clone();
+        world.run(async move {
+            let client = inner.client::<Heap>();
+            send(&client, 1).await;
+            let processor = client.processor("q", ProcessorOptions::new());
+            let control = processor.control();
+            let waits = Rc::new(Cell::new(0));
+            let seen = Rc::clone(&waits);
+            let handler = move |message: Handled| {
+                let seen = Rc::clone(&seen);
+                async move {
+                    seen.set(if message.is_stopping() { 9 } else { 1 });
+                    message.stopping().await;
+                    seen.set(if message.is_stopping() { 2 } else { 9 });
+                    Ok(())
+                }
+            };
+            let pump = processor.run(handler);
+            inner.spawn(async move { drop(pump.await) });
+            until(&inner, || waits.get() > 0).await;
+            // A pause is no reason to end.
+            control.pause();
+            inner.sleep(SECOND).await;
+            assert_eq!(waits.get(), 1);
+            if by_close {
+                client.close().await;
+            } else {
+                control.stop();
+            }
+            inner.settle().await;
+            assert_eq!(waits.get(), 2);
+            client.close().await;
+        });
+    }
 }

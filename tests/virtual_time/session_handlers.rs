@@ -2,7 +2,7 @@
 //! (docs/evidence/sdk-features.md §10).
 
 use servicebus_core::client::{
-    Client, ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions, SessionHandlers,
+    Client, ProcessorError, ProcessorErrorCause, ProcessorMessage, ProcessorOptions, ReceiverOptions, SessionHandlers,
     SessionProcessorOptions, SessionReceiver,
 };
 use servicebus_core::machine::Entity;
@@ -12,6 +12,7 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::handler::handler;
 use servicebus_tests::storages::Complete;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -29,7 +30,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LOCK: Duration = Duration::from_secs(10);
 
 type Session<S> = SessionReceiver<Simulated<S>>;
-type Handled<'p, S> = ProcessorMessage<'p, Simulated<S>>;
+type Handled<S> = ProcessorMessage<Simulated<S>>;
 
 /// A world with the queue `q`, whose sessions are locked for ten seconds.
 fn world() -> World {
@@ -50,11 +51,7 @@ async fn send(client: &Client<Simulated<Heap>>, session: &str, bodies: &[&str]) 
 }
 
 fn options() -> SessionProcessorOptions {
-    SessionProcessorOptions {
-        max_concurrent_sessions: 1,
-        session_idle_timeout: SECOND * 2,
-        ..SessionProcessorOptions::default()
-    }
+    SessionProcessorOptions::new().with_max_concurrent_sessions(1).with_session_idle_timeout(SECOND * 2)
 }
 
 /// What was called, in order.
@@ -74,14 +71,14 @@ impl Calls {
         self.0.borrow().iter().filter(|found| *found == call).count()
     }
 
-    fn on_error<S: Storage>(&self) -> impl Fn(ProcessorError<S, &'static str>) + 'static {
+    fn on_error<S: Storage>(&self) -> impl Fn(ProcessorError<S>) + 'static {
         let calls = self.clone();
         move |error| {
-            calls.note(match error {
-                ProcessorError::Handler(error) => format!("failed: {error}"),
-                ProcessorError::Panicked => "panicked".to_owned(),
-                ProcessorError::LockLost(failure) => format!("lost: {:?}", failure.reason()),
-                other => format!("{other}"),
+            calls.note(match error.cause() {
+                ProcessorErrorCause::Handler(error) => format!("failed: {error}"),
+                ProcessorErrorCause::Panicked(_) => "panicked".to_owned(),
+                ProcessorErrorCause::LockLost(failure) => format!("lost: {:?}", failure.reason()),
+                _ => format!("{error}"),
             });
         }
     }
@@ -127,27 +124,27 @@ fn order<S: Complete>() {
         let control = processor.control();
         let calls = Calls::default();
         let (noted, time) = (calls.clone(), inner.clone());
-        let opened = async move |session: &Session<S>| {
+        let opened = handler(async move |session: Session<S>| {
             time.sleep(LOCK * 2).await;
             let state = session.state().await.map_err(|_| "no state")?;
             let state = String::from_utf8_lossy(state.as_ref().map_or(&[][..], AsRef::as_ref)).into_owned();
             noted.note(format!("{} opened with {state:?}", session.session_id()));
-            Ok(())
-        };
+            Ok::<_, &str>(())
+        });
         let noted = calls.clone();
-        let message = async move |message: &Handled<'_, S>| {
+        let message = handler(async move |message: Handled<S>| {
             noted.note(message.text().unwrap_or_default());
-            Ok(())
-        };
+            Ok::<_, &str>(())
+        });
         let (noted, time) = (calls.clone(), inner.clone());
-        let closing = async move |session: &Session<S>| {
+        let closing = handler(async move |session: Session<S>| {
             time.sleep(LOCK * 2).await;
             session.set_state(Some(b"seen")).await.map_err(|_| "no state")?;
             noted.note(format!("{} closing", session.session_id()));
-            Ok(())
-        };
+            Ok::<_, &str>(())
+        });
         let handlers = SessionHandlers { opened, message, closing };
-        let pump = processor.run_with(handlers, calls.on_error());
+        let pump = processor.on_error(calls.on_error()).run_with(handlers);
         let stopped = Rc::new(Cell::new(false));
         let flag = Rc::clone(&stopped);
         inner.spawn(async move {
@@ -218,22 +215,22 @@ fn failing(fault: Fault, openings: u32, closings: u32) -> (Vec<String>, Duration
         let control = processor.control();
         let calls = Calls::default();
         let (noted, left) = (calls.clone(), Rc::new(Cell::new(openings)));
-        let opened = async move |_: &Session<Heap>| {
+        let opened = handler(async move |_: Session<Heap>| {
             noted.note("opened");
             go_wrong(&left, fault)
-        };
+        });
         let noted = calls.clone();
-        let message = async move |message: &Handled<'_, Heap>| {
+        let message = handler(async move |message: Handled<Heap>| {
             noted.note(message.text().unwrap_or_default());
-            Ok(())
-        };
+            Ok::<_, &str>(())
+        });
         let (noted, left) = (calls.clone(), Rc::new(Cell::new(closings)));
-        let closing = async move |_: &Session<Heap>| {
+        let closing = handler(async move |_: Session<Heap>| {
             noted.note("closing");
             go_wrong(&left, fault)
-        };
+        });
         let handlers = SessionHandlers { opened, message, closing };
-        let pump = processor.run_with(handlers, calls.on_error());
+        let pump = processor.on_error(calls.on_error()).run_with(handlers);
         inner.spawn(async move { pump.await.unwrap() });
         until(&inner, || calls.count("closing") > 0 && !is_held(&inner, "a")).await;
         assert_eq!(messages(&inner), 0);
@@ -280,32 +277,32 @@ fn lost(while_opening: bool) {
         let calls = Calls::default();
         let first = Rc::new(Cell::new(true));
         let (noted, time, once) = (calls.clone(), inner.clone(), Rc::clone(&first));
-        let opened = async move |_: &Session<Heap>| {
+        let opened = handler(async move |_: Session<Heap>| {
             noted.note("opened");
             if while_opening && once.take() {
                 time.cut();
                 time.sleep(SECOND).await;
             }
-            Ok(())
-        };
+            Ok::<_, &str>(())
+        });
         let (noted, time, once) = (calls.clone(), inner.clone(), Rc::clone(&first));
-        let message = async move |message: &Handled<'_, Heap>| {
+        let message = handler(async move |message: Handled<Heap>| {
             noted.note(message.text().unwrap_or_default());
             if once.take() {
                 time.cut();
                 time.sleep(SECOND).await;
                 return Err("the session was lost");
             }
-            Ok(())
-        };
+            Ok::<_, &str>(())
+        });
         let noted = calls.clone();
-        let closing = async move |session: &Session<Heap>| {
+        let closing = handler(async move |session: Session<Heap>| {
             let result = session.set_state(Some(b"x")).await;
             noted.note(format!("closing: {:?}", result.map_err(|failure| failure.reason())));
-            Ok(())
-        };
+            Ok::<_, &str>(())
+        });
         let handlers = SessionHandlers { opened, message, closing };
-        let pump = processor.run_with(handlers, calls.on_error());
+        let pump = processor.on_error(calls.on_error()).run_with(handlers);
         inner.spawn(async move { pump.await.unwrap() });
         until(&inner, || messages(&inner) == 0 && !is_held(&inner, "a")).await;
         control.stop();
@@ -335,35 +332,29 @@ fn a_processor_that_is_stopped_while_it_opens_a_session_closes_it() {
         send(&client, "a", &["1"]).await;
         let processor = client.session_processor(
             Entity::queue("q"),
-            SessionProcessorOptions {
-                processor: ProcessorOptions {
-                    receiver: ReceiverOptions::new().with_prefetch(5),
-                    ..ProcessorOptions::default()
-                },
-                ..options()
-            },
+            options().with_processor(ProcessorOptions::new().with_receiver(ReceiverOptions::new().with_prefetch(5))),
         );
         let control = processor.control();
         let calls = Calls::default();
         let (noted, time, stop) = (calls.clone(), inner.clone(), control.clone());
-        let opened = async move |_: &Session<Heap>| {
+        let opened = handler(async move |_: Session<Heap>| {
             noted.note("opened");
             stop.stop();
             time.sleep(SECOND).await;
-            Ok(())
-        };
+            Ok::<_, &str>(())
+        });
         let noted = calls.clone();
-        let message = async move |_: &Handled<'_, Heap>| {
+        let message = handler(async move |_: Handled<Heap>| {
             noted.note("a message");
-            Ok(())
-        };
+            Ok::<_, &str>(())
+        });
         let noted = calls.clone();
-        let closing = async move |_: &Session<Heap>| {
+        let closing = handler(async move |_: Session<Heap>| {
             noted.note("closing");
-            Ok(())
-        };
+            Ok::<_, &str>(())
+        });
         let handlers = SessionHandlers { opened, message, closing };
-        processor.run_with(handlers, calls.on_error()).await.unwrap();
+        processor.on_error(calls.on_error()).run_with(handlers).await.unwrap();
         assert_eq!(calls.all(), ["opened", "closing"]);
         // What was prefetched is there again, and nothing counts as a failed delivery.
         let session = client.accept_session(Entity::queue("q"), "a", ReceiverOptions::default()).await.unwrap();

@@ -9,6 +9,7 @@ use servicebus_core::wire::Value;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::handler::handler;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::field::{Field, Visit};
@@ -78,11 +79,11 @@ fn told() -> Vec<String> {
             receiver.close().await;
             let processor = client.processor(Entity::queue("q"), ProcessorOptions::default());
             let control = processor.control();
-            let handler = async |_: &ProcessorMessage<'_, Simulated<Heap>>| {
+            let handler = handler(async |_: ProcessorMessage<Simulated<Heap>>| {
                 control.stop();
-                Ok::<_, ()>(())
-            };
-            processor.run(handler, |error| panic!("{error:?}")).await.unwrap();
+                Ok::<_, std::convert::Infallible>(())
+            });
+            processor.on_error(|error| panic!("{error:?}")).run(handler).await.unwrap();
             client.close().await;
         });
     });

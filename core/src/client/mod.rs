@@ -12,6 +12,10 @@ mod attempts;
 mod call;
 mod connection_state;
 mod error;
+#[cfg(feature = "alloc")]
+mod handler_error;
+#[cfg(feature = "alloc")]
+mod handler_future;
 mod lock_renewer;
 #[cfg(feature = "stream")]
 mod messages;
@@ -19,6 +23,16 @@ mod names;
 mod peeker;
 #[cfg(feature = "alloc")]
 mod processor;
+#[cfg(feature = "alloc")]
+mod processor_control;
+#[cfg(feature = "alloc")]
+mod processor_error;
+#[cfg(feature = "alloc")]
+mod processor_message;
+#[cfg(feature = "alloc")]
+mod processor_options;
+#[cfg(feature = "alloc")]
+mod pump;
 mod receiver;
 mod receiver_options;
 mod rule_manager;
@@ -40,12 +54,24 @@ use core::fmt;
 pub(crate) use call::change;
 pub use connection_state::ConnectionState;
 pub use error::{Error, ErrorKind, ErrorOutcome, SendError};
+#[cfg(feature = "alloc")]
+pub use handler_error::{DeadLetter, HandlerError};
+#[cfg(feature = "alloc")]
+pub use handler_future::{HandlerFuture, Panic};
 pub use lock_renewer::{AutoLockRenewer, LockRenewal, RenewalEnd};
 #[cfg(feature = "stream")]
 pub use messages::Messages;
 pub use peeker::Peeker;
 #[cfg(feature = "alloc")]
-pub use processor::{Processor, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions};
+pub use processor::Processor;
+#[cfg(feature = "alloc")]
+pub use processor_control::ProcessorControl;
+#[cfg(feature = "alloc")]
+pub use processor_error::{ProcessorError, ProcessorErrorCause};
+#[cfg(feature = "alloc")]
+pub use processor_message::ProcessorMessage;
+#[cfg(feature = "alloc")]
+pub use processor_options::{ProcessorOptions, SessionProcessorOptions};
 pub use receiver::{DeadLetterOptions, Receiver};
 pub use receiver_options::ReceiverOptions;
 pub use rule_manager::RuleManager;
@@ -54,7 +80,7 @@ pub use sender::Sender;
 pub use sender_options::SenderOptions;
 pub use session::SessionReceiver;
 #[cfg(feature = "alloc")]
-pub use session_processor::{SessionHandlers, SessionProcessor, SessionProcessorOptions};
+pub use session_processor::{SessionHandlers, SessionProcessor};
 pub use state::{Signal, State};
 pub use transaction::{Transaction, TransactionController};
 

@@ -7,8 +7,8 @@
 macro_rules! client_names {
     ($runtime:ty) => {
         pub use $crate::client::{
-            AutoLockRenewer, DeadLetterOptions, ErrorKind, ErrorOutcome, ProcessorOptions, SessionHandlers,
-            SessionProcessorOptions,
+            AutoLockRenewer, DeadLetter, DeadLetterOptions, ErrorKind, ErrorOutcome, HandlerError, Panic,
+            ProcessorOptions, SessionHandlers, SessionProcessorOptions,
         };
         pub use $crate::machine::{Disposition, ReceiveMode};
         pub use $crate::servicebus::{
@@ -35,19 +35,22 @@ macro_rules! client_names {
         /// The renewal of a lock; see [`servicebus_core::client::LockRenewal`]($crate::client::LockRenewal).
         pub type LockRenewal<'m> = $crate::client::LockRenewal<'m, $runtime>;
         /// A message pump; see [`servicebus_core::client::Processor`]($crate::client::Processor).
-        pub type Processor = $crate::client::Processor<$runtime>;
+        pub type Processor<F = fn(ProcessorError)> = $crate::client::Processor<$runtime, F>;
         /// A message pump over sessions; see
         /// [`servicebus_core::client::SessionProcessor`]($crate::client::SessionProcessor).
-        pub type SessionProcessor = $crate::client::SessionProcessor<$runtime>;
+        pub type SessionProcessor<F = fn(ProcessorError)> = $crate::client::SessionProcessor<$runtime, F>;
         /// Pauses, resumes and stops a message pump; see
         /// [`servicebus_core::client::ProcessorControl`]($crate::client::ProcessorControl).
         pub type ProcessorControl = $crate::client::ProcessorControl<$runtime>;
         /// A message in a handler's hands; see
         /// [`servicebus_core::client::ProcessorMessage`]($crate::client::ProcessorMessage).
-        pub type ProcessorMessage<'p> = $crate::client::ProcessorMessage<'p, $runtime>;
-        /// What went wrong in a message pump; see
+        pub type ProcessorMessage = $crate::client::ProcessorMessage<$runtime>;
+        /// An error in a message pump; see
         /// [`servicebus_core::client::ProcessorError`]($crate::client::ProcessorError).
-        pub type ProcessorError<E> = $crate::client::ProcessorError<$crate::storage::Heap, E>;
+        pub type ProcessorError = $crate::client::ProcessorError<$crate::storage::Heap>;
+        /// What went wrong in a message pump; see
+        /// [`servicebus_core::client::ProcessorErrorCause`]($crate::client::ProcessorErrorCause).
+        pub type ProcessorErrorCause = $crate::client::ProcessorErrorCause<$crate::storage::Heap>;
         /// The rules of a subscription; see [`servicebus_core::client::RuleManager`]($crate::client::RuleManager).
         pub type RuleManager = $crate::client::RuleManager<$runtime>;
         /// Begins transactions; see
@@ -93,6 +96,8 @@ macro_rules! client_names {
             crosses_threads::<Processor>();
             crosses_threads::<SessionProcessor>();
             crosses_threads::<ProcessorControl>();
+            crosses_threads::<ProcessorMessage>();
+            crosses_threads::<ProcessorError>();
             crosses_threads::<RuleManager>();
             crosses_threads::<TransactionController>();
             crosses_threads::<ReceivedMessage>();

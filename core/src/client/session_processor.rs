@@ -1,17 +1,23 @@
 //! A message pump over sessions: takes those that are available, several at a time, and lets go of them when they are
 //! quiet.
 
-use super::processor::{Mode, Pump, PumpEnd, either, now};
+use super::call::clock;
+use super::handler_future::{AsTasks, HandlerFuture, InPlace, Launch};
+use super::processor::log_error;
+use super::processor_control::Mode;
+use super::processor_message::Source;
+use super::pump::{Pump, PumpEnd, either};
 use super::{
-    AutoLockRenewer, Client, Error, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions,
-    SessionReceiver, StorageOf,
+    AutoLockRenewer, Client, Error, HandlerError, ProcessorControl, ProcessorError, ProcessorErrorCause,
+    ProcessorMessage, Receiver, SessionProcessorOptions, SessionReceiver, StorageOf,
 };
 use crate::machine::Entity;
-use crate::runtime::Runtime;
+use crate::runtime::{RunTask, Runtime, Shared};
 use crate::storage::{LockRenewal, Sessions};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
+use alloc::sync::Arc;
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::Poll;
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -23,30 +29,8 @@ const SOONEST: Duration = Duration::from_secs(1);
 /// A session that is lost without a message counts as a failed attempt, unless it was held for this long.
 const HEALTHY: Duration = Duration::from_secs(30);
 
-/// How a session processor works.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionProcessorOptions {
-    /// How the messages of a session are received and handled; `max_concurrent_calls` counts for each session, and
-    /// more than one gives up the order of its messages.
-    pub processor: ProcessorOptions,
-    /// Sessions that may be held at once; one at least.
-    pub max_concurrent_sessions: usize,
-    /// A session that has no message for this long makes room for others.
-    pub session_idle_timeout: Duration,
-}
-
-impl Default for SessionProcessorOptions {
-    /// Eight sessions, one message of each at a time, given up after a minute of silence.
-    fn default() -> Self {
-        Self {
-            processor: ProcessorOptions::default(),
-            max_concurrent_sessions: 8,
-            session_idle_timeout: Duration::from_secs(60),
-        }
-    }
-}
-
-/// What a session processor calls, in the order of a session's life.
+/// What a session processor calls, in the order of a session's life. Each is a closure that returns a future, as the
+/// handler of [`Processor::run`](super::Processor::run).
 #[derive(Clone, Copy, Debug)]
 pub struct SessionHandlers<O, H, C> {
     /// Called with each session when it is locked, before its first message, as to read what it remembers. After an
@@ -62,16 +46,22 @@ pub struct SessionHandlers<O, H, C> {
 
 /// Receives the messages of sessions, one session after the other and several side by side, and calls a handler for
 /// each message. A session's lock is renewed while it is held.
-pub struct SessionProcessor<R: Runtime> {
+///
+/// `F` is the function that errors are reported to; without [`SessionProcessor::on_error`] they are logged.
+pub struct SessionProcessor<R: Runtime, F = fn(ProcessorError<StorageOf<R>>)> {
     client: Client<R>,
     entity: Entity<StorageOf<R>>,
     options: SessionProcessorOptions,
     control: ProcessorControl<R>,
+    on_error: F,
 }
 
-impl<R: Runtime> fmt::Debug for SessionProcessor<R> {
+impl<R: Runtime, F> fmt::Debug for SessionProcessor<R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionProcessor").field("entity", &self.entity).field("options", &self.options).finish()
+        f.debug_struct("SessionProcessor")
+            .field("entity", &self.entity)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,60 +72,162 @@ impl<R: Runtime> Client<R> {
         entity: impl Into<Entity<StorageOf<R>>>,
         options: SessionProcessorOptions,
     ) -> SessionProcessor<R> {
-        let entity = entity.into();
-        SessionProcessor { client: self.clone(), entity, options, control: ProcessorControl::new(self) }
+        let (entity, control) = (entity.into(), ProcessorControl::new(self));
+        SessionProcessor { client: self.clone(), entity, options, control, on_error: log_error }
     }
 }
 
-impl<R: Runtime> SessionProcessor<R> {
-    /// What pauses, resumes and stops it. Paused, it lets go of its sessions.
+/// A handler for sessions that does nothing.
+async fn nothing<R: Runtime>(_: SessionReceiver<R>) -> Result<(), HandlerError> {
+    Ok(())
+}
+
+impl<R: Runtime, F> SessionProcessor<R, F> {
+    /// Reports errors to `on_error`, in the task of `run`. None of them ends the processor.
+    #[must_use]
+    pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> SessionProcessor<R, G> {
+        let Self { client, entity, options, control, .. } = self;
+        SessionProcessor { client, entity, options, control, on_error }
+    }
+
+    /// Pauses, resumes and stops it from elsewhere. Paused, it closes its sessions.
     pub fn control(&self) -> ProcessorControl<R> {
         self.control.clone()
     }
 
-    /// Takes sessions and handles their messages until [`ProcessorControl::stop`] is called. What goes wrong goes to
-    /// `on_error`; neither that nor a handler's error ends it.
+    /// Accepts sessions and handles each of their messages in a task of its own, until [`ProcessorControl::stop`] is
+    /// called. Handlers are closures as those of [`Processor::run`](super::Processor::run).
     ///
-    /// Cancel safety: dropped, it drops the handlers that run; their messages come again when their sessions do.
+    /// Cancel safety: dropped, it cancels the handlers that run; their messages come again when their sessions do.
+    ///
+    /// Bound: none; it ends when it is stopped, or with the client.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped.
-    pub async fn run<H, E, F>(self, handler: H, on_error: F) -> Result<(), Error<StorageOf<R>>>
+    pub async fn run<H, Fut>(self, handler: H) -> Result<(), Error<StorageOf<R>>>
     where
-        R::Storage: LockRenewal + Sessions,
-        H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
-        F: Fn(ProcessorError<StorageOf<R>, E>),
+        R: RunTask<HandlerFuture<Fut>, Storage: LockRenewal + Sessions>,
+        H: Fn(ProcessorMessage<R>) -> Fut,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
     {
-        let nothing = async |_: &SessionReceiver<R>| Ok(());
-        self.run_with(SessionHandlers { opened: nothing, message: handler, closing: nothing }, on_error).await
+        let runtime = self.client.shared.with(|state| state.runtime.clone());
+        let handlers = SessionHandlers { opened: nothing::<R>, message: handler, closing: nothing::<R> };
+        self.pump(handlers, AsTasks(runtime), InPlace).await
     }
 
-    /// As [`SessionProcessor::run`], and tells when sessions are opened and closed. A session's lock is renewed while
-    /// these handlers run as well.
+    /// As [`SessionProcessor::run`], with the handlers in this future: see
+    /// [`Processor::run_inline`](super::Processor::run_inline).
     ///
-    /// Cancel safety: dropped, it drops the handlers that run, and tells of no closing; their messages come again when
-    /// their sessions do.
+    /// Cancel safety: dropped, it cancels the handlers that run; their messages come again when their sessions do.
+    ///
+    /// Bound: none; it ends when it is stopped, or with the client.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
     ///
     /// # Errors
     /// As [`SessionProcessor::run`].
-    pub async fn run_with<O, H, C, E, F>(
+    pub async fn run_inline<H, Fut>(self, handler: H) -> Result<(), Error<StorageOf<R>>>
+    where
+        R::Storage: LockRenewal + Sessions,
+        H: Fn(ProcessorMessage<R>) -> Fut,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
+    {
+        let handlers = SessionHandlers { opened: nothing::<R>, message: handler, closing: nothing::<R> };
+        self.pump(handlers, InPlace, InPlace).await
+    }
+
+    /// As [`SessionProcessor::run`], with handlers for sessions that are opened and closed. A session's lock is renewed
+    /// while these run as well.
+    ///
+    /// Cancel safety: dropped, it cancels the handlers that run, and calls none for closing; their messages come again when
+    /// their sessions do.
+    ///
+    /// Bound: none; it ends when it is stopped, or with the client.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
+    ///
+    /// # Errors
+    /// As [`SessionProcessor::run`].
+    pub async fn run_with<O, H, C, FutO, Fut, FutC>(
         self,
         handlers: SessionHandlers<O, H, C>,
-        on_error: F,
+    ) -> Result<(), Error<StorageOf<R>>>
+    where
+        R: RunTask<HandlerFuture<FutO>> + RunTask<HandlerFuture<Fut>> + RunTask<HandlerFuture<FutC>>,
+        R::Storage: LockRenewal + Sessions,
+        O: Fn(SessionReceiver<R>) -> FutO,
+        H: Fn(ProcessorMessage<R>) -> Fut,
+        C: Fn(SessionReceiver<R>) -> FutC,
+        FutO: Future<Output = Result<(), HandlerError>>,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        FutC: Future<Output = Result<(), HandlerError>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
+    {
+        let runtime = self.client.shared.with(|state| state.runtime.clone());
+        self.pump(handlers, AsTasks(runtime.clone()), AsTasks(runtime)).await
+    }
+
+    /// As [`SessionProcessor::run_with`], with the handlers in this future.
+    ///
+    /// Cancel safety: as [`SessionProcessor::run_with`].
+    ///
+    /// Bound: none; it ends when it is stopped, or with the client.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
+    ///
+    /// # Errors
+    /// As [`SessionProcessor::run`].
+    pub async fn run_inline_with<O, H, C, FutO, Fut, FutC>(
+        self,
+        handlers: SessionHandlers<O, H, C>,
     ) -> Result<(), Error<StorageOf<R>>>
     where
         R::Storage: LockRenewal + Sessions,
-        O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
-        H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
-        C: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
-        F: Fn(ProcessorError<StorageOf<R>, E>),
+        O: Fn(SessionReceiver<R>) -> FutO,
+        H: Fn(ProcessorMessage<R>) -> Fut,
+        C: Fn(SessionReceiver<R>) -> FutC,
+        FutO: Future<Output = Result<(), HandlerError>>,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        FutC: Future<Output = Result<(), HandlerError>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
     {
-        let options = self.options.processor;
+        self.pump(handlers, InPlace, InPlace).await
+    }
+
+    async fn pump<O, H, C, FutO, Fut, FutC, L, A>(
+        self,
+        handlers: SessionHandlers<O, H, C>,
+        launch: L,
+        around: A,
+    ) -> Result<(), Error<StorageOf<R>>>
+    where
+        R::Storage: LockRenewal + Sessions,
+        O: Fn(SessionReceiver<R>) -> FutO,
+        H: Fn(ProcessorMessage<R>) -> Fut,
+        C: Fn(SessionReceiver<R>) -> FutC,
+        FutO: Future<Output = Result<(), HandlerError>>,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        FutC: Future<Output = Result<(), HandlerError>>,
+        L: Launch<HandlerFuture<Fut>>,
+        A: Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
+    {
         let SessionHandlers { opened, message, closing } = handlers;
-        let pump = Pump { control: &self.control, options, handler: &message, on_error: &on_error };
+        let pump = Pump {
+            entity: &self.entity,
+            control: &self.control,
+            options: &self.options.processor,
+            handler: &message,
+            launch: &launch,
+            on_error: &self.on_error,
+        };
         let mut places = FuturesUnordered::new();
         let count = self.options.max_concurrent_sessions.max(1);
-        places.extend((0..count).map(|_| self.hold_sessions(&pump, &opened, &closing)));
+        places.extend((0..count).map(|_| self.hold_sessions(&pump, &around, &opened, &closing)));
         let mut result = Ok(());
         poll_fn(|cx| {
             loop {
@@ -151,19 +243,29 @@ impl<R: Runtime> SessionProcessor<R> {
         result
     }
 
+    fn now(&self) -> Instant {
+        clock::<R>(&self.control.shared).now
+    }
+
     /// One session after the other.
-    async fn hold_sessions<O, H, C, E, F>(
+    async fn hold_sessions<O, H, C, FutO, Fut, FutC, L, A>(
         &self,
-        pump: &Pump<'_, R, H, F>,
+        pump: &Pump<'_, R, H, L, F>,
+        around: &A,
         opened: &O,
         closing: &C,
     ) -> Result<(), Error<StorageOf<R>>>
     where
         R::Storage: LockRenewal + Sessions,
-        O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
-        H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
-        C: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
-        F: Fn(ProcessorError<StorageOf<R>, E>),
+        O: Fn(SessionReceiver<R>) -> FutO,
+        H: Fn(ProcessorMessage<R>) -> Fut,
+        C: Fn(SessionReceiver<R>) -> FutC,
+        FutO: Future<Output = Result<(), HandlerError>>,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        FutC: Future<Output = Result<(), HandlerError>>,
+        L: Launch<HandlerFuture<Fut>>,
+        A: Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
     {
         let receiver = self.options.processor.receiver.in_storage();
         // Counts what went wrong since a session was opened last.
@@ -178,7 +280,7 @@ impl<R: Runtime> SessionProcessor<R> {
                 }
                 Mode::Running => {}
             }
-            let began = now(&self.control);
+            let began = self.now();
             let accept = self.client.accept_next_session(self.entity.clone(), ACCEPT, receiver);
             let failure = match either(accept, self.control.changed(mode)).await {
                 Err(changed) => {
@@ -187,14 +289,14 @@ impl<R: Runtime> SessionProcessor<R> {
                 }
                 Ok(Ok(None)) => {
                     attempt = 0;
-                    if now(&self.control) < began + SOONEST {
+                    if self.now() < began + SOONEST {
                         self.control.pause_after(0, None).await;
                     }
                     continue;
                 }
                 Ok(Ok(Some(session))) => {
-                    let accepted = now(&self.control);
-                    let end = self.hold(pump, &session, opened, closing).await;
+                    let accepted = self.now();
+                    let end = self.hold(pump, &session, around, opened, closing).await;
                     session.close().await;
                     let reason = match end {
                         Some(PumpEnd::Told | PumpEnd::Idle | PumpEnd::Held { moved: true }) => {
@@ -203,8 +305,8 @@ impl<R: Runtime> SessionProcessor<R> {
                         }
                         Some(PumpEnd::Over { failure, .. }) if failure.is_end() => return Err(failure),
                         Some(PumpEnd::Over { failure, moved }) => {
-                            pump.report(ProcessorError::LockLost(failure.clone()));
-                            if moved || now(&self.control) >= accepted + HEALTHY {
+                            pump.report_of(Some(&session), ProcessorErrorCause::LockLost(failure.clone()));
+                            if moved || self.now() >= accepted + HEALTHY {
                                 attempt = 0;
                                 continue;
                             }
@@ -221,27 +323,36 @@ impl<R: Runtime> SessionProcessor<R> {
                 Ok(Err(failure)) => failure,
             };
             let reason = failure.reason();
-            pump.report(ProcessorError::Receive(failure));
+            pump.report_of(None, ProcessorErrorCause::Receive(failure));
             self.control.pause_after(attempt, reason).await;
             attempt += 1;
         }
     }
 
     /// Handles the messages of one session; `None` when its opening has failed.
-    async fn hold<O, H, C, E, F>(
+    async fn hold<O, H, C, FutO, Fut, FutC, L, A>(
         &self,
-        pump: &Pump<'_, R, H, F>,
+        pump: &Pump<'_, R, H, L, F>,
         session: &SessionReceiver<R>,
+        around: &A,
         opened: &O,
         closing: &C,
     ) -> Option<PumpEnd<StorageOf<R>>>
     where
         R::Storage: LockRenewal + Sessions,
-        O: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
-        H: AsyncFn(&ProcessorMessage<'_, R>) -> Result<(), E>,
-        C: AsyncFn(&SessionReceiver<R>) -> Result<(), E>,
-        F: Fn(ProcessorError<StorageOf<R>, E>),
+        O: Fn(SessionReceiver<R>) -> FutO,
+        H: Fn(ProcessorMessage<R>) -> Fut,
+        C: Fn(SessionReceiver<R>) -> FutC,
+        FutO: Future<Output = Result<(), HandlerError>>,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        FutC: Future<Output = Result<(), HandlerError>>,
+        L: Launch<HandlerFuture<Fut>>,
+        A: Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
     {
+        let receiver = Receiver::clone(session);
+        let source = Arc::new(Source { receiver, session: Some(session.clone()), control: self.control.clone() });
+        let session = source.session.as_ref().unwrap_or(session);
         let mut renewal = None;
         if let Some(max) = self.options.processor.max_auto_lock_renewal.filter(|max| !max.is_zero()) {
             match AutoLockRenewer::new(max).session(session) {
@@ -249,11 +360,11 @@ impl<R: Runtime> SessionProcessor<R> {
                 Err(failure) => return Some(PumpEnd::Over { failure, moved: false }),
             }
         }
-        if !pump.call(opened(session)).await {
+        if !pump.call(around, session, || opened(session.clone())).await {
             return None;
         }
-        let end = pump.run(session, Some(session), renewal.as_mut(), Some(self.options.session_idle_timeout)).await;
-        pump.call(closing(session)).await;
+        let end = pump.run(&source, renewal.as_mut(), Some(self.options.session_idle_timeout)).await;
+        pump.call(around, session, || closing(session.clone())).await;
         Some(end)
     }
 }

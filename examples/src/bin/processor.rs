@@ -5,7 +5,7 @@
 //! `SERVICEBUS_QUEUE_NAME`.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{ProcessorMessage, ProcessorOptions, connect};
+use servicebus_tokio::{DeadLetter, HandlerError, ProcessorMessage, ProcessorOptions, connect};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,22 +21,28 @@ async fn main() -> Result<()> {
     let orders: Vec<String> = (1..=8).map(|number| format!("order {number}")).collect();
     sender.send_all(&orders).await?;
 
-    let options = ProcessorOptions { max_concurrent_calls: 4, ..ProcessorOptions::default() };
+    let options = ProcessorOptions::new().with_max_concurrent_calls(4);
     let processor = client.processor(&*queue, options);
     let control = processor.control();
     let done = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&done);
-    let handler = async move |message: &ProcessorMessage<'_>| {
-        let order = message.text().unwrap_or("?");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        if order == "order 3" && message.delivery_count() == 0 {
-            return Err("out of stock");
+    // Each handler is a task of its own, on any of tokio's threads; what it uses is cloned for it.
+    let handler = move |message: ProcessorMessage| {
+        let count = Arc::clone(&count);
+        async move {
+            let number = message.text()?.strip_prefix("order ").unwrap_or_default();
+            // A message that can never be handled goes to the dead-letter queue; every other error abandons it.
+            let number: u32 = number.parse().map_err(|error| DeadLetter::new("not an order", error))?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if number == 3 && message.delivery_count() == 0 {
+                return Err(HandlerError::new("out of stock"));
+            }
+            println!("  order {number}, delivered {} time(s) before", message.delivery_count());
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(())
         }
-        println!("  {order}, delivered {} time(s) before", message.delivery_count());
-        count.fetch_add(1, Ordering::Relaxed);
-        Ok(())
     };
-    let pump = tokio::spawn(processor.run(handler, |error| println!("  {error}")));
+    let pump = tokio::spawn(processor.on_error(|error| println!("  {error}")).run(handler));
 
     while done.load(Ordering::Relaxed) < 8 {
         tokio::time::sleep(Duration::from_millis(10)).await;

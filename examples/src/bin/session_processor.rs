@@ -2,9 +2,7 @@
 
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{
-    Error, Message, ProcessorMessage, SessionHandlers, SessionProcessorOptions, SessionReceiver, connect,
-};
+use servicebus_tokio::{Message, ProcessorMessage, SessionHandlers, SessionProcessorOptions, SessionReceiver, connect};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,43 +28,47 @@ async fn main() -> Result<()> {
         sender.send(&Message::new(step).with_session_id(order)).await?;
     }
 
-    let options = SessionProcessorOptions {
-        max_concurrent_sessions: 2,
-        session_idle_timeout: Duration::from_millis(200),
-        ..SessionProcessorOptions::default()
-    };
+    let options = SessionProcessorOptions::new()
+        .with_max_concurrent_sessions(2)
+        .with_session_idle_timeout(Duration::from_millis(200));
     let processor = client.session_processor(&*queue, options);
     let control = processor.control();
     let steps = Arc::new(Steps::default());
     let closed = Arc::new(tokio::sync::Semaphore::new(0));
 
     let seen = Arc::clone(&steps);
-    let opened = async move |session: &SessionReceiver| {
-        let state = session.state().await?.unwrap_or_default();
-        let before = str::from_utf8(&state).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-        println!(
-            "{} is opened, {} steps done before",
-            session.session_id(),
-            count(&seen, session.session_id(), before)
-        );
-        Ok::<_, Error>(())
+    let opened = move |session: SessionReceiver| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let state = session.state().await?.unwrap_or_default();
+            let before = str::from_utf8(&state).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+            let before = count(&seen, session.session_id(), before);
+            println!("{} is opened, {before} steps done before", session.session_id());
+            Ok(())
+        }
     };
     let seen = Arc::clone(&steps);
-    let message = async move |message: &ProcessorMessage<'_>| {
-        let order = message.session_id().unwrap_or_default();
-        println!("{order}: {} is step {}", message.text().unwrap_or("?"), count(&seen, order, 1));
-        Ok(())
+    let message = move |message: ProcessorMessage| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let order = message.session_id().unwrap_or_default();
+            println!("{order}: {} is step {}", message.text().unwrap_or("?"), count(&seen, order, 1));
+            Ok(())
+        }
     };
     let done = Arc::clone(&closed);
-    let closing = async move |session: &SessionReceiver| {
-        let so_far = count(&steps, session.session_id(), 0);
-        session.set_state(Some(so_far.to_string().as_bytes())).await?;
-        println!("{} is closed after {so_far} steps", session.session_id());
-        done.add_permits(1);
-        Ok(())
+    let closing = move |session: SessionReceiver| {
+        let (steps, done) = (Arc::clone(&steps), Arc::clone(&done));
+        async move {
+            let so_far = count(&steps, session.session_id(), 0);
+            session.set_state(Some(so_far.to_string().as_bytes())).await?;
+            println!("{} is closed after {so_far} steps", session.session_id());
+            done.add_permits(1);
+            Ok(())
+        }
     };
     let handlers = SessionHandlers { opened, message, closing };
-    let pump = tokio::spawn(processor.run_with(handlers, |error| println!("{error}")));
+    let pump = tokio::spawn(processor.on_error(|error| println!("{error}")).run_with(handlers));
 
     closed.acquire_many(2).await?.forget();
     control.stop();

@@ -6,12 +6,11 @@ use crate::relay::Relay;
 use servicebus_core::client::Client;
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::RetryPolicy;
-use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::server::Identity;
-use servicebus_tests::calls::{QUEUE, SESSIONS, SUBSCRIPTION, TOPIC};
+use servicebus_tests::calls::{QUEUE, SESSIONS, SUBSCRIPTION, Spawns, TOPIC};
 use servicebus_tests::peers::{self, Pace, Service, Sick};
 use std::sync::LazyLock;
 use tokio::net::TcpListener;
@@ -130,7 +129,7 @@ async fn relay(peer: &'static Peer) -> (Front, u16) {
 pub(crate) trait Platform: 'static {
     const NAME: &'static str;
 
-    type Runtime: Runtime<Storage = Heap> + Default;
+    type Runtime: Spawns + Default;
 
     /// Runs a cell; its tasks may continue in the background.
     fn block_on<T>(cell: impl Future<Output = T>) -> T;

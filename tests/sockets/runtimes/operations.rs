@@ -15,6 +15,7 @@ use servicebus_core::servicebus::{
 };
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Uuid, Value, message as wire};
+use servicebus_tests::handler::handler;
 use servicebus_tests::told::Told;
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -324,32 +325,28 @@ pub(crate) fn sessions_are_opened_and_closed_by_a_processor<A: Adapter>() {
         for session in ["one", "two"] {
             sender.send(&MessageRef::new("x").with_session_id(session)).await.unwrap();
         }
-        let options = SessionProcessorOptions {
-            max_concurrent_sessions: 1,
-            session_idle_timeout: MOMENT,
-            ..SessionProcessorOptions::default()
-        };
+        let options = SessionProcessorOptions::new().with_max_concurrent_sessions(1).with_session_idle_timeout(MOMENT);
         let processor = client.session_processor(Entity::queue(SESSIONS), options);
         let control = processor.control();
         let calls = RefCell::new(Vec::new());
         let handlers = SessionHandlers {
-            opened: async |session: &SessionReceiver<A::Runtime>| {
+            opened: handler(async |session: SessionReceiver<A::Runtime>| {
                 calls.borrow_mut().push(format!("{} opened", session.session_id()));
-                Ok(())
-            },
-            message: async |message: &ProcessorMessage<'_, A::Runtime>| {
+                Ok::<_, &str>(())
+            }),
+            message: handler(async |message: ProcessorMessage<A::Runtime>| {
                 calls.borrow_mut().push(message.session_id().unwrap_or_default().to_owned());
-                Ok(())
-            },
-            closing: async |session: &SessionReceiver<A::Runtime>| {
+                Ok::<_, &str>(())
+            }),
+            closing: handler(async |session: SessionReceiver<A::Runtime>| {
                 calls.borrow_mut().push(format!("{} closing", session.session_id()));
                 if session.session_id() == "two" {
                     control.stop();
                 }
                 Ok::<_, Infallible>(())
-            },
+            }),
         };
-        processor.run_with(handlers, |error| panic!("{error}")).await.unwrap();
+        processor.on_error(|error| panic!("{error}")).run_inline_with(handlers).await.unwrap();
         assert_eq!(*calls.borrow(), ["one opened", "one", "one closing", "two opened", "two", "two closing"]);
         bench.until_counts(SESSIONS, active(0)).await;
         client.close().await;

@@ -40,5 +40,6 @@ pub const ELSEWHERE: &[Elsewhere] = elsewhere! {
     "AccessTokens::token": "implemented by applications; part of a request of the administration client",
     "HttpClient::send": "implemented by adapters; dropped after the try time-out",
     "Runtime::sleep_until": "implemented by runtimes: until the clock shows the time",
+    "Task::poll": "as long as the task takes; tests/sockets/processors.rs",
     "Timer::sleep": "implemented for every runtime: the given time",
 };

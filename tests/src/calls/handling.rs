@@ -1,6 +1,7 @@
 //! A processor whose handler holds a message and settles it on command.
 
 use super::{Outcome, QUEUE, outcome};
+use crate::handler::handler;
 use servicebus_core::client::{Client, DeadLetterOptions, ProcessorMessage, ProcessorOptions};
 use servicebus_core::machine::Entity;
 use servicebus_core::runtime::Runtime;
@@ -21,6 +22,8 @@ pub enum Verb {
     Abandon,
     /// [`ProcessorMessage::defer`].
     Defer,
+    /// Not at all: [`ProcessorMessage::stopping`].
+    Wait,
     /// [`ProcessorMessage::dead_letter`].
     DeadLetter,
 }
@@ -54,18 +57,22 @@ impl<R: Runtime<Storage = Heap>> Handling<R> {
         let processor = client.processor(Entity::queue(QUEUE), ProcessorOptions::default());
         let shared = Rc::clone(&exchange);
         let run = Box::pin(async move {
-            let handler = async |message: &ProcessorMessage<'_, R>| -> Result<(), String> {
+            let handler = handler(async |message: ProcessorMessage<R>| -> Result<(), String> {
                 let verb = wait_for_verb(&shared).await;
                 let result = match verb {
                     Verb::Complete => message.complete().await,
                     Verb::Abandon => message.abandon(&[]).await,
                     Verb::Defer => message.defer(&[]).await,
+                    Verb::Wait => {
+                        message.stopping().await;
+                        Ok(())
+                    }
                     Verb::DeadLetter => message.dead_letter(DeadLetterOptions::default()).await,
                 };
                 shared.borrow_mut().outcome = Some(outcome(result));
                 Ok(())
-            };
-            outcome(processor.run(handler, |_| ()).await)
+            });
+            outcome(processor.on_error(|_| ()).run_inline(handler).await)
         });
         let mut handling = Self { run, exchange, runtime: std::marker::PhantomData };
         let arrived = |exchange: &mut Exchange| exchange.arrived.then_some(());

@@ -27,10 +27,10 @@ pub use administration::{AdministrationCall, administration_calls};
 pub use bound::{Bound, closing, policy};
 pub use elsewhere::{ELSEWHERE, Elsewhere};
 pub use handling::{Handling, Verb};
+pub use processing::Spawns;
 pub use scene::{MISSING_SEQUENCE_NUMBER, Needs, QUEUE, SESSIONS, SUBSCRIPTION, Scene, TOPIC};
 
 use servicebus_core::runtime::Runtime;
-use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -82,7 +82,7 @@ macro_rules! call {
 use call;
 
 /// Every public future of the client that a runtime on the heap has.
-pub fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
+pub fn calls<R: Spawns>() -> Vec<Call<R>> {
     let mut calls = sending::calls();
     calls.extend(receiving::calls());
     calls.extend(sessions::calls());
@@ -92,7 +92,7 @@ pub fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
 }
 
 /// The same, each with a label of its own: the name, and a number where several rows have it.
-pub fn labelled<R: Runtime<Storage = Heap>>() -> Vec<(String, Call<R>)> {
+pub fn labelled<R: Spawns>() -> Vec<(String, Call<R>)> {
     let mut seen = BTreeMap::<&str, u32>::new();
     let label = |call: Call<R>| {
         let count = seen.entry(call.name).or_default();

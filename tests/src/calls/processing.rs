@@ -2,43 +2,67 @@
 
 use super::{Bound, Call, QUEUE, SESSIONS, Scene, Verb, call};
 use servicebus_core::client::{
-    ProcessorError, ProcessorMessage, ProcessorOptions, SessionHandlers, SessionProcessorOptions, SessionReceiver,
+    HandlerError, HandlerFuture, ProcessorError, ProcessorOptions, SessionHandlers, SessionProcessorOptions,
 };
 use servicebus_core::machine::Entity;
-use servicebus_core::runtime::Runtime;
+use servicebus_core::runtime::{RunTask, Runtime};
 use servicebus_core::storage::Heap;
+use std::future::{Ready, ready};
 
-type Handled = Result<(), String>;
+/// The future of a handler that does nothing.
+type Handled = Ready<Result<(), HandlerError>>;
+
+/// A runtime on the heap that runs the handlers of the table.
+pub trait Spawns: Runtime<Storage = Heap> + RunTask<HandlerFuture<Handled>> {}
+
+impl<R: Runtime<Storage = Heap> + RunTask<HandlerFuture<Handled>>> Spawns for R {}
+
+/// Handles a message or a session.
+fn handle<T>(_: T) -> Handled {
+    ready(Ok(()))
+}
 
 /// Errors do not end a processor; the tests ignore them.
-fn ignore(_: ProcessorError<Heap, String>) {}
+fn ignore(_: ProcessorError<Heap>) {}
+
+fn two_sessions() -> SessionProcessorOptions {
+    SessionProcessorOptions::new().with_max_concurrent_sessions(2)
+}
 
 async fn settle<R: Runtime<Storage = Heap>>(mut scene: Scene<R>, verb: Verb) -> super::Outcome {
     let handling = scene.handling.take().expect("the call needs a message in a handler");
     handling.settle(verb).await
 }
 
-pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
+pub(super) fn calls<R: Spawns>() -> Vec<Call<R>> {
     vec![
         call!("Processor::run", Nothing, Bound::UntilClosed, |scene| {
-            let processor = scene.client.processor(Entity::queue(QUEUE), ProcessorOptions::default());
-            processor.run(async |_: &ProcessorMessage<'_, R>| Handled::Ok(()), ignore).await
+            let processor = scene.client.processor(Entity::queue(QUEUE), ProcessorOptions::new());
+            processor.on_error(ignore).run(handle).await
+        }),
+        call!("Processor::run_inline", Nothing, Bound::UntilClosed, |scene| {
+            let processor = scene.client.processor(Entity::queue(QUEUE), ProcessorOptions::new());
+            processor.on_error(ignore).run_inline(handle).await
         }),
         call!("SessionProcessor::run", Nothing, Bound::UntilClosed, |scene| {
-            let options = SessionProcessorOptions { max_concurrent_sessions: 2, ..Default::default() };
-            let processor = scene.client.session_processor(Entity::queue(SESSIONS), options);
-            processor.run(async |_: &ProcessorMessage<'_, R>| Handled::Ok(()), ignore).await
+            let processor = scene.client.session_processor(Entity::queue(SESSIONS), two_sessions());
+            processor.on_error(ignore).run(handle).await
+        }),
+        call!("SessionProcessor::run_inline", Nothing, Bound::UntilClosed, |scene| {
+            let processor = scene.client.session_processor(Entity::queue(SESSIONS), two_sessions());
+            processor.on_error(ignore).run_inline(handle).await
         }),
         call!("SessionProcessor::run_with", Nothing, Bound::UntilClosed, |scene| {
-            let options = SessionProcessorOptions { max_concurrent_sessions: 2, ..Default::default() };
-            let processor = scene.client.session_processor(Entity::queue(SESSIONS), options);
-            let handlers = SessionHandlers {
-                opened: async |_: &SessionReceiver<R>| Handled::Ok(()),
-                message: async |_: &ProcessorMessage<'_, R>| Handled::Ok(()),
-                closing: async |_: &SessionReceiver<R>| Handled::Ok(()),
-            };
-            processor.run_with(handlers, ignore).await
+            let processor = scene.client.session_processor(Entity::queue(SESSIONS), two_sessions());
+            let handlers = SessionHandlers { opened: handle, message: handle, closing: handle };
+            processor.on_error(ignore).run_with(handlers).await
         }),
+        call!("SessionProcessor::run_inline_with", Nothing, Bound::UntilClosed, |scene| {
+            let processor = scene.client.session_processor(Entity::queue(SESSIONS), two_sessions());
+            let handlers = SessionHandlers { opened: handle, message: handle, closing: handle };
+            processor.on_error(ignore).run_inline_with(handlers).await
+        }),
+        call!("ProcessorMessage::stopping", Handling, Bound::UntilClosed, |scene| settle(scene, Verb::Wait).await),
         call!("ProcessorMessage::complete", Handling, Bound::Policy, |scene| settle(scene, Verb::Complete).await),
         call!("ProcessorMessage::abandon", Handling, Bound::Policy, |scene| settle(scene, Verb::Abandon).await),
         call!("ProcessorMessage::defer", Handling, Bound::Policy, |scene| settle(scene, Verb::Defer).await),

@@ -14,6 +14,7 @@ use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::World;
 use servicebus_tests::engine::Item;
 use servicebus_tests::fault::Judge;
+use servicebus_tests::handler::handler;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -34,11 +35,11 @@ fn accepts_in_a_minute(condition: &'static str, life: Duration, concurrent: usiz
     };
     observe(&world(QueueDescription::default()), async move |world| {
         let (client, _) = scripted::client(&world, settings(&world, RetryPolicy::default()), script);
-        let options = SessionProcessorOptions { max_concurrent_sessions: concurrent, ..Default::default() };
+        let options = SessionProcessorOptions::new().with_max_concurrent_sessions(concurrent);
         let processor = client.session_processor(Entity::queue("q"), options);
         world.spawn(async move {
-            let handler = async |_: &ProcessorMessage<'_, _>| Ok::<(), Infallible>(());
-            drop(processor.run(handler, |_| {}).await);
+            let handler = handler(async |_: ProcessorMessage<_>| Ok::<(), Infallible>(()));
+            drop(processor.on_error(|_| {}).run(handler).await);
         });
         world.sleep(MINUTE).await;
     });

@@ -14,6 +14,7 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Skew, UtcClock, World};
 use servicebus_tests::fault::Judge;
+use servicebus_tests::handler::handler;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -113,7 +114,7 @@ fn handle(fault: Fault, lock: Duration, way: Way, age: Duration) -> Handled {
         world.sleep(age).await;
         let (times, errors) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let (inner, counted) = (world.clone(), Rc::clone(&times));
-        let handler = async move |_: &ProcessorMessage<'_, _>| {
+        let handler = handler(async move |_: ProcessorMessage<_>| {
             counted.set(counted.get() + 1);
             if let Fault::Jumps(by) = fault {
                 utc.jump(by);
@@ -121,23 +122,23 @@ fn handle(fault: Fault, lock: Duration, way: Way, age: Duration) -> Handled {
             // A link on which nothing moves for ten minutes is detached.
             inner.sleep((lock * 5 / 2).min(MINUTE * 9)).await;
             Ok::<(), Infallible>(())
-        };
+        });
         let reported = Rc::clone(&errors);
-        let on_error = move |_: ProcessorError<Heap, Infallible>| reported.set(reported.get() + 1);
+        let on_error = move |_: ProcessorError<Heap>| reported.set(reported.get() + 1);
         // Longer than any handler.
-        let max_auto_lock_renewal = Some(HOUR);
+        let renewed = HOUR;
         match way {
             Way::Session => {
-                let processor = ProcessorOptions { max_auto_lock_renewal, ..ProcessorOptions::default() };
-                let options = SessionProcessorOptions { processor, ..SessionProcessorOptions::default() };
+                let processor = ProcessorOptions::new().with_max_auto_lock_renewal(renewed);
+                let options = SessionProcessorOptions::new().with_processor(processor);
                 let processor = client.session_processor(Entity::queue("q"), options);
-                world.spawn(async move { drop(processor.run(handler, on_error).await) });
+                world.spawn(async move { drop(processor.on_error(on_error).run(handler).await) });
             }
             Way::Messages { prefetch } => {
                 let receiver = ReceiverOptions::new().with_prefetch(prefetch);
-                let options = ProcessorOptions { receiver, max_auto_lock_renewal, ..ProcessorOptions::default() };
+                let options = ProcessorOptions::new().with_receiver(receiver).with_max_auto_lock_renewal(renewed);
                 let processor = client.processor(Entity::queue("q"), options);
-                world.spawn(async move { drop(processor.run(handler, on_error).await) });
+                world.spawn(async move { drop(processor.on_error(on_error).run(handler).await) });
             }
         }
         let end = world.clock().now + lock * 10;
@@ -286,15 +287,15 @@ fn busy_session(cap: Duration, lock: Duration, messages: u32, each: Duration) ->
         options.processor.receiver = ReceiverOptions::default();
         let (times, lost) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let (inner, counted) = (world.clone(), Rc::clone(&times));
-        let handler = async move |_: &ProcessorMessage<'_, _>| {
+        let handler = handler(async move |_: ProcessorMessage<_>| {
             counted.set(counted.get() + 1);
             inner.sleep(each).await;
             Ok::<(), Infallible>(())
-        };
+        });
         let reported = Rc::clone(&lost);
-        let on_error = move |_: ProcessorError<Heap, Infallible>| reported.set(reported.get() + 1);
+        let on_error = move |_: ProcessorError<Heap>| reported.set(reported.get() + 1);
         let processor = client.session_processor(Entity::queue("q"), options);
-        world.spawn(async move { drop(processor.run(handler, on_error).await) });
+        world.spawn(async move { drop(processor.on_error(on_error).run(handler).await) });
         world.sleep(each * messages * 4 + MINUTE).await;
         (times.get(), lost.get())
     })

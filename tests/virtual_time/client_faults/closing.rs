@@ -7,6 +7,7 @@ use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_simulation::World;
 use servicebus_tests::fault::Judge;
+use servicebus_tests::handler::handler;
 use std::convert::Infallible;
 
 /// The call that waits for a session when the client closes.
@@ -50,8 +51,8 @@ fn start(world: &World, client: &HeapClient, waits: Waits) {
             let processor = client.session_processor(Entity::queue("q"), SessionProcessorOptions::default());
             let (control, later) = (processor.control(), world.clone());
             world.spawn(async move {
-                let handler = async |_: &ProcessorMessage<'_, _>| Ok::<(), Infallible>(());
-                drop(processor.run(handler, |_| {}).await);
+                let handler = handler(async |_: ProcessorMessage<_>| Ok::<(), Infallible>(()));
+                drop(processor.on_error(|_| {}).run(handler).await);
             });
             world.spawn(async move {
                 later.sleep(SECOND).await;

@@ -10,6 +10,7 @@ use servicebus_core::storage::Heap;
 use servicebus_core::wire::performative::{Performative, Role};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::engine::Item;
+use servicebus_tests::handler::handler;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -80,12 +81,12 @@ fn a_processor_that_is_paused_gives_its_credit_back() {
         observe(&world(QueueDescription::default()), async move |world| {
             let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
             let receiver = ReceiverOptions::new().with_prefetch(prefetch);
-            let options = ProcessorOptions { receiver, ..ProcessorOptions::default() };
+            let options = ProcessorOptions::new().with_receiver(receiver);
             let processor = client.processor(Entity::queue("q"), options);
             let control = processor.control();
             world.spawn(async move {
-                let handler = async |_: &ProcessorMessage<'_, _>| Ok::<(), Infallible>(());
-                drop(processor.run(handler, |_| {}).await);
+                let handler = handler(async |_: ProcessorMessage<_>| Ok::<(), Infallible>(()));
+                drop(processor.on_error(|_| {}).run(handler).await);
             });
             world.sleep(SECOND).await;
             assert!(before.borrow().iter().all(|(_, drain)| !drain), "{prefetch}: {before:?}");

@@ -8,6 +8,7 @@ use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_simulation::{SharedState, World};
 use servicebus_tests::fault::Judge;
+use servicebus_tests::handler::handler;
 use servicebus_tests::known_fault;
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -51,12 +52,12 @@ async fn closures_of_calls(world: &World, client: &crate::stage::HeapClient, pro
     let options = ProcessorOptions::default();
     let processor = client.processor(Entity::queue("q"), options);
     let control = processor.control();
-    let handler = async |_: &ProcessorMessage<'_, _>| {
+    let handler = handler(async |_: ProcessorMessage<_>| {
         probe.check("handler");
         control.stop();
         Err::<(), _>("failed")
-    };
-    processor.run(handler, |_| probe.check("on_error")).await.unwrap();
+    });
+    processor.on_error(|_| probe.check("on_error")).run(handler).await.unwrap();
 }
 
 async fn closures_of_sessions(client: &crate::stage::HeapClient, probe: &Probe) {
@@ -70,12 +71,12 @@ async fn closures_of_sessions(client: &crate::stage::HeapClient, probe: &Probe) 
     session.close().await;
     let processor = client.session_processor(Entity::queue("sessions"), SessionProcessorOptions::default());
     let control = processor.control();
-    let handler = async |_: &ProcessorMessage<'_, _>| {
+    let handler = handler(async |_: ProcessorMessage<_>| {
         probe.check("handler of a session");
         control.stop();
         Ok::<(), Infallible>(())
-    };
-    processor.run(handler, |_| {}).await.unwrap();
+    });
+    processor.on_error(|_| {}).run(handler).await.unwrap();
 }
 
 #[known_fault("C7")]

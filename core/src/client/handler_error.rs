@@ -1,0 +1,161 @@
+//! What a handler returns when it did not work.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::error::Error;
+use core::fmt;
+
+/// The service's limit for the reason and for the description of a dead letter, in characters.
+const LONGEST: usize = 4_096;
+
+/// Why a handler failed. `?` makes it of every error and of a [`DeadLetter`]; [`HandlerError::new`] of a text.
+///
+/// The processor abandons the message of a handler that failed, so that it comes again; with a [`DeadLetter`] it moves the
+/// message to the dead-letter queue. A message that the handler settled itself is left as it is.
+///
+/// It is no [`Error`] itself: then it could not be made of every error.
+pub struct HandlerError(Kind);
+
+enum Kind {
+    Failed(Box<dyn Error + Send + Sync>),
+    DeadLetter(DeadLetter),
+}
+
+impl HandlerError {
+    /// A failure with this text or error; the message is abandoned.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Kind::Failed(error.into()))
+    }
+
+    /// The error that the handler returned; `None` where it returned a [`DeadLetter`].
+    pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        match &self.0 {
+            Kind::Failed(error) => Some(&**error),
+            Kind::DeadLetter(_) => None,
+        }
+    }
+
+    /// With what the message is dead-lettered; `None` where it is abandoned.
+    pub fn dead_letter(&self) -> Option<&DeadLetter> {
+        match &self.0 {
+            Kind::Failed(_) => None,
+            Kind::DeadLetter(dead_letter) => Some(dead_letter),
+        }
+    }
+}
+
+impl<T: Error + Send + Sync + 'static> From<T> for HandlerError {
+    fn from(error: T) -> Self {
+        Self(Kind::Failed(Box::new(error)))
+    }
+}
+
+impl From<DeadLetter> for HandlerError {
+    fn from(dead_letter: DeadLetter) -> Self {
+        Self(Kind::DeadLetter(dead_letter))
+    }
+}
+
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Failed(error) => error.fmt(f),
+            Kind::DeadLetter(dead_letter) => dead_letter.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Failed(error) => error.fmt(f),
+            Kind::DeadLetter(dead_letter) => dead_letter.fmt(f),
+        }
+    }
+}
+
+/// Returned by a handler, moves the message to the dead-letter queue instead of having it again.
+///
+/// ```
+/// use servicebus_core::client::{DeadLetter, HandlerError};
+///
+/// fn number(text: &str) -> Result<u32, HandlerError> {
+///     Ok(text.parse().map_err(|error| DeadLetter::new("not a number", error))?)
+/// }
+///
+/// let error = number("x").unwrap_err();
+/// assert_eq!(error.dead_letter().unwrap().reason(), "not a number");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    reason: Cow<'static, str>,
+    description: String,
+}
+
+impl DeadLetter {
+    /// A short reason, to sort dead letters by, and a description, such as the error. Each is cut at 4 096 characters, the
+    /// service's limit.
+    pub fn new(reason: impl Into<Cow<'static, str>>, description: impl fmt::Display) -> Self {
+        let mut reason = reason.into();
+        if let Some((end, _)) = reason.char_indices().nth(LONGEST) {
+            reason.to_mut().truncate(end);
+        }
+        let mut description = description.to_string();
+        if let Some((end, _)) = description.char_indices().nth(LONGEST) {
+            description.truncate(end);
+        }
+        Self { reason, description }
+    }
+
+    /// The reason.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The description.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+}
+
+impl fmt::Display for DeadLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, description } = self;
+        write!(f, "dead-lettered: {reason}")?;
+        if description.is_empty() { Ok(()) } else { write!(f, ": {description}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_and_dead_letters_convert_by_question_mark() {
+        fn failing(dead: bool) -> Result<(), HandlerError> {
+            if dead {
+                Err(DeadLetter::new("poison", "seen before"))?;
+            }
+            "x".parse::<u8>()?;
+            Ok(())
+        }
+        let error = failing(false).unwrap_err();
+        assert!(error.error().is_some_and(<dyn Error + Send + Sync>::is::<core::num::ParseIntError>));
+        assert!(error.dead_letter().is_none());
+        let error = failing(true).unwrap_err();
+        assert_eq!(error.to_string(), "dead-lettered: poison: seen before");
+        assert!(error.error().is_none());
+        assert_eq!(HandlerError::new("out of stock").to_string(), "out of stock");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let long = "é".repeat(LONGEST + 1);
+        let dead_letter = DeadLetter::new(long.clone(), &long);
+        assert_eq!(dead_letter.reason().chars().count(), LONGEST);
+        assert_eq!(dead_letter.description().chars().count(), LONGEST);
+        let whole = "é".repeat(LONGEST);
+        assert_eq!(DeadLetter::new(whole.clone(), "").reason(), whole);
+    }
+}

@@ -1,0 +1,122 @@
+//! Pausing, resuming and stopping a processor.
+
+use super::call::Call;
+use super::{Client, Error, StorageOf};
+use crate::machine::{ClientMachine, Failure, OperationId};
+use crate::runtime::{Runtime, Shared};
+use crate::servicebus::Reason;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicU8, Ordering};
+use core::task::Poll;
+
+/// What a processor is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Running,
+    Paused,
+    Stopping,
+}
+
+/// Pauses, resumes and stops a processor from elsewhere. It is a handle: clones control the same processor.
+pub struct ProcessorControl<R: Runtime> {
+    pub(super) shared: R::Shared,
+    mode: Arc<AtomicU8>,
+}
+
+impl<R: Runtime> Clone for ProcessorControl<R> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), mode: Arc::clone(&self.mode) }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for ProcessorControl<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ProcessorControl").field(&self.mode()).finish()
+    }
+}
+
+impl<R: Runtime> ProcessorControl<R> {
+    pub(super) fn new(client: &Client<R>) -> Self {
+        Self { shared: client.shared.clone(), mode: Arc::new(AtomicU8::new(0)) }
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        match self.mode.load(Ordering::Acquire) {
+            0 => Mode::Running,
+            1 => Mode::Paused,
+            _ => Mode::Stopping,
+        }
+    }
+
+    fn set(&self, mode: u8) {
+        // Stopping is for good.
+        let change = |now: u8| (now < 2).then_some(mode);
+        let _ = self.mode.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        super::change::<R, _>(&self.shared, |state| state.machine.notice_all());
+    }
+
+    /// Takes no more messages: what was prefetched is given back. Handlers that run continue.
+    pub fn pause(&self) {
+        self.set(1);
+    }
+
+    /// Continues after [`ProcessorControl::pause`].
+    pub fn resume(&self) {
+        self.set(0);
+    }
+
+    /// Takes no more messages; `run` returns when the handlers that run have. They see it by
+    /// [`ProcessorMessage::is_stopping`](super::ProcessorMessage::is_stopping).
+    pub fn stop(&self) {
+        self.set(2);
+    }
+
+    /// Whether it was stopped, or the client is closed.
+    pub fn is_stopping(&self) -> bool {
+        self.mode() == Mode::Stopping || self.shared.with(|state| state.machine.ended().is_some())
+    }
+
+    /// Waits until the processor is stopped or the client is closed.
+    pub(super) async fn stopping(&self) {
+        while !self.is_stopping() {
+            if self.changed(self.mode()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until there is something else to do than `known`.
+    ///
+    /// # Errors
+    /// The client is closed.
+    pub(super) async fn changed(&self, known: Mode) -> Result<(), Error<StorageOf<R>>> {
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, _: OperationId| {
+            if let Some(cause) = machine.ended() {
+                return Poll::Ready(Err(Error::of(Failure::new(cause))));
+            }
+            if self.mode() == known { Poll::Pending } else { Poll::Ready(Ok(())) }
+        };
+        match Call::<R, _>::start(&self.shared, None, None, poll) {
+            Ok(call) => call.await,
+            Err(failure) if failure.is_end() => Err(Error::of(failure)),
+            // There is no room for a call that waits: the others go on.
+            Err(_) => core::future::pending().await,
+        }
+    }
+
+    /// Waits after a failure, longer each time; sooner over when there is something else to do.
+    pub(super) async fn pause_after(&self, attempt: u32, reason: Option<Reason>) {
+        let until = self.shared.with(|state| {
+            let retry = state.machine.settings().retry;
+            state.runtime.clock().now + retry.backoff(attempt, reason, state.machine.random())
+        });
+        let mode = self.mode();
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation: OperationId| {
+            if self.mode() == mode { machine.poll_sleep(operation) } else { Poll::Ready(()) }
+        };
+        if let Ok(call) = Call::<R, _>::start(&self.shared, None, Some(until), poll) {
+            call.await;
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What goes wrong in a processor.
+
+use super::handler_future::Panic;
+use super::{Error, HandlerError};
+use crate::servicebus::ReceivedMessage;
+use crate::storage::Storage;
+use alloc::string::{String, ToString};
+use core::fmt;
+
+/// An error in a processor, which continues after each of them. It names the entity, and the session and the message
+/// where it belongs to one.
+///
+/// The text is one line, such as `orders: message order-1 (sequence number 7, delivery count 0): the handler failed: out
+/// of stock`.
+pub struct ProcessorError<S: Storage> {
+    cause: ProcessorErrorCause<S>,
+    subject: Subject,
+}
+
+/// What an error is about.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    entity: String,
+    session_id: Option<String>,
+    message: Option<Message>,
+}
+
+#[derive(Clone, Debug)]
+struct Message {
+    id: Option<String>,
+    sequence_number: Option<i64>,
+    delivery_count: u32,
+}
+
+impl Subject {
+    pub(super) fn new(entity: &dyn fmt::Display, session_id: Option<&str>) -> Self {
+        Self { entity: entity.to_string(), session_id: session_id.map(Into::into), message: None }
+    }
+
+    pub(super) fn with_message<S: Storage>(mut self, message: &ReceivedMessage<S>) -> Self {
+        self.message = Some(Message {
+            id: message.message_id().map(|id| id.to_string()),
+            sequence_number: message.sequence_number(),
+            delivery_count: message.delivery_count(),
+        });
+        self
+    }
+}
+
+/// What went wrong in a processor.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ProcessorErrorCause<S: Storage> {
+    /// Messages could not be received, or a session could not be accepted.
+    Receive(Error<S>),
+    /// A lock was lost while a handler had the message or session.
+    LockLost(Error<S>),
+    /// A message could not be completed, abandoned or dead-lettered.
+    Settle(Error<S>),
+    /// A handler returned an error; its message is abandoned or dead-lettered, and a session that it was to open is
+    /// closed.
+    Handler(HandlerError),
+    /// A handler panicked; what follows is as after an error.
+    Panicked(Panic),
+}
+
+impl<S: Storage> ProcessorError<S> {
+    pub(super) fn new(cause: ProcessorErrorCause<S>, subject: Subject) -> Self {
+        Self { cause, subject }
+    }
+
+    /// What went wrong.
+    pub fn cause(&self) -> &ProcessorErrorCause<S> {
+        &self.cause
+    }
+
+    /// What went wrong, by value.
+    pub fn into_cause(self) -> ProcessorErrorCause<S> {
+        self.cause
+    }
+
+    /// The path of the queue or subscription.
+    pub fn entity(&self) -> &str {
+        &self.subject.entity
+    }
+
+    /// The session, in a session processor that has one.
+    pub fn session_id(&self) -> Option<&str> {
+        self.subject.session_id.as_deref()
+    }
+
+    /// The id of the message whose handler or settlement failed; `None` where there is none, or the message has no id.
+    pub fn message_id(&self) -> Option<&str> {
+        self.subject.message.as_ref()?.id.as_deref()
+    }
+
+    /// The sequence number of that message.
+    pub fn sequence_number(&self) -> Option<i64> {
+        self.subject.message.as_ref()?.sequence_number
+    }
+
+    /// How often that message was delivered before.
+    pub fn delivery_count(&self) -> Option<u32> {
+        Some(self.subject.message.as_ref()?.delivery_count)
+    }
+}
+
+impl<S: Storage> fmt::Debug for ProcessorError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessorError").field("cause", &self.cause).field("subject", &self.subject).finish()
+    }
+}
+
+impl<S: Storage> fmt::Display for ProcessorError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Subject { entity, session_id, message } = &self.subject;
+        f.write_str(entity)?;
+        if let Some(session_id) = session_id {
+            write!(f, ": session {session_id}")?;
+        }
+        if let Some(Message { id, sequence_number, delivery_count }) = message {
+            write!(f, ": message {} (", id.as_deref().unwrap_or("without id"))?;
+            if let Some(number) = sequence_number {
+                write!(f, "sequence number {number}, ")?;
+            }
+            write!(f, "delivery count {delivery_count})")?;
+        }
+        match &self.cause {
+            ProcessorErrorCause::Receive(error) => write!(f, ": receiving failed: {error}"),
+            ProcessorErrorCause::LockLost(error) => write!(f, ": the lock was lost: {error}"),
+            ProcessorErrorCause::Settle(error) => write!(f, ": settling failed: {error}"),
+            ProcessorErrorCause::Handler(error) => write!(f, ": the handler failed: {error}"),
+            ProcessorErrorCause::Panicked(panic) => write!(f, ": {panic}"),
+        }
+    }
+}
+
+impl<S: Storage> core::error::Error for ProcessorError<S> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match &self.cause {
+            ProcessorErrorCause::Receive(error)
+            | ProcessorErrorCause::LockLost(error)
+            | ProcessorErrorCause::Settle(error) => Some(error),
+            ProcessorErrorCause::Handler(error) => {
+                error.error().map(|error| error as &(dyn core::error::Error + 'static))
+            }
+            ProcessorErrorCause::Panicked(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Heap;
+
+    #[test]
+    fn it_crosses_threads() {
+        const fn crosses_threads<T: core::error::Error + Send + Sync + 'static>() {}
+        crosses_threads::<ProcessorError<Heap>>();
+    }
+}

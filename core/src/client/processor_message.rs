@@ -1,0 +1,163 @@
+//! A message in a handler's hands.
+
+use super::receiver::DeadLetterOptions;
+use super::{Error, ProcessorControl, Receiver, SessionReceiver, StorageOf};
+use crate::machine::Properties;
+use crate::runtime::Runtime;
+use crate::servicebus::ReceivedMessage;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Deref;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Where the messages of a pump come from.
+pub(super) struct Source<R: Runtime> {
+    pub(super) receiver: Receiver<R>,
+    pub(super) session: Option<SessionReceiver<R>>,
+    pub(super) control: ProcessorControl<R>,
+}
+
+/// A message that a handler has.
+struct Held<R: Runtime> {
+    source: Arc<Source<R>>,
+    message: ReceivedMessage<StorageOf<R>>,
+    settled: AtomicBool,
+}
+
+/// A message in a handler's hands. It owns the message and derefs to [`ReceivedMessage`]; clones are handles to the same
+/// one. The processor settles it after the handler has returned, unless the handler did.
+pub struct ProcessorMessage<R: Runtime> {
+    held: Arc<Held<R>>,
+}
+
+impl<R: Runtime> Clone for ProcessorMessage<R> {
+    fn clone(&self) -> Self {
+        Self { held: Arc::clone(&self.held) }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for ProcessorMessage<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.held.message.fmt(f)
+    }
+}
+
+impl<R: Runtime> fmt::Display for ProcessorMessage<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.held.message.fmt(f)
+    }
+}
+
+impl<R: Runtime> Deref for ProcessorMessage<R> {
+    type Target = ReceivedMessage<StorageOf<R>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.held.message
+    }
+}
+
+impl<R: Runtime> ProcessorMessage<R> {
+    pub(super) fn new(source: &Arc<Source<R>>, message: ReceivedMessage<StorageOf<R>>) -> Self {
+        let source = Arc::clone(source);
+        Self { held: Arc::new(Held { source, message, settled: AtomicBool::new(false) }) }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.held.settled.load(Ordering::Acquire)
+    }
+
+    fn done(&self, result: Result<(), Error<StorageOf<R>>>) -> Result<(), Error<StorageOf<R>>> {
+        if result.is_ok() {
+            self.held.settled.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    /// The receiver that it came on, such as for a transaction.
+    pub fn receiver(&self) -> &Receiver<R> {
+        &self.held.source.receiver
+    }
+
+    /// The session that the message belongs to, in a session processor.
+    pub fn session(&self) -> Option<&SessionReceiver<R>> {
+        self.held.source.session.as_ref()
+    }
+
+    /// Whether the processor was stopped, or the client closed: a handler that takes long can end early.
+    pub fn is_stopping(&self) -> bool {
+        self.held.source.control.is_stopping()
+    }
+
+    /// Waits until the processor is stopped or the client is closed.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: none; it ends with the client.
+    pub async fn stopping(&self) {
+        self.held.source.control.stopping().await;
+    }
+
+    /// Why the message's lock, or its session's, could not be renewed; `None` while it is not lost.
+    pub fn lock_failure(&self) -> Option<Error<StorageOf<R>>> {
+        match self.session() {
+            Some(session) => session.session_renewal_failure(),
+            None => self.receiver().lock_renewal_failure(self),
+        }
+    }
+
+    /// As [`Receiver::complete`].
+    ///
+    /// Cancel safety: a dropped future may still have completed the message.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn complete(&self) -> Result<(), Error<StorageOf<R>>> {
+        self.done(self.receiver().complete(self).await)
+    }
+
+    /// As [`Receiver::abandon_with`].
+    ///
+    /// Cancel safety: a dropped future may still have abandoned the message.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn abandon(&self, properties: Properties<'_>) -> Result<(), Error<StorageOf<R>>> {
+        self.done(self.receiver().abandon_with(self, properties).await)
+    }
+
+    /// As [`Receiver::defer_with`].
+    ///
+    /// Cancel safety: a dropped future may still have deferred the message.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn defer(&self, properties: Properties<'_>) -> Result<(), Error<StorageOf<R>>> {
+        self.done(self.receiver().defer_with(self, properties).await)
+    }
+
+    /// As [`Receiver::dead_letter`].
+    ///
+    /// Cancel safety: a dropped future may still have dead-lettered the message.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn dead_letter(&self, options: DeadLetterOptions<'_>) -> Result<(), Error<StorageOf<R>>> {
+        self.done(self.receiver().dead_letter(self, options).await)
+    }
+}

@@ -1,0 +1,125 @@
+//! How processors work.
+
+use super::{AutoLockRenewer, ReceiverOptions};
+use crate::storage::Heap;
+use crate::time::Duration;
+
+/// How a processor works.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProcessorOptions {
+    /// How messages are received.
+    pub receiver: ReceiverOptions<Heap>,
+    /// Handlers that may run at once; one at least.
+    pub max_concurrent_calls: usize,
+    /// Whether a message is completed when its handler has returned without an error and has not settled it.
+    pub auto_complete: bool,
+    /// How long locks are renewed while handlers run; `None` leaves them alone. A session is held for as long: then it
+    /// gets no more messages, its handlers end under a lock that is renewed for as long once more, and it is closed, free
+    /// for the next receiver.
+    pub max_auto_lock_renewal: Option<Duration>,
+}
+
+impl Default for ProcessorOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ProcessorOptions {
+    /// One message at a time, completed by the processor, locks renewed for five minutes.
+    pub fn new() -> Self {
+        Self {
+            receiver: ReceiverOptions::default(),
+            max_concurrent_calls: 1,
+            auto_complete: true,
+            max_auto_lock_renewal: Some(AutoLockRenewer::default().max_duration),
+        }
+    }
+
+    /// Sets how messages are received: the mode, prefetch, or a sub-queue.
+    #[must_use]
+    pub fn with_receiver(mut self, receiver: ReceiverOptions<Heap>) -> Self {
+        self.receiver = receiver;
+        self
+    }
+
+    /// Sets how many handlers may run at once; one at least.
+    #[must_use]
+    pub fn with_max_concurrent_calls(mut self, calls: usize) -> Self {
+        self.max_concurrent_calls = calls;
+        self
+    }
+
+    /// Sets for how long the lock of each message, or of each session, is renewed.
+    #[must_use]
+    pub fn with_max_auto_lock_renewal(mut self, max: Duration) -> Self {
+        self.max_auto_lock_renewal = Some(max);
+        self
+    }
+
+    /// Renews no locks: a handler has as long as the entity's lock lasts.
+    #[must_use]
+    pub fn without_auto_lock_renewal(mut self) -> Self {
+        self.max_auto_lock_renewal = None;
+        self
+    }
+
+    /// Leaves it to handlers to complete their messages. A message that no handler settles comes again when its lock ends.
+    #[must_use]
+    pub fn without_auto_complete(mut self) -> Self {
+        self.auto_complete = false;
+        self
+    }
+}
+
+/// How a session processor works.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionProcessorOptions {
+    /// How the messages of a session are received and handled; `max_concurrent_calls` counts for each session, and
+    /// more than one gives up the order of its messages.
+    pub processor: ProcessorOptions,
+    /// Sessions that may be held at once; one at least.
+    pub max_concurrent_sessions: usize,
+    /// A session that has no message for this long makes room for others.
+    pub session_idle_timeout: Duration,
+}
+
+impl Default for SessionProcessorOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SessionProcessorOptions {
+    /// Eight sessions, one message of each at a time, given up after a minute of silence.
+    pub fn new() -> Self {
+        Self {
+            processor: ProcessorOptions::new(),
+            max_concurrent_sessions: 8,
+            session_idle_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// Sets how the messages of each session are received and handled.
+    #[must_use]
+    pub fn with_processor(mut self, processor: ProcessorOptions) -> Self {
+        self.processor = processor;
+        self
+    }
+
+    /// Sets how many sessions may be held at once; one at least.
+    #[must_use]
+    pub fn with_max_concurrent_sessions(mut self, sessions: usize) -> Self {
+        self.max_concurrent_sessions = sessions;
+        self
+    }
+
+    /// Sets how long a session may have no message before it makes room for others.
+    #[must_use]
+    pub fn with_session_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.session_idle_timeout = timeout;
+        self
+    }
+}
