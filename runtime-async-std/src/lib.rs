@@ -119,6 +119,14 @@ impl Options {
         self
     }
 
+    /// Lets transactions span several queues and topics, all or nothing. Such a client receives from one entity only, the first
+    /// that it receives from or peeks: the service pins its connection to that. It sends to all of them.
+    #[must_use]
+    pub fn with_cross_entity_transactions(mut self, enabled: bool) -> Self {
+        self.settings.cross_entity_transactions = enabled;
+        self
+    }
+
     /// Sets which certificates are trusted.
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {

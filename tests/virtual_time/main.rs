@@ -26,3 +26,4 @@ mod session_handlers;
 mod stage;
 mod stress;
 mod takeover;
+mod transactions;

@@ -4,6 +4,7 @@ use super::call::{Endpoint, TransactionOf};
 use super::receiver::Settling;
 use super::sender::Sending;
 use super::{Client, Error, Receiver, SendError, Sender, StorageOf};
+use crate::engine::EngineError;
 use crate::machine::{Cause, ClientMachine, Control, Disposition, Entity, Failure, Kind, OperationId};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
@@ -16,8 +17,8 @@ use core::fmt;
 /// Begins transactions. It is a handle: clones, and the transactions themselves, share one link to the service's
 /// coordinator, which is closed with the last of them.
 ///
-/// A transaction belongs to one queue or topic. To span several, begin a transaction before the client has any sender or
-/// receiver: then all of them can be sent to, and only the first entity that is used can be received from or peeked.
+/// A transaction belongs to one queue or topic. To span several, make the client with cross-entity transactions: then all
+/// of them can be sent to, and only the first entity that is received from can be received from or peeked.
 pub struct TransactionController<R: Runtime> {
     endpoint: Endpoint<R>,
 }
@@ -50,6 +51,33 @@ impl<R: Runtime> Client<R> {
     }
 }
 
+impl<R: Runtime> Client<R> {
+    /// Begins a transaction, which owns its handles. It is authorized by the right on an entity that the client has a
+    /// sender or receiver of. The service rolls it back by itself after two minutes.
+    ///
+    /// Each has a link to the service's coordinator; many transactions share one that are begun by a
+    /// [`TransactionController`].
+    ///
+    /// Cancel safety: a transaction that was begun by a dropped future ends by itself.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) while the client has no sender and no receiver;
+    /// otherwise as [`TransactionController::begin`].
+    pub async fn begin_transaction(&self) -> Result<Transaction<R>, Error<StorageOf<R>>>
+    where
+        R::Storage: Transactions,
+    {
+        let entity = self.shared.with(|state| state.machine.used_entity());
+        let Some(entity) = entity else {
+            let why = "a transaction begins on a client that has a sender or receiver";
+            return Err(Error::of(Failure::told(Cause::Engine(EngineError::IllegalState), &why)));
+        };
+        self.transactions(entity)?.begin().await
+    }
+}
+
 impl<R: Runtime> TransactionController<R> {
     async fn control(&self, control: Control<StorageOf<R>>) -> Result<Option<TransactionOf<R>>, Failure<StorageOf<R>>> {
         let id = self.endpoint.id;
@@ -66,6 +94,8 @@ impl<R: Runtime> TransactionController<R> {
     /// Begins a transaction. The service rolls it back by itself after two minutes.
     ///
     /// Cancel safety: a transaction that was begun by a dropped future ends by itself.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
@@ -95,6 +125,8 @@ impl<R: Runtime> TransactionController<R> {
     /// Closes it for all clones: detaches the controller's link; open transactions are rolled back.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
+    ///
+    /// Bound: one attempt, and ten seconds.
     pub async fn close(&self) {
         self.endpoint.close().await;
     }
@@ -135,6 +167,10 @@ impl<R: Runtime> Transaction<R> {
     ///
     /// Cancel safety: a dropped future may still have sent the message.
     ///
+    /// Bound: one attempt.
+    ///
+    /// Guarantee: at most once, and only when the transaction commits.
+    ///
     /// # Errors
     /// As [`Sender::send`], at the first attempt.
     pub async fn send(
@@ -149,6 +185,10 @@ impl<R: Runtime> Transaction<R> {
     /// Sends a batch under the transaction.
     ///
     /// Cancel safety: a dropped future may still have sent the batch.
+    ///
+    /// Bound: one attempt.
+    ///
+    /// Guarantee: at most once, and only when the transaction commits.
     ///
     /// # Errors
     /// As [`Sender::send`], at the first attempt; the batch comes back.
@@ -169,6 +209,10 @@ impl<R: Runtime> Transaction<R> {
     /// Schedules a message under the transaction, and returns the sequence number that it gets.
     ///
     /// Cancel safety: a dropped future may still have scheduled the message.
+    ///
+    /// Bound: one attempt.
+    ///
+    /// Guarantee: at most once, and only when the transaction commits.
     ///
     /// # Errors
     /// As [`Sender::schedule`], at the first attempt.
@@ -201,6 +245,10 @@ impl<R: Runtime> Transaction<R> {
     ///
     /// Cancel safety: a dropped future may still have settled the message.
     ///
+    /// Bound: one attempt.
+    ///
+    /// Guarantee: at most once, and only when the transaction commits.
+    ///
     /// # Errors
     /// As [`Receiver::complete`], at the first attempt.
     pub async fn settle(
@@ -217,6 +265,10 @@ impl<R: Runtime> Transaction<R> {
     /// Completes a message under the transaction.
     ///
     /// Cancel safety: a dropped future may still have completed the message.
+    ///
+    /// Bound: one attempt.
+    ///
+    /// Guarantee: at most once, and only when the transaction commits.
     ///
     /// # Errors
     /// As [`Receiver::complete`], at the first attempt.
@@ -238,6 +290,10 @@ impl<R: Runtime> Transaction<R> {
     ///
     /// Cancel safety: a dropped future may have committed, or rolls back.
     ///
+    /// Bound: one attempt.
+    ///
+    /// Guarantee: all or nothing; unknown when the answer is lost.
+    ///
     /// # Errors
     /// What the service says; whether a transaction committed is not known when the answer was lost.
     pub async fn commit(self) -> Result<(), Error<StorageOf<R>>> {
@@ -247,6 +303,10 @@ impl<R: Runtime> Transaction<R> {
     /// Makes nothing of what was done under the transaction count.
     ///
     /// Cancel safety: a dropped future rolls back all the same.
+    ///
+    /// Bound: one attempt.
+    ///
+    /// Guarantee: all or nothing; unknown when the answer is lost.
     ///
     /// # Errors
     /// What the service says; it rolls back by itself in the end.

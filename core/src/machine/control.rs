@@ -1,7 +1,7 @@
 //! The coordinator's link: transactions begin and end by messages on it (AMQP 1.0 §4.3, §4.4).
 
 use super::calls::OperationId;
-use super::endpoint::{Attachment, EndpointId};
+use super::endpoint::{Attachment, EndpointId, Entity};
 use super::{ClientMachine, Failure};
 use crate::engine::{SendOptions, Tag};
 use crate::storage::{PayloadBuilder, Storage, Table, TransactionId, TransactionOf};
@@ -36,6 +36,11 @@ impl<S: Storage> Encode for Control<S> {
 }
 
 impl<S: Storage> ClientMachine<S> {
+    /// An entity whose right can authorize a coordinator.
+    pub fn used_entity(&self) -> Option<Entity<S>> {
+        self.tokens.used()
+    }
+
     /// Tells the coordinator, and waits for its answer: the id of a transaction that was declared.
     pub fn poll_control(
         &mut self,

@@ -2,7 +2,10 @@
 
 use crate::engine::{Capacity, Connection, EngineError, LinkId, SessionId};
 use crate::storage::{Storage, Table, TableOf, room};
-use crate::wire::performative::Attach;
+use crate::wire::messaging::Source;
+use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
+use crate::wire::transaction::Coordinator;
+use core::fmt;
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +27,14 @@ struct Session {
 /// a peer that grants no window for messages can stop tokens and settlements. Where there is one place for a session,
 /// they share it. With transactions, requests to entities are on the session of the coordinator.
 pub(super) struct Sessions<S: Storage> {
+    /// Each session for messages begins with a coordinator: transactions span entities then.
+    coordinated: bool,
     table: TableOf<S, room::Sessions, Session>,
 }
 
 impl<S: Storage> Sessions<S> {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { table: Table::bounded(limit) }
+    pub(super) fn new(limit: usize, coordinated: bool) -> Self {
+        Self { coordinated, table: Table::bounded(limit) }
     }
 
     /// Attaches on the newest session for this traffic that has a free handle, or on a new one: the service allows 255
@@ -59,7 +64,12 @@ impl<S: Storage> Sessions<S> {
             }
             if own {
                 let error = match self.begin(connection, traffic) {
-                    Ok(session) => return connection.attach(session, attach),
+                    Ok(session) => {
+                        if self.coordinated && traffic == Traffic::Messages {
+                            coordinate(connection, session, attach.name)?;
+                        }
+                        return connection.attach(session, attach);
+                    }
                     Err(error) => error,
                 };
                 full.get_or_insert(error);
@@ -91,4 +101,29 @@ impl<S: Storage> Sessions<S> {
             }
         }
     }
+}
+
+/// Attaches the coordinator that a session begins with. No transaction uses it, as in the official SDKs (recording
+/// `transaction-cross-entity`): the service looks at the session's first link.
+fn coordinate<S: Storage>(connection: &mut Connection<S>, session: SessionId, name: &str) -> Result<(), EngineError> {
+    let mut own = heapless::String::<40>::new();
+    fmt::write(&mut own, format_args!("{name}-c")).map_err(|_| EngineError::IllegalState)?;
+    let coordinator = Attach {
+        name: &own,
+        handle: 0,
+        role: Role::Sender,
+        snd_settle_mode: SenderSettleMode::Unsettled,
+        rcv_settle_mode: ReceiverSettleMode::First,
+        source: Some(Source::new(Some(&own))),
+        target: Some(TargetArchetype::Coordinator(Coordinator { capabilities: None })),
+        unsettled: None,
+        incomplete_unsettled: false,
+        initial_delivery_count: Some(0),
+        max_message_size: None,
+        offered_capabilities: None,
+        desired_capabilities: None,
+        properties: None,
+    };
+    connection.attach(session, &coordinator)?;
+    Ok(())
 }

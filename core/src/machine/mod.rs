@@ -233,9 +233,9 @@ impl<S: Storage> ClientMachine<S> {
             closing: false,
             close_sent: false,
             leaving: false,
-            transacts: false,
+            transacts: settings.spans_entities(),
             service_clock: ServiceClock::default(),
-            sessions: Sessions::new(limits.sessions),
+            sessions: Sessions::new(limits.sessions, settings.spans_entities()),
             endpoints: Table::bounded(limits.links),
             channels: Channels::new(limits.links, limits.deliveries),
             session_locks: SessionLocks::new(limits.links),
@@ -415,7 +415,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.connected_at = clock.now;
         self.epoch = self.epoch.wrapping_add(1);
-        self.sessions = Sessions::new(self.settings.limits.sessions);
+        self.sessions = Sessions::new(self.settings.limits.sessions, self.settings.spans_entities());
         self.dial_at = None;
         self.due = true;
         Ok(())

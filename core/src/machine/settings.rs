@@ -4,7 +4,7 @@ use super::{Cause, Failure};
 use crate::servicebus::Argument;
 use crate::servicebus::connection_string::{ConnectionCredential, ConnectionString};
 use crate::servicebus::retry::RetryPolicy;
-use crate::storage::{ExternalTokens, Features, Limits, Storage};
+use crate::storage::{ExternalTokens, Features, Limits, Storage, TransactionOf};
 use crate::time::Duration;
 use core::fmt;
 
@@ -29,6 +29,9 @@ pub struct Settings<S: Storage> {
     /// then drops what a lost answer has stored twice. On by default; without effect in fixed storage, since a device whose
     /// seed is the same after each start would repeat its ids.
     pub message_ids: bool,
+    /// Transactions may span several entities: each AMQP session for messages begins with a coordinator, which is how the
+    /// service is asked for it. The client then receives from one entity only, the first that it receives from.
+    pub cross_entity_transactions: bool,
 }
 
 impl<S: Storage> fmt::Debug for Settings<S> {
@@ -60,7 +63,13 @@ impl<S: Storage> Settings<S> {
             seed,
             external_tokens: false,
             message_ids: S::MESSAGE_IDS,
+            cross_entity_transactions: false,
         }
+    }
+
+    /// Whether transactions may span several entities.
+    pub(super) fn spans_entities(&self) -> bool {
+        size_of::<TransactionOf<S>>() > 0 && self.cross_entity_transactions
     }
 
     /// The same with tokens of a credential of the application (Entra ID) instead of the connection string.

@@ -294,6 +294,13 @@ impl<S: Storage> Tokens<S> {
         Some(self.get(entity.token)?.address(entity.sub_queue))
     }
 
+    /// An entity with a sender or receiver; one whose token counts, where there is any.
+    pub(super) fn used(&self) -> Option<Entity<S>> {
+        let used = || (0..self.table.end()).filter_map(|place| self.table.get(place)).filter(|token| token.links > 0);
+        let token = used().find(|token| token.valid).or_else(|| used().next())?;
+        Some(Entity { name: token.name.clone(), subscription: token.subscription.clone(), sub_queue: None })
+    }
+
     pub(super) fn is_valid(&self, id: TokenId) -> bool {
         self.get(id).is_some_and(|token| token.valid)
     }

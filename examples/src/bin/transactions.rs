@@ -1,38 +1,38 @@
-//! Messages that are sent and settled together, or not at all.
+//! Two entities, all or nothing: a message is completed and its reply is sent in one transaction.
 
 use servicebus_examples::{Namespace, Result};
-use servicebus_tokio::connect;
+use servicebus_tokio::{Options, connect};
 use std::time::Duration;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let namespace = Namespace::open(|emulator| emulator.queue("orders").queue("invoices")).await?;
-    let client = connect(namespace.connection_string.as_str())?;
-    // First of all, before any sender or receiver: only then may transactions of this client send to several entities.
-    let transactions = client.transactions("orders")?;
-    let transaction = transactions.begin().await?;
-    let (orders, received) = (client.sender("orders")?, client.receiver("orders")?);
-    let invoices = client.sender("invoices")?;
-    // Such a client receives from one entity alone: the invoices are read by another.
-    let office = connect(namespace.connection_string.as_str())?;
-    let checked = office.receiver("invoices")?;
-    orders.send("a bicycle").await?;
+    let namespace = Namespace::open(|emulator| emulator.queue("inbox").queue("outbox")).await?;
+    let connection_string = namespace.connection_string.as_str();
+    // The service pins its connection to the first entity that it receives from: a client for this alone. Others send to the
+    // inbox and read the outbox.
+    let client = Options::new(connection_string)?.with_cross_entity_transactions(true).connect();
+    let (receiver, outbox) = (client.receiver("inbox")?, client.sender("outbox")?);
+    let others = connect(connection_string)?;
+    others.sender("inbox")?.send("a bicycle").await?;
+    let replies = others.receiver("outbox")?;
 
-    let order = received.receive(Duration::from_secs(5)).await?.ok_or("no order")?;
-    transaction.send(&invoices, "a bicycle, 400 €").await?;
-    transaction.complete(&received, &order).await?;
+    let message = receiver.next().await?;
+    let reply = format!("{}, 400 €", message.text()?);
+    let transaction = client.begin_transaction().await?;
+    transaction.complete(&receiver, &message).await?;
+    transaction.send(&outbox, &reply).await?;
     transaction.roll_back().await?;
-    let none = checked.receive(Duration::from_millis(200)).await?.is_none();
-    println!("rolled back: the invoice was {}", if none { "not sent" } else { "sent" });
+    let none = replies.receive(Duration::from_millis(200)).await?.is_none();
+    println!("rolled back: the reply was {}", if none { "not sent" } else { "sent" });
 
-    let transaction = transactions.begin().await?;
-    transaction.send(&invoices, "a bicycle, 400 €").await?;
-    transaction.complete(&received, &order).await?;
+    let transaction = client.begin_transaction().await?;
+    transaction.complete(&receiver, &message).await?;
+    transaction.send(&outbox, &reply).await?;
     transaction.commit().await?;
-    let invoice = checked.receive(Duration::from_secs(5)).await?.ok_or("no invoice")?;
-    println!("committed: the order is done, and the invoice says \"{}\"", invoice.text().unwrap_or("?"));
-    checked.complete(&invoice).await?;
-    office.close().await;
+    let reply = replies.receive(Duration::from_secs(5)).await?.ok_or("no reply")?;
+    println!("committed: the order is done, and the reply says \"{}\"", reply.text()?);
+    replies.complete(&reply).await?;
+    others.close().await;
     client.close().await;
     Ok(())
 }

@@ -1,13 +1,17 @@
 //! Calls of transactions and their controller.
 
 use super::sending::{batch, later, message};
-use super::{Bound, Call, call};
+use super::{Bound, Call, QUEUE, call};
 use servicebus_core::machine::Disposition;
 use servicebus_core::runtime::Runtime;
 use servicebus_core::storage::Heap;
 
 pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
     vec![
+        call!("Client::begin_transaction", Controller, Bound::Policy, |scene| {
+            let _sender = scene.client.sender(QUEUE).map_err(|error| error.to_string())?;
+            scene.client.begin_transaction().await.map(drop)
+        }),
         call!("TransactionController::begin", Controller, Bound::Policy, |scene| {
             scene.controller().begin().await.map(drop)
         }),
