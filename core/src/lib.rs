@@ -73,6 +73,7 @@ pub mod driver;
 pub mod engine;
 #[cfg(feature = "defmt")]
 mod format;
+pub mod guide;
 pub mod machine;
 pub mod random;
 pub mod runtime;

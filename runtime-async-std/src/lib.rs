@@ -30,6 +30,8 @@ use std::time::{Duration, SystemTime};
 
 pub use network::{Half, Other, Plain, Socket, Tcp};
 pub use servicebus_core;
+#[doc(inline)]
+pub use servicebus_core::guide;
 #[cfg(feature = "azure-identity")]
 pub use servicebus_core::transport::AzureCredential;
 #[cfg(feature = "websockets")]

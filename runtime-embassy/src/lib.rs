@@ -23,6 +23,8 @@ pub use connect::{Close, Connect, Duplex, Plain, PlainError, Stream, StreamError
 pub use runner::{Embassy, Handle, InUse, Resources, Runner, State, new};
 pub use servicebus_core;
 pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions};
+#[doc(inline)]
+pub use servicebus_core::guide;
 #[cfg(feature = "sntp")]
 pub use sntp::{Sntp, SntpError};
 #[cfg(feature = "net")]

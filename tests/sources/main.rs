@@ -4,6 +4,7 @@ mod evidence;
 mod fault_rows;
 mod files;
 mod first_hours;
+mod guide;
 mod imports;
 mod layers;
 mod parts;

@@ -42,6 +42,8 @@ mod sender_options;
 mod session;
 #[cfg(feature = "alloc")]
 mod session_processor;
+#[cfg(feature = "serde")]
+mod session_state;
 mod state;
 mod transaction;
 

@@ -38,6 +38,9 @@ pub enum Argument {
     DeadLetterDescription,
     /// The storage's room for what is sent.
     Storage,
+    /// The state of a session that is read or written as JSON.
+    #[cfg(feature = "serde")]
+    SessionState,
 }
 
 impl Argument {
@@ -61,6 +64,8 @@ impl Argument {
             Self::DeadLetterReason => "the dead-letter reason has more than 4096 characters",
             Self::DeadLetterDescription => "the dead-letter description has more than 4096 characters",
             Self::Storage => "the request is larger than `message` of fixed storage",
+            #[cfg(feature = "serde")]
+            Self::SessionState => "the session's state is not JSON of this type",
         }
     }
 }

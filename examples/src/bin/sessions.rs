@@ -1,9 +1,16 @@
 //! Sessions: messages of one order stay together and in their order, whoever receives them.
 
+use serde::{Deserialize, Serialize};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
 use servicebus_tokio::{Message, ReceiverOptions, connect};
 use std::time::Duration;
+
+/// What a session remembers.
+#[derive(Serialize, Deserialize)]
+struct Progress {
+    done: u32,
+}
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -28,9 +35,10 @@ async fn main() -> Result<()> {
             steps += 1;
         }
         // What the session remembers outlives its messages.
-        session.set_state(Some(format!("step {steps} done").as_bytes())).await?;
-        let state = session.state().await?.unwrap_or_default();
-        println!(" ({})", String::from_utf8_lossy(&state));
+        let before: Option<Progress> = session.state_json().await?;
+        let done = before.map_or(0, |progress| progress.done) + steps;
+        session.set_state_json(&Progress { done }).await?;
+        println!(" ({done} done)");
         session.close().await;
     }
     client.close().await;

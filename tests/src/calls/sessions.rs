@@ -51,6 +51,12 @@ pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
         call!("SessionReceiver::set_state", Session, Bound::Policy, |scene| {
             scene.session().set_state(Some(b"state")).await
         }),
+        call!("SessionReceiver::state_json", Session, Bound::Policy, |scene| {
+            scene.session().state_json::<u32>().await
+        }),
+        call!("SessionReceiver::set_state_json", Session, Bound::Policy, |scene| {
+            scene.session().set_state_json(&7).await
+        }),
         call!("SessionReceiver::close", Session, Bound::Close, |scene| {
             let mut scene = scene;
             if let Some(session) = scene.session.take() {

@@ -1,0 +1,43 @@
+//! What a session remembers, as JSON.
+
+use super::{Error, SessionReceiver, StorageOf};
+use crate::machine::{Cause, Failure};
+use crate::runtime::Runtime;
+use crate::servicebus::Argument;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A state that is not JSON of its type.
+fn unfit<R: Runtime>(session: &SessionReceiver<R>, error: serde_json::Error) -> Error<StorageOf<R>> {
+    session.endpoint.error(Failure::caused(Cause::Argument(Argument::SessionState), error))
+}
+
+impl<R: Runtime> SessionReceiver<R> {
+    /// What the session remembers, from JSON; `None` when nothing was set.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// # Errors
+    /// As [`SessionReceiver::state`], and [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) for a state that is
+    /// not JSON of this type; its source is `serde_json`'s error.
+    pub async fn state_json<T: DeserializeOwned>(&self) -> Result<Option<T>, Error<StorageOf<R>>> {
+        let Some(state) = self.state().await? else { return Ok(None) };
+        serde_json::from_slice(state.as_ref()).map(Some).map_err(|error| unfit(self, error))
+    }
+
+    /// Sets what the session remembers, as JSON.
+    ///
+    /// Cancel safety: a dropped future may still have set the state.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// # Errors
+    /// As [`SessionReceiver::set_state`], and [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) for a value that
+    /// JSON cannot hold; its source is `serde_json`'s error.
+    pub async fn set_state_json(&self, state: &(impl Serialize + ?Sized)) -> Result<(), Error<StorageOf<R>>> {
+        let state = serde_json::to_vec(state).map_err(|error| unfit(self, error))?;
+        self.set_state(Some(&state)).await
+    }
+}
