@@ -14,7 +14,7 @@ use crate::machine::{Cause, Failure, Target, Want};
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
 pub use crate::servicebus::Token;
-use crate::storage::{Features, Rx, Storage, Tx};
+use crate::storage::{Buffer, Features, RxOf, Storage, TxOf};
 use crate::time::{Duration, Instant};
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -260,8 +260,8 @@ async fn connect<R, D, C>(
     runtime: &R,
     dialer: &mut D,
     credential: &mut C,
-    rx: &mut <R::Storage as Storage>::Rx,
-    tx: &mut <R::Storage as Storage>::Tx,
+    rx: &mut RxOf<R::Storage>,
+    tx: &mut TxOf<R::Storage>,
 ) -> Failure<R::Storage>
 where
     R: Runtime,
@@ -362,7 +362,7 @@ async fn read<R: Runtime>(
     shared: &R::Shared,
     runtime: &R,
     reader: &mut impl Read<Error: Send + Sync + 'static>,
-    rx: &mut <R::Storage as Storage>::Rx,
+    rx: &mut RxOf<R::Storage>,
 ) -> Failure<R::Storage> {
     let mut steps = 0;
     loop {
@@ -383,7 +383,7 @@ async fn write<R: Runtime>(
     shared: &R::Shared,
     runtime: &R,
     writer: &mut impl Write<Error: Send + Sync + 'static>,
-    tx: &mut <R::Storage as Storage>::Tx,
+    tx: &mut TxOf<R::Storage>,
 ) -> Failure<R::Storage> {
     let mut steps = 0;
     let mut deadline = None;

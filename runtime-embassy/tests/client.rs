@@ -7,7 +7,7 @@ use futures_util::future::join;
 use servicebus_core::client::ErrorKind;
 use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{MessageRef, sas};
-use servicebus_core::storage::{Rx, Tx};
+use servicebus_core::storage::Buffer;
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_embassy::{Client, Close, Connect, FixedUtc, InUse, Plain, Resources, Utc, new};
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -106,7 +106,7 @@ impl Connect for Memory {
 struct Wire {
     server: Rc<RefCell<Server>>,
     id: ConnectionId,
-    input: Rc<RefCell<servicebus_core::storage::HeapRx>>,
+    input: Rc<RefCell<servicebus_core::storage::HeapBuffer>>,
 }
 
 impl ErrorType for Wire {

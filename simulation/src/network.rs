@@ -5,7 +5,7 @@ use super::peer::{Answer, Factory, Peer};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::driver::{Dial, Transport};
 use servicebus_core::machine::Target;
-use servicebus_core::storage::{Heap, HeapRx, HeapTx, Rx as _, Storage as _, Tx as _};
+use servicebus_core::storage::{Buffer as _, Heap, HeapBuffer, Storage as _};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{Broker, Clock, ConnectionId};
 use std::collections::VecDeque;
@@ -83,8 +83,8 @@ impl Flight {
 struct Wire {
     /// The emulator's connection; `None` for every other server.
     id: Option<ConnectionId>,
-    rx: HeapRx,
-    tx: HeapTx,
+    rx: HeapBuffer,
+    tx: HeapBuffer,
     to_broker: VecDeque<Flight>,
     to_client: VecDeque<Flight>,
     readable: VecDeque<u8>,

@@ -8,7 +8,7 @@ use servicebus_core::engine::{
 };
 use servicebus_core::servicebus::batch::BATCH_FORMAT;
 use servicebus_core::servicebus::{LockToken, MessageRef, sas};
-use servicebus_core::storage::{Heap, HeapRx, HeapTx, Limits, Rx as _, Tx as _};
+use servicebus_core::storage::{Buffer as _, Heap, HeapBuffer, Limits};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::message::{Body, MessageView, section};
 use servicebus_core::wire::messaging::{
@@ -226,10 +226,10 @@ pub struct Client {
     pub session: SessionId,
     pub(crate) seen: Seen,
     events: Vec<Event>,
-    tx: HeapTx,
-    rx: HeapRx,
-    broker_tx: HeapTx,
-    broker_rx: HeapRx,
+    tx: HeapBuffer,
+    rx: HeapBuffer,
+    broker_tx: HeapBuffer,
+    broker_rx: HeapBuffer,
     pub(crate) nodes: HashMap<String, (LinkId, LinkId)>,
     /// The addresses of links for responses.
     replies: HashMap<LinkId, String>,

@@ -6,7 +6,7 @@ use servicebus_core::engine::{
 };
 use servicebus_core::fixed_storage;
 use servicebus_core::random::Random;
-use servicebus_core::storage::{PayloadBuilder, Rx, Storage, Tx};
+use servicebus_core::storage::{Buffer, Payload, RxOf, Storage, TxOf};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::frame::{self, Frame, Kind, Protocol};
 use servicebus_core::wire::messaging::{Source, Target};
@@ -262,9 +262,9 @@ pub struct Side<S: Storage> {
     /// The engine.
     pub connection: Connection<S>,
     /// Its transmit buffer.
-    pub tx: S::Tx,
+    pub tx: TxOf<S>,
     /// Its receive buffer.
-    pub rx: S::Rx,
+    pub rx: RxOf<S>,
     /// Every event so far.
     pub events: Vec<Event>,
     /// Everything it has applied.

@@ -1,7 +1,7 @@
 //! An engine on a blocking socket, for peers that others wrote.
 
 use servicebus_core::engine::{Connection, ConnectionError, Handler};
-use servicebus_core::storage::{Heap, Rx, Storage, Tx};
+use servicebus_core::storage::{Buffer, Heap, RxOf, Storage, TxOf};
 use servicebus_core::time::{Duration, Instant};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,8 +12,8 @@ pub struct Socket {
     /// The engine.
     pub connection: Connection<Heap>,
     stream: TcpStream,
-    rx: <Heap as Storage>::Rx,
-    tx: <Heap as Storage>::Tx,
+    rx: RxOf<Heap>,
+    tx: TxOf<Heap>,
     began: std::time::Instant,
 }
 

@@ -1,7 +1,7 @@
 //! The steady state allocates nothing for a message: counted on this thread, over a client and a server on `Heap`.
 
 use servicebus_core::engine::{Config, Event, Handler, SendOptions, StateUpdate, Tag};
-use servicebus_core::storage::{Heap, PayloadBuilder, Rx, Storage, Tx};
+use servicebus_core::storage::{Buffer, Heap, Payload, Storage};
 use servicebus_core::time::Instant;
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::performative::Role;

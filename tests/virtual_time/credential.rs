@@ -7,7 +7,7 @@ use servicebus_core::client::{Client, ErrorKind, ProcessorMessage, ProcessorOpti
 use servicebus_core::driver::{Credential, Token, TokenFn};
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{MessageRef, Reason, sas};
-use servicebus_core::storage::PayloadBuilder;
+use servicebus_core::storage::Payload;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_emulator::broker::entities::{Namespace, QueueDescription};
 use servicebus_simulation::{Simulated, World};
@@ -49,7 +49,7 @@ impl Issuer {
         Self { asked: Rc::default(), lasting: Rc::new(Cell::new(lasting)) }
     }
 
-    fn issue<P: PayloadBuilder>(&self, world: &World) -> std::io::Result<Token<P>> {
+    fn issue<P: Payload>(&self, world: &World) -> std::io::Result<Token<P>> {
         self.asked.set(self.asked.get() + 1);
         let expires_at =
             world.clock().utc + self.lasting.get().ok_or_else(|| std::io::Error::other("nobody is signed in"))?;
@@ -58,7 +58,7 @@ impl Issuer {
 }
 
 /// A token as the emulator reads it.
-fn token<P: PayloadBuilder>(expires_at: Timestamp) -> P {
+fn token<P: Payload>(expires_at: Timestamp) -> P {
     let claims = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{}}}", expires_at.as_secs()));
     P::copy_from(format!("e30.{claims}.x").as_bytes()).expect("there is room")
 }
@@ -69,7 +69,7 @@ struct Signing {
     audiences: Rc<RefCell<Vec<String>>>,
 }
 
-impl<P: PayloadBuilder> Credential<P> for Signing {
+impl<P: Payload> Credential<P> for Signing {
     type Error = std::io::Error;
 
     async fn token(&mut self, audience: &str) -> std::io::Result<Token<P>> {

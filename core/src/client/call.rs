@@ -9,7 +9,7 @@ use crate::machine::{
 use crate::runtime::{Runtime, Shared};
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::{MessageId, MessageRef, Reason};
-use crate::storage::{self, Arena, Slots, Storage};
+use crate::storage::{self, Payload, Storage};
 use crate::time::{Duration, Instant};
 use crate::wire::{Uuid, UuidText};
 use core::future::{Future, poll_fn};
@@ -422,9 +422,9 @@ impl<R: Runtime> Endpoint<R> {
                 if message.needs_expiry() {
                     message.set_expiry(clock::<R>(&self.shared).utc);
                 }
-                arena.encode(&message)
+                PayloadOf::<R>::encode_in(arena.kept_mut(), &message)
             } else {
-                arena.encode(message)
+                PayloadOf::<R>::encode_in(arena.kept_mut(), message)
             }
         });
         self.shared.with(|state| state.arena = arena);

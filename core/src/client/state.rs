@@ -2,7 +2,7 @@
 
 use crate::machine::ClientMachine;
 use crate::runtime::Runtime;
-use crate::storage::{Slots, SlotsOf, Storage, room};
+use crate::storage::{EncoderOf, Slots, Spare, room};
 use core::fmt;
 use core::task::{Poll, Waker};
 
@@ -40,9 +40,9 @@ pub struct State<R: Runtime> {
     pub(crate) runtime: R,
     pub(crate) machine: ClientMachine<R::Storage>,
     /// Wakers of pending calls, by the places of their operations.
-    pub(crate) wakers: SlotsOf<R::Storage, room::Deliveries, Waker>,
+    pub(crate) wakers: Slots<R::Storage, room::Deliveries, Waker>,
     /// What messages are encoded into.
-    pub(crate) arena: <R::Storage as Storage>::Arena,
+    pub(crate) arena: Spare<R::Storage, EncoderOf<R::Storage>>,
     pub(crate) driver: Signal,
     /// Tasks that wait for news of the client and found no free slot.
     outside: heapless::Vec<Waker, OUTSIDE>,
@@ -63,7 +63,7 @@ impl<R: Runtime> State<R> {
             runtime,
             machine,
             wakers: Default::default(),
-            arena: Default::default(),
+            arena: Spare::of(Default::default()),
             driver: Signal::default(),
             outside: heapless::Vec::new(),
             handles: 0,

@@ -10,7 +10,7 @@ use crate::runtime::{Runtime, Shared};
 use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
 use crate::servicebus::{AsMessage, MessageBatch, ReceivedMessage};
-use crate::storage::{PayloadBuilder, Storage, Transactions};
+use crate::storage::{Payload, Storage, Transactions};
 use crate::time::Timestamp;
 use core::fmt;
 

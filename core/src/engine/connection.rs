@@ -1,15 +1,16 @@
 //! The connection: open, close and heartbeat (AMQP 1.0 §2.4).
 
 use super::delivery::Delivery;
-use super::entries::{Entries, IndexQueue};
-use super::event::Changed;
+use super::entries::Entries;
+use super::event::Events;
 use super::frames::{OUTBOX_FULL, Wrong, write_frame};
 use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
 use super::link::{Link, name_hash};
 use super::numbers::Numbers;
 use super::session::Session;
+use super::settlement::Dispositions;
 use super::{ConnectionError, EngineError, Violation};
-use crate::storage::{Chain, Limits, Outbox, QueueOf, Storage, TableOf, Tx, room};
+use crate::storage::{Buffer, BufferOf, Chain, Limits, Storage, TableOf, TxOf, room};
 use crate::time::{Duration, Instant, Millis};
 use crate::wire::frame::{self, Kind, Protocol};
 use crate::wire::performative::{Close, ErrorCondition, Open};
@@ -143,12 +144,12 @@ pub struct Connection<S: Storage> {
     /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
     pub(super) heartbeat: Option<Millis>,
     /// Deliveries with a disposition to send.
-    pub(super) dispositions: IndexQueue<QueueOf<S, room::Deliveries>, DeliveryIndex>,
-    pub(super) events: IndexQueue<QueueOf<S, room::Changes>, Changed>,
+    pub(super) dispositions: Dispositions,
+    pub(super) events: Events,
     pub(super) numbers: Numbers<S::Index>,
     pub(super) sessions: Entries<TableOf<S, room::Sessions, Session>, Session, SessionIndex>,
     pub(super) links: Entries<TableOf<S, room::Links, Link>, Link, LinkIndex>,
-    pub(super) outbox: S::Outbox,
+    pub(super) outbox: BufferOf<S, room::Outbox>,
     pub(super) deliveries: Entries<TableOf<S, room::Deliveries, Delivery<S>>, Delivery<S>, DeliveryIndex>,
     /// Their messages.
     pub(super) payloads: S::Payloads,
@@ -204,9 +205,9 @@ impl<S: Storage> Connection<S> {
             payloads: S::Payloads::default(),
             freed: false,
             numbers: Numbers::bounded(slots),
-            dispositions: IndexQueue::bounded(limits.deliveries),
-            events: IndexQueue::bounded(slots),
-            outbox: Outbox::bounded(limits.outbox),
+            dispositions: Dispositions::EMPTY,
+            events: Events::EMPTY,
+            outbox: Buffer::bounded(limits.outbox),
             flows: Chain::EMPTY,
             ends: Chain::EMPTY,
             detaches: Chain::EMPTY,
@@ -252,9 +253,9 @@ impl<S: Storage> Connection<S> {
         if let Some(init) = sasl {
             self.phase = Phase::AwaitSaslHeader;
             self.outbox.append(&Protocol::Sasl).map_err(full)?;
-            self.released = self.outbox.pending().len();
+            self.released = self.outbox.filled().len();
             self.push_frame(Kind::Sasl, 0, init).map_err(full)?;
-            self.init_len = self.outbox.pending().len() - self.released;
+            self.init_len = self.outbox.filled().len() - self.released;
             self.mechanism = name_hash(init.mechanism.as_str());
         }
         self.outbox.append(&Protocol::Amqp).map_err(full)?;
@@ -425,7 +426,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Writes the close that is due; nothing follows it.
-    pub(super) fn transmit_close(&mut self, tx: &mut S::Tx) {
+    pub(super) fn transmit_close(&mut self, tx: &mut TxOf<S>) {
         if self.open_sent
             && let Some(ending) = self.close_due
             && write_frame(tx, 0, &Close { error: ending.error() })
@@ -435,7 +436,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Writes an empty frame when the peer has heard nothing for half of the silence that it accepts.
-    pub(super) fn transmit_heartbeat(&mut self, now: Instant, tx: &mut S::Tx) {
+    pub(super) fn transmit_heartbeat(&mut self, now: Instant, tx: &mut TxOf<S>) {
         let idle = self.heartbeat.is_some_and(|idle| now >= self.last_sent.after(idle));
         if idle
             && self.phase == Phase::Amqp

@@ -6,7 +6,7 @@ use super::id::{DeliveryIndex, LinkId, LinkIndex, SessionIndex};
 use super::link::{Link, flag};
 use super::queue::Queued;
 use super::{Connection, EngineError, Violation};
-use crate::storage::Storage;
+use crate::storage::{Storage, TxOf};
 use crate::wire::View;
 use crate::wire::performative::{Flow, Role};
 
@@ -247,7 +247,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Writes the flow that is due on a link; `None` when there is no room for it.
-    pub(super) fn transmit_link_flow(&mut self, at: LinkIndex, tx: &mut S::Tx) -> Option<()> {
+    pub(super) fn transmit_link_flow(&mut self, at: LinkIndex, tx: &mut TxOf<S>) -> Option<()> {
         let server = self.is_server();
         let apart = self.sessions.get(self.links.get(at)?.session)?.apart;
         let window = self.window(apart);

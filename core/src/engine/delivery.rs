@@ -5,7 +5,7 @@ use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex};
 use super::numbers::DeliveryNumber;
 use super::settlement::Simple;
 use super::{Capacity, Connection, EngineError};
-use crate::storage::{Assembly, Joint, Payloads, Storage, TransactionOf};
+use crate::storage::{Joint, Payloads, RxOf, Storage, TransactionOf};
 use crate::wire::Tag;
 use crate::wire::performative::Role;
 use core::fmt;
@@ -61,14 +61,14 @@ pub struct Incoming<P> {
 }
 
 /// A message in the payloads of a connection.
-type KeptOf<S> = <<S as Storage>::Payloads as Payloads>::Kept;
+type KeptOf<S> = <<S as Storage>::Payloads as Payloads<<S as Storage>::Payload, RxOf<S>>>::Kept;
 
 /// Where a delivery's payload is.
 pub(super) enum Stage<S: Storage> {
     /// Waits to be sent, `sent` bytes of it gone; `batchable` when its outcome may wait for others.
     Outgoing { payload: KeptOf<S>, sent: u32, batchable: bool },
     /// Its frames are coming in.
-    Assembling(<S::Payloads as Payloads>::Begun),
+    Assembling(KeptOf<S>),
     /// Waits for the application.
     Ready(KeptOf<S>),
     /// Sent, or taken by the application: only settlement is left.
@@ -94,7 +94,7 @@ pub(super) struct Delivery<S: Storage> {
     pub(super) tag: Tag,
     pub(super) format: u32,
     pub(super) stage: Stage<S>,
-    /// The next one in its link's chain.
+    /// The next one in its link's chain, or among the dispositions.
     pub(super) next: DeliveryIndex,
     /// Sent or received as settled.
     pub(super) presettled: bool,
@@ -284,8 +284,7 @@ impl<S: Storage> Connection<S> {
         let place = self.taken(id)?;
         let delivery = self.deliveries.get_mut(place)?;
         let kept = match core::mem::replace(&mut delivery.stage, Stage::Bare) {
-            Stage::Ready(payload) | Stage::Outgoing { payload, .. } => Some(payload),
-            Stage::Assembling(begun) => Some(self.payloads.finish(begun)),
+            Stage::Ready(payload) | Stage::Assembling(payload) | Stage::Outgoing { payload, .. } => Some(payload),
             Stage::Bare => None,
         };
         self.freed = true;
@@ -379,7 +378,7 @@ impl<S: Storage> Connection<S> {
     pub fn partial_len(&mut self, link: LinkId) -> usize {
         let Some(found) = self.links.find(link) else { return 0 };
         match self.deliveries.get_mut(found.assembling).map(|delivery| &mut delivery.stage) {
-            Some(Stage::Assembling(begun)) => self.payloads.assembly(begun).map_or(0, |assembly| assembly.len()),
+            Some(Stage::Assembling(begun)) => self.payloads.bytes(begun).len(),
             _ => 0,
         }
     }
@@ -439,7 +438,7 @@ impl<S: Storage> Connection<S> {
             Stage::Bare => return,
             Stage::Outgoing { payload, .. } => (payload, false, false),
             Stage::Ready(payload) => (payload, true, true),
-            Stage::Assembling(begun) => (self.payloads.finish(begun), true, false),
+            Stage::Assembling(payload) => (payload, true, false),
         };
         if comes && self.bounds_bytes() {
             self.unbuffer(self.payloads.bytes(&kept).len(), whole);

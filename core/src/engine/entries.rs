@@ -1,6 +1,6 @@
 //! Tables and queues that take the index of one kind only.
 
-use crate::storage::{Chain, Joint, Key, Queue, Table};
+use crate::storage::{Chain, Joint, Key, Table};
 use crate::wire::Full;
 use core::marker::PhantomData;
 
@@ -22,6 +22,9 @@ pub(super) trait Indexes: Number {
     /// No index: nothing is found there.
     const NONE: Self;
 }
+
+/// What an entry names as the one behind it while it is in no list.
+pub(super) const UNLISTED: u32 = u32::MAX;
 
 /// A table of `T` by indices of one kind.
 #[cfg_attr(not(test), repr(transparent))]
@@ -120,39 +123,5 @@ impl<T, C: Table<T>, I: Indexes> Entries<C, T, I> {
     /// Every index that was ever used.
     pub(super) fn indices(&self) -> impl Iterator<Item = I> + use<C, T, I> {
         (0..self.0.end()).map(I::of)
-    }
-}
-
-/// A ring of numbers with a meaning. Each is pushed at most once for each entry of its table, so the ring cannot
-/// overflow.
-#[repr(transparent)]
-pub(super) struct IndexQueue<Q, N>(Q, PhantomData<N>);
-
-impl<Q: Queue, N: Number> IndexQueue<Q, N> {
-    #[inline(always)]
-    pub(super) fn bounded(limit: usize) -> Self {
-        Self(Q::bounded(limit), PhantomData)
-    }
-
-    pub(super) fn push(&mut self, value: N) {
-        let pushed = self.0.push(value.number());
-        debug_assert!(pushed.is_ok(), "a number was pushed twice");
-    }
-
-    pub(super) fn pop(&mut self) -> Option<N> {
-        self.0.pop().map(N::of)
-    }
-
-    pub(super) fn front(&self) -> Option<N> {
-        self.0.front().map(N::of)
-    }
-
-    /// The number that is `at` places behind the oldest.
-    pub(super) fn peek(&self, at: usize) -> Option<N> {
-        self.0.peek(at).map(N::of)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }

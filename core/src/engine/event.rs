@@ -1,6 +1,6 @@
 //! What the engine tells the layer above.
 
-use super::entries::Number;
+use super::entries::{Number, UNLISTED};
 use super::error::{ConnectionError, OutcomeKind};
 use super::id::{LinkIndex, SessionIndex};
 use super::{Connection, DeliveryId, LinkId, SessionId, link, session};
@@ -114,7 +114,7 @@ impl StateUpdate<'_> {
 /// Sees nothing.
 impl Handler for () {}
 
-/// An entry of the queue of events: what has flags set.
+/// An entry of the list of events: what has flags set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Changed {
     Session(SessionIndex),
@@ -124,6 +124,19 @@ pub(super) enum Changed {
 /// The kind is in the two highest bits.
 const LINK: u32 = 1 << 30;
 const KIND: u32 = 3 << 30;
+/// Of the last entry of the list.
+const LAST: u32 = u32::MAX - 1;
+
+/// Sessions and links with flags set, in the order in which they got them: a list through the entries (`next_event`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Events {
+    first: u32,
+    last: u32,
+}
+
+impl Events {
+    pub(super) const EMPTY: Self = Self { first: LAST, last: LAST };
+}
 
 impl Number for Changed {
     fn of(number: u32) -> Self {
@@ -148,7 +161,7 @@ impl<S: Storage> Connection<S> {
         if core::mem::take(&mut self.opened_due) {
             return Some(Event::Opened);
         }
-        while let Some(entry) = self.events.pop() {
+        while let Some(entry) = self.pop_event() {
             let event = match entry {
                 Changed::Session(at) => self.session_event(at),
                 Changed::Link(at) => self.link_event(at),
@@ -163,19 +176,46 @@ impl<S: Storage> Connection<S> {
         None
     }
 
+    /// Where an entry names the one behind it.
+    fn next_event(&mut self, entry: u32) -> Option<&mut u32> {
+        match Changed::of(entry) {
+            Changed::Session(at) => self.sessions.get_mut(at).map(|session| &mut session.next_event),
+            Changed::Link(at) => self.links.get_mut(at).map(|link| &mut link.next_event),
+        }
+    }
+
+    /// Appends an entry that is not in the list.
+    fn list_event(&mut self, entry: Changed) {
+        let entry = entry.number();
+        let Some(next) = self.next_event(entry) else { return };
+        *next = LAST;
+        match self.next_event(self.events.last) {
+            Some(before) => *before = entry,
+            None => self.events.first = entry,
+        }
+        self.events.last = entry;
+    }
+
+    fn pop_event(&mut self) -> Option<Changed> {
+        let first = self.events.first;
+        let next = core::mem::replace(self.next_event(first)?, UNLISTED);
+        self.events.first = next;
+        if next == LAST {
+            self.events.last = LAST;
+        }
+        Some(Changed::of(first))
+    }
+
     fn session_event(&mut self, at: SessionIndex) -> Option<Event> {
         let id = self.sessions.id(at)?;
         let session = self.sessions.get_mut(at)?;
         if session.flags & session::flag::BEGUN != 0 {
             session.flags &= !session::flag::BEGUN;
-            if session.flags == 0 {
-                session.in_events = false;
-            } else {
-                self.events.push(Changed::Session(at));
+            if session.flags != 0 {
+                self.list_event(Changed::Session(at));
             }
             return Some(Event::SessionBegun(id));
         }
-        session.in_events = false;
         if session.flags & session::flag::ENDED != 0 {
             self.sessions_apart -= usize::from(session.apart);
             self.sessions.free(at);
@@ -197,10 +237,8 @@ impl<S: Storage> Connection<S> {
         // The lowest flag comes first.
         let flag = link.flags & link.flags.wrapping_neg();
         link.flags &= !flag;
-        if link.flags == 0 {
-            link.in_events = false;
-        } else {
-            self.events.push(Changed::Link(at));
+        if link.flags != 0 {
+            self.list_event(Changed::Link(at));
         }
         Some(match flag {
             flag::ATTACHED => Event::LinkAttached(id),
@@ -218,9 +256,8 @@ impl<S: Storage> Connection<S> {
     pub(super) fn flag_session(&mut self, at: SessionIndex, flag: u8) {
         if let Some(session) = self.sessions.get_mut(at) {
             session.flags |= flag;
-            if !session.in_events {
-                session.in_events = true;
-                self.events.push(Changed::Session(at));
+            if session.next_event == UNLISTED {
+                self.list_event(Changed::Session(at));
             }
         }
     }
@@ -228,9 +265,8 @@ impl<S: Storage> Connection<S> {
     pub(super) fn flag_link(&mut self, at: LinkIndex, flag: u8) {
         if let Some(link) = self.links.get_mut(at) {
             link.flags |= flag;
-            if !link.in_events {
-                link.in_events = true;
-                self.events.push(Changed::Link(at));
+            if link.next_event == UNLISTED {
+                self.list_event(Changed::Link(at));
             }
         }
     }

@@ -5,7 +5,7 @@ use super::connection::{ConnectionRole, Ending, Phase};
 use super::id::SessionIndex;
 use super::reassembly::Destination;
 use super::{Capacity, Connection, ConnectionError, EngineError, Handler, Subject, Violation};
-use crate::storage::{Outbox, Rx, Storage, Tx};
+use crate::storage::{Buffer, RxOf, Storage, TxOf};
 use crate::time::Instant;
 use crate::wire::frame::{Frame, Kind, Outgoing};
 use crate::wire::performative::PerformativeView;
@@ -32,7 +32,7 @@ impl From<DecodeError> for Wrong {
 pub(super) const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
 
 /// Writes a frame; false when there is no room for it.
-pub(super) fn write_frame(tx: &mut impl Tx, channel: u16, body: &(impl Encode + fmt::Debug)) -> bool {
+pub(super) fn write_frame(tx: &mut impl Buffer, channel: u16, body: &(impl Encode + fmt::Debug)) -> bool {
     let Ok(size) = crate::wire::encode(&Outgoing { kind: Kind::Amqp, channel, body }, tx.spare()) else { return false };
     tx.commit(size);
     log_frame!("sends", channel, body);
@@ -49,7 +49,7 @@ impl<S: Storage> Connection<S> {
     pub fn handle_input<H: Handler>(
         &mut self,
         now: Instant,
-        rx: &mut S::Rx,
+        rx: &mut RxOf<S>,
         handler: &mut H,
     ) -> Result<(), ConnectionError> {
         if !rx.filled().is_empty() {
@@ -74,7 +74,7 @@ impl<S: Storage> Connection<S> {
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn frame<H: Handler>(&mut self, rx: &mut S::Rx, handler: &mut H) -> Result<bool, ConnectionError> {
+    fn frame<H: Handler>(&mut self, rx: &mut RxOf<S>, handler: &mut H) -> Result<bool, ConnectionError> {
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);
         let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
         if frame.kind != Kind::Amqp {
@@ -198,13 +198,13 @@ impl<S: Storage> Connection<S> {
 
     /// Bytes of control frames that wait to be sent.
     pub fn outbox_bytes(&self) -> usize {
-        self.outbox.pending().len()
+        self.outbox.filled().len()
     }
 
     /// Whether [`Connection::poll_transmit`] would find something to write.
     pub fn has_output(&self) -> bool {
         let held = self.role == ConnectionRole::Client && self.released == 0;
-        (!self.outbox.pending().is_empty() && !held)
+        (!self.outbox.filled().is_empty() && !held)
             || self.close_due.is_some()
             || (!self.close_sent
                 && self.failed.is_none()
@@ -242,9 +242,9 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Moves what may be sent of the outbox; true when nothing of it is left.
-    pub(super) fn transmit_outbox(&mut self, tx: &mut S::Tx) -> bool {
+    pub(super) fn transmit_outbox(&mut self, tx: &mut TxOf<S>) -> bool {
         loop {
-            let pending = self.outbox.pending();
+            let pending = self.outbox.filled();
             let count = pending.len().min(self.released);
             if count == 0 {
                 return pending.is_empty();

@@ -2,7 +2,7 @@
 
 use super::connection::Ending;
 use super::delivery::Waiting;
-use super::entries::{Indexes, Number};
+use super::entries::{Indexes, Number, UNLISTED};
 use super::frames::{OUTBOX_FULL, Wrong};
 use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex, SessionId, SessionIndex};
 use super::numbers::{Handle, LinkName};
@@ -70,12 +70,13 @@ pub(super) struct Link {
     /// It is among the links of its session.
     in_session: bool,
     pub(super) flags: u8,
-    pub(super) in_events: bool,
     /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
     pub(super) detach_due: Option<bool>,
     /// What the peer did wrong, when that is why we detached.
     pub(super) fault: Option<Violation>,
     pub(super) session: SessionIndex,
+    /// The entry behind it in the list of events.
+    pub(super) next_event: u32,
     pub(super) output_handle: u32,
     pub(super) delivery_count: u32,
     /// Deliveries that may still be sent (sender) or may still come (receiver).
@@ -141,7 +142,7 @@ impl Link {
             of_session: Joint::FREE,
             deliveries: Chain::EMPTY,
             flags: 0,
-            in_events: false,
+            next_event: UNLISTED,
         }
     }
 
@@ -401,8 +402,8 @@ impl<S: Storage> Connection<S> {
             self.free_delivery(delivery);
         }
         let Some(found) = self.links.get_mut(at) else { return };
-        if found.in_events {
-            // The queue of events has its index: it goes with that.
+        if found.next_event != UNLISTED {
+            // It is in the list of events, and goes when it is taken from there.
             found.forgotten = true;
             return;
         }

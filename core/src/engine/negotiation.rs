@@ -3,7 +3,7 @@
 use super::connection::{ConnectionRole, Phase};
 use super::link::name_hash;
 use super::{Connection, ConnectionError, Handler, Violation};
-use crate::storage::{Outbox, Rx, Storage};
+use crate::storage::{Buffer, RxOf, Storage};
 use crate::wire::frame::{Frame, Kind, Protocol};
 use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome, SaslView};
 use crate::wire::{Multiple, Reader, Symbol};
@@ -14,7 +14,7 @@ const MECHANISMS: [Symbol<'static>; 4] =
 
 impl<S: Storage> Connection<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn header<H: Handler>(&mut self, rx: &mut S::Rx) -> Result<bool, ConnectionError> {
+    pub(super) fn header<H: Handler>(&mut self, rx: &mut RxOf<S>) -> Result<bool, ConnectionError> {
         // Four bytes tell, and a TLS alert has only seven: the rest is not waited for, nor shown when it is there.
         let header = match rx.filled() {
             [b'A', b'M', b'Q', b'P', a, b, c, d, ..] => [b'A', b'M', b'Q', b'P', *a, *b, *c, *d],
@@ -55,7 +55,7 @@ impl<S: Storage> Connection<S> {
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn sasl<H: Handler>(&mut self, rx: &mut S::Rx, handler: &mut H) -> Result<bool, ConnectionError> {
+    pub(super) fn sasl<H: Handler>(&mut self, rx: &mut RxOf<S>, handler: &mut H) -> Result<bool, ConnectionError> {
         // SASL frames are never larger than 512 bytes (AMQP 1.0 §5.3.1); tokens inside PLAIN can be, so be generous.
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);
         let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };

@@ -8,7 +8,7 @@ use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
 use super::link::flag;
 use super::numbers::DeliveryNumber;
 use super::{Connection, Handler, Violation};
-use crate::storage::{Assembly, Payloads, Rx, Storage};
+use crate::storage::{Buffer, Payloads, RxOf, Storage};
 use crate::wire::Tag;
 use crate::wire::View;
 use crate::wire::frame::Kind;
@@ -26,7 +26,7 @@ pub(super) enum Destination {
 
 impl<S: Storage> Connection<S> {
     /// Puts the payload of a transfer frame where it belongs.
-    pub(super) fn store<H: Handler>(&mut self, destination: Destination, offset: usize, size: usize, rx: &mut S::Rx) {
+    pub(super) fn store<H: Handler>(&mut self, destination: Destination, offset: usize, size: usize, rx: &mut RxOf<S>) {
         let Destination::Delivery(at, complete) = destination else {
             rx.consume(size);
             return;
@@ -36,26 +36,20 @@ impl<S: Storage> Connection<S> {
             rx.consume(size);
             return;
         };
-        let assembly = match &mut delivery.stage {
-            Stage::Assembling(begun) => self.payloads.assembly(begun),
-            _ => None,
-        };
-        let Some(assembly) = assembly else {
+        let Stage::Assembling(begun) = &mut delivery.stage else {
             rx.consume(size);
             return;
         };
-        let before = assembly.len();
-        if rx.take(offset, size, assembly).is_err() {
+        let before = self.payloads.bytes(begun).len();
+        if self.payloads.receive(begun, rx, offset, size).is_err() {
             // Fixed storage: the message is larger than the place for one.
             let link = delivery.link;
             let id = delivery.id.filter(|_| !delivery.presettled);
-            let so_far = assembly.len() as u64;
             self.drop_assembly(link, at);
-            self.too_large::<H>(link, id, so_far + size as u64, so_far);
+            self.too_large::<H>(link, id, (before + size) as u64, before as u64);
             return;
         }
-        let whole = assembly.len();
-        self.payloads.grew(size - offset);
+        let whole = self.payloads.bytes(begun).len();
         if bounds_bytes {
             self.buffered += whole - before;
             if complete {
@@ -69,8 +63,8 @@ impl<S: Storage> Connection<S> {
             }
         }
         if complete {
-            if let Stage::Assembling(begun) = core::mem::replace(&mut delivery.stage, Stage::Bare) {
-                delivery.stage = Stage::Ready(self.payloads.finish(begun));
+            if let Stage::Assembling(payload) = core::mem::replace(&mut delivery.stage, Stage::Bare) {
+                delivery.stage = Stage::Ready(payload);
             }
             let link = delivery.link;
             if let Some(found) = self.links.get_mut(link) {
@@ -134,8 +128,8 @@ impl<S: Storage> Connection<S> {
                 self.check_drain(at);
                 return Ok(Destination::Nowhere);
             }
-            let so_far = match &mut delivery.stage {
-                Stage::Assembling(begun) => self.payloads.assembly(begun).map_or(0, |assembly| assembly.len()),
+            let so_far = match &delivery.stage {
+                Stage::Assembling(begun) => self.payloads.bytes(begun).len(),
                 _ => 0,
             };
             if transfer.settled == Some(true) && !delivery.presettled {

@@ -2,13 +2,13 @@
 
 use super::connection::Ending;
 use super::credit::remaining;
-use super::entries::{Indexes, Number};
+use super::entries::{Indexes, Number, UNLISTED};
 use super::frames::{OUTBOX_FULL, Wrong, write_frame};
 use super::id::{LinkIndex, SessionId, SessionIndex};
 use super::numbers::Channel;
 use super::queue::Queued;
 use super::{Capacity, Connection, EngineError, Handler, Violation};
-use crate::storage::{Chain, Joint, Payloads, Storage};
+use crate::storage::{Chain, Joint, Payloads, Storage, TxOf};
 use crate::wire::View;
 use crate::wire::frame::Kind;
 use crate::wire::performative::{Begin, End, ErrorCondition, Flow};
@@ -38,8 +38,9 @@ pub(super) struct Session {
     /// For responses: its window stays open whatever is buffered.
     pub(super) apart: bool,
     pub(super) flags: u8,
-    pub(super) in_events: bool,
     pub(super) channel: u16,
+    /// The entry behind it in the list of events.
+    pub(super) next_event: u32,
     /// The transfer-id of the next frame we send.
     pub(super) next_outgoing_id: u32,
     /// The delivery-id of the next delivery we send: contiguous, since some peers drop what jumps
@@ -95,7 +96,7 @@ impl Session {
             asked: false,
             apart: false,
             flags: 0,
-            in_events: false,
+            next_event: UNLISTED,
             queue: Joint::FREE,
             links: Chain::EMPTY,
             stalled: Chain::EMPTY,
@@ -455,7 +456,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    pub(super) fn transmit_session_flows(&mut self, tx: &mut S::Tx) -> bool {
+    pub(super) fn transmit_session_flows(&mut self, tx: &mut TxOf<S>) -> bool {
         while let Some(at) = self.flows.first().map(SessionIndex::of) {
             let window = self.window(self.sessions.get(at).is_some_and(|session| session.apart));
             let Some(session) = self.sessions.get_mut(at) else { return true };
@@ -473,7 +474,7 @@ impl<S: Storage> Connection<S> {
 
     /// Writes the ends that are due. Those of sessions that are not answered yet go on waiting: an end without a begin
     /// would be another violation.
-    pub(super) fn transmit_ends(&mut self, tx: &mut S::Tx) -> bool {
+    pub(super) fn transmit_ends(&mut self, tx: &mut TxOf<S>) -> bool {
         while let Some(at) = self.ends.first().map(SessionIndex::of) {
             let Some(session) = self.sessions.get_mut(at) else { return true };
             let ending = session.end_due.unwrap_or(Ending(None));

@@ -1,12 +1,13 @@
 //! Settlement: dispositions in both directions (AMQP 1.0 §2.6.12, §2.7.6).
 
 use super::delivery::Stage;
+use super::entries::Indexes;
 use super::event::StateUpdate;
 use super::frames::{OUTBOX_FULL, Wrong, write_frame};
 use super::id::{DeliveryId, DeliveryIndex, SessionIndex};
 use super::numbers::DeliveryNumber;
 use super::{Connection, EngineError, Handler, Violation};
-use crate::storage::Storage;
+use crate::storage::{Storage, TxOf};
 use crate::wire::frame::{self, Kind};
 use crate::wire::messaging::{DeliveryState, Outcome};
 use crate::wire::performative::{Disposition, Role};
@@ -17,6 +18,22 @@ use crate::wire::{View, measure};
 pub(super) enum Simple {
     Accepted,
     Released,
+}
+
+/// Deliveries with a disposition to send, in the order in which they were settled: a list through their `next`. None of
+/// them is in its link's: they were sent or taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dispositions {
+    first: DeliveryIndex,
+    last: DeliveryIndex,
+}
+
+impl Dispositions {
+    pub(super) const EMPTY: Self = Self { first: DeliveryIndex::NONE, last: DeliveryIndex::NONE };
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first == DeliveryIndex::NONE
+    }
 }
 
 impl<S: Storage> Connection<S> {
@@ -54,7 +71,12 @@ impl<S: Storage> Connection<S> {
             found.settled = settled;
             if !found.in_dispositions {
                 found.in_dispositions = true;
-                self.dispositions.push(at);
+                found.next = DeliveryIndex::NONE;
+                let last = core::mem::replace(&mut self.dispositions.last, at);
+                match self.deliveries.get_mut(last) {
+                    Some(before) => before.next = at,
+                    None => self.dispositions.first = at,
+                }
             }
             return Ok(());
         }
@@ -149,7 +171,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    pub(super) fn transmit_dispositions(&mut self, tx: &mut S::Tx) -> bool {
+    pub(super) fn transmit_dispositions(&mut self, tx: &mut TxOf<S>) -> bool {
         while !self.dispositions.is_empty() {
             let Some((channel, disposition, count)) = self.next_dispositions() else { continue };
             if !write_frame(tx, channel, &disposition) {
@@ -163,8 +185,9 @@ impl<S: Storage> Connection<S> {
     /// The disposition for the longest run at the front of the queue that one frame can tell. Entries without one are
     /// dropped on the way. The entries stay queued until [`Self::finish_dispositions`].
     fn next_dispositions(&mut self) -> Option<(u16, Disposition<'static>, usize)> {
-        let at = self.dispositions.front()?;
-        let found = self.deliveries.get(at).and_then(|found| Some((found.due?, found.id?, found.link)));
+        let front = self.deliveries.get(self.dispositions.first)?;
+        let mut next = front.next;
+        let found = front.due.zip(front.id).map(|(due, id)| (due, id, front.link));
         let live = found.and_then(|(due, id, link)| {
             let link = self.links.get(link).filter(|link| link.is_live())?;
             Some((due, id, link.role, link.session))
@@ -176,15 +199,12 @@ impl<S: Storage> Connection<S> {
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         // The queue keeps the order in which deliveries were settled: a run of ascending ids on one session is folded.
         let (mut last, mut count) = (first, 1usize);
-        while let Some(at) = self.dispositions.peek(count) {
-            let folds = self.deliveries.get(at).is_some_and(|found| {
-                found.due == Some((simple, settled))
-                    && found.id == Some(last.wrapping_add(1))
-                    && self
-                        .links
-                        .get(found.link)
-                        .is_some_and(|link| link.is_live() && link.role == role && link.session == session)
-            });
+        while let Some(found) = self.deliveries.get(next) {
+            let link = self.links.get(found.link);
+            let folds = found.due == Some((simple, settled))
+                && found.id == Some(last.wrapping_add(1))
+                && link.is_some_and(|link| link.is_live() && link.role == role && link.session == session);
+            next = found.next;
             if !folds {
                 break;
             }
@@ -202,8 +222,13 @@ impl<S: Storage> Connection<S> {
     /// Takes the first `count` entries from the queue; settled deliveries are over with it.
     fn finish_dispositions(&mut self, count: usize) {
         for _ in 0..count {
-            let Some(at) = self.dispositions.pop() else { return };
-            let Some(delivery) = self.deliveries.get_mut(at) else { continue };
+            let at = self.dispositions.first;
+            let Some(delivery) = self.deliveries.get_mut(at) else { return };
+            let next = core::mem::replace(&mut delivery.next, DeliveryIndex::NONE);
+            self.dispositions.first = next;
+            if next == DeliveryIndex::NONE {
+                self.dispositions.last = next;
+            }
             delivery.in_dispositions = false;
             delivery.due = None;
             if delivery.settled {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixed_storage;
-use crate::storage::{Heap, PayloadBuilder, Rx, Storage, Tx};
+use crate::storage::{Buffer, Heap, Payload, RxOf, Storage, TxOf};
 use crate::time::Instant;
 use crate::wire::frame::{Kind, Outgoing, Protocol};
 use crate::wire::messaging::{DeliveryState, Source, Target};
@@ -72,7 +72,7 @@ struct Pair<S: Storage> {
     client_reported: Reported,
     server_reported: Reported,
     chunk: usize,
-    frames: (S::Tx, S::Rx, S::Tx, S::Rx),
+    frames: (TxOf<S>, RxOf<S>, TxOf<S>, RxOf<S>),
 }
 
 impl<S: Storage> Pair<S> {
@@ -97,9 +97,9 @@ impl<S: Storage> Pair<S> {
 
     fn pump(
         from: &mut Connection<S>,
-        tx: &mut S::Tx,
+        tx: &mut TxOf<S>,
         to: &mut Connection<S>,
-        rx: &mut S::Rx,
+        rx: &mut RxOf<S>,
         told: &mut Reported,
         chunk: usize,
         now: Instant,
@@ -297,7 +297,7 @@ fn mechanisms_are_an_array_of_symbols() {
 }
 
 /// Hands a frame to an engine.
-fn feed(connection: &mut Connection<Heap>, rx: &mut <Heap as Storage>::Rx, channel: u16, body: &dyn Encode) {
+fn feed(connection: &mut Connection<Heap>, rx: &mut RxOf<Heap>, channel: u16, body: &dyn Encode) {
     let bytes = to_vec(&Outgoing { kind: Kind::Amqp, channel, body });
     rx.spare()[..bytes.len()].copy_from_slice(&bytes);
     rx.commit(bytes.len());
@@ -305,7 +305,7 @@ fn feed(connection: &mut Connection<Heap>, rx: &mut <Heap as Storage>::Rx, chann
 }
 
 /// Everything that an engine has to send goes nowhere.
-fn drop_output(connection: &mut Connection<Heap>, tx: &mut <Heap as Storage>::Tx) {
+fn drop_output(connection: &mut Connection<Heap>, tx: &mut TxOf<Heap>) {
     while connection.poll_transmit(Instant::ZERO, tx) || !tx.filled().is_empty() {
         tx.clear();
     }

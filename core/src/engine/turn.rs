@@ -9,7 +9,7 @@ use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
 use super::numbers::DeliveryNumber;
 use super::queue::Queued;
 use super::session::Session;
-use crate::storage::{Payloads, Storage, TransactionId, Tx};
+use crate::storage::{Buffer, Payloads, Storage, TransactionId, TxOf};
 use crate::time::Instant;
 use crate::wire::frame::{self, Kind};
 use crate::wire::messaging::DeliveryState;
@@ -36,7 +36,7 @@ impl<S: Storage> Connection<S> {
     /// Writes frames into `tx` until it is full or there is nothing to say; true when something was written: send it
     /// and call again.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub fn poll_transmit(&mut self, now: Instant, tx: &mut S::Tx) -> bool {
+    pub fn poll_transmit(&mut self, now: Instant, tx: &mut TxOf<S>) -> bool {
         let before = tx.filled().len();
         self.transmit(tx);
         if tx.filled().len() == before {
@@ -49,7 +49,7 @@ impl<S: Storage> Connection<S> {
         wrote
     }
 
-    fn transmit(&mut self, tx: &mut S::Tx) {
+    fn transmit(&mut self, tx: &mut TxOf<S>) {
         if !self.transmit_outbox(tx) {
             return;
         }
@@ -86,7 +86,7 @@ impl<S: Storage> Connection<S> {
 
     /// Writes the detaches that are due. Those of links that are not answered yet go on waiting: a detach without an
     /// attach would be another violation.
-    pub(super) fn transmit_detaches(&mut self, tx: &mut S::Tx) -> bool {
+    pub(super) fn transmit_detaches(&mut self, tx: &mut TxOf<S>) -> bool {
         while let Some(at) = self.detaches.first().map(LinkIndex::of) {
             let Some(link) = self.links.get_mut(at) else { return true };
             let channel = self.sessions.get(link.session).map_or(0, |session| session.channel);
@@ -137,7 +137,7 @@ impl<S: Storage> Connection<S> {
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn link_turn(&mut self, at: LinkIndex, tx: &mut S::Tx) -> Turn {
+    fn link_turn(&mut self, at: LinkIndex, tx: &mut TxOf<S>) -> Turn {
         let Some(link) = self.links.get(at) else { return Turn::Idle };
         let live = |session: SessionIndex| self.sessions.get(session).is_some_and(Session::is_live);
         if !link.attach_sent || !link.is_live() || !live(link.session) {
@@ -153,7 +153,7 @@ impl<S: Storage> Connection<S> {
 
     /// Writes one frame of the first message that waits on a link.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn transfer(&mut self, at: LinkIndex, tx: &mut S::Tx) -> Turn {
+    fn transfer(&mut self, at: LinkIndex, tx: &mut TxOf<S>) -> Turn {
         let Some(link) = self.links.get_mut(at) else { return Turn::Idle };
         let Some(session) = self.sessions.get_mut(link.session) else { return Turn::Idle };
         let head = link.waiting.head;

@@ -3,9 +3,7 @@
 
 use super::Failure;
 use crate::engine::{DeliveryId, OutcomeKind};
-use crate::storage::{
-    Chain, Joint, Key, Place, Queue, QueueOf, Slots, SlotsOf, Storage, Table, TableOf, TransactionOf, room,
-};
+use crate::storage::{Chain, Joint, Key, Marks, MarksOf, Place, Slots, Storage, Table, TableOf, TransactionOf, room};
 use crate::wire::Full;
 
 /// Names a pending call.
@@ -56,7 +54,7 @@ pub enum Outcome<S: Storage> {
 struct Call<S: Storage> {
     /// The deadline has passed.
     expired: bool,
-    /// It is in the queue of notices.
+    /// It is marked in the notices.
     noticed: bool,
     /// It ended while it was in that queue.
     dropped: bool,
@@ -92,9 +90,9 @@ impl Chains {
 pub(super) struct Calls<S: Storage> {
     calls: TableOf<S, room::Deliveries, Call<S>>,
     /// Calls that have news for their tasks.
-    notices: QueueOf<S, room::Deliveries>,
+    notices: MarksOf<S, room::Deliveries>,
     /// By the places of senders and receivers.
-    chains: SlotsOf<S, room::Links, Chains>,
+    chains: Slots<S, room::Links, Chains>,
     /// Calls that need the connection itself.
     opening: usize,
     /// Calls that wait before their next attempt, or whose tasks have yet to learn that one failed.
@@ -106,8 +104,8 @@ impl<S: Storage> Calls<S> {
     pub(super) fn bounded(limit: usize) -> Self {
         Self {
             calls: Table::bounded(limit),
-            notices: Queue::bounded(limit),
-            chains: SlotsOf::<S, room::Links, _>::default(),
+            notices: Marks::empty(),
+            chains: Slots::<S, room::Links, _>::default(),
             opening: 0,
             pausing: 0,
         }
@@ -139,7 +137,7 @@ impl<S: Storage> Calls<S> {
         Ok(OperationId(key))
     }
 
-    /// Frees the slot of a call, or leaves that to the queue that still has it.
+    /// Frees the slot of a call, or leaves that to the notices that still have it.
     pub(super) fn free(&mut self, place: u32) {
         self.set_state_at(place, State::Idle);
         self.unchain(place);
@@ -314,7 +312,7 @@ impl<S: Storage> Calls<S> {
             && !call.noticed
         {
             call.noticed = true;
-            let _ = self.notices.push(place);
+            self.notices.mark(place);
         }
     }
 
@@ -389,7 +387,7 @@ impl<S: Storage> Calls<S> {
 
     /// Takes a call that has news.
     pub(super) fn poll_notice(&mut self) -> Option<u32> {
-        while let Some(place) = self.notices.pop() {
+        while let Some(place) = self.notices.take() {
             let Some(call) = self.calls.get_mut(place) else { continue };
             call.noticed = false;
             if call.dropped {

@@ -4,7 +4,7 @@ use super::calls::OperationId;
 use super::endpoint::{Attachment, EndpointId, Entity};
 use super::{ClientMachine, Failure};
 use crate::engine::{SendOptions, Tag};
-use crate::storage::{PayloadBuilder, Storage, Table, TransactionId, TransactionOf};
+use crate::storage::{Payload, Storage, Table, TransactionId, TransactionOf};
 use crate::wire::message::section;
 use crate::wire::messaging::put_section;
 use crate::wire::transaction::{Declare, Discharge};

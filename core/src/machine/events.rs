@@ -11,7 +11,7 @@ use super::settlement::Settlement;
 use super::{Backoff, Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, StateUpdate, Subject};
 use crate::servicebus::Reason;
-use crate::storage::{Features, Marks, MarksOf, Storage, Table, TableOf, TransactionId, TransactionOf, room};
+use crate::storage::{Features, Marks, MarksOf, RxOf, Storage, Table, TableOf, TransactionId, TransactionOf, room};
 use crate::time::Instant;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView};
@@ -174,7 +174,7 @@ impl<S: Storage> Handler for Watch<'_, S> {
 }
 
 impl<S: Storage> ClientMachine<S> {
-    pub(super) fn input(&mut self, clock: Clock, rx: &mut S::Rx) {
+    pub(super) fn input(&mut self, clock: Clock, rx: &mut RxOf<S>) {
         let Some(connection) = &mut self.connection else { return };
         let mut watch = Watch {
             routes: &self.routes,

@@ -40,7 +40,7 @@ use crate::engine::{self, Capacity, Connection, ConnectionErrorKind, EngineError
 use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::Argument;
-use crate::storage::{Features, Marks, MarksOf, Spare, Storage, Table, TableOf, Text, room};
+use crate::storage::{Features, Marks, MarksOf, RxOf, Spare, Storage, Table, TableOf, Text, TxOf, room};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -433,7 +433,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Bytes arrived.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub fn handle_input(&mut self, clock: Clock, rx: &mut S::Rx) {
+    pub fn handle_input(&mut self, clock: Clock, rx: &mut RxOf<S>) {
         self.within(|machine| {
             machine.input(clock, rx);
             machine.process_events(clock);
@@ -450,11 +450,11 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Writes what is to be sent; true when there may be more.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub fn poll_transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
+    pub fn poll_transmit(&mut self, clock: Clock, tx: &mut TxOf<S>) -> bool {
         self.within(|machine| machine.transmit(clock, tx))
     }
 
-    fn transmit(&mut self, clock: Clock, tx: &mut S::Tx) -> bool {
+    fn transmit(&mut self, clock: Clock, tx: &mut TxOf<S>) -> bool {
         self.act(clock);
         let wrote = self.connection.as_mut().is_some_and(|connection| connection.poll_transmit(clock.now, tx));
         // A link may be over by a detach that only now found room.

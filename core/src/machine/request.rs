@@ -10,7 +10,9 @@ use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Timer, 
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
-use crate::storage::{Encoder, Features, Generation, Key, Payloads, Spare, Storage, Table, Text, TransactionOf};
+use crate::storage::{
+    EncoderOf, Features, Generation, Key, Payload, Payloads, Spare, Storage, Table, Text, TransactionOf,
+};
 use crate::time::Instant;
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
@@ -145,9 +147,9 @@ impl<S: Storage> ClientMachine<S> {
         let _ = self.put_node_address(node, &mut address);
         let message =
             RequestMessage { id: request_id(key), to: &address, reply_to: &reply_to, operation, properties, body };
-        let mut encoder = S::Encoder::default();
+        let mut encoder = EncoderOf::<S>::default();
         let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)));
-        encoder.append(&message).map_err(full)?;
+        S::Payload::append(&mut encoder, &message).map_err(full)?;
         let Links::Up { sender: link, .. } = self.channels.links(node) else {
             self.channels.wait_again(place);
             return Ok(());
@@ -160,7 +162,7 @@ impl<S: Storage> ClientMachine<S> {
             ..SendOptions::default()
         };
         let connection = self.connection.as_mut().ok_or_else(closed)?;
-        match connection.send(link, encoder.finish(), &options) {
+        match connection.send(link, encoder.into(), &options) {
             Ok(delivery) => {
                 self.channels.sent(place, delivery);
                 Ok(())

@@ -1,7 +1,7 @@
 //! Routes: which entry of which part a link of the engine's belongs to.
 
 use crate::engine::LinkId;
-use crate::storage::{Place, Slots, SlotsOf, Storage, room};
+use crate::storage::{Place, Slots, Storage, room};
 
 /// The entry that a link belongs to, by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +42,14 @@ impl From<Route> for Place {
 
 /// The routes of a connection's links. A link that its owner has let go of has none.
 pub(super) struct Routes<S: Storage> {
-    links: SlotsOf<S, room::Links, Place>,
+    links: Slots<S, room::Links, Place>,
 }
 
 impl<S: Storage> Routes<S> {
     // Inlined, it is made in its place.
     #[inline(always)]
     pub(super) fn new() -> Self {
-        Self { links: SlotsOf::<S, room::Links, _>::default() }
+        Self { links: Slots::<S, room::Links, _>::default() }
     }
 
     /// A link was attached for an entry.

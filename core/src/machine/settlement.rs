@@ -14,7 +14,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::received::Origin;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Encoder, Features, Slots, SlotsOf, Storage, Table, TransactionId, TransactionOf, room};
+use crate::storage::{EncoderOf, Features, Payload, Slots, Storage, Table, TransactionId, TransactionOf, room};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::Map;
 use crate::wire::messaging::DeliveryState;
@@ -51,14 +51,14 @@ pub(super) struct Settlement<S: Storage> {
     next: usize,
     /// No round begins before.
     rests_until: Instant,
-    held: SlotsOf<S, room::Deliveries, Held>,
+    held: Slots<S, room::Deliveries, Held>,
 }
 
 impl<S: Storage> Settlement<S> {
     // Inlined, it is made in its place.
     #[inline(always)]
     pub(super) fn new() -> Self {
-        Self { next: 0, rests_until: Instant::ZERO, held: SlotsOf::<S, room::Deliveries, _>::default() }
+        Self { next: 0, rests_until: Instant::ZERO, held: Slots::<S, room::Deliveries, _>::default() }
     }
 
     /// How many there are.
@@ -79,7 +79,7 @@ impl<S: Storage> Settlement<S> {
 
     /// The connection is gone.
     pub(super) fn clear(&mut self) {
-        self.held = SlotsOf::<S, room::Deliveries, _>::default();
+        self.held = Slots::<S, room::Deliveries, _>::default();
     }
 
     fn get(&self, delivery: DeliveryId) -> Option<&Held> {
@@ -315,10 +315,10 @@ impl<S: Storage> ClientMachine<S> {
         if awaited {
             return Err(Failure::new(Cause::Argument(Argument::BeingSettled)));
         }
-        let mut encoded = S::Encoder::default();
+        let mut encoded = EncoderOf::<S>::default();
         let entries = Entries(*disposition);
-        encoded.append(&entries).map_err(|_| Failure::new(Cause::Argument(Argument::Properties)))?;
-        let details = Map::of_encoded(u32::try_from(entries.count()).unwrap_or(u32::MAX), encoded.as_slice());
+        S::Payload::append(&mut encoded, &entries).map_err(|_| Failure::new(Cause::Argument(Argument::Properties)))?;
+        let details = Map::of_encoded(u32::try_from(entries.count()).unwrap_or(u32::MAX), encoded.as_ref());
         let outcome = disposition.state(details);
         let state = match &transaction {
             Some(id) => {
@@ -336,7 +336,7 @@ impl<S: Storage> ClientMachine<S> {
             Err(EngineError::IllegalState) => Err(Failure::new(Cause::Argument(Argument::BeingSettled))),
             Err(EngineError::MessageTooLarge) => {
                 let limit = connection.peer_max_frame_size();
-                let sizes = format_args!("{} bytes, and a frame has {limit}", encoded.len());
+                let sizes = format_args!("{} bytes, and a frame has {limit}", encoded.as_ref().len());
                 Err(Failure::told(Cause::Argument(Argument::Properties), &sizes))
             }
             Err(error) => Err(Failure::new(Cause::Engine(error))),

@@ -4,7 +4,7 @@ use super::as_message::AsMessage;
 use super::body::Body;
 use super::message::{InvalidMessage, MessageRef};
 use crate::random::Random;
-use crate::storage::{Encoder, Storage};
+use crate::storage::{EncoderOf, Payload, Storage};
 use crate::time::Timestamp;
 use crate::wire::message::section;
 use crate::wire::messaging::{MessageId, put_section};
@@ -50,7 +50,7 @@ pub const MAX_BATCH_COUNT: usize = 4_500;
 
 /// Messages that travel, and are stored, together. Its size is exact: it is the encoded batch itself.
 pub struct MessageBatch<S: Storage> {
-    encoded: S::Encoder,
+    encoded: EncoderOf<S>,
     count: usize,
     limit: usize,
     lacking: Lacking,
@@ -74,7 +74,7 @@ impl<S: Storage> fmt::Debug for MessageBatch<S> {
 impl<S: Storage> MessageBatch<S> {
     /// An empty batch of up to `limit` encoded bytes; `utc` is the time now.
     pub fn new(limit: usize, utc: Timestamp) -> Self {
-        Self { encoded: S::Encoder::default(), count: 0, limit, lacking: Lacking { utc, ids: None } }
+        Self { encoded: EncoderOf::<S>::default(), count: 0, limit, lacking: Lacking { utc, ids: None } }
     }
 
     /// The same batch, in which messages without an id get one from `ids`.
@@ -101,15 +101,15 @@ impl<S: Storage> MessageBatch<S> {
 
     fn add(&mut self, message: &MessageRef<'_>) -> Result<(), BatchError> {
         message.validate().map_err(BatchError::Invalid)?;
-        let start = self.encoded.len();
+        let start = self.size_in_bytes();
         let size = measure(message);
         let result = self.append(message, size);
-        let end = self.encoded.len();
+        let end = self.size_in_bytes();
         if result.is_ok() && end <= self.limit && self.count < MAX_BATCH_COUNT {
             self.count += 1;
             return Ok(());
         }
-        self.encoded.truncate(start);
+        S::Payload::truncate(&mut self.encoded, start);
         let alone = measure(&Envelope(message)) + section_size(size);
         if self.count == 0 || alone > self.limit {
             return Err(BatchError::TooLarge { size: alone, limit: self.limit });
@@ -119,9 +119,9 @@ impl<S: Storage> MessageBatch<S> {
 
     fn append(&mut self, message: &MessageRef<'_>, size: usize) -> Result<(), Full> {
         if self.count == 0 {
-            self.encoded.append(&Envelope(message))?;
+            S::Payload::append(&mut self.encoded, &Envelope(message))?;
         }
-        self.encoded.append(&Enclosed { message, size })
+        S::Payload::append(&mut self.encoded, &Enclosed { message, size })
     }
 
     /// How many messages there are.
@@ -136,7 +136,7 @@ impl<S: Storage> MessageBatch<S> {
 
     /// The encoded size so far.
     pub fn size_in_bytes(&self) -> usize {
-        self.encoded.len()
+        self.encoded.as_ref().len()
     }
 
     /// The largest encoded size.
@@ -147,7 +147,7 @@ impl<S: Storage> MessageBatch<S> {
     /// The batch as it is sent.
     pub(crate) fn seal(self) -> SealedBatch<S> {
         let Self { encoded, count, limit, lacking } = self;
-        SealedBatch { payload: encoded.finish(), count, limit, lacking }
+        SealedBatch { payload: encoded.into(), count, limit, lacking }
     }
 }
 
@@ -167,7 +167,7 @@ impl<S: Storage> SealedBatch<S> {
     /// The batch, to be added to or sent again.
     pub(crate) fn unseal(self) -> MessageBatch<S> {
         let Self { payload, count, limit, lacking } = self;
-        MessageBatch { encoded: S::Encoder::resume(payload), count, limit, lacking }
+        MessageBatch { encoded: payload.into(), count, limit, lacking }
     }
 }
 

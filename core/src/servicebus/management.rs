@@ -5,7 +5,7 @@ use super::failure::{Cause, Failure};
 use super::lock_token::LockToken;
 use super::message::MessageRef;
 use super::rule::RuleDescription;
-use crate::storage::{PayloadBuilder, Storage};
+use crate::storage::{Payload, Storage};
 use crate::time::Timestamp;
 use crate::wire::message::{Body, MessageView};
 use crate::wire::messaging::MessageId;
@@ -270,7 +270,7 @@ fn put_messages(sink: &mut Sink<'_>, messages: &[MessageRef<'_>]) {
 #[derive(Clone, Debug)]
 pub struct Response<P>(P);
 
-impl<P: AsRef<[u8]> + PayloadBuilder> Response<P> {
+impl<P: AsRef<[u8]> + Payload> Response<P> {
     /// A response whose status has been checked.
     pub(crate) const fn new(payload: P) -> Self {
         Self(payload)

@@ -1,6 +1,6 @@
 //! Storage without an allocator: every size is in the type.
 
-use super::{Arena, Assembly, Encoder, PayloadBuilder, Payloads, Text};
+use super::{Buffer, Payload, Payloads, Text};
 use crate::wire::{self, Encode, Full};
 use core::fmt;
 
@@ -97,7 +97,9 @@ macro_rules! fixed_storage {
             type Table<V> = FixedTable<V, { $size }>;
             type Slots<V> = FixedSlots<V, { $size }>;
             type Marks = FixedMarks<{ $size }>;
-            type Queue = FixedQueue<{ $size }>;
+            type Buffer = FixedBuffer<{ $size }>;
+
+            fn grow<V>(_slots: &mut Self::Slots<V>, _len: usize) {}
         }
     )* };
     // Every key with its value as a number.
@@ -114,8 +116,8 @@ macro_rules! fixed_storage {
             const __NUMBERS: &[(&str, usize)] = $crate::fixed_storage!(@numbers $($keys)*);
         const _: () = {
             use $crate::storage::{
-                Features, FixedArena, FixedBuffer, FixedDeadlines, FixedIndex, FixedMarks, FixedPayload, FixedPayloads,
-                FixedQueue, FixedSlots, FixedTable, FixedText, Inline, NoDescription, Room, Storage,
+                Features, FixedBuffer, FixedDeadlines, FixedIndex, FixedMarks, FixedPayload, FixedPayloads,
+                FixedSlots, FixedTable, FixedText, Inline, NoDescription, Room, Storage,
             };
 
             const fn number(key: &str, left_out: usize) -> usize {
@@ -154,38 +156,34 @@ macro_rules! fixed_storage {
                 Sessions: SESSIONS,
                 Links: LINKS,
                 Deliveries: DELIVERIES,
-                Changes: SLOTS,
                 Requests: $crate::storage::FEW_REQUESTS,
                 Renewals: RENEWALS,
                 Nodes: $crate::storage::FEW_NODES,
                 Claims: SESSION_RECEIVERS,
                 Spare: 0,
+                Receive: RECEIVE,
+                Transmit: TRANSMIT,
+                Outbox: $crate::storage::half_or(TRANSMIT, 512),
             );
 
             impl Storage for $name {
                 type Payload = FixedPayload<MESSAGE>;
-                type Encoder = FixedPayload<MESSAGE>;
                 type Text = FixedText;
                 type Description = NoDescription;
                 type Boxed<V> = Inline<V>;
                 type Literal = &'static str;
-                type Assembly = FixedPayload<MESSAGE>;
                 type Payloads = FixedPayloads<MESSAGE, MESSAGES>;
-                type Rx = FixedBuffer<RECEIVE>;
-                type Tx = FixedBuffer<TRANSMIT>;
                 type Index = FixedIndex<SLOTS>;
-                type Outbox = FixedBuffer<{ $crate::storage::half_or(TRANSMIT, 512) }>;
                 type Deadlines = FixedDeadlines<LINKS, DELIVERIES, DEADLINES>;
                 type Features = Self;
-                type Arena = FixedArena<MESSAGE>;
 
                 const MAX_FRAME_SIZE: u32 = RECEIVE as u32;
 
-                fn rx(_max_frame_size: usize) -> Self::Rx {
+                fn rx(_max_frame_size: usize) -> FixedBuffer<RECEIVE> {
                     FixedBuffer::new()
                 }
 
-                fn tx(_max_frame_size: usize) -> Self::Tx {
+                fn tx(_max_frame_size: usize) -> FixedBuffer<TRANSMIT> {
                     FixedBuffer::new()
                 }
             }
@@ -233,34 +231,6 @@ pub const FEW_RENEWALS: usize = 2;
 /// Nodes that are asked: `$cbs`, and two entities; one that was not asked for a while makes room for another.
 pub const FEW_NODES: usize = 3;
 
-impl<const M: usize> Encoder for heapless::Vec<u8, M> {
-    type Payload = Self;
-
-    fn append(&mut self, value: &dyn Encode) -> Result<(), Full> {
-        let start = self.as_slice().len();
-        let _ = self.resize_default(M);
-        let size = wire::encode(value, self.get_mut(start..).unwrap_or_default());
-        heapless::Vec::truncate(self, start + size.unwrap_or(0));
-        size.map(|_| ())
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        self
-    }
-
-    fn truncate(&mut self, len: usize) {
-        heapless::Vec::truncate(self, len);
-    }
-
-    fn finish(self) -> Self {
-        self
-    }
-
-    fn resume(payload: Self) -> Self {
-        payload
-    }
-}
-
 /// Takes what fits, up to the end of a character.
 struct Cut<const N: usize>(heapless::String<N>);
 
@@ -291,11 +261,30 @@ impl<const N: usize> Text for heapless::String<N> {
     }
 }
 
-impl<const M: usize> PayloadBuilder for heapless::Vec<u8, M> {
+impl<const M: usize> Payload for heapless::Vec<u8, M> {
+    type Encoder = Self;
+
     fn encode(value: &dyn Encode) -> Result<Self, Full> {
         let mut payload = Self::new();
-        payload.append(value)?;
+        Self::append(&mut payload, value)?;
         Ok(payload)
+    }
+
+    /// Each payload is encoded in its own place.
+    fn encode_in(_memory: Option<&mut Self>, value: &dyn Encode) -> Result<Self, Full> {
+        Self::encode(value)
+    }
+
+    fn append(encoder: &mut Self, value: &dyn Encode) -> Result<(), Full> {
+        let start = encoder.len();
+        let _ = encoder.resize_default(M);
+        let size = wire::encode(value, encoder.get_mut(start..).unwrap_or_default());
+        heapless::Vec::truncate(encoder, start + size.unwrap_or(0));
+        size.map(|_| ())
+    }
+
+    fn truncate(encoder: &mut Self, len: usize) {
+        heapless::Vec::truncate(encoder, len);
     }
 
     fn copy_from(bytes: &[u8]) -> Result<Self, Full> {
@@ -304,18 +293,6 @@ impl<const M: usize> PayloadBuilder for heapless::Vec<u8, M> {
 
     fn part(&self, part: &[u8]) -> Result<Self, Full> {
         Self::copy_from(part)
-    }
-}
-
-impl<const M: usize> Assembly for heapless::Vec<u8, M> {
-    type Payload = Self;
-
-    fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-
-    fn finish(self) -> Self {
-        self
     }
 }
 
@@ -332,51 +309,63 @@ impl<const M: usize, const P: usize> Default for FixedPayloads<M, P> {
     }
 }
 
-impl<const M: usize, const P: usize> Payloads for FixedPayloads<M, P> {
-    type Payload = heapless::Vec<u8, M>;
-    type Assembly = heapless::Vec<u8, M>;
-    type Kept = FixedPlace;
-    type Begun = FixedPlace;
-
-    const BOUNDED: bool = true;
-
-    fn keep(&mut self, payload: Self::Payload) -> Result<FixedPlace, Self::Payload> {
-        let Some(mut place) = self.begin() else { return Err(payload) };
-        if let Some(kept) = self.assembly(&mut place) {
-            *kept = payload;
-        }
-        Ok(place)
-    }
-
-    fn begin(&mut self) -> Option<FixedPlace> {
+impl<const M: usize, const P: usize> FixedPayloads<M, P> {
+    fn reserve(&mut self) -> Option<FixedPlace> {
         let index = self.taken.iter().position(|taken| !taken)?;
         *self.taken.get_mut(index)? = true;
         self.places.get_mut(index)?.clear();
         Some(FixedPlace(index as u8))
     }
 
-    fn assembly<'a>(&'a mut self, begun: &'a mut FixedPlace) -> Option<&'a mut Self::Assembly> {
-        self.places.get_mut(usize::from(begun.0))
+    fn release(&mut self, place: FixedPlace) {
+        if let Some(taken) = self.taken.get_mut(usize::from(place.0)) {
+            *taken = false;
+        }
     }
 
-    fn finish(&mut self, begun: FixedPlace) -> FixedPlace {
-        begun
+    fn bytes_at(&self, place: &FixedPlace) -> &[u8] {
+        self.places.get(usize::from(place.0)).map_or(&[], |place| place)
+    }
+}
+
+impl<B: Buffer, const M: usize, const P: usize> Payloads<heapless::Vec<u8, M>, B> for FixedPayloads<M, P> {
+    type Kept = FixedPlace;
+
+    const BOUNDED: bool = true;
+
+    fn keep(&mut self, payload: heapless::Vec<u8, M>) -> Result<FixedPlace, heapless::Vec<u8, M>> {
+        let Some(place) = self.reserve() else { return Err(payload) };
+        if let Some(kept) = self.places.get_mut(usize::from(place.0)) {
+            *kept = payload;
+        }
+        Ok(place)
+    }
+
+    fn begin(&mut self) -> Option<FixedPlace> {
+        self.reserve()
+    }
+
+    fn receive(&mut self, kept: &mut FixedPlace, buffer: &mut B, offset: usize, size: usize) -> Result<(), Full> {
+        let filled = buffer.filled();
+        let bytes = filled.get(offset..size.min(filled.len())).unwrap_or_default();
+        let place = self.places.get_mut(usize::from(kept.0));
+        let received = place.map_or(Ok(()), |place| place.extend_from_slice(bytes)).map_err(|_| Full);
+        buffer.consume(size);
+        received
     }
 
     fn bytes<'a>(&'a self, kept: &'a FixedPlace) -> &'a [u8] {
-        self.places.get(usize::from(kept.0)).map_or(&[], |place| place)
+        self.bytes_at(kept)
     }
 
-    fn take(&mut self, kept: FixedPlace) -> Self::Payload {
+    fn take(&mut self, kept: FixedPlace) -> heapless::Vec<u8, M> {
         let payload = self.places.get(usize::from(kept.0)).cloned().unwrap_or_default();
-        self.discard(kept);
+        self.release(kept);
         payload
     }
 
     fn discard(&mut self, kept: FixedPlace) {
-        if let Some(taken) = self.taken.get_mut(usize::from(kept.0)) {
-            *taken = false;
-        }
+        self.release(kept);
     }
 
     fn free(&self) -> usize {
@@ -387,15 +376,3 @@ impl<const M: usize, const P: usize> Payloads for FixedPayloads<M, P> {
 /// Names a place of [`FixedPayloads`].
 #[derive(Debug)]
 pub struct FixedPlace(u8);
-
-/// Encodes each message in a place of its own.
-#[derive(Debug, Default)]
-pub struct FixedArena<const M: usize>;
-
-impl<const M: usize> Arena for FixedArena<M> {
-    type Payload = heapless::Vec<u8, M>;
-
-    fn encode(&mut self, value: &dyn Encode) -> Result<Self::Payload, Full> {
-        PayloadBuilder::encode(value)
-    }
-}

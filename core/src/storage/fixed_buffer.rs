@@ -1,22 +1,21 @@
 //! Buffers of a size that is in the type.
 
-use super::{Outbox, Rx, Tx};
 use crate::wire::{self, Encode, Full};
 use core::fmt;
 
 /// `N` bytes, filled at the end and emptied at the front.
-pub struct FixedBuffer<const N: usize>(Buffer<[u8; N]>);
+pub struct FixedBuffer<const N: usize>(Contents<[u8; N]>);
 
 /// The same of any size: its functions are there once for buffers of all sizes.
 // In this order: small machines reach the numbers with shorter instructions.
 #[repr(C)]
-struct Buffer<B: ?Sized> {
+struct Contents<B: ?Sized> {
     start: usize,
     end: usize,
     bytes: B,
 }
 
-impl Buffer<[u8]> {
+impl Contents<[u8]> {
     fn compact(&mut self) {
         // The two latter always hold; said here, they spare the move a check of its own.
         if self.start > 0 && self.start <= self.end && self.end <= self.bytes.len() {
@@ -32,14 +31,9 @@ impl Buffer<[u8]> {
     }
 
     #[inline(never)]
-    fn room(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.end..).unwrap_or_default()
-    }
-
-    #[inline(never)]
     fn compacted(&mut self) -> &mut [u8] {
         self.compact();
-        self.room()
+        self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
     #[inline(never)]
@@ -60,14 +54,14 @@ impl Buffer<[u8]> {
 impl<const N: usize> FixedBuffer<N> {
     /// An empty buffer.
     pub const fn new() -> Self {
-        Self(Buffer { bytes: [0; N], start: 0, end: 0 })
+        Self(Contents { bytes: [0; N], start: 0, end: 0 })
     }
 
-    fn buffer(&self) -> &Buffer<[u8]> {
+    fn buffer(&self) -> &Contents<[u8]> {
         &self.0
     }
 
-    fn buffer_mut(&mut self) -> &mut Buffer<[u8]> {
+    fn buffer_mut(&mut self) -> &mut Contents<[u8]> {
         &mut self.0
     }
 }
@@ -84,7 +78,11 @@ impl<const N: usize> fmt::Debug for FixedBuffer<N> {
     }
 }
 
-impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N> {
+impl<const N: usize> super::Buffer for FixedBuffer<N> {
+    fn bounded(_limit: usize) -> Self {
+        Self::new()
+    }
+
     fn spare(&mut self) -> &mut [u8] {
         self.buffer_mut().compacted()
     }
@@ -93,73 +91,25 @@ impl<const N: usize, const M: usize> Rx<heapless::Vec<u8, M>> for FixedBuffer<N>
         self.buffer_mut().grow(count);
     }
 
-    fn filled(&self) -> &[u8] {
-        self.buffer().waiting()
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.buffer_mut().drop_front(count);
-    }
-
-    fn take(&mut self, offset: usize, size: usize, assembly: &mut heapless::Vec<u8, M>) -> Result<(), Full> {
-        let waiting = self.buffer().waiting();
-        let bytes = waiting.get(offset..size.min(waiting.len())).unwrap_or_default();
-        let taken = assembly.extend_from_slice(bytes).map_err(|_| Full);
-        self.buffer_mut().drop_front(size);
-        taken
-    }
-
-    fn capacity(&self) -> usize {
-        N
-    }
-
-    fn clear(&mut self) {
-        self.buffer_mut().drop_front(N);
-    }
-}
-
-impl<const N: usize> Tx for FixedBuffer<N> {
-    fn spare(&mut self) -> &mut [u8] {
-        self.buffer_mut().room()
-    }
-
-    fn commit(&mut self, count: usize) {
-        self.buffer_mut().grow(count);
-    }
-
-    fn filled(&self) -> &[u8] {
-        self.buffer().waiting()
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.buffer_mut().drop_front(count);
-    }
-
-    fn capacity(&self) -> usize {
-        N
-    }
-
-    fn clear(&mut self) {
-        self.buffer_mut().drop_front(N);
-    }
-}
-
-impl<const N: usize> Outbox for FixedBuffer<N> {
-    fn bounded(_limit: usize) -> Self {
-        Self::new()
-    }
-
     fn append(&mut self, value: &dyn Encode) -> Result<(), Full> {
         let size = wire::encode(value, self.buffer_mut().compacted())?;
         self.buffer_mut().grow(size);
         Ok(())
     }
 
-    fn pending(&self) -> &[u8] {
+    fn filled(&self) -> &[u8] {
         self.buffer().waiting()
     }
 
     fn consume(&mut self, count: usize) {
         self.buffer_mut().drop_front(count);
+    }
+
+    fn capacity(&self) -> usize {
+        N
+    }
+
+    fn clear(&mut self) {
+        self.buffer_mut().drop_front(N);
     }
 }

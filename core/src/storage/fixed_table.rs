@@ -1,6 +1,6 @@
 //! Tables, indexes and rings of a size that is in the type.
 
-use super::{Generation, Index, Key, Queue, Slots, Table};
+use super::{Generation, Index, Key, Table};
 use crate::wire::Full;
 
 /// A table of `N` places.
@@ -123,35 +123,21 @@ impl<T, const N: usize> Default for FixedSlots<T, N> {
     }
 }
 
-impl<T, const N: usize> Slots<T> for FixedSlots<T, N> {
-    fn put(&mut self, index: usize, value: T) -> Option<T> {
-        match self.0.get_mut(index) {
-            Some(slot) => slot.replace(value),
-            None => Some(value),
-        }
+impl<T, const N: usize> AsRef<[Option<T>]> for FixedSlots<T, N> {
+    fn as_ref(&self) -> &[Option<T>] {
+        &self.0
     }
+}
 
-    fn take(&mut self, index: usize) -> Option<T> {
-        self.0.get_mut(index)?.take()
-    }
-
-    fn get(&self, index: usize) -> Option<&T> {
-        self.0.get(index)?.as_ref()
-    }
-
-    fn end(&self) -> usize {
-        N
+impl<T, const N: usize> AsMut<[Option<T>]> for FixedSlots<T, N> {
+    fn as_mut(&mut self) -> &mut [Option<T>] {
+        &mut self.0
     }
 }
 
 /// A number with a kind in its two highest bits, in half the room: tables have less than 2^14 places.
 fn small(value: u32) -> u16 {
     (value >> 30 << 14) as u16 | (value & 0x3fff) as u16
-}
-
-/// The inverse of [`small`].
-fn large(value: u16) -> u32 {
-    u32::from(value >> 14) << 30 | u32::from(value & 0x3fff)
 }
 
 /// An index's key and its place, in the room that small tables need.
@@ -211,115 +197,9 @@ impl<const N: usize> Index for FixedIndex<N> {
     }
 }
 
-/// A ring of `N` numbers.
-#[derive(Debug)]
-pub struct FixedQueue<const N: usize>(Ring<[u16; N]>);
-
-/// The same of any size: its functions are there once for rings of all sizes. `heapless::Deque` takes eight bytes more for
-/// each ring, and on a Cortex-M4 some 270 of flash.
-#[derive(Debug)]
-#[repr(C)]
-struct Ring<B: ?Sized> {
-    first: u16,
-    len: u16,
-    numbers: B,
-}
-
-impl Ring<[u16]> {
-    /// The place of the number that is `count` behind the oldest.
-    fn place(&self, count: usize) -> usize {
-        let place = usize::from(self.first) + count;
-        if place < self.numbers.len() { place } else { place - self.numbers.len() }
-    }
-
-    #[inline(never)]
-    fn push(&mut self, value: u32) -> Result<(), Full> {
-        let len = usize::from(self.len);
-        if len >= self.numbers.len() {
-            return Err(Full);
-        }
-        let place = self.place(len);
-        *self.numbers.get_mut(place).ok_or(Full)? = small(value);
-        self.len += 1;
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn pop(&mut self) -> Option<u32> {
-        let oldest = self.peek(0)?;
-        self.first = self.place(1) as u16;
-        self.len -= 1;
-        Some(oldest)
-    }
-
-    #[inline(never)]
-    fn peek(&self, count: usize) -> Option<u32> {
-        if count >= usize::from(self.len) {
-            return None;
-        }
-        self.numbers.get(self.place(count)).copied().map(large)
-    }
-}
-
-impl<const N: usize> FixedQueue<N> {
-    fn ring(&self) -> &Ring<[u16]> {
-        &self.0
-    }
-
-    fn ring_mut(&mut self) -> &mut Ring<[u16]> {
-        &mut self.0
-    }
-}
-
-impl<const N: usize> Queue for FixedQueue<N> {
-    fn bounded(_limit: usize) -> Self {
-        Self(Ring { first: 0, len: 0, numbers: [0; N] })
-    }
-
-    fn push(&mut self, value: u32) -> Result<(), Full> {
-        self.ring_mut().push(value)
-    }
-
-    fn pop(&mut self) -> Option<u32> {
-        self.ring_mut().pop()
-    }
-
-    fn front(&self) -> Option<u32> {
-        self.ring().peek(0)
-    }
-
-    fn peek(&self, at: usize) -> Option<u32> {
-        self.ring().peek(at)
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.0.len)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_ring_goes_round_and_refuses_one_too_many() {
-        let mut ring = FixedQueue::<3>::bounded(3);
-        // Numbers with a kind in their highest bits, as the engine's events have.
-        let number = |count: u32| (count % 4) << 30 | count;
-        let mut next = 0;
-        for round in 0..10 {
-            while ring.push(number(next)).is_ok() {
-                next += 1;
-            }
-            assert_eq!((ring.len(), next), (3, round + 3));
-            assert_eq!(
-                [0, 1, 2, 3].map(|at| ring.peek(at)),
-                [Some(round), Some(round + 1), Some(round + 2), None].map(|count| count.map(number))
-            );
-            assert_eq!((ring.front(), ring.pop()), (Some(number(round)), Some(number(round))));
-        }
-        assert_eq!([(); 3].map(|()| ring.pop()), [Some(number(10)), Some(number(11)), None]);
-    }
 
     #[test]
     fn a_place_that_is_filled_again_is_not_found_by_its_old_key() {

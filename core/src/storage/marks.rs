@@ -12,6 +12,8 @@ pub trait Marks {
     fn take(&mut self) -> Option<u32>;
     /// As many places as are marked now, or more.
     fn count(&self) -> usize;
+    /// Whether none is marked; false also where some were and were cleared.
+    fn is_empty(&self) -> bool;
 }
 
 /// Marks of up to `N` places.
@@ -62,6 +64,10 @@ impl<const N: usize> Marks for FixedMarks<N> {
 
     fn count(&self) -> usize {
         N
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.marked.contains(&true)
     }
 }
 
@@ -121,6 +127,10 @@ mod heap {
 
         fn count(&self) -> usize {
             self.ring.len()
+        }
+
+        fn is_empty(&self) -> bool {
+            self.ring.is_empty()
         }
     }
 }

@@ -14,11 +14,14 @@ mod fixed_table;
 #[cfg(feature = "alloc")]
 mod heap;
 #[cfg(feature = "alloc")]
+mod heap_buffer;
+#[cfg(feature = "alloc")]
 mod heap_features;
 mod marks;
 pub mod room;
 #[cfg(feature = "alloc")]
 mod shared_text;
+mod slots;
 mod spare;
 mod transaction_id;
 
@@ -28,6 +31,7 @@ use core::num::NonZeroU32;
 use core::ops::Deref;
 
 pub(crate) use chain::{Chain, Joint};
+pub(crate) use slots::Slots;
 pub(crate) use spare::Spare;
 
 #[cfg(feature = "alloc")]
@@ -38,17 +42,18 @@ pub use features::{
     TransactionOf, Transactions,
 };
 pub use fixed::{
-    FEW_NODES, FEW_RENEWALS, FEW_REQUESTS, FixedArena, FixedPayload, FixedPayloads, FixedPlace, FixedText, declared,
-    half_or,
+    FEW_NODES, FEW_RENEWALS, FEW_REQUESTS, FixedPayload, FixedPayloads, FixedPlace, FixedText, declared, half_or,
 };
 pub use fixed_buffer::FixedBuffer;
-pub use fixed_table::{FixedIndex, FixedQueue, FixedSlots, FixedTable};
+pub use fixed_table::{FixedIndex, FixedSlots, FixedTable};
 #[cfg(feature = "alloc")]
-pub use heap::{Heap, HeapAssembly, HeapDescription, HeapIndex, HeapOutbox, HeapPayloads, HeapRx, HeapTable, HeapTx};
+pub use heap::{Heap, HeapDescription, HeapIndex, HeapPayloads, HeapTable};
+#[cfg(feature = "alloc")]
+pub use heap_buffer::HeapBuffer;
 #[cfg(feature = "alloc")]
 pub use marks::HeapMarks;
 pub use marks::{FixedMarks, Marks};
-pub use room::{MarksOf, QueueOf, Room, SlotsOf, TableOf};
+pub use room::{BufferOf, MarksOf, Room, RxOf, TableOf, TxOf};
 #[cfg(feature = "alloc")]
 pub use shared_text::SharedText;
 pub use transaction_id::{NoTransactions, TransactionId};
@@ -99,21 +104,21 @@ pub trait Storage:
     Room<room::Sessions>
     + Room<room::Links>
     + Room<room::Deliveries>
-    + Room<room::Changes>
     + Room<room::Requests>
     + Room<room::Renewals>
     + Room<room::Nodes>
     + Room<room::Claims>
     + Room<room::Spare>
+    + Room<room::Receive>
+    + Room<room::Transmit>
+    + Room<room::Outbox>
     + Clone
     + Debug
     + Sized
     + 'static
 {
     /// A whole encoded message.
-    type Payload: AsRef<[u8]> + Clone + Debug + Default + PayloadBuilder + Unpin;
-    /// A payload that is being encoded.
-    type Encoder: Encoder<Payload = Self::Payload>;
+    type Payload: Payload;
     /// A short text of the peer's, such as a session's id; cut where it does not fit.
     type Text: Text + PartialEq;
     /// The words that come with each failure, where there is room for them.
@@ -122,20 +127,10 @@ pub trait Storage:
     type Boxed<T>: From<T> + Deref<Target = T>;
     /// A text of the application's whose clones cost nothing: shared on the heap, `&'static str` in fixed storage.
     type Literal: AsRef<str> + Clone + Debug;
-    /// A message whose frames are still coming in.
-    type Assembly: Assembly<Payload = Self::Payload>;
     /// Where the messages of deliveries are, while they wait to be sent or to be taken.
-    type Payloads: Payloads<Payload = Self::Payload, Assembly = Self::Assembly>;
-    /// The receive buffer, owned by the driver.
-    type Rx: Rx<Self::Assembly>;
-    /// The transmit buffer, owned by the driver.
-    type Tx: Tx;
+    type Payloads: Payloads<Self::Payload, RxOf<Self>>;
     /// Finds sessions by channel, links by handle and deliveries by id.
     type Index: Index;
-    /// Encoded control frames that wait to be sent.
-    type Outbox: Outbox;
-    /// Where messages are encoded.
-    type Arena: Arena<Payload = Self::Payload>;
     /// Deadlines of links, deliveries and some more.
     type Deadlines: Deadlines;
     /// The capabilities of the client.
@@ -146,34 +141,10 @@ pub trait Storage:
     /// Whether messages without an id get one, unless the settings say otherwise.
     const MESSAGE_IDS: bool = false;
 
-    /// A receive buffer for frames of up to `max_frame_size` bytes.
-    fn rx(max_frame_size: usize) -> Self::Rx;
-    /// A transmit buffer for frames of up to `max_frame_size` bytes.
-    fn tx(max_frame_size: usize) -> Self::Tx;
-}
-
-/// Encoded values, one behind another, that become a payload.
-pub trait Encoder: Default {
-    /// What comes of it.
-    type Payload;
-    /// Appends a value, or nothing and [`Full`].
-    fn append(&mut self, value: &dyn Encode) -> Result<(), Full>;
-    /// What was appended.
-    fn as_slice(&self) -> &[u8];
-    /// The size of what was appended, in bytes.
-    fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-    /// Whether nothing was appended.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    /// Forgets everything after `len` bytes.
-    fn truncate(&mut self, len: usize);
-    /// The encoded bytes.
-    fn finish(self) -> Self::Payload;
-    /// Goes on behind what was encoded.
-    fn resume(payload: Self::Payload) -> Self;
+    /// A receive buffer for frames of up to `max_frame_size` bytes. The driver owns it.
+    fn rx(max_frame_size: usize) -> RxOf<Self>;
+    /// A transmit buffer for frames of up to `max_frame_size` bytes. The driver owns it.
+    fn tx(max_frame_size: usize) -> TxOf<Self>;
 }
 
 /// A text of the peer's or of another library's, cut where it does not fit.
@@ -229,15 +200,30 @@ impl<T> Deref for Inline<T> {
     }
 }
 
-/// Makes a payload from what is encoded.
-pub trait PayloadBuilder: Sized {
+/// A whole encoded message.
+pub trait Payload: AsRef<[u8]> + Clone + Debug + Default + Unpin {
+    /// Encoded values, one behind another, that become a payload; or one that is appended to.
+    type Encoder: AsRef<[u8]> + Default + From<Self> + Into<Self>;
+
     /// Encodes `value`, whose encoded size the implementation may measure first.
+    ///
+    /// # Errors
+    /// A value that has no room; so do the others.
     fn encode(value: &dyn Encode) -> Result<Self, Full>;
+    /// Encodes `value` into memory that earlier payloads have left, many to one allocation.
+    fn encode_in(memory: Option<&mut Self::Encoder>, value: &dyn Encode) -> Result<Self, Full>;
+    /// Appends a value, or nothing and [`Full`].
+    fn append(encoder: &mut Self::Encoder, value: &dyn Encode) -> Result<(), Full>;
+    /// Forgets everything after `len` bytes.
+    fn truncate(encoder: &mut Self::Encoder, len: usize);
     /// Copies `bytes`.
     fn copy_from(bytes: &[u8]) -> Result<Self, Full>;
     /// A payload of its own of `part`, which is a part of this one; shared where the storage can.
     fn part(&self, part: &[u8]) -> Result<Self, Full>;
 }
+
+/// What payloads of storage `S` are encoded into.
+pub type EncoderOf<S> = <<S as Storage>::Payload as Payload>::Encoder;
 
 /// Names an entry of a [`Table`]. The generation tells it from later entries in the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -342,29 +328,6 @@ pub trait Table<T> {
     }
 }
 
-/// Memory that messages are encoded into, many to one allocation where there is an allocator.
-pub trait Arena: Default {
-    /// What comes of it.
-    type Payload;
-    /// Encodes `value`.
-    ///
-    /// # Errors
-    /// A value that has no room.
-    fn encode(&mut self, value: &dyn Encode) -> Result<Self::Payload, Full>;
-}
-
-/// Values kept by the places of a table.
-pub trait Slots<T>: Default {
-    /// Puts a value at a place and gives back what was there; out of bounds the value itself comes back.
-    fn put(&mut self, index: usize, value: T) -> Option<T>;
-    /// Takes the value from a place.
-    fn take(&mut self, index: usize) -> Option<T>;
-    /// The value at a place.
-    fn get(&self, index: usize) -> Option<&T>;
-    /// One past the highest place ever used.
-    fn end(&self) -> usize;
-}
-
 /// A map from numbers to places in a table.
 pub trait Index {
     /// An empty index for up to `limit` entries.
@@ -377,49 +340,13 @@ pub trait Index {
     fn remove(&mut self, key: u64) -> Option<u32>;
 }
 
-/// A ring of numbers. Its users push a number at most once for each entry of their tables, so it cannot overflow.
-pub trait Queue {
-    /// An empty ring for up to `limit` numbers.
-    fn bounded(limit: usize) -> Self;
-    /// Appends a number.
-    fn push(&mut self, value: u32) -> Result<(), Full>;
-    /// Takes the oldest number.
-    fn pop(&mut self) -> Option<u32>;
-    /// The oldest number.
-    fn front(&self) -> Option<u32>;
-    /// The number that is `at` places behind the oldest.
-    fn peek(&self, at: usize) -> Option<u32>;
-    /// How many numbers wait.
-    fn len(&self) -> usize;
-    /// Whether none waits.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Encoded frames that wait to be sent: appended at the end, taken from the front.
-pub trait Outbox {
-    /// An empty outbox for up to `limit` bytes.
-    fn bounded(limit: usize) -> Self;
-    /// Appends a value, or nothing and [`Full`].
-    fn append(&mut self, value: &dyn Encode) -> Result<(), Full>;
-    /// What waits.
-    fn pending(&self) -> &[u8];
-    /// Takes `count` bytes from the front.
-    fn consume(&mut self, count: usize);
-}
-
 /// Messages that wait to be sent or to be taken, and those that are coming in. Most deliveries have none: they were
 /// sent, or taken, and wait for their settlement.
-pub trait Payloads: Default {
-    /// A whole message.
-    type Payload;
-    /// A message whose frames are coming in.
-    type Assembly: Assembly<Payload = Self::Payload>;
+///
+/// `P` is a whole message, `B` the buffer that frames are received in.
+pub trait Payloads<P, B>: Default {
     /// Names a message in here, or is it; given back with [`Payloads::take`] or [`Payloads::discard`].
     type Kept: Debug;
-    /// Names a message that is coming in, or is it; given back with [`Payloads::finish`].
-    type Begun: Debug;
 
     /// Whether there can be too many.
     const BOUNDED: bool;
@@ -428,69 +355,40 @@ pub trait Payloads: Default {
     fn held(&self) -> usize {
         0
     }
-    /// A message that is coming in has become so much longer.
-    #[inline]
-    fn grew(&mut self, bytes: usize) {
-        let _ = bytes;
-    }
-
     /// Keeps a message, or gives it back when there is no place.
-    fn keep(&mut self, payload: Self::Payload) -> Result<Self::Kept, Self::Payload>;
+    fn keep(&mut self, payload: P) -> Result<Self::Kept, P>;
     /// A place for a message that is coming in, when there is one.
-    fn begin(&mut self) -> Option<Self::Begun>;
-    /// What has come so far.
-    fn assembly<'a>(&'a mut self, begun: &'a mut Self::Begun) -> Option<&'a mut Self::Assembly>;
-    /// All of it has come.
-    fn finish(&mut self, begun: Self::Begun) -> Self::Kept;
-    /// The message's bytes.
+    fn begin(&mut self) -> Option<Self::Kept>;
+    /// Takes a frame of `size` bytes from the front of `buffer` and adds what is behind `offset` to a message.
+    ///
+    /// # Errors
+    /// [`Full`]; the message is unchanged then, and the frame is gone.
+    fn receive(&mut self, kept: &mut Self::Kept, buffer: &mut B, offset: usize, size: usize) -> Result<(), Full>;
+    /// The message's bytes, as far as they have come.
     fn bytes<'a>(&'a self, kept: &'a Self::Kept) -> &'a [u8];
     /// Takes the message out.
-    fn take(&mut self, kept: Self::Kept) -> Self::Payload;
+    fn take(&mut self, kept: Self::Kept) -> P;
     /// Drops the message.
     fn discard(&mut self, kept: Self::Kept);
     /// How many places are free.
     fn free(&self) -> usize;
 }
 
-/// Collects the frames of a delivery.
-pub trait Assembly: Default {
-    /// What comes of it.
-    type Payload;
-    /// Bytes so far.
-    fn len(&self) -> usize;
-    /// Whether there are none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    /// The finished message.
-    fn finish(self) -> Self::Payload;
-}
-
-/// The receive buffer: filled by the driver, emptied by the engine.
-pub trait Rx<A> {
-    /// Room to read into; never empty while the buffer holds no whole frame.
+/// Bytes that are filled in at the end and taken from the front: what is received, what is to be sent, and control frames
+/// until there is room for them among the latter.
+pub trait Buffer {
+    /// An empty buffer for up to `limit` bytes.
+    fn bounded(limit: usize) -> Self;
+    /// Room to write into, contiguous; never empty while a receive buffer holds no whole frame.
     fn spare(&mut self) -> &mut [u8];
-    /// Notes that `count` bytes were read into [`Rx::spare`].
+    /// Notes that `count` bytes were written into [`Buffer::spare`].
     fn commit(&mut self, count: usize);
+    /// Appends a value.
+    ///
+    /// # Errors
+    /// [`Full`]; the buffer is unchanged then.
+    fn append(&mut self, value: &dyn Encode) -> Result<(), Full>;
     /// The bytes that wait.
-    fn filled(&self) -> &[u8];
-    /// Drops `count` bytes from the front.
-    fn consume(&mut self, count: usize);
-    /// Takes `size` bytes from the front and adds those behind `offset` to `assembly`.
-    fn take(&mut self, offset: usize, size: usize, assembly: &mut A) -> Result<(), Full>;
-    /// The largest frame that fits.
-    fn capacity(&self) -> usize;
-    /// Drops everything.
-    fn clear(&mut self);
-}
-
-/// The transmit buffer: filled by the engine, emptied by the driver.
-pub trait Tx {
-    /// Room to write into, contiguous.
-    fn spare(&mut self) -> &mut [u8];
-    /// Notes that `count` bytes were written into [`Tx::spare`].
-    fn commit(&mut self, count: usize);
-    /// The bytes that wait to be sent.
     fn filled(&self) -> &[u8];
     /// Drops `count` bytes from the front.
     fn consume(&mut self, count: usize);

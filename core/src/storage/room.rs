@@ -1,27 +1,33 @@
 //! Rooms: names for the sizes of a storage, by which its containers are chosen.
 
-use super::{Marks, Queue, Slots, Table};
+use super::{Buffer, Marks, Table};
 
 /// Containers of one size. [`Storage`](super::Storage) has them for each room in this module.
 pub trait Room<R> {
     /// Entries that keep their places.
     type Table<T>: Table<T>;
-    /// Values beside the entries of such a table.
-    type Slots<T>: Slots<T>;
+    /// Places beside those of such a table.
+    type Slots<T>: AsRef<[Option<T>]> + AsMut<[Option<T>]> + Default;
     /// Marked entries of such a table.
     type Marks: Marks;
-    /// A ring with a place for every entry.
-    type Queue: Queue;
+    /// A buffer of so many bytes.
+    type Buffer: Buffer;
+
+    /// Makes room for `len` slots, where slots can grow.
+    fn grow<T>(slots: &mut Self::Slots<T>, len: usize);
 }
 
 /// A table of room `R` in storage `S`.
 pub type TableOf<S, R, T> = <S as Room<R>>::Table<T>;
-/// Values beside the entries of a table of room `R` in storage `S`.
-pub type SlotsOf<S, R, T> = <S as Room<R>>::Slots<T>;
 /// Marked entries of a table of room `R` in storage `S`.
 pub type MarksOf<S, R> = <S as Room<R>>::Marks;
-/// A ring of room `R` in storage `S`.
-pub type QueueOf<S, R> = <S as Room<R>>::Queue;
+
+/// A buffer of room `R` in storage `S`.
+pub type BufferOf<S, R> = <S as Room<R>>::Buffer;
+/// The receive buffer of storage `S`.
+pub type RxOf<S> = BufferOf<S, Receive>;
+/// The transmit buffer of storage `S`.
+pub type TxOf<S> = BufferOf<S, Transmit>;
 
 /// Every session of the connection.
 #[derive(Debug)]
@@ -32,9 +38,6 @@ pub enum Links {}
 /// Every delivery that waits, is under way or unsettled.
 #[derive(Debug)]
 pub enum Deliveries {}
-/// Every session, link and delivery.
-#[derive(Debug)]
-pub enum Changes {}
 /// Every request that waits for its response.
 #[derive(Debug)]
 pub enum Requests {}
@@ -50,3 +53,12 @@ pub enum Claims {}
 /// One entry that fixed storage has no room for.
 #[derive(Debug)]
 pub enum Spare {}
+/// The bytes of the largest frame that is received.
+#[derive(Debug)]
+pub enum Receive {}
+/// The bytes of the largest frame that is sent.
+#[derive(Debug)]
+pub enum Transmit {}
+/// The bytes of control frames that wait to be sent.
+#[derive(Debug)]
+pub enum Outbox {}

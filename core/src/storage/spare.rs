@@ -19,6 +19,13 @@ impl<S: Storage, T> fmt::Debug for Spare<S, T> {
 }
 
 impl<S: Storage, T> Spare<S, T> {
+    /// A place that holds a value, where it has room for one.
+    pub(crate) fn of(value: T) -> Self {
+        let mut place = Self::default();
+        place.keep(value);
+        place
+    }
+
     /// Keeps a value, or drops it where there is no place.
     #[inline(always)]
     pub(crate) fn keep(&mut self, value: T) {

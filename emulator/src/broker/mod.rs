@@ -47,7 +47,7 @@ use protocol::peer::{Node, Peer, Purpose};
 use protocol::recorder::Recorder;
 use servicebus_core::engine::{Config, Connection, ConnectionError, Event};
 use servicebus_core::servicebus::Reason;
-use servicebus_core::storage::{Generation, Heap, HeapRx, HeapTable, HeapTx, Key, Limits, Rx as _, Storage, Table};
+use servicebus_core::storage::{Buffer as _, Generation, Heap, HeapBuffer, HeapTable, Key, Limits, Storage, Table};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::performative::Open;
 use shared::Shared;
@@ -140,12 +140,12 @@ impl Broker {
     }
 
     /// A receive buffer for a connection.
-    pub fn rx() -> HeapRx {
+    pub fn rx() -> HeapBuffer {
         Heap::rx(MAX_FRAME_SIZE)
     }
 
     /// A transmit buffer for a connection.
-    pub fn tx() -> HeapTx {
+    pub fn tx() -> HeapBuffer {
         Heap::tx(4 * MAX_FRAME_SIZE)
     }
 
@@ -267,7 +267,7 @@ impl Broker {
     ///
     /// # Errors
     /// Why the connection is over. What it still has to say is sent by [`Broker::poll_transmit`].
-    pub fn handle_input(&mut self, id: ConnectionId, clock: Clock, rx: &mut HeapRx) -> Result<(), ConnectionError> {
+    pub fn handle_input(&mut self, id: ConnectionId, clock: Clock, rx: &mut HeapBuffer) -> Result<(), ConnectionError> {
         self.advance(self.namespace_id(id), clock);
         let Self { namespaces, peers, .. } = self;
         let Some(peer) = peers.find_mut(id.0) else {
@@ -441,7 +441,7 @@ impl Broker {
     }
 
     /// Writes what a connection has to say into `tx`; true when there is something: send it and call again.
-    pub fn poll_transmit(&mut self, id: ConnectionId, clock: Clock, tx: &mut HeapTx) -> bool {
+    pub fn poll_transmit(&mut self, id: ConnectionId, clock: Clock, tx: &mut HeapBuffer) -> bool {
         let mut wrote = false;
         loop {
             let Some((shared, peer)) = self.find(id) else { return wrote };

@@ -4,7 +4,7 @@
 use super::lock;
 use crate::broker::Broker;
 use core::fmt;
-use servicebus_core::storage::{HeapRx, HeapTx, Rx as _, Tx as _};
+use servicebus_core::storage::{Buffer as _, HeapBuffer};
 use std::sync::Mutex;
 
 /// Buffers of a kind that are kept for later; more are given back to the system.
@@ -13,8 +13,8 @@ const KEPT: usize = 16;
 /// Buffers that no connection uses.
 #[derive(Default)]
 pub(super) struct Buffers {
-    rx: Mutex<Vec<HeapRx>>,
-    tx: Mutex<Vec<HeapTx>>,
+    rx: Mutex<Vec<HeapBuffer>>,
+    tx: Mutex<Vec<HeapBuffer>>,
 }
 
 impl fmt::Debug for Buffers {
@@ -24,15 +24,15 @@ impl fmt::Debug for Buffers {
 }
 
 impl Buffers {
-    pub(super) fn rx(&self) -> HeapRx {
+    pub(super) fn rx(&self) -> HeapBuffer {
         lock(&self.rx).pop().unwrap_or_else(Broker::rx)
     }
 
-    pub(super) fn tx(&self) -> HeapTx {
+    pub(super) fn tx(&self) -> HeapBuffer {
         lock(&self.tx).pop().unwrap_or_else(Broker::tx)
     }
 
-    pub(super) fn put_rx(&self, mut buffer: HeapRx) {
+    pub(super) fn put_rx(&self, mut buffer: HeapBuffer) {
         buffer.clear();
         let mut kept = lock(&self.rx);
         if kept.len() < KEPT {
@@ -40,7 +40,7 @@ impl Buffers {
         }
     }
 
-    pub(super) fn put_tx(&self, mut buffer: HeapTx) {
+    pub(super) fn put_tx(&self, mut buffer: HeapBuffer) {
         buffer.clear();
         let mut kept = lock(&self.tx);
         if kept.len() < KEPT {

@@ -6,7 +6,7 @@ use crate::broker::{Broker, ConnectionId};
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
-use servicebus_core::storage::{HeapRx, HeapTx, Rx as _, Tx as _};
+use servicebus_core::storage::{Buffer as _, HeapBuffer};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -27,8 +27,8 @@ enum Step {
 /// The bytes of a connection. The large buffers are there only while bytes move.
 struct Lent<'a> {
     host: &'a Host,
-    rx: Option<HeapRx>,
-    tx: Option<HeapTx>,
+    rx: Option<HeapBuffer>,
+    tx: Option<HeapBuffer>,
     /// The beginning of a frame, while there is no large buffer.
     begun: Vec<u8>,
 }
@@ -87,7 +87,7 @@ impl Lent<'_> {
 
     /// Bytes of the buffers that the connection keeps while it waits.
     fn memory(&self) -> usize {
-        let large = self.rx.as_ref().map_or(0, HeapRx::memory) + self.tx.as_ref().map_or(0, HeapTx::memory);
+        let large = self.rx.as_ref().map_or(0, HeapBuffer::memory) + self.tx.as_ref().map_or(0, HeapBuffer::memory);
         large + self.begun.capacity()
     }
 

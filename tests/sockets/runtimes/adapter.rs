@@ -4,7 +4,7 @@ use servicebus_core::client::Client;
 use servicebus_core::driver::Token;
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::RetryPolicy;
-use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
+use servicebus_core::storage::{Heap, Payload as _, Storage};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_tests::storages::Complete;
 use std::future::ready;

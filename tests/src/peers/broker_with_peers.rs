@@ -1,7 +1,7 @@
 //! A broker with peers around it, in virtual time: what a peer does not read stays in the broker.
 
 use super::Peer;
-use servicebus_core::storage::{HeapRx, HeapTx, Rx as _, Tx as _};
+use servicebus_core::storage::{Buffer as _, HeapBuffer};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_emulator::broker::{Broker, Clock, ConnectionId};
 
@@ -19,8 +19,8 @@ pub struct Seen {
 struct Connection {
     peer: Box<dyn Peer>,
     id: ConnectionId,
-    rx: HeapRx,
-    tx: HeapTx,
+    rx: HeapBuffer,
+    tx: HeapBuffer,
     reads: bool,
     seen: Seen,
     gone: bool,

@@ -6,7 +6,7 @@ use super::service::Service;
 use super::sick::{Fault, Flood, Sick};
 use super::{Output, Peer};
 use crate::engine::{flow, frame, sasl_frame};
-use servicebus_core::storage::{Heap, HeapRx, HeapTx, Rx as _, Storage as _, Tx as _};
+use servicebus_core::storage::{Buffer as _, Heap, HeapBuffer, Storage as _};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::frame::EMPTY;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome};
@@ -31,8 +31,8 @@ struct Session {
 pub(super) struct Connection {
     service: Service,
     id: Option<ConnectionId>,
-    rx: HeapRx,
-    tx: HeapTx,
+    rx: HeapBuffer,
+    tx: HeapBuffer,
     /// The emulator's bytes that are not cut into frames yet, and the client's.
     raw: Vec<u8>,
     client: Vec<u8>,

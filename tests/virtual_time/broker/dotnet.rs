@@ -4,7 +4,7 @@
 use servicebus_core::engine::ConnectionError;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::administration::{Headers, Method, Request};
-use servicebus_core::storage::{Rx as _, Tx as _};
+use servicebus_core::storage::Buffer as _;
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::frame::{Frame, Kind};
 use servicebus_emulator::Emulator;

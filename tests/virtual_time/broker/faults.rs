@@ -2,7 +2,7 @@
 
 use servicebus_core::servicebus::administration::{Headers, Method, Request};
 use servicebus_core::servicebus::{MessageRef, sas};
-use servicebus_core::storage::Rx as _;
+use servicebus_core::storage::Buffer as _;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::Broker;

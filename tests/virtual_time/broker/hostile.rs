@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use servicebus_core::servicebus::MessageRef;
-use servicebus_core::storage::{Rx as _, Tx as _};
+use servicebus_core::storage::Buffer as _;
 use servicebus_core::wire::frame::{Kind, header};
 use servicebus_core::wire::messaging::{DeliveryState, Source, Target};
 use servicebus_core::wire::performative::{

@@ -285,7 +285,7 @@ fn messages_that_were_not_sent_come_back_when_the_connection_drops_rad11() {
     let mut tx = servicebus_emulator::broker::Broker::tx();
     found.engine.poll_transmit(world.clock.now, &mut tx);
     let mut rx = servicebus_emulator::broker::Broker::rx();
-    use servicebus_core::storage::{Rx as _, Tx as _};
+    use servicebus_core::storage::Buffer as _;
     let count = tx.filled().len();
     rx.spare()[..count].copy_from_slice(tx.filled());
     rx.commit(count);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use servicebus_core::driver::{Credential, Token, TokenFn};
 use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{MessageRef, RetryPolicy};
-use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
+use servicebus_core::storage::{Heap, Payload as _, Storage};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::performative::Performative;
 use servicebus_emulator::broker::entities::QueueDescription;

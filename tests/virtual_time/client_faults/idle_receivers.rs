@@ -7,7 +7,7 @@
 use crate::stage::{SECOND, observe, settings, world};
 use servicebus_core::machine::{ClientMachine, Clock};
 use servicebus_core::servicebus::RetryPolicy;
-use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::storage::{Heap, Storage, TxOf};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::Server;
 use servicebus_tests::fault::Judge;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const FEW: usize = 200;
 const MANY: usize = 4_000;
 
-type Step = fn(&mut ClientMachine<Heap>, Clock, &mut <Heap as Storage>::Tx);
+type Step = fn(&mut ClientMachine<Heap>, Clock, &mut TxOf<Heap>);
 
 /// The shortest time of a step.
 fn shortest(machine: &mut ClientMachine<Heap>, clock: Clock, step: Step) -> Duration {

@@ -10,7 +10,7 @@ use futures_util::future::join3;
 use rustls::ServerConnection;
 use servicebus_core::driver::Dial;
 use servicebus_core::machine::Settings;
-use servicebus_core::storage::{Rx as _, Tx as _};
+use servicebus_core::storage::Buffer as _;
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_embassy::{Client, Resources, Tcp, new};
 use servicebus_emulator::broker::entities::QueueDescription;

@@ -3,7 +3,7 @@
 use servicebus_core::engine::{
     Capacity, Config, Connection, ConnectionError, EngineError, Event, Handler, SendOptions, Violation, condition,
 };
-use servicebus_core::storage::{PayloadBuilder, Rx, Storage};
+use servicebus_core::storage::{Buffer, Payload, Storage};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::frame::{self, FrameError, Protocol};
 use servicebus_core::wire::messaging::DeliveryState;

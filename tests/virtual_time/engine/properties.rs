@@ -4,7 +4,7 @@ use servicebus_core::engine::{
     Capacity, Config, Connection, DeliveryId, EngineError, Event, LinkId, OutcomeKind, SendOptions, SessionId, Tag,
 };
 use servicebus_core::random::Random;
-use servicebus_core::storage::{PayloadBuilder, Storage};
+use servicebus_core::storage::{Payload, Storage};
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::frame::Protocol;
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
@@ -599,7 +599,7 @@ fn a_delivery_keeps_its_place_for_a_message_only_until_that_is_written_or_taken(
     let (mut side, link) = Side::<Crowded>::linked(Role::Sender, 0);
     let full = EngineError::NoCapacity(Capacity::Deliveries);
     let send = |side: &mut Side<Crowded>| {
-        let payload = PayloadBuilder::copy_from(b"message").unwrap();
+        let payload = Payload::copy_from(b"message").unwrap();
         side.connection.send(link, payload, &SendOptions::default()).map_err(|(error, _)| error)
     };
     // What was sent until here has left the outbox.

@@ -2,7 +2,7 @@
 //! `docs/evidence/invariants.md` §1 says of links and connections.
 
 use servicebus_core::engine::{Connection, ConnectionError, EngineError, Event, SendOptions, condition};
-use servicebus_core::storage::{PayloadBuilder, Storage};
+use servicebus_core::storage::{Payload, Storage};
 use servicebus_core::time::Instant;
 use servicebus_core::wire::frame::{self, Protocol};
 use servicebus_core::wire::messaging::DeliveryState;
@@ -285,7 +285,7 @@ fn large_messages_are_split_at_the_peers_frame_size<S: Storage>() {
 fn a_heartbeat_is_whole_with_eight_bytes<S: Storage>() {
     let (mut side, link) = Side::<S>::linked(Role::Receiver, 1);
     side.feed(&frame::EMPTY);
-    assert!(servicebus_core::storage::Rx::filled(&side.rx).is_empty(), "taken at once");
+    assert!(servicebus_core::storage::Buffer::filled(&side.rx).is_empty(), "taken at once");
     side.feed(&frame(0, &transfer(0, 0, false), b"x"));
     assert!(side.connection.receive(link).is_some());
 }

@@ -3,7 +3,7 @@
 //! sizes and the times of two sizes, which are compared with wide gaps, are for `tests/run all`.
 
 use servicebus_core::servicebus::MessageRef;
-use servicebus_core::storage::{Rx as _, Tx as _};
+use servicebus_core::storage::Buffer as _;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::frame::Protocol;
 use servicebus_core::wire::performative::Role;

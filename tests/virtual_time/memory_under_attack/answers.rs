@@ -4,7 +4,7 @@ use crate::live;
 use bytes::{Bytes, BytesMut};
 use servicebus_core::engine::{LinkId, SendOptions, Tag};
 use servicebus_core::servicebus::MessageRef;
-use servicebus_core::storage::{Rx as _, Tx as _};
+use servicebus_core::storage::Buffer as _;
 use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::{MessageId, Properties, put_section};
 use servicebus_core::wire::{Encode as _, Sink, Value};

@@ -5,7 +5,7 @@ use crate::live;
 use bytes::Bytes;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::sas;
-use servicebus_core::storage::{Rx as _, Tx as _};
+use servicebus_core::storage::Buffer as _;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::messaging::{Source, Target};
 use servicebus_core::wire::performative::{Attach, Role, TargetArchetype};

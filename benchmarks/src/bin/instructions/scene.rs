@@ -8,7 +8,7 @@ use servicebus_core::client::{Client, State};
 use servicebus_core::driver::{self, Dial, NoCredential, Transport};
 use servicebus_core::machine::{Clock, Settings, Target};
 use servicebus_core::runtime::Runtime;
-use servicebus_core::storage::{Heap, HeapRx, HeapTx, Rx as _, Tx as _};
+use servicebus_core::storage::{Buffer as _, Heap, HeapBuffer};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::broker::{self, Broker, BrokerConfig, ConnectionId};
@@ -145,8 +145,8 @@ impl Write for Half<'_> {
 struct Service<'w> {
     broker: Broker,
     id: ConnectionId,
-    rx: HeapRx,
-    tx: HeapTx,
+    rx: HeapBuffer,
+    tx: HeapBuffer,
     wires: &'w Wires,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::counted;
 use servicebus_core::servicebus::{LockToken, MessageBatch, MessageRef, ReceivedMessage};
-use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
+use servicebus_core::storage::{Heap, Payload as _, Storage};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::{MessageView, section};
 use servicebus_core::wire::messaging::{DeliveryState, Source, Target, put_section};

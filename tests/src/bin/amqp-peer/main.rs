@@ -11,7 +11,7 @@ mod drive;
 mod serve;
 
 use servicebus_core::engine::Config;
-use servicebus_core::storage::{Heap, PayloadBuilder as _, Storage};
+use servicebus_core::storage::{Heap, Payload as _, Storage};
 use servicebus_core::wire::message::{Body, MessageView, section};
 use servicebus_core::wire::messaging::put_section;
 use servicebus_core::wire::{Encode as _, Sink, Value};
