@@ -10,6 +10,7 @@
 mod clock;
 mod connect;
 mod format;
+mod ram;
 mod runner;
 #[cfg(feature = "sntp")]
 mod sntp;
@@ -20,6 +21,7 @@ pub mod tls;
 
 pub use clock::{FixedUtc, Utc};
 pub use connect::{Close, Connect, Duplex, Plain, PlainError, Stream, StreamError};
+pub use ram::Ram;
 pub use runner::{Embassy, Handle, InUse, Resources, Runner, State, new};
 pub use servicebus_core;
 pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions};

@@ -18,7 +18,7 @@ pub use servicebus_core::storage::Heap;
 
 fixed_storage! {
     /// Tables of one or two, the smallest frames, messages of 4 KiB.
-    pub type Tiny { sessions: 1, links: 2, deliveries: 2, receive: 512, transmit: 512, message: 4096 }
+    pub type Tiny { sessions: 1, links: 2, deliveries: 2, receive: 512, transmit: 512, message: 4096, engine_alone: true }
 }
 
 fixed_storage! {

@@ -327,7 +327,7 @@ mod tests {
     use core::error::Error as _;
 
     crate::fixed_storage! {
-        pub(super) type Small { sessions: 1, links: 4, deliveries: 6, receive: 512, transmit: 512, message: 128 }
+        pub(super) type Small { sessions: 1, links: 4, deliveries: 6, receive: 512, transmit: 512, message: 512 }
     }
 
     #[test]

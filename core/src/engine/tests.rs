@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 fixed_storage! {
     /// Tables of one or two.
-    type Tiny { sessions: 1, links: 2, deliveries: 2, receive: 1024, transmit: 1024, message: 4096 }
+    type Tiny { sessions: 1, links: 2, deliveries: 2, receive: 1024, transmit: 1024, message: 4096, engine_alone: true }
 }
 
 fn open(name: &str) -> Open<'_> {

@@ -17,13 +17,16 @@ use core::fmt;
 ///
 /// | Key | Meaning | Left out |
 /// |---|---|---|
-/// | `links` | links of the connection: one for each sender and receiver, two for `$cbs`, two for each `$management` in use | |
-/// | `deliveries` | messages that wait, are under way or unsettled, in both directions | |
+/// | `links` | links of the connection: one for each sender and receiver, two for `$cbs`, two for each `$management` in use; at least 3 | |
+/// | `deliveries` | messages that wait, are under way or unsettled, in both directions; at least 4 | |
 /// | `receive` | bytes of the largest frame that is accepted, at least 512 (AMQP 1.0 §2.7.1) | |
 /// | `transmit` | bytes of the largest frame that is sent, at least 512 | |
-/// | `message` | bytes of one encoded message, in either direction | |
+/// | `message` | bytes of one encoded message, in either direction; at least 512, since tokens are sent in messages | |
 /// | `sessions` | AMQP sessions of the connection | 1 |
 /// | `messages` | encoded messages that wait to be sent or to be taken; a delivery keeps its message only until that is written or taken. Three are for a request, its response and a message to send, the rest for messages that come in | half of the deliveries and one more, at least 4 |
+///
+/// Sizes that no client can work with do not compile, and the error says the least that does. `engine_alone: true` allows
+/// them for a [`Connection`](crate::engine::Connection) without a client.
 ///
 /// Capabilities are off unless they are declared. A call that needs one which is off does not compile, and what is off
 /// takes no memory ([`Features`](crate::storage::Features)):
@@ -88,6 +91,7 @@ macro_rules! fixed_storage {
     (@size transmit) => {};
     (@size message) => {};
     (@size messages) => {};
+    (@size engine_alone) => {};
     (@size $key:ident) => {
         compile_error!(concat!("`", stringify!($key), "` is no key of `fixed_storage!`, or its value must be `true` or `false`"));
     };
@@ -136,9 +140,15 @@ macro_rules! fixed_storage {
             const SLOTS: usize = SESSIONS + LINKS + DELIVERIES;
             const DEADLINES: usize = $crate::storage::deadlines(LINKS, DELIVERIES, $name::PREFETCH);
 
-            assert!(RECEIVE >= 512 && TRANSMIT >= 512, "frames of 512 bytes must fit (AMQP 1.0 §2.7.1)");
-            assert!(SESSIONS >= 1 && LINKS >= 1 && DELIVERIES >= 1, "every table needs a place");
-            assert!(MESSAGE >= 1, "messages need room");
+            assert!(RECEIVE >= 512 && TRANSMIT >= 512, "`receive` and `transmit` are at least 512 (AMQP 1.0 §2.7.1)");
+            assert!(SESSIONS >= 1, "`sessions` is at least 1");
+            if number("engine_alone", 0) == 0 {
+                assert!(LINKS >= 3, "`links` is at least 3: two for `$cbs`, and one for a sender or receiver");
+                assert!(DELIVERIES >= 4, "`deliveries` is at least 4: a request, its response, a message out and one in");
+                assert!(MESSAGES >= 4, "`messages` is at least 4: a request, its response, a message out and one in");
+                assert!(MESSAGE >= 512, "`message` is at least 512: a token with its request takes 400 bytes and more");
+            }
+            assert!(LINKS >= 1 && DELIVERIES >= 1 && MESSAGE >= 1, "every table needs a place");
             assert!(SLOTS < 1 << 14, "fixed tables are small ones");
             assert!(MESSAGES >= 1 && MESSAGES <= 256, "between 1 and 256 messages can wait");
 
