@@ -247,7 +247,7 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// As [`Connection::client`]; the connection is of no use then.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(crate) fn greet(&mut self, sasl: Option<&SaslInit<'_>>, open: &Open<'_>) -> Result<(), EngineError> {
         let full = |_: Full| OUTBOX_FULL;
         if let Some(init) = sasl {

@@ -109,7 +109,7 @@ fn limit(size: Option<u64>) -> u32 {
 }
 
 impl Link {
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn new(session: SessionIndex, role: Role, name: LinkName) -> Self {
         Self {
             session,
@@ -177,7 +177,7 @@ impl Link {
 
 impl<S: Storage> Connection<S> {
     /// The handles in use among the 64 from `base` on, as bits.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn used_handles(&self, session: SessionIndex, base: u32) -> u64 {
         let mut used = 0;
         let mut at = self.sessions.get(session).and_then(|session| session.links.first());
@@ -446,7 +446,7 @@ impl<S: Storage> Connection<S> {
         self.numbers.get(Handle(session, handle))
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn on_attach<'a, H: Handler>(
         &mut self,
         session: SessionIndex,
@@ -597,7 +597,7 @@ fn link_name(session: SessionIndex, role: Role, name: &str) -> LinkName {
 }
 
 /// FNV-1a: link names are compared by it.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 pub(super) fn name_hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

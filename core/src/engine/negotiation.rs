@@ -13,7 +13,7 @@ const MECHANISMS: [Symbol<'static>; 4] =
     [Symbol::new("MSSBCBS"), Symbol::new("PLAIN"), Symbol::new("ANONYMOUS"), Symbol::new("EXTERNAL")];
 
 impl<S: Storage> Connection<S> {
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn header<H: Handler>(&mut self, rx: &mut RxOf<S>) -> Result<bool, ConnectionError> {
         // Four bytes tell, and a TLS alert has only seven: the rest is not waited for, nor shown when it is there.
         let header = match rx.filled() {
@@ -54,7 +54,7 @@ impl<S: Storage> Connection<S> {
         Ok(true)
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn sasl<H: Handler>(&mut self, rx: &mut RxOf<S>, handler: &mut H) -> Result<bool, ConnectionError> {
         // SASL frames are never larger than 512 bytes (AMQP 1.0 §5.3.1); tokens inside PLAIN can be, so be generous.
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);

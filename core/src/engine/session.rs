@@ -371,7 +371,7 @@ impl<S: Storage> Connection<S> {
         self.numbers.get(Channel(channel))
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn on_begin<'a, H: Handler>(
         &mut self,
         channel: u16,

@@ -180,20 +180,20 @@ fn parse_endpoint(endpoint: &str) -> Option<(&str, Option<u16>)> {
 }
 
 /// The text without the blanks around it.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 fn trimmed(text: &str) -> &str {
     text.trim_ascii()
 }
 
 /// Whether two words are the same, small letters or capitals.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 fn is_word(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
 /// What comes before the first `separator`, and what comes behind it. All that is taken apart here goes through this
 /// one function: the searches of `str` are compiled for each kind of pattern anew.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 pub(super) fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
     match text.bytes().position(|byte| byte == separator) {
         Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
@@ -202,7 +202,7 @@ pub(super) fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
 }
 
 /// A whole number in a text: a port, or a point in time before the year 2106.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 pub(super) fn decimal(text: &str) -> Option<u32> {
     text.parse().ok()
 }

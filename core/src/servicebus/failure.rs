@@ -100,7 +100,7 @@ impl<S: Storage> Failure<S> {
         Self { cause, uncertain: false, description: S::Description::default() }
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(crate) fn described(cause: Cause, description: &str) -> Self {
         Self { description: S::Description::of(&description), ..Self::new(cause) }
     }
@@ -129,7 +129,7 @@ impl<S: Storage> Failure<S> {
     }
 
     /// What the peer said in a detach, an end, a close or an outcome; the words are kept in `last` as well.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(crate) fn of(error: &ErrorCondition<'_>, last: &mut S::Text) -> Self {
         let reason = Reason::from_condition(error.condition.as_str());
         let words = error.description.unwrap_or(error.condition.as_str());
@@ -196,7 +196,7 @@ impl<S: Storage> Failure<S> {
 }
 
 impl<S: Storage> Clone for Failure<S> {
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn clone(&self) -> Self {
         Self { cause: self.cause, uncertain: self.uncertain, description: self.description.clone() }
     }

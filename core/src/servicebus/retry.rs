@@ -80,7 +80,7 @@ impl RetryPolicy {
     }
 
     /// As [`RetryPolicy::backoff`]; fractions of a millisecond are cut.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(crate) fn wait(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Millis {
         let (mut base, max_delay) = (Millis::from(self.delay).get(), Millis::from(self.max_delay).get());
         if self.mode == RetryMode::Exponential {
