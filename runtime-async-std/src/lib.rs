@@ -28,6 +28,11 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "administration")]
+pub use administration::{
+    AdministrationClient, AdministrationError, AdministrationOptions, QueueDescription, RuleDescription, RuleFilter,
+    SubscriptionDescription, TopicDescription,
+};
 pub use network::{Half, Other, Plain, Socket, Tcp};
 pub use servicebus_core;
 #[doc(inline)]

@@ -22,6 +22,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+#[cfg(feature = "administration")]
+pub use administration::{
+    AdministrationClient, AdministrationError, AdministrationOptions, QueueDescription, RuleDescription, RuleFilter,
+    SubscriptionDescription, TopicDescription,
+};
 pub use network::{Half, Other, Plain, Socket, Tcp};
 pub use servicebus_core;
 #[doc(inline)]

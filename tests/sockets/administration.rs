@@ -4,12 +4,12 @@ use core::time::Duration;
 use servicebus_core::client::administration::{AdministrationError, AdministrationOptions, HttpClient};
 use servicebus_core::servicebus::RetryPolicy;
 use servicebus_core::servicebus::administration::{
-    ApiVersion, CorrelationRuleFilter, CreateQueueOptions, CreateRuleOptions, CreateSubscriptionOptions,
-    CreateTopicOptions, Endpoint, EntityStatus, Headers, MAX_RESPONSE_BODY, Method, Request, RuleFilter,
-    ServiceErrorKind, SqlRuleAction, SqlRuleFilter,
+    ApiVersion, CorrelationRuleFilter, Endpoint, EntityStatus, Headers, MAX_RESPONSE_BODY, Method, QueueDescription,
+    Request, RuleDescription, RuleFilter, ServiceErrorKind, SqlRuleAction, SqlRuleFilter, SubscriptionDescription,
+    TopicDescription,
 };
 use servicebus_emulator::Emulator;
-use servicebus_tokio::administration::{self, AdministrationClient, Http, HttpError};
+use servicebus_tokio::administration::{AdministrationClient, Http, HttpError};
 use servicebus_tokio::{MessageRef, Tls, connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -18,39 +18,44 @@ const WAIT: Duration = Duration::from_secs(10);
 
 async fn start() -> (Emulator, AdministrationClient) {
     let emulator = Emulator::start().await.unwrap();
-    let client = administration::connect(&emulator.admin_connection_string()).unwrap();
+    let client = AdministrationClient::connect(emulator.admin_connection_string()).unwrap();
     (emulator, client)
 }
 
 #[tokio::test]
 async fn every_entity_is_made_read_changed_listed_and_deleted() {
     let (_emulator, client) = start().await;
-    let options = CreateQueueOptions::new().lock_duration(Duration::from_secs(30)).user_metadata("<&>");
-    let mut queue = client.create_queue("a/queue", options).await.unwrap();
+    let queue = QueueDescription::new("a/queue").with_lock_duration(Duration::from_secs(30)).with_user_metadata("<&>");
+    let mut queue = client.create(&queue).await.unwrap();
     assert_eq!((queue.name.as_str(), queue.user_metadata.as_deref()), ("a/queue", Some("<&>")));
     queue.max_delivery_count = 3;
-    client.update_queue(&queue).await.unwrap();
-    assert_eq!(client.get_queue("a/queue").await.unwrap(), queue);
+    client.update(&queue).await.unwrap();
+    let mut read = client.get_queue("a/queue").await.unwrap();
+    assert!(read.etag.take().is_some());
+    assert_eq!(read, queue);
     assert_eq!(client.list_queues().all().await.unwrap(), [queue]);
 
-    let mut topic = client.create_topic("topic", CreateTopicOptions::new()).await.unwrap();
+    let mut topic = client.create(&TopicDescription::new("topic")).await.unwrap();
     topic.enable_batched_operations = false;
-    client.update_topic(&topic).await.unwrap();
+    client.update(&topic).await.unwrap();
     assert_eq!(client.list_topics().all().await.unwrap(), [topic]);
 
-    let options = CreateSubscriptionOptions::new().forward_dead_lettered_messages_to("a/queue");
-    let mut subscription = client.create_subscription("topic", "sub", options).await.unwrap();
+    let subscription = SubscriptionDescription::new("topic", "sub").with_forward_dead_lettered_messages_to("a/queue");
+    let mut subscription = client.create(&subscription).await.unwrap();
     assert_eq!(subscription.forward_dead_lettered_messages_to.as_deref(), Some("sb://localhost/a/queue"));
     subscription.status = EntityStatus::ReceiveDisabled;
-    client.update_subscription(&subscription).await.unwrap();
-    assert_eq!(client.get_subscription("topic", "sub").await.unwrap(), subscription);
+    client.update(&subscription).await.unwrap();
+    let mut read = client.get_subscription("topic", "sub").await.unwrap();
+    assert!(read.etag.take().is_some());
+    assert_eq!(read, subscription);
     assert_eq!(client.list_subscriptions("topic").all().await.unwrap(), [subscription]);
 
-    let filter = SqlRuleFilter::new("price > @least").parameter("@least", 10);
-    let options = CreateRuleOptions::new().filter(filter).action(SqlRuleAction::new("SET dear = TRUE"));
-    let mut rule = client.create_rule("topic", "sub", "dear", options).await.unwrap();
+    let filter = SqlRuleFilter::new("price > @least").with_parameter("@least", 10);
+    let rule = RuleDescription::new("topic", "sub", "dear").with_filter(filter);
+    let rule = rule.with_action(SqlRuleAction::new("SET dear = TRUE"));
+    let mut rule = client.create(&rule).await.unwrap();
     assert_eq!(client.get_rule("topic", "sub", "dear").await.unwrap(), rule);
-    rule.filter = CorrelationRuleFilter::new().subject("dear").property("n", 1.5).into();
+    rule.filter = CorrelationRuleFilter::new().with_subject("dear").with_property("n", 1.5).into();
     client.update_rule("topic", "sub", &rule).await.unwrap();
     let rules = client.list_rules("topic", "sub").all().await.unwrap();
     assert_eq!(rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["$Default", "dear"]);
@@ -72,8 +77,8 @@ async fn every_entity_is_made_read_changed_listed_and_deleted() {
 #[tokio::test]
 async fn refusals_say_what_is_wrong() {
     let (emulator, client) = start().await;
-    client.create_queue("queue", CreateQueueOptions::new()).await.unwrap();
-    let error = client.create_queue("queue", CreateQueueOptions::new()).await.unwrap_err();
+    client.create(&QueueDescription::new("queue")).await.unwrap();
+    let error = client.create(&QueueDescription::new("queue")).await.unwrap_err();
     assert!(error.is_already_exists());
     let AdministrationError::Service(refusal) = error else { panic!("{error}") };
     assert_eq!((refusal.status, refusal.sub_code), (409, Some(40_900)));
@@ -81,22 +86,22 @@ async fn refusals_say_what_is_wrong() {
     assert!(client.get_queue("none").await.unwrap_err().is_not_found());
     assert!(client.delete_topic("none").await.unwrap_err().is_not_found());
     assert!(client.get_topic("queue").await.unwrap_err().is_not_found());
-    let long = CreateQueueOptions::new().lock_duration(Duration::from_secs(301));
-    let error = client.create_queue("long", long).await.unwrap_err();
+    let long = QueueDescription::new("long").with_lock_duration(Duration::from_secs(301));
+    let error = client.create(&long).await.unwrap_err();
     assert_eq!(error.kind(), Some(ServiceErrorKind::BadRequest));
     assert!(error.to_string().contains("maximum of '5' minutes"), "{error}");
 
     let wrong = emulator.admin_connection_string().replace("SAS_KEY_VALUE", "wrong");
-    let other = administration::connect(&wrong).unwrap();
+    let other = AdministrationClient::connect(&wrong).unwrap();
     assert_eq!(other.get_queue("queue").await.unwrap_err().kind(), Some(ServiceErrorKind::Unauthorized));
-    assert!(administration::connect("Endpoint=sb://h").is_err());
+    assert!(AdministrationClient::connect("Endpoint=sb://h").is_err());
 }
 
 #[tokio::test]
 async fn lists_come_in_pages() {
     let (_emulator, client) = start().await;
     for number in 0..120 {
-        client.create_queue(&format!("q{number:03}"), CreateQueueOptions::new()).await.unwrap();
+        client.create(&QueueDescription::new(format!("q{number:03}"))).await.unwrap();
     }
     let mut pages = client.list_queues_runtime_properties().page_size(50);
     let mut sizes = Vec::new();
@@ -110,8 +115,8 @@ async fn lists_come_in_pages() {
 #[tokio::test]
 async fn counts_are_those_of_messages_that_were_sent() {
     let (emulator, admin) = start().await;
-    admin.create_topic("topic", CreateTopicOptions::new()).await.unwrap();
-    admin.create_subscription("topic", "sub", CreateSubscriptionOptions::new()).await.unwrap();
+    admin.create(&TopicDescription::new("topic")).await.unwrap();
+    admin.create(&SubscriptionDescription::new("topic", "sub")).await.unwrap();
     let client = connect(emulator.connection_string()).unwrap();
     let sender = client.sender("topic").unwrap();
     sender.send_all(&[MessageRef::new("one"), MessageRef::new("two")]).await.unwrap();
@@ -128,7 +133,7 @@ async fn counts_are_those_of_messages_that_were_sent() {
 #[tokio::test]
 async fn a_waiting_receiver_learns_that_its_queue_is_gone_and_goes_on_after_a_change() {
     let (emulator, admin) = start().await;
-    let mut queue = admin.create_queue("queue", CreateQueueOptions::new()).await.unwrap();
+    let mut queue = admin.create(&QueueDescription::new("queue")).await.unwrap();
     let client = connect(emulator.connection_string()).unwrap();
     let (sender, receiver) = (client.sender("queue").unwrap(), client.receiver("queue").unwrap());
     sender.send(&MessageRef::new("one")).await.unwrap();
@@ -136,7 +141,7 @@ async fn a_waiting_receiver_learns_that_its_queue_is_gone_and_goes_on_after_a_ch
     receiver.complete(&message).await.unwrap();
 
     queue.max_delivery_count = 2;
-    admin.update_queue(&queue).await.unwrap();
+    admin.update(&queue).await.unwrap();
     sender.send(&MessageRef::new("two")).await.unwrap();
     let message = receiver.receive(WAIT).await.unwrap().unwrap();
     assert_eq!(message.text().ok(), Some("two"));
@@ -156,14 +161,15 @@ async fn https_is_spoken_on_the_same_port() {
     let emulator = Emulator::builder().tls(0, None).queue("queue").start().await.unwrap();
     let text = emulator.admin_connection_string().replace("UseDevelopmentEmulator=true;", "");
     let trusted = Tls::authorities_from_pem(emulator.certificate_pem().unwrap().as_bytes()).unwrap();
-    let options = || AdministrationOptions::default().retry(RetryPolicy::none()).api_version(ApiVersion::V2021_05);
-    let client = administration::connect_with(&text, options(), Http::default().with_tls(trusted)).unwrap();
+    let options =
+        || AdministrationOptions::new().with_retry(RetryPolicy::none()).with_api_version(ApiVersion::V2021_05);
+    let client = AdministrationClient::connect_with(&text, options(), Http::default().with_tls(trusted)).unwrap();
     assert!(client.queue_exists("queue").await.unwrap());
     // Requests that follow use the connection again.
     assert_eq!(client.list_queues().all().await.unwrap().len(), 1);
 
     let distrustful = Http::default().with_tls(Tls::Authorities(Vec::new()));
-    let client = administration::connect_with(&text, options(), distrustful).unwrap();
+    let client = AdministrationClient::connect_with(&text, options(), distrustful).unwrap();
     let error = client.queue_exists("queue").await.unwrap_err();
     assert!(matches!(error, AdministrationError::Transport(HttpError::Dial(_))), "{error}");
 }
@@ -180,12 +186,14 @@ fn smol_speaks_http_and_https() {
     let pem = emulator.certificate_pem().unwrap().as_bytes();
     let trusted = servicebus_async_std::Tls::authorities_from_pem(pem).unwrap();
     smol::block_on(async {
-        let client = smol_administration::connect(&plain).unwrap();
+        let client = smol_administration::AdministrationClient::connect(&plain).unwrap();
         for number in 0..120 {
-            client.create_queue(&format!("q{number:03}"), CreateQueueOptions::new()).await.unwrap();
+            client.create(&QueueDescription::new(format!("q{number:03}"))).await.unwrap();
         }
         let http = smol_administration::Http::default().with_tls(trusted);
-        let client = smol_administration::connect_with(&secure, AdministrationOptions::default(), http).unwrap();
+        let client =
+            smol_administration::AdministrationClient::connect_with(&secure, AdministrationOptions::new(), http)
+                .unwrap();
         assert_eq!(client.list_queues().all().await.unwrap().len(), 120);
         client.delete_queue("q000").await.unwrap();
         assert!(client.get_queue("q000").await.unwrap_err().is_not_found());
@@ -284,14 +292,113 @@ async fn answers_are_bounded() {
 #[tokio::test]
 async fn what_is_there_is_not_created_again() {
     let emulator = Emulator::start().await.unwrap();
-    let client = administration::connect(&emulator.admin_connection_string()).unwrap();
+    let client = AdministrationClient::connect(emulator.admin_connection_string()).unwrap();
     for expected in [true, false] {
-        let options = CreateQueueOptions::new().max_delivery_count(5);
-        assert_eq!(client.create_queue_if_missing("q", options).await.unwrap(), expected);
-        assert_eq!(client.create_topic_if_missing("t", CreateTopicOptions::new()).await.unwrap(), expected);
-        let options = CreateSubscriptionOptions::new();
-        assert_eq!(client.create_subscription_if_missing("t", "s", options).await.unwrap(), expected);
-        assert_eq!(client.create_rule_if_missing("t", "s", "r", CreateRuleOptions::new()).await.unwrap(), expected);
+        let queue = QueueDescription::new("q").with_max_delivery_count(5);
+        assert_eq!(client.create_if_missing(&queue).await.unwrap(), expected);
+        assert_eq!(client.create_if_missing(&TopicDescription::new("t")).await.unwrap(), expected);
+        assert_eq!(client.create_if_missing(&SubscriptionDescription::new("t", "s")).await.unwrap(), expected);
+        assert_eq!(client.create_if_missing(&RuleDescription::new("t", "s", "r")).await.unwrap(), expected);
     }
-    assert!(client.create_subscription_if_missing("gone", "s", CreateSubscriptionOptions::new()).await.is_err());
+    assert!(client.create_if_missing(&SubscriptionDescription::new("gone", "s")).await.is_err());
+}
+
+/// Two programs that change one entity: the slower one learns of it (docs/evidence/pinned-behaviour.md ADM6).
+#[tokio::test]
+async fn a_change_in_between_is_a_conflict_when_the_etag_is_compared() {
+    let (_emulator, client) = start().await;
+    client.create(&QueueDescription::new("q")).await.unwrap();
+    client.create(&TopicDescription::new("t")).await.unwrap();
+    client.create(&SubscriptionDescription::new("t", "s")).await.unwrap();
+    // The version is the time of the last change, in milliseconds.
+    tokio::time::sleep(Duration::from_millis(3)).await;
+
+    let mut first = client.get_queue("q").await.unwrap();
+    let mut second = client.get_queue("q").await.unwrap();
+    first.max_delivery_count = 3;
+    let updated = client.update_if_unchanged(&first).await.unwrap();
+    second.max_delivery_count = 4;
+    let error = client.update_if_unchanged(&second).await.unwrap_err();
+    assert!(error.is_conflict() && !error.is_transient(), "{error:?}");
+    assert_eq!(error.kind(), Some(ServiceErrorKind::PreconditionFailed));
+    assert_eq!(client.get_queue("q").await.unwrap().max_delivery_count, 3);
+    // The answer to a change names no version, so it cannot be used for the next one by mistake.
+    let error = client.update_if_unchanged(&updated).await.unwrap_err();
+    assert!(matches!(error, AdministrationError::Request(_)), "{error:?}");
+    client.update(&second).await.unwrap();
+    assert_eq!(client.get_queue("q").await.unwrap().max_delivery_count, 4);
+    assert_eq!(client.list_queues().all().await.unwrap()[0].etag, None);
+
+    let mut topic = client.get_topic("t").await.unwrap();
+    topic.enable_batched_operations = false;
+    client.update_if_unchanged(&topic).await.unwrap();
+    assert!(client.update_if_unchanged(&topic).await.unwrap_err().is_conflict());
+    let mut subscription = client.get_subscription("t", "s").await.unwrap();
+    subscription.max_delivery_count = 3;
+    client.update_if_unchanged(&subscription).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_makes_subscriptions_and_rules() {
+    let (_emulator, client) = start().await;
+    client.create(&TopicDescription::new("events")).await.unwrap();
+    let topic = client.topic("events");
+    let big = topic.create_subscription("big", RuleFilter::sql("total >= 1000 AND customer LIKE 'a%'")).await.unwrap();
+    assert_eq!((big.topic_name.as_str(), big.name.as_str()), ("events", "big"));
+    assert!(!topic.create_subscription_if_missing("big", RuleFilter::True).await.unwrap());
+    let rules = topic.subscription("big");
+    rules.create_rule("red", CorrelationRuleFilter::new().with_subject("red")).await.unwrap();
+    assert!(!rules.create_rule_if_missing("red", RuleFilter::True).await.unwrap());
+    let found = rules.rules().all().await.unwrap();
+    assert_eq!(found.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["$Default", "red"]);
+    assert!(matches!(&found[0].filter, RuleFilter::Sql(sql) if sql.sql_expression.starts_with("total >= 1000")));
+    assert_eq!(topic.subscriptions().all().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_is_a_stream_on_any_thread() {
+    use std::pin::Pin;
+
+    let (_emulator, client) = start().await;
+    for number in 0..7 {
+        client.create(&QueueDescription::new(format!("q{number}"))).await.unwrap();
+    }
+    let mut queues = client.list_queues().page_size(3).stream();
+    let names = tokio::spawn(async move {
+        let mut names = Vec::new();
+        while let Some(queue) =
+            std::future::poll_fn(|cx| futures_core::Stream::poll_next(Pin::new(&mut queues), cx)).await
+        {
+            names.push(queue.unwrap().name);
+        }
+        names
+    });
+    assert_eq!(names.await.unwrap(), ["q0", "q1", "q2", "q3", "q4", "q5", "q6"]);
+}
+
+#[tokio::test]
+async fn a_client_is_closed_for_all_its_clones() {
+    let (_emulator, client) = start().await;
+    let clone = client.clone();
+    clone.create(&QueueDescription::new("q")).await.unwrap();
+    client.close().await;
+    assert!(clone.is_closed());
+    let error = clone.get_queue("q").await.unwrap_err();
+    assert!(matches!(error, AdministrationError::Closed) && !error.is_transient(), "{error:?}");
+}
+
+/// A server that never answers: the call ends by its own time, far below that of the policy.
+#[tokio::test]
+async fn a_call_ends_within_its_own_time() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let text = format!(
+        "Endpoint=sb://{};SharedAccessKeyName=n;SharedAccessKey=a2V5;UseDevelopmentEmulator=true",
+        listener.local_addr().unwrap()
+    );
+    let client = AdministrationClient::connect(&text).unwrap();
+    let began = std::time::Instant::now();
+    let error = client.timeout(Duration::from_millis(200)).get_queue("q").await.unwrap_err();
+    assert!(matches!(error, AdministrationError::Timeout), "{error:?}");
+    let took = began.elapsed();
+    assert!((Duration::from_millis(200)..Duration::from_secs(2)).contains(&took), "{took:?}");
 }

@@ -3,10 +3,10 @@
 use servicebus_core::client::ErrorKind;
 use servicebus_core::client::administration::AdministrationOptions;
 use servicebus_core::servicebus::RetryPolicy;
-use servicebus_core::servicebus::administration::CreateQueueOptions;
+use servicebus_core::servicebus::administration::QueueDescription;
 use servicebus_emulator::Emulator;
 use servicebus_tests::told::Told;
-use servicebus_tokio::administration::{self, Http};
+use servicebus_tokio::administration::{AdministrationClient, Http};
 use servicebus_tokio::{Error, MessageRef, Options, Proxy, ProxyError, Tls};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -152,9 +152,9 @@ async fn the_administration_client_goes_through_the_proxy() {
     let port = emulator.admin_address().port();
     let proxy = TestProxy::start(port, OPEN).await;
     let http = Http::default().with_proxy(Proxy::new(&format!("http://127.0.0.1:{}", proxy.port)).unwrap());
-    let options = AdministrationOptions::default();
-    let client = administration::connect_with(&connection_string, options, http).unwrap();
-    client.create_queue("q", CreateQueueOptions::new()).await.unwrap();
+    let options = AdministrationOptions::new();
+    let client = AdministrationClient::connect_with(&connection_string, options, http).unwrap();
+    client.create(&QueueDescription::new("q")).await.unwrap();
     assert!(client.queue_exists("q").await.unwrap());
     let heads = proxy.heads();
     assert_eq!(heads.len(), 1, "the connection is kept: {heads:?}");

@@ -6,7 +6,7 @@ use servicebus_core::client::{
     SessionProcessorOptions,
 };
 use servicebus_core::machine::{Entity, ReceiveMode};
-use servicebus_core::servicebus::{MessageRef, ReceivedMessage, RuleDescription, RuleFilter};
+use servicebus_core::servicebus::{MessageRef, ReceivedMessage, RuleFilterRef, RuleRef};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_simulation::{Simulated, World};
 use servicebus_tests::handler::handler;
@@ -268,7 +268,7 @@ scenes! {
     rules: |stage| {
         let rules = stage.client.rule_manager(Entity::subscription("t", "u"));
         stage.drop_at(async {
-            rules.add(&RuleDescription::new("r", RuleFilter::True)).await.unwrap();
+            rules.add(&RuleRef::new("r", RuleFilterRef::True)).await.unwrap();
             rules.list_each(|_| ()).await.unwrap();
             rules.remove("r").await.unwrap();
         })

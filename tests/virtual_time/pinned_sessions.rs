@@ -4,7 +4,7 @@
 use crate::stage::{MINUTE, SECOND, add_queue, counts, number, pair, play, send_numbers, world};
 use servicebus_core::client::{ReceiverOptions, SessionReceiver};
 use servicebus_core::machine::{Disposition, Entity, ReceiveMode, Settings};
-use servicebus_core::servicebus::{CorrelationFilter, MessageRef, Reason, RuleDescription, RuleFilter};
+use servicebus_core::servicebus::{CorrelationFilter, MessageRef, Reason, RuleFilterRef, RuleRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -156,23 +156,23 @@ fn rules_come_and_go_rul2_rul10_rul11_rul12_rul37_rul38_rul39_ses49() {
         let mut default = false;
         // The filter that takes everything is told as SQL.
         rules
-            .list_each(|rule| default = rule.name == "$Default" && rule.filter == RuleFilter::Sql("1=1"))
+            .list_each(|rule| default = rule.name == "$Default" && rule.filter == RuleFilterRef::Sql("1=1"))
             .await
             .unwrap();
-        assert!(default || rules.list_each(|rule| assert_eq!(rule.filter, RuleFilter::True)).await.is_ok());
+        assert!(default || rules.list_each(|rule| assert_eq!(rule.filter, RuleFilterRef::True)).await.is_ok());
         rules.remove("$Default").await.unwrap();
-        rules.add(&RuleDescription::new("$Default", RuleFilter::False)).await.unwrap();
+        rules.add(&RuleRef::new("$Default", RuleFilterRef::False)).await.unwrap();
         let correlation = CorrelationFilter { subject: Some("red"), ..CorrelationFilter::default() };
-        rules.add(&RuleDescription::new("a", RuleFilter::True)).await.unwrap();
-        rules.add(&RuleDescription::new("b", RuleFilter::True)).await.unwrap();
-        rules.add(&RuleDescription::new("c", RuleFilter::Sql("1=1"))).await.unwrap();
-        rules.add(&RuleDescription::new("d", RuleFilter::Correlation(correlation))).await.unwrap();
+        rules.add(&RuleRef::new("a", RuleFilterRef::True)).await.unwrap();
+        rules.add(&RuleRef::new("b", RuleFilterRef::True)).await.unwrap();
+        rules.add(&RuleRef::new("c", RuleFilterRef::Sql("1=1"))).await.unwrap();
+        rules.add(&RuleRef::new("d", RuleFilterRef::Correlation(correlation))).await.unwrap();
         assert_eq!(rules.list_each(|_| ()).await.unwrap(), 5);
         for name in ["a", "b", "c", "d"] {
             rules.remove(name).await.unwrap();
         }
-        let filter = RuleFilter::Sql("sys.To = 'telemetry-event'");
-        rules.add(&RuleDescription::new("e", filter).with_action("SET sys.label='GREEN' SET a='b'")).await.unwrap();
+        let filter = RuleFilterRef::Sql("sys.To = 'telemetry-event'");
+        rules.add(&RuleRef::new("e", filter).with_action("SET sys.label='GREEN' SET a='b'")).await.unwrap();
         let sender = client.sender("t").unwrap();
         sender.send(&MessageRef::new("x").with_to("telemetry-event").with_session_id("one")).await.unwrap();
         let receiver = client.receiver(Entity::subscription("t", "u")).unwrap();

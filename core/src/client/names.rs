@@ -13,7 +13,7 @@ macro_rules! client_names {
         pub use $crate::machine::{Disposition, ReceiveMode};
         pub use $crate::servicebus::{
             Argument, AsMessage, BatchError, Body, Entries, LockToken, Message, MessageBody, MessageId, MessageIdBuf,
-            MessageRef, Reason, RetryMode, RetryPolicy, RuleDescription, SubQueue,
+            MessageRef, Reason, RetryMode, RetryPolicy, RuleRef, SubQueue,
         };
         pub use $crate::time::Timestamp;
         pub use $crate::wire::Value;

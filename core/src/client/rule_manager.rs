@@ -4,7 +4,7 @@ use super::call;
 use super::{Client, Error, StorageOf};
 use crate::machine::{Cause, Entity, Failure};
 use crate::runtime::Runtime;
-use crate::servicebus::RuleDescription;
+use crate::servicebus::RuleRef;
 use crate::servicebus::management::{AddRule, ListRules, ListSessions, RemoveRule, Request, Response};
 use crate::storage::Storage;
 use core::fmt;
@@ -88,7 +88,7 @@ impl<R: Runtime> RuleManager<R> {
     /// # Errors
     /// [`ErrorKind::AlreadyExists`](super::ErrorKind::AlreadyExists), and
     /// [`ErrorKind::Rejected`](super::ErrorKind::Rejected) for an expression that is not valid.
-    pub async fn add(&self, rule: &RuleDescription<'_>) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn add(&self, rule: &RuleRef<'_>) -> Result<(), Error<StorageOf<R>>> {
         self.request(&AddRule { rule: *rule }).await.map(|_| ())
     }
 
@@ -108,7 +108,7 @@ impl<R: Runtime> RuleManager<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when it sends the same rules again.
-    pub async fn list_each(&self, mut take: impl FnMut(RuleDescription<'_>)) -> Result<u32, Error<StorageOf<R>>> {
+    pub async fn list_each(&self, mut take: impl FnMut(RuleRef<'_>)) -> Result<u32, Error<StorageOf<R>>> {
         let mut listed = Listed::default();
         loop {
             let response = self.request(&ListRules { skip: listed.total, top: PAGE }).await?;

@@ -4,7 +4,7 @@ use super::disposition::Disposition;
 use super::failure::{Cause, Failure};
 use super::lock_token::LockToken;
 use super::message::MessageRef;
-use super::rule::RuleDescription;
+use super::rule::RuleRef;
 use crate::storage::{Payload, Storage};
 use crate::time::Timestamp;
 use crate::wire::message::{Body, MessageView};
@@ -184,7 +184,7 @@ requests! {
     /// A rule for a subscription.
     AddRule<'a> = "com.microsoft:add-rule" {
         /// The rule.
-        rule: RuleDescription<'a>,
+        rule: RuleRef<'a>,
     } |request, map| {
         map.put("rule-name", request.rule.name);
         request.rule.encode(map.key("rule-description"));
@@ -343,10 +343,10 @@ impl<P: AsRef<[u8]> + Payload> Response<P> {
     }
 
     /// The rules of a subscription.
-    pub fn rules(&self) -> impl Iterator<Item = RuleDescription<'_>> {
+    pub fn rules(&self) -> impl Iterator<Item = RuleRef<'_>> {
         self.items("rules").filter_map(|value| {
             let Value::Map(map) = value else { return None };
-            RuleDescription::from_value(map.get("rule-description")?)
+            RuleRef::from_value(map.get("rule-description")?)
         })
     }
 

@@ -48,7 +48,7 @@ pub use owned_message::{Message, MessageBody, MessageIdBuf};
 pub use reason::Reason;
 pub use received::{MessageState, ReceivedMessage};
 pub use retry::{RetryMode, RetryPolicy};
-pub use rule::{CorrelationFilter, RuleDescription, RuleFilter};
+pub use rule::{CorrelationFilter, RuleFilterRef, RuleRef};
 pub use session_choice::SessionChoice;
 pub use token::Token;
 

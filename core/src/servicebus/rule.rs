@@ -70,7 +70,7 @@ impl<'a> Properties<'a> {
 /// Which messages a rule takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum RuleFilter<'a> {
+pub enum RuleFilterRef<'a> {
     /// Every message.
     True,
     /// No message.
@@ -83,20 +83,20 @@ pub enum RuleFilter<'a> {
 
 /// A rule of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RuleDescription<'a> {
+pub struct RuleRef<'a> {
     /// Its name, at most 50 characters.
     pub name: &'a str,
     /// Which messages it takes.
-    pub filter: RuleFilter<'a>,
+    pub filter: RuleFilterRef<'a>,
     /// A SQL action that changes them.
     pub action: Option<&'a str>,
     /// When it was made; only told by the service.
     pub created_at: Option<Timestamp>,
 }
 
-impl<'a> RuleDescription<'a> {
+impl<'a> RuleRef<'a> {
     /// A rule without an action.
-    pub const fn new(name: &'a str, filter: RuleFilter<'a>) -> Self {
+    pub const fn new(name: &'a str, filter: RuleFilterRef<'a>) -> Self {
         Self { name, filter, action: None, created_at: None }
     }
 
@@ -112,7 +112,7 @@ impl<'a> RuleDescription<'a> {
         let Value::Described(described) = value else { return None };
         let fields = list(described)?;
         let mut fields = fields.iter().map_while(Result::ok);
-        let filter = RuleFilter::from_value(fields.next()?)?;
+        let filter = RuleFilterRef::from_value(fields.next()?)?;
         let action = match fields.next() {
             Some(Value::Described(described)) if described.code() == Some(code::SQL_ACTION) => {
                 list(described)?.iter().next()?.ok()?.as_str()
@@ -132,7 +132,7 @@ fn list(described: Described<'_>) -> Option<List<'_>> {
     }
 }
 
-impl<'a> RuleFilter<'a> {
+impl<'a> RuleFilterRef<'a> {
     fn from_value(value: Value<'a>) -> Option<Self> {
         let Value::Described(described) = value else { return None };
         let fields = list(described)?;
@@ -170,7 +170,7 @@ fn put_sql(sink: &mut Sink<'_>, expression: &str) {
     map.end();
 }
 
-impl Encode for RuleFilter<'_> {
+impl Encode for RuleFilterRef<'_> {
     fn encode(&self, sink: &mut Sink<'_>) {
         let filter = match self {
             // The service knows these two only as SQL on this path.
@@ -202,11 +202,11 @@ impl Encode for RuleFilter<'_> {
 }
 
 /// The map that `add-rule` takes.
-impl Encode for RuleDescription<'_> {
+impl Encode for RuleRef<'_> {
     fn encode(&self, sink: &mut Sink<'_>) {
         let mut map = MapWriter::begin(sink);
         self.filter.encode(map.key(match self.filter {
-            RuleFilter::Correlation(_) => "correlation-filter",
+            RuleFilterRef::Correlation(_) => "correlation-filter",
             _ => "sql-filter",
         }));
         if let Some(action) = self.action {

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Poll;
 use embedded_io_async::Read;
 use std::io;
@@ -27,6 +28,7 @@ pub struct Http<N: Network> {
     dialer: Dialer<N>,
     /// The one that was used last is at the end.
     idle: Mutex<Vec<Idle<Secured<N::Stream>>>>,
+    closed: AtomicBool,
 }
 
 /// A connection that is kept, and where it leads.
@@ -94,7 +96,7 @@ impl core::error::Error for HttpError {
 impl<N: Network> Http<N> {
     /// A client over these connections.
     pub fn new(dialer: Dialer<N>) -> Self {
-        Self { dialer, idle: Mutex::new(Vec::new()) }
+        Self { dialer, idle: Mutex::new(Vec::new()), closed: AtomicBool::new(false) }
     }
 
     /// Sets which certificates are trusted.
@@ -378,12 +380,20 @@ impl<N: Network> HttpClient for Http<N> {
                 Err(error) => return Err(error),
             }
         };
-        if open {
+        if open && !self.closed.load(Ordering::Acquire) {
             self.keep(endpoint, stream);
         } else {
             let _ = stream.close().await;
         }
         Ok(response)
+    }
+
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        loop {
+            let Some(kept) = self.idle().pop() else { return };
+            let _ = kept.stream.close().await;
+        }
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) fn from_rule(rule: &Rule, created_at: Timestamp) -> RuleProperties {
         }
         _ => RuleFilter::True,
     };
-    let mut properties = RuleProperties::new(rule.name.clone(), CreateRuleOptions::new().filter(filter));
+    let mut properties = RuleProperties::new(rule.name.clone(), CreateRuleOptions::new().with_filter(filter));
     properties.action = rule.action.as_ref().map(|action| {
         let mut sql = SqlRuleAction::new(action.text());
         sql.parameters = from_values(action.parameters());

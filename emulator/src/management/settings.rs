@@ -197,21 +197,23 @@ pub(super) fn queue(
 /// A queue's settings as they are told.
 pub(super) fn told_queue(queue: &QueueDescription, tier: Tier, host: &str) -> CreateQueueOptions {
     let mut options = CreateQueueOptions::new()
-        .lock_duration(queue.lock_duration)
-        .max_size_in_megabytes(told_size(queue.max_size_in_megabytes, queue.enable_partitioning))
-        .requires_duplicate_detection(queue.requires_duplicate_detection)
-        .requires_session(queue.requires_session)
-        .default_message_time_to_live(unlimited(queue.default_message_time_to_live))
-        .dead_lettering_on_message_expiration(queue.dead_lettering_on_message_expiration)
-        .duplicate_detection_history_time_window(queue.duplicate_detection_history_time_window)
-        .max_delivery_count(queue.max_delivery_count)
-        .enable_batched_operations(queue.enable_batched_operations)
-        .status(told(queue.status))
-        .support_ordering(queue.support_ordering)
-        .auto_delete_on_idle(unlimited(queue.auto_delete_on_idle))
-        .enable_partitioning(queue.enable_partitioning)
-        .enable_express(queue.enable_express)
-        .max_message_size_in_kilobytes(queue.max_message_size_in_kilobytes.unwrap_or(tier.default_message_kilobytes()));
+        .with_lock_duration(queue.lock_duration)
+        .with_max_size_in_megabytes(told_size(queue.max_size_in_megabytes, queue.enable_partitioning))
+        .with_requires_duplicate_detection(queue.requires_duplicate_detection)
+        .with_requires_session(queue.requires_session)
+        .with_default_message_time_to_live(unlimited(queue.default_message_time_to_live))
+        .with_dead_lettering_on_message_expiration(queue.dead_lettering_on_message_expiration)
+        .with_duplicate_detection_history_time_window(queue.duplicate_detection_history_time_window)
+        .with_max_delivery_count(queue.max_delivery_count)
+        .with_enable_batched_operations(queue.enable_batched_operations)
+        .with_status(told(queue.status))
+        .with_support_ordering(queue.support_ordering)
+        .with_auto_delete_on_idle(unlimited(queue.auto_delete_on_idle))
+        .with_enable_partitioning(queue.enable_partitioning)
+        .with_enable_express(queue.enable_express)
+        .with_max_message_size_in_kilobytes(
+            queue.max_message_size_in_kilobytes.unwrap_or(tier.default_message_kilobytes()),
+        );
     options.forward_to = queue.forward_to.as_deref().map(|target| address(target, host));
     options.forward_dead_lettered_messages_to =
         queue.forward_dead_lettered_messages_to.as_deref().map(|target| address(target, host));
@@ -258,17 +260,19 @@ pub(super) fn topic(
 /// A topic's settings as they are told.
 pub(super) fn told_topic(topic: &TopicDescription, tier: Tier) -> CreateTopicOptions {
     let mut options = CreateTopicOptions::new()
-        .default_message_time_to_live(unlimited(topic.default_message_time_to_live))
-        .max_size_in_megabytes(told_size(topic.max_size_in_megabytes, topic.enable_partitioning))
-        .requires_duplicate_detection(topic.requires_duplicate_detection)
-        .duplicate_detection_history_time_window(topic.duplicate_detection_history_time_window)
-        .enable_batched_operations(topic.enable_batched_operations)
-        .status(told(topic.status))
-        .support_ordering(topic.support_ordering)
-        .auto_delete_on_idle(unlimited(topic.auto_delete_on_idle))
-        .enable_partitioning(topic.enable_partitioning)
-        .enable_express(topic.enable_express)
-        .max_message_size_in_kilobytes(topic.max_message_size_in_kilobytes.unwrap_or(tier.default_message_kilobytes()));
+        .with_default_message_time_to_live(unlimited(topic.default_message_time_to_live))
+        .with_max_size_in_megabytes(told_size(topic.max_size_in_megabytes, topic.enable_partitioning))
+        .with_requires_duplicate_detection(topic.requires_duplicate_detection)
+        .with_duplicate_detection_history_time_window(topic.duplicate_detection_history_time_window)
+        .with_enable_batched_operations(topic.enable_batched_operations)
+        .with_status(told(topic.status))
+        .with_support_ordering(topic.support_ordering)
+        .with_auto_delete_on_idle(unlimited(topic.auto_delete_on_idle))
+        .with_enable_partitioning(topic.enable_partitioning)
+        .with_enable_express(topic.enable_express)
+        .with_max_message_size_in_kilobytes(
+            topic.max_message_size_in_kilobytes.unwrap_or(tier.default_message_kilobytes()),
+        );
     options.user_metadata = topic.user_metadata.clone();
     options
 }
@@ -304,15 +308,17 @@ pub(super) fn subscription(
 /// A subscription's settings as they are told.
 pub(super) fn told_subscription(subscription: &SubscriptionDescription, host: &str) -> CreateSubscriptionOptions {
     let mut options = CreateSubscriptionOptions::new()
-        .lock_duration(subscription.lock_duration)
-        .requires_session(subscription.requires_session)
-        .default_message_time_to_live(unlimited(subscription.default_message_time_to_live))
-        .dead_lettering_on_message_expiration(subscription.dead_lettering_on_message_expiration)
-        .dead_lettering_on_filter_evaluation_exceptions(subscription.dead_lettering_on_filter_evaluation_exceptions)
-        .max_delivery_count(subscription.max_delivery_count)
-        .enable_batched_operations(subscription.enable_batched_operations)
-        .status(told(subscription.status))
-        .auto_delete_on_idle(unlimited(subscription.auto_delete_on_idle));
+        .with_lock_duration(subscription.lock_duration)
+        .with_requires_session(subscription.requires_session)
+        .with_default_message_time_to_live(unlimited(subscription.default_message_time_to_live))
+        .with_dead_lettering_on_message_expiration(subscription.dead_lettering_on_message_expiration)
+        .with_dead_lettering_on_filter_evaluation_exceptions(
+            subscription.dead_lettering_on_filter_evaluation_exceptions,
+        )
+        .with_max_delivery_count(subscription.max_delivery_count)
+        .with_enable_batched_operations(subscription.enable_batched_operations)
+        .with_status(told(subscription.status))
+        .with_auto_delete_on_idle(unlimited(subscription.auto_delete_on_idle));
     options.forward_to = subscription.forward_to.as_deref().map(|target| address(target, host));
     options.forward_dead_lettered_messages_to =
         subscription.forward_dead_lettered_messages_to.as_deref().map(|target| address(target, host));

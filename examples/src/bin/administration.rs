@@ -4,13 +4,12 @@
 //! the right to manage.
 
 use core::time::Duration;
-use servicebus_core::servicebus::administration::{
-    CorrelationRuleFilter, CreateQueueOptions, CreateRuleOptions, CreateSubscriptionOptions, CreateTopicOptions,
-    DEFAULT_RULE_NAME, RuleFilter, SqlRuleAction, SqlRuleFilter,
-};
 use servicebus_examples::{Namespace, Result};
-use servicebus_tokio::administration;
-use servicebus_tokio::{Message, connect};
+use servicebus_tokio::administration::{CorrelationRuleFilter, DEFAULT_RULE_NAME, SqlRuleAction, SqlRuleFilter};
+use servicebus_tokio::{
+    AdministrationClient, Message, QueueDescription, RuleDescription, RuleFilter, SubscriptionDescription,
+    TopicDescription, connect,
+};
 use std::time::Instant;
 
 const QUEUE: &str = "example-audit";
@@ -21,33 +20,31 @@ async fn main() -> Result<()> {
     let started = Instant::now();
     let namespace = Namespace::open(|emulator| emulator).await?;
     println!("Service Bus administration, on {}", namespace.place);
-    let admin = administration::connect(&namespace.admin_connection_string)?;
+    let admin = AdministrationClient::connect(&namespace.admin_connection_string)?;
     let about = admin.get_namespace_properties().await?;
     println!("  namespace {}, tier {}", about.name, about.messaging_sku);
 
     println!("\nMaking entities:");
-    let options = CreateQueueOptions::new().lock_duration(Duration::from_secs(30)).max_delivery_count(5);
-    let queue = admin.create_queue(QUEUE, options).await?;
+    let queue = QueueDescription::new(QUEUE).with_lock_duration(Duration::from_secs(30)).with_max_delivery_count(5);
+    let queue = admin.create(&queue).await?;
     println!("  queue {}: locks of {:?}, {} deliveries", queue.name, queue.lock_duration, queue.max_delivery_count);
-    admin.create_topic(TOPIC, CreateTopicOptions::new()).await?;
-    for name in ["all", "big", "red"] {
-        admin.create_subscription(TOPIC, name, CreateSubscriptionOptions::new()).await?;
-    }
+    admin.create(&TopicDescription::new(TOPIC)).await?;
+    // A subscription starts with a rule that takes every message, unless it is given another one.
+    admin.create(&SubscriptionDescription::new(TOPIC, "all")).await?;
+    admin.create(&SubscriptionDescription::new(TOPIC, "big")).await?;
+    let red = CorrelationRuleFilter::new().with_subject("order").with_property("color", "red");
+    admin.topic(TOPIC).create_subscription("red", red).await?;
     println!("  topic {TOPIC} with three subscriptions");
-    if let Err(error) = admin.create_queue(QUEUE, CreateQueueOptions::new()).await {
+    if let Err(error) = admin.create(&QueueDescription::new(QUEUE)).await {
         println!("  once more: {error}");
     }
 
     println!("\nRules:");
-    let big = SqlRuleFilter::new("quantity > @least").parameter("@least", 100);
-    let options = CreateRuleOptions::new().filter(big).action(SqlRuleAction::new("SET checked = TRUE"));
-    admin.create_rule(TOPIC, "big", "big-orders", options).await?;
-    let red = CorrelationRuleFilter::new().subject("order").property("color", "red");
-    admin.create_rule(TOPIC, "red", "red-orders", CreateRuleOptions::new().filter(red)).await?;
-    for subscription in ["big", "red"] {
-        // The rule that takes everything would make the others pointless.
-        admin.delete_rule(TOPIC, subscription, DEFAULT_RULE_NAME).await?;
-    }
+    let big = SqlRuleFilter::new("quantity > @least").with_parameter("@least", 100);
+    let big = RuleDescription::new(TOPIC, "big", "big-orders").with_filter(big);
+    admin.create(&big.with_action(SqlRuleAction::new("SET checked = TRUE"))).await?;
+    // The rule that takes everything would make the other pointless.
+    admin.delete_rule(TOPIC, "big", DEFAULT_RULE_NAME).await?;
     let mut subscriptions = admin.list_subscriptions(TOPIC);
     while let Some(page) = subscriptions.next_page().await? {
         for subscription in page {
@@ -76,7 +73,7 @@ async fn main() -> Result<()> {
     println!("\nChanging \"all\" to forward to {QUEUE}:");
     let mut all = admin.get_subscription(TOPIC, "all").await?;
     all.forward_to = Some(QUEUE.into());
-    admin.update_subscription(&all).await?;
+    admin.update(&all).await?;
     sender.send("one more").await?;
     let runtime = admin.get_queue_runtime_properties(QUEUE).await?;
     println!("  {QUEUE} holds {} messages, {} bytes", runtime.total_message_count, runtime.size_in_bytes);

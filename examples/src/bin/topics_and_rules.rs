@@ -1,7 +1,7 @@
 //! Topics: every subscription gets the messages that its rules choose.
 
 use servicebus_examples::{Namespace, Result};
-use servicebus_tokio::servicebus_core::servicebus::{CorrelationFilter, RuleDescription, RuleFilter};
+use servicebus_tokio::servicebus_core::servicebus::{CorrelationFilter, RuleFilterRef, RuleRef};
 use servicebus_tokio::{Entity, Message, connect};
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ async fn main() -> Result<()> {
     // A new subscription takes everything by its rule $Default; another choice begins with its removal.
     let dear = client.rule_manager(Entity::subscription("prices", "dear"));
     dear.remove("$Default").await?;
-    dear.add(&RuleDescription::new("dear", RuleFilter::Sql("euros > 5")).with_action("SET dear = TRUE")).await?;
+    dear.add(&RuleRef::new("dear", RuleFilterRef::Sql("euros > 5")).with_action("SET dear = TRUE")).await?;
     let tea = client.rule_manager(Entity::subscription("prices", "tea"));
     tea.remove("$Default").await?;
     let about_tea = CorrelationFilter { subject: Some("tea"), ..CorrelationFilter::default() };
-    tea.add(&RuleDescription::new("tea", RuleFilter::Correlation(about_tea))).await?;
+    tea.add(&RuleRef::new("tea", RuleFilterRef::Correlation(about_tea))).await?;
 
     let sender = client.sender("prices")?;
     for (subject, euros) in [("tea", 3), ("coffee", 6), ("tea", 12)] {

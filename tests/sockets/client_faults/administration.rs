@@ -2,15 +2,15 @@
 
 use servicebus_core::client::administration::AdministrationOptions;
 use servicebus_core::servicebus::RetryPolicy;
-use servicebus_core::servicebus::administration::{CreateQueueOptions, CreateTopicOptions};
+use servicebus_core::servicebus::administration::{QueueDescription, TopicDescription};
 use servicebus_emulator::Emulator;
 use servicebus_tests::fault::Judge;
-use servicebus_tokio::administration::{self, AdministrationClient, Http};
+use servicebus_tokio::administration::{AdministrationClient, Http};
 
 /// A client as an application makes it that has one connection string for both.
 fn client(emulator: &Emulator) -> AdministrationClient {
-    let options = AdministrationOptions::default().retry(RetryPolicy::none());
-    administration::connect_with(&emulator.connection_string(), options, Http::default()).expect("it is valid")
+    let options = AdministrationOptions::new().with_retry(RetryPolicy::none());
+    AdministrationClient::connect_with(emulator.connection_string(), options, Http::default()).expect("it is valid")
 }
 
 /// Whether a text names the remedy: the port, or the connection string, for administration.
@@ -36,16 +36,8 @@ fn the_connection_string_for_amqp_works_or_the_error_helps_c21_n2() {
         call!("topic_exists", "true", client.topic_exists("topic").await.map(|exists| exists.to_string()));
         call!("get_queue", "queue", client.get_queue("queue").await.map(|queue| queue.name));
         call!("get_topic", "topic", client.get_topic("topic").await.map(|topic| topic.name));
-        call!(
-            "create_queue",
-            "new",
-            client.create_queue("new", CreateQueueOptions::new()).await.map(|queue| queue.name)
-        );
-        call!(
-            "create_topic",
-            "top",
-            client.create_topic("top", CreateTopicOptions::new()).await.map(|topic| topic.name)
-        );
+        call!("create_queue", "new", client.create(&QueueDescription::new("new")).await.map(|queue| queue.name));
+        call!("create_topic", "top", client.create(&TopicDescription::new("top")).await.map(|topic| topic.name));
         call!("list_queues", "2", client.list_queues().all().await.map(|queues| queues.len().to_string()));
         results
     });

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use servicebus_core::client::administration::AdministrationOptions;
 use servicebus_core::time::Duration;
 use servicebus_tests::calls::{AdministrationCall, administration_calls};
-use servicebus_tokio::administration::{Http, connect_with};
+use servicebus_tokio::administration::{AdministrationClient, Http};
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Instant;
@@ -84,8 +84,9 @@ async fn play(server: &str, kind: Act, call: Call) -> Cell {
     let address = serve(kind).await;
     let text =
         format!("Endpoint=sb://{address};SharedAccessKeyName=key;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true");
-    let options = AdministrationOptions::default().retry(RETRY);
-    let client = connect_with(&text, options, Http::default()).expect("the connection string is valid");
+    let options = AdministrationOptions::new().with_retry(RETRY);
+    let client =
+        AdministrationClient::connect_with(&text, options, Http::default()).expect("the connection string is valid");
     let began = Instant::now();
     let limit = with_slack(call.bound.limit(&RETRY).expect("administration has bounds"));
     let ended = tokio::time::timeout(limit, (call.run)(client)).await;

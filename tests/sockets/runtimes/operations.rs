@@ -10,8 +10,7 @@ use servicebus_core::client::{
 };
 use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{
-    Argument, Body, CorrelationFilter, LockToken, MessageRef, Reason, RetryPolicy, RuleDescription, RuleFilter,
-    SubQueue,
+    Argument, Body, CorrelationFilter, LockToken, MessageRef, Reason, RetryPolicy, RuleFilterRef, RuleRef, SubQueue,
 };
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Uuid, Value, message as wire};
@@ -439,8 +438,8 @@ pub(crate) fn rules_choose_messages<A: Adapter>() {
         let rules = client.rule_manager(Entity::subscription(TOPIC, SUBSCRIPTION));
         rules.remove("$Default").await.unwrap();
         let red = CorrelationFilter { subject: Some("red"), ..CorrelationFilter::default() };
-        rules.add(&RuleDescription::new("red", RuleFilter::Correlation(red))).await.unwrap();
-        let large = RuleDescription::new("large", RuleFilter::Sql("size > 10")).with_action("SET seen = TRUE");
+        rules.add(&RuleRef::new("red", RuleFilterRef::Correlation(red))).await.unwrap();
+        let large = RuleRef::new("large", RuleFilterRef::Sql("size > 10")).with_action("SET seen = TRUE");
         rules.add(&large).await.unwrap();
         let twice = rules.add(&large).await;
         assert!(failed_for(&twice, Told::Service(Reason::EntityAlreadyExists)), "{twice:?}");

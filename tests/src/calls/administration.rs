@@ -3,8 +3,8 @@
 use super::{Bound, Running, outcome};
 use servicebus_core::client::administration::{AdministrationClient, HttpClient, Timer};
 use servicebus_core::servicebus::administration::{
-    CreateQueueOptions, CreateRuleOptions, CreateSubscriptionOptions, CreateTopicOptions, QueueProperties,
-    RuleProperties, SubscriptionProperties, TopicProperties,
+    CreateQueueOptions, CreateRuleOptions, ETag, QueueDescription, QueueProperties, RuleFilter, RuleProperties,
+    TopicDescription,
 };
 use std::fmt;
 
@@ -45,31 +45,31 @@ pub fn administration_calls<H: HttpClient + 'static, T: Timer + 'static>() -> Ve
 fn queues_and_topics<H: HttpClient + 'static, T: Timer + 'static>() -> Vec<AdministrationCall<H, T>> {
     vec![
         row!("AdministrationClient::get_namespace_properties", |client| client.get_namespace_properties()),
-        row!("AdministrationClient::create_queue", |client| client.create_queue("new", CreateQueueOptions::new())),
+        row!(
+            "AdministrationClient::create",
+            |client| async move { client.create(&QueueDescription::new("new")).await }
+        ),
+        row!("AdministrationClient::create_if_missing", |client| async move {
+            client.create_if_missing(&TopicDescription::new("new")).await
+        }),
+        row!("AdministrationClient::update", |client| {
+            let queue = QueueProperties::new("queue", CreateQueueOptions::new());
+            async move { client.update(&queue).await }
+        }),
+        row!("AdministrationClient::update_if_unchanged", |client| {
+            let mut queue = QueueProperties::new("queue", CreateQueueOptions::new());
+            queue.etag = Some(ETag::new("\"1\""));
+            async move { client.update_if_unchanged(&queue).await }
+        }),
         row!("AdministrationClient::get_queue", |client| client.get_queue("queue")),
         row!("AdministrationClient::get_queue_runtime_properties", |client| {
             client.get_queue_runtime_properties("queue")
         }),
-        row!("AdministrationClient::update_queue", |client| {
-            let queue = QueueProperties::new("queue", CreateQueueOptions::new());
-            async move { client.update_queue(&queue).await }
-        }),
         row!("AdministrationClient::delete_queue", |client| client.delete_queue("queue")),
         row!("AdministrationClient::queue_exists", |client| client.queue_exists("queue")),
-        row!("AdministrationClient::create_queue_if_missing", |client| {
-            client.create_queue_if_missing("new", CreateQueueOptions::new())
-        }),
-        row!("AdministrationClient::create_topic_if_missing", |client| {
-            client.create_topic_if_missing("new", CreateTopicOptions::new())
-        }),
-        row!("AdministrationClient::create_topic", |client| client.create_topic("new", CreateTopicOptions::new())),
         row!("AdministrationClient::get_topic", |client| client.get_topic("topic")),
         row!("AdministrationClient::get_topic_runtime_properties", |client| {
             client.get_topic_runtime_properties("topic")
-        }),
-        row!("AdministrationClient::update_topic", |client| {
-            let topic = TopicProperties::new("topic", CreateTopicOptions::new());
-            async move { client.update_topic(&topic).await }
         }),
         row!("AdministrationClient::delete_topic", |client| client.delete_topic("topic")),
         row!("AdministrationClient::topic_exists", |client| client.topic_exists("topic")),
@@ -80,31 +80,27 @@ fn queues_and_topics<H: HttpClient + 'static, T: Timer + 'static>() -> Vec<Admin
 
 fn subscriptions_and_rules<H: HttpClient + 'static, T: Timer + 'static>() -> Vec<AdministrationCall<H, T>> {
     vec![
-        row!("AdministrationClient::create_subscription_if_missing", |client| {
-            client.create_subscription_if_missing("topic", "new", CreateSubscriptionOptions::new())
+        row!("TopicAdministration::create_subscription", |client| async move {
+            client.topic("topic").create_subscription("new", RuleFilter::True).await
         }),
-        row!("AdministrationClient::create_rule_if_missing", |client| {
-            client.create_rule_if_missing("topic", "subscription", "new", CreateRuleOptions::new())
+        row!("TopicAdministration::create_subscription_if_missing", |client| async move {
+            client.topic("topic").create_subscription_if_missing("new", RuleFilter::sql("a = 1")).await
         }),
-        row!("AdministrationClient::create_subscription", |client| {
-            client.create_subscription("topic", "new", CreateSubscriptionOptions::new())
+        row!("SubscriptionAdministration::create_rule", |client| async move {
+            client.topic("topic").subscription("subscription").create_rule("new", RuleFilter::True).await
+        }),
+        row!("SubscriptionAdministration::create_rule_if_missing", |client| async move {
+            client.topic("topic").subscription("subscription").create_rule_if_missing("new", RuleFilter::True).await
         }),
         row!("AdministrationClient::get_subscription", |client| client.get_subscription("topic", "subscription")),
         row!("AdministrationClient::get_subscription_runtime_properties", |client| {
             client.get_subscription_runtime_properties("topic", "subscription")
-        }),
-        row!("AdministrationClient::update_subscription", |client| {
-            let subscription = SubscriptionProperties::new("topic", "subscription", CreateSubscriptionOptions::new());
-            async move { client.update_subscription(&subscription).await }
         }),
         row!("AdministrationClient::delete_subscription", |client| {
             client.delete_subscription("topic", "subscription")
         }),
         row!("AdministrationClient::subscription_exists", |client| {
             client.subscription_exists("topic", "subscription")
-        }),
-        row!("AdministrationClient::create_rule", |client| {
-            client.create_rule("topic", "subscription", "new", CreateRuleOptions::new())
         }),
         row!("AdministrationClient::get_rule", |client| client.get_rule("topic", "subscription", "$Default")),
         row!("AdministrationClient::update_rule", |client| {

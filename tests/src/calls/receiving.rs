@@ -5,7 +5,7 @@ use futures_core::Stream;
 use servicebus_core::client::DeadLetterOptions;
 use servicebus_core::machine::Disposition;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::{LockToken, RuleDescription, RuleFilter};
+use servicebus_core::servicebus::{LockToken, RuleFilterRef, RuleRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Timestamp;
 use std::future::poll_fn;
@@ -112,7 +112,7 @@ fn managing<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
         }),
         call!("Receiver::purge", Receiver, Bound::Policy, |scene| scene.receiver().purge(LONG_AGO).await),
         call!("RuleManager::add", RuleManager, Bound::Policy, |scene| {
-            scene.rules().add(&RuleDescription::new("added", RuleFilter::True)).await
+            scene.rules().add(&RuleRef::new("added", RuleFilterRef::True)).await
         }),
         call!("RuleManager::remove", RuleManager, Bound::Policy, |scene| scene.rules().remove("missing").await),
         call!("RuleManager::list_each", RuleManager, Bound::Policy, |scene| scene.rules().list_each(|_| ()).await),

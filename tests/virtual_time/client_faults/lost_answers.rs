@@ -6,7 +6,7 @@ use crate::stage::{
 };
 use servicebus_core::client::{ErrorOutcome, Sender};
 use servicebus_core::machine::{Disposition, Entity, Settings};
-use servicebus_core::servicebus::{Message, MessageRef, Reason, RuleDescription, RuleFilter};
+use servicebus_core::servicebus::{Message, MessageRef, Reason, RuleFilterRef, RuleRef};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_simulation::{Simulated, World};
@@ -26,7 +26,7 @@ const VERBS: &[Verb] = verbs! {
         kit.receiver.settle_by_token(kit.message.lock_token().unwrap(), disposition)
     };
     "add a rule": |kit| async {
-        let rule = RuleDescription { name: "new", filter: RuleFilter::False, action: None, created_at: None };
+        let rule = RuleRef { name: "new", filter: RuleFilterRef::False, action: None, created_at: None };
         kit.client.rule_manager(Entity::subscription("t", "s")).add(&rule).await
     };
     "remove a rule": |kit| async { kit.client.rule_manager(Entity::subscription("t", "s")).remove("$Default").await };

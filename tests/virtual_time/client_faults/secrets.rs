@@ -36,7 +36,7 @@ fn printed(secret: &str, connection_string: &str) -> Vec<(&'static str, String)>
     let (client, state) = world.client_and_state(settings.clone());
     let http = servicebus_tokio::administration::Http::default();
     let options = AdministrationOptions::default();
-    let administration = servicebus_tokio::administration::connect_with(connection_string, options, http);
+    let administration = servicebus_tokio::AdministrationClient::connect_with(connection_string, options, http);
     let credential: Credential = parsed.credential.into();
     let token = Token::<Vec<u8>>::jwt(secret.as_bytes(), Timestamp::from_secs(1));
     let text_token = Token::<String>::sas(secret, Timestamp::from_secs(1));
@@ -142,7 +142,7 @@ fn errors_about_a_connection_string_hold_no_secret_c19() {
         if let Err(error) = servicebus_tokio::Options::new(text.clone()) {
             assert!(!holds_secret(&format!("{error} {error:?}"), KEY), "{error:?}");
         }
-        if let Err(error) = servicebus_tokio::administration::connect(&text) {
+        if let Err(error) = servicebus_tokio::AdministrationClient::connect(&text) {
             assert!(!holds_secret(&format!("{error} {error:?}"), KEY), "{error:?}");
         }
     }

@@ -58,9 +58,9 @@ pub(crate) fn world() -> (World, usize) {
 /// Lets a rule meet a message.
 pub(crate) fn made(filter: RuleFilter, action: Option<&str>, message: &MessageRef<'_>) -> Made {
     let (mut world, c) = world();
-    let mut options = CreateRuleOptions::new().filter(filter);
+    let mut options = CreateRuleOptions::new().with_filter(filter);
     if let Some(action) = action {
-        options = options.action(SqlRuleAction::new(action));
+        options = options.with_action(SqlRuleAction::new(action));
     }
     let admin = Administrator::default();
     let request = admin.requests.create_rule("t", "s", &RuleProperties::new("rule", options));

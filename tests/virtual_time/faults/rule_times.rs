@@ -27,15 +27,16 @@ fn places(written: &str) -> [(&'static str, CreateRuleOptions); 3] {
     [
         (
             "correlation property",
-            CreateRuleOptions::new().filter(CorrelationRuleFilter::new().property("t", date_time(written))),
+            CreateRuleOptions::new().with_filter(CorrelationRuleFilter::new().with_property("t", date_time(written))),
         ),
         (
             "SQL parameter",
-            CreateRuleOptions::new().filter(SqlRuleFilter::new("t = @t").parameter("@t", date_time(written))),
+            CreateRuleOptions::new().with_filter(SqlRuleFilter::new("t = @t").with_parameter("@t", date_time(written))),
         ),
         (
             "parameter of an action",
-            CreateRuleOptions::new().action(SqlRuleAction::new("SET t = @t").parameter("@t", date_time(written))),
+            CreateRuleOptions::new()
+                .with_action(SqlRuleAction::new("SET t = @t").with_parameter("@t", date_time(written))),
         ),
     ]
 }
@@ -118,8 +119,9 @@ fn a_time_with_seven_digits_is_compared_to_the_tick_f72() {
         let mut world = World::new();
         world.topic("t", &[("s", SubscriptionDescription::default())]);
         let admin = Administrator::default();
-        let options = CreateRuleOptions::new().filter(SqlRuleFilter::new(filter).parameter("@t", date_time(written)));
-        let options = options.action(SqlRuleAction::new("SET u = @t").parameter("@t", date_time(written)));
+        let options =
+            CreateRuleOptions::new().with_filter(SqlRuleFilter::new(filter).with_parameter("@t", date_time(written)));
+        let options = options.with_action(SqlRuleAction::new("SET u = @t").with_parameter("@t", date_time(written)));
         let rule = RuleProperties::new("$Default", options);
         assert_eq!(admin.run(&mut world, admin.requests.update_rule("t", "s", &rule)).status, 200);
         let c = world.connect();

@@ -1,17 +1,20 @@
-//! The client and its operations.
+//! The client: its handle, its requests, and what is the same for entities of every kind.
 
-use super::{AdministrationError, Credential, HttpClient, Pages, Timer};
+use super::{AdministrationError, Credential, HttpClient, Timer};
+use crate::client::Error;
 use crate::random::Random;
 use crate::servicebus::administration::{
-    ApiVersion, CreateQueueOptions, CreateRuleOptions, CreateSubscriptionOptions, CreateTopicOptions, Endpoint,
-    FromEntry, NamespaceProperties, Operation, QueueProperties, QueueRuntimeProperties, RequestBuilder, Resource,
-    Response, RuleProperties, ServiceError, ServiceErrorKind, SubscriptionProperties, SubscriptionRuntimeProperties,
-    TopicProperties, TopicRuntimeProperties, UnsignedRequest, read_deleted, read_one,
+    ApiVersion, Changes, Creates, Endpoint, EntityDescription, EntityProperties, FromEntry, InvalidRequest, Operation,
+    RequestBuilder, Resource, Response, ServiceError, ServiceErrorKind, UnsignedRequest, read_deleted, read_one,
 };
-use crate::servicebus::{ConnectionString, Reason, RetryPolicy};
+use crate::servicebus::{Argument, ConnectionString, Reason, RetryPolicy};
+use crate::storage::Heap;
 use crate::time::Duration;
+use alloc::sync::Arc;
+use core::fmt;
 use core::future::poll_fn;
 use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Poll;
 
 /// How a client works.
@@ -22,51 +25,129 @@ pub struct AdministrationOptions {
     pub api_version: ApiVersion,
     /// When failed requests are tried again.
     pub retry: RetryPolicy,
-    /// Varies the waits between attempts.
+    /// Varies the pauses between attempts.
     pub seed: u64,
 }
 
 impl AdministrationOptions {
+    /// The newest version of the API and the retry policy of the official SDKs.
+    pub fn new() -> Self {
+        Self { seed: seed(), ..Self::default() }
+    }
+
     /// With another version of the API.
     #[must_use]
-    pub fn api_version(self, api_version: ApiVersion) -> Self {
+    pub fn with_api_version(self, api_version: ApiVersion) -> Self {
         Self { api_version, ..self }
     }
 
     /// With another retry policy.
     #[must_use]
-    pub fn retry(self, retry: RetryPolicy) -> Self {
+    pub fn with_retry(self, retry: RetryPolicy) -> Self {
         Self { retry, ..self }
     }
 
-    /// With a seed for the waits between attempts.
+    /// With a seed for the pauses between attempts.
     #[must_use]
-    pub fn seed(self, seed: u64) -> Self {
+    pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 }
 
-/// Makes, reads, changes and deletes queues, topics, subscriptions and rules of a namespace.
+/// Another number for every client, where there is a source of them. The time of day is added with each call.
+#[cfg(feature = "std")]
+fn seed() -> u64 {
+    use core::hash::{BuildHasher, Hasher};
+    // A hasher's keys are random for every one that is made.
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+#[cfg(not(feature = "std"))]
+const fn seed() -> u64 {
+    0
+}
+
+/// Creates, reads, changes and deletes queues, topics, subscriptions and rules of a namespace.
+///
+/// It is a cheap handle: clones share connections and credential, and [`close`](Self::close) closes them for all clones, as
+/// does the end of the last one.
 ///
 /// Requests that fail in passing (no answer, throttling, trouble of the service) are tried again as the retry policy
-/// says. A creation whose first answer was lost can thus end as
-/// [`AlreadyExists`](ServiceErrorKind::AlreadyExists), a deletion as [`NotFound`](ServiceErrorKind::NotFound).
+/// says; where the service asks for a longer pause (`Retry-After`), it gets that, up to the policy's `max_delay`. A
+/// creation whose first answer was lost can thus end as [`AlreadyExists`](ServiceErrorKind::AlreadyExists), a deletion as
+/// [`NotFound`](ServiceErrorKind::NotFound).
 ///
-/// No operation is cancel safe in this sense: when its future is dropped, a change may still be made.
-#[derive(Debug)]
+/// Cancel safety of every call that changes an entity: a dropped future may still have changed it. Calls that read lose
+/// nothing. Every call ends within the retry policy, or within [`timeout`](Self::timeout).
 pub struct AdministrationClient<H, T> {
+    shared: Arc<Shared<H, T>>,
+    within: Option<Duration>,
+}
+
+struct Shared<H, T> {
     http: H,
     timer: T,
     requests: RequestBuilder,
     credential: Credential,
     options: AdministrationOptions,
+    closed: AtomicBool,
+}
+
+impl<H, T> Clone for AdministrationClient<H, T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), within: self.within }
+    }
+}
+
+impl<H, T> fmt::Debug for AdministrationClient<H, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdministrationClient")
+            .field("endpoint", self.shared.requests.endpoint())
+            .field("credential", &self.shared.credential)
+            .field("options", &self.shared.options)
+            .field("within", &self.within)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<H: HttpClient + Default, T: Timer + Default> AdministrationClient<H, T> {
+    /// A client for the namespace of a connection string, the same string that messages are sent with, on Azure and on an
+    /// emulator; see [`Endpoint::from_connection_string`]. It connects when it is used.
+    ///
+    /// # Errors
+    /// A connection string that is not valid; the text names the key.
+    pub fn connect(connection_string: impl AsRef<str>) -> Result<Self, Error<Heap>> {
+        Self::connect_with(connection_string, AdministrationOptions::new(), H::default())
+    }
+}
+
+impl<H: HttpClient, T: Timer + Default> AdministrationClient<H, T> {
+    /// As [`connect`](Self::connect), with options, and with an HTTP client that was set up.
+    ///
+    /// # Errors
+    /// A connection string that is not valid; the text names the key.
+    pub fn connect_with(
+        connection_string: impl AsRef<str>,
+        options: AdministrationOptions,
+        http: H,
+    ) -> Result<Self, Error<Heap>> {
+        let text = ConnectionString::parse(connection_string.as_ref())
+            .map_err(|error| Error::invalid(Argument::ConnectionString, &error))?;
+        Ok(Self::from_connection_string(&text, options, http, T::default()))
+    }
+
+    /// A client for a namespace by its host name, such as `contoso.servicebus.windows.net`, and a credential.
+    pub fn for_namespace(host: &str, credential: Credential, options: AdministrationOptions, http: H) -> Self {
+        Self::new(Endpoint::new(host), credential, options, http, T::default())
+    }
 }
 
 impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// A client for the namespace at this endpoint.
     pub fn new(endpoint: Endpoint, credential: Credential, options: AdministrationOptions, http: H, timer: T) -> Self {
         let requests = RequestBuilder::new(endpoint, options.api_version);
-        Self { http, timer, requests, credential, options }
+        let closed = AtomicBool::new(false);
+        Self { shared: Arc::new(Shared { http, timer, requests, credential, options, closed }), within: None }
     }
 
     /// A client for the namespace of a connection string; see [`Endpoint::from_connection_string`] for how it names an
@@ -80,21 +161,66 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         Self::new(Endpoint::from_connection_string(text), text.credential.into(), options, http, timer)
     }
 
-    pub(super) fn requests(&self) -> &RequestBuilder {
-        &self.requests
+    /// A clone whose calls end within this time, whatever the retry policy says; of a list, each page.
+    ///
+    /// A call that is ended by it is [`AdministrationError::Timeout`]. A change may have been made.
+    #[must_use]
+    pub fn timeout(&self, within: Duration) -> Self {
+        Self { shared: Arc::clone(&self.shared), within: Some(within) }
     }
 
-    /// Sends a request until there is an answer that trying again would not change, or attempts are used up.
+    /// Closes the client and all its clones: connections that wait for a request are closed, those of calls under way when
+    /// the attempt that they make has ended. Later calls end as [`AdministrationError::Closed`].
+    ///
+    /// Cancel safety: a dropped future has closed the client.
+    pub async fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        let closing = self.shared.http.close();
+        let most = self.shared.timer.sleep(self.within.unwrap_or(self.shared.options.retry.try_timeout));
+        race(closing, most).await;
+    }
+
+    /// Whether the client or one of its clones was closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn requests(&self) -> &RequestBuilder {
+        &self.shared.requests
+    }
+
+    /// Sends a request until there is an answer that trying again would not change, attempts are used up, or time is.
     pub(super) async fn send(
         &self,
         unsigned: &UnsignedRequest,
         operation: Operation,
     ) -> Result<Response, AdministrationError<H::Error>> {
-        let retry = &self.options.retry;
-        let mut random = Random::seeded(self.options.seed ^ self.timer.utc().as_millis().unsigned_abs());
+        let attempts = self.attempts(unsigned, operation);
+        match self.within {
+            None => attempts.await,
+            Some(within) => {
+                let most = self.shared.timer.sleep(within);
+                race(attempts, most).await.unwrap_or(Err(AdministrationError::Timeout))
+            }
+        }
+    }
+
+    async fn attempts(
+        &self,
+        unsigned: &UnsignedRequest,
+        operation: Operation,
+    ) -> Result<Response, AdministrationError<H::Error>> {
+        let Shared { timer, options, .. } = &*self.shared;
+        let retry = &options.retry;
+        let mut random = Random::seeded(options.seed ^ timer.utc().as_millis().unsigned_abs());
         let mut attempt = 0;
         loop {
-            let result = self.attempt(unsigned).await;
+            if self.is_closed() {
+                return Err(AdministrationError::Closed);
+            }
+            let result = race(self.attempt(unsigned), timer.sleep(retry.try_timeout))
+                .await
+                .unwrap_or(Err(AdministrationError::Timeout));
             let (reason, least) = match &result {
                 Ok(response) if (200..300).contains(&response.status) => return result,
                 Ok(response) => {
@@ -109,26 +235,19 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
                 Err(_) => return result,
             };
             let Some(delay) = retry.delay(attempt, reason, &mut random) else { return result };
-            self.timer.sleep(delay.max(least.min(retry.max_delay))).await;
+            timer.sleep(delay.max(least.min(retry.max_delay))).await;
             attempt += 1;
         }
     }
 
     async fn attempt(&self, unsigned: &UnsignedRequest) -> Result<Response, AdministrationError<H::Error>> {
-        let authorization = self.credential.authorize(self.timer.utc()).await.map_err(AdministrationError::Token)?;
+        let Shared { http, timer, requests, credential, .. } = &*self.shared;
+        let authorization = credential.authorize(timer.utc()).await.map_err(AdministrationError::Token)?;
         let request = unsigned.sign(|audience| authorization.for_audience(audience));
-        let mut answer = pin!(self.http.send(self.requests.endpoint(), request));
-        let mut timeout = pin!(self.timer.sleep(self.options.retry.try_timeout));
-        poll_fn(|context| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-                return Poll::Ready(answer.map_err(AdministrationError::Transport));
-            }
-            timeout.as_mut().poll(context).map(|()| Err(AdministrationError::Timeout))
-        })
-        .await
+        http.send(requests.endpoint(), request).await.map_err(AdministrationError::Transport)
     }
 
-    async fn put<E: FromEntry>(
+    pub(super) async fn put<E: FromEntry>(
         &self,
         unsigned: UnsignedRequest,
         resource: Resource,
@@ -138,17 +257,17 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         Ok(read_one(&response, &resource, operation)?)
     }
 
-    async fn get<E: FromEntry>(&self, resource: Resource) -> Result<E, AdministrationError<H::Error>> {
-        let response = self.send(&self.requests.get(&resource)?, Operation::Get).await?;
+    pub(super) async fn get<E: FromEntry>(&self, resource: Resource) -> Result<E, AdministrationError<H::Error>> {
+        let response = self.send(&self.requests().get(&resource)?, Operation::Get).await?;
         Ok(read_one(&response, &resource, Operation::Get)?)
     }
 
-    async fn delete(&self, resource: Resource) -> Result<(), AdministrationError<H::Error>> {
-        let response = self.send(&self.requests.delete(&resource)?, Operation::Delete).await?;
+    pub(super) async fn delete(&self, resource: Resource) -> Result<(), AdministrationError<H::Error>> {
+        let response = self.send(&self.requests().delete(&resource)?, Operation::Delete).await?;
         Ok(read_deleted(&response)?)
     }
 
-    async fn exists<E: FromEntry>(&self, resource: Resource) -> Result<bool, AdministrationError<H::Error>> {
+    pub(super) async fn exists<E: FromEntry>(&self, resource: Resource) -> Result<bool, AdministrationError<H::Error>> {
         match self.get::<E>(resource).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_not_found() => Ok(false),
@@ -156,377 +275,91 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         }
     }
 
-    /// What the service tells about the namespace.
+    /// Creates a queue, topic, subscription or rule.
+    ///
+    /// ```no_run
+    /// use core::time::Duration;
+    /// use servicebus_core::client::administration::{AdministrationClient, AdministrationError, HttpClient, Timer};
+    /// use servicebus_core::servicebus::administration::{QueueDescription, QueueProperties};
+    ///
+    /// # async fn example<H: HttpClient, T: Timer>(
+    /// #     admin: AdministrationClient<H, T>,
+    /// # ) -> Result<(), AdministrationError<H::Error>> {
+    /// let orders = QueueDescription::new("orders").with_lock_duration(Duration::from_secs(30));
+    /// let created: QueueProperties = admin.create(&orders).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`AdministrationError`].
-    pub async fn get_namespace_properties(&self) -> Result<NamespaceProperties, AdministrationError<H::Error>> {
-        self.get(Resource::Namespace).await
+    /// [`AdministrationError`]; [`is_already_exists`](AdministrationError::is_already_exists) where there is an entity of
+    /// this name.
+    #[doc(alias = "create_queue")]
+    #[doc(alias = "create_topic")]
+    #[doc(alias = "create_subscription")]
+    #[doc(alias = "create_rule")]
+    pub async fn create<D: EntityDescription>(
+        &self,
+        description: &D,
+    ) -> Result<D::Properties, AdministrationError<H::Error>> {
+        let unsigned = Creates::request(description, self.requests())?;
+        self.put(unsigned, Creates::resource(description), Operation::Create).await
     }
 
-    /// Creates a queue.
+    /// Creates a queue, topic, subscription or rule unless there is one of this name, whose settings stay as they are.
+    /// Returns whether it was created.
     ///
     /// # Errors
-    /// [`AdministrationError`].
-    pub async fn create_queue(
+    /// [`AdministrationError`]. A queue where a topic is to be created, or the other way round, counts as there.
+    pub async fn create_if_missing<D: EntityDescription>(
         &self,
-        name: &str,
-        options: CreateQueueOptions,
-    ) -> Result<QueueProperties, AdministrationError<H::Error>> {
-        let unsigned = self.requests.create_queue(name, options)?;
-        self.put(unsigned, Resource::Entity(name.into()), Operation::Create).await
-    }
-
-    /// Creates a queue unless there is one of this name, whose settings stay as they are; whether it was created.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn create_queue_if_missing(
-        &self,
-        name: &str,
-        options: CreateQueueOptions,
+        description: &D,
     ) -> Result<bool, AdministrationError<H::Error>> {
-        created(self.create_queue(name, options).await)
+        match self.create(description).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_already_exists() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
-    /// The settings of a queue.
+    /// Changes the settings of a queue, topic or subscription to these: what was read is changed and sent back. Open links
+    /// are detached and come back by themselves. A change that was made in between is lost; see
+    /// [`update_if_unchanged`](Self::update_if_unchanged).
     ///
     /// # Errors
-    /// [`AdministrationError`].
-    pub async fn get_queue(&self, name: &str) -> Result<QueueProperties, AdministrationError<H::Error>> {
-        self.get(Resource::Entity(name.into())).await
+    /// [`AdministrationError`]; [`is_not_found`](AdministrationError::is_not_found) where the entity is gone.
+    #[doc(alias = "update_queue")]
+    #[doc(alias = "update_topic")]
+    #[doc(alias = "update_subscription")]
+    pub async fn update<P: EntityProperties>(&self, properties: &P) -> Result<P, AdministrationError<H::Error>> {
+        let unsigned = Changes::request(properties, self.requests())?;
+        self.put(unsigned, Changes::resource(properties), Operation::Update).await
     }
 
-    /// What a queue holds and when it was used.
+    /// As [`update`](Self::update), for settings that are still those that were read: they are compared by their ETag, which
+    /// `get_queue`, `get_topic` and `get_subscription` bring. The ETag of a subscription is its topic's.
+    ///
+    /// Whether Azure compares the ETag is not known from its documents; an emulator does.
     ///
     /// # Errors
-    /// [`AdministrationError`].
-    pub async fn get_queue_runtime_properties(
+    /// [`AdministrationError`]; [`is_conflict`](AdministrationError::is_conflict) where the settings were changed in
+    /// between: read them again. [`InvalidRequest::NoETag`] for settings that were not read by a get.
+    pub async fn update_if_unchanged<P: EntityProperties>(
         &self,
-        name: &str,
-    ) -> Result<QueueRuntimeProperties, AdministrationError<H::Error>> {
-        self.get(Resource::Entity(name.into())).await
-    }
-
-    /// Changes a queue's settings to these; what was read with [`get_queue`](Self::get_queue) is changed and sent back. Open
-    /// links are detached and come back by themselves.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn update_queue(
-        &self,
-        queue: &QueueProperties,
-    ) -> Result<QueueProperties, AdministrationError<H::Error>> {
-        let unsigned = self.requests.update_queue(queue)?;
-        self.put(unsigned, Resource::Entity(queue.name.clone()), Operation::Update).await
-    }
-
-    /// Deletes a queue. Its messages go with it.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn delete_queue(&self, name: &str) -> Result<(), AdministrationError<H::Error>> {
-        self.delete(Resource::Entity(name.into())).await
-    }
-
-    /// Whether there is a queue of this name.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn queue_exists(&self, name: &str) -> Result<bool, AdministrationError<H::Error>> {
-        self.exists::<QueueProperties>(Resource::Entity(name.into())).await
-    }
-
-    /// All queues, by name.
-    pub fn list_queues(&self) -> Pages<'_, H, T, QueueProperties> {
-        Pages::new(self, Resource::Queues)
-    }
-
-    /// What all queues hold, by name.
-    pub fn list_queues_runtime_properties(&self) -> Pages<'_, H, T, QueueRuntimeProperties> {
-        Pages::new(self, Resource::Queues)
-    }
-
-    /// Creates a topic.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn create_topic(
-        &self,
-        name: &str,
-        options: CreateTopicOptions,
-    ) -> Result<TopicProperties, AdministrationError<H::Error>> {
-        let unsigned = self.requests.create_topic(name, options)?;
-        self.put(unsigned, Resource::Entity(name.into()), Operation::Create).await
-    }
-
-    /// Creates a topic unless there is one of this name, whose settings stay as they are; whether it was created.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn create_topic_if_missing(
-        &self,
-        name: &str,
-        options: CreateTopicOptions,
-    ) -> Result<bool, AdministrationError<H::Error>> {
-        created(self.create_topic(name, options).await)
-    }
-
-    /// The settings of a topic.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn get_topic(&self, name: &str) -> Result<TopicProperties, AdministrationError<H::Error>> {
-        self.get(Resource::Entity(name.into())).await
-    }
-
-    /// What a topic holds and when it was used.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn get_topic_runtime_properties(
-        &self,
-        name: &str,
-    ) -> Result<TopicRuntimeProperties, AdministrationError<H::Error>> {
-        self.get(Resource::Entity(name.into())).await
-    }
-
-    /// Changes a topic's settings to these; what was read with [`get_topic`](Self::get_topic) is changed and sent back. Open
-    /// links are detached and come back by themselves.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn update_topic(
-        &self,
-        topic: &TopicProperties,
-    ) -> Result<TopicProperties, AdministrationError<H::Error>> {
-        let unsigned = self.requests.update_topic(topic)?;
-        self.put(unsigned, Resource::Entity(topic.name.clone()), Operation::Update).await
-    }
-
-    /// Deletes a topic. Its subscriptions and their messages go with it.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn delete_topic(&self, name: &str) -> Result<(), AdministrationError<H::Error>> {
-        self.delete(Resource::Entity(name.into())).await
-    }
-
-    /// Whether there is a topic of this name.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn topic_exists(&self, name: &str) -> Result<bool, AdministrationError<H::Error>> {
-        self.exists::<TopicProperties>(Resource::Entity(name.into())).await
-    }
-
-    /// All topics, by name.
-    pub fn list_topics(&self) -> Pages<'_, H, T, TopicProperties> {
-        Pages::new(self, Resource::Topics)
-    }
-
-    /// What all topics hold, by name.
-    pub fn list_topics_runtime_properties(&self) -> Pages<'_, H, T, TopicRuntimeProperties> {
-        Pages::new(self, Resource::Topics)
-    }
-
-    /// Creates a subscription.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn create_subscription(
-        &self,
-        topic: &str,
-        name: &str,
-        options: CreateSubscriptionOptions,
-    ) -> Result<SubscriptionProperties, AdministrationError<H::Error>> {
-        let unsigned = self.requests.create_subscription(topic, name, options)?;
-        self.put(unsigned, Resource::Subscription { topic: topic.into(), name: name.into() }, Operation::Create).await
-    }
-
-    /// Creates a subscription unless there is one of this name, whose settings stay as they are; whether it was created.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn create_subscription_if_missing(
-        &self,
-        topic: &str,
-        name: &str,
-        options: CreateSubscriptionOptions,
-    ) -> Result<bool, AdministrationError<H::Error>> {
-        created(self.create_subscription(topic, name, options).await)
-    }
-
-    /// The settings of a subscription.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn get_subscription(
-        &self,
-        topic: &str,
-        name: &str,
-    ) -> Result<SubscriptionProperties, AdministrationError<H::Error>> {
-        self.get(Resource::Subscription { topic: topic.into(), name: name.into() }).await
-    }
-
-    /// What a subscription holds and when it was used.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn get_subscription_runtime_properties(
-        &self,
-        topic: &str,
-        name: &str,
-    ) -> Result<SubscriptionRuntimeProperties, AdministrationError<H::Error>> {
-        self.get(Resource::Subscription { topic: topic.into(), name: name.into() }).await
-    }
-
-    /// Changes a subscription's settings to these; what was read with
-    /// [`get_subscription`](Self::get_subscription) is changed and sent back. Open links are detached and come back by
-    /// themselves.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn update_subscription(
-        &self,
-        subscription: &SubscriptionProperties,
-    ) -> Result<SubscriptionProperties, AdministrationError<H::Error>> {
-        let unsigned = self.requests.update_subscription(subscription)?;
-        let (topic, name) = (subscription.topic_name.clone(), subscription.name.clone());
-        self.put(unsigned, Resource::Subscription { topic, name }, Operation::Update).await
-    }
-
-    /// Deletes a subscription. Its messages go with it.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn delete_subscription(&self, topic: &str, name: &str) -> Result<(), AdministrationError<H::Error>> {
-        self.delete(Resource::Subscription { topic: topic.into(), name: name.into() }).await
-    }
-
-    /// Whether the topic has a subscription of this name.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn subscription_exists(&self, topic: &str, name: &str) -> Result<bool, AdministrationError<H::Error>> {
-        self.exists::<SubscriptionProperties>(Resource::Subscription { topic: topic.into(), name: name.into() }).await
-    }
-
-    /// All of a topic's subscriptions, by name.
-    pub fn list_subscriptions(&self, topic: &str) -> Pages<'_, H, T, SubscriptionProperties> {
-        Pages::new(self, Resource::Subscriptions { topic: topic.into() })
-    }
-
-    /// What all of a topic's subscriptions hold, by name.
-    pub fn list_subscriptions_runtime_properties(&self, topic: &str) -> Pages<'_, H, T, SubscriptionRuntimeProperties> {
-        Pages::new(self, Resource::Subscriptions { topic: topic.into() })
-    }
-
-    /// Creates a rule. A subscription starts with the rule `$Default`, which takes every message: delete it so that others
-    /// count.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn create_rule(
-        &self,
-        topic: &str,
-        subscription: &str,
-        name: &str,
-        options: CreateRuleOptions,
-    ) -> Result<RuleProperties, AdministrationError<H::Error>> {
-        let unsigned = self.requests.create_rule(topic, subscription, &RuleProperties::new(name, options))?;
-        self.put(
-            unsigned,
-            Resource::Rule { topic: topic.into(), subscription: subscription.into(), name: name.into() },
-            Operation::Create,
-        )
-        .await
-    }
-
-    /// Creates a rule unless there is one of this name, whose settings stay as they are; whether it was created.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn create_rule_if_missing(
-        &self,
-        topic: &str,
-        subscription: &str,
-        name: &str,
-        options: CreateRuleOptions,
-    ) -> Result<bool, AdministrationError<H::Error>> {
-        created(self.create_rule(topic, subscription, name, options).await)
-    }
-
-    /// A rule.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn get_rule(
-        &self,
-        topic: &str,
-        subscription: &str,
-        name: &str,
-    ) -> Result<RuleProperties, AdministrationError<H::Error>> {
-        self.get(Resource::Rule { topic: topic.into(), subscription: subscription.into(), name: name.into() }).await
-    }
-
-    /// Replaces a rule by this one, for messages that come from now on.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn update_rule(
-        &self,
-        topic: &str,
-        subscription: &str,
-        rule: &RuleProperties,
-    ) -> Result<RuleProperties, AdministrationError<H::Error>> {
-        let unsigned = self.requests.update_rule(topic, subscription, rule)?;
-        let (topic, subscription, name) = (topic.into(), subscription.into(), rule.name.clone());
-        self.put(unsigned, Resource::Rule { topic, subscription, name }, Operation::Update).await
-    }
-
-    /// Deletes a rule.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn delete_rule(
-        &self,
-        topic: &str,
-        subscription: &str,
-        name: &str,
-    ) -> Result<(), AdministrationError<H::Error>> {
-        self.delete(Resource::Rule { topic: topic.into(), subscription: subscription.into(), name: name.into() }).await
-    }
-
-    /// Whether the subscription has a rule of this name.
-    ///
-    /// # Errors
-    /// [`AdministrationError`].
-    pub async fn rule_exists(
-        &self,
-        topic: &str,
-        subscription: &str,
-        name: &str,
-    ) -> Result<bool, AdministrationError<H::Error>> {
-        self.exists::<RuleProperties>(Resource::Rule {
-            topic: topic.into(),
-            subscription: subscription.into(),
-            name: name.into(),
-        })
-        .await
-    }
-
-    /// All of a subscription's rules, by name.
-    pub fn list_rules(&self, topic: &str, subscription: &str) -> Pages<'_, H, T, RuleProperties> {
-        Pages::new(self, Resource::Rules { topic: topic.into(), subscription: subscription.into() })
+        properties: &P,
+    ) -> Result<P, AdministrationError<H::Error>> {
+        let etag = properties.etag().ok_or(InvalidRequest::NoETag)?;
+        let unsigned = Changes::request(properties, self.requests())?.if_match(etag);
+        self.put(unsigned, Changes::resource(properties), Operation::Update).await
     }
 }
 
-/// Whether something was created, where what was there before is as good.
-fn created<P, E>(result: Result<P, AdministrationError<E>>) -> Result<bool, AdministrationError<E>> {
-    match result {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_already_exists() => Ok(false),
-        Err(error) => Err(error),
-    }
+/// The output of a future, unless a time passes before.
+async fn race<F: Future>(future: F, time: impl Future<Output = ()>) -> Option<F::Output> {
+    let (mut future, mut time) = (pin!(future), pin!(time));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => time.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }

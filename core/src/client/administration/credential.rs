@@ -33,7 +33,11 @@ impl fmt::Display for AccessTokenError {
     }
 }
 
-impl core::error::Error for AccessTokenError {}
+impl core::error::Error for AccessTokenError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
 
 /// Who manages the namespace.
 #[derive(Clone)]

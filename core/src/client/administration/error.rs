@@ -20,6 +20,8 @@ pub enum AdministrationError<E> {
     Transport(E),
     /// There was no answer in time. A change may have been made.
     Timeout,
+    /// The client was closed.
+    Closed,
 }
 
 impl<E> AdministrationError<E> {
@@ -41,12 +43,17 @@ impl<E> AdministrationError<E> {
         self.kind() == Some(ServiceErrorKind::AlreadyExists)
     }
 
+    /// Whether the entity was changed since its settings were read, or is being changed by another request.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.kind(), Some(ServiceErrorKind::PreconditionFailed | ServiceErrorKind::Conflict))
+    }
+
     /// Whether trying again can help. The client has tried as often as its retry policy says.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Service(error) => error.is_transient(),
             Self::Transport(_) | Self::Timeout => true,
-            Self::Request(_) | Self::Token(_) | Self::Response(_) => false,
+            Self::Request(_) | Self::Token(_) | Self::Response(_) | Self::Closed => false,
         }
     }
 }
@@ -60,12 +67,24 @@ impl<E: fmt::Display> fmt::Display for AdministrationError<E> {
             Self::Response(error) => error.fmt(f),
             Self::Transport(error) => error.fmt(f),
             Self::Timeout => f.write_str("the service did not answer in time"),
+            Self::Closed => f.write_str("the administration client is closed"),
         }
     }
 }
 
-/// Transparent: it says what the error inside says.
-impl<E: core::error::Error> core::error::Error for AdministrationError<E> {}
+/// Transparent: it says what the error inside says, and has that error's source.
+impl<E: core::error::Error> core::error::Error for AdministrationError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Request(error) => error.source(),
+            Self::Token(error) => error.source(),
+            Self::Service(error) => error.source(),
+            Self::Response(error) => error.source(),
+            Self::Transport(error) => error.source(),
+            Self::Timeout | Self::Closed => None,
+        }
+    }
+}
 
 impl<E> From<InvalidRequest> for AdministrationError<E> {
     fn from(error: InvalidRequest) -> Self {

@@ -5,8 +5,11 @@
 
 mod client;
 mod credential;
+mod entities;
 mod error;
+mod names;
 mod pages;
+mod scoped;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +21,7 @@ pub use client::{AdministrationClient, AdministrationOptions};
 pub use credential::{AccessTokenError, AccessTokens, Credential};
 pub use error::AdministrationError;
 pub use pages::Pages;
+pub use scoped::{SubscriptionAdministration, TopicAdministration};
 
 /// Makes HTTP requests.
 pub trait HttpClient {
@@ -30,6 +34,11 @@ pub trait HttpClient {
     ///
     /// A future that is dropped ends the request.
     fn send(&self, endpoint: &Endpoint, request: Request) -> impl Future<Output = Result<Response, Self::Error>>;
+
+    /// Closes connections that are kept for later requests. Those that are in use end with their request.
+    fn close(&self) -> impl Future<Output = ()> {
+        core::future::ready(())
+    }
 }
 
 /// Tells the time and waits. Every [`Runtime`] does.

@@ -2,9 +2,13 @@
 
 use super::{AdministrationClient, AdministrationError, HttpClient, Timer};
 use crate::servicebus::administration::{FromEntry, Operation, Resource, ResponseError, read_page};
+#[cfg(feature = "stream")]
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
+#[cfg(feature = "stream")]
+use core::pin::Pin;
 
 /// How many entries a page has unless the caller says otherwise: as many as the service gives at most.
 const PAGE_SIZE: u32 = 100;
@@ -20,10 +24,11 @@ enum Next {
     End,
 }
 
-/// A list that is read page by page. Entities that are made or deleted meanwhile may be missed or listed twice.
+/// A list that is read page by page: with [`next_page`](Self::next_page), all at once with [`all`](Self::all), or as a stream
+/// of entities (`stream`, with the feature of that name). Entities that are created or deleted meanwhile may be missed or listed twice.
 #[derive(Debug)]
-pub struct Pages<'a, H, T, E> {
-    client: &'a AdministrationClient<H, T>,
+pub struct Pages<H, T, E> {
+    client: AdministrationClient<H, T>,
     resource: Resource,
     page_size: u32,
     next: Next,
@@ -32,9 +37,16 @@ pub struct Pages<'a, H, T, E> {
     entries: PhantomData<fn() -> E>,
 }
 
-impl<'a, H: HttpClient, T: Timer, E: FromEntry> Pages<'a, H, T, E> {
-    pub(super) fn new(client: &'a AdministrationClient<H, T>, resource: Resource) -> Self {
-        Self { client, resource, page_size: PAGE_SIZE, next: Next::First, read: 0, entries: PhantomData }
+impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
+    pub(super) fn new(client: &AdministrationClient<H, T>, resource: Resource) -> Self {
+        Self {
+            client: client.clone(),
+            resource,
+            page_size: PAGE_SIZE,
+            next: Next::First,
+            read: 0,
+            entries: PhantomData,
+        }
     }
 
     /// With so many entries on a page: 1 to 100, 100 by default.
@@ -50,13 +62,15 @@ impl<'a, H: HttpClient, T: Timer, E: FromEntry> Pages<'a, H, T, E> {
     /// # Errors
     /// [`AdministrationError`].
     pub async fn next_page(&mut self) -> Result<Option<Vec<E>>, AdministrationError<H::Error>> {
-        let requests = self.client.requests();
+        // A handle of its own, so that the request does not borrow what the answer changes.
+        let client = self.client.clone();
+        let requests = client.requests();
         let unsigned = match &self.next {
             Next::First => requests.list(&self.resource, 0, self.page_size)?,
             Next::Link(link) => requests.follow(link),
             Next::End => return Ok(None),
         };
-        let response = self.client.send(&unsigned, Operation::Get).await?;
+        let response = client.send(&unsigned, Operation::Get).await?;
         let page = read_page(&response, &self.resource)?;
         self.next = match page.next {
             // A page that names itself would never end, and neither would pages that name others without an end.
@@ -82,5 +96,46 @@ impl<'a, H: HttpClient, T: Timer, E: FromEntry> Pages<'a, H, T, E> {
             entries.extend(page);
         }
         Ok(entries)
+    }
+
+    /// The entities one after the other; a page is read when the one before it is used up. After an error the stream goes on
+    /// with the same page, so that a loop has to decide whether to end.
+    ///
+    /// It is `Unpin`, owns a handle of the client, and can be sent to other threads where the HTTP client can.
+    ///
+    /// ```no_run
+    /// use core::pin::Pin;
+    /// use futures_core::Stream;
+    /// use servicebus_core::client::administration::{AdministrationClient, AdministrationError, HttpClient, Timer};
+    ///
+    /// # async fn example<H: HttpClient, T: Timer>(
+    /// #     admin: AdministrationClient<H, T>,
+    /// # ) -> Result<(), AdministrationError<H::Error>> {
+    /// let mut queues = admin.list_queues().stream();
+    /// while let Some(queue) = core::future::poll_fn(|cx| Pin::new(&mut queues).poll_next(cx)).await {
+    ///     let queue = queue?;
+    ///     // …
+    /// #   let _ = queue;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "stream")]
+    pub fn stream(
+        self,
+    ) -> Pin<Box<impl futures_core::Stream<Item = Result<E, AdministrationError<H::Error>>> + use<H, T, E>>> {
+        let start = (self, Vec::new().into_iter());
+        Box::pin(futures_util::stream::unfold(start, |(mut pages, mut entries)| async move {
+            loop {
+                if let Some(entry) = entries.next() {
+                    return Some((Ok(entry), (pages, entries)));
+                }
+                match pages.next_page().await {
+                    Ok(Some(page)) => entries = page.into_iter(),
+                    Ok(None) => return None,
+                    Err(error) => return Some((Err(error), (pages, entries))),
+                }
+            }
+        }))
     }
 }

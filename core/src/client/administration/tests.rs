@@ -124,7 +124,7 @@ fn entry(title: &str, content: Content) -> Entry {
 
 fn queue(title: &str) -> Entry {
     let state = EntityState { message_count: Some(3), ..EntityState::default() };
-    entry(title, Content::Queue(Description::new(CreateQueueOptions::new().max_delivery_count(7), state)))
+    entry(title, Content::Queue(Description::new(CreateQueueOptions::new().with_max_delivery_count(7), state)))
 }
 
 fn topic(title: &str) -> Entry {
@@ -174,37 +174,37 @@ fn every_operation_sends_its_request_and_reads_its_answer() {
     let script = Script::new(answers);
     let client = client(&script);
     block_on(async {
-        let created = client.create_queue("e", CreateQueueOptions::new()).await.unwrap();
+        let created = client.create(&QueueDescription::new("e")).await.unwrap();
         assert_eq!((created.name.as_str(), created.max_delivery_count), ("e", 7));
         let mut read = client.get_queue("e").await.unwrap();
         assert_eq!(client.get_queue_runtime_properties("e").await.unwrap().total_message_count, 3);
         read.lock_duration = Duration::from_secs(9);
-        client.update_queue(&read).await.unwrap();
+        client.update(&read).await.unwrap();
         assert!(client.queue_exists("e").await.unwrap());
         assert_eq!(client.list_queues().all().await.unwrap().len(), 1);
         assert_eq!(client.list_queues_runtime_properties().all().await.unwrap().len(), 1);
         client.delete_queue("e").await.unwrap();
 
-        client.create_topic("e", CreateTopicOptions::new()).await.unwrap();
+        client.create(&TopicDescription::new("e")).await.unwrap();
         let read = client.get_topic("e").await.unwrap();
         client.get_topic_runtime_properties("e").await.unwrap();
-        client.update_topic(&read).await.unwrap();
+        client.update(&read).await.unwrap();
         assert!(client.topic_exists("e").await.unwrap());
         assert_eq!(client.list_topics().all().await.unwrap().len(), 1);
         assert_eq!(client.list_topics_runtime_properties().all().await.unwrap().len(), 1);
         client.delete_topic("e").await.unwrap();
 
-        client.create_subscription("t", "s", CreateSubscriptionOptions::new()).await.unwrap();
+        client.create(&SubscriptionDescription::new("t", "s")).await.unwrap();
         let read = client.get_subscription("t", "s").await.unwrap();
         assert_eq!((read.topic_name.as_str(), read.name.as_str()), ("t", "s"));
         client.get_subscription_runtime_properties("t", "s").await.unwrap();
-        client.update_subscription(&read).await.unwrap();
+        client.update(&read).await.unwrap();
         assert!(client.subscription_exists("t", "s").await.unwrap());
         assert_eq!(client.list_subscriptions("t").all().await.unwrap().len(), 1);
         assert_eq!(client.list_subscriptions_runtime_properties("t").all().await.unwrap().len(), 1);
         client.delete_subscription("t", "s").await.unwrap();
 
-        client.create_rule("t", "s", "r", CreateRuleOptions::new().filter(RuleFilter::False)).await.unwrap();
+        client.create(&RuleDescription::new("t", "s", "r").with_filter(RuleFilter::False)).await.unwrap();
         let read = client.get_rule("t", "s", "r").await.unwrap();
         client.update_rule("t", "s", &read).await.unwrap();
         assert!(client.rule_exists("t", "s", "r").await.unwrap());
@@ -336,7 +336,7 @@ fn attempts_end() {
 
     let script = Script::new([Answer::Never]);
     let text = ConnectionString::parse(CONNECTION_STRING).unwrap();
-    let options = AdministrationOptions::default().retry(RetryPolicy::none());
+    let options = AdministrationOptions::default().with_retry(RetryPolicy::none());
     let client = AdministrationClient::from_connection_string(&text, options, &script, &script);
     assert!(matches!(block_on(client.get_queue("q")), Err(AdministrationError::Timeout)));
     assert_eq!(*script.waits.borrow(), [Duration::from_secs(60)]);
@@ -351,7 +351,7 @@ fn what_does_not_pass_is_not_tried_again() {
         (409, "SubCode=40900. Conflict.", ServiceErrorKind::AlreadyExists),
     ] {
         let script = Script::new([refusal(status, detail)]);
-        let error = block_on(client(&script).create_topic("t", CreateTopicOptions::new())).unwrap_err();
+        let error = block_on(client(&script).create(&TopicDescription::new("t"))).unwrap_err();
         assert_eq!(error.kind(), Some(kind));
         assert_eq!(error.is_already_exists(), status == 409);
         assert!(error.to_string().contains(detail), "{error}");
@@ -382,7 +382,7 @@ fn other_credentials_are_sent_as_they_are() {
     let available = Arc::new(core::sync::atomic::AtomicBool::new(true));
     let credential = Credential::AccessTokens(Arc::new(Source(available.clone())));
     let client = AdministrationClient::new(endpoint(), credential, options(), &script, &script);
-    block_on(client.create_queue("q", CreateQueueOptions::new().forward_to("r"))).unwrap();
+    block_on(client.create(&QueueDescription::new("q").with_forward_to("r"))).unwrap();
     available.store(false, core::sync::atomic::Ordering::Relaxed);
     let error = block_on(client.get_queue("q")).unwrap_err();
     assert_eq!(error.to_string(), "no access token: offline");

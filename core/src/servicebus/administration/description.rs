@@ -154,19 +154,20 @@ impl<O: EntityOptions> Description<O> {
     }
 }
 
-/// Writes the two forms of one kind of entity's settings: the options, where each may be left out, and the
-/// properties, where each has a value.
+/// Writes the forms of one kind of entity's settings: the options, where each may be left out, the description of an
+/// entity that is to be created, which has options and a name, and the properties, where each has a value.
 macro_rules! entity {
     (
         $(#[$options_meta:meta])* options $Options:ident;
+        $(#[$description_meta:meta])* description $Description:ident created by $create:ident;
         $(#[$properties_meta:meta])* properties $Properties:ident { $( $(#[$identity_meta:meta])* $identity:ident, )+ }
         element $element:literal;
         timestamps $timestamps:ident;
         request $request:expr;
         response $response:expr;
-        settings { $( $(#[$meta:meta])* $field:ident: $Type:ty = $name:literal, default $default:expr; )* }
-        optional { $( $(#[$optional_meta:meta])* $optional:ident: $Optional:ty = $optional_name:literal; )* }
-        $( creation { $( $(#[$creation_meta:meta])* $creation:ident: $Creation:ty = $creation_name:literal; )* } )?
+        settings { $( $(#[$meta:meta])* $field:ident, $with_field:ident: $Type:ty = $name:literal, default $default:expr; )* }
+        optional { $( $(#[$optional_meta:meta])* $optional:ident, $with_optional:ident: $Optional:ty = $optional_name:literal; )* }
+        $( creation { $( $(#[$creation_meta:meta])* $creation:ident, $with_creation:ident: $Creation:ty = $creation_name:literal; )* } )?
     ) => {
         $(#[$options_meta])*
         #[derive(Clone, Debug, Default, PartialEq)]
@@ -183,9 +184,9 @@ macro_rules! entity {
                 Self::default()
             }
 
-            $( $(#[$meta])* #[must_use] pub fn $field(mut self, value: $Type) -> Self { self.$field = Some(value); self } )*
-            $( $(#[$optional_meta])* #[must_use] pub fn $optional(mut self, value: impl Into<$Optional>) -> Self { self.$optional = Some(value.into()); self } )*
-            $($( $(#[$creation_meta])* #[must_use] pub fn $creation(mut self, value: $Creation) -> Self { self.$creation = Some(value); self } )*)?
+            $( $(#[$meta])* #[must_use] pub fn $with_field(mut self, value: $Type) -> Self { self.$field = Some(value); self } )*
+            $( $(#[$optional_meta])* #[must_use] pub fn $with_optional(mut self, value: impl Into<$Optional>) -> Self { self.$optional = Some(value.into()); self } )*
+            $($( $(#[$creation_meta])* #[must_use] pub fn $with_creation(mut self, value: $Creation) -> Self { self.$creation = Some(value); self } )*)?
         }
 
         impl $crate::servicebus::administration::description::EntityOptions for $Options {}
@@ -223,13 +224,70 @@ macro_rules! entity {
             }
         }
 
-        $(#[$properties_meta])*
+        $(#[$description_meta])*
         #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub struct $Description {
+            $( $(#[$identity_meta])* pub $identity: alloc::string::String, )+
+            /// The settings.
+            pub options: $Options,
+        }
+
+        impl $Description {
+            /// An entity of this name with the service's defaults.
+            pub fn new($( $identity: impl Into<alloc::string::String>, )+) -> Self {
+                Self { $( $identity: $identity.into(), )+ options: $Options::new() }
+            }
+
+            /// Sets all settings at once.
+            #[must_use]
+            pub fn with_options(mut self, options: $Options) -> Self { self.options = options; self }
+
+            $( $(#[$meta])* #[must_use] pub fn $with_field(mut self, value: $Type) -> Self { self.options.$field = Some(value); self } )*
+            $( $(#[$optional_meta])* #[must_use] pub fn $with_optional(mut self, value: impl Into<$Optional>) -> Self { self.options.$optional = Some(value.into()); self } )*
+            $($( $(#[$creation_meta])* #[must_use] pub fn $with_creation(mut self, value: $Creation) -> Self { self.options.$creation = Some(value); self } )*)?
+        }
+
+        impl $crate::servicebus::administration::EntityDescription for $Description {
+            type Properties = $Properties;
+        }
+
+        impl $crate::servicebus::administration::create::Creates for $Description {
+            fn resource(&self) -> $crate::servicebus::administration::Resource {
+                $Properties::resource_of($( &self.$identity, )+)
+            }
+
+            fn request(
+                &self,
+                requests: &$crate::servicebus::administration::RequestBuilder,
+            ) -> Result<
+                $crate::servicebus::administration::UnsignedRequest,
+                $crate::servicebus::administration::InvalidRequest,
+            > {
+                requests.$create($( &self.$identity, )+ self.options.clone())
+            }
+        }
+
+        $(#[$properties_meta])*
+        ///
+        /// Compared by name and settings, whatever their ETag.
+        #[derive(Clone, Debug)]
         #[non_exhaustive]
         pub struct $Properties {
             $( $(#[$identity_meta])* pub $identity: alloc::string::String, )+
             $( $(#[$meta])* pub $field: $Type, )*
             $( $(#[$optional_meta])* pub $optional: Option<$Optional>, )*
+            /// The version of these settings as the service named it when they were read alone. `None` in a list and in the
+            /// answer to a change, which has none or that of the version before.
+            pub etag: Option<$crate::servicebus::administration::ETag>,
+        }
+
+        impl PartialEq for $Properties {
+            fn eq(&self, other: &Self) -> bool {
+                true $( && self.$identity == other.$identity )+
+                    $( && self.$field == other.$field )*
+                    $( && self.$optional == other.$optional )*
+            }
         }
 
         impl $Properties {
@@ -239,6 +297,7 @@ macro_rules! entity {
                     $( $identity: $identity.into(), )+
                     $( $field: options.$field.unwrap_or_else(|| $default), )*
                     $( $optional: options.$optional, )*
+                    etag: None,
                 }
             }
         }

@@ -9,9 +9,11 @@
 //! bounded, and entities are not expanded.
 
 mod authorization;
+mod create;
 mod description;
 mod element;
 mod error;
+mod etag;
 mod iso8601;
 mod namespace;
 mod queue;
@@ -30,12 +32,15 @@ mod xml;
 mod tests;
 
 pub use authorization::{AccessRights, AuthorizationRule};
+pub(crate) use create::{Changes, Creates};
+pub use create::{EntityDescription, EntityProperties, RuleDescription};
 pub use description::{Description, EntityOptions, EntityState};
 pub use element::{InvalidElement, Reading};
 pub use error::{Operation, ResponseError, ServiceError, ServiceErrorKind};
+pub use etag::ETag;
 pub use iso8601::{MAX_TIME_SPAN, TimeSpan};
 pub use namespace::{MessagingSku, NamespaceProperties, NamespaceType};
-pub use queue::{CreateQueueOptions, QueueProperties, QueueRuntimeProperties};
+pub use queue::{CreateQueueOptions, QueueDescription, QueueProperties, QueueRuntimeProperties};
 pub use request::{
     ApiVersion, DLQ_SUPPLEMENTARY_AUTHORIZATION, EMULATOR_PORT, Endpoint, Headers, InvalidRequest, MAX_RESPONSE_BODY,
     Method, Request, RequestBuilder, Response, SUPPLEMENTARY_AUTHORIZATION, UnsignedRequest, shared_access_token,
@@ -48,6 +53,8 @@ pub use rule::{
 };
 pub use rule_value::RuleValue;
 pub use status::{EntityAvailabilityStatus, EntityStatus, MessageCountDetails};
-pub use subscription::{CreateSubscriptionOptions, SubscriptionProperties, SubscriptionRuntimeProperties};
-pub use topic::{CreateTopicOptions, TopicProperties, TopicRuntimeProperties};
+pub use subscription::{
+    CreateSubscriptionOptions, SubscriptionDescription, SubscriptionProperties, SubscriptionRuntimeProperties,
+};
+pub use topic::{CreateTopicOptions, TopicDescription, TopicProperties, TopicRuntimeProperties};
 pub use xml::XmlError;

@@ -1,6 +1,7 @@
 //! Requests of the management API and who makes them (docs/evidence/wire-protocol.md §7.1).
 
 use super::description::{Description, EntityOptions, EntityState};
+use super::etag::ETag;
 use super::queue::{CreateQueueOptions, QueueProperties};
 use super::resource::{InvalidName, Resource};
 use super::rule::{RuleForm, RuleProperties};
@@ -78,6 +79,12 @@ impl Headers {
     /// Adds a field.
     pub fn push(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.push((name.into(), value.into()));
+    }
+
+    /// Adds a field in place of those of its name.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.0.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
+        self.push(name, value);
     }
 
     /// The first field of this name.
@@ -231,6 +238,8 @@ pub enum InvalidRequest {
     Name(InvalidName),
     /// A text has characters that XML cannot carry.
     Text,
+    /// Settings that were not read with their version cannot be changed by it.
+    NoETag,
 }
 
 impl fmt::Display for InvalidRequest {
@@ -238,6 +247,7 @@ impl fmt::Display for InvalidRequest {
         match self {
             Self::Name(error) => error.fmt(f),
             Self::Text => f.write_str("a text has control characters that cannot be sent"),
+            Self::NoETag => f.write_str("the settings have no ETag: they were not read by a get"),
         }
     }
 }
@@ -278,6 +288,14 @@ impl UnsignedRequest {
             request.headers.push(DLQ_SUPPLEMENTARY_AUTHORIZATION, token(address));
         }
         request
+    }
+
+    /// The update for entities of this version only; any other one is refused as
+    /// [`ServiceErrorKind::PreconditionFailed`](super::ServiceErrorKind::PreconditionFailed).
+    #[must_use]
+    pub fn if_match(mut self, etag: &ETag) -> Self {
+        self.request.headers.set("If-Match", etag.as_str());
+        self
     }
 
     /// The request as it is.

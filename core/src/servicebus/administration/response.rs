@@ -3,6 +3,7 @@
 use super::description::Description;
 use super::element::{ElementValue, Reading};
 use super::error::{Operation, ResponseError, ServiceError};
+use super::etag::ETag;
 use super::namespace::NamespaceProperties;
 use super::queue::{CreateQueueOptions, QueueProperties, QueueRuntimeProperties};
 use super::request::{MAX_RESPONSE_BODY, Response};
@@ -20,7 +21,7 @@ pub trait FromEntry: Sized + Read {}
 pub(super) use sealed::Read;
 
 mod sealed {
-    use super::{Node, Resource, ResponseError, String};
+    use super::{ETag, Node, Resource, ResponseError, String};
 
     /// How an entry's content becomes the value.
     pub trait Read: Sized {
@@ -29,11 +30,14 @@ mod sealed {
 
         /// Reads that element. `resource` is what was asked for, `name` what the entry's title says.
         fn read(node: Node<'_, '_>, resource: &Resource, name: String) -> Result<Self, ResponseError>;
+
+        /// Notes the version that was read, where it is the entity's own.
+        fn set_etag(&mut self, _etag: ETag) {}
     }
 }
 
 macro_rules! from_entry {
-    ($($Type:ty = $element:literal, |$node:ident, $resource:ident, $name:ident| $value:expr;)*) => { $(
+    ($($Type:ty = $element:literal, |$node:ident, $resource:ident, $name:ident| $value:expr $(, $etag:ident)?;)*) => { $(
         impl FromEntry for $Type {}
 
         impl Read for $Type {
@@ -42,21 +46,25 @@ macro_rules! from_entry {
             fn read($node: Node<'_, '_>, $resource: &Resource, $name: String) -> Result<Self, ResponseError> {
                 Ok($value)
             }
+
+            $(fn set_etag(&mut self, etag: ETag) {
+                self.$etag = Some(etag);
+            })?
         }
     )* };
 }
 
 from_entry! {
     QueueProperties = "QueueDescription", |node, _resource, name|
-        Self::new(name, Description::<CreateQueueOptions>::read(node, Reading::Lenient)?.options);
+        Self::new(name, Description::<CreateQueueOptions>::read(node, Reading::Lenient)?.options), etag;
     QueueRuntimeProperties = "QueueDescription", |node, _resource, name|
         Self::new(name, &Description::<CreateQueueOptions>::read(node, Reading::Lenient)?.state);
     TopicProperties = "TopicDescription", |node, _resource, name|
-        Self::new(name, Description::<CreateTopicOptions>::read(node, Reading::Lenient)?.options);
+        Self::new(name, Description::<CreateTopicOptions>::read(node, Reading::Lenient)?.options), etag;
     TopicRuntimeProperties = "TopicDescription", |node, _resource, name|
         Self::new(name, &Description::<CreateTopicOptions>::read(node, Reading::Lenient)?.state);
     SubscriptionProperties = "SubscriptionDescription", |node, resource, name|
-        Self::new(resource.topic(), name, Description::<CreateSubscriptionOptions>::read(node, Reading::Lenient)?.options);
+        Self::new(resource.topic(), name, Description::<CreateSubscriptionOptions>::read(node, Reading::Lenient)?.options), etag;
     SubscriptionRuntimeProperties = "SubscriptionDescription", |node, resource, name|
         Self::new(resource.topic().into(), name, &Description::<CreateSubscriptionOptions>::read(node, Reading::Lenient)?.state);
     RuleProperties = "RuleDescription", |node, _resource, name| {
@@ -108,6 +116,11 @@ pub fn read_one<T: FromEntry>(
     } else {
         return Err(ResponseError::Unexpected);
     };
+    let mut entry: Option<T> = entry;
+    // The answer to a change names the version before it (docs/evidence/pinned-behaviour.md ADM6).
+    if let (Some(entry), Operation::Get, Some(etag)) = (&mut entry, operation, response.headers.get("ETag")) {
+        entry.set_etag(ETag::new(etag));
+    }
     entry.ok_or_else(|| ServiceError::not_found(alloc::format!("there is no {} at {resource}", T::ELEMENT)).into())
 }
 

@@ -75,7 +75,7 @@ macro_rules! sql {
 
             #[doc = "With a value for a name; the name includes its `@`."]
             #[must_use]
-            pub fn parameter(mut self, name: impl Into<String>, value: impl Into<RuleValue>) -> Self {
+            pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<RuleValue>) -> Self {
                 self.parameters.push((name.into(), value.into()));
                 self
             }
@@ -118,7 +118,7 @@ sql! { SqlRuleFilter }
 sql! { SqlRuleAction }
 
 macro_rules! correlation {
-    ($( $(#[$meta:meta])* $field:ident = $name:literal; )*) => {
+    ($( $(#[$meta:meta])* $field:ident, $with_field:ident = $name:literal; )*) => {
         /// Values that a message's properties must have; what is `None` is not looked at. Values compare exactly, names
         /// of application properties in any case.
         #[derive(Clone, Debug, Default, PartialEq)]
@@ -135,14 +135,14 @@ macro_rules! correlation {
                 Self::default()
             }
 
-            $( $(#[$meta])* #[must_use] pub fn $field(mut self, value: impl Into<String>) -> Self {
+            $( $(#[$meta])* #[must_use] pub fn $with_field(mut self, value: impl Into<String>) -> Self {
                 self.$field = Some(value.into());
                 self
             } )*
 
             /// An application property.
             #[must_use]
-            pub fn property(mut self, name: impl Into<String>, value: impl Into<RuleValue>) -> Self {
+            pub fn with_property(mut self, name: impl Into<String>, value: impl Into<RuleValue>) -> Self {
                 self.properties.push((name.into(), value.into()));
                 self
             }
@@ -174,21 +174,29 @@ macro_rules! correlation {
 
 correlation! {
     /// The correlation-id.
-    correlation_id = "CorrelationId";
+    correlation_id, with_correlation_id = "CorrelationId";
     /// The message-id.
-    message_id = "MessageId";
+    message_id, with_message_id = "MessageId";
     /// The address that the message is to.
-    to = "To";
+    to, with_to = "To";
     /// The address to reply to.
-    reply_to = "ReplyTo";
+    reply_to, with_reply_to = "ReplyTo";
     /// The subject, which the service calls label.
-    subject = "Label";
+    subject, with_subject = "Label";
     /// The session.
-    session_id = "SessionId";
+    session_id, with_session_id = "SessionId";
     /// The session to reply to.
-    reply_to_session_id = "ReplyToSessionId";
+    reply_to_session_id, with_reply_to_session_id = "ReplyToSessionId";
     /// The content type.
-    content_type = "ContentType";
+    content_type, with_content_type = "ContentType";
+}
+
+impl RuleFilter {
+    /// The messages for which an SQL expression is true, such as `total >= 1000 AND customer LIKE 'a%'`. One with
+    /// parameters is a [`SqlRuleFilter`].
+    pub fn sql(expression: impl Into<String>) -> Self {
+        Self::Sql(SqlRuleFilter::new(expression))
+    }
 }
 
 impl From<SqlRuleFilter> for RuleFilter {
@@ -221,14 +229,14 @@ impl CreateRuleOptions {
 
     /// Which messages it takes.
     #[must_use]
-    pub fn filter(mut self, filter: impl Into<RuleFilter>) -> Self {
+    pub fn with_filter(mut self, filter: impl Into<RuleFilter>) -> Self {
         self.filter = filter.into();
         self
     }
 
     /// What it does to them.
     #[must_use]
-    pub fn action(mut self, action: SqlRuleAction) -> Self {
+    pub fn with_action(mut self, action: SqlRuleAction) -> Self {
         self.action = Some(action);
         self
     }

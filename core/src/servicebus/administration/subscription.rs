@@ -10,6 +10,8 @@ use alloc::string::String;
 entity! {
     /// How a subscription is to be created. What is `None` gets the service's default.
     options CreateSubscriptionOptions;
+    /// A subscription that is to be created.
+    description SubscriptionDescription created by create_subscription;
     /// A subscription's settings.
     properties SubscriptionProperties {
         /// The topic's name.
@@ -34,45 +36,45 @@ entity! {
     ];
     settings {
         /// How long a receiver holds a message before others can have it: 5 s to 5 min, 1 min by default.
-        lock_duration: Duration = "LockDuration", default Duration::from_secs(60);
+        lock_duration, with_lock_duration: Duration = "LockDuration", default Duration::from_secs(60);
         /// Whether messages belong to sessions; cannot be changed. Off by default.
-        requires_session: bool = "RequiresSession", default false;
+        requires_session, with_requires_session: bool = "RequiresSession", default false;
         /// How long messages live that do not say so themselves, or say more; at least 1 s. [`MAX_TIME_SPAN`], for
         /// ever, by default.
-        default_message_time_to_live: Duration = "DefaultMessageTimeToLive", default MAX_TIME_SPAN;
+        default_message_time_to_live, with_default_message_time_to_live: Duration = "DefaultMessageTimeToLive", default MAX_TIME_SPAN;
         /// Whether expired messages are dead-lettered instead of dropped. Off by default.
-        dead_lettering_on_message_expiration: bool = "DeadLetteringOnMessageExpiration", default false;
+        dead_lettering_on_message_expiration, with_dead_lettering_on_message_expiration: bool = "DeadLetteringOnMessageExpiration", default false;
         /// Whether messages are dead-lettered on which a filter fails. On by default.
-        dead_lettering_on_filter_evaluation_exceptions: bool = "DeadLetteringOnFilterEvaluationExceptions", default true;
+        dead_lettering_on_filter_evaluation_exceptions, with_dead_lettering_on_filter_evaluation_exceptions: bool = "DeadLetteringOnFilterEvaluationExceptions", default true;
         /// How often a message is tried before it is dead-lettered: 1 to 2000, 10 by default.
-        max_delivery_count: u32 = "MaxDeliveryCount", default 10;
+        max_delivery_count, with_max_delivery_count: u32 = "MaxDeliveryCount", default 10;
         /// Whether the service may gather operations for its store. On by default.
-        enable_batched_operations: bool = "EnableBatchedOperations", default true;
+        enable_batched_operations, with_enable_batched_operations: bool = "EnableBatchedOperations", default true;
         /// What the subscription may be used for: [`EntityStatus::Active`] by default.
-        status: EntityStatus = "Status", default EntityStatus::Active;
+        status, with_status: EntityStatus = "Status", default EntityStatus::Active;
         /// How long without use until the subscription is deleted: at least 5 min; [`MAX_TIME_SPAN`], never, by
         /// default.
-        auto_delete_on_idle: Duration = "AutoDeleteOnIdle", default MAX_TIME_SPAN;
+        auto_delete_on_idle, with_auto_delete_on_idle: Duration = "AutoDeleteOnIdle", default MAX_TIME_SPAN;
         /// Whether the subscription can be reached. It is sent along with updates for the reason that is named at
         /// [`QueueProperties::availability_status`](super::QueueProperties::availability_status).
-        availability_status: EntityAvailabilityStatus = "EntityAvailabilityStatus", default EntityAvailabilityStatus::Available;
+        availability_status, with_availability_status: EntityAvailabilityStatus = "EntityAvailabilityStatus", default EntityAvailabilityStatus::Available;
         /// Whether the subscription belongs to one client. Off by default; the service tells it since API version
         /// 2021-05.
-        is_client_affine: bool = "IsClientAffine", default false;
+        is_client_affine, with_is_client_affine: bool = "IsClientAffine", default false;
     }
     optional {
         /// The queue or topic that messages are moved to as they come in: a name, or an address in this namespace.
         /// The service answers with `sb://<host>/<name>`.
-        forward_to: String = "ForwardTo";
+        forward_to, with_forward_to: String = "ForwardTo";
         /// The queue or topic that dead-lettered messages are moved to: a name, or an address in this namespace.
-        forward_dead_lettered_messages_to: String = "ForwardDeadLetteredMessagesTo";
+        forward_dead_lettered_messages_to, with_forward_dead_lettered_messages_to: String = "ForwardDeadLetteredMessagesTo";
         /// Text of the user's own, up to 1024 characters.
-        user_metadata: String = "UserMetadata";
+        user_metadata, with_user_metadata: String = "UserMetadata";
     }
     creation {
         /// The rule that the subscription starts with instead of the one that takes every message. Without a name it
         /// is called `$Default`. The service never tells it (docs/evidence/pinned-behaviour.md RUL43, RUL44).
-        default_rule: RuleProperties = "DefaultRuleDescription";
+        default_rule, with_default_rule: RuleProperties = "DefaultRuleDescription";
     }
 }
 

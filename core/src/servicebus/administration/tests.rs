@@ -34,73 +34,73 @@ fn names(xml: &str) -> Vec<String> {
 
 fn all_queue_options() -> CreateQueueOptions {
     CreateQueueOptions::new()
-        .lock_duration(Duration::from_secs(45))
-        .max_size_in_megabytes(2_048)
-        .requires_duplicate_detection(true)
-        .requires_session(true)
-        .default_message_time_to_live(Duration::from_secs(172_800))
-        .dead_lettering_on_message_expiration(true)
-        .duplicate_detection_history_time_window(Duration::from_secs(120))
-        .max_delivery_count(101)
-        .enable_batched_operations(false)
-        .is_anonymous_accessible(true)
-        .authorization_rules(vec![
+        .with_lock_duration(Duration::from_secs(45))
+        .with_max_size_in_megabytes(2_048)
+        .with_requires_duplicate_detection(true)
+        .with_requires_session(true)
+        .with_default_message_time_to_live(Duration::from_secs(172_800))
+        .with_dead_lettering_on_message_expiration(true)
+        .with_duplicate_detection_history_time_window(Duration::from_secs(120))
+        .with_max_delivery_count(101)
+        .with_enable_batched_operations(false)
+        .with_is_anonymous_accessible(true)
+        .with_authorization_rules(vec![
             AuthorizationRule::new("first", [AccessRights::Manage, AccessRights::Listen, AccessRights::Send])
                 .with_keys("primary", "secondary"),
             AuthorizationRule::new("second", [AccessRights::Listen]),
         ])
-        .status(EntityStatus::SendDisabled)
-        .support_ordering(false)
-        .auto_delete_on_idle(Duration::from_secs(360))
-        .enable_partitioning(true)
-        .availability_status(EntityAvailabilityStatus::Limited)
-        .enable_express(true)
-        .forward_to("target")
-        .user_metadata("a < b & \"c\"")
-        .forward_dead_lettered_messages_to("sb://elsewhere/dead")
-        .max_message_size_in_kilobytes(2_048u64)
+        .with_status(EntityStatus::SendDisabled)
+        .with_support_ordering(false)
+        .with_auto_delete_on_idle(Duration::from_secs(360))
+        .with_enable_partitioning(true)
+        .with_availability_status(EntityAvailabilityStatus::Limited)
+        .with_enable_express(true)
+        .with_forward_to("target")
+        .with_user_metadata("a < b & \"c\"")
+        .with_forward_dead_lettered_messages_to("sb://elsewhere/dead")
+        .with_max_message_size_in_kilobytes(2_048u64)
 }
 
 fn all_topic_options() -> CreateTopicOptions {
     CreateTopicOptions::new()
-        .default_message_time_to_live(Duration::from_secs(60))
-        .max_size_in_megabytes(4_096)
-        .requires_duplicate_detection(true)
-        .duplicate_detection_history_time_window(Duration::from_secs(20))
-        .enable_batched_operations(false)
-        .filtering_messages_before_publishing(true)
-        .is_anonymous_accessible(true)
-        .authorization_rules(vec![AuthorizationRule::new("k", [AccessRights::Send])])
-        .status(EntityStatus::Disabled)
-        .support_ordering(false)
-        .auto_delete_on_idle(Duration::from_secs(300))
-        .enable_partitioning(true)
-        .availability_status(EntityAvailabilityStatus::Restoring)
-        .enable_subscription_partitioning(true)
-        .enable_express(true)
-        .user_metadata("meta")
-        .max_message_size_in_kilobytes(1_024u64)
+        .with_default_message_time_to_live(Duration::from_secs(60))
+        .with_max_size_in_megabytes(4_096)
+        .with_requires_duplicate_detection(true)
+        .with_duplicate_detection_history_time_window(Duration::from_secs(20))
+        .with_enable_batched_operations(false)
+        .with_filtering_messages_before_publishing(true)
+        .with_is_anonymous_accessible(true)
+        .with_authorization_rules(vec![AuthorizationRule::new("k", [AccessRights::Send])])
+        .with_status(EntityStatus::Disabled)
+        .with_support_ordering(false)
+        .with_auto_delete_on_idle(Duration::from_secs(300))
+        .with_enable_partitioning(true)
+        .with_availability_status(EntityAvailabilityStatus::Restoring)
+        .with_enable_subscription_partitioning(true)
+        .with_enable_express(true)
+        .with_user_metadata("meta")
+        .with_max_message_size_in_kilobytes(1_024u64)
 }
 
 fn all_subscription_options() -> CreateSubscriptionOptions {
     CreateSubscriptionOptions::new()
-        .lock_duration(Duration::from_secs(5))
-        .requires_session(true)
-        .default_message_time_to_live(Duration::from_millis(90_500))
-        .dead_lettering_on_message_expiration(true)
-        .dead_lettering_on_filter_evaluation_exceptions(false)
-        .max_delivery_count(5)
-        .enable_batched_operations(false)
-        .status(EntityStatus::ReceiveDisabled)
-        .auto_delete_on_idle(Duration::from_secs(3_600))
-        .availability_status(EntityAvailabilityStatus::Renaming)
-        .is_client_affine(true)
-        .forward_to("q")
-        .forward_dead_lettered_messages_to("d")
-        .user_metadata("m")
-        .default_rule(RuleProperties::new(
+        .with_lock_duration(Duration::from_secs(5))
+        .with_requires_session(true)
+        .with_default_message_time_to_live(Duration::from_millis(90_500))
+        .with_dead_lettering_on_message_expiration(true)
+        .with_dead_lettering_on_filter_evaluation_exceptions(false)
+        .with_max_delivery_count(5)
+        .with_enable_batched_operations(false)
+        .with_status(EntityStatus::ReceiveDisabled)
+        .with_auto_delete_on_idle(Duration::from_secs(3_600))
+        .with_availability_status(EntityAvailabilityStatus::Renaming)
+        .with_is_client_affine(true)
+        .with_forward_to("q")
+        .with_forward_dead_lettered_messages_to("d")
+        .with_user_metadata("m")
+        .with_default_rule(RuleProperties::new(
             "first",
-            CreateRuleOptions::new().filter(SqlRuleFilter::new("a = @p").parameter("@p", 7)),
+            CreateRuleOptions::new().with_filter(SqlRuleFilter::new("a = @p").with_parameter("@p", 7)),
         ))
 }
 
@@ -249,7 +249,8 @@ fn a_connection_string_says_how_the_namespace_is_managed() {
 
 #[test]
 fn every_attempt_is_signed_for_the_namespace_and_for_targets_of_forwarding() {
-    let options = CreateQueueOptions::new().forward_to("next").forward_dead_lettered_messages_to("https://other/dead");
+    let options =
+        CreateQueueOptions::new().with_forward_to("next").with_forward_dead_lettered_messages_to("https://other/dead");
     let unsigned = builder().create_queue("q", options).unwrap();
     let now = Timestamp::from_secs(1_000);
     let request = unsigned.sign(|audience| shared_access_token(audience, "name", "key", now));
@@ -280,7 +281,7 @@ fn what_cannot_be_sent_is_refused() {
         Err(InvalidRequest::Name(InvalidName::Character('@')))
     );
     assert_eq!(
-        builder().create_queue("q", CreateQueueOptions::new().user_metadata("a\u{1}")),
+        builder().create_queue("q", CreateQueueOptions::new().with_user_metadata("a\u{1}")),
         Err(InvalidRequest::Text)
     );
     let page = |next: &str| builder().follow(next).request().path_and_query.clone();
@@ -569,33 +570,33 @@ fn adm65_to_adm68_rules_go_both_ways() {
     let time = Timestamp::from_millis(1_593_947_533_120);
     let span = TimeSpan::parse("P1DT2H3M4.0000001S").unwrap();
     let sql = SqlRuleFilter::new("a = @string AND b < @long ")
-        .parameter("@string", "x<y")
-        .parameter("@int", -5)
-        .parameter("@long", i64::MAX)
-        .parameter("@double", 0.1)
-        .parameter("@boolean", true)
-        .parameter("@time", time)
-        .parameter("@span", span)
-        .parameter("@infinity", f64::NEG_INFINITY)
-        .parameter("@null", RuleValue::Null);
+        .with_parameter("@string", "x<y")
+        .with_parameter("@int", -5)
+        .with_parameter("@long", i64::MAX)
+        .with_parameter("@double", 0.1)
+        .with_parameter("@boolean", true)
+        .with_parameter("@time", time)
+        .with_parameter("@span", span)
+        .with_parameter("@infinity", f64::NEG_INFINITY)
+        .with_parameter("@null", RuleValue::Null);
     let correlation = CorrelationRuleFilter::new()
-        .correlation_id("1")
-        .message_id("2")
-        .to("3")
-        .reply_to("4")
-        .subject("5")
-        .session_id("6")
-        .reply_to_session_id("7")
-        .content_type("8")
-        .property("Color", "red")
-        .property("n", 3);
-    let action = SqlRuleAction::new("SET x = @v").parameter("@v", Duration::from_secs(90));
+        .with_correlation_id("1")
+        .with_message_id("2")
+        .with_to("3")
+        .with_reply_to("4")
+        .with_subject("5")
+        .with_session_id("6")
+        .with_reply_to_session_id("7")
+        .with_content_type("8")
+        .with_property("Color", "red")
+        .with_property("n", 3);
+    let action = SqlRuleAction::new("SET x = @v").with_parameter("@v", Duration::from_secs(90));
     for options in [
         CreateRuleOptions::new(),
-        CreateRuleOptions::new().filter(RuleFilter::False),
-        CreateRuleOptions::new().filter(SqlRuleFilter::new("1=1")),
-        CreateRuleOptions::new().filter(sql).action(action),
-        CreateRuleOptions::new().filter(correlation),
+        CreateRuleOptions::new().with_filter(RuleFilter::False),
+        CreateRuleOptions::new().with_filter(SqlRuleFilter::new("1=1")),
+        CreateRuleOptions::new().with_filter(sql).with_action(action),
+        CreateRuleOptions::new().with_filter(correlation),
     ] {
         let rule = RuleProperties::new("r", options);
         let sent = body(&builder().create_rule("t", "s", &rule).unwrap());
@@ -621,12 +622,12 @@ fn rules_have_the_services_form() {
         ),
         "{text}"
     );
-    let sql = CreateRuleOptions::new().filter(SqlRuleFilter::new("a"));
+    let sql = CreateRuleOptions::new().with_filter(SqlRuleFilter::new("a"));
     assert!(rule(sql.clone()).contains("<CompatibilityLevel>20</CompatibilityLevel><Parameters/></Filter>"));
     let sent = answer(Content::Rule(RuleProperties::new("r", sql), RuleForm::Sent));
     assert!(sent.contains("<CompatibilityLevel>20</CompatibilityLevel></Filter>"), "{sent}");
-    let typed = SqlRuleFilter::new("a").parameter("@i", 1).parameter("@d", Duration::from_secs(1));
-    let text = rule(CreateRuleOptions::new().filter(typed));
+    let typed = SqlRuleFilter::new("a").with_parameter("@i", 1).with_parameter("@d", Duration::from_secs(1));
+    let text = rule(CreateRuleOptions::new().with_filter(typed));
     for value in [
         "<Value i:type=\"d6p1:int\" xmlns:d6p1=\"http://www.w3.org/2001/XMLSchema\">1</Value>",
         "<Value i:type=\"d6p1:duration\" xmlns:d6p1=\"http://schemas.microsoft.com/2003/10/Serialization/\">PT1S</Value>",

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 entity! {
     /// How a topic is to be created. What is `None` gets the service's default.
     options CreateTopicOptions;
+    /// A topic that is to be created.
+    description TopicDescription created by create_topic;
     /// A topic's settings.
     properties TopicProperties {
         /// The topic's name: its path in the namespace.
@@ -36,44 +38,44 @@ entity! {
     settings {
         /// How long messages live that do not say so themselves, or say more; at least 1 s. [`MAX_TIME_SPAN`], for
         /// ever, by default.
-        default_message_time_to_live: Duration = "DefaultMessageTimeToLive", default MAX_TIME_SPAN;
+        default_message_time_to_live, with_default_message_time_to_live: Duration = "DefaultMessageTimeToLive", default MAX_TIME_SPAN;
         /// The topic's size in MB: 1024 (the default), 2048, 3072, 4096 or 5120. A partitioned topic is reported with
         /// 16 times as much.
-        max_size_in_megabytes: u64 = "MaxSizeInMegabytes", default 1_024;
+        max_size_in_megabytes, with_max_size_in_megabytes: u64 = "MaxSizeInMegabytes", default 1_024;
         /// Whether messages with an identifier seen before are dropped; cannot be changed. Off by default.
-        requires_duplicate_detection: bool = "RequiresDuplicateDetection", default false;
+        requires_duplicate_detection, with_requires_duplicate_detection: bool = "RequiresDuplicateDetection", default false;
         /// How long identifiers are remembered: 20 s to 7 days, 10 min by default.
-        duplicate_detection_history_time_window: Duration = "DuplicateDetectionHistoryTimeWindow", default Duration::from_secs(600);
+        duplicate_detection_history_time_window, with_duplicate_detection_history_time_window: Duration = "DuplicateDetectionHistoryTimeWindow", default Duration::from_secs(600);
         /// Whether the service may gather operations for its store. On by default.
-        enable_batched_operations: bool = "EnableBatchedOperations", default true;
+        enable_batched_operations, with_enable_batched_operations: bool = "EnableBatchedOperations", default true;
         /// Whether a message that no subscription takes is refused to its sender. Off by default.
-        filtering_messages_before_publishing: bool = "FilteringMessagesBeforePublishing", default false;
+        filtering_messages_before_publishing, with_filtering_messages_before_publishing: bool = "FilteringMessagesBeforePublishing", default false;
         /// Whether the topic can be used without credentials. Off by default.
-        is_anonymous_accessible: bool = "IsAnonymousAccessible", default false;
+        is_anonymous_accessible, with_is_anonymous_accessible: bool = "IsAnonymousAccessible", default false;
         /// Keys for this topic only: none by default. An update replaces all of them.
-        authorization_rules: Vec<AuthorizationRule> = "AuthorizationRules", default Vec::new();
+        authorization_rules, with_authorization_rules: Vec<AuthorizationRule> = "AuthorizationRules", default Vec::new();
         /// What the topic may be used for: [`EntityStatus::Active`] by default.
-        status: EntityStatus = "Status", default EntityStatus::Active;
+        status, with_status: EntityStatus = "Status", default EntityStatus::Active;
         /// Whether messages keep their order. On by default.
-        support_ordering: bool = "SupportOrdering", default true;
+        support_ordering, with_support_ordering: bool = "SupportOrdering", default true;
         /// How long without use until the topic is deleted: at least 5 min; [`MAX_TIME_SPAN`], never, by default.
-        auto_delete_on_idle: Duration = "AutoDeleteOnIdle", default MAX_TIME_SPAN;
+        auto_delete_on_idle, with_auto_delete_on_idle: Duration = "AutoDeleteOnIdle", default MAX_TIME_SPAN;
         /// Whether the topic is kept by several brokers; cannot be changed. Off by default.
-        enable_partitioning: bool = "EnablePartitioning", default false;
+        enable_partitioning, with_enable_partitioning: bool = "EnablePartitioning", default false;
         /// Whether the topic can be reached. It is sent along with updates for the reason that is named at
         /// [`QueueProperties::availability_status`](super::QueueProperties::availability_status).
-        availability_status: EntityAvailabilityStatus = "EntityAvailabilityStatus", default EntityAvailabilityStatus::Available;
+        availability_status, with_availability_status: EntityAvailabilityStatus = "EntityAvailabilityStatus", default EntityAvailabilityStatus::Available;
         /// Whether subscriptions are kept by several brokers. Off by default.
-        enable_subscription_partitioning: bool = "EnableSubscriptionPartitioning", default false;
+        enable_subscription_partitioning, with_enable_subscription_partitioning: bool = "EnableSubscriptionPartitioning", default false;
         /// Whether messages are held in memory for a while before they are stored. Off by default.
-        enable_express: bool = "EnableExpress", default false;
+        enable_express, with_enable_express: bool = "EnableExpress", default false;
     }
     optional {
         /// Text of the user's own, up to 1024 characters.
-        user_metadata: String = "UserMetadata";
+        user_metadata, with_user_metadata: String = "UserMetadata";
         /// The largest message in KB, 1024 to 102400, which only the Premium tier can change. Since API version
         /// 2021-05.
-        max_message_size_in_kilobytes: u64 = "MaxMessageSizeInKilobytes";
+        max_message_size_in_kilobytes, with_max_message_size_in_kilobytes: u64 = "MaxMessageSizeInKilobytes";
     }
 }
 

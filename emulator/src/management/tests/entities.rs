@@ -187,25 +187,25 @@ fn every_property_of_a_queue_comes_back() {
         api::AuthorizationRule::new("b", [AccessRights::Send]),
     ];
     let options = CreateQueueOptions::new()
-        .lock_duration(Duration::from_secs(45))
-        .max_size_in_megabytes(2_048)
-        .requires_duplicate_detection(true)
-        .default_message_time_to_live(Duration::from_secs(172_800))
-        .dead_lettering_on_message_expiration(true)
-        .duplicate_detection_history_time_window(Duration::from_secs(120))
-        .max_delivery_count(101)
-        .enable_batched_operations(false)
-        .is_anonymous_accessible(true)
-        .authorization_rules(rules)
-        .status(EntityStatus::SendDisabled)
-        .support_ordering(false)
-        .auto_delete_on_idle(Duration::from_secs(360))
-        .enable_partitioning(true)
-        .enable_express(true)
-        .forward_to("t")
-        .user_metadata("a < b")
-        .forward_dead_lettered_messages_to("SB://LocalHost/T")
-        .max_message_size_in_kilobytes(256u64);
+        .with_lock_duration(Duration::from_secs(45))
+        .with_max_size_in_megabytes(2_048)
+        .with_requires_duplicate_detection(true)
+        .with_default_message_time_to_live(Duration::from_secs(172_800))
+        .with_dead_lettering_on_message_expiration(true)
+        .with_duplicate_detection_history_time_window(Duration::from_secs(120))
+        .with_max_delivery_count(101)
+        .with_enable_batched_operations(false)
+        .with_is_anonymous_accessible(true)
+        .with_authorization_rules(rules)
+        .with_status(EntityStatus::SendDisabled)
+        .with_support_ordering(false)
+        .with_auto_delete_on_idle(Duration::from_secs(360))
+        .with_enable_partitioning(true)
+        .with_enable_express(true)
+        .with_forward_to("t")
+        .with_user_metadata("a < b")
+        .with_forward_dead_lettered_messages_to("SB://LocalHost/T")
+        .with_max_message_size_in_kilobytes(256u64);
     assert_eq!(site.create_queue("all", options.clone()).status, 201);
     let read = site.queue("all");
     // ADM24
@@ -241,21 +241,21 @@ fn every_property_of_a_topic_and_a_subscription_comes_back() {
     let mut site = Site::new();
     site.furnish();
     let options = CreateTopicOptions::new()
-        .default_message_time_to_live(Duration::from_secs(60))
-        .max_size_in_megabytes(4_096)
-        .requires_duplicate_detection(true)
-        .duplicate_detection_history_time_window(Duration::from_secs(20))
-        .enable_batched_operations(false)
-        .filtering_messages_before_publishing(true)
-        .is_anonymous_accessible(true)
-        .authorization_rules(vec![api::AuthorizationRule::new("k", [AccessRights::Send]).with_keys("1", "2")])
-        .status(EntityStatus::Disabled)
-        .support_ordering(false)
-        .auto_delete_on_idle(Duration::from_secs(300))
-        .enable_subscription_partitioning(true)
-        .enable_express(true)
-        .user_metadata("m")
-        .max_message_size_in_kilobytes(256u64);
+        .with_default_message_time_to_live(Duration::from_secs(60))
+        .with_max_size_in_megabytes(4_096)
+        .with_requires_duplicate_detection(true)
+        .with_duplicate_detection_history_time_window(Duration::from_secs(20))
+        .with_enable_batched_operations(false)
+        .with_filtering_messages_before_publishing(true)
+        .with_is_anonymous_accessible(true)
+        .with_authorization_rules(vec![api::AuthorizationRule::new("k", [AccessRights::Send]).with_keys("1", "2")])
+        .with_status(EntityStatus::Disabled)
+        .with_support_ordering(false)
+        .with_auto_delete_on_idle(Duration::from_secs(300))
+        .with_enable_subscription_partitioning(true)
+        .with_enable_express(true)
+        .with_user_metadata("m")
+        .with_max_message_size_in_kilobytes(256u64);
     assert_eq!(site.create_topic("all", options.clone()).status, 201);
     let read: TopicProperties = read_one(&site.get(&entity("all")), &entity("all"), Operation::Get).unwrap();
     let mut expected = TopicProperties::new("all", options);
@@ -264,17 +264,17 @@ fn every_property_of_a_topic_and_a_subscription_comes_back() {
     assert_eq!(site.run(site.requests.update_topic(&read)).status, 200);
 
     let options = CreateSubscriptionOptions::new()
-        .lock_duration(Duration::from_secs(5))
-        .default_message_time_to_live(Duration::from_millis(90_500))
-        .dead_lettering_on_message_expiration(true)
-        .dead_lettering_on_filter_evaluation_exceptions(false)
-        .max_delivery_count(5)
-        .enable_batched_operations(false)
-        .status(EntityStatus::ReceiveDisabled)
-        .auto_delete_on_idle(Duration::from_secs(3_600))
-        .forward_to("sb://localhost/q")
-        .forward_dead_lettered_messages_to("sb://localhost/q")
-        .user_metadata("m");
+        .with_lock_duration(Duration::from_secs(5))
+        .with_default_message_time_to_live(Duration::from_millis(90_500))
+        .with_dead_lettering_on_message_expiration(true)
+        .with_dead_lettering_on_filter_evaluation_exceptions(false)
+        .with_max_delivery_count(5)
+        .with_enable_batched_operations(false)
+        .with_status(EntityStatus::ReceiveDisabled)
+        .with_auto_delete_on_idle(Duration::from_secs(3_600))
+        .with_forward_to("sb://localhost/q")
+        .with_forward_dead_lettered_messages_to("sb://localhost/q")
+        .with_user_metadata("m");
     assert_eq!(site.create_subscription("all", "s", options.clone()).status, 201);
     let resource = subscription("all", "s");
     let read: SubscriptionProperties = read_one(&site.get(&resource), &resource, Operation::Get).unwrap();
@@ -312,8 +312,8 @@ fn dup1_to_dup4_the_window_of_duplicate_detection() {
     for (name, minutes) in [("a", 1), ("b", 2), ("c", 4), ("d", 240)] {
         let window = Duration::from_secs(minutes * 60);
         let options = CreateQueueOptions::new()
-            .requires_duplicate_detection(true)
-            .duplicate_detection_history_time_window(window);
+            .with_requires_duplicate_detection(true)
+            .with_duplicate_detection_history_time_window(window);
         assert_eq!(site.create_queue(name, options).status, 201);
         assert_eq!(site.queue(name).duplicate_detection_history_time_window, window);
     }
@@ -322,14 +322,14 @@ fn dup1_to_dup4_the_window_of_duplicate_detection() {
     assert_eq!(site.run(site.requests.update_queue(&changed)).status, 200);
     assert_eq!(site.queue("a").duplicate_detection_history_time_window, Duration::from_secs(120));
     // While detection is off it is kept all the same.
-    let options = CreateQueueOptions::new().duplicate_detection_history_time_window(Duration::from_secs(60));
+    let options = CreateQueueOptions::new().with_duplicate_detection_history_time_window(Duration::from_secs(60));
     assert_eq!(site.create_queue("off", options).status, 201);
     let read = site.queue("off");
     assert!(!read.requires_duplicate_detection);
     assert_eq!(read.duplicate_detection_history_time_window, Duration::from_secs(60));
     let options = CreateTopicOptions::new()
-        .requires_duplicate_detection(true)
-        .duplicate_detection_history_time_window(Duration::from_secs(60));
+        .with_requires_duplicate_detection(true)
+        .with_duplicate_detection_history_time_window(Duration::from_secs(60));
     assert_eq!(site.create_topic("u", options).status, 201);
     let mut topic: TopicProperties = read_one(&site.get(&entity("u")), &entity("u"), Operation::Get).unwrap();
     topic.duplicate_detection_history_time_window = Duration::from_secs(120);
@@ -343,7 +343,7 @@ fn fwd6_fwd8_addresses_to_forward_to_as_they_are_shown() {
     site.furnish();
     let plain = site.get(&entity("q"));
     assert_eq!((element(&plain, "ForwardTo"), element(&plain, "ForwardDeadLetteredMessagesTo")), (None, None));
-    let options = CreateQueueOptions::new().forward_to("https://localhost/q");
+    let options = CreateQueueOptions::new().with_forward_to("https://localhost/q");
     let created = site.create_queue("forwarding", options);
     assert_eq!(created.status, 201, "{}", text(&created));
     assert_eq!(element(&site.get(&entity("forwarding")), "ForwardTo").as_deref(), Some("https://localhost/q"));
@@ -368,7 +368,7 @@ fn a_premium_namespace_has_other_sizes_and_says_so() {
         (None, 1_024, true, false, Some("EnablePartitioning")),
         (None, 1_024, false, true, Some("EnableExpress")),
     ] {
-        let mut options = CreateQueueOptions::new().max_size_in_megabytes(megabytes);
+        let mut options = CreateQueueOptions::new().with_max_size_in_megabytes(megabytes);
         options.max_message_size_in_kilobytes = kilobytes;
         options.enable_partitioning = partitioned.then_some(true);
         options.enable_express = express.then_some(true);

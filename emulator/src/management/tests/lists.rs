@@ -33,9 +33,9 @@ fn adm57_to_adm60_runtime_properties_of_what_is_new() {
 fn rul46_filters_are_counted_since_2024_05() {
     let mut site = Site::new();
     site.furnish();
-    let correlation = CreateRuleOptions::new().filter(CorrelationRuleFilter::new().subject("x"));
+    let correlation = CreateRuleOptions::new().with_filter(CorrelationRuleFilter::new().with_subject("x"));
     assert_eq!(site.create_rule("t", "s", "c", correlation).status, 201);
-    let sql = CreateRuleOptions::new().filter(SqlRuleFilter::new("a = 1"));
+    let sql = CreateRuleOptions::new().with_filter(SqlRuleFilter::new("a = 1"));
     assert_eq!(site.create_rule("t", "s", "d", sql).status, 201);
     let topic: TopicRuntimeProperties = read_one(&site.get(&entity("t")), &entity("t"), Operation::Get).unwrap();
     assert_eq!((topic.sql_filter_count, topic.correlation_filter_count), (Some(2), Some(1)));

@@ -6,11 +6,11 @@ use super::*;
 fn adm25_to_adm28_values() {
     let mut site = Site::new();
     for (at, minutes) in [5, 6, 7, 10, 11, 60].into_iter().enumerate() {
-        let options = CreateQueueOptions::new().auto_delete_on_idle(Duration::from_secs(minutes * 60));
+        let options = CreateQueueOptions::new().with_auto_delete_on_idle(Duration::from_secs(minutes * 60));
         assert_eq!(site.create_queue(&format!("idle{at}"), options).status, 201);
     }
     for (at, seconds) in [5, 45, 50, 180, 300].into_iter().enumerate() {
-        let options = CreateQueueOptions::new().lock_duration(Duration::from_secs(seconds));
+        let options = CreateQueueOptions::new().with_lock_duration(Duration::from_secs(seconds));
         assert_eq!(site.create_queue(&format!("lock{at}"), options).status, 201);
     }
     let body =
@@ -18,18 +18,21 @@ fn adm25_to_adm28_values() {
     let created = site.raw(Method::Put, "/ttl?api-version=2021-05", &body, false);
     assert!(text(&created).contains("<DefaultMessageTimeToLive>P10675199DT2H48M5.477S<"), "{}", text(&created));
     for (options, expected) in [
-        (CreateQueueOptions::new().max_delivery_count(0), "MaxDeliveryCount"),
-        (CreateQueueOptions::new().auto_delete_on_idle(Duration::from_secs(299)), "AutoDeleteOnIdle"),
-        (CreateQueueOptions::new().default_message_time_to_live(Duration::ZERO), "DefaultMessageTimeToLive"),
+        (CreateQueueOptions::new().with_max_delivery_count(0), "MaxDeliveryCount"),
+        (CreateQueueOptions::new().with_auto_delete_on_idle(Duration::from_secs(299)), "AutoDeleteOnIdle"),
+        (CreateQueueOptions::new().with_default_message_time_to_live(Duration::ZERO), "DefaultMessageTimeToLive"),
         (
-            CreateQueueOptions::new().duplicate_detection_history_time_window(Duration::from_secs(19)),
+            CreateQueueOptions::new().with_duplicate_detection_history_time_window(Duration::from_secs(19)),
             "DuplicateDetection",
         ),
-        (CreateQueueOptions::new().user_metadata("x".repeat(1_025)), "UserMetadata"),
-        (CreateQueueOptions::new().status(EntityStatus::Renaming), "Renaming"),
+        (CreateQueueOptions::new().with_user_metadata("x".repeat(1_025)), "UserMetadata"),
+        (CreateQueueOptions::new().with_status(EntityStatus::Renaming), "Renaming"),
         // FWD11
-        (CreateQueueOptions::new().requires_session(true).forward_to("ttl"), "Bad Request. To know more visit"),
-        (CreateQueueOptions::new().forward_to("bad"), "destination entity does not exist"),
+        (
+            CreateQueueOptions::new().with_requires_session(true).with_forward_to("ttl"),
+            "Bad Request. To know more visit",
+        ),
+        (CreateQueueOptions::new().with_forward_to("bad"), "destination entity does not exist"),
     ] {
         let response = site.create_queue("bad", options);
         let (status, detail) = refusal(&response);
@@ -153,7 +156,7 @@ fn adm71_adm72_adm75_adm76_more_refusals() {
     site.furnish();
     let long = Duration::from_secs(25 * 86_400);
     let lock = "The supplied lock time exceeds the allowed maximum of '5' minutes.";
-    let response = site.create_queue("x", CreateQueueOptions::new().lock_duration(long));
+    let response = site.create_queue("x", CreateQueueOptions::new().with_lock_duration(long));
     assert_eq!(
         refusal(&response),
         (
@@ -163,10 +166,10 @@ fn adm71_adm72_adm75_adm76_more_refusals() {
             )
         )
     );
-    let below = site.create_subscription("t", "x", CreateSubscriptionOptions::new().lock_duration(long));
+    let below = site.create_subscription("t", "x", CreateSubscriptionOptions::new().with_lock_duration(long));
     assert!(refusal(&below).1.starts_with(lock));
     assert!(text(&below).contains("SystemTracker:ns:Topic:t,"), "{}", text(&below));
-    let (_, detail) = refusal(&site.create_queue("x", CreateQueueOptions::new().max_size_in_megabytes(16_384)));
+    let (_, detail) = refusal(&site.create_queue("x", CreateQueueOptions::new().with_max_size_in_megabytes(16_384)));
     assert!(
         detail.starts_with(
             "SubCode=40000. The specified value 16384 is invalid. The property 'MaxSizeInMegabytes', must be one of the \
@@ -182,7 +185,7 @@ fn adm71_adm72_adm75_adm76_more_refusals() {
             "{detail}"
         );
     }
-    let (status, detail) = refusal(&site.create_queue("x", CreateQueueOptions::new().forward_to("none")));
+    let (status, detail) = refusal(&site.create_queue("x", CreateQueueOptions::new().with_forward_to("none")));
     assert!(status == 400 && detail.contains("autoforwarding destination entity does not exist"), "{detail}");
     for body in ["", "<entry/>", "no XML"] {
         assert_eq!(site.raw(Method::Put, "/x?api-version=2021-05", body, false).status, 400);
@@ -196,10 +199,11 @@ fn adm71_adm72_adm75_adm76_more_refusals() {
     assert!(status == 400 && detail.starts_with("SubCode=40000. ") && detail.contains("LockDuration"), "{detail}");
     let wrong = QUEUE_BODY.replace('@', "");
     assert_eq!(site.raw(Method::Put, "/t/subscriptions/x?api-version=2021-05", &wrong, false).status, 400);
-    let keys = |rule: api::AuthorizationRule| CreateQueueOptions::new().authorization_rules(vec![rule.clone(), rule]);
+    let keys =
+        |rule: api::AuthorizationRule| CreateQueueOptions::new().with_authorization_rules(vec![rule.clone(), rule]);
     assert_eq!(site.create_queue("x", keys(api::AuthorizationRule::new("a", [AccessRights::Send]))).status, 400);
     let lonely = vec![api::AuthorizationRule::new("a", [AccessRights::Manage])];
-    assert_eq!(site.create_queue("x", CreateQueueOptions::new().authorization_rules(lonely)).status, 400);
+    assert_eq!(site.create_queue("x", CreateQueueOptions::new().with_authorization_rules(lonely)).status, 400);
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn what_was_kept_for_an_entity_goes_with_it() {
     for round in 0..300 {
         site.pass(1);
         assert_eq!(
-            site.create_queue(&format!("q{round}"), CreateQueueOptions::new().is_anonymous_accessible(true)).status,
+            site.create_queue(&format!("q{round}"), CreateQueueOptions::new().with_is_anonymous_accessible(true))
+                .status,
             201
         );
         site.entities.clear();

@@ -53,7 +53,7 @@ fn a_key_of_an_entity_manages_that_entity() {
     site.furnish();
     let rights = [AccessRights::Manage, AccessRights::Send, AccessRights::Listen];
     let rules = vec![api::AuthorizationRule::new("own", rights).with_keys("k", "l")];
-    assert_eq!(site.create_queue("mine", CreateQueueOptions::new().authorization_rules(rules)).status, 201);
+    assert_eq!(site.create_queue("mine", CreateQueueOptions::new().with_authorization_rules(rules)).status, 201);
     site.token = Some(shared_access_token("https://localhost:5300/mine", "own", "k", site.utc));
     assert_eq!(site.get(&entity("mine")).status, 200);
     assert_eq!(site.get(&entity("q")).status, 401);

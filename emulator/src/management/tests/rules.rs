@@ -33,14 +33,15 @@ fn adm65_to_adm68_rul33_rul43_rul44_rules() {
         "{body}"
     );
     let sql = SqlRuleFilter::new("stringValue = @s AND i = @i AND l = @l AND d = @d AND t = @t AND x = @x AND b = @b ")
-        .parameter("@s", "text")
-        .parameter("@i", 1)
-        .parameter("@l", 2i64)
-        .parameter("@d", site.utc)
-        .parameter("@t", Duration::from_secs(90))
-        .parameter("@x", 0.5)
-        .parameter("@b", true);
-    let options = CreateRuleOptions::new().filter(sql).action(SqlRuleAction::new("SET a = @v").parameter("@v", 3));
+        .with_parameter("@s", "text")
+        .with_parameter("@i", 1)
+        .with_parameter("@l", 2i64)
+        .with_parameter("@d", site.utc)
+        .with_parameter("@t", Duration::from_secs(90))
+        .with_parameter("@x", 0.5)
+        .with_parameter("@b", true);
+    let options =
+        CreateRuleOptions::new().with_filter(sql).with_action(SqlRuleAction::new("SET a = @v").with_parameter("@v", 3));
     let created = site.create_rule("t", "s", "all", options.clone());
     assert_eq!(created.status, 201, "{}", text(&created));
     let resource = rule("t", "s", "all");
@@ -49,31 +50,31 @@ fn adm65_to_adm68_rul33_rul43_rul44_rules() {
     expected.created_at = Some(site.utc);
     assert_eq!(read, expected);
     let correlation = CorrelationRuleFilter::new()
-        .correlation_id("1")
-        .message_id("2")
-        .to("3")
-        .reply_to("4")
-        .subject("5")
-        .session_id("6")
-        .reply_to_session_id("7")
-        .content_type("8")
-        .property("p", 9);
-    let mut changed = RuleProperties::new("all", CreateRuleOptions::new().filter(correlation));
+        .with_correlation_id("1")
+        .with_message_id("2")
+        .with_to("3")
+        .with_reply_to("4")
+        .with_subject("5")
+        .with_session_id("6")
+        .with_reply_to_session_id("7")
+        .with_content_type("8")
+        .with_property("p", 9);
+    let mut changed = RuleProperties::new("all", CreateRuleOptions::new().with_filter(correlation));
     assert_eq!(site.run(site.requests.update_rule("t", "s", &changed)).status, 200);
     changed.created_at = Some(site.utc);
     assert_eq!(read_one::<RuleProperties>(&site.get(&resource), &resource, Operation::Get).unwrap(), changed);
-    let bad = site.create_rule("t", "s", "bad", CreateRuleOptions::new().filter(SqlRuleFilter::new("a = ")));
+    let bad = site.create_rule("t", "s", "bad", CreateRuleOptions::new().with_filter(SqlRuleFilter::new("a = ")));
     assert_eq!(error(&bad), ServiceErrorKind::BadRequest);
     assert_eq!(site.get(&rule("t", "s", "bad")).status, 404);
 
-    let first = RuleProperties::new("first", CreateRuleOptions::new().filter(RuleFilter::False));
-    let options = CreateSubscriptionOptions::new().default_rule(first);
+    let first = RuleProperties::new("first", CreateRuleOptions::new().with_filter(RuleFilter::False));
+    let options = CreateSubscriptionOptions::new().with_default_rule(first);
     let created = site.create_subscription("t", "u", options);
     assert!(!text(&created).contains("DefaultRule"));
     assert_eq!(site.get(&rule("t", "u", "first")).status, 200);
     assert_eq!(site.get(&rule("t", "u", "$Default")).status, 404);
-    let unnamed = RuleProperties::new("", CreateRuleOptions::new().filter(RuleFilter::False));
-    site.create_subscription("t", "v", CreateSubscriptionOptions::new().default_rule(unnamed));
+    let unnamed = RuleProperties::new("", CreateRuleOptions::new().with_filter(RuleFilter::False));
+    site.create_subscription("t", "v", CreateSubscriptionOptions::new().with_default_rule(unnamed));
     let resource = rule("t", "v", "$Default");
     let read: RuleProperties = read_one(&site.get(&resource), &resource, Operation::Get).unwrap();
     assert_eq!(read.filter, RuleFilter::False);
@@ -88,16 +89,16 @@ fn rul34_rul35_rul36_expressions_come_back_as_they_were_sent() {
          PROPERTY(longProperty) = @longPropertyValue AND PROPERTY(boolProperty) = @boolPropertyValue AND \
          PROPERTY(doubleProperty) = @doublePropertyValue ",
     )
-    .parameter("@propertyName", "MyProperty")
-    .parameter("@stringPropertyValue", "string")
-    .parameter("@intPropertyValue", 3)
-    .parameter("@longPropertyValue", 3i64)
-    .parameter("@boolPropertyValue", true)
-    .parameter("@doublePropertyValue", 3.0);
+    .with_parameter("@propertyName", "MyProperty")
+    .with_parameter("@stringPropertyValue", "string")
+    .with_parameter("@intPropertyValue", 3)
+    .with_parameter("@longPropertyValue", 3i64)
+    .with_parameter("@boolPropertyValue", true)
+    .with_parameter("@doublePropertyValue", 3.0);
     let compared = SqlRuleFilter::new("MessageID=@stringVar OR MessageID=@intVar OR MessageID=@dateTimeVar")
-        .parameter("@stringVar", "hello world")
-        .parameter("@intVar", 100)
-        .parameter("@dateTimeVar", site.utc);
+        .with_parameter("@stringVar", "hello world")
+        .with_parameter("@intVar", 100)
+        .with_parameter("@dateTimeVar", site.utc);
     let filters = [
         parameters,
         SqlRuleFilter::new("sys.To=[parameters('bar')] OR sys.MessageId IS NULL"),
@@ -106,7 +107,7 @@ fn rul34_rul35_rul36_expressions_come_back_as_they_were_sent() {
         SqlRuleFilter::new("MessageID='hello'"),
     ];
     for (filter, name) in filters.into_iter().zip(["a", "b", "c", "d", "e"]) {
-        let options = CreateRuleOptions::new().filter(filter);
+        let options = CreateRuleOptions::new().with_filter(filter);
         let created = site.create_rule("t", "s", name, options.clone());
         assert_eq!(created.status, 201, "{}", text(&created));
         let resource = rule("t", "s", name);
@@ -127,7 +128,7 @@ fn rul41_rul42_rul45_what_a_rule_leaves_out_and_a_default_that_is_changed() {
     let read = text(&site.get(&rule("t", "s", "bare")));
     assert!(read.contains("<Filter i:type=\"TrueFilter\">"), "{read}");
     assert!(read.contains("<Action i:type=\"EmptyRuleAction\"/>"), "{read}");
-    let changed = RuleProperties::new("$Default", CreateRuleOptions::new().filter(RuleFilter::False));
+    let changed = RuleProperties::new("$Default", CreateRuleOptions::new().with_filter(RuleFilter::False));
     assert_eq!(site.run(site.requests.update_rule("t", "s", &changed)).status, 200);
     let resource = rule("t", "s", "$Default");
     let read: RuleProperties = read_one(&site.get(&resource), &resource, Operation::Get).unwrap();
