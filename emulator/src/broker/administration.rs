@@ -4,8 +4,7 @@ use super::budget::{Holding, OverBudget};
 use super::change::Change;
 use super::entities::namespace::target_key;
 use super::entities::{
-    EntityError, Namespace, QueueDescription, StoreId, SubscriptionDescription, TopicDescription, name, queue, rule,
-    topic,
+    EntityError, Namespace, QueueDescription, SubscriptionDescription, TopicDescription, name, queue, rule, topic,
 };
 use crate::filter::Rule;
 use servicebus_core::time::Timestamp;
@@ -146,16 +145,8 @@ impl Namespace {
 
     /// Removes every message and every session's state from every entity; who holds a session keeps it.
     pub fn purge(&mut self) {
-        let queues = self.queues.values().flat_map(|queue| queue.stores.all());
-        let topics = self.topics.values().flat_map(|topic| {
-            let below = topic.subscriptions.values().flat_map(|subscription| subscription.stores.all());
-            below.chain([topic.scheduled, topic.transit])
-        });
-        let stores: Vec<StoreId> = queues.chain(topics).collect();
-        for store in stores {
-            if self.store(store).is_some_and(|store| !store.is_pure()) {
-                self.apply(Change::Purge { store });
-            }
+        for store in self.filled_stores() {
+            self.apply(Change::Purge { store });
         }
     }
 

@@ -126,18 +126,13 @@ impl<'a> Writer<'a> {
             options.max_message_size_in_kilobytes = None;
         }
         let own = self.entities.topic_counts(topic);
-        let below: u64 = topic
-            .subscriptions
-            .values()
-            .map(|subscription| self.entities.counts(&subscription.stores).size_in_bytes)
-            .sum();
         let read = moment == Moment::Read;
         // A filter is an SQL filter unless it is a correlation filter: the one that takes everything counts (RUL46).
         let correlations = topic.rules.correlation_filters();
         let (filters, counted) = (topic.rules.rules(), read && self.query.has_filter_counts());
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let state = EntityState {
-            size_in_bytes: Some(own.size_in_bytes.saturating_add(below)),
+            size_in_bytes: Some(self.entities.stored(&topic.name)),
             created_at: Some(topic.times.created),
             updated_at: Some(topic.times.updated),
             accessed_at: read.then_some(topic.times.accessed),
@@ -315,13 +310,11 @@ impl<'a> Writer<'a> {
     /// The entities of the namespace, queues first: what its root answers (docs/evidence/field-reports.md F20).
     pub(super) fn entities(&self) -> Result<String, Refusal> {
         let (skip, top) = self.query.page()?;
-        let queues = self.entities.queues().map(Ok);
-        let all = queues.chain(self.entities.topics().map(Err)).skip(skip).take(top + 1);
-        let entries = all.map(|entity: Result<&Queue, &Topic>| match entity {
-            Ok(queue) => self.queue_entry(queue),
-            Err(topic) => self.topic_entry(topic),
-        });
-        Ok(self.page("Publicly Listed Services", entries.collect(), skip, top))
+        let mut entries: Vec<Entry> =
+            self.entities.page_of_queues(skip, top + 1).map(|queue| self.queue_entry(queue)).collect();
+        let (left, behind) = (top + 1 - entries.len(), skip.saturating_sub(self.entities.queue_count()));
+        entries.extend(self.entities.page_of_topics(behind, left).map(|topic| self.topic_entry(topic)));
+        Ok(self.page("Publicly Listed Services", entries, skip, top))
     }
 
     /// A page of a list, by name.
@@ -331,17 +324,17 @@ impl<'a> Writer<'a> {
         let root = |topic: &str| Resource::Entity(topic.to_owned());
         let (title, entries): (_, Vec<Entry>) = match resource {
             Resource::Queues => {
-                let page = self.entities.queues().skip(skip).take(top + 1);
+                let page = self.entities.page_of_queues(skip, top + 1);
                 ("Queues", page.map(|queue| self.queue_entry(queue)).collect())
             }
             Resource::Topics => {
-                let page = self.entities.topics().skip(skip).take(top + 1);
+                let page = self.entities.page_of_topics(skip, top + 1);
                 ("Topics", page.map(|topic| self.topic_entry(topic)).collect())
             }
             Resource::Subscriptions { topic } => {
                 let missing = || Refusal::missing_below(&format!("{}:Topic:{topic}", self.properties.name));
                 let topic = self.entities.topic(topic).ok_or_else(missing)?;
-                let page = topic.subscriptions.values().skip(skip).take(top + 1);
+                let page = self.entities.page_of_subscriptions(topic, skip, top + 1);
                 let entries = page.map(|subscription| {
                     let path = format!("{}/Subscriptions/{}", root(&topic.name), subscription.name);
                     let content =
@@ -360,7 +353,7 @@ impl<'a> Writer<'a> {
                 let missing =
                     || Refusal::missing_below(&format!("{}:Topic:{topic}|{subscription}", self.properties.name));
                 let found = self.entities.subscription(topic, subscription).ok_or_else(missing)?;
-                let page = found.rules.values().skip(skip).take(top + 1);
+                let page = self.entities.page_of_rules(found, skip, top + 1);
                 let entries = page.map(|found: &StoredRule| {
                     let name = &found.rule.name;
                     let link = format!("rules/{name}");

@@ -6,8 +6,9 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{
     self, Namespace, QueueDescription, StoreId, SubscriptionDescription, TopicDescription,
 };
-use servicebus_emulator::broker::{NamespaceLimits, Tier};
+use servicebus_emulator::broker::{Broker, BrokerConfig, NamespaceConfig, NamespaceLimits, Tier};
 use servicebus_emulator::filter::{CorrelationFilter, Filter, Rule};
+use servicebus_tests::administrator::{Administrator, text};
 use servicebus_tests::broker::*;
 
 /// Entries that the links and receivers of one call are, at most.
@@ -267,6 +268,74 @@ fn a_page_of_sessions_costs_what_is_on_it() {
 #[ignore = "tests/run all: full size"]
 fn a_page_of_a_million_sessions() {
     pages_of_sessions(&[10, 1_000_000]);
+}
+
+/// A namespace without limits with so many queues, topics, subscriptions of a topic and rules of one of those.
+fn furnished(count: usize) -> World {
+    let namespace = NamespaceConfig { limits: Some(NamespaceLimits::LIFTED), ..NamespaceConfig::default() };
+    let config = BrokerConfig { namespace, ..BrokerConfig::default() };
+    let mut world = World { broker: Broker::new(config, 7), ..World::new() };
+    let clock = world.clock;
+    world.broker.with_namespace(clock, |namespace| {
+        namespace.create_topic("topic", TopicDescription::default(), clock.utc).unwrap();
+        for n in 0..count {
+            namespace.create_queue(&format!("queue-{n:06}"), QueueDescription::default(), clock.utc).unwrap();
+            namespace.create_topic(&format!("topic-{n:06}"), TopicDescription::default(), clock.utc).unwrap();
+            let (name, description) = (format!("s-{n:06}"), SubscriptionDescription::default());
+            namespace.create_subscription("topic", &name, description, None, clock.utc).unwrap();
+            let filter = CorrelationFilter { label: Some(n.to_string()), ..CorrelationFilter::default() };
+            let rule = Rule { name: format!("r-{n:06}"), filter: Filter::Correlation(filter), action: None };
+            namespace.create_rule("topic", "s-000000", rule, clock.utc).unwrap();
+        }
+    });
+    world
+}
+
+/// A page costs what is on it, wherever it begins and whatever else is there.
+#[test]
+fn a_page_of_a_list_costs_what_is_on_it() {
+    let administrator = Administrator::default();
+    for (list, last) in [
+        ("$Resources/queues", "queue-"),
+        ("$Resources/topics", "topic-"),
+        ("", "topic-"),
+        ("topic/Subscriptions", "s-"),
+        ("topic/Subscriptions/s-000000/Rules", "r-"),
+    ] {
+        assert_flat(&format!("the last page of /{list}"), &[20, 5_000], |count| {
+            let mut world = furnished(count);
+            let all = if list.is_empty() { 2 * count + 1 } else { count + usize::from(list.ends_with("topics")) };
+            // `$Default` comes before the other rules.
+            let skip = all - 10 + usize::from(list.ends_with("Rules"));
+            let path = format!("/{list}?$skip={skip}&$top=100&api-version=2021-05");
+            entries_of(&mut world, |world| {
+                let page = administrator.get(world, &path);
+                let titles: Vec<String> = text(&page)
+                    .split("<title type=\"text\">")
+                    .skip(2)
+                    .filter_map(|rest| Some(rest.split_once('<')?.0.to_owned()))
+                    .collect();
+                let expected: Vec<String> = (count - 10..count).map(|n| format!("{last}{n:06}")).collect();
+                assert_eq!(titles, expected, "{path}");
+            })
+        });
+    }
+}
+
+/// A purge looks at entities that hold something.
+#[test]
+fn a_purge_beside_empty_entities() {
+    assert_flat("a purge", &[1, 5_000], |count| {
+        let mut world = furnished(count);
+        let clock = world.clock;
+        world.broker.with_namespace(clock, |namespace| {
+            namespace.send("queue-000000", message(None), clock.utc).unwrap();
+        });
+        let entries = entries_of(&mut world, |world| world.broker.with_namespace(clock, Namespace::purge));
+        let namespace = world.broker.namespace();
+        assert_eq!(namespace.counts(&namespace.queue("queue-000000").unwrap().stores).total(), 0);
+        entries
+    });
 }
 
 /// The lock of one session guards any number of messages: they are given back in parts and in their order, and nobody gets

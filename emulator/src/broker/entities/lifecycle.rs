@@ -4,6 +4,7 @@
 use super::description::{QueueDescription, SubscriptionDescription, TopicDescription};
 use super::duplicates::Duplicates;
 use super::idle::subscription_key;
+use super::listed::Listed;
 use super::name;
 use super::namespace::{Namespace, Signal, StoreId};
 use super::queue::{self, Queue, Stores, Times};
@@ -17,7 +18,6 @@ use crate::filter::Rule;
 use servicebus_core::servicebus::SubQueue;
 use servicebus_core::storage::Table;
 use servicebus_core::time::Timestamp;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The sub-queues in the order of [`Stores::all`].
@@ -38,6 +38,7 @@ impl Namespace {
         let key = self.stores.insert(store).ok()?;
         let slots = self.recorded.len().max(key.index as usize + 1);
         self.recorded.resize(slots, None);
+        self.recorded_fills.resize(slots, false);
         self.recorded_sizes.resize(slots, 0);
         Some(StoreId(key))
     }
@@ -121,7 +122,7 @@ impl Namespace {
                 times: Times::new(utc),
                 scheduled,
                 transit,
-                subscriptions: BTreeMap::new(),
+                subscriptions: Listed::default(),
                 rules: RuleIndex::default(),
                 duplicates: Duplicates::new(&self.budget),
                 share,
@@ -164,7 +165,7 @@ impl Namespace {
         self.watch_idle(path, description.auto_delete_on_idle, utc);
         let times = Times { accessed: utc, ..Times::new(utc) };
         self.subscriptions_made += 1;
-        let (rules, counts, number) = (BTreeMap::new(), RuleCounts::default(), self.subscriptions_made);
+        let (rules, counts, number) = (Listed::default(), RuleCounts::default(), self.subscriptions_made);
         let subscription = Subscription { name, description, times, stores, rules, counts, number, share };
         if let Some(topic) = self.topics.get_mut(key) {
             topic.subscriptions.insert(own.clone(), subscription);
@@ -240,12 +241,20 @@ impl Namespace {
         self.life.end();
         self.life = Arc::default();
         let (queues, topics) = (core::mem::take(&mut self.queues), core::mem::take(&mut self.topics));
+        let ((queues, of_queues), (topics, of_topics)) = (queues.into_parts(), topics.into_parts());
         self.remains.add_all(queues.into_values(), topics.into_values());
+        self.remains.add(of_queues.chain(of_topics));
         self.remains.add(core::mem::take(&mut self.idle).into_entries());
         self.remains.add(core::mem::take(&mut self.duplicate_checks).into_iter());
         self.remains.add(core::mem::take(&mut self.sizes).into_iter());
         self.signal(Signal::Cleared);
         self.let_go();
+    }
+
+    /// The stores that have messages or sessions.
+    pub(in crate::broker) fn filled_stores(&self) -> Vec<StoreId> {
+        let all = self.filled.iter().filter_map(|index| self.stores.key(*index)).map(StoreId);
+        all.inspect(|_| self.work().add(1)).filter(|id| self.store(*id).is_some()).collect()
     }
 
     /// Takes the messages of a store and the states of its sessions away; sessions that are held stay so.
@@ -264,6 +273,9 @@ impl Namespace {
         let index = id.0.index;
         self.forget_deadline(index);
         let size = self.recorded_sizes.get_mut(index as usize).map(core::mem::take).unwrap_or_default();
+        if self.recorded_fills.get_mut(index as usize).is_some_and(core::mem::take) {
+            self.filled.remove(&index);
+        }
         self.relays.forget(id);
         let Some(store) = self.stores.remove(index) else { return };
         // The entity of a store whose life has ended is gone, and another may have its name.
@@ -288,7 +300,7 @@ impl Namespace {
                 Part::Store(id) => self.drop_store(id),
                 Part::Subscription(main) => self.forget_idle_of(main),
                 Part::Rule(gone) => {
-                    if let Some(topic) = self.topics.get_mut(&*gone.topic) {
+                    if let Some(topic) = self.topics.get_mut(&gone.topic) {
                         topic.rules.let_go(&gone.subscription, gone.number, &gone.key, &gone.rule.rule.filter);
                     }
                 }

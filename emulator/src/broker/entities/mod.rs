@@ -8,6 +8,7 @@ pub(super) mod duplicates;
 pub mod error;
 mod idle;
 mod lifecycle;
+pub mod listed;
 pub mod message;
 pub mod name;
 pub mod namespace;

@@ -1,9 +1,11 @@
 //! A namespace: its queues and topics by name, and the stores they keep messages in.
 
 use super::idle::IdleChecks;
+use super::listed::Listed;
 use super::name;
 use super::queue::{Queue, Stores};
 use super::remains::{Life, Remains};
+use super::rule::StoredRule;
 use super::store::{MAX_TIMERS, Owner, Store, StoreSignal};
 use super::topic::{Subscription, Topic};
 use crate::broker::budget::Budget;
@@ -84,6 +86,8 @@ pub struct Namespace {
     /// The next timer of each store that has one.
     deadlines: BTreeSet<(Timestamp, u32)>,
     pub(super) recorded: Vec<Option<Timestamp>>,
+    /// Whether each store is among those of `filled`.
+    pub(super) recorded_fills: Vec<bool>,
     /// Bytes of each store as they are counted in `sizes`.
     pub(super) recorded_sizes: Vec<u64>,
     /// Bytes of each queue, and of each topic with its subscriptions.
@@ -92,8 +96,10 @@ pub struct Namespace {
     pub(in crate::broker) reserved: BTreeMap<String, u64>,
     /// Its name, for texts.
     pub(in crate::broker) name: String,
-    pub(in crate::broker) queues: BTreeMap<String, Queue>,
-    pub(in crate::broker) topics: BTreeMap<String, Topic>,
+    pub(in crate::broker) queues: Listed<Queue>,
+    pub(in crate::broker) topics: Listed<Topic>,
+    /// Places of the stores that have messages or sessions.
+    pub(super) filled: BTreeSet<u32>,
     /// Subscriptions that there were so far.
     pub(super) subscriptions_made: u64,
     pub(super) idle: IdleChecks,
@@ -123,12 +129,14 @@ impl Namespace {
             stores: HeapTable::bounded(usize::MAX),
             deadlines: BTreeSet::new(),
             recorded: Vec::new(),
+            recorded_fills: Vec::new(),
             recorded_sizes: Vec::new(),
             sizes: BTreeMap::new(),
             reserved: BTreeMap::new(),
             name: String::new(),
-            queues: BTreeMap::new(),
-            topics: BTreeMap::new(),
+            queues: Listed::default(),
+            topics: Listed::default(),
+            filled: BTreeSet::new(),
             subscriptions_made: 0,
             idle: IdleChecks::default(),
             duplicate_checks: BTreeSet::new(),
@@ -234,6 +242,11 @@ impl Namespace {
         bytes(&self.sizes) + bytes(&self.reserved)
     }
 
+    /// Bytes of a queue, or of a topic with its subscriptions, without those.
+    pub(crate) fn stored(&self, key: &str) -> u64 {
+        self.sizes.get(key).copied().unwrap_or_default()
+    }
+
     fn count_size(&mut self, id: StoreId) {
         let Some(store) = self.stores.find(id.0) else { return };
         let size = store.size();
@@ -264,6 +277,17 @@ impl Namespace {
         self.relays.note_returned(id, store.take_returned());
         let deadline = store.next_deadline();
         let signals = store.take_signals();
+        let is_filled = !store.is_pure();
+        if let Some(slot) = self.recorded_fills.get_mut(index as usize)
+            && *slot != is_filled
+        {
+            *slot = is_filled;
+            if is_filled {
+                self.filled.insert(index);
+            } else {
+                self.filled.remove(&index);
+            }
+        }
         if let Some(slot) = self.recorded.get_mut(index as usize)
             && *slot != deadline
         {
@@ -345,6 +369,45 @@ impl Namespace {
     /// All topics by name.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.topics.values()
+    }
+
+    /// How many queues there are.
+    pub(crate) fn queue_count(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// So many queues by name behind the first `skip`.
+    pub(crate) fn page_of_queues(&self, skip: usize, top: usize) -> impl Iterator<Item = &Queue> {
+        self.counted(self.queues.from_rank(skip).take(top))
+    }
+
+    /// So many topics by name behind the first `skip`.
+    pub(crate) fn page_of_topics(&self, skip: usize, top: usize) -> impl Iterator<Item = &Topic> {
+        self.counted(self.topics.from_rank(skip).take(top))
+    }
+
+    /// So many subscriptions of a topic by name behind the first `skip`.
+    pub(crate) fn page_of_subscriptions<'a>(
+        &'a self,
+        topic: &'a Topic,
+        skip: usize,
+        top: usize,
+    ) -> impl Iterator<Item = &'a Subscription> {
+        self.counted(topic.subscriptions.from_rank(skip).take(top))
+    }
+
+    /// So many rules of a subscription by name behind the first `skip`.
+    pub(crate) fn page_of_rules<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+        skip: usize,
+        top: usize,
+    ) -> impl Iterator<Item = &'a StoredRule> {
+        self.counted(subscription.rules.from_rank(skip).take(top))
+    }
+
+    fn counted<'a, T: 'a>(&'a self, page: impl Iterator<Item = T> + 'a) -> impl Iterator<Item = T> {
+        page.inspect(|_| self.work.add(1))
     }
 
     /// How many messages a queue or subscription holds.

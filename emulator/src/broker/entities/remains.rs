@@ -110,13 +110,17 @@ impl Remains {
     /// A subscription, whose stores are not reached any more.
     pub(super) fn add_subscription(&mut self, subscription: Subscription) {
         self.stores.extend(subscription.stores.all());
-        self.add(subscription.rules.into_iter());
+        let (rules, order) = subscription.rules.into_parts();
+        self.add(order);
+        self.add(rules.into_iter());
     }
 
     /// The same for one whose topic stays: its rules are to be taken out of the index there. Both are keys.
     pub(super) fn add_subscription_of(&mut self, topic: &str, own: &str, subscription: Subscription) {
         let Subscription { number, rules, .. } = subscription;
         let (topic, subscription): (Arc<str>, Arc<str>) = (topic.into(), own.into());
+        let (rules, order) = rules.into_parts();
+        self.add(order);
         self.rules.push_back(Box::new(rules.into_iter().map(move |(key, rule)| {
             let (topic, subscription) = (Arc::clone(&topic), Arc::clone(&subscription));
             GoneRule { topic, subscription, number, key, rule }
@@ -134,7 +138,9 @@ impl Remains {
         self.stores.extend([topic.scheduled, topic.transit]);
         self.add_duplicates(topic.duplicates);
         self.add_rules(topic.rules);
-        self.subscriptions.push_back(Box::new(topic.subscriptions.into_values()));
+        let (subscriptions, order) = topic.subscriptions.into_parts();
+        self.add(order);
+        self.subscriptions.push_back(Box::new(subscriptions.into_values()));
     }
 
     /// All queues and topics of a namespace.

@@ -2,6 +2,7 @@
 
 use super::description::{SubscriptionDescription, TopicDescription};
 use super::duplicates::Duplicates;
+use super::listed::Listed;
 use super::message::Message;
 use super::namespace::StoreId;
 use super::queue::{PLACES, Stores, Times};
@@ -11,7 +12,6 @@ use super::rule_index::{RuleCounts, RuleIndex};
 use super::store::{Store, StoreSettings};
 use crate::broker::budget::Share;
 use servicebus_core::servicebus::SubQueue;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A topic.
@@ -28,7 +28,7 @@ pub struct Topic {
     /// Messages on their way to the subscriptions.
     pub transit: StoreId,
     /// By key.
-    pub subscriptions: BTreeMap<String, Subscription>,
+    pub subscriptions: Listed<Subscription>,
     /// The rules of all subscriptions.
     pub rules: RuleIndex,
     pub(in crate::broker) duplicates: Duplicates,
@@ -78,7 +78,7 @@ pub struct Subscription {
     /// Its messages.
     pub stores: Stores,
     /// By key: that is the order in which they are listed (docs/evidence/pinned-behaviour.md RUL4).
-    pub rules: BTreeMap<String, StoredRule>,
+    pub rules: Listed<StoredRule>,
     /// How many of them there are of each kind.
     pub(super) counts: RuleCounts,
     /// Its number among all subscriptions that there were.

@@ -55,7 +55,7 @@ impl Shared {
                     .namespace
                     .subscription(topic, subscription)
                     .ok_or_else(|| EntityError::NotFound(call.address.to_string()))?;
-                let rules: Vec<_> = found.rules.values().skip(skip).take(top).collect();
+                let rules: Vec<_> = self.namespace.page_of_rules(found, skip, top).collect();
                 if rules.is_empty() {
                     return Ok(Reply::Nothing);
                 }
