@@ -202,6 +202,18 @@ impl Response {
         }
     }
 
+    /// The names of the rules that `enumerate-rules` answered with.
+    pub fn rule_names(&self) -> Vec<String> {
+        let Some(Value::List(rules)) = self.body().get("rules") else { return Vec::new() };
+        let name = |item: Value<'_>| {
+            let Value::Map(item) = item else { return None };
+            let Some(Value::Described(rule)) = item.get("rule-description") else { return None };
+            let Ok(Value::List(fields)) = rule.value() else { return None };
+            Some(fields.iter().nth(2)?.ok()?.as_str()?.to_owned())
+        };
+        rules.iter().map_while(Result::ok).filter_map(name).collect()
+    }
+
     /// The messages of a peek or a receive by number.
     pub fn messages(&self) -> Vec<Received> {
         let Some(Value::List(list)) = self.body().get("messages") else { return Vec::new() };

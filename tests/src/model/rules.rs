@@ -100,9 +100,13 @@ pub fn matching(topic: &Topic, message: &Message) -> Vec<String> {
 }
 
 impl Model {
+    /// The rules of a subscription.
+    pub fn rules_of(&mut self, subscription: &str) -> Option<&mut Vec<Rule>> {
+        self.topics.values_mut().find_map(|topic| topic.subscriptions.get_mut(subscription))
+    }
+
     fn rules(&mut self, subscription: &str) -> &mut Vec<Rule> {
-        let mut topics = self.topics.values_mut();
-        topics.find_map(|topic| topic.subscriptions.get_mut(subscription)).expect("the subscription exists")
+        self.rules_of(subscription).expect("the subscription exists")
     }
 
     /// Adds a rule, unless its name is taken (docs/evidence/pinned-behaviour.md RUL8). What is stored already does not

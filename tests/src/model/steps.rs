@@ -86,6 +86,27 @@ pub enum Change {
     Lock(Time),
 }
 
+/// A request of the management API. Those for rules are sent over AMQP by steps of their own as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Creates an entity, which may be there.
+    Create,
+    /// Changes its settings.
+    Update(Change),
+    /// Deletes it.
+    Delete,
+    /// Reads its settings and counts.
+    Read,
+    /// Adds one of the rules.
+    AddRule(u8),
+    /// Gives one of the rules the filter of another.
+    ChangeRule(u8, u8),
+    /// Removes one of the rules.
+    RemoveRule(u8),
+    /// Lists the rules over both protocols.
+    Rules,
+}
+
 /// A step. `txn` is the transaction that it is part of, if any.
 #[allow(missing_docs, reason = "the fields are named for what they choose")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +161,8 @@ pub enum Step {
     Recreate { entity: u8 },
     /// Deletes a queue.
     Delete { entity: u8 },
+    /// A request of the management API about an entity or a rule.
+    Manage { client: u8, entity: u8, verb: Verb },
     /// Time passes.
     Time(Pass),
 }
@@ -298,7 +321,22 @@ fn step(random: &mut Random, kind: Kind) -> Step {
         84 if random.one_in(4) => Step::Recreate { entity: place },
         84 if kind == Kind::Forwarding && random.one_in(8) => Step::Delete { entity: place },
         85..=91 => Step::Time(pass(random, kind)),
+        92..=94 => Step::Manage { client, entity: place, verb: verb(random, kind) },
         _ => Step::Time(Pass::Some(random.pick(&[1, 100, 2_000, 5_000]) + random.below(1_000))),
+    }
+}
+
+fn verb(random: &mut Random, kind: Kind) -> Verb {
+    let below = if kind == Kind::Topic { 10 } else { 5 };
+    match random.below(below) {
+        0 => Verb::Create,
+        1 => Verb::Update(change(random)),
+        2 => Verb::Delete,
+        3..=4 => Verb::Read,
+        5..=6 => Verb::AddRule(random.small(6)),
+        7 => Verb::ChangeRule(random.small(6), random.small(6)),
+        8 => Verb::RemoveRule(random.small(6)),
+        _ => Verb::Rules,
     }
 }
 

@@ -5,6 +5,7 @@
 mod bytes;
 mod citations;
 mod known;
+mod known_answers;
 
 use servicebus_tests::model::Plant;
 use servicebus_tests::model::driver::{self, quietly, tolerated};

@@ -1,5 +1,6 @@
 //! Holds the broker against the model: runs a sequence on both in virtual time and reports the first difference.
 
+mod administering;
 mod bench;
 mod compare;
 mod endings;

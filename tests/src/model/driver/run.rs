@@ -2,12 +2,11 @@
 
 use super::bench::{self, ALIVE, Entities};
 use crate::broker::{Received, Response, World};
-use crate::model::entities::{Place, Status, Sub};
+use crate::model::entities::{Place, Settings, Status, Sub};
 use crate::model::known::Row;
 use crate::model::messages::Message as Modelled;
 use crate::model::receiving::Link;
-use crate::model::steps::{Change, Draft, Pass, Sequence, Setup, Step};
-use crate::model::transactions::Transaction;
+use crate::model::steps::{Change, Draft, Kind, Pass, Sequence, Setup, Step};
 use crate::model::{Answer, Model, Plant, Time, Token};
 use servicebus_core::engine::LinkId;
 use servicebus_core::time::Duration;
@@ -334,20 +333,25 @@ impl Run {
         }
     }
 
-    fn update(&mut self, entity: &str, change: Change) -> Result<(), String> {
-        let Some(found) = self.model.entities.get(entity) else { return Ok(()) };
+    /// Puts a change into the model; the settings then. `None` where there is no such entity, and where a target does
+    /// not exist: an update is refused then.
+    pub(crate) fn changed(&mut self, entity: &str, change: Change) -> Option<Settings> {
+        let found = self.model.entities.get(entity)?;
         let mut targets = found.settings.forward.iter().chain(&found.settings.forward_dead);
         if !targets.all(|target| self.model.entities.contains_key(target)) {
-            // An update is refused while a target does not exist.
-            return Ok(());
+            return None;
         }
-        let found = self.model.entities.get_mut(entity).expect("it was found");
+        let found = self.model.entities.get_mut(entity)?;
         match change {
             Change::Status(status) => found.settings.status = status,
             Change::MaxDelivery(maximum) => found.settings.max_delivery = maximum,
             Change::Lock(lock) => found.settings.lock = lock,
         }
-        let settings = found.settings.clone();
+        Some(found.settings.clone())
+    }
+
+    fn update(&mut self, entity: &str, change: Change) -> Result<(), String> {
+        let Some(settings) = self.changed(entity, change) else { return Ok(()) };
         self.model.detach_all(entity);
         bench::update(&mut self.world, entity, &settings);
         // Dead letters that waited for this entity go on.
@@ -355,10 +359,9 @@ impl Run {
         self.compare()
     }
 
-    /// Queues are deleted, unless a transaction uses them: no document names the result.
+    /// Queues are deleted, unless a transaction uses them.
     fn may_delete(&self, entity: &str) -> bool {
-        let used = |found: &Transaction| found.entities().any(|used| used == entity);
-        !entity.contains('/') && !self.model.transactions.values().any(used)
+        !entity.contains('/') && self.is_unused(entity)
     }
 
     fn delete(&mut self, entity: &str) {
@@ -371,14 +374,24 @@ impl Run {
         self.world.settle_down();
     }
 
-    fn recreate(&mut self, entity: &str) -> Result<(), String> {
+    /// The settings of an entity that is created.
+    pub(crate) fn fresh(&self, entity: &str) -> Settings {
         let mut settings = bench::settings(&self.setup);
-        if let Some(old) = self.model.entities.get(entity) {
-            settings = old.settings.clone();
-        } else if entity == "b" && self.model.entities.contains_key("c") {
+        let is_subscription = entity.contains('/');
+        settings.sessions = (self.setup.kind == Kind::Sessions) || (is_subscription && entity.ends_with("grouped"));
+        settings.duplicates = (self.setup.kind == Kind::Duplicates).then_some(bench::WINDOW);
+        let is_there = |name: &str| self.model.entities.contains_key(name);
+        if entity == "b" && is_there("c") {
             settings.forward_dead = Some("c".into());
         }
-        settings.status = Status::Active;
+        settings
+    }
+
+    fn recreate(&mut self, entity: &str) -> Result<(), String> {
+        let mut settings = match self.model.entities.get(entity) {
+            Some(old) => Settings { status: Status::Active, ..old.settings.clone() },
+            None => self.fresh(entity),
+        };
         self.delete(entity);
         self.compare()?;
         if !self.model.entities.contains_key("b") && entity == "a" {
@@ -484,6 +497,10 @@ impl Run {
                     self.delete(&entity);
                 }
                 Ok(())
+            }
+            Step::Manage { client, entity, verb } => {
+                let entity = self.place(entity).entity;
+                self.administer(of(client), &entity, verb)
             }
             Step::Time(pass) => self.time(pass),
         }
