@@ -315,6 +315,8 @@ async fn a_request_names_one_host() {
         ("GET http://a.localhost/of-a HTTP/1.1\r\n", "HTTP/1.1 400 "),
         ("GET /of-a HTTP/1.1\r\nHost: a.localhost\r\nHost: localhost\r\n", "HTTP/1.1 400 "),
         ("GET /of-a HTTP/1.1\r\nHost: a.localhost\u{ff}\r\n", "HTTP/1.1 400 "),
+        ("GET /of-a HTTP/1.1\r\nHost: a.localhost@localhost\r\n", "HTTP/1.1 400 "),
+        ("GET http://a.localhost@localhost/of-a HTTP/1.1\r\nHost: localhost\r\n", "HTTP/1.1 400 "),
         ("GET /$servicebus/websocket HTTP/1.1\r\nUpgrade: websocket\r\n", "HTTP/1.1 400 "),
     ] {
         let mut socket = TcpStream::connect(emulator.admin_address()).await.unwrap();

@@ -135,7 +135,9 @@ pub(super) fn host_of<B>(request: &hyper::Request<B>) -> Result<String, u16> {
         (None, _) if request.version() >= Version::HTTP_11 => return Err(400),
         (None, _) => "",
     };
-    Ok(request.uri().authority().map_or(named, Authority::as_str).to_owned())
+    let named = request.uri().authority().map_or(named, Authority::as_str);
+    // A user before the host would be taken for a label of it (RFC 9110 §4.2.4).
+    if named.contains('@') { Err(400) } else { Ok(named.to_owned()) }
 }
 
 async fn answer(
