@@ -8,13 +8,13 @@
 //! takes more than [`TURN`] steps before the other one, and the other tasks of the executor, have a turn, so that a
 //! transport that is always ready starves nothing.
 
-use crate::client::change;
+use crate::client::Access;
 use crate::engine::ConnectionErrorKind;
 use crate::machine::{Cause, Failure, Target, Want};
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::Runtime;
 use crate::servicebus::Argument;
 pub use crate::servicebus::Token;
-use crate::storage::{Buffer, Features, RxOf, Storage, TxOf};
+use crate::storage::{Buffer, Features, RxOf, Storage, Text, TxOf};
 use crate::time::{Duration, Instant};
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -148,16 +148,26 @@ fn step(steps: &mut u8) -> impl Future<Output = ()> {
 }
 
 /// Waits until the driver is woken, or until `at`.
-async fn woken_or<R: Runtime>(shared: &R::Shared, runtime: &R, at: Option<Instant>) {
-    let woken = poll_fn(|cx| shared.with(|state| state.driver.poll(cx.waker())));
+async fn woken_or<R: Runtime>(shared: &Access<R>, at: Option<Instant>) {
+    let mut first = true;
+    let woken = poll_fn(|cx| {
+        // The driver's waker is taken when it is woken: in most cases it has to be cloned once.
+        let mut clone = core::mem::take(&mut first).then(|| cx.waker().clone());
+        loop {
+            if let Some(polled) = shared.with(|state| state.driver.poll(cx.waker(), &mut clone)) {
+                return polled;
+            }
+            clone = Some(cx.waker().clone());
+        }
+    });
     match at {
-        Some(at) => race(pin!(woken), pin!(runtime.sleep_until(at))).await,
+        Some(at) => race(pin!(woken), pin!(shared.runtime().sleep_until(at))).await,
         None => woken.await,
     }
 }
 
 /// Wakes the tasks that have news, outside of the lock.
-fn wake_tasks<R: Runtime>(shared: &R::Shared) {
+fn wake_tasks<R: Runtime>(shared: &Access<R>) {
     let mut wakers = heapless::Vec::<Waker, 32>::new();
     loop {
         let more = shared.with(|state| state.take_wakers(&mut wakers));
@@ -170,16 +180,31 @@ fn wake_tasks<R: Runtime>(shared: &R::Shared) {
     }
 }
 
-/// A failure of a transport.
-fn unreachable<R: Runtime>(
-    shared: &R::Shared,
+/// A failure of a transport or of the credential.
+fn failure_by<R: Runtime>(
+    shared: &Access<R>,
+    cause: Cause,
     error: impl core::error::Error + Send + Sync + 'static,
 ) -> Failure<R::Storage> {
-    shared.with(|state| state.machine.failure_by(Cause::Unreachable, error))
+    let text = <<R::Storage as Storage>::Text as Text>::of(&error);
+    let failure = Failure::caused(cause, error);
+    let _gone = shared.with(|state| {
+        state.machine.describe_last(text);
+        state.keep_source(&failure)
+    });
+    failure
+}
+
+/// A failure of a transport.
+fn unreachable<R: Runtime>(
+    shared: &Access<R>,
+    error: impl core::error::Error + Send + Sync + 'static,
+) -> Failure<R::Storage> {
+    failure_by(shared, Cause::Unreachable, error)
 }
 
 /// A driver, from when it is made until it has ended or is dropped: then every call ends.
-struct Running<R: Runtime>(R::Shared);
+struct Running<R: Runtime>(Access<R>);
 
 impl<R: Runtime> Drop for Running<R> {
     fn drop(&mut self) {
@@ -200,10 +225,10 @@ where
     C: Credential<<R::Storage as Storage>::Payload>,
 {
     // Made now: a future that is dropped before it was ever polled ends the calls as well.
-    drive::<R, D, C>(Running(shared), runtime, dialer, credential)
+    drive::<R, D, C>(Running(Access::new(shared, runtime)), dialer, credential)
 }
 
-async fn drive<R, D, C>(running: Running<R>, runtime: R, mut dialer: D, mut credential: C)
+async fn drive<R, D, C>(running: Running<R>, mut dialer: D, mut credential: C)
 where
     R: Runtime,
     D: Dial,
@@ -226,7 +251,7 @@ where
     let mut tx = <R::Storage as Storage>::tx(frame_size);
     loop {
         wake_tasks::<R>(shared);
-        let clock = runtime.clock();
+        let clock = shared.clock();
         let (want, mut deadline) = shared.with(|state| {
             state.machine.handle_timeout(clock);
             (state.machine.handle_want(), state.machine.poll_timeout())
@@ -244,11 +269,11 @@ where
         if dials {
             rx.clear();
             tx.clear();
-            let result = connect(shared, &runtime, &mut dialer, &mut credential, &mut rx, &mut tx).await;
-            let clock = runtime.clock();
+            let result = connect(shared, &mut dialer, &mut credential, &mut rx, &mut tx).await;
+            let clock = shared.clock();
             shared.with(|state| state.machine.handle_disconnected(clock, result));
         } else {
-            woken_or(shared, &runtime, deadline).await;
+            woken_or(shared, deadline).await;
         }
     }
     log!(info, "closed");
@@ -256,8 +281,7 @@ where
 
 /// One connection, from dialling to its end; returns why it ended.
 async fn connect<R, D, C>(
-    shared: &R::Shared,
-    runtime: &R,
+    shared: &Access<R>,
     dialer: &mut D,
     credential: &mut C,
     rx: &mut RxOf<R::Storage>,
@@ -269,19 +293,19 @@ where
     C: Credential<<R::Storage as Storage>::Payload>,
 {
     // All that dialling needs is gone when the bytes flow: the two share their room in the future.
-    let mut transport = match dial::<R, D>(shared, runtime, dialer).await {
+    let mut transport = match dial::<R, D>(shared, dialer).await {
         Ok(transport) => transport,
         Err(failure) => return failure,
     };
-    let clock = runtime.clock();
+    let clock = shared.clock();
     if let Err(failure) = shared.with(|state| state.machine.handle_connected(clock)) {
         return failure;
     }
     let ended = {
         let (mut reader, mut writer) = transport.split();
-        let mut read = pin!(read::<R>(shared, runtime, &mut reader, rx));
-        let mut write = pin!(write(shared, runtime, &mut writer, tx));
-        let mut fetch = pin!(fetch_tokens::<R, C>(shared, runtime, credential));
+        let mut read = pin!(read::<R>(shared, &mut reader, rx));
+        let mut write = pin!(write(shared, &mut writer, tx));
+        let mut fetch = pin!(fetch_tokens::<R, C>(shared, credential));
         poll_fn(|cx| {
             let mut ended = read.as_mut().poll(cx);
             if ended.is_pending() {
@@ -296,7 +320,7 @@ where
     };
     if shared.with(|state| state.machine.is_over()) {
         let closing = async { drop(transport.close().await) };
-        let late = async { drop(serve::<R>(shared, runtime, runtime.now() + FAREWELL, FAREWELL).await) };
+        let late = async { drop(serve::<R>(shared, shared.now() + FAREWELL, FAREWELL).await) };
         race(pin!(closing), pin!(late)).await;
     }
     ended
@@ -304,12 +328,11 @@ where
 
 /// Opens a transport, in the time of one attempt.
 async fn dial<'d, R: Runtime, D: Dial>(
-    shared: &R::Shared,
-    runtime: &R,
+    shared: &Access<R>,
     dialer: &'d mut D,
 ) -> Result<D::Transport<'d>, Failure<R::Storage>> {
     let mut host = heapless::String::<256>::new();
-    let clock = runtime.clock();
+    let clock = shared.clock();
     let (port, tls, until) = shared.with(|state| {
         let until = state.machine.handle_dialling(clock);
         let target = state.machine.target()?;
@@ -320,23 +343,18 @@ async fn dial<'d, R: Runtime, D: Dial>(
     log!(info, "connecting", host = host, port = port, tls = tls);
     let opening = dialer.dial(Target { host: &host, port, tls });
     let opening = async { opening.await.map_err(|error| unreachable::<R>(shared, error)) };
-    let give_up = async { Err(serve::<R>(shared, runtime, until, Duration::ZERO).await) };
+    let give_up = async { Err(serve::<R>(shared, until, Duration::ZERO).await) };
     race(pin!(opening), pin!(give_up)).await
 }
 
 /// Does what time and calls ask for while a transport is being opened or its write is blocked, but no longer than
 /// `until`, and no longer than `farewell` once the client closes or the connection is over.
-async fn serve<R: Runtime>(
-    shared: &R::Shared,
-    runtime: &R,
-    mut until: Instant,
-    farewell: Duration,
-) -> Failure<R::Storage> {
+async fn serve<R: Runtime>(shared: &Access<R>, mut until: Instant, farewell: Duration) -> Failure<R::Storage> {
     let mut steps = 0;
     let mut over = false;
     let mut deadline = None;
     loop {
-        let clock = runtime.clock();
+        let clock = shared.clock();
         let busy = shared.with(|state| {
             let busy = state.machine.handle_due(clock, deadline);
             deadline = state.machine.poll_timeout_without_output();
@@ -352,15 +370,14 @@ async fn serve<R: Runtime>(
         }
         if !busy {
             let at = deadline.map_or(until, |deadline| deadline.min(until));
-            woken_or(shared, runtime, Some(at)).await;
+            woken_or(shared, Some(at)).await;
         }
         step(&mut steps).await;
     }
 }
 
 async fn read<R: Runtime>(
-    shared: &R::Shared,
-    runtime: &R,
+    shared: &Access<R>,
     reader: &mut impl Read<Error: Send + Sync + 'static>,
     rx: &mut RxOf<R::Storage>,
 ) -> Failure<R::Storage> {
@@ -372,23 +389,22 @@ async fn read<R: Runtime>(
             Err(error) => return unreachable::<R>(shared, error),
         };
         rx.commit(count);
-        let clock = runtime.clock();
-        change::<R, _>(shared, |state| state.machine.handle_input(clock, rx));
+        let clock = shared.clock();
+        shared.change(|state| state.machine.handle_input(clock, rx));
         wake_tasks::<R>(shared);
         step(&mut steps).await;
     }
 }
 
 async fn write<R: Runtime>(
-    shared: &R::Shared,
-    runtime: &R,
+    shared: &Access<R>,
     writer: &mut impl Write<Error: Send + Sync + 'static>,
     tx: &mut TxOf<R::Storage>,
 ) -> Failure<R::Storage> {
     let mut steps = 0;
     let mut deadline = None;
     loop {
-        let clock = runtime.clock();
+        let clock = shared.clock();
         let (over, busy) = shared.with(|state| {
             if deadline.is_none_or(|deadline| deadline <= clock.now) {
                 state.machine.handle_timeout(clock);
@@ -402,20 +418,20 @@ async fn write<R: Runtime>(
             // One write for all frames of a wake-up; more may have come up while it lasted.
             let mut written = 0;
             while let Some(rest) = tx.filled().get(written..).filter(|rest| !rest.is_empty()) {
-                match unblocked(shared, runtime, pin!(writer.write(rest))).await {
+                match unblocked(shared, pin!(writer.write(rest))).await {
                     Ok(0) => return Failure::new(Cause::Connection(ConnectionErrorKind::Disconnected)),
                     Ok(count) => written += count,
                     Err(failure) => return failure,
                 }
             }
             tx.clear();
-            if let Err(failure) = unblocked(shared, runtime, pin!(writer.flush())).await {
+            if let Err(failure) = unblocked(shared, pin!(writer.flush())).await {
                 return failure;
             }
         } else if over {
             return Failure::new(Cause::Connection(ConnectionErrorKind::ClosedByPeer));
         } else if !busy {
-            woken_or(shared, runtime, deadline).await;
+            woken_or(shared, deadline).await;
         }
         step(&mut steps).await;
     }
@@ -423,20 +439,19 @@ async fn write<R: Runtime>(
 
 /// Waits for a write, in the time of one attempt; a connection that takes no byte for as long is lost.
 async fn unblocked<R: Runtime, T, E: core::error::Error + Send + Sync + 'static>(
-    shared: &R::Shared,
-    runtime: &R,
+    shared: &Access<R>,
     writing: Pin<&mut impl Future<Output = Result<T, E>>>,
 ) -> Result<T, Failure<R::Storage>> {
     let writing = async { writing.await.map_err(|error| unreachable::<R>(shared, error)) };
     let blocked = async {
-        let until = runtime.now() + shared.with(|state| state.machine.settings().retry.try_timeout);
-        Err(serve::<R>(shared, runtime, until, FAREWELL).await)
+        let until = shared.now() + shared.with(|state| state.machine.settings().retry.try_timeout);
+        Err(serve::<R>(shared, until, FAREWELL).await)
     };
     race(pin!(writing), pin!(blocked)).await
 }
 
 /// Asks the credential whenever the machine wants a token.
-async fn fetch_tokens<R, C>(shared: &R::Shared, runtime: &R, credential: &mut C) -> Failure<R::Storage>
+async fn fetch_tokens<R, C>(shared: &Access<R>, credential: &mut C) -> Failure<R::Storage>
 where
     R: Runtime,
     C: Credential<<R::Storage as Storage>::Payload>,
@@ -447,8 +462,8 @@ where
             if !shared.with(|state| state.machine.wants_access_token()) {
                 return Poll::Pending;
             }
-            let clock = runtime.clock();
-            match change::<R, _>(shared, |state| state.machine.poll_access_token(clock)) {
+            let clock = shared.clock();
+            match shared.change(|state| state.machine.poll_access_token(clock)) {
                 Some(audience) => Poll::Ready(audience),
                 None => Poll::Pending,
             }
@@ -462,10 +477,10 @@ where
         });
         let token = match answer.await {
             None => continue,
-            Some(Ok(token)) => Ok(token),
-            Some(Err(error)) => Err(shared.with(|state| state.machine.failure_by(Cause::Credential, error))),
+            Some(Ok(token)) => Ok(token.detached()),
+            Some(Err(error)) => Err(failure_by(shared, Cause::Credential, error)),
         };
-        let clock = runtime.clock();
-        change::<R, _>(shared, |state| state.machine.handle_access_token(clock, &audience, token));
+        let clock = shared.clock();
+        shared.change(|state| state.machine.handle_access_token(clock, &audience, token));
     }
 }

@@ -11,7 +11,7 @@
 //!    encrypted, and to `Target::host` and nobody else. Reads and writes that the driver has begun are polled to their
 //!    end as long as the connection lasts, so they need not survive being dropped.
 //! 3. The state that both share: [`Client::shared_state`](crate::client::Client::shared_state) in a `Shared`, and
-//!    [`Client::new`](crate::client::Client::new) over it.
+//!    [`Client::new`](crate::client::Client::new) over it, with the runtime.
 //! 4. [`driver::run`](crate::driver::run) over the same state: a future that somebody polls until the client is closed.
 //!
 //! ```
@@ -43,8 +43,8 @@
 //! }
 //!
 //! let settings = Settings::new("Endpoint=sb://localhost;UseDevelopmentEmulator=true".into(), 1);
-//! let shared = Rc::new(RefCell::new(Client::shared_state(Still, settings)));
-//! let client = Client::<Still>::new(&shared);
+//! let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
+//! let client = Client::<Still>::new(&shared, Still);
 //! let sender = client.sender("orders").expect("there is room for one");
 //! ```
 //!
@@ -58,7 +58,8 @@ use crate::time::Instant;
 use core::fmt::Debug;
 use core::future::Future;
 
-/// A runtime. Usually a unit struct; in simulations a handle to the simulated clock.
+/// A runtime. Usually a unit struct; in simulations a handle to the simulated clock. It is called without the lock on the
+/// client's state: it may itself use a client.
 pub trait Runtime: Clone + Debug + Sized + 'static {
     /// Where bytes and tables live.
     type Storage: Storage;

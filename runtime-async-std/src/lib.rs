@@ -254,8 +254,8 @@ impl Options {
     }
 
     fn prepare(self) -> (Client, <AsyncIo as Runtime>::Shared, Dialer) {
-        let shared = Arc::new(Mutex::new(Client::shared_state(AsyncIo, self.settings)));
-        (Client::new(&shared), shared, self.dialer)
+        let shared = Arc::new(Mutex::new(Client::shared_state(self.settings)));
+        (Client::new(&shared, AsyncIo), shared, self.dialer)
     }
 }
 

@@ -58,10 +58,10 @@ pub fn new<S: Storage>(
         }
         // Apart from the next line, which builds the state in its place rather than on the stack.
         *state = None;
-        state.get_or_insert_with(|| Client::shared_state(runtime.clone(), settings));
+        state.get_or_insert_with(|| Client::shared_state(settings));
     }
     let shared = Handle(&resources.state);
-    Ok((Client::new(&shared), Runner { shared, runtime }))
+    Ok((Client::new(&shared, runtime.clone()), Runner { shared, runtime }))
 }
 
 /// The [`Resources`] belong to a client that is not over.
@@ -120,6 +120,10 @@ impl<S: Storage> Runtime for Embassy<S> {
     #[inline(never)]
     fn clock(&self) -> Clock {
         Clock { now: clock::now(), utc: self.utc.now() }
+    }
+
+    fn now(&self) -> Instant {
+        clock::now()
     }
 
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {

@@ -260,8 +260,8 @@ impl Options {
     }
 
     fn prepare(self) -> (Client, <Tokio as Runtime>::Shared, Dialer) {
-        let shared = Arc::new(Mutex::new(Client::shared_state(Tokio, self.settings)));
-        (Client::new(&shared), shared, self.dialer)
+        let shared = Arc::new(Mutex::new(Client::shared_state(self.settings)));
+        (Client::new(&shared, Tokio), shared, self.dialer)
     }
 }
 

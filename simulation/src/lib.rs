@@ -229,8 +229,8 @@ impl World {
         credential: C,
     ) -> (Client<Simulated<S>>, SharedState<S>, impl Future<Output = ()> + use<S, C>) {
         let runtime = Simulated(self.clone(), utc.clone(), PhantomData);
-        let shared = Rc::new(RefCell::new(Client::shared_state(runtime.clone(), settings)));
-        let client = Client::new(&shared);
+        let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
+        let client = Client::new(&shared, runtime.clone());
         let state = Rc::downgrade(&shared);
         self.0.busy.borrow_mut().push(Box::new(move || {
             let state = state.upgrade()?;

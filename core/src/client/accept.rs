@@ -146,10 +146,10 @@ impl<R: Runtime> Client<R> {
         session: &SessionChoice<StorageOf<R>>,
         options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>> {
-        let deadline = call::clock::<R>(&self.shared).now + max_wait;
+        let deadline = self.shared.now() + max_wait;
         let mut attempt = 0;
         loop {
-            let timeout = deadline.left(call::clock::<R>(&self.shared).now).get();
+            let timeout = deadline.left(self.shared.now()).get();
             let endpoint = Endpoint::in_session(&self.shared, options, session, entity.clone(), Some(timeout))?;
             // The service answers at its own deadline; ours is only for a service that does not answer.
             let result = endpoint.attached(Some(deadline + Duration::from_secs(1))).await;
@@ -159,7 +159,7 @@ impl<R: Runtime> Client<R> {
             };
             drop(endpoint);
             let waited = failure.reason() == Some(Reason::Timeout) || failure.cause == Cause::Timeout;
-            if waited || call::clock::<R>(&self.shared).now >= deadline {
+            if waited || self.shared.now() >= deadline {
                 return if waited { Ok(None) } else { Err(Error::new(failure, &entity)) };
             }
             if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure, None).await {

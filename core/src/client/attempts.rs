@@ -1,14 +1,14 @@
 //! A call that is tried again after failures that can pass.
 
-use super::call::{PayloadOf, Pending, change, poll_pending, start_wait};
-use super::{Error, StorageOf};
-use crate::machine::{ClientMachine, EndpointId, Entity, Failure, OperationId};
+use super::call::{PayloadOf, Pending, poll_pending, start_wait};
+use super::{Access, Error, StorageOf};
+use crate::machine::{ClientMachine, Clock, EndpointId, Entity, Failure, OperationId};
 use crate::runtime::Runtime;
 use crate::servicebus::management::{Request, Response};
 use crate::time::Instant;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll, Waker, ready};
 
 /// What is tried. It keeps what it brings, so that the call around it is the same for every kind.
 pub(super) trait Attempt<R: Runtime> {
@@ -25,14 +25,19 @@ pub(super) trait Attempt<R: Runtime> {
         false
     }
 
-    /// Starts an attempt, or the pause that has to be made before.
-    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>>;
+    /// The time, for attempts that need it while they are polled.
+    fn clock(&self) -> Clock {
+        Clock::default()
+    }
 
-    /// Goes on with the attempt that was started last.
+    /// Starts an attempt, or the pause that has to be made before, for the task of this waker.
+    fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>>;
+
+    /// Goes on with the attempt that was started last, under the lock.
     fn poll(
         &mut self,
         machine: &mut ClientMachine<StorageOf<R>>,
-        runtime: &R,
+        clock: Clock,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>>;
 }
@@ -51,17 +56,21 @@ impl<R: Runtime, A: Attempt<R>> Attempt<R> for &mut A {
         (**self).doubles()
     }
 
-    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
-        (**self).start(turn)
+    fn clock(&self) -> Clock {
+        (**self).clock()
+    }
+
+    fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
+        (**self).start(turn, waker)
     }
 
     fn poll(
         &mut self,
         machine: &mut ClientMachine<StorageOf<R>>,
-        runtime: &R,
+        clock: Clock,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        (**self).poll(machine, runtime, operation)
+        (**self).poll(machine, clock, operation)
     }
 }
 
@@ -96,16 +105,16 @@ struct Progress<'c, R: Runtime> {
 
 impl<'c, R: Runtime, A: Attempt<R>> Attempts<'c, R, A> {
     /// As many attempts as the policy wants, until `until` at the latest.
-    pub(super) fn new(shared: &'c R::Shared, until: Option<Instant>, attempt: A) -> Self {
+    pub(super) fn new(shared: &'c Access<R>, until: Option<Instant>, attempt: A) -> Self {
         Self::counted(shared, until, Some(0), attempt)
     }
 
     /// One attempt.
-    pub(super) fn once(shared: &'c R::Shared, until: Option<Instant>, attempt: A) -> Self {
+    pub(super) fn once(shared: &'c Access<R>, until: Option<Instant>, attempt: A) -> Self {
         Self::counted(shared, until, None, attempt)
     }
 
-    fn counted(shared: &'c R::Shared, until: Option<Instant>, failed: Option<u32>, attempt: A) -> Self {
+    fn counted(shared: &'c Access<R>, until: Option<Instant>, failed: Option<u32>, attempt: A) -> Self {
         let turn = Turn { until, waits: false, paused: false };
         Self { progress: Progress { pending: Pending::idle(shared), turn, uncertain: false, failed }, attempt }
     }
@@ -133,20 +142,19 @@ impl<R: Runtime> Progress<'_, R> {
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
         loop {
             if self.turn.waits {
-                ready!(poll_pending(&mut self.pending, cx, |machine, _, operation| machine.poll_sleep(operation)));
+                ready!(poll_pending(&mut self.pending, cx, |machine, operation| machine.poll_sleep(operation)));
                 self.turn.waits = false;
             }
             if self.pending.operation.is_none() {
-                let started = attempt.start(&mut self.turn);
+                let started = attempt.start(&mut self.turn, cx.waker());
                 let uncertain = self.uncertain;
                 self.pending.operation = Some(started.map_err(|failure| Failure { uncertain, ..failure })?);
                 if self.turn.waits {
                     continue;
                 }
             }
-            let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation| {
-                attempt.poll(machine, runtime, operation)
-            };
+            let clock = attempt.clock();
+            let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation| attempt.poll(machine, clock, operation);
             let Err(mut failure) = ready!(poll_pending(&mut self.pending, cx, poll)) else {
                 return Poll::Ready(Ok(()));
             };
@@ -156,7 +164,7 @@ impl<R: Runtime> Progress<'_, R> {
             let again = self.failed.as_mut().filter(|_| !self.uncertain || !attempt.doubles());
             let wait = again.and_then(|failed| start_wait::<R>(shared, endpoint, failed, &failure, until));
             if wait.is_none() {
-                change::<R, _>(shared, |state| state.machine.needs_less());
+                shared.change(|state| state.machine.needs_less());
                 failure.uncertain = self.uncertain;
                 return Poll::Ready(Err(failure));
             }
@@ -168,7 +176,7 @@ impl<R: Runtime> Progress<'_, R> {
 
 /// A request to an entity's `$management`, for an endpoint or for the client itself.
 pub(super) struct Asking<'c, R: Runtime> {
-    pub(super) shared: &'c R::Shared,
+    pub(super) shared: &'c Access<R>,
     pub(super) endpoint: Option<EndpointId>,
     pub(super) entity: &'c Entity<StorageOf<R>>,
     pub(super) request: &'c dyn Request,
@@ -188,17 +196,21 @@ impl<R: Runtime> Attempt<R> for Asking<'_, R> {
         self.entity
     }
 
-    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
-        super::call::start_try::<R>(self.shared, self.endpoint, turn)
+    fn clock(&self) -> Clock {
+        self.shared.clock()
+    }
+
+    fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
+        super::call::start_try::<R>(self.shared, self.endpoint, turn, waker)
     }
 
     fn poll(
         &mut self,
         machine: &mut ClientMachine<StorageOf<R>>,
-        runtime: &R,
+        clock: Clock,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let response = ready!(machine.poll_request(runtime.clock(), operation, self.entity, self.request, None));
+        let response = ready!(machine.poll_request(clock, operation, self.entity, self.request, None));
         Poll::Ready(response.map(|response| self.response = Some(response)))
     }
 }

@@ -1,12 +1,10 @@
 //! A pending call as a future, and what all calls share.
 
 use super::attempts::{Asking, Attempt, Attempts, Turn};
-use super::{Error, LiteralOf, ReceiverOptions, State, StorageOf};
+use super::{Access, Error, LiteralOf, ReceiverOptions, State, StorageOf};
 use crate::engine::{Capacity, EngineError};
-use crate::machine::{
-    Cause, ClientMachine, Clock, EndpointId, Entity, Failure, Kind, OperationId, SessionChoice, SizeLimits,
-};
-use crate::runtime::{Runtime, Shared};
+use crate::machine::{Cause, ClientMachine, EndpointId, Entity, Failure, Kind, OperationId, SessionChoice, SizeLimits};
+use crate::runtime::Runtime;
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::{MessageId, MessageRef, Reason};
 use crate::storage::{self, Payload, Storage};
@@ -14,7 +12,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::{Uuid, UuidText};
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 /// An encoded message in the storage of a runtime.
 pub(super) type PayloadOf<R> = <StorageOf<R> as Storage>::Payload;
@@ -23,15 +21,15 @@ pub(super) type PayloadOf<R> = <StorageOf<R> as Storage>::Payload;
 pub(super) type TransactionOf<R> = storage::TransactionOf<StorageOf<R>>;
 
 /// Another handle to the state.
-pub(super) fn handle<R: Runtime>(shared: &R::Shared) -> R::Shared {
+pub(super) fn handle<R: Runtime>(shared: &Access<R>) -> Access<R> {
     shared.with(|state| state.handles += 1);
     shared.clone()
 }
 
 /// A handle goes; with the last one the client closes.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-pub(super) fn drop_handle<R: Runtime>(shared: &R::Shared) {
-    change::<R, _>(shared, |state| {
+pub(super) fn drop_handle<R: Runtime>(shared: &Access<R>) {
+    shared.change(|state| {
         state.handles = state.handles.saturating_sub(1);
         if state.handles == 0 {
             state.machine.close();
@@ -39,39 +37,51 @@ pub(super) fn drop_handle<R: Runtime>(shared: &R::Shared) {
     });
 }
 
-pub(super) fn clock<R: Runtime>(shared: &R::Shared) -> Clock {
-    shared.with(|state| state.runtime.clock())
-}
-
-/// Changes the state, and wakes the driver when it has something to do then.
-pub(crate) fn change<R: Runtime, T>(shared: &R::Shared, change: impl FnOnce(&mut State<R>) -> T) -> T {
-    let (result, driver) = shared.with(|state| (change(state), state.wake_driver()));
-    if let Some(waker) = driver {
-        waker.wake();
-    }
-    result
-}
-
 /// The slot of a call that waits. Dropping it gives the call up.
 pub(super) struct Pending<'c, R: Runtime> {
-    pub(super) shared: &'c R::Shared,
+    pub(super) shared: &'c Access<R>,
     pub(super) operation: Option<OperationId>,
 }
 
 impl<'c, R: Runtime> Pending<'c, R> {
     /// No call yet.
-    pub(super) fn idle(shared: &'c R::Shared) -> Self {
+    pub(super) fn idle(shared: &'c Access<R>) -> Self {
         Self { shared, operation: None }
     }
 
     /// Starts a call on an endpoint, or on the client itself, that ends at `deadline`.
     pub(super) fn start(
-        shared: &'c R::Shared,
+        shared: &'c Access<R>,
         endpoint: Option<EndpointId>,
         deadline: Option<Instant>,
     ) -> Result<Self, Failure<StorageOf<R>>> {
         let operation = shared.with(|state| state.machine.start(endpoint, deadline))?;
         Ok(Self { shared, operation: Some(operation) })
+    }
+}
+
+/// Starts a call on an endpoint for the task of this waker.
+pub(super) fn start_for<R: Runtime>(
+    shared: &Access<R>,
+    endpoint: EndpointId,
+    deadline: Option<Instant>,
+    waker: &Waker,
+) -> Result<OperationId, Failure<StorageOf<R>>> {
+    let mut waker = Some(waker.clone());
+    shared.with(|state| {
+        let operation = state.machine.start(Some(endpoint), deadline)?;
+        leave_waker(state, operation, &mut waker);
+        Ok(operation)
+    })
+}
+
+/// Leaves a waker with a call that has none yet.
+fn leave_waker<R: Runtime>(state: &mut State<R>, operation: OperationId, waker: &mut Option<Waker>) {
+    let place = operation.index();
+    if state.wakers.get(place).is_none()
+        && let Some(new) = waker.take()
+    {
+        *waker = state.wakers.put(place, new);
     }
 }
 
@@ -85,55 +95,77 @@ impl<R: Runtime> Drop for Pending<'_, R> {
 
 /// Drops a call. Not part of the futures that hold one: each would have a copy of it.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-pub(super) fn give_up<R: Runtime>(shared: &R::Shared, operation: OperationId) {
-    change::<R, _>(shared, |state| {
-        finish(state, operation);
+pub(super) fn give_up<R: Runtime>(shared: &Access<R>, operation: OperationId) {
+    let waker = shared.change(|state| {
+        let waker = finish(state, operation);
         state.machine.needs_less();
+        waker
     });
+    drop(waker);
 }
 
 /// Polls a call; once it is ready, its slot is free again.
 pub(super) fn poll_pending<R: Runtime, T>(
     pending: &mut Pending<'_, R>,
     cx: &mut Context<'_>,
-    mut poll: impl FnMut(&mut ClientMachine<StorageOf<R>>, &R, OperationId) -> Poll<T>,
+    mut poll: impl FnMut(&mut ClientMachine<StorageOf<R>>, OperationId) -> Poll<T>,
 ) -> Poll<T> {
     let mut output = Poll::Pending;
-    poll_slot(pending, cx, &mut |machine, runtime, operation| {
-        output = poll(machine, runtime, operation);
-        output.is_ready()
+    poll_slot(pending, cx, &mut |machine, operation| {
+        output = poll(machine, operation);
+        if output.is_ready() { Poll::Ready(true) } else { Poll::Pending }
     });
     output
 }
 
-/// Goes on with a call, and tells whether it is over.
-type Polling<'p, R> = dyn FnMut(&mut ClientMachine<StorageOf<R>>, &R, OperationId) -> bool + 'p;
+/// Goes on with a call. Ready when the task does not have to wait, with whether the call is over.
+pub(super) type Polling<'p, R> = dyn FnMut(&mut ClientMachine<StorageOf<R>>, OperationId) -> Poll<bool> + 'p;
 
-/// What is the same for calls of all kinds. `poll` tells whether the call is over.
+/// What is the same for calls of all kinds.
 #[cfg_attr(feature = "alloc", inline)]
 #[cfg_attr(not(feature = "alloc"), inline(never))]
-fn poll_slot<R: Runtime>(pending: &mut Pending<'_, R>, cx: &mut Context<'_>, poll: &mut Polling<'_, R>) {
+pub(super) fn poll_slot<R: Runtime>(pending: &mut Pending<'_, R>, cx: &mut Context<'_>, poll: &mut Polling<'_, R>) {
     let Some(operation) = pending.operation else { return };
-    let ready = change::<R, _>(pending.shared, |state| {
-        let ready = poll(&mut state.machine, &state.runtime, operation);
-        if ready {
-            finish(state, operation);
-        } else {
-            let known = state.wakers.get(operation.index()).is_some_and(|known| known.will_wake(cx.waker()));
-            if !known {
-                let _ = state.wakers.put(operation.index(), cx.waker().clone());
+    let mut waker = None;
+    loop {
+        // Wakers come and go outside of the lock.
+        let (polled, _gone) = pending.shared.change(|state| {
+            match poll(&mut state.machine, operation) {
+                Poll::Ready(true) => return (Polled::Over, finish(state, operation)),
+                Poll::Ready(false) => return (Polled::Pending, None),
+                Poll::Pending => {}
             }
+            match state.wakers.get(operation.index()) {
+                Some(known) if known.will_wake(cx.waker()) => (Polled::Pending, None),
+                _ => match waker.take() {
+                    Some(waker) => (Polled::Pending, state.wakers.put(operation.index(), waker)),
+                    None => (Polled::Unknown, None),
+                },
+            }
+        });
+        match polled {
+            Polled::Over => return pending.operation = None,
+            Polled::Pending => return,
+            // Polled once more with the waker: what happens meanwhile must not be missed.
+            Polled::Unknown => waker = Some(cx.waker().clone()),
         }
-        ready
-    });
-    if ready {
-        pending.operation = None;
     }
 }
 
-fn finish<R: Runtime>(state: &mut State<R>, operation: OperationId) {
-    state.wakers.take(operation.index());
+/// How a call stands after a poll.
+enum Polled {
+    Over,
+    /// Its task will be woken, or does not wait.
+    Pending,
+    /// The waker of its task is not known yet.
+    Unknown,
+}
+
+/// Frees the slot of a call. The waker is to be dropped outside of the lock.
+#[must_use]
+fn finish<R: Runtime>(state: &mut State<R>, operation: OperationId) -> Option<Waker> {
     state.machine.finish(operation);
+    state.wakers.take(operation.index())
 }
 
 /// A call that has to wait, as a future.
@@ -145,13 +177,13 @@ pub(super) struct Call<'c, R: Runtime, F> {
 impl<'c, R: Runtime, F> Call<'c, R, F> {
     /// As [`Pending::start`]; `poll` is called until it is ready.
     pub(super) fn start<T>(
-        shared: &'c R::Shared,
+        shared: &'c Access<R>,
         endpoint: Option<EndpointId>,
         deadline: Option<Instant>,
         poll: F,
     ) -> Result<Self, Failure<StorageOf<R>>>
     where
-        F: FnMut(&mut ClientMachine<StorageOf<R>>, &R, OperationId) -> Poll<T>,
+        F: FnMut(&mut ClientMachine<StorageOf<R>>, OperationId) -> Poll<T>,
     {
         Ok(Self { pending: Pending::start(shared, endpoint, deadline)?, poll })
     }
@@ -159,7 +191,7 @@ impl<'c, R: Runtime, F> Call<'c, R, F> {
 
 impl<R: Runtime, F, T> Future for Call<'_, R, F>
 where
-    F: FnMut(&mut ClientMachine<StorageOf<R>>, &R, OperationId) -> Poll<T> + Unpin,
+    F: FnMut(&mut ClientMachine<StorageOf<R>>, OperationId) -> Poll<T> + Unpin,
 {
     type Output = T;
 
@@ -170,8 +202,8 @@ where
 }
 
 /// Closes the client and waits until its driver has ended.
-pub(super) async fn close<R: Runtime>(shared: &R::Shared) {
-    change::<R, _>(shared, |state| state.machine.close());
+pub(super) async fn close<R: Runtime>(shared: &Access<R>) {
+    shared.change(|state| state.machine.close());
     news::<R, _>(shared, ClientMachine::start_closing, |machine| {
         if machine.is_stopped() { Poll::Ready(()) } else { Poll::Pending }
     })
@@ -181,30 +213,29 @@ pub(super) async fn close<R: Runtime>(shared: &R::Shared) {
 /// Waits until `poll` is ready, which depends on what the client's driver does. `start` takes a slot for that; while all
 /// are taken, the task waits in a place that is left for those.
 pub(super) async fn news<R: Runtime, T>(
-    shared: &R::Shared,
+    shared: &Access<R>,
     start: fn(&mut ClientMachine<StorageOf<R>>) -> Option<OperationId>,
     mut poll: impl FnMut(&ClientMachine<StorageOf<R>>) -> Poll<T>,
 ) -> T {
     let mut pending = Pending::<R>::idle(shared);
     poll_fn(|cx| {
         if pending.operation.is_none() {
-            let (polled, before) = change::<R, _>(shared, |state| {
+            let mut waker = Some(cx.waker().clone());
+            let (polled, before) = shared.change(|state| {
                 pending.operation = start(&mut state.machine);
                 if pending.operation.is_some() {
                     return (Poll::Pending, None);
                 }
                 let polled = poll(&state.machine);
-                let before = if polled.is_pending() { state.wait_outside(cx.waker()) } else { None };
+                let before = if polled.is_pending() { state.wait_outside(&mut waker) } else { None };
                 (polled, before)
             });
-            if let Some(before) = before {
-                before.wake();
-            }
+            before.map(Waker::wake);
             if pending.operation.is_none() {
                 return polled;
             }
         }
-        poll_pending(&mut pending, cx, |machine, _, _| poll(machine))
+        poll_pending(&mut pending, cx, |machine, _| poll(machine))
     })
     .await
 }
@@ -213,14 +244,14 @@ pub(super) async fn news<R: Runtime, T>(
 /// be no other.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn start_wait<R: Runtime>(
-    shared: &R::Shared,
+    shared: &Access<R>,
     endpoint: Option<EndpointId>,
     failed: &mut u32,
     failure: &Failure<StorageOf<R>>,
     until: Option<Instant>,
 ) -> Option<OperationId> {
+    let now = shared.now();
     shared.with(|state| {
-        let now = state.runtime.now();
         let delay = state.machine.retry_delay(endpoint, failed, failure)?;
         if failure.reason() == Some(Reason::ServerBusy) {
             state.machine.pause_until(now.after(delay));
@@ -235,7 +266,7 @@ pub(super) fn start_wait<R: Runtime>(
 
 /// Waits as the retry policy wants after a failed attempt of a call on an endpoint; false when there is to be no other.
 pub(super) async fn wait_to_retry<R: Runtime>(
-    shared: &R::Shared,
+    shared: &Access<R>,
     endpoint: Option<EndpointId>,
     failed: &mut u32,
     failure: &Failure<StorageOf<R>>,
@@ -245,7 +276,7 @@ pub(super) async fn wait_to_retry<R: Runtime>(
     let waits = operation.is_some();
     if waits {
         let pending = Pending::<R> { shared, operation };
-        Call { pending, poll: |machine: &mut ClientMachine<_>, _: &R, operation| machine.poll_sleep(operation) }.await;
+        Call { pending, poll: |machine: &mut ClientMachine<_>, operation| machine.poll_sleep(operation) }.await;
     }
     waits
 }
@@ -257,13 +288,14 @@ fn try_deadline<R: Runtime>(state: &State<R>, now: Instant, until: Option<Instan
 }
 
 /// Starts an attempt of a call, or the pause before it: while the service is busy, all calls of the client wait
-/// together.
+/// together. The waker of its task is left where there is none yet.
 fn begin<R: Runtime>(
     state: &mut State<R>,
+    now: Instant,
     endpoint: Option<EndpointId>,
     turn: &mut Turn,
+    waker: &mut Option<Waker>,
 ) -> Result<OperationId, Failure<StorageOf<R>>> {
-    let now = state.runtime.now();
     if turn.until.is_some_and(|until| until <= now) {
         // Nothing may leave for a call whose time is up.
         return Err(state.machine.late(endpoint));
@@ -271,25 +303,29 @@ fn begin<R: Runtime>(
     let busy = state.machine.paused_until().filter(|busy| !turn.paused && *busy > now);
     turn.paused = busy.is_some();
     turn.waits = busy.is_some();
-    match busy {
-        Some(busy) => state.machine.start_pause(turn.until.map_or(busy, |until| until.min(busy))),
-        None => state.machine.start(endpoint, Some(try_deadline(state, now, turn.until))),
-    }
+    let operation = match busy {
+        Some(busy) => state.machine.start_pause(turn.until.map_or(busy, |until| until.min(busy)))?,
+        None => state.machine.start(endpoint, Some(try_deadline(state, now, turn.until)))?,
+    };
+    leave_waker(state, operation, waker);
+    Ok(operation)
 }
 
 /// Starts an attempt of a call on an endpoint, or on the client itself.
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn start_try<R: Runtime>(
-    shared: &R::Shared,
+    shared: &Access<R>,
     endpoint: Option<EndpointId>,
     turn: &mut Turn,
+    waker: &Waker,
 ) -> Result<OperationId, Failure<StorageOf<R>>> {
-    shared.with(|state| begin(state, endpoint, turn))
+    let (now, mut waker) = (shared.now(), Some(waker.clone()));
+    shared.with(|state| begin(state, now, endpoint, turn, &mut waker))
 }
 
 /// Asks an entity's `$management`, for an endpoint or for the client itself, again after failures that can pass.
 pub(super) async fn request<R: Runtime>(
-    shared: &R::Shared,
+    shared: &Access<R>,
     endpoint: Option<EndpointId>,
     entity: &Entity<StorageOf<R>>,
     request: &dyn Request,
@@ -302,7 +338,7 @@ pub(super) async fn request<R: Runtime>(
 
 /// A handle to a sender or receiver: with the last one dropped, it is closed in the background.
 pub(super) struct Endpoint<R: Runtime> {
-    pub(super) shared: R::Shared,
+    pub(super) shared: Access<R>,
     pub(super) id: EndpointId,
     pub(super) entity: Entity<StorageOf<R>>,
     /// How long each call may take, whatever the retry policy allows.
@@ -321,33 +357,33 @@ impl<R: Runtime> Clone for Endpoint<R> {
 
 impl<R: Runtime> Drop for Endpoint<R> {
     fn drop(&mut self) {
-        change::<R, _>(&self.shared, |state| state.machine.release_endpoint(self.id));
+        self.shared.change(|state| state.machine.release_endpoint(self.id));
         drop_handle::<R>(&self.shared);
     }
 }
 
 impl<R: Runtime> Endpoint<R> {
     pub(super) fn new(
-        shared: &R::Shared,
+        shared: &Access<R>,
         kind: Kind,
         entity: Entity<StorageOf<R>>,
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Self, Error<StorageOf<R>>> {
-        let id = change::<R, _>(shared, |state| state.machine.add_endpoint(kind, entity.clone(), identifier));
+        let id = shared.change(|state| state.machine.add_endpoint(kind, entity.clone(), identifier));
         let id = id.map_err(|failure| Error::new(failure, &entity))?;
         Ok(Self { id, shared: handle::<R>(shared), entity, limit: None })
     }
 
     /// A receiver of a session; the service may look for one for `accept_timeout` milliseconds.
     pub(super) fn in_session(
-        shared: &R::Shared,
+        shared: &Access<R>,
         options: ReceiverOptions<StorageOf<R>>,
         session: &SessionChoice<StorageOf<R>>,
         entity: Entity<StorageOf<R>>,
         accept_timeout: Option<u32>,
     ) -> Result<Self, Error<StorageOf<R>>> {
         let (mode, prefetch) = (options.mode, options.prefetch);
-        let id = change::<R, _>(shared, |state| {
+        let id = shared.change(|state| {
             state.machine.add_session_receiver(mode, prefetch, session.clone(), entity.clone(), accept_timeout)
         });
         let id = id.map_err(|failure| Error::new(failure, &entity))?;
@@ -360,7 +396,7 @@ impl<R: Runtime> Endpoint<R> {
     }
 
     fn begin_close(&self) {
-        change::<R, _>(&self.shared, |state| state.machine.close_endpoint(self.id));
+        self.shared.change(|state| state.machine.close_endpoint(self.id));
     }
 
     /// Another handle, each of whose calls takes no longer than this.
@@ -373,7 +409,7 @@ impl<R: Runtime> Endpoint<R> {
     /// The end of a call that starts now, where it has one of its own.
     pub(super) fn until(&self) -> Option<Instant> {
         let limit = self.limit?;
-        Some(self.shared.with(|state| state.runtime.now()) + limit)
+        Some(self.shared.now() + limit)
     }
 
     /// Makes a call, attempt after attempt.
@@ -399,12 +435,14 @@ impl<R: Runtime> Endpoint<R> {
         message: &MessageRef<'_>,
         id: Option<&mut Option<Uuid>>,
         turn: &mut Turn,
+        waker: &Waker,
         payload: &mut Option<PayloadOf<R>>,
     ) -> Result<OperationId, Failure<StorageOf<R>>> {
         message.validate().map_err(|error| super::error::invalid(&error))?;
         let id = id.filter(|_| <StorageOf<R> as Storage>::MESSAGE_IDS && message.message_id.is_none());
+        let (now, mut waker) = (self.shared.now(), Some(waker.clone()));
         let (started, mut arena, id) = self.shared.with(|state| {
-            let started = begin(state, Some(self.id), turn);
+            let started = begin(state, now, Some(self.id), turn, &mut waker);
             let id = id.and_then(|id| {
                 if id.is_none() && state.machine.settings().message_ids {
                     *id = Some(Uuid(state.machine.random().uuid()));
@@ -420,7 +458,7 @@ impl<R: Runtime> Endpoint<R> {
                 let mut message: MessageRef<'_> = *message;
                 message.message_id = message.message_id.or(text.as_ref().map(|text| MessageId::String(text.as_str())));
                 if message.needs_expiry() {
-                    message.set_expiry(clock::<R>(&self.shared).utc);
+                    message.set_expiry(self.shared.clock().utc);
                 }
                 PayloadOf::<R>::encode_in(arena.kept_mut(), &message)
             } else {
@@ -442,13 +480,13 @@ impl<R: Runtime> Endpoint<R> {
 
     /// The end of an attempt that starts now.
     pub(super) fn try_deadline(&self) -> Instant {
-        let until = self.until();
-        self.shared.with(|state| try_deadline(state, state.runtime.now(), until))
+        let (until, now) = (self.until(), self.shared.now());
+        self.shared.with(|state| try_deadline(state, now, until))
     }
 
     pub(super) fn call<T, F>(&self, deadline: Option<Instant>, poll: F) -> Result<Call<'_, R, F>, Failure<StorageOf<R>>>
     where
-        F: FnMut(&mut ClientMachine<StorageOf<R>>, &R, OperationId) -> Poll<T>,
+        F: FnMut(&mut ClientMachine<StorageOf<R>>, OperationId) -> Poll<T>,
     {
         Call::start(&self.shared, Some(self.id), deadline, poll)
     }
@@ -457,7 +495,7 @@ impl<R: Runtime> Endpoint<R> {
     pub(super) async fn attached(&self, deadline: Option<Instant>) -> Result<SizeLimits, Failure<StorageOf<R>>> {
         let deadline = deadline.unwrap_or_else(|| self.try_deadline());
         let id = self.id;
-        self.call(Some(deadline), |machine, _, operation| machine.poll_attached(operation, id))?.await
+        self.call(Some(deadline), |machine, operation| machine.poll_attached(operation, id))?.await
     }
 
     /// Asks the entity's `$management`, again after failures that can pass.
@@ -480,7 +518,7 @@ impl<R: Runtime> Endpoint<R> {
     pub(super) async fn close(&self) {
         self.begin_close();
         let id = self.id;
-        let gone = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation| {
+        let gone = |machine: &mut ClientMachine<StorageOf<R>>, operation| {
             if machine.is_gone(id) || machine.is_late(operation) { Poll::Ready(()) } else { Poll::Pending }
         };
         let until = self.until();

@@ -1,9 +1,9 @@
 //! How the connection of a client stands.
 
-use super::call::{Pending, change, news, poll_pending};
+use super::call::{Pending, news, poll_pending};
 use super::{Client, Error, StorageOf};
 use crate::machine::{Cause, ClientMachine, Failure, OperationId, Phase};
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::Runtime;
 use crate::storage::Storage;
 use crate::time::{Duration, Timestamp};
 use core::future::poll_fn;
@@ -85,13 +85,10 @@ impl<R: Runtime> Client<R> {
     /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), whose text and source are those of the last attempt, and at once
     /// what another attempt does not mend.
     pub async fn ready(&self, timeout: Duration) -> Result<(), Error<StorageOf<R>>> {
-        let started = change::<R, _>(&self.shared, |state| {
-            let deadline = state.runtime.now() + timeout;
-            state.machine.start_opening(deadline)
-        });
+        let deadline = self.shared.now() + timeout;
+        let started = self.shared.change(|state| state.machine.start_opening(deadline));
         let mut pending = Pending::<R> { shared: &self.shared, operation: Some(started.map_err(Error::of)?) };
-        let opened =
-            |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation: OperationId| machine.poll_opened(operation);
+        let opened = |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| machine.poll_opened(operation);
         poll_fn(|cx| poll_pending(&mut pending, cx, opened)).await.map_err(Error::of)
     }
 }

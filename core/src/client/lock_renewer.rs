@@ -2,9 +2,9 @@
 
 use super::call::{self, Call, Endpoint};
 use super::receiver::other_entity;
-use super::{DescriptionOf, Error, Receiver, SessionReceiver, StorageOf};
+use super::{Access, DescriptionOf, Error, Receiver, SessionReceiver, StorageOf};
 use crate::machine::{self, ClientMachine, Clock, Failure, Locked, OperationId, RenewalId};
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::Runtime;
 use crate::servicebus::received::Origin;
 use crate::servicebus::{LockToken, ReceivedMessage};
 use crate::storage::{self, Storage, Text};
@@ -44,13 +44,8 @@ impl AutoLockRenewer {
         add: impl FnOnce(&mut ClientMachine<StorageOf<R>>, Clock) -> Result<RenewalId, Failure<StorageOf<R>>>,
     ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>> {
         let shared = &endpoint.shared;
-        let (id, driver) = shared.with(|state| {
-            let clock = state.runtime.clock();
-            (add(&mut state.machine, clock), state.wake_driver())
-        });
-        if let Some(waker) = driver {
-            waker.wake();
-        }
+        let clock = shared.clock();
+        let id = shared.change(|state| add(&mut state.machine, clock));
         let id = id.map_err(|failure| endpoint.error(failure))?;
         let entity = DescriptionOf::<R>::of(&endpoint.entity);
         Ok(LockRenewal { shared: call::handle::<R>(shared), id, entity, subject: PhantomData })
@@ -134,7 +129,7 @@ pub enum RenewalEnd<S: Storage> {
 /// The renewal of one lock. It ends when it is dropped, and with the message it borrows; a lock that was renewed lasts
 /// until its end all the same. It is a handle to the client, as receivers are.
 pub struct LockRenewal<'m, R: Runtime> {
-    shared: R::Shared,
+    shared: Access<R>,
     id: RenewalId,
     entity: DescriptionOf<R>,
     subject: PhantomData<&'m ()>,
@@ -148,10 +143,8 @@ impl<R: Runtime> fmt::Debug for LockRenewal<'_, R> {
 
 impl<R: Runtime> Drop for LockRenewal<'_, R> {
     fn drop(&mut self) {
-        call::change::<R, _>(&self.shared, |state| {
-            let clock = state.runtime.clock();
-            state.machine.forget_renewal(clock, self.id);
-        });
+        let clock = self.shared.clock();
+        self.shared.change(|state| state.machine.forget_renewal(clock, self.id));
         call::drop_handle::<R>(&self.shared);
     }
 }
@@ -182,9 +175,8 @@ impl<R: Runtime> LockRenewal<'_, R> {
     /// Cancel safety: nothing is lost.
     pub async fn ended(&mut self) -> RenewalEnd<StorageOf<R>> {
         let id = self.id;
-        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation: OperationId| {
-            machine.poll_renewal(operation, id)
-        };
+        let poll =
+            |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| machine.poll_renewal(operation, id);
         match Call::<R, _>::start(&self.shared, None, None, poll) {
             Ok(call) => match call.await {
                 machine::RenewalEnd::Lost(failure) => RenewalEnd::Lost(self.error(failure)),

@@ -1,6 +1,6 @@
 //! Messages as a stream.
 
-use super::call::{Pending, give_up, poll_pending};
+use super::call::{Pending, give_up, poll_pending, start_for};
 use super::{Error, ErrorKind, Receiver, StorageOf};
 use crate::machine::{ClientMachine, OperationId};
 use crate::runtime::Runtime;
@@ -50,16 +50,18 @@ impl<R: Runtime> Stream for Messages<R> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Self { receiver: Receiver { endpoint }, pending } = self.get_mut();
         loop {
-            let mut call = match pending.take() {
-                Some(operation) => Pending::<R> { shared: &endpoint.shared, operation: Some(operation) },
-                None => match Pending::start(&endpoint.shared, Some(endpoint.id), None) {
-                    Ok(call) => call,
+            let operation = match pending.take() {
+                Some(operation) => operation,
+                None => match start_for(&endpoint.shared, endpoint.id, None, cx.waker()) {
+                    Ok(operation) => operation,
                     Err(failure) => return Poll::Ready(ended(endpoint.error(failure))),
                 },
             };
+            let mut call = Pending { shared: &endpoint.shared, operation: Some(operation) };
+            let clock = endpoint.shared.clock();
             let mut message = None;
-            let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation: OperationId| {
-                machine.poll_receive(runtime.clock(), operation, endpoint.id, 1, &mut |found: ReceivedMessage<_>| {
+            let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| {
+                machine.poll_receive(clock, operation, endpoint.id, 1, 1, &mut |found: ReceivedMessage<_>| {
                     message = Some(found.of(&endpoint.entity));
                 })
             };

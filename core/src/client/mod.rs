@@ -6,6 +6,7 @@
 //! Each adapter crate exports aliases of these types for its runtime.
 
 mod accept;
+mod access;
 #[cfg(feature = "administration")]
 pub mod administration;
 mod attempts;
@@ -48,12 +49,12 @@ mod state;
 mod transaction;
 
 use crate::machine::{ClientMachine, Entity, Kind, Settings};
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::Runtime;
 use crate::storage::{Storage, Text};
 use crate::time::Duration;
 use core::fmt;
 
-pub(crate) use call::change;
+pub(crate) use access::Access;
 pub use connection_state::ConnectionState;
 pub use error::{Error, ErrorKind, ErrorOutcome, SendError};
 #[cfg(feature = "alloc")]
@@ -99,7 +100,7 @@ pub(crate) type LiteralOf<R> = <StorageOf<R> as Storage>::Literal;
 /// A connection to a namespace, made when it is needed and made again when it is lost. Clones are handles to the same
 /// connection; when the last handle, sender and receiver is dropped, it is closed.
 pub struct Client<R: Runtime> {
-    shared: R::Shared,
+    shared: Access<R>,
 }
 
 impl<R: Runtime> Clone for Client<R> {
@@ -121,14 +122,14 @@ impl<R: Runtime> fmt::Debug for Client<R> {
 }
 
 impl<R: Runtime> Client<R> {
-    /// A client over shared state; whoever makes it runs [`driver::run`](crate::driver::run) over the same state.
-    pub fn new(shared: &R::Shared) -> Self {
-        Self { shared: call::handle::<R>(shared) }
+    /// A client over shared state; its maker runs [`driver::run`](crate::driver::run) over the same state and runtime.
+    pub fn new(shared: &R::Shared, runtime: R) -> Self {
+        Self { shared: call::handle(&Access::new(shared.clone(), runtime)) }
     }
 
     /// The state of a client before it is shared.
-    pub fn shared_state(runtime: R, settings: Settings<StorageOf<R>>) -> State<R> {
-        State::new(runtime, ClientMachine::new(settings))
+    pub fn shared_state(settings: Settings<StorageOf<R>>) -> State<R> {
+        State::new(ClientMachine::new(settings))
     }
 
     /// What the service or the transport said last when something did not work. On the heap each failure carries its
@@ -218,11 +219,11 @@ impl<R: Runtime> Client<R> {
     ///
     /// Cancel safety: once polled, the connection ends when the future is dropped.
     pub async fn disconnect(&self) {
-        let clock = call::clock::<R>(&self.shared);
-        call::change::<R, _>(&self.shared, |state| state.machine.disconnect());
-        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation| machine.poll_disconnected(operation);
+        let until = self.shared.now() + DISCONNECT;
+        self.shared.change(|state| state.machine.disconnect());
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation| machine.poll_disconnected(operation);
         // Without a place for another call there is nothing to wait with; the connection ends all the same.
-        if let Ok(call) = call::Call::<R, _>::start(&self.shared, None, Some(clock.now + DISCONNECT), poll) {
+        if let Ok(call) = call::Call::<R, _>::start(&self.shared, None, Some(until), poll) {
             call.await;
         }
     }
@@ -234,8 +235,7 @@ impl<R: Runtime> Client<R> {
     /// [`ErrorKind::InvalidArgument`] for one that is not valid, or that is for another host.
     pub fn set_connection_string(&self, connection_string: impl Into<LiteralOf<R>>) -> Result<(), Error<StorageOf<R>>> {
         let connection_string = connection_string.into();
-        call::change::<R, _>(&self.shared, |state| state.machine.set_connection_string(connection_string))
-            .map_err(Error::of)
+        self.shared.change(|state| state.machine.set_connection_string(connection_string)).map_err(Error::of)
     }
 
     /// Closes everything, for all clones: receivers give back what they have not handed out, messages under way are

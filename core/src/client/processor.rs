@@ -7,7 +7,7 @@ use super::{
     Client, Error, HandlerError, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions, StorageOf,
 };
 use crate::machine::Entity;
-use crate::runtime::{RunTask, Runtime, Shared};
+use crate::runtime::{RunTask, Runtime};
 use crate::storage;
 use crate::storage::Storage;
 use alloc::sync::Arc;
@@ -102,7 +102,7 @@ impl<R: Runtime, F> Processor<R, F> {
         Fut: Future<Output = Result<(), HandlerError>>,
         F: Fn(ProcessorError<StorageOf<R>>),
     {
-        let runtime = self.client.shared.with(|state| state.runtime.clone());
+        let runtime = self.client.shared.runtime().clone();
         self.pump(handler, AsTasks(runtime)).await
     }
 

@@ -1,9 +1,9 @@
 //! Pausing, resuming and stopping a processor.
 
 use super::call::Call;
-use super::{Client, Error, StorageOf};
+use super::{Access, Client, Error, StorageOf};
 use crate::machine::{ClientMachine, Failure, OperationId};
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::Runtime;
 use crate::servicebus::Reason;
 use alloc::sync::Arc;
 use core::fmt;
@@ -20,7 +20,7 @@ pub(super) enum Mode {
 
 /// Pauses, resumes and stops a processor from elsewhere. It is a handle: clones control the same processor.
 pub struct ProcessorControl<R: Runtime> {
-    pub(super) shared: R::Shared,
+    pub(super) shared: Access<R>,
     mode: Arc<AtomicU8>,
 }
 
@@ -53,7 +53,7 @@ impl<R: Runtime> ProcessorControl<R> {
         // Stopping is for good.
         let change = |now: u8| (now < 2).then_some(mode);
         let _ = self.mode.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
-        super::change::<R, _>(&self.shared, |state| state.machine.notice_all());
+        self.shared.change(|state| state.machine.notice_all());
     }
 
     /// Takes no more messages: what was prefetched is given back. Handlers that run continue.
@@ -91,7 +91,7 @@ impl<R: Runtime> ProcessorControl<R> {
     /// # Errors
     /// The client is closed.
     pub(super) async fn changed(&self, known: Mode) -> Result<(), Error<StorageOf<R>>> {
-        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, _: OperationId| {
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: OperationId| {
             if let Some(cause) = machine.ended() {
                 return Poll::Ready(Err(Error::of(Failure::new(cause))));
             }
@@ -107,12 +107,13 @@ impl<R: Runtime> ProcessorControl<R> {
 
     /// Waits after a failure, longer each time; sooner over when there is something else to do.
     pub(super) async fn pause_after(&self, attempt: u32, reason: Option<Reason>) {
+        let now = self.shared.now();
         let until = self.shared.with(|state| {
             let retry = state.machine.settings().retry;
-            state.runtime.clock().now + retry.backoff(attempt, reason, state.machine.random())
+            now + retry.backoff(attempt, reason, state.machine.random())
         });
         let mode = self.mode();
-        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation: OperationId| {
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| {
             if self.mode() == mode { machine.poll_sleep(operation) } else { Poll::Ready(()) }
         };
         if let Ok(call) = Call::<R, _>::start(&self.shared, None, Some(until), poll) {

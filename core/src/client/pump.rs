@@ -12,7 +12,7 @@ use super::{
 };
 use crate::log::Span;
 use crate::machine::{Entity, ReceiveMode};
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::Runtime;
 use crate::servicebus::{Reason, ReceivedMessage};
 use crate::storage::{self, Storage};
 use crate::time::Duration;

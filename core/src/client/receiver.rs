@@ -1,10 +1,12 @@
 //! Receiving from a queue or subscription, and settling what was received.
 
 use super::attempts::{Attempt, Turn};
-use super::call::{self, Endpoint, TransactionOf};
+use super::call::{self, Endpoint, Pending, TransactionOf};
 use super::{Error, StorageOf};
-use crate::machine::{Cause, ClientMachine, Disposition, EndpointId, Entity, Failure, Locked, OperationId, Properties};
-use crate::runtime::{Runtime, Shared};
+use crate::machine::{
+    Cause, ClientMachine, Clock, Disposition, EndpointId, Entity, Failure, Locked, OperationId, Properties,
+};
+use crate::runtime::Runtime;
 use crate::servicebus::management::{DeleteMessages, Peek, ReceiveDeferred, RenewLock};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{Argument, LockToken, ReceivedMessage};
@@ -12,7 +14,8 @@ use crate::storage::Storage;
 use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
 use core::future::Future;
-use core::task::{Poll, ready};
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker, ready};
 
 /// Receives messages. It is a handle: clones share one link, and messages may be settled while others are received. With
 /// the last clone dropped, the link is closed in the background, and what it has not handed out is given back.
@@ -51,34 +54,74 @@ impl<S: Storage> ReceivedMessage<S> {
     }
 }
 
+/// Messages that are taken at once under the lock, and given to the application outside of it.
+const ROOM: usize = if cfg!(feature = "alloc") { 8 } else { 1 };
+
+/// Such messages.
+type Taken<R> = heapless::Vec<ReceivedMessage<StorageOf<R>>, ROOM>;
+
 /// Receiving once.
-struct Receiving<'c, R: Runtime, F> {
+struct Receiving<'c, R: Runtime> {
+    pending: Pending<'c, R>,
     endpoint: &'c Endpoint<R>,
     deadline: Option<Instant>,
     max: u32,
-    take: &'c mut F,
-    taken: u32,
+    /// Messages that the application has.
+    given: u32,
 }
 
-impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>)> Attempt<R> for Receiving<'_, R, F> {
-    fn entity(&self) -> &Entity<StorageOf<R>> {
-        &self.endpoint.entity
-    }
+/// The same with what takes the messages.
+struct Receive<'c, R: Runtime, F> {
+    receiving: Receiving<'c, R>,
+    take: F,
+}
 
-    fn start(&mut self, _turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
-        self.endpoint.shared.with(|state| state.machine.start(Some(self.endpoint.id), self.deadline))
+impl<R: Runtime> Receiving<'_, R> {
+    /// Takes messages that are there, up to the room for them. Ready with whether there may be more.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn poll(&mut self, cx: &mut Context<'_>, taken: &mut Taken<R>) -> Poll<Result<bool, Failure<StorageOf<R>>>> {
+        let Self { pending, endpoint, deadline, max, given } = self;
+        if pending.operation.is_none() {
+            pending.operation = Some(call::start_for(&endpoint.shared, endpoint.id, *deadline, cx.waker())?);
+        }
+        let (clock, left) = (endpoint.shared.clock(), *max - *given);
+        let room = left.min(ROOM as u32);
+        let mut result = Ok(false);
+        let mut is_pending = true;
+        call::poll_slot(pending, cx, &mut |machine, operation| {
+            // There is room.
+            let mut take = |message: ReceivedMessage<StorageOf<R>>| drop(taken.push(message.of(&endpoint.entity)));
+            let count = if *given > 0 {
+                Ok(machine.take_more(clock, endpoint.id, room, &mut take))
+            } else {
+                ready!(machine.poll_receive(clock, operation, endpoint.id, left, room, &mut take))
+            };
+            is_pending = false;
+            result = count.map(|count| {
+                *given += count;
+                count == room && count < left
+            });
+            Poll::Ready(!matches!(result, Ok(true)))
+        });
+        if is_pending { Poll::Pending } else { Poll::Ready(result) }
     }
+}
 
-    fn poll(
-        &mut self,
-        machine: &mut ClientMachine<StorageOf<R>>,
-        runtime: &R,
-        operation: OperationId,
-    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let Self { endpoint, max, take, .. } = self;
-        let mut take = |message: ReceivedMessage<StorageOf<R>>| (**take)(message.of(&endpoint.entity));
-        let received = machine.poll_receive(runtime.clock(), operation, endpoint.id, *max, &mut take);
-        Poll::Ready(ready!(received).map(|taken| self.taken = taken))
+impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>) + Unpin> Future for Receive<'_, R, F> {
+    type Output = Result<u32, Error<StorageOf<R>>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { receiving, take } = self.get_mut();
+        loop {
+            let mut taken = Taken::<R>::new();
+            let polled = ready!(receiving.poll(cx, &mut taken));
+            taken.into_iter().for_each(&mut *take);
+            match polled {
+                Ok(true) => {}
+                Ok(false) => return Poll::Ready(Ok(receiving.given)),
+                Err(failure) => return Poll::Ready(Err(receiving.endpoint.error(failure))),
+            }
+        }
     }
 }
 
@@ -129,21 +172,25 @@ impl<R: Runtime> Attempt<R> for Settling<'_, R> {
         Some(self.endpoint.id)
     }
 
-    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
+    fn clock(&self) -> Clock {
+        self.endpoint.shared.clock()
+    }
+
+    fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
         match self.refused.take() {
             Some(refused) => Err(refused),
-            None => call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn),
+            None => call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker),
         }
     }
 
     fn poll(
         &mut self,
         machine: &mut ClientMachine<StorageOf<R>>,
-        runtime: &R,
+        clock: Clock,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
         let Self { endpoint, message, disposition, transaction, .. } = self;
-        machine.poll_settle(runtime.clock(), operation, &endpoint.entity, *message, disposition, *transaction)
+        machine.poll_settle(clock, operation, &endpoint.entity, *message, disposition, *transaction)
     }
 }
 
@@ -165,8 +212,8 @@ impl<R: Runtime> Receiver<R> {
         &self.endpoint.entity
     }
 
-    /// Waits up to `max_wait` for messages and hands up to `max` of them to `take`. It returns as soon as there are
-    /// some: all that the service has at once, not only the first. Returns how many there were.
+    /// Waits up to `max_wait` for messages and hands up to `max` of them to `take`, which may call the client. It returns
+    /// as soon as there are some: all that the service has at once, not only the first. Returns how many there were.
     ///
     /// Cancel safety: a dropped future has taken no message.
     ///
@@ -181,20 +228,19 @@ impl<R: Runtime> Receiver<R> {
         if max == 0 {
             return Ok(0);
         }
-        let mut receiving = self.receiving(max, max_wait, &mut take);
-        let received = self.endpoint.attempt_once(&mut receiving);
-        in_span!("ServiceBus.receive", self.endpoint.entity, received)?;
-        Ok(receiving.taken)
+        let receive = Receive { receiving: self.receiving(max, max_wait), take: &mut take };
+        in_span!("ServiceBus.receive", self.endpoint.entity, receive)
     }
 
-    fn receiving<'c, F>(&'c self, max: u32, max_wait: Option<Duration>, take: &'c mut F) -> Receiving<'c, R, F> {
+    fn receiving(&self, max: u32, max_wait: Option<Duration>) -> Receiving<'_, R> {
         let (until, limit) = (max_wait, self.endpoint.until());
-        let until = until.map(|wait| call::clock::<R>(&self.endpoint.shared).now + wait);
+        let until = until.map(|wait| self.endpoint.shared.now() + wait);
         let deadline = match (until, limit) {
             (Some(until), Some(limit)) => Some(until.min(limit)),
             (until, limit) => until.or(limit),
         };
-        Receiving { endpoint: &self.endpoint, deadline, max, take, taken: 0 }
+        let pending = Pending::idle(&self.endpoint.shared);
+        Receiving { pending, endpoint: &self.endpoint, deadline, max, given: 0 }
     }
 
     /// Waits up to `max_wait` for a message; `None` when the service has none by then. Where the service does not answer
@@ -209,9 +255,8 @@ impl<R: Runtime> Receiver<R> {
         max_wait: Duration,
     ) -> Result<Option<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
         let mut message = None;
-        let mut take = |found| message = Some(found);
-        let received = self.endpoint.attempt_once(self.receiving(1, Some(max_wait), &mut take));
-        in_span!("ServiceBus.receive", self.endpoint.entity, received)?;
+        let receive = Receive { receiving: self.receiving(1, Some(max_wait)), take: |found| message = Some(found) };
+        in_span!("ServiceBus.receive", self.endpoint.entity, receive)?;
         Ok(message)
     }
 
@@ -355,14 +400,8 @@ impl<R: Runtime> Receiver<R> {
             message.lock_token.ok_or_else(|| self.endpoint.error(Failure::new(Cause::Argument(Argument::Unlocked))))?;
         let until = self.renew_lock_of(token).await?;
         let locked = message.locked();
-        let driver = self.endpoint.shared.with(|state| {
-            let clock = state.runtime.clock();
-            state.machine.set_message_lock(clock, &locked, until);
-            state.wake_driver()
-        });
-        if let Some(waker) = driver {
-            waker.wake();
-        }
+        let clock = self.endpoint.shared.clock();
+        self.endpoint.shared.change(|state| state.machine.set_message_lock(clock, &locked, until));
         message.locked_until = Some(until);
         Ok(until)
     }

@@ -6,7 +6,7 @@ use super::error::{self, invalid};
 use super::{Error, SendAllError, SendError, StorageOf};
 use crate::machine::{Cause, ClientMachine, Clock, Entity, Failure, OperationId, SizeLimits};
 use crate::random::Random;
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::Runtime;
 use crate::servicebus::batch::BATCH_FORMAT;
 use crate::servicebus::management::{CancelScheduled, Schedule};
 use crate::servicebus::{AsMessage, BatchError, MessageBatch, MessageId, MessageRef};
@@ -14,7 +14,7 @@ use crate::storage::Storage;
 use crate::time::{Duration, Timestamp};
 use crate::wire::{Uuid, UuidText};
 use core::fmt;
-use core::task::{Poll, ready};
+use core::task::{Poll, Waker, ready};
 
 /// Sends messages to a queue or topic. It is a handle: clones share one link, and many sends may be under way at once.
 /// With the last clone dropped, the link is closed in the background.
@@ -72,15 +72,15 @@ impl<R: Runtime, M: AsMessage + ?Sized> Attempt<R> for Sending<'_, R, M> {
         &self.endpoint.entity
     }
 
-    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
+    fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
         match self.source {
             Source::Message(message) => {
                 let id = if self.transaction.is_none() { Some(&mut self.id) } else { None };
-                self.endpoint.encode_and_start(&message.as_message(), id, turn, &mut self.payload)
+                self.endpoint.encode_and_start(&message.as_message(), id, turn, waker, &mut self.payload)
             }
             Source::Batch(batch) => {
                 self.payload = Some(batch.clone());
-                call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn)
+                call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
             }
         }
     }
@@ -88,7 +88,7 @@ impl<R: Runtime, M: AsMessage + ?Sized> Attempt<R> for Sending<'_, R, M> {
     fn poll(
         &mut self,
         machine: &mut ClientMachine<StorageOf<R>>,
-        _: &R,
+        _: Clock,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
         let format = match self.source {
@@ -118,14 +118,14 @@ impl<R: Runtime> Attempt<R> for Attaching<'_, R> {
         &self.endpoint.entity
     }
 
-    fn start(&mut self, turn: &mut Turn) -> Result<OperationId, Failure<StorageOf<R>>> {
-        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn)
+    fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
+        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
     }
 
     fn poll(
         &mut self,
         machine: &mut ClientMachine<StorageOf<R>>,
-        _: &R,
+        _: Clock,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
         let limits = ready!(machine.poll_attached(operation, self.endpoint.id));
@@ -359,6 +359,6 @@ impl<R: Runtime> Sender<R> {
 impl<R: Runtime> Sender<R> {
     /// The clocks of the runtime, for times of messages.
     pub fn clock(&self) -> Clock {
-        call::clock::<R>(&self.endpoint.shared)
+        self.endpoint.shared.clock()
     }
 }

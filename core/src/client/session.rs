@@ -1,7 +1,7 @@
 //! Receiving from one session.
 
 use super::{Error, Receiver, StorageOf};
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::Runtime;
 use crate::servicebus::LockToken;
 use crate::servicebus::management::{GetSessionState, RenewSessionLock, SetSessionState};
 use crate::storage::{Storage, Text};

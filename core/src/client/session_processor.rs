@@ -1,7 +1,6 @@
 //! A message pump over sessions: takes those that are available, several at a time, and lets go of them when they are
 //! quiet.
 
-use super::call::clock;
 use super::handler_future::{AsTasks, HandlerFuture, InPlace, Launch};
 use super::processor::log_error;
 use super::processor_control::Mode;
@@ -12,7 +11,7 @@ use super::{
     ProcessorMessage, Receiver, SessionProcessorOptions, SessionReceiver, StorageOf,
 };
 use crate::machine::Entity;
-use crate::runtime::{RunTask, Runtime, Shared};
+use crate::runtime::{RunTask, Runtime};
 use crate::storage::{LockRenewal, Sessions};
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
@@ -113,7 +112,7 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
         Fut: Future<Output = Result<(), HandlerError>>,
         F: Fn(ProcessorError<StorageOf<R>>),
     {
-        let runtime = self.client.shared.with(|state| state.runtime.clone());
+        let runtime = self.client.shared.runtime().clone();
         let handlers = SessionHandlers { opened: nothing::<R>, message: handler, closing: nothing::<R> };
         self.pump(handlers, AsTasks(runtime), InPlace).await
     }
@@ -167,7 +166,7 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
         FutC: Future<Output = Result<(), HandlerError>>,
         F: Fn(ProcessorError<StorageOf<R>>),
     {
-        let runtime = self.client.shared.with(|state| state.runtime.clone());
+        let runtime = self.client.shared.runtime().clone();
         self.pump(handlers, AsTasks(runtime.clone()), AsTasks(runtime)).await
     }
 
@@ -244,7 +243,7 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
     }
 
     fn now(&self) -> Instant {
-        clock::<R>(&self.control.shared).now
+        self.control.shared.now()
     }
 
     /// One session after the other.

@@ -1,7 +1,9 @@
 //! What client and driver share.
 
-use crate::machine::ClientMachine;
+use crate::machine::{ClientMachine, Failure};
 use crate::runtime::Runtime;
+#[cfg(feature = "alloc")]
+use crate::storage::Text;
 use crate::storage::{EncoderOf, Slots, Spare, room};
 use core::fmt;
 use core::task::{Poll, Waker};
@@ -14,15 +16,17 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// Takes the flag, or stores the waker.
-    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<()> {
+    /// Takes the flag, or stores a clone of the waker, where that is not known yet: it is to be in `clone`, and what is
+    /// left there is to be dropped, outside of the lock. `None` when there is no clone.
+    pub(crate) fn poll(&mut self, waker: &Waker, clone: &mut Option<Waker>) -> Option<Poll<()>> {
         if core::mem::take(&mut self.given) {
-            return Poll::Ready(());
+            return Some(Poll::Ready(()));
         }
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            self.waker = Some(waker.clone());
+            clone.as_ref()?;
+            core::mem::swap(&mut self.waker, clone);
         }
-        Poll::Pending
+        Some(Poll::Pending)
     }
 
     /// Sets the flag; the waker is to be woken outside of the lock.
@@ -37,7 +41,6 @@ const OUTSIDE: usize = 4;
 
 /// The machine, and who waits for it.
 pub struct State<R: Runtime> {
-    pub(crate) runtime: R,
     pub(crate) machine: ClientMachine<R::Storage>,
     /// Wakers of pending calls, by the places of their operations.
     pub(crate) wakers: Slots<R::Storage, room::Deliveries, Waker>,
@@ -47,6 +50,9 @@ pub struct State<R: Runtime> {
     /// Tasks that wait for news of the client and found no free slot.
     outside: heapless::Vec<Waker, OUTSIDE>,
     pub(crate) handles: usize,
+    /// Failures with errors of other libraries: held here so that none is dropped under the lock.
+    #[cfg(feature = "alloc")]
+    sources: alloc::vec::Vec<Failure<R::Storage>>,
 }
 
 impl<R: Runtime> fmt::Debug for State<R> {
@@ -58,15 +64,16 @@ impl<R: Runtime> fmt::Debug for State<R> {
 impl<R: Runtime> State<R> {
     // Inlined as `ClientMachine::new` is.
     #[inline(always)]
-    pub(crate) fn new(runtime: R, machine: ClientMachine<R::Storage>) -> Self {
+    pub(crate) fn new(machine: ClientMachine<R::Storage>) -> Self {
         Self {
-            runtime,
             machine,
             wakers: Default::default(),
             arena: Spare::of(Default::default()),
             driver: Signal::default(),
             outside: heapless::Vec::new(),
             handles: 0,
+            #[cfg(feature = "alloc")]
+            sources: alloc::vec::Vec::new(),
         }
     }
 
@@ -79,6 +86,24 @@ impl<R: Runtime> State<R> {
     pub fn machine(&mut self) -> &mut ClientMachine<R::Storage> {
         &mut self.machine
     }
+
+    /// Keeps the error that a failure comes from, and returns those that nothing else holds any more: they are to be
+    /// dropped outside of the lock.
+    #[cfg(feature = "alloc")]
+    #[must_use]
+    pub(crate) fn keep_source(&mut self, failure: &Failure<R::Storage>) -> alloc::vec::Vec<Failure<R::Storage>> {
+        let held = core::mem::take(&mut self.sources);
+        let (mut held, gone): (alloc::vec::Vec<_>, _) = held.into_iter().partition(|held| held.description.is_shared());
+        if failure.description.source().is_some() {
+            held.push(failure.clone());
+        }
+        self.sources = held;
+        gone
+    }
+
+    /// Fixed storage keeps no errors of other libraries.
+    #[cfg(not(feature = "alloc"))]
+    pub(crate) fn keep_source(&mut self, _: &Failure<R::Storage>) {}
 
     /// Signals the driver when the machine has something to do.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
@@ -104,13 +129,18 @@ impl<R: Runtime> State<R> {
         true
     }
 
-    /// A task that has no slot waits for news of the client. Where there are more of them than places, one has to look
-    /// again: its waker is to be woken outside of the lock.
-    pub(crate) fn wait_outside(&mut self, waker: &Waker) -> Option<Waker> {
-        if self.outside.iter().any(|known| known.will_wake(waker)) {
+    /// A task that has no slot waits for news of the client; its waker is left where it is known already. Where there are
+    /// more of them than places, one has to look again: its waker is to be woken outside of the lock.
+    pub(crate) fn wait_outside(&mut self, waker: &mut Option<Waker>) -> Option<Waker> {
+        let new = waker.take()?;
+        if self.outside.iter().any(|known| known.will_wake(&new)) {
+            *waker = Some(new);
             return None;
         }
-        let waker = self.outside.push(waker.clone()).err()?;
-        self.outside.first_mut().map(|first| core::mem::replace(first, waker))
+        let new = self.outside.push(new).err()?;
+        match self.outside.first_mut() {
+            Some(first) => Some(core::mem::replace(first, new)),
+            None => Some(new),
+        }
     }
 }

@@ -1,18 +1,19 @@
 //! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4, docs/evidence/wire-protocol.md §3.6).
 
-use super::call::{Endpoint, TransactionOf};
+use super::call::{Endpoint, Pending, TransactionOf, poll_pending};
 use super::receiver::Settling;
 use super::sender::Sending;
 use super::{Client, Error, Receiver, SendError, Sender, StorageOf};
 use crate::engine::EngineError;
 use crate::machine::{Cause, ClientMachine, Control, Disposition, Entity, Failure, Kind, OperationId};
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::Runtime;
 use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
 use crate::servicebus::{AsMessage, MessageBatch, ReceivedMessage};
 use crate::storage::{Payload, Storage, Transactions};
 use crate::time::Timestamp;
 use core::fmt;
+use core::future::poll_fn;
 
 /// Begins transactions. It is a handle: clones, and the transactions themselves, share one link to the service's
 /// coordinator, which is closed with the last of them.
@@ -85,7 +86,7 @@ impl<R: Runtime> TransactionController<R> {
             <StorageOf<R> as Storage>::Payload::encode(&control)
                 .map_err(|_| Failure::new(Cause::Argument(Argument::Storage)))?,
         );
-        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: &R, operation: OperationId| {
+        let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| {
             machine.poll_control(operation, id, &mut payload)
         };
         self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await
@@ -228,11 +229,16 @@ impl<R: Runtime> Transaction<R> {
             super::sender::scheduled(message.as_message(), &id, at, utc).map_err(|failure| endpoint.error(failure))?;
         let request = Schedule { messages: core::slice::from_ref(&message) };
         let (entity, transaction) = (&endpoint.entity, Some(self.id));
-        let poll = |machine: &mut ClientMachine<StorageOf<R>>, runtime: &R, operation: OperationId| {
-            machine.poll_request(runtime.clock(), operation, entity, &request, transaction)
-        };
-        let response = match endpoint.call(Some(endpoint.try_deadline()), poll) {
-            Ok(call) => call.await,
+        let response = match Pending::start(&endpoint.shared, Some(endpoint.id), Some(endpoint.try_deadline())) {
+            Ok(mut pending) => {
+                poll_fn(|cx| {
+                    let clock = endpoint.shared.clock();
+                    poll_pending(&mut pending, cx, |machine, operation| {
+                        machine.poll_request(clock, operation, entity, &request, transaction)
+                    })
+                })
+                .await
+            }
             Err(failure) => Err(failure),
         };
         let number = response.map(|response| response.sequence_numbers().next());

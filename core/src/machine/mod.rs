@@ -40,7 +40,7 @@ use crate::engine::{self, Capacity, Connection, ConnectionErrorKind, EngineError
 use crate::log::Span;
 use crate::random::Random;
 use crate::servicebus::Argument;
-use crate::storage::{Features, Marks, MarksOf, RxOf, Spare, Storage, Table, TableOf, Text, TxOf, room};
+use crate::storage::{Features, Marks, MarksOf, RxOf, Spare, Storage, Table, TableOf, TxOf, room};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
@@ -287,10 +287,9 @@ impl<S: Storage> ClientMachine<S> {
         self.last_description.as_ref()
     }
 
-    /// A failure outside of the machine, such as the transport's, that comes from an error.
-    pub fn failure_by(&mut self, cause: Cause, error: impl core::error::Error + Send + Sync + 'static) -> Failure<S> {
-        self.last_description = S::Text::of(&error);
-        Failure::caused(cause, error)
+    /// Notes what an error outside of the machine says, such as the transport's.
+    pub fn describe_last(&mut self, text: S::Text) {
+        self.last_description = text;
     }
 
     /// Until when the calls of the client wait together, since the service is busy.

@@ -18,7 +18,8 @@ const SHORTEST_LOCK: Millis = Millis::from_secs(5);
 
 impl<S: Storage> ClientMachine<S> {
     /// Waits for messages and takes up to `max` of them; none when the operation's deadline passes first. Messages are
-    /// taken by the call that returns them: one that is given up before has taken none.
+    /// taken by the call that returns them: one that is given up before has taken none. No more than `room` are taken now;
+    /// [`ClientMachine::take_more`] has the rest.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_receive(
         &mut self,
@@ -26,6 +27,7 @@ impl<S: Storage> ClientMachine<S> {
         operation: OperationId,
         endpoint: EndpointId,
         max: u32,
+        room: u32,
         take: &mut impl FnMut(ReceivedMessage<S>),
     ) -> Poll<Result<u32, Failure<S>>> {
         let closed = || Poll::Ready(Err(Failure::new(Cause::Closed)));
@@ -78,7 +80,7 @@ impl<S: Storage> ClientMachine<S> {
             return Poll::Pending;
         }
         if stock.ready >= max || (stock.ready > 0 && (settled_down || drains)) {
-            let taken = self.take_messages(place, clock, max, take);
+            let taken = self.take_messages(place, clock, max.min(room), take);
             if taken > 0 {
                 return Poll::Ready(Ok(taken));
             }
@@ -111,6 +113,21 @@ impl<S: Storage> ClientMachine<S> {
         let deadline = self.timers.get(Timer::Call, operation.0.index);
         self.prove_before(place, deadline, clock);
         Poll::Pending
+    }
+
+    /// Takes up to `max` of the messages that are there, for a call of which [`ClientMachine::poll_receive`] has taken
+    /// some.
+    pub fn take_more(
+        &mut self,
+        clock: Clock,
+        endpoint: EndpointId,
+        max: u32,
+        take: &mut impl FnMut(ReceivedMessage<S>),
+    ) -> u32 {
+        match self.endpoints.find(endpoint.0) {
+            Some(_) => self.take_messages(endpoint.0.index, clock, max, take),
+            None => 0,
+        }
     }
 
     /// A receive is over: what it asked for and nobody else wants is given back.

@@ -1,5 +1,6 @@
 //! Tokens that a credential gives (docs/evidence/wire-protocol.md §2.2).
 
+use crate::storage::Payload;
 use crate::time::Timestamp;
 use core::fmt;
 
@@ -21,6 +22,16 @@ pub enum Token<P> {
         /// When it ends, as in its `se`.
         expires_at: Timestamp,
     },
+}
+
+impl<P: Payload> Token<P> {
+    /// The same without anything of the application's that would be dropped with it.
+    pub(crate) fn detached(self) -> Self {
+        match self {
+            Self::Jwt { text, expires_at } => Self::Jwt { text: text.detached(), expires_at },
+            Self::Sas { text, expires_at } => Self::Sas { text: text.detached(), expires_at },
+        }
+    }
 }
 
 impl<P> Token<P> {

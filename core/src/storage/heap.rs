@@ -87,6 +87,10 @@ impl Text for HeapDescription {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         self.source.as_deref().map(|error| error as _)
     }
+
+    fn is_shared(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| Arc::strong_count(source) > 1)
+    }
 }
 
 impl Payload for Bytes {
@@ -130,6 +134,11 @@ impl Payload for Bytes {
 
     fn part(&self, part: &[u8]) -> Result<Self, Full> {
         Ok(self.slice_ref(part))
+    }
+
+    fn detached(self) -> Self {
+        // Its owner may be any type.
+        Self::copy_from_slice(&self)
     }
 }
 

@@ -163,6 +163,10 @@ pub trait Text: AsRef<str> + Clone + Debug + Default {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         None
     }
+    /// Whether another clone keeps the same error.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// No words: fixed storage has many places for failures, and keeps only the last words that were said
@@ -218,6 +222,11 @@ pub trait Payload: AsRef<[u8]> + Clone + Debug + Default + Unpin {
     fn truncate(encoder: &mut Self::Encoder, len: usize);
     /// Copies `bytes`.
     fn copy_from(bytes: &[u8]) -> Result<Self, Full>;
+    /// The same without anything of the application's that would be dropped with it.
+    #[must_use]
+    fn detached(self) -> Self {
+        self
+    }
     /// A payload of its own of `part`, which is a part of this one; shared where the storage can.
     fn part(&self, part: &[u8]) -> Result<Self, Full>;
 }

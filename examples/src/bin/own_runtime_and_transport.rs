@@ -197,8 +197,8 @@ fn main() -> Result<()> {
     // Names and jitter come from it: give every client its own.
     let seed = RandomState::new().build_hasher().finish();
     let settings = Settings::new(namespace.connection_string.as_str().into(), seed);
-    let shared = Rc::new(RefCell::new(Client::shared_state(runtime.clone(), settings)));
-    let client = Client::<OneThread>::new(&shared);
+    let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
+    let client = Client::<OneThread>::new(&shared, runtime.clone());
     let driver = driver::run(shared, runtime.clone(), UnixDialer { runtime: runtime.clone(), port }, NoCredential);
 
     let application = async {

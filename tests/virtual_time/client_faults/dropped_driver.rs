@@ -17,8 +17,8 @@ type Driver = Pin<Box<dyn Future<Output = ()>>>;
 /// A kit and its driver, which runs until it is taken out.
 async fn driven(world: &World) -> (Rc<Kit>, Rc<RefCell<Option<Driver>>>) {
     let runtime = world.runtime::<Heap>();
-    let shared = Rc::new(RefCell::new(Client::shared_state(runtime.clone(), settings(world, policy(1)))));
-    let client = Client::new(&shared);
+    let shared = Rc::new(RefCell::new(Client::shared_state(settings(world, policy(1)))));
+    let client = Client::new(&shared, runtime.clone());
     let driver: Driver = Box::pin(driver::run(shared, runtime, world.dialer(), NoCredential));
     let driver = Rc::new(RefCell::new(Some(driver)));
     let polled = Rc::clone(&driver);

@@ -117,8 +117,8 @@ fn reads_in_a_poll(again: Vec<u8>) -> u32 {
     let reads = Counter::default();
     let dialer = Flood { opening: Rc::new(RefCell::new(opening())), again: Rc::new(again), reads: reads.clone() };
     let runtime = world.runtime::<Heap>();
-    let shared = Rc::new(RefCell::new(Client::shared_state(runtime.clone(), settings(&world, policy(2)))));
-    let client: HeapClient = Client::new(&shared);
+    let shared = Rc::new(RefCell::new(Client::shared_state(settings(&world, policy(2)))));
+    let client: HeapClient = Client::new(&shared, runtime.clone());
     let counter = reads.clone();
     world.spawn(async move {
         let mut driver = pin!(driver::run(shared, runtime, dialer, NoCredential));

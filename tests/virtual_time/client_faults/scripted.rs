@@ -257,8 +257,8 @@ pub(crate) fn client_with_credential<S: Storage>(
     script: impl FnMut(&mut Server, &Item<'_>) -> bool + 'static,
 ) -> (Client<Simulated<S>>, Rc<Cell<u32>>) {
     let runtime = world.runtime::<S>();
-    let shared = Rc::new(RefCell::new(Client::shared_state(runtime.clone(), settings)));
-    let client = Client::new(&shared);
+    let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
+    let client = Client::new(&shared, runtime.clone());
     let dials = Rc::new(Cell::new(0));
     let dialer = Dialer { world: world.clone(), script: Rc::new(RefCell::new(script)), dials: Rc::clone(&dials) };
     world.spawn(driver::run(shared, runtime, dialer, credential));

@@ -9,7 +9,6 @@ use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
 use servicebus_tests::told::Told;
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -155,6 +154,3 @@ pub(crate) const VERBS: &[Verb] = verbs! {
     "renew_lock_of": |kit| kit.receiver.renew_lock_of(kit.message.lock_token().unwrap());
     "size_limits of a new sender": |kit| async { kit.client.sender("q")?.size_limits().await };
 };
-
-/// A text that was noted beside a scene.
-pub(crate) type Notes = Rc<RefCell<Vec<String>>>;

@@ -35,8 +35,8 @@ impl Valve {
     pub(crate) fn client(world: &World, settings: Settings<Heap>) -> (Client<Simulated<Heap>>, Self) {
         let valve = Self::default();
         let runtime = world.runtime::<Heap>();
-        let shared = Rc::new(RefCell::new(Client::shared_state(runtime.clone(), settings)));
-        let client = Client::new(&shared);
+        let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
+        let client = Client::new(&shared, runtime.clone());
         let dialer = ValveDialer { inner: world.dialer(), valve: valve.clone() };
         world.spawn(driver::run(shared, runtime, dialer, NoCredential));
         (client, valve)

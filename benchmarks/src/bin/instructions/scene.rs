@@ -244,8 +244,8 @@ pub(crate) fn run(phase: Phase, part: Part, count: u32) {
     let (wires, stage) = (Wires::default(), Stage(Cell::new(Phase::Other)));
     let mut service = Service::new(&wires);
     let settings = Settings::new(CONNECTION_STRING.into(), 7);
-    let shared = Rc::new(RefCell::new(Client::shared_state(Still, settings)));
-    let client = Client::<Still>::new(&shared);
+    let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
+    let client = Client::<Still>::new(&shared, Still);
     let mut driver = pin!(driver::run(Rc::clone(&shared), Still, Dialer(&wires), NoCredential));
     let mut calls = pin!(rounds(client, &stage, phase == Phase::SendBatch, count));
     let mut cx = Context::from_waker(Waker::noop());
