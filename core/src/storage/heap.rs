@@ -104,13 +104,27 @@ impl Payload for Bytes {
 
     fn encode_in(memory: Option<&mut BytesMut>, value: &dyn Encode) -> Result<Self, Full> {
         let Some(chunk) = memory else { return Self::encode(value) };
-        // What is left of the chunk may be too small, but is not likely to be: it is worth a try without measuring.
-        make_room(chunk, ROOM, CHUNK);
-        let mut sink = Sink::from(&mut *chunk);
-        value.encode(&mut sink);
-        let done = sink.finish();
-        let payload = chunk.split().freeze();
-        done.map(|_| payload)
+        // Written in place: all of the chunk counts as written, and is cleared once for many messages. Memory that grows is
+        // appended to piece by piece. What is left of the chunk may be too small, but is not likely to be: it is worth a
+        // try without measuring.
+        let mut is_new = chunk.len() < ROOM;
+        loop {
+            if is_new {
+                chunk.clear();
+                if !chunk.try_reclaim(CHUNK) {
+                    *chunk = BytesMut::with_capacity(CHUNK);
+                }
+                chunk.resize(CHUNK, 0);
+            }
+            let mut sink = Sink::new(chunk);
+            value.encode(&mut sink);
+            match sink.finish() {
+                Ok(size) => return Ok(chunk.split_to(size).freeze()),
+                // A large message has memory of its own.
+                Err(Full) if is_new || sink.position() > CHUNK / 4 => return Self::encode(value),
+                Err(Full) => is_new = true,
+            }
+        }
     }
 
     fn append(encoder: &mut BytesMut, value: &dyn Encode) -> Result<(), Full> {
