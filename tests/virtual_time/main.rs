@@ -14,6 +14,7 @@ mod invariants_01_to_12;
 mod invariants_13_to_25;
 mod lock_renewal;
 mod messages;
+mod order;
 mod oversleeping;
 mod pinned_management;
 mod pinned_messages;

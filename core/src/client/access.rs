@@ -4,7 +4,6 @@ use super::State;
 use crate::machine::Clock;
 use crate::runtime::{Runtime, Shared};
 use crate::time::Instant;
-use core::task::Waker;
 
 /// The state of a client, and its runtime. The runtime is the application's code: it lies outside of the state, so that
 /// its clocks cannot be read under the lock.
@@ -33,7 +32,9 @@ impl<R: Runtime> Access<R> {
     /// Changes the state, and wakes the driver when it has something to do then.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<R>) -> T) -> T {
         let (result, driver) = self.with(|state| (change(state), state.wake_driver()));
-        driver.map(Waker::wake);
+        if let Some(waker) = driver {
+            waker.wake();
+        }
         result
     }
 

@@ -75,6 +75,7 @@ impl<R: Runtime, A: Attempt<R>> Attempt<R> for &mut A {
 }
 
 /// When the next attempt of a call may begin, and when it has to end.
+#[derive(Clone, Copy)]
 pub(super) struct Turn {
     /// The end of the call, where it has one of its own.
     pub(super) until: Option<Instant>,
@@ -91,6 +92,42 @@ pub(super) struct Turn {
 pub(super) struct Attempts<'c, R: Runtime, A> {
     progress: Progress<'c, R>,
     attempt: A,
+}
+
+/// How far a call has come that is kept while it is not polled.
+#[cfg(feature = "alloc")]
+pub(super) struct Course {
+    /// The attempt that is under way, or the wait for the next.
+    pub(super) operation: Option<OperationId>,
+    pub(super) turn: Turn,
+    uncertain: bool,
+    failed: u32,
+}
+
+#[cfg(feature = "alloc")]
+impl Course {
+    /// As many attempts as the policy wants, until `until` at the latest.
+    pub(super) fn new(until: Option<Instant>) -> Self {
+        Self { operation: None, turn: Turn { until, waits: false, paused: false }, uncertain: false, failed: 0 }
+    }
+
+    /// Goes on with the call.
+    pub(super) fn poll<R: Runtime, A: Attempt<R>>(
+        &mut self,
+        shared: &Access<R>,
+        cx: &mut Context<'_>,
+        attempt: &mut A,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        let pending = Pending { shared, operation: self.operation.take() };
+        let Self { turn, uncertain, failed, .. } = *self;
+        let mut progress = Progress { pending, turn, uncertain, failed: Some(failed) };
+        let polled = progress.poll(cx, attempt);
+        self.operation = progress.pending.operation.take();
+        self.turn = progress.turn;
+        self.uncertain = progress.uncertain;
+        self.failed = progress.failed.unwrap_or_default();
+        polled
+    }
 }
 
 struct Progress<'c, R: Runtime> {

@@ -230,7 +230,9 @@ pub(super) async fn news<R: Runtime, T>(
                 let before = if polled.is_pending() { state.wait_outside(&mut waker) } else { None };
                 (polled, before)
             });
-            before.map(Waker::wake);
+            if let Some(before) = before {
+                before.wake();
+            }
             if pending.operation.is_none() {
                 return polled;
             }
@@ -476,6 +478,25 @@ impl<R: Runtime> Endpoint<R> {
             }
         }
         Ok(operation)
+    }
+
+    /// Encodes a message for a call that keeps it. One without an id gets one, as the settings say.
+    #[cfg(feature = "alloc")]
+    pub(super) fn encode(&self, message: &MessageRef<'_>) -> Result<PayloadOf<R>, Failure<StorageOf<R>>> {
+        message.validate().map_err(|error| super::error::invalid(&error))?;
+        let lacks_id = <StorageOf<R> as Storage>::MESSAGE_IDS && message.message_id.is_none();
+        let (mut arena, id) = self.shared.with(|state| {
+            let gets_id = lacks_id && state.machine.settings().message_ids;
+            (core::mem::take(&mut state.arena), gets_id.then(|| Uuid(state.machine.random().uuid()).text()))
+        });
+        let mut message = *message;
+        message.message_id = message.message_id.or(id.as_ref().map(|id| MessageId::String(id.as_str())));
+        if message.needs_expiry() {
+            message.set_expiry(self.shared.clock().utc);
+        }
+        let encoded = PayloadOf::<R>::encode_in(arena.kept_mut(), &message);
+        self.shared.with(|state| state.arena = arena);
+        encoded.map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message))))
     }
 
     /// The end of an attempt that starts now.

@@ -12,6 +12,8 @@ pub mod administration;
 mod attempts;
 mod call;
 mod connection_state;
+#[cfg(feature = "alloc")]
+mod delivery;
 mod error;
 #[cfg(feature = "alloc")]
 mod handler_error;
@@ -56,6 +58,8 @@ use core::fmt;
 
 pub(crate) use access::Access;
 pub use connection_state::ConnectionState;
+#[cfg(feature = "alloc")]
+pub use delivery::Delivery;
 pub use error::{Error, ErrorKind, ErrorOutcome, SendError};
 #[cfg(feature = "alloc")]
 pub use handler_error::{DeadLetter, HandlerError};
@@ -159,7 +163,14 @@ impl<R: Runtime> Client<R> {
         entity: impl Into<Entity<StorageOf<R>>>,
         options: SenderOptions<StorageOf<R>>,
     ) -> Result<Sender<R>, Error<StorageOf<R>>> {
-        Ok(Sender::new(call::Endpoint::new(&self.shared, Kind::Sender, entity.into(), options.identifier)?))
+        let endpoint = call::Endpoint::new(&self.shared, Kind::Sender, entity.into(), options.identifier)?;
+        #[cfg_attr(not(feature = "alloc"), expect(unused_mut))]
+        let mut sender = Sender::new(endpoint);
+        #[cfg(feature = "alloc")]
+        {
+            sender.is_ordered = options.is_ordered;
+        }
+        Ok(sender)
     }
 
     /// A receiver of a queue or subscription, in peek-lock mode and without prefetch.

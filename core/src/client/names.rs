@@ -25,6 +25,8 @@ macro_rules! client_names {
         pub type ReceiverOptions = $crate::client::ReceiverOptions<$crate::storage::Heap>;
         /// Sends messages; see [`servicebus_core::client::Sender`]($crate::client::Sender).
         pub type Sender = $crate::client::Sender<$runtime>;
+        /// The outcome of a message that was enqueued; see [`servicebus_core::client::Delivery`]($crate::client::Delivery).
+        pub type Delivery = $crate::client::Delivery<$runtime>;
         /// Receives messages; see [`servicebus_core::client::Receiver`]($crate::client::Receiver).
         pub type Receiver = $crate::client::Receiver<$runtime>;
         /// Receives the messages of a session; see
@@ -90,6 +92,7 @@ macro_rules! client_names {
             crosses_threads::<Client>();
             crosses_threads::<Transaction>();
             crosses_threads::<Sender>();
+            crosses_threads::<Delivery>();
             crosses_threads::<Receiver>();
             crosses_threads::<SessionReceiver>();
             crosses_threads::<LockRenewal<'static>>();

@@ -20,11 +20,14 @@ use core::task::{Poll, Waker, ready};
 /// With the last clone dropped, the link is closed in the background.
 pub struct Sender<R: Runtime> {
     pub(super) endpoint: Endpoint<R>,
+    /// One message is under way at a time, and nothing overtakes it.
+    #[cfg(feature = "alloc")]
+    pub(super) is_ordered: bool,
 }
 
 impl<R: Runtime> Clone for Sender<R> {
     fn clone(&self) -> Self {
-        Self { endpoint: self.endpoint.clone() }
+        self.with_endpoint(self.endpoint.clone())
     }
 }
 
@@ -135,7 +138,19 @@ impl<R: Runtime> Attempt<R> for Attaching<'_, R> {
 
 impl<R: Runtime> Sender<R> {
     pub(super) fn new(endpoint: Endpoint<R>) -> Self {
-        Self { endpoint }
+        Self {
+            endpoint,
+            #[cfg(feature = "alloc")]
+            is_ordered: false,
+        }
+    }
+
+    fn with_endpoint(&self, endpoint: Endpoint<R>) -> Self {
+        Self {
+            endpoint,
+            #[cfg(feature = "alloc")]
+            is_ordered: self.is_ordered,
+        }
     }
 
     /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends with
@@ -143,7 +158,7 @@ impl<R: Runtime> Sender<R> {
     /// longer.
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {
-        Self { endpoint: self.endpoint.limited(limit) }
+        self.with_endpoint(self.endpoint.limited(limit))
     }
 
     /// Sends one message and waits until the service has stored it.
@@ -152,11 +167,21 @@ impl<R: Runtime> Sender<R> {
     /// attempt has the same message id: an entity that detects duplicates keeps one. A message without an id gets one for
     /// that, as [`Settings::message_ids`](crate::machine::Settings::message_ids) says.
     ///
+    /// Messages that are sent one after the other, each awaited before the next, are stored in that order. Of sends that are
+    /// under way together the first poll of each decides, and one that is tried again comes behind those sent meanwhile:
+    /// an [ordered](super::SenderOptions::ordered) sender keeps the order all the same.
+    ///
     /// Cancel safety: a dropped future may still have sent the message.
     ///
     /// # Errors
     /// A message that is not valid or too large, and what the service says, after the retries of the policy.
     pub async fn send(&self, message: &(impl AsMessage + ?Sized)) -> Result<(), Error<StorageOf<R>>> {
+        #[cfg(feature = "alloc")]
+        if self.is_ordered {
+            let payload =
+                self.endpoint.encode(&message.as_message()).map_err(|failure| self.endpoint.error(failure))?;
+            return self.send_in_order(payload, 0).await;
+        }
         let sending = Sending::message(&self.endpoint, message, None);
         in_span!("ServiceBus.send", self.endpoint.entity, self.endpoint.attempts(sending))
     }
@@ -209,6 +234,11 @@ impl<R: Runtime> Sender<R> {
             return Ok(());
         }
         let sealed = batch.seal();
+        #[cfg(feature = "alloc")]
+        if self.is_ordered {
+            let result = self.send_in_order(sealed.payload().clone(), BATCH_FORMAT).await;
+            return result.map_err(|error| SendError::new(error, sealed.unseal()));
+        }
         let sending = Sending::batch(&self.endpoint, sealed.payload(), None);
         let sending = self.endpoint.attempts(sending);
         let result = in_span!("ServiceBus.send", self.endpoint.entity, sending);

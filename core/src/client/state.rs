@@ -50,6 +50,12 @@ pub struct State<R: Runtime> {
     /// Tasks that wait for news of the client and found no free slot.
     outside: heapless::Vec<Waker, OUTSIDE>,
     pub(crate) handles: usize,
+    /// Tasks that wait for the slot of a call, by the numbers that they were given.
+    #[cfg(feature = "alloc")]
+    pub(crate) without_slot: alloc::collections::BTreeMap<u64, Waker>,
+    /// The last of these numbers.
+    #[cfg(feature = "alloc")]
+    pub(crate) slots_wanted: u64,
     /// Failures with errors of other libraries: held here so that none is dropped under the lock.
     #[cfg(feature = "alloc")]
     sources: alloc::vec::Vec<Failure<R::Storage>>,
@@ -72,6 +78,10 @@ impl<R: Runtime> State<R> {
             driver: Signal::default(),
             outside: heapless::Vec::new(),
             handles: 0,
+            #[cfg(feature = "alloc")]
+            without_slot: alloc::collections::BTreeMap::new(),
+            #[cfg(feature = "alloc")]
+            slots_wanted: 0,
             #[cfg(feature = "alloc")]
             sources: alloc::vec::Vec::new(),
         }
@@ -108,7 +118,11 @@ impl<R: Runtime> State<R> {
     /// Signals the driver when the machine has something to do.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn wake_driver(&mut self) -> Option<Waker> {
-        if self.machine.is_busy() { self.driver.give() } else { None }
+        #[cfg(feature = "alloc")]
+        let is_busy = self.machine.is_busy() || !self.without_slot.is_empty();
+        #[cfg(not(feature = "alloc"))]
+        let is_busy = self.machine.is_busy();
+        if is_busy { self.driver.give() } else { None }
     }
 
     /// Collects wakers of calls that have news, and those of tasks without a slot; true when there may be more.
@@ -120,13 +134,31 @@ impl<R: Runtime> State<R> {
             let _ = wakers.push(waker);
         }
         while !wakers.is_full() {
-            let Some(place) = self.machine.poll_notice() else { return false };
+            let Some(place) = self.machine.poll_notice() else {
+                #[cfg(feature = "alloc")]
+                self.take_without_slot(wakers);
+                return false;
+            };
             if let Some(waker) = self.wakers.take(place) {
                 // There is room: it was just checked.
                 let _ = wakers.push(waker);
             }
         }
         true
+    }
+
+    /// Collects wakers of tasks that wait for slots, as many as there are.
+    #[cfg(feature = "alloc")]
+    fn take_without_slot<const N: usize>(&mut self, wakers: &mut heapless::Vec<Waker, N>) {
+        for _ in 0..self.machine.free_calls().min(self.without_slot.len()) {
+            if wakers.is_full() {
+                return;
+            }
+            if let Some((_, waker)) = self.without_slot.pop_first() {
+                // There is room: it was just checked.
+                let _ = wakers.push(waker);
+            }
+        }
     }
 
     /// A task that has no slot waits for news of the client; its waker is left where it is known already. Where there are

@@ -34,6 +34,9 @@ pub(super) enum State<S: Storage> {
     Opening,
     /// It waits before its next attempt.
     Pausing,
+    /// A place in the order of a sender's messages.
+    #[cfg(feature = "alloc")]
+    InOrder,
     /// It has ended.
     Done(Result<Outcome<S>, Failure<S>>),
 }
@@ -353,6 +356,14 @@ impl<S: Storage> Calls<S> {
         if let Some(call) = self.calls.get_mut(place) {
             call.expired = true;
             self.notice(place);
+        }
+    }
+
+    /// A call has a new deadline.
+    #[cfg(feature = "alloc")]
+    pub(super) fn prolong(&mut self, place: u32) {
+        if let Some(call) = self.calls.get_mut(place) {
+            call.expired = false;
         }
     }
 

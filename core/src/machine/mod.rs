@@ -22,6 +22,8 @@ mod lock_renewals;
 mod node;
 mod occupancy;
 mod operation;
+#[cfg(feature = "alloc")]
+mod order;
 mod phase;
 mod prefetch;
 mod receive;

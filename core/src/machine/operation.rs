@@ -87,6 +87,8 @@ impl<S: Storage> ClientMachine<S> {
             }
             State::Requested(key) => self.drop_request(key),
             State::Receiving(count) => self.end_receive(endpoint, count),
+            #[cfg(feature = "alloc")]
+            State::InOrder => self.pass_turn(endpoint),
             State::Idle | State::Watching | State::Opening | State::Pausing | State::Done(_) => {}
         }
         self.timers.stop(Timer::Call, place);

@@ -74,6 +74,14 @@ impl RetryPolicy {
         (attempt < self.max_retries).then(|| self.wait(attempt, reason, random))
     }
 
+    /// No call takes longer: each attempt its time-out, and each pause the longest, which may be a fifth longer by chance.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn longest(&self) -> Duration {
+        let attempts = self.try_timeout.saturating_mul(self.max_retries.saturating_add(1));
+        let pauses = self.max_delay.saturating_add(self.max_delay / 5).saturating_mul(self.max_retries);
+        attempts.saturating_add(pauses)
+    }
+
     /// The wait after attempt number `attempt` when attempts have no end.
     pub fn backoff(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Duration {
         self.wait(attempt, reason, random).into()

@@ -1,7 +1,7 @@
 //! Calls of the client itself and of senders.
 
 use super::{Bound, Call, MISSING_SEQUENCE_NUMBER, WAIT, call};
-use servicebus_core::client::{ConnectionState, Error, Sender};
+use servicebus_core::client::{ConnectionState, Error, Sender, SenderOptions};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::{MessageBatch, MessageRef};
 use servicebus_core::storage::Heap;
@@ -79,6 +79,19 @@ pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
         }),
         call!("Sender::send", Sender, Bound::Policy, |scene| scene.sender().send(&message()).await),
         call!("Sender::send", Sender, Bound::Policy, |scene| send_much(scene.sender()).await),
+        call!("Sender::enqueue", Sender, Bound::Policies(2), |scene| {
+            match scene.sender().enqueue(&message()).await {
+                Ok(delivery) => delivery.await,
+                Err(error) => Err(error),
+            }
+        }),
+        call!("Delivery::poll", Sender, Bound::Policies(2), |scene| {
+            let sender = scene.client.sender_with(super::QUEUE, SenderOptions::new().ordered());
+            let sender = sender.map_err(|error| error.to_string())?;
+            let first = sender.enqueue(&message()).await.map_err(|error| error.to_string())?;
+            let second = sender.enqueue(&message()).await.map_err(|error| error.to_string())?;
+            first.await.and(second.await).map_err(|error| error.to_string())
+        }),
         call!("Sender::size_limits", Sender, Bound::Policy, |scene| scene.sender().size_limits().await),
         call!("Sender::create_batch", Sender, Bound::Policy, |scene| scene.sender().create_batch().await),
         call!("Sender::send_batch", Sender, Bound::Policy, |scene| scene.sender().send_batch(batch()).await),

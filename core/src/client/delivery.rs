@@ -1,0 +1,307 @@
+//! Sending without waiting for each outcome, and sending in order.
+
+use super::attempts::{Attempt, Course, Turn};
+use super::call::{self, Endpoint, PayloadOf, Pending, give_up};
+use super::{Access, Error, Sender, StorageOf};
+use crate::engine::{Capacity, EngineError};
+use crate::machine::{Cause, ClientMachine, Clock, Entity, Failure, OperationId};
+use crate::runtime::Runtime;
+use crate::servicebus::AsMessage;
+use crate::time::{Duration, Instant};
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker, ready};
+
+/// The outcome of a message that [`Sender::enqueue`] has taken: a future that ends when the service has stored it, or with
+/// the error of its last attempt. It owns the encoded message and a handle to its sender.
+///
+/// Attempts after the first are made while it is polled. An [ordered](super::SenderOptions::ordered) sender sends a message
+/// when the delivery before it has ended or is dropped: await them in their order, or all together.
+///
+/// Dropped, it leaves the message alone: one that is under way may still be stored, one that waits is not sent, and no
+/// other attempt is made.
+///
+/// It ends within the time of the retry policy, from its turn on in an ordered sender.
+#[must_use = "an outcome that is not awaited is not known, and the message is not sent again"]
+pub struct Delivery<R: Runtime> {
+    endpoint: Endpoint<R>,
+    payload: PayloadOf<R>,
+    format: u32,
+    /// What the engine has not taken yet.
+    waiting: Option<PayloadOf<R>>,
+    course: Course,
+    place: Place,
+    /// The outcome, once it is known and not returned yet.
+    outcome: Option<Result<(), Error<StorageOf<R>>>>,
+}
+
+/// The place of a message in its sender's order.
+enum Place {
+    /// The sender keeps none.
+    Free,
+    /// It has none yet.
+    Wanted,
+    /// It waits for its turn behind others.
+    Waits(OperationId, Option<u32>),
+    /// It has its turn.
+    Turn(OperationId),
+}
+
+impl<R: Runtime> fmt::Debug for Delivery<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("entity", &self.endpoint.entity).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Drop for Delivery<R> {
+    fn drop(&mut self) {
+        if let Some(operation) = self.course.operation.take() {
+            give_up::<R>(&self.endpoint.shared, operation);
+        }
+        self.leave_place();
+    }
+}
+
+// Nothing in it is borrowed from it.
+impl<R: Runtime> Unpin for Delivery<R> {}
+
+/// Sending an encoded message once.
+struct Sent<'d, R: Runtime> {
+    endpoint: &'d Endpoint<R>,
+    payload: &'d PayloadOf<R>,
+    format: u32,
+    waiting: &'d mut Option<PayloadOf<R>>,
+}
+
+impl<R: Runtime> Attempt<R> for Sent<'_, R> {
+    fn entity(&self) -> &Entity<StorageOf<R>> {
+        &self.endpoint.entity
+    }
+
+    fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
+        *self.waiting = Some(self.payload.clone());
+        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
+    }
+
+    fn poll(
+        &mut self,
+        machine: &mut ClientMachine<StorageOf<R>>,
+        _: Clock,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        machine.poll_send(operation, self.endpoint.id, self.waiting, self.format, None)
+    }
+}
+
+impl<R: Runtime> Delivery<R> {
+    pub(super) fn new(sender: &Sender<R>, payload: PayloadOf<R>, format: u32) -> Self {
+        let endpoint = sender.endpoint.clone();
+        let course = Course::new(endpoint.until());
+        let place = if sender.is_ordered { Place::Wanted } else { Place::Free };
+        Self { endpoint, payload, format, waiting: None, course, place, outcome: None }
+    }
+
+    fn leave_place(&mut self) {
+        if let Place::Waits(operation, _) | Place::Turn(operation) = core::mem::replace(&mut self.place, Place::Free) {
+            give_up::<R>(&self.endpoint.shared, operation);
+        }
+    }
+
+    /// Goes on until the outcome is known.
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        if let Place::Waits(operation, ahead) = &mut self.place {
+            let shared = &self.endpoint.shared;
+            let limit = shared.now() + longest(shared);
+            let limit = self.course.turn.until.map_or(limit, |until| limit.min(until));
+            let mut pending = Pending { shared, operation: Some(*operation) };
+            let mut result = Poll::Pending;
+            call::poll_slot(&mut pending, cx, &mut |machine, operation| {
+                result = machine.poll_in_order(operation, ahead, limit);
+                // A call that has its turn keeps its place until it is over.
+                result.is_ready().then_some(matches!(result, Poll::Ready(Err(_)))).map_or(Poll::Pending, Poll::Ready)
+            });
+            let kept = pending.operation.take();
+            match (ready!(result), kept) {
+                (Ok(()), Some(operation)) => self.place = Place::Turn(operation),
+                (result, _) => {
+                    self.place = Place::Free;
+                    return Poll::Ready(Err(result.err().unwrap_or_else(|| Failure::new(Cause::Closed))));
+                }
+            }
+        }
+        let Self { endpoint, payload, format, waiting, course, .. } = self;
+        let mut sent = Sent { endpoint: &*endpoint, payload, format: *format, waiting };
+        let outcome = ready!(course.poll(&endpoint.shared, cx, &mut sent));
+        Poll::Ready(outcome)
+    }
+
+    /// Goes on until the message has its place, or its outcome is known.
+    fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        if let Place::Wanted = self.place {
+            let Endpoint { shared, id, .. } = &self.endpoint;
+            match shared.with(|state| state.machine.start_in_order(*id)) {
+                Ok(operation) => self.place = Place::Waits(operation, None),
+                Err(failure) => return Poll::Ready(Err(failure)),
+            }
+        }
+        let polled = self.poll_outcome(cx);
+        if !matches!(self.place, Place::Free) {
+            // It has its place in the order, whatever comes.
+            if let Poll::Ready(outcome) = polled {
+                self.end(outcome);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        match polled {
+            Poll::Ready(Ok(())) => {
+                self.end(Ok(()));
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
+            // The engine has it.
+            Poll::Pending if self.waiting.is_none() && !self.course.turn.waits => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn end(&mut self, outcome: Result<(), Failure<StorageOf<R>>>) {
+        self.leave_place();
+        self.outcome = Some(outcome.map_err(|failure| self.endpoint.error(failure)));
+    }
+}
+
+impl<R: Runtime> Future for Delivery<R> {
+    type Output = Result<(), Error<StorageOf<R>>>;
+
+    /// # Panics
+    /// After it has ended.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.outcome.is_none() {
+            let outcome = match &this.place {
+                Place::Wanted => match ready!(this.poll_place(cx)) {
+                    Ok(()) if this.outcome.is_some() => None,
+                    Ok(()) => Some(ready!(this.poll_outcome(cx))),
+                    Err(failure) => Some(Err(failure)),
+                },
+                _ => Some(ready!(this.poll_outcome(cx))),
+            };
+            if let Some(outcome) = outcome {
+                this.end(outcome);
+            }
+        }
+        match this.outcome.take() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The longest that a call may take.
+fn longest<R: Runtime>(shared: &Access<R>) -> Duration {
+    shared.with(|state| state.machine.settings().retry.longest())
+}
+
+/// Whether a call could not begin, since there are too many.
+fn is_full<R: Runtime>(failure: &Failure<StorageOf<R>>) -> bool {
+    failure.cause == Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))
+}
+
+/// Waits until a call may begin.
+struct Room<'c, R: Runtime> {
+    shared: &'c Access<R>,
+    /// Its place among those that wait.
+    number: Option<u64>,
+}
+
+impl<R: Runtime> Drop for Room<'_, R> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let _gone = self.shared.change(|state| state.without_slot.remove(&number));
+        }
+    }
+}
+
+impl<R: Runtime> Room<'_, R> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let Self { shared, number } = self;
+        let (polled, _gone) = shared.change(|state| {
+            if state.machine.free_calls() > 0 {
+                return (Poll::Ready(()), number.take().and_then(|number| state.without_slot.remove(&number)));
+            }
+            let number = *number.get_or_insert_with(|| {
+                state.slots_wanted += 1;
+                state.slots_wanted
+            });
+            (Poll::Pending, state.without_slot.insert(number, waker))
+        });
+        polled
+    }
+}
+
+impl<R: Runtime> Sender<R> {
+    /// Takes a message and returns as soon as it has its place behind those taken before: the service's outcome comes by
+    /// the [`Delivery`]. Messages that are enqueued one after the other go out in that order.
+    ///
+    /// A message has its place when its bytes wait to be written on the sender's link, which is waited for; on an
+    /// [ordered](super::SenderOptions::ordered) sender at once. As many may be under way as
+    /// [`Limits::deliveries`](crate::storage::Limits::deliveries) says, over all calls of the client: while there are as
+    /// many, it waits. It ends within the time of the retry policy.
+    ///
+    /// A message is stored at least once where its delivery says so, and may be stored twice after a lost connection, as
+    /// with [`Sender::send`].
+    ///
+    /// Cancel safety: a dropped future may have sent the message once.
+    ///
+    /// ```
+    /// # use servicebus_core::{client::{Error, Sender}, runtime::Runtime};
+    /// # async fn example<R: Runtime>(sender: Sender<R>) -> Result<(), Error<R::Storage>> {
+    /// let mut deliveries = Vec::new();
+    /// for reading in ["21.5", "21.6", "21.4"] {
+    ///     deliveries.push(sender.enqueue(reading).await?);
+    /// }
+    /// for delivery in deliveries {
+    ///     delivery.await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A message that is not valid, why there is no link after the retries of the policy, and
+    /// [`ErrorKind::Capacity`](super::ErrorKind::Capacity) when there was no room in time.
+    pub async fn enqueue(&self, message: &(impl AsMessage + ?Sized)) -> Result<Delivery<R>, Error<StorageOf<R>>> {
+        let payload = self.endpoint.encode(&message.as_message()).map_err(|failure| self.endpoint.error(failure))?;
+        self.enqueue_encoded(payload, 0).await
+    }
+
+    /// As [`Sender::enqueue`], for what is encoded.
+    pub(super) async fn enqueue_encoded(
+        &self,
+        payload: PayloadOf<R>,
+        format: u32,
+    ) -> Result<Delivery<R>, Error<StorageOf<R>>> {
+        let shared = &self.endpoint.shared;
+        let mut delivery = Delivery::new(self, payload, format);
+        let mut until = None;
+        loop {
+            let placed = poll_fn(|cx| delivery.poll_place(cx));
+            let Err(failure) = in_span!("ServiceBus.send", self.endpoint.entity, placed) else { return Ok(delivery) };
+            let until: Instant =
+                *until.get_or_insert_with(|| self.endpoint.until().unwrap_or_else(|| shared.now() + longest(shared)));
+            if !is_full::<R>(&failure) || shared.now() >= until {
+                return Err(self.endpoint.error(failure));
+            }
+            let mut room = Room { shared, number: None };
+            let mut late = pin!(shared.runtime().sleep_until(until));
+            poll_fn(|cx| if late.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { room.poll(cx) }).await;
+        }
+    }
+
+    /// Sends what is encoded when its turn comes.
+    pub(super) async fn send_in_order(&self, payload: PayloadOf<R>, format: u32) -> Result<(), Error<StorageOf<R>>> {
+        self.enqueue_encoded(payload, format).await?.await
+    }
+}
