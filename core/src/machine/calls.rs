@@ -142,7 +142,9 @@ impl<S: Storage> Calls<S> {
 
     /// Frees the slot of a call, or leaves that to the notices that still have it.
     pub(super) fn free(&mut self, place: u32) {
-        self.set_state_at(place, State::Idle);
+        if !matches!(self.state_at(place), Some(State::Idle)) {
+            self.set_state_at(place, State::Idle);
+        }
         self.unchain(place);
         let Some(call) = self.calls.get_mut(place) else { return };
         call.endpoint = None;

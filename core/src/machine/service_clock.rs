@@ -100,6 +100,11 @@ impl ServiceClock {
         self.compare(clock)
     }
 
+    /// Whether it can be later than `time` at the service: else nothing that needed a lock until then tells anything.
+    pub(super) fn may_be_after(&self, now: Instant, time: Timestamp) -> bool {
+        self.latest(now).is_none_or(|latest| micros(time) < latest)
+    }
+
     /// Compares the local UTC with the interval. Returns whether it has just turned out to be wrong.
     fn compare(&mut self, clock: Clock) -> bool {
         let local = micros(clock.utc);

@@ -206,6 +206,7 @@ impl<S: Storage> ClientMachine<S> {
         let in_session = message.origin.in_session;
         if !asked
             && !in_session
+            && message.locked_until.is_none_or(|until| self.service_clock.has_passed(clock, until))
             && self.lock_end(&message).is_some_and(|until| self.service_clock.has_passed(clock, until))
         {
             let lost = Cause::Service(Reason::MessageLockLost);
@@ -246,21 +247,33 @@ impl<S: Storage> ClientMachine<S> {
         message: &Locked,
         answer: Result<Outcome<S>, Failure<S>>,
     ) -> Result<(), Failure<S>> {
-        let end = if message.origin.in_session { self.session_lock_end(operation) } else { self.lock_end(message) };
-        let Some(until) = end else { return answer.map(|_| ()) };
+        let in_session = message.origin.in_session;
         match &answer {
-            // Attempts end no later than `try_timeout` after they began.
             Ok(_) => {
-                if let Some(deadline) = self.timers.get(Timer::Call, operation.0.index) {
-                    self.lock_held(clock, deadline - self.settings.retry.try_timeout, until);
+                let end = if in_session { self.session_lock_end(operation) } else { message.locked_until };
+                // Most tell nothing: the lock had long to go, and longer if it was renewed.
+                if end.is_some_and(|until| self.service_clock.may_be_after(clock.now, until)) {
+                    self.settlement_taken(clock, operation, message, end);
                 }
             }
-            Err(failure) if failure.reason() == Some(Reason::MessageLockLost) && !message.origin.in_session => {
-                self.lock_ended(clock, until);
+            Err(failure) if failure.reason() == Some(Reason::MessageLockLost) && !in_session => {
+                if let Some(until) = self.lock_end(message) {
+                    self.lock_ended(clock, until);
+                }
             }
             Err(_) => {}
         }
         answer.map(|_| ())
+    }
+
+    /// A settlement was taken, by a lock that ends at `end`, or later if it is a message's and was renewed.
+    #[inline(never)]
+    fn settlement_taken(&mut self, clock: Clock, operation: OperationId, message: &Locked, end: Option<Timestamp>) {
+        let end = if message.origin.in_session { end } else { self.lock_end(message) };
+        // Attempts end no later than `try_timeout` after they began.
+        if let (Some(until), Some(deadline)) = (end, self.timers.get(Timer::Call, operation.0.index)) {
+            self.lock_held(clock, deadline - self.settings.retry.try_timeout, until);
+        }
     }
 
     /// The delivery of a message, if it is of this connection.
@@ -317,8 +330,12 @@ impl<S: Storage> ClientMachine<S> {
         }
         let mut encoded = EncoderOf::<S>::default();
         let entries = Entries(*disposition);
-        S::Payload::append(&mut encoded, &entries).map_err(|_| Failure::new(Cause::Argument(Argument::Properties)))?;
-        let details = Map::of_encoded(u32::try_from(entries.count()).unwrap_or(u32::MAX), encoded.as_ref());
+        let count = entries.count();
+        if count > 0 {
+            let full = |_| Failure::new(Cause::Argument(Argument::Properties));
+            S::Payload::append(&mut encoded, &entries).map_err(full)?;
+        }
+        let details = Map::of_encoded(u32::try_from(count).unwrap_or(u32::MAX), encoded.as_ref());
         let outcome = disposition.state(details);
         let state = match &transaction {
             Some(id) => {
