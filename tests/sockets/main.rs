@@ -2,6 +2,7 @@
 
 mod administration;
 mod connectors;
+mod crypto;
 mod first_hours;
 mod hosts;
 mod large_message;

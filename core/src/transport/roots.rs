@@ -10,9 +10,10 @@ use rustls::{ClientConfig, RootCertStore};
 
 /// Which certificates are trusted.
 ///
-/// Cryptography is that of the process's default provider, such as aws-lc-rs's,
+/// Cryptography is that of the process's default provider
 /// ([`CryptoProvider::install_default`](rustls::crypto::CryptoProvider::install_default)) where the program has
-/// installed one, else ring (feature `ring`, a default of the adapters).
+/// installed one, else aws-lc-rs (feature `aws-lc-rs`), else ring (feature `ring`, a default of the adapters): a program that
+/// turns `aws-lc-rs` on gets it, even where another dependency has left `ring` on.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Tls {
@@ -50,7 +51,7 @@ pub enum TlsError {
     Pem(rustls::pki_types::pem::Error),
     /// A certificate that is not valid, or a platform without a store.
     Certificate(rustls::Error),
-    /// Feature `ring` is off, and the process has no default provider.
+    /// Features `ring` and `aws-lc-rs` are off, and the process has no default provider.
     NoProvider,
     /// [`Tls::Stream`] without a stream of the program's own.
     NotEncrypted,
@@ -61,7 +62,9 @@ impl fmt::Display for TlsError {
         match self {
             Self::Pem(error) => write!(f, "trusted certificates: {error}"),
             Self::Certificate(error) => write!(f, "trusted certificates: {error}"),
-            Self::NoProvider => f.write_str("TLS: no crypto provider; enable feature `ring` or install one"),
+            Self::NoProvider => {
+                f.write_str("TLS: no crypto provider; enable feature `ring` or `aws-lc-rs`, or install one")
+            }
             Self::NotEncrypted => f.write_str("TLS: `Tls::Stream` needs a stream of the program's own"),
         }
     }
@@ -82,9 +85,11 @@ fn provider() -> Option<Arc<CryptoProvider>> {
     if let Some(installed) = CryptoProvider::get_default() {
         return Some(Arc::clone(installed));
     }
-    #[cfg(feature = "ring")]
+    #[cfg(feature = "aws-lc-rs")]
+    return Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
     return Some(Arc::new(rustls::crypto::ring::default_provider()));
-    #[cfg(not(feature = "ring"))]
+    #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
     None
 }
 
