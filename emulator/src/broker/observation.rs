@@ -5,7 +5,7 @@ use super::entities::Namespace;
 use super::entities::namespace::RuntimeCounts;
 use super::entities::queue::Stores;
 use super::entities::store::Store;
-use super::protocol::peer::Purpose;
+use super::protocol::link::Purpose;
 use super::{Broker, NamespaceId, Statistics};
 use core::fmt::{self, Write as _};
 use servicebus_core::storage::Table;

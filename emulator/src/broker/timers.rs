@@ -2,7 +2,8 @@
 
 use super::protocol::attach::condition_of;
 use super::protocol::fault::Refusal;
-use super::protocol::peer::{Peer, Purpose};
+use super::protocol::link::Purpose;
+use super::protocol::peer::Peer;
 use super::shared::Shared;
 use super::signals::Update;
 use super::{Broker, Clock, ConnectionId, NamespaceId};

@@ -1,6 +1,7 @@
 //! The responses of a connection's nodes: on which link they go out, and how many may wait.
 
-use super::peer::{Node, Peer, Purpose};
+use super::link::{Node, Purpose};
+use super::peer::Peer;
 use bytes::Bytes;
 use servicebus_core::engine::{LinkId, SendOptions, SessionId, Tag};
 use servicebus_core::time::Instant;

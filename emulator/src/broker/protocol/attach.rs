@@ -5,7 +5,8 @@ use super::attach_fields::{
     SHARED_FILTER, Wanted, check_source, granted_filter, integer, shared_filter, wanted, wrong_type,
 };
 use super::fault::{Fault, Refusal};
-use super::peer::{Link, Node, Peer, Purpose, Receiver};
+use super::link::{Link, Node, Purpose, Receiver};
+use super::peer::Peer;
 use crate::broker::Clock;
 use crate::broker::entities::{EntityError, StoreId};
 use crate::broker::shared::Shared;

@@ -3,7 +3,8 @@
 use super::access::{Audience, TokenError, check_token, signed_host};
 use super::attach::{CBS_CREDIT, condition_of};
 use super::fault::Refusal;
-use super::peer::{Node, Peer, Purpose};
+use super::link::{Node, Purpose};
+use super::peer::Peer;
 use super::response::{self, Request};
 use crate::broker::Clock;
 use crate::broker::entities::Rights;

@@ -1,6 +1,6 @@
 //! The links of a connection by what is asked about them, so that no request walks over all of them.
 
-use super::peer::{Link, Node, Purpose};
+use super::link::{Link, Node, Purpose};
 use crate::broker::attachments::{Attachment, Attachments};
 use crate::broker::entities::StoreId;
 use crate::broker::id_map::IdMap;

@@ -6,6 +6,7 @@ pub(crate) mod attach;
 mod attach_fields;
 mod cbs;
 pub(crate) mod fault;
+pub(crate) mod link;
 mod link_index;
 mod management;
 mod management_rules;

@@ -2,7 +2,8 @@
 
 use super::attach::condition_of;
 use super::fault::Refusal;
-use super::peer::{Outgoing, Peer, Purpose};
+use super::link::{Outgoing, Purpose};
+use super::peer::Peer;
 use super::settlement::State;
 use crate::broker::Clock;
 use crate::broker::budget::Holding;

@@ -2,7 +2,8 @@
 
 use super::attach::{BATCH_LIMIT, CREDIT, condition_of};
 use super::fault::Refusal;
-use super::peer::{Peer, Purpose};
+use super::link::Purpose;
+use super::peer::Peer;
 use super::settlement::State;
 use crate::broker::Clock;
 use crate::broker::entities::Message;
