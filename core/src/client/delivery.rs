@@ -296,7 +296,13 @@ impl<R: Runtime> Sender<R> {
             }
             let mut room = Room { shared, number: None };
             let mut late = pin!(shared.runtime().sleep_until(until));
-            poll_fn(|cx| if late.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { room.poll(cx) }).await;
+            let is_late = poll_fn(|cx| match late.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending => room.poll(cx).map(|()| false),
+            });
+            if is_late.await {
+                return Err(self.endpoint.error(failure));
+            }
         }
     }
 
