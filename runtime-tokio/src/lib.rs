@@ -223,9 +223,34 @@ impl Options {
         self
     }
 
-    /// The finer settings.
-    pub fn settings_mut(&mut self) -> &mut Settings<Heap> {
-        &mut self.settings
+    /// Sets how much the client may hold: links, messages under way, bytes that are buffered.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Sets the silence after which the service takes the connection for lost: a minute by default. Heartbeats keep it from
+    /// that.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.idle_time_out = timeout;
+        self
+    }
+
+    /// Sets the largest frame that is accepted, in bytes: 65 536 by default.
+    #[must_use]
+    pub fn with_max_frame_bytes(mut self, bytes: u32) -> Self {
+        self.settings.max_frame_size = bytes;
+        self
+    }
+
+    /// Sets whether a message that is sent without an id gets a UUID, the same in every attempt, so that an entity that
+    /// detects duplicates keeps one. It does by default.
+    #[must_use]
+    pub fn with_message_ids(mut self, gives: bool) -> Self {
+        self.settings.message_ids = gives;
+        self
     }
 
     /// Makes the client. Its driver runs as a task of the current tokio runtime, or on a

@@ -10,11 +10,12 @@ macro_rules! client_names {
             AutoLockRenewer, DeadLetter, DeadLetterOptions, ErrorKind, ErrorOutcome, HandlerError, Panic,
             ProcessorOptions, SessionHandlers, SessionProcessorOptions,
         };
-        pub use $crate::machine::{Disposition, ReceiveMode};
+        pub use $crate::machine::{Disposition, ReceiveMode, SizeLimits};
         pub use $crate::servicebus::{
             Argument, AsMessage, BatchError, Body, Entries, LockToken, Message, MessageBody, MessageId, MessageIdBuf,
             MessageRef, Reason, RetryMode, RetryPolicy, RuleRef, SubQueue,
         };
+        pub use $crate::storage::Limits;
         pub use $crate::time::Timestamp;
         pub use $crate::wire::Value;
 
