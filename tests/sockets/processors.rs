@@ -109,6 +109,30 @@ macro_rules! suite {
                 }));
             }
 
+            /// One that captures nothing, in a task of its own.
+            #[test]
+            fn an_async_closure_is_a_handler() {
+                with_emulator(|connection_string| $block_on(async {
+                    let client = $adapter::connect(connection_string).unwrap();
+                    client.sender("q").unwrap().send("work").await.unwrap();
+                    let processor = client.processor("q", ProcessorOptions::new());
+                    let control = processor.control();
+                    let (report, reported) = std::sync::mpsc::channel();
+                    let on_error = move |error: $adapter::ProcessorError| {
+                        report.send(error.to_string()).unwrap();
+                        control.stop();
+                    };
+                    let handler = async |message: $adapter::ProcessorMessage| {
+                        let number: u32 = message.text()?.parse()?;
+                        println!("{number}");
+                        Ok(())
+                    };
+                    processor.on_error(on_error).run(handler).await.unwrap();
+                    assert!(reported.recv().unwrap().contains("invalid digit"));
+                    client.close().await;
+                }));
+            }
+
             #[test]
             fn a_panic_in_a_task_keeps_its_payload() {
                 with_emulator(|connection_string| $block_on(async {

@@ -22,7 +22,9 @@ fn rows() -> Vec<Vec<String>> {
 fn words(bound: Bound) -> &'static [&'static str] {
     match bound {
         Bound::Policy => &["the retry policy", "the retry policy for each round"],
-        Bound::Policies(_) => &["the retry policy for each batch"],
+        Bound::Policies(_) => {
+            &["the retry policy for each batch", "the retry policy for the place, and for the outcome"]
+        }
         Bound::Attempt => &["one attempt"],
         Bound::Given(_) => &["the time given", "twelve seconds"],
         Bound::Close => &["one attempt, and ten seconds"],
@@ -49,6 +51,7 @@ fn every_call_of_messages_has_a_row_with_its_bound() {
         "SessionProcessor::run_inline" | "SessionProcessor::run_with" | "SessionProcessor::run_inline_with" => {
             "SessionProcessor::run".to_owned()
         }
+        "Delivery::poll" => "Sender::enqueue".to_owned(),
         name => name.replace("ProcessorMessage::", "Receiver::"),
     };
     let mut missing = Vec::new();

@@ -10,4 +10,5 @@ mod layers;
 mod parts;
 mod pinned;
 mod public_futures;
+mod sentences;
 mod wire_names;

@@ -13,6 +13,8 @@ impl<R: Runtime> Client<R> {
     ///
     /// Cancel safety: a dropped future leaves no lock behind.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`ErrorKind::SessionLocked`](super::ErrorKind::SessionLocked) while another receiver holds it, after the retries of the policy; an id that has
     /// no room in fixed storage.
@@ -35,6 +37,8 @@ impl<R: Runtime> Client<R> {
     ///
     /// Cancel safety: a dropped future leaves no lock behind.
     ///
+    /// Bound: the time given.
+    ///
     /// # Errors
     /// Whatever the service says but a time-out.
     pub async fn accept_next_session(
@@ -56,6 +60,8 @@ impl<R: Runtime> Client<R> {
     ///
     /// Cancel safety: a dropped future leaves no lock behind.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as [`Client::accept_session`].
     pub async fn accept_non_exclusive_session(
@@ -75,6 +81,8 @@ impl<R: Runtime> Client<R> {
     /// Locks any session that has messages and that nobody holds, in such a way that another receiver can take it over.
     ///
     /// Cancel safety: a dropped future leaves no lock behind.
+    ///
+    /// Bound: the time given.
     ///
     /// # Errors
     /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as [`Client::accept_next_session`].
@@ -99,6 +107,8 @@ impl<R: Runtime> Client<R> {
     /// lock is asked again.
     ///
     /// Cancel safety: a dropped future may have taken the session over, and then leaves no lock behind.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost) when no lock goes by this token any more, [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no

@@ -57,6 +57,8 @@ impl<R: Runtime> Client<R> {
     ///
     /// Cancel safety: nothing is lost. It has no bound in time; it ends when the client closes.
     ///
+    /// Bound: none; it ends with the client.
+    ///
     /// ```
     /// # async fn watch<R: servicebus_core::runtime::Runtime>(client: servicebus_core::client::Client<R>) {
     /// use servicebus_core::client::ConnectionState;
@@ -80,6 +82,8 @@ impl<R: Runtime> Client<R> {
     /// Opens the connection, if there is none, and waits until it is open.
     ///
     /// Cancel safety: nothing is lost. It ends within `timeout`.
+    ///
+    /// Bound: the time given.
     ///
     /// # Errors
     /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), whose text and source are those of the last attempt, and at once

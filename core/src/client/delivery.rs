@@ -255,6 +255,10 @@ impl<R: Runtime> Sender<R> {
     ///
     /// Cancel safety: a dropped future may have sent the message once.
     ///
+    /// Bound: the retry policy, and as long for its delivery.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// ```
     /// # use servicebus_core::{client::{Error, Sender}, runtime::Runtime};
     /// # async fn example<R: Runtime>(sender: Sender<R>) -> Result<(), Error<R::Storage>> {

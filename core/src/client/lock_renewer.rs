@@ -173,6 +173,8 @@ impl<R: Runtime> LockRenewal<'_, R> {
     /// Waits until the lock is not renewed any more, and tells why.
     ///
     /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: none; it ends with the client.
     pub async fn ended(&mut self) -> RenewalEnd<StorageOf<R>> {
         let id = self.id;
         let poll =
@@ -195,6 +197,8 @@ impl<R: Runtime> LockRenewal<'_, R> {
     /// Runs `work` and calls `on_lost` when the lock is lost meanwhile; `work` goes on all the same.
     ///
     /// Cancel safety: that of `work`.
+    ///
+    /// Bound: that of `work`.
     pub async fn during<T>(&mut self, work: impl Future<Output = T>, on_lost: impl FnOnce(Error<StorageOf<R>>)) -> T {
         let mut work = pin!(work);
         let mut ended = pin!(self.ended());

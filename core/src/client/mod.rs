@@ -229,6 +229,8 @@ impl<R: Runtime> Client<R> {
     /// Ends within twelve seconds, whatever the service does, and at once without a connection.
     ///
     /// Cancel safety: once polled, the connection ends when the future is dropped.
+    ///
+    /// Bound: twelve seconds.
     pub async fn disconnect(&self) {
         let until = self.shared.now() + DISCONNECT;
         self.shared.change(|state| state.machine.disconnect());
@@ -254,6 +256,8 @@ impl<R: Runtime> Client<R> {
     /// elsewhere fail with [`ErrorKind::Closed`].
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
+    ///
+    /// Bound: one attempt, and ten seconds.
     pub async fn close(&self) {
         call::close::<R>(&self.shared).await;
     }

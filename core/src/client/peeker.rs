@@ -36,6 +36,8 @@ impl<R: Runtime> Peeker<'_, R> {
     ///
     /// Cancel safety: nothing is lost; what a dropped future has not given out is seen again.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// What the service says, after the retries of the policy.
     pub async fn peek_each(
@@ -55,6 +57,8 @@ impl<R: Runtime> Peeker<'_, R> {
     /// Looks at up to `max` messages behind those that were seen; none when there are no more.
     ///
     /// Cancel safety: nothing is lost; what a dropped future has not given out is seen again.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// As [`Peeker::peek_each`].

@@ -68,19 +68,30 @@ impl<R: Runtime, F> Processor<R, F> {
     /// handler's error nor its panic ends it: the message is abandoned, or dead-lettered with a
     /// [`DeadLetter`](super::DeadLetter).
     ///
-    /// A handler is a closure that returns a future. What it uses is cloned for each message; `async |message| { … }` works
-    /// while it captures nothing:
+    /// A handler is a closure that returns a future. What it uses is cloned for each message:
     ///
-    /// ```ignore
-    /// let shop = shop.clone();
-    /// processor.run(move |message| {
-    ///     let shop = shop.clone();
+    /// ```
+    /// # use servicebus_core::client::{Client, DeadLetter, Error, HandlerError, ProcessorMessage, ProcessorOptions};
+    /// # use servicebus_core::{runtime::Runtime, storage::Heap};
+    /// # use std::sync::{Arc, Mutex};
+    /// # async fn example<R: Runtime<Storage = Heap>>(client: Client<R>) -> Result<(), Error<Heap>> {
+    /// let total = Arc::new(Mutex::new(0));
+    /// let handler = move |message: ProcessorMessage<R>| {
+    ///     let total = total.clone();
     ///     async move {
-    ///         let order: Order = message.json().map_err(|error| DeadLetter::new("not an order", error))?;
-    ///         shop.handle(order).await?;
+    ///         let number: u32 = message.text()?.parse().map_err(|error| DeadLetter::new("not a number", error))?;
+    ///         *total.lock().unwrap() += number;
     ///         Ok(())
     ///     }
-    /// });
+    /// };
+    /// # client.processor("numbers", ProcessorOptions::new()).run_inline(handler).await?;
+    /// // An async closure works while it captures nothing.
+    /// let handler = async |message: ProcessorMessage<R>| {
+    ///     println!("{}", message.text()?);
+    ///     Ok(())
+    /// };
+    /// # client.processor("numbers", ProcessorOptions::new()).run_inline(handler).await
+    /// # }
     /// ```
     ///
     /// On tokio, smol and async-std handlers are spawned and have to be `Send + 'static`; on embassy they run in this

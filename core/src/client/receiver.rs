@@ -217,6 +217,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// Cancel safety: a dropped future has taken no message.
     ///
+    /// Bound: the time given.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
+    ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
     pub async fn receive_each(
@@ -248,6 +252,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// Cancel safety: a dropped future has taken no message.
     ///
+    /// Bound: the time given.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
+    ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
     pub async fn receive(
@@ -263,6 +271,10 @@ impl<R: Runtime> Receiver<R> {
     /// Waits for a message, however long that takes.
     ///
     /// Cancel safety: a dropped future has taken no message.
+    ///
+    /// Bound: none; it ends with the client.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy; calling again tries again.
@@ -296,6 +308,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// Cancel safety: a dropped future may still have completed the message.
     ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended, without asking the service when that is known here;
     /// [`Argument::OtherEntity`](crate::servicebus::Argument::OtherEntity) for a message of another entity.
@@ -308,6 +324,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// Cancel safety: a dropped future may still have abandoned the message.
     ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// As [`Receiver::complete`].
     pub fn abandon(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
@@ -317,6 +337,10 @@ impl<R: Runtime> Receiver<R> {
     /// Abandons a message and changes some of its application properties.
     ///
     /// Cancel safety: a dropped future may still have abandoned the message.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// As [`Receiver::complete`].
@@ -332,6 +356,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// Cancel safety: a dropped future may still have deferred the message.
     ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// As [`Receiver::complete`].
     pub fn defer(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
@@ -341,6 +369,10 @@ impl<R: Runtime> Receiver<R> {
     /// Defers a message and changes some of its application properties.
     ///
     /// Cancel safety: a dropped future may still have deferred the message.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// As [`Receiver::complete`].
@@ -355,6 +387,10 @@ impl<R: Runtime> Receiver<R> {
     /// Dead-letters a message: it moves to the entity's dead-letter queue.
     ///
     /// Cancel safety: a dropped future may still have dead-lettered the message.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// As [`Receiver::complete`].
@@ -371,6 +407,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// Cancel safety: a dropped future may still have settled the message.
     ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// As [`Receiver::complete`].
     pub async fn settle_by_token(
@@ -386,6 +426,8 @@ impl<R: Runtime> Receiver<R> {
     /// Renews the lock on a message and returns its new end.
     ///
     /// Cancel safety: a dropped future may still have renewed the lock.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
@@ -410,6 +452,8 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// Cancel safety: a dropped future may still have renewed the lock.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
     pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Error<StorageOf<R>>> {
@@ -429,6 +473,8 @@ impl<R: Runtime> Receiver<R> {
     /// many there were; the service gives at most 250 at a time.
     ///
     /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
@@ -454,6 +500,10 @@ impl<R: Runtime> Receiver<R> {
     /// Receives deferred messages by their sequence numbers: all of them, or none.
     ///
     /// Cancel safety: a dropped future may have locked the messages; in receive-and-delete mode they may be lost.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) when one of them is not deferred, or is locked.
@@ -483,6 +533,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// Cancel safety: a dropped future may still have deleted messages.
     ///
+    /// Bound: one attempt.
+    ///
+    /// Guarantee: at most once.
+    ///
     /// # Errors
     /// What the service says.
     pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Error<StorageOf<R>>> {
@@ -499,6 +553,10 @@ impl<R: Runtime> Receiver<R> {
     /// that can pass. Returns how many there were, without those that a step deleted whose answer was lost.
     ///
     /// Cancel safety: a dropped future has deleted some of the messages.
+    ///
+    /// Bound: the retry policy for each round.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// What the service says.
@@ -519,6 +577,8 @@ impl<R: Runtime> Receiver<R> {
     /// those on messages that were handed out.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
+    ///
+    /// Bound: one attempt, and ten seconds.
     pub fn close(&self) -> impl Future<Output = ()> {
         self.endpoint.close()
     }
@@ -530,6 +590,10 @@ impl<R: Runtime> Receiver<R> {
     /// the first. Empty when there is none by then.
     ///
     /// Cancel safety: a dropped future has taken no message.
+    ///
+    /// Bound: the time given.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
@@ -547,6 +611,8 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// Cancel safety: nothing is lost.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// As [`Receiver::peek_each`].
     pub async fn peek(
@@ -562,6 +628,10 @@ impl<R: Runtime> Receiver<R> {
     /// Receives deferred messages by their sequence numbers: all of them, or none.
     ///
     /// Cancel safety: a dropped future may have locked the messages; in receive-and-delete mode they may be lost.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
     ///
     /// # Errors
     /// As [`Receiver::receive_deferred_each`].

@@ -85,6 +85,8 @@ impl<R: Runtime> RuleManager<R> {
     ///
     /// Cancel safety: a dropped future may still have added the rule.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`](super::ErrorKind::AlreadyExists), and
     /// [`ErrorKind::Rejected`](super::ErrorKind::Rejected) for an expression that is not valid.
@@ -96,6 +98,8 @@ impl<R: Runtime> RuleManager<R> {
     ///
     /// Cancel safety: a dropped future may still have removed the rule.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound).
     pub async fn remove(&self, name: &str) -> Result<(), Error<StorageOf<R>>> {
@@ -105,6 +109,8 @@ impl<R: Runtime> RuleManager<R> {
     /// Hands every rule to `take`, in the order of their names. Returns how many there were.
     ///
     /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when it sends the same rules again.
@@ -137,6 +143,8 @@ impl<R: Runtime> Client<R> {
     /// those whose state was set after `updated_after`. Returns how many there were.
     ///
     /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when it sends the same ids again.

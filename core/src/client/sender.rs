@@ -173,6 +173,10 @@ impl<R: Runtime> Sender<R> {
     ///
     /// Cancel safety: a dropped future may still have sent the message.
     ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// A message that is not valid or too large, and what the service says, after the retries of the policy.
     pub async fn send(&self, message: &(impl AsMessage + ?Sized)) -> Result<(), Error<StorageOf<R>>> {
@@ -190,6 +194,8 @@ impl<R: Runtime> Sender<R> {
     ///
     /// Cancel safety: nothing is lost.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
     pub async fn size_limits(&self) -> Result<SizeLimits, Error<StorageOf<R>>> {
@@ -201,6 +207,8 @@ impl<R: Runtime> Sender<R> {
     /// An empty batch of the size that the link allows.
     ///
     /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// As [`Sender::size_limits`].
@@ -223,6 +231,10 @@ impl<R: Runtime> Sender<R> {
     /// Sends a batch: all of it is stored, or nothing. An empty one is not sent at all.
     ///
     /// Cancel safety: a dropped future may still have sent the batch.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// As [`Sender::send`]; the batch comes back.
@@ -249,6 +261,10 @@ impl<R: Runtime> Sender<R> {
     /// none.
     ///
     /// Cancel safety: a dropped future may still have sent some of the messages, or all of them.
+    ///
+    /// Bound: the retry policy for each batch.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// As [`Sender::send`], with the number of messages that are stored: those before the first that is not valid or too
@@ -285,6 +301,10 @@ impl<R: Runtime> Sender<R> {
     ///
     /// Cancel safety: a dropped future may still have scheduled the message.
     ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// As [`Sender::send`].
     pub async fn schedule(
@@ -301,6 +321,10 @@ impl<R: Runtime> Sender<R> {
     /// Messages without an id get one.
     ///
     /// Cancel safety: a dropped future may still have scheduled the messages.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// As [`Sender::send`].
@@ -327,6 +351,10 @@ impl<R: Runtime> Sender<R> {
     ///
     /// Cancel safety: a dropped future may still have cancelled them.
     ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) for a number that is not there any more.
     pub async fn cancel_scheduled(&self, sequence_numbers: &[i64]) -> Result<(), Error<StorageOf<R>>> {
@@ -339,6 +367,8 @@ impl<R: Runtime> Sender<R> {
     /// Closes it for all clones: waits for what is under way, then detaches the link.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
+    ///
+    /// Bound: one attempt, and ten seconds.
     pub fn close(&self) -> impl Future<Output = ()> {
         self.endpoint.close()
     }
@@ -363,6 +393,10 @@ impl<R: Runtime> Sender<R> {
     /// Stores messages that become available at `at`, and returns the sequence numbers that cancel them.
     ///
     /// Cancel safety: a dropped future may still have scheduled the messages.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// As [`Sender::send`].

@@ -88,6 +88,8 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// Cancel safety: a dropped future may still have renewed the lock.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost) when it has ended.
     pub async fn renew_session_lock(&self) -> Result<Timestamp, Error<StorageOf<R>>> {
@@ -102,6 +104,8 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// Cancel safety: nothing is lost.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// What the service says, after the retries of the policy.
     pub async fn state(&self) -> Result<Option<<StorageOf<R> as Storage>::Payload>, Error<StorageOf<R>>> {
@@ -113,6 +117,8 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// Cancel safety: a dropped future may still have set the state.
     ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// What the service says, after the retries of the policy.
     pub async fn set_state(&self, state: Option<&[u8]>) -> Result<(), Error<StorageOf<R>>> {
@@ -123,6 +129,8 @@ impl<R: Runtime> SessionReceiver<R> {
     /// Closes it for all clones: gives back what was not handed out and releases the session.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
+    ///
+    /// Bound: one attempt, and ten seconds.
     pub async fn close(&self) {
         self.receiver.close().await;
     }

@@ -29,9 +29,9 @@ async fn main() -> Result<()> {
     }
 
     let dead = client.receiver(Entity::queue(&*queue).dead_letter())?;
-    for message in dead.receive_messages(10, Duration::from_secs(5)).await? {
-        let reason = message.dead_letter_reason().unwrap_or("?");
-        println!("{message}: {reason}: {}", message.dead_letter_description().unwrap_or("?"));
+    // A stream would wait for more.
+    while let Some(message) = dead.receive(Duration::from_secs(1)).await? {
+        println!("{message}: {:?}, {:?}", message.dead_letter_reason(), message.dead_letter_description());
         // A copy without the reasons goes back; the original goes once that is stored.
         sender.send(&message.to_message().with_property("resubmitted", true)).await?;
         dead.complete(&message).await?;
