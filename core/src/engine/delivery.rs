@@ -404,7 +404,7 @@ impl<S: Storage> Connection<S> {
         self.freed
     }
 
-    /// Frees a delivery's place, or leaves that to the queue that still holds it.
+    /// Frees a delivery's place, or leaves that to the dispositions that still list it.
     pub(super) fn free_delivery(&mut self, place: DeliveryIndex) {
         let Some(delivery) = self.deliveries.get_mut(place) else { return };
         if delivery.in_dispositions {

@@ -1,9 +1,9 @@
 //! Where bytes and tables live.
 //!
-//! One type parameter, [`Storage`], decides for the whole state machine. `Heap` grows up to the limits it is given and
-//! slices messages out of the read buffer without a copy; a storage that [`fixed_storage!`](crate::fixed_storage) makes
-//! needs no allocator at all, its sizes and [capabilities](Features) written once. Both are types, not features: one
-//! build holds both, and one test run tests both.
+//! One type parameter, [`Storage`], decides for the whole state machine. `Heap` grows up to the limits it is given; messages
+//! are copied out of the receive buffer into chunks that they share. A storage that
+//! [`fixed_storage!`](crate::fixed_storage) makes needs no allocator at all, its sizes and [capabilities](Features) written
+//! once. Both are types, not features: one build holds both, and one test run tests both.
 
 mod chain;
 mod deadlines;
