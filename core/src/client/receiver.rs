@@ -71,7 +71,7 @@ struct Receiving<'c, R: Runtime> {
 }
 
 /// The same with what takes the messages.
-struct Receive<'c, R: Runtime, F> {
+struct Giving<'c, R: Runtime, F> {
     receiving: Receiving<'c, R>,
     take: F,
 }
@@ -107,7 +107,7 @@ impl<R: Runtime> Receiving<'_, R> {
     }
 }
 
-impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>) + Unpin> Future for Receive<'_, R, F> {
+impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>) + Unpin> Future for Giving<'_, R, F> {
     type Output = Result<u32, Error<StorageOf<R>>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -232,7 +232,7 @@ impl<R: Runtime> Receiver<R> {
         if max == 0 {
             return Ok(0);
         }
-        let receive = Receive { receiving: self.receiving(max, max_wait), take: &mut take };
+        let receive = Giving { receiving: self.receiving(max, max_wait), take: &mut take };
         in_span!("ServiceBus.receive", self.endpoint.entity, receive)
     }
 
@@ -263,7 +263,7 @@ impl<R: Runtime> Receiver<R> {
         max_wait: Duration,
     ) -> Result<Option<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
         let mut message = None;
-        let receive = Receive { receiving: self.receiving(1, Some(max_wait)), take: |found| message = Some(found) };
+        let receive = Giving { receiving: self.receiving(1, Some(max_wait)), take: |found| message = Some(found) };
         in_span!("ServiceBus.receive", self.endpoint.entity, receive)?;
         Ok(message)
     }
