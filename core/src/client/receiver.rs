@@ -440,10 +440,11 @@ impl<R: Runtime> Receiver<R> {
         }
         let token =
             message.lock_token.ok_or_else(|| self.endpoint.error(Failure::new(Cause::Argument(Argument::Unlocked))))?;
+        let asked_at = self.endpoint.shared.now();
         let until = self.renew_lock_of(token).await?;
         let locked = message.locked();
         let clock = self.endpoint.shared.clock();
-        self.endpoint.shared.change(|state| state.machine.set_message_lock(clock, &locked, until));
+        self.endpoint.shared.change(|state| state.machine.message_renewed(clock, asked_at, &locked, until));
         message.locked_until = Some(until);
         Ok(until)
     }

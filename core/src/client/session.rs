@@ -95,8 +95,10 @@ impl<R: Runtime> SessionReceiver<R> {
     pub async fn renew_session_lock(&self) -> Result<Timestamp, Error<StorageOf<R>>> {
         let endpoint = &self.receiver.endpoint;
         let request = RenewSessionLock { session_id: self.id.as_ref() };
+        let asked_at = endpoint.shared.now();
         let until = endpoint.request(&request).await?.expiration().map_err(|failure| endpoint.error(failure))?;
-        endpoint.shared.with(|state| state.machine.set_session_lock(endpoint.id, until));
+        let clock = endpoint.shared.clock();
+        endpoint.shared.change(|state| state.machine.session_renewed(clock, asked_at, endpoint.id, until));
         Ok(until)
     }
 

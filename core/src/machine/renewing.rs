@@ -12,7 +12,7 @@ use crate::engine::DeliveryId;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::{Argument, Reason};
 use crate::storage::{Features, Storage, Table};
-use crate::time::{Duration, Millis, Timestamp};
+use crate::time::{Duration, Instant, Millis, Timestamp};
 use core::task::Poll;
 
 /// What is assumed of a lock whose end is not known: it is renewed at once, and then it is known.
@@ -169,8 +169,7 @@ impl<S: Storage> ClientMachine<S> {
             let failure = Failure::described(Cause::Malformed, "a renewal without a time");
             return self.renewal_failed(id, clock, failure);
         };
-        self.lock_held(clock, asked.asked_at, asked.locked_until);
-        self.lock_given(clock, Some(asked.asked_at), until);
+        self.lock_renewed(clock, asked.asked_at, Some(asked.locked_until), until);
         match asked.subject {
             Subject::Message { origin, .. } => {
                 if let Some(delivery) = self.delivery_of(origin) {
@@ -258,8 +257,24 @@ impl<S: Storage> ClientMachine<S> {
         end.max(self.renewal_of(message).and_then(|id| self.renewed_until(id)))
     }
 
-    /// The lock on a message was renewed by the application.
-    pub fn set_message_lock(&mut self, clock: Clock, message: &Locked, until: Timestamp) {
+    /// A lock that ended at `before` was renewed by a request of `asked_at`: what that says of the service's time.
+    pub(super) fn lock_renewed(
+        &mut self,
+        clock: Clock,
+        asked_at: Instant,
+        before: Option<Timestamp>,
+        until: Timestamp,
+    ) {
+        if let Some(before) = before {
+            self.lock_held(clock, asked_at, before);
+        }
+        self.lock_given(clock, Some(asked_at), until);
+    }
+
+    /// The lock on a message was renewed by the application, which asked for that at `asked_at`.
+    pub fn message_renewed(&mut self, clock: Clock, asked_at: Instant, message: &Locked, until: Timestamp) {
+        let before = self.lock_end(message);
+        self.lock_renewed(clock, asked_at, before, until);
         if let Some(delivery) = self.delivery_of(message.origin) {
             self.settlement.renewed(delivery, until);
         }

@@ -14,7 +14,7 @@ use crate::servicebus::received::Origin;
 use crate::servicebus::session_choice::SessionChoice;
 use crate::servicebus::session_filter;
 use crate::storage::{Storage, Table, TableOf, TransactionOf, room};
-use crate::time::{Millis, Timestamp};
+use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::{Full, Map};
 use core::task::Poll;
 
@@ -334,8 +334,16 @@ impl<S: Storage> ClientMachine<S> {
         self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.is_session())
     }
 
-    /// A session's lock was renewed.
-    pub fn set_session_lock(&mut self, id: EndpointId, until: Timestamp) {
+    /// A session's lock was renewed by the application, which asked for that at `asked_at`.
+    pub fn session_renewed(&mut self, clock: Clock, asked_at: Instant, id: EndpointId, until: Timestamp) {
+        let lock = self.endpoints.find(id.0).and_then(Endpoint::session_lock);
+        let before = lock.and_then(|lock| self.session_locks.lock_end(lock));
+        self.lock_renewed(clock, asked_at, before, until);
+        self.set_session_lock(id, until);
+    }
+
+    /// A session's lock has a new end.
+    pub(super) fn set_session_lock(&mut self, id: EndpointId, until: Timestamp) {
         if let Some(lock) = self.endpoints.find(id.0).and_then(Endpoint::session_lock) {
             self.session_locks.renewed(lock, until);
         }

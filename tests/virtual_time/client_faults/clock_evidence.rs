@@ -115,3 +115,29 @@ fn a_settlement_that_was_taken_tells_the_time() {
         );
     }
 }
+
+/// A lock that the application has renewed itself was held, and is held from the request on.
+#[test]
+fn a_renewal_by_the_application_tells_the_time() {
+    let renewals = |renews: bool| {
+        observe(&world(locks(MINUTE)), async move |world: World| {
+            add_queue(&world, "other", locks(MINUTE));
+            let utc = world.utc_clock();
+            utc.set_offset(Skew::Ahead(MINUTE * 2));
+            let client = world.client_with_utc(settings(&world, RetryPolicy::default()), &utc);
+            let (receiver, mut message) = prefetched(&client, "q").await;
+            world.sleep(SECOND * 30).await;
+            if renews {
+                receiver.renew_lock(&mut message).await.unwrap();
+            }
+            let (other, next) = prefetched(&client, "other").await;
+            let renewed = || world.broker(|broker, _| broker.statistics().locks_renewed);
+            let before = renewed();
+            let _renewal = AutoLockRenewer::new(MINUTE * 10).message(&other, &next).unwrap();
+            world.sleep(SECOND * 15).await;
+            renewed() - before
+        })
+    };
+    let (with, without) = (renewals(true), renewals(false));
+    assert!(with == 0 && without > 0, "{with} renewals, {without} without one of the application's");
+}
