@@ -72,6 +72,13 @@ impl Imports {
         circles
     }
 
+    /// The paths of the files that the one at `path` imports.
+    pub(crate) fn of(&self, path: &str) -> Vec<&str> {
+        let module = self.files.iter().find(|(_, file)| file.path == path).map(|(module, _)| module);
+        let module = module.unwrap_or_else(|| panic!("{path} is gone"));
+        self.imports(module).into_iter().map(|module| self.files[module].path.as_str()).collect()
+    }
+
     fn imports(&self, module: &Module) -> BTreeSet<&Module> {
         let named = self.files[module].named.iter().filter_map(|path| self.resolve(module, path, 0));
         named

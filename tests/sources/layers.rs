@@ -72,12 +72,16 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
     ],
 ];
 
-#[test]
-fn no_files_import_each_other() {
+fn imports() -> Imports {
     let relative = |path: PathBuf| {
         path.strip_prefix(ROOT).map(|path| path.to_string_lossy().into_owned()).expect("a file of the core")
     };
-    let imports = Imports::read(sources("").into_iter().map(|(path, code)| (relative(path), code)));
+    Imports::read(sources("").into_iter().map(|(path, code)| (relative(path), code)))
+}
+
+#[test]
+fn no_files_import_each_other() {
+    let imports = imports();
     let mut report = String::new();
     for (files, ties) in imports.circles() {
         if KNOWN_CIRCLES.iter().any(|known| files.iter().all(|file| known.contains(file))) {
@@ -86,6 +90,39 @@ fn no_files_import_each_other() {
         report += &format!("a circle of {} files:\n    {}\n", files.len(), ties.join("\n    "));
     }
     assert!(report.is_empty(), "{report}");
+}
+
+/// The parts of the client machine and their tables. Parts name one another's entries by the ids in `machine/id.rs`, and
+/// the machine by nothing.
+const PARTS: &[(&str, &str)] = &[
+    ("machine/calls.rs", "Calls"),
+    ("machine/channels.rs", "Channels"),
+    ("machine/credit.rs", "Credit"),
+    ("machine/link_up.rs", "LinkUp"),
+    ("machine/links.rs", "Links"),
+    ("machine/routes.rs", "Routes"),
+    ("machine/timers.rs", "Timers"),
+    ("machine/tokens.rs", "Tokens"),
+];
+
+/// What all parts may use.
+const SHARED: [&str; 1] = ["machine/timers.rs"];
+
+#[test]
+fn parts_of_the_machine_know_only_ids_of_each_other() {
+    let imports = imports();
+    let codes = sources("machine");
+    for (part, table) in PARTS {
+        for imported in imports.of(part) {
+            let other = PARTS.iter().any(|(other, _)| *other == imported) && !SHARED.contains(&imported);
+            assert!(!other, "{part} imports {imported}");
+        }
+        let (_, code) = codes.iter().find(|(path, _)| path.ends_with(part)).expect("its file");
+        assert!(!words(code).any(|word| word == "ClientMachine"), "{part} knows the machine");
+        let (_, fields) = code.split_once(&format!("struct {table}<")).expect("the part's table");
+        let (fields, _) = fields.split_once("\n}").expect("the end of a struct");
+        assert!(!words(fields).any(|word| word == "pub"), "{part}: fields of {table} are not private");
+    }
 }
 
 /// The identifiers of some code, in order.

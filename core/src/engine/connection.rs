@@ -125,8 +125,10 @@ pub struct Connection<S: Storage> {
     pub(super) buffered: usize,
     /// Those of whole messages among them.
     pub(super) buffered_whole: usize,
-    /// A session got less of a window than its share, for what is buffered.
-    pub(super) narrowed: bool,
+    /// Sessions that got less of a window than their share, for what is buffered.
+    pub(super) narrowed: Chain,
+    /// Sessions of the peer's making that there have been.
+    pub(super) sessions_made: u32,
     /// Sessions that have no share of the bytes that may be buffered.
     pub(super) sessions_apart: usize,
     /// Deliveries that receiving links have granted credit for and that have not come yet.
@@ -214,7 +216,8 @@ impl<S: Storage> Connection<S> {
             work: Chain::EMPTY,
             buffered: 0,
             buffered_whole: 0,
-            narrowed: false,
+            narrowed: Chain::EMPTY,
+            sessions_made: 0,
             sessions_apart: 0,
             outstanding: 0,
             creditors: 0,

@@ -249,8 +249,7 @@ impl<S: Storage> Connection<S> {
     /// Writes the flow that is due on a link; `None` when there is no room for it.
     pub(super) fn transmit_link_flow(&mut self, at: LinkIndex, tx: &mut TxOf<S>) -> Option<()> {
         let server = self.is_server();
-        let apart = self.sessions.get(self.links.get(at)?.session)?.apart;
-        let window = self.window(apart);
+        let window = self.window(self.links.get(at)?.session);
         let link = self.links.get_mut(at)?;
         let session = self.sessions.get_mut(link.session)?;
         session.open_window(window);

@@ -426,7 +426,7 @@ impl<S: Storage> Connection<S> {
         if whole {
             self.buffered_whole = self.buffered_whole.saturating_sub(bytes);
         }
-        if self.narrowed {
+        if !self.narrowed.is_empty() {
             self.widen_windows();
         }
     }

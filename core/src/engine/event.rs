@@ -218,6 +218,7 @@ impl<S: Storage> Connection<S> {
         }
         if session.flags & session::flag::ENDED != 0 {
             self.sessions_apart -= usize::from(session.apart);
+            self.set_narrowed(at, false);
             self.sessions.free(at);
             self.freed = true;
             return Some(Event::SessionEnded(id));

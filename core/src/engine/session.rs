@@ -64,6 +64,10 @@ pub(super) struct Session {
     pub(super) peer_channel: Option<u16>,
     /// Its neighbours among the sessions with a flow or an end due.
     pub(super) queue: Joint,
+    /// Its last window was less than its share.
+    narrowed: bool,
+    /// Its neighbours among those sessions.
+    narrow: Joint,
     /// Its links that are not over.
     pub(super) links: Chain,
     /// Those that wait for its window.
@@ -98,6 +102,8 @@ impl Session {
             flags: 0,
             next_event: UNLISTED,
             queue: Joint::FREE,
+            narrowed: false,
+            narrow: Joint::FREE,
             links: Chain::EMPTY,
             stalled: Chain::EMPTY,
         }
@@ -188,12 +194,13 @@ impl<S: Storage> Connection<S> {
             self.sessions.free(at);
             return Err(full);
         };
-        let window = self.window(apart);
+        let window = self.window(at);
         if let Some(session) = self.sessions.get_mut(at) {
             session.channel = channel;
             (session.incoming_promised, session.incoming_left, session.incoming_window) = (window, window, window);
         }
         if let Err(error) = self.send_begin(at, None) {
+            self.set_narrowed(at, false);
             self.sessions.free(at);
             return Err(error);
         }
@@ -217,25 +224,45 @@ impl<S: Storage> Connection<S> {
         if self.buffered_whole == 0 { limits.largest_buffer() } else { limits.buffered }
     }
 
+    /// The sessions that the bytes which may be buffered are shared among, or more: rounded up, so that a session that
+    /// begins seldom takes from others.
+    fn sharing(&self, sessions: usize) -> usize {
+        sessions.saturating_sub(self.sessions_apart).max(1).next_power_of_two()
+    }
+
     /// The frames that a session may be sent now: its share of the bytes that may still be buffered.
-    pub(super) fn window(&mut self, apart: bool) -> u32 {
+    pub(super) fn window(&mut self, at: SessionIndex) -> u32 {
         let most = self.config.incoming_window;
-        if apart || !self.bounds_bytes() {
+        if !self.bounds_bytes() || self.sessions.get(at).is_some_and(|session| session.apart) {
             return most;
         }
-        let sharing = self.sessions.len().saturating_sub(self.sessions_apart).max(1);
+        let sharing = self.sharing(self.sessions.len());
         let frames = |bytes: usize| bytes / self.config.max_frame_size as usize / sharing;
         let share = frames(self.config.limits.buffered).max(1);
         let free = frames(self.buffer_limit().saturating_sub(self.buffered));
-        self.narrowed |= free < share;
+        self.set_narrowed(at, free < share);
         // With nothing to take there is always one, and the link that exceeds the limit by it is closed.
         let free = if self.buffered_whole == 0 { free.max(1) } else { free };
         u32::try_from(free.min(share)).unwrap_or(u32::MAX).min(most)
     }
 
-    /// A session that begins takes its share of the windows of others.
+    /// Notes whether a session's window is less than its share.
+    pub(super) fn set_narrowed(&mut self, at: SessionIndex, narrowed: bool) {
+        let Some(session) = self.sessions.get_mut(at) else { return };
+        if core::mem::replace(&mut session.narrowed, narrowed) == narrowed {
+            return;
+        }
+        if narrowed {
+            self.sessions.chain(&mut self.narrowed, at, |session| &mut session.narrow);
+        } else {
+            self.sessions.unchain(&mut self.narrowed, at, |session| &mut session.narrow);
+        }
+    }
+
+    /// A session that begins takes its share of the windows of others, where that has become less.
     fn share_windows(&mut self, begun: SessionIndex) {
-        if !self.bounds_bytes() {
+        let sessions = self.sessions.len();
+        if !self.bounds_bytes() || self.sharing(sessions) == self.sharing(sessions - 1) {
             return;
         }
         for at in self.sessions.indices() {
@@ -249,11 +276,12 @@ impl<S: Storage> Connection<S> {
     /// Bytes of messages were taken or dropped: windows that they had narrowed open again.
     pub(super) fn widen_windows(&mut self) {
         let room = self.buffered <= self.config.limits.buffered / 2 || self.buffered_whole == 0;
-        if !room || !core::mem::take(&mut self.narrowed) {
+        if !room {
             return;
         }
-        for at in self.sessions.indices() {
-            if self.sessions.get(at).is_some_and(|session| !session.apart && session.begin_sent && session.is_live()) {
+        while let Some(at) = self.narrowed.first().map(SessionIndex::of) {
+            self.set_narrowed(at, false);
+            if self.sessions.get(at).is_some_and(|session| session.begin_sent && session.is_live()) {
                 self.flag_session_flow(at);
             }
         }
@@ -262,6 +290,10 @@ impl<S: Storage> Connection<S> {
     /// A channel that no other session than the one at `at` sends on: `wanted`, or the lowest.
     pub(super) fn free_channel(&self, wanted: u32, at: SessionIndex) -> Option<u16> {
         let limit = u32::from(self.peer_channel_max);
+        // A session of our making has its own place for a channel, unless one of the peer's making is on that.
+        if wanted == at.number() && wanted <= limit && self.sessions_made == 0 {
+            return u16::try_from(wanted).ok();
+        }
         let free = |channel: u32| {
             !self.sessions.indices().filter(|&other| other != at).any(|other| {
                 self.sessions
@@ -371,6 +403,16 @@ impl<S: Storage> Connection<S> {
         self.numbers.get(Channel(channel))
     }
 
+    /// The session that we have begun on a channel and that is not answered: it has its own place for a channel, unless
+    /// that was taken.
+    fn begun_on(&self, channel: u16) -> Option<SessionIndex> {
+        let is_it = |&at: &SessionIndex| {
+            self.sessions.get(at).is_some_and(|session| session.channel == channel && !session.begin_received)
+        };
+        let own = Some(SessionIndex::of(u32::from(channel))).filter(is_it);
+        own.or_else(|| if self.sessions_made == 0 { None } else { self.sessions.indices().find(is_it) })
+    }
+
     #[inline(never)]
     pub(super) fn on_begin<'a, H: Handler>(
         &mut self,
@@ -385,13 +427,7 @@ impl<S: Storage> Connection<S> {
         let (next_outgoing_id, handle_max) = (begin.next_outgoing_id(), begin.handle_max());
         begin.check()?;
         let at = match answered {
-            Some(ours) => self
-                .sessions
-                .indices()
-                .find(|&at| {
-                    self.sessions.get(at).is_some_and(|session| session.channel == ours && !session.begin_received)
-                })
-                .ok_or(Wrong::Connection(Violation::IllegalState))?,
+            Some(ours) => self.begun_on(ours).ok_or(Wrong::Connection(Violation::IllegalState))?,
             None if !H::SERVES => return Err(Wrong::Connection(Violation::NotAllowed)),
             None => {
                 if channel > self.config.channel_max {
@@ -403,6 +439,7 @@ impl<S: Storage> Connection<S> {
                 let mut session = Session::new(ours, self.config.incoming_window, self.config.handle_max);
                 // The service mirrors the client's window (docs/evidence/service-evidence.md §1).
                 session.outgoing_window = window;
+                self.sessions_made += 1;
                 self.sessions.insert(session).map_err(|_| Wrong::Connection(Violation::ResourceLimitExceeded))?.at()
             }
         };
@@ -458,7 +495,7 @@ impl<S: Storage> Connection<S> {
 
     pub(super) fn transmit_session_flows(&mut self, tx: &mut TxOf<S>) -> bool {
         while let Some(at) = self.flows.first().map(SessionIndex::of) {
-            let window = self.window(self.sessions.get(at).is_some_and(|session| session.apart));
+            let window = self.window(at);
             let Some(session) = self.sessions.get_mut(at) else { return true };
             if session.is_live() && session.begin_sent {
                 session.open_window(window);

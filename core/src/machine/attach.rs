@@ -1,22 +1,39 @@
 //! Links: attached when they are needed and may be, and again when they were lost (docs/evidence/wire-protocol.md §1.5,
 //! §6.4).
 
-use super::endpoint::{Attachment, Endpoint, EndpointId, Entity, Kind, Path, ReceiveMode, Work};
+use super::id::EndpointId;
 use super::link_up::Traffic;
+use super::links::{Attachment, ReceiveMode, Work};
 use super::node::CBS;
 use super::routes::Route;
 use super::tokens::User;
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, HEALTHY, Name, Timer};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure, HEALTHY, Name, Path, Timer};
 use crate::engine::{LinkId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::session_filter;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Marks, Storage, Table};
+use crate::storage::Storage;
 use crate::time::{Instant, Millis};
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
 use crate::wire::{Multiple, Symbol, Value, encode_map};
+
+/// What an endpoint does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Sends messages.
+    Sender,
+    /// Begins and ends transactions.
+    Coordinator,
+    /// Receives messages.
+    Receiver {
+        /// Locks or deletes.
+        mode: ReceiveMode,
+        /// Messages that are kept ready.
+        prefetch: u32,
+    },
+}
 
 /// Links that the pair of `$cbs` takes as long as the connection lasts.
 const CBS_LINKS: usize = 2;
@@ -79,48 +96,48 @@ impl<S: Storage> ClientMachine<S> {
         // A request is part of a transaction only on the session of its coordinator.
         let is_cbs = source == CBS || target == CBS;
         let traffic = if self.transacts && !is_cbs { Traffic::Messages } else { Traffic::Requests };
-        self.sessions.attach(connection, traffic, &attach(name, role, source, target))
+        self.link_up.attach(connection, traffic, &attach(name, role, source, target))
     }
 
     /// Something may be done for a sender or receiver.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn mark_link(&mut self, place: u32) {
         self.due = true;
-        self.ready.mark(place);
+        self.links.mark(place);
     }
 
     /// Does what can be done for those that are marked; what is marked meanwhile has its turn next.
     fn advance_links(&mut self, clock: Clock) {
         if core::mem::take(&mut self.has_room) {
-            for _ in 0..self.without_room.count() {
-                let Some(place) = self.without_room.take() else { break };
+            for _ in 0..self.links.count_without_room() {
+                let Some(place) = self.links.take_without_room() else { break };
                 if !self.advance_link(place, clock) {
                     break;
                 }
             }
         }
-        for _ in 0..self.ready.count() {
-            let Some(place) = self.ready.take() else { return };
+        for _ in 0..self.links.count_ready() {
+            let Some(place) = self.links.take_ready() else { return };
             self.advance_link(place, clock);
         }
     }
 
     /// Does what can be done for a sender or receiver; false when its attach waits for room.
     fn advance_link(&mut self, place: u32, clock: Clock) -> bool {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return true };
-        if endpoint.closing || self.leaving {
+        let Some(endpoint) = self.links.get(place) else { return true };
+        if endpoint.is_closing() || self.link_up.is_leaving() {
             self.wind_down(place, clock);
             return true;
         }
-        if core::mem::take(&mut endpoint.gives_back) {
+        if self.credit.take_gives_back(place) {
             self.give_back(place, clock);
         }
-        let Some(endpoint) = self.endpoints.get(place) else { return true };
+        let Some(endpoint) = self.links.get(place) else { return true };
         if !endpoint.wants_link() {
             self.top_up(place);
         } else if self.timers.get(Timer::Link, place).is_none() {
             if !self.tokens.is_valid(endpoint.entity().token) {
-                self.without_token.mark(place);
+                self.links.wait_for_token(place);
             } else {
                 match self.attach_endpoint(place, clock.now) {
                     Ok(()) => {}
@@ -143,7 +160,7 @@ impl<S: Storage> ClientMachine<S> {
             EngineError::NoCapacity(Capacity::Outbox) => {
                 self.connection.as_ref().is_some_and(|connection| connection.outbox_bytes() > 0)
             }
-            EngineError::NoCapacity(Capacity::Links) => self.endpoints.capacity() > CBS_LINKS,
+            EngineError::NoCapacity(Capacity::Links) => self.links.capacity() > CBS_LINKS,
             EngineError::NoCapacity(Capacity::Sessions) => true,
             _ => false,
         }
@@ -152,25 +169,22 @@ impl<S: Storage> ClientMachine<S> {
     /// An attach waits for room. Calls whose time ends first report what was missing.
     fn wait_for_room(&mut self, place: u32, error: EngineError) {
         self.starved = true;
-        self.without_room.mark(place);
-        if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.error = Some(Failure::of_engine(error));
-        }
+        self.links.wait_for_room(place, Failure::of_engine(error));
     }
 
     /// The pause for which a link waited is over, its attach got no answer, or it has lived long enough to be healthy.
     pub(super) fn link_timer(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if let (Attachment::Pending(link), Some(connection)) = (endpoint.attachment, &mut self.connection) {
+        let Some(endpoint) = self.links.get_mut(place) else { return };
+        if let (Attachment::Pending(link), Some(connection)) = (endpoint.attachment(), &mut self.connection) {
             let _ = connection.detach(link, true, None);
             self.endpoint_detached(place, clock, Attachment::Down, None);
             return;
         }
-        if !endpoint.attachment.is_up() {
+        if !endpoint.is_up() {
             self.mark_link(place);
             return;
         }
-        endpoint.backoff.healthy();
+        endpoint.healthy();
         if let Some(lock) = endpoint.session_lock() {
             self.session_locks.settle_in(lock);
         }
@@ -178,10 +192,10 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A delivery of the application's has moved on a link: link and connection are healthy.
     pub(super) fn link_moved(&mut self, place: u32) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        endpoint.backoff.healthy();
-        self.dials.healthy();
-        if endpoint.closing || self.leaving {
+        let Some(endpoint) = self.links.get_mut(place) else { return };
+        endpoint.healthy();
+        self.link_up.healthy();
+        if endpoint.is_closing() || self.link_up.is_leaving() {
             self.mark_link(place);
         }
     }
@@ -191,20 +205,21 @@ impl<S: Storage> ClientMachine<S> {
         for timer in [Timer::Link, Timer::Credit, Timer::Prefetched] {
             self.timers.stop(timer, place);
         }
-        self.endpoints.get_mut(place).map(|endpoint| endpoint.detached(leaves)).unwrap_or_default()
+        self.credit.link_gone(place);
+        self.links.detached(place, leaves)
     }
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn attach_endpoint(&mut self, place: u32, now: Instant) -> Result<(), EngineError> {
         let number = self.next_number();
-        let name: Name = Self::name(self.container, number);
-        let endpoint = self.endpoints.get(place).ok_or(EngineError::Detached)?;
+        let name: Name = Self::name(self.link_up.container(), number);
+        let endpoint = self.links.get(place).ok_or(EngineError::Detached)?;
         let mut path = Path::new();
         self.put_path(endpoint.entity(), false, &mut path)?;
         let mut filter_buffer = [0; session_filter::MAX_LEN];
         let mut properties_buffer = [0; 300];
-        let identifier = endpoint.identifier.as_ref().map_or(name.as_str(), AsRef::as_ref);
-        let (kind, sends) = match endpoint.work {
+        let identifier = endpoint.identifier().unwrap_or(&name);
+        let (kind, sends) = match endpoint.work() {
             Work::Sender { .. } => ("sender", true),
             Work::Coordinator => ("coordinator", true),
             Work::Receiver { .. } => ("receiver", false),
@@ -215,7 +230,7 @@ impl<S: Storage> ClientMachine<S> {
         } else {
             attach(&name, Role::Receiver, &path, identifier)
         };
-        match endpoint.work {
+        match endpoint.work() {
             Work::Sender { .. } => {}
             Work::Coordinator => {
                 attach.target = Some(TargetArchetype::Coordinator(Coordinator { capabilities: None }));
@@ -244,17 +259,13 @@ impl<S: Storage> ClientMachine<S> {
             }
         }
         let connection = self.connection.as_mut().ok_or(EngineError::Closed)?;
-        let link = self.sessions.attach(connection, Traffic::Messages, &attach)?;
+        let link = self.link_up.attach(connection, Traffic::Messages, &attach)?;
         self.routes.add(link, Route::Endpoint(place));
-        if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.attachment = Attachment::Pending(link);
-            endpoint.span = span;
-            endpoint.name = number;
-            endpoint.refused = false;
-            endpoint.asked_at = now;
-            if !endpoint.is_session() {
-                self.timers.start(Timer::Link, place, now, ATTACH_ANSWER);
-            }
+        let in_session = endpoint.is_session();
+        self.links.attaching(place, link, number, span);
+        self.credit.asked(place, now);
+        if !in_session {
+            self.timers.start(Timer::Link, place, now, ATTACH_ANSWER);
         }
         // Credit travels with the attach: the first message needs no round trip of its own.
         self.top_up(place);
@@ -263,34 +274,32 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Both attaches were seen.
     pub(super) fn endpoint_attached(&mut self, place: u32, link: LinkId, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.refused || endpoint.attachment.link() != Some(link) {
+        let Some(endpoint) = self.links.get(place) else { return };
+        if endpoint.is_refused() || endpoint.link() != Some(link) {
             return;
         }
         if endpoint.is_session() && !self.session_attached(place, link, clock) {
             return;
         }
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        endpoint.attached(link);
+        self.links.attached(place, link);
         self.timers.start(Timer::Link, place, clock.now, HEALTHY);
         self.hear(place, clock);
         self.drain_seen(place, clock);
-        let Some(endpoint) = self.endpoints.get(place) else { return };
+        let Some(endpoint) = self.links.get(place) else { return };
         let entity = endpoint.entity();
-        let told = || log!(debug, "link attached", entity = Maybe(self.tokens.address(entity)));
-        endpoint.span.within(told);
-        self.last_error = None;
-        self.ending = None;
+        endpoint.span().within(|| log!(debug, "link attached", entity = Maybe(self.tokens.address(entity))));
+        self.link_up.works();
         self.calls.notice_endpoint(place);
         self.mark_link(place);
     }
 
     /// An endpoint's link is gone, but for what it `leaves`.
     pub(super) fn endpoint_detached(&mut self, place: u32, clock: Clock, leaves: Attachment, fault: Option<Violation>) {
-        let was_up = self.endpoints.get(place).is_some_and(|endpoint| endpoint.attachment.is_up());
+        let was_up = self.links.get(place).is_some_and(|endpoint| endpoint.is_up());
         let span = self.link_gone(place, leaves);
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.closing || (self.leaving && !endpoint.is_session()) {
+        let Some(endpoint) = self.links.get_mut(place) else { return };
+        let session_lock = endpoint.session_lock();
+        if endpoint.is_closing() || (self.link_up.is_leaving() && session_lock.is_none()) {
             self.wound_down(place);
             return;
         }
@@ -299,16 +308,15 @@ impl<S: Storage> ClientMachine<S> {
             Some(Violation::MessageSizeExceeded) => {
                 Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)))
             }
-            _ => endpoint.error.take().unwrap_or_else(|| Failure::new(Cause::LinkLost)),
+            _ => endpoint.take_error().unwrap_or_else(|| Failure::new(Cause::LinkLost)),
         };
         let entity = endpoint.entity();
         span.within(|| {
             log!(debug, "link detached", entity = Maybe(self.tokens.address(entity)), failure = failure);
         });
-        endpoint.error = Some(failure.clone());
+        endpoint.set_error(Some(failure.clone()));
         self.fail_sent(place, &failure);
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if let Some(lock) = endpoint.session_lock() {
+        if let Some(lock) = session_lock {
             if failure.reason() == Some(Reason::SessionLockLost)
                 && let Some(until) = self.session_locks.lock_end(lock)
             {
@@ -317,20 +325,17 @@ impl<S: Storage> ClientMachine<S> {
             span.within(|| self.session_detached(place, was_up, &failure));
             return;
         }
-        endpoint.backoff.failed();
-        let backoff = endpoint.backoff;
+        let Some(endpoint) = self.links.get_mut(place) else { return };
+        let backoff = endpoint.failed();
         let retry_at = self.retry_at(backoff, clock.now, &failure);
         self.timers.set(Timer::Link, place, retry_at);
         if !failure.is_transient() || backoff.is_exhausted(&self.settings.retry) {
             self.give_up(place, &failure);
             return;
         }
-        let wanted = self.calls.has_any(place);
-        if let Some(endpoint) = self.endpoints.get_mut(place) {
-            // Nobody waits: the next call attaches again. A paused receiver would only let the locks of what it fetches
-            // run out, until the messages are dead-lettered (docs/evidence/invariants.md §1 row 11).
-            endpoint.parked = !wanted;
-        }
+        // Nobody waits: the next call attaches again. A paused receiver would only let the locks of what it fetches
+        // run out, until the messages are dead-lettered (docs/evidence/invariants.md §1 row 11).
+        self.links.park(place, !self.calls.has_any(place));
         // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
         self.calls.notice_endpoint(place);
         self.mark_link(place);
@@ -338,10 +343,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Waiting does not help: those who wait are told, and the next call tries again.
     pub(super) fn give_up(&mut self, place: u32, failure: &Failure<S>) {
-        if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.parked = true;
-            endpoint.error = Some(failure.clone());
-        }
+        self.links.give_up(place, failure);
         self.fail_waiting(place, failure);
     }
 
@@ -355,7 +357,7 @@ impl<S: Storage> ClientMachine<S> {
         entity: Entity<S>,
         identifier: Option<S::Literal>,
     ) -> Result<EndpointId, Failure<S>> {
-        if self.closing {
+        if self.link_up.is_closing() {
             return Err(Failure::new(Cause::Closed));
         }
         self.check_tables()?;
@@ -365,22 +367,21 @@ impl<S: Storage> ClientMachine<S> {
         if too_long {
             return Err(Failure::new(Cause::Argument(Argument::Identifier)));
         }
-        let work = match kind {
-            Kind::Sender => Work::Sender { max_batch_size: 0 },
+        let (work, prefetch) = match kind {
+            Kind::Sender => (Work::Sender { max_batch_size: 0 }, 0),
             Kind::Coordinator => {
                 self.transacts = true;
-                Work::Coordinator
+                (Work::Coordinator, 0)
             }
-            Kind::Receiver { mode, prefetch } => Work::Receiver { mode, prefetch },
+            Kind::Receiver { mode, prefetch } => (Work::Receiver { mode }, prefetch),
         };
         let entity = self.acquire(&entity, User::Link)?;
-        let added = self.endpoints.insert(Endpoint::new(work, entity, identifier));
-        if added.is_err() {
-            self.release(entity.token, User::Link);
+        let added = self.links.insert(work, entity, identifier);
+        match &added {
+            Ok(id) => self.credit.add(id.0.index, prefetch),
+            Err(_) => self.release(entity.token, User::Link),
         }
-        if let Ok(key) = &added {
-            self.mark_link(key.index);
-        }
-        added.map(EndpointId).map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links))))
+        self.due = true;
+        added.map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links))))
     }
 }

@@ -2,20 +2,10 @@
 //! reaches the calls that it is for without a search.
 
 use super::Failure;
+use super::id::OperationId;
 use crate::engine::{DeliveryId, OutcomeKind};
 use crate::storage::{Chain, Joint, Key, Marks, MarksOf, Place, Slots, Storage, Table, TableOf, TransactionOf, room};
 use crate::wire::Full;
-
-/// Names a pending call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OperationId(pub(super) Key);
-
-impl OperationId {
-    /// The slot, below the limit on deliveries; slots are used again.
-    pub const fn index(self) -> usize {
-        self.0.index as usize
-    }
-}
 
 /// How a pending call stands.
 #[derive(Debug)]
@@ -96,7 +86,9 @@ pub(super) struct Calls<S: Storage> {
     notices: MarksOf<S, room::Deliveries>,
     /// By the places of senders and receivers.
     chains: Slots<S, room::Links, Chains>,
-    /// Calls that need the connection itself.
+    /// Calls that wait for a change of the connection's phase.
+    watchers: Chain,
+    /// Those of them that need the connection itself.
     opening: usize,
     /// Calls that wait before their next attempt, or whose tasks have yet to learn that one failed.
     pausing: usize,
@@ -109,6 +101,7 @@ impl<S: Storage> Calls<S> {
             calls: Table::bounded(limit),
             notices: Marks::empty(),
             chains: Slots::<S, room::Links, _>::default(),
+            watchers: Chain::EMPTY,
             opening: 0,
             pausing: 0,
         }
@@ -222,10 +215,19 @@ impl<S: Storage> Calls<S> {
         self.set_waits(place, matches!(state, State::Receiving(_)));
         let opening = |state: &State<S>| usize::from(matches!(state, State::Opening));
         let pausing = |state: &State<S>| usize::from(matches!(state, State::Pausing | State::Done(Err(_))));
+        let watches = |state: &State<S>| matches!(state, State::Watching | State::Opening);
         let call = self.calls.get_mut(place)?;
         self.opening = self.opening + opening(&state) - opening(&call.state);
         self.pausing = self.pausing + pausing(&state) - pausing(&call.state);
-        Some(core::mem::replace(&mut call.state, state))
+        let is_watching = watches(&state);
+        let before = core::mem::replace(&mut call.state, state);
+        // Calls of the client itself are in no other chain.
+        match (watches(&before), is_watching) {
+            (false, true) => self.watchers.push(&mut self.calls, place, joint),
+            (true, false) => self.watchers.remove(&mut self.calls, place, joint),
+            _ => {}
+        }
+        Some(before)
     }
 
     /// A call ends; its task has news. Returns the state before.
@@ -346,10 +348,10 @@ impl<S: Storage> Calls<S> {
 
     /// Every call that watches the connection has news.
     pub(super) fn notice_watchers(&mut self) {
-        for place in 0..self.calls.end() {
-            if matches!(self.state_at(place), Some(State::Watching | State::Opening)) {
-                self.notice(place);
-            }
+        let mut at = self.watchers.first();
+        while let Some(place) = at {
+            at = self.next(place);
+            self.notice(place);
         }
     }
 
@@ -456,6 +458,22 @@ mod tests {
         assert_ne!(other.index(), id.index());
         assert_eq!((noticed(&mut calls), calls.len()), (Vec::new(), 1));
         assert!(calls.state(id).is_none());
+    }
+
+    #[test]
+    fn those_who_watch_the_connection_have_news_of_it_and_nobody_else() {
+        let mut calls = Calls::<Heap>::bounded(100);
+        let ids: Vec<_> = (0..6).map(|number| calls.begin((number % 2 == 1).then_some(0)).unwrap()).collect();
+        for id in [4, 0, 2] {
+            calls.set_state(ids[id], if id == 2 { State::Opening } else { State::Watching });
+        }
+        calls.notice_watchers();
+        assert_eq!(noticed(&mut calls), [4, 0, 2]);
+        calls.free(0);
+        calls.set_state(ids[4], State::Opening);
+        calls.set_state(ids[2], State::Idle);
+        calls.notice_watchers();
+        assert_eq!((noticed(&mut calls), calls.has_opening()), (Vec::from([4]), true));
     }
 
     #[test]

@@ -1,28 +1,26 @@
 //! Closing: nothing stays locked at the service for something that is closed (docs/evidence/invariants.md §1 row 4).
 
-use super::calls::{OperationId, State};
-use super::endpoint::{Attachment, EndpointId, ReceiveMode};
+use super::calls::State;
+use super::credit::PATIENCE;
+use super::id::{EndpointId, OperationId};
+use super::links::{Attachment, Gone, ReceiveMode, Sort};
 use super::tokens::User;
 use super::{Cause, ClientMachine, Clock, Failure, Timer, client};
-use crate::storage::{Features, Marks, Storage, Table};
-use crate::time::{Instant, Millis};
+use crate::storage::{Features, Storage};
+use crate::time::Instant;
 use core::task::Poll;
-
-/// How long the peer may take to answer a drain or a detach before the rest goes on without it.
-pub(super) const PATIENCE: Millis = Millis::from_secs(5);
 
 impl<S: Storage> ClientMachine<S> {
     /// Closes a sender or receiver. Messages under way are waited for, what a receiver has not handed out is released,
     /// and then the link is detached.
     pub fn close_endpoint(&mut self, id: EndpointId) {
         let place = id.0.index;
-        let Some(endpoint) = self.endpoints.find_mut(id.0) else { return };
-        if endpoint.closing {
+        if !self.links.close(id) {
             return;
         }
-        endpoint.closing = true;
-        endpoint.drained();
-        let down = endpoint.attachment.link().is_none();
+        self.credit.drained(place);
+        let Some(endpoint) = self.links.get(place) else { return };
+        let down = endpoint.link().is_none();
         if endpoint.is_session() {
             self.session_renewals_end(id, None);
         }
@@ -30,22 +28,18 @@ impl<S: Storage> ClientMachine<S> {
         if down {
             self.drop_endpoint(place);
         }
-        self.mark_link(place);
         self.due = true;
     }
 
     /// Another handle to a sender or receiver is made.
     pub fn share_endpoint(&mut self, id: EndpointId) {
-        if let Some(endpoint) = self.endpoints.find_mut(id.0) {
-            endpoint.clones = endpoint.clones.saturating_add(1);
-        }
+        self.links.share(id);
     }
 
     /// A handle to a sender or receiver is dropped; with the last one it is closed.
     pub fn release_endpoint(&mut self, id: EndpointId) {
-        match self.endpoints.find_mut(id.0) {
-            Some(endpoint) if endpoint.clones > 0 => endpoint.clones -= 1,
-            _ => self.close_endpoint(id),
+        if self.links.unshare(id) {
+            self.close_endpoint(id);
         }
     }
 
@@ -63,30 +57,27 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Whether an endpoint is gone, link and all.
     pub fn is_gone(&self, id: EndpointId) -> bool {
-        self.endpoints.find(id.0).is_none()
+        self.links.find(id).is_none()
     }
 
     /// Brings a closing endpoint one step further.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn wind_down(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        let Some(link) = endpoint.attachment.link() else {
-            if endpoint.closing {
+        let Some(endpoint) = self.links.get(place) else { return };
+        let Some(link) = endpoint.link() else {
+            if endpoint.is_closing() {
                 self.drop_endpoint(place);
             }
             return;
         };
-        let attached = endpoint.attachment.is_up();
-        if !endpoint.is_draining() {
+        let (attached, is_receiver, in_session) = (endpoint.is_up(), endpoint.is_receiver(), endpoint.is_session());
+        let releases = is_receiver && endpoint.mode() == ReceiveMode::PeekLock;
+        if !self.credit.is_draining(place) {
             self.drain_begins(place, clock);
         }
         let late = self.timers.get(Timer::Credit, place).is_none();
-        let Some(endpoint) = self.endpoints.get(place) else { return };
-        let is_receiver = endpoint.is_receiver();
-        let in_session = endpoint.is_session();
         // A session that is not granted yet holds nothing, and its attach may be answered late: the detach is enough.
         let late = (in_session && !attached) || late;
-        let releases = is_receiver && endpoint.mode() == ReceiveMode::PeekLock;
         let Some(connection) = &mut self.connection else { return };
         let Some(status) = connection.link(link) else { return };
         if is_receiver {
@@ -113,7 +104,7 @@ impl<S: Storage> ClientMachine<S> {
         if late {
             // The peer does not answer: it is dropped with the connection, or when the answer comes after all.
             self.link_gone(place, Attachment::Down);
-            let keeps = self.endpoints.get(place).is_some_and(|endpoint| !endpoint.closing);
+            let keeps = self.links.get(place).is_some_and(|endpoint| !endpoint.is_closing());
             if in_session && attached && keeps {
                 // Its lock goes with the link: whoever uses it is told.
                 self.session_detached(place, true, &Failure::new(Cause::LinkLost));
@@ -125,30 +116,24 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The link of an endpoint is gone that closes, or that nothing needs for now.
     pub(super) fn wound_down(&mut self, place: u32) {
-        let wanted = self.calls.has_any(place);
-        match self.endpoints.get_mut(place) {
-            Some(endpoint) if !endpoint.closing => {
-                endpoint.parked = !wanted;
-                self.due = true;
-            }
-            _ => self.drop_endpoint(place),
+        if self.links.get(place).is_some_and(|endpoint| !endpoint.is_closing()) {
+            self.links.park(place, !self.calls.has_any(place));
+            self.due = true;
+        } else {
+            self.drop_endpoint(place);
         }
     }
 
     pub(super) fn drop_endpoint(&mut self, place: u32) {
-        let Some(endpoint) = self.endpoints.get(place) else { return };
-        let (attachment, lock, token) = (endpoint.attachment, endpoint.session_lock(), endpoint.entity().token);
-        self.link_gone(place, Attachment::Down);
-        self.endpoints.free(place);
-        // The place may get a new entry, whose marks are its own.
-        self.ready.clear(place);
-        self.without_token.clear(place);
-        self.without_room.clear(place);
-        self.without_places.clear(place);
-        if let (Attachment::Remains { link, retired: false }, Some(connection)) = (attachment, &mut self.connection) {
-            connection.forget(link);
+        let Some(Gone { attachment, session_lock, token }) = self.links.remove(place) else { return };
+        for timer in [Timer::Link, Timer::Credit, Timer::Prefetched] {
+            self.timers.stop(timer, place);
         }
-        if let Some(lock) = lock {
+        self.credit.remove(place);
+        if let Attachment::Remains { link, retired: false } = attachment {
+            self.forget_link(link);
+        }
+        if let Some(lock) = session_lock {
             self.session_locks.release(lock);
         }
         self.release(token, User::Link);
@@ -158,13 +143,13 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Closes: receivers drain and release, links are detached, then the connection is closed.
     pub fn close(&mut self) {
-        self.closing = true;
+        self.link_up.close();
         if S::Features::LOCK_RENEWAL {
             self.release_renewals();
         }
-        for place in 0..self.endpoints.end() {
-            if let Some(key) = self.endpoints.key(place) {
-                self.close_endpoint(EndpointId(key));
+        for place in 0..self.links.end() {
+            if let Some(id) = self.links.id(place) {
+                self.close_endpoint(id);
             }
         }
         self.due = true;
@@ -174,12 +159,12 @@ impl<S: Storage> ClientMachine<S> {
     /// Ends the connection, if there is one, and keeps senders and receivers: messages under way are waited for, receivers
     /// drain and release, links are detached, then the connection is closed. The next call opens another.
     pub fn disconnect(&mut self) {
-        if self.connection.is_none() || self.closing {
+        if self.connection.is_none() || self.link_up.is_closing() {
             return;
         }
-        self.leaving = true;
-        for place in 0..self.endpoints.end() {
-            if self.endpoints.get(place).is_some() {
+        self.link_up.leave();
+        for place in 0..self.links.end() {
+            if self.links.get(place).is_some_and(|endpoint| endpoint.link().is_some()) {
                 self.mark_link(place);
             }
         }
@@ -188,28 +173,24 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Waits until the connection has ended that [`ClientMachine::disconnect`] was to end.
     pub fn poll_disconnected(&mut self, operation: OperationId) -> Poll<()> {
-        if self.leaving && self.poll_done(operation).is_pending() { Poll::Pending } else { Poll::Ready(()) }
+        if self.link_up.is_leaving() && self.poll_done(operation).is_pending() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }
 
     /// Whether [`ClientMachine::close`] has been called.
     pub fn is_closing(&self) -> bool {
-        self.closing
+        self.link_up.is_closing()
     }
 
     /// Closes the connection once no endpoint is left.
     pub(super) fn advance_close(&mut self, clock: Clock) {
-        let ends = if self.closing {
-            self.endpoints.is_empty()
-        } else {
-            let mut endpoints = (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place));
-            self.leaving && !endpoints.any(|endpoint| endpoint.attachment.link().is_some())
-        };
-        if ends
-            && !self.close_sent
-            && let Some(connection) = &mut self.connection
+        if let Some(connection) = &mut self.connection
+            && self.link_up.closes(self.links.len() > 0, self.links.count(Sort::Linked) > 0)
         {
             connection.close(None);
-            self.close_sent = true;
             self.timers.start(Timer::Client, client::CLOSE, clock.now, PATIENCE);
         }
     }

@@ -1,10 +1,9 @@
 //! The coordinator's link: transactions begin and end by messages on it (AMQP 1.0 §4.3, §4.4).
 
-use super::calls::OperationId;
-use super::endpoint::{Attachment, EndpointId, Entity};
-use super::{ClientMachine, Failure};
+use super::id::{EndpointId, OperationId};
+use super::{ClientMachine, Entity, Failure};
 use crate::engine::{SendOptions, Tag};
-use crate::storage::{Payload, Storage, Table, TransactionId, TransactionOf};
+use crate::storage::{Payload, Storage, TransactionId, TransactionOf};
 use crate::wire::message::section;
 use crate::wire::messaging::put_section;
 use crate::wire::transaction::{Declare, Discharge};
@@ -56,8 +55,8 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Tells the coordinator without waiting for an answer, if its link is there.
     pub fn send_control(&mut self, endpoint: EndpointId, control: &Control<S>) {
-        let Some(found) = self.endpoints.find(endpoint.0) else { return };
-        let (Attachment::Up(link), Some(connection)) = (found.attachment, &mut self.connection) else { return };
+        let Some(found) = self.links.find(endpoint) else { return };
+        let (Some(link), Some(connection)) = (found.link_up(), &mut self.connection) else { return };
         let Ok(payload) = S::Payload::encode(control) else { return };
         self.tags = self.tags.wrapping_add(1);
         let tag = Tag::number(self.tags);

@@ -1,21 +1,20 @@
-//! Credit: demand, fair shares among receivers, drains, and probes of silent links (docs/evidence/invariants.md §1 rows
-//! 4–10).
+//! Credit: what receivers want and have asked for, drains and how long their answers are missing, and who waits for a
+//! place (docs/evidence/invariants.md §1 rows 4–11).
 
-use super::close::PATIENCE;
-use super::endpoint::{Attachment, Overdue};
-use super::{ClientMachine, Clock, Timer};
-use crate::engine::Connection;
-use crate::storage::{Features, Marks, Payloads, Storage, Table};
+use crate::storage::{Features, Marks, MarksOf, Slots, Storage, room};
 use crate::time::{Instant, Millis};
 
 /// Places in the table of deliveries that receivers leave free.
 pub(super) const RESERVE: usize = 3;
 
 /// How long a receiver with credit believes in a link on which nothing comes.
-const SILENCE: Millis = Millis::from_secs(300);
+pub(super) const SILENCE: Millis = Millis::from_secs(300);
 
 /// The shortest time that an answer to a drain is waited for.
 pub(super) const ANSWER: Millis = Millis::new(50);
+
+/// How long the peer may take to answer a drain or a detach before the rest goes on without it.
+pub(super) const PATIENCE: Millis = Millis::from_secs(5);
 
 /// A link that has not answered a drain for this long is sick: a receive that finds nothing there cannot tell whether the
 /// service has messages.
@@ -34,126 +33,308 @@ fn share(free: usize, others: usize, has_some: bool, halves: bool) -> u32 {
     u32::try_from(first + if halves { rest.div_ceil(2) } else { rest }).unwrap_or(u32::MAX)
 }
 
-/// What a receiver has and expects.
-pub(super) struct Stock {
-    /// Messages that can be taken.
-    pub(super) ready: u32,
-    /// Messages that may still come.
-    pub(super) expected: u32,
-    pub(super) draining: bool,
+/// What is left for one receiver, and what its link has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    /// Deliveries that have room.
+    pub(super) free: usize,
+    /// Links that may come for credit.
+    pub(super) links: usize,
+    /// Links that have credit.
+    pub(super) creditors: usize,
+    /// The link's credit.
+    pub(super) credit: u32,
+    /// Messages that wait on it.
+    pub(super) waiting: u32,
+    /// A grant leaves half of what there is to others.
+    pub(super) halves: bool,
 }
 
-impl<S: Storage> ClientMachine<S> {
-    pub(super) fn stock(&self, place: u32) -> Stock {
-        let endpoint = self.endpoints.get(place);
-        let live = endpoint.and_then(|endpoint| self.connection.as_ref()?.link(endpoint.attachment.link()?));
-        let remains = endpoint.filter(|_| S::Features::RECEIVE_AND_DELETE).map_or(0, |endpoint| self.remain(endpoint));
-        Stock {
-            ready: live.map_or(0, |status| status.waiting) + remains,
-            expected: live.map_or(0, |status| status.credit),
-            draining: endpoint.is_some_and(|endpoint| endpoint.is_draining()),
+/// What is to be done about a receiver's credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grant {
+    /// It has enough.
+    Nothing,
+    /// To so much in all.
+    Credit(u32),
+    /// It wants some, and there is none.
+    NoPlace,
+}
+
+/// What a drain that is not answered calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is waited for, with another deadline where there is one.
+    Wait(Option<Millis>),
+    /// The link is sick.
+    Replace,
+}
+
+/// How long the answer to a drain has been missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Overdue {
+    /// Not for longer than a healthy service takes.
+    No,
+    /// For longer: a receive whose time is up does not wait for it.
+    Late,
+    /// For so long that the link is held to be sick.
+    Sick,
+}
+
+/// What a receiver wants; of senders, how far their end is.
+#[derive(Debug)]
+struct Supply {
+    /// A drain is under way, or the end of an endpoint that closes.
+    draining: bool,
+    /// How long its answer has been missing.
+    overdue: Overdue,
+    /// A drain has ended: what came of it is taken before new credit is granted.
+    harvest: bool,
+    /// Its last receive is over: unused credit is given back.
+    gives_back: bool,
+    /// Messages that were kept ready were given back: nothing is fetched ahead until the next call.
+    idled: bool,
+    /// The application wants nothing kept ready for now, whatever the prefetch.
+    suspended: bool,
+    /// Messages that are kept ready.
+    prefetch: u32,
+    /// Messages that the pending receives want.
+    demand: u32,
+    /// Pending receives.
+    receives: u32,
+    /// Since when there always was a message that waited.
+    stocked_since: Option<Instant>,
+    /// When the oldest lock that it may have was asked for: by a receive call, or by its attach for a session.
+    asked_at: Instant,
+}
+
+impl Supply {
+    /// Messages to keep ready now.
+    fn prefetch(&self) -> u32 {
+        if self.suspended || self.idled { 0 } else { self.prefetch }
+    }
+}
+
+/// What all receivers want, by the places of senders and receivers.
+pub(super) struct Credit<S: Storage> {
+    /// How long an answer of the service may take at most before something is wrong.
+    answer_time: Millis,
+    /// Receivers that want credit, and senders with messages, for which there was no place.
+    without_places: MarksOf<S, room::Links>,
+    /// Receivers on which messages wait that were fetched ahead.
+    stocked: MarksOf<S, room::Links>,
+    supplies: Slots<S, room::Links, Supply>,
+}
+
+impl<S: Storage> Credit<S> {
+    // Inlined, it is made in its place.
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self {
+            answer_time: ANSWER,
+            without_places: Marks::empty(),
+            stocked: Marks::empty(),
+            supplies: Slots::<S, room::Links, _>::default(),
         }
     }
 
-    /// Grants the credit that a receiver's prefetch or its pending calls ask for; false where none is left, which it
-    /// waits for then. Credit is never lowered: what was promised is taken back by a drain.
-    pub(super) fn top_up(&mut self, place: u32) -> bool {
-        let Some(endpoint) = self.endpoints.get(place) else { return true };
-        if !endpoint.is_receiver() || endpoint.closing || endpoint.harvest || endpoint.idled || endpoint.is_draining() {
-            return true;
+    fn get(&self, place: u32) -> Option<&Supply> {
+        self.supplies.get(place as usize)
+    }
+
+    fn get_mut(&mut self, place: u32) -> Option<&mut Supply> {
+        self.supplies.get_mut(place as usize)
+    }
+
+    /// A sender or receiver is added, which keeps so many messages ready.
+    pub(super) fn add(&mut self, place: u32, prefetch: u32) {
+        let supply = Supply {
+            draining: false,
+            overdue: Overdue::No,
+            harvest: false,
+            gives_back: false,
+            idled: false,
+            suspended: false,
+            prefetch: if S::Features::PREFETCH { prefetch } else { 0 },
+            demand: 0,
+            receives: 0,
+            stocked_since: None,
+            asked_at: Instant::ZERO,
+        };
+        self.supplies.put(place as usize, supply);
+    }
+
+    /// It is gone.
+    pub(super) fn remove(&mut self, place: u32) {
+        self.supplies.take(place as usize);
+        // The place may get a new entry, whose marks are its own.
+        self.without_places.clear(place);
+        self.stocked.clear(place);
+    }
+
+    /// Its link is gone, and with it the credit and what it had brought.
+    pub(super) fn link_gone(&mut self, place: u32) {
+        self.emptied(place);
+        let Some(supply) = self.get_mut(place) else { return };
+        (supply.harvest, supply.draining, supply.gives_back) = (false, false, false);
+    }
+
+    /// Messages that are to be kept ready now.
+    pub(super) fn prefetch(&self, place: u32) -> u32 {
+        if S::Features::PREFETCH { self.get(place).map_or(0, Supply::prefetch) } else { 0 }
+    }
+
+    /// Pending receives.
+    pub(super) fn receives(&self, place: u32) -> u32 {
+        self.get(place).map_or(0, |supply| supply.receives)
+    }
+
+    /// A receive begins that wants so many messages; whether the receiver had given back what it kept ready.
+    pub(super) fn begin(&mut self, place: u32, count: u32, asked_at: Option<Instant>) -> bool {
+        let Some(supply) = self.get_mut(place) else { return false };
+        supply.asked_at = asked_at.unwrap_or(supply.asked_at);
+        supply.demand = supply.demand.saturating_add(count);
+        supply.receives += 1;
+        core::mem::take(&mut supply.idled)
+    }
+
+    /// A receive is over; what it asked for and nobody else wants is to be given back. Returns those that are left.
+    pub(super) fn end(&mut self, place: u32, count: u32) -> u32 {
+        let Some(supply) = self.get_mut(place) else { return 0 };
+        supply.demand = supply.demand.saturating_sub(count);
+        supply.receives = supply.receives.saturating_sub(1);
+        supply.harvest = false;
+        supply.gives_back |= supply.receives == 0;
+        supply.receives
+    }
+
+    /// Locks are asked for now.
+    pub(super) fn asked(&mut self, place: u32, now: Instant) {
+        if let Some(supply) = self.get_mut(place) {
+            supply.asked_at = now;
         }
-        if !self.may_grant(endpoint) {
-            return true;
+    }
+
+    /// When the oldest lock that it may have was asked for.
+    pub(super) fn asked_at(&self, place: u32) -> Option<Instant> {
+        self.get(place).map(|supply| supply.asked_at)
+    }
+
+    /// A message has come.
+    pub(super) fn stocked(&mut self, place: u32, now: Instant) {
+        let prefetches = self.prefetch(place) > 0;
+        let Some(supply) = self.get_mut(place) else { return };
+        supply.stocked_since.get_or_insert(now);
+        if prefetches {
+            self.stocked.mark(place);
         }
-        let (prefetch, demand) = (endpoint.prefetch(), endpoint.demand);
-        let link = endpoint.attachment.link();
-        // Where places are few, those that are declared are for the links that there are.
-        let links = if S::Payloads::BOUNDED { self.receivers() } else { self.endpoints.capacity() };
-        let (Some(link), Some(connection)) = (link, &mut self.connection) else { return true };
-        let Some(status) = connection.link(link) else { return true };
-        let wanted = if prefetch > 0 { prefetch } else { demand }.saturating_sub(status.waiting);
-        let has_some = status.credit > 0 || status.waiting > 0;
-        let others = links.saturating_sub(connection.creditors() + usize::from(!has_some));
-        let share = share(connection.free_deliveries(), others, has_some, !S::Payloads::BOUNDED);
-        let possible = status.credit.saturating_add(share);
-        // More comes with the messages; none at all is asked for again when a place becomes free.
-        let none = wanted > 0 && possible == 0 && status.waiting == 0;
-        let wanted = wanted.min(possible);
-        // A window is renewed at half, so that a flow serves many messages.
-        let enough = wanted <= status.credit || (prefetch > 0 && status.credit > prefetch.min(possible) / 2);
-        if none || (!enough && connection.grant(link, wanted) == Ok(0)) {
-            self.starved = true;
-            self.without_places.mark(place);
-            return false;
+    }
+
+    /// No message waits any more.
+    pub(super) fn emptied(&mut self, place: u32) {
+        self.stocked.clear(place);
+        if let Some(supply) = self.get_mut(place) {
+            supply.stocked_since = None;
         }
+    }
+
+    /// Since when there always was a message that waited.
+    pub(super) fn stocked_since(&self, place: u32) -> Option<Instant> {
+        self.get(place)?.stocked_since
+    }
+
+    /// As many as have messages that were fetched ahead, or more.
+    pub(super) fn count_stocked(&self) -> usize {
+        self.stocked.count()
+    }
+
+    /// The next receiver on which messages wait that were fetched ahead.
+    pub(super) fn take_stocked(&mut self) -> Option<u32> {
+        self.stocked.take()
+    }
+
+    /// Nothing is kept ready for now, or it is again; whether what is there is to be given back.
+    pub(super) fn suspend(&mut self, place: u32, suspended: bool) -> bool {
+        let Some(supply) = self.get_mut(place) else { return false };
+        supply.suspended = suspended;
+        let gives_back = suspended && supply.receives == 0;
+        supply.gives_back |= gives_back;
+        gives_back
+    }
+
+    /// What was kept ready waits for too long; false when a receive is there for it.
+    pub(super) fn idle(&mut self, place: u32) -> bool {
+        let Some(supply) = self.get_mut(place).filter(|supply| supply.receives == 0) else { return false };
+        supply.idled = true;
         true
     }
 
-    /// Receivers that may take credit. A walk, for tables with a few places.
-    fn receivers(&self) -> usize {
-        let endpoints = (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place));
-        endpoints.filter(|endpoint| endpoint.is_receiver() && !endpoint.closing && !endpoint.parked).count()
+    /// Whether the last receive is over, asked once.
+    pub(super) fn take_gives_back(&mut self, place: u32) -> bool {
+        self.get_mut(place).is_some_and(|supply| core::mem::take(&mut supply.gives_back))
     }
 
-    /// A receiver without a pending call gives unused credit back.
-    pub(super) fn give_back(&mut self, place: u32, clock: Clock) {
-        if S::Features::PREFETCH {
-            self.note_locks(place, clock);
-        }
-        let idle = self
-            .endpoints
-            .get(place)
-            .is_some_and(|endpoint| endpoint.receives == 0 && endpoint.prefetch() == 0 && !endpoint.is_draining());
-        if idle && self.stock(place).expected > 0 {
-            self.start_drain(place, clock);
-        }
+    /// Whether credit that nobody uses is to be given back.
+    pub(super) fn is_idle(&self, place: u32) -> bool {
+        self.receives(place) == 0 && self.prefetch(place) == 0 && !self.is_draining(place)
     }
 
-    /// A drain has begun, or the end of an endpoint that closes.
-    pub(super) fn drain_begins(&mut self, place: u32, clock: Clock) {
-        if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.draining = true;
-            endpoint.overdue = Overdue::No;
-            let patience = if endpoint.closing || self.leaving { PATIENCE } else { self.answer_time };
-            self.timers.start(Timer::Credit, place, clock.now, patience);
+    /// A drain, or the end of an endpoint, is under way.
+    pub(super) fn is_draining(&self, place: u32) -> bool {
+        self.get(place).is_some_and(|supply| supply.draining)
+    }
+
+    /// The same, and for how long its answer has been missing.
+    pub(super) fn overdue(&self, place: u32) -> Option<Overdue> {
+        self.get(place).filter(|supply| supply.draining).map(|supply| supply.overdue)
+    }
+
+    /// A drain begins, or the end of an endpoint.
+    pub(super) fn drain_begins(&mut self, place: u32) {
+        if let Some(supply) = self.get_mut(place) {
+            (supply.draining, supply.overdue) = (true, Overdue::No);
         }
     }
 
-    /// A link is attached, or the flow of a drain on it is written. Once it is both, the service has the drain, and the
-    /// time for its answer begins.
-    pub(super) fn drain_seen(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.draining
-            && !endpoint.closing
-            && !self.leaving
-            && endpoint.attachment.is_up()
-            && self.is_drain_sent(place)
-        {
-            self.drain_begins(place, clock);
+    /// It is over.
+    pub(super) fn drained(&mut self, place: u32) {
+        if let Some(supply) = self.get_mut(place) {
+            supply.draining = false;
         }
     }
 
-    fn is_drain_sent(&self, place: u32) -> bool {
-        let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
-        link.and_then(|link| self.connection.as_ref()?.link(link)).is_some_and(|status| status.drain_sent)
-    }
-
-    /// After how long without an answer to its drain a link is held to be sick.
-    pub(super) fn sick_after(&self) -> Millis {
-        self.answer_time.max(SICK)
-    }
-
-    /// A receive has begun and finds nothing: a drain proves before its end that the link is alive, so that it ends in
-    /// time and its result is true (docs/evidence/field-reports.md H5).
-    pub(super) fn prove_before(&mut self, place: u32, deadline: Option<Instant>, clock: Clock) {
-        let Some(deadline) = deadline else { return };
-        let wait = deadline.left(clock.now);
-        let lead = self.sick_after().min(Millis::new(wait.get() / 4));
-        let at = clock.now.after(Millis::new(wait.get() - lead.get()));
-        let sooner = self.timers.get(Timer::Credit, place).is_none_or(|known| at < known);
-        if lead >= ANSWER && sooner && self.endpoints.get(place).is_some_and(|endpoint| !endpoint.is_draining()) {
-            self.timers.set(Timer::Credit, place, Some(at));
+    /// What a drain has brought is to be taken before new credit is granted; false where no receive wants it.
+    pub(super) fn harvest(&mut self, place: u32) -> bool {
+        let wanted = self.receives(place) > 0;
+        if let Some(supply) = self.get_mut(place).filter(|_| wanted) {
+            supply.harvest = true;
         }
+        wanted
+    }
+
+    /// It was taken, or there was none; whether it was waited for.
+    pub(super) fn take_harvest(&mut self, place: u32) -> bool {
+        self.get_mut(place).is_some_and(|supply| core::mem::take(&mut supply.harvest))
+    }
+
+    /// The answer to a drain is missing for longer than it was. `seen` if the service has had the drain for that long.
+    pub(super) fn escalate(&mut self, place: u32, seen: bool) -> Next {
+        let (sick, answer) = (self.sick_after().get(), self.answer_time.get());
+        let Some(supply) = self.get_mut(place) else { return Next::Wait(None) };
+        let (overdue, wait) = match supply.overdue {
+            // The service has not seen it yet, which tells nothing about the link.
+            Overdue::No if !seen => (Overdue::Late, None),
+            Overdue::No => (Overdue::Late, Some(sick - answer)),
+            Overdue::Late => (Overdue::Sick, Some(PATIENCE.get() - sick)),
+            Overdue::Sick => return Next::Replace,
+        };
+        supply.overdue = overdue;
+        Next::Wait(wait.map(Millis::new))
+    }
+
+    /// How long an answer of the service may take at most before something is wrong.
+    pub(super) fn answer_time(&self) -> Millis {
+        self.answer_time
     }
 
     /// The service has answered the connection's open, `took` after the first byte.
@@ -161,110 +342,41 @@ impl<S: Storage> ClientMachine<S> {
         self.answer_time = Millis::new(took.get().saturating_mul(4)).max(ANSWER).min(PATIENCE);
     }
 
-    /// Something has come on a link. The end of a drain is not put off, nor the proof that a receive waits for.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn hear(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get(place).filter(|endpoint| !endpoint.draining) else { return };
-        let proves = endpoint.receives > 0 && self.timers.get(Timer::Credit, place).is_some_and(|at| at > clock.now);
-        if !proves {
-            self.timers.start(Timer::Credit, place, clock.now, SILENCE);
-        }
+    /// After how long without an answer to its drain a link is held to be sick.
+    pub(super) fn sick_after(&self) -> Millis {
+        self.answer_time.max(SICK)
     }
 
-    /// Takes the rest of a receiver's credit back; false when its link is not there any more.
-    pub(super) fn start_drain(&mut self, place: u32, clock: Clock) -> bool {
-        let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
-        let (Some(link), Some(connection)) = (link, &mut self.connection) else { return false };
-        let drains = connection.drain(link).is_ok();
-        if drains {
-            self.drain_begins(place, clock);
+    /// What a receiver's prefetch or its pending calls ask for. Credit is never lowered: what was promised is taken back
+    /// by a drain.
+    pub(super) fn wants(&self, place: u32, budget: Budget) -> Grant {
+        let Some(supply) = self.get(place) else { return Grant::Nothing };
+        if supply.harvest || supply.idled || supply.draining {
+            return Grant::Nothing;
         }
-        drains
+        let prefetch = self.prefetch(place);
+        let wanted = if prefetch > 0 { prefetch } else { supply.demand }.saturating_sub(budget.waiting);
+        let has_some = budget.credit > 0 || budget.waiting > 0;
+        let others = budget.links.saturating_sub(budget.creditors + usize::from(!has_some));
+        let possible = budget.credit.saturating_add(share(budget.free, others, has_some, budget.halves));
+        // More comes with the messages; none at all is asked for again when a place becomes free.
+        if wanted > 0 && possible == 0 && budget.waiting == 0 {
+            return Grant::NoPlace;
+        }
+        let wanted = wanted.min(possible);
+        // A window is renewed at half, so that a flow serves many messages.
+        let enough = wanted <= budget.credit || (prefetch > 0 && budget.credit > prefetch.min(possible) / 2);
+        if enough { Grant::Nothing } else { Grant::Credit(wanted) }
     }
 
-    /// The service has sent what it had and given the rest of the credit back.
-    pub(super) fn endpoint_drained(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.closing || self.leaving {
-            self.mark_link(place);
-            return;
-        }
-        endpoint.drained();
-        self.timers.stop(Timer::Credit, place);
-        self.hear(place, clock);
-        self.mark_link(place);
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.receives > 0 {
-            endpoint.harvest = true;
-            self.calls.notice_endpoint(place);
-        } else if endpoint.prefetch() == 0 {
-            self.release_waiting(place);
-        }
+    /// There was no place for its credit or its message: it waits for one, in turn.
+    pub(super) fn wait_for_place(&mut self, place: u32) {
+        self.without_places.mark(place);
     }
 
-    /// A drain was not answered in its time, or a link has been silent for long. A link can be gone without a word while
-    /// the connection is well (docs/evidence/invariants.md §1 row 1): the answer to a drain proves that it is not, and a
-    /// link that gives none is replaced.
-    pub(super) fn credit_timer(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get(place) else { return };
-        if endpoint.closing || self.leaving {
-            self.mark_link(place);
-            return;
-        }
-        if !endpoint.is_draining() {
-            let probes = endpoint.attachment.is_up() && self.stock(place).expected > 0;
-            if !probes || !self.start_drain(place, clock) {
-                self.hear(place, clock);
-            }
-            return;
-        }
-        let (overdue, next) = match endpoint.overdue {
-            // The service has not seen it yet, which tells nothing about the link.
-            Overdue::No if !endpoint.attachment.is_up() || !self.is_drain_sent(place) => (Overdue::Late, None),
-            Overdue::No => (Overdue::Late, Some(self.sick_after().get() - self.answer_time.get())),
-            Overdue::Late => (Overdue::Sick, Some(PATIENCE.get() - self.sick_after().get())),
-            Overdue::Sick => return self.replace_link(place, clock),
-        };
-        if let Some(endpoint) = self.endpoints.get_mut(place) {
-            endpoint.overdue = overdue;
-        }
-        if let Some(next) = next {
-            self.timers.start(Timer::Credit, place, clock.now, Millis::new(next));
-        }
-        // Receives whose time is up do not wait for longer.
-        self.calls.notice_endpoint(place);
-    }
-
-    /// Replaces a link that does not answer a drain: its credit goes with it.
-    fn replace_link(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.endpoints.get(place) else { return };
-        log!(warn, "a link does not answer a drain: it is replaced", place = place);
-        if let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) {
-            let _ = connection.detach(link, true, None);
-        }
-        self.release_waiting(place);
-        self.endpoint_detached(place, clock, Attachment::Down, None);
-    }
-
-    /// Room was made: requests look for it themselves, links and messages get it in turn, as far as it goes.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn room_made(&mut self) {
-        self.starved = false;
-        self.has_room = true;
-        self.due = true;
-        self.channels.room_made();
-        let mut free = self.connection.as_ref().map_or(0, Connection::free_deliveries);
-        while free > 0 {
-            let Some(place) = self.without_places.take() else { return };
-            if self.calls.give_place(place) {
-                // The next message has its turn after those of others.
-                self.without_places.mark(place);
-                free -= 1;
-            } else if !self.top_up(place) {
-                return;
-            }
-        }
-        self.starved = true;
+    /// The one whose turn it is.
+    pub(super) fn take_without_place(&mut self) -> Option<u32> {
+        self.without_places.take()
     }
 }
 
@@ -300,5 +412,71 @@ mod tests {
         }
         assert_eq!(share(RESERVE + 1, 1, false, true), 1);
         assert_eq!(share(16, 1, false, false), 12, "where places are few, one is left for the other link");
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod part_tests {
+    use super::*;
+    use crate::storage::Heap;
+
+    const BUDGET: Budget = Budget { free: 1_000, links: 1, creditors: 0, credit: 0, waiting: 0, halves: true };
+
+    #[test]
+    fn receives_ask_for_what_they_want_and_give_back_the_rest_when_the_last_one_ends() {
+        let mut credit = Credit::<Heap>::new();
+        credit.add(3, 0);
+        assert_eq!(credit.wants(3, BUDGET), Grant::Nothing);
+        assert!(!credit.begin(3, 10, None) && !credit.begin(3, 5, Some(Instant::from_millis(7))));
+        assert_eq!((credit.wants(3, BUDGET), credit.asked_at(3)), (Grant::Credit(15), Some(Instant::from_millis(7))));
+        assert_eq!(credit.wants(3, Budget { waiting: 15, ..BUDGET }), Grant::Nothing, "they are there");
+        assert_eq!(credit.wants(3, Budget { free: RESERVE, ..BUDGET }), Grant::NoPlace);
+        assert_eq!((credit.end(3, 10), credit.take_gives_back(3)), (1, false));
+        assert_eq!((credit.end(3, 5), credit.take_gives_back(3), credit.take_gives_back(3)), (0, true, false));
+    }
+
+    #[test]
+    fn nothing_is_granted_while_a_drain_lasts_nor_before_its_messages_are_taken() {
+        let mut credit = Credit::<Heap>::new();
+        credit.add(0, 0);
+        credit.begin(0, 1, None);
+        credit.drain_begins(0);
+        assert_eq!((credit.wants(0, BUDGET), credit.overdue(0)), (Grant::Nothing, Some(Overdue::No)));
+        credit.drained(0);
+        assert!(credit.harvest(0), "a receive waits for it");
+        assert_eq!((credit.wants(0, BUDGET), credit.overdue(0)), (Grant::Nothing, None));
+        assert!(credit.take_harvest(0));
+        assert_eq!(credit.wants(0, BUDGET), Grant::Credit(1));
+    }
+
+    #[test]
+    fn a_drain_without_an_answer_is_late_then_sick_then_the_link_is_replaced() {
+        let mut credit = Credit::<Heap>::new();
+        credit.note_answer_time(Millis::new(50));
+        credit.add(0, 0);
+        credit.drain_begins(0);
+        assert_eq!(credit.escalate(0, true), Next::Wait(Some(Millis::new(300))), "sick after half a second");
+        assert_eq!(credit.escalate(0, true), Next::Wait(Some(Millis::new(4_500))));
+        assert_eq!((credit.overdue(0), credit.escalate(0, true)), (Some(Overdue::Sick), Next::Replace));
+        credit.drain_begins(0);
+        assert_eq!(credit.escalate(0, false), Next::Wait(None), "the service has not seen it");
+        credit.link_gone(0);
+        assert!(!credit.is_draining(0));
+    }
+
+    #[test]
+    fn what_was_fetched_ahead_is_found_without_those_that_have_nothing() {
+        let mut credit = Credit::<Heap>::new();
+        for place in 0..100 {
+            credit.add(place, 10);
+        }
+        credit.stocked(7, Instant::ZERO);
+        credit.stocked(9, Instant::ZERO);
+        credit.emptied(7);
+        assert_eq!((credit.take_stocked(), credit.take_stocked()), (Some(9), None));
+        assert!(credit.idle(9), "nobody receives");
+        assert_eq!((credit.prefetch(9), credit.begin(9, 1, None), credit.prefetch(9)), (0, true, 10));
+        credit.suspend(9, true);
+        assert_eq!(credit.prefetch(9), 0);
     }
 }

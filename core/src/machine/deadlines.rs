@@ -79,9 +79,8 @@ impl<S: Storage> ClientMachine<S> {
             self.timers.set(Timer::Client, client::OPENING, Some(at));
             return;
         }
-        if self.ending.is_none() {
-            self.ending = Some(Failure::told(Cause::Timeout, &"the connection was not open in the time of an attempt"));
-        }
+        let late = || Failure::told(Cause::Timeout, &"the connection was not open in the time of an attempt");
+        self.link_up.ends_by(late);
         connection.handle_disconnect();
     }
 

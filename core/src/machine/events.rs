@@ -2,16 +2,17 @@
 
 use super::calls::{Calls, Outcome, State};
 use super::channels::Channels;
-use super::endpoint::{Attachment, Endpoint, Work};
+use super::link_up::LinkUp;
+use super::links::{Attachment, Links};
 use super::lock_renewals::LockRenewals;
 use super::request::REQUEST;
 use super::routes::{Route, Routes};
 use super::session_locks::SessionLocks;
 use super::settlement::Settlement;
-use super::{Backoff, Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
+use super::{Cause, ClientMachine, Clock, Failure, HEALTHY, Timer, Timers};
 use crate::engine::{Event, Handler, LinkId, OutcomeKind, StateUpdate, Subject};
 use crate::servicebus::Reason;
-use crate::storage::{Features, Marks, MarksOf, RxOf, Storage, Table, TableOf, TransactionId, TransactionOf, room};
+use crate::storage::{Features, RxOf, Storage, TransactionId, TransactionOf};
 use crate::time::Instant;
 use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView};
@@ -23,33 +24,25 @@ const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 /// Sees frames while their bytes are there.
 struct Watch<'n, S: Storage> {
     routes: &'n Routes<S>,
-    endpoints: &'n mut TableOf<S, room::Links, Endpoint<S>>,
+    links: &'n mut Links<S>,
     session_locks: &'n mut SessionLocks<S>,
     channels: &'n mut Channels<S>,
     calls: &'n mut Calls<S>,
-    ending: &'n mut Option<Failure<S>>,
+    link_up: &'n mut LinkUp<S>,
     last_description: &'n mut S::Text,
     timers: &'n mut Timers<S>,
     settlement: &'n mut Settlement<S>,
     lock_renewals: &'n mut LockRenewals<S>,
-    dials: &'n mut Backoff,
-    ready: &'n mut MarksOf<S, room::Links>,
     due: &'n mut bool,
-    leaving: bool,
 }
 
 impl<S: Storage> Watch<'_, S> {
     fn attached<'a>(&mut self, link: LinkId, attach: &mut View<'a, Attach<'a>>) {
         let Some(Route::Endpoint(place)) = self.routes.of(link) else { return };
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        // A detach with the reason follows.
-        endpoint.refused = attach.is_refusal();
+        let Some(endpoint) = self.links.get_mut(place) else { return };
         let properties = attach.properties().unwrap_or(Map::EMPTY);
-        if let Work::Sender { max_batch_size } = &mut endpoint.work {
-            let told = properties.get(MAX_BATCH_SIZE).and_then(|value| value.as_i64()).unwrap_or(0);
-            // More than four gigabytes are as good as no limit.
-            *max_batch_size = u32::try_from(told.max(0)).unwrap_or(u32::MAX);
-        }
+        let batch_size = properties.get(MAX_BATCH_SIZE).and_then(|value| value.as_i64());
+        endpoint.answered(attach.is_refusal(), batch_size);
         if let Some(lock) = endpoint.session_lock() {
             self.session_locks.answered(lock, properties, attach.filter());
         }
@@ -60,8 +53,8 @@ impl<S: Storage> Watch<'_, S> {
         let failure = Failure::of(error, self.last_description);
         match owner {
             Route::Endpoint(place) => {
-                if let Some(endpoint) = self.endpoints.get_mut(place) {
-                    endpoint.error = Some(failure);
+                if let Some(endpoint) = self.links.get_mut(place) {
+                    endpoint.set_error(Some(failure));
                 }
             }
             Route::Sender(place) | Route::Receiver(place) => self.channels.set_error(place, failure),
@@ -71,7 +64,7 @@ impl<S: Storage> Watch<'_, S> {
     /// The peer has ended the session or the connection.
     fn ended(&mut self, error: Option<ErrorCondition<'_>>) {
         if let Some(error) = &error {
-            *self.ending = Some(Failure::of(error, self.last_description));
+            self.link_up.ends(Failure::of(error, self.last_description));
         }
     }
 
@@ -84,12 +77,12 @@ impl<S: Storage> Watch<'_, S> {
             self.lock_renewals.message_ended(renewal, self.timers);
         }
         if let Some(Route::Endpoint(place)) = self.routes.of(update.link)
-            && let Some(endpoint) = self.endpoints.get_mut(place)
+            && let Some(endpoint) = self.links.get_mut(place)
         {
-            endpoint.backoff.healthy();
-            self.dials.healthy();
-            if endpoint.closing || self.leaving {
-                self.ready.mark(place);
+            endpoint.healthy();
+            self.link_up.healthy();
+            if endpoint.is_closing() || self.link_up.is_leaving() {
+                self.links.mark(place);
                 *self.due = true;
             }
         }
@@ -178,19 +171,16 @@ impl<S: Storage> ClientMachine<S> {
         let Some(connection) = &mut self.connection else { return };
         let mut watch = Watch {
             routes: &self.routes,
-            endpoints: &mut self.endpoints,
+            links: &mut self.links,
             session_locks: &mut self.session_locks,
             channels: &mut self.channels,
             calls: &mut self.calls,
-            ending: &mut self.ending,
+            link_up: &mut self.link_up,
             last_description: &mut self.last_description,
             timers: &mut self.timers,
             settlement: &mut self.settlement,
             lock_renewals: &mut self.lock_renewals,
-            dials: &mut self.dials,
-            ready: &mut self.ready,
             due: &mut self.due,
-            leaving: self.leaving,
         };
         if let Err(error) = connection.handle_input(clock.now, rx, &mut watch) {
             self.remember(error);
@@ -202,11 +192,10 @@ impl<S: Storage> ClientMachine<S> {
         while let Some(event) = self.connection.as_mut().and_then(|connection| connection.poll_event()) {
             match event {
                 Event::Opened => {
-                    log!(info, "connected", connection = self.epoch);
-                    self.opened_at = Some(clock.now);
-                    self.lost_at = None;
+                    log!(info, "connected", connection = self.link_up.epoch());
+                    let took = self.link_up.opened(clock.now);
+                    self.credit.note_answer_time(took);
                     self.notice_watchers();
-                    self.note_answer_time(clock.now.left(self.connected_at));
                     self.due = true;
                 }
                 Event::LinkAttached(link) => self.link_attached(link, clock),
@@ -228,7 +217,7 @@ impl<S: Storage> ClientMachine<S> {
                         self.endpoint_drained(place, clock);
                     }
                 }
-                Event::SessionEnded(session) => self.sessions.ended(session),
+                Event::SessionEnded(session) => self.link_up.session_ended(session),
                 Event::Closed(error) => self.remember(error),
                 _ => {}
             }
@@ -250,13 +239,13 @@ impl<S: Storage> ClientMachine<S> {
         if !status.is_some_and(|status| status.attached) {
             // Detached before this event was polled: the end of the link is the next one, and its reason is kept.
             if let Route::Endpoint(place) = owner
-                && let Some(endpoint) = self.endpoints.get_mut(place).filter(|endpoint| endpoint.is_session())
+                && let Some(endpoint) = self.links.get_mut(place).filter(|endpoint| endpoint.is_session())
             {
                 // A session that was granted and lost is not one that was refused.
-                let reason = endpoint.error.take();
+                let reason = endpoint.take_error();
                 self.endpoint_attached(place, link, clock);
-                if let Some(endpoint) = self.endpoints.get_mut(place) {
-                    endpoint.error = reason;
+                if let Some(endpoint) = self.links.get_mut(place) {
+                    endpoint.set_error(reason);
                 }
             }
             return;
@@ -275,33 +264,32 @@ impl<S: Storage> ClientMachine<S> {
     /// A link is over, or will be once the peer has answered our detach: its owner does not wait for that.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_detached(&mut self, link: LinkId, clock: Clock) {
-        let Some(owner) = self.routes.take(link) else {
-            let remains = (0..self.endpoints.end()).filter_map(|place| self.endpoints.get(place)).any(|endpoint| {
-                matches!(endpoint.attachment, Attachment::Remains { link: left, retired: false } if left == link)
-            });
-            if !remains {
+        let owner = self.routes.take(link);
+        if let Some(Route::Endpoint(place)) = owner {
+            let Some(endpoint) = self.links.get(place) else { return self.forget_link(link) };
+            match endpoint.attachment() {
+                // Its messages are still to be taken: told before.
+                Attachment::Remains { link: left, retired: false } if left == link => {
+                    return self.keep_link(link, place);
+                }
+                attachment if attachment.link() != Some(link) => return self.forget_link(link),
+                _ => {}
+            }
+            let status = self.connection.as_ref().and_then(|connection| connection.link(link));
+            let fault = status.and_then(|status| status.fault);
+            let leaves = endpoint.leaves(self.connection.as_ref(), false);
+            if leaves == Attachment::Down {
                 self.forget_link(link);
+            } else {
+                self.keep_link(link, place);
             }
-            return;
-        };
-        let status = self.connection.as_ref().and_then(|connection| connection.link(link));
-        let fault = status.and_then(|status| status.fault);
-        if let Route::Endpoint(place) = owner {
-            let current = self.endpoints.get(place).filter(|found| found.attachment.link() == Some(link));
-            let leaves = current.map(|found| found.leaves(self.connection.as_ref(), false));
-            if let None | Some(Attachment::Down) = leaves {
-                self.forget_link(link);
-            }
-            if let Some(leaves) = leaves {
-                self.endpoint_detached(place, clock, leaves, fault);
-            }
+            self.endpoint_detached(place, clock, leaves, fault);
             return;
         }
+        self.forget_link(link);
+        let Some(owner) = owner else { return };
         let (Route::Endpoint(place) | Route::Sender(place) | Route::Receiver(place)) = owner;
         let current = self.channels.both(place).contains(&Some(link));
-        if let Some(connection) = &mut self.connection {
-            connection.forget(link);
-        }
         if current {
             self.node_detached(place, clock);
         }
@@ -310,8 +298,6 @@ impl<S: Storage> ClientMachine<S> {
     /// Why the connection ends, unless the peer has said it.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn remember(&mut self, error: crate::engine::ConnectionError) {
-        if self.ending.is_none() {
-            self.ending = Some(Failure::told(Cause::Connection(error.kind()), &error));
-        }
+        self.link_up.ends_by(|| Failure::told(Cause::Connection(error.kind()), &error));
     }
 }

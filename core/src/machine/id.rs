@@ -68,6 +68,21 @@ impl RenewalId {
     }
 }
 
+/// Names a sender or receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointId(pub(super) Key);
+
+/// Names a pending call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperationId(pub(super) Key);
+
+impl OperationId {
+    /// The slot, below the limit on deliveries; slots are used again.
+    pub const fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
 /// An entity that is in use, by its token, which its sub-queues share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EntityId {

@@ -3,8 +3,7 @@
 //! `renewing.rs` sends their requests.
 
 use super::backoff::Backoff;
-use super::endpoint::EndpointId;
-use super::id::{RenewalId, RequestId};
+use super::id::{EndpointId, RenewalId, RequestId};
 use super::service_clock::ServiceClock;
 use super::settings::Settings;
 use super::timers::{Timer, Timers};

@@ -2,11 +2,10 @@
 //! §5).
 
 use super::channels::Links;
-use super::endpoint::Path;
 use super::id::{EntityId, TokenId};
 use super::routes::Route;
 use super::tokens::User;
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name, Timer};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name, Path, Timer};
 use crate::log::Span;
 use crate::storage::Storage;
 use crate::time::Millis;
@@ -95,7 +94,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     pub(super) fn node_name(&self, node: u32) -> Name {
-        Self::name(self.container, self.channels.name(node))
+        Self::name(self.link_up.container(), self.channels.name(node))
     }
 
     /// Puts the address of a node into `path`.

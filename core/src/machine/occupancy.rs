@@ -1,7 +1,7 @@
 //! How full the tables are.
 
 use super::ClientMachine;
-use crate::storage::{Storage, Table};
+use crate::storage::Storage;
 
 /// Entries of each table of a client, to see that nothing stays behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl<S: Storage> ClientMachine<S> {
         let (sessions, links, deliveries) =
             self.connection.as_ref().map_or((0, 0, 0), |connection| connection.table_sizes());
         Occupancy {
-            endpoints: self.endpoints.len(),
+            endpoints: self.links.len(),
             nodes: self.channels.len(),
             tokens: self.tokens.len(),
             requests: self.channels.requests_len(),

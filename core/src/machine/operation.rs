@@ -1,13 +1,12 @@
 //! How calls begin, end and learn of news.
 
 use super::attach::is_of_room;
-use super::calls::{OperationId, Outcome, State};
+use super::calls::{Outcome, State};
 use super::channels::Channels;
-use super::endpoint::EndpointId;
-use super::id::RequestId;
+use super::id::{EndpointId, OperationId, RequestId};
 use super::{Capacity, Cause, ClientMachine, EngineError, Failure, Timer};
 use crate::servicebus::Reason;
-use crate::storage::{Features, Storage, Table};
+use crate::storage::{Features, Storage};
 use crate::time::{Instant, Millis};
 use core::task::Poll;
 
@@ -27,17 +26,11 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.check_tables()?;
         if let Some(id) = endpoint {
-            let found = self.endpoints.find_mut(id.0).filter(|endpoint| !endpoint.closing);
-            let endpoint = found.ok_or(Failure::new(Cause::Closed))?;
-            if endpoint.over {
-                return Err(endpoint.error.clone().unwrap_or_else(|| Failure::new(Cause::Closed)));
-            }
-            let parked = core::mem::take(&mut endpoint.parked);
-            let token = endpoint.entity().token;
-            if parked {
-                endpoint.error = None;
+            let closed = || Failure::new(Cause::Closed);
+            let again = self.links.begin_call(id).map_err(|ended| ended.unwrap_or_else(closed))?;
+            if let Some(token) = again {
                 self.tokens.retry(token);
-                self.mark_link(id.0.index);
+                self.due = true;
             }
         }
         let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)));
@@ -211,11 +204,11 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A timeout, with what was known to be wrong meanwhile; what was missing where the link waited for room.
     pub(super) fn timeout(&self, endpoint: Option<u32>) -> Failure<S> {
-        let known = endpoint.and_then(|place| self.endpoints.get(place)).and_then(|endpoint| endpoint.error.as_ref());
+        let known = endpoint.and_then(|place| self.links.get(place)?.error());
         if let Some(known) = known.filter(|known| is_of_room(known)) {
             return known.clone();
         }
-        let known = known.or(self.ending.as_ref()).or(self.last_error.as_ref());
+        let known = known.or(self.link_up.known());
         Failure::after(Cause::Timeout, known)
     }
 }

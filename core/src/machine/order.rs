@@ -3,8 +3,8 @@
 //! A call has a slot for its place in the order, beside those of its attempts: the calls of a sender are in a chain in which
 //! they began, and the first place in it has its turn.
 
-use super::calls::{Calls, OperationId, State};
-use super::endpoint::EndpointId;
+use super::calls::{Calls, State};
+use super::id::{EndpointId, OperationId};
 use super::{Cause, ClientMachine, Failure, Timer};
 use crate::storage::Storage;
 use crate::time::Instant;

@@ -1,45 +1,26 @@
 //! How the connection stands, for those who watch it.
 
-use super::calls::{OperationId, State};
-use super::{Cause, ClientMachine, Failure, Timer, Want, client};
+use super::calls::State;
+use super::id::OperationId;
+use super::link_up::{Phase, Want};
+use super::links::Sort;
+use super::{Cause, ClientMachine, Failure, Timer, client};
 use crate::storage::Storage;
-use crate::time::{Instant, Timestamp};
+use crate::time::Instant;
 use core::task::Poll;
-
-/// How the connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// There is none, and none is needed.
-    Idle,
-    /// The first one is being opened.
-    Connecting,
-    /// It is open.
-    Connected,
-    /// It was lost, or could not be opened, and is needed: the time is that of the first failure.
-    Recovering(Timestamp),
-    /// There will be none any more.
-    Closed,
-}
 
 impl<S: Storage> ClientMachine<S> {
     /// How the connection stands.
     pub fn phase(&self) -> Phase {
-        if self.ended().is_some() {
-            return Phase::Closed;
-        }
-        if self.opened_at.is_some() {
-            return Phase::Connected;
-        }
-        let opening = self.connection.is_some() || self.timers.get(Timer::Client, client::OPENING).is_some();
-        if !opening && !self.needs_connection(self.poll_want()) {
-            return Phase::Idle;
-        }
-        self.lost_at.map_or(Phase::Connecting, Phase::Recovering)
+        self.link_up.phase(|| {
+            let opens = self.connection.is_some() || self.timers.get(Timer::Client, client::OPENING).is_some();
+            opens || self.needs_connection(self.poll_want())
+        })
     }
 
     /// Why the connection was lost or could not be opened last.
     pub fn last_failure(&self) -> Option<&Failure<S>> {
-        self.last_error.as_ref()
+        self.link_up.last_error()
     }
 
     /// Whether there is something to connect for, now or after a pause.
@@ -47,12 +28,19 @@ impl<S: Storage> ClientMachine<S> {
         want != Want::Nothing || self.calls.has_pausing()
     }
 
+    /// What the driver is to do about the transport while it has none.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn poll_want(&self) -> Want {
+        let waits = self.links.count(Sort::Wanting) > 0 || self.channels.requests_len() > 0;
+        self.link_up.want(waits || self.calls.has_opening())
+    }
+
     /// What the driver is to do about a connection. Those who watch have news when one is needed, and when none is any
     /// more.
     pub fn handle_want(&mut self) -> Want {
         let want = self.poll_want();
         let needs = self.needs_connection(want);
-        if core::mem::replace(&mut self.needs, needs) != needs {
+        if self.link_up.set_needs(needs) {
             self.notice_watchers();
         }
         want
@@ -88,10 +76,9 @@ impl<S: Storage> ClientMachine<S> {
         if let Poll::Ready(result) = self.poll_done(operation) {
             return Poll::Ready(result.and(Err(Failure::new(Cause::Closed))));
         }
-        match (&self.last_error, self.lost_at) {
-            // Waiting does not help.
-            (Some(failure), Some(_)) if !failure.is_transient() => Poll::Ready(Err(failure.clone())),
-            _ => Poll::Pending,
+        match self.link_up.hopeless() {
+            Some(failure) => Poll::Ready(Err(failure.clone())),
+            None => Poll::Pending,
         }
     }
 

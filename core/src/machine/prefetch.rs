@@ -1,9 +1,10 @@
 //! Messages that are kept ready for calls to come (docs/evidence/invariants.md §1 row 11).
 
-use super::endpoint::{Endpoint, EndpointId, ReceiveMode};
+use super::id::EndpointId;
+use super::links::ReceiveMode;
 use super::{ClientMachine, Clock, Timer};
 use crate::servicebus::message::LOCKED_UNTIL;
-use crate::storage::{Storage, Table};
+use crate::storage::Storage;
 use crate::time::{Millis, Timestamp};
 use crate::wire::message::MessageView;
 
@@ -19,29 +20,29 @@ impl<S: Storage> ClientMachine<S> {
     /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
     /// has come is released (docs/evidence/invariants.md §1 row 11). What was settled when it came is kept.
     pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
-        let Some(found) = self.endpoints.find_mut(endpoint.0).filter(|found| !found.closing) else { return };
-        found.suspended = suspended;
-        let gives_back = suspended && found.receives == 0;
-        found.gives_back |= gives_back;
-        self.mark_link(endpoint.0.index);
+        if self.links.find(endpoint).is_none_or(|found| found.is_closing()) {
+            return;
+        }
+        let place = endpoint.0.index;
+        let gives_back = self.credit.suspend(place, suspended);
+        self.mark_link(place);
         if gives_back {
-            self.release_waiting(endpoint.0.index);
+            self.release_waiting(place);
         }
     }
 
     /// Notes when the messages that wait on a receiver without a pending call have to be given back.
     pub(super) fn note_locks(&mut self, place: u32, clock: Clock) {
-        let waits = self.endpoints.get(place).is_some_and(|endpoint| {
-            endpoint.receives == 0
-                && endpoint.prefetch() > 0
-                && endpoint.mode() == ReceiveMode::PeekLock
-                && !endpoint.is_session()
-                && !endpoint.closing
-        });
+        let Some(endpoint) = self.links.get(place) else { return };
+        let waits = self.credit.receives(place) == 0
+            && self.credit.prefetch(place) > 0
+            && endpoint.mode() == ReceiveMode::PeekLock
+            && !endpoint.is_session()
+            && !endpoint.is_closing();
         if !waits || self.timers.get(Timer::Prefetched, place).is_some() {
             return;
         }
-        let link = self.endpoints.get(place).and_then(|endpoint| endpoint.attachment.link());
+        let link = endpoint.link();
         let front = link.and_then(|link| self.connection.as_ref()?.peek(link));
         let Some(until) = front.and_then(locked_until) else { return };
         let left = self.service_clock.left(clock, until);
@@ -51,20 +52,20 @@ impl<S: Storage> ClientMachine<S> {
     /// The local clock was wrong: what was fetched ahead may have waited beyond the end of its lock, and comes again with
     /// a new one.
     pub(super) fn release_prefetched(&mut self) {
-        for place in 0..self.endpoints.end() {
-            if self.endpoints.get(place).is_some_and(|endpoint| endpoint.prefetch() > 0) {
-                self.timers.stop(Timer::Prefetched, place);
-                self.release_waiting(place);
-            }
+        for _ in 0..self.credit.count_stocked() {
+            let Some(place) = self.credit.take_stocked() else { return };
+            self.timers.stop(Timer::Prefetched, place);
+            self.release_waiting(place);
         }
     }
 
     /// Whoever pauses lets no lock run out: that would count as a failed delivery, and in the end dead-letter the
     /// messages (docs/evidence/invariants.md §1 row 11).
     pub(super) fn pause_idle(&mut self, place: u32, clock: Clock) {
-        let waits = |endpoint: &&mut Endpoint<S>| endpoint.receives == 0 && !endpoint.closing;
-        let Some(endpoint) = self.endpoints.get_mut(place).filter(waits) else { return };
-        endpoint.idled = true;
+        let closes = self.links.get(place).is_none_or(|endpoint| endpoint.is_closing());
+        if closes || !self.credit.idle(place) {
+            return;
+        }
         self.release_waiting(place);
         if self.stock(place).expected > 0 {
             self.start_drain(place, clock);

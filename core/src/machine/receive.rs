@@ -2,13 +2,15 @@
 //! (docs/evidence/invariants.md §1 rows 4–10).
 
 use super::attach::is_of_room;
-use super::calls::{OperationId, State};
-use super::endpoint::{Attachment, EndpointId, Overdue, ReceiveMode};
+use super::calls::State;
+use super::credit::Overdue;
+use super::id::{EndpointId, OperationId};
+use super::links::{Attachment, ReceiveMode};
 use super::{Cause, ClientMachine, Clock, Failure, Timer};
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::received::{Origin, ReceivedMessage};
-use crate::storage::{Features, Storage, Table};
+use crate::storage::{Features, Storage};
 use crate::time::{Millis, Timestamp};
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
@@ -37,18 +39,14 @@ impl<S: Storage> ClientMachine<S> {
             None => return closed(),
             Some(State::Idle) => {
                 self.calls.set_state(operation, State::Receiving(max));
-                let idle = self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.receives == 0) && {
+                let Some(found) = self.links.find(endpoint) else { return closed() };
+                let down = found.attachment() == Attachment::Down;
+                let idle = !found.is_session() && self.credit.receives(place) == 0 && {
                     let stock = self.stock(place);
                     stock.ready == 0 && stock.expected == 0 && !stock.draining
                 };
-                let Some(endpoint) = self.endpoints.find_mut(endpoint.0) else { return closed() };
-                if idle && !endpoint.is_session() {
-                    endpoint.asked_at = clock.now;
-                }
-                endpoint.demand = endpoint.demand.saturating_add(max);
-                endpoint.receives += 1;
-                let idled = core::mem::take(&mut endpoint.idled);
-                if idled || endpoint.attachment == Attachment::Down {
+                let idled = self.credit.begin(place, max, idle.then_some(clock.now));
+                if idled || down {
                     self.mark_link(place);
                 }
                 // What was fetched ahead is taken now, and not given back; other calls leave that as it is.
@@ -65,16 +63,16 @@ impl<S: Storage> ClientMachine<S> {
             }
             Some(_) => {}
         }
-        let Some(found) = self.endpoints.find(endpoint.0) else { return closed() };
-        let prefetches = found.prefetch() > 0;
+        let Some(found) = self.links.find(endpoint) else { return closed() };
+        let prefetches = self.credit.prefetch(place) > 0;
         // What a link that is not up yet brings is given back when it comes.
-        let up = found.attachment.is_up();
+        let up = found.is_up();
         let stock = self.stock(place);
         let settled_down = prefetches || (stock.expected == 0 && !stock.draining);
         // All that the service has now, and the rest of the credit back: then nothing is locked without an owner.
         let drains = (stock.ready > 0 || (expired && up)) && !settled_down && stock.ready < max;
         let drains = drains && (stock.draining || self.start_drain(place, clock));
-        let answer = self.endpoints.get(place).filter(|found| found.is_draining()).map(|found| found.overdue);
+        let answer = self.credit.overdue(place);
         let waits = if expired { Overdue::Late } else { Overdue::Sick };
         if drains && answer.is_none_or(|overdue| overdue < waits) {
             return Poll::Pending;
@@ -85,28 +83,24 @@ impl<S: Storage> ClientMachine<S> {
                 return Poll::Ready(Ok(taken));
             }
             // All of them had lost their locks.
-            if let Some(found) = self.endpoints.get_mut(place) {
-                found.harvest = false;
-            }
+            self.credit.take_harvest(place);
             self.top_up(place);
         }
         if expired && up && answer == Some(Overdue::Sick) {
             return Poll::Ready(Err(Failure::described(Cause::Timeout, "the link does not answer")));
         }
         if expired {
-            let found = self.endpoints.get(place);
-            let down = found.is_some_and(|found| !found.attachment.is_up());
+            let found = self.links.get(place).filter(|found| !found.is_up());
             // A link that was there before comes back by itself; one that never was is worth a word.
             let wrong = found.is_some_and(|found| {
-                let full = found.error.as_ref().is_some_and(is_of_room);
-                full || !found.was_up && (found.error.is_some() || self.ending.is_some() || self.last_error.is_some())
+                let known = found.error();
+                let reason = known.or(self.link_up.known());
+                known.is_some_and(is_of_room) || (!found.was_up() && reason.is_some())
             });
-            return Poll::Ready(if down && wrong { Err(self.timeout(Some(place))) } else { Ok(0) });
+            return Poll::Ready(if wrong { Err(self.timeout(Some(place))) } else { Ok(0) });
         }
         // A drain that only proved the link alive, or that another call wanted.
-        if let Some(found) = self.endpoints.get_mut(place)
-            && core::mem::take(&mut found.harvest)
-        {
+        if self.credit.take_harvest(place) {
             self.top_up(place);
         }
         // Again and again: the link may be a new one.
@@ -124,7 +118,7 @@ impl<S: Storage> ClientMachine<S> {
         max: u32,
         take: &mut impl FnMut(ReceivedMessage<S>),
     ) -> u32 {
-        match self.endpoints.find(endpoint.0) {
+        match self.links.find(endpoint) {
             Some(_) => self.take_messages(endpoint.0.index, clock, max, take),
             None => 0,
         }
@@ -133,11 +127,9 @@ impl<S: Storage> ClientMachine<S> {
     /// A receive is over: what it asked for and nobody else wants is given back.
     pub(super) fn end_receive(&mut self, endpoint: Option<u32>, count: u32) {
         let Some(place) = endpoint else { return };
-        let Some(found) = self.endpoints.get_mut(place) else { return };
-        found.demand = found.demand.saturating_sub(count);
-        found.receives = found.receives.saturating_sub(1);
-        found.harvest = false;
-        if found.receives > 0 {
+        let Some(found) = self.links.get(place) else { return };
+        let closing = found.is_closing();
+        if self.credit.end(place, count) > 0 {
             self.top_up(place);
             if self.stock(place).ready > 0 {
                 // What is left is for the next one.
@@ -145,8 +137,7 @@ impl<S: Storage> ClientMachine<S> {
             }
             return;
         }
-        found.gives_back = true;
-        if found.prefetch() == 0 && !found.closing {
+        if self.credit.prefetch(place) == 0 && !closing {
             let stock = self.stock(place);
             if stock.expected == 0 && stock.ready > 0 && !stock.draining {
                 self.release_waiting(place);
@@ -159,16 +150,16 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn endpoint_readable(&mut self, place: u32, clock: Clock) {
         self.hear(place, clock);
         self.link_moved(place);
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        endpoint.stocked_since.get_or_insert(clock.now);
-        if endpoint.receives > 0 {
+        let Some(endpoint) = self.links.get(place) else { return };
+        self.credit.stocked(place, clock.now);
+        if self.credit.receives(place) > 0 {
             self.calls.notice_first(place);
             return;
         }
-        if endpoint.closing || endpoint.is_draining() {
+        if endpoint.is_closing() || self.credit.is_draining(place) {
             return;
         }
-        if endpoint.prefetch() > 0 {
+        if self.credit.prefetch(place) > 0 {
             self.note_locks(place, clock);
         } else {
             self.release_waiting(place);
@@ -177,12 +168,12 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Gives back what waits on a receiver that locks messages; what was settled when it came is kept.
     pub(super) fn release_waiting(&mut self, place: u32) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        let Some(endpoint) = self.links.get(place) else { return };
         if endpoint.mode() == ReceiveMode::ReceiveAndDelete {
             return;
         }
-        endpoint.stocked_since = None;
-        let (Some(link), Some(connection)) = (endpoint.attachment.link(), &mut self.connection) else { return };
+        self.credit.emptied(place);
+        let (Some(link), Some(connection)) = (endpoint.link(), &mut self.connection) else { return };
         while let Some((delivery, _)) = connection.peek_behind(link, None)
             && let Some(settled) = connection.discard(delivery)
         {
@@ -193,12 +184,12 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     fn take_messages(&mut self, place: u32, clock: Clock, max: u32, take: &mut impl FnMut(ReceivedMessage<S>)) -> u32 {
-        let Some(endpoint) = self.endpoints.get(place) else { return 0 };
-        let (in_session, connection_id) = (endpoint.is_session(), self.connection_id());
-        let live = endpoint.attachment.link();
-        let fresh = endpoint.stocked_since.filter(|since| clock.now < since.after(SHORTEST_LOCK));
+        let Some(endpoint) = self.links.get(place) else { return 0 };
+        let (in_session, connection_id) = (endpoint.is_session(), self.link_up.connection_id());
+        let live = endpoint.link();
+        let fresh = self.credit.stocked_since(place).filter(|since| clock.now < since.after(SHORTEST_LOCK));
         // What was fetched ahead may have been locked at any time; a session's messages have no locks of their own.
-        let asked_at = (endpoint.prefetch() == 0).then_some(endpoint.asked_at);
+        let asked_at = self.credit.asked_at(place).filter(|_| self.credit.prefetch(place) == 0);
         let mut taken = if S::Features::RECEIVE_AND_DELETE { self.take_remains(place, max, take) } else { 0 };
         while taken < max {
             let (Some(link), Some(connection)) = (live, &mut self.connection) else { break };
@@ -236,7 +227,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.note_stock(place);
         // A call that is answered asks for nothing more.
-        if self.endpoints.get(place).is_some_and(|endpoint| endpoint.prefetch() > 0) {
+        if self.credit.prefetch(place) > 0 {
             self.top_up(place);
         }
         taken
@@ -244,10 +235,10 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Notes whether a receiver's messages are all taken.
     fn note_stock(&mut self, place: u32) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        let waiting = endpoint.attachment.link().and_then(|link| self.connection.as_ref()?.link(link));
+        let link = self.links.get(place).and_then(|endpoint| endpoint.link());
+        let waiting = link.and_then(|link| self.connection.as_ref()?.link(link));
         if waiting.is_none_or(|status| status.waiting == 0) {
-            endpoint.stocked_since = None;
+            self.credit.emptied(place);
         }
     }
 }

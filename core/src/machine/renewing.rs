@@ -1,9 +1,7 @@
 //! Renews locks: their requests and the answers.
 
-use super::calls::OperationId;
 use super::channels::Owner;
-use super::endpoint::EndpointId;
-use super::id::{RenewalId, RequestId};
+use super::id::{EndpointId, OperationId, RenewalId, RequestId};
 use super::lock_renewals::{Due, Ended, LockRenewals, RenewalEnd, State, Subject, Turn, is_gone};
 use super::settlement::Locked;
 use super::tokens::User;
@@ -11,7 +9,7 @@ use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure}
 use crate::engine::DeliveryId;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Features, Storage, Table};
+use crate::storage::{Features, Storage};
 use crate::time::{Duration, Instant, Millis, Timestamp};
 use core::task::Poll;
 
@@ -68,12 +66,12 @@ impl<S: Storage> ClientMachine<S> {
     /// # Errors
     /// A receiver that holds no session, or a full table ([`Capacity::Deliveries`]).
     pub fn renew_session(&mut self, clock: Clock, session: EndpointId, max: Duration) -> Result<RenewalId, Failure<S>> {
-        let found = self.endpoints.find(session.0).filter(|found| !found.closing);
+        let found = self.links.find(session).filter(|found| !found.is_closing());
         let found = found.ok_or_else(|| Failure::new(Cause::Closed))?;
-        let lock = self.granted_to(found).filter(|_| !found.over);
+        let lock = self.granted_to(found).filter(|_| !found.is_over());
         let Some(lock) = lock else {
             let lost = Failure::new(Cause::Service(Reason::SessionLockLost));
-            return Err(found.error.clone().unwrap_or(lost));
+            return Err(found.error().cloned().unwrap_or(lost));
         };
         let (entity, known) = (found.entity(), self.session_locks.lock_end(lock));
         self.tokens.acquire_again(entity.token, User::Channel);
@@ -123,11 +121,11 @@ impl<S: Storage> ClientMachine<S> {
         };
         if self.connection.is_none() {
             // The lock does not wait for the back-off of connecting.
-            self.dial_at = None;
+            self.link_up.dial_now();
         }
         let Some(id) = self.lock_renewals.id(place) else { return };
         if let Some(Subject::Session(session)) = self.lock_renewals.subject(id)
-            && self.endpoints.find(session.0).is_none_or(|found| found.closing)
+            && self.links.find(session).is_none_or(|found| found.is_closing())
         {
             let ended = self.lock_renewals.end_at(place, State::Released, None, &mut self.timers);
             return self.renewal_ended(ended);
@@ -146,7 +144,7 @@ impl<S: Storage> ClientMachine<S> {
                 self.ask(clock, request, None, &RenewLock { lock_tokens: &[token] }, None)
             }
             Subject::Session(session) => {
-                let lock = self.endpoints.find(session.0).and_then(|found| found.session_lock());
+                let lock = self.links.find(session).and_then(|found| found.session_lock());
                 let name = lock.and_then(|lock| self.session_locks.session(lock)).cloned().ok_or_else(closed)?;
                 let request_of = RenewSessionLock { session_id: name.as_ref() };
                 self.ask(clock, request, Some(session.0.index), &request_of, None)

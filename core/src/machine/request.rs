@@ -1,18 +1,15 @@
 //! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (docs/evidence/wire-protocol.md §2,
 //! §5).
 
-use super::calls::{OperationId, Outcome, State};
+use super::calls::{Outcome, State};
 use super::channels::{Channels, Links, Owner, Row};
-use super::endpoint::{Entity, Path};
-use super::id::{RenewalId, RequestId, TokenId};
+use super::id::{OperationId, RenewalId, RequestId, TokenId};
 use super::tokens::User;
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Timer, client};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure, Path, Timer, client};
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
-use crate::storage::{
-    EncoderOf, Features, Generation, Key, Payload, Payloads, Spare, Storage, Table, Text, TransactionOf,
-};
+use crate::storage::{EncoderOf, Features, Generation, Key, Payload, Payloads, Spare, Storage, Text, TransactionOf};
 use crate::time::Instant;
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
@@ -250,10 +247,8 @@ impl<S: Storage> ClientMachine<S> {
     ) -> Result<(), Failure<S>> {
         let deadline = self.timers.get(Timer::Request, place).unwrap_or(clock.now);
         let left = deadline.left(clock.now);
-        let endpoint = endpoint.and_then(|place| self.endpoints.get(place));
-        let link_name = endpoint
-            .filter(|found| found.attachment.link().is_some())
-            .map(|found| Self::name(self.container, found.name));
+        let endpoint = endpoint.and_then(|place| self.links.get(place)).filter(|found| found.link().is_some());
+        let link_name = endpoint.map(|found| Self::name(self.link_up.container(), found.name()));
         let properties = [
             ("type", Value::String("entity-mgmt")),
             ("com.microsoft:server-timeout", Value::Uint(left.get())),
@@ -363,6 +358,20 @@ impl<S: Storage> ClientMachine<S> {
             while let Some(place) = at {
                 at = self.channels.next(place);
                 if !(only_sent && self.channels.waits(place)) {
+                    self.lose_request(place, clock, failure);
+                }
+            }
+        }
+    }
+
+    /// Ends the requests of a channel whose connection is gone; `keeps` those of operations that never left.
+    pub(super) fn lose_requests(&mut self, node: u32, clock: Clock, failure: &Failure<S>, keeps: bool) {
+        for row in [Row::Others, Row::Urgent, Row::Waiting] {
+            let mut at = self.channels.first(node, row);
+            while let Some(place) = at {
+                at = self.channels.next(place);
+                let operation = self.channels.request(place).is_some_and(|(_, owner)| owner.is_operation());
+                if !(keeps && operation && self.channels.waits(place)) {
                     self.lose_request(place, clock, failure);
                 }
             }
@@ -507,7 +516,7 @@ impl<S: Storage> ClientMachine<S> {
             return;
         };
         let known = self.channels.error(node);
-        let known = known.or(self.ending.as_ref()).or(self.last_error.as_ref());
+        let known = known.or(self.link_up.known());
         let failure = Failure::after(Cause::Timeout, known);
         self.lose_request(place, clock, &failure);
     }

@@ -1,12 +1,13 @@
 //! Sending: a message is handed to the engine once its link is there, and its outcome is waited for.
 
-use super::calls::{OperationId, Outcome, State};
-use super::endpoint::{Attachment, EndpointId, Work};
+use super::calls::{Outcome, State};
+use super::id::{EndpointId, OperationId};
+use super::links::Work;
 use super::{Capacity, Cause, ClientMachine, EngineError, Failure};
 use crate::engine::{OutcomeKind, SendOptions, Tag};
 use crate::log::Maybe;
 use crate::servicebus::Reason;
-use crate::storage::{Marks, Storage, Table, TransactionOf};
+use crate::storage::{Storage, TransactionOf};
 use core::task::Poll;
 
 /// What a sender may send at once, in bytes.
@@ -34,16 +35,16 @@ impl<S: Storage> ClientMachine<S> {
         if let Poll::Ready(result) = self.poll_done(operation) {
             return Poll::Ready(Err(result.err().unwrap_or_else(|| Failure::new(Cause::Closed))));
         }
-        let Some(found) = self.endpoints.find(endpoint.0) else {
+        let Some(found) = self.links.find(endpoint) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
-        let (Attachment::Up(link), Some(connection)) = (found.attachment, &self.connection) else {
+        let (Some(link), Some(connection)) = (found.link_up(), &self.connection) else {
             return Poll::Pending;
         };
         let told = connection.link(link).map_or(0, |status| status.peer_max_message_size);
         let message = if told == 0 { DEFAULT_SIZE } else { told };
         let known = if message >= DEFAULT_SIZE { DEFAULT_SIZE } else { STANDARD_SIZE };
-        let batch = match found.work {
+        let batch = match found.work() {
             Work::Sender { max_batch_size } if max_batch_size != 0 => u64::from(max_batch_size),
             _ => known,
         };
@@ -63,7 +64,7 @@ impl<S: Storage> ClientMachine<S> {
         if payload.is_none() {
             return self.poll_done(operation).map(|result| match result? {
                 Outcome::Delivery(OutcomeKind::Accepted) => {
-                    let entity = || self.endpoints.find(endpoint.0).map(|found| found.entity());
+                    let entity = || self.links.find(endpoint).map(|found| found.entity());
                     log!(debug, "sent", entity = Maybe(entity().and_then(|entity| self.tokens.address(entity))));
                     Ok(())
                 }
@@ -77,10 +78,10 @@ impl<S: Storage> ClientMachine<S> {
             Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
             Poll::Ready(Ok(_)) => {}
         }
-        let (Some(connection), Some(found)) = (&mut self.connection, self.endpoints.find(endpoint.0)) else {
+        let (Some(connection), Some(found)) = (&mut self.connection, self.links.find(endpoint)) else {
             return Poll::Pending;
         };
-        let (Attachment::Up(link), Some(bytes)) = (found.attachment, payload.take()) else { return Poll::Pending };
+        let (Some(link), Some(bytes)) = (found.link_up(), payload.take()) else { return Poll::Pending };
         self.tags = self.tags.wrapping_add(1);
         let options = SendOptions {
             tag: Tag::number(self.tags),
@@ -98,7 +99,7 @@ impl<S: Storage> ClientMachine<S> {
                 // The table is full of messages under way: the next settlement makes room.
                 *payload = Some(bytes);
                 self.calls.wait_for_place(operation);
-                self.without_places.mark(endpoint.0.index);
+                self.credit.wait_for_place(endpoint.0.index);
                 self.starved = true;
                 Poll::Pending
             }

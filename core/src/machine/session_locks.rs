@@ -1,10 +1,10 @@
 //! Locks of sessions: asked for with a receiver's link, held as long as that lives (docs/evidence/wire-protocol.md §4.6).
 
-use super::calls::{OperationId, Outcome};
+use super::calls::Outcome;
 use super::channels::Owner;
-use super::endpoint::{Endpoint, EndpointId, Entity, Kind, ReceiveMode};
-use super::id::SessionLockId;
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Offer};
+use super::id::{EndpointId, OperationId, SessionLockId};
+use super::links::{Endpoint, ReceiveMode};
+use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure, Kind, Offer};
 use crate::engine::LinkId;
 use crate::log::Maybe;
 use crate::servicebus::Reason;
@@ -210,8 +210,8 @@ impl<S: Storage> ClientMachine<S> {
         let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::SessionReceivers)));
         let lock = self.session_locks.add(choice, accept_timeout).map_err(full)?;
         let added = self.add_endpoint(Kind::Receiver { mode, prefetch }, entity, None);
-        match added.as_ref().ok().and_then(|id| self.endpoints.find_mut(id.0)) {
-            Some(endpoint) => endpoint.claim = Some(lock),
+        match added.as_ref().ok().and_then(|id| self.links.get_mut(id.0.index)) {
+            Some(endpoint) => endpoint.set_session_lock(lock),
             None => self.session_locks.release(lock),
         }
         added
@@ -219,12 +219,12 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Both attaches were seen; false when the peer has granted nothing, and the link is unusable.
     pub(super) fn session_attached(&mut self, place: u32, link: LinkId, clock: Clock) -> bool {
-        let Some(endpoint) = self.endpoints.get(place) else { return true };
-        let (Some(lock), asked_at) = (endpoint.session_lock(), endpoint.asked_at) else { return true };
+        let Some(endpoint) = self.links.get(place) else { return true };
+        let (Some(lock), asked_at) = (endpoint.session_lock(), self.credit.asked_at(place)) else { return true };
         match self.session_locks.attached(lock) {
             Answer::Granted(until) => {
                 if let Some(until) = until {
-                    self.lock_given(clock, Some(asked_at), until);
+                    self.lock_given(clock, asked_at, until);
                 }
                 true
             }
@@ -243,7 +243,7 @@ impl<S: Storage> ClientMachine<S> {
     /// A held session's lock is gone with its link: reported once, never mended silently. Which session to ask for next
     /// where none was held is the application's decision.
     pub(super) fn session_detached(&mut self, place: u32, was_up: bool, failure: &Failure<S>) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        let Some(endpoint) = self.links.get(place) else { return };
         if !was_up {
             let lock = endpoint.session_lock();
             // A service that does not know the filter sees a receiver without a session.
@@ -260,31 +260,30 @@ impl<S: Storage> ClientMachine<S> {
         let lost = Failure::after(Cause::Service(Reason::SessionLockLost), Some(failure));
         let entity = endpoint.entity();
         log!(warn, "session lost", entity = Maybe(self.tokens.address(entity)), failure = lost);
-        endpoint.over = true;
-        endpoint.error = Some(lost.clone());
+        self.links.end_for_good(place, &lost);
         self.fail_sent(place, &lost);
         self.fail_waiting(place, &lost);
-        if let Some(key) = self.endpoints.key(place) {
-            self.session_renewals_end(EndpointId(key), Some(&lost));
+        if let Some(id) = self.links.id(place) {
+            self.session_renewals_end(id, Some(&lost));
         }
         self.calls.notice_endpoint(place);
     }
 
     /// The receiver's link that holds the session of a message from a receiver.
     pub(super) fn hold(&self, place: u32, origin: Origin) -> Hold {
-        let Some(holder) = self.endpoints.get(place) else { return Hold::Exclusive };
+        let Some(holder) = self.links.get(place) else { return Hold::Exclusive };
         let lock = self.granted_to(holder).filter(|lock| self.session_locks.is_non_exclusive(*lock));
         if lock.is_none() {
             return Hold::Exclusive;
         }
-        let own = holder.attachment.link();
+        let own = holder.link();
         if self.link_of(origin).is_some_and(|link| own == Some(link)) { Hold::Here } else { Hold::Elsewhere }
     }
 
     /// When the lock of the session ends on whose receiver this call is.
     pub(super) fn session_lock_end(&self, operation: OperationId) -> Option<Timestamp> {
-        let holder = self.endpoints.get(self.calls.endpoint(operation)?)?;
-        self.session_locks.lock_end(self.granted_to(holder).filter(|_| !holder.over)?)
+        let holder = self.links.get(self.calls.endpoint(operation)?)?;
+        self.session_locks.lock_end(self.granted_to(holder).filter(|_| !holder.is_over())?)
     }
 
     /// Settles by request, with the session of the receiver in it.
@@ -298,7 +297,7 @@ impl<S: Storage> ClientMachine<S> {
         transaction: Option<TransactionOf<S>>,
         place: u32,
     ) -> Poll<Result<Outcome<S>, Failure<S>>> {
-        let holder = self.endpoints.get(place);
+        let holder = self.links.get(place);
         let session = holder.and_then(|holder| self.session_locks.session(self.granted_to(holder)?)).cloned();
         let request = UpdateDisposition { session_id: session.as_ref().map(AsRef::as_ref), ..request };
         self.poll_asked(clock, operation, owner, entity, &request, transaction)
@@ -307,9 +306,8 @@ impl<S: Storage> ClientMachine<S> {
     /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
     /// (docs/evidence/pinned-behaviour.md SES44).
     pub(super) fn is_taking_over(&self, id: EndpointId) -> bool {
-        self.endpoints.find(id.0).is_some_and(|endpoint| {
-            endpoint.session_lock().is_some_and(|lock| self.session_locks.took_over(lock))
-                && endpoint.attachment.is_up()
+        self.links.find(id).is_some_and(|endpoint| {
+            endpoint.session_lock().is_some_and(|lock| self.session_locks.took_over(lock)) && endpoint.is_up()
         })
     }
 
@@ -320,23 +318,23 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The session that a session receiver holds, and until when.
     pub fn session_of(&self, id: EndpointId) -> Option<(&str, Option<Timestamp>)> {
-        let lock = self.granted_to(self.endpoints.find(id.0)?)?;
+        let lock = self.granted_to(self.links.find(id)?)?;
         Some((self.session_locks.session(lock)?.as_ref(), self.session_locks.lock_end(lock)))
     }
 
     /// The token that takes the session of a session receiver over; `None` when its lock is exclusive.
     pub fn session_token(&self, id: EndpointId) -> Option<LockToken> {
-        self.session_locks.granted(self.endpoints.find(id.0)?.session_lock()?)?.choice.token()
+        self.session_locks.granted(self.links.find(id)?.session_lock()?)?.choice.token()
     }
 
     /// Whether an endpoint holds a session.
     pub fn is_session(&self, endpoint: EndpointId) -> bool {
-        self.endpoints.find(endpoint.0).is_some_and(|endpoint| endpoint.is_session())
+        self.links.find(endpoint).is_some_and(|endpoint| endpoint.is_session())
     }
 
     /// A session's lock was renewed by the application, which asked for that at `asked_at`.
     pub fn session_renewed(&mut self, clock: Clock, asked_at: Instant, id: EndpointId, until: Timestamp) {
-        let lock = self.endpoints.find(id.0).and_then(Endpoint::session_lock);
+        let lock = self.links.find(id).and_then(Endpoint::session_lock);
         let before = lock.and_then(|lock| self.session_locks.lock_end(lock));
         self.lock_renewed(clock, asked_at, before, until);
         self.set_session_lock(id, until);
@@ -344,7 +342,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A session's lock has a new end.
     pub(super) fn set_session_lock(&mut self, id: EndpointId, until: Timestamp) {
-        if let Some(lock) = self.endpoints.find(id.0).and_then(Endpoint::session_lock) {
+        if let Some(lock) = self.links.find(id).and_then(Endpoint::session_lock) {
             self.session_locks.renewed(lock, until);
         }
     }

@@ -1,12 +1,11 @@
 //! Messages in the application's hands and their settlement: on the message's link while that lives, else through
 //! `$management` (docs/evidence/invariants.md §1 row 25).
 
-use super::calls::{OperationId, Outcome, State};
+use super::calls::{Outcome, State};
 use super::channels::Owner;
-use super::endpoint::Entity;
-use super::id::RenewalId;
+use super::id::{OperationId, RenewalId};
 use super::session_locks::Hold;
-use super::{Cause, ClientMachine, Clock, EngineError, Failure, Timer};
+use super::{Cause, ClientMachine, Clock, EngineError, Entity, Failure, Timer};
 use crate::engine::{DeliveryId, LinkId};
 use crate::log::Maybe;
 use crate::servicebus::disposition::{Disposition, Entries};
@@ -14,7 +13,7 @@ use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::management::UpdateDisposition;
 use crate::servicebus::received::Origin;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{EncoderOf, Features, Payload, Slots, Storage, Table, TransactionId, TransactionOf, room};
+use crate::storage::{EncoderOf, Features, Payload, Slots, Storage, TransactionId, TransactionOf, room};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::Map;
 use crate::wire::messaging::DeliveryState;
@@ -216,7 +215,7 @@ impl<S: Storage> ClientMachine<S> {
             self.settling(&message);
         }
         // The receiver of a session, by its place.
-        let holder = holder.filter(|&place| self.endpoints.get(place).is_some_and(|holder| holder.is_session()));
+        let holder = holder.filter(|&place| self.links.get(place).is_some_and(|holder| holder.is_session()));
         let hold = holder.map_or(Hold::Exclusive, |place| self.hold(place, message.origin));
         let on_link = !asked && hold != Hold::Elsewhere;
         match on_link.then(|| self.settle_on_link(operation, message.origin, disposition, transaction)) {
@@ -278,7 +277,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The delivery of a message, if it is of this connection.
     pub(super) fn delivery_of(&self, origin: Origin) -> Option<DeliveryId> {
-        origin.delivery.filter(|_| origin.connection == self.connection_id())
+        origin.delivery.filter(|_| origin.connection == self.link_up.connection_id())
     }
 
     /// The link that a delivery came on, while it is there.
@@ -299,6 +298,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A link is over: what is left of it in the engine goes, and its messages cannot be settled on it any more.
     pub(super) fn forget_link(&mut self, link: LinkId) {
+        self.routes.take(link);
         let Some(connection) = &mut self.connection else { return };
         let mut next = connection.first_delivery(link);
         while let Some(delivery) = next {

@@ -3,7 +3,6 @@
 
 use super::backoff::Backoff;
 use super::effect::Effect;
-use super::endpoint::Entity;
 use super::id::{EntityId, RequestId, TokenId};
 use super::settings::Settings;
 use super::timers::{Timer, Timers};
@@ -12,6 +11,7 @@ use crate::random::Random;
 use crate::servicebus::Argument;
 use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::connection_string::ConnectionCredential;
+use crate::servicebus::entity::Entity;
 use crate::servicebus::{RetryMode, RetryPolicy, sas};
 use crate::storage::{Index, Marks, MarksOf, Spare, Storage, Table, TableOf, room};
 use crate::time::{Duration, Instant, Millis, Timestamp};
@@ -157,6 +157,8 @@ pub(super) struct Tokens<S: Storage> {
     marked: MarksOf<S, room::Links>,
     /// Those that wait for the credential.
     without_text: MarksOf<S, room::Links>,
+    /// Those that were put, or were to be, on this connection.
+    tried: MarksOf<S, room::Links>,
     table: TableOf<S, room::Links, Token<S>>,
     /// Finds them by their entities' names where there may be many.
     names: Spare<S, S::Index>,
@@ -184,6 +186,7 @@ impl<S: Storage> Tokens<S> {
             pending: false,
             marked: Marks::empty(),
             without_text: Marks::empty(),
+            tried: Marks::empty(),
             table: Table::bounded(limit),
             names,
             kept: Spare::default(),
@@ -279,6 +282,7 @@ impl<S: Storage> Tokens<S> {
             self.table.free(id.index());
             self.marked.clear(id.index());
             self.without_text.clear(id.index());
+            self.tried.clear(id.index());
             timers.stop(Timer::Token, id.index());
         }
         released
@@ -348,7 +352,8 @@ impl<S: Storage> Tokens<S> {
     pub(super) fn handle_disconnected(&mut self, timers: &mut Timers<S>) {
         self.wanted = false;
         self.pending = false;
-        for place in 0..self.table.end() {
+        for _ in 0..self.tried.count() {
+            let Some(place) = self.tried.take() else { break };
             self.without_text.clear(place);
             let Some(token) = self.table.get_mut(place) else { continue };
             if core::mem::take(&mut token.valid) {
@@ -389,6 +394,7 @@ impl<S: Storage> Tokens<S> {
 
     /// A request has been begun for a token that is due.
     pub(super) fn begun(&mut self, id: TokenId, request: RequestId) {
+        self.tried.mark(id.index());
         if let Some(token) = self.table.find_mut(id.key()) {
             token.state = State::Asked;
             token.request = Some(request);
@@ -449,6 +455,7 @@ impl<S: Storage> Tokens<S> {
     /// The service has accepted a token that ends at `expiry`.
     pub(super) fn accepted(&mut self, id: TokenId, expiry: Timestamp, attempt: &mut Attempt<'_, S>) {
         let Some(token) = self.table.find_mut(id.key()) else { return };
+        self.tried.mark(id.index());
         token.request = None;
         token.state = State::Resting;
         token.valid = true;
@@ -466,6 +473,7 @@ impl<S: Storage> Tokens<S> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn refused(&mut self, id: TokenId, failure: Failure<S>, expired: bool, attempt: &mut Attempt<'_, S>) {
         let Some(token) = self.table.find_mut(id.key()) else { return };
+        self.tried.mark(id.index());
         token.request = None;
         token.valid &= attempt.utc < token.expiry;
         token.backoff.failed();

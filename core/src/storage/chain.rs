@@ -6,16 +6,16 @@ use super::Table;
 const NONE: u32 = u32::MAX;
 
 /// A first-in-first-out list of entries of one table. Each entry has a [`Joint`] for every chain that it can be in at
-/// once.
+/// once. The first entry knows the last one, so that a chain takes a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
     first: u32,
-    last: u32,
 }
 
 /// An entry's neighbours in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Joint {
+    /// The entry before this one; before the first, the last.
     before: u32,
     next: u32,
 }
@@ -36,7 +36,7 @@ impl Joint {
 
 impl Chain {
     /// Without an entry.
-    pub(crate) const EMPTY: Self = Self { first: NONE, last: NONE };
+    pub(crate) const EMPTY: Self = Self { first: NONE };
 
     /// The oldest entry.
     pub(crate) fn first(&self) -> Option<u32> {
@@ -49,26 +49,35 @@ impl Chain {
 
     /// Appends the entry at `place`, which is in no chain by this joint.
     pub(crate) fn push<T>(&mut self, entries: &mut impl Table<T>, place: u32, joint: impl Fn(&mut T) -> &mut Joint) {
-        let Some(entry) = entries.get_mut(place) else { return };
-        *joint(entry) = Joint { before: self.last, next: NONE };
-        match entries.get_mut(self.last) {
-            Some(last) => joint(last).next = place,
-            None => self.first = place,
+        let mut last = place;
+        if let Some(first) = entries.get_mut(self.first) {
+            last = core::mem::replace(&mut joint(first).before, place);
+        } else {
+            self.first = place;
         }
-        self.last = place;
+        if last != place
+            && let Some(last) = entries.get_mut(last)
+        {
+            joint(last).next = place;
+        }
+        if let Some(entry) = entries.get_mut(place) {
+            *joint(entry) = Joint { before: last, next: NONE };
+        }
     }
 
     /// Removes the entry at `place`, which is in this chain.
     pub(crate) fn remove<T>(&mut self, entries: &mut impl Table<T>, place: u32, joint: impl Fn(&mut T) -> &mut Joint) {
         let Some(entry) = entries.get_mut(place) else { return };
         let Joint { before, next } = core::mem::replace(joint(entry), Joint::FREE);
-        match entries.get_mut(before) {
-            Some(entry) => joint(entry).next = next,
-            None => self.first = next,
+        if self.first == place {
+            self.first = next;
+        } else if let Some(entry) = entries.get_mut(before) {
+            joint(entry).next = next;
         }
-        match entries.get_mut(next) {
-            Some(entry) => joint(entry).before = before,
-            None => self.last = before,
+        // Behind the last one is the first, as far as its way back goes.
+        let behind = known(next).unwrap_or(self.first);
+        if let Some(entry) = entries.get_mut(behind) {
+            joint(entry).before = before;
         }
     }
 }

@@ -119,6 +119,8 @@ mod heap {
         fn take(&mut self) -> Option<u32> {
             loop {
                 let place = self.ring.pop_front()?;
+                #[cfg(all(test, feature = "alloc"))]
+                crate::storage::tests::note();
                 if core::mem::take(self.places.get_mut(place as usize)?).marked {
                     return Some(place);
                 }

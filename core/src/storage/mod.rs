@@ -23,6 +23,8 @@ pub mod room;
 mod shared_text;
 mod slots;
 mod spare;
+#[cfg(all(test, feature = "alloc"))]
+pub(crate) mod tests;
 mod transaction_id;
 
 use crate::wire::{Encode, Full};

@@ -34,6 +34,11 @@ impl<S: Room<R>, R, T> Slots<S, R, T> {
         self.0.as_ref().get(index)?.as_ref()
     }
 
+    /// The value at a place.
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.0.as_mut().get_mut(index)?.as_mut()
+    }
+
     /// One past the highest place ever used.
     pub(crate) fn end(&self) -> usize {
         self.0.as_ref().len()

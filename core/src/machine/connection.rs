@@ -1,0 +1,220 @@
+//! The connection: it is opened, is over, and what that means to each part.
+
+use super::link_up::Loss;
+use super::routes::Routes;
+use super::timers::{Timer, client};
+use super::{Cause, ClientMachine, Clock, Failure, Target};
+use crate::engine::{self, Connection};
+use crate::log::Span;
+use crate::storage::{Features, Storage};
+use crate::time::Instant;
+use crate::wire::performative::Open;
+use crate::wire::sasl::SaslInit;
+use crate::wire::{Symbol, Value, encode_map};
+
+impl<S: Storage> ClientMachine<S> {
+    /// An attempt to connect begins. Returns when its whole opening must be done: transport, TLS, SASL, open and the first
+    /// answer of `$cbs`.
+    pub fn handle_dialling(&mut self, clock: Clock) -> Instant {
+        let until = clock.now + self.settings.retry.try_timeout;
+        self.timers.set(Timer::Client, client::OPENING, Some(until));
+        self.notice_watchers();
+        until
+    }
+
+    /// The host and port to dial, and whether the connection is to be encrypted.
+    ///
+    /// # Errors
+    /// A connection string that is not valid.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn target(&self) -> Result<Target<'_>, Failure<S>> {
+        let parsed = self.settings.parsed()?;
+        Ok(Target { host: parsed.host, port: parsed.amqp_port(), tls: parsed.use_tls() })
+    }
+
+    /// A transport is there.
+    ///
+    /// # Errors
+    /// When the outbox cannot hold the first frames.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn handle_connected(&mut self, clock: Clock) -> Result<(), Failure<S>> {
+        let settings = &self.settings;
+        let config = engine::Config {
+            max_frame_size: settings.max_frame_size,
+            idle_time_out: Some(settings.idle_time_out),
+            limits: settings.limits,
+            ..engine::Config::default()
+        };
+        let container = Self::name(self.link_up.container(), self.link_up.epoch());
+        let mut buffer = [0; 256];
+        let entry = |key, value| (Value::Symbol(Symbol::new(key)), Value::String(value));
+        let entries = [
+            entry("product", "servicebus-rs"),
+            entry("version", env!("CARGO_PKG_VERSION")),
+            entry("user-agent", concat!("servicebus-rs/", env!("CARGO_PKG_VERSION"))),
+        ];
+        let properties = encode_map(&entries, &mut buffer).ok();
+        let host = settings.parsed()?.host;
+        let mechanism = Symbol::new("ANONYMOUS");
+        let init = SaslInit { mechanism, initial_response: Some(&[]), hostname: Some(host) };
+        let open = Open {
+            container_id: &container,
+            hostname: Some(host),
+            max_frame_size: settings.max_frame_size,
+            channel_max: 0,
+            idle_time_out: None,
+            outgoing_locales: None,
+            incoming_locales: None,
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties,
+        };
+        let span = Span::connection(self.link_up.epoch().wrapping_add(1), host);
+        let connection = self.connection.insert(Connection::silent_client(config, clock.now));
+        if let Err(error) = span.within(|| connection.greet(Some(&init), &open)) {
+            self.connection = None;
+            return Err(Failure::new(Cause::Engine(error)));
+        }
+        self.span = span;
+        if self.timers.get(Timer::Client, client::OPENING).is_none() {
+            let until = clock.now + self.settings.retry.try_timeout;
+            self.timers.set(Timer::Client, client::OPENING, Some(until));
+        }
+        self.link_up.connected(clock.now);
+        self.due = true;
+        Ok(())
+    }
+
+    /// Whether the connection is over, or the client closes while there is none.
+    pub fn is_over(&self) -> bool {
+        self.connection.as_ref().map_or(self.link_up.is_closing(), Connection::is_closed)
+    }
+
+    /// Whether the connection is over and the transport can be dropped.
+    pub fn is_disconnected(&self) -> bool {
+        self.connection.as_ref().is_none_or(Connection::is_closed)
+    }
+
+    /// Why the client takes no more calls: it is closed, or its driver is gone.
+    pub fn ended(&self) -> Option<Cause> {
+        self.link_up.ended()
+    }
+
+    /// Whether the driver has ended, or was dropped.
+    pub fn is_stopped(&self) -> bool {
+        self.link_up.is_driver_gone()
+    }
+
+    /// The driver has ended, or it was dropped: every call that waits ends.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn stop(&mut self) {
+        self.link_up.driver_gone();
+        let cause = self.ended().unwrap_or(Cause::Closed);
+        if cause == Cause::DriverStopped {
+            log!(warn, "the driver was dropped before the client was closed");
+        }
+        self.connection = None;
+        self.span = Span::default();
+        if S::Features::LOCK_RENEWAL {
+            self.release_renewals();
+        }
+        let channels = &self.channels;
+        self.calls.fail_all(|state| Failure { uncertain: Self::may_be_done(channels, state), ..Failure::new(cause) });
+        for place in 0..self.links.end() {
+            self.drop_endpoint(place);
+        }
+        for place in 0..self.channels.requests_end() {
+            self.free_request(place);
+        }
+        self.notice_all();
+    }
+
+    /// The transport could not be opened, or it is gone.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub fn handle_disconnected(&mut self, clock: Clock, failure: Failure<S>) {
+        let span = core::mem::take(&mut self.span);
+        span.within(|| self.disconnected(clock, failure));
+    }
+
+    fn disconnected(&mut self, clock: Clock, failure: Failure<S>) {
+        self.timers.stop(Timer::Client, client::OPENING);
+        let keeps = self.retire();
+        let loss = self.link_up.lost(clock, failure, &self.settings.retry, &mut self.random);
+        let Loss { failure, lasted, left, gave_up, .. } = loss;
+        let connection = self.link_up.epoch();
+        match (loss.closed, loss.begins) {
+            (true, _) => log!(info, "disconnected", connection = connection),
+            // An outage is one warning.
+            (false, true) => {
+                log!(warn, "disconnected", connection = connection, failure = failure, pause_ms = loss.pause);
+            }
+            (false, false) => {
+                log!(info, "still disconnected", connection = connection, failure = failure, pause_ms = loss.pause);
+            }
+        }
+        for place in 0..self.channels.end() {
+            self.channels.down(place);
+            self.timers.stop(Timer::Channel, place);
+            let own = self.channels.error(place).cloned();
+            // Those that never left wait for the next connection, unless this was no more than an attempt.
+            self.lose_requests(place, clock, own.as_ref().unwrap_or(&failure), lasted && !gave_up);
+        }
+        self.links.connection_lost();
+        while let Some(place) = self.links.next_active() {
+            let Some(endpoint) = self.links.get(place) else { continue };
+            let (was_up, in_session, closing) = (endpoint.is_up(), endpoint.is_session(), endpoint.is_closing());
+            let leaves = endpoint.leaves(self.retired.kept().filter(|_| keeps), true);
+            let link = self.link_gone(place, leaves);
+            if closing {
+                self.drop_endpoint(place);
+                continue;
+            }
+            self.fail_sent(place, &failure);
+            if in_session && was_up {
+                link.within(|| self.session_detached(place, was_up, &failure));
+            } else if gave_up {
+                // What kept the link from coming up tells more than that the connection was closed meanwhile.
+                let own = self.links.get_mut(place).and_then(|endpoint| endpoint.take_error());
+                self.give_up(place, own.as_ref().unwrap_or(&failure));
+            } else {
+                if !lasted {
+                    // A failed attempt to connect is a failed attempt of the calls that wait for a link: each tries again
+                    // as often as its own policy wants.
+                    self.fail_idle(place, &failure);
+                }
+                if (was_up || !lasted || left) && !self.has_pending(place) {
+                    // Nobody waits: the next call connects again.
+                    self.links.park(place, true);
+                }
+            }
+            // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
+            self.calls.notice_endpoint(place);
+            self.links.mark(place);
+        }
+        self.tokens.handle_disconnected(&mut self.timers);
+        // For those who time out waiting for the next connection.
+        self.link_up.keep_error(failure);
+        self.notice_watchers();
+        // The credential is asked while there is a connection: an answer that was under way is lost.
+        self.timers.stop(Timer::Client, client::CREDENTIAL);
+        self.timers.stop(Timer::Client, client::CLOSE);
+        self.due = true;
+        if self.link_up.is_closing() || left {
+            self.notice_all();
+        }
+    }
+
+    /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet; whether
+    /// there are any.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn retire(&mut self) -> bool {
+        if self.connection.is_none() {
+            return false;
+        }
+        self.routes = Routes::new();
+        self.settlement.clear();
+        let keeps = S::Features::RECEIVE_AND_DELETE && self.retire_with_remains();
+        self.connection = None;
+        keeps
+    }
+}

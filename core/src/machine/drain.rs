@@ -1,0 +1,136 @@
+//! Drains: unused credit is taken back, and a link that is silent is asked whether it is alive
+//! (docs/evidence/invariants.md §1 rows 1, 4–10).
+
+use super::credit::{ANSWER, Next, PATIENCE, SILENCE};
+use super::links::Attachment;
+use super::{ClientMachine, Clock, Timer};
+use crate::storage::{Features, Storage};
+use crate::time::{Instant, Millis};
+
+impl<S: Storage> ClientMachine<S> {
+    /// A receiver without a pending call gives unused credit back.
+    pub(super) fn give_back(&mut self, place: u32, clock: Clock) {
+        if S::Features::PREFETCH {
+            self.note_locks(place, clock);
+        }
+        if self.credit.is_idle(place) && self.stock(place).expected > 0 {
+            self.start_drain(place, clock);
+        }
+    }
+
+    /// A drain has begun, or the end of an endpoint that closes.
+    pub(super) fn drain_begins(&mut self, place: u32, clock: Clock) {
+        let Some(endpoint) = self.links.get(place) else { return };
+        let ends = endpoint.is_closing() || self.link_up.is_leaving();
+        self.credit.drain_begins(place);
+        let patience = if ends { PATIENCE } else { self.credit.answer_time() };
+        self.timers.start(Timer::Credit, place, clock.now, patience);
+    }
+
+    /// A link is attached, or the flow of a drain on it is written. Once it is both, the service has the drain, and the
+    /// time for its answer begins.
+    pub(super) fn drain_seen(&mut self, place: u32, clock: Clock) {
+        let ends = self.link_up.is_leaving() || self.links.get(place).is_none_or(|endpoint| endpoint.is_closing());
+        if !ends && self.credit.is_draining(place) && self.has_drain(place) {
+            self.drain_begins(place, clock);
+        }
+    }
+
+    /// Whether the service has the drain of a link.
+    fn has_drain(&self, place: u32) -> bool {
+        let link = self.links.get(place).and_then(|endpoint| endpoint.link_up());
+        link.and_then(|link| self.connection.as_ref()?.link(link)).is_some_and(|status| status.drain_sent)
+    }
+
+    /// A receive has begun and finds nothing: a drain proves before its end that the link is alive, so that it ends in
+    /// time and its result is true (docs/evidence/field-reports.md H5).
+    pub(super) fn prove_before(&mut self, place: u32, deadline: Option<Instant>, clock: Clock) {
+        let Some(deadline) = deadline else { return };
+        let wait = deadline.left(clock.now);
+        let lead = self.credit.sick_after().min(Millis::new(wait.get() / 4));
+        let at = clock.now.after(Millis::new(wait.get() - lead.get()));
+        let sooner = self.timers.get(Timer::Credit, place).is_none_or(|known| at < known);
+        if lead >= ANSWER && sooner && !self.credit.is_draining(place) {
+            self.timers.set(Timer::Credit, place, Some(at));
+        }
+    }
+
+    /// Something has come on a link. The end of a drain is not put off, nor the proof that a receive waits for.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn hear(&mut self, place: u32, clock: Clock) {
+        if self.links.get(place).is_none() || self.credit.is_draining(place) {
+            return;
+        }
+        let receives = self.credit.receives(place) > 0;
+        let proves = receives && self.timers.get(Timer::Credit, place).is_some_and(|at| at > clock.now);
+        if !proves {
+            self.timers.start(Timer::Credit, place, clock.now, SILENCE);
+        }
+    }
+
+    /// Takes the rest of a receiver's credit back; false when its link is not there any more.
+    pub(super) fn start_drain(&mut self, place: u32, clock: Clock) -> bool {
+        let link = self.links.get(place).and_then(|endpoint| endpoint.link());
+        let (Some(link), Some(connection)) = (link, &mut self.connection) else { return false };
+        let drains = connection.drain(link).is_ok();
+        if drains {
+            self.drain_begins(place, clock);
+        }
+        drains
+    }
+
+    /// The service has sent what it had and given the rest of the credit back.
+    pub(super) fn endpoint_drained(&mut self, place: u32, clock: Clock) {
+        let Some(endpoint) = self.links.get(place) else { return };
+        let ends = endpoint.is_closing() || self.link_up.is_leaving();
+        self.mark_link(place);
+        if ends {
+            return;
+        }
+        self.credit.drained(place);
+        self.timers.stop(Timer::Credit, place);
+        self.hear(place, clock);
+        if self.credit.harvest(place) {
+            self.calls.notice_endpoint(place);
+        } else if self.credit.prefetch(place) == 0 {
+            self.release_waiting(place);
+        }
+    }
+
+    /// A drain was not answered in its time, or a link has been silent for long. A link can be gone without a word while
+    /// the connection is well (docs/evidence/invariants.md §1 row 1): the answer to a drain proves that it is not, and a
+    /// link that gives none is replaced.
+    pub(super) fn credit_timer(&mut self, place: u32, clock: Clock) {
+        let Some(endpoint) = self.links.get(place) else { return };
+        if endpoint.is_closing() || self.link_up.is_leaving() {
+            self.mark_link(place);
+            return;
+        }
+        if !self.credit.is_draining(place) {
+            let probes = endpoint.is_up() && self.stock(place).expected > 0;
+            if !probes || !self.start_drain(place, clock) {
+                self.hear(place, clock);
+            }
+            return;
+        }
+        let seen = self.has_drain(place);
+        match self.credit.escalate(place, seen) {
+            Next::Replace => return self.replace_link(place, clock),
+            Next::Wait(Some(wait)) => self.timers.start(Timer::Credit, place, clock.now, wait),
+            Next::Wait(None) => {}
+        }
+        // Receives whose time is up do not wait for longer.
+        self.calls.notice_endpoint(place);
+    }
+
+    /// Replaces a link that does not answer a drain: its credit goes with it.
+    fn replace_link(&mut self, place: u32, clock: Clock) {
+        let Some(endpoint) = self.links.get(place) else { return };
+        log!(warn, "a link does not answer a drain: it is replaced", place = place);
+        if let (Some(link), Some(connection)) = (endpoint.link(), &mut self.connection) {
+            let _ = connection.detach(link, true, None);
+        }
+        self.release_waiting(place);
+        self.endpoint_detached(place, clock, Attachment::Down, None);
+    }
+}

@@ -1,0 +1,744 @@
+//! Senders and receivers as the application holds them: they outlive the links that serve them.
+//!
+//! Each one that needs its entity's token is in a chain of that token, so that news of a token reach those that they are
+//! for; how many there are of a sort is counted. Nobody looks for one by a walk.
+
+use super::Failure;
+use super::backoff::Backoff;
+use super::id::{EndpointId, EntityId, SessionLockId, TokenId};
+use crate::engine::{Connection, LinkId};
+use crate::log::Span;
+use crate::servicebus::address::SubQueue;
+use crate::storage::{Chain, Features, Joint, Marks, MarksOf, Slots, Storage, Table, TableOf, room};
+use crate::wire::Full;
+use core::fmt;
+
+/// Whether a receiver locks messages or takes them at once (docs/evidence/wire-protocol.md §4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReceiveMode {
+    /// Messages are locked until they are settled.
+    #[default]
+    PeekLock,
+    /// Messages are gone from the entity when they are sent: lost if the receiver dies.
+    ReceiveAndDelete,
+}
+
+/// What an endpoint does, and what only one of its kind knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// `max_batch_size` is the link's limit, where the service tells one, and zero where not.
+    Sender {
+        max_batch_size: u32,
+    },
+    Coordinator,
+    Receiver {
+        mode: ReceiveMode,
+    },
+}
+
+/// How far a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attachment {
+    /// None.
+    Down,
+    /// Attach is sent.
+    Pending(LinkId),
+    /// Both attaches were seen.
+    Up(LinkId),
+    /// It is gone, and still holds messages that were settled when they came.
+    Remains {
+        link: LinkId,
+        /// It was on an earlier connection.
+        retired: bool,
+    },
+}
+
+impl Attachment {
+    /// The link that is there, or comes.
+    pub(super) fn link(self) -> Option<LinkId> {
+        match self {
+            Self::Down | Self::Remains { .. } => None,
+            Self::Pending(link) | Self::Up(link) => Some(link),
+        }
+    }
+
+    pub(super) fn is_up(self) -> bool {
+        matches!(self, Self::Up(_))
+    }
+}
+
+/// A sender or receiver.
+// In this order: the places of small fields fit into the instructions of small machines.
+#[repr(C)]
+pub(super) struct Endpoint<S: Storage> {
+    /// It has been attached before.
+    was_up: bool,
+    /// Nobody needs the link, or it failed for a reason that waiting does not mend: the next call tries again.
+    parked: bool,
+    /// It never comes back.
+    over: bool,
+    /// The peer's attach had no terminus: a detach with the reason follows.
+    refused: bool,
+    /// The application has dropped it: it goes when its link has.
+    closing: bool,
+    /// It waits for its token, and is in the chain of those.
+    without_token: bool,
+    /// The loss of a connection that it has seen last, or that was last when it began to need one.
+    losses: bool,
+    sub_queue: Option<SubQueue>,
+    /// The application's handles beyond the first.
+    clones: u32,
+    /// Links that failed in a row.
+    backoff: Backoff,
+    work: Work,
+    /// The lock of its session, when it is for one.
+    session_lock: Option<SessionLockId>,
+    token: TokenId,
+    /// In a chain of its token.
+    joint: Joint,
+    attachment: Attachment,
+    /// Its link in what is told.
+    span: Span,
+    /// The number in its link's name.
+    name: u32,
+    /// How the application names it to the service.
+    identifier: Option<S::Literal>,
+    /// What the peer said last; for good when `over`.
+    error: Option<Failure<S>>,
+}
+
+impl<S: Storage> Endpoint<S> {
+    /// What it sends to or receives from.
+    pub(super) fn entity(&self) -> EntityId {
+        EntityId { token: self.token, sub_queue: self.sub_queue }
+    }
+
+    pub(super) fn attachment(&self) -> Attachment {
+        self.attachment
+    }
+
+    /// The link that is there, or comes.
+    pub(super) fn link(&self) -> Option<LinkId> {
+        self.attachment.link()
+    }
+
+    /// The link that is there.
+    pub(super) fn link_up(&self) -> Option<LinkId> {
+        match self.attachment {
+            Attachment::Up(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.attachment.is_up()
+    }
+
+    /// Whether a link is wanted.
+    pub(super) fn wants_link(&self) -> bool {
+        self.attachment == Attachment::Down && !self.closing && !self.parked && !self.over
+    }
+
+    pub(super) fn was_up(&self) -> bool {
+        self.was_up
+    }
+
+    /// Whether it never comes back; its error says why.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Whether the peer has refused its attach, and tells the reason next.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    pub(super) fn work(&self) -> Work {
+        self.work
+    }
+
+    /// The lock of its session, when it is for one.
+    pub(super) fn session_lock(&self) -> Option<SessionLockId> {
+        if S::Features::SESSIONS { self.session_lock } else { None }
+    }
+
+    pub(super) fn set_session_lock(&mut self, lock: SessionLockId) {
+        self.session_lock = Some(lock);
+    }
+
+    pub(super) fn is_session(&self) -> bool {
+        self.session_lock().is_some()
+    }
+
+    pub(super) fn is_receiver(&self) -> bool {
+        matches!(self.work, Work::Receiver { .. })
+    }
+
+    pub(super) fn mode(&self) -> ReceiveMode {
+        match self.work {
+            Work::Receiver { mode } if S::Features::RECEIVE_AND_DELETE => mode,
+            _ => ReceiveMode::PeekLock,
+        }
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// The number in its link's name.
+    pub(super) fn name(&self) -> u32 {
+        self.name
+    }
+
+    /// How the application names it to the service.
+    pub(super) fn identifier(&self) -> Option<&str> {
+        self.identifier.as_ref().map(AsRef::as_ref)
+    }
+
+    /// What the peer said last, or what its attach waits for.
+    pub(super) fn error(&self) -> Option<&Failure<S>> {
+        self.error.as_ref()
+    }
+
+    pub(super) fn set_error(&mut self, error: Option<Failure<S>>) {
+        self.error = error;
+    }
+
+    pub(super) fn take_error(&mut self) -> Option<Failure<S>> {
+        self.error.take()
+    }
+
+    /// A link has failed.
+    pub(super) fn failed(&mut self) -> Backoff {
+        self.backoff.failed();
+        self.backoff
+    }
+
+    /// Its link works.
+    pub(super) fn healthy(&mut self) {
+        self.backoff.healthy();
+    }
+
+    /// The peer's attach has come: without a terminus it is a refusal.
+    pub(super) fn answered(&mut self, refused: bool, batch_size: Option<i64>) {
+        self.refused = refused;
+        if let Work::Sender { max_batch_size } = &mut self.work {
+            // More than four gigabytes are as good as no limit.
+            *max_batch_size = u32::try_from(batch_size.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// Returns the attachment after the link is gone from a connection, which is retired or continues: messages that
+    /// were settled when they came may remain. Those of an earlier connection stay, unless this one takes the one place
+    /// for retired connections.
+    pub(super) fn leaves(&self, connection: Option<&Connection<S>>, retired: bool) -> Attachment {
+        if !S::Features::RECEIVE_AND_DELETE {
+            return Attachment::Down;
+        }
+        let link = match self.attachment {
+            Attachment::Down => return Attachment::Down,
+            Attachment::Remains { retired: true, .. } if connection.is_none() => return self.attachment,
+            Attachment::Remains { retired: true, .. } => return Attachment::Down,
+            Attachment::Remains { link, .. } | Attachment::Pending(link) | Attachment::Up(link) => link,
+        };
+        let keeps = self.mode() == ReceiveMode::ReceiveAndDelete && !self.closing;
+        let waiting = connection.filter(|_| keeps).and_then(|connection| connection.link(link));
+        if waiting.is_some_and(|status| status.waiting > 0) {
+            Attachment::Remains { link, retired }
+        } else {
+            Attachment::Down
+        }
+    }
+
+    fn is(&self, sort: Sort) -> bool {
+        match sort {
+            Sort::Wanting => !self.parked && !self.over,
+            Sort::Linked => self.attachment.link().is_some(),
+            Sort::Retired => matches!(self.attachment, Attachment::Remains { retired: true, .. }),
+            Sort::Receiving => self.is_receiver() && !self.closing && !self.parked,
+        }
+    }
+
+    /// Whether the loss of a connection is news for it.
+    fn is_active(&self) -> bool {
+        self.is(Sort::Wanting) || self.attachment != Attachment::Down || self.closing
+    }
+}
+
+impl<S: Storage> fmt::Debug for Endpoint<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("work", &self.work)
+            .field("attachment", &self.attachment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sorts of senders and receivers that are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// Those that need a connection. Parked ones alone are no reason to connect again.
+    Wanting,
+    /// Those with a link that is there, or comes.
+    Linked,
+    /// Those whose last link has left messages on an earlier connection.
+    Retired,
+    /// Receivers that may take credit.
+    Receiving,
+}
+
+const SORTS: [Sort; 4] = [Sort::Wanting, Sort::Linked, Sort::Retired, Sort::Receiving];
+
+/// The senders and receivers of one token.
+#[derive(Clone, Copy, Debug)]
+struct Chains {
+    waiting: Chain,
+    others: Chain,
+}
+
+fn joint<S: Storage>(endpoint: &mut Endpoint<S>) -> &mut Joint {
+    &mut endpoint.joint
+}
+
+/// What a sender or receiver leaves to others when it is gone.
+pub(super) struct Gone {
+    pub(super) attachment: Attachment,
+    pub(super) session_lock: Option<SessionLockId>,
+    pub(super) token: TokenId,
+}
+
+/// All senders and receivers.
+pub(super) struct Links<S: Storage> {
+    /// Those for which something can be done now.
+    ready: MarksOf<S, room::Links>,
+    /// Those whose attach waits for room.
+    without_room: MarksOf<S, room::Links>,
+    /// Those that the loss of a connection is news for.
+    active: MarksOf<S, room::Links>,
+    /// Changes with each loss of a connection.
+    losses: bool,
+    /// How many there are of each sort.
+    counts: [u32; SORTS.len()],
+    /// By the places of tokens.
+    chains: Slots<S, room::Links, Chains>,
+    table: TableOf<S, room::Links, Endpoint<S>>,
+}
+
+impl<S: Storage> Links<S> {
+    // Inlined, it is made in its place.
+    #[inline(always)]
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            ready: Marks::empty(),
+            without_room: Marks::empty(),
+            active: Marks::empty(),
+            losses: false,
+            counts: [0; SORTS.len()],
+            chains: Slots::<S, room::Links, _>::default(),
+            table: Table::bounded(limit),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+
+    /// One past the highest place, where all of them end.
+    pub(super) fn end(&self) -> u32 {
+        self.table.end()
+    }
+
+    /// How many there are of a sort.
+    pub(super) fn count(&self, sort: Sort) -> usize {
+        self.counts.get(sort as usize).map_or(0, |&count| count as usize)
+    }
+
+    pub(super) fn get(&self, place: u32) -> Option<&Endpoint<S>> {
+        self.table.get(place)
+    }
+
+    pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut Endpoint<S>> {
+        self.table.get_mut(place)
+    }
+
+    pub(super) fn find(&self, id: EndpointId) -> Option<&Endpoint<S>> {
+        self.table.find(id.0)
+    }
+
+    /// The id of the one at a place.
+    pub(super) fn id(&self, place: u32) -> Option<EndpointId> {
+        self.table.key(place).map(EndpointId)
+    }
+
+    /// Adds a sender or receiver, which attaches as soon as it can.
+    ///
+    /// # Errors
+    /// A full table.
+    pub(super) fn insert(
+        &mut self,
+        work: Work,
+        entity: EntityId,
+        identifier: Option<S::Literal>,
+    ) -> Result<EndpointId, Full> {
+        let key = self.table.insert(Endpoint {
+            was_up: false,
+            // Nothing of it counts before it is in its place.
+            parked: true,
+            over: false,
+            refused: false,
+            closing: false,
+            without_token: false,
+            losses: false,
+            sub_queue: entity.sub_queue,
+            clones: 0,
+            backoff: Backoff::default(),
+            work,
+            session_lock: None,
+            token: entity.token,
+            joint: Joint::FREE,
+            attachment: Attachment::Down,
+            span: Span::default(),
+            name: 0,
+            identifier,
+            error: None,
+        })?;
+        self.chain(key.index, false);
+        self.change(key.index, |endpoint| endpoint.parked = false);
+        self.ready.mark(key.index);
+        Ok(EndpointId(key))
+    }
+
+    /// Forgets a sender or receiver.
+    pub(super) fn remove(&mut self, place: u32) -> Option<Gone> {
+        self.unchain(place);
+        self.change(place, |endpoint| {
+            endpoint.over = true;
+            endpoint.closing = false;
+            endpoint.parked = true;
+            let attachment = core::mem::replace(&mut endpoint.attachment, Attachment::Down);
+            Gone { attachment, session_lock: endpoint.session_lock(), token: endpoint.token }
+        })
+        .inspect(|_| {
+            self.table.free(place);
+            // The place may get a new entry, whose marks are its own.
+            self.ready.clear(place);
+            self.without_room.clear(place);
+        })
+    }
+
+    /// Changes what counts.
+    fn change<T>(&mut self, place: u32, change: impl FnOnce(&mut Endpoint<S>) -> T) -> Option<T> {
+        let endpoint = self.table.get_mut(place)?;
+        let (before, was_active) = (SORTS.map(|sort| endpoint.is(sort)), endpoint.is_active());
+        let changed = change(endpoint);
+        let (after, is_active) = (SORTS.map(|sort| endpoint.is(sort)), endpoint.is_active());
+        recount(&mut self.counts, before, after);
+        if is_active && !was_active {
+            endpoint.losses = self.losses;
+            self.active.mark(place);
+        }
+        if !is_active && was_active {
+            self.active.clear(place);
+        }
+        Some(changed)
+    }
+
+    /// Appends an endpoint to a chain of its token.
+    fn chain(&mut self, place: u32, waits: bool) {
+        let Some(endpoint) = self.table.get_mut(place) else { return };
+        endpoint.without_token = waits;
+        let token = endpoint.token.index() as usize;
+        let mut chains = self.chains.take(token).unwrap_or(Chains { waiting: Chain::EMPTY, others: Chain::EMPTY });
+        let chain = if waits { &mut chains.waiting } else { &mut chains.others };
+        chain.push(&mut self.table, place, joint);
+        self.chains.put(token, chains);
+    }
+
+    fn unchain(&mut self, place: u32) {
+        let Some(endpoint) = self.table.get(place) else { return };
+        let (token, waits) = (endpoint.token.index() as usize, endpoint.without_token);
+        let Some(mut chains) = self.chains.take(token) else { return };
+        let chain = if waits { &mut chains.waiting } else { &mut chains.others };
+        chain.remove(&mut self.table, place, joint);
+        if !(chains.waiting.is_empty() && chains.others.is_empty()) {
+            self.chains.put(token, chains);
+        }
+    }
+
+    /// It waits for its token.
+    pub(super) fn wait_for_token(&mut self, place: u32) {
+        if self.table.get(place).is_some_and(|endpoint| !endpoint.without_token) {
+            self.unchain(place);
+            self.chain(place, true);
+        }
+    }
+
+    /// A token is there: something can be done for those that wait for it.
+    pub(super) fn token_came(&mut self, token: TokenId) {
+        while let Some(place) = self.chains.get(token.index() as usize).and_then(|chains| chains.waiting.first()) {
+            self.unchain(place);
+            self.chain(place, false);
+            self.ready.mark(place);
+        }
+    }
+
+    /// The first sender or receiver that needs a token.
+    pub(super) fn first(&self, token: TokenId) -> Option<u32> {
+        let chains = self.chains.get(token.index() as usize)?;
+        chains.waiting.first().or_else(|| chains.others.first())
+    }
+
+    /// The one behind another one that needs the same token.
+    pub(super) fn next(&self, place: u32) -> Option<u32> {
+        let endpoint = self.table.get(place)?;
+        endpoint.joint.next().or_else(|| {
+            let chains = self.chains.get(endpoint.token.index() as usize)?;
+            chains.others.first().filter(|_| endpoint.without_token)
+        })
+    }
+
+    /// The connection is lost: [`Links::next_active`] names those that it is news for.
+    pub(super) fn connection_lost(&mut self) {
+        self.losses = !self.losses;
+    }
+
+    /// Another one that the loss of the connection is news for.
+    pub(super) fn next_active(&mut self) -> Option<u32> {
+        let place = self.active.take()?;
+        let endpoint = self.table.get_mut(place)?;
+        self.active.mark(place);
+        let is_new = endpoint.losses != self.losses;
+        endpoint.losses = self.losses;
+        is_new.then_some(place)
+    }
+
+    /// Something may be done for it.
+    pub(super) fn mark(&mut self, place: u32) {
+        self.ready.mark(place);
+    }
+
+    /// As many as are marked, or more.
+    pub(super) fn count_ready(&self) -> usize {
+        self.ready.count()
+    }
+
+    /// Takes a mark.
+    pub(super) fn take_ready(&mut self) -> Option<u32> {
+        self.ready.take()
+    }
+
+    /// Its attach waits for room. Calls whose time ends first report what was missing.
+    pub(super) fn wait_for_room(&mut self, place: u32, missing: Failure<S>) {
+        if let Some(endpoint) = self.table.get_mut(place) {
+            endpoint.error = Some(missing);
+            self.without_room.mark(place);
+        }
+    }
+
+    /// As many as wait for room, or more.
+    pub(super) fn count_without_room(&self) -> usize {
+        self.without_room.count()
+    }
+
+    /// The next one that waits for room.
+    pub(super) fn take_without_room(&mut self) -> Option<u32> {
+        self.without_room.take()
+    }
+
+    /// An attach is sent, with this number in its link's name.
+    pub(super) fn attaching(&mut self, place: u32, link: LinkId, name: u32, span: Span) {
+        self.change(place, |endpoint| {
+            endpoint.attachment = Attachment::Pending(link);
+            endpoint.span = span;
+            endpoint.name = name;
+            endpoint.refused = false;
+        });
+    }
+
+    /// Both attaches were seen.
+    pub(super) fn attached(&mut self, place: u32, link: LinkId) {
+        self.change(place, |endpoint| {
+            endpoint.attachment = Attachment::Up(link);
+            endpoint.was_up = true;
+            endpoint.error = None;
+        });
+    }
+
+    /// The link is gone, but for what it `leaves`; what is still to be told of it goes into what this returns.
+    pub(super) fn detached(&mut self, place: u32, leaves: Attachment) -> Span {
+        let span = self.change(place, |endpoint| {
+            endpoint.attachment = leaves;
+            endpoint.refused = false;
+            core::mem::take(&mut endpoint.span)
+        });
+        span.unwrap_or_default()
+    }
+
+    /// Nobody needs its link for now, or somebody does.
+    pub(super) fn park(&mut self, place: u32, parked: bool) {
+        self.change(place, |endpoint| endpoint.parked = parked);
+    }
+
+    /// Waiting does not help: the next call tries again.
+    pub(super) fn give_up(&mut self, place: u32, failure: &Failure<S>) {
+        self.change(place, |endpoint| {
+            endpoint.parked = true;
+            endpoint.error = Some(failure.clone());
+        });
+    }
+
+    /// It never comes back.
+    pub(super) fn end_for_good(&mut self, place: u32, failure: &Failure<S>) {
+        self.change(place, |endpoint| {
+            endpoint.over = true;
+            endpoint.error = Some(failure.clone());
+        });
+    }
+
+    /// A call begins. The token that is to be tried again, where the endpoint had given up; it tries again as well.
+    ///
+    /// # Errors
+    /// What has ended it for good; nothing when it is closed.
+    pub(super) fn begin_call(&mut self, id: EndpointId) -> Result<Option<TokenId>, Option<Failure<S>>> {
+        let endpoint = self.table.find(id.0).filter(|endpoint| !endpoint.closing).ok_or(None)?;
+        if endpoint.over {
+            return Err(endpoint.error.clone());
+        }
+        let token = endpoint.token;
+        if !endpoint.parked {
+            return Ok(None);
+        }
+        self.change(id.0.index, |endpoint| {
+            endpoint.parked = false;
+            endpoint.error = None;
+        });
+        self.ready.mark(id.0.index);
+        Ok(Some(token))
+    }
+
+    /// Another handle is made.
+    pub(super) fn share(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.table.find_mut(id.0) {
+            endpoint.clones = endpoint.clones.saturating_add(1);
+        }
+    }
+
+    /// A handle is dropped; whether it was the last one.
+    pub(super) fn unshare(&mut self, id: EndpointId) -> bool {
+        match self.table.find_mut(id.0) {
+            Some(endpoint) if endpoint.clones > 0 => {
+                endpoint.clones -= 1;
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// The application drops it; false when it is closing already, or gone.
+    pub(super) fn close(&mut self, id: EndpointId) -> bool {
+        let closes = self.table.find(id.0).is_some_and(|endpoint| !endpoint.closing);
+        if closes {
+            self.change(id.0.index, |endpoint| endpoint.closing = true);
+            self.ready.mark(id.0.index);
+        }
+        closes
+    }
+}
+
+/// Not generic: it is there once.
+#[inline(never)]
+fn recount(counts: &mut [u32; SORTS.len()], before: [bool; SORTS.len()], after: [bool; SORTS.len()]) {
+    for ((count, before), after) in counts.iter_mut().zip(before).zip(after) {
+        *count = *count + u32::from(after) - u32::from(before);
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use crate::servicebus::failure::Cause;
+    use crate::storage::{Generation, Heap, Key};
+    use alloc::vec::Vec;
+
+    const RECEIVER: Work = Work::Receiver { mode: ReceiveMode::PeekLock };
+
+    fn token(index: u32) -> TokenId {
+        TokenId::new(Key { index, generation: Generation::FIRST })
+    }
+
+    /// So many receivers for each of three tokens in turn, whose first marks are taken.
+    fn links(count: u32) -> (Links<Heap>, Vec<EndpointId>) {
+        let mut links = Links::new(100_000);
+        let add = |number| links.insert(RECEIVER, EntityId { token: token(number % 3), sub_queue: None }, None);
+        let ids = (0..count).map(add).map(|added| added.expect("room")).collect();
+        let marked = core::iter::from_fn(|| links.take_ready()).count();
+        assert_eq!(marked, count as usize, "each may attach");
+        (links, ids)
+    }
+
+    #[test]
+    fn a_token_that_comes_wakes_those_that_wait_for_it_in_turn() {
+        let (mut links, _) = links(9);
+        for place in [7, 1, 2] {
+            links.wait_for_token(place);
+            links.wait_for_token(place);
+        }
+        links.token_came(token(1));
+        assert_eq!(core::iter::from_fn(|| links.take_ready()).collect::<Vec<_>>(), [7, 1]);
+        links.token_came(token(1));
+        assert_eq!(links.take_ready(), None, "they wait no more");
+        let chain = |links: &Links<Heap>, index| {
+            core::iter::successors(links.first(token(index)), |&place| links.next(place)).collect::<Vec<_>>()
+        };
+        assert_eq!((chain(&links, 0), chain(&links, 2)), (Vec::from([0, 3, 6]), Vec::from([2, 5, 8])));
+        links.remove(3);
+        links.remove(2);
+        assert_eq!((chain(&links, 0), chain(&links, 2)), (Vec::from([0, 6]), Vec::from([5, 8])));
+    }
+
+    #[test]
+    fn what_is_counted_follows_every_change() {
+        let (mut links, ids) = links(4);
+        let counts = |links: &Links<Heap>| (links.count(Sort::Wanting), links.count(Sort::Receiving));
+        assert_eq!(counts(&links), (4, 4));
+        let failure = Failure::new(Cause::LinkLost);
+        links.park(0, true);
+        links.park(0, true);
+        links.give_up(1, &failure);
+        links.end_for_good(2, &failure);
+        assert_eq!(counts(&links), (1, 2));
+        assert_eq!(links.begin_call(ids[0]).ok(), Some(Some(token(0))), "it tries again");
+        assert_eq!(links.begin_call(ids[0]).ok(), Some(None));
+        assert!(links.begin_call(ids[2]).is_err_and(|ended| ended.is_some()), "that one is over");
+        assert!(links.close(ids[3]) && !links.close(ids[3]));
+        assert!(links.begin_call(ids[3]).is_err_and(|ended| ended.is_none()));
+        assert_eq!(counts(&links), (2, 2));
+        assert!((0..4).all(|place| links.remove(place).is_some()));
+        assert_eq!((counts(&links), links.len()), ((0, 0), 0));
+    }
+
+    #[test]
+    fn a_lost_connection_is_news_for_each_that_needs_one_and_for_no_other() {
+        let (mut links, ids) = links(1_000);
+        (0..1_000).filter(|place| place % 100 != 0).for_each(|place| links.park(place, true));
+        let lost = |links: &mut Links<Heap>| {
+            links.connection_lost();
+            core::iter::from_fn(|| links.next_active()).collect::<Vec<_>>()
+        };
+        let first = lost(&mut links);
+        assert_eq!((first.len(), first.iter().all(|place| place % 100 == 0)), (10, true));
+        links.remove(500);
+        assert!(links.begin_call(ids[7]).is_ok());
+        let mut second = lost(&mut links);
+        second.sort_unstable();
+        assert_eq!(second, [0, 7, 100, 200, 300, 400, 600, 700, 800, 900]);
+    }
+}

@@ -1,0 +1,356 @@
+//! The client with a service that agrees to everything, in virtual time: how many entries of tables it touches.
+
+use super::*;
+use crate::engine::{Config, ConnectionErrorKind, Event, Handler, LinkId, SendOptions, Subject, Tag};
+use crate::storage::{Buffer, Heap, Limits, Payload, RxOf, TxOf, tests as touched};
+use crate::time::Millis;
+use crate::wire::message::{MessageView, section};
+use crate::wire::messaging::{self, DeliveryState, MessageId, Source, put_section};
+use crate::wire::performative::{
+    Attach, Open, PerformativeView, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype,
+};
+use crate::wire::{Encode, MapWriter, Sink, Value};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::task::Poll;
+
+const LIMITS: Limits = Limits {
+    sessions: 200,
+    links: 20_000,
+    deliveries: 100_000,
+    outbox: 64 << 20,
+    message: 1 << 20,
+    buffered: 64 << 20,
+};
+
+/// What a peer attaches.
+struct Asked {
+    link: LinkId,
+    name: String,
+    source: String,
+    target: String,
+}
+
+#[derive(Default)]
+struct Attaches(Vec<Asked>);
+
+impl Handler for Attaches {
+    fn performative(&mut self, subject: Subject, performative: &mut PerformativeView<'_>) {
+        if let (Subject::Link(link), PerformativeView::Attach(attach)) = (subject, performative) {
+            let address = |address: Option<Value<'_>>| address.and_then(|it| it.as_str().map(str::to_string));
+            let source = attach.source().and_then(|source| address(source.address)).unwrap_or_default();
+            let target = match attach.target() {
+                Some(TargetArchetype::Target(target)) => address(target.address).unwrap_or_default(),
+                _ => String::new(),
+            };
+            let name = attach.name().to_string();
+            self.0.push(Asked { link, name, source, target });
+        }
+    }
+}
+
+/// The answer to a put-token.
+struct Answer<'a>(MessageId<'a>);
+
+impl Encode for Answer<'_> {
+    fn encode(&self, sink: &mut Sink<'_>) {
+        messaging::Properties { correlation_id: Some(self.0), ..messaging::Properties::EMPTY }.encode(sink);
+        put_section(sink, section::APPLICATION_PROPERTIES);
+        let mut map = MapWriter::begin(sink);
+        map.put("status-code", 202);
+        map.end();
+    }
+}
+
+/// A service with links of any name.
+struct Service {
+    connection: Connection<Heap>,
+    attaches: Attaches,
+    /// The link to the client that brings the answers of `$cbs`.
+    answers: Option<LinkId>,
+    requests: Option<LinkId>,
+    /// Links to receivers, by their addresses.
+    receivers: Vec<(String, LinkId)>,
+    tags: u32,
+}
+
+impl Service {
+    fn new() -> Self {
+        let config = Config { limits: LIMITS, ..Config::default() };
+        Self {
+            connection: Connection::server(config, Instant::ZERO),
+            attaches: Attaches::default(),
+            answers: None,
+            requests: None,
+            receivers: Vec::new(),
+            tags: 0,
+        }
+    }
+
+    fn answer(&mut self) {
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                Event::Opened => {
+                    let open = Open {
+                        container_id: "service",
+                        hostname: None,
+                        max_frame_size: 65_536,
+                        channel_max: 4_999,
+                        idle_time_out: None,
+                        outgoing_locales: None,
+                        incoming_locales: None,
+                        offered_capabilities: None,
+                        desired_capabilities: None,
+                        properties: None,
+                    };
+                    self.connection.open(&open).expect("room");
+                }
+                Event::DrainRequested(link) => self.connection.drained(link).expect("a drain"),
+                Event::Readable(link) => self.take(link),
+                _ => {}
+            }
+        }
+        for Asked { link, name, source, target } in core::mem::take(&mut self.attaches.0) {
+            let mirrored = Attach {
+                name: &name,
+                handle: 0,
+                role: Role::Sender,
+                snd_settle_mode: SenderSettleMode::Unsettled,
+                rcv_settle_mode: ReceiverSettleMode::Second,
+                source: Some(Source::new(Some(&source))),
+                target: Some(TargetArchetype::Target(messaging::Target::new(Some(&target)))),
+                unsettled: None,
+                incomplete_unsettled: false,
+                initial_delivery_count: Some(0),
+                max_message_size: None,
+                offered_capabilities: None,
+                desired_capabilities: None,
+                properties: None,
+            };
+            self.connection.accept_link(link, &mirrored).expect("room");
+            match (source.as_str(), target.as_str()) {
+                ("$cbs", _) => self.answers = Some(link),
+                (_, "$cbs") => self.requests = Some(link),
+                _ if source.starts_with('q') => self.receivers.push((source, link)),
+                _ => {}
+            }
+            // Of no effect on links that we send on.
+            let _ = self.connection.grant(link, 1_000);
+        }
+    }
+
+    fn take(&mut self, link: LinkId) {
+        while let Some(incoming) = self.connection.receive(link) {
+            let _ = self.connection.settle(incoming.delivery, &DeliveryState::ACCEPTED, true);
+            if self.requests != Some(link) {
+                let _ = self.connection.grant(link, 1_000);
+                continue;
+            }
+            let request = MessageView::parse(&incoming.payload).expect("a message");
+            let id = request.properties_view().and_then(|mut properties| properties.message_id()).expect("an id");
+            let answer = Payload::encode(&Answer(id)).expect("room");
+            let _ = self.connection.grant(link, 1_000);
+            self.send(self.answers.expect("a pair of links"), answer);
+        }
+    }
+
+    fn send(&mut self, link: LinkId, payload: <Heap as Storage>::Payload) {
+        self.tags += 1;
+        let options = SendOptions { tag: Tag::number(self.tags), ..SendOptions::default() };
+        assert!(self.connection.send(link, payload, &options).is_ok());
+    }
+}
+
+/// A client and its service.
+struct World {
+    clock: Clock,
+    client: ClientMachine<Heap>,
+    service: Service,
+    buffers: (TxOf<Heap>, RxOf<Heap>, TxOf<Heap>, RxOf<Heap>),
+    /// Entries that the client has touched.
+    touched: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut settings = Settings::new("Endpoint=sb://here;SharedAccessKeyName=name;SharedAccessKey=a2V5".into(), 7);
+        settings.limits = LIMITS;
+        Self {
+            clock: Clock { now: Instant::from_millis(1), utc: Timestamp::from_millis(1_700_000_000_000) },
+            client: ClientMachine::new(settings),
+            service: Service::new(),
+            buffers: (Heap::tx(65_536), Heap::rx(65_536), Heap::tx(65_536), Heap::rx(65_536)),
+            touched: 0,
+        }
+    }
+
+    /// Does something with the client; what it touches counts.
+    fn with<T>(&mut self, act: impl FnOnce(&mut ClientMachine<Heap>, Clock) -> T) -> T {
+        let before = touched::count();
+        let output = act(&mut self.client, self.clock);
+        self.touched += touched::count() - before;
+        output
+    }
+
+    fn connect(&mut self) {
+        self.service = Service::new();
+        self.buffers.1.clear();
+        self.buffers.3.clear();
+        assert_eq!(self.with(|client, _| client.handle_want()), Want::Dial);
+        self.with(|client, clock| {
+            client.handle_dialling(clock);
+            client.handle_connected(clock).expect("room");
+        });
+        self.settle_down();
+        assert_eq!(self.client.phase(), Phase::Connected);
+    }
+
+    /// Moves bytes and time until nothing happens any more.
+    fn settle_down(&mut self) {
+        loop {
+            self.clock.now = self.clock.now.after(Millis::new(1));
+            let mut moved = self.with(|client, clock| {
+                client.handle_want();
+                client.handle_timeout(clock);
+                client.has_work()
+            });
+            let (mut tx, mut rx, mut their_tx, mut their_rx) =
+                core::mem::replace(&mut self.buffers, (Heap::tx(512), Heap::rx(512), Heap::tx(512), Heap::rx(512)));
+            while self.with(|client, clock| client.poll_transmit(clock, &mut tx)) || !tx.filled().is_empty() {
+                moved = true;
+                copy(&mut tx, &mut their_rx);
+                let Service { connection, attaches, .. } = &mut self.service;
+                connection.handle_input(self.clock.now, &mut their_rx, attaches).expect("a client that keeps to it");
+                self.service.answer();
+            }
+            while self.service.connection.poll_transmit(self.clock.now, &mut their_tx) || !their_tx.filled().is_empty()
+            {
+                moved = true;
+                copy(&mut their_tx, &mut rx);
+                self.with(|client, clock| client.handle_input(clock, &mut rx));
+            }
+            self.buffers = (tx, rx, their_tx, their_rx);
+            while self.with(|client, _| client.poll_notice()).is_some() {
+                moved = true;
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn add(&mut self, kind: Kind, number: usize) -> EndpointId {
+        let entity = Entity::queue(alloc::format!("q{number}"));
+        self.with(|client, _| client.add_endpoint(kind, entity, None).expect("room"))
+    }
+
+    /// A message to the service.
+    fn send(&mut self, sender: EndpointId) {
+        let deadline = self.clock.now.after(Millis::from_secs(60));
+        let mut payload = Some(<Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi"));
+        let operation = self.with(|client, _| client.start(Some(sender), Some(deadline)).expect("room"));
+        loop {
+            let polled = self.with(|client, _| client.poll_send(operation, sender, &mut payload, 0, None));
+            match polled {
+                Poll::Ready(result) => {
+                    result.expect("it is taken");
+                    return self.with(|client, _| client.finish(operation));
+                }
+                Poll::Pending => self.settle_down(),
+            }
+        }
+    }
+
+    /// A receive that waits.
+    fn wait(&mut self, receiver: EndpointId) -> OperationId {
+        let deadline = self.clock.now.after(Millis::from_secs(3_600));
+        self.with(|client, clock| {
+            let operation = client.start(Some(receiver), Some(deadline)).expect("room");
+            assert!(client.poll_receive(clock, operation, receiver, 1, 1, &mut |_| ()).is_pending());
+            operation
+        })
+    }
+}
+
+fn copy(from: &mut TxOf<Heap>, to: &mut RxOf<Heap>) {
+    while !from.filled().is_empty() {
+        let spare = to.spare();
+        let count = from.filled().len().min(spare.len());
+        spare[..count].copy_from_slice(&from.filled()[..count]);
+        to.commit(count);
+        from.consume(count);
+    }
+}
+
+const RECEIVER: Kind = Kind::Receiver { mode: ReceiveMode::PeekLock, prefetch: 0 };
+
+/// How many entries are touched for one message sent and one received, beside so many receivers that wait.
+fn touched_for_a_message(others: usize) -> usize {
+    const MESSAGES: usize = 50;
+    let mut world = World::new();
+    let sender = world.add(Kind::Sender, 0);
+    let receivers: Vec<_> = (0..=others).map(|number| world.add(RECEIVER, number)).collect();
+    let mut calls: Vec<_> = receivers.iter().map(|&receiver| world.wait(receiver)).collect();
+    world.connect();
+    world.send(sender);
+    world.touched = 0;
+    for _ in 0..MESSAGES {
+        world.send(sender);
+        let (_, link) = world.service.receivers.iter().find(|(address, _)| address == "q0").expect("attached");
+        let link = *link;
+        world.service.send(link, <Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi"));
+        world.settle_down();
+        let (receiver, call) = (receivers[0], calls[0]);
+        let received = world.with(|client, clock| client.poll_receive(clock, call, receiver, 1, 1, &mut |_| ()));
+        assert!(matches!(received, Poll::Ready(Ok(1))), "{received:?}");
+        world.with(|client, _| client.finish(call));
+        calls[0] = world.wait(receiver);
+        world.settle_down();
+    }
+    world.touched / MESSAGES
+}
+
+/// No wake-up walks what waits (docs/evidence/field-reports.md C22).
+#[test]
+fn a_message_costs_the_same_however_many_receivers_wait_c22() {
+    let counts = [1, 100, 10_000].map(touched_for_a_message);
+    let [few, more, many] = counts;
+    assert!(more <= few * 11 / 10 && many <= few * 11 / 10, "{counts:?} entries for a message");
+}
+
+/// How many entries are touched when a connection is lost and dialled in vain, beside so many receivers that nobody
+/// uses.
+fn touched_for_an_outage(parked: usize) -> usize {
+    let mut world = World::new();
+    let sender = world.add(Kind::Sender, 0);
+    let receivers: Vec<_> = (1..=parked).map(|number| world.add(RECEIVER, number)).collect();
+    world.connect();
+    world.send(sender);
+    let lost = |world: &mut World| {
+        let failure = Failure::new(Cause::Connection(ConnectionErrorKind::Disconnected));
+        world.with(|client, clock| client.handle_disconnected(clock, failure));
+        world.settle_down();
+    };
+    // Nobody waits: the receivers are parked.
+    lost(&mut world);
+    assert_eq!(world.with(|client, _| client.handle_want()), Want::Nothing);
+    let deadline = world.clock.now.after(Millis::from_secs(3_600));
+    let call = world.with(|client, _| client.start(Some(sender), Some(deadline)).expect("room"));
+    world.touched = 0;
+    for _ in 0..10 {
+        world.with(|client, clock| client.handle_dialling(clock));
+        lost(&mut world);
+        world.with(|client, _| client.handle_want());
+    }
+    let touched = world.touched;
+    world.with(|client, _| client.finish(call));
+    drop(receivers);
+    touched / 10
+}
+
+/// A connection that is lost touches those that need one, and no others.
+#[test]
+fn an_outage_costs_the_same_however_many_receivers_are_parked_c22() {
+    let (few, many) = (touched_for_an_outage(1), touched_for_an_outage(5_000));
+    assert!(many <= few * 11 / 10, "{few} entries for an attempt to connect, {many} beside 5000 that nobody uses");
+}
