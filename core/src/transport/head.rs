@@ -31,6 +31,7 @@ impl Head {
 }
 
 /// What HTTP calls a status; empty where it has no name.
+#[cfg(any(feature = "proxy", feature = "websockets"))]
 pub(super) fn reason(status: u16) -> &'static str {
     ::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
 }
