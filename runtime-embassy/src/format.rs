@@ -36,3 +36,8 @@ servicebus_core::format_as_text! {
 servicebus_core::format_as_text! { [] crate::TcpError; }
 #[cfg(all(feature = "defmt", feature = "sntp"))]
 servicebus_core::format_as_text! { [] crate::SntpError; }
+#[cfg(all(feature = "defmt", feature = "spool"))]
+servicebus_core::format_as_text! {
+    [E: fmt::Debug] crate::SpoolError<E>;
+    [S: Storage, E: fmt::Debug] crate::SpoolSendError<S, E>;
+}

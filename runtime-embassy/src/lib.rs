@@ -14,10 +14,13 @@ mod ram;
 mod runner;
 #[cfg(feature = "sntp")]
 mod sntp;
+#[cfg(feature = "spool")]
+mod spool;
 #[cfg(feature = "net")]
 mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod wake;
 
 pub use clock::{FixedUtc, Utc};
 pub use connect::{Close, Connect, Duplex, Plain, PlainError, Stream, StreamError};
@@ -29,8 +32,11 @@ pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions};
 pub use servicebus_core::guide;
 #[cfg(feature = "sntp")]
 pub use sntp::{Sntp, SntpError};
+#[cfg(feature = "spool")]
+pub use spool::{Order, Spool, SpoolError, SpoolSendError, Taken, WhenFull};
 #[cfg(feature = "net")]
 pub use tcp::{Tcp, TcpError, TcpStream};
+pub use wake::within;
 
 /// A client over storage `S`; see [`servicebus_core::client::Client`].
 pub type Client<S> = servicebus_core::client::Client<Embassy<S>>;

@@ -1,6 +1,13 @@
 //! The client and its runner on the host: embassy-time's mock clock, and the emulator's broker at the other end of a
 //! stream in memory. Time passes only when nothing else can happen.
 
+#[cfg(feature = "spool")]
+#[path = "client/flash.rs"]
+mod flash;
+#[cfg(feature = "spool")]
+#[path = "client/spool.rs"]
+mod spool;
+
 use embassy_time::MockDriver;
 use embedded_io_async::{ErrorType, Read, Write};
 use futures_util::future::join;
@@ -9,7 +16,7 @@ use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{MessageRef, sas};
 use servicebus_core::storage::Buffer;
 use servicebus_core::time::{Duration, Instant, Timestamp};
-use servicebus_embassy::{Client, Close, Connect, FixedUtc, InUse, Plain, Resources, Utc, new};
+use servicebus_embassy::{Client, Close, Connect, FixedUtc, InUse, Plain, Resources, Utc, new, within};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId};
 use std::cell::RefCell;
@@ -56,8 +63,14 @@ struct Memory(Rc<RefCell<Server>>);
 impl Memory {
     fn new() -> Self {
         let mut broker = Broker::new(BrokerConfig::default(), 7);
-        for name in ["readings", "commands"] {
-            let queue = QueueDescription::default();
+        for name in ["readings", "commands", "spooled"] {
+            let requires_duplicate_detection = name == "spooled";
+            let duplicate_detection_history_time_window = Duration::from_secs(86_400);
+            let queue = QueueDescription {
+                requires_duplicate_detection,
+                duplicate_detection_history_time_window,
+                ..QueueDescription::default()
+            };
             broker
                 .with_namespace(clock(), |namespace| namespace.create_queue(name, queue, clock().utc))
                 .expect("a queue");
@@ -180,10 +193,14 @@ fn to_end<T>(memory: &Memory, future: impl Future<Output = T>) -> T {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-        MockDriver::get().advance(embassy_time::Duration::from_millis(1));
-        memory.0.borrow_mut().broker.handle_timeout(clock());
+        pass_a_millisecond(memory);
     }
     panic!("it takes too long");
+}
+
+fn pass_a_millisecond(memory: &Memory) {
+    MockDriver::get().advance(embassy_time::Duration::from_millis(1));
+    memory.0.borrow_mut().broker.handle_timeout(clock());
 }
 
 async fn round_trip(client: &Client<Board>, count: u32) {
@@ -299,4 +316,38 @@ fn resources_are_used_again_when_the_client_before_is_over() {
         drop(receiver);
     }
     assert_eq!(memory.0.borrow().connections, 3);
+}
+
+/// Wakes up, sends and takes a command, and sleeps: with the service there, with a work that takes too long, and without it.
+#[test]
+fn a_wake_up_has_one_deadline() {
+    run(KEY, &UTC, |client, memory| async move {
+        let limit = Duration::from_secs(20);
+        let sender = client.sender("commands").expect("there is room");
+        let receiver = client.receiver("commands").expect("there is room");
+        for round in 1..=3 {
+            let work = async {
+                sender.send("led 1").await.expect("it is accepted");
+                let command = receiver.receive(Duration::from_secs(2)).await.expect("it comes").expect("it is there");
+                receiver.complete(&command).await.expect("the lock holds");
+                round
+            };
+            let before = embassy_time::Instant::now();
+            assert_eq!(within(&client, limit, work).await, Some(round));
+            assert!(before.elapsed() < embassy_time::Duration::from_secs(2));
+            assert_eq!(memory.0.borrow().connections, round);
+            assert!(memory.0.borrow().connection.is_none_or(|id| memory.0.borrow().broker.is_closed(id)));
+            embassy_time::Timer::after_secs(60).await;
+        }
+        for reachable in [true, false] {
+            memory.0.borrow_mut().reachable = reachable;
+            let before = embassy_time::Instant::now();
+            let work = async { while sender.send("led 1").await.is_err() || reachable {} };
+            assert_eq!(within(&client, limit, work).await, None);
+            assert!(before.elapsed() >= embassy_time::Duration::from_secs(17), "{reachable}");
+            assert!(before.elapsed() <= embassy_time::Duration::from_millis(20_001), "{reachable}");
+        }
+        drop((sender, receiver));
+        client.close().await;
+    });
 }

@@ -14,7 +14,7 @@ use rsa::sha2::{Digest, Sha256};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use servicebus_core::time::Timestamp;
-use servicebus_embassy::tls::{Algorithms, Refusal, Root, RootError, Verifier};
+use servicebus_embassy::tls::{Algorithms, Refusal, Remembered, Root, RootError, Verifier};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, LazyLock};
@@ -137,11 +137,13 @@ struct Attempt<'a> {
     host: &'a str,
     now: Timestamp,
     algorithms: Algorithms,
+    remembered: Option<&'a Remembered>,
 }
 
 impl<'a> Attempt<'a> {
     fn new(root: &'a Signed, chain: impl IntoIterator<Item = &'a Signed>) -> Self {
-        Self { chain: chain.into_iter().collect(), key: None, root, host: HOST, now: NOW, algorithms: Algorithms::ALL }
+        let (chain, algorithms) = (chain.into_iter().collect(), Algorithms::ALL);
+        Self { chain, key: None, root, host: HOST, now: NOW, algorithms, remembered: None }
     }
 
     fn run(&self) -> Result<(), Refusal> {
@@ -162,7 +164,11 @@ impl<'a> Attempt<'a> {
         });
 
         let root = Root::from_certificate(&self.root.der).unwrap();
-        let mut provider = Provider(Verifier::new(core::slice::from_ref(&root), self.host, self.now, self.algorithms));
+        let verifier = Verifier::new(core::slice::from_ref(&root), self.host, self.now, self.algorithms);
+        let mut provider = Provider(match self.remembered {
+            Some(remembered) => verifier.remembering(remembered),
+            None => verifier,
+        });
         let config = TlsConfig::new().enable_rsa_signatures().with_server_name(self.host);
         let (mut read, mut write) = ([0; 16640], [0; 4096]);
         let mut tls = TlsConnection::new(Io(client), &mut read, &mut write);
@@ -463,4 +469,48 @@ fn roots_are_authorities() {
     assert_eq!(Root::from_certificate(&without_sign.der).unwrap_err(), RootError::NotAnAuthority);
     let nonsense = CertificateDer::from(vec![0x30, 0x03, 1, 2, 3]);
     assert_eq!(Root::from_certificate(&nonsense).unwrap_err(), RootError::Malformed);
+}
+
+/// A chain that is remembered replaces the signatures of its certificates, and no other check.
+#[test]
+fn a_remembered_chain_lets_no_other_server_in() {
+    let kind = Kind::P256;
+    let trusted = root(authority("root", BasicConstraints::Unconstrained), kind);
+    let middle = trusted.sign(authority("middle", BasicConstraints::Unconstrained), kind);
+    let leaf = middle.sign(server(&[HOST]), kind);
+    let other = root(authority("root", BasicConstraints::Unconstrained), kind);
+    let stranger = other.sign(server(&[HOST]), kind);
+    let remembered = Remembered::new(std::time::Duration::from_secs(3_600));
+    let with = |root, chain: Vec<_>| Attempt { remembered: Some(&remembered), ..Attempt::new(root, chain) };
+    for _ in 0..3 {
+        assert_eq!(with(&trusted, vec![&leaf, &middle]).run(), Ok(()));
+        // The same chain without its key, under another root of the same name, for another host, when it has ended.
+        let stolen = Attempt { key: Some(&stranger), ..with(&trusted, vec![&leaf, &middle]) };
+        assert_eq!(stolen.run(), Err(Refusal::Signature));
+        assert_eq!(with(&other, vec![&leaf, &middle]).run(), Err(Refusal::Signature));
+        let elsewhere = Attempt { host: "other.servicebus.example", ..with(&trusted, vec![&leaf, &middle]) };
+        assert_eq!(elsewhere.run(), Err(Refusal::Host));
+        let late = Attempt { now: Timestamp::from_secs(1_830_000_000), ..with(&trusted, vec![&leaf, &middle]) };
+        assert_eq!(late.run(), Err(Refusal::Time));
+        // Other chains.
+        assert_eq!(with(&trusted, vec![&stranger]).run(), Err(Refusal::Signature));
+        assert_eq!(with(&trusted, vec![&stranger, &middle]).run(), Err(Refusal::Signature));
+        assert_eq!(with(&trusted, vec![&leaf]).run(), Err(Refusal::Untrusted));
+        assert_eq!(with(&trusted, vec![&leaf, &middle, &stranger]).run(), Ok(()));
+    }
+}
+
+/// A server that is not verified yet chooses what is tried: certificates of one name, each of which may be the signer.
+#[test]
+fn a_server_cannot_keep_the_device_busy_with_signatures() {
+    let trusted = root(authority("root", BasicConstraints::Unconstrained), Kind::P256);
+    let same_name = || trusted.sign(authority("middle", BasicConstraints::Unconstrained), Kind::P256);
+    let signer = same_name();
+    let leaf = signer.sign(server(&[HOST]), Kind::P256);
+    let others: Vec<_> = (0..6).map(|_| same_name()).collect();
+    let mut chain = vec![&leaf];
+    chain.extend(&others);
+    assert_eq!(Attempt::new(&trusted, chain).run(), Err(Refusal::TooLong));
+    // Two of a name, as when an authority has renewed its key, are no reason to refuse.
+    assert_eq!(Attempt::new(&trusted, [&leaf, &others[0], &signer]).run(), Ok(()));
 }

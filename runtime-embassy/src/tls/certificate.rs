@@ -30,6 +30,8 @@ pub(super) struct Certificate<'a> {
     pub(super) key: &'a [u8],
     /// When it becomes valid, since 1970 (RFC 5280 §4.1.2.5).
     pub(super) not_before: Duration,
+    /// When its validity ends, since 1970.
+    pub(super) not_after: Duration,
     /// `None` when the extension is absent.
     pub(super) key_usage: Option<KeyUsage>,
     /// `None` when the extension is absent.
@@ -57,17 +59,11 @@ impl<'a> Certificate<'a> {
             body.tlv_bytes()?;
         }
         let validity: AnyRef<'a> = body.decode()?;
-        let not_before = validity.sequence(|validity| {
-            let not_before = match validity.peek_tag()? {
-                Tag::UtcTime => validity.decode::<UtcTime>()?.to_unix_duration(),
-                _ => validity.decode::<GeneralizedTime>()?.to_unix_duration(),
-            };
-            validity.tlv_bytes()?;
-            Ok(not_before)
-        })?;
+        let (not_before, not_after) = validity.sequence(|validity| Ok((time(validity)?, time(validity)?)))?;
         // Subject.
         body.tlv_bytes()?;
-        let mut parsed = Self { key: body.tlv_bytes()?, not_before, key_usage: None, basic_constraints: None };
+        let key = body.tlv_bytes()?;
+        let mut parsed = Self { key, not_before, not_after, key_usage: None, basic_constraints: None };
         while !body.is_finished() {
             let field: AnyRef<'a> = body.decode()?;
             if field.tag() == context(TagNumber::N3) {
@@ -104,6 +100,14 @@ impl<'a> Certificate<'a> {
         }
         Ok(())
     }
+}
+
+/// A time in either of the two forms that a certificate has.
+fn time(validity: &mut SliceReader<'_>) -> der::Result<Duration> {
+    Ok(match validity.peek_tag()? {
+        Tag::UtcTime => validity.decode::<UtcTime>()?.to_unix_duration(),
+        _ => validity.decode::<GeneralizedTime>()?.to_unix_duration(),
+    })
 }
 
 const fn context(number: TagNumber) -> Tag {

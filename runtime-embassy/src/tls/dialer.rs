@@ -2,7 +2,7 @@
 
 use super::cipher::Suite;
 use super::socket::Socket;
-use super::{Algorithms, HandshakeError, Peer, Records, Root, handshake};
+use super::{Algorithms, HandshakeError, Peer, Records, Remembered, Root, handshake};
 use crate::clock::Utc;
 use crate::connect::{Close, Connect};
 use core::fmt;
@@ -18,6 +18,7 @@ pub struct Tls<'r, C, G> {
     roots: &'r [Root<'r>],
     algorithms: Algorithms,
     judges_not_before: bool,
+    remembered: Option<Remembered>,
     utc: &'r dyn Utc,
     records: Records<'r>,
 }
@@ -27,7 +28,8 @@ impl<'r, C: Connect, G: CryptoRngCore> Tls<'r, C, G> {
     ///
     /// All of [`Algorithms`] are understood; see [`Tls::with_algorithms`].
     pub fn new(connect: C, random: G, roots: &'r [Root<'r>], utc: &'r dyn Utc, records: Records<'r>) -> Self {
-        Self { connect, random, roots, algorithms: Algorithms::ALL, judges_not_before: true, utc, records }
+        let algorithms = Algorithms::ALL;
+        Self { connect, random, roots, algorithms, judges_not_before: true, remembered: None, utc, records }
     }
 
     /// Understands only these.
@@ -46,6 +48,17 @@ impl<'r, C: Connect, G: CryptoRngCore> Tls<'r, C, G> {
     #[must_use]
     pub fn without_not_before(mut self) -> Self {
         self.judges_not_before = false;
+        self
+    }
+}
+
+impl<C, G> Tls<'_, C, G> {
+    /// Remembers the chain that was verified last for `life`, so that a connection soon after another one checks one
+    /// signature instead of one for each certificate; see [`Remembered`]. A certificate that a root's owner takes back counts
+    /// as it would anyhow, since revocation is not checked.
+    #[must_use]
+    pub fn remembering(mut self, life: core::time::Duration) -> Self {
+        self.remembered = Some(Remembered::new(life));
         self
     }
 }
@@ -71,6 +84,7 @@ impl<C: Connect, G: CryptoRngCore> Dial for Tls<'_, C, G> {
             algorithms: self.algorithms,
             now: self.utc.now(),
             judges_not_before: self.judges_not_before,
+            remembered: self.remembered.as_ref(),
         };
         let records = Records { read: &mut *self.records.read, write: &mut *self.records.write };
         handshake(stream, records, peer, &mut self.random).await.map_err(TlsDialError::Handshake)

@@ -2,7 +2,7 @@
 
 use super::cipher::Suite;
 use super::socket::Socket;
-use super::{Algorithms, Encrypted, Refusal, Root, Verifier};
+use super::{Algorithms, Encrypted, Refusal, Remembered, Root, Verifier};
 use core::fmt;
 use embedded_io_async::{Read, Write};
 use embedded_tls::{CryptoProvider, CryptoRngCore, TlsConfig, TlsConnection, TlsContext, TlsError};
@@ -22,6 +22,8 @@ pub struct Peer<'a> {
     /// Whether a certificate that is not valid yet is refused; see
     /// [`Tls::without_not_before`](super::Tls::without_not_before).
     pub judges_not_before: bool,
+    /// Where a chain that was verified is kept for the next handshakes with this peer.
+    pub remembered: Option<&'a Remembered>,
 }
 
 /// The memory of one TLS connection.
@@ -52,6 +54,10 @@ where
     let config = if peer.algorithms.has_rsa() { config.enable_rsa_signatures() } else { config };
     let verifier = Verifier::new(peer.roots, peer.host, peer.now, peer.algorithms);
     let verifier = if peer.judges_not_before { verifier } else { verifier.without_not_before() };
+    let verifier = match peer.remembered {
+        Some(remembered) => verifier.remembering(remembered),
+        None => verifier,
+    };
     let mut provider = Provider { verifier, random };
     let mut connection = TlsConnection::new(Socket::new(socket), records.read, records.write);
     let opened = connection.open(TlsContext::new(&config, &mut provider)).await;

@@ -1,12 +1,10 @@
-//! RSA signatures of 2 048 to 4 096 bits for webpki, without an allocator: PKCS #1 v1.5 and PSS (RFC 8017 §8) over
-//! crypto-bigint's fixed-size integers.
+//! RSA signatures of 2 048 to 4 096 bits for webpki, without an allocator: PKCS #1 v1.5 and PSS (RFC 8017 §8).
 //!
 //! Only public values take part, so nothing here has to run in constant time.
 
+use super::montgomery;
 use core::fmt;
 use core::marker::PhantomData;
-use crypto_bigint::modular::runtime_mod::{DynResidue, DynResidueParams};
-use crypto_bigint::{U2048, U4096, Uint};
 use der::asn1::{AnyRef, UintRef};
 use der::{Decode, Reader};
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
@@ -97,42 +95,8 @@ impl<'a> PublicKey<'a> {
         if signature.len() != self.modulus.len() {
             return None;
         }
-        if self.modulus.len() == MIN {
-            power::<{ U2048::LIMBS }>(self.modulus, self.exponent, signature, encoded)
-        } else {
-            power::<{ U4096::LIMBS }>(self.modulus, self.exponent, signature, encoded)
-        }
+        montgomery::power(self.modulus, self.exponent, signature, encoded)
     }
-}
-
-/// `base` to the power of `exponent` modulo `modulus`, all big-endian and of the same length.
-#[inline(never)]
-fn power<const LIMBS: usize>(modulus: &[u8], exponent: u32, base: &[u8], result: &mut [u8]) -> Option<()> {
-    let modulus = integer::<LIMBS>(modulus)?;
-    let base = integer::<LIMBS>(base)?;
-    if base >= modulus {
-        return None;
-    }
-    let base = DynResidue::new(&base, DynResidueParams::new(&modulus));
-    let mut power = base;
-    for bit in (0..exponent.checked_ilog2()?).rev() {
-        power = power.square();
-        if exponent >> bit & 1 == 1 {
-            power = power.mul(&base);
-        }
-    }
-    let power = power.retrieve();
-    let bytes = power.as_limbs().iter().flat_map(|limb| limb.0.to_le_bytes());
-    result.iter_mut().rev().zip(bytes).for_each(|(to, byte)| *to = byte);
-    Some(())
-}
-
-fn integer<const LIMBS: usize>(bytes: &[u8]) -> Option<Uint<LIMBS>> {
-    let mut padded = [0; MAX];
-    let padded = padded.get_mut(..Uint::<LIMBS>::BYTES)?;
-    let start = padded.len().checked_sub(bytes.len())?;
-    padded.get_mut(start..)?.copy_from_slice(bytes);
-    Some(Uint::from_be_slice(padded))
 }
 
 /// How a digest is laid out in the integer that is signed.

@@ -1,6 +1,8 @@
 //! The stream below TLS, record by record: what has no place in TLS 1.3 does not reach embedded-tls.
 
 use crate::connect::Close;
+use core::future::{Future, poll_fn};
+use core::task::Poll;
 use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -19,6 +21,18 @@ const LONGEST: usize = (1 << 14) + 256;
 /// is over, which embedded-tls does not tell the cipher.
 pub(super) const OPENED: [u8; 2] = [3, 4];
 const OPENING: [u8; 2] = [3, 3];
+
+/// Is pending once.
+fn turn() -> impl Future<Output = ()> {
+    let mut had = false;
+    poll_fn(move |cx| {
+        if core::mem::replace(&mut had, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
 
 /// What may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +134,11 @@ impl<S: Read> Read for Socket<S> {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
         if self.handed == HEADER && self.rest == 0 {
             (self.came, self.handed) = (0, 0);
+            if self.phase != Phase::Opened {
+                // The certificates and the server's signature are in records of their own, and take long to check: other
+                // tasks have their turn in between.
+                turn().await;
+            }
         }
         while self.came < HEADER {
             let count = self.stream.read(&mut self.header[self.came..]).await.map_err(SocketError::Stream)?;

@@ -1,12 +1,15 @@
 //! Is the server who it says it is?
 
 use super::certificate::Certificate;
+use super::remembered::{self, Remembered};
 use super::{ecdsa, root::Root, rsa};
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use embedded_tls::{CertificateEntryRef, CertificateRef, CertificateVerifyRef, SignatureScheme};
 use embedded_tls::{TlsCipherSuite, TlsError, TlsVerifier};
-use rustls_pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime};
+use rustls_pki_types::{AlgorithmIdentifier, CertificateDer, InvalidSignature, ServerName};
+use rustls_pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime};
 use servicebus_core::time::Timestamp;
 use sha2_tls::Digest;
 use webpki::{EndEntityCert, RawPublicKeyEntity, VerifiedPath};
@@ -17,6 +20,12 @@ const KEY: usize = 600;
 const DIGEST: usize = 64;
 /// Certificates behind the server's own that are looked at.
 const INTERMEDIATES: usize = 8;
+/// What the signatures of one chain may cost: as much as five of RSA with 4 096 bits, so that the longest poll stays under
+/// 25 million instructions on a Cortex-M4. A server that is not verified yet chooses what is tried; without a bound it keeps
+/// the device busy for seconds.
+const WORK: u32 = 5 * cost(512);
+/// Signature algorithms in a chain.
+const ALGORITHMS: usize = 10;
 /// What a server signs in front of the handshake's digest (RFC 8446 §4.4.3).
 const CONTEXT: &[u8] = b"TLS 1.3, server CertificateVerify\x00";
 
@@ -62,6 +71,11 @@ impl Algorithms {
         ],
     };
 
+    /// How many there are for certificates.
+    pub(super) fn count(&self) -> u8 {
+        self.chain.len() as u8
+    }
+
     /// Whether RSA is among them.
     pub(super) fn has_rsa(&self) -> bool {
         self.handshake.iter().any(|(number, _)| number >> 8 == 0x08)
@@ -69,6 +83,36 @@ impl Algorithms {
 
     fn of_handshake(&self, scheme: SignatureScheme) -> Option<Algorithm> {
         self.handshake.iter().find(|(number, _)| *number == scheme.as_u16()).map(|(_, algorithm)| *algorithm)
+    }
+}
+
+/// What a signature of so many bytes costs to verify: RSA by the square of its length, each of the shorter ones of ECDSA as
+/// half of the longest of RSA.
+const fn cost(length: usize) -> u32 {
+    if length < 256 { cost(512) / 2 } else { (length / 32 * (length / 32)) as u32 }
+}
+
+/// An algorithm that verifies as long as there is work left.
+#[derive(Debug)]
+struct Metered<'w> {
+    algorithm: Algorithm,
+    left: &'w AtomicU32,
+}
+
+impl SignatureVerificationAlgorithm for Metered<'_> {
+    fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        let left = self.left.load(Ordering::Relaxed).checked_sub(cost(signature.len()));
+        self.left.store(left.unwrap_or_default(), Ordering::Relaxed);
+        left.ok_or(InvalidSignature)?;
+        self.algorithm.verify_signature(key, message, signature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.public_key_alg_id()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.signature_alg_id()
     }
 }
 
@@ -84,6 +128,7 @@ pub struct Verifier<'a> {
     now: Timestamp,
     algorithms: Algorithms,
     judges_not_before: bool,
+    remembered: Option<&'a Remembered>,
     state: State,
     refusal: Option<Refusal>,
 }
@@ -101,7 +146,23 @@ enum State {
 impl<'a> Verifier<'a> {
     /// Expects the server `host`, a DNS name of up to 253 bytes or an IP address, at the time `now`.
     pub const fn new(roots: &'a [Root<'a>], host: &'a str, now: Timestamp, algorithms: Algorithms) -> Self {
-        Self { roots, host, now, algorithms, judges_not_before: true, state: State::Waiting, refusal: None }
+        Self {
+            roots,
+            host,
+            now,
+            algorithms,
+            judges_not_before: true,
+            remembered: None,
+            state: State::Waiting,
+            refusal: None,
+        }
+    }
+
+    /// Takes a chain that was verified before, as [`Remembered`] says, and remembers the one that is verified.
+    #[must_use]
+    pub const fn remembering(mut self, remembered: &'a Remembered) -> Self {
+        self.remembered = Some(remembered);
+        self
     }
 
     /// Takes certificates that are not valid yet; see [`Tls::without_not_before`](super::Tls::without_not_before).
@@ -152,28 +213,55 @@ impl<'a> Verifier<'a> {
         if parsed.key_usage.is_some_and(|usage| !usage.digital_signature) {
             return Err(Refusal::Usage);
         }
-        let mut time = Duration::from_secs(u64::try_from(self.now.as_secs()).map_err(|_| Refusal::Time)?);
-        if !self.judges_not_before {
-            time = time.max(parsed.not_before);
+        let now = Duration::from_secs(u64::try_from(self.now.as_secs()).map_err(|_| Refusal::Time)?);
+        let shown = || core::iter::once(&leaf).chain(&intermediates);
+        let memory = self
+            .remembered
+            .map(|remembered| (remembered, remembered::digest(self.host, self.roots, &self.algorithms, shown())));
+        if !memory.as_ref().is_some_and(|(remembered, digest)| remembered.has(digest, now)) {
+            // The latest first day, and the earliest last one.
+            let (mut begin, mut end) = (parsed.not_before, parsed.not_after);
             for intermediate in &intermediates {
-                time = time.max(Certificate::parse(intermediate).map_err(|_| Refusal::Malformed)?.not_before);
+                let parsed = Certificate::parse(intermediate).map_err(|_| Refusal::Malformed)?;
+                (begin, end) = (begin.max(parsed.not_before), end.min(parsed.not_after));
+            }
+            let time = UnixTime::since_unix_epoch(if self.judges_not_before { now } else { now.max(begin) });
+            self.verify_path(&server, &intermediates, time)?;
+            if let Some((remembered, digest)) = memory {
+                remembered.put(digest, now, end);
             }
         }
-        let time = UnixTime::since_unix_epoch(time);
+        // Copied last: the stack is deepest above.
+        heapless::Vec::from_slice(parsed.key).map_err(|_| Refusal::Algorithm)
+    }
 
+    /// Looks for a path to one of the roots.
+    #[inline(never)]
+    fn verify_path(
+        &self,
+        server: &EndEntityCert<'_>,
+        intermediates: &[CertificateDer<'_>],
+        time: UnixTime,
+    ) -> Result<(), Refusal> {
+        let left = AtomicU32::new(WORK);
+        let metered: heapless::Vec<_, ALGORITHMS> =
+            self.algorithms.chain.iter().map(|algorithm| Metered { algorithm: *algorithm, left: &left }).collect();
+        let algorithms: heapless::Vec<&dyn SignatureVerificationAlgorithm, ALGORITHMS> =
+            metered.iter().map(|metered| metered as _).collect();
         let mut refusal = Refusal::Untrusted;
         for root in self.roots {
             let path = server.verify_for_usage(
-                self.algorithms.chain,
+                &algorithms,
                 core::slice::from_ref(&root.anchor),
-                &intermediates,
+                intermediates,
                 time,
                 webpki::KeyUsage::server_auth(),
                 None,
                 Some(&|path| check_authorities(root, path)),
             );
             match path {
-                Ok(_) => return heapless::Vec::from_slice(parsed.key).map_err(|_| Refusal::Algorithm),
+                Ok(_) => return Ok(()),
+                Err(_) if left.load(Ordering::Relaxed) == 0 => return Err(Refusal::TooLong),
                 Err(webpki::Error::UnknownIssuer) => {}
                 Err(error) => refusal = Refusal::from(error),
             }
@@ -243,7 +331,8 @@ pub enum Refusal {
     Malformed,
     /// A certificate has a critical extension that is not understood.
     Extension,
-    /// The chain has more certificates than are looked at: six behind the server's own.
+    /// The chain has more certificates than are looked at, six behind the server's own, or its signatures take more work than
+    /// five of RSA with 4 096 bits, or ten of ECDSA.
     TooLong,
     /// None of the certificate's alternative names is the host's.
     Host,

@@ -21,8 +21,9 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 pub(crate) const HOST: &str = "readings.servicebus.example";
 /// 2026-06-01; certificates begin with 2026 and end with it.
@@ -212,6 +213,9 @@ pub(crate) fn inner(content: &[u8], kind: u8) -> Sent {
 /// Replaces the encrypted part of the server's handshake.
 pub(crate) type Flight<'a> = &'a dyn Fn(&[u8]) -> Vec<Sent>;
 
+/// Replaces a record of the server that is not encrypted.
+pub(crate) type Hello<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+
 /// One handshake message for each record.
 pub(crate) fn whole(flight: &[u8]) -> Vec<Sent> {
     vec![inner(flight, HANDSHAKE)]
@@ -238,6 +242,7 @@ struct Server<'a> {
     rustls: ServerConnection,
     secrets: Arc<Secrets>,
     script: Script<'a>,
+    hello: Hello<'a>,
     output: Vec<u8>,
     /// The flight was sent.
     replaced: bool,
@@ -264,7 +269,7 @@ impl Server<'_> {
                 if record[0] == APPLICATION_DATA {
                     plain.extend(keys.open(record));
                 } else {
-                    self.output.extend_from_slice(record);
+                    self.output.extend((self.hello)(record));
                 }
             }
             let sent = (self.script.flight)(&plain);
@@ -324,6 +329,16 @@ impl Write for Socket<'_> {
     }
 }
 
+/// Whether the future wants to be polled again.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -346,6 +361,8 @@ pub(crate) struct Attempt<'a> {
     /// Whether a certificate that is not valid yet is refused.
     pub(crate) judges_not_before: bool,
     pub(crate) script: Script<'a>,
+    /// What becomes of the records that are not encrypted.
+    pub(crate) hello: Hello<'a>,
     /// Bytes of the device's buffer for records.
     pub(crate) buffer: usize,
 }
@@ -357,6 +374,7 @@ impl<'a> Attempt<'a> {
             now: NOW,
             judges_not_before: true,
             script: Script { flight: &whole, after: Vec::new() },
+            hello: &<[u8]>::to_vec,
             buffer: 16_640,
         }
     }
@@ -369,7 +387,8 @@ impl<'a> Attempt<'a> {
         config.send_tls13_tickets = 0;
         let reads = !self.script.after.is_empty();
         let rustls = ServerConnection::new(Arc::new(config)).unwrap();
-        let server = Server { rustls, secrets, script: self.script, output: Vec::new(), replaced: false, done: false };
+        let (script, hello) = (self.script, self.hello);
+        let server = Server { rustls, secrets, script, hello, output: Vec::new(), replaced: false, done: false };
         let socket = Socket(Rc::new(RefCell::new(server)));
 
         let root = Root::from_certificate(&self.chain.root.der).unwrap();
@@ -379,6 +398,7 @@ impl<'a> Attempt<'a> {
             algorithms: Algorithms::ALL,
             now: self.now,
             judges_not_before: self.judges_not_before,
+            remembered: None,
         };
         let (mut read, mut write) = (vec![0; self.buffer], vec![0; 4_096]);
         let records = Records { read: &mut read, write: &mut write };
@@ -393,11 +413,20 @@ impl<'a> Attempt<'a> {
                 },
             }
         };
-        let once = AssertUnwindSafe(|| match pin!(attempt).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(ended) => ended,
-            Poll::Pending => Ended::Waits,
+        let to_end = AssertUnwindSafe(|| {
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let mut attempt = pin!(attempt);
+            loop {
+                match attempt.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    Poll::Ready(ended) => return ended,
+                    // It lets other tasks have their turn.
+                    Poll::Pending if woken.0.swap(false, Ordering::Relaxed) => {}
+                    Poll::Pending => return Ended::Waits,
+                }
+            }
         });
-        catch_unwind(once).unwrap_or_else(|payload| {
+        catch_unwind(to_end).unwrap_or_else(|payload| {
             let text = payload.downcast_ref::<&str>().map(ToString::to_string);
             Ended::Panicked(text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default())
         })

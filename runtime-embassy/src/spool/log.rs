@@ -1,0 +1,362 @@
+//! Records in flash, appended page after page around a ring, each removed by a word of its own.
+//!
+//! ```text
+//! page:   mark, sequence number, epoch, check │ record │ record │ … │ erased
+//! record: length, number, checks │ a word that is erased until the record is removed │ body
+//! ```
+//!
+//! Every word is written once after an erasure, so that flash with an error-correcting code works as well. A page is erased
+//! right before it is used, never sooner: whatever an erasure that was cut has left, the page has no head then, or holds
+//! records that were to go. A write that was cut leaves a head whose check is wrong, behind which the page is not used any
+//! more, or a body whose check is wrong, which is passed over.
+//!
+//! Not over the package sequential-storage (8.0.2): its removal writes words twice, and an erasure that is cut, after which
+//! the contents of the page are undefined by embedded-storage's contract, can leave its queue corrupted for good.
+
+use core::ops::Range;
+use embedded_storage_async::nor_flash::NorFlash;
+
+/// The longest word of a flash.
+const WORD: usize = 32;
+/// Bytes of a page's head and of a record's, before they are rounded up to words.
+const PAGE_HEAD: usize = 20;
+const RECORD_HEAD: usize = 12;
+/// What a page begins with.
+const MARK: u32 = 0x3170_5342;
+
+/// Some drivers want what they write at addresses of whole words.
+#[repr(align(8))]
+struct Aligned<const N: usize>([u8; N]);
+
+/// Where the next record goes.
+#[derive(Clone, Copy)]
+struct Tail {
+    page: u32,
+    sequence: u32,
+    /// Bytes of the page that are used.
+    at: u32,
+    /// The number of the next record.
+    number: u32,
+    epoch: u64,
+}
+
+/// A place in the order of the records.
+#[derive(Default)]
+pub(super) struct Cursor {
+    /// Pages behind the oldest one.
+    step: u32,
+    at: u32,
+}
+
+/// A record that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// Where it is in the flash.
+    address: u32,
+    pub(super) number: u32,
+    length: u16,
+    check: u32,
+}
+
+/// A record's head as it was read.
+enum Head {
+    /// It is erased: no record has followed yet.
+    Free,
+    /// A write was cut here.
+    Torn,
+    Of(Record),
+}
+
+pub(super) struct Log<F, const N: usize> {
+    flash: F,
+    range: Range<u32>,
+    /// Of a log that begins with erased flash.
+    new_epoch: u64,
+    /// `None` before the flash was read, and after a write that has not ended: then it is read again.
+    tail: Option<Tail>,
+    buffer: Aligned<N>,
+}
+
+/// A range of the flash that no log can be in.
+#[derive(Debug)]
+pub(super) struct BadRange;
+
+/// Why a record was not appended.
+pub(super) enum NotAppended<E> {
+    TooLong,
+    Full,
+    Flash(E),
+}
+
+impl<F: NorFlash, const N: usize> Log<F, N> {
+    const UNIT: usize = if F::WRITE_SIZE > F::READ_SIZE { F::WRITE_SIZE } else { F::READ_SIZE };
+    const PAGE: u32 = F::ERASE_SIZE as u32;
+    const PAGE_HEAD: u32 = PAGE_HEAD.next_multiple_of(Self::UNIT) as u32;
+    const RECORD_HEAD: u32 = RECORD_HEAD.next_multiple_of(Self::UNIT) as u32;
+
+    pub(super) fn new(flash: F, range: Range<u32>, new_epoch: u64) -> Result<Self, BadRange> {
+        let whole = range.start.is_multiple_of(Self::PAGE) && range.end.is_multiple_of(Self::PAGE);
+        let pages = range.end.saturating_sub(range.start) / Self::PAGE;
+        let units = Self::UNIT <= WORD && WORD.is_multiple_of(Self::UNIT);
+        let inside = usize::try_from(range.end).is_ok_and(|end| end <= flash.capacity());
+        if !(whole && pages >= 2 && units && inside) {
+            return Err(BadRange);
+        }
+        Ok(Self { flash, range, new_epoch, tail: None, buffer: Aligned([0; N]) })
+    }
+
+    fn pages(&self) -> u32 {
+        (self.range.end - self.range.start) / Self::PAGE
+    }
+
+    fn address(&self, page: u32, at: u32) -> u32 {
+        self.range.start + page * Self::PAGE + at
+    }
+
+    const fn body(record: &Record) -> u32 {
+        record.address + Self::RECORD_HEAD + Self::UNIT as u32
+    }
+
+    /// Bytes of a record in the flash.
+    fn size(length: u16) -> u32 {
+        Self::RECORD_HEAD + Self::UNIT as u32 + u32::from(length).next_multiple_of(Self::UNIT as u32)
+    }
+
+    /// The epoch of the log, which its records' numbers count in.
+    pub(super) async fn epoch(&mut self) -> Result<u64, F::Error> {
+        Ok(self.tail().await?.epoch)
+    }
+
+    /// Appends a record. With `overwrites`, the records of the oldest page go where there is no other room.
+    pub(super) async fn append(&mut self, body: &[u8], overwrites: bool) -> Result<(), NotAppended<F::Error>> {
+        let padded = body.len().next_multiple_of(Self::UNIT);
+        let length = u16::try_from(body.len()).map_err(|_| NotAppended::TooLong)?;
+        let size = Self::size(length);
+        if padded > N || size > Self::PAGE - Self::PAGE_HEAD {
+            return Err(NotAppended::TooLong);
+        }
+        let mut tail = self.tail().await.map_err(NotAppended::Flash)?;
+        if tail.at + size > Self::PAGE {
+            let next = (tail.page + 1) % self.pages();
+            if !overwrites && self.is_in_use(next).await.map_err(NotAppended::Flash)? {
+                return Err(NotAppended::Full);
+            }
+            self.tail = None;
+            tail = self.open(next, tail).await.map_err(NotAppended::Flash)?;
+        }
+        let record =
+            Record { address: self.address(tail.page, tail.at), number: tail.number, length, check: crc(body) };
+        // Until both writes have ended, the flash is not as it is known.
+        self.tail = None;
+        self.write_record(&record, body).await.map_err(NotAppended::Flash)?;
+        tail.at += size;
+        tail.number = tail.number.wrapping_add(1);
+        self.tail = Some(tail);
+        Ok(())
+    }
+
+    async fn write_record(&mut self, record: &Record, body: &[u8]) -> Result<(), F::Error> {
+        let mut head = Aligned([0xff; WORD]);
+        head.0[..2].copy_from_slice(&record.length.to_le_bytes());
+        head.0[4..8].copy_from_slice(&record.number.to_le_bytes());
+        head.0[8..12].copy_from_slice(&record.check.to_le_bytes());
+        let check = check_of(&head.0);
+        head.0[2..4].copy_from_slice(&check.to_le_bytes());
+        self.flash.write(record.address, &head.0[..Self::RECORD_HEAD as usize]).await?;
+        let padded = body.len().next_multiple_of(Self::UNIT);
+        if let Some(buffer) = self.buffer.0.get_mut(..padded).filter(|buffer| !buffer.is_empty()) {
+            buffer.fill(0xff);
+            buffer[..body.len()].copy_from_slice(body);
+            self.flash.write(Self::body(record), buffer).await?;
+        }
+        Ok(())
+    }
+
+    /// Erases a page and makes it the last one.
+    async fn open(&mut self, page: u32, before: Tail) -> Result<Tail, F::Error> {
+        let start = self.address(page, 0);
+        self.flash.erase(start, start + Self::PAGE).await?;
+        let sequence = before.sequence.wrapping_add(1);
+        let mut head = Aligned([0xff; WORD]);
+        head.0[..4].copy_from_slice(&MARK.to_le_bytes());
+        head.0[4..8].copy_from_slice(&sequence.to_le_bytes());
+        head.0[8..16].copy_from_slice(&before.epoch.to_le_bytes());
+        let check = crc(&head.0[..16]);
+        head.0[16..20].copy_from_slice(&check.to_le_bytes());
+        self.flash.write(start, &head.0[..Self::PAGE_HEAD as usize]).await?;
+        Ok(Tail { page, sequence, at: Self::PAGE_HEAD, ..before })
+    }
+
+    /// The next record that is there from the cursor on.
+    pub(super) async fn next(&mut self, cursor: &mut Cursor) -> Result<Option<Record>, F::Error> {
+        let tail = self.tail().await?;
+        while cursor.step < self.pages() {
+            let page = (tail.page + 1 + cursor.step) % self.pages();
+            if let Some(record) = self.next_in(page, &mut cursor.at).await? {
+                return Ok(Some(record));
+            }
+            (cursor.step, cursor.at) = (cursor.step + 1, 0);
+        }
+        Ok(None)
+    }
+
+    /// The next record in a page that is not removed.
+    async fn next_in(&mut self, page: u32, at: &mut u32) -> Result<Option<Record>, F::Error> {
+        if *at == 0 {
+            if self.page_head(page).await?.is_none() {
+                return Ok(None);
+            }
+            *at = Self::PAGE_HEAD;
+        }
+        while let Head::Of(record) = self.record_head(page, *at).await? {
+            *at += Self::size(record.length);
+            if !self.is_removed(&record).await? {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The body of a record; `None` when its write was cut, or it has gone meanwhile, or is longer than the buffer.
+    pub(super) async fn read(&mut self, record: &Record) -> Result<Option<&[u8]>, F::Error> {
+        let padded = usize::from(record.length).next_multiple_of(Self::UNIT);
+        let Some(buffer) = self.buffer.0.get_mut(..padded) else { return Ok(None) };
+        if !buffer.is_empty() {
+            self.flash.read(Self::body(record), buffer).await?;
+        }
+        let body = self.buffer.0.get(..usize::from(record.length)).unwrap_or_default();
+        Ok((crc(body) == record.check).then_some(body))
+    }
+
+    /// Removes a record, if it is still there.
+    pub(super) async fn remove(&mut self, record: &Record) -> Result<(), F::Error> {
+        let page = (record.address - self.range.start) / Self::PAGE;
+        let at = (record.address - self.range.start) % Self::PAGE;
+        // Its page may have been used again since.
+        let is_there = self.page_head(page).await?.is_some()
+            && matches!(self.record_head(page, at).await?, Head::Of(found) if found == *record)
+            && !self.is_removed(record).await?;
+        if is_there {
+            let zeros = Aligned([0; WORD]);
+            self.flash.write(record.address + Self::RECORD_HEAD, &zeros.0[..Self::UNIT]).await?;
+        }
+        Ok(())
+    }
+
+    /// Erases all of it.
+    pub(super) async fn clear(&mut self) -> Result<(), F::Error> {
+        self.tail = None;
+        self.flash.erase(self.range.start, self.range.end).await
+    }
+
+    async fn is_removed(&mut self, record: &Record) -> Result<bool, F::Error> {
+        let mut word = Aligned([0; WORD]);
+        let word = &mut word.0[..Self::UNIT];
+        self.flash.read(record.address + Self::RECORD_HEAD, word).await?;
+        // A removal that was cut counts: the service had confirmed it.
+        Ok(word.iter().any(|byte| *byte != 0xff))
+    }
+
+    /// Whether a page holds a record that is not removed.
+    async fn is_in_use(&mut self, page: u32) -> Result<bool, F::Error> {
+        let mut at = 0;
+        while let Some(record) = self.next_in(page, &mut at).await? {
+            let too_long = usize::from(record.length).next_multiple_of(Self::UNIT) > N;
+            if too_long || self.read(&record).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The sequence number and the epoch of a page that was begun.
+    async fn page_head(&mut self, page: u32) -> Result<Option<(u32, u64)>, F::Error> {
+        let address = self.address(page, 0);
+        let mut head = Aligned([0; WORD]);
+        self.flash.read(address, &mut head.0[..Self::PAGE_HEAD as usize]).await?;
+        let word = |at| u32_at(&head.0, at);
+        let whole = word(0) == MARK && word(16) == crc(&head.0[..16]);
+        Ok(whole.then(|| (word(4), u64::from(word(12)) << 32 | u64::from(word(8)))))
+    }
+
+    async fn record_head(&mut self, page: u32, at: u32) -> Result<Head, F::Error> {
+        if at + Self::RECORD_HEAD > Self::PAGE {
+            return Ok(Head::Torn);
+        }
+        let address = self.address(page, at);
+        let mut head = Aligned([0xff; WORD]);
+        self.flash.read(address, &mut head.0[..Self::RECORD_HEAD as usize]).await?;
+        if head.0.iter().all(|byte| *byte == 0xff) {
+            return Ok(Head::Free);
+        }
+        let [low, high, check_low, check_high, ..] = head.0;
+        let length = u16::from_le_bytes([low, high]);
+        let whole = u16::from_le_bytes([check_low, check_high]) == check_of(&head.0);
+        if !whole || at + Self::size(length) > Self::PAGE {
+            return Ok(Head::Torn);
+        }
+        Ok(Head::Of(Record { address, number: u32_at(&head.0, 4), length, check: u32_at(&head.0, 8) }))
+    }
+
+    /// Where the next record goes; reads the flash when that is not known.
+    async fn tail(&mut self) -> Result<Tail, F::Error> {
+        if let Some(tail) = self.tail {
+            return Ok(tail);
+        }
+        let mut last: Option<Tail> = None;
+        for page in 0..self.pages() {
+            let Some((sequence, epoch)) = self.page_head(page).await? else { continue };
+            if last.is_none_or(|last| sequence.wrapping_sub(last.sequence) < u32::MAX / 2) {
+                last = Some(Tail { page, sequence, at: Self::PAGE_HEAD, number: 0, epoch });
+            }
+        }
+        // Erased flash: the first page is opened by the first record.
+        let empty = Tail { page: self.pages() - 1, sequence: 0, at: Self::PAGE, number: 0, epoch: self.new_epoch };
+        let mut tail = last.unwrap_or(empty);
+        // The last page may have no record yet: the one before it has the last number then.
+        for back in 0..self.pages() {
+            let page = (tail.page + self.pages() - back) % self.pages();
+            if last.is_none() || self.page_head(page).await?.is_none() {
+                break;
+            }
+            let (mut at, mut number) = (Self::PAGE_HEAD, None);
+            let end = loop {
+                match self.record_head(page, at).await? {
+                    Head::Of(record) => {
+                        at += Self::size(record.length);
+                        number = Some(record.number);
+                    }
+                    Head::Free => break at,
+                    Head::Torn => break Self::PAGE,
+                }
+            };
+            if back == 0 {
+                tail.at = end;
+            }
+            if let Some(number) = number {
+                tail.number = number.wrapping_add(1);
+                break;
+            }
+        }
+        self.tail = Some(tail);
+        Ok(tail)
+    }
+}
+
+fn u32_at(bytes: &[u8; WORD], at: usize) -> u32 {
+    let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    u32::from_le_bytes(word.copied().unwrap_or_default())
+}
+
+/// The check of a record's head, over all of it but the check itself.
+fn check_of(head: &[u8; WORD]) -> u16 {
+    let sum = crc(&head[..2]) ^ crc(&head[4..RECORD_HEAD]).rotate_left(1);
+    (sum ^ sum >> 16) as u16
+}
+
+/// CRC-32C.
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 })
+    })
+}

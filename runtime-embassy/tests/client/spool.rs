@@ -1,0 +1,314 @@
+//! Readings in flash that loses its power at every write, and on their way to the emulator over many resets.
+
+use crate::flash::{Flash, PowerCut, Random};
+use crate::{BEGIN, Board, CLOCK, KEY, Memory, UTC, pass_a_millisecond, to_end};
+use embassy_time::Timer;
+use futures_util::FutureExt;
+use futures_util::future::join;
+use servicebus_core::machine::Settings;
+use servicebus_core::servicebus::MessageBatch;
+use servicebus_core::storage::Heap;
+use servicebus_core::time::Duration;
+use servicebus_embassy::{Order, Plain, Resources, Sender, Spool, SpoolError, SpoolSendError, WhenFull, new};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::PoisonError;
+use std::task::{Context, Waker};
+
+type Spooled = Spool<Flash, 96>;
+
+/// The flash is never busy.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("nothing waits")
+}
+
+/// A spool and what must be in it.
+struct Bench {
+    flash: Flash,
+    order: Order,
+    when_full: WhenFull,
+    boots: u64,
+    spool: Spooled,
+    /// Readings that were pushed and not removed, in their order.
+    stored: Vec<Vec<u8>>,
+    /// A reading whose push was cut, or readings whose removal was.
+    unknown: Vec<Vec<u8>>,
+    pushed: u32,
+}
+
+impl Bench {
+    fn new(pages: usize, seed: u64, order: Order, when_full: WhenFull) -> Self {
+        let flash = Flash::new(pages, seed);
+        let spool = Spooled::new(flash.clone(), flash.range(), 0).expect("whole pages");
+        let spool = spool.with_order(order).with_when_full(when_full);
+        Self { flash, order, when_full, boots: 0, spool, stored: Vec::new(), unknown: Vec::new(), pushed: 0 }
+    }
+
+    fn push(&mut self) -> Result<(), PowerCut> {
+        self.pushed += 1;
+        let mut reading = format!("reading {}", self.pushed).into_bytes();
+        reading.resize(reading.len() + self.pushed as usize * 7 % 40, b'.');
+        match at_once(self.spool.push(&reading)) {
+            Ok(()) if self.when_full == WhenFull::DropOldest => {
+                self.stored.push(reading);
+                // Pages of the oldest may have gone, and nothing else.
+                let left = self.readings();
+                assert!(self.stored.ends_with(&left) && !left.is_empty(), "{left:?}");
+                self.stored = left;
+            }
+            Ok(()) => self.stored.push(reading),
+            Err(SpoolError::Full) => assert_eq!(self.when_full, WhenFull::Refuse),
+            Err(SpoolError::Flash(PowerCut)) => {
+                self.unknown.push(reading);
+                return Err(PowerCut);
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        Ok(())
+    }
+
+    /// Takes a batch, and removes it as if it were sent.
+    fn deliver(&mut self) -> Result<Vec<Vec<u8>>, PowerCut> {
+        let mut batch = MessageBatch::<Heap>::new(700, BEGIN);
+        let taken = match at_once(self.spool.fill(&mut batch, BEGIN)) {
+            Ok(taken) => taken,
+            Err(SpoolError::Flash(PowerCut)) => return Err(PowerCut),
+            Err(error) => panic!("{error:?}"),
+        };
+        assert_eq!(taken.len(), batch.len());
+        assert_eq!(taken.is_empty(), self.stored.is_empty());
+        let at = match self.order {
+            Order::OldestFirst => 0,
+            Order::NewestFirst => self.stored.len() - taken.len(),
+        };
+        let sent: Vec<_> = self.stored.drain(at..at + taken.len()).collect();
+        match at_once(self.spool.remove(taken)) {
+            Ok(()) => Ok(sent),
+            Err(SpoolError::Flash(PowerCut)) => {
+                self.unknown = sent;
+                Err(PowerCut)
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    fn readings(&self) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        at_once(self.spool.each(|_, reading| found.push(reading.to_vec()))).expect("there is power");
+        found
+    }
+
+    /// Pushes more than there is room for, and delivers in between.
+    fn use_it(&mut self) -> Result<(), PowerCut> {
+        for round in 0..9 {
+            for _ in 0..4 {
+                self.push()?;
+            }
+            if round % 3 != 0 {
+                self.deliver()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Boots with power for so many writes. Whatever was pushed is there, once and in order.
+    fn boot(&mut self, left: Option<u64>) {
+        self.flash.power_on(None);
+        self.boots += 1;
+        let spool = Spooled::new(self.flash.clone(), self.flash.range(), 7 + self.boots).expect("whole pages");
+        self.spool = spool.with_order(self.order).with_when_full(self.when_full);
+        let found = self.readings();
+        let rest: Vec<_> = found.iter().filter(|reading| !self.unknown.contains(reading)).cloned().collect();
+        if self.when_full == WhenFull::DropOldest {
+            // A push that was cut may have erased the oldest page, or a part of it.
+            let lost: Vec<_> = self.stored.iter().map(|reading| !rest.contains(reading)).collect();
+            let first = lost.iter().rposition(|lost| *lost).map_or(0, |last| last + 1);
+            assert!(first <= 6, "{first} of {} are lost", self.stored.len());
+            self.stored.retain(|reading| rest.contains(reading));
+        }
+        assert_eq!(rest, self.stored, "unknown {:?}", self.unknown);
+        for reading in &self.unknown {
+            assert!(found.iter().filter(|found| *found == reading).count() <= 1, "{reading:?} is there twice");
+        }
+        self.stored = found;
+        self.unknown.clear();
+        self.flash.power_on(left);
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_write_loses_and_corrupts_nothing() {
+    let kinds = [
+        (Order::OldestFirst, WhenFull::Refuse),
+        (Order::NewestFirst, WhenFull::Refuse),
+        (Order::OldestFirst, WhenFull::DropOldest),
+        (Order::NewestFirst, WhenFull::DropOldest),
+    ];
+    for (order, when_full) in kinds {
+        let mut whole = Bench::new(3, 1, order, when_full);
+        whole.use_it().expect("the power stays");
+        let operations = whole.flash.operations();
+        assert!(operations > 300, "{operations}");
+        for cut in 0..operations {
+            for seed in 0..2 {
+                let mut bench = Bench::new(3, seed * 100_000 + cut, order, when_full);
+                bench.flash.power_on(Some(cut));
+                bench.use_it().expect_err("the power goes");
+                // The first time it goes again while the spool finds its way back.
+                let again = Random::new(seed ^ cut).below(80);
+                bench.boot(Some(again));
+                if bench.use_it().is_err() {
+                    bench.boot(None);
+                    bench.use_it().expect("the power stays");
+                }
+                while !bench.stored.is_empty() {
+                    bench.deliver().expect("the power stays");
+                }
+                assert!(at_once(bench.spool.is_empty()).expect("the power stays"));
+            }
+        }
+    }
+}
+
+#[test]
+fn it_is_bounded_and_says_what_does_not_fit() {
+    let mut bench = Bench::new(2, 1, Order::OldestFirst, WhenFull::Refuse);
+    assert_eq!(at_once(bench.spool.push(&[1; 97])), Err(SpoolError::TooLong));
+    assert_eq!(at_once(bench.spool.push(&[1; 96])), Ok(()));
+    for range in [0..100, 0..256, 100..612, 0..768] {
+        assert_eq!(Spooled::new(Flash::new(2, 1), range.clone(), 1).err(), Some(SpoolError::Range), "{range:?}");
+    }
+    at_once(bench.spool.clear()).expect("there is power");
+    while bench.stored.len() == bench.pushed as usize {
+        bench.push().expect("the power stays");
+    }
+    assert!(bench.stored.len() >= 4, "{}", bench.stored.len());
+    let (ids, count) = (RefCell::new(Vec::new()), bench.stored.len());
+    at_once(bench.spool.each(|id, _| ids.borrow_mut().push(id.to_owned()))).expect("there is power");
+    let expected: Vec<_> = (0..count).map(|number| format!("{:016x}-{number:08x}", 0)).collect();
+    assert_eq!(*ids.borrow(), expected);
+}
+
+/// Each batch holds what is next in the order; one reading that no batch can hold does not stop the others.
+#[test]
+fn batches_are_filled_in_the_order_that_was_chosen() {
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let mut bench = Bench::new(40, 1, order, WhenFull::Refuse);
+        for _ in 0..60 {
+            bench.push().expect("the power stays");
+        }
+        let mut all = bench.stored.clone();
+        while !all.is_empty() {
+            let sent = bench.deliver().expect("the power stays");
+            assert!(sent.len() > 1 || all.len() < 8, "{order:?}: {} of {}", sent.len(), all.len());
+            match order {
+                Order::OldestFirst => assert!(all.starts_with(&sent)),
+                Order::NewestFirst => assert!(all.ends_with(&sent)),
+            }
+            all.retain(|reading| !sent.contains(reading));
+        }
+        let (long, short) = ([7; 80], [8; 10]);
+        for reading in [&short[..], &long, &short, &long] {
+            at_once(bench.spool.push(reading)).expect("there is room");
+        }
+        let mut sent = 0;
+        loop {
+            let mut batch = MessageBatch::<Heap>::new(130, BEGIN);
+            let taken = at_once(bench.spool.fill(&mut batch, BEGIN)).expect("the power stays");
+            if taken.is_empty() {
+                break;
+            }
+            sent += taken.len();
+            at_once(bench.spool.remove(taken)).expect("the power stays");
+        }
+        assert_eq!((sent, bench.readings()), (2, vec![long.to_vec(); 2]), "{order:?}");
+    }
+}
+
+/// Pushes a reading every two milliseconds, until the power goes; those that were taken.
+async fn measure(spool: &Spooled, measured: &Cell<u32>, accepted: &RefCell<Vec<String>>) {
+    loop {
+        Timer::after_millis(2).await;
+        let reading = format!("reading {}", measured.replace(measured.get() + 1));
+        match spool.push(reading.as_bytes()).await {
+            Ok(()) => accepted.borrow_mut().push(reading),
+            Err(error) => return assert_eq!(error, SpoolError::Flash(PowerCut)),
+        }
+    }
+}
+
+/// Sends what waits, until the power goes.
+async fn deliver(spool: &Spooled, sender: &Sender<Board>) {
+    loop {
+        match spool.send(sender).await {
+            Ok(_) => Timer::after_millis(9).await,
+            Err(SpoolSendError::Send(_)) => Timer::after_millis(100).await,
+            Err(error) => {
+                return assert!(matches!(error, SpoolSendError::Spool(SpoolError::Flash(PowerCut))), "{error}");
+            }
+        }
+    }
+}
+
+/// A thousand readings; resets and power cuts come at random, also while a batch is on its way.
+#[test]
+fn a_thousand_readings_arrive_once_over_many_resets() {
+    let _one = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    let memory = Memory::new();
+    let flash = Flash::new(256, 11);
+    let mut random = Random::new(11);
+    let resources: &'static Resources<Board> = Box::leak(Box::new(Resources::new()));
+    let (accepted, measured) = (RefCell::new(Vec::new()), Cell::new(0_u32));
+    let mut resets = 0;
+    let boot = |epoch: u64, power: Option<u64>| {
+        flash.power_on(power);
+        let spool = Spooled::new(flash.clone(), flash.range(), epoch).expect("whole pages");
+        // The client before went with its boot.
+        let (client, runner) = new(resources, Settings::new(KEY, epoch), &UTC).expect("nothing uses them");
+        let order = if epoch.is_multiple_of(2) { Order::OldestFirst } else { Order::NewestFirst };
+        (spool.with_order(order), client, runner)
+    };
+    while accepted.borrow().len() < 1_000 {
+        let (spool, client, runner) = boot(random.next(), (random.below(3) == 0).then_some(random.below(600)));
+        memory.0.borrow_mut().reachable = random.below(4) != 0;
+        let device = async {
+            let sender = client.sender("spooled").expect("there is room");
+            join(measure(&spool, &measured, &accepted), deliver(&spool, &sender)).await;
+        };
+        let mut both = pin!(join(runner.run(Plain::new(memory.clone())), device));
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..random.below(140) {
+            _ = both.as_mut().poll(&mut cx);
+            pass_a_millisecond(&memory);
+        }
+        memory.drop_connection();
+        resets += 1;
+    }
+    assert!(resets > 30, "{resets}");
+
+    memory.0.borrow_mut().reachable = true;
+    let (spool, client, runner) = boot(random.next(), None);
+    let arrived = RefCell::new(BTreeMap::<String, u32>::new());
+    let rest = async {
+        let sender = client.sender("spooled").expect("there is room");
+        spool.send(&sender).await.expect("the power stays");
+        assert!(spool.is_empty().await.expect("the power stays"));
+        sender.close().await;
+        let receiver = client.receiver("spooled").expect("there is room");
+        while let Some(message) = receiver.receive(Duration::from_secs(1)).await.expect("the link holds") {
+            *arrived.borrow_mut().entry(message.text().expect("text").to_owned()).or_default() += 1;
+            receiver.complete(&message).await.expect("the lock holds");
+        }
+        client.close().await;
+        drop((receiver, client));
+    };
+    to_end(&memory, join(runner.run(Plain::new(memory.clone())), rest));
+    let arrived = arrived.into_inner();
+    for reading in accepted.into_inner() {
+        assert_eq!(arrived.get(&reading), Some(&1), "{reading}");
+    }
+    // Those whose push was cut arrive or not.
+    assert_eq!(arrived.values().max(), Some(&1));
+}
