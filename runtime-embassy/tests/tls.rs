@@ -150,7 +150,11 @@ impl<'a> Attempt<'a> {
         let chain = self.chain.iter().map(|signed| signed.der.clone()).collect();
         let signing_key = any_supported_type(&self.key.unwrap_or(self.chain[0]).private_key()).unwrap();
         let certified = rustls::sign::CertifiedKey::new(chain, signing_key);
-        let config = rustls::ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+        // Named: where the workspace is built with all features, there are two providers.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

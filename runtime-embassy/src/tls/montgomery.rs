@@ -233,14 +233,14 @@ mod tests {
     #[test]
     fn carries_go_all_the_way() {
         for length in [4, 8, 12, 256, 384, 512] {
-            let ones = vec![0xff; length];
+            let ones = vec![0xff_u8; length];
             let mut sparse = vec![0; length];
             (sparse[0], sparse[length - 1]) = (0x80, 1);
             let mut dense = vec![0xff; length];
             dense[length / 2] = 0;
             for modulus in [&ones, &sparse, &dense] {
                 for mut base in [modulus.clone(), vec![0; length]] {
-                    let last = base.last_mut().unwrap();
+                    let last: &mut u8 = base.last_mut().unwrap();
                     *last = last.wrapping_sub(1) & 0xfe;
                     base[0] &= 0x7f;
                     for exponent in [3, 65_537] {
