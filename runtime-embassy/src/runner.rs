@@ -45,6 +45,8 @@ impl<S: Storage> Default for Resources<S> {
 ///
 /// # Errors
 /// [`InUse`] while a handle of the last client is left or its runner has not ended.
+// Apart: what it needs of the stack would be in the frame of the task that calls it for good.
+#[inline(never)]
 pub fn new<S: Storage>(
     resources: &'static Resources<S>,
     settings: Settings<S>,
