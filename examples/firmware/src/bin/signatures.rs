@@ -77,7 +77,8 @@ impl Chain {
         }
         let signature = CertificateVerifyRef { signature_scheme: self.scheme, signature: self.signature };
         let before = SYST::get_current();
-        let chain = TlsVerifier::<Aes128GcmSha256>::verify_certificate(&mut verifier, &Transcript::default(), certificates);
+        let chain =
+            TlsVerifier::<Aes128GcmSha256>::verify_certificate(&mut verifier, &Transcript::default(), certificates);
         let of_chain = since(before);
         let before = SYST::get_current();
         let handshake = TlsVerifier::<Aes128GcmSha256>::verify_signature(&mut verifier, signature);

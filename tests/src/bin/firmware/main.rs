@@ -1,6 +1,6 @@
 //! Runs the firmwares in QEMU against an emulator in this process, and checks at the emulator what came of it.
 //!
-//! `firmware FOLDER [NAME]...`: the folder holds the images `telemetry`, `telemetry_tls` and `telemetry_defmt`; without
+//! `firmware FOLDER [NAME]...`: the folder holds the images `telemetry`, `telemetry_tls`, `telemetry_defmt` and `sleeping`; without
 //! names all of them run, side by side. Every check prints a line; the last one counts them as `cargo test` does.
 
 mod frames;
@@ -242,6 +242,33 @@ async fn plain(folder: &Path) -> Result<Checks> {
     Ok(checks)
 }
 
+/// A board that sleeps between wake-ups, each of which is a connection of its own.
+async fn sleeping(folder: &Path) -> Result<Checks> {
+    const WAKE_UPS: usize = 5;
+    let mut checks = Checks::of("sleeping");
+    let emulator = with_queues(Emulator::builder()).start().await?;
+    let client = connect(emulator.connection_string())?;
+    let commands = client.sender("commands")?;
+    for number in 0..2 {
+        commands.send(&MessageRef::new(&format!("led {number}"))).await?;
+    }
+    client.disconnect().await;
+    let others = emulator.statistics().connections_accepted;
+    let board = qemu(&folder.join("sleeping"), &[emulator.amqp_address().port().to_string()])?;
+    let (status, lines) = watch_board("sleeping", board, |_| false).await?;
+    checks.check("the board ends by itself, with status 0", status == Some(0));
+    let wake_ups = lines.iter().filter(|line| line.contains(": 3 readings sent, ")).count();
+    checks.check("each wake-up sends three readings, and prints what it took", wake_ups == WAKE_UPS);
+    let commands = lines.iter().filter(|line| line.contains(" 2 commands taken")).count();
+    checks.check("the first one takes the commands", commands == 1);
+    let connections = emulator.statistics().connections_accepted - others;
+    checks.check("each is one connection", connections == WAKE_UPS as u64);
+    let found = drain_readings(&client).await?;
+    checks.check("every reading is there, none twice", found.len() == 15 && found.values().all(|count| *count == 1));
+    client.close().await;
+    Ok(checks)
+}
+
 /// Over TLS, with the host's time.
 async fn encrypted(folder: &Path) -> Result<Checks> {
     let mut checks = Checks::of("telemetry_tls");
@@ -310,7 +337,7 @@ async fn run_if(wanted: bool, checks: impl Future<Output = Result<Checks>>) -> R
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    const NAMES: [&str; 3] = ["telemetry", "telemetry_tls", "telemetry_defmt"];
+    const NAMES: [&str; 4] = ["telemetry", "telemetry_tls", "telemetry_defmt", "sleeping"];
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().map(PathBuf::from);
     let names: Vec<String> = arguments.collect();
@@ -323,9 +350,10 @@ async fn main() -> ExitCode {
         run_if(wanted(NAMES[0]), plain(&folder)),
         run_if(wanted(NAMES[1]), encrypted(&folder)),
         run_if(wanted(NAMES[2]), logged(&folder)),
+        run_if(wanted(NAMES[3]), sleeping(&folder)),
     ) {
-        Ok((plain, encrypted, logged)) => {
-            let all: Vec<Checks> = [plain, encrypted, logged].into_iter().flatten().collect();
+        Ok((plain, encrypted, logged, sleeping)) => {
+            let all: Vec<Checks> = [plain, encrypted, logged, sleeping].into_iter().flatten().collect();
             let passed: u32 = all.iter().map(|checks| checks.passed).sum();
             let failed: u32 = all.iter().map(|checks| checks.failed).sum();
             let verdict = if failed == 0 { "ok" } else { "FAILED" };
