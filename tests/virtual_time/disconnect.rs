@@ -16,6 +16,7 @@ on_both_storages! {
     a_message_in_hand_is_settled_over_the_next_connection => settled_later;
     a_call_that_waits_goes_on_over_another_connection => waiting;
     a_message_under_way_is_waited_for => under_way;
+    an_idle_session_receiver_does_not_hold_it_up => with_session;
     a_client_without_a_connection_disconnects_at_once => nothing_to_do;
     a_service_that_answers_nothing_is_left_in_time => silent;
     the_next_token_is_made_with_another_key => another_key;
@@ -113,6 +114,22 @@ fn under_way<S: Names>() {
             client.sender("q").unwrap().send(&MessageRef::new("y")).await.unwrap();
             assert!(receiver.receive(SECOND).await.unwrap().is_some());
         }
+        client.close().await;
+    });
+}
+
+fn with_session<S: Complete>() {
+    let world = world(QueueDescription { requires_session: true, ..QueueDescription::default() });
+    play(&world, async |world| {
+        let client = world.client::<S>();
+        client.sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
+        let session = client.accept_session("q", "s", ReceiverOptions::new()).await.unwrap();
+        let message = session.receive(SECOND).await.unwrap().expect("a message");
+        session.complete(&message).await.unwrap();
+        let began = world.clock().now;
+        client.disconnect().await;
+        assert!(world.clock().now < began + SECOND, "{:?}", world.clock().now);
+        assert_eq!(open(&world), 0);
         client.close().await;
     });
 }

@@ -206,6 +206,8 @@ impl<S: Storage> ClientMachine<S> {
             self.timers.stop(timer, place);
         }
         self.credit.link_gone(place);
+        // It may have been the last one that a connection waits for which is to end.
+        self.due |= self.link_up.is_leaving();
         self.links.detached(place, leaves)
     }
 
