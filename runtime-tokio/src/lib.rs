@@ -216,7 +216,9 @@ impl Options {
     /// Where the system gives no thread, the client's calls fail with [`ErrorKind::Closed`].
     ///
     /// The thread has a runtime of its own, with a clock that runs: not for tests that pause tokio's. [`Options::connect`] may
-    /// then be called outside of a runtime.
+    /// then be called outside of a runtime, and so may the client's calls: what they wait for comes from that thread. Only
+    /// `Processor::run`, `SessionProcessor::run` and `run_with` need a runtime of their caller, which they spawn handlers on;
+    /// `run_inline` does not.
     #[must_use]
     pub fn with_driver_thread(mut self) -> Self {
         self.driver_thread = true;

@@ -8,6 +8,7 @@ mod client;
 mod credential;
 mod disconnect;
 mod failures;
+mod full_slots;
 mod handles;
 mod interruptions;
 mod invariants_01_to_12;

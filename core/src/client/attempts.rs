@@ -100,7 +100,8 @@ pub(super) struct Course {
     /// The attempt that is under way, or the wait for the next.
     pub(super) operation: Option<OperationId>,
     pub(super) turn: Turn,
-    uncertain: bool,
+    /// An attempt that failed may have been carried out.
+    pub(super) uncertain: bool,
     failed: u32,
 }
 

@@ -303,12 +303,12 @@ fn begin<R: Runtime>(
         return Err(state.machine.late(endpoint));
     }
     let busy = state.machine.paused_until().filter(|busy| !turn.paused && *busy > now);
-    turn.paused = busy.is_some();
-    turn.waits = busy.is_some();
     let operation = match busy {
         Some(busy) => state.machine.start_pause(turn.until.map_or(busy, |until| until.min(busy)))?,
         None => state.machine.start(endpoint, Some(try_deadline(state, now, turn.until)))?,
     };
+    turn.paused = busy.is_some();
+    turn.waits = busy.is_some();
     leave_waker(state, operation, waker);
     Ok(operation)
 }

@@ -2,15 +2,15 @@
 
 use super::attempts::{Attempt, Course, Turn};
 use super::call::{self, Endpoint, PayloadOf, Pending, give_up};
+use super::room::{Room, full, is_full};
 use super::{Access, Error, Sender, StorageOf};
-use crate::engine::{Capacity, EngineError};
-use crate::machine::{Cause, ClientMachine, Clock, Entity, Failure, OperationId};
+use crate::machine::{Cause, ClientMachine, Clock, Entity, Failure, OperationId, PLACE_AND_TURN};
 use crate::runtime::Runtime;
 use crate::servicebus::AsMessage;
 use crate::time::{Duration, Instant};
 use core::fmt;
 use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
 
 /// The outcome of a message that [`Sender::enqueue`] has taken: a future that ends when the service has stored it, or with
@@ -32,6 +32,9 @@ pub struct Delivery<R: Runtime> {
     waiting: Option<PayloadOf<R>>,
     course: Course,
     place: Place,
+    room: Room,
+    /// How long it waits for the slots of calls, once it had to.
+    room_until: Option<Instant>,
     /// The outcome, once it is known and not returned yet.
     outcome: Option<Result<(), Error<StorageOf<R>>>>,
 }
@@ -59,6 +62,7 @@ impl<R: Runtime> Drop for Delivery<R> {
         if let Some(operation) = self.course.operation.take() {
             give_up::<R>(&self.endpoint.shared, operation);
         }
+        self.room.leave(&self.endpoint.shared);
         self.leave_place();
     }
 }
@@ -99,7 +103,25 @@ impl<R: Runtime> Delivery<R> {
         let endpoint = sender.endpoint.clone();
         let course = Course::new(endpoint.until());
         let place = if sender.is_ordered { Place::Wanted } else { Place::Free };
-        Self { endpoint, payload, format, waiting: None, course, place, outcome: None }
+        let (room, room_until) = (Room::default(), None);
+        Self { endpoint, payload, format, waiting: None, course, place, room, room_until, outcome: None }
+    }
+
+    /// Waits for slots where all are taken: a call that has failed with `failure` may begin again afterwards.
+    fn poll_room(
+        &mut self,
+        cx: &Context<'_>,
+        wanted: u8,
+        failure: Failure<StorageOf<R>>,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        if !is_full(&failure) {
+            return Poll::Ready(Err(failure));
+        }
+        let (shared, turn) = (&self.endpoint.shared, &self.course.turn);
+        let until =
+            *self.room_until.get_or_insert_with(|| turn.until.unwrap_or_else(|| shared.now() + longest(shared)));
+        let has_room = ready!(self.room.poll(shared, cx, wanted, Some(until), || false));
+        Poll::Ready(if has_room { Ok(()) } else { Err(failure) })
     }
 
     fn leave_place(&mut self) {
@@ -130,19 +152,34 @@ impl<R: Runtime> Delivery<R> {
                 }
             }
         }
-        let Self { endpoint, payload, format, waiting, course, .. } = self;
-        let mut sent = Sent { endpoint: &*endpoint, payload, format: *format, waiting };
-        let outcome = ready!(course.poll(&endpoint.shared, cx, &mut sent));
-        Poll::Ready(outcome)
+        loop {
+            if self.room.is_waiting() {
+                let full = Failure { uncertain: self.course.uncertain, ..full() };
+                if let Err(failure) = ready!(self.poll_room(cx, 1, full)) {
+                    return Poll::Ready(Err(failure));
+                }
+            }
+            let Self { endpoint, payload, format, waiting, course, .. } = self;
+            let mut sent = Sent { endpoint: &*endpoint, payload, format: *format, waiting };
+            let Err(failure) = ready!(course.poll(&endpoint.shared, cx, &mut sent)) else { return Poll::Ready(Ok(())) };
+            // An attempt that finds no slot was not made: it is no failure of the message.
+            if let Err(failure) = ready!(self.poll_room(cx, 1, failure)) {
+                return Poll::Ready(Err(failure));
+            }
+        }
     }
 
     /// Goes on until the message has its place, or its outcome is known.
     fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        if let Place::Wanted = self.place {
+        while let Place::Wanted = self.place {
             let Endpoint { shared, id, .. } = &self.endpoint;
             match shared.with(|state| state.machine.start_in_order(*id)) {
-                Ok(operation) => self.place = Place::Waits(operation, None),
-                Err(failure) => return Poll::Ready(Err(failure)),
+                Ok(operation) => (self.place, self.room_until) = (Place::Waits(operation, None), None),
+                Err(failure) => {
+                    if let Err(failure) = ready!(self.poll_room(cx, PLACE_AND_TURN, failure)) {
+                        return Poll::Ready(Err(failure));
+                    }
+                }
             }
         }
         let polled = self.poll_outcome(cx);
@@ -160,7 +197,10 @@ impl<R: Runtime> Delivery<R> {
             }
             Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
             // The engine has it.
-            Poll::Pending if self.waiting.is_none() && !self.course.turn.waits => Poll::Ready(Ok(())),
+            Poll::Pending if self.waiting.is_none() && !self.course.turn.waits => {
+                self.room_until = None;
+                Poll::Ready(Ok(()))
+            }
             Poll::Pending => Poll::Pending,
         }
     }
@@ -201,44 +241,6 @@ impl<R: Runtime> Future for Delivery<R> {
 /// The longest that a call may take.
 fn longest<R: Runtime>(shared: &Access<R>) -> Duration {
     shared.with(|state| state.machine.settings().retry.longest())
-}
-
-/// Whether a call could not begin, since there are too many.
-fn is_full<R: Runtime>(failure: &Failure<StorageOf<R>>) -> bool {
-    failure.cause == Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))
-}
-
-/// Waits until a call may begin.
-struct Room<'c, R: Runtime> {
-    shared: &'c Access<R>,
-    /// Its place among those that wait.
-    number: Option<u64>,
-}
-
-impl<R: Runtime> Drop for Room<'_, R> {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            let _gone = self.shared.change(|state| state.without_slot.remove(&number));
-        }
-    }
-}
-
-impl<R: Runtime> Room<'_, R> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let waker = cx.waker().clone();
-        let Self { shared, number } = self;
-        let (polled, _gone) = shared.change(|state| {
-            if state.machine.free_calls() > 0 {
-                return (Poll::Ready(()), number.take().and_then(|number| state.without_slot.remove(&number)));
-            }
-            let number = *number.get_or_insert_with(|| {
-                state.slots_wanted += 1;
-                state.slots_wanted
-            });
-            (Poll::Pending, state.without_slot.insert(number, waker))
-        });
-        polled
-    }
 }
 
 impl<R: Runtime> Sender<R> {
@@ -287,26 +289,11 @@ impl<R: Runtime> Sender<R> {
         payload: PayloadOf<R>,
         format: u32,
     ) -> Result<Delivery<R>, Error<StorageOf<R>>> {
-        let shared = &self.endpoint.shared;
         let mut delivery = Delivery::new(self, payload, format);
-        let mut until = None;
-        loop {
-            let placed = poll_fn(|cx| delivery.poll_place(cx));
-            let Err(failure) = in_span!("ServiceBus.send", self.endpoint.entity, placed) else { return Ok(delivery) };
-            let until: Instant =
-                *until.get_or_insert_with(|| self.endpoint.until().unwrap_or_else(|| shared.now() + longest(shared)));
-            if !is_full::<R>(&failure) || shared.now() >= until {
-                return Err(self.endpoint.error(failure));
-            }
-            let mut room = Room { shared, number: None };
-            let mut late = pin!(shared.runtime().sleep_until(until));
-            let is_late = poll_fn(|cx| match late.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(true),
-                Poll::Pending => room.poll(cx).map(|()| false),
-            });
-            if is_late.await {
-                return Err(self.endpoint.error(failure));
-            }
+        let placed = poll_fn(|cx| delivery.poll_place(cx));
+        match in_span!("ServiceBus.send", self.endpoint.entity, placed) {
+            Ok(()) => Ok(delivery),
+            Err(failure) => Err(self.endpoint.error(failure)),
         }
     }
 

@@ -38,6 +38,8 @@ mod processor_options;
 mod pump;
 mod receiver;
 mod receiver_options;
+#[cfg(feature = "alloc")]
+mod room;
 mod rule_manager;
 mod send_all_error;
 mod sender;

@@ -1,6 +1,7 @@
 //! Pausing, resuming and stopping a processor.
 
 use super::call::Call;
+use super::room::{is_full, room};
 use super::{Access, Client, Error, StorageOf};
 use crate::machine::{ClientMachine, Failure, OperationId};
 use crate::runtime::Runtime;
@@ -53,7 +54,10 @@ impl<R: Runtime> ProcessorControl<R> {
         // Stopping is for good.
         let change = |now: u8| (now < 2).then_some(mode);
         let _ = self.mode.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
-        self.shared.change(|state| state.machine.notice_all());
+        self.shared.change(|state| {
+            state.machine.notice_all();
+            state.without_slot.call_all();
+        });
     }
 
     /// Takes no more messages: what was prefetched is given back. Handlers that run continue.
@@ -79,8 +83,9 @@ impl<R: Runtime> ProcessorControl<R> {
 
     /// Waits until the processor is stopped or the client is closed.
     pub(super) async fn stopping(&self) {
-        while !self.is_stopping() {
-            if self.changed(self.mode()).await.is_err() {
+        loop {
+            let mode = self.mode();
+            if mode == Mode::Stopping || self.changed(mode).await.is_err() {
                 return;
             }
         }
@@ -97,11 +102,17 @@ impl<R: Runtime> ProcessorControl<R> {
             }
             if self.mode() == known { Poll::Pending } else { Poll::Ready(Ok(())) }
         };
-        match Call::<R, _>::start(&self.shared, None, None, poll) {
-            Ok(call) => call.await,
-            Err(failure) if failure.is_end() => Err(Error::of(failure)),
-            // There is no room for a call that waits: the others go on.
-            Err(_) => core::future::pending().await,
+        loop {
+            match Call::<R, _>::start(&self.shared, None, None, poll) {
+                Ok(call) => return call.await,
+                Err(failure) if is_full(&failure) => {
+                    room(&self.shared, None, || self.mode() != known).await;
+                    if self.mode() != known {
+                        return Ok(());
+                    }
+                }
+                Err(failure) => return Err(Error::of(failure)),
+            }
         }
     }
 
@@ -116,8 +127,17 @@ impl<R: Runtime> ProcessorControl<R> {
         let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| {
             if self.mode() == mode { machine.poll_sleep(operation) } else { Poll::Ready(()) }
         };
-        if let Ok(call) = Call::<R, _>::start(&self.shared, None, Some(until), poll) {
-            call.await;
+        while self.mode() == mode {
+            match Call::<R, _>::start(&self.shared, None, Some(until), poll) {
+                Ok(call) => return call.await,
+                Err(failure) if is_full(&failure) => {
+                    if !room(&self.shared, Some(until), || self.mode() != mode).await {
+                        return;
+                    }
+                }
+                // The client has ended.
+                Err(_) => return,
+            }
         }
     }
 }

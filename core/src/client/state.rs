@@ -29,6 +29,12 @@ impl Signal {
         Some(Poll::Pending)
     }
 
+    /// Sets the flag for a task that looks at it before it waits again.
+    #[cfg(feature = "alloc")]
+    fn keep(&mut self) {
+        self.given = true;
+    }
+
     /// Sets the flag; the waker is to be woken outside of the lock.
     pub(crate) fn give(&mut self) -> Option<Waker> {
         self.given = true;
@@ -50,12 +56,9 @@ pub struct State<R: Runtime> {
     /// Tasks that wait for news of the client and found no free slot.
     outside: heapless::Vec<Waker, OUTSIDE>,
     pub(crate) handles: usize,
-    /// Tasks that wait for the slot of a call, by the numbers that they were given.
+    /// Tasks that wait for the slot of a call.
     #[cfg(feature = "alloc")]
-    pub(crate) without_slot: alloc::collections::BTreeMap<u64, Waker>,
-    /// The last of these numbers.
-    #[cfg(feature = "alloc")]
-    pub(crate) slots_wanted: u64,
+    pub(super) without_slot: super::room::Waiting,
     /// Failures with errors of other libraries: held here so that none is dropped under the lock.
     #[cfg(feature = "alloc")]
     sources: alloc::vec::Vec<Failure<R::Storage>>,
@@ -79,9 +82,7 @@ impl<R: Runtime> State<R> {
             outside: heapless::Vec::new(),
             handles: 0,
             #[cfg(feature = "alloc")]
-            without_slot: alloc::collections::BTreeMap::new(),
-            #[cfg(feature = "alloc")]
-            slots_wanted: 0,
+            without_slot: super::room::Waiting::default(),
             #[cfg(feature = "alloc")]
             sources: alloc::vec::Vec::new(),
         }
@@ -119,7 +120,7 @@ impl<R: Runtime> State<R> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn wake_driver(&mut self) -> Option<Waker> {
         #[cfg(feature = "alloc")]
-        let is_busy = self.machine.is_busy() || !self.without_slot.is_empty();
+        let is_busy = self.machine.is_busy() || self.without_slot.has_news(&self.machine);
         #[cfg(not(feature = "alloc"))]
         let is_busy = self.machine.is_busy();
         if is_busy { self.driver.give() } else { None }
@@ -136,7 +137,8 @@ impl<R: Runtime> State<R> {
         while !wakers.is_full() {
             let Some(place) = self.machine.poll_notice() else {
                 #[cfg(feature = "alloc")]
-                self.take_without_slot(wakers);
+                return self.take_without_slot(wakers);
+                #[cfg(not(feature = "alloc"))]
                 return false;
             };
             if let Some(waker) = self.wakers.take(place) {
@@ -147,18 +149,19 @@ impl<R: Runtime> State<R> {
         true
     }
 
-    /// Collects wakers of tasks that wait for slots, as many as there are.
+    /// Collects wakers of tasks that wait for slots, as many as there are; true when there may be more.
     #[cfg(feature = "alloc")]
-    fn take_without_slot<const N: usize>(&mut self, wakers: &mut heapless::Vec<Waker, N>) {
-        for _ in 0..self.machine.free_calls().min(self.without_slot.len()) {
-            if wakers.is_full() {
-                return;
-            }
-            if let Some((_, waker)) = self.without_slot.pop_first() {
-                // There is room: it was just checked.
-                let _ = wakers.push(waker);
-            }
+    fn take_without_slot<const N: usize>(&mut self, wakers: &mut heapless::Vec<Waker, N>) -> bool {
+        if self.machine.ended().is_some() {
+            self.without_slot.call_all();
+        } else if let Some(now) = self.machine.take_ended_slot_wait()
+            && let Some(until) = self.without_slot.call_late(now)
+        {
+            self.machine.end_slot_wait(until);
+            // The driver, which collects them, may have asked for the deadline before.
+            self.driver.keep();
         }
+        self.without_slot.take_wakers(self.machine.free_calls(), wakers)
     }
 
     /// A task that has no slot waits for news of the client; its waker is left where it is known already. Where there are

@@ -65,6 +65,8 @@ impl<S: Storage> ClientMachine<S> {
                 }
             }
         }
+        #[cfg(feature = "alloc")]
+        self.slot_wait.handle_timeout(clock.now);
         self.process_events(clock);
         self.timers.told();
     }
@@ -96,6 +98,8 @@ impl<S: Storage> ClientMachine<S> {
 
     fn next_deadline(&self, connection: Option<Instant>) -> Option<Instant> {
         let own = self.timers.next();
+        #[cfg(feature = "alloc")]
+        let own = self.slot_wait.next(own);
         // Nothing is tried any more on a connection that has failed.
         match connection.filter(|_| self.connection.as_ref().is_some_and(|connection| connection.failure().is_none())) {
             Some(at) => Some(own.map_or(at, |own| own.min(at))),

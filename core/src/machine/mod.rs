@@ -81,6 +81,8 @@ pub use link_up::{Phase, Want};
 pub use links::ReceiveMode;
 pub use lock_renewals::RenewalEnd;
 pub use occupancy::Occupancy;
+#[cfg(feature = "alloc")]
+pub(crate) use order::PLACE_AND_TURN;
 pub use send::SizeLimits;
 pub use settings::Settings;
 pub use settlement::Locked;
@@ -145,6 +147,9 @@ pub struct ClientMachine<S: Storage> {
     credit: Credit<S>,
     calls: Calls<S>,
     connection: Option<Connection<S>>,
+    /// Waits of tasks that have no slot.
+    #[cfg(feature = "alloc")]
+    slot_wait: order::SlotWait,
 }
 
 impl<S: Storage> fmt::Debug for ClientMachine<S> {
@@ -196,6 +201,8 @@ impl<S: Storage> ClientMachine<S> {
             starved: false,
             has_room: false,
             timers: Timers::new(),
+            #[cfg(feature = "alloc")]
+            slot_wait: order::SlotWait::default(),
             settings,
         }
     }

@@ -5,7 +5,7 @@
 
 use super::calls::{Calls, State};
 use super::id::{EndpointId, OperationId};
-use super::{Cause, ClientMachine, Failure, Timer};
+use super::{Capacity, Cause, ClientMachine, EngineError, Failure, Timer};
 use crate::storage::Storage;
 use crate::time::Instant;
 use core::task::Poll;
@@ -24,12 +24,40 @@ impl<S: Storage> Calls<S> {
     }
 }
 
+/// Slots that are free before a message gets a place in an order: its own, and one for the attempts of that whose turn it is.
+pub(crate) const PLACE_AND_TURN: u8 = 2;
+
+/// Until when tasks wait for the slot of a call that have none.
+#[derive(Debug, Default)]
+pub(super) struct SlotWait {
+    /// The end of the first of these waits.
+    until: Option<Instant>,
+    /// When one was over that its task does not know of yet.
+    over: Option<Instant>,
+}
+
+impl SlotWait {
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.until.is_some_and(|until| until <= now) {
+            (self.until, self.over) = (None, Some(now));
+        }
+    }
+
+    /// The end of the first wait, or of what comes before.
+    pub(super) fn next(&self, other: Option<Instant>) -> Option<Instant> {
+        self.until.into_iter().chain(other).min()
+    }
+}
+
 impl<S: Storage> ClientMachine<S> {
     /// The place of a call in the order of its sender.
     ///
     /// # Errors
-    /// As [`ClientMachine::start`].
+    /// As [`ClientMachine::start`]; the last slot is left for the attempts of the call whose turn it is.
     pub(crate) fn start_in_order(&mut self, sender: EndpointId) -> Result<OperationId, Failure<S>> {
+        if !self.has_slots(PLACE_AND_TURN) {
+            return Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))));
+        }
         let operation = self.start(Some(sender), None)?;
         self.calls.set_state(operation, State::InOrder);
         Ok(operation)
@@ -77,5 +105,23 @@ impl<S: Storage> ClientMachine<S> {
     /// How many more calls may be pending.
     pub(crate) fn free_calls(&self) -> usize {
         self.calls.capacity().saturating_sub(self.calls.len())
+    }
+
+    /// Whether a call may begin that leaves so many slots less one to others; no call waits for a client that has ended.
+    pub(crate) fn has_slots(&self, count: u8) -> bool {
+        self.ended().is_some() || (self.check_tables().is_ok() && self.free_calls() >= usize::from(count))
+    }
+
+    /// A task waits for a slot until then.
+    pub(crate) fn end_slot_wait(&mut self, until: Instant) {
+        if self.slot_wait.until.is_none_or(|known| until < known) {
+            self.slot_wait.until = Some(until);
+            self.timers.moves();
+        }
+    }
+
+    /// When a wait for a slot was over, if one was since this was asked last: the deadlines of the others are to be told again.
+    pub(crate) fn take_ended_slot_wait(&mut self) -> Option<Instant> {
+        self.slot_wait.over.take()
     }
 }

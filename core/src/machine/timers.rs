@@ -111,6 +111,12 @@ impl<S: Storage> Timers<S> {
         self.moved
     }
 
+    /// A deadline that is kept elsewhere is earlier than the driver knows.
+    #[cfg(feature = "alloc")]
+    pub(super) fn moves(&mut self) {
+        self.moved = true;
+    }
+
     /// The driver asks for [`Timers::next`] now.
     pub(super) fn told(&mut self) {
         self.moved = false;
