@@ -45,9 +45,7 @@ async fn every_entity_is_made_read_changed_listed_and_deleted() {
     assert_eq!(subscription.forward_dead_lettered_messages_to.as_deref(), Some("sb://localhost/a/queue"));
     subscription.status = EntityStatus::ReceiveDisabled;
     client.update(&subscription).await.unwrap();
-    let mut read = client.get_subscription("topic", "sub").await.unwrap();
-    assert!(read.etag.take().is_some());
-    assert_eq!(read, subscription);
+    assert_eq!(client.get_subscription("topic", "sub").await.unwrap(), subscription);
     assert_eq!(client.list_subscriptions("topic").all().await.unwrap(), [subscription]);
 
     let filter = SqlRuleFilter::new("price > @least").with_parameter("@least", 10);
@@ -309,9 +307,6 @@ async fn a_change_in_between_is_a_conflict_when_the_etag_is_compared() {
     let (_emulator, client) = start().await;
     client.create(&QueueDescription::new("q")).await.unwrap();
     client.create(&TopicDescription::new("t")).await.unwrap();
-    client.create(&SubscriptionDescription::new("t", "s")).await.unwrap();
-    // The version is the time of the last change, in milliseconds.
-    tokio::time::sleep(Duration::from_millis(3)).await;
 
     let mut first = client.get_queue("q").await.unwrap();
     let mut second = client.get_queue("q").await.unwrap();
@@ -333,9 +328,6 @@ async fn a_change_in_between_is_a_conflict_when_the_etag_is_compared() {
     topic.enable_batched_operations = false;
     client.update_if_unchanged(&topic).await.unwrap();
     assert!(client.update_if_unchanged(&topic).await.unwrap_err().is_conflict());
-    let mut subscription = client.get_subscription("t", "s").await.unwrap();
-    subscription.max_delivery_count = 3;
-    client.update_if_unchanged(&subscription).await.unwrap();
 }
 
 #[tokio::test]

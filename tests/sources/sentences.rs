@@ -3,7 +3,9 @@
 
 use servicebus_core::storage::Heap;
 use servicebus_simulation::Simulated;
-use servicebus_tests::calls::{Bound, calls};
+use servicebus_tests::calls::{Bound, administration_calls, calls};
+use servicebus_tokio::Tokio;
+use servicebus_tokio::administration::Http;
 use std::collections::BTreeMap;
 use std::path::Path;
 use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, Type};
@@ -62,9 +64,9 @@ fn paragraphs(attributes: &[Attribute]) -> Vec<String> {
     paragraphs
 }
 
-/// The documentation of public methods in `core/src/client`, by type and method.
-fn documented() -> BTreeMap<String, Vec<String>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src/client");
+/// The documentation of public methods in a folder, by type and method.
+fn documented(folder: &str) -> BTreeMap<String, Vec<String>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(&folder).expect("the folder can be read") {
         let path = entry.expect("the folder can be read").path();
@@ -89,7 +91,7 @@ fn documented() -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn every_async_method_states_cancel_safety_bound_and_guarantee() {
-    let documented = documented();
+    let documented = documented("../core/src/client");
     let calls = calls::<Simulated<Heap>>();
     let mut wrong = Vec::new();
     for call in &calls {
@@ -118,5 +120,33 @@ fn every_async_method_states_cancel_safety_bound_and_guarantee() {
         }
     }
     assert!(calls.len() > 60);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The same of administration: what changes an entity says how often.
+#[test]
+fn every_administration_method_states_cancel_safety_bound_and_guarantee() {
+    let documented = documented("../core/src/client/administration");
+    let calls = administration_calls::<Http, Tokio>();
+    let mut wrong = Vec::new();
+    for name in calls.iter().map(|call| call.name) {
+        let method = name.split_once("::").expect("a type and a method").1;
+        let bound = if method == "all" { " for each page." } else { "." };
+        let changes = ["create", "update", "delete"].iter().any(|verb| method.starts_with(verb));
+        let often = if method == "update_if_unchanged" { "most" } else { "least" };
+        let guarantee = changes.then(|| format!("Guarantee: at {often} once."));
+        let expected = [vec![format!("Bound: the retry policy{bound}")], Vec::from_iter(guarantee)];
+        let Some(paragraphs) = documented.get(name) else {
+            wrong.push(format!("{name} is not found"));
+            continue;
+        };
+        let starting =
+            |word: &str| paragraphs.iter().filter(|text| text.starts_with(word)).cloned().collect::<Vec<_>>();
+        let found = [starting("Bound: "), starting("Guarantee: ")];
+        if starting("Cancel safety: ").len() != 1 || found != expected {
+            wrong.push(format!("{name}: {found:?} is not {expected:?}, or there is no sentence of cancel safety"));
+        }
+    }
+    assert!(calls.len() > 20);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -5,7 +5,8 @@ use crate::client::Error;
 use crate::random::Random;
 use crate::servicebus::administration::{
     ApiVersion, Changes, Creates, Endpoint, EntityDescription, EntityProperties, FromEntry, InvalidRequest, Operation,
-    RequestBuilder, Resource, Response, ServiceError, ServiceErrorKind, UnsignedRequest, read_deleted, read_one,
+    RequestBuilder, Resource, Response, ServiceError, ServiceErrorKind, UnsignedRequest, VersionedProperties,
+    read_deleted, read_one,
 };
 use crate::servicebus::{Argument, ConnectionString, Reason, RetryPolicy};
 use crate::storage::Heap;
@@ -75,7 +76,8 @@ const fn seed() -> u64 {
 /// Requests that fail in passing (no answer, throttling, trouble of the service) are tried again as the retry policy
 /// says; where the service asks for a longer pause (`Retry-After`), it gets that, up to the policy's `max_delay`. A
 /// creation whose first answer was lost can thus end as [`AlreadyExists`](ServiceErrorKind::AlreadyExists), a deletion as
-/// [`NotFound`](ServiceErrorKind::NotFound).
+/// [`NotFound`](ServiceErrorKind::NotFound). [`update_if_unchanged`](Self::update_if_unchanged) is tried again only where
+/// the service was too busy to begin.
 ///
 /// Cancel safety of every call that changes an entity: a dropped future may still have changed it. Calls that read lose
 /// nothing. Every call ends within the retry policy, or within [`timeout`](Self::timeout).
@@ -213,6 +215,8 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         let Shared { timer, options, .. } = &*self.shared;
         let retry = &options.retry;
         let mut random = Random::seeded(options.seed ^ timer.utc().as_millis().unsigned_abs());
+        // The version that it asks for may be gone by its own first attempt: a repetition would call that a conflict.
+        let once = unsigned.asks_for_version();
         let mut attempt = 0;
         loop {
             if self.is_closed() {
@@ -229,9 +233,12 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
                         return result;
                     }
                     let busy = error.kind == ServiceErrorKind::Throttled;
+                    if once && !busy {
+                        return result;
+                    }
                     (busy.then_some(Reason::ServerBusy), error.retry_after.unwrap_or_default())
                 }
-                Err(error) if error.is_transient() => (None, Duration::ZERO),
+                Err(error) if error.is_transient() && !once => (None, Duration::ZERO),
                 Err(_) => return result,
             };
             let Some(delay) = retry.delay(attempt, reason, &mut random) else { return result };
@@ -307,7 +314,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// Creates a queue, topic, subscription or rule unless there is one of this name, whose settings stay as they are.
-    /// Returns whether it was created.
+    /// Returns whether this call saw it being created.
+    ///
+    /// `false` does not say who created it: when the answer to the first attempt was lost, the next one finds the entity
+    /// that the first has created. `true` is certain.
     ///
     /// # Errors
     /// [`AdministrationError`]. A queue where a topic is to be created, or the other way round, counts as there.
@@ -337,14 +347,19 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// As [`update`](Self::update), for settings that are still those that were read: they are compared by their ETag, which
-    /// `get_queue`, `get_topic` and `get_subscription` bring. The ETag of a subscription is its topic's.
+    /// `get_queue` and `get_topic` bring. Subscriptions have none: the service sends their topic's ETag with them, which an
+    /// update of the subscription does not change.
+    ///
+    /// An attempt that may have changed the settings is not repeated, since the repetition would find another version and
+    /// call that a conflict: it ends as `Transport`, `Timeout`, or what the service said. Read the settings to learn what
+    /// is true. Only where the service is too busy to begin is it tried again, as the retry policy says.
     ///
     /// Whether Azure compares the ETag is not known from its documents; an emulator does.
     ///
     /// # Errors
     /// [`AdministrationError`]; [`is_conflict`](AdministrationError::is_conflict) where the settings were changed in
     /// between: read them again. [`InvalidRequest::NoETag`] for settings that were not read by a get.
-    pub async fn update_if_unchanged<P: EntityProperties>(
+    pub async fn update_if_unchanged<P: VersionedProperties>(
         &self,
         properties: &P,
     ) -> Result<P, AdministrationError<H::Error>> {

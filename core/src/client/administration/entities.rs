@@ -9,6 +9,10 @@ use crate::servicebus::administration::{
 impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// What the service tells about the namespace.
     ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`AdministrationError`].
     pub async fn get_namespace_properties(&self) -> Result<NamespaceProperties, AdministrationError<H::Error>> {
@@ -17,6 +21,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     /// The settings of a queue.
     ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`AdministrationError`].
     pub async fn get_queue(&self, name: &str) -> Result<QueueProperties, AdministrationError<H::Error>> {
@@ -24,6 +32,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// What a queue holds and when it was used.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// [`AdministrationError`].
@@ -36,6 +48,12 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     /// Deletes a queue. Its messages go with it.
     ///
+    /// Cancel safety: a dropped future may still have deleted it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// [`AdministrationError`].
     pub async fn delete_queue(&self, name: &str) -> Result<(), AdministrationError<H::Error>> {
@@ -43,6 +61,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// Whether there is a queue of this name.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// [`AdministrationError`].
@@ -62,6 +84,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     /// The settings of a topic.
     ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`AdministrationError`].
     pub async fn get_topic(&self, name: &str) -> Result<TopicProperties, AdministrationError<H::Error>> {
@@ -69,6 +95,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// What a topic holds and when it was used.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// [`AdministrationError`].
@@ -81,6 +111,12 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     /// Deletes a topic. Its subscriptions and their messages go with it.
     ///
+    /// Cancel safety: a dropped future may still have deleted it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// [`AdministrationError`].
     pub async fn delete_topic(&self, name: &str) -> Result<(), AdministrationError<H::Error>> {
@@ -88,6 +124,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// Whether there is a topic of this name.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// [`AdministrationError`].
@@ -107,6 +147,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     /// The settings of a subscription.
     ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`AdministrationError`].
     pub async fn get_subscription(
@@ -118,6 +162,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// What a subscription holds and when it was used.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// [`AdministrationError`].
@@ -131,6 +179,12 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     /// Deletes a subscription. Its messages go with it.
     ///
+    /// Cancel safety: a dropped future may still have deleted it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// [`AdministrationError`].
     pub async fn delete_subscription(&self, topic: &str, name: &str) -> Result<(), AdministrationError<H::Error>> {
@@ -138,6 +192,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// Whether the topic has a subscription of this name.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// [`AdministrationError`].
@@ -157,6 +215,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     /// A rule.
     ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
+    ///
     /// # Errors
     /// [`AdministrationError`].
     pub async fn get_rule(
@@ -169,6 +231,12 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// Replaces a rule by this one, for messages that come from now on.
+    ///
+    /// Cancel safety: a dropped future may still have changed it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// [`AdministrationError`].
@@ -185,6 +253,12 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     /// Deletes a rule.
     ///
+    /// Cancel safety: a dropped future may still have deleted it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// [`AdministrationError`].
     pub async fn delete_rule(
@@ -197,6 +271,10 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// Whether the subscription has a rule of this name.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// [`AdministrationError`].

@@ -13,7 +13,7 @@ macro_rules! administration_names {
             QueueProperties, QueueRuntimeProperties, RuleDescription, RuleFilter, RuleProperties, RuleValue,
             ServiceError, ServiceErrorKind, SqlRuleAction, SqlRuleFilter, SubscriptionDescription,
             SubscriptionProperties, SubscriptionRuntimeProperties, TopicDescription, TopicProperties,
-            TopicRuntimeProperties,
+            TopicRuntimeProperties, VersionedProperties,
         };
         pub use $crate::transport::HttpError;
 

@@ -98,8 +98,9 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
         Ok(entries)
     }
 
-    /// The entities one after the other; a page is read when the one before it is used up. After an error the stream goes on
-    /// with the same page, so that a loop has to decide whether to end.
+    /// The entities one after the other; a page is read when the one before it is used up. After an error that
+    /// [is transient](AdministrationError::is_transient) the stream goes on with the same page, so that a loop has to decide
+    /// whether to end; any other error is the last item. After its end it stays at its end.
     ///
     /// It is `Unpin`, owns a handle of the client, and can be sent to other threads where the HTTP client can.
     ///
@@ -124,18 +125,23 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
     pub fn stream(
         self,
     ) -> Pin<Box<impl futures_core::Stream<Item = Result<E, AdministrationError<H::Error>>> + use<H, T, E>>> {
-        let start = (self, Vec::new().into_iter());
-        Box::pin(futures_util::stream::unfold(start, |(mut pages, mut entries)| async move {
+        let start = Some((self, Vec::new().into_iter()));
+        let stream = futures_util::stream::unfold(start, |state| async move {
+            let (mut pages, mut entries) = state?;
             loop {
                 if let Some(entry) = entries.next() {
-                    return Some((Ok(entry), (pages, entries)));
+                    return Some((Ok(entry), Some((pages, entries))));
                 }
                 match pages.next_page().await {
                     Ok(Some(page)) => entries = page.into_iter(),
                     Ok(None) => return None,
-                    Err(error) => return Some((Err(error), (pages, entries))),
+                    Err(error) => {
+                        let rest = error.is_transient().then_some((pages, entries));
+                        return Some((Err(error), rest));
+                    }
                 }
             }
-        }))
+        });
+        Box::pin(futures_util::StreamExt::fuse(stream))
     }
 }

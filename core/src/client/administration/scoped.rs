@@ -67,6 +67,10 @@ impl<H: HttpClient, T: Timer> TopicAdministration<H, T> {
     ///
     /// Cancel safety: a dropped future may still have created it.
     ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// As [`AdministrationClient::create`].
     pub async fn create_subscription(
@@ -78,9 +82,13 @@ impl<H: HttpClient, T: Timer> TopicAdministration<H, T> {
     }
 
     /// As [`create_subscription`](Self::create_subscription), unless there is one of this name, which stays as it is, with
-    /// its rules. Returns whether it was created.
+    /// its rules. Returns whether this call saw it being created.
     ///
     /// Cancel safety: a dropped future may still have created it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// As [`AdministrationClient::create_if_missing`].
@@ -108,6 +116,10 @@ impl<H: HttpClient, T: Timer> SubscriptionAdministration<H, T> {
     ///
     /// Cancel safety: a dropped future may still have created it.
     ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// As [`AdministrationClient::create`].
     pub async fn create_rule(
@@ -118,10 +130,14 @@ impl<H: HttpClient, T: Timer> SubscriptionAdministration<H, T> {
         self.client.create(&self.described(name, filter)).await
     }
 
-    /// As [`create_rule`](Self::create_rule), unless there is one of this name, which stays as it is. Returns whether it was
-    /// created.
+    /// As [`create_rule`](Self::create_rule), unless there is one of this name, which stays as it is. Returns whether this
+    /// call saw it being created.
     ///
     /// Cancel safety: a dropped future may still have created it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// As [`AdministrationClient::create_if_missing`].

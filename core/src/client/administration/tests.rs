@@ -342,6 +342,56 @@ fn attempts_end() {
     assert_eq!(*script.waits.borrow(), [Duration::from_secs(60)]);
 }
 
+/// An attempt that may have changed the version is not made again: its repetition would call its own change a conflict.
+#[test]
+fn an_update_of_one_version_is_not_repeated_when_its_outcome_is_unknown() {
+    let mut settings = QueueProperties::new("q", CreateQueueOptions::new());
+    settings.etag = Some(ETag::new("\"1\""));
+    let conflict = || refusal(412, "SubCode=41200. Precondition Failed.");
+    for (first, timeout) in [(Answer::Broken, false), (Answer::Never, true)] {
+        let script = Script::new([first, conflict()]);
+        let error = block_on(client(&script).update_if_unchanged(&settings)).unwrap_err();
+        let expected = if timeout { "the service did not answer in time" } else { "broken" };
+        assert_eq!(error.to_string(), expected, "{error:?}");
+    }
+    for status in [500, 504] {
+        let script = Script::new([refusal(status, "trouble"), conflict()]);
+        let error = block_on(client(&script).update_if_unchanged(&settings)).unwrap_err();
+        assert!(error.is_transient() && !error.is_conflict(), "{error:?}");
+    }
+    // A service that is busy has not begun, and an update of any version may be made twice.
+    let script = Script::new([refusal(429, "busy"), answer(200, write_entry(&queue("q")))]);
+    block_on(client(&script).update_if_unchanged(&settings)).unwrap();
+    let script = Script::new([Answer::Broken, answer(200, write_entry(&queue("q")))]);
+    block_on(client(&script).update(&settings)).unwrap();
+}
+
+#[cfg(feature = "stream")]
+#[test]
+fn a_stream_ends_once_and_after_errors_that_stay() {
+    use futures_core::Stream;
+    let next = |stream: &mut Pin<Box<dyn Stream<Item = _>>>| {
+        let result: Option<Result<QueueProperties, AdministrationError<Broken>>> =
+            block_on(core::future::poll_fn(|cx| stream.as_mut().poll_next(cx)));
+        result.map(|result| result.map(|queue| queue.name).map_err(|error| error.to_string()))
+    };
+    let page = || answer(200, write_feed("Queues", "id", Timestamp::UNIX_EPOCH, None, &[queue("a")]));
+    let broken = (0..4).map(|_| Answer::Broken);
+    let script = &*Box::leak(Box::new(Script::new(broken.chain([page(), refusal(401, "no")]))));
+    let client = client(script);
+    let mut passes: Pin<Box<dyn Stream<Item = _>>> = client.list_queues().stream();
+    assert_eq!(next(&mut passes), Some(Err("broken".into())));
+    assert_eq!(next(&mut passes), Some(Ok("a".into())));
+    assert_eq!((next(&mut passes), next(&mut passes)), (None, None));
+    let mut stays: Pin<Box<dyn Stream<Item = _>>> = client.list_queues().stream();
+    assert!(matches!(next(&mut stays), Some(Err(_))));
+    assert_eq!((next(&mut stays), next(&mut stays)), (None, None));
+    let mut closed: Pin<Box<dyn Stream<Item = _>>> = client.list_queues().stream();
+    block_on(client.close());
+    assert_eq!(next(&mut closed), Some(Err("the administration client is closed".into())));
+    assert_eq!((next(&mut closed), next(&mut closed)), (None, None));
+}
+
 #[test]
 fn what_does_not_pass_is_not_tried_again() {
     for (status, detail, kind) in [

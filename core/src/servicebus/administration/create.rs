@@ -31,14 +31,19 @@ pub(crate) trait Creates {
 #[allow(private_bounds, reason = "nobody else describes entities")]
 pub trait EntityProperties: Changes + FromEntry {}
 
+/// [`EntityProperties`] whose version the service names: [`QueueProperties`] and [`TopicProperties`]. A subscription has
+/// none of its own, since the service sends its topic's ETag with it (docs/evidence/service-evidence.md §13.3).
+pub trait VersionedProperties: EntityProperties {
+    /// The version that was read; `None` unless a get brought these settings.
+    fn etag(&self) -> Option<&ETag>;
+}
+
 /// How [`EntityProperties`] are changed.
 pub(crate) trait Changes {
     /// The entity.
     fn resource(&self) -> Resource;
     /// The request that makes its settings these.
     fn request(&self, requests: &RequestBuilder) -> Result<UnsignedRequest, InvalidRequest>;
-    /// The version that was read.
-    fn etag(&self) -> Option<&ETag>;
 }
 
 macro_rules! changes {
@@ -53,10 +58,6 @@ macro_rules! changes {
             fn request(&self, requests: &RequestBuilder) -> Result<UnsignedRequest, InvalidRequest> {
                 requests.$update(self)
             }
-
-            fn etag(&self) -> Option<&ETag> {
-                self.etag.as_ref()
-            }
         }
     )* };
 }
@@ -65,6 +66,18 @@ changes! {
     QueueProperties by update_queue, (name);
     TopicProperties by update_topic, (name);
     SubscriptionProperties by update_subscription, (topic_name, name);
+}
+
+impl VersionedProperties for QueueProperties {
+    fn etag(&self) -> Option<&ETag> {
+        self.etag.as_ref()
+    }
+}
+
+impl VersionedProperties for TopicProperties {
+    fn etag(&self) -> Option<&ETag> {
+        self.etag.as_ref()
+    }
 }
 
 impl QueueProperties {

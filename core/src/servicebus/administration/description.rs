@@ -162,6 +162,7 @@ macro_rules! entity {
         $(#[$description_meta:meta])* description $Description:ident created by $create:ident;
         $(#[$properties_meta:meta])* properties $Properties:ident { $( $(#[$identity_meta:meta])* $identity:ident, )+ }
         element $element:literal;
+        $( version $etag:ident; )?
         timestamps $timestamps:ident;
         request $request:expr;
         response $response:expr;
@@ -269,17 +270,17 @@ macro_rules! entity {
         }
 
         $(#[$properties_meta])*
-        ///
-        /// Compared by name and settings, whatever their ETag.
         #[derive(Clone, Debug)]
         #[non_exhaustive]
         pub struct $Properties {
             $( $(#[$identity_meta])* pub $identity: alloc::string::String, )+
             $( $(#[$meta])* pub $field: $Type, )*
             $( $(#[$optional_meta])* pub $optional: Option<$Optional>, )*
-            /// The version of these settings as the service named it when they were read alone. `None` in a list and in the
-            /// answer to a change, which has none or that of the version before.
-            pub etag: Option<$crate::servicebus::administration::ETag>,
+            $(
+                /// The version of these settings as the service named it when they were read alone. `None` in a list and in
+                /// the answer to a change, which has none or that of the version before. `==` does not compare it.
+                pub $etag: Option<$crate::servicebus::administration::ETag>,
+            )?
         }
 
         impl PartialEq for $Properties {
@@ -297,7 +298,7 @@ macro_rules! entity {
                     $( $identity: $identity.into(), )+
                     $( $field: options.$field.unwrap_or_else(|| $default), )*
                     $( $optional: options.$optional, )*
-                    etag: None,
+                    $( $etag: None, )?
                 }
             }
         }

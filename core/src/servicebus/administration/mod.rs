@@ -33,7 +33,7 @@ mod tests;
 
 pub use authorization::{AccessRights, AuthorizationRule};
 pub(crate) use create::{Changes, Creates};
-pub use create::{EntityDescription, EntityProperties, RuleDescription};
+pub use create::{EntityDescription, EntityProperties, RuleDescription, VersionedProperties};
 pub use description::{Description, EntityOptions, EntityState};
 pub use element::{InvalidElement, Reading};
 pub use error::{Operation, ResponseError, ServiceError, ServiceErrorKind};

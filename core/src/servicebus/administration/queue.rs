@@ -27,6 +27,7 @@ entity! {
         name,
     }
     element "QueueDescription";
+    version etag;
     timestamps Trimmed;
     request &[
         "LockDuration", "MaxSizeInMegabytes", "RequiresDuplicateDetection", "RequiresSession",

@@ -298,6 +298,12 @@ impl UnsignedRequest {
         self
     }
 
+    /// Whether it asks for one version. When its answer is lost, a second attempt finds the version that the first has made.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn asks_for_version(&self) -> bool {
+        self.request.headers.get("If-Match").is_some_and(|version| version != "*")
+    }
+
     /// The request as it is.
     pub fn request(&self) -> &Request {
         &self.request

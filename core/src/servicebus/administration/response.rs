@@ -64,7 +64,7 @@ from_entry! {
     TopicRuntimeProperties = "TopicDescription", |node, _resource, name|
         Self::new(name, &Description::<CreateTopicOptions>::read(node, Reading::Lenient)?.state);
     SubscriptionProperties = "SubscriptionDescription", |node, resource, name|
-        Self::new(resource.topic(), name, Description::<CreateSubscriptionOptions>::read(node, Reading::Lenient)?.options), etag;
+        Self::new(resource.topic(), name, Description::<CreateSubscriptionOptions>::read(node, Reading::Lenient)?.options);
     SubscriptionRuntimeProperties = "SubscriptionDescription", |node, resource, name|
         Self::new(resource.topic().into(), name, &Description::<CreateSubscriptionOptions>::read(node, Reading::Lenient)?.state);
     RuleProperties = "RuleDescription", |node, _resource, name| {

@@ -19,6 +19,7 @@ entity! {
         name,
     }
     element "TopicDescription";
+    version etag;
     timestamps Trimmed;
     request &[
         "DefaultMessageTimeToLive", "MaxSizeInMegabytes", "RequiresDuplicateDetection",
