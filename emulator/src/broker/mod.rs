@@ -81,6 +81,26 @@ impl ConnectionId {
     }
 }
 
+/// Why there is no room for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// There are as many as [`BrokerConfig::max_connections`].
+    Connections,
+    /// [`BrokerConfig::memory`] is used up.
+    Memory,
+}
+
+impl core::fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Connections => "too many connections",
+            Self::Memory => "the memory that clients may use is used up",
+        })
+    }
+}
+
+impl core::error::Error for NoRoom {}
+
 /// How a broker behaves.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
@@ -225,12 +245,15 @@ impl Broker {
 
     /// A new connection; `None` when there are too many, or when the memory budget is used up.
     pub fn connect(&mut self, clock: Clock) -> Option<ConnectionId> {
-        self.connect_to(clock, "")
+        self.connect_to(clock, "").ok()
     }
 
     /// A new connection to a host that the transport names: that of the TLS handshake, or of the request that opened a
     /// WebSocket. The host of `open` comes before it.
-    pub fn connect_to(&mut self, clock: Clock, host: &str) -> Option<ConnectionId> {
+    ///
+    /// # Errors
+    /// Why there is no room for it.
+    pub fn connect_to(&mut self, clock: Clock, host: &str) -> Result<ConnectionId, NoRoom> {
         let transport = self.namespaces.at_host(host);
         let namespace = transport.unwrap_or_default();
         self.advance(namespace, clock);
@@ -252,8 +275,8 @@ impl Broker {
         let shared = self.namespaces.get_mut(namespace);
         let peer =
             Peer::new(placeholder, transport, engine, clock.now, &shared.budget, shared.namespace.work().clone())
-                .ok()?;
-        let key = self.peers.insert(peer).ok()?;
+                .map_err(|OverBudget| NoRoom::Memory)?;
+        let key = self.peers.insert(peer).map_err(|_| NoRoom::Connections)?;
         let id = ConnectionId(key);
         if let Some(peer) = self.peers.find_mut(key) {
             peer.id = id;
@@ -261,7 +284,7 @@ impl Broker {
         shared.statistics.connections_accepted += 1;
         shared.connections += 1;
         self.set_timer(id, clock);
-        Some(id)
+        Ok(id)
     }
 
     /// Applies what a client sent.

@@ -136,9 +136,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let clock = host.clock.now();
-    let Some(id) = host.with(None, |broker| broker.connect_to(clock, name)) else {
-        tracing::warn!(protocol, "refused: too many connections");
-        return;
+    let id = match host.with(None, |broker| broker.connect_to(clock, name)) {
+        Ok(id) => id,
+        Err(why) => {
+            tracing::warn!(protocol, "refused: {why}");
+            return;
+        }
     };
     tracing::info!(protocol, "connected");
     let waker = host.waker(id);

@@ -12,7 +12,7 @@ use servicebus_core::wire::sasl::SaslInit;
 use servicebus_emulator::blueprint::Blueprint;
 use servicebus_emulator::broker::budget::Holding;
 use servicebus_emulator::broker::entities::{AuthorizationRule, QueueDescription, Rights};
-use servicebus_emulator::broker::{Broker, BrokerConfig, NamespaceConfig, NamespaceId};
+use servicebus_emulator::broker::{Broker, BrokerConfig, NamespaceConfig, NamespaceId, NoRoom};
 use servicebus_emulator::{Emulator, StartError};
 use servicebus_tests::administrator::Administrator;
 use servicebus_tests::broker::*;
@@ -209,6 +209,20 @@ fn a_key_in_sasl_plain_is_one_of_the_namespace() {
     let id = world.broker.connect(world.clock).unwrap();
     let client = world.open_client_at(id, &init(Some("a.localhost")), Some("a.localhost"), None);
     assert!(!world.clients[client].engine.is_open(), "no key of this namespace");
+}
+
+/// What is short is named: places or memory.
+#[test]
+fn a_connection_without_room_learns_what_is_short() {
+    let mut world = World::new();
+    let of = |max_connections, memory| Broker::new(BrokerConfig { max_connections, memory, ..Default::default() }, 7);
+    world.broker = of(1, 1 << 20);
+    world.broker.connect_to(world.clock, "").unwrap();
+    let error = world.broker.connect_to(world.clock, "").unwrap_err();
+    assert_eq!((error, error.to_string().as_str()), (NoRoom::Connections, "too many connections"));
+    world.broker = of(10, 1_000);
+    let error = world.broker.connect_to(world.clock, "").unwrap_err();
+    assert_eq!((error, error.to_string().as_str()), (NoRoom::Memory, "the memory that clients may use is used up"));
 }
 
 /// An administrator of the namespace at this host, with a token for another.

@@ -82,7 +82,7 @@ impl Namespace {
         if let Some(queue) = self.queues.get_mut(&key) {
             let stores = queue.stores;
             queue.description = description.clone();
-            queue.times.updated = utc;
+            queue.times.update(utc);
             queue.share = share;
             self.set_settings(stores, |sub_queue| queue::settings(&description, sub_queue));
             self.watch_duplicates(&key, utc);
@@ -105,7 +105,7 @@ impl Namespace {
         let share = self.entity_share(topic::bytes(&key, &description));
         if let Some(topic) = self.topics.get_mut(&key) {
             topic.description = description;
-            topic.times.updated = utc;
+            topic.times.update(utc);
             topic.share = share;
             self.watch_duplicates(&key, utc);
             self.signal(Signal::Updated(key));
@@ -148,7 +148,7 @@ impl Namespace {
         if let Some(found) = topic.subscriptions.get_mut(&own) {
             let stores = found.stores;
             found.description = description.clone();
-            found.times.updated = utc;
+            found.times.update(utc);
             found.share.set(topic::subscription_bytes(&path, &description));
             self.set_settings(stores, |sub_queue| topic::settings(&description, sub_queue));
             self.watch_idle(path.clone(), description.auto_delete_on_idle, utc);

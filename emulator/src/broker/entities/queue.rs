@@ -7,7 +7,7 @@ use super::remains::Life;
 use super::store::{Store, StoreSettings};
 use crate::broker::budget::Share;
 use servicebus_core::servicebus::SubQueue;
-use servicebus_core::time::Timestamp;
+use servicebus_core::time::{Duration, Timestamp};
 use std::sync::Arc;
 
 /// The stores of a queue or a subscription.
@@ -42,7 +42,9 @@ impl Stores {
 pub struct Times {
     /// When it was made.
     pub created: Timestamp,
-    /// When its settings were last changed.
+    /// When its settings were last changed: later with every change, since it is the version that the management API names
+    /// (docs/evidence/pinned-behaviour.md ADM6). A change in the millisecond of the one before, or after UTC went back, is a
+    /// millisecond later.
     pub updated: Timestamp,
     /// When it was last used; [`Timestamp::DOTNET_MIN`] for never.
     pub accessed: Timestamp,
@@ -52,6 +54,11 @@ impl Times {
     /// Made now.
     pub fn new(utc: Timestamp) -> Self {
         Self { created: utc, updated: utc, accessed: Timestamp::DOTNET_MIN }
+    }
+
+    /// Changed now.
+    pub fn update(&mut self, utc: Timestamp) {
+        self.updated = utc.max(self.updated + Duration::from_millis(1));
     }
 }
 

@@ -61,6 +61,36 @@ fn adm6_etags_are_the_ticks_of_the_last_change() {
     assert_eq!(header(&site.delete(&entity("q")), "ETag"), Some(second.as_str()));
 }
 
+/// The clock can stand still, or go back: no two settings have one ETag.
+#[test]
+fn every_change_of_a_queue_or_topic_makes_another_etag() {
+    let mut site = Site::new();
+    site.furnish();
+    for name in ["q", "t"] {
+        let mut seen = Vec::new();
+        for back in [0, 0, 3_600] {
+            site.utc = site.utc - Duration::from_secs(back);
+            seen.push(header(&site.get(&entity(name)), "ETag").unwrap().to_owned());
+            let request = if name == "q" {
+                let queue = site.queue("q");
+                site.requests.update_queue(&queue)
+            } else {
+                let read = site.get(&entity("t"));
+                let topic: TopicProperties = read_one(&read, &entity("t"), Operation::Get).unwrap();
+                site.requests.update_topic(&topic)
+            };
+            assert_eq!(site.run(request).status, 200);
+        }
+        seen.push(header(&site.get(&entity(name)), "ETag").unwrap().to_owned());
+        assert!(seen.is_sorted_by(|before, after| before < after), "{name}: {seen:?}");
+        let queue = site.queue("q");
+        let mut late = site.requests.update_queue(&queue).unwrap().request().clone();
+        late.headers = Headers::new();
+        late.headers.push("If-Match", seen[0].clone());
+        assert_eq!(site.send(late).status, 412);
+    }
+}
+
 #[test]
 fn an_update_can_ask_for_a_version() {
     let mut site = Site::new();
