@@ -1,5 +1,6 @@
 //! Storage that grows: messages are copied out of the receive buffer into chunks, which they share.
 
+use super::chunk::CHUNK;
 use super::{
     AllFeatures, Buffer, Generation, HeapBuffer, HeapDeadlines, HeapMarks, Index, Key, Payload, Payloads, Room,
     SharedText, Storage, Table, Text,
@@ -365,17 +366,3 @@ impl Index for HeapIndex {
 
 /// Room that a chunk has left for a message before that is encoded.
 const ROOM: usize = 4 * 1024;
-/// Messages are packed into chunks of this size, many to one allocation.
-pub(super) const CHUNK: usize = 64 * 1024;
-
-/// Room for `len` more bytes at the end of `chunk`: its own memory again when no message holds on to it any more, else
-/// a new chunk of this size. True when it is a new one.
-pub(super) fn make_room(chunk: &mut BytesMut, len: usize, size: usize) -> bool {
-    if chunk.capacity() - chunk.len() >= len || chunk.try_reclaim(size.max(len)) {
-        return false;
-    }
-    let mut fresh = BytesMut::with_capacity(size.max(len));
-    fresh.extend_from_slice(chunk);
-    *chunk = fresh;
-    true
-}

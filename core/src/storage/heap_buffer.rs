@@ -1,7 +1,7 @@
 //! Buffers that grow as they are used.
 
 use super::Buffer;
-use super::heap::{CHUNK, make_room};
+use super::chunk::{CHUNK, make_room};
 use crate::wire::{Encode, Full, Sink};
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};

@@ -6,6 +6,8 @@
 //! once. Both are types, not features: one build holds both, and one test run tests both.
 
 mod chain;
+#[cfg(feature = "alloc")]
+mod chunk;
 mod deadlines;
 mod features;
 mod fixed;
