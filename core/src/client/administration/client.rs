@@ -175,6 +175,8 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// the attempt that they make has ended. Later calls end as [`AdministrationError::Closed`].
     ///
     /// Cancel safety: a dropped future has closed the client.
+    ///
+    /// Bound: one attempt.
     pub async fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         let closing = self.shared.http.close();
@@ -298,6 +300,12 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// # }
     /// ```
     ///
+    /// Cancel safety: a dropped future may still have created it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// [`AdministrationError`]; [`is_already_exists`](AdministrationError::is_already_exists) where there is an entity of
     /// this name.
@@ -319,6 +327,12 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// `false` does not say who created it: when the answer to the first attempt was lost, the next one finds the entity
     /// that the first has created. `true` is certain.
     ///
+    /// Cancel safety: a dropped future may still have created it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
     /// # Errors
     /// [`AdministrationError`]. A queue where a topic is to be created, or the other way round, counts as there.
     pub async fn create_if_missing<D: EntityDescription>(
@@ -335,6 +349,12 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// Changes the settings of a queue, topic or subscription to these: what was read is changed and sent back. Open links
     /// are detached and come back by themselves. A change that was made in between is lost; see
     /// [`update_if_unchanged`](Self::update_if_unchanged).
+    ///
+    /// Cancel safety: a dropped future may still have changed it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
     ///
     /// # Errors
     /// [`AdministrationError`]; [`is_not_found`](AdministrationError::is_not_found) where the entity is gone.
@@ -355,6 +375,12 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// is true. Only where the service is too busy to begin is it tried again, as the retry policy says.
     ///
     /// Whether Azure compares the ETag is not known from its documents; an emulator does.
+    ///
+    /// Cancel safety: a dropped future may still have changed it.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at most once.
     ///
     /// # Errors
     /// [`AdministrationError`]; [`is_conflict`](AdministrationError::is_conflict) where the settings were changed in

@@ -57,7 +57,9 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
 
     /// The next page; `None` after the last. After an error the same page can be asked for again.
     ///
-    /// Cancel safe: a page whose future is dropped is read again by the next call.
+    /// Cancel safety: a page whose future is dropped is read again by the next call.
+    ///
+    /// Bound: the retry policy.
     ///
     /// # Errors
     /// [`AdministrationError`].
@@ -86,7 +88,9 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
 
     /// All entries of all pages that are left.
     ///
-    /// Cancel safe: nothing is lost but the pages read so far.
+    /// Cancel safety: nothing is lost but the pages read so far.
+    ///
+    /// Bound: the retry policy for each page.
     ///
     /// # Errors
     /// [`AdministrationError`].
