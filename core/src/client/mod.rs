@@ -51,6 +51,8 @@ mod session_processor;
 mod session_state;
 mod state;
 mod transaction;
+#[cfg(feature = "alloc")]
+mod waiting;
 
 use crate::machine::{ClientMachine, Entity, Kind, Settings};
 use crate::runtime::Runtime;

@@ -1,15 +1,14 @@
 //! Waiting for the slot of a call while all are taken.
 
 use super::Access;
+use super::waiting::Ticket;
 use crate::engine::{Capacity, EngineError};
-use crate::machine::{Cause, ClientMachine, Failure};
+use crate::machine::{Cause, Failure};
 use crate::runtime::Runtime;
 use crate::storage::Storage;
 use crate::time::Instant;
-use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 use core::future::poll_fn;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 
 /// The failure of a call that could not begin, since there are too many.
 pub(super) fn full<S: Storage>() -> Failure<S> {
@@ -19,73 +18,6 @@ pub(super) fn full<S: Storage>() -> Failure<S> {
 /// Whether a call could not begin, since there are too many.
 pub(super) fn is_full<S: Storage>(failure: &Failure<S>) -> bool {
     failure.cause == Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))
-}
-
-/// How many slots have to be free, and the number that the task was given. Those that want fewer come first: they may be the
-/// turn that the others wait for.
-type Ticket = (u8, u64);
-
-/// A task that waits for a slot.
-#[derive(Debug)]
-struct Waiter {
-    waker: Waker,
-    until: Option<Instant>,
-}
-
-/// Tasks that wait for slots.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    waiters: BTreeMap<Ticket, Waiter>,
-    /// The last number.
-    last: u64,
-    /// Those whose time is up, or that have to look again for another reason.
-    called: Vec<Waker>,
-}
-
-impl Waiting {
-    /// Whether the driver has somebody to wake.
-    pub(super) fn has_news<S: Storage>(&self, machine: &ClientMachine<S>) -> bool {
-        !self.called.is_empty()
-            || self.waiters.first_key_value().is_some_and(|((wanted, _), _)| machine.has_slots(*wanted))
-    }
-
-    /// All of them have to look again.
-    pub(super) fn call_all(&mut self) {
-        self.called.extend(core::mem::take(&mut self.waiters).into_values().map(|waiter| waiter.waker));
-    }
-
-    /// Those whose time is up have to look again. Returns when that of the next one is.
-    pub(super) fn call_late(&mut self, now: Instant) -> Option<Instant> {
-        let waiters = core::mem::take(&mut self.waiters).into_iter();
-        let (late, rest): (BTreeMap<_, _>, _) =
-            waiters.partition(|(_, waiter)| waiter.until.is_some_and(|at| at <= now));
-        self.waiters = rest;
-        self.called.extend(late.into_values().map(|waiter: Waiter| waiter.waker));
-        self.waiters.values().filter_map(|waiter| waiter.until).min()
-    }
-
-    /// Collects wakers of those that have to look again, and of those for whom there are slots; true when there may be more.
-    pub(super) fn take_wakers<const N: usize>(
-        &mut self,
-        mut free: usize,
-        wakers: &mut heapless::Vec<Waker, N>,
-    ) -> bool {
-        while !wakers.is_full() {
-            let waker = match self.called.pop() {
-                Some(waker) => waker,
-                None => match self.waiters.first_entry().filter(|first| usize::from(first.key().0) <= free) {
-                    Some(first) => {
-                        free -= 1;
-                        first.remove().waker
-                    }
-                    None => return false,
-                },
-            };
-            // There is room: it was just checked.
-            let _ = wakers.push(waker);
-        }
-        true
-    }
 }
 
 /// The wait of a task for a slot.
@@ -115,16 +47,13 @@ impl Room {
         let (polled, _gone) = shared.change(|state| {
             let waiting = &mut state.without_slot;
             if state.machine.has_slots(wanted) || is_over() {
-                return (Poll::Ready(true), ticket.take().and_then(|ticket| waiting.waiters.remove(&ticket)));
+                return (Poll::Ready(true), ticket.take().and_then(|ticket| waiting.leave(ticket)));
             }
-            let ticket = *ticket.get_or_insert_with(|| {
-                waiting.last += 1;
-                (wanted, waiting.last)
-            });
+            let ticket = *ticket.get_or_insert_with(|| waiting.ticket(wanted));
             if let Some(until) = until {
                 state.machine.end_slot_wait(until);
             }
-            let gone = waker.take().and_then(|waker| waiting.waiters.insert(ticket, Waiter { waker, until }));
+            let gone = waker.take().and_then(|waker| waiting.wait(ticket, waker, until));
             (Poll::Pending, gone)
         });
         polled
@@ -137,7 +66,7 @@ impl Room {
     /// Waits no longer.
     pub(super) fn leave<R: Runtime>(&mut self, shared: &Access<R>) {
         if let Some(ticket) = self.ticket.take() {
-            let _gone = shared.change(|state| state.without_slot.waiters.remove(&ticket));
+            let _gone = shared.change(|state| state.without_slot.leave(ticket));
         }
     }
 }

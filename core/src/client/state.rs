@@ -58,7 +58,7 @@ pub struct State<R: Runtime> {
     pub(crate) handles: usize,
     /// Tasks that wait for the slot of a call.
     #[cfg(feature = "alloc")]
-    pub(super) without_slot: super::room::Waiting,
+    pub(super) without_slot: super::waiting::Waiting,
     /// Failures with errors of other libraries: held here so that none is dropped under the lock.
     #[cfg(feature = "alloc")]
     sources: alloc::vec::Vec<Failure<R::Storage>>,
@@ -82,7 +82,7 @@ impl<R: Runtime> State<R> {
             outside: heapless::Vec::new(),
             handles: 0,
             #[cfg(feature = "alloc")]
-            without_slot: super::room::Waiting::default(),
+            without_slot: super::waiting::Waiting::default(),
             #[cfg(feature = "alloc")]
             sources: alloc::vec::Vec::new(),
         }
