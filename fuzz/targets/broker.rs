@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use servicebus_core::storage::{Buffer as _};
+use servicebus_core::storage::Buffer as _;
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, ConnectionId};
 use servicebus_fuzz::{SEED, add_entities};
