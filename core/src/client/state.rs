@@ -112,9 +112,12 @@ impl<R: Runtime> State<R> {
         gone
     }
 
-    /// Fixed storage keeps no errors of other libraries.
+    /// Fixed storage keeps no errors of other libraries, and has none to drop.
     #[cfg(not(feature = "alloc"))]
-    pub(crate) fn keep_source(&mut self, _: &Failure<R::Storage>) {}
+    #[must_use]
+    pub(crate) fn keep_source(&mut self, _: &Failure<R::Storage>) -> [Failure<R::Storage>; 0] {
+        []
+    }
 
     /// Signals the driver when the machine has something to do.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
