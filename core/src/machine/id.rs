@@ -5,10 +5,10 @@ use crate::storage::{Key, Place};
 
 /// Declares ids. A generation tells an entry from later ones in the same place: a stale id finds nothing.
 macro_rules! ids {
-    ($($(#[$meta:meta])* $name:ident;)*) => {$(
+    ($($(#[$meta:meta])* $visibility:vis $name:ident;)*) => {$(
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) struct $name(Key);
+        $visibility struct $name(Key);
 
         impl $name {
             pub(super) const fn new(key: Key) -> Self {
@@ -29,9 +29,11 @@ macro_rules! ids {
 
 ids! {
     /// A token of [`Tokens`](super::tokens::Tokens).
-    TokenId;
+    pub(super) TokenId;
     /// A request of `channels`.
-    RequestId;
+    pub(super) RequestId;
+    /// Names a registration of a lock that is renewed.
+    pub RenewalId;
 }
 
 /// The lock of a session: its receiver's as long as that is there, so that a place is enough.
@@ -46,25 +48,6 @@ impl SessionLockId {
     /// The entry's place.
     pub(super) const fn index(self) -> u32 {
         self.0.index()
-    }
-}
-
-/// Names a registration of a lock that is renewed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RenewalId(Key);
-
-impl RenewalId {
-    pub(super) const fn new(key: Key) -> Self {
-        Self(key)
-    }
-
-    pub(super) const fn key(self) -> Key {
-        self.0
-    }
-
-    /// The entry's place.
-    pub(super) const fn index(self) -> u32 {
-        self.0.index
     }
 }
 
