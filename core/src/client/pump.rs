@@ -35,7 +35,7 @@ pub(super) async fn either<A, B>(one: impl Future<Output = A>, other: impl Futur
 
 /// Why a pump has ended.
 pub(super) enum PumpEnd<S: Storage> {
-    /// It was told to; a pump of a session also ends when it is paused.
+    /// The processor was stopped, or a session's processor paused.
     Told,
     /// No message came for as long as it was to wait.
     Idle,
@@ -170,8 +170,8 @@ where
         }
     }
 
-    /// Receives and handles until it is told to end; for a session also when nothing comes for `idle`, or its `renewal`
-    /// has ended. Every handler has returned when it ends.
+    /// Receives messages and handles them until the processor is stopped. For a session it also ends when no message comes
+    /// for `idle`, or when the session's `renewal` has ended. Every handler has returned by then.
     pub(super) async fn run<'s>(
         &self,
         source: &'s Arc<Source<R>>,
@@ -274,7 +274,7 @@ where
             }
         }
         finish(&mut running).await;
-        // What was deleted when it was sent is in nobody else's hands: it is handled as well.
+        // A receive-and-delete receiver may still hold messages. The service has deleted them, so they are handled as well.
         while let Some(count) = receiver.leftover() {
             let count = count.min(u32::try_from(limit).unwrap_or(u32::MAX));
             let mut messages = Vec::new();

@@ -45,7 +45,7 @@ impl Waiting {
         self.waiters.remove(&ticket).map(|before| before.waker)
     }
 
-    /// Whether the driver has somebody to wake.
+    /// Whether the driver has tasks to wake.
     pub(super) fn has_news<S: Storage>(&self, machine: &ClientMachine<S>) -> bool {
         !self.called.is_empty()
             || self.waiters.first_key_value().is_some_and(|((wanted, _), _)| machine.has_slots(*wanted))
