@@ -2,14 +2,14 @@
 
 use super::attempts::{Asking, Attempt, Attempts, Turn};
 use super::{Access, Error, LiteralOf, ReceiverOptions, State, StorageOf};
-use crate::engine::{Capacity, EngineError};
+use crate::engine::Capacity;
 use crate::machine::{Cause, ClientMachine, EndpointId, Entity, Failure, Kind, OperationId, SessionChoice, SizeLimits};
 use crate::runtime::Runtime;
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::{MessageId, MessageRef, Reason};
-use crate::storage::{self, Payload, Storage};
+use crate::storage::{self, EncoderOf, Payload, Spare, Storage};
 use crate::time::{Duration, Instant};
-use crate::wire::{Uuid, UuidText};
+use crate::wire::{Full, Uuid, UuidText};
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -454,19 +454,7 @@ impl<R: Runtime> Endpoint<R> {
             // A task that comes meanwhile finds no arena and makes one of its own.
             (started, core::mem::take(&mut state.arena), id)
         });
-        let text = id.map(Uuid::text);
-        let encoded = (started.is_ok() && !turn.waits).then(|| {
-            if text.is_some() || message.needs_expiry() {
-                let mut message: MessageRef<'_> = *message;
-                message.message_id = message.message_id.or(text.as_ref().map(|text| MessageId::String(text.as_str())));
-                if message.needs_expiry() {
-                    message.set_expiry(self.shared.clock().utc);
-                }
-                PayloadOf::<R>::encode_in(arena.kept_mut(), &message)
-            } else {
-                PayloadOf::<R>::encode_in(arena.kept_mut(), message)
-            }
-        });
+        let encoded = (started.is_ok() && !turn.waits).then(|| self.encode_in(&mut arena, message, id));
         self.shared.with(|state| state.arena = arena);
         let operation = started?;
         match encoded.transpose() {
@@ -474,10 +462,31 @@ impl<R: Runtime> Endpoint<R> {
             Err(_) => {
                 // The call was started for nothing.
                 give_up::<R>(&self.shared, operation);
-                return Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message))));
+                return Err(Failure::no_capacity(Capacity::Message));
             }
         }
         Ok(operation)
+    }
+
+    /// Encodes a message outside of the lock. One without an id gets this one, and a life too long for its field an expiry.
+    #[inline]
+    fn encode_in(
+        &self,
+        arena: &mut Spare<StorageOf<R>, EncoderOf<StorageOf<R>>>,
+        message: &MessageRef<'_>,
+        id: Option<Uuid>,
+    ) -> Result<PayloadOf<R>, Full> {
+        let text = id.map(Uuid::text);
+        if text.is_some() || message.needs_expiry() {
+            let mut message: MessageRef<'_> = *message;
+            message.message_id = message.message_id.or(text.as_ref().map(|text| MessageId::String(text.as_str())));
+            if message.needs_expiry() {
+                message.set_expiry(self.shared.clock().utc);
+            }
+            PayloadOf::<R>::encode_in(arena.kept_mut(), &message)
+        } else {
+            PayloadOf::<R>::encode_in(arena.kept_mut(), message)
+        }
     }
 
     /// Encodes a message for a call that keeps it. One without an id gets one, as the settings say.
@@ -487,16 +496,11 @@ impl<R: Runtime> Endpoint<R> {
         let lacks_id = <StorageOf<R> as Storage>::MESSAGE_IDS && message.message_id.is_none();
         let (mut arena, id) = self.shared.with(|state| {
             let gets_id = lacks_id && state.machine.settings().message_ids;
-            (core::mem::take(&mut state.arena), gets_id.then(|| Uuid(state.machine.random().uuid()).text()))
+            (core::mem::take(&mut state.arena), gets_id.then(|| Uuid(state.machine.random().uuid())))
         });
-        let mut message = *message;
-        message.message_id = message.message_id.or(id.as_ref().map(|id| MessageId::String(id.as_str())));
-        if message.needs_expiry() {
-            message.set_expiry(self.shared.clock().utc);
-        }
-        let encoded = PayloadOf::<R>::encode_in(arena.kept_mut(), &message);
+        let encoded = self.encode_in(&mut arena, message, id);
         self.shared.with(|state| state.arena = arena);
-        encoded.map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message))))
+        encoded.map_err(|_| Failure::no_capacity(Capacity::Message))
     }
 
     /// The end of an attempt that starts now.

@@ -349,8 +349,7 @@ mod tests {
             "orders: the service refused: MessageLockLost (com.microsoft:message-lock-lost): The lock is gone."
         );
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::LockLost, ErrorOutcome::NotSent));
-        let error =
-            Error::<Small>::new(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links))), &"orders");
+        let error = Error::<Small>::new(Failure::no_capacity(Capacity::Links), &"orders");
         assert_eq!(error.to_string(), "no capacity left: `links`");
         assert_eq!((error.kind(), error.entity()), (ErrorKind::Capacity, None));
     }

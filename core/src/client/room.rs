@@ -12,7 +12,7 @@ use core::task::{Context, Poll};
 
 /// The failure of a call that could not begin, since there are too many.
 pub(super) fn full<S: Storage>() -> Failure<S> {
-    Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)))
+    Failure::no_capacity(Capacity::Deliveries)
 }
 
 /// Whether a call could not begin, since there are too many.

@@ -307,9 +307,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         let failure = match fault {
             // The message has no room in fixed storage: coming back for it would not help.
-            Some(Violation::MessageSizeExceeded) => {
-                Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)))
-            }
+            Some(Violation::MessageSizeExceeded) => Failure::no_capacity(Capacity::Message),
             _ => endpoint.take_error().unwrap_or_else(|| Failure::new(Cause::LinkLost)),
         };
         let entity = endpoint.entity();
@@ -335,8 +333,8 @@ impl<S: Storage> ClientMachine<S> {
             self.give_up(place, &failure);
             return;
         }
-        // Nobody waits: the next call attaches again. A paused receiver would only let the locks of what it fetches
-        // run out, until the messages are dead-lettered (docs/evidence/invariants.md §1 row 11).
+        // Without a call that waits, the next one attaches again. A paused receiver would fetch messages whose locks run
+        // out, until they are dead-lettered (docs/evidence/invariants.md §1 row 11).
         self.links.park(place, !self.calls.has_any(place));
         // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
         self.calls.notice_endpoint(place);
@@ -384,6 +382,6 @@ impl<S: Storage> ClientMachine<S> {
             Err(_) => self.release(entity.token, User::Link),
         }
         self.due = true;
-        added.map_err(|_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links))))
+        added.map_err(|_| Failure::no_capacity(Capacity::Links))
     }
 }

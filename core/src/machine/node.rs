@@ -35,7 +35,7 @@ impl<S: Storage> ClientMachine<S> {
             if let Some(entity) = entity {
                 self.release(entity.token, User::Channel);
             }
-            Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)))
+            Failure::no_capacity(Capacity::Links)
         })
     }
 

@@ -4,7 +4,7 @@ use super::attach::is_of_room;
 use super::calls::{Outcome, State};
 use super::channels::Channels;
 use super::id::{EndpointId, OperationId, RequestId};
-use super::{Capacity, Cause, ClientMachine, EngineError, Failure, Timer};
+use super::{Capacity, Cause, ClientMachine, Failure, Timer};
 use crate::servicebus::Reason;
 use crate::storage::{Features, Storage};
 use crate::time::{Instant, Millis};
@@ -33,7 +33,7 @@ impl<S: Storage> ClientMachine<S> {
                 self.due = true;
             }
         }
-        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)));
+        let full = |_| Failure::no_capacity(Capacity::Deliveries);
         let operation = self.calls.begin(endpoint.map(|id| id.0.index)).map_err(full)?;
         self.timers.set(Timer::Call, operation.0.index, deadline);
         Ok(operation)
@@ -61,7 +61,7 @@ impl<S: Storage> ClientMachine<S> {
         if self.calls.capacity() > super::credit::RESERVE {
             Ok(())
         } else {
-            Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))))
+            Err(Failure::no_capacity(Capacity::Deliveries))
         }
     }
 

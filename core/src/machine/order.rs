@@ -5,7 +5,7 @@
 
 use super::calls::{Calls, State};
 use super::id::{EndpointId, OperationId};
-use super::{Capacity, Cause, ClientMachine, EngineError, Failure, Timer};
+use super::{Capacity, Cause, ClientMachine, Failure, Timer};
 use crate::storage::Storage;
 use crate::time::Instant;
 use core::task::Poll;
@@ -56,7 +56,7 @@ impl<S: Storage> ClientMachine<S> {
     /// As [`ClientMachine::start`]; the last slot is left for the attempts of the call whose turn it is.
     pub(crate) fn start_in_order(&mut self, sender: EndpointId) -> Result<OperationId, Failure<S>> {
         if !self.has_slots(PLACE_AND_TURN) {
-            return Err(Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries))));
+            return Err(Failure::no_capacity(Capacity::Deliveries));
         }
         let operation = self.start(Some(sender), None)?;
         self.calls.set_state(operation, State::InOrder);

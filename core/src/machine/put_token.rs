@@ -3,7 +3,7 @@
 use super::channels::Owner;
 use super::id::{EntityId, TokenId};
 use super::tokens::{Attempt, SAS_TOKEN, TokenText, Tokens, User};
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure, Path};
+use super::{Capacity, ClientMachine, Clock, EngineError, Entity, Failure, Path};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use crate::wire::Value;
@@ -28,7 +28,7 @@ impl<S: Storage> ClientMachine<S> {
     /// # Errors
     /// [`Capacity::Links`] when there are too many.
     pub(super) fn acquire(&mut self, entity: &Entity<S>, user: User) -> Result<EntityId, Failure<S>> {
-        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Links)));
+        let full = |_| Failure::no_capacity(Capacity::Links);
         let id = self.tokens.acquire(entity, user).map_err(full)?;
         self.tokens.retry(id.token);
         self.due = true;

@@ -5,7 +5,7 @@ use super::id::{EndpointId, OperationId, RenewalId, RequestId};
 use super::lock_renewals::{Due, Ended, LockRenewals, RenewalEnd, State, Subject, Turn, is_gone};
 use super::settlement::Locked;
 use super::tokens::User;
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure};
+use super::{Capacity, Cause, ClientMachine, Clock, Entity, Failure};
 use crate::engine::DeliveryId;
 use crate::servicebus::management::{RenewLock, RenewSessionLock, Response};
 use crate::servicebus::{Argument, Reason};
@@ -93,7 +93,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.node_used(node, clock);
         let (renewals, mut turn) = self.renewal_turn(clock);
-        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)));
+        let full = |_| Failure::no_capacity(Capacity::Deliveries);
         let id = renewals.add(subject, node, lock, max, &mut turn).map_err(full)?;
         self.channels.count_renewal(node, true);
         Ok(id)

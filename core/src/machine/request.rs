@@ -103,7 +103,7 @@ impl<S: Storage> ClientMachine<S> {
     /// may be slow to take it.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn start_request(&mut self, node: u32, owner: Owner, deadline: Instant) -> Result<Key, Failure<S>> {
-        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Deliveries)));
+        let full = |_| Failure::no_capacity(Capacity::Deliveries);
         let id = self.channels.start(node, owner).map_err(full)?;
         self.timers.set(Timer::Request, id.index(), Some(deadline));
         self.due = true;
@@ -145,7 +145,7 @@ impl<S: Storage> ClientMachine<S> {
         let message =
             RequestMessage { id: request_id(key), to: &address, reply_to: &reply_to, operation, properties, body };
         let mut encoder = EncoderOf::<S>::default();
-        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::Message)));
+        let full = |_| Failure::no_capacity(Capacity::Message);
         S::Payload::append(&mut encoder, &message).map_err(full)?;
         let Links::Up { sender: link, .. } = self.channels.links(node) else {
             self.channels.wait_again(place);

@@ -4,7 +4,7 @@ use super::calls::Outcome;
 use super::channels::Owner;
 use super::id::{EndpointId, OperationId, SessionLockId};
 use super::links::{Endpoint, ReceiveMode};
-use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure, Kind, Offer};
+use super::{Capacity, Cause, ClientMachine, Clock, Entity, Failure, Kind, Offer};
 use crate::engine::LinkId;
 use crate::log::Maybe;
 use crate::servicebus::Reason;
@@ -207,7 +207,7 @@ impl<S: Storage> ClientMachine<S> {
         entity: Entity<S>,
         accept_timeout: Option<u32>,
     ) -> Result<EndpointId, Failure<S>> {
-        let full = |_| Failure::new(Cause::Engine(EngineError::NoCapacity(Capacity::SessionReceivers)));
+        let full = |_| Failure::no_capacity(Capacity::SessionReceivers);
         let lock = self.session_locks.add(choice, accept_timeout).map_err(full)?;
         let added = self.add_endpoint(Kind::Receiver { mode, prefetch }, entity, None);
         match added.as_ref().ok().and_then(|id| self.links.get_mut(id.0.index)) {

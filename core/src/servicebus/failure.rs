@@ -100,6 +100,11 @@ impl<S: Storage> Failure<S> {
         Self { cause, uncertain: false, description: S::Description::default() }
     }
 
+    /// A table is full, or what was given is too large for its place.
+    pub(crate) fn no_capacity(capacity: Capacity) -> Self {
+        Self::new(Cause::Engine(EngineError::NoCapacity(capacity)))
+    }
+
     #[inline(never)]
     pub(crate) fn described(cause: Cause, description: &str) -> Self {
         Self { description: S::Description::of(&description), ..Self::new(cause) }
