@@ -24,7 +24,7 @@
 //! | `Client::accept_session`, `take_over_session` | | the retry policy | leaves no lock behind |
 //! | `Client::accept_next_session` | | the time given | leaves no lock behind |
 //! | `Client::begin_transaction`, `TransactionController::begin` | | the retry policy | the transaction ends by itself |
-//! | `Transaction::send`, `send_batch`, `schedule`, `settle`, `complete` | at most once, and only when the transaction commits | one attempt | may still have happened |
+//! | `Transaction::send`, `send_batch`, `schedule`, `settle`, `complete`, `ProcessorMessage::settle_in`, `complete_in` | at most once, and only when the transaction commits | one attempt | may still have happened |
 //! | `Transaction::commit`, `roll_back` | all or nothing; unknown when the answer is lost | one attempt | may have committed, or rolls back |
 //! | `Processor::run`, `SessionProcessor::run` | at least once with locks; at most once with receive-and-delete | none: until it is stopped | cancels its handlers; their messages come again |
 //! | `Client::ready` | | the time given | nothing is lost |

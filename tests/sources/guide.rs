@@ -52,6 +52,7 @@ fn every_call_of_messages_has_a_row_with_its_bound() {
             "SessionProcessor::run".to_owned()
         }
         "Delivery::poll" => "Sender::enqueue".to_owned(),
+        "ProcessorMessage::complete_in" | "ProcessorMessage::settle_in" => name.to_owned(),
         name => name.replace("ProcessorMessage::", "Receiver::"),
     };
     let mut missing = Vec::new();

@@ -16,6 +16,7 @@ use servicebus_tests::handler::handler;
 use servicebus_tests::told::Told;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::rc::Rc;
 
 type Handled = ProcessorMessage<Simulated<Heap>>;
@@ -598,6 +599,60 @@ fn handlers_see_that_the_processor_stops() {
             }
             inner.settle().await;
             assert_eq!(waits.get(), 2);
+            client.close().await;
+        });
+    }
+}
+
+/// How a handler ends that completes its message under a transaction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Committed,
+    CommittedThenFailed,
+    RolledBack,
+    RolledBackAndFailed,
+}
+
+/// A message that is completed under a transaction is the transaction's: the processor settles it only where the handler
+/// fails, and that is no error where the transaction was committed.
+#[test]
+fn a_message_that_was_completed_in_a_transaction_is_not_settled_again() {
+    for end in [End::Committed, End::CommittedThenFailed, End::RolledBack, End::RolledBackAndFailed] {
+        let world = world(QueueDescription::default());
+        let inner = world.clone();
+        world.run(async move {
+            let client = inner.client::<Heap>();
+            send(&client, 1).await;
+            let seen = Seen::default();
+            let processor = client.processor("q", ProcessorOptions::new());
+            let control = processor.control();
+            let (transactions, watch) = (client.transactions("q").unwrap(), seen.clone());
+            let handler = handler(async move |message: Handled| -> Result<(), Box<dyn Error + Send + Sync>> {
+                watch.begin();
+                let transaction = transactions.begin().await?;
+                message.complete_in(&transaction).await?;
+                watch.end(&message);
+                let again = message.delivery_count() > 0;
+                if again || matches!(end, End::Committed | End::CommittedThenFailed) {
+                    transaction.commit().await?;
+                } else {
+                    transaction.roll_back().await?;
+                }
+                if again || matches!(end, End::Committed | End::RolledBack) { Ok(()) } else { Err("failed")? }
+            });
+            let pump = processor.on_error(seen.on_error()).run(handler);
+            inner.spawn(async move { pump.await.unwrap() });
+            until(&inner, || seen.done() > 0).await;
+            // Much less than the lock takes: what was rolled back and failed comes again at once.
+            inner.sleep(SECOND).await;
+            control.stop();
+            inner.settle().await;
+            assert_eq!(is_empty(&inner), end != End::RolledBack, "{end:?}");
+            assert_eq!(seen.done(), if end == End::RolledBackAndFailed { 2 } else { 1 }, "{end:?}");
+            let failures = seen.errors(|error| matches!(error.cause(), ProcessorErrorCause::Handler(_)));
+            let fails = matches!(end, End::CommittedThenFailed | End::RolledBackAndFailed);
+            assert_eq!(failures, usize::from(fails), "{end:?}");
+            assert_eq!(seen.errors.borrow().len(), failures, "{end:?}: {:?}", seen.errors.borrow());
             client.close().await;
         });
     }

@@ -1,8 +1,8 @@
 //! A message in a handler's hands.
 
 use super::receiver::DeadLetterOptions;
-use super::{Error, ProcessorControl, Receiver, SessionReceiver, StorageOf};
-use crate::machine::Properties;
+use super::{Error, ProcessorControl, Receiver, SessionReceiver, StorageOf, Transaction};
+use crate::machine::{Disposition, Properties};
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
 use alloc::sync::Arc;
@@ -22,10 +22,15 @@ struct Held<R: Runtime> {
     source: Arc<Source<R>>,
     message: ReceivedMessage<StorageOf<R>>,
     settled: AtomicBool,
+    /// It was settled under a transaction, which may have been committed or not.
+    transacted: AtomicBool,
 }
 
 /// A message in a handler's hands. It owns the message and derefs to [`ReceivedMessage`]; clones are handles to the same
 /// one. The processor settles it after the handler has returned, unless the handler did.
+///
+/// Under a transaction it is settled with [`complete_in`](Self::complete_in) or [`settle_in`](Self::settle_in), so that the
+/// processor knows of it: a handler that gives it to [`Transaction::complete`] has it completed a second time.
 pub struct ProcessorMessage<R: Runtime> {
     held: Arc<Held<R>>,
 }
@@ -59,11 +64,22 @@ impl<R: Runtime> Deref for ProcessorMessage<R> {
 impl<R: Runtime> ProcessorMessage<R> {
     pub(super) fn new(source: &Arc<Source<R>>, message: ReceivedMessage<StorageOf<R>>) -> Self {
         let source = Arc::clone(source);
-        Self { held: Arc::new(Held { source, message, settled: AtomicBool::new(false) }) }
+        Self {
+            held: Arc::new(Held {
+                source,
+                message,
+                settled: AtomicBool::new(false),
+                transacted: AtomicBool::new(false),
+            }),
+        }
     }
 
     pub(super) fn is_settled(&self) -> bool {
         self.held.settled.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_transacted(&self) -> bool {
+        self.held.transacted.load(Ordering::Acquire)
     }
 
     fn done(&self, result: Result<(), Error<StorageOf<R>>>) -> Result<(), Error<StorageOf<R>>> {
@@ -73,7 +89,7 @@ impl<R: Runtime> ProcessorMessage<R> {
         result
     }
 
-    /// The receiver that it came on, such as for a transaction.
+    /// The receiver that it came on.
     pub fn receiver(&self) -> &Receiver<R> {
         &self.held.source.receiver
     }
@@ -159,5 +175,61 @@ impl<R: Runtime> ProcessorMessage<R> {
     /// As [`Receiver::complete`].
     pub async fn dead_letter(&self, options: DeadLetterOptions<'_>) -> Result<(), Error<StorageOf<R>>> {
         self.done(self.receiver().dead_letter(self, options).await)
+    }
+
+    /// As [`Transaction::settle`]. When the handler returns `Ok`, the message is the transaction's: rolled back, it keeps its
+    /// lock until that ends or the handler settles it. When the handler fails, the processor abandons or dead-letters the
+    /// message, which comes to nothing where the transaction was committed.
+    ///
+    /// Cancel safety: a dropped future may still have settled the message.
+    ///
+    /// Bound: one attempt.
+    ///
+    /// Guarantee: at most once, and only when the transaction commits.
+    ///
+    /// # Errors
+    /// As [`Transaction::settle`].
+    pub async fn settle_in(
+        &self,
+        transaction: &Transaction<R>,
+        disposition: Disposition<'_>,
+    ) -> Result<(), Error<StorageOf<R>>> {
+        let result = transaction.settle(self.receiver(), self, disposition).await;
+        if result.is_ok() {
+            self.held.transacted.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    /// Completes the message under a transaction, as [`settle_in`](Self::settle_in).
+    ///
+    /// ```no_run
+    /// use servicebus_core::client::{HandlerError, ProcessorMessage, Sender, TransactionController};
+    /// use servicebus_core::runtime::Runtime;
+    /// use servicebus_core::servicebus::MessageRef;
+    ///
+    /// async fn reply<R: Runtime>(
+    ///     message: ProcessorMessage<R>,
+    ///     transactions: &TransactionController<R>,
+    ///     replies: &Sender<R>,
+    /// ) -> Result<(), HandlerError> {
+    ///     let transaction = transactions.begin().await?;
+    ///     transaction.send(replies, &MessageRef::new("done")).await?;
+    ///     message.complete_in(&transaction).await?;
+    ///     transaction.commit().await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// Cancel safety: a dropped future may still have completed the message.
+    ///
+    /// Bound: one attempt.
+    ///
+    /// Guarantee: at most once, and only when the transaction commits.
+    ///
+    /// # Errors
+    /// As [`Transaction::settle`].
+    pub async fn complete_in(&self, transaction: &Transaction<R>) -> Result<(), Error<StorageOf<R>>> {
+        self.settle_in(transaction, Disposition::Complete).await
     }
 }

@@ -7,8 +7,8 @@ use super::processor_error::Subject;
 use super::processor_message::Source;
 use super::receiver::DeadLetterOptions;
 use super::{
-    AutoLockRenewer, Error, HandlerError, LockRenewal, ProcessorControl, ProcessorError, ProcessorErrorCause,
-    ProcessorMessage, ProcessorOptions, Receiver, RenewalEnd, SessionReceiver, StorageOf,
+    AutoLockRenewer, Error, ErrorKind, HandlerError, LockRenewal, ProcessorControl, ProcessorError,
+    ProcessorErrorCause, ProcessorMessage, ProcessorOptions, Receiver, RenewalEnd, SessionReceiver, StorageOf,
 };
 use crate::log::Span;
 use crate::machine::{Entity, ReceiveMode};
@@ -144,8 +144,9 @@ where
     /// Reports what a handler failed with, and settles its message unless the handler did.
     async fn settle(&self, receiver: &Receiver<R>, message: &ProcessorMessage<R>, result: Handled, locks: bool) {
         let settles = locks && !message.is_settled();
+        let transacted = message.is_transacted();
         let result = match result {
-            Ok(Ok(())) if settles && self.options.auto_complete => receiver.complete(message).await,
+            Ok(Ok(())) if settles && !transacted && self.options.auto_complete => receiver.complete(message).await,
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 let dead_letter = error.dead_letter().filter(|_| settles).cloned();
@@ -166,6 +167,10 @@ where
             }
         };
         if let Err(failure) = result {
+            // A transaction that was committed has settled the message before.
+            if transacted && matches!(failure.kind(), ErrorKind::LockLost | ErrorKind::SessionLockLost) {
+                return;
+            }
             self.report_message(message, ProcessorErrorCause::Settle(failure));
         }
     }

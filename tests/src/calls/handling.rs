@@ -2,8 +2,8 @@
 
 use super::{Outcome, QUEUE, outcome};
 use crate::handler::handler;
-use servicebus_core::client::{Client, DeadLetterOptions, ProcessorMessage, ProcessorOptions};
-use servicebus_core::machine::Entity;
+use servicebus_core::client::{Client, DeadLetterOptions, ProcessorMessage, ProcessorOptions, Transaction};
+use servicebus_core::machine::{Disposition, Entity};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::storage::Heap;
 use std::cell::RefCell;
@@ -26,12 +26,16 @@ pub enum Verb {
     Wait,
     /// [`ProcessorMessage::dead_letter`].
     DeadLetter,
+    /// [`ProcessorMessage::complete_in`], by a handler that was given a transaction.
+    CompleteIn,
+    /// [`ProcessorMessage::settle_in`], by such a handler.
+    SettleIn,
 }
 
 /// The state that handler and test share.
-#[derive(Debug, Default)]
-struct Exchange {
+struct Exchange<R: Runtime> {
     arrived: bool,
+    transaction: Option<Transaction<R>>,
     verb: Option<Verb>,
     waiting: Option<Waker>,
     outcome: Option<Outcome>,
@@ -40,20 +44,25 @@ struct Exchange {
 /// A processor whose handler has a message and waits for the verb.
 pub struct Handling<R: Runtime> {
     run: Pin<Box<dyn Future<Output = Outcome>>>,
-    exchange: Rc<RefCell<Exchange>>,
-    runtime: std::marker::PhantomData<fn() -> R>,
+    exchange: Rc<RefCell<Exchange<R>>>,
 }
 
 impl<R: Runtime> fmt::Debug for Handling<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Handling").field(&self.exchange).finish()
+        f.write_str("Handling")
     }
 }
 
 impl<R: Runtime<Storage = Heap>> Handling<R> {
     /// Runs a processor until its handler has a message.
     pub(super) async fn begin(client: &Client<R>) -> Result<Self, String> {
-        let exchange = Rc::new(RefCell::new(Exchange::default()));
+        let exchange = Rc::new(RefCell::new(Exchange {
+            arrived: false,
+            transaction: None,
+            verb: None,
+            waiting: None,
+            outcome: None,
+        }));
         let processor = client.processor(Entity::queue(QUEUE), ProcessorOptions::default());
         let shared = Rc::clone(&exchange);
         let run = Box::pin(async move {
@@ -68,15 +77,27 @@ impl<R: Runtime<Storage = Heap>> Handling<R> {
                         Ok(())
                     }
                     Verb::DeadLetter => message.dead_letter(DeadLetterOptions::default()).await,
+                    Verb::CompleteIn | Verb::SettleIn => {
+                        let transaction = shared.borrow_mut().transaction.take().expect("a transaction");
+                        match verb {
+                            Verb::CompleteIn => message.complete_in(&transaction).await,
+                            _ => message.settle_in(&transaction, Disposition::Abandon { properties: &[] }).await,
+                        }
+                    }
                 };
                 shared.borrow_mut().outcome = Some(outcome(result));
                 Ok(())
             });
             outcome(processor.on_error(|_| ()).run_inline(handler).await)
         });
-        let mut handling = Self { run, exchange, runtime: std::marker::PhantomData };
-        let arrived = |exchange: &mut Exchange| exchange.arrived.then_some(());
+        let mut handling = Self { run, exchange };
+        let arrived = |exchange: &mut Exchange<R>| exchange.arrived.then_some(());
         handling.until(arrived).await.map(|()| handling)
+    }
+
+    /// Gives the handler a transaction to settle its message under.
+    pub(super) fn give(&self, transaction: Transaction<R>) {
+        self.exchange.borrow_mut().transaction = Some(transaction);
     }
 
     /// Lets the handler settle its message and returns how that ended.
@@ -93,7 +114,7 @@ impl<R: Runtime<Storage = Heap>> Handling<R> {
     }
 
     /// Runs the processor until `wanted` finds a result in the exchange.
-    async fn until<T>(&mut self, mut wanted: impl FnMut(&mut Exchange) -> Option<T>) -> Result<T, String> {
+    async fn until<T>(&mut self, mut wanted: impl FnMut(&mut Exchange<R>) -> Option<T>) -> Result<T, String> {
         poll_fn(|cx| {
             let ended = self.run.as_mut().poll(cx);
             if let Some(found) = wanted(&mut self.exchange.borrow_mut()) {
@@ -109,7 +130,7 @@ impl<R: Runtime<Storage = Heap>> Handling<R> {
 }
 
 /// Reports the message's arrival and waits for the verb.
-async fn wait_for_verb(exchange: &RefCell<Exchange>) -> Verb {
+async fn wait_for_verb<R: Runtime>(exchange: &RefCell<Exchange<R>>) -> Verb {
     poll_fn(|cx| {
         let mut exchange = exchange.borrow_mut();
         exchange.arrived = true;

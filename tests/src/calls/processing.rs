@@ -69,5 +69,11 @@ pub(super) fn calls<R: Spawns>() -> Vec<Call<R>> {
         call!("ProcessorMessage::dead_letter", Handling, Bound::Policy, |scene| {
             settle(scene, Verb::DeadLetter).await
         }),
+        call!("ProcessorMessage::complete_in", HandlingInTransaction, Bound::Attempt, |scene| {
+            settle(scene, Verb::CompleteIn).await
+        }),
+        call!("ProcessorMessage::settle_in", HandlingInTransaction, Bound::Attempt, |scene| {
+            settle(scene, Verb::SettleIn).await
+        }),
     ]
 }

@@ -51,6 +51,8 @@ pub enum Needs {
     Transaction,
     /// A processor of [`QUEUE`] with a message in its handler's hands.
     Handling,
+    /// The same, whose handler has a transaction too.
+    HandlingInTransaction,
 }
 
 impl Needs {
@@ -166,6 +168,13 @@ impl<R: Runtime<Storage = Heap>> Scene<R> {
             Needs::Handling => {
                 send(&scene.client, QUEUE, None).await?;
                 scene.handling = Some(Handling::begin(&scene.client).await?);
+            }
+            Needs::HandlingInTransaction => {
+                let controller = scene.client.transactions(QUEUE).map_err(text)?;
+                send(&scene.client, QUEUE, None).await?;
+                let handling = Handling::begin(&scene.client).await?;
+                handling.give(controller.begin().await.map_err(text)?);
+                scene.handling = Some(handling);
             }
         }
         Ok(scene)
