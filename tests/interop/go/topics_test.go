@@ -49,7 +49,7 @@ func TestScheduledMessagesOfATopicAreCancelledBeforeAnySubscriptionHasThem(t *te
 	t.Parallel()
 	client, ctx := start(t).client(t), during(t, patience)
 	sender, all := sender(t, client, "topic"), subscriber(t, client, "topic", "all", nil)
-	soon := timeIn(1)
+	soon := timeIn(5)
 	numbers, err := sender.ScheduleMessages(ctx, []*azservicebus.Message{ofSession("s", "stays"), ofSession("s", "goes")}, soon, nil)
 	must(t, err)
 	equal(t, len(peek(t, all, 0)), 0)
