@@ -4,7 +4,8 @@
 //! certificate to be sent, and on every handshake message behind the handshake but a ticket
 //! (`docs/evidence/field-reports.md`, D1). They are refused here, between the decryption and embedded-tls.
 
-use super::socket::OPENED;
+use super::joined::Joined;
+use super::socket::{JOINED, OPENED};
 use aes_gcm::Aes128Gcm;
 use aes_gcm::aead::consts::{U0, U12, U16};
 use aes_gcm::aead::{AeadCore, AeadInPlace, Buffer, Error, Key, KeyInit, KeySizeUser, Nonce, Result, Tag};
@@ -72,14 +73,31 @@ impl AeadInPlace for Cipher {
     }
 
     /// Decrypts one record. `associated_data` is its header, in whose version the socket says whether the handshake
-    /// is over ([`OPENED`]); what the peer has signed has the version that every record has (RFC 8446 §5.2).
+    /// is over ([`OPENED`]), and whether the record is inside of another one ([`JOINED`]); what the peer has signed has
+    /// the version that every record has (RFC 8446 §5.2).
     fn decrypt_in_place(&self, nonce: &Nonce<Self>, associated_data: &[u8], buffer: &mut dyn Buffer) -> Result<()> {
         let [kind, major, minor, length @ ..] = associated_data else { return Err(Error) };
         let [high, low] = *length else { return Err(Error) };
+        if [*major, *minor] == JOINED {
+            let length = self.decrypt_joined(nonce, *kind, buffer.as_mut()).ok_or(Error)?;
+            buffer.truncate(length);
+            return Ok(());
+        }
         self.0.decrypt_in_place(nonce, &[*kind, 3, 3, high, low], buffer)?;
         let length = inspect(buffer.as_mut(), [*major, *minor] == OPENED)?;
         buffer.truncate(length);
         Ok(())
+    }
+}
+
+impl Cipher {
+    /// Decrypts a record that is inside of another one; see [`joined`](super::joined).
+    fn decrypt_joined(&self, nonce: &Nonce<Self>, kind: u8, buffer: &mut [u8]) -> Option<usize> {
+        let mut joined = Joined::read(buffer)?;
+        let (content, tag) = joined.record()?;
+        let [high, low] = ((content.len() + tag.len()) as u16).to_be_bytes();
+        self.0.decrypt_in_place_detached(nonce, &[kind, 3, 3, high, low], content, (&*tag).into()).ok()?;
+        joined.split()
     }
 }
 

@@ -59,7 +59,10 @@ where
         None => verifier,
     };
     let mut provider = Provider { verifier, random };
-    let mut connection = TlsConnection::new(Socket::new(socket), records.read, records.write);
+    // The length of a record has 16 bits.
+    let size = records.read.len().min(usize::from(u16::MAX));
+    let read = &mut records.read[..size];
+    let mut connection = TlsConnection::new(Socket::new(socket, size), read, records.write);
     let opened = connection.open(TlsContext::new(&config, &mut provider)).await;
     let proven = match (provider.verifier.refusal(), opened) {
         (Some(refusal), _) => Err(HandshakeError::Refused(refusal)),

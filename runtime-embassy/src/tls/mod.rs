@@ -8,6 +8,7 @@ mod cipher;
 mod dialer;
 mod ecdsa;
 mod handshake;
+mod joined;
 mod montgomery;
 mod remembered;
 mod root;

@@ -1,9 +1,11 @@
 //! The stream below TLS, record by record: what has no place in TLS 1.3 does not reach embedded-tls.
 
+use super::joined;
 use crate::connect::Close;
+use core::cmp::Ordering;
 use core::future::{Future, poll_fn};
 use core::task::Poll;
-use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
+use embedded_io_async::{Error, ErrorKind, ErrorType, Read, ReadExactError, Write};
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
@@ -20,6 +22,8 @@ const LONGEST: usize = (1 << 14) + 256;
 /// and has to be ignored (RFC 8446 §5.1); from here to the [`Cipher`](super::cipher::Cipher) it says that the handshake
 /// is over, which embedded-tls does not tell the cipher.
 pub(super) const OPENED: [u8; 2] = [3, 4];
+/// The same of a record with another one in it ([`joined`]).
+pub(super) const JOINED: [u8; 2] = [3, 5];
 const OPENING: [u8; 2] = [3, 3];
 
 /// Is pending once.
@@ -59,11 +63,29 @@ pub struct Socket<S> {
     handed: usize,
     /// Bytes of the record behind its header that are still to be handed on.
     rest: usize,
+    /// How they are handed on.
+    body: Body,
+    /// What embedded-tls reads records into.
+    size: usize,
+    /// The last record left something in there for the next one, or says that there is nothing.
+    leaves: bool,
+}
+
+/// How a record's body is handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    AsItComes,
+    /// With the further records that the ServerHello lies in; so many bytes are in the first one.
+    Hello(usize),
+    /// Behind the beginning of a message that came before.
+    Joined(usize),
 }
 
 impl<S> Socket<S> {
-    pub(super) const fn new(stream: S) -> Self {
-        Self { stream, phase: Phase::Hello, header: [0; HEADER], came: 0, handed: 0, rest: 0 }
+    /// For an embedded-tls whose buffer of records has this size.
+    pub(super) const fn new(stream: S, size: usize) -> Self {
+        let (header, body) = ([0; HEADER], Body::AsItComes);
+        Self { stream, phase: Phase::Hello, header, came: 0, handed: 0, rest: 0, body, size, leaves: false }
     }
 
     /// Checks the header that has come, and says in it whether the handshake is over.
@@ -76,17 +98,92 @@ impl<S> Socket<S> {
             Phase::Handshake => encrypted || kind == ALERT || kind == CHANGE_CIPHER_SPEC,
             Phase::Opened => encrypted,
         };
-        let fits = if encrypted { (SHORTEST..=LONGEST).contains(&length) } else { (1..=1 << 14).contains(&length) };
+        let fits = match kind {
+            APPLICATION_DATA => (SHORTEST..=LONGEST).contains(&length),
+            // One byte, always the same (RFC 8446 §5).
+            CHANGE_CIPHER_SPEC => length == 1,
+            _ => (1..=1 << 14).contains(&length),
+        };
         if !in_place || !fits {
             return Err(ErrorKind::InvalidData);
         }
+        let mut version = if self.phase == Phase::Opened { OPENED } else { OPENING };
+        (self.rest, self.body) = (length, Body::AsItComes);
         if kind == HANDSHAKE {
             self.phase = Phase::Handshake;
+            self.body = Body::Hello(length);
+        } else if encrypted && self.phase == Phase::Handshake && joined::fits(length, self.size) {
+            version = JOINED;
+            self.body = Body::Joined(length);
+        } else if encrypted {
+            self.leaves = false;
         }
-        let version = if self.phase == Phase::Opened { OPENED } else { OPENING };
+        if self.body != Body::AsItComes {
+            self.rest = self.size;
+            self.header[3..].copy_from_slice(&(self.size as u16).to_be_bytes());
+        }
         self.header[1..3].copy_from_slice(&version);
-        self.rest = length;
         Ok(())
+    }
+}
+
+impl<S: Read> Socket<S> {
+    /// Fills `buffer` with a record that has more in it than came, or less. Returns how much of it is filled: all, or
+    /// nothing at the stream's end.
+    async fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, SocketError<S::Error>> {
+        if buffer.len() != self.size {
+            // embedded-tls asks for the body of a record at once, in the whole of its buffer.
+            return Err(SocketError::Record(ErrorKind::Unsupported));
+        }
+        let filled = match self.body {
+            Body::Joined(length) => {
+                let leaves = core::mem::replace(&mut self.leaves, true);
+                let place = joined::place(buffer, leaves, length).ok_or(SocketError::Record(ErrorKind::OutOfMemory))?;
+                self.exactly(place).await?
+            }
+            Body::Hello(length) => self.hello(buffer, length).await?,
+            Body::AsItComes => true,
+        };
+        Ok(if filled { self.size } else { 0 })
+    }
+
+    /// Gathers the ServerHello, of which the first record has `length` bytes; false at the stream's end. A key change
+    /// follows it, so that it ends with a record (RFC 8446 §5.1).
+    async fn hello(&mut self, buffer: &mut [u8], mut length: usize) -> Result<bool, SocketError<S::Error>> {
+        let mut filled = 0;
+        loop {
+            let record = buffer.get_mut(filled..filled + length).ok_or(SocketError::Record(ErrorKind::OutOfMemory))?;
+            if !self.exactly(record).await? {
+                return Ok(false);
+            }
+            filled += length;
+            if let [_, high, middle, low, ..] = buffer[..filled] {
+                let message = 4 + u32::from_be_bytes([0, high, middle, low]) as usize;
+                match filled.cmp(&message) {
+                    Ordering::Less => {}
+                    Ordering::Equal => return Ok(true),
+                    Ordering::Greater => return Err(SocketError::Record(ErrorKind::InvalidData)),
+                }
+            }
+            let mut header = [0; HEADER];
+            if !self.exactly(&mut header).await? {
+                return Ok(false);
+            }
+            let [kind, .., high, low] = header;
+            length = usize::from(u16::from_be_bytes([high, low]));
+            if kind != HANDSHAKE || !(1..=1 << 14).contains(&length) {
+                return Err(SocketError::Record(ErrorKind::InvalidData));
+            }
+        }
+    }
+
+    /// Whether the stream had as many bytes.
+    async fn exactly(&mut self, place: &mut [u8]) -> Result<bool, SocketError<S::Error>> {
+        match self.stream.read_exact(place).await {
+            Ok(()) => Ok(true),
+            Err(ReadExactError::UnexpectedEof) => Ok(false),
+            Err(ReadExactError::Other(error)) => Err(SocketError::Stream(error)),
+        }
     }
 }
 
@@ -157,7 +254,11 @@ impl<S: Read> Read for Socket<S> {
             return Ok(count);
         }
         let most = buffer.len().min(self.rest);
-        let count = self.stream.read(&mut buffer[..most]).await.map_err(SocketError::Stream)?;
+        let count = if self.body == Body::AsItComes {
+            self.stream.read(&mut buffer[..most]).await.map_err(SocketError::Stream)?
+        } else {
+            self.fill(buffer).await?
+        };
         self.rest -= count;
         Ok(count)
     }

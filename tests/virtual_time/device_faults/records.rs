@@ -1,10 +1,9 @@
 //! Records and handshake messages that a server can send, before it is authenticated and after.
 
 use crate::tls_server::{
-    ALERT, APPLICATION_DATA, Attempt, CHANGE_CIPHER_SPEC, Chain, Ended, HANDSHAKE, Script, Sent, inner, whole,
+    ALERT, APPLICATION_DATA, Attempt, CHANGE_CIPHER_SPEC, Chain, Ended, Flight, HANDSHAKE, Hello, Script, Sent, inner,
+    whole,
 };
-use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 /// Inner plaintexts with less in them than a message has.
 fn short() -> Vec<(String, Sent)> {
@@ -13,13 +12,13 @@ fn short() -> Vec<(String, Sent)> {
         found.push((format!("{padding} bytes of padding only"), Sent::Sealed(vec![0; padding])));
     }
     for kind in [0, 1, CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, 24, 255] {
-        for length in 0..4 {
+        for length in 0..=20 {
             found.push((format!("{length} bytes of type {kind}"), inner(&vec![1; length], kind)));
         }
     }
     // Shorter than a tag, and bytes that are no ciphertext.
     for length in 0..=33 {
-        for kind in [APPLICATION_DATA, HANDSHAKE, ALERT, CHANGE_CIPHER_SPEC] {
+        for kind in [APPLICATION_DATA, HANDSHAKE, ALERT, CHANGE_CIPHER_SPEC, 24, 0] {
             let mut record = vec![kind, 3, 3, 0, length];
             record.resize(5 + usize::from(length), 7);
             found.push((format!("a bare record of type {kind} and {length} bytes"), Sent::Raw(record)));
@@ -147,26 +146,71 @@ fn a_flight_that_is_cut_or_damaged_does_not_panic_d1() {
     }
 }
 
-#[known_fault("D9")]
+#[test]
 fn handshake_messages_may_lie_in_several_records_d9() {
-    let (chain, mut judge) = (Chain::plain(), Judge::new());
-    // One message in one record is taken.
+    let chain = Chain::new(2, |_, params| params);
+    let run = |flight: Flight<'_>, buffer| {
+        let script = Script { flight, after: vec![inner(b"data", APPLICATION_DATA)] };
+        Attempt { script, buffer, ..Attempt::new(&chain) }.run()
+    };
     let flight = |flight: &[u8]| messages(flight).iter().map(|message| inner(message, HANDSHAKE)).collect();
-    let script = Script { flight: &flight, after: Vec::new() };
-    let ended = Attempt { script, ..Attempt::new(&chain) }.run();
-    judge.case("one message in each", ended, |ended| *ended == Ended::Opened(None), |_| false);
+    assert_eq!(run(&flight, 16_640), Ended::Opened(Some(4)), "one message in each");
     for size in [1, 3, 16, 100, 256, 400, 512] {
         let flight = |flight: &[u8]| flight.chunks(size).map(|chunk| inner(chunk, HANDSHAKE)).collect();
-        let script = Script { flight: &flight, after: Vec::new() };
-        let ended = Attempt { script, ..Attempt::new(&chain) }.run();
-        judge.case(
-            format!("{size} bytes in each"),
-            ended,
-            |ended| *ended == Ended::Opened(None),
-            |ended| matches!(ended, Ended::Failed(_)),
-        );
+        for buffer in [2_500, 16_640, 70_000] {
+            assert_eq!(run(&flight, buffer), Ended::Opened(Some(4)), "{size} bytes in each, a buffer of {buffer}");
+        }
+        assert!(matches!(run(&flight, 1_000), Ended::Failed(_)), "{size} bytes in each: the chain does not fit");
     }
-    judge.finish();
+    // For the middleboxes, wherever it is.
+    let flight = |flight: &[u8]| {
+        let record = Sent::Raw(vec![CHANGE_CIPHER_SPEC, 3, 3, 0, 1, 1]);
+        flight.chunks(100).flat_map(|chunk| [record.clone(), inner(chunk, HANDSHAKE)]).collect()
+    };
+    assert_eq!(run(&flight, 16_640), Ended::Opened(Some(4)), "with a ChangeCipherSpec before each");
+    for (name, between) in [
+        ("an alert", inner(&[1, 90], ALERT)),
+        ("data", inner(b"data", APPLICATION_DATA)),
+        ("no content", inner(&[], HANDSHAKE)),
+    ] {
+        let flight = |flight: &[u8]| {
+            let [first, second] = [&flight[..10], &flight[10..]].map(|part| inner(part, HANDSHAKE));
+            vec![first, between.clone(), second]
+        };
+        assert!(matches!(run(&flight, 16_640), Ended::Failed(_)), "{name} between the parts of a message");
+    }
+    let flight = |flight: &[u8]| vec![inner(&[flight, &[4]].concat(), HANDSHAKE)];
+    assert!(matches!(run(&flight, 16_640), Ended::Failed(_)), "something behind Finished");
+}
+
+#[test]
+fn a_server_hello_may_lie_in_several_records_d9() {
+    let chain = Chain::plain();
+    let run = |hello: Hello<'_>| Attempt { hello, ..Attempt::new(&chain) }.run();
+    let spread = |record: &[u8], size: usize| -> Vec<u8> {
+        if record[0] != HANDSHAKE {
+            return record.to_vec();
+        }
+        let records = record[5..].chunks(size).map(|part| [&[HANDSHAKE, 3, 3, 0, part.len() as u8], part].concat());
+        records.collect::<Vec<_>>().concat()
+    };
+    for size in [1, 2, 3, 4, 5, 50, 100] {
+        assert_eq!(run(&|record| spread(record, size)), Ended::Opened(None), "{size} bytes in each");
+    }
+    let between = |record: &[u8]| {
+        let spread = spread(record, 50);
+        [&spread[..spread.len().min(55)], &[ALERT, 3, 3, 0, 2, 1, 90]].concat()
+    };
+    assert!(matches!(run(&between), Ended::Failed(_)), "an alert in it");
+    let behind = |record: &[u8]| {
+        let mut record = record.to_vec();
+        if record[0] == HANDSHAKE {
+            record[4] += 4;
+            record.extend_from_slice(&[8, 0, 0, 0]);
+        }
+        record
+    };
+    assert!(matches!(run(&behind), Ended::Failed(_)), "a message behind it");
 }
 
 /// The client offers one choice of each kind: a server that has another is refused, and the guide names the choices.
