@@ -236,7 +236,7 @@ impl<S: Storage> Connection<S> {
         open: &Open<'_>,
     ) -> Result<Self, EngineError> {
         let mut connection = Self::silent_client(config, now);
-        connection.greet(sasl, open)?;
+        connection.greet(sasl, open, false)?;
         Ok(connection)
     }
 
@@ -246,12 +246,18 @@ impl<S: Storage> Connection<S> {
         Self::new(ConnectionRole::Client, Phase::AwaitHeader, config, now)
     }
 
-    /// Queues everything up to `open`; for [`Connection::silent_client`], once.
+    /// Queues everything up to `open`; for [`Connection::silent_client`], once. `at_once` sends it without waiting for the
+    /// answers of the SASL layer, of which the mechanisms are known to hold the one that is chosen.
     ///
     /// # Errors
     /// As [`Connection::client`]; the connection is of no use then.
     #[inline(never)]
-    pub(crate) fn greet(&mut self, sasl: Option<&SaslInit<'_>>, open: &Open<'_>) -> Result<(), EngineError> {
+    pub(crate) fn greet(
+        &mut self,
+        sasl: Option<&SaslInit<'_>>,
+        open: &Open<'_>,
+        at_once: bool,
+    ) -> Result<(), EngineError> {
         let full = |_: Full| OUTBOX_FULL;
         if let Some(init) = sasl {
             self.phase = Phase::AwaitSaslHeader;
@@ -259,6 +265,9 @@ impl<S: Storage> Connection<S> {
             self.released = self.outbox.filled().len();
             self.push_frame(Kind::Sasl, 0, init).map_err(full)?;
             self.init_len = self.outbox.filled().len() - self.released;
+            if at_once {
+                (self.released, self.init_len) = (usize::MAX, 0);
+            }
             self.mechanism = name_hash(init.mechanism.as_str());
         }
         self.outbox.append(&Protocol::Amqp).map_err(full)?;

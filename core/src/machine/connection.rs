@@ -69,9 +69,10 @@ impl<S: Storage> ClientMachine<S> {
             desired_capabilities: None,
             properties,
         };
+        let at_once = settings.pipelined_opening && !self.link_up.waits_for_answers();
         let span = Span::connection(self.link_up.epoch().wrapping_add(1), host);
         let connection = self.connection.insert(Connection::silent_client(config, clock.now));
-        if let Err(error) = span.within(|| connection.greet(Some(&init), &open)) {
+        if let Err(error) = span.within(|| connection.greet(Some(&init), &open, at_once)) {
             self.connection = None;
             return Err(Failure::new(Cause::Engine(error)));
         }
@@ -138,6 +139,9 @@ impl<S: Storage> ClientMachine<S> {
 
     fn disconnected(&mut self, clock: Clock, failure: Failure<S>) {
         self.timers.stop(Timer::Client, client::OPENING);
+        if self.connection.is_some() {
+            self.link_up.ended_opening();
+        }
         let keeps = self.retire();
         let loss = self.link_up.lost(clock, failure, &self.settings.retry, &mut self.random);
         let Loss { failure, lasted, left, gave_up, .. } = loss;

@@ -75,6 +75,8 @@ pub(super) struct LinkUp<S: Storage> {
     driver_gone: bool,
     /// A connection was needed when the driver looked last.
     needs: bool,
+    /// The next connection is opened step by step, since the last one, which was not, failed before the service's open.
+    waits_for_answers: bool,
     container: u32,
     /// Counts connections.
     epoch: u32,
@@ -104,6 +106,7 @@ impl<S: Storage> LinkUp<S> {
             leaving: false,
             driver_gone: false,
             needs: false,
+            waits_for_answers: false,
             container,
             epoch: 0,
             dials: Backoff::default(),
@@ -218,6 +221,17 @@ impl<S: Storage> LinkUp<S> {
         self.epoch = self.epoch.wrapping_add(1);
         self.sessions = Sessions::new(self.sessions.table.capacity(), self.sessions.coordinated);
         self.dial_at = None;
+    }
+
+    /// Whether the next connection is opened step by step, whatever the settings say.
+    pub(super) fn waits_for_answers(&self) -> bool {
+        self.waits_for_answers
+    }
+
+    /// A connection is over. One that failed before the service's open has the next one opened in the other way: whether
+    /// the way was the reason, or the network, shows then.
+    pub(super) fn ended_opening(&mut self) {
+        self.waits_for_answers ^= self.opened_at.is_none() && !self.leaving;
     }
 
     /// The service has answered the open. Returns how long that took.
@@ -449,6 +463,7 @@ fn coordinate<S: Storage>(connection: &mut Connection<S>, session: SessionId, na
 mod tests {
     use super::*;
     use crate::storage::Heap;
+    use alloc::vec::Vec;
 
     fn clock(millis: u64) -> Clock {
         Clock { now: Instant::from_millis(millis), utc: Timestamp::from_millis(millis as i64) }
@@ -477,6 +492,22 @@ mod tests {
         assert!(third.pause > second.pause, "{second:?} {third:?}");
         link_up.dial_now();
         assert_eq!(link_up.want(true), Want::Dial);
+    }
+
+    #[test]
+    fn a_connection_that_failed_while_it_was_opened_has_the_next_one_opened_in_the_other_way() {
+        let mut link_up = LinkUp::<Heap>::new(7, 10, false);
+        let mut ways = Vec::new();
+        for opens in [true, false, true, true, false, false] {
+            ways.push(link_up.waits_for_answers());
+            link_up.connected(Instant::ZERO);
+            if opens {
+                link_up.opened(Instant::ZERO);
+            }
+            link_up.ended_opening();
+            lost(&mut link_up, 10);
+        }
+        assert_eq!(ways, [false, false, true, true, true, false]);
     }
 
     #[test]

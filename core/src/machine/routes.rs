@@ -101,7 +101,7 @@ mod tests {
             desired_capabilities: None,
             properties: None,
         };
-        connection.greet(None, &open).expect("room");
+        connection.greet(None, &open, false).expect("room");
         let mut routes = Routes::<Heap>::new();
         let session = connection.begin().expect("room");
         let attach = Attach {

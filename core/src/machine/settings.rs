@@ -29,6 +29,12 @@ pub struct Settings<S: Storage> {
     /// then drops what a lost answer has stored twice. On by default; without effect in fixed storage, since a device whose
     /// seed is the same after each start would repeat its ids.
     pub message_ids: bool,
+    /// A connection is opened in one round trip instead of three: the SASL mechanism is chosen, and the connection, the
+    /// session and the links of `$cbs` are opened, before the service has answered its part. On by default in fixed
+    /// storage, for radios. The order of the answers stays the same; that the service takes it is concluded from what is
+    /// known of it (docs/evidence/service-evidence.md §1), not seen. So when such a connection fails before the service's
+    /// open, the next one waits for each answer.
+    pub pipelined_opening: bool,
     /// Transactions may span several entities: each AMQP session for messages begins with a coordinator, which is how the
     /// service is asked for it. The client then receives from one entity only, the first that it receives from.
     pub cross_entity_transactions: bool,
@@ -63,6 +69,7 @@ impl<S: Storage> Settings<S> {
             seed,
             external_tokens: false,
             message_ids: S::MESSAGE_IDS,
+            pipelined_opening: S::PIPELINES,
             cross_entity_transactions: false,
         }
     }

@@ -31,6 +31,7 @@ impl Storage for Heap {
 
     const MAX_FRAME_SIZE: u32 = u32::MAX;
     const MESSAGE_IDS: bool = true;
+    const PIPELINES: bool = false;
 
     fn rx(max_frame_size: usize) -> HeapBuffer {
         HeapBuffer::bounded(max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE as usize))

@@ -144,6 +144,8 @@ pub trait Storage:
     const MAX_FRAME_SIZE: u32;
     /// Whether messages without an id get one, unless the settings say otherwise.
     const MESSAGE_IDS: bool = false;
+    /// Whether a connection is opened without waiting for each of the service's answers, unless the settings say otherwise.
+    const PIPELINES: bool = true;
 
     /// A receive buffer for frames of up to `max_frame_size` bytes. The driver owns it.
     fn rx(max_frame_size: usize) -> RxOf<Self>;
