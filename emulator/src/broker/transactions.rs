@@ -4,6 +4,7 @@ use super::ConnectionId;
 use super::admission::Target;
 use super::budget::{Budget, Holding, OverBudget, Share};
 use super::change::Settlement;
+use super::entities::store::MAX_TIMERS;
 use super::entities::{EntityError, Message, Namespace, StoreId};
 use super::id_map::{IdMap, IdSet};
 use super::plan::{Balance, Plan};
@@ -12,7 +13,9 @@ use core::fmt;
 use servicebus_core::engine::{LinkId, SessionId};
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::{Duration, Instant, Timestamp};
+use std::collections::hash_map::IntoIter;
 use std::collections::{BTreeMap, VecDeque};
+use std::vec;
 
 /// Operations of a transaction at most.
 const MAX_OPERATIONS: usize = 10_000;
@@ -122,8 +125,8 @@ impl Operation {
         }
     }
 
-    /// The queue or topic that it belongs to, and its partition where it has one.
-    fn scope(&self, namespace: &Namespace) -> Option<(String, Option<String>)> {
+    /// What it belongs to; `None` for what is not there, which the plan refuses.
+    fn scope(&self, namespace: &Namespace) -> Option<Scope> {
         let (entity, message) = match self {
             Self::Send { entity, messages } => (entity.clone(), messages.first()),
             Self::Cancel { entity, .. } => (entity.clone(), None),
@@ -135,15 +138,33 @@ impl Operation {
             }
         };
         let target = Target::find(namespace, &entity).ok()?;
-        let partition = message.and_then(|message| target.partition_of(message));
-        Some((entity, partition))
+        let (arrivals, partition) = (target.arrivals, message.and_then(|message| target.partition_of(message)));
+        Some(Scope { entity, arrivals, partition, balance: Balance::default() })
+    }
+}
+
+/// A queue or topic that a transaction belongs to.
+#[derive(Debug)]
+struct Scope {
+    entity: String,
+    /// Where its messages come in: another entity that gets the name later is not meant.
+    arrivals: StoreId,
+    /// Its partition, where there is one.
+    partition: Option<String>,
+    /// The bytes that it gains and loses.
+    balance: Balance,
+}
+
+impl Scope {
+    /// Whether the entity is there.
+    fn is_there(&self, namespace: &Namespace) -> bool {
+        namespace.store(self.arrivals).is_some()
     }
 }
 
 /// What a client has begun and not ended.
 #[derive(Debug)]
 struct Transaction {
-    link: LinkId,
     ends: Instant,
     serial: u64,
     /// The session whose links it may span entities on, if any.
@@ -151,18 +172,43 @@ struct Transaction {
     operations: Vec<Operation>,
     sends: usize,
     settled: IdSet<LockToken>,
-    /// The entities that it belongs to, and the partition of each.
-    scopes: Vec<(String, Option<String>)>,
-    balances: BTreeMap<String, Balance>,
+    /// The entities that it belongs to.
+    scopes: Vec<Scope>,
     /// Its part of the memory budget.
     share: Share,
 }
 
+/// By their ids.
+type OfLink = IdMap<Vec<u8>, Transaction>;
+
 #[derive(Debug, Default)]
 struct OfConnection {
-    open: IdMap<Vec<u8>, Transaction>,
+    /// Those that are open, by their control links.
+    open: IdMap<LinkId, OfLink>,
+    /// The control link of each. One whose link is gone stays until it is let go.
+    links: IdMap<Vec<u8>, LinkId>,
     /// Ids of those that were rolled back after their time, the latest last.
     timed_out: VecDeque<Vec<u8>>,
+}
+
+impl OfConnection {
+    fn find(&self, id: &[u8]) -> Option<&Transaction> {
+        self.open.get(self.links.get(id)?)?.get(id)
+    }
+
+    fn find_mut(&mut self, id: &[u8]) -> Option<&mut Transaction> {
+        self.open.get_mut(self.links.get(id)?)?.get_mut(id)
+    }
+
+    fn remove(&mut self, id: &[u8]) -> Option<Transaction> {
+        let link = self.links.remove(id)?;
+        let of_link = self.open.get_mut(&link)?;
+        let transaction = of_link.remove(id);
+        if of_link.is_empty() {
+            self.open.remove(&link);
+        }
+        transaction
+    }
 }
 
 /// All transactions.
@@ -174,6 +220,11 @@ pub(crate) struct Transactions {
     /// By their ends.
     timers: BTreeMap<(Instant, u64), (ConnectionId, Vec<u8>)>,
     serial: u64,
+    now: Instant,
+    /// Those whose control link is gone.
+    ended: VecDeque<(ConnectionId, IntoIter<Vec<u8>, Transaction>)>,
+    /// Operations of those that are rolled back.
+    remains: VecDeque<vec::IntoIter<Operation>>,
 }
 
 impl Transactions {
@@ -182,22 +233,57 @@ impl Transactions {
         self.timers.len()
     }
 
-    /// When the next one ends.
+    /// When the next one ends; at once while there is something to be let go.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if !(self.ended.is_empty() && self.remains.is_empty()) {
+            return Some(Instant::ZERO);
+        }
         self.timers.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Rolls back those whose time is over.
+    /// Rolls back those whose time is over, up to a bound. The rest is due at once, and takes nothing in.
     pub(crate) fn handle_timeout(&mut self, namespace: &mut Namespace, now: Instant) {
-        while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now) {
+        self.now = now;
+        let end = namespace.work().done() + MAX_TIMERS;
+        while namespace.work().done() < end
+            && let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now)
+        {
             let (connection, id) = entry.remove();
             let Some(found) = self.connections.get_mut(&connection) else { continue };
-            if let Some(transaction) = found.open.remove(&id) {
-                transaction.give_back(namespace);
+            if let Some(transaction) = found.remove(&id) {
                 if found.timed_out.len() == MAX_TIMED_OUT {
                     found.timed_out.pop_front();
                 }
                 found.timed_out.push_back(id);
+                self.remains.push_back(transaction.end(namespace));
+            }
+        }
+        self.let_go(namespace, end);
+    }
+
+    /// Rolls back what has ended, until so many entries have been looked at.
+    fn let_go(&mut self, namespace: &mut Namespace, end: u64) {
+        while namespace.work().done() < end {
+            if next_of(&mut self.remains).is_some() {
+                namespace.work().add(1);
+            } else if let Some((connection, (id, transaction))) = self.next_ended() {
+                if let Some(found) = self.connections.get_mut(&connection) {
+                    found.links.remove(&id);
+                }
+                self.timers.remove(&(transaction.ends, transaction.serial));
+                self.remains.push_back(transaction.end(namespace));
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn next_ended(&mut self) -> Option<(ConnectionId, (Vec<u8>, Transaction))> {
+        loop {
+            let (connection, all) = self.ended.front_mut()?;
+            match all.next() {
+                Some(transaction) => return Some((*connection, transaction)),
+                None => _ = self.ended.pop_front(),
             }
         }
     }
@@ -218,7 +304,6 @@ impl Transactions {
         self.serial += 1;
         let (serial, ends) = (self.serial, now + TIMEOUT);
         let transaction = Transaction {
-            link,
             ends,
             serial,
             session,
@@ -226,25 +311,27 @@ impl Transactions {
             sends: 0,
             settled: IdSet::default(),
             scopes: Vec::new(),
-            balances: BTreeMap::new(),
             share: budget.share(Holding::Transactions, TRANSACTION).map_err(over)?,
         };
         self.timers.insert((ends, serial), (connection, id.clone()));
-        self.connections.entry(connection).or_default().open.insert(id, transaction);
+        let of_connection = self.connections.entry(connection).or_default();
+        of_connection.links.insert(id.clone(), link);
+        of_connection.open.entry(link).or_default().insert(id, transaction);
         Ok(())
     }
 
     fn missing(&self, connection: ConnectionId, id: &[u8]) -> TransactionError {
-        let timed_out =
-            self.connections.get(&connection).is_some_and(|found| found.timed_out.iter().any(|of| of == id));
+        let timed_out = self.connections.get(&connection).is_some_and(|found| {
+            found.find(id).is_some_and(|due| due.ends <= self.now) || found.timed_out.iter().any(|of| of == id)
+        });
         if timed_out { TransactionError::TimedOut(id.to_vec()) } else { TransactionError::Unknown }
     }
 
     /// Checks that a transaction of this connection is open: others cannot take part (docs/evidence/pinned-behaviour.md
     /// TXN13).
     pub(crate) fn check(&self, connection: ConnectionId, id: &[u8]) -> Result<(), TransactionError> {
-        let known = self.connections.get(&connection).is_some_and(|found| found.open.contains_key(id));
-        if known { Ok(()) } else { Err(self.missing(connection, id)) }
+        let found = self.connections.get(&connection).and_then(|found| found.find(id));
+        if found.is_some_and(|found| found.ends > self.now) { Ok(()) } else { Err(self.missing(connection, id)) }
     }
 
     /// Adds an operation, which came on this session, to a transaction, and reserves what it needs.
@@ -259,7 +346,7 @@ impl Transactions {
     ) -> Result<(), TransactionError> {
         self.check(connection, id)?;
         let all = self.span_entities;
-        let found = self.connections.get_mut(&connection).and_then(|found| found.open.get_mut(id));
+        let found = self.connections.get_mut(&connection).and_then(|found| found.find_mut(id));
         let transaction = found.ok_or(TransactionError::Unknown)?;
         let spans = all || transaction.session == Some(session);
         let before = transaction.share.bytes();
@@ -278,8 +365,9 @@ impl Transactions {
         connection: ConnectionId,
         id: &[u8],
     ) -> Result<Transaction, TransactionError> {
-        let found = self.connections.get_mut(&connection).and_then(|found| found.open.remove(id));
-        let Some(transaction) = found else { return Err(self.missing(connection, id)) };
+        self.check(connection, id)?;
+        let found = self.connections.get_mut(&connection).and_then(|found| found.remove(id));
+        let transaction = found.ok_or(TransactionError::Unknown)?;
         self.timers.remove(&(transaction.ends, transaction.serial));
         transaction.give_back(namespace);
         Ok(transaction)
@@ -295,7 +383,7 @@ impl Transactions {
         self.take(namespace, connection, id).map(|_| ())
     }
 
-    /// Carries everything out, or nothing.
+    /// Carries everything out, or nothing: also where an entity is gone, whatever has its name by now.
     pub(crate) fn commit(
         &mut self,
         namespace: &mut Namespace,
@@ -304,27 +392,26 @@ impl Transactions {
         utc: Timestamp,
     ) -> Result<(), TransactionError> {
         let transaction = self.take(namespace, connection, id)?;
+        transaction.check_entities(namespace).map_err(TransactionError::RolledBack)?;
         namespace
             .execute(utc, |plan| transaction.operations.iter().try_for_each(|operation| operation.plan(plan)))
             .map_err(TransactionError::RolledBack)
     }
 
-    /// Rolls back what was begun on a control link that is gone.
+    /// Rolls back what was begun on a control link that is gone, in parts: nobody finds it any more.
     pub(crate) fn roll_back_link(&mut self, namespace: &mut Namespace, connection: ConnectionId, link: LinkId) {
-        let Some(found) = self.connections.get_mut(&connection) else { return };
-        for (_, transaction) in found.open.extract_if(|_, transaction| transaction.link == link) {
-            self.timers.remove(&(transaction.ends, transaction.serial));
-            transaction.give_back(namespace);
+        let found = self.connections.get_mut(&connection).and_then(|found| found.open.remove(&link));
+        if let Some(of_link) = found {
+            self.ended.push_back((connection, of_link.into_iter()));
+            self.let_go(namespace, namespace.work().done() + MAX_TIMERS);
         }
     }
 
-    /// Rolls back what a connection began that is gone.
+    /// Rolls back what a connection began that is gone, in parts.
     pub(crate) fn roll_back_connection(&mut self, namespace: &mut Namespace, connection: ConnectionId) {
         let Some(found) = self.connections.remove(&connection) else { return };
-        for transaction in found.open.into_values() {
-            self.timers.remove(&(transaction.ends, transaction.serial));
-            transaction.give_back(namespace);
-        }
+        self.ended.extend(found.open.into_values().map(|of_link| (connection, of_link.into_iter())));
+        self.let_go(namespace, namespace.work().done() + MAX_TIMERS);
     }
 }
 
@@ -352,29 +439,30 @@ impl Transaction {
             // Within the transaction the lock is gone already (docs/evidence/pinned-behaviour.md SET33).
             return Err(TransactionError::Refused(EntityError::MessageLockLost));
         }
+        self.check_entities(namespace).map_err(TransactionError::Refused)?;
         let scope = operation.scope(namespace);
         if let Some(scope) = &scope {
             self.check_scope(scope, spans)?;
         }
         let gained = {
             let mut plan = Plan::new(namespace, utc);
-            for (entity, balance) in &self.balances {
-                plan.assume_freed(entity, balance.freed);
+            for scope in &self.scopes {
+                plan.assume_freed(&scope.entity, scope.balance.freed);
             }
             operation.plan(&mut plan).map_err(TransactionError::Refused)?;
             plan.into_balances()
         };
-        for (entity, Balance { added, freed }) in gained {
-            *namespace.reserved.entry(entity.clone()).or_default() += added;
-            let own = self.balances.entry(entity).or_default();
-            own.added += added;
-            own.freed = freed;
-        }
-        if let Some((entity, partition)) = scope {
-            match self.scopes.iter_mut().find(|(of, _)| *of == entity) {
-                Some((_, of)) => *of = of.take().or(partition),
-                None => self.scopes.push((entity, partition)),
+        if let Some(scope) = scope {
+            match self.scopes.iter_mut().find(|of| of.entity == scope.entity) {
+                Some(of) => of.partition = of.partition.take().or(scope.partition),
+                None => self.scopes.push(scope),
             }
+        }
+        for (entity, Balance { added, freed }) in gained {
+            let Some(scope) = self.scopes.iter_mut().find(|of| of.entity == entity) else { continue };
+            *namespace.reserved.entry(entity).or_default() += added;
+            scope.balance.added += added;
+            scope.balance.freed = freed;
         }
         if let Operation::Settle { token, .. } = &operation {
             self.settled.insert(*token);
@@ -384,26 +472,52 @@ impl Transaction {
         Ok(())
     }
 
-    fn check_scope(&self, (entity, partition): &(String, Option<String>), spans: bool) -> Result<(), TransactionError> {
-        if !spans && self.scopes.iter().any(|(of, _)| of != entity) {
+    /// An entity that is gone ends the transaction: what was enlisted for it has no place any more.
+    fn check_entities(&self, namespace: &Namespace) -> Result<(), EntityError> {
+        match self.scopes.iter().find(|scope| !scope.is_there(namespace)) {
+            Some(gone) => Err(EntityError::NotFound(gone.entity.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn check_scope(&self, scope: &Scope, spans: bool) -> Result<(), TransactionError> {
+        if !spans && self.scopes.iter().any(|of| of.entity != scope.entity) {
             return Err(TransactionError::SpansEntities);
         }
-        let other = |of: &(String, Option<String>)| of.0 == *entity && of.1.is_some() && of.1 != *partition;
-        if partition.is_some() && self.scopes.iter().any(other) {
+        let other = |of: &Scope| of.entity == scope.entity && of.partition.is_some() && of.partition != scope.partition;
+        if scope.partition.is_some() && self.scopes.iter().any(other) {
             return Err(TransactionError::SpansPartitions);
         }
         Ok(())
     }
 
-    /// Gives back what is reserved.
+    /// Ends it without effect, and gives back what is reserved in the entities that are there; its operations.
+    fn end(self, namespace: &mut Namespace) -> vec::IntoIter<Operation> {
+        self.give_back(namespace);
+        self.operations.into_iter()
+    }
+
     fn give_back(&self, namespace: &mut Namespace) {
-        for (entity, balance) in &self.balances {
-            if let Some(reserved) = namespace.reserved.get_mut(entity) {
-                *reserved = reserved.saturating_sub(balance.added);
+        namespace.work().add(1);
+        for scope in &self.scopes {
+            namespace.work().add(1);
+            if scope.is_there(namespace)
+                && let Some(reserved) = namespace.reserved.get_mut(&scope.entity)
+            {
+                *reserved = reserved.saturating_sub(scope.balance.added);
                 if *reserved == 0 {
-                    namespace.reserved.remove(entity);
+                    namespace.reserved.remove(&scope.entity);
                 }
             }
+        }
+    }
+}
+
+fn next_of(all: &mut VecDeque<vec::IntoIter<Operation>>) -> Option<Operation> {
+    loop {
+        match all.front_mut()?.next() {
+            Some(operation) => return Some(operation),
+            None => _ = all.pop_front(),
         }
     }
 }

@@ -10,6 +10,7 @@ use servicebus_emulator::broker::{Broker, BrokerConfig, NamespaceConfig, Namespa
 use servicebus_emulator::filter::{CorrelationFilter, Filter, Rule};
 use servicebus_tests::administrator::{Administrator, text};
 use servicebus_tests::broker::*;
+use servicebus_tests::coordinator::{Control, is_enlisted, refusal};
 
 /// Entries that the links and receivers of one call are, at most.
 const HANDOUTS: u64 = 4 * CALL;
@@ -196,6 +197,89 @@ fn a_link_ends_with_many_unsettled_messages() {
 #[ignore = "tests/run all: full size"]
 fn a_link_ends_with_a_hundred_thousand_unsettled_messages() {
     links_with_unsettled_messages(&[1, 90_000]);
+}
+
+/// Transactions of one control link end together: with their link, their connection, or their time. None can be used from
+/// that moment, and one call ends some of them.
+fn transactions_that_end_together(count: usize) {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum End {
+        Link,
+        Connection,
+        Time,
+    }
+    for end in [End::Link, End::Connection, End::Time] {
+        assert_flat(&format!("each transaction that ends with its {end:?}"), &[count / 10, count], |count| {
+            let mut world = World::with_queue(QueueDescription::default());
+            let control = Control::attach(&mut world, 0);
+            let sender = world.sender(0, "queue").unwrap();
+            let all: Vec<Vec<u8>> = (0..count)
+                .map(|_| {
+                    let txn = control.declare(&mut world);
+                    assert!(is_enlisted(&world.send_in(0, sender, &txn, &MessageRef::new("x"))));
+                    txn
+                })
+                .collect();
+            assert!(world.broker.namespace().held("queue") > 0);
+            let id = world.clients[0].id;
+            if end == End::Time {
+                world.clock = world.clock.after(Duration::from_secs(121));
+            }
+            let clock = world.clock;
+            let mut entries = entries_of(&mut world, |world| match end {
+                End::Link => control.detach(world),
+                End::Connection => world.broker.disconnect(id, clock),
+                End::Time => world.broker.handle_timeout(clock),
+            });
+            if end != End::Connection && world.broker.open_transactions() > 0 {
+                let late = refusal(&world.send_in(0, sender, &all[count - 1], &MessageRef::new("x"))).unwrap();
+                assert!(late.condition.starts_with("amqp:transaction:"), "{late:?}");
+            }
+            while world.broker.poll_timeout().is_some_and(|at| at <= clock.now) {
+                let part = entries_of(&mut world, |world| world.broker.handle_timeout(clock));
+                assert!(part <= HANDOUTS, "{part} entries in one call");
+                entries += part;
+            }
+            assert_eq!((world.broker.open_transactions(), world.broker.namespace().held("queue")), (0, 0));
+            entries / count as u64
+        });
+    }
+}
+
+#[test]
+fn transactions_end_in_parts() {
+    transactions_that_end_together(3_000);
+}
+
+#[test]
+#[ignore = "tests/run all: full size"]
+fn ten_thousand_transactions_end_in_parts() {
+    transactions_that_end_together(9_900);
+}
+
+/// A purge or delete of a million messages: the longest call, and what all of them take.
+#[test]
+#[ignore = "tests/run all: wall clock"]
+fn the_time_of_a_million_messages_that_go() {
+    for purged in [true, false] {
+        let (mut namespace, _) = filled(1_000_000, false);
+        let time = |act: &mut dyn FnMut()| {
+            let start = std::time::Instant::now();
+            act();
+            start.elapsed()
+        };
+        let mut longest = time(&mut || match purged {
+            true => namespace.purge(),
+            false => namespace.delete("queue").unwrap(),
+        });
+        let mut all = longest;
+        while namespace.poll_timeout().is_some_and(|at| at <= START) {
+            let part = time(&mut || namespace.handle_timeout(START));
+            (longest, all) = (longest.max(part), all + part);
+        }
+        println!("10^6 messages, purged: {purged}: longest call {longest:?}, all {all:?}");
+        assert!(longest < std::time::Duration::from_millis(100), "{longest:?}");
+    }
 }
 
 #[test]

@@ -2,37 +2,88 @@
 
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
-use servicebus_core::wire::Value;
-use servicebus_emulator::broker::entities::{EntityStatus, QueueDescription};
+use servicebus_core::wire::{Reader, Value};
+use servicebus_emulator::broker::entities::{EntityStatus, QueueDescription, SubscriptionDescription};
 use servicebus_tests::broker::*;
-use servicebus_tests::coordinator::Control;
+use servicebus_tests::coordinator::{Control, refusal};
 
 fn bodies(world: &mut World, path: &str) -> Vec<String> {
     world.peek(0, path, 0, 100).iter().map(Received::body).collect()
 }
 
-/// A transaction whose entity is deleted cannot be committed, unless another has the name by then: that gets its messages.
+/// What a transaction is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Enlisted {
+    Send,
+    Completion,
+    Schedule,
+    Cancel,
+    SendToTopic,
+    CompletionInSubscription,
+}
+
+/// A transaction whose queue, topic or subscription is deleted takes nothing in any more and cannot be committed, whatever
+/// has the name by then: that is another entity, which gets nothing of it and holds no room for it.
 #[test]
 fn the_entity_of_a_transaction_is_deleted() {
-    for again in [false, true] {
-        let mut world = World::with_queue(QueueDescription::default());
-        let control = Control::attach(&mut world, 0);
-        let sender = world.sender(0, "queue").unwrap();
-        let txn = control.declare(&mut world);
-        let sent = world.send_in(0, sender, &txn, &MessageRef::new("x"));
-        assert_eq!(sent, Ended::Transactional(Box::new(Ended::Accepted)), "{again}");
-        let clock = world.clock;
-        world.broker.with_namespace(clock, |namespace| namespace.delete("queue")).unwrap();
-        if again {
-            world.queue("queue", QueueDescription::default());
-        }
-        world.settle_down();
-        let committed = control.commit(&mut world, &txn);
-        assert_eq!(world.broker.open_transactions(), 0);
-        match (again, committed) {
-            (true, Ended::Accepted) => assert_eq!(bodies(&mut world, "queue"), ["x"]),
-            (false, Ended::Rejected(Some(failure))) => assert_eq!(failure.condition, "amqp:transaction:rollback"),
-            other => panic!("{other:?}"),
+    use Enlisted::*;
+    for of in [Send, Completion, Schedule, Cancel, SendToTopic, CompletionInSubscription] {
+        for again in [false, true] {
+            let mut world = World::with_queue(QueueDescription::default());
+            let make = |world: &mut World| {
+                world.topic("topic", &[("sub", SubscriptionDescription::default())]);
+            };
+            make(&mut world);
+            let is_topic = matches!(of, SendToTopic | CompletionInSubscription);
+            let (entity, source) = if is_topic { ("topic", "topic/Subscriptions/sub") } else { ("queue", "queue") };
+            let control = Control::attach(&mut world, 0);
+            let sender = world.sender(0, entity).unwrap();
+            let receiver = world.receiver(0, source).unwrap();
+            let soon = world.clock.utc + Duration::from_secs(60);
+            let scheduled = [MessageRef::new("x").with_scheduled_enqueue_time(soon)];
+            let numbers = longs(&world.schedule(0, entity, &scheduled).numbers());
+            world.send_texts(0, sender, &["before"]);
+            let received = world.receive_now(0, receiver, 1).remove(0);
+            let txn = control.declare(&mut world);
+            let enlisted = Ended::Transactional(Box::new(Ended::Accepted));
+            match of {
+                Send | SendToTopic => {
+                    assert_eq!(world.send_in(0, sender, &txn, &MessageRef::new("x")), enlisted);
+                }
+                Completion | CompletionInSubscription => {
+                    assert_eq!(world.complete_in(0, &received, &txn), enlisted);
+                }
+                Schedule => assert_eq!(world.schedule_in(0, entity, &scheduled, Some(&txn)).status(), 200),
+                Cancel => {
+                    let entries = [("sequence-numbers", Reader::new(&numbers).value().unwrap())];
+                    let cancelled = world.manage_in(0, entity, "cancel-scheduled-message", &entries, Some(&txn));
+                    assert_eq!(cancelled.status(), 200);
+                }
+            }
+            let clock = world.clock;
+            world.broker.with_namespace(clock, |namespace| namespace.delete(entity)).unwrap();
+            if again {
+                match is_topic {
+                    true => make(&mut world),
+                    false => world.queue("queue", QueueDescription::default()),
+                }
+                world.settle_down();
+                world.forget_detached_nodes(0);
+                let fresh = world.sender(0, entity).unwrap();
+                let refused = refusal(&world.send_in(0, fresh, &txn, &MessageRef::new("y"))).unwrap();
+                assert_eq!(refused.condition, "amqp:not-found", "{of:?}");
+                assert_eq!(world.broker.namespace().held(entity), 0, "{of:?}");
+                world.schedule(0, entity, &scheduled);
+                world.send_texts(0, fresh, &["after"]);
+            }
+            let held = world.broker.namespace().held(entity);
+            let refused = refusal(&control.commit(&mut world, &txn)).unwrap();
+            assert_eq!(refused.condition, "amqp:transaction:rollback", "{of:?}");
+            assert_eq!((world.broker.open_transactions(), world.broker.namespace().held(entity)), (0, held));
+            if again {
+                let left = if is_topic { vec!["after"] } else { vec!["x", "after"] };
+                assert_eq!(bodies(&mut world, source), left, "{of:?}");
+            }
         }
     }
 }

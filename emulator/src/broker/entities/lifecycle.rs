@@ -82,7 +82,7 @@ impl Namespace {
         if let Some(queue) = self.queues.get_mut(&key) {
             let stores = queue.stores;
             queue.description = description.clone();
-            queue.times.update(utc);
+            self.versions.update(&mut queue.times, utc);
             queue.share = share;
             self.set_settings(stores, |sub_queue| queue::settings(&description, sub_queue));
             self.watch_duplicates(&key, utc);
@@ -93,7 +93,8 @@ impl Namespace {
             let Some(stores) = stores else { return };
             let duplicates = Duplicates::new(&self.budget);
             let name = key.clone();
-            let queue = Queue { name, description, times: Times::new(utc), stores, duplicates, share, life };
+            let times = self.versions.make(utc);
+            let queue = Queue { name, description, times, stores, duplicates, share, life };
             self.queues.insert(key, queue);
         }
         self.relays.try_all_again();
@@ -105,7 +106,7 @@ impl Namespace {
         let share = self.entity_share(topic::bytes(&key, &description));
         if let Some(topic) = self.topics.get_mut(&key) {
             topic.description = description;
-            topic.times.update(utc);
+            self.versions.update(&mut topic.times, utc);
             topic.share = share;
             self.watch_duplicates(&key, utc);
             self.signal(Signal::Updated(key));
@@ -119,7 +120,7 @@ impl Namespace {
             let topic = Topic {
                 name: key.clone(),
                 description,
-                times: Times::new(utc),
+                times: self.versions.make(utc),
                 scheduled,
                 transit,
                 subscriptions: Listed::default(),
@@ -148,7 +149,7 @@ impl Namespace {
         if let Some(found) = topic.subscriptions.get_mut(&own) {
             let stores = found.stores;
             found.description = description.clone();
-            found.times.update(utc);
+            self.versions.update(&mut found.times, utc);
             found.share.set(topic::subscription_bytes(&path, &description));
             self.set_settings(stores, |sub_queue| topic::settings(&description, sub_queue));
             self.watch_idle(path.clone(), description.auto_delete_on_idle, utc);
@@ -214,8 +215,10 @@ impl Namespace {
             return;
         }
         self.work().add(1);
+        self.versions.delete();
         self.idle.forget(key);
         self.sizes.remove(key);
+        self.reserved.remove(key);
         self.signal(Signal::Deleted(key.to_owned()));
         self.let_go();
     }
@@ -240,6 +243,7 @@ impl Namespace {
     pub(in crate::broker) fn remove_all(&mut self) {
         self.life.end();
         self.life = Arc::default();
+        self.versions.delete();
         let (queues, topics) = (core::mem::take(&mut self.queues), core::mem::take(&mut self.topics));
         let ((queues, of_queues), (topics, of_topics)) = (queues.into_parts(), topics.into_parts());
         self.remains.add_all(queues.into_values(), topics.into_values());
@@ -247,6 +251,7 @@ impl Namespace {
         self.remains.add(core::mem::take(&mut self.idle).into_entries());
         self.remains.add(core::mem::take(&mut self.duplicate_checks).into_iter());
         self.remains.add(core::mem::take(&mut self.sizes).into_iter());
+        self.remains.add(core::mem::take(&mut self.reserved).into_iter());
         self.signal(Signal::Cleared);
         self.let_go();
     }

@@ -3,7 +3,7 @@
 use super::idle::IdleChecks;
 use super::listed::Listed;
 use super::name;
-use super::queue::{Queue, Stores};
+use super::queue::{Queue, Stores, Versions};
 use super::remains::{Life, Remains};
 use super::rule::StoredRule;
 use super::store::{MAX_TIMERS, Owner, Store, StoreSignal};
@@ -102,6 +102,7 @@ pub struct Namespace {
     pub(super) filled: BTreeSet<u32>,
     /// Subscriptions that there were so far.
     pub(super) subscriptions_made: u64,
+    pub(super) versions: Versions,
     pub(super) idle: IdleChecks,
     /// When message ids of an entity are forgotten next, by its key.
     pub(super) duplicate_checks: BTreeSet<(Timestamp, String)>,
@@ -138,6 +139,7 @@ impl Namespace {
             topics: Listed::default(),
             filled: BTreeSet::new(),
             subscriptions_made: 0,
+            versions: Versions::default(),
             idle: IdleChecks::default(),
             duplicate_checks: BTreeSet::new(),
             signals: VecDeque::new(),

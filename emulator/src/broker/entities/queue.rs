@@ -42,9 +42,7 @@ impl Stores {
 pub struct Times {
     /// When it was made.
     pub created: Timestamp,
-    /// When its settings were last changed: later with every change, since it is the version that the management API names
-    /// (docs/evidence/pinned-behaviour.md ADM6). A change in the millisecond of the one before, or after UTC went back, is a
-    /// millisecond later.
+    /// When its settings were last changed; of a queue or topic also its version, see [`Versions`].
     pub updated: Timestamp,
     /// When it was last used; [`Timestamp::DOTNET_MIN`] for never.
     pub accessed: Timestamp,
@@ -55,10 +53,45 @@ impl Times {
     pub fn new(utc: Timestamp) -> Self {
         Self { created: utc, updated: utc, accessed: Timestamp::DOTNET_MIN }
     }
+}
 
-    /// Changed now.
-    pub fn update(&mut self, utc: Timestamp) {
-        self.updated = utc.max(self.updated + Duration::from_millis(1));
+/// The times at which queues and topics were changed, which are the versions that the management API names
+/// (docs/evidence/pinned-behaviour.md ADM6): under one name each is later than those before it, also than those of an entity
+/// that was deleted. A change in the millisecond of the one before, or after UTC went back, is a millisecond later.
+#[derive(Debug)]
+pub(super) struct Versions {
+    latest: Timestamp,
+    /// The latest when an entity was last deleted.
+    at_delete: Timestamp,
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        Self { latest: Timestamp::DOTNET_MIN, at_delete: Timestamp::DOTNET_MIN }
+    }
+}
+
+impl Versions {
+    /// The times of an entity that is made.
+    pub(super) fn make(&mut self, utc: Timestamp) -> Times {
+        let updated = self.after(self.at_delete, utc);
+        Times { updated, ..Times::new(utc) }
+    }
+
+    /// An entity is changed.
+    pub(super) fn update(&mut self, times: &mut Times, utc: Timestamp) {
+        times.updated = self.after(times.updated, utc);
+    }
+
+    /// An entity is deleted.
+    pub(super) fn delete(&mut self) {
+        self.at_delete = self.latest;
+    }
+
+    fn after(&mut self, before: Timestamp, utc: Timestamp) -> Timestamp {
+        let version = utc.max(before + Duration::from_millis(1));
+        self.latest = self.latest.max(version);
+        version
     }
 }
 

@@ -91,6 +91,31 @@ fn every_change_of_a_queue_or_topic_makes_another_etag() {
     }
 }
 
+/// Whatever is made under the name of a queue or topic that was deleted has a later ETag than that had.
+#[test]
+fn what_is_made_again_has_a_later_etag() {
+    let mut site = Site::new();
+    let mut seen = Vec::new();
+    for (name, cleared) in [("q", false), ("t", false), ("q", true), ("t", true), ("q", false)] {
+        for back in [0, 0, 3_600, 0] {
+            site.utc = site.utc - Duration::from_secs(back);
+            site.furnish();
+            seen.push(header(&site.get(&entity(name)), "ETag").unwrap().to_owned());
+            let queue = site.queue("q");
+            assert_eq!(site.run(site.requests.update_queue(&queue)).status, 200);
+            seen.push(header(&site.get(&entity("q")), "ETag").unwrap().to_owned());
+            if cleared {
+                site.entities.clear();
+            } else {
+                for name in ["q", "t"] {
+                    assert_eq!(site.delete(&entity(name)).status, 200);
+                }
+            }
+        }
+    }
+    assert!(seen.is_sorted_by(|before, after| before < after), "{seen:?}");
+}
+
 #[test]
 fn an_update_can_ask_for_a_version() {
     let mut site = Site::new();
