@@ -2,11 +2,11 @@
 
 use super::budget::{Holding, OverBudget};
 use super::change::Change;
-use super::entities::namespace::target_key;
 use super::entities::{
     EntityError, Namespace, QueueDescription, SubscriptionDescription, TopicDescription, name, queue, rule, topic,
 };
 use crate::filter::Rule;
+use servicebus_core::servicebus::Address;
 use servicebus_core::time::Timestamp;
 
 impl Namespace {
@@ -30,12 +30,10 @@ impl Namespace {
     /// may become its own (docs/evidence/field-reports.md F22).
     fn check_target(&self, target: Option<&String>) -> Result<(), EntityError> {
         let Some(target) = target else { return Ok(()) };
-        let key = target_key(target);
-        if self.queues.contains_key(&key) || self.topics.contains_key(&key) {
-            Ok(())
-        } else {
-            Err(EntityError::NoForwardTarget(target.clone()))
-        }
+        let Address { entity, subscription, sub_queue, management } = Address::parse(target);
+        // What is below an entity gets no messages from outside, and must not stand for it.
+        let is_whole = subscription.is_none() && sub_queue.is_none() && !management;
+        if is_whole && self.exists(entity) { Ok(()) } else { Err(EntityError::NoForwardTarget(target.clone())) }
     }
 
     fn check_queue(&self, key: &str, description: QueueDescription) -> Result<Box<QueueDescription>, EntityError> {

@@ -154,6 +154,9 @@ impl Namespace {
         let changes = settlement.decoded();
         for (key, value) in &changes {
             super::admission::check_property(key.len(), value.as_str().map_or(0, str::len))?;
+            if super::entities::message::is_compound(value) {
+                return Err(EntityError::UnsupportedProperty);
+            }
         }
         let (message, _) = store.under_lock(token).ok_or(EntityError::MessageLockLost)?;
         let growth = match settlement.ending {

@@ -56,6 +56,8 @@ pub(crate) enum TransactionError {
     Refused(EntityError),
     /// The commit failed.
     RolledBack(EntityError),
+    /// Something of it was refused that was sent settled, so that it could not be told before.
+    Incomplete,
 }
 
 /// The text for what may not span entities, with transactions or without.
@@ -85,6 +87,9 @@ impl fmt::Display for TransactionError {
             Self::SpansPartitions => f.write_str("A transaction cannot span multiple partitions of an entity."),
             Self::Refused(error) => error.fmt(f),
             Self::RolledBack(error) => write!(f, "The transaction was rolled back. {error}"),
+            Self::Incomplete => {
+                f.write_str("The transaction was rolled back. Something that was sent settled was refused.")
+            }
         }
     }
 }
@@ -176,6 +181,8 @@ struct Transaction {
     scopes: Vec<Scope>,
     /// Its part of the memory budget.
     share: Share,
+    /// Whether something that was sent settled was refused: nobody has heard of it.
+    is_incomplete: bool,
 }
 
 /// By their ids.
@@ -312,6 +319,7 @@ impl Transactions {
             settled: IdSet::default(),
             scopes: Vec::new(),
             share: budget.share(Holding::Transactions, TRANSACTION).map_err(over)?,
+            is_incomplete: false,
         };
         self.timers.insert((ends, serial), (connection, id.clone()));
         let of_connection = self.connections.entry(connection).or_default();
@@ -359,6 +367,13 @@ impl Transactions {
         added
     }
 
+    /// Notes that an operation of a transaction was refused and its client cannot be told: the commit fails.
+    pub(crate) fn note_incomplete(&mut self, connection: ConnectionId, id: &[u8]) {
+        if let Some(found) = self.connections.get_mut(&connection).and_then(|found| found.find_mut(id)) {
+            found.is_incomplete = true;
+        }
+    }
+
     fn take(
         &mut self,
         namespace: &mut Namespace,
@@ -392,6 +407,9 @@ impl Transactions {
         utc: Timestamp,
     ) -> Result<(), TransactionError> {
         let transaction = self.take(namespace, connection, id)?;
+        if transaction.is_incomplete {
+            return Err(TransactionError::Incomplete);
+        }
         transaction.check_entities(namespace).map_err(TransactionError::RolledBack)?;
         namespace
             .execute(utc, |plan| transaction.operations.iter().try_for_each(|operation| operation.plan(plan)))

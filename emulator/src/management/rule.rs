@@ -10,8 +10,13 @@ use servicebus_core::servicebus::administration::{
 use servicebus_core::time::Timestamp;
 use std::borrow::Cow;
 
-fn to_value(value: &RuleValue) -> Value<'static> {
-    match value {
+fn to_value(value: &RuleValue) -> Result<Value<'static>, Refusal> {
+    let parsed = |kind: &str, text: &str| match kind {
+        "guid" => text.trim().parse::<LockToken>().ok().map(|id| Value::Uuid(id.uuid())),
+        "unsignedLong" => text.trim().parse().ok().map(Value::Ulong),
+        _ => text.trim().parse().ok().map(Value::Decimal),
+    };
+    Ok(match value {
         RuleValue::String(text) => Value::String(Cow::Owned(text.clone())),
         RuleValue::Int(number) => Value::Int(*number),
         RuleValue::Long(number) => Value::Long(*number),
@@ -24,10 +29,14 @@ fn to_value(value: &RuleValue) -> Value<'static> {
             Some(time) => Value::DateTime(time),
             None => Value::String(Cow::Owned(text.clone())),
         },
-        // Types that the language has no constants of are compared as text.
+        RuleValue::Other { kind, text } if matches!(kind.as_str(), "guid" | "unsignedLong" | "decimal") => {
+            let wrong = || Refusal::setting(&format!("The value '{text}' is no {kind}."), None);
+            parsed(kind, text).ok_or_else(wrong)?
+        }
+        // Types that messages have no properties of are compared as text.
         RuleValue::Other { text, .. } => Value::String(Cow::Owned(text.clone())),
         _ => Value::Null,
-    }
+    })
 }
 
 /// Rules added over AMQP have values of more types than the API knows: these become the next larger one, or text.
@@ -41,7 +50,7 @@ fn from_value(value: &Value<'_>) -> RuleValue {
         Value::Int(number) => RuleValue::Int(*number),
         Value::Uint(number) => RuleValue::Long((*number).into()),
         Value::Long(number) => RuleValue::Long(*number),
-        Value::Ulong(number) => i64::try_from(*number).map_or(RuleValue::Double(*number as f64), RuleValue::Long),
+        Value::Ulong(number) => RuleValue::Other { kind: "unsignedLong".into(), text: number.to_string() },
         Value::Float(number) => RuleValue::Double((*number).into()),
         Value::Double(number) => RuleValue::Double(*number),
         Value::Timestamp(time) => RuleValue::DateTime(*time),
@@ -50,13 +59,14 @@ fn from_value(value: &Value<'_>) -> RuleValue {
         Value::String(text) => RuleValue::String(text.clone().into_owned()),
         Value::Char(c) => RuleValue::String(c.to_string()),
         Value::Uuid(uuid) => RuleValue::Other { kind: "guid".into(), text: LockToken::from_uuid(*uuid).to_string() },
-        // Neither decimals nor bytes are among the API's types.
+        Value::Decimal(number) => RuleValue::Other { kind: "decimal".into(), text: number.to_string() },
+        // Bytes are not among the API's types.
         _ => RuleValue::Null,
     }
 }
 
-fn to_values(pairs: &[(String, RuleValue)]) -> Vec<(String, Value<'static>)> {
-    pairs.iter().map(|(key, value)| (key.clone(), to_value(value))).collect()
+fn to_values(pairs: &[(String, RuleValue)]) -> Result<Vec<(String, Value<'static>)>, Refusal> {
+    pairs.iter().map(|(key, value)| Ok((key.clone(), to_value(value)?))).collect()
 }
 
 fn from_values(pairs: &[(String, Value<'static>)]) -> Vec<(String, RuleValue)> {
@@ -74,7 +84,7 @@ pub(super) fn to_rule(rule: &RuleProperties) -> Result<Rule, Refusal> {
         RuleFilter::True => Filter::True,
         RuleFilter::False => Filter::False,
         RuleFilter::Sql(sql) => {
-            let parsed = SqlFilter::parse(sql.sql_expression.as_str(), to_values(&sql.parameters), &dialect);
+            let parsed = SqlFilter::parse(sql.sql_expression.as_str(), to_values(&sql.parameters)?, &dialect);
             Filter::Sql(parsed.map_err(|error| unreadable(&error))?)
         }
         RuleFilter::Correlation(filter) => Filter::Correlation(CorrelationFilter {
@@ -86,14 +96,14 @@ pub(super) fn to_rule(rule: &RuleProperties) -> Result<Rule, Refusal> {
             session_id: filter.session_id.clone(),
             reply_to_session_id: filter.reply_to_session_id.clone(),
             content_type: filter.content_type.clone(),
-            properties: to_values(&filter.properties),
+            properties: to_values(&filter.properties)?,
         }),
         other => return Err(Refusal::setting(&format!("The filter {other:?} is not known."), None)),
     };
     let action = match &rule.action {
         None => None,
         Some(action) => Some(
-            SqlAction::parse(action.sql_expression.as_str(), to_values(&action.parameters), &dialect)
+            SqlAction::parse(action.sql_expression.as_str(), to_values(&action.parameters)?, &dialect)
                 .map_err(|error| unreadable(&error))?,
         ),
     };

@@ -58,6 +58,45 @@ const OPEN: Open<'static> = Open {
     properties: None,
 };
 
+/// An attach that the engine takes and whose terminus cannot be read is answered: the connection ends with an error.
+#[test]
+fn an_attach_that_cannot_be_read() {
+    let begin = Begin {
+        remote_channel: None,
+        next_outgoing_id: 0,
+        incoming_window: 100,
+        outgoing_window: 100,
+        handle_max: 8,
+        offered_capabilities: None,
+        desired_capabilities: None,
+        properties: None,
+    };
+    let good = attach_of("link", Role::Sender, "queue", false, None, None);
+    let good = wire::to_vec(&good);
+    // The descriptors of source and target; the number of a map's items.
+    for (what, from, to) in [
+        ("source", &[0x00, 0x53, 0x28][..], &[0x00, 0x53, 0x73][..]),
+        ("target", &[0x00, 0x53, 0x29], &[0x00, 0x53, 0x73]),
+        ("address", b"queue", b"\xff\xff\xff\xff\xff"),
+    ] {
+        let mut world = World::with_queue(QueueDescription::default());
+        let clock = world.clock;
+        let id = world.broker.connect(clock).unwrap();
+        let mut bytes = Vec::from(*b"AMQP\x00\x01\x00\x00");
+        frame(&mut bytes, 0, &OPEN, &[]);
+        frame(&mut bytes, 0, &begin, &[]);
+        let at = good.windows(from.len()).rposition(|window| window == from).unwrap();
+        let mut attach = good.clone();
+        attach[at..at + from.len()].copy_from_slice(to);
+        bytes.extend_from_slice(&header(attach.len() as u32 + 8, Kind::Amqp, 0));
+        bytes.extend_from_slice(&attach);
+        let mut said = Vec::new();
+        feed_and_listen(&mut world, id, &bytes, &mut said);
+        let has = |text: &[u8]| said.windows(text.len()).any(|window| window == text);
+        assert!(has(b"amqp:decode-error") || has(b"amqp:invalid-field"), "{what}: {}", said.escape_ascii());
+    }
+}
+
 /// A frame made of numbers that mostly fit each other.
 fn any_frame(kind: u8, a: u32, b: u32, flag: bool, payload: &[u8], out: &mut Vec<u8>) {
     let channel = (a % 2) as u16;

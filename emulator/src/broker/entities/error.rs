@@ -29,6 +29,8 @@ pub enum EntityError {
     BatchTooLong,
     /// A system annotation that is null.
     NullAnnotation(&'static str),
+    /// A system annotation of another type than it must have.
+    WrongAnnotation(&'static str),
     /// An application property of a type that the service does not keep.
     UnsupportedProperty,
     /// A property whose name or value is too long.
@@ -104,6 +106,9 @@ impl fmt::Display for EntityError {
                  exception types and proper exception handling, please refer to \
                  http://go.microsoft.com/fwlink/?LinkId=761101",
             ),
+            Self::WrongAnnotation(key) => {
+                write!(f, "The message annotation '{key}' is of a type that it cannot have.")
+            }
             Self::NullAnnotation(key) => write!(f, "The message annotation '{key}' must not be null."),
             Self::UnsupportedProperty => {
                 f.write_str("Serialization operation failed due to unsupported type of an application property.")

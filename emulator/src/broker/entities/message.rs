@@ -8,7 +8,7 @@ use servicebus_core::random::Random;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::servicebus::message::{
     DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER, ENQUEUED_TIME, LOCKED_UNTIL, MESSAGE_STATE, PARTITION_KEY,
-    SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
+    SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER, VIA_PARTITION_KEY,
 };
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::{Body, MessageView, section};
@@ -116,6 +116,22 @@ fn checked(map: Map<'_>) -> Result<(), EntityError> {
     Ok(())
 }
 
+/// Whether a value is of a type that application properties cannot have (docs/evidence/pinned-behaviour.md SND27).
+pub(in crate::broker) fn is_compound(value: &Value<'_>) -> bool {
+    matches!(value, Value::List(_) | Value::Map(_) | Value::Array(_))
+}
+
+/// Checks that the sections of a body are what they must be, since receivers read them: bytes, or a list.
+fn check_body(view: MessageView<'_>) -> Result<(), EntityError> {
+    let readable = match view.body() {
+        Ok(Body::Empty | Body::Value(_)) => true,
+        Ok(Body::Data(sections)) => sections.data().all(|data| data.is_ok()),
+        Ok(Body::Sequence(sections)) => sections.lists().all(|list| list.is_ok()),
+        Err(_) => false,
+    };
+    if readable { Ok(()) } else { Err(EntityError::Malformed) }
+}
+
 impl Message {
     /// Takes an encoded message in.
     ///
@@ -137,13 +153,19 @@ impl Message {
             if key.as_str().is_none() {
                 return Err(EntityError::Malformed);
             }
-            if matches!(value, Value::List(_) | Value::Map(_) | Value::Array(_)) {
+            if is_compound(&value) {
                 return Err(EntityError::UnsupportedProperty);
             }
         }
+        check_body(view)?;
         for key in [SCHEDULED_ENQUEUE_TIME, MESSAGE_STATE, ENQUEUED_SEQUENCE_NUMBER] {
             if annotations.get(key).is_some_and(|value| value.is_null()) {
                 return Err(EntityError::NullAnnotation(key));
+            }
+        }
+        for key in [PARTITION_KEY, VIA_PARTITION_KEY] {
+            if annotations.get(key).is_some_and(|value| !value.is_null() && value.as_str().is_none()) {
+                return Err(EntityError::WrongAnnotation(key));
             }
         }
         let session_id = properties.group_id;
@@ -167,9 +189,12 @@ impl Message {
         {
             return Err(EntityError::PartitionKeyMismatch);
         }
-        let scheduled_enqueue_time = annotations
-            .get(SCHEDULED_ENQUEUE_TIME)
-            .and_then(|value| value.as_timestamp().or_else(|| value.as_i64().map(Timestamp::from_millis)));
+        let time = |value: Value<'_>| {
+            let time = value.as_timestamp().or_else(|| value.as_i64().map(Timestamp::from_millis));
+            // A message that is to wait must not come at once.
+            time.ok_or(EntityError::WrongAnnotation(SCHEDULED_ENQUEUE_TIME))
+        };
+        let scheduled_enqueue_time = annotations.get(SCHEDULED_ENQUEUE_TIME).map(time).transpose()?;
         let time_to_live = header.ttl.map(|ttl| Duration::from_millis(u64::from(ttl)));
         // A ttl field ends at 49 days; for longer lives only the expiry time tells (docs/evidence/service-evidence.md
         // §10).

@@ -369,7 +369,8 @@ impl Shared {
                 } else {
                     self.namespace.accept_session(store, None, consumer, clock.utc)
                 };
-                if let Ok(Some((session, until))) = accepted {
+                let accepted = accepted.inspect_err(|_| self.forget_consumer(consumer, clock))?;
+                if let Some((session, until)) = accepted {
                     self.start_session(peer, link, bytes, store, consumer, session, until, clock);
                     return Ok(());
                 }

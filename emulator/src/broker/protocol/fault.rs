@@ -53,7 +53,8 @@ impl From<EntityError> for Refusal {
             | EntityError::InvalidSetting(..)
             | EntityError::InvalidFilter(_)
             | EntityError::IdTooLong(_)
-            | EntityError::NullAnnotation(_) => Reason::ArgumentError,
+            | EntityError::NullAnnotation(_)
+            | EntityError::WrongAnnotation(_) => Reason::ArgumentError,
             _ => Reason::NotAllowed,
         };
         Self { reason, text: error.to_string() }

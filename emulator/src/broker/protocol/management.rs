@@ -141,6 +141,11 @@ impl Shared {
         if path.is_empty() {
             return Err(unknown_operation(operation));
         }
+        if let Some(txn) = &call.txn {
+            // Also what is no part of transactions, such as a peek: the SDK for .NET sends each request of a transaction's
+            // scope so.
+            self.transactions.check(peer.id, txn)?;
+        }
         let name = operation.strip_prefix("com.microsoft:").unwrap_or(operation);
         let rights = peer.access.management_rights(path, call.clock.utc);
         let sends = matches!(name, "schedule-message" | "cancel-scheduled-message");
@@ -213,8 +218,8 @@ impl Shared {
             Ok(stores) => stores,
             // A topic: its scheduled messages.
             Err(refusal) => match self.namespace.schedule_store(&call.address.entity.to_ascii_lowercase()) {
-                Ok(store) if call.address.subscription.is_none() => {
-                    return Ok(self.peek_store(store, None, call));
+                Ok(store) if call.address.subscription.is_none() && call.address.sub_queue.is_none() => {
+                    return self.peek_store(store, None, call);
                 }
                 _ => return Err(refusal),
             },
@@ -225,22 +230,21 @@ impl Shared {
             )
             .into());
         }
-        let session = named_session(peer, id, call);
+        let session = named_session(peer, id, call)?;
         let requires = self.namespace.store(id).is_some_and(|store| store.settings().requires_session);
         // Without a session, the messages of all of them (docs/evidence/field-reports.md F31); but a receiver of one
         // session, which names its link, does not see others once that link is gone.
         if requires && session.is_none() && call.request.properties.get("associated-link-name").is_some() {
             return Err(EntityError::SessionRequired.into());
         }
-        Ok(self.peek_store(id, session.filter(|_| requires), call))
+        self.peek_store(id, session.filter(|_| requires), call)
     }
 
-    fn peek_store(&self, id: StoreId, session: Option<&str>, call: &Call<'_>) -> Reply {
-        let from = call.request.number("from-sequence-number").unwrap_or(0);
-        let count = call.request.number("message-count").unwrap_or(1);
-        let count = usize::try_from(count).unwrap_or(0).min(MAX_PEEK);
-        let omit_body = call.request.entry("omit-message-body") == Some(Value::Boolean(true));
-        let Some(store) = self.namespace.store(id) else { return Reply::Nothing };
+    fn peek_store(&self, id: StoreId, session: Option<&str>, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let from = call.request.number("from-sequence-number")?.unwrap_or(0);
+        let count = call.request.count("message-count", 1)?.min(MAX_PEEK);
+        let omit_body = call.request.flag("omit-message-body")?;
+        let Some(store) = self.namespace.store(id) else { return Ok(Reply::Nothing) };
         let mut total = 0;
         let mut messages = Vec::new();
         for peeked in store.peek(from, session).take(count) {
@@ -252,13 +256,14 @@ impl Shared {
                 break;
             }
         }
-        if messages.is_empty() { Reply::Nothing } else { messages_body(&messages) }
+        Ok(if messages.is_empty() { Reply::Nothing } else { messages_body(&messages) })
     }
 
     fn schedule_messages(&mut self, peer: &Peer, entity: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
         if !self.namespace.exists(entity) {
             return Err(EntityError::NotFound(call.address.to_string()).into());
         }
+        check_sends(&call.address)?;
         if self.forwards(&call.address) {
             let text = "Messages cannot be scheduled on an entity with auto-forwarding enabled.";
             return Err(EntityError::NotAllowed(text.into()).into());
@@ -295,6 +300,7 @@ impl Shared {
     }
 
     fn cancel_messages(&mut self, peer: &Peer, entity: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
+        check_sends(&call.address)?;
         let numbers = numbers(call.request)?;
         match &call.txn {
             Some(txn) => {
@@ -314,14 +320,18 @@ impl Shared {
     fn receive_deferred(&mut self, peer: &Peer, call: &Call<'_>) -> Result<Reply, Refusal> {
         let (id, _) = self.stores(call)?;
         let numbers = numbers(call.request)?;
-        let lock = call.request.number("receiver-settle-mode").unwrap_or(1) != 0;
+        let lock = match call.request.number("receiver-settle-mode")? {
+            Some(0) => false,
+            None | Some(1) => true,
+            Some(mode) => return Err(argument(format!("The receiver-settle-mode {mode} is not known."))),
+        };
         if !lock && numbers.len() > MAX_DEFERRED_DELETE {
             return Err(Refusal::new(
                 Reason::ArgumentOutOfRange,
                 "ReceiveAndDelete only can process 250 deferred messages",
             ));
         }
-        let session = named_session(peer, id, call);
+        let session = named_session(peer, id, call)?;
         let requires = self.namespace.store(id).is_some_and(|store| store.settings().requires_session);
         if requires {
             let Some(session) = session else { return Err(EntityError::SessionRequired.into()) };
@@ -345,30 +355,25 @@ impl Shared {
     fn update_disposition(&mut self, peer: &Peer, call: &Call<'_>) -> Result<Reply, Refusal> {
         let request = call.request;
         let (first, stores) = self.stores(call)?;
-        let properties = match request.entry("properties-to-modify") {
-            Some(Value::Map(map)) => Some(map),
-            _ => None,
-        };
-        let status = request.text("disposition-status").unwrap_or_default();
+        let status = request.text("disposition-status")?.unwrap_or_default();
+        let session = request.text("session-id")?;
         let settlement = Settlement::of_status(
             status,
-            request.text("deadletter-reason"),
-            request.text("deadletter-description"),
-            properties,
+            request.text("deadletter-reason")?,
+            request.text("deadletter-description")?,
+            request.map("properties-to-modify")?,
         )
         .ok_or_else(|| argument(format!("The disposition status '{status}' is not known.")))?;
         let tokens = tokens(request)?;
         // Messages of a session are its holder's to settle, whoever has received them.
-        if let Some(session) = request.text("session-id")
+        if let Some(session) = session
             && self.namespace.store(first).is_some_and(|store| store.settings().requires_session)
         {
             self.check_session(peer, first, session, call.clock)?;
         }
         let mut order = vec![first];
         order.extend(stores.all().into_iter().filter(|id| *id != first));
-        let lost = |shared: &Self, error: EntityError| {
-            shared.lost_lock(peer, first, request.text("session-id"), error.into(), call.clock)
-        };
+        let lost = |shared: &Self, error: EntityError| shared.lost_lock(peer, first, session, error.into(), call.clock);
         let Some(txn) = &call.txn else {
             // All of them, or none.
             let settled = self.namespace.execute(call.clock.utc, |plan| {
@@ -407,7 +412,7 @@ impl Shared {
 
     fn delete_messages(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let (id, _) = self.stores(call)?;
-        let count = call.request.number("message-count").unwrap_or(0);
+        let count = call.request.number("message-count")?.unwrap_or(0);
         let most = self.namespace.tier().batch_delete();
         if !(1..=i64::from(most)).contains(&count) {
             // Azure/azure-sdk-for-js#34274
@@ -415,14 +420,24 @@ impl Shared {
                 format!("Invalid Message Count : requested {count}. Message count should be between 1 and {most}.");
             return Err(Refusal::new(Reason::ArgumentOutOfRange, text));
         }
-        let cutoff = call.request.entry("enqueued-time-utc").and_then(|value| value.as_timestamp());
+        let cutoff = call.request.time("enqueued-time-utc")?;
         let cutoff = cutoff.unwrap_or(call.clock.utc + core::time::Duration::from_millis(1));
-        let session = call.request.text("session-id");
+        let session = call.request.text("session-id")?;
         let deleted = self.namespace.delete_batch(id, usize::try_from(count).unwrap_or(0), cutoff, session);
         // A delete that finds nothing has a count as well: docs/evidence/field-reports.md F21.
         let deleted = i32::try_from(deleted).unwrap_or(i32::MAX);
         Ok(body(|out| response::put_single(out, "message-count", |out| deleted.encode(out))))
     }
+}
+
+/// Messages are scheduled for a queue or topic: the nodes below it take none, as senders meet it.
+fn check_sends(address: &Address<'_>) -> Result<(), EntityError> {
+    let text = match (address.subscription, address.sub_queue) {
+        (None, None) => return Ok(()),
+        (Some(_), _) => "Cannot create a message sender for a subscription",
+        (None, Some(_)) => "Cannot create a message sender for a sub-queue",
+    };
+    Err(EntityError::NotAllowed(text.into()))
 }
 
 fn unknown_operation(operation: &str) -> Refusal {
@@ -431,11 +446,11 @@ fn unknown_operation(operation: &str) -> Refusal {
 
 /// The session that a request is about: the one that it names, or the one of the receiver that it is sent for. The SDK
 /// for Go names only its link when it peeks or asks for deferred messages.
-fn named_session<'a>(peer: &'a Peer, store: StoreId, call: &'a Call<'_>) -> Option<&'a str> {
-    call.request.text("session-id").or_else(|| {
+fn named_session<'a>(peer: &'a Peer, store: StoreId, call: &'a Call<'_>) -> Result<Option<&'a str>, Refusal> {
+    Ok(call.request.text("session-id")?.or_else(|| {
         let name = call.request.properties.get("associated-link-name")?.as_str()?;
         peer.session_named(name, store)
-    })
+    }))
 }
 
 fn numbers(request: &Request<'_>) -> Result<Vec<i64>, Refusal> {

@@ -14,7 +14,7 @@ const MAX_PAGE: usize = 100;
 
 impl Shared {
     pub(super) fn manage_rules(&mut self, name: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
-        let Some(subscription) = call.address.subscription else {
+        let Some(subscription) = call.address.subscription.filter(|_| call.address.sub_queue.is_none()) else {
             return Err(EntityError::NotAllowed("Only subscriptions have rules.".into()).into());
         };
         let topic = call.address.entity;
@@ -35,7 +35,7 @@ impl Shared {
                 Ok(Reply::Done)
             }
             "remove-rule" => {
-                let name = call.request.text("rule-name").ok_or_else(|| argument("The request names no rule."))?;
+                let name = call.request.text("rule-name")?.ok_or_else(|| argument("The request names no rule."))?;
                 self.namespace.delete_rule(topic, subscription, name).map_err(|error| match error {
                     EntityError::RuleNotFound(_) => {
                         let path = self.rule_path(topic, subscription, name);
@@ -49,8 +49,8 @@ impl Shared {
                 Ok(Reply::Done)
             }
             _ => {
-                let skip = usize::try_from(call.request.number("skip").unwrap_or(0)).unwrap_or(0);
-                let top = usize::try_from(call.request.number("top").unwrap_or(100)).unwrap_or(0).min(MAX_PAGE);
+                let skip = call.request.count("skip", 0)?;
+                let top = call.request.count("top", 100)?.min(MAX_PAGE);
                 let found = self
                     .namespace
                     .subscription(topic, subscription)
@@ -81,7 +81,7 @@ impl Shared {
 }
 
 fn rule_of(call: &Call<'_>) -> Result<Rule, Refusal> {
-    let name = call.request.text("rule-name").ok_or_else(|| argument("The request names no rule."))?;
+    let name = call.request.text("rule-name")?.ok_or_else(|| argument("The request names no rule."))?;
     let Some(Value::Map(description)) = call.request.entry("rule-description") else {
         return Err(argument("The request describes no rule."));
     };

@@ -24,7 +24,7 @@ impl Shared {
         if name == "get-message-sessions" {
             return self.list_sessions(call);
         }
-        let session = call.request.text("session-id").ok_or_else(|| argument("The request names no session."))?;
+        let session = call.request.text("session-id")?.ok_or_else(|| argument("The request names no session."))?;
         match name {
             "renew-session-lock" => {
                 self.check_session(peer, id, session, call.clock)?;
@@ -51,8 +51,7 @@ impl Shared {
                 self.check_session(peer, id, session, call.clock)?;
                 // An empty state is none: that is how the SDK for Go clears it (docs/evidence/pinned-behaviour.md
                 // SES19).
-                let state = call.request.entry("session-state").and_then(|value| value.as_bytes());
-                let state = state.filter(|state| !state.is_empty());
+                let state = call.request.bytes("session-state")?.filter(|state| !state.is_empty());
                 if state.is_some_and(|state| state.len() > MAX_STATE) {
                     let text = "The state of a session must not exceed 262144 bytes.";
                     return Err(Refusal::new(servicebus_core::servicebus::Reason::MessageSizeExceeded, text));
@@ -77,10 +76,9 @@ impl Shared {
 
     fn list_sessions(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let (id, _) = self.stores(call)?;
-        let after = call.request.entry("last-updated-time").and_then(|value| value.as_timestamp());
-        let after = after.filter(|time| !is_sentinel(*time));
-        let skip = usize::try_from(call.request.number("skip").unwrap_or(0)).unwrap_or(0);
-        let top = usize::try_from(call.request.number("top").unwrap_or(100)).unwrap_or(0).min(MAX_PAGE);
+        let after = call.request.time("last-updated-time")?.filter(|time| !is_sentinel(*time));
+        let skip = call.request.count("skip", 0)?;
+        let top = call.request.count("top", 100)?.min(MAX_PAGE);
         let Some(store) = self.namespace.store(id) else { return Ok(Reply::Nothing) };
         let ids: Vec<Arc<str>> = store.list_sessions(after, skip).take(top).cloned().collect();
         if ids.is_empty() {

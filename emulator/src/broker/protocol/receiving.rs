@@ -177,6 +177,9 @@ impl Shared {
             }
         };
         if settled {
+            if let (Some(txn), Err(_)) = (&txn, &result) {
+                self.transactions.note_incomplete(peer.id, txn);
+            }
             return;
         }
         let result =

@@ -3,6 +3,7 @@
 use super::fault::Refusal;
 use bytes::{Bytes, BytesMut};
 use servicebus_core::servicebus::Reason;
+use servicebus_core::time::Timestamp;
 use servicebus_core::wire::message::{Body, MessageView, section};
 use servicebus_core::wire::messaging::{MessageId, Properties, put_section};
 use servicebus_core::wire::{Compound, DecodeError, Encode, Map, MapWriter, Sink, Value};
@@ -49,14 +50,71 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// An entry that must be of one type where it is there: one of another must not read as none, which would mean all
+    /// sessions, no cutoff, or no state.
+    fn typed<T>(
+        &self,
+        key: &str,
+        must_be: &str,
+        read: impl FnOnce(Value<'a>) -> Option<T>,
+    ) -> Result<Option<T>, Refusal> {
+        let Some(value) = self.entry(key) else { return Ok(None) };
+        let wrong =
+            || Refusal::new(Reason::ArgumentError, format!("The value of '{key}' is not valid: it must be {must_be}."));
+        read(value).map(Some).ok_or_else(wrong)
+    }
+
     /// A text in the body.
-    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
-        self.entry(key)?.as_str()
+    ///
+    /// # Errors
+    /// For a value of another type, as all of these.
+    pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>, Refusal> {
+        self.typed(key, "a string", |value| value.as_str())
     }
 
     /// A number in the body, of whatever integer type (docs/evidence/wire-protocol.md §0 fact 10).
-    pub(super) fn number(&self, key: &str) -> Option<i64> {
-        self.entry(key)?.as_i64()
+    pub(super) fn number(&self, key: &str) -> Result<Option<i64>, Refusal> {
+        self.typed(key, "an integer", |value| value.as_i64())
+    }
+
+    /// How many, or behind how many.
+    ///
+    /// # Errors
+    /// Also for a negative one.
+    pub(super) fn count(&self, key: &str, default: usize) -> Result<usize, Refusal> {
+        let Some(number) = self.number(key)? else { return Ok(default) };
+        usize::try_from(number).map_err(|_| {
+            let text = format!("The value of '{key}' is {number}. It must not be negative.");
+            Refusal::new(Reason::ArgumentOutOfRange, text)
+        })
+    }
+
+    /// Whether.
+    pub(super) fn flag(&self, key: &str) -> Result<bool, Refusal> {
+        let read = |value| match value {
+            Value::Boolean(value) => Some(value),
+            _ => None,
+        };
+        Ok(self.typed(key, "true or false", read)?.unwrap_or(false))
+    }
+
+    /// A time.
+    pub(super) fn time(&self, key: &str) -> Result<Option<Timestamp>, Refusal> {
+        self.typed(key, "a timestamp", |value| value.as_timestamp())
+    }
+
+    /// Bytes.
+    pub(super) fn bytes(&self, key: &str) -> Result<Option<&'a [u8]>, Refusal> {
+        self.typed(key, "binary", |value| value.as_bytes())
+    }
+
+    /// A map whose keys are texts.
+    pub(super) fn map(&self, key: &str) -> Result<Option<Map<'a>>, Refusal> {
+        let has_texts = |map: &Map<'a>| map.iter().all(|entry| entry.is_ok_and(|(key, _)| key.as_str().is_some()));
+        self.typed(key, "a map with strings as keys", |value| match value {
+            Value::Map(map) => Some(map).filter(has_texts),
+            _ => None,
+        })
     }
 
     /// The items of an array or a list in the body, each read while they are walked, so that small ones take no more
@@ -122,7 +180,7 @@ pub(super) fn put_longs(out: &mut Sink<'_>, numbers: &[i64]) {
 }
 
 /// Writes an array of timestamps.
-pub(super) fn put_timestamps(out: &mut Sink<'_>, times: &[servicebus_core::time::Timestamp]) {
+pub(super) fn put_timestamps(out: &mut Sink<'_>, times: &[Timestamp]) {
     put_array(out, 0x83, times.iter().map(|time| time.as_millis().to_be_bytes()));
 }
 

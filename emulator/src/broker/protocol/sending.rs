@@ -50,6 +50,9 @@ impl Shared {
                 peer.pin(session, &entity);
             }
             if settled {
+                if let (Some(txn), Err(_)) = (&txn, &result) {
+                    self.transactions.note_incomplete(peer.id, txn);
+                }
                 continue;
             }
             let fault = result.err().map(|refusal| self.fault(refusal, &path, clock));

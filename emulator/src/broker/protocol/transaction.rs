@@ -23,7 +23,7 @@ impl From<TransactionError> for Refusal {
                 Reason::QuotaExceeded
             }
             TransactionError::SpansEntities | TransactionError::SpansPartitions => Reason::NotAllowed,
-            TransactionError::RolledBack(_) => Reason::TransactionRollback,
+            TransactionError::RolledBack(_) | TransactionError::Incomplete => Reason::TransactionRollback,
             TransactionError::Refused(error) => return error.clone().into(),
         };
         Self::new(reason, error.to_string())
