@@ -190,7 +190,7 @@ impl<R: Runtime> Attempt<R> for Settling<'_, R> {
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
         let Self { endpoint, message, disposition, transaction, .. } = self;
-        machine.poll_settle(clock, operation, &endpoint.entity, *message, disposition, *transaction)
+        machine.poll_settle(clock, operation, &endpoint.entity, message, disposition, *transaction)
     }
 }
 
@@ -458,6 +458,8 @@ impl<R: Runtime> Receiver<R> {
     /// # Errors
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
     pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Error<StorageOf<R>>> {
+        let now = self.endpoint.shared.now();
+        self.endpoint.shared.change(|state| state.machine.renews_itself(now));
         let response = self.endpoint.request(&RenewLock { lock_tokens: &[token] }).await?;
         response.expirations().next().ok_or_else(|| self.endpoint.error(Failure::new(Cause::Malformed)))
     }

@@ -7,6 +7,9 @@ use crate::engine::{DeliveryId, OutcomeKind};
 use crate::storage::{Chain, Joint, Key, Marks, MarksOf, Place, Slots, Storage, Table, TableOf, TransactionOf, room};
 use crate::wire::Full;
 
+/// The place of no call: of a delivery whose call was given up.
+pub(super) const GIVEN_UP: u32 = u32::MAX;
+
 /// How a pending call stands.
 #[derive(Debug)]
 pub(super) enum State<S: Storage> {

@@ -4,7 +4,7 @@
 
 use super::backoff::Backoff;
 use super::id::{EndpointId, RenewalId, RequestId};
-use super::service_clock::ServiceClock;
+use super::service_clock::{LONGEST_LOCK, ServiceClock};
 use super::settings::Settings;
 use super::timers::{Timer, Timers};
 use super::{Cause, Clock, Failure};
@@ -81,6 +81,10 @@ struct Renewal<S: Storage> {
     /// The channel that renewals are asked on: it stays while the registration is active.
     channel: u32,
     locked_until: Timestamp,
+    /// `locked_until` is what the service has said, and no request since can have changed it unseen.
+    known: bool,
+    /// Where one can have: how long the lock may last by that.
+    doubt_ends: Instant,
     /// How long a lock lasts, as far as is known.
     length: Millis,
     /// From when on the lock is not renewed any more.
@@ -140,6 +144,17 @@ impl<S: Storage> Renewal<S> {
         self.state == State::Active
     }
 
+    /// Whether the lock may have another end than is known.
+    fn in_doubt(&self) -> bool {
+        !self.known || self.request.is_some()
+    }
+
+    /// How long the lock may last at most.
+    fn left_at_most(&self, turn: &Turn<'_, S>) -> Millis {
+        let known = turn.service.left_at_most(turn.clock, self.locked_until);
+        if self.known { known } else { known.max(self.doubt_ends.left(turn.clock.now)) }
+    }
+
     fn lost(&self) -> Reason {
         match self.subject {
             Subject::Message { .. } => Reason::MessageLockLost,
@@ -188,8 +203,8 @@ pub(super) struct Asked {
     pub(super) subject: Subject,
     pub(super) channel: u32,
     pub(super) asked_at: Instant,
-    /// When its lock ended until now.
-    pub(super) locked_until: Timestamp,
+    /// When its lock ended until now, if that is known.
+    pub(super) locked_until: Option<Timestamp>,
 }
 
 /// The locks that are renewed.
@@ -296,6 +311,8 @@ impl<S: Storage> LockRenewals<S> {
             next: None,
             channel,
             locked_until,
+            known,
+            doubt_ends: now,
             length,
             until,
             backoff: Backoff::default(),
@@ -347,6 +364,7 @@ impl<S: Storage> LockRenewals<S> {
     pub(super) fn handle_timer(&mut self, place: u32, turn: &mut Turn<'_, S>) -> Due {
         let Some(renewal) = self.table.get(place) else { return Due::Ended(Ended::default()) };
         let (clock, until) = (turn.clock, renewal.locked_until);
+        let over = renewal.left_at_most(turn).get() == 0;
         if renewal.settled {
             return Due::Ended(self.settled_at(place, turn.timers));
         }
@@ -356,7 +374,7 @@ impl<S: Storage> LockRenewals<S> {
         if !renewal.is_active() {
             return Due::Ended(Ended::default());
         }
-        if turn.service.has_passed(clock, until) {
+        if over {
             return Due::Ended(self.ran_out(place, turn.timers));
         }
         if renewal.until <= clock.now {
@@ -385,7 +403,8 @@ impl<S: Storage> LockRenewals<S> {
     pub(super) fn answered(&mut self, id: RenewalId) -> Option<Asked> {
         let renewal = self.table.find_mut(id.key())?;
         renewal.request = None;
-        let Renewal { subject, channel, asked_at, locked_until, .. } = *renewal;
+        let Renewal { subject, channel, asked_at, .. } = *renewal;
+        let locked_until = renewal.known.then_some(renewal.locked_until);
         renewal.is_active().then_some(Asked { subject, channel, asked_at, locked_until })
     }
 
@@ -394,6 +413,7 @@ impl<S: Storage> LockRenewals<S> {
         let Some(renewal) = self.table.find_mut(id.key()) else { return };
         log!(debug, "a lock was renewed", locked_until = until);
         renewal.locked_until = until;
+        renewal.known = true;
         renewal.length = turn.service.left(turn.clock, until);
         renewal.backoff.forget();
         renewal.failure = None;
@@ -415,25 +435,31 @@ impl<S: Storage> LockRenewals<S> {
     ) -> Ended {
         let Some(renewal) = self.table.find_mut(id.key()) else { return Ended::default() };
         if is_final(&failure) && !passing {
+            // The service has said it: there is no doubt any more.
+            renewal.known = true;
             // Settling goes its own way: it tells whether it was in time.
             let state = if renewal.settling { State::Released } else { State::Lost };
             return self.end_at(id.index(), state, Some(failure), turn.timers);
         }
-        let until = renewal.locked_until;
-        let left = turn.service.left(turn.clock, until);
+        let left = turn.service.left(turn.clock, renewal.locked_until);
         renewal.backoff.failed();
         let (backoff, reason) = (renewal.backoff, failure.reason());
         log!(warn, "a lock was not renewed", attempt = backoff.failures(), left_ms = left.get(), failure = failure);
+        if failure.uncertain || failure.cause == Cause::Malformed {
+            // The service may have renewed it all the same.
+            renewal.known = false;
+            renewal.doubt_ends = turn.clock.now.after(LONGEST_LOCK);
+        }
         renewal.failure = Some(failure);
-        if turn.service.has_passed(turn.clock, until) {
+        let most = renewal.left_at_most(turn);
+        if most.get() == 0 {
             return self.ran_out(id.index(), turn.timers);
         }
         let wait = backoff.pause(&turn.settings.retry, reason, turn.random);
         // The lock's end comes first, however patient the policy is. Past the end that is expected, the service may
-        // still hold the lock, by a clock of its own.
+        // still hold the lock, by a clock of its own or since it was renewed unseen.
         let wait = if left.get() > 0 { wait.min(left.part(3)).max(SHORTEST).min(left) } else { wait.max(DOUBTFUL) };
-        let wait = wait.min(turn.service.left_at_most(turn.clock, until));
-        turn.timers.start(Timer::Renewal, id.index(), turn.clock.now, wait);
+        turn.timers.start(Timer::Renewal, id.index(), turn.clock.now, wait.min(most));
         Ended::default()
     }
 
@@ -475,6 +501,7 @@ impl<S: Storage> LockRenewals<S> {
         }
         renewal.state = state;
         renewal.failure = failure;
+        renewal.known &= renewal.request.is_none();
         timers.stop(Timer::Renewal, place);
         Ended { channel: Some(renewal.channel), request: renewal.request.take(), waiter: renewal.waiter.take() }
     }
@@ -506,17 +533,20 @@ impl<S: Storage> LockRenewals<S> {
         Ended { channel, request, waiter: None }
     }
 
-    /// No handle is interested in a registration any more. The end of a lock that was renewed is remembered while it
-    /// lasts, so that the message can still be settled.
+    /// No handle is interested in a registration any more. The end of a lock that was renewed, or may have been, is
+    /// remembered while it lasts, so that the message can still be settled.
     pub(super) fn forget(&mut self, id: RenewalId, turn: &mut Turn<'_, S>) -> Ended {
         let Some(renewal) = self.get(id) else { return Ended::default() };
         let place = id.index();
         let message = matches!(renewal.subject, Subject::Message { .. });
-        let remembers = message && renewal.renewed && matches!(renewal.state, State::Active | State::Elapsed);
-        if !remembers {
+        let in_doubt = renewal.in_doubt() && renewal.state != State::Released;
+        let lasts = renewal.renewed && matches!(renewal.state, State::Active | State::Elapsed);
+        if !(message && (in_doubt || lasts)) {
             return self.remove(place, turn.timers);
         }
-        let left = turn.service.left_at_most(turn.clock, renewal.locked_until);
+        let left = renewal.left_at_most(turn);
+        // The request that is dropped with it may be carried out.
+        let left = if renewal.request.is_some() { left.max(LONGEST_LOCK) } else { left };
         let ended = self.end_at(place, State::Released, None, turn.timers);
         if let Some(renewal) = self.table.get_mut(place).filter(|renewal| !renewal.forgotten) {
             renewal.forgotten = true;
@@ -552,6 +582,18 @@ impl<S: Storage> LockRenewals<S> {
     /// Why the lock of a registration is lost; `None` while it is not.
     pub(super) fn loss(&self, id: RenewalId) -> Option<&Failure<S>> {
         self.get(id).filter(|renewal| renewal.state == State::Lost)?.failure.as_ref()
+    }
+
+    /// Whether the lock of a registration may have another end than is known.
+    pub(super) fn in_doubt(&self, id: RenewalId) -> bool {
+        self.get(id).is_some_and(Renewal::in_doubt)
+    }
+
+    /// The same for a registration of a session's lock.
+    pub(super) fn session_in_doubt(&self, session: EndpointId) -> bool {
+        let is_it =
+            |found: &Renewal<S>| found.in_doubt() && matches!(found.subject, Subject::Session(id) if id == session);
+        self.find(Subject::of_session(session), is_it).is_some()
     }
 
     /// A message is about to be settled, or that has failed.

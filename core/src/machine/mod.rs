@@ -118,6 +118,8 @@ pub struct ClientMachine<S: Storage> {
     starved: bool,
     /// Links that wait for room may be attached.
     has_room: bool,
+    /// A call has ended that may have been given a place in the engine's tables and not used it.
+    unused: bool,
     /// Transactions were asked for.
     transacts: bool,
     /// The service's time.
@@ -128,6 +130,8 @@ pub struct ClientMachine<S: Storage> {
     random: Random,
     /// The service is busy: no call begins an attempt before.
     paused_until: Option<Instant>,
+    /// Until when locks may last that the application has renewed itself, of which nothing may be known here.
+    renews_itself: Instant,
     link_up: LinkUp<S>,
     timers: Timers<S>,
     settings: Settings<S>,
@@ -200,6 +204,8 @@ impl<S: Storage> ClientMachine<S> {
             due: false,
             starved: false,
             has_room: false,
+            unused: false,
+            renews_itself: Instant::ZERO,
             timers: Timers::new(),
             #[cfg(feature = "alloc")]
             slot_wait: order::SlotWait::default(),
@@ -307,7 +313,8 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn act(&mut self, clock: Clock) {
         if self.starved {
             self.sweep_held(clock);
-            if self.connection.as_mut().is_some_and(Connection::take_freed) {
+            let unused = core::mem::take(&mut self.unused);
+            if self.connection.as_mut().is_some_and(Connection::take_freed) || unused {
                 self.room_made();
             }
         }
@@ -327,7 +334,9 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn is_due(&self) -> bool {
         self.due
             || (self.starved
-                && (self.settlement.is_searching() || self.connection.as_ref().is_some_and(Connection::has_freed)))
+                && (self.unused
+                    || self.settlement.is_searching()
+                    || self.connection.as_ref().is_some_and(Connection::has_freed)))
     }
 
     /// Whether the driver has something to do now.

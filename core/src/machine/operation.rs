@@ -1,7 +1,7 @@
 //! How calls begin, end and learn of news.
 
 use super::attach::is_of_room;
-use super::calls::{Outcome, State};
+use super::calls::{GIVEN_UP, Outcome, State};
 use super::channels::Channels;
 use super::id::{EndpointId, OperationId, RequestId};
 use super::{Capacity, Cause, ClientMachine, Failure, Timer};
@@ -75,14 +75,16 @@ impl<S: Storage> ClientMachine<S> {
         match state {
             State::Sent(delivery) => {
                 if let Some(connection) = &mut self.connection {
-                    connection.set_user(delivery, None);
+                    connection.set_user(delivery, Some(GIVEN_UP));
                 }
             }
             State::Requested(key) => self.drop_request(key),
             State::Receiving(count) => self.end_receive(endpoint, count),
             #[cfg(feature = "alloc")]
             State::InOrder => self.pass_turn(endpoint),
-            State::Idle | State::Watching | State::Opening | State::Pausing | State::Done(_) => {}
+            // It may have been given a place that another one waits for.
+            State::Idle | State::Done(_) => self.unused |= self.starved,
+            State::Watching | State::Opening | State::Pausing => {}
         }
         self.timers.stop(Timer::Call, place);
         self.calls.free(place);

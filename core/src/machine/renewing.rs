@@ -3,6 +3,7 @@
 use super::channels::Owner;
 use super::id::{EndpointId, OperationId, RenewalId, RequestId};
 use super::lock_renewals::{Due, Ended, LockRenewals, RenewalEnd, State, Subject, Turn, is_gone};
+use super::service_clock::LONGEST_LOCK;
 use super::settlement::Locked;
 use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, Entity, Failure};
@@ -167,7 +168,7 @@ impl<S: Storage> ClientMachine<S> {
             let failure = Failure::described(Cause::Malformed, "a renewal without a time");
             return self.renewal_failed(id, clock, failure);
         };
-        self.lock_renewed(clock, asked.asked_at, Some(asked.locked_until), until);
+        self.lock_renewed(clock, asked.asked_at, asked.locked_until, until);
         match asked.subject {
             Subject::Message { origin, .. } => {
                 if let Some(delivery) = self.delivery_of(origin) {
@@ -282,11 +283,45 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// A message is about to be settled.
-    pub(super) fn settling(&mut self, message: &Locked) {
-        if let Some(id) = self.renewal_of(message) {
-            self.lock_renewals.set_settling(id, true);
+    /// The application renews a lock itself, of which nothing may be known here: for as long as that lock can last, no
+    /// settlement tells the service's time. The request may be repeated for a while.
+    pub fn renews_itself(&mut self, now: Instant) {
+        self.renews_itself = now.after(LONGEST_LOCK).after(LONGEST_LOCK);
+    }
+
+    /// Whether the lock of a message may have been renewed unseen: then only the service knows whether it has ended.
+    pub(super) fn may_be_renewed(&self, now: Instant, message: &Locked) -> bool {
+        let in_doubt = |id| self.lock_renewals.in_doubt(id);
+        now < self.renews_itself || self.renewal_of(message).is_some_and(in_doubt)
+    }
+
+    /// Whether the lock of the session on whose receiver a call is may have another end than is known.
+    fn session_in_doubt(&self, operation: OperationId) -> bool {
+        S::Features::LOCK_RENEWAL
+            && self
+                .calls
+                .endpoint(operation)
+                .and_then(|place| self.links.id(place))
+                .is_some_and(|session| self.lock_renewals.session_in_doubt(session))
+    }
+
+    /// A message is about to be settled, for good if it `ends`. Its lock's end is taken now, while that is known here;
+    /// none where it may be another one.
+    pub(super) fn settling(&mut self, clock: Clock, operation: OperationId, message: &mut Locked, ends: bool) {
+        let mut end;
+        if message.origin.in_session {
+            end = self.session_lock_end(operation).filter(|_| !self.session_in_doubt(operation));
+        } else {
+            let held = self.delivery_of(message.origin).and_then(|delivery| self.settlement.lock_end(delivery));
+            end = message.locked_until.max(held);
+            if let Some(id) = self.renewal_of(message) {
+                end = end.max(self.renewed_until(id)).filter(|_| !self.lock_renewals.in_doubt(id));
+                if ends {
+                    self.lock_renewals.set_settling(id, true);
+                }
+            }
         }
+        message.locked_until = end.filter(|_| clock.now >= self.renews_itself);
     }
 
     /// A settlement has ended.

@@ -8,7 +8,7 @@ use super::Clock;
 use crate::time::{Instant, Millis, Timestamp};
 
 /// The longest lock that an entity can have (docs/evidence/service-evidence.md, lock durations).
-const LONGEST_LOCK: Millis = Millis::from_secs(300);
+pub(super) const LONGEST_LOCK: Millis = Millis::from_secs(300);
 /// The shortest lock that an entity can have.
 const SHORTEST_LOCK: Millis = Millis::from_secs(5);
 /// How far outside of the interval the local UTC must be to count as wrong: within it, the margin of a renewal is enough.
@@ -31,6 +31,11 @@ impl Bound {
     fn drift(self, now: Instant) -> i64 {
         signed(now).saturating_sub(signed(self.at)) / DRIFT
     }
+
+    /// The service's time by a lower bound, in microseconds.
+    fn at_least(self, now: Instant) -> i64 {
+        signed(now).saturating_add(self.offset).saturating_sub(self.drift(now))
+    }
 }
 
 /// Microseconds of the monotonic clock; saturates after 292 000 years.
@@ -47,19 +52,18 @@ fn micros(utc: Timestamp) -> i64 {
 #[derive(Debug, Default)]
 pub(super) struct ServiceClock {
     least: Option<Bound>,
+    /// Another lower bound: a lock that the service has taken for lost, which may have another reason than its end.
+    /// Nothing is refused, and nothing given back, on account of it.
+    guess: Option<Bound>,
     most: Option<Bound>,
     /// The local UTC has been outside of the interval.
     wrong: bool,
-    /// `least` comes from a lock that the service has taken for lost, which may have another reason than its end: nothing
-    /// is refused here on account of it.
-    guessed: bool,
 }
 
 impl ServiceClock {
-    /// The earliest that it can be at the service, in microseconds.
+    /// The earliest that it can be at the service, in microseconds: what is certain, or a guess.
     fn earliest(&self, now: Instant) -> Option<i64> {
-        let bound = self.least?;
-        Some(signed(now).saturating_add(bound.offset).saturating_sub(bound.drift(now)))
+        self.certain(now).max(self.guess.map(|bound| bound.at_least(now)))
     }
 
     /// The latest that it can be at the service, in microseconds.
@@ -70,15 +74,16 @@ impl ServiceClock {
 
     /// The earliest that it can be at the service by what is certain, in microseconds.
     fn certain(&self, now: Instant) -> Option<i64> {
-        self.earliest(now).filter(|_| !self.guessed)
+        Some(self.least?.at_least(now))
     }
 
     /// At `now`, it is `time` or later at the service, which may be a guess. Returns whether the local UTC has just turned
     /// out to be wrong.
     fn is_after(&mut self, clock: Clock, time: i64, guessed: bool) -> bool {
-        if self.earliest(clock.now).is_none_or(|earliest| time > earliest) {
-            self.least = Some(Bound { offset: time.saturating_sub(signed(clock.now)), at: clock.now });
-            self.guessed = guessed;
+        let known = if guessed { self.earliest(clock.now) } else { self.certain(clock.now) };
+        if known.is_none_or(|known| time > known) {
+            let bound = if guessed { &mut self.guess } else { &mut self.least };
+            *bound = Some(Bound { offset: time.saturating_sub(signed(clock.now)), at: clock.now });
             // Of two bounds that contradict each other, the older one goes.
             if self.latest(clock.now).is_some_and(|latest| latest < time) {
                 self.most = None;
@@ -93,8 +98,8 @@ impl ServiceClock {
         let time = time.saturating_add(999);
         if self.latest(since).is_none_or(|latest| time < latest) {
             self.most = Some(Bound { offset: time.saturating_sub(signed(since)), at: since });
-            if self.earliest(since).is_some_and(|earliest| earliest > time) {
-                self.least = None;
+            for bound in [&mut self.least, &mut self.guess] {
+                *bound = bound.filter(|bound| bound.at_least(since) <= time);
             }
         }
         self.compare(clock)
@@ -162,6 +167,11 @@ impl ServiceClock {
     /// Whether `time` has surely passed at the service.
     pub(super) fn has_passed(&self, clock: Clock, time: Timestamp) -> bool {
         self.certain(clock.now).is_some_and(|earliest| earliest >= micros(time))
+    }
+
+    /// The earliest that it surely is at the service; long ago while nothing is known.
+    pub(super) fn surely(&self, now: Instant) -> Timestamp {
+        self.certain(now).map_or(Timestamp::DOTNET_MIN, |earliest| Timestamp::from_millis(earliest.div_euclid(1_000)))
     }
 
     /// How long it surely is until `time` at the service: by a local UTC that is right so far, by the interval alone once
@@ -321,6 +331,25 @@ mod tests {
         // What is certain counts again.
         known.enqueued(then, service(2 * SECOND));
         assert!(known.has_passed(then, service(SECOND)));
+    }
+
+    #[test]
+    fn a_guess_leaves_what_is_certain() {
+        let mut known = ServiceClock::default();
+        known.enqueued(clock(MINUTE, 0), service(MINUTE));
+        known.ended(clock(MINUTE, 0), service(5 * MINUTE));
+        let then = clock(MINUTE + SECOND, 0);
+        assert!(known.utc(then) > service(5 * MINUTE), "what is scheduled goes by it");
+        assert!(known.has_passed(then, service(MINUTE)) && !known.has_passed(then, service(2 * MINUTE)));
+        assert!(known.left_at_most(then, service(2 * MINUTE)) <= Millis::from_secs(60));
+        assert_eq!(known.surely(then.now), service(MINUTE + SECOND - 1), "a bound widens");
+        // What is certain and earlier than the guess is learned as well.
+        let later = clock(3 * MINUTE, 0);
+        known.enqueued(later, service(3 * MINUTE));
+        assert!(known.has_passed(later, service(3 * MINUTE)));
+        // What proves the guess wrong leaves the rest.
+        known.within(later, later.now, service(4 * MINUTE));
+        assert_eq!((known.utc(later), known.has_passed(later, service(3 * MINUTE))), (later.utc, true));
     }
 
     #[test]

@@ -32,6 +32,7 @@ const STEPS: u32 = 64;
 pub struct Locked {
     pub(crate) origin: Origin,
     pub(crate) token: Option<LockToken>,
+    /// When its lock ends; while it is settled, the end by which that tells the service's time, a session's as well.
     pub(crate) locked_until: Option<Timestamp>,
 }
 
@@ -147,7 +148,7 @@ impl<S: Storage> ClientMachine<S> {
         clock: Clock,
         operation: OperationId,
         entity: &Entity<S>,
-        message: Locked,
+        message: &mut Locked,
         disposition: &Disposition<'_>,
         transaction: Option<TransactionOf<S>>,
     ) -> Poll<Result<(), Failure<S>>> {
@@ -164,7 +165,7 @@ impl<S: Storage> ClientMachine<S> {
             Poll::Pending => {}
         }
         if let (Poll::Ready(result), None, true) = (&result, transaction, S::Features::LOCK_RENEWAL) {
-            self.settlement_ended(&message, result);
+            self.settlement_ended(message, result);
         }
         result
     }
@@ -174,7 +175,7 @@ impl<S: Storage> ClientMachine<S> {
         clock: Clock,
         operation: OperationId,
         entity: &Entity<S>,
-        message: Locked,
+        message: &mut Locked,
         disposition: &Disposition<'_>,
         transaction: Option<TransactionOf<S>>,
     ) -> Poll<Result<(), Failure<S>>> {
@@ -192,7 +193,7 @@ impl<S: Storage> ClientMachine<S> {
                     Err(Failure::described(lost, "the message was settled in another way before"))
                 }
                 Ok(Outcome::Declared(_)) => Err(Failure::new(Cause::LinkLost)),
-                answer => self.settlement_answered(clock, operation, &message, answer),
+                answer => self.settlement_answered(clock, operation, message, answer),
             });
         }
         let holder = self.calls.endpoint(operation);
@@ -206,19 +207,20 @@ impl<S: Storage> ClientMachine<S> {
         if !asked
             && !in_session
             && message.locked_until.is_none_or(|until| self.service_clock.has_passed(clock, until))
-            && self.lock_end(&message).is_some_and(|until| self.service_clock.has_passed(clock, until))
+            && self.lock_end(message).is_some_and(|until| self.service_clock.has_passed(clock, until))
+            && !self.may_be_renewed(clock.now, message)
         {
             let lost = Cause::Service(Reason::MessageLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the lock had expired before the message was settled")));
         }
-        if transaction.is_none() && !asked {
-            self.settling(&message);
+        if !asked {
+            self.settling(clock, operation, message, transaction.is_none());
         }
         // The receiver of a session, by its place.
         let holder = holder.filter(|&place| self.links.get(place).is_some_and(|holder| holder.is_session()));
         let hold = holder.map_or(Hold::Exclusive, |place| self.hold(place, message.origin));
         let on_link = !asked && hold != Hold::Elsewhere;
-        match on_link.then(|| self.settle_on_link(operation, message.origin, disposition, transaction)) {
+        match on_link.then(|| self.settle_on_link(operation, message, disposition, transaction)) {
             Some(Ok(true)) => return Poll::Pending,
             Some(Ok(false)) | None => {}
             Some(Err(failure)) => return Poll::Ready(Err(failure)),
@@ -234,7 +236,7 @@ impl<S: Storage> ClientMachine<S> {
             None => self.poll_asked(clock, operation, owner, entity, &request, transaction),
         };
         let Poll::Ready(answer) = answer else { return Poll::Pending };
-        Poll::Ready(self.settlement_answered(clock, operation, &message, answer))
+        Poll::Ready(self.settlement_answered(clock, operation, message, answer))
     }
 
     /// The service has answered a settlement, or it has failed: what the answer says of the service's time. A settlement
@@ -249,10 +251,10 @@ impl<S: Storage> ClientMachine<S> {
         let in_session = message.origin.in_session;
         match &answer {
             Ok(_) => {
-                let end = if in_session { self.session_lock_end(operation) } else { message.locked_until };
-                // Most tell nothing: the lock had long to go, and longer if it was renewed.
-                if end.is_some_and(|until| self.service_clock.may_be_after(clock.now, until)) {
-                    self.settlement_taken(clock, operation, message, end);
+                // Most tell nothing: the lock had long to go.
+                let end = message.locked_until.filter(|until| self.service_clock.may_be_after(clock.now, *until));
+                if let Some(until) = end {
+                    self.settlement_taken(clock, operation, until);
                 }
             }
             Err(failure) if failure.reason() == Some(Reason::MessageLockLost) && !in_session => {
@@ -265,13 +267,15 @@ impl<S: Storage> ClientMachine<S> {
         answer.map(|_| ())
     }
 
-    /// A settlement was taken, by a lock that ends at `end`, or later if it is a message's and was renewed.
+    /// A settlement was taken, by a lock that ended at `until` when it was asked for.
     #[inline(never)]
-    fn settlement_taken(&mut self, clock: Clock, operation: OperationId, message: &Locked, end: Option<Timestamp>) {
-        let end = if message.origin.in_session { end } else { self.lock_end(message) };
+    fn settlement_taken(&mut self, clock: Clock, operation: OperationId, until: Timestamp) {
         // Attempts end no later than `try_timeout` after they began.
-        if let (Some(until), Some(deadline)) = (end, self.timers.get(Timer::Call, operation.0.index)) {
-            self.lock_held(clock, deadline - self.settings.retry.try_timeout, until);
+        let Some(deadline) = self.timers.get(Timer::Call, operation.0.index) else { return };
+        let since = deadline - self.settings.retry.try_timeout;
+        // One that had surely passed by then was renewed by somebody else: that says nothing.
+        if self.service_clock.surely(since) <= until {
+            self.lock_held(clock, since, until);
         }
     }
 
@@ -287,7 +291,8 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Makes room where messages were received and never settled: long after their locks have ended they are forgotten.
     pub(super) fn sweep_held(&mut self, clock: Clock) {
-        let utc = self.service_clock.utc(clock);
+        // Not by a guess: a message that is released while its lock lasts is handled twice.
+        let utc = self.service_clock.surely(clock.now);
         let mut steps = STEPS;
         while let Some(delivery) = self.settlement.forget_next(clock.now, utc, &mut steps) {
             if let Some(connection) = &mut self.connection {
@@ -313,16 +318,16 @@ impl<S: Storage> ClientMachine<S> {
     fn settle_on_link(
         &mut self,
         operation: OperationId,
-        origin: Origin,
+        message: &mut Locked,
         disposition: &Disposition<'_>,
         transaction: Option<TransactionOf<S>>,
     ) -> Result<bool, Failure<S>> {
-        let (Some(delivery), Some(connection)) = (self.delivery_of(origin), &mut self.connection) else {
+        let (Some(delivery), Some(connection)) = (self.delivery_of(message.origin), &mut self.connection) else {
             return Ok(false);
         };
         // A settlement that somebody waits for is not disturbed; one whose call was given up is said again.
-        let awaited = connection
-            .user(delivery)
+        let before = connection.user(delivery);
+        let awaited = before
             .and_then(|place| self.calls.state_at(place))
             .is_some_and(|state| matches!(state, State::Sent(sent) if *sent == delivery));
         if awaited {
@@ -346,6 +351,10 @@ impl<S: Storage> ClientMachine<S> {
         match connection.settle(delivery, &state, false) {
             Ok(()) => {
                 connection.set_user(delivery, Some(operation.0.index));
+                if before.is_some() {
+                    // What is answered may be the first one, which was taken before this call.
+                    message.locked_until = None;
+                }
                 self.calls.set_state(operation, State::Sent(delivery));
                 Ok(true)
             }

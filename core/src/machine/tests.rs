@@ -1,7 +1,7 @@
 //! The client with a service that agrees to everything, in virtual time: how many entries of tables it touches.
 
 use super::*;
-use crate::engine::{Config, ConnectionErrorKind, Event, Handler, LinkId, SendOptions, Subject, Tag};
+use crate::engine::{Config, ConnectionErrorKind, DeliveryId, Event, Handler, LinkId, SendOptions, Subject, Tag};
 use crate::storage::{Buffer, Heap, Limits, Payload, RxOf, TxOf, tests as touched};
 use crate::time::Millis;
 use crate::wire::message::{MessageView, section};
@@ -72,6 +72,8 @@ struct Service {
     /// Links to receivers, by their addresses.
     receivers: Vec<(String, LinkId)>,
     tags: u32,
+    /// Messages are not settled but kept here.
+    keeps: Option<Vec<DeliveryId>>,
 }
 
 impl Service {
@@ -84,6 +86,7 @@ impl Service {
             requests: None,
             receivers: Vec::new(),
             tags: 0,
+            keeps: None,
         }
     }
 
@@ -141,6 +144,10 @@ impl Service {
 
     fn take(&mut self, link: LinkId) {
         while let Some(incoming) = self.connection.receive(link) {
+            if let Some(kept) = self.keeps.as_mut().filter(|_| self.requests != Some(link)) {
+                kept.push(incoming.delivery);
+                continue;
+            }
             let _ = self.connection.settle(incoming.delivery, &DeliveryState::ACCEPTED, true);
             if self.requests != Some(link) {
                 let _ = self.connection.grant(link, 1_000);
@@ -261,6 +268,25 @@ impl World {
         }
     }
 
+    /// Sends messages whose calls are dropped, which keep their places until the service answers, until there is none left:
+    /// the call of the one that waits for a place.
+    fn send_until_one_waits(&mut self, sender: EndpointId) -> OperationId {
+        let deadline = self.clock.now.after(Millis::from_secs(3_600));
+        loop {
+            let mut payload = Some(<Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi"));
+            let call = self.with(|client, _| {
+                let call = client.start(Some(sender), Some(deadline)).expect("room");
+                assert!(client.poll_send(call, sender, &mut payload, 0, None).is_pending());
+                call
+            });
+            self.settle_down();
+            if payload.is_some() {
+                return call;
+            }
+            self.with(|client, _| client.finish(call));
+        }
+    }
+
     /// A receive that waits.
     fn wait(&mut self, receiver: EndpointId) -> OperationId {
         let deadline = self.clock.now.after(Millis::from_secs(3_600));
@@ -353,4 +379,83 @@ fn touched_for_an_outage(parked: usize) -> usize {
 fn an_outage_costs_the_same_however_many_receivers_are_parked_c22() {
     let (few, many) = (touched_for_an_outage(1), touched_for_an_outage(5_000));
     assert!(many <= few * 11 / 10, "{few} entries for an attempt to connect, {many} beside 5000 that nobody uses");
+}
+
+/// How a call goes whose message was given a place.
+#[derive(Clone, Copy, Debug)]
+enum Leaves {
+    /// Its task drops it.
+    Dropped,
+    /// Its sender is closed, and the task drops it after that.
+    Closed,
+}
+
+/// A place that was given to a message goes to the next one when its call ends before it is polled again.
+#[test]
+fn a_place_that_a_call_leaves_goes_to_the_next() {
+    for how in [Leaves::Dropped, Leaves::Closed] {
+        let mut world = World::new();
+        world.client.settings.limits.deliveries = 16;
+        world.client = ClientMachine::new(world.client.settings.clone());
+        let senders: Vec<_> = (0..2).map(|number| world.add(Kind::Sender, number)).collect();
+        world.connect();
+        for &sender in &senders {
+            world.send(sender);
+        }
+        world.service.keeps = Some(Vec::new());
+        let waiting: Vec<_> = senders.iter().map(|&sender| world.send_until_one_waits(sender)).collect();
+        let [first, second] = waiting[..] else { panic!("{waiting:?}") };
+        let settled = world.service.keeps.as_mut().and_then(Vec::pop).expect("a message");
+        world.service.connection.settle(settled, &DeliveryState::ACCEPTED, true).expect("it is there");
+        world.settle_down();
+        if let Leaves::Closed = how {
+            world.with(|client, _| client.close_endpoint(senders[0]));
+        }
+        world.with(|client, _| client.finish(first));
+        assert!(world.client.has_work(), "{how:?}: the driver has something to do");
+        let mut tx = Heap::tx(512);
+        let noticed = world.with(|client, clock| {
+            client.poll_transmit(clock, &mut tx);
+            core::iter::from_fn(|| client.poll_notice()).collect::<Vec<_>>()
+        });
+        assert_eq!(noticed, [second.index()], "{how:?}");
+    }
+}
+
+/// A guess at the service's time gives no message back that the application may still settle.
+#[test]
+fn messages_in_the_applications_hands_are_kept_in_spite_of_a_guess() {
+    let mut world = World::new();
+    let receiver = world.add(RECEIVER, 0);
+    let call = world.wait(receiver);
+    world.connect();
+    let (_, link) = world.service.receivers[0];
+    world.service.send(link, <Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi"));
+    world.settle_down();
+    let mut delivery = None;
+    world.with(|client, clock| {
+        let taken = client.poll_receive(clock, call, receiver, 1, 1, &mut |message| delivery = message.origin.delivery);
+        assert!(matches!(taken, Poll::Ready(Ok(1))), "{taken:?}");
+        client.finish(call);
+    });
+    let delivery = delivery.expect("one with a lock");
+    let minutes = |clock: Clock, count: u32| clock.utc.after(Millis::from_secs(60 * count));
+    let held = |world: &mut World| {
+        world.with(|client, clock| {
+            client.starved = true;
+            client.act(clock);
+        });
+        // A place is free when the disposition is written.
+        world.settle_down();
+        world.client.connection.as_ref().is_some_and(|connection| connection.link_of(delivery).is_some())
+    };
+    world.with(|client, clock| {
+        client.settlement.renewed(delivery, minutes(clock, 5));
+        client.lock_ended(clock, minutes(clock, 60));
+        assert!(client.service_clock.utc(clock) >= minutes(clock, 60), "what is scheduled goes by it");
+    });
+    assert!(held(&mut world), "its lock may last");
+    world.clock.now = world.clock.now.after(Millis::from_secs(10));
+    world.with(|client, clock| client.message_came(clock, Some(minutes(clock, 60)), None, Timestamp::DOTNET_MAX));
+    assert!(!held(&mut world), "its lock has surely ended long ago");
 }

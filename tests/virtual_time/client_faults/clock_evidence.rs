@@ -141,3 +141,108 @@ fn a_renewal_by_the_application_tells_the_time() {
     let (with, without) = (renewals(true), renewals(false));
     assert!(with == 0 && without > 0, "{with} renewals, {without} without one of the application's");
 }
+
+/// What happens to a message, whose lock of a minute ends later than its receiver was told.
+#[derive(Clone, Copy, Debug)]
+enum Story {
+    /// It is renewed by a registration whose handle is gone before it is settled.
+    Renewed,
+    /// The answers to its renewals are lost for minutes, then one comes.
+    AnswersLost,
+    /// The same, and it is settled before one has come, while the registration is there or not.
+    SettledBlind { registered: bool },
+    /// The application renews it by its token, or gives that up each time.
+    ByToken { awaited: bool },
+    /// The first call of its settlement was given up, and the second gets the answer to that.
+    SettledTwice,
+}
+
+/// Goes through a story with a message that is so old, and whether a lock of half a minute is renewed in time then, of
+/// another message that is as old: what is concluded of the service's time must not be behind it.
+fn renewed_in_time_after(story: Story, age: Duration) -> Result<(), ErrorKind> {
+    observe(&world(locks(MINUTE)), async move |world: World| {
+        add_queue(&world, "other", locks(SECOND * 30));
+        let sending = world.client::<Heap>();
+        for queue in ["q", "other"] {
+            sending.sender(queue).unwrap().send(&MessageRef::new("x")).await.unwrap();
+        }
+        world.sleep(age).await;
+        let client = world.client::<Heap>();
+        let (receiver, other) = (client.receiver("q").unwrap(), client.receiver("other").unwrap());
+        let message = receiver.receive(MINUTE).await.unwrap().unwrap();
+        let renewer = AutoLockRenewer::new(MINUTE * 20);
+        match story {
+            Story::Renewed => {
+                let renewal = renewer.message(&receiver, &message).unwrap();
+                world.sleep(MINUTE * 4).await;
+                drop(renewal);
+                receiver.complete(&message).await.unwrap();
+            }
+            Story::AnswersLost | Story::SettledBlind { .. } => {
+                let renewal = renewer.message(&receiver, &message).unwrap();
+                world.broker(|broker, _| broker.lose_responses(10_000));
+                world.sleep(MINUTE * 4).await;
+                world.broker(|broker, _| broker.lose_responses(0));
+                match story {
+                    Story::AnswersLost => world.sleep(SECOND * 10).await,
+                    Story::SettledBlind { registered: true } => receiver.complete(&message).await.unwrap(),
+                    _ => {
+                        drop(renewal);
+                        receiver.complete(&message).await.unwrap();
+                    }
+                }
+            }
+            Story::ByToken { awaited } => {
+                for number in 0..8 {
+                    world.sleep(SECOND * 30).await;
+                    let renewal = receiver.renew_lock_of(message.lock_token().unwrap());
+                    if awaited {
+                        renewal.await.unwrap();
+                    } else {
+                        // The request is at the service by then, the first one after the attach of its links.
+                        let limit = if number == 0 { SECOND * 7 / 20 } else { SECOND * 3 / 20 };
+                        world.set_latency(SECOND / 10);
+                        assert!(within(&world, limit, renewal).await.is_none(), "given up");
+                    }
+                }
+                receiver.complete(&message).await.unwrap();
+            }
+            Story::SettledTwice => {
+                world.set_latency(SECOND * 50);
+                assert!(within(&world, SECOND, receiver.complete(&message)).await.is_none(), "given up");
+                world.sleep(SECOND * 94).await;
+                receiver.complete(&message).await.unwrap();
+            }
+        }
+        world.set_latency(Duration::ZERO);
+        let message = other.receive(MINUTE * 3).await.unwrap().unwrap();
+        let _renewal = renewer.message(&other, &message).unwrap();
+        world.sleep(MINUTE * 2).await;
+        other.complete(&message).await.map_err(|error| error.kind())
+    })
+}
+
+/// Nothing is concluded from the end of a lock that may have been renewed.
+#[test]
+fn a_lock_that_was_renewed_unseen_says_nothing_of_the_time() {
+    let stories = [
+        Story::Renewed,
+        Story::AnswersLost,
+        Story::SettledBlind { registered: true },
+        Story::SettledBlind { registered: false },
+        Story::ByToken { awaited: true },
+        Story::ByToken { awaited: false },
+        Story::SettledTwice,
+    ];
+    let mut wrong = Vec::new();
+    for story in stories {
+        // With an old message little is certain.
+        for age in [MINUTE * 10, MINUTE] {
+            let result = renewed_in_time_after(story, age);
+            if result != Ok(()) {
+                wrong.push((story, age, result));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
