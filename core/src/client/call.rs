@@ -187,6 +187,20 @@ impl<'c, R: Runtime, F> Call<'c, R, F> {
     {
         Ok(Self { pending: Pending::start(shared, endpoint, deadline)?, poll })
     }
+
+    /// The same for a call that has news when a processor is paused, resumed or stopped.
+    #[cfg(feature = "alloc")]
+    pub(super) fn watch<T>(
+        shared: &'c Access<R>,
+        deadline: Option<Instant>,
+        poll: F,
+    ) -> Result<Self, Failure<StorageOf<R>>>
+    where
+        F: FnMut(&mut ClientMachine<StorageOf<R>>, OperationId) -> Poll<T>,
+    {
+        let operation = shared.with(|state| state.machine.start_watch_until(deadline))?;
+        Ok(Self { pending: Pending { shared, operation: Some(operation) }, poll })
+    }
 }
 
 impl<R: Runtime, F, T> Future for Call<'_, R, F>

@@ -120,7 +120,7 @@ impl<R: Runtime> Delivery<R> {
         let (shared, turn) = (&self.endpoint.shared, &self.course.turn);
         let until =
             *self.room_until.get_or_insert_with(|| turn.until.unwrap_or_else(|| shared.now() + longest(shared)));
-        let has_room = ready!(self.room.poll(shared, cx, wanted, Some(until), || false));
+        let has_room = ready!(self.room.poll(shared, cx, wanted, Some(until), None));
         Poll::Ready(if has_room { Ok(()) } else { Err(failure) })
     }
 

@@ -55,8 +55,8 @@ impl<R: Runtime> ProcessorControl<R> {
         let change = |now: u8| (now < 2).then_some(mode);
         let _ = self.mode.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
         self.shared.change(|state| {
-            state.machine.notice_all();
-            state.without_slot.call_all();
+            state.machine.notice_watchers();
+            state.without_slot.call_watching();
         });
     }
 
@@ -103,7 +103,7 @@ impl<R: Runtime> ProcessorControl<R> {
             if self.mode() == known { Poll::Pending } else { Poll::Ready(Ok(())) }
         };
         loop {
-            match Call::<R, _>::start(&self.shared, None, None, poll) {
+            match Call::<R, _>::watch(&self.shared, None, poll) {
                 Ok(call) => return call.await,
                 Err(failure) if is_full(&failure) => {
                     room(&self.shared, None, || self.mode() != known).await;
@@ -128,7 +128,7 @@ impl<R: Runtime> ProcessorControl<R> {
             if self.mode() == mode { machine.poll_sleep(operation) } else { Poll::Ready(()) }
         };
         while self.mode() == mode {
-            match Call::<R, _>::start(&self.shared, None, Some(until), poll) {
+            match Call::<R, _>::watch(&self.shared, Some(until), poll) {
                 Ok(call) => return call.await,
                 Err(failure) if is_full(&failure) => {
                     if !room(&self.shared, Some(until), || self.mode() != mode).await {

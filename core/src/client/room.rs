@@ -27,15 +27,16 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Waits until a call may begin that needs `wanted` free slots, or until `is_over`, which is looked at under the lock.
-    /// Ready with false at `until`. Its owner has to call [`Room::leave`] when it waits no longer.
+    /// Waits until a call may begin that needs `wanted` free slots, or until `is_over` for one that watches processors,
+    /// which is called under the lock. Ready with false at `until`. Its owner has to call [`Room::leave`] when it waits no
+    /// longer.
     pub(super) fn poll<R: Runtime>(
         &mut self,
         shared: &Access<R>,
         cx: &Context<'_>,
         wanted: u8,
         until: Option<Instant>,
-        is_over: impl FnOnce() -> bool,
+        is_over: Option<&dyn Fn() -> bool>,
     ) -> Poll<bool> {
         if until.is_some_and(|until| until <= shared.now()) {
             self.leave(shared);
@@ -46,10 +47,10 @@ impl Room {
         let ticket = &mut self.ticket;
         let (polled, _gone) = shared.change(|state| {
             let waiting = &mut state.without_slot;
-            if state.machine.has_slots(wanted) || is_over() {
+            if state.machine.has_slots(wanted) || is_over.is_some_and(|is_over| is_over()) {
                 return (Poll::Ready(true), ticket.take().and_then(|ticket| waiting.leave(ticket)));
             }
-            let ticket = *ticket.get_or_insert_with(|| waiting.ticket(wanted));
+            let ticket = *ticket.get_or_insert_with(|| waiting.ticket(wanted, is_over.is_some()));
             if let Some(until) = until {
                 state.machine.end_slot_wait(until);
             }
@@ -86,5 +87,5 @@ impl<R: Runtime> Drop for Guard<'_, R> {
 /// Waits until a call may begin, or until `is_over`; false at `until`.
 pub(super) async fn room<R: Runtime>(shared: &Access<R>, until: Option<Instant>, is_over: impl Fn() -> bool) -> bool {
     let mut guard = Guard { shared, room: Room::default() };
-    poll_fn(|cx| guard.room.poll(shared, cx, 1, until, &is_over)).await
+    poll_fn(|cx| guard.room.poll(shared, cx, 1, until, Some(&is_over))).await
 }

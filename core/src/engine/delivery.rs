@@ -1,6 +1,6 @@
 //! Deliveries: messages on their way out, and those that wait to be taken (AMQP 1.0 §2.6.12).
 
-use super::entries::Indexes;
+use super::entries::{Indexes, Number};
 use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex};
 use super::numbers::DeliveryNumber;
 use super::settlement::Simple;
@@ -252,8 +252,20 @@ impl<S: Storage> Connection<S> {
     /// Takes a delivery from its link's chain, wherever it is there; false when it is not.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn unchain(&mut self, link: LinkIndex, delivery: DeliveryIndex) -> bool {
-        let Some(chain) = self.links.get(link).map(|link| link.waiting) else { return false };
+        let Some((role, chain, all)) = self.links.get(link).map(|link| (link.role, link.waiting, link.deliveries))
+        else {
+            return false;
+        };
         let (mut before, mut at) = (DeliveryIndex::NONE, chain.head);
+        // What waits to be sent is the rest of the link's deliveries: the one before it is the one before it there.
+        if role == Role::Sender
+            && at != delivery
+            && let Some(found) =
+                self.deliveries.get(delivery).filter(|found| matches!(found.stage, Stage::Outgoing { .. }))
+        {
+            before = all.before(delivery.number(), &found.of_link).map_or(before, DeliveryIndex::of);
+            at = delivery;
+        }
         while at != delivery {
             let Some(found) = self.deliveries.get(at) else { return false };
             before = at;

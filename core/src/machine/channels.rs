@@ -139,6 +139,8 @@ struct Channel<S: Storage> {
     out: u32,
     /// Locks that are renewed through it.
     renewals: u32,
+    /// Its waiting requests lack room.
+    starved: bool,
 }
 
 /// The state of a channel's links.
@@ -159,6 +161,8 @@ pub(super) struct Channels<S: Storage> {
     marked: MarksOf<S, room::Nodes>,
     /// Channels whose waiting requests lack room in the engine's tables.
     starved: MarksOf<S, room::Nodes>,
+    /// Channels that the loss of the connection is news for: those that have, or had, links or requests since the last loss.
+    active: MarksOf<S, room::Nodes>,
     table: TableOf<S, room::Nodes, Channel<S>>,
     requests: TableOf<S, room::Requests, Request<S>>,
     /// Finds channels by their entities where there may be many.
@@ -186,6 +190,7 @@ impl<S: Storage> Channels<S> {
         Self {
             marked: Marks::empty(),
             starved: Marks::empty(),
+            active: Marks::empty(),
             table: Table::bounded(channels),
             requests: Table::bounded(requests),
             entities,
@@ -241,6 +246,7 @@ impl<S: Storage> Channels<S> {
             asked: 0,
             out: 0,
             renewals: 0,
+            starved: false,
         };
         let place = self.table.insert(channel)?.index;
         if let Some(entities) = self.entities.kept_mut() {
@@ -259,6 +265,7 @@ impl<S: Storage> Channels<S> {
         self.table.free(channel);
         self.marked.clear(channel);
         self.starved.clear(channel);
+        self.active.clear(channel);
     }
 
     /// The entity whose `$management` it is.
@@ -320,6 +327,7 @@ impl<S: Storage> Channels<S> {
             found.receiver = Side::Pending(receiver);
             found.span = span;
             found.error = None;
+            self.active.mark(channel);
         }
     }
 
@@ -385,13 +393,50 @@ impl<S: Storage> Channels<S> {
 
     /// The waiting requests of a channel lack room.
     pub(super) fn starve(&mut self, channel: u32) {
-        self.starved.mark(channel);
+        if let Some(found) = self.table.get_mut(channel) {
+            found.starved = true;
+            self.starved.mark(channel);
+        }
     }
 
-    /// There is room.
-    pub(super) fn room_made(&mut self) {
-        while let Some(channel) = self.starved.take() {
-            self.marked.mark(channel);
+    /// Whether the waiting requests of a channel lack room.
+    pub(super) fn is_starved(&self, channel: u32) -> bool {
+        self.table.get(channel).is_some_and(|found| found.starved)
+    }
+
+    /// Whether any lacks room, or did before it was removed.
+    pub(super) fn has_starved(&self) -> bool {
+        !self.starved.is_empty()
+    }
+
+    /// As many channels as lack room, or more.
+    pub(super) fn count_starved(&self) -> usize {
+        self.starved.count()
+    }
+
+    /// The next channel that lacked room until now.
+    pub(super) fn take_starved(&mut self) -> Option<u32> {
+        let channel = self.starved.take()?;
+        if let Some(found) = self.table.get_mut(channel) {
+            found.starved = false;
+        }
+        Some(channel)
+    }
+
+    /// As many channels as the loss of the connection is news for, or more.
+    pub(super) fn count_active(&self) -> usize {
+        self.active.count()
+    }
+
+    /// The next channel that the loss of the connection is news for.
+    pub(super) fn take_active(&mut self) -> Option<u32> {
+        self.active.take()
+    }
+
+    /// A channel has learned of a loss: the next one is news for it where it still has requests.
+    pub(super) fn learned_of_loss(&mut self, channel: u32) {
+        if self.table.get(channel).is_some_and(|found| found.asked > 0) {
+            self.active.mark(channel);
         }
     }
 
@@ -423,6 +468,7 @@ impl<S: Storage> Channels<S> {
             found.asked += 1;
             found.chain(row).push(&mut self.requests, key.index, joint);
             self.marked.mark(channel);
+            self.active.mark(channel);
         }
         Ok(RequestId::new(key))
     }
@@ -636,8 +682,9 @@ mod tests {
         assert_eq!(channels.take_marked(), None);
         channels.starve(channel);
         assert_eq!(channels.take_marked(), None, "it waits for room");
-        channels.room_made();
-        assert_eq!(channels.take_marked(), Some(channel));
+        assert!(channels.is_starved(channel) && channels.has_starved());
+        assert_eq!((channels.take_starved(), channels.take_starved()), (Some(channel), None));
+        assert!(!channels.is_starved(channel));
         assert!(channels.is_asked(channel));
         for place in slow.into_iter().chain([urgent]) {
             channels.free(place);

@@ -156,12 +156,14 @@ impl<S: Storage> ClientMachine<S> {
                 log!(info, "still disconnected", connection = connection, failure = failure, pause_ms = loss.pause);
             }
         }
-        for place in 0..self.channels.end() {
+        for _ in 0..self.channels.count_active() {
+            let Some(place) = self.channels.take_active() else { break };
             self.channels.down(place);
             self.timers.stop(Timer::Channel, place);
             let own = self.channels.error(place).cloned();
             // Those that never left wait for the next connection, unless this was no more than an attempt.
             self.lose_requests(place, clock, own.as_ref().unwrap_or(&failure), lasted && !gave_up);
+            self.channels.learned_of_loss(place);
         }
         self.links.connection_lost();
         while let Some(place) = self.links.next_active() {

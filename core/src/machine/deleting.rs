@@ -71,6 +71,9 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Keeps a connection that is over, if there are any on it; whether it did.
     pub(super) fn retire_with_remains(&mut self) -> bool {
+        if self.links.count(Sort::Deleting) == 0 {
+            return false;
+        }
         let connection = self.connection.as_ref();
         let keeps = (0..self.links.end())
             .filter_map(|place| self.links.get(place))

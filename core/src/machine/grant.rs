@@ -58,13 +58,12 @@ impl<S: Storage> ClientMachine<S> {
         !none
     }
 
-    /// Room was made: requests look for it themselves, links and messages get it in turn, as far as it goes.
+    /// Room was made: requests, links and messages get it in turn, as far as it goes.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn room_made(&mut self) {
         self.starved = false;
         self.has_room = true;
         self.due = true;
-        self.channels.room_made();
         let mut free = self.connection.as_ref().map_or(0, Connection::free_deliveries);
         while free > 0 {
             let Some(place) = self.credit.take_without_place() else { return };

@@ -259,6 +259,10 @@ impl<S: Storage> Endpoint<S> {
             Sort::Wanting => !self.parked && !self.over,
             Sort::Linked => self.attachment.link().is_some(),
             Sort::Retired => matches!(self.attachment, Attachment::Remains { retired: true, .. }),
+            Sort::Deleting => {
+                let retired = matches!(self.attachment, Attachment::Remains { retired: true, .. });
+                self.mode() == ReceiveMode::ReceiveAndDelete && self.attachment != Attachment::Down && !retired
+            }
             Sort::Receiving => self.is_receiver() && !self.closing && !self.parked,
         }
     }
@@ -289,9 +293,11 @@ pub(super) enum Sort {
     Retired,
     /// Receivers that may take credit.
     Receiving,
+    /// Receivers that delete what they receive and have, or had, a link on this connection.
+    Deleting,
 }
 
-const SORTS: [Sort; 4] = [Sort::Wanting, Sort::Linked, Sort::Retired, Sort::Receiving];
+const SORTS: [Sort; 5] = [Sort::Wanting, Sort::Linked, Sort::Retired, Sort::Receiving, Sort::Deleting];
 
 /// The senders and receivers of one token.
 #[derive(Clone, Copy, Debug)]

@@ -48,7 +48,15 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A slot for a call that waits for another phase; `None` when there are too many calls, or nothing changes any more.
     pub fn start_watch(&mut self) -> Option<OperationId> {
-        self.watch(None, State::Watching).ok()
+        self.start_watch_until(None).ok()
+    }
+
+    /// The same, until `deadline`.
+    ///
+    /// # Errors
+    /// As [`ClientMachine::start`].
+    pub(crate) fn start_watch_until(&mut self, deadline: Option<Instant>) -> Result<OperationId, Failure<S>> {
+        self.watch(deadline, State::Watching)
     }
 
     /// A call that waits until the connection is open, which is opened for it.
@@ -82,8 +90,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// The phase may be another one.
-    pub(super) fn notice_watchers(&mut self) {
+    /// The phase may be another one, or a processor has something else to do.
+    pub(crate) fn notice_watchers(&mut self) {
         self.calls.notice_watchers();
     }
 }

@@ -20,6 +20,8 @@ use core::task::Poll;
 pub(super) const REQUEST: u32 = 1 << 31;
 /// Responses that a node may send ahead, where the table of deliveries is large.
 const RESPONSE_CREDIT: u32 = 100;
+/// Channels in a row that find no room before the others wait for the next.
+const IN_VAIN: u32 = 4;
 /// A table of deliveries with this many free places is large.
 const LARGE: usize = 10_000;
 
@@ -387,15 +389,33 @@ impl<S: Storage> ClientMachine<S> {
                 self.take_responses(place, clock);
             }
         }
+        if self.has_room {
+            let mut in_vain = 0;
+            for _ in 0..self.channels.count_starved() {
+                let Some(node) = self.channels.take_starved() else { break };
+                self.advance_channel(node, clock);
+                in_vain = if self.channels.is_starved(node) { in_vain + 1 } else { 0 };
+                // The others have their turns with the next room. They may need less than these.
+                if in_vain == IN_VAIN {
+                    break;
+                }
+            }
+            self.starved |= self.channels.has_starved();
+        }
         for _ in 0..self.channels.count_marked() {
             let Some(node) = self.channels.take_marked() else { return };
-            for row in [Row::Urgent, Row::Waiting] {
-                while let Some(place) = self.channels.first(node, row)
-                    && self.can_send(place, clock)
-                {
-                    self.channels.called(place);
-                    self.send_called(place, clock);
-                }
+            self.advance_channel(node, clock);
+        }
+    }
+
+    /// Sends the requests of a channel that wait and can be sent.
+    fn advance_channel(&mut self, node: u32, clock: Clock) {
+        for row in [Row::Urgent, Row::Waiting] {
+            while let Some(place) = self.channels.first(node, row)
+                && self.can_send(place, clock)
+            {
+                self.channels.called(place);
+                self.send_called(place, clock);
             }
         }
     }

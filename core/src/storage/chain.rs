@@ -47,6 +47,11 @@ impl Chain {
         self.first == NONE
     }
 
+    /// The entry before the one with this joint at `place`.
+    pub(crate) fn before(&self, place: u32, joint: &Joint) -> Option<u32> {
+        known(joint.before).filter(|_| self.first != place)
+    }
+
     /// Appends the entry at `place`, which is in no chain by this joint.
     pub(crate) fn push<T>(&mut self, entries: &mut impl Table<T>, place: u32, joint: impl Fn(&mut T) -> &mut Joint) {
         let mut last = place;
@@ -124,6 +129,11 @@ mod tests {
                 }
             }
             for (chain, list) in chains.iter().zip(&lists) {
+                for pair in list.windows(2) {
+                    assert_eq!(chain.before(pair[1], table.get(pair[1]).unwrap()), Some(pair[0]));
+                }
+                let first = list.first().map(|&first| chain.before(first, table.get(first).unwrap()));
+                assert_eq!(first.flatten(), None);
                 assert_eq!((&entries(chain, &table), chain.is_empty()), (list, list.is_empty()));
             }
         }

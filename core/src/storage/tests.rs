@@ -9,7 +9,7 @@ std::thread_local! {
 }
 
 /// An entry is touched.
-pub(in crate::storage) fn note() {
+pub(crate) fn note() {
     COUNT.set(COUNT.get() + 1);
 }
 
