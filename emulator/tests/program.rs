@@ -327,7 +327,7 @@ fn memory_of(count: usize, deletes: bool) -> (usize, usize, usize) {
         let client = servicebus_tokio::connect(&connection_string).unwrap();
         let sender = client.sender("queue").unwrap();
         let mode = if deletes { ReceiveMode::ReceiveAndDelete } else { ReceiveMode::PeekLock };
-        let receiver = client.receiver_with("queue", ReceiverOptions::new().with_mode(mode)).unwrap();
+        let receiver = client.receiver(ReceiverOptions::new("queue").with_mode(mode)).unwrap();
         let round = async |count: usize| {
             let messages: Vec<Message> = (0..500).map(|_| Message::new(vec![7; 500])).collect();
             for _ in 0..count / 500 {

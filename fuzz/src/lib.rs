@@ -13,7 +13,7 @@
 
 pub mod script;
 
-use servicebus_core::client::{Client, Error, ReceiverOptions};
+use servicebus_core::client::{Client, Error};
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::{Sessions, Storage};
@@ -89,7 +89,7 @@ pub async fn scene<S: Names>(client: &SimulatedClient<S>) -> Outcome<S> {
     sender.send_batch(batch).await?;
     let in_session = MessageRef::new("in a session").with_session_id("one");
     client.sender("s")?.send(&in_session).await?;
-    let session = client.accept_session(Entity::queue("s"), "one", ReceiverOptions::default()).await?;
+    let session = client.accept_session(Entity::queue("s"), "one").await?;
     session.set_state(Some(b"state")).await?;
     let _ = session.state().await?;
     if let Some(message) = session.receive(second).await? {

@@ -42,7 +42,9 @@ pub use wake::within;
 pub type Client<S> = servicebus_core::client::Client<Embassy<S>>;
 /// A sender; see [`servicebus_core::client::Sender`].
 pub type Sender<S> = servicebus_core::client::Sender<Embassy<S>>;
-/// How a receiver behaves; see [`servicebus_core::client::ReceiverOptions`].
+/// What is sent to, and how; see [`servicebus_core::client::SenderOptions`].
+pub type SenderOptions<S> = servicebus_core::client::SenderOptions<S>;
+/// What is received from, and how; see [`servicebus_core::client::ReceiverOptions`].
 pub type ReceiverOptions<S> = servicebus_core::client::ReceiverOptions<S>;
 /// A receiver; see [`servicebus_core::client::Receiver`].
 pub type Receiver<S> = servicebus_core::client::Receiver<Embassy<S>>;

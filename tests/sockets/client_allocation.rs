@@ -1,7 +1,7 @@
 //! The whole client on tokio and a real socket allocates nothing for a message once it is warm: counted on the thread that
 //! runs it, with the emulator on another.
 
-use servicebus_tokio::{Entity, Error, MessageRef, ReceiverOptions, connect};
+use servicebus_tokio::{Error, MessageRef, ReceiverOptions, connect};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
@@ -57,8 +57,8 @@ fn a_message_costs_the_client_no_allocation() {
     let (sending, receiving) = runtime.block_on(async {
         let client = connect(connection_string).unwrap();
         let sender = client.sender("q").unwrap();
-        let options = ReceiverOptions::new().with_prefetch(200);
-        let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let options = ReceiverOptions::new("q").with_prefetch(200);
+        let receiver = client.receiver(options).unwrap();
         let body = [7; 1_024];
         let (mut sending, mut receiving) = (usize::MAX, usize::MAX);
         // The first round grows tables and buffers to the size that they keep.

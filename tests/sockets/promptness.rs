@@ -3,7 +3,7 @@
 
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_tokio::{Client, Entity, MessageRef, ReceiverOptions, connect};
+use servicebus_tokio::{Client, Entity, MessageRef, connect};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -77,10 +77,8 @@ async fn a_session_that_is_not_renewed_goes_to_the_waiting_receiver() {
     let sender = one.sender("sessions").unwrap();
     timeout(PATIENCE, sender.send(&MessageRef::new("x").with_session_id("s"))).await.unwrap().unwrap();
     timeout(PATIENCE, other.sender("q").unwrap().size_limits()).await.unwrap().unwrap();
-    let options = ReceiverOptions::default;
-    let _held =
-        timeout(PATIENCE, one.accept_session(Entity::queue("sessions"), "s", options())).await.unwrap().unwrap();
-    let next = other.accept_next_session(Entity::queue("sessions"), PATIENCE, options());
+    let _held = timeout(PATIENCE, one.accept_session(Entity::queue("sessions"), "s")).await.unwrap().unwrap();
+    let next = other.accept_next_session(Entity::queue("sessions"), PATIENCE);
     let next = timeout(LOCK_AND_PROMPT, next).await.expect("the lock has ended long ago").unwrap().expect("a session");
     assert_eq!(next.session_id(), "s");
 }

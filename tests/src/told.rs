@@ -27,3 +27,8 @@ impl Told {
         exact.unwrap_or(Self::Kind(error.kind()))
     }
 }
+
+/// The words of an error, in storage that keeps any.
+pub fn words<S: Storage>(error: &Error<S>) -> Option<&str> {
+    (size_of::<S::Description>() > 0).then(|| error.description())
+}

@@ -180,8 +180,8 @@ scenes! {
         assert_eq!(taken > 0, done.is_some());
     }
     receive_nothing: |stage| {
-        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
-        let receiver = stage.client.receiver_with(Entity::queue("q").dead_letter(), options).unwrap();
+        let options = ReceiverOptions::new(Entity::queue("q").dead_letter()).with_mode(ReceiveMode::ReceiveAndDelete);
+        let receiver = stage.client.receiver(options).unwrap();
         stage.drop_at(receiver.receive(SECOND)).await;
     }
     complete: |stage| {
@@ -222,16 +222,14 @@ scenes! {
         ended.set(polled(polls, receiver.close()).await.is_some());
     }
     accept_session: |stage| {
-        let options = ReceiverOptions::new().with_prefetch(2);
-        stage.drop_at(stage.client.accept_session(Entity::queue("s"), "one", options)).await;
+        let options = ReceiverOptions::new("s").with_prefetch(2);
+        stage.drop_at(stage.client.accept_session(options, "one")).await;
     }
     accept_next_session: |stage| {
-        let options = ReceiverOptions::default();
-        stage.drop_at(stage.client.accept_next_session(Entity::queue("s"), MINUTE, options)).await;
+        stage.drop_at(stage.client.accept_next_session(Entity::queue("s"), MINUTE)).await;
     }
     session: |stage| {
-        let options = ReceiverOptions::default();
-        let session = stage.client.accept_session(Entity::queue("s"), "one", options).await.unwrap();
+        let session = stage.client.accept_session(Entity::queue("s"), "one").await.unwrap();
         stage.drop_at(async {
             session.set_state(Some(b"state")).await.unwrap();
             session.state().await.unwrap();
@@ -296,8 +294,7 @@ scenes! {
         .await;
     }
     renewal_of_a_session: |stage| {
-        let options = ReceiverOptions::default();
-        let session = stage.client.accept_session(Entity::queue("s"), "one", options).await.unwrap();
+        let session = stage.client.accept_session(Entity::queue("s"), "one").await.unwrap();
         stage.drop_at(async {
             let mut renewal = AutoLockRenewer::new(SECOND * 90).session(&session).unwrap();
             let _ = renewal.ended().await;

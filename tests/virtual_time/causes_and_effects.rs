@@ -46,8 +46,8 @@ fn listen<S: Complete>(world: &World, entity: Entity<S>) -> Rc<RefCell<Vec<Strin
     let seen = Rc::new(RefCell::new(Vec::new()));
     let (bodies, client) = (Rc::clone(&seen), world.client::<S>());
     world.spawn(async move {
-        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
-        let receiver = client.receiver_with(entity, options).expect("a receiver");
+        let options = ReceiverOptions::new(entity).with_mode(ReceiveMode::ReceiveAndDelete);
+        let receiver = client.receiver(options).expect("a receiver");
         while let Ok(message) = receiver.next().await {
             bodies.borrow_mut().push(message.text().unwrap_or_default().to_owned());
         }
@@ -195,9 +195,8 @@ async fn handed_over<S: Complete>(world: &World, cause: impl Future<Output = ()>
     let client = world.client::<S>();
     // Connected before, so that only the hand-over is timed.
     client.sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
-    let options = ReceiverOptions::default();
     let accepting = async {
-        let receiver = client.accept_next_session(Entity::queue("q"), MINUTE, options).await;
+        let receiver = client.accept_next_session(Entity::queue("q"), MINUTE).await;
         (receiver.unwrap().expect("a session"), world.clock().now)
     };
     let ending = async {
@@ -218,7 +217,7 @@ fn session_closed<S: Complete>() {
     let world = sessions(MINUTE);
     play(&world, async |world| {
         let client = world.client::<S>();
-        let held = client.accept_session(Entity::queue("q"), "s", ReceiverOptions::default()).await.unwrap();
+        let held = client.accept_session(Entity::queue("q"), "s").await.unwrap();
         handed_over::<S>(&world, async { world.within(PROMPT, held.close()).await }).await;
         client.close().await;
     });
@@ -228,7 +227,7 @@ fn session_ends<S: Complete>() {
     let world = sessions(LOCK);
     play(&world, async |world| {
         let client = world.client::<S>();
-        let _held = client.accept_session(Entity::queue("q"), "s", ReceiverOptions::default()).await.unwrap();
+        let _held = client.accept_session(Entity::queue("q"), "s").await.unwrap();
         let end = world.clock().now + LOCK;
         handed_over::<S>(&world, async {
             world.sleep(end.saturating_duration_since(world.clock().now)).await;
@@ -242,7 +241,7 @@ fn session_cut<S: Complete>() {
     let world = sessions(MINUTE);
     play(&world, async |world| {
         let client = world.client::<S>();
-        let _held = client.accept_session(Entity::queue("q"), "s", ReceiverOptions::default()).await.unwrap();
+        let _held = client.accept_session(Entity::queue("q"), "s").await.unwrap();
         // The connection is given up: its session is free at once, and need not wait for its lock to end.
         handed_over::<S>(&world, async { world.within(PROMPT * 2, client.close()).await }).await;
     });
@@ -255,7 +254,7 @@ fn session_begins<S: Complete>() {
         let sender = client.sender("q").unwrap();
         sender.send(&MessageRef::new("y").with_session_id("other")).await.unwrap();
         let waiting = world.client::<S>();
-        let accept = || waiting.accept_next_session(Entity::queue("q"), MINUTE, ReceiverOptions::default());
+        let accept = || waiting.accept_next_session(Entity::queue("q"), MINUTE);
         let other = accept().await.unwrap().expect("a session");
         let accepting = async { (accept().await.unwrap().expect("a session"), world.clock().now) };
         let sending = async {
@@ -275,8 +274,7 @@ fn taken_over<S: Complete>() {
     let world = sessions(MINUTE);
     play(&world, async |world| {
         let (one, other) = (world.client::<S>(), world.client::<S>());
-        let options = ReceiverOptions::default;
-        let first = one.accept_non_exclusive_session(Entity::queue("q"), "s", options()).await.unwrap();
+        let first = one.accept_non_exclusive_session(Entity::queue("q"), "s").await.unwrap();
         let token: LockToken = first.lock_token().expect("a token");
         let waiting = async {
             let failure = first.next().await.expect_err("the session is lost");
@@ -285,7 +283,7 @@ fn taken_over<S: Complete>() {
         };
         let taking = async {
             world.sleep(SECOND * 9).await;
-            let taken = other.take_over_session(Entity::queue("q"), "s", token, options());
+            let taken = other.take_over_session(Entity::queue("q"), "s", token);
             let taken = world.within(CONNECTED, taken).await.unwrap();
             (taken, world.clock().now)
         };

@@ -1,7 +1,7 @@
 //! The client against the emulator, in virtual time.
 
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Entity, ReceiveMode};
+use servicebus_core::machine::ReceiveMode;
 use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
@@ -186,8 +186,8 @@ fn clock_ahead<S: Complete>() {
             for text in ["one", "two"] {
                 sender.send(&MessageRef::new(text)).await.unwrap();
             }
-            let options = ReceiverOptions::new().with_prefetch(prefetch);
-            let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+            let options = ReceiverOptions::new("q").with_prefetch(prefetch);
+            let receiver = client.receiver(options).unwrap();
             for text in ["one", "two"] {
                 let message = receiver.receive(SECOND).await.unwrap().expect("a message");
                 assert_eq!((message.text().ok(), message.delivery_count()), (Some(text), 0));
@@ -253,8 +253,8 @@ fn receive_and_delete_loses_nothing_that_was_received() {
         let bodies: Vec<String> = (0..100).map(|number| number.to_string()).collect();
         let messages: Vec<MessageRef<'_>> = bodies.iter().map(|body| MessageRef::new(body.as_str())).collect();
         sender.send_all(&messages).await.unwrap();
-        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(50);
-        let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let options = ReceiverOptions::new("q").with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(50);
+        let receiver = client.receiver(options).unwrap();
         let mut seen = 0;
         while seen < 100 {
             let got = receiver.receive_messages(7, SECOND).await.unwrap();

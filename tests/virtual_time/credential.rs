@@ -13,7 +13,7 @@ use servicebus_emulator::broker::entities::{Namespace, QueueDescription};
 use servicebus_simulation::{Simulated, World};
 use servicebus_tests::handler::handler;
 use servicebus_tests::storages::Complete;
-use servicebus_tests::told::Told;
+use servicebus_tests::told::{self, Told};
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::ready;
@@ -152,7 +152,7 @@ fn fails<S: Complete>() {
         let sender = client.sender("q").unwrap();
         let failure = sender.send(&MessageRef::new("x")).await.unwrap_err();
         assert_eq!(Told::of(&failure), Told::Kind(ErrorKind::Credential), "{failure}");
-        assert!(!client.last_description().as_ref().is_empty());
+        assert!(told::words(&failure).is_none_or(|words| !words.is_empty()), "{failure}");
         assert!((13..=16).contains(&issuer.asked.get()), "no more than four times for each attempt to send");
         issuer.lasting.set(Some(HOUR));
         sender.send(&MessageRef::new("x")).await.unwrap();
@@ -258,8 +258,8 @@ fn idle_receiver<S: Complete>() {
     play(&world, async |world| {
         let issuer = Issuer::new(None);
         let client = client::<S>(&world, &issuer);
-        let options = ReceiverOptions::new().with_prefetch(4);
-        let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let options = ReceiverOptions::new("q").with_prefetch(4);
+        let receiver = client.receiver(options).unwrap();
         world.sleep(MINUTE).await;
         assert_eq!((issuer.asked.get(), world.connections_opened()), (4, 2), "the retries of one attempt");
         assert_quiet(&world, &issuer).await;
@@ -278,14 +278,13 @@ fn idle_session<S: Complete>() {
     play(&world, async |world| {
         let issuer = Issuer::new(None);
         let client = client::<S>(&world, &issuer);
-        let options = ReceiverOptions::default();
-        let accepted = client.accept_session(Entity::queue("q"), "s", options).await;
+        let accepted = client.accept_session(Entity::queue("q"), "s").await;
         assert_eq!(Told::of(&accepted.unwrap_err()), Told::Kind(ErrorKind::Credential));
         world.sleep(MINUTE).await;
         assert_quiet(&world, &issuer).await;
         // One that is held goes with the end of its token, and stays lost.
         issuer.lasting.set(Some(MINUTE * 10));
-        let session = client.accept_session(Entity::queue("q"), "s", options).await.unwrap();
+        let session = client.accept_session(Entity::queue("q"), "s").await.unwrap();
         issuer.lasting.set(None);
         world.sleep(HOUR).await;
         assert_quiet(&world, &issuer).await;

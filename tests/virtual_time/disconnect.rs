@@ -3,7 +3,6 @@
 use crate::stage::{HOUR, MINUTE, Names, SECOND, counts, locks, on_both_storages, play, send_numbers, world};
 use futures_util::future::{Either, select};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{Argument, MessageRef};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -33,8 +32,8 @@ fn comes_back<S: Complete>() {
         let client = world.client::<S>();
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..4).await;
-        let options = ReceiverOptions::new().with_prefetch(2);
-        let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let options = ReceiverOptions::new("q").with_prefetch(2);
+        let receiver = client.receiver(options).unwrap();
         let message = receiver.receive(SECOND).await.unwrap().expect("a message");
         receiver.complete(&message).await.unwrap();
         world.sleep(SECOND).await;
@@ -123,7 +122,7 @@ fn with_session<S: Complete>() {
     play(&world, async |world| {
         let client = world.client::<S>();
         client.sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
-        let session = client.accept_session("q", "s", ReceiverOptions::new()).await.unwrap();
+        let session = client.accept_session("q", "s").await.unwrap();
         let message = session.receive(SECOND).await.unwrap().expect("a message");
         session.complete(&message).await.unwrap();
         let began = world.clock().now;

@@ -163,8 +163,8 @@ fn a_processor_hears_of_a_stop_with_every_slot_taken() {
 }
 
 fn ordered<R: Runtime<Storage = Heap>>(client: &Client<R>, is_ordered: bool) -> Sender<R> {
-    let options = if is_ordered { SenderOptions::new().ordered() } else { SenderOptions::new() };
-    client.sender_with("q", options).unwrap()
+    let options = SenderOptions::new("q");
+    client.sender(if is_ordered { options.ordered() } else { options }).unwrap()
 }
 
 /// More messages than slots, on several senders: each gets its place, its turn and its slot.

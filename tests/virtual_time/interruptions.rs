@@ -2,7 +2,6 @@
 
 use futures_util::future::{Either, select};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -197,8 +196,8 @@ mod tests {
             let mut time = Duration::ZERO;
             while time < LATENCY * 12 {
                 for dropped in [false, true] {
-                    let options = ReceiverOptions::new().with_prefetch(2);
-                    let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+                    let options = ReceiverOptions::new("q").with_prefetch(2);
+                    let receiver = client.receiver(options).unwrap();
                     inner.sleep(time).await;
                     if dropped {
                         drop(receiver);
@@ -312,8 +311,8 @@ mod tests {
                         sender.send(&MessageRef::new(text)).await.unwrap();
                     }
                     sender.close().await;
-                    let options = ReceiverOptions::new().with_prefetch(prefetch);
-                    let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+                    let options = ReceiverOptions::new("q").with_prefetch(prefetch);
+                    let receiver = client.receiver(options).unwrap();
                     let mut texts = String::new();
                     let received = until(&inner, moment, receiver.receive(SECOND)).await;
                     let ended = received.is_some();
@@ -349,23 +348,23 @@ mod tests {
             let other = inner.client::<S>();
             let sender = other.sender("s").unwrap();
             sender.send(&MessageRef::new("kept").with_session_id("one")).await.unwrap();
-            let options = ReceiverOptions::new().with_prefetch(2);
+            let options = ReceiverOptions::new("s").with_prefetch(2);
             for next in [false, true] {
                 at_each_moment(async |moment| {
                     let client = inner.client::<S>();
-                    let entity = Entity::queue("s");
+                    let options = options.clone();
                     let accepted = until(&inner, moment, async {
                         if next {
-                            client.accept_next_session(entity, SECOND, options).await.unwrap().expect("a session")
+                            client.accept_next_session(options, SECOND).await.unwrap().expect("a session")
                         } else {
-                            client.accept_session(entity, "one", options).await.unwrap()
+                            client.accept_session(options, "one").await.unwrap()
                         }
                     })
                     .await;
                     let ended = accepted.is_some();
                     drop(accepted);
                     inner.sleep(LATENCY * 4).await;
-                    let session = other.accept_session(Entity::queue("s"), "one", options).await;
+                    let session = other.accept_session("s", "one").await;
                     let session = session.unwrap_or_else(|failure| panic!("given up at {moment:?}: {failure}"));
                     let message = session.receive(SECOND).await.unwrap().expect("a message");
                     session.abandon(&message).await.unwrap();

@@ -4,7 +4,7 @@ use crate::stage::{
     HOUR, MINUTE, SECOND, Small, counts, locks, number, on_both_storages, pair, play, send_numbers, with_store, world,
 };
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Entity, ReceiveMode};
+use servicebus_core::machine::ReceiveMode;
 use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
@@ -108,7 +108,7 @@ fn disabled_entity<S: Complete>() {
 }
 
 fn prefetching<S: Complete>(prefetch: u32) -> ReceiverOptions<S> {
-    ReceiverOptions::new().with_prefetch(prefetch)
+    ReceiverOptions::new("q").with_prefetch(prefetch)
 }
 
 fn close_releases<S: Complete>() {
@@ -118,7 +118,7 @@ fn close_releases<S: Complete>() {
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..20).await;
         for prefetch in [0, 5] {
-            let receiver = client.receiver_with(Entity::queue("q"), prefetching(prefetch)).unwrap();
+            let receiver = client.receiver(prefetching(prefetch)).unwrap();
             let message = receiver.next().await.unwrap();
             receiver.complete(&message).await.unwrap();
             world.sleep(SECOND).await;
@@ -127,7 +127,7 @@ fn close_releases<S: Complete>() {
             assert_eq!(locks(&world), 0, "prefetch {prefetch}");
         }
         // The same when it is only dropped, and a message arrives on its way out.
-        let receiver = client.receiver_with(Entity::queue("q"), prefetching(5)).unwrap();
+        let receiver = client.receiver(prefetching(5)).unwrap();
         drop(receiver.receive(SECOND).await.unwrap());
         drop(receiver);
         world.sleep(SECOND).await;
@@ -155,7 +155,7 @@ fn close_given_up<S: Complete>() {
         let (client, state) = world.client_and_state::<S>(world.settings());
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..10).await;
-        let receiver = client.receiver_with(Entity::queue("q"), prefetching(4)).unwrap();
+        let receiver = client.receiver(prefetching(4)).unwrap();
         receiver.complete(&receiver.next().await.unwrap()).await.unwrap();
         world.sleep(SECOND).await;
         assert_eq!(locks(&world), 4);
@@ -181,8 +181,8 @@ fn row_06_receive_and_delete_loses_nothing_between_calls() {
         let client = world.client::<Heap>();
         let sender = client.sender("q").unwrap();
         for prefetch in [0, 20] {
-            let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(prefetch);
-            let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+            let options = ReceiverOptions::new("q").with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(prefetch);
+            let receiver = client.receiver(options).unwrap();
             let mut seen = BTreeSet::new();
             for round in 0..20 {
                 // Some are there before the call, some come while it waits, some after it has returned.
@@ -287,7 +287,7 @@ fn expired_prefetch<S: Complete>() {
         let client = world.client::<S>();
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..8).await;
-        let receiver = client.receiver_with(Entity::queue("q"), prefetching(8)).unwrap();
+        let receiver = client.receiver(prefetching(8)).unwrap();
         let first = receiver.next().await.unwrap();
         receiver.complete(&first).await.unwrap();
         let mut seen = 0;
@@ -312,7 +312,7 @@ fn paused<S: Complete>() {
         let client = world.client::<S>();
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..6).await;
-        let receiver = client.receiver_with(Entity::queue("q"), prefetching(5)).unwrap();
+        let receiver = client.receiver(prefetching(5)).unwrap();
         for _ in 0..3 {
             // Nobody receives for an hour, then one message is taken.
             world.sleep(HOUR).await;
@@ -331,7 +331,7 @@ fn window_of_undelivered<S: Complete>() {
         let client = world.client::<S>();
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..10).await;
-        let receiver = client.receiver_with(Entity::queue("q"), prefetching(2)).unwrap();
+        let receiver = client.receiver(prefetching(2)).unwrap();
         let mut held = Vec::new();
         for _ in 0..10 {
             held.push(receiver.receive(SECOND).await.unwrap().expect("the window goes on"));
@@ -351,8 +351,8 @@ fn row_08_is_the_same_in_receive_and_delete() {
         let client = world.client::<Small>();
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..10).await;
-        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
-        let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let options = ReceiverOptions::new("q").with_mode(ReceiveMode::ReceiveAndDelete);
+        let receiver = client.receiver(options).unwrap();
         assert!(receiver.receive(SECOND).await.unwrap().is_some());
         world.sleep(SECOND).await;
         assert_eq!(counts(&world).active, 9);

@@ -3,7 +3,6 @@
 use crate::stage::{
     HOUR, MINUTE, SECOND, Small, counts, locks, number, on_both_storages, pair, play, send_numbers, world,
 };
-use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Disposition, Entity, Occupancy};
 use servicebus_core::servicebus::{BatchError, LockToken, MessageRef, Reason};
 use servicebus_core::storage::Heap;
@@ -117,7 +116,7 @@ fn bounded_accept<S: Complete>() {
         for seconds in [1, 7, 90] {
             let began = world.clock().now;
             let wait = SECOND * seconds;
-            let found = client.accept_next_session(Entity::queue("q"), wait, ReceiverOptions::default()).await;
+            let found = client.accept_next_session(Entity::queue("q"), wait).await;
             assert!(found.unwrap().is_none(), "no session is a value");
             let took = world.clock().now.saturating_duration_since(began);
             assert!(took >= wait && took < wait + SECOND * 2, "{seconds} s took {took:?}");
@@ -125,7 +124,7 @@ fn bounded_accept<S: Complete>() {
         // The same when nobody answers at all.
         world.set_black_hole(true);
         let began = world.clock().now;
-        let found = client.accept_next_session(Entity::queue("q"), SECOND * 20, ReceiverOptions::default()).await;
+        let found = client.accept_next_session(Entity::queue("q"), SECOND * 20).await;
         assert!(found.is_ok_and(|found| found.is_none()));
         assert!(world.clock().now.saturating_duration_since(began) < SECOND * 23);
         world.set_black_hole(false);
@@ -144,7 +143,7 @@ fn accept_timeout<S: Complete>() {
             sender.send(&MessageRef::new("x").with_session_id("late")).await.unwrap();
         });
         // Longer than the service looks by itself.
-        let found = client.accept_next_session(Entity::queue("q"), SECOND * 120, ReceiverOptions::default()).await;
+        let found = client.accept_next_session(Entity::queue("q"), SECOND * 120).await;
         let session = found.unwrap().expect("a session");
         assert_eq!(session.session_id(), "late");
         let message = session.next().await.unwrap();
@@ -230,10 +229,10 @@ fn no_leaks<S: Complete>() {
             one.close().await;
             drop(other);
             assert!(client.receiver("missing").unwrap().receive(SECOND).await.is_err());
-            let refused = client.accept_session(Entity::queue("q"), "none", ReceiverOptions::default()).await;
+            let refused = client.accept_session(Entity::queue("q"), "none").await;
             assert!(refused.is_err(), "it has no sessions");
             let none = Duration::from_millis(1);
-            let found = client.accept_next_session(Entity::queue("s"), none, ReceiverOptions::default()).await;
+            let found = client.accept_next_session(Entity::queue("s"), none).await;
             assert!(found.unwrap().is_none());
             world.sleep(SECOND).await;
             if round == 2 {

@@ -10,7 +10,7 @@ use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
 use servicebus_tests::storages::Complete;
-use servicebus_tests::told::Told;
+use servicebus_tests::told::{self, Told};
 use std::cell::Cell;
 
 servicebus_core::fixed_storage! {
@@ -165,7 +165,7 @@ async fn lost_once<S: Complete>(world: World) {
             told.set(told.get() + 1);
             assert!(world.clock().utc >= message.locked_until().unwrap(), "it was tried until the end");
             assert_eq!(failure.reason(), Some(Reason::MessageLockLost));
-            assert!(!client.last_description().as_ref().is_empty(), "the cause is told");
+            assert!(told::words(&failure).is_none_or(|words| !words.is_empty()), "the cause is told");
         })
         .await;
     assert_eq!(told.get(), 1);
@@ -306,8 +306,8 @@ fn what_has_no_lock_of_its_own_is_refused() {
         receiver.complete(&message).await.unwrap();
         let sender = client.sender("q").unwrap();
         sender.send(&MessageRef::new("taken")).await.unwrap();
-        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
-        let deleting = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let options = ReceiverOptions::new("q").with_mode(ReceiveMode::ReceiveAndDelete);
+        let deleting = client.receiver(options).unwrap();
         let message = deleting.receive(SECOND).await.unwrap().expect("a message");
         let failure = ALWAYS.message(&deleting, &message).unwrap_err();
         assert!(matches!(Told::of(&failure), Told::Argument(_)), "{failure}");
@@ -356,7 +356,7 @@ async fn accepted(world: &World) -> servicebus_core::client::SessionReceiver<Sim
     let client = world.client::<Heap>();
     let sender = client.sender("q").unwrap();
     sender.send(&MessageRef::new("work").with_session_id("s")).await.unwrap();
-    client.accept_session(Entity::queue("q"), "s", ReceiverOptions::default()).await.unwrap()
+    client.accept_session(Entity::queue("q"), "s").await.unwrap()
 }
 
 #[test]

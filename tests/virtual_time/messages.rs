@@ -41,7 +41,7 @@ fn a_message_of_another_entity_is_refused_at_once_and_both_are_named() {
         client.sender("q").unwrap().send("x").await.unwrap();
         let receiver = client.receiver("q").unwrap();
         let mut message = receiver.next().await.unwrap();
-        let dead = client.receiver_with(Entity::queue("q").dead_letter(), Default::default()).unwrap();
+        let dead = client.receiver(Entity::queue("q").dead_letter()).unwrap();
         for wrong in [client.receiver("other").unwrap(), dead] {
             let requests = world.broker(|broker, _| broker.statistics().management_requests);
             let began = world.clock().now;

@@ -12,8 +12,8 @@ use std::pin::pin;
 type Runtime = Simulated<Heap>;
 
 fn sender(client: &Client<Runtime>, is_ordered: bool) -> Sender<Runtime> {
-    let options = if is_ordered { SenderOptions::new().ordered() } else { SenderOptions::new() };
-    client.sender_with("q", options).unwrap()
+    let options = SenderOptions::new("q");
+    client.sender(if is_ordered { options.ordered() } else { options }).unwrap()
 }
 
 async fn enqueue(sender: &Sender<Runtime>, numbers: std::ops::Range<usize>) -> Vec<Delivery<Runtime>> {

@@ -12,8 +12,8 @@ use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::told::Told;
 use std::rc::Rc;
 
-fn deleting() -> ReceiverOptions<Heap> {
-    ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete)
+fn deleting(entity: impl Into<Entity<Heap>>) -> ReceiverOptions<Heap> {
+    ReceiverOptions::new(entity).with_mode(ReceiveMode::ReceiveAndDelete)
 }
 
 #[test]
@@ -153,8 +153,7 @@ fn nothing_is_scheduled_or_cancelled_for_nothing_sch10_and_sessions_keep_their_s
         assert_eq!(requests(&world), 0);
         for id in ["", "named"] {
             sender.schedule(&MessageRef::new(id).with_session_id(id), now).await.unwrap();
-            let options = ReceiverOptions::default();
-            let session = client.accept_session(Entity::queue("s"), id, options).await.unwrap();
+            let session = client.accept_session(Entity::queue("s"), id).await.unwrap();
             let message = session.next().await.unwrap();
             assert_eq!(message.session_id(), Some(id));
             session.complete(&message).await.unwrap();
@@ -203,7 +202,7 @@ fn peeking_sees_what_is_there_pek7_pek9_pek12_pek14_pek15_set12_set17_set18_dlq1
         }
         assert!(receiver.peek(0, 20).await.unwrap().is_empty());
         assert_eq!((counts(&world).active, counts(&world).dead_letter, counts(&world).total()), (0, 2, 2));
-        let dead = client.receiver_with(Entity::queue("q").dead_letter(), deleting()).unwrap();
+        let dead = client.receiver(deleting(Entity::queue("q").dead_letter())).unwrap();
         let peeked = dead.peek(0, 20).await.unwrap();
         assert_eq!(peeked.len(), 2);
         assert_eq!((peeked[0].dead_letter_reason(), peeked[1].dead_letter_reason()), (None, Some("why")));
@@ -220,8 +219,8 @@ fn what_is_received_and_deleted_cannot_be_settled_rad4_and_outlives_the_connecti
         let client = world.client::<Heap>();
         let sender = client.sender("q").unwrap();
         send_numbers(&sender, 0..3).await;
-        let options = deleting().with_prefetch(10);
-        let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let options = deleting("q").with_prefetch(10);
+        let receiver = client.receiver(options).unwrap();
         let mut message = receiver.next().await.unwrap();
         assert!(matches!(Told::of(&receiver.complete(&message).await.unwrap_err()), Told::Argument(_)));
         assert!(matches!(Told::of(&receiver.renew_lock(&mut message).await.unwrap_err()), Told::Argument(_)));
@@ -250,8 +249,8 @@ fn calls_that_are_given_up_lose_nothing_rad7_set11_crd6() {
             let world = world(QueueDescription::default());
             play(&world, async move |world| {
                 let client = world.client::<Heap>();
-                let options = ReceiverOptions::new().with_prefetch(prefetch).with_mode(mode);
-                let receiver = Rc::new(client.receiver_with(Entity::queue("q"), options).unwrap());
+                let options = ReceiverOptions::new("q").with_prefetch(prefetch).with_mode(mode);
+                let receiver = Rc::new(client.receiver(options).unwrap());
                 // A receive that is dropped while it waits.
                 let mut call = Box::pin(receiver.receive(MINUTE));
                 for _ in 0..3 {
@@ -289,7 +288,7 @@ fn properties_of_dead_letters_are_kept_as_given_set19_set25_dlq8() {
         let properties = [("DeadLetterReason", time), ("DeadLetterErrorDescription", time)];
         let options = DeadLetterOptions { properties: &properties, ..DeadLetterOptions::default() };
         receiver.dead_letter(&message, options).await.unwrap();
-        let dead = client.receiver_with(Entity::queue("q").dead_letter(), ReceiverOptions::default()).unwrap();
+        let dead = client.receiver(Entity::queue("q").dead_letter()).unwrap();
         let message = dead.next().await.unwrap();
         assert_eq!(message.application_property("DeadLetterReason"), Some(time));
         assert_eq!(message.dead_letter_reason(), None);
@@ -410,7 +409,7 @@ fn waiting_ends_when_it_should_crd3_crd4_crd9_crd10_crd13() {
             assert_eq!(receiver.peek(number, 1).await.unwrap().len(), 1);
         }
         receiver.close().await;
-        let deleter = client.receiver_with(Entity::queue("q"), deleting()).unwrap();
+        let deleter = client.receiver(deleting("q")).unwrap();
         for _ in 0..30 {
             sender.send_all(&[MessageRef::new("x"); 100]).await.unwrap();
         }

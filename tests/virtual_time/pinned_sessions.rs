@@ -26,7 +26,7 @@ async fn send_to(world: &World, sessions: &[&str]) {
 }
 
 async fn next(client: &servicebus_core::client::Client<Simulated<Heap>>) -> Option<SessionReceiver<Simulated<Heap>>> {
-    client.accept_next_session(Entity::queue("q"), SECOND, ReceiverOptions::default()).await.unwrap()
+    client.accept_next_session(Entity::queue("q"), SECOND).await.unwrap()
 }
 
 #[test]
@@ -54,8 +54,7 @@ fn sessions_go_round_ses5_ses9_ses11_ses39_set28() {
         let failure = session.complete(&message).await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::SessionLockLost), "{failure}");
         // Again at once, with the same message.
-        let options = ReceiverOptions::default();
-        let session = client.accept_session(Entity::queue("q"), "a", options).await.unwrap();
+        let session = client.accept_session(Entity::queue("q"), "a").await.unwrap();
         session.complete(&session.next().await.unwrap()).await.unwrap();
         client.close().await;
     });
@@ -67,8 +66,8 @@ fn a_session_that_is_lost_is_somebody_elses_ses29_ses31_ses32_ses36_rad10() {
     play(&world, async |world| {
         let client = world.client::<Heap>();
         send_to(&world, &["a", "a", "a"]).await;
-        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
-        let session = client.accept_session(Entity::queue("q"), "a", options).await.unwrap();
+        let options = ReceiverOptions::new("q").with_mode(ReceiveMode::ReceiveAndDelete);
+        let session = client.accept_session(options, "a").await.unwrap();
         let first = session.receive(SECOND).await.unwrap().expect("the first");
         let second = session.receive(SECOND).await.unwrap().expect("the second");
         assert!(first.sequence_number() < second.sequence_number());
@@ -89,11 +88,11 @@ fn a_session_that_is_lost_is_somebody_elses_ses29_ses31_ses32_ses36_rad10() {
         // Lost by time, taken by another.
         world.sleep(SECOND * 10).await;
         let other = world.client::<Heap>();
-        let taken = other.accept_session(Entity::queue("q"), "a", ReceiverOptions::default()).await.unwrap();
+        let taken = other.accept_session(Entity::queue("q"), "a").await.unwrap();
         let mut settings: Settings<Heap> = world.settings();
         settings.retry.max_retries = 0;
         let third = world.client_with(settings);
-        let failure = third.accept_session(Entity::queue("q"), "a", ReceiverOptions::default()).await.unwrap_err();
+        let failure = third.accept_session(Entity::queue("q"), "a").await.unwrap_err();
         assert_eq!(failure.reason(), Some(Reason::SessionCannotBeLocked));
         // An update detaches; the session is accepted again and everything is there.
         world.broker(|broker, clock| {
@@ -104,7 +103,7 @@ fn a_session_that_is_lost_is_somebody_elses_ses29_ses31_ses32_ses36_rad10() {
         });
         world.sleep(SECOND).await;
         assert_eq!(taken.receive(SECOND).await.unwrap_err().reason(), Some(Reason::SessionLockLost));
-        let again = other.accept_session(Entity::queue("q"), "a", ReceiverOptions::default()).await.unwrap();
+        let again = other.accept_session(Entity::queue("q"), "a").await.unwrap();
         assert!(again.state().await.unwrap().is_none());
         again.complete(&again.next().await.unwrap()).await.unwrap();
         assert_eq!(counts(&world).active, 0);
@@ -313,12 +312,12 @@ fn deletion_stays_in_its_session_del16() {
     play(&world, async |world| {
         send_to(&world, &["a", "b", "a", "b", "a"]).await;
         let client = world.client::<Heap>();
-        let session = client.accept_session(Entity::queue("q"), "a", ReceiverOptions::default()).await.unwrap();
+        let session = client.accept_session(Entity::queue("q"), "a").await.unwrap();
         world.sleep(SECOND).await;
         assert_eq!(session.delete_messages(500, world.clock().utc).await.unwrap(), 3);
         assert_eq!(counts(&world).active, 2);
         session.close().await;
-        let session = client.accept_session(Entity::queue("q"), "b", ReceiverOptions::default()).await.unwrap();
+        let session = client.accept_session(Entity::queue("q"), "b").await.unwrap();
         assert_eq!(session.next().await.unwrap().text().ok(), Some("b"));
         client.close().await;
     });

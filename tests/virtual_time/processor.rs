@@ -170,7 +170,7 @@ fn nothing_that_goes_wrong_in_a_callback_stops_the_pump() {
         assert_eq!(seen.errors(|error| matches!(error.cause(), ProcessorErrorCause::Handler(error) if error.to_string() == "not yet")), 1);
         assert_eq!(seen.errors(|error| matches!(error.cause(), ProcessorErrorCause::Panicked(panic) if panic.text() == "a handler that panics")), 1);
         assert_eq!(seen.errors.borrow().len(), 2);
-        let dead = client.receiver_with(Entity::queue("q").dead_letter(), ReceiverOptions::default()).unwrap();
+        let dead = client.receiver(Entity::queue("q").dead_letter()).unwrap();
         let message = dead.receive(SECOND).await.unwrap().expect("a dead-lettered message");
         assert_eq!(message.dead_letter_reason(), Some("three"));
         client.close().await;
@@ -248,9 +248,9 @@ fn a_paused_pump_holds_no_message() {
             let client = inner.client::<Heap>();
             send(&client, 30).await;
             let seen = Seen::default();
-            let receiver = ReceiverOptions::new().with_prefetch(prefetch);
-            let options = ProcessorOptions::new().with_receiver(receiver).with_max_concurrent_calls(2);
-            let processor = client.processor(Entity::queue("q"), options);
+            let receiver = ReceiverOptions::new("q").with_prefetch(prefetch);
+            let options = ProcessorOptions::new().with_max_concurrent_calls(2);
+            let processor = client.processor(receiver, options);
             let control = processor.control();
             let (time, watch) = (inner.clone(), seen.clone());
             let handler = handler(async move |message: Handled| {
@@ -305,9 +305,9 @@ fn stopping_waits_for_handlers_and_loses_nothing() {
             let client = inner.client::<Heap>();
             send(&client, 20).await;
             let seen = Seen::default();
-            let receiver = ReceiverOptions::new().with_mode(mode).with_prefetch(prefetch);
-            let options = ProcessorOptions::new().with_receiver(receiver).with_max_concurrent_calls(4);
-            let processor = client.processor(Entity::queue("q"), options);
+            let receiver = ReceiverOptions::new("q").with_mode(mode).with_prefetch(prefetch);
+            let options = ProcessorOptions::new().with_max_concurrent_calls(4);
+            let processor = client.processor(receiver, options);
             let control = processor.control();
             let (time, watch) = (inner.clone(), seen.clone());
             let handler = handler(async move |message: Handled| {
@@ -516,7 +516,7 @@ fn a_paused_session_processor_holds_no_session() {
         until(&inner, || seen.done() == 2).await;
         control.pause();
         inner.sleep(SECOND).await;
-        let session = client.accept_session(Entity::queue("q"), "session-0", ReceiverOptions::default()).await;
+        let session = client.accept_session(Entity::queue("q"), "session-0").await;
         session.expect("nobody holds the session").close().await;
         send_to_sessions(&client, 1, 1).await;
         inner.sleep(SECOND * 100).await;

@@ -2,7 +2,7 @@
 
 use crate::stage::{MINUTE, SECOND, Small, add_queue, pair, play, world};
 use servicebus_core::client::{AutoLockRenewer, Error, Receiver, ReceiverOptions};
-use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
+use servicebus_core::machine::{Disposition, ReceiveMode};
 use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -104,8 +104,8 @@ fn crowded<S: Complete>() {
         warm_up(&receiver).await;
         // Messages that were settled when they came wait for as long as nobody calls.
         let mode = ReceiveMode::ReceiveAndDelete;
-        let options = ReceiverOptions::new().with_mode(mode).with_prefetch(20);
-        let ahead = client.receiver_with(Entity::queue("a"), options).unwrap();
+        let options = ReceiverOptions::new("a").with_mode(mode).with_prefetch(20);
+        let ahead = client.receiver(options).unwrap();
         world.sleep(SECOND).await;
         let first = begin_peek(&receiver).await;
         world.settle().await;

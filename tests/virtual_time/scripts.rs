@@ -2,7 +2,7 @@
 
 use crate::stage::{MINUTE, SECOND, Small, play, world};
 use servicebus_core::client::{Error, Receiver, ReceiverOptions, Sender};
-use servicebus_core::machine::{Entity, ReceiveMode};
+use servicebus_core::machine::ReceiveMode;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
@@ -123,8 +123,8 @@ fn script<S: Complete>(seed: u64) -> Traffic {
             let part = Random::seeded(random.next());
             world.spawn(send_some(world.clone(), client.sender("q").unwrap(), part, Rc::clone(&ledger)));
             let prefetch = [0, 3][below(&mut random, 2) as usize];
-            let options = ReceiverOptions::new().with_prefetch(prefetch);
-            let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+            let options = ReceiverOptions::new("q").with_prefetch(prefetch);
+            let receiver = client.receiver(options).unwrap();
             let part = Random::seeded(random.next());
             world.spawn(receive_some(world.clone(), receiver, part, Rc::clone(&ledger)));
         }
@@ -191,8 +191,8 @@ fn what_is_deleted_when_it_is_sent_is_received_once_while_the_network_is_well() 
         let mut sent = 0;
         for _ in 0..60 {
             let prefetch = [0, 8][below(&mut random, 2) as usize];
-            let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(prefetch);
-            let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+            let options = ReceiverOptions::new("q").with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(prefetch);
+            let receiver = client.receiver(options).unwrap();
             for _ in 0..below(&mut random, 10) {
                 sender.send(&MessageRef::new("x")).await.unwrap();
                 sent += 1;

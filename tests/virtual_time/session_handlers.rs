@@ -2,7 +2,7 @@
 //! (docs/evidence/sdk-features.md §10).
 
 use servicebus_core::client::{
-    Client, ProcessorError, ProcessorErrorCause, ProcessorMessage, ProcessorOptions, ReceiverOptions, SessionHandlers,
+    Client, ProcessorError, ProcessorErrorCause, ProcessorMessage, ReceiverOptions, SessionHandlers,
     SessionProcessorOptions, SessionReceiver,
 };
 use servicebus_core::machine::Entity;
@@ -236,7 +236,7 @@ fn failing(fault: Fault, openings: u32, closings: u32) -> (Vec<String>, Duration
         assert_eq!(messages(&inner), 0);
         let took = inner.clock().now.saturating_duration_since(began);
         // Others can have the session.
-        let session = client.accept_session(Entity::queue("q"), "a", ReceiverOptions::default()).await.unwrap();
+        let session = client.accept_session(Entity::queue("q"), "a").await.unwrap();
         session.close().await;
         control.stop();
         inner.sleep(SECOND).await;
@@ -330,10 +330,7 @@ fn a_processor_that_is_stopped_while_it_opens_a_session_closes_it() {
     world.run(async move {
         let client = inner.client::<Heap>();
         send(&client, "a", &["1"]).await;
-        let processor = client.session_processor(
-            Entity::queue("q"),
-            options().with_processor(ProcessorOptions::new().with_receiver(ReceiverOptions::new().with_prefetch(5))),
-        );
+        let processor = client.session_processor(ReceiverOptions::new("q").with_prefetch(5), options());
         let control = processor.control();
         let calls = Calls::default();
         let (noted, time, stop) = (calls.clone(), inner.clone(), control.clone());
@@ -357,7 +354,7 @@ fn a_processor_that_is_stopped_while_it_opens_a_session_closes_it() {
         processor.on_error(calls.on_error()).run_with(handlers).await.unwrap();
         assert_eq!(calls.all(), ["opened", "closing"]);
         // What was prefetched is there again, and nothing counts as a failed delivery.
-        let session = client.accept_session(Entity::queue("q"), "a", ReceiverOptions::default()).await.unwrap();
+        let session = client.accept_session(Entity::queue("q"), "a").await.unwrap();
         let message = session.receive(SECOND).await.unwrap().expect("the message");
         assert_eq!(message.delivery_count(), 0);
         session.complete(&message).await.unwrap();

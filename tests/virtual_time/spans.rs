@@ -1,6 +1,5 @@
 //! Spans of `tracing`: a connection and its links live in them, and what is told lies in the right one.
 
-use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
@@ -224,10 +223,10 @@ fn spans_end_with_what_they_are_of() {
 fn what_is_lost_is_told_in_its_link() {
     let told = told(async |world| {
         let client = world.client::<Heap>();
-        let session = client.accept_session(Entity::queue("s"), "a", ReceiverOptions::default()).await.unwrap();
+        let session = client.accept_session(Entity::queue("s"), "a").await.unwrap();
         world.broker(|broker, clock| broker.force_detach("s", clock));
         assert!(session.receive(SECOND).await.is_err());
-        let session = client.accept_session(Entity::queue("s"), "a", ReceiverOptions::default()).await.unwrap();
+        let session = client.accept_session(Entity::queue("s"), "a").await.unwrap();
         world.cut();
         assert!(session.receive(SECOND).await.is_err());
         client.close().await;

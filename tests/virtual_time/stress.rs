@@ -2,7 +2,6 @@
 //! one says so.
 
 use crate::stage::{HOUR, MINUTE, SECOND, counts, locks, number, pair, play, send_numbers, world};
-use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
@@ -103,8 +102,7 @@ fn empty_sessions() {
                 let (client, done, world) = (client.clone(), Rc::clone(&done), world.clone());
                 world.clone().spawn(async move {
                     let began = world.clock().now;
-                    let options = ReceiverOptions::default();
-                    let found = client.accept_next_session(Entity::queue("q"), MINUTE, options).await;
+                    let found = client.accept_next_session(Entity::queue("q"), MINUTE).await;
                     assert!(found.unwrap().is_none());
                     assert!(world.clock().now.saturating_duration_since(began) < MINUTE * 4);
                     done.set(done.get() + 1);
@@ -178,7 +176,7 @@ fn finite_sessions_on(world: &World) {
                 world.sleep(SECOND).await;
             }
             while seen.len() < 100 {
-                let found = client.accept_next_session(Entity::queue("q"), MINUTE, ReceiverOptions::default()).await;
+                let found = client.accept_next_session(Entity::queue("q"), MINUTE).await;
                 let session = found.unwrap().expect("a session");
                 // The session may have gone with its connection, or a send was stored twice.
                 let Ok(Some(message)) = session.receive(MINUTE).await else { continue };

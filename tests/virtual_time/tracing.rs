@@ -1,6 +1,6 @@
 //! What the core tells through `tracing`, and what it never does.
 
-use servicebus_core::client::{ProcessorMessage, ProcessorOptions, ReceiverOptions};
+use servicebus_core::client::{ProcessorMessage, ProcessorOptions};
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
@@ -173,10 +173,10 @@ fn the_token_that_takes_a_session_over_is_not_told() {
         let inner = world.clone();
         world.run(async move {
             let client = inner.client::<Heap>();
-            let (entity, options) = (Entity::queue("q"), ReceiverOptions::default());
-            let session = client.accept_non_exclusive_session(entity.clone(), "s", options).await.unwrap();
+            let entity = Entity::queue("q");
+            let session = client.accept_non_exclusive_session(entity.clone(), "s").await.unwrap();
             let token = session.lock_token().unwrap();
-            client.take_over_session(entity, "s", token, options).await.unwrap();
+            client.take_over_session(entity, "s", token).await.unwrap();
             client.close().await;
             token
         })

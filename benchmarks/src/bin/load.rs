@@ -9,7 +9,7 @@
 //! with 2N messages and take the difference.
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use servicebus_tokio::{Entity, Error, MessageRef, ReceiverOptions, connect};
+use servicebus_tokio::{Error, MessageRef, ReceiverOptions, connect};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -44,8 +44,8 @@ async fn main() -> Result<(), Error> {
             result?;
         }
     } else {
-        let options = ReceiverOptions::new().with_prefetch(WINDOW);
-        let receiver = client.receiver_with(Entity::queue(queue.as_str()), options)?;
+        let options = ReceiverOptions::new(queue.as_str()).with_prefetch(WINDOW);
+        let receiver = client.receiver(options)?;
         let mut completions = FuturesUnordered::new();
         let mut messages = Vec::new();
         let mut left = count;

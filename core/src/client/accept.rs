@@ -20,16 +20,15 @@ impl<R: Runtime> Client<R> {
     /// no room in fixed storage.
     pub async fn accept_session(
         &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
         session_id: &str,
-        options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
     where
         R::Storage: Sessions,
     {
-        let entity = entity.into();
-        let session = SessionChoice::Named(whole::<R>(session_id, &entity)?);
-        self.accept(entity, &session, options).await
+        let receiver = receiver.into();
+        let session = SessionChoice::Named(whole::<R>(session_id, &receiver.entity)?);
+        self.accept(receiver, &session).await
     }
 
     /// Locks any session that has messages and that nobody holds, waiting up to `max_wait` for one; `None` when there
@@ -43,15 +42,14 @@ impl<R: Runtime> Client<R> {
     /// Whatever the service says but a time-out.
     pub async fn accept_next_session(
         &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
         max_wait: Duration,
-        options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>>
     where
         R::Storage: Sessions,
     {
-        let entity = entity.into();
-        self.accept_next(entity, max_wait, &SessionChoice::NextAvailable, options).await
+        let receiver = receiver.into();
+        self.accept_next(receiver, max_wait, &SessionChoice::NextAvailable).await
     }
 
     /// Locks the session `session_id` in such a way that another receiver can take it over, here or elsewhere, by its
@@ -66,16 +64,15 @@ impl<R: Runtime> Client<R> {
     /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as [`Client::accept_session`].
     pub async fn accept_non_exclusive_session(
         &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
         session_id: &str,
-        options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
     where
         R::Storage: Sessions,
     {
-        let entity = entity.into();
-        let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &entity)?), token: None };
-        self.accept(entity, &session, options).await
+        let receiver = receiver.into();
+        let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &receiver.entity)?), token: None };
+        self.accept(receiver, &session).await
     }
 
     /// Locks any session that has messages and that nobody holds, in such a way that another receiver can take it over.
@@ -88,15 +85,14 @@ impl<R: Runtime> Client<R> {
     /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as [`Client::accept_next_session`].
     pub async fn accept_next_non_exclusive_session(
         &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
         max_wait: Duration,
-        options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>>
     where
         R::Storage: Sessions,
     {
-        let entity = entity.into();
-        self.accept_next(entity, max_wait, &SessionChoice::NonExclusive { id: None, token: None }, options).await
+        let receiver = receiver.into();
+        self.accept_next(receiver, max_wait, &SessionChoice::NonExclusive { id: None, token: None }).await
     }
 
     /// Takes a non-exclusive session over from the receiver whose [`lock_token`](SessionReceiver::lock_token) this is.
@@ -115,34 +111,33 @@ impl<R: Runtime> Client<R> {
     /// such sessions.
     pub async fn take_over_session(
         &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
         session_id: &str,
         token: LockToken,
-        options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
     where
         R::Storage: Sessions,
     {
-        let entity = entity.into();
-        let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &entity)?), token: Some(token) };
-        self.accept(entity, &session, options).await
+        let receiver = receiver.into();
+        let session =
+            SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &receiver.entity)?), token: Some(token) };
+        self.accept(receiver, &session).await
     }
 
     async fn accept(
         &self,
-        entity: Entity<StorageOf<R>>,
-        session: &SessionChoice<StorageOf<R>>,
         options: ReceiverOptions<StorageOf<R>>,
+        session: &SessionChoice<StorageOf<R>>,
     ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>> {
         let mut attempt = 0;
         loop {
-            let endpoint = Endpoint::in_session(&self.shared, options, session, entity.clone(), None)?;
+            let endpoint = Endpoint::in_session(&self.shared, options.clone(), session, None)?;
             match endpoint.attached(None).await {
                 Ok(_) => return Ok(SessionReceiver::new(Receiver::new(endpoint))),
                 Err(failure) => {
                     drop(endpoint);
                     if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure, None).await {
-                        return Err(Error::new(failure, &entity));
+                        return Err(Error::new(failure, &options.entity));
                     }
                 }
             }
@@ -151,16 +146,15 @@ impl<R: Runtime> Client<R> {
 
     async fn accept_next(
         &self,
-        entity: Entity<StorageOf<R>>,
+        options: ReceiverOptions<StorageOf<R>>,
         max_wait: Duration,
         session: &SessionChoice<StorageOf<R>>,
-        options: ReceiverOptions<StorageOf<R>>,
     ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>> {
         let deadline = self.shared.now() + max_wait;
         let mut attempt = 0;
         loop {
             let timeout = deadline.left(self.shared.now()).get();
-            let endpoint = Endpoint::in_session(&self.shared, options, session, entity.clone(), Some(timeout))?;
+            let endpoint = Endpoint::in_session(&self.shared, options.clone(), session, Some(timeout))?;
             // The service answers at its own deadline; ours is only for a service that does not answer.
             let result = endpoint.attached(Some(deadline + Duration::from_secs(1))).await;
             let failure = match result {
@@ -170,10 +164,10 @@ impl<R: Runtime> Client<R> {
             drop(endpoint);
             let waited = failure.reason() == Some(Reason::Timeout) || failure.cause == Cause::Timeout;
             if waited || self.shared.now() >= deadline {
-                return if waited { Ok(None) } else { Err(Error::new(failure, &entity)) };
+                return if waited { Ok(None) } else { Err(Error::new(failure, &options.entity)) };
             }
             if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure, None).await {
-                return Err(Error::new(failure, &entity));
+                return Err(Error::new(failure, &options.entity));
             }
         }
     }

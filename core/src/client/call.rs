@@ -395,12 +395,12 @@ impl<R: Runtime> Endpoint<R> {
         shared: &Access<R>,
         options: ReceiverOptions<StorageOf<R>>,
         session: &SessionChoice<StorageOf<R>>,
-        entity: Entity<StorageOf<R>>,
         accept_timeout: Option<u32>,
     ) -> Result<Self, Error<StorageOf<R>>> {
-        let (mode, prefetch) = (options.mode, options.prefetch);
+        let kind = options.kind();
+        let ReceiverOptions { entity, identifier, .. } = options;
         let id = shared.change(|state| {
-            state.machine.add_session_receiver(mode, prefetch, session.clone(), entity.clone(), accept_timeout)
+            state.machine.add_session_receiver(kind, session.clone(), entity.clone(), identifier, accept_timeout)
         });
         let id = id.map_err(|failure| Error::new(failure, &entity))?;
         Ok(Self { id, shared: handle::<R>(shared), entity, limit: None })

@@ -56,7 +56,7 @@ mod waiting;
 
 use crate::machine::{ClientMachine, Entity, Kind, Settings};
 use crate::runtime::Runtime;
-use crate::storage::{Storage, Text};
+use crate::storage::Storage;
 use crate::time::Duration;
 use core::fmt;
 
@@ -140,85 +140,37 @@ impl<R: Runtime> Client<R> {
         State::new(ClientMachine::new(settings))
     }
 
-    /// What the service or the transport said last when something did not work. On the heap each failure carries its
-    /// own words; fixed storage has only these.
-    pub fn last_description(&self) -> <StorageOf<R> as Storage>::Text {
-        self.shared.with(|state| Text::cut(state.machine.last_description()))
-    }
-
-    fn add(&self, kind: Kind, entity: Entity<StorageOf<R>>) -> Result<call::Endpoint<R>, Error<StorageOf<R>>> {
-        call::Endpoint::new(&self.shared, kind, entity, None)
-    }
-
-    /// A sender to a queue or topic. It attaches in the background; the first send waits for it.
+    /// A sender to a queue or topic, by its name or as [`SenderOptions`] say. It attaches in the background; the first send
+    /// waits for it.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`], or a full table of links ([`ErrorKind::Capacity`]).
-    pub fn sender(&self, entity: impl Into<Entity<StorageOf<R>>>) -> Result<Sender<R>, Error<StorageOf<R>>> {
-        Ok(Sender::new(self.add(Kind::Sender, entity.into())?))
-    }
-
-    /// A sender to a queue or topic with options.
-    ///
-    /// # Errors
-    /// As [`Client::sender`], and an identifier of more than 128 characters.
-    pub fn sender_with(
-        &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
-        options: SenderOptions<StorageOf<R>>,
-    ) -> Result<Sender<R>, Error<StorageOf<R>>> {
-        let endpoint = call::Endpoint::new(&self.shared, Kind::Sender, entity.into(), options.identifier)?;
+    /// [`ErrorKind::Closed`], a full table of links ([`ErrorKind::Capacity`]), or an identifier of more than 128 characters.
+    pub fn sender(&self, options: impl Into<SenderOptions<StorageOf<R>>>) -> Result<Sender<R>, Error<StorageOf<R>>> {
+        let options = options.into();
+        #[cfg(feature = "alloc")]
+        let is_ordered = options.is_ordered;
+        let endpoint = call::Endpoint::new(&self.shared, Kind::Sender, options.entity, options.identifier)?;
         #[cfg_attr(not(feature = "alloc"), expect(unused_mut))]
         let mut sender = Sender::new(endpoint);
         #[cfg(feature = "alloc")]
         {
-            sender.is_ordered = options.is_ordered;
+            sender.is_ordered = is_ordered;
         }
         Ok(sender)
     }
 
-    /// A receiver of a queue or subscription, in peek-lock mode and without prefetch.
+    /// A receiver of a queue or subscription: in peek-lock mode and without prefetch for an [`Entity`] or a queue's name,
+    /// or as [`ReceiverOptions`] say. It attaches when it receives.
     ///
     /// # Errors
     /// As [`Client::sender`].
-    pub fn receiver(&self, entity: impl Into<Entity<StorageOf<R>>>) -> Result<Receiver<R>, Error<StorageOf<R>>> {
-        self.receiver_with(entity, ReceiverOptions::default())
-    }
-
-    /// A receiver of a queue or subscription with options.
-    ///
-    /// # Errors
-    /// As [`Client::sender`].
-    pub fn receiver_with(
+    pub fn receiver(
         &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
-        options: ReceiverOptions<StorageOf<R>>,
+        options: impl Into<ReceiverOptions<StorageOf<R>>>,
     ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
-        self.add_receiver(entity.into(), options, None)
-    }
-
-    /// A receiver of a queue or subscription that the service knows by this identifier, in its logs and messages.
-    ///
-    /// # Errors
-    /// As [`Client::sender`], and an identifier of more than 128 characters.
-    pub fn receiver_named(
-        &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
-        options: ReceiverOptions<StorageOf<R>>,
-        identifier: impl Into<LiteralOf<R>>,
-    ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
-        self.add_receiver(entity.into(), options, Some(identifier.into()))
-    }
-
-    fn add_receiver(
-        &self,
-        mut entity: Entity<StorageOf<R>>,
-        options: ReceiverOptions<StorageOf<R>>,
-        identifier: Option<LiteralOf<R>>,
-    ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
-        entity.sub_queue = options.sub_queue.or(entity.sub_queue);
-        let kind = Kind::Receiver { mode: options.mode, prefetch: options.prefetch };
-        Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, entity, identifier)?))
+        let options = options.into();
+        let kind = options.kind();
+        Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, options.entity, options.identifier)?))
     }
 
     /// The rules of a subscription.

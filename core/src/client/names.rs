@@ -21,7 +21,7 @@ macro_rules! client_names {
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).
         pub type Client = $crate::client::Client<$runtime>;
-        /// How a receiver behaves; see
+        /// What is received from, and how; see
         /// [`servicebus_core::client::ReceiverOptions`]($crate::client::ReceiverOptions).
         pub type ReceiverOptions = $crate::client::ReceiverOptions<$crate::storage::Heap>;
         /// Sends messages; see [`servicebus_core::client::Sender`]($crate::client::Sender).
@@ -73,7 +73,7 @@ macro_rules! client_names {
         /// Why something did not work; see
         /// [`servicebus_core::client::Error`]($crate::client::Error).
         pub type Error = $crate::client::Error<$crate::storage::Heap>;
-        /// How a sender behaves; see [`servicebus_core::client::SenderOptions`]($crate::client::SenderOptions).
+        /// What is sent to, and how; see [`servicebus_core::client::SenderOptions`]($crate::client::SenderOptions).
         pub type SenderOptions = $crate::client::SenderOptions<$crate::storage::Heap>;
         /// Why a lock is not renewed any more; see
         /// [`servicebus_core::client::RenewalEnd`]($crate::client::RenewalEnd).

@@ -4,9 +4,9 @@ use super::handler_future::{AsTasks, HandlerFuture, InPlace, Launch};
 use super::processor_message::Source;
 use super::pump::{Pump, PumpEnd};
 use super::{
-    Client, Error, HandlerError, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions, StorageOf,
+    Client, Error, HandlerError, ProcessorControl, ProcessorError, ProcessorMessage, ProcessorOptions, ReceiverOptions,
+    StorageOf,
 };
-use crate::machine::Entity;
 use crate::runtime::{RunTask, Runtime};
 use crate::storage;
 use crate::storage::Storage;
@@ -23,7 +23,7 @@ use core::future::Future;
 /// `F` is the function that errors are reported to; without [`Processor::on_error`] they are logged.
 pub struct Processor<R: Runtime, F = fn(ProcessorError<StorageOf<R>>)> {
     client: Client<R>,
-    entity: Entity<StorageOf<R>>,
+    receiver: ReceiverOptions<StorageOf<R>>,
     options: ProcessorOptions,
     control: ProcessorControl<R>,
     on_error: F,
@@ -32,7 +32,7 @@ pub struct Processor<R: Runtime, F = fn(ProcessorError<StorageOf<R>>)> {
 impl<R: Runtime, F> fmt::Debug for Processor<R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Processor")
-            .field("entity", &self.entity)
+            .field("receiver", &self.receiver)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
@@ -45,9 +45,13 @@ pub(super) fn log_error<S: Storage>(error: ProcessorError<S>) {
 
 impl<R: Runtime> Client<R> {
     /// A processor of the messages of a queue or subscription.
-    pub fn processor(&self, entity: impl Into<Entity<StorageOf<R>>>, options: ProcessorOptions) -> Processor<R> {
-        let (entity, control) = (entity.into(), ProcessorControl::new(self));
-        Processor { client: self.clone(), entity, options, control, on_error: log_error }
+    pub fn processor(
+        &self,
+        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
+        options: ProcessorOptions,
+    ) -> Processor<R> {
+        let (receiver, control) = (receiver.into(), ProcessorControl::new(self));
+        Processor { client: self.clone(), receiver, options, control, on_error: log_error }
     }
 }
 
@@ -55,8 +59,8 @@ impl<R: Runtime, F> Processor<R, F> {
     /// Reports errors to `on_error`, in the task of `run`. None of them ends the processor.
     #[must_use]
     pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> Processor<R, G> {
-        let Self { client, entity, options, control, .. } = self;
-        Processor { client, entity, options, control, on_error }
+        let Self { client, receiver, options, control, .. } = self;
+        Processor { client, receiver, options, control, on_error }
     }
 
     /// Pauses, resumes and stops it from elsewhere.
@@ -147,11 +151,11 @@ impl<R: Runtime, F> Processor<R, F> {
         L: Launch<HandlerFuture<Fut>>,
         F: Fn(ProcessorError<StorageOf<R>>),
     {
-        let Self { client, entity, options, control, on_error } = self;
-        let receiver = client.receiver_with(entity.clone(), options.receiver.in_storage())?;
-        let source = Arc::new(Source { receiver, session: None, control: control.clone() });
+        let Self { client, receiver, options, control, on_error } = self;
+        let source = client.receiver(receiver.clone())?;
+        let source = Arc::new(Source { receiver: source, session: None, control: control.clone() });
         let pump = Pump {
-            entity: &entity,
+            receiver: &receiver,
             control: &control,
             options: &options,
             handler: &handler,

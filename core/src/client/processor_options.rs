@@ -1,15 +1,12 @@
 //! How processors work.
 
-use super::{AutoLockRenewer, ReceiverOptions};
-use crate::storage::Heap;
+use super::AutoLockRenewer;
 use crate::time::Duration;
 
 /// How a processor works.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProcessorOptions {
-    /// How messages are received.
-    pub receiver: ReceiverOptions<Heap>,
     /// Handlers that may run at once; one at least.
     pub max_concurrent_calls: usize,
     /// Whether a message is completed when its handler has returned without an error and has not settled it.
@@ -30,18 +27,10 @@ impl ProcessorOptions {
     /// One message at a time, completed by the processor, locks renewed for five minutes.
     pub fn new() -> Self {
         Self {
-            receiver: ReceiverOptions::default(),
             max_concurrent_calls: 1,
             auto_complete: true,
             max_auto_lock_renewal: Some(AutoLockRenewer::default().max_duration),
         }
-    }
-
-    /// Sets how messages are received: the mode, prefetch, or a sub-queue.
-    #[must_use]
-    pub fn with_receiver(mut self, receiver: ReceiverOptions<Heap>) -> Self {
-        self.receiver = receiver;
-        self
     }
 
     /// Sets how many handlers may run at once; one at least.
@@ -77,7 +66,7 @@ impl ProcessorOptions {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionProcessorOptions {
-    /// How the messages of a session are received and handled; `max_concurrent_calls` counts for each session, and
+    /// How the messages of a session are handled; `max_concurrent_calls` counts for each session, and
     /// more than one gives up the order of its messages.
     pub processor: ProcessorOptions,
     /// Sessions that may be held at once; one at least.
@@ -102,7 +91,7 @@ impl SessionProcessorOptions {
         }
     }
 
-    /// Sets how the messages of each session are received and handled.
+    /// Sets how the messages of each session are handled.
     #[must_use]
     pub fn with_processor(mut self, processor: ProcessorOptions) -> Self {
         self.processor = processor;

@@ -8,10 +8,11 @@ use super::processor_message::Source;
 use super::receiver::DeadLetterOptions;
 use super::{
     AutoLockRenewer, Error, ErrorKind, HandlerError, LockRenewal, ProcessorControl, ProcessorError,
-    ProcessorErrorCause, ProcessorMessage, ProcessorOptions, Receiver, RenewalEnd, SessionReceiver, StorageOf,
+    ProcessorErrorCause, ProcessorMessage, ProcessorOptions, Receiver, ReceiverOptions, RenewalEnd, SessionReceiver,
+    StorageOf,
 };
 use crate::log::Span;
-use crate::machine::{Entity, ReceiveMode};
+use crate::machine::ReceiveMode;
 use crate::runtime::Runtime;
 use crate::servicebus::{Reason, ReceivedMessage};
 use crate::storage::{self, Storage};
@@ -54,7 +55,7 @@ pub(super) enum PumpEnd<S: Storage> {
 
 /// What handlers are called with, and where they run.
 pub(super) struct Pump<'p, R: Runtime, H, L, F> {
-    pub(super) entity: &'p Entity<StorageOf<R>>,
+    pub(super) receiver: &'p ReceiverOptions<StorageOf<R>>,
     pub(super) control: &'p ProcessorControl<R>,
     pub(super) options: &'p ProcessorOptions,
     pub(super) handler: &'p H,
@@ -77,12 +78,12 @@ where
 
     /// Reports an error of the receiver.
     pub(super) fn report_of(&self, session: Option<&SessionReceiver<R>>, cause: ProcessorErrorCause<StorageOf<R>>) {
-        self.report(cause, Subject::new(self.entity, session.map(SessionReceiver::session_id)));
+        self.report(cause, Subject::new(&self.receiver.entity, session.map(SessionReceiver::session_id)));
     }
 
     fn report_message(&self, message: &ProcessorMessage<R>, cause: ProcessorErrorCause<StorageOf<R>>) {
         let session = message.session().map(SessionReceiver::session_id);
-        self.report(cause, Subject::new(self.entity, session).with_message(message));
+        self.report(cause, Subject::new(&self.receiver.entity, session).with_message(message));
     }
 
     /// Calls a handler of a session, and reports its failure; true when there was none.
@@ -118,7 +119,7 @@ where
     async fn handle(&self, source: &Arc<Source<R>>, message: ReceivedMessage<StorageOf<R>>) {
         let message = ProcessorMessage::new(source, message);
         let receiver = &source.receiver;
-        let locks = self.options.receiver.mode() == ReceiveMode::PeekLock;
+        let locks = self.receiver.mode() == ReceiveMode::PeekLock;
         let mut renewal: Option<LockRenewal<'_, R>> = None;
         if let (true, None, Some(max)) = (locks, &source.session, self.options.max_auto_lock_renewal) {
             match AutoLockRenewer::new(max).message(receiver, &message) {

@@ -8,9 +8,8 @@ use super::processor_message::Source;
 use super::pump::{Pump, PumpEnd, either};
 use super::{
     AutoLockRenewer, Client, Error, HandlerError, ProcessorControl, ProcessorError, ProcessorErrorCause,
-    ProcessorMessage, Receiver, SessionProcessorOptions, SessionReceiver, StorageOf,
+    ProcessorMessage, Receiver, ReceiverOptions, SessionProcessorOptions, SessionReceiver, StorageOf,
 };
-use crate::machine::Entity;
 use crate::runtime::{RunTask, Runtime};
 use crate::storage::{LockRenewal, Sessions};
 use crate::time::{Duration, Instant};
@@ -49,7 +48,7 @@ pub struct SessionHandlers<O, H, C> {
 /// `F` is the function that errors are reported to; without [`SessionProcessor::on_error`] they are logged.
 pub struct SessionProcessor<R: Runtime, F = fn(ProcessorError<StorageOf<R>>)> {
     client: Client<R>,
-    entity: Entity<StorageOf<R>>,
+    receiver: ReceiverOptions<StorageOf<R>>,
     options: SessionProcessorOptions,
     control: ProcessorControl<R>,
     on_error: F,
@@ -58,7 +57,7 @@ pub struct SessionProcessor<R: Runtime, F = fn(ProcessorError<StorageOf<R>>)> {
 impl<R: Runtime, F> fmt::Debug for SessionProcessor<R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionProcessor")
-            .field("entity", &self.entity)
+            .field("receiver", &self.receiver)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
@@ -68,11 +67,11 @@ impl<R: Runtime> Client<R> {
     /// A processor of the sessions of a queue or subscription.
     pub fn session_processor(
         &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
         options: SessionProcessorOptions,
     ) -> SessionProcessor<R> {
-        let (entity, control) = (entity.into(), ProcessorControl::new(self));
-        SessionProcessor { client: self.clone(), entity, options, control, on_error: log_error }
+        let (receiver, control) = (receiver.into(), ProcessorControl::new(self));
+        SessionProcessor { client: self.clone(), receiver, options, control, on_error: log_error }
     }
 }
 
@@ -85,8 +84,8 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
     /// Reports errors to `on_error`, in the task of `run`. None of them ends the processor.
     #[must_use]
     pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> SessionProcessor<R, G> {
-        let Self { client, entity, options, control, .. } = self;
-        SessionProcessor { client, entity, options, control, on_error }
+        let Self { client, receiver, options, control, .. } = self;
+        SessionProcessor { client, receiver, options, control, on_error }
     }
 
     /// Pauses, resumes and stops it from elsewhere. Paused, it closes its sessions.
@@ -217,7 +216,7 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
     {
         let SessionHandlers { opened, message, closing } = handlers;
         let pump = Pump {
-            entity: &self.entity,
+            receiver: &self.receiver,
             control: &self.control,
             options: &self.options.processor,
             handler: &message,
@@ -266,7 +265,6 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
         A: Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
         F: Fn(ProcessorError<StorageOf<R>>),
     {
-        let receiver = self.options.processor.receiver.in_storage();
         // Counts what went wrong since a session was opened last.
         let mut attempt = 0;
         loop {
@@ -280,7 +278,7 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
                 Mode::Running => {}
             }
             let began = self.now();
-            let accept = self.client.accept_next_session(self.entity.clone(), ACCEPT, receiver);
+            let accept = self.client.accept_next_session(self.receiver.clone(), ACCEPT);
             let failure = match either(accept, self.control.changed(mode)).await {
                 Err(changed) => {
                     changed?;

@@ -48,7 +48,7 @@ impl<R: Runtime> Client<R> {
     where
         R::Storage: Transactions,
     {
-        Ok(TransactionController { endpoint: self.add(Kind::Coordinator, entity.into())? })
+        Ok(TransactionController { endpoint: Endpoint::new(&self.shared, Kind::Coordinator, entity.into(), None)? })
     }
 }
 

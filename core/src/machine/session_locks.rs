@@ -3,7 +3,7 @@
 use super::calls::Outcome;
 use super::channels::Owner;
 use super::id::{EndpointId, OperationId, SessionLockId};
-use super::links::{Endpoint, ReceiveMode};
+use super::links::Endpoint;
 use super::{Capacity, Cause, ClientMachine, Clock, Entity, Failure, Kind, Offer};
 use crate::engine::LinkId;
 use crate::log::Maybe;
@@ -201,15 +201,15 @@ impl<S: Storage> ClientMachine<S> {
     /// As [`ClientMachine::add_endpoint`], and [`Capacity::SessionReceivers`].
     pub(crate) fn add_session_receiver(
         &mut self,
-        mode: ReceiveMode,
-        prefetch: u32,
+        kind: Kind,
         choice: SessionChoice<S>,
         entity: Entity<S>,
+        identifier: Option<S::Literal>,
         accept_timeout: Option<u32>,
     ) -> Result<EndpointId, Failure<S>> {
         let full = |_| Failure::no_capacity(Capacity::SessionReceivers);
         let lock = self.session_locks.add(choice, accept_timeout).map_err(full)?;
-        let added = self.add_endpoint(Kind::Receiver { mode, prefetch }, entity, None);
+        let added = self.add_endpoint(kind, entity, identifier);
         match added.as_ref().ok().and_then(|id| self.links.get_mut(id.0.index)) {
             Some(endpoint) => endpoint.set_session_lock(lock),
             None => self.session_locks.release(lock),

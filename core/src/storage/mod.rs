@@ -175,8 +175,7 @@ pub trait Text: AsRef<str> + Clone + Debug + Default {
     }
 }
 
-/// No words: fixed storage has many places for failures, and keeps only the last words that were said
-/// ([`ClientMachine::last_description`](crate::machine::ClientMachine::last_description)).
+/// No words: fixed storage has many places for failures.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoDescription;
 

@@ -79,7 +79,7 @@ async fn send_readings(client: &Client<Board>) -> u32 {
         let reading = Reading::take(number);
         while let Err(failure) = sender.send(&reading.message()).await {
             retried += 1;
-            report(client, "reading", &failure).await;
+            report("reading", &failure).await;
         }
     }
     let mut next = SINGLE;
@@ -87,7 +87,7 @@ async fn send_readings(client: &Client<Board>) -> u32 {
         let (batch, count) = loop {
             match fill(&sender, next).await {
                 Ok(filled) => break filled,
-                Err(error) => report(client, "batch", &error).await,
+                Err(error) => report("batch", &error).await,
             }
         };
         let mut batch = batch;
@@ -95,7 +95,7 @@ async fn send_readings(client: &Client<Board>) -> u32 {
             retried += 1;
             let (error, unsent) = error.into_parts();
             batch = unsent;
-            report(client, "batch", &error).await;
+            report("batch", &error).await;
         }
         next += count;
     }
@@ -118,9 +118,9 @@ async fn fill(sender: &Sender<Board>, first: u32) -> Result<(MessageBatch<Board>
     Ok((batch, count))
 }
 
-/// Prints what failed, with what service or transport said last, and waits a little.
-async fn report(client: &Client<Board>, what: &str, error: &Error<Board>) {
-    println!("telemetry: {what}: {error} ({})", client.last_description());
+/// Prints what failed, and waits a little.
+async fn report(what: &str, error: &Error<Board>) {
+    println!("telemetry: {what}: {error}");
     assert!(error.is_transient(), "trying again does not help");
     Timer::after(PAUSE).await;
 }
@@ -137,7 +137,7 @@ async fn obey_commands(client: &Client<Board>) -> u32 {
             Ok(Some(message)) => message,
             Ok(None) => continue,
             Err(failure) => {
-                report(client, "commands", &failure).await;
+                report("commands", &failure).await;
                 continue;
             }
         };
@@ -147,7 +147,7 @@ async fn obey_commands(client: &Client<Board>) -> u32 {
         // A command whose completion got lost comes again: it has been carried out already.
         match receiver.complete(&message).await {
             Ok(()) => seen |= 1 << (number % 32),
-            Err(failure) => report(client, "complete", &failure).await,
+            Err(failure) => report("complete", &failure).await,
         }
     }
     receiver.close().await;

@@ -2,7 +2,7 @@
 
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{LockToken, Message, Reason, ReceiverOptions, connect};
+use servicebus_tokio::{LockToken, Message, Reason, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -11,7 +11,7 @@ async fn main() -> Result<()> {
     let sessions = QueueDescription { requires_session: true, ..QueueDescription::default() };
     let namespace = Namespace::open(|emulator| emulator.queue_with(&queue, sessions)).await?;
     let client = connect(namespace.connection_string.as_str())?;
-    let (options, wait) = (ReceiverOptions::default(), Duration::from_secs(5));
+    let wait = Duration::from_secs(5);
 
     let sender = client.sender(&*queue)?;
     for step in ["created", "paid"] {
@@ -19,7 +19,7 @@ async fn main() -> Result<()> {
     }
 
     // Not every namespace offers this: an error of the kind `NotOffered` reports it.
-    let first = client.accept_non_exclusive_session(&*queue, "order-1", options).await?;
+    let first = client.accept_non_exclusive_session(&*queue, "order-1").await?;
     let message = first.receive(wait).await?.ok_or("no message")?;
     println!("the first receiver has {:?}", message.text().unwrap_or("?"));
 
@@ -28,7 +28,7 @@ async fn main() -> Result<()> {
 
     let other = connect(namespace.connection_string.as_str())?;
     let token: LockToken = handed_over.parse()?;
-    let second = other.take_over_session(&*queue, "order-1", token, options).await?;
+    let second = other.take_over_session(&*queue, "order-1", token).await?;
     second.complete(&message).await?;
     let message = second.receive(wait).await?.ok_or("no message")?;
     println!("the second receiver has settled it, and has {:?}", message.text().unwrap_or("?"));

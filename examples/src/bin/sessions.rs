@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{Message, ReceiverOptions, connect};
+use servicebus_tokio::{Message, connect};
 use std::time::Duration;
 
 /// What a session remembers.
@@ -26,7 +26,7 @@ async fn main() -> Result<()> {
 
     // Whichever order nobody else is working on, until there is none left.
     let wait = Duration::from_secs(1);
-    while let Some(session) = client.accept_next_session(&*queue, wait, ReceiverOptions::default()).await? {
+    while let Some(session) = client.accept_next_session(&*queue, wait).await? {
         print!("{}:", session.session_id());
         let mut steps = 0;
         for message in session.receive_messages(10, wait).await? {

@@ -159,12 +159,12 @@ impl<A: Adapter> Bench<A> {
     pub(crate) async fn drain(&self, entity: &str, count: usize) -> Vec<String> {
         self.until_counts(entity, active(count as u64)).await;
         let client = self.client();
-        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
         let entity = match entity {
             QUEUE => Entity::queue(QUEUE),
             _ => Entity::subscription(TOPIC, SUBSCRIPTION),
         };
-        let receiver = client.receiver_with(entity, options).expect("a receiver");
+        let options = ReceiverOptions::new(entity).with_mode(ReceiveMode::ReceiveAndDelete);
+        let receiver = client.receiver(options).expect("a receiver");
         let mut texts = Vec::new();
         while texts.len() < count {
             let messages = receiver.receive_messages(100, SOON).await.expect("messages");

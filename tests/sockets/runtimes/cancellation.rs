@@ -114,8 +114,8 @@ pub(crate) fn of_receive<A: Adapter>() {
         for (warm, prefetch) in [(false, 0), (true, 0), (true, 2)] {
             each_poll(async |polls, hold| {
                 let client = bench.client();
-                let options = ReceiverOptions::new().with_prefetch(prefetch);
-                let receiver = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
+                let options = ReceiverOptions::new(QUEUE).with_prefetch(prefetch);
+                let receiver = client.receiver(options).unwrap();
                 if warm {
                     assert!(receiver.receive(Duration::from_millis(1)).await.unwrap().is_none());
                 }
@@ -316,8 +316,7 @@ pub(crate) fn of_accept_session<A: Adapter>() {
         let entity = Entity::queue(SESSIONS);
         each_poll(async |polls, hold| {
             let client = bench.client();
-            let options = ReceiverOptions::default();
-            let accept = client.accept_session(entity.clone(), "s", options);
+            let accept = client.accept_session(entity.clone(), "s");
             let accepted = interrupted(bench, polls, hold, accept).await;
             let ended = accepted.is_some();
             if let Some(result) = accepted {
@@ -325,7 +324,7 @@ pub(crate) fn of_accept_session<A: Adapter>() {
             }
             // The client lives, and holds nothing: everybody else can have the session.
             bench.until_counts(SESSIONS, active(1)).await;
-            let session = other.accept_session(entity.clone(), "s", options).await;
+            let session = other.accept_session(entity.clone(), "s").await;
             let session = session.unwrap_or_else(|failure| panic!("{polls} polls, {hold}: {failure}"));
             session.close().await;
             client.close().await;
@@ -340,17 +339,16 @@ pub(crate) fn of_accept_next_session<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let other = bench.client();
         store::<A>(&other, SESSIONS, &["a"]).await;
-        let entity = Entity::queue(SESSIONS);
         each_poll(async |polls, hold| {
             let client = bench.client();
-            let options = ReceiverOptions::new().with_prefetch(5);
-            let accept = client.accept_next_session(entity.clone(), SOON, options);
+            let options = ReceiverOptions::new(SESSIONS).with_prefetch(5);
+            let accept = client.accept_next_session(options.clone(), SOON);
             let accepted = interrupted(bench, polls, hold, accept).await;
             let ended = accepted.is_some();
             if let Some(result) = accepted {
                 result.unwrap().expect("a session").close().await;
             }
-            let session = other.accept_next_session(entity.clone(), SOON, options).await.unwrap();
+            let session = other.accept_next_session(options, SOON).await.unwrap();
             let session = session.unwrap_or_else(|| panic!("{polls} polls, {hold}: nobody gave it back"));
             assert_eq!(session.session_id(), "s");
             session.close().await;
@@ -368,8 +366,8 @@ pub(crate) fn of_closing_a_receiver<A: Adapter>() {
         let client = bench.client();
         store::<A>(&client, QUEUE, &["a", "b", "c"]).await;
         each_poll(async |polls, hold| {
-            let options = ReceiverOptions::new().with_prefetch(3);
-            let receiver = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
+            let options = ReceiverOptions::new(QUEUE).with_prefetch(3);
+            let receiver = client.receiver(options).unwrap();
             let locked = Counts { active: 3, locks: 3, ..Counts::default() };
             bench.until_counts(QUEUE, locked).await;
             let closed = interrupted(bench, polls, hold, receiver.close()).await;
@@ -389,8 +387,8 @@ pub(crate) fn of_closing_a_client<A: Adapter>() {
         client.close().await;
         each_poll(async |polls, hold| {
             let client = bench.client();
-            let options = ReceiverOptions::new().with_prefetch(3);
-            let receiver = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
+            let options = ReceiverOptions::new(QUEUE).with_prefetch(3);
+            let receiver = client.receiver(options).unwrap();
             let locked = Counts { active: 3, locks: 3, ..Counts::default() };
             bench.until_counts(QUEUE, locked).await;
             let closed = interrupted(bench, polls, hold, client.close()).await;

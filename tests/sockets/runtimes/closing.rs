@@ -10,8 +10,8 @@ use servicebus_core::storage::Prefetch;
 use servicebus_core::time::Duration;
 use servicebus_tests::told::Told;
 
-const fn prefetching<S: Prefetch>() -> ReceiverOptions<S> {
-    ReceiverOptions::new().with_prefetch(10)
+fn prefetching<S: Prefetch<Literal: From<&'static str>>>() -> ReceiverOptions<S> {
+    ReceiverOptions::new(QUEUE).with_prefetch(10)
 }
 
 /// Stores messages by a client of its own.
@@ -28,7 +28,7 @@ pub(crate) fn a_closed_receiver_gives_back_what_it_had<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         fill(bench, 10).await;
         let client = bench.client();
-        let receiver = client.receiver_with(Entity::queue(QUEUE), prefetching()).unwrap();
+        let receiver = client.receiver(prefetching()).unwrap();
         bench.until("it fetches", || bench.counts(QUEUE).locks == 10).await;
         let kept = receiver.receive(SOON).await.unwrap().expect("a message");
         receiver.close().await;
@@ -50,7 +50,7 @@ pub(crate) fn what_is_dropped_is_closed<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         fill(bench, 10).await;
         let client = bench.client();
-        let receiver = client.receiver_with(Entity::queue(QUEUE), prefetching()).unwrap();
+        let receiver = client.receiver(prefetching()).unwrap();
         bench.until("it fetches", || bench.counts(QUEUE).locks == 10).await;
         drop(receiver);
         bench.until_counts(QUEUE, active(10)).await;
@@ -58,8 +58,7 @@ pub(crate) fn what_is_dropped_is_closed<A: Adapter>() {
         let sender = client.sender(SESSIONS).unwrap();
         sender.send(&MessageRef::new("").with_session_id("s")).await.unwrap();
         for _ in 0..3 {
-            let options = ReceiverOptions::default();
-            drop(client.accept_session(Entity::queue(SESSIONS), "s", options).await.unwrap());
+            drop(client.accept_session(Entity::queue(SESSIONS), "s").await.unwrap());
         }
         client.close().await;
     });
@@ -114,7 +113,7 @@ pub(crate) fn a_dropped_client_closes<A: Adapter>() {
         fill(bench, 10).await;
         bench.until("closed", || bench.emulator.statistics().connections_open == 0).await;
         let client = bench.client();
-        let receiver = client.receiver_with(Entity::queue(QUEUE), prefetching()).unwrap();
+        let receiver = client.receiver(prefetching()).unwrap();
         drop(client);
         // It lives as long as its receivers.
         let message = receiver.receive(SOON).await.unwrap().expect("a message");

@@ -10,7 +10,7 @@ use servicebus_core::client::{
 };
 use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{
-    Argument, Body, CorrelationFilter, LockToken, MessageRef, Reason, RetryPolicy, RuleFilterRef, RuleRef, SubQueue,
+    Argument, Body, CorrelationFilter, LockToken, MessageRef, Reason, RetryPolicy, RuleFilterRef, RuleRef,
 };
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Uuid, Value, message as wire};
@@ -176,8 +176,8 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
         let options = DeadLetterOptions { reason: Some("reason"), description: Some("description"), properties: &note };
         receiver.dead_letter(&message, options).await.unwrap();
         assert_eq!(bench.counts(QUEUE), Counts { dead_letter: 1, ..Counts::default() });
-        let options = ReceiverOptions::new().with_sub_queue(SubQueue::DeadLetter);
-        let dead = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
+        let options = ReceiverOptions::new(Entity::queue(QUEUE).dead_letter());
+        let dead = client.receiver(options).unwrap();
         let message = dead.receive(SOON).await.unwrap().expect("a dead letter");
         assert_eq!(message.dead_letter_reason(), Some("reason"));
         assert_eq!(message.dead_letter_description(), Some("description"));
@@ -261,8 +261,8 @@ pub(crate) fn prefetched_messages_are_kept_ready<A: Adapter>() {
         for _ in 0..10 {
             sender.send(&MessageRef::new("early")).await.unwrap();
         }
-        let options = ReceiverOptions::new().with_prefetch(6);
-        let receiver = client.receiver_with(Entity::queue(QUEUE), options).unwrap();
+        let options = ReceiverOptions::new(QUEUE).with_prefetch(6);
+        let receiver = client.receiver(options).unwrap();
         bench.until_counts(QUEUE, Counts { active: 10, locks: 6, ..Counts::default() }).await;
         for _ in 0..10 {
             let message = receiver.receive(SOON).await.unwrap().expect("a message");
@@ -359,13 +359,13 @@ pub(crate) fn sessions_change_hands<A: Adapter>() {
         for text in ["a", "b"] {
             sender.send(&MessageRef::new(text).with_session_id("one")).await.unwrap();
         }
-        let (entity, options) = (|| Entity::queue(SESSIONS), ReceiverOptions::default());
-        let next = client.accept_next_non_exclusive_session(entity(), SOON, options).await.unwrap();
+        let entity = || Entity::queue(SESSIONS);
+        let next = client.accept_next_non_exclusive_session(entity(), SOON).await.unwrap();
         let first = next.expect("a session");
         assert_eq!(first.session_id(), "one");
         let message = first.receive(SOON).await.unwrap().expect("a message");
         let token = first.lock_token().expect("a token");
-        let second = other.take_over_session(entity(), "one", token, options).await.unwrap();
+        let second = other.take_over_session(entity(), "one", token).await.unwrap();
         assert_eq!(second.lock_token(), Some(token));
         let lost = first.receive(SOON).await;
         assert!(failed_for(&lost, Told::Service(Reason::SessionLockLost)), "{lost:?}");
@@ -376,10 +376,10 @@ pub(crate) fn sessions_change_hands<A: Adapter>() {
         second.set_state(Some(b"done")).await.unwrap();
         second.renew_session_lock().await.unwrap();
         bench.until_counts(SESSIONS, active(0)).await;
-        let stale = other.take_over_session(entity(), "one", LockToken::from_uuid(Uuid([0; 16])), options).await;
+        let stale = other.take_over_session(entity(), "one", LockToken::from_uuid(Uuid([0; 16]))).await;
         assert!(failed_for(&stale, Told::Service(Reason::SessionLockLost)), "{stale:?}");
         second.close().await;
-        let named = client.accept_non_exclusive_session(entity(), "one", options).await.unwrap();
+        let named = client.accept_non_exclusive_session(entity(), "one").await.unwrap();
         named.set_state(None).await.unwrap();
         client.close().await;
         other.close().await;
@@ -394,7 +394,7 @@ pub(crate) fn sessions<A: Adapter>() {
             sender.send(&MessageRef::new(text).with_session_id(session)).await.unwrap();
         }
         let entity = || Entity::queue(SESSIONS);
-        let one = client.accept_session(entity(), "one", ReceiverOptions::default()).await.unwrap();
+        let one = client.accept_session(entity(), "one").await.unwrap();
         assert_eq!(one.session_id(), "one");
         let before = one.locked_until().expect("a lock");
         bench.sleep(Duration::from_millis(5)).await;
@@ -408,11 +408,11 @@ pub(crate) fn sessions<A: Adapter>() {
         one.set_state(Some(b"half-way")).await.unwrap();
         assert_eq!(one.state().await.unwrap().unwrap().as_ref(), b"half-way");
 
-        let next = client.accept_next_session(entity(), SOON, ReceiverOptions::default()).await.unwrap();
+        let next = client.accept_next_session(entity(), SOON).await.unwrap();
         let next = next.expect("a session");
         assert_eq!(next.session_id(), "two");
         assert_eq!(next.peek(0, 10).await.unwrap().len(), 1);
-        let none = client.accept_next_session(entity(), MOMENT, ReceiverOptions::default()).await.unwrap();
+        let none = client.accept_next_session(entity(), MOMENT).await.unwrap();
         assert!(none.is_none());
         let mut names = Vec::new();
         client.list_sessions_each(entity(), None, |name| names.push(name.to_owned())).await.unwrap();
@@ -420,10 +420,10 @@ pub(crate) fn sessions<A: Adapter>() {
         assert_eq!(names, ["one", "two"]);
 
         let hasty = bench.client_with(Connection::new(bench.connection_string(), RetryPolicy::none()));
-        let held = hasty.accept_session(entity(), "one", ReceiverOptions::default()).await;
+        let held = hasty.accept_session(entity(), "one").await;
         assert!(failed_for(&held, Told::Service(Reason::SessionCannotBeLocked)), "{held:?}");
         one.close().await;
-        let again = hasty.accept_session(entity(), "one", ReceiverOptions::default()).await.unwrap();
+        let again = hasty.accept_session(entity(), "one").await.unwrap();
         again.set_state(None).await.unwrap();
         assert!(again.state().await.unwrap().is_none());
         drop(next);
@@ -568,8 +568,9 @@ pub(crate) fn receive_modes_of_an_entity<A: Adapter>() {
         let client = bench.client();
         let sender = client.sender(TOPIC).unwrap();
         sender.send(&MessageRef::new("to the subscription")).await.unwrap();
-        let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
-        let receiver = client.receiver_with(Entity::subscription(TOPIC, SUBSCRIPTION), options).unwrap();
+        let options =
+            ReceiverOptions::new(Entity::subscription(TOPIC, SUBSCRIPTION)).with_mode(ReceiveMode::ReceiveAndDelete);
+        let receiver = client.receiver(options).unwrap();
         let message = receiver.receive(SOON).await.unwrap().expect("a message");
         assert_eq!((message.text().ok(), message.lock_token()), (Some("to the subscription"), None));
         assert_eq!(bench.counts(SUBSCRIPTION), active(0));

@@ -3,7 +3,7 @@
 use crate::adapter::{Adapter, Connection};
 use crate::bench::{BRIEF, Bench, Counts, QUEUE, SESSIONS, SOON, active, failed_for};
 use futures_util::future::{join, join3};
-use servicebus_core::client::{ErrorKind, ReceiverOptions};
+use servicebus_core::client::ErrorKind;
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_core::time::Duration;
@@ -79,7 +79,7 @@ pub(crate) fn a_lost_session_says_so<A: Adapter>() {
         let sender = client.sender(SESSIONS).unwrap();
         sender.send(&MessageRef::new("kept").with_session_id("s")).await.unwrap();
         let entity = Entity::queue(SESSIONS);
-        let session = client.accept_session(entity.clone(), "s", ReceiverOptions::default()).await.unwrap();
+        let session = client.accept_session(entity.clone(), "s").await.unwrap();
         let message = session.receive(SOON).await.unwrap().expect("a message");
         bench.proxy.cut();
         bench.until("the connection is gone", || bench.emulator.statistics().connections_open == 0).await;
@@ -87,7 +87,7 @@ pub(crate) fn a_lost_session_says_so<A: Adapter>() {
         assert!(failed_for(&lost, Told::Service(Reason::SessionLockLost)), "{lost:?}");
         let lost = session.complete(&message).await;
         assert!(failed_for(&lost, Told::Service(Reason::SessionLockLost)), "{lost:?}");
-        let again = client.accept_session(entity, "s", ReceiverOptions::default()).await.unwrap();
+        let again = client.accept_session(entity, "s").await.unwrap();
         let message = again.receive(SOON).await.unwrap().expect("the message");
         again.complete(&message).await.unwrap();
         client.close().await;

@@ -237,8 +237,8 @@ async fn operate(client: &Client, queue: &str, sessions: &str) -> Result<()> {
     }
     receiver.close().await;
 
-    let options = ReceiverOptions::new().with_mode(ReceiveMode::ReceiveAndDelete);
-    let dead = client.receiver_with(Entity::queue(queue).dead_letter(), options)?;
+    let options = ReceiverOptions::new(Entity::queue(queue).dead_letter()).with_mode(ReceiveMode::ReceiveAndDelete);
+    let dead = client.receiver(options)?;
     one(&dead).await?;
     dead.close().await;
     sender.close().await;
@@ -246,15 +246,14 @@ async fn operate(client: &Client, queue: &str, sessions: &str) -> Result<()> {
     let sender = client.sender(sessions)?;
     sender.send(&MessageRef::new("one").with_message_id("one").with_session_id("a")).await?;
     sender.close().await;
-    let session = client.accept_session(Entity::queue(sessions), "a", ReceiverOptions::default()).await?;
+    let session = client.accept_session(Entity::queue(sessions), "a").await?;
     session.set_state(Some(b"state")).await?;
     session.state().await?;
     session.renew_session_lock().await?;
     let message = session.receive(Duration::from_secs(10)).await?.ok_or("a message is missing")?;
     session.complete(&message).await?;
     session.close().await;
-    let none =
-        client.accept_next_session(Entity::queue(sessions), Duration::from_secs(2), ReceiverOptions::default()).await?;
+    let none = client.accept_next_session(Entity::queue(sessions), Duration::from_secs(2)).await?;
     if none.is_some() { Err("a session without messages".into()) } else { Ok(()) }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Handling, Outcome, WAIT};
 use servicebus_core::client::{
-    AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions, RuleManager, Sender, SessionReceiver, Transaction,
+    AutoLockRenewer, Client, LockRenewal, Receiver, RuleManager, Sender, SessionReceiver, Transaction,
     TransactionController,
 };
 use servicebus_core::machine::Entity;
@@ -198,7 +198,7 @@ impl<R: Runtime<Storage = Heap>> Scene<R> {
     async fn lock_session(&mut self) -> Result<(), String> {
         let session = fresh_session();
         send(&self.client, SESSIONS, Some(&session)).await?;
-        let accepting = self.client.accept_session(Entity::queue(SESSIONS), &session, ReceiverOptions::default());
+        let accepting = self.client.accept_session(Entity::queue(SESSIONS), &session);
         self.session = Some(accepting.await.map_err(text)?);
         Ok(())
     }

@@ -86,7 +86,7 @@ pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
             }
         }),
         call!("Delivery::poll", Sender, Bound::Policies(2), |scene| {
-            let sender = scene.client.sender_with(super::QUEUE, SenderOptions::new().ordered());
+            let sender = scene.client.sender(SenderOptions::new(super::QUEUE).ordered());
             let sender = sender.map_err(|error| error.to_string())?;
             let first = sender.enqueue(&message()).await.map_err(|error| error.to_string())?;
             let second = sender.enqueue(&message()).await.map_err(|error| error.to_string())?;

@@ -1,7 +1,6 @@
 //! Calls that accept sessions, and calls of their receivers.
 
 use super::{Bound, Call, SESSIONS, WAIT, call};
-use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::Entity;
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::LockToken;
@@ -20,26 +19,22 @@ fn queue() -> Entity<Heap> {
     Entity::queue(SESSIONS)
 }
 
-fn options() -> ReceiverOptions<Heap> {
-    ReceiverOptions::default()
-}
-
 pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
     vec![
         call!("Client::accept_session", Nothing, Bound::Policy, |scene| {
-            scene.client.accept_session(queue(), "fresh", options()).await
+            scene.client.accept_session(queue(), "fresh").await
         }),
         call!("Client::accept_next_session", Nothing, Bound::Given(NEXT_SESSION), |scene| {
-            scene.client.accept_next_session(queue(), WAIT, options()).await
+            scene.client.accept_next_session(queue(), WAIT).await
         }),
         call!("Client::accept_non_exclusive_session", Nothing, Bound::Policy, |scene| {
-            scene.client.accept_non_exclusive_session(queue(), "fresh", options()).await
+            scene.client.accept_non_exclusive_session(queue(), "fresh").await
         }),
         call!("Client::accept_next_non_exclusive_session", Nothing, Bound::Given(NEXT_SESSION), |scene| {
-            scene.client.accept_next_non_exclusive_session(queue(), WAIT, options()).await
+            scene.client.accept_next_non_exclusive_session(queue(), WAIT).await
         }),
         call!("Client::take_over_session", Nothing, Bound::Policy, |scene| {
-            scene.client.take_over_session(queue(), "fresh", UNKNOWN, options()).await
+            scene.client.take_over_session(queue(), "fresh", UNKNOWN).await
         }),
         call!("Client::list_sessions_each", Nothing, Bound::Policy, |scene| {
             scene.client.list_sessions_each(queue(), None, |_| ()).await

@@ -5,7 +5,7 @@ use crate::stage::{
     DAY, Ending, MINUTE, SECOND, add_queue, ended_by, ending, longest, observe, policy, settings, world,
 };
 use crate::valve::Valve;
-use servicebus_core::client::{ProcessorMessage, ReceiverOptions, SessionProcessorOptions};
+use servicebus_core::client::{ProcessorMessage, SessionProcessorOptions};
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{MessageRef, RetryMode, RetryPolicy};
 use servicebus_core::time::Duration;
@@ -126,9 +126,7 @@ fn unreachable(retry: RetryPolicy, verb: &'static str) -> (Ending, u32) {
             }
             "peek" => ending(&world, limit, client.receiver("q").unwrap().peek(0, 1)).await,
             "size_limits" => ending(&world, limit, client.sender("q").unwrap().size_limits()).await,
-            "accept_session" => {
-                ending(&world, limit, client.accept_session(Entity::queue("q"), "s", ReceiverOptions::default())).await
-            }
+            "accept_session" => ending(&world, limit, client.accept_session(Entity::queue("q"), "s")).await,
             _ => ending(&world, limit, client.receiver("q").unwrap().receive(limit)).await,
         };
         (ended, valve.dials.get())

@@ -19,7 +19,7 @@ type HeapReceiver = Receiver<Simulated<Heap>>;
 /// A receiver that keeps messages ready, which say little about the service's time, and its first message.
 async fn prefetched(client: &HeapClient, queue: &'static str) -> (HeapReceiver, ReceivedMessage<Heap>) {
     client.sender(queue).unwrap().send(&MessageRef::new("x")).await.unwrap();
-    let receiver = client.receiver_with(Entity::queue(queue), ReceiverOptions::new().with_prefetch(1)).unwrap();
+    let receiver = client.receiver(ReceiverOptions::new(Entity::queue(queue)).with_prefetch(1)).unwrap();
     let message = receiver.receive(MINUTE).await.unwrap().unwrap();
     (receiver, message)
 }
@@ -82,10 +82,10 @@ fn renewals(in_session: bool, settles: bool) -> u64 {
         let client = world.client_with_utc(settings(&world, RetryPolicy::default()), &utc);
         let receiver = if in_session {
             client.sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
-            let session = client.accept_session("q", "s", ReceiverOptions::new()).await.unwrap();
+            let session = client.accept_session("q", "s").await.unwrap();
             Receiver::clone(&session)
         } else {
-            client.receiver_with(Entity::queue("q"), ReceiverOptions::new().with_prefetch(1)).unwrap()
+            client.receiver(ReceiverOptions::new("q").with_prefetch(1)).unwrap()
         };
         if !in_session {
             client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();

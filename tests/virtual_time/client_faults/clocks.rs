@@ -135,9 +135,9 @@ fn handle(fault: Fault, lock: Duration, way: Way, age: Duration) -> Handled {
                 world.spawn(async move { drop(processor.on_error(on_error).run(handler).await) });
             }
             Way::Messages { prefetch } => {
-                let receiver = ReceiverOptions::new().with_prefetch(prefetch);
-                let options = ProcessorOptions::new().with_receiver(receiver).with_max_auto_lock_renewal(renewed);
-                let processor = client.processor(Entity::queue("q"), options);
+                let receiver = ReceiverOptions::new("q").with_prefetch(prefetch);
+                let options = ProcessorOptions::new().with_max_auto_lock_renewal(renewed);
+                let processor = client.processor(receiver, options);
                 world.spawn(async move { drop(processor.on_error(on_error).run(handler).await) });
             }
         }
@@ -195,11 +195,11 @@ fn settle(fault: Fault, lock: Duration, way: Way, renews: bool) -> Ending {
         client.sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
         let (receiver, session) = match way {
             Way::Messages { prefetch } => {
-                let options = ReceiverOptions::new().with_prefetch(prefetch);
-                (client.receiver_with(Entity::queue("q"), options).unwrap(), None)
+                let options = ReceiverOptions::new("q").with_prefetch(prefetch);
+                (client.receiver(options).unwrap(), None)
             }
             Way::Session => {
-                let session = client.accept_session("q", "s", ReceiverOptions::new()).await.unwrap();
+                let session = client.accept_session("q", "s").await.unwrap();
                 (Receiver::clone(&session), Some(session))
             }
         };
@@ -284,7 +284,6 @@ fn busy_session(cap: Duration, lock: Duration, messages: u32, each: Duration) ->
         }
         let mut options = SessionProcessorOptions::default();
         options.processor.max_auto_lock_renewal = Some(cap);
-        options.processor.receiver = ReceiverOptions::default();
         let (times, lost) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let (inner, counted) = (world.clone(), Rc::clone(&times));
         let handler = handler(async move |_: ProcessorMessage<_>| {

@@ -1,7 +1,7 @@
 //! Closing takes as long as the service needs for its answers.
 
 use crate::stage::{HeapClient, MINUTE, SECOND, observe, sessions, world};
-use servicebus_core::client::{ProcessorMessage, ReceiverOptions, SessionProcessorOptions};
+use servicebus_core::client::{ProcessorMessage, SessionProcessorOptions};
 use servicebus_core::machine::Entity;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
@@ -29,7 +29,7 @@ enum Waits {
 fn start(world: &World, client: &HeapClient, waits: Waits) {
     let accept = |wait: Duration| {
         let client = client.clone();
-        async move { drop(client.accept_next_session(Entity::queue("q"), wait, ReceiverOptions::default()).await) }
+        async move { drop(client.accept_next_session(Entity::queue("q"), wait).await) }
     };
     match waits {
         Waits::Accept(wait) => world.spawn(accept(wait)),
@@ -37,8 +37,7 @@ fn start(world: &World, client: &HeapClient, waits: Waits) {
         Waits::NonExclusive => {
             let client = client.clone();
             world.spawn(async move {
-                let options = ReceiverOptions::default();
-                drop(client.accept_next_non_exclusive_session(Entity::queue("q"), MINUTE, options).await);
+                drop(client.accept_next_non_exclusive_session(Entity::queue("q"), MINUTE).await);
             });
         }
         Waits::Dropped => {

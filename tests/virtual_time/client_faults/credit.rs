@@ -4,7 +4,6 @@ use crate::scripted::{self, Server};
 use crate::stage::{MINUTE, SECOND, add_queue, observe, policy, settings, world};
 use servicebus_core::client::{ProcessorMessage, ProcessorOptions, ReceiverOptions};
 use servicebus_core::fixed_storage;
-use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_core::wire::performative::{Performative, Role};
@@ -46,8 +45,8 @@ fn prefetched(messages: u32) -> Vec<(u32, bool)> {
     let script = script(&flows, messages);
     observe(&world(QueueDescription::default()), async move |world| {
         let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
-        let options = ReceiverOptions::new().with_prefetch(10);
-        let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let options = ReceiverOptions::new("q").with_prefetch(10);
+        let receiver = client.receiver(options).unwrap();
         world.sleep(SECOND).await;
         for _ in 0..messages {
             receiver.receive(SECOND).await.unwrap().expect("a message");
@@ -80,9 +79,8 @@ fn a_processor_that_is_paused_gives_its_credit_back() {
         let before = Rc::clone(&flows);
         observe(&world(QueueDescription::default()), async move |world| {
             let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
-            let receiver = ReceiverOptions::new().with_prefetch(prefetch);
-            let options = ProcessorOptions::new().with_receiver(receiver);
-            let processor = client.processor(Entity::queue("q"), options);
+            let receiver = ReceiverOptions::new("q").with_prefetch(prefetch);
+            let processor = client.processor(receiver, ProcessorOptions::new());
             let control = processor.control();
             world.spawn(async move {
                 let handler = handler(async |_: ProcessorMessage<_>| Ok::<(), Infallible>(()));
@@ -107,8 +105,8 @@ fn settling_a_message_lets_no_lock_of_those_fetched_ahead_run_out() {
         for _ in 0..5 {
             sender.send(&MessageRef::new("x")).await.unwrap();
         }
-        let options = ReceiverOptions::new().with_prefetch(10);
-        let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+        let options = ReceiverOptions::new("q").with_prefetch(10);
+        let receiver = client.receiver(options).unwrap();
         let mut counts = Vec::new();
         for _ in 0..5 {
             let message = receiver.receive(SECOND).await.unwrap().expect("a message");

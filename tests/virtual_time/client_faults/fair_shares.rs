@@ -2,7 +2,7 @@
 
 use crate::stage::{DAY, SECOND, add_queue, ended_by, ending, observe, world};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Entity, ReceiveMode};
+use servicebus_core::machine::ReceiveMode;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -28,8 +28,8 @@ fn beside(wants: Wants) -> (bool, bool) {
                 world.spawn(async move { drop(receiver.receive_messages(count, DAY).await) });
             }
             Wants::Prefetches(prefetch, mode) => {
-                let options = ReceiverOptions::new().with_mode(mode).with_prefetch(prefetch);
-                let receiver = client.receiver_with(Entity::queue("q"), options).unwrap();
+                let options = ReceiverOptions::new("q").with_mode(mode).with_prefetch(prefetch);
+                let receiver = client.receiver(options).unwrap();
                 world.spawn(async move { drop(receiver.receive(DAY).await) });
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::scripted::{self, Server};
 use crate::stage::{MINUTE, SECOND, add_queue, ending, observe, policy, sessions, within, world};
-use servicebus_core::client::{Client, ReceiverOptions};
+use servicebus_core::client::Client;
 use servicebus_core::engine::Capacity;
 use servicebus_core::machine::{Entity, Settings};
 use servicebus_core::servicebus::{Body, MessageRef};
@@ -132,7 +132,7 @@ fn an_attach_that_never_fits_is_refused_at_once() {
         let client: Client<Simulated<SmallOutbox>> = world.client_with(settings(&world, 0));
         // A name and a session's id that leave no room in 512 bytes.
         let id = "i".repeat(128);
-        let accept = client.accept_session(Entity::queue(name), &id, ReceiverOptions::default());
+        let accept = client.accept_session(Entity::queue(name), &id);
         let (took, result) = ending(&world, MINUTE, accept).await.expect("it ends");
         assert_eq!(result, Err(OUTBOX));
         assert!(took < Duration::from_millis(500), "{took:?}");

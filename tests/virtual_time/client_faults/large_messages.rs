@@ -3,7 +3,7 @@
 use crate::scripted::{self, Server};
 use crate::stage::{Ending, HOUR, SECOND, ended_by, ending, observe, policy, world};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Entity, Settings};
+use servicebus_core::machine::Settings;
 use servicebus_core::storage::{Heap, Limits};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::{Performative, Role};
@@ -135,9 +135,8 @@ fn held(receivers: usize, prefetch: u32, message: usize) -> usize {
     };
     observe(&world(QueueDescription::default()), async move |world| {
         let (client, _) = scripted::client(&world, Settings { retry: policy(2), ..world.settings::<Heap>() }, script);
-        let options = ReceiverOptions::new().with_prefetch(prefetch);
-        let kept: Vec<_> =
-            (0..receivers).map(|_| client.receiver_with(Entity::queue("q"), options).expect("room")).collect();
+        let options = ReceiverOptions::new("q").with_prefetch(prefetch);
+        let kept: Vec<_> = (0..receivers).map(|_| client.receiver(options.clone()).expect("room")).collect();
         world.sleep(SECOND * 10).await;
         drop(kept);
     });

@@ -1,7 +1,6 @@
 //! The longest names that the service allows work.
 
 use crate::stage::{MINUTE, ending, observe, world};
-use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::{Entity, Settings};
 use servicebus_core::servicebus::{Argument, MessageRef, SubQueue};
 use servicebus_core::storage::Heap;
@@ -41,9 +40,8 @@ fn use_names(host: usize, topic: &str, subscription: &str, sub_queue: Option<Sub
         let done = |ended: crate::stage::Ending| ended.expect("it ends").1;
         let sender = client.sender(topic.clone()).map_err(|failure| Told::of(&failure))?;
         done(ending(&world, MINUTE * 10, sender.send(&MessageRef::new("x"))).await)?;
-        let options = sub_queue.map_or_else(ReceiverOptions::new, |found| ReceiverOptions::new().with_sub_queue(found));
-        let receiver = client.receiver_with(Entity::subscription(topic, subscription), options);
-        let receiver = receiver.map_err(|failure| Told::of(&failure))?;
+        let entity = Entity { sub_queue, ..Entity::subscription(topic, subscription) };
+        let receiver = client.receiver(entity).map_err(|failure| Told::of(&failure))?;
         done(ending(&world, MINUTE * 10, receiver.peek(0, 1)).await)?;
         done(ending(&world, MINUTE * 10, receiver.receive(MINUTE / 60)).await)
     })

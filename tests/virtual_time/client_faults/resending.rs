@@ -3,7 +3,7 @@
 use crate::stage::{DAY, HOUR, MINUTE, observe, world};
 use servicebus_core::client::{DeadLetterOptions, Receiver, ReceiverOptions, Sender};
 use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{AsMessage as _, MessageRef, ReceivedMessage, SubQueue};
+use servicebus_core::servicebus::{AsMessage as _, MessageRef, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::messaging::{MessageId, Properties};
@@ -173,8 +173,8 @@ fn a_dead_lettered_message_is_sent_on_without_the_reason_c8() {
             let message = receiver.receive(MINUTE).await.unwrap().unwrap();
             let options = DeadLetterOptions { reason, description, properties: &[] };
             receiver.dead_letter(&message, options).await.unwrap();
-            let options = ReceiverOptions::new().with_sub_queue(SubQueue::DeadLetter);
-            let dead = take(&client.receiver_with(Entity::queue("q"), options).unwrap()).await;
+            let options = ReceiverOptions::new(Entity::queue("q").dead_letter());
+            let dead = take(&client.receiver(options).unwrap()).await;
             resend(&sender, &dead).await;
             let again = take(&receiver).await;
             assert!(again.application_property("own").is_some());

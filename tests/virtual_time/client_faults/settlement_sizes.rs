@@ -1,7 +1,7 @@
 //! Settlements that are larger than the peer's frames are refused locally.
 
 use crate::stage::{Ending, MINUTE, ending, observe, sessions, world};
-use servicebus_core::client::{DeadLetterOptions, ReceiverOptions};
+use servicebus_core::client::DeadLetterOptions;
 use servicebus_core::machine::{Disposition, Entity, Properties};
 use servicebus_core::servicebus::{MessageRef, Reason};
 use servicebus_core::storage::Heap;
@@ -22,7 +22,7 @@ fn settle(disposition: Disposition<'static>, in_session: bool, by_token: bool) -
         let session;
         let queue;
         let receiver = if in_session {
-            session = client.accept_session(Entity::queue("q"), "s", ReceiverOptions::default()).await.unwrap();
+            session = client.accept_session(Entity::queue("q"), "s").await.unwrap();
             &*session
         } else {
             queue = client.receiver("q").unwrap();

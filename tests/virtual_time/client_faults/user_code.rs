@@ -2,9 +2,7 @@
 
 use crate::stage::{HOUR, MINUTE, add_queue, observe, sessions, settings, world};
 use bytes::Bytes;
-use servicebus_core::client::{
-    Client, ProcessorMessage, ProcessorOptions, ReceiverOptions, SessionProcessorOptions, State,
-};
+use servicebus_core::client::{Client, ProcessorMessage, ProcessorOptions, SessionProcessorOptions, State};
 use servicebus_core::driver::{self, Credential, Dial, Token};
 use servicebus_core::machine::{Clock, Entity, Settings, Target};
 use servicebus_core::runtime::Runtime;
@@ -241,7 +239,7 @@ async fn closures_of_sessions(client: &Client<Calling>) {
     sender.send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
     let entity = Entity::queue("sessions");
     client.list_sessions_each(entity, None, |_| check("list_sessions_each")).await.unwrap();
-    let session = client.accept_session(Entity::queue("sessions"), "s", ReceiverOptions::default()).await.unwrap();
+    let session = client.accept_session(Entity::queue("sessions"), "s").await.unwrap();
     session.receive_each(1, Some(MINUTE), |_| check("receive_each in a session")).await.unwrap();
     session.peek_each(0, 1, |_| check("peek_each in a session")).await.unwrap();
     session.close().await;

@@ -3,7 +3,7 @@
 use crate::scripted::{self, Server};
 use crate::stage::{HOUR, MINUTE, SECOND, observe, policy, world};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Disposition, Entity, Settings};
+use servicebus_core::machine::{Disposition, Settings};
 use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::storage::{Heap, Limits, Prefetch, Storage};
 use servicebus_core::wire::message::MessageView;
@@ -111,8 +111,8 @@ fn with_a_full_window<S: Storage<Literal: From<&'static str>> + Prefetch>(prefet
         let mut strict = strict;
         let script = move |server: &mut Server, item: &Item<'_>| strict.answers(server, item, size);
         let (client, dials) = scripted::client(&world, settings, script);
-        let options = ReceiverOptions::new().with_prefetch(prefetch);
-        let receiver = client.receiver_with(Entity::queue("q"), options).expect("room");
+        let options = ReceiverOptions::new("q").with_prefetch(prefetch);
+        let receiver = client.receiver(options).expect("room");
         world.sleep(HOUR - MINUTE).await;
         let token = LockToken::from_delivery_tag(&[1; 16]).expect("a lock token");
         receiver.settle_by_token(token, Disposition::Complete).await.expect("a settlement");

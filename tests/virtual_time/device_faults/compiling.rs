@@ -57,18 +57,14 @@ fn storage(links: u32, deliveries: u32, message: u32, more: &str) -> String {
 #[test]
 fn a_call_that_needs_a_capability_which_is_off_does_not_compile() {
     let needs: [(&str, &str, &str); 6] = [
-        ("sessions", "session_receivers: 2", "client.accept_session(Entity::queue(\"q\"), \"s\", Default::default())"),
+        ("sessions", "session_receivers: 2", "client.accept_session(Entity::queue(\"q\"), \"s\")"),
         ("lock_renewal", "lock_renewal: true", "AutoLockRenewer::default().message(receiver, message)"),
         ("transactions", "transactions: true", "client.transactions(\"q\")"),
-        (
-            "prefetch",
-            "prefetch: true",
-            "client.receiver_with(Entity::queue(\"q\"), ReceiverOptions::new().with_prefetch(1))",
-        ),
+        ("prefetch", "prefetch: true", "client.receiver(ReceiverOptions::new(Entity::queue(\"q\")).with_prefetch(1))"),
         (
             "receive_and_delete",
             "receive_and_delete: true",
-            "client.receiver_with(Entity::queue(\"q\"), ReceiverOptions::new().with_mode(Default::default()))",
+            "client.receiver(ReceiverOptions::new(Entity::queue(\"q\")).with_mode(Default::default()))",
         ),
         ("external_tokens", "external_tokens: true", "settings.with_external_tokens()"),
     ];

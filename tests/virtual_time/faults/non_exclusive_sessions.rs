@@ -1,7 +1,7 @@
 //! The filter of non-exclusive sessions has the key that the SDK for .NET sends (recording `session-non-exclusive`), at
 //! the broker and in the client.
 
-use servicebus_core::client::{ReceiverOptions, SessionReceiver};
+use servicebus_core::client::SessionReceiver;
 use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::storage::Heap;
@@ -120,12 +120,12 @@ fn the_client_asks_for_a_non_exclusive_session_as_dotnet_does_f68() {
         sender.send(&MessageRef::new("x").with_session_id("waiting")).await.unwrap();
         let wait = Duration::from_secs(1);
         // An accept may fail: only the filters that were sent are judged.
-        drop(client.accept_next_non_exclusive_session(queue(), wait, ReceiverOptions::default()).await);
+        drop(client.accept_next_non_exclusive_session(queue(), wait).await);
         for name in ["a", "b"] {
-            let held = client.accept_non_exclusive_session(queue(), name, ReceiverOptions::default()).await;
+            let held = client.accept_non_exclusive_session(queue(), name).await;
             let token = held.as_ref().ok().and_then(SessionReceiver::lock_token);
             let token = token.unwrap_or(LockToken::from_uuid(servicebus_core::wire::Uuid([7; 16])));
-            drop(client.take_over_session(queue(), name, token, ReceiverOptions::default()).await);
+            drop(client.take_over_session(queue(), name, token).await);
         }
         client.close().await;
     });

@@ -184,8 +184,9 @@ async fn main(spawner: Spawner) {
         [&UP, &DOWN, &TURNS].into_iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
         let begin = Instant::now();
         let done = within(&client, AWAKE, join(spool.send(&sender), obey(&receiver))).await;
-        let (Some((Ok(sent), Ok(commands))), took) = (done, begin.elapsed()) else {
-            println!("sleeping: wake-up {wake_up}: {}", client.last_description());
+        let took = begin.elapsed();
+        let Some((Ok(sent), Ok(commands))) = done else {
+            println!("sleeping: wake-up {wake_up}: {done:?}");
             board::exit(1)
         };
         let [up, down, turns] = [&UP, &DOWN, &TURNS].map(|counter| counter.load(Ordering::Relaxed));
