@@ -10,11 +10,15 @@ use super::plan::Plan;
 use super::routing::{self, Copy};
 use servicebus_core::servicebus::SubQueue;
 use servicebus_core::time::{Duration, Timestamp};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Changes by relays in one call, give or take those of one message.
 const MAX_CHANGES: usize = 4_096;
+/// What a look at a store whose message does not go on counts among them.
+const LOOK: usize = 4;
+/// Stores that one call begins to try again.
+const MAX_RETRIES: usize = 1_000;
 /// When a target is tried again that does not take dead letters.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -30,6 +34,10 @@ pub(super) struct Relays {
     passed: IdMap<StoreId, u64>,
     /// Places before that one where a letter came back that somebody had locked: those are looked at by themselves.
     returned: IdMap<StoreId, BTreeSet<u64>>,
+    /// The entity that each of those waits for, by its key,
+    awaited: IdMap<StoreId, String>,
+    /// and the stores that wait for each.
+    waiting: BTreeMap<String, IdSet<StoreId>>,
     /// When work was left for the next call.
     left: Option<Timestamp>,
 }
@@ -77,20 +85,46 @@ impl Relays {
         }
     }
 
-    /// Settings of entities have changed: everything can be tried again.
-    pub(super) fn try_all_again(&mut self) {
-        self.retries.clear();
-        self.returned.clear();
-        let stores: Vec<StoreId> = self.blocked.drain().chain(self.passed.drain().map(|(id, _)| id)).collect();
-        for id in stores {
+    /// An entity was made or has other settings: what waits for it can be tried again.
+    pub(super) fn try_again(&mut self, entity: &str) {
+        for id in self.waiting.remove(entity).unwrap_or_default() {
+            self.awaited.remove(&id);
+            self.try_store_again(id);
+        }
+    }
+
+    /// The settings of a store's own entity have changed.
+    pub(super) fn try_store_again(&mut self, id: StoreId) {
+        let waited = self.blocked.remove(&id) | self.passed.remove(&id).is_some();
+        self.returned.remove(&id);
+        if waited {
             self.note(id);
         }
     }
 
+    fn wait_for(&mut self, id: StoreId, entity: String) {
+        if self.awaited.get(&id) == Some(&entity) {
+            return;
+        }
+        self.stop_waiting(id);
+        self.waiting.entry(entity.clone()).or_default().insert(id);
+        self.awaited.insert(id, entity);
+    }
+
+    fn stop_waiting(&mut self, id: StoreId) {
+        let Some(entity) = self.awaited.remove(&id) else { return };
+        if let Some(stores) = self.waiting.get_mut(&entity) {
+            stores.remove(&id);
+            if stores.is_empty() {
+                self.waiting.remove(&entity);
+            }
+        }
+    }
+
+    /// Begins to try stores again, up to a bound: the rest is due at once.
     fn take_due(&mut self, utc: Timestamp) {
-        while let Some(&(at, id)) = self.retries.front()
-            && at <= utc
-        {
+        for _ in 0..MAX_RETRIES {
+            let Some(&(_, id)) = self.retries.front().filter(|(at, _)| *at <= utc) else { return };
             self.retries.pop_front();
             if self.blocked.remove(&id) {
                 self.note(id);
@@ -100,6 +134,7 @@ impl Relays {
 
     /// Forgets a store that is gone.
     pub(super) fn forget(&mut self, id: StoreId) {
+        self.stop_waiting(id);
         self.passed.remove(&id);
         self.returned.remove(&id);
         self.blocked.remove(&id);
@@ -126,10 +161,10 @@ enum Route {
 enum Step {
     /// So many changes.
     Done(usize),
-    /// The message cannot go on, now or ever; its place.
-    Stays(u64),
-    /// The target takes nothing now.
-    Blocked,
+    /// The message at this place cannot go on to this entity, now or ever.
+    Stays(u64, String),
+    /// This entity takes nothing now.
+    Blocked(String),
 }
 
 impl Namespace {
@@ -170,23 +205,33 @@ impl Namespace {
         while let Some(id) = self.relays.ready.pop_front() {
             self.relays.queued.remove(&id);
             match self.relay(id, utc) {
-                Some(Step::Done(count)) => changes += count,
-                Some(Step::Stays(position)) => {
+                Some(Step::Done(count)) => {
+                    changes += count;
+                    self.relays.note(id);
+                }
+                Some(Step::Stays(position, target)) => {
+                    changes += self.count_look();
                     self.relays.pass(id, position);
-                    changes += 1;
+                    self.relays.wait_for(id, target);
+                    self.relays.note(id);
                 }
-                Some(Step::Blocked) => {
+                Some(Step::Blocked(target)) => {
+                    changes += self.count_look();
+                    self.relays.wait_for(id, target);
                     self.relays.block(id, utc);
-                    continue;
                 }
-                None => continue,
+                None => changes += self.count_look(),
             }
-            self.relays.note(id);
             if changes >= MAX_CHANGES {
                 self.relays.left = (!self.relays.ready.is_empty()).then_some(utc);
                 return;
             }
         }
+    }
+
+    fn count_look(&self) -> usize {
+        self.work().add(1);
+        LOOK
     }
 
     /// The place of the first letter that came back before those that are passed, and is still there.
@@ -228,7 +273,7 @@ impl Namespace {
                 let made = routing::fan_out(self, &topic, &message, plan.random(), utc);
                 if made.is_cut {
                     // It waits in the topic until there is room.
-                    return Some(Step::Blocked);
+                    return Some(Step::Blocked(topic));
                 }
                 evaluated = made.evaluated;
                 for (store, copy) in made.copies {
@@ -251,10 +296,11 @@ impl Namespace {
                     let dead = routing::dead_after_hops(message.clone());
                     plan.push(Change::Bury { store: stores.transfer, message: Box::new(dead) });
                 } else {
-                    match plan.forward(&namespace::target_key(&target), routing::hop(message)) {
+                    let target = namespace::target_key(&target);
+                    match plan.forward(&target, routing::hop(message)) {
                         Ok(()) => {}
                         // It waits here until there is room.
-                        Err(EntityError::OverBudget(_)) => return Some(Step::Blocked),
+                        Err(EntityError::OverBudget(_)) => return Some(Step::Blocked(target)),
                         Err(why) => {
                             let dead = routing::dead_in_transfer(message.clone(), &why);
                             plan.push(Change::Bury { store: stores.dead_letter, message: Box::new(dead) });
@@ -263,8 +309,9 @@ impl Namespace {
                 }
             }
             Route::Letters { target, source } => {
+                let target = namespace::target_key(&target);
                 if message.hops >= routing::MAX_HOPS {
-                    return Some(Step::Stays(position));
+                    return Some(Step::Stays(position, target));
                 }
                 plan.push(Change::Remove { store: id, number });
                 let mut letter = routing::hop(message);
@@ -273,10 +320,10 @@ impl Namespace {
                 // Its life has ended where it died: an expired message would be lost in the target
                 // (docs/evidence/field-reports.md F78).
                 letter.time_to_live = None;
-                match plan.forward(&namespace::target_key(&target), letter) {
+                match plan.forward(&target, letter) {
                     Ok(()) => {}
-                    Err(EntityError::SessionIdMissing) => return Some(Step::Stays(position)),
-                    Err(_) => return Some(Step::Blocked),
+                    Err(EntityError::SessionIdMissing) => return Some(Step::Stays(position, target)),
+                    Err(_) => return Some(Step::Blocked(target)),
                 }
             }
         }

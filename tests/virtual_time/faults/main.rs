@@ -17,6 +17,7 @@ mod forwarding;
 mod forwarding_entities;
 mod growth;
 mod growth_of_deletes;
+mod growth_of_forwards;
 mod idle;
 mod jms;
 mod links;

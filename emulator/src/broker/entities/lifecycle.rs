@@ -71,6 +71,7 @@ impl Namespace {
             if let Some(store) = self.store_mut(id) {
                 store.set_settings(settings(sub_queue));
             }
+            self.relays.try_store_again(id);
             self.touched(id);
         }
     }
@@ -86,7 +87,7 @@ impl Namespace {
             queue.share = share;
             self.set_settings(stores, |sub_queue| queue::settings(&description, sub_queue));
             self.watch_duplicates(&key, utc);
-            self.signal(Signal::Updated(key));
+            self.signal(Signal::Updated(key.clone()));
         } else {
             let life = Life::below(&self.life);
             let stores = self.new_stores(&key, None, &key, &life, |kind| queue::settings(&description, kind));
@@ -95,9 +96,9 @@ impl Namespace {
             let name = key.clone();
             let times = self.versions.make(utc);
             let queue = Queue { name, description, times, stores, duplicates, share, life };
-            self.queues.insert(key, queue);
+            self.queues.insert(key.clone(), queue);
         }
-        self.relays.try_all_again();
+        self.relays.try_again(&key);
     }
 
     /// Makes a topic, or gives it other settings.
@@ -109,7 +110,7 @@ impl Namespace {
             self.versions.update(&mut topic.times, utc);
             topic.share = share;
             self.watch_duplicates(&key, utc);
-            self.signal(Signal::Updated(key));
+            self.signal(Signal::Updated(key.clone()));
         } else {
             let life = Life::below(&self.life);
             let owner = Owner { entity: key.clone(), subscription: None, path: Arc::from(key.as_str()) };
@@ -129,9 +130,9 @@ impl Namespace {
                 share,
                 life,
             };
-            self.topics.insert(key, topic);
+            self.topics.insert(key.clone(), topic);
         }
-        self.relays.try_all_again();
+        self.relays.try_again(&key);
     }
 
     /// Makes a subscription with this rule, or gives it other settings. `key` is the topic's.
@@ -154,7 +155,6 @@ impl Namespace {
             self.set_settings(stores, |sub_queue| topic::settings(&description, sub_queue));
             self.watch_idle(path.clone(), description.auto_delete_on_idle, utc);
             self.signal(Signal::Updated(path));
-            self.relays.try_all_again();
             return;
         }
         // A fresh subscription counts as used, and so does its topic (docs/evidence/pinned-behaviour.md ADM57, ADM58).
