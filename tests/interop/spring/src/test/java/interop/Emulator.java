@@ -5,6 +5,8 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 
 /** An emulator with one queue, in a process of its own. */
 final class Emulator implements AutoCloseable {
@@ -12,16 +14,16 @@ final class Emulator implements AutoCloseable {
     private final String ready;
     private final String connectionString;
 
-    Emulator(String queue) throws IOException {
+    Emulator(String queue, String... options) throws IOException {
         Path configuration = Files.createTempFile("emulator", ".json");
         Files.writeString(configuration, """
             { "UserConfig": { "Namespaces": [ { "Name": "sbemulatorns", "Queues": [ { "Name": "%s" } ] } ] } }
             """.formatted(queue));
-        process = new ProcessBuilder(
-                System.getenv("SERVICEBUS_EMULATOR"), "-q", "--amqp-port", "0", "--admin-port", "0",
-                "--config", configuration.toString())
-            .redirectError(ProcessBuilder.Redirect.INHERIT)
-            .start();
+        List<String> command = new ArrayList<>(List.of(
+            System.getenv("SERVICEBUS_EMULATOR"), "-q", "--amqp-port", "0", "--admin-port", "0",
+            "--config", configuration.toString()));
+        command.addAll(List.of(options));
+        process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
         BufferedReader lines = process.inputReader(StandardCharsets.UTF_8);
         ready = lines.readLine();
         connectionString = lines.readLine();
@@ -30,6 +32,11 @@ final class Emulator implements AutoCloseable {
 
     String connectionString() {
         return connectionString;
+    }
+
+    /** Whether it listens: a port may be taken, or not be for everybody. */
+    boolean isReady() {
+        return ready != null;
     }
 
     int port() {
