@@ -98,7 +98,7 @@ impl<'a> Writer<'a> {
 
     fn queue_description(&self, queue: &Queue, moment: Moment) -> Description<CreateQueueOptions> {
         let mut options = settings::told_queue(&queue.description, self.entities.tier(), bare_host(self.host));
-        let shown = self.kept.get(&queue.name, "", queue.times.created);
+        let shown = self.kept.get(&queue.name, "", queue.stores.main);
         shown.tell_queue(&mut options, &queue.description.authorization_rules);
         if !self.query.has_message_size() {
             options.max_message_size_in_kilobytes = None;
@@ -120,7 +120,7 @@ impl<'a> Writer<'a> {
 
     fn topic_description(&self, topic: &Topic, moment: Moment) -> Description<CreateTopicOptions> {
         let mut options = settings::told_topic(&topic.description, self.entities.tier());
-        let shown = self.kept.get(&topic.name, "", topic.times.created);
+        let shown = self.kept.get(&topic.name, "", topic.transit);
         shown.tell_topic(&mut options, &topic.description.authorization_rules);
         if !self.query.has_message_size() {
             options.max_message_size_in_kilobytes = None;
@@ -152,7 +152,7 @@ impl<'a> Writer<'a> {
         moment: Moment,
     ) -> Description<CreateSubscriptionOptions> {
         let mut options = settings::told_subscription(&subscription.description, bare_host(self.host));
-        let shown = self.kept.get(&topic.name, &subscription.name, subscription.times.created);
+        let shown = self.kept.get(&topic.name, &subscription.name, subscription.stores.main);
         shown.tell_subscription(&mut options);
         if !self.query.has_message_size() {
             options.is_client_affine = None;

@@ -370,24 +370,21 @@ impl Management {
         };
         settings::complete_keys(sent.options.authorization_rules.as_deref_mut().unwrap_or_default(), &mut self.random);
         let mut shown = Shown::of_queue(&sent.options, update);
-        let created = if update {
+        if update {
             let queue = call.namespace.queue(path).ok_or_else(Refusal::nothing_to_update)?;
-            let created = queue.times.created;
             if sent.options.authorization_rules.is_none() {
-                shown.keep_keys(&self.kept.get(path, "", created));
+                shown.keep_keys(&self.kept.get(path, "", queue.stores.main));
             }
             let description = settings::queue(&sent.options, Stage::Update(&queue.description), &request)?;
             self.within(description.check_bounds(request.tier, false))?;
             call.namespace.update_queue(path, description, call.utc)?;
-            created
         } else {
             check_new(&call, path)?;
             let description = settings::queue(&sent.options, Stage::Create, &request)?;
             self.within(description.check_bounds(request.tier, true))?;
             call.namespace.create_queue(path, description, call.utc)?;
-            call.utc
-        };
-        self.kept.put(path, "", created, shown);
+        }
+        self.kept.put(call.namespace, path, "", shown);
         self.kept.prune(call.namespace);
         let writer = Writer::new(&call, &self.properties, &self.kept);
         Ok(if update {
@@ -411,24 +408,21 @@ impl Management {
         };
         settings::complete_keys(sent.options.authorization_rules.as_deref_mut().unwrap_or_default(), &mut self.random);
         let mut shown = Shown::of_topic(&sent.options, update);
-        let created = if update {
+        if update {
             let topic = call.namespace.topic(path).ok_or_else(Refusal::nothing_to_update)?;
-            let created = topic.times.created;
             if sent.options.authorization_rules.is_none() {
-                shown.keep_keys(&self.kept.get(path, "", created));
+                shown.keep_keys(&self.kept.get(path, "", topic.transit));
             }
             let description = settings::topic(&sent.options, Stage::Update(&topic.description), &request)?;
             self.within(description.check_bounds(request.tier, false))?;
             call.namespace.update_topic(path, description, call.utc)?;
-            created
         } else {
             check_new(&call, path)?;
             let description = settings::topic(&sent.options, Stage::Create, &request)?;
             self.within(description.check_bounds(request.tier, true))?;
             call.namespace.create_topic(path, description, call.utc)?;
-            call.utc
-        };
-        self.kept.put(path, "", created, shown);
+        }
+        self.kept.put(call.namespace, path, "", shown);
         self.kept.prune(call.namespace);
         let writer = Writer::new(&call, &self.properties, &self.kept);
         Ok(if update {
@@ -461,10 +455,9 @@ impl Management {
             tier: call.namespace.tier(),
             has_message_size: call.query.has_message_size(),
         };
-        let created = if update {
+        if update {
             let missing = || Refusal::missing_below(&self.path(topic, name, ""));
             let subscription = call.namespace.subscription(topic, name).ok_or_else(missing)?;
-            let created = subscription.times.created;
             let description =
                 settings::subscription(&sent.options, Stage::Update(&subscription.description), &request)?;
             description
@@ -474,7 +467,6 @@ impl Management {
                 error @ EntityError::Unchangeable(_) => Refusal { speaker: Speaker::Broker, ..error.into() },
                 error => error.into(),
             })?;
-            created
         } else {
             if call.namespace.subscription(topic, name).is_some() {
                 return Err(Refusal::exists_below(&self.path(topic, name, "")));
@@ -486,9 +478,8 @@ impl Management {
                 .map_err(|error| Refusal::out_of_bounds_below(&error, &self.properties.name, &topic_name))?;
             let rule = sent.options.default_rule.as_ref().map(rule::to_rule).transpose()?;
             call.namespace.create_subscription(topic, name, description, rule, call.utc)?;
-            call.utc
-        };
-        self.kept.put(topic, name, created, shown);
+        }
+        self.kept.put(call.namespace, topic, name, shown);
         self.kept.prune(call.namespace);
         let writer = Writer::new(&call, &self.properties, &self.kept);
         Ok(if update {

@@ -1,19 +1,18 @@
 //! Settings that no message ever meets: kept to be told again.
 
 use super::settings;
-use crate::broker::entities::{self, Namespace, name};
+use crate::broker::entities::{self, Namespace, StoreId, name};
 use core::ops::Bound;
 use servicebus_core::servicebus::administration::{
     AuthorizationRule, CreateQueueOptions, CreateSubscriptionOptions, CreateTopicOptions, EntityAvailabilityStatus,
 };
-use servicebus_core::time::Timestamp;
 use std::collections::BTreeMap;
 
 /// What is kept for one entity.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shown {
-    /// When the entity was made: what was kept for an earlier one of the same name does not count.
-    created: Timestamp,
+    /// Where the entity keeps its messages: what was kept for an earlier one of the same name does not count.
+    store: Option<StoreId>,
     is_anonymous_accessible: bool,
     filtering_messages_before_publishing: bool,
     enable_subscription_partitioning: bool,
@@ -113,14 +112,20 @@ impl Kept {
         }
     }
 
-    /// What is kept for the entity that was made at that time.
-    pub(super) fn get(&self, entity: &str, subscription: &str, created: Timestamp) -> Shown {
-        let found = self.shown.get(&Self::key(entity, subscription)).filter(|shown| shown.created == created);
+    /// What is kept for the entity that keeps its messages there.
+    pub(super) fn get(&self, entity: &str, subscription: &str, store: StoreId) -> Shown {
+        let found = self.shown.get(&Self::key(entity, subscription)).filter(|shown| shown.store == Some(store));
         found.cloned().unwrap_or_default()
     }
 
-    pub(super) fn put(&mut self, entity: &str, subscription: &str, created: Timestamp, shown: Shown) {
-        self.shown.insert(Self::key(entity, subscription), Shown { created, ..shown });
+    pub(super) fn put(&mut self, namespace: &Namespace, entity: &str, subscription: &str, shown: Shown) {
+        let queue = namespace.queue(entity).map(|queue| queue.stores.main);
+        let store = if subscription.is_empty() {
+            queue.or_else(|| namespace.topic(entity).map(|topic| topic.transit))
+        } else {
+            namespace.subscription(entity, subscription).map(|found| found.stores.main)
+        };
+        self.shown.insert(Self::key(entity, subscription), Shown { store, ..shown });
     }
 
     #[cfg(test)]

@@ -53,3 +53,20 @@ fn what_was_kept_for_an_entity_goes_with_it() {
     assert!(!site.queue("q299").is_anonymous_accessible);
     assert!(site.management.kept.len() < 70);
 }
+
+/// Also where another is made in the same moment, and not by this endpoint.
+#[test]
+fn what_was_kept_for_an_entity_is_not_told_of_the_next() {
+    use crate::broker::entities::{QueueDescription, TopicDescription};
+    let mut site = Site::new();
+    let options = CreateQueueOptions::new().with_is_anonymous_accessible(true);
+    assert_eq!(site.create_queue("q", options).status, 201);
+    let options = CreateTopicOptions::new().with_is_anonymous_accessible(true);
+    assert_eq!(site.create_topic("t", options).status, 201);
+    let is_open = |site: &mut Site, name: &str| text(&site.get(&entity(name))).contains("<IsAnonymousAccessible>true<");
+    assert!(is_open(&mut site, "q") && is_open(&mut site, "t"));
+    site.entities.clear();
+    site.entities.create_queue("q", QueueDescription::default(), site.utc).unwrap();
+    site.entities.create_topic("t", TopicDescription::default(), site.utc).unwrap();
+    assert!(!is_open(&mut site, "q") && !is_open(&mut site, "t"));
+}
