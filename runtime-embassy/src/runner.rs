@@ -20,14 +20,23 @@ pub type State<S> = client::State<Embassy<S>>;
 ///
 /// One client at a time: [`new`] takes it again once the last one is closed and gone.
 pub struct Resources<S: Storage> {
-    /// `Some` from the first client on.
-    state: RefCell<Option<State<S>>>,
+    state: RefCell<Place<S>>,
+}
+
+/// The place of a client's state.
+// With a tag of its own, which is zero while nothing is there: an `Option` would mark that by some number amid the state,
+// and a static that is not all zeros is kept in flash as well.
+#[repr(C)]
+enum Place<S: Storage> {
+    Empty,
+    /// From the first client on.
+    Filled(State<S>),
 }
 
 impl<S: Storage> Resources<S> {
     /// Memory that is not in use yet.
     pub const fn new() -> Self {
-        Self { state: RefCell::new(None) }
+        Self { state: RefCell::new(Place::Empty) }
     }
 }
 
@@ -54,13 +63,13 @@ pub fn new<S: Storage>(
 ) -> Result<(Client<S>, Runner<S>), InUse> {
     let runtime = Embassy { utc, storage: core::marker::PhantomData };
     {
-        let mut state = resources.state.try_borrow_mut().map_err(|_| InUse)?;
-        if state.as_ref().is_some_and(|state| !state.is_over()) {
+        let mut place = resources.state.try_borrow_mut().map_err(|_| InUse)?;
+        if matches!(&*place, Place::Filled(state) if !state.is_over()) {
             return Err(InUse);
         }
         // Apart from the next line, which builds the state in its place rather than on the stack.
-        *state = None;
-        state.get_or_insert_with(|| Client::shared_state(settings));
+        *place = Place::Empty;
+        *place = Place::Filled(Client::shared_state(settings));
     }
     let shared = Handle(&resources.state);
     Ok((Client::new(&shared, runtime.clone()), Runner { shared, runtime }))
@@ -143,7 +152,7 @@ impl<S: Storage, F: Future> RunTask<F> for Embassy<S> {
 }
 
 /// The state's place in the [`Resources`].
-pub struct Handle<S: Storage>(&'static RefCell<Option<State<S>>>);
+pub struct Handle<S: Storage>(&'static RefCell<Place<S>>);
 
 impl<S: Storage> Clone for Handle<S> {
     fn clone(&self) -> Self {
@@ -161,10 +170,10 @@ impl<S: Storage> Handle<S> {
     /// In one place: each of many short closures would have the check of its own.
     #[inline(never)]
     fn borrow(&self) -> RefMut<'_, State<S>> {
-        RefMut::map(self.0.borrow_mut(), |state| match state {
-            Some(state) => state,
+        RefMut::map(self.0.borrow_mut(), |place| match place {
+            Place::Filled(state) => state,
             // The state is there before its first handle, and is replaced after its last one.
-            None => unreachable!(),
+            Place::Empty => unreachable!(),
         })
     }
 }

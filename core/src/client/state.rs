@@ -46,8 +46,10 @@ impl Signal {
 const OUTSIDE: usize = 4;
 
 /// The machine, and who waits for it.
+// In this order: the connection, which is the largest part and is not there at first, comes last. Between others its room
+// would be copied with them when the state is made.
+#[repr(C)]
 pub struct State<R: Runtime> {
-    pub(crate) machine: ClientMachine<R::Storage>,
     /// Wakers of pending calls, by the places of their operations.
     pub(crate) wakers: Slots<R::Storage, room::Deliveries, Waker>,
     /// What messages are encoded into.
@@ -62,6 +64,7 @@ pub struct State<R: Runtime> {
     /// Failures with errors of other libraries: held here so that none is dropped under the lock.
     #[cfg(feature = "alloc")]
     sources: alloc::vec::Vec<Failure<R::Storage>>,
+    pub(crate) machine: ClientMachine<R::Storage>,
 }
 
 impl<R: Runtime> fmt::Debug for State<R> {
