@@ -54,11 +54,46 @@ impl<S: Storage> ReceivedMessage<S> {
     }
 }
 
-/// Messages that are taken at once under the lock, and given to the application outside of it.
-const ROOM: usize = if cfg!(feature = "alloc") { 8 } else { 1 };
+/// Where messages are put under the lock, so that no code of the application is part of it.
+trait Keep<S: Storage>: Default {
+    /// How many there is room for.
+    const ROOM: u32;
 
-/// Such messages.
-type Taken<R> = heapless::Vec<ReceivedMessage<StorageOf<R>>, ROOM>;
+    fn keep(&mut self, message: ReceivedMessage<S>);
+}
+
+impl<S: Storage> Keep<S> for Option<ReceivedMessage<S>> {
+    const ROOM: u32 = 1;
+
+    fn keep(&mut self, message: ReceivedMessage<S>) {
+        *self = Some(message);
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<S: Storage> Keep<S> for alloc::vec::Vec<ReceivedMessage<S>> {
+    const ROOM: u32 = u32::MAX;
+
+    fn keep(&mut self, message: ReceivedMessage<S>) {
+        self.push(message);
+    }
+}
+
+/// Messages on their way to the application: those that are taken at once.
+#[cfg(feature = "alloc")]
+type Few<S> = heapless::Vec<ReceivedMessage<S>, 8>;
+#[cfg(not(feature = "alloc"))]
+type Few<S> = Option<ReceivedMessage<S>>;
+
+#[cfg(feature = "alloc")]
+impl<S: Storage> Keep<S> for Few<S> {
+    const ROOM: u32 = 8;
+
+    fn keep(&mut self, message: ReceivedMessage<S>) {
+        // No more are taken than there is room for.
+        let _ = self.push(message);
+    }
+}
 
 /// Receiving once.
 struct Receiving<'c, R: Runtime> {
@@ -66,45 +101,68 @@ struct Receiving<'c, R: Runtime> {
     endpoint: &'c Endpoint<R>,
     deadline: Option<Instant>,
     max: u32,
-    /// Messages that the application has.
-    given: u32,
-}
-
-/// The same with what takes the messages.
-struct Giving<'c, R: Runtime, F> {
-    receiving: Receiving<'c, R>,
-    take: F,
+    /// Messages that were taken.
+    taken: u32,
 }
 
 impl<R: Runtime> Receiving<'_, R> {
     /// Takes messages that are there, up to the room for them. Ready with whether there may be more.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn poll(&mut self, cx: &mut Context<'_>, taken: &mut Taken<R>) -> Poll<Result<bool, Failure<StorageOf<R>>>> {
-        let Self { pending, endpoint, deadline, max, given } = self;
+    fn poll<K: Keep<StorageOf<R>>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        kept: &mut K,
+    ) -> Poll<Result<bool, Failure<StorageOf<R>>>> {
+        let Self { pending, endpoint, deadline, max, taken } = self;
         if pending.operation.is_none() {
             pending.operation = Some(call::start_for(&endpoint.shared, endpoint.id, *deadline, cx.waker())?);
         }
-        let (clock, left) = (endpoint.shared.clock(), *max - *given);
-        let room = left.min(ROOM as u32);
-        let mut result = Ok(false);
-        let mut is_pending = true;
+        let (clock, left) = (endpoint.shared.clock(), *max - *taken);
+        let room = left.min(K::ROOM);
+        let mut polled = Poll::Pending;
         call::poll_slot(pending, cx, &mut |machine, operation| {
-            // There is room.
-            let mut take = |message: ReceivedMessage<StorageOf<R>>| drop(taken.push(message.of(&endpoint.entity)));
-            let count = if *given > 0 {
+            let mut take = |message: ReceivedMessage<StorageOf<R>>| kept.keep(message.of(&endpoint.entity));
+            let count = if *taken > 0 {
                 Ok(machine.take_more(clock, endpoint.id, room, &mut take))
             } else {
                 ready!(machine.poll_receive(clock, operation, endpoint.id, left, room, &mut take))
             };
-            is_pending = false;
-            result = count.map(|count| {
-                *given += count;
+            let more = count.map(|count| {
+                *taken += count;
                 count == room && count < left
             });
-            Poll::Ready(!matches!(result, Ok(true)))
+            let over = !matches!(more, Ok(true));
+            polled = Poll::Ready(more);
+            Poll::Ready(over)
         });
-        if is_pending { Poll::Pending } else { Poll::Ready(result) }
+        polled
     }
+}
+
+/// Receiving once what the client itself keeps.
+struct Keeping<'c, R: Runtime, K> {
+    receiving: Receiving<'c, R>,
+    kept: K,
+}
+
+/// Nothing in it is pinned.
+impl<R: Runtime, K> Unpin for Keeping<'_, R, K> {}
+
+impl<R: Runtime, K: Keep<StorageOf<R>>> Future for Keeping<'_, R, K> {
+    type Output = Result<K, Error<StorageOf<R>>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { receiving, kept } = self.get_mut();
+        match ready!(receiving.poll(cx, kept)) {
+            Ok(_) => Poll::Ready(Ok(core::mem::take(kept))),
+            Err(failure) => Poll::Ready(Err(receiving.endpoint.error(failure))),
+        }
+    }
+}
+
+/// Receiving once what the application takes, outside of the lock.
+struct Giving<'c, R: Runtime, F> {
+    receiving: Receiving<'c, R>,
+    take: F,
 }
 
 impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>) + Unpin> Future for Giving<'_, R, F> {
@@ -113,12 +171,12 @@ impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>) + Unpin> Future for Giv
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { receiving, take } = self.get_mut();
         loop {
-            let mut taken = Taken::<R>::new();
-            let polled = ready!(receiving.poll(cx, &mut taken));
-            taken.into_iter().for_each(&mut *take);
+            let mut few = Few::<StorageOf<R>>::default();
+            let polled = ready!(receiving.poll(cx, &mut few));
+            few.into_iter().for_each(&mut *take);
             match polled {
                 Ok(true) => {}
-                Ok(false) => return Poll::Ready(Ok(receiving.given)),
+                Ok(false) => return Poll::Ready(Ok(receiving.taken)),
                 Err(failure) => return Poll::Ready(Err(receiving.endpoint.error(failure))),
             }
         }
@@ -236,6 +294,10 @@ impl<R: Runtime> Receiver<R> {
         in_span!("ServiceBus.receive", self.endpoint.entity, receive)
     }
 
+    fn keeping<K: Keep<StorageOf<R>>>(&self, max: u32, max_wait: Option<Duration>) -> Keeping<'_, R, K> {
+        Keeping { receiving: self.receiving(max, max_wait), kept: K::default() }
+    }
+
     fn receiving(&self, max: u32, max_wait: Option<Duration>) -> Receiving<'_, R> {
         let (until, limit) = (max_wait, self.endpoint.until());
         let until = until.map(|wait| self.endpoint.shared.now() + wait);
@@ -244,7 +306,7 @@ impl<R: Runtime> Receiver<R> {
             (until, limit) => until.or(limit),
         };
         let pending = Pending::idle(&self.endpoint.shared);
-        Receiving { pending, endpoint: &self.endpoint, deadline, max, given: 0 }
+        Receiving { pending, endpoint: &self.endpoint, deadline, max, taken: 0 }
     }
 
     /// Waits up to `max_wait` for a message; `None` when the service has none by then. Where the service does not answer
@@ -262,10 +324,7 @@ impl<R: Runtime> Receiver<R> {
         &self,
         max_wait: Duration,
     ) -> Result<Option<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
-        let mut message = None;
-        let receive = Giving { receiving: self.receiving(1, Some(max_wait)), take: |found| message = Some(found) };
-        in_span!("ServiceBus.receive", self.endpoint.entity, receive)?;
-        Ok(message)
+        in_span!("ServiceBus.receive", self.endpoint.entity, self.keeping(1, Some(max_wait)))
     }
 
     /// Waits for a message, however long that takes.
@@ -280,9 +339,8 @@ impl<R: Runtime> Receiver<R> {
     /// Why there is no link, after the retries of the policy; calling again tries again.
     pub async fn next(&self) -> Result<ReceivedMessage<StorageOf<R>>, Error<StorageOf<R>>> {
         loop {
-            let mut message = None;
-            self.receive_each(1, None, |found| message = Some(found)).await?;
-            if let Some(message) = message {
+            let receive: Keeping<'_, R, Option<_>> = self.keeping(1, None);
+            if let Some(message) = in_span!("ServiceBus.receive", self.endpoint.entity, receive)? {
                 return Ok(message);
             }
         }
@@ -605,9 +663,10 @@ impl<R: Runtime> Receiver<R> {
         max: u32,
         max_wait: Duration,
     ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
-        let mut messages = alloc::vec::Vec::new();
-        self.receive_each(max, Some(max_wait), |message| messages.push(message)).await?;
-        Ok(messages)
+        if max == 0 {
+            return Ok(alloc::vec::Vec::new());
+        }
+        in_span!("ServiceBus.receive", self.endpoint.entity, self.keeping(max, Some(max_wait)))
     }
 
     /// Looks at up to `max` messages from sequence number `from` on, without locking them.
