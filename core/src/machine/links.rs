@@ -271,6 +271,10 @@ impl<S: Storage> Endpoint<S> {
     fn is_active(&self) -> bool {
         self.is(Sort::Wanting) || self.attachment != Attachment::Down || self.closing
     }
+
+    fn standing(&self) -> Standing {
+        Standing { sorts: SORTS.map(|sort| self.is(sort)), active: self.is_active() }
+    }
 }
 
 impl<S: Storage> fmt::Debug for Endpoint<S> {
@@ -295,6 +299,13 @@ pub(super) enum Sort {
     Receiving,
     /// Receivers that delete what they receive and have, or had, a link on this connection.
     Deleting,
+}
+
+/// What counts of an endpoint.
+#[derive(Clone, Copy)]
+struct Standing {
+    sorts: [bool; SORTS.len()],
+    active: bool,
 }
 
 const SORTS: [Sort; 5] = [Sort::Wanting, Sort::Linked, Sort::Retired, Sort::Receiving, Sort::Deleting];
@@ -443,18 +454,27 @@ impl<S: Storage> Links<S> {
     /// Changes what counts.
     fn change<T>(&mut self, place: u32, change: impl FnOnce(&mut Endpoint<S>) -> T) -> Option<T> {
         let endpoint = self.table.get_mut(place)?;
-        let (before, was_active) = (SORTS.map(|sort| endpoint.is(sort)), endpoint.is_active());
+        let before = endpoint.standing();
         let changed = change(endpoint);
-        let (after, is_active) = (SORTS.map(|sort| endpoint.is(sort)), endpoint.is_active());
-        recount(&mut self.counts, before, after);
-        if is_active && !was_active {
+        self.recount(place, before);
+        Some(changed)
+    }
+
+    /// Counts anew an endpoint that has changed.
+    #[inline(never)]
+    fn recount(&mut self, place: u32, before: Standing) {
+        let Some(endpoint) = self.table.get_mut(place) else { return };
+        let after = endpoint.standing();
+        for ((count, before), after) in self.counts.iter_mut().zip(before.sorts).zip(after.sorts) {
+            *count = *count + u32::from(after) - u32::from(before);
+        }
+        if after.active && !before.active {
             endpoint.losses = self.losses;
             self.active.mark(place);
         }
-        if !is_active && was_active {
+        if !after.active && before.active {
             self.active.clear(place);
         }
-        Some(changed)
     }
 
     /// Appends an endpoint to a chain of its token.
@@ -656,14 +676,6 @@ impl<S: Storage> Links<S> {
             self.ready.mark(id.0.index);
         }
         closes
-    }
-}
-
-/// Not generic: it is there once.
-#[inline(never)]
-fn recount(counts: &mut [u32; SORTS.len()], before: [bool; SORTS.len()], after: [bool; SORTS.len()]) {
-    for ((count, before), after) in counts.iter_mut().zip(before).zip(after) {
-        *count = *count + u32::from(after) - u32::from(before);
     }
 }
 
