@@ -159,8 +159,7 @@ impl From<Duration> for Millis {
     /// Saturates; fractions of a millisecond are cut.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn from(duration: Duration) -> Self {
-        let millis = duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_millis()));
-        Self(u32::try_from(millis).unwrap_or(u32::MAX))
+        Self(u32::try_from(whole_millis(duration)).unwrap_or(u32::MAX))
     }
 }
 
@@ -168,6 +167,12 @@ impl From<Millis> for Duration {
     fn from(millis: Millis) -> Self {
         Self::from_millis(millis.0.into())
     }
+}
+
+/// Whole milliseconds, as [`micros`].
+fn whole_millis(duration: Duration) -> i64 {
+    let millis = duration.as_secs().saturating_mul(1_000).saturating_add(duration.subsec_millis().into());
+    i64::try_from(millis).unwrap_or(i64::MAX)
 }
 
 /// Whole microseconds, saturating; in 64 bits, which is less code on small machines than `Duration::as_micros`.
@@ -246,7 +251,7 @@ impl Add<Duration> for Timestamp {
 
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn add(self, rhs: Duration) -> Self {
-        Self::from_millis(self.as_millis().saturating_add(i64::try_from(rhs.as_millis()).unwrap_or(i64::MAX)))
+        Self::from_millis(self.as_millis().saturating_add(whole_millis(rhs)))
     }
 }
 
@@ -254,7 +259,7 @@ impl Sub<Duration> for Timestamp {
     type Output = Self;
 
     fn sub(self, rhs: Duration) -> Self {
-        Self::from_millis(self.as_millis().saturating_sub(i64::try_from(rhs.as_millis()).unwrap_or(i64::MAX)))
+        Self::from_millis(self.as_millis().saturating_sub(whole_millis(rhs)))
     }
 }
 

@@ -29,23 +29,28 @@ struct Bound {
 impl Bound {
     /// How far it has widened.
     fn drift(self, now: Instant) -> i64 {
-        signed(now).saturating_sub(signed(self.at)) / DRIFT
+        (signed(now) - signed(self.at)) / DRIFT
     }
 
     /// The service's time by a lower bound, in microseconds.
     fn at_least(self, now: Instant) -> i64 {
-        signed(now).saturating_add(self.offset).saturating_sub(self.drift(now))
+        signed(now) + self.offset - self.drift(now)
     }
 }
 
-/// Microseconds of the monotonic clock; saturates after 292 000 years.
+/// No time is further away, in milliseconds: 35 000 years. Sums of a few of them fit into 64 bits as microseconds.
+const FURTHEST: i64 = 1 << 50;
+
+/// Microseconds of the monotonic clock.
+#[inline(never)]
 fn signed(now: Instant) -> i64 {
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+    now.as_micros().min(FURTHEST as u64 * 1_000) as i64
 }
 
 /// Microseconds since the Unix epoch.
+#[inline(never)]
 fn micros(utc: Timestamp) -> i64 {
-    utc.as_millis().saturating_mul(1_000)
+    utc.as_millis().clamp(-FURTHEST, FURTHEST) * 1_000
 }
 
 /// What is known of the service's clock.
@@ -69,7 +74,7 @@ impl ServiceClock {
     /// The latest that it can be at the service, in microseconds.
     fn latest(&self, now: Instant) -> Option<i64> {
         let bound = self.most?;
-        Some(signed(now).saturating_add(bound.offset).saturating_add(bound.drift(now)))
+        Some(signed(now) + bound.offset + bound.drift(now))
     }
 
     /// The earliest that it can be at the service by what is certain, in microseconds.
@@ -83,7 +88,7 @@ impl ServiceClock {
         let known = if guessed { self.earliest(clock.now) } else { self.certain(clock.now) };
         if known.is_none_or(|known| time > known) {
             let bound = if guessed { &mut self.guess } else { &mut self.least };
-            *bound = Some(Bound { offset: time.saturating_sub(signed(clock.now)), at: clock.now });
+            *bound = Some(Bound { offset: time - signed(clock.now), at: clock.now });
             // Of two bounds that contradict each other, the older one goes.
             if self.latest(clock.now).is_some_and(|latest| latest < time) {
                 self.most = None;
@@ -95,9 +100,9 @@ impl ServiceClock {
     /// At `since`, it was `time` or earlier at the service. Returns whether the local UTC has just turned out to be wrong.
     fn was_before(&mut self, clock: Clock, since: Instant, time: i64) -> bool {
         // Times of the service are whole milliseconds, cut.
-        let time = time.saturating_add(999);
+        let time = time + 999;
         if self.latest(since).is_none_or(|latest| time < latest) {
-            self.most = Some(Bound { offset: time.saturating_sub(signed(since)), at: since });
+            self.most = Some(Bound { offset: time - signed(since), at: since });
             for bound in [&mut self.least, &mut self.guess] {
                 *bound = bound.filter(|bound| bound.at_least(since) <= time);
             }
@@ -113,8 +118,8 @@ impl ServiceClock {
     /// Compares the local UTC with the interval. Returns whether it has just turned out to be wrong.
     fn compare(&mut self, clock: Clock) -> bool {
         let local = micros(clock.utc);
-        let early = self.earliest(clock.now).is_some_and(|earliest| local.saturating_add(TOLERANCE) < earliest);
-        let late = self.latest(clock.now).is_some_and(|latest| local.saturating_sub(TOLERANCE) > latest);
+        let early = self.earliest(clock.now).is_some_and(|earliest| local + TOLERANCE < earliest);
+        let late = self.latest(clock.now).is_some_and(|latest| local - TOLERANCE > latest);
         let turned = (early || late) && !self.wrong;
         self.wrong |= turned;
         turned
@@ -133,7 +138,7 @@ impl ServiceClock {
             return false;
         }
         let until = micros(until);
-        let given = |length: Millis| until.saturating_sub(i64::from(length.get()).saturating_mul(1_000));
+        let given = |length: Millis| until - i64::from(length.get()) * 1_000;
         let turned = self.is_after(clock, given(LONGEST_LOCK), false);
         // A lock of this length is given at the latest when it begins, which is not before it was asked for.
         since.is_some_and(|since| self.was_before(clock, since, given(SHORTEST_LOCK))) || turned
@@ -181,7 +186,7 @@ impl ServiceClock {
             return time.left(self.utc(clock));
         }
         match self.latest(clock.now) {
-            Some(latest) => time.left(Timestamp::from_millis(latest.div_euclid(1_000).saturating_add(1))),
+            Some(latest) => time.left(Timestamp::from_millis(latest.div_euclid(1_000) + 1)),
             None => Millis::new(0),
         }
     }
