@@ -641,7 +641,7 @@ impl World {
     ) -> Ended {
         let transaction = txn.map(|txn| Tag::new(txn).unwrap());
         let options = SendOptions { tag: Tag::new(&[1]).unwrap(), format, transaction, ..SendOptions::default() };
-        let delivery = self.clients[client].engine.send(link, payload, &options).unwrap();
+        let delivery = self.clients[client].engine.send(link, &payload, &options).unwrap();
         self.settle_down();
         self.ended(client, delivery)
     }

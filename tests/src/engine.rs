@@ -500,7 +500,7 @@ impl<S: Storage> Pair<S> {
     /// When the engine refuses it.
     pub fn send(&mut self, link: LinkId, bytes: &[u8]) -> DeliveryId {
         let payload = S::Payload::copy_from(bytes).expect("room");
-        self.client.connection.send(link, payload, &SendOptions::default()).expect("the message is taken")
+        self.client.connection.send(link, &payload, &SendOptions::default()).expect("the message is taken")
     }
 }
 

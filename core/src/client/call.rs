@@ -468,28 +468,29 @@ impl<R: Runtime> Endpoint<R> {
             // A task that comes meanwhile finds no arena and makes one of its own.
             (started, core::mem::take(&mut state.arena), id)
         });
-        let encoded = (started.is_ok() && !turn.waits).then(|| self.encode_in(&mut arena, message, id));
+        *payload = None;
+        let encoded = match started {
+            Ok(_) if !turn.waits => self.encode_in(payload, &mut arena, message, id),
+            _ => Ok(()),
+        };
         self.shared.with(|state| state.arena = arena);
         let operation = started?;
-        match encoded.transpose() {
-            Ok(encoded) => *payload = encoded,
-            Err(_) => {
-                // The call was started for nothing.
-                give_up::<R>(&self.shared, operation);
-                return Err(Failure::no_capacity(Capacity::Message));
-            }
+        if encoded.is_err() {
+            // The call was started for nothing.
+            give_up::<R>(&self.shared, operation);
+            return Err(Failure::no_capacity(Capacity::Message));
         }
         Ok(operation)
     }
 
     /// Encodes a message outside of the lock. One without an id gets this one, and a life too long for its field an expiry.
-    #[inline]
     fn encode_in(
         &self,
+        place: &mut Option<PayloadOf<R>>,
         arena: &mut Spare<StorageOf<R>, EncoderOf<StorageOf<R>>>,
         message: &MessageRef<'_>,
         id: Option<Uuid>,
-    ) -> Result<PayloadOf<R>, Full> {
+    ) -> Result<(), Full> {
         let text = id.map(Uuid::text);
         if text.is_some() || message.needs_expiry() {
             let mut message: MessageRef<'_> = *message;
@@ -497,9 +498,9 @@ impl<R: Runtime> Endpoint<R> {
             if message.needs_expiry() {
                 message.set_expiry(self.shared.clock().utc);
             }
-            PayloadOf::<R>::encode_in(arena.kept_mut(), &message)
+            PayloadOf::<R>::encode_in(place, arena.kept_mut(), &message)
         } else {
-            PayloadOf::<R>::encode_in(arena.kept_mut(), message)
+            PayloadOf::<R>::encode_in(place, arena.kept_mut(), message)
         }
     }
 
@@ -512,9 +513,10 @@ impl<R: Runtime> Endpoint<R> {
             let gets_id = lacks_id && state.machine.settings().message_ids;
             (core::mem::take(&mut state.arena), gets_id.then(|| Uuid(state.machine.random().uuid())))
         });
-        let encoded = self.encode_in(&mut arena, message, id);
+        let mut payload = None;
+        let encoded = self.encode_in(&mut payload, &mut arena, message, id);
         self.shared.with(|state| state.arena = arena);
-        encoded.map_err(|_| Failure::no_capacity(Capacity::Message))
+        payload.filter(|_| encoded.is_ok()).ok_or_else(|| Failure::no_capacity(Capacity::Message))
     }
 
     /// The end of an attempt that starts now.

@@ -28,8 +28,8 @@ pub struct Delivery<R: Runtime> {
     endpoint: Endpoint<R>,
     payload: PayloadOf<R>,
     format: u32,
-    /// What the engine has not taken yet.
-    waiting: Option<PayloadOf<R>>,
+    /// The engine has not taken it yet.
+    waits: bool,
     course: Course,
     place: Place,
     room: Room,
@@ -75,7 +75,7 @@ struct Sent<'d, R: Runtime> {
     endpoint: &'d Endpoint<R>,
     payload: &'d PayloadOf<R>,
     format: u32,
-    waiting: &'d mut Option<PayloadOf<R>>,
+    waits: &'d mut bool,
 }
 
 impl<R: Runtime> Attempt<R> for Sent<'_, R> {
@@ -84,7 +84,7 @@ impl<R: Runtime> Attempt<R> for Sent<'_, R> {
     }
 
     fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
-        *self.waiting = Some(self.payload.clone());
+        *self.waits = true;
         call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
     }
 
@@ -94,7 +94,10 @@ impl<R: Runtime> Attempt<R> for Sent<'_, R> {
         _: Clock,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        machine.poll_send(operation, self.endpoint.id, self.waiting, self.format, None)
+        let mut unsent = self.waits.then_some(self.payload);
+        let polled = machine.poll_send(operation, self.endpoint.id, &mut unsent, self.format, None);
+        *self.waits = unsent.is_some();
+        polled
     }
 }
 
@@ -104,7 +107,7 @@ impl<R: Runtime> Delivery<R> {
         let course = Course::new(endpoint.until());
         let place = if sender.is_ordered { Place::Wanted } else { Place::Free };
         let (room, room_until) = (Room::default(), None);
-        Self { endpoint, payload, format, waiting: None, course, place, room, room_until, outcome: None }
+        Self { endpoint, payload, format, waits: false, course, place, room, room_until, outcome: None }
     }
 
     /// Waits for slots where all are taken: a call that has failed with `failure` may begin again afterwards.
@@ -159,8 +162,8 @@ impl<R: Runtime> Delivery<R> {
                     return Poll::Ready(Err(failure));
                 }
             }
-            let Self { endpoint, payload, format, waiting, course, .. } = self;
-            let mut sent = Sent { endpoint: &*endpoint, payload, format: *format, waiting };
+            let Self { endpoint, payload, format, waits, course, .. } = self;
+            let mut sent = Sent { endpoint: &*endpoint, payload, format: *format, waits };
             let Err(failure) = ready!(course.poll(&endpoint.shared, cx, &mut sent)) else { return Poll::Ready(Ok(())) };
             // An attempt that finds no slot was not made: it is no failure of the message.
             if let Err(failure) = ready!(self.poll_room(cx, 1, failure)) {
@@ -197,7 +200,7 @@ impl<R: Runtime> Delivery<R> {
             }
             Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
             // The engine has it.
-            Poll::Pending if self.waiting.is_none() && !self.course.turn.waits => {
+            Poll::Pending if !self.waits && !self.course.turn.waits => {
                 self.room_until = None;
                 Poll::Ready(Ok(()))
             }
@@ -297,8 +300,12 @@ impl<R: Runtime> Sender<R> {
         }
     }
 
-    /// Sends what is encoded when its turn comes.
-    pub(super) async fn send_in_order(&self, payload: PayloadOf<R>, format: u32) -> Result<(), Error<StorageOf<R>>> {
-        self.enqueue_encoded(payload, format).await?.await
+    /// Sends what is encoded when its turn comes. On the heap: in its place, its future would make that of every send larger.
+    pub(super) fn send_in_order(
+        &self,
+        payload: PayloadOf<R>,
+        format: u32,
+    ) -> Pin<alloc::boxed::Box<impl Future<Output = Result<(), Error<StorageOf<R>>>>>> {
+        alloc::boxed::Box::pin(async move { self.enqueue_encoded(payload, format).await?.await })
     }
 }

@@ -14,6 +14,7 @@ use crate::storage::Storage;
 use crate::time::{Duration, Timestamp};
 use crate::wire::{Uuid, UuidText};
 use core::fmt;
+use core::future::Future;
 use core::task::{Poll, Waker, ready};
 
 /// Sends messages to a queue or topic. It is a handle: clones share one link, and many sends may be under way at once.
@@ -37,16 +38,10 @@ impl<R: Runtime> fmt::Debug for Sender<R> {
     }
 }
 
-/// What is encoded and sent in each attempt.
-enum Source<'c, R: Runtime, M: ?Sized> {
-    Message(&'c M),
-    Batch(&'c PayloadOf<R>),
-}
-
-/// Sending once: a message, which is encoded for each attempt, or an encoded batch.
-pub(super) struct Sending<'c, R: Runtime, M: ?Sized = [u8]> {
+/// Sending a message once, which is encoded for each attempt.
+pub(super) struct Sending<'c, R: Runtime, M: ?Sized> {
     endpoint: &'c Endpoint<R>,
-    source: Source<'c, R, M>,
+    message: &'c M,
     /// What the engine has not taken yet.
     payload: Option<PayloadOf<R>>,
     transaction: Option<TransactionOf<R>>,
@@ -55,18 +50,8 @@ pub(super) struct Sending<'c, R: Runtime, M: ?Sized = [u8]> {
 }
 
 impl<'c, R: Runtime, M: AsMessage + ?Sized> Sending<'c, R, M> {
-    pub(super) fn message(endpoint: &'c Endpoint<R>, message: &'c M, transaction: Option<TransactionOf<R>>) -> Self {
-        Self { endpoint, source: Source::Message(message), payload: None, transaction, id: None }
-    }
-}
-
-impl<'c, R: Runtime> Sending<'c, R> {
-    pub(super) fn batch(
-        endpoint: &'c Endpoint<R>,
-        batch: &'c PayloadOf<R>,
-        transaction: Option<TransactionOf<R>>,
-    ) -> Self {
-        Self { endpoint, source: Source::Batch(batch), payload: None, transaction, id: None }
+    pub(super) fn new(endpoint: &'c Endpoint<R>, message: &'c M, transaction: Option<TransactionOf<R>>) -> Self {
+        Self { endpoint, message, payload: None, transaction, id: None }
     }
 }
 
@@ -76,16 +61,8 @@ impl<R: Runtime, M: AsMessage + ?Sized> Attempt<R> for Sending<'_, R, M> {
     }
 
     fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
-        match self.source {
-            Source::Message(message) => {
-                let id = if self.transaction.is_none() { Some(&mut self.id) } else { None };
-                self.endpoint.encode_and_start(&message.as_message(), id, turn, waker, &mut self.payload)
-            }
-            Source::Batch(batch) => {
-                self.payload = Some(batch.clone());
-                call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
-            }
-        }
+        let id = if self.transaction.is_none() { Some(&mut self.id) } else { None };
+        self.endpoint.encode_and_start(&self.message.as_message(), id, turn, waker, &mut self.payload)
     }
 
     fn poll(
@@ -94,11 +71,50 @@ impl<R: Runtime, M: AsMessage + ?Sized> Attempt<R> for Sending<'_, R, M> {
         _: Clock,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let format = match self.source {
-            Source::Message(_) => 0,
-            Source::Batch(_) => BATCH_FORMAT,
-        };
-        machine.poll_send(operation, self.endpoint.id, &mut self.payload, format, self.transaction)
+        let mut unsent = self.payload.as_ref();
+        let polled = machine.poll_send(operation, self.endpoint.id, &mut unsent, 0, self.transaction);
+        if unsent.is_none() {
+            self.payload = None;
+        }
+        polled
+    }
+}
+
+/// Sending a batch once: from its place, which it keeps.
+pub(super) struct SendingBatch<'c, R: Runtime> {
+    endpoint: &'c Endpoint<R>,
+    batch: &'c PayloadOf<R>,
+    unsent: Option<&'c PayloadOf<R>>,
+    transaction: Option<TransactionOf<R>>,
+}
+
+impl<'c, R: Runtime> SendingBatch<'c, R> {
+    pub(super) fn new(
+        endpoint: &'c Endpoint<R>,
+        batch: &'c PayloadOf<R>,
+        transaction: Option<TransactionOf<R>>,
+    ) -> Self {
+        Self { endpoint, batch, unsent: None, transaction }
+    }
+}
+
+impl<R: Runtime> Attempt<R> for SendingBatch<'_, R> {
+    fn entity(&self) -> &Entity<StorageOf<R>> {
+        &self.endpoint.entity
+    }
+
+    fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
+        self.unsent = Some(self.batch);
+        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
+    }
+
+    fn poll(
+        &mut self,
+        machine: &mut ClientMachine<StorageOf<R>>,
+        _: Clock,
+        operation: OperationId,
+    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+        machine.poll_send(operation, self.endpoint.id, &mut self.unsent, BATCH_FORMAT, self.transaction)
     }
 }
 
@@ -186,7 +202,7 @@ impl<R: Runtime> Sender<R> {
                 self.endpoint.encode(&message.as_message()).map_err(|failure| self.endpoint.error(failure))?;
             return self.send_in_order(payload, 0).await;
         }
-        let sending = Sending::message(&self.endpoint, message, None);
+        let sending = Sending::new(&self.endpoint, message, None);
         in_span!("ServiceBus.send", self.endpoint.entity, self.endpoint.attempts(sending))
     }
 
@@ -238,23 +254,28 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`]; the batch comes back.
-    pub async fn send_batch(
+    #[allow(clippy::manual_async_fn, reason = "an async function would hold its argument twice")]
+    pub fn send_batch(
         &self,
-        batch: MessageBatch<StorageOf<R>>,
-    ) -> Result<(), SendError<StorageOf<R>, MessageBatch<StorageOf<R>>>> {
-        if batch.is_empty() {
-            return Ok(());
+        mut batch: MessageBatch<StorageOf<R>>,
+    ) -> impl Future<Output = Result<(), SendError<StorageOf<R>, MessageBatch<StorageOf<R>>>>> {
+        async move {
+            match self.send_from(&mut batch).await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(SendError::new(error, batch)),
+            }
         }
-        let sealed = batch.seal();
+    }
+
+    /// Sends a batch from its place.
+    async fn send_from(&self, batch: &mut MessageBatch<StorageOf<R>>) -> Result<(), Error<StorageOf<R>>> {
+        let Some(payload) = batch.seal() else { return Ok(()) };
         #[cfg(feature = "alloc")]
         if self.is_ordered {
-            let result = self.send_in_order(sealed.payload().clone(), BATCH_FORMAT).await;
-            return result.map_err(|error| SendError::new(error, sealed.unseal()));
+            return self.send_in_order(payload.clone(), BATCH_FORMAT).await;
         }
-        let sending = Sending::batch(&self.endpoint, sealed.payload(), None);
-        let sending = self.endpoint.attempts(sending);
-        let result = in_span!("ServiceBus.send", self.endpoint.entity, sending);
-        result.map_err(|error| SendError::new(error, sealed.unseal()))
+        let sending = self.endpoint.attempts(SendingBatch::new(&self.endpoint, payload, None));
+        in_span!("ServiceBus.send", self.endpoint.entity, sending)
     }
 
     /// Sends messages in as few batches as they fit into, one after the other: of each batch all messages are stored, or
@@ -285,7 +306,7 @@ impl<R: Runtime> Sender<R> {
                 }
             }
             let count = batch.len();
-            self.send_batch(batch).await.map_err(|error| SendAllError::new(error.into(), stored))?;
+            self.send_from(&mut batch).await.map_err(|error| SendAllError::new(error, stored))?;
             stored += count;
             if let Some(error) = refused {
                 return Err(SendAllError::new(self.endpoint.error(error::not_added(&error)), stored));

@@ -2,7 +2,7 @@
 
 use super::call::{Endpoint, Pending, TransactionOf, poll_pending};
 use super::receiver::Settling;
-use super::sender::Sending;
+use super::sender::{Sending, SendingBatch};
 use super::{Client, Error, Receiver, SendError, Sender, StorageOf};
 use crate::engine::EngineError;
 use crate::machine::{Cause, ClientMachine, Control, Disposition, Entity, Failure, Kind, OperationId};
@@ -13,7 +13,7 @@ use crate::servicebus::{AsMessage, MessageBatch, ReceivedMessage};
 use crate::storage::{Payload, Storage, Transactions};
 use crate::time::Timestamp;
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 
 /// Begins transactions. It is a handle: clones, and the transactions themselves, share one link to the service's
 /// coordinator, which is closed with the last of them.
@@ -82,12 +82,11 @@ impl<R: Runtime> Client<R> {
 impl<R: Runtime> TransactionController<R> {
     async fn control(&self, control: Control<StorageOf<R>>) -> Result<Option<TransactionOf<R>>, Failure<StorageOf<R>>> {
         let id = self.endpoint.id;
-        let mut payload = Some(
-            <StorageOf<R> as Storage>::Payload::encode(&control)
-                .map_err(|_| Failure::new(Cause::Argument(Argument::Storage)))?,
-        );
+        let payload = <StorageOf<R> as Storage>::Payload::encode(&control)
+            .map_err(|_| Failure::new(Cause::Argument(Argument::Storage)))?;
+        let mut unsent = Some(&payload);
         let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| {
-            machine.poll_control(operation, id, &mut payload)
+            machine.poll_control(operation, id, &mut unsent)
         };
         self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await
     }
@@ -179,7 +178,7 @@ impl<R: Runtime> Transaction<R> {
         sender: &Sender<R>,
         message: &(impl AsMessage + ?Sized),
     ) -> Result<(), Error<StorageOf<R>>> {
-        let sending = Sending::message(&sender.endpoint, message, Some(self.id));
+        let sending = Sending::new(&sender.endpoint, message, Some(self.id));
         sender.endpoint.attempt_once(sending).await
     }
 
@@ -193,18 +192,20 @@ impl<R: Runtime> Transaction<R> {
     ///
     /// # Errors
     /// As [`Sender::send`], at the first attempt; the batch comes back.
-    pub async fn send_batch(
+    #[allow(clippy::manual_async_fn, reason = "an async function would hold its argument twice")]
+    pub fn send_batch(
         &self,
         sender: &Sender<R>,
-        batch: MessageBatch<StorageOf<R>>,
-    ) -> Result<(), SendError<StorageOf<R>, MessageBatch<StorageOf<R>>>> {
-        if batch.is_empty() {
-            return Ok(());
+        mut batch: MessageBatch<StorageOf<R>>,
+    ) -> impl Future<Output = Result<(), SendError<StorageOf<R>, MessageBatch<StorageOf<R>>>>> {
+        async move {
+            let Some(payload) = batch.seal() else { return Ok(()) };
+            let sending = SendingBatch::new(&sender.endpoint, payload, Some(self.id));
+            match sender.endpoint.attempt_once(sending).await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(SendError::new(error, batch)),
+            }
         }
-        let sealed = batch.seal();
-        let sending = Sending::batch(&sender.endpoint, sealed.payload(), Some(self.id));
-        let result = sender.endpoint.attempt_once(sending).await;
-        result.map_err(|error| SendError::new(error, sealed.unseal()))
     }
 
     /// Schedules a message under the transaction, and returns the sequence number that it gets.

@@ -150,50 +150,38 @@ impl<S: Storage> Connection<S> {
     /// Sends a message as soon as there is credit. [`super::Handler::state`] reports the outcome.
     ///
     /// # Errors
-    /// The payload comes back with [`EngineError::Detached`], [`EngineError::IllegalState`] for a receiving link,
-    /// [`EngineError::NoCapacity`] when the table of deliveries is full, and [`EngineError::MessageTooLarge`].
+    /// [`EngineError::Detached`], [`EngineError::IllegalState`] for a receiving link, [`EngineError::NoCapacity`] when the
+    /// table of deliveries is full, and [`EngineError::MessageTooLarge`].
     pub fn send(
         &mut self,
         link: LinkId,
-        payload: S::Payload,
+        payload: &S::Payload,
         options: &SendOptions<S>,
-    ) -> Result<DeliveryId, (EngineError, S::Payload)> {
-        if let Err(error) = self.alive() {
-            return Err((error, payload));
-        }
+    ) -> Result<DeliveryId, EngineError> {
+        self.alive()?;
         let place = link.at();
-        let Some(found) = self.links.find(link).filter(|found| found.is_live()) else {
-            return Err((EngineError::Detached, payload));
-        };
+        let found = self.links.find(link).filter(|found| found.is_live()).ok_or(EngineError::Detached)?;
         if found.role != Role::Sender {
-            return Err((EngineError::IllegalState, payload));
+            return Err(EngineError::IllegalState);
         }
         let (size, limit) = (payload.as_ref().len(), found.max_message_size);
         let limit = limit as usize;
         if limit != 0 && size > limit && !options.oversize {
-            return Err((EngineError::MessageTooLarge, payload));
+            return Err(EngineError::MessageTooLarge);
         }
         let full = EngineError::NoCapacity(Capacity::Deliveries);
         if self.free_deliveries() == 0 {
-            return Err((full, payload));
+            return Err(full);
         }
-        let mut delivery = Delivery::new(place, options.tag, options.format, Stage::Bare);
+        // A place for a delivery and one for its message: both are free.
+        let payload = self.payloads.keep(payload).ok_or(full)?;
+        let stage = Stage::Outgoing { payload, sent: 0, batchable: options.batchable };
+        let mut delivery = Delivery::new(place, options.tag, options.format, stage);
         delivery.presettled = options.settled;
         delivery.unsent = true;
         delivery.transaction = options.transaction;
         delivery.user = options.user;
-        let Ok(id) = self.deliveries.insert(delivery) else { return Err((full, payload)) };
-        let kept = self.payloads.keep(payload);
-        match (kept, self.deliveries.get_mut(id.at())) {
-            (Ok(payload), Some(delivery)) => {
-                delivery.stage = Stage::Outgoing { payload, sent: 0, batchable: options.batchable };
-            }
-            (Err(payload), _) => {
-                self.deliveries.free(id.at());
-                return Err((full, payload));
-            }
-            (Ok(_), None) => {}
-        }
+        let id = self.deliveries.insert(delivery).map_err(|_| full)?;
         self.own(place, id.at());
         self.append(place, id.at());
         self.flag_work(place);

@@ -165,7 +165,7 @@ fn message_goes_round<S: Storage>(chunk: usize, size: usize) {
     let (mut pair, ours, theirs) = Pair::<S>::linked(chunk, Role::Sender);
     let bytes: Vec<u8> = (0..size).map(|i| i as u8).collect();
     let payload = S::Payload::copy_from(&bytes).unwrap();
-    let delivery = pair.client.send(ours, payload, &SendOptions::default()).unwrap();
+    let delivery = pair.client.send(ours, &payload, &SendOptions::default()).unwrap();
     pair.settle_down();
     assert_eq!(pair.server.grant(theirs, 1), Ok(1));
     pair.settle_down();
@@ -205,7 +205,7 @@ fn many_deliveries<S: Storage>() {
     let (mut pair, ours, theirs) = Pair::<S>::linked(10_000, Role::Sender);
     for round in 0..100u8 {
         let payload = S::Payload::copy_from(&[round]).unwrap();
-        let delivery = pair.client.send(ours, payload, &SendOptions::default()).unwrap();
+        let delivery = pair.client.send(ours, &payload, &SendOptions::default()).unwrap();
         pair.server.grant(theirs, 1).unwrap();
         pair.settle_down();
         let incoming = pair.server.receive(theirs).unwrap();
@@ -229,7 +229,7 @@ fn settled_neighbours_travel_in_one_frame() {
     pair.server.grant(theirs, 100).unwrap();
     pair.settle_down();
     for _ in 0..100 {
-        pair.client.send(ours, Default::default(), &SendOptions::default()).unwrap();
+        pair.client.send(ours, &Default::default(), &SendOptions::default()).unwrap();
     }
     pair.settle_down();
     let mut tx = Heap::tx(4096);
@@ -253,7 +253,8 @@ fn ranges_pass_the_wrap<S: Storage>() {
         pair.client.sessions.get_mut(session).unwrap().peer_incoming_window = 2;
         pair.client_reported.0.clear();
         assert_eq!(pair.server.grant(theirs, 2), Ok(2));
-        let deliveries = [(); 2].map(|()| pair.client.send(ours, Default::default(), &SendOptions::default()).unwrap());
+        let deliveries =
+            [(); 2].map(|()| pair.client.send(ours, &Default::default(), &SendOptions::default()).unwrap());
         pair.settle_down();
         while let Some(incoming) = pair.server.receive(theirs) {
             pair.server.settle(incoming.delivery, &DeliveryState::ACCEPTED, true).unwrap();
@@ -279,7 +280,7 @@ fn a_drain_gives_the_credit_back() {
     pair.settle_down();
     assert_eq!(pair.server.link(theirs).unwrap().credit, 10);
     pair.client.drain(ours).unwrap();
-    pair.server.send(theirs, Default::default(), &SendOptions::default()).unwrap();
+    pair.server.send(theirs, &Default::default(), &SendOptions::default()).unwrap();
     pair.settle_down();
     assert!(pair.server_events.contains(&Event::DrainRequested(theirs)));
     pair.server.drained(theirs).unwrap();
@@ -357,7 +358,7 @@ fn touched_for_each_link(sessions: u16) -> usize {
     for (&(session, number), link) in all.iter().zip(&links) {
         assert!(client.link(*link).unwrap().attached);
         if role(number) == Role::Sender {
-            client.send(*link, Default::default(), &SendOptions::default()).unwrap();
+            client.send(*link, &Default::default(), &SendOptions::default()).unwrap();
             continue;
         }
         let transfer = Transfer {

@@ -45,10 +45,10 @@ impl<S: Storage> ClientMachine<S> {
         &mut self,
         operation: OperationId,
         endpoint: EndpointId,
-        payload: &mut Option<S::Payload>,
+        unsent: &mut Option<&S::Payload>,
     ) -> Poll<Result<Option<TransactionOf<S>>, Failure<S>>> {
-        if payload.is_some() {
-            return self.poll_send(operation, endpoint, payload, 0, None).map_ok(|()| None);
+        if unsent.is_some() {
+            return self.poll_send(operation, endpoint, unsent, 0, None).map_ok(|()| None);
         }
         self.poll_declared(operation)
     }
@@ -60,6 +60,6 @@ impl<S: Storage> ClientMachine<S> {
         let Ok(payload) = S::Payload::encode(control) else { return };
         self.tags = self.tags.wrapping_add(1);
         let tag = Tag::number(self.tags);
-        let _ = connection.send(link, payload, &SendOptions { tag, ..SendOptions::default() });
+        let _ = connection.send(link, &payload, &SendOptions { tag, ..SendOptions::default() });
     }
 }

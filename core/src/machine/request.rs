@@ -9,7 +9,7 @@ use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure,
 use crate::engine::{DeliveryId, SendOptions, Tag};
 use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
-use crate::storage::{EncoderOf, Features, Generation, Key, Payload, Payloads, Spare, Storage, Text, TransactionOf};
+use crate::storage::{Features, Generation, Key, Payload, Payloads, Spare, Storage, Text, TransactionOf};
 use crate::time::Instant;
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
@@ -146,9 +146,9 @@ impl<S: Storage> ClientMachine<S> {
         let _ = self.put_node_address(node, &mut address);
         let message =
             RequestMessage { id: request_id(key), to: &address, reply_to: &reply_to, operation, properties, body };
-        let mut encoder = EncoderOf::<S>::default();
+        let mut payload = None;
         let full = |_| Failure::no_capacity(Capacity::Message);
-        S::Payload::append(&mut encoder, &message).map_err(full)?;
+        S::Payload::encode_in(&mut payload, None, &message).map_err(full)?;
         let Links::Up { sender: link, .. } = self.channels.links(node) else {
             self.channels.wait_again(place);
             return Ok(());
@@ -160,19 +160,19 @@ impl<S: Storage> ClientMachine<S> {
             transaction,
             ..SendOptions::default()
         };
-        let connection = self.connection.as_mut().ok_or_else(closed)?;
-        match connection.send(link, encoder.into(), &options) {
+        let (Some(connection), Some(payload)) = (&mut self.connection, &payload) else { return Err(closed()) };
+        match connection.send(link, payload, &options) {
             Ok(delivery) => {
                 self.channels.sent(place, delivery);
                 Ok(())
             }
-            Err((EngineError::NoCapacity(_), _)) => {
+            Err(EngineError::NoCapacity(_)) => {
                 self.channels.wait_again(place);
                 self.channels.starve(node);
                 self.starved = true;
                 Ok(())
             }
-            Err((error, _)) => Err(Failure::of_engine(error)),
+            Err(error) => Err(Failure::of_engine(error)),
         }
     }
 

@@ -51,17 +51,18 @@ impl<S: Storage> ClientMachine<S> {
         Poll::Ready(Ok(SizeLimits { message, batch: batch.min(message) }))
     }
 
-    /// Sends `payload` once the link is there and waits for the outcome. The payload is taken when the engine has it.
+    /// Sends a message once the link is there and waits for the outcome. `unsent` is the encoded message until the engine has
+    /// a copy of it, and nothing afterwards.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_send(
         &mut self,
         operation: OperationId,
         endpoint: EndpointId,
-        payload: &mut Option<S::Payload>,
+        unsent: &mut Option<&S::Payload>,
         format: u32,
         transaction: Option<TransactionOf<S>>,
     ) -> Poll<Result<(), Failure<S>>> {
-        if payload.is_none() {
+        let Some(payload) = *unsent else {
             return self.poll_done(operation).map(|result| match result? {
                 Outcome::Delivery(OutcomeKind::Accepted) => {
                     let entity = || self.links.find(endpoint).map(|found| found.entity());
@@ -72,7 +73,7 @@ impl<S: Storage> ClientMachine<S> {
                 Outcome::Delivery(kind) => Err(Failure::new(Cause::NotAccepted(kind))),
                 Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
             });
-        }
+        };
         match self.poll_attached(operation, endpoint) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
@@ -81,7 +82,7 @@ impl<S: Storage> ClientMachine<S> {
         let (Some(connection), Some(found)) = (&mut self.connection, self.links.find(endpoint)) else {
             return Poll::Pending;
         };
-        let (Some(link), Some(bytes)) = (found.link_up(), payload.take()) else { return Poll::Pending };
+        let Some(link) = found.link_up() else { return Poll::Pending };
         self.tags = self.tags.wrapping_add(1);
         let options = SendOptions {
             tag: Tag::number(self.tags),
@@ -90,33 +91,26 @@ impl<S: Storage> ClientMachine<S> {
             transaction,
             ..SendOptions::default()
         };
-        match connection.send(link, bytes, &options) {
+        match connection.send(link, payload, &options) {
             Ok(delivery) => {
+                *unsent = None;
                 self.calls.set_state(operation, State::Sent(delivery));
                 Poll::Pending
             }
-            Err((EngineError::NoCapacity(Capacity::Deliveries), bytes)) => {
+            Err(EngineError::NoCapacity(Capacity::Deliveries)) => {
                 // The table is full of messages under way: the next settlement makes room.
-                *payload = Some(bytes);
                 self.calls.wait_for_place(operation);
                 self.credit.wait_for_place(endpoint.0.index);
                 self.starved = true;
                 Poll::Pending
             }
-            Err((error, bytes)) => {
-                let size = bytes.as_ref().len();
-                *payload = Some(bytes);
-                let cause = match error {
-                    EngineError::Detached | EngineError::Closed => Cause::LinkLost,
-                    EngineError::MessageTooLarge => {
-                        let limit = connection.link(link).map_or(0, |status| status.peer_max_message_size);
-                        let sizes = format_args!("{size} bytes, and the link takes {limit}");
-                        return Poll::Ready(Err(Failure::told(Cause::Engine(error), &sizes)));
-                    }
-                    other => Cause::Engine(other),
-                };
-                Poll::Ready(Err(Failure::new(cause)))
+            Err(error @ EngineError::MessageTooLarge) => {
+                let size = payload.as_ref().len();
+                let limit = connection.link(link).map_or(0, |status| status.peer_max_message_size);
+                let sizes = format_args!("{size} bytes, and the link takes {limit}");
+                Poll::Ready(Err(Failure::told(Cause::Engine(error), &sizes)))
             }
+            Err(error) => Poll::Ready(Err(Failure::of_engine(error))),
         }
     }
 

@@ -164,7 +164,7 @@ impl Service {
     fn send(&mut self, link: LinkId, payload: <Heap as Storage>::Payload) {
         self.tags += 1;
         let options = SendOptions { tag: Tag::number(self.tags), ..SendOptions::default() };
-        assert!(self.connection.send(link, payload, &options).is_ok());
+        assert!(self.connection.send(link, &payload, &options).is_ok());
     }
 }
 
@@ -254,10 +254,11 @@ impl World {
     /// A message to the service.
     fn send(&mut self, sender: EndpointId) {
         let deadline = self.clock.now.after(Millis::from_secs(60));
-        let mut payload = Some(<Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi"));
+        let payload = <Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi");
+        let mut unsent = Some(&payload);
         let operation = self.with(|client, _| client.start(Some(sender), Some(deadline)).expect("room"));
         loop {
-            let polled = self.with(|client, _| client.poll_send(operation, sender, &mut payload, 0, None));
+            let polled = self.with(|client, _| client.poll_send(operation, sender, &mut unsent, 0, None));
             match polled {
                 Poll::Ready(result) => {
                     result.expect("it is taken");
@@ -273,14 +274,15 @@ impl World {
     fn send_until_one_waits(&mut self, sender: EndpointId) -> OperationId {
         let deadline = self.clock.now.after(Millis::from_secs(3_600));
         loop {
-            let mut payload = Some(<Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi"));
+            let payload = <Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi");
+            let mut unsent = Some(&payload);
             let call = self.with(|client, _| {
                 let call = client.start(Some(sender), Some(deadline)).expect("room");
-                assert!(client.poll_send(call, sender, &mut payload, 0, None).is_pending());
+                assert!(client.poll_send(call, sender, &mut unsent, 0, None).is_pending());
                 call
             });
             self.settle_down();
-            if payload.is_some() {
+            if unsent.is_some() {
                 return call;
             }
             self.with(|client, _| client.finish(call));

@@ -50,10 +50,43 @@ pub const MAX_BATCH_COUNT: usize = 4_500;
 
 /// Messages that travel, and are stored, together. Its size is exact: it is the encoded batch itself.
 pub struct MessageBatch<S: Storage> {
-    encoded: EncoderOf<S>,
+    encoded: Encoded<S>,
     count: usize,
     limit: usize,
     lacking: Lacking,
+}
+
+/// The bytes of a batch.
+enum Encoded<S: Storage> {
+    /// It is added to.
+    Open(EncoderOf<S>),
+    /// It is sent.
+    Sealed(S::Payload),
+}
+
+impl<S: Storage> Encoded<S> {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Open(encoder) => encoder.as_ref(),
+            Self::Sealed(payload) => payload.as_ref(),
+        }
+    }
+
+    /// The bytes to add to; those that could not be sent are opened again.
+    fn open(&mut self) -> Option<&mut EncoderOf<S>> {
+        if let Self::Sealed(payload) = self {
+            *self = Self::Open(core::mem::take(payload).into());
+        }
+        if let Self::Open(encoder) = self { Some(encoder) } else { None }
+    }
+
+    /// The bytes to send.
+    fn seal(&mut self) -> Option<&S::Payload> {
+        if let Self::Open(encoder) = self {
+            *self = Self::Sealed(core::mem::take(encoder).into());
+        }
+        if let Self::Sealed(payload) = self { Some(payload) } else { None }
+    }
 }
 
 /// What messages get that they lack.
@@ -74,7 +107,7 @@ impl<S: Storage> fmt::Debug for MessageBatch<S> {
 impl<S: Storage> MessageBatch<S> {
     /// An empty batch of up to `limit` encoded bytes; `utc` is the time now.
     pub fn new(limit: usize, utc: Timestamp) -> Self {
-        Self { encoded: EncoderOf::<S>::default(), count: 0, limit, lacking: Lacking { utc, ids: None } }
+        Self { encoded: Encoded::Open(EncoderOf::<S>::default()), count: 0, limit, lacking: Lacking { utc, ids: None } }
     }
 
     /// The same batch, in which messages without an id get one from `ids`.
@@ -109,7 +142,9 @@ impl<S: Storage> MessageBatch<S> {
             self.count += 1;
             return Ok(());
         }
-        S::Payload::truncate(&mut self.encoded, start);
+        if let Some(encoded) = self.encoded.open() {
+            S::Payload::truncate(encoded, start);
+        }
         let alone = measure(&Envelope(message)) + section_size(size);
         if self.count == 0 || alone > self.limit {
             return Err(BatchError::TooLarge { size: alone, limit: self.limit });
@@ -118,10 +153,11 @@ impl<S: Storage> MessageBatch<S> {
     }
 
     fn append(&mut self, message: &MessageRef<'_>, size: usize) -> Result<(), Full> {
+        let encoded = self.encoded.open().ok_or(Full)?;
         if self.count == 0 {
-            S::Payload::append(&mut self.encoded, &Envelope(message))?;
+            S::Payload::append(encoded, &Envelope(message))?;
         }
-        S::Payload::append(&mut self.encoded, &Enclosed { message, size })
+        S::Payload::append(encoded, &Enclosed { message, size })
     }
 
     /// How many messages there are.
@@ -136,7 +172,7 @@ impl<S: Storage> MessageBatch<S> {
 
     /// The encoded size so far.
     pub fn size_in_bytes(&self) -> usize {
-        self.encoded.as_ref().len()
+        self.encoded.as_bytes().len()
     }
 
     /// The largest encoded size.
@@ -144,30 +180,9 @@ impl<S: Storage> MessageBatch<S> {
         self.limit
     }
 
-    /// The batch as it is sent.
-    pub(crate) fn seal(self) -> SealedBatch<S> {
-        let Self { encoded, count, limit, lacking } = self;
-        SealedBatch { payload: encoded.into(), count, limit, lacking }
-    }
-}
-
-/// A batch that is being sent.
-pub(crate) struct SealedBatch<S: Storage> {
-    payload: S::Payload,
-    count: usize,
-    limit: usize,
-    lacking: Lacking,
-}
-
-impl<S: Storage> SealedBatch<S> {
-    pub(crate) fn payload(&self) -> &S::Payload {
-        &self.payload
-    }
-
-    /// The batch, to be added to or sent again.
-    pub(crate) fn unseal(self) -> MessageBatch<S> {
-        let Self { payload, count, limit, lacking } = self;
-        MessageBatch { encoded: payload.into(), count, limit, lacking }
+    /// The batch as it is sent; nothing when it is empty.
+    pub(crate) fn seal(&mut self) -> Option<&S::Payload> {
+        if self.is_empty() { None } else { self.encoded.seal() }
     }
 }
 

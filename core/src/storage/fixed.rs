@@ -280,9 +280,13 @@ impl<const M: usize> Payload for heapless::Vec<u8, M> {
         Ok(payload)
     }
 
-    /// Each payload is encoded in its own place.
-    fn encode_in(_memory: Option<&mut Self>, value: &dyn Encode) -> Result<Self, Full> {
-        Self::encode(value)
+    /// Each payload has memory of its own.
+    fn encode_in(place: &mut Option<Self>, _memory: Option<&mut Self>, value: &dyn Encode) -> Result<(), Full> {
+        let encoded = Self::append(place.insert(Self::new()), value);
+        if encoded.is_err() {
+            *place = None;
+        }
+        encoded
     }
 
     fn append(encoder: &mut Self, value: &dyn Encode) -> Result<(), Full> {
@@ -314,6 +318,7 @@ pub struct FixedPayloads<const M: usize, const P: usize> {
 }
 
 impl<const M: usize, const P: usize> Default for FixedPayloads<M, P> {
+    #[inline(always)]
     fn default() -> Self {
         Self { places: [const { heapless::Vec::new() }; P], taken: [false; P] }
     }
@@ -343,12 +348,11 @@ impl<B: Buffer, const M: usize, const P: usize> Payloads<heapless::Vec<u8, M>, B
 
     const BOUNDED: bool = true;
 
-    fn keep(&mut self, payload: heapless::Vec<u8, M>) -> Result<FixedPlace, heapless::Vec<u8, M>> {
-        let Some(place) = self.reserve() else { return Err(payload) };
-        if let Some(kept) = self.places.get_mut(usize::from(place.0)) {
-            *kept = payload;
-        }
-        Ok(place)
+    fn keep(&mut self, payload: &heapless::Vec<u8, M>) -> Option<FixedPlace> {
+        let place = self.reserve()?;
+        // An empty place has room for any message.
+        let _ = self.places.get_mut(usize::from(place.0))?.extend_from_slice(payload);
+        Some(place)
     }
 
     fn begin(&mut self) -> Option<FixedPlace> {

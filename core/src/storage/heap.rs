@@ -104,29 +104,13 @@ impl Payload for Bytes {
         Ok(payload.freeze())
     }
 
-    fn encode_in(memory: Option<&mut BytesMut>, value: &dyn Encode) -> Result<Self, Full> {
-        let Some(chunk) = memory else { return Self::encode(value) };
-        // Written in place: all of the chunk counts as written, and is cleared once for many messages. Memory that grows is
-        // appended to piece by piece. What is left of the chunk may be too small, but is not likely to be: it is worth a
-        // try without measuring.
-        let mut is_new = chunk.len() < ROOM;
-        loop {
-            if is_new {
-                chunk.clear();
-                if !chunk.try_reclaim(CHUNK) {
-                    *chunk = BytesMut::with_capacity(CHUNK);
-                }
-                chunk.resize(CHUNK, 0);
-            }
-            let mut sink = Sink::new(chunk);
-            value.encode(&mut sink);
-            match sink.finish() {
-                Ok(size) => return Ok(chunk.split_to(size).freeze()),
-                // A large message has memory of its own.
-                Err(Full) if is_new || sink.position() > CHUNK / 4 => return Self::encode(value),
-                Err(Full) => is_new = true,
-            }
-        }
+    fn encode_in(place: &mut Option<Self>, memory: Option<&mut BytesMut>, value: &dyn Encode) -> Result<(), Full> {
+        *place = None;
+        *place = Some(match memory {
+            Some(chunk) => encode_in_chunk(chunk, value)?,
+            None => Self::encode(value)?,
+        });
+        Ok(())
     }
 
     fn append(encoder: &mut BytesMut, value: &dyn Encode) -> Result<(), Full> {
@@ -158,6 +142,31 @@ impl Payload for Bytes {
     }
 }
 
+/// Encodes a value into what is left of a chunk, or of another one in its place.
+fn encode_in_chunk(chunk: &mut BytesMut, value: &dyn Encode) -> Result<Bytes, Full> {
+    // Written in place: all of the chunk counts as written, and is cleared once for many messages. Memory that grows is
+    // appended to piece by piece. What is left of the chunk may be too small, but is not likely to be: it is worth a
+    // try without measuring.
+    let mut is_new = chunk.len() < ROOM;
+    loop {
+        if is_new {
+            chunk.clear();
+            if !chunk.try_reclaim(CHUNK) {
+                *chunk = BytesMut::with_capacity(CHUNK);
+            }
+            chunk.resize(CHUNK, 0);
+        }
+        let mut sink = Sink::new(chunk);
+        value.encode(&mut sink);
+        match sink.finish() {
+            Ok(size) => return Ok(chunk.split_to(size).freeze()),
+            // A large message has memory of its own.
+            Err(Full) if is_new || sink.position() > CHUNK / 4 => return Bytes::encode(value),
+            Err(Full) => is_new = true,
+        }
+    }
+}
+
 /// Deliveries hold their messages themselves; their bytes are counted here.
 #[derive(Debug, Default)]
 pub struct HeapPayloads {
@@ -174,9 +183,9 @@ impl Payloads<Bytes, HeapBuffer> for HeapPayloads {
     }
 
     #[inline]
-    fn keep(&mut self, payload: Bytes) -> Result<Bytes, Bytes> {
+    fn keep(&mut self, payload: &Bytes) -> Option<Bytes> {
         self.held += payload.len();
-        Ok(payload)
+        Some(payload.clone())
     }
 
     #[inline]

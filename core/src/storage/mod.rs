@@ -219,8 +219,9 @@ pub trait Payload: AsRef<[u8]> + Clone + Debug + Default + Unpin {
     /// # Errors
     /// A value that has no room; so do the others.
     fn encode(value: &dyn Encode) -> Result<Self, Full>;
-    /// Encodes `value` into memory that earlier payloads have left, many to one allocation.
-    fn encode_in(memory: Option<&mut Self::Encoder>, value: &dyn Encode) -> Result<Self, Full>;
+    /// Encodes `value` in its `place`, which is empty where it has no room; in memory that earlier payloads have left, many
+    /// to one allocation.
+    fn encode_in(place: &mut Option<Self>, memory: Option<&mut Self::Encoder>, value: &dyn Encode) -> Result<(), Full>;
     /// Appends a value, or nothing and [`Full`].
     fn append(encoder: &mut Self::Encoder, value: &dyn Encode) -> Result<(), Full>;
     /// Forgets everything after `len` bytes.
@@ -369,8 +370,8 @@ pub trait Payloads<P, B>: Default {
     fn held(&self) -> usize {
         0
     }
-    /// Keeps a message, or gives it back when there is no place.
-    fn keep(&mut self, payload: P) -> Result<Self::Kept, P>;
+    /// Keeps a copy of a message, when there is a place; on the heap the bytes are shared.
+    fn keep(&mut self, payload: &P) -> Option<Self::Kept>;
     /// A place for a message that is coming in, when there is one.
     fn begin(&mut self) -> Option<Self::Kept>;
     /// Takes a frame of `size` bytes from the front of `buffer` and adds what is behind `offset` to a message.

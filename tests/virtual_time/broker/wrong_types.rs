@@ -274,7 +274,7 @@ fn a_settled_refusal_in_a_transaction() {
                 settled: true,
                 ..SendOptions::default()
             };
-            world.clients[0].engine.send(sender, bytes, &options).unwrap();
+            world.clients[0].engine.send(sender, &bytes, &options).unwrap();
             world.settle_down();
         };
         send(&mut world, encoded(&MessageRef::new("good")));

@@ -8,7 +8,6 @@ use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
 use servicebus_tests::fault::Judge;
-use servicebus_tests::known_fault;
 
 macro_rules! boards {
     ($($name:ident $message:literal),*) => { $(
@@ -45,7 +44,7 @@ fn futures<S: Storage<Literal: From<&'static str>>>() -> [usize; 3] {
     [size_of::<MessageBatch<S>>(), batch, all]
 }
 
-#[known_fault("D5")]
+#[test]
 fn a_batch_is_sent_in_place_d5() {
     let mut judge = Judge::new();
     let least = futures::<Board512>();

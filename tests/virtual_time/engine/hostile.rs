@@ -485,8 +485,7 @@ fn ranges_of_every_size<S: Storage>() {
         )
     };
     for round in 0..4 {
-        let delivery =
-            side.connection.send(link, payload(), &SendOptions::default()).map_err(|(error, _)| error).unwrap();
+        let delivery = side.connection.send(link, &payload(), &SendOptions::default()).unwrap();
         side.transmit();
         let began = Clock::now();
         // As many numbers as there are, and more than there are: none may be walked one by one.
@@ -508,7 +507,7 @@ fn ranges_of_every_size<S: Storage>() {
         ));
     }
     // The last before the first: no range of serial numbers.
-    let delivery = side.connection.send(link, payload(), &SendOptions::default()).map_err(|(error, _)| error).unwrap();
+    let delivery = side.connection.send(link, &payload(), &SendOptions::default()).unwrap();
     side.transmit();
     side.feed(&range(5, 4));
     side.poll();
@@ -553,10 +552,9 @@ fn a_message_larger_than_the_link_takes<S: Storage>() {
     let (mut side, session) = Side::<S>::client();
     let link = side.connection.attach(session, &attach("link", 0, Role::Sender)).unwrap();
     side.feed(&frame(0, &Attach { max_message_size: Some(3), ..attach("link", 0, Role::Receiver) }, &[]));
-    let refused = side.connection.send(link, S::Payload::copy_from(b"four").unwrap(), &SendOptions::default());
-    let Err((error, payload)) = refused else { panic!("sent") };
-    assert_eq!(error, EngineError::MessageTooLarge);
-    assert_eq!(payload.as_ref(), b"four", "the message comes back");
+    let refused = side.connection.send(link, &S::Payload::copy_from(b"four").unwrap(), &SendOptions::default());
+    assert_eq!(refused, Err(EngineError::MessageTooLarge));
+    assert_eq!(side.connection.link(link).unwrap().waiting, 0, "nothing of it is kept");
 }
 
 fn more_links_than_places<S: Storage>() {
@@ -599,12 +597,10 @@ fn full_tables_name_the_knob<S: Storage>() {
     // Two places for deliveries: what is promised to the peer is not given away.
     assert_eq!(side.connection.grant(receiver, 1), Ok(1));
     let send = |side: &mut Side<S>| {
-        side.connection
-            .send(sender, S::Payload::copy_from(b"x").unwrap(), &SendOptions::default())
-            .map_err(|(error, payload)| (error, payload.as_ref().to_vec()))
+        side.connection.send(sender, &S::Payload::copy_from(b"x").unwrap(), &SendOptions::default())
     };
     assert!(send(&mut side).is_ok());
-    assert_eq!(send(&mut side), Err((EngineError::NoCapacity(Capacity::Deliveries), b"x".to_vec())));
+    assert_eq!(send(&mut side), Err(EngineError::NoCapacity(Capacity::Deliveries)));
     assert_eq!(side.connection.grant(receiver, 5), Ok(1), "as far as there is room");
     // A detached link gives back what it was promised.
     side.connection.detach(receiver, true, None).unwrap();
@@ -783,7 +779,7 @@ fn a_peer_with_the_smallest_frames<S: Storage>() {
         side.feed(&frame(0, &flow(0, 0, 1), &[]));
         let bytes: Vec<u8> = (0..4_000u32).map(|at| at as u8).collect();
         let payload = S::Payload::copy_from(&bytes).unwrap();
-        side.connection.send(link, payload, &SendOptions::default()).map_err(|(error, _)| error).unwrap();
+        side.connection.send(link, &payload, &SendOptions::default()).unwrap();
         let mut whole = Vec::new();
         let mut frames = 0;
         side.transmit().each(|item| {

@@ -50,7 +50,7 @@ fn scenario<S: Storage>(random: &mut Option<Random>) -> Trace {
     let receiver = pair.client.connection.attach(session, &attach("link", 0, Role::Receiver)).expect("room");
     pair.client.connection.grant(receiver, 1).expect("a receiver");
     let large: Vec<u8> = (0..1_500u32).map(|at| at as u8).collect();
-    let _ = pair.client.connection.send(sender, payload::<S>(&large), &SendOptions::default());
+    let _ = pair.client.connection.send(sender, &payload::<S>(&large), &SendOptions::default());
     let (mut sent, mut messages, mut settled) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..40 {
         for to_server in [true, false] {
@@ -119,7 +119,7 @@ fn scenario<S: Storage>(random: &mut Option<Random>) -> Trace {
                                     _ => None,
                                 });
                                 if let Some(back) = back {
-                                    let _ = to.connection.send(back, incoming.payload, &SendOptions::default());
+                                    let _ = to.connection.send(back, &incoming.payload, &SendOptions::default());
                                 }
                             }
                         }
@@ -134,7 +134,7 @@ fn scenario<S: Storage>(random: &mut Option<Random>) -> Trace {
         }
         match turn {
             10 => {
-                let _ = pair.client.connection.send(sender, payload::<S>(b"small"), &SendOptions::default());
+                let _ = pair.client.connection.send(sender, &payload::<S>(b"small"), &SendOptions::default());
                 if let Some(Event::LinkAttached(link)) = pair.server.events.iter().find(|event| {
                     matches!(event, Event::LinkAttached(link)
                         if pair.server.connection.link(*link).is_some_and(|link| link.role == Role::Receiver))
@@ -326,7 +326,7 @@ fn any_verb<S: Storage>(
                 6 | 7 => {
                     let size = random.below(1_200) as usize;
                     let options = SendOptions { settled: random.below(3) == 0, ..SendOptions::default() };
-                    if let Ok(delivery) = connection.send(link, payload::<S>(&vec![1; size]), &options) {
+                    if let Ok(delivery) = connection.send(link, &payload::<S>(&vec![1; size]), &options) {
                         deliveries.push(delivery);
                     }
                 }
@@ -500,7 +500,7 @@ fn no_more_comes_than_was_granted<S: Storage>() {
                 2 | 3 => {
                     let message = payload::<S>(&sent.to_be_bytes());
                     let options = SendOptions { settled: random.below(2) == 0, ..SendOptions::default() };
-                    sent += u32::from(pair.server.connection.send(theirs, message, &options).is_ok());
+                    sent += u32::from(pair.server.connection.send(theirs, &message, &options).is_ok());
                 }
                 4 if random.below(3) == 0 => {
                     pair.client.connection.drain(ours).expect("a receiver");
@@ -536,7 +536,7 @@ fn windows_hold_at_any_number<S: Storage>() {
     let (mut side, link) = Side::<S>::linked(Role::Sender, 0);
     side.feed(&frame(0, &Flow { next_incoming_id: Some(1), incoming_window: 3, ..flow(0, 0, 5) }, &[]));
     let bytes = vec![9; 4_000];
-    side.connection.send(link, payload::<S>(&bytes), &SendOptions::default()).map_err(|(error, _)| error).unwrap();
+    side.connection.send(link, &payload::<S>(&bytes), &SendOptions::default()).unwrap();
     // The peer is asked for its window when it is used up, once.
     assert_eq!(side.transmit().names(), ["transfer", "transfer", "transfer", "flow"]);
     let mut seen = 3u32;
@@ -602,7 +602,7 @@ fn a_delivery_keeps_its_place_for_a_message_only_until_that_is_written_or_taken(
     let full = EngineError::NoCapacity(Capacity::Deliveries);
     let send = |side: &mut Side<Crowded>| {
         let payload = Payload::copy_from(b"message").unwrap();
-        side.connection.send(link, payload, &SendOptions::default()).map_err(|(error, _)| error)
+        side.connection.send(link, &payload, &SendOptions::default())
     };
     // What was sent until here has left the outbox.
     side.connection.take_freed();
@@ -764,7 +764,7 @@ fn everything_that_begins_ends<S: Storage>() {
         };
         to.connection.grant(there, 1).unwrap();
         let message = payload::<S>(&[round as u8; 700]);
-        from.connection.send(link, message, &SendOptions::default()).map_err(|(error, _)| error).unwrap();
+        from.connection.send(link, &message, &SendOptions::default()).unwrap();
         pair.run();
         let to = if role == Role::Sender { &mut pair.server } else { &mut pair.client };
         match round % 3 {
@@ -818,10 +818,7 @@ fn stale_ids_are_nobody_elses<S: Storage>() {
     let delivery = pair.send(new, b"two");
     assert_eq!(delivery.index(), stale_delivery.index());
     let connection = &mut pair.client.connection;
-    assert_eq!(
-        connection.send(ours, payload::<S>(b"x"), &SendOptions::default()).map_err(|(error, _)| error),
-        Err(EngineError::Detached)
-    );
+    assert_eq!(connection.send(ours, &payload::<S>(b"x"), &SendOptions::default()), Err(EngineError::Detached));
     assert_eq!(connection.grant(ours, 1), Err(EngineError::Detached));
     assert_eq!(connection.drain(ours), Err(EngineError::Detached));
     assert_eq!(connection.drained(ours), Err(EngineError::Detached));
@@ -874,7 +871,7 @@ fn both_ends_begin_and_attach<S: Storage>() {
     pair.client.connection.accept_link(seen, &attach("from server", 0, Role::Receiver)).unwrap();
     pair.client.connection.grant(seen, 1).unwrap();
     let options = SendOptions { tag: Tag::new(b"t").unwrap(), ..SendOptions::default() };
-    pair.server.connection.send(there, payload::<S>(b"hello"), &options).map_err(|(error, _)| error).unwrap();
+    pair.server.connection.send(there, &payload::<S>(b"hello"), &options).unwrap();
     pair.run();
     assert_eq!((pair.client.result, pair.server.result), (Ok(()), Ok(())));
     assert_eq!(pair.client.connection.receive(seen).expect("a message").payload.as_ref(), b"hello");

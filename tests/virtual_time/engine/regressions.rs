@@ -43,7 +43,7 @@ fn send<S: Storage>(
     link: servicebus_core::engine::LinkId,
     bytes: &[u8],
 ) -> Result<servicebus_core::engine::DeliveryId, EngineError> {
-    side.connection.send(link, payload::<S>(bytes), &SendOptions::default()).map_err(|(error, _)| error)
+    side.connection.send(link, &payload::<S>(bytes), &SendOptions::default())
 }
 
 fn settles(role: Role, first: u32, last: Option<u32>) -> Vec<u8> {
@@ -175,7 +175,7 @@ fn close_works_whatever_is_still_there<S: Storage>() {
     pair.run();
     pair.send(ours, b"unsettled");
     let options = SendOptions::default();
-    let _ = pair.server.connection.send(other_there, payload::<S>(b"without credit"), &options);
+    let _ = pair.server.connection.send(other_there, &payload::<S>(b"without credit"), &options);
     pair.run();
     pair.client.connection.close(None);
     pair.run();

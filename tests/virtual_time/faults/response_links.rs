@@ -72,7 +72,7 @@ fn a_settled_request_without_a_response_link_ends_its_link_f51() {
         world.topic("topic", &[("s", SubscriptionDescription::default())]);
         let requests = node_link(&mut world, 0, Role::Sender, &format!("{entity}/$management"), "requests");
         let options = SendOptions { tag: Tag::new(&[1]).unwrap(), settled: true, ..SendOptions::default() };
-        world.clients[0].engine.send(requests, request("X"), &options).unwrap();
+        world.clients[0].engine.send(requests, &request("X"), &options).unwrap();
         world.settle_down();
         let failure = world.detached(0, requests).expect("detached");
         assert_eq!(failure.condition, "amqp:not-allowed");

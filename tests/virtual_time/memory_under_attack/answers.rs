@@ -31,7 +31,7 @@ pub(crate) fn send_only(world: &mut World, client: usize, link: LinkId, payload:
     let options = SendOptions { tag: Tag::new(&[1]).unwrap(), ..SendOptions::default() };
     let World { broker, clock, clients } = world;
     let client = &mut clients[client];
-    client.engine.send(link, payload, &options).unwrap();
+    client.engine.send(link, &payload, &options).unwrap();
     while client.engine.poll_transmit(clock.now, &mut tx) || !tx.filled().is_empty() {
         let count = tx.filled().len().min(rx.spare().len());
         rx.spare()[..count].copy_from_slice(&tx.filled()[..count]);

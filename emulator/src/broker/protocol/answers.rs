@@ -25,13 +25,13 @@ impl Peer {
         // A counter in little-endian order, as the service numbers them (docs/evidence/service-evidence.md §3).
         let tag = Tag::new(&link.tags.to_le_bytes()).unwrap_or(Tag::EMPTY);
         let size = response.len();
-        let sent = self.engine.send(id, response, &SendOptions { tag, settled: true, ..SendOptions::default() });
+        let sent = self.engine.send(id, &response, &SendOptions { tag, settled: true, ..SendOptions::default() });
         match sent {
             Ok(delivery) => {
                 self.answers.push((delivery, size));
                 self.answers_size += size;
             }
-            Err((error, _)) => self.told::<()>(Err(error)),
+            Err(error) => self.told::<()>(Err(error)),
         }
     }
 

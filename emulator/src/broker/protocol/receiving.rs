@@ -76,7 +76,7 @@ impl Shared {
             let token = self.namespace.new_token();
             let tag = Tag::new(&token.to_delivery_tag()).unwrap_or(Tag::EMPTY);
             let options = SendOptions { tag, settled: true, oversize: true, batchable: true, ..SendOptions::default() };
-            match peer.engine.send(id, payload, &options) {
+            match peer.engine.send(id, &payload, &options) {
                 Ok(delivery) => {
                     peer.note_taken(id, delivery, taken);
                 }
@@ -94,7 +94,7 @@ impl Shared {
             // The SDK for Python announces 1 MiB on every receiver, and takes more. Batchable as
             // docs/evidence/service-evidence.md §3 saw it.
             let options = SendOptions { tag, oversize: true, batchable: true, ..SendOptions::default() };
-            match peer.engine.send(id, payload, &options) {
+            match peer.engine.send(id, &payload, &options) {
                 Ok(delivery) => {
                     peer.note_outgoing(Outgoing { id: delivery, link: id, store, token });
                 }

@@ -145,7 +145,7 @@ impl Client {
         self.tags += 1;
         let tag = Tag::new(&self.tags.to_be_bytes()).unwrap_or(Tag::EMPTY);
         let options = SendOptions { tag, settled, ..SendOptions::default() };
-        self.socket.connection.send(link, payload(message), &options).map_err(|(error, _)| error.to_string())
+        self.socket.connection.send(link, &payload(message), &options).map_err(|error| error.to_string())
     }
 
     fn outcome(&mut self, delivery: DeliveryId) -> Result<Option<OutcomeKind>, String> {

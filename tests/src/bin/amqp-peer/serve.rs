@@ -130,7 +130,7 @@ fn serve(stream: TcpStream, max_frame_size: u32, plain: Option<(String, String)>
                         settled,
                         ..SendOptions::default()
                     };
-                    if socket.connection.send(*link, payload(&message), &options).is_err() {
+                    if socket.connection.send(*link, &payload(&message), &options).is_err() {
                         node.messages.push_front(message);
                         break;
                     }
