@@ -17,14 +17,12 @@ mod task;
 use async_io::Timer;
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use servicebus_core::driver::{self, NoCredential};
-use servicebus_core::machine::{Clock, Settings};
+use servicebus_core::machine::Clock;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::{ConnectionString, ConnectionStringError};
+use servicebus_core::servicebus::ConnectionString;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Instant;
 use servicebus_core::transport::Asked;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -81,92 +79,9 @@ impl Runtime for AsyncIo {
     }
 }
 
-/// How a client is made.
-#[derive(Clone, Debug)]
-pub struct Options {
-    settings: Settings<Heap>,
-    dialer: Dialer,
-    #[cfg(any(feature = "async-std", feature = "smol"))]
-    driver_thread: bool,
-}
+servicebus_core::client_options!(Tcp, #[cfg(any(feature = "async-std", feature = "smol"))] driver_thread: bool);
 
 impl Options {
-    /// The defaults of the official SDKs for a connection string.
-    ///
-    /// # Errors
-    /// A connection string that is not valid; the text names the key.
-    pub fn new(connection_string: impl Into<String>) -> Result<Self, Error> {
-        let connection_string = connection_string.into();
-        if let Err(error) = ConnectionString::parse_endpoint(&connection_string) {
-            return Err(invalid(&error));
-        }
-        // A hasher's keys are random for every one that is made.
-        let seed = RandomState::new().build_hasher().finish();
-        Ok(Self {
-            settings: Settings::new(connection_string.into(), seed),
-            dialer: Dialer::new(Tcp::default()),
-            #[cfg(any(feature = "async-std", feature = "smol"))]
-            driver_thread: false,
-        })
-    }
-
-    /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
-    /// credential.
-    ///
-    /// # Errors
-    /// A host name that is not valid.
-    pub fn for_namespace(host: &str) -> Result<Self, Error> {
-        Self::new(format!("Endpoint=sb://{host}/"))
-    }
-
-    /// Sets when to try again.
-    #[must_use]
-    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
-        self.settings.retry = retry;
-        self
-    }
-
-    /// Lets transactions span several queues and topics, all or nothing. Such a client receives from one entity only, the first
-    /// that it receives from or peeks: the service pins its connection to that. It sends to all of them.
-    #[must_use]
-    pub fn with_cross_entity_transactions(mut self, enabled: bool) -> Self {
-        self.settings.cross_entity_transactions = enabled;
-        self
-    }
-
-    /// Sets which certificates are trusted.
-    #[must_use]
-    pub fn with_tls(mut self, tls: Tls) -> Self {
-        self.dialer = self.dialer.with_tls(tls);
-        self
-    }
-
-    /// Connects to another host and port than the connection string says, such as a private endpoint's; certificates, tokens and
-    /// AMQP still go by the namespace's own name.
-    #[must_use]
-    pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
-        self.dialer = self.dialer.with_endpoint(host, port);
-        self
-    }
-
-    /// Connects over WebSockets, for networks that only let HTTPS out: to port 443, or to an emulator's own port without
-    /// TLS.
-    #[cfg(feature = "websockets")]
-    #[must_use]
-    pub fn with_websockets(mut self) -> Self {
-        self.dialer = self.dialer.with_websockets();
-        self
-    }
-
-    /// Connects through an HTTP proxy: with `with_websockets` where it lets port 443 out only. Hosts are resolved by the
-    /// proxy.
-    #[cfg(feature = "proxy")]
-    #[must_use]
-    pub fn with_proxy(mut self, proxy: Proxy) -> Self {
-        self.dialer = self.dialer.with_proxy(proxy);
-        self
-    }
-
     /// Connects by streams of the program's own instead of TCP, such as those of a SOCKS proxy, a Unix socket or a VPN's
     /// library. `connect` is called with a host and a port whenever a connection is needed, and its future is dropped when
     /// it takes longer than an attempt may.
@@ -201,36 +116,6 @@ impl Options {
     #[must_use]
     pub fn with_driver_thread(mut self) -> Self {
         self.driver_thread = true;
-        self
-    }
-
-    /// Sets how much the client may hold: links, messages under way, bytes that are buffered.
-    #[must_use]
-    pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.settings.limits = limits;
-        self
-    }
-
-    /// Sets the silence after which the service takes the connection for lost: a minute by default. Heartbeats keep it from
-    /// that.
-    #[must_use]
-    pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.idle_time_out = timeout;
-        self
-    }
-
-    /// Sets the largest frame that is accepted, in bytes: 65 536 by default.
-    #[must_use]
-    pub fn with_max_frame_bytes(mut self, bytes: u32) -> Self {
-        self.settings.max_frame_size = bytes;
-        self
-    }
-
-    /// Sets whether a message that is sent without an id gets a UUID, the same in every attempt, so that an entity that
-    /// detects duplicates keeps one. It does by default.
-    #[must_use]
-    pub fn with_message_ids(mut self, gives: bool) -> Self {
-        self.settings.message_ids = gives;
         self
     }
 
@@ -315,12 +200,6 @@ fn spawn(driver: Driver) {
 #[cfg(any(feature = "async-std", feature = "smol"))]
 pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
     let connection_string = connection_string.into();
-    if let Err(error) = ConnectionString::parse(&connection_string) {
-        return Err(invalid(&error));
-    }
+    ConnectionString::parse(&connection_string).map_err(|error| Error::invalid(Argument::ConnectionString, &error))?;
     Ok(Options::new(connection_string)?.connect())
-}
-
-fn invalid(error: &ConnectionStringError<'_>) -> Error {
-    Error::invalid(Argument::ConnectionString, error)
 }

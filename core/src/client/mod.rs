@@ -12,6 +12,8 @@ pub mod administration;
 mod attempts;
 mod call;
 mod connection_state;
+#[cfg(feature = "std")]
+mod credential;
 #[cfg(feature = "alloc")]
 mod delivery;
 mod error;
@@ -62,6 +64,8 @@ use core::fmt;
 
 pub(crate) use access::Access;
 pub use connection_state::ConnectionState;
+#[cfg(feature = "std")]
+pub use credential::{Credential, CredentialError, HeapToken};
 #[cfg(feature = "alloc")]
 pub use delivery::Delivery;
 pub use error::{Error, ErrorKind, ErrorOutcome, SendError};

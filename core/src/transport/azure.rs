@@ -1,6 +1,6 @@
 //! Credentials of the Azure SDK for Rust, such as those of `azure_identity`.
 
-use super::credential::{Credential, HeapToken};
+use crate::client::{Credential, HeapToken};
 use crate::servicebus::Token;
 use crate::time::Timestamp;
 use alloc::borrow::ToOwned;

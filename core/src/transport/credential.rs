@@ -1,74 +1,9 @@
-//! Credentials of programs whose driver may run on any thread.
+//! Credentials as the driver takes them.
 
+use crate::client::{Credential, CredentialError, HeapToken};
 use crate::driver;
-use crate::servicebus::Token;
 use crate::storage::{Heap, Storage};
-use alloc::boxed::Box;
-use core::error::Error;
-use core::fmt;
 use core::future::Future;
-
-/// A token as the client takes it on the heap.
-pub type HeapToken = Token<<Heap as Storage>::Payload>;
-
-/// Where tokens come from: [`driver::Credential`] for clients whose driver may move between threads. An `async fn`
-/// satisfies it, and so does a closure without arguments that returns a future.
-///
-/// ```
-/// use servicebus_core::servicebus::Token;
-/// use servicebus_core::time::Timestamp;
-/// use servicebus_core::transport::{Credential, HeapToken};
-///
-/// /// Asks a service of one's own to sign.
-/// struct Backend;
-///
-/// impl Credential for Backend {
-///     type Error = std::io::Error;
-///
-///     async fn token(&mut self, audience: &str) -> Result<HeapToken, std::io::Error> {
-///         // … POST the audience …
-///         # let _ = audience;
-///         Ok(Token::sas("SharedAccessSignature sr=…&sig=…&se=…&skn=…".to_owned(), Timestamp::from_secs(2_000_000_000)))
-///     }
-/// }
-/// ```
-pub trait Credential: Send + 'static {
-    /// Why there is no token: an error, or a text.
-    type Error: Into<Box<dyn Error + Send + Sync>>;
-
-    /// A token for an audience; see [`driver::Credential::token`].
-    fn token(&mut self, audience: &str) -> impl Future<Output = Result<HeapToken, Self::Error>> + Send;
-}
-
-impl<F, T, E> Credential for F
-where
-    F: FnMut() -> T + Send + 'static,
-    T: Future<Output = Result<HeapToken, E>> + Send,
-    E: Into<Box<dyn Error + Send + Sync>>,
-{
-    type Error = E;
-
-    fn token(&mut self, _: &str) -> impl Future<Output = Result<HeapToken, E>> + Send {
-        self()
-    }
-}
-
-/// Why a credential has given no token.
-#[derive(Debug)]
-pub struct CredentialError(Box<dyn Error + Send + Sync>);
-
-impl fmt::Display for CredentialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Error for CredentialError {
-    /// What the credential's own error has below it: their texts are the same.
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
-    }
-}
 
 /// A [`Credential`] as the driver takes it.
 #[derive(Debug)]
@@ -80,6 +15,6 @@ impl<C: Credential> driver::Credential<<Heap as Storage>::Payload> for Asked<C> 
 
     fn token(&mut self, audience: &str) -> impl Future<Output = Result<HeapToken, CredentialError>> + Send {
         let asking = self.0.token(audience);
-        async move { asking.await.map_err(|error| CredentialError(error.into())) }
+        async move { asking.await.map_err(CredentialError::new) }
     }
 }

@@ -24,6 +24,7 @@ mod head;
 #[cfg(feature = "http")]
 mod http;
 mod network;
+mod options;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod roots;
@@ -33,15 +34,18 @@ mod tls;
 #[cfg(feature = "websockets")]
 mod websocket;
 
+pub use crate::client::{Credential, CredentialError, HeapToken};
 pub use addresses::first_to_connect;
 #[cfg(feature = "azure-identity")]
 pub use azure::AzureCredential;
-pub use credential::{Asked, Credential, CredentialError, HeapToken};
+pub use credential::Asked;
 pub use dialer::{DialError, Dialer, Opened, Secured};
 pub use either::Either;
 #[cfg(feature = "http")]
 pub use http::{Http, HttpError};
 pub use network::Network;
+#[doc(hidden)]
+pub use options::seed;
 #[cfg(feature = "proxy")]
 pub use proxy::{Proxy, ProxyError};
 pub use roots::{Tls, TlsError};

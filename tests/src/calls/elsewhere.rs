@@ -46,7 +46,6 @@ pub const ELSEWHERE: &[Elsewhere] = elsewhere! {
     "Close::close": "implemented by applications; part of Transport::close",
     "Connect::connect": "implemented by applications; part of Dial::dial",
     "Credential::token": "implemented by applications; the driver drops it after the try time-out: row C4",
-    "AccessTokens::token": "implemented by applications; part of a request of the administration client",
     "AdministrationClient::close": "a time-out of an attempt: tests/sockets/administration.rs",
     "Pages::stream": "for each page what Pages::next_page has: tests/sockets/administration.rs",
     "HttpClient::close": "implemented by adapters; dropped after the try time-out",

@@ -1,7 +1,7 @@
 //! No secret is printed by the `Debug` of a public type, nor by an error.
 
 use base64::Engine as _;
-use servicebus_core::client::administration::{AdministrationOptions, Credential};
+use servicebus_core::client::administration::AdministrationOptions;
 use servicebus_core::driver::Token;
 use servicebus_core::machine::{ClientMachine, Settings};
 use servicebus_core::servicebus::administration::{
@@ -37,7 +37,17 @@ fn printed(secret: &str, connection_string: &str) -> Vec<(&'static str, String)>
     let http = servicebus_tokio::administration::Http::default();
     let options = AdministrationOptions::default();
     let administration = servicebus_tokio::AdministrationClient::connect_with(connection_string, options, http);
-    let credential: Credential = parsed.credential.into();
+    let given = secret.to_owned();
+    let tokens = move || {
+        let token = servicebus_tokio::Token::jwt(given.clone(), Timestamp::from_secs(1));
+        std::future::ready(Ok::<_, std::io::Error>(token))
+    };
+    let by_credential = servicebus_tokio::AdministrationClient::for_namespace(
+        "localhost",
+        tokens,
+        AdministrationOptions::default(),
+        servicebus_tokio::administration::Http::default(),
+    );
     let token = Token::<Vec<u8>>::jwt(secret.as_bytes(), Timestamp::from_secs(1));
     let text_token = Token::<String>::sas(secret, Timestamp::from_secs(1));
     let body = format!("<PrimaryKey>{secret}</PrimaryKey>").into_bytes();
@@ -74,7 +84,7 @@ fn printed(secret: &str, connection_string: &str) -> Vec<(&'static str, String)>
         ("async-std's and smol's Options", texts(&smol)),
         ("ConnectionString", texts(&parsed)),
         ("ConnectionCredential", texts(&parsed.credential)),
-        ("administration's Credential", texts(&credential)),
+        ("AdministrationClient with a credential", texts(&by_credential)),
         ("AdministrationClient", texts(&administration.expect("it is valid"))),
         ("Token", texts(&token)),
         ("Token, a signature", texts(&text_token)),

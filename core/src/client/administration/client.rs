@@ -1,6 +1,7 @@
 //! The client: its handle, its requests, and what is the same for entities of every kind.
 
-use super::{AdministrationError, Credential, HttpClient, Timer};
+use super::credential::Authority;
+use super::{AdministrationError, HttpClient, Timer};
 use crate::client::Error;
 use crate::random::Random;
 use crate::servicebus::administration::{
@@ -90,7 +91,7 @@ struct Shared<H, T> {
     http: H,
     timer: T,
     requests: RequestBuilder,
-    credential: Credential,
+    authority: Authority,
     options: AdministrationOptions,
     closed: AtomicBool,
 }
@@ -105,7 +106,7 @@ impl<H, T> fmt::Debug for AdministrationClient<H, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AdministrationClient")
             .field("endpoint", self.shared.requests.endpoint())
-            .field("credential", &self.shared.credential)
+            .field("authority", &self.shared.authority)
             .field("options", &self.shared.options)
             .field("within", &self.within)
             .finish_non_exhaustive()
@@ -138,18 +139,40 @@ impl<H: HttpClient, T: Timer + Default> AdministrationClient<H, T> {
         Ok(Self::from_connection_string(&text, options, http, T::default()))
     }
 
-    /// A client for a namespace by its host name, such as `contoso.servicebus.windows.net`, and a credential.
-    pub fn for_namespace(host: &str, credential: Credential, options: AdministrationOptions, http: H) -> Self {
-        Self::new(Endpoint::new(host), credential, options, http, T::default())
+    /// A client for a namespace by its host name, such as `contoso.servicebus.windows.net`, whose tokens come from
+    /// `credential`, as those of a client for messages: a closure that returns a future, a
+    /// [`Credential`](crate::client::Credential), or with feature `azure-identity` an `AzureCredential`. A token is kept
+    /// until five minutes before its end.
+    #[cfg(feature = "std")]
+    pub fn for_namespace(
+        host: &str,
+        credential: impl crate::client::Credential,
+        options: AdministrationOptions,
+        http: H,
+    ) -> Self {
+        Self::with_credential(Endpoint::new(host), credential, options, http, T::default())
     }
 }
 
 impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
-    /// A client for the namespace at this endpoint.
-    pub fn new(endpoint: Endpoint, credential: Credential, options: AdministrationOptions, http: H, timer: T) -> Self {
+    fn new(endpoint: Endpoint, authority: Authority, options: AdministrationOptions, http: H, timer: T) -> Self {
         let requests = RequestBuilder::new(endpoint, options.api_version);
         let closed = AtomicBool::new(false);
-        Self { shared: Arc::new(Shared { http, timer, requests, credential, options, closed }), within: None }
+        Self { shared: Arc::new(Shared { http, timer, requests, authority, options, closed }), within: None }
+    }
+
+    /// A client for the namespace at this endpoint, whose tokens come from `credential`.
+    #[cfg(feature = "std")]
+    pub fn with_credential(
+        endpoint: Endpoint,
+        credential: impl crate::client::Credential,
+        options: AdministrationOptions,
+        http: H,
+        timer: T,
+    ) -> Self {
+        let audience = alloc::format!("sb://{}/", endpoint.host());
+        let authority = Authority::Credential(super::credential::Asked::new(audience, credential));
+        Self::new(endpoint, authority, options, http, timer)
     }
 
     /// A client for the namespace of a connection string; see [`Endpoint::from_connection_string`] for how it names an
@@ -187,6 +210,11 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// Whether the client or one of its clones was closed.
     pub fn is_closed(&self) -> bool {
         self.shared.closed.load(Ordering::Acquire)
+    }
+
+    #[cfg(all(test, feature = "std"))]
+    pub(super) fn authority(&self) -> &Authority {
+        &self.shared.authority
     }
 
     pub(super) fn requests(&self) -> &RequestBuilder {
@@ -250,8 +278,8 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     async fn attempt(&self, unsigned: &UnsignedRequest) -> Result<Response, AdministrationError<H::Error>> {
-        let Shared { http, timer, requests, credential, .. } = &*self.shared;
-        let authorization = credential.authorize(timer.utc()).await.map_err(AdministrationError::Token)?;
+        let Shared { http, timer, requests, authority, .. } = &*self.shared;
+        let authorization = authority.authorize(timer.utc()).await?;
         let request = unsigned.sign(|audience| authorization.for_audience(audience));
         http.send(requests.endpoint(), request).await.map_err(AdministrationError::Transport)
     }

@@ -1,80 +1,43 @@
-//! Who manages the namespace.
+//! How the requests of a client are authorized.
 
 use crate::servicebus::administration::shared_access_token;
 use crate::servicebus::connection_string::ConnectionCredential;
 use crate::time::Timestamp;
-use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::sync::Arc;
 use core::fmt;
-use core::pin::Pin;
 
-/// A source of access tokens of Microsoft Entra ID, for the scope `https://servicebus.azure.net/.default`.
-pub trait AccessTokens: Send + Sync {
-    /// A token that is valid now, without `Bearer`. It is asked for each request: keeping a token until shortly before
-    /// its end is up to the source.
-    fn token(&self) -> Pin<Box<dyn Future<Output = Result<String, AccessTokenError>> + Send + '_>>;
-}
+#[cfg(feature = "std")]
+pub(super) use asked::Asked;
 
-/// No token could be had.
-#[derive(Debug)]
-pub struct AccessTokenError(Box<dyn core::error::Error + Send + Sync>);
-
-impl AccessTokenError {
-    /// Wraps the reason.
-    pub fn new(reason: impl Into<Box<dyn core::error::Error + Send + Sync>>) -> Self {
-        Self(reason.into())
-    }
-}
-
-impl fmt::Display for AccessTokenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no access token: {}", self.0)
-    }
-}
-
-impl core::error::Error for AccessTokenError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        Some(&*self.0)
-    }
-}
-
-/// Who manages the namespace.
-#[derive(Clone)]
-#[non_exhaustive]
-pub enum Credential {
+/// How requests are authorized.
+pub(super) enum Authority {
     /// A key with the right to manage; tokens are signed for each request.
-    SharedAccessKey {
-        /// The key's name.
-        name: String,
-        /// The key, as printed.
-        key: String,
-    },
+    Key { name: String, key: String },
     /// A token that is ready; the targets of forwarding must be within its audience.
-    SharedAccessSignature(String),
-    /// Tokens of Microsoft Entra ID.
-    AccessTokens(Arc<dyn AccessTokens>),
+    Signature(String),
+    /// Tokens of a credential.
+    #[cfg(feature = "std")]
+    Credential(Asked),
 }
 
-impl fmt::Debug for Credential {
+impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SharedAccessKey { name, .. } => write!(f, "SharedAccessKey {{ name: {name:?}, .. }}"),
-            Self::SharedAccessSignature(_) => f.write_str("SharedAccessSignature(..)"),
-            Self::AccessTokens(_) => f.write_str("AccessTokens(..)"),
+            Self::Key { name, .. } => write!(f, "SharedAccessKey {{ name: {name:?}, .. }}"),
+            Self::Signature(_) => f.write_str("SharedAccessSignature(..)"),
+            #[cfg(feature = "std")]
+            Self::Credential(_) => f.write_str("Credential(..)"),
         }
     }
 }
 
-impl From<ConnectionCredential<'_>> for Credential {
+impl From<ConnectionCredential<'_>> for Authority {
     fn from(credential: ConnectionCredential<'_>) -> Self {
         match credential {
-            ConnectionCredential::SharedAccessKey { name, key } => {
-                Self::SharedAccessKey { name: name.into(), key: key.into() }
-            }
-            ConnectionCredential::SharedAccessSignature(token) => Self::SharedAccessSignature(token.into()),
+            ConnectionCredential::SharedAccessKey { name, key } => Self::Key { name: name.into(), key: key.into() },
+            ConnectionCredential::SharedAccessSignature(token) => Self::Signature(token.into()),
             // The service answers that a token is missing.
-            ConnectionCredential::None => Self::SharedAccessSignature(String::new()),
+            ConnectionCredential::None => Self::Signature(String::new()),
         }
     }
 }
@@ -94,12 +57,95 @@ impl Authorization<'_> {
     }
 }
 
-impl Credential {
-    pub(super) async fn authorize(&self, now: Timestamp) -> Result<Authorization<'_>, AccessTokenError> {
+#[cfg(feature = "std")]
+mod asked {
+    use crate::client::{Credential, CredentialError, HeapToken};
+    use crate::servicebus::Token;
+    use crate::time::{Duration, Timestamp};
+    use alloc::boxed::Box;
+    use alloc::string::String;
+    use core::future::Future;
+    use core::pin::Pin;
+    use futures_util::lock::Mutex;
+    use std::sync::{Mutex as Lock, PoisonError};
+
+    /// A token is asked for anew this long before its end.
+    const MARGIN: Duration = Duration::from_secs(5 * 60);
+
+    type Asking<'a> = Pin<Box<dyn Future<Output = Result<HeapToken, CredentialError>> + Send + 'a>>;
+
+    /// A [`Credential`] of any type.
+    trait Ask: Send {
+        fn ask<'a>(&'a mut self, audience: &'a str) -> Asking<'a>;
+    }
+
+    impl<C: Credential> Ask for C {
+        fn ask<'a>(&'a mut self, audience: &'a str) -> Asking<'a> {
+            let asking = self.token(audience);
+            Box::pin(async move { asking.await.map_err(CredentialError::new) })
+        }
+    }
+
+    /// A credential, which is asked for one token at a time, and the token that it gave last.
+    pub(in super::super) struct Asked {
+        audience: String,
+        kept: Lock<Option<HeapToken>>,
+        credential: Mutex<Box<dyn Ask>>,
+    }
+
+    impl Asked {
+        pub(in super::super) fn new(audience: String, credential: impl Credential) -> Self {
+            Self { audience, kept: Lock::new(None), credential: Mutex::new(Box::new(credential)) }
+        }
+
+        /// The token that is kept, unless it ends before `until`.
+        fn kept(&self, until: Timestamp) -> Option<HeapToken> {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.clone().filter(|token| token.expires_at() > until)
+        }
+
+        /// The header of a request. Nobody waits for a credential that is being asked while the last token still counts.
+        pub(in super::super) async fn header(&self, now: Timestamp) -> Result<String, CredentialError> {
+            if let Some(token) = self.kept(now + MARGIN) {
+                return Ok(header(&token));
+            }
+            let mut credential = match (self.credential.try_lock(), self.kept(now)) {
+                (Some(credential), _) => credential,
+                (None, Some(token)) => return Ok(header(&token)),
+                (None, None) => self.credential.lock().await,
+            };
+            // Whoever asked before may have got one.
+            if let Some(token) = self.kept(now + MARGIN) {
+                return Ok(header(&token));
+            }
+            let token = credential.ask(&self.audience).await?;
+            let header = header(&token);
+            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+            Ok(header)
+        }
+    }
+
+    fn header(token: &HeapToken) -> String {
+        match token {
+            Token::Jwt { text, .. } => alloc::format!("Bearer {}", String::from_utf8_lossy(text.as_ref())),
+            Token::Sas { text, .. } => String::from_utf8_lossy(text.as_ref()).into_owned(),
+        }
+    }
+}
+
+/// Why there is no token to send.
+#[cfg(feature = "std")]
+pub(super) type NoToken = crate::client::CredentialError;
+#[cfg(not(feature = "std"))]
+pub(super) type NoToken = core::convert::Infallible;
+
+impl Authority {
+    pub(super) async fn authorize(&self, now: Timestamp) -> Result<Authorization<'_>, NoToken> {
         Ok(match self {
-            Self::SharedAccessKey { name, key } => Authorization::Key { name, key, now },
-            Self::SharedAccessSignature(token) => Authorization::Token(token.clone()),
-            Self::AccessTokens(tokens) => Authorization::Token(alloc::format!("Bearer {}", tokens.token().await?)),
+            Self::Key { name, key } => Authorization::Key { name, key, now },
+            Self::Signature(token) => Authorization::Token(token.clone()),
+            #[cfg(feature = "std")]
+            Self::Credential(asked) => Authorization::Token(asked.header(now).await?),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Why an administration operation failed.
 
-use super::AccessTokenError;
+use super::credential::NoToken;
 use crate::servicebus::administration::{InvalidRequest, ResponseError, ServiceError, ServiceErrorKind};
 use core::fmt;
 
@@ -10,8 +10,9 @@ use core::fmt;
 pub enum AdministrationError<E> {
     /// The request cannot be sent: a name or a text is not valid. Nothing was sent.
     Request(InvalidRequest),
-    /// There was no token to send.
-    Token(AccessTokenError),
+    /// The credential gave no token. Nothing was sent.
+    #[cfg(feature = "std")]
+    Credential(crate::client::CredentialError),
     /// The service refused.
     Service(ServiceError),
     /// The service's answer could not be read. A change may have been made.
@@ -53,7 +54,9 @@ impl<E> AdministrationError<E> {
         match self {
             Self::Service(error) => error.is_transient(),
             Self::Transport(_) | Self::Timeout => true,
-            Self::Request(_) | Self::Token(_) | Self::Response(_) | Self::Closed => false,
+            #[cfg(feature = "std")]
+            Self::Credential(_) => true,
+            Self::Request(_) | Self::Response(_) | Self::Closed => false,
         }
     }
 }
@@ -62,7 +65,8 @@ impl<E: fmt::Display> fmt::Display for AdministrationError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(error) => error.fmt(f),
-            Self::Token(error) => error.fmt(f),
+            #[cfg(feature = "std")]
+            Self::Credential(error) => write!(f, "the credential gave no token: {error}"),
             Self::Service(error) => error.fmt(f),
             Self::Response(error) => error.fmt(f),
             Self::Transport(error) => error.fmt(f),
@@ -77,12 +81,22 @@ impl<E: core::error::Error> core::error::Error for AdministrationError<E> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Request(error) => error.source(),
-            Self::Token(error) => error.source(),
+            #[cfg(feature = "std")]
+            Self::Credential(error) => error.source(),
             Self::Service(error) => error.source(),
             Self::Response(error) => error.source(),
             Self::Transport(error) => error.source(),
             Self::Timeout | Self::Closed => None,
         }
+    }
+}
+
+impl<E> From<NoToken> for AdministrationError<E> {
+    fn from(error: NoToken) -> Self {
+        #[cfg(feature = "std")]
+        return Self::Credential(error);
+        #[cfg(not(feature = "std"))]
+        match error {}
     }
 }
 

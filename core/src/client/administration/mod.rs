@@ -18,7 +18,6 @@ use crate::servicebus::administration::{Endpoint, Request, Response};
 use crate::time::{Duration, Timestamp};
 
 pub use client::{AdministrationClient, AdministrationOptions};
-pub use credential::{AccessTokenError, AccessTokens, Credential};
 pub use error::AdministrationError;
 pub use pages::Pages;
 pub use scoped::{SubscriptionAdministration, TopicAdministration};

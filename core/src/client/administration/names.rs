@@ -5,7 +5,7 @@
 #[macro_export]
 macro_rules! administration_names {
     ($runtime:ty, $network:ty) => {
-        pub use $crate::client::administration::{AccessTokenError, AccessTokens, AdministrationOptions, Credential};
+        pub use $crate::client::administration::AdministrationOptions;
         pub use $crate::servicebus::administration::{
             AccessRights, ApiVersion, AuthorizationRule, CorrelationRuleFilter, DEFAULT_RULE_NAME, ETag, Endpoint,
             EntityAvailabilityStatus, EntityDescription, EntityProperties, EntityStatus, InvalidName, InvalidRequest,

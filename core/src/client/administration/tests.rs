@@ -415,35 +415,84 @@ fn what_does_not_pass_is_not_tried_again() {
     assert!(block_on(client(&script).rule_exists("t", "s", "r")).is_err());
 }
 
-struct Source(Arc<core::sync::atomic::AtomicBool>);
-
-impl AccessTokens for Source {
-    fn token(&self) -> Pin<Box<dyn Future<Output = Result<String, AccessTokenError>> + Send + '_>> {
-        let available = self.0.load(core::sync::atomic::Ordering::Relaxed);
-        Box::pin(ready(if available { Ok("a.b.c".into()) } else { Err(AccessTokenError::new("offline")) }))
-    }
+/// A client whose tokens come from a closure.
+#[cfg(feature = "std")]
+fn with_credential(
+    script: &Script,
+    credential: impl crate::client::Credential,
+) -> AdministrationClient<&Script, &Script> {
+    let endpoint = Endpoint::from_connection_string(&ConnectionString::parse(CONNECTION_STRING).unwrap());
+    AdministrationClient::with_credential(endpoint, credential, AdministrationOptions::default(), script, script)
 }
 
+#[cfg(feature = "std")]
 #[test]
-fn other_credentials_are_sent_as_they_are() {
-    let script = Script::new([answer(200, write_entry(&queue("q"))), answer(200, write_entry(&queue("q")))]);
-    let endpoint = || Endpoint::from_connection_string(&ConnectionString::parse(CONNECTION_STRING).unwrap());
-    let options = AdministrationOptions::default;
-    let available = Arc::new(core::sync::atomic::AtomicBool::new(true));
-    let credential = Credential::AccessTokens(Arc::new(Source(available.clone())));
-    let client = AdministrationClient::new(endpoint(), credential, options(), &script, &script);
+fn tokens_of_a_credential_are_kept_and_sent() {
+    use crate::client::HeapToken;
+    use core::sync::atomic::{AtomicI64, Ordering};
+    let script = Script::new((0..4).map(|_| answer(200, write_entry(&queue("q")))));
+    let asked = Arc::new(AtomicI64::new(0));
+    let count = Arc::clone(&asked);
+    let client = with_credential(&script, move || {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let token = if number == 0 {
+            Ok(HeapToken::jwt("a.b.c".to_string(), Timestamp::from_secs(3_600)))
+        } else if number < 9 {
+            Err("offline")
+        } else {
+            Ok(HeapToken::sas("SharedAccessSignature sr=x".to_string(), Timestamp::from_secs(9_000)))
+        };
+        ready(token)
+    });
+    assert!(!format!("{client:?}").contains("a.b.c"));
     block_on(client.create(&QueueDescription::new("q").with_forward_to("r"))).unwrap();
-    available.store(false, core::sync::atomic::Ordering::Relaxed);
+    block_on(client.get_queue("q")).unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "a token is kept");
+    script.utc.set(3_600);
     let error = block_on(client.get_queue("q")).unwrap_err();
-    assert_eq!(error.to_string(), "no access token: offline");
-
-    let credential = Credential::SharedAccessSignature("SharedAccessSignature sr=x".into());
-    assert_eq!(format!("{credential:?}"), "SharedAccessSignature(..)");
-    let client = AdministrationClient::new(endpoint(), credential, options(), &script, &script);
+    assert_eq!(error.to_string(), "the credential gave no token: offline");
+    assert!(matches!(error, AdministrationError::Credential(_)));
+    asked.store(9, Ordering::Relaxed);
     block_on(client.get_queue("q")).unwrap();
     let requests = script.requests.borrow();
     let header = |at: usize, name| requests.get(at).and_then(|request: &Request| request.headers.get(name));
     assert_eq!(header(0, "Authorization"), Some("Bearer a.b.c"));
     assert_eq!(header(0, SUPPLEMENTARY_AUTHORIZATION), Some("Bearer a.b.c"));
-    assert_eq!(header(1, "Authorization"), Some("SharedAccessSignature sr=x"));
+    assert_eq!(header(2, "Authorization"), Some("SharedAccessSignature sr=x"));
+}
+
+/// A credential that hangs holds nobody up whose token still counts.
+#[cfg(feature = "std")]
+#[test]
+fn a_token_counts_while_another_is_asked_for() {
+    use crate::client::HeapToken;
+    let script = Script::new((0..2).map(|_| answer(200, write_entry(&queue("q")))));
+    let mut asked = 0;
+    let client = with_credential(&script, move || {
+        asked += 1;
+        let token = HeapToken::jwt("a.b.c".to_string(), Timestamp::from_secs(3_600));
+        let first = asked == 1;
+        async move { if first { Ok::<_, core::fmt::Error>(token) } else { pending().await } }
+    });
+    block_on(client.get_queue("q")).unwrap();
+    // So near its end that another is asked for.
+    script.utc.set(3_500);
+    let authority = client.authority();
+    let mut hangs = pin!(authority.authorize(Timestamp::from_secs(3_500)));
+    assert!(hangs.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    block_on(client.get_queue("q")).unwrap();
+}
+
+#[test]
+fn a_signature_of_the_connection_string_is_sent_as_it_is() {
+    let script = Script::new([answer(200, write_entry(&queue("q")))]);
+    let text = "Endpoint=sb://localhost;SharedAccessSignature=SharedAccessSignature sr=x;UseDevelopmentEmulator=true";
+    let text = ConnectionString::parse(text).unwrap();
+    let client =
+        AdministrationClient::from_connection_string(&text, AdministrationOptions::default(), &script, &script);
+    assert!(format!("{client:?}").contains("SharedAccessSignature(..)"));
+    block_on(client.get_queue("q")).unwrap();
+    let requests = script.requests.borrow();
+    let header = requests.first().and_then(|request: &Request| request.headers.get("Authorization"));
+    assert_eq!(header, Some("SharedAccessSignature sr=x"));
 }

@@ -1,0 +1,132 @@
+//! How a client is made, written once for the adapters.
+
+/// Makes the type `Options` of an adapter over its network: what is set there is the same on every runtime. It is a type of
+/// the adapter, which adds how the driver is run; in core it could not be, since a driver whose runtime is not known cannot
+/// be known to move between threads.
+///
+/// The names that it uses are those of [`client_names!`](crate::client_names). Further fields follow the network, with their
+/// attributes; they begin as their types' defaults.
+#[macro_export]
+macro_rules! client_options {
+    ($network:ty $(, $(#[$attribute:meta])* $field:ident: $type:ty)*) => {
+        /// How a client is made.
+        #[derive(Clone, Debug)]
+        pub struct Options {
+            settings: $crate::machine::Settings<$crate::storage::Heap>,
+            dialer: $crate::transport::Dialer<$network>,
+            $($(#[$attribute])* $field: $type,)*
+        }
+
+        impl Options {
+            /// The defaults of the official SDKs for a connection string.
+            ///
+            /// # Errors
+            /// A connection string that is not valid; the text names the key.
+            pub fn new(connection_string: impl Into<String>) -> Result<Self, Error> {
+                let connection_string = connection_string.into();
+                $crate::servicebus::ConnectionString::parse_endpoint(&connection_string)
+                    .map_err(|error| Error::invalid(Argument::ConnectionString, &error))?;
+                Ok(Self {
+                    settings: $crate::machine::Settings::new(connection_string.into(), $crate::transport::seed()),
+                    dialer: $crate::transport::Dialer::new(<$network>::default()),
+                    $($(#[$attribute])* $field: Default::default(),)*
+                })
+            }
+
+            /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
+            /// credential.
+            ///
+            /// # Errors
+            /// A host name that is not valid.
+            pub fn for_namespace(host: &str) -> Result<Self, Error> {
+                Self::new(format!("Endpoint=sb://{host}/"))
+            }
+
+            /// Sets when to try again.
+            #[must_use]
+            pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+                self.settings.retry = retry;
+                self
+            }
+
+            /// Lets transactions span several queues and topics, all or nothing. Such a client receives from one entity only,
+            /// the first that it receives from or peeks: the service pins its connection to that. It sends to all of them.
+            #[must_use]
+            pub fn with_cross_entity_transactions(mut self, enabled: bool) -> Self {
+                self.settings.cross_entity_transactions = enabled;
+                self
+            }
+
+            /// Sets which certificates are trusted.
+            #[must_use]
+            pub fn with_tls(mut self, tls: Tls) -> Self {
+                self.dialer = self.dialer.with_tls(tls);
+                self
+            }
+
+            /// Connects to another host and port than the connection string says, such as a private endpoint's;
+            /// certificates, tokens and AMQP still go by the namespace's own name.
+            #[must_use]
+            pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
+                self.dialer = self.dialer.with_endpoint(host, port);
+                self
+            }
+
+            /// Connects over WebSockets, for networks that only let HTTPS out: to port 443, or to an emulator's own port
+            /// without TLS.
+            #[cfg(feature = "websockets")]
+            #[must_use]
+            pub fn with_websockets(mut self) -> Self {
+                self.dialer = self.dialer.with_websockets();
+                self
+            }
+
+            /// Connects through an HTTP proxy: with `with_websockets` where it lets port 443 out only. Hosts are resolved by
+            /// the proxy.
+            #[cfg(feature = "proxy")]
+            #[must_use]
+            pub fn with_proxy(mut self, proxy: Proxy) -> Self {
+                self.dialer = self.dialer.with_proxy(proxy);
+                self
+            }
+
+            /// Sets how much the client may hold: links, messages under way, bytes that are buffered.
+            #[must_use]
+            pub fn with_limits(mut self, limits: Limits) -> Self {
+                self.settings.limits = limits;
+                self
+            }
+
+            /// Sets the silence after which the service takes the connection for lost: a minute by default. Heartbeats keep
+            /// it from that.
+            #[must_use]
+            pub fn with_idle_timeout(mut self, timeout: ::core::time::Duration) -> Self {
+                self.settings.idle_time_out = timeout;
+                self
+            }
+
+            /// Sets the largest frame that is accepted, in bytes: 65 536 by default.
+            #[must_use]
+            pub fn with_max_frame_bytes(mut self, bytes: u32) -> Self {
+                self.settings.max_frame_size = bytes;
+                self
+            }
+
+            /// Sets whether a message that is sent without an id gets a UUID, the same in every attempt, so that an entity that
+            /// detects duplicates keeps one. It does by default.
+            #[must_use]
+            pub fn with_message_ids(mut self, gives: bool) -> Self {
+                self.settings.message_ids = gives;
+                self
+            }
+        }
+    };
+}
+
+/// Another number for every client.
+#[doc(hidden)]
+pub fn seed() -> u64 {
+    use core::hash::{BuildHasher, Hasher};
+    // A hasher's keys are random for every one that is made.
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
