@@ -90,6 +90,59 @@ fn without_order_a_message_that_is_tried_again_is_overtaken() {
     assert!(!stored.is_sorted() && stored.len() == 30, "{name}: {stored:?}");
 }
 
+/// Turns outcomes of sends from accepted into released: of those that come after `after` others, `count`.
+fn release(world: &World, after: usize, count: usize) {
+    // A described list without fields; only the code differs.
+    let (accepted, released) = ([0x00, 0x53, 0x24, 0x45], [0x00, 0x53, 0x26, 0x45]);
+    let mut seen = 0;
+    world.set_tamper(move |bytes| {
+        let mut begin = 0;
+        while let Some(at) = bytes[begin..].windows(4).position(|window| window == accepted) {
+            begin += at + 4;
+            if (after..after + count).contains(&seen) {
+                bytes[begin - 4..begin].copy_from_slice(&released);
+            }
+            seen += 1;
+        }
+    });
+}
+
+/// Sends 30 messages at once, some of which the service releases; returns how they are stored, and how many in all.
+fn under_releases(is_ordered: bool, after: usize, count: usize) -> (Vec<usize>, u64) {
+    let world = world(QueueDescription::default());
+    world.run({
+        let world = world.clone();
+        async move {
+            let client = world.client::<Heap>();
+            let sender = sender(&client, is_ordered);
+            sender.size_limits().await.unwrap();
+            release(&world, after, count);
+            for outcome in join_all(enqueue(&sender, 0..30).await).await {
+                outcome.unwrap();
+            }
+            world.end_tampering();
+            let found = (stored(&client).await, counts(&world).active);
+            client.close().await;
+            found
+        }
+    })
+}
+
+/// A released message was not taken, whatever the emulator has done with it here: it is sent again, before what lies behind.
+#[test]
+fn nothing_overtakes_a_message_that_is_released() {
+    let expected: Vec<usize> = (0..30).collect();
+    for after in [0, 1, 15, 29] {
+        for count in [1, 3] {
+            let (stored, all) = under_releases(true, after, count);
+            assert_eq!(stored, expected, "{count} after {after}");
+            assert_eq!(all, 30 + count as u64, "each is sent again, {count} after {after}");
+        }
+    }
+    let (stored, all) = under_releases(false, 0, 1);
+    assert!(!stored.is_sorted() && all == 31, "without order it is overtaken: {stored:?}");
+}
+
 #[test]
 fn sends_and_batches_keep_the_order_of_their_sender_too() {
     let world = world(QueueDescription::default());
