@@ -14,6 +14,7 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
+/// Fallible, as for the types of the crates `chrono`, `jiff` and `time`: on Windows a `SystemTime` begins in 1601.
 impl TryFrom<Timestamp> for SystemTime {
     type Error = TimeOutOfRange;
 

@@ -12,7 +12,7 @@ fn talk<S: Names>(lines: Vec<(Duration, Vec<u8>)>) {
     let world = world();
     world.set_server(Server::SendsInSteps(lines));
     let mut settings = world.settings::<S>();
-    settings.retry = RetryPolicy { max_retries: 1, ..settings.retry };
+    settings.retry = settings.retry.with_max_retries(1);
     let client = world.client_with(settings);
     let began = world.clock().now;
     world.run(async move {

@@ -204,11 +204,12 @@ impl World {
     /// A client that reads UTC from `utc` and whose tokens come from a credential.
     pub fn client_with_utc_and_credential<S: Storage>(
         &self,
-        settings: Settings<S>,
+        mut settings: Settings<S>,
         utc: &UtcClock,
         credential: impl Credential<S::Payload> + 'static,
     ) -> Client<Simulated<S>> {
-        self.start(Settings { external_tokens: true, ..settings }, utc, credential).0
+        settings.external_tokens = true;
+        self.start(settings, utc, credential).0
     }
 
     fn start<S: Storage>(

@@ -326,7 +326,7 @@ impl World {
         properties: Option<Map<'_>>,
     ) -> usize {
         // More places than the broker has for one connection: its bounds are what is tested.
-        let limits = Limits { deliveries: 200_000, links: 6_000, ..Limits::default() };
+        let limits = Limits::new().with_deliveries(200_000).with_links(6_000);
         let config = Config { idle_time_out: None, limits, ..Config::default() };
         let open = Open {
             container_id: "client",

@@ -56,14 +56,14 @@ async fn within(world: &World, limit: Duration, mut running: Running) -> Result<
 /// Makes a call in a world of its own; the errors are texts.
 fn make(call: &Call<Simulated<Heap>>, cold: bool) -> Option<Result<Outcome, String>> {
     let world = world();
-    let retry = RetryPolicy { try_timeout: 5 * SECOND, ..RetryPolicy::default() };
+    let retry = RetryPolicy::new().with_try_timeout(5 * SECOND);
     let (needs, bound, run) = (call.needs, call.bound, call.run);
     if cold && !needs.is_local() {
         return None;
     }
     let here = world.clone();
     let result = world.run(async move {
-        let settings = servicebus_core::machine::Settings { retry, ..here.settings() };
+        let settings = here.settings().with_retry(retry);
         let client: Client<Simulated<Heap>> = here.client_with(settings);
         let scene = match Scene::cold(client.clone(), needs).filter(|_| cold) {
             Some(scene) => scene,

@@ -186,8 +186,8 @@ fn lost_responses<S: Names>() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         let settings = world.settings::<S>();
-        let retry = RetryPolicy { try_timeout: SECOND * 5, ..RetryPolicy::none() };
-        let client = world.client_with(Settings { retry, ..settings });
+        let retry = RetryPolicy::none().with_try_timeout(SECOND * 5);
+        let client = world.client_with(settings.with_retry(retry));
         let receiver = client.receiver("q").unwrap();
         for _ in 0..3 {
             world.broker(|broker, _| broker.lose_responses(12));

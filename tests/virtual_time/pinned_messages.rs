@@ -3,7 +3,7 @@
 
 use crate::stage::{HOUR, MINUTE, SECOND, add_queue, counts, locks, pair, play, send_numbers, world};
 use servicebus_core::client::{DeadLetterOptions, ErrorKind, ReceiverOptions};
-use servicebus_core::machine::{Disposition, Entity, ReceiveMode, Settings};
+use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
 use servicebus_core::servicebus::{BatchError, Body, MessageRef, MessageState, Reason, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
@@ -78,7 +78,7 @@ fn a_batch_holds_4500_messages_snd21() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
         // With ids of their own these would take more than the 256 KiB of a batch.
-        let client = world.client_with(Settings { message_ids: false, ..world.settings::<Heap>() });
+        let client = world.client_with(world.settings::<Heap>().with_message_ids(false));
         let sender = client.sender("q").unwrap();
         let mut batch = sender.create_batch().await.unwrap();
         for _ in 0..4_500 {
@@ -195,7 +195,7 @@ fn peeking_sees_what_is_there_pek7_pek9_pek12_pek14_pek15_set12_set17_set18_dlq1
         let again = receiver.receive_messages(10, SECOND).await.unwrap();
         assert!(again.iter().all(|message| message.delivery_count() == 1));
         receiver.dead_letter(&again[0], DeadLetterOptions::default()).await.unwrap();
-        let reason = DeadLetterOptions { reason: Some("why"), ..DeadLetterOptions::default() };
+        let reason = DeadLetterOptions::new().with_reason("why");
         receiver.dead_letter(&again[1], reason).await.unwrap();
         for message in &again[2..] {
             receiver.complete(message).await.unwrap();
@@ -286,7 +286,7 @@ fn properties_of_dead_letters_are_kept_as_given_set19_set25_dlq8() {
         let message = receiver.next().await.unwrap();
         let time = Value::Timestamp(Timestamp::from_millis(946_688_523_000));
         let properties = [("DeadLetterReason", time), ("DeadLetterErrorDescription", time)];
-        let options = DeadLetterOptions { properties: &properties, ..DeadLetterOptions::default() };
+        let options = DeadLetterOptions::new().with_properties(&properties);
         receiver.dead_letter(&message, options).await.unwrap();
         let dead = client.receiver(Entity::queue("q").dead_letter()).unwrap();
         let message = dead.next().await.unwrap();

@@ -152,7 +152,7 @@ fn nothing_that_goes_wrong_in_a_callback_stops_the_pump() {
                 (Some("1"), 0) => Err("not yet"),
                 (Some("2"), 0) => panic!("a handler that panics"),
                 (Some("3"), _) => {
-                    let options = DeadLetterOptions { reason: Some("three"), ..DeadLetterOptions::default() };
+                    let options = DeadLetterOptions::new().with_reason("three");
                     message.dead_letter(options).await.map_err(|_| "settling failed")
                 }
                 _ => Ok(()),

@@ -86,8 +86,12 @@ impl Start {
 }
 
 fn engine<S: Storage>(start: Start) -> Side<S> {
-    let limits =
-        Limits { sessions: 8, links: 16, deliveries: 64, outbox: 65_536, message: 1 << 20, ..Limits::default() };
+    let limits = Limits::new()
+        .with_sessions(8)
+        .with_links(16)
+        .with_deliveries(64)
+        .with_outbox_bytes(65_536)
+        .with_message_bytes(1 << 20);
     let config = Config { max_frame_size: MAX_FRAME_SIZE, limits, ..Config::default() };
     if matches!(start, Start::Server | Start::OpenServer) {
         let mut side = Side::new(Connection::server(config, Instant::ZERO), MAX_FRAME_SIZE);

@@ -2,7 +2,6 @@
 
 use crate::stage::{MINUTE, SECOND, add_queue, on_both_storages, play, world};
 use servicebus_core::client::{Client, ErrorKind};
-use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{MessageRef, ReceivedMessage};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
@@ -23,7 +22,7 @@ fn two_queues() -> World {
 }
 
 fn client<S: Complete>(world: &World, across: bool) -> Client<Simulated<S>> {
-    world.client_with(Settings { cross_entity_transactions: across, ..world.settings::<S>() })
+    world.client_with(world.settings::<S>().with_cross_entity_transactions(across))
 }
 
 fn count(world: &World, queue: &str) -> u64 {

@@ -258,6 +258,9 @@ impl<R: Runtime> Sender<R> {
     /// A message is stored at least once where its delivery says so, and may be stored twice after a lost connection, as
     /// with [`Sender::send`].
     ///
+    /// It needs an allocator: a delivery owns its message, to send it again. Without one, futures of [`Sender::send`] are polled
+    /// together, each of which borrows its message.
+    ///
     /// Cancel safety: a dropped future may have sent the message once.
     ///
     /// Bound: the retry policy, and as long for its delivery.

@@ -21,6 +21,7 @@ use core::task::Poll;
 /// The driver renews, not a task of its own: code of the application that blocks its task does not stop renewals as
 /// long as the driver runs on another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AutoLockRenewer {
     /// No lock is renewed for longer than this after its registration; it then ends by itself.
     pub max_duration: Duration,
@@ -117,6 +118,7 @@ impl AutoLockRenewer {
 
 /// Why a lock is not renewed any more.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RenewalEnd<S: Storage> {
     /// The lock is lost.
     Lost(Error<S>),
@@ -128,6 +130,7 @@ pub enum RenewalEnd<S: Storage> {
 
 /// The renewal of one lock. It ends when it is dropped, and with the message it borrows; a lock that was renewed lasts
 /// until its end all the same. It is a handle to the client, as receivers are.
+#[must_use = "dropped, it renews the lock no longer"]
 pub struct LockRenewal<'m, R: Runtime> {
     shared: Access<R>,
     id: RenewalId,

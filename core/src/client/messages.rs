@@ -15,6 +15,7 @@ use futures_core::Stream;
 /// ends; any other failure is an item, after which it continues.
 ///
 /// Cancel safety: dropped, it has taken no message that it has not returned.
+#[must_use = "it receives nothing unless it is polled"]
 pub struct Messages<R: Runtime> {
     receiver: Receiver<R>,
     pending: Option<OperationId>,

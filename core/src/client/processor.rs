@@ -21,6 +21,7 @@ use core::future::Future;
 /// receives and settles in its own future.
 ///
 /// `F` is the function that errors are reported to; without [`Processor::on_error`] they are logged.
+#[must_use = "it does nothing unless it is run"]
 pub struct Processor<R: Runtime, F = fn(ProcessorError<StorageOf<R>>)> {
     client: Client<R>,
     receiver: ReceiverOptions<StorageOf<R>>,
@@ -57,7 +58,6 @@ impl<R: Runtime> Client<R> {
 
 impl<R: Runtime, F> Processor<R, F> {
     /// Reports errors to `on_error`, in the task of `run`. None of them ends the processor.
-    #[must_use]
     pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> Processor<R, G> {
         let Self { client, receiver, options, control, .. } = self;
         Processor { client, receiver, options, control, on_error }

@@ -38,7 +38,15 @@ impl<R: Runtime> fmt::Debug for Receiver<R> {
 }
 
 /// Why a message is dead-lettered.
+///
+/// ```
+/// use servicebus_core::client::DeadLetterOptions;
+///
+/// let refused = DeadLetterOptions::new().with_reason("not an order").with_description("line 3: no amount");
+/// assert_eq!(refused.reason, Some("not an order"));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct DeadLetterOptions<'a> {
     /// Kept as the application property `DeadLetterReason`.
     pub reason: Option<&'a str>,
@@ -46,6 +54,31 @@ pub struct DeadLetterOptions<'a> {
     pub description: Option<&'a str>,
     /// Application properties to change.
     pub properties: Properties<'a>,
+}
+
+impl<'a> DeadLetterOptions<'a> {
+    /// No reason, no description, no properties to change.
+    pub const fn new() -> Self {
+        Self { reason: None, description: None, properties: &[] }
+    }
+
+    /// Sets the reason, up to 4 096 characters.
+    #[must_use]
+    pub const fn with_reason(self, reason: &'a str) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    /// Sets the description, up to 4 096 characters.
+    #[must_use]
+    pub const fn with_description(self, description: &'a str) -> Self {
+        Self { description: Some(description), ..self }
+    }
+
+    /// Sets the application properties to change.
+    #[must_use]
+    pub const fn with_properties(self, properties: Properties<'a>) -> Self {
+        Self { properties, ..self }
+    }
 }
 
 impl<S: Storage> ReceivedMessage<S> {

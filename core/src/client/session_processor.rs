@@ -46,6 +46,7 @@ pub struct SessionHandlers<O, H, C> {
 /// each message. A session's lock is renewed while it is held.
 ///
 /// `F` is the function that errors are reported to; without [`SessionProcessor::on_error`] they are logged.
+#[must_use = "it does nothing unless it is run"]
 pub struct SessionProcessor<R: Runtime, F = fn(ProcessorError<StorageOf<R>>)> {
     client: Client<R>,
     receiver: ReceiverOptions<StorageOf<R>>,
@@ -82,7 +83,6 @@ async fn nothing<R: Runtime>(_: SessionReceiver<R>) -> Result<(), HandlerError> 
 
 impl<R: Runtime, F> SessionProcessor<R, F> {
     /// Reports errors to `on_error`, in the task of `run`. None of them ends the processor.
-    #[must_use]
     pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> SessionProcessor<R, G> {
         let Self { client, receiver, options, control, .. } = self;
         SessionProcessor { client, receiver, options, control, on_error }

@@ -134,6 +134,7 @@ impl<R: Runtime> TransactionController<R> {
 
 /// A transaction. Dropped, it is rolled back. When the connection is lost, the service rolls it back and everything
 /// done under it from then on fails; nothing is tried again, since what was done before is gone.
+#[must_use = "dropped, it is rolled back"]
 pub struct Transaction<R: Runtime> {
     controller: TransactionController<R>,
     id: TransactionOf<R>,

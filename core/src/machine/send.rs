@@ -12,6 +12,7 @@ use core::task::Poll;
 
 /// What a sender may send at once, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SizeLimits {
     /// One message.
     pub message: u64,

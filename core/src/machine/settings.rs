@@ -10,6 +10,7 @@ use core::fmt;
 
 /// How a client behaves.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Settings<S: Storage> {
     /// The connection string; it is read again whenever a part of it is needed.
     pub connection_string: S::Literal,
@@ -72,6 +73,48 @@ impl<S: Storage> Settings<S> {
             pipelined_opening: S::PIPELINES,
             cross_entity_transactions: false,
         }
+    }
+
+    /// Sets when to try again.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets the largest frame that is accepted, in bytes.
+    #[must_use]
+    pub fn with_max_frame_bytes(mut self, bytes: u32) -> Self {
+        self.max_frame_size = bytes;
+        self
+    }
+
+    /// Sets the silence after which the service takes the connection for lost.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_time_out = timeout;
+        self
+    }
+
+    /// Sets the bounds of the tables.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets whether a message without an id gets one.
+    #[must_use]
+    pub fn with_message_ids(mut self, gives: bool) -> Self {
+        self.message_ids = gives;
+        self
+    }
+
+    /// Lets transactions span several entities.
+    #[must_use]
+    pub fn with_cross_entity_transactions(mut self, enabled: bool) -> Self {
+        self.cross_entity_transactions = enabled;
+        self
     }
 
     /// Whether transactions may span several entities.

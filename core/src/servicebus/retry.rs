@@ -6,6 +6,7 @@ use crate::time::{Duration, Millis};
 
 /// How the waits grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RetryMode {
     /// Doubled each time.
     Exponential,
@@ -21,6 +22,7 @@ pub enum RetryMode {
 /// connection, from TCP to the first answer of `$cbs`, has `try_timeout`, and one that fails is a failed attempt of every
 /// call that waits for it. A call that is given a longest wait, such as a receive, ends with that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// Attempts after the first.
     pub max_retries: u32,
@@ -37,13 +39,7 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// Three retries, exponential from 0.8 s up to 60 s, 60 s for each attempt.
     fn default() -> Self {
-        Self {
-            max_retries: 3,
-            delay: Duration::from_millis(800),
-            max_delay: Duration::from_secs(60),
-            mode: RetryMode::Exponential,
-            try_timeout: Duration::from_secs(60),
-        }
+        Self::new()
     }
 }
 
@@ -52,6 +48,60 @@ impl Default for RetryPolicy {
 const BUSY_DELAY: Millis = Millis::from_secs(4);
 
 impl RetryPolicy {
+    /// That of the official SDKs: three retries, exponential from 0.8 s up to 60 s, 60 s for each attempt.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use servicebus_core::servicebus::RetryPolicy;
+    ///
+    /// let patient = RetryPolicy::new().with_max_retries(10).with_try_timeout(Duration::from_secs(20));
+    /// assert_eq!(patient.max_delay, Duration::from_secs(60));
+    /// ```
+    pub const fn new() -> Self {
+        Self {
+            max_retries: 3,
+            delay: Duration::from_millis(800),
+            max_delay: Duration::from_secs(60),
+            mode: RetryMode::Exponential,
+            try_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// Sets the number of attempts after the first.
+    #[must_use]
+    pub const fn with_max_retries(mut self, max_retries: u32) -> Self {
+        self.max_retries = max_retries;
+        self
+    }
+
+    /// Sets the first wait.
+    #[must_use]
+    pub const fn with_delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Sets the longest wait.
+    #[must_use]
+    pub const fn with_max_delay(mut self, max_delay: Duration) -> Self {
+        self.max_delay = max_delay;
+        self
+    }
+
+    /// Sets how the waits grow.
+    #[must_use]
+    pub const fn with_mode(mut self, mode: RetryMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets how long one attempt may take.
+    #[must_use]
+    pub const fn with_try_timeout(mut self, try_timeout: Duration) -> Self {
+        self.try_timeout = try_timeout;
+        self
+    }
+
     /// No second attempt.
     pub const fn none() -> Self {
         Self {

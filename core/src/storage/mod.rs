@@ -62,8 +62,9 @@ pub use room::{BufferOf, MarksOf, Room, RxOf, TableOf, TxOf};
 pub use shared_text::SharedText;
 pub use transaction_id::{NoTransactions, TransactionId};
 
-/// What a table is asked to hold at most. `Fixed` tables are bounded by their type alone.
+/// What tables are asked to hold at most. Those of fixed storage are bounded by their type alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Sessions of a connection.
     pub sessions: usize,
@@ -81,6 +82,68 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// What a server-side client needs: 5 000 sessions, 5 000 links, 100 000 deliveries, 1 MiB of control frames,
+    /// messages of up to 128 MiB, and 64 MiB of them in all.
+    ///
+    /// ```
+    /// use servicebus_core::storage::Limits;
+    ///
+    /// let small = Limits::new().with_deliveries(1_000).with_buffered_bytes(8 << 20);
+    /// assert_eq!(small.links, 5_000);
+    /// ```
+    pub const fn new() -> Self {
+        Self {
+            sessions: 5_000,
+            links: 5_000,
+            deliveries: 100_000,
+            outbox: 1 << 20,
+            message: 128 << 20,
+            buffered: 64 << 20,
+        }
+    }
+
+    /// Sets the number of AMQP sessions of a connection.
+    #[must_use]
+    pub const fn with_sessions(mut self, sessions: usize) -> Self {
+        self.sessions = sessions;
+        self
+    }
+
+    /// Sets the number of links of a connection, over all sessions.
+    #[must_use]
+    pub const fn with_links(mut self, links: usize) -> Self {
+        self.links = links;
+        self
+    }
+
+    /// Sets the number of deliveries that wait, are under way or unsettled: of calls, that is.
+    #[must_use]
+    pub const fn with_deliveries(mut self, deliveries: usize) -> Self {
+        self.deliveries = deliveries;
+        self
+    }
+
+    /// Sets the bytes of control frames that may wait to be sent.
+    #[must_use]
+    pub const fn with_outbox_bytes(mut self, outbox: usize) -> Self {
+        self.outbox = outbox;
+        self
+    }
+
+    /// Sets the size of the largest message that may come in.
+    #[must_use]
+    pub const fn with_message_bytes(mut self, message: usize) -> Self {
+        self.message = message;
+        self
+    }
+
+    /// Sets the bytes of messages that have come in and are not taken.
+    #[must_use]
+    pub const fn with_buffered_bytes(mut self, buffered: usize) -> Self {
+        self.buffered = buffered;
+        self
+    }
+
     /// The most that is ever buffered: the bound, or the largest message.
     pub(crate) fn largest_buffer(&self) -> usize {
         self.buffered.max(self.message)
@@ -91,14 +154,7 @@ impl Default for Limits {
     /// What a server-side client needs: 5 000 sessions, 5 000 links, 100 000 deliveries, 1 MiB of control frames,
     /// messages of up to 128 MiB, and 64 MiB of them in all.
     fn default() -> Self {
-        Self {
-            sessions: 5_000,
-            links: 5_000,
-            deliveries: 100_000,
-            outbox: 1 << 20,
-            message: 128 << 20,
-            buffered: 64 << 20,
-        }
+        Self::new()
     }
 }
 

@@ -261,13 +261,11 @@ impl Broker {
             max_frame_size: MAX_FRAME_SIZE as u32,
             idle_time_out: Some(self.idle_time_out),
             // The budget of the process bounds what clients send.
-            limits: Limits {
-                outbox: 4 << 20,
-                buffered: usize::MAX,
-                links: MAX_LINKS,
-                deliveries: MAX_DELIVERIES,
-                ..Limits::default()
-            },
+            limits: Limits::new()
+                .with_outbox_bytes(4 << 20)
+                .with_buffered_bytes(usize::MAX)
+                .with_links(MAX_LINKS)
+                .with_deliveries(MAX_DELIVERIES),
             ..Config::default()
         };
         let engine = Connection::server(config, clock.now);

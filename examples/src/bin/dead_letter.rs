@@ -16,11 +16,10 @@ async fn main() -> Result<()> {
     sender.send_all(&["no amount", "unlucky"]).await?;
     while let Some(message) = receiver.receive(Duration::from_millis(500)).await? {
         if message.text() == Ok("no amount") {
-            let options = DeadLetterOptions {
-                reason: Some("Invalid"),
-                description: Some("an invoice has an amount"),
-                properties: &[("checked-by", Value::String("example"))],
-            };
+            let options = DeadLetterOptions::new()
+                .with_reason("Invalid")
+                .with_description("an invoice has an amount")
+                .with_properties(&[("checked-by", Value::String("example"))]);
             receiver.dead_letter(&message, options).await?;
         } else {
             // Given back too often, the service moves it by itself.

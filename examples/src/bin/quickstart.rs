@@ -56,11 +56,7 @@ async fn main() -> Result<()> {
                     println!(" -> abandoned, it will come again");
                 }
                 "broken eggs" => {
-                    let options = DeadLetterOptions {
-                        reason: Some("Broken"),
-                        description: Some("found on arrival"),
-                        ..DeadLetterOptions::default()
-                    };
+                    let options = DeadLetterOptions::new().with_reason("Broken").with_description("found on arrival");
                     receiver.dead_letter(message, options).await?;
                     println!(" -> dead-lettered");
                 }

@@ -22,13 +22,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// Options with short attempts.
 pub(crate) fn options(connection_string: &str) -> Options {
     let delay = Duration::from_millis(20);
-    Options::new(connection_string).expect("it is valid").with_retry(RetryPolicy {
-        max_retries: 1,
-        delay,
-        max_delay: delay,
-        mode: RetryMode::Fixed,
-        try_timeout: TRY,
-    })
+    Options::new(connection_string).expect("it is valid").with_retry(
+        RetryPolicy::new()
+            .with_max_retries(1)
+            .with_delay(delay)
+            .with_max_delay(delay)
+            .with_mode(RetryMode::Fixed)
+            .with_try_timeout(TRY),
+    )
 }
 
 /// After how long a call ended and how; `None` while it is pending.

@@ -11,13 +11,12 @@ use std::pin::pin;
 use std::time::Instant;
 
 /// The policy of every client: two attempts of 300 ms each.
-pub(crate) const RETRY: RetryPolicy = RetryPolicy {
-    max_retries: 1,
-    delay: Duration::from_millis(20),
-    max_delay: Duration::from_millis(50),
-    mode: RetryMode::Fixed,
-    try_timeout: Duration::from_millis(300),
-};
+pub(crate) const RETRY: RetryPolicy = RetryPolicy::new()
+    .with_max_retries(1)
+    .with_delay(Duration::from_millis(20))
+    .with_max_delay(Duration::from_millis(50))
+    .with_mode(RetryMode::Fixed)
+    .with_try_timeout(Duration::from_millis(300));
 
 /// The time that a call without a bound of its own runs before the client is closed.
 const RUNNING: Duration = Duration::from_secs(1);

@@ -88,13 +88,12 @@ impl<A: Adapter> Bench<A> {
 
     /// A policy that does not make tests wait.
     pub(crate) fn retry() -> RetryPolicy {
-        RetryPolicy {
-            max_retries: 5,
-            delay: Duration::from_millis(2),
-            max_delay: Duration::from_millis(20),
-            mode: RetryMode::Exponential,
-            try_timeout: Duration::from_secs(5),
-        }
+        RetryPolicy::new()
+            .with_max_retries(5)
+            .with_delay(Duration::from_millis(2))
+            .with_max_delay(Duration::from_millis(20))
+            .with_mode(RetryMode::Exponential)
+            .with_try_timeout(Duration::from_secs(5))
     }
 
     /// The connection string of the emulator behind the proxy.

@@ -223,8 +223,8 @@ impl EmbassyFixed {
     fn client(connection: Connection, external_tokens: bool) -> (Client<Embassy<Board>>, Runner<Board>) {
         assert!(connection.authority.is_none() && connection.endpoint.is_none(), "there is no TLS here");
         let connection_string: &'static str = connection.connection_string.leak();
-        let settings =
-            Settings { retry: connection.retry, external_tokens, ..Settings::new(connection_string, seed()) };
+        let mut settings = Settings::new(connection_string, seed()).with_retry(connection.retry);
+        settings.external_tokens = external_tokens;
         servicebus_embassy::new(Box::leak(Box::default()), settings, &UTC).expect("they are new")
     }
 }

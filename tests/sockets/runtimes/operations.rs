@@ -173,7 +173,8 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
 
         sender.send(&MessageRef::new("dead")).await.unwrap();
         let message = receiver.next().await.unwrap();
-        let options = DeadLetterOptions { reason: Some("reason"), description: Some("description"), properties: &note };
+        let options =
+            DeadLetterOptions::new().with_reason("reason").with_description("description").with_properties(&note);
         receiver.dead_letter(&message, options).await.unwrap();
         assert_eq!(bench.counts(QUEUE), Counts { dead_letter: 1, ..Counts::default() });
         let options = ReceiverOptions::new(Entity::queue(QUEUE).dead_letter());

@@ -116,7 +116,7 @@ pub(crate) fn a_service_that_is_away_fails_calls_and_comes_back<A: Adapter>() {
 pub(crate) fn a_silent_service_is_noticed<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         // Long enough for a try on a loaded machine: only the two tries of the send that nothing answers take all of it.
-        let retry = RetryPolicy { try_timeout: Duration::from_secs(1), max_retries: 1, ..Bench::<A>::retry() };
+        let retry = Bench::<A>::retry().with_try_timeout(Duration::from_secs(1)).with_max_retries(1);
         let client = bench.client_with(Connection::new(bench.connection_string(), retry));
         let sender = client.sender(QUEUE).unwrap();
         sender.send(&MessageRef::new("0")).await.unwrap();

@@ -227,7 +227,7 @@ async fn operate(client: &Client, queue: &str, sessions: &str) -> Result<()> {
     receiver.abandon(&second).await?;
     let mut second = one(&receiver).await?;
     receiver.renew_lock(&mut second).await?;
-    let options = DeadLetterOptions { reason: Some("why"), description: Some("because"), ..Default::default() };
+    let options = DeadLetterOptions::new().with_reason("why").with_description("because");
     receiver.dead_letter(&second, options).await?;
     let third = one(&receiver).await?;
     receiver.defer(&third).await?;

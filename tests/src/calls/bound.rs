@@ -52,7 +52,7 @@ pub fn policy(retry: &RetryPolicy) -> Duration {
     let pause = |attempt: u32| {
         let doubled = match retry.mode {
             RetryMode::Fixed => retry.delay,
-            RetryMode::Exponential => retry.delay.saturating_mul(1 << attempt.min(20)),
+            _ => retry.delay.saturating_mul(1 << attempt.min(20)),
         };
         let by_chance = doubled.min(retry.max_delay) * 6 / 5;
         by_chance.max(BUSY.min(retry.max_delay))
@@ -71,16 +71,15 @@ mod tests {
 
     #[test]
     fn a_policy_takes_its_attempts_and_their_pauses() {
-        let retry = RetryPolicy {
-            max_retries: 2,
-            delay: Duration::from_millis(100),
-            max_delay: Duration::from_millis(150),
-            mode: RetryMode::Exponential,
-            try_timeout: Duration::from_secs(1),
-        };
+        let retry = RetryPolicy::new()
+            .with_max_retries(2)
+            .with_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_millis(150))
+            .with_mode(RetryMode::Exponential)
+            .with_try_timeout(Duration::from_secs(1));
         // Three attempts; 100 ms may last 120 or, when the peer is busy, 150; twice that is cut to 150 and may last 180.
         assert_eq!(policy(&retry), Duration::from_millis(3_000 + 150 + 180));
-        assert_eq!(policy(&RetryPolicy { max_retries: 0, ..retry }), Duration::from_secs(1));
+        assert_eq!(policy(&retry.with_max_retries(0)), Duration::from_secs(1));
         assert_eq!(Bound::Policies(2).limit(&retry), Some(policy(&retry) * 2));
     }
 }

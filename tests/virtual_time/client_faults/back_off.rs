@@ -136,7 +136,7 @@ fn unreachable(retry: RetryPolicy, verb: &'static str) -> (Ending, u32) {
 #[test]
 fn a_call_to_an_unreachable_service_takes_no_longer_than_its_policy_c20_n4() {
     let mut judge = Judge::new();
-    let fixed = RetryPolicy { mode: RetryMode::Fixed, ..policy(3) };
+    let fixed = policy(3).with_mode(RetryMode::Fixed);
     for retry in [policy(0), policy(1), policy(2), policy(3), policy(5), fixed, RetryPolicy::default()] {
         // A connection that is refused at once takes none of an attempt's time.
         let pauses = longest(&retry) - retry.try_timeout * (retry.max_retries + 1);

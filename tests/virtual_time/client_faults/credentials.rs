@@ -5,7 +5,6 @@ use crate::stage::{HOUR, MINUTE, SECOND, add_queue, ending, observe, settings, w
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use servicebus_core::driver::{Credential, Token, TokenFn};
-use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{MessageRef, RetryPolicy};
 use servicebus_core::storage::{Heap, Payload as _, Storage};
 use servicebus_core::time::{Duration, Timestamp};
@@ -69,7 +68,7 @@ fn sends(life: Duration, first: u32, hangs: u32) -> (u32, bool) {
             }
             false
         };
-        let settings = Settings { external_tokens: true, ..settings(&world, RetryPolicy::default()) };
+        let settings = settings(&world, RetryPolicy::default()).with_external_tokens();
         let (client, _) = scripted::client_with_credential(&world, settings, credential, script);
         let sender = client.sender("q").unwrap();
         let end = world.clock().now + life * (first + 2) + HOUR;

@@ -36,7 +36,7 @@ fn settings<S: Storage>(world: &World, retries: u32) -> Settings<S>
 where
     S::Literal: From<&'static str>,
 {
-    Settings { retry: policy(retries), ..world.settings() }
+    world.settings().with_retry(policy(retries))
 }
 
 const LINKS: Told = Told::Capacity(Capacity::Links);

@@ -3,7 +3,6 @@
 use crate::scripted::{self, Server};
 use crate::stage::{Ending, HOUR, SECOND, ended_by, ending, observe, policy, world};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::Settings;
 use servicebus_core::storage::{Heap, Limits};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::{Performative, Role};
@@ -52,8 +51,8 @@ fn endless<S: Complete>(
         true
     };
     observe(&world(QueueDescription::default()), async move |world| {
-        let limits = Limits { message: limit, ..Limits::default() };
-        let settings = Settings { retry: policy(2), limits, ..world.settings::<S>() };
+        let limits = Limits::new().with_message_bytes(limit);
+        let settings = world.settings::<S>().with_retry(policy(2)).with_limits(limits);
         let (client, _) = scripted::client(&world, settings, script);
         let receiver = client.receiver("q").unwrap();
         ending(&world, HOUR, receiver.receive_each(at_once, Some(wait), drop)).await
@@ -134,7 +133,7 @@ fn held(receivers: usize, prefetch: u32, message: usize) -> usize {
         true
     };
     observe(&world(QueueDescription::default()), async move |world| {
-        let (client, _) = scripted::client(&world, Settings { retry: policy(2), ..world.settings::<Heap>() }, script);
+        let (client, _) = scripted::client(&world, world.settings::<Heap>().with_retry(policy(2)), script);
         let options = ReceiverOptions::new("q").with_prefetch(prefetch);
         let kept: Vec<_> = (0..receivers).map(|_| client.receiver(options.clone()).expect("room")).collect();
         world.sleep(SECOND * 10).await;

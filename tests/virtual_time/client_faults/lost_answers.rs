@@ -5,7 +5,7 @@ use crate::stage::{
     world,
 };
 use servicebus_core::client::{ErrorOutcome, Sender};
-use servicebus_core::machine::{Disposition, Entity, Settings};
+use servicebus_core::machine::{Disposition, Entity};
 use servicebus_core::servicebus::{Message, MessageRef, Reason, RuleFilterRef, RuleRef};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
@@ -89,7 +89,7 @@ fn stored_with_lost_answers(message_ids: bool, detects: bool) -> [u64; 3] {
     calls.map(|call| {
         let queue = QueueDescription { requires_duplicate_detection: detects, ..QueueDescription::default() };
         observe(&world(queue), async move |world| {
-            let client = world.client_with(Settings { message_ids, ..settings(&world, policy(3)) });
+            let client = world.client_with(settings(&world, policy(3)).with_message_ids(message_ids));
             let sender = client.sender("q").unwrap();
             sender.size_limits().await.unwrap();
             world.set_latency(SECOND / 10);

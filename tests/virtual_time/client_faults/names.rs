@@ -1,7 +1,7 @@
 //! The longest names that the service allows work.
 
 use crate::stage::{MINUTE, ending, observe, world};
-use servicebus_core::machine::{Entity, Settings};
+use servicebus_core::machine::Entity;
 use servicebus_core::servicebus::{Argument, MessageRef, SubQueue};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
@@ -35,8 +35,9 @@ fn use_names(host: usize, topic: &str, subscription: &str, sub_queue: Option<Sub
             "Endpoint=sb://{host};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;\
              UseDevelopmentEmulator=true"
         );
-        let client =
-            world.client_with(Settings { connection_string: connection_string.into(), ..world.settings::<Heap>() });
+        let mut settings = world.settings::<Heap>();
+        settings.connection_string = connection_string.into();
+        let client = world.client_with(settings);
         let done = |ended: crate::stage::Ending| ended.expect("it ends").1;
         let sender = client.sender(topic.clone()).map_err(|failure| Told::of(&failure))?;
         done(ending(&world, MINUTE * 10, sender.send(&MessageRef::new("x"))).await)?;

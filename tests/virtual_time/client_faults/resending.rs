@@ -171,7 +171,8 @@ fn a_dead_lettered_message_is_sent_on_without_the_reason_c8() {
             let own = [("own", Value::Int(1))];
             sender.send(&MessageRef::new("x").with_properties(&own)).await.unwrap();
             let message = receiver.receive(MINUTE).await.unwrap().unwrap();
-            let options = DeadLetterOptions { reason, description, properties: &[] };
+            let mut options = DeadLetterOptions::new();
+            (options.reason, options.description) = (reason, description);
             receiver.dead_letter(&message, options).await.unwrap();
             let options = ReceiverOptions::new(Entity::queue("q").dead_letter());
             let dead = take(&client.receiver(options).unwrap()).await;

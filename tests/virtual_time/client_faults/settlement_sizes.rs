@@ -40,7 +40,8 @@ fn settle(disposition: Disposition<'static>, in_session: bool, by_token: bool) -
             }
             Disposition::Defer { properties } => ending(&world, limit, receiver.defer_with(&message, properties)).await,
             Disposition::DeadLetter { reason, description, properties } => {
-                let options = DeadLetterOptions { reason, description, properties };
+                let mut options = DeadLetterOptions::new().with_properties(properties);
+                (options.reason, options.description) = (reason, description);
                 ending(&world, limit, receiver.dead_letter(&message, options)).await
             }
         };

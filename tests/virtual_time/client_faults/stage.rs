@@ -50,14 +50,14 @@ pub(crate) fn active(world: &World) -> u64 {
 
 /// The policy of the reports: two seconds for an attempt, and so many retries.
 pub(crate) fn policy(max_retries: u32) -> RetryPolicy {
-    RetryPolicy { max_retries, try_timeout: SECOND * 2, ..RetryPolicy::default() }
+    RetryPolicy::new().with_max_retries(max_retries).with_try_timeout(SECOND * 2)
 }
 
 /// The longest that a call may take under a policy: every attempt and every pause in full.
 pub(crate) fn longest(policy: &RetryPolicy) -> Duration {
     let pause = |attempt: u32| match policy.mode {
-        RetryMode::Exponential => (policy.delay * 2u32.pow(attempt)).min(policy.max_delay),
         RetryMode::Fixed => policy.delay.min(policy.max_delay),
+        _ => (policy.delay * 2u32.pow(attempt)).min(policy.max_delay),
     };
     let pauses: Duration = (0..policy.max_retries).map(|attempt| pause(attempt) * 6 / 5).sum();
     policy.try_timeout * (policy.max_retries + 1) + pauses
@@ -65,7 +65,7 @@ pub(crate) fn longest(policy: &RetryPolicy) -> Duration {
 
 /// Settings with a policy.
 pub(crate) fn settings(world: &World, retry: RetryPolicy) -> Settings<Heap> {
-    Settings { retry, ..world.settings() }
+    world.settings().with_retry(retry)
 }
 
 /// After how long a call ended and how; `None` while it is pending.

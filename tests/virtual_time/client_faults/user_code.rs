@@ -4,7 +4,7 @@ use crate::stage::{HOUR, MINUTE, add_queue, observe, sessions, settings, world};
 use bytes::Bytes;
 use servicebus_core::client::{Client, ProcessorMessage, ProcessorOptions, SessionProcessorOptions, State};
 use servicebus_core::driver::{self, Credential, Dial, Token};
-use servicebus_core::machine::{Clock, Entity, Settings, Target};
+use servicebus_core::machine::{Clock, Entity, Target};
 use servicebus_core::runtime::Runtime;
 use servicebus_core::servicebus::{MessageRef, RetryPolicy, sas};
 use servicebus_core::storage::Heap;
@@ -294,7 +294,7 @@ fn no_code_of_the_application_runs_under_the_lock_c7() {
     add_queue(&world, "other", QueueDescription::default());
     let notes = observe(&world, async move |world| {
         let runtime = Calling(world.runtime());
-        let settings = Settings { external_tokens: true, ..settings(&world, RetryPolicy::default()) };
+        let settings = settings(&world, RetryPolicy::default()).with_external_tokens();
         let state = Rc::new(RefCell::new(Client::shared_state(settings)));
         let client = Client::new(&state, runtime.clone());
         PROBE.set(Some(Rc::new(Probe { state: Rc::clone(&state), client: client.clone() })));

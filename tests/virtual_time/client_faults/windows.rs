@@ -3,7 +3,7 @@
 use crate::scripted::{self, Server};
 use crate::stage::{HOUR, MINUTE, SECOND, observe, policy, world};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::{Disposition, Settings};
+use servicebus_core::machine::Disposition;
 use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::storage::{Heap, Limits, Prefetch, Storage};
 use servicebus_core::wire::message::MessageView;
@@ -106,8 +106,8 @@ fn with_a_full_window<S: Storage<Literal: From<&'static str>> + Prefetch>(prefet
     let strict = Strict::default();
     let answered = Rc::clone(&strict.answered);
     observe(&world(QueueDescription::default()), async move |world| {
-        let limits = Limits { buffered: 300_000, ..Limits::default() };
-        let settings = Settings { retry: policy(2), limits, ..world.settings::<S>() };
+        let limits = Limits::new().with_buffered_bytes(300_000);
+        let settings = world.settings::<S>().with_retry(policy(2)).with_limits(limits);
         let mut strict = strict;
         let script = move |server: &mut Server, item: &Item<'_>| strict.answers(server, item, size);
         let (client, dials) = scripted::client(&world, settings, script);

@@ -15,7 +15,7 @@ pub(crate) type Sim = Simulated<Heap>;
 
 /// A try time-out of two seconds and two retries.
 pub(crate) fn retry() -> RetryPolicy {
-    RetryPolicy { max_retries: 2, try_timeout: Duration::from_secs(2), ..RetryPolicy::default() }
+    RetryPolicy::new().with_max_retries(2).with_try_timeout(Duration::from_secs(2))
 }
 
 /// A call that has not ended by then is pending.
