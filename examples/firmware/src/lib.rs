@@ -5,6 +5,8 @@
 
 pub mod board;
 pub mod clock;
+pub mod device;
+pub mod flash;
 #[cfg(feature = "defmt")]
 mod log;
 pub mod telemetry;

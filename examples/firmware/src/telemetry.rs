@@ -2,7 +2,6 @@
 
 use crate::board::{self, println};
 use core::fmt::Write;
-use embassy_executor::Spawner;
 use embassy_futures::join::join;
 use embassy_time::{Instant, Timer};
 use heapless::String;
@@ -24,18 +23,6 @@ const SINGLE: u32 = 500;
 const COMMANDS: u32 = 20;
 /// Between two tries of the application's own, when the client has given up.
 const PAUSE: embassy_time::Duration = embassy_time::Duration::from_secs(1);
-
-/// A connection string for the emulator on the host.
-pub fn connection_string(host: &str, port: u16, emulator: bool) -> String<192> {
-    let mut text = String::new();
-    // 192 bytes hold a name of 60.
-    let _ = write!(
-        text,
-        "Endpoint=sb://{host}:{port};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;\
-         UseDevelopmentEmulator={emulator}"
-    );
-    text
-}
 
 /// A reading, numbered so that the service can tell a repeated one (duplicate detection goes by the message's id).
 struct Reading {
@@ -152,13 +139,4 @@ async fn obey_commands(client: &Client<Board>) -> u32 {
     }
     receiver.close().await;
     seen.count_ones()
-}
-
-/// A task for each part, and the client for [`run`].
-pub fn spawn_network(spawner: Spawner, runner: embassy_net::Runner<'static, board::Lan9118>) {
-    #[embassy_executor::task]
-    async fn network(mut runner: embassy_net::Runner<'static, board::Lan9118>) -> ! {
-        runner.run().await
-    }
-    spawner.spawn(network(runner).expect("the network's task is spawned once"));
 }

@@ -4,6 +4,7 @@ mod calls;
 mod certificates;
 mod closing;
 mod compiling;
+mod forged;
 mod names;
 mod network;
 mod records;

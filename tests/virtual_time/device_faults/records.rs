@@ -1,9 +1,9 @@
 //! Records and handshake messages that a server can send, before it is authenticated and after.
 
-use crate::tls_server::{
-    ALERT, APPLICATION_DATA, Attempt, CHANGE_CIPHER_SPEC, Chain, Ended, Flight, HANDSHAKE, Hello, Script, Sent, inner,
-    whole,
+use crate::forged::{
+    ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, Flight, HANDSHAKE, Hello, Script, Sent, inner, whole,
 };
+use crate::tls_server::{Attempt, Chain, Ended};
 
 /// Inner plaintexts with less in them than a message has.
 fn short() -> Vec<(String, Sent)> {

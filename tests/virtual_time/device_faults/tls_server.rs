@@ -1,28 +1,25 @@
-//! A TLS 1.3 server in memory whose encrypted records can be replaced: rustls does the handshake, and its key log lends
-//! the keys for any other record.
+//! The whole TLS client of a device against a server in memory, whose certificates and records are chosen.
 
+use crate::forged::{Hello, Script, Server, whole};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::hmac;
 use rsa::rand_core::OsRng;
+use rustls::ServerConfig;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{KeyLog, ServerConfig, ServerConnection};
 use servicebus_core::driver::Transport;
 use servicebus_core::time::Timestamp;
 use servicebus_embassy::Close;
 use servicebus_embassy::tls::{Algorithms, HandshakeError, Peer, Records, Refusal, Root, handshake};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 pub(crate) const HOST: &str = "readings.servicebus.example";
@@ -30,12 +27,6 @@ pub(crate) const HOST: &str = "readings.servicebus.example";
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_780_272_000);
 /// 2026-01-01.
 pub(crate) const NOT_BEFORE: Timestamp = Timestamp::from_secs(1_767_225_600);
-
-/// Content types of TLS.
-pub(crate) const CHANGE_CIPHER_SPEC: u8 = 20;
-pub(crate) const ALERT: u8 = 21;
-pub(crate) const HANDSHAKE: u8 = 22;
-pub(crate) const APPLICATION_DATA: u8 = 23;
 
 /// A certificate and its key.
 pub(crate) struct Signed {
@@ -131,168 +122,6 @@ impl Chain {
     }
 }
 
-#[derive(Debug, Default)]
-struct Secrets(Mutex<HashMap<String, Vec<u8>>>);
-
-impl KeyLog for Secrets {
-    fn log(&self, label: &str, _client_random: &[u8], secret: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(label.to_owned(), secret.to_owned());
-    }
-}
-
-impl Secrets {
-    fn keys(&self, label: &str) -> Keys {
-        Keys::of(&self.0.lock().unwrap_or_else(PoisonError::into_inner)[label])
-    }
-}
-
-/// The keys of one direction (RFC 8446 §7.3) for AES-128-GCM with SHA-256, the only suite that the client offers.
-struct Keys {
-    key: LessSafeKey,
-    iv: Vec<u8>,
-    sequence: u64,
-}
-
-fn expand(secret: &[u8], label: &str, length: u8) -> Vec<u8> {
-    let label = format!("tls13 {label}");
-    let mut info = vec![0, length, label.len() as u8];
-    info.extend_from_slice(label.as_bytes());
-    // An empty context, and the number of the only block.
-    info.extend_from_slice(&[0, 1]);
-    let block = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), &info);
-    block.as_ref()[..usize::from(length)].to_vec()
-}
-
-impl Keys {
-    fn of(secret: &[u8]) -> Self {
-        let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &expand(secret, "key", 16)).unwrap());
-        Self { key, iv: expand(secret, "iv", 12), sequence: 0 }
-    }
-
-    fn nonce(&mut self) -> Nonce {
-        let mut nonce = [0; 12];
-        nonce[4..].copy_from_slice(&self.sequence.to_be_bytes());
-        self.sequence += 1;
-        nonce.iter_mut().zip(&self.iv).for_each(|(byte, iv)| *byte ^= iv);
-        Nonce::assume_unique_for_key(nonce)
-    }
-
-    /// A record around an inner plaintext: content, its type, padding; any of them can be missing.
-    fn seal(&mut self, inner: &[u8]) -> Vec<u8> {
-        let mut record = vec![APPLICATION_DATA, 3, 3];
-        record.extend_from_slice(&(inner.len() as u16 + 16).to_be_bytes());
-        let (mut body, nonce) = (inner.to_vec(), self.nonce());
-        self.key.seal_in_place_append_tag(nonce, Aad::from(&record), &mut body).unwrap();
-        record.append(&mut body);
-        record
-    }
-
-    /// The content of a record.
-    fn open(&mut self, record: &[u8]) -> Vec<u8> {
-        let (mut body, nonce) = (record[5..].to_vec(), self.nonce());
-        let inner = self.key.open_in_place(nonce, Aad::from(&record[..5]), &mut body).unwrap();
-        let end = inner.iter().rposition(|byte| *byte != 0).expect("a content type");
-        inner[..end].to_vec()
-    }
-}
-
-/// The records of a scripted server, in place of rustls'.
-#[derive(Clone)]
-pub(crate) enum Sent {
-    /// A record as it is.
-    Raw(Vec<u8>),
-    /// An inner plaintext, to be encrypted.
-    Sealed(Vec<u8>),
-}
-
-/// Content with its type, as one inner plaintext.
-pub(crate) fn inner(content: &[u8], kind: u8) -> Sent {
-    Sent::Sealed([content, &[kind]].concat())
-}
-
-/// Replaces the encrypted part of the server's handshake.
-pub(crate) type Flight<'a> = &'a dyn Fn(&[u8]) -> Vec<Sent>;
-
-/// Replaces a record of the server that is not encrypted.
-pub(crate) type Hello<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
-
-/// One handshake message for each record.
-pub(crate) fn whole(flight: &[u8]) -> Vec<Sent> {
-    vec![inner(flight, HANDSHAKE)]
-}
-
-pub(crate) struct Script<'a> {
-    /// The records in place of EncryptedExtensions to Finished.
-    pub(crate) flight: Flight<'a>,
-    /// The records after the client's Finished.
-    pub(crate) after: Vec<Sent>,
-}
-
-fn records(mut bytes: &[u8]) -> Vec<&[u8]> {
-    let mut found = Vec::new();
-    while bytes.len() >= 5 {
-        let length = 5 + usize::from(u16::from_be_bytes([bytes[3], bytes[4]]));
-        found.push(&bytes[..length]);
-        bytes = &bytes[length..];
-    }
-    found
-}
-
-struct Server<'a> {
-    rustls: ServerConnection,
-    secrets: Arc<Secrets>,
-    script: Script<'a>,
-    hello: Hello<'a>,
-    output: Vec<u8>,
-    /// The flight was sent.
-    replaced: bool,
-    /// All of the script was sent.
-    done: bool,
-}
-
-impl Server<'_> {
-    fn input(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            self.rustls.read_tls(&mut bytes).unwrap();
-            // A failure is for the client to notice: rustls' alert follows.
-            _ = self.rustls.process_new_packets();
-        }
-        let mut written = Vec::new();
-        while self.rustls.wants_write() {
-            self.rustls.write_tls(&mut written).unwrap();
-        }
-        // An alert of rustls' behind the flight is of no interest: its place in the sequence is taken.
-        if !std::mem::replace(&mut self.replaced, true) {
-            let mut keys = self.secrets.keys("SERVER_HANDSHAKE_TRAFFIC_SECRET");
-            let mut plain = Vec::new();
-            for record in records(&written) {
-                if record[0] == APPLICATION_DATA {
-                    plain.extend(keys.open(record));
-                } else {
-                    self.output.extend((self.hello)(record));
-                }
-            }
-            let sent = (self.script.flight)(&plain);
-            self.send("SERVER_HANDSHAKE_TRAFFIC_SECRET", &sent);
-        }
-        if !self.rustls.is_handshaking() && !self.done {
-            self.done = true;
-            let sent = std::mem::take(&mut self.script.after);
-            self.send("SERVER_TRAFFIC_SECRET_0", &sent);
-        }
-    }
-
-    fn send(&mut self, secret: &str, sent: &[Sent]) {
-        let mut keys = self.secrets.keys(secret);
-        for sent in sent {
-            match sent {
-                Sent::Raw(bytes) => self.output.extend_from_slice(bytes),
-                Sent::Sealed(inner) => self.output.extend(keys.seal(inner)),
-            }
-        }
-    }
-}
-
 #[derive(Clone)]
 struct Socket<'a>(Rc<RefCell<Server<'a>>>);
 
@@ -381,14 +210,8 @@ impl<'a> Attempt<'a> {
 
     /// Runs the handshake, and one read where the script has records for it.
     pub(crate) fn run(self) -> Ended {
-        let mut config = self.chain.config();
-        let secrets = Arc::new(Secrets::default());
-        config.key_log = Arc::clone(&secrets) as Arc<dyn KeyLog>;
-        config.send_tls13_tickets = 0;
         let reads = !self.script.after.is_empty();
-        let rustls = ServerConnection::new(Arc::new(config)).unwrap();
-        let (script, hello) = (self.script, self.hello);
-        let server = Server { rustls, secrets, script, hello, output: Vec::new(), replaced: false, done: false };
+        let server = Server::new(self.chain.config(), self.script, self.hello);
         let socket = Socket(Rc::new(RefCell::new(server)));
 
         let root = Root::from_certificate(&self.chain.root.der).unwrap();

@@ -5,31 +5,18 @@
 use embassy_executor::Spawner;
 use embassy_futures::join::join;
 use embassy_net::tcp::TcpSocket;
-use embassy_net::{Runner, StackResources};
 use embassy_time::Instant;
-use servicebus_firmware::board::{self, Board, Lan9118, println};
-use static_cell::StaticCell;
+use servicebus_firmware::board::{self, println};
+use servicebus_firmware::device::Device;
 
 const TOTAL: usize = 1 << 20;
 
-#[embassy_executor::task]
-async fn network(mut runner: Runner<'static, Lan9118>) -> ! {
-    runner.run().await
-}
-
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
-    static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
-    let board = Board::take();
-    let port = board::server_port();
-    let (stack, runner) =
-        embassy_net::new(board.ethernet, board::network(), RESOURCES.init(StackResources::new()), board.seed);
-    spawner.spawn(network(runner).expect("the network's task is spawned once"));
-    stack.wait_config_up().await;
-
+    let device = Device::start(spawner).await;
     let (mut receive, mut transmit) = ([0; 4096], [0; 4096]);
-    let mut socket = TcpSocket::new(stack, &mut receive, &mut transmit);
-    socket.connect((board::HOST, port)).await.expect("the echo server accepts");
+    let mut socket = TcpSocket::new(device.stack, &mut receive, &mut transmit);
+    socket.connect((board::HOST, device.port)).await.expect("the echo server accepts");
     let started = Instant::now();
     let (mut reader, mut writer) = socket.split();
     let pattern = |at: usize| (at.wrapping_mul(2_654_435_761) >> 13) as u8;

@@ -7,18 +7,17 @@ use core::fmt::Write as _;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use embassy_executor::Spawner;
 use embassy_futures::join::join;
-use embassy_net::StackResources;
 use embassy_time::{Instant, Timer};
 use embedded_io_async::{ErrorType, Read, Write};
-use embedded_storage_async::nor_flash::{ErrorType as FlashErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use servicebus_core::client::Error;
 use servicebus_core::machine::Settings;
 use servicebus_core::time::Duration;
 use servicebus_embassy::{Close, Connect, Plain, Receiver, Resources, Runner, Spool, Tcp, within};
-use servicebus_firmware::board::{self, Board as Hardware, println};
-use servicebus_firmware::clock;
-use servicebus_firmware::telemetry::{self, Board};
-use static_cell::{ConstStaticCell, StaticCell};
+use servicebus_firmware::board::{self, println};
+use servicebus_firmware::device::{self, Device};
+use servicebus_firmware::flash::{Memory, PAGE};
+use servicebus_firmware::telemetry::Board;
+use static_cell::ConstStaticCell;
 
 const WAKE_UPS: u32 = 5;
 /// Readings between two wake-ups.
@@ -28,7 +27,7 @@ const AWAKE: core::time::Duration = core::time::Duration::from_secs(20);
 /// How long it looks for another command.
 const COMMANDS: Duration = Duration::from_millis(100);
 /// Bytes of the flash.
-const FLASH: usize = 4096;
+const FLASH: usize = 8 * PAGE;
 
 /// What goes over the wire.
 static UP: AtomicU32 = AtomicU32::new(0);
@@ -88,48 +87,6 @@ impl<S: Close> Close for Counted<S> {
     }
 }
 
-/// Memory in the place of flash, which QEMU's board has none of: a product takes its HAL's.
-struct Ram(&'static mut [u8; FLASH]);
-
-impl Ram {
-    fn at(&mut self, offset: u32, length: usize) -> Result<&mut [u8], NorFlashErrorKind> {
-        let cells = self.0.get_mut(offset as usize..).and_then(|rest| rest.get_mut(..length));
-        cells.ok_or(NorFlashErrorKind::OutOfBounds)
-    }
-}
-
-impl FlashErrorType for Ram {
-    type Error = NorFlashErrorKind;
-}
-
-impl ReadNorFlash for Ram {
-    const READ_SIZE: usize = 4;
-
-    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        bytes.copy_from_slice(self.at(offset, bytes.len())?);
-        Ok(())
-    }
-
-    fn capacity(&self) -> usize {
-        FLASH
-    }
-}
-
-impl NorFlash for Ram {
-    const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = 512;
-
-    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
-        self.at(from, to.saturating_sub(from) as usize)?.fill(0xff);
-        Ok(())
-    }
-
-    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        self.at(offset, bytes.len())?.copy_from_slice(bytes);
-        Ok(())
-    }
-}
-
 #[embassy_executor::task]
 async fn carry(runner: Runner<Board>, dialer: Plain<Counting<Tcp<'static>>>) {
     runner.run(dialer).await;
@@ -147,27 +104,15 @@ async fn obey(receiver: &Receiver<Board>) -> Result<u32, Error<Board>> {
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
-    static STACK: StaticCell<StackResources<3>> = StaticCell::new();
-    static RECEIVE: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
-    static TRANSMIT: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
     static RESOURCES: ConstStaticCell<Resources<Board>> = ConstStaticCell::new(Resources::new());
-    static CONNECTION_STRING: StaticCell<heapless::String<192>> = StaticCell::new();
     static CELLS: ConstStaticCell<[u8; FLASH]> = ConstStaticCell::new([0xff; FLASH]);
 
-    let hardware = Hardware::take();
-    let port = board::server_port();
-    let (stack, network) =
-        embassy_net::new(hardware.ethernet, board::network(), STACK.init(StackResources::new()), hardware.seed);
-    telemetry::spawn_network(spawner, network);
-    stack.wait_config_up().await;
-    let utc = clock::utc(spawner, stack).await;
-
-    let connection_string: &'static str = CONNECTION_STRING.init(telemetry::connection_string("10.0.2.2", port, true));
-    let settings = Settings::new(connection_string, hardware.seed);
-    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, utc).unwrap();
-    let tcp = Tcp::new(stack, RECEIVE.take(), TRANSMIT.take());
-    spawner.spawn(carry(runner, Plain::new(Counting(tcp))).expect("the runner's task is spawned once"));
-    let spool: Spool<_, 32> = Spool::new(Ram(CELLS.take()), 0..FLASH as u32, hardware.seed).unwrap();
+    let device = Device::start(spawner).await;
+    let settings = Settings::new(device.connection_string("10.0.2.2", device::PLAIN), device.seed);
+    let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, device.utc).unwrap();
+    spawner.spawn(carry(runner, Plain::new(Counting(device.tcp()))).expect("the runner's task is spawned once"));
+    let flash = Memory::new(CELLS.take(), || ());
+    let spool: Spool<_, 32> = Spool::new(flash, 0..FLASH as u32, device.seed).unwrap();
     let (Ok(sender), Ok(receiver)) = (client.sender("readings"), client.receiver("commands")) else {
         panic!("there is room for both");
     };

@@ -1,6 +1,12 @@
 //! What the firmware takes: flash and static RAM by the linker's account, stack by its high-water mark.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Memory of the board that is in no image, so that a reset leaves it as it is.
+const KEPT: usize = 0x2100_0000;
+/// Its size: 16 MiB.
+const KEPT_SIZE: usize = 1 << 24;
 
 /// Fills the stack's unused part; a word that still has it was never used.
 const PAINT: u32 = 0x5ab1_e5ac;
@@ -56,4 +62,16 @@ pub fn usage() -> Usage {
     }
     let initial = (&raw const __edata) as usize - (&raw const __sdata) as usize;
     Usage { flash: (&raw const __sidata) as usize + initial, statics: bottom - 0x2000_0000, stack: top - word as usize }
+}
+
+/// So many bytes that a reset keeps, in the place of flash; all zero when QEMU starts.
+///
+/// # Panics
+///
+/// When they are taken twice, or when there are not as many.
+pub fn kept(length: usize) -> &'static mut [u8] {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    assert!(length <= KEPT_SIZE && !TAKEN.swap(true, Ordering::Relaxed), "memory that resets keep, once");
+    // SAFETY: the board has this memory, the linker does not know it, and it is handed out once.
+    unsafe { core::slice::from_raw_parts_mut(KEPT as *mut u8, length) }
 }

@@ -14,7 +14,7 @@ use semihosting::io::Read;
 
 pub use clock::utc;
 pub use lan9118::{Lan9118, RxToken, TxToken};
-pub use memory::{Usage, paint_stack, usage};
+pub use memory::{Usage, kept, paint_stack, usage};
 #[cfg(not(feature = "defmt"))]
 pub use semihosting::println;
 pub use semihosting::process::exit;
@@ -118,6 +118,11 @@ pub fn random_bytes(bytes: &mut [u8]) {
     if random::fill_bytes(bytes).is_err() {
         panic!("the host gives no random bytes");
     }
+}
+
+/// As when the power fails: only what [`kept`] hands out stays.
+pub fn reset() -> ! {
+    cortex_m::peripheral::SCB::sys_reset()
 }
 
 #[derive(Clone, Copy)]

@@ -1,15 +1,24 @@
 //! Runs the firmwares in QEMU against an emulator in this process, and checks at the emulator what came of it.
 //!
-//! `firmware FOLDER [NAME]...`: the folder holds the images `telemetry`, `telemetry_tls`, `telemetry_defmt` and `sleeping`; without
-//! names all of them run, side by side. Every check prints a line; the last one counts them as `cargo test` does.
+//! `firmware FOLDER [NAME]...`: the folder holds the images `telemetry`, `telemetry_tls`, `telemetry_defmt`, `sleeping`,
+//! `spooling` and `signed`; without names all of them run, side by side. Every check prints a line; the last one counts them as `cargo test` does.
 
+mod attack;
+mod back_end;
+// The server that the tests of known faults attack with.
+#[allow(dead_code)]
+#[path = "../../../virtual_time/device_faults/forged.rs"]
+mod forged;
 mod frames;
 mod line;
 mod time_server;
 
+use back_end::BackEnd;
 use frames::Frames;
 use line::Line;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use servicebus_emulator::Emulator;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::server::Identity;
@@ -61,7 +70,7 @@ fn qemu(image: &Path, arguments: &[String]) -> Result<Child> {
 }
 
 /// Bytes of stack that the firmwares may use, by name; over TLS with an ECDSA chain.
-const STACKS: [(&str, u32); 2] = [("telemetry", 16_000), ("telemetry_tls", 22_000)];
+const STACKS: [(&str, u32); 2] = [("telemetry", 16_100), ("telemetry_tls", 22_000)];
 
 /// What a board tells through `defmt`: a line of each kind begins so.
 const LOGGED: [&str; 6] =
@@ -269,6 +278,51 @@ async fn sleeping(folder: &Path) -> Result<Checks> {
     Ok(checks)
 }
 
+/// A board whose power fails again and again, with its readings in flash.
+async fn spooling(folder: &Path) -> Result<Checks> {
+    let mut checks = Checks::of("spooling");
+    let emulator = with_queues(Emulator::builder()).start().await?;
+    let client = connect(emulator.connection_string())?;
+    let board = qemu(&folder.join("spooling"), &[emulator.amqp_address().port().to_string()])?;
+    let (status, lines) = watch_board("spooling", board, |_| false).await?;
+    checks.check("the board ends by itself, with status 0", status == Some(0));
+    let last = "1000 readings sent, the power failed 40 times";
+    checks.check("its power failed 40 times", lines.iter().any(|line| line.contains(last)));
+    let connections = emulator.statistics().connections_accepted;
+    checks.check(&format!("so it had connections often ({connections})"), connections >= 20);
+    let receiver = client.receiver("readings")?;
+    let mut found = BTreeMap::new();
+    while let Some(message) = receiver.receive(Duration::from_secs(2)).await? {
+        let number = message.text()?.strip_prefix("reading ").and_then(|number| number.parse::<u64>().ok());
+        *found.entry(number).or_insert(0) += 1;
+        receiver.complete(&message).await?;
+    }
+    let all = (0..READINGS).all(|number| found.contains_key(&Some(number)));
+    checks.check(&format!("every reading is there ({} are)", found.len()), all && found.len() as u64 == READINGS);
+    checks.check("none is there twice", found.values().all(|count| *count == 1));
+    client.close().await;
+    Ok(checks)
+}
+
+/// A board without a key, whose tokens a back end signs.
+async fn signed(folder: &Path) -> Result<Checks> {
+    let mut checks = Checks::of("signed");
+    let emulator = with_queues(Emulator::builder()).start().await?;
+    let client = connect(emulator.connection_string())?;
+    let (time, back_end) = (TimeServer::start(0).await?, BackEnd::start().await?);
+    let ports = [emulator.amqp_address().port(), time.port, back_end.port];
+    let (status, _) =
+        watch_board("signed", qemu(&folder.join("signed"), &ports.map(|port| port.to_string()))?, |_| false).await?;
+    checks.check("the board ends by itself, with status 0", status == Some(0));
+    let asked = back_end.asked();
+    checks.check("it asks for one token", asked.len() == 1);
+    checks.check("it asks for its entity", asked.iter().all(|audience| audience.ends_with("/readings")));
+    let found = drain_readings(&client).await?;
+    checks.check("every reading is there, none twice", found.len() == 20 && found.values().all(|count| *count == 1));
+    client.close().await;
+    Ok(checks)
+}
+
 /// Over TLS, with the host's time.
 async fn encrypted(folder: &Path) -> Result<Checks> {
     let mut checks = Checks::of("telemetry_tls");
@@ -280,20 +334,27 @@ async fn encrypted(folder: &Path) -> Result<Checks> {
     let certificate = params.signed_by(&key, &root.issuer)?;
     let identity = Identity::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())?;
     let emulator = with_queues(Emulator::builder()).tls(0, Some(identity)).start().await?;
-    let line = Line::to(emulator.tls_address().ok_or("no TLS")?.port()).await?;
+    let key = PrivateKeyDer::try_from(key.serialize_der())?;
+    let attacker = ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)?;
+    let upstream = emulator.tls_address().ok_or("no TLS")?.port();
+    let line = Line::to(upstream).await?;
     let image = folder.join("telemetry_tls");
-    let arguments = |root: &Authority| [line.port.to_string(), root.der.display().to_string()];
+    let arguments = |line: &Line, root: &Authority| [line.port.to_string(), root.der.display().to_string()];
 
-    let (_, lines) =
-        watch_board("telemetry_tls, other root", qemu(&image, &arguments(&other))?, |line| line.contains("root"))
-            .await?;
+    let board = qemu(&image, &arguments(&line, &other))?;
+    let (_, lines) = watch_board("telemetry_tls, other root", board, |line| line.contains("root")).await?;
     checks.check(
         "a server under another root is refused",
         lines.iter().any(|line| line.contains("the chain ends at no trusted root"))
             && emulator.statistics().connections_accepted == 0,
     );
-    let board = qemu(&image, &arguments(&root))?;
+    let line = Line::with_attacks(upstream, Some(attacker)).await?;
+    let board = qemu(&image, &arguments(&line, &root))?;
     telemetry(&mut checks, emulator, board, &line).await?;
+    checks.check("four attacks came first, and the board ended each connection", line.all_withstood());
     Ok(checks)
 }
 
@@ -337,7 +398,7 @@ async fn run_if(wanted: bool, checks: impl Future<Output = Result<Checks>>) -> R
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    const NAMES: [&str; 4] = ["telemetry", "telemetry_tls", "telemetry_defmt", "sleeping"];
+    const NAMES: [&str; 6] = ["telemetry", "telemetry_tls", "telemetry_defmt", "sleeping", "spooling", "signed"];
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().map(PathBuf::from);
     let names: Vec<String> = arguments.collect();
@@ -351,9 +412,12 @@ async fn main() -> ExitCode {
         run_if(wanted(NAMES[1]), encrypted(&folder)),
         run_if(wanted(NAMES[2]), logged(&folder)),
         run_if(wanted(NAMES[3]), sleeping(&folder)),
+        run_if(wanted(NAMES[4]), spooling(&folder)),
+        run_if(wanted(NAMES[5]), signed(&folder)),
     ) {
-        Ok((plain, encrypted, logged, sleeping)) => {
-            let all: Vec<Checks> = [plain, encrypted, logged, sleeping].into_iter().flatten().collect();
+        Ok((plain, encrypted, logged, sleeping, spooling, signed)) => {
+            let all: Vec<Checks> =
+                [plain, encrypted, logged, sleeping, spooling, signed].into_iter().flatten().collect();
             let passed: u32 = all.iter().map(|checks| checks.passed).sum();
             let failed: u32 = all.iter().map(|checks| checks.failed).sum();
             let verdict = if failed == 0 { "ok" } else { "FAILED" };
