@@ -532,10 +532,10 @@ impl<R: Runtime> Receiver<R> {
         let token =
             message.lock_token.ok_or_else(|| self.endpoint.error(Failure::new(Cause::Argument(Argument::Unlocked))))?;
         let asked_at = self.endpoint.shared.now();
-        let until = self.renew_lock_of(token).await?;
+        let (until, known) = self.renew_by_token(token, asked_at).await?;
         let locked = message.locked();
         let clock = self.endpoint.shared.clock();
-        self.endpoint.shared.change(|state| state.machine.message_renewed(clock, asked_at, &locked, until));
+        self.endpoint.shared.change(|state| state.machine.message_renewed(clock, asked_at, known, &locked, until));
         message.locked_until = Some(until);
         Ok(until)
     }
@@ -550,9 +550,15 @@ impl<R: Runtime> Receiver<R> {
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
     pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Error<StorageOf<R>>> {
         let now = self.endpoint.shared.now();
-        self.endpoint.shared.change(|state| state.machine.renews_itself(now));
+        self.renew_by_token(token, now).await.map(|(until, _)| until)
+    }
+
+    /// The new end of a lock, and whether the ends of locks were known before.
+    async fn renew_by_token(&self, token: LockToken, now: Instant) -> Result<(Timestamp, bool), Error<StorageOf<R>>> {
+        let known = self.endpoint.shared.change(|state| state.machine.renews_itself(now));
         let response = self.endpoint.request(&RenewLock { lock_tokens: &[token] }).await?;
-        response.expirations().next().ok_or_else(|| self.endpoint.error(Failure::new(Cause::Malformed)))
+        let until = response.expirations().next();
+        until.map(|until| (until, known)).ok_or_else(|| self.endpoint.error(Failure::new(Cause::Malformed)))
     }
 
     fn session_id(&self) -> Option<<StorageOf<R> as Storage>::Text> {

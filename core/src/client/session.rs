@@ -96,10 +96,10 @@ impl<R: Runtime> SessionReceiver<R> {
         let endpoint = &self.receiver.endpoint;
         let request = RenewSessionLock { session_id: self.id.as_ref() };
         let asked_at = endpoint.shared.now();
-        endpoint.shared.change(|state| state.machine.renews_itself(asked_at));
+        let known = endpoint.shared.change(|state| state.machine.renews_itself(asked_at));
         let until = endpoint.request(&request).await?.expiration().map_err(|failure| endpoint.error(failure))?;
         let clock = endpoint.shared.clock();
-        endpoint.shared.change(|state| state.machine.session_renewed(clock, asked_at, endpoint.id, until));
+        endpoint.shared.change(|state| state.machine.session_renewed(clock, asked_at, known, endpoint.id, until));
         Ok(until)
     }
 

@@ -63,7 +63,7 @@ pub struct State<R: Runtime> {
     pub(super) without_slot: super::waiting::Waiting,
     /// Failures with errors of other libraries: held here so that none is dropped under the lock.
     #[cfg(feature = "alloc")]
-    sources: alloc::vec::Vec<Failure<R::Storage>>,
+    sources: alloc::collections::VecDeque<Failure<R::Storage>>,
     pub(crate) machine: ClientMachine<R::Storage>,
 }
 
@@ -87,7 +87,7 @@ impl<R: Runtime> State<R> {
             #[cfg(feature = "alloc")]
             without_slot: super::waiting::Waiting::default(),
             #[cfg(feature = "alloc")]
-            sources: alloc::vec::Vec::new(),
+            sources: alloc::collections::VecDeque::new(),
         }
     }
 
@@ -106,12 +106,18 @@ impl<R: Runtime> State<R> {
     #[cfg(feature = "alloc")]
     #[must_use]
     pub(crate) fn keep_source(&mut self, failure: &Failure<R::Storage>) -> alloc::vec::Vec<Failure<R::Storage>> {
-        let held = core::mem::take(&mut self.sources);
-        let (mut held, gone): (alloc::vec::Vec<_>, _) = held.into_iter().partition(|held| held.description.is_shared());
         if failure.description.source().is_some() {
-            held.push(failure.clone());
+            self.sources.push_back(failure.clone());
         }
-        self.sources = held;
+        // Two for each that comes: those that applications keep do not make the next failure dearer.
+        let mut gone = alloc::vec::Vec::new();
+        for _ in 0..2 {
+            match self.sources.pop_front() {
+                Some(held) if held.description.is_shared() => self.sources.push_back(held),
+                Some(held) => gone.push(held),
+                None => break,
+            }
+        }
         gone
     }
 

@@ -194,13 +194,18 @@ impl<S: Storage> Connection<S> {
     fn join_session(&mut self, at: LinkIndex, session: SessionIndex) {
         if let (Some(session), Some(link)) = (self.sessions.get_mut(session), self.links.get_mut(at)) {
             link.in_session = true;
+            session.link_count = session.link_count.saturating_add(1);
             self.links.chain(&mut session.links, at, |link| &mut link.of_session);
         }
     }
 
     /// A handle that no link of the session sends on: `wanted`, or the lowest.
     pub(super) fn free_handle(&self, session: SessionIndex, wanted: u32) -> Result<u32, EngineError> {
-        let limit = self.sessions.get(session).ok_or(EngineError::Detached)?.peer_handle_max;
+        let found = self.sessions.get(session).ok_or(EngineError::Detached)?;
+        let limit = found.peer_handle_max;
+        if u32::from(found.link_count) > limit {
+            return Err(EngineError::NoCapacity(Capacity::Links));
+        }
         let used = |base| self.used_handles(session, base);
         if wanted <= limit && used(wanted) & 1 == 0 {
             return Ok(wanted);
@@ -374,6 +379,7 @@ impl<S: Storage> Connection<S> {
         if core::mem::take(&mut found.in_session)
             && let Some(session) = self.sessions.get_mut(session)
         {
+            session.link_count = session.link_count.saturating_sub(1);
             self.links.unchain(&mut session.links, at, |link| &mut link.of_session);
         }
         self.drop_outgoing(at);

@@ -39,6 +39,8 @@ pub(super) struct Session {
     pub(super) apart: bool,
     pub(super) flags: u8,
     pub(super) channel: u16,
+    /// How many links it has that are not over.
+    pub(super) link_count: u16,
     /// The entry behind it in the list of events.
     pub(super) next_event: u32,
     /// The transfer-id of the next frame we send.
@@ -100,6 +102,7 @@ impl Session {
             asked: false,
             apart: false,
             flags: 0,
+            link_count: 0,
             next_event: UNLISTED,
             queue: Joint::FREE,
             narrowed: false,

@@ -290,8 +290,13 @@ impl<S: Storage> ClientMachine<S> {
         let Some(endpoint) = self.links.get(place) else { return };
         let entity = endpoint.entity();
         endpoint.span().within(|| log!(debug, "link attached", entity = Maybe(self.tokens.address(entity))));
+        let receives = endpoint.is_receiver();
         self.link_up.works();
-        self.calls.notice_endpoint(place);
+        if receives {
+            self.calls.notice_others(place);
+        } else {
+            self.calls.notice_endpoint(place);
+        }
         self.mark_link(place);
     }
 
@@ -337,7 +342,7 @@ impl<S: Storage> ClientMachine<S> {
         // out, until they are dead-lettered (docs/evidence/invariants.md §1 row 11).
         self.links.park(place, !self.calls.has_any(place));
         // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
-        self.calls.notice_endpoint(place);
+        self.calls.notice_late(place);
         self.mark_link(place);
     }
 

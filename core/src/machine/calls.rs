@@ -5,6 +5,7 @@ use super::Failure;
 use super::id::OperationId;
 use crate::engine::{DeliveryId, OutcomeKind};
 use crate::storage::{Chain, Joint, Key, Marks, MarksOf, Place, Slots, Storage, Table, TableOf, TransactionOf, room};
+use crate::time::Millis;
 use crate::wire::Full;
 
 /// The place of no call: of a delivery whose call was given up.
@@ -54,8 +55,10 @@ struct Call<S: Storage> {
     noticed: bool,
     /// It ended while it was in that queue.
     dropped: bool,
-    /// It is in the chain of calls that wait for their turn.
-    waits: bool,
+    /// The chain of its sender or receiver that it is in.
+    row: Row,
+    /// How long before its end a receive proves that the link is alive; nothing once it has, or where it does not.
+    lead: Millis,
     /// The sender or receiver that it belongs to; `None` for calls of the client itself.
     endpoint: Option<Place>,
     joint: Joint,
@@ -66,19 +69,35 @@ fn joint<S: Storage>(call: &mut Call<S>) -> &mut Joint {
     &mut call.joint
 }
 
-/// The calls of one sender or receiver.
-#[derive(Clone, Copy, Debug)]
-struct Chains {
-    /// Receives, and messages that wait for a place in the engine's tables: each has its turn.
-    waiting: Chain,
-    others: Chain,
+/// The chains of a sender or receiver, in the order in which their calls have their turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Row {
+    /// Receives whose time is up, which wait for the end of a drain.
+    Late,
+    /// Receives, and messages that wait for a place in the engine's tables.
+    Waiting,
+    Others,
 }
 
-impl Chains {
-    const EMPTY: Self = Self { waiting: Chain::EMPTY, others: Chain::EMPTY };
+/// The calls of one sender or receiver, by rows.
+#[derive(Clone, Copy, Debug)]
+struct Chains([Chain; 3]);
 
-    fn of(&mut self, waits: bool) -> &mut Chain {
-        if waits { &mut self.waiting } else { &mut self.others }
+impl Chains {
+    const EMPTY: Self = Self([Chain::EMPTY; 3]);
+
+    fn of(&mut self, row: Row) -> &mut Chain {
+        let [late, waiting, others] = &mut self.0;
+        match row {
+            Row::Late => late,
+            Row::Waiting => waiting,
+            Row::Others => others,
+        }
+    }
+
+    /// The first call in a row, or in one behind it.
+    fn first_from(&self, row: Row) -> Option<u32> {
+        self.0.get(row as usize..)?.iter().find_map(Chain::first)
     }
 }
 
@@ -127,12 +146,13 @@ impl<S: Storage> Calls<S> {
             expired: false,
             noticed: false,
             dropped: false,
-            waits: false,
+            row: Row::Others,
+            lead: Millis::new(0),
             endpoint: endpoint.map(Place::new),
             joint: Joint::FREE,
             state: State::Idle,
         })?;
-        self.chain(key.index, false);
+        self.chain(key.index, Row::Others);
         Ok(OperationId(key))
     }
 
@@ -155,36 +175,36 @@ impl<S: Storage> Calls<S> {
     pub(super) fn follow(&mut self, id: OperationId, endpoint: u32) {
         if let Some(call) = self.calls.find_mut(id.0).filter(|call| call.endpoint.is_none()) {
             call.endpoint = Some(Place::new(endpoint));
-            self.chain(id.0.index, false);
+            self.chain(id.0.index, Row::Others);
         }
     }
 
     /// Appends a call to one of its endpoint's chains.
-    fn chain(&mut self, place: u32, waits: bool) {
+    fn chain(&mut self, place: u32, row: Row) {
         let Some(call) = self.calls.get_mut(place) else { return };
-        call.waits = waits;
+        call.row = row;
         let Some(endpoint) = call.endpoint else { return };
         let endpoint = endpoint.index() as usize;
         let mut chains = self.chains.take(endpoint).unwrap_or(Chains::EMPTY);
-        chains.of(waits).push(&mut self.calls, place, joint);
+        chains.of(row).push(&mut self.calls, place, joint);
         self.chains.put(endpoint, chains);
     }
 
     fn unchain(&mut self, place: u32) {
         let Some(call) = self.calls.get(place) else { return };
-        let (Some(endpoint), waits) = (call.endpoint, call.waits) else { return };
+        let (Some(endpoint), row) = (call.endpoint, call.row) else { return };
         let endpoint = endpoint.index() as usize;
         let Some(mut chains) = self.chains.take(endpoint) else { return };
-        chains.of(waits).remove(&mut self.calls, place, joint);
-        if !(chains.waiting.is_empty() && chains.others.is_empty()) {
+        chains.of(row).remove(&mut self.calls, place, joint);
+        if chains.first_from(Row::Late).is_some() {
             self.chains.put(endpoint, chains);
         }
     }
 
-    fn set_waits(&mut self, place: u32, waits: bool) {
-        if self.calls.get(place).is_some_and(|call| call.waits != waits) {
+    fn set_row(&mut self, place: u32, row: Row) {
+        if self.calls.get(place).is_some_and(|call| call.row != row) {
             self.unchain(place);
-            self.chain(place, waits);
+            self.chain(place, row);
         }
     }
 
@@ -215,7 +235,8 @@ impl<S: Storage> Calls<S> {
     }
 
     fn set_state_at(&mut self, place: u32, state: State<S>) -> Option<State<S>> {
-        self.set_waits(place, matches!(state, State::Receiving(_)));
+        let receives = matches!(state, State::Receiving(_));
+        self.set_row(place, if receives { Row::Waiting } else { Row::Others });
         let opening = |state: &State<S>| usize::from(matches!(state, State::Opening));
         let pausing = |state: &State<S>| usize::from(matches!(state, State::Pausing | State::Done(Err(_))));
         let watches = |state: &State<S>| matches!(state, State::Watching | State::Opening);
@@ -254,7 +275,7 @@ impl<S: Storage> Calls<S> {
     /// A message waits for a place in the engine's tables.
     pub(super) fn wait_for_place(&mut self, id: OperationId) {
         if self.calls.find(id.0).is_some() {
-            self.set_waits(id.0.index, true);
+            self.set_row(id.0.index, Row::Waiting);
         }
     }
 
@@ -264,29 +285,49 @@ impl<S: Storage> Calls<S> {
         if !matches!(self.state_at(first), Some(State::Idle)) {
             return false;
         }
-        self.set_waits(first, false);
+        self.set_row(first, Row::Others);
         self.notice(first);
         true
     }
 
     /// The call on a sender or receiver whose turn it is.
     pub(super) fn first_waiting(&self, endpoint: u32) -> Option<u32> {
-        self.chains.get(endpoint as usize)?.waiting.first()
+        let [late, waiting, _] = &self.chains.get(endpoint as usize)?.0;
+        late.first().or_else(|| waiting.first())
     }
 
     /// The first call on a sender or receiver, waiting ones first.
     pub(super) fn first(&self, endpoint: u32) -> Option<u32> {
-        let chains = self.chains.get(endpoint as usize)?;
-        chains.waiting.first().or_else(|| chains.others.first())
+        self.chains.get(endpoint as usize)?.first_from(Row::Late)
+    }
+
+    /// The first call on a sender or receiver that does not wait for its turn.
+    pub(super) fn first_other(&self, endpoint: u32) -> Option<u32> {
+        self.chains.get(endpoint as usize)?.first_from(Row::Others)
     }
 
     /// The call behind another one on the same sender or receiver.
     pub(super) fn next(&self, place: u32) -> Option<u32> {
         let call = self.calls.get(place)?;
-        call.joint.next().or_else(|| {
-            let endpoint = call.endpoint.filter(|_| call.waits)?;
-            self.chains.get(endpoint.index() as usize)?.others.first()
-        })
+        let behind = match call.row {
+            Row::Late => Row::Waiting,
+            Row::Waiting => Row::Others,
+            Row::Others => return call.joint.next(),
+        };
+        call.joint.next().or_else(|| self.chains.get(call.endpoint?.index() as usize)?.first_from(behind))
+    }
+
+    /// The call of a sender whose turn it is.
+    #[cfg(feature = "alloc")]
+    pub(super) fn first_in_order(&self, endpoint: u32) -> Option<u32> {
+        let mut at = self.first(endpoint);
+        while let Some(place) = at {
+            if matches!(self.state_at(place), Some(State::InOrder)) {
+                return at;
+            }
+            at = self.next(place);
+        }
+        None
     }
 
     /// Whether a call on a sender or receiver is pending.
@@ -328,7 +369,16 @@ impl<S: Storage> Calls<S> {
 
     /// Every call on a sender or receiver has news.
     pub(super) fn notice_endpoint(&mut self, endpoint: u32) {
-        let mut at = self.first(endpoint);
+        self.notice_from(self.first(endpoint));
+    }
+
+    /// Every call on a receiver has news that waits for no messages.
+    pub(super) fn notice_others(&mut self, endpoint: u32) {
+        self.notice_from(self.first_other(endpoint));
+    }
+
+    fn notice_from(&mut self, first: Option<u32>) {
+        let mut at = first;
         while let Some(place) = at {
             at = self.next(place);
             self.notice(place);
@@ -339,6 +389,16 @@ impl<S: Storage> Calls<S> {
     pub(super) fn notice_first(&mut self, endpoint: u32) {
         if let Some(first) = self.first_waiting(endpoint) {
             self.notice(first);
+        }
+    }
+
+    /// The calls of a receiver that wait for the end of a drain have news, and the one whose turn it is.
+    pub(super) fn notice_late(&mut self, endpoint: u32) {
+        self.notice_first(endpoint);
+        let mut at = self.chains.get(endpoint as usize).and_then(|chains| chains.0.first()?.first());
+        while let Some(place) = at {
+            at = self.calls.get(place).and_then(|call| call.joint.next());
+            self.notice(place);
         }
     }
 
@@ -358,12 +418,29 @@ impl<S: Storage> Calls<S> {
         }
     }
 
-    /// The deadline of a call has passed.
-    pub(super) fn expire(&mut self, place: u32) {
-        if let Some(call) = self.calls.get_mut(place) {
-            call.expired = true;
-            self.notice(place);
+    /// A receive proves so long before its end that the link is alive.
+    pub(super) fn prove_before(&mut self, id: OperationId, lead: Millis) {
+        if let Some(call) = self.calls.find_mut(id.0) {
+            call.lead = lead;
         }
+    }
+
+    /// The deadline of a call has passed, or the time has come at which it proves that the link is alive: its receiver, and
+    /// how long it is until its deadline.
+    pub(super) fn expire(&mut self, place: u32) -> Option<(u32, Millis)> {
+        let call = self.calls.get_mut(place)?;
+        let lead = core::mem::replace(&mut call.lead, Millis::new(0));
+        if lead.get() > 0
+            && let Some(endpoint) = call.endpoint
+        {
+            return Some((endpoint.index(), lead));
+        }
+        call.expired = true;
+        if matches!(call.state, State::Receiving(_)) {
+            self.set_row(place, Row::Late);
+        }
+        self.notice(place);
+        None
     }
 
     /// A call has a new deadline.
@@ -391,7 +468,7 @@ impl<S: Storage> Calls<S> {
             if let Some(call) = self.calls.get_mut(place) {
                 // The place may get a new tenant: nothing of the old one may point at it.
                 call.endpoint = None;
-                call.waits = false;
+                call.row = Row::Others;
             }
             match self.state_at(place) {
                 Some(State::Done(_) | State::Requested(_)) => self.notice(place),

@@ -194,7 +194,7 @@ impl<S: Storage> ClientMachine<S> {
                 }
             }
             // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
-            self.calls.notice_endpoint(place);
+            self.calls.notice_late(place);
             self.links.mark(place);
         }
         self.tokens.handle_disconnected(&mut self.timers);

@@ -46,7 +46,7 @@ impl<S: Storage> ClientMachine<S> {
                         self.pause_idle(entry, clock);
                     }
                 }
-                Timer::Call => self.calls.expire(entry),
+                Timer::Call => self.call_timer(entry, clock),
                 Timer::Client if entry == client::OPENING => self.opening_expired(clock),
                 Timer::Client if entry == client::CREDENTIAL => self.credential_expired(),
                 // The peer does not answer our close.

@@ -2,10 +2,11 @@
 //! (docs/evidence/invariants.md §1 rows 1, 4–10).
 
 use super::credit::{ANSWER, Next, PATIENCE, SILENCE};
+use super::id::OperationId;
 use super::links::Attachment;
 use super::{ClientMachine, Clock, Timer};
 use crate::storage::{Features, Storage};
-use crate::time::{Instant, Millis};
+use crate::time::Millis;
 
 impl<S: Storage> ClientMachine<S> {
     /// A receiver without a pending call gives unused credit back.
@@ -42,30 +43,39 @@ impl<S: Storage> ClientMachine<S> {
         link.and_then(|link| self.connection.as_ref()?.link(link)).is_some_and(|status| status.drain_sent)
     }
 
-    /// A receive has begun and finds nothing: a drain proves before its end that the link is alive, so that it ends in
-    /// time and its result is true (docs/evidence/field-reports.md H5).
-    pub(super) fn prove_before(&mut self, place: u32, deadline: Option<Instant>, clock: Clock) {
-        let Some(deadline) = deadline else { return };
+    /// A receive has begun: a drain proves before its end that the link is alive, so that it ends in time and its result is
+    /// true (docs/evidence/field-reports.md H5). Its deadline is reached in two steps.
+    pub(super) fn prove_before(&mut self, operation: OperationId, clock: Clock) {
+        let call = operation.0.index;
+        let Some(deadline) = self.timers.get(Timer::Call, call) else { return };
         let wait = deadline.left(clock.now);
         let lead = self.credit.sick_after().min(Millis::new(wait.get() / 4));
-        let at = clock.now.after(Millis::new(wait.get() - lead.get()));
-        let sooner = self.timers.get(Timer::Credit, place).is_none_or(|known| at < known);
-        if lead >= ANSWER && sooner && !self.credit.is_draining(place) {
-            self.timers.set(Timer::Credit, place, Some(at));
+        if lead >= ANSWER {
+            self.calls.prove_before(operation, lead);
+            self.timers.start(Timer::Call, call, clock.now, Millis::new(wait.get() - lead.get()));
         }
     }
 
-    /// Something has come on a link. The end of a drain is not put off, nor the proof that a receive waits for.
+    /// The deadline of a call has passed, or the time has come at which a receive proves that its link is alive.
+    pub(super) fn call_timer(&mut self, call: u32, clock: Clock) {
+        if let Some((place, left)) = self.calls.expire(call) {
+            self.timers.start(Timer::Call, call, clock.now, left);
+            self.probe(place, clock);
+        }
+    }
+
+    /// Something has come on a link. The end of a drain is not put off.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn hear(&mut self, place: u32, clock: Clock) {
-        if self.links.get(place).is_none() || self.credit.is_draining(place) {
-            return;
-        }
-        let receives = self.credit.receives(place) > 0;
-        let proves = receives && self.timers.get(Timer::Credit, place).is_some_and(|at| at > clock.now);
-        if !proves {
+        if self.links.get(place).is_some() && !self.credit.is_draining(place) {
             self.timers.start(Timer::Credit, place, clock.now, SILENCE);
         }
+    }
+
+    /// Asks a link that has credit whether it is alive; false where there is nothing to ask.
+    fn probe(&mut self, place: u32, clock: Clock) -> bool {
+        let up = self.links.get(place).is_some_and(|endpoint| endpoint.is_up() && !endpoint.is_closing());
+        up && !self.credit.is_draining(place) && self.stock(place).expected > 0 && self.start_drain(place, clock)
     }
 
     /// Takes the rest of a receiver's credit back; false when its link is not there any more.
@@ -91,7 +101,7 @@ impl<S: Storage> ClientMachine<S> {
         self.timers.stop(Timer::Credit, place);
         self.hear(place, clock);
         if self.credit.harvest(place) {
-            self.calls.notice_endpoint(place);
+            self.calls.notice_late(place);
         } else if self.credit.prefetch(place) == 0 {
             self.release_waiting(place);
         }
@@ -107,8 +117,7 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         if !self.credit.is_draining(place) {
-            let probes = endpoint.is_up() && self.stock(place).expected > 0;
-            if !probes || !self.start_drain(place, clock) {
+            if !self.probe(place, clock) {
                 self.hear(place, clock);
             }
             return;
@@ -120,7 +129,7 @@ impl<S: Storage> ClientMachine<S> {
             Next::Wait(None) => {}
         }
         // Receives whose time is up do not wait for longer.
-        self.calls.notice_endpoint(place);
+        self.calls.notice_late(place);
     }
 
     /// Replaces a link that does not answer a drain: its credit goes with it.

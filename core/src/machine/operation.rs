@@ -97,22 +97,25 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Every call on an endpoint that waits for its link ends with `failure`.
     pub(super) fn fail_waiting(&mut self, endpoint: u32, failure: &Failure<S>) {
-        self.fail_calls(endpoint, failure, |state| matches!(state, State::Idle | State::Receiving(_)));
+        let first = self.calls.first(endpoint);
+        self.fail_calls(endpoint, first, failure, |state| matches!(state, State::Idle | State::Receiving(_)));
     }
 
     /// Every call on an endpoint that waits for its link, and receives nothing, ends with `failure`.
     pub(super) fn fail_idle(&mut self, endpoint: u32, failure: &Failure<S>) {
-        self.fail_calls(endpoint, failure, |state| matches!(state, State::Idle));
+        let first = self.calls.first(endpoint);
+        self.fail_calls(endpoint, first, failure, |state| matches!(state, State::Idle));
     }
 
     /// Every call on an endpoint whose delivery was on the link that is gone ends with `failure`.
     pub(super) fn fail_sent(&mut self, endpoint: u32, failure: &Failure<S>) {
-        self.fail_calls(endpoint, &failure.maybe_done(), |state| matches!(state, State::Sent(_)));
+        let first = self.calls.first_other(endpoint);
+        self.fail_calls(endpoint, first, &failure.maybe_done(), |state| matches!(state, State::Sent(_)));
     }
 
     #[inline(never)]
-    fn fail_calls(&mut self, endpoint: u32, failure: &Failure<S>, ends: fn(&State<S>) -> bool) {
-        let mut at = self.calls.first(endpoint);
+    fn fail_calls(&mut self, endpoint: u32, first: Option<u32>, failure: &Failure<S>, ends: fn(&State<S>) -> bool) {
+        let mut at = first;
         while let Some(place) = at {
             at = self.calls.next(place);
             if self.calls.state_at(place).is_some_and(ends)

@@ -3,26 +3,12 @@
 //! A call has a slot for its place in the order, beside those of its attempts: the calls of a sender are in a chain in which
 //! they began, and the first place in it has its turn.
 
-use super::calls::{Calls, State};
+use super::calls::State;
 use super::id::{EndpointId, OperationId};
 use super::{Capacity, Cause, ClientMachine, Failure, Timer};
 use crate::storage::Storage;
 use crate::time::Instant;
 use core::task::Poll;
-
-impl<S: Storage> Calls<S> {
-    /// The call of a sender whose turn it is.
-    fn first_in_order(&self, endpoint: u32) -> Option<u32> {
-        let mut at = self.first(endpoint);
-        while let Some(place) = at {
-            if matches!(self.state_at(place), Some(State::InOrder)) {
-                return at;
-            }
-            at = self.next(place);
-        }
-        None
-    }
-}
 
 /// Slots that are free before a message gets a place in an order: its own, and one for the attempts of that whose turn it is.
 pub(crate) const PLACE_AND_TURN: u8 = 2;

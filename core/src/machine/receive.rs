@@ -51,6 +51,7 @@ impl<S: Storage> ClientMachine<S> {
                 }
                 // What was fetched ahead is taken now, and not given back; other calls leave that as it is.
                 self.timers.stop(Timer::Prefetched, place);
+                self.prove_before(operation, clock);
                 self.top_up(place);
                 // The driver looks for places that can be freed.
                 self.due |= self.starved;
@@ -103,9 +104,6 @@ impl<S: Storage> ClientMachine<S> {
         if self.credit.take_harvest(place) {
             self.top_up(place);
         }
-        // Again and again: the link may be a new one.
-        let deadline = self.timers.get(Timer::Call, operation.0.index);
-        self.prove_before(place, deadline, clock);
         Poll::Pending
     }
 

@@ -270,9 +270,18 @@ impl<S: Storage> ClientMachine<S> {
         self.lock_given(clock, Some(asked_at), until);
     }
 
-    /// The lock on a message was renewed by the application, which asked for that at `asked_at`.
-    pub fn message_renewed(&mut self, clock: Clock, asked_at: Instant, message: &Locked, until: Timestamp) {
-        let before = self.lock_end(message);
+    /// The lock on a message was renewed by the application, which asked for that at `asked_at`, when the ends of locks were
+    /// `known` or not.
+    pub fn message_renewed(
+        &mut self,
+        clock: Clock,
+        asked_at: Instant,
+        known: bool,
+        message: &Locked,
+        until: Timestamp,
+    ) {
+        let in_doubt = self.renewal_of(message).is_some_and(|id| self.lock_renewals.in_doubt(id));
+        let before = self.lock_end(message).filter(|_| known && !in_doubt);
         self.lock_renewed(clock, asked_at, before, until);
         if let Some(delivery) = self.delivery_of(message.origin) {
             self.settlement.renewed(delivery, until);
@@ -284,9 +293,12 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The application renews a lock itself, of which nothing may be known here: for as long as that lock can last, no
-    /// settlement tells the service's time. The request may be repeated for a while.
-    pub fn renews_itself(&mut self, now: Instant) {
+    /// settlement tells the service's time. The request may be repeated for a while. Returns whether the ends of locks were
+    /// known until now.
+    pub fn renews_itself(&mut self, now: Instant) -> bool {
+        let known = now >= self.renews_itself;
         self.renews_itself = now.after(LONGEST_LOCK).after(LONGEST_LOCK);
+        known
     }
 
     /// Whether the lock of a message may have been renewed unseen: then only the service knows whether it has ended.

@@ -383,6 +383,144 @@ fn an_outage_costs_the_same_however_many_receivers_are_parked_c22() {
     assert!(many <= few * 11 / 10, "{few} entries for an attempt to connect, {many} beside 5000 that nobody uses");
 }
 
+/// What ends beside receives that go on waiting.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    /// The time of a receive.
+    TimeOut,
+    /// A receive, whose task drops it.
+    Dropped,
+    /// A link, which the service detaches.
+    Link,
+    /// A receiver, whose last handle is dropped.
+    Closed,
+    /// A message that has not left, whose task drops it.
+    Send,
+}
+
+/// Where the others wait.
+#[derive(Clone, Copy, Debug)]
+enum Beside {
+    /// Each on a receiver of its own.
+    OtherReceivers,
+    /// On the receiver of the one that ends.
+    SameReceiver,
+}
+
+const ENDS: [Ends; 5] = [Ends::TimeOut, Ends::Dropped, Ends::Link, Ends::Closed, Ends::Send];
+
+impl World {
+    /// Time passes.
+    fn pass(&mut self, time: Millis) {
+        self.clock.now = self.clock.now.after(time);
+        self.settle_down();
+    }
+
+    /// A receive of a second.
+    fn receive(&mut self, receiver: EndpointId) -> OperationId {
+        let deadline = self.clock.now.after(Millis::from_secs(1));
+        let operation = self.with(|client, clock| {
+            let operation = client.start(Some(receiver), Some(deadline)).expect("room");
+            assert!(client.poll_receive(clock, operation, receiver, 1, 1, &mut |_| ()).is_pending());
+            operation
+        });
+        self.settle_down();
+        operation
+    }
+
+    fn end(&mut self, ends: Ends, sender: EndpointId, receiver: EndpointId) {
+        match ends {
+            Ends::TimeOut => {
+                let operation = self.receive(receiver);
+                let began = self.clock.now;
+                let ended = loop {
+                    let polled =
+                        self.with(|client, clock| client.poll_receive(clock, operation, receiver, 1, 1, &mut |_| ()));
+                    match polled {
+                        Poll::Ready(ended) => break ended,
+                        Poll::Pending => self.pass(Millis::new(100)),
+                    }
+                };
+                assert!(matches!(ended, Ok(0)) && self.clock.now < began.after(Millis::new(1_500)), "{ended:?}");
+                self.with(|client, _| client.finish(operation));
+            }
+            Ends::Dropped => {
+                let operation = self.receive(receiver);
+                self.with(|client, _| client.finish(operation));
+            }
+            Ends::Link => {
+                // One that has lived for long is attached again soon.
+                self.pass(Millis::from_secs(31));
+                let link = |world: &Self| {
+                    let mut all = world.service.receivers.iter().rev();
+                    all.find(|(address, _)| address == "q0").expect("attached").1
+                };
+                let old = link(self);
+                self.service.connection.detach(old, true, None).expect("it is attached");
+                self.settle_down();
+                self.pass(Millis::from_secs(5));
+                assert_ne!(link(self), old, "it is attached again");
+            }
+            Ends::Closed => {
+                let other = self.add(RECEIVER, 1_000_000);
+                self.receive(other);
+                self.with(|client, _| client.release_endpoint(other));
+            }
+            Ends::Send => {
+                let deadline = self.clock.now.after(Millis::from_secs(1));
+                let mut payload = Some(<Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi"));
+                self.with(|client, _| {
+                    let operation = client.start(Some(sender), Some(deadline)).expect("room");
+                    assert!(client.poll_send(operation, sender, &mut payload, 0, None).is_pending());
+                    client.finish(operation);
+                });
+            }
+        }
+        self.settle_down();
+    }
+}
+
+/// How many entries are touched when something ends, beside so many receives that wait.
+fn touched_for_ends(beside: Beside, others: usize) -> [usize; ENDS.len()] {
+    const TIMES: usize = 5;
+    let mut world = World::new();
+    let (sender, receiver) = (world.add(Kind::Sender, 0), world.add(RECEIVER, 0));
+    world.wait(receiver);
+    for number in 1..=others {
+        let other = match beside {
+            Beside::OtherReceivers => world.add(RECEIVER, number),
+            Beside::SameReceiver => receiver,
+        };
+        world.wait(other);
+    }
+    world.connect();
+    world.send(sender);
+    // All links have lived for long.
+    world.pass(Millis::from_secs(31));
+    ENDS.map(|ends| {
+        world.touched = 0;
+        for _ in 0..TIMES {
+            world.end(ends, sender, receiver);
+        }
+        world.touched / TIMES
+    })
+}
+
+/// A free handle is found among as many as a session has.
+const HANDLES: usize = 255;
+
+/// What ends is news for nothing but itself.
+#[test]
+fn what_ends_costs_the_same_however_many_receives_wait_c22() {
+    for beside in [Beside::OtherReceivers, Beside::SameReceiver] {
+        let (few, many) = (touched_for_ends(beside, 1), touched_for_ends(beside, 10_000));
+        for ((ends, few), many) in ENDS.iter().zip(few).zip(many) {
+            let most = few * 11 / 10 + HANDLES;
+            assert!(many <= most, "{ends:?} {beside:?}: {few} entries, {many} beside 10000");
+        }
+    }
+}
+
 /// How a call goes whose message was given a place.
 #[derive(Clone, Copy, Debug)]
 enum Leaves {

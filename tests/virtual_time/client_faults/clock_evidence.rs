@@ -153,6 +153,8 @@ enum Story {
     SettledBlind { registered: bool },
     /// The application renews it by its token, or gives that up each time.
     ByToken { awaited: bool },
+    /// The application renews it, gives that up each time but the last, and does not settle it.
+    ByMessage,
     /// The first call of its settlement was given up, and the second gets the answer to that.
     SettledTwice,
 }
@@ -207,6 +209,17 @@ fn renewed_in_time_after(story: Story, age: Duration) -> Result<(), ErrorKind> {
                 }
                 receiver.complete(&message).await.unwrap();
             }
+            Story::ByMessage => {
+                let mut message = message;
+                world.set_latency(SECOND / 10);
+                for number in 0..8 {
+                    world.sleep(SECOND * 30).await;
+                    let limit = if number == 0 { SECOND * 7 / 20 } else { SECOND * 3 / 20 };
+                    let renewal = receiver.renew_lock(&mut message);
+                    assert!(within(&world, limit, renewal).await.is_none(), "given up");
+                }
+                receiver.renew_lock(&mut message).await.unwrap();
+            }
             Story::SettledTwice => {
                 world.set_latency(SECOND * 50);
                 assert!(within(&world, SECOND, receiver.complete(&message)).await.is_none(), "given up");
@@ -232,6 +245,7 @@ fn a_lock_that_was_renewed_unseen_says_nothing_of_the_time() {
         Story::SettledBlind { registered: false },
         Story::ByToken { awaited: true },
         Story::ByToken { awaited: false },
+        Story::ByMessage,
         Story::SettledTwice,
     ];
     let mut wrong = Vec::new();
